@@ -134,7 +134,7 @@ class Bot:
         self.reconciliation.check_soon()
 
     def hold(self, hold_id: str, reason: str) -> None:
-        self.agent.agent.holds.lay(
+        self.agent.agent.holds.place(
             Hold(
                 id=hold_id,
                 state=TradingState.HALTED,

@@ -41,7 +41,7 @@ class FakeAlertmanager:
         """Return what concerns silences, for a server that is more than this."""
         return [
             web.get("/api/v2/silences", self._all),
-            web.post("/api/v2/silences", self._lay),
+            web.post("/api/v2/silences", self._place),
             web.get("/api/v2/silence/{id}", self._one),
             web.delete("/api/v2/silence/{id}", self._expire),
         ]
@@ -65,7 +65,7 @@ class FakeAlertmanager:
         ]
         return web.json_response(found)
 
-    async def _lay(self, request: web.Request) -> web.Response:
+    async def _place(self, request: web.Request) -> web.Response:
         order = await request.json()
         self.posts += 1
         if self.refuses:

@@ -9,9 +9,9 @@ LONGEST_SECONDS = 5.0
 class Backoff:
     """Waits 1, 2, 4 and then 5 s between requests that time out.
 
-    Each request that nobody answers stays in the listener's backlog, and a process that goes on
-    after a freeze works them all off at once. A refused connection leaves nothing behind, so it
-    does not count.
+    Each unanswered request stays in the listener's backlog, and a process that continues after a
+    freeze handles them all at once. A refused connection leaves nothing behind, so it does not
+    count.
     """
 
     def __init__(self) -> None:

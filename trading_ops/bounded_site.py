@@ -38,7 +38,7 @@ _TRUSTED = web.RequestKey("trusted", bool)
 
 
 def trust(request: web.Request) -> None:
-    """Note that a request has shown a valid token: its connection is no stranger's."""
+    """Note that a request had a valid token: its connection is trusted."""
     request[_TRUSTED] = True
 
 
@@ -55,11 +55,11 @@ class _Stranger(Protocol):
 
 
 class BoundedSite(web.TCPSite):
-    """Listens as `TCPSite` does. At the bound the oldest idle stranger makes room for a new one.
+    """A `TCPSite` with a connection limit; a new one then replaces the oldest idle untrusted one.
 
-    Idle is a connection that has not sent the whole head of a request, or no next one after the
-    last answer. When there is none, because so many requests are being answered, the new connection
-    is refused.
+    A connection is idle if it has not sent a complete request head, or no further request after the
+    last answer. If none is idle, because so many requests are being answered, the new connection is
+    refused.
     """
 
     __slots__ = ("_answering", "_handshakes", "_idle", "_most", "_on_refused", "_tls")

@@ -1,4 +1,4 @@
-"""Rows of panels, laid onto Grafana's grid of 24 columns from the top, without gaps."""
+"""Positions of panels in Grafana's grid of 24 columns, from the top and without gaps."""
 
 from collections.abc import Iterator, Sequence
 

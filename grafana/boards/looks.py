@@ -66,7 +66,7 @@ HEADROOM = 1.2
 """How far above the first limit an axis reaches, when the figures are far below it."""
 
 WIDE = 12
-"""The columns from which on a legend stands at the right."""
+"""The number of columns from which the legend is at the right."""
 
 
 def build_panel(

@@ -1,7 +1,7 @@
-"""What a panel is, as plain data: the content of a board without Grafana's details.
+"""Panels as plain data: the content of a dashboard without Grafana's details.
 
-A row of a board is written with the short words below; each returns a `Panel`. Queries are bare
-PromQL, a mapping of the legend to the query: `selectors` adds the board's variables to them.
+The functions below each return a `Panel`. Queries are a mapping of legend to PromQL; `selectors`
+adds the dashboard's variables to them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ NONE: Absent = ("none", BLUE)
 """For a mean or a quantile of events, of which there may be none."""
 
 PLAIN: Limits = ((None, GREEN),)
-"""A figure that is neither good nor bad by itself."""
+"""A value without thresholds."""
 
 UP: States = (("0", "down", RED), ("1", "up", GREEN))
 
@@ -161,7 +161,7 @@ class Panel:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A heading with its lines of panels; without a title there is no heading."""
+    """A row: a heading and its lines of panels; without a title there is no heading."""
 
     title: str
     lines: tuple[tuple[Panel, ...], ...]
@@ -169,7 +169,7 @@ class Row:
     """Uid of the board that tells more, linked from each panel."""
 
     collapsed: bool = False
-    """Closed until somebody opens it: for what not everybody has. Only the last row of a board."""
+    """A collapsed row for optional panels. Only the last row of a dashboard."""
 
 
 def row(title: str, *lines: Sequence[Panel], opens: str = "", collapsed: bool = False) -> Row:

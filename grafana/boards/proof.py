@@ -54,7 +54,7 @@ POINTS = 1200
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What Prometheus said to one query."""
+    """Prometheus' answer to one query."""
 
     query: BoardQuery
     series: int

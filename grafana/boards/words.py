@@ -1,9 +1,9 @@
-"""Queries in one word each: a mapping of the legend to the PromQL, as the panels take it.
+"""Shorthand for common queries: each returns a mapping of legend to PromQL.
 
     age("trading_signal_timestamp_seconds", "bot", "source")
     {**rate("trading_nonces_issued_total", "bot", called="issued"), ...}
 
-A legend is made of the labels that the series are told apart by, and of what they are `called`.
+A legend consists of the labels that distinguish the series, and of `called`.
 """
 
 RATE_INTERVAL = "$__rate_interval"
@@ -22,7 +22,7 @@ def least(selector: str, *by: str, called: str = "") -> dict[str, str]:
 
 
 def age(selector: str, *by: str, called: str = "") -> dict[str, str]:
-    """Ask how many seconds ago a moment was, by the newest of the series; 0 is no moment."""
+    """Return the age in seconds of the newest timestamp; a timestamp of 0 is ignored."""
     return {_legend(by, called): f"time() - max by ({', '.join(by)}) ({selector} > 0)"}
 
 

@@ -32,7 +32,7 @@ def _visible(node: Any) -> Any:
 
 
 def write_boards(folder: Path) -> None:
-    """Write every file into a folder, and remove boards that are no longer made."""
+    """Write every file into a folder, and remove dashboards that no longer exist."""
     folder.mkdir(parents=True, exist_ok=True)
     made = dict(files())
     for name, text in made.items():

@@ -12,7 +12,7 @@ from trading_ops.domain.attempt import AttemptId, Delivery
 from trading_ops.errors import ActionError
 
 
-async def lay(actions: dict[str, Action], call: Call, *names: str) -> None:
+async def place(actions: dict[str, Action], call: Call, *names: str) -> None:
     for name in names:
         await actions["halt_trading"].perform(replace(call, attempt_id=AttemptId(name)))
 
@@ -33,12 +33,12 @@ async def test_the_named_holds_are_lifted_in_the_persons_name_and_once(
     agent: Agent, actions: dict[str, Action], call: Call
 ) -> None:
     """Others go on holding; a repeated attempt lifts nothing that was laid since."""
-    await lay(actions, call, "h1", "h2", "h3")
-    resume, lift = actions["resume_trading"], replace(call, params={"holds": "h1, h3"})
-    assert await resume.perform(lift) == "2 holds were released by ada; the state is halted"
+    await place(actions, call, "h1", "h2", "h3")
+    resume, release = actions["resume_trading"], replace(call, params={"holds": "h1, h3"})
+    assert await resume.perform(release) == "2 holds were released by ada; the state is halted"
     assert standing(agent) == ["h2"]
-    assert agent.holds.lifted[-1]["lifted_for"] == "settled with the venue"
-    await lay(actions, call, "again")
+    assert agent.holds.released[-1]["lifted_for"] == "settled with the venue"
+    await place(actions, call, "again")
     again = replace(call, params={"holds": "again"})
     await resume.perform(again)
     assert standing(agent) == ["h2", "again"]
@@ -62,8 +62,8 @@ async def test_what_nobody_has_seen_is_not_lifted(
     agent: Agent, actions: dict[str, Action], call: Call, change: dict[str, Any], says: str
 ) -> None:
     """An approval is for the holds that it showed; the machine lifts none at all."""
-    await lay(actions, call, "h1")
-    lift = replace(call, attempt_id=AttemptId("two"), params={"holds": "h1"})
+    await place(actions, call, "h1")
+    release = replace(call, attempt_id=AttemptId("two"), params={"holds": "h1"})
     with pytest.raises(ActionError, match=says):
-        await actions["resume_trading"].perform(replace(lift, **change))
+        await actions["resume_trading"].perform(replace(release, **change))
     assert standing(agent) == ["h1"]

@@ -16,8 +16,8 @@ pytestmark = pytest.mark.long
 @pytest.fixture
 async def copied(stack: Stack, scene: Scene, tmp_path: Path) -> Path:
     """A copy of the database, with events and at least one anchor."""
-    laid = await scene.reconciler.hold("alpha", "reduce", owner="test", reason="for the record")
-    await scene.reconciler.lift("alpha", holds=[laid.id], owner="test", reason="over")
+    placed = await scene.reconciler.hold("alpha", "reduce", owner="test", reason="for the record")
+    await scene.reconciler.release("alpha", holds=[placed.id], owner="test", reason="over")
     # An anchor is made each minute.
     await eventually(lambda: verified(stack)["last_anchor"], within=60)
     copy = tmp_path / "copy.db"

@@ -209,8 +209,8 @@ async def highest_fence(stranger: Stranger, token: str) -> int:
 @pytest.mark.usefixtures("calm")
 async def test_the_agents_word_lifts_no_halt_of_a_person(stranger: Stranger, scene: Scene) -> None:
     """Whoever has the agent's token releases it under another name: it is placed again."""
-    laid = await scene.reconciler.hold("alpha", "halt", owner="test", reason="a person's")
-    assert laid.acknowledged
+    placed = await scene.reconciler.hold("alpha", "halt", owner="test", reason="a person's")
+    assert placed.acknowledged
     token = stranger.stack.settings.secret("agent_token_alpha")
     url = stranger.url(Kind.BOT, "/commands/resume")
     events_url = stranger.url(Kind.RECONCILER, "/api/v1/events")
@@ -233,7 +233,7 @@ async def test_the_agents_word_lifts_no_halt_of_a_person(stranger: Stranger, sce
         await eventually(reapplied, within=60)
         await until_state(scene, "halted")
     finally:
-        await scene.reconciler.lift("alpha", holds=(), owner="test", reason="over")
+        await scene.reconciler.release("alpha", holds=(), owner="test", reason="over")
     await until_state(scene, "active")
 
 
@@ -243,7 +243,7 @@ async def test_a_fence_beyond_every_number_is_refused(stranger: Stranger, scene:
     token = stranger.stack.settings.secret("agent_token_alpha")
     for fence in (2**63 - 1, 2**53, 2**200, -1, "1", None):
         assert await stranger.status("POST", url, token=token, json={"fence": fence}) == 422
-    laid = await scene.reconciler.hold("alpha", "reduce", owner="test", reason="still obeyed")
-    assert laid.acknowledged
-    await scene.reconciler.lift("alpha", holds=(), owner="test", reason="over")
+    placed = await scene.reconciler.hold("alpha", "reduce", owner="test", reason="still obeyed")
+    assert placed.acknowledged
+    await scene.reconciler.release("alpha", holds=(), owner="test", reason="over")
     await until_state(scene, "active")

@@ -83,7 +83,7 @@ async def test_a_halt_is_not_told_to_who_holds_the_reconcilers_port(
     await eventually(back, within=60)
 
     async def released() -> bool:
-        await scene.reconciler.lift("alpha", holds=(), owner="test", reason="over")
+        await scene.reconciler.release("alpha", holds=(), owner="test", reason="over")
         return (await scene.directory.bot(scene.bot("alpha")).health()).state == "active"
 
     await eventually(released, within=60)

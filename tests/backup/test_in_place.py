@@ -87,7 +87,7 @@ def test_every_bot_starts_reduced_and_the_store_knows_why(installation: Installa
         kinds = {row[0] for row in connection.execute("SELECT kind FROM events")}
     assert stored == [(hold.id, "alpha", "reducing", "ann")]
     assert hold.id == f"restore-{record.id}-alpha"
-    assert {"fences_raised", "hold_laid"} <= kinds
+    assert {"fences_raised", "hold_placed"} <= kinds
 
 
 @pytest.mark.parametrize("lock", ["bot-alpha/lock", "reconciler/reconciler.lock"])

@@ -56,7 +56,7 @@ def _count_twice() -> None:
 def _forget_halts() -> None:
     """A hold is in force, and nothing of it is on the disk."""
 
-    def store(self: Holds, holds: tuple[Hold, ...], lifted: list[dict[str, Any]]) -> None:
+    def store(self: Holds, holds: tuple[Hold, ...], released: list[dict[str, Any]]) -> None:
         """Keep nothing."""
 
     setattr(Holds, "_store", store)  # noqa: B010

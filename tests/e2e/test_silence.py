@@ -100,8 +100,8 @@ async def test_a_bot_that_is_back_in_time_is_halted_until_a_person_says_otherwis
     (hold,) = next(one["holds"] for one in targets if one["name"] == "alpha")
     assert (hold["owner"], hold["state"]) == ("reconciler", "halted")
     order = {"reason": "seen", "holds": [hold["id"]]}
-    lifted = await api(stack, scene, "POST", "/api/v1/targets/alpha/resume", order)
-    assert lifted["ids"] == [hold["id"]]
+    released = await api(stack, scene, "POST", "/api/v1/targets/alpha/resume", order)
+    assert released["ids"] == [hold["id"]]
     assert await state_of(stack, scene) == "active"
 
 
@@ -110,9 +110,9 @@ async def test_a_person_halts_and_a_restart_lifts_nothing(stack: Stack, scene: S
     await eventually(lambda: bot_of(stack)["state"] == "ready", within=60)
     before = bot_of(stack)
     order = {"reason": "odd fills"}
-    laid = await api(stack, scene, "POST", "/api/v1/targets/alpha/halt", order)
-    assert laid["acknowledged"]
-    assert laid["stored"]
+    placed = await api(stack, scene, "POST", "/api/v1/targets/alpha/halt", order)
+    assert placed["acknowledged"]
+    assert placed["stored"]
     os.kill(before["pid"], signal.SIGKILL)
     await eventually(lambda: bot_of(stack)["state"] != "ready")
     for found in stack.settings.var.rglob("holds.json"):

@@ -77,9 +77,9 @@ async def test_a_deleted_database_is_said_and_halts_go_out(stack: Stack, scene: 
     database = Path(stack.settings.database_url.removeprefix("sqlite:///"))
     for file in database.parent.glob(f"{database.name}*"):
         file.unlink()
-    laid = await scene.reconciler.hold("alpha", "halt", owner="test", reason="the file is gone")
-    assert laid.acknowledged
-    assert not laid.stored or laid.id in stack.settings.journal.read_text()
+    placed = await scene.reconciler.hold("alpha", "halt", owner="test", reason="the file is gone")
+    assert placed.acknowledged
+    assert not placed.stored or placed.id in stack.settings.journal.read_text()
     query = 'ALERTS{alertname="TradingDatabaseDown"}'
     await eventually(lambda: scene.prometheus.query(query), within=60)
     assert (await scene.directory.bot(scene.bot("alpha")).health()).state == "halted"

@@ -75,8 +75,8 @@ async def test_a_pause_of_automation_holds_it_back(start: Start) -> None:
         (noted,) = await replica.history()
         assert noted.outcome is Outcome.REFUSED
         assert "paused by ada: new disk" in noted.detail
-        lift = partial(pauses.lift, owner="ada", now=clock.now())
-        await replica.scheduler.writer.run(lift)
+        release = partial(pauses.end, owner="ada", now=clock.now())
+        await replica.scheduler.writer.run(release)
         await replica.scheduler.pass_once()
         await replica.job.began.wait()
         assert replica.job.runs == 1

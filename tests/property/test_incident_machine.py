@@ -152,14 +152,14 @@ class Incidents(RuleBasedStateMachine):
     @rule(bot=st.sampled_from(BOTS[:2]), owner=st.sampled_from(["ada", "reconciler"]))
     def a_bot_is_halted_or_let_go(self, bot: str, owner: str) -> None:
         key, now = f"{bot} {owner} {self.life.now}", self.life.now
-        lifted = [one.id for one in holds.standing(self.life.connection, bot)]
-        if lifted:
-            holds.lift(self.life.connection, ids=lifted, owner="ada", reason="why", now=now)
+        released = [one.id for one in holds.standing(self.life.connection, bot)]
+        if released:
+            holds.release(self.life.connection, ids=released, owner="ada", reason="why", now=now)
         else:
             hold = Hold(
                 id=key, target=bot, state=HeldState.HALTED, owner=owner, reason="why", at=now
             )
-            holds.lay(self.life.connection, hold, now=now)
+            holds.place(self.life.connection, hold, now=now)
         self.life.commit()
 
     @rule(bot=st.sampled_from(BOTS[:2]))

@@ -135,7 +135,7 @@ def adopt(
 
     theirs = yaml.safe_load(TEAM_PROMETHEUS)
     after = laid_over(theirs, yaml.safe_load(snippet("prometheus.yml")))
-    ours = snippet("alertmanager.yml").replace("your-people", "team-pager")
+    ours = snippet("alertmanager.yml").replace("your-oncall", "team-pager")
     routed = laid_over(
         yaml.safe_load(TEAM_ALERTMANAGER.replace("TEAM", team)),
         yaml.safe_load(ours.replace(WEBHOOK, webhook))

@@ -32,7 +32,7 @@ MUTED: dict[str, set[str]] = {
 }
 """What follows from the state of a venue."""
 
-GROUPED = [one for one in CONFIG["route"]["routes"] if one["receiver"] == "people"][:-1]
+GROUPED = [one for one in CONFIG["route"]["routes"] if one["receiver"] == "oncall"][:-1]
 """The routes that make one page of each cause."""
 
 SAID_LOUDER = {
@@ -58,11 +58,11 @@ def test_amtool_accepts_the_configuration() -> None:
 @pytest.mark.parametrize("rule", load_rules(), ids=str)
 def test_the_reconciler_is_told_first_and_people_by_the_label(rule: AlertRule) -> None:
     """Every rule's own labels lead to these receivers, in this order."""
-    people = "people" if rule.labels["page_after"] == "0s" else "nobody"
+    people = "oncall" if rule.labels["page_after"] == "0s" else "blackhole"
     people = "second-line" if rule.labels.get("tier") == "l2" else people
     people = "dead-man-switch" if rule.name == "Watchdog" else people
     told = receivers_of(alertname=rule.name, bot="alpha", venue="paper", **rule.labels)
-    assert told == ("people" if rule.name == PAGE else f"reconciler,{people}")
+    assert told == ("oncall" if rule.name == PAGE else f"reconciler,{people}")
 
 
 @pytest.mark.parametrize(
@@ -77,13 +77,13 @@ def test_the_reconciler_is_told_first_and_people_by_the_label(rule: AlertRule) -
 )
 def test_an_alert_that_does_not_say_when_reaches_people(labels: dict[str, str]) -> None:
     """Forgetting the label or misspelling it, or a name without our prefix, never loses a page."""
-    assert receivers_of(alertname="Another", **labels) == "reconciler,people"
+    assert receivers_of(alertname="Another", **labels) == "reconciler,oncall"
 
 
 def test_on_call_is_the_last_route_and_takes_everything_else() -> None:
     """The delay before paging is a rule's `for`: no route waits for it."""
     *others, last = CONFIG["route"]["routes"]
-    assert last == {"receiver": "people"}
+    assert last == {"receiver": "oncall"}
     assert {one["receiver"] for one in others} == RECEIVERS.keys()
 
 
@@ -174,8 +174,8 @@ def test_the_reconciler_has_exactly_one_webhook_and_nothing_else() -> None:
 
 def test_receivers_names_survive_the_quoting_of_alertmanager() -> None:
     """It sends the name as a quoted regular expression."""
-    assert set(RECEIVERS) == {"reconciler", "people", "second-line", "dead-man-switch", "nobody"}
-    assert set(RECEIVERS["nobody"]) == {"name"}
+    assert set(RECEIVERS) == {"reconciler", "oncall", "second-line", "dead-man-switch", "blackhole"}
+    assert set(RECEIVERS["blackhole"]) == {"name"}
     assert set(RECEIVERS["dead-man-switch"]) == {"name"}
 
 

@@ -90,7 +90,7 @@ def test_every_alert_goes_where_its_severity_says(rule: AlertRule) -> None:
     """amtool shows both routes of a warning; the clock then lets one of them speak."""
     people = "chat,mail" if rule.labels.get("severity") in {"warning", "info"} else "pager"
     people = "second-line" if rule.labels.get("tier") == "l2" else people
-    people = people if rule.labels["page_after"] == "0s" else "nobody"
+    people = people if rule.labels["page_after"] == "0s" else "blackhole"
     people = "dead-man-switch" if rule.name == "Watchdog" else people
     pairs = [f"{key}={value}" for key, value in rule.labels.items()]
     command = ["amtool", "config", "routes", "test", f"--config.file={BY_HOUR}"]

@@ -15,7 +15,7 @@ from tests.rules.committed import ALERTMANAGER, run_tool
 HOSTILE = "\"><script>x()</script><!channel> & 'a' </b>"
 BOT = "alpha\"&var-x=<b>'"
 DATA: dict[str, Any] = {
-    "receiver": "people",
+    "receiver": "oncall",
     "status": "firing",
     "alerts": [
         {

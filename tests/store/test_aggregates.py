@@ -129,8 +129,8 @@ def test_a_gate_that_shut_meanwhile_stops_the_start(connection: Connection) -> N
     expires_at = NOW + timedelta(minutes=1)
     pauses.begin(connection, Pause(owner="a", reason="b", expires_at=expires_at), now=NOW)
     assert starting.start(connection, plan(incident), now=NOW) is None
-    assert pauses.lift(connection, owner="a", now=NOW) == 1
-    assert pauses.lift(connection, owner="a", now=NOW) == 0
+    assert pauses.end(connection, owner="a", now=NOW) == 1
+    assert pauses.end(connection, owner="a", now=NOW) == 0
     attempt = starting.start(connection, plan(incident), now=NOW)
     assert attempt is not None
     assert starting.start(connection, plan(incident), now=NOW) is None, "the target is held"
@@ -207,7 +207,7 @@ def test_a_start_spends_its_approval(connection: Connection) -> None:
     expires_at = NOW + timedelta(minutes=1)
     pauses.begin(connection, Pause(owner="a", reason="b", expires_at=expires_at), now=NOW)
     assert starting.start(connection, wanted, now=NOW) is None
-    pauses.lift(connection, owner="a", now=NOW)
+    pauses.end(connection, owner="a", now=NOW)
     assert approvals.usable(connection, asked.digest, now=NOW) is not None
     assert starting.start(connection, wanted, now=NOW) is not None
     assert approvals.usable(connection, asked.digest, now=NOW) is None
@@ -283,10 +283,10 @@ def test_nothing_starts_on_what_a_person_halted_just_now(connection: Connection)
     hold = Hold(
         id="h", target="alpha", state=HeldState.HALTED, owner="ada", reason="odd fills", at=NOW
     )
-    holds.lay(connection, hold, now=NOW)
+    holds.place(connection, hold, now=NOW)
     assert starting.start(connection, plan(incident), now=NOW) is None
-    holds.lift(connection, ids={"h"}, owner="ada", reason="seen", now=NOW)
-    holds.lay(connection, replace(hold, id="m", owner=MACHINE), now=NOW)
+    holds.release(connection, ids={"h"}, owner="ada", reason="seen", now=NOW)
+    holds.place(connection, replace(hold, id="m", owner=MACHINE), now=NOW)
     assert starting.start(connection, plan(incident), now=NOW)
 
 
@@ -296,7 +296,7 @@ def test_a_step_for_halted_targets_starts_on_one(connection: Connection) -> None
     hold = Hold(
         id="h", target="alpha", state=HeldState.HALTED, owner="ada", reason="odd fills", at=NOW
     )
-    holds.lay(connection, hold, now=NOW)
+    holds.place(connection, hold, now=NOW)
     runbook = make_runbook(steps=(make_step(while_halted=True),))
     assert starting.start(
         connection, starting.Plan(wanted=make_wanted(incident, runbook=runbook)), now=NOW

@@ -29,20 +29,20 @@ def kinds(connection: Connection) -> list[str]:
 
 def test_a_hold_stands_until_it_is_lifted(connection: Connection) -> None:
     """Laid twice it is one; lifted it is gone, and both are told with who and why."""
-    assert holds.lay(connection, make_hold(), now=NOW)
-    assert not holds.lay(connection, make_hold(), now=NOW)
+    assert holds.place(connection, make_hold(), now=NOW)
+    assert not holds.place(connection, make_hold(), now=NOW)
     assert holds.standing(connection) == [make_hold()]
     assert holds.standing(connection, "alpha") == [make_hold()]
     assert holds.standing(connection, "beta") == []
-    lifted = holds.lift(connection, ids=["h1", "h9"], owner="bert", reason="mended", now=NOW)
-    assert lifted == {"h1"}
+    released = holds.release(connection, ids=["h1", "h9"], owner="bert", reason="mended", now=NOW)
+    assert released == {"h1"}
     assert holds.standing(connection) == []
-    assert not holds.lift(connection, ids=["h1"], owner="bert", reason="mended", now=NOW)
-    assert kinds(connection) == ["hold_laid", "hold_lifted"]
-    laid, gone = event_log.since(connection, 0)
-    assert (laid.actor, laid.before) == ("ada", None)
-    assert "odd fills" in laid.note
-    assert '"halted"' in str(laid.after)
+    assert not holds.release(connection, ids=["h1"], owner="bert", reason="mended", now=NOW)
+    assert kinds(connection) == ["hold_placed", "hold_released"]
+    placed, gone = event_log.since(connection, 0)
+    assert (placed.actor, placed.before) == ("ada", None)
+    assert "odd fills" in placed.note
+    assert '"halted"' in str(placed.after)
     assert gone.actor == "bert"
     assert '"ada"' in str(gone.before)
     assert '"mended"' in str(gone.after)
@@ -52,25 +52,25 @@ def test_of_two_with_one_id_the_stricter_stands(connection: Connection) -> None:
     """In either order."""
     for first, second in ((HeldState.REDUCING, HeldState.HALTED), (HeldState.HALTED, "reducing")):
         key = f"from-{first}"
-        holds.lay(connection, make_hold(id=key, state=first), now=NOW)
-        holds.lay(connection, make_hold(id=key, state=HeldState(second)), now=NOW)
+        holds.place(connection, make_hold(id=key, state=first), now=NOW)
+        holds.place(connection, make_hold(id=key, state=HeldState(second)), now=NOW)
     assert {hold.state for hold in holds.standing(connection)} == {HeldState.HALTED}
 
 
 @pytest.mark.parametrize(("later", "stands"), [(-1, False), (0, False), (2, True)])
 def test_a_late_copy_does_not_undo_a_lift(connection: Connection, later: int, stands: bool) -> None:
     """What was laid before the lift stays lifted; what is laid after it is a new word."""
-    holds.lay(connection, make_hold(), now=NOW)
-    holds.lift(connection, ids=["h1"], owner="bert", reason="ok", now=NOW + timedelta(seconds=1))
+    holds.place(connection, make_hold(), now=NOW)
+    holds.release(connection, ids=["h1"], owner="bert", reason="ok", now=NOW + timedelta(seconds=1))
     again = make_hold(at=NOW + timedelta(seconds=later))
-    assert holds.lay(connection, again, now=NOW) is stands
+    assert holds.place(connection, again, now=NOW) is stands
     assert holds.standing(connection) == ([again] if stands else [])
 
 
 def test_an_id_belongs_to_one_target(connection: Connection) -> None:
     """The hold of one bot cannot be replaced by another bot's of the same name."""
-    holds.lay(connection, make_hold(state=HeldState.REDUCING), now=NOW)
+    holds.place(connection, make_hold(state=HeldState.REDUCING), now=NOW)
     with pytest.raises(holds.IdTaken, match="belongs to a hold on alpha"):
-        holds.lay(connection, make_hold(target="beta"), now=NOW)
+        holds.place(connection, make_hold(target="beta"), now=NOW)
     (standing,) = holds.standing(connection)
     assert (standing.target, standing.state) == ("alpha", HeldState.REDUCING)

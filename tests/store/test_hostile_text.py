@@ -138,7 +138,7 @@ def _pause(connection: Connection, word: str) -> None:
     standing = pauses.current(connection, now=NOW)
     assert standing is not None
     assert (standing.owner, standing.reason) == (storable(word), storable(word))
-    assert pauses.lift(connection, owner=word, now=NOW) == 1
+    assert pauses.end(connection, owner=word, now=NOW) == 1
 
 
 def _maintenance(connection: Connection, word: str) -> None:
@@ -155,11 +155,11 @@ def _hold(connection: Connection, word: str) -> None:
     hold = Hold(
         id=word[:100], target="alpha", state=HeldState.HALTED, owner=word, reason=word, at=NOW
     )
-    assert holds.lay(connection, hold, now=NOW)
-    assert not holds.lay(connection, hold, now=NOW), "laid again it is the same"
+    assert holds.place(connection, hold, now=NOW)
+    assert not holds.place(connection, hold, now=NOW), "laid again it is the same"
     assert [one.reason for one in holds.standing(connection)] == [storable(word)]
-    lifted = holds.lift(connection, ids=[word[:100]], owner=word, reason=word, now=NOW)
-    assert len(lifted) == 1
+    released = holds.release(connection, ids=[word[:100]], owner=word, reason=word, now=NOW)
+    assert len(released) == 1
 
 
 def _approval(connection: Connection, word: str) -> None:

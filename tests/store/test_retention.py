@@ -107,9 +107,9 @@ def plan(found: Incident, at: datetime) -> starting.Plan:
 def hold(connection: Connection, at: datetime, *, released: bool = True) -> None:
     key = f"hold-{at.isoformat()}-{released}"
     word = Hold(id=key, target="beta", state=HeldState.HALTED, owner="ann", reason="test", at=at)
-    assert holds.lay(connection, word, now=at)
+    assert holds.place(connection, word, now=at)
     if released:
-        holds.lift(connection, ids=[key], owner="ann", reason="over", now=at)
+        holds.release(connection, ids=[key], owner="ann", reason="over", now=at)
 
 
 def orders(connection: Connection, at: datetime) -> None:

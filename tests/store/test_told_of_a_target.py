@@ -52,17 +52,17 @@ def test_a_frozen_bots_incident_tells_that_it_was_frozen(connection: Connection)
         reason="silent",
         at=NOW - 7 * SECOND,
     )
-    holds.lay(connection, hold, now=NOW - 7 * SECOND)
+    holds.place(connection, hold, now=NOW - 7 * SECOND)
     key = open_incident(connection, "alpha")
     tell(connection, "agent_stopped", SECOND)
     moment = NOW + 2 * SECOND
-    holds.lift(
+    holds.release(
         connection, ids=[hold.id], owner="x", reason="gone", now=moment, kind="hold_withdrawn"
     )
     tell(connection, "agent_answered", 5 * SECOND)
     assert kinds(connection, key) == [
         "agent_silent",
-        "hold_laid",
+        "hold_placed",
         "received",
         "opened",
         "agent_stopped",
@@ -78,9 +78,9 @@ def test_what_is_older_or_later_is_another_story(connection: Connection) -> None
     key = open_incident(connection, "alpha")
     closed = update(table).where(table.c.id == key).values(closed_at=NOW + MINUTE)
     connection.execute(closed)
-    tell(connection, "hold_laid", MINUTE)
-    tell(connection, "hold_lifted", MINUTE + SECOND)
-    assert kinds(connection, key) == ["agent_answered", "received", "opened", "hold_laid"]
+    tell(connection, "hold_placed", MINUTE)
+    tell(connection, "hold_released", MINUTE + SECOND)
+    assert kinds(connection, key) == ["agent_answered", "received", "opened", "hold_placed"]
 
 
 def test_only_the_target_that_is_meant(connection: Connection) -> None:

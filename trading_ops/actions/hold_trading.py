@@ -1,7 +1,8 @@
 """Actions that place a hold on a bot: safe actions, which pass every gate except a pause.
 
 The hold's id is the attempt's, so a repeat is the same hold. The reconciler finds it in the bot's
-next report and stores it; it stays until an operator releases it. Its owner is whoever ordered it.
+next report and stores it; it stays until an operator releases it. Its owner is the one who
+ordered it.
 """
 
 from collections.abc import Mapping

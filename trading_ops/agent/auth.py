@@ -38,7 +38,7 @@ class AgentTokens:
                 self.use(await disk.run(self._file.read))
             except (OSError, ValueError) as error:
                 if not self._failing:
-                    _logger.error("token_not_read error=%s", error)  # noqa: TRY400 - it says it all
+                    _logger.error("token_not_read error=%s", error)  # noqa: TRY400 - the message is complete
                 self._failing = True
             else:
                 self._failing = False

@@ -76,7 +76,7 @@ class FenceKeeper:
             target: of the fence.
             fence: the sender's.
             attempt_id: of the attempt, if one starts: until it is answered, `begun` returns its
-                mark, also after a crash.
+                mark, even after a crash.
             mark: what `begun` returns for it.
 
         Raises:

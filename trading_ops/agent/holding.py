@@ -31,13 +31,13 @@ def holding_commands(holds: Holds, disk: DiskThread) -> dict[str, Command]:
     """Return the commands that place and release holds."""
 
     async def halt(params: Params) -> str:
-        return await _lay(holds, disk, TradingState.HALTED, params)
+        return await _place(holds, disk, TradingState.HALTED, params)
 
     async def reduce(params: Params) -> str:
-        return await _lay(holds, disk, TradingState.REDUCING, params)
+        return await _place(holds, disk, TradingState.REDUCING, params)
 
     async def resume(params: Params) -> Done:
-        return await _lift(holds, disk, params)
+        return await _release(holds, disk, params)
 
     return {
         "halt": _laying(halt),
@@ -95,7 +95,7 @@ def _named(params: Params) -> frozenset[str]:
     return frozenset(name for part in params["holds"].split(",") if (name := part.strip()))
 
 
-async def _lay(holds: Holds, disk: DiskThread, state: TradingState, params: Params) -> str:
+async def _place(holds: Holds, disk: DiskThread, state: TradingState, params: Params) -> str:
     hold = Hold(
         id=params.get("id") or f"{state}-{uuid.uuid4()}",
         state=state,
@@ -115,17 +115,17 @@ async def _lay(holds: Holds, disk: DiskThread, state: TradingState, params: Para
     return done if stored else f"{done}; the disk has not stored it yet"
 
 
-async def _lift(holds: Holds, disk: DiskThread, params: Params) -> Done:
+async def _release(holds: Holds, disk: DiskThread, params: Params) -> Done:
     ids = _named(params)
-    lift = partial(
-        holds.lift,
+    release = partial(
+        holds.release,
         owner=params["owner"],
         reason=params["reason"],
         ids=None if ids == {ALL} else ids,
     )
     try:
-        lifted = await disk.run(lift)
+        released = await disk.run(release)
     except OSError as error:
         raise CommandFailed(f"no hold was released: {error}") from error
-    detail = f"{len(lifted)} holds were released by {params['owner']}; the state is {holds.state}"
-    return Done(detail, {"lifted": [asdict(hold) for hold in lifted]})
+    detail = f"{len(released)} holds were released by {params['owner']}; the state is {holds.state}"
+    return Done(detail, {"lifted": [asdict(hold) for hold in released]})

@@ -11,10 +11,10 @@ from trading_ops import clock
 from trading_ops.agent.durable import read_json, write_json
 from trading_ops.errors import SetupError
 
-KEPT_LIFTED = 100
+KEPT_RELEASED = 100
 """Lifted holds that are kept in the file, for the question who resumed, and why."""
 
-TOLD_LIFTED = 20
+REPORTED_RELEASED = 20
 """Of these, the ones that each answer to GET /health includes."""
 
 
@@ -53,14 +53,14 @@ class Hold:
 class Mirror(Protocol):
     """Keeps holds where other instances of the bot find them."""
 
-    def laid(self, hold: Hold) -> None:
+    def placed(self, hold: Hold) -> None:
         """Keep a hold.
 
         Raises:
             OSError: it could not be kept.
         """
 
-    def lifted(self, holds: Collection[Hold], *, owner: str, reason: str, at: float) -> None:
+    def released(self, holds: Collection[Hold], *, owner: str, reason: str, at: float) -> None:
         """Store that holds were released.
 
         Raises:
@@ -94,7 +94,7 @@ class Holds:
         self.changes = 0
         """Number of holds placed or released here."""
 
-        self._lifted: list[dict[str, Any]] = []
+        self._released: list[dict[str, Any]] = []
         try:
             self._load()
         except SetupError as error:
@@ -116,12 +116,12 @@ class Holds:
         return self._holds
 
     @property
-    def lifted(self) -> list[dict[str, Any]]:
+    def released(self) -> list[dict[str, Any]]:
         """Return the latest releases, oldest first: ID, placed at, released at, by whom and why."""
         words = ("id", "at", "lifted_at", "lifted_by", "lifted_for")
         return [
             {word: one[word] for word in words}
-            for one in self._lifted[-TOLD_LIFTED:]
+            for one in self._released[-REPORTED_RELEASED:]
             if all(word in one for word in words)
         ]
 
@@ -129,7 +129,7 @@ class Holds:
         """Share holds that are placed and released here with other instances from now on."""
         self._mirror = mirror
 
-    def lay(self, hold: Hold) -> Hold:
+    def place(self, hold: Hold) -> Hold:
         """Place a hold; return the active one with its ID, the stricter of the two.
 
         It is in force before it is stored: a halt must not wait for a disk.
@@ -143,7 +143,7 @@ class Holds:
         return standing
 
     def put(self, hold: Hold) -> Hold:
-        """Do the part of `lay` that never blocks: the hold is in force, and `keep` stores it."""
+        """Do the part of `place` that never blocks: the hold is in force, and `keep` stores it."""
         with self._memory:
             self.changes += 1
             earlier = next((other for other in self._holds if other.id == hold.id), None)
@@ -163,11 +163,11 @@ class Holds:
             OSError: it could not be stored or shared.
         """
         with self._writing:
-            self._store(self._holds, self._lifted)
+            self._store(self._holds, self._released)
             if self._mirror is not None:
-                self._mirror.laid(hold)
+                self._mirror.placed(hold)
 
-    def lift(self, *, owner: str, reason: str, ids: frozenset[str] | None) -> tuple[Hold, ...]:
+    def release(self, *, owner: str, reason: str, ids: frozenset[str] | None) -> tuple[Hold, ...]:
         """Release the holds with these IDs, None for all; return them.
 
         The release is stored before it takes effect: a restart must not bring the holds back.
@@ -182,21 +182,21 @@ class Holds:
             gone = tuple(hold for hold in before if ids is None or hold.id in ids)
             at = clock.timestamp()
             word = {"lifted_by": owner, "lifted_for": reason, "lifted_at": at}
-            lifted = [*self._lifted, *(asdict(hold) | word for hold in gone)][-KEPT_LIFTED:]
+            released = [*self._released, *(asdict(hold) | word for hold in gone)][-KEPT_RELEASED:]
             if self._mirror is not None:
-                self._mirror.lifted(gone, owner=owner, reason=reason, at=at)
-            self._store(_without(before, gone), lifted)
-            self._end(gone, lifted)
+                self._mirror.released(gone, owner=owner, reason=reason, at=at)
+            self._store(_without(before, gone), released)
+            self._end(gone, released)
             return gone
 
     def follow(
-        self, standing: Sequence[Hold], lifted: Sequence[dict[str, Any]], *, seen: int
+        self, standing: Sequence[Hold], released: Sequence[dict[str, Any]], *, seen: int
     ) -> tuple[Hold, ...]:
         """Apply the shared holds; return the active ones here that are not shared yet.
 
         Args:
             standing: the shared active holds.
-            lifted: shared holds that were released, as in the file.
+            released: shared holds that were released, as in the file.
             seen: `changes` before they were read; if it has changed since, they may be older than
                 the holds here, and are ignored.
 
@@ -208,7 +208,7 @@ class Holds:
                 if self.changes != seen:
                     return ()
                 before = self._holds
-            ends = {(one["id"], one["at"]): one for one in lifted}
+            ends = {(one["id"], one["at"]): one for one in released}
             theirs = {hold.id: hold for hold in standing}
             kept, ending, unshared = [], [], []
             for hold in before:
@@ -229,16 +229,16 @@ class Holds:
                     self._holds = (*after, *ending)
                     self._apply()
                 gone = [ends[hold.id, hold.at] for hold in ending]
-                told = [*self._lifted, *gone][-KEPT_LIFTED:]
+                told = [*self._released, *gone][-KEPT_RELEASED:]
                 self._store(after, told)
                 self._end(ending, told)
             return tuple(unshared)
 
-    def _end(self, gone: Sequence[Hold], lifted: list[dict[str, Any]]) -> None:
+    def _end(self, gone: Sequence[Hold], released: list[dict[str, Any]]) -> None:
         """Remove holds whose release is stored; holds that were put in between stay."""
         with self._memory:
             self.changes += 1
-            self._holds, self._lifted = _without(self._holds, gone), lifted
+            self._holds, self._released = _without(self._holds, gone), released
             self._apply()
 
     def _apply(self) -> None:
@@ -253,14 +253,14 @@ class Holds:
                 Hold(**entry | {"state": TradingState(entry["state"])})
                 for entry in data.get("holds", [])
             )
-            self._lifted = [dict(entry) for entry in data.get("lifted", [])]
-            for one in (*map(asdict, self._holds), *self._lifted):
+            self._released = [dict(entry) for entry in data.get("lifted", [])]
+            for one in (*map(asdict, self._holds), *self._released):
                 _check_told(one)
         except (KeyError, TypeError, ValueError) as error:
             raise SetupError(f"{self._path} is not a valid file of holds: {error}") from error
 
-    def _store(self, holds: tuple[Hold, ...], lifted: list[dict[str, Any]]) -> None:
-        write_json(self._path, {"holds": [asdict(hold) for hold in holds], "lifted": lifted})
+    def _store(self, holds: tuple[Hold, ...], released: list[dict[str, Any]]) -> None:
+        write_json(self._path, {"holds": [asdict(hold) for hold in holds], "lifted": released})
 
 
 def _without(holds: Sequence[Hold], gone: Sequence[Hold]) -> tuple[Hold, ...]:

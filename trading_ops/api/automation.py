@@ -66,7 +66,7 @@ class Paused(msgspec.Struct, kw_only=True):
 class Resumed(msgspec.Struct, kw_only=True):
     """Number of ended pauses, and a pause that is still active."""
 
-    lifted: int
+    ended: int
     pause: PauseView | None
 
 
@@ -107,12 +107,12 @@ class Automation:
     async def resume(self, identity: Identity, query: ResumeQuery) -> Resumed:
         """Resume: end every pause, or with `id` only that one."""
         owner = identity.actor(query.owner)
-        lift = partial(pauses.lift, owner=owner, now=clock.now(), only=query.id)
-        lifted = await self._writer.run(lift)
+        end = partial(pauses.end, owner=owner, now=clock.now(), only=query.id)
+        ended = await self._writer.run(end)
         left = await self._current()
         self._metrics.paused.set(left is not None)
-        log.info("automation_resumed", owner=owner, lifted=lifted)
-        return Resumed(lifted=lifted, pause=left)
+        log.info("automation_resumed", owner=owner, ended=ended)
+        return Resumed(ended=ended, pause=left)
 
     async def reset_budget(self, identity: Identity, name: str, body: Order) -> BudgetReset:
         """Reset a target's attempt budgets and cooldowns."""

@@ -1,4 +1,4 @@
-"""Readiness runs of bots from paper to live: begin, approve, sign off, abort, report."""
+"""Readiness runs of bots from paper to live: start, approve, sign off, abort, report."""
 
 import asyncio
 import uuid

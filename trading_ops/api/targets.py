@@ -99,7 +99,7 @@ class FleetOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     owner: Person | None = None
 
 
-class LiftOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class ReleaseOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Reason, and ids of the holds; default: all of the bot."""
 
     reason: Words
@@ -107,7 +107,7 @@ class LiftOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     owner: Person | None = None
 
 
-class LaidView(msgspec.Struct, kw_only=True):
+class PlacedView(msgspec.Struct, kw_only=True):
     """Result of placing one hold."""
 
     target: str
@@ -122,13 +122,13 @@ class LaidView(msgspec.Struct, kw_only=True):
     detail: str
 
 
-class LaidPage(msgspec.Struct, kw_only=True):
+class PlacedPage(msgspec.Struct, kw_only=True):
     """Result of placing the hold on each bot."""
 
-    holds: list[LaidView]
+    holds: list[PlacedView]
 
 
-class LiftedView(msgspec.Struct, kw_only=True):
+class ReleasedView(msgspec.Struct, kw_only=True):
     """The released holds, and those still in force."""
 
     target: str
@@ -178,21 +178,23 @@ class Targets:
             targets=[self._view(one, holds.get(one.name, []), words, now) for one in self._registry]
         )
 
-    async def halt(self, identity: Identity, name: str, body: HoldOrder) -> LaidView:
+    async def halt(self, identity: Identity, name: str, body: HoldOrder) -> PlacedView:
         """Halt a bot: no new or amended orders; cancels and queries still work."""
-        return await self._lay(identity, self._bot(name), HeldState.HALTED, body)
+        return await self._place(identity, self._bot(name), HeldState.HALTED, body)
 
-    async def reduce(self, identity: Identity, name: str, body: HoldOrder) -> LaidView:
+    async def reduce(self, identity: Identity, name: str, body: HoldOrder) -> PlacedView:
         """Put a bot in reduce-only mode."""
-        return await self._lay(identity, self._bot(name), HeldState.REDUCING, body)
+        return await self._place(identity, self._bot(name), HeldState.REDUCING, body)
 
-    async def halt_all(self, identity: Identity, body: FleetOrder) -> LaidPage:
+    async def halt_all(self, identity: Identity, body: FleetOrder) -> PlacedPage:
         """Halt all bots at once."""
         order = HoldOrder(reason=body.reason, owner=body.owner)
-        laying = [self._lay(identity, bot, HeldState.HALTED, order) for bot in self._registry.bots]
-        return LaidPage(holds=list(await asyncio.gather(*laying)))
+        placing = [
+            self._place(identity, bot, HeldState.HALTED, order) for bot in self._registry.bots
+        ]
+        return PlacedPage(holds=list(await asyncio.gather(*placing)))
 
-    async def resume(self, identity: Identity, name: str, body: LiftOrder) -> LiftedView:
+    async def resume(self, identity: Identity, name: str, body: ReleaseOrder) -> ReleasedView:
         """Release holds of a bot: it trades again when none is left."""
         bot = self._registry.find(name)
         if bot is None:  # it may have been renamed or removed since
@@ -208,16 +210,16 @@ class Targets:
                 conflict(f"{name} has no known holds: nothing to approve")
             await self._spend_approval(name, ids, actor)
         if bot is None:
-            lifted = await self._holding.lift_unregistered(
+            released = await self._holding.release_unregistered(
                 name, ids, owner=actor, reason=body.reason
             )
         else:
-            lifted = await self._holding.lift(bot, ids=ids, owner=actor, reason=body.reason)
-        return LiftedView(
+            released = await self._holding.release(bot, ids=ids, owner=actor, reason=body.reason)
+        return ReleasedView(
             target=name,
-            ids=sorted(lifted.ids),
+            ids=sorted(released.ids),
             standing=self._holds(name),
-            detail=lifted.detail,
+            detail=released.detail,
         )
 
     async def _spend_approval(self, name: str, ids: frozenset[str], actor: str) -> None:
@@ -236,23 +238,23 @@ class Targets:
                 f"operator run `trading-ops approve {approval.id}`, then resume these holds again"
             )
 
-    async def _lay(
+    async def _place(
         self, identity: Identity, bot: Target, state: HeldState, body: HoldOrder
-    ) -> LaidView:
-        laid = await self._holding.lay(
+    ) -> PlacedView:
+        placed = await self._holding.place(
             bot,
             state.value,
             owner=identity.actor(body.owner),
             reason=body.reason,
             key=body.key,
         )
-        return LaidView(
+        return PlacedView(
             target=bot.name,
-            id=laid.id,
+            id=placed.id,
             state=state,
-            stored=laid.stored,
-            acknowledged=laid.acknowledged,
-            detail=laid.detail,
+            stored=placed.stored,
+            acknowledged=placed.acknowledged,
+            detail=placed.detail,
         )
 
     def _bot(self, name: str) -> Target:

@@ -35,7 +35,7 @@ CONNECTIONS = 512
 
 @dataclass(kw_only=True)
 class _Process:
-    """What outlives a reload: systemd hears of one process that is ready until it stops."""
+    """State that survives a reload: for systemd, it is one process that is ready until it stops."""
 
     notified: contextlib.AsyncExitStack
     loop: Loop | None = None

@@ -147,7 +147,7 @@ def _change_store(
             now = clock.now()
             fencing.raise_all(connection, seen, by=FENCES, owner=owner, now=now)
             for hold in bots:
-                holds.lay(connection, hold, now=now)
+                holds.place(connection, hold, now=now)
         with engine.connect() as connection:
             head = events.newest(connection)
     finally:

@@ -16,7 +16,7 @@ FARTHEST_DAYS = 3650.0
 
 
 NOISE_FACTOR = 3.0
-"""The interval allows for so many times the noise at the threshold."""
+"""The interval is this multiple of the noise at the threshold."""
 
 PEAK_DAYS = 1.0
 """And for the time of the day at which the peak is."""
@@ -73,7 +73,7 @@ def daily_peaks(samples: Sequence[Point], *, end: float, step: float) -> list[Po
     for at, value in samples:
         days.setdefault(math.floor((end - at) / DAY), []).append(((at - end) / DAY, value))
     needed = FULL_DAY_SHARE * DAY / step
-    # Of equal values the newest: that is where a series that grows stands.
+    # Of equal values take the newest: it is the current level of a growing series.
     return [
         max(points, key=lambda point: (point[1], point[0]))
         for _, points in sorted(days.items(), reverse=True)

@@ -38,7 +38,7 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     prices: dict[str, Positive] = {}
     currency: str = "USD"
     horizon_days: Annotated[int, msgspec.Meta(ge=1, le=3650)] = 90
-    """A recommendation lasts so long."""
+    """Validity of a recommendation."""
 
     log_kept_days: Positive | None = None
     """For which logs are kept; by default that of settings.yml."""

@@ -95,7 +95,7 @@ class CapacityView(msgspec.Struct, kw_only=True):
 
     currency: str
     horizon_days: int
-    """A recommendation lasts so long."""
+    """Validity of a recommendation."""
 
 
 LIMITED = 0.5

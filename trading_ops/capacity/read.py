@@ -47,7 +47,7 @@ class _History:
 
 
 def choices_of(settings: Settings) -> Choices:
-    """Return what `capacity.yml` says, with the limits of our own logs.
+    """Read `capacity.yml` and add the limits of our own logs.
 
     Raises:
         ConfigError: the file cannot be read, or names an unknown field or resource.

@@ -52,7 +52,7 @@ class Remedy(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Resource:
-    """One kind of resource; each of its series is planned by itself."""
+    """One kind of resource; each of its series is planned separately."""
 
     name: str
     used: str

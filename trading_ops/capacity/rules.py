@@ -25,7 +25,7 @@ class Place:
     file: str
     alert: str
     before: str
-    """A regular expression of what stands before the figure in the alert's expression."""
+    """Regular expression that matches the text before the threshold in the alert's expression."""
 
     figure: Callable[[float], float]
     """Its value by the critical share."""
@@ -82,10 +82,10 @@ _DEFAULTS = {one.name: one.thresholds for one in RESOURCES}
 
 
 def applied(text: str, file: str, choices: Choices) -> str:
-    """Return the text of a file of rules with the thresholds in it.
+    """Return the text of a rule file with these thresholds.
 
     Raises:
-        ConfigError: a rule has no such threshold: it was changed by hand.
+        ConfigError: a rule was edited and has no such threshold.
     """
     for place in PLACES:
         if place.file != file:

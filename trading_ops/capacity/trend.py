@@ -1,9 +1,9 @@
 """The growth of a series over days, with a confidence interval, or the finding that it has none.
 
-The points are daily maxima, so a daily cycle and a sawtooth of less than a day are no trend. The
+The points are daily maxima, so a daily cycle or a sawtooth of less than a day is not a trend. The
 slope is the Theil-Sen estimate, and its interval that of Sen (1968). A trend needs a Mann-Kendall
 score beyond `SIGNIFICANT_Z`, at least `MIN_POINTS` points, and a growth over the whole span that
-stands out of the noise. A step, such as a large import, splits the series: slopes are taken within
+exceeds the noise. A step, such as a large import, splits the series: slopes are taken within
 the parts only, so the step itself is not growth.
 """
 
@@ -23,7 +23,7 @@ CONFIDENCE_Z = 1.96
 """Of the 95 % interval."""
 
 NOISE_FACTOR = 2.0
-"""The growth over the span must be so many times the median absolute deviation from the line."""
+"""Minimum growth over the span, as a multiple of the median absolute deviation from the line."""
 
 SPLIT_COST = 0.5
 """A split is taken when the two lines leave less than this share of the deviation of one line."""
@@ -194,7 +194,7 @@ def _split(points: Sequence[Point]) -> int | None:
 def _deviation(parts: Sequence[Sequence[Point]]) -> float:
     """Return the sum of the absolute deviations from parallel lines, one for each part.
 
-    They are parallel, so that a bend is no step.
+    They are parallel, so that a change of slope does not count as a step.
     """
     slope = statistics.median(slope for part in parts for slope in _slopes(part))
     return sum(abs(value - _intercept(part, slope, at)) for part in parts for at, value in part)

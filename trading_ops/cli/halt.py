@@ -17,7 +17,7 @@ from trading_ops.cli.reconciler_connection import (
     owner_option,
     reason_option,
 )
-from trading_ops.clients.reconciler_views import LaidView
+from trading_ops.clients.reconciler_views import PlacedView
 from trading_ops.config.last_good import registry_or_last_good
 from trading_ops.config.settings import Settings, load_usable_settings
 from trading_ops.domain.target import NAMED_BOTS, Registry
@@ -73,14 +73,14 @@ def resume(
 
     `trading-ops status` shows the holds. Exits with 1 when a named hold does not exist.
     """
-    lifted = order(lambda api: api.lift(bot, holds=holds, owner=owner, reason=reason))
+    released = order(lambda api: api.release(bot, holds=holds, owner=owner, reason=reason))
     if output == "json":
-        print_json(msgspec.to_builtins(lifted))
+        print_json(msgspec.to_builtins(released))
     else:
-        click.echo(f"{bot}: {lifted.detail}")
-        for one in lifted.standing:
+        click.echo(f"{bot}: {released.detail}")
+        for one in released.standing:
             click.echo(f"{bot} is still {one.state}: {one.reason} (by {one.owner}, hold {one.id})")
-    if missing := sorted(set(holds) - set(lifted.ids)):
+    if missing := sorted(set(holds) - set(released.ids)):
         click.echo(f"{bot} has no hold {', '.join(missing)}: see `trading-ops status`", err=True)
         context.exit(ExitCode.FAILED)
 
@@ -101,27 +101,27 @@ def _hold(
     registry, problem = registry_or_last_good(settings)
     if problem is not None:
         click.echo(f"{problem}. Using the last valid targets.yml.", err=True)
-    laid = asyncio.run(_lay(settings, registry, word, bots, owner, reason))
+    placed = asyncio.run(_place(settings, registry, word, bots, owner, reason))
     if output == "json":
-        print_json(msgspec.to_builtins(laid))
-    for one in laid if output != "json" else ():
+        print_json(msgspec.to_builtins(placed))
+    for one in placed if output != "json" else ():
         done = "is" if one.acknowledged else "has NOT acknowledged that it is"
         known = (
             "" if one.id in one.detail or not one.id else f" (hold {one.id})"
         )  # most answers name it
         click.echo(f"{one.target} {done} {STATES[word]}: {one.detail}{known}")
-    if not all(one.acknowledged for one in laid):
+    if not all(one.acknowledged for one in placed):
         context.exit(ExitCode.FAILED)
 
 
-async def _lay(
+async def _place(
     settings: Settings,
     registry: Registry,
     word: str,
     bots: Sequence[str] | None,
     owner: str,
     reason: str,
-) -> list[LaidView]:
+) -> list[PlacedView]:
     """Place the hold through the reconciler, then directly on each bot that did not acknowledge.
 
     Raises:
@@ -130,7 +130,7 @@ async def _lay(
     """
     # The key is the hold's id: if both ways reach the bot, it is still one hold.
     key = str(uuid.uuid4())
-    laid: dict[str, LaidView] = {}
+    placed: dict[str, PlacedView] = {}
     refused: Exception | None = None
     try:
         async with connected(settings, registry) as api:
@@ -138,20 +138,20 @@ async def _lay(
                 answers = await api.halt_all(owner=owner, reason=reason)
             else:
                 answers = [await api.hold(bots[0], word, owner=owner, reason=reason, key=key)]
-            laid = {one.target: one for one in answers}
+            placed = {one.target: one for one in answers}
     except (TradingOpsError, OSError) as error:
         refused = error
     meant = [
         one for one in registry if one.kind in NAMED_BOTS and (bots is None or one.name in bots)
     ]
-    if not meant and not laid:
+    if not meant and not placed:
         if isinstance(refused, Refused):
             raise refused
         raise StackError(f"targets.yml has no bot {', '.join(bots or ()) or 'at all'}")
     if refused is not None:
         click.echo(f"{refused}. Sending the command to the bot directly.", err=True)
-    left = [bot for bot in meant if bot.name not in laid or not laid[bot.name].acknowledged]
+    left = [bot for bot in meant if bot.name not in placed or not placed[bot.name].acknowledged]
     if left:
         hold = {"owner": owner, "reason": reason, "id": key}
-        laid |= await tell_directly(settings, registry, left, word, hold, laid)
-    return list(laid.values())
+        placed |= await tell_directly(settings, registry, left, word, hold, placed)
+    return list(placed.values())

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from trading_ops.clients.connection import session_of
 from trading_ops.clients.directory import Directory
-from trading_ops.clients.reconciler_views import LaidView
+from trading_ops.clients.reconciler_views import PlacedView
 from trading_ops.clients.secrets import SecretFiles
 from trading_ops.config.settings import Settings
 from trading_ops.domain.target import Kind, Registry, Target
@@ -23,8 +23,8 @@ async def tell_directly(
     bots: Sequence[Target],
     word: str,
     hold: Mapping[str, str],
-    laid: Mapping[str, LaidView],
-) -> dict[str, LaidView]:
+    placed: Mapping[str, PlacedView],
+) -> dict[str, PlacedView]:
     """Send the hold to each of these bots; return the result by bot name.
 
     Args:
@@ -33,15 +33,15 @@ async def tell_directly(
         bots: names of the bots.
         word: `halt` or `reduce`.
         hold: its owner, reason and id.
-        laid: the reconciler's answer, by bot name.
+        placed: the reconciler's answer, by bot name.
     """
     async with session_of(settings) as session:
         directory = Directory(session, registry, SecretFiles(settings))
 
-        async def tell(bot: Target) -> LaidView:
-            earlier = laid.get(bot.name)
+        async def tell(bot: Target) -> PlacedView:
+            earlier = placed.get(bot.name)
             key = earlier.id if earlier else f"{hold['id']}-{bot.name}"
-            view = LaidView(
+            view = PlacedView(
                 target=bot.name,
                 id=key,
                 state=STATES[word],

@@ -31,7 +31,7 @@ class ReportedHold(msgspec.Struct):
     """When it was placed there, seconds since the epoch."""
 
 
-class ReportedLift(msgspec.Struct):
+class ReportedRelease(msgspec.Struct):
     """One hold that was released at the agent."""
 
     id: str
@@ -101,7 +101,7 @@ class BotHealth(msgspec.Struct):
     awaiting_holds: bool = False
     """Whether it sends no order until its holds are confirmed."""
 
-    lifted: list[ReportedLift] = []
+    lifted: list[ReportedRelease] = []
     """The latest releases, oldest first."""
 
     events: EventsHead | None = None

@@ -93,8 +93,8 @@ class Freqtrade:
         """
         commands: Mapping[str, Callable[[Mapping[str, Any]], Awaitable[CommandAnswer]]] = {
             "pause": self._pause,
-            "reduce": lambda given: self._lay("reducing", given),
-            "halt": lambda given: self._lay("halted", given),
+            "reduce": lambda given: self._place("reducing", given),
+            "halt": lambda given: self._place("halted", given),
             "resume": self._resume,
             "reload": self._reload,
             "flatten": lambda given: self._flatten(given, within),
@@ -129,7 +129,7 @@ class Freqtrade:
         )
 
     async def raise_fence(self, fence: int) -> None:
-        """Do nothing: there is no fence, and a late command does no harm."""
+        """Do nothing: there is no fence, and a late command is harmless."""
 
     async def reapply(self) -> bool:
         """Pause it again if a halt is active and it runs, as after a restart; say whether it did.
@@ -144,7 +144,7 @@ class Freqtrade:
         await self._api.pause()
         return True
 
-    async def _lay(self, state: str, params: Mapping[str, Any]) -> CommandAnswer:
+    async def _place(self, state: str, params: Mapping[str, Any]) -> CommandAnswer:
         owner, reason = _text(params, "owner"), _text(params, "reason")
         hold_id = str(params.get("id") or f"{state}-{int(clock.timestamp() * 1000)}")
         try:
@@ -176,15 +176,15 @@ class Freqtrade:
         return _done(f"it is {await self._api.pause()}")
 
     async def _resume(self, params: Mapping[str, Any]) -> CommandAnswer:
-        """Lift the holds that are named; locks that are not ours stay, as a protection's."""
+        """Release the named holds. Locks we did not set, such as a protection's, stay."""
         _text(params, "owner"), _text(params, "reason")
         named = {part.strip() for part in _text(params, "holds").split(",") if part.strip()}
         state, holds = await asyncio.gather(self._api.state(), self._api.holds())
-        lifted = [hold for hold in holds if hold.id in named or named == {ALL}]
-        if not lifted:
+        released = [hold for hold in holds if hold.id in named or named == {ALL}]
+        if not released:
             return _done("none of these holds is in force here")
-        gone = _in_force(state, lifted)
-        ids = {hold.lock_id for hold in lifted}
+        gone = _in_force(state, released)
+        ids = {hold.lock_id for hold in released}
         for lock_id in sorted(ids):
             await self._api.order("DELETE", f"/locks/{lock_id}")
         left = await self._api.until(
@@ -224,7 +224,7 @@ class Freqtrade:
 
     async def _flatten(self, params: Mapping[str, Any], within: timedelta) -> CommandAnswer:
         # The inner deadline is a little earlier, so that the answer can say how far it came.
-        leaving = EmergencyExit(self._api, lambda: self._lay("halted", params))
+        leaving = EmergencyExit(self._api, lambda: self._place("halted", params))
         return await leaving.run(within * 0.95)
 
     async def _is_flat(self, _params: Mapping[str, Any]) -> CommandAnswer:
@@ -236,8 +236,8 @@ class Freqtrade:
         )
 
 
-def _done(detail: str, lifted: list[ReportedHold] | None = None) -> CommandAnswer:
-    return CommandAnswer(outcome="succeeded", detail=detail, lifted=lifted)
+def _done(detail: str, released: list[ReportedHold] | None = None) -> CommandAnswer:
+    return CommandAnswer(outcome="succeeded", detail=detail, lifted=released)
 
 
 def _in_force(state: State, holds: list[LockedHold]) -> list[ReportedHold]:

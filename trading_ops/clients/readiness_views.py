@@ -8,7 +8,7 @@ import msgspec
 from trading_ops.domain.readiness import Status
 
 KEPT_CHARACTERS = 200
-"""Of what a check says, as evidence."""
+"""Maximum length of a check's text in the evidence."""
 
 
 class CriterionView(msgspec.Struct, kw_only=True):

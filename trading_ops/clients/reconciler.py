@@ -20,12 +20,12 @@ from trading_ops.clients.reconciler_views import (
     JobHistoryView,
     JobPlanView,
     JobView,
-    LaidView,
-    LiftedView,
     ListedIncidentView,
     MessageView,
     OrderView,
     PauseView,
+    PlacedView,
+    ReleasedView,
     ReportView,
     StandingView,
     StatusView,
@@ -63,7 +63,7 @@ class _Approvals(msgspec.Struct):
 
 
 class _Holds(msgspec.Struct):
-    holds: list[LaidView]
+    holds: list[PlacedView]
 
 
 class _Targets(msgspec.Struct):
@@ -180,7 +180,7 @@ class ReconcilerApi:
         return _decode(body, _Paused).id
 
     async def resume(self, *, owner: str, only: int | None = None) -> PauseView | None:
-        """Lift every pause, or only one; return a pause that is still in force."""
+        """End every pause, or only one; return a pause that is still in force."""
         params = {"owner": owner} | ({} if only is None else {"id": str(only)})
         answer = await self._http.ask("DELETE", "/api/v1/pause", params=params)
         return _decode(_checked(answer.status, answer.body), _Resumed).pause
@@ -192,25 +192,25 @@ class ReconcilerApi:
 
     async def hold(
         self, target: str, order: str, *, owner: str, reason: str, key: str | None = None
-    ) -> LaidView:
+    ) -> PlacedView:
         """Hold a bot: the order is `halt` or `reduce`; asking twice with one key is one hold."""
         path = f"/api/v1/targets/{_part(target)}/{order}"
         body = await self._order("POST", path, owner=owner, reason=reason, key=key)
-        return _decode(body, LaidView)
+        return _decode(body, PlacedView)
 
-    async def halt_all(self, *, owner: str, reason: str) -> list[LaidView]:
+    async def halt_all(self, *, owner: str, reason: str) -> list[PlacedView]:
         """Halt every bot."""
         body = await self._order("POST", "/api/v1/halt", owner=owner, reason=reason)
         return _decode(body, _Holds).holds
 
-    async def lift(
+    async def release(
         self, target: str, *, holds: Sequence[str], owner: str, reason: str
-    ) -> LiftedView:
-        """Lift holds of a bot; none named: all."""
+    ) -> ReleasedView:
+        """Release holds of a bot; without names, all of them."""
         path = f"/api/v1/targets/{_part(target)}/resume"
         named = list(holds) or None
         body = await self._order("POST", path, owner=owner, reason=reason, holds=named)
-        return _decode(body, LiftedView)
+        return _decode(body, ReleasedView)
 
     async def capacity(self, kind: type[T], bot: str | None, within: timedelta) -> T:
         """Return use, growth and forecast of every resource, or of a bot's, decoded as `kind`."""
@@ -418,7 +418,7 @@ def _part(text: str) -> str:
 def _checked(status: int, body: bytes) -> bytes:
     if status >= 500:  # noqa: PLR2004 - the class of server errors
         raise Unreachable(f"the reconciler answered HTTP {status}: {_said(body)}")
-    if status >= 300:  # noqa: PLR2004 - everything that is no success
+    if status >= 300:  # noqa: PLR2004 - everything except success
         raise Refused(f"the reconciler answered HTTP {status}: {_said(body)}")
     return body
 

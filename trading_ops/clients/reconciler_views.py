@@ -119,7 +119,7 @@ class StoryView(msgspec.Struct):
 
 
 class StatusView(msgspec.Struct):
-    """How the reconciler stands."""
+    """State of the reconciler."""
 
     version: str
     pause: PauseView | None
@@ -132,7 +132,7 @@ class StatusView(msgspec.Struct):
 
 
 class AcknowledgementView(msgspec.Struct):
-    """A person's word about an incident."""
+    """An acknowledgement or snooze of an incident."""
 
     incident_id: str
     kind: str
@@ -142,7 +142,7 @@ class AcknowledgementView(msgspec.Struct):
     """Why Alertmanager does not know of it yet; None: it does."""
 
 
-class LaidView(msgspec.Struct):
+class PlacedView(msgspec.Struct):
     """What became of one hold."""
 
     target: str
@@ -150,13 +150,13 @@ class LaidView(msgspec.Struct):
     state: str
     stored: bool
     acknowledged: bool
-    """The bot has said that it is in force."""
+    """The bot has confirmed that the hold is in force."""
 
     detail: str
 
 
 class HoldView(msgspec.Struct):
-    """One hold that stands."""
+    """One active hold."""
 
     id: str
     state: str
@@ -186,8 +186,8 @@ class TargetView(msgspec.Struct):
     silences: list[SilenceView] = []
 
 
-class LiftedView(msgspec.Struct):
-    """Which holds were lifted, and which still stand."""
+class ReleasedView(msgspec.Struct):
+    """Which holds were released, and which are still active."""
 
     target: str
     ids: list[str]
@@ -218,7 +218,7 @@ class RefusalView(msgspec.Struct):
 
 
 class OrderView(msgspec.Struct):
-    """What became of an order by hand."""
+    """Outcome of a manual action."""
 
     attempt: AttemptView | None
     refusal: RefusalView | None

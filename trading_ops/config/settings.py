@@ -36,7 +36,7 @@ class EngineAccess(NamedTuple):
     """The setting with its URL."""
 
     url: str
-    """Empty: as targets.yml says."""
+    """Empty: the value in targets.yml applies."""
 
     user: str
     password_file: Path | None

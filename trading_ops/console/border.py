@@ -1,4 +1,4 @@
-"""What stands between a browser and the console: host names, origins, headers, failed logins."""
+"""Checks of every console request: host names, origins, headers, failed logins."""
 
 import ipaddress
 import math
@@ -52,7 +52,7 @@ def is_own_host(host: str, allowed: Collection[str]) -> bool:
 
 
 def is_foreign(request: web.Request) -> bool:
-    """Whether the browser says that another site sent this request."""
+    """Whether the browser marks the request as sent by another site."""
     origin = request.headers.get("Origin")
     if origin is not None:
         try:

@@ -14,7 +14,7 @@ from trading_ops.logs.throttled import Seldom
 log = logs.get(__name__)
 
 KEPT_SECONDS = 1.5
-"""For so long an answer serves everyone who looks."""
+"""How long an answer is shared by all viewers."""
 
 LINES_KEPT_SECONDS = 15.0
 LINE_SECONDS, LINE_STEP_SECONDS = 3600.0, 60.0

@@ -68,7 +68,7 @@ class Row:
 
     @cached_property
     def risks(self) -> tuple[str, ...]:
-        """Why money is at risk here, in words; empty: it is not."""
+        """Why money is at risk here; empty: it is not."""
         money, found = self.money, []
         exposed = any(amount > 0 for amount in money.exposure.values())
         if self.state == SILENT:
@@ -205,7 +205,7 @@ def _state(target: TargetView, money: Money, now: datetime) -> str:
     if (now - agent.answered_at).total_seconds() > SILENT_SECONDS:
         return SILENT
     said = agent.state if agent.state in _ORDER else UNKNOWN
-    # What is in force by our own word counts until the agent's next answer.
+    # Holds that we placed count as in force until the agent's next answer.
     held = [one.state for one in target.holds if one.id in target.in_force]
     if HeldState.HALTED in held:
         return HALTED

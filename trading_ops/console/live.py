@@ -12,13 +12,13 @@ from trading_ops.errors import StoreError
 
 TICK_SECONDS = 0.5
 STALLED_SECONDS = 5.0
-"""A page that takes nothing for so long is too slow."""
+"""A page that accepts nothing for this long is too slow."""
 
 HEARTBEAT_SECONDS = 15.0
 """How often a page that may have gone is asked."""
 
 HEAD_SECONDS = 0.4
-"""For so long the number of the newest event serves all pages."""
+"""How long the number of the newest event is shared by all pages."""
 
 PAGES = 200
 """At once."""

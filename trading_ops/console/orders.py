@@ -7,7 +7,7 @@ from typing import Any
 
 from trading_ops.api.catalogue import OrderView
 from trading_ops.api.incidents import AcknowledgementView
-from trading_ops.api.targets import LaidPage, LaidView, LiftedView
+from trading_ops.api.targets import PlacedPage, PlacedView, ReleasedView
 
 LENGTHS = {
     "15 minutes": 900,
@@ -330,14 +330,14 @@ def new_key() -> str:
 def outcome_of(answer: Any) -> tuple[str, bool]:
     """Return what became of an order, in a sentence, and whether it failed."""
     match answer:
-        case LaidPage():
+        case PlacedPage():
             return _of_holds(answer)
-        case LaidView(acknowledged=True):
+        case PlacedView(acknowledged=True):
             return f"{answer.target} has acknowledged that it is {answer.state}.", False
-        case LaidView():
+        case PlacedView():
             said = "has not acknowledged the hold yet; it is placed again each second."
             return f"{answer.target} {said} {answer.detail}", True
-        case LiftedView():
+        case ReleasedView():
             left = f" {len(answer.standing)} holds remain." if answer.standing else ""
             return f"{answer.target}: {answer.detail}.{left}", False
         case OrderView():
@@ -348,7 +348,7 @@ def outcome_of(answer: Any) -> tuple[str, bool]:
             return "Done.", False
 
 
-def _of_holds(answer: LaidPage) -> tuple[str, bool]:
+def _of_holds(answer: PlacedPage) -> tuple[str, bool]:
     missing = [one.target for one in answer.holds if not one.acknowledged]
     if not missing:
         return f"All {len(answer.holds)} bots have acknowledged the halt.", False

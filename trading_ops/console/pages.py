@@ -219,7 +219,7 @@ class Pages:
         }
 
     async def jobs(self, visitor: Visitor) -> Page:
-        """List the jobs, with how each stands."""
+        """List the jobs and their state."""
         page = await visitor.get("/api/v1/jobs")
         return "jobs.html", {"jobs": page.jobs}
 

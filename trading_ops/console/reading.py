@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 KEPT_SECONDS = 1.0
 ANSWER_SECONDS = 5.0
-"""After so long a page says that the database does not answer."""
+"""After this long, a page reports that the database does not answer."""
 
 INCIDENTS = 1000
 READER = Identity("console", Role.VIEWER)
@@ -91,7 +91,7 @@ class Reading:
         return await self._fleet.get()
 
     async def situation(self) -> Situation:
-        """Return the situation; it says so when the database does not answer."""
+        """Return the situation, with a note if the database does not answer."""
         try:
             return await self._situation.get()
         except StoreError as error:

@@ -126,7 +126,7 @@ def clock_time(moment: datetime | None) -> str:
 
 
 def spoken(word: str) -> str:
-    """Return a word of the API as people write it: `with_a_person` is `with a person`."""
+    """Return an API value as text: `with_a_person` becomes `with a person`."""
     return str(word).replace("_", " ")
 
 

@@ -1,4 +1,4 @@
-"""Who is logged in to the console: a random cookie stands for a token, until one of them ends.
+"""Who is logged in to the console: a random cookie represents a token until one of them expires.
 
 A session holds the digest of its token, never the token: one that is revoked or expires ends its
 sessions. They are kept in a file as hashes of their cookies, so that a restart of the reconciler in
@@ -69,7 +69,7 @@ class Sessions:
     """All sessions of this reconciler."""
 
     def __init__(self, path: Path, *, idle_seconds: float) -> None:
-        """Read those that a former life of the reconciler has kept."""
+        """Read the sessions that were stored before a restart."""
         self._path = path
         self._idle_seconds = idle_seconds
         self._by_key: dict[str, Session] = {}

@@ -1,4 +1,4 @@
-"""The console's routes on the reconciler's server: login, pages, forms, live ticks, own files."""
+"""The console's routes on the reconciler's server: login, pages, forms, live updates, assets."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping

@@ -16,7 +16,7 @@ from trading_ops.console.sessions import Session, csrf_of
 ROOT = "/console"
 HOME = f"{ROOT}/fleet"
 REFRESH = "X-Console-Refresh"
-"""Of a request that a page makes by itself: `idle` while no person does anything."""
+"""Header of a request that a page sends automatically: `idle` while the user is inactive."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class Visitor:
 
     @property
     def is_refresh(self) -> bool:
-        """Whether the page asks by itself."""
+        """Whether the page sent the request automatically."""
         return REFRESH in self.request.headers
 
     def can(self, order: str) -> bool:

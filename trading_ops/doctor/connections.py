@@ -66,10 +66,10 @@ class Connections:
         return Http(self._session, target.url, token=token, within=WITHIN)
 
     async def alive(self, target: Target) -> str:
-        """Return the state of a target in a few words.
+        """Return a short state of a target.
 
         Raises:
-            TradingOpsError: it does not answer as it should.
+            TradingOpsError: it does not answer, or gives an invalid answer.
         """
         if target.kind in BOTS:
             health = await self._directory.bot(target).health()
@@ -131,7 +131,7 @@ class Connections:
             yield Check(name=name, ok=True, detail=detail)
 
     async def service(self, target: Target) -> str:
-        """Return what the service manager says of a target's process.
+        """Return the state of a target's process according to its service manager.
 
         Raises:
             TradingOpsError: the node or the service manager does not answer.
@@ -141,7 +141,7 @@ class Connections:
 
 
 class _Unhealthy(TradingOpsError):
-    """A bot answers, and says that it is not well."""
+    """A bot answers that it is not healthy."""
 
 
 @contextlib.asynccontextmanager
@@ -205,7 +205,7 @@ async def _one(name: str, ask: Callable[[], Awaitable[str]], fix: str) -> Check:
 
 
 async def _all(checks: AsyncIterator[Check], name: str) -> AsyncIterator[Check]:
-    """Yield the checks; an answer that does not come is said once, by the check of its process."""
+    """Yield the checks; a missing answer is reported once, by the check of its process."""
     try:
         async for check in checks:
             yield check

@@ -86,7 +86,7 @@ class Watched:
         try:
             async with asyncio.timeout(self.source.timeout_seconds):
                 await self.source.read()
-        except Exception as error:  # noqa: BLE001 - whatever it was, the others go on
+        except Exception as error:  # noqa: BLE001 - the other collectors must continue
             self.problem = _reason(error, self.source.timeout_seconds)
             if self.up or not self.failures or self._is_news(began):
                 self._logged, self._logged_at = self.problem, began

@@ -65,7 +65,7 @@ def all_of(groups: Mapping[str, Look]) -> tuple[Metric, ...]:
     for name, look in groups.items():
         try:
             families += look()
-        except Exception as error:  # noqa: BLE001 - whatever it was, the others are told
+        except Exception as error:  # noqa: BLE001 - the other waiters must be notified
             problems.append(f"{name}: {error}")
     if problems:
         raise Incomplete("; ".join(problems), tuple(families))

@@ -39,7 +39,7 @@ def in_thread(work: Callable[[], T], *, name: str = "reading") -> Future[T]:
     def run() -> None:
         try:
             future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - whoever waits is told
+        except BaseException as error:  # noqa: BLE001 - passed on to the waiter
             future.set_exception(error)
 
     threading.Thread(target=run, name=name, daemon=True).start()

@@ -97,8 +97,8 @@ def status_family(label: tuple[str, ...], status: str | None) -> Metric:
 def skew(venue_time: object, middle: float) -> float:
     """Return the seconds by which the venue's clock is ahead of ours.
 
-    The venue reports whole seconds, so any difference within that second is no skew; beyond it,
-    the distance to it is certain.
+    The venue reports whole seconds, so a difference within that second is not skew; beyond it, the
+    distance to that second is a lower bound.
 
     Args:
         venue_time: the venue's seconds since the epoch.

@@ -1,7 +1,7 @@
-"""What a bot says about itself: every metric as data, and the one object that records them.
+"""A bot's own metrics: their definitions, and the object that records them.
 
-This package stands alone: the standard library and prometheus_client, nothing else of ours. A bot
-that installs only this can hold a `BotMetrics` and serve an `Exposition`.
+This package depends only on the standard library and prometheus_client. A bot that installs only
+this can use `BotMetrics` and serve an `Exposition`.
 """
 
 from trading_ops.instrument.bot import BotMetrics

@@ -1,7 +1,7 @@
-"""Some hundred lines that are written at once, and not again while nothing in them changes.
+"""A few hundred lines that are rendered together and cached while none of them changes.
 
-Blocks are small, so that whoever writes many can pause in between. One that was the same in two
-scrapes keeps its text, for the memory of that text; one that is busy keeps none.
+Blocks are small, so that a scrape can yield between them. A block that was the same in two scrapes
+caches its text, at the cost of memory; one that changes often does not.
 """
 
 import operator

@@ -1,4 +1,4 @@
-"""The one object through which a bot says what it does."""
+"""`BotMetrics`, the object through which a bot records its metrics."""
 
 import time
 from collections.abc import Iterable
@@ -39,15 +39,14 @@ class BotMetrics(
 ):
     """Records what a trading bot does; safe to call from coroutines and from threads.
 
-    Every method is cheap, never blocks and never raises for a label value that was not declared:
-    such a value is recorded under `other`, and counted. Names that only the bot's own code gives
-    (of queues, pools, statements, sources of signals and rate limits) need not be declared, up to
-    a bound for each.
+    Every method is cheap, never blocks and never raises for an undeclared label value: it is
+    recorded under `other` and counted. Names that come only from the bot's own code (of queues,
+    pools, statements, signal sources and rate limits) need not be declared, up to a limit for each.
 
-    Known label sets are exported as zero from the start where zero is true: nothing has happened
-    yet. What would have to be known is absent until it is said: money, exposure, losses, use of
-    limits, drift and what a comparison with the venue found, depths of queues and pools, the
-    venue's clock, and whether a recovery is complete or a fallback decides.
+    Counters of known label sets are exported as zero from the start. Values that must be measured
+    are absent until they are set: money, exposure, losses, use of limits, drift and other results
+    of a comparison with the venue, depths of queues and pools, the venue's clock, and whether a
+    recovery is complete or a fallback is active.
     """
 
     def __init__(
@@ -74,27 +73,27 @@ class BotMetrics(
 
         Args:
             registry: where to register; by default a new one with the process's own metrics.
-            version: of the bot, for `trading_bot_info`.
+            version: version of the bot, for `trading_bot_info`.
             mode: `paper` or `live`, for `trading_bot_info`.
-            symbols: that it trades, as they appear in labels.
-            currencies: that it holds.
-            endpoints: of the venue that it calls.
-            components: its supervised parts.
+            symbols: traded symbols, as they appear in labels.
+            currencies: currencies that it holds.
+            endpoints: endpoints of the venue that it calls.
+            components: its supervised components.
             limits: its risk limits.
             rate_limits: groups of endpoints that share a limit at the venue.
-            sources: models or strategies that it asks for signals; one that is named here and
-                never speaks is noticed.
-            queues: in which its work waits.
-            pools: of connections to its database.
-            statements: names of what it asks of its database.
+            sources: models or strategies that provide signals; an alert fires for one that is
+                named here and never sends a signal.
+            queues: its work queues.
+            pools: its database connection pools.
+            statements: names of its database statements.
             started_at: start of the process, seconds since the epoch; by default now.
-            undeclared: how many values beyond the declared ones each label may have before they
-                are recorded under `other`.
-            standby: it may wait for another instance to end. Then nothing is told of a component
-                that was not started: what is not meant to run is not down.
+            undeclared: how many undeclared values each label may have before further ones are
+                recorded under `other`.
+            standby: it may wait for another instance to end. Then a component that was not started
+                is not exported as down.
 
         Raises:
-            RuntimeError: the interpreter has no GIL, so that counts could be lost.
+            RuntimeError: the interpreter has no GIL, so counts could be lost.
         """
         if registry is None:
             registry = CollectorRegistry()

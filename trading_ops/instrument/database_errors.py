@@ -1,7 +1,7 @@
-"""What a database's error means, whichever driver raises it.
+"""The class of a database error, whichever driver raises it.
 
-Drivers are told apart by what they put on their errors, so that none of them is needed here:
-SQLite's own code, PostgreSQL's SQLSTATE, and the names that PEP 249 gives.
+Drivers are recognized by attributes of their errors, so that none has to be imported: SQLite's
+error code, PostgreSQL's SQLSTATE, and the exception names of PEP 249.
 """
 
 import sqlite3
@@ -16,7 +16,7 @@ _SQLITE = {
     sqlite3.SQLITE_FULL: "full",
 }
 _PRIMARY = 0xFF
-"""The lowest byte of SQLite's code is the kind; the rest says more about it."""
+"""The lowest byte of SQLite's code is the primary code; the rest is the extended code."""
 
 # By the code or by its first two characters, which are its class.
 _SQLSTATES = {

@@ -29,7 +29,7 @@ VITAL_SAMPLES = frozenset(
 WITH_CREATED = frozenset({"counter", "histogram", "summary"})
 
 SLICE_SECONDS = 0.001
-"""For so long a scrape writes without letting others work."""
+"""Maximum time that a scrape renders before it yields."""
 
 PAUSE_SECONDS = 0.0002
 """Long enough for another thread to get hold of the GIL, which a mere yield is not."""
@@ -108,11 +108,11 @@ class Exposition:
     def __init__(
         self, registry: CollectorRegistry, *, slice_seconds: float = SLICE_SECONDS
     ) -> None:
-        """Take the registry; it is read anew at each call.
+        """Take the registry; it is read at each call.
 
         Args:
-            registry: that is scraped.
-            slice_seconds: how long `sliced` writes before it lets others work.
+            registry: the registry to render.
+            slice_seconds: how long `sliced` renders before it yields.
         """
         self._registry = registry
         self._slice_seconds = slice_seconds
@@ -133,10 +133,10 @@ class Exposition:
         return self._at_once(View.WITHOUT_VITAL, accept)
 
     async def sliced(self, view: View, accept: str = "") -> tuple[bytes, str]:
-        """Return body and Content-Type, letting the loop and other threads work in between.
+        """Return body and Content-Type, yielding to the loop and other threads in between.
 
-        With a hundred thousand series, writing takes tens of milliseconds; nobody has to wait for
-        more than a few of them. Series of one scrape may then differ by some milliseconds in age.
+        With a hundred thousand series, rendering takes tens of milliseconds; this blocks others for
+        a few at most. The series of one scrape may then differ by some milliseconds in age.
         """
         parts, content_type = _written(self._source(view), accept)
         written = []

@@ -25,8 +25,8 @@ Child = TypeVar("Child", Counter, Gauge, Histogram)
 class Family(Collector, Generic[Child]):
     """The children of one metric, by their label values.
 
-    `labels()` may be called on each event, but a child that is kept is faster. Children stay for
-    the life of the family.
+    `labels()` may be called on each event, but keeping the child is faster. Children exist as long
+    as the family.
     """
 
     def __init__(
@@ -145,9 +145,9 @@ def _head(metric: Metric, *, openmetrics: bool) -> bytes:
 
 
 class Live(PeerMetric):
-    """A family on its way through prometheus_client's registry to whoever collects it.
+    """A family as prometheus_client's registry returns it to collectors.
 
-    Our own exposition takes `family` and never asks for `samples`; everybody else gets them.
+    Our exposition uses `family` and never `samples`; other collectors use `samples`.
     """
 
     def __init__(self, family: "Family[Counter] | Family[Gauge] | Family[Histogram]") -> None:

@@ -15,7 +15,7 @@ LONGEST = 200
 
 
 class Bounds:
-    """The values that the labels of one family may have. Not safe between threads by itself."""
+    """The values that the labels of one family may have. Not thread-safe."""
 
     __slots__ = ("_known", "_limits")
 

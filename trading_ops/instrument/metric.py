@@ -71,7 +71,7 @@ class Metric:
     """Label of the exemplars that OpenMetrics carries: an order's id, for instance."""
 
     def __post_init__(self) -> None:
-        """Refuse an entry that could not be exported as it says."""
+        """Reject a definition that cannot be exported."""
         if not all(map(_NAME.fullmatch, (self.name, *self.labels))) or "le" in self.labels:
             raise ValueError(f"{self.name}: names are snake case, and le is the buckets'")
         if self.exemplar and (self.kind is Kind.GAUGE or not _NAME.fullmatch(self.exemplar)):

@@ -1,8 +1,8 @@
-"""Which format a scraper gets.
+"""Content negotiation: which format a scraper gets.
 
-prometheus_client's own choice takes the first that it knows, whatever its weight, repeats versions
-that it was merely asked for, and fails over one that is no number. So it is handed only the best of
-what we can really write; without any, it is the text format, which everybody reads.
+prometheus_client takes the first format that it knows, whatever its weight, echoes requested
+versions, and raises on a version that is not a number. So it is given only the best format that we
+support; without one, the text format, which every scraper reads.
 """
 
 from collections.abc import Callable

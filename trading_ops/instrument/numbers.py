@@ -40,10 +40,10 @@ FASTEST = encoder("orjson", "dumps")
 
 
 def printable(values: list[object], encode: Encode = FASTEST) -> list[bytes]:
-    """Return the text of each value, of which there is at least one.
+    """Return the text of each value; at least one is needed.
 
-    Anybody can put something that is no int or float into `gauge.value`, as a bool: it must not
-    break the scrape. Nor must NaN and the infinite ones, which JSON has no text for.
+    A caller can assign something other than an int or float to `gauge.value`, such as a bool: it
+    must not break the scrape. Nor must NaN and infinities, which JSON cannot represent.
     """
     try:
         written = encode(values)
@@ -66,7 +66,7 @@ def _only_numbers(written: bytes) -> bool:
 
 
 def text_of(value: object) -> str:
-    """Return one number as text; what is no number is NaN."""
+    """Return one number as text; anything else becomes NaN."""
     try:
         number = float(value)  # type: ignore[arg-type]  # that is what is tried
     except (TypeError, ValueError, OverflowError):

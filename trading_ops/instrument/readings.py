@@ -1,4 +1,4 @@
-"""Gauges that are read when somebody scrapes: what is cheap to ask need not be told each time."""
+"""Gauges that are read at each scrape, for values that are cheap to read."""
 
 import math
 from collections.abc import Callable, Iterable

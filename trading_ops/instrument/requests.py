@@ -13,7 +13,7 @@ _VERSIONS = ("HTTP/1.1", "HTTP/1.0")
 
 
 class BadHead(Exception):
-    """The head is no HTTP; the message says why, and repeats nothing of it."""
+    """Invalid HTTP request head; the message says why and repeats none of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ class Answer:
 
     @classmethod
     def refusal(cls, status: int, error: str, detail: str, **headers: str) -> Self:
-        """Return a refusal in JSON, as the agent words them."""
+        """Return an error response in JSON, in the agent's format."""
         body = json.dumps({"error": error, "detail": detail}).encode()
         return cls(status, body, "application/json; charset=utf-8", headers)
 

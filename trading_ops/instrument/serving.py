@@ -36,7 +36,7 @@ LINGER_BYTES = 2**20
 socket closed over unread bytes is reset, and the reset can cost the client the answer."""
 
 CONNECTIONS = 16
-"""At once; Prometheus needs two. Further ones are told so and closed."""
+"""Simultaneous connections; Prometheus needs two. Further ones get an error and are closed."""
 
 STOP_SECONDS = 2.0
 TURNS = 3
@@ -83,18 +83,18 @@ def serve_metrics(
     address: str = "127.0.0.1",
     token_file: Path | str | None = None,
 ) -> Served:
-    """Serve a bot's metrics from a thread of its own, until closed or until the process ends.
+    """Serve a bot's metrics from a separate thread until closed or until the process ends.
 
     Args:
-        metrics: of the bot.
-        port: to listen on; 0 takes any that is free.
-        address: to listen on.
-        token_file: whose lines are the tokens that may read; it is read at each request, so that a
-            changed one holds at once. Without, everybody on this machine may read.
+        metrics: the bot's metrics.
+        port: port to listen on; 0: any free port.
+        address: address to listen on.
+        token_file: file with one valid token per line; it is read at each request, so a change
+            applies at once. Without it, every user of this machine may read.
 
     Raises:
-        CannotServe: the address is taken or not ours, the file has no token, or there is no token
-            and the address can be reached from other machines.
+        CannotServe: the address is in use or not local, the file has no token, or there is no token
+            file and the address can be reached from other machines.
     """
     path = None if token_file is None else Path(token_file)
     if path is None and not _is_loopback(address):
@@ -190,7 +190,7 @@ class _Server:
             async with asyncio.timeout(LINGER_SECONDS):
                 await _read_on(reader)
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
-            pass  # whoever asked is gone, or takes nothing
+            pass  # the client is gone or does not read
         finally:
             writer.transport.abort()
 
@@ -226,7 +226,7 @@ class _Server:
             tokens = _tokens(self._token_file)
         except (OSError, UnicodeError) as error:
             if not self._failing:
-                _logger.error("token_unreadable error=%s", error)  # noqa: TRY400 - it says it all
+                _logger.error("token_unreadable error=%s", error)  # noqa: TRY400 - the message is complete
             self._failing = True
             return False
         return bearer_is_one_of(request.headers.get("authorization"), tokens)

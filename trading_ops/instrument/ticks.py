@@ -9,9 +9,9 @@ from trading_ops.instrument.children import Counter, Gauge, Histogram
 class SymbolFeed:
     """Records the tickers of one symbol: four metrics in one call, without any lookup.
 
-    What `Counter.inc`, `Gauge.set` and `Histogram.observe` do is done here in place: calling them
-    would double the cost. What their module says about threads holds here too. `BotMetrics.tick`
-    does the same with these attributes once more, since even one call in between would show.
+    `Counter.inc`, `Gauge.set` and `Histogram.observe` are inlined here: calling them would double
+    the cost. Their notes on threads apply here too. `BotMetrics.tick` repeats the same code,
+    because even one more call would be measurable.
     """
 
     __slots__ = ("bounds", "counts", "latency", "messages", "new_price", "price", "received")

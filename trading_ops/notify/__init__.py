@@ -1,6 +1,6 @@
-"""Messages to people that do not page: where they go, what they look like, and their delivery.
+"""Messages that do not page: their routing, rendering and delivery.
 
-`config` reads notify.yml, `routing` says which channels get a message and when, `rendering` makes
-text and HTML of it, and `courier` delivers through Apprise in a process of its own. The outbox
-itself is `store.messages`; the reconciler's `outbox` brings them together.
+`config` reads notify.yml, `routing` decides which channels get a message and when, `rendering`
+produces text and HTML, and `courier` delivers through Apprise in a separate process. The outbox
+itself is `store.messages`; the reconciler's `outbox` connects them.
 """

@@ -80,7 +80,7 @@ class NotifyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 def load_notify(path: Path) -> NotifyConfig | None:
-    """Read notify.yml; None: there is no such file, and no messages are sent.
+    """Read notify.yml; None if the file does not exist, so that no messages are sent.
 
     Raises:
         ConfigError: it cannot be read, or is invalid.

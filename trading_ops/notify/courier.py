@@ -1,8 +1,8 @@
 """Delivery through Apprise, in a child process.
 
-Apprise takes 45 MB and its calls block, so it lives outside of the reconciler: the child is started
-for the first delivery, works on several at once, and ends when it is idle. One that gives no answer
-in time is killed, and what it had under way is delivered again, with the same ids.
+Apprise takes 45 MB and its calls block, so it runs outside of the reconciler: the child is started
+for the first delivery, handles several at once, and exits when it is idle. A child that does not
+answer in time is killed, and its pending messages are delivered again with the same ids.
 """
 
 import asyncio

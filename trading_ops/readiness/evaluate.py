@@ -167,7 +167,7 @@ class Evaluator:
             why = f"a {target.kind} takes no orders" if held_off is None else held_off[1]
             log.warning("readiness_not_reduced", bot=target.name, why=why)
             return
-        await self.holding.lay(
+        await self.holding.place(
             target,
             HeldState.REDUCING.value,
             owner=MACHINE,

@@ -101,7 +101,7 @@ class Acknowledging:
         Args:
             incident_id: or a beginning of it that no other one has.
             kind: an acknowledgement lasts until the incident ends or it is withdrawn.
-            owner: who says so; another's word is ended by it.
+            owner: the operator; it replaces another operator's acknowledgement.
             note: why, for the timeline.
             for_: how long to snooze; an acknowledgement has no such end.
 

@@ -243,14 +243,14 @@ class AgentWatch:
         probe.asked = _key(probe)
         probe.asked_of = probe.incarnation
         self._start(self._tell_once(probe, "agent_silent", f"{name} has been silent since {said}"))
-        laid = await self._holding.lay(
+        placed = await self._holding.place(
             probe.target,
             HeldState.HALTED,
             owner=MACHINE,
             reason=f"its agent has not answered since {said}",
             key=probe.asked,
         )
-        log.warning("agent_silent", target=name, since=said, acknowledged=laid.acknowledged)
+        log.warning("agent_silent", target=name, since=said, acknowledged=placed.acknowledged)
 
     async def _stop(self, probe: ProbeState, incarnation: str) -> None:
         name, timeouts = probe.target.name, self._timeouts

@@ -47,7 +47,7 @@ def read_messages(
 
 
 def window_messages(connection: Connection, *, since: datetime, now: datetime) -> list[Message]:
-    """Return messages about windows that began or ended since a time: there is no event for it."""
+    """Return messages about windows that started or ended since a time; these have no events."""
     found = []
     for window in maintenance.touching(connection, since=since, until=now):
         bounds = (("begins", window.begins_at), ("ends", window.ends_at))
@@ -158,7 +158,7 @@ def _approval(connection: Connection, event: events.Event) -> Message | None:
 def _hold(_connection: Connection, event: events.Event) -> Message:
     after = _after(event)
     target = str(after.get("target", ""))
-    released = event.kind == "hold_lifted"
+    released = event.kind == "hold_released"
     return Message(
         key=f"event:{event.seq}",
         kind=MessageKind.HOLD,
@@ -209,10 +209,10 @@ def _planned(_connection: Connection, event: events.Event) -> Message:
 _MAKERS: Mapping[str, Callable[[Connection, events.Event], Message | None]] = {
     "closed": _closed,
     "approval_requested": _approval,
-    "hold_laid": _hold,
+    "hold_placed": _hold,
     "hold_adopted": _hold,
     "hold_reapplied": _hold,
-    "hold_lifted": _hold,
+    "hold_released": _hold,
     "paused": _pause,
     "unpaused": _pause,
     "maintenance_planned": _planned,

@@ -112,7 +112,7 @@ class HoldOrders:
                 target,
                 "resume",
                 {"owner": owner, "reason": reason, "holds": named},
-                attempt_id=f"lift:{uuid.uuid4()}",
+                attempt_id=f"release:{uuid.uuid4()}",
             )
         except Unreachable as error:
             raise Unreachable(

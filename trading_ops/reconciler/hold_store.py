@@ -165,7 +165,7 @@ class HoldMemory:
 
     async def _keep(self, hold: Hold) -> tuple[bool, str]:
         try:
-            await self.write(partial(holds.lay, hold=hold, now=clock.now()))
+            await self.write(partial(holds.place, hold=hold, now=clock.now()))
         except holds.IdTaken as error:
             self.drop(hold.id)
             return False, f"NOT STORED: {error}"
@@ -209,7 +209,7 @@ def _read(connection: Connection) -> Stored:
 
 
 def _settle(connection: Connection, hold: Hold, now: datetime) -> bool:
-    changed = holds.lay(connection, hold, now=now)
+    changed = holds.place(connection, hold, now=now)
     holds.note(
         connection,
         hold_id=hold.id,

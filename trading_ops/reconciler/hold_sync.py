@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from trading_ops import clock, logs
-from trading_ops.clients.agent import BotHealth, ReportedHold, ReportedLift
+from trading_ops.clients.agent import BotHealth, ReportedHold, ReportedRelease
 from trading_ops.domain.hold import MACHINE, HeldState, Hold, life_meant
 from trading_ops.domain.target import Target
 from trading_ops.errors import StoreError
@@ -55,15 +55,15 @@ class HoldAgreement:
         Returns whether the report already has every hold for this process.
         """
         there = {hold.id: hold for hold in report.holds or ()}
-        lifts = {lift.id: lift for lift in report.lifted}
+        releases = {release.id: release for release in report.lifted}
         ours = self.memory.of(target.name)
         agreed = True
         for hold in ours:
-            found, lift = there.get(hold.id), lifts.get(hold.id)
+            found, release = there.get(hold.id), releases.get(hold.id)
             if found is None and not await self._is_meant(hold, report.incarnation):
                 await self._let_go(hold)
             else:
-                agreed &= await self._have_it_there(target, hold, found, lift)
+                agreed &= await self._have_it_there(target, hold, found, release)
         known = {hold.id for hold in ours}
         for found in there.values():
             if found.id not in known and severity(found) >= 0:
@@ -110,13 +110,17 @@ class HoldAgreement:
             log.warning("hold_not_withdrawn", hold=hold.id, error=str(error))
 
     async def _have_it_there(
-        self, target: Target, hold: Hold, found: ReportedHold | None, lift: ReportedLift | None
+        self,
+        target: Target,
+        hold: Hold,
+        found: ReportedHold | None,
+        release: ReportedRelease | None,
     ) -> bool:
         if found is not None and severity(found) >= hold.state.severity:
             await self.orders.note_acknowledged(hold, f"{target.name} reports it")
             return True
-        if found is None and lift is not None and moment(lift.lifted_at) > hold.at:
-            await self._learn_lift(target, hold, lift)
+        if found is None and release is not None and moment(release.lifted_at) > hold.at:
+            await self._learn_release(target, hold, release)
         else:
             was_in_force = asyncio.create_task(self._was_in_force(hold))
             done, said = await self.orders.send(target, hold)
@@ -153,20 +157,20 @@ class HoldAgreement:
         except StoreError as error:
             log.warning("event_not_stored", hold=hold.id, error=str(error))
 
-    async def _learn_lift(self, target: Target, hold: Hold, lift: ReportedLift) -> None:
+    async def _learn_release(self, target: Target, hold: Hold, release: ReportedRelease) -> None:
         """Adopt a release that the bot reports, or place the hold again.
 
         Only a request through our API authenticates the operator. The agent's report is untrusted:
         any client with its token can cause it.
         """
         learning = partial(
-            _learn, hold=hold, lift=lift, allowed=self.release_at_bot, now=clock.now()
+            _learn, hold=hold, release=release, allowed=self.release_at_bot, now=clock.now()
         )
         try:
             await self.memory.settle()
             learnt = await self.memory.write(learning)
         except StoreError as error:
-            log.warning("lift_not_stored", hold=hold.id, error=str(error))
+            log.warning("release_not_stored", hold=hold.id, error=str(error))
             return
         if learnt:
             self.memory.drop(hold.id)
@@ -181,15 +185,15 @@ class HoldAgreement:
         hold = as_hold(target, found)
         if (hold.id, hold.at) in self.passed:
             return
-        laying = partial(
-            holds.lay,
+        placing = partial(
+            holds.place,
             hold=hold,
             now=clock.now(),
             kind="hold_adopted",
             actor=agent_of(target.name),
         )
         try:
-            adopted = await self.memory.write(laying)
+            adopted = await self.memory.write(placing)
         except holds.IdTaken:
             adopted = False
         except StoreError as error:
@@ -203,10 +207,10 @@ class HoldAgreement:
 
 
 def _learn(
-    connection: Connection, *, hold: Hold, lift: ReportedLift, allowed: bool, now: datetime
+    connection: Connection, *, hold: Hold, release: ReportedRelease, allowed: bool, now: datetime
 ) -> bool:
     """Store a release that a bot reports; False: releasing it there is not allowed."""
-    claim = f"according to the agent by {claimed(lift.lifted_by)}: {clean(lift.lifted_for)}"
+    claim = f"according to the agent by {claimed(release.lifted_by)}: {clean(release.lifted_for)}"
     orderer = holds.release_orderer(connection, hold)
     if orderer is None and not allowed and holds.is_persons(connection, hold):
         holds.note(
@@ -221,7 +225,7 @@ def _learn(
         return False
     actor = orderer or agent_of(hold.target)
     reason = f"directly at the bot; {claim}"
-    holds.lift(connection, ids=(hold.id,), owner=actor, reason=reason, now=now)
+    holds.release(connection, ids=(hold.id,), owner=actor, reason=reason, now=now)
     return True
 
 

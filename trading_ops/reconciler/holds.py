@@ -36,7 +36,7 @@ from trading_ops.store.journal import Journal
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
 
-__all__ = ["MACHINE", "STORE_SECONDS", "Holding", "Laid", "Lifted", "Report"]
+__all__ = ["MACHINE", "STORE_SECONDS", "Holding", "Placed", "Released", "Report"]
 
 log = logs.get(__name__)
 
@@ -59,7 +59,7 @@ class Report:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Laid:
+class Placed:
     """Result of placing a hold."""
 
     id: str
@@ -73,7 +73,7 @@ class Laid:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lifted:
+class Released:
     """Result of releasing holds."""
 
     ids: frozenset[str]
@@ -117,7 +117,7 @@ class Holding:
             release_at_bot=release_at_bot,
             on_reapplied=on_reapplied,
         )
-        self._lifted_at: dict[str, float] = {}
+        self._released_at: dict[str, float] = {}
         # For releasing and enforcing only: placing a hold never waits.
         self._locks = {target.name: asyncio.Lock() for target in registry}
 
@@ -143,9 +143,9 @@ class Holding:
         """End the journal's thread."""
         self._memory.close()
 
-    async def lay(
+    async def place(
         self, target: Target, state: str, *, owner: str, reason: str, key: str | None = None
-    ) -> Laid:
+    ) -> Placed:
         """Place a hold on a bot; reports failures in the result instead of raising.
 
         Args:
@@ -168,7 +168,7 @@ class Holding:
         stored, where = await self._memory.keep(hold)
         acknowledged, answer = await sending
         log.warning(
-            "hold_laid",
+            "hold_placed",
             hold=hold.id,
             target=target.name,
             state=hold.state.value,
@@ -177,11 +177,11 @@ class Holding:
             stored=where,
         )
         detail = f"{answer}; {where}"
-        return Laid(id=hold.id, stored=stored, acknowledged=acknowledged, detail=detail)
+        return Placed(id=hold.id, stored=stored, acknowledged=acknowledged, detail=detail)
 
-    async def lift(
+    async def release(
         self, target: Target, *, ids: frozenset[str] | None, owner: str, reason: str
-    ) -> Lifted:
+    ) -> Released:
         """Release holds of a bot, None for all.
 
         The bot is updated first, then the store. If the store fails in between, it learns of the
@@ -204,9 +204,9 @@ class Holding:
             gone = ours.union(one.id for one in there)
             for key in gone:
                 self._drop(key)
-            self._lifted_at[target.name] = clock.monotonic()
-            lifting = partial(
-                _lift,
+            self._released_at[target.name] = clock.monotonic()
+            releasing = partial(
+                _release,
                 ids=ours,
                 others=[as_hold(target, one) for one in others],
                 owner=owner,
@@ -214,24 +214,24 @@ class Holding:
                 now=clock.now(),
             )
             try:
-                await self._memory.write(lifting)
+                await self._memory.write(releasing)
             except StoreError as error:
-                log.error("lift_not_stored", target=target.name, error=str(error))  # noqa: TRY400
-                return Lifted(ids=gone, detail=ONLY_THERE[target.kind])
+                log.error("release_not_stored", target=target.name, error=str(error))  # noqa: TRY400
+                return Released(ids=gone, detail=ONLY_THERE[target.kind])
             # Holds read while this was written still include them. An agent reports releases, a
             # # Freqtrade does not: there they would be placed again.
             for key in gone:
                 self._drop(key)
-        log.warning("holds_lifted", target=target.name, owner=owner, holds=sorted(gone))
-        return Lifted(ids=gone, detail=f"holds released by {owner}: {len(gone)}")
+        log.warning("holds_released", target=target.name, owner=owner, holds=sorted(gone))
+        return Released(ids=gone, detail=f"holds released by {owner}: {len(gone)}")
 
     async def refresh(self) -> None:
         """Read the active holds; while the database is unreachable, keep the last known."""
         await self._memory.refresh()
 
-    async def lift_unregistered(
+    async def release_unregistered(
         self, name: str, ids: frozenset[str] | None, *, owner: str, reason: str
-    ) -> Lifted:
+    ) -> Released:
         """Release holds, None for all, of a bot that is no longer in targets.yml; contacts no bot.
 
         Raises:
@@ -241,17 +241,17 @@ class Holding:
         await self._memory.refresh()
         known = frozenset(hold.id for hold in self._memory.of(name))
         gone = known if ids is None else known & ids
-        lifting = partial(
-            _lift, ids=gone, others=[], owner=clean(owner), reason=clean(reason), now=clock.now()
+        releasing = partial(
+            _release, ids=gone, others=[], owner=clean(owner), reason=clean(reason), now=clock.now()
         )
-        await self._memory.write(lifting)
+        await self._memory.write(releasing)
         for key in gone:
             self._drop(key)
-        log.warning("holds_lifted", target=name, owner=owner, holds=sorted(gone))
+        log.warning("holds_released", target=name, owner=owner, holds=sorted(gone))
         detail = (
             f"{len(gone)} holds released; {name} is not in targets.yml, so no bot was contacted"
         )
-        return Lifted(ids=gone, detail=detail)
+        return Released(ids=gone, detail=detail)
 
     async def withdraw(self, target: Target, hold_id: str, *, reason: str) -> bool:
         """Withdraw one of our holds that was never in force: its process is gone.
@@ -291,7 +291,7 @@ class Holding:
             return
         async with self._locks[target.name]:
             # A report requested before a release does not include it.
-            if report.asked_at > self._lifted_at.get(target.name, -math.inf):
+            if report.asked_at > self._released_at.get(target.name, -math.inf):
                 agreed = await self._agreement.reach(target, report.health)
                 if agreed and confirm and report.health.awaiting_holds:
                     await self._orders.confirm(target, report.health.incarnation)
@@ -312,7 +312,7 @@ class Holding:
             holds.note,
             hold_id="all" if ids is None else ", ".join(sorted(ids)),
             target=target.name,
-            kind="hold_lift_asked",
+            kind="hold_release_requested",
             actor=owner,
             text=reason,
             now=clock.now(),
@@ -342,7 +342,7 @@ class Holding:
         self._orders.forget(hold_id)
 
 
-def _lift(
+def _release(
     connection: Connection,
     *,
     ids: frozenset[str],
@@ -352,10 +352,10 @@ def _lift(
     now: datetime,
 ) -> None:
     """Store releases; for holds known only to the bot, also store that they were placed."""
-    lifted = set(ids)
+    released = set(ids)
     for hold in others:
         with contextlib.suppress(holds.IdTaken):  # it is another bot's hold and stays
             actor = agent_of(hold.target)
-            holds.lay(connection, hold, now=now, kind="hold_adopted", actor=actor)
-            lifted.add(hold.id)
-    holds.lift(connection, ids=lifted, owner=owner, reason=reason, now=now)
+            holds.place(connection, hold, now=now, kind="hold_adopted", actor=actor)
+            released.add(hold.id)
+    holds.release(connection, ids=released, owner=owner, reason=reason, now=now)

@@ -213,7 +213,7 @@ class Loop:
         state = await self._read(former)
         held = await self.lease.hold(state.keys)
         if held - self._held and not self.lease.alone:
-            # Whoever had them until just now may have acted since the state was read.
+            # The previous holder of the leases may have acted since the state was read.
             state = await self._read(former)
         unchanged = state is former and held == self._held
         mine = self._mine

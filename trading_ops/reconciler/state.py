@@ -46,7 +46,7 @@ _NONE: tuple[Attempt, ...] = ()
 
 @dataclass(frozen=True, kw_only=True)
 class Overrides:
-    """What people have said: pauses, maintenance, halts, acknowledgements, approvals, actions."""
+    """Operators' orders: pauses, maintenance, halts, acknowledgements, approvals, actions."""
 
     pause: Pause | None = None
     maintenance: tuple[Maintenance, ...] = ()

@@ -24,7 +24,7 @@ Work = Callable[[Succeeded], Awaitable[None]]
 
 
 def unwatched() -> None:
-    """Report a success to no one: for a task that runs by itself, as in a test."""
+    """Ignore the report of a success: for a task that is run alone, as in a test."""
 
 
 @dataclass(kw_only=True)

@@ -37,9 +37,9 @@ BESIDE = frozenset(
         "decided_wait",
         "hold_acknowledged",
         "hold_adopted",
-        "hold_laid",
-        "hold_lift_asked",
-        "hold_lifted",
+        "hold_placed",
+        "hold_release_requested",
+        "hold_released",
         "hold_settled",
         "hold_withdrawn",
     }

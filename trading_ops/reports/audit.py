@@ -56,7 +56,7 @@ class Verdict:
     """Files that were to have anchors and have none that is genuine."""
 
     is_begun: bool
-    """Whether a signed checkpoint says where the chain begins."""
+    """Whether a signed checkpoint states where the chain starts."""
 
     removed: int
     """Up to this event, events were removed by retention, as signed; 0: none."""

@@ -74,7 +74,7 @@ class Walk:
     """From which event on which key was used."""
 
     begun: frozenset[int] = frozenset()
-    """Behind which events the chain was begun, as signed: one, unless MACs were removed."""
+    """The events after which the chain starts, as signed: one, unless MACs were removed."""
 
     removed: int = 0
     """Up to this event all were removed, as signed."""

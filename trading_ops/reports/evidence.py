@@ -121,7 +121,7 @@ def _files(archive: zipfile.ZipFile, manifest: dict[str, Any]) -> Iterator[str]:
         digest, limit = hashlib.sha256(), int(listed[name]["bytes"])
         size = 0
         with archive.open(name) as file:
-            # No more is unpacked than the manifest says: a bundle may come from anywhere.
+            # Unpack no more than the manifest lists: a bundle is untrusted input.
             while size <= limit and (block := file.read(BLOCK)):
                 size += len(block)
                 digest.update(block)

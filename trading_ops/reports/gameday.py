@@ -1,15 +1,15 @@
-"""A game day as it is kept, and its tables: made from the record alone, so none is made by hand.
+"""The record of a game day and its tables, which are generated from the record.
 
     python -m trading_ops.reports.gameday FOLDER
 
-writes the page beside the record again.
+regenerates the page beside the record.
 
-Times are seconds since the injection. Whose they are:
+Times are seconds since the injection, and are attributed as follows:
 
-- until the reconciler *received* it they are Prometheus's and Alertmanager's: the scrape, the
-  rule's range and `for`, the notification;
-- from then until it *closed* they are ours, and of these the *proof* is what lies between the last
-  action's end and the moment when the verify query had held.
+- until the reconciler *received* the alert: Prometheus and Alertmanager (the scrape, the rule's
+  range and `for`, the notification);
+- from then until it *closed* the incident: trading-ops. The *proof* is the part between the end of
+  the last action and the moment when the verify query had held.
 """
 
 import sys

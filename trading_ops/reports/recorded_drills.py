@@ -56,9 +56,9 @@ class RecordedDrill(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def ours(self) -> float | None:
-        """Return our share: from then until the end, or until it was left to people.
+        """Return our share: from receipt until the end, or until it was left to on-call.
 
-        Who was deaf meanwhile could not begin before the fault was mended.
+        While the fault kept the reconciler from receiving alerts, its share had not started.
         """
         begin, mended = self.theirs, self.first("mended")
         if self.deaf and begin is not None and mended is not None:

@@ -1,6 +1,6 @@
-"""Do rules, runbooks, actions, queries and drills fit together? One sentence for each misfit.
+"""Check that rules, runbooks, actions, queries and drills fit together.
 
-Each sentence names the file, the key and the fix, so that it can be mended without reading code.
+Each problem is one sentence with the file, the key and the fix.
 """
 
 import json
@@ -47,11 +47,11 @@ def check_runbooks(
 
     Args:
         settings: where rules and runbooks are.
-        faults: those that a drill may name; None: it is not checked, without the lab.
-        parse_queries: whether to have promtool parse the queries.
+        faults: the faults that a drill may name; None (without the lab): not checked.
+        parse_queries: whether to parse the queries with promtool.
 
     Raises:
-        ConfigError: there is no runbook at all.
+        ConfigError: there are no runbooks.
         SetupError: promtool is missing, so queries cannot be checked.
     """
     rules = {rule.alert: rule for rule in read_rules(settings.prometheus_config / "rules")}

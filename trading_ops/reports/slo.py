@@ -53,7 +53,7 @@ def _slower(metric: str, seconds: str, *labels: str) -> tuple[str, str]:
     """Return the events above a bucket's bound, and all."""
     events = _total(f"{metric}_count{{{DETAIL}}}", *labels)
     fast = _total(f'{metric}_bucket{{{DETAIL}, le="{seconds}"}}', "le", *labels)
-    # A series that begins anew can add to a bucket and not to the count: never below zero.
+    # A restarted series can add to a bucket and not to the count: never below zero.
     return f"clamp_min({events} - {fast}, 0)", events
 
 
@@ -211,7 +211,7 @@ _ALERTS = """\
 
 
 def _burning(*pairs: tuple[str, str, float]) -> str:
-    """Return that both windows of one of the pairs burn so many budgets."""
+    """Return the condition that both windows of a pair exceed their burn rate."""
 
     def above(window: str, factor: float) -> str:
         return (

@@ -37,10 +37,10 @@ SHOWN = 30
 """Incidents, and things that are open, that a report lists."""
 
 TRADES_READ = 50_000
-"""The newest of the span; of more the report says that it has not all."""
+"""Limit: the newest of the span. If there are more, the report says that it is incomplete."""
 
 NOT_MEASURED = ("backups",)
-"""What no report has yet; each says so."""
+"""Topics that are not in any report yet; each report says so."""
 
 
 async def make_report(
@@ -49,7 +49,7 @@ async def make_report(
     """Return the report on a span.
 
     Raises:
-        StoreError: the store did not answer. Without Prometheus the report says what is missing.
+        StoreError: the store did not answer. Without Prometheus, the report lists what is missing.
     """
     figures = await read_figures(prometheus, since=since, until=until)
     stored = await reader.read(partial(_read, period=period, since=since, until=until))

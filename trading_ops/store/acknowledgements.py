@@ -145,7 +145,7 @@ def note_silence(
 
 
 def standing(connection: Connection) -> dict[str, Acknowledgement]:
-    """Return the words that stand, by incident id."""
+    """Return the acknowledgements in force, by incident id."""
     rows = connection.execute(select(acknowledgements).where(STANDS)).mappings()
     return {word.incident_id: word for word in map(_from_row, rows)}
 
@@ -157,7 +157,7 @@ def phrase(connection: Connection, incident_id: str) -> str | None:
 
 
 def of_incident(connection: Connection, incident_id: str) -> list[Acknowledgement]:
-    """Return all words about an incident, oldest first."""
+    """Return all acknowledgements of an incident, oldest first."""
     statement = select(acknowledgements).where(acknowledgements.c.incident_id == incident_id)
     rows = connection.execute(statement.order_by(acknowledgements.c.id)).mappings()
     return [_from_row(row) for row in rows]

@@ -115,8 +115,8 @@ def search(
         connection: to read from.
         filters: by column: bot, kind, severity, strategy, symbol, order_id, correlation.
         span: of the events' own time.
-        after: where the page before ended.
-        limit: at most so many.
+        after: where the previous page ended.
+        limit: maximum number of events.
     """
     at, key = bot_events.c.at, bot_events.c.id
     given = [bot_events.c[name] == value for name, value in filters.items() if value is not None]
@@ -140,21 +140,21 @@ def counts(connection: Connection, *, bot: str | None, span: Span) -> list[Count
 
 
 def prune(connection: Connection, *, before: datetime, now: datetime, limit: int = 500) -> int:
-    """Delete events from before a moment, at most so many; return how many."""
+    """Delete events older than a moment, up to a limit; return how many."""
     del now
     old = select(bot_events.c.id).where(bot_events.c.at < before).limit(limit)
     return connection.execute(delete(bot_events).where(bot_events.c.id.in_(old))).rowcount
 
 
 def excess(connection: Connection, *, rows: int) -> dict[str, int]:
-    """Return by how many events each bot has more than so many."""
+    """Return by how many events each bot exceeds a limit."""
     bot, stored = bot_events.c.bot, func.count()
     statement = select(bot, stored).group_by(bot).having(stored > rows)
     return {name: count - rows for name, count in connection.execute(statement)}
 
 
 def prune_oldest(connection: Connection, *, bot: str, limit: int) -> int:
-    """Delete the oldest events of a bot, so many; return how many there were."""
+    """Delete a number of the oldest events of a bot; return how many there were."""
     own = select(bot_events.c.id).where(bot_events.c.bot == bot)
     oldest = own.order_by(bot_events.c.at).limit(limit)
     return connection.execute(delete(bot_events).where(bot_events.c.id.in_(oldest))).rowcount

@@ -1,4 +1,4 @@
-"""Opening databases: one connection that writes, read-only ones for everybody else."""
+"""Opening databases: one connection for writing, read-only ones for all readers."""
 
 import fcntl
 import os

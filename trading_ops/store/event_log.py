@@ -34,8 +34,8 @@ def about_target(
         target: its name.
         kinds: only these.
         since: from this moment on.
-        until: to this moment, itself included; None: no end.
-        limit: at most so many, the oldest.
+        until: to this moment, inclusive; None: no end.
+        limit: maximum number, the oldest first.
     """
     spelt = _spelling(target=target)
     statement = (

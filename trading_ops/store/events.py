@@ -30,10 +30,10 @@ KEY_CHANGED = "audit_key_changed"
 """The kind of the event from which on a newer key is used."""
 
 BEGINNING_SIGNED = "audit_beginning_signed"
-"""The kind of the event that says that the beginning of an older chain was signed."""
+"""Event kind: the start of an older chain was signed."""
 
 REMOVED = "events_removed"
-"""The kind of the event that says that older events were removed."""
+"""Event kind: older events were removed."""
 
 _PENDING = "trading_ops.events"
 _MICROSECOND = timedelta(microseconds=1)
@@ -215,8 +215,8 @@ def links(connection: Connection, *, after: int | None, limit: int) -> list[Link
 
     Args:
         connection: to read from.
-        after: only those with a greater number; None: from the very first, whatever its number is.
-        limit: at most so many.
+        after: only those with a greater number; None: from the first one, whatever its number.
+        limit: maximum number.
     """
     statement = select(*_LINK).order_by(events.c.seq).limit(limit)
     if after is not None:

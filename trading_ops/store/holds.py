@@ -20,12 +20,12 @@ class IdTaken(StoreError):
     """The id belongs to a hold on another target: nothing was stored."""
 
 
-def lay(
+def place(
     connection: Connection,
     hold: Hold,
     *,
     now: datetime,
-    kind: str = "hold_laid",
+    kind: str = "hold_placed",
     actor: str | None = None,
 ) -> bool:
     """Store a hold; return whether that changed anything.
@@ -34,7 +34,7 @@ def lay(
     was placed after its release: a late copy, as from a journal, does not undo a release.
 
     Args:
-        connection: of the writing side.
+        connection: of the writer.
         hold: to store; `hold.at` is the time it was placed.
         now: of the event.
         kind: of the event.
@@ -62,17 +62,17 @@ def lay(
     return True
 
 
-def lift(
+def release(
     connection: Connection,
     *,
     ids: Iterable[str],
     owner: str,
     reason: str,
     now: datetime,
-    kind: str = "hold_lifted",
+    kind: str = "hold_released",
 ) -> frozenset[str]:
-    """Lift those of these holds that stand; return their ids."""
-    lifted = set()
+    """Release those of these holds that are active; return their ids."""
+    released = set()
     for key in sorted(ids):
         row = connection.execute(
             select(holds).where(holds.c.id == key, holds.c.lifted_at.is_(None)).with_for_update()
@@ -93,8 +93,8 @@ def lift(
             before=_as_json(row),
             after={"id": key, "target": row.target, "lifted_by": owner, "lifted_for": reason},
         )
-        lifted.add(key)
-    return frozenset(lifted)
+        released.add(key)
+    return frozenset(released)
 
 
 def withdraw(
@@ -103,7 +103,7 @@ def withdraw(
     """Withdraw a hold that was never in force; return False if it was: it stays active."""
     if is_acknowledged(connection, hold_id):
         return False
-    lift(connection, ids=(hold_id,), owner=owner, reason=reason, now=now, kind="hold_withdrawn")
+    release(connection, ids=(hold_id,), owner=owner, reason=reason, now=now, kind="hold_withdrawn")
     return True
 
 
@@ -136,7 +136,7 @@ def is_acknowledged(connection: Connection, hold_id: str) -> bool:
 def is_persons(connection: Connection, hold: Hold) -> bool:
     """Whether a person placed a hold through our API, and not at the bot itself."""
     return not is_machines(hold) and event_log.is_told(
-        connection, kinds=("hold_laid",), since=hold.at, id=hold.id
+        connection, kinds=("hold_placed", "hold_laid"), since=hold.at, id=hold.id
     )
 
 
@@ -146,7 +146,11 @@ def release_orderer(connection: Connection, hold: Hold) -> str | None:
     By the route, whose wish is stored before the bot is asked, or by an approved `resume_trading`.
     """
     asked = event_log.about_target(
-        connection, hold.target, kinds=("hold_lift_asked",), since=hold.at, until=None
+        connection,
+        hold.target,
+        kinds=("hold_release_requested", "hold_lift_asked"),
+        since=hold.at,
+        until=None,
     )
     for event in reversed(asked):
         if _names(json.loads(event.after or "{}").get("id", ""), hold.id, every="all"):

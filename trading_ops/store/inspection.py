@@ -12,7 +12,7 @@ DURABLE = ("fsync", "full_page_writes")
 
 
 def describe(url: str) -> str:
-    """Return in a few words which database this is; never its password.
+    """Return a short description of the database, without its password.
 
     Raises:
         StoreError: it does not answer, or does not keep what it confirms.

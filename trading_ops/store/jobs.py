@@ -1,7 +1,7 @@
-"""Jobs: up to when each was dealt with, who paused it, and its runs.
+"""Jobs: up to when each was handled, who paused it, and its runs.
 
-A run is begun by a replica that holds the job's lease, in the transaction that checks the lease.
-There is at most one running run of a job; a run whose replica lost the lease is closed as
+A replica that holds the job's lease starts a run in the transaction that checks the lease.
+A job has at most one running run; a run whose replica lost the lease is closed as
 `unknown`, and what that replica reports later changes nothing.
 """
 

@@ -33,8 +33,8 @@ class Journal:
         """Add an entry.
 
         Raises:
-            OSError: it could not be stored, for instance because the disk is full; the earlier
-                entries stand.
+            OSError: it could not be stored, for example because the disk is full; earlier
+                entries are kept.
         """
         line = _line(entry)
         with self._lock:

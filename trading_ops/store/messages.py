@@ -25,7 +25,7 @@ LEASE = timedelta(seconds=120)
 
 HOUR = timedelta(hours=1)
 SHOWN = 50
-"""Messages of a batch that its mail shows; of the others it says how many they are."""
+"""Messages of a batch that its mail lists; of the others it gives only the number."""
 
 OPEN = (MessageState.WAITING.value, MessageState.SENDING.value)
 UNDELIVERED = (*OPEN, MessageState.DEAD.value)
@@ -123,7 +123,7 @@ def store(
     """Store messages; return False, and store none, when another reconciler read the source.
 
     Args:
-        connection: of the writing side.
+        connection: of the writer.
         drafts: the messages; one whose key its channel has already is left out.
         now: when they are stored.
         source: which source they come from; None: no source has to be moved on.
@@ -340,7 +340,7 @@ def backlog(connection: Connection, *, now: datetime) -> Backlog:
 
 
 def prune(connection: Connection, *, before: datetime, now: datetime, limit: int = 500) -> int:
-    """Delete messages that are over, from before a moment, at most so many; return how many."""
+    """Delete finished messages older than a moment, up to a limit; return how many."""
     old = (
         select(messages.c.id)
         .where(messages.c.state.not_in(UNDELIVERED), messages.c.created_at < before)

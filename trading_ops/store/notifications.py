@@ -44,13 +44,13 @@ def add(connection: Connection, *, received_at: datetime, body: bytes) -> int:
 def pending(
     connection: Connection, *, after: int = 0, limit: int = 200, size: int = 4 * 1024 * 1024
 ) -> list[Notification]:
-    """Return notifications that were not taken apart yet, oldest first.
+    """Return notifications that were not processed yet, oldest first.
 
     Args:
         connection: to read from.
         after: only those with a greater id.
-        limit: at most so many.
-        size: at most so many bytes together, but always one.
+        limit: maximum number.
+        size: maximum total size in bytes, but always at least one notification.
     """
     columns = notifications.c
     lengths = connection.execute(
@@ -98,7 +98,7 @@ def prune(
     state: State = State.PARSED,
     limit: int = 500,
 ) -> int:
-    """Delete bodies in one state from before a moment, at most so many; return how many."""
+    """Delete bodies in one state older than a moment, up to a limit; return how many."""
     old = (
         select(notifications.c.id)
         .where(notifications.c.state == state.value, notifications.c.received_at < before)

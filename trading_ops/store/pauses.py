@@ -41,17 +41,17 @@ def begin(connection: Connection, pause: Pause, *, now: datetime) -> int:
     return int(key[0])
 
 
-def lift(connection: Connection, *, owner: str, now: datetime, only: int | None = None) -> int:
-    """Lift the pauses in force, or only one of them; return how many there were."""
+def end(connection: Connection, *, owner: str, now: datetime, only: int | None = None) -> int:
+    """End the pauses in force, or only one of them; return how many there were."""
     in_force = [pauses.c.lifted_at.is_(None), pauses.c.expires_at > now]
     if only is not None:
         in_force.append(pauses.c.id == only)
     columns = (pauses.c.id, pauses.c.owner, pauses.c.expires_at)
     standing = connection.execute(select(*columns).where(*in_force)).all()
-    lifted = connection.execute(
+    ended = connection.execute(
         update(pauses).where(*in_force).values(lifted_at=now, lifted_by=owner)
     ).rowcount
-    if lifted:
+    if ended:
         before = [row._asdict() for row in standing]
         events.add(
             connection,
@@ -59,6 +59,6 @@ def lift(connection: Connection, *, owner: str, now: datetime, only: int | None 
             kind="unpaused",
             actor=owner,
             before={"pauses": before},
-            after={"pauses": [], "lifted": [row.id for row in standing]},
+            after={"pauses": [], "ended": [row.id for row in standing]},
         )
-    return lifted
+    return ended

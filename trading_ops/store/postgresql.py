@@ -102,7 +102,7 @@ def _arguments(url: URL, bounds: Bounds) -> dict[str, str | int]:
 
 
 def _options(url: URL, settings: Mapping[str, str]) -> str:
-    """Return the server's settings for a session; ours stand behind the URL's own, and win."""
+    """Return the server settings of a session; ours follow those of the URL and override them."""
     given = url.query.get("options", "")
     # A space in a value is not the end of it.
     escaped = {name: value.replace(" ", "\\ ") for name, value in settings.items()}

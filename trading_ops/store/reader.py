@@ -20,10 +20,9 @@ class Reader:
     """Reads consistently: each call sees one moment of the database."""
 
     def __init__(self, engine: Engine) -> None:
-        """Take an engine of its own.
+        """Take an engine that no other reader uses.
 
-        The threads are of its own too: a database that hangs must not take up those that
-        everybody shares.
+        The reader has its own threads too: a database that hangs must not occupy the shared ones.
         """
         self._engine = engine
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="store-reader")
@@ -53,7 +52,7 @@ class Reader:
             raise StoreError(f"the database could not be read: {self._why(error)}") from error
 
     def _why(self, error: SQLAlchemyError) -> str:
-        """Return the first line of the driver's own words; it may repeat how it connects."""
+        """Return the first line of the driver's message; it may contain connection details."""
         cause = getattr(error, "orig", None)
         said = str(cause or "").strip().partition("\n")[0] or error.__class__.__name__
         password = self._engine.url.password

@@ -1,8 +1,8 @@
 """Retention: old records are removed, some in each transaction, and an event says how many.
 
-What is under way stays, however old: open incidents, running attempts, acknowledgements that are in
-force or whose silence may still exist, standing holds. So does everything since the oldest standing
-hold was placed or the oldest open incident began, because decisions about these read back to it.
+Active records stay, however old: open incidents, running attempts, acknowledgements that are in
+force or whose silence may still exist, active holds. So does everything since the oldest active
+hold was placed or the oldest open incident started, because decisions about these read back to it.
 """
 
 from datetime import datetime, timedelta
@@ -35,10 +35,10 @@ def remove_incidents(connection: Connection, *, before: datetime, now: datetime,
     """Remove closed incidents with their attempts, acknowledgements and approvals.
 
     Args:
-        connection: of the writing side.
-        before: an incident goes when it, and all that belongs to it, ended before this.
+        connection: of the writer.
+        before: an incident is removed if it, and everything that belongs to it, ended before this.
         now: of the event.
-        limit: at most so many.
+        limit: maximum number.
 
     Returns:
         How many incidents were removed.
@@ -76,10 +76,10 @@ def remove_orders(connection: Connection, *, before: datetime, now: datetime, li
     """Remove finished manual actions, released holds, past maintenance windows and job runs.
 
     Args:
-        connection: of the writing side.
-        before: what ended before this goes.
+        connection: of the writer.
+        before: records that ended before this are removed.
         now: of the event.
-        limit: at most so many of each kind.
+        limit: maximum number of each kind.
 
     Returns:
         How many rows were removed.
@@ -106,14 +106,14 @@ def remove_events(
 ) -> int:
     """Remove the oldest events behind a signed checkpoint; return how many.
 
-    An event from the future of a clock that was wrong is as old as its neighbours.
+    An event with a future time, from a wrong clock, counts as old as its neighbours.
 
     Args:
         connection: inside a transaction that is written with the same key.
         key: of the chain.
         before: only events from before this, and none that follows a later one.
         now: of the checkpoint.
-        limit: at most so many.
+        limit: maximum number.
     """
     before = _kept_since(connection, before)
     oldest = select(event_rows.c.seq, event_rows.c.at).order_by(event_rows.c.seq).limit(limit)
@@ -127,8 +127,8 @@ def remove_events(
 def _kept_since(connection: Connection, before: datetime) -> datetime:
     """Return the moment before which records may be removed: at most the given one.
 
-    A standing hold and an open incident are judged by the events since they began, and a hold also
-    by the attempts since then.
+    Decisions about an active hold or an open incident read the events since it started; for a hold
+    also the attempts since then.
     """
     oldest_hold = select(func.min(holds.c.at)).where(holds.c.lifted_at.is_(None))
     oldest_incident = select(func.min(incidents.c.received_at)).where(

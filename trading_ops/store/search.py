@@ -185,7 +185,7 @@ class Counted:
 
 def count_events(connection: Connection, span: Span) -> list[Counted]:
     """Return how many events there were of each kind and reason, the most frequent first."""
-    # What people write as a reason is their own words; only the machine's reasons are counted.
+    # Operators' reasons are free text; only the reconciler's reasons are counted.
     reason = case((events.c.actor == "reconciler", events.c.reason), else_="").label("reason")
     told = select(events.c.kind, reason).where(*span.holds(events.c.at)).subquery()
     number = func.count().label("number")
@@ -211,7 +211,7 @@ def open_by_target(connection: Connection) -> Mapping[str | None, int]:
 
 
 def oldest_open(connection: Connection, *, limit: int) -> list[Incident]:
-    """Return the oldest open incidents, at most so many."""
+    """Return the oldest open incidents, up to a limit."""
     statement = select(incidents).where(incidents.c.closed_at.is_(None))
     rows = connection.execute(statement.order_by(incidents.c.opened_at).limit(limit)).mappings()
     return [Incident(**row) for row in rows]

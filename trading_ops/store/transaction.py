@@ -21,22 +21,22 @@ from trading_ops.store.engine import is_replaced
 _COLLISIONS = frozenset({"40001", "40P01", "23505"})
 # A statement ran, or waited for a lock, longer than it may.
 _LIMITS = frozenset({"57014", "55P03"})
-# The connection broke, the server goes down, or it says itself that it does not know.
+# The connection broke, the server is shutting down, or it reports that it does not know.
 _UNSURE = ("08", "40003", "57P")
 
 
 @contextmanager
 def transaction(engine: Engine, audit_key: bytes = b"") -> Iterator[Connection]:
-    """Begin, and at the end write the events that were added, then commit.
+    """Begin a transaction; at the end write the events that were added, then commit.
 
     Args:
-        engine: of the writing side.
+        engine: of the writer.
         audit_key: keys the chain's MACs; empty, they only detect accidents.
 
     Raises:
         StoreUnavailable: there is no database, it is locked, its file was replaced, or it went away
             before COMMIT.
-        CommitUnknown: COMMIT was sent, and what became of it is unknown.
+        CommitUnknown: COMMIT was sent, and its outcome is unknown.
     """
     with _connect(engine) as connection:
         events.forget(connection)  # what a transaction that failed has left behind
@@ -57,7 +57,7 @@ def transaction(engine: Engine, audit_key: bytes = b"") -> Iterator[Connection]:
 
 
 def is_collision(error: Exception) -> bool:
-    """Whether it was rolled back for another transaction's sake: trying again may mend it."""
+    """Whether it was rolled back because of another transaction: a retry may succeed."""
     return _code(error) in _COLLISIONS
 
 

@@ -198,7 +198,7 @@ class Writer:
                 # The others would only wait as long for the same, and those behind them too.
                 _refuse(batch[position:], error)
                 return
-            except Exception as error:  # noqa: BLE001 - whatever it was, the sender must hear of it
+            except Exception as error:  # noqa: BLE001 - passed on to the sender
                 outcome = _Outcome(error=_explained(error))
             _answer([request], [outcome])
 
@@ -235,7 +235,7 @@ def _refuse(batch: list[_Request], error: StoreUnavailable | CommitUnknown) -> N
 
 
 def _answer(batch: list[_Request], outcomes: list[_Outcome]) -> None:
-    """Answer everybody; each event loop is woken once for the whole batch."""
+    """Answer all callers; each event loop is woken once for the whole batch."""
     by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Request, _Outcome]]] = {}
     for request, outcome in zip(batch, outcomes, strict=True):
         if request.loop is None:
@@ -243,7 +243,7 @@ def _answer(batch: list[_Request], outcomes: list[_Outcome]) -> None:
         else:
             by_loop.setdefault(request.loop, []).append((request, outcome))
     for loop, answers in by_loop.items():
-        # The loop may be closed: then there is no caller any more.
+        # The loop may be closed; then there is no caller.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(_answer_in_loop, answers)
 

@@ -159,7 +159,7 @@ class Following:
         )
 
     async def resume(self) -> None:
-        """Lift the drill's own pause or silence; a person's stays."""
+        """End the drill's own pause or silence; an operator's stays."""
         if self.silenced_by is not None:
             await self.scene.alertmanager.expire(self.silenced_by)
             self.silenced_by = None

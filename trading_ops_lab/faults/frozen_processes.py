@@ -85,12 +85,12 @@ class SilentBot(Fault):
         return bot.name
 
     async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
-        """Lift what the reconciler has laid on it, as a person does who has looked."""
+        """Release the reconciler's holds on it, as an operator does after checking."""
         del bot
         for target in await scene.reconciler.targets():
-            laid = [one.id for one in target.holds if one.owner == "reconciler"]
-            if target.name == key and laid:
-                await scene.reconciler.lift(key, holds=laid, owner="drill", reason="seen")
+            placed = [one.id for one in target.holds if one.owner == "reconciler"]
+            if target.name == key and placed:
+                await scene.reconciler.release(key, holds=placed, owner="drill", reason="seen")
 
     async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
         """Ask the kernel whether it is still the same process."""

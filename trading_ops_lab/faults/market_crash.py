@@ -102,9 +102,11 @@ class MarketCrash(Fault):
         await until(lambda: _under_the_limit(scene), "the fleet's loss is still over its limit")
         for target in await scene.reconciler.targets():
             ours = [one for one in target.holds if one.owner in OURS]
-            laid = [one.id for one in ours if one.at.timestamp() >= self._since]
-            if laid:
-                await scene.reconciler.lift(target.name, holds=laid, owner=OWNER, reason="seen")
+            placed = [one.id for one in ours if one.at.timestamp() >= self._since]
+            if placed:
+                await scene.reconciler.release(
+                    target.name, holds=placed, owner=OWNER, reason="seen"
+                )
 
     async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
         """Look for signs of life of the bot after its halt, and for orders, in the journal."""

@@ -26,7 +26,7 @@ HOLDS_SECONDS = 180.0
 """In which the bot's strategy has surely bought something."""
 
 HOLDS = "recovery-"
-"""How the ids begin of the holds that the bot lays on itself for what nothing explains."""
+"""Prefix of the ids of holds that the bot places on itself for unexplained changes."""
 
 
 class UnbookedMoney(Fault):
@@ -72,9 +72,9 @@ class UnbookedMoney(Fault):
         """Do as the runbook asks of people: take the venue's word, then lift the bot's own hold."""
         owes = f"the venue owes {self._amount} of {self._asset}"
         await order(scene, bot, "accept_venue", owner=OWNER, reason=owes)
-        laid = [hold.id for hold in await self._holds(scene, bot)]
-        if laid:
-            await scene.reconciler.lift(key, holds=laid, owner=OWNER, reason="settled")
+        placed = [hold.id for hold in await self._holds(scene, bot)]
+        if placed:
+            await scene.reconciler.release(key, holds=placed, owner=OWNER, reason="settled")
 
     async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
         """Look for a bot that holds itself, was not replaced, and has sent no order since."""

@@ -20,4 +20,4 @@ BOARDS: tuple[Board, ...] = (
     DATABASES,
     SLO,
 )
-"""All of them, the most important first; each is written as `<last word of its uid>.json`."""
+"""All dashboards, the most important first; the file name is `<last part of the uid>.json`."""

@@ -115,7 +115,7 @@ def test_damaged_holds_halt(tmp_path: Path, content: str) -> None:
     path.write_text(content)
     holds = Holds(path)
     assert holds.state is TradingState.HALTED
-    assert len(holds.lift(owner="me", reason="the file is gone", ids=None)) == 1
+    assert len(holds.release(owner="me", reason="the file is gone", ids=None)) == 1
     assert Holds(path).state is TradingState.ACTIVE
 
 
@@ -123,11 +123,11 @@ def test_resume_is_remembered(tmp_path: Path) -> None:
     """The file tells who lifted which hold, and why."""
     path = tmp_path / "holds.json"
     holds = Holds(path)
-    holds.lay(Hold(id="h", state=TradingState.HALTED, owner="anna", reason="odd", at=1.0))
-    holds.lift(owner="bert", reason="mended", ids=frozenset({"h"}))
-    (lifted,) = read_json(path)["lifted"]
-    assert (lifted["id"], lifted["owner"]) == ("h", "anna")
-    assert (lifted["lifted_by"], lifted["lifted_for"]) == ("bert", "mended")
+    holds.place(Hold(id="h", state=TradingState.HALTED, owner="anna", reason="odd", at=1.0))
+    holds.release(owner="bert", reason="mended", ids=frozenset({"h"}))
+    (released,) = read_json(path)["lifted"]
+    assert (released["id"], released["owner"]) == ("h", "anna")
+    assert (released["lifted_by"], released["lifted_for"]) == ("bert", "mended")
 
 
 @pytest.mark.parametrize(
@@ -229,8 +229,8 @@ async def test_the_latest_lifts_are_told(tmp_path: Path) -> None:
     """Twenty of them, so that whoever keeps holds too learns of a lift that was made here."""
     holds = Holds(tmp_path / "holds.json")
     for number in range(25):
-        holds.lay(Hold(id=f"h{number}", state=TradingState.HALTED, owner="a", reason="b", at=1.0))
-        holds.lift(owner="ada", reason="fine", ids=None)
-    told = Holds(tmp_path / "holds.json").lifted
+        holds.place(Hold(id=f"h{number}", state=TradingState.HALTED, owner="a", reason="b", at=1.0))
+        holds.release(owner="ada", reason="fine", ids=None)
+    told = Holds(tmp_path / "holds.json").released
     assert [one["id"] for one in told] == [f"h{number}" for number in range(5, 25)]
     assert set(told[0]) == {"id", "at", "lifted_at", "lifted_by", "lifted_for"}

@@ -101,20 +101,23 @@ def test_a_hold_that_is_laid_while_others_are_lifted_stands(tmp_path: Path) -> N
     """The lift means what stood before it: not a new hold, and not one that is laid again."""
     holds = Holds(tmp_path / "holds.json")
     one = Hold(id="one", state=TradingState.HALTED, owner="ada", reason="odd", at=1.0)
-    holds.lay(one)
-    holds.lay(Hold(id="two", state=TradingState.HALTED, owner="ada", reason="odd", at=1.0))
+    holds.place(one)
+    holds.place(Hold(id="two", state=TradingState.HALTED, owner="ada", reason="odd", at=1.0))
 
     class Meanwhile:
         """Lays holds in the middle of a lift."""
 
-        def laid(self, hold: Hold) -> None: ...
+        def placed(self, hold: Hold) -> None: ...
 
-        def lifted(self, gone: object, *, owner: str, reason: str, at: float) -> None:
+        def released(self, gone: object, *, owner: str, reason: str, at: float) -> None:
             holds.put(one)
             holds.put(Hold(id="three", state=TradingState.REDUCING, owner="b", reason="c", at=2.0))
 
     holds.share(Meanwhile())
-    assert {hold.id for hold in holds.lift(owner="ada", reason="fine", ids=None)} == {"one", "two"}
+    assert {hold.id for hold in holds.release(owner="ada", reason="fine", ids=None)} == {
+        "one",
+        "two",
+    }
     assert [hold.id for hold in holds.holds] == ["one", "three"]
     assert holds.state is TradingState.HALTED
     holds.keep(one)

@@ -16,12 +16,12 @@ async def test_people_command_it_whether_the_machine_may_or_not(scene: Scene) ->
     """Halted, seen as halted, laid again after a restart, and resumed by naming the hold."""
     running, fake = scene.running, scene.fake
     path = "/api/v1/targets/freq"
-    status, laid = await ask(running, "POST", f"{path}/halt", json=WHY)
-    assert (status, laid["acknowledged"], laid["stored"]) == (200, True, True)
+    status, placed = await ask(running, "POST", f"{path}/halt", json=WHY)
+    assert (status, placed["acknowledged"], placed["stored"]) == (200, True, True)
     assert fake.state == "paused"
     targets = (await ask(running, "GET", "/api/v1/targets"))[1]["targets"]
     (view,) = (one for one in targets if one["name"] == "freq")
-    assert [hold["id"] for hold in view["holds"]] == [laid["id"]]
+    assert [hold["id"] for hold in view["holds"]] == [placed["id"]]
     await eventually(lambda: fake.asked.count("health") > 1)
     fake.restart()
     assert fake.state == "running"
@@ -32,16 +32,16 @@ async def test_people_command_it_whether_the_machine_may_or_not(scene: Scene) ->
         return bool(part["detail"] == "reports ok, halted")
 
     await eventually(told)
-    lift = {**WHY, "holds": [laid["id"]]}
-    status, lifted = await ask(running, "POST", f"{path}/resume", json=lift)
-    assert (status, lifted["ids"], lifted["standing"]) == (200, [laid["id"]], [])
+    release = {**WHY, "holds": [placed["id"]]}
+    status, released = await ask(running, "POST", f"{path}/resume", json=release)
+    assert (status, released["ids"], released["standing"]) == (200, [placed["id"]], [])
     assert (fake.state, fake.standing()) == ("running", [])
 
 
 async def test_whoever_halts_all_halts_it_too(scene: Scene, world: FakeWorld) -> None:
     """Both kinds in one answer."""
-    _, laid = await ask(scene.running, "POST", "/api/v1/halt", json=WHY)
-    assert {one["target"]: one["acknowledged"] for one in laid["holds"]} == {
+    _, placed = await ask(scene.running, "POST", "/api/v1/halt", json=WHY)
+    assert {one["target"]: one["acknowledged"] for one in placed["holds"]} == {
         "alpha": True,
         "freq": True,
     }

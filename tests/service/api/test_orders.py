@@ -51,7 +51,7 @@ async def test_who_did_it_is_the_token_and_the_person(start: Start, with_tokens:
             "operator-1",
         ]
         status, resumed = await ask(running, "DELETE", "/api/v1/pause", OPERATOR)
-        assert (status, resumed) == (200, {"lifted": 3, "pause": None})
+        assert (status, resumed) == (200, {"ended": 3, "pause": None})
         assert await actors(running, "unpaused") == ["operator-1"]
 
 
@@ -209,26 +209,26 @@ async def test_a_bot_is_halted_and_resumed(start: Start, with_tokens: Settings) 
         path = "/api/v1/targets/alpha"
         order = {**WHY, "key": "hold-1"}
         for _ in range(2):
-            status, laid = await ask(running, "POST", f"{path}/halt", OPERATOR, json=order)
-            assert (status, laid["id"], laid["stored"], laid["acknowledged"]) == (
+            status, placed = await ask(running, "POST", f"{path}/halt", OPERATOR, json=order)
+            assert (status, placed["id"], placed["stored"], placed["acknowledged"]) == (
                 200,
                 "hold-1",
                 True,
                 True,
             )
-        status, laid = await ask(running, "POST", f"{path}/reduce", OPERATOR, json=WHY)
-        assert (status, laid["state"]) == (200, "reducing")
+        status, placed = await ask(running, "POST", f"{path}/reduce", OPERATOR, json=WHY)
+        assert (status, placed["state"]) == (200, "reducing")
         targets = (await ask(running, "GET", "/api/v1/targets", VIEWER))[1]["targets"]
         alpha = next(one for one in targets if one["name"] == "alpha")
-        assert {hold["id"] for hold in alpha["holds"]} == {"hold-1", laid["id"]}
+        assert {hold["id"] for hold in alpha["holds"]} == {"hold-1", placed["id"]}
         assert alpha["holds"][0]["owner"] == "operator-1"
-        lift = {**WHY, "holds": ["hold-1"]}
-        assert (await ask(running, "POST", f"{path}/resume", OPERATOR, json=lift))[0] == 403
-        status, lifted = await ask(running, "POST", f"{path}/resume", ADMIN, json=lift)
-        assert (status, lifted["ids"]) == (200, ["hold-1"])
-        assert [hold["id"] for hold in lifted["standing"]] == [laid["id"]]
-        status, lifted = await ask(running, "POST", f"{path}/resume", ADMIN, json=WHY)
-        assert lifted["standing"] == []
+        release = {**WHY, "holds": ["hold-1"]}
+        assert (await ask(running, "POST", f"{path}/resume", OPERATOR, json=release))[0] == 403
+        status, released = await ask(running, "POST", f"{path}/resume", ADMIN, json=release)
+        assert (status, released["ids"]) == (200, ["hold-1"])
+        assert [hold["id"] for hold in released["standing"]] == [placed["id"]]
+        status, released = await ask(running, "POST", f"{path}/resume", ADMIN, json=WHY)
+        assert released["standing"] == []
 
 
 async def test_two_persons_release_a_hold(start: Start, with_tokens: Settings) -> None:
@@ -259,7 +259,7 @@ async def test_holds_of_a_bot_that_was_renamed_are_released_under_its_old_name(
     migrate.upgrade(with_tokens.database_url)
     engine = writing_engine(with_tokens.database_url)
     with engine.begin() as connection:
-        holds.lay(connection, old, now=clock.now())
+        holds.place(connection, old, now=clock.now())
     engine.dispose()
     async with start() as running:
         path, token = "/api/v1/targets/old/resume", TOKENS[Role.ADMIN]
@@ -277,9 +277,9 @@ async def test_holds_of_a_bot_that_was_renamed_are_released_under_its_old_name(
 async def test_all_bots_are_halted_at_once(start: Start, world: FakeWorld) -> None:
     """With the answer of each."""
     async with start() as running:
-        status, laid = await ask(running, "POST", "/api/v1/halt", json=WHY)
+        status, placed = await ask(running, "POST", "/api/v1/halt", json=WHY)
     assert status == 200
-    assert [(one["target"], one["acknowledged"]) for one in laid["holds"]] == [("alpha", True)]
+    assert [(one["target"], one["acknowledged"]) for one in placed["holds"]] == [("alpha", True)]
     assert world.commands == ["halt"]
 
 
@@ -301,8 +301,8 @@ async def test_a_halt_needs_no_database(start: Start, settings: Settings, world:
         try:
             began = clock.monotonic()
             for _ in range(3):
-                status, laid = await ask(running, "POST", "/api/v1/targets/alpha/halt", json=WHY)
-                assert (status, laid["acknowledged"], laid["stored"]) == (200, True, True)
+                status, placed = await ask(running, "POST", "/api/v1/targets/alpha/halt", json=WHY)
+                assert (status, placed["acknowledged"], placed["stored"]) == (200, True, True)
             assert clock.monotonic() - began < 8
         finally:
             other.execute("ROLLBACK")

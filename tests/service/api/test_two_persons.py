@@ -42,8 +42,8 @@ async def test_one_person_cannot_order_it(start: Start, with_tokens: Settings, a
 
 async def halt(found: Scene, bot: str) -> None:
     path = f"/api/v1/targets/{bot}/halt"
-    status, laid = await ask(found.running, "POST", path, OPERATOR, json={**WHY, "key": HOLD})
-    assert (status, laid["stored"]) == (200, True)
+    status, placed = await ask(found.running, "POST", path, OPERATOR, json={**WHY, "key": HOLD})
+    assert (status, placed["stored"]) == (200, True)
 
 
 async def standing(found: Scene, bot: str) -> list[str]:
@@ -73,8 +73,8 @@ async def test_resume_takes_two_persons(scene: Scene, bot: str, body: dict[str, 
     assert (await ask(scene.running, "POST", approve, ADMIN, json={}))[0] == 409
     assert (await ask(scene.running, "POST", approve, OPERATOR, json={}))[0] == 200
 
-    status, lifted = await ask(scene.running, "POST", path, ADMIN, json=order)
-    assert (status, lifted["ids"], lifted["standing"]) == (200, [HOLD], [])
+    status, released = await ask(scene.running, "POST", path, ADMIN, json=order)
+    assert (status, released["ids"], released["standing"]) == (200, [HOLD], [])
     await halt(scene, bot)
     status, _ = await ask(scene.running, "POST", path, ADMIN, json=order)
     assert (status, await standing(scene, bot)) == (409, [HOLD])

@@ -82,8 +82,8 @@ async def test_no_order_leaves_before_the_hold_is_back(
 
     process = spawn()
     await enforce_until(lambda: venue.journal("order_added"))
-    laid = await holding.lay(target, "halted", owner="ada", reason="odd fills")
-    assert laid.acknowledged
+    placed = await holding.place(target, "halted", owner="ada", reason="odd fills")
+    assert placed.acknowledged
     process.kill()
     process.wait()
     seq = venue.last_seq()
@@ -96,5 +96,5 @@ async def test_no_order_leaves_before_the_hold_is_back(
     await enforce_until(lambda: refused("trading_halted"))
     assert venue.journal("order_added", after=seq) == []
 
-    await holding.lift(target, ids=None, owner="ada", reason="the fills are right")
+    await holding.release(target, ids=None, owner="ada", reason="the fills are right")
     await enforce_until(lambda: venue.journal("order_added", after=seq))

@@ -126,32 +126,32 @@ def hold(name: str, state: TradingState = TradingState.HALTED, **given: Any) -> 
 
 async def test_what_one_lays_the_other_has(sharers: Both) -> None:
     here, there = sharers
-    laid = here.holds.lay(hold("one"))
+    placed = here.holds.place(hold("one"))
     await there.shared.sync()
-    assert there.holds.holds == (laid,)
+    assert there.holds.holds == (placed,)
     assert there.holds.state is TradingState.HALTED
 
 
 async def test_what_one_lifts_is_lifted_at_the_other(sharers: Both) -> None:
     """And it is known there who lifted it."""
     here, there = sharers
-    here.holds.lay(hold("one"))
-    here.holds.lay(hold("two"))
+    here.holds.place(hold("one"))
+    here.holds.place(hold("two"))
     await there.shared.sync()
-    there.holds.lift(owner="bert", reason="over", ids=frozenset({"one"}))
+    there.holds.release(owner="bert", reason="over", ids=frozenset({"one"}))
     await here.shared.sync()
     assert here.ids == ["two"]
-    assert here.holds.lifted[-1]["lifted_by"] == "bert"
+    assert here.holds.released[-1]["lifted_by"] == "bert"
 
 
 async def test_the_stricter_stands(sharers: Both) -> None:
     here, there = sharers
-    here.holds.lay(hold("one", TradingState.REDUCING))
-    there.holds.lay(hold("one", TradingState.HALTED))
+    here.holds.place(hold("one", TradingState.REDUCING))
+    there.holds.place(hold("one", TradingState.HALTED))
     for one in (here, there):
         await one.shared.sync()
         assert one.holds.state is TradingState.HALTED
-    here.holds.lay(hold("one", TradingState.REDUCING))
+    here.holds.place(hold("one", TradingState.REDUCING))
     await there.shared.sync()
     assert there.holds.state is TradingState.HALTED
 
@@ -160,7 +160,7 @@ async def test_what_was_there_before_is_told(sharers: Both, tmp_path: Path) -> N
     """Holds in the file of an instance that was alone until now."""
     here, there = sharers
     other = Holds(tmp_path / "a" / "holds.json")
-    other.lay(hold("old"))
+    other.place(hold("old"))
     again = Holds(tmp_path / "a" / "holds.json")
     shared = SharedHolds(again, writer=here.connections[0], reader=here.connections[1])
     await shared.sync()
@@ -171,13 +171,13 @@ async def test_what_was_there_before_is_told(sharers: Both, tmp_path: Path) -> N
 async def test_one_that_was_lifted_while_an_instance_was_away(sharers: Both) -> None:
     """Its own file has it still; it does not come back with it, and the same id may come anew."""
     here, there = sharers
-    first = here.holds.lay(hold("one"))
+    first = here.holds.place(hold("one"))
     await there.shared.sync()
-    here.holds.lift(owner="anna", reason="over", ids=None)
+    here.holds.release(owner="anna", reason="over", ids=None)
     assert there.ids == ["one"]
     await there.shared.sync()
     assert there.ids == []
-    there.holds.lay(hold("one", at=first.at + 60))
+    there.holds.place(hold("one", at=first.at + 60))
     await here.shared.sync()
     assert here.ids == ["one"]
 
@@ -185,23 +185,23 @@ async def test_one_that_was_lifted_while_an_instance_was_away(sharers: Both) -> 
 async def test_one_that_cannot_be_told_is_in_force(sharers: Both, postgres: Cluster) -> None:
     """And nothing is lifted that others would keep."""
     here, _ = sharers
-    here.holds.lay(hold("one"))
+    here.holds.place(hold("one"))
     for connection in here.connections:
         connection._timeout_seconds = 0.3
     with postgres.paused():
         with pytest.raises(OSError, match="not shared"):
-            here.holds.lay(hold("two"))
+            here.holds.place(hold("two"))
         with pytest.raises(OSError, match="not shared"):
-            here.holds.lift(owner="anna", reason="over", ids=frozenset({"one"}))
+            here.holds.release(owner="anna", reason="over", ids=frozenset({"one"}))
     assert here.ids == ["one", "two"]
 
 
 async def test_older_news_lift_and_lay_nothing(sharers: Both) -> None:
     """What was read before a change here says nothing about it."""
     here, _ = sharers
-    one = here.holds.lay(hold("one"))
+    one = here.holds.place(hold("one"))
     seen = here.holds.changes
-    here.holds.lift(owner="anna", reason="over", ids=None)
+    here.holds.release(owner="anna", reason="over", ids=None)
     assert here.holds.follow([one], [], seen=seen) == ()
     assert here.ids == []
 

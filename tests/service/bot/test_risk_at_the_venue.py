@@ -139,7 +139,7 @@ async def test_a_silent_feed_ends_new_risk(venue: Venue, config_file: Path) -> N
     change(config_file, protection="none")
     async with trading(config_file) as bot:
         await until(lambda: held(bot), within=60)
-        bot.agent.holds.lay(HALT)  # so that it is still held when the prices are old
+        bot.agent.holds.place(HALT)  # so that it is still held when the prices are old
         await venue.break_("stale_feed")
         await until(lambda: bot.risk.unknown_reason() is not None)
         assert "cannot be valued" in (bot.risk.unknown_reason() or "")
@@ -184,7 +184,7 @@ async def test_stop_stays_when_the_bot_is_stopped_and_sells_when_the_price_falls
             return [name for name in held(bot) if _stop_of(bot, name) is not None]
 
         await until(covered, within=60)
-        bot.agent.holds.lay(HALT)
+        bot.agent.holds.place(HALT)
         await until(lambda: covered() or not held(bot))
         # A halted bot cannot exit, so its strategy must not take the stop away for that.
         await until(

@@ -106,8 +106,8 @@ class Life:
         await self.guard.evaluate()
         return {hold.id for hold in self.holds.holds}
 
-    def lift(self, *names: str) -> None:
-        self.holds.lift(owner="ada", reason="I have looked", ids=frozenset(names))
+    def release(self, *names: str) -> None:
+        self.holds.release(owner="ada", reason="I have looked", ids=frozenset(names))
 
     @property
     def state(self) -> str:
@@ -206,7 +206,7 @@ async def test_who_lifts_accepts_what_is_lost_and_a_quarter_more_holds_again(
 ) -> None:
     """Also over a restart; the next day begins with the limit itself."""
     await small.sees(70)  # 1.2 of 1
-    small.lift(DAILY)
+    small.release(DAILY)
     assert await small.sees(70) == set()
     assert await small.sees(65) == set()  # 1.4
     await small.end()
@@ -214,7 +214,7 @@ async def test_who_lifts_accepts_what_is_lost_and_a_quarter_more_holds_again(
     assert await again.sees(64) == set()  # 1.44
     assert await again.sees(63) == {DAILY}  # 1.48
     assert await again.events() == ["breach", "accepted", "breach"]
-    again.lift(DAILY)
+    again.release(DAILY)
     await again.end()
     tomorrow = await Life(folder, tight(day_zone=NEXT_DAY.day_zone)).begin()
     assert await tomorrow.sees(63) == set()
@@ -226,7 +226,7 @@ async def test_a_lift_when_nothing_is_lost_accepts_nothing(small: Life) -> None:
     """Whoever lifts after the price came back has not allowed the next loss."""
     await small.sees(70)
     await small.sees(100)
-    small.lift(DAILY)
+    small.release(DAILY)
     assert await small.sees(100) == set()
     assert await small.sees(75) == {DAILY}
 
@@ -277,9 +277,9 @@ async def test_what_outgrows_its_limit_reduces(life: Life) -> None:
     found = await life.sees(188)
     assert found == {"risk-position_size"}
     assert life.state == "reducing"
-    life.lift("risk-position_size")
+    life.release("risk-position_size")
     assert await life.sees(188) == found
-    life.lift("risk-position_size")
+    life.release("risk-position_size")
     assert await life.sees(100) == set()
 
 

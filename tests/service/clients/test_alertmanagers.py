@@ -54,7 +54,7 @@ def alert(name: str, *, silenced: bool = False, inhibited: bool = False) -> dict
     return base | {"endsAt": (NOW + HOUR).isoformat(), "status": status}
 
 
-async def lay(client: Alertmanager | Alertmanagers, **over: Any) -> str:
+async def place(client: Alertmanager | Alertmanagers, **over: Any) -> str:
     values: dict[str, Any] = {
         "matchers": LABELS,
         "starts": NOW,
@@ -92,18 +92,18 @@ async def test_one_that_answers_is_enough_and_none_is_unknown(cluster: Cluster) 
 async def test_a_silence_goes_to_the_first_that_answers(cluster: Cluster) -> None:
     """Gossip tells the rest."""
     cluster.one.away = True
-    key = await lay(cluster.all)
+    key = await place(cluster.all)
     assert list(cluster.other.silences) == [key]
     cluster.other.away = True
     with pytest.raises(Unreachable, match=r"503.*503"):
-        await lay(cluster.all)
+        await place(cluster.all)
 
 
 async def test_silences_are_listed_once_and_expired_everywhere(cluster: Cluster) -> None:
     """At a member that was not told of it, too: there it is unknown, which is fine."""
-    key = await lay(cluster.all)
+    key = await place(cluster.all)
     cluster.other.silences[key] = dict(cluster.one.silences[key])
-    only = await lay(cluster.clients[1])
+    only = await place(cluster.clients[1])
     assert sorted(one.id for one in await cluster.all.silences("BotSick")) == sorted([key, only])
     assert await cluster.all.silences("Another") == []
     await cluster.all.expire(only)
@@ -115,14 +115,14 @@ async def test_silences_are_listed_once_and_expired_everywhere(cluster: Cluster)
 
 async def test_a_silence_that_is_not_known_any_more_is_laid_anew(cluster: Cluster) -> None:
     """An Alertmanager that lost its data must not keep a person's word from being shown."""
-    key = await lay(cluster.clients[0], id="lost-long-ago")
+    key = await place(cluster.clients[0], id="lost-long-ago")
     assert list(cluster.one.silences) == [key]
 
 
 async def test_the_returned_id_is_the_one_that_counts(cluster: Cluster) -> None:
     """An update may end the old silence and begin another."""
-    key = await lay(cluster.clients[0])
-    again = await lay(cluster.clients[0], id=key)
+    key = await place(cluster.clients[0])
+    again = await place(cluster.clients[0], id=key)
     assert again != key
     assert [one.id for one in await cluster.clients[0].silences("BotSick")] == [again]
 
@@ -136,13 +136,13 @@ async def test_a_no_is_a_no(cluster: Cluster) -> None:
     """It is not asked of the next."""
     cluster.one.refuses = True
     with pytest.raises(Refused, match="HTTP 400"):
-        await lay(cluster.all)
+        await place(cluster.all)
     assert not cluster.other.silences
 
 
 async def test_a_server_in_trouble_is_not_a_silence_that_is_gone(cluster: Cluster) -> None:
     """500 is what 0.25 says of an unknown id; with a known one it means something else."""
-    key = await lay(cluster.clients[0])
+    key = await place(cluster.clients[0])
     cluster.one.cannot_expire = True
     with pytest.raises(Unreachable, match="HTTP 500"):
         await cluster.clients[0].expire(key)

@@ -369,8 +369,8 @@ async def test_resume_names_what_it_lifted() -> None:
         answer = await order(bot, "resume", {**WHO, "holds": "all"})
         assert isinstance(answer, CommandAnswer)
         assert answer.lifted is not None
-        (lifted,) = answer.lifted
-    assert (lifted.id, lifted.state, lifted.owner) == ("hold-1", "halted", "anna")
+        (released,) = answer.lifted
+    assert (released.id, released.state, released.owner) == ("hold-1", "halted", "anna")
 
 
 async def test_one_that_is_stopped_is_not_reloaded() -> None:

@@ -24,10 +24,10 @@ async def test_nothing_is_done_to_it_and_nothing_is_pretended(
             await eventually(lambda: run.silent)
             assert await desk.standing() == {}
             assert await run.told("agent_silent") == []
-            laid = await desk.holding.lay(
+            placed = await desk.holding.place(
                 desk.target, HeldState.HALTED, owner="anna", reason="strange prices"
             )
-            assert (laid.stored, laid.acknowledged) == (True, False)
+            assert (placed.stored, placed.acknowledged) == (True, False)
         assert manager[0].orders == []
     finally:
         served.close()

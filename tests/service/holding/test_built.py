@@ -92,12 +92,12 @@ async def test_the_database_is_locked_by_another(
     """Halted at once, journalled within seconds, settled when the lock is gone, no restart."""
     async with build(settings, registry) as reconciler:
         with locked(settings):
-            laid = await reconciler.holding.lay(alpha(registry), "halted", **ADA)
-            assert (laid.stored, laid.acknowledged, bot.state) == (True, True, "halted")
-            assert [entry["id"] for entry in Journal(settings.journal).entries()] == [laid.id]
+            placed = await reconciler.holding.place(alpha(registry), "halted", **ADA)
+            assert (placed.stored, placed.acknowledged, bot.state) == (True, True, "halted")
+            assert [entry["id"] for entry in Journal(settings.journal).entries()] == [placed.id]
         while reconciler.holding.unsettled:
             await reconciler.holding.settle_journal()
-        assert await standing(reconciler) == {laid.id}
+        assert await standing(reconciler) == {placed.id}
         assert Journal(settings.journal).entries() == []
 
 
@@ -110,15 +110,15 @@ async def test_killed_before_the_journal_was_settled(
         rename = "ALTER TABLE {} RENAME TO {}"
         writer = reconciler.holding._memory._writer
         await writer.run(lambda c: c.exec_driver_sql(rename.format("holds", "gone")))
-        laid = await reconciler.holding.lay(alpha(registry), "halted", **ADA)
-        assert (laid.stored, laid.acknowledged) == (True, False)
+        placed = await reconciler.holding.place(alpha(registry), "halted", **ADA)
+        assert (placed.stored, placed.acknowledged) == (True, False)
         await writer.run(lambda c: c.exec_driver_sql(rename.format("gone", "holds")))
     bot.start()
     async with build(settings, registry) as reconciler:
         await reconciler.holding.settle_journal()
         await reconciler.holding.enforce()
-        assert await standing(reconciler) == {laid.id}
-        assert (bot.state, bot.holds) == ("halted", {laid.id})
+        assert await standing(reconciler) == {placed.id}
+        assert (bot.state, bot.holds) == ("halted", {placed.id})
 
 
 async def test_the_disk_takes_nothing(
@@ -129,14 +129,14 @@ async def test_the_disk_takes_nothing(
         writer = reconciler.holding._memory._writer
         await writer.run(lambda c: c.exec_driver_sql(FULL))
         settings.journal.mkdir()
-        laid = await reconciler.holding.lay(alpha(registry), "halted", **ADA)
-        assert (laid.stored, laid.acknowledged, bot.state) == (False, True, "halted")
+        placed = await reconciler.holding.place(alpha(registry), "halted", **ADA)
+        assert (placed.stored, placed.acknowledged, bot.state) == (False, True, "halted")
         settings.journal.rmdir()
         await reconciler.holding.settle_journal()
         assert reconciler.holding.unsettled == 1
         await writer.run(lambda c: c.exec_driver_sql("DROP TRIGGER full"))
         await reconciler.holding.settle_journal()
-        assert await standing(reconciler) == {laid.id}
+        assert await standing(reconciler) == {placed.id}
 
 
 async def test_started_while_postgresql_is_away(

@@ -61,18 +61,18 @@ async def test_a_hold_is_back_before_the_gate_opens(
     """The bot's own file says that there is no hold; the database knows better."""
     await enforced_until(desk, waiting, None)
     if lost == "the file":
-        laid = await desk.holding.lay(desk.target, "halted", **ADA)
+        placed = await desk.holding.place(desk.target, "halted", **ADA)
         await eventually((waiting.folder / "holds.json").exists)
         waiting.stop()
         waiting.forget()
     else:
         waiting.stop()
-        laid = await desk.holding.lay(desk.target, "halted", **ADA)
+        placed = await desk.holding.place(desk.target, "halted", **ADA)
     waiting.start()
     assert (waiting.holds, waiting.denial) == (set(), "awaiting_holds")
     await enforced_until(desk, waiting, "trading_halted")
-    assert waiting.holds == {laid.id}
-    await desk.holding.lift(desk.target, ids=None, owner="ada", reason="fills are right")
+    assert waiting.holds == {placed.id}
+    await desk.holding.release(desk.target, ids=None, owner="ada", reason="fills are right")
     await enforced_until(desk, waiting, None)
 
 
@@ -86,7 +86,7 @@ async def test_a_hold_that_another_replica_placed_counts(desk: Desk, waiting: Re
         reason="odd fills",
         at=clock.now(),
     )
-    desk.writer.submit(lambda c: holds.lay(c, hold, now=clock.now())).result(30)
+    desk.writer.submit(lambda c: holds.place(c, hold, now=clock.now())).result(30)
     await enforced_until(desk, waiting, "trading_halted")
 
 

@@ -130,19 +130,19 @@ async def watching(desk: Desk) -> AsyncIterator[AgentWatch]:
 async def test_a_halt_is_acknowledged_and_stored(desk: Desk) -> None:
     """In observe-only mode too, and while its loop is stuck: it is a person's word."""
     desk.fake.blocked, desk.fake.hangs = True, {"status", "balance"}
-    laid = await desk.holding.lay(desk.target, "halted", **ADA)
-    assert (laid.acknowledged, laid.stored) == (True, True)
+    placed = await desk.holding.place(desk.target, "halted", **ADA)
+    assert (placed.acknowledged, placed.stored) == (True, True)
     assert desk.halted
-    assert await desk.standing() == {laid.id: "halted"}
+    assert await desk.standing() == {placed.id: "halted"}
 
 
 @pytest.mark.parametrize("how", ["restart", "reload", "start", "unlock"])
 async def test_whatever_lifts_it_there_it_is_laid_again(desk: Desk, how: str) -> None:
     """A restart, a reload, and a hand in its own window: the desired state is kept by us."""
-    laid = await desk.holding.lay(desk.target, "halted", **ADA)
+    placed = await desk.holding.place(desk.target, "halted", **ADA)
     fake = desk.fake
     async with watching(desk):
-        await eventually(lambda: desk.holding.is_acknowledged(laid.id))
+        await eventually(lambda: desk.holding.is_acknowledged(placed.id))
         if how == "restart":
             await desk.die()
             fake.restart()
@@ -161,20 +161,20 @@ async def test_whatever_lifts_it_there_it_is_laid_again(desk: Desk, how: str) ->
 
         await eventually(is_told)
     assert len(fake.standing()) == 1
-    assert await desk.standing() == {laid.id: "halted"}
+    assert await desk.standing() == {placed.id: "halted"}
 
 
 async def test_a_person_names_what_is_lifted(desk: Desk) -> None:
     """The other hold keeps it paused, and both the story and the bot agree."""
-    first = await desk.holding.lay(desk.target, "halted", **ADA)
-    second = await desk.holding.lay(desk.target, "halted", **ADA)
+    first = await desk.holding.place(desk.target, "halted", **ADA)
+    second = await desk.holding.place(desk.target, "halted", **ADA)
     async with watching(desk):
-        lifted = await desk.holding.lift(desk.target, ids=frozenset({first.id}), **ADA)
-        assert lifted.ids == {first.id}
+        released = await desk.holding.release(desk.target, ids=frozenset({first.id}), **ADA)
+        assert released.ids == {first.id}
         await desk.holding.enforce()
         assert desk.halted
         assert await desk.standing() == {second.id: "halted"}
-        await desk.holding.lift(desk.target, ids=None, **ADA)
+        await desk.holding.release(desk.target, ids=None, **ADA)
         await desk.holding.enforce()
         assert (desk.fake.state, desk.fake.standing()) == ("running", [])
     assert await desk.standing() == {}
@@ -184,7 +184,7 @@ async def test_a_lift_is_not_undone_by_what_was_read_before_it_was_stored(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The bot has no hold any more and does not tell that it was lifted; the database still has."""
-    await desk.holding.lay(desk.target, "halted", **ADA)
+    await desk.holding.place(desk.target, "halted", **ADA)
     memory, passes = desk.holding._memory, list[asyncio.Task[None]]()
     write = memory.write
 
@@ -198,7 +198,7 @@ async def test_a_lift_is_not_undone_by_what_was_read_before_it_was_stored(
         return await write(work)
 
     monkeypatch.setattr(memory, "write", late)
-    await desk.holding.lift(desk.target, ids=None, **ADA)
+    await desk.holding.release(desk.target, ids=None, **ADA)
     await asyncio.gather(*passes)
     assert len(passes) == 1
     assert (desk.fake.state, desk.fake.standing()) == ("running", [])
@@ -208,7 +208,7 @@ async def test_a_lift_that_could_not_be_stored_is_said_to_be_undone(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A Freqtrade does not remember who lifted what, so the database's word stands: careful."""
-    laid = await desk.holding.lay(desk.target, "halted", **ADA)
+    placed = await desk.holding.place(desk.target, "halted", **ADA)
     write = desk.holding._memory.write
 
     async def broken(work: Callable[[Connection], Any]) -> Any:
@@ -217,12 +217,12 @@ async def test_a_lift_that_could_not_be_stored_is_said_to_be_undone(
         return await write(work)
 
     monkeypatch.setattr(desk.holding._memory, "write", broken)
-    lifted = await desk.holding.lift(desk.target, ids=None, **ADA)
-    assert "Release it again" in lifted.detail
+    released = await desk.holding.release(desk.target, ids=None, **ADA)
+    assert "Release it again" in released.detail
     monkeypatch.undo()
     await desk.holding.enforce()
     assert desk.halted
-    assert await desk.standing() == {laid.id: "halted"}
+    assert await desk.standing() == {placed.id: "halted"}
 
 
 async def test_what_was_told_to_it_alone_is_kept(desk: Desk) -> None:
@@ -234,8 +234,8 @@ async def test_what_was_told_to_it_alone_is_kept(desk: Desk) -> None:
     async with watching(desk):
         await eventually(desk.standing)
         assert await desk.standing() == {"by-hand": "halted"}
-        lifted = await desk.holding.lift(desk.target, ids=None, **ADA)
-        assert lifted.ids == {"by-hand"}
+        released = await desk.holding.release(desk.target, ids=None, **ADA)
+        assert released.ids == {"by-hand"}
         assert (desk.fake.state, desk.fake.standing()) == ("running", [])
 
 
@@ -254,17 +254,17 @@ async def test_a_restart_is_no_reason_to_halt(desk: Desk) -> None:
         assert (desk.fake.state, desk.fake.standing()) == ("running", [])
     assert await desk.standing() == {}
     assert "agent_silent" in await desk.kinds()
-    assert "hold_laid" not in await desk.kinds()
+    assert "hold_placed" not in await desk.kinds()
 
 
 async def test_one_that_is_frozen_is_halted_when_it_answers(desk: Desk) -> None:
     """SIGSTOP: what a person ordered meanwhile is stored, and in force at its next answer."""
     async with watching(desk):
         desk.fake.hangs = {"*"}
-        laid = await desk.holding.lay(desk.target, "halted", **ADA)
-        assert laid.stored
+        placed = await desk.holding.place(desk.target, "halted", **ADA)
+        assert placed.stored
         desk.fake.thaw()
-        await eventually(lambda: desk.holding.is_acknowledged(laid.id))
+        await eventually(lambda: desk.holding.is_acknowledged(placed.id))
     assert desk.halted
 
 
@@ -285,7 +285,7 @@ async def test_one_that_does_not_obey_keeps_nobody_waiting(desk: Desk, tmp_path:
             hold = Hold(
                 id=target.name, target=target.name, state=HeldState.HALTED, at=clock.now(), **ADA
             )
-            await desk.writer.run(partial(holds.lay, hold=hold, now=clock.now()))
+            await desk.writer.run(partial(holds.place, hold=hold, now=clock.now()))
         async with holding._locks["freq"]:
             enforcing = asyncio.create_task(holding.enforce())
             await eventually(lambda: other.state == "paused")
@@ -298,11 +298,11 @@ async def test_one_that_does_not_obey_keeps_nobody_waiting(desk: Desk, tmp_path:
 async def test_a_wrong_password_is_told_and_stores_the_halt(desk: Desk) -> None:
     """The answer says why it is not in force; with the right one it is laid."""
     desk.secrets.freqtrade = f"{USER}:wrong"
-    laid = await desk.holding.lay(desk.target, "halted", **ADA)
-    assert (laid.stored, laid.acknowledged) == (True, False)
-    assert "401" in laid.detail
+    placed = await desk.holding.place(desk.target, "halted", **ADA)
+    assert (placed.stored, placed.acknowledged) == (True, False)
+    assert "401" in placed.detail
     with pytest.raises(Refused):
-        await desk.holding.lift(desk.target, ids=None, **ADA)
+        await desk.holding.release(desk.target, ids=None, **ADA)
     desk.secrets.freqtrade = f"{USER}:{PASSWORD}"
     await desk.holding.enforce()
     assert desk.halted

@@ -29,11 +29,11 @@ ADA = {"owner": "ada", "reason": "odd fills"}
 
 async def test_a_halt_is_stored_sent_and_told(desk: Desk, bot: RealAgent) -> None:
     """The plain case: in force, in the database, with two events."""
-    laid = await desk.holding.lay(desk.target, "halted", **ADA)
-    assert (laid.stored, laid.acknowledged) == (True, True)
-    assert (bot.state, bot.holds) == ("halted", {laid.id})
-    assert await desk.standing() == {laid.id: "halted"}
-    assert await desk.kinds() == ["hold_laid", "hold_acknowledged"]
+    placed = await desk.holding.place(desk.target, "halted", **ADA)
+    assert (placed.stored, placed.acknowledged) == (True, True)
+    assert (bot.state, bot.holds) == ("halted", {placed.id})
+    assert await desk.standing() == {placed.id: "halted"}
+    assert await desk.kinds() == ["hold_placed", "hold_acknowledged"]
     assert desk.journal.entries() == []
     assert desk.holding.unsettled == 0
 
@@ -41,7 +41,7 @@ async def test_a_halt_is_stored_sent_and_told(desk: Desk, bot: RealAgent) -> Non
 async def test_the_same_key_is_one_hold_and_the_stricter_stands(desk: Desk, bot: RealAgent) -> None:
     """Asked for twice by whoever, it is lifted once."""
     for state in ("reducing", "halted", "reducing"):
-        await desk.holding.lay(desk.target, state, **ADA, key="k")
+        await desk.holding.place(desk.target, state, **ADA, key="k")
     assert (bot.state, bot.holds) == ("halted", {"k"})
     assert await desk.standing() == {"k": "halted"}
 
@@ -51,16 +51,16 @@ async def test_without_a_database_the_halt_goes_out_and_is_journalled(
 ) -> None:
     """It is said, and settled as soon as the database is back."""
     desk.break_database()
-    laid = await desk.holding.lay(desk.target, "halted", **ADA)
-    assert (laid.stored, laid.acknowledged, bot.state) == (True, True, "halted")
-    assert "journal" in laid.detail
-    assert [entry["id"] for entry in desk.journal.entries()] == [laid.id]
+    placed = await desk.holding.place(desk.target, "halted", **ADA)
+    assert (placed.stored, placed.acknowledged, bot.state) == (True, True, "halted")
+    assert "journal" in placed.detail
+    assert [entry["id"] for entry in desk.journal.entries()] == [placed.id]
     await desk.holding.settle_journal()
     assert desk.holding.unsettled == 1
     desk.mend_database()
     await desk.holding.settle_journal()
     assert (desk.holding.unsettled, desk.journal.entries()) == (0, [])
-    assert await desk.standing() == {laid.id: "halted"}
+    assert await desk.standing() == {placed.id: "halted"}
     await desk.holding.settle_journal()
     assert (await desk.kinds()).count("hold_settled") == 1
 
@@ -73,17 +73,17 @@ async def test_a_stuck_database_delays_nothing_but_the_answer(
     release = threading.Event()
     desk.writer.submit(lambda _: release.wait(20))
     try:
-        laying = asyncio.create_task(desk.holding.lay(desk.target, "halted", **ADA))
+        placing = asyncio.create_task(desk.holding.place(desk.target, "halted", **ADA))
         await eventually(lambda: bot.state == "halted")
-        assert not laying.done()
-        laid = await laying
-        assert (laid.stored, laid.acknowledged) == (True, True)
-        assert [entry["id"] for entry in desk.journal.entries()] == [laid.id]
+        assert not placing.done()
+        placed = await placing
+        assert (placed.stored, placed.acknowledged) == (True, True)
+        assert [entry["id"] for entry in desk.journal.entries()] == [placed.id]
     finally:
         release.set()
     await eventually(lambda: desk.writer.waiting == 0)
     await desk.holding.settle_journal()
-    assert await desk.standing() == {laid.id: "halted"}
+    assert await desk.standing() == {placed.id: "halted"}
 
 
 async def test_with_the_disk_full_too_the_halt_goes_out_and_that_is_said(
@@ -92,38 +92,38 @@ async def test_with_the_disk_full_too_the_halt_goes_out_and_that_is_said(
     """Nothing takes it: it is sent all the same, and stored when something does again."""
     (tmp_path / "var").write_text("in the way")
     desk.break_database()
-    laid = await desk.holding.lay(desk.target, "halted", **ADA)
-    assert (laid.stored, laid.acknowledged, bot.state) == (False, True, "halted")
-    assert "NOT STORED" in laid.detail
+    placed = await desk.holding.place(desk.target, "halted", **ADA)
+    assert (placed.stored, placed.acknowledged, bot.state) == (False, True, "halted")
+    assert "NOT STORED" in placed.detail
     desk.mend_database()
     await desk.holding.settle_journal()
-    assert await desk.standing() == {laid.id: "halted"}
+    assert await desk.standing() == {placed.id: "halted"}
 
 
 async def test_killed_between_the_journal_and_the_database(desk: Desk, bot: RealAgent) -> None:
     """The next life finds the hold in the journal, lays it, and settles it, once."""
     bot.stop()
     desk.break_database()
-    laid = await desk.holding.lay(desk.target, "halted", **ADA)
-    assert (laid.stored, laid.acknowledged) == (True, False)
-    assert "has not acknowledged" in laid.detail
+    placed = await desk.holding.place(desk.target, "halted", **ADA)
+    assert (placed.stored, placed.acknowledged) == (True, False)
+    assert "has not acknowledged" in placed.detail
     after = desk.again()
     bot.start()
     await after.enforce()
-    assert (bot.state, bot.holds) == ("halted", {laid.id})
+    assert (bot.state, bot.holds) == ("halted", {placed.id})
     desk.mend_database()
     await after.settle_journal()
-    assert await desk.standing() == {laid.id: "halted"}
+    assert await desk.standing() == {placed.id: "halted"}
     # Killed once more, before the journal was shortened: the same entry again changes nothing.
     entry = {
-        "id": laid.id,
+        "id": placed.id,
         "target": "alpha",
         "state": "halted",
         "owner": "ada",
         "reason": "odd fills",
         "at": "2026-01-01T00:00:00+00:00",
     }
-    await after.lift(desk.target, ids=None, owner="bert", reason="mended")
+    await after.release(desk.target, ids=None, owner="bert", reason="mended")
     desk.journal.append(entry)
     third = desk.again()
     await third.settle_journal()
@@ -148,31 +148,31 @@ async def test_strange_journal_entries_keep_nothing_from_its_place(
 
 async def test_neither_a_restart_nor_a_lost_file_lifts_a_halt(desk: Desk, bot: RealAgent) -> None:
     """What the bot has forgotten is laid again, by a reconciler that was restarted too."""
-    laid = await desk.holding.lay(desk.target, "halted", **ADA)
+    placed = await desk.holding.place(desk.target, "halted", **ADA)
     bot.stop()
     bot.forget()
     bot.start()
     assert bot.state == "active"
     await desk.again().enforce()
-    assert (bot.state, bot.holds) == ("halted", {laid.id})
-    assert await desk.kinds() == ["hold_laid", "hold_acknowledged", "hold_reapplied"]
+    assert (bot.state, bot.holds) == ("halted", {placed.id})
+    assert await desk.kinds() == ["hold_placed", "hold_acknowledged", "hold_reapplied"]
 
 
 async def test_an_acknowledgement_is_told_once_whoever_hears_it(desk: Desk, bot: RealAgent) -> None:
     """Not again by the reconciler's next life, nor by another replica; a new hold is told anew."""
-    laid = await desk.holding.lay(desk.target, "halted", **ADA, key="k")
+    placed = await desk.holding.place(desk.target, "halted", **ADA, key="k")
     for _ in range(2):
         after = desk.again()
         await after.enforce()
-        assert after.is_acknowledged(laid.id)
-    assert await desk.kinds() == ["hold_laid", "hold_acknowledged"]
-    await desk.holding.lift(desk.target, ids=None, owner="bert", reason="mended")
-    await desk.holding.lay(desk.target, "halted", **ADA, key="k")
+        assert after.is_acknowledged(placed.id)
+    assert await desk.kinds() == ["hold_placed", "hold_acknowledged"]
+    await desk.holding.release(desk.target, ids=None, owner="bert", reason="mended")
+    await desk.holding.place(desk.target, "halted", **ADA, key="k")
     await desk.again().enforce()
     assert (await desk.kinds())[2:] == [
-        "hold_lift_asked",
-        "hold_lifted",
-        "hold_laid",
+        "hold_release_requested",
+        "hold_released",
+        "hold_placed",
         "hold_acknowledged",
     ]
 
@@ -193,13 +193,13 @@ async def test_a_weaker_hold_of_the_same_name_is_made_strict_again(
     desk: Desk, bot: RealAgent
 ) -> None:
     """The bot has it as `reducing`, here it is `halted`: halted it is."""
-    laid = await desk.holding.lay(desk.target, "halted", **ADA)
+    placed = await desk.holding.place(desk.target, "halted", **ADA)
     bot.stop()
     bot.forget()
     bot.start()
     http = desk.directory.bot(desk.target)
     await http.health()
-    await http.command("reduce", {**ADA, "id": laid.id}, attempt_id="x", fence=0, within=_SECONDS)
+    await http.command("reduce", {**ADA, "id": placed.id}, attempt_id="x", fence=0, within=_SECONDS)
     assert bot.state == "reducing"
     await desk.holding.enforce()
     assert bot.state == "halted"
@@ -209,42 +209,42 @@ async def test_while_the_database_is_away_what_was_known_is_enforced(
     desk: Desk, bot: RealAgent
 ) -> None:
     """A bot that forgets during the outage is halted all the same."""
-    laid = await desk.holding.lay(desk.target, "halted", **ADA)
+    placed = await desk.holding.place(desk.target, "halted", **ADA)
     desk.break_database()
     bot.stop()
     bot.forget()
     bot.start()
     await desk.holding.enforce()
-    assert (bot.state, bot.holds) == ("halted", {laid.id})
+    assert (bot.state, bot.holds) == ("halted", {placed.id})
 
 
 async def test_a_person_lifts_what_is_named_and_no_more(desk: Desk, bot: RealAgent) -> None:
     """By name, then all; who and why are kept."""
-    first = await desk.holding.lay(desk.target, "halted", **ADA)
-    second = await desk.holding.lay(desk.target, "reducing", **ADA)
+    first = await desk.holding.place(desk.target, "halted", **ADA)
+    second = await desk.holding.place(desk.target, "reducing", **ADA)
     word = {"owner": "bert", "reason": "mended"}
-    lifted = await desk.holding.lift(desk.target, ids=frozenset({first.id}), **word)
-    assert (set(lifted.ids), bot.state) == ({first.id}, "reducing")
+    released = await desk.holding.release(desk.target, ids=frozenset({first.id}), **word)
+    assert (set(released.ids), bot.state) == ({first.id}, "reducing")
     assert await desk.standing() == {second.id: "reducing"}
-    lifted = await desk.holding.lift(desk.target, ids=None, **word)
-    assert (set(lifted.ids), bot.state) == ({second.id}, "active")
+    released = await desk.holding.release(desk.target, ids=None, **word)
+    assert (set(released.ids), bot.state) == ({second.id}, "active")
     await desk.holding.enforce()
     assert (bot.state, await desk.standing()) == ("active", {})
     kinds = await desk.kinds()
-    assert (kinds.count("hold_lifted"), kinds.count("hold_lift_asked")) == (2, 2)
+    assert (kinds.count("hold_released"), kinds.count("hold_release_requested")) == (2, 2)
 
 
 async def test_nothing_is_lifted_without_the_database(
     desk: Desk, bot: RealAgent, timeouts: Callable[[float], None]
 ) -> None:
     """To trade again must not rest on a word that nobody has written down."""
-    await desk.holding.lay(desk.target, "halted", **ADA)
+    await desk.holding.place(desk.target, "halted", **ADA)
     timeouts(1)
     release = threading.Event()
     desk.writer.submit(lambda _: release.wait(20))
     try:
         with pytest.raises(StoreError, match="no hold was released on alpha"):
-            await desk.holding.lift(desk.target, ids=None, owner="bert", reason="mended")
+            await desk.holding.release(desk.target, ids=None, owner="bert", reason="mended")
     finally:
         release.set()
     assert bot.state == "halted"
@@ -252,15 +252,15 @@ async def test_nothing_is_lifted_without_the_database(
 
 async def test_nothing_is_lifted_without_the_bot(desk: Desk, bot: RealAgent) -> None:
     """It does not answer, or cannot store it: the holds stand, here too."""
-    laid = await desk.holding.lay(desk.target, "halted", **ADA)
+    placed = await desk.holding.place(desk.target, "halted", **ADA)
     word = {"owner": "bert", "reason": "mended"}
     (bot.folder / ".holds.json.new").mkdir()
     with pytest.raises(Refused, match="alpha released no holds"):
-        await desk.holding.lift(desk.target, ids=None, **word)
+        await desk.holding.release(desk.target, ids=None, **word)
     bot.stop()
     with pytest.raises(Unreachable, match="holds stay"):
-        await desk.holding.lift(desk.target, ids=None, **word)
-    assert await desk.standing() == {laid.id: "halted"}
+        await desk.holding.release(desk.target, ids=None, **word)
+    assert await desk.standing() == {placed.id: "halted"}
 
 
 async def release_at_bot(desk: Desk, hold_id: str, owner: str = "ada (token ada)") -> None:
@@ -290,8 +290,8 @@ async def test_a_persons_hold_that_is_released_at_the_bot_is_placed_again(
     desk: Desk, bot: RealAgent
 ) -> None:
     """Only the API knows who orders a release; the agent's claim is in the note of the event."""
-    laid = await desk.holding.lay(desk.target, "halted", **ADA)
-    await release_at_bot(desk, laid.id)
+    placed = await desk.holding.place(desk.target, "halted", **ADA)
+    await release_at_bot(desk, placed.id)
     assert bot.state == "active"
     event = await told(desk, "hold_reapplied")
 
@@ -300,7 +300,7 @@ async def test_a_persons_hold_that_is_released_at_the_bot_is_placed_again(
         return bot.state == "halted"
 
     await eventually(is_halted)
-    assert await desk.standing() == {laid.id: "halted"}
+    assert await desk.standing() == {placed.id: "halted"}
     assert event.actor == "agent:alpha"
     assert "ada" in event.note
     assert "token" not in event.note
@@ -309,9 +309,9 @@ async def test_a_persons_hold_that_is_released_at_the_bot_is_placed_again(
 
 async def test_a_setting_allows_the_release_at_the_bot(desk: Desk, bot: RealAgent) -> None:
     """The event's actor is the agent all the same."""
-    laid = await desk.holding.lay(desk.target, "halted", **ADA)
-    await release_at_bot(desk, laid.id)
-    event = await told(desk, "hold_lifted", desk.again(release_at_bot=True))
+    placed = await desk.holding.place(desk.target, "halted", **ADA)
+    await release_at_bot(desk, placed.id)
+    event = await told(desk, "hold_released", desk.again(release_at_bot=True))
     assert event.actor == "agent:alpha"
     assert (bot.state, await desk.standing()) == ("active", {})
 
@@ -325,7 +325,7 @@ async def test_a_hold_that_was_placed_at_the_bot_is_released_there(
     )
     await told(desk, "hold_adopted")
     await release_at_bot(desk, "by-hand")
-    await told(desk, "hold_lifted")
+    await told(desk, "hold_released")
     assert (bot.state, await desk.standing()) == ("active", {})
 
 
@@ -334,14 +334,14 @@ async def test_a_release_that_was_ordered_here_is_learnt_from_the_bot(
     desk: Desk, bot: RealAgent, way: str
 ) -> None:
     """The bot's answer was lost: the story has who ordered it, and not who the bot says."""
-    laid = await desk.holding.lay(desk.target, "halted", **ADA)
+    placed = await desk.holding.place(desk.target, "halted", **ADA)
 
     def order(connection: Connection) -> None:
         if way == "action":
             attempt = make_attempt(
                 incident_id=None,
                 action="resume_trading",
-                params={"holds": f"other, {laid.id}"},
+                params={"holds": f"other, {placed.id}"},
                 ordered_by="bert",
                 started_at=clock.now(),
             )
@@ -349,21 +349,21 @@ async def test_a_release_that_was_ordered_here_is_learnt_from_the_bot(
             return
         holds.note(
             connection,
-            hold_id="all" if way == "all" else f"other, {laid.id}",
+            hold_id="all" if way == "all" else f"other, {placed.id}",
             target="alpha",
-            kind="hold_lift_asked",
+            kind="hold_release_requested",
             actor="bert",
             text="mended",
             now=clock.now(),
         )
 
     await desk.writer.run(order)
-    await release_at_bot(desk, laid.id)
-    assert (await told(desk, "hold_lifted")).actor == "bert"
+    await release_at_bot(desk, placed.id)
+    assert (await told(desk, "hold_released")).actor == "bert"
     assert (bot.state, await desk.standing()) == ("active", {})
 
 
-async def test_a_hold_laid_at_the_bot_itself_is_kept_too(desk: Desk, bot: RealAgent) -> None:
+async def test_a_hold_placed_at_the_bot_itself_is_kept_too(desk: Desk, bot: RealAgent) -> None:
     """So that it outlives the bot's own file."""
     await desk.directory.bot(desk.target).command(
         "halt", {**ADA, "id": "by-hand"}, attempt_id="x", fence=0, within=_SECONDS
@@ -385,9 +385,9 @@ async def test_a_hold_that_nobody_here_knew_of_is_lifted_and_told(
     await desk.directory.bot(desk.target).command(
         "halt", {**ADA, "id": "step"}, attempt_id="x", fence=0, within=_SECONDS
     )
-    lifted = await desk.holding.lift(desk.target, ids=ids, owner="bert", reason="mended")
-    assert (set(lifted.ids), lifted.detail) == ({"step"}, "holds released by bert: 1")
-    assert await desk.kinds() == ["hold_lift_asked", "hold_adopted", "hold_lifted"]
+    released = await desk.holding.release(desk.target, ids=ids, owner="bert", reason="mended")
+    assert (set(released.ids), released.detail) == ({"step"}, "holds released by bert: 1")
+    assert await desk.kinds() == ["hold_release_requested", "hold_adopted", "hold_released"]
     story = await desk.reader.read(lambda c: event_log.since(c, 0))
     assert [event.actor for event in story] == ["bert", "agent:alpha", "bert"]
     await desk.holding.enforce()
@@ -401,12 +401,12 @@ async def test_what_a_bot_says_it_lifted_lifts_no_other_bots_hold(
     taken = Hold(
         id="h1", target="beta", state=HeldState.HALTED, owner="x", reason="y", at=clock.now()
     )
-    await desk.writer.run(lambda c: holds.lay(c, taken, now=clock.now()))
+    await desk.writer.run(lambda c: holds.place(c, taken, now=clock.now()))
     await desk.directory.bot(desk.target).command(
         "halt", {**ADA, "id": "h1"}, attempt_id="x", fence=0, within=_SECONDS
     )
-    lifted = await desk.holding.lift(desk.target, ids=None, owner="bert", reason="mended")
-    assert (set(lifted.ids), bot.state) == ({"h1"}, "active")
+    released = await desk.holding.release(desk.target, ids=None, owner="bert", reason="mended")
+    assert (set(released.ids), bot.state) == ({"h1"}, "active")
     assert await desk.standing() == {"h1": "halted"}
 
 
@@ -415,13 +415,13 @@ async def test_a_hold_that_never_came_into_force_can_be_withdrawn(
 ) -> None:
     """One that did is only lifted by a person."""
     bot.stop()
-    lost = await desk.holding.lay(desk.target, "halted", **ADA)
+    lost = await desk.holding.place(desk.target, "halted", **ADA)
     assert await desk.holding.withdraw(desk.target, lost.id, reason="its process is gone")
     bot.start()
     await desk.holding.enforce()
     assert (bot.state, await desk.standing()) == ("active", {})
     assert (await desk.kinds())[-1] == "hold_withdrawn"
-    kept = await desk.holding.lay(desk.target, "halted", **ADA)
+    kept = await desk.holding.place(desk.target, "halted", **ADA)
     assert not await desk.holding.withdraw(desk.target, kept.id, reason="no")
     assert bot.state == "halted"
 
@@ -433,8 +433,8 @@ async def test_a_silences_halt_is_not_laid_on_the_next_life(desk: Desk, bot: Rea
     """Another replica than the one that asked for it is first: the next life stays free."""
     key = silence_id("alpha", bot.incarnation)
     bot.stop()
-    laid = await desk.holding.lay(desk.target, "halted", **SILENCE, key=key)
-    assert not laid.acknowledged
+    placed = await desk.holding.place(desk.target, "halted", **SILENCE, key=key)
+    assert not placed.acknowledged
     bot.start()
     other = desk.again()
     for _ in range(2):
@@ -451,7 +451,7 @@ async def test_a_silences_halt_is_laid_on_the_life_that_it_is_of(
     """It was only mute: whichever replica hears it first, it is halted."""
     key = silence_id("alpha", bot.incarnation)
     hold = Hold(id=key, target="alpha", state=HeldState.HALTED, at=clock.now(), **SILENCE)
-    await desk.writer.run(lambda c: holds.lay(c, hold, now=clock.now()))
+    await desk.writer.run(lambda c: holds.place(c, hold, now=clock.now()))
     await desk.again().enforce()
     assert (bot.state, bot.holds) == ("halted", {key})
 
@@ -461,7 +461,7 @@ async def test_a_silences_halt_that_was_in_force_is_for_every_life(
 ) -> None:
     """Its process dies and its file is lost: a replica that only knows the database lays it."""
     key = silence_id("alpha", bot.incarnation)
-    await desk.holding.lay(desk.target, "halted", **SILENCE, key=key)
+    await desk.holding.place(desk.target, "halted", **SILENCE, key=key)
     bot.stop()
     bot.forget()
     bot.start()
@@ -478,10 +478,10 @@ async def test_a_silences_halt_whose_asker_has_died_is_taken_back(
     key = silence_id("alpha", "0:0")
     at = clock.now() - timedelta(seconds=11)
     hold = Hold(id=key, target="alpha", state=HeldState.HALTED, at=at, **SILENCE)
-    await desk.writer.run(lambda c: holds.lay(c, hold, now=clock.now()))
+    await desk.writer.run(lambda c: holds.place(c, hold, now=clock.now()))
     await desk.holding.enforce()
     assert (bot.state, await desk.standing()) == ("active", {})
-    assert await desk.kinds() == ["hold_laid", "hold_withdrawn"]
+    assert await desk.kinds() == ["hold_placed", "hold_withdrawn"]
 
 
 async def test_without_a_database_a_silences_halt_stays_with_its_life(
@@ -491,7 +491,7 @@ async def test_without_a_database_a_silences_halt_stays_with_its_life(
     key = silence_id("alpha", bot.incarnation)
     bot.stop()
     desk.break_database()
-    await desk.holding.lay(desk.target, "halted", **SILENCE, key=key)
+    await desk.holding.place(desk.target, "halted", **SILENCE, key=key)
     bot.start()
     await desk.holding.enforce()
     assert bot.state == "active"
@@ -505,8 +505,8 @@ async def test_what_another_replica_lifted_is_not_taken_for_being_in_force(
 ) -> None:
     """Or the same life, silent once more, would be neither halted nor stopped."""
     key = silence_id("alpha", bot.incarnation)
-    await desk.holding.lay(desk.target, "halted", **SILENCE, key=key)
-    await desk.again().lift(desk.target, ids=None, owner="bert", reason="mended")
+    await desk.holding.place(desk.target, "halted", **SILENCE, key=key)
+    await desk.again().release(desk.target, ids=None, owner="bert", reason="mended")
     await desk.holding.enforce()
     assert not desk.holding.is_acknowledged(key)
 
@@ -518,13 +518,13 @@ async def test_hostile_texts_keep_no_halt_from_being_laid(
     desk: Desk, bot: RealAgent, text: str
 ) -> None:
     """With the database, and through the journal."""
-    laid = await desk.holding.lay(desk.target, "halted", owner=text, reason=text)
-    assert (laid.stored, laid.acknowledged, bot.state) == (True, True, "halted")
+    placed = await desk.holding.place(desk.target, "halted", owner=text, reason=text)
+    assert (placed.stored, placed.acknowledged, bot.state) == (True, True, "halted")
     desk.break_database()
-    spilt = await desk.holding.lay(desk.target, "halted", owner=text, reason=text)
+    spilt = await desk.holding.place(desk.target, "halted", owner=text, reason=text)
     desk.mend_database()
     await desk.again().settle_journal()
-    assert (await desk.standing()).keys() == {laid.id, spilt.id}
+    assert (await desk.standing()).keys() == {placed.id, spilt.id}
 
 
 async def test_a_bot_that_only_says_yes_has_acknowledged_nothing(
@@ -545,31 +545,31 @@ async def test_a_bot_that_only_says_yes_has_acknowledged_nothing(
     app.router.add_post("/commands/halt", say_yes)
     app.router.add_get("/health", health)
     async with TestServer(app, host="127.0.0.1", port=bot.port):
-        laid = await desk.holding.lay(desk.target, "halted", **ADA, key="x")
-        assert (laid.stored, laid.acknowledged) == (True, False)
+        placed = await desk.holding.place(desk.target, "halted", **ADA, key="x")
+        assert (placed.stored, placed.acknowledged) == (True, False)
         hold = {"id": "x", "owner": "ada", "reason": "odd", "at": 1.0}
         reported.append(hold | {"state": "reducing"})
-        assert not (await desk.holding.lay(desk.target, "halted", **ADA, key="x")).acknowledged
+        assert not (await desk.holding.place(desk.target, "halted", **ADA, key="x")).acknowledged
         reported.append(hold | {"state": "halted"})
-        assert (await desk.holding.lay(desk.target, "halted", **ADA, key="x")).acknowledged
+        assert (await desk.holding.place(desk.target, "halted", **ADA, key="x")).acknowledged
 
 
 async def test_what_is_no_bot_is_not_halted(desk: Desk) -> None:
     """It is said, and nothing is raised."""
     venue = desk.registry.find("paper")
     assert venue is not None
-    laid = await desk.holding.lay(venue, "halted", **ADA)
-    assert not laid.acknowledged
-    assert "not a bot" in laid.detail
+    placed = await desk.holding.place(venue, "halted", **ADA)
+    assert not placed.acknowledged
+    assert "not a bot" in placed.detail
 
 
 async def test_a_restart_of_the_bot_costs_no_halt(desk: Desk, bot: RealAgent) -> None:
     """The connection that was kept from its former life is closed: the command is sent again."""
     for _ in range(3):
-        laid = await desk.holding.lay(desk.target, "reducing", **ADA)
-        assert laid.acknowledged
-        lifted = await desk.holding.lift(desk.target, ids=None, owner="bert", reason="next")
-        assert lifted.ids == {laid.id}
+        placed = await desk.holding.place(desk.target, "reducing", **ADA)
+        assert placed.acknowledged
+        released = await desk.holding.release(desk.target, ids=None, owner="bert", reason="next")
+        assert released.ids == {placed.id}
         bot.stop()
         bot.start()
 
@@ -579,10 +579,10 @@ async def test_an_id_of_another_bots_hold_is_refused_and_said(desk: Desk, bot: R
     taken = Hold(
         id="h1", target="beta", state=HeldState.HALTED, owner="x", reason="y", at=clock.now()
     )
-    await desk.writer.run(lambda c: holds.lay(c, taken, now=clock.now()))
-    laid = await desk.holding.lay(desk.target, "halted", **ADA, key="h1")
-    assert (laid.stored, laid.acknowledged, bot.state) == (False, True, "halted")
-    assert "belongs to a hold on beta" in laid.detail
+    await desk.writer.run(lambda c: holds.place(c, taken, now=clock.now()))
+    placed = await desk.holding.place(desk.target, "halted", **ADA, key="h1")
+    assert (placed.stored, placed.acknowledged, bot.state) == (False, True, "halted")
+    assert "belongs to a hold on beta" in placed.detail
     desk.journal.append(
         {
             "id": "h1",
@@ -602,12 +602,12 @@ async def test_an_id_of_another_bots_hold_is_refused_and_said(desk: Desk, bot: R
 async def test_settling_beside_a_halt_tells_it_once(desk: Desk) -> None:
     """What is being stored right now is not taken for what was left behind."""
     for _ in range(20):
-        laying = asyncio.create_task(desk.holding.lay(desk.target, "halted", **ADA))
+        placing = asyncio.create_task(desk.holding.place(desk.target, "halted", **ADA))
         await asyncio.sleep(0)
         await desk.holding.settle_journal()
-        await laying
+        await placing
     kinds = await desk.kinds()
-    assert (kinds.count("hold_laid"), kinds.count("hold_settled")) == (20, 0)
+    assert (kinds.count("hold_placed"), kinds.count("hold_settled")) == (20, 0)
 
 
 @pytest.mark.parametrize("highest", [7, MAXIMUM_FENCE])
@@ -615,8 +615,8 @@ async def test_a_fence_from_elsewhere_does_not_block_a_persons_resume(
     desk: Desk, bot: RealAgent, highest: int
 ) -> None:
     """A command with the bot's own token may carry any fence that the agent takes."""
-    laid = await desk.holding.lay(desk.target, "halted", **ADA)
+    placed = await desk.holding.place(desk.target, "halted", **ADA)
     await desk.directory.bot(desk.target).raise_fence(highest)
-    lifted = await desk.holding.lift(desk.target, ids=None, **ADA)
-    assert lifted.ids == {laid.id}
+    released = await desk.holding.release(desk.target, ids=None, **ADA)
+    assert released.ids == {placed.id}
     assert (bot.state, await desk.standing()) == ("active", {})

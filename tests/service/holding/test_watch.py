@@ -159,7 +159,7 @@ async def test_a_process_that_is_alive_and_mute_is_stopped(
             until=None,
         )
         kinds = {event.kind for event in await desk.reader.read(seen)}
-        assert kinds == {"agent_silent", "hold_laid", "agent_stopped", "hold_withdrawn"}
+        assert kinds == {"agent_silent", "hold_placed", "agent_stopped", "hold_withdrawn"}
         service.running, service.incarnation = True, None
         bot.start()
         await eventually(lambda: not run.silent)
@@ -244,7 +244,7 @@ async def test_a_short_silence_is_none(desk: Desk, bot: RealAgent) -> None:
 
 async def test_a_hold_on_a_bot_that_was_renamed_is_shown_and_released(desk: Desk) -> None:
     """The alert `TradingBotHoldNotInForce` reads it; it ends when a person releases the hold."""
-    laid = await desk.holding.lay(desk.target, "halted", owner="ada", reason="odd fills")
+    placed = await desk.holding.place(desk.target, "halted", owner="ada", reason="odd fills")
     renamed = Registry(
         tuple(
             dataclasses.replace(one, name="omega") if one == desk.target else one
@@ -254,8 +254,10 @@ async def test_a_hold_on_a_bot_that_was_renamed_is_shown_and_released(desk: Desk
     name = "trading_ops_holds_unregistered"
     async with watching(desk, registry=renamed) as run:
         await eventually(lambda: run.value(name, bot="alpha") == 1)
-        lifted = await desk.holding.lift_unregistered("alpha", None, owner="ada", reason="renamed")
-        assert lifted.ids == {laid.id}
+        released = await desk.holding.release_unregistered(
+            "alpha", None, owner="ada", reason="renamed"
+        )
+        assert released.ids == {placed.id}
         await eventually(lambda: run.value(name, bot="alpha") is None)
         assert await desk.standing() == {}
 
@@ -332,7 +334,7 @@ async def test_a_bot_that_was_never_heard_is_shown_and_left_alone(
 async def test_holds_are_kept_in_force_second_by_second(desk: Desk, bot: RealAgent) -> None:
     """A bot that comes back without its file is halted by the watch; the journal is settled."""
     desk.break_database()
-    laid = await desk.holding.lay(desk.target, "halted", owner="ada", reason="odd fills")
+    placed = await desk.holding.place(desk.target, "halted", owner="ada", reason="odd fills")
     async with watching(desk) as run:
         await run.heard()
         await eventually(lambda: run.value("trading_ops_holds_not_stored") == 1)
@@ -344,7 +346,7 @@ async def test_holds_are_kept_in_force_second_by_second(desk: Desk, bot: RealAge
         await eventually(lambda: bot.state == "halted")
         labels = {"bot": "alpha", "state": "halted", "source": "person"}
         assert run.value("trading_ops_holds_active", **labels) == 1
-    assert await desk.standing() == {laid.id: "halted"}
+    assert await desk.standing() == {placed.id: "halted"}
 
 
 @dataclasses.dataclass

@@ -58,8 +58,8 @@ async def heals(running: Running) -> None:
 
 async def halts(running: Running, world: FakeWorld) -> None:
     """A halt reaches the bot at once."""
-    laid = await running.call("POST", "/api/v1/targets/alpha/halt", json=ORDER)
-    assert laid["acknowledged"], laid
+    placed = await running.call("POST", "/api/v1/targets/alpha/halt", json=ORDER)
+    assert placed["acknowledged"], placed
     assert "halt" in world.commands or "halt_trading" in world.commands
 
 

@@ -98,7 +98,7 @@ async def test_lifting_one_pause_leaves_the_others(start: Start, world: FakeWorl
         order = {"owner": "ada", "reason": "trouble", "seconds": 60}
         await running.call("POST", "/api/v1/pause", json=order)
         left = await running.call("DELETE", f"/api/v1/pause?owner=drill&id={drill}")
-        assert (left["lifted"], left["pause"]["owner"]) == (1, "ada (token local)")
+        assert (left["ended"], left["pause"]["owner"]) == (1, "ada (token local)")
         assert await running.metric("trading_ops_automation_paused") == 1
         await running.break_it()
         await eventually(lambda: running.said("decided_wait", "paused"))
@@ -455,7 +455,7 @@ async def test_a_halted_target_is_left_as_it_is(start: Start, world: FakeWorld) 
     async with start() as running:
         writer = running.loop.incident_reconciler.writer
 
-        async def lay(owner: str) -> None:
+        async def place(owner: str) -> None:
             hold = Hold(
                 id=owner,
                 target="alpha",
@@ -464,16 +464,16 @@ async def test_a_halted_target_is_left_as_it_is(start: Start, world: FakeWorld) 
                 reason="looking into it",
                 at=clock.now(),
             )
-            await writer.run(partial(holds.lay, hold=hold, now=clock.now()))
+            await writer.run(partial(holds.place, hold=hold, now=clock.now()))
 
-        await lay("reconciler")
+        await place("reconciler")
         await _breaks_and_heals(running, world)
-        await lay("ada")
+        await place("ada")
         await running.break_it()
         await eventually(lambda: running.said("decided_wait", "target_halted"))
         assert len(world.commands) == 1
-        lift = partial(holds.lift, ids=["ada"], owner="ada", reason="done", now=clock.now())
-        await writer.run(lift)
+        release = partial(holds.release, ids=["ada"], owner="ada", reason="done", now=clock.now())
+        await writer.run(release)
         await eventually(running.closed)
     assert len(world.commands) == 2
 

@@ -25,7 +25,7 @@ from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import Unreachable
 from trading_ops.readiness.evaluate import Evaluator
 from trading_ops.readiness.plan import load_plan
-from trading_ops.reconciler.holds import Laid
+from trading_ops.reconciler.holds import Placed
 from trading_ops.reconciler.metrics import ReadinessMetrics
 from trading_ops.reconciler.suppression import Suppression
 from trading_ops.store import attempts, maintenance
@@ -85,9 +85,9 @@ class Holds:
     def __init__(self) -> None:
         self.placed: list[tuple[str, str, str]] = []
 
-    async def lay(self, target: Any, state: str, *, key: str, **_: Any) -> Laid:
+    async def place(self, target: Any, state: str, *, key: str, **_: Any) -> Placed:
         self.placed.append((target.name, state, key))
-        return Laid(id=key, stored=True, acknowledged=True, detail="")
+        return Placed(id=key, stored=True, acknowledged=True, detail="")
 
 
 @contextmanager

@@ -23,7 +23,7 @@ def matcher(name: str, value: str) -> dict[str, Any]:
     return {"name": name, "value": value, "isRegex": False, "isEqual": True}
 
 
-def lay(world: FakeWorld, key: str, *matchers: dict[str, Any], hours: float = 1) -> float:
+def place(world: FakeWorld, key: str, *matchers: dict[str, Any], hours: float = 1) -> float:
     """Create a silence at the fake Alertmanager; return when it ends."""
     ends = clock.now() + timedelta(hours=hours)
     world.silences.silences[key] = {
@@ -52,7 +52,7 @@ async def is_at(running: Running, name: str, value: float) -> bool:
 async def test_a_silence_by_hand_is_shown_and_obeyed(start: Start, world: FakeWorld) -> None:
     """While it lasts: on the bot's row with who and why, and for the second line; then no more."""
     world.labels |= {"symbol": "BTC"}
-    ends = lay(world, "s1", matcher("alertname", "BotSick"), matcher("bot", "alpha"))
+    ends = place(world, "s1", matcher("alertname", "BotSick"), matcher("bot", "alpha"))
     async with start(poll_interval_seconds=0.5) as running, ClientSession() as session:
         world.firing = True
         await eventually(lambda: is_at(running, COVERING, 1), what="the silence to be shown")
@@ -80,16 +80,16 @@ async def test_an_acknowledgement_is_not_a_silence_by_hand(start: Start, world: 
         found = await eventually(running.incident, what="an incident")
         api = Http(session, str(running.client.make_url("")).rstrip("/"), token="operator")
         await ReconcilerApi(api).acknowledge(found["id"], owner="anna")
-        lay(world, "s1", matcher("bot", "alpha"))
+        place(world, "s1", matcher("bot", "alpha"))
         await eventually(lambda: is_at(running, COVERING, 1), what="the person's silence")
         assert len(world.silences.active) == 2
 
 
 async def test_a_silence_that_is_too_wide_is_a_metric(start: Start, world: FakeWorld) -> None:
     """Everything at once, or one bot for a week; and it ends with the silence."""
-    lay(world, "all", matcher("severity", "critical"))
-    lay(world, "long", matcher("bot", "alpha"), hours=24 * 7)
-    lay(world, "foreign", matcher("team", "checkout"), hours=24 * 7)
+    place(world, "all", matcher("severity", "critical"))
+    place(world, "long", matcher("bot", "alpha"), hours=24 * 7)
+    place(world, "foreign", matcher("team", "checkout"), hours=24 * 7)
     async with start(poll_interval_seconds=0.5) as running:
         await eventually(lambda: is_at(running, TOO_WIDE, 1), what="the wide one")
         assert await running.metric(TOO_LONG) == 1

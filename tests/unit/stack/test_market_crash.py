@@ -96,7 +96,7 @@ class World:
             HoldView(id="fleet", state="halted", owner="reconciler", reason="", at=AT),
             HoldView(id="risk-daily_loss", state="reducing", owner="risk", reason="", at=AT),
         ]
-        self.lifted: list[str] = []
+        self.released: list[str] = []
         self.registry = self.directory = self.prometheus = self.session = self.reconciler = self
         self.address = "127.0.0.1:1"
 
@@ -139,9 +139,9 @@ class World:
         """Tell the holds."""
         return [TargetView(name="alpha", holds=self.holds)]
 
-    async def lift(self, _target: str, *, holds: list[str], **_who: str) -> None:
+    async def release(self, _target: str, *, holds: list[str], **_who: str) -> None:
         """Lift them."""
-        self.lifted += holds
+        self.released += holds
 
 
 def scene_of(world: object) -> Scene:
@@ -189,7 +189,7 @@ async def test_the_way_back_costs_nothing_but_fees(sells: bool) -> None:
     assert world.venue.done == ["buy", "fall", *bought_back, "rise", "sell"]
     assert abs(world.venue.money) < NEARLY
     assert abs(world.venue.coins - 10) < NEARLY
-    assert world.lifted == ["fleet", "risk-daily_loss"]
+    assert world.released == ["fleet", "risk-daily_loss"]
 
 
 HALTED = attempt("halt_trading", "safe_direction")

@@ -75,7 +75,7 @@ class World:
         """Return two bots, of which only one concerns us."""
         return [TargetView(name="alpha", holds=self.holds), TargetView(name="beta", holds=[OWN])]
 
-    async def lift(self, target: str, *, holds: list[str], **_who: str) -> None:
+    async def release(self, target: str, *, holds: list[str], **_who: str) -> None:
         """Lift them."""
         self.done.append((target, holds))
 
@@ -98,8 +98,8 @@ async def test_it_is_taken_and_the_bot_looks_and_a_person_settles_it() -> None:
     key = await fault.inject(scene_of(world), ALPHA)
     await fault.clean_up(scene_of(world), ALPHA, key)
     taken = ("alpha", "XBT", "-0.00005", False)
-    lifted = ("alpha", [OWN.id])
-    assert world.done == [taken, "restart_component", "accept_venue", lifted]
+    released = ("alpha", [OWN.id])
+    assert world.done == [taken, "restart_component", "accept_venue", released]
 
 
 async def test_a_bot_that_does_not_look_is_left_as_it_was() -> None:

@@ -54,7 +54,7 @@ class SharedHolds:
         self._reader = reader
         holds.share(self)
 
-    def laid(self, hold: Hold) -> None:
+    def placed(self, hold: Hold) -> None:
         """Write a hold that was placed here.
 
         Raises:
@@ -62,7 +62,7 @@ class SharedHolds:
         """
         self._write(lambda session: _place(session, hold))
 
-    def lifted(self, holds: Collection[Hold], *, owner: str, reason: str, at: float) -> None:
+    def released(self, holds: Collection[Hold], *, owner: str, reason: str, at: float) -> None:
         """Write that holds were released here.
 
         Args:

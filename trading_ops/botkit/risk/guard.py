@@ -238,7 +238,7 @@ class RiskGuard(Component):
             return False
         hold = Hold(id=name, state=state, owner=OWNER, reason=reason, at=clock.timestamp())
         try:
-            self._holds.lay(hold)
+            self._holds.place(hold)
             self._unstored_holds.discard(name)
         except OSError as error:
             self._unstored_holds.add(name)
@@ -251,7 +251,7 @@ class RiskGuard(Component):
     def _released_at(self, name: str) -> float | None:
         if self._in_force(name):
             return None
-        times = [float(one["lifted_at"]) for one in self._holds.lifted if one["id"] == name]
+        times = [float(one["lifted_at"]) for one in self._holds.released if one["id"] == name]
         return max(times, default=None)
 
     def _add_event(self, code: str, detail: Mapping[str, str]) -> None:

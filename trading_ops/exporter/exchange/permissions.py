@@ -26,7 +26,7 @@ def binance(answer: Any) -> bool:
 
 
 def bybit(answer: Any) -> bool:
-    """User/query-api says `readOnly`: 1 or 0."""
+    """Field `readOnly` of user/query-api: 1 or 0."""
     return int(answer["result"]["readOnly"]) != 1
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 
 class Ping(msgspec.Struct, frozen=True):
-    """GET /ping: the API's thread is alive. It says nothing about trading."""
+    """GET /ping: the API's thread is alive. It does not show whether the bot trades."""
 
     status: Literal["pong"]
 

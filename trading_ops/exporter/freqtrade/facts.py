@@ -52,7 +52,7 @@ NAMES = (
     "trading_freqtrade_analyzed_timestamp_seconds",
     "trading_freqtrade_timeframe_seconds",
 )
-"""Every metric of a Freqtrade whose endpoints all answer; `heard` has the others."""
+"""Every metric of a Freqtrade whose endpoints all answer; `heard` has those of its messages."""
 
 
 def facts(bot: FreqtradeBot, now: float) -> Iterator[Metric]:

@@ -74,7 +74,7 @@ class Listener(Watched):
         """Connect, listen to the end, and keep the score."""
         try:
             await self._listen()
-        except Exception as error:  # noqa: BLE001 - whatever it was, the polling goes on
+        except Exception as error:  # noqa: BLE001 - polling must continue
             self.problem = str(error) or type(error).__name__
             if self.up or not self.failures:
                 _log.warning("collector_failed", collector=self.source.name, reason=self.problem)

@@ -40,7 +40,7 @@ class Reading(Generic[T]):
         try:
             self.last = self.fresh = await self._ask()
         except Refused:
-            # A wrong password says nothing about the bot: old values must not cause an alert.
+            # A wrong password is not a failure of the bot: old values must not cause an alert.
             self.last = self.fresh = None
             raise
         except BaseException:

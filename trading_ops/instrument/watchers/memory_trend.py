@@ -1,20 +1,19 @@
-"""Does a process leak? A judgement over samples of its memory, without a clock and without I/O.
+"""Memory leak detection over samples of a process's memory; no clock and no I/O.
 
-A rise alone says little: a warm-up, a day's cycle, a cache that fills and is emptied, and a module
-that was loaded late all rise. What is left of them is taken away step by step:
+A rise alone is not a leak: a warm-up, a daily cycle, a cache that fills and is emptied, and a
+module that was loaded late all rise. They are excluded step by step:
 
-1. The time after the start is dropped, and the rest is cut into blocks of which only the minimum
-   counts: what is freed again within a block is gone.
-2. The slope is the median of the slopes of all pairs of blocks (Theil-Sen): a few odd blocks do not
-   move it.
-3. The growth must be of a size that matters, well above what is left when the slope is taken out,
-   and in the same direction for most of the pairs (Mann-Kendall).
-4. It must still be there without its few largest single rises, or it was steps; and go on in the
-   window's second half, or it was a warm-up.
-5. All that must hold for hours.
+1. The time after the start is dropped, and the rest is split into blocks of which only the minimum
+   counts: memory that is freed within a block is ignored.
+2. The slope is the median of the slopes of all pairs of blocks (Theil-Sen), robust to outliers.
+3. The growth must be significant: large enough, well above the residuals, and in the same direction
+   for most pairs (Mann-Kendall).
+4. It must remain without its few largest single rises (otherwise they were steps), and continue in
+   the second half of the window (otherwise it was a warm-up).
+5. All conditions must hold for hours.
 
-A daily cycle looks like a leak until two days are seen. Within less, only a growth by half of what
-the process had counts.
+A daily cycle looks like a leak until two days were observed. Before that, only growth by half of
+the initial memory counts.
 """
 
 import math
@@ -55,7 +54,7 @@ class Verdict(StrEnum):
     """Without its largest single rises little is left."""
 
     SLOWING = "slowing"
-    """It does not go on: a warm-up."""
+    """It does not continue: a warm-up."""
 
     GROWING = "growing"
     """None of these: as a leak does."""
@@ -101,7 +100,7 @@ class TrendRule:
     """Least slope of the second half, as a share of the whole window's."""
 
     hold_seconds: float = 3 * HOUR
-    """For which the verdict must stand before a leak is suspected, or no longer."""
+    """How long a verdict must last before a leak is suspected, or no longer suspected."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +147,7 @@ class Blocks:
         return base, statistics.median(abs(level - base) for level in levels)
 
     def certainty(self) -> float:
-        """Return Mann and Kendall's z: how far from chance it is that so many pairs rise."""
+        """Return the Mann-Kendall z score of the number of rising pairs."""
         count = len(self.minima)
         deviation = math.sqrt(count * (count - 1) * (2 * count + 5) / 18)
         sign = (self._balance > 0) - (self._balance < 0)

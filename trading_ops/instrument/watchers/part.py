@@ -10,7 +10,7 @@ class Part(abc.ABC):
     """Between two looks."""
 
     def begin(self) -> None:  # noqa: B027 - most have nothing to do
-        """Begin to watch; called once, by whoever starts the watchers."""
+        """Start watching; called once."""
 
     @abc.abstractmethod
     def look(self, now: float) -> None:

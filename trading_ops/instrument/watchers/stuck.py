@@ -21,7 +21,7 @@ class Progress:
 
     component: str
     limit_seconds: float
-    """Without progress for so long, it is stuck."""
+    """Without progress for this long, it is stuck."""
 
     marker: Callable[[], object]
     """Returns something that changes with the work done: a count, the time of the last success."""

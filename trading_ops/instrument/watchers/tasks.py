@@ -25,9 +25,9 @@ def count_tasks(loop: asyncio.AbstractEventLoop) -> Counter[str]:
 
 
 class TaskGrowth:
-    """Which coroutines' tasks grow without ever falling: pure, over counts by name.
+    """Coroutines whose number of tasks only grows: pure, over counts by name.
 
-    Of each block of time only the least count stands, so that what comes and goes is no growth.
+    Only the minimum of each block of time counts, so temporary tasks are not growth.
     """
 
     def __init__(

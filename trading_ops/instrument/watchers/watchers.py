@@ -32,10 +32,9 @@ ALL = frozenset(Watcher)
 
 
 class Watchers:
-    """Watches one process from a thread of its own until stopped.
+    """Watches one process from a separate thread until stopped.
 
-    From a thread, because whatever is stuck cannot say so: all watchers go on while the bot's loop
-    does not.
+    From a thread, so that all watchers continue while the bot's loop is blocked.
     """
 
     def __init__(self, parts: Iterable[Part]) -> None:
@@ -73,7 +72,7 @@ class Watchers:
             now = time.monotonic()
 
     def _look(self, part: Part, now: float) -> None:
-        """Look once; one that fails is told of, does not end the others, and is tried again."""
+        """Run one watcher; a failure is logged, does not affect the others, and is retried."""
         try:
             part.look(now)
         except Exception:

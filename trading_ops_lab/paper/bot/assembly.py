@@ -284,7 +284,7 @@ class Assembly:
         )
         try:
             reached(Failpoint.HOLD_PLACING)
-            self.agent.holds.lay(hold)
+            self.agent.holds.place(hold)
             reached(Failpoint.HOLD_STORED)
         except OSError as error:
             log.error("hold_not_stored", id=hold_id, error=str(error))  # noqa: TRY400 - raised below

@@ -34,7 +34,7 @@ FROM pg_catalog.json_each_text(%s::pg_catalog.json) AS s (name, value)
 
 
 class Session:
-    """Connects when needed, and keeps the connection: with all slots in use there is no new one."""
+    """Connects when needed and keeps the connection: a full server would refuse a new one."""
 
     def __init__(self, entry: PostgresqlEntry, *, statement_seconds: float, title: str) -> None:
         """Use this database; nothing is connected yet.

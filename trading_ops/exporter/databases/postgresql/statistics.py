@@ -56,7 +56,7 @@ FROM (SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
 LEFT JOIN pg_stat_replication AS a ON a.state <> 'backup'
 """
 
-# What was received and is replayed says nothing of what was not received. A standby that has
+# Replay of what was received does not show what was not received. A standby that has
 # replayed nothing since its start is at least as late as that.
 STANDBY = """
 SELECT (receivers > 0)::int AS standby_receiving,

@@ -11,7 +11,7 @@ from trading_ops.exporter.databases.postgresql.bloat import Growth, with_ratios
 from trading_ops.exporter.databases.postgresql.reading import Reading
 
 SMALLEST_BYTES = 1024 * 1024
-"""Smaller indexes are not exported: their size says little about bloat."""
+"""Smaller indexes are not exported: their size does not indicate bloat."""
 
 NAMED_INVALID = 20
 

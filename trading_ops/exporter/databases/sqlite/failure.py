@@ -28,7 +28,7 @@ _CODES = {
     sqlite3.SQLITE_PERM: PERMISSION,
     sqlite3.SQLITE_AUTH: PERMISSION,
     sqlite3.SQLITE_CANTOPEN: PERMISSION,
-    # Somebody who may write must roll a journal back, or read a WAL in, before anybody can read.
+    # A process with write access must roll back the journal or recover the WAL before any read.
     sqlite3.SQLITE_READONLY: NEEDS_RECOVERY,
     sqlite3.SQLITE_IOERR: INPUT_OUTPUT,
     sqlite3.SQLITE_INTERRUPT: TOO_SLOW,

@@ -8,8 +8,8 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-# The database itself refuses to change history. Whoever may drop a trigger gets past it; then the
-# chain shows what was changed.
+# The database itself refuses to change history. A user who may drop a trigger can bypass it; then
+# the chain shows what was changed.
 SQLITE_GUARDS = {
     "events_no_update": """
         CREATE TRIGGER events_no_update BEFORE UPDATE ON events
@@ -172,7 +172,7 @@ def upgrade() -> None:
 
 
 def _guard_events() -> None:
-    """Lay the triggers; last, because SQLite alters a table by making it anew, without them."""
+    """Create the triggers last, because SQLite alters a table by recreating it without them."""
     if op.get_bind().dialect.name == "sqlite":
         for guard in SQLITE_GUARDS.values():
             op.execute(guard)
