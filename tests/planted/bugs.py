@@ -109,7 +109,8 @@ BUGS = (
                 new="                events.rewind(connection, before)\n"
                 "            else:\n"
                 "                work = self.runner.perform(attempt, wanted.step, target)\n"
-                "                running.call_soon_threadsafe(self.workers.start, attempt.id, work)\n"
+                "                running.call_soon_threadsafe("
+                "self.workers.start, attempt.id, work)\n"
                 '                __import__("time").sleep(0.05)\n',
             ),
             Change(
