@@ -1,4 +1,4 @@
-"""A mail sink that stands for people: each mail becomes `<n>.eml` in a folder.
+"""A mail sink that replaces on-call's mailbox: each mail becomes `<n>.eml` in a folder.
 
 Run as `python -m trading_ops_lab.mail_sink --config FILE`; FILE holds
 `{"address": "127.0.0.1:8451", "folder": "…"}`.

@@ -12,8 +12,8 @@ def add_memory(overview: dict[str, Any], *, address: str, log: Path) -> None:
     Resident memory counts shared libraries in each process that uses them.
 
     Args:
-        overview: what the supervisor told; changed in place.
-        address: where the supervisor answers.
+        overview: the supervisor's answer; changed in place.
+        address: the supervisor's address.
         log: the supervisor's own log.
     """
     stack = overview["stack"]

@@ -37,7 +37,7 @@ def table(overview: dict[str, Any]) -> Table:
 
 
 def state_words(process: dict[str, Any]) -> str:
-    """Return a process's state in words, with what a person wants to know beside it."""
+    """Return a process's state as text, with details."""
     state = process["state"]
     details = []
     if state in {"exited", "backoff"} and process["exit_code"] is not None:

@@ -81,10 +81,10 @@ def bot_of(registry: Registry, name: str) -> Target:
 
 
 def process_of(settings: Settings, target: Target) -> dict[str, Any]:
-    """Return what the supervisor says of a bot's process.
+    """Return the supervisor's state of a bot's process.
 
     Raises:
-        StackError: no stack runs here, or it has no such unit.
+        StackError: no stack is running, or it has no such unit.
     """
     unit = target.service.unit if target.service else target.name
     for one in SupervisorClient(settings).overview()["processes"]:

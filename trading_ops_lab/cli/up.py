@@ -63,7 +63,7 @@ def fill_empty(settings: "Settings") -> int:
     if settings.targets_file.exists() or not root.is_dir():
         return 0
     project = shipped(files("trading_ops_lab.project") / "targets.yml")
-    # What an interrupted attempt has written is no reason to give up.
+    # Keep what an interrupted attempt has written, and continue.
     ours = {settings.var, *(root / path.parts[0] for path in project)}
     if not ours.issuperset(root.iterdir()):
         return 0

@@ -145,7 +145,7 @@ async def _update(
 async def _window(
     settings: Settings, registry: Registry, target: Target, seconds: float, owner: str, reason: str
 ) -> Any:
-    """Keep the reconciler off meanwhile, if it runs: an update is no incident."""
+    """Suppress the reconciler meanwhile, if it runs: an update is not an incident."""
     async with contextlib.AsyncExitStack() as held:
         window = api = None
         try:

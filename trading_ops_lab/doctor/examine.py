@@ -1,7 +1,7 @@
-"""`doctor`: is everything in place, and does an alert really reach a person and come back?
+"""`doctor`: check the installation, and that a test alert reaches on-call and the reconciler.
 
-Each check says what it looked at, what it found, and how to mend it. None changes anything but
-the last, which lets a test alert fire. A check is left out when what it needs is already wrong.
+Each check says what it looked at, what it found, and how to fix it. Only the last one changes
+something: it fires a test alert. A check is skipped if one that it depends on has failed.
 """
 
 from collections.abc import AsyncIterator

@@ -26,13 +26,13 @@ class DrillResult:
     target: str
     fault: str
     broken: str = ""
-    """What the fault does, in words."""
+    """Description of the fault."""
 
     for_people: bool = False
     """Whether the alert has no steps, so that it has to be noticed and left alone."""
 
     handed_over: bool = False
-    """Whether no step can mend it, so that it has to end with people."""
+    """Whether no step can fix it, so that it must be escalated to on-call."""
 
     paused: bool
     silenced: bool = False
@@ -43,10 +43,10 @@ class DrillResult:
 
     passed: bool
     not_possible: bool = False
-    """Whether this machine lacks what it needs, so that it was not begun; `problem` says what."""
+    """Whether it was skipped because this machine lacks a prerequisite, named in `problem`."""
 
     deaf: bool = False
-    """Whether the fault makes the reconciler or Alertmanager deaf: nobody is told until its end."""
+    """Whether the fault stops the reconciler or Alertmanager: no notifications until it ends."""
 
     problem: str = ""
     """Why it did not pass."""
@@ -82,7 +82,7 @@ class Following:
     injected: datetime = field(default_factory=clock.now)
     detected: datetime | None = None
     fires: bool = False
-    """Whether Prometheus says that it fires."""
+    """Whether it fires according to Prometheus."""
 
     story: StoryView | None = None
     said: set[Mark] = field(default_factory=set)

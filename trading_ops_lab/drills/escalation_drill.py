@@ -1,8 +1,8 @@
-"""A drill of what no machine can mend: the steps are tried in vain, and then people have it.
+"""A drill of a fault that automation cannot fix: the steps fail, then it is escalated to on-call.
 
-A machine that went on trying, or that restarted or sold something because it had nothing better,
-would make it worse. So each step is run once at most, nothing else is done to the bot, and the
-incident is handed over while it still fires; only then the drill settles it, as people do.
+Further retries, restarts or sales would make it worse. So each step runs at most once, nothing else
+is done to the bot, and the incident is escalated while the alert still fires. Only then does the
+drill fix the fault, as on-call would.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from trading_ops_lab.drills.page_only_drill import HOLD_SECONDS, done_for_people
 
 
 async def must_be_handed_over(run: Following) -> DrillResult:
-    """Follow it until people have it, settle it as they do, and follow it to its end."""
+    """Follow it until it is escalated, fix it as on-call would, and follow it to its end."""
     seen = await run.until(_handed_over, run.injected + run.limit)
     if not seen:
         problem = "it ended by itself" if _closed(run) else "it was not handed to people"
@@ -34,7 +34,7 @@ async def must_be_handed_over(run: Following) -> DrillResult:
 
 
 async def settled(run: Following, *, until: datetime) -> bool:
-    """Settle it as people do, and say whether the incident was closed until a moment."""
+    """Fix it as on-call would; return whether the incident was closed by a deadline."""
     key, run.key = run.key, ""
     await run.fault.clean_up(run.scene, run.bot, key)
     run.note("settled", "the drill has done what the runbook asks of people")

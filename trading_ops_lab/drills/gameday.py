@@ -30,13 +30,13 @@ SITTINGS = (
     frozenset({"TradingBotMarketDataSlow", "TradingBotVenueErrorsHigh"}),
     frozenset({"TradingOpsAlertmanagerDown", "TradingOpsPollFailing", "TradingOpsWatchdogMissing"}),
 )
-"""Drills of alerts for people that last minutes: those of a sitting do not get in each other's way.
+"""Page-only drills that take minutes, in groups that do not interfere and can run in parallel.
 
-Those of the last one have one fault, which is mended once all of them have seen it.
+Those of the last group share one fault, which is removed once all of them have seen it.
 """
 
 CALM_AGAIN = timedelta(minutes=5)
-"""In which what an earlier drill or a busy machine has left to people is over."""
+"""Time in which alerts that an earlier drill or a busy machine caused are over."""
 
 SIDE_BY_SIDE = frozenset[str]().union(*SITTINGS)
 
@@ -110,21 +110,21 @@ async def run_game_day(
     end: Callable[[DrillResult], None],
     say: Callable[[str, Mark], None],
 ) -> GameDay:
-    """Run all drills; `begin`, `end` and `say` hear of each.
+    """Run all drills; `begin`, `end` and `say` are called for each.
 
-    One after the other, but for those that last long and do not get in each other's way.
+    One after the other, except for long ones that do not interfere.
 
     Args:
         scene: the running stack.
         bot_name: the bot to break; None: the first one.
         with_paused: whether each is run again with automation paused.
-        only: of these alerts; none named: all drills.
-        begin: hears of each drill before it, with what keeps hands off.
-        end: hears of each result.
-        say: hears of each stage.
+        only: only the drills of these alerts; empty: all drills.
+        begin: called before each drill, with what suppresses automation.
+        end: called with each result.
+        say: called at each stage.
 
     Raises:
-        StackError: there is no bot of this name, or no drill of such an alert.
+        StackError: there is no such bot, or no drill of such an alert.
     """
     bot = scene.bot(bot_name)
     alerts = drills_of(scene, only)
@@ -206,7 +206,7 @@ def _together(alerts: Iterable[str]) -> list[list[str]]:
 
 
 async def _is_calm(scene: Scene, bot: Target, alerts: Collection[str]) -> bool:
-    """Wait for a whole sitting at once; if in vain, each drill waits itself and tells why."""
+    """Wait for a whole group at once; on a timeout, each drill waits itself and reports why."""
     try:
         await wait_until_calm(scene, bot, alerts=alerts, within=CALM_AGAIN)
     except StackError:

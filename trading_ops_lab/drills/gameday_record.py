@@ -1,4 +1,4 @@
-"""What a game day's record says of the world that it was run in."""
+"""The environment of a game day, for its record."""
 
 import asyncio
 import os
@@ -81,7 +81,7 @@ async def record_of(scene: Scene, day: GameDay, *, begun: Begun) -> GameDayRecor
 
 
 def _anywhere(drill: RecordedDrill, root: Path) -> RecordedDrill:
-    """Return it with paths from the project's folder on: where that lies is nobody's business."""
+    """Return it with paths relative to the project's folder; absolute paths are private."""
     here = f"{root}{os.sep}"
     timeline = [
         msgspec.structs.replace(mark, note=mark.note.replace(here, "")) for mark in drill.timeline
@@ -118,7 +118,7 @@ def engines_of(scene: Scene) -> Engines:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    """Return what git says, and nothing where there is none or no checkout."""
+    """Return the output of git; empty without git or a checkout."""
     try:
         done = subprocess.run(
             ["git", "-C", str(root), *arguments],

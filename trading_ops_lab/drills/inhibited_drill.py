@@ -1,7 +1,7 @@
-"""A drill of what breaks while its cause is elsewhere: hands are off until that is over.
+"""A drill of a fault during an outage of its dependency: suppressed until that is over.
 
-A bot that is started against a dead venue only burns attempts. So it must stay dead for as long as
-its venue is, although automation runs, and must be healed once the venue is back.
+Restarting a bot while its venue is down only uses up attempts. So the bot must stay down as long as
+its venue is, although automation is on, and must be restarted once the venue is back.
 """
 
 import asyncio
@@ -59,7 +59,7 @@ async def must_wait(run: Following, cause: Runbook) -> str:
 
 
 async def _left_alone(run: Following, cause: Runbook) -> str:
-    """Follow it for the time in which it would have been healed."""
+    """Follow it for the time in which it would normally be remediated."""
     deadline = run.injected + run.drill.recover_within
     while clock.now() < deadline:
         await run.follow()

@@ -53,7 +53,7 @@ class Scene:
         """Return the fault port of the bot's venue.
 
         Raises:
-            StackError: the venue has none: it is no paper venue.
+            StackError: the venue is not a paper venue, so it has none.
         """
         venue = self.registry.find(bot.venue or "")
         if venue is None or venue.faults is None:

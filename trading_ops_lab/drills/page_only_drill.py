@@ -1,4 +1,4 @@
-"""A drill of an alert for people: it is noticed, nothing is done, and it ends with its fault.
+"""A drill of a page-only alert: it is noticed, nothing is done, and it ends with its fault.
 
 What must *not* happen is the point: a machine that restarted a bot for what is its venue's outage,
 or for a slow disk, would make it worse.
@@ -10,18 +10,18 @@ from dataclasses import replace
 from trading_ops_lab.drills.drill_run import DrillResult, Following
 
 HOLD_SECONDS = 10.0
-"""For which the fault goes on once it was noticed: in which nothing must be done."""
+"""How long the fault continues after it was noticed; nothing must be done in this time."""
 
 
 NOTHING = "nothing was done to the bot meanwhile"
 
 
 async def must_be_noticed(run: Following, key: str) -> DrillResult:
-    """Follow it until it is known to be for people, mend it, and follow it to its end.
+    """Follow it until the reconciler leaves it to on-call, fix it, and follow it to its end.
 
     Args:
         run: the drill, whose fault is in force.
-        key: what the fault needs to be mended.
+        key: key of the fault, for removing it.
     """
     try:
         reached = _fires if run.fault.deafens else _noticed
@@ -68,9 +68,9 @@ def _closed(run: Following) -> bool:
 
 
 async def done_for_people(run: Following) -> str:
-    """Say what was done to the bot since the fault began, by any incident; empty for nothing.
+    """Return what was done to the bot since the fault started, by any incident; empty: nothing.
 
-    What the fault's own alert tries in vain is none of it, as long as each step is tried once.
+    Failed steps of the fault's own alert do not count, as long as each is tried once.
     """
     since = str(run.injected.timestamp())
     for incident in await run.scene.reconciler.incidents(target=run.bot.name, since=since):

@@ -27,20 +27,20 @@ async def wait_until_calm(
     alerts: Collection[str] = (),
     within: timedelta = CALM_WITHIN,
 ) -> None:
-    """Return when the bot is well and nothing is open; a drill on a sick stack proves nothing.
+    """Wait until the bot is healthy and no incident is open; otherwise a drill proves nothing.
 
-    What is open for people only (a warning of a slow machine, say) does not count, unless it is an
-    alert of the drills, or one that keeps hands off them.
+    Open page-only incidents (for example a warning of a slow machine) do not count, unless they are
+    of an alert of the drills or of one that suppresses these.
 
     Args:
         scene: the running stack.
-        bot: that is to be broken.
-        say: hears what is waited for.
-        alerts: of the drills that are to begin.
-        within: when to give up.
+        bot: the bot to break.
+        say: called with what is waited for.
+        alerts: alerts of the drills to run.
+        within: timeout.
 
     Raises:
-        StackError: it did not become so in time, or automation is paused.
+        StackError: timeout, or automation is paused.
     """
     deadline = clock.monotonic() + within.total_seconds()
     told = False

@@ -1,7 +1,7 @@
-"""A drill: break the running stack, follow the real pipeline, and say how long each stage took.
+"""A drill: break the running stack, follow the real pipeline, and measure each stage.
 
-Nothing is simulated and nothing is told to the reconciler: the fault goes in at one end, and what
-the reconciler stored about its incident comes out at the other.
+Nothing is simulated and the reconciler is not informed: the fault is injected, and the drill reads
+what the reconciler stored about its incident.
 """
 
 import asyncio
@@ -36,16 +36,17 @@ async def run_drill(
     Args:
         scene: the running stack.
         alert: whose runbook's drill to run.
-        bot_name: the bot to break; the first one by default.
+        bot_name: the bot to break; by default the first one.
         paused: automation is paused, and the drill passes only if nothing recovers.
-        say: hears of each stage as it is reached.
-        silenced: the alert is silenced in Alertmanager, and the same holds.
-        during: an alert that keeps hands off; it is made to fire first, and the drill passes only
-            if nothing is done until it is over.
-        calm: somebody has waited for a healthy stack already.
+        say: called when a stage is reached.
+        silenced: the alert is silenced in Alertmanager, and the drill passes only if nothing
+            recovers.
+        during: an alert that suppresses automation; it is made to fire first, and the drill passes
+            only if nothing is done until it is over.
+        calm: the caller has waited for a healthy stack already.
 
     Raises:
-        StackError: the alert has no drill, or the stack is not in order before it begins.
+        StackError: the alert has no drill, or the stack is not healthy before it starts.
         ClientError: the stack does not answer.
     """
     runbook, plan = _drilled(scene, alert)
@@ -110,7 +111,7 @@ async def _must_recover(run: Following) -> DrillResult:
 
 
 async def _judge(run: Following) -> DrillResult:
-    """The incident is closed; whether that is a recovery, somebody else must say."""
+    """The incident is closed; whether that is a recovery is decided elsewhere."""
     assert run.story is not None  # noqa: S101 - the caller has just looked
     incident = run.story.incident
     witness = await run.fault.witness(run.scene, run.bot, run.injected.timestamp())
@@ -184,10 +185,10 @@ def _reasons(run: Following) -> list[str]:
 
 
 async def _heal(run: Following) -> None:
-    """Have it mended, by people if need be, so that the next drill finds a healthy stack.
+    """Fix the fault, as on-call if needed, so that the next drill finds a healthy stack.
 
     Raises:
-        StackError: it did not.
+        StackError: the incident did not end.
     """
     await run.resume()
     if run.fault.left_to_people:

@@ -1,8 +1,8 @@
-"""A model that was given up: what killed it is mended, and nobody has begun it anew.
+"""A model that the bot gave up: the cause of the crashes is fixed, but no one has restarted it.
 
-The bot is first set to decide by its model alone, since its moving averages would stand in for it:
-a person's change of its configuration, with a restart. Then the model dies at each question, until
-the bot gives it up; what killed it goes away, and the bot stays without it.
+The bot is first configured to use only its model, because its moving averages would replace it: a
+configuration change with a restart. Then the model crashes at each request until the bot gives it
+up. The cause then goes away, and the bot stays without its model.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ SIGNALS: Final = {"source": "model", "stand_in": False, "most_starts": 2}
 """How the bot is set for the drill."""
 
 DECIDES, GIVEN_UP = "the model decides", "given up"
-"""What its health says of its signals."""
+"""State of the signals in the bot's health."""
 
 
 class ModelGivenUp(Fault):

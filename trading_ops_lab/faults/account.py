@@ -30,11 +30,11 @@ T = TypeVar("T")
 
 
 class OrphanedOrder(Fault):
-    """An order that is the bot's by its id, and that its records do not know.
+    """An order whose id is the bot's, but which is missing from its records.
 
-    As after a lost answer and records from an older copy. The bot compares itself with its venue
-    each minute; that component is started anew, so that it finds the order now, and looks again by
-    itself only after the drill.
+    As after a lost answer and records restored from an older copy. The bot compares itself with its
+    venue each minute; that component is restarted, so that it finds the order now and compares
+    again only after the drill.
     """
 
     describe = "an order with an id of the bot's rests at the venue, and its records do not know it"
@@ -44,10 +44,10 @@ class OrphanedOrder(Fault):
         self._id = ""
 
     async def inject(self, scene: Scene, bot: Target) -> str:
-        """Place it by hand, far from the market, and have the bot look.
+        """Place the order far from the market and make the bot compare.
 
         Raises:
-            StackError: the bot did not look.
+            StackError: the bot did not compare.
         """
         self._id = new_client_id(bot.name)
         await scene.faults(bot).trade(
@@ -70,9 +70,9 @@ class OrphanedOrder(Fault):
 
 
 class StartedUnder(Fault):
-    """The bot is started while its venue does not tell it what it needs at a start.
+    """The bot is started while its venue does not answer the requests of its startup.
 
-    It asks again and again, which may bring it near its rate limit; then it is told to ask less.
+    It retries, which may bring it near its rate limit; then it is rate limited.
     """
 
     tolerates = frozenset({"throttle_load"})
@@ -128,7 +128,7 @@ class FolderTaken(Fault):
 
 
 class LapsedWord(Fault):
-    """Somebody took an incident, and their word runs out while it still fires."""
+    """An operator snoozed an incident, and the snooze expires while the alert still fires."""
 
     describe = "the venue is down, somebody snoozes that alert, and the snooze runs out"
 
@@ -217,10 +217,10 @@ async def _taken(path: Path) -> TextIO | None:
 async def until(
     look: Callable[[], Awaitable[T | None]], otherwise: str, *, within: float | None = None
 ) -> T:
-    """Return what a look has found, once it finds something.
+    """Return the result of a check once it finds something.
 
     Raises:
-        StackError: it found nothing in time, in the words of `otherwise`.
+        StackError: timeout; the message is `otherwise`.
     """
     deadline = clock.monotonic() + (WAIT_SECONDS if within is None else within)
     while clock.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""What a fault is: how to break the stack, how to clean up, and who saw the cure."""
+"""Base of faults: how to break the stack, how to clean up, and how to verify the fix."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
@@ -8,15 +8,15 @@ from trading_ops_lab.drills.lab_clients import Scene
 
 
 class Fault(ABC):
-    """One way to break the local stack; it lasts until something or somebody mends it."""
+    """One way to break the local stack; it lasts until it is fixed."""
 
     describe: str
 
     deafens: bool = False
-    """The reconciler cannot hear of it while it lasts: until then only Prometheus is asked."""
+    """The reconciler gets no notification of it while it lasts: only Prometheus is queried."""
 
     left_to_people: ClassVar[bool] = False
-    """No step can mend it: they are tried, and then people have to."""
+    """No step can fix it: all are tried, then it is escalated to on-call."""
 
     tolerates: ClassVar[frozenset[str]] = frozenset()
     """Actions that it leads to, be it by another alert of the same fault, and that cannot help."""
@@ -29,12 +29,12 @@ class Fault(ABC):
         """Break it; return what is needed to clean up, or nothing."""
 
     async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:  # noqa: B027 - often nothing
-        """Take away what is left of it; must not mend what the drill wants mended."""
+        """The reconciler is not notified of it while it lasts: only Prometheus is queried."""
 
     async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
-        """Return what an uninvolved party saw since a moment, of the cure or of what had to be.
+        """Return what an independent witness saw of the fix since a moment; None: nothing.
 
-        None: nothing. A fault for people, which nobody cures, has none.
+        A page-only fault, which is not remediated, has no witness.
         """
         del scene, bot, since
         return None

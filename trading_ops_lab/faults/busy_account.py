@@ -1,8 +1,8 @@
-"""Money comes and goes on the bot's account: each transfer has the bot ask for its history.
+"""Transfers on the bot's account: each makes the bot request its history.
 
 As with a payment service or a sweep of small balances on a bot's account. The bot compares itself
-with its venue after each, which costs it about seven calls, until it asks for more than its tier
-allows in the long run.
+with its venue after each, which takes about seven requests, until it exceeds the sustained rate of
+its tier.
 """
 
 import asyncio
@@ -41,11 +41,11 @@ class BusyAccount(Fault):
         self._task: asyncio.Task[None] | None = None
 
     async def inject(self, scene: Scene, bot: Target) -> str:
-        """Move the first amount, and go on with it.
+        """Make the first transfer, and continue with further ones.
 
         Raises:
-            Refused: the venue knows no such account.
-            Unreachable: it did not answer.
+            Refused: unknown account.
+            Unreachable: the venue did not answer.
         """
         await scene.faults(bot).deposit(bot.name, ASSET, AMOUNT)
         self._task = asyncio.create_task(_go_on(scene, bot))

@@ -1,6 +1,6 @@
-"""The faults that drills inject, each with a witness that the cure did not write.
+"""The faults that drills inject, each with a witness independent of the remediation.
 
-A fault lasts until something mends it: none clears by itself or by a timer.
+A fault lasts until something fixes it: none clears automatically or after a time.
 """
 
 from collections.abc import Mapping
@@ -45,7 +45,7 @@ class VenueFault(Fault):
     def __init__(
         self, kind: str, describe: str, cured: str = "", saw: str = "", **details: Any
     ) -> None:
-        """Take the venue's name of it and its details; without a cure it is for people to see."""
+        """Take the venue's name of the fault and its details; without `cure` it is page-only."""
         self.describe = describe
         self._kind = kind
         self._cured = cured
@@ -61,7 +61,7 @@ class VenueFault(Fault):
         await scene.faults(bot).clear(key)
 
     async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
-        """Look for the cure in the venue's journal."""
+        """Search the venue's journal for the fix."""
         journal = await scene.faults(bot).journal(since=since)
         cured = (
             entry.event == self._cured and entry.account in {"", bot.name} for entry in journal

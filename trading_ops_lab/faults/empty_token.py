@@ -1,4 +1,4 @@
-"""The file of a bot's agent token is empty: the reconciler cannot reach a bot that lives."""
+"""The file of a bot's agent token is empty: the reconciler cannot reach a running bot."""
 
 from trading_ops.clients.secrets import agent_token_file
 from trading_ops.clients.token_rotation import rotate

@@ -1,7 +1,7 @@
-"""Somebody else on the bot's API key, whose numbers are far above the bot's.
+"""Another client on the bot's API key, whose nonces are far above the bot's.
 
-The venue then refuses every request of the bot. The bot heals a minute's worth of numbers at each
-refusal by itself, so an hour's worth lasts longer than any drill; one resync is past it.
+The venue then rejects every request of the bot. The bot skips a minute's worth of nonces at each
+rejection, so an hour's worth lasts longer than any drill; one resync passes it.
 """
 
 from pathlib import Path

@@ -35,7 +35,7 @@ def _left(pid: int, proc: Path, groups: Path) -> Iterator[int]:
 
 
 def _read(path: Path) -> int | None:
-    """Return the number in a file; None where there is none, or the word that there is no limit."""
+    """Return the number in a file; None if there is no file or it says `max` (no limit)."""
     try:
         return int(path.read_text(encoding="ascii"))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Processes that are frozen: they live, so their supervisor is content, and they do nothing."""
+"""Frozen processes: they exist, so their supervisor sees no failure, but they do nothing."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ SILENT_SECONDS = 4.5
 
 
 class Frozen(Fault):
-    """SIGSTOP of one of our own processes, until it is let go on."""
+    """SIGSTOP of one of our own processes, until SIGCONT."""
 
     def __init__(self, kind: Kind) -> None:
         """Take which."""
@@ -35,14 +35,14 @@ class Frozen(Fault):
         return str(pid)
 
     async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
-        """Let it run, if nobody has replaced it."""
+        """Continue the process, unless it was replaced."""
         del scene, bot
         with contextlib.suppress(ProcessLookupError):
             os.kill(int(key), signal.SIGCONT)
 
 
 class FrozenAlertmanager(Frozen):
-    """Nobody tells anybody anything: only Prometheus knows."""
+    """No notifications are sent: only Prometheus knows."""
 
     deafens = True
 
@@ -52,7 +52,7 @@ class FrozenAlertmanager(Frozen):
 
 
 class FrozenReconciler(Frozen):
-    """Nothing is recovered; the people's mail is the witness that they hear of it without us."""
+    """Nothing is remediated; the mail to on-call shows that a page does not need the reconciler."""
 
     deafens = True
 
@@ -75,7 +75,7 @@ class SilentBot(Fault):
     describe = f"the bot's process is frozen for {SILENT_SECONDS:g} s, then runs on, halted by us"
 
     async def inject(self, scene: Scene, bot: Target) -> str:
-        """Freeze it, and let it go on."""
+        """Freeze a process, and continue it."""
         pid = await pid_of(scene, bot)
         os.kill(pid, signal.SIGSTOP)
         try:

@@ -1,7 +1,7 @@
-"""A disk of the stack's own that is all but full: in part of the bot's old logs, which may go.
+"""The stack's own disk is almost full, in part with old logs of the bot, which may be deleted.
 
-No disk of anybody else is ever filled. So this is possible only where the stack's folder is a
-mounted file system by itself, and a small one; docs/runbooks.md says how to have that.
+A shared disk is never filled. So this is possible only where the stack's folder is a separate,
+small mounted file system; see docs/runbooks.md.
 """
 
 import os
@@ -27,7 +27,7 @@ LOGS, LOG = 13, 10 * MEBIBYTE
 
 SMALLEST = 1024 * MEBIBYTE
 LARGEST = 4096 * MEBIBYTE
-"""File systems above this are somebody's disk."""
+"""Larger file systems are considered shared and are never filled."""
 
 MEMORY_LEFT = 1024 * MEBIBYTE
 """Which must stay free, for a file system of the stack's own is often one in memory."""
@@ -40,14 +40,14 @@ class Room:
     """Of a file system, in bytes."""
 
     own: bool
-    """Whether it is mounted at the stack's own folder, so that nobody else is on it."""
+    """Whether it is mounted at the stack's own folder, so that nothing else uses it."""
 
     size: int
     free: int
 
 
 class FullDisk(Fault):
-    """Filled by somebody's file and by old logs; the file system itself is the witness."""
+    """Filled with a foreign file and old logs; the file system itself is the witness."""
 
     describe = "the disk of the stack's own is all but full, and old logs of the bot are on it"
 
@@ -58,10 +58,10 @@ class FullDisk(Fault):
         self._logs: tuple[Path, ...] = ()
 
     async def inject(self, scene: Scene, bot: Target) -> str:
-        """Write old logs, and fill up what is left.
+        """Write old logs, and fill the remaining space.
 
         Raises:
-            NotPossibleHere: it would be somebody else's disk, or is too small for that.
+            NotPossibleHere: the disk is shared or too small.
             StackError: the bot has no log there.
         """
         if bot.service is None or not (scene.settings.logs / f"{bot.service.unit}.log").exists():
@@ -89,7 +89,7 @@ class FullDisk(Fault):
             path.unlink(missing_ok=True)
 
     async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
-        """Ask the file system what is free, and whether somebody else's file is untouched."""
+        """Check the free space, and that the foreign file is unchanged."""
         del bot, since
         room = room_of(scene.settings.var)
         removed = sum(not path.exists() for path in self._logs)
@@ -113,10 +113,10 @@ def room_of(folder: Path) -> Room:
 
 
 def bytes_to_fill(folder: Path, room: Room, memory: int) -> int:
-    """Return how large the file must be that fills it up, beside the logs.
+    """Return the size of the file that fills the disk beside the logs.
 
     Raises:
-        NotPossibleHere: says why nothing may be filled, or that it would be in vain.
+        NotPossibleHere: nothing may be filled, or filling it would have no effect.
     """
     if not room.own:
         raise NotPossibleHere(

@@ -37,7 +37,7 @@ class Restarts(Fault):
 
 
 class LockedRecords(LockedFile):
-    """Somebody has opened the bot's records for writing, and went for lunch."""
+    """Another process keeps a write transaction on the bot's records open."""
 
     describe = "a transaction holds the lock of the bot's records"
 

@@ -1,4 +1,4 @@
-"""Somebody has opened a database file for writing, and went for lunch."""
+"""Another process keeps a write transaction on a database file open."""
 
 import sqlite3
 from pathlib import Path
@@ -12,7 +12,7 @@ WAIT_SECONDS = 5.0
 
 
 class LockedFile(Fault):
-    """A transaction that holds the lock of a file until somebody ends it."""
+    """A transaction that holds the lock of a file until it is ended."""
 
     def __init__(self) -> None:
         """Begin with nothing locked."""

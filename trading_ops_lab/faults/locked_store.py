@@ -1,4 +1,4 @@
-"""Somebody holds the lock of the reconciler's own database: it answers, and can record nothing."""
+"""The reconciler's own database is locked: the reconciler answers but cannot store anything."""
 
 from trading_ops.domain.target import Target
 from trading_ops.errors import StackError
@@ -8,7 +8,7 @@ from trading_ops_lab.faults.locked_sqlite import LockedFile
 
 
 class LockedStore(LockedFile):
-    """A transaction that somebody began in the reconciler's file, and left open."""
+    """An open write transaction on the reconciler's database file."""
 
     describe = "a transaction holds the lock of the reconciler's database"
     deafens = True
@@ -17,7 +17,7 @@ class LockedStore(LockedFile):
         """Take the lock.
 
         Raises:
-            StackError: the reconciler's database is no file, or the lock was not to be had.
+            StackError: the reconciler's database is not a file, or the lock was not acquired.
         """
         del bot
         path = sqlite_path(scene.settings.database_url)

@@ -37,7 +37,7 @@ OURS = frozenset({"reconciler", "risk"})
 """Owners of the holds that the drill leads to: the fleet's, and those of the bot's own limits."""
 
 SIGNS = 2
-"""Of life, after the halt: the bot winds its dead-man switch every few seconds, halted too."""
+"""Heartbeats after the halt: a halted bot also refreshes its dead-man switch every few seconds."""
 
 LIMIT_LEFT = "fleet:trading_daily_loss:limit - on (currency) fleet:trading_daily_loss:sum"
 
@@ -86,10 +86,10 @@ class MarketCrash(Fault):
         return key
 
     async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
-        """Trade the loss back, and lift what the drill led to, as people do who have looked.
+        """Trade the loss back, and release the holds that the drill caused, as an operator would.
 
-        What was sold in the crash is bought back at its price, so that nothing but fees is lost
-        when the price is put back: the day's loss counts on, and the fleet would be stopped again.
+        What was sold in the crash is bought back at its price, so that only fees are lost when the
+        price is restored: the day's loss still counts, and the fleet would be stopped again.
         """
         sold = self._balance - await _balance(scene, bot)
         if sold >= SMALLEST:
@@ -109,7 +109,7 @@ class MarketCrash(Fault):
                 )
 
     async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
-        """Look for signs of life of the bot after its halt, and for orders, in the journal."""
+        """Search the journal for heartbeats of the bot after its halt, and for orders."""
         halted = await _halted_at(scene, bot, since)
         if halted is None:
             return None
@@ -150,7 +150,7 @@ async def _limits(scene: Scene, bot: Target) -> tuple[float, float] | None:
 
 
 async def _trade(scene: Scene, bot: Target, side: str, volume: str, **more: str) -> dict[str, str]:
-    """Trade at the market by hand, with an id by which the bot takes it for its own."""
+    """Send a market order with an id that the bot recognizes as its own."""
     mine = new_client_id(bot.name)
     order = await scene.faults(bot).trade(
         bot.name, pair=PAIR, type=side, ordertype="market", volume=volume, cl_ord_id=mine, **more

@@ -117,7 +117,7 @@ def own_bytes(pid: int) -> int:
     """Return the bytes that belong to a process alone, as the kernel counts them.
 
     Raises:
-        NotPossibleHere: the kernel does not tell us: the process is somebody else's.
+        NotPossibleHere: the kernel refuses, because the process belongs to another user.
     """
     try:
         return int(psutil.Process(pid).memory_full_info().uss)

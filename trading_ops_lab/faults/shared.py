@@ -1,4 +1,4 @@
-"""A fault that several drills wait for side by side: it is mended once all have seen enough."""
+"""A fault that several parallel drills share: it is removed once all of them are done with it."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from trading_ops_lab.faults.base import Fault
 
 
 class Shared(Fault):
-    """Passes on to another fault: the first drill breaks it, the last one mends it."""
+    """Delegates to another fault: the first drill injects it, the last one removes it."""
 
     def __init__(self, inner: Fault) -> None:
         """Take what is broken; it deafens as much as that does."""
@@ -20,7 +20,7 @@ class Shared(Fault):
         self._mended = asyncio.Event()
 
     async def inject(self, scene: Scene, bot: Target) -> str:
-        """Break it, unless somebody has."""
+        """Inject the fault, unless another drill has."""
         self._users += 1
         if self._key is None:
             self._mended.clear()
@@ -32,7 +32,7 @@ class Shared(Fault):
             raise
 
     async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
-        """Mend it if nobody else needs it broken, else wait for whoever does."""
+        """Remove the fault if no other drill needs it, else wait for the others."""
         self._leave()
         if self._users:
             await self._mended.wait()

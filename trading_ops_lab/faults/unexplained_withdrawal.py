@@ -1,4 +1,4 @@
-"""Money that leaves the bot's account, and nothing that its venue tells says why."""
+"""Money leaves the bot's account, and the venue's history does not explain it."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -69,7 +69,7 @@ class UnbookedMoney(Fault):
         return bot.name
 
     async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
-        """Do as the runbook asks of people: take the venue's word, then lift the bot's own hold."""
+        """Follow the runbook: accept the venue's balance, then release the bot's own hold."""
         owes = f"the venue owes {self._amount} of {self._asset}"
         await order(scene, bot, "accept_venue", owner=OWNER, reason=owes)
         placed = [hold.id for hold in await self._holds(scene, bot)]

@@ -1,6 +1,6 @@
-"""One machine's processes: laid out, started in order, supervised, stopped.
+"""The process supervisor of one machine: configures, starts, watches and stops processes.
 
-Everything that makes `trading-ops up` work on a laptop or a single server, and the supervisor's
-control API. It decides nothing about recovery: it restarts what `targets.yml` gives to it, within a
-limit, and carries out the reconciler's orders.
+Implements `trading-ops up` on a laptop or a single server, and the supervisor's control API. It
+makes no decisions about remediation: it restarts the processes that `targets.yml` assigns to it,
+with backoff, and carries out the reconciler's orders.
 """

@@ -1,4 +1,4 @@
-"""One started process: how it comes to life, and how it ends for certain."""
+"""One child process: starting it, and making sure that it ends."""
 
 import asyncio
 import contextlib
@@ -70,9 +70,9 @@ class Child:
         name: str,
         log_begins: int = 0,
     ) -> None:
-        """Take a process that runs, its incarnation, and where its output begins.
+        """Take a running process, its incarnation, and the offset at which its output starts.
 
-        The log goes on from life to life: what is before that place was said by others.
+        The log is shared by all incarnations: earlier output is from previous ones.
         """
         self._process = process
         self._swept = False
@@ -84,13 +84,13 @@ class Child:
     async def wait(self) -> int | None:
         """Return its exit code when it has ended; negative: the signal that killed it.
 
-        None: it was adopted, and only its parent is told.
+        None: it was adopted, and only its parent gets the exit code.
 
-        What it had started and left behind is ended too: the next life must not meet it.
+        Its orphaned children are ended too, before the next incarnation starts.
         """
         code = await self._process.wait()
         if not self._swept:
-            self._swept = True  # once: later its number may be somebody else's
+            self._swept = True  # once: later its pid may be reused
             self.kill()
         return code
 
@@ -112,18 +112,18 @@ class Child:
 
 
 async def start(plan: Process, *, folder: Path, log: Path, mark: str = "") -> Child:
-    """Start a process that goes on when the supervisor dies: the next one adopts it.
+    """Start a process that survives the supervisor: the next supervisor adopts it.
 
-    It gets a session of its own, so that Ctrl-C reaches only the supervisor.
+    It gets its own session, so that Ctrl-C reaches only the supervisor.
 
     Args:
         plan: what to start.
         folder: its working directory.
-        log: where its output is appended.
+        log: file to which its output is appended.
         mark: the variable by which a later supervisor recognizes it, as NAME=value; empty: none.
 
     Raises:
-        SetupError: its log cannot be written, or the program cannot be started at all.
+        SetupError: its log cannot be written, or the program cannot be started.
     """
     program = plan.argv[0]
     if shutil.which(program) is None:  # `env` would say so only in the log
@@ -146,7 +146,7 @@ async def start(plan: Process, *, folder: Path, log: Path, mark: str = "") -> Ch
             raise SetupError(f"{program} cannot be started: {error.strerror or error}") from error
     try:
         name = incarnation(process.pid)
-    except SetupError:  # it ended at once, and somebody else was told of it
+    except SetupError:  # it ended at once and was reaped elsewhere
         name = f"{process.pid}:0"
     return Child(process, name, log_begins)
 
@@ -161,7 +161,7 @@ def adopt(life: str, log: Path) -> Child:
 
 
 def _appending(log: Path) -> BinaryIO:
-    """Open a log; its folder is made again when somebody removed it to make room."""
+    """Open a log; its folder is recreated if it was removed."""
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         rotate(log)
@@ -185,12 +185,12 @@ def last_error(log: Path, begin: int = 0) -> str | None:
         except ValueError:
             continue
         if isinstance(said, dict) and isinstance(error := said.get("error"), str) and error:
-            return " ".join(error.split())  # a driver's words may be many lines
+            return " ".join(error.split())  # a driver's message may have several lines
     return None
 
 
 def tail(log: Path, begin: int = 0) -> str:
-    """Return the last lines of a log from a place on, or a word that there are none."""
+    """Return the last lines of a log after an offset, or a note that there are none."""
     lines = _end(log, begin)[-TAIL_LINES:]
     return "\n".join(f"  {line}" for line in lines) or "  (the log is empty)"
 

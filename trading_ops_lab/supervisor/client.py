@@ -63,7 +63,7 @@ class SupervisorClient:
         return self._ask("POST", f"/processes/{unit}/start")
 
     def restart(self, unit: str, *, incarnation: str | None, attempt_id: str) -> dict[str, Any]:
-        """Restart exactly one life of a process, in order; return what became of it."""
+        """Restart one incarnation of a process gracefully; return the outcome."""
         order = {"attempt_id": attempt_id, "fence": None, "incarnation": incarnation}
         return self._ask("POST", f"/processes/{unit}/restart", STOP_ANSWER_SECONDS, order)
 

@@ -1,6 +1,6 @@
-"""The dead-man switch outside: where Alertmanager sends the sign of life that others wait for.
+"""The external dead-man switch: Alertmanager sends it a heartbeat.
 
-Alertmanager 0.25 can read a webhook's address from no file, so it is written into a copy.
+Alertmanager 0.25 cannot read a webhook URL from a file, so the URL is written into a copy.
 """
 
 import json
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from trading_ops.errors import ConfigError, SetupError
 
 RECEIVER = "  - name: dead-man-switch\n"
-"""The receiver in the committed alertmanager.yml, which tells nobody."""
+"""The receiver in the committed alertmanager.yml; it has no address there."""
 
 LOOPBACK = ("127.0.0.1", "localhost")
 
@@ -50,5 +50,5 @@ def _check(url: str) -> None:
     if not url.isprintable() or parts.scheme not in {"http", "https"} or not host:
         raise ConfigError("settings", "dead_man_switch", "it is no URL", fix)
     if parts.scheme == "http" and host not in LOOPBACK:
-        # Whoever reads the address on the way can keep the switch quiet.
+        # Anyone who learns the URL can keep the switch from triggering.
         raise ConfigError("settings", "dead_man_switch", "it would be called in clear", fix)

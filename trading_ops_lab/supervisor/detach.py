@@ -1,7 +1,7 @@
-"""A stack in the background: started, followed until it is ready, then left alone.
+"""A stack in the background: started, followed until it is ready, then detached.
 
-The background process reports over a pipe, one JSON object a line, so that whoever started it
-waits for events and not for time.
+The background process reports over a pipe, one JSON object per line, so that its parent waits for
+events instead of polling.
 """
 
 import json
@@ -105,5 +105,5 @@ class _Reporter:
             return
         try:
             self._reports.write(json.dumps(report) + "\n")
-        except OSError:  # the reader was interrupted; the stack goes on
+        except OSError:  # the reader was interrupted; the stack continues
             self._reports = None

@@ -31,7 +31,7 @@ PAUSE_SECONDS = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class Watched:
-    """One process, and the alert that says that it does not answer."""
+    """One process, and the alert that fires when it does not answer."""
 
     question: AskHttp
     labels: Mapping[str, str]

@@ -6,7 +6,7 @@ from trading_ops.errors import SetupError
 
 
 def unwritable(folder: Path, error: OSError) -> SetupError:
-    """Return the error that says so and how to mend it."""
+    """Return the error, with how to fix it."""
     return SetupError(
         f"the folder {folder} cannot be written ({error.strerror or error}): make it writable "
         "for you, or name another one with TRADING_OPS_VAR"

@@ -25,14 +25,14 @@ async def until_well(
     within_seconds: float,
     in_vain: Callable[[], str | None] = lambda: None,
 ) -> str | None:
-    """Ask a bot until it is well; return None then, or what it lacks when the time is over.
+    """Poll a bot until it is healthy; return None then, or what is missing at the timeout.
 
     Args:
-        question: for its health.
-        session: to ask with.
-        life: returns the incarnation that is meant, None while it is not known.
-        within_seconds: how long to ask.
-        in_vain: says why there is nothing more to wait for, or None.
+        question: the health request.
+        session: for the request.
+        life: returns the expected incarnation, None while it is not known.
+        within_seconds: timeout.
+        in_vain: returns why waiting is pointless, or None.
     """
     deadline, first, lacks = clock.monotonic() + within_seconds, None, "it does not answer"
     while clock.monotonic() < deadline:
@@ -50,7 +50,7 @@ async def until_well(
 
 
 async def ask(question: AskHttp, session: aiohttp.ClientSession) -> dict[str, Any] | None:
-    """Return what a bot says of its health; None when it does not answer."""
+    """Return a bot's health; None if it does not answer."""
     headers = {}
     try:
         if question.token_file:
@@ -65,7 +65,7 @@ async def ask(question: AskHttp, session: aiohttp.ClientSession) -> dict[str, An
 
 
 def missing(said: dict[str, Any] | None, incarnation: str | None) -> str | None:
-    """Say what a bot lacks at a glance; None: nothing. That its heart goes on needs two."""
+    """Return what a single answer shows to be missing, or None. A heartbeat needs two answers."""
     if said is None:
         return "it does not answer"
     if said.get("incarnation") != incarnation:

@@ -113,7 +113,7 @@ def _end(left: Sequence[Leftover], seconds: float, pause: Callable[[float], None
     for one in left:
         _log.warning("leftover_found", unit=one.mark.unit, incarnation=one.incarnation)
         _signal(one.incarnation, signal.SIGTERM)
-        # A stopped process sees SIGTERM only when it goes on.
+        # A stopped process handles SIGTERM only after SIGCONT.
         _signal(one.incarnation, signal.SIGCONT)
     deadline = clock.monotonic() + seconds
     while any(lives(one.incarnation) for one in left):

@@ -7,7 +7,7 @@ from pathlib import Path
 from trading_ops.domain.target import Restarts
 
 READY_SECONDS = 30.0
-"""Until it must have said that it is ready; a bot that loads its markets slowly needs some 10."""
+"""Timeout for readiness; a bot that loads its markets slowly needs about 10 s."""
 
 STOP_SECONDS = 12.0
 """Until it is killed after SIGTERM; a bot may take 10 to cancel its orders and save."""
@@ -56,7 +56,7 @@ class Process:
     """Units that must be ready before it is started."""
 
     restarts: Restarts = Restarts.MANAGER
-    """Who orders its restarts; the supervisor never restarts one of the reconciler's by itself."""
+    """Who orders its restarts; the supervisor never restarts one of the reconciler's on its own."""
 
     records: Path | None = None
     """A bot's database, of which an update keeps a copy."""

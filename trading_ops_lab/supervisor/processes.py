@@ -228,7 +228,7 @@ def _prometheus(settings: Settings, target: Target) -> Process:
             f"--storage.tsdb.retention.time={RETENTION}",
             f"--web.listen-address={target.address}",
             f"--web.external-url=http://{target.address}/",
-            # By default a restart of Prometheus starts every `for` below ten minutes anew.
+            # By default a restart of Prometheus resets every `for` below ten minutes.
             "--rules.alert.for-grace-period=1m",
             # By default any web page may read its API. No origin is called `none`.
             "--web.cors.origin=none",

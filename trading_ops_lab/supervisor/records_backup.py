@@ -17,21 +17,21 @@ COMPARED = (
     "SELECT symbol, quantity, cost, realized FROM positions ORDER BY symbol",
     "SELECT currency, amount FROM expected_balances ORDER BY currency",
 )
-"""What says that somebody traded."""
+"""Tables that change when the bot trades."""
 
 CARRIED = ("mode", "risk")
-"""Facts that no copy is younger than: the last word on paper or live, and what was lost so far.
+"""Facts that are carried over into a restored copy: the paper or live mode, and the losses so far.
 
-They change without a trade, the second with each price, so that to compare them would keep every
-update from going back. A release that cannot read what the newer one wrote sends nothing.
+They change without a trade, the losses with each price, so comparing them would prevent every
+rollback. A release that cannot read what the newer one wrote sends no orders.
 """
 
 
 def copy_records(records: Path, folder: Path, name: str) -> Path:
-    """Copy a database whole, with what only its log holds yet; durable when this returns.
+    """Copy a complete database, including its WAL; durable when this returns.
 
     Raises:
-        OSError: there is no room, or a folder cannot be written.
+        OSError: there is no space, or a folder cannot be written.
         sqlite3.Error: it cannot be read.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -62,13 +62,13 @@ def traded_since(records: Path, copy: Path) -> bool:
 
 
 def go_back(records: Path, copy: Path) -> Path:
-    """Put a copy in the place of the records; return where those are now.
+    """Replace the records by a copy; return where the replaced records are now.
 
-    What was said and lost since is carried over into it.
+    The mode and the losses since are carried over into the copy.
 
     Raises:
-        OSError: it could not be done.
-        sqlite3.Error: the copy cannot be read, or what is carried over from the records.
+        OSError: a file could not be moved or written.
+        sqlite3.Error: the copy, or what is carried over from the records, cannot be read.
     """
     aside = copy.with_name(copy.name.replace("before-", "after-"))
     fresh = records.with_name(f".{records.name}.new")

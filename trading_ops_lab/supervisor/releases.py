@@ -1,7 +1,7 @@
-"""Which release of a program a unit runs: the installed one, or one that an update put there.
+"""Which release of a program a unit runs: the installed one, or one deployed by an update.
 
-One file a unit, `var/units/<unit>.json`. A release is on trial until it has shown that it works; a
-trial that nobody ended, because the supervisor died, counts as failed when the stack comes up.
+One file per unit, `var/units/<unit>.json`. A release is on trial until it has proven to work; a
+trial that was not finished, because the supervisor died, counts as failed when the stack starts.
 """
 
 import dataclasses

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class RestartPauses:
-    """Pauses that double with each automatic restart in a window, up to the longest one.
+    """Exponential backoff between automatic restarts in a window, up to a maximum.
 
-    There is no last restart: a cause such as a full disk may end after hours.
+    Restarts are not limited in number: a cause such as a full disk may end after hours.
     """
 
     count: int = 5
-    """After so many restarts in the window a process is failing: its state is `backoff`."""
+    """After this many restarts in the window, a process is failing: its state is `backoff`."""
 
     window_seconds: float = 600.0
     first_pause_seconds: float = 0.5

@@ -43,7 +43,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def run(settings: Settings, *, on_change: Listener, on_ready: Listener) -> None:
-    """Bring the stack up, keep it up until somebody asks it to stop, and take it down.
+    """Start the stack, run it until it is asked to stop, and stop it.
 
     Must be called in the main thread. SIGTERM, SIGINT, SIGHUP and the API's `/shutdown` make it
     drain; a second signal kills what is left.
@@ -54,14 +54,14 @@ def run(settings: Settings, *, on_change: Listener, on_ready: Listener) -> None:
         on_ready: called once, when all processes are ready.
 
     Raises:
-        TradingOpsError: something could not be started; by then all is stopped again.
+        TradingOpsError: something could not be started; everything is stopped again.
     """
     began = clock.monotonic()
     registry = load_targets(settings.targets_file)
     _check_for_the_stack(settings, registry)
     plans = processes(settings, registry)
     _check_what_is_read_later(settings, registry)
-    # What the stack and its processes write is nobody else's business.
+    # Files of the stack and its processes are private to this user.
     os.umask(0o077)
     with only_stack(settings.var), log_to_file(settings):
         # First the supervisor's own port: a living supervisor of another folder has it, and then
@@ -92,10 +92,10 @@ def _check_for_the_stack(settings: Settings, registry: Registry) -> None:
 
 
 def _check_what_is_read_later(settings: Settings, registry: Registry) -> None:
-    """Read what the reconciler reads when it starts: a slip is told before anything is started.
+    """Read what the reconciler reads at startup: report errors before anything is started.
 
     Raises:
-        ConfigError: a runbook, or the file of the database's password, is wrong.
+        ConfigError: a runbook, or the database's password file, is invalid.
     """
     if any(target.service for target in registry.of_kind(Kind.RECONCILER)):
         load_runbooks(settings.runbooks)
@@ -193,7 +193,7 @@ class _Stack:
 
 
 async def _unless_stopped(supervisor: Supervisor) -> bool:
-    """Start everything; return False when somebody asked to stop before all was ready."""
+    """Start everything; return False if a stop was requested before everything was ready."""
     starting = asyncio.create_task(supervisor.start())
     stopping = asyncio.create_task(supervisor.asked_to_stop.wait())
     try:

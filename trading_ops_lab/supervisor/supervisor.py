@@ -31,7 +31,7 @@ class Phase(StrEnum):
 class Supervisor:
     """Starts, watches and stops the processes. All methods belong to one event loop.
 
-    When it dies, the processes go on. The next one adopts those that still run as planned.
+    If it dies, the processes keep running. The next one adopts those that match the configuration.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Supervisor:
         """Called after every change of a state; must not block. One that raises is dropped."""
 
         self.asked_to_stop = asyncio.Event()
-        """Set by the API and by signals; whoever runs the supervisor waits for it and drains."""
+        """Set by the API and by signals; the caller of the supervisor waits for it and drains."""
 
         self.session = session
         """For asking processes how they are."""

@@ -1,4 +1,4 @@
-"""One supervised process through its lives: started, asked, watched, restarted, stopped."""
+"""One supervised process and its incarnations: start, readiness, watch, restart, stop."""
 
 import asyncio
 import contextlib
@@ -36,7 +36,7 @@ RESTART_STOP_SECONDS = 10.0
 
 
 class State(StrEnum):
-    """Where a process is in its life."""
+    """State of a process."""
 
     STARTING = "starting"
     READY = "ready"
@@ -78,7 +78,7 @@ class Unit:
         self.child: Child | None = None
         self.ready = asyncio.Event()
         self.order = asyncio.Lock()
-        """Held by whoever starts, stops or restarts this unit, an automatic restart included."""
+        """Held while this unit is started, stopped or restarted, also automatically."""
 
         self._shared = shared
         self._automatic: deque[float] = deque(maxlen=KEPT_RESTARTS)
@@ -106,7 +106,7 @@ class Unit:
 
     @property
     def incarnation(self) -> str | None:
-        """Name the life that runs or, after its end, the last one; None before the first."""
+        """The current incarnation or, after its end, the last one; None before the first."""
         return self.child.incarnation if self.child else None
 
     @property
@@ -115,7 +115,7 @@ class Unit:
         return self.state in {State.STARTING, State.READY}
 
     async def start(self) -> None:
-        """Start it, unless it runs; its count of automatic restarts begins anew.
+        """Start it, unless it runs; resets the count of automatic restarts.
 
         Raises:
             SetupError: it could not be started; see `restart`.
@@ -136,7 +136,7 @@ class Unit:
         self._follow_from_now(child)
 
     async def stop(self, seconds: float | None = None) -> None:
-        """Stop it for good: nobody but `start` brings it back."""
+        """Stop it permanently: only `start` starts it again."""
         self._wanted = False
         if self.running and self.child:
             await self.child.stop(self.plan.stop_seconds if seconds is None else seconds)
@@ -145,11 +145,11 @@ class Unit:
             self._become(State.STOPPED)
 
     async def restart(self) -> None:
-        """End the life that runs, if one does, and start the next; readiness is not awaited.
+        """Stop the running process, if any, and start it again; does not wait for readiness.
 
         Raises:
-            SetupError: it could not be started, and is stopped by then. Whoever orders its restarts
-                tries again: the supervisor itself once it has been ready before.
+            SetupError: it could not be started and is stopped. The owner of its restarts retries:
+                the supervisor itself if it has been ready before.
         """
         await self.stop(min(self.plan.stop_seconds, RESTART_STOP_SECONDS))
         self.restarts += 1
@@ -184,7 +184,7 @@ class Unit:
         raise StackError(f"{self.plan.unit} {what}. The end of {self.log}:\n{end}")
 
     def kill(self) -> None:
-        """Kill it at once; what waits for its end goes on."""
+        """Kill it at once; tasks that wait for its end continue."""
         self._wanted = False
         if self.running and self.child:
             self.child.kill()
@@ -201,10 +201,10 @@ class Unit:
             raise
 
     async def _spawn(self) -> None:
-        """Begin the next life.
+        """Start the process.
 
         Raises:
-            SetupError: there is none; `problem` says why.
+            SetupError: it did not start; `problem` says why.
         """
         self.ready.clear()
         self._wanted = True
@@ -217,7 +217,7 @@ class Unit:
             _log.error("process_not_started", unit=self.plan.unit, reason=self.problem)
             if isinstance(error, SetupError):
                 raise
-            # A defect of ours: whoever wanted the start must hear of it like of any other.
+            # An internal error: report it to the caller like any other failure to start.
             _log.exception("start_crashed", unit=self.plan.unit)
             raise SetupError(f"{self.plan.unit} cannot be started: {self.problem}") from error
         _log.info("process_started", unit=self.plan.unit, incarnation=child.incarnation)
@@ -240,14 +240,14 @@ class Unit:
         return self._wanted and self._came_up and self.plan.restarts is Restarts.MANAGER
 
     async def _live(self, child: Child | None) -> None:
-        """Follow one life to its end, if there is one, and begin the next one if that is ours."""
+        """Wait until the process ends, if it runs, and restart it if the supervisor has to."""
         try:
             if child is not None:
                 await self._follow(child)
             if self._is_ours_to_restart:
                 await self._restart_automatically()
         except Exception as error:  # noqa: BLE001 - a defect of ours, whatever it is
-            # Nobody awaits this task: without a word here, its unit would be watched no more.
+            # No one awaits this task: without this message, the unit would silently be unwatched.
             _log.exception("watch_crashed", unit=self.plan.unit)
             self.problem = f"its supervision failed: {str(error) or type(error).__name__}"
             if self.running and child is not None and self.child is child:
@@ -275,7 +275,7 @@ class Unit:
     async def _ask(self) -> None:
         try:
             await until_ready(self.plan.ready, self._shared.session)
-        except Exception:  # noqa: BLE001 - it stays `starting`, which everybody can see
+        except Exception:  # noqa: BLE001 - it stays `starting`, which is visible
             _log.exception("readiness_unknown", unit=self.plan.unit)
             return
         self._came_up = True
@@ -283,7 +283,7 @@ class Unit:
         self._become(State.READY)
 
     async def _restart_automatically(self) -> None:
-        """Begin the next life; one that cannot begin counts like one that has ended."""
+        """Restart the process; a failure to start counts like an exit."""
         pauses = self._shared.pauses
         while True:
             if is_failing(self._automatic, clock.monotonic(), pauses):
@@ -293,13 +293,13 @@ class Unit:
                 return
 
     async def _restarted(self) -> bool:
-        """Begin the next life if it is still wanted; return False when that has to be repeated."""
+        """Restart the process if it is still wanted; return False if this must be repeated."""
         async with self.order:
             if self._watch is not asyncio.current_task() or not self._wanted:
                 return True
             self._automatic.append(clock.monotonic())
             self.restarts += 1
-            with contextlib.suppress(SetupError):  # `_spawn` has said so
+            with contextlib.suppress(SetupError):  # logged by `_spawn`
                 await self._spawn()
                 return True
         return False
@@ -325,5 +325,5 @@ class Unit:
         self.state = state
         try:
             self._shared.on_change()
-        except Exception:  # noqa: BLE001 - whoever is only told must not end the watch
+        except Exception:  # noqa: BLE001 - an observer's error must not end the watch
             _log.exception("change_not_told", unit=self.plan.unit)

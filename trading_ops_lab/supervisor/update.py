@@ -1,9 +1,9 @@
-"""Puts another release of a bot in the place of the one that runs, and takes it back if it is sick.
+"""Deploys another release of a bot, and rolls back if it is unhealthy.
 
-The release that ran is drained, its records are copied, and the new one is started. Unless it is
-well in time, it is stopped, and the old one is started again. Records that the new one has changed
-beyond what the old one can read are taken back too, but only when nothing was traded since: else
-the unit stays down, and a person is told where the copy is.
+The running release is drained, its records are copied, and the new one is started. If it is not
+healthy in time, it is stopped and the old one is started again. Records that the new release has
+changed so that the old one cannot read them are rolled back too, but only if nothing was traded
+since: else the unit stays down, and the operator is told where the copy is.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ class UpdateOrder(msgspec.Struct, forbid_unknown_fields=True):
 
     attempt_id: str
     incarnation: str
-    """The life that is meant; another one is left alone."""
+    """The expected incarnation; another one is not touched."""
 
     python: str
     """The interpreter of the release to run, as an absolute path."""
@@ -80,10 +80,10 @@ class Updates:
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def begin(self, unit: Unit, order: UpdateOrder) -> dict[str, Any]:
-        """Begin an update, or give the answer again that this attempt got before.
+        """Start an update, or repeat the answer that this attempt got before.
 
         Raises:
-            OtherIncarnation: the life that is meant is over.
+            OtherIncarnation: the expected incarnation has ended.
             StackError: the unit cannot be updated, or not now; nothing was done.
             OSError: it could not be stored; nothing was done.
         """
@@ -186,10 +186,10 @@ class Updates:
         return {**_failed(detail), "rolled_back": True, "incarnation": unit.incarnation}
 
     async def _until_well(self, trial: _Trial) -> str | None:
-        """Wait for the life that was just started; return what it lacks.
+        """Wait until the new process is healthy; return what is missing.
 
         Raises:
-            StackStopping: somebody takes the stack down.
+            StackStopping: the stack is being stopped.
         """
         unit, child = trial.unit, trial.unit.child
         stopping = {Phase.STOPPING, Phase.STOPPED}
