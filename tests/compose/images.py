@@ -55,10 +55,9 @@ def missing_tools() -> str:
     """Return why no test with containers can run; empty when all is there."""
     if not shutil.which("docker"):
         return "docker is not installed"
-    for name, arguments in (("a Docker engine", ["info"]), ("Docker Compose", ["compose", "version"])):
-        done = subprocess.run(
-            ["docker", *arguments], capture_output=True, check=False, timeout=60
-        )
+    needed = (("a Docker engine", ["info"]), ("Docker Compose", ["compose", "version"]))
+    for name, arguments in needed:
+        done = subprocess.run(["docker", *arguments], capture_output=True, check=False, timeout=60)
         if done.returncode:
             return f"{name} does not answer"
     return ""
@@ -98,10 +97,10 @@ def _recipe(name: str, folder: Path) -> list[str]:
     """Return the Dockerfile of a stand-in, after writing what it copies."""
     if name == "python":
         pip = subprocess.run(["pip", "config", "list"], capture_output=True, text=True, check=True)
-        settings = dict(
-            (key.rpartition(".")[2], value.strip("'"))
+        settings = {
+            key.rpartition(".")[2]: value.strip("'")
             for key, _, value in (line.partition("=") for line in pip.stdout.splitlines())
-        )
+        }
         kept = {key: settings[key] for key in ("cert", "index-url", "proxy") if key in settings}
         text = "".join(f"{key} = {value}\n" for key, value in kept.items())
         (folder / "pip.conf").write_text(f"[global]\n{text}")
@@ -123,7 +122,8 @@ def _recipe(name: str, folder: Path) -> list[str]:
     if name == "postgres":
         (folder / "initialize").write_text(INITIALIZE)
         return [
-            "RUN groupadd -g 999 postgres && useradd -u 999 -g 999 -d /var/lib/postgresql postgres",
+            "RUN groupadd -o -g 999 postgres",
+            "RUN useradd -o -u 999 -g 999 -d /var/lib/postgresql postgres",
             f"{APT} postgresql-15",
             "RUN install -d -o 999 -g 999 -m 0700 /var/lib/postgresql/data",
             "COPY initialize /initialize",

@@ -1,7 +1,7 @@
 """docker-compose.yml started for real: healthy, and healed after two kills.
 
-Needs a Docker engine with Compose. TRADING_OPS_TEST_BASE names another base image than `debian:12` for
-stand-ins (tests/compose/images.py).
+Needs a Docker engine with Compose. TRADING_OPS_TEST_BASE names another base image than
+`debian:12` for stand-ins (tests/compose/images.py).
 """
 
 import json
@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.bench.say import say
 from tests.compose.composed import ONCE, ROOT, SERVICES
 from tests.compose.images import docker, missing_tools, provide
 from tests.free_ports import free_port
@@ -67,7 +68,7 @@ class Composed:
             "for one in pathlib.Path('/proc').glob('[0-9]*/cmdline'):\n"
             "    words = one.read_bytes().split(b'\\0')\n"
             "    if words[0].endswith(b'python') and sys.argv[1].encode() in words:\n"
-            "        print(one.parent.name)\n"
+            "        say(one.parent.name)\n"
         )
         return self.inside(service, "python", "-c", script, pattern).split()[0]
 
@@ -82,7 +83,7 @@ def composed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
     )
     for name in tracked.stdout.split("\0")[:-1]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, folder / name)
+        shutil.copy(ROOT / name, folder / name, follow_symlinks=False)
     subprocess.run(["sh", folder / "docker" / "secrets.sh"], check=True)
     ports = [f"127.0.0.1:{free_port()}:{inside}" for inside in (3000, 9090, 9093)]
     override = (
@@ -96,11 +97,11 @@ def composed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
     override += "  migrate: {pull_policy: never}\n"
     (folder / "ports.yml").write_text(override)
     run = Composed(folder, [name for name in SERVICES if name != GRAFANA])
-    print(f"\nstand-ins: {', '.join(stand_ins) or 'none built'}")
+    say(f"stand-ins: {', '.join(stand_ins) or 'none built'}")
     try:
         began = time.monotonic()
         run("up", "--detach", "--no-build", "--wait", within=600)
-        print(f"up and healthy after {time.monotonic() - began:.0f} s")
+        say(f"up and healthy after {time.monotonic() - began:.0f} s")
         yield run
     finally:
         run("down", "--volumes", "--timeout", "10")
@@ -109,7 +110,7 @@ def composed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
 def test_every_service_becomes_healthy(composed: Composed) -> None:
     states = composed.states()
     for name in sorted(states):
-        print(f"{name:<14} {' '.join(states[name])}")
+        say(f"{name:<14} {' '.join(states[name])}")
     assert composed.are_healthy()
     assert {states[name][0] for name in ONCE} <= {"exited"}
 
@@ -130,7 +131,7 @@ async def test_a_killed_bot_is_restarted_and_verified(composed: Composed) -> Non
         within=180,
         what="the incident is closed",
     )
-    print(f"bot killed: closed after {time.monotonic() - began:.1f} s")
+    say(f"bot killed: closed after {time.monotonic() - began:.1f} s")
     assert closed["close_reason"] == "recovered"
     assert composed.pid("bot", "trading_ops_lab.paper.bot") != victim
 
@@ -140,7 +141,7 @@ async def test_a_killed_reconciler_is_restarted_by_docker(composed: Composed) ->
     composed.inside("reconciler", "sh", "-c", "kill -9 $(cat /proc/1/task/1/children)")
     await eventually(composed.are_healthy, within=180, what="all are healthy again")
     assert composed.incidents()
-    print(f"reconciler killed: healthy after {time.monotonic() - began:.1f} s")
+    say(f"reconciler killed: healthy after {time.monotonic() - began:.1f} s")
 
 
 def test_configurations_of_this_file_are_read(composed: Composed) -> None:

@@ -4,6 +4,8 @@ import pytest
 
 from tests.crash.nonces import PLANTED, prove
 
+pytestmark = pytest.mark.slow
+
 KILLS = 12
 
 

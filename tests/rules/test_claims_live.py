@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tests.rules.running_prometheus import run_prometheus
 from tests.waiting import eventually
+
+pytestmark = pytest.mark.slow
 
 HONEST = 'trading_component_up{component="broker"} 1\n'
 LIES = """\

@@ -7,10 +7,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from tests.rules.histories import HOUR, Series, lived_through
 from tests.waiting import eventually
 from trading_ops import clock
+
+pytestmark = pytest.mark.slow
 
 WITHIN = 60.0
 UP = Series(

@@ -23,6 +23,8 @@ from trading_ops.store.postgresql import engine as bounded
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 60.0
 """Whoever waits that long waits for ever."""
 

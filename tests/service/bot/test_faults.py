@@ -17,6 +17,8 @@ from trading_ops.botkit.orders.order import Order, OrderStatus, new_client_id
 from trading_ops.botkit.venue.errors import VenueRefused
 from trading_ops_lab.paper.bot.bot import Bot
 
+pytestmark = pytest.mark.slow
+
 
 def up(bot: Bot, component: str) -> bool:
     """Return the component's state as Prometheus would see it."""

@@ -18,6 +18,8 @@ from trading_ops.botkit.venue.history import START
 from trading_ops_lab.paper.bot.bot import Bot
 from trading_ops_lab.paper.bot.config import BotConfig, read_secret
 
+pytestmark = pytest.mark.slow
+
 AHEAD = 10**12
 ENOUGH = 60
 """Signed requests of each bot that shares a key."""

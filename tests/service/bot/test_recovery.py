@@ -24,6 +24,8 @@ from trading_ops.botkit.reconciliation import component
 from trading_ops_lab.paper.bot.bot import Bot
 from trading_ops_lab.paper.bot.config import BotConfig
 
+pytestmark = pytest.mark.slow
+
 Spawn = Callable[[], subprocess.Popen[bytes]]
 
 NAMES = {"XXBT": "BTC", "XETH": "ETH", "ZUSD": "USD", "SOL": "SOL"}

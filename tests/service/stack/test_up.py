@@ -20,6 +20,8 @@ from tests.service.stack.small import REPOSITORY, alive, kill, lines, until_said
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.local_stack import holder
 
+pytestmark = pytest.mark.slow
+
 UNITS = {"mail", "exporter"}
 SERVICE = re.compile(r"\n    service: \{manager: supervisor, unit: (\S+?)[,}].*")
 PORT = re.compile(r"127\.0\.0\.1:\d+")
