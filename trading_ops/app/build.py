@@ -296,8 +296,9 @@ async def _reading_events(base: Base, watch: AgentWatch, outbox: Outbox) -> Asyn
     def heads() -> dict[str, EventsHead]:
         found = {}
         for name, probe in watch.probes.items():
-            if probe.report is not None and probe.report.health.events is not None:
-                found[name] = probe.report.health.events
+            told = None if probe.report is None or probe.misses else probe.report.health.events
+            if told is not None:
+                found[name] = told
         return found
 
     collector = BotEvents(

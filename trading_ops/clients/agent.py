@@ -44,12 +44,14 @@ class ReportedRelease(msgspec.Struct):
 
 
 class EventsHead(msgspec.Struct):
-    """How far the bot's journal of events is."""
+    """Up to where the bot has events."""
 
     journal: str
     """Changes with the file; empty: it could not be opened yet."""
 
-    head: int
+    head: int | None
+    """Number of the newest; None: unknown, it has to be asked for them."""
+
     lost: int = 0
     """Of this process; the disk did not take them."""
 
@@ -105,7 +107,7 @@ class BotHealth(msgspec.Struct):
     """The latest releases, oldest first."""
 
     events: EventsHead | None = None
-    """None: it keeps none, as a Freqtrade or an older agent."""
+    """None: it keeps none, as an older agent."""
 
 
 class CommandAnswer(CommandResult):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Protocol
 
-from trading_ops.clients.agent import BotHealth, CommandAnswer
+from trading_ops.clients.agent import BotHealth, CommandAnswer, EventsPage
 from trading_ops.clients.executor import CommandResult
 
 
@@ -16,6 +16,14 @@ class BotControl(Protocol):
 
         Raises:
             ClientError: no usable answer.
+        """
+        ...
+
+    async def events(self, after: int) -> EventsPage:
+        """Return the bot's events after a number, oldest first; known ones may follow.
+
+        Raises:
+            ClientError: no answer.
         """
         ...
 

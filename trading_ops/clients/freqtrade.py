@@ -16,11 +16,19 @@ from typing import Any
 
 from trading_ops import clock
 from trading_ops.backoff import Backoff
-from trading_ops.clients.agent import BotHealth, CommandAnswer, ComponentHealth, ReportedHold
+from trading_ops.clients.agent import (
+    BotHealth,
+    CommandAnswer,
+    ComponentHealth,
+    EventsHead,
+    EventsPage,
+    ReportedHold,
+)
 from trading_ops.clients.executor import CommandResult
 from trading_ops.clients.freqtrade_api import QUIET, FreqtradeApi, State
 from trading_ops.clients.freqtrade_exit import EmergencyExit
 from trading_ops.clients.freqtrade_holds import GLOBAL, STATES, LockedHold, to_reason
+from trading_ops.clients.freqtrade_trades import JOURNAL, closed_trades
 from trading_ops.clients.http import Http, is_timeout
 from trading_ops.errors import Refused, Unreachable
 
@@ -74,7 +82,16 @@ class Freqtrade:
             state=_trading_state(state, holds),
             components={"heartbeat": ComponentHealth(up=lives)},
             holds=_in_force(state, holds),
+            events=EventsHead(journal=JOURNAL, head=None),
         )
+
+    async def events(self, after: int) -> EventsPage:
+        """Return its closed trades as events: the new ones, oldest first, then known ones.
+
+        Raises:
+            Unreachable: it did not answer, or not as a Freqtrade.
+        """
+        return await closed_trades(self._api.trades, after)
 
     async def command(
         self,

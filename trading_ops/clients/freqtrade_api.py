@@ -15,6 +15,7 @@ import msgspec
 
 from trading_ops import clock
 from trading_ops.clients.freqtrade_holds import GLOBAL, LockedHold, from_reason
+from trading_ops.clients.freqtrade_trades import Trades
 from trading_ops.clients.http import Http
 from trading_ops.errors import Refused, Unreachable
 
@@ -101,6 +102,11 @@ class FreqtradeApi:
         if answer.status != 200:  # noqa: PLR2004
             raise Unreachable(f"/status: HTTP {answer.status}")
         return len(_decode("/status", answer.body, list[Any]))
+
+    async def trades(self, params: dict[str, str]) -> Trades:
+        """Return a page of the closed trades; it needs neither the exchange nor the loop."""
+        body = await self._http.get(f"{ROOT}/trades", params=params)
+        return _decode("/trades", body, Trades)
 
     async def holds(self) -> list[LockedHold]:
         """Return our holds, as its locks keep them."""

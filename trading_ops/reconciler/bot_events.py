@@ -1,15 +1,16 @@
 """Collects the events that bots record, and stores each once with its messages.
 
 The health response that is polled every second contains the position of the bot's journal, so bots
-without new events cost nothing. Fields from the bot are untrusted: they are bounded here, and times
-are never later than ours.
+without new events cost nothing. A Freqtrade has no journal: it is asked for its trades each 10 s.
+Fields from the bot are untrusted: they are bounded here, and times are never later than ours.
 
 The budget of a bot is a burst as long as the journal of an agent, so that a bot that was not read
 for a while loses nothing, and then a number each minute. Events beyond it are dropped and counted.
 """
 
 import asyncio
-from collections import Counter
+import math
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -45,6 +46,14 @@ AT_ONCE = 8
 
 FRESH = timedelta(hours=24)
 """Maximum age of events with messages."""
+
+ASKED_EVERY_SECONDS = 10.0
+"""Interval for bots that do not tell whether they have new events."""
+
+RECENT = 1_000
+"""Events of such a bot that are recognized without the database."""
+
+KINDS = frozenset({Kind.BOT, Kind.FREQTRADE})
 
 TEXT_LIMIT, NAME_LIMIT, DATA_LIMIT = 300, 100, 4_000
 
@@ -97,15 +106,18 @@ class BotEvents:
 
     per_minute: float
     every_seconds: float = EVERY_SECONDS
+    asked_every_seconds: float = ASKED_EVERY_SECONDS
     now: Callable[[], datetime] = clock.now
     _positions: dict[str, Position] | None = field(init=False, default=None)
     _lost: Counter[str] = field(init=False, default_factory=Counter)
     _budgets: dict[str, EventBudget] = field(init=False, default_factory=dict)
+    _asked_at: dict[str, float] = field(init=False, default_factory=dict)
+    _recent: dict[str, deque[str]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Show each bot with 0 dropped events."""
         for target in self.registry.targets:
-            if target.kind is Kind.BOT:
+            if target.kind in KINDS:
                 self.dropped.labels(target.name)
 
     async def run(self, succeeded: Succeeded = unwatched) -> None:
@@ -132,13 +144,22 @@ class BotEvents:
         async with asyncio.TaskGroup() as group:
             for name, head in self.heads().items():
                 target = self.registry.find(name)
-                if target is None or target.kind is not Kind.BOT or not head.journal:
+                if target is None or target.kind not in KINDS or not head.journal:
                     continue
                 self._note_lost(name, head.lost)
-                if self._position(name, head.journal) < head.head:
+                if self._has_news(name, head):
                     group.create_task(self._follow(target, places, failed))
         if failed:
             raise failed[0]
+
+    def _has_news(self, bot: str, head: wire.EventsHead) -> bool:
+        if head.head is not None:
+            return self._position(bot, head.journal) < head.head
+        now = clock.monotonic()
+        if now - self._asked_at.get(bot, -math.inf) < self.asked_every_seconds:
+            return False
+        self._asked_at[bot] = now
+        return True
 
     def _position(self, bot: str, journal: str) -> int:
         known = (self._positions or {}).get(bot)
@@ -162,8 +183,6 @@ class BotEvents:
 
     async def _read(self, target: Target) -> None:
         bot = self.directory.bot(target)
-        if not isinstance(bot, wire.Agent):
-            return
         journal, after = "", 0
         known = (self._positions or {}).get(target.name)
         if known is not None:
@@ -175,9 +194,18 @@ class BotEvents:
                 journal, again, after = page.journal, after > 0, 0
                 if again:
                     continue
+            if target.kind is Kind.FREQTRADE:
+                page = self._without_recent(target.name, page)
             if not page.events:
                 return
             after = await self._store(target.name, page)
+            if target.kind is Kind.FREQTRADE:
+                return  # the rest at the next interval: its requests are few
+
+    def _without_recent(self, bot: str, page: wire.EventsPage) -> wire.EventsPage:
+        recent = self._recent.setdefault(bot, deque(maxlen=RECENT))
+        new = [one for one in page.events if one.id not in recent]
+        return wire.EventsPage(journal=page.journal, events=new)
 
     async def _store(self, bot: str, page: wire.EventsPage) -> int:
         now = self.now()
@@ -187,15 +215,16 @@ class BotEvents:
         found = told[: budget.left()]
         sent = [message_of(one) for one in found if now - one.at <= FRESH]
         drafts = await self.outbox.drafts_of([one for one in sent if one is not None])
-        position = Position(
-            journal=page.journal[:NAME_LIMIT],
-            number=min(max(one.number for one in read), 2**63 - 1),
-        )
+        journal = page.journal[:NAME_LIMIT]
+        newest = max(self._position(bot, journal), *(one.number for one in read))
+        position = Position(journal=journal, number=min(newest, 2**63 - 1))
         store = partial(
             bot_events.store, bot=bot, found=found, position=position, drafts=drafts, now=now
         )
         await self.writer.run(store)
         budget.spend(len(found))
+        if bot in self._recent:
+            self._recent[bot] += [one.id for one in read]
         self.dropped.labels(bot).inc(len(told) - len(found))
         if drafts:
             self.outbox.wake()

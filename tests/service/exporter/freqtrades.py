@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,9 @@ class FakeFreqtrade:
         self.candle_opened = now - 90
         self.state = "running"
         self.locks: list[dict[str, Any]] = []
+        self.closed: list[dict[str, Any]] = []
+        """Closed trades, in the order in which they were opened."""
+
         self.log: list[list[Any]] = [_line(now - 500, "freqtrade.worker", "INFO", "heartbeat")]
         self.answers: dict[str, Any] = _steady()
         self.raw: dict[str, tuple[int, bytes]] = {}
@@ -74,6 +77,41 @@ class FakeFreqtrade:
              "lock_timestamp": int(clock.timestamp() * 1000),
              "lock_end_timestamp": int(end * 1000), "reason": "a test"}
         )  # fmt: skip
+
+    def close(self, *, at: float, profit: float = 1.0, **more: Any) -> None:
+        """Close a trade that was opened ten minutes before this time."""
+        self.closed.append(
+            {
+                "trade_id": len(self.closed) + 1,
+                "pair": "ETH/USDT",
+                "base_currency": "ETH",
+                "quote_currency": "USDT",
+                "is_open": False,
+                "is_short": False,
+                "amount": 0.5,
+                "open_rate": 2000.0,
+                "open_timestamp": int((at - 600) * 1000),
+                "close_rate": 2010.0,
+                "close_timestamp": int(at * 1000),
+                "close_profit": profit / 1000,
+                "close_profit_abs": profit,
+                "fee_open": 0.001,
+                "fee_close": 0.001,
+                "strategy": "SampleStrategy",
+                "exit_reason": "roi",
+                "orders": [],
+                **more,
+            }
+        )
+
+    def _trades(self, query: Mapping[str, str]) -> dict[str, Any]:
+        limit, offset = int(query["limit"]), int(query["offset"])
+        assert 0 < limit <= 500
+        assert query["order_by_id"] == "false"
+        newest_first = sorted(self.closed, key=lambda one: -one["close_timestamp"])
+        page = newest_first[offset : offset + limit]
+        counts = {"trades_count": len(page), "offset": offset, "total_trades": len(self.closed)}
+        return {"trades": page, **counts}
 
     def thaw(self) -> None:
         """Let everything that hangs go on."""
@@ -188,6 +226,8 @@ class FakeFreqtrade:
         if endpoint == "count" and self.state == "stopped":
             reason = "Error querying /api/v1/count: trader is not running"
             return web.json_response({"error": reason}, status=502)
+        if endpoint == "trades":
+            return web.json_response(self._trades(request.query))
         found = (self.answers | self._moving()).get(endpoint)
         if found is None:
             return web.json_response({"detail": "Not Found"}, status=404)
