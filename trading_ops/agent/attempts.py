@@ -164,7 +164,7 @@ class Attempts:
     def _died(self, attempt_id: str) -> dict[str, Any]:
         """Return what is known of an attempt that an earlier process did not finish."""
         mark = self._keeper.begun(attempt_id) or {}
-        detail = "it was begun by a process that is gone; how far it came is not known"
+        detail = "it was started by a process that has ended; its outcome is unknown"
         answer = {"attempt_id": attempt_id, "outcome": "unknown", "detail": detail}
         return mark | answer | {"repeated": True}
 

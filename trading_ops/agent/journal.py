@@ -145,7 +145,7 @@ class EventJournal:
         try:
             details = json.dumps(dict(data or {}), allow_nan=False)
         except TypeError as error:
-            raise ValueError(f"the data of event {key} is no JSON: {error}") from error
+            raise ValueError(f"the data of event {key} is not JSON: {error}") from error
         if len(details) > DATA_LIMIT:
             raise ValueError(f"the data of event {key} is longer than {DATA_LIMIT} characters")
         event = {

@@ -48,7 +48,7 @@ def relief_commands(
         _trim()
         after = read()
         if before is None or after is None:
-            raise CommandFailed("whether it helped cannot be told: the kernel hides the memory")
+            raise CommandFailed("its effect is unknown: the kernel does not report the memory")
         metrics.memory_uss(after)
         told = f"{before} bytes before and {after} after; {collected} objects were collected"
         if before - after < NOISE_BYTES:

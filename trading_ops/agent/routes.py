@@ -181,7 +181,7 @@ class Routes:
         try:
             return json.loads(raw)
         except ValueError as error:
-            raise BadRequest(f"the body is no JSON: {error}") from error
+            raise BadRequest(f"the body is not JSON: {error}") from error
 
 
 async def _answered(handler: Handler, request: Request) -> Answer:

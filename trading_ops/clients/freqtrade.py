@@ -233,7 +233,7 @@ class Freqtrade:
             return now[0] != "reload_config" and now[1] not in {None, before.bot_startup_ts}
 
         if (await self._api.until(turned, is_loaded))[0] == "stopped":
-            return _done("it is reloaded, and stopped as its configuration says")
+            return _done("it is reloaded; its configuration sets it to stopped")
         if state == "paused" or await self.reapply():
             await self._api.pause()
             return _done("it is reloaded, and paused as before")

@@ -156,7 +156,7 @@ ORDERS: Mapping[str, Order] = {
         call="DELETE /api/v1/incidents/{id}/acknowledge",
         title="Remove the acknowledgement of incident {subject}",
         button="Remove",
-        effect="Pages and automatic steps for this incident go on.",
+        effect="Pages and automatic steps for this incident continue.",
         path="id",
         in_query=True,
     ),

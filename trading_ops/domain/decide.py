@@ -131,9 +131,9 @@ def _alert_now(case: _Case) -> Decision | None:
             return Wait(reason=Reason.ALERT_PENDING)
         case AlertView.SILENCED:
             why = case.world.acknowledged or "silenced in Alertmanager"
-            return Wait(reason=Reason.SILENCED, note=f"hands off: {why}")
+            return Wait(reason=Reason.SILENCED, note=f"suppressed: {why}")
         case AlertView.INHIBITED:
-            return Wait(reason=Reason.INHIBITED, note="hands off: inhibited in Alertmanager")
+            return Wait(reason=Reason.INHIBITED, note="suppressed: inhibited in Alertmanager")
         case AlertView.UNKNOWN:
             return Wait(reason=Reason.SOURCE_UNKNOWN)
         case never:

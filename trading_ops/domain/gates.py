@@ -110,7 +110,7 @@ def shut(wanted: Wanted) -> Shut | None:
 def taken(incident: Incident, world: World) -> Wait | None:
     """The incident is acknowledged or escalated."""
     if world.acknowledged is not None:
-        return Wait(reason=Reason.SILENCED, note=f"hands off: {world.acknowledged}")
+        return Wait(reason=Reason.SILENCED, note=f"suppressed: {world.acknowledged}")
     if incident.escalated_at is not None:
         return Wait(reason=Reason.WITH_A_PERSON)
     return None

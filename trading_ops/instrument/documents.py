@@ -141,7 +141,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text:
         return 0
-    sys.stderr.write(f"{PAGE} is not what the catalogue says. Fix: run `{COMMAND}`\n")
+    sys.stderr.write(f"{PAGE} does not match the catalogue. Fix: run `{COMMAND}`\n")
     return 1
 
 

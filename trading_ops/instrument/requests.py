@@ -41,7 +41,7 @@ def parse_head(head: bytes) -> Request:
     try:
         target = urlsplit(parts[1])
     except ValueError as error:
-        raise BadHead("the target is no URL") from error
+        raise BadHead("the request target is not a URL") from error
     headers: dict[str, str] = {}
     for line in lines:
         name, colon, value = line.partition(":")

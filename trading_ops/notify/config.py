@@ -113,7 +113,7 @@ def _check(config: NotifyConfig, path: Path) -> None:
         problem, fix = f"unknown time zone {config.timezone!r}", "such as UTC or America/New_York"
         raise ConfigError(where, "timezone", problem, fix) from error
     if config.link and not config.link.startswith(("https://", "http://")):
-        raise ConfigError(where, "link", f"{config.link!r} is no URL", "write https://HOST")
+        raise ConfigError(where, "link", f"{config.link!r} is not a URL", "write https://HOST")
     if config.templates and not (path.parent / config.templates).is_dir():
         problem = f"the folder {config.templates} does not exist"
         raise ConfigError(where, "templates", problem, "create it, or remove the key")

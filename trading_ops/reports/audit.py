@@ -84,8 +84,8 @@ def unproven(verdict: Verdict, *, before_chain: int = 0) -> list[str]:
         )
     if verdict.verified and not verdict.is_begun:
         found.append(
-            "no signed checkpoint says where the chain begins: this version of the reconciler has "
-            "not been started with this database yet, or the checkpoint was deleted"
+            "no signed checkpoint states where the chain starts: this version of the reconciler "
+            "has not been started with this database yet, or the checkpoint was deleted"
         )
     if verdict.last:
         found += [

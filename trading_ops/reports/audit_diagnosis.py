@@ -46,7 +46,7 @@ def diagnose(walk: Walk, rows: Sequence[Link]) -> Problem:
         return Problem(
             fault=Fault.WRONG_KEY,
             seq=row.seq,
-            detail=f"event {row.seq} was written with another key, and no event tells of a change",
+            detail=f"event {row.seq} was written with another key, without a key change event",
         )
     return Problem(
         fault=Fault.EDITED,
@@ -69,7 +69,7 @@ def _at_the_beginning(walk: Walk, rows: Sequence[Link]) -> Problem:
         return Problem(
             fault=Fault.REWRITTEN,
             seq=row.seq,
-            detail=f"the chain begins at event {row.seq}; signed is that it was begun at {signed}",
+            detail=f"the chain begins at event {row.seq}; the signed start is {signed}",
         )
     for key in walk.keys:
         found = _moved(key, walk.mac, rows) or _taken_or_changed(key, walk.mac, rows)
@@ -124,7 +124,7 @@ def _taken_or_changed(key: bytes, previous: str, rows: Sequence[Link]) -> Proble
         return Problem(
             fault=Fault.EDITED,
             seq=row.seq,
-            detail=f"event {row.seq} ({row.kind}) was edited: its MAC does not fit what it says",
+            detail=f"event {row.seq} ({row.kind}) was edited: its MAC does not match its content",
         )
     if fits(key, events.mac_of(key, previous, row[0], row[1:-1]), after.seq, after):
         how = "taken off" if row.mac is None else "edited"

@@ -65,7 +65,7 @@ def grids(drills: Sequence[RecordedDrill]) -> list[Grid]:
             rows=[_waited(one) for one in waited],
         ),
         Grid(
-            title="Tried in vain, and handed to people",
+            title="Escalated after failed steps",
             columns=(
                 *("alert", "injected", "detected", "received", "acted", "handed over", "settled"),
                 *("closed", "limit", "automation paused", "result"),
@@ -73,7 +73,7 @@ def grids(drills: Sequence[RecordedDrill]) -> list[Grid]:
             rows=[_handed(one, paused.get(one.alert)) for one in handed],
         ),
         Grid(
-            title="Left to people",
+            title="Page-only",
             columns=(
                 *("alert", "injected", "detected", "received", "noticed", "mended", "closed"),
                 *("limit", "theirs", "ours", "result"),
@@ -112,12 +112,12 @@ def summary(drills: Sequence[RecordedDrill]) -> list[str]:
     if waited:
         good = sum(one.passed for one in waited)
         told.append(
-            f"{good} of {len(waited)} left alone until its cause was gone, and healed then."
+            f"{good} of {len(waited)} suppressed until the cause was gone, then remediated."
         )
     handed = [one for one in whole if one.handed_over]
     if handed:
         good = sum(one.passed for one in handed)
-        told.append(f"{good} of {len(handed)} were tried in vain, and handed to people.")
+        told.append(f"{good} of {len(handed)} were escalated after their steps had failed.")
     if machines:
         shares: dict[str, Callable[[RecordedDrill], float | None]] = {
             "closed after": lambda one: one.total_seconds,
@@ -129,9 +129,9 @@ def summary(drills: Sequence[RecordedDrill]) -> list[str]:
         told.append(f"Auto-remediated, median and worst: {spread}.")
     if people:
         told.append(
-            "Left to people, median and worst: "
+            "Page-only, median and worst: "
             f"received {_spread(people, lambda one: one.theirs)}; "
-            f"ours, until it was left to them, {_spread(people, lambda one: one.ours)}."
+            f"ours, until it was left to on-call, {_spread(people, lambda one: one.ours)}."
         )
     return told
 
@@ -204,14 +204,14 @@ def write(folder: Path, record: GameDayRecord) -> None:
 
 
 READING = (
-    "Seconds since the injection. *Theirs* is Prometheus's and Alertmanager's share: injected to",
-    "received, that is the scrape, the rule's own range and `for`, and the notification. *Ours* is",
-    "received to closed; the *proof* in it is from the last action's end until the verify query",
-    "had held on samples newer than that. With automation paused the same fault has to stay for",
-    "the whole limit. What is for people is not acted on: there *ours* is received to noticed, the",
-    "drill then waits a little and mends the fault itself, and the alert ends by its rule's range",
-    "and `keep_firing_for`. Where the fault makes the reconciler or Alertmanager deaf, it is",
-    "mended first and received afterwards.",
+    "Seconds since the injection. *Theirs* is the share of Prometheus and Alertmanager: injected",
+    "to received, that is the scrape, the rule's range and `for`, and the notification. *Ours* is",
+    "received to closed; its *proof* part is from the last action's end until the verify query",
+    "had held on newer samples. With automation paused, the same fault must last for the whole",
+    "limit. Page-only faults are not remediated: *ours* is received to noticed, then the drill",
+    "waits a little and removes the fault itself, and the alert ends by its rule's range and",
+    "`keep_firing_for`. A fault that stops the reconciler or Alertmanager is removed first and",
+    "received afterwards.",
 )
 
 

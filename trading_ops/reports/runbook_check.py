@@ -145,8 +145,8 @@ def _times(path: Path, book: Runbook) -> Iterator[str]:
     worst = sum(lengths, timedelta())
     if book.page_after not in {"0s", "never"} and worst > parse_duration(book.page_after):
         yield (
-            f"{path}: the steps may take {worst}, longer than page_after {book.page_after}: people "
-            "would be paged while it still heals. Fix: shorten the steps"
+            f"{path}: the steps may take {worst}, longer than page_after {book.page_after}: "
+            "on-call would be paged during remediation. Fix: shorten the steps"
         )
     if book.drill and lengths[0] > book.drill.recover_within:
         yield (

@@ -249,7 +249,7 @@ class Orders:
     def _died(self, attempt_id: str) -> dict[str, Any]:
         """Return what is known of a restart that an earlier executor did not finish."""
         mark = self._keeper.begun(attempt_id) or {}
-        detail = "it was begun by an executor that has died; how far it got is not known"
+        detail = "it was started by an executor that has ended; its outcome is unknown"
         answer = {"attempt_id": attempt_id, "outcome": "unknown", "detail": detail}
         return {**mark, **answer, "repeated": True}
 

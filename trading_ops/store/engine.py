@@ -78,7 +78,7 @@ def parse(url: str) -> URL:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError) as error:
-        raise StoreError(f"the database's address is no URL; write {EXAMPLE}") from error
+        raise StoreError(f"invalid database URL; write {EXAMPLE}") from error
     backend = parsed.get_backend_name()
     if backend == "sqlite":
         return parsed

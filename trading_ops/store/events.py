@@ -247,7 +247,7 @@ def note_key(connection: Connection, keys: Sequence[bytes], *, at: datetime) -> 
     if fits[0]:
         return ""
     known = "in place of an older one" if any(fits) else "the one before it is not known here"
-    note = f"the chain goes on with key {name_of(keys[0])}, {known}"
+    note = f"the chain continues with key {name_of(keys[0])}, {known}"
     add(connection, at=at, kind=KEY_CHANGED, note=note, after={"key": name_of(keys[0])})
     return note
 

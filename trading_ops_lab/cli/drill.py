@@ -31,7 +31,7 @@ BOT = click.option("--bot", metavar="NAME", help="The bot to break; the first on
 @click.option(
     "--paused",
     is_flag=True,
-    help="Pause automation first; the drill passes only if nothing recovers by itself.",
+    help="Pause automation first; the drill passes only if nothing recovers.",
 )
 @click.option(
     "--silenced",

@@ -107,7 +107,7 @@ def python_of(settings: Settings, release: str) -> Path:
     else:
         raise SetupError(f"{release!r} is neither a path nor the name of a release")
     if not python.is_file():
-        raise SetupError(f"{python} is not there. Fix: make it, as docs/updates.md says")
+        raise SetupError(f"{python} does not exist. Fix: create it, see docs/updates.md")
     return python
 
 
@@ -154,7 +154,7 @@ async def _window(
                 target=target.name, seconds=seconds, reason=reason[:200], owner=owner
             )
         except Unreachable as error:
-            click.echo(f"{error}. It is not told of the update.", err=True)
+            click.echo(f"{error}. The update is not announced to the reconciler.", err=True)
         try:
             yield
         finally:
@@ -162,4 +162,4 @@ async def _window(
                 try:
                     await api.end_window(window.id, owner=owner)
                 except TradingOpsError as error:
-                    click.echo(f"the window {window.id} ends by itself: {error}", err=True)
+                    click.echo(f"the window {window.id} ends when it expires: {error}", err=True)

@@ -79,7 +79,7 @@ async def _health(scene: Scene, bot: Target) -> str:
     health = await scene.directory.bot(bot).health()
     if health.status != "ok":
         down = [part for part, state in health.components.items() if not state.up]
-        raise _Wrong(f"it says of itself: {health.status} ({', '.join(down) or 'no component'})")
+        raise _Wrong(f"it reports: {health.status} ({', '.join(down) or 'no component'})")
     return f"{health.status}, trading is {health.state}"
 
 

@@ -39,7 +39,7 @@ class DrillResult:
     """Whether the alert was silenced in Alertmanager before, so that hands are off."""
 
     during: str = ""
-    """The alert that fired first and kept hands off until it was over; empty for none."""
+    """The alert that fired first and suppressed remediation until it was over; empty for none."""
 
     passed: bool
     not_possible: bool = False
@@ -74,7 +74,7 @@ class Following:
     bot: Target
     say: Say
     during: Runbook | None = None
-    """Of the alert that keeps hands off first."""
+    """Of the suppressing alert."""
 
     key: str = ""
     """What is needed to clean the fault up."""
@@ -100,7 +100,7 @@ class Following:
 
     @property
     def limit(self) -> timedelta:
-        """From the injection to the end of the incident; what keeps hands off may take its time."""
+        """From the injection to the end of the incident, without the suppressing alert."""
         first = self.during.drill if self.during else None
         return self.drill.recover_within + (first.recover_within if first else timedelta())
 
@@ -167,7 +167,7 @@ class Following:
             await self.scene.reconciler.resume(owner=OWNER, only=self.paused_by)
             self.paused_by = None
             seconds = (clock.now() - self.injected).total_seconds()
-            self.say(Mark(stage="resumed", seconds=seconds, note="automation may mend it now"))
+            self.say(Mark(stage="resumed", seconds=seconds, note="automation may remediate it now"))
 
     async def follow(self) -> None:
         """Look once at Prometheus and at the incident, and say what is new."""

@@ -17,19 +17,19 @@ async def must_be_handed_over(run: Following) -> DrillResult:
     """Follow it until it is escalated, fix it as on-call would, and follow it to its end."""
     seen = await run.until(_handed_over, run.injected + run.limit)
     if not seen:
-        problem = "it ended by itself" if _closed(run) else "it was not handed to people"
+        problem = "it ended without escalation" if _closed(run) else "it was not escalated"
         return _result(run, problem)
     await asyncio.sleep(HOLD_SECONDS)
     await run.follow()
     if _closed(run):
-        return _result(run, "it ended by itself, after it was handed to people")
+        return _result(run, "it ended without a fix, after it was escalated")
     if done := await done_for_people(run):
         return _result(run, done)
     witness = await run.fault.witness(run.scene, run.bot, run.injected.timestamp())
     if witness is None:
         return _result(run, "no witness saw that nothing else was done")
     if not await settled(run, until=run.injected + run.limit):
-        return _result(run, "it did not end when people had settled it")
+        return _result(run, "it did not end after it was fixed")
     return replace(_result(run), witness=witness)
 
 
@@ -37,7 +37,7 @@ async def settled(run: Following, *, until: datetime) -> bool:
     """Fix it as on-call would; return whether the incident was closed by a deadline."""
     key, run.key = run.key, ""
     await run.fault.clean_up(run.scene, run.bot, key)
-    run.note("settled", "the drill has done what the runbook asks of people")
+    run.note("settled", "the drill has done the manual steps of the runbook")
     return await run.until(_closed, until)
 
 

@@ -41,10 +41,10 @@ CALM_AGAIN = timedelta(minutes=5)
 SIDE_BY_SIDE = frozenset[str]().union(*SITTINGS)
 
 SILENCED = "TradingBotBrokerDisconnected"
-"""Whose drill is run once more with its alert silenced: hands off is the same for all of them."""
+"""The drill that is repeated with its alert silenced: silences work the same for all alerts."""
 
 DURING = {"TradingBotDown": "TradingVenueDown"}
-"""Drills that are run once more while another alert keeps hands off until it is over."""
+"""Drills that are repeated while another alert suppresses them until it is over."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +80,7 @@ class GameDay:
 
 
 def held_back(*, paused: bool, silenced: bool, during: str) -> str:
-    """Say for a headline what keeps hands off; empty for nothing."""
+    """Return what suppresses automation, for a headline; empty: nothing."""
     if during:
         return f"during {during}"
     return "with automation paused" if paused else "silenced" if silenced else ""

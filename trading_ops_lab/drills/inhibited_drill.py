@@ -35,7 +35,7 @@ async def must_wait(run: Following, cause: Runbook) -> str:
 
     Args:
         run: the drill, whose fault is not yet in force.
-        cause: the runbook of the alert that keeps hands off.
+        cause: the runbook of the alert that suppresses remediation.
 
     Returns:
         what was wrong, empty for nothing.
@@ -75,10 +75,10 @@ async def _left_alone(run: Following, cause: Runbook) -> str:
         one for one in events if one.reason == Reason.CAUSE_ELSEWHERE and cause.alert in one.note
     ]
     if not kept:
-        return f"it was not stored that {cause.alert} keeps hands off"
+        return f"it was not stored that {cause.alert} suppresses it"
     run.note("waited", f"{kept[0].reason}: {kept[0].note}", kept[0].at)
     if await run.fault.witness(run.scene, run.bot, run.injected.timestamp()):
-        return f"a witness saw a cure during {cause.alert}"
+        return f"a witness saw a remediation during {cause.alert}"
     return ""
 
 

@@ -59,7 +59,7 @@ def _noticed(run: Following) -> bool:
     left = next((event for event in events if event.reason == "people_only"), None)
     if left is None:
         return False
-    run.note("noticed", "the reconciler leaves it to people", left.at)
+    run.note("noticed", "the reconciler leaves it to on-call", left.at)
     return True
 
 

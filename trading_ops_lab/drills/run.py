@@ -51,7 +51,7 @@ async def run_drill(
     """
     runbook, plan = _drilled(scene, alert)
     if (paused or silenced) and (during or not runbook.steps):
-        why = f"{during} holds it back already" if during else "it is for people"
+        why = f"{during} suppresses it already" if during else "it is page-only"
         raise StackError(f"{alert} has no automation to hold back: {why}")
     cause = cause_of(runbook, scene.runbooks.get(during)) if during else None
     bot = scene.bot(bot_name)
@@ -121,7 +121,7 @@ async def _judge(run: Following) -> DrillResult:
     elif incident.escalated_at is not None:
         problem = "it was handed to a person"
     elif witness is None:
-        problem = "closed, but no witness saw the cure"
+        problem = "closed, but no witness saw the fix"
     else:
         problem = await done_twice(run)
     result = run.result(paused=False, passed=not problem, problem=problem)
@@ -174,7 +174,7 @@ async def _paused_problem(run: Following) -> str:
         return "no reason was stored for doing nothing"
     verify = run.runbook.verify
     if verify and await run.scene.prometheus.query(fill_query(verify.query, run.bot)):
-        return "the verify query holds: it recovered by itself"
+        return "the verify query holds: it recovered without automation"
     return ""
 
 
@@ -193,7 +193,7 @@ async def _heal(run: Following) -> None:
     await run.resume()
     if run.fault.left_to_people:
         if not await settled(run, until=clock.now() + HEAL_AFTER_PAUSE):
-            raise StackError(f"{run.runbook.alert} did not end when people had settled it")
+            raise StackError(f"{run.runbook.alert} did not end after it was fixed")
         return
     deadline = clock.monotonic() + HEAL_AFTER_PAUSE.total_seconds()
     while clock.monotonic() < deadline:
@@ -201,4 +201,4 @@ async def _heal(run: Following) -> None:
         if run.story and run.story.incident.closed_at:
             return
         await asyncio.sleep(TICK_SECONDS)
-    raise StackError(f"{run.runbook.alert} did not heal after automation was resumed")
+    raise StackError(f"{run.runbook.alert} was not remediated after automation was resumed")

@@ -130,7 +130,7 @@ class FolderTaken(Fault):
 class LapsedWord(Fault):
     """An operator snoozed an incident, and the snooze expires while the alert still fires."""
 
-    describe = "the venue is down, somebody snoozes that alert, and the snooze runs out"
+    describe = "the venue is down, an operator snoozes that alert, and the snooze expires"
 
     async def inject(self, scene: Scene, bot: Target) -> str:
         """Break the venue, wait for the incident, and snooze it for moments."""

@@ -16,7 +16,7 @@ BAD = "global: {scrape_interval: often}\n"
 class BadPrometheusConfig(Fault):
     """The stack's own link to the committed file makes way for a file that is wrong."""
 
-    describe = "Prometheus is told to load a configuration that is wrong"
+    describe = "Prometheus is told to load an invalid configuration"
 
     async def inject(self, scene: Scene, bot: Target) -> str:
         """Write it, and have it loaded."""

@@ -32,8 +32,8 @@ class BusyAccount(Fault):
     """Transfers without an end; the venue's journal is the witness that the bot asks for less."""
 
     describe = (
-        f"every {EVERY_SECONDS:g} s somebody moves money in or out of the bot's account, and the "
-        "bot asks the venue why"
+        f"every {EVERY_SECONDS:g} s a transfer changes the balance of the bot's account, and the "
+        "bot requests its history"
     )
 
     def __init__(self) -> None:

@@ -136,7 +136,9 @@ FAULTS: Mapping[str, Fault] = {
     ),
     "venue_closed": ClosedMarkets(),
     "venue_hides_markets": VenueFault(
-        "http_5xx", "the venue does not tell which of its markets are open", methods=["AssetPairs"]
+        "http_5xx",
+        "the venue does not report which of its markets are open",
+        methods=["AssetPairs"],
     ),
     "venue_wrong_clock": VenueFault(
         "wrong_clock", "the venue's clock is 30 s ahead", offset_seconds=30
@@ -152,13 +154,13 @@ FAULTS: Mapping[str, Fault] = {
     "reconciler_has_wrong_token": LostToken(),
     "bot_folder_taken": FolderTaken(),
     "bot_without_history": StartedUnder(
-        "the venue tells no history",
+        "the venue does not return the history",
         "api_error",
         methods=["history"],
         error="EGeneral:Invalid arguments",
     ),
     "bot_without_balances": StartedUnder(
-        "the venue tells no balances, over REST or its feed", "balance"
+        "the venue does not report balances, over REST or its feed", "balance"
     ),
     "order_orphaned": OrphanedOrder(),
     "snooze_lapses": LapsedWord(),
@@ -171,7 +173,7 @@ FAULTS: Mapping[str, Fault] = {
     "full_disk": FullDisk(),
     "prometheus_config_bad": BadPrometheusConfig(),
     "venue_maintenance": VenueFault(
-        "maintenance", "the venue says that it is in maintenance", status="post_only"
+        "maintenance", "the venue reports maintenance", status="post_only"
     ),
     "venue_refuses_the_switch": VenueFault(
         "api_error",

@@ -28,7 +28,7 @@ PATH = "/0/private/Balance"
 class StrangerOnKey(Fault):
     """One signed request with the bot's own key; the venue's journal is the witness."""
 
-    describe = "somebody else uses the bot's API key with nonces an hour ahead"
+    describe = "another client uses the bot's API key with nonces an hour ahead"
 
     def __init__(self) -> None:
         """Begin with no request made."""

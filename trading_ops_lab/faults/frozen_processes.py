@@ -66,7 +66,7 @@ class FrozenReconciler(Frozen):
         found = await asyncio.to_thread(
             _mails, scene.settings.var / "mail", since, "TradingOpsReconcilerDown"
         )
-        return "Alertmanager mailed people while the reconciler was frozen" if found else None
+        return "Alertmanager mailed on-call while the reconciler was frozen" if found else None
 
 
 class SilentBot(Fault):

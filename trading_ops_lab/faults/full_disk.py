@@ -131,7 +131,7 @@ def bytes_to_fill(folder: Path, room: Room, memory: int) -> int:
     if room.size > LARGEST:
         raise NotPossibleHere(
             f"the file system of {folder} has {room.size // MEBIBYTE} MiB, and one of more than "
-            f"{LARGEST // MEBIBYTE} MiB may be somebody's disk"
+            f"{LARGEST // MEBIBYTE} MiB may be a shared disk"
         )
     wanted = room.free - (LOW - BELOW) - LOGS * LOG
     if wanted <= 0:

@@ -22,5 +22,5 @@ class LockedStore(LockedFile):
         del bot
         path = sqlite_path(scene.settings.database_url)
         if path is None:
-            raise StackError("the reconciler's database is no SQLite file: nothing to lock")
+            raise StackError("the reconciler's database is not a SQLite file: nothing to lock")
         return self.lock(path)

@@ -127,7 +127,7 @@ async def start(plan: Process, *, folder: Path, log: Path, mark: str = "") -> Ch
     """
     program = plan.argv[0]
     if shutil.which(program) is None:  # `env` would say so only in the log
-        raise SetupError(f"{program} cannot be started: there is no such executable file")
+        raise SetupError(f"{program} cannot be started: executable not found")
     variables = (*plan.environment, *((mark,) if mark else ()))
     with _appending(log) as output:
         log_begins = output.seek(0, os.SEEK_END)

@@ -46,9 +46,9 @@ def _check(url: str) -> None:
         parts = urlsplit(url)
         host = parts.hostname
     except ValueError as error:
-        raise ConfigError("settings", "dead_man_switch", "it is no URL", fix) from error
+        raise ConfigError("settings", "dead_man_switch", "it is not a URL", fix) from error
     if not url.isprintable() or parts.scheme not in {"http", "https"} or not host:
-        raise ConfigError("settings", "dead_man_switch", "it is no URL", fix)
+        raise ConfigError("settings", "dead_man_switch", "it is not a URL", fix)
     if parts.scheme == "http" and host not in LOOPBACK:
         # Anyone who learns the URL can keep the switch from triggering.
         raise ConfigError("settings", "dead_man_switch", "it would be called in clear", fix)

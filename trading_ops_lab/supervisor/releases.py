@@ -72,7 +72,7 @@ class Releases:
         path = self._path(unit)
         kept = read_json(path)
         if not isinstance(kept.get("results", []), list):
-            raise SetupError(f"{path} is no file of releases. Fix: restore or remove it")
+            raise SetupError(f"{path} is not a valid release file. Fix: restore or remove it")
         return kept
 
     def _write(self, unit: str, kept: dict[str, Any]) -> None:

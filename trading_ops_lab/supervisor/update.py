@@ -104,9 +104,9 @@ class Updates:
         if task is not None and not task.done():
             raise StackError(f"an update of {unit.plan.unit} is under way: wait for its end")
         if unit.plan.records is None or not isinstance(question, AskHttp):
-            raise StackError(f"{unit.plan.unit} is no bot: it is updated with the whole stack")
+            raise StackError(f"{unit.plan.unit} is not a bot: it is updated with the whole stack")
         if not python.is_absolute() or not python.is_file():
-            raise StackError(f"{order.python} is no interpreter: give its absolute path")
+            raise StackError(f"{order.python} is not an interpreter: give its absolute path")
         if (part := changeable_part(python)) is not None:
             raise StackError(
                 f"{order.python} is not run: {part} belongs to another user or can be written by "
@@ -155,7 +155,7 @@ class Updates:
         problem = problem or await self._until_well(trial)
         if problem is None:
             self._releases.end_trial(name, trial.order.python, "well")
-            detail = f"{name} runs with {trial.order.python} and is well: {unit.incarnation}"
+            detail = f"{name} runs with {trial.order.python} and is healthy: {unit.incarnation}"
             return {"outcome": "succeeded", "detail": detail, "incarnation": unit.incarnation}
         return await self._take_back(trial, copy, problem)
 
@@ -182,7 +182,7 @@ class Updates:
         lacks = await self._until_well(trial)
         if lacks is not None:
             return _failed(f"{told}. The release before was started again, but {lacks}")
-        detail = f"{told}. The release before runs again and is well{records}"
+        detail = f"{told}. The previous release runs again and is healthy{records}"
         return {**_failed(detail), "rolled_back": True, "incarnation": unit.incarnation}
 
     async def _until_well(self, trial: _Trial) -> str | None:
@@ -198,7 +198,7 @@ class Updates:
             if self._supervisor.phase in stopping or self._supervisor.asked_to_stop.is_set():
                 raise StackStopping("the stack stops: it begins with the release before next time")
             if unit.child is not child:
-                return "somebody else restarted it"
+                return "it was restarted by another request"
             if unit.running:
                 return None
             said = last_error(unit.log, child.log_begins if child else 0)

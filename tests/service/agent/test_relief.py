@@ -81,5 +81,5 @@ async def test_what_cannot_be_measured_is_not_claimed(
 ) -> None:
     """Where the kernel hides it."""
     commands = relief_commands(metrics, read=reading(*values))
-    with pytest.raises(CommandFailed, match="cannot be told"):
+    with pytest.raises(CommandFailed, match="effect is unknown"):
         await commands["relieve_memory"].run({})

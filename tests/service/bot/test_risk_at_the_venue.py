@@ -252,7 +252,7 @@ async def test_a_configured_paper_bot_goes_live_by_nobodys_word(
     async with trading(config_file) as bot:
         answer = await control.command("go_live", **LIFTED, confirm="alpha")
         assert answer["outcome"] == "failed"
-        assert "the configuration says paper" in answer["detail"]
+        assert "the configured mode is paper" in answer["detail"]
         assert bot.mode.paper
         assert venue.journal("order_added") == []
 

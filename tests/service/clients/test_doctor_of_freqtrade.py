@@ -32,7 +32,7 @@ async def first_two(fake: FakeFreqtrade, password: str) -> list[Check]:
     ("state", "password", "ok", "detail"),
     [
         ("running", PASSWORD, True, "ok, trading is active"),
-        ("stopped", PASSWORD, False, "it says of itself: failing"),
+        ("stopped", PASSWORD, False, "it reports: failing"),
         ("running", "wrong", False, "HTTP 401"),
     ],
 )

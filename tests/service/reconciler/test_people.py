@@ -43,7 +43,7 @@ async def test_the_machine_keeps_its_hands_off_until_it_is_given_back(
         assert "anna" in word.owner
         assert len(world.silences.active) == 1
         await running.call("DELETE", "/api/v1/pause?owner=anna")
-        await eventually(lambda: _said(running, "hands off: acknowledged by anna"))
+        await eventually(lambda: _said(running, "suppressed: acknowledged by anna"))
         assert world.commands == []
         assert await running.metric(GAUGE) > 0
 

@@ -235,7 +235,7 @@ async def test_an_update_that_nobody_ended_has_failed(world: World) -> None:
 async def test_what_is_refused(world: World) -> None:
     """Another life, something that is no interpreter, and a bot that is not well."""
     status, said = await world.begin(world.folder / "absent")
-    assert (status, "is no interpreter" in said["detail"]) == (503, True)
+    assert (status, "is not an interpreter" in said["detail"]) == (503, True)
     body = {"attempt_id": "z", "incarnation": "1:2", "python": sys.executable}
     status, said = await world.post("update", body)
     assert (status, said["error"]) == (409, "other_incarnation")

@@ -291,7 +291,7 @@ def test_events_without_a_mac_fail_unless_their_number_is_given(
     [
         (["UPDATE chain SET signature = ''"], "event 30, is not signed"),
         (["DELETE FROM events WHERE seq > 27", HEAD.format(27)], "event 27, is not signed"),
-        (["DELETE FROM audit_checkpoints"], "no signed checkpoint says where the chain begins"),
+        (["DELETE FROM audit_checkpoints"], "no signed checkpoint states where the chain starts"),
         (["UPDATE audit_checkpoints SET seq = 3"], "the checkpoint `begun` at event 3 is not"),
         (
             ["UPDATE events SET mac = NULL", "UPDATE chain SET mac = '', signature = ''"],

@@ -643,7 +643,7 @@ def test_hands_off_says_whose_it_is(view: AlertView) -> None:
     around = world(view=view, acknowledged="acknowledged by anna")
     decision = decide(make_incident(), make_runbook(), History(), around, GlobalLimits(), NOW)
     assert isinstance(decision, Wait)
-    assert decision.note == "hands off: acknowledged by anna"
+    assert decision.note == "suppressed: acknowledged by anna"
 
 
 def test_a_step_that_fits_no_target_of_this_kind_is_passed_over() -> None:

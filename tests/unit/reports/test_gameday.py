@@ -211,7 +211,7 @@ def test_a_drill_during_an_outage_has_a_table_of_its_own() -> None:
     assert list(apart.rows[0][5:8]) == ["5.62", "45.00", "62.00"]
     told = summary([drill(), waited])
     assert told[0] == "1 of 1 drills ended as they should, inside their limits."
-    assert told[1] == "1 of 1 left alone until its cause was gone, and healed then."
+    assert told[1] == "1 of 1 suppressed until the cause was gone, then remediated."
     assert "closed after 11.60 s and 11.60 s" in told[2]
     assert "| TradingBotDown, during TradingVenueDown |" in page(record(drill(), waited))
 
@@ -228,7 +228,7 @@ def test_a_drill_that_people_end_has_a_table_of_its_own() -> None:
     assert row[8:] == ["45", "broken after 45", "closed"]
     told = summary([drill(), handed, twin])
     assert told[0] == "2 of 2 drills ended as they should, inside their limits."
-    assert told[2] == "1 of 1 were tried in vain, and handed to people."
+    assert told[2] == "1 of 1 were escalated after their steps had failed."
     assert "closed after 11.60 s and 11.60 s" in told[3]
 
 

@@ -90,7 +90,7 @@ BREAKAGES: dict[str, tuple[Callable[[Settings], None], str]] = {
     ),
     "steps longer than escalate": (
         broken("timeout: 5s", "timeout: 10m"),
-        "people would be paged while it still heals",
+        "on-call would be paged during remediation",
     ),
     "a drill shorter than its first step": (
         broken("recover_within: 30s", "recover_within: 3s"),

@@ -94,7 +94,7 @@ async def test_nobody_writes_to_the_locked_store_until_it_is_given_back(tmp_path
 
 async def test_a_store_that_is_no_file_is_not_locked() -> None:
     """Nothing is broken in a database that others may share."""
-    with pytest.raises(StackError, match="no SQLite file"):
+    with pytest.raises(StackError, match="not a SQLite file"):
         await LockedStore().inject(store("postgresql+psycopg://here/store"), BOT)
 
 

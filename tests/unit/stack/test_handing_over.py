@@ -109,13 +109,13 @@ def following(world: World, fault: Fault) -> Following:
     ("attempts", "world", "seen", "problem"),
     [
         (TRIED, {}, "the journal", ""),
-        (TRIED, {"escalated": False}, "the journal", "it was not handed to people"),
-        (TRIED, {"escalated": False, "closed": True}, "the journal", "it ended by itself"),
+        (TRIED, {"escalated": False}, "the journal", "it was not escalated"),
+        (TRIED, {"escalated": False, "closed": True}, "the journal", "it ended without escalation"),
         (
             TRIED,
             {"closed": True},
             "the journal",
-            "it ended by itself, after it was handed to people",
+            "it ended without a fix, after it was escalated",
         ),
         (TRIED, {}, None, "no witness saw that nothing else was done"),
         (
@@ -130,7 +130,7 @@ def following(world: World, fault: Fault) -> Following:
             "the journal",
             "3 attempts for TradingBotPositionDrift, which has 2 steps",
         ),
-        (TRIED, {"settles": False}, "the journal", "it did not end when people had settled it"),
+        (TRIED, {"settles": False}, "the journal", "it did not end after it was fixed"),
     ],
 )
 async def test_steps_in_vain_and_then_a_person(

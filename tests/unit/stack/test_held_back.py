@@ -129,9 +129,9 @@ def soon(book: Runbook) -> Runbook:
     [
         (waiting(), None, ""),
         (None, None, "no incident was opened"),
-        (story(DOWN.alert), None, "it was not stored that TradingVenueDown keeps hands off"),
+        (story(DOWN.alert), None, "it was not stored that TradingVenueDown suppresses it"),
         (waiting("x; TradingBotDown"), None, "it was not stored that TradingVenueDown"),
-        (waiting(), "a new process", "a witness saw a cure during TradingVenueDown"),
+        (waiting(), "a new process", "a witness saw a remediation during TradingVenueDown"),
         (
             story(DOWN.alert, attempt("restart_bot")),
             None,

@@ -135,7 +135,7 @@ class ExchangeSource:
             raise ConfigError(
                 str(self._entry.key_file),
                 "",
-                "the venue says that this key can do more than read",
+                "according to the venue, this key can do more than read",
                 "make one that can only query, or write `accept_trading_key: true`",
             )
 

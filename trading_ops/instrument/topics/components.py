@@ -53,7 +53,7 @@ COMPONENT_METRICS: tuple[Metric, ...] = (
 
 
 class ComponentMetrics:
-    """What a bot says of its state and of its parts."""
+    """A bot's state and its components."""
 
     def trading_state(self, state: str) -> None:
         """This trading state holds from now on: active, reducing or halted."""

@@ -94,7 +94,7 @@ class Ended(Protocol):
 
 
 class Query:
-    """`with` it, a statement is timed, and its error counted; the error goes on."""
+    """Context manager: times a statement and counts its error, which is re-raised."""
 
     __slots__ = ("_began", "_ended", "_statement", "_trace_id")
 
@@ -116,7 +116,7 @@ class Query:
         traceback: TracebackType | None,
     ) -> None:
         seconds = time.perf_counter() - self._began
-        # A cancelled task and an interrupted process are no fault of the database.
+        # A cancelled task or an interrupted process is not a database error.
         fault = error if isinstance(error, Exception) else None
         self._ended(self._statement, seconds=seconds, error=fault, trace_id=self._trace_id)
 

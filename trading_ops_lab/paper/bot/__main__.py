@@ -1,8 +1,8 @@
 """`python -m trading_ops_lab.paper.bot --config FILE.json`: run one bot until SIGTERM or SIGINT.
 
 A second SIGINT ends it at once with 130: nothing more is sent, the records are closed cleanly, and
-the venue's dead-man switch stays armed. `--last-life` starts nothing and prints how the last run
-ended. `--events` starts nothing and prints what the bot did and why, one JSON object a line.
+the venue's dead-man switch stays armed. `--last-life` only prints how the last run ended.
+`--events` only prints what the bot did and why, one JSON object per line.
 """
 
 import argparse

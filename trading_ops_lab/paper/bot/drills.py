@@ -50,7 +50,7 @@ def drill_commands(*, allowed: bool) -> dict[str, Command]:
     clutter = Clutter()
 
     async def run(params: Params) -> str:
-        # In a thread, so that the bot goes on trading.
+        # In a thread, so that the bot continues to trade.
         return await asyncio.to_thread(partial(clutter.make, int(params["mebibytes"])))
 
     command = Command(

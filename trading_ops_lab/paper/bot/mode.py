@@ -10,7 +10,7 @@ and only if the configuration allows it.
 
 A switch to paper is stored twice: in the records, for the other instances of the bot, and as a file
 in the state folder, which is on disk before anything is awaited and does not need the records. The
-bot is in paper mode if either of them says so.
+bot is in paper mode if either of them is set.
 """
 
 import asyncio
@@ -142,7 +142,7 @@ class ModeSwitch:
         try:
             stored = await self._store.fact(FACT, ModeRecord)
         except StoreError as error:
-            log.error("mode_unreadable", error=str(error))  # noqa: TRY400 - the message says it
+            log.error("mode_unreadable", error=str(error))  # noqa: TRY400 - the message is complete
             stored = ModeRecord(mode=Mode.PAPER, owner="", reason=str(error), at=0.0)
         # Read after the await: this instance may have been switched to paper meanwhile.
         here = self._paper or self._file.read()
@@ -164,7 +164,7 @@ class ModeSwitch:
         try:
             self._file.write(self._paper)
         except OSError as error:
-            log.error("mode_not_stored", error=str(error))  # noqa: TRY400 - the message says it
+            log.error("mode_not_stored", error=str(error))  # noqa: TRY400 - the message is complete
             return f"{self._file.path} could not be written: {error}"
         return None
 
@@ -201,13 +201,17 @@ class ModeSwitch:
                 not be stored; the mode is unchanged.
         """
         if owner.strip().casefold() in MACHINES or not owner.strip():
-            raise CommandFailed(f"{owner!r} is not a person: only a person switches to live")
+            raise CommandFailed(
+                f"{owner!r} is not an operator: only an operator may switch to live"
+            )
         if confirm != self._bot:
             raise CommandFailed(
                 f"not confirmed: params.confirm must be the bot's name, {self._bot}"
             )
         if self._configured is Mode.PAPER:
-            raise CommandFailed("the configuration says paper: change `mode` there, and restart")
+            raise CommandFailed(
+                "the configured mode is paper: change `mode` in the configuration and restart"
+            )
         try:
             await self._switch_to_live(owner, reason)
         except (StoreError, Unavailable, OSError, CommandFailed) as error:
@@ -257,4 +261,4 @@ class ModeSwitch:
         try:
             await self._store.set_fact(FACT, record)
         except (StoreError, Unavailable) as error:
-            log.error("mode_not_stored", error=str(error))  # noqa: TRY400 - the message says it
+            log.error("mode_not_stored", error=str(error))  # noqa: TRY400 - the message is complete

@@ -1,7 +1,7 @@
 """Run the venue: `python -m trading_ops_lab.paper.venue --config FILE`.
 
-Exit codes: 0 after SIGTERM or SIGINT, 1 when it could not start or go on, 2 when the
-configuration is wrong.
+Exit codes: 0 after SIGTERM or SIGINT, 1 if it could not start or continue, 2 if the configuration
+is invalid.
 """
 
 import argparse
@@ -24,7 +24,7 @@ MISCONFIGURED: Final = 2
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run until told to stop; return the exit code."""
+    """Run until stopped by a signal; return the exit code."""
     parser = argparse.ArgumentParser(
         prog="trading_ops_lab.paper.venue", description="The paper venue."
     )

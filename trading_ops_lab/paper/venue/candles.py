@@ -84,7 +84,7 @@ class Candles:
         return total
 
     def every(self, minutes: int) -> list[Candle]:
-        """Return candles of so many minutes, oldest first, the open one last."""
+        """Return candles of this length in minutes, oldest first, the open one last."""
         span = minutes * MINUTE
         candles: list[Candle] = []
         for candle in [*self.closed, self.open]:

@@ -23,7 +23,7 @@ class Clearing:
         self._store, self._journal, self._board = store, journal, board
         self.outbox, self.fees = outbox, fees
         self.late: dict[str, float] = {}
-        """Trades that nobody may know yet, by id: when they may (epoch seconds)."""
+        """Delayed trades by id: when they may be reported (epoch seconds)."""
 
     @property
     def skew(self) -> float:
@@ -111,11 +111,11 @@ class Clearing:
             self._enter(ledger.of_deposit(account.name, asset, amount, amount, now))
 
     def known(self, trade_id: str, now: float) -> bool:
-        """Say whether a trade may be told of."""
+        """Whether a trade may be reported."""
         return self.late.get(trade_id, 0.0) <= now
 
     def forget_late(self, now: float) -> None:
-        """Forget which trades were late once they may be told of."""
+        """Forget the delayed trades that may be reported now."""
         if self.late:
             self.late = {name: due for name, due in self.late.items() if due > now}
 

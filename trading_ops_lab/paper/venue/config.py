@@ -63,7 +63,7 @@ class VenueConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Whose rate limits are enforced; none unless a tier is named."""
 
     market_hours: dict[str, Hours] = msgspec.field(default_factory=lambda: {"AAPLxUSD": NEW_YORK})
-    """When pairs that are no coins can be traded, by the pair's id."""
+    """Market hours of pairs other than coins, by the pair's id."""
 
     journal_entries: int = 200_000
     """So many entries the venue can tell of; older ones are forgotten."""
@@ -113,7 +113,7 @@ def split_address(where: str, key: str, address: str) -> tuple[str, int]:
     """
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or int(port) > LAST_PORT:
-        raise ConfigError(where, key, f"{address!r} is no HOST:PORT", "write 127.0.0.1:8401")
+        raise ConfigError(where, key, f"{address!r} is not HOST:PORT", "write 127.0.0.1:8401")
     return host, int(port)
 
 
@@ -136,7 +136,7 @@ def read_keys(config: VenueConfig) -> list[ApiKey]:
     """Read all API keys and their secrets.
 
     Raises:
-        ConfigError: a file cannot be read, or a secret is no base64.
+        ConfigError: a file cannot be read, or a secret is not base64.
     """
     keys = []
     for files in config.keys:
@@ -145,7 +145,7 @@ def read_keys(config: VenueConfig) -> list[ApiKey]:
             decoded = decode_secret(secret)
         except ValueError as error:
             fix = "write the base64 of random bytes"
-            raise ConfigError("keys", files.secret_file, "it is no base64", fix) from error
+            raise ConfigError("keys", files.secret_file, "it is not base64", fix) from error
         keys.append(
             ApiKey(
                 read_secret("keys", files.key_file),
@@ -161,10 +161,10 @@ def read_keys(config: VenueConfig) -> list[ApiKey]:
 def _check_amounts(where: str, config: VenueConfig) -> None:
     for name in ("maker_fee", "taker_fee"):
         if not 0 <= getattr(config, name) < 1:
-            raise ConfigError(where, name, "it is no share of the cost", "write 0.0026")
+            raise ConfigError(where, name, "it is not a fraction", "write 0.0026")
     for name in ("tick_seconds", "heartbeat_seconds"):
         if not getattr(config, name) > 0:
-            raise ConfigError(where, name, "it is no length of time", "write seconds above 0")
+            raise ConfigError(where, name, "it is not a duration", "write seconds above 0")
     for asset, amount in config.funds.items():
         if asset not in ASSETS or not 0 <= amount < LARGEST_FUNDS:
             fix = f"give amounts below {LARGEST_FUNDS} of {', '.join(ASSETS)}"
@@ -175,11 +175,11 @@ def _check_names(where: str, config: VenueConfig) -> None:
     for name in ("journal_entries", "journal_bytes"):
         if getattr(config, name) < SMALLEST_JOURNAL:
             fix = f"write a number from {SMALLEST_JOURNAL} on"
-            raise ConfigError(where, name, "so little is no journal", fix)
+            raise ConfigError(where, name, "too small", fix)
     for pair in config.market_hours:
         if pair not in PAIRS:
             fix = f"name one of {', '.join(PAIRS)}"
-            raise ConfigError(where, f"market_hours.{pair}", "there is no such pair", fix)
+            raise ConfigError(where, f"market_hours.{pair}", "unknown pair", fix)
     names = [key.name or key.account for key in config.keys]
     if len(set(names)) < len(names):
         fix = "give the keys of one account different names"

@@ -111,7 +111,7 @@ class FaultControl:
         await self._follow()
 
     async def _follow(self) -> None:
-        """Make the sockets and the waiting requests be as the board says."""
+        """Apply the active faults to the sockets and the waiting requests."""
         if all(fault.kind != "hang" for fault in self.board.active.values()):
             self._edge.release()
         self._feed.tell_status()

@@ -85,5 +85,5 @@ def trade(crowd: Crowd, base_value: float, dice: random.Random) -> CrowdTrade:
 
 
 def volume_for(dollars: float, base_value: float) -> Decimal:
-    """Return the volume of base, in lots, that is worth so many dollars; at least one lot."""
+    """Return the volume in lots that is worth an amount of dollars; at least one lot."""
     return Decimal(max(1, round(dollars / base_value * 10**LOT_DECIMALS))).scaleb(-LOT_DECIMALS)

@@ -14,7 +14,7 @@ class DeadManSwitches:
         self.deadlines = deadlines
 
     def arm(self, account: str, timeout: int, now: float) -> float | None:
-        """Start the count anew; 0 disarms. Return the new deadline."""
+        """Restart the countdown; 0 disarms it. Return the new deadline."""
         if timeout == 0:
             self.deadlines.pop(account, None)
             return None

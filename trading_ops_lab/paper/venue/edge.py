@@ -1,7 +1,7 @@
 """The edge in front of the exchange, as one middleware: faults first, then the session cookie.
 
-Note for clients: a session lives in a cookie, and ccxt does not keep cookies of an IP address by
-itself (the sync client clears them, the async one drops them). A client that wants one session,
+Note for clients: a session is a cookie, and ccxt does not keep cookies of an IP address by default
+(the sync client clears them, the async one drops them). A client that wants one session,
 as behind the real exchange's edge, gives ccxt an aiohttp session whose jar is
 `CookieJar(unsafe=True)`.
 """
@@ -85,7 +85,7 @@ class Edge:
             self._tell_dead(session)
 
     def forgive_sessions(self) -> None:
-        """Let the dead live: their deaths will be told anew when they die another time."""
+        """Forget killed sessions: a later kill is reported again."""
         self._alive |= self._told
         self._told.clear()
 
@@ -107,7 +107,7 @@ class Edge:
         return Caller(method, "private", key.name, key.account)
 
     async def _break(self, request: web.Request, caller: Caller) -> web.StreamResponse | None:
-        """Do what the faults want; return the broken answer, or None to go on."""
+        """Apply the faults; return the broken answer, or None to continue."""
         if self._board.strike("hang", caller) is not None:
             return await self._hang(request)
         if self._board.strike("reset", caller) is not None:
@@ -147,8 +147,8 @@ class Edge:
     def _came_back(self, session: int) -> None:
         """Journal a session when a client first comes back with it, once.
 
-        Clients that keep no cookies are given one with every answer; only what comes back is a
-        session. Those from before this process started were told of then.
+        A client without cookies gets a new one with each answer; only a cookie that is sent back is
+        a session. Sessions from before this process started were journaled then.
         """
         if session in self._alive:
             return

@@ -1,7 +1,7 @@
 """The exchange itself: accounts, their orders, and the steps in which the market moves.
 
-Everything here is synchronous and runs in one thread, so an order is whole or not there at all.
-Whoever calls commits: the rest of a request, and then its answer.
+Everything here is synchronous and runs in one thread, so an order is stored completely or not at
+all. The caller commits before it answers the request.
 """
 
 from collections.abc import Iterable

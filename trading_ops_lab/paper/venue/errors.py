@@ -1,4 +1,4 @@
-"""A clear no, in Kraken's words."""
+"""A rejection, with Kraken's error message."""
 
 from trading_ops.errors import TradingOpsError
 

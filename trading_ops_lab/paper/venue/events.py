@@ -1,4 +1,4 @@
-"""What happened to orders and balances, kept until it is committed and may be told."""
+"""Changes of orders and balances, held back until they are committed and may be sent."""
 
 from typing import Literal
 

@@ -1,6 +1,6 @@
-"""The fault port: drills break the venue here, act by hand, and read its journal.
+"""The fault port: drills inject faults, trade for an account, and read the venue's journal here.
 
-It listens on the loopback and wants a token; no fault touches it.
+It listens on the loopback address and requires a token; faults do not affect it.
 """
 
 import hmac
@@ -96,7 +96,7 @@ class FaultPort:
         return await self._by_hand(request, self._hands.deposit)
 
     async def order(self, request: web.Request) -> web.Response:
-        """Trade for an account: somebody does it by hand, beside the bot."""
+        """Trade on an account manually, beside the bot."""
         return await self._by_hand(request, self._hands.order)
 
     async def cancel(self, request: web.Request) -> web.Response:
@@ -120,7 +120,7 @@ def _authorise(token: str) -> Middleware:
 
     @web.middleware
     async def authorise(request: web.Request, handler: Handler) -> web.StreamResponse:
-        # As aiohttp decoded it: a header may hold bytes that are no text.
+        # As aiohttp decoded it: a header may contain bytes that are not text.
         given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
         if request.path != READY and not hmac.compare_digest(given, expected):
             return _answer({"error": "unauthorized"}, status=401)

@@ -54,7 +54,7 @@ Positive = Annotated[float, msgspec.Meta(gt=0)]
 Name = Annotated[str, msgspec.Meta(max_length=64)]
 
 HAND: Final = "hand"
-"""The border over which people act by hand: no fault meets them there."""
+"""The interface for manual trades; faults do not affect it."""
 
 GROUPS: Final = {
     "orders": frozenset(
@@ -87,7 +87,7 @@ class FaultRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     kind: Kind
     seconds: Positive | None = None
     count: Annotated[int, msgspec.Meta(ge=1)] | None = None
-    """It ends after it has struck so often."""
+    """It ends after this many hits."""
 
     probability: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
     seed: int = 0
@@ -110,7 +110,7 @@ class FaultRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """What `api_error` and `balance` answer."""
 
     instead: ErrorText | None = None
-    """What `lost_answer` says in place of the answer; without, the connection is cut."""
+    """Status that `lost_answer` returns in place of the answer; None: the connection is closed."""
 
     where: Literal["rest", "websocket", "both"] = "both"
     """Which balances fail."""
@@ -226,7 +226,7 @@ class FaultBoard:
     def expire(self, now: float) -> list[Fault]:
         """End the faults whose time is over, and those that struck as often as they should."""
         over = [f for f in self.active.values() if f.ends_at is not None and f.ends_at <= now]
-        # What hangs goes on hanging: it is let go when the fault is cleared or its time is over.
+        # Hanging requests keep hanging: they are released when the fault is cleared or expires.
         spent = [self.active[name] for name, left in self._left.items() if left <= 0]
         over += [fault for fault in spent if fault.kind != "hang"]
         return [fault for fault in over if self.clear(fault.id) is not None]

@@ -63,7 +63,7 @@ def reference(form: Form) -> int | None:
     """Return the user reference, a whole number, or None.
 
     Raises:
-        VenueRefusal: it is no whole number of 32 bits.
+        VenueRefusal: it is not a 32-bit integer.
     """
     given = text(form, "userref")
     if given and (number := signed(given)) is None:
@@ -81,7 +81,7 @@ def signed(given: str) -> int | None:
 
 
 def choice(form: Form, name: str, choices: Iterable[str], *, default: str | None = None) -> str:
-    """Return a field that is one of several words.
+    """Return a field that must be one of several values.
 
     Raises:
         VenueRefusal: it is another, or missing without a default.
@@ -96,7 +96,7 @@ def volume(form: Form, name: str = "volume") -> Decimal:
     """Return a volume in lots.
 
     Raises:
-        VenueRefusal: it is no positive number of so few decimals.
+        VenueRefusal: it is not a positive number, or has too many decimals.
     """
     amount = decimal(form, name)
     if amount is None or amount <= 0 or decimals(amount) > LOT_DECIMALS:
@@ -108,7 +108,7 @@ def price(form: Form, pair: Pair, name: str = "price") -> Decimal:
     """Return a price of a pair.
 
     Raises:
-        VenueRefusal: it is no positive number, or finer than the pair's smallest step.
+        VenueRefusal: it is not a positive number, or finer than the pair's tick size.
     """
     amount = decimal(form, name)
     if amount is None or amount <= 0:

@@ -1,4 +1,4 @@
-"""Somebody's hands: what a person does on an account beside its bot, and what is really there."""
+"""Manual changes of an account beside its bot, and the account's true state."""
 
 from decimal import Decimal
 from typing import Any, Final
@@ -61,7 +61,7 @@ class Hands:
         """Move money in or out.
 
         Raises:
-            VenueRefusal: there is no such asset, or not so much of it.
+            VenueRefusal: unknown asset, or not enough of it.
         """
         wanted = msgspec.json.decode(body, type=Deposit)
         asset = find_asset(wanted.asset)

@@ -1,4 +1,4 @@
-"""Market hours: when a pair that is no coin can be traded, early closes and holidays included."""
+"""Market hours of pairs other than coins, including early closes and holidays."""
 
 from datetime import UTC, date, datetime, time
 from typing import Final
@@ -30,7 +30,7 @@ class Hours(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         try:
             ZoneInfo(self.timezone)
         except (ZoneInfoNotFoundError, ValueError) as error:
-            raise ValueError(f"{self.timezone!r} is no time zone") from error
+            raise ValueError(f"{self.timezone!r} is not a time zone") from error
 
     def is_open(self, moment: float) -> bool:
         """Say whether there is a session at an epoch time."""

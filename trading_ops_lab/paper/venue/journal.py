@@ -1,9 +1,9 @@
-"""The independent witness: what happened at the venue, whoever asks or forgets.
+"""The venue's journal: an independent record of what happened, used by drills and tests.
 
-The entries are rows of the store, committed together with what they tell of. `journal.jsonl` is
-their copy for people and tools; it is written after the commit, and what a crash kept back is
-added at the next start. Both are bounded: the oldest rows are forgotten, and a file that has grown
-too large becomes `journal.jsonl.1` in place of the one before.
+The entries are rows of the store, committed together with the changes that they record.
+`journal.jsonl` is a copy for reading; it is written after the commit, and entries that a crash
+prevented are added at the next start. Both are bounded: the oldest rows are deleted, and a file
+that has grown too large is renamed to `journal.jsonl.1`.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ ENTRIES: Final = 200_000
 BYTES: Final = 64 * 1024 * 1024
 
 TRIM_EVERY: Final = 1000
-"""Rows are forgotten so many at a time."""
+"""Number of rows that are deleted at a time."""
 
 
 class Journal:
@@ -35,13 +35,13 @@ class Journal:
     def __init__(
         self, store: Store, path: Path, *, entries: int = ENTRIES, size: int = BYTES
     ) -> None:
-        """Open the file and bring it up to what the store knows.
+        """Open the file and add the entries that it lacks.
 
         Args:
             store: has the entries.
-            path: of their copy.
-            entries: the store keeps at least so many, and hardly more.
-            size: bytes after which the copy begins anew.
+            path: path of the copy.
+            entries: minimum number that the store keeps.
+            size: size of the copy in bytes at which a new one is started.
         """
         self._store, self._path = store, path
         self._entries, self._size = entries, size
@@ -52,7 +52,7 @@ class Journal:
         self._trimmed = self._written
         self._by: dict[str, Any] = {}
         self.committed: list[Callable[[], None]] = []
-        """Called after each commit: what must not be told before it is durable."""
+        """Called after each commit, for what must not be sent before it is durable."""
 
         self.flush()
 

@@ -58,7 +58,7 @@ class Counter:
 
 
 class Limits:
-    """All counters; they begin anew with the process."""
+    """All counters; a restart of the process resets them."""
 
     def __init__(self, board: faults.FaultBoard, tier: faults.Tier | None) -> None:
         """Enforce a tier, or none; a fault can enforce another."""

@@ -57,7 +57,7 @@ class Market:
         return crowd.trade(self.book, self._base_value(), self.dice("trade")), closed
 
     def pause(self, now: float) -> Candle | None:
-        """Let time pass while nobody trades; return the candle that was closed, if one was."""
+        """Advance the time without a trade; return the candle that was closed, if any."""
         return self.candles.roll(now)
 
     def print(self, price: Decimal, volume: Decimal, side: Side, kind: Kind, now: float) -> None:

@@ -107,7 +107,7 @@ class Order(msgspec.Struct, kw_only=True):
 
     @property
     def place(self) -> float:
-        """Where it stands in the queue of its price: the earlier, the better."""
+        """Position in the queue of its price; lower is earlier."""
         return self.queued_at or self.opened_at
 
 

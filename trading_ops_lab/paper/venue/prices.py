@@ -1,9 +1,9 @@
 """Seeded prices: what one unit of each asset is worth, step by step.
 
-Each asset's logarithm wanders around its start and is drawn back to it, so that months of it
-neither explode nor vanish. A step depends on the seed and the step's number alone: the same seed
-gives the same prices, and a restarted venue goes on where it stopped. Pairs between two coins are
-quotients, so that no pair contradicts another.
+Each asset's logarithm is a mean-reverting random walk, so that prices stay bounded for months. A
+step depends only on the seed and the step's number: the same seed gives the same prices, and a
+restarted venue continues where it stopped. Pairs between two coins are quotients, so that all pairs
+are consistent.
 """
 
 import math

@@ -56,7 +56,7 @@ class PrivateQueries:
         }
 
     def trade_balance(self, caller: Caller, _form: Form) -> wire.Answer:
-        """Return the account's worth in US dollars; there is no margin here."""
+        """Return the account's value in US dollars; there is no margin."""
         worth = sum(
             (
                 amount * Decimal(self._engine.walk.value(ASSETS[name]))

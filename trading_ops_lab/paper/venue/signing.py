@@ -35,7 +35,7 @@ def decode_secret(text: str) -> bytes:
     """Return the bytes of a base64 secret.
 
     Raises:
-        ValueError: it is no base64.
+        ValueError: it is not base64.
     """
     return base64.b64decode(text, validate=True)
 
@@ -61,7 +61,7 @@ class Keyring:
         self.recent = {key: set(used) for key, used in (recent or {}).items()}
 
     def find(self, headers: Mapping[str, str]) -> ApiKey | None:
-        """Return the key that a request names, whoever sent it."""
+        """Return the key that a request names, without authentication."""
         return self._keys.get(headers.get("API-Key", ""))
 
     def admit(self, headers: Mapping[str, str], path: str, nonce: str, body: bytes) -> ApiKey:
@@ -80,7 +80,7 @@ class Keyring:
         if key is None:
             raise VenueRefusal("EAPI:Invalid key")
         expected = sign(key.secret, path, nonce, body)
-        # As aiohttp decoded it: a header may hold bytes that are no text.
+        # As aiohttp decoded it: a header may contain bytes that are not text.
         given = headers.get("API-Sign", "").encode("utf-8", "surrogateescape")
         if not hmac.compare_digest(expected.encode(), given):
             raise VenueRefusal("EAPI:Invalid signature")

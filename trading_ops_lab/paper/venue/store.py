@@ -195,7 +195,7 @@ class Store:
         return entries, count[0] if count else 0
 
     def has_ledger(self, account: str) -> bool:
-        """Say whether an account's ledger has begun."""
+        """Whether an account's ledger has entries."""
         return self._one("SELECT 1 FROM ledger WHERE account = ? LIMIT 1", account) is not None
 
     def entry(self, account: str, entry_id: str) -> LedgerEntry | None:

@@ -1,4 +1,4 @@
-"""WebSocket tokens: what GetWebSocketsToken gives, and who it stands for."""
+"""WebSocket tokens: issued by GetWebSocketsToken, each for one account."""
 
 import secrets
 from typing import Final
@@ -38,7 +38,7 @@ class Tokens:
         return token
 
     def holder(self, token: str, now: float, *, in_use: bool) -> Holder:
-        """Return whom a token stands for.
+        """Return the account of a token.
 
         Args:
             token: as the client sent it.

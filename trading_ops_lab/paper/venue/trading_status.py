@@ -50,10 +50,10 @@ class TradingStatus:
             raise VenueRefusal("EService:Unavailable")
 
     def require_open(self, new: NewOrder, now: float) -> None:
-        """Check that a pair takes an order of this kind now.
+        """Check that a pair accepts an order of this kind now.
 
         Raises:
-            VenueRefusal: it does not, in Kraken's words.
+            VenueRefusal: it does not; with Kraken's error message.
         """
         status = self.pair(new.pair, now)
         if status == "maintenance":

@@ -110,7 +110,7 @@ def candle(of: Pair, value: Candle) -> list[object]:
 
 
 def sentence(new: NewOrder | Order) -> str:
-    """Describe an order in words, as Kraken does."""
+    """Describe an order as text, like Kraken."""
     of = PAIRS[new.pair]
     text = f"{new.side} {volume(new.volume)} {of.altname} @ "
     if new.trigger_price is None:

@@ -110,13 +110,13 @@ class AccountFeed(Component):
         """Set up the feed; `run` connects.
 
         Args:
-            metrics: of the bot.
-            address: of the venue, HOST:PORT.
-            broker: gives tokens.
-            book: hears of fills and ends.
-            balances: hears of money.
-            rest: is asked where the feed is not sure.
-            timeout_seconds: for connecting, and for a subscription to begin.
+            metrics: the bot's metrics.
+            address: the venue's address, HOST:PORT.
+            broker: provides tokens.
+            book: receives fills and final states.
+            balances: receives balance changes.
+            rest: is queried when the feed is uncertain.
+            timeout_seconds: for connecting, and for a subscription to start.
         """
         super().__init__("account_feed", metrics, threshold=THRESHOLD, cool_off_seconds=FIRST_PAUSE)
         self._url = f"ws://{address}/v2"
@@ -252,7 +252,7 @@ class AccountFeed(Component):
     def _late(self, name: str) -> None:
         """Retry the balances after a pause; without executions replace the connection."""
         if name == EXECUTIONS:
-            raise Broken("the executions have not begun")
+            raise Broken("the executions snapshot has not arrived")
         pause = self._balance_pauses.next()
         self._channels[name] = Channel(begin_at=clock.monotonic() + pause)
 

@@ -40,9 +40,9 @@ def advice_of(config: BotConfig, metrics: BotMetrics, *, record: RecordEvent) ->
 class Signals(Stage[Mapping[str, Quote], dict[str, Target]]):
     """Feeds each symbol's mid price to its strategy once a pass, and asks the model if any.
 
-    In the metrics a pass is one signal of the strategy: ok when there is a target for each symbol,
-    skipped while there are too few prices or the breaker is open. Without a model there is no
-    metric of the fallback; without `stand_in` there is none of the strategy.
+    Each pass counts as one signal of the strategy: ok if there is a target for each symbol, skipped
+    while there are too few prices or the breaker is open. Without a model there is no metric of the
+    fallback; without `stand_in` there is none of the strategy.
     """
 
     def __init__(

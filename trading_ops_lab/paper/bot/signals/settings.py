@@ -16,7 +16,7 @@ class Deciding(StrEnum):
     """The moving averages only."""
 
     MODEL = "model"
-    """A model in a process of its own; `stand_in` says what happens while it fails."""
+    """A model in a separate process; with `stand_in` the strategy replaces it while it fails."""
 
 
 class SignalSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

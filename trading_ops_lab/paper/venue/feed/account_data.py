@@ -18,7 +18,7 @@ FOREVER: Final = 1e18
 MAIN: Final = {"type": "spot", "id": "main"}
 
 ESSENTIAL: Final = frozenset({"new", "filled", "canceled", "trade"})
-"""What is told when a client does not want every state."""
+"""States that are sent to a client that does not want all of them."""
 
 
 class AccountData:

@@ -19,7 +19,7 @@ Levels = dict[Decimal, Decimal]
 
 
 class BookView(msgspec.Struct):
-    """What a client was told of a book."""
+    """State of a book as last sent to a client."""
 
     depth: int
     bids: Levels
@@ -49,12 +49,12 @@ class Connection:
         self.number, self._socket, self.drop = number, socket, drop
         self.tickers: set[str] = set()
         self.trades: dict[str, int] = {}
-        """How many of a market's trades were told of, by symbol."""
+        """Number of trades sent, by symbol."""
 
         self.books: dict[str, BookView] = {}
         self.instruments = False
         self.shares = False
-        """Whether instruments that are no coins are wanted too."""
+        """Whether instruments other than coins are included."""
 
         self.private: dict[str, PrivateChannel] = {}
         self.tokens: set[str] = set()

@@ -47,7 +47,7 @@ class Feed:
         commands: PrivateCommands,
         fail: Callable[[], None],
     ) -> None:
-        """Share the venue's parts; be silent where the board says so."""
+        """Use the venue's parts; send nothing where a fault is active."""
         self._engine, self._board, self._journal = engine, board, journal
         self._market, self._account = MarketData(engine), AccountData(engine, store)
         self._requests = Requests(

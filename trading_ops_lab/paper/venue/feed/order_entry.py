@@ -1,4 +1,4 @@
-"""Orders over WebSocket: the same commands as over REST, in other words."""
+"""Orders over WebSocket: the same commands as over REST, in another format."""
 
 from collections.abc import Callable, Iterator
 from decimal import Decimal
