@@ -59,7 +59,7 @@ class EmergencyExit:
         paused_at = clock.timestamp()
         self._doing = "closing every position"
         await self._close_all()
-        self._doing = "waiting for its next loop"
+        self._doing = "waiting for its current loop to end"
         await self._loop_ended_after(paused_at)
         self._doing = "closing every position"
         await self._close_all()  # what that loop may have entered before it saw the pause

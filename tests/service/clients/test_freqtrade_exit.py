@@ -99,7 +99,7 @@ async def test_while_the_loop_is_blocked_it_is_not_stopped() -> None:
     async with commanding(fake) as bot:
         answer = await order(bot, "flatten", HOLD, seconds=2)
         assert answer.outcome == "failed"
-        assert "its next loop was not confirmed" in answer.detail
+        assert "its current loop to end was not confirmed" in answer.detail
         assert (fake.state, fake.open) == ("paused", 0)
         fake.blocked = False
         assert (await order(bot, "flatten", HOLD)).succeeded
