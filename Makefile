@@ -61,7 +61,7 @@ lint: setup-dev ## Check format, style, types and import contracts
 	@scripts/lint.sh
 
 drill: setup ## Inject one fault and time the recovery: make drill ALERT=TradingBotBrokerDisconnected
-	@test -n "$(ALERT)" || { echo "Name the alert: make drill ALERT=TradingBotBrokerDisconnected" >&2; exit 2; }
+	@test -n "$(ALERT)" || { echo "Specify the alert: make drill ALERT=TradingBotBrokerDisconnected" >&2; exit 2; }
 	@.venv/bin/trading-ops drill "$(ALERT)"
 
 gameday: setup ## Run every drill and write the results to docs/gameday.md

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Measures on this machine: how long a command takes to start, how long until everything is ready
-# (from nothing, and again), the memory of each process, and then each bench of tests/bench. At the
-# end stands how many goals were met, and each that was missed. Uses a var folder of its own.
+# Measures on this machine: startup time of a command, time until the stack is ready (first and second
+# start), memory of each process, and each bench of tests/bench. At the end it prints how many goals
+# were met, and each missed one. Uses a separate var folder.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/say.sh
@@ -15,7 +15,7 @@ clean_up() {
 }
 trap clean_up EXIT
 
-measure() { # WHAT COMMAND...: says how long the command took; ends everything if it fails
+measure() { # WHAT COMMAND...: prints how long the command took; aborts on failure
     local what=$1 began ended
     shift
     began=$(date +%s.%N)
@@ -35,7 +35,7 @@ sleep 10
 .venv/bin/trading-ops status --memory
 .venv/bin/trading-ops down >/dev/null
 say ""
-run() { # MODULE [ARGUMENTS...]: one bench; what it prints is kept for the summary
+run() { # MODULE [ARGUMENTS...]: one bench; its output is kept for the summary
     .venv/bin/python -m "tests.bench.$1" "${@:2}" 2>&1 | tee -a "$OUTPUT"
     say ""
 }
@@ -46,7 +46,7 @@ done
 run leaks --seeds 20
 run audit
 
-# A line may tell of several goals.
+# A line may contain several goals.
 met=$(grep goal "$OUTPUT" | grep -ow met | wc -l || true)
 missed=$(grep goal "$OUTPUT" | grep -ow MISSED | wc -l || true)
 say "goals: $met met, $missed missed"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The boards are as their source makes them, and every panel shows something: each query is put to
-# the Prometheus that is given as the first argument, or to that of `make up` if it runs.
+# Regenerates the dashboards and checks that every panel has data: each query is sent to the Prometheus
+# given as the first argument, or to that of `make up` if it is running.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The tests of `make test` with coverage, also of the processes that they start. This takes twice as
-# long. Arguments go to pytest.
+# The tests of `make test` with coverage, including the processes that they start. This takes twice as
+# long. Arguments are passed to pytest.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/say.sh

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Kills the reconciler so many times, half on SQLite and half on PostgreSQL, at every named step and
-# (SQLite, with strace) at write system calls. Ends with 1 if anything was lost, repeated or stuck.
+# Kills the reconciler many times, half on SQLite and half on PostgreSQL, at every named step and
+# (SQLite, with strace) at write system calls. Exits with 1 if anything was lost, repeated or stuck.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/say.sh

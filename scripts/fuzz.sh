@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Throws so many bodies at the intake, and schemathesis at the whole API, in an environment of its
-# own with the fuzzers (.venv-fuzz). Ends with 1 if anything was found.
+# Sends malformed bodies to the webhook and runs schemathesis on the whole API, in a separate
+# environment with the fuzzers (.venv-fuzz). Exits with 1 if anything was found.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/say.sh
@@ -10,7 +10,7 @@ STAMP=$VENV/.installed
 WANTED=$(cat requirements/runtime.lock requirements/fuzz.lock | sha256sum)
 
 if [ "$(cat $STAMP 2>/dev/null || true)" != "$WANTED" ]; then
-    say "Making an environment with the fuzzers; the first time takes a minute"
+    say "Creating an environment with the fuzzers; the first time takes a minute"
     .venv/bin/python -m venv --clear $VENV
     $VENV/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
         --require-hashes --no-deps -r requirements/runtime.lock -r requirements/fuzz.lock

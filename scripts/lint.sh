@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Style, lint, types and the import contracts. Says one line for each.
+# Checks format, style, types and the import contracts; one line each.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/say.sh

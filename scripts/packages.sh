@@ -1,5 +1,5 @@
-# Sourced by setup.sh: finds which Debian packages are missing, and installs them without letting
-# Debian start or enable the services in them.
+# Sourced by setup.sh: finds missing Debian packages and installs them without starting or enabling
+# their services.
 # shellcheck shell=bash
 
 POLICY=/usr/sbin/policy-rc.d
@@ -20,7 +20,7 @@ missing_tool_packages() {
     printf '%s' "${packages# }"
 }
 
-# Print the packages that only the tests need: they make PostgreSQL clusters of their own.
+# Print the packages that only the tests need: they create PostgreSQL clusters.
 missing_test_packages() {
     have_postgresql || printf 'postgresql '
     have dbus-daemon || printf 'dbus '
@@ -48,7 +48,7 @@ as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
 
-# Whether as_root will work: as root, with sudo that asks nothing, or with a person to ask.
+# Whether as_root will work: as root, with passwordless sudo, or with a terminal for the password.
 can_be_root() {
     [ "$(id -u)" = 0 ] && return
     have sudo || return
@@ -86,7 +86,7 @@ apt_get() {
         -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0 "$@"
 }
 
-# Run with the output kept back; show its end only when it fails.
+# Run without output; show the end of the output only on failure.
 quietly() {
     local output status=0
     output=$(mktemp)
@@ -96,8 +96,8 @@ quietly() {
     return "$status"
 }
 
-# A set-up that was killed could not remove its policy. It is ours by its mark, and left by nobody
-# who is still at work.
+# A killed set-up could not remove its policy file. It is ours if it has the mark and the process in it
+# has ended.
 remove_left_policy() {
     is_left $CLUSTERS && can_be_root && as_root rm -f $CLUSTERS
     is_left $POLICY || return 0
@@ -114,15 +114,15 @@ is_left() {
 
 # Debian starts a service when its package is installed, unless this file says no (101).
 forbid_service_starts() {
-    [ -e $POLICY ] && return # somebody's own policy: it stands, and is not removed either
+    [ -e $POLICY ] && return # not ours: keep it
     WE_WROTE_POLICY=yes
-    # Whole or not at all: half a file would have no mark.
+    # Atomically: a partial file would have no mark.
     as_root sh -c "printf '%s\n' '#!/bin/sh' '$POLICY_MARK $$' 'exit 101' >$POLICY.new &&
         chmod 755 $POLICY.new && mv $POLICY.new $POLICY"
 }
 
-# Debian makes a cluster when PostgreSQL is installed, which would come up at the next boot; without
-# one its service has nothing to start, and whoever makes one later finds everything as usual.
+# Debian creates a cluster when PostgreSQL is installed, which would start at the next boot. Without a
+# cluster, the service has nothing to start; one can be created later as usual.
 forbid_clusters() {
     case " $* " in *" postgresql "*) ;; *) return 0 ;; esac
     WE_WROTE_CLUSTERS=yes
@@ -138,14 +138,14 @@ restore_policy() {
     WE_WROTE_POLICY=''
 }
 
-# The packages that we just installed must not come up at the next boot; others are not touched.
+# Services of the packages that we installed must not start at the next boot; others are not touched.
 keep_down_at_boot() {
     local package
     for package in "$@"; do
         case $package in prometheus | prometheus-alertmanager) ;; *) continue ;; esac
         if have systemctl; then
             quietly as_root systemctl disable "$package.service" || true
-            # Somebody's own policy may have let it start.
+            # An existing policy may have allowed the start.
             [ ! -d /run/systemd/system ] || quietly as_root systemctl stop "$package.service" || true
         elif have update-rc.d; then
             quietly as_root update-rc.d "$package" disable || true

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All tests that run in parallel. Arguments go to pytest.
+# All tests that run in parallel. Arguments are passed to pytest.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

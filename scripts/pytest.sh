@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# pytest with an environment of its own: Python's settings of the caller must not change what is
-# tested; nor must ours. Arguments go to pytest.
-#   VENV=FOLDER    names the virtual environment; without it .venv
+# pytest with a clean environment: the caller's Python and trading-ops settings must not affect the
+# tests. Arguments are passed to pytest.
+#   VENV=FOLDER    the virtual environment; default .venv
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The unit tests on the other versions of Python that are installed. A version that is not installed is
-# named and skipped. Arguments: the versions; without any, 3.12 and 3.13.
+# The unit tests on the other installed Python versions. Missing versions are reported and skipped.
+# Arguments: the versions; default 3.12 and 3.13.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/say.sh

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Prometheus' and Alertmanager's own checks of the committed files, the rules' tests, and the
-# check that rules, runbooks and dashboards fit each other.
+# check that rules, runbooks and dashboards are consistent.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/say.sh
@@ -9,7 +9,7 @@ say "Checking prometheus.yml";    promtool check config --syntax-only prometheus
 say "Checking the rules";         promtool check rules --lint=all --lint-fatal prometheus/rules/*.yml
 say "Testing the rules";          promtool test rules prometheus/tests/*.yml
 say "Checking alertmanager.yml";  amtool check-config alertmanager/alertmanager.yml alertmanager/examples/*.yml
-say "Testing what fits what: rules, routes, runbooks, drills, actions, boards"
+say "Testing consistency: rules, routes, runbooks, drills, actions, dashboards"
 .venv/bin/python -m pytest -q -o addopts=--import-mode=importlib tests/actions/test_contract.py \
     tests/rules/test_{prometheus,rule_conventions,alertmanager,alertmanager_examples}.py \
     tests/rules/test_{runbooks,told_commands,drilled,boards}.py

@@ -1,4 +1,4 @@
-# Sourced by the other scripts: one line a step, one sentence for an error.
+# Sourced by the other scripts: one line per step, one sentence per error.
 # shellcheck shell=bash
 
 say() { printf '%s\n' "$*"; }

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Installs what the system needs, once: a virtual environment from the locked requirements, and
-# Prometheus and Alertmanager from the PATH or from Debian. Run again, it finds nothing to do.
+# Installs the prerequisites: a virtual environment from the locked requirements, and Prometheus and
+# Alertmanager from the PATH or from Debian. Idempotent.
 #
 #   scripts/setup.sh          what `make up` needs
-#   scripts/setup.sh --dev    what `make test` needs as well, PostgreSQL for its tests among it
-#   PYTHON=/path/to/python    names the Python to use
+#   scripts/setup.sh --dev    also what `make test` needs, including PostgreSQL
+#   PYTHON=/path/to/python    the Python to use
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/say.sh
@@ -15,10 +15,10 @@ PURPOSE=runtime
 VENV=.venv
 STAMP=$VENV/.installed-$PURPOSE
 
-# What the environment is made from; when this changes it is installed anew.
+# The inputs of the environment; it is reinstalled when they change.
 fingerprint() {
     cat "requirements/runtime.lock" "requirements/$PURPOSE.lock" pyproject.toml | sha256sum
-    pwd # an environment that was moved or copied does not work
+    pwd # a moved or copied environment does not work
 }
 
 up_to_date() {
@@ -33,7 +33,7 @@ find_python() {
     local name
     for name in ${PYTHON:+"$PYTHON"} python3.11 python3 python3.12 python3.13; do
         if command -v "$name" >/dev/null && new_enough "$name"; then
-            # What it is, not the shim or link that leads to it.
+            # The resolved interpreter, not a shim or link.
             "$name" -c 'import sys; print(sys.executable)'
             return
         fi
@@ -67,7 +67,7 @@ make_environment() {
     [ -w . ] || die "the folder $(pwd) is read-only, so the virtual environment cannot be made:" \
         "copy the project to a folder that you can write"
     if ! { [ -x $VENV/bin/python ] && new_enough $VENV/bin/python && works $VENV; }; then
-        say "Making the virtual environment with $1"
+        say "Creating the virtual environment with $1"
         "$1" -m venv --clear $VENV
     fi
     rm -f "$STAMP"
@@ -78,7 +78,7 @@ make_environment() {
     say "The virtual environment is ready"
 }
 
-# Whether the environment is here where it was made, and has its pip.
+# Whether the environment was created in this folder and has pip.
 works() {
     grep -qF "$(pwd)/$1" "$1/bin/activate" 2>/dev/null && "$1/bin/python" -m pip --version >/dev/null 2>&1
 }

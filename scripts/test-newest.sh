@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs what depends on Prometheus and Alertmanager on other versions than those on the PATH: the rules'
-# own tests, routes, delays, pages, claims, and the eight fastest drills, these on both generations.
+# Tests with another Prometheus and Alertmanager than those on the PATH: rule unit tests, routes, delays,
+# pages, claims, and the eight fastest drills (these on both versions).
 # $1: the folder with the other prometheus, promtool, alertmanager and amtool. $2, $3: the versions of
-# Prometheus and Alertmanager there, for builds that do not know their own. Writes docs/engines.json and
+# Prometheus and Alertmanager there, for builds without a version. Writes docs/engines.json and
 # the table in docs/proofs.md.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -10,7 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 ENGINES=${1:-}
 if [ -z "$ENGINES" ]; then
-    say "Name the folder of the other engines: make test-newest ENGINES=FOLDER" >&2
+    say "Specify the folder of the other engines: make test-newest ENGINES=FOLDER" >&2
     exit 2
 fi
 for tool in prometheus promtool alertmanager amtool; do

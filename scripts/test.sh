@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Lint, then all tests that run in parallel. The last line is pytest's own summary. Arguments go to
+# Lint, then all tests that run in parallel. The last line is pytest's summary. Arguments are passed to
 # pytest.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

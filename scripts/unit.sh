@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The tests that start no server: decisions, parsing, metrics. Arguments go to pytest.
+# The tests that start no server: decisions, parsing, metrics. Arguments are passed to pytest.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
