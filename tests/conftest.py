@@ -25,7 +25,7 @@ settings.register_profile("long", max_examples=4000, deadline=None, derandomize=
 
 
 SLOWEST_FIRST = ("tests/crash", "tests/service/bot", "tests/rules", "tests/service")
-"""Folders whose files take longest: begun last, one of them would run on alone at the end."""
+"""Folders whose files take longest: started last, one of them would run on alone at the end."""
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
@@ -39,7 +39,7 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest; within a file the order stays."""
+    """Start with what takes longest; within a file the order stays."""
 
     def rank(item: pytest.Item) -> int:
         found = (at for at, folder in enumerate(SLOWEST_FIRST) if item.nodeid.startswith(folder))

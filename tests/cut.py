@@ -11,7 +11,7 @@ from tests.free_ports import free_port
 
 class Cable:
     """Forwards to a port of 127.0.0.1. When `cut_after` is set it hands on the first packet that
-    begins so, waits for the server's answer, and hangs up instead of handing that on."""
+    starts so, waits for the server's answer, and hangs up instead of handing that on."""
 
     def __init__(self, to: int) -> None:
         self._to = to

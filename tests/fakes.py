@@ -34,7 +34,7 @@ class FakeWorld:
     silenced: bool = False
     inhibited: bool = False
     silences: FakeAlertmanager = field(default_factory=FakeAlertmanager)
-    """Silences that were really laid; each is taken to match the alert."""
+    """Silences that were really placed; each is taken to match the alert."""
 
     foreign: list[dict[str, str]] = field(default_factory=list)
     """Alerts of other teams, which Alertmanager routes to other receivers."""

@@ -1,7 +1,7 @@
 """Ports for tests: below the range from which the kernel takes ports for outgoing connections.
 
 A port that was merely free a moment ago may meanwhile be the near end of a connection. These
-are only taken by tests, and processes that test side by side begin at different places.
+are only taken by tests, and processes that test side by side start at different places.
 """
 
 import itertools
@@ -19,7 +19,7 @@ _numbers = itertools.count(os.getpid() * 97)
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 on which nobody listens, another at each call."""
+    """Return a port of 127.0.0.1 on which no one listens, another at each call."""
     for number in itertools.islice(_numbers, _SHARE):
         port = _BEGIN + number % _SHARE
         with socket.socket() as probe:

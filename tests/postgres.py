@@ -158,7 +158,7 @@ class Cluster:
             _signal(process, signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on."""
+        """Let it continue."""
         for process in reversed(self._family()):
             _signal(process, signal.SIGCONT)
 
@@ -197,7 +197,7 @@ class Cluster:
         return self.url(self._create(name, self._template if migrated else "template0"))
 
     def drop(self, url: str) -> None:
-        """Drop a database, whoever is still connected."""
+        """Drop a database, even with open connections."""
         name = sql.Identifier(url.rpartition("/")[2])
         self.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
 

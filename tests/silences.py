@@ -21,7 +21,7 @@ class FakeAlertmanager:
 
     posts: int = 0
     loses_answer: bool = False
-    """True: a silence is laid, but whoever asked for it never hears."""
+    """True: a silence is placed, but anyone who asked for it never hears."""
 
     refuses: bool = False
     cannot_expire: bool = False

@@ -49,7 +49,6 @@ class NotPossibleHere(StackError):
     """This machine lacks what a drill needs, or must not be disturbed by it."""
 
     def __init__(self, why: str) -> None:
-        """Take the reason."""
         super().__init__(f"not possible here: {why}")
 
 

@@ -50,7 +50,7 @@ ANNOTATIONS = (
         color="orange",
         title="{{alertname}}",
         text="the reconciler closed an incident",
-        # Of a counter, for an incident can begin and end between two scrapes of a gauge.
+        # Of a counter, for an incident can start and end between two scrapes of a gauge.
         expr="sum by (alertname) (increase(trading_ops_recovery_duration_seconds_count[1m])) > 0",
     ),
     Annotation(

@@ -75,7 +75,7 @@ class Answer:
         return bool(self.error) or (not self.series and not excused)
 
     def __str__(self) -> str:
-        """Say what is wrong."""
+        """Return what is wrong."""
         return f"{self.query.title}: {self.error or 'no figure'}: {self.query.expr}"
 
 

@@ -36,7 +36,7 @@ class BoardQuery(NamedTuple):
 
     @property
     def title(self) -> str:
-        """Name it for a person: `board / panel`."""
+        """Name it for an operator: `board / panel`."""
         return f"{self.board} / {self.panel}"
 
 

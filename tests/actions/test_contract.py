@@ -1,4 +1,4 @@
-"""One contract for every action: the effect is seen by somebody else, and can be asked about."""
+"""One contract for every action: the effect is seen by someone else, and can be asked about."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -97,7 +97,7 @@ async def test_twice_is_once(actions: dict[str, Action], world: FakeWorld, name:
 async def test_a_stale_fence_is_refused(
     actions: dict[str, Action], world: FakeWorld, name: str
 ) -> None:
-    """Somebody newer has the target: nothing is done, unless it is the safe direction."""
+    """Someone newer has the target: nothing is done, unless it is the safe direction."""
     world.fence = 5
     if actions[name].delivery is Delivery.SAFE_DIRECTION:
         await actions[name].perform(make_call(world, name, fence=4))
@@ -145,7 +145,7 @@ async def test_probing_tells_what_became_of_it(
 async def test_silence_is_not_an_answer(
     actions: dict[str, Action], world: FakeWorld, name: str
 ) -> None:
-    """Nobody there: whether it was done is unknown, and so is a probe's answer."""
+    """No one there: whether it was done is unknown, and so is a probe's answer."""
     nowhere = FakeWorld(address="127.0.0.1:9")
     registry = make_registry(alpha=nowhere.address, supervisor=nowhere.address)
     async with aiohttp.ClientSession() as session:
@@ -228,7 +228,7 @@ async def test_a_hold_is_theirs_who_ordered_it(
     reason: str,
     said: tuple[str, str],
 ) -> None:
-    """A person's is a person's, with their words: it stops recovery, a runbook's does not."""
+    """An operator's is an operator's, with their words: it stops recovery, a runbook's does not."""
     call = replace(make_call(world, "halt_trading"), ordered_by=ordered_by, reason=reason)
     await actions["halt_trading"].perform(call)
     assert (world.params[-1]["owner"], world.params[-1]["reason"]) == said

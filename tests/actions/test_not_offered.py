@@ -24,7 +24,7 @@ OFFERED = {
 async def test_a_command_that_the_bot_does_not_offer_is_refused(
     actions: dict[str, Action], call: Call, name: str
 ) -> None:
-    """At once, so that the runbook goes on; it says what the bot does offer."""
+    """At once, so that the runbook continues; it says what the bot does offer."""
     with pytest.raises(Refused, match=r"unknown_command.*relieve_memory"):
         await actions[name].perform(replace(call, params=PARAMS.get(name, {})))
 

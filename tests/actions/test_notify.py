@@ -50,7 +50,7 @@ async def test_what_is_no_plain_sentence_is_not_told(call: Call, message: str) -
 
 
 async def test_too_much_is_not_told(call: Call) -> None:
-    """A flood is no notice, and whoever ordered it hears that it was not said."""
+    """A flood is no notice, and anyone who ordered it hears that it was not said."""
     with pytest.raises(ActionError, match="too many"):
         await Notify(Heard(room=0)).perform(call)
 

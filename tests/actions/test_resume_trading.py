@@ -1,4 +1,4 @@
-"""Holds are lifted at a real agent by name, in a person's name, and once."""
+"""Holds are released at a real agent by name, in an operator's name, and once."""
 
 from dataclasses import replace
 from typing import Any
@@ -32,7 +32,7 @@ def test_it_is_a_persons_and_a_second_persons() -> None:
 async def test_the_named_holds_are_lifted_in_the_persons_name_and_once(
     agent: Agent, actions: dict[str, Action], call: Call
 ) -> None:
-    """Others go on holding; a repeated attempt lifts nothing that was laid since."""
+    """Others go on holding; a repeated attempt releases nothing that was placed since."""
     await place(actions, call, "h1", "h2", "h3")
     resume, release = actions["resume_trading"], replace(call, params={"holds": "h1, h3"})
     assert await resume.perform(release) == "2 holds were released by ada; the state is halted"
@@ -61,7 +61,7 @@ async def test_the_named_holds_are_lifted_in_the_persons_name_and_once(
 async def test_what_nobody_has_seen_is_not_lifted(
     agent: Agent, actions: dict[str, Action], call: Call, change: dict[str, Any], says: str
 ) -> None:
-    """An approval is for the holds that it showed; the machine lifts none at all."""
+    """An approval is for the holds that it showed; the machine releases none at all."""
     await place(actions, call, "h1")
     release = replace(call, attempt_id=AttemptId("two"), params={"holds": "h1"})
     with pytest.raises(ActionError, match=says):

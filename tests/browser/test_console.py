@@ -139,7 +139,7 @@ def test_orders_open_in_place(page: Page, served: Served) -> None:
 
 
 def test_maintenance_has_a_countdown(page: Page, served: Served) -> None:
-    """Begin, pause, and end both again."""
+    """Start, pause, and end both again."""
     log_in(page, served, owner="Ada")
     dialog = page.get_by_role("dialog")
     page.get_by_role("link", name="Maintenance", exact=True).first.click()

@@ -23,7 +23,7 @@ SRV = "/srv/trading-ops"
 OURS = [name for name, one in SERVICES.items() if one["image"].startswith("trading-ops:")]
 ONCE = [name for name, one in SERVICES.items() if one["restart"] == "no"]
 MEMBERS = [name for name in SERVICES if name != "net"]
-"""Everybody but the holder of the network namespace."""
+"""Everyone but the holder of the network namespace."""
 
 
 def mounts(name: str) -> Mapping[PurePosixPath, Path]:

@@ -112,7 +112,7 @@ def test_prometheus_and_alertmanager_are_started_as_the_stack_starts_them(
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_who_is_waited_for_exists_and_can_be_waited_for(name: str) -> None:
-    """Health where there is a check, an end where there is one; nobody waits in a circle."""
+    """Health where there is a check, an end where there is one; no one waits in a circle."""
     for other, how in SERVICES[name].get("depends_on", {}).items():
         if how["condition"] == "service_healthy":
             assert "healthcheck" in SERVICES[other]
@@ -159,7 +159,7 @@ def test_what_our_processes_read_of_the_project_is_mounted(name: str) -> None:
     """At the places where the settings look for it."""
     settings = load_settings(ROOT, {"TRADING_OPS_VAR": VAR})
     wanted = [settings.targets_file, settings.runbooks]
-    if name == "bot":  # `up` lays them out, whoever uses them
+    if name == "bot":  # `up` places them out, anyone who uses them
         wanted += [settings.prometheus_config, settings.alertmanager_config]
     found = mounts(name)
     for path in wanted:

@@ -1,7 +1,7 @@
 """The configurations that docker-compose.yml mounts, and the secrets that they name.
 
 Containers cannot be started by a test. What they would find is: each configuration is put where
-the container has it and read by whoever reads it there.
+the container has it and read by anyone who reads it there.
 """
 
 import re
@@ -44,7 +44,7 @@ def secret_files(value: Any) -> set[str]:
 
 @pytest.mark.parametrize(("name", "unit"), [("venue", "venue"), ("mail", "mail")])
 def test_a_configuration_is_what_the_stack_would_write(name: str, unit: str) -> None:
-    """It is committed so that it can be read; nothing in it is anybody's own idea."""
+    """It is committed so that it can be read; nothing in it is anyone's own idea."""
     config = read(name, SERVICES[name]["command"][-1])
     assert config == CONFIGS[unit]
     assert {f"/run/secrets/{one}" for one in secret_files(config)} == set(secrets(name))
@@ -125,7 +125,7 @@ def test_prometheus_finds_all_it_reads(tmp_path: Path) -> None:
 
 
 def test_prometheus_discovers_what_the_registry_lists() -> None:
-    """The discovery files are committed; nobody in the container would write them."""
+    """The discovery files are committed; no one in the container would write them."""
     folder = mounts("prometheus")[PurePosixPath("/etc/prometheus/targets")]
     found = {path.stem: read_yaml(path) for path in folder.iterdir()}
     assert found == discovery(REGISTRY)

@@ -77,7 +77,7 @@ def run_grants(cluster: Cluster, secrets: Path) -> None:
 
 
 def test_the_server_asks_for_a_password_on_its_loopback() -> None:
-    """Which everybody in the shared network namespace can reach."""
+    """Which everyone in the shared network namespace can reach."""
     arguments = SERVICES["postgres"]["environment"]["POSTGRES_INITDB_ARGS"].split()
     assert arguments == ["--auth-host=scram-sha-256", "--auth-local=peer"]
     assert "POSTGRES_HOST_AUTH_METHOD" not in SERVICES["postgres"]["environment"]

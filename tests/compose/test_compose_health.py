@@ -44,7 +44,7 @@ async def test_a_page_that_says_200_is_health(
 
 
 async def test_a_mail_server_that_greets_is_health() -> None:
-    """And a port on which nobody listens is none."""
+    """And a port on which no one listens is none."""
     async with run_receivers() as receivers:
         assert await ask(f"smtp://{receivers.smarthost}") == 0
     assert await ask(f"smtp://127.0.0.1:{free_port()}") == 1

@@ -1,4 +1,4 @@
-"""docker-compose.yml started for real: healthy, and healed after two kills.
+"""docker-compose.yml started for real: healthy, and recovered after two kills.
 
 Needs a Docker engine with Compose. TRADING_OPS_TEST_BASE names another base image than
 `debian:12` for stand-ins (tests/compose/images.py).

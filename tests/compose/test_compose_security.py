@@ -87,12 +87,12 @@ def test_its_image_is_pinned(service: dict[str, Any]) -> None:
 
 
 def test_our_image_is_built_once_and_pulled_from_nowhere() -> None:
-    """Two services that build one name at once fail; a name of ours may be somebody else's."""
+    """Two services that build one name at once fail; a name of ours may be someone else's."""
     (builder,) = (name for name in SERVICES if "build" in SERVICES[name])
     assert (SERVICES[builder]["build"], SERVICES[builder]["pull_policy"]) == (".", "build")
     assert builder in OURS
     assert {SERVICES[one]["pull_policy"] for one in OURS if one != builder} == {"never"}
-    assert "net" not in OURS  # an update would take everybody's network away
+    assert "net" not in OURS  # an update would take everyone's network away
 
 
 def test_the_dockerfile_is_pinned_and_ends_as_the_user_of_the_services() -> None:
@@ -107,7 +107,7 @@ def test_the_dockerfile_is_pinned_and_ends_as_the_user_of_the_services() -> None
 
 
 def test_ports_are_published_on_loopback_alone_and_by_the_holder_of_the_network() -> None:
-    """Whoever shares a namespace cannot publish; whoever publishes elsewhere shows all."""
+    """Anyone who shares a namespace cannot publish; anyone who publishes elsewhere shows all."""
     for name in MEMBERS:
         assert SERVICES[name]["network_mode"] == "service:net"
         assert not {"ports", "networks", "expose"} & SERVICES[name].keys()

@@ -47,7 +47,7 @@ async def figure(prometheus: Prometheus, query: str) -> float:
 async def test_what_was_ordered_is_done_and_seen(
     stack: Stack, prometheus: Prometheus, action: str, says: str, query: str
 ) -> None:
-    """The command line tells what the bot said; somebody else's figure has moved."""
+    """The command line tells what the bot said; someone else's figure has moved."""
     aside = set(files_aside(stack.settings.logs))
     before = await figure(prometheus, query)
     done = stack.run("run", action, "alpha", "--reason", "to see it work")

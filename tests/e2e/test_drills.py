@@ -1,4 +1,4 @@
-"""The fastest drills on real processes: they heal, and without automation they do not."""
+"""The fastest drills on real processes: they recover, and without automation they do not."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ FASTEST = 8
 
 
 def fastest() -> list[RecordedDrill]:
-    """Return the fastest drills of the committed game day that end by themselves."""
+    """Return the fastest drills of the committed game day that end on their own."""
     day = msgspec.json.decode((DOCS / FILE).read_bytes(), type=GameDayRecord)
     plain = [one for one in day.all_drills if not (one.held_back or one.during or one.handed_over)]
     ended = [(one.total_seconds, one.alert, one) for one in plain if one.total_seconds is not None]
@@ -49,7 +49,7 @@ STAGES = [
 
 @pytest.mark.parametrize("alert", DRILLS)
 def test_drill_is_closed_in_time(stack: Stack, alert: str) -> None:
-    """Every stage is reached, in order, within the runbook's time, and a witness saw the cure."""
+    """Every stage is reached, in order, within the runbook's time, and a witness saw the fix."""
     code, result = stack.json("drill", alert)
     assert code == 0, result["problem"] + stack.logs()
     stages = [mark["stage"] for mark in result["timeline"]]
@@ -62,7 +62,7 @@ def test_drill_is_closed_in_time(stack: Stack, alert: str) -> None:
 
 @pytest.mark.parametrize("alert", HELD_BACK)
 def test_without_automation_nothing_recovers(stack: Stack, alert: str) -> None:
-    """The fault stays as long as nobody mends it, and the stored reason says why nobody did."""
+    """The fault stays as long as no one fixes it, and the stored reason says why no one did."""
     code, result = stack.json("drill", alert, "--paused")
     assert code == 0, result["problem"] + stack.logs()
     assert any(reason.startswith("paused: would have run") for reason in result["reasons"])

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(autouse=True)
 async def _calm(scene: Scene) -> None:
-    """Begin with a healthy bot whose budgets are fresh."""
+    """Start with a healthy bot whose budgets are fresh."""
     bot = scene.bot(None)
     await wait_until_calm(scene, bot)
     await scene.reconciler.reset_budget(bot.name, owner="test", reason="a fresh start")
@@ -68,7 +68,7 @@ class SupervisorLog:
 
 
 async def test_a_refused_webhook_is_made_good_by_the_poll(stack: Stack, scene: Scene) -> None:
-    """Alertmanager's token is wrong, so that its 401 loses every notification: still healed."""
+    """Alertmanager's token is wrong, so that its 401 loses every notification: still recovered."""
     token = stack.settings.var / "alertmanager" / "secrets" / "webhook_token"
     right = token.readlink()  # the reconciler's own file, which it reads again when it changes
     since = clock.timestamp()
@@ -87,7 +87,7 @@ async def test_a_refused_webhook_is_made_good_by_the_poll(stack: Stack, scene: S
 
 
 async def test_the_reconciler_was_away_while_the_alert_fired(stack: Stack, scene: Scene) -> None:
-    """Stopped before the fault, started when the alert has long been firing: still healed."""
+    """Stopped before the fault, started when the alert has long been firing: still recovered."""
     since = clock.timestamp()
     stack.supervisor.stop("reconciler")
     try:

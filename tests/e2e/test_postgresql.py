@@ -1,5 +1,5 @@
-"""The whole stack with its store in PostgreSQL: a drill heals, doctor names the database, and the
-server may go away and come back."""
+"""The whole stack with its store in PostgreSQL: a drill, doctor, and an outage of
+the server."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,7 +53,7 @@ def reader(server: Cluster, url: str) -> str:
 
 
 async def test_the_stack_on_postgresql(stack: Stack, server: Cluster) -> None:
-    """It heals before the server stopped and after it came back, and nobody started it again."""
+    """It recovers before the server stopped and after it came back, and no one started it again."""
     code, report = stack.json("doctor", "--no-test-alert")
     details = {check["name"]: check["detail"] for check in report["checks"]}
     assert details["database"].startswith("PostgreSQL ")

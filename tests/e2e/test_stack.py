@@ -19,7 +19,7 @@ RESTARTED = ["venue", "exporter", "reconciler", "alertmanager", "prometheus", "m
 
 
 def test_doctor_finds_everything_in_order(stack: Stack) -> None:
-    """Tools, secrets, configurations, every connection, and a test alert to a person and back."""
+    """Tools, secrets, configurations, every connection, and a test alert to on-call and back."""
     code, report = stack.json("doctor")
     assert code == 0, [check for check in report["checks"] if not check["ok"]]
     names = [check["name"] for check in report["checks"]]
@@ -27,7 +27,7 @@ def test_doctor_finds_everything_in_order(stack: Stack) -> None:
 
 
 def test_doctor_names_what_is_wrong(stack: Stack) -> None:
-    """A token that others can read is found, with the command that mends it."""
+    """A token that others can read is found, with the command that fixes it."""
     token = stack.settings.secrets / "operator_token"
     token.chmod(0o644)
     try:
@@ -69,7 +69,7 @@ def test_a_pause_is_seen_wherever_one_looks(stack: Stack) -> None:
 
 
 def test_a_halt_and_a_window_are_seen_wherever_one_looks(stack: Stack) -> None:
-    """Whoever comes on call learns from `status` that a bot is held, by whom and why."""
+    """Anyone who comes on call learns from `status` that a bot is held, by whom and why."""
     asked = ("--reason", "odd fills", "--owner", "ada")
     try:
         assert stack.run("halt", "alpha", *asked).returncode == 0

@@ -1,4 +1,4 @@
-"""Somebody trades on the venue by hand, with the documentation's own lines, while the bot runs."""
+"""Someone trades on the venue manually, with the documentation's own lines, while the bot runs."""
 
 import subprocess
 import sys

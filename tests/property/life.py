@@ -94,12 +94,12 @@ class Life:
     """Which targets had an open incident, from each moment on."""
 
     def __post_init__(self) -> None:
-        # Nothing is ever committed: the next life begins with the same empty tables.
+        # Nothing is ever committed: the next life starts with the same empty tables.
         self.connection: Connection = ENGINE.connect()
         self.wake_up()
 
     def wake_up(self) -> None:
-        """Begin with nothing but what is stored, as after a crash."""
+        """Start with nothing but what is stored, as after a crash."""
         self.state: State | None = None
         index = RunbookIndex(BOOKS, REGISTRY)
         self.around = Context(index=index, limits=LIMITS, observe_only=False)
@@ -156,7 +156,7 @@ class Life:
         return self.state
 
     def compare(self) -> None:
-        """A state that was kept up to date must say what one that is read anew says."""
+        """A state that was kept up to date must say what one that is read again says."""
         anew = read_state(self.connection, limits=LIMITS, now=self.now)
         assert said_by(self.read(), self.now) == said_by(anew, self.now)
         for incident in anew.incidents:
@@ -256,7 +256,7 @@ class Life:
             self.judge(started, book.steps[decision.step])
 
     def order(self, bot: str, step: Step, owner: str) -> Attempt | None:
-        """A person orders an action by hand."""
+        """An operator orders an action manually."""
         state = self.read()
         target = REGISTRY.find(bot)
         world = self.around.world(target, state, self.now)
@@ -357,5 +357,5 @@ def said_by(state: State, now: datetime) -> dict[str, Any]:
 
 
 def counted(story: list[events.Event], kind: str) -> Counter[str | None]:
-    """Return how often an event of a kind is in the story of each incident."""
+    """Return how often an event of a kind is in the timeline of each incident."""
     return Counter(one.incident_id for one in story if one.kind == kind)

@@ -1,4 +1,4 @@
-"""Ten thousand random tamperings with the story, each of which must show. Prints what was found.
+"""Ten thousand random tamperings with the timeline, each of which must show. Prints what was found.
 
 `python -m tests.property.tampering [COUNT] [SEED]`. The attacker may do anything to the rows, the
 chain's head and the anchors' file, but does not have the key; triggers do not exist for him. What
@@ -126,7 +126,7 @@ def cut(story: Copy, choose: random.Random) -> None:
     story.rows = {seq: row for seq, row in story.rows.items() if seq <= last}
     story.head = head_of(story)
     if choose.random() < 0.3:
-        # The reconciler, unaware, goes on from there.
+        # The reconciler, unaware, continues from there.
         seq, mac = story.head[:2]
         for _ in range(choose.randint(1, EVENTS)):
             seq += 1
@@ -137,7 +137,7 @@ def cut(story: Copy, choose: random.Random) -> None:
 
 
 def rewrite(story: Copy, choose: random.Random) -> None:
-    """Chain everything anew from some event on, without the key, or as if before the chain."""
+    """Chain everything again from some event on, without the key, or as if before the chain."""
     seq = choose.randint(1, ANCHORED[-1])
     unchain = choose.random() < 0.3
     mac = "" if unchain else story.rows[seq - 1].mac or "" if seq > 1 else ""

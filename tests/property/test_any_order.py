@@ -53,7 +53,7 @@ def test_the_order_of_facts_does_not_matter(
     """What fires in the end is what is worked on, and it ends with the same people."""
     truth = {("BotDown", bot) for bot in firing}
     # Of what has long ended, only its end: several others that are thought ill for a moment make
-    # the fleet look ill, and a person is called instead. That errs to the safe side.
+    # the fleet look ill, and an operator is called instead. That errs to the safe side.
     told = [(kind, bot) for kind, bot in told if kind == "ends" or bot in firing]
     doubled = told + random.sample(told, k=len(told) // 2)
     random.shuffle(doubled)

@@ -120,7 +120,7 @@ def test_it_is_total_and_every_answer_has_its_metric(
 def test_it_never_runs_behind_a_shut_gate(
     incident: Incident, runbook: Runbook | None, history: History, world: World
 ) -> None:
-    """Running means: certainly firing, nobody else's, nothing under way, automation on."""
+    """Running means: certainly firing, no one else's, nothing under way, automation on."""
     decision = answer(incident, runbook, history, world)
     if not isinstance(decision, Run):
         return

@@ -31,7 +31,7 @@ BOOK = make_runbook(steps=(make_step(), ONE_SHOT, ONE_SHOT), limits=OWN, unless=
 
 
 class Flapping:
-    """One alert's incidents and attempts; each cure works, and does not last."""
+    """One alert's incidents and attempts; each fix works, and does not last."""
 
     def __init__(self) -> None:
         self.now = NOW
@@ -123,7 +123,7 @@ def most_apart(cycle: list[tuple[int, int]]) -> int:
 
 @pytest.mark.parametrize("absent", [1, 30, 280])
 def test_a_thousand_flaps_are_three_incidents_and_one_call(absent: int) -> None:
-    """The third one takes all the rest, and a person is called once."""
+    """The third one takes all the rest, and an operator is called once."""
     told = Flapping()
     for _ in range(1000):
         told.flap(10, absent)
@@ -133,7 +133,7 @@ def test_a_thousand_flaps_are_three_incidents_and_one_call(absent: int) -> None:
 
 
 def test_what_stays_away_is_closed() -> None:
-    """After its quiet time, and what comes much later begins anew."""
+    """After its quiet time, and what comes much later starts again."""
     told = Flapping()
     for _ in range(5):
         told.flap(10, 20)

@@ -171,7 +171,7 @@ class Incidents(RuleBasedStateMachine):
 
     @rule(owner=people, yes=st.booleans())
     def requests_are_answered(self, owner: str, yes: bool) -> None:
-        """By anybody: one's own is not approved, and what has run out is not either."""
+        """By anyone: one's own is not approved, and what has run out is not either."""
         life = self.life
         for asked in approvals.search(life.connection, state=ApprovalState.PENDING):
             answer = approvals.approve if yes else approvals.deny

@@ -29,7 +29,7 @@ NAMES = sorted({one.name for stage in PLAN.stages for one in stage.criteria})
 
 
 class Qualification(RuleBasedStateMachine):
-    """A bot that sometimes fails, a Prometheus that sometimes is silent, a person."""
+    """A bot that sometimes fails, a Prometheus that sometimes is silent, an operator."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class Qualification(RuleBasedStateMachine):
 
     @rule()
     def reconciler_restarts(self) -> None:
-        """What is stored is all that is needed to go on."""
+        """What is stored is all that is needed to continue."""
         stored = json.loads(json.dumps(msgspec.to_builtins(self.run_)))
         again = msgspec.convert(stored, Run)
         assert again == self.run_

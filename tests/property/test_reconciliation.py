@@ -1,8 +1,8 @@
-"""Records that missed anything at all are healed to the last digit, or a person is called.
+"""Records that missed anything at all are remediated to the last digit, or an operator is called.
 
 An account lives through orders, fills, strangers' trades and deposits; the records saw each of
 them or did not. What the comparison says to do is done to the records, and they must then be the
-venue's; what nothing explains must be found exactly, and never be healed away.
+venue's; what nothing explains must be found exactly, and never be remediated away.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""No tampering with the story goes unseen, and what is told of it is right."""
+"""No tampering with the timeline goes unseen, and what is told of it is right."""
 
 import random
 from collections.abc import Callable
@@ -60,7 +60,7 @@ def cut(story: Copy, last: int, *, head: bool) -> None:
 def test_the_first_bad_event_is_named(
     attack: Callable[[Copy], object], fault: Fault, seq: int
 ) -> None:
-    """A person is told what was done, and where to look."""
+    """An operator is told what was done, and where to look."""
     story = whole_story(random.Random(4))
     attack(story)
     problem = check(story)
@@ -69,7 +69,7 @@ def test_the_first_bad_event_is_named(
 
 
 def test_only_behind_the_last_anchor_a_cut_cannot_be_seen() -> None:
-    """The promise's limit, so that nobody promises more."""
+    """The promise's limit, so that no one promises more."""
     story = whole_story(random.Random(4))
     cut(story, ANCHORED[-1], head=True)
     assert check(story) is None
@@ -83,7 +83,7 @@ def test_another_key_is_named_as_such() -> None:
 
 
 def test_what_is_older_than_the_chain_is_counted_and_no_fault() -> None:
-    """A database that was there before the chain can be verified from where it begins."""
+    """A database that was there before the chain can be verified from where it starts."""
     story = Copy()
     for seq in (1, 2, 4):  # the old numbers could have gaps
         story.rows[seq] = Link(seq, 0, "opened", None, None, "", "", "", None, None, None)
@@ -102,7 +102,7 @@ def test_what_is_older_than_the_chain_is_counted_and_no_fault() -> None:
 
 
 def rotated(kind: str, key: bytes) -> Copy:
-    """A story that goes on with another key, from an event of some kind."""
+    """A story that continues with another key, from an event of some kind."""
     story = whole_story(random.Random(4))
     seq, mac = story.head[:2]
     for what in (kind, "opened"):
@@ -115,7 +115,7 @@ def rotated(kind: str, key: bytes) -> Copy:
 
 
 def test_a_key_is_changed_only_where_an_event_tells_of_it() -> None:
-    """The older key's holder cannot go on with it, nor the newer one begin anywhere."""
+    """The older key's holder cannot continue with it, nor the newer one start anywhere."""
     story = rotated(events.KEY_CHANGED, NEWER)
     assert check(story, (NEWER, KEY)) is None
     for wrong in ((KEY,), (KEY, NEWER)):  # not known, or in the wrong order
@@ -126,7 +126,7 @@ def test_a_key_is_changed_only_where_an_event_tells_of_it() -> None:
 
 
 def test_a_forged_anchor_has_no_signature() -> None:
-    """Whoever has no key can make no anchor, nor move one."""
+    """Anyone who has no key can make no anchor, nor move one."""
     anchor = whole_story(random.Random(4)).anchors[0]
     assert anchor.is_signed_by(KEY)
     assert not anchor.is_signed_by(NEWER)

@@ -1,6 +1,6 @@
 """Another team's Prometheus and Alertmanager, and a reader who follows docs/adopt.md with them.
 
-Whatever is added comes out of the page itself. A block whose first line names a file is laid over
+Whatever is added comes out of the page itself. A block whose first line names a file is merged over
 that file of the team: mappings are joined, lists are continued, and routes are put first.
 """
 

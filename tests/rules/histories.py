@@ -2,7 +2,7 @@
 
 `promtool tsdb create-blocks-from` writes the blocks: what was scraped, then what the shipped rules
 recorded of it. Since when an alert was pending is stored by Prometheus too, so that a restart does
-not begin its wait of an hour anew.
+not start its wait of an hour again.
 """
 
 import asyncio

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.long
 BESIDE_SECONDS = 600.0
 TEAMS = {"CheckoutSlow", "CheckoutDown"}
 MACHINES_OWN = "TradingHost"
-"""Alerts that begin so are about the machine on which the test runs, and other work loads it."""
+"""Alerts that start so are about the machine on which the test runs, and other work loads it."""
 
 
 def listening() -> str:
@@ -54,7 +54,7 @@ async def running(*argv: str, log: Path) -> AsyncIterator[asyncio.subprocess.Pro
 
 
 def settings_of(folder: Path, adopted: Adopted, places: dict[str, str]) -> Settings:
-    """Write the registry of the page with the real addresses, and return what ours begin with."""
+    """Write the registry of the page with the real addresses, and return what ours start with."""
     text = snippet("targets.yml")
     for shown, real in places.items():
         text = text.replace(shown, real)

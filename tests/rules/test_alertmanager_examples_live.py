@@ -65,7 +65,7 @@ async def test_a_service_is_told_what_it_is_and_where_to_look(tmp_path: Path, na
 
 
 def check_slack(body: dict[str, Any]) -> None:
-    """Angle brackets would be a link, a person or a channel."""
+    """Angle brackets would be a link, an operator or a channel."""
     (attachment,) = body["attachments"]
     assert attachment["title"] == TITLE
     assert attachment["title_link"] == RUNBOOK
@@ -124,7 +124,7 @@ NEVER = "      - years: ['1970']\n"
 async def test_a_warning_is_for_the_chat_by_day_and_for_the_mail_by_night(
     tmp_path: Path, hours: str, told: str
 ) -> None:
-    """And the pager rings for what is critical at any hour; nobody hears twice."""
+    """And the pager rings for what is critical at any hour; no one hears twice."""
     text = (EXAMPLES / "by-severity-and-hour.yml").read_text(encoding="utf-8")
     text, replaced = re.subn(r"      - weekdays: .*\n(?:        .*\n)+", hours, text)
     assert replaced == 1

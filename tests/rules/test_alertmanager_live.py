@@ -143,7 +143,7 @@ async def test_what_must_not_wait_does_not(loop: Loop, labels: dict[str, str]) -
 
 
 async def test_nobody_is_told_of_watchdog_but_the_reconciler_is(loop: Loop) -> None:
-    """`never` is a receiver that tells nobody, beside the one that is always told."""
+    """`never` is a receiver that tells no one, beside the one that is always told."""
     watchdog = {"alertname": "Watchdog", "severity": "none", "page_after": "never"}
     await loop.alertmanager.post(watchdog)
     assert (await next_told(loop.receivers)).names == ["Watchdog"]

@@ -1,4 +1,4 @@
-"""The Grafana boards: generated, laid out, and free of what Grafana's own linter finds.
+"""The Grafana boards: generated, set up, and free of what Grafana's own linter finds.
 
 The rules of dashboard-linter are these tests, over all boards; `.lint` has the exceptions for both.
 """
@@ -46,7 +46,7 @@ every_board = pytest.mark.parametrize("board", BOARDS, ids=lambda board: board["
 
 
 def test_the_source_gives_the_committed_boards_byte_for_byte(tmp_path: Path) -> None:
-    """Nobody has edited the JSON, and nobody has forgotten to write it anew."""
+    """No one has edited the JSON, and no one has forgotten to write it again."""
     command = [sys.executable, "-W", "error", "-m", "grafana.boards", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True)
     written = {path.name: path.read_bytes() for path in tmp_path.iterdir()}

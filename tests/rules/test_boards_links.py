@@ -31,7 +31,7 @@ def test_a_board_leads_to_the_others_to_runbooks_and_to_silences(board: Board) -
     )
     assert boards["keepTime"]
     assert boards["includeVars"]
-    # Not in the menu of controls, which is closed until somebody looks for it.
+    # Not in the menu of controls, which is closed until someone looks for it.
     assert not any("placement" in link for link in links.values())
     for title in ("Silences", "Alerts by group"):
         assert links[title]["url"].endswith(f"?alertmanager={SOURCES['alertmanager']['name']}")
@@ -123,7 +123,7 @@ def test_an_alert_links_to_the_board_that_shows_it() -> None:
 
 
 def test_data_sources_are_provisioned_with_fixed_uids() -> None:
-    """Links and boards never depend on who created them; nobody edits them in place."""
+    """Links and boards never depend on who created them; no one edits them in place."""
     assert {kind: source["uid"] for kind, source in SOURCES.items()} == {
         "prometheus": "trading-ops-prometheus",
         "alertmanager": "trading-ops-alertmanager",

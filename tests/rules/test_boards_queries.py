@@ -50,7 +50,7 @@ def test_queries_select_known_metrics_by_labels_that_they_have() -> None:
 
 
 def test_grouping_is_by_labels_that_there_are() -> None:
-    """`sum by (bto)` is one series, and nobody notices."""
+    """`sum by (bto)` is one series, and no one notices."""
     made_by_rules = {"alertname", "severity", "sloth_slo", "sloth_id", "anomaly_name", "le"}
     of_others = {"integration", "state", "currency", "exporter"}
     for board, panel, target in TARGETS:

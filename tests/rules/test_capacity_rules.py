@@ -48,6 +48,6 @@ def test_every_resource_with_such_an_alert_is_written() -> None:
 
 
 def test_a_rule_without_the_threshold_is_refused() -> None:
-    """It was changed by hand: nothing is written over it."""
+    """It was changed manually: nothing is written over it."""
     with pytest.raises(ConfigError, match="TradingBotRateLimitHigh"):
         applied("groups: []\n", "calls.yml", Choices())

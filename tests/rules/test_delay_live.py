@@ -111,7 +111,7 @@ async def running(folder: Path) -> AsyncIterator[tuple[Faults, Receivers]]:
 async def test_each_fault_has_its_own_delay(tmp_path: Path) -> None:
     """Faults that recover in time never page; the next fault of the same alert is not paged early.
 
-    The third fault begins while the page of another bot with the same alert is open.
+    The third fault starts while the page of another bot with the same alert is open.
     """
     async with running(tmp_path) as (faults, receivers):
         longest = timedelta()

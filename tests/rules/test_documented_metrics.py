@@ -20,7 +20,7 @@ BEFORE = "  - name: exporter\n"
 
 
 def test_the_page_of_all_metrics_is_what_the_catalogue_says() -> None:
-    """Byte for byte: nobody has edited it, and nobody has forgotten to write it anew."""
+    """Byte for byte: no one has edited it, and no one has forgotten to write it again."""
     assert METRICS.read_text(encoding="utf-8") == page()
 
 
@@ -83,7 +83,7 @@ def test_every_topic_has_its_own_heading() -> None:
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_documents_name_only_metrics_that_exist(path: Path) -> None:
-    """Whoever asks Prometheus for what a page names must not get an empty answer."""
+    """Anyone who asks Prometheus for what a page names must not get an empty answer."""
     assert not unknown_metrics(path.read_text(encoding="utf-8"))
 
 

@@ -13,7 +13,7 @@ SAID_TWICE = frozenset({"job", "target", "sloth_service", "sloth_slo"})
 """Each rule selects one job; `bot`, `venue` and `sloth_id` say the same as the others."""
 
 MESSAGES = frozenset({"TradingOpsTest", "TradingOpsNotice"})
-"""They pass on what a person said and end after a minute."""
+"""They pass on what an operator said and end after a minute."""
 
 
 def test_the_rule_joins_the_labels_that_the_reconciler_joins() -> None:

@@ -1,4 +1,4 @@
-"""The stop of the whole fleet, as the reconciler decides it: every bot, whatever else goes on."""
+"""The stop of the whole fleet, as the reconciler decides it: every bot, whatever else continues."""
 
 from datetime import timedelta
 

@@ -23,7 +23,7 @@ RULES = {rule.name: rule for rule in load_rules()}
 RECORDED = frozenset({"slo:sli_bad:rate5m", "slo:sli_events:rate5m"})
 MINUTE = 60.0
 DAY = 27.0
-"""In hours: a day, and the seven days' windows that begin with it."""
+"""In hours: a day, and the seven days' windows that start with it."""
 
 WITHIN = 30.0
 """Seconds, times the tests' patience: a group of 30 s takes a wait up at its second evaluation."""
@@ -138,7 +138,7 @@ def processors(name: str, bad: bool) -> list[Series]:
 
 
 def answers(metric: str, limit: float) -> Callable[[str, bool], list[Series]]:
-    """Return the story of answers that are all later than a limit, or none."""
+    """Return the timeline of answers that are all later than a limit, or none."""
 
     def story(name: str, bad: bool) -> list[Series]:
         under = {f"{limit:g}": 0.0 if bad else 0.1, f"{2 * limit:g}": 0.1, "+Inf": 0.1}

@@ -1,6 +1,6 @@
 """Who is paged, on a real Alertmanager and where rules matter a real Prometheus.
 
-Healed in time and not healed are in `test_alertmanager_live`. Here: the reconciler is dead, a
+Healed in time and not recovered are in `test_alertmanager_live`. Here: the reconciler is dead, a
 person has acknowledged it, and the reconciler gave up. “No mail” is never a guess: a later mail
 that must come is awaited, and is the next one.
 """
@@ -91,7 +91,7 @@ async def test_the_reconciler_is_dead_one_page(tmp_path: Path) -> None:
 
 @dataclass
 class Person:
-    """Somebody who acknowledges, through the real thing, and the incident that is theirs."""
+    """Someone who acknowledges, through the real thing, and the incident that is theirs."""
 
     acknowledging: Acknowledging
     writer: Writer
@@ -118,7 +118,7 @@ class Person:
 
 @asynccontextmanager
 async def a_person(folder: Path, *addresses: str) -> AsyncIterator[Person]:
-    """Open an incident of the alert, and give a person the means to acknowledge it."""
+    """Open an incident of the alert, and give an operator the means to acknowledge it."""
     url = f"sqlite:///{folder / 'store.db'}"
     migrate.upgrade(url)
     writer, reader = Writer(writing_engine(url)), Reader(reading_engine(url))
@@ -189,7 +189,7 @@ async def _suppressed(alertmanager: RunningAlertmanager) -> bool:
 
 
 async def test_withdrawn_the_silence_is_gone_at_once(tmp_path: Path) -> None:
-    """The alert is anybody's again, for people and for the reconciler."""
+    """The alert is anyone's again, for people and for the reconciler."""
     async with (
         run_receivers() as receivers,
         run_alertmanager(tmp_path / "alertmanager", receivers) as alertmanager,
@@ -224,7 +224,7 @@ async def test_one_alertmanager_of_two_is_dead_the_other_has_the_silence(tmp_pat
 
 
 async def test_a_cluster_is_asked_as_one(tmp_path: Path) -> None:
-    """A silence laid at one member reaches the other; an alert that only one knows is known."""
+    """A silence placed at one member reaches the other; an alert that only one knows is known."""
     gossip = f"127.0.0.1:{free_port()}"
     async with (
         run_receivers() as receivers,

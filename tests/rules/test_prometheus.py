@@ -77,7 +77,7 @@ def test_jobs_are_the_ones_that_rules_and_boards_know() -> None:
 
 @pytest.mark.parametrize("name", OURS)
 def test_our_processes_are_asked_with_the_token(name: str) -> None:
-    """Their metrics are not for everybody on the machine."""
+    """Their metrics are not for everyone on the machine."""
     assert JOBS[name]["authorization"] == {"credentials_file": "secrets/metrics_token"}
 
 
@@ -93,7 +93,7 @@ def test_targets_come_from_files_and_redirects_are_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", EVERY_SECOND)
 def test_what_leads_to_recovery_is_scraped_every_second(name: str) -> None:
-    """The promise of detection within seconds begins here."""
+    """The promise of detection within seconds starts here."""
     assert JOBS[name]["scrape_interval"] == "1s"
     assert JOBS[name]["scrape_timeout"] == "1s"
 
@@ -138,7 +138,7 @@ FIRES_ON_NOTHING = {
     "TradingOpsReconcilerDown",
     "Watchdog",
 }
-"""They tell that somebody is gone, so a series that is gone is what they are for; and nobody
+"""They tell that someone is gone, so a series that is gone is what they are for; and no one
 acknowledges those."""
 
 

@@ -41,7 +41,7 @@ PAGE = "TradingAlertPersists"
 """Pages for other alerts, and has their severity and their runbooks."""
 
 AT_ONCE = {"TradingRecoveryFailed", "TradingOpsTest", "TradingOpsNotice"}
-"""Alerts without `for`: they are somebody's explicit word."""
+"""Alerts without `for`: they are someone's explicit word."""
 
 
 def test_there_are_rules() -> None:
@@ -246,7 +246,7 @@ def test_what_reads_alerts_copies_their_name_and_never_reads_itself(rule: AlertR
 
 
 def test_the_rules_of_the_objectives_are_those_that_are_written_from_them() -> None:
-    """Nobody has changed them by hand, or an objective without writing them."""
+    """No one has changed them manually, or an objective without writing them."""
     committed = (PROMETHEUS / "rules" / "slo.yml").read_text(encoding="utf-8")
     assert committed == slo.rules(), "run python -m trading_ops.reports.slo"
 

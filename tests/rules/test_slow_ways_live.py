@@ -1,8 +1,8 @@
-"""What unfolds over minutes is healed too: the whole way, as in `test_whole_way_live`.
+"""What unfolds over minutes is remediated too: the whole way, as in `test_whole_way_live`.
 
-The bot is a server that says what is wrong until the command that is its cure has come. Shipped
+The bot is a server that says what is wrong until the command that is its fix has come. Shipped
 rules, routes and runbooks: what is tried first, what comes next, that the alert ends before the
-reconciler takes it for broken again, and that nobody is told.
+reconciler takes it for broken again, and that no one is told.
 """
 
 from pathlib import Path
@@ -65,7 +65,7 @@ DISK = Shows(host=says(disk(400_000_000), disk(900_000_000)))
 async def test_it_is_healed_by_its_first_steps_and_closed(
     tmp_path: Path, alert: str, shows: Shows, cure: str, tried: list[str]
 ) -> None:
-    """Each step once, no more after the cure, and nothing was given up."""
+    """Each step once, no more after the fix, and nothing was given up."""
     async with the_way(
         tmp_path, alive=True, alert=alert, shows=shows, cures=frozenset({cure})
     ) as way:

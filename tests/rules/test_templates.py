@@ -126,7 +126,7 @@ def test_a_label_cannot_leave_its_link(tmp_path: Path, name: str) -> None:
     ],
 )
 def test_each_leads_to_runbook_board_and_incident(tmp_path: Path, name: str, links: int) -> None:
-    """Whoever is woken has to type no address."""
+    """Anyone who is woken has to type no address."""
     kind = "html" if name == "trading.mail.html" else "text"
     text = rendered(tmp_path, name, kind)
     known = ("https://runbooks.example/", "https://boards.example/d/overview", INCIDENT)
@@ -134,7 +134,7 @@ def test_each_leads_to_runbook_board_and_incident(tmp_path: Path, name: str, lin
 
 
 def test_an_end_has_both_times(tmp_path: Path) -> None:
-    """When it began and when it was over."""
+    """When it started and when it was over."""
     over = DATA["alerts"][0] | {"status": "resolved", "endsAt": "2026-01-02T04:05:06Z"}
     for name in ("trading.mail.text", "trading.chat.text", "trading.slack.text"):
         text = rendered(tmp_path, name, "text", status="resolved", alerts=[over])

@@ -72,7 +72,7 @@ def found(words: list[str]) -> tuple[click.Command, list[str]]:
 
 
 def is_name(command: str) -> bool:
-    """Say whether there is nothing but a command's name."""
+    """Return whether there is nothing but a command's name."""
     words = words_of(command)
     return words is not None and found(words)[1] == []
 

@@ -92,14 +92,14 @@ async def the_way(
     shows: Shows | None = None,
     cures: frozenset[str] = frozenset({"reconnect_broker"}),
 ) -> AsyncIterator[Way]:
-    """Build all of it; the bot is well.
+    """Build all of it; the bot is healthy.
 
     Args:
         folder: where everything runs.
         alive: whether there is a reconciler.
         alert: that the bot will raise.
         shows: returns what is to be seen, by whether the bot is sick; by default of its broker.
-        cures: commands that heal it.
+        fixes: commands that recover it.
     """
     bot = FakeWorld(labels={"alertname": alert}, bot_status="ok", cures=cures)
     webhook = f"127.0.0.1:{free_port()}"
@@ -202,7 +202,7 @@ async def test_what_the_machine_heals_in_time_pages_nobody(tmp_path: Path) -> No
 
 
 async def test_a_dead_reconciler_pages_once(tmp_path: Path) -> None:
-    """Nobody listens to the webhook: the fault pages at the end of its wait, and once."""
+    """No one listens to the webhook: the fault pages at the end of its wait, and once."""
     async with the_way(tmp_path, alive=False) as way:
         way.bot.firing = True
         mail = await asyncio.wait_for(way.receivers.mails.get(), SLOWLY)

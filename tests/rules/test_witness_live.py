@@ -1,4 +1,4 @@
-"""The dead-man switch: whatever of the way to a page dies, somebody outside notices.
+"""The dead-man switch: whatever of the way to a page dies, someone outside notices.
 
 The shipped rules on a real Prometheus, the shipped routes on a real Alertmanager, with the address
 as `settings.yml` gives it. Only times are shorter: a minute is a second here.
@@ -81,7 +81,7 @@ async def test_it_is_called_and_pages_nobody_while_all_is_well(tmp_path: Path) -
 
 @pytest.mark.parametrize("who", ["prometheus", "alertmanager"])
 async def test_it_pages_once_when_one_of_them_dies(tmp_path: Path, who: str) -> None:
-    """And nobody of ours has to live for that."""
+    """And no one of ours has to live for that."""
     async with watched(tmp_path) as way:
         await getattr(way, who).aclose()
         page = await asyncio.wait_for(way.witness.pages.get(), 60 * PATIENCE)

@@ -1,4 +1,4 @@
-"""Somebody outside who pages when the sign of life stops: what a dead-man switch service does.
+"""Someone outside who pages when the sign of life stops: what a dead-man switch service does.
 
 It knows nothing of Prometheus or Alertmanager. It is called, and when it was not called for too
 long it pages once; when it is called again, that is over.
@@ -43,7 +43,7 @@ class Witness:
         return web.Response(text="OK")
 
     async def watch(self) -> None:
-        """Page whenever nobody called for too long."""
+        """Page whenever no one called for too long."""
         await self._called.wait()
         while True:
             self._called.clear()

@@ -78,7 +78,7 @@ def test_another_person_takes_over(connection: Connection, incident: str) -> Non
 def test_a_snooze_takes_the_place_of_an_acknowledgement(
     connection: Connection, incident: str
 ) -> None:
-    """By the same person: it is another word, but nobody took anything over."""
+    """By the same person: it is another word, but no one took anything over."""
     begin(connection, incident)
     begin(connection, incident, kind=AcknowledgementKind.SNOOZE)
     assert len(acknowledgements.of_incident(connection, incident)) == 2
@@ -126,7 +126,7 @@ def test_an_old_word_matters_no_more(connection: Connection, incident: str) -> N
 def test_nothing_starts_on_what_somebody_took_meanwhile(
     connection: Connection, incident: str
 ) -> None:
-    """Between deciding and starting a person may speak: the transaction looks again."""
+    """Between deciding and starting an operator may speak: the transaction looks again."""
     found = incidents.find(connection, incident)
     assert found is not None
     plan = starting.Plan(wanted=make_wanted(found))

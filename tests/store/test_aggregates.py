@@ -56,7 +56,7 @@ def test_a_notification_is_taken_apart_once(connection: Connection) -> None:
 
 
 def test_old_bodies_are_forgotten_but_not_what_nobody_understood(connection: Connection) -> None:
-    """Months of running do not fill the disk; quarantine waits for a person."""
+    """Months of running do not fill the disk; quarantine waits for an operator."""
     states = notifications.State
     old = NOW - timedelta(days=8)
     for received_at, state in (
@@ -85,7 +85,7 @@ def test_one_open_incident_for_an_alert(connection: Connection) -> None:
 
 
 def test_a_start_in_the_future_is_the_moment_of_receipt(connection: Connection) -> None:
-    """Who posts an alert says when it began; a restart must not wait until then."""
+    """Who posts an alert says when it started; a restart must not wait until then."""
     alert = make_alert(starts_at=NOW + timedelta(days=365))
     seen = incidents.Sighting(alert=alert, target="alpha")
     incidents.open_all(connection, [seen], received_at=NOW, now=NOW, source="a test")
@@ -165,7 +165,7 @@ def test_budgets_are_counted_at_the_start(connection: Connection) -> None:
 
 
 def test_maintenance_stops_the_start(connection: Connection) -> None:
-    """A window that was begun after the decision; one of another target does not matter."""
+    """A window that was started after the decision; one of another target does not matter."""
     incident = opened(connection)
 
     def work_on(target: str | None) -> int:
@@ -278,7 +278,7 @@ def test_closing_lets_go_of_the_target(connection: Connection) -> None:
 
 
 def test_nothing_starts_on_what_a_person_halted_just_now(connection: Connection) -> None:
-    """Between the look and the start, a person laid a halt; the reconciler's own stops nothing."""
+    """An operator's halt between decision and start stops it; the reconciler's own does not."""
     incident = opened(connection)
     hold = Hold(
         id="h", target="alpha", state=HeldState.HALTED, owner="ada", reason="odd fills", at=NOW
@@ -318,7 +318,7 @@ def test_attempts_are_in_order_whatever_the_clocks_say(connection: Connection) -
 
 
 def test_an_incident_is_not_closed_over_an_attempt_under_way(connection: Connection) -> None:
-    """With nobody to look after it, it would hold its target for ever."""
+    """With no one to look after it, it would hold its target for ever."""
     incident = opened(connection)
     attempt = starting.start(connection, plan(incident), now=NOW)
     assert attempt is not None

@@ -1,4 +1,4 @@
-"""Approvals as stored: by somebody else, for exactly this, once, and not for long."""
+"""Approvals as stored: by someone else, for exactly this, once, and not for long."""
 
 from datetime import timedelta
 from typing import Any
@@ -33,7 +33,7 @@ def kinds(connection: Connection) -> list[str]:
 
 
 def test_asked_approved_used_once(connection: Connection) -> None:
-    """Its whole life, and the story of it."""
+    """Its whole life, and the timeline of it."""
     asked = ask(connection)
     assert asked.state is ApprovalState.PENDING
     assert asked.expires_at == NOW + REQUEST_LASTS
@@ -48,7 +48,7 @@ def test_asked_approved_used_once(connection: Connection) -> None:
 
 
 def test_asking_again_is_the_same_request(connection: Connection) -> None:
-    """Also once it is approved; only what was used or denied is asked anew."""
+    """Also once it is approved; only what was used or denied is asked again."""
     asked = ask(connection)
     assert ask(connection, now=LATER) == asked
     given = approvals.approve(connection, asked.id, owner="bob", now=LATER)
@@ -69,7 +69,7 @@ def test_nobody_approves_what_is_their_own(connection: Connection, owner: str) -
 
 
 def test_what_was_answered_is_not_answered_again(connection: Connection) -> None:
-    """The first word counts, and nobody turns a no into a yes."""
+    """The first word counts, and no one turns a no into a yes."""
     asked = ask(connection)
     approvals.deny(connection, asked.id, owner="ada", now=NOW)
     for answer in (approvals.approve, approvals.deny):
@@ -98,7 +98,7 @@ def test_an_approval_is_not_good_for_long(connection: Connection) -> None:
 
 
 def test_a_request_that_has_run_out_cannot_be_approved(connection: Connection) -> None:
-    """Who comes too late approves what nobody wants any more."""
+    """Who comes too late approves what no one wants any more."""
     asked = ask(connection)
     with pytest.raises(OrderRefused, match="it is expired"):
         approvals.approve(connection, asked.id, owner="bob", now=NOW + REQUEST_LASTS)

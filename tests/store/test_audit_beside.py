@@ -1,4 +1,4 @@
-"""The story is verified while it is being written, on each database, and after a bad end."""
+"""The timeline is verified while it is being written, on each database, and after a bad end."""
 
 import asyncio
 from pathlib import Path
@@ -39,7 +39,7 @@ async def test_a_story_that_grows_is_whole_at_every_moment(
             for _ in range(20):
                 await asyncio.gather(*(writer.run(add) for _ in range(3)))
                 await anchors.anchor_now()
-            # The second from now begins after the last row.
+            # The second from now starts after the last row.
             await more_verdicts(len(verdicts) + 2)
 
     async def more_verdicts(count: int) -> None:

@@ -1,4 +1,4 @@
-"""The story is append-only by the database itself, and chained so that a change shows."""
+"""The timeline is append-only by the database itself, and chained so that a change shows."""
 
 import hmac
 
@@ -61,7 +61,7 @@ def test_the_mac_can_be_made_by_anybody_who_reads_the_documentation() -> None:
     ids=["edit", "renumber", "delete", "delete all", "insert again"],
 )
 def test_history_cannot_be_changed(connection: Connection, change: object) -> None:
-    """The database refuses it, whoever asks, and what was written stays."""
+    """The database refuses it, anyone who asks, and what was written stays."""
     before = written(connection)
     with pytest.raises(DBAPIError), connection.begin_nested():
         connection.execute(change)  # type: ignore[call-overload]

@@ -1,4 +1,4 @@
-"""Leases on keys: one holder at a time, the rest free for whoever comes; dead holders are replaced.
+"""Leases on keys: one holder at a time, free keys for any replica; dead holders are replaced.
 
 PostgreSQL keeps time itself, so a lease is made to run out by moving its end into the past.
 """
@@ -78,7 +78,7 @@ def test_a_lease_that_ran_out_is_taken_over_and_told(connection: Connection) -> 
 
 
 def test_no_effect_is_started_at_the_end_of_a_lease(connection: Connection) -> None:
-    """Less than the margin left: it may still be the holder when the effect begins, or not."""
+    """Less than the margin left: it may still be the holder when the effect starts, or not."""
     renew(connection, "one")
     take(connection, "one", KEYS[:1])
     runs_out(connection, left=MARGIN - timedelta(seconds=1))
@@ -88,7 +88,7 @@ def test_no_effect_is_started_at_the_end_of_a_lease(connection: Connection) -> N
 
 
 def test_a_lease_that_ran_out_and_that_nobody_took_goes_on(connection: Connection) -> None:
-    """The database was away for a while: no need to start anew."""
+    """The database was away for a while: no need to start again."""
     renew(connection, "one")
     take(connection, "one", KEYS)
     runs_out(connection)
@@ -98,7 +98,7 @@ def test_a_lease_that_ran_out_and_that_nobody_took_goes_on(connection: Connectio
 
 
 def test_a_replica_that_ends_leaves_nothing_behind(connection: Connection) -> None:
-    """Nobody has to wait for its leases; with it gone, the other takes all."""
+    """No one has to wait for its leases; with it gone, the other takes all."""
     renew(connection, "one")
     renew(connection, "two")
     take(connection, "one", KEYS)
@@ -114,7 +114,7 @@ def test_rows_that_another_has_locked_are_skipped(url: str, engine: Engine) -> N
         taken = take(connection, "one", KEYS)
     free = sorted(set(KEYS) - taken)
     if engine.dialect.name != "postgresql":
-        return  # SQLite has one writer: there is nobody who could lock a row
+        return  # SQLite has one writer: there is no one who could lock a row
     others = writing_engine(url)
     with others.begin() as other:
         other.execute(select(table).where(table.c.key == free[0]).with_for_update())

@@ -49,7 +49,7 @@ def test_the_documented_setup_works(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with Cluster(fast=True) as cluster:
         sql = [line for line in lines if re.match(r"CREATE|REVOKE|GRANT|\\connect", line)]
         assert len(sql) == 8
-        # Instead of \password, which asks a person.
+        # Instead of \password, which asks an operator.
         given = f" PASSWORD '{cluster.password}'"
         sql = [line[:-1] + given + ";" if "ROLE" in line else line for line in sql]
         psql(cluster, "-U", "admin", "-d", "postgres", text="\n".join(sql))

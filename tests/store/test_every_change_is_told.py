@@ -72,7 +72,7 @@ MODULES = sorted(path for path in FOLDER.glob("*.py") if path.stem != "__init__"
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
 def test_every_change_adds_an_event(path: Path) -> None:
-    """A change that the story does not tell of could not be proven, nor seen by who caches."""
+    """A change that the timeline does not tell of could not be proven, nor seen by who caches."""
     silent = {(path.stem, name) for name in untold(path)}
     excused = {pair for pair in silent if pair in UNTOLD or (path.stem, "*") in UNTOLD}
     assert silent - excused == set()

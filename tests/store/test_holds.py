@@ -1,4 +1,4 @@
-"""Holds in the store: they unite by id, the stricter stands, and a lift is not undone by a copy."""
+"""Holds in the store: merged by id, the stricter wins, and a copy does not undo a release."""
 
 from datetime import timedelta
 
@@ -28,7 +28,7 @@ def kinds(connection: Connection) -> list[str]:
 
 
 def test_a_hold_stands_until_it_is_lifted(connection: Connection) -> None:
-    """Laid twice it is one; lifted it is gone, and both are told with who and why."""
+    """Laid twice it is one; released it is gone, and both are told with who and why."""
     assert holds.place(connection, make_hold(), now=NOW)
     assert not holds.place(connection, make_hold(), now=NOW)
     assert holds.standing(connection) == [make_hold()]
@@ -59,7 +59,7 @@ def test_of_two_with_one_id_the_stricter_stands(connection: Connection) -> None:
 
 @pytest.mark.parametrize(("later", "stands"), [(-1, False), (0, False), (2, True)])
 def test_a_late_copy_does_not_undo_a_lift(connection: Connection, later: int, stands: bool) -> None:
-    """What was laid before the lift stays lifted; what is laid after it is a new word."""
+    """What was placed before the release stays released; what is placed after it is a new word."""
     holds.place(connection, make_hold(), now=NOW)
     holds.release(connection, ids=["h1"], owner="bert", reason="ok", now=NOW + timedelta(seconds=1))
     again = make_hold(at=NOW + timedelta(seconds=later))

@@ -1,4 +1,4 @@
-"""Text from outside that a database could choke on: it is stored, found again, and stops nobody."""
+"""Text from outside that a database could choke on: it is stored, found again, and stops no one."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -56,7 +56,7 @@ hostile = pytest.mark.parametrize("word", HOSTILE.values(), ids=HOSTILE)
 
 
 def test_every_text_column_is_of_the_type_that_stores_anything() -> None:
-    """A column that somebody adds as plain text would refuse a NUL on PostgreSQL only."""
+    """A column that someone adds as plain text would refuse a NUL on PostgreSQL only."""
     plain = [
         str(column)
         for table in metadata.tables.values()

@@ -31,7 +31,7 @@ def kinds(connection: Connection) -> list[str]:
 
 
 def test_a_window_is_open_between_its_ends(connection: Connection) -> None:
-    """It comes back as it was stored, and is over by itself."""
+    """It comes back as it was stored, and is over on its own."""
     stored = maintenance.begin(connection, window(), now=NOW)
     assert stored.id
     assert maintenance.current(connection, now=NOW) == [stored]
@@ -50,7 +50,7 @@ def test_a_planned_window_waits_for_its_time(connection: Connection) -> None:
 
 
 def test_a_window_is_ended_once(connection: Connection) -> None:
-    """By whom and when it should have ended is in the story."""
+    """By whom and when it should have ended is in the timeline."""
     stored = maintenance.begin(connection, window(), now=NOW)
     now = NOW + timedelta(minutes=5)
     assert maintenance.end(connection, stored.id, owner="bob", now=now) == stored

@@ -1,5 +1,5 @@
 """What is told when the database goes away, and that it is the truth: nothing that was
-acknowledged is lost, nothing is done twice, nobody waits for ever, and all goes on by itself."""
+acknowledged is lost, nothing is done twice, no one waits for ever, and normal operation resumes."""
 
 import asyncio
 import functools
@@ -26,7 +26,7 @@ from trading_ops.store.writer import Writer
 pytestmark = pytest.mark.slow
 
 PATIENCE = 60.0
-"""Whoever waits that long waits for ever."""
+"""Anyone who waits that long waits for ever."""
 
 
 def add(connection: Connection, body: bytes = b"x") -> int:
@@ -73,7 +73,7 @@ async def together(writer: Writer, *works: Callable[[Connection], object]) -> li
 async def test_a_commit_without_an_answer_is_not_done_again(
     url: str, reading: Engine, postgres: Cluster
 ) -> None:
-    """It is stored, nobody could know, everybody in the batch hears so, and it is there once."""
+    """It is stored, no one could know, everyone in the batch hears so, and it is there once."""
     with Cable(postgres.port) as cable:
         writer = Writer(writing_engine(url.replace(str(postgres.port), str(cable.port))))
         writer.start()
@@ -137,7 +137,7 @@ async def test_two_writers_in_each_others_way_both_get_through(url: str, writer:
 
 @postgresql_only
 async def test_two_writers_that_insert_the_same(url: str, writer: Writer) -> None:
-    """The second to insert a target's first fence finds the other's and goes on from it."""
+    """The second to insert a target's first fence finds the other's and continues from it."""
     other = Writer(writing_engine(url))
     other.start()
     inserted, waiting = threading.Event(), threading.Event()
@@ -170,7 +170,7 @@ def server() -> Iterator[Cluster]:
 
 @pytest.mark.parametrize("mode", ["fast", "immediate", "kill"])
 async def test_a_server_that_stops_and_comes_back(server: Cluster, mode: str) -> None:
-    """While it is away everybody is told so at once; afterwards what was acknowledged is there."""
+    """While it is away everyone is told so at once; afterwards what was acknowledged is there."""
     url = server.new_database()
     writer, reader = Writer(writing_engine(url)), Reader(reading_engine(url))
     writer.start()

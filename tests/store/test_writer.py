@@ -114,7 +114,7 @@ async def test_a_full_intake_says_so(writer: Writer, reading: Engine) -> None:
 
 
 async def test_a_cancelled_request_is_left_out(writer: Writer, reading: Engine) -> None:
-    """Whoever no longer waits gets nothing stored, and the rest goes on."""
+    """Anyone who no longer waits gets nothing stored, and the rest continues."""
     held = Held(writer)
     future = writer.submit(add)
     assert future.cancel()

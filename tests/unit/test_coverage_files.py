@@ -1,4 +1,4 @@
-"""What a killed process leaves of its coverage data is no warning, and costs nobody else's data."""
+"""What a killed process leaves of its coverage data is no warning, and costs no one else's data."""
 
 import warnings
 from pathlib import Path

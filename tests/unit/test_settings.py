@@ -100,7 +100,7 @@ def test_two_secrets_are_accepted_while_one_replaces_the_other(tmp_path: Path) -
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"  ", b"\xff"])
 def test_an_empty_secret_opens_nothing(tmp_path: Path, content: bytes) -> None:
-    """A token of nothing would let everybody in who sends nothing."""
+    """A token of nothing would let everyone in who sends nothing."""
     settings = load_settings(tmp_path, {})
     settings.secrets.mkdir(parents=True)
     (settings.secrets / "operator_token").write_bytes(content)
@@ -153,7 +153,7 @@ def test_a_database_without_a_password(tmp_path: Path) -> None:
     [("\n", 0o600, "it is empty"), ("x\n", 0o640, "others can read it.* chmod go= ")],
 )
 def test_a_password_file_that_is_wrong(tmp_path: Path, text: str, mode: int, expected: str) -> None:
-    """Nobody connects without a password by accident, and nobody else reads it."""
+    """No one connects without a password by accident, and no one else reads it."""
     with_password(tmp_path, text, mode)
     settings = load_settings(tmp_path, {"TRADING_OPS_DATABASE": "postgresql://ops@db/ops"})
     with pytest.raises(ConfigError, match=expected):

@@ -1,4 +1,4 @@
-"""The registry refuses what it does not understand, and says how to mend it."""
+"""The registry refuses what it does not understand, and says how to fix it."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ NODE = "\n  - {name: host-1, kind: node, address: 127.0.0.1:8461}\n"
 
 
 def test_the_shipped_registry() -> None:
-    """One bot on one venue, whose restarts are the reconciler's and nobody else's."""
+    """One bot on one venue, whose restarts are the reconciler's and no one else's."""
     registry = load_targets(SHIPPED)
     (bot,) = registry.of_kind(Kind.BOT)
     assert bot.venue == registry.one(Kind.VENUE).name

@@ -85,7 +85,7 @@ class EmergencyExit:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(EXIT_AGAIN_SECONDS):
                     await self._api.until(self._left, lambda left: not left)
-            await self._be_paused()  # should anybody have reloaded or stopped it meanwhile
+            await self._be_paused()  # should anyone have reloaded or stopped it meanwhile
 
     async def _left(self) -> bool:
         try:

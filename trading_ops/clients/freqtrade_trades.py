@@ -103,7 +103,7 @@ def _event(trade: Trade) -> BotEvent:
     }
     return BotEvent(
         number=int(trade.close_timestamp),
-        # A new database begins again with trade 1.
+        # A new database starts again with trade 1.
         id=f"freqtrade-{trade.trade_id}-{int(trade.open_timestamp)}",
         kind="trade",
         severity="info",

@@ -87,7 +87,7 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CheckToRun(msgspec.Struct, kw_only=True):
-    """One check that a person's command is to run."""
+    """One check that an operator's command is to run."""
 
     name: str
     check: str

@@ -250,7 +250,7 @@ class ReconcilerApi:
         return _decode(await self._get("/api/v1/maintenance"), _Windows).maintenance
 
     async def begin_window(self, **fields: Any) -> WindowView:
-        """Begin or plan a maintenance window; fields as the API has them."""
+        """Start or plan a maintenance window; fields as the API has them."""
         return _decode(await self._order("POST", "/api/v1/maintenance", **fields), WindowView)
 
     async def end_window(self, key: int, *, owner: str) -> WindowView:
@@ -268,7 +268,7 @@ class ReconcilerApi:
         return _decode(await self._get(f"/api/v1/readiness/{_part(bot)}"), RunView)
 
     async def order_readiness(self, bot: str, name: str, *, owner: str, reason: str) -> RunView:
-        """Begin a run (an empty name), or `approve`, `sign-off` or `abort` it."""
+        """Start a run (an empty name), or `approve`, `sign-off` or `abort` it."""
         path = f"/api/v1/readiness/{_part(bot)}" + (f"/{name}" if name else "")
         return _decode(await self._order("POST", path, owner=owner, reason=reason), RunView)
 
@@ -411,7 +411,7 @@ class ReconcilerApi:
 
 
 def _part(text: str) -> str:
-    """Return a person's text as one part of a path, whatever it contains."""
+    """Return an operator's text as one part of a path, whatever it contains."""
     return quote(text, safe="")
 
 

@@ -72,7 +72,7 @@ class SupervisedUnit(Executor):
     ) -> CommandResult:
         """Restart exactly the process that is meant; another incarnation is left alone.
 
-        Without a fence it is a person's order, which takes the place of no sender.
+        Without a fence it is an operator's order, which takes the place of no sender.
 
         Raises:
             Unreachable: no answer: whether it was done is unknown.

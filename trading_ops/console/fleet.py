@@ -1,4 +1,4 @@
-"""The fleet as a person on call reads it: what is at risk first, and then one row for each bot."""
+"""The fleet as on-call reads it: what is at risk first, and then one row for each bot."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

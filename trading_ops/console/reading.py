@@ -62,7 +62,7 @@ class Shared(Generic[T]):
 
 @dataclass(frozen=True, kw_only=True)
 class Situation:
-    """What a person must know on every page."""
+    """What an operator must know on every page."""
 
     pause: PauseView | None = None
     windows: Sequence[Maintenance] = ()

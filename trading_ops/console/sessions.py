@@ -97,7 +97,7 @@ class Sessions:
         return None
 
     def use(self, session: Session) -> bool:
-        """Note that a person did something; return whether it is time to save."""
+        """Note that an operator did something; return whether it is time to save."""
         session.used_at = clock.timestamp()
         return abs(session.used_at - session.saved_at) > SAVED_SECONDS
 

@@ -49,7 +49,7 @@ NAVIGATION = (
 FORM_BYTES = 16 * 1024
 FIELDS = 64
 NAME = 100
-"""Characters of a person's name, as in the API."""
+"""Characters of an operator's name, as in the API."""
 
 _PLAIN = re.compile(PLAIN)
 

@@ -21,7 +21,7 @@ REFRESH = "X-Console-Refresh"
 
 @dataclass(frozen=True, kw_only=True)
 class Visitor:
-    """One request of a person who is logged in."""
+    """One request of an operator who is logged in."""
 
     request: web.Request
     identity: Identity

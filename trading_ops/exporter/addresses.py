@@ -40,7 +40,7 @@ def check_listening(address: str, where: str, *, beyond_this_host: bool) -> None
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether only this machine reaches the host."""
+    """Return whether only this machine reaches the host."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:

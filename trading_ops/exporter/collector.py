@@ -167,7 +167,6 @@ class Board(Collector):
     """What a scrape sees of all sources: memory only, so it never waits for one of them."""
 
     def __init__(self, watched: Sequence[Watched]) -> None:
-        """Take the sources."""
         self._watched = watched
 
     def collect(self) -> Iterable[Metric]:

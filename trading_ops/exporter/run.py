@@ -56,7 +56,7 @@ async def read_once(config: ExporterConfig, names: Sequence[str] = ()) -> Read:
 
     Args:
         config: the configuration.
-        names: of collectors as in `trading_exporter_collector_up`; `venue` means all that begin
+        names: of collectors as in `trading_exporter_collector_up`; `venue` means all that start
             with `venue:`.
 
     Raises:

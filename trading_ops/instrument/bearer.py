@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 
 def bearer_is_one_of(header: str | None, tokens: Iterable[str]) -> bool:
-    """Say whether an Authorization header carries one of these tokens; empty ones never match."""
+    """Whether an Authorization header has one of these tokens; an empty token never matches."""
     scheme, _, given = (header or "").partition(" ")
     if scheme.lower() != "bearer":
         return False

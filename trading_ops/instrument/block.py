@@ -31,7 +31,6 @@ class Block(Generic[Child]):
     __slots__ = ("_children", "_found", "_parts", "_shape")
 
     def __init__(self, shape: Shape[Child]) -> None:
-        """Begin empty."""
         self._shape = shape
         self._children: list[Child] = []
         # Two halves and the place of the number, line by line; never fewer than the children have.
@@ -67,7 +66,7 @@ class Block(Generic[Child]):
         if exemplars:
             told = self._shape.exemplars(children, state)
             parts[2::3] = map(operator.add, parts[2::3], told)
-        parts[0] = parts[0][1:]  # each begins with a line break, and the block ends with one
+        parts[0] = parts[0][1:]  # each starts with a line break, and the block ends with one
         parts.append(b"\n")
         return b"".join(parts)
 

@@ -44,7 +44,6 @@ class Counter:
     __slots__ = ("exemplar", "value")
 
     def __init__(self) -> None:
-        """Begin at zero."""
         self.value: float = 0
         self.exemplar: Exemplar | None = None
 
@@ -70,7 +69,6 @@ class Gauge:
     __slots__ = ("value",)
 
     def __init__(self) -> None:
-        """Begin at zero."""
         self.value: float = 0
 
     def set(self, value: float) -> None:

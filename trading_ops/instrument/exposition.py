@@ -73,7 +73,6 @@ class Sorted(Collector):
     """A view of a source in the order of names, so that two scrapes can be compared."""
 
     def __init__(self, source: Families) -> None:
-        """Take the source."""
         self._source = source
 
     def collect(self) -> Iterator[Family]:
@@ -89,7 +88,6 @@ class One(Collector):
     """
 
     def __init__(self, family: Family) -> None:
-        """Take the family."""
         self._family = family
 
     def collect(self) -> Iterator[Family]:

@@ -40,7 +40,7 @@ class Family(Collector, Generic[Child]):
         at_once: bool = True,
         refused: Callable[[], None] = lambda: None,
     ) -> None:
-        """Begin with the declared label sets.
+        """Start with the declared label sets.
 
         Args:
             metric: what it is.

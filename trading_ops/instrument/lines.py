@@ -20,7 +20,7 @@ EXEMPLAR_LIMIT = 128
 """Characters of names and values together, by the OpenMetrics specification."""
 
 Halves = tuple[bytes, bytes]
-"""A line up to its number, cut where most of it can be shared. It begins with a line break."""
+"""A line up to its number, cut where most of it can be shared. It starts with a line break."""
 
 Child_contra = TypeVar("Child_contra", contravariant=True)
 _value = attrgetter("value")

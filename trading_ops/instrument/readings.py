@@ -13,7 +13,6 @@ class Readings(Collector):
     """Exports nothing itself: a registry asks it before the families whose gauges it fills."""
 
     def __init__(self) -> None:
-        """Begin with nothing to read."""
         self._read: dict[int, tuple[Gauge, Callable[[], float]]] = {}
 
     def add(self, gauge: Gauge, read: Callable[[], float]) -> None:

@@ -57,7 +57,7 @@ class Served:
     """Metrics that are being served; keep it to close it."""
 
     def __init__(self, server: "_Server", listening: socket.socket) -> None:
-        """Begin to serve; `serve_metrics` makes one."""
+        """Start to serve; `serve_metrics` makes one."""
         self.address, self.port = listening.getsockname()[:2]
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()

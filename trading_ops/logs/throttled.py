@@ -10,7 +10,6 @@ class Seldom:
     """Allows each key once per time span."""
 
     def __init__(self, seconds: float = 60.0) -> None:
-        """Take the span."""
         self._seconds = seconds
         self._said: dict[str, float] = {}
 

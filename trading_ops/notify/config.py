@@ -20,12 +20,12 @@ Clock = Annotated[str, msgspec.Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 
 
 class Hours(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A time of each day; past midnight when it ends before it begins."""
+    """A time of each day; past midnight when it ends before it starts."""
 
     begin: Clock = msgspec.field(name="from")
     end: Clock = msgspec.field(name="to")
     days: tuple[str, ...] = DAYS
-    """On which it begins."""
+    """On which it starts."""
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -129,7 +129,7 @@ class Evaluator:
                 stored_runs.save, stored=stored, run=run, changes=changes, now=self.now()
             )
             if not await self.writer.run(save):
-                return  # another replica, or a person, was first
+                return  # another replica, or an operator, was first
             for change in changes:
                 log.warning(change.kind, note=change.note)
             stored = Stored(run=run, plan=stored.plan, version=stored.version + 1)

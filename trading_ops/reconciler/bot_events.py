@@ -76,7 +76,7 @@ class EventBudget:
     _at: float = field(init=False)
 
     def __post_init__(self) -> None:
-        """Begin full."""
+        """Start full."""
         self._left, self._at = float(self.burst), self.now()
 
     def left(self) -> int:

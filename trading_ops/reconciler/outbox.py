@@ -32,7 +32,7 @@ log = logs.get(__name__)
 
 EVERY_SECONDS = 2.0
 WINDOWS_BACK = timedelta(hours=1)
-"""A window that began or ended longer ago is not announced."""
+"""A window that started or ended longer ago is not announced."""
 
 Stamp = tuple[int, int] | None
 

@@ -11,7 +11,7 @@ WINDOW = 1000
 
 
 def diagnose(walk: Walk, rows: Sequence[Link]) -> Problem:
-    """Say what is wrong behind the last event in order.
+    """Return what is wrong behind the last event in order.
 
     Args:
         walk: that stopped.

@@ -183,7 +183,7 @@ class Walk:
         return self.anchors[self._anchored] if self._anchored < len(self.anchors) else None
 
     def end(self, head: Head) -> Problem | None:
-        """Say what is wrong with the end, when all rows are in order."""
+        """Return what is wrong with the end, when all rows are in order."""
         anchor = self.missed_anchor
         if self.seq < head.seq:
             return Problem(

@@ -1,7 +1,7 @@
-"""How long it takes: per alert, to the first response (MTTA) and to the end (MTTR).
+"""Recovery times per alert: to the first response (MTTA) and to the end (MTTR).
 
-The first response is the first attempt that started or a person's acknowledgement, whichever came
-first, counted from when the incident was opened. The end is when it was closed, counted likewise.
+The first response is the first attempt or acknowledgement, whichever came first. Both times are
+counted from when the incident was opened; the end is when it was closed.
 """
 
 import math
@@ -36,7 +36,7 @@ class AlertTimes:
     incidents: int
     open: int
     healed: int
-    """Closed after an attempt that was verified, without a person being called."""
+    """Closed after an attempt that was verified, without an operator being called."""
 
     escalated: int
     first_response: Spread

@@ -25,7 +25,7 @@ NO_ANSWER = 900
 """What aiodocker gives as a status when it could not connect."""
 
 NEVER = "0001-01-01"
-"""The start time of a container that has never been started begins so."""
+"""Start time of a container that was never started."""
 
 
 class Docker:

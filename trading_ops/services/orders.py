@@ -71,7 +71,7 @@ class RestartOrder(msgspec.Struct, forbid_unknown_fields=True):
 
     attempt_id: str
     fence: Fence | None
-    """The sender's; None: a person's, who takes the place of no sender."""
+    """The sender's; None: an operator's, who takes the place of no sender."""
 
     incarnation: str | None = None
     """The intended run, the last one if the process is dead; None for any."""
@@ -193,7 +193,7 @@ class Orders:
             return self._keeper.raise_to(unit.name, fence)
 
     async def start(self, unit: Unit) -> None:
-        """Start a unit for a person.
+        """Start a unit for an operator.
 
         Raises:
             StackError: the executor is stopping.
@@ -204,7 +204,7 @@ class Orders:
             await unit.start()
 
     async def stop(self, unit: Unit) -> None:
-        """Stop a unit for a person; it stays down until it is started."""
+        """Stop a unit for an operator; it stays down until it is started."""
         async with unit.order:
             await unit.stop()
 

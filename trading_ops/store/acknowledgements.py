@@ -41,7 +41,7 @@ def begin(
 ) -> Acknowledgement | None:
     """Store an acknowledgement and end the previous one; return None if the incident is closed.
 
-    A person who acknowledges the same incident again changes nothing.
+    An operator who acknowledges the same incident again changes nothing.
     """
     is_open = select(incidents.c.id).where(
         incidents.c.id == incident_id, incidents.c.closed_at.is_(None)
@@ -93,7 +93,7 @@ def end(
 ) -> Acknowledgement | None:
     """End the active acknowledgement; return it as it was, or None if there is none.
 
-    The event's kind is `withdrawn` by a person, `acknowledgement_ended` with the incident, and
+    The event's kind is `withdrawn` by an operator, `acknowledgement_ended` with the incident, and
     `snooze_ended` at its own end.
     """
     word = _standing_of(connection, incident_id)

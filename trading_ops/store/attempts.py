@@ -1,4 +1,4 @@
-"""Attempts as they are stored, moved on and found; see `starting` for how one begins."""
+"""Attempts as they are stored, moved on and found; see `starting` for how one starts."""
 
 from collections import defaultdict
 from collections.abc import Collection

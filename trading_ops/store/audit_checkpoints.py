@@ -1,4 +1,4 @@
-"""Signed checkpoints of where the event chain begins: its first event, or after removed events.
+"""Signed checkpoints of where the event chain starts: its first event, or after removed events.
 
 They distinguish retention from tampering: a checkpoint has the number and MAC of the last event
 that may be missing, and only the holder of the key can sign it.
@@ -18,7 +18,7 @@ _COLUMNS = tuple(audit_checkpoints.c)
 
 
 class Kind(StrEnum):
-    """Why the chain may begin behind this event."""
+    """Why the chain may start behind this event."""
 
     BEGUN = "begun"
     """The first event was chained here; what is older never had a MAC."""
@@ -57,7 +57,7 @@ def add(
 
 
 def has_begun(connection: Connection, seq: int) -> bool:
-    """Whether it is noted that the chain begins behind an event."""
+    """Whether it is noted that the chain starts behind an event."""
     wanted = (audit_checkpoints.c.kind == Kind.BEGUN.value) & (audit_checkpoints.c.seq == seq)
     return connection.execute(select(audit_checkpoints.c.seq).where(wanted)).first() is not None
 

@@ -15,7 +15,7 @@ from trading_ops.errors import StoreError
 from trading_ops.store import engine
 
 DEAD_PART = 0.2
-"""Of a table's rows; autovacuum begins at the same part, so more means that it does not keep up."""
+"""Of a table's rows; autovacuum starts at the same part, so more means that it does not keep up."""
 
 DEAD_ROWS = 1000
 """Below this a table is small, and a scan of it is cheap."""
@@ -69,7 +69,7 @@ WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_xmin 
 
 
 def is_postgresql(connection: Connection) -> bool:
-    """Say whether the database is of the kind that needs care."""
+    """Return whether the database is of the kind that needs care."""
     return connection.dialect.name == "postgresql"
 
 
@@ -162,7 +162,7 @@ class Work:
             made.dispose()
 
     def stop(self) -> None:
-        """End the statement under way, and begin no other one."""
+        """End the statement under way, and start no other one."""
         self._stopped = True
         if self._session is not None:
             self._session.cancel()

@@ -134,7 +134,7 @@ def _make_rows(connection: Connection, keys: Sequence[str]) -> None:
 
 
 def release(connection: Connection, replica: str, keys: Collection[str]) -> None:
-    """Give keys up, so that anybody may take them at once."""
+    """Give keys up, so that anyone may take them at once."""
     ordered = sorted(keys)
     for begin in range(0, len(ordered), CHUNK):
         mine = claims.c.replica == replica, claims.c.key.in_(ordered[begin : begin + CHUNK])

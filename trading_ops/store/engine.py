@@ -121,7 +121,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def is_replaced(connection: Connection) -> bool:
-    """Say whether the database's file was deleted or replaced since it was opened."""
+    """Return whether the database's file was deleted or replaced since it was opened."""
     opened = connection.info.get(OPENED)
     return opened is not None and _identity(opened[0]) != opened[1]
 
@@ -131,7 +131,7 @@ def _begin_immediate(connection: Any) -> None:
 
 
 def _begin_deferred(connection: Any) -> None:
-    # The driver begins no transaction for a SELECT; two reads would see two moments.
+    # The driver starts no transaction for a SELECT; two reads would see two moments.
     connection.exec_driver_sql("BEGIN")
 
 

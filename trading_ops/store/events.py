@@ -1,4 +1,4 @@
-"""The story: one row for everything that was received, decided, done or ordered. Append-only.
+"""The timeline: one row for everything that was received, decided, done or ordered. Append-only.
 
 Events of a transaction are gathered and written together, just before it commits, each chained to
 the one before it: its MAC covers its own fields and the MAC of its predecessor, so a row that was

@@ -134,7 +134,7 @@ def is_acknowledged(connection: Connection, hold_id: str) -> bool:
 
 
 def is_persons(connection: Connection, hold: Hold) -> bool:
-    """Whether a person placed a hold through our API, and not at the bot itself."""
+    """Whether an operator placed a hold through our API, and not at the bot itself."""
     return not is_machines(hold) and event_log.is_told(
         connection, kinds=("hold_placed", "hold_laid"), since=hold.at, id=hold.id
     )

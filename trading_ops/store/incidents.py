@@ -109,7 +109,7 @@ def _open_fingerprints(connection: Connection, wanted: Sequence[str]) -> set[str
 def note_resolved(
     connection: Connection, ends: Mapping[Fingerprint, datetime], *, now: datetime
 ) -> None:
-    """Store Alertmanager's resolved notifications; each ends the episodes that began before it.
+    """Store Alertmanager's resolved notifications; each ends the episodes that started before it.
 
     Args:
         connection: inside a transaction.
@@ -156,7 +156,7 @@ def forget_resolved(connection: Connection, key: str, *, now: datetime) -> None:
 
 
 def escalate(connection: Connection, key: str, decision: Escalate, *, now: datetime) -> bool:
-    """Hand an incident to a person, once; return whether this call did it."""
+    """Hand an incident to an operator, once; return whether this call did it."""
     changed = connection.execute(
         update(incidents)
         .where(

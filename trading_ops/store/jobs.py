@@ -43,13 +43,13 @@ def begin(
     actor: str,
     now: datetime,
 ) -> int | None:
-    """Begin a run and return its id; None: the lease is lost, or a run is under way.
+    """Start a run and return its id; None: the lease is lost, or a run is under way.
 
     Args:
         connection: inside a transaction.
         claim: the job's lease.
         job: its name.
-        due_at: what it runs for; None: a person started it.
+        due_at: what it runs for; None: an operator started it.
         actor: who started it.
         now: the time.
     """

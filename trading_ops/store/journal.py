@@ -110,7 +110,7 @@ def _entry(line: bytes) -> dict[str, Any] | None:
 
 
 def _is_kept(entry: Mapping[str, Any] | None, ids: Collection[str]) -> bool:
-    # A damaged line stays, as evidence for a person.
+    # A damaged line stays, as evidence for an operator.
     return entry is None or entry["id"] not in ids
 
 

@@ -37,7 +37,7 @@ def begin(connection: Connection, window: Maintenance, *, now: datetime) -> Main
 
 
 def begin_once(connection: Connection, window: Maintenance, *, now: datetime) -> Maintenance | None:
-    """Store a window that a schedule asks for; None when it is there, or a person ended it.
+    """Store a window that a schedule asks for; None when it is there, or an operator ended it.
 
     Raises:
         OrderRefused: it is over or too far ahead.
@@ -88,7 +88,7 @@ def planned(connection: Connection, *, now: datetime) -> list[Maintenance]:
 
 
 def touching(connection: Connection, *, since: datetime, until: datetime) -> list[Maintenance]:
-    """Return the windows that began or ended after a moment, up to another."""
+    """Return the windows that started or ended after a moment, up to another."""
     began, ended = maintenance.c.begins_at, maintenance.c.ends_at
     statement = select(maintenance).where(
         or_((began > since) & (began <= until), (ended > since) & (ended <= until))

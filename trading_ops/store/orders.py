@@ -1,4 +1,4 @@
-"""Manual actions as they are refused, stored and found; `starting` begins them."""
+"""Manual actions as they are refused, stored and found; `starting` starts them."""
 
 from collections.abc import Mapping
 from datetime import datetime

@@ -133,7 +133,7 @@ class NoAnswer(psycopg.OperationalError):
 
 def _until(limit: float, exchange: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
     """Hand on what an exchange waits for; the driver wakes it ten times a second in any case."""
-    ready = None  # a generator begins with None
+    ready = None  # a generator starts with None
     while True:
         try:
             wanted = exchange.send(ready)

@@ -1,4 +1,4 @@
-"""Readiness runs: the plan with which each began, and how far it is. One open run for each bot."""
+"""Readiness runs, their plans and their progress. One open run for each bot."""
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
@@ -103,7 +103,7 @@ def change(
     reason: str,
     approved: bool = True,
 ) -> Stored | Approval:
-    """Change the open run of a bot as a person ordered; return it.
+    """Change the open run of a bot as an operator ordered; return it.
 
     Args:
         connection: inside a transaction.

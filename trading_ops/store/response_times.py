@@ -19,7 +19,7 @@ class Response:
     """When the first attempt started."""
 
     acknowledged_at: datetime | None
-    """When a person first acknowledged it."""
+    """When an operator first acknowledged it."""
 
     escalated_at: datetime | None
     closed_at: datetime | None

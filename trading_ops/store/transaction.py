@@ -27,7 +27,7 @@ _UNSURE = ("08", "40003", "57P")
 
 @contextmanager
 def transaction(engine: Engine, audit_key: bytes = b"") -> Iterator[Connection]:
-    """Begin a transaction; at the end write the events that were added, then commit.
+    """Start a transaction; at the end write the events that were added, then commit.
 
     Args:
         engine: of the writer.

@@ -25,7 +25,7 @@ class LiveStatus:
     """Shows overviews as they come."""
 
     def __init__(self, console: Console | None = None, *, page: str = "") -> None:
-        """Begin to count the seconds until everything is ready; then show the operators' page."""
+        """Start to count the seconds until everything is ready; then show the operators' page."""
         self._page = page
         self._console = console or out()
         self._live = (

@@ -57,5 +57,5 @@ def megabytes(size: int | None) -> str:
 
 
 def ending(exit_code: int) -> str:
-    """Say how a process ended; a negative code is the signal that killed it."""
+    """Return how a process ended; a negative code is the signal that killed it."""
     return f"signal {-exit_code}" if exit_code < 0 else f"code {exit_code}"

@@ -29,7 +29,7 @@ from trading_ops_lab.supervisor.update import LONGEST_SECONDS
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,60}")
 STOPS_SECONDS = 40.0
-"""For stopping twice and copying the records, beside the waits for a bot that is well."""
+"""For stopping twice and copying the records, beside the waits for a bot that is healthy."""
 
 ASK_AGAIN_SECONDS = 0.5
 

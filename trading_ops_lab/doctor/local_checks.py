@@ -1,4 +1,4 @@
-"""What `doctor` can see without asking anybody: tools, secrets, configurations, processes."""
+"""What `doctor` can see without asking anyone: tools, secrets, configurations, processes."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""What `doctor` finds out by asking: every connection, and the whole way to a person and back."""
+"""Online checks of `doctor`: every connection, and a test alert to on-call and back."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -147,7 +147,7 @@ class Following:
         )
 
     async def silence(self) -> None:
-        """Silence the alert for the length of the drill, as a person does in Alertmanager."""
+        """Silence the alert for the length of the drill, as an operator does in Alertmanager."""
         now = clock.now()
         self.silenced = True
         self.silenced_by = await self.scene.alertmanager.silence(

@@ -40,7 +40,7 @@ class _Alertmanager(msgspec.Struct):
 
 @dataclass(frozen=True, kw_only=True)
 class Begun:
-    """When a day began, and with which code: both may have moved on by its end."""
+    """When a day started, and with which code: both may have moved on by its end."""
 
     at: datetime
     commit: str

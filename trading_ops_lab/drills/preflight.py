@@ -1,4 +1,4 @@
-"""Before a drill: the bot must be well, nothing open, and automation running."""
+"""Before a drill: the bot must be healthy, nothing open, and automation running."""
 
 import asyncio
 from collections.abc import Callable, Collection
@@ -61,7 +61,7 @@ async def wait_until_calm(
 
 
 async def _refuse_while_paused(scene: Scene) -> None:
-    """A person's pause does not end by waiting; one that a drill left behind may."""
+    """An operator's pause does not end by waiting; one that a drill left behind may."""
     try:
         pause = (await scene.reconciler.status()).pause
     except ClientError:

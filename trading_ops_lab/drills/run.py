@@ -129,7 +129,7 @@ async def _judge(run: Following) -> DrillResult:
 
 
 async def done_twice(run: Following) -> str:
-    """Say which one-shot action was run more than once, by any incident; empty for none."""
+    """Return which one-shot action was run more than once, by any incident; empty for none."""
     since = str(run.injected.timestamp())
     seen: set[str] = set()
     for incident in await run.scene.reconciler.incidents(target=run.bot.name, since=since):

@@ -38,7 +38,6 @@ class ModelGivenUp(Fault):
     )
 
     def __init__(self) -> None:
-        """Begin with nothing changed."""
         self._before = ""
 
     async def inject(self, scene: Scene, bot: Target) -> str:

@@ -40,7 +40,6 @@ class OrphanedOrder(Fault):
     describe = "an order with an id of the bot's rests at the venue, and its records do not know it"
 
     def __init__(self) -> None:
-        """Begin with no order."""
         self._id = ""
 
     async def inject(self, scene: Scene, bot: Target) -> str:
@@ -102,11 +101,10 @@ class FolderTaken(Fault):
     tolerates = frozenset({"restart_bot"})
 
     def __init__(self) -> None:
-        """Begin with nothing taken."""
         self._lock: TextIO | None = None
 
     async def inject(self, scene: Scene, bot: Target) -> str:
-        """Kill it, and take its folder before anybody starts it again.
+        """Kill it, and take its folder before anyone starts it again.
 
         Raises:
             StackError: it has no folder, or it could not be taken.
@@ -161,7 +159,7 @@ async def kill(scene: Scene, bot: Target) -> int:
 
 
 async def restart(scene: Scene, bot: Target) -> None:
-    """Restart the bot as a person does, through its service manager."""
+    """Restart the bot as an operator does, through its service manager."""
     unit = scene.directory.unit(bot)
     process = await unit.process()
     await unit.restart(
@@ -182,7 +180,7 @@ async def look(scene: Scene, bot: Target) -> None:
 
 
 async def order(scene: Scene, bot: Target, name: str, **params: str) -> None:
-    """Have the bot carry out a command, as a person does who is at its agent.
+    """Have the bot carry out a command, as an operator does who is at its agent.
 
     Raises:
         StackError: it did not.

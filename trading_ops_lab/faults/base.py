@@ -22,7 +22,7 @@ class Fault(ABC):
     """Actions that it leads to, be it by another alert of the same fault, and that cannot help."""
 
     async def ready(self, scene: Scene, bot: Target) -> None:  # noqa: B027 - often at once
-        """Wait until the bot is as it has to be for it; the time of the drill begins afterwards."""
+        """Wait until the bot is as it has to be for it; the time of the drill starts afterwards."""
 
     @abstractmethod
     async def inject(self, scene: Scene, bot: Target) -> str:

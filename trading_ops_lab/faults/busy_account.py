@@ -37,7 +37,6 @@ class BusyAccount(Fault):
     )
 
     def __init__(self) -> None:
-        """Begin with nothing moved."""
         self._task: asyncio.Task[None] | None = None
 
     async def inject(self, scene: Scene, bot: Target) -> str:

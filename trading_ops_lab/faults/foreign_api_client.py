@@ -31,7 +31,6 @@ class StrangerOnKey(Fault):
     describe = "another client uses the bot's API key with nonces an hour ahead"
 
     def __init__(self) -> None:
-        """Begin with no request made."""
         self._above = 0
 
     async def inject(self, scene: Scene, bot: Target) -> str:

@@ -7,7 +7,7 @@ import psutil
 
 GROUPS = Path("/sys/fs/cgroup")
 V2 = "0::/"
-"""How the line begins that names a process's group of the second version."""
+"""How the line starts that names a process's group of the second version."""
 
 
 def spare_bytes(pid: int, *, proc: Path = Path("/proc"), groups: Path = GROUPS) -> int:

@@ -23,7 +23,6 @@ class Frozen(Fault):
     """SIGSTOP of one of our own processes, until SIGCONT."""
 
     def __init__(self, kind: Kind) -> None:
-        """Take which."""
         self.describe = f"the {kind.value}'s process is frozen"
         self._kind = kind
 

@@ -52,7 +52,6 @@ class FullDisk(Fault):
     describe = "the disk of the stack's own is all but full, and old logs of the bot are on it"
 
     def __init__(self) -> None:
-        """Begin with nothing filled."""
         self._fill = Path()
         self._bytes = 0
         self._logs: tuple[Path, ...] = ()

@@ -17,12 +17,12 @@ RESTARTS = 3
 
 
 class Restarts(Fault):
-    """The bot is restarted again and again, by a person who hopes that it helps."""
+    """The bot is restarted again and again, by an operator who hopes that it helps."""
 
     describe = f"the bot is restarted {RESTARTS} times through its service manager"
 
     async def inject(self, scene: Scene, bot: Target) -> str:
-        """Restart it, each time once it is well."""
+        """Restart it, each time once it is healthy."""
         unit = scene.directory.unit(bot)
         for _ in range(RESTARTS):
             process = await unit.process()
@@ -58,11 +58,10 @@ class LogFlood(Fault):
     describe = "a log file grows without an end"
 
     def __init__(self) -> None:
-        """Begin with nothing written."""
         self._task: asyncio.Task[None] | None = None
 
     async def inject(self, scene: Scene, bot: Target) -> str:
-        """Begin a file in the logs' folder and let it grow."""
+        """Start a file in the logs' folder and let it grow."""
         del bot
         path = scene.settings.logs / "drill.log"
         path.touch()

@@ -15,7 +15,6 @@ class LockedFile(Fault):
     """A transaction that holds the lock of a file until it is ended."""
 
     def __init__(self) -> None:
-        """Begin with nothing locked."""
         self._connection: sqlite3.Connection | None = None
 
     def lock(self, path: Path) -> str:

@@ -59,7 +59,6 @@ class MarketCrash(Fault):
     )
 
     def __init__(self) -> None:
-        """Begin with nothing bought."""
         self._since = 0.0
         self._bought = Decimal(0)
         self._balance = Decimal(0)

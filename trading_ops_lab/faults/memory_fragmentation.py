@@ -31,7 +31,6 @@ class MemoryClutter(Fault):
     describe = "the bot's process keeps memory that it has freed, more than its limit allows"
 
     def __init__(self) -> None:
-        """Begin with nothing taken."""
         self._limit = 0
         self._taken = 0
 

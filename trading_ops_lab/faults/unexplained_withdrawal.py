@@ -30,7 +30,7 @@ HOLDS = "recovery-"
 
 
 class UnbookedMoney(Fault):
-    """The venue's own mistake: no machine can say whose the difference is, so a person does.
+    """The venue's own mistake: no machine can say whose the difference is, so an operator does.
 
     The bot's comparison each minute is made at once, as in the drill of orphaned orders.
     """
@@ -40,7 +40,6 @@ class UnbookedMoney(Fault):
     tolerates = frozenset({"reconcile_positions"})
 
     def __init__(self) -> None:
-        """Begin with nothing taken."""
         self._since = 0.0
         self._asset, self._amount = CASH
 

@@ -124,7 +124,7 @@ def _end(left: Sequence[Leftover], seconds: float, pause: Callable[[float], None
 
 
 def lives(life: str) -> bool:
-    """Say whether this incarnation runs; a zombie does not."""
+    """Return whether this incarnation runs; a zombie does not."""
     pid = int(life.partition(":")[0])
     try:
         if incarnation(pid) != life:

@@ -40,7 +40,7 @@ def check_port(target: Target) -> None:
 
 
 def is_free(address: str) -> bool:
-    """Say whether a server can listen there now; connections that are closing do not matter."""
+    """Return whether a server can listen there now; connections that are closing do not matter."""
     host, port = split_address(address)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as server:

@@ -31,7 +31,7 @@ class AskHttp:
 
 @dataclass(frozen=True, kw_only=True)
 class AskBanner:
-    """Ready when the first line that the port sends begins with this."""
+    """Ready when the first line that the port sends starts with this."""
 
     address: str
     begins: str

@@ -54,7 +54,7 @@ def version(records: Path) -> int:
 
 
 def traded_since(records: Path, copy: Path) -> bool:
-    """Say whether orders, fills, positions or balances differ; what cannot be read differs."""
+    """Return whether orders, fills, positions or balances differ; what cannot be read differs."""
     try:
         return _traces(records) != _traces(copy)
     except sqlite3.Error:

@@ -44,11 +44,11 @@ class UpdateOrder(msgspec.Struct, forbid_unknown_fields=True):
     """The interpreter of the release to run, as an absolute path."""
 
     within_seconds: float = 60.0
-    """For the new release to be well; and again for the old one, if it is taken back."""
+    """For the new release to be healthy; and again for the old one, if it is taken back."""
 
 
 class StackStopping(StackError):
-    """The stack stops in the middle: the next one begins with the release that ran before."""
+    """The stack stops in the middle: the next one starts with the release that ran before."""
 
 
 @dataclass(frozen=True, kw_only=True)

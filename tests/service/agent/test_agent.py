@@ -80,7 +80,7 @@ async def test_status_follows_heartbeat_then_components(
 
 
 async def test_health_that_raises_is_failing(ask: Asker, bot: Bot) -> None:
-    """A bot that cannot tell its health is not well, and the answer still comes."""
+    """A bot that cannot tell its health is not healthy, and the answer still comes."""
     bot.health = None  # type: ignore[assignment]  # what a broken callable may give
     status, health = await ask.get("/health")
     assert (status, health["status"], health["components"]) == (200, "failing", {})
@@ -93,7 +93,7 @@ async def test_most_restrictive_hold_wins_and_survives(
     start: Callable[[], Agent],
     http: aiohttp.ClientSession,
 ) -> None:
-    """A halt outweighs a reduce, outlives a restart, and ends only when lifted by name."""
+    """A halt outweighs a reduce, outlives a restart, and ends only when released by name."""
 
     def exported() -> str:
         values = {

@@ -98,7 +98,7 @@ async def test_attempt_id_belongs_to_one_command(ask: Asker, bot: Bot) -> None:
 async def test_stale_fence_is_refused(
     ask: Asker, bot: Bot, start: Callable[[], Agent], http: aiohttp.ClientSession
 ) -> None:
-    """A sender that was replaced is refused, also after a restart; the holder goes on."""
+    """A sender that was replaced is refused, also after a restart; the holder continues."""
     assert (await ask.command("count", fence=5))[0] == 200
     assert (await ask.command("count", fence=4)) == (409, {"error": "stale_fence", "highest": 5})
     assert await ask.post("/fence", {"fence": 7}) == (200, {"highest": 7})
@@ -183,7 +183,7 @@ async def test_unknown_command_is_not_found(ask: Asker) -> None:
     ("raw", "status"), [(b"{not json", 422), (b"x" * 70_000, 413)], ids=["no json", "too long"]
 )
 async def test_body_is_bounded_json(ask: Asker, raw: bytes, status: int) -> None:
-    """A body that is no JSON or too long is refused."""
+    """A body that is not JSON or too long is refused."""
     headers = {"Authorization": f"Bearer {'agent-' + 'a' * 32}"}
     url = f"{ask.url}/commands/count"
     async with ask.http.post(url, data=raw, headers=headers) as answer:

@@ -28,7 +28,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def engine(path: Path, metrics: BotMetrics) -> Iterator[Engine]:
-    """Of two connections; nobody waits for a third."""
+    """Of two connections; no one waits for a third."""
     arguments = {"check_same_thread": False}
     engine = create_engine(
         f"sqlite:///{path}",
@@ -55,7 +55,7 @@ async def carry_out(commands: dict[str, Command], name: str) -> str:
 async def test_a_pool_that_was_exhausted_has_connections_again(
     metrics: BotMetrics, engine: Engine, name: str
 ) -> None:
-    """Those that nobody gives back are let go; what is made anew is counted."""
+    """Those that no one gives back are let go; what is recreated is counted."""
     kept: list[Connection] = [engine.connect(), engine.connect()]
     with pytest.raises(exc.TimeoutError):
         engine.connect()
@@ -85,7 +85,7 @@ async def test_idle_connections_are_closed(metrics: BotMetrics, engine: Engine, 
 
 @both
 async def test_a_database_that_is_away_is_told(path: Path, name: str) -> None:
-    """A pool that is renewed and reaches nobody is no success; an address is not quoted."""
+    """A pool that is renewed and reaches no one is not a success; an address is not quoted."""
     engine = create_engine(f"sqlite:///{path}/there-is-no-such-folder/bot.db")
     with pytest.raises(CommandFailed, match=r"OperationalError$"):
         await carry_out(engine_commands(engine), name)

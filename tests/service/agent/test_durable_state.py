@@ -120,7 +120,7 @@ def test_damaged_holds_halt(tmp_path: Path, content: str) -> None:
 
 
 def test_resume_is_remembered(tmp_path: Path) -> None:
-    """The file tells who lifted which hold, and why."""
+    """The file tells who released which hold, and why."""
     path = tmp_path / "holds.json"
     holds = Holds(path)
     holds.place(Hold(id="h", state=TradingState.HALTED, owner="anna", reason="odd", at=1.0))
@@ -184,7 +184,7 @@ async def test_closed_bot_loop_fails_a_command() -> None:
 
 
 def test_what_was_begun_is_told_after_a_death(tmp_path: Path) -> None:
-    """Until it is answered; what was refused or could not be stored was not begun."""
+    """Until it is answered; what was refused or could not be stored was not started."""
     path = tmp_path / "fence.json"
     keeper = FenceKeeper(path, kept_answers=2)
     keeper.admit("alpha", 3, attempt_id="a", mark={"command": "count"})
@@ -218,7 +218,7 @@ def test_what_was_begun_is_told_after_a_death(tmp_path: Path) -> None:
     ],
 )
 def test_holds_that_could_not_be_told_halt(tmp_path: Path, data: dict[str, object]) -> None:
-    """A file with values of other types is as unreadable as one that is no JSON."""
+    """A file with values of other types is as unreadable as one that is not JSON."""
     path = tmp_path / "holds.json"
     path.write_text(json.dumps(data))
     holds = Holds(path)
@@ -226,7 +226,7 @@ def test_holds_that_could_not_be_told_halt(tmp_path: Path, data: dict[str, objec
 
 
 async def test_the_latest_lifts_are_told(tmp_path: Path) -> None:
-    """Twenty of them, so that whoever keeps holds too learns of a lift that was made here."""
+    """Twenty of them, so that anyone who keeps holds too learns of a release that was made here."""
     holds = Holds(tmp_path / "holds.json")
     for number in range(25):
         holds.place(Hold(id=f"h{number}", state=TradingState.HALTED, owner="a", reason="b", at=1.0))

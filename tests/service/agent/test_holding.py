@@ -1,4 +1,4 @@
-"""Halt, reduce and resume over HTTP: the stricter word stands, and only what is named is lifted."""
+"""Halt, reduce and resume over HTTP: the stricter hold wins; only named holds are released."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -81,7 +81,7 @@ async def test_safe_direction_raises_the_fence(ask: Asker) -> None:
 async def test_resume_must_name_what_it_lifts(
     ask: Asker, agent: Agent, params: dict[str, str], word: str
 ) -> None:
-    """Nothing is lifted by a word that does not say which holds are meant."""
+    """Nothing is released by a word that does not say which holds are meant."""
     await say(ask, "halt", id="x")
     status, answer = await ask.command("resume", fence=1, attempt_id=None, **params)
     assert (status, answer["error"]) == (422, "bad_request")
@@ -92,7 +92,7 @@ async def test_resume_must_name_what_it_lifts(
 async def test_resume_lifts_the_named_and_no_other(
     ask: Asker, agent: Agent, start: Callable[[], Agent], http: aiohttp.ClientSession
 ) -> None:
-    """Several ids may be named at once; `all` lifts the rest, for good."""
+    """Several ids may be named at once; `all` releases the rest, for good."""
     for name in ("a", "b", "c", "d"):
         await say(ask, "halt", id=name)
     _, answer = await say(ask, "resume", holds="a, c,unknown")

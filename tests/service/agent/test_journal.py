@@ -81,7 +81,7 @@ def test_what_was_flushed_survives_sigkill(tmp_path: Path) -> None:
 
 
 def test_the_oldest_are_removed(tmp_path: Path) -> None:
-    """The file has a bound; numbers go on."""
+    """The file has a bound; numbers continue."""
     journal = EventJournal(path=tmp_path / "events.sqlite", kept=10)
     journal.open()
     for number in range(30):
@@ -127,7 +127,7 @@ def test_a_disk_that_takes_nothing_never_blocks_the_bot(tmp_path: Path) -> None:
 
 
 def test_a_damaged_file_is_set_aside(tmp_path: Path) -> None:
-    """New events are kept; the damaged file stays for whoever repairs it."""
+    """New events are kept; the damaged file stays for anyone who repairs it."""
     path = tmp_path / "events.sqlite"
     path.write_bytes(b"no database at all" * 100)
     journal = EventJournal(path=path)

@@ -25,7 +25,7 @@ class Knot:
 
 @pytest.fixture
 def uncollected() -> Iterator[None]:
-    """The collector is off, as far as it runs by itself."""
+    """The collector is off, as far as it runs on its own."""
     gc.collect()
     gc.disable()
     yield
@@ -62,7 +62,7 @@ def reading(*values: int | None) -> Callable[[], int | None]:
     "after", [100 * MEGABYTE, 101 * MEGABYTE, 100 * MEGABYTE - NOISE_BYTES + 1]
 )
 async def test_no_less_is_no_success(metrics: BotMetrics, after: int) -> None:
-    """The caches were emptied all the same; the reading is recorded, and the runbook goes on."""
+    """The caches were emptied all the same; the reading is recorded, and the runbook continues."""
     emptied: list[str] = []
     commands = relief_commands(
         metrics,

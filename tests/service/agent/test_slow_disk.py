@@ -18,14 +18,14 @@ from trading_ops.agent.durable import read_json
 
 
 class Stall:
-    """A FIFO in the place of the scratch file: whoever opens it to write waits until `end`."""
+    """A FIFO in the place of the scratch file: anyone who opens it to write waits until `end`."""
 
     def __init__(self, state_file: Path) -> None:
         self._path = state_file.with_name(f".{state_file.name}.new")
         os.mkfifo(self._path)
 
     def end(self) -> None:
-        """Let the writer go on, without success: a FIFO cannot be synced."""
+        """Let the writer continue, without success: a FIFO cannot be synced."""
         if self._path.exists():
             reading = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK)
             self._path.unlink()
@@ -63,7 +63,7 @@ async def test_a_halt_is_in_force_while_the_disk_stalls(
 async def test_what_must_be_fenced_waits_for_the_disk_and_nothing_else_does(
     ask: Asker, bot: Bot, tmp_path: Path
 ) -> None:
-    """Not begun before it is stored; a second request for it learns that it is under way."""
+    """Not started before it is stored; a second request for it learns that it is under way."""
     with stalled(tmp_path / "fence.json") as stall:
         asked = asyncio.create_task(ask.command("count", attempt_id="a", fence=3))
         await eventually(lambda: ask_told(ask, "a", "running"))
@@ -98,14 +98,14 @@ async def test_a_command_that_the_disk_takes_too_late_never_begins(
 
 
 def test_a_hold_that_is_laid_while_others_are_lifted_stands(tmp_path: Path) -> None:
-    """The lift means what stood before it: not a new hold, and not one that is laid again."""
+    """The release means what stood before it: not a new hold, and not one that is placed again."""
     holds = Holds(tmp_path / "holds.json")
     one = Hold(id="one", state=TradingState.HALTED, owner="ada", reason="odd", at=1.0)
     holds.place(one)
     holds.place(Hold(id="two", state=TradingState.HALTED, owner="ada", reason="odd", at=1.0))
 
     class Meanwhile:
-        """Lays holds in the middle of a lift."""
+        """Lays holds in the middle of a release."""
 
         def placed(self, hold: Hold) -> None: ...
 

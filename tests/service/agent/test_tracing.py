@@ -84,7 +84,7 @@ async def test_only_one_traces(ask: Asker) -> None:
 
 
 async def test_tracing_by_hand_is_left_alone(ask: Asker) -> None:
-    """Whoever started the process with tracing on keeps it."""
+    """Anyone who started the process with tracing on keeps it."""
     tracemalloc.start()
     _, answer = await ask.command("trace_memory", seconds="1")
     assert answer["outcome"] == "failed"

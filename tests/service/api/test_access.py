@@ -132,7 +132,7 @@ def test_no_route_is_there_twice() -> None:
 
 
 async def test_every_route_wants_its_role(start: Start, with_tokens: Settings) -> None:
-    """401 for nobody, 403 for too low a role, and something else for whoever may."""
+    """401 for no one, 403 for too low a role, and something else for anyone who may."""
     async with start() as running:
         save(with_tokens.secrets / FILE, everybody())
 
@@ -173,7 +173,7 @@ async def test_no_other_spelling_of_a_path_opens_anything(
 
 
 async def test_no_other_method_opens_anything(start: Start, with_tokens: Settings) -> None:
-    """What is not in the table is 405, for everybody; no header makes one method another."""
+    """What is not in the table is 405, for everyone; no header makes one method another."""
     del with_tokens
     known = {(route.method, route.path) for route in TABLE}
     async with start() as running:
@@ -254,7 +254,7 @@ async def test_every_error_has_the_same_shape(start: Start, with_tokens: Setting
 
 
 def test_an_identity_names_the_person_too() -> None:
-    """Whoever a shared token is used by can say so, and the token's name stays."""
+    """Anyone who a shared token is used by can say so, and the token's name stays."""
     local = Identity("local", Role.ADMIN)
     assert local.actor() == "local"
     assert local.actor("local") == "local"

@@ -1,4 +1,4 @@
-"""What a person types at night, against a running reconciler, and against a dead one."""
+"""What an operator types at night, against a running reconciler, and against a dead one."""
 
 import asyncio
 import contextlib
@@ -122,7 +122,7 @@ async def test_a_halt_needs_no_reconciler(
 async def test_a_bot_that_was_not_reached_is_said(
     settings: Settings, type_: Type, world: FakeWorld
 ) -> None:
-    """Exit code 1: whoever believes that it is halted must not be wrong."""
+    """Exit code 1: anyone who believes that it is halted must not be wrong."""
     world.address = f"127.0.0.1:{free_port()}"
     write_targets(settings, world, free_port())
     code, said = await type_("halt", "alpha", "--reason", "odd fills")
@@ -308,7 +308,7 @@ async def test_an_action_is_run_approved_and_denied(
 async def test_what_becomes_of_an_order_is_said(
     start: Start, settings: Settings, type_: Type, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its end; or, when that is not near or not asked for, that it has begun."""
+    """Its end; or, when that is not near or not asked for, that it has started."""
     line = ("run", "reconnect_broker", "alpha", "--reason", "deaf")
     async with start() as running:
         found_by_commands(settings, running)
@@ -369,7 +369,7 @@ async def test_another_token_is_another_person(
 async def test_maintenance_events_and_automation(
     start: Start, settings: Settings, type_: Type, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Begin, list and end; the story; and automation as JSON."""
+    """Start, list and end; the timeline; and automation as JSON."""
 
     async def failing(*words: str) -> str:
         capsys.readouterr()

@@ -1,4 +1,4 @@
-"""A Freqtrade through the whole reconciler: halted by its API, left to people by its runbooks."""
+"""A Freqtrade through the whole reconciler: halted by its API, left to on-call by its runbooks."""
 
 import pytest
 
@@ -13,7 +13,7 @@ FLATTEN = {"target": "freq", "params": {}, "reason": "the exchange is in trouble
 
 @pytest.mark.parametrize("scene", [False, True], indirect=True)
 async def test_people_command_it_whether_the_machine_may_or_not(scene: Scene) -> None:
-    """Halted, seen as halted, laid again after a restart, and resumed by naming the hold."""
+    """Halted, seen as halted, placed again after a restart, and resumed by naming the hold."""
     running, fake = scene.running, scene.fake
     path = "/api/v1/targets/freq"
     status, placed = await ask(running, "POST", f"{path}/halt", json=WHY)
@@ -61,7 +61,7 @@ async def test_steps_that_it_cannot_take_are_left_to_people(scene: Scene, world:
 
 
 async def test_by_hand_too_they_are_refused_in_a_sentence(scene: Scene) -> None:
-    """Whoever tries it hears why, and for what it is."""
+    """Anyone who tries it hears why, and for what it is."""
     order = {"target": "freq", "params": {}, "reason": "stuck"}
     status, said = await ask(
         scene.running, "POST", "/api/v1/actions/restart_bot", TOKENS[Role.ADMIN], json=order

@@ -58,7 +58,7 @@ async def test_who_did_it_is_the_token_and_the_person(start: Start, with_tokens:
 async def test_an_incident_is_acknowledged_snoozed_and_given_back(
     start: Start, with_tokens: Settings
 ) -> None:
-    """Kept in the story, by name; the first letters of its id are enough."""
+    """Kept in the timeline, by name; the first letters of its id are enough."""
     del with_tokens
     async with start() as running:
         key = await open_incident(running)
@@ -104,7 +104,7 @@ async def test_a_strange_acknowledgement_is_explained(
 
 
 async def test_a_request_is_approved_by_another_token(start: Start, with_tokens: Settings) -> None:
-    """Not by the one who asked, whoever they say they are; anybody may deny."""
+    """Not by the one who asked, anyone who they say they are; anyone may deny."""
     del with_tokens
 
     async def asked(running: Running, by: str) -> str:
@@ -203,7 +203,7 @@ async def test_a_strange_order_is_refused(
 
 
 async def test_a_bot_is_halted_and_resumed(start: Start, with_tokens: Settings) -> None:
-    """An operator may halt; only an admin lifts it, and only what was named."""
+    """An operator may halt; only an admin releases it, and only what was named."""
     del with_tokens
     async with start() as running:
         path = "/api/v1/targets/alpha"
@@ -285,7 +285,7 @@ async def test_all_bots_are_halted_at_once(start: Start, world: FakeWorld) -> No
 
 @pytest.mark.parametrize(("name", "status"), [("nothing", 404), ("prometheus", 422)])
 async def test_only_bots_are_halted(start: Start, world: FakeWorld, name: str, status: int) -> None:
-    """A name that is no bot's is refused, and nothing is sent."""
+    """A name that is not a bot's is refused, and nothing is sent."""
     async with start() as running:
         path = f"/api/v1/targets/{name}/halt"
         assert (await ask(running, "POST", path, json=WHY))[0] == status
@@ -293,7 +293,7 @@ async def test_only_bots_are_halted(start: Start, world: FakeWorld, name: str, s
 
 
 async def test_a_halt_needs_no_database(start: Start, settings: Settings, world: FakeWorld) -> None:
-    """It reaches the bot within two seconds while somebody else has the database locked."""
+    """It reaches the bot within two seconds while someone else has the database locked."""
     database = settings.var / "reconciler" / "reconciler.db"
     async with start() as running:
         other = sqlite3.connect(Path(database), isolation_level=None)
@@ -337,7 +337,7 @@ async def test_a_window_is_planned_and_ended(start: Start, with_tokens: Settings
 
 
 async def test_forgiving_is_an_admins(start: Start, with_tokens: Settings) -> None:
-    """It lets budgets begin anew that kept a bot from being restarted again and again."""
+    """It lets budgets start again that kept a bot from being restarted again and again."""
     del with_tokens
     async with start() as running:
         path = "/api/v1/targets/alpha/reset-budget"

@@ -134,7 +134,7 @@ async def test_one_that_a_storm_leaves_behind_catches_up(
 
 
 async def test_a_revoked_token_ends_its_stream(start: Start, with_tokens: Settings) -> None:
-    """Whoever is shut out does not go on listening."""
+    """Anyone who is shut out does not go on listening."""
     async with start() as running:
         socket = await listen(running, token=REVOKED)
         save(with_tokens.secrets / FILE, everybody())
@@ -200,7 +200,7 @@ async def test_the_command_lines_client_follows(start: Start) -> None:
 
 
 async def test_the_feed_rests_while_nobody_listens(start: Start) -> None:
-    """The database is not asked for nobody."""
+    """The database is not asked for no one."""
 
     def feeds() -> list[str]:
         return [task.get_name() for task in asyncio.all_tasks() if task.get_name() == "feed"]

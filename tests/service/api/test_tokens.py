@@ -68,7 +68,7 @@ async def test_two_tokens_of_one_name_are_good_at_once(start: Start, settings: S
 async def test_a_broken_file_shuts_its_tokens_out_and_nobody_else(
     start: Start, with_tokens: Settings
 ) -> None:
-    """What cannot be read opens nothing; Alertmanager and the local command line go on."""
+    """What cannot be read opens nothing; Alertmanager and the local command line continue."""
     path = with_tokens.secrets / FILE
     async with start() as running:
         assert (await ask(running, "GET", "/api/v1/status", TOKENS[Role.VIEWER]))[0] == 200
@@ -129,7 +129,7 @@ def test_a_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_is_saved_is_read_again(tmp_path: Path) -> None:
-    """With its comments, for nobody else, and without the token."""
+    """With its comments, for no one else, and without the token."""
     path = tmp_path / FILE
     path.write_text("# the night shift\n")
     path.chmod(0o600)
@@ -165,5 +165,5 @@ def test_tokens_are_random_and_marked() -> None:
     ],
 )
 def test_the_token_behind_an_actor(actor: str, token: str) -> None:
-    """What a person writes as the owner cannot pass for another token."""
+    """What an operator writes as the owner cannot pass for another token."""
     assert token_of(actor) == token

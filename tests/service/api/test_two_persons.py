@@ -27,7 +27,7 @@ def test_the_table_has_what_restarts_resumes_and_fails_over() -> None:
 
 @pytest.mark.parametrize("action", ONE_SHOTS)
 async def test_one_person_cannot_order_it(start: Start, with_tokens: Settings, action: str) -> None:
-    """Each one-shot action by hand asks for another person's approval, and nothing is sent."""
+    """Each one-shot action manually asks for another person's approval, and nothing is sent."""
     del with_tokens
     async with start(two_persons=True) as running:
         path = "/api/v1/targets/alpha"

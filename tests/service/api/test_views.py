@@ -202,7 +202,7 @@ async def test_health_of_every_part(start: Start, world: FakeWorld) -> None:
         states = {part["name"]: part["state"] for part in whole["parts"]}
         for name in ("database", "scheduler", "disk", "prometheus", "alertmanager", "venue:paper"):
             assert states[name] == "ok", whole
-        assert states["agent:alpha"] == whole["state"] == "degraded"  # nobody watches it here
+        assert states["agent:alpha"] == whole["state"] == "degraded"  # no one watches it here
         assert (await ask(running, "GET", "/api/v1/health/nothing"))[0] == 404
         world.prometheus_down = True
 
@@ -342,7 +342,7 @@ def test_a_cursor_is_read_again() -> None:
 async def test_whose_an_incident_is_and_why_nothing_happens(
     start: Start, database_url: str
 ) -> None:
-    """Paused, then somebody's; nothing of those that are closed."""
+    """Paused, then someone's; nothing of those that are closed."""
     assert database_url
     async with start() as running:
         pause = {"reason": "x", "seconds": 60}

@@ -1,4 +1,4 @@
-"""A broker, a book and the private feed on a real venue, without anybody who trades or polls."""
+"""A broker, a book and the private feed on a real venue, without anyone who trades or polls."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -149,7 +149,7 @@ class Venue:
         await self._ask("POST", "/accounts/alpha/deposits", {"asset": asset, "amount": amount})
 
     async def by_hand(self, **order: str) -> dict[str, Any]:
-        """Somebody trades on the account: the fields of AddOrder."""
+        """Someone trades on the account: the fields of AddOrder."""
         return cast("dict[str, Any]", await self._ask("POST", "/accounts/alpha/orders", order))
 
     async def _ask(self, method: str, path: str, body: object = None) -> Any:

@@ -1,6 +1,6 @@
 """The private feed on the real venue: what it tells counts once, whatever the feed does.
 
-Nobody polls in these tests, so that what the book knows came over the feed, or from what it asked
+No one polls in these tests, so that what the book knows came over the feed, or from what it asked
 by REST because the feed could not be sure.
 """
 
@@ -41,7 +41,7 @@ async def test_fills_are_heard_without_asking(desk: Desk, venue: Venue) -> None:
 
 
 async def test_a_cancel_is_heard(desk: Desk) -> None:
-    """An order that somebody cancels ends, with the venue's reason."""
+    """An order that someone cancels ends, with the venue's reason."""
     order = await desk.place(kind=OrderType.LIMIT, price="100")
     await until(lambda: desk.book.open_orders()[0].status is OrderStatus.ACCEPTED)
     await desk.broker.call(
@@ -104,7 +104,7 @@ async def test_late_fills_after_a_new_snapshot_count_once(desk: Desk, venue: Ven
 
 
 async def test_an_order_whose_answer_was_lost_is_heard_of(desk: Desk, venue: Venue) -> None:
-    """It was taken, and nobody asks: the feed tells of it, and it was sent once."""
+    """It was taken, and no one asks: the feed tells of it, and it was sent once."""
     await venue.break_("lost_answer", methods=["AddOrder"], count=1)
     with pytest.raises(VenueDown):
         await desk.place(Side.BUY, "0.2")
@@ -132,7 +132,7 @@ async def test_gaps_lose_nothing(desk: Desk, venue: Venue, seed: int) -> None:
     for number in range(8):
         await desk.place(Side.SELL if number % 4 == 3 else Side.BUY, "0.05")
     await venue.mend()
-    # The next message shows whether the last ones were lost; here nobody polls.
+    # The next message shows whether the last ones were lost; here no one polls.
     await desk.place(Side.BUY, "0.05")
     await desk.settled()
     await desk.exact()
@@ -157,7 +157,7 @@ async def test_a_silent_feed_is_replaced_when_rest_knows_more(desk: Desk, venue:
 
 
 async def test_an_order_filled_while_the_feed_was_away_is_heard(desk: Desk) -> None:
-    """The feed begins again with a look at all orders."""
+    """The feed starts again with a look at all orders."""
     await desk.supervisor.stop("account_feed")
     await desk.place(Side.BUY, "0.1")
     desk.supervisor.start()
@@ -166,7 +166,7 @@ async def test_an_order_filled_while_the_feed_was_away_is_heard(desk: Desk) -> N
 
 
 async def test_strangers_are_compared_and_not_counted(desk: Desk, venue: Venue) -> None:
-    """A trade by hand and a deposit are nobody's order: a comparison is called for."""
+    """A trade manually and a deposit are no one's order: a comparison is called for."""
     await venue.by_hand(pair=SYMBOL, type="buy", ordertype="market", volume="0.01")
     await until(lambda: desk.compared == 1)
     assert desk.book.position(SYMBOL).quantity == 0

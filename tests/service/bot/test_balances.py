@@ -30,7 +30,7 @@ def shown(desk: Desk) -> str:
 
 
 async def test_rest_fails_alone_and_nothing_else_does(desk: Desk, venue: Venue) -> None:
-    """The feed's balances are used, the broker stays up, and orders go on."""
+    """The feed's balances are used, the broker stays up, and orders continue."""
     await venue.break_("balance", where="rest")
     await until(lambda: desk.requests("BalanceEx", "unavailable") > 2)
     await stays(lambda: desk.broker.up and shown(desk) == "websocket", during=2)
@@ -59,7 +59,7 @@ async def test_a_balance_endpoint_that_hangs_leaves_room_for_orders(
 
 
 async def test_the_feed_fails_alone_and_rest_is_used(desk: Desk, venue: Venue) -> None:
-    """A feed that goes on without its changes is found out by REST, and used again when mended."""
+    """A feed that continues without its changes is found out by REST, and used again when fixed."""
     await venue.break_("balance", where="websocket")
     await desk.place(Side.BUY, "0.1")
     await until(lambda: shown(desk) == "rest", within=10)
@@ -72,7 +72,7 @@ async def test_the_feed_fails_alone_and_rest_is_used(desk: Desk, venue: Venue) -
 
 
 async def test_both_fail_and_what_was_last_good_grows_old(desk: Desk, venue: Venue) -> None:
-    """Then the age tells the truth, and each tier returns by itself."""
+    """Then the age tells the truth, and each tier returns on its own."""
     await venue.break_("balance", where="both")
     await desk.supervisor.restart("account_feed", within=10)
     await until(lambda: shown(desk) == "last_good", within=10)

@@ -138,7 +138,7 @@ async def test_a_venue_that_says_too_often_is_believed(
     with pytest.raises(VenueDown, match="rate_limited"):
         await broker.call("OpenOrders", lambda client: client.open_orders())
     used = sample(metrics, "trading_venue_rate_limit_used_ratio", group=GROUP)
-    assert used == pytest.approx(1, abs=0.01)  # it has begun to sink
+    assert used == pytest.approx(1, abs=0.01)  # it has started to sink
     await supervisor.stop()
     nonces.close()
 

@@ -1,6 +1,6 @@
 """Each adapter behind the seam does the same: on the real venue, the same cases for all of them.
 
-Whoever writes an adapter adds it to `ADAPTERS`, with a venue to run it against.
+Anyone who writes an adapter adds it to `ADAPTERS`, with a venue to run it against.
 """
 
 import asyncio
@@ -100,7 +100,7 @@ def new(
 
 
 async def trade_by_hand(venue: Venue, number: int) -> None:
-    """Trade as somebody else on the account, until there are so many fills more."""
+    """Trade as someone else on the account, until there are so many fills more."""
     wanted = len(venue.journal("order_filled")) + number
     while True:
         there = Decimal((await venue.account())["balances"].get("XXBT", "0"))

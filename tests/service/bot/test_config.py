@@ -62,7 +62,7 @@ def test_wrong_configuration_names_the_key(
 
 
 def test_configuration_must_be_json(tmp_path: Path) -> None:
-    """A file that is no JSON is refused in a sentence."""
+    """A file that is not JSON is refused in a sentence."""
     path = tmp_path / "bot.json"
     path.write_text("name: alpha")
     with pytest.raises(ConfigError, match="JSON"):

@@ -141,7 +141,7 @@ async def test_ordered_end(pair: Pair) -> None:
 
 
 async def test_told_to_step_down(pair: Pair) -> None:
-    """The leader hands over and ends; a standby, and one that nobody watches, refuse and go on."""
+    """The leader hands over and exits; a standby, and an unsupervised one, refuse and continue."""
     leader, standby = pair.instances
     leader.start()
     await trades(pair, leader)
@@ -230,7 +230,7 @@ async def _error_of_a_request(pair: Pair, nonce: int) -> list[str]:
 
 
 async def test_leader_is_cut_off_from_the_database(pair: Pair) -> None:
-    """It stops before its lease can end, another one leads, and it ends when it hears of it."""
+    """It stops before its lease can end, another one leads, and it ends when it learns of it."""
     leader, standby = await both(pair)
     leader.wire.stall()
     await until(says(leader, "standby"), within=TAKEOVER_SECONDS, what="it stops submitting")
@@ -244,7 +244,7 @@ async def test_leader_is_cut_off_from_the_database(pair: Pair) -> None:
 
 
 async def test_database_is_away(pair: Pair, postgres: Cluster) -> None:
-    """Nobody leads without it for longer than a lease; when it is back, one does."""
+    """No one leads without it for longer than a lease; when it is back, one does."""
     leader, standby = await both(pair)
     await asyncio.to_thread(postgres.stop, "immediate")
     try:
@@ -267,7 +267,7 @@ async def test_database_is_away(pair: Pair, postgres: Cluster) -> None:
 
 
 async def test_halt_outlives_a_failover(pair: Pair) -> None:
-    """What a person said to the leader holds for the next one, and what she lifts is lifted."""
+    """Holds on the leader apply to the next one, and a release applies too."""
     leader, standby = await both(pair)
     answer = await leader.command("halt", owner="anna", reason="a test", id="anna-1")
     assert answer["outcome"] == "succeeded"
@@ -319,7 +319,7 @@ async def test_paper_outlives_a_failover(pair: Pair, told: str) -> None:
 
 
 async def test_halt_at_the_standby_holds_the_leader(pair: Pair) -> None:
-    """Whoever hears it: the bot stops."""
+    """Anyone who hears it: the bot stops."""
     leader, standby = await both(pair)
     await standby.command("halt", owner="anna", reason="a test", id="anna-2")
 

@@ -1,4 +1,4 @@
-"""The bot on the real venue under each fault: what it mends itself, and what it must not."""
+"""The bot on the real venue under each fault: what it fixes itself, and what it must not."""
 
 import asyncio
 import re
@@ -119,7 +119,7 @@ async def test_reconnecting_to_a_venue_that_is_away_fails(
 async def test_silent_feed_is_told_and_left_to_a_restart(
     bot: Bot, venue: Venue, control: Control
 ) -> None:
-    """An open feed without data stays so, and health tells, until a restart connects anew."""
+    """An open feed without data stays so, and health tells, until a restart connects again."""
 
     def data() -> float:
         return sample(bot, "trading_market_data_timestamp_seconds", symbol="BTC/USD")
@@ -198,7 +198,7 @@ async def test_replaced_sender_may_cancel_but_not_restart(control: Control) -> N
 
 @pytest.mark.parametrize("component", ["signals", "orders", "store", "heartbeat"])
 async def test_every_component_can_be_restarted(bot: Bot, control: Control, component: str) -> None:
-    """Each part is up again after a restart, and passes go on."""
+    """Each part is up again after a restart, and passes continue."""
     answer = await control.command("restart_component", component=component)
     assert answer["outcome"] == "succeeded", answer
     beat = bot.heartbeat.beat_at
@@ -216,7 +216,7 @@ async def test_restart_of_an_unreachable_feed_fails_in_time(bot: Bot, venue: Ven
 
 
 async def test_foreign_nonce_is_jumped_over(bot: Bot, venue: Venue) -> None:
-    """When another client used the key with a higher nonce, the bot counts it and goes on."""
+    """When another client used the key with a higher nonce, the bot counts it and continues."""
     await venue.use_key(int(clock.timestamp() * 1e6) + 30_000_000)
     await until(lambda: sample(bot, "trading_nonces_refused_total") > 0)
     assert [entry["error"] for entry in venue.journal("private_refused")] == ["EAPI:Invalid nonce"]

@@ -99,7 +99,7 @@ async def test_feed_survives_what_it_cannot_read(
 async def test_silence_is_in_health_and_not_in_the_metric(
     feed: Feed, line: Line, metrics: BotMetrics
 ) -> None:
-    """An open connection without tickers is up for the rules and down for whoever asks."""
+    """An open connection without tickers is up for the rules and down for anyone who asks."""
     await line.say(ticker(BITCOIN))
     await until(lambda: feed.quotes)
     assert feed.health.detail == "the connection is open"

@@ -133,7 +133,7 @@ async def test_what_one_lays_the_other_has(sharers: Both) -> None:
 
 
 async def test_what_one_lifts_is_lifted_at_the_other(sharers: Both) -> None:
-    """And it is known there who lifted it."""
+    """And it is known there who released it."""
     here, there = sharers
     here.holds.place(hold("one"))
     here.holds.place(hold("two"))
@@ -169,7 +169,7 @@ async def test_what_was_there_before_is_told(sharers: Both, tmp_path: Path) -> N
 
 
 async def test_one_that_was_lifted_while_an_instance_was_away(sharers: Both) -> None:
-    """Its own file has it still; it does not come back with it, and the same id may come anew."""
+    """Its own file has it still; it does not come back with it, and the same id may come again."""
     here, there = sharers
     first = here.holds.place(hold("one"))
     await there.shared.sync()
@@ -183,7 +183,7 @@ async def test_one_that_was_lifted_while_an_instance_was_away(sharers: Both) -> 
 
 
 async def test_one_that_cannot_be_told_is_in_force(sharers: Both, postgres: Cluster) -> None:
-    """And nothing is lifted that others would keep."""
+    """And nothing is released that others would keep."""
     here, _ = sharers
     here.holds.place(hold("one"))
     for connection in here.connections:

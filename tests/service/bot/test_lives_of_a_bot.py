@@ -1,4 +1,4 @@
-"""A bot that comes back: what it finds of its earlier life, and what it goes on from."""
+"""A bot that comes back: what it finds of its earlier life, and what it continues from."""
 
 import signal
 import sqlite3
@@ -89,7 +89,7 @@ async def test_every_recovery_is_told_whole(
 
 
 async def test_a_heartbeat_is_written_while_work_is_done(config: BotConfig, venue: Venue) -> None:
-    """It goes on with the passes and stands still with them: it tells of work, not of a process."""
+    """The heartbeat advances with the passes only: it shows work, not a live process."""
     quick = msgspec.structs.replace(config, heartbeat_store_seconds=0.05)
     bot = await lives(quick)
     last = bot.run_record
@@ -109,7 +109,7 @@ async def test_a_heartbeat_is_written_while_work_is_done(config: BotConfig, venu
 async def test_signals_go_on_from_young_prices(
     config: BotConfig, venue: Venue, within: float, prices: bool
 ) -> None:
-    """A restart costs no averages, and a long absence makes them begin anew."""
+    """A restart costs no averages, and a long absence makes them start again."""
     await (await trading(config)).stop()
     late = msgspec.structs.replace(config, signals_restore_seconds=within)
     bot = Bot(late)

@@ -1,4 +1,4 @@
-"""A trading bot does less on command, and clears its queues of what nobody waits for."""
+"""A trading bot does less on command, and clears its queues of what no one waits for."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Paper outlives whatever ends the command or the process; only a person's word ends it."""
+"""Paper outlives whatever ends the command or the process; only an operator's word ends it."""
 
 import asyncio
 import threading
@@ -42,7 +42,7 @@ class Stuck(SqliteDriver):
 
 
 class Away(Store):
-    """Records that are somebody else's until this instance leads."""
+    """Records that are someone else's until this instance leads."""
 
     leads = False
 

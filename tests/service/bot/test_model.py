@@ -38,7 +38,7 @@ SETTINGS = SignalSettings(
 
 
 class Desk:
-    """Signals with a model, passes by hand, and what is told of them."""
+    """Signals with a model, passes manually, and what is told of them."""
 
     def __init__(self, metrics: BotMetrics, folder: Path, settings: SignalSettings) -> None:
         self.metrics = metrics
@@ -123,7 +123,7 @@ async def test_the_fallback_decides_until_the_model_has_proved_itself(desk: Desk
 async def test_a_sick_model_is_replaced_and_comes_back(
     desk: Desk, fault: ModelFault, outcome: str, word: str
 ) -> None:
-    """By the fallback, at once; by itself after its process was started anew and answers well."""
+    """By the fallback, at once; on its own after its process was started again and answers well."""
     await desk.passes_until(lambda: desk.decider == MODEL)
     first = desk.source.pid
     break_model(desk.folder, fault)
@@ -183,7 +183,7 @@ async def test_one_bad_answer_is_survived(desk: Desk) -> None:
 
 
 async def test_the_model_dies_with_the_signals(desk: Desk) -> None:
-    """An ordered restart of the component gives a new process, which proves itself anew."""
+    """An ordered restart of the component gives a new process, which proves itself again."""
     await desk.passes_until(lambda: desk.decider == MODEL)
     first = desk.source.pid
     assert first is not None
@@ -197,7 +197,7 @@ async def test_the_model_dies_with_the_signals(desk: Desk) -> None:
 
 
 async def test_records_that_are_away_cost_no_pass(desk: Desk) -> None:
-    """A change is told when they are back; until then passes go on."""
+    """A change is told when they are back; until then passes continue."""
     desk.store_is_down = True
     await desk.passes_until(lambda: desk.decider == MODEL)
     await desk.pass_()
@@ -213,7 +213,7 @@ ALONE = msgspec.structs.replace(SETTINGS, stand_in=False, most_starts=2)
 async def test_without_a_stand_in_nobody_decides_for_a_sick_model(
     metrics: BotMetrics, tmp_path: Path
 ) -> None:
-    """Passes go on and hold what they hold; nothing tells of a fallback, nor of the averages."""
+    """Passes continue and hold what they hold; nothing tells of a fallback, nor of the averages."""
     desk = Desk(metrics, tmp_path, ALONE)
     desk.supervisor.start()
     assert await desk.pass_() == {SYMBOL: Target.UNKNOWN, ETH: Target.UNKNOWN}
@@ -235,7 +235,7 @@ async def test_without_a_stand_in_nobody_decides_for_a_sick_model(
 async def test_a_model_is_given_up_until_the_signals_are_restarted(
     metrics: BotMetrics, tmp_path: Path
 ) -> None:
-    """After so many new starts in vain; that it would be well again helps nobody."""
+    """After so many new starts without success; that it would be healthy again helps no one."""
     desk = Desk(metrics, tmp_path, ALONE)
     desk.supervisor.start()
     await desk.passes_until(lambda: desk.decider == MODEL)

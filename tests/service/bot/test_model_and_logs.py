@@ -38,7 +38,7 @@ async def test_a_model_decides_is_replaced_and_everything_is_told(
     config_file: Path,
     tmp_path: Path,
 ) -> None:
-    """Orders by the model, passes without it, the story in log and records, and no secret."""
+    """Orders by the model, passes without it, the timeline in log and records, and no secret."""
     bot = spawn()
     log = tmp_path / "log" / "bot-alpha.log"
 

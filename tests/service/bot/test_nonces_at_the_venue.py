@@ -36,7 +36,7 @@ def sibling(config: BotConfig) -> BotConfig:
 
 
 def counted(bot: Bot) -> tuple[float, float]:
-    """Return how many nonces were refused, and how often that was healed."""
+    """Return how many nonces were refused, and how often that was remediated."""
     names = ("trading_nonces_refused_total", "trading_nonce_resyncs_total")
     return sample(bot.metrics, names[0]), sample(bot.metrics, names[1])
 

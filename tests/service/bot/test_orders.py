@@ -227,7 +227,7 @@ async def test_a_stranger_in_one_symbol_leaves_the_others_alone(desk: Desk) -> N
 async def test_strangers_stay_while_the_venue_does_not_tell(
     desk: Desk, refusal: Exception | None
 ) -> None:
-    """What became of one is not known, so it counts as before; the pass goes on."""
+    """What became of one is not known, so it counts as before; the pass continues."""
     desk.venue.orders_error = refusal
     desk.venue.open["OWN"] = stranger(Side.BUY)
     await desk.trade(Target.LONG)

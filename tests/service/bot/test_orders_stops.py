@@ -61,7 +61,7 @@ class Stops:
         )
 
     def enter(self, state: str) -> None:
-        """Let one state begin and end all others."""
+        """Let one state start and end all others."""
         self.state = state
         self.desk.stopping = state == "stopping"
         self.desk.state = TradingState(state if state in {"halted", "reducing"} else "active")

@@ -26,7 +26,7 @@ from trading_ops_lab.paper.bot.trading.money import record_money
 from trading_ops_lab.paper.bot.trading.strategy import Target
 
 UNKNOWN = {
-    "trading_venue_rate_limit_used_ratio",  # of the paper venue nobody knows limits
+    "trading_venue_rate_limit_used_ratio",  # of the paper venue no one knows limits
     # One strategy, and nothing that would stand in for it; queues and connections without a bound.
     *("trading_signal_fallback_active", "trading_queue_capacity", "trading_database_pool_size"),
 }
@@ -104,7 +104,7 @@ async def test_signals_by_their_outcome(metrics: BotMetrics) -> None:
 
 
 async def test_a_signal_that_does_not_come(metrics: BotMetrics) -> None:
-    """Nobody works on what waits: its depth shows, and then the time is over."""
+    """No one works on what waits: its depth shows, and then the time is over."""
     signals = Signals(metrics, symbols=[SYMBOL], fast=1, slow=2)
     asked = asyncio.create_task(signals.ask({SYMBOL: quote(1)}, within=0.05))
     await until(lambda: sample(metrics, "trading_queue_depth", queue="signals") == 1)

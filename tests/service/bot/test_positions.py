@@ -76,7 +76,7 @@ def test_progress(filled: str, new: str | None) -> None:
 
 
 def test_client_ids_show_whose_they_are() -> None:
-    """Ids are UUIDs that begin with the bot's own prefix, and never repeat."""
+    """Ids are UUIDs that start with the bot's own prefix, and never repeat."""
     ids = {new_client_id("alpha") for _ in range(100)}
     assert len(ids) == 100
     assert all(len(name) == 36 and name.startswith(own_prefix("alpha")) for name in ids)

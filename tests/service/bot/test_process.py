@@ -1,4 +1,4 @@
-"""The bot as a process: how it ends, how it dies, and how it goes on."""
+"""The bot as a process: how it ends, how it dies, and how it continues."""
 
 import asyncio
 import fcntl
@@ -155,7 +155,7 @@ async def test_taken_port_is_a_sentence(config: BotConfig, venue: Venue) -> None
 
 
 async def test_signal_ends_an_ordered_life(config: BotConfig, venue: Venue) -> None:
-    """Serving goes on until a signal, and then ends without leaving anything open."""
+    """Serving continues until a signal, and then ends without leaving anything open."""
     serving = asyncio.create_task(serve(config))
     await open_order(venue)
     os.kill(os.getpid(), signal.SIGTERM)

@@ -141,7 +141,7 @@ async def test_what_was_not_heard_is_heard_before_a_person_accepts(scene: Scene)
 
 
 async def test_an_account_that_moves_is_not_accepted(scene: Scene) -> None:
-    """Nobody knows which of its balances the fills that were heard are in."""
+    """No one knows which of its balances the fills that were heard are in."""
 
     def move() -> None:
         scene.account.money["USD"] -= 1

@@ -34,7 +34,7 @@ async def test_the_records_have_a_new_connection_and_the_bot_trades_on(
 async def test_records_that_are_locked_by_others_are_not_called_reconnected(
     bot: Bot, control: Control, config: BotConfig
 ) -> None:
-    """The lock is not the bot's: the command fails and says so, and when it ends all goes on."""
+    """The lock is not the bot's: the command fails and says so, and when it ends all continues."""
     with contextlib.closing(sqlite3.connect(config.state_dir / "bot.db")) as other:
         other.execute("BEGIN IMMEDIATE")
         told = await control.command("reconnect_database")

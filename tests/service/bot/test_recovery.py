@@ -126,7 +126,7 @@ async def test_deposit_is_counted_and_trading_goes_on(bot: Bot, venue: Venue) ->
 
 
 async def test_somebody_trades_on_the_account(bot: Bot, venue: Venue, tmp_path: Path) -> None:
-    """It is counted at once, and a person must say that it was meant."""
+    """It is counted at once, and an operator must say that it was meant."""
     await recovered(bot)
     await venue.by_hand(pair="XBTUSD", type="sell", ordertype="market", volume="0.1")
     await bot.reconciliation.check_now()
@@ -198,10 +198,10 @@ async def test_a_crash_while_records_are_begun(
 async def test_what_nothing_explains_is_a_persons_matter(
     bot: Bot, venue: Venue, control: Control, config: BotConfig
 ) -> None:
-    """The bot halts, stays halted over a restart, and goes on when a person has settled it."""
+    """The bot halts, stays halted over a restart, and continues when an operator has settled it."""
     await recovered(bot)
     await bot.orders.cancel_all()
-    # Nobody can take money out of the venue without an entry: so ours are made wrong instead.
+    # No one can take money out of the venue without an entry: so ours are made wrong instead.
     await bot.book.adopt_balances({**bot.book.expected, "USD": bot.book.expected["USD"] + 7})
     for _ in range(2):
         await bot.reconciliation.check_now()

@@ -80,7 +80,7 @@ def stops(venue: Venue, after: int = 0) -> list[dict[str, Any]]:
 async def test_daily_loss_halts_until_a_person_resumes(
     venue: Venue, config_file: Path, control: Control
 ) -> None:
-    """The price falls, the bot is halted, a restart changes nothing, a person's word does."""
+    """The price falls, the bot is halted, a restart changes nothing, an operator's word does."""
     change(config_file, risk=LOSS, protection="none")
     async with trading(config_file) as bot:
         await until(lambda: held(bot), within=60)
@@ -135,7 +135,7 @@ async def test_reducing_lets_the_way_out_open(venue: Venue, config_file: Path) -
 
 
 async def test_a_silent_feed_ends_new_risk(venue: Venue, config_file: Path) -> None:
-    """The looks go on, and say that what is held cannot be valued."""
+    """The looks continue, and say that what is held cannot be valued."""
     change(config_file, protection="none")
     async with trading(config_file) as bot:
         await until(lambda: held(bot), within=60)
@@ -151,7 +151,7 @@ async def test_a_silent_feed_ends_new_risk(venue: Venue, config_file: Path) -> N
 async def test_stop_comes_back_after_the_switch_has_taken_it(
     venue: Venue, config_file: Path, spawn: Spawn
 ) -> None:
-    """A killed bot's stop is cancelled by the dead-man switch, and placed anew by its next life."""
+    """The dead-man switch cancels a killed bot's stop; the restarted bot places it again."""
     change(config_file, protection="stop_loss")
     process = spawn()
     await until(
@@ -293,7 +293,7 @@ async def test_halting_works_while_the_reconciler_is_down(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Ordering the bot directly; the risk component adds nothing and lifts nothing."""
+    """Ordering the bot directly; the risk component adds nothing and releases nothing."""
     agent = load_config(config_file).agent_address
     free = [free_port() for _ in range(5)]
     (tmp_path / "targets.yml").write_text(

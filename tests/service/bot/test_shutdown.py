@@ -80,7 +80,7 @@ def begin(config_file: Path, tmp_path: Path) -> Iterator[Begin]:
 
 
 async def test_every_step_follows_whatever_the_one_before_did() -> None:
-    """One that fails, one that is late, and one that swallows its cancellation hold up nobody."""
+    """One that fails, one that is late, and one that swallows its cancellation hold up no one."""
     taken: list[str] = []
 
     async def well() -> None:
@@ -156,7 +156,7 @@ async def test_venue_that_hangs(venue: Venue, spawn: Spawn, tmp_path: Path) -> N
 
 
 async def test_records_that_are_locked(venue: Venue, spawn: Spawn, tmp_path: Path) -> None:
-    """Somebody holds the database: the end comes in time all the same, and counts as a crash."""
+    """Someone holds the database: the end comes in time all the same, and counts as a crash."""
     process = spawn()
     await until(venue.unattended, within=40)
     with closing(sqlite3.connect(tmp_path / "bot" / "bot.db", isolation_level=None)) as other:
@@ -171,7 +171,7 @@ async def test_records_that_are_locked(venue: Venue, spawn: Spawn, tmp_path: Pat
 async def test_postgresql_that_is_away(
     venue: Venue, spawn: Spawn, config_file: Path, postgres: Cluster, tmp_path: Path
 ) -> None:
-    """A server that answers nothing any more keeps nobody: the switch covers what is open."""
+    """A server that answers nothing any more keeps no one: the switch covers what is open."""
     share_records(config_file, postgres.new_database(migrated=False))
     process = spawn()
     await until(venue.unattended, within=60)
@@ -258,7 +258,7 @@ async def test_interrupted_twice(
 async def test_interrupted_twice_in_its_end(
     place: Failpoint, begin: Begin, venue: Venue, tmp_path: Path
 ) -> None:
-    """Whoever is impatient during the ordered end gets the immediate one."""
+    """Anyone who is impatient during the ordered end gets the immediate one."""
     process = begin(place, "interrupt")
     await until(venue.unattended, within=40)
     process.send_signal(signal.SIGTERM)

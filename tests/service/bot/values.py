@@ -1,4 +1,4 @@
-"""What several tests of the bot's values begin with."""
+"""What several tests of the bot's values start with."""
 
 from decimal import Decimal
 

@@ -80,7 +80,7 @@ def told(*errors: str) -> Exception:
     ],
 )
 def test_what_may_have_been_done_is_no_refusal(error: str) -> None:
-    """An order that is answered so may be there: it is asked for, and not sent anew."""
+    """An order that is answered so may be there: it is asked for, and not sent again."""
     assert error_code(told(error)) != "refused"
     assert error_code(told("EOrder:Orders limit exceeded", error)) != "refused"
 

@@ -112,7 +112,7 @@ async def test_many_at_once(place: Place) -> None:
 
 
 async def test_answer_that_was_lost(place: Place) -> None:
-    """It was taken, and the instance does not know: it finds out, and nobody waits it out."""
+    """It was taken, and the instance does not know: it finds out, and no one waits it out."""
     lease = place.lease("first")
     connection = lease._connection
 
@@ -140,7 +140,7 @@ async def test_it_is_valid_until_the_margin(held: Held, age: float, valid: bool)
 
 
 async def test_it_counts_from_before_the_renewal_was_sent(place: Place) -> None:
-    """An answer that took long is no reason to believe in the lease for longer."""
+    """An answer that took long is not a reason to believe in the lease for longer."""
     boottime = Boottime()
     lease = place.lease("first", boottime)
     await lease.take()
@@ -196,7 +196,7 @@ async def test_release_after_a_takeover_changes_nothing(held: Held, place: Place
 
 
 async def test_guard_lets_the_leader_write_and_nobody_else(held: Held, place: Place) -> None:
-    """Whoever was replaced writes nothing any more, and a standby nothing yet."""
+    """Anyone who was replaced writes nothing any more, and a standby nothing yet."""
     first, second, _ = held
 
     def write(lease: Lease, currency: str) -> None:
@@ -257,7 +257,7 @@ async def test_takeover_waits_for_a_write_that_is_under_way(held: Held, place: P
 async def test_server_that_stands_still_keeps_nobody_waiting(
     place: Place, postgres: Cluster
 ) -> None:
-    """It answers nothing and breaks nothing; the wait ends all the same, and later it goes on."""
+    """It answers nothing and breaks nothing; the wait ends all the same, and later it continues."""
     connection = place.connection(timeout_seconds=0.5)
     lease = Lease(connection, holder="first", seconds=SECONDS, margin_seconds=MARGIN)
     await lease.take()
@@ -278,7 +278,7 @@ async def test_server_that_stands_still_keeps_nobody_waiting(
 
 
 async def test_a_standby_leaves_word_that_it_watches(place: Place) -> None:
-    """The leader hears of it as long as it is fresh; its own earlier word does not count."""
+    """The leader learns of it as long as it is fresh; its own earlier word does not count."""
     clock = Boottime()
     leader, standby = place.lease("first"), place.lease("second", clock)
     assert await leader.take()

@@ -151,7 +151,7 @@ assert issued == sorted(set(issued))
 
 @pytest.mark.parametrize("design", ["ExclusiveSource", "SharedSource"])
 def test_a_full_disk_is_outlived_within_the_block(design: str, tmp_path: Path) -> None:
-    """The reserved ones are issued, then none; when there is room again it goes on."""
+    """The reserved ones are issued, then none; when there is room again it continues."""
     subprocess.run(
         [sys.executable, "-c", FULL, design, str(tmp_path / "key")],
         check=True,
@@ -184,7 +184,7 @@ source.issue()
 
 @pytest.mark.parametrize("design", ["ExclusiveSource", "SharedSource"])
 def test_a_forked_child_issues_nothing(design: str, tmp_path: Path) -> None:
-    """It would go on with a copy of the count."""
+    """It would continue with a copy of the count."""
     subprocess.run(
         [sys.executable, "-c", FORKED, design, str(tmp_path / "key")],
         check=True,

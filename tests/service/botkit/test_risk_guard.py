@@ -1,4 +1,4 @@
-"""The risk component on real records and holds: what a restart, a day and a person change."""
+"""The risk component on real records and holds: what a restart, a day and an operator change."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -128,7 +128,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def life(folder: Path) -> AsyncIterator[Life]:
-    """A bot that holds 0.04, bought for 4, and whose day began there."""
+    """A bot that holds 0.04, bought for 4, and whose day started there."""
     life = await Life(folder).begin()
     assert await life.sees(100) == set()
     await life.buys("0.04", 100)
@@ -175,7 +175,7 @@ async def test_a_daily_loss_reduces_and_a_drawdown_halts(small: Life) -> None:
 async def test_neither_recovery_nor_restart_nor_the_next_day_lifts(
     small: Life, folder: Path
 ) -> None:
-    """Only a person does; the loss of the day is known to the next process too."""
+    """Only an operator does; the loss of the day is known to the next process too."""
     await small.sees(70)
     assert await small.sees(120) == {DAILY}
     await small.end()
@@ -191,7 +191,7 @@ async def test_neither_recovery_nor_restart_nor_the_next_day_lifts(
 
 
 async def test_the_highest_result_outlives_the_process(small: Life, folder: Path) -> None:
-    """A drawdown is from there, not from where the next process begins."""
+    """A drawdown is from there, not from where the next process starts."""
     await small.sees(150)
     await small.end()
     again = await Life(folder, tight()).begin()
@@ -204,7 +204,7 @@ async def test_the_highest_result_outlives_the_process(small: Life, folder: Path
 async def test_who_lifts_accepts_what_is_lost_and_a_quarter_more_holds_again(
     small: Life, folder: Path
 ) -> None:
-    """Also over a restart; the next day begins with the limit itself."""
+    """Also over a restart; the next day starts with the limit itself."""
     await small.sees(70)  # 1.2 of 1
     small.release(DAILY)
     assert await small.sees(70) == set()
@@ -223,7 +223,7 @@ async def test_who_lifts_accepts_what_is_lost_and_a_quarter_more_holds_again(
 
 
 async def test_a_lift_when_nothing_is_lost_accepts_nothing(small: Life) -> None:
-    """Whoever lifts after the price came back has not allowed the next loss."""
+    """Anyone who releases after the price came back has not allowed the next loss."""
     await small.sees(70)
     await small.sees(100)
     small.release(DAILY)
@@ -272,7 +272,7 @@ async def test_a_guard_that_does_not_come_round_lets_nothing_new_in(
 
 
 async def test_what_outgrows_its_limit_reduces(life: Life) -> None:
-    """By half of it, so that a rise in price alone does not; lifted too early, it is held again."""
+    """By half of it, so that a price rise alone does not; released too early, it is held again."""
     assert await life.sees(187) == set()
     found = await life.sees(188)
     assert found == {"risk-position_size"}

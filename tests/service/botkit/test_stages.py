@@ -66,7 +66,7 @@ async def test_stage_has_work_while_something_is_asked(doubler: Doubler) -> None
 async def test_failing_stage_opens_its_breaker_and_recovers(
     doubler: Doubler, metrics: BotMetrics
 ) -> None:
-    """Failures in a row take the stage down; after the cool-off one good answer heals it."""
+    """Failures in a row take the stage down; after the cool-off one good answer recovers it."""
     for _ in range(2):
         with pytest.raises(Unavailable, match="ValueError: zero"):
             await doubler.ask(0, within=5)
@@ -133,7 +133,7 @@ class Crasher(Component):
 
 
 async def test_crashed_component_is_started_again(metrics: BotMetrics) -> None:
-    """A component that crashes or ends comes back by itself, and restarts are counted."""
+    """A component that crashes or ends comes back on its own, and restarts are counted."""
     component = Crasher(metrics)
     supervisor = Supervisor([component])
     supervisor.start()

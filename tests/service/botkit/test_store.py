@@ -269,7 +269,7 @@ async def test_first_version_is_upgraded(tmp_path: Path, metrics: BotMetrics) ->
 
 
 def test_damaged_database_is_a_sentence(tmp_path: Path, metrics: BotMetrics) -> None:
-    """A file that is no database is refused with a fix."""
+    """A file that is not a database is refused with a fix."""
     path = tmp_path / "bot.db"
     path.write_bytes(b"no database at all, but long enough to be looked at" * 100)
     with pytest.raises(StoreError, match="Fix"):
@@ -386,7 +386,7 @@ async def _again(work: Callable[[], Awaitable[None]]) -> None:
 async def test_a_database_that_is_away_is_opened_when_it_is_back(
     tmp_path: Path, metrics: BotMetrics
 ) -> None:
-    """A renewal that found nothing is told, and what comes after it tries again by itself."""
+    """A renewal that found nothing is told, and what comes after it tries again on its own."""
     home = tmp_path / "home"
     home.mkdir()
     store = Store(metrics, lambda: ThreadedDatabase(SqliteDriver(home / "bot.db"), metrics))

@@ -80,7 +80,7 @@ async def test_the_cluster_has_what_any_member_has(cluster: Cluster) -> None:
 
 
 async def test_one_that_answers_is_enough_and_none_is_unknown(cluster: Cluster) -> None:
-    """Never an empty list from nobody."""
+    """Never an empty list from no one."""
     cluster.one.away = True
     cluster.other.alerts = [alert("A")]
     assert len(await cluster.all.alerts()) == 1
@@ -114,13 +114,13 @@ async def test_silences_are_listed_once_and_expired_everywhere(cluster: Cluster)
 
 
 async def test_a_silence_that_is_not_known_any_more_is_laid_anew(cluster: Cluster) -> None:
-    """An Alertmanager that lost its data must not keep a person's word from being shown."""
+    """An Alertmanager that lost its data must not keep an operator's word from being shown."""
     key = await place(cluster.clients[0], id="lost-long-ago")
     assert list(cluster.one.silences) == [key]
 
 
 async def test_the_returned_id_is_the_one_that_counts(cluster: Cluster) -> None:
-    """An update may end the old silence and begin another."""
+    """An update may end the old silence and start another."""
     key = await place(cluster.clients[0])
     again = await place(cluster.clients[0], id=key)
     assert again != key

@@ -106,7 +106,7 @@ async def test_nobody_listens_is_said_in_plain_words() -> None:
 
 
 async def test_a_redirect_is_refused_not_followed(serve: Serve) -> None:
-    """A token never goes to where somebody else points."""
+    """A token never goes to where someone else points."""
 
     async def elsewhere(request: web.Request) -> web.StreamResponse:
         del request
@@ -152,7 +152,7 @@ async def test_alertmanager_nonsense_is_unreachable(serve: Serve, body: str) -> 
 async def test_commands_tell_a_no_from_silence(
     serve: Serve, status: int, error: type[Exception]
 ) -> None:
-    """4xx: it was not done. 5xx: nobody knows."""
+    """4xx: it was not done. 5xx: no one knows."""
     http = await serve(says({"error": "x"}, status))
     within = timedelta(seconds=1)
     with pytest.raises(error):

@@ -56,6 +56,6 @@ class _OpenToAll(FakeFreqtrade):
 
 
 async def test_one_that_tells_strangers_is_found() -> None:
-    """Its API without a password is a door for everybody on the machine."""
+    """Its API without a password is a door for everyone on the machine."""
     _, refuses = await first_two(_OpenToAll(), PASSWORD)
     assert (refuses.ok, refuses.detail) == (False, "without a token it answered HTTP 200")

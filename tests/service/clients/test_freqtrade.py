@@ -45,7 +45,7 @@ async def order(
 
 
 async def test_it_is_a_bot_as_an_agent_is() -> None:
-    """Both have the one Protocol, so whoever commands bots needs not know which it is."""
+    """Both have the one Protocol, so anyone who commands bots needs not know which it is."""
     async with aiohttp.ClientSession() as session:
         http = Http(session, "http://127.0.0.1:1")
         bots: tuple[BotControl, ...] = (Agent(http), Freqtrade(http, "freq"))
@@ -139,7 +139,7 @@ async def test_the_same_halt_twice_is_one() -> None:
 
 
 async def test_a_reduction_becomes_a_halt() -> None:
-    """Under one id the stricter stands, and one word lifts both locks."""
+    """Under one id the stricter stands, and one word releases both locks."""
     fake = FakeFreqtrade()
     async with commanding(fake) as bot:
         assert (await order(bot, "reduce", HOLD)).succeeded
@@ -153,7 +153,7 @@ async def test_a_reduction_becomes_a_halt() -> None:
 
 
 async def test_a_halt_outlives_a_restart() -> None:
-    """The pause is gone and the lock is not: it is told as weaker, and laid again."""
+    """The pause is gone and the lock is not: it is told as weaker, and placed again."""
     fake = FakeFreqtrade()
     async with commanding(fake) as bot:
         await order(bot, "halt", HOLD)
@@ -242,7 +242,7 @@ async def test_resume_lifts_what_it_names() -> None:
 
 
 async def test_resume_of_nothing_starts_nothing() -> None:
-    """Somebody paused it by hand: that is not our hold."""
+    """Someone paused it manually: that is not our hold."""
     fake = FakeFreqtrade()
     fake.state = "paused"
     async with commanding(fake) as bot:
@@ -351,7 +351,7 @@ async def test_after_a_stop_and_a_restart_it_trades_unless_it_is_held() -> None:
 
 
 async def test_what_became_of_a_hold_is_read_from_what_stands() -> None:
-    """It keeps no attempts: a halt is done when it is in force, and otherwise nobody can tell."""
+    """It keeps no attempts: a halt is done when it is in force, and otherwise no one can tell."""
     fake = FakeFreqtrade()
     async with commanding(fake) as bot:
         assert (await bot.attempt("hold-1")).outcome == "unknown"
@@ -363,7 +363,7 @@ async def test_what_became_of_a_hold_is_read_from_what_stands() -> None:
 
 
 async def test_resume_names_what_it_lifted() -> None:
-    """As it was, so that the story tells of a hold that nobody here knew."""
+    """As it was, so that the timeline tells of a hold that no one here knew."""
     async with commanding(FakeFreqtrade()) as bot:
         await order(bot, "halt", HOLD)
         answer = await order(bot, "resume", {**WHO, "holds": "all"})
@@ -447,7 +447,7 @@ def test_a_hold_survives_its_lock(hold_id: str, owner: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "StoplossGuard", "trading-ops", "trading-ops frozen a b c"])
 def test_other_locks_are_not_ours(text: str) -> None:
-    """A protection's, a person's, and one that only looks like ours."""
+    """A protection's, an operator's, and one that only looks like ours."""
     assert from_reason(1, text, 0.0) is None
 
 

@@ -55,7 +55,7 @@ async def test_what_was_done_and_answered_with_an_error_is_done(errors: dict[str
 
 
 async def test_what_cannot_be_closed_leaves_it_running_and_halted() -> None:
-    """Never stopped with positions open: nobody would manage them. It says how far it came."""
+    """Never stopped with positions open: no one would manage them. It says how far it came."""
     fake = TradingFreqtrade(open_trades=2)
     fake.fails = [1, *[0] * 50]
     async with commanding(fake) as bot:
@@ -81,7 +81,7 @@ async def test_what_cannot_be_counted_is_not_nothing() -> None:
 
 
 async def test_an_entry_that_was_under_way_is_closed_as_well() -> None:
-    """A loop that began before the pause may enter after the first exit: it is waited for."""
+    """A loop that started before the pause may enter after the first exit: it is waited for."""
     fake = TradingFreqtrade(open_trades=0)
     fake.entering = 1
     fake.looped -= 60
@@ -92,7 +92,7 @@ async def test_an_entry_that_was_under_way_is_closed_as_well() -> None:
 
 
 async def test_while_the_loop_is_blocked_it_is_not_stopped() -> None:
-    """The exchange throttles it: nobody knows what that loop still enters."""
+    """The exchange throttles it: no one knows what that loop still enters."""
     fake = TradingFreqtrade(open_trades=1)
     fake.blocked = True
     fake.looped -= 60
@@ -122,7 +122,7 @@ async def test_one_that_is_stopped_is_paused_first() -> None:
 
 
 async def test_one_that_somebody_stops_meanwhile_is_brought_back() -> None:
-    """An exit that has begun is ended: a stop in the midst of it would leave positions alone."""
+    """An exit that has started is ended: a stop in the midst of it would leave positions alone."""
     fake = TradingFreqtrade(open_trades=2)
     fake.fails = [1, 0, 0]
     async with commanding(fake) as bot:

@@ -132,7 +132,7 @@ async def test_a_listener_beside_many_connections_is_found() -> None:
 
 
 async def test_the_command_line_asks_who_is_alive_without_its_token(tmp_path: Path) -> None:
-    """What answers there may be anybody's; only the order itself takes the token."""
+    """What answers there may be anyone's; only the order itself takes the token."""
     told = Told()
     settings = Settings(root=tmp_path, var=tmp_path)
     settings.secrets.mkdir()

@@ -206,7 +206,7 @@ async def test_a_bot_that_does_not_run_gets_its_token_all_the_same(
 async def test_the_agent_keeps_its_token_while_the_file_cannot_be_read(
     settings: Settings, bots: tuple[Target, Target]
 ) -> None:
-    """An empty file, which a person may have written, accepts none; a lost one changes nothing."""
+    """An empty file accepts no token; a missing one changes nothing."""
     alpha, _ = bots
     lay_out(settings, bots)
     path = agent_token_file(settings, alpha).path

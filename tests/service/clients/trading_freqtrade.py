@@ -1,7 +1,7 @@
 """A Freqtrade that has positions: it enters and closes them as badly as a test says.
 
 The rules of the real one: an exit is refused by one that is stopped, a forced entry passes a lock,
-a pause starts one that is stopped and is forgotten by one that reloads, a loop that has begun
+a pause starts one that is stopped and is forgotten by one that reloads, a loop that has started
 before a pause may still enter, and whatever is done may be answered with 502.
 """
 
@@ -37,7 +37,7 @@ class TradingFreqtrade(FakeFreqtrade):
         """Each order, and the state in which it came."""
 
     def restart(self) -> None:
-        """Begin again; what comes back stopped has no start, and tells the last one."""
+        """Start again; what comes back stopped has no start, and tells the last one."""
         started = self.started
         super().restart()
         if self.state == "stopped":

@@ -134,7 +134,7 @@ class Console:
         return Browser(await self.stack.enter_async_context(TestClient(self.server)))
 
     async def browser(self, role: Role = Role.ADMIN, **fields: str) -> Browser:
-        """Return a browser in which a person of this role is logged in."""
+        """Return a browser in which an operator of this role is logged in."""
         browser = await self.stranger()
         status, _ = await browser.log_in(TOKENS[role], **fields)
         assert status == 303

@@ -192,7 +192,7 @@ async def test_an_incident_in_the_hands_of_a_person(serving: Serving) -> None:
 
 
 async def test_maintenance_and_pause(serving: Serving) -> None:
-    """Begin and end; every page says so meanwhile."""
+    """Start and end; every page says so meanwhile."""
     async with serving() as console:
         browser = await console.browser(Role.OPERATOR)
         order = {"target": "alpha", "seconds": "3600", "reason": "upgrade"}
@@ -298,7 +298,7 @@ async def test_jobs_are_paused_and_resumed(serving: Serving) -> None:
 
 
 async def test_reports_capacity_and_readiness(serving: Serving) -> None:
-    """What there is to say of an installation that has just begun; an odd day is refused."""
+    """What there is to say of an installation that has just started; an odd day is refused."""
     async with serving() as console:
         browser = await console.browser()
         _, page = await browser.get("/console/reports?period=weekly")

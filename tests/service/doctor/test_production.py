@@ -97,7 +97,7 @@ def load_address(project: Path, number: int) -> str:
 
 
 async def test_status_says_who_does_not_answer(project: Path) -> None:
-    """Nobody: code 3. A reconciler alone: 1."""
+    """No one: code 3. A reconciler alone: 1."""
     code, found = await command(project, "status")
     assert code == ExitCode.NOT_RUNNING
     assert {one["name"]: one["ok"] for one in found["targets"]} == {

@@ -65,7 +65,7 @@ async def lint(text: str) -> None:
 
 @pytest.mark.parametrize("example", WITH_AGENT, indirect=True)
 async def test_it_halts_and_stays_halted(example: Example) -> None:
-    """The gate refuses its orders, also after it was killed, until a person lifts the hold."""
+    """The gate refuses its orders, also after a SIGKILL, until an operator releases the hold."""
     await example.until(ORDERS, outcome="filled")
     assert await example.value(DENIALS, code="trading_halted") == 0
     await example.command("halt", id="h1", owner="anna", reason="strange prices")

@@ -61,7 +61,7 @@ async def watched(folder: Path) -> AsyncIterator[tuple[Asked, dict[str, Example]
 
 
 async def test_they_are_watched_and_missed(tmp_path: Path) -> None:
-    """Both jobs scrape all of them; nothing fires while they are well, and each death does."""
+    """Both jobs scrape all of them; nothing fires while they are healthy, and each death does."""
     names = set(FILES)
     async with watched(tmp_path) as (prometheus, bots):
         for job in ("trading-bot", "trading-bot-detail"):

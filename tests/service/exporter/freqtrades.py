@@ -114,13 +114,13 @@ class FakeFreqtrade:
         return {"trades": page, **counts}
 
     def thaw(self) -> None:
-        """Let everything that hangs go on."""
+        """Let everything that hangs continue."""
         self.hangs.clear()
         self._released.set()
         self._released = asyncio.Event()
 
     def restart(self) -> None:
-        """Die and begin again: what is in the database stays, the state does not."""
+        """Die and start again: what is in the database stays, the state does not."""
         self.state = self.initial_state
         self.started += 5
 
@@ -139,7 +139,7 @@ class FakeFreqtrade:
             self._released.set()
 
     async def tell(self, kind: str, **more: Any) -> None:
-        """Send a message to whoever listens."""
+        """Send a message to anyone who listens."""
         for socket in self.sockets:
             await socket.send_json({"type": kind, **more})
 

@@ -1,6 +1,6 @@
 """A SQLite database that another process has open, and what the exporter says of it.
 
-Locks of one's own process are none to oneself, so whoever writes is a child.
+Locks of one's own process are none to oneself, so anyone who writes is a child.
 """
 
 import hashlib

@@ -122,7 +122,7 @@ async def test_without_a_key_only_what_is_public_is_asked(files: Files) -> None:
 
 
 async def test_a_venue_that_is_not_there_is_down(files: Files) -> None:
-    """Nobody listens."""
+    """No one listens."""
     async with looking(files, url=f"http://127.0.0.1:{free_port()}") as looked:
         seen = await looked.once()
     assert (seen["up"], seen["account_up"]) == (0, 0)
@@ -147,7 +147,7 @@ async def test_down_and_up_again(files: Files, faults: FaultCaller) -> None:
 
 @pytest.mark.usefixtures("venue")
 async def test_a_hang_ends_in_time_by_itself(files: Files, faults: FaultCaller) -> None:
-    """ccxt gives up before its process must be killed, and the next look is well."""
+    """ccxt gives up before its process must be killed, and the next look is healthy."""
     async with looking(files, timeout_seconds=2.0) as looked:
         assert (await looked.once())["up"] == 1
         hang = await faults.inject("hang")
@@ -194,7 +194,7 @@ async def test_a_child_that_never_ends_is_killed(files: Files) -> None:
 
 @pytest.mark.usefixtures("venue")
 async def test_a_child_that_dies_is_replaced(files: Files) -> None:
-    """Whoever killed it: one reading fails, the next one does not."""
+    """Anyone who killed it: one reading fails, the next one does not."""
     async with looking(files) as looked:
         await looked.once()
         psutil.Process(looked.source.asking.pid).kill()
@@ -204,7 +204,7 @@ async def test_a_child_that_dies_is_replaced(files: Files) -> None:
 
 @pytest.mark.usefixtures("venue")
 async def test_a_wrong_key_is_no_outage(files: Files) -> None:
-    """The venue is up, the account is not, and the reason says which; mended, it is used."""
+    """The venue is up, the account is not, and the reason says which; fixed, it is used."""
     secret = files.folder / f"{KEY_OF}.secret"
     good = secret.read_text()
     secret.write_text(files.secret("somebody"))
@@ -220,7 +220,7 @@ async def test_a_wrong_key_is_no_outage(files: Files) -> None:
 
 @pytest.mark.usefixtures("venue")
 async def test_the_bots_own_key_clashes(files: Files) -> None:
-    """With a key whose nonces somebody else has driven up, the account cannot be read."""
+    """With a key whose nonces someone else has driven up, the account cannot be read."""
     async with looking(files) as looked, aiohttp.ClientSession(files.url) as session:
         assert (await looked.once())["account_up"] == 1
         path, body, headers = files.signed("Balance", 10**17, {}, KEY_OF)
@@ -313,7 +313,7 @@ async def test_a_key_that_can_trade_is_refused_unless_accepted(files: Files) -> 
 
 
 async def test_an_unknown_venue_is_said(files: Files) -> None:
-    """In the words of whoever wrote the configuration."""
+    """In the words of anyone who wrote the configuration."""
     async with looking(files, exchange="nosuchvenue") as looked:
         await looked.once()
         assert "ccxt knows no venue 'nosuchvenue'" in looked.watched.problem

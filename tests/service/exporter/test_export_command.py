@@ -1,4 +1,4 @@
-"""`trading-ops export`, as a person or systemd uses it."""
+"""`trading-ops export`, as an operator or systemd uses it."""
 
 import asyncio
 import signal

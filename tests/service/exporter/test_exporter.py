@@ -148,7 +148,7 @@ async def test_a_hanging_venue_delays_no_scrape(tmp_path: Path) -> None:
 
 
 async def test_the_venue_is_probed_again_and_again(tmp_path: Path) -> None:
-    """A venue that goes down is seen without anybody asking for it."""
+    """A venue that goes down is seen without anyone asking for it."""
     venue = FakeVenue()
     async with (
         venue.serving() as address,
@@ -193,7 +193,7 @@ class Breaking:
 
 
 async def test_a_broken_source_is_tried_on() -> None:
-    """Its failures are counted, its last success is kept, and its task goes on."""
+    """Its failures are counted, its last success is kept, and its task continues."""
     watched = Watched(Breaking())
     task = asyncio.create_task(watched.run())
     await until(lambda: watched.failures >= 3)

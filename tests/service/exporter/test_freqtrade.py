@@ -366,7 +366,7 @@ async def test_a_state_that_is_not_known_is_not_told(tmp_path: Path) -> None:
 
 
 async def test_a_wrong_password_is_not_a_dead_bot(tmp_path: Path) -> None:
-    """It answers pings, so nobody restarts it; that nothing else can be read is told."""
+    """It answers pings, so no one restarts it; that nothing else can be read is told."""
     async with reading(tmp_path, FakeFreqtrade(), password="wrong") as bot:
         seen = await look(bot)
     assert bot.is_alive
@@ -384,7 +384,7 @@ async def test_a_changed_password_needs_no_restart(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"freqtrader", b":x", b"a:b\nc:d", b"\xff\xfe", None])
 async def test_credentials_that_cannot_be_used(tmp_path: Path, content: bytes | None) -> None:
-    """The pings go on, and the reason names the file and never what is in it."""
+    """The pings continue, and the reason names the file and never what is in it."""
     async with reading(tmp_path, FakeFreqtrade()) as bot:
         file = tmp_path / "freqtrade_freq"
         if content is None:
@@ -477,7 +477,7 @@ async def test_what_cannot_be_true_is_not_believed(
 
 @pytest.mark.parametrize("change", [{"timeframe_ms": 0}, {"state": "dancing"}, {"version": ""}])
 async def test_a_configuration_that_cannot_be(tmp_path: Path, change: dict[str, object]) -> None:
-    """A state that nobody knows is not taken for a good one."""
+    """A state that no one knows is not taken for a good one."""
     fake = FakeFreqtrade()
     fake.answers["show_config"] |= change
     fake.state = str(change.get("state", "running"))
@@ -499,7 +499,7 @@ async def test_a_redirect_is_not_followed(tmp_path: Path) -> None:
 
 
 async def test_an_endless_answer_is_cut_off(tmp_path: Path) -> None:
-    """More than eight megabytes are read from nobody."""
+    """More than eight megabytes are read from no one."""
     fake = FakeFreqtrade()
     fake.raw["status"] = (200, b"[" + b" " * 9_000_000 + b"]")
     async with reading(tmp_path, fake) as bot:

@@ -1,4 +1,4 @@
-"""What a Freqtrade says unasked is heard at once; and whoever cannot listen loses nothing else."""
+"""Messages of a Freqtrade are read at once; without them nothing else is lost."""
 
 import asyncio
 import contextlib
@@ -274,7 +274,7 @@ async def test_the_pause_between_connections_grows(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [None, b"", b"two\nlines", b"\xff\xfe"])
 async def test_a_token_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None) -> None:
-    """By its file, never by itself."""
+    """By its file, never on its own."""
     fake = FakeFreqtrade()
     async with fake.serving() as address, aiohttp.ClientSession() as session:
         one = entry(tmp_path, address, ws_token="x")

@@ -120,7 +120,7 @@ async def _venue_is_down(session: aiohttp.ClientSession) -> bool:
 
 
 async def test_one_that_dies_and_comes_back_is_seen(tmp_path: Path) -> None:
-    """Without anybody asking for it, and at the same address."""
+    """Without anyone asking for it, and at the same address."""
     port = free_port()
     async with exporter(tmp_path, freqtrades=(entry(tmp_path, f"127.0.0.1:{port}"),)) as session:
 

@@ -116,7 +116,7 @@ def test_processors_and_files() -> None:
 
 
 def test_processes_are_counted(tmp_path: Path) -> None:
-    """A name with brackets and a state in it misleads nobody; what is no process is no process."""
+    """A process name may contain brackets and a state; other entries of /proc are ignored."""
     for pid, stat in (("1", "1 (init) S 0"), ("22", "22 (a) Z (x) R 1"), ("303", "303 (z) Z 1")):
         (tmp_path / pid).mkdir()
         (tmp_path / pid / "stat").write_text(stat)

@@ -107,7 +107,7 @@ async def test_rotation_by_renaming(log: Path, reader: Reader) -> None:
 
 
 async def test_rotation_by_copying(log: Path, tmp_path: Path) -> None:
-    """The copy is nothing new, wherever it is put, and the original begins anew."""
+    """The copy is nothing new, wherever it is put, and the original starts again."""
     reader = Reader(tmp_path / "bot.log*")
     await reader.look()
     written = append(log, line("error"))

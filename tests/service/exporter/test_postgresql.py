@@ -110,7 +110,7 @@ async def test_idle_in_transaction(source: Postgresql, server: Cluster, url: str
 
 
 async def test_a_lock_wait(source: Postgresql, server: Cluster, url: str) -> None:
-    """Whoever waits behind a lock is counted, and for how long."""
+    """Anyone who waits behind a lock is counted, and for how long."""
     with client(url) as holder, client(url) as waiter:
         holder.execute("CREATE TABLE t (a int)")
         holder.commit()
@@ -140,7 +140,7 @@ def _select(connection: psycopg.Connection[Any]) -> None:
 async def test_a_locked_table_stops_no_reading(
     server: Cluster, url: str, tmp_path: Path, source: Postgresql
 ) -> None:
-    """An ALTER TABLE that takes its time is waited for by nobody here."""
+    """An ALTER TABLE that takes its time is waited for by no one here."""
     stored = PostgresqlStorage(entry(tmp_path, server, url, user="watcher"))
     with client(url) as holder:
         holder.execute("CREATE TABLE t (a int PRIMARY KEY)")
@@ -251,7 +251,7 @@ async def test_a_slot_that_nobody_reads(source: Postgresql, server: Cluster) -> 
 
 
 async def test_work_is_counted(source: Postgresql, server: Cluster, url: str) -> None:
-    """Rollbacks, bytes of temporary files, checkpoints that somebody asked for."""
+    """Rollbacks, bytes of temporary files, checkpoints that someone asked for."""
     before = await look(source)
     with client(url) as busy:
         busy.execute("SET work_mem = '64kB'")
@@ -390,7 +390,7 @@ BAD = {
 async def test_a_connection_string_that_is_of_no_use(
     server: Cluster, url: str, source: Postgresql, tmp_path: Path, bad: str
 ) -> None:
-    """The reason is told, and the password never; once the file is mended no restart is needed."""
+    """The reason is told, and the password never; once the file is fixed no restart is needed."""
     text, reason = BAD[bad]
     file = tmp_path / "dsn"
     good = file.read_text()

@@ -199,7 +199,7 @@ async def test_no_connection_is_held_between_two_looks(
 
 
 def test_growth_is_against_the_best_that_was_seen() -> None:
-    """Few rows are no base; an index that was rebuilt begins anew."""
+    """Few rows are no base; an index that was rebuilt starts again."""
     growth = Growth()
     index, rebuilt = (1, 1), (1, 2)
     assert growth.ratios({index: (1000.0, 10.0)}) == {}

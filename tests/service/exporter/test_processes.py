@@ -23,7 +23,7 @@ Figures = dict[str, dict[str, float]]
 
 @contextmanager
 def sleeping(seconds: str) -> Iterator[int]:
-    """Run a process with a command line that nobody else has; gives its number."""
+    """Run a process with a command line that no one else has; gives its number."""
     process = subprocess.Popen(["sleep", seconds])
     try:
         yield process.pid
@@ -104,7 +104,7 @@ async def test_a_broken_pid_file_is_a_process_that_is_down(tmp_path: Path, text:
 
 
 async def test_a_number_that_somebody_else_has_now_is_not_believed(tmp_path: Path) -> None:
-    """The process began long after its pid file was written: that was about another one."""
+    """The process started long after its pid file was written: that was about another one."""
     pid_file = tmp_path / "pid"
     with sleeping(own(2)) as pid:
         pid_file.write_text(str(pid))
@@ -134,7 +134,7 @@ async def test_a_zombie_is_down(tmp_path: Path) -> None:
 
 
 def test_the_exact_command_is_found_and_followed() -> None:
-    """Not one that only begins alike; after its end the next one is found."""
+    """Not one that only starts alike; after its end the next one is found."""
     entry = ProcessEntry(name="bot", command=f"sleep {own(4)}")
     finder = Finder(entry, search_interval_seconds=0)
     with sleeping(f"{own(4)}0"):

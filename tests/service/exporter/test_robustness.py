@@ -179,7 +179,7 @@ def test_families_without_an_end_are_cut_off() -> None:
 
 
 async def test_what_cannot_be_written_spoils_no_scrape() -> None:
-    """A label that is no text, too long or no Unicode, a value that is no number: left out."""
+    """A label that is no text, too long or no Unicode, a value that is not a number: left out."""
     poison = GaugeMetricFamily("figure", "A figure.", labels=("name",))
     poison.add_metric(("fine",), 1)
     poison.add_metric(("\udcff",), 2)
@@ -211,7 +211,7 @@ class Mute:
 
 
 class Loud(Mute):
-    """One that is well."""
+    """One that is healthy."""
 
     name = "loud"
 

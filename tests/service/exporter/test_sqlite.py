@@ -82,7 +82,7 @@ async def test_reading_leaves_no_trace(writer: Writer, path: Path, folder: Path)
 
 
 async def test_the_writer_is_not_disturbed(in_wal: Writer, path: Path) -> None:
-    """While it is read again and again, every write passes at once, and the WAL begins anew."""
+    """While it is read again and again, every write passes at once, and the WAL starts again."""
     in_wal.do("PRAGMA busy_timeout=0", "PRAGMA wal_autocheckpoint=0")
     read = source(path)
     for _ in range(20):
@@ -94,7 +94,7 @@ async def test_the_writer_is_not_disturbed(in_wal: Writer, path: Path) -> None:
 
 
 async def test_a_wal_that_has_grown(in_wal: Writer, path: Path) -> None:
-    """A reader that never ends keeps it from beginning anew."""
+    """A reader that never ends keeps it from beginning again."""
     in_wal.do("PRAGMA wal_checkpoint(TRUNCATE)")
     assert (await look(source(path)))["wal_bytes"] == 0
     with Writer(path) as endless:
@@ -108,7 +108,7 @@ async def test_a_wal_that_has_grown(in_wal: Writer, path: Path) -> None:
 
 @pytest.mark.parametrize("lock", ["BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"])
 async def test_a_lock_that_is_held(writer: Writer, path: Path, lock: str) -> None:
-    """Whoever wants to write is refused; the exporter asks without taking the lock."""
+    """Anyone who wants to write is refused; the exporter asks without taking the lock."""
     read = source(path)
     assert (await look(read))["locked"] == 0
     writer.do(lock)
@@ -218,7 +218,7 @@ async def test_a_check_is_bounded(path: Path) -> None:
 
 
 async def test_what_is_no_file(folder: Path, path: Path) -> None:
-    """Missing, a folder, a pipe that nobody writes to, a folder that is a file."""
+    """Missing, a folder, a pipe that no one writes to, a folder that is a file."""
     read = source(path)
     assert (await look(read))["failure:missing"] == 1
     assert state(folder) == {}
@@ -238,7 +238,7 @@ async def test_a_file_of_no_bytes(path: Path) -> None:
 
 
 async def test_a_wal_without_its_shared_memory(in_wal: Writer, path: Path) -> None:
-    """As after a copy of the files: somebody who may write has to open it first."""
+    """As after a copy of the files: someone who may write has to open it first."""
     in_wal.kill()
     path.with_name("bot.db-shm").unlink()
     before = state(path.parent)

@@ -30,7 +30,7 @@ class RealAgent:
         return f"127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Begin a life; call in a running loop."""
+        """Start a life; call in a running loop."""
         self.lives += 1
         agent = Agent(
             name="alpha",

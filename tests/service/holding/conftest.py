@@ -37,7 +37,7 @@ class Desk:
     """Build another one on the same files, as after a restart."""
 
     reapplied: list[str]
-    """The bots at which a person's hold was released and placed again."""
+    """The bots at which an operator's hold was released and placed again."""
 
     async def standing(self) -> dict[str, str]:
         found = await self.reader.read(holds.standing)

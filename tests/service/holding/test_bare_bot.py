@@ -14,7 +14,7 @@ from trading_ops.instrument.serving import serve_metrics
 async def test_nothing_is_done_to_it_and_nothing_is_pretended(
     desk: Desk, bot: RealAgent, manager: tuple[Manager, str], tmp_path: Path
 ) -> None:
-    """It counts as silent, is not halted for that, and a person's halt is not called in force."""
+    """It counts as silent but is not halted for it; an operator's halt is not reported in force."""
     token = tmp_path / "token"
     token.write_text("metrics\n")
     bot.stop()

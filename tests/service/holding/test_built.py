@@ -104,7 +104,7 @@ async def test_the_database_is_locked_by_another(
 async def test_killed_before_the_journal_was_settled(
     settings: Settings, registry: Registry, bot: RealAgent
 ) -> None:
-    """The bot was down, the database broken, the reconciler dies: its next life lays the halt."""
+    """The bot was down, the database broken, the reconciler dies: its next life places the halt."""
     bot.stop()
     async with build(settings, registry) as reconciler:
         rename = "ALTER TABLE {} RENAME TO {}"

@@ -1,4 +1,4 @@
-"""A Freqtrade is held as our own bots are: laid at once, kept in force, lifted by people only."""
+"""Holds on a Freqtrade: placed at once, kept in force, released only by operators."""
 
 import asyncio
 import contextlib
@@ -128,7 +128,7 @@ async def watching(desk: Desk) -> AsyncIterator[AgentWatch]:
 
 
 async def test_a_halt_is_acknowledged_and_stored(desk: Desk) -> None:
-    """In observe-only mode too, and while its loop is stuck: it is a person's word."""
+    """In observe-only mode too, and while its loop is stuck: it is an operator's word."""
     desk.fake.blocked, desk.fake.hangs = True, {"status", "balance"}
     placed = await desk.holding.place(desk.target, "halted", **ADA)
     assert (placed.acknowledged, placed.stored) == (True, True)
@@ -165,7 +165,7 @@ async def test_whatever_lifts_it_there_it_is_laid_again(desk: Desk, how: str) ->
 
 
 async def test_a_person_names_what_is_lifted(desk: Desk) -> None:
-    """The other hold keeps it paused, and both the story and the bot agree."""
+    """The other hold keeps it paused, and both the timeline and the bot agree."""
     first = await desk.holding.place(desk.target, "halted", **ADA)
     second = await desk.holding.place(desk.target, "halted", **ADA)
     async with watching(desk):
@@ -183,7 +183,7 @@ async def test_a_person_names_what_is_lifted(desk: Desk) -> None:
 async def test_a_lift_is_not_undone_by_what_was_read_before_it_was_stored(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The bot has no hold any more and does not tell that it was lifted; the database still has."""
+    """The bot has no hold any more and reports no release; the database still has the hold."""
     await desk.holding.place(desk.target, "halted", **ADA)
     memory, passes = desk.holding._memory, list[asyncio.Task[None]]()
     write = memory.write
@@ -207,7 +207,7 @@ async def test_a_lift_is_not_undone_by_what_was_read_before_it_was_stored(
 async def test_a_lift_that_could_not_be_stored_is_said_to_be_undone(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A Freqtrade does not remember who lifted what, so the database's word stands: careful."""
+    """A Freqtrade does not remember who released what, so the database's word stands: careful."""
     placed = await desk.holding.place(desk.target, "halted", **ADA)
     write = desk.holding._memory.write
 
@@ -258,7 +258,7 @@ async def test_a_restart_is_no_reason_to_halt(desk: Desk) -> None:
 
 
 async def test_one_that_is_frozen_is_halted_when_it_answers(desk: Desk) -> None:
-    """SIGSTOP: what a person ordered meanwhile is stored, and in force at its next answer."""
+    """SIGSTOP: what an operator ordered meanwhile is stored, and in force at its next answer."""
     async with watching(desk):
         desk.fake.hangs = {"*"}
         placed = await desk.holding.place(desk.target, "halted", **ADA)
@@ -296,7 +296,7 @@ async def test_one_that_does_not_obey_keeps_nobody_waiting(desk: Desk, tmp_path:
 
 
 async def test_a_wrong_password_is_told_and_stores_the_halt(desk: Desk) -> None:
-    """The answer says why it is not in force; with the right one it is laid."""
+    """The answer says why it is not in force; with the right one it is placed."""
     desk.secrets.freqtrade = f"{USER}:wrong"
     placed = await desk.holding.place(desk.target, "halted", **ADA)
     assert (placed.stored, placed.acknowledged) == (True, False)

@@ -1,4 +1,4 @@
-"""A halt reaches the bot whatever is broken, is never forgotten, and ends by a person's word."""
+"""A halt reaches the bot whatever is broken, is never forgotten, and ends by an operator's word."""
 
 import asyncio
 import threading
@@ -39,7 +39,7 @@ async def test_a_halt_is_stored_sent_and_told(desk: Desk, bot: RealAgent) -> Non
 
 
 async def test_the_same_key_is_one_hold_and_the_stricter_stands(desk: Desk, bot: RealAgent) -> None:
-    """Asked for twice by whoever, it is lifted once."""
+    """Asked for twice by anyone, it is released once."""
     for state in ("reducing", "halted", "reducing"):
         await desk.holding.place(desk.target, state, **ADA, key="k")
     assert (bot.state, bot.holds) == ("halted", {"k"})
@@ -101,7 +101,7 @@ async def test_with_the_disk_full_too_the_halt_goes_out_and_that_is_said(
 
 
 async def test_killed_between_the_journal_and_the_database(desk: Desk, bot: RealAgent) -> None:
-    """The next life finds the hold in the journal, lays it, and settles it, once."""
+    """The next life finds the hold in the journal, places it, and settles it, once."""
     bot.stop()
     desk.break_database()
     placed = await desk.holding.place(desk.target, "halted", **ADA)
@@ -147,7 +147,7 @@ async def test_strange_journal_entries_keep_nothing_from_its_place(
 
 
 async def test_neither_a_restart_nor_a_lost_file_lifts_a_halt(desk: Desk, bot: RealAgent) -> None:
-    """What the bot has forgotten is laid again, by a reconciler that was restarted too."""
+    """What the bot has forgotten is placed again, by a reconciler that was restarted too."""
     placed = await desk.holding.place(desk.target, "halted", **ADA)
     bot.stop()
     bot.forget()
@@ -159,7 +159,7 @@ async def test_neither_a_restart_nor_a_lost_file_lifts_a_halt(desk: Desk, bot: R
 
 
 async def test_an_acknowledgement_is_told_once_whoever_hears_it(desk: Desk, bot: RealAgent) -> None:
-    """Not again by the reconciler's next life, nor by another replica; a new hold is told anew."""
+    """Not again by the reconciler's next life, nor by another replica; a new hold is told again."""
     placed = await desk.holding.place(desk.target, "halted", **ADA, key="k")
     for _ in range(2):
         after = desk.again()
@@ -237,7 +237,7 @@ async def test_a_person_lifts_what_is_named_and_no_more(desk: Desk, bot: RealAge
 async def test_nothing_is_lifted_without_the_database(
     desk: Desk, bot: RealAgent, timeouts: Callable[[float], None]
 ) -> None:
-    """To trade again must not rest on a word that nobody has written down."""
+    """To trade again must not rest on a word that no one has written down."""
     await desk.holding.place(desk.target, "halted", **ADA)
     timeouts(1)
     release = threading.Event()
@@ -272,7 +272,7 @@ async def release_at_bot(desk: Desk, hold_id: str, owner: str = "ada (token ada)
 
 
 async def told(desk: Desk, kind: str, holding: Holding | None = None) -> Event:
-    """Make the bot and the database agree until the story has an event; return it.
+    """Make the bot and the database agree until the timeline has an event; return it.
 
     Once is not enough on a slow machine: what the database does not store in time is tried again.
     """
@@ -333,7 +333,7 @@ async def test_a_hold_that_was_placed_at_the_bot_is_released_there(
 async def test_a_release_that_was_ordered_here_is_learnt_from_the_bot(
     desk: Desk, bot: RealAgent, way: str
 ) -> None:
-    """The bot's answer was lost: the story has who ordered it, and not who the bot says."""
+    """The bot's answer was lost: the timeline has who ordered it, and not who the bot says."""
     placed = await desk.holding.place(desk.target, "halted", **ADA)
 
     def order(connection: Connection) -> None:
@@ -381,7 +381,7 @@ async def test_a_hold_placed_at_the_bot_itself_is_kept_too(desk: Desk, bot: Real
 async def test_a_hold_that_nobody_here_knew_of_is_lifted_and_told(
     desk: Desk, bot: RealAgent, ids: frozenset[str] | None
 ) -> None:
-    """Laid by a step a moment ago, before the bot's next report: the story has both ends of it."""
+    """Placed by a step a moment ago, before the bot's next report: the timeline has both ends."""
     await desk.directory.bot(desk.target).command(
         "halt", {**ADA, "id": "step"}, attempt_id="x", fence=0, within=_SECONDS
     )
@@ -413,7 +413,7 @@ async def test_what_a_bot_says_it_lifted_lifts_no_other_bots_hold(
 async def test_a_hold_that_never_came_into_force_can_be_withdrawn(
     desk: Desk, bot: RealAgent
 ) -> None:
-    """One that did is only lifted by a person."""
+    """One that did is only released by an operator."""
     bot.stop()
     lost = await desk.holding.place(desk.target, "halted", **ADA)
     assert await desk.holding.withdraw(desk.target, lost.id, reason="its process is gone")
@@ -459,7 +459,7 @@ async def test_a_silences_halt_is_laid_on_the_life_that_it_is_of(
 async def test_a_silences_halt_that_was_in_force_is_for_every_life(
     desk: Desk, bot: RealAgent
 ) -> None:
-    """Its process dies and its file is lost: a replica that only knows the database lays it."""
+    """Its process dies and its file is lost: a replica that only knows the database places it."""
     key = silence_id("alpha", bot.incarnation)
     await desk.holding.place(desk.target, "halted", **SILENCE, key=key)
     bot.stop()
@@ -487,7 +487,7 @@ async def test_a_silences_halt_whose_asker_has_died_is_taken_back(
 async def test_without_a_database_a_silences_halt_stays_with_its_life(
     desk: Desk, bot: RealAgent
 ) -> None:
-    """Whether it ever was in force cannot be looked up: nothing is laid that may be of the dead."""
+    """Whether it was ever in force is unknown: do not place a hold of a previous process."""
     key = silence_id("alpha", bot.incarnation)
     bot.stop()
     desk.break_database()

@@ -94,7 +94,7 @@ async def watching(
 async def test_an_agent_that_was_frozen_is_halted_and_stays_so(
     desk: Desk, bot: RealAgent, manager: tuple[Manager, str]
 ) -> None:
-    """Back before its process is stopped: the halt is acknowledged, and nobody lifts it."""
+    """Back before its process is stopped: the halt is acknowledged, and no one releases it."""
     async with watching(desk) as run:
         await run.heard()
         thaw = bot.freeze()
@@ -150,7 +150,7 @@ async def test_a_process_that_is_alive_and_mute_is_stopped(
         assert run.silent
         await eventually(lambda: run.told("hold_withdrawn"))
         assert await run.told("agent_stopped")
-        # As the story of an incident of alpha that opens now looks for them.
+        # As the timeline of an incident of alpha that opens now looks for them.
         seen = partial(
             event_log.about_target,
             target="alpha",
@@ -170,7 +170,7 @@ async def test_a_process_that_is_alive_and_mute_is_stopped(
 async def test_a_crash_ends_in_no_halt(
     desk: Desk, bot: RealAgent, manager: tuple[Manager, str]
 ) -> None:
-    """The process is gone: there is nothing to halt, and its next life begins free."""
+    """The process is gone: there is nothing to halt, and its next life starts free."""
     service, _ = manager
     async with watching(desk) as run:
         await run.heard()
@@ -202,7 +202,7 @@ async def test_a_life_that_is_only_starting_is_left_alone(
 async def test_a_crash_after_the_halt_was_asked_for_takes_it_back(
     desk: Desk, bot: RealAgent, manager: tuple[Manager, str]
 ) -> None:
-    """Asked for while nobody could tell whether it lives; then its next life answers."""
+    """Asked for while no one could tell whether it lives; then its next life answers."""
     service, _ = manager
     async with watching(desk) as run:
         await run.heard()
@@ -243,7 +243,7 @@ async def test_a_short_silence_is_none(desk: Desk, bot: RealAgent) -> None:
 
 
 async def test_a_hold_on_a_bot_that_was_renamed_is_shown_and_released(desk: Desk) -> None:
-    """The alert `TradingBotHoldNotInForce` reads it; it ends when a person releases the hold."""
+    """The alert `TradingBotHoldNotInForce` reads it; it ends when an operator releases the hold."""
     placed = await desk.holding.place(desk.target, "halted", owner="ada", reason="odd fills")
     renamed = Registry(
         tuple(
@@ -323,7 +323,7 @@ async def test_a_person_who_said_hands_off_is_obeyed(
 async def test_a_bot_that_was_never_heard_is_shown_and_left_alone(
     desk: Desk, bot: RealAgent, manager: tuple[Manager, str]
 ) -> None:
-    """Nobody knows which process is meant."""
+    """No one knows which process is meant."""
     bot.stop()
     async with watching(desk) as run:
         await eventually(lambda: run.silent)

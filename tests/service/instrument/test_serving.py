@@ -1,4 +1,4 @@
-"""A bare `/metrics` over real sockets: the same as the agent's, and nobody can hold it up."""
+"""A bare `/metrics` over real sockets: the same as the agent's, and no one can hold it up."""
 
 import contextlib
 import gc
@@ -69,7 +69,7 @@ def scraped(served: Served, token: str = TOKEN, path: str = "/metrics/vital") ->
 
 
 def samples_of(body: str) -> list[str]:
-    """Return the text without what changes by itself: the process's own figures."""
+    """Return the text without what changes on its own: the process's own figures."""
     return [line for line in body.splitlines() if "process_" not in line]
 
 
@@ -127,7 +127,7 @@ async def test_it_answers_as_the_agent_does(
 
 
 def test_who_may_read(served: Served, token_file: Path) -> None:
-    """A changed token holds at once, two lines are two tokens; without the file nobody reads."""
+    """A changed token holds at once, two lines are two tokens; without the file no one reads."""
     assert (scraped(served), scraped(served, NEXT)) == (200, 401)
     token_file.write_text(f"{NEXT}\n{TOKEN}\n")
     assert (scraped(served), scraped(served, NEXT)) == (200, 200)
@@ -165,7 +165,7 @@ def test_a_token_that_cannot_be_read(
 
 
 def test_an_empty_token_file_is_refused(metrics: BotMetrics, tmp_path: Path) -> None:
-    """It would let nobody in, and look like a wrong token for ever."""
+    """It would let no one in, and look like a wrong token for ever."""
     (tmp_path / "token").write_text(" \n")
     with pytest.raises(CannotServe, match="no token"):
         serve_metrics(metrics, 0, token_file=tmp_path / "token")
@@ -195,7 +195,7 @@ def test_a_taken_port_says_so(metrics: BotMetrics, served: Served) -> None:
     ],
 )
 def test_refusals(served: Served, sent: bytes, status: int) -> None:
-    """Each malformed or unknown request gets its status, and the server goes on."""
+    """Each malformed or unknown request gets its status, and the server continues."""
     with socket.create_connection((served.address, served.port), timeout=20) as connection:
         connection.sendall(sent)
         assert connection.recv(65536).startswith(f"HTTP/1.1 {status} ".encode())
@@ -330,7 +330,7 @@ def received(connection: socket.socket) -> int:
 def test_a_collector_that_fails_is_an_error_and_not_the_end(
     metrics: BotMetrics, served: Served, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """500 until it is mended, told once each time, and the vital scrape does without it."""
+    """500 until it is fixed, told once each time, and the vital scrape does without it."""
 
     class Broken(Collector):
         broken = True

@@ -29,7 +29,7 @@ KNOWN = 'canary-öl"x\\y/z+1-9f31'
 """Read from a file; of every character that some writer escapes."""
 
 UNKNOWN = "swordfish-77e1"
-"""Nobody told us: only its place gives it away."""
+"""No one told us: only its place gives it away."""
 
 PLACES = [
     f"Authorization: Bearer {UNKNOWN}",
@@ -73,7 +73,7 @@ def clean(text: str) -> bool:
 
 @pytest.mark.parametrize("text", PLACES)
 def test_what_stands_where_secrets_stand_is_taken(text: str) -> None:
-    """Nobody knows the value; the place is enough. JSON stays JSON."""
+    """No one knows the value; the place is enough. JSON stays JSON."""
     seen = redact(text)
     assert clean(seen)
     assert REDACTED in seen

@@ -79,7 +79,7 @@ def writer(tmp_path: Path) -> "Writer":
 
 
 def test_the_last_lines_are_there_after_an_ordered_end(writer: Writer) -> None:
-    """Many files, no line lost or doubled, in order; nothing waits when the process ends."""
+    """Many files, no line lost or duplicated, in order; nothing waits when the process ends."""
     writer.ask("log 2000")
     writer.tell("end")
     assert writer.process.wait(60) == 0
@@ -99,7 +99,7 @@ def test_what_others_print_follows_to_the_new_file(writer: Writer) -> None:
 
 
 def test_a_full_disk_costs_lines_and_nothing_else(tmp_path: Path) -> None:
-    """Lines wait up to a bound, further ones are counted; with space again, all goes on."""
+    """Lines wait up to a bound, further ones are counted; with space again, all continues."""
     writer = Writer(tmp_path)
     writer.ask("log 10")
     writer.ask("flush")
@@ -173,7 +173,7 @@ def test_threads_do_not_lose_each_others_lines(tmp_path: Path) -> None:
 
 
 def test_a_record_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    """Its arguments are not told: they may be secret; whoever logged is not hurt."""
+    """Its arguments are not told: they may be secret; anyone who logged is not hurt."""
     handler = FileHandler(LogFile(tmp_path / "bot.log", LogPolicy()))
     logger = logger_of(handler)
     logger.info("%d", "hunter2")

@@ -77,7 +77,7 @@ class Running:
             return response.status
 
     async def has_polled(self) -> None:
-        """Wait for the poll that every start begins with, so that it does not race with a test."""
+        """Wait for the poll that every start starts with, so that it does not race with a test."""
         name = 'trading_ops_poll_last_success_timestamp_seconds{source="alertmanager"}'
         await eventually(lambda: self.metric(name))
 

@@ -1,4 +1,4 @@
-"""A person's word, stored first and then projected, beside an Alertmanager that comes and goes."""
+"""Acknowledgements: stored first, then projected to an Alertmanager that may be unavailable."""
 
 import math
 from collections.abc import AsyncIterator, Callable
@@ -46,7 +46,7 @@ class Office:
     now: datetime = field(default=NOW)
 
     async def passes(self, *, later: timedelta = timedelta(), seconds: int = 0) -> None:
-        """Let the clock go on and make one pass, as the loop does."""
+        """Let the clock continue and make one pass, as the loop does."""
         self.now += later + timedelta(seconds=seconds)
         open_ones = await self.reader.read(incidents.open_ones)
         head = await self.reader.read(events.head)
@@ -92,7 +92,7 @@ class Office:
 
 @pytest.fixture
 async def office(tmp_path: Path) -> AsyncIterator[Office]:
-    """Open it, with one incident that nobody has acknowledged."""
+    """Open it, with one incident that no one has acknowledged."""
     url = f"sqlite:///{tmp_path / 'test.db'}"
     migrate.upgrade(url)
     writer, reader = Writer(writing_engine(url)), Reader(reading_engine(url))
@@ -206,7 +206,7 @@ async def test_it_goes_when_the_incident_ends(office: Office) -> None:
 
 
 async def test_to_withdraw_expires_the_silence_at_once(office: Office) -> None:
-    """The metric goes to 0, for the rule looks at it; nobody can withdraw twice."""
+    """The metric goes to 0, for the rule looks at it; no one can withdraw twice."""
     await office.acknowledging.acknowledge(office.incident.id, owner="anna")
     await office.acknowledging.withdraw(office.incident.id, owner="anna")
     assert not office.alertmanager.active
@@ -233,7 +233,7 @@ async def test_a_snooze_lasts_as_long_as_was_said(office: Office) -> None:
 
 
 async def test_another_person_takes_over(office: Office) -> None:
-    """The same silence, by another name; the former word is in the story."""
+    """The same silence, by another name; the former word is in the timeline."""
     await office.acknowledging.acknowledge(office.incident.id, owner="anna")
     await office.acknowledging.acknowledge(office.incident.id, owner="ben")
     (silence,) = office.alertmanager.active
@@ -283,7 +283,7 @@ async def test_a_withdrawal_while_alertmanager_is_away_follows_too(office: Offic
 
 
 async def test_a_crash_between_laying_and_storing_leaves_one_silence(office: Office) -> None:
-    """The next life finds it by its comment and goes on with it."""
+    """The next life finds it by its comment and continues with it."""
     office.alertmanager.loses_answer = True
     done = await office.acknowledging.acknowledge(office.incident.id, owner="anna")
     assert done.trouble is not None
@@ -369,7 +369,7 @@ async def test_another_replicas_incident_is_not_extended(office: Office) -> None
 
 @pytest.mark.parametrize("hours", [0, -1, 25])
 async def test_a_snooze_has_an_end_within_a_day(office: Office, hours: int) -> None:
-    """Nobody is left alone for good by a slip of the finger."""
+    """No one is left alone for good by a slip of the finger."""
     with pytest.raises(OrderRefused, match="at most 24 hours"):
         await office.acknowledging.acknowledge(
             office.incident.id, kind="snooze", owner="anna", for_=timedelta(hours=hours)

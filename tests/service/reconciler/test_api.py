@@ -195,7 +195,7 @@ async def test_a_thousand_alerts_in_one_notification(start: Start, world: FakeWo
 async def test_no_200_without_a_database(
     start: Start, world: FakeWorld, settings: Settings
 ) -> None:
-    """When it cannot be stored, Alertmanager is asked to come again; then it works by itself."""
+    """When it cannot be stored, Alertmanager is asked to come again; then it works on its own."""
     async with start() as running:
         broken = running.loop.incident_reconciler.writer
         path = settings.var / "reconciler" / "reconciler.db"
@@ -231,7 +231,7 @@ async def test_no_200_without_a_database(
     ],
 )
 async def test_a_pause_needs_owner_reason_and_an_end(start: Start, body: Any) -> None:
-    """A pause that nobody answers for, or that never ends, is refused by name."""
+    """A pause that no one answers for, or that never ends, is refused by name."""
     headers = {"Authorization": "Bearer operator"}
     async with (
         start() as running,

@@ -148,7 +148,7 @@ async def test_every_event_is_stored_once(fleet: Fleet) -> None:
 
 
 async def test_another_journal_is_read_from_its_beginning(fleet: Fleet) -> None:
-    """The file was deleted: its numbers begin again, and what is known already stays one."""
+    """The file was deleted: its numbers start again, and what is known already stays one."""
     for number in range(5):
         fleet.agent.event("trade", f"trade {number}", id=f"t{number}")
     assert len(await fleet.told()) == 5
@@ -178,7 +178,7 @@ async def test_what_was_not_stored_is_read_again(fleet: Fleet) -> None:
 
 
 async def test_what_is_old_is_stored_without_a_message(fleet: Fleet) -> None:
-    """Nobody wants a hundred mails about last week after the reconciler was away."""
+    """No one wants a hundred mails about last week after the reconciler was away."""
     week_ago = clock.now() - timedelta(days=7)
     fleet.agent.event("trade", "bought", at=week_ago.timestamp())
     assert len(await fleet.told()) == 1

@@ -1,4 +1,4 @@
-"""Clocks that step: nothing is done for a moment, it is said, and then recovery goes on."""
+"""Clocks that step: nothing is done for a moment, it is said, and then recovery continues."""
 
 from datetime import timedelta
 from typing import Any

@@ -88,7 +88,7 @@ async def test_a_restart_does_not_start_the_count_again(start: Start, world: Fak
 async def test_a_person_who_acknowledges_it_has_it_processed_again(
     start: Start, world: FakeWorld
 ) -> None:
-    """The defect is gone, as after an update: the incident goes on and closes."""
+    """The defect is gone, as after an update: the incident continues and closes."""
     async with start(poll_interval_seconds=0.3) as running:
         sound = running.loop.incident_reconciler
         plant(running)

@@ -34,7 +34,7 @@ async def kinds(running: Running) -> list[str]:
 async def test_three_deaths_escalate_it_and_the_others_are_processed(
     start: Start, world: FakeWorld, settings: Settings
 ) -> None:
-    """Each start counts the death before it; the fourth escalates the incident and goes on."""
+    """Each start counts the death before it; the fourth escalates the incident and continues."""
     world.prometheus_down = True
     async with start() as running:
         await running.break_it()

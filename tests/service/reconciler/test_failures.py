@@ -1,6 +1,6 @@
-"""The database is full, read-only, locked or gone: 503 while it lasts, then it goes on by itself.
+"""The database is full, read-only, locked or gone: 503 while it lasts, then normal operation.
 
-Each failure is brought about for real, and lifted while the same process runs on. A halt is laid
+Each failure is real, and ends while the same process continues to run. A halt is placed
 in the middle of each: it must not ask the database first.
 """
 
@@ -46,7 +46,7 @@ async def refused(running: Running, alert: dict[str, Any]) -> bool:
 
 
 async def heals(running: Running) -> None:
-    """The same process takes the alert in, heals it and closes the incident."""
+    """The same process takes the alert in, recovers it and closes the incident."""
     running.world.firing = True
 
     async def stored() -> bool:
@@ -89,7 +89,7 @@ Failure = Callable[[Running], AbstractAsyncContextManager[None]]
 async def test_a_database_that_takes_nothing(
     start: Start, world: FakeWorld, failure: Failure
 ) -> None:
-    """Full or read-only: nothing is acknowledged, a halt works, and then it goes on."""
+    """Full or read-only: nothing is acknowledged, a halt works, and then it continues."""
     async with start() as running:
         async with failure(running):
             await eventually(lambda: refused(running, world.alert()))
@@ -101,7 +101,7 @@ async def test_a_database_that_takes_nothing(
 async def test_a_database_that_another_process_has_locked(
     start: Start, world: FakeWorld, settings: Settings
 ) -> None:
-    """It waits for a while, then says so; nobody waits for as long as the lock is held."""
+    """It waits for a while, then says so; no one waits for as long as the lock is held."""
     path = settings.var / "reconciler" / "reconciler.db"
     async with start() as running:
         await heals(running)

@@ -27,7 +27,7 @@ async def held(running: Running, gate: str) -> bool:
 async def test_an_incident_waits_for_a_gate_of_the_fleet(
     start: Start, world: FakeWorld, gate: str, limits: dict[str, float]
 ) -> None:
-    """It is not escalated, so it goes on when the gate is open: here, with other limits."""
+    """It is not escalated, so it continues when the gate is open: here, with other limits."""
     async with start(poll_interval_seconds=0.5, **limits) as running:
         await running.break_it()
         await eventually(lambda: held(running, gate))

@@ -48,7 +48,7 @@ class Collecting:
         self.start()
 
     def start(self) -> None:
-        """Begin with nothing in memory, as after a crash."""
+        """Start with nothing in memory, as after a crash."""
         metrics = ReconcilerMetrics()
         head = EventsHead(journal="closed-trades", head=None)
         self._collector = BotEvents(
@@ -159,7 +159,7 @@ async def test_a_long_history_is_read_in_parts(collecting: Collecting) -> None:
 
 
 async def test_a_trade_that_is_stored_late_is_found(collecting: Collecting) -> None:
-    """It closed before one that is known; and a new database begins again with trade 1."""
+    """It closed before one that is known; and a new database starts again with trade 1."""
     now = clock.timestamp()
     collecting.fake.close(at=now - 100)
     assert len(await collecting.read()) == 1

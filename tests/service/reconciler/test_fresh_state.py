@@ -45,7 +45,7 @@ def interrupt(running: Running, first: Callable[[], Awaitable[None]]) -> None:
 
 
 async def test_a_change_is_not_lost_with_the_leases(start: Start, world: FakeWorld) -> None:
-    """Resumed in the very moment in which the claims could not be stored: it heals all the same."""
+    """Resumed at the moment in which the claims could not be stored: remediation still runs."""
     async with start() as running:
         order = {"owner": "ada", "reason": "upgrade", "seconds": 3600}
         await running.call("POST", "/api/v1/pause", json=order)
@@ -132,7 +132,7 @@ async def test_an_answer_says_nothing_of_what_came_after_it(start: Start, world:
 
 
 class Hanging(Acknowledging):
-    """A person's words, which an Alertmanager does not answer."""
+    """An operator's words, which an Alertmanager does not answer."""
 
     async def project(self, open_incidents: Collection[Incident], *, head: int = -1) -> None:
         await asyncio.Event().wait()
@@ -141,7 +141,7 @@ class Hanging(Acknowledging):
 async def test_an_alertmanager_that_hangs_does_not_hold_up_recovery(
     start: Start, world: FakeWorld
 ) -> None:
-    """Silences are laid and extended beside the loop, however many and however slowly."""
+    """Silences are placed and extended beside the loop, however many and however slowly."""
     async with start() as running:
         own = running.loop.acknowledging
         running.loop.acknowledging = Hanging(

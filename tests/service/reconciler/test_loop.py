@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("database_url")
 
 
 async def test_an_alert_is_healed_verified_and_closed(start: Start, world: FakeWorld) -> None:
-    """The whole way, with every stage in the story, in order."""
+    """The whole way, with every stage in the timeline, in order."""
     async with start() as running:
         await running.break_it()
         incident = await eventually(running.closed)
@@ -72,7 +72,7 @@ async def test_duplicates_are_one_incident_and_one_attempt(start: Start, world: 
 
 
 async def test_a_pause_stops_everything_and_says_why(start: Start, world: FakeWorld) -> None:
-    """Nothing is done while automation is paused; the story has owner and reason."""
+    """Nothing is done while automation is paused; the timeline has owner and reason."""
     async with start() as running:
         order = {"owner": "ada", "reason": "upgrade", "seconds": 60}
         await running.call("POST", "/api/v1/pause", json=order)
@@ -91,7 +91,7 @@ async def test_a_pause_stops_everything_and_says_why(start: Start, world: FakeWo
 
 
 async def test_lifting_one_pause_leaves_the_others(start: Start, world: FakeWorld) -> None:
-    """A drill that ends does not lift what a person has ordered meanwhile."""
+    """A drill that ends does not release what an operator has ordered meanwhile."""
     async with start() as running:
         order = {"owner": "drill", "reason": "practice", "seconds": 60}
         drill = (await running.call("POST", "/api/v1/pause", json=order))["id"]
@@ -134,7 +134,7 @@ async def test_observe_only_decides_and_does_nothing(start: Start, world: FakeWo
 
 
 async def test_silenced_means_suppression(start: Start, world: FakeWorld) -> None:
-    """A person's silence in Alertmanager is respected, and said."""
+    """An operator's silence in Alertmanager is respected, and said."""
     world.silenced = True
     async with start(poll_interval_seconds=1) as running:
         await running.break_it()
@@ -182,7 +182,7 @@ async def test_an_empty_answer_is_not_resolved(start: Start, world: FakeWorld) -
 async def test_a_step_that_does_not_help_is_followed_by_the_next(
     start: Start, world: FakeWorld, settings: Settings
 ) -> None:
-    """Done is not healed: only the verify query counts."""
+    """Done is not recovered: only the verify query counts."""
     give_little_time(settings, "reconnect_broker")
     world.cures = frozenset({"restart_bot"})
     async with start() as running:
@@ -288,7 +288,7 @@ async def test_a_notification_cuts_a_rest_short(
 async def test_alerts_that_only_a_notification_tells_of_are_no_storm(
     start: Start, world: FakeWorld
 ) -> None:
-    """Whoever can post to Alertmanager must not be able to switch remediation off."""
+    """Anyone who can post to Alertmanager must not be able to switch remediation off."""
     async with start() as running:
         for name in ("paper", "reconciler", "supervisor", "prometheus", "alertmanager"):
             labels = world.labels | {"bot": name}
@@ -345,7 +345,7 @@ async def test_the_watchdog_is_remembered_over_a_restart(start: Start, world: Fa
 
 
 async def test_an_alert_without_runbook_goes_to_a_person(start: Start, world: FakeWorld) -> None:
-    """Nobody wrote down what to do, so somebody must think."""
+    """No one wrote down what to do, so someone must think."""
     world.labels["alertname"] = "NeverHeardOf"
     async with start() as running:
         await running.break_it()
@@ -355,7 +355,7 @@ async def test_an_alert_without_runbook_goes_to_a_person(start: Start, world: Fa
 async def test_budgets_survive_and_can_be_forgiven(
     start: Start, world: FakeWorld, settings: Settings
 ) -> None:
-    """Two attempts an hour, also over incidents and restarts; a person may start them anew."""
+    """Two attempts an hour, also over incidents and restarts; an operator may start them again."""
     book = settings.runbooks / "BotSick.md"
     book.write_text(book.read_text().replace("attempts: 4", "attempts: 2"))
     for _ in range(2):
@@ -373,7 +373,7 @@ async def test_budgets_survive_and_can_be_forgiven(
 
 
 async def test_what_flaps_is_one_incident(start: Start, world: FakeWorld) -> None:
-    """The third time it stays open, goes on with the next step, and ends with a person, once."""
+    """The third time it stays open, continues with the next step, and is escalated once."""
     async with start() as running:
         for _ in range(2):
             await _breaks_and_heals(running, world)
@@ -451,7 +451,7 @@ async def test_maintenance_holds_recovery_back(start: Start, world: FakeWorld) -
 
 
 async def test_a_halted_target_is_left_as_it_is(start: Start, world: FakeWorld) -> None:
-    """By a person: a halt of the machine's own does not keep it from recovering what it halted."""
+    """Only an operator's halt; the reconciler's own halt does not suppress remediation."""
     async with start() as running:
         writer = running.loop.incident_reconciler.writer
 

@@ -1,4 +1,4 @@
-"""A person orders an action of the catalogue, and the gates stand where they stand for steps."""
+"""An operator orders an action of the catalogue, and the gates stand where they stand for steps."""
 
 import asyncio
 from datetime import timedelta
@@ -38,7 +38,7 @@ async def ended(running: Running, outcome: Outcome) -> Attempt:
 
 
 async def test_an_order_is_carried_out(start: Start, world: FakeWorld) -> None:
-    """Completed, in somebody's name, counted against the budgets, and in the story."""
+    """Completed, in someone's name, counted against the budgets, and in the timeline."""
     async with start() as running:
         attempt = await ended(running, await order(running))
         story = await running.loop.reader.read(partial(event_log.latest, limit=50))
@@ -53,7 +53,7 @@ async def test_an_order_is_carried_out(start: Start, world: FakeWorld) -> None:
 
 
 async def test_a_halt_that_was_ordered_is_the_persons(start: Start, world: FakeWorld) -> None:
-    """Its owner and its reason reach the bot, and a runbook's do not say a person."""
+    """Its owner and its reason reach the bot, and a runbook's do not say an operator."""
     async with start() as running:
         attempt = await ended(running, await order(running, "halt_trading"))
     assert attempt.state is AttemptState.COMPLETED
@@ -61,7 +61,7 @@ async def test_a_halt_that_was_ordered_is_the_persons(start: Start, world: FakeW
 
 
 async def test_an_order_counts_for_the_runbooks(start: Start, world: FakeWorld) -> None:
-    """What a person has just done, the machine does not do again at once."""
+    """What an operator has just done, the machine does not do again at once."""
     async with start() as running:
         await ended(running, await order(running, "reconnect_broker"))
         history = await running.loop.reader.read(
@@ -71,7 +71,7 @@ async def test_an_order_counts_for_the_runbooks(start: Start, world: FakeWorld) 
 
 
 async def test_a_pause_refuses_an_order_and_says_so(start: Start, world: FakeWorld) -> None:
-    """The refusal names who, and how to go on; it is kept."""
+    """The refusal names who, and how to continue; it is kept."""
     async with start() as running:
         expires_at = clock.now() + timedelta(minutes=1)
         pause = Pause(owner="bob", reason="upgrade", expires_at=expires_at)

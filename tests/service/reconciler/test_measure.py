@@ -50,7 +50,7 @@ def test_every_metric_is_there_from_the_start() -> None:
 
 
 async def test_a_recovery_leaves_its_traces(start: Start) -> None:
-    """Lags, passes, commits, the lease and the story's head are all measured."""
+    """Lags, passes, commits, the lease and the timeline's head are all measured."""
     async with start() as running:
         healed = 'trading_ops_recovery_duration_seconds_count{alertname="BotSick"}'
         assert math.isnan(await running.metric(healed))

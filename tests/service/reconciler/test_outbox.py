@@ -53,7 +53,7 @@ def configure(settings: Settings, mail: MailServer) -> Settings:
 
 
 async def is_working(running: Running) -> None:
-    """Wait until the outbox has begun: what happened before it did is not announced."""
+    """Wait until the outbox has started: what happened before it did is not announced."""
     await running.call("POST", "/api/v1/messages", json={})
     await eventually(partial(sent, running, "test"))
 
@@ -86,7 +86,7 @@ async def test_a_recovery_is_reported(start: Start, notify: Settings, mail: Mail
 async def test_what_people_order_is_announced(
     start: Start, notify: Settings, mail: MailServer
 ) -> None:
-    """A hold, a pause and a maintenance window, each as it begins and as it ends."""
+    """A hold, a pause and a maintenance window, each as it starts and as it ends."""
     async with start(notify_config=notify.root / "notify.yml") as running:
         await is_working(running)
         order: dict[str, Any] = {"reason": "a test", "owner": "ann"}

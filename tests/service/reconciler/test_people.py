@@ -1,4 +1,4 @@
-"""A person and the machine on one incident: through the API, the loop and the fake world."""
+"""An operator and the machine on one incident: through the API, the loop and the fake world."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ async def incident(running: Running) -> Any:
 async def test_the_machine_keeps_its_hands_off_until_it_is_given_back(
     start: Start, world: FakeWorld
 ) -> None:
-    """Acknowledged: nothing is done, and it says whose it is. Withdrawn: the machine goes on."""
+    """Acknowledged: nothing is done, and it says whose it is. Withdrawn: the machine continues."""
     async with start(poll_interval_seconds=0.5) as running, ClientSession() as session:
         person = api(running, session)
         await running.call("POST", "/api/v1/pause", json=PAUSE)

@@ -111,7 +111,7 @@ class Scene:
         self.metrics = ReadinessMetrics(CollectorRegistry())
 
     async def evaluate(self, *, after: timedelta, observe_only: bool = False) -> Stored:
-        """Start a reconciler anew, evaluate up to a later moment, and stop it again."""
+        """Start a reconciler again, evaluate up to a later moment, and stop it again."""
         self.now += after
         with opened(self.url) as (writer, reader):
             evaluator = Evaluator(
@@ -137,7 +137,7 @@ class Scene:
             return await writer.run(work)
 
     async def begin(self, stage: int = 0) -> None:
-        """Begin a run at a stage, with all before it passed."""
+        """Start a run at a stage, with all before it passed."""
         run = Run(
             id="run-1",
             bot="alpha",
@@ -188,7 +188,7 @@ async def test_120_hours_with_restarts_of_everything(scene: Scene) -> None:
     """The reconciler restarts every hour, the bot as ordered, and Prometheus loses an hour."""
     await scene.begin()
     run = (await scene.evaluate(after=timedelta(seconds=15))).run
-    assert run.stage == 1  # validation is passed; paper begins
+    assert run.stage == 1  # validation is passed; paper starts
     began = scene.now
     scene.history.gaps = [(began + 30 * HOUR, began + 31 * HOUR)]
     for hour in range(1, 122):

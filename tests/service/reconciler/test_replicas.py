@@ -31,7 +31,7 @@ def elsewhere(settings: Settings, tmp_path: Path) -> dict[str, Any]:
 async def test_two_replicas_do_it_once(
     start: Start, world: FakeWorld, elsewhere: dict[str, Any]
 ) -> None:
-    """Both are told, both poll; one of them acts, and the story is one."""
+    """Both are told, both poll; one of them acts, and the timeline is one."""
     async with start() as one, start(**elsewhere) as two:
         assert one.loop.lease.replica != two.loop.lease.replica
         world.firing = True
@@ -70,7 +70,7 @@ async def test_the_other_goes_on_and_probes(
 
 
 async def test_a_target_is_with_one_of_them(start: Start, elsewhere: dict[str, Any]) -> None:
-    """An order by hand must reach the one that has it; it is free again when that one ends."""
+    """An order manually must reach the one that has it; it is free again when that one ends."""
     async with start(**elsewhere) as two:
         async with start() as one, one.loop.lease.borrowed("alpha") as mine:
             assert mine
@@ -83,7 +83,7 @@ async def test_a_target_is_with_one_of_them(start: Start, elsewhere: dict[str, A
 async def test_what_is_borrowed_does_not_starve_a_key(
     start: Start, elsewhere: dict[str, Any]
 ) -> None:
-    """Orders by hand hold targets for a while; the share of what is open is taken all the same."""
+    """Orders manually hold targets for a while; the share of what is open is taken all the same."""
     wanted = ["target:x", "target:y"]
     async with start() as one, start(**elsewhere), contextlib.AsyncExitStack() as orders:
         for target in ("a", "b", "c"):

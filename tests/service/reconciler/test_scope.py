@@ -24,7 +24,7 @@ async def test_alerts_of_other_teams_open_no_incident(start: Start, world: FakeW
 
 
 async def test_an_alert_without_the_page_label_at_the_webhook_is_ignored(start: Start) -> None:
-    """Somebody routes it to us, firing and then resolved; the alert of ours beside it is kept."""
+    """Someone routes it to us, firing and then resolved; the alert of ours beside it is kept."""
     foreign = {key: value for key, value in LABELS.items() if key != "page_after"}
     ignored = 'trading_ops_alerts_ignored_total{reason="no_page_label"}'
     async with start(poll_interval_seconds=600) as running:

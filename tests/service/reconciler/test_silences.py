@@ -1,4 +1,4 @@
-"""Silences set by hand, beside a running reconciler: on the bot's row and in the metrics."""
+"""Silences set manually, beside a running reconciler: on the bot's row and in the metrics."""
 
 from datetime import timedelta
 from typing import Any
@@ -70,7 +70,7 @@ async def test_a_silence_by_hand_is_shown_and_obeyed(start: Start, world: FakeWo
 
 
 async def test_an_acknowledgement_is_not_a_silence_by_hand(start: Start, world: FakeWorld) -> None:
-    """It is the reconciler's own: only a person's silence beside it is shown."""
+    """It is the reconciler's own: only an operator's silence beside it is shown."""
     async with start(poll_interval_seconds=0.5) as running, ClientSession() as session:
         await running.call(
             "POST", "/api/v1/pause", json={"owner": "ada", "reason": "test", "seconds": 600}

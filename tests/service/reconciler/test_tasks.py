@@ -14,7 +14,7 @@ from trading_ops.reconciler.tasks import Succeeded, Tasks
 
 
 class Task:
-    """A task that does as it is told: ends in some way, or succeeds and goes on."""
+    """A task that does as it is told: ends in some way, or succeeds and continues."""
 
     def __init__(self, end: Callable[[], Awaitable[None]]) -> None:
         self._end = end

@@ -42,7 +42,7 @@ async def test_what_the_target_says_itself_is_no_success(
 async def test_not_to_know_is_no_success(
     start: Start, world: FakeWorld, settings: Settings, field: str, value: object, detail: str
 ) -> None:
-    """It is healed, but nobody can tell by fresh samples: the attempt is not verified."""
+    """It is remediated, but no one can tell by fresh samples: the attempt is not verified."""
     give_little_time(settings, "reconnect_broker")
     world.sees_command = lambda _name: setattr(world, field, value)
     async with start() as running:

@@ -169,7 +169,7 @@ async def test_a_replaced_sender_is_refused_after_a_restart_too(node: Node) -> N
 
 
 async def test_a_node_that_is_killed_in_the_middle_does_not_know_the_outcome(node: Node) -> None:
-    """An attempt that was begun and not answered is never repeated, and never told as not begun."""
+    """An attempt that was started but not answered is never repeated or reported as not started."""
     gate = node.folder / "gate"
     os.mkfifo(gate)
     (node.folder / "bot.sh").write_text(BOT.format(folder=node.folder, slow=f"cat {gate}"))

@@ -24,7 +24,7 @@ mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/system && exec {systemd} --us
 
 
 def why_not() -> str | None:
-    """Say what this machine lacks for it, or None."""
+    """Return what this machine lacks for it, or None."""
     if os.geteuid():
         return "only root may make a mount namespace here"
     if not SYSTEMD.exists():

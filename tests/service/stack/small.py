@@ -116,14 +116,14 @@ async def until(true: Callable[[], bool]) -> None:
 
 
 async def until_said(ask: Callable[[], Awaitable[bool]]) -> None:
-    """Ask somebody else's process again and again until it says yes."""
+    """Ask someone else's process again and again until it says yes."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not await ask():  # noqa: ASYNC110 - a real process raises no event
             await asyncio.sleep(0.01)
 
 
 def alive(pid: int) -> bool:
-    """Say whether a process runs; one that only waits to be fetched by its parent does not."""
+    """Return whether a process runs; one that only waits to be fetched by its parent does not."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -132,7 +132,7 @@ def alive(pid: int) -> bool:
 
 
 def exists(pid: int) -> bool:
-    """Say whether the number is taken, be it by one that only waits to be fetched."""
+    """Return whether the number is taken, be it by one that only waits to be fetched."""
     return Path(f"/proc/{pid}").exists()
 
 

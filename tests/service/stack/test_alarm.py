@@ -84,7 +84,7 @@ async def test_what_does_not_answer_is_told_and_told_to_be_back() -> None:
 
 
 async def test_an_alertmanager_that_is_away_is_tried_again() -> None:
-    """The watch goes on until it takes the alert."""
+    """The watch continues until it takes the alert."""
     world = World(answers=False, takes=False)
     async with world.watching() as task:
         await asyncio.wait({task}, timeout=0.1)

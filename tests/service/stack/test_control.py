@@ -82,7 +82,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
 
 
 async def test_processes_are_described(api: Api, tmp_path: Path) -> None:
-    """The list tells everything that a reconciler or a person wants to know."""
+    """The list tells everything that a reconciler or an operator wants to know."""
     status, body = await api.get("/processes")
     assert status == 200
     (described,) = body["processes"]
@@ -134,7 +134,7 @@ async def test_a_repeated_attempt_gets_the_first_answer(api: Api) -> None:
 
 
 async def test_a_restart_that_fails_has_an_answer_too(api: Api, tmp_path: Path) -> None:
-    """The process is stopped by then: whoever probes must hear of it, and the next one may try."""
+    """The process is stopped then: a probe must see that, and the next caller may try again."""
     log = tmp_path / "bot.log"
     log.unlink()
     log.mkdir()
@@ -154,7 +154,7 @@ async def test_a_restart_that_fails_has_an_answer_too(api: Api, tmp_path: Path) 
 async def test_an_answer_that_cannot_be_stored_is_given_all_the_same(
     api: Api, tmp_path: Path
 ) -> None:
-    """The disk fills up during the restart: the caller hears of it, and so does a probe."""
+    """The disk fills up during the restart: the caller learns of it, and so does a probe."""
     in_the_way = tmp_path / ".fence.json.new"
     api.supervisor.listeners.append(lambda: in_the_way.mkdir(exist_ok=True))
     status, answer = await api.restart("a", 1)
@@ -165,7 +165,7 @@ async def test_an_answer_that_cannot_be_stored_is_given_all_the_same(
 
 
 async def test_a_restart_that_cannot_be_marked_is_not_begun(api: Api, tmp_path: Path) -> None:
-    """Without a disk nobody could tell afterwards whether it was done, so it is not."""
+    """Without a disk no one could tell afterwards whether it was done, so it is not."""
     life = api.bot.incarnation
     (tmp_path / ".fence.json.new").mkdir()
     assert (await api.restart("a", 0))[0] == 503
@@ -312,7 +312,7 @@ async def test_people_stop_and_start(api: Api) -> None:
 
 
 async def test_nothing_is_started_while_the_stack_stops(api: Api) -> None:
-    """After a drain, neither a person nor the reconciler gets a process back."""
+    """After a drain, neither an operator nor the reconciler gets a process back."""
     assert (await api.post("/shutdown"))[0] == 202
     assert api.supervisor.asked_to_stop.is_set()
     await api.supervisor.drain()

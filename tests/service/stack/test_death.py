@@ -61,7 +61,7 @@ async def orphans(tmp_path: Path) -> AsyncIterator[tuple[tuple[Process, ...], li
 async def test_the_next_supervisor_adopts_what_a_killed_one_left(
     tmp_path: Path, orphans: tuple[tuple[Process, ...], list[int]]
 ) -> None:
-    """The processes go on and never multiply; they are watched, restarted and drained as before."""
+    """The processes keep running, once each; they are watched, restarted and drained as before."""
     plans, pids = orphans
     assert all(alive(pid) for pid in pids)
     survivors = adoptable(tmp_path, plans)
@@ -149,7 +149,7 @@ async def started(folder: Path, mark: str, mode: str = "plain") -> Child:
 
 
 async def test_what_an_earlier_stack_left_is_ended(tmp_path: Path) -> None:
-    """A process of the folder is ended, even one that was frozen and so did not hear of it."""
+    """A process of the folder is ended, even one that was frozen and so did not learn of it."""
     child = await started(tmp_path, marked(tmp_path))
     kill(child.pid, signal.SIGSTOP)
     assert [one.incarnation for one in leftovers(tmp_path)] == [child.incarnation]

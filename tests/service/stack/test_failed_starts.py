@@ -1,4 +1,4 @@
-"""Processes that cannot be started again, and mistakes beside them: supervision goes on."""
+"""Processes that cannot be started again, and mistakes beside them: supervision continues."""
 
 import signal
 from pathlib import Path
@@ -79,7 +79,7 @@ async def test_a_disk_that_is_full_for_a_moment_costs_one_try(tmp_path: Path) ->
 
 
 async def test_a_log_folder_that_was_removed_is_made_again(tmp_path: Path) -> None:
-    """Somebody who makes room does not stop what runs."""
+    """Someone who makes room does not stop what runs."""
     logs = tmp_path / "log"
     plan = greeter("venue", tmp_path)
     async with supervising(tmp_path, plan, log_folder=logs) as supervisor:

@@ -51,7 +51,7 @@ async def test_an_agents_word_counts(
 
 
 async def test_an_answer_of_another_kind_is_not_ready(session: aiohttp.ClientSession) -> None:
-    """JSON that is no object cannot say that it is ready, and is no error."""
+    """JSON that is no object cannot say that it is ready, and is not an error."""
 
     async def health(_request: web.Request) -> web.Response:
         return web.json_response(["ok"])
@@ -66,12 +66,12 @@ async def test_an_answer_of_another_kind_is_not_ready(session: aiohttp.ClientSes
 async def test_a_refusal_is_not_ready(
     session: aiohttp.ClientSession, agent: BaseTestServer
 ) -> None:
-    """Another answer than 200 is not ready, and is no error."""
+    """Another answer than 200 is not ready, and is not an error."""
     assert not await is_ready(AskHttp(url=str(agent.make_url("/health/ok"))), session)
 
 
 async def test_no_answer_is_not_ready(session: aiohttp.ClientSession) -> None:
-    """A port on which nobody listens is not ready, and is no error."""
+    """A port on which no one listens is not ready, and is not an error."""
     address = f"127.0.0.1:{free_port()}"
     assert not await is_ready(AskHttp(url=f"http://{address}/"), session)
     assert not await is_ready(AskBanner(address=address, begins="220"), session)

@@ -90,7 +90,7 @@ async def test_what_ends_before_it_is_ready_fails_the_start(tmp_path: Path) -> N
 
 
 async def test_only_what_this_start_said_is_shown(tmp_path: Path) -> None:
-    """Its log goes on from former starts, whose errors are not this one's."""
+    """Its log continues from former starts, whose errors are not this one's."""
     log = tmp_path / "venue.log"
     log.write_text('{"error": "an old one"}\n')
     async with supervising(tmp_path, greeter("venue", tmp_path, mode="broken")) as supervisor:
@@ -146,7 +146,7 @@ async def test_an_impatient_person_is_obeyed(tmp_path: Path) -> None:
 
 
 async def test_a_stopped_unit_stays_down(tmp_path: Path) -> None:
-    """What a person stopped is no death: it is not restarted, and its log says nothing of it."""
+    """What an operator stopped is no death: it is not restarted, and its log says nothing of it."""
     async with supervising(tmp_path, greeter("venue", tmp_path)) as supervisor:
         await supervisor.start()
         (unit,) = supervisor

@@ -174,7 +174,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 
 async def test_a_release_that_is_well_stays(world: World) -> None:
-    """It is drained, started and trades; the next stack begins with it; no order is doubled."""
+    """It is drained, started and trades; the next stack starts with it; no order is doubled."""
     good = release(world.folder, "good", f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     before, seq, installed = world.unit.incarnation, world.venue.last_seq(), world.unit.plan
     answer = await world.update(good)
@@ -225,7 +225,7 @@ async def test_records_that_were_traded_on_are_not_taken_back(world: World) -> N
 
 
 async def test_an_update_that_nobody_ended_has_failed(world: World) -> None:
-    """The supervisor died in its middle: the next one begins with the release before."""
+    """The supervisor died in its middle: the next one starts with the release before."""
     installed = world.unit.plan
     world.releases.begin_trial("bot", "/a/new/python")
     assert Releases(world.folder / "units").chosen(installed) == installed
@@ -233,7 +233,7 @@ async def test_an_update_that_nobody_ended_has_failed(world: World) -> None:
 
 
 async def test_what_is_refused(world: World) -> None:
-    """Another life, something that is no interpreter, and a bot that is not well."""
+    """Another life, something that is no interpreter, and a bot that is not healthy."""
     status, said = await world.begin(world.folder / "absent")
     assert (status, "is not an interpreter" in said["detail"]) == (503, True)
     body = {"attempt_id": "z", "incarnation": "1:2", "python": sys.executable}

@@ -87,7 +87,7 @@ def kraken(process: VenueProcess, files: Files) -> Iterator[Any]:
 
 @pytest.fixture
 def call(venue: Venue, files: Files, http: aiohttp.ClientSession) -> Any:
-    """Send a private call that was signed by hand; return Kraken's body."""
+    """Send a private call that was signed manually; return Kraken's body."""
     nonces = iter(range(1, 100_000))
 
     async def call(method: str, key: str = "alpha", **fields: object) -> dict[str, Any]:

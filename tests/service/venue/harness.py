@@ -101,7 +101,7 @@ class Files:
     def signed(
         self, method: str, nonce: int, fields: Mapping[str, object], account: str = "alpha"
     ) -> tuple[str, bytes, dict[str, str]]:
-        """Return path, body and headers of a private call, signed by hand."""
+        """Return path, body and headers of a private call, signed manually."""
         path = f"/0/private/{method}"
         body = urlencode({"nonce": nonce, **fields}).encode()
         secret = base64.b64decode(self.secret(account))
@@ -189,7 +189,7 @@ class FaultCaller:
         return [entry for entry in body["entries"] if not events or entry["event"] in events]
 
     async def hand(self, account: str, what: str = "", **fields: object) -> dict[str, Any]:
-        """Do something by hand on an account, or look at it."""
+        """Do something manually on an account, or look at it."""
         path, method = f"/accounts/{account}", "POST" if what else "GET"
         status, body = await self.call(method, path + (f"/{what}" if what else ""), json=fields)
         assert status == 200, body

@@ -189,7 +189,7 @@ async def test_a_token_must_be_used_in_time(account_feed: AccountFeed, venue: Ve
 
 
 async def test_news_are_cancelled_too(account_feed: AccountFeed) -> None:
-    """After an unsubscription nothing comes; the next subscription begins at one again."""
+    """After an unsubscription nothing comes; the next subscription starts at one again."""
     await subscribe(account_feed, "executions")
     assert (await account_feed.ask("unsubscribe", channel="executions"))["success"] is True
     await account_feed.ask("add_order", **RESTING, order_qty=0.01)

@@ -152,7 +152,7 @@ async def test_balances_fail_where_they_should(
     rest: bool,
     websocket: bool,
 ) -> None:
-    """Over REST, over WebSocket or both; all else works, and healed it tells again."""
+    """Over REST, over WebSocket or both; all else works, and recovered it tells again."""
     fault = await faults.inject("balance", where=where, error="EService:Busy")
     for method in ("Balance", "BalanceEx", "TradeBalance"):
         assert (await call(method))["error"] == ([] if rest else ["EService:Busy"])

@@ -177,7 +177,7 @@ async def test_the_dead_man_switch_fires(client: Any, faults: FaultCaller) -> No
 async def test_the_dead_man_switch_is_rearmed_and_disarmed(
     client: Any, venue: Venue, faults: FaultCaller
 ) -> None:
-    """A new timeout starts the count anew; zero ends it."""
+    """A new timeout starts the count again; zero ends it."""
     answer = await client.cancel_all_orders_after(60_000)
     assert answer["result"]["triggerTime"] > answer["result"]["currentTime"]
     first = venue.engine.switches.deadlines["alpha"]

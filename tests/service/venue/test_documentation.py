@@ -24,7 +24,7 @@ def test_every_fault_is_documented() -> None:
 async def test_a_documented_fault_begins_and_ends(
     venue: Venue, faults: FaultCaller, fault: dict[str, object]
 ) -> None:
-    """The venue takes it as it is written, and is mended by one call."""
+    """The venue takes it as it is written, and is fixed by one call."""
     status, body = await faults.call("POST", "/faults", json=fault)
     assert status == 201, body
     assert await faults.call("DELETE", "/faults") == (200, {"cleared": [body["id"]]})
@@ -34,7 +34,7 @@ async def test_a_documented_fault_begins_and_ends(
 async def test_a_documented_hand_works(
     venue: Venue, faults: FaultCaller, path: str, body: str
 ) -> None:
-    """Deposits, withdrawals and trades by hand."""
+    """Deposits, withdrawals and trades manually."""
     status, answer = await faults.call("POST", path, json=json.loads(body))
     assert status == 200, answer
 

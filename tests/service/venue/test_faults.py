@@ -65,7 +65,7 @@ async def test_a_client_without_cookies_opens_no_session(
 async def test_a_dead_session_gets_no_new_cookie(
     venue: Venue, files: Files, http: aiohttp.ClientSession, faults: FaultCaller
 ) -> None:
-    """The answer to a dead cookie does not heal the client, unlike that to a forged one."""
+    """The answer to a dead cookie does not recover the client, unlike that to a forged one."""
     async with http.get(files.url + TIME) as answer:
         dead = answer.cookies["__cf_bm"].value
     await faults.inject("disconnect")

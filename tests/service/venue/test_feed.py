@@ -129,7 +129,7 @@ async def test_a_wrong_message_is_answered(listener: Listener, text: str, error:
 async def test_a_stale_feed_is_open_but_silent(
     listener: Listener, files: Files, http: aiohttp.ClientSession, faults: FaultCaller
 ) -> None:
-    """Connections of before get heartbeats and pongs but no data; new ones, and healed ones, do."""
+    """Old connections get heartbeats and pongs but no data; new and recovered ones get data."""
     await listener.say("subscribe", {"channel": "ticker", "symbol": ["BTC/USD"]})
     await listener.hear(ticker("BTC/USD"))
     fault = await faults.inject("stale_feed")

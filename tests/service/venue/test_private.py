@@ -71,7 +71,7 @@ async def test_a_wrong_key_or_signature_is_refused(
 async def test_a_header_that_is_no_text_is_a_wrong_one(
     venue: Venue, files: Files, http: aiohttp.ClientSession, header: str, errors: list[str]
 ) -> None:
-    """Bytes that are no UTF-8 are wrong like any others, and the venue goes on."""
+    """Bytes that are no UTF-8 are wrong like any others, and the venue continues."""
     path, body, headers = files.signed("Balance", 5, {})
     value = "__cf_bm=\xff-\xfe" if header == "Cookie" else "\xff\xfe"
     assert await raw_errors(files, path, body, headers | {header: value}) == errors

@@ -84,7 +84,7 @@ async def test_a_switch_that_was_due_while_the_venue_was_dead_fires_at_once(
     await post(files, "AddOrder", 1, **order, price="1000")
     await post(files, "CancelAllOrdersAfter", 2, timeout=1)
     process.kill()
-    await asyncio.sleep(1.1)  # real time must pass while nobody counts it
+    await asyncio.sleep(1.1)  # real time must pass while no one counts it
     process.start()
     assert (await post(files, "OpenOrders", 3))["result"]["open"] == {}
     assert [e["count"] for e in await faults.journal("dead_man_fired")] == [1]
@@ -93,7 +93,7 @@ async def test_a_switch_that_was_due_while_the_venue_was_dead_fires_at_once(
 async def test_dead_sessions_stay_dead_and_other_faults_end_with_the_process(
     process: VenueProcess, files: Files, faults: FaultCaller, http: aiohttp.ClientSession
 ) -> None:
-    """A restart heals no client that clings to a dead session, and keeps no port closed."""
+    """A restart recovers no client that clings to a dead session, and keeps no port closed."""
     url = f"{files.url}/0/public/Time"
     async with http.get(url) as answer:
         assert answer.status == 200
@@ -134,7 +134,7 @@ async def test_a_jump_of_the_price_ends_with_the_process(
 async def test_the_journal_of_the_configuration_is_bounded(
     files: Files, faults: FaultCaller
 ) -> None:
-    """The settings reach the file: it is begun anew, and one old one is kept."""
+    """The settings reach the file: it is started again, and one old one is kept."""
     files.config.write_text(json.dumps(files.values() | {"journal_bytes": 4000}))
     process = VenueProcess(files)
     process.start()
@@ -234,7 +234,7 @@ def test_a_secret_that_is_none_is_refused(
 
 
 async def test_a_beat_that_fails_ends_the_venue(files: Files) -> None:
-    """A market that cannot move is no venue: it ends, so that the supervisor starts it anew."""
+    """A market that cannot move is not a venue: it ends, so that the supervisor starts it again."""
     venue = Venue(load_config(files.config))
     await venue.start()
     try:

@@ -18,7 +18,7 @@ PRICES = [Decimal(text) for text in ("1.10", "2", "3", "4", "5.000")]
 
 @pytest.mark.parametrize(("age", "kept"), [(0, True), (60, True), (61, False), (-1, False)])
 def test_only_young_prices_are_gone_on_from(age: float, kept: bool) -> None:
-    """After a longer gap, or with a clock that was set back, the averages begin anew."""
+    """After a longer gap, or with a clock that was set back, the averages start again."""
     stored = prices_to_store(1000.0, {"BTC/USD": PRICES})
     found = recent_prices(stored, 1000.0 + age, within_seconds=60)
     assert found == ({"BTC/USD": PRICES} if kept else {})

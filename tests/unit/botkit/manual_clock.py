@@ -1,4 +1,4 @@
-"""A monotonic clock that tests move by hand."""
+"""A monotonic clock that tests move manually."""
 
 
 class Clock:

@@ -51,7 +51,7 @@ async def read(listing: Listing, begin: int) -> tuple[set[str], bool, int]:
 def test_what_is_said_to_be_all_is_all(
     times: list[int], begin: int, newest_first: bool, until: bool
 ) -> None:
-    """Whichever end a venue begins with, and whether it can go back or not."""
+    """Whichever end a venue starts with, and whether it can go back or not."""
     listing = Listing(times, newest_first=newest_first, until=until)
     there = {one["id"] for one in listing.entries if one["timestamp"] >= begin}
     found, whole, _ = asyncio.run(read(listing, begin))

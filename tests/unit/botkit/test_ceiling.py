@@ -1,4 +1,4 @@
-"""The ceiling's file: whatever is torn or damaged, nobody goes on below what was issued."""
+"""The ceiling's file: whatever is torn or damaged, no one goes on below what was issued."""
 
 import os
 import random
@@ -101,11 +101,11 @@ def test_one_damaged_slot_costs_a_block(path: Path, slot: int, raised: int) -> N
     damage(path, slot, 3)
     file.raise_to(file.read() + 1)
     damage(path, 1 - slot, 3)
-    assert file.read() >= 5_000 + raised  # the raise had mended the first
+    assert file.read() >= 5_000 + raised  # the raise had fixed the first
 
 
 def test_two_damaged_slots_are_refused_with_a_fix(path: Path) -> None:
-    """Nobody knows what was issued: neither read nor written over."""
+    """No one knows what was issued: neither read nor written over."""
     file = opened(path)
     file.raise_to(5_000)
     damage(path, 0, 20)

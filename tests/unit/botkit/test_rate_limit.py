@@ -17,10 +17,10 @@ calls = st.tuples(st.sampled_from([*CALLS, *HISTORY, *COMMANDS]), st.floats(0.0,
 
 
 class Counted:
-    """A bot's count of its calls, by a clock that is turned by hand."""
+    """A bot's count of its calls, by a clock that is turned manually."""
 
     def __init__(self, tier: Tier) -> None:
-        """Begin at zero."""
+        """Start at zero."""
         self.now = 1000.0
         self.metrics = BotMetrics(version="1", mode="paper")
         self.counter = RateLimitCounter(self.metrics, tier, now=lambda: self.now)
@@ -39,7 +39,7 @@ class Enforced:
     """The same tier at the venue, which also tells what it would say to one more call."""
 
     def __init__(self, tier: Tier) -> None:
-        """Begin at zero."""
+        """Start at zero."""
         self._limits = Limits(FaultBoard(), tier.value)
 
     def refuses(self, endpoint: str, now: float) -> bool:
@@ -51,7 +51,7 @@ class Enforced:
         return False
 
     def would_refuse(self, endpoint: str, now: float) -> bool:
-        """Say what would become of a call, and do not make it."""
+        """Return what would become of a call, and do not make it."""
         before = copy.deepcopy(self._limits)
         refused = self.refuses(endpoint, now)
         self._limits = before
@@ -72,7 +72,7 @@ def test_what_the_bot_counts_says_what_the_venue_would(
             assert counted.used == 1
             return
         left = most * (1 - counted.used)
-        if abs(left - 1) > 1e-6:  # where a rounding decides, nobody need agree
+        if abs(left - 1) > 1e-6:  # where a rounding decides, no one need agree
             assert enforced.would_refuse("BalanceEx", counted.now) == (left < 1)
 
 
@@ -91,7 +91,7 @@ def test_a_refusal_says_that_nothing_is_left() -> None:
 
 
 def test_it_sinks_while_nothing_is_asked() -> None:
-    """An alert on it must end by itself."""
+    """An alert on it must end on its own."""
     counted = Counted(Tier.STARTER)
     for _ in range(15):
         counted.counter.request_sent("BalanceEx")

@@ -28,7 +28,7 @@ BUY, SELL = Side.BUY, Side.SELL
         ("0.0201", [holding(quantity="0.03")], "risk_position_size"),
         ("0.03", [holding(buying=Decimal(2))], None),
         ("0.0301", [holding(buying=Decimal(2))], "risk_position_size"),
-        # A rest that cannot be sold is no position, so it keeps nobody from trading.
+        # A rest that cannot be sold is no position, so it keeps no one from trading.
         ("0.05", [holding(quantity="0.0099")], None),
         ("0.0001", [holding(quantity="0.03", price=Decimal(200))], "risk_position_size"),
     ],
@@ -64,7 +64,7 @@ def test_open_positions(held: list[Holding], denied: str | None) -> None:
     ],
 )
 def test_exposure(other: Holding, quantity: str, denied: str | None) -> None:
-    """All positions, rests and open buys count, in each quote currency by itself."""
+    """All positions, rests and open buys count, in each quote currency on its own."""
     assert Bot(holdings=[other]).code(intent(quantity=quantity)) == denied
 
 

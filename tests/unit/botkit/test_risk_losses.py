@@ -42,7 +42,7 @@ def at(text: str) -> float:
     ],
 )
 def test_trading_day(moment: str, zone: str, start: str, day: str) -> None:
-    """It begins at its hour, in its zone."""
+    """It starts at its hour, in its zone."""
     assert trading_day(at(moment), zone=zone, start=start) == day
 
 

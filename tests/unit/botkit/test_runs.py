@@ -39,7 +39,7 @@ def life(
     ],
 )
 def test_the_life_before(last: Run | None, end: End, age: float | None) -> None:
-    """Whoever starts has the records alone: without an end on record, the life before crashed."""
+    """Only the records count: without an end on record, the previous run crashed."""
     verdict = assess_at_start(last, NOW)
     assert (verdict.end, verdict.age_seconds) == (end, age)
 

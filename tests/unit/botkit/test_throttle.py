@@ -32,7 +32,7 @@ def told(metrics: BotMetrics) -> float | None:
 
 
 def test_it_ends_by_itself(throttle: Throttle, clock: Clock, metrics: BotMetrics) -> None:
-    """At its time, in the metric too; nobody has to say so."""
+    """At its time, in the metric too; no one has to say so."""
     assert (throttle.pause(1.0), told(metrics)) == (1.0, 1)
     throttle.start(60)
     clock.now += 59.9

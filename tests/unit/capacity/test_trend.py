@@ -29,7 +29,7 @@ def test_the_slope_and_its_interval_contain_the_truth() -> None:
 
 
 def test_it_equals_the_median_of_all_slopes() -> None:
-    """The definition of Theil and Sen, on points small enough to do by hand."""
+    """The definition of Theil and Sen, on points small enough to do manually."""
     points = [(0.0, 1.0), (1.0, 3.0), (2.0, 4.0), (3.0, 7.0), (4.0, 9.0), (5.0, 10.0)]
     slopes = [(b - a) / (t - s) for i, (s, a) in enumerate(points) for t, b in points[i + 1 :]]
     assert trend(points).slope == pytest.approx(statistics.median(slopes))

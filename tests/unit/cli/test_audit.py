@@ -1,4 +1,4 @@
-"""`trading-ops audit verify` on a real database, and on one that somebody changed."""
+"""`trading-ops audit verify` on a real database, and on one that someone changed."""
 
 import asyncio
 import json
@@ -155,7 +155,7 @@ def test_what_was_changed_is_told(
 def test_a_cut_that_grew_again_is_told(
     settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The reconciler went on behind the cut with the right key; the old anchors still show it."""
+    """The reconciler continued behind the cut with the right key; the old anchors still show it."""
     attack(settings, "DELETE FROM events WHERE seq > 20", HEAD.format(20))
     write(settings, 20)
     assert run(["audit", "verify"]) == ExitCode.FAILED
@@ -182,7 +182,7 @@ def test_a_forged_anchor_is_told(
 def test_half_an_anchor_is_no_forgery(
     settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A power cut leaves half a line; the next anchor begins a line of its own."""
+    """A power cut leaves half a line; the next anchor starts a line of its own."""
     head = events.Head(30, "ab" * 32)
     text = settings.anchors.read_text()
     settings.anchors.write_text(text[: len(text) - 40])
@@ -273,7 +273,7 @@ def test_a_file_without_anchors_proves_nothing(
 def test_events_without_a_mac_fail_unless_their_number_is_given(
     settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without the key, all MACs can be removed; only a person knows how many never had one."""
+    """Without the key, all MACs can be removed; only an operator knows how many never had one."""
     without = ["UPDATE events SET mac = NULL", "UPDATE chain SET mac = ''"]
     attack(settings, *without, "DELETE FROM audit_checkpoints")
     settings.anchors.unlink()

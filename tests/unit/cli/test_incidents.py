@@ -1,4 +1,4 @@
-"""`trading-ops incidents` with the stack stopped: the database tells the story, and says so."""
+"""`trading-ops incidents` with the stack stopped: the database tells the timeline, and says so."""
 
 import json
 from datetime import datetime, timedelta
@@ -86,7 +86,7 @@ def incident(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_the_whole_story_is_told(incident: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Received, decided, attempted, handed to people, acknowledged, closed: all with reasons."""
+    """Received, decided, attempted, handed to on-call, acknowledged, closed: all with reasons."""
     assert run(["incidents", "show", incident[:8]]) == ExitCode.OK
     told = capsys.readouterr()
     assert told.err.count("\n") == 1
@@ -112,7 +112,7 @@ def test_the_whole_story_is_told(incident: str, capsys: pytest.CaptureFixture[st
 def test_nothing_in_it_steers_the_terminal(
     incident: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A label is written by whoever can write a metric."""
+    """A label is written by anyone who can write a metric."""
     assert run(["incidents", "show", incident]) == ExitCode.OK
     told = capsys.readouterr().out
     assert r"\x1b[2J\x07\u202e" in told

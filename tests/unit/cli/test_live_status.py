@@ -54,7 +54,7 @@ def test_a_terminal_gets_a_table_in_place() -> None:
 
 
 def test_states_in_words() -> None:
-    """What a person wants to know stands beside the state."""
+    """What an operator wants to know stands beside the state."""
     assert state_words(process()) == "ready"
     assert state_words(process(restarts=1)) == "ready (restarted once)"
     assert state_words(process("backoff", exit_code=1, restarts=5)) == (

@@ -14,7 +14,7 @@ COMMANDS = Path(__file__).parents[3] / "trading_ops" / "cli"
 
 @pytest.fixture(autouse=True)
 def in_kolkata(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A clock that is nobody's default."""
+    """A clock that is no one's default."""
     monkeypatch.setenv("TZ", "Asia/Kolkata")
     time.tzset()
     yield
@@ -23,7 +23,7 @@ def in_kolkata(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_a_moment_is_local_and_has_its_offset() -> None:
-    """Whoever reads it elsewhere is not misled."""
+    """Anyone who reads it elsewhere is not misled."""
     assert moment(datetime(2026, 3, 1, 12, tzinfo=UTC)) == "2026-03-01 17:30:00+05:30"
 
 

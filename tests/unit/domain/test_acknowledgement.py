@@ -1,4 +1,4 @@
-"""A person's word: what is due for it at each moment, and what the second line's rule is told."""
+"""Acknowledgements: what is due at each moment, and what the rule for the second line sees."""
 
 import re
 from datetime import timedelta
@@ -79,7 +79,7 @@ def test_only_a_snooze_lapses() -> None:
 def test_the_silence_is_short_and_extended_or_as_long_as_the_snooze(
     word: Acknowledgement, expected: Any
 ) -> None:
-    """It ends by itself soon after the reconciler does."""
+    """It ends on its own soon after the reconciler does."""
     assert silence_until(word, NOW) == expected
 
 
@@ -91,7 +91,7 @@ def test_a_silence_may_stand_a_while_after_what_is_known_of_it() -> None:
 
 
 def test_an_alert_about_an_alert_is_the_same_fault() -> None:
-    """Whoever acknowledges `TradingRecoveryFailed` has the bot's fault."""
+    """Anyone who acknowledges `TradingRecoveryFailed` has the bot's fault."""
     failed = {"alertname": "TradingRecoveryFailed", "origin": "BotSick"}
     assert fault_of(LABELS) == KEY
     assert fault_of(LABELS | failed) == KEY

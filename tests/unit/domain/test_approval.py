@@ -18,7 +18,7 @@ WANTED: dict[str, Any] = {
 
 
 def test_one_thing_has_one_digest() -> None:
-    """The order of the parameters is nobody's business."""
+    """The order of the parameters is no one's business."""
     again = WANTED | {"params": {"why": "x", "component": "broker"}}
     assert digest(**WANTED) == digest(**again)
     assert len(digest(**WANTED)) == 64
@@ -44,7 +44,7 @@ def test_every_difference_is_another_digest(over: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("state", ApprovalState)
 def test_what_has_run_out_is_expired(state: ApprovalState) -> None:
-    """Whatever was said ends by itself; what was used stays used."""
+    """Whatever was said ends on its own; what was used stays used."""
     asked = make_approval(state=state, expires_at=NOW)
     assert asked.standing(NOW - timedelta(microseconds=1)) is state
     used = state is ApprovalState.USED

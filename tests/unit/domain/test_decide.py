@@ -545,7 +545,7 @@ def test_decide(name: str) -> None:
 
 
 def test_every_reason_has_a_case() -> None:
-    """A reason that no case shows is a rule that nobody has checked.
+    """A reason that no case shows is a rule that no one has checked.
 
     `crashed` is none of `decide`: it stands for an incident whose processing raises an exception.
     """
@@ -584,7 +584,7 @@ def test_a_refusal_says_what_would_have_run() -> None:
     ],
 )
 def test_a_shut_gate_says_which_and_whose(over: dict[str, Any], note: str) -> None:
-    """Whoever reads it knows whom to ask, and what to open."""
+    """Anyone who reads it knows whom to ask, and what to open."""
     arguments: dict[str, Any] = {
         "incident": make_incident(),
         "runbook": make_runbook(),
@@ -639,7 +639,7 @@ def test_deliveries_are_distinct() -> None:
 
 @pytest.mark.parametrize("view", [AlertView.FIRING, AlertView.SILENCED])
 def test_hands_off_says_whose_it_is(view: AlertView) -> None:
-    """Whoever reads the story sees who has it, not only that Alertmanager is silent."""
+    """Anyone who reads the timeline sees who has it, not only that Alertmanager is silent."""
     around = world(view=view, acknowledged="acknowledged by anna")
     decision = decide(make_incident(), make_runbook(), History(), around, GlobalLimits(), NOW)
     assert isinstance(decision, Wait)

@@ -31,7 +31,7 @@ def test_the_more_a_state_forbids_the_higher_is_its_rank() -> None:
     ],
 )
 def test_a_silences_halt_is_of_one_life(over: dict[str, str], life: str | None) -> None:
-    """What a person lays is for every life, whatever its id is."""
+    """What an operator places is for every life, whatever its id is."""
     values = {
         "id": silence_id("alpha", "41:7"),
         "target": "alpha",
@@ -51,13 +51,13 @@ def test_a_silences_halt_is_of_one_life(over: dict[str, str], life: str | None) 
         ("leadership", "leadership-records", True),
         ("ada", "halted-1", False),
         ("ada", "risk-daily_loss", False),
-        # Somebody may be called so; what a person orders has an id of another kind.
+        # Someone may be called so; what an operator orders has an id of another kind.
         ("risk", "halted-1", False),
         ("risk", "riskless", False),
     ],
 )
 def test_whose_hold_it_is(owner: str, hold_id: str, *, machines: bool) -> None:
-    """A bot's own brakes keep nobody from healing it; a person's word does."""
+    """A bot's own brakes keep no one from healing it; an operator's word does."""
     hold = Hold(
         id=hold_id, target="alpha", state=HeldState.HALTED, owner=owner, reason="why", at=NOW
     )

@@ -1,4 +1,4 @@
-"""Orders by hand: which gates refuse them, which do not, and what the refusal says."""
+"""Orders manually: which gates refuse them, which do not, and what the refusal says."""
 
 from datetime import timedelta
 from typing import Any
@@ -62,7 +62,7 @@ UNKNOWN = make_attempt(
         # What belongs to an incident, or to the machine only.
         ({"world": world(halted="by ada: why")}, None),
         ({"world": world(blocking=("VenueDown",))}, None),
-        # Another order by hand of another action does not count as a runbook of the same name.
+        # Another order manually of another action does not count as a runbook of the same name.
         (
             {
                 "history": History(
@@ -96,7 +96,7 @@ def test_a_refusal_says_how_to_go_on() -> None:
 
 
 def test_a_halt_passes_every_gate() -> None:
-    """Whoever stops a bot does not wait for anything."""
+    """Anyone who stops a bot does not wait for anything."""
     shut = world(pause=PAUSE, observe_only=True, maintenance=WINDOW, failing_targets=9)
     assert answer({"step": SAFE, "world": shut}) is None
 

@@ -95,7 +95,7 @@ def test_every_criterion_alone_keeps_a_run_from_passing(stage: int, status: Stat
 
 @pytest.mark.parametrize("stage", range(1, len(PLAN.stages)))
 def test_a_breach_at_every_criterion_steps_back(stage: int) -> None:
-    """In the paper phase the hours begin again; a live stage goes back one and is held."""
+    """In the paper phase the hours start again; a live stage goes back one and is held."""
     for name in PLAN.criteria(stage):
         run = replace(at_stage(stage), credited=HOUR)
         after, changes = step(run, **{name.replace("-", "_"): Status.FAILED})

@@ -30,7 +30,7 @@ def ours(*bots: str, **external: str) -> Ours:
 
 
 def silence(*matchers: Matcher, length: timedelta = timedelta(hours=1)) -> Silence:
-    """Return one that begins now."""
+    """Return one that starts now."""
     return Silence(
         id="1",
         starts_at=NOW,

@@ -79,7 +79,7 @@ ENTRY = "ccxt:\n  - {name: a, exchange: kraken}\n  - "
     ],
 )
 def test_a_mistake_is_named(tmp_path: Path, text: str, key: str, words: str) -> None:
-    """The file, the key as a person would look for it, and what to do."""
+    """The file, the key as an operator would look for it, and what to do."""
     path = written(tmp_path, text)
     with pytest.raises(ConfigError) as caught:
         load_config(path)

@@ -97,7 +97,7 @@ def test_it_is_looked_at_only_until_its_entry_says_otherwise(said: str, expected
 
 
 def test_it_is_a_bot_and_none_of_ours() -> None:
-    """Whoever halts all bots halts it too; it has no agent and no key of ours."""
+    """Anyone who halts all bots halts it too; it has no agent and no key of ours."""
     found = registry()
     assert [one.name for one in found.bots] == ["alpha", "freq"]
     assert [one.name for one in found.of_kind(Kind.BOT)] == ["alpha"]

@@ -37,7 +37,7 @@ class LossyCounter(Counter):
 
 
 class WaitingCounter(LossyCounter):
-    """The same, with somebody else's turn in between, so that few events are enough to find it."""
+    """The same, with someone else's turn in between, so that few events are enough to find it."""
 
     def _more(self, value: float, amount: float) -> float:
         time.sleep(0)

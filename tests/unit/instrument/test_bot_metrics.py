@@ -305,7 +305,7 @@ def test_one_source_of_balances_holds(metrics: BotMetrics) -> None:
 
 
 def test_a_statement_is_timed_by_with(metrics: BotMetrics) -> None:
-    """Its error is counted and goes on; that the task was cancelled is no error of it."""
+    """Its error is counted and continues; that the task was cancelled is not an error of it."""
     with metrics.query("insert_trade"):
         pass
     with pytest.raises(TimeoutError), metrics.query("insert_trade", trace_id="abc"):
@@ -344,7 +344,7 @@ def test_names_of_the_bots_own_code_need_no_declaration() -> None:
 
 
 def test_depths_are_read_when_somebody_scrapes(metrics: BotMetrics) -> None:
-    """Each scrape reads anew, in the direct exposition too; what fails is NaN and costs nothing."""
+    """Each scrape reads again, in the direct exposition too; a failed read is NaN."""
     inbox: list[int] = []
     metrics.watch_queue("orders", inbox.__len__, capacity=10)
     assert value(metrics, "trading_queue_depth", queue="orders") == 0
@@ -400,7 +400,7 @@ def test_defaults_read_the_clock() -> None:
 
 
 def test_undeclared_values_share_one_series(metrics: BotMetrics) -> None:
-    """A thousand symbols that nobody declared make one more series, not a thousand."""
+    """A thousand symbols that no one declared make one more series, not a thousand."""
     for number in range(1000):
         metrics.tick(f"JUNK{number}/USD", at=float(number))
         metrics.venue_request(f"junk{number}", code=f"junk{number}", seconds=0.1)

@@ -52,7 +52,7 @@ calls = st.lists(st.sampled_from(METHODS).flatmap(call_of), max_size=30)
 
 
 def test_every_method_is_tried() -> None:
-    """A new method is tried by itself, and those that are left out exist."""
+    """A new method is tried on its own, and those that are left out exist."""
     assert len(METHODS) > 40
     assert all(hasattr(BotMetrics, name) for name in OTHERWISE)
 

@@ -199,7 +199,7 @@ def test_what_is_recorded_after_quiet_scrapes_shows(accept: str) -> None:
 
 
 def test_series_may_be_born_while_a_scrape_is_written() -> None:
-    """A scrape in another thread sees whole lines, and at least what was there before it began."""
+    """A scrape in another thread sees whole lines, and at least what was recorded before it."""
     family = counters(THINGS, limit=3000)
     registry = CollectorRegistry()
     registry.register(family)

@@ -1,4 +1,4 @@
-"""The log is counted as it is written: by level, in bytes, whoever logs."""
+"""The log is counted as it is written: by level, in bytes, anyone who logs."""
 
 import contextlib
 import io
@@ -47,7 +47,7 @@ class Written:
         self._text = io.StringIO()
         self.handler = logging.StreamHandler(self._text)
         self.handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        self.logger = logging.Logger("a.bot", level)  # noqa: LOG001 - nobody else has it
+        self.logger = logging.Logger("a.bot", level)  # noqa: LOG001 - no one else has it
         self.logger.addHandler(self.handler)
 
     @property
@@ -110,7 +110,7 @@ def test_counting_twice_counts_once(metrics: BotMetrics) -> None:
 
 
 def test_a_log_that_is_not_set_up_is_said(metrics: BotMetrics) -> None:
-    """Nothing would ever be counted: whoever wrote it should know."""
+    """Nothing would ever be counted: anyone who wrote it should know."""
     with root(), pytest.raises(ValueError, match="set up logging before"):
         count_log(metrics)
 

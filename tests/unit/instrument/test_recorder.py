@@ -79,7 +79,7 @@ def test_nan_is_no_observation() -> None:
 
 
 def test_declared_values_are_there_at_once_and_strangers_share_one_series() -> None:
-    """Known label sets begin at zero; what is not declared becomes `other`, and is told."""
+    """Known label sets start at zero; what is not declared becomes `other`, and is told."""
     refused: list[int] = []
     family = counters(
         entry(Kind.COUNTER, "side", "venue"),
@@ -227,7 +227,7 @@ def test_a_registry_restricted_to_some_of_the_names_gives_those() -> None:
     ],
 )
 def test_whatever_is_put_into_a_gauge_the_scrape_goes_on(value: object, text: str) -> None:
-    """A value that is no number is NaN, in the direct exposition and through the registry."""
+    """A value that is not a number is NaN, in the direct exposition and through the registry."""
     assert text_of(value) == text
     family = gauges(entry(Kind.GAUGE, "kind"), declared={"kind": ["good", "strange"]})
     family.labels("good").value = 7
@@ -250,7 +250,7 @@ def test_half_a_surrogate_pair_does_not_break_the_scrape() -> None:
 
 
 def test_no_gil_is_refused() -> None:
-    """Where counts could be lost, nobody is left to believe that they are not."""
+    """Where counts could be lost, no one is left to believe that they are not."""
     require_gil(enabled=True)
     with pytest.raises(RuntimeError, match="PYTHON_GIL=1"):
         require_gil(enabled=False)

@@ -105,7 +105,7 @@ def test_a_name_is_a_verb_and_a_table(statement: str, name: str) -> None:
 
 
 def test_an_exhausted_pool(metrics: BotMetrics, engine: Engine) -> None:
-    """The third waits in vain; all three waits are timed, and the two that had one gave it back."""
+    """The third wait times out; all waits are timed, and the two connections were returned."""
     assert value(metrics, "pool_size", pool="main") == 2
     assert pool(metrics) == (0, 0, 0)
     with engine.connect(), engine.connect():

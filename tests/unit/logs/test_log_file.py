@@ -1,4 +1,4 @@
-"""The log file: no line is lost or doubled by moving, compressing, or somebody else's hands."""
+"""The log file: no line is lost or duplicated by moving, compressing, or someone else's hands."""
 
 import os
 import tempfile
@@ -77,7 +77,7 @@ def test_every_line_is_kept_once_and_in_order(steps: list[tuple[str, list[int]]]
 
 
 def test_a_large_file_is_moved_and_the_one_before_compressed(tmp_path: Path) -> None:
-    """The newest one stays plain, for whoever follows it."""
+    """The newest one stays plain, for anyone who follows it."""
     file = opened(tmp_path, Clock(), file_bytes=100)
     for number in range(4):
         put(file, f"{number}" * 60)
@@ -108,7 +108,7 @@ def test_an_old_file_is_moved_without_a_line(tmp_path: Path) -> None:
 
 
 def test_a_line_that_a_kill_cut_short_does_not_swallow_the_next(tmp_path: Path) -> None:
-    """What is written next begins a line of its own."""
+    """What is written next starts a line of its own."""
     (tmp_path / "bot.log").write_text('{"event": "ha')
     file = opened(tmp_path, Clock())
     put(file, "whole")
@@ -117,7 +117,7 @@ def test_a_line_that_a_kill_cut_short_does_not_swallow_the_next(tmp_path: Path) 
 
 
 def test_a_line_longer_than_a_file_is_kept(tmp_path: Path) -> None:
-    """A limit of bytes is no reason to lose a line."""
+    """A limit of bytes is not a reason to lose a line."""
     file = opened(tmp_path, Clock(), file_bytes=100)
     put(file, "a" * 500, "b")
     file.wait_tidied()
@@ -126,7 +126,7 @@ def test_a_line_longer_than_a_file_is_kept(tmp_path: Path) -> None:
 
 
 def test_the_folder_is_bounded_and_nothing_else_is_touched(tmp_path: Path) -> None:
-    """The oldest go first, whoever moved them; live logs and strangers' files stay."""
+    """The oldest go first, anyone who moved them; live logs and strangers' files stay."""
     clock = Clock()
     for name in ("prometheus.log", "bot.log.1", "bot.log.bak", "notes.txt"):
         (tmp_path / name).write_bytes(b"x" * 200)
@@ -169,7 +169,7 @@ def test_two_moves_in_one_moment_are_two_files(tmp_path: Path) -> None:
 
 
 def test_compressing_follows_no_link(tmp_path: Path) -> None:
-    """Whoever may write in the folder cannot have another file overwritten."""
+    """Anyone who may write in the folder cannot have another file overwritten."""
     victim = tmp_path / "victim"
     victim.write_text("mine")
     victim.chmod(0o600)
@@ -185,7 +185,7 @@ def test_compressing_follows_no_link(tmp_path: Path) -> None:
 
 
 def test_what_died_while_it_compressed_is_taken_up(tmp_path: Path) -> None:
-    """A half `.gz` is removed, and the plain file it was made of compressed anew."""
+    """A half `.gz` is removed, and the plain file it was made of compressed again."""
     log = tmp_path / "bot.log"
     for number in range(3):
         log.write_text(f"{number}\n")

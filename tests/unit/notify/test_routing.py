@@ -96,7 +96,7 @@ def test_a_digest_that_would_end_in_quiet_hours_waits_for_their_end() -> None:
         ("2026-03-06T22:00", "2026-03-07T07:00"),  # Friday night
         ("2026-03-07T06:59", "2026-03-07T07:00"),
         ("2026-03-07T07:00", None),
-        ("2026-03-07T23:00", None),  # Saturday: not one of the days on which they begin
+        ("2026-03-07T23:00", None),  # Saturday: not one of the days on which they start
         ("2026-03-06T21:59", None),
     ],
 )

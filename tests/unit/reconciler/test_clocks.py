@@ -110,7 +110,7 @@ def test_a_slow_answer_hides_no_step(clocks: Clocks, host: Host) -> None:
 def test_a_clock_that_differs_is_reported_for_as_long_as_it_does(
     clocks: Clocks, host: Host, ahead: float
 ) -> None:
-    """It was so before our start: remediation goes on."""
+    """It was so before our start: remediation continues."""
     prometheus = clocks.other(PROMETHEUS)
     for _ in range(3):
         answers(host, prometheus, ahead=ahead)

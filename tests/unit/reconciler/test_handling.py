@@ -49,7 +49,7 @@ def test_more_than_there_is_room_for_is_not_marked(path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"\xff" * 10, b"a\0" * (WIDTH * SLOTS)])
 def test_a_damaged_file_is_used_again(path: Path, content: bytes) -> None:
-    """What it says is no incident's id, so nothing is counted."""
+    """What it says is not an incident's id, so nothing is counted."""
     path.parent.mkdir()
     path.write_bytes(content)
     with Handling(path) as handling:

@@ -79,7 +79,7 @@ def test_a_strange_fingerprint_is_not_taken_over(given: str) -> None:
     ids=["arrays", "objects", "where alerts are"],
 )
 def test_depth_is_refused(body: bytes) -> None:
-    """No stack overflows, whoever's it is."""
+    """No stack overflows, anyone who's it is."""
     with pytest.raises(Unreadable):
         parse_notification(body)
 

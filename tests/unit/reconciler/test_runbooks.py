@@ -35,13 +35,13 @@ def test_the_gates_that_a_runbook_names() -> None:
 
 
 def test_approval_has_one_word() -> None:
-    """It is `required` or it is not there: nobody has to guess what `no` means."""
+    """It is `required` or it is not there: no one has to guess what `no` means."""
     with pytest.raises(ConfigError, match=r"steps\[1\].approval"):
         parse_runbook(TEXT.replace("approval: required", "approval: no"), Path("BotSick.md"))
 
 
 def test_no_runbook_lifts_a_hold() -> None:
-    """Only a person does, however often the step would be approved."""
+    """Only an operator does, however often the step would be approved."""
     step = "{action: resume_trading, with: {holds: h1}, timeout: 5s, verify_within: 15s}"
     text = TEXT.replace("{action: reconnect_broker, timeout: 5s, verify_within: 15s}", step)
     with pytest.raises(ConfigError, match="manual only"):
@@ -49,7 +49,7 @@ def test_no_runbook_lifts_a_hold() -> None:
 
 
 def test_nothing_in_the_safe_direction_waits_for_approval() -> None:
-    """A halt that waits for somebody is no halt."""
+    """A halt that waits for someone is no halt."""
     text = TEXT.replace("action: restart_bot", "action: halt_trading")
     with pytest.raises(ConfigError, match="needs no approval"):
         parse_runbook(text, Path("BotSick.md"))

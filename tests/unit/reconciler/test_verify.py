@@ -78,7 +78,7 @@ async def test_an_old_sample_is_not_fresh() -> None:
 
 
 async def test_one_sample_holds_nothing() -> None:
-    """The last sample must be newer than the begin of the hold."""
+    """The last sample must be newer than the start of the hold."""
     held, detail = await verify(Shown(ages=(30.0,)), ended=timedelta(seconds=31))
     assert not held
     assert detail

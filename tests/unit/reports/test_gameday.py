@@ -90,7 +90,7 @@ def record(*drills: RecordedDrill) -> GameDayRecord:
 
 
 def test_the_committed_page_is_what_the_committed_record_gives() -> None:
-    """A row that was made or mended by hand is found."""
+    """A row that was made or fixed manually is found."""
     kept = msgspec.json.decode((DOCS / FILE).read_bytes(), type=GameDayRecord, strict=True)
     assert (DOCS / PAGE).read_text(encoding="utf-8") == page(kept)
 
@@ -182,7 +182,7 @@ def test_cells_cannot_break_the_table() -> None:
 
 
 def test_the_committed_day_does_not_say_where_it_was_run() -> None:
-    """Paths begin at the project's folder."""
+    """Paths start at the project's folder."""
     assert not re.search(r"[ \"](/\w+)+/var/", (DOCS / FILE).read_text(encoding="utf-8"))
 
 
@@ -217,7 +217,7 @@ def test_a_drill_during_an_outage_has_a_table_of_its_own() -> None:
 
 
 def test_a_drill_that_people_end_has_a_table_of_its_own() -> None:
-    """It was tried in vain: what people took for it is in no median of the machine's."""
+    """It was tried without success: what people took for it is in no median of the machine's."""
     stages = HEALED | {"escalated": 38.0, "settled": 48.0, "closed": 54.5}
     handed = drill("TradingBotPositionDrift", handed_over=True, stages=stages, total_seconds=54.5)
     twin = drill("TradingBotPositionDrift", handed_over=True, paused=True, total_seconds=None)
@@ -233,7 +233,7 @@ def test_a_drill_that_people_end_has_a_table_of_its_own() -> None:
 
 
 def test_a_drill_that_this_machine_cannot_have_is_told_and_counted_nowhere() -> None:
-    """It is no failure and no success; why it was not run stands in a table of its own."""
+    """It is not a failure and no success; why it was not run stands in a table of its own."""
     why = "not possible here: others are on the disk"
     absent = drill(
         "TradingBotDiskLow", not_possible=True, passed=False, problem=why, total_seconds=None

@@ -23,7 +23,7 @@ class Venue:
     """A venue that counts what is moved; it is its own scene, and the bot."""
 
     def __init__(self) -> None:
-        """Begin with nothing."""
+        """Start with nothing."""
         self.moved: list[Decimal] = []
         self.entries: list[JournalEntry] = []
         self.away = False
@@ -99,7 +99,7 @@ async def test_money_moves_until_it_is_cleaned_up(venue: Venue) -> None:
 
 
 async def test_a_venue_that_is_away_is_no_fault_injected(venue: Venue) -> None:
-    """Nothing is begun of which the drill knows nothing."""
+    """Nothing is started of which the drill knows nothing."""
     venue.away = True
     with pytest.raises(Unreachable):
         await BusyAccount().inject(scene(venue), ALPHA)

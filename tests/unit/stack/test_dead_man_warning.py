@@ -10,6 +10,6 @@ from trading_ops.doctor.state import check_dead_man_switch
 def test_doctor_warns_while_no_one_outside_is_called(
     tmp_path: Path, url: str, *, warns: bool
 ) -> None:
-    """It is no failure, for everything works; but the silence of a dead machine reaches no one."""
+    """It is not a failure, for everything works; but no one notices when the machine dies."""
     check = check_dead_man_switch(load_settings(tmp_path, {"TRADING_OPS_DEAD_MAN_SWITCH": url}))
     assert (check.ok, check.warning, bool(check.fix)) == (True, warns, warns)

@@ -99,13 +99,13 @@ async def test_a_store_that_is_no_file_is_not_locked() -> None:
 
 
 class Counted(Fault):
-    """A fault that tells how often it was broken and mended."""
+    """A fault that tells how often it was broken and fixed."""
 
     describe = "counted"
     deafens = True
 
     def __init__(self, *, refuses: bool = False) -> None:
-        """Begin whole."""
+        """Start whole."""
         self.told: list[str] = []
         self.refuses = refuses
 
@@ -123,13 +123,13 @@ class Counted(Fault):
         return "key"
 
     async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
-        """Mend it."""
+        """Fix it."""
         del scene, bot
         self.told.append(f"mended with {key}")
 
 
 async def test_a_shared_fault_is_mended_once_by_the_last_and_all_wait_for_it() -> None:
-    """A drill that went on before would take another's fault for its own cure."""
+    """A drill that continued before would take another's fault for its own fix."""
     inner, scene = Counted(), cast(Scene, None)
     shared = Shared(inner)
     assert (shared.deafens, shared.describe) == (True, "counted")
@@ -158,7 +158,7 @@ async def test_a_shared_fault_that_cannot_be_broken_fails_for_all_and_can_be_tri
 
 
 async def test_a_drill_that_is_given_up_does_not_keep_the_others_waiting() -> None:
-    """It leaves, and whoever is left mends it."""
+    """It leaves, and anyone who is left fixes it."""
     inner, scene = Counted(), cast(Scene, None)
     shared = Shared(inner)
     given_up = asyncio.create_task(shared.inject(scene, BOT))
@@ -180,7 +180,7 @@ def test_nobody_sits_twice_and_every_drill_of_a_sitting_is_for_people() -> None:
 
 
 def test_a_fault_that_two_drills_of_a_sitting_have_is_a_shared_one() -> None:
-    """Else the first that is over would mend it under the other."""
+    """Else the first that is over would fix it under the other."""
     books = load_runbooks(load_settings(environ={}).runbooks)
     for sitting in SITTINGS:
         plans = [plan.fault for alert in sitting if (plan := books[alert].drill)]

@@ -86,7 +86,7 @@ async def test_what_is_written_is_what_the_bot_may_remove_and_what_it_may_not(
     assert len(aside) == LOGS + 1
     assert aside[-1].read_text() == "then"
     assert (world.settings.var / FILL).stat().st_size == 4096
-    aside[0].unlink()  # as the cure does
+    aside[0].unlink()  # as the fix does
     await fault.clean_up(scene_of(world), BOT, key)
     assert sorted(world.settings.var.rglob("*")) == before
 
@@ -108,7 +108,7 @@ async def test_the_file_system_says_whether_room_was_made_and_of_what(
     filled: bool,
     seen: str | None,
 ) -> None:
-    """Room that somebody else's file has made is no cure."""
+    """Room that someone else's file has made is no fix."""
     fault = FullDisk()
     await fault.inject(scene_of(world), BOT)
     for path in files_aside(world.settings.logs)[:removed]:
@@ -139,5 +139,5 @@ def test_the_line_is_the_one_of_the_rule() -> None:
 
 
 def test_a_folder_among_others_is_nobodys_own_disk(tmp_path: Path) -> None:
-    """As it is for everybody who just starts the stack."""
+    """As it is for everyone who just starts the stack."""
     assert not full_disk.room_of(tmp_path).own

@@ -36,7 +36,7 @@ ABSENT = result(None, passed=False, not_possible=True)
 def test_what_is_not_possible_is_no_failure_and_no_day(
     results: list[DrillResult], passed: bool
 ) -> None:
-    """One that could not be begun proves nothing, and spoils nothing."""
+    """One that could not be started proves nothing, and spoils nothing."""
     assert GameDay(results=results).passed == passed
 
 

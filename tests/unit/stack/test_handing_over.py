@@ -1,4 +1,4 @@
-"""A drill of what no machine can mend fails for everything but steps in vain and a person."""
+"""An escalation drill passes only if the steps fail and the incident is escalated."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,7 +23,7 @@ TRIED = [attempt("reconcile_positions", "idempotent")] * 2
 
 
 class Owed(Fault):
-    """A fault that a person settles, if the world lets them."""
+    """A fault that an operator settles, if the world lets them."""
 
     describe = "owed"
     left_to_people = True
@@ -46,7 +46,7 @@ class Owed(Fault):
         cast(World, scene).settle()
 
     async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
-        """Say what was given; it must be asked before anything is settled."""
+        """Return what was given; it must be asked before anything is settled."""
         del scene, bot, since
         assert self.settled == []
         return self._seen

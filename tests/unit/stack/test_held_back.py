@@ -24,7 +24,7 @@ SOON = timedelta(milliseconds=150)
 
 
 class Killed(Whole):
-    """A fault whose cure somebody may see."""
+    """A fault whose fix someone may see."""
 
     def __init__(self, seen: str | None = None) -> None:
         """Take what the witness says."""
@@ -38,7 +38,7 @@ class Killed(Whole):
         return "pid"
 
     async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
-        """Say what was given."""
+        """Return what was given."""
         del scene, bot, since
         return self._seen
 
@@ -47,7 +47,7 @@ class Venue:
     """The fault port."""
 
     def __init__(self) -> None:
-        """Begin with nothing broken."""
+        """Start with nothing broken."""
         self.broken: list[str] = []
 
     async def inject(self, kind: str, **details: Any) -> str:
@@ -57,7 +57,7 @@ class Venue:
         return kind
 
     async def clear(self, key: str) -> None:
-        """Mend it."""
+        """Fix it."""
         self.broken.remove(key)
 
 
@@ -98,7 +98,7 @@ class World:
 
 
 def waiting(note: str = "would have run restart_bot; TradingVenueDown") -> StoryView:
-    """Return the story of an incident that waits for its cause to end."""
+    """Return the timeline of an incident that waits for its cause to end."""
     event = EventView(at=AT, kind="decided_wait", reason="cause_elsewhere", note=note, actor="us")
     told = story(DOWN.alert)
     told.events.append(event)
@@ -142,7 +142,7 @@ def soon(book: Runbook) -> Runbook:
 async def test_whatever_was_done_or_not_told_is_a_problem(
     told: StoryView | None, seen: str | None, problem: str
 ) -> None:
-    """And the venue is mended in any case, after which the reconciler may act."""
+    """And the venue is fixed in any case, after which the reconciler may act."""
     world = World(told)
     run = following(world, Killed(seen))
     found = await must_wait(run, soon(VENUE))
@@ -154,7 +154,7 @@ async def test_whatever_was_done_or_not_told_is_a_problem(
 
 
 async def test_nothing_is_broken_before_its_cause_fires() -> None:
-    """Else it would be healed, and rightly."""
+    """Else it would be remediated, and rightly."""
     world, killed = World(waiting(), fires=False), Killed()
     assert await must_wait(following(world, killed), soon(VENUE)) == "TradingVenueDown did not fire"
     assert not killed.injected
@@ -176,7 +176,7 @@ def test_what_it_does_not_wait_for_is_refused(cause: Runbook | None, why: str) -
 
 
 def test_the_limit_leaves_both_their_time() -> None:
-    """As long as it would be healed in, and then what its cause may take to end."""
+    """As long as it would be remediated in, and then what its cause may take to end."""
     run = following(World(None), Killed())
     assert run.limit == SOON
     run.during = VENUE

@@ -19,7 +19,7 @@ def test_a_second_stack_is_refused_and_told_who_has_it(tmp_path: Path) -> None:
 
 
 def test_the_holder_is_known_while_it_holds(tmp_path: Path) -> None:
-    """Nobody holds a new folder, then this process does, then nobody again."""
+    """No one holds a new folder, then this process does, then no one again."""
     assert holder(tmp_path) is None
     with only_stack(tmp_path):
         assert holder(tmp_path) == os.getpid()

@@ -38,7 +38,7 @@ def test_no_log_is_said(tmp_path: Path) -> None:
 
 
 def test_what_was_said_before_is_not_this_starts(tmp_path: Path) -> None:
-    """A log goes on from life to life."""
+    """A log continues from life to life."""
     log = tmp_path / "reconciler.log"
     old = '{"event": "failed", "error": "an old one"}\n'
     log.write_text(old + "plain\n")

@@ -31,10 +31,10 @@ NEARLY = Decimal("1e-9")
 
 
 class Venue:
-    """A venue without fees, whose bot sells all that is bought by hand as soon as it looks."""
+    """A venue without fees, whose bot sells all that is bought manually as soon as it looks."""
 
     def __init__(self) -> None:
-        """Begin with ten coins and no money."""
+        """Start with ten coins and no money."""
         self.coins, self.money = Decimal(10), Decimal(0)
         self.fallen = False
         self.sells = True
@@ -86,7 +86,7 @@ class World:
     """Everything that the fault asks; the directory, the agent and the session are itself."""
 
     def __init__(self) -> None:
-        """Begin with nothing lost."""
+        """Start with nothing lost."""
         self.venue = Venue()
         self.left, self.drawdown = 20.0, 0.0
         self.unevaluated = 0
@@ -140,7 +140,7 @@ class World:
         return [TargetView(name="alpha", holds=self.holds)]
 
     async def release(self, _target: str, *, holds: list[str], **_who: str) -> None:
-        """Lift them."""
+        """Release them."""
         self.released += holds
 
 
@@ -178,7 +178,7 @@ async def test_a_rule_not_evaluated_yet_is_awaited() -> None:
 
 @pytest.mark.parametrize("sells", [True, False])
 async def test_the_way_back_costs_nothing_but_fees(sells: bool) -> None:
-    """Whether the bot sold in the crash or not; and only what the drill led to is lifted."""
+    """Whether the bot sold in the crash or not; and only what the drill led to is released."""
     world, fault = World(), MarketCrash()
     world.venue.sells = sells
     key = await fault.inject(scene_of(world), ALPHA)

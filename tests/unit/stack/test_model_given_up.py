@@ -98,7 +98,7 @@ def scene(stack: Stack) -> Scene:
 
 
 def test_the_bot_takes_these_settings() -> None:
-    """The model alone, given up before anybody could wait for it for long."""
+    """The model alone, given up before anyone could wait for it for long."""
     taken = msgspec.convert(SIGNALS, SignalSettings)
     assert (taken.source, taken.stand_in) == (Deciding.MODEL, False)
     assert taken.most_starts is not None
@@ -158,7 +158,7 @@ async def test_the_witness_is_a_process_of_the_model(
 async def test_a_model_that_runs_on_was_not_given_up(
     stack: Stack, child: list[subprocess.Popen[bytes]]
 ) -> None:
-    """The witness would see it, and no cure."""
+    """The witness would see it, and no fix."""
     child.append(begin(MODULE))
     with pytest.raises(StackError, match="runs it nevertheless"):
         await ModelGivenUp().inject(scene(stack), ALPHA)

@@ -205,7 +205,7 @@ def test_no_postgresql_cluster_is_made(debian: Debian) -> None:
 
 
 def test_a_killed_set_up_forbids_clusters_no_longer(debian: Debian) -> None:
-    """What it left is known by its mark; somebody's own file stands."""
+    """What it left is known by its mark; someone's own file stands."""
     debian.run("forbid_clusters postgresql; kill -9 $$")
     assert debian.clusters.exists()
     assert debian.run("remove_left_policy").returncode == 0

@@ -44,7 +44,7 @@ def test_a_bot_that_others_run_may_listen_already(taken: str) -> None:
 
 
 def test_a_prometheus_that_others_run_may_listen_already(taken: str) -> None:
-    """Whoever has one keeps it: its entry has no `service`."""
+    """Anyone who has one keeps it: its entry has no `service`."""
     own = "    address: 127.0.0.1:9090\n    service: {manager: supervisor, unit: prometheus}\n"
 
     def alone(entry: str) -> Registry:
@@ -74,5 +74,5 @@ def test_a_closing_connection_does_not_take_the_address() -> None:
 
 
 def test_a_listener_takes_the_address(taken: str) -> None:
-    """An address on which somebody listens is not free."""
+    """An address on which someone listens is not free."""
     assert not is_free(taken)

@@ -1,4 +1,4 @@
-"""Money that is missing: who saw that nothing was done about it, and what a person does then."""
+"""Money that is missing: who saw that nothing was done about it, and what an operator does then."""
 
 import os
 from datetime import UTC, datetime, timedelta
@@ -76,7 +76,7 @@ class World:
         return [TargetView(name="alpha", holds=self.holds), TargetView(name="beta", holds=[OWN])]
 
     async def release(self, target: str, *, holds: list[str], **_who: str) -> None:
-        """Lift them."""
+        """Release them."""
         self.done.append((target, holds))
 
     async def journal(self, *, since: float) -> list[JournalEntry]:
@@ -92,7 +92,7 @@ def scene_of(world: World) -> Scene:
 
 
 async def test_it_is_taken_and_the_bot_looks_and_a_person_settles_it() -> None:
-    """The venue's word is taken before the bot's own hold goes; a person's own hold stays."""
+    """The venue's word is taken before the bot's own hold goes; an operator's own hold stays."""
     world, fault = World(OLD, OWN, PERSONS), UnbookedMoney()
     await fault.ready(scene_of(world), ALPHA)
     key = await fault.inject(scene_of(world), ALPHA)
@@ -103,7 +103,7 @@ async def test_it_is_taken_and_the_bot_looks_and_a_person_settles_it() -> None:
 
 
 async def test_a_bot_that_does_not_look_is_left_as_it_was() -> None:
-    """The drill does not begin, and nothing is left for the next one."""
+    """The drill does not start, and nothing is left for the next one."""
     world, fault = World(obeys=False), UnbookedMoney()
     await fault.ready(scene_of(world), ALPHA)
     with pytest.raises(StackError, match="alpha did not carry out restart_component: no"):

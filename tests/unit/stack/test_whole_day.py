@@ -13,7 +13,7 @@ BOOKS = load_runbooks(load_settings(environ={}).runbooks)
 
 
 class Paused:
-    """A stack on which somebody has paused automation: no drill begins there."""
+    """A stack on which someone has paused automation: no drill starts there."""
 
     def __init__(self) -> None:
         """Have all runbooks."""

@@ -1,4 +1,4 @@
-"""An exchange without a process: made in a folder, stepped by hand."""
+"""An exchange without a process: made in a folder, stepped manually."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

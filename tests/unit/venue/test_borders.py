@@ -36,7 +36,7 @@ def test_the_signature_is_krakens() -> None:
 
 
 def test_a_secret_must_be_base64() -> None:
-    """What is no base64 is no secret."""
+    """What is not base64 is not a secret."""
     with pytest.raises(ValueError, match="base64"):
         decode_secret("***")
 
@@ -148,7 +148,7 @@ def journal_of(folder: Path, *events: str) -> list[str]:
 
 
 def test_a_journals_file_has_every_entry_once(tmp_path: Path) -> None:
-    """The file goes on over restarts, without gaps and doubles."""
+    """The file continues over restarts, without gaps and doubles."""
     assert len(journal_of(tmp_path, "a", "b")) == 2
     lines = journal_of(tmp_path, "c")
     assert [line.split(",")[0] for line in lines] == ['{"seq":1', '{"seq":2', '{"seq":3']

@@ -1,4 +1,4 @@
-"""The exchange as a whole, stepped by hand: no rule of money may ever break."""
+"""The exchange as a whole, stepped manually: no rule of money may ever break."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -49,7 +49,7 @@ def test_the_rest_of_a_market_order_does_not_rest(engine: Engine) -> None:
 
 
 def test_the_crowds_level_is_taken_only_once(engine: Engine) -> None:
-    """Between two steps a level gives what it has, to whoever comes first."""
+    """Between two steps a level gives what it has, to anyone who comes first."""
     engine.add("a", limit("buy", "110", "0.7"), NOW)
     second = engine.add("b", limit("buy", "110", "0.7"), NOW)
     assert second.filled == Decimal("0.3")
@@ -79,7 +79,7 @@ def test_a_closed_minute_is_stored(tmp_path: Path) -> None:
 
 
 def test_a_state_from_before_the_ledger_is_taken_over(tmp_path: Path) -> None:
-    """Its money becomes the ledger's first entries, once, and nothing is given anew."""
+    """Its money becomes the ledger's first entries, once, and nothing is given again."""
     with exchange(tmp_path) as (engine, store):
         engine.deposit("a", "ZUSD", Decimal(5), NOW)
         store.connection.execute("DELETE FROM ledger")

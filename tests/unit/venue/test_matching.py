@@ -113,7 +113,7 @@ def test_a_trade_of_the_crowd_hits_the_orders_in_its_way(
 
 
 def test_hits_are_sometimes_partial_and_never_too_much() -> None:
-    """The seed decides; nobody gets more than is offered or wanted, or a part of a lot."""
+    """The seed decides; no one gets more than is offered or wanted, or a part of a lot."""
     trade = CrowdTrade("sell", Decimal(100), Decimal("0.7"))
     dice = random.Random(3)
     volumes = [matching.hit(order("buy", "100"), trade, trade.volume, dice) for _ in range(200)]

@@ -159,7 +159,7 @@ def test_minutes_without_the_venue_are_flat() -> None:
 
 
 def test_a_new_venue_invents_one_day() -> None:
-    """The invented day ends where the market begins, without a gap."""
+    """The invented day ends where the market starts, without a gap."""
     one = walk()
     history = invent_history(one, [PAIR], NOW)[PAIR.id]
     starts = [candle.start for candle in history]

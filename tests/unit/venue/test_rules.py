@@ -154,7 +154,7 @@ def test_no_fault_meets_a_hand() -> None:
 
 
 def test_a_count_is_struck_and_then_over() -> None:
-    """It strikes so often, meets nobody afterwards, and ends; what hangs is let go later."""
+    """It strikes so often, meets no one afterwards, and ends; what hangs is let go later."""
     board = FaultBoard()
     spent = inject(board, kind="slow", count=2)
     assert [board.strike("slow", ALPHA) is not None for _ in range(4)] == [True, True, False, False]

@@ -75,7 +75,7 @@ def test_a_sleeping_buyer_holds_its_trigger_price(engine: Engine) -> None:
 
 
 def test_a_sleeper_is_not_on_the_book(engine: Engine) -> None:
-    """Nobody can trade with it, not even at its own limit."""
+    """No one can trade with it, not even at its own limit."""
     sleeper(engine, "stop-loss-limit", "sell", 90, price=89)
     assert engine.resting(PAIR) == []
     taker = engine.add("b", limit("buy", "105"), NOW)

@@ -16,7 +16,6 @@ class Asking:
     """One child process at a time; it is started with the first question."""
 
     def __init__(self) -> None:
-        """Begin without one."""
         self._process: asyncio.subprocess.Process | None = None
         self._setup: Setup | None = None
 

@@ -18,7 +18,6 @@ class FreqtradeBoard(Collector):
     """From memory only, like every scrape: it never waits."""
 
     def __init__(self, bot: FreqtradeBot) -> None:
-        """Take the bot."""
         self._bot = bot
 
     def collect(self) -> Iterator[Metric]:

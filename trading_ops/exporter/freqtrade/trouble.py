@@ -23,7 +23,6 @@ class Trouble:
     """Counts each line once."""
 
     def __init__(self) -> None:
-        """Begin with nothing seen."""
         self.total = 0
         self._newest = 0.0
         self._at_newest: Counter[Line] = Counter()
@@ -44,7 +43,7 @@ class Trouble:
             self._newest, self._at_newest = moment, found | known
 
     def stands(self, now: float) -> bool:
-        """Say whether there was so much lately that the exchange cannot be traded on."""
+        """Return whether there was so much lately that the exchange cannot be traded on."""
         return sum(1 for one in self._moments if now - one <= WINDOW_SECONDS) >= ENOUGH
 
 

@@ -116,7 +116,7 @@ class Followed:
             self._totals.lines[level] += count - before[level]
 
     def _new(self, head: bytes, identity: Identity, size: int, path: str) -> Tail:
-        """Begin to follow a file: from its beginning only if it was not there before."""
+        """Start to follow a file: from its beginning only if it was not there before."""
         tail = Tail(path, head)
         known = self._tails.values()
         if self._sizes is not None and identity in self._sizes:

@@ -23,7 +23,6 @@ class Lines:
     """Counts lines by level, across readings that end in the middle of a line."""
 
     def __init__(self) -> None:
-        """Begin at the beginning of a line."""
         self.counts = dict.fromkeys(LEVELS, 0)
         self._pending = b""
         self._is_spoiled = False

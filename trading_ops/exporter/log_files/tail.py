@@ -53,7 +53,7 @@ def is_another(tail: Tail, head: bytes, size: int) -> bool:
 
 
 def is_copy(head: bytes, known: Tail, path: str) -> bool:
-    """Return whether a new file at a new path begins like a known one."""
+    """Return whether a new file at a new path starts like a known one."""
     telling = len(known.head) >= TELLING_HEAD_BYTES
     return telling and path != known.path and head.startswith(known.head)
 

@@ -185,7 +185,7 @@ class DatabaseMetrics:
         *,
         size: Callable[[], float] | None = None,
     ) -> None:
-        """Read a pool at each scrape; what counts its troubles begins at zero.
+        """Read a pool at each scrape; what counts its troubles starts at zero.
 
         Args:
             pool: its name.

@@ -74,7 +74,7 @@ class QueueMetrics:
         observe(self._queue_wait.labels(queue), seconds)
 
     def queue_dropped(self, queue: str, items: int = 1) -> None:
-        """Items were dropped: the queue was full, or nobody waited for them any more."""
+        """Items were dropped: the queue was full, or no one waited for them any more."""
         lost = max(0, items)  # before the sum: a call inside it would let another thread in
         self._queue_dropped.labels(queue).value += lost
 

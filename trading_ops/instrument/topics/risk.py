@@ -90,7 +90,7 @@ class RiskMetrics:
         self._breaches.labels(limit).value += 1
 
     def daily_loss(self, currency: str, amount: float) -> None:
-        """So much was lost since the trading day began; a profit counts as zero."""
+        """So much was lost since the trading day started; a profit counts as zero."""
         put(self._daily_loss, currency, _no_less(amount), self._refused)
 
     def drawdown(self, currency: str, amount: float, *, highest: float | None = None) -> None:

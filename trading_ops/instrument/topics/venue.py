@@ -102,7 +102,7 @@ class VenueMetrics:
         observe(self._request_duration.labels(endpoint), seconds, trace_id)
 
     def venue_session_restarted(self) -> None:
-        """A further HTTP session with the venue was begun."""
+        """A further HTTP session with the venue was started."""
         self._session_restarts.value += 1
 
     def nonce_issued(self) -> None:

@@ -39,7 +39,7 @@ class Garbage(Part):
         gc.callbacks.remove(self._collected)
 
     def _collected(self, phase: str, info: dict[str, Any]) -> None:
-        """Run by whichever thread set the collection off; no second one begins meanwhile."""
+        """Run by whichever thread set the collection off; no second one starts meanwhile."""
         if phase == "start":
             self._began = time.perf_counter()
             return

@@ -71,7 +71,7 @@ class TrendRule:
     """...at most so much."""
 
     window_seconds: float = 72 * HOUR
-    """What is older does not count: a leak that begins later must be found too."""
+    """What is older does not count: a leak that starts later must be found too."""
 
     blocks: int = 24
     early_seconds: float = 8 * HOUR

@@ -56,7 +56,7 @@ class TaskGrowth:
         if self._open is None:
             self._open, self._ends = dict(counts), at + self._length
         else:
-            # What is missing now, or was at the block's begin, has a least count of zero.
+            # What is missing now, or was at the block's start, has a least count of zero.
             names = self._open.keys() & counts.keys()
             self._open = {name: min(self._open[name], counts[name]) for name in names}
         return ended

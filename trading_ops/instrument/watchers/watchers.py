@@ -45,7 +45,7 @@ class Watchers:
         self._thread = threading.Thread(target=self._run, name="watchers", daemon=True)
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Start to watch."""
         for part in self._parts:
             part.begin()
         self._thread.start()

@@ -5,7 +5,7 @@ order is sent. Orders are planned and checked as usual and then denied with the 
 so that it is visible what would have been sent. Fills are not simulated: a position that is not at
 the venue would show as drift.
 
-Any owner may switch to paper. Only a person may switch to live, by name and with a confirmation,
+Any owner may switch to paper. Only an operator may switch to live, by name and with a confirmation,
 and only if the configuration allows it.
 
 A switch to paper is stored twice: in the records, for the other instances of the bot, and as a file
@@ -192,7 +192,7 @@ class ModeSwitch:
         """Send orders from now on; stored before it is in force.
 
         Args:
-            owner: a person.
+            owner: an operator.
             reason: why.
             confirm: must be the bot's name.
 

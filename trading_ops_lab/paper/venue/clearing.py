@@ -106,7 +106,7 @@ class Clearing:
         return entry.reference
 
     def open_ledger(self, account: Account, now: float) -> None:
-        """Begin the ledger of an account that already has money."""
+        """Start the ledger of an account that already has money."""
         for asset, amount in account.balances.items():
             self._enter(ledger.of_deposit(account.name, asset, amount, amount, now))
 

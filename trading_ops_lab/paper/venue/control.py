@@ -19,7 +19,7 @@ log = logs.get(__name__)
 
 
 class FaultControl:
-    """The one place where a fault begins or ends."""
+    """The one place where a fault starts or ends."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class FaultControl:
                 )
 
     async def inject(self, request: FaultRequest) -> tuple[Fault, int]:
-        """Begin a fault; return it and the number of its journal entry.
+        """Start a fault; return it and the number of its journal entry.
 
         Raises:
             VenueRefusal: it names a pair that is not there.

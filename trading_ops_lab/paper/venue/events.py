@@ -23,7 +23,6 @@ class Outbox:
     """Events of the open transaction, in order."""
 
     def __init__(self) -> None:
-        """Begin empty."""
         self._events: list[OrderEvent | LedgerEntry] = []
 
     def put_order(

@@ -55,7 +55,7 @@ class FaultPort:
         return _answer({"status": "ready"})
 
     async def inject(self, request: web.Request) -> web.Response:
-        """Begin a fault."""
+        """Start a fault."""
         try:
             wanted = msgspec.json.decode(await request.read(), type=FaultRequest)
             fault, seq = await self._control.inject(wanted)

@@ -163,7 +163,7 @@ class Fault(FaultRequest, frozen=True, kw_only=True, forbid_unknown_fields=False
     """`stale_feed`: these feed connections get no data."""
 
     def meets(self, caller: Caller) -> bool:
-        """Say whether the fault is meant for a caller."""
+        """Return whether the fault is meant for a caller."""
         return (
             caller.border != HAND
             and (not self.keys or caller.key in self.keys)
@@ -172,7 +172,7 @@ class Fault(FaultRequest, frozen=True, kw_only=True, forbid_unknown_fields=False
         )
 
     def silent(self, channel: str) -> bool:
-        """Say whether a channel is meant."""
+        """Return whether a channel is meant."""
         return not self.channels or channel in self.channels
 
 
@@ -180,7 +180,6 @@ class FaultBoard:
     """The faults that are active, by id, in the order of their injection."""
 
     def __init__(self) -> None:
-        """Begin with nothing broken."""
         self.active: dict[str, Fault] = {}
         self._left: dict[str, int] = {}
         self._dice: dict[str, random.Random] = {}
@@ -194,7 +193,7 @@ class FaultBoard:
         last_session: int,
         connections: frozenset[int],
     ) -> Fault:
-        """Add a fault that begins now.
+        """Add a fault that starts now.
 
         Args:
             request: what is wanted.
@@ -259,11 +258,11 @@ class FaultBoard:
         return self._dice.setdefault(fault.id, random.Random(fault.seed))  # noqa: S311
 
     def kills(self, session: int) -> bool:
-        """Say whether an edge session is dead."""
+        """Return whether an edge session is dead."""
         return any(fault.sessions_until >= session for fault in self.active.values())
 
     def silences(self, connection: int, channel: str = "ticker") -> bool:
-        """Say whether a feed connection gets no data of a channel."""
+        """Return whether a feed connection gets no data of a channel."""
         return any(
             connection in fault.connections and fault.silent(channel)
             for fault in self.active.values()

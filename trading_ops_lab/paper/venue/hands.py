@@ -41,7 +41,7 @@ class Hands:
         self._engine, self._store, self._journal = engine, store, journal
 
     def knows(self, account: str) -> bool:
-        """Say whether there is such an account."""
+        """Return whether there is such an account."""
         return account in self._engine.accounts
 
     def show(self, account: str) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class Window(msgspec.Struct, frozen=True):
         )
 
     def has(self, time: float) -> bool:
-        """Say whether a time is within."""
+        """Return whether a time is within."""
         return self.start < time <= self.end
 
     @property

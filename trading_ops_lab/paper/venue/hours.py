@@ -33,7 +33,7 @@ class Hours(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise ValueError(f"{self.timezone!r} is not a time zone") from error
 
     def is_open(self, moment: float) -> bool:
-        """Say whether there is a session at an epoch time."""
+        """Return whether there is a session at an epoch time."""
         local = datetime.fromtimestamp(moment, tz=UTC).astimezone(ZoneInfo(self.timezone))
         day = local.date()
         if day.weekday() not in self.weekdays or day in self.holidays:

@@ -46,7 +46,6 @@ class Counter:
     """Rises by costs, sinks with time, never below zero."""
 
     def __init__(self) -> None:
-        """Begin at zero."""
         self._value = 0.0
         self._at = 0.0
 

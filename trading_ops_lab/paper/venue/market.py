@@ -43,7 +43,7 @@ class Market:
         self.candles = Candles(candles, self.last.price, now)
         self.trades: deque[PublicTrade] = deque(maxlen=RECENT_TRADES)
         self.printed = 0
-        """Trades since the process began; those that are remembered are the last of them."""
+        """Trades since the process started; those that are remembered are the last of them."""
 
     def step(self, now: float) -> tuple[crowd.CrowdTrade, Candle | None]:
         """Follow the walk to a new book.

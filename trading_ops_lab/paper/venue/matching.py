@@ -48,7 +48,7 @@ class Taking(msgspec.Struct, frozen=True):
 
 
 def reaches(side: Side, limit: Decimal | None, price: Decimal) -> bool:
-    """Say whether an order of this side and limit accepts the price; no limit accepts any."""
+    """Return whether an order of this side and limit accepts the price; no limit accepts any."""
     if limit is None:
         return True
     return price <= limit if side == "buy" else price >= limit

@@ -56,7 +56,7 @@ class Walk:
             self.state.offsets[asset_id] = offset * (1 - PULL * seconds) + shock
 
     def jump(self, name: str, asset: Asset, percent: float) -> None:
-        """Lift or drop an asset's value from now on, until the jump of this name is undone."""
+        """Release or drop an asset's value from now on, until the jump of this name is undone."""
         self.jumps[name] = (asset.id, math.log1p(percent / 100))
 
     def value(self, asset: Asset) -> float:

@@ -61,7 +61,7 @@ class PublicApi:
         return {"unixtime": int(now), "rfc1123": text}
 
     def system_status(self, _query: Query) -> wire.Answer:
-        """Say whether trading is open."""
+        """Return whether trading is open."""
         return {
             "status": self._engine.status.system(),
             "timestamp": wire.stamp(self._now(), precise=False),

@@ -26,7 +26,7 @@ class Tokens:
     """All tokens; they end with the process, as the connections do."""
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Start with none."""
         self._holders: dict[str, Holder] = {}
 
     def give(self, key: str, account: str, now: float) -> str:

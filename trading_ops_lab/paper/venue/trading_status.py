@@ -37,7 +37,7 @@ class TradingStatus:
         return "online" if hours is None or hours.is_open(now) else "cancel_only"
 
     def matches(self, pair_id: str, now: float) -> bool:
-        """Say whether orders of a pair meet each other now."""
+        """Return whether orders of a pair meet each other now."""
         return self.pair(pair_id, now) in MATCHING
 
     def require_service(self) -> None:

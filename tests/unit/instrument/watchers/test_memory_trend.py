@@ -49,7 +49,7 @@ def test_trend_tells_slope_growth_and_base() -> None:
     assert trend.verdict is Verdict.GROWING
     assert trend.slope == pytest.approx(5 * MB / HOUR, rel=0.01)
     assert trend.observed_seconds == pytest.approx(60 * HOUR, abs=STEP)
-    # The first of the 24 blocks' minima is at the block's begin, half a block before its middle.
+    # The first of the 24 blocks' minima is at the block's start, half a block before its middle.
     assert trend.growth == pytest.approx(5 * MB * 60 * 23 / 24, rel=0.01)
     assert trend.base == pytest.approx(150 * MB + 60 * MB, rel=0.01)
     assert trend.noise < MB
@@ -78,7 +78,7 @@ def test_less_than_two_days_need_a_growth_by_half() -> None:
 
 
 def test_shrinking_is_small() -> None:
-    """A fall is no leak."""
+    """A fall is not a leak."""
     assert judge(line(72, rate=-1), RULE).verdict is Verdict.SMALL
 
 

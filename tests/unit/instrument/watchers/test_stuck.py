@@ -51,7 +51,7 @@ def test_no_progress_within_the_limit_is_stuck(
 
 
 def test_to_have_no_work_is_not_to_be_stuck(metrics: BotMetrics, value: Value) -> None:
-    """Its time begins when work comes."""
+    """Its time starts when work comes."""
     part = Part()
     stuck = Stuck(metrics, [part.progress("orders")])
     part.queue = 0

@@ -42,7 +42,7 @@ async def test_tasks_are_counted_from_another_thread() -> None:
 
 
 async def test_counting_beside_a_loop_that_makes_tasks_never_fails() -> None:
-    """Hundreds of tasks begin and end while they are counted."""
+    """Hundreds of tasks start and end while they are counted."""
     stop, counted = threading.Event(), []
     loop = asyncio.get_running_loop()
 

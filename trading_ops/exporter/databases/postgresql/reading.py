@@ -12,7 +12,7 @@ LABEL = "label_"
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """Every column of a row is a metric of that name; columns that begin with `label_` are labels.
+    """Every column of a row is a metric of that name; columns that start with `label_` are labels.
 
     NULL columns are not exported: the server does not know the value.
     """

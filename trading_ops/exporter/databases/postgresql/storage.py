@@ -36,7 +36,7 @@ ORDER BY c.relpages + coalesce(t.relpages, 0) DESC, s.n_live_tup + s.n_dead_tup 
 LIMIT %(limit)s
 """
 
-# An index that is being built is not valid either; whoever may not see which one it is believes
+# An index that is being built is not valid either; anyone who may not see which one it is believes
 # that it is each of them.
 INVALID = """
 FROM pg_index AS i
@@ -76,7 +76,7 @@ NAMES = (
 )
 
 # The width of a column of fixed length is known; that of another is in the statistics, which show
-# it to whoever may read the table. An expression's are kept under the index's own name.
+# it to anyone who may read the table. An expression's are kept under the index's own name.
 INDEXES = """
 SELECT n.nspname || '.' || c.relname AS label_index,
        c.oid, c.relfilenode, c.reltuples AS rows, b.bytes AS block, a.amname AS method,

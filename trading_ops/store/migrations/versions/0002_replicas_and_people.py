@@ -40,7 +40,7 @@ def upgrade() -> None:
         sa.Column("mac", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_chain")),
     )
-    # The chain begins behind what was written before there was one.
+    # The chain starts behind what was written before there was one.
     op.execute("INSERT INTO chain (id, seq, mac) SELECT 1, COALESCE(MAX(seq), 0), '' FROM events")
     op.create_table(
         "claims",

@@ -45,7 +45,6 @@ class Connection:
     def __init__(
         self, number: int, socket: web.WebSocketResponse, drop: Callable[[], None]
     ) -> None:
-        """Begin with nothing subscribed."""
         self.number, self._socket, self.drop = number, socket, drop
         self.tickers: set[str] = set()
         self.trades: dict[str, int] = {}
