@@ -5,6 +5,9 @@ from grafana.boards.panels import Link
 RUNBOOKS = "https://trading-ops.example.invalid/runbooks"
 """As in the rules' annotations: change both together (docs/alerts.md)."""
 
+CONSOLE = "https://trading-ops.example.invalid/console"
+"""The URL of the console (docs/alerts.md)."""
+
 SAME_VIEW = "${__url_time_range}&${__all_variables}"
 """The time and the variables of the board that one comes from."""
 
@@ -19,6 +22,7 @@ RECOVERY = "trading-ops-recovery"
 HOST = "trading-ops-host"
 DATABASES = "trading-ops-databases"
 SLO = "trading-ops-slo"
+CAPACITY = "trading-ops-capacity"
 
 OF_THE_ALERT = Link(
     title="Runbook of ${__field.labels.alertname}",
@@ -38,6 +42,10 @@ OF_THE_BOT = Link(
     "&${datasource:queryparam}&${job:queryparam}&${instance:queryparam}&${venue:queryparam}",
 )
 """Of a row of a table that has the column `bot`."""
+
+RECOMMENDATIONS = Link(
+    title="Recommendation for ${__data.fields.Resource}", url=f"{CONSOLE}/capacity", new_tab=True
+)
 
 SILENCES = Link(title="Silences", url=f"/alerting/silences?alertmanager={ALERTMANAGER}")
 GROUPS = Link(title="Alerts by group", url=f"/alerting/groups?alertmanager={ALERTMANAGER}")

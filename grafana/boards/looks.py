@@ -42,6 +42,8 @@ LABELS = {
     "sloth_slo": "Objective",
     "decision": "Decision",
     "reason": "Reason",
+    "resource": "Resource",
+    "series": "Series",
 }
 """Titles of the columns that are labels."""
 

@@ -32,7 +32,11 @@ from trading_ops.instrument import catalogue
 
 TARGET_LABELS = frozenset({"job", "instance", "bot", "venue"})
 OF_ALERTMANAGER = frozenset({"alertmanager_alerts", "alertmanager_silences"})
-KNOWN = catalogue.sample_names() | OF_OTHERS | OF_ALERTMANAGER
+OF_PROMETHEUS = frozenset(
+    f"prometheus_tsdb_{one}"
+    for one in ("head_series", "retention_limit_bytes", "storage_blocks_bytes")
+)
+KNOWN = catalogue.sample_names() | OF_OTHERS | OF_ALERTMANAGER | OF_PROMETHEUS
 QUERIES = board_queries()
 
 
@@ -57,7 +61,8 @@ def test_grouping_is_by_labels_that_there_are() -> None:
         names = metric_names(target["expr"])
         metrics = [found for name in names if (found := catalogue.find(name))]
         labels = {label for metric in metrics for label in metric.labels}
-        known = labels | TARGET_LABELS | made_by_rules | of_others
+        made_here = set(re.findall(r', "(\w+)", "', target["expr"]))  # by label_replace, label_join
+        known = labels | TARGET_LABELS | made_by_rules | of_others | made_here
         for group in re.findall(r"\b(?:by|on) \(([^)]*)\)", target["expr"]):
             assert set(re.findall(r"\w+", group)) <= known, where(board, panel)
 

@@ -2,6 +2,7 @@
 
 from grafana.boards.board import Board
 from grafana.boards.content.bot import BOT
+from grafana.boards.content.capacity import CAPACITY
 from grafana.boards.content.databases import DATABASES
 from grafana.boards.content.host import HOST
 from grafana.boards.content.overview import OVERVIEW
@@ -19,5 +20,6 @@ BOARDS: tuple[Board, ...] = (
     HOST,
     DATABASES,
     SLO,
+    CAPACITY,
 )
 """All dashboards, the most important first; the file name is `<last part of the uid>.json`."""
