@@ -2,7 +2,7 @@
 # Targets that need the virtual environment create it first; this is instant when nothing changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev up down status doctor unit unit-pythons test coverage test-slow test-long lint drill gameday bench bench-capacity rules boards crash crash-bot crash-replicas soak fuzz planted test-freqtrade test-newest test-backup attacks faults test-console
+.PHONY: help setup setup-dev up down status doctor unit unit-pythons test coverage test-slow test-long lint drill gameday bench bench-capacity rules boards crash crash-bot crash-replicas soak fuzz planted test-compose test-freqtrade test-newest test-backup attacks faults test-console
 SHELL := /bin/bash
 
 help: ## Show this help

@@ -17,6 +17,7 @@ from tests.compose.composed import DOCKERFILE, SERVICES
 BASE = os.environ.get("TRADING_OPS_TEST_BASE", "debian:12")  # noqa: TID251 - of the test itself
 APT = "RUN apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q"
 APT += " --no-install-recommends"
+SHARE = Path("/usr/share/prometheus")
 POSTGRES = "/usr/lib/postgresql/15/bin"
 INITIALIZE = f"""#!/bin/sh
 set -eu
@@ -113,8 +114,14 @@ def _recipe(name: str, folder: Path) -> list[str]:
         found = shutil.which(engine) or shutil.which(f"prometheus-{engine}")
         assert found, f"no {engine} on the PATH"
         shutil.copy(found, folder / engine)
+        share = folder / "share"  # Debian's builds read their templates from there
+        if SHARE.is_dir():
+            shutil.copytree(SHARE, share)
+        else:
+            share.mkdir()
         return [
             f"{APT} wget",
+            f"COPY share {SHARE}",
             f"COPY {engine} /bin/{engine}",
             f"RUN install -d -o 65534 -g 65534 /{engine}",
             f'ENTRYPOINT ["/bin/{engine}"]',

@@ -1,6 +1,6 @@
 """docker-compose.yml against the repository: commands, paths, ports, names and settings.
 
-Containers cannot be started by a test; test_compose_configs.py reads what they would find.
+test_compose_configs.py reads the files that the containers find; test_compose_live.py starts them.
 """
 
 import importlib.util

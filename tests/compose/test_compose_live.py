@@ -24,6 +24,7 @@ from tests.waiting import eventually
 
 WHY_NOT = missing_tools()
 GRAFANA = "grafana"
+BOT = "trading_ops_lab.paper.bot"
 
 pytestmark = [pytest.mark.long, pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
 
@@ -54,12 +55,11 @@ class Composed:
         wanted = {("running", "healthy"), ("running", "")}
         return all(states[one] in wanted for one in self.services if one not in ONCE)
 
-    def incidents(self) -> list[dict[str, Any]]:
-        found = json.loads(
-            self.inside("reconciler", "trading-ops", "incidents", "--output", "json")
-        )
-        incidents: list[dict[str, Any]] = found["incidents"]
-        return incidents
+    def closed_incidents(self) -> list[dict[str, Any]]:
+        """The incidents of a dead bot that were closed."""
+        command = ("trading-ops", "incidents", "--alert", "TradingBotDown", "--output", "json")
+        found: list[dict[str, Any]] = json.loads(self.inside("reconciler", *command))
+        return [one for one in found if one["closed_at"]]
 
     def pid(self, service: str, pattern: str) -> str:
         """The pid, in its container, of the process with this command line."""
@@ -68,7 +68,7 @@ class Composed:
             "for one in pathlib.Path('/proc').glob('[0-9]*/cmdline'):\n"
             "    words = one.read_bytes().split(b'\\0')\n"
             "    if words[0].endswith(b'python') and sys.argv[1].encode() in words:\n"
-            "        say(one.parent.name)\n"
+            "        print(one.parent.name)\n"
         )
         return self.inside(service, "python", "-c", script, pattern).split()[0]
 
@@ -117,31 +117,23 @@ def test_every_service_becomes_healthy(composed: Composed) -> None:
 
 async def test_a_killed_bot_is_restarted_and_verified(composed: Composed) -> None:
     began = time.monotonic()
-    victim = composed.pid("bot", "trading_ops_lab.paper.bot")
-    composed.inside("bot", "sh", "-c", f"kill -9 {victim}")
-    closed = await eventually(
-        lambda: next(
-            (
-                one
-                for one in composed.incidents()
-                if one["alert"] == "TradingBotDown" and one["closed_at"]
-            ),
-            None,
-        ),
-        within=180,
-        what="the incident is closed",
-    )
+    victim = composed.pid("bot", BOT)
+    composed.inside("bot", "kill", "-9", victim)
+    (closed,) = await eventually(composed.closed_incidents, within=180, what="it is closed")
     say(f"bot killed: closed after {time.monotonic() - began:.1f} s")
     assert closed["close_reason"] == "recovered"
-    assert composed.pid("bot", "trading_ops_lab.paper.bot") != victim
+    assert composed.pid("bot", BOT) != victim
 
 
-async def test_a_killed_reconciler_is_restarted_by_docker(composed: Composed) -> None:
+async def test_a_bot_that_dies_with_the_reconciler_is_restarted(composed: Composed) -> None:
     began = time.monotonic()
-    composed.inside("reconciler", "sh", "-c", "kill -9 $(cat /proc/1/task/1/children)")
+    before = len(composed.closed_incidents())
+    composed.inside("bot", "kill", "-9", composed.pid("bot", BOT))
+    composed.inside("reconciler", "kill", "-9", composed.pid("reconciler", "trading_ops.app"))
     await eventually(composed.are_healthy, within=180, what="all are healthy again")
-    assert composed.incidents()
-    say(f"reconciler killed: healthy after {time.monotonic() - began:.1f} s")
+    say(f"reconciler and bot killed: healthy after {time.monotonic() - began:.1f} s")
+    await eventually(lambda: len(composed.closed_incidents()) > before, within=180)
+    say(f"reconciler and bot killed: closed after {time.monotonic() - began:.1f} s")
 
 
 def test_configurations_of_this_file_are_read(composed: Composed) -> None:

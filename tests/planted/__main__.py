@@ -32,6 +32,7 @@ COPIED = (
 )
 FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 AT_ONCE = 2
+PYTEST = ("pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "not long")
 
 
 class _Tried(NamedTuple):
@@ -55,7 +56,7 @@ def try_one(bug: Bug) -> _Tried:
         for change in bug.changes:
             change.apply(root)
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *bug.tests],
+            [sys.executable, "-m", *PYTEST, *bug.tests],
             cwd=root,
             env={"PATH": "/usr/bin:/bin:/usr/local/bin", "PYTHONPATH": name, "HOME": name},
             capture_output=True,
@@ -98,7 +99,7 @@ def main(names: list[str]) -> int:
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for tried in pool.map(try_one, chosen):
             survived += not tried.failed
-            _say(tried, tried.failed or "SURVIVED")
+            _say(tried, tried.failed or ("SURVIVED" if tried.ran else "DID NOT RUN"))
     sys.stdout.write(f"{len(chosen)} bugs planted, {survived} survived\n")
     return 1 if survived else 0
 
