@@ -1,5 +1,6 @@
-"""Incidents: list, timeline, and acknowledgements."""
+"""Incidents: list, timeline, acknowledgements, and resolving by hand."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Annotated, Literal
@@ -7,16 +8,21 @@ from typing import Annotated, Literal
 import msgspec
 
 from trading_ops import clock
+from trading_ops.api.automation import Order
 from trading_ops.api.identity import Identity
 from trading_ops.api.problems import invalid, not_found
 from trading_ops.api.request_parsing import Cursor, Key, Limit, Moment, Note, Person, place_of
 from trading_ops.domain.acknowledgement import SNOOZED_AT_MOST, AcknowledgementKind
+from trading_ops.domain.decision import Close, Reason
 from trading_ops.domain.incident import Incident
+from trading_ops.domain.observation import Snapshot, why_not_resolvable
+from trading_ops.errors import OrderRefused
 from trading_ops.reconciler.acknowledgements import Acknowledged, Acknowledging
 from trading_ops.reconciler.timeline import Standing, Timeline, read_standings, read_timeline
 from trading_ops.store import Connection, incidents, search
 from trading_ops.store.reader import Reader
 from trading_ops.store.search import Place, Span
+from trading_ops.store.writer import Writer
 
 UNKNOWN = "incident not found, or several ids begin with this"
 
@@ -80,9 +86,17 @@ class AcknowledgementView(msgspec.Struct, kw_only=True):
 class Incidents:
     """Handlers of `incidents`."""
 
-    def __init__(self, reader: Reader, acknowledging: Acknowledging) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        writer: Writer,
+        acknowledging: Acknowledging,
+        snapshot: Callable[[], Snapshot | None],
+    ) -> None:
         self._reader = reader
+        self._writer = writer
         self._acknowledging = acknowledging
+        self._snapshot = snapshot
 
     async def search(self, query: IncidentQuery) -> IncidentPage:
         """Return incidents, newest first."""
@@ -141,6 +155,32 @@ class Incidents:
         found = await self._find(id)
         owner = identity.actor(query.owner)
         return _view(await self._acknowledging.withdraw(found.id, owner=owner))
+
+    async def resolve(
+        self,
+        identity: Identity,
+        id: str,  # noqa: A002
+        body: Order,
+    ) -> Incident:
+        """Close an incident whose alert no longer fires in Prometheus.
+
+        Refused while the alert is pending or firing, and while an attempt is running. If the alert
+        fires again, a new incident opens.
+        """
+        found = await self._find(id)
+        if not found.is_open:
+            raise OrderRefused(f"incident {found.id} is already closed")
+        if refusal := why_not_resolvable(found, self._snapshot()):
+            raise OrderRefused(f"incident {found.id} cannot be resolved: {refusal}")
+        decision = Close(reason=Reason.RESOLVED_BY_OPERATOR, note=body.reason)
+        actor, now = identity.actor(body.owner), clock.now()
+        close = partial(incidents.close, key=found.id, decision=decision, now=now, actor=actor)
+        if not await self._writer.run(close):
+            raise OrderRefused(
+                f"incident {found.id} cannot be resolved: an attempt is running, or it was just "
+                "closed; see its timeline and retry"
+            )
+        return await self._find(found.id)
 
     async def _find(self, key: str) -> Incident:
         found = await self._reader.read(partial(incidents.find, key=key))

@@ -116,7 +116,7 @@ def _handlers(
     books = {path.stem: path.read_text("utf-8") for path in settings.runbooks.glob("*.md")}
     return Handlers(
         webhook=Webhook(loop.intake),
-        incidents=Incidents(reader, loop.acknowledging),
+        incidents=Incidents(reader, writer, loop.acknowledging, lambda: loop.snapshot),
         attempts=Attempts(reader),
         catalogue=Catalogue(base.index, books, loop.manual),
         approvals=Approvals(writer, reader),

@@ -1,10 +1,10 @@
-"""`ack`, `snooze` and `unack`: acknowledge an incident, or not."""
+"""`ack`, `snooze`, `unack` and `resolve`: what on-call says about an incident."""
 
 import click
 
 from trading_ops.cli.console import id_argument
 from trading_ops.cli.duration import Duration, Length
-from trading_ops.cli.reconciler_connection import order, owner_option
+from trading_ops.cli.reconciler_connection import order, owner_option, reason_option
 from trading_ops.cli.times import moment
 from trading_ops.clients.reconciler_views import AcknowledgementView
 
@@ -54,6 +54,19 @@ def withdraw(key: str, owner: str) -> None:
         word,
         "no longer acknowledged; secondary on-call is paged in 15 minutes unless acknowledged",
     )
+
+
+@click.command()
+@id_argument
+@reason_option
+@owner_option
+def resolve(key: str, reason: str, owner: str) -> None:
+    """Close an incident whose alert no longer fires.
+
+    Refused while the alert is pending or firing in Prometheus, and while an attempt is running.
+    """
+    resolved = order(lambda api: api.resolve(key, owner=owner, reason=reason))
+    click.echo(f"incident {resolved[:8]}: closed; a new one opens if the alert fires again")
 
 
 def _say(word: AcknowledgementView, what: str) -> None:

@@ -62,6 +62,7 @@ COMMANDS: Mapping[str, Entry] = {
     ),
     "unack": _entry("acknowledge", "withdraw", "Remove an acknowledgement."),
     "snooze": _entry("acknowledge", "snooze", "Snooze an incident."),
+    "resolve": _entry("acknowledge", "resolve", "Close an incident whose alert no longer fires."),
     "run": _entry("actions", "run", "Run an action manually, through the same gates."),
     "approvals": _entry("actions", "approvals", "List actions that wait for approval."),
     "approve": _entry("actions", "approve", "Approve another operator's action."),

@@ -128,6 +128,10 @@ class _Tested(msgspec.Struct):
     ids: list[str]
 
 
+class _Resolved(msgspec.Struct):
+    id: str
+
+
 class _Sent(msgspec.Struct):
     channels: list[str]
 
@@ -171,6 +175,12 @@ class ReconcilerApi:
         path = f"/api/v1/incidents/{_part(key)}/acknowledge"
         answer = await self._http.ask("DELETE", path, params={"owner": owner})
         return _decode(_checked(answer.status, answer.body), AcknowledgementView)
+
+    async def resolve(self, key: str, *, owner: str, reason: str) -> str:
+        """Close an incident whose alert no longer fires; return its id."""
+        path = f"/api/v1/incidents/{_part(key)}/resolve"
+        body = await self._order("POST", path, owner=owner, reason=reason)
+        return _decode(body, _Resolved).id
 
     async def pause(self, *, owner: str, reason: str, seconds: float) -> int:
         """Pause automation; return the pause's id."""

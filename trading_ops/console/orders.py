@@ -160,6 +160,15 @@ ORDERS: Mapping[str, Order] = {
         path="id",
         in_query=True,
     ),
+    "resolve": Order(
+        call="POST /api/v1/incidents/{id}/resolve",
+        title="Resolve incident {subject}",
+        button="Resolve",
+        effect="The incident is closed. This is refused while its alert is pending or firing. A "
+        "new incident opens if the alert fires again.",
+        fields=(REASON,),
+        path="id",
+    ),
     "approve": Order(
         call="POST /api/v1/approvals/{id}/approve",
         title="Approve request {subject}",

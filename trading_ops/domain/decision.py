@@ -52,6 +52,7 @@ class Reason(StrEnum):
 
     RECOVERED = "recovered"
     RESOLVED = "resolved"
+    RESOLVED_BY_OPERATOR = "resolved_by_operator"
 
 
 class Stranger(str):

@@ -140,6 +140,22 @@ def is_audible(incident: Incident, snapshot: Snapshot) -> bool:
     return rule is not None and rule.firing and (routed is None or not routed.silenced)
 
 
+def why_not_resolvable(incident: Incident, snapshot: Snapshot | None) -> str:
+    """Return why an operator must not resolve the incident; empty: its alert does not fire.
+
+    Only Prometheus counts: operators resolve what Alertmanager alone keeps open.
+    """
+    if snapshot is None or snapshot.at < incident.received_at:
+        return "its alert has not been checked in Prometheus yet; retry in a few seconds"
+    if snapshot.prometheus is None:
+        return "Prometheus does not answer, so its alert may be firing; acknowledge it instead"
+    rule = snapshot.prometheus.alerts.get(incident.fingerprint)
+    if rule is None:
+        return ""
+    state = "firing" if rule.firing else "pending"
+    return f"its alert is {state} in Prometheus; acknowledge or snooze it instead"
+
+
 def _absence_counts(
     incident: Incident, last: Attempt | None, prometheus: PrometheusView, snapshot: Snapshot
 ) -> bool:

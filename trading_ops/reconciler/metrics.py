@@ -242,7 +242,9 @@ def possible_decisions() -> list[tuple[str, Reason]]:
         Reason.APPROVAL_DENIED,
         Reason.OUTCOME_UNKNOWN,
     )
-    only_elsewhere = {*running, *verifying, *closing, *escalating} - {Reason.OUTCOME_UNKNOWN}
+    by_people = (Reason.RESOLVED_BY_OPERATOR,)
+    only_elsewhere = {*running, *verifying, *closing, *escalating, *by_people}
+    only_elsewhere -= {Reason.OUTCOME_UNKNOWN}
     waiting = tuple(reason for reason in Reason if reason not in only_elsewhere)
     table: list[tuple[type[Decision], tuple[Reason, ...]]] = [
         (Run, running),

@@ -224,8 +224,15 @@ def crashes(connection: Connection, keys: Collection[str]) -> dict[str, list[str
     return found
 
 
-def close(connection: Connection, key: str, decision: Close, *, now: datetime) -> bool:
-    """Close an incident once, and release its target.
+def close(
+    connection: Connection,
+    key: str,
+    decision: Close,
+    *,
+    now: datetime,
+    actor: str = "reconciler",
+) -> bool:
+    """Close an incident once, and release its target; return whether it was closed.
 
     Not while one of its attempts is in progress, as after a COMMIT without an answer: after the
     close nothing would finish that attempt, and it would block the target for ever.
@@ -252,6 +259,7 @@ def close(connection: Connection, key: str, decision: Close, *, now: datetime) -
         at=now,
         kind="closed",
         incident_id=key,
+        actor=actor,
         reason=decision.reason,
         note=decision.note,
         before={"closed_at": None} | {row.id: row.state for row in let_go},

@@ -264,7 +264,7 @@ async def test_a_halt_that_is_in_force_is_shown_as_such(
 async def test_an_incident_is_taken_and_given_back(
     start: Start, settings: Settings, type_: Type, world: FakeWorld
 ) -> None:
-    """`ack`, `snooze` and `unack` are short for what `incidents` has."""
+    """`ack`, `snooze`, `unack`, and `resolve`, which is refused while it fires."""
     world.labels["alertname"] = "ForPeople"
     async with start() as running:
         found_by_commands(settings, running)
@@ -276,6 +276,7 @@ async def test_an_incident_is_taken_and_given_back(
         assert "snoozed" in (await type_("events", "--incident", short))[1]
         assert "no longer acknowledged" in (await type_("unack", short))[1]
         assert (await type_("unack", short))[0] == ExitCode.FAILED
+        assert (await type_("resolve", short, "--reason", "over"))[0] == ExitCode.FAILED
 
 
 async def test_an_action_is_run_approved_and_denied(

@@ -1,6 +1,7 @@
 """What people order through the API: who may, in whose name it is kept, and what comes of it."""
 
 import sqlite3
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,43 @@ async def test_an_incident_is_acknowledged_snoozed_and_given_back(
         assert (await ask(running, "POST", path, VIEWER, json={}))[0] == 403
         nowhere = "/api/v1/incidents/nothing/acknowledge"
         assert (await ask(running, "POST", nowhere, json={}))[0] == 404
+
+
+async def test_an_incident_is_resolved_once_its_alert_is_gone(
+    start: Start, with_tokens: Settings
+) -> None:
+    """Refused while it fires; then closed by name, although automation cannot tell that it is over.
+
+    Without the Watchdog, Prometheus' silence about an alert proves nothing to automation.
+    """
+    del with_tokens
+    async with start(poll_interval_seconds=1) as running:
+        key = await open_incident(running)
+        path = f"/api/v1/incidents/{key}/resolve"
+
+        async def resolved() -> tuple[int, Any]:
+            return await ask(running, "POST", path, OPERATOR, json={**WHY, "owner": "ada"})
+
+        async def refused_as_firing() -> bool:
+            status, problem = await resolved()
+            assert status == 409
+            return "firing" in problem["detail"]
+
+        await eventually(refused_as_firing)
+        assert (await ask(running, "POST", path, VIEWER, json=WHY))[0] == 403
+        assert (await ask(running, "POST", path, OPERATOR, json={}))[0] == 422
+        running.world.watchdog = running.world.firing = False
+        await eventually(lambda: _is(resolved, 200))
+        found = await running.incident()
+        assert found is not None
+        assert found["close_reason"] == "resolved_by_operator"
+        assert await actors(running, "closed") == ["ada (token operator-1)"]
+        status, problem = await resolved()
+        assert (status, "already closed" in problem["detail"]) == (409, True)
+
+
+async def _is(order: Callable[[], Awaitable[tuple[int, Any]]], wanted: int) -> bool:
+    return (await order())[0] == wanted
 
 
 @pytest.mark.parametrize(

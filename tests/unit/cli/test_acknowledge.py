@@ -1,4 +1,4 @@
-"""`ack`, `snooze` and `unack`: what they ask for, and what they say."""
+"""`ack`, `snooze`, `unack` and `resolve`: what they ask for, and what they say."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from trading_ops.cli.main import run
 from trading_ops.clients.reconciler_views import AcknowledgementView
 
 
-@pytest.mark.parametrize("command", ["ack", "snooze", "unack"])
+@pytest.mark.parametrize("command", ["ack", "snooze", "unack", "resolve"])
 def test_each_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """With the options that it takes."""
     assert run([command, "--help"]) == ExitCode.OK

@@ -68,6 +68,7 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
         ["ack", ""],
         ["unack", " "],
         ["snooze", "", "--for", "1h"],
+        ["resolve", "3f2a"],
         ["approve", ""],
         ["deny", ""],
         ["incidents", "show", ""],

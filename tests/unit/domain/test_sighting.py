@@ -19,6 +19,7 @@ from trading_ops.domain.observation import (
     blocking,
     is_audible,
     view_of,
+    why_not_resolvable,
 )
 
 KEY = fingerprint_of(LABELS)
@@ -233,3 +234,32 @@ def test_an_audible_alert_fires_and_has_no_silence(
     """Both sources must answer."""
     snapshot = Snapshot(at=NOW, prometheus=rules, alertmanager=alertmanager)
     assert is_audible(make_incident(), snapshot) is expected
+
+
+LATER = NOW + timedelta(seconds=1)
+"""After the incident was received."""
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "why"),
+    [
+        (None, "not been checked"),
+        (Snapshot(at=ago(3600), prometheus=prometheus(), alertmanager={}), "not been checked"),
+        (Snapshot(at=LATER, prometheus=None, alertmanager={}), "does not answer"),
+        (Snapshot(at=LATER, prometheus=prometheus(rule()), alertmanager={}), "is firing"),
+        (
+            Snapshot(at=LATER, prometheus=prometheus(rule(firing=False)), alertmanager={}),
+            "is pending",
+        ),
+        (Snapshot(at=LATER, prometheus=prometheus(), alertmanager={KEY: routed()}), ""),
+        (Snapshot(at=LATER, prometheus=prometheus(), alertmanager=None), ""),
+    ],
+    ids=["never", "older", "unreachable", "firing", "pending", "in Alertmanager", "no routes"],
+)
+def test_an_operator_resolves_what_prometheus_does_not_show(
+    snapshot: Snapshot | None, why: str
+) -> None:
+    """Whatever Alertmanager says."""
+    refusal = why_not_resolvable(make_incident(), snapshot)
+    assert why in refusal
+    assert bool(refusal) == bool(why)
