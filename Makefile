@@ -2,7 +2,7 @@
 # Targets that need the virtual environment create it first; this is instant when nothing changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev up down status doctor unit unit-pythons test coverage test-slow test-long lint drill gameday bench bench-capacity rules boards crash crash-bot crash-replicas soak fuzz planted test-compose test-freqtrade test-newest test-backup attacks faults test-console
+.PHONY: help setup setup-dev up down status doctor unit unit-pythons test coverage test-slow test-long lint drill gameday bench bench-capacity rules boards crash crash-bot crash-replicas soak fuzz planted test-compose test-hosts test-freqtrade test-newest test-backup attacks faults test-console
 SHELL := /bin/bash
 
 help: ## Show this help
@@ -46,7 +46,7 @@ test-slow: setup-dev ## Run the end-to-end tests, one at a time
 	@scripts/pytest.sh -m slow
 
 test-long: setup-dev ## Run the tests that take minutes each: failover, shutdown, updates, soak, bot crashes
-	@scripts/pytest.sh -m long -n 2 --dist loadfile $(addprefix --ignore=,tests/attacks tests/browser tests/faults)
+	@scripts/pytest.sh -m long -n 2 --dist loadfile $(addprefix --ignore=,tests/attacks tests/browser tests/faults tests/hosts)
 
 attacks: setup-dev ## Attack a running stack as a stranger, a local user and a rogue bot
 	@scripts/pytest.sh -m long tests/attacks
@@ -95,6 +95,9 @@ fuzz: setup-dev ## Send malformed notifications and API requests: make fuzz PAYL
 
 test-compose: setup-dev ## Start docker-compose.yml, kill the bot and the reconciler in it
 	@scripts/pytest.sh -m long -s tests/compose
+
+test-hosts: setup-dev ## Install on containers as hosts, with systemd and TLS; kill, partition, expire
+	@scripts/pytest.sh -m long -s tests/hosts
 
 test-freqtrade: setup-dev ## Test against a real Freqtrade in its own virtual environment
 	@scripts/test-freqtrade.sh

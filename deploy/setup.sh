@@ -7,6 +7,7 @@
 #   setup.sh rollback                    back to the release before
 #   setup.sh uninstall                   asks before it removes configuration and data
 #   --dry-run                            prints the commands and runs none
+#   --node NAME                          only the node NAME of targets.yml, on a host beside the reconciler's
 #   --no-prometheus                      leaves Debian's Prometheus and Alertmanager alone
 set -eu
 umask 022 # the services' users read what root writes; secrets have modes of their own
@@ -22,6 +23,8 @@ SERVICES='trading-ops-reconciler trading-ops-exporter trading-ops-node'
 PACKAGE='trading-ops[node,exporter,postgresql]'
 DRY_RUN=''
 WITH_PROMETHEUS=yes
+NODE=''
+NODE_DEFAULTS=/etc/default/trading-ops-node
 
 say() { printf '%s\n' "$*"; }
 die() { printf 'Error: %s\n' "$*" >&2; exit 1; }
@@ -102,6 +105,16 @@ project() {
     fi
 }
 
+# A host with a node only: its files come from the reconciler's host (docs/install.md).
+node_folders() {
+    run install -d -o trading-ops-node -g trading-ops-node -m 0700 $NODE_VAR $NODE_VAR/secrets $NODE_VAR/tls
+    run chown -R trading-ops-node:trading-ops-node $NODE_VAR
+    put 0644 $NODE_DEFAULTS <<END
+# written by setup.sh --node
+NODE_NAME=$NODE
+END
+}
+
 folders() {
     reader=$(getent group prometheus >/dev/null && echo prometheus || echo trading-ops)
     # Others may pass through to their own folder; the tokens of the group's folders are copies.
@@ -141,13 +154,17 @@ END
 }
 
 start() {
-    run systemctl enable --quiet trading-ops-reconciler trading-ops-exporter
-    run systemctl restart trading-ops-reconciler trading-ops-exporter
+    if [ -z "$NODE" ]; then
+        run systemctl enable --quiet trading-ops-reconciler trading-ops-exporter
+        run systemctl restart trading-ops-reconciler trading-ops-exporter
+    fi
     if polkit; then
         run systemctl enable --quiet trading-ops-node
         run systemctl restart trading-ops-node
+    elif [ -n "$NODE" ]; then
+        say "No service in targets.yml names $NODE yet: copy the files of docs/install.md here, then run this again."
     else
-        say "No service in targets.yml names a node yet: add one, then run setup.sh install again."
+        say "No service in targets.yml names the node of this host: to use it, add one and run setup.sh install again."
     fi
     [ -z "$WITH_PROMETHEUS" ] || run systemctl restart prometheus prometheus-alertmanager
 }
@@ -158,7 +175,7 @@ polkit() {
         say "would write: $POLKIT"
         return 0
     fi
-    name=$(sed -n 's/^NODE_NAME=//p' /etc/default/trading-ops-node 2>/dev/null || true)
+    name=$(sed -n 's/^NODE_NAME=//p' $NODE_DEFAULTS 2>/dev/null || true)
     rule=$(TRADING_OPS_ROOT=$PROJECT $BASE/current/bin/trading-ops node --name "$name" --polkit trading-ops-node 2>/dev/null) ||
         return 1
     printf '%s\n' "$rule" | put 0644 $POLKIT
@@ -203,6 +220,7 @@ main() {
         case $1 in
         --dry-run) DRY_RUN=yes ;;
         --no-prometheus) WITH_PROMETHEUS='' ;;
+        --node) shift; NODE=${1:?--node needs a name}; WITH_PROMETHEUS=''; SERVICES=trading-ops-node ;;
         --package) shift; PACKAGE=${1:?--package needs a value} ;;
         *) die "unknown option $1" ;;
         esac
@@ -211,22 +229,24 @@ main() {
     [ -n "$DRY_RUN" ] || [ "$(id -u)" = 0 ] || die "run it as root, or with --dry-run"
     case $action in
     install | upgrade)
+        [ -n "$NODE" ] || ! grep -qs "setup.sh --node" $NODE_DEFAULTS ||
+            die "only a node is installed here: add --node NAME, or remove $NODE_DEFAULTS"
         [ "$action" = install ] || [ -e $BASE/current ] || [ -n "$DRY_RUN" ] ||
             die "nothing is installed in $BASE: setup.sh install"
         packages
         users
         [ "$action" = install ] && [ -e $BASE/current ] || release
-        command_line
+        [ -n "$NODE" ] || command_line
         project
-        folders
+        if [ -n "$NODE" ]; then node_folders; else folders; fi
         units
         peers
         start
-        say "Done. Next: trading-ops doctor"
+        say "Done. Next${NODE:+, on the host of the reconciler}: trading-ops doctor"
         ;;
     rollback) rollback ;;
     uninstall) uninstall ;;
-    *) die "usage: setup.sh install|upgrade|rollback|uninstall [--package SPEC] [--no-prometheus] [--dry-run]" ;;
+    *) die "usage: setup.sh install|upgrade|rollback|uninstall [--package SPEC] [--node NAME] [--no-prometheus] [--dry-run]" ;;
     esac
 }
 

@@ -4,7 +4,7 @@ Prometheus and Alertmanager reject a configuration that names a missing certific
 committed files name none.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import yaml
@@ -12,11 +12,16 @@ import yaml
 AUTHORITY = "secrets/ca.crt"
 """Relative to the folder of prometheus.yml or alertmanager.yml."""
 
+DISCOVERED = "targets/"
+"""Folder of the files that are derived from targets.yml."""
+
 ENGINES = ("prometheus", "alertmanager")
 """Scrape jobs of the engines themselves."""
 
 
-def prometheus_yml(text: str, *, users: Mapping[str, str], name: str | None) -> str:
+def prometheus_yml(
+    text: str, *, users: Mapping[str, str], name: str | None, alertmanager_tls: bool = False
+) -> str:
     """Return prometheus.yml with credentials and TLS settings.
 
     Args:
@@ -24,42 +29,60 @@ def prometheus_yml(text: str, *, users: Mapping[str, str], name: str | None) -> 
         users: for HTTP basic authentication, by `prometheus` and `alertmanager`; the password is in
             `secrets/prometheus_password` and `secrets/alertmanager_password`.
         name: of its client certificate in `secrets`; None: without TLS.
+        alertmanager_tls: whether Alertmanager uses TLS. Prometheus ignores `__scheme__` of the
+            Alertmanagers that it discovers.
     """
     config = yaml.safe_load(text)
-    jobs: dict[str, dict[str, Any]] = {job["job_name"]: job for job in config["scrape_configs"]}
-    for engine in ENGINES:
-        if engine in users:
-            jobs[engine]["basic_auth"] = _basic(users, engine)
-    for alertmanager in config["alerting"]["alertmanagers"]:
-        if "alertmanager" in users:
-            alertmanager["basic_auth"] = _basic(users, "alertmanager")
+    jobs: list[dict[str, Any]] = config["scrape_configs"]
+    alertmanagers: list[dict[str, Any]] = config["alerting"]["alertmanagers"]
+    for engine in users:
+        clients = [job for job in jobs if job["job_name"] == engine]
+        for client in clients + (alertmanagers if engine == "alertmanager" else []):
+            client["basic_auth"] = _basic(users, engine)
     if name is not None:
-        for client in (*jobs.values(), *config["alerting"]["alertmanagers"]):
-            client["tls_config"] = _tls(name)
+        for client in filter(_is_derived, (*jobs, *alertmanagers)):
+            client.setdefault("tls_config", _tls(name))
+    if alertmanager_tls:
+        for client in filter(_is_derived, alertmanagers):
+            client["scheme"] = "https"
     return _written(config)
 
 
-def alertmanager_yml(text: str, *, receiver: str, url: str, name: str) -> str:
+def alertmanager_yml(text: str, *, receivers: Collection[str], url: str, name: str) -> str:
     """Return alertmanager.yml with a webhook over TLS.
 
     Args:
         text: of the file.
-        receiver: the receiver with the reconciler's webhook.
+        receivers: those with the reconciler's webhook.
         url: of the reconciler.
         name: of Alertmanager's client certificate in `secrets`.
     """
     config = yaml.safe_load(text)
     for one in config["receivers"]:
-        if one["name"] == receiver:
+        if one["name"] in receivers:
             for webhook in one["webhook_configs"]:
                 webhook["url"] = f"{url}/api/v1/webhook/alertmanager"
-                webhook["http_config"]["tls_config"] = _tls(name)
+                webhook["http_config"].setdefault("tls_config", _tls(name))
     return _written(config)
 
 
 def web_yml(user: str, hashed: str) -> str:
     """Return a `web.config.file` with basic authentication; `hashed` is the bcrypt hash."""
     return _written({"basic_auth_users": {user: hashed}})
+
+
+def tls_web_yml(name: str) -> str:
+    """Return a `web.config.file` that serves over TLS and refuses clients without a certificate."""
+    own = _tls(name)
+    authority = own.pop("ca_file")
+    clients = {"client_auth_type": "RequireAndVerifyClientCert", "client_ca_file": authority}
+    return _written({"tls_server_config": own | clients})
+
+
+def _is_derived(client: Mapping[str, Any]) -> bool:
+    """Whether its targets are those of targets.yml: other peers have certificates of their own."""
+    files = [file for one in client.get("file_sd_configs", ()) for file in one["files"]]
+    return any(file.startswith(DISCOVERED) for file in files)
 
 
 def _basic(users: Mapping[str, str], engine: str) -> dict[str, str]:

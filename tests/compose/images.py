@@ -14,7 +14,8 @@ from pathlib import Path
 
 from tests.compose.composed import DOCKERFILE, SERVICES
 
-BASE = os.environ.get("TRADING_OPS_TEST_BASE", "debian:12")  # noqa: TID251 - of the test itself
+# Removed: the settings of our processes refuse a variable that they do not know.
+BASE = os.environ.pop("TRADING_OPS_TEST_BASE", "debian:12")  # noqa: TID251 - of the test itself
 APT = "RUN apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q"
 APT += " --no-install-recommends"
 SHARE = Path("/usr/share/prometheus")
@@ -52,16 +53,24 @@ def docker(*arguments: str, text: str | None = None, within: float = 900) -> str
     return done.stdout
 
 
-def missing_tools() -> str:
+def missing_tools(*, compose: bool = True) -> str:
     """Return why no test with containers can run; empty when all is there."""
     if not shutil.which("docker"):
         return "docker is not installed"
-    needed = (("a Docker engine", ["info"]), ("Docker Compose", ["compose", "version"]))
+    needed = [("a Docker engine", ["info"])]
+    needed += [("Docker Compose", ["compose", "version"])] if compose else []
     for name, arguments in needed:
         done = subprocess.run(["docker", *arguments], capture_output=True, check=False, timeout=60)
         if done.returncode:
             return f"{name} does not answer"
     return ""
+
+
+def missing_base() -> str:
+    """Return why nothing can be built on the base image; empty when it is there."""
+    if _succeeds("image", "inspect", BASE) or _succeeds("pull", "--quiet", BASE):
+        return ""
+    return f"{BASE} cannot be pulled: name a base image with TRADING_OPS_TEST_BASE"
 
 
 def provide(without: Sequence[str] = ()) -> list[str]:

@@ -11,7 +11,7 @@ from trading_ops import logs, service_notify
 from trading_ops.agent.fence import FenceKeeper
 from trading_ops.bounded_site import BoundedSite
 from trading_ops.config.settings import Settings
-from trading_ops.config.targets import split_address
+from trading_ops.config.targets import is_loopback, split_address
 from trading_ops.domain.target import Kind, Manager, Registry, Target
 from trading_ops.errors import ConfigError, SetupError
 from trading_ops.node.server import build, services_of, units_of
@@ -22,14 +22,17 @@ _log = logs.get(__name__)
 
 
 def own_entry(registry: Registry, name: str) -> Target:
-    """Return the node of this name, or the only one when the name is empty.
+    """Return the node of this name; when the name is empty, the only one on a loopback address.
+
+    Any other address can be that of another host.
 
     Raises:
         ConfigError: there is none, or there are several to choose from.
     """
     nodes = registry.of_kind(Kind.NODE)
-    if not name and len(nodes) == 1:
-        return nodes[0]
+    local = [one for one in nodes if is_loopback(split_address(one.address)[0])]
+    if not name and len(local) == 1:
+        return local[0]
     found = next((one for one in nodes if one.name == name), None)
     if found is None:
         names = ", ".join(one.name for one in nodes) or "none yet: add a target of kind node"

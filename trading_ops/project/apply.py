@@ -10,20 +10,25 @@ from trading_ops.clients.secrets import agent_token_file
 from trading_ops.config.settings import Settings
 from trading_ops.config.token_files import is_filled, new_token, write_secret
 from trading_ops.domain.target import Kind, Registry
+from trading_ops.engine_configs import alertmanager_yml, prometheus_yml, tls_web_yml
 from trading_ops.errors import SetupError
 from trading_ops.project.discovery import write_discovery
 from trading_ops.project.writing import link, write
+from trading_ops.tls.contexts import AUTHORITY
 
 TOKENS = ("metrics_token", "webhook_token", "operator_token", "node_token", "audit_key")
 READ_BY = (("prometheus", "metrics_token"), ("alertmanager", "webhook_token"))
 GROUP_READ = 0o640
+ALL_READ = 0o644
 
 
 def apply(settings: Settings, registry: Registry) -> None:
     """Write missing tokens, the discovery files, and links to the configurations. Idempotent.
 
+    With TLS in the registry the two configurations are copies that name the certificates.
+
     Raises:
-        SetupError: the folder cannot be written, or a configuration is missing.
+        SetupError: the folder cannot be written, or a configuration or certificate is missing.
     """
     links = {
         settings.var / "prometheus" / "prometheus.yml": settings.prometheus_config,
@@ -31,6 +36,7 @@ def apply(settings: Settings, registry: Registry) -> None:
         settings.var / "alertmanager" / "alertmanager.yml": settings.alertmanager_config,
         settings.var / "alertmanager" / "templates": settings.alertmanager_config,
     }
+    copies = _with_tls(settings, registry)
     for path, folder in links.items():
         if not (folder / path.name).exists():
             fix = f"run `trading-ops init {settings.root} --update`"
@@ -39,13 +45,51 @@ def apply(settings: Settings, registry: Registry) -> None:
         _tokens(settings, registry)
         write_discovery(_folder(settings.var / "prometheus" / "targets"), registry, mode=0o644)
         for path, folder in links.items():
-            link(_folder(path.parent) / path.name, folder / path.name)
+            if path not in copies:
+                link(_folder(path.parent) / path.name, folder / path.name)
         for reader, name in READ_BY:
-            copies = _folder(settings.var / reader / "secrets")
-            write(copies / name, (settings.secrets / name).read_bytes(), GROUP_READ)
+            secrets = _folder(settings.var / reader / "secrets")
+            write(secrets / name, (settings.secrets / name).read_bytes(), GROUP_READ)
+        for path, content in copies.items():
+            is_secret = path.parent.name == "secrets"
+            write(_folder(path.parent) / path.name, content, GROUP_READ if is_secret else ALL_READ)
     except OSError as error:
         fix = "run it as the owner of this folder"
         raise SetupError(f"{error.filename}: {error.strerror}. Fix: {fix}") from error
+
+
+def _with_tls(settings: Settings, registry: Registry) -> dict[Path, bytes]:
+    """Return the files of Prometheus and Alertmanager that TLS needs, by their path."""
+    if not any(target.tls for target in registry):
+        return {}
+    found: dict[Path, bytes] = {}
+    for kind in (Kind.PROMETHEUS, Kind.ALERTMANAGER):
+        own, folder = registry.one(kind), settings.var / kind
+        for name in (AUTHORITY, f"{own.name}.crt", f"{own.name}.key"):
+            found[folder / "secrets" / name] = _read(settings.tls / name, "trading-ops tls init")
+        if own.tls:
+            found[folder / "web.yml"] = tls_web_yml(own.name).encode()
+    update = f"trading-ops init {settings.root} --update"
+    text = _read(settings.prometheus_config / "prometheus.yml", update).decode()
+    prometheus, alertmanager = registry.one(Kind.PROMETHEUS), registry.one(Kind.ALERTMANAGER)
+    text = prometheus_yml(text, users={}, name=prometheus.name, alertmanager_tls=alertmanager.tls)
+    found[settings.var / "prometheus" / "prometheus.yml"] = text.encode()
+    reconcilers = registry.of_kind(Kind.RECONCILER)
+    if len(reconcilers) == 1 and reconcilers[0].tls:  # of several, alertmanager.yml lists each
+        text = _read(settings.alertmanager_config / "alertmanager.yml", update).decode()
+        receivers = [one.strip() for one in settings.alertmanager_receivers.split(",")]
+        text = alertmanager_yml(
+            text, receivers=receivers, url=reconcilers[0].url, name=alertmanager.name
+        )
+        found[settings.var / "alertmanager" / "alertmanager.yml"] = text.encode()
+    return found
+
+
+def _read(path: Path, fix: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SetupError(f"{path}: {error.strerror}. Fix: run `{fix}`") from error
 
 
 def _tokens(settings: Settings, registry: Registry) -> None:

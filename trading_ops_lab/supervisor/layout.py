@@ -92,7 +92,13 @@ def _prometheus(settings: Settings, registry: Registry) -> None:
     config, committed = folder / "prometheus.yml", settings.prometheus_config / "prometheus.yml"
     text = _committed(committed).read_text(encoding="utf-8")
     if users or over_tls:
-        _write_copy(config, prometheus_yml(text, users=users, name=own if over_tls else None))
+        text = prometheus_yml(
+            text,
+            users=users,
+            name=own if over_tls else None,
+            alertmanager_tls=registry.one(Kind.ALERTMANAGER).tls,
+        )
+        _write_copy(config, text)
     else:
         link(config, committed)
     write_discovery(folder / "targets", registry, mode=0o600)
@@ -130,7 +136,7 @@ def _alertmanager(settings: Settings, registry: Registry) -> None:
         text = with_switch(text, settings.dead_man_switch)
     if reconciler.tls:
         _link_certificates(settings, folder, own)
-        text = alertmanager_yml(text, receiver=RECEIVER, url=reconciler.url, name=own)
+        text = alertmanager_yml(text, receivers=[RECEIVER], url=reconciler.url, name=own)
     _write_copy(config, text)
 
 

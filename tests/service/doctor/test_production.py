@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from aiohttp import web
 
 from tests.free_ports import free_port
@@ -90,6 +91,43 @@ def test_apply_writes_what_prometheus_and_alertmanager_need(
     assert (var / "prometheus" / "rules" / "bot.yml").is_file()
     found = json.loads((var / "prometheus" / "targets" / "reconcilers.json").read_text())
     assert found[0]["targets"] == [load_address(project, 0)]
+
+
+def test_apply_gives_prometheus_and_alertmanager_their_certificates(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prometheus does not read `__scheme__` of Alertmanagers; a job's own tls_config is kept."""
+    monkeypatch.setenv("TRADING_OPS_ROOT", str(project))
+    own = {"job_name": "mine", "scheme": "https", "static_configs": [{"targets": ["mine:1"]}]}
+    shipped_yml = project / "prometheus" / "prometheus.yml"
+    config = yaml.safe_load(shipped_yml.read_text())
+    config["scrape_configs"].append(own)
+    shipped_yml.write_text(yaml.safe_dump(config))
+    over_tls = TARGETS.format(8431, 9090, 9093).replace("127.0.0.1", "10.0.0.4")
+    (project / "targets.yml").write_text(over_tls.replace("}", ", tls: true}"))
+
+    assert run(["config", "apply"]) == ExitCode.SETUP  # no certificates yet
+    assert run(["tls", "init"]) == ExitCode.OK
+    assert run(["config", "apply"]) == ExitCode.OK
+
+    folders = {name: project / "var" / name for name in ("prometheus", "alertmanager")}
+    for name, folder in folders.items():
+        web = yaml.safe_load((folder / "web.yml").read_text())["tls_server_config"]
+        assert web["client_auth_type"] == "RequireAndVerifyClientCert"
+        for key in ("cert_file", "key_file", "client_ca_file"):
+            assert stat.S_IMODE((folder / web[key]).stat().st_mode) == 0o640
+        assert name in web["cert_file"]
+    config = yaml.safe_load((folders["prometheus"] / "prometheus.yml").read_text())
+    certificate = "secrets/prometheus.crt"
+    *jobs, last = config["scrape_configs"]
+    assert {job["tls_config"]["cert_file"] for job in jobs} == {certificate}
+    assert last == own
+    (alerting,) = config["alerting"]["alertmanagers"]
+    assert (alerting["scheme"], alerting["tls_config"]["cert_file"]) == ("https", certificate)
+    routes = yaml.safe_load((folders["alertmanager"] / "alertmanager.yml").read_text())
+    (webhook,) = routes["receivers"][0]["webhook_configs"]
+    assert webhook["url"] == "https://10.0.0.4:8431/api/v1/webhook/alertmanager"
+    assert webhook["http_config"]["tls_config"]["cert_file"] == "secrets/alertmanager.crt"
 
 
 def load_address(project: Path, number: int) -> str:

@@ -22,7 +22,9 @@ from trading_ops.agent.fence import FenceKeeper
 from trading_ops.clients.directory import Directory
 from trading_ops.clients.supervisor import SupervisedUnit
 from trading_ops.config.targets import load_targets
-from trading_ops.errors import FencedOff, Refused, Unreachable
+from trading_ops.domain.target import Kind, Registry, Target
+from trading_ops.errors import ConfigError, FencedOff, Refused, Unreachable
+from trading_ops.node.run import own_entry
 from trading_ops.node.unit import NodeUnit
 from trading_ops.services.manager import Status
 from trading_ops.services.orders import Orders, RestartOrder
@@ -236,3 +238,14 @@ async def test_a_manager_without_an_answer_is_unknown_and_not_dead(node: Node) -
         await node.unit.process()
     with pytest.raises(Unreachable, match="503"):
         await node.unit.restart(incarnation=None, attempt_id="a1", fence=7, within=WITHIN)
+
+
+def test_a_node_of_another_host_is_not_taken_for_ones_own() -> None:
+    """Without a name only a loopback address is surely this host's."""
+    local = Target(name="host-1", kind=Kind.NODE, address="127.0.0.1:8461")
+    remote = Target(name="host-2", kind=Kind.NODE, address="10.0.0.5:8461", tls=True)
+    registry = Registry((remote, local))
+    assert own_entry(registry, "") is local
+    assert own_entry(registry, "host-2") is remote
+    with pytest.raises(ConfigError, match="host-2"):
+        own_entry(Registry((remote,)), "")

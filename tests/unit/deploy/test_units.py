@@ -55,10 +55,10 @@ def test_the_exposure_is_at_most_one_and_a_half(name: str) -> None:
     assert float(exposure[1]) <= 1.5
 
 
-@pytest.mark.parametrize("action", ["install", "upgrade", "uninstall"])
+@pytest.mark.parametrize("action", ["install", "install --node host-b", "upgrade", "uninstall"])
 def test_a_dry_run_prints_and_changes_nothing(action: str) -> None:
     done = subprocess.run(
-        ["sh", SETUP, action, "--dry-run"],
+        ["sh", SETUP, *action.split(), "--dry-run"],
         capture_output=True,
         text=True,
         check=False,
@@ -68,6 +68,19 @@ def test_a_dry_run_prints_and_changes_nothing(action: str) -> None:
     lines = done.stdout.splitlines()
     assert lines
     assert all(line.startswith(("would ", "Done.", "kept: ")) for line in lines), done.stdout
+
+
+def test_a_host_with_a_node_only_gets_nothing_else() -> None:
+    done = subprocess.run(
+        ["sh", SETUP, "install", "--node", "host-b", "--dry-run"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert "trading-ops-node.service" in done.stdout
+    for other in ("ops-reconciler", "ops-exporter", "prometheus-alertmanager", "config apply"):
+        assert other not in done.stdout
 
 
 @pytest.mark.parametrize("arguments", [[], ["nonsense", "--dry-run"], ["install", "--nonsense"]])

@@ -1,0 +1,67 @@
+"""docs/install.md on a clean Debian 12 with systemd, in a container: install, upgrade, remove.
+
+Needs a Docker engine. TRADING_OPS_TEST_BASE names another base image than `debian:12`.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.compose.images import missing_tools
+from tests.hosts.hosts import Host, running_host
+from tests.waiting import eventually
+
+WHY_NOT = missing_tools(compose=False)
+pytestmark = [pytest.mark.long, pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
+
+
+@pytest.fixture(scope="module")
+def host(image: str, package: Path) -> Iterator[Host]:
+    """A host on which the current release is installed."""
+    with running_host("host-1", image, package.parent) as run:
+        run("sh deploy/setup.sh install")
+        yield run
+
+
+def failed(run: Host) -> set[str]:
+    found = json.loads(run("trading-ops doctor --output json || true"))
+    return {one["name"] for one in found["checks"] if not one["ok"]}
+
+
+async def test_what_is_installed_is_healthy(host: Host) -> None:
+    """All but the node, which has no service to look after yet."""
+    await eventually(lambda: failed(host) == {"node host-1"}, within=120, what="doctor is content")
+    assert host("systemctl is-active prometheus prometheus-alertmanager").split() == ["active"] * 2
+
+
+async def test_the_watchdog_restarts_a_reconciler_that_hangs(host: Host) -> None:
+    show = "systemctl show -P MainPID trading-ops-reconciler"
+    before = host(show)
+    host(f"kill -STOP {before}")
+    await eventually(lambda: host(show).strip() not in {before.strip(), "0"}, within=240)
+    await eventually(lambda: failed(host) == {"node host-1"}, within=120, what="it serves again")
+
+
+def test_paging_does_not_depend_on_our_processes(host: Host) -> None:
+    host("systemctl stop trading-ops-reconciler trading-ops-exporter")
+    assert host("systemctl is-active prometheus prometheus-alertmanager").split() == ["active"] * 2
+
+
+def test_an_upgrade_keeps_local_changes(host: Host, package: Path) -> None:
+    host("echo '# mine' >>/etc/trading-ops/targets.yml")
+    spec = f"/wheels/{package.name}[node,exporter,postgresql]"
+    said = host(f"sh deploy/setup.sh upgrade --package '{spec}'")
+    assert "targets.yml: kept" in said
+    assert host("tail -n 1 /etc/trading-ops/targets.yml") == "# mine\n"
+    assert host("ls /opt/trading-ops/releases | wc -l").strip() == "2"
+    host("sh deploy/setup.sh rollback")
+    assert host("systemctl is-active trading-ops-reconciler").strip() == "active"
+
+
+def test_removing_keeps_configuration_and_data_without_a_terminal(host: Host) -> None:
+    said = host("sh deploy/setup.sh uninstall </dev/null")
+    assert "kept: /var/lib/trading-ops" in said
+    assert host("ls -d /etc/trading-ops/targets.yml /var/lib/trading-ops/secrets").count("\n") == 2
+    assert "trading-ops" not in host("systemctl list-unit-files; cat /etc/default/prometheus")
