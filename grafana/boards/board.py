@@ -35,7 +35,7 @@ class Annotation:
     expr: str
 
 
-CRITICAL = 'ALERTS{alertstate="firing",severity="critical"}'
+CRITICAL = 'ALERTS{alertstate="firing",severity=~"critical|emergency"}'
 
 ANNOTATIONS = (
     Annotation(

@@ -32,7 +32,15 @@ MUTED: dict[str, set[str]] = {
 }
 """What follows from the state of a venue."""
 
-GROUPED = [one for one in CONFIG["route"]["routes"] if one["receiver"] == "oncall"][:-1]
+EMERGENCY = 'severity="emergency"'
+EMERGENCIES = [one for one in CONFIG["route"]["routes"] if EMERGENCY in one.get("matchers", ())]
+"""The routes to everyone."""
+
+GROUPED = [
+    one
+    for one in CONFIG["route"]["routes"]
+    if one["receiver"] == "oncall" and one not in EMERGENCIES
+][:-1]
 """The routes that make one page of each cause."""
 
 SAID_LOUDER = {
@@ -61,6 +69,7 @@ def test_the_reconciler_is_told_first_and_people_by_the_label(rule: AlertRule) -
     people = "oncall" if rule.labels["page_after"] == "0s" else "blackhole"
     people = "second-line" if rule.labels.get("tier") == "l2" else people
     people = "dead-man-switch" if rule.name == "Watchdog" else people
+    people = "oncall,second-line" if rule.labels.get("severity") == "emergency" else people
     told = receivers_of(alertname=rule.name, bot="alpha", venue="paper", **rule.labels)
     assert told == ("oncall" if rule.name == PAGE else f"reconciler,{people}")
 
@@ -115,9 +124,25 @@ def test_one_cause_is_one_page() -> None:
     assert about_another["group_by"] == ["alertname", "origin"]
     (names,) = at_once["matchers"]
     paging = {name for name, rule in rules.items() if rule.labels["page_after"] == "0s"}
-    assert set(names.split('"')[1].split("|")) == paging - pages
+    emergencies = {name for name in rules if rules[name].labels.get("severity") == "emergency"}
+    assert set(names.split('"')[1].split("|")) == paging - pages - emergencies
     assert at_once["group_by"] == ["alertname"]
     assert "group_by" not in CONFIG["route"]
+
+
+def test_an_emergency_pages_everyone_without_a_delay_and_again() -> None:
+    """By name too: a client that posts emergencies with invented names gets the last page."""
+    rules = {rule.name for rule in load_rules() if rule.labels.get("severity") == "emergency"}
+    assert [one["receiver"] for one in EMERGENCIES] == ["oncall", "second-line"]
+    assert [one.get("continue", False) for one in EMERGENCIES] == [True, False]
+    for route in EMERGENCIES:
+        severity, names = route["matchers"]
+        assert severity == EMERGENCY
+        assert set(names.split('"')[1].split("|")) == rules
+        assert (route["group_wait"], route["repeat_interval"]) == ("0s", "15m")
+        assert route["group_by"] == ["alertname"]
+    assert receivers_of(alertname="Another", severity="emergency") == "reconciler,oncall"
+    assert all(rule.labels["page_after"] == "0s" for rule in load_rules() if rule.name in rules)
 
 
 def longest_wait_of_a_page(evaluation: float) -> float:

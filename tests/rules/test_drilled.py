@@ -35,6 +35,10 @@ NOT_RAISED = {
     "TradingBotDailyLossBreached": Not(LOST, "service/bot/test_risk_at_the_venue.py"),
     "TradingBotDailyLossHigh": Not(LOST, "service/botkit/test_risk_guard.py"),
     "TradingBotDrawdownBreached": Not(LOST, "service/botkit/test_risk_guard.py"),
+    "TradingBotLossRunaway": Not(LOST, "service/botkit/test_risk_guard.py"),
+    "TradingBotPositionUnattended": Not(
+        "automation restarts the bot sooner", "e2e/test_emergency.py"
+    ),
     "TradingBotExposureBreached": Not(LOST, "service/botkit/test_risk_guard.py"),
     "TradingBotEventLoopLagging": Not(
         "nobody outside can hold a loop up", "unit/instrument/watchers/test_loop_lag.py"

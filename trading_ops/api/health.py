@@ -14,6 +14,7 @@ import msgspec
 from trading_ops import clock
 from trading_ops.api.problems import not_found
 from trading_ops.api.system import STUCK_SECONDS
+from trading_ops.domain.alert import SEVERE
 from trading_ops.domain.observation import Snapshot
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import StoreError
@@ -204,7 +205,7 @@ def _venue(target: Target, snapshot: Snapshot | None) -> PartView:
         if alert.labels.get("venue") == target.name and not alert.labels.get("bot")
     ]
     firing = sorted({alert.name for alert in about if alert.firing})
-    critical = any(one.firing and one.labels.get("severity") == "critical" for one in about)
+    critical = any(one.firing and one.labels.get("severity") in SEVERE for one in about)
     if firing:
         state = State.FAILING if critical else State.DEGRADED
         return _part(name, state, f"firing: {', '.join(firing)}", _age(snapshot))

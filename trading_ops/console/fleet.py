@@ -7,6 +7,7 @@ from functools import cached_property
 
 from trading_ops.api.targets import TargetView
 from trading_ops.console.figures import Figures, Money
+from trading_ops.domain.alert import SEVERE
 from trading_ops.domain.hold import HeldState
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.target import NAMED_BOTS, Kind
@@ -29,7 +30,6 @@ BREACHED = 1.001
 
 UNKNOWN, SILENT, HALTED, REDUCING, ACTIVE = "unknown", "silent", "halted", "reducing", "active"
 _ORDER = (SILENT, UNKNOWN, HALTED, REDUCING, ACTIVE)
-CRITICAL = "critical"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,7 @@ class Row:
             found.append("is above its exposure limit")
         if money.drift:
             found.append(f"disagrees with the venue on {', '.join(sorted(money.drift))}")
-        if any(one.labels.get("severity") == CRITICAL for one in self.incidents):
+        if any(one.labels.get("severity") in SEVERE for one in self.incidents):
             found.append(f"has {self.incidents[0].alert}")
         return tuple(found)
 
@@ -213,8 +213,8 @@ def _state(target: TargetView, money: Money, now: datetime) -> str:
 
 
 def _rank(incident: Incident) -> tuple[int, datetime]:
-    order = {CRITICAL: 0, "warning": 1}
-    return order.get(incident.labels.get("severity", ""), 2), incident.opened_at
+    order = {"emergency": 0, "critical": 1, "warning": 2}
+    return order.get(incident.labels.get("severity", ""), 3), incident.opened_at
 
 
 def _total(amounts: Iterable[Mapping[str, float]]) -> dict[str, float]:

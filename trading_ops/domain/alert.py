@@ -21,6 +21,9 @@ WATCHDOG = "Watchdog"
 PAGE_LABEL = "page_after"
 """The label with the paging delay; alerts without it are ignored."""
 
+SEVERE = frozenset({"critical", "emergency"})
+"""Severities of faults that threaten money or availability now."""
+
 NEVER_STRIPPED = frozenset({"alertname", "bot", "venue", "component", "symbol", PAGE_LABEL})
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from trading_ops import clock
+from trading_ops.domain.alert import SEVERE
 from trading_ops.domain.decision import AlertView, GlobalLimits, World
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.maintenance import covering
@@ -17,8 +18,6 @@ from trading_ops.reconciler.state import State
 FRESH = timedelta(seconds=1)
 """Seconds for which the fleet state is cached, so that not every incident counts all others."""
 
-
-CRITICAL = "critical"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,4 +116,4 @@ class Context:
         if not fired and incident.id not in self.fired:
             return False
         book = self.index.runbook(incident.alert)
-        return bool(book and book.steps) and incident.labels.get("severity") == CRITICAL
+        return bool(book and book.steps) and incident.labels.get("severity") in SEVERE

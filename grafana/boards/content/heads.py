@@ -26,7 +26,7 @@ DAILY_LOSS = _used(
     "Today's loss as a ratio of its limit, for the worst bot. At 100 % the bot is reduce-only "
     "until an operator resumes it.",
     above(0.8, 1),
-    "TradingBotDailyLossBreached TradingBotDailyLossHigh",
+    "TradingBotDailyLossBreached TradingBotDailyLossHigh TradingBotLossRunaway",
 )
 
 EXPOSURE = _used(

@@ -36,8 +36,8 @@ STATE = row(
         stat(
             "Critical",
             "short",
-            'count(ALERTS{alertstate="firing",severity="critical"}) or vector(0)',
-            "Firing critical alerts.",
+            'count(ALERTS{alertstate="firing",severity=~"critical|emergency"}) or vector(0)',
+            "Firing critical and emergency alerts.",
             limits=above(1),
             decimals=0,
         ),

@@ -100,7 +100,7 @@ MONEY = row(
             "short",
             most("trading_exposure", "bot", "currency"),
             "Gross exposure: absolute value of all open positions.",
-            runbook="TradingBotExposureBreached",
+            runbook="TradingBotExposureBreached TradingBotPositionUnattended",
         ),
     ),
     (
