@@ -19,7 +19,6 @@ FRESH = timedelta(seconds=1)
 """Seconds for which the fleet state is cached, so that not every incident counts all others."""
 
 
-
 @dataclass(frozen=True, slots=True)
 class _Fleet:
     head: int

@@ -99,7 +99,8 @@ def _firing(severity: str) -> str:
 
 FIRED: Panel = timeline(
     "Firing alerts",
-    f"{_firing('emergency')} * 4 or {_firing('critical')} * 3 or {_firing('warning')} * 2 or {_firing('info')} "
+    f"{_firing('emergency')} * 4 or {_firing('critical')} * 3 or {_firing('warning')} * 2 "
+    f"or {_firing('info')} "
     f"or ({NO_ALERT} unless on () count({FIRED_ALL}))",
     "{{alertname}} {{bot}} {{venue}}",
     "Firing alerts over time, by severity. Watchdog always fires and is not shown. Click a band to "
