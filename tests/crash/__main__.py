@@ -166,7 +166,7 @@ def print_verdict(
         ("one-shot repeated", found.repeated),
         ("stuck", found.stuck),
         ("integrity", found.integrity),
-        ("odd answers", found.answers),
+        ("unexpected answers", found.answers),
     ):
         say(f"{what + ':':<20} {len(sentences)}")
         for sentence in sentences[:10]:

@@ -144,8 +144,8 @@ class Soak:
         with contextlib.suppress(OSError):  # it has just ended, which is seen elsewhere
             rss, own = memory_of(self.bot.pid)
             self._note("memory of the bot (RSS)", at, rss)
-            self._note("memory of the bot (of no file)", at, own)
-            self._note("memory of the venue (of no file)", at, memory_of(self.world.pid)[1])
+            self._note("memory of the bot (anonymous)", at, own)
+            self._note("memory of the venue (anonymous)", at, memory_of(self.world.pid)[1])
             self._note("open files", at, files_of(self.bot.pid))
             self._note("threads", at, threads_of(self.bot.pid))
         if self.bot.tasks:

@@ -43,7 +43,7 @@ KIBI = 1024
 
 
 def memory_of(pid: int) -> tuple[int, int]:
-    """Return resident bytes of a process, and those of them that are of no file.
+    """Return resident bytes of a process, and of these the anonymous ones.
 
     A page of a file that two processes have becomes the other's own when one of them ends: by
     unique bytes a process would grow that did nothing.

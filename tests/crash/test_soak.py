@@ -34,7 +34,7 @@ def test_a_short_soak_ends_well() -> None:
     [
         pytest.param(
             ("leak", "leak-files", "leak-tasks"),
-            ("memory of the bot (of no file) grew", "open files grew", "tasks grew"),
+            ("memory of the bot (anonymous) grew", "open files grew", "tasks grew"),
             id="leaks",
         ),
         pytest.param(("count-twice",), ("USD: ours",), id="drift"),

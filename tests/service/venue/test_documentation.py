@@ -12,7 +12,7 @@ from trading_ops_lab.paper.venue.venue import Venue
 
 PAGE = (Path(__file__).parents[3] / "docs" / "paper-venue.md").read_text()
 FAULTS = [json.loads(body) for body in re.findall(r"^\| `fault '(.*?)'` \|", PAGE, re.MULTILINE)]
-HANDS = re.findall(r"^hand (\S+) -d '(.*)'$", PAGE, re.MULTILINE)
+HANDS = re.findall(r"^manual (\S+) -d '(.*)'$", PAGE, re.MULTILINE)
 
 
 def test_every_fault_is_documented() -> None:
