@@ -8,9 +8,12 @@ import pytest
 from trading_ops.actions.base import Call, Clients
 from trading_ops.actions.restart_bot import RestartBot
 from trading_ops.clients.agent import BotHealth
-from trading_ops.errors import ClientError, Cut, Unreachable
+from trading_ops.clients.executor import CommandResult
+from trading_ops.clients.supervisor import Process
+from trading_ops.errors import ActionError, ClientError, Cut, Unreachable
 
 FAILING = BotHealth(bot="alpha", status="failing", incarnation="1:1", state="active", components={})
+HEALTHY = BotHealth(bot="alpha", status="ok", incarnation="1:1", state="active", components={})
 CUT, DEAD = Cut("the connection was ended"), Unreachable("connection refused")
 
 
@@ -20,10 +23,23 @@ class Bot:
 
     answers: list[ClientError | BotHealth]
     asked: list[object] = field(default_factory=list)
+    pid: int | None = 1
+    restarts: int = 0
 
     def bot(self, target: object) -> Any:
         self.asked.append(target)
         return self
+
+    def unit(self, target: object) -> Any:
+        self.asked.append(target)
+        return self
+
+    async def process(self) -> Process:
+        return Process(unit="alpha", state="active", incarnation="1:1", pid=self.pid)
+
+    async def restart(self, **_order: object) -> CommandResult:
+        self.restarts += 1
+        return CommandResult(outcome="succeeded", detail="restarted")
 
     async def health(self) -> BotHealth:
         answer = self.answers.pop(0)
@@ -51,3 +67,23 @@ async def test_precondition(
     assert (said is not None) is refused
     assert not answers
     assert said is None or "overloaded" in said
+
+
+async def test_a_bot_that_answers_once_its_host_does_is_not_restarted(call: Call) -> None:
+    """The network to its host was cut: it looked dead, and the order would have waited."""
+    bot = Bot([DEAD, HEALTHY])
+    restart = RestartBot(cast(Clients, bot))
+    assert await restart.precondition(call) is None
+    with pytest.raises(ActionError, match="healthy"):
+        await restart.perform(call)
+    assert bot.restarts == 0
+
+
+@pytest.mark.parametrize(("pid", "answers"), [(None, []), (1, [DEAD]), (1, [FAILING])])
+async def test_a_dead_or_silent_bot_is_restarted(
+    call: Call, pid: int | None, answers: list[ClientError | BotHealth]
+) -> None:
+    """A dead process is not asked again."""
+    bot = Bot(answers, pid=pid)
+    assert await RestartBot(cast(Clients, bot)).perform(call) == "restarted"
+    assert (bot.restarts, bot.answers) == (1, [])

@@ -34,6 +34,17 @@ RUN = f"#!/bin/sh\nexec {PYTHON} bot.py alpha 8411 secrets /var/lib/trading-bot/
 NODE = f"https://{SUBNET}5:8461/processes"
 TARGETS = 8  # scrapes: two of the bot, two of the reconciler, one of each other process
 UNIT = "trading-bot@alpha"
+EXPIRE = """
+from datetime import timedelta
+from pathlib import Path
+from trading_ops.tls.authority import Authority, Wanted, issued
+
+folder = Path("/var/lib/trading-ops/tls")
+for one in issued(folder):
+    if one.name in {"host-b", "operator"}:
+        wanted = Wanted(one.name, one.hosts, one.calls)
+        Authority(folder).issue(wanted, timedelta(seconds=-1))
+"""
 REQUEST = """
 import ssl, sys, urllib.request
 url, token, folder, *name = sys.argv[1:]
@@ -78,6 +89,27 @@ class Site:
         url = f"https://{SUBNET}4:9090/api/v1/query?query=sum({metric})"
         result = json.loads(self.asked(url, "operator"))["data"]["result"]
         return float(result[0]["value"][1]) if result else 0.0
+
+    def restarts(self) -> int:
+        """How often the node has restarted the bot."""
+        (process,) = json.loads(self.asked(NODE, "reconciler"))["processes"]
+        return int(process["restarts"])
+
+    def state_of(self, alert: str) -> str:
+        """What the open incident of an alert waits for; empty without one."""
+        found = json.loads(self.a("trading-ops incidents --open --output json"))
+        return next((one["standing"]["state"] for one in found if one["alert"] == alert), "")
+
+    def pages(self) -> str:
+        """The mails that on-call got."""
+        return docker("logs", self.mail)
+
+    def copy_certificate(self) -> None:
+        """Copy the node's certificate to its host."""
+        names = "tls/host-b.crt tls/host-b.key"
+        self.a(f"tar -C /var/lib/trading-ops -cf /root-of-host-b/node.tar {names}")
+        self.b("tar -C /var/lib/trading-ops-node -xf /root/node.tar && rm /root/node.tar")
+        self.b("chown -R trading-ops-node: /var/lib/trading-ops-node/tls")
 
     def failed_checks(self) -> set[str]:
         found = json.loads(self.a("trading-ops doctor --output json || true"))
@@ -154,8 +186,13 @@ def test_a_token_without_a_certificate_is_refused(site: Site) -> None:
     assert "alpha" in site.asked(NODE, "reconciler")
 
 
-async def test_a_killed_bot_is_restarted_and_verified(site: Site) -> None:
+async def calm(site: Site) -> None:
+    """Wait until what an earlier test left is over."""
     await eventually(lambda: not site.incidents("--open"), within=60, what="nothing is open")
+
+
+async def test_a_killed_bot_is_restarted_and_verified(site: Site) -> None:
+    await calm(site)
     before, known = site.unit("InvocationID"), len(site.incidents())
     site.b(f"kill -9 {site.unit('MainPID')}")
     began = time.monotonic()
@@ -173,3 +210,63 @@ async def test_a_killed_bot_is_restarted_and_verified(site: Site) -> None:
     assert "TradingBotDown" in {one["alert"] for one in fresh}, fresh
     assert {one["close_reason"] for one in fresh} == {"recovered"}, fresh
     assert site.unit("NRestarts") == "0"  # not by systemd on its own
+
+
+async def test_a_host_that_is_cut_off_is_unknown_and_its_bot_is_not_restarted(site: Site) -> None:
+    await calm(site)
+    before, restarts = site.unit("InvocationID"), site.restarts()
+    docker("network", "disconnect", site.network, site.b.container)
+    began = time.monotonic()
+    unknown = "outcome_unknown"
+    await eventually(lambda: site.state_of("TradingBotDown") == unknown, within=60, what=unknown)
+    say(f"network cut: the restart is of unknown outcome after {time.monotonic() - began:.1f} s")
+    address = f"{SUBNET}5"
+    docker("network", "connect", "--ip", address, site.network, site.b.container)
+    began = time.monotonic()
+    halted = "trading is halted"  # as silent: known again, and released by people only
+    await eventually(lambda: halted in site.a("trading-ops status || true"), within=60, what=halted)
+    say(f"network back: the bot's state is known after {time.monotonic() - began:.1f} s")
+
+    def last() -> dict[str, Any]:
+        return site.incidents("--alert TradingBotDown")[0]
+
+    resolved = "the alert is resolved"
+    await eventually(lambda: last()["resolved_at"], within=60, what=resolved)
+    say(f"network back: {resolved} after {time.monotonic() - began:.1f} s")
+    assert (site.unit("InvocationID"), site.restarts()) == (before, restarts)
+    site.a("trading-ops resume alpha --reason 'the network is back'")
+    active = "trading is active"
+    await eventually(lambda: active in site.a("trading-ops status || true"), within=60, what=active)
+
+
+async def test_paging_goes_on_without_any_process_of_ours(site: Site) -> None:
+    services = "trading-ops-reconciler trading-ops-exporter"
+    site.a(f"systemctl kill -s KILL {services}; systemctl stop {services}")
+    assert "/opt/trading-ops" not in site.a("cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
+    began = time.monotonic()
+    page = "[FIRING] TradingOpsReconcilerDown"
+    await eventually(lambda: page in site.pages(), within=120, what="on-call is paged")
+    say(f"all processes of ours stopped on host-a: paged after {time.monotonic() - began:.1f} s")
+    site.a(f"systemctl start {services}")
+    await eventually(lambda: not site.failed_checks(), within=60, what="doctor is content")
+
+
+async def test_an_expired_certificate_is_refused_and_alerted(site: Site) -> None:
+    agent = f"https://{SUBNET}5:8411/health"
+    assert "Error" not in site.asked(NODE, "operator")
+    site.a.put("/root/expire.py", EXPIRE)
+    site.a(f"runuser -u trading-ops -- {PYTHON} - </root/expire.py")
+    site.copy_certificate()
+    began = time.monotonic()
+    assert "certificate has expired" in site.asked(NODE, "reconciler")  # the server's
+    assert "Remote" in site.asked(agent, "operator")  # the client's: cut before the token is read
+    assert "401" in site.asked(agent, "reconciler")  # only the token is wrong
+    site.a("trading-ops tls renew operator")
+    await eventually(lambda: "node host-b" in site.failed_checks(), within=60, what="doctor")
+    say(f"expired certificate: refused, seen by doctor after {time.monotonic() - began:.1f} s")
+    name = "TradingOpsCertificateExpiring"
+    await eventually(lambda: site.state_of(name), within=400, what=name)
+    say(f"expired certificate: alert after {time.monotonic() - began:.0f} s")
+    site.a("trading-ops tls renew host-b")
+    site.copy_certificate()
+    await eventually(lambda: not site.failed_checks(), within=60, what="doctor is content")

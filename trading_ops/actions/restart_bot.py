@@ -3,6 +3,8 @@
 Meanwhile the venue's dead-man switch (cancel-all-after), no longer refreshed, cancels open orders.
 """
 
+import asyncio
+import contextlib
 from typing import ClassVar
 
 from trading_ops.actions.base import Call, Clients, Probe, probe_executor
@@ -11,6 +13,7 @@ from trading_ops.domain.target import OWN_BOTS, Kind
 from trading_ops.errors import ActionError, ClientError, Cut
 
 HEALTHY = "ok"
+AGAIN_SECONDS = 2.0
 
 
 class RestartBot:
@@ -46,6 +49,8 @@ class RestartBot:
         """Restart the current incarnation."""
         unit = self._clients.unit(call.target)
         before = await unit.process()
+        if before.pid is not None and (why := await self._again(call)):
+            raise ActionError(why)
         result = await unit.restart(
             incarnation=before.incarnation,
             attempt_id=call.attempt_id,
@@ -55,6 +60,17 @@ class RestartBot:
         if not result.succeeded:
             raise ActionError(result.detail or "the service manager could not restart it")
         return result.detail
+
+    async def _again(self, call: Call) -> str | None:
+        """Ask a bot whose process runs once more, now that its host has answered.
+
+        While the network to a host is cut, its bots look dead. A restart that waits for the network
+        would hit a healthy bot.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(AGAIN_SECONDS):
+                return await self.precondition(call)
+        return None
 
     async def probe(self, call: Call) -> Probe:
         """Probe the service manager's record of attempts.
