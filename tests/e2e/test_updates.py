@@ -55,7 +55,7 @@ async def test_a_restart_needs_no_reconciler(stack: Stack) -> None:
     try:
         done = await asyncio.to_thread(stack.run, "restart", "alpha", "--drain", "--reason", "x")
         assert (done.returncode, life(stack) != before) == (0, True), done.stderr
-        assert "Ordering the supervisor directly" in done.stderr
+        assert "Using the supervisor directly" in done.stderr
     finally:
         await asyncio.to_thread(stack.supervisor.start, "reconciler")
         ready = lambda: stack.processes()["reconciler"]["state"] == "ready"  # noqa: E731

@@ -57,7 +57,7 @@ def _stop() -> int | None:
         # It is frozen, or its token was changed: a signal asks for the same.
         if not pid:
             raise
-        click.echo(f"{error}. It is asked by a signal.", err=True)
+        click.echo(f"{error}. Sending it a signal instead.", err=True)
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
             os.kill(pid, signal.SIGCONT)

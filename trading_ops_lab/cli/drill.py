@@ -22,7 +22,9 @@ from trading_ops_lab.drills.lab_clients import open_scene
 from trading_ops_lab.drills.run import run_drill
 from trading_ops_lab.drills.timeline import Mark
 
-BOT = click.option("--bot", metavar="NAME", help="The bot to break; the first one by default.")
+BOT = click.option(
+    "--bot", metavar="NAME", help="Bot to inject the fault into. Default: the first one."
+)
 
 
 @click.command()
@@ -36,14 +38,14 @@ BOT = click.option("--bot", metavar="NAME", help="The bot to break; the first on
 @click.option(
     "--silenced",
     is_flag=True,
-    help="Silence the alert in Alertmanager first; the drill passes only if hands are kept off.",
+    help="Silence the alert in Alertmanager first; the drill passes only if no action runs.",
 )
 @click.option(
     "--during",
     metavar="ALERT",
     default="",
-    help="Have this alert fire first, for which the runbook waits; the drill passes only if "
-    "nothing is done until that is over.",
+    help="Make this alert fire first, one that suppresses the runbook; the drill passes only if "
+    "no action runs until it resolves.",
 )
 @output_option
 def drill(
@@ -51,9 +53,9 @@ def drill(
 ) -> None:
     """Inject the fault that makes ALERT fire, and follow the recovery.
 
-    Needs a running stack (`trading-ops up`). The fault is the one that the runbook of ALERT
-    names; the pipeline is the real one: Prometheus, Alertmanager, reconciler. Exits with 5 when
-    the incident is not closed within the runbook's `recover_within`.
+    Needs a running stack (`trading-ops up`). The runbook of ALERT names the fault. Detection and
+    recovery use the real Prometheus, Alertmanager and reconciler. Exits with 5 when the incident
+    is not closed within the runbook's `recover_within`.
     """
     console = _console(output)
 
@@ -80,9 +82,7 @@ def drill(
 
 @click.command()
 @BOT
-@click.option(
-    "--without-paused", is_flag=True, help="Leave out the second runs, with automation paused."
-)
+@click.option("--without-paused", is_flag=True, help="Skip the second runs with automation paused.")
 @click.option(
     "--record",
     metavar="FOLDER",
@@ -93,7 +93,7 @@ def drill(
     "--only",
     metavar="ALERT",
     multiple=True,
-    help=f"Only this alert's drill, again and again for more; --record keeps the others of {FILE}.",
+    help=f"Run only this alert's drill; repeatable. --record keeps the others of {FILE}.",
 )
 @output_option
 def gameday(
@@ -168,7 +168,7 @@ def _verdict(console: Console, result: DrillResult) -> None:
     elif result.paused or result.silenced:
         console.print(f"  [green]passed[/]: still broken after {result.limit_seconds:.0f} s")
         for reason in result.reasons:
-            console.print(f"    why nothing was done: {reason}", markup=False, soft_wrap=True)
+            console.print(f"    reason for not acting: {reason}", markup=False, soft_wrap=True)
     else:
         console.print(
             f"  [green]closed after {result.total_seconds:.1f} s[/] "

@@ -40,9 +40,9 @@ def restart(
 ) -> None:
     """Restart BOT, and wait until the new process has recovered and trades again.
 
-    Through the reconciler's gates; while it does not answer, at the supervisor itself. Without
-    --drain a healthy bot is left alone. Exit code 1 when it was refused, failed, or the bot
-    is not healthy within a minute.
+    Uses the reconciler and its gates, or the supervisor directly if the reconciler does not
+    answer. Without --drain a healthy bot is not restarted. Exits with 1 when the restart is refused
+    or fails, or the bot is not healthy within a minute.
     """
     settings = command_settings()
     registry = load_targets(settings.targets_file)
@@ -74,9 +74,11 @@ def bot_of(registry: Registry, name: str) -> Target:
     """
     found = registry.find(name)
     if found is None or found.kind is not Kind.BOT:
-        raise SetupError(f"targets.yml has no bot of ours called {name!r}")
+        raise SetupError(f"targets.yml has no bot {name!r} with our agent")
     if found.service is None or found.service.manager is not Manager.SUPERVISOR:
-        raise SetupError(f"{name} is not run by this stack: restart it by its own service manager")
+        raise SetupError(
+            f"{name} is not managed by this stack: restart it with its own service manager"
+        )
     return found
 
 
@@ -114,7 +116,7 @@ async def _restart(
             well = attempt.state in {"completed", "started"}
             return None if well else f"{attempt.state}: {attempt.detail}"
     except Unreachable as error:
-        click.echo(f"{error}. Ordering the supervisor directly.", err=True)
+        click.echo(f"{error}. Using the supervisor directly.", err=True)
     answer = SupervisorClient(settings).restart(
         before["unit"], incarnation=before["incarnation"], attempt_id=f"hand:{uuid.uuid4()}"
     )

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 def up(*, detach: bool, output: str) -> None:
     """Start the whole stack on this machine, and keep it running.
 
-    A paper venue, a trading bot on it, the exporter, the reconciler, a mail sink for on-call,
-    Alertmanager and Prometheus are started in order, each asked until it is ready. Then a table of
-    them is shown. Ctrl-C stops all of them; a second Ctrl-C kills what is left.
+    Starts a paper venue, a trading bot, the exporter, the reconciler, a mail sink for on-call,
+    Alertmanager and Prometheus, each when the previous one is ready, and shows their state. Ctrl-C
+    stops all of them; a second Ctrl-C kills the remaining ones.
 
-    Addresses are in targets.yml. Data, secrets and logs are in var/. An empty folder is given its
-    targets.yml, rules, routes, runbooks and boards first.
+    Addresses are in targets.yml. Data, secrets and logs are in var/. In an empty folder it first
+    writes targets.yml, rules, routes, runbooks and boards.
     """
     if output == "json" and not detach:
         raise click.UsageError("--output json needs --detach")

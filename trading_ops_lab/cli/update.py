@@ -43,7 +43,7 @@ ASK_AGAIN_SECONDS = 0.5
     type=Duration(f"{LONGEST_SECONDS:.0f}s"),
     default="60s",
     show_default=True,
-    help="How long the new release may take to become healthy.",
+    help="Time for the new release to become healthy.",
 )
 @reason_option
 @owner_option
@@ -59,11 +59,11 @@ def update(
     owner: str,
     output: str,
 ) -> None:
-    """Run BOT with RELEASE: the path of a Python, or NAME for var/versions/NAME/bin/python.
+    """Deploy RELEASE to BOT: the path of a Python, or NAME for var/versions/NAME/bin/python.
 
-    The bot ends in order, its records are copied, and the new release is started. Unless it is
-    well in time, it is stopped and the one before is started again. Exit code 1 then, and when
-    nothing was done.
+    The bot is stopped gracefully, its records are copied, and the new release is started. If it is
+    not healthy in time, the previous release is restored. Exits with 1 then, and when the update
+    was refused.
     """
     settings = command_settings()
     registry = load_targets(settings.targets_file)
