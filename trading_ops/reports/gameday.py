@@ -52,14 +52,21 @@ def grids(drills: Sequence[RecordedDrill]) -> list[Grid]:
             title="Auto-remediated",
             columns=(
                 *("alert", "injected", "detected", "received", "acted", "verified", "closed"),
-                *("limit", "theirs", "ours", "of it proof", "automation paused", "result"),
+                *(
+                    "limit",
+                    "alerting",
+                    "remediation",
+                    "verification",
+                    "automation paused",
+                    "result",
+                ),
             ),
             rows=[_healed(one, paused.get(one.alert)) for one in machines],
         ),
         Grid(
-            title="Suppressed until the cause was gone, then remediated",
+            title="Suppressed until the cause was resolved, then remediated",
             columns=(
-                *("alert", "during", "injected", "detected", "received", "waited", "mended"),
+                *("alert", "during", "injected", "detected", "received", "waited", "fault removed"),
                 *("acted", "verified", "closed", "limit", "result"),
             ),
             rows=[_waited(one) for one in waited],
@@ -67,7 +74,7 @@ def grids(drills: Sequence[RecordedDrill]) -> list[Grid]:
         Grid(
             title="Escalated after failed steps",
             columns=(
-                *("alert", "injected", "detected", "received", "acted", "handed over", "settled"),
+                *("alert", "injected", "detected", "received", "acted", "escalated", "settled"),
                 *("closed", "limit", "automation paused", "result"),
             ),
             rows=[_handed(one, paused.get(one.alert)) for one in handed],
@@ -75,8 +82,16 @@ def grids(drills: Sequence[RecordedDrill]) -> list[Grid]:
         Grid(
             title="Page-only",
             columns=(
-                *("alert", "injected", "detected", "received", "noticed", "mended", "closed"),
-                *("limit", "theirs", "ours", "result"),
+                *(
+                    "alert",
+                    "injected",
+                    "detected",
+                    "received",
+                    "noticed",
+                    "fault removed",
+                    "closed",
+                ),
+                *("limit", "alerting", "reconciler", "result"),
             ),
             rows=[_left(one) for one in people],
         ),
@@ -102,28 +117,28 @@ def summary(drills: Sequence[RecordedDrill]) -> list[str]:
         "while the alert was silenced": [one for one in drills if one.silenced],
     }
     good = sum(one.passed for one in whole)
-    told = [f"{good} of {len(whole)} drills ended as they should, inside their limits."]
+    told = [f"{good} of {len(whole)} drills passed within their limits."]
     if absent:
         told.append(f"{absent} were not run: this machine lacks what they need.")
     for how, runs in back.items():
         if runs:
             stayed = sum(one.passed for one in runs)
-            told.append(f"{stayed} of {len(runs)} stayed broken, and were left alone, {how}.")
+            told.append(f"{stayed} of {len(runs)} did not recover, and no action ran, {how}.")
     if waited:
         good = sum(one.passed for one in waited)
         told.append(
-            f"{good} of {len(waited)} suppressed until the cause was gone, then remediated."
+            f"{good} of {len(waited)} suppressed until the cause was resolved, then remediated."
         )
     handed = [one for one in whole if one.handed_over]
     if handed:
         good = sum(one.passed for one in handed)
-        told.append(f"{good} of {len(handed)} were escalated after their steps had failed.")
+        told.append(f"{good} of {len(handed)} escalated after failed steps.")
     if machines:
         shares: dict[str, Callable[[RecordedDrill], float | None]] = {
             "closed after": lambda one: one.total_seconds,
-            "theirs": lambda one: one.theirs,
-            "ours": lambda one: one.ours,
-            "ours without the proof": lambda one: one.without_proof,
+            "alerting": lambda one: one.theirs,
+            "remediation": lambda one: one.ours,
+            "remediation without verification": lambda one: one.without_proof,
         }
         spread = "; ".join(f"{name} {_spread(machines, of)}" for name, of in shares.items())
         told.append(f"Auto-remediated, median and worst: {spread}.")
@@ -131,7 +146,7 @@ def summary(drills: Sequence[RecordedDrill]) -> list[str]:
         told.append(
             "Page-only, median and worst: "
             f"received {_spread(people, lambda one: one.theirs)}; "
-            f"ours, until it was left to on-call, {_spread(people, lambda one: one.ours)}."
+            f"recorded as page-only after {_spread(people, lambda one: one.ours)}."
         )
     return told
 
@@ -142,7 +157,7 @@ def page(record: GameDayRecord) -> str:
     lines = [
         "# Game day",
         "",
-        "Written by `make gameday` with `gameday.json`, from which a test writes this page again.",
+        "Generated by `make gameday` from `gameday.json`.",
         "",
         *(line for run in record.runs for line in _run(run, alone=not record.before)),
         *(f"- {sentence}" for sentence in summary(drills)),
@@ -153,7 +168,7 @@ def page(record: GameDayRecord) -> str:
         lines += ["", f"## {grid.title}", "", *_markdown(grid.columns, grid.rows)]
     run = [one for one in drills if not (one.held_back or one.not_possible)]
     known = {_named(one): one for one in run}
-    lines += ["", "## What was broken, and who saw the end", ""]
+    lines += ["", "## Faults and witnesses", ""]
     seen = [(alert, one.broken, one.witness or NEVER) for alert, one in sorted(known.items())]
     lines += _markdown(("alert", "fault", "witness"), seen)
     return "\n".join(lines) + "\n"
@@ -163,7 +178,7 @@ def _run(run: GameDayRecord, *, alone: bool) -> list[str]:
     """Return when, with what and where it was; and which drills, where there were others."""
     versions = ", ".join(f"{name} {version or 'unknown'}" for name, version in run.versions.items())
     minutes = (run.ended_at - run.began_at).total_seconds() / 60
-    changes = " with changes that are not committed" if run.changed else ""
+    changes = " with uncommitted changes" if run.changed else ""
     names = ", ".join(sorted({one.alert for one in run.drills}))
     return [
         f"- When: {run.began_at:%Y-%m-%d %H:%M} UTC, {minutes:.0f} minutes",
@@ -204,14 +219,13 @@ def write(folder: Path, record: GameDayRecord) -> None:
 
 
 READING = (
-    "Seconds since the injection. *Theirs* is the share of Prometheus and Alertmanager: injected",
-    "to received, that is the scrape, the rule's range and `for`, and the notification. *Ours* is",
-    "received to closed; its *proof* part is from the last action's end until the verify query",
-    "had held on newer samples. With automation paused, the same fault must last for the whole",
-    "limit. Page-only faults are not remediated: *ours* is received to noticed, then the drill",
-    "waits a little and removes the fault itself, and the alert ends by its rule's range and",
-    "`keep_firing_for`. A fault that stops the reconciler or Alertmanager is removed first and",
-    "received afterwards.",
+    "Seconds since the injection. *Alerting* is from injection to received: the scrape, the rule's",
+    "range and `for`, and the notification. *Remediation* is from received to closed; of this,",
+    "*verification* is from the end of the last action until the verify query had held on newer",
+    "samples. With automation paused, the same fault must last for the whole limit. Page-only",
+    "faults are not remediated: *reconciler* is from received to noticed. The drill then removes",
+    "the fault, and the alert ends by its rule's range and `keep_firing_for`. A fault that stops",
+    "the reconciler or Alertmanager is removed first and received afterwards.",
 )
 
 

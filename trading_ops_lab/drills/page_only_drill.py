@@ -31,7 +31,7 @@ async def must_be_noticed(run: Following, key: str) -> DrillResult:
     finally:
         if key:
             await run.fault.clean_up(run.scene, run.bot, key)
-    run.note("mended", "the drill has taken the fault away")
+    run.note("mended", "the drill removed the fault")
     if run.fault.deafens and seen:
         seen = await run.until(_noticed, run.injected + run.drill.recover_within)
     if not seen:

@@ -70,7 +70,7 @@ class ModelGivenUp(Fault):
         """Ask the kernel for a process of the model: when it was given up, there was none."""
         del since
         begun = model_of(await pid_of(scene, bot))
-        return None if begun is None else f"the kernel has a process of the model again, {begun}"
+        return None if begun is None else f"the model has a new process, {begun}"
 
 
 def model_of(bot_pid: int) -> int | None:

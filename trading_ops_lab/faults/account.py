@@ -37,7 +37,7 @@ class OrphanedOrder(Fault):
     again only after the drill.
     """
 
-    describe = "an order with an id of the bot's rests at the venue, and its records do not know it"
+    describe = "an order with one of the bot's ids rests at the venue but is not in its records"
 
     def __init__(self) -> None:
         self._id = ""
@@ -97,7 +97,7 @@ class StartedUnder(Fault):
 class FolderTaken(Fault):
     """The bot dies, and something else has its folder: no restart can succeed."""
 
-    describe = "the bot gets SIGKILL, and another process takes its folder"
+    describe = "the bot gets SIGKILL, and another process locks its folder"
     tolerates = frozenset({"restart_bot"})
 
     def __init__(self) -> None:

@@ -64,7 +64,7 @@ class BusyAccount(Fault):
         pause = latest_pause(await scene.faults(bot).journal(since=since), bot.name)
         if pause < SPARING_SECONDS:
             return None
-        return f"the venue's journal has the bot's dead-man switch wound after {pause:.0f} s, not 6"
+        return f"the venue's journal has the bot's dead-man switch reset after {pause:.0f} s, not 6"
 
 
 def latest_pause(journal: list[JournalEntry], account: str) -> float:

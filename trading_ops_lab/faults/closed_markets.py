@@ -12,7 +12,7 @@ from trading_ops_lab.faults.base import Fault
 class ClosedMarkets(Fault):
     """Every market that the stack watches takes cancels only, as outside of its hours."""
 
-    describe = f"the venue says that {' and '.join(SYMBOLS)} are closed"
+    describe = f"the venue reports that {' and '.join(SYMBOLS)} are closed"
 
     async def inject(self, scene: Scene, bot: Target) -> str:
         """Close one after the other; what was closed is opened again if one cannot be."""

@@ -41,7 +41,7 @@ class StrangerOnKey(Fault):
         """
         last = await self._last(scene, bot, since=_ago(LOOK_BACK_SECONDS))
         if not last:
-            raise StackError(f"the venue's journal knows no request of {bot.name} lately")
+            raise StackError(f"the venue's journal has no recent request of {bot.name}")
         self._above = last + AHEAD
         await _ask(scene, bot, nonce=str(self._above))
         return ""
@@ -49,7 +49,9 @@ class StrangerOnKey(Fault):
     async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
         """Look for a request of the bot that the venue accepted above the stranger's."""
         accepted = await self._last(scene, bot, since=since) > self._above
-        return "the venue's journal has the bot above the stranger's nonce" if accepted else None
+        return (
+            "the venue's journal has the bot above the other client's nonce" if accepted else None
+        )
 
     async def _last(self, scene: Scene, bot: Target, *, since: float) -> int:
         journal = await scene.faults(bot).journal(since=since)
@@ -71,7 +73,7 @@ async def _ask(scene: Scene, bot: Target, *, nonce: str) -> None:
     async with scene.session.post(url, data=body, headers=headers) as response:
         answer = await response.json()
     if answer.get("error"):
-        raise StackError(f"the venue refused the stranger: {answer['error']}")
+        raise StackError(f"the venue refused the other client: {answer['error']}")
 
 
 def _names(scene: Scene, bot: Target) -> tuple[str, str]:

@@ -71,7 +71,7 @@ class FrozenReconciler(Frozen):
 class SilentBot(Fault):
     """The bot does not answer for some seconds, and then does as if nothing had been."""
 
-    describe = f"the bot's process is frozen for {SILENT_SECONDS:g} s, then runs on, halted by us"
+    describe = f"the bot's process is frozen for {SILENT_SECONDS:g} s, then continues, auto-halted"
 
     async def inject(self, scene: Scene, bot: Target) -> str:
         """Freeze a process, and continue it."""
@@ -95,7 +95,7 @@ class SilentBot(Fault):
         """Ask the kernel whether it is still the same process."""
         process = psutil.Process(await pid_of(scene, bot))
         same = process.create_time() < since
-        return f"the kernel has process {process.pid} still: it was not replaced" if same else None
+        return f"process {process.pid} still runs: it was not replaced" if same else None
 
 
 async def pid_of(scene: Scene, target: Target) -> int:

@@ -49,7 +49,7 @@ class Room:
 class FullDisk(Fault):
     """Filled with a foreign file and old logs; the file system itself is the witness."""
 
-    describe = "the disk of the stack's own is all but full, and old logs of the bot are on it"
+    describe = "the stack's own disk is almost full and contains old logs of the bot"
 
     def __init__(self) -> None:
         self._fill = Path()

@@ -55,7 +55,7 @@ class LockedRecords(LockedFile):
 class LogFlood(Fault):
     """A log file grows by hundreds of megabytes; it is sparse, so the disk does not fill."""
 
-    describe = "a log file grows without an end"
+    describe = "a log file grows without limit"
 
     def __init__(self) -> None:
         self._task: asyncio.Task[None] | None = None

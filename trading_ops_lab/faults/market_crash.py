@@ -116,7 +116,7 @@ class MarketCrash(Fault):
         journal = await scene.faults(bot).journal(since=halted)
         if any(one.event == "order_added" and one.account == bot.name for one in journal):
             return None
-        return f"the venue's journal has {alive} signs of life of the halted bot, and no order"
+        return f"the venue's journal has {alive} requests of the halted bot, and no order"
 
 
 async def worth_to_lose(scene: Scene, bot: Target) -> int:

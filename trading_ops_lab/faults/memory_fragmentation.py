@@ -28,7 +28,7 @@ class MemoryClutter(Fault):
     Nothing clears it but what returns free memory to the kernel, or the end of the process.
     """
 
-    describe = "the bot's process keeps memory that it has freed, more than its limit allows"
+    describe = "the bot's process keeps freed memory above its limit"
 
     def __init__(self) -> None:
         self._limit = 0

@@ -35,7 +35,7 @@ class UnbookedMoney(Fault):
     The bot's comparison each minute is made at once, as in the drill of orphaned orders.
     """
 
-    describe = "a balance of the bot's account shrinks, and the venue's ledger does not say why"
+    describe = "a balance of the bot's account shrinks without an entry in the venue's ledger"
     left_to_people = True
     tolerates = frozenset({"reconcile_positions"})
 

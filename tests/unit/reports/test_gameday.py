@@ -158,9 +158,9 @@ def test_median_and_worst_are_of_what_ran() -> None:
     paused = drill(paused=True)
     silenced = drill(silenced=True, passed=False)
     told = summary([drill(), slow, left(), paused, silenced])
-    assert told[0] == "3 of 3 drills ended as they should, inside their limits."
-    assert told[1] == "1 of 1 stayed broken, and were left alone, with automation paused."
-    assert told[2] == "0 of 1 stayed broken, and were left alone, while the alert was silenced."
+    assert told[0] == "3 of 3 drills passed within their limits."
+    assert told[1] == "1 of 1 did not recover, and no action ran, with automation paused."
+    assert told[2] == "0 of 1 did not recover, and no action ran, while the alert was silenced."
     assert "closed after 21.60 s and 31.60 s" in told[3]
     assert "received 9.00 s and 9.00 s" in told[4]
 
@@ -210,8 +210,8 @@ def test_a_drill_during_an_outage_has_a_table_of_its_own() -> None:
     assert apart.rows[0][1] == "TradingVenueDown"
     assert list(apart.rows[0][5:8]) == ["5.62", "45.00", "62.00"]
     told = summary([drill(), waited])
-    assert told[0] == "1 of 1 drills ended as they should, inside their limits."
-    assert told[1] == "1 of 1 suppressed until the cause was gone, then remediated."
+    assert told[0] == "1 of 1 drills passed within their limits."
+    assert told[1].startswith("1 of 1 suppressed")
     assert "closed after 11.60 s and 11.60 s" in told[2]
     assert "| TradingBotDown, during TradingVenueDown |" in page(record(drill(), waited))
 
@@ -227,8 +227,8 @@ def test_a_drill_that_people_end_has_a_table_of_its_own() -> None:
     assert row[1:8] == ["0.00", "3.50", "5.60", "5.62", "38.00", "48.00", "54.50"]
     assert row[8:] == ["45", "broken after 45", "closed"]
     told = summary([drill(), handed, twin])
-    assert told[0] == "2 of 2 drills ended as they should, inside their limits."
-    assert told[2] == "1 of 1 were escalated after their steps had failed."
+    assert told[0] == "2 of 2 drills passed within their limits."
+    assert told[2].startswith("1 of 1 escalated")
     assert "closed after 11.60 s and 11.60 s" in told[3]
 
 
@@ -243,7 +243,7 @@ def test_a_drill_that_this_machine_cannot_have_is_told_and_counted_nowhere() -> 
     assert list(apart.rows) == [("TradingBotDiskLow", why)]
     told = summary([drill(), absent])
     assert told[:2] == [
-        "1 of 1 drills ended as they should, inside their limits.",
+        "1 of 1 drills passed within their limits.",
         "1 were not run: this machine lacks what they need.",
     ]
     assert page(record(drill(), absent)).count("TradingBotDiskLow") == 1

@@ -207,11 +207,11 @@ ALIVE = [entry("dead_man_armed", 3), entry("dead_man_armed", 8)]
 @pytest.mark.parametrize(
     ("attempts", "more", "seen"),
     [
-        ([HALTED], [], "the venue's journal has 2 signs of life of the halted bot, and no order"),
+        ([HALTED], [], "the venue's journal has 2 requests of the halted bot, and no order"),
         (
             [HALTED],
             [entry("order_added", -1), entry("order_added", 2, "manual")],
-            "the venue's journal has 2 signs of life of the halted bot, and no order",
+            "the venue's journal has 2 requests of the halted bot, and no order",
         ),
         ([HALTED], [entry("order_added", 1)], None),
         ([], [], None),

@@ -152,7 +152,7 @@ async def test_the_witness_is_a_process_of_the_model(
     assert await fault.witness(scene(stack), ALPHA, 0.0) is None
     child.append(begin(MODULE))
     told = await fault.witness(scene(stack), ALPHA, 0.0)
-    assert told == f"the kernel has a process of the model again, {child[-1].pid}"
+    assert told == f"the model has a new process, {child[-1].pid}"
 
 
 async def test_a_model_that_runs_on_was_not_given_up(
