@@ -20,7 +20,7 @@ from trading_ops.clients.secrets import SecretFiles
 from trading_ops.config.files import load_yaml
 from trading_ops.config.settings import Settings
 from trading_ops.doctor.check import Check
-from trading_ops.doctor.peers import receiver_check, rules_check, version_check
+from trading_ops.doctor.peers import delivery_check, receiver_check, rules_check, version_check
 from trading_ops.domain.target import BOTS, Kind, Registry, Target
 from trading_ops.errors import TradingOpsError
 
@@ -81,7 +81,7 @@ class Connections:
         return "ready"
 
     async def prometheus(self, target: Target, wanted: frozenset[str]) -> AsyncIterator[Check]:
-        """Yield its version, and whether it has our rules.
+        """Yield its version, whether it has our rules, and whether it sends alerts.
 
         Raises:
             TradingOpsError: it does not answer.
@@ -94,6 +94,9 @@ class Connections:
         )
         loaded = {str(rule.get("name")) for group in groups for rule in group.get("rules") or ()}
         yield rules_check(wanted, loaded, str(self._settings.prometheus_config / "rules"))
+        active = _data(await http.get("/api/v1/alertmanagers")).get("activeAlertmanagers") or ()
+        registered = [one.url for one in self._registry.of_kind(Kind.ALERTMANAGER)]
+        yield delivery_check([str(one.get("url")) for one in active], registered)
 
     async def alertmanager(self, target: Target) -> AsyncIterator[Check]:
         """Yield its version, and whether it has our receiver.

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from trading_ops.doctor.check import Check
 
@@ -40,6 +41,27 @@ def rules_check(wanted: Collection[str], loaded: Collection[str], folder: str) -
         f"{', '.join(missing[:SHOWN])}{more}",
         fix=f"add {folder}/*.yml to `rule_files` of its prometheus.yml and reload it",
     )
+
+
+def delivery_check(active: Collection[str], alertmanagers: Collection[str]) -> Check:
+    """Does this Prometheus send its alerts to Alertmanager, with TLS where it needs that?
+
+    Args:
+        active: the URLs that Prometheus sends to.
+        alertmanagers: the URLs of the registered ones. Prometheus may reach them by other names.
+    """
+    name = "alerts to Alertmanager"
+    if not active:
+        fix = "add `alerting.alertmanagers` to its prometheus.yml, see docs/adopt.md"
+        return Check(name=name, ok=False, detail="Prometheus sends alerts to none", fix=fix)
+    sent = {(parts.scheme, parts.netloc) for parts in map(urlsplit, active)}
+    hosts = {host for _, host in sent}
+    for scheme, host, *_ in map(urlsplit, alertmanagers):
+        if host in hosts and (scheme, host) not in sent:
+            detail = f"Prometheus does not send to {host} with {scheme}, so no alert arrives"
+            fix = f"write `scheme: {scheme}` under `alerting.alertmanagers` in its prometheus.yml"
+            return Check(name=name, ok=False, detail=detail, fix=fix)
+    return Check(name=name, ok=True, detail=", ".join(sorted(hosts)))
 
 
 def receiver_check(config: Any, accepted: Collection[str]) -> Check:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from trading_ops.doctor.peers import receiver_check, rules_check, version_check
+from trading_ops.doctor.peers import delivery_check, receiver_check, rules_check, version_check
 
 SHIPPED = yaml.safe_load((Path(__file__).parents[3] / "alertmanager/alertmanager.yml").read_text())
 URL = "https://ops.example:8431/api/v1/webhook/alertmanager"
@@ -30,6 +30,22 @@ def test_versions(name: str, version: str, *, ok: bool, warning: bool) -> None:
     found = version_check(name, version)
     assert (found.ok, found.warning) == (ok, warning)
     assert bool(found.fix) == (not ok or warning)
+
+
+@pytest.mark.parametrize(
+    ("active", "said"),
+    [
+        (["https://10.0.0.4:9093/api/v2/alerts"], ""),
+        (["http://10.0.0.4:9093/api/v2/alerts", "https://10.0.0.4:9093/api/v2/alerts"], ""),
+        (["http://am.example:9093/api/v2/alerts"], ""),  # another name for it
+        (["http://10.0.0.4:9093/api/v2/alerts"], "scheme: https"),
+        ([], "alerting.alertmanagers"),
+    ],
+)
+def test_alerts_that_do_not_arrive(active: list[str], said: str) -> None:
+    found = delivery_check(active, ["https://10.0.0.4:9093"])
+    assert found.ok is not bool(said)
+    assert said in found.fix
 
 
 def test_rules_that_are_not_loaded_are_named() -> None:
