@@ -92,6 +92,8 @@ class ActionOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     params: dict[str, Value] = {}
     reason: Words
     owner: Person | None = None
+    override_budget: bool = False
+    """Roll a bot although its error budget is spent; recorded with the reason."""
 
 
 class RefusalView(msgspec.Struct, kw_only=True):
@@ -155,6 +157,7 @@ class Catalogue:
             body.params,
             owner=identity.actor(body.owner),
             reason=body.reason,
+            override_budget=body.override_budget,
         )
         return _order(outcome)
 

@@ -48,6 +48,7 @@ from trading_ops.reconciler.clocks import (
 from trading_ops.reconciler.context import Context
 from trading_ops.reconciler.crash_recovery import Handling, Recovery
 from trading_ops.reconciler.decision_log import DecisionLog
+from trading_ops.reconciler.error_budget import ErrorBudget
 from trading_ops.reconciler.execute import AttemptRunner
 from trading_ops.reconciler.holds import Holding
 from trading_ops.reconciler.intake import Intake
@@ -419,7 +420,7 @@ def _loop(base: Base) -> Loop:
             clocks=clocks,
         ),
         incident_reconciler=incident_reconciler,
-        manual=_manual(base, incident_reconciler),
+        manual=_manual(base, incident_reconciler, prometheus),
         acknowledging=Acknowledging(
             writer=base.writer,
             reader=base.reader,
@@ -475,7 +476,7 @@ def _scheduler(base: Base) -> Scheduler:
     )
 
 
-def _manual(base: Base, incident_reconciler: IncidentReconciler) -> Manual:
+def _manual(base: Base, incident_reconciler: IncidentReconciler, prometheus: Prometheus) -> Manual:
     return Manual(
         writer=base.writer,
         reader=base.reader,
@@ -486,6 +487,7 @@ def _manual(base: Base, incident_reconciler: IncidentReconciler) -> Manual:
         recovery=incident_reconciler.recovery,
         context=incident_reconciler.context,
         limits=incident_reconciler.limits,
+        budget=ErrorBudget(prometheus=prometheus) if base.settings.freeze_on_spent_budget else None,
         two_persons=base.settings.two_persons,
     )
 

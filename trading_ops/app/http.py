@@ -30,6 +30,7 @@ from trading_ops.app.base import Base
 from trading_ops.capacity.read import Capacity, choices_of
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.console.build import add_console
+from trading_ops.domain.target import NAMED_BOTS
 from trading_ops.jobs.scheduler import Scheduler
 from trading_ops.reconciler.agent_monitor import AgentWatch
 from trading_ops.reconciler.backups import Backups
@@ -126,7 +127,14 @@ def _handlers(
         maintenance=MaintenanceWindows(writer, reader, registry),
         messages=Messages(writer, reader, outbox),
         readiness=readiness,
-        reports=Reports(Reporter(prometheus=prometheus, reader=reader, outbox=outbox)),
+        reports=Reports(
+            Reporter(
+                prometheus=prometheus,
+                reader=reader,
+                outbox=outbox,
+                bots=tuple(one.name for one in registry if one.kind in NAMED_BOTS),
+            )
+        ),
         jobs=Jobs(scheduler),
         targets=Targets(
             reader,

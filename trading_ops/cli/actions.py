@@ -9,7 +9,12 @@ from rich.table import Table
 
 from trading_ops.cli.console import id_argument, out, output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
-from trading_ops.cli.reconciler_connection import order, owner_option, reason_option
+from trading_ops.cli.reconciler_connection import (
+    order,
+    override_budget_option,
+    owner_option,
+    reason_option,
+)
 from trading_ops.cli.timeline import plain
 from trading_ops.cli.times import moment
 from trading_ops.clients.reconciler import ReconcilerApi
@@ -32,6 +37,7 @@ ASK_AGAIN_SECONDS = 0.2
     is_flag=True,
     help="Return when the action has started, without waiting for its end.",
 )
+@override_budget_option
 @reason_option
 @owner_option
 @output_option
@@ -43,6 +49,7 @@ def run(
     params: tuple[str, ...],
     *,
     no_wait: bool,
+    override_budget: bool | None,
     reason: str,
     owner: str,
     output: str,
@@ -55,7 +62,9 @@ def run(
     given = _params(params)
 
     async def execute(api: ReconcilerApi) -> OrderView:
-        done = await api.execute(action, target, given, owner=owner, reason=reason)
+        done = await api.execute(
+            action, target, given, owner=owner, reason=reason, override_budget=override_budget
+        )
         if done.attempt is not None and not no_wait:
             done.attempt = await end_of(api, done.attempt)
         return done

@@ -33,6 +33,14 @@ NAMED_FILE = "trading_ops.token_file"
 reason_option = click.option("--reason", required=True, help="Why; stored in the audit log.")
 
 
+override_budget_option = click.option(
+    "--override-budget",
+    is_flag=True,
+    default=None,
+    help="Also while the bot's error budget is spent; recorded with the reason.",
+)
+
+
 def owner_option(function: Command) -> Command:
     """Add `--owner`, passed as `owner`, and `--token-file`."""
     owner = click.option(

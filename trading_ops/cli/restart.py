@@ -12,6 +12,7 @@ from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.reconciler_connection import (
     command_settings,
     connected,
+    override_budget_option,
     owner_option,
     reason_option,
 )
@@ -28,25 +29,43 @@ PAUSE_SECONDS = 0.5
 @click.command()
 @click.argument("bot")
 @click.option("--drain", is_flag=True, help="Restart gracefully, even if the bot is healthy.")
+@override_budget_option
 @reason_option
 @owner_option
 @output_option
 @click.pass_context
 def restart(
-    context: click.Context, bot: str, reason: str, owner: str, output: str, *, drain: bool
+    context: click.Context,
+    bot: str,
+    reason: str,
+    owner: str,
+    output: str,
+    *,
+    drain: bool,
+    override_budget: bool | None,
 ) -> None:
     """Restart BOT through its service manager, and wait until its agent is healthy.
 
     The reconciler asks the node of the bot's host, through the same gates as automatic restarts.
-    Without --drain a healthy bot is not restarted. Exits with 1 when the restart was refused or
-    failed, or the bot is not healthy within a minute.
+    Without --drain a healthy bot is not restarted; with it, not one whose error budget is spent.
+    Exits with 1 when the restart was refused or failed, or the bot is not healthy within a minute.
     """
     settings = command_settings()
     registry = load_targets(settings.targets_file)
     target = _bot(registry, bot)
     action = "roll_bot" if drain else "restart_bot"
     began = time.monotonic()
-    problem = asyncio.run(_restart(settings, registry, target, action, owner, reason))
+    problem = asyncio.run(
+        _restart(
+            settings,
+            registry,
+            target,
+            action,
+            owner=owner,
+            reason=reason,
+            override_budget=override_budget,
+        )
+    )
     seconds = round(time.monotonic() - began, 1)
     if output == "json":
         print_json({"bot": bot, "restarted": not problem, "problem": problem, "seconds": seconds})
@@ -69,11 +88,20 @@ def _bot(registry: Registry, name: str) -> Target:
 
 
 async def _restart(
-    settings: Settings, registry: Registry, target: Target, action: str, owner: str, reason: str
+    settings: Settings,
+    registry: Registry,
+    target: Target,
+    action: str,
+    *,
+    owner: str,
+    reason: str,
+    override_budget: bool | None,
 ) -> str | None:
     """Restart it and wait for its agent; return the problem, or None."""
     async with connected(settings, registry) as api:
-        done = await api.execute(action, target.name, {}, owner=owner, reason=reason)
+        done = await api.execute(
+            action, target.name, {}, owner=owner, reason=reason, override_budget=override_budget
+        )
         if done.attempt is None:
             refusal = done.refusal
             return f"refused: {refusal.note}. To open it: {refusal.opens}" if refusal else "refused"

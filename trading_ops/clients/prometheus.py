@@ -180,7 +180,9 @@ class Prometheus:
             )
         return alerts
 
-    async def query(self, expression: str, *, at: datetime | None = None) -> list[Sample]:
+    async def query(
+        self, expression: str, *, at: datetime | None = None, within: timedelta | None = None
+    ) -> list[Sample]:
         """Return the instant vector of an expression, at a moment; by default now.
 
         Raises:
@@ -190,7 +192,7 @@ class Prometheus:
         params = {"query": expression}
         if at is not None:
             params["time"] = f"{at.timestamp():.3f}"
-        body = await self._http.get("/api/v1/query", params=params)
+        body = await self._http.get("/api/v1/query", params=params, within=within)
         answer = _decode(body, _QueryAnswer)
         if answer.data.resultType != "vector":
             raise Unreachable(f"{expression!r} gave a {answer.data.resultType}, not a vector")

@@ -233,12 +233,20 @@ class ReconcilerApi:
         return _decode(await self._get("/api/v1/targets"), _Targets).targets
 
     async def execute(
-        self, action: str, target: str, params: Mapping[str, str], *, owner: str, reason: str
+        self,
+        action: str,
+        target: str,
+        params: Mapping[str, str],
+        *,
+        owner: str,
+        reason: str,
+        override_budget: bool | None = None,
     ) -> OrderView:
         """Run a manual action, through the same gates as a runbook step."""
         path = f"/api/v1/actions/{_part(action)}"
         fields = {"target": target, "params": dict(params), "owner": owner, "reason": reason}
-        return _decode(await self._order("POST", path, **fields), OrderView)
+        body = await self._order("POST", path, **fields, override_budget=override_budget)
+        return _decode(body, OrderView)
 
     async def attempt(self, key: str) -> AttemptView:
         """Return the current state of one attempt."""

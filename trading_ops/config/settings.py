@@ -108,6 +108,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     two_persons: bool = False
     """True: a manual one-shot action needs another operator's approval."""
 
+    freeze_on_spent_budget: bool = True
+    """True: no roll or update of a bot whose error budget for availability is spent, unless
+    overridden."""
+
     release_at_bot: bool = False
     """True: an operator's hold may be released directly at the bot, with its agent's token.
     False: it is placed again."""

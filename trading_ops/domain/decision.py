@@ -38,6 +38,7 @@ class Reason(StrEnum):
     TARGET_IMPOSTOR = "target_impostor"
     APPROVAL_MISSING = "approval_missing"
     APPROVAL_EXPIRED = "approval_expired"
+    BUDGET_SPENT = "budget_spent"
     FLAPPING = "flapping"
 
     NO_RUNBOOK = "no_runbook"
@@ -127,6 +128,9 @@ class World:
 
     approvals: Mapping[str, Approval] = field(default_factory=dict)
     """The latest request for each digest."""
+
+    budget_spent: str | None = None
+    """Why the bot must not be rolled: its error budget is spent; None: it may. Manual only."""
 
     precondition: str | None = None
     """Why the probed target must not run the next step; None: it may."""

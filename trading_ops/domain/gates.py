@@ -282,6 +282,12 @@ def approved(wanted: Wanted) -> Shut | None:
     return Wait(reason=reason, note=f"the previous request is {asked.id}", would=wanted.index)
 
 
+def error_budget(wanted: Wanted) -> Shut | None:
+    """The target's error budget is spent: it gets no new release."""
+    spent = wanted.world.budget_spent
+    return None if spent is None else Wait(reason=Reason.BUDGET_SPENT, note=spent)
+
+
 def precondition(wanted: Wanted) -> Shut | None:
     """The probed target refuses a one-shot, or another process answered for it."""
     said = wanted.world.precondition
@@ -304,5 +310,6 @@ OTHERS: tuple[Gate, ...] = (
     busy,
     own_budget,
     approved,
+    error_budget,
     precondition,
 )

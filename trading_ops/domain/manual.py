@@ -32,6 +32,7 @@ OPENS = {
     Reason.APPROVAL_MISSING: "have another operator approve it, then repeat the command",
     Reason.APPROVAL_EXPIRED: "have another operator approve it, then repeat the command",
     Reason.APPROVAL_DENIED: "ask the operator who denied it; request it again within the hour",
+    Reason.BUDGET_SPENT: "wait until it recovers, or repeat the command with --override-budget",
     Reason.TARGET_HEALTHY: "not needed: the target is healthy",
     Reason.TARGET_IMPOSTOR: "stop the process that answers in its place",
 }

@@ -108,6 +108,29 @@ class Ratio:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ServiceLevel:
+    """One objective of one bot over the period; ratios of what was measured, 1: all."""
+
+    bot: str
+    slo: str
+    objective: float
+    ratio: float | None
+    """Good events; None: not measured, or no event."""
+
+    budget: float
+    """Events that may be bad."""
+
+    spent: float | None
+    """Share of the budget; above 1: more than there was."""
+
+    left: float | None
+    """The rest of it; negative: overspent."""
+
+    measured: float
+    """Share of the period with samples. The rest is neither good nor bad."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """The whole report."""
 
@@ -132,6 +155,12 @@ class Report:
     """Open items at the time of the report."""
 
     budgets: tuple[Ratio, ...]
+    levels: tuple[ServiceLevel, ...]
+    """Of a month or a quarter only."""
+
+    level_queries: dict[str, str]
+    """PromQL of `levels`, asked at `until`."""
+
     disks: tuple[Ratio, ...]
     missing: tuple[str, ...]
     """Missing data."""

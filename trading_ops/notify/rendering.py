@@ -4,6 +4,7 @@ Every value is escaped in HTML: labels and reasons are hostile. A template of th
 is logged, and ours is used: a message is never lost to it.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -119,6 +120,7 @@ class Renderer:
             "money": money,
             "number": number,
             "percent": percent,
+            "exact": exact_percent,
             "ratio": ratio,
         }
         made.globals["link"] = self._link
@@ -141,6 +143,11 @@ def number(value: float | None) -> str:
 def percent(ratio: float | None) -> str:
     """Return a share in percent, or a dash."""
     return MISSING if ratio is None else f"{100 * ratio:.1f} %"
+
+
+def exact_percent(ratio: float | None) -> str:
+    """Return a share in percent with three digits, never rounded up to all, or a dash."""
+    return MISSING if ratio is None else f"{math.floor(1e5 * ratio + 1e-6) / 1e3:.3f} %"
 
 
 def ratio(value: float | None) -> str:

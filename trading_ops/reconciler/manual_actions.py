@@ -23,6 +23,7 @@ from trading_ops.domain.target import Registry, Target
 from trading_ops.errors import ActionError, OrderRefused
 from trading_ops.reconciler.context import Context
 from trading_ops.reconciler.crash_recovery import Recovery
+from trading_ops.reconciler.error_budget import OVERRIDE, ErrorBudget
 from trading_ops.reconciler.execute import AttemptRunner
 from trading_ops.reconciler.lease import Lease, key_of_target
 from trading_ops.reconciler.state import State, read_state
@@ -39,6 +40,9 @@ WITHIN = timedelta(minutes=1)
 
 PROBE_SECONDS = 1.0
 LONGEST_TEXT = 200
+ROLLS = frozenset({"roll_bot"})
+"""Actions that deploy: not to a bot whose error budget is spent."""
+
 ASKS = frozenset({Reason.APPROVAL_MISSING, Reason.APPROVAL_EXPIRED})
 
 
@@ -60,6 +64,7 @@ class _Ordered:
     target: Target
     owner: str
     reason: str
+    override_budget: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +80,9 @@ class Manual:
     recovery: Recovery
     context: Context
     limits: GlobalLimits
+    budget: ErrorBudget | None = None
+    """None: a spent error budget freezes nothing."""
+
     two_persons: bool = False
     """Whether manual one-shots need another operator's approval."""
 
@@ -83,15 +91,31 @@ class Manual:
     """Targets with a stored attempt whose job may not have started yet."""
 
     async def execute(
-        self, action: str, target: str, params: Mapping[str, str], *, owner: str, reason: str
+        self,
+        action: str,
+        target: str,
+        params: Mapping[str, str],
+        *,
+        owner: str,
+        reason: str,
+        override_budget: bool = False,
     ) -> Outcome:
         """Start an action, or return the closed gate; does not wait for its end.
+
+        Args:
+            action: of the catalogue.
+            target: its name in targets.yml.
+            params: all that the action takes.
+            owner: who wants it.
+            reason: why.
+            override_budget: also while the error budget is spent; the audit log says so.
 
         Raises:
             OrderRefused: unknown action or target, or missing parameters.
             StoreError: it could not be stored; nothing was done.
         """
         order = self._order(action, target, params, owner, reason)
+        order = replace(order, override_budget=override_budget and action in ROLLS)
         self._starting[target] += 1
         try:
             async with contextlib.AsyncExitStack() as held:
@@ -169,7 +193,7 @@ class Manual:
             wanted=wanted,
             claim=None if self.lease.alone else self.lease.claim(key),
             ordered_by=order.owner,
-            reason=order.reason,
+            reason=OVERRIDE + order.reason if order.override_budget else order.reason,
         )
 
     async def _gates(self, order: _Ordered) -> tuple[Wanted, Refusal | None]:
@@ -183,11 +207,16 @@ class Manual:
         refusal = refusal_of(shut(wanted), name)
         if refusal is not None:
             return wanted, refusal
+        spent = None
+        if self.budget is not None and order.step.action in ROLLS and not order.override_budget:
+            spent = await self.budget.spent(name)
         try:
             found = await self.runner.precondition(order.step, order.target)
         except ActionError as error:
             raise OrderRefused(str(error)) from error
-        wanted = replace(wanted, world=replace(wanted.world, precondition=found))
+        wanted = replace(
+            wanted, world=replace(wanted.world, budget_spent=spent, precondition=found)
+        )
         return wanted, refusal_of(shut(wanted), name)
 
     async def _refused(self, order: _Ordered, refusal: Refusal) -> Outcome:

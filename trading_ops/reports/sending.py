@@ -28,6 +28,8 @@ class Reporter:
     prometheus: Prometheus
     reader: Reader
     outbox: Outbox
+    bots: tuple[str, ...]
+    """The registered ones."""
 
     async def show(self, period: Period, day: date | None) -> tuple[Report, Rendered]:
         """Return the report on the period that a day is in, as values and as it is sent.
@@ -70,6 +72,7 @@ class Reporter:
         report = await make_report(
             self.prometheus,
             self.reader,
+            bots=self.bots,
             period=period,
             since=since.astimezone(UTC),
             until=min(end.astimezone(UTC), now),

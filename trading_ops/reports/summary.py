@@ -1,6 +1,7 @@
 """Makes a report from Prometheus and the store; nothing is counted for it anywhere else."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -16,7 +17,9 @@ from trading_ops.domain.report import (
     Ratio,
     Report,
     Response,
+    ServiceLevel,
 )
+from trading_ops.reports.budgets import queries, read_levels
 from trading_ops.reports.figures import Figures, read_figures
 from trading_ops.reports.recovery_times import AlertTimes, recovery_times
 from trading_ops.reports.trades import trade_figures
@@ -43,10 +46,28 @@ NOT_MEASURED = ("backups",)
 """Topics that are not in any report yet; each report says so."""
 
 
+LEVELS = frozenset({Period.MONTHLY, Period.QUARTERLY})
+"""The periods that list objectives: a budget is one of a month."""
+
+
 async def make_report(
-    prometheus: Prometheus, reader: Reader, *, period: Period, since: datetime, until: datetime
+    prometheus: Prometheus,
+    reader: Reader,
+    *,
+    bots: Iterable[str],
+    period: Period,
+    since: datetime,
+    until: datetime,
 ) -> Report:
     """Return the report on a span.
+
+    Args:
+        prometheus: that has the figures of the span.
+        reader: of the store.
+        bots: the registered ones; a month without any sample of one is said.
+        period: what it covers.
+        since: where the span begins.
+        until: where it ends.
 
     Raises:
         StoreError: the store did not answer. Without Prometheus, the report lists what is missing.
@@ -54,16 +75,19 @@ async def make_report(
     figures = await read_figures(prometheus, since=since, until=until)
     stored = await reader.read(partial(_read, period=period, since=since, until=until))
     trades = await reader.read(partial(_trades, since=since, until=until))
-    bots = _bots(figures)
+    levels: tuple[ServiceLevel, ...] | None = ()
+    if period in LEVELS:
+        levels = await read_levels(prometheus, bots, since=since, until=until)
+    lines = _bots(figures)
     results: dict[str, float] = defaultdict(float)
-    for one in bots:
+    for one in lines:
         if one.result is not None:
             results[one.currency] += one.result
     return Report(
         period=period,
         since=since,
         until=until,
-        bots=bots,
+        bots=lines,
         trades=trade_figures(trades),
         results=tuple(sorted(results.items())),
         limits=tuple(
@@ -71,8 +95,15 @@ async def make_report(
             for (bot, limit), ratio in sorted((figures["limits"] or {}).items())
         ),
         budgets=_ratios(figures["budgets"]),
+        levels=levels or (),
+        level_queries=queries(since=since, until=until) if period in LEVELS else {},
         disks=_ratios(figures["disks"]),
-        missing=(*_missing(figures), *_unread(len(trades)), *NOT_MEASURED),
+        missing=(
+            *_missing(figures),
+            *(() if levels is not None else ("service level objectives",)),
+            *_unread(len(trades)),
+            *NOT_MEASURED,
+        ),
         **stored,
     )
 

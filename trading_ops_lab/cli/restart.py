@@ -13,6 +13,7 @@ from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.reconciler_connection import (
     command_settings,
     connected,
+    override_budget_option,
     owner_option,
     reason_option,
 )
@@ -31,12 +32,20 @@ WELL_SECONDS = 60.0
 @click.command()
 @click.argument("bot")
 @click.option("--drain", is_flag=True, help="Restart a healthy bot too, gracefully.")
+@override_budget_option
 @reason_option
 @owner_option
 @output_option
 @click.pass_context
 def restart(
-    context: click.Context, bot: str, reason: str, owner: str, output: str, *, drain: bool
+    context: click.Context,
+    bot: str,
+    reason: str,
+    owner: str,
+    output: str,
+    *,
+    drain: bool,
+    override_budget: bool | None,
 ) -> None:
     """Restart BOT, and wait until the new process has recovered and trades again.
 
@@ -51,7 +60,16 @@ def restart(
     before = process_of(settings, target)
     action = "roll_bot" if drain else "restart_bot"
     problem = asyncio.run(
-        _restart(settings, registry, target, before, action=action, owner=owner, reason=reason)
+        _restart(
+            settings,
+            registry,
+            target,
+            before,
+            action=action,
+            owner=owner,
+            reason=reason,
+            override_budget=override_budget,
+        )
     )
     problem = problem or asyncio.run(_wait(settings, target, before))
     told = {"bot": bot, "restarted": problem is None, "problem": problem}
@@ -104,11 +122,14 @@ async def _restart(
     action: str,
     owner: str,
     reason: str,
+    override_budget: bool | None,
 ) -> str | None:
     """Have it restarted; return why it was not."""
     try:
         async with connected(settings, registry) as api:
-            done = await api.execute(action, target.name, {}, owner=owner, reason=reason)
+            done = await api.execute(
+                action, target.name, {}, owner=owner, reason=reason, override_budget=override_budget
+            )
             if done.attempt is None:
                 refusal = done.refusal
                 return f"refused: {refusal.note}. To open it: {refusal.opens}" if refusal else "?"

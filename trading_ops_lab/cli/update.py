@@ -16,13 +16,18 @@ from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.reconciler_connection import (
     command_settings,
     connected,
+    override_budget_option,
     owner_option,
     reason_option,
 )
+from trading_ops.clients.connection import session_of
+from trading_ops.clients.engines import Engines
+from trading_ops.clients.prometheus import Prometheus
 from trading_ops.config.settings import Settings
 from trading_ops.config.targets import load_targets
 from trading_ops.domain.target import Registry, Target
 from trading_ops.errors import SetupError, StackError, TradingOpsError, Unreachable
+from trading_ops.reconciler.error_budget import OVERRIDE, ErrorBudget
 from trading_ops_lab.cli.restart import bot_of, process_of
 from trading_ops_lab.supervisor.client import SupervisorClient
 from trading_ops_lab.supervisor.update import LONGEST_SECONDS
@@ -45,6 +50,7 @@ ASK_AGAIN_SECONDS = 0.5
     show_default=True,
     help="Time for the new release to become healthy.",
 )
+@override_budget_option
 @reason_option
 @owner_option
 @output_option
@@ -55,6 +61,7 @@ def update(
     release: str,
     within: Length,
     *,
+    override_budget: bool | None,
     reason: str,
     owner: str,
     output: str,
@@ -63,12 +70,17 @@ def update(
 
     The bot is stopped gracefully, its records are copied, and the new release is started. If it is
     not healthy in time, the previous release is restored. Exits with 1 then, and when the update
-    was refused.
+    was refused. A bot whose error budget is spent is not updated.
     """
     settings = command_settings()
     registry = load_targets(settings.targets_file)
     target = bot_of(registry, bot)
     python = python_of(settings, release)
+    if override_budget:
+        reason = OVERRIDE + reason
+    elif (spent := asyncio.run(_spent(settings, registry, target))) is not None:
+        fix = "wait until it recovers, or repeat the command with --override-budget"
+        raise StackError(f"refused: {spent}. Fix: {fix}")
     began = time.monotonic()
     answer = asyncio.run(
         _update(
@@ -109,6 +121,15 @@ def python_of(settings: Settings, release: str) -> Path:
     if not python.is_file():
         raise SetupError(f"{python} does not exist. Fix: create it, see docs/updates.md")
     return python
+
+
+async def _spent(settings: Settings, registry: Registry, target: Target) -> str | None:
+    """Return why the bot gets no new release, or None if it may."""
+    if not settings.freeze_on_spent_budget:
+        return None
+    async with session_of(settings) as session:
+        prometheus = Prometheus(Engines(session, settings, registry).prometheus())
+        return await ErrorBudget(prometheus=prometheus).spent(target.name)
 
 
 async def _update(

@@ -100,6 +100,61 @@ async def test_a_bot_that_is_well_is_not_restarted_by_hand_either(
     assert world.commands == []
 
 
+LEFT = "slo:period_error_budget_remaining:ratio"
+
+
+@pytest.mark.parametrize(
+    ("left", "over", "rolled"),
+    [
+        (0.01, {}, True),
+        (None, {}, True),  # nothing is recorded of a new bot
+        (-0.5, {}, False),
+        (0.0, {}, False),
+        (-0.5, {"freeze_on_spent_budget": False}, True),
+    ],
+)
+async def test_a_bot_without_error_budget_is_not_rolled(
+    start: Start, world: FakeWorld, left: float | None, over: dict[str, bool], *, rolled: bool
+) -> None:
+    """The refusal says how much is spent, and is kept; a restart of a sick bot is no roll."""
+    labels = {"bot": "alpha", "sloth_slo": "availability"}
+    world.samples = {LEFT: [] if left is None else [(labels, left)]}
+    async with start(**over) as running:
+        outcome = await order(running, "roll_bot")
+        if rolled:
+            await ended(running, outcome)
+        else:
+            assert outcome.refusal is not None
+            assert outcome.refusal.reason is Reason.BUDGET_SPENT
+            assert f"{1 - (left or 0):.0%} of the last 30 days" in outcome.refusal.note
+            story = await running.loop.reader.read(partial(event_log.latest, limit=50))
+            assert "budget_spent" in [one.reason for one in story if one.kind == "order_refused"]
+            await ended(running, await order(running))
+    assert world.commands == ["restart_bot"]
+
+
+async def test_an_operator_overrides_a_spent_error_budget(start: Start, world: FakeWorld) -> None:
+    """With the reason in the audit log."""
+    world.samples = {LEFT: [({"bot": "alpha"}, -1.0)]}
+    async with start() as running:
+        told = await running.loop.manual.execute(
+            *("roll_bot", "alpha", {}), owner="ada", reason="a fix", override_budget=True
+        )
+        await ended(running, told)
+        story = await running.loop.reader.read(partial(event_log.latest, limit=50))
+    (begun,) = [one for one in story if one.kind == "started"]
+    assert (begun.actor, begun.reason) == ("ada", "error budget overridden: a fix")
+
+
+async def test_an_unknown_error_budget_refuses_a_roll(start: Start, world: FakeWorld) -> None:
+    async with start() as running:
+        world.prometheus_down = True
+        outcome = await order(running, "roll_bot")
+    assert outcome.refusal is not None
+    assert outcome.refusal.reason is Reason.BUDGET_SPENT
+    assert "not known" in outcome.refusal.note
+
+
 async def test_people_are_told_by_the_reconcilers_own_metric(
     start: Start, world: FakeWorld
 ) -> None:

@@ -65,7 +65,9 @@ class History(Prometheus):
         self.gaps: list[tuple[datetime, datetime]] = []
         self.asked: set[datetime] = set()
 
-    async def query(self, expression: str, *, at: datetime | None = None) -> list[Sample]:
+    async def query(
+        self, expression: str, *, at: datetime | None = None, within: timedelta | None = None
+    ) -> list[Sample]:
         assert at is not None
         assert "$" not in expression
         if self.down:

@@ -56,6 +56,27 @@ async def test_a_report_has_what_happened_and_what_is_missing(start: Start, conf
         assert any("did not answer" in one for one in dark["missing"])
 
 
+async def test_a_month_lists_the_objectives_of_every_bot(start: Start, config: Path) -> None:
+    """Also while nothing of a bot was measured, with the queries that were asked."""
+    own = {"bot": "beta", "sloth_slo": "availability"}
+    async with start(notify_config=config) as running:
+        running.world.samples = {
+            "count_over_time": [(own, 0.75)],
+            "slo:sli_bad:rate5m": [(own, 1)],
+            "slo:sli_events:rate5m": [(own, 2000)],
+        }
+        shown = await running.call("GET", "/api/v1/reports/monthly?date=2026-03-02")
+        running.world.prometheus_down = True
+        dark = await running.call("GET", "/api/v1/reports/monthly?date=2026-03-02")
+    rows = {(one["bot"], one["slo"]): one for one in shown["report"]["levels"]}
+    spent = rows["beta", "availability"]
+    assert (spent["ratio"], spent["spent"], spent["measured"]) == (0.9995, 0.5, 0.75)
+    assert rows["alpha", "availability"]["ratio"] is None
+    assert "[2678400s]" in shown["report"]["level_queries"]["bad"]
+    assert dark["report"]["levels"] == []
+    assert any("did not answer" in one for one in dark["report"]["missing"])
+
+
 async def test_a_period_is_sent_once(start: Start, config: Path) -> None:
     """However often it is asked for; another period is another report."""
     async with start(notify_config=config) as running:

@@ -548,9 +548,9 @@ def test_every_reason_has_a_case() -> None:
     """A reason that no case shows is a rule that no one has checked.
 
     `crashed` is none of `decide`: it stands for an incident whose processing raises an exception.
-    Nor is `resolved_by_operator`.
+    Nor is `resolved_by_operator`, and `budget_spent` refuses manual actions only.
     """
-    elsewhere = {Reason.CRASHED, Reason.RESOLVED_BY_OPERATOR}
+    elsewhere = {Reason.CRASHED, Reason.RESOLVED_BY_OPERATOR, Reason.BUDGET_SPENT}
     assert {reason for _, _, reason in CASES.values()} == set(Reason) - elsewhere
 
 

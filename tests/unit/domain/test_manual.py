@@ -58,6 +58,7 @@ UNKNOWN = make_attempt(
         ({"history": History(target=(UNKNOWN,))}, Reason.OUTCOME_UNKNOWN),
         ({"world": world(precondition="it is well")}, Reason.TARGET_HEALTHY),
         ({"world": world(precondition=Stranger("7:7 answers"))}, Reason.TARGET_IMPOSTOR),
+        ({"world": world(budget_spent="alpha spent it")}, Reason.BUDGET_SPENT),
         ({"step": make_step(approval=True)}, Reason.APPROVAL_MISSING),
         # What belongs to an incident, or to the machine only.
         ({"world": world(halted="by ada: why")}, None),

@@ -15,11 +15,12 @@ from trading_ops.domain.report import (
     Ratio,
     Report,
     Response,
+    ServiceLevel,
     TradeFigures,
     default_day,
     span_of,
 )
-from trading_ops.notify.rendering import Renderer
+from trading_ops.notify.rendering import MISSING, Renderer
 from trading_ops.reports.sending import message_of
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -98,6 +99,8 @@ REPORT = Report(
     ),
     open=(f"alpha is halted by ann: {HOSTILE}",),
     budgets=(Ratio(name="availability", ratio=0.87),),
+    levels=(),
+    level_queries={},
     disks=(Ratio(name="e:1 /", ratio=0.42),),
     missing=("fees per trade",),
 )
@@ -115,6 +118,27 @@ def test_its_html_shows_the_same_and_is_inert() -> None:
     assert "<script" not in made.html
     for words in ("1,234.50 USD", "62.5 %", "restart_bot verified", "TradingVenueDown on &lt;"):
         assert words in made.html
+
+
+def test_a_monthly_report_lists_each_objective() -> None:
+    """What was not measured is a dash beside the share of data, not a full budget."""
+    kept = ServiceLevel(
+        bot="alpha",
+        slo="availability",
+        objective=0.999,
+        ratio=0.999996,
+        budget=0.001,
+        spent=0.004,
+        left=0.996,
+        measured=0.98,
+    )
+    absent = replace(kept, slo="nonces", ratio=None, spent=None, left=None, measured=0.0)
+    made = Renderer(zone=NEW_YORK).message(message_of(replace(REPORT, levels=(kept, absent))))
+    rows = [line.split() for line in made.text.splitlines()]
+    percent = ("99.9", "99.999", "0.1", "0.4", "99.6", "98.0")
+    assert ["availability", *(word for one in percent for word in (one, "%"))] in rows
+    assert ["nonces", "99.9", "%", MISSING, "0.1", "%", MISSING, MISSING, "0.0", "%"] in rows
+    assert "99.999 %" in made.html
 
 
 def test_nothing_measured_is_said() -> None:
