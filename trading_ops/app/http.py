@@ -113,7 +113,6 @@ def _handlers(
         probes=lambda: list(watch.probes.values()),
         queue=lambda: writer.waiting,
     )
-    prometheus = Prometheus(base.engines.prometheus())
     books = {path.stem: path.read_text("utf-8") for path in settings.runbooks.glob("*.md")}
     return Handlers(
         webhook=Webhook(loop.intake),
@@ -129,7 +128,7 @@ def _handlers(
         readiness=readiness,
         reports=Reports(
             Reporter(
-                prometheus=prometheus,
+                prometheus=Prometheus(base.engines.reports_prometheus()),
                 reader=reader,
                 outbox=outbox,
                 bots=tuple(one.name for one in registry if one.kind in NAMED_BOTS),

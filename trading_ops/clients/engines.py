@@ -57,6 +57,15 @@ class Engines:
         access = self._settings.prometheus_access
         return self._https(Kind.PROMETHEUS, access, within, on_date)[0]
 
+    def reports_prometheus(self) -> Http:
+        """Return requests to the Prometheus that reports are made from.
+
+        Raises:
+            ConfigError: its URL or its password file cannot be used.
+        """
+        access = self._settings.reports_prometheus_access
+        return self._https(Kind.PROMETHEUS, access, WITHIN, None)[0]
+
     def alertmanagers(
         self,
         *,

@@ -82,6 +82,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     prometheus_ca_file: Path | None = None
     """CA of Prometheus' certificate; None: `ca.crt` in `tls`, else the system's CAs."""
 
+    reports_prometheus_url: str = ""
+    """URL of the Prometheus with the long history that reports are made from, such as one that
+    receives remote writes; empty: the same Prometheus."""
+
+    reports_prometheus_user: str = "trading-ops"
+    reports_prometheus_password_file: Path | None = None
+
     alertmanager_url: str = ""
     """URL of Alertmanager; for a cluster, of every member, separated by commas."""
 
@@ -269,6 +276,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             self.prometheus_url,
             self.prometheus_user,
             self.prometheus_password_file or self._present("prometheus_password"),
+            self.prometheus_ca_file,
+        )
+
+    @property
+    def reports_prometheus_access(self) -> EngineAccess:
+        """How the Prometheus that reports are made from is reached."""
+        if not self.reports_prometheus_url:
+            return self.prometheus_access
+        return EngineAccess(
+            "reports_prometheus_url",
+            self.reports_prometheus_url,
+            self.reports_prometheus_user,
+            self.reports_prometheus_password_file,
             self.prometheus_ca_file,
         )
 
