@@ -206,7 +206,7 @@ def _check_free(paths: Iterable[str]) -> None:
         if is_ours(path):
             raise SetupError(
                 f"the application has a route {path}, which the agent needs. Fix: rename it, or "
-                "call `embed`, which listens on a port of its own"
+                "call `embed`, which listens on its own port"
             )
 
 

@@ -99,7 +99,7 @@ def parse_request(body: object, command: Command) -> Request:
     fields: dict[str, Any] = body if isinstance(body, dict) else {}
     attempt_id, params = fields.get("attempt_id"), fields.get("params", {})
     if not isinstance(attempt_id, str) or not 0 < len(attempt_id) <= MAXIMUM_ID:
-        raise BadRequest(f"attempt_id must be a text of 1 to {MAXIMUM_ID} characters")
+        raise BadRequest(f"attempt_id must be a string of 1 to {MAXIMUM_ID} characters")
     if not isinstance(params, dict):
         raise BadRequest("params must be an object")
     _check_params(params, command)
@@ -113,7 +113,7 @@ def _check_params(params: dict[str, Any], command: Command) -> None:
         raise BadRequest(f"params.{unknown[0]} is not known")
     for name, value in params.items():
         if not isinstance(value, str) or not 0 < len(value) <= MAXIMUM_TEXT:
-            raise BadRequest(f"params.{name} must be a text of 1 to {MAXIMUM_TEXT} characters")
+            raise BadRequest(f"params.{name} must be a string of 1 to {MAXIMUM_TEXT} characters")
         choices = command.required.get(name)
         if choices is not None and value not in choices:
             raise BadRequest(f"params.{name} must be one of {', '.join(sorted(choices))}")
@@ -136,7 +136,8 @@ async def run(command: Command, params: Params, bot_loop: asyncio.AbstractEventL
             return await _in_bot(command, params, bot_loop)
     except TimeoutError as error:
         raise CommandFailed(
-            f"no end within {command.deadline_seconds:g} s: the bot's loop or a dependency is stuck"
+            f"not finished within {command.deadline_seconds:g} s: the bot's loop or a dependency "
+            "is stuck"
         ) from error
 
 

@@ -31,5 +31,5 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise SetupError(f"{path} is unreadable ({error}). Fix: restore or remove it") from error
     if not isinstance(data, dict):
-        raise SetupError(f"{path} holds no JSON object. Fix: restore or remove it")
+        raise SetupError(f"{path} does not contain a JSON object. Fix: restore or remove it")
     return data

@@ -167,7 +167,7 @@ def _token(path: Path) -> str:
     except (OSError, UnicodeError) as error:
         raise SetupError(
             f"{path} cannot be read ({getattr(error, 'strerror', None) or 'not a text file'}). "
-            "Fix: `make up` writes it, or write a token of your own into it"
+            "Fix: `make up` writes it, or write your own token to it"
         ) from error
     if not token:
         raise SetupError(f"{path} is empty. Fix: write one line into it, the token")

@@ -82,7 +82,7 @@ def _laying(run: Callable[[Params], Awaitable[str]]) -> Command:
 def _check_id(params: Params) -> None:
     name = params.get("id", "")
     if name == ALL or "," in name or name != name.strip():
-        raise BadRequest(f"params.id must be no {ALL!r}, and hold no comma nor outer spaces")
+        raise BadRequest(f"params.id must not be {ALL!r} or contain commas or surrounding spaces")
 
 
 def _check_named(params: Params) -> None:
@@ -109,9 +109,9 @@ async def _place(holds: Holds, disk: DiskThread, state: TradingState, params: Pa
         stored = await disk.within(STORE_SECONDS, partial(holds.keep, standing))
     except OSError as error:
         raise CommandFailed(
-            f"{state} is in force, but a restart would forget it: {error}"
+            f"{state} is in force, but it would be lost on restart: {error}"
         ) from error
-    # Until the disk is done, a restart would forget it; the sender keeps it too.
+    # Until the disk is done, it would be lost on restart; the sender keeps it too.
     return done if stored else f"{done}; the disk has not stored it yet"
 
 

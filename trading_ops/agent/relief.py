@@ -52,8 +52,8 @@ def relief_commands(
         metrics.memory_uss(after)
         told = f"{before} bytes before and {after} after; {collected} objects were collected"
         if before - after < NOISE_BYTES:
-            raise CommandFailed(f"no less is taken than before: {told}")
-        return f"{before - after} bytes were given back: {told}"
+            raise CommandFailed(f"memory use did not drop: {told}")
+        return f"{before - after} bytes were freed: {told}"
 
     async def run(_params: Params) -> str:
         return await asyncio.to_thread(relieve)

@@ -275,7 +275,7 @@ def _check_told(entry: dict[str, Any]) -> None:
     """
     for word in ("id", "owner", "reason"):
         if not isinstance(entry.get(word), str):
-            raise ValueError(f"{word} must be a text")  # noqa: TRY004 - it is a wrong file
+            raise ValueError(f"{word} must be a string")  # noqa: TRY004 - it is a wrong file
     for word in ("at", *(["lifted_at"] if "lifted_at" in entry else [])):
         if not isinstance(entry.get(word), int | float):
             raise ValueError(f"{word} must be a time")  # noqa: TRY004

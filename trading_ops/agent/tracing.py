@@ -108,7 +108,7 @@ class _Patience:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(left, LOOK_SECONDS)):
                     await self._stopping.wait()
-                    raise CommandFailed("cut short: the bot is stopping")
+                    raise CommandFailed("interrupted: the bot is stopping")
         return False
 
 

@@ -133,7 +133,7 @@ class Agent(Executor):
         try:
             return msgspec.json.decode(body, type=BotHealth)
         except msgspec.DecodeError as error:
-            raise Unreachable(f"the agent's health cannot be read: {error}") from error
+            raise Unreachable(f"invalid health response from the agent: {error}") from error
 
     async def events(self, after: int) -> EventsPage:
         """Return the bot's events after a number, oldest first, a page of them.
@@ -145,7 +145,7 @@ class Agent(Executor):
         try:
             return msgspec.json.decode(body, type=EventsPage)
         except msgspec.DecodeError as error:
-            raise Unreachable(f"the agent's events cannot be read: {error}") from error
+            raise Unreachable(f"invalid events from the agent: {error}") from error
 
     async def command(
         self,

@@ -251,7 +251,7 @@ def _decoded(body: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.DecodeError as error:
-        raise Unreachable(f"Alertmanager's answer is not its API's: {error}") from error
+        raise Unreachable(f"invalid response from Alertmanager: {error}") from error
 
 
 def _accepted(answer: Answer, what: str) -> bytes:

@@ -129,4 +129,4 @@ def _check(url: str, key: str) -> None:
     if not usable or parts.scheme not in {"http", "https"} or parts.username or parts.query:
         raise ConfigError("settings", key, "it is not a URL of a server", fix)
     if parts.scheme == "http" and not is_loopback(host):
-        raise ConfigError("settings", key, f"{host} would be asked without TLS", fix)
+        raise ConfigError("settings", key, f"{host} would be contacted without TLS", fix)

@@ -98,4 +98,4 @@ def decode_as(body: bytes, kind: type[R]) -> R:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.DecodeError as error:
-        raise Unreachable(f"the executor's answer cannot be read: {error}") from error
+        raise Unreachable(f"invalid response from the executor: {error}") from error

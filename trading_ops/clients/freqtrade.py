@@ -286,5 +286,5 @@ def _trading_state(state: State, holds: list[LockedHold]) -> str:
 def _text(params: Mapping[str, Any], key: str) -> str:
     value = params.get(key)
     if not isinstance(value, str) or not value:
-        raise Refused(f"params.{key} must be a text")
+        raise Refused(f"params.{key} must be a string")
     return value

@@ -159,7 +159,7 @@ class Http:
                 code = socket.close_code
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unreachable(f"{url}: {_why(error)}") from error
-        raise Unreachable(f"{url}: it was ended with code {code}")
+        raise Unreachable(f"{url}: it exited with code {code}")
 
 
 def is_timeout(error: ClientError) -> bool:

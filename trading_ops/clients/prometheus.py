@@ -246,4 +246,4 @@ def _decode(body: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.DecodeError as error:
-        raise Unreachable(f"Prometheus gave an answer that is not its API's: {error}") from error
+        raise Unreachable(f"invalid response from Prometheus: {error}") from error

@@ -454,4 +454,4 @@ def _decode(body: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.DecodeError as error:
-        raise Unreachable(f"the reconciler's answer cannot be read: {error}") from error
+        raise Unreachable(f"invalid response from the reconciler: {error}") from error

@@ -59,7 +59,7 @@ class SupervisedUnit(Executor):
         try:
             processes = msgspec.json.decode(body, type=_Processes).processes
         except msgspec.DecodeError as error:
-            raise Unreachable(f"the executor's answer cannot be read: {error}") from error
+            raise Unreachable(f"invalid response from the executor: {error}") from error
         for process in processes:
             if process.unit == self._unit:
                 if process.state == UNKNOWN:

@@ -228,7 +228,7 @@ def _object(body: bytes) -> dict[str, Any]:
     try:
         return msgspec.json.decode(body, type=dict[str, Any])
     except msgspec.DecodeError as error:
-        raise _Unhealthy(f"an answer that cannot be read: {error}") from error
+        raise _Unhealthy(f"invalid response: {error}") from error
 
 
 def _data(body: bytes) -> dict[str, Any]:

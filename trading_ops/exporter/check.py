@@ -64,4 +64,4 @@ def _exchange(exchange: str, where: str, key: str) -> Iterator[str]:
         yield str(ConfigError(where, key, "ccxt is not installed", fix))
     elif not (Path(found.submodule_search_locations[0]) / f"{exchange}.py").is_file():
         fix = "write one of ccxt's ids, such as kraken, binance or bybit"
-        yield str(ConfigError(where, key, f"ccxt knows no venue {exchange!r}", fix))
+        yield str(ConfigError(where, key, f"ccxt does not support venue {exchange!r}", fix))

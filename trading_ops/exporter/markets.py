@@ -52,7 +52,7 @@ class Markets:
         query = {"pair": symbol}
         async with self._session.get(self._url, params=query, allow_redirects=False) as answer:
             if answer.status != 200:  # noqa: PLR2004 - HTTP's OK
-                raise ClientError(f"AssetPairs was answered with HTTP {answer.status}")
+                raise ClientError(f"AssetPairs returned HTTP {answer.status}")
             pairs = list(result_of(json.loads(await read_whole(answer.content))).values())
         if len(pairs) != 1 or not isinstance(pairs[0], dict):
             raise ClientError(f"the venue knows {len(pairs)} markets of the name {symbol}")

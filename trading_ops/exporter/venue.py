@@ -57,7 +57,7 @@ class Venue:
             self._duration = clock.monotonic() - began
         self._status = str(status.get("status"))
         if self._status != "online":
-            raise ClientError(f"the venue says that it is {self._status[:40]!r}, not online")
+            raise ClientError(f"the venue reports {self._status[:40]!r}, not online")
         self._last_success = clock.timestamp()
         if clock.monotonic() >= self._clock_due:
             await self._read_clock()
@@ -82,7 +82,7 @@ class Venue:
     async def _ask(self, endpoint: str) -> dict[str, Any]:
         async with self._session.get(f"{self._root}/{endpoint}", allow_redirects=False) as answer:
             if answer.status != 200:  # noqa: PLR2004 - HTTP's OK
-                raise ClientError(f"{endpoint} was answered with HTTP {answer.status}")
+                raise ClientError(f"{endpoint} returned HTTP {answer.status}")
             return result_of(json.loads(await read_whole(answer.content)))
 
 

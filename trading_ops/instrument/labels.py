@@ -51,7 +51,7 @@ class Bounds:
             ValueError: there are more or fewer values than labels.
         """
         if len(values) != len(self._known):
-            raise ValueError(f"{len(self._known)} label values are needed, not {len(values)}")
+            raise ValueError(f"{len(self._known)} label values expected, got {len(values)}")
         return tuple(map(self._one, range(len(values)), values))
 
     def _one(self, index: int, value: str) -> str:

@@ -81,7 +81,7 @@ class Metric:
         if (self.kind is Kind.HISTOGRAM) != bool(self.buckets):
             raise ValueError(f"{self.name}: histograms, and only they, have buckets")
         if unknown := set(self.values) - set(self.labels):
-            raise ValueError(f"{self.name}: values of labels that it has not: {unknown}")
+            raise ValueError(f"{self.name}: values for unknown labels: {unknown}")
 
     @property
     def sample_names(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ AT_ONCE_BYTES = 256 * 1024
 """Longest write."""
 
 AGAIN_SECONDS = 60.0
-"""Until a file that could not be moved aside is tried again; it grows meanwhile."""
+"""Until a file that could not be renamed is tried again; it grows meanwhile."""
 
 MODE = 0o640
 STANDARD = (1, 2)
@@ -103,7 +103,7 @@ class LogFile:
         self._not_before = 0.0
         aside = self._move_aside()
         if aside is None:
-            raise OSError(f"{self._path} could not be moved aside")
+            raise OSError(f"{self._path} could not be renamed")
         return aside
 
     @property

@@ -88,7 +88,7 @@ class FileHandler(logging.Handler):
         except TimeoutError as error:
             asked.cancel()
             raise OSError(
-                f"no answer within {within_seconds:g} s: the disk takes nothing"
+                f"no answer within {within_seconds:g} s: the disk does not accept writes"
             ) from error
 
     def flush(self) -> None:

@@ -49,7 +49,7 @@ def rotate(handler: FileHandler, within_seconds: float) -> Rotated:
     """Go on in a new file, and wait until the earlier ones are compressed.
 
     Raises:
-        OSError: the file could not be moved aside; it is written on.
+        OSError: the file could not be renamed; it is written on.
     """
     file = handler.file
     folder, log = file.path.parent, file.path.name

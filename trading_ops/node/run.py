@@ -77,7 +77,7 @@ async def serve(settings: Settings, registry: Registry, name: str) -> None:
                 await stopping.wait()
         except OSError as error:
             raise SetupError(
-                f"nothing can be served on {node.address}: {error.strerror or error}. Fix: stop "
+                f"cannot listen on {node.address}: {error.strerror or error}. Fix: stop "
                 "what listens there, or change the node's address in targets.yml"
             ) from error
         finally:

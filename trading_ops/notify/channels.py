@@ -57,7 +57,7 @@ def load_channels(path: Path) -> dict[str, Channel]:
         if match is None or "://" not in match[2]:
             raise ConfigError(str(path), f"line {number}", "invalid line", fix)
         if match[1] in found:
-            raise ConfigError(str(path), f"line {number}", f"{match[1]} is there twice", fix)
+            raise ConfigError(str(path), f"line {number}", f"{match[1]} is listed twice", fix)
         found[match[1]] = Channel(match[1], known(match[2]))
     return found
 

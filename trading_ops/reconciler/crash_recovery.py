@@ -40,7 +40,7 @@ log = logs.get(__name__)
 OUTCOMES = {
     Probe.DONE: (AttemptState.SUCCEEDED, "a probe found that it succeeded"),
     Probe.FAILED: (AttemptState.FAILED, "a probe found that it failed"),
-    Probe.NOT_DONE: (AttemptState.ABANDONED, "never reached its target and never will"),
+    Probe.NOT_DONE: (AttemptState.ABANDONED, "never reached its target"),
 }
 
 

@@ -57,7 +57,7 @@ class Reporter:
         report, _ = await self._make(period, day)
         channels = await self.outbox.order(message_of(report))
         if not channels:
-            raise OrderRefused("no route of notify.yml takes reports: see docs/reports.md")
+            raise OrderRefused("no route of notify.yml accepts reports: see docs/reports.md")
         return channels
 
     async def _make(self, period: Period, day: date | None) -> tuple[Report, Renderer]:
@@ -67,7 +67,7 @@ class Reporter:
         today = now.astimezone(zone).date()
         day = day or default_day(period, today)
         if not EARLIEST <= day <= today:
-            raise OrderRefused(f"no report on {day}: give a day from {EARLIEST} to today")
+            raise OrderRefused(f"no report for {day}: choose a day from {EARLIEST} to today")
         since, end = span_of(period, day, zone)
         report = await make_report(
             self.prometheus,

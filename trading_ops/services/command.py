@@ -49,7 +49,7 @@ class Commands:
         if code or not first:
             raise ManagerUnavailable(
                 f"the status command of {name} exited with {code} and printed {first!r}. Fix: exit "
-                f"with 0 and print a line that names the running life, or exit with {NOT_RUNNING}"
+                f"with 0 and print a line naming the current run, or exit with {NOT_RUNNING}"
             )
         return Status(state="running", running=True, incarnation=first)
 
@@ -69,7 +69,7 @@ class Commands:
             SetupError: there is none, or it failed or took too long.
         """
         if "stop" not in self._commands[name]:
-            raise SetupError(f"targets.yml gives no stop command for {name}")
+            raise SetupError(f"targets.yml has no stop command for {name}")
         await self._order(name, "stop", grace + timedelta(seconds=STATUS_SECONDS))
 
     async def restart(self, name: str, within: timedelta) -> None:

@@ -109,7 +109,7 @@ class Docker:
                 self._client = aiodocker.Docker(self._url)
             except ValueError as error:
                 raise ManagerUnavailable(
-                    f"no Docker engine is found: {error}. Fix: name its socket with docker_host"
+                    f"no Docker engine found: {error}. Fix: name its socket with docker_host"
                 ) from error
         return self._client
 
@@ -127,10 +127,10 @@ async def _explained(name: str, seconds: float) -> AsyncIterator[None]:
             ) from error
         if error.status == NO_ANSWER:
             raise ManagerUnavailable(error.message) from error
-        raise SetupError(f"Docker refuses an order about {name}: {error.message}") from error
+        raise SetupError(f"Docker refused a request for {name}: {error.message}") from error
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         reason = str(error) or "no answer in time"
-        raise ManagerUnavailable(f"Docker cannot be asked about {name}: {reason}") from error
+        raise ManagerUnavailable(f"cannot query Docker about {name}: {reason}") from error
 
 
 def _state(state: Mapping[str, Any]) -> str:

@@ -164,7 +164,7 @@ class Systemd:
         except (OSError, EOFError, TimeoutError) as error:
             await self.close()
             reason = str(error) or "no answer"
-            raise ManagerUnavailable(f"systemd cannot be asked: {reason}") from error
+            raise ManagerUnavailable(f"cannot query systemd: {reason}") from error
         if reply is None:
             raise ManagerUnavailable(f"systemd did not answer {member}")
         if reply.message_type is MessageType.ERROR:
@@ -228,7 +228,7 @@ def _error(member: str, reply: Message) -> Exception:
             "`trading-ops node --polkit` prints"
         )
     if name.endswith((".NoReply", ".Disconnected", ".ServiceUnknown")):
-        return ManagerUnavailable(f"systemd cannot be asked: {text}")
+        return ManagerUnavailable(f"cannot query systemd: {text}")
     return SetupError(f"systemd refuses {member}: {text}")
 
 

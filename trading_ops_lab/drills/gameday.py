@@ -95,7 +95,7 @@ def drills_of(scene: Scene, only: Collection[str] = ()) -> list[str]:
     known = {book.alert for book in scene.runbooks.values() if book.drill}
     if strange := sorted(set(only) - known):
         raise StackError(
-            f"there is no drill of {', '.join(strange)}. Fix: name alerts whose runbook has one"
+            f"no drill for {', '.join(strange)}. Fix: name alerts whose runbook has one"
         )
     return sorted(known & set(only) if only else known)
 

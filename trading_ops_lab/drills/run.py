@@ -52,7 +52,7 @@ async def run_drill(
     runbook, plan = _drilled(scene, alert)
     if (paused or silenced) and (during or not runbook.steps):
         why = f"{during} suppresses it already" if during else "it is page-only"
-        raise StackError(f"{alert} has no automation to hold back: {why}")
+        raise StackError(f"{alert} has no automation to pause: {why}")
     cause = cause_of(runbook, scene.runbooks.get(during)) if during else None
     bot = scene.bot(bot_name)
     if not calm:
@@ -201,4 +201,4 @@ async def _heal(run: Following) -> None:
         if run.story and run.story.incident.closed_at:
             return
         await asyncio.sleep(TICK_SECONDS)
-    raise StackError(f"{run.runbook.alert} was not remediated after automation was resumed")
+    raise StackError(f"{run.runbook.alert} was not remediated after automation resumed")

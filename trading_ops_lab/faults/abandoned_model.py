@@ -87,7 +87,7 @@ async def _have_it_given_up(scene: Scene, bot: Target) -> None:
     await _says(scene, bot, GIVEN_UP)
     mend_model(_folder(scene, bot))
     if model_of(await pid_of(scene, bot)) is not None:
-        raise StackError(f"{bot.name} gave its model up, and runs it nevertheless")
+        raise StackError(f"{bot.name} gave up on its model but still runs it")
 
 
 async def _says(scene: Scene, bot: Target, words: str) -> None:
@@ -99,7 +99,7 @@ async def _says(scene: Scene, bot: Target, words: str) -> None:
         signals = health.components.get("signals")
         return True if signals is not None and words in signals.detail else None
 
-    await until(look, f"{bot.name} does not say of its signals: {words}")
+    await until(look, f"{bot.name} does not report for its signals: {words}")
 
 
 def _config(scene: Scene, bot: Target) -> Path:
@@ -112,5 +112,5 @@ def _folder(scene: Scene, bot: Target) -> Path:
 
 def _unit(bot: Target) -> str:
     if bot.service is None:
-        raise StackError(f"{bot.name} has no configuration of its own here")
+        raise StackError(f"{bot.name} has no configuration file here")
     return bot.service.unit

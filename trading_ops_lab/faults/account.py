@@ -110,10 +110,10 @@ class FolderTaken(Fault):
             StackError: it has no folder, or it could not be taken.
         """
         if bot.service is None:
-            raise StackError(f"{bot.name} has no folder of its own")
+            raise StackError(f"{bot.name} has no folder")
         await kill(scene, bot)
         path = scene.settings.var / bot.service.unit / "lock"
-        self._lock = await until(lambda: _taken(path), "the bot's folder was not given up")
+        self._lock = await until(lambda: _taken(path), "the bot's folder was not unlocked")
         return str(path)
 
     async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:

@@ -48,7 +48,7 @@ class LockedRecords(LockedFile):
             StackError: the bot has no records in a file, or the lock was not to be had.
         """
         if bot.service is None:
-            raise StackError(f"{bot.name} has no folder of its own")
+            raise StackError(f"{bot.name} has no folder")
         return self.lock(scene.settings.var / bot.service.unit / "bot.db")
 
 

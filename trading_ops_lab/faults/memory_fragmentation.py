@@ -43,7 +43,7 @@ class MemoryClutter(Fault):
         """
         limits = await scene.prometheus.query(LIMIT.format(bot.name))
         if not limits:
-            raise StackError(f"Prometheus knows no limit of {bot.name}'s memory yet")
+            raise StackError(f"Prometheus has no limit for {bot.name}'s memory yet")
         self._limit = int(limits[0].value)
         wanted = math.ceil(self._limit / MEBIBYTE) + BEYOND_MEBIBYTES
         pid = await pid_of(scene, bot)
@@ -121,7 +121,7 @@ def own_bytes(pid: int) -> int:
     try:
         return int(psutil.Process(pid).memory_full_info().uss)
     except psutil.Error as error:
-        raise NotPossibleHere(f"the kernel hides what {pid} takes") from error
+        raise NotPossibleHere(f"the kernel does not report the memory of {pid}") from error
 
 
 def _told(size: int) -> str:

@@ -113,7 +113,7 @@ class _Control:
             )
         order = msgspec.json.decode(await request.read(), type=UpdateOrder)
         if self._updates is None:
-            raise StackError("this supervisor keeps no releases")
+            raise StackError("this supervisor does not manage releases")
         return web.json_response(await self._updates.begin(unit, order))
 
     async def shutdown(self, _request: web.Request) -> web.Response:

@@ -51,4 +51,6 @@ def _check(url: str) -> None:
         raise ConfigError("settings", "dead_man_switch", "it is not a URL", fix)
     if parts.scheme == "http" and host not in LOOPBACK:
         # Anyone who learns the URL can keep the switch from triggering.
-        raise ConfigError("settings", "dead_man_switch", "it would be called in clear", fix)
+        raise ConfigError(
+            "settings", "dead_man_switch", "an http:// URL outside loopback is not allowed", fix
+        )

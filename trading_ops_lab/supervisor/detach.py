@@ -66,7 +66,7 @@ def _follow(reports: TextIO, logs: Path, on_change: Callable[[Report], None]) ->
         if report.get("ready"):
             return dict(report["overview"])
         on_change(report["overview"])
-    raise StackError(f"the stack ended before it was ready: see {logs / 'supervisor.log'}")
+    raise StackError(f"the stack exited before it was ready: see {logs / 'supervisor.log'}")
 
 
 def run_detached(root: Path, report_to: int) -> int:

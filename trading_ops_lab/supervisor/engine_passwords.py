@@ -75,7 +75,7 @@ def bcrypt(password: str) -> str:
     crypt.restype = ctypes.c_char_p
     hashed = (crypt(password.encode(), f"$2b${COST}${salt}".encode()) or b"").decode("ascii")
     if not BCRYPT.fullmatch(hashed):
-        raise SetupError(_fix("knows no bcrypt"))
+        raise SetupError(_fix("does not support bcrypt"))
     return hashed
 
 

@@ -111,7 +111,7 @@ def _check_units(plans: list[Process], where: str) -> None:
     for plan in plans:
         if plan.unit in seen:
             raise ConfigError(
-                where, f"unit {plan.unit}", "two targets share it", "give each its own unit"
+                where, f"unit {plan.unit}", "two targets use it", "give each its own unit"
             )
         seen.add(plan.unit)
 

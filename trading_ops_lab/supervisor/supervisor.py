@@ -129,7 +129,7 @@ class Supervisor:
             StackError: it is stopping.
         """
         if self.phase in {Phase.STOPPING, Phase.STOPPED}:
-            raise StackError("the stack is stopping: no process is started any more")
+            raise StackError("the stack is stopping: no new process is started")
 
     def kill(self) -> None:
         """Kill everything at once: for an impatient person."""

@@ -102,18 +102,18 @@ class Updates:
         task, question = self._tasks.get(unit.plan.unit), unit.plan.ready
         python = Path(order.python)
         if task is not None and not task.done():
-            raise StackError(f"an update of {unit.plan.unit} is under way: wait for its end")
+            raise StackError(f"an update of {unit.plan.unit} is in progress: wait until it ends")
         if unit.plan.records is None or not isinstance(question, AskHttp):
             raise StackError(f"{unit.plan.unit} is not a bot: it is updated with the whole stack")
         if not python.is_absolute() or not python.is_file():
             raise StackError(f"{order.python} is not an interpreter: give its absolute path")
         if (part := changeable_part(python)) is not None:
             raise StackError(
-                f"{order.python} is not run: {part} belongs to another user or can be written by "
-                "everyone. Fix its owner and mode"
+                f"{order.python} was not started: {part} belongs to another user or is writable by "
+                "all users. Fix its owner and mode"
             )
         if not 0 < order.within_seconds <= LONGEST_SECONDS:
-            raise StackError(f"within_seconds must lie between 0 and {LONGEST_SECONDS:g}")
+            raise StackError(f"within_seconds must be between 0 and {LONGEST_SECONDS:g}")
         return _Trial(
             unit=unit,
             order=order,

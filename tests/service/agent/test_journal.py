@@ -64,7 +64,7 @@ def test_repeated_events_use_up_no_numbers(journal: EventJournal) -> None:
 
 
 def test_what_was_flushed_survives_sigkill(tmp_path: Path) -> None:
-    """Two lives, the second tells some trades again: none is lost, none is there twice."""
+    """Two lives, the second tells some trades again: none is lost, none is listed twice."""
     path = tmp_path / "events.sqlite"
     for first in ("0", "25"):
         done = subprocess.run(

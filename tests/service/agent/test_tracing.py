@@ -99,7 +99,7 @@ async def test_end_of_the_agent_ends_it(ask: Asker, agent: Agent) -> None:
     await asyncio.to_thread(agent.stop)
     assert not tracemalloc.is_tracing()
     _, answer = await asked
-    assert (answer["outcome"], answer["detail"]) == ("failed", "cut short: the bot is stopping")
+    assert (answer["outcome"], answer["detail"]) == ("failed", "interrupted: the bot is stopping")
 
 
 @pytest.mark.parametrize("limit", [1, 300_000])

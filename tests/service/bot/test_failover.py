@@ -158,7 +158,7 @@ async def test_told_to_step_down(pair: Pair) -> None:
     await until(ended(leader), within=60, what="it ends")
     assert leader.code == REPLACED
     assert '"missed": []' in leader.log
-    assert "told to step down" in leader.log
+    assert "released the lease on request" in leader.log
     await trades(pair, standby, within=TAKEOVER_SECONDS)
     assert pair.rows("SELECT token FROM bot_alpha.lease") == [(2,)]
     leader.start()

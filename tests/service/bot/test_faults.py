@@ -113,7 +113,7 @@ async def test_reconnecting_to_a_venue_that_is_away_fails(
     await until(lambda: not up(bot, "broker"), within=6)
     answer = await control.command("reconnect_broker")
     assert answer["outcome"] == "failed"
-    assert "a new session was begun, but" in answer["detail"]
+    assert "a new session was opened, but" in answer["detail"]
 
 
 async def test_silent_feed_is_told_and_left_to_a_restart(

@@ -191,7 +191,7 @@ async def test_a_standby_takes_over_in_paper_without_its_file(lives: Lives) -> N
         lives.desk.metrics, lambda: ThreadedDatabase(SqliteDriver(lives.folder / "bot.db"))
     )
     switch = lives.switch(store=store, folder=lives.folder / "absent")
-    with pytest.raises(CommandFailed, match=r"a restart would forget it: .*absent.*standby"):
+    with pytest.raises(CommandFailed, match=r"it would be lost on restart: .*absent.*standby"):
         await switch.go_paper(*WORD)
     await switch.restore()
     assert switch.paper
@@ -254,7 +254,7 @@ async def test_a_file_that_cannot_be_written_is_said(lives: Lives) -> None:
     """It is in force, and the records keep it."""
     folder = lives.folder / "absent"
     switch = await lives.begun(folder=folder)
-    with pytest.raises(CommandFailed, match=r"only the records keep it: .*absent/paper\.json"):
+    with pytest.raises(CommandFailed, match=r"only the records store it: .*absent/paper\.json"):
         await switch.go_paper(*WORD)
     assert switch.paper
     assert (await lives.begun(folder=folder)).paper

@@ -316,4 +316,4 @@ async def test_an_unknown_venue_is_said(files: Files) -> None:
     """In the words of anyone who wrote the configuration."""
     async with looking(files, exchange="nosuchvenue") as looked:
         await looked.once()
-        assert "ccxt knows no venue 'nosuchvenue'" in looked.watched.problem
+        assert "ccxt does not support venue 'nosuchvenue'" in looked.watched.problem

@@ -64,7 +64,7 @@ def test_everything_that_is_missing_is_said_at_once(
         (
             f"{folder}/metrics_token: metrics_token_file: No such file",
             f"{config}: paths: {folder}/gone is not there",
-            f"{config}: ccxt[a].exchange: ccxt knows no venue 'nosuch'",
+            f"{config}: ccxt[a].exchange: ccxt does not support venue 'nosuch'",
             f"{folder}/key: ccxt[b].key_file: others can read it. Fix: chmod 600 {folder}/key",
             f"{folder}/secret: ccxt[b].secret_file: No such file",
             f"{config}: processes[p].pid_file: {folder}/nowhere is not there",

@@ -235,7 +235,7 @@ async def test_a_tier_of_the_configuration_is_enforced(
         ({"kind": "fire"}, "fire"),
         ({"kind": "refuse", "count": 2}, "no count"),
         ({"kind": "maintenance", "probability": 0.5}, "no probability"),
-        ({"kind": "wrong_clock", "keys": ["alpha"]}, "meets everyone"),
+        ({"kind": "wrong_clock", "keys": ["alpha"]}, "affects all clients"),
         ({"kind": "price_jump"}, "needs a pair"),
         ({"kind": "price_jump", "pair": "DOGE/USD"}, "Unknown asset pair"),
         ({"kind": "api_error", "error": "oops"}, "error"),

@@ -76,7 +76,7 @@ def test_a_log_that_cannot_be_moved_is_told_and_goes_on(
     handler.drain(WITHIN)
     (tmp_path / "bot.log").unlink()
     (tmp_path / "bot.log").mkdir()
-    with pytest.raises(OSError, match="the disk takes nothing"):
+    with pytest.raises(OSError, match="the disk does not accept writes"):
         rotate(handler, 0.2)
     (tmp_path / "bot.log").rmdir()
     say(handler, "after")

@@ -183,7 +183,7 @@ def test_a_file_that_is_ahead_of_a_new_store_gets_the_new_entries(tmp_path: Path
 
 
 def test_a_journal_is_bounded(tmp_path: Path) -> None:
-    """Old rows are forgotten, a large file becomes the old one, and no entry is there twice."""
+    """Old rows are forgotten, a large file becomes the old one, and no entry is listed twice."""
     store = Store(tmp_path / "venue.db")
     journal = Journal(store, tmp_path / "journal.jsonl", entries=1500, size=50_000)
     for number in range(4000):

@@ -39,4 +39,4 @@ async def _reconnect(store: Store, *, interrupt: bool) -> None:
     try:
         await store.reconnect(interrupt=interrupt)
     except (StoreError, Unavailable) as error:
-        raise CommandFailed(f"there is no new connection to the records: {error}") from error
+        raise CommandFailed(f"cannot open a new connection to the records: {error}") from error

@@ -160,8 +160,8 @@ class Broker(Component):
         if self.breaker.allow():
             await self._probe()
         if not self.up:
-            raise CommandFailed(f"a new session was begun, but {self.detail}")
-        return "a new session was begun and the venue answers on it"
+            raise CommandFailed(f"a new session was opened, but {self.detail}")
+        return "a new session was opened and the venue answers on it"
 
     def stop_sending(self) -> None:
         """Reject every further request, for an immediate shutdown."""

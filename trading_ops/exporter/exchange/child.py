@@ -174,7 +174,7 @@ def exchange_class(name: str) -> Callable[[dict[str, Any]], Any]:
 def _class_of(module: ModuleType, name: str) -> Callable[[dict[str, Any]], Any]:
     found: Callable[[dict[str, Any]], Any] | None = getattr(module, name, None)
     if found is None:
-        raise ImportError(f"ccxt knows no venue {name!r}")
+        raise ImportError(f"ccxt does not support venue {name!r}")
     return found
 
 

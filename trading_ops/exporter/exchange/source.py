@@ -102,7 +102,7 @@ class ExchangeSource:
             raise
         if self._public.status != "ok":
             self._failures[FailureKind.MAINTENANCE] += 1
-            raise ClientError(f"the venue says that it is {self._public.status!r}, not ok")
+            raise ClientError(f"the venue reports {self._public.status!r}, not ok")
         self._up = True
         self._last_success = clock.timestamp()
         self._skew = _skew_of(self._public)

@@ -112,7 +112,7 @@ def _check_status(path: str, status: int, body: bytes) -> None:
     if status == OK:
         return
     if status == UNAUTHORIZED:
-        raise Refused(f"{path}: HTTP 401: user or password is wrong")
+        raise Refused(f"{path}: HTTP 401: wrong user or password")
     try:
         said = ": " + msgspec.json.decode(body, type=Failure).error[:200]
     except (msgspec.MsgspecError, RecursionError):

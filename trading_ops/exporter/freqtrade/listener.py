@@ -107,10 +107,10 @@ class Listener(Watched):
                 if message.type is aiohttp.WSMsgType.TEXT:
                     self._hear(message.data)
         except (aiohttp.ClientError, OSError) as error:
-            raise Unreachable(f"the connection broke: {error}") from error
+            raise Unreachable(f"connection lost: {error}") from error
         finally:
             await socket.close()
-        raise Unreachable(f"it closed the connection: {socket.close_code}")
+        raise Unreachable(f"the server closed the connection: {socket.close_code}")
 
     async def _connect(self) -> aiohttp.ClientWebSocketResponse:
         # The token can only be in the query, and Freqtrade writes that into its log.

@@ -11,7 +11,7 @@ from trading_ops.jobs.work.commands import Command
 from trading_ops.notify.config import load_notify
 
 OFF = "messages are off: notify.yml does not exist"
-NO_ROUTE = "no route of notify.yml takes reports"
+NO_ROUTE = "no route of notify.yml accepts reports"
 
 
 @dataclass(frozen=True, kw_only=True)

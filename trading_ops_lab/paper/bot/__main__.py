@@ -117,7 +117,7 @@ async def _run(bot: Bot, signals: StopSignals, leave_by: Callable[[float], None]
     if ending is Ending.STEPS_DOWN:
         signals.graceful.set()  # starts the time limit of the shutdown
         await bot.stop()
-        raise LeaseLost("this instance was told to step down. Start it again as a standby")
+        raise LeaseLost("this instance released the lease on request. Restart it as a standby")
     await signals.graceful.wait()
     await bot.stop()
 

@@ -273,7 +273,7 @@ class Assembly:
         """Halt the bot until an operator releases the hold; stored when this returns.
 
         Raises:
-            Unavailable: it is in force and could not be stored; a restart would forget it.
+            Unavailable: it is in force and could not be stored; it would be lost on restart.
         """
         hold = Hold(
             id=hold_id,

@@ -178,10 +178,10 @@ class ModeSwitch:
         no_records = await self._store_paper(owner, reason)
         if no_file and no_records:
             raise CommandFailed(
-                f"paper is in force, but a restart would forget it: {no_file}; {no_records}"
+                f"paper is in force, but it would be lost on restart: {no_file}; {no_records}"
             )
         if no_file:
-            raise CommandFailed(f"paper is in force, but only the records keep it: {no_file}")
+            raise CommandFailed(f"paper is in force, but only the records store it: {no_file}")
         if no_records:
             raise CommandFailed(
                 "paper is in force on this instance, across restarts too, but it is not in the"

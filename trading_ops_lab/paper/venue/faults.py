@@ -145,7 +145,7 @@ class FaultRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         if self.kind not in STRUCK and (self.count is not None or self.probability < 1):
             raise ValueError(f"{self.kind} has no count and no probability, only seconds")
         if self.kind not in TARGETED and (self.methods or self.accounts or self.keys):
-            raise ValueError(f"{self.kind} meets everyone: no methods, accounts or keys")
+            raise ValueError(f"{self.kind} affects all clients: remove methods, accounts and keys")
         if self.kind in {"pair_status", "price_jump"} and not self.pair:
             raise ValueError(f"{self.kind} needs a pair")
 

@@ -31,9 +31,9 @@ def read_dsn(path: Path) -> dict[str, str]:
     except ProgrammingError:
         found = {}
     if not found:
-        raise ClientError(f"{path} holds no connection string; write {EXAMPLE}")
+        raise ClientError(f"{path} contains no connection string; write {EXAMPLE}")
     if any("," in found.get(key, "") for key in ("host", "hostaddr", "port")):
-        raise ClientError(f"{path} names several hosts: each server needs an entry of its own")
+        raise ClientError(f"{path} names several hosts: each server needs its own entry")
     known(found.get("password", ""))
     return found
 

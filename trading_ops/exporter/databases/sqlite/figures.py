@@ -75,7 +75,7 @@ def _values(connection: sqlite3.Connection, path: Path) -> dict[str, float]:
     files = look(path)
     if not files.wal_size and files.size < pages * page_size:
         # Truncated pages are noticed only when they are read.
-        raise SqliteFailure(CORRUPT, f"{path} has {files.size} bytes, and should have more")
+        raise SqliteFailure(CORRUPT, f"{path} has {files.size} bytes, fewer than expected")
     return {"pages": pages, "free_ratio": free / pages if pages else 0.0, "tables": tables}
 
 

@@ -75,7 +75,7 @@ def uses_wal(path: Path) -> bool:
     if not header:
         return False  # a database into which nothing was written yet
     if len(header) < HEADER_BYTES or not header.startswith(MAGIC):
-        raise SqliteFailure(CORRUPT, f"{path} does not begin as a SQLite database does")
+        raise SqliteFailure(CORRUPT, f"{path} is not a SQLite database")
     return header[READ_VERSION_AT] == WAL_VERSION
 
 
