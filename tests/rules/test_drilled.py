@@ -64,6 +64,7 @@ NOT_RAISED = {
     "TradingHostMemoryLow": Not(NOT_ON_PURPOSE, "service/exporter/test_host.py"),
     "TradingOpsAlertsUndelivered": Not(LONG, "rules/test_witness_live.py"),
     "TradingOpsAuthRefused": Not(ATTACK, "service/api/test_access.py"),
+    "TradingOpsConfigurationChanged": Not(ATTACK, "rules/test_config_watch_live.py"),
     "TradingOpsSilenceWide": Not(ATTACK, "service/reconciler/test_silences.py"),
     "TradingOpsAuditHistoryChanged": Not(ATTACK, "service/reconciler/test_anchor.py"),
     "TradingOpsAuditNotAnchored": Not(LONG, "service/reconciler/test_anchor.py"),

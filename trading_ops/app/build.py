@@ -45,6 +45,7 @@ from trading_ops.reconciler.clocks import (
     Clocks,
     OnDate,
 )
+from trading_ops.reconciler.config_watch import ConfigWatch
 from trading_ops.reconciler.context import Context
 from trading_ops.reconciler.crash_recovery import Handling, Recovery
 from trading_ops.reconciler.decision_log import DecisionLog
@@ -167,6 +168,7 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
                     _messaging(base) as outbox,
                     _backed_up(base) as backups,
                     base.tasks.running("jobs", scheduler.run),
+                    base.tasks.running("configuration", _config_watch(base).run),
                     _watching(base) as (holding, watch),
                     _qualifying(base, holding) as readiness,
                     _reading_events(base, watch, outbox),
@@ -227,6 +229,16 @@ async def _audited(base: Base) -> AsyncIterator[None]:
     )
     async with anchors.running(base.tasks):
         yield
+
+
+def _config_watch(base: Base) -> ConfigWatch:
+    return ConfigWatch(
+        prometheus=_prometheus(base, base.session),
+        runbooks=base.settings.runbooks,
+        writer=base.writer,
+        reader=base.reader,
+        changed_at=base.metrics.configuration_changed,
+    )
 
 
 @contextlib.asynccontextmanager

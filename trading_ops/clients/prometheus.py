@@ -5,6 +5,7 @@ and 3.x.
 """
 
 import asyncio
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,7 +16,7 @@ import yaml
 
 from trading_ops import clock, logs
 from trading_ops.clients.http import Http
-from trading_ops.domain.alert import Fingerprint, fingerprint_of, stripped
+from trading_ops.domain.alert import PAGE_LABEL, Fingerprint, fingerprint_of, stripped
 from trading_ops.domain.observation import PrometheusView, RuleAlert
 from trading_ops.errors import ClientError, Refused, Unreachable
 
@@ -24,6 +25,9 @@ log = logs.get(__name__)
 T = TypeVar("T")
 
 LARGE_BYTES = 256 * 1024
+
+GROUP_PREFIXES = ("trading-", "sloth-slo-trading-")
+"""Rule groups that are ours by name; others are if one of their alerts has our page label."""
 
 
 class _Alert(msgspec.Struct):
@@ -56,6 +60,36 @@ class _Config(msgspec.Struct):
 
 class _ConfigAnswer(msgspec.Struct):
     data: _Config
+
+
+class _Rule(msgspec.Struct):
+    name: str
+    query: str
+    duration: float = 0.0
+    keepFiringFor: float = 0.0  # noqa: N815
+    labels: dict[str, str] = {}
+
+    @property
+    def is_ours(self) -> bool:
+        return PAGE_LABEL in self.labels
+
+
+class _Group(msgspec.Struct):
+    name: str
+    interval: float
+    rules: list[_Rule]
+
+    @property
+    def is_ours(self) -> bool:
+        return self.name.startswith(GROUP_PREFIXES) or any(one.is_ours for one in self.rules)
+
+
+class _Groups(msgspec.Struct):
+    groups: list[_Group]
+
+
+class _GroupsAnswer(msgspec.Struct):
+    data: _Groups
 
 
 class _Series(msgspec.Struct):
@@ -142,6 +176,20 @@ class Prometheus:
             except ClientError as error:
                 log.warning("external_labels_unknown", error=str(error))
         return self._external or {}
+
+    async def rule_groups(self) -> dict[str, str]:
+        """Return a digest of each of our rule groups, as the server evaluates them.
+
+        It changes with the rules' names, expressions, durations, labels, order and interval.
+
+        Raises:
+            ClientError: no usable answer, or none of our groups: it may just be loading them.
+        """
+        body = await self._http.get("/api/v1/rules")
+        found = await asyncio.to_thread(_digests, body)
+        if not found:
+            raise Unreachable("Prometheus evaluates none of our rule groups")
+        return found
 
     def _known_for(self, start: datetime) -> timedelta:
         now = clock.boottime()
@@ -240,6 +288,15 @@ def _external_of(config: str) -> Mapping[str, str]:
         raise Unreachable(f"Prometheus' configuration cannot be parsed: {error}") from error
     found = (section.get("global") or {}).get("external_labels") or {}
     return {str(name): str(value) for name, value in found.items()}
+
+
+def _digests(body: bytes) -> dict[str, str]:
+    encode = msgspec.json.Encoder(order="deterministic").encode
+    return {
+        one.name: hashlib.sha256(encode(one)).hexdigest()[:16]
+        for one in _decode(body, _GroupsAnswer).data.groups
+        if one.is_ours
+    }
 
 
 def _decode(body: bytes, kind: type[T]) -> T:

@@ -160,9 +160,10 @@ class ReconcilerMetrics:
         self._task = gauge("trading_ops_task_last_success_timestamp_seconds", self.registry)
         self.clock_stepped = gauge("trading_ops_clock_stepped", self.registry)
         self.history_changed = gauge("trading_ops_audit_history_changed", self.registry)
-        self.auth_refused, self.certificate_expiry = (
+        self.auth_refused, self.certificate_expiry, self.configuration_changed = (
             counter("trading_ops_auth_refused_total", self.registry),
             gauge("trading_ops_certificate_expiry_timestamp_seconds", self.registry),
+            gauge("trading_ops_configuration_changed_timestamp_seconds", self.registry),
         )
         self.impostors, self.bot_events_dropped = (
             counter("trading_ops_impostors_refused_total", self.registry),

@@ -235,6 +235,18 @@ REFUSED = row(
             runbook="TradingOpsCertificateExpiring",
         ),
         steps(
+            "Changes of rules and runbooks",
+            "s",
+            {
+                "{{kind}}": "time() - max by (kind) "
+                "(trading_ops_configuration_changed_timestamp_seconds > 0)"
+            },
+            "Time since the last change of our rules in Prometheus or of the runbooks. Empty if "
+            "none is known.",
+            limits=below(900),
+            runbook="TradingOpsConfigurationChanged",
+        ),
+        steps(
             "Manual silences",
             "short",
             {

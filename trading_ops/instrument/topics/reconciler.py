@@ -311,6 +311,16 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         why="The audit log was modified, or an older database was restored.",
         vital=True,
     ),
+    _gauge(
+        name="trading_ops_configuration_changed_timestamp_seconds",
+        unit="seconds",
+        labels=("kind",),
+        values={"kind": ("rules", "runbooks")},
+        help="Time of the last change of our rules in Prometheus or of the runbooks, Unix time; 0 "
+        "if none is known.",
+        why="A changed rule detects something else, and a changed runbook does something else.",
+        vital=True,
+    ),
     _counter(
         name="trading_ops_auth_refused_total",
         labels=("reason",),
