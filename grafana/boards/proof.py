@@ -20,7 +20,6 @@ WAITED = "No decision to wait was made."
 LEGITIMATELY_EMPTY: Mapping[str, str] = {
     "1 Trading overview / Blocked actions by reason": WAITED,
     "5 Reconciler and incidents / Blocked actions by reason": WAITED,
-    "5 Reconciler and incidents / Changes of rules and runbooks": "Nothing was changed.",
     "5 Reconciler and incidents / Credited hours": "No sign-off is due.",
     "5 Reconciler and incidents / Age of the last success": "No job has run yet.",
     "5 Reconciler and incidents / Duration of the last run": "No job has run yet.",

@@ -11,14 +11,14 @@ from tests.rules.committed import RUNBOOKS, lay_out_prometheus
 from tests.rules.running_prometheus import start_prometheus
 from trading_ops.clients.http import Http
 from trading_ops.clients.prometheus import Prometheus
-from trading_ops.reconciler.config_watch import CHANGED, KINDS, RECORDED, ConfigWatch
+from trading_ops.reconciler.config_watch import CHANGED, RECORDED, ConfigWatch
 from trading_ops.store import event_log, events, migrate
 from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
 
 Make = Callable[[], ConfigWatch]
-METRIC = "changed"
+KINDS = ("rules", "runbooks")
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def make(http: Http, config: Path, writer: Writer, reader: Reader) -> Make:
     """A way to make what a restarted reconciler has."""
 
     def build() -> ConfigWatch:
-        gauge = Gauge(METRIC, "", ["kind"], registry=CollectorRegistry())
+        gauge = Gauge("changed", "", ["kind"], registry=CollectorRegistry())
         return ConfigWatch(
             prometheus=Prometheus(http),
             runbooks=config.parents[1] / "runbooks",

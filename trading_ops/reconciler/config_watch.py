@@ -32,7 +32,6 @@ log = logs.get(__name__)
 
 INTERVAL = timedelta(seconds=30)
 CHANGED, RECORDED = "configuration_changed", "configuration_recorded"
-KINDS = ("rules", "runbooks")
 NAMED = 10
 """Changed files or rule groups that are named in an event's note."""
 
@@ -57,8 +56,6 @@ class ConfigWatch:
 
     async def run(self, succeeded: Succeeded = unwatched) -> None:
         """Compare until cancelled."""
-        for kind in KINDS:
-            self.changed_at.labels(kind)
         while True:
             await self.compare()
             succeeded()

@@ -198,6 +198,8 @@ class ReconcilerMetrics:
             self.polled.labels(source)
         for refusal in ("no_token", "unknown_token", "role", "forged"):
             self.auth_refused.labels(refusal)
+        for kind in ("rules", "runbooks"):
+            self.configuration_changed.labels(kind)
         for name in ("reconciler", "prometheus", "alertmanager"):
             self.clock_stepped.labels(name)
         for state in ("pending", "quarantined"):

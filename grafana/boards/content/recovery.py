@@ -236,14 +236,13 @@ REFUSED = row(
         ),
         steps(
             "Changes of rules and runbooks",
-            "s",
+            "short",
             {
-                "{{kind}}": "time() - max by (kind) "
-                "(trading_ops_configuration_changed_timestamp_seconds > 0)"
+                "{{kind}}": "max by (kind) "
+                "(changes(trading_ops_configuration_changed_timestamp_seconds[15m]))"
             },
-            "Time since the last change of our rules in Prometheus or of the runbooks. Empty if "
-            "none is known.",
-            limits=below(900),
+            "Times in 15 minutes that our rules in Prometheus or the runbooks were changed.",
+            limits=above(1),
             runbook="TradingOpsConfigurationChanged",
         ),
         steps(
