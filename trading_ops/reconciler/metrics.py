@@ -194,12 +194,12 @@ class ReconcilerMetrics:
         for result in RESULTS:
             self.notifications.labels(result)
         self.alerts_ignored.labels("no_page_label")
+        self.configuration_changed.labels("rules")
+        self.configuration_changed.labels("runbooks")
         for source in ("prometheus", "alertmanager"):
             self.polled.labels(source)
         for refusal in ("no_token", "unknown_token", "role", "forged"):
             self.auth_refused.labels(refusal)
-        for kind in ("rules", "runbooks"):
-            self.configuration_changed.labels(kind)
         for name in ("reconciler", "prometheus", "alertmanager"):
             self.clock_stepped.labels(name)
         for state in ("pending", "quarantined"):
