@@ -62,7 +62,7 @@ class RestartBot:
         return result.detail
 
     async def _again(self, call: Call) -> str | None:
-        """Ask a bot whose process runs once more, now that its host has answered.
+        """Probe a running bot again, now that its host has answered.
 
         While the network to a host is cut, its bots look dead. A restart that waits for the network
         would hit a healthy bot.

@@ -24,7 +24,7 @@ class StaleFence(TradingOpsError):
     """The sender was replaced by another one: nothing was done."""
 
     def __init__(self, highest: int) -> None:
-        """Tell the highest fence that was seen."""
+        """Return the highest fence seen."""
         self.highest = highest
         super().__init__(f"the fence is lower than the highest one seen, {highest}")
 

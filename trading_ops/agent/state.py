@@ -1,4 +1,4 @@
-"""The trading state: the most restrictive of the active holds of people and automation."""
+"""The trading state: the most restrictive active hold of operators and automation."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, replace

@@ -62,7 +62,7 @@ def require_space(folder: Path, needed: int, what: str) -> None:
 
 
 def size(count: float) -> str:
-    """Return a number of bytes for people."""
+    """Return a human-readable number of bytes."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:  # noqa: PLR2004 - the units are powers of it
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"

@@ -34,7 +34,7 @@ class Repository(Protocol):
 
     @property
     def location(self) -> str:
-        """Where it is, for people."""
+        """Its location, human-readable."""
 
     def add(self, staging: Path, manifest: Manifest) -> None:
         """Store the files of a folder; the backup exists when the last step stored its manifest.

@@ -17,7 +17,7 @@ REBUILT = frozenset({"log", "backup", "versions", "prometheus/data"})
 SECRETS = "secrets"
 LOCKS = frozenset({"lock", "door", "address"})
 BESIDE = ("-wal", "-shm", "-journal", ".lock", ".new", ".sock")
-"""Files beside a database, and those that a running process makes anew."""
+"""Files beside a database, and those that a running process recreates."""
 
 CONFIGURATION = ("settings.yml", "jobs.yml", "notify.yml", "contacts.yml")
 """In the project's root, where they exist."""

@@ -53,7 +53,7 @@ class Component(ABC):
         """Seconds since the epoch; None before the first success."""
 
         self.detail = "not started"
-        """The state in a few words, for people."""
+        """A short description of the state."""
 
         self._up = asyncio.Event()
 

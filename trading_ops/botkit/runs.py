@@ -104,7 +104,7 @@ def assess_from_outside(run: Run | None, now: float, crash_after_seconds: float)
 
 
 def describe(last: LastRun) -> str:
-    """Return one line for people, for example "clean: process 42 of release 1.2 ended …"."""
+    """Return one human-readable line, for example "clean: process 42 of release 1.2 ended …"."""
     run, age = last.run, last.age_seconds
     if run is None or age is None:
         return "unknown: no run is recorded"

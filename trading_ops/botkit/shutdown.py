@@ -52,7 +52,7 @@ class ShutdownSeconds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Cancel open orders and read their final state."""
 
     comparison: Seconds = 1.5
-    """Reconcile with the venue once more; skipped after a failed step."""
+    """Reconcile with the venue again; skipped after a failed step."""
 
     switch: Seconds = 0.5
     """Disarm the dead-man switch, if no order is open."""

@@ -105,7 +105,7 @@ def _act(resource: Resource, limit: float, add: float) -> str:
 
 
 def describe(resource: Resource, labels: Mapping[str, str]) -> str:
-    """Return a resource with the labels that tell it from its like."""
+    """Return a resource with its identifying labels."""
     found = " ".join(labels[name] for name in resource.by if labels.get(name))
     return f"{resource.name} {found}".strip()
 

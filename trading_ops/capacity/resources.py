@@ -61,7 +61,7 @@ class Resource:
 
     unit: Unit
     by: tuple[str, ...]
-    """The labels that tell its series apart."""
+    """The labels that identify its series."""
 
     thresholds: Thresholds
     remedy: Remedy

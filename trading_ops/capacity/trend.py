@@ -42,7 +42,7 @@ class Finding(StrEnum):
     SHRINKING = "shrinking"
     NO_TREND = "no_trend"
     TOO_SHORT = "too_short"
-    """There are too few days of data to tell."""
+    """There are too few days of data."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -176,7 +176,7 @@ class SilenceView(msgspec.Struct):
 
 
 class TargetView(msgspec.Struct):
-    """One registered target, as far as people have to know."""
+    """One registered target, as shown to operators."""
 
     name: str
     holds: list[HoldView]

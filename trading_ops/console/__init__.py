@@ -1,1 +1,1 @@
-"""The operator console: web pages over the functions and roles of the API, for people on call."""
+"""The operator console: web pages on top of the API's functions and roles, for on-call."""

@@ -38,7 +38,7 @@ WITHOUT_AGENT: Mapping[str, str] = {
     "broker": 'min by (bot) (trading_component_up{component="broker"})',
     "state": "max by (bot, state) (trading_state) == 1",
 }
-"""What the agents of all other bots tell, and tell sooner."""
+"""Values that the agents of all other bots report, and report sooner."""
 
 
 @dataclass(kw_only=True, slots=True)

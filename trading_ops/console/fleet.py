@@ -40,7 +40,7 @@ class Row:
     state: str
     money: Money
     heartbeat_age: float | None
-    """In seconds; None: it tells none."""
+    """In seconds; None: not reported."""
 
     broker: bool | None
     incidents: Sequence[Incident] = ()

@@ -41,7 +41,7 @@ class Ordering:
         return await self._form(visitor, asked, problem="")
 
     async def carry_out(self, visitor: Visitor, form: Form) -> Page:
-        """Carry an order out and go on to the next page, or show the form with the problem.
+        """Execute an order and redirect to the next page, or show the form with the problem.
 
         Raises:
             web.HTTPSeeOther: it was carried out.

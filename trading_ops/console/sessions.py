@@ -142,7 +142,7 @@ def new_cookie() -> str:
 
 
 def csrf_of(cookie: str) -> str:
-    """Return what a form of this session must carry; it tells nothing of the cookie."""
+    """Return the CSRF token of this session's forms; it does not reveal the cookie."""
     return hashlib.sha256(b"csrf " + cookie.encode(errors="replace")).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Answers of Kraken's form, bounded: an exporter reads what a stranger sends."""
+"""Kraken's response format, with limits: the exporter does not trust what a venue sends."""
 
 from typing import Any
 

@@ -14,7 +14,7 @@ class Incomplete(TradingOpsError):
     """Some of it could be read."""
 
     def __init__(self, problem: str, families: tuple[Metric, ...]) -> None:
-        """Tell what was wrong, and what was read all the same."""
+        """Return what failed, and what was read despite that."""
         super().__init__(problem)
         self.families = families
 

@@ -1,4 +1,4 @@
-"""Bearer tokens, compared in a time that does not tell how much of one was right."""
+"""Bearer tokens, compared in constant time."""
 
 import hmac
 from collections.abc import Iterable

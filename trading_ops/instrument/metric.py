@@ -56,7 +56,7 @@ class Metric:
     """One sentence for the exposition: what the value is."""
 
     why: str
-    """One sentence for people: what it tells when it is wrong."""
+    """One sentence: what a bad value means."""
 
     vital: bool = False
     """True: exported under /metrics/vital too, for the rules that must not wait 15 s for it."""

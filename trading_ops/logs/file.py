@@ -162,7 +162,7 @@ class LogFile:
             self._replace(self._open())
 
     def _move_aside(self) -> Path | None:
-        """Go on in a new file; return where the old one is, or None when that could not be done.
+        """Continue in a new file; return the path of the old one, or None if that failed.
 
         Nothing is lost either way.
         """

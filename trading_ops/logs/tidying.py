@@ -46,7 +46,7 @@ class Freed:
 
 
 def rotate(handler: FileHandler, within_seconds: float) -> Rotated:
-    """Go on in a new file, and wait until the earlier ones are compressed.
+    """Continue in a new file, and wait until the earlier ones are compressed.
 
     Raises:
         OSError: the file could not be renamed; it is written on.

@@ -48,7 +48,7 @@ FRESH = timedelta(hours=24)
 """Maximum age of events with messages."""
 
 ASKED_EVERY_SECONDS = 10.0
-"""Interval for bots that do not tell whether they have new events."""
+"""Interval for bots that do not report whether they have new events."""
 
 RECENT = 1_000
 """Events of such a bot that are recognized without the database."""

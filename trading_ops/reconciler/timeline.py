@@ -1,4 +1,4 @@
-"""An incident as people read it: its timeline, and its status while it is open."""
+"""An incident's timeline, and its status while it is open."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -146,7 +146,7 @@ class Walk:
         return False
 
     def _changes_key(self, row: Link) -> bool:
-        """Go on with a newer key, at the event that tells of it."""
+        """Continue with a newer key, from the event that records it."""
         if row.kind != events.KEY_CHANGED:
             return False
         for index in reversed(range(self.key)):

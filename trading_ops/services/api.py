@@ -160,7 +160,7 @@ def _requires(token: str, refused: Counter) -> Any:
 
 @web.middleware
 async def _explains_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn our errors into answers that a caller can tell apart."""
+    """Map our errors to HTTP responses that a caller can distinguish."""
     try:
         return await handler(request)
     except msgspec.DecodeError as error:  # ValidationError too

@@ -1,4 +1,4 @@
-"""What a service manager tells and does. One implementation for each kind of manager."""
+"""The interface of a service manager. One implementation for each kind of manager."""
 
 from dataclasses import dataclass
 from datetime import timedelta

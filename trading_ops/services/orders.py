@@ -183,7 +183,7 @@ class Orders:
             raise OtherIncarnation(unit.incarnation)
 
     def finish(self, attempt_id: str, answer: dict[str, Any]) -> None:
-        """Tell the end of what was taken up."""
+        """Return the outcome of an accepted attempt."""
         self._keep(attempt_id, answer)
         self._running.discard(attempt_id)
 

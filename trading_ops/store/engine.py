@@ -112,7 +112,7 @@ def _remember_file(connection: Any, record: Any) -> None:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Return what tells a file from another one of the same name; None: there is none."""
+    """Return the identity of a file, to detect a replacement; None if it does not exist."""
     try:
         found = path.stat()
     except OSError:

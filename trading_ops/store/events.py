@@ -307,7 +307,7 @@ def remove_through(connection: Connection, key: bytes, *, through: int, at: date
 
 
 def name_of(key: bytes) -> str:
-    """Return a short name of a key that tells nothing about it."""
+    """Return a short fingerprint of a key that does not reveal it."""
     return hmac.digest(key, b"trading-ops audit key", "sha256").hex()[:8]
 
 

@@ -13,7 +13,7 @@ from trading_ops.store.tables import attempts, fences, holds
 from trading_ops.store.upsert import upsert
 
 IN_FORCE = frozenset({"hold_acknowledged", "hold_adopted"})
-"""Kinds of events that tell that a bot has a hold."""
+"""Kinds of events that show that a bot has a hold."""
 
 
 class IdTaken(StoreError):
@@ -194,7 +194,7 @@ def note(
 
 
 def note_acknowledged(connection: Connection, hold: Hold, *, text: str, now: datetime) -> None:
-    """Tell that a hold is in force at its bot, unless the timeline has that already."""
+    """Record that a hold is in force at its bot, unless the timeline has it already."""
     if is_acknowledged(connection, hold.id):
         return
     note(

@@ -1,4 +1,4 @@
-"""The outbox: messages to people, each delivered at least once and stored once for each channel.
+"""The outbox: messages to operators, each delivered at least once and stored once for each channel.
 
 A delivery is a batch: the messages that one mail tells of. The batch's id is stored before it is
 sent and is the mail's own id, so that a mail that goes out twice, as after a crash, is the same.
@@ -79,7 +79,7 @@ class Stored:
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """What one delivery tells of."""
+    """The content of one delivery."""
 
     id: str
     channel: str

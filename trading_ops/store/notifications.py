@@ -17,7 +17,7 @@ class State(StrEnum):
     PENDING = "pending"
     PARSED = "parsed"
     QUARANTINED = "quarantined"
-    """It could not be understood; it is kept, and an alert tells of it."""
+    """It could not be parsed; it is kept, and an alert fires."""
 
 
 @dataclass(frozen=True, kw_only=True)

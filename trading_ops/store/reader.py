@@ -59,7 +59,7 @@ class Reader:
         return said.replace(password, "***") if password else said
 
     def close(self) -> None:
-        """Let the reads under way come to their end, then let go of all connections."""
+        """Wait for running reads, then close all connections."""
         for task in self._started:
             task.cancel()
         self._threads.shutdown(cancel_futures=True)

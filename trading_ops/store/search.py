@@ -1,4 +1,4 @@
-"""What people look for: filters and pages over incidents, attempts and events."""
+"""Search: filters and pages over incidents, attempts and events."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

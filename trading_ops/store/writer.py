@@ -88,7 +88,7 @@ class Writer:
         self._accepting = threading.Lock()
         self._stopping = False
         self.on_commit: Callable[[float], None] = lambda _seconds: None
-        """Told, in the writer's thread, how long each transaction took that was committed."""
+        """Called in the writer's thread with the duration of each committed transaction."""
 
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
 

@@ -104,7 +104,7 @@ def gameday(
     only: tuple[str, ...],
     output: str,
 ) -> None:
-    """Run every drill, and each once more with automation paused; print the table.
+    """Run every drill, and each again with automation paused; print the table.
 
     Needs a running stack (`trading-ops up`). Exits with 5 when a drill is not closed in time, or
     when something recovered although automation was paused.
@@ -154,7 +154,7 @@ def _say(console: Console, mark: Mark, *, name: str = "") -> None:
 
 
 def _short(alert: str) -> str:
-    """Return the name of a drill that runs beside others, as wide as any of theirs."""
+    """Return the padded name of a drill that runs concurrently with others."""
     return f"{alert:<31}" if alert in SIDE_BY_SIDE else ""
 
 

@@ -52,7 +52,7 @@ def state_words(process: dict[str, Any]) -> str:
 
 
 def megabytes(size: int | None) -> str:
-    """Return a size for people; a process that is not there has none."""
+    """Return a human-readable size; empty for a process that does not run."""
     return "-" if size is None else f"{size / 1e6:.1f} MB"
 
 

@@ -18,7 +18,7 @@ SETTLE_SECONDS = 20.0
 
 TICK_SECONDS = 0.2
 STRANGERS = {Kind.BOT: "/metrics/vital", Kind.FREQTRADE: "/api/v1/show_config"}
-"""What a bot must not tell without a token or a password."""
+"""What a bot must not reveal without a token or a password."""
 
 
 async def check_connections(scene: Scene) -> AsyncIterator[Check]:

@@ -36,7 +36,7 @@ class DrillResult:
 
     paused: bool
     silenced: bool = False
-    """Whether the alert was silenced in Alertmanager before, so that hands are off."""
+    """Whether the alert was silenced in Alertmanager before, so that no action runs."""
 
     during: str = ""
     """The alert that fired first and suppressed remediation until it was over; empty for none."""
@@ -90,7 +90,7 @@ class Following:
     paused_by: int | None = None
     silenced_by: str | None = None
     extra: list[Mark] = field(default_factory=list)
-    """What the drill itself did, beside what the incident's story tells."""
+    """What the drill itself did, in addition to the incident timeline."""
 
     @property
     def subject(self) -> str | None:

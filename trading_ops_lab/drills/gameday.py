@@ -1,4 +1,4 @@
-"""The game day: every drill once, and once more with automation paused."""
+"""The game day: every drill once, and again with automation paused."""
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -180,7 +180,7 @@ async def run_game_day(
 
 
 class _Again(NamedTuple):
-    """How a drill is run once more."""
+    """How a drill is run again."""
 
     paused: bool = False
     silenced: bool = False

@@ -89,7 +89,7 @@ class StartedUnder(Fault):
         return key
 
     async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
-        """Have the venue tell it again, and the bot ask as often as ever."""
+        """Have the venue report it again, and the bot poll at its usual pace."""
         await scene.faults(bot).clear(key)
         await order(scene, bot, "throttle_load", seconds="0")
 

@@ -60,7 +60,7 @@ class BusyAccount(Fault):
         await order(scene, bot, "throttle_load", seconds="0")
 
     async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
-        """Look in the venue's journal for how often the bot winds its dead-man switch."""
+        """Read from the venue's journal how often the bot resets its dead-man switch."""
         pause = latest_pause(await scene.faults(bot).journal(since=since), bot.name)
         if pause < SPARING_SECONDS:
             return None

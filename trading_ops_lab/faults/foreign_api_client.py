@@ -17,10 +17,10 @@ from trading_ops_lab.supervisor.configs import bot_keys
 from trading_ops_lab.supervisor.tokens import venue_key_names
 
 AHEAD = 59 * 60 * 1_000_000
-"""Microseconds that the stranger's nonce is above the bot's: just within one resync."""
+"""Microseconds by which the other client's nonce exceeds the bot's: just within one resync."""
 
 LOOK_BACK_SECONDS = 60.0
-"""In which the bot has surely wound its dead-man switch, which the journal tells with the nonce."""
+"""Time in which the bot resets its dead-man switch, which the journal records with the nonce."""
 
 PATH = "/0/private/Balance"
 
@@ -47,7 +47,7 @@ class StrangerOnKey(Fault):
         return ""
 
     async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
-        """Look for a request of the bot that the venue accepted above the stranger's."""
+        """Look for a request of the bot that the venue accepted above the other client's nonce."""
         accepted = await self._last(scene, bot, since=since) > self._above
         return (
             "the venue's journal has the bot above the other client's nonce" if accepted else None

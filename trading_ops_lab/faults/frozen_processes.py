@@ -69,7 +69,7 @@ class FrozenReconciler(Frozen):
 
 
 class SilentBot(Fault):
-    """The bot does not answer for some seconds, and then does as if nothing had been."""
+    """The bot does not answer for some seconds, and then continues."""
 
     describe = f"the bot's process is frozen for {SILENT_SECONDS:g} s, then continues, auto-halted"
 

@@ -17,7 +17,7 @@ RESTARTS = 3
 
 
 class Restarts(Fault):
-    """The bot is restarted again and again, by an operator who hopes that it helps."""
+    """The bot is restarted repeatedly by an operator."""
 
     describe = f"the bot is restarted {RESTARTS} times through its service manager"
 

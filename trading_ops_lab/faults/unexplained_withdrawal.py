@@ -113,7 +113,7 @@ class UnbookedCash(UnbookedMoney):
 
 
 async def held(scene: Scene, bot: Target) -> str | None:
-    """Return a symbol of which the bot holds something, as it tells Prometheus; None: of none."""
+    """Return a symbol in which the bot has a position, from its metrics; None if it has none."""
     found = await scene.prometheus.query(f'trading_position{{bot="{bot.name}"}} > 0')
     symbols = {sample.labels.get("symbol", "") for sample in found}
     return next((symbol for symbol in TAKEN if symbol in symbols), None)

@@ -70,7 +70,7 @@ class SupervisorClient:
     def update(
         self, unit: str, *, python: str, incarnation: str, attempt_id: str, within_seconds: float
     ) -> dict[str, Any]:
-        """Start to update a process; `attempt` tells how it ends."""
+        """Start to update a process; `attempt` returns the outcome."""
         order = {
             "attempt_id": attempt_id,
             "incarnation": incarnation,

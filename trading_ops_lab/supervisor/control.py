@@ -17,7 +17,7 @@ from trading_ops_lab.supervisor.update import UpdateOrder, Updates
 
 
 def describe(unit: Unit) -> dict[str, Any]:
-    """Return what the API tells of a unit."""
+    """Return the API's view of a unit."""
     child = unit.child
     return {
         "unit": unit.plan.unit,

@@ -1,4 +1,4 @@
-"""Posts alerts to Alertmanager about what Prometheus cannot tell while it does not answer.
+"""Posts alerts to Alertmanager that Prometheus cannot raise while it is down.
 
 Prometheus and the reconciler are asked over HTTP, so that a frozen process counts as down. The
 labels are those of the rules of the same names: when Prometheus fires the same alert, Alertmanager

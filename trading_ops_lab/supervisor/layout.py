@@ -30,7 +30,7 @@ SMARTHOST_DEFAULT = "127.0.0.1:8451"
 RECEIVER = "reconciler"
 
 MANUAL_KEY = "manual"
-"""Owner of the venue key for people's own clients."""
+"""Owner of the venue key for manual clients."""
 
 
 def lay_out(settings: Settings, registry: Registry) -> None:

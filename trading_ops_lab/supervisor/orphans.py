@@ -72,7 +72,7 @@ def leftovers(var: Path) -> tuple[Leftover, ...]:
 
 
 def digest(plan: Process) -> str:
-    """Return a digest of what a process is started with, to tell a changed plan."""
+    """Return a digest of how a process is started, to detect a changed plan."""
     started = msgspec.json.encode((plan.argv, plan.environment, plan.address))
     return hashlib.sha256(started).hexdigest()
 

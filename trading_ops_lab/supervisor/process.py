@@ -46,7 +46,7 @@ class Process:
 
     argv: tuple[str, ...]
     address: str
-    """`host:port` where it answers; shown to people."""
+    """`host:port` where it answers, for display."""
 
     ready: AskHttp | AskBanner
     environment: tuple[str, ...] = ()

@@ -13,7 +13,7 @@ LONGEST_PAUSE_SECONDS = 0.3
 
 
 async def until_ready(question: AskHttp | AskBanner, session: aiohttp.ClientSession) -> None:
-    """Ask again and again, with growing pauses, until the answer is yes; never gives up."""
+    """Retry with growing pauses until the check succeeds; never gives up."""
     pause = FIRST_PAUSE_SECONDS
     while not await is_ready(question, session):
         await asyncio.sleep(pause)

@@ -25,7 +25,7 @@ DEFAULT_PAUSES = RestartPauses()
 
 
 def is_failing(starts: Sequence[float], now: float, pauses: RestartPauses = DEFAULT_PAUSES) -> bool:
-    """Return whether a process that has ended once more was restarted too often.
+    """Return whether a process that has exited again was restarted too often.
 
     Args:
         starts: when the process was restarted automatically, in seconds on any one clock.

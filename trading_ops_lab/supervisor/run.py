@@ -104,7 +104,7 @@ def _check_what_is_read_later(settings: Settings, registry: Registry) -> None:
 
 @contextlib.contextmanager
 def log_to_file(settings: Settings) -> Iterator[None]:
-    """Send this process's log to a file; the terminal is for people.
+    """Send this process's log to a file; the terminal is for the operator.
 
     Raises:
         SetupError: the file cannot be written.
@@ -138,7 +138,7 @@ class _Stack:
         self._survivors = survivors
 
     async def live(self, on_change: Listener, on_ready: Listener) -> None:
-        """Start all, wait to be asked to stop, drain; drains as well when the start fails."""
+        """Start all, wait for the stop request, drain; drains too if the start fails."""
         async with session_of(self._settings) as session:
             supervisor = Supervisor(
                 self._plans,

@@ -38,7 +38,7 @@ class Adopted:
     """The venue's ID."""
 
     detail: str
-    """A description for people."""
+    """A human-readable description."""
 
     at: float
     """Seconds since the epoch."""

@@ -106,7 +106,7 @@ class Balance(msgspec.Struct, frozen=True):
 
     currencies: tuple[Money, ...]
     total_bot: float
-    """What the bot manages, in the stake currency; `total` counts other people's money too.
+    """The part the bot manages, in the stake currency; `total` includes other money.
 
     What rests in the bot's own entries is not in it.
     """

@@ -1,4 +1,4 @@
-"""One endpoint as a source: read again and again, remembered as a value."""
+"""One endpoint as a source: polled, with its last value kept."""
 
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Generic, TypeVar

@@ -106,7 +106,7 @@ class MoneyMetrics:
         self._balance_time.labels().value = time.time() if at is None else at
 
     def balances_contradicted(self) -> None:
-        """The venue's feed told other balances than its REST answers."""
+        """The venue's feed reported other balances than its REST API."""
         self._contradictions.value += 1
 
     def equity(self, currency: str, amount: float) -> None:

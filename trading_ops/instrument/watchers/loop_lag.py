@@ -80,7 +80,7 @@ class LoopLag(Part):
         self._delays, self._worst_gauge = delays.labels(), worst.labels()
 
     def look(self, now: float) -> None:
-        """Ask, or tell how long the last question has been waiting."""
+        """Schedule a callback, or report how long the last one has been waiting."""
         asked = self._asked
         if asked is not None:
             self._tell(now - asked, now)

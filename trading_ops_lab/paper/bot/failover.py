@@ -52,7 +52,7 @@ class Ending(StrEnum):
     """Another instance leads."""
 
     STEPS_DOWN = "steps_down"
-    """It was told to release the lease."""
+    """It was requested to release the lease."""
 
 
 class Failover:

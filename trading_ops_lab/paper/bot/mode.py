@@ -43,7 +43,7 @@ STORE_SECONDS = 3.0
 MACHINES = frozenset(
     {"reconciler", "agent", "bot", "risk", "recovery", "leadership", "supervisor", "automation"}
 )
-"""Owners that are not people."""
+"""Owners that are not operators."""
 
 
 class Mode(StrEnum):

@@ -11,7 +11,7 @@ MINUTE: Final = 60
 """Seconds."""
 
 DAY_MINUTES: Final = 24 * 60
-"""So many closed minutes are remembered: the day that a ticker tells of."""
+"""Number of closed minutes kept: the day that a ticker covers."""
 
 
 class Candle(msgspec.Struct):
@@ -56,7 +56,7 @@ class Candles:
     """The closed minutes of one pair, and the one that is open."""
 
     def __init__(self, closed: Iterable[Candle], price: Decimal, now: float) -> None:
-        """Go on after stored minutes; minutes in which the venue was down are flat."""
+        """Continue after stored minutes; minutes in which the venue was down are flat."""
         self.closed: deque[Candle] = deque(closed, maxlen=DAY_MINUTES)
         self.open = Candle.flat(_minute(now), price)
         self._day: Candle | None = None

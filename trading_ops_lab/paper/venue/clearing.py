@@ -74,13 +74,13 @@ class Clearing:
         self.outbox.put_order("canceled", order, now + self.skew)
 
     def triggered(self, order: Order, now: float) -> None:
-        """Tell that an order woke up."""
+        """Record that an order was triggered."""
         self._store.save_order(order)
         self._journal.record("order_triggered", **told(order))
         self.outbox.put_order("triggered", order, now + self.skew)
 
     def amended(self, order: Order, now: float) -> None:
-        """Tell that an order was changed."""
+        """Record that an order was amended."""
         self._store.save_order(order)
         self._journal.record("order_amended", **told(order))
         self.outbox.put_order("amended", order, now + self.skew)
@@ -125,7 +125,7 @@ class Clearing:
 
 
 def told(order: Order) -> dict[str, object]:
-    """Return what every journal entry tells of an order."""
+    """Return the fields of an order in every journal entry."""
     return {
         "account": order.account,
         "order": order.id,

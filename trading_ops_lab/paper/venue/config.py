@@ -66,7 +66,7 @@ class VenueConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Market hours of pairs other than coins, by the pair's id."""
 
     journal_entries: int = 200_000
-    """So many entries the venue can tell of; older ones are forgotten."""
+    """Maximum number of entries; older ones are dropped."""
 
     journal_bytes: int = 64 * 1024 * 1024
     """So large `journal.jsonl` grows before it becomes `journal.jsonl.1`; one old one is kept."""

@@ -1,4 +1,4 @@
-"""Everyone else: the orders and trades of a crowd that is seeded and never sleeps."""
+"""Other market participants: a seeded simulation of their orders and trades."""
 
 import random
 from decimal import Decimal

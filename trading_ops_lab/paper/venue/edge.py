@@ -90,7 +90,7 @@ class Edge:
         self._told.clear()
 
     def release(self) -> None:
-        """Let go of the requests that hang; their connections are dropped without an answer."""
+        """Release the requests that hang; their connections are closed without a response."""
         for future in self._hung:
             if not future.done():
                 future.set_result(None)

@@ -88,7 +88,7 @@ class FaultPort:
         return _answer({"entries": entries, "last": self._journal.last})
 
     async def show_account(self, request: web.Request) -> web.Response:
-        """Return what the venue knows of an account, whatever its faults make it tell others."""
+        """Return the true state of an account, whatever the faults make the venue report."""
         return await self._by_hand(request, lambda account, _body: self._hands.show(account))
 
     async def deposit(self, request: web.Request) -> web.Response:

@@ -24,7 +24,7 @@ class Deposit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     asset: str
     amount: Decimal
     booked: bool = True
-    """False: the balance changes, and the ledger does not tell why: a mistake of the venue."""
+    """False: the balance changes, and the ledger has no entry: an error of the venue."""
 
 
 class Cancel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -70,7 +70,7 @@ class Journal:
             self._by = {}
 
     def commit(self) -> None:
-        """Commit the store, then copy the new entries to the file and tell who waits for it."""
+        """Commit the store, then copy the new entries to the file and notify waiters."""
         self._store.commit()
         self.flush()
         for tell in self.committed:

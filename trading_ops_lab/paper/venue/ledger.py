@@ -1,4 +1,4 @@
-"""The ledger: every movement of an account's money, as Kraken tells of it."""
+"""The ledger: every movement of an account's money, as Kraken reports it."""
 
 from decimal import Decimal
 from typing import Literal

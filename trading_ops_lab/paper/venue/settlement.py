@@ -20,7 +20,7 @@ def price_of(pair: Pair, price: Decimal, volume: Decimal, rate: Decimal) -> tupl
 def settle(
     order: Order, account: Account, fill: Fill, fees: Fees, *, maker: bool, now: float
 ) -> Trade:
-    """Book one fill: the order, the account's balances, and the trade that tells of it."""
+    """Book one fill: the order, the account's balances, and the trade."""
     pair = PAIRS[order.pair]
     cost, fee = price_of(pair, fill.price, fill.volume, fees.maker if maker else fees.taker)
     trade = Trade(

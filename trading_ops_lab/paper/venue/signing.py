@@ -25,7 +25,7 @@ class ApiKey(msgspec.Struct, frozen=True):
     secret: bytes
     account: str
     name: str = ""
-    """What people call it."""
+    """Its display name."""
 
     nonce_window: int = 0
     """How far a nonce may be below the highest one."""

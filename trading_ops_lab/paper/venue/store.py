@@ -48,7 +48,7 @@ CREATE INDEX IF NOT EXISTS journal_by_time ON journal (time, seq);
 """
 
 LOCK_SECONDS: Final = 1.0
-"""How long another venue may take to let go of the file."""
+"""Time for another venue to release the file."""
 
 T = TypeVar("T")
 encode = msgspec.json.Encoder().encode

@@ -31,7 +31,7 @@ _encode: Final = msgspec.json.Encoder(decimal_format="string").encode
 
 
 def answer(result: object) -> web.Response:
-    """Return the body of a request that went well."""
+    """Return the body of a successful request."""
     body = _encode({"error": [], "result": result})
     return web.Response(body=body, content_type="application/json")
 

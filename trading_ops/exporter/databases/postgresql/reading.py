@@ -22,7 +22,7 @@ class Reading:
 
     query: str
     privileged: bool = False
-    """True: without pg_read_all_stats the server answers, with other people's values left out."""
+    """True: without pg_read_all_stats the server omits other users' values."""
 
     since: int = 0
     """The first major version of the server that has what is asked for."""

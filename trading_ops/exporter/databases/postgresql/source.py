@@ -150,7 +150,7 @@ class Postgresql:
         yield from state.families()
 
     def close(self) -> None:
-        """Let go of the server."""
+        """Close the connection to the server."""
         self.readings.session.close()
 
 
@@ -188,7 +188,7 @@ class PostgresqlStorage:
         yield from self.readings.figures.families()
 
     def close(self) -> None:
-        """Let go of the server."""
+        """Close the connection to the server."""
         self.readings.session.close()
 
 

@@ -34,7 +34,7 @@ class News(msgspec.Struct, frozen=True):
 
 
 class Feed:
-    """Serves clients, and tells them what they subscribed to."""
+    """Serves clients, and sends them what they subscribed to."""
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ class Feed:
             connection.send(shapes.HEARTBEAT)
 
     def tell_status(self) -> None:
-        """Tell everyone the state of the venue when it has changed."""
+        """Send all clients the state of the venue when it has changed."""
         status = self._engine.status.system()
         if status != self._status:
             self._status = status
@@ -124,7 +124,7 @@ class Feed:
                 connection.send(shapes.status(status, connection.number))
 
     def _tell_news(self) -> None:
-        """Tell what was just committed."""
+        """Publish what was just committed."""
         for event in self._engine.outbox.take():
             for news in self._news(event):
                 if news.due > 0:

@@ -68,7 +68,7 @@ class MarketData:
             connection.instruments = False
 
     def updater(self) -> Callable[[Connection], Iterator[Update]]:
-        """Look at the markets once; return what then tells each client the news."""
+        """Read the markets once; return a function that sends each client its changes."""
         tickers: dict[str, str] = {}
         before, self._states = self._states, self._pair_states()
         changed = [pair for pair in PAIRS.values() if before[pair.id] != self._states[pair.id]]

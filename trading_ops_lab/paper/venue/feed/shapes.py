@@ -34,7 +34,7 @@ def data(channel: str, kind: str, *items: object, **fields: object) -> str:
 
 
 def status(system: Status, connection: int) -> str:
-    """Tell the state of the venue."""
+    """Return the state of the venue."""
     return data(
         "status",
         "update",
