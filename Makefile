@@ -72,6 +72,7 @@ bench: setup ## Measure startup, memory, intake, recorder and exporters against 
 
 bench-capacity: setup-dev ## Compare capacity forecasts with what then happens in generated history
 	@.venv/bin/python -m tests.bench.capacity
+	@.venv/bin/python -m tests.bench.forecast
 
 KILLS ?= 2000
 crash: setup-dev ## SIGKILL the reconciler at every step: make crash KILLS=2000

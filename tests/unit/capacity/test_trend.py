@@ -7,7 +7,9 @@ import statistics
 import pytest
 
 from tests.bench.capacity import GROWING, STEADY, forecast
+from tests.bench.forecast import SHAPES, cases, is_false_trend, outcome
 from trading_ops.capacity.forecast import DAY, daily_peaks, days_to, usage
+from trading_ops.capacity.resources import NAMES
 from trading_ops.capacity.trend import Finding, trend
 
 HOUR = 3600.0
@@ -97,3 +99,18 @@ def test_forecasts_of_what_does_not_grow(shape: str) -> None:
     """Cycles, rotation and a step are not taken for growth."""
     found = [forecast(STEADY[shape], seed) for seed in range(3)]
     assert [one.predicted for one in found] == [None, None, None]
+
+
+@pytest.mark.parametrize("resource", sorted(NAMES))
+def test_forecasts_of_each_resource(resource: str) -> None:
+    """The median error after two, three and four weeks is at most 15 %."""
+    found = [outcome(SHAPES[resource], seed, days) for seed, days in cases(5)]
+    assert statistics.median(one.error for one in found) <= 0.15
+
+
+def test_shapes_without_growth_rarely_seem_to_grow() -> None:
+    """The test for a trend has a significance of 1 %."""
+    found = [
+        is_false_trend(shape, seed, days) for shape in SHAPES.values() for seed, days in cases(3)
+    ]
+    assert sum(found) <= 0.05 * len(found)
