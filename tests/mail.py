@@ -1,4 +1,4 @@
-"""A real mail server in the test's own loop, which does as it is told."""
+"""A real mail server in the test's own loop, with configurable replies."""
 
 import asyncio
 import email

@@ -1,4 +1,4 @@
-"""People who hear what they are told."""
+"""Recipients that record their messages."""
 
 from dataclasses import dataclass, field
 

@@ -122,7 +122,7 @@ async def test_a_failure_is_an_error(
 async def test_probing_tells_what_became_of_it(
     actions: dict[str, Action], world: FakeWorld, name: str
 ) -> None:
-    """Done, failed, never arrived, still running: each is told apart, behind a raised fence."""
+    """Done, failed, never arrived, still running: each is distinguished, behind a raised fence."""
     action = actions[name]
     await action.perform(make_call(world, name, attempt="done"))
     world.command_fails = True

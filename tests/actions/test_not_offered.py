@@ -30,7 +30,7 @@ async def test_a_command_that_the_bot_does_not_offer_is_refused(
 
 
 def test_what_needs_our_agent_is_passed_over_for_other_bots() -> None:
-    """A Freqtrade can be held and flattened; of a bare bot people can only be told."""
+    """A Freqtrade can be held and flattened; a bare bot only allows notifications."""
     for name in OFFERED | {"relieve_memory", "resume_trading"}:
         assert KINDS[name].kinds == OWN_BOTS
     fits = {kind: {name for name, one in KINDS.items() if kind in one.kinds} for kind in NAMED_BOTS}

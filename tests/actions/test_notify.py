@@ -1,4 +1,4 @@
-"""People are told one plain sentence, by a metric that a rule pages on."""
+"""A notice pages one plain sentence, by a metric and a rule."""
 
 from dataclasses import replace
 from datetime import timedelta

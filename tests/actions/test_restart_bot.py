@@ -1,4 +1,4 @@
-"""A restart asks the bot first, and tells one that is overloaded from one that is dead."""
+"""A restart probes the bot first, and distinguishes an overloaded bot from a dead one."""
 
 from dataclasses import dataclass, field
 from typing import Any, cast

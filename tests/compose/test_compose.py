@@ -170,7 +170,7 @@ def test_what_our_processes_read_of_the_project_is_mounted(name: str) -> None:
 
 @pytest.mark.parametrize("name", [one for one in MEMBERS if "healthcheck" in SERVICES[one]])
 def test_a_health_check_asks_the_address_of_the_registry(name: str) -> None:
-    """And the page by which the stack tells that the process is ready."""
+    """And the page by which the stack reports that the process is ready."""
     test = SERVICES[name]["healthcheck"]["test"]
     assert test[0] == "CMD"
     if name == "postgres":

@@ -32,7 +32,7 @@ from trading_ops.store.checkpoints import Checkpoint
 BOTS = 12
 KILLS_A_ROUND = 50
 AGAIN = 3
-"""More rounds at most, for places at which nobody was killed: some are passed by chance alone."""
+"""Maximum extra rounds for checkpoints without a kill: some are passed by chance only."""
 
 LEASE_SECONDS = 1.0
 """With PostgreSQL a life waits out the leases of the one before it."""

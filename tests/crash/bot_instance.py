@@ -47,7 +47,7 @@ class Freezer:
 
 
 def ignore_the_lease() -> None:
-    """Once it leads it leads for good: nothing tells it, and nothing stops it."""
+    """Once it leads it never stops leading, whatever the lease says."""
 
     async def renew(self: Lease) -> None:
         """All is well."""

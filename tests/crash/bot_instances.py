@@ -55,7 +55,7 @@ class Wire(Cable):
                     threading.Thread(target=carry, args=(near, far), daemon=True).start()
 
     def stall(self) -> None:
-        """Carry nothing, and break nothing: nobody is told."""
+        """Drop everything without closing connections."""
         self._carrying.clear()
 
     def mend(self) -> None:
@@ -86,7 +86,7 @@ class _Held:
 
 @dataclass
 class Instance:
-    """One of them, through all its lives."""
+    """One instance, across restarts."""
 
     name: str
     folder: Path
@@ -98,11 +98,11 @@ class Instance:
     process: subprocess.Popen[bytes] | None = None
     tag: str = ""
     tags: list[str] = field(default_factory=list)
-    """Of all its lives."""
+    """Of all its processes."""
 
     @property
     def log(self) -> str:
-        """What all its lives said."""
+        """The output of all its processes."""
         path = self.folder / "bot.log"
         return path.read_text(errors="replace") if path.exists() else ""
 

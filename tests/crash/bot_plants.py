@@ -63,7 +63,7 @@ def _forget_halts() -> None:
 
 
 def _forget_paper() -> None:
-    """Paper is in force, and neither the disk nor the records have the word."""
+    """Paper mode is in force, but is stored neither on disk nor in the records."""
 
     def write(self: PaperFile, record: ModeRecord) -> None:
         """Keep nothing."""

@@ -134,7 +134,7 @@ class Drill:
         await self._back(leader)
 
     async def no_database(self) -> None:
-        """The database is stopped as in a crash, or stands still; nobody may trade for long."""
+        """The database is killed or frozen; no instance may trade for long."""
         cluster = self.pair.cluster
         seconds = self.random.uniform(2, 25)
         if self.random.random() < 0.5:

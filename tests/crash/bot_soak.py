@@ -1,4 +1,4 @@
-"""`python -m tests.crash.bot_soak --minutes 30`: one bot lives long while its venue misbehaves.
+"""`python -m tests.crash.bot_soak --minutes 30`: one bot runs long on a faulty venue.
 
 A real venue and a real bot. Faults come and go by a seed, money is paid in and out, components are
 restarted and sessions replaced through the agent, as the reconciler has it done. At the end what
@@ -47,7 +47,7 @@ LEAST_READINGS = 120
 LOOK_SECONDS = 0.2
 START_SECONDS = 120.0
 CALM_SECONDS = 120.0
-"""Within which the bot must be well again after the last fault."""
+"""Time for the bot to become healthy after the last fault."""
 
 FROM_THE_WORLD = frozenset(
     {"name", "venue", "venue_address", "agent_address", "state_dir", "metrics_token_file"}
@@ -168,11 +168,11 @@ class Soak:
                 return
 
     async def _calm_down(self) -> None:
-        """Wait until it is well, and have it compare itself with the venue."""
+        """Wait until it is healthy, then have it reconcile with the venue."""
         began = clock.monotonic()
         if await self._is_well(CALM_SECONDS) and await self._agrees(began + CALM_SECONDS):
             spent = clock.monotonic() - began
-            self.lines.append(f"well again {spent:.1f} s after the last fault")
+            self.lines.append(f"healthy {spent:.1f} s after the last fault")
         else:
             self.wrong.append(f"it is not well {CALM_SECONDS:.0f} s after the last fault")
 

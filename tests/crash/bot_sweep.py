@@ -43,7 +43,7 @@ BEGAN_WITH = {"BTC/USD": Decimal(1), "ETH/USD": Decimal(10)}
 """What the account holds before the bot's first trade, by symbol in base units."""
 
 OF_A_HOLD = frozenset({Failpoint.HOLD_PLACING, Failpoint.HOLD_STORED})
-"""Passed when somebody else trades on the account."""
+"""Passed when another client trades on the account."""
 
 OF_A_RECOVERY = frozenset({Failpoint.STEP_APPLYING, Failpoint.STEP_APPLIED})
 OF_AN_END = frozenset(
@@ -55,7 +55,7 @@ OF_AN_END = frozenset(
         Failpoint.RUN_END_STORED,
     }
 )
-"""Passed when it is told to stop."""
+"""Passed on a stop request."""
 
 OFTEN = frozenset(
     {
@@ -71,7 +71,7 @@ OFTEN = frozenset(
 
 @dataclasses.dataclass
 class Tally:
-    """What came of the lives of one worker."""
+    """The result of one worker."""
 
     kills: Counter[str] = dataclasses.field(default_factory=Counter)
     misses: Counter[str] = dataclasses.field(default_factory=Counter)
@@ -86,7 +86,7 @@ class Tally:
 
 
 class Sweep:
-    """One worker: a venue, and lives on it, one after the other."""
+    """One worker: a venue, and bot processes on it, one after the other."""
 
     def __init__(self, given: argparse.Namespace, folder: Path) -> None:
         self.tally = Tally()

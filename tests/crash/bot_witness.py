@@ -19,7 +19,7 @@ class Witness:
         self.orders = 0
         self.trades = 0
         self.strangers = Decimal(0)
-        """What somebody's trades by hand have changed the holding of BTC by."""
+        """The change of the BTC balance by manual trades."""
 
         self.mute = False
         """Whether the bot's life began in paper or halted, so that it sends nothing."""

@@ -15,7 +15,7 @@ from tests.crash.lives import Life
 EXTERNAL = "recovery-external_trade-BTC/USD"
 ASKING, PAUSE_SECONDS = 20, 0.1
 MOST_DEATHS = 2
-"""That a word outlives beyond the first before it is taken back."""
+"""Deaths beyond the first that a halt or mode switch survives before it is reverted."""
 
 
 class Words:
@@ -24,10 +24,10 @@ class Words:
     def __init__(self, world: BotWorld, chance: random.Random) -> None:
         """Begin with nothing said."""
         self.said: Counter[str] = Counter()
-        """How often each word was acknowledged, and how many deaths one outlived."""
+        """How often each command was acknowledged, and how many deaths it survived."""
 
         self.external = False
-        """Whether somebody has traded on the account since the last hold for it was lifted."""
+        """Whether another client has traded on the account since its last hold was released."""
 
         self._world = world
         self._random = chance
@@ -65,7 +65,7 @@ class Words:
         return False
 
     async def say_live(self, life: Life) -> None:
-        """Take the word for paper back."""
+        """Switch back to live."""
         self._paper = None
         if await self._ask(life, "go_live", confirm=ACCOUNT):
             self._paper = False

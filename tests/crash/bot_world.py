@@ -114,7 +114,7 @@ class BotWorld:
         return {NAMES[name]: Decimal(amount) for name, amount in told.items()}
 
     async def trade_by_hand(self) -> None:
-        """Sell a little, as a person does; the journal tells whether it was filled."""
+        """Sell a little, as an operator would; the journal shows whether it was filled."""
         order = {"pair": "XBTUSD", "type": "sell", "ordertype": "market", "volume": "0.001"}
         await self._ask("POST", f"/accounts/{ACCOUNT}/orders", order)
 

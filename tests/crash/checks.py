@@ -162,7 +162,7 @@ def unsettled(connection: Connection) -> list[str]:
 
 
 def story_of_the_open(connection: Connection) -> str:
-    """Return everything that is known of what is open, for whoever looks for the reason."""
+    """Return everything that is known about open incidents, for debugging."""
     lines = []
     for incident in connection.execute(
         select(incidents).where(incidents.c.closed_at.is_(None))

@@ -14,7 +14,7 @@ AFTER_A_START = frozenset(
         Checkpoint.OUTCOME_BEFORE,
     }
 )
-"""Whoever dies here leaves an attempt without an outcome behind."""
+"""A process that dies here leaves an attempt without an outcome."""
 
 OF_A_RECOVERY = (Checkpoint.ADOPTED, Checkpoint.FENCE_RAISED, Checkpoint.PROBED)
 """Passed only when there is such an attempt, in this order."""

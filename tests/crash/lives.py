@@ -1,4 +1,4 @@
-"""Starting lives of the reconciler, and seeing how they end."""
+"""Starts reconciler processes and reports how they end."""
 
 import asyncio
 import contextlib
@@ -18,14 +18,14 @@ STRACE = shutil.which("strace")
 
 @dataclass
 class Life:
-    """One started life."""
+    """One started process."""
 
     pid: int
     ended: asyncio.Task[int]
     """Its exit code; negative: the signal that ended it."""
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal; one that is over does not mind."""
+        """Send a signal; ignored if the process has ended."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, number)
 
@@ -39,13 +39,13 @@ class Life:
 
 
 class Server:
-    """One process that forks lives, one after another."""
+    """One process that forks others, one after another."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
     async def begin(self, life: dict[str, Any]) -> Life:
-        """Start a life; the one before it must be over."""
+        """Start a process; the previous one must have ended."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(life).encode() + b"\n")
         born = await self._line()
@@ -62,7 +62,7 @@ class Server:
 
 @contextlib.asynccontextmanager
 async def server(module: str = "tests.crash.reconciler") -> AsyncIterator[Server]:
-    """Run a server of lives: of the reconciler, or of what another module is."""
+    """Run a fork server for the reconciler, or for another module."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

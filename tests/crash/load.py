@@ -1,4 +1,4 @@
-"""What goes on while processes die: notifications under load, and bots that fall ill and are cured.
+"""The load while processes die: notifications, and bots that fail and recover.
 
 Whatever was answered 200 is remembered; the checks hold the database against it. A sender behaves
 like Alertmanager: it tries again until it is answered 200, and any answer but 200 and 503 is a
@@ -155,7 +155,7 @@ class Load:
         return status == 200
 
     async def _send_flashes(self, pause: float) -> None:
-        """Alerts that only the webhook tells of: no poll could make up for a lost one."""
+        """Alerts that only the webhook reports: polling cannot make up for a lost one."""
         while self._going:
             count = self._random.choice((1, 1, 2, 5))
             labels = [labels_of("Flash", next(self._numbers)) for _ in range(count)]
@@ -182,7 +182,7 @@ class Load:
             await self._follow(episode)
 
     async def _follow(self, episode: Episode) -> None:
-        """Wait until it is over; sometimes its end is told, sometimes not."""
+        """Wait until it is resolved; sometimes with a notification, sometimes without."""
         until = clock.monotonic() + self.episode_seconds
         # Several things may end it, one of them the time.
         while episode.firing and clock.monotonic() < until and self._going:  # noqa: ASYNC110

@@ -106,7 +106,7 @@ ALONE = ("owner", "forgetful")
 
 @dataclass
 class Found:
-    """What came of all lives of one design."""
+    """The result of all processes of one design."""
 
     kills: int = 0
     reboots: int = 0
@@ -179,7 +179,7 @@ def judge(found: Found, notes: list[tuple[int, int, int]]) -> None:
 
 
 class Round:
-    """Starts lives and ends them."""
+    """Starts processes and ends them."""
 
     def __init__(self, design: str, folder: Path, seed: int) -> None:
         self._design, self._folder, self._random = design, folder, random.Random(seed)
@@ -217,14 +217,14 @@ class Round:
             self._lives.append((process, notes))
 
     def _wait(self) -> None:
-        """Wait until somebody issues; one beside another, if the design lets them."""
+        """Wait until a process issues nonces; several at once, if the design allows it."""
         deadline = time.monotonic() + READY_SECONDS
         while not self._issuing():
             assert time.monotonic() < deadline, "no life issues nonces"
             time.sleep(0.001)
 
     def _issuing(self) -> bool:
-        """Whether somebody issues; or, of many, one still does since a younger one began."""
+        """Whether a process issues nonces; or, of several, an older one still does."""
         spans = sorted(filter(None, (span(notes) for _, notes in self._lives)))
         if self._design in ALONE or len(spans) < 2:
             return self._design in ALONE and bool(spans)

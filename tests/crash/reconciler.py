@@ -129,7 +129,7 @@ def _wait_for_tracer() -> None:
 
 
 def serve_lives(be: Callable[[dict[str, Any]], int]) -> None:
-    """Serve lives until standard input ends; each is `be`, in a process of its own."""
+    """Fork processes that run `be` until standard input ends."""
     gc.collect()
     gc.freeze()
     for line in sys.stdin.buffer:

@@ -54,7 +54,7 @@ REACH_SECONDS = 20.0
 
 @dataclass
 class Replica:
-    """One of the two, through all its lives."""
+    """One of the two, across restarts."""
 
     folder: Path
     port: int

@@ -28,7 +28,7 @@ from trading_ops_lab.paper.bot.feed import Feed, Ticker
 
 LOOK_SECONDS = 1.0
 DOWN_SECONDS = 4.0
-"""For which a component is down before it is mended: shorter ones mend themselves."""
+"""Time for which a component is down before it is fixed: shorter outages end on their own."""
 
 AGAIN_SECONDS = 10.0
 """Between two attempts to mend one component."""
@@ -84,7 +84,7 @@ class SoakBot:
 
         self.tasks = 0.0
         self.ready = False
-        """Whether it is well, has recovered and does its passes."""
+        """Whether it is healthy, has recovered and completes passes."""
 
         self._world, self._plants = world, plants
         self._random = random.Random(seed + 2)
@@ -131,7 +131,7 @@ class SoakBot:
             return [line.strip()[:300] for line in log if any(word in line for word in CRASHES)]
 
     async def watch(self) -> None:
-        """Look each second, and have mended what stays down, as the reconciler would."""
+        """Check each second, and fix what stays down, as the reconciler would."""
         while True:
             report = await self._get("/health")
             await self._get("/metrics/vital")

@@ -17,7 +17,7 @@ from trading_ops_lab.drills.preflight import wait_until_calm
 HOUR = 3600.0
 
 WATCHED_SECONDS = 20
-"""In which a step would lead to a halt, a stop or a restart of a bot that is well."""
+"""Time in which a step would lead to a halt, a stop or a restart of a healthy bot."""
 
 pytestmark = [needs_compiler, pytest.mark.long]
 

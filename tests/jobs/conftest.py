@@ -28,7 +28,7 @@ from trading_ops.store.writer import Writer
 
 @dataclass
 class Told:
-    """A job that waits until it is told how to end."""
+    """A job that waits until the test ends it."""
 
     began: asyncio.Event = field(default_factory=asyncio.Event)
     end: asyncio.Event = field(default_factory=asyncio.Event)

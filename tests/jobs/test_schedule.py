@@ -57,7 +57,7 @@ def test_cron(cron: str, zone: str, after: str, expected: list[str]) -> None:
 
 
 def test_missed_days_are_one_due_time_in_the_past() -> None:
-    """The first one that was missed; whoever deals with it goes on from now."""
+    """Only the first missed run is due; the schedule then continues from now."""
     daily = Cron(expression="0 3 * * *")
     now = utc("2026-05-10T12")
     assert next_due(daily, utc("2026-05-01T03"), now) == utc("2026-05-02T03")

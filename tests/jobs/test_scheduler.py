@@ -161,7 +161,7 @@ async def test_a_run_of_a_dead_replica_is_unknown(start: Start) -> None:
 
 @postgresql_only
 async def test_two_replicas_run_it_once(start: Start) -> None:
-    """Whoever has the lease runs it; the other one sees that it is dealt with."""
+    """The lease holder runs it; the other one sees that it has run."""
     async with start() as one, start("two") as two:
         await one.make_due()
         one.job.end.set()

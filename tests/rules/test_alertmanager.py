@@ -1,4 +1,4 @@
-"""Alertmanager's configuration: who is told of which alert, when, and how."""
+"""Alertmanager's configuration: routes, timing and receivers."""
 
 from typing import Any
 
@@ -52,7 +52,7 @@ SAID_LOUDER = {
 
 
 def receivers_of(**labels: str) -> str:
-    """Ask amtool who is told of an alert with these labels, in order."""
+    """Return amtool's receivers for an alert with these labels, in order."""
     pairs = [f"{name}={value}" for name, value in labels.items()]
     routed = run_tool("amtool", "config", "routes", "test", f"--config.file={ROUTES}", *pairs)
     return routed.stdout.strip()
@@ -221,7 +221,7 @@ def named_in(matcher: str) -> set[str]:
 
 
 def test_only_what_follows_from_a_venue_is_inhibited_and_both_sides_are_guarded() -> None:
-    """An inhibited alert means hands off, so the list is short and explicit."""
+    """An inhibited alert is not remediated, so the list is short and explicit."""
     found: dict[str, set[str]] = {}
     for rule in OF_VENUES:
         source, guard = rule["source_matchers"]
@@ -265,7 +265,7 @@ def test_a_storm_mutes_the_pages_of_what_the_reconciler_waits_with() -> None:
 
 
 def test_a_forecast_is_muted_once_it_has_come_true_and_both_sides_are_guarded() -> None:
-    """What leads to recovery is never among them: an inhibited alert means hands off."""
+    """Alerts that lead to remediation are never inhibited."""
     rules = {rule.name: rule for rule in load_rules()}
     found: dict[str, set[str]] = {}
     pages: dict[str, set[str]] = {}

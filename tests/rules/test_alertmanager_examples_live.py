@@ -1,4 +1,4 @@
-"""The examples on a real Alertmanager: what each service is told, and when.
+"""The examples on a real Alertmanager: what each service receives, and when.
 
 Only addresses and secrets are of the test; templates are rendered by Alertmanager itself.
 """

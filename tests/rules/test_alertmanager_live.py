@@ -1,4 +1,4 @@
-"""The committed routes on a real Alertmanager: who is told of what.
+"""The committed routes on a real Alertmanager.
 
 Only the two addresses are replaced. The delay before paging: `test_delay_live`. “No mail” is
 never a guess: a later mail that must come is awaited, and is the next one.
@@ -55,7 +55,7 @@ def page_of(name: str, **labels: str) -> dict[str, str]:
 
 
 async def test_an_alert_with_a_delay_reaches_the_reconciler_and_not_on_call(loop: Loop) -> None:
-    """The reconciler is told of its beginning and its end at once; a rule pages for it."""
+    """The reconciler is notified of start and end immediately; a rule pages for it."""
     posted = clock.monotonic()
     healed = bot_alert("TradingBotDown", page_after="5m")
     await loop.alertmanager.post(healed)
@@ -143,7 +143,7 @@ async def test_what_must_not_wait_does_not(loop: Loop, labels: dict[str, str]) -
 
 
 async def test_nobody_is_told_of_watchdog_but_the_reconciler_is(loop: Loop) -> None:
-    """`never` is a receiver that tells no one, beside the one that is always told."""
+    """`never` notifies no one but the reconciler."""
     watchdog = {"alertname": "Watchdog", "severity": "none", "page_after": "never"}
     await loop.alertmanager.post(watchdog)
     assert (await next_told(loop.receivers)).names == ["Watchdog"]

@@ -131,7 +131,7 @@ def test_a_bot_is_silenced_before_it_is_stopped(path: Path) -> None:
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 def test_a_process_is_stopped_before_it_is_started(path: Path) -> None:
-    """A start does nothing for one that lives, and what hangs lives."""
+    """A start has no effect on a running process, and a hung process is running."""
     orders: dict[str, list[str]] = {}
     for unit, order in re.findall(r"/processes/([\w-]+)/(stop|start)\b", path.read_text("utf-8")):
         orders.setdefault(unit, []).append(order)

@@ -1,4 +1,4 @@
-"""Every command that a runbook or a page tells to type is one that `trading-ops` takes."""
+"""Every `trading-ops` command in runbooks and docs is valid."""
 
 import re
 import shlex

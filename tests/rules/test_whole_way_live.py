@@ -192,7 +192,7 @@ async def reconciler(
 
 
 async def test_what_the_machine_heals_in_time_pages_nobody(tmp_path: Path) -> None:
-    """A session is lost, the reconciler is told, reconnects it, and verifies: not one mail."""
+    """A session is lost; the reconciler is notified, reconnects it and verifies: no mail."""
     async with the_way(tmp_path, alive=True) as way:
         way.bot.firing = True
         await eventually(way.is_closed, within=SLOWLY, what="the incident to be closed")

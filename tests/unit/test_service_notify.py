@@ -1,4 +1,4 @@
-"""systemd is told when the process is ready and stops, and its watchdog is fed only by work."""
+"""systemd is notified when the process is ready and stops; only work feeds its watchdog."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""`trading-ops incidents` with the stack stopped: the database tells the timeline, and says so."""
+"""`trading-ops incidents` with the stack stopped: the timeline comes from the database."""
 
 import json
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""Moments as people read them: local, and with the offset that tells which clock it was."""
+"""Times for display: local, with the UTC offset."""
 
 import time
 from collections.abc import Iterator

@@ -53,7 +53,7 @@ def make_snooze(**over: Any) -> Acknowledgement:
 def test_an_acknowledgement_is_renewed_and_a_snooze_is_not(
     word: Acknowledgement, expected: Any
 ) -> None:
-    """Also when the reconciler was away for longer than it lasted: the person's word stands."""
+    """Also when the reconciler was down for longer: the acknowledgement stays valid."""
     assert renewed_until(word, NOW) == expected
 
 

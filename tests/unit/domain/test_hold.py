@@ -57,7 +57,7 @@ def test_a_silences_halt_is_of_one_life(over: dict[str, str], life: str | None) 
     ],
 )
 def test_whose_hold_it_is(owner: str, hold_id: str, *, machines: bool) -> None:
-    """A bot's own brakes keep no one from healing it; an operator's word does."""
+    """A bot's own limits do not block remediation; an operator's hold does."""
     hold = Hold(
         id=hold_id, target="alpha", state=HeldState.HALTED, owner=owner, reason="why", at=NOW
     )

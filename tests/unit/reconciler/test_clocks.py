@@ -1,4 +1,4 @@
-"""A step of a clock is told from a slow answer, a frozen process and a small correction."""
+"""A clock step is distinguished from a slow answer, a frozen process and a small correction."""
 
 from dataclasses import dataclass
 

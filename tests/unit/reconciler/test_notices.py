@@ -1,4 +1,4 @@
-"""What people are told is shown for its time, and never more than so much at once."""
+"""Notices are shown for their time, and never more than the limit at once."""
 
 import pytest
 

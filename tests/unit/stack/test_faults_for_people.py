@@ -1,4 +1,4 @@
-"""Faults that people are told of: they break what they say, and leave nothing behind."""
+"""Page-only faults: they break what they say, and leave nothing behind."""
 
 import asyncio
 import sqlite3

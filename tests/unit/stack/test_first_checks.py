@@ -1,4 +1,4 @@
-"""A slip in what is read late is told before anything is started, in one sentence."""
+"""An error in a file that is read late is reported before anything is started."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""Stories of incidents, and a reconciler that tells them."""
+"""Incident timelines, and a fake reconciler that returns them."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -41,7 +41,7 @@ def story(alert: str, *attempts: AttemptView) -> StoryView:
 
 
 class Told:
-    """A reconciler that tells stories."""
+    """A fake reconciler with incidents."""
 
     def __init__(self, stories: Sequence[StoryView]) -> None:
         """Take them."""

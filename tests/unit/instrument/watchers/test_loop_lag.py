@@ -1,4 +1,4 @@
-"""Lag is told while the loop is stuck, kept as a distribution, and the worst is remembered."""
+"""Lag is reported while the loop is stuck, as a distribution and a maximum."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""Memory is read, its trend exported, and a suspicion is told of once."""
+"""Memory is read, its trend exported, and a suspicion reported once."""
 
 import logging
 from collections.abc import Callable
