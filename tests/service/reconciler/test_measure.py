@@ -77,6 +77,11 @@ async def test_a_recovery_leaves_its_traces(start: Start) -> None:
         await eventually(head, what="the next measurement")
         assert await running.metric("trading_ops_decision_lag_seconds_count") == 1
         assert await running.metric("trading_ops_action_start_latency_seconds_count") == 1
-        assert await running.metric("trading_ops_incident_oldest_opened_timestamp_seconds") == 0
+
+        async def none_is_open() -> bool:
+            name = "trading_ops_incident_oldest_opened_timestamp_seconds"
+            return await running.metric(name) == 0
+
+        await eventually(none_is_open, what="the measurement after it was closed")
         assert await running.metric('trading_ops_webhook_queue_length{state="pending"}') == 0
         assert not math.isnan(await running.metric("trading_ops_writer_queue_requests"))
