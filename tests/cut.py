@@ -20,6 +20,7 @@ class Cable:
         self.cuts = 0
         self._listener = socket.create_server(("127.0.0.1", self.port))
         self._open: list[socket.socket] = [self._listener]
+        self._cut: set[socket.socket] = set()
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._accept, daemon=True).start()
@@ -44,8 +45,7 @@ class Cable:
                 if self.cut_after is not None and self.cut_after in data:
                     self.cut_after = None
                     self.cuts += 1
-                    near.shutdown(socket.SHUT_WR)  # the client hears nothing more
-                    near.shutdown(socket.SHUT_RD)
+                    self._cut.add(near)
                     far.sendall(data)
                     return
                 far.sendall(data)
@@ -53,7 +53,7 @@ class Cable:
 
     def _back(self, near: socket.socket, far: socket.socket) -> None:
         with contextlib.suppress(OSError):
-            while data := far.recv(65536):
+            while (data := far.recv(65536)) and near not in self._cut:
                 near.sendall(data)
         _hang_up(near)
         _hang_up(far)

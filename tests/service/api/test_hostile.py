@@ -64,6 +64,7 @@ GOOD = {
     "key": "k",
     "holds": ["h"],
     "params": {},
+    "override_budget": False,
     "kind": "acknowledge",
     "operation": "prune",
     "note": "",
