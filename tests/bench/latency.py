@@ -1,13 +1,15 @@
-"""From webhook to `started`, and the API's answers at 200 requests a second meanwhile.
+"""Seconds from webhook to `started`, and of the API's answers at 200 requests a second.
 
-The reconciler is a process of its own; bots fall ill one after another and are cured. Run by
-`make bench`.
+The reconciler is a process of its own. Bots fail one after another and are healed: at a steady
+rate, or back to back, which is all that the reconciler can do. Run by `make bench`.
 """
 
 import asyncio
 import itertools
+import math
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -30,10 +32,22 @@ API_SECONDS = 20.0
 PATHS = ("/api/v1/incidents?limit=20", "/api/v1/status", "/api/v1/attempts?limit=20")
 
 
-async def heal(world: World, session: aiohttp.ClientSession, url: str) -> None:
-    """Let one bot after another fall ill, tell of it, and wait until it is cured."""
+async def heal(world: World, session: aiohttp.ClientSession, url: str, rate: float) -> float:
+    """Let one bot after another fail, send the webhook, and wait until it is healed.
+
+    Args:
+        world: the bots.
+        session: for the webhooks.
+        url: of the reconciler.
+        rate: incidents a second at most.
+
+    Returns:
+        Incidents healed a second.
+    """
     headers = {"Authorization": "Bearer webhook"}
+    began = time.perf_counter()
     for number in range(1, EPISODES + 1):
+        await asyncio.sleep(began + (number - 1) / rate - time.perf_counter())
         episode = Episode(
             number=number,
             bot=world.bots[number % BOTS],
@@ -46,6 +60,7 @@ async def heal(world: World, session: aiohttp.ClientSession, url: str) -> None:
             assert response.status == 200, response.status
         while episode.firing:  # noqa: ASYNC110 - time is what ends it
             await asyncio.sleep(0.005)
+    return EPISODES / (time.perf_counter() - began)
 
 
 async def ask(session: aiohttp.ClientSession, url: str) -> tuple[list[float], int]:
@@ -83,34 +98,61 @@ def started_after(url: str) -> list[float]:
     return [(row.started_at - row.received_at).total_seconds() for row in rows]
 
 
-async def main() -> None:
-    """Print both, alone and together."""
-    say("            webhook → started              API at 200 requests/s")
-    for together in (False, True):
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name) / "installation"
-            world = World(BOTS, 1)
-            await world.start()
-            port = free_port()
-            lay_out(folder, world, port, "audit")
-            world.begin(folder)
-            environ = {"TRADING_OPS_VAR": str(folder / "var")}
-            url = f"http://127.0.0.1:{port}"
-            async with server() as lives, aiohttp.ClientSession() as session:
-                life = await lives.begin({"folder": str(folder), "environ": environ})
-                await asyncio.sleep(2)
-                healing = asyncio.create_task(heal(world, session, url))
-                api = ""
-                if together:
+@dataclass(frozen=True)
+class Load:
+    """What happens at the same time."""
+
+    name: str
+    rate: float | None
+    """Incidents a second; None: none."""
+
+    api: bool
+    """Whether the API is asked."""
+
+
+LOADS = (
+    Load("incidents back to back", rate=math.inf, api=False),
+    Load("API", rate=None, api=True),
+    Load("API, 5 incidents/s", rate=5.0, api=True),
+    Load("API, incidents back to back", rate=math.inf, api=True),
+)
+
+
+async def measure(load: Load) -> None:
+    """Print one row."""
+    webhook = api = ""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "installation"
+        world = World(BOTS, 1)
+        await world.start()
+        port = free_port()
+        lay_out(folder, world, port, "audit")
+        world.begin(folder)
+        environ = {"TRADING_OPS_VAR": str(folder / "var")}
+        url = f"http://127.0.0.1:{port}"
+        async with server() as lives, aiohttp.ClientSession() as session:
+            life = await lives.begin({"folder": str(folder), "environ": environ})
+            await asyncio.sleep(2)
+            async with asyncio.TaskGroup() as both:
+                if load.rate is not None:
+                    healing = both.create_task(heal(world, session, url, load.rate))
+                if load.api:
                     latencies, failed = await ask(session, url)
                     p50, p99 = p50_p99(latencies)
                     api = f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, failed {failed}"
-                await healing
-                await life.end()
-            await world.stop()
+            await life.end()
+        await world.stop()
+        if load.rate is not None:
             p50, p99 = p50_p99(started_after(load_settings(folder, environ).database_url))
-            what = "with both" if together else "alone"
-            say(f"{what:<11} p50 {p50:.1f} ms, p99 {p99:.1f} ms   {api}")
+            webhook = f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, {healing.result():.1f}/s"
+    say(f"{load.name:<28} {webhook:<36} {api}".rstrip())
+
+
+async def main() -> None:
+    """Print each load."""
+    say(f"{'load':<28} {'webhook → started, incidents':<36} API at {REQUESTS_A_SECOND} requests/s")
+    for load in LOADS:
+        await measure(load)
 
 
 if __name__ == "__main__":

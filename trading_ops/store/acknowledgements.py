@@ -17,6 +17,7 @@ from trading_ops.store import events
 from trading_ops.store.tables import acknowledgements, incidents
 
 STANDS = acknowledgements.c.ended_at.is_(None)
+_STANDING = select(acknowledgements).where(STANDS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +147,7 @@ def note_silence(
 
 def standing(connection: Connection) -> dict[str, Acknowledgement]:
     """Return the acknowledgements in force, by incident id."""
-    rows = connection.execute(select(acknowledgements).where(STANDS)).mappings()
+    rows = connection.execute(_STANDING).mappings()
     return {word.incident_id: word for word in map(_from_row, rows)}
 
 

@@ -35,26 +35,45 @@ _STARTS = (
     )
 )
 
+_ADD = insert(attempts)
+_STATE = select(attempts.c.state).where(attempts.c.id == bindparam("key")).with_for_update()
+_FINISH = update(attempts).where(
+    attempts.c.id == bindparam("key"),
+    attempts.c.fence == bindparam("of_fence"),
+    attempts.c.state.in_(bindparam("only_from", expanding=True)),
+)
+_OF_INCIDENT = (
+    select(attempts).where(attempts.c.incident_id == bindparam("key")).order_by(attempts.c.fence)
+)
+_OF_OPEN = (
+    select(attempts)
+    .join(incidents, incidents.c.id == attempts.c.incident_id)
+    .where(incidents.c.closed_at.is_(None))
+    .order_by(attempts.c.fence)
+)
+_OF_THESE = _OF_OPEN.where(attempts.c.incident_id.in_(bindparam("only", expanding=True)))
+
 
 def add(
     connection: Connection, attempt: Attempt, *, actor: str = "reconciler", reason: str = ""
 ) -> None:
     """Store an attempt that starts; the gates were looked at before, in the same transaction."""
     connection.execute(
-        insert(attempts).values(
-            id=attempt.id,
-            incident_id=attempt.incident_id,
-            runbook=attempt.runbook,
-            target=attempt.target,
-            action=attempt.action,
-            params=dict(attempt.params),
-            step=attempt.step,
-            delivery=attempt.delivery.value,
-            fence=attempt.fence,
-            state=attempt.state.value,
-            ordered_by=attempt.ordered_by,
-            started_at=attempt.started_at,
-        )
+        _ADD,
+        {
+            "id": attempt.id,
+            "incident_id": attempt.incident_id,
+            "runbook": attempt.runbook,
+            "target": attempt.target,
+            "action": attempt.action,
+            "params": dict(attempt.params),
+            "step": attempt.step,
+            "delivery": attempt.delivery.value,
+            "fence": attempt.fence,
+            "state": attempt.state.value,
+            "ordered_by": attempt.ordered_by,
+            "started_at": attempt.started_at,
+        },
     )
     events.add(
         connection,
@@ -91,18 +110,13 @@ def finish(
         values["verified_at"] = now
     elif state is not AttemptState.UNVERIFIED:
         values["ended_at"] = now
-    was = connection.execute(
-        select(attempts.c.state).where(attempts.c.id == attempt.id).with_for_update()
-    ).scalar_one_or_none()
-    changed = connection.execute(
-        update(attempts)
-        .where(
-            attempts.c.id == attempt.id,
-            attempts.c.fence == attempt.fence,
-            attempts.c.state.in_([one.value for one in only_from]),
-        )
-        .values(**values)
-    ).rowcount
+    was = connection.execute(_STATE, {"key": attempt.id}).scalar_one_or_none()
+    known = {
+        "key": attempt.id,
+        "of_fence": attempt.fence,
+        "only_from": [one.value for one in only_from],
+    }
+    changed = connection.execute(_FINISH, known | values).rowcount
     if changed:
         events.add(
             connection,
@@ -120,8 +134,7 @@ def finish(
 def of_incident(connection: Connection, incident_id: str) -> list[Attempt]:
     """Return the attempts of one incident, oldest first."""
     # By the fence, which only grows: the clocks of two replicas, or one put back, may differ.
-    statement = select(attempts).where(attempts.c.incident_id == incident_id)
-    return _read(connection.execute(statement.order_by(attempts.c.fence)).mappings().all())
+    return _read(connection.execute(_OF_INCIDENT, {"key": incident_id}).mappings().all())
 
 
 def of_open_incidents(
@@ -133,16 +146,12 @@ def of_open_incidents(
         connection: to read from.
         only: ids of incidents; None for all that are open.
     """
-    statement = (
-        select(attempts)
-        .join(incidents, incidents.c.id == attempts.c.incident_id)
-        .where(incidents.c.closed_at.is_(None))
-        .order_by(attempts.c.fence)
-    )
-    if only is not None:
-        statement = statement.where(attempts.c.incident_id.in_(only))
+    if only is None:
+        rows = connection.execute(_OF_OPEN)
+    else:
+        rows = connection.execute(_OF_THESE, {"only": list(only)})
     found: dict[str, list[Attempt]] = defaultdict(list)
-    for attempt in _read(connection.execute(statement).mappings().all()):
+    for attempt in _read(rows.mappings().all()):
         if attempt.incident_id is not None:
             found[attempt.incident_id].append(attempt)
     return {key: tuple(group) for key, group in found.items()}

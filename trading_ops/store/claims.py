@@ -10,8 +10,20 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Integer,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from trading_ops.store import events
 from trading_ops.store.database_clock import database_now
@@ -26,6 +38,34 @@ GONE = timedelta(minutes=5)
 """After this a replica that was not seen is forgotten."""
 
 CHUNK = 500
+
+# Built once: they run many times a second, and building one costs more than running it.
+_KEYS: BindParameter[Any] = bindparam("keys", expanding=True)
+_SEEN = update(replicas).where(replicas.c.name == bindparam("replica_name"))
+_EXTEND = update(claims).where(claims.c.replica == bindparam("holder"))
+_HELD = select(claims.c.key).where(claims.c.replica == bindparam("holder"))
+_ALIVE = select(func.count()).select_from(replicas).where(replicas.c.seen_at > bindparam("since"))
+_FREE = (
+    select(claims.c.key, claims.c.replica)
+    .where(
+        claims.c.key.in_(_KEYS),
+        or_(claims.c.replica.is_(None), claims.c.until <= bindparam("moment")),
+    )
+    .limit(bindparam("room", type_=Integer()))
+    .with_for_update(skip_locked=True)
+)
+_TAKE = update(claims).where(claims.c.key.in_(_KEYS))
+_KNOWN = select(claims.c.key).where(claims.c.key.in_(_KEYS))
+_RELEASE = (
+    update(claims)
+    .where(claims.c.replica == bindparam("holder"), claims.c.key.in_(_KEYS))
+    .values(replica=None, until=None)
+)
+_HELD_UNTIL = (
+    select(claims.c.until)
+    .where(claims.c.key == bindparam("claimed"), claims.c.replica == bindparam("holder"))
+    .with_for_update(read=True, key_share=True)
+)
 
 
 @dataclass(frozen=True)
@@ -48,17 +88,12 @@ def renew(connection: Connection, replica: str, *, now: datetime) -> frozenset[s
     An expired lease that no replica has taken over is extended too.
     """
     moment = database_now(connection, now)
-    known = connection.execute(
-        update(replicas).where(replicas.c.name == replica).values(seen_at=moment)
-    ).rowcount
+    known = connection.execute(_SEEN, {"replica_name": replica, "seen_at": moment}).rowcount
     if not known:
         connection.execute(insert(replicas).values(name=replica, started_at=moment, seen_at=moment))
         connection.execute(delete(replicas).where(replicas.c.seen_at < moment - GONE))
-    connection.execute(
-        update(claims).where(claims.c.replica == replica).values(until=moment + LEASE)
-    )
-    held = select(claims.c.key).where(claims.c.replica == replica)
-    return frozenset(connection.execute(held).scalars())
+    connection.execute(_EXTEND, {"holder": replica, "until": moment + LEASE})
+    return frozenset(connection.execute(_HELD, {"holder": replica}).scalars())
 
 
 def take(
@@ -77,9 +112,7 @@ def take(
         The keys that it holds from now on.
     """
     moment = database_now(connection, now)
-    alive = connection.execute(
-        select(func.count()).select_from(replicas).where(replicas.c.seen_at > moment - LEASE)
-    ).scalar_one()
+    alive = connection.execute(_ALIVE, {"since": moment - LEASE}).scalar_one()
     room = math.ceil((len(wanted) + held) / max(alive, 1)) - held if alive > 1 else len(wanted)
     taken: set[str] = set()
     for begin in range(0, len(wanted), CHUNK):
@@ -94,21 +127,11 @@ def _take_chunk(
     connection: Connection, replica: str, keys: Sequence[str], *, moment: datetime, room: int
 ) -> set[str]:
     _make_rows(connection, keys)
-    free = or_(claims.c.replica.is_(None), claims.c.until <= moment)
-    statement = (
-        select(claims.c.key, claims.c.replica)
-        .where(claims.c.key.in_(keys), free)
-        .limit(room)
-        .with_for_update(skip_locked=True)
-    )
-    rows = connection.execute(statement).all()
+    rows = connection.execute(_FREE, {"keys": keys, "moment": moment, "room": room}).all()
     taken = {row.key for row in rows}
     if taken:
-        connection.execute(
-            update(claims)
-            .where(claims.c.key.in_(taken))
-            .values(replica=replica, until=moment + LEASE)
-        )
+        values = {"keys": sorted(taken), "replica": replica, "until": moment + LEASE}
+        connection.execute(_TAKE, values)
     for row in rows:
         if row.replica not in (None, replica):
             events.add(
@@ -124,9 +147,7 @@ def _take_chunk(
 
 
 def _make_rows(connection: Connection, keys: Sequence[str]) -> None:
-    known = set(
-        connection.execute(select(claims.c.key).where(claims.c.key.in_(keys))).scalars().all()
-    )
+    known = set(connection.execute(_KNOWN, {"keys": keys}).scalars())
     missing = [{"key": key} for key in keys if key not in known]
     if not missing:
         return
@@ -137,8 +158,8 @@ def release(connection: Connection, replica: str, keys: Collection[str]) -> None
     """Give keys up, so that anyone may take them at once."""
     ordered = sorted(keys)
     for begin in range(0, len(ordered), CHUNK):
-        mine = claims.c.replica == replica, claims.c.key.in_(ordered[begin : begin + CHUNK])
-        connection.execute(update(claims).where(*mine).values(replica=None, until=None))
+        chunk = ordered[begin : begin + CHUNK]
+        connection.execute(_RELEASE, {"holder": replica, "keys": chunk})
 
 
 def leave(connection: Connection, replica: str) -> None:
@@ -166,9 +187,6 @@ def is_held(
     own connection, must not wait for it or deadlock with it.
     """
     moment = database_now(connection, now)
-    until = connection.execute(
-        select(claims.c.until)
-        .where(claims.c.key == claim.key, claims.c.replica == claim.replica)
-        .with_for_update(read=True, key_share=True)
-    ).scalar_one_or_none()
+    mine = {"claimed": claim.key, "holder": claim.replica}
+    until = connection.execute(_HELD_UNTIL, mine).scalar_one_or_none()
     return until is not None and until > moment + margin

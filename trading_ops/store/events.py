@@ -57,6 +57,9 @@ _LINK = [
 _HEAD = select(chain.c.seq, chain.c.mac, chain.c.signature).where(chain.c.id == 1)
 _LOCK_HEAD = _HEAD.with_for_update()
 _INSERT = insert(events)
+_TOUCHED = (
+    select(events.c.incident_id, events.c.kind).where(events.c.seq > bindparam("seq")).distinct()
+)
 _MOVE_HEAD = (
     update(chain)
     .where(chain.c.id == 1)
@@ -226,8 +229,7 @@ def links(connection: Connection, *, after: int | None, limit: int) -> list[Link
 
 def touched(connection: Connection, seq: int) -> set[tuple[str | None, str]]:
     """Return the incident and kind of everything that was written after an event."""
-    columns = (events.c.incident_id, events.c.kind)
-    rows = connection.execute(select(*columns).where(events.c.seq > seq).distinct())
+    rows = connection.execute(_TOUCHED, {"seq": seq})
     return {(row.incident_id, row.kind) for row in rows}
 
 

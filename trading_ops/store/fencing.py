@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from trading_ops.domain.attempt import Attempt
 from trading_ops.store import events
@@ -18,6 +18,10 @@ MAXIMUM = 2**53 - 1
 """The highest fence that executors take: exact in JSON, and far below what a database takes."""
 
 
+_LOCKED = select(fences.c.fence).where(fences.c.target == bindparam("name")).with_for_update()
+_RAISE = update(fences).where(fences.c.target == bindparam("name")).values(fence=bindparam("token"))
+
+
 def raise_fence(connection: Connection, target: str) -> int:
     """Return the target's next fencing token: greater than every one before it.
 
@@ -25,14 +29,12 @@ def raise_fence(connection: Connection, target: str) -> int:
     higher one. An executor that has seen a fence of ours refuses the 1, and its fence is adopted;
     one that has the `MAXIMUM` itself keeps refusing, and the attempt says how to reset it.
     """
-    row = connection.execute(
-        select(fences.c.fence).where(fences.c.target == target).with_for_update()
-    ).one_or_none()
+    row = connection.execute(_LOCKED, {"name": target}).one_or_none()
     if row is None:
         connection.execute(insert(fences).values(target=target, fence=1))
         return 1
     token = int(row.fence) + 1 if row.fence < MAXIMUM else 1
-    connection.execute(update(fences).where(fences.c.target == target).values(fence=token))
+    connection.execute(_RAISE, {"name": target, "token": token})
     return token
 
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 
 from trading_ops.domain.hold import HeldState, Hold, is_machines
 from trading_ops.errors import StoreError
@@ -107,12 +107,15 @@ def withdraw(
     return True
 
 
+_STANDING = select(holds).where(holds.c.lifted_at.is_(None)).order_by(holds.c.at, holds.c.id)
+_STANDING_OF = _STANDING.where(holds.c.target == bindparam("target"))
+
+
 def standing(connection: Connection, target: str | None = None) -> list[Hold]:
     """Return the active holds, oldest first, of one target or of all."""
-    statement = select(holds).where(holds.c.lifted_at.is_(None)).order_by(holds.c.at, holds.c.id)
-    if target is not None:
-        statement = statement.where(holds.c.target == target)
-    return [_hold(row) for row in connection.execute(statement)]
+    if target is None:
+        return [_hold(row) for row in connection.execute(_STANDING)]
+    return [_hold(row) for row in connection.execute(_STANDING_OF, {"target": target})]
 
 
 def halted_by_people(connection: Connection) -> dict[str, str]:

@@ -4,17 +4,18 @@ Those are most of the memory in a storm. Only an escalated incident of a registe
 labels: the metric on which a rule pages needs them.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     JSON,
     BigInteger,
-    ColumnElement,
     Connection,
+    CursorResult,
     Select,
     and_,
+    bindparam,
     case,
     func,
     select,
@@ -38,6 +39,51 @@ _ESCALATED = case(
 ).label("escalated_labels")
 _NOTHING: Mapping[str, str] = {}
 
+# Built once: building a statement costs more than running it.
+_SELECT = select(*_BRIEF, _SEVERITY, _ESCALATED)
+_IDS = incidents.c.id.in_(bindparam("ids", expanding=True))
+
+
+class _Statements(NamedTuple):
+    """One statement for all incidents, and one for some of them."""
+
+    of_all: Select[Any]
+    of_some: Select[Any]
+
+
+def _both(statement: Select[Any]) -> _Statements:
+    return _Statements(statement, statement.where(_IDS))
+
+
+_OPEN = _both(
+    _SELECT.where(incidents.c.closed_at.is_(None)).order_by(incidents.c.opened_at, incidents.c.id)
+)
+_CLOSED = _both(
+    _SELECT.where(incidents.c.closed_at > bindparam("since")).order_by(
+        incidents.c.closed_at, incidents.c.id
+    )
+)
+
+
+def _same_alert_before() -> Select[Any]:
+    former = incidents.alias()
+    opened = type_coerce(incidents.c.opened_at, BigInteger)
+    began = type_coerce(former.c.opened_at, BigInteger)
+    forgiven = type_coerce(fences.c.forgiven_at, BigInteger)
+    return (
+        select(incidents.c.id, func.count().label("number"))
+        .join(former, former.c.fingerprint == incidents.c.fingerprint)
+        .outerjoin(fences, fences.c.target == incidents.c.target)
+        .where(began > opened - bindparam("window", type_=BigInteger()), began <= opened)
+        .where(forgiven.is_(None) | (began > forgiven))
+        .group_by(incidents.c.id)
+    )
+
+
+_EPISODES = _Statements(
+    _same_alert_before().where(incidents.c.closed_at.is_(None)), _same_alert_before().where(_IDS)
+)
+
 
 def brief(connection: Connection, only: Collection[str] | None = None) -> list[Incident]:
     """Return open incidents, oldest first, with no label but `severity`.
@@ -46,9 +92,7 @@ def brief(connection: Connection, only: Collection[str] | None = None) -> list[I
         connection: to read from.
         only: ids; None for all. An incident that is closed is not returned.
     """
-    statement = select(*_BRIEF, _SEVERITY, _ESCALATED).where(incidents.c.closed_at.is_(None))
-    statement = statement.order_by(incidents.c.opened_at, incidents.c.id)
-    return _of(connection, statement, only)
+    return _of(connection, _OPEN, only, {})
 
 
 def closed_since(
@@ -61,9 +105,7 @@ def closed_since(
         since: that moment.
         only: ids; None for all. An incident that is open is not returned.
     """
-    statement = select(*_BRIEF, _SEVERITY, _ESCALATED).where(incidents.c.closed_at > since)
-    statement = statement.order_by(incidents.c.closed_at, incidents.c.id)
-    return _of(connection, statement, only)
+    return _of(connection, _CLOSED, only, {"since": since})
 
 
 def episodes(
@@ -79,52 +121,41 @@ def episodes(
         window: how far to look back from each incident's beginning.
         only: ids of open incidents; None for all.
     """
-    if only is None:
-        return _episodes(connection, window, incidents.c.closed_at.is_(None))
-    ids, found = sorted(only), dict[str, int]()
-    for begin in range(0, len(ids), CHUNK):
-        found |= _episodes(connection, window, incidents.c.id.in_(ids[begin : begin + CHUNK]))
+    microseconds = window // timedelta(microseconds=1)
+    found: dict[str, int] = {}
+    for rows in _rows(connection, _EPISODES, only, {"window": microseconds}):
+        found |= {row.id: int(row.number) for row in rows}
     return found
-
-
-def _episodes(
-    connection: Connection, window: timedelta, which: ColumnElement[bool]
-) -> dict[str, int]:
-    former = incidents.alias()
-    opened = type_coerce(incidents.c.opened_at, BigInteger)
-    began = type_coerce(former.c.opened_at, BigInteger)
-    forgiven = type_coerce(fences.c.forgiven_at, BigInteger)
-    earliest = opened - window // timedelta(microseconds=1)
-    statement = (
-        select(incidents.c.id, func.count())
-        .join(former, former.c.fingerprint == incidents.c.fingerprint)
-        .outerjoin(fences, fences.c.target == incidents.c.target)
-        .where(which, began > earliest, began <= opened)
-        .where(forgiven.is_(None) | (began > forgiven))
-        .group_by(incidents.c.id)
-    )
-    return {key: int(count) for key, count in connection.execute(statement)}
 
 
 def _of(
-    connection: Connection, statement: Select[Any], only: Collection[str] | None
+    connection: Connection,
+    statements: _Statements,
+    only: Collection[str] | None,
+    given: Mapping[str, object],
 ) -> list[Incident]:
-    if only is None:
-        return _brief(connection, statement)
-    ids, found = sorted(only), []
-    for begin in range(0, len(ids), CHUNK):
-        chunk = ids[begin : begin + CHUNK]
-        found += _brief(connection, statement.where(incidents.c.id.in_(chunk)))
-    return found
-
-
-def _brief(connection: Connection, statement: Select[Any]) -> list[Incident]:
     found = []
     shared: dict[str | None, Mapping[str, str]] = {None: _NOTHING}
-    for row in connection.execute(statement).mappings():
-        values = dict(row)
-        severity = values.pop("severity")
-        escalated = values.pop("escalated_labels")
-        labels = escalated or shared.setdefault(severity, {"severity": severity})
-        found.append(Incident(**values, labels=labels, annotations=_NOTHING))
+    for rows in _rows(connection, statements, only, given):
+        for row in rows.mappings():
+            values = dict(row)
+            severity = values.pop("severity")
+            escalated = values.pop("escalated_labels")
+            labels = escalated or shared.setdefault(severity, {"severity": severity})
+            found.append(Incident(**values, labels=labels, annotations=_NOTHING))
     return found
+
+
+def _rows(
+    connection: Connection,
+    statements: _Statements,
+    only: Collection[str] | None,
+    given: Mapping[str, object],
+) -> Iterator[CursorResult[Any]]:
+    if only is None:
+        yield connection.execute(statements.of_all, dict(given))
+        return
+    ids = sorted(only)
+    for begin in range(0, len(ids), CHUNK):
+        chunk = {"ids": ids[begin : begin + CHUNK]}
+        yield connection.execute(statements.of_some, {**given, **chunk})

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import (
     Connection,
+    bindparam,
     func,
     insert,
     select,
@@ -39,6 +40,26 @@ class Sighting:
     """The registered target; None when a label names none."""
 
 
+# Built once: they run for each incident, and building one costs more than running it.
+_FINGERPRINTS = incidents.c.fingerprint.in_(bindparam("fingerprints", expanding=True))
+_OPEN_OF = select(incidents.c.fingerprint).where(_FINGERPRINTS, incidents.c.closed_at.is_(None))
+_RESOLVABLE = select(
+    incidents.c.id, incidents.c.fingerprint, incidents.c.starts_at, incidents.c.resolved_at
+).where(_FINGERPRINTS, incidents.c.closed_at.is_(None))
+_INSERT = insert(incidents)
+_UPDATE = update(incidents).where(incidents.c.id == bindparam("key"))
+_STARTED = select(attempts.c.id).where(
+    attempts.c.incident_id == incidents.c.id, attempts.c.state == AttemptState.STARTED.value
+)
+_CLOSE = _UPDATE.where(incidents.c.closed_at.is_(None), ~_STARTED.exists())
+_HOLDING = (
+    attempts.c.incident_id == bindparam("key"),
+    attempts.c.state.in_([AttemptState.UNKNOWN.value, AttemptState.SUCCEEDED.value]),
+)
+_HELD = select(attempts.c.id, attempts.c.state).where(*_HOLDING)
+_LET_GO = update(attempts).where(*_HOLDING).values(state=AttemptState.UNVERIFIED.value)
+
+
 def open_all(
     connection: Connection,
     sightings: Sequence[Sighting],
@@ -62,7 +83,7 @@ def open_all(
         if key not in known
     ]
     if rows:
-        connection.execute(insert(incidents), rows)
+        connection.execute(_INSERT, rows)
     for row in rows:
         key = row["id"]
         events.add(connection, at=received_at, kind="received", incident_id=key, note=source)
@@ -99,10 +120,7 @@ def _open_fingerprints(connection: Connection, wanted: Sequence[str]) -> set[str
     found: set[str] = set()
     for begin in range(0, len(wanted), CHUNK):
         chunk = wanted[begin : begin + CHUNK]
-        statement = select(incidents.c.fingerprint).where(
-            incidents.c.fingerprint.in_(chunk), incidents.c.closed_at.is_(None)
-        )
-        found.update(connection.execute(statement).scalars())
+        found.update(connection.execute(_OPEN_OF, {"fingerprints": chunk}).scalars())
     return found
 
 
@@ -119,14 +137,7 @@ def note_resolved(
     wanted = list(ends)
     for begin in range(0, len(wanted), CHUNK):
         chunk = wanted[begin : begin + CHUNK]
-        rows = connection.execute(
-            select(
-                incidents.c.id,
-                incidents.c.fingerprint,
-                incidents.c.starts_at,
-                incidents.c.resolved_at,
-            ).where(incidents.c.fingerprint.in_(chunk), incidents.c.closed_at.is_(None))
-        ).all()
+        rows = connection.execute(_RESOLVABLE, {"fingerprints": chunk}).all()
         for row in rows:
             ends_at = ends[row.fingerprint]
             newer = row.resolved_at is None or row.resolved_at < ends_at
@@ -135,7 +146,7 @@ def note_resolved(
 
 
 def _resolve(connection: Connection, key: str, ends_at: datetime, now: datetime) -> None:
-    connection.execute(update(incidents).where(incidents.c.id == key).values(resolved_at=ends_at))
+    connection.execute(_UPDATE, {"key": key, "resolved_at": ends_at})
     events.add(
         connection,
         at=now,
@@ -237,23 +248,14 @@ def close(
     Not while one of its attempts is in progress, as after a COMMIT without an answer: after the
     close nothing would finish that attempt, and it would block the target for ever.
     """
-    under_way = select(attempts.c.id).where(
-        attempts.c.incident_id == key, attempts.c.state == AttemptState.STARTED.value
-    )
-    changed = connection.execute(
-        update(incidents)
-        .where(incidents.c.id == key, incidents.c.closed_at.is_(None), ~under_way.exists())
-        .values(closed_at=now, close_reason=decision.reason.value)
-    ).rowcount
+    values = {"key": key, "closed_at": now, "close_reason": decision.reason.value}
+    changed = connection.execute(_CLOSE, values).rowcount
     if not changed:
         return False
-    holding = (
-        attempts.c.incident_id == key,
-        attempts.c.state.in_([AttemptState.UNKNOWN.value, AttemptState.SUCCEEDED.value]),
-    )
-    let_go = connection.execute(select(attempts.c.id, attempts.c.state).where(*holding)).all()
+    let_go = connection.execute(_HELD, {"key": key}).all()
     unverified = AttemptState.UNVERIFIED.value
-    connection.execute(update(attempts).where(*holding).values(state=unverified))
+    if let_go:
+        connection.execute(_LET_GO, {"key": key})
     events.add(
         connection,
         at=now,

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
 from trading_ops.domain.maintenance import Maintenance, problem
 from trading_ops.errors import OrderRefused
@@ -75,6 +75,13 @@ def end(connection: Connection, key: int, *, owner: str, now: datetime) -> Maint
     return window
 
 
+_PLANNED = (
+    select(maintenance)
+    .where(maintenance.c.ends_at > bindparam("now"), maintenance.c.ended_by.is_(None))
+    .order_by(maintenance.c.begins_at, maintenance.c.id)
+)
+
+
 def current(connection: Connection, *, now: datetime) -> list[Maintenance]:
     """Return the windows that are open now."""
     return [window for window in planned(connection, now=now) if window.begins_at <= now]
@@ -82,9 +89,7 @@ def current(connection: Connection, *, now: datetime) -> list[Maintenance]:
 
 def planned(connection: Connection, *, now: datetime) -> list[Maintenance]:
     """Return the windows that are open now or will be, the next one first."""
-    statement = select(maintenance).where(*_standing(now))
-    rows = connection.execute(statement.order_by(maintenance.c.begins_at, maintenance.c.id))
-    return [_read(row) for row in rows.mappings()]
+    return [_read(row) for row in connection.execute(_PLANNED, {"now": now}).mappings()]
 
 
 def touching(connection: Connection, *, since: datetime, until: datetime) -> list[Maintenance]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, Integer, bindparam, delete, func, insert, select, update
 
 from trading_ops.store import events
 from trading_ops.store.tables import notifications
@@ -29,8 +29,29 @@ class Notification:
     body: bytes
 
 
-# Built once: on the way of every notification, building it would cost more than running it.
+# Built once: on the way of every notification, building them would cost more than running them.
 _ADD = insert(notifications)
+_COUNT = select(func.count()).where(notifications.c.state == bindparam("state"))
+_LENGTHS = (
+    select(notifications.c.id, func.length(notifications.c.body).label("size"))
+    .where(notifications.c.state == State.PENDING.value, notifications.c.id > bindparam("after"))
+    .order_by(notifications.c.id)
+    .limit(bindparam("limit", type_=Integer()))
+)
+_BODIES = (
+    select(notifications.c.id, notifications.c.received_at, notifications.c.body)
+    .where(notifications.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(notifications.c.id)
+)
+_STILL_PENDING = (
+    select(notifications.c.id)
+    .where(
+        notifications.c.id.in_(bindparam("ids", expanding=True)),
+        notifications.c.state == State.PENDING.value,
+    )
+    .with_for_update(skip_locked=True)
+)
+_FINISH = update(notifications).where(notifications.c.id == bindparam("key"))
 
 
 def add(connection: Connection, *, received_at: datetime, body: bytes) -> int:
@@ -52,13 +73,7 @@ def pending(
         limit: maximum number.
         size: maximum total size in bytes, but always at least one notification.
     """
-    columns = notifications.c
-    lengths = connection.execute(
-        select(columns.id, func.length(columns.body).label("size"))
-        .where(columns.state == State.PENDING.value, columns.id > after)
-        .order_by(columns.id)
-        .limit(limit)
-    ).all()
+    lengths = connection.execute(_LENGTHS, {"after": after, "limit": limit}).all()
     total = 0
     ids: list[int] = []
     for row in lengths:
@@ -66,22 +81,13 @@ def pending(
         if ids and total > size:
             break
         ids.append(row.id)
-    found = connection.execute(
-        select(columns.id, columns.received_at, columns.body)
-        .where(columns.id.in_(ids))
-        .order_by(columns.id)
-    )
+    found = connection.execute(_BODIES, {"ids": ids})
     return [Notification(id=row.id, received_at=row.received_at, body=row.body) for row in found]
 
 
 def claim(connection: Connection, ids: Sequence[int]) -> set[int]:
     """Return the notifications that no other replica has processed or is processing."""
-    statement = (
-        select(notifications.c.id)
-        .where(notifications.c.id.in_(ids), notifications.c.state == State.PENDING.value)
-        .with_for_update(skip_locked=True)
-    )
-    return set(connection.execute(statement).scalars())
+    return set(connection.execute(_STILL_PENDING, {"ids": ids}).scalars())
 
 
 def watchdog_last_seen(connection: Connection) -> datetime | None:
@@ -122,13 +128,10 @@ def finish(
 ) -> None:
     """Record what became of one notification, and whether the Watchdog was in it."""
     connection.execute(
-        update(notifications)
-        .where(notifications.c.id == key)
-        .values(state=state.value, error=error, watchdog=watchdog)
+        _FINISH, {"key": key, "state": state.value, "error": error, "watchdog": watchdog}
     )
 
 
 def count(connection: Connection, state: State) -> int:
     """Return how many notifications are in a state."""
-    statement = select(func.count()).where(notifications.c.state == state.value)
-    return connection.execute(statement).scalar_one()
+    return connection.execute(_COUNT, {"state": state.value}).scalar_one()

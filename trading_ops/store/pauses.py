@@ -2,21 +2,23 @@
 
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from trading_ops.domain.decision import Pause
 from trading_ops.store import events
 from trading_ops.store.tables import pauses
 
+_LONGEST = (
+    select(pauses.c.owner, pauses.c.reason, pauses.c.expires_at)
+    .where(pauses.c.lifted_at.is_(None), pauses.c.expires_at > bindparam("now"))
+    .order_by(pauses.c.expires_at.desc())
+    .limit(1)
+)
+
 
 def current(connection: Connection, *, now: datetime) -> Pause | None:
     """Return the pause in force, the one that lasts longest when there are several."""
-    row = connection.execute(
-        select(pauses)
-        .where(pauses.c.lifted_at.is_(None), pauses.c.expires_at > now)
-        .order_by(pauses.c.expires_at.desc())
-        .limit(1)
-    ).one_or_none()
+    row = connection.execute(_LONGEST, {"now": now}).one_or_none()
     if row is None:
         return None
     return Pause(owner=row.owner, reason=row.reason, expires_at=row.expires_at)

@@ -5,12 +5,28 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, case, func, or_, select
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Integer,
+    MappingResult,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    case,
+    func,
+    or_,
+    select,
+)
 
 from trading_ops.domain.attempt import Attempt, AttemptState, Delivery
 from trading_ops.domain.incident import Incident
 from trading_ops.store.events import Event
 from trading_ops.store.tables import EPOCH, attempts, events, incidents
+
+Order = tuple[ColumnElement[Any], ...]
 
 
 @dataclass(frozen=True)
@@ -53,6 +69,87 @@ class Span:
         return found
 
 
+class _Pages:
+    """The SELECT of one table's pages.
+
+    It is built once for each combination of filters: building one costs more than running it.
+    """
+
+    def __init__(
+        self, table: Table, at: Column[Any], filters: dict[str, ColumnElement[bool]], order: Order
+    ) -> None:
+        self._table = table
+        self._filters = filters | {
+            "since": at >= bindparam("since"),
+            "until": at < bindparam("until"),
+        }
+        self._order = order
+        self._built: dict[frozenset[str], Select[Any]] = {}
+
+    def read(
+        self, connection: Connection, span: Span, limit: int, **wanted: object
+    ) -> MappingResult:
+        """Return a page of rows; a filter that is None is left out."""
+        wanted |= {"since": span.since, "until": span.until}
+        given = {name: value for name, value in wanted.items() if value is not None}
+        statement = self._built.get(names := frozenset(given))
+        if statement is None:
+            where = [self._filters[name] for name in given if name in self._filters]
+            statement = select(self._table).where(*where).order_by(*self._order).limit(_LIMIT)
+            self._built[names] = statement
+        return connection.execute(statement, given | {"limit": limit}).mappings()
+
+
+_LIMIT = bindparam("limit", type_=Integer())
+
+
+def _equal(*columns: Column[Any]) -> dict[str, ColumnElement[bool]]:
+    return {column.name: column == bindparam(column.name) for column in columns}
+
+
+def _newest(at: Column[Any], key: Column[Any]) -> Order:
+    return (at.desc(), key.desc())
+
+
+def _older(at: Column[Any], key: Column[Any]) -> ColumnElement[bool]:
+    begin, before = bindparam("after_at", type_=at.type), bindparam("after_id", type_=key.type)
+    return or_(at < begin, and_(at == begin, key < before))
+
+
+def _after(place: Place | None) -> dict[str, object]:
+    return {"after_at": place.at, "after_id": place.id} if place else {}
+
+
+_INCIDENTS = _Pages(
+    incidents,
+    incidents.c.opened_at,
+    _equal(incidents.c.target, incidents.c.alert)
+    | {
+        "only_open": incidents.c.closed_at.is_(None),
+        "after_at": _older(incidents.c.opened_at, incidents.c.id),
+    },
+    _newest(incidents.c.opened_at, incidents.c.id),
+)
+_ATTEMPTS = _Pages(
+    attempts,
+    attempts.c.started_at,
+    _equal(attempts.c.incident_id, attempts.c.target, attempts.c.action, attempts.c.state)
+    | {"after_at": _older(attempts.c.started_at, attempts.c.id)},
+    _newest(attempts.c.started_at, attempts.c.id),
+)
+_OF_INCIDENT = select(incidents.c.id).where(incidents.c.target == bindparam("target"))
+_OF_ATTEMPT = select(attempts.c.id).where(attempts.c.target == bindparam("target"))
+_EVENT_FILTERS = _equal(
+    events.c.kind, events.c.reason, events.c.incident_id, events.c.attempt_id, events.c.actor
+) | {
+    "target": or_(events.c.incident_id.in_(_OF_INCIDENT), events.c.attempt_id.in_(_OF_ATTEMPT)),
+    "before": events.c.seq < bindparam("before"),
+    "after": events.c.seq > bindparam("after"),
+}
+_EVENTS_BACKWARDS = _Pages(events, events.c.at, _EVENT_FILTERS, (events.c.seq.desc(),))
+_EVENTS_FORWARDS = _Pages(events, events.c.at, _EVENT_FILTERS, (events.c.seq,))
+
+
 def find_incidents(
     connection: Connection,
     *,
@@ -64,14 +161,8 @@ def find_incidents(
     limit: int,
 ) -> list[Incident]:
     """Return incidents, newest first."""
-    table = incidents
-    where = [*_equal(table, target=target, alert=alert), *span.holds(table.c.opened_at)]
-    if only_open:
-        where.append(table.c.closed_at.is_(None))
-    if after is not None:
-        where.append(_older(table.c.opened_at, table.c.id, after))
-    statement = select(table).where(*where).order_by(table.c.opened_at.desc(), table.c.id.desc())
-    return [Incident(**row) for row in connection.execute(statement.limit(limit)).mappings()]
+    wanted = {"target": target, "alert": alert, "only_open": only_open or None, **_after(after)}
+    return [Incident(**row) for row in _INCIDENTS.read(connection, span, limit, **wanted)]
 
 
 def find_attempts(
@@ -86,13 +177,9 @@ def find_attempts(
     limit: int,
 ) -> list[Attempt]:
     """Return attempts, newest first."""
-    table = attempts
-    where = _equal(table, incident_id=incident_id, target=target, action=action, state=state)
-    where += span.holds(table.c.started_at)
-    if after is not None:
-        where.append(_older(table.c.started_at, table.c.id, after))
-    statement = select(table).where(*where).order_by(table.c.started_at.desc(), table.c.id.desc())
-    return [_attempt(row) for row in connection.execute(statement.limit(limit)).mappings()]
+    wanted = {"incident_id": incident_id, "target": target, "action": action, "state": state}
+    rows = _ATTEMPTS.read(connection, span, limit, **wanted, **_after(after))
+    return [_attempt(row) for row in rows]
 
 
 def find_attempt(connection: Connection, key: str) -> tuple[Attempt, list[Event]] | None:
@@ -126,29 +213,21 @@ def find_events(
     limit: int,
 ) -> list[Event]:
     """Return events: the newest first, or with `after` those that follow it, oldest first."""
-    column = events.c.seq
-    where = _equal(
-        events,
+    pages = _EVENTS_BACKWARDS if after is None else _EVENTS_FORWARDS
+    rows = pages.read(
+        connection,
+        span,
+        limit,
         kind=kind,
         reason=reason,
         incident_id=incident_id,
         attempt_id=attempt_id,
         actor=actor,
+        target=target,
+        after=after,
+        before=before,
     )
-    where += span.holds(events.c.at)
-    if target is not None:
-        of_incident = select(incidents.c.id).where(incidents.c.target == target)
-        of_attempt = select(attempts.c.id).where(attempts.c.target == target)
-        where.append(
-            or_(events.c.incident_id.in_(of_incident), events.c.attempt_id.in_(of_attempt))
-        )
-    if before is not None:
-        where.append(column < before)
-    if after is not None:
-        where.append(column > after)
-    order = column.desc() if after is None else column
-    statement = select(events).where(*where).order_by(order).limit(limit)
-    return [Event(**row) for row in connection.execute(statement).mappings()]
+    return [Event(**row) for row in rows]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,14 +239,22 @@ class LastDecision:
     note: str
 
 
+_NEWEST_DECISIONS = (
+    select(func.max(events.c.seq))
+    .where(
+        events.c.incident_id.in_(bindparam("ids", expanding=True)),
+        events.c.kind.startswith("decided_", autoescape=True),
+    )
+    .group_by(events.c.incident_id)
+)
+_DECISIONS = select(events.c.incident_id, events.c.kind, events.c.reason, events.c.note).where(
+    events.c.seq.in_(_NEWEST_DECISIONS)
+)
+
+
 def last_decisions(connection: Connection, ids: Sequence[str]) -> dict[str, LastDecision]:
     """Return what was last decided for each of these incidents, if anything was."""
-    newest = (
-        select(func.max(events.c.seq))
-        .where(events.c.incident_id.in_(ids), events.c.kind.startswith("decided_", autoescape=True))
-        .group_by(events.c.incident_id)
-    )
-    rows = connection.execute(select(events).where(events.c.seq.in_(newest)))
+    rows = connection.execute(_DECISIONS, {"ids": ids})
     return {
         row.incident_id: LastDecision(kind=row.kind, reason=row.reason, note=row.note)
         for row in rows
@@ -200,29 +287,28 @@ def count_events(connection: Connection, span: Span) -> list[Counted]:
     ]
 
 
+_OPEN_BY_TARGET = (
+    select(incidents.c.target, func.count().label("number"))
+    .where(incidents.c.closed_at.is_(None))
+    .group_by(incidents.c.target)
+)
+_OLDEST_OPEN = (
+    select(incidents)
+    .where(incidents.c.closed_at.is_(None))
+    .order_by(incidents.c.opened_at)
+    .limit(_LIMIT)
+)
+
+
 def open_by_target(connection: Connection) -> Mapping[str | None, int]:
     """Return how many incidents are open, by target."""
-    statement = (
-        select(incidents.c.target, func.count().label("number"))
-        .where(incidents.c.closed_at.is_(None))
-        .group_by(incidents.c.target)
-    )
-    return {row.target: int(row.number) for row in connection.execute(statement)}
+    return {row.target: int(row.number) for row in connection.execute(_OPEN_BY_TARGET)}
 
 
 def oldest_open(connection: Connection, *, limit: int) -> list[Incident]:
     """Return the oldest open incidents, up to a limit."""
-    statement = select(incidents).where(incidents.c.closed_at.is_(None))
-    rows = connection.execute(statement.order_by(incidents.c.opened_at).limit(limit)).mappings()
+    rows = connection.execute(_OLDEST_OPEN, {"limit": limit}).mappings()
     return [Incident(**row) for row in rows]
-
-
-def _equal(table: Table, **wanted: object) -> list[ColumnElement[bool]]:
-    return [table.c[name] == value for name, value in wanted.items() if value is not None]
-
-
-def _older(at: ColumnElement[Any], key: ColumnElement[Any], place: Place) -> ColumnElement[bool]:
-    return or_(at < place.at, and_(at == place.at, key < place.id))
 
 
 def _attempt(row: Mapping[Any, Any]) -> Attempt:
