@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from trading_ops import clock
+from trading_ops.audit.checkpoint import make_anchor, note_key
 from trading_ops.backup import create, verify
 from trading_ops.backup.manifest import Manifest
 from trading_ops.backup.records import Record
 from trading_ops.backup.repository import Repository, open_repository
 from trading_ops.botkit.nonces.ceiling import CeilingFile
 from trading_ops.config.settings import Settings, load_settings
-from trading_ops.reconciler.audit_checkpoint import make_anchor, note_key
 from trading_ops.store import events, fencing, migrate
 from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.transaction import transaction

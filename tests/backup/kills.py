@@ -24,10 +24,10 @@ import structlog
 from msgspec.structs import replace
 
 from tests.backup.installation import KEY, Installation
+from trading_ops.audit import report as audit
 from trading_ops.backup import prune
 from trading_ops.backup.in_place import restore_in_place
 from trading_ops.backup.verify import fetch
-from trading_ops.reports import audit
 from trading_ops.store.offline import open_reader
 
 CHANGES = frozenset(

@@ -10,13 +10,13 @@ from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.backup.due import FIRST, due
 from trading_ops.backup.records import Operation, Record, Records, Run
-from trading_ops.reconciler.backups import Backups
+from trading_ops.backup.scheduled import Backups
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.reconciler.tasks import Tasks
 from trading_ops.store import backups, events
 from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
+from trading_ops.tasks import Tasks
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTES = timedelta(minutes=1)

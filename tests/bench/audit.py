@@ -20,7 +20,7 @@ from sqlalchemy import Engine, insert
 
 from tests.bench.say import say
 from tests.builders import NOW
-from trading_ops.reports.audit import AnchorBook, verify
+from trading_ops.audit.report import AnchorBook, verify
 from trading_ops.store import events, migrate, tables
 from trading_ops.store.engine import writing_engine
 from trading_ops.store.offline import open_reader

@@ -318,7 +318,7 @@ BUGS = (
         what="the silence watch counts its own delays as the bot's silence",
         changes=(
             Change(
-                path="trading_ops/reconciler/agent_probe.py",
+                path="trading_ops/holds/agent_probe.py",
                 old='the delay was ours."""\n        self._begin_anew(now)\n',
                 new='the delay was ours."""\n',
             ),
@@ -330,7 +330,7 @@ BUGS = (
         what="a restart of the reconciler begins the budget of stops anew",
         changes=(
             Change(
-                path="trading_ops/reconciler/agent_monitor.py",
+                path="trading_ops/holds/agent_monitor.py",
                 old="probe.stops = max(probe.stops, stops, key=len)",
                 new="probe.stops = max(probe.stops, [], key=len)",
             ),
@@ -390,7 +390,7 @@ BUGS = (
         what="a bot that says so releases the halt of a person",
         changes=(
             Change(
-                path="trading_ops/reconciler/hold_sync.py",
+                path="trading_ops/holds/sync.py",
                 old="if orderer is None and not allowed and holds.is_persons(connection, hold):",
                 new="if False:",
             ),
@@ -402,7 +402,7 @@ BUGS = (
         what="`audit verify` succeeds although all MACs were removed",
         changes=(
             Change(
-                path="trading_ops/reports/audit.py",
+                path="trading_ops/audit/report.py",
                 old="    if verdict.unchained != before_chain:\n",
                 new="    if False:\n",
             ),

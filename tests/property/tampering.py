@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from tests.builders import NOW
-from trading_ops.reconciler.audit_checkpoint import Anchor, make_anchor
-from trading_ops.reports.audit_diagnosis import diagnose
-from trading_ops.reports.audit_walk import Problem, Walk
+from trading_ops.audit.checkpoint import Anchor, make_anchor
+from trading_ops.audit.diagnosis import diagnose
+from trading_ops.audit.walk import Problem, Walk
 from trading_ops.store import events
 from trading_ops.store.events import Head, Link
 

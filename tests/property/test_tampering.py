@@ -8,8 +8,8 @@ import pytest
 
 from tests.builders import NOW
 from tests.property.tampering import ANCHORED, EVENTS, KEY, Copy, check, tamper, whole_story
-from trading_ops.reconciler.audit_checkpoint import make_anchor
-from trading_ops.reports.audit_walk import Fault
+from trading_ops.audit.checkpoint import make_anchor
+from trading_ops.audit.walk import Fault
 from trading_ops.store import events
 from trading_ops.store.events import Head, Link
 

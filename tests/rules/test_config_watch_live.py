@@ -9,9 +9,9 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from tests.rules.committed import RUNBOOKS, lay_out_prometheus
 from tests.rules.running_prometheus import start_prometheus
+from trading_ops.audit.config_watch import CHANGED, RECORDED, ConfigWatch
 from trading_ops.clients.http import Http
 from trading_ops.clients.prometheus import Prometheus
-from trading_ops.reconciler.config_watch import CHANGED, RECORDED, ConfigWatch
 from trading_ops.store import event_log, events, migrate
 from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.reader import Reader

@@ -8,9 +8,9 @@ from sqlalchemy import Connection, Engine, text
 
 from tests.builders import NOW
 from tests.waiting import eventually
-from trading_ops.reconciler.audit_checkpoint import Anchors
-from trading_ops.reports.audit import AnchorBook, Verdict, read_anchors, verify
-from trading_ops.reports.audit_walk import Fault
+from trading_ops.audit.checkpoint import Anchors
+from trading_ops.audit.report import AnchorBook, Verdict, read_anchors, verify
+from trading_ops.audit.walk import Fault
 from trading_ops.store import events
 from trading_ops.store.offline import open_reader
 from trading_ops.store.reader import Reader

@@ -8,9 +8,9 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from tests.builders import NOW
-from trading_ops.reconciler.audit_checkpoint import make_anchor, note_key
-from trading_ops.reports.audit import AnchorBook, Verdict, unproven, verify
-from trading_ops.reports.audit_walk import Fault
+from trading_ops.audit.checkpoint import make_anchor, note_key
+from trading_ops.audit.report import AnchorBook, Verdict, unproven, verify
+from trading_ops.audit.walk import Fault
 from trading_ops.store import Connection, audit_checkpoints, events
 from trading_ops.store.offline import open_reader
 from trading_ops.store.transaction import transaction

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, func, insert, select
 
 from tests.builders import NOW, make_alert, make_wanted
 from tests.databases import sqlite_only
+from trading_ops.audit.report import AnchorBook, Verdict, unproven, verify
 from trading_ops.domain.acknowledgement import AcknowledgementKind
 from trading_ops.domain.approval import ApprovalState
 from trading_ops.domain.attempt import AttemptState
@@ -20,7 +21,6 @@ from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.maintenance import Maintenance
 from trading_ops.reconciler.retention import Retention
-from trading_ops.reports.audit import AnchorBook, Verdict, unproven, verify
 from trading_ops.store import (
     acknowledgements,
     approvals,

@@ -6,8 +6,8 @@ from trading_ops import logs
 from trading_ops.api.identity import Identity
 from trading_ops.api.problems import conflict
 from trading_ops.backup.records import Operation
+from trading_ops.backup.scheduled import Backups
 from trading_ops.domain.backup import Backup
-from trading_ops.reconciler.backups import Backups
 from trading_ops.store import backups
 from trading_ops.store.reader import Reader
 

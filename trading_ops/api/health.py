@@ -18,7 +18,7 @@ from trading_ops.domain.alert import SEVERE
 from trading_ops.domain.observation import Snapshot
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import StoreError
-from trading_ops.reconciler.agent_monitor import ProbeState
+from trading_ops.holds.agent_monitor import ProbeState
 from trading_ops.store import events
 from trading_ops.store.reader import Reader
 

@@ -11,7 +11,7 @@ from trading_ops.api.identity import Identity
 from trading_ops.api.problems import not_found
 from trading_ops.api.request_parsing import Cursor, Key, Limit, Moment, Person, place_of
 from trading_ops.domain.message import MessageKind, MessageState, Severity
-from trading_ops.reconciler.outbox import Outbox, make_test_message
+from trading_ops.messages.outbox import Outbox, make_test_message
 from trading_ops.store import messages
 from trading_ops.store.messages import Stored
 from trading_ops.store.reader import Reader

@@ -19,8 +19,8 @@ from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.maintenance import Maintenance, covering
 from trading_ops.domain.silencing import Silence
 from trading_ops.domain.target import BOTS, Kind, Registry, Target
-from trading_ops.reconciler.agent_probe import ProbeState
-from trading_ops.reconciler.holds import Holding
+from trading_ops.holds.agent_probe import ProbeState
+from trading_ops.holds.holds import Holding
 from trading_ops.store import Connection, approvals, maintenance, pauses, search
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer

@@ -13,9 +13,9 @@ from trading_ops.reconciler.crash_recovery import Handling
 from trading_ops.reconciler.lease import Lease
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.runbook_index import RunbookIndex
-from trading_ops.reconciler.tasks import Tasks
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
+from trading_ops.tasks import Tasks
 from trading_ops.tls.expiry import Certificates
 
 

@@ -14,6 +14,9 @@ from trading_ops.actions import registry as actions
 from trading_ops.api.readiness import Readiness
 from trading_ops.app.base import Base, own_entry
 from trading_ops.app.http import application_of
+from trading_ops.audit.checkpoint import Anchors, note_key
+from trading_ops.audit.config_watch import ConfigWatch
+from trading_ops.backup.scheduled import Backups
 from trading_ops.clients.agent import EventsHead
 from trading_ops.clients.alertmanager import Alertmanager
 from trading_ops.clients.alertmanagers import Alertmanagers
@@ -26,18 +29,19 @@ from trading_ops.config.settings import Settings
 from trading_ops.config.targets import split_address
 from trading_ops.domain.decision import GlobalLimits
 from trading_ops.domain.target import Kind, Registry
+from trading_ops.holds.agent_monitor import AgentWatch, ProbeTimeouts
+from trading_ops.holds.holds import Holding
+from trading_ops.holds.suppression import Suppression
 from trading_ops.jobs.config import load_jobs
 from trading_ops.jobs.scheduler import Scheduler
 from trading_ops.jobs.windows import load_windows
 from trading_ops.logs.throttled import Seldom
+from trading_ops.messages.bot_events import BotEvents
+from trading_ops.messages.outbox import Outbox
 from trading_ops.notify.channels import FILE as NOTIFY_URLS
 from trading_ops.readiness.evaluate import Evaluator
 from trading_ops.readiness.plan import load_plan
 from trading_ops.reconciler.acknowledgements import Acknowledging
-from trading_ops.reconciler.agent_monitor import AgentWatch, ProbeTimeouts
-from trading_ops.reconciler.audit_checkpoint import Anchors, note_key
-from trading_ops.reconciler.backups import Backups
-from trading_ops.reconciler.bot_events import BotEvents
 from trading_ops.reconciler.clocks import (
     ALERTMANAGER,
     PROMETHEUS,
@@ -45,26 +49,21 @@ from trading_ops.reconciler.clocks import (
     Clocks,
     OnDate,
 )
-from trading_ops.reconciler.config_watch import ConfigWatch
 from trading_ops.reconciler.context import Context
 from trading_ops.reconciler.crash_recovery import Handling, Recovery
 from trading_ops.reconciler.decision_log import DecisionLog
 from trading_ops.reconciler.error_budget import ErrorBudget
 from trading_ops.reconciler.execute import AttemptRunner
-from trading_ops.reconciler.holds import Holding
 from trading_ops.reconciler.intake import Intake
 from trading_ops.reconciler.lease import Lease, replica_name
 from trading_ops.reconciler.loop import Loop
 from trading_ops.reconciler.manual_actions import Manual
 from trading_ops.reconciler.metrics import Measuring, Notices, ReconcilerMetrics
 from trading_ops.reconciler.observe import Observer
-from trading_ops.reconciler.outbox import Outbox
 from trading_ops.reconciler.reconcile import IncidentReconciler
 from trading_ops.reconciler.retention import Retention
 from trading_ops.reconciler.runbook_index import RunbookIndex, load_runbooks
 from trading_ops.reconciler.secondary_oncall import SilenceWatch
-from trading_ops.reconciler.suppression import Suppression
-from trading_ops.reconciler.tasks import Tasks
 from trading_ops.reconciler.verify import Verifier
 from trading_ops.reconciler.workqueue import Workers
 from trading_ops.store import migrate
@@ -72,6 +71,7 @@ from trading_ops.store.engine import reading_engine, sole_writer, sqlite_path, w
 from trading_ops.store.journal import Journal
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
+from trading_ops.tasks import Tasks
 from trading_ops.tls.expiry import Certificates
 
 log = logs.get(__name__)

@@ -27,16 +27,16 @@ from trading_ops.api.system import System
 from trading_ops.api.targets import Targets
 from trading_ops.api.webhook import Webhook
 from trading_ops.app.base import Base
+from trading_ops.backup.scheduled import Backups
 from trading_ops.capacity.read import Capacity, choices_of
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.console.build import add_console
 from trading_ops.domain.target import NAMED_BOTS
+from trading_ops.holds.agent_monitor import AgentWatch
+from trading_ops.holds.holds import Holding
 from trading_ops.jobs.scheduler import Scheduler
-from trading_ops.reconciler.agent_monitor import AgentWatch
-from trading_ops.reconciler.backups import Backups
-from trading_ops.reconciler.holds import Holding
+from trading_ops.messages.outbox import Outbox
 from trading_ops.reconciler.loop import Loop
-from trading_ops.reconciler.outbox import Outbox
 from trading_ops.reports.recovery_times import recovery_times
 from trading_ops.reports.sending import Reporter
 

@@ -18,7 +18,7 @@ from trading_ops.domain.target import Registry
 from trading_ops.errors import TradingOpsError
 from trading_ops.project.discovery import write_discovery
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.reconciler.tasks import Succeeded
+from trading_ops.tasks import Succeeded
 
 log = logs.get(__name__)
 

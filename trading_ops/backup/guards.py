@@ -13,6 +13,7 @@ from typing import Any
 
 from trading_ops import clock
 from trading_ops.agent.durable import read_json, write_json
+from trading_ops.audit.checkpoint import append, make_anchor
 from trading_ops.backup import durable
 from trading_ops.backup.manifest import Manifest
 from trading_ops.config.settings import Settings
@@ -20,7 +21,6 @@ from trading_ops.config.targets import load_targets
 from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.target import Registry
 from trading_ops.errors import SetupError, TradingOpsError
-from trading_ops.reconciler.audit_checkpoint import append, make_anchor
 from trading_ops.store import events, fencing, holds, migrate
 from trading_ops.store.engine import writing_engine
 from trading_ops.store.transaction import transaction

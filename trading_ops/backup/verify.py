@@ -102,7 +102,7 @@ def _check_sqlite(expected: Database, path: Path) -> list[str]:
 
 
 def _check_audit(settings: Settings, store: Database, folder: Path) -> list[str]:
-    from trading_ops.reports import audit  # noqa: PLC0415 - only a restore test needs it
+    from trading_ops.audit import report as audit  # noqa: PLC0415 - only a restore test needs it
 
     keys = audit_keys(settings, folder)
     if not keys:

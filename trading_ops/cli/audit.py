@@ -6,6 +6,8 @@ from pathlib import Path
 import click
 
 from trading_ops import clock
+from trading_ops.audit.report import Verdict, read_anchors, unproven
+from trading_ops.audit.report import verify as verify_story
 from trading_ops.cli.console import output_option, print_json
 from trading_ops.cli.duration import Duration, Length
 from trading_ops.cli.exit_codes import ExitCode
@@ -13,8 +15,6 @@ from trading_ops.cli.timeline import plain
 from trading_ops.config.settings import load_settings
 from trading_ops.errors import ConfigError
 from trading_ops.reports import evidence
-from trading_ops.reports.audit import Verdict, read_anchors, unproven
-from trading_ops.reports.audit import verify as verify_story
 from trading_ops.store.offline import open_reader
 
 

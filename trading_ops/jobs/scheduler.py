@@ -25,11 +25,11 @@ from trading_ops.jobs.schedule import AtSession, Session, jitter, next_due
 from trading_ops.jobs.windows import Recurring
 from trading_ops.reconciler.lease import Lease
 from trading_ops.reconciler.metrics import JobMetrics
-from trading_ops.reconciler.tasks import Succeeded, unwatched
 from trading_ops.store import Connection, maintenance, pauses
 from trading_ops.store import jobs as stored
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
+from trading_ops.tasks import Succeeded, unwatched
 
 log = logs.get(__name__)
 

@@ -31,15 +31,15 @@ from trading_ops.domain.readiness import (
 from trading_ops.domain.runbook import fill_query
 from trading_ops.domain.target import BOTS, NAMED_BOTS, Registry, Target
 from trading_ops.errors import ClientError, Refused, StoreError
-from trading_ops.reconciler.holds import Holding
+from trading_ops.holds.holds import Holding
+from trading_ops.holds.suppression import Suppression
 from trading_ops.reconciler.metrics import ReadinessMetrics
-from trading_ops.reconciler.suppression import Suppression
-from trading_ops.reconciler.tasks import Succeeded, unwatched
 from trading_ops.store import Connection
 from trading_ops.store import readiness as stored_runs
 from trading_ops.store.reader import Reader
 from trading_ops.store.readiness import Stored
 from trading_ops.store.writer import Writer
+from trading_ops.tasks import Succeeded, unwatched
 
 log = logs.get(__name__)
 

@@ -17,10 +17,10 @@ from functools import partial
 from trading_ops import clock, logs
 from trading_ops.domain.incident import Incident
 from trading_ops.errors import StoreError
-from trading_ops.reconciler.tasks import Succeeded
 from trading_ops.store import claims
 from trading_ops.store.claims import LEASE, MARGIN, Claim
 from trading_ops.store.writer import Writer
+from trading_ops.tasks import Succeeded
 
 log = logs.get(__name__)
 

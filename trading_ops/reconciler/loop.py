@@ -28,9 +28,9 @@ from trading_ops.reconciler.retention import Retention
 from trading_ops.reconciler.runbook_index import RunbookIndex
 from trading_ops.reconciler.secondary_oncall import SilenceWatch
 from trading_ops.reconciler.state import State, read_state
-from trading_ops.reconciler.tasks import Succeeded, Tasks, unwatched
 from trading_ops.reconciler.workqueue import SOON_SECONDS, Workers, WorkQueue, again_in
 from trading_ops.store.reader import Reader
+from trading_ops.tasks import Succeeded, Tasks, unwatched
 
 log = logs.get(__name__)
 

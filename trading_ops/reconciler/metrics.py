@@ -25,10 +25,10 @@ from trading_ops.errors import StoreError
 from trading_ops.instrument.families import counter, gauge, histogram
 from trading_ops.reconciler.lease import LEASE_SECONDS, USABLE_SECONDS, Lease
 from trading_ops.reconciler.runbook_index import RunbookIndex
-from trading_ops.reconciler.tasks import Succeeded, unwatched
 from trading_ops.store import Connection, events, notifications
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
+from trading_ops.tasks import Succeeded, unwatched
 from trading_ops.tls.expiry import Certificates
 
 RESULTS = ("stored", "refused", "quarantined")

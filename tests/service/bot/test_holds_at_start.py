@@ -15,7 +15,7 @@ from tests.service.botkit.conftest import until
 from tests.waiting import eventually
 from trading_ops.clients.directory import Directory
 from trading_ops.domain.target import Registry
-from trading_ops.reconciler.holds import Holding
+from trading_ops.holds.holds import Holding
 from trading_ops.store import migrate
 from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.journal import Journal

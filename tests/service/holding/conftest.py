@@ -12,8 +12,8 @@ from tests.builders import FixedSecrets, make_registry
 from tests.service.holding.bots import Manager, RealAgent
 from trading_ops.clients.directory import Directory
 from trading_ops.domain.target import Registry, Target
-from trading_ops.reconciler import hold_store
-from trading_ops.reconciler.holds import Holding
+from trading_ops.holds import memory as hold_store
+from trading_ops.holds.holds import Holding
 from trading_ops.store import event_log, holds, migrate
 from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.journal import Journal

@@ -26,10 +26,10 @@ from trading_ops.clients.directory import Directory
 from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import Refused, StoreUnavailable
-from trading_ops.reconciler.agent_monitor import AgentWatch, ProbeTimeouts
-from trading_ops.reconciler.holds import Holding, Report
+from trading_ops.holds.agent_monitor import AgentWatch, ProbeTimeouts
+from trading_ops.holds.holds import Holding, Report
+from trading_ops.holds.suppression import Suppression
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.reconciler.suppression import Suppression
 from trading_ops.store import Connection, event_log, holds
 from trading_ops.store.engine import reading_engine
 from trading_ops.store.journal import Journal

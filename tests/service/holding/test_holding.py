@@ -19,7 +19,7 @@ from trading_ops import clock
 from trading_ops.agent.fence import MAXIMUM_FENCE
 from trading_ops.domain.hold import HeldState, Hold, silence_id
 from trading_ops.errors import Refused, StoreError, Unreachable
-from trading_ops.reconciler.holds import Holding
+from trading_ops.holds.holds import Holding
 from trading_ops.store import attempts, event_log, holds
 from trading_ops.store.events import Event
 

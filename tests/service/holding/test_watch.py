@@ -25,9 +25,9 @@ from trading_ops.clients.prometheus import Prometheus
 from trading_ops.domain.decision import Pause
 from trading_ops.domain.maintenance import Maintenance
 from trading_ops.domain.target import Registry
-from trading_ops.reconciler.agent_monitor import AgentWatch, ProbeTimeouts
+from trading_ops.holds.agent_monitor import AgentWatch, ProbeTimeouts
+from trading_ops.holds.suppression import Suppression
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.reconciler.suppression import Suppression
 from trading_ops.reconciler.timeline import BEFORE, BESIDE
 from trading_ops.store import event_log, maintenance, pauses
 

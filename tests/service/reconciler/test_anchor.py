@@ -13,13 +13,13 @@ from structlog.testing import capture_logs
 
 from tests.builders import NOW
 from tests.waiting import eventually
-from trading_ops.reconciler import audit_checkpoint
-from trading_ops.reconciler.audit_checkpoint import Anchors, last_anchor, note_key, parse_anchor
-from trading_ops.reconciler.tasks import Tasks
+from trading_ops.audit import checkpoint as audit_checkpoint
+from trading_ops.audit.checkpoint import Anchors, last_anchor, note_key, parse_anchor
 from trading_ops.store import event_log, events, migrate
 from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
+from trading_ops.tasks import Tasks
 
 KEY = b"the key"
 

@@ -24,9 +24,9 @@ from trading_ops.config.settings import Settings
 from trading_ops.domain.message import MessageKind
 from trading_ops.errors import StoreError
 from trading_ops.instrument import BotMetrics
-from trading_ops.reconciler.bot_events import BotEvents, EventBudget
+from trading_ops.messages.bot_events import BotEvents, EventBudget
+from trading_ops.messages.outbox import Outbox
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.reconciler.outbox import Outbox
 from trading_ops.store import bot_events, messages
 from trading_ops.store.bot_events import Stored
 from trading_ops.store.engine import reading_engine, writing_engine

@@ -18,9 +18,9 @@ from trading_ops.config.settings import Settings
 from trading_ops.domain.bot_event import BotEvent
 from trading_ops.domain.message import MessageKind
 from trading_ops.domain.target import Kind, Registry, Target
-from trading_ops.reconciler.bot_events import BotEvents
+from trading_ops.messages.bot_events import BotEvents
+from trading_ops.messages.outbox import Outbox
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.reconciler.outbox import Outbox
 from trading_ops.reports.trades import trade_figures
 from trading_ops.store import bot_events, messages
 from trading_ops.store.engine import reading_engine, writing_engine

@@ -23,11 +23,11 @@ from trading_ops.domain.readiness import Result as Found
 from trading_ops.domain.readiness import Run, RunState, Status, approve, refusal, with_checks
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import Unreachable
+from trading_ops.holds.holds import Placed
+from trading_ops.holds.suppression import Suppression
 from trading_ops.readiness.evaluate import Evaluator
 from trading_ops.readiness.plan import load_plan
-from trading_ops.reconciler.holds import Placed
 from trading_ops.reconciler.metrics import ReadinessMetrics
-from trading_ops.reconciler.suppression import Suppression
 from trading_ops.store import attempts, maintenance
 from trading_ops.store import readiness as runs
 from trading_ops.store.engine import reading_engine, writing_engine

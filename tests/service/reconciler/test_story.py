@@ -7,11 +7,11 @@ import msgspec
 from tests.fakes import FakeWorld
 from tests.service.reconciler.conftest import Start
 from tests.waiting import eventually
+from trading_ops.audit.report import Verdict, read_anchors, verify
 from trading_ops.cli.timeline import WIDTH, tell
 from trading_ops.clients.reconciler_views import StoryView
 from trading_ops.config.settings import Settings
 from trading_ops.reconciler.timeline import read_timeline
-from trading_ops.reports.audit import Verdict, read_anchors, verify
 from trading_ops.reports.recovery_times import recovery_times
 from trading_ops.store import Connection, event_log, events, incidents
 from trading_ops.store.offline import open_reader

@@ -10,7 +10,7 @@ from tests.service.reconciler.conftest import Start
 from tests.service.reconciler.test_border import served
 from tests.waiting import eventually
 from trading_ops.config.settings import Settings
-from trading_ops.reconciler.tasks import Succeeded, Tasks
+from trading_ops.tasks import Succeeded, Tasks
 
 
 class Task:

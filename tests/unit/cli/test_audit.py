@@ -15,11 +15,11 @@ import structlog
 
 from tests.builders import NOW, ago
 from trading_ops import logs
+from trading_ops.audit.checkpoint import Anchors, append, make_anchor
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.main import run
 from trading_ops.config.log_policy import LogPolicy
 from trading_ops.config.settings import Settings, load_settings
-from trading_ops.reconciler.audit_checkpoint import Anchors, append, make_anchor
 from trading_ops.store import events, migrate
 from trading_ops.store.engine import sqlite_path, writing_engine
 from trading_ops.store.offline import open_reader

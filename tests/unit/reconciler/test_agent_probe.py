@@ -1,7 +1,7 @@
 """How long an agent has been silent: our own delays are no part of that."""
 
 from tests.builders import make_registry
-from trading_ops.reconciler.agent_probe import MISSES, ProbeState
+from trading_ops.holds.agent_probe import MISSES, ProbeState
 
 
 def pulse_at(moment: float) -> ProbeState:

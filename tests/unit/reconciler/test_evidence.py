@@ -6,8 +6,8 @@ import socket
 import pytest
 
 from trading_ops.domain.silence import Listener
+from trading_ops.holds.agent_probe import holder, user_of
 from trading_ops.listener import owners
-from trading_ops.reconciler.agent_probe import holder, user_of
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from trading_ops.reconciler.audit_checkpoint import Anchor
+from trading_ops.audit.checkpoint import Anchor
 from trading_ops.store import events
 from trading_ops.store.audit_checkpoints import Checkpoint, Kind
 from trading_ops.store.events import Head, Link

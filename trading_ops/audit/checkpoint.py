@@ -19,10 +19,10 @@ from pathlib import Path
 
 from trading_ops import clock, durable, logs
 from trading_ops.errors import StoreError
-from trading_ops.reconciler.tasks import Succeeded, Tasks, unwatched
 from trading_ops.store import Connection, audit_checkpoints, events
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
+from trading_ops.tasks import Succeeded, Tasks, unwatched
 
 log = logs.get(__name__)
 

@@ -18,8 +18,8 @@ from trading_ops.config.targets import split_address
 from trading_ops.domain.silence import Bounds, Life, Listener, Silence
 from trading_ops.domain.target import Kind, Target
 from trading_ops.errors import ConfigError, TradingOpsError
+from trading_ops.holds.holds import Report
 from trading_ops.listener import owners
-from trading_ops.reconciler.holds import Report
 
 MISSES = 3
 

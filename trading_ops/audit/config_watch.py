@@ -22,11 +22,11 @@ from prometheus_client import Gauge
 from trading_ops import clock, logs
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.errors import ClientError
-from trading_ops.reconciler.tasks import Succeeded, unwatched
 from trading_ops.store import Connection, events
 from trading_ops.store.reader import Reader
 from trading_ops.store.search import Span, find_events
 from trading_ops.store.writer import Writer
+from trading_ops.tasks import Succeeded, unwatched
 
 log = logs.get(__name__)
 

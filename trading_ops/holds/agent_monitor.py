@@ -26,20 +26,20 @@ from trading_ops.domain.hold import HeldState, is_machines, silence_id
 from trading_ops.domain.silence import SPARED, Silence, Verdict, judge
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import Cut, StoreError, TradingOpsError
-from trading_ops.reconciler.agent_probe import (
+from trading_ops.holds.agent_probe import (
     HOUR_SECONDS,
     MISSES,
     Evidence,
     ProbeState,
     ProbeTimeouts,
 )
-from trading_ops.reconciler.holds import MACHINE, Holding, Report
+from trading_ops.holds.holds import MACHINE, Holding, Report
+from trading_ops.holds.suppression import Suppression
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.reconciler.suppression import Suppression
-from trading_ops.reconciler.tasks import Succeeded, unwatched
 from trading_ops.store import Connection, event_log, events
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
+from trading_ops.tasks import Succeeded, unwatched
 
 __all__ = ["AgentWatch", "ProbeState", "ProbeTimeouts"]
 

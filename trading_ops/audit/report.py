@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 
 from trading_ops import clock
+from trading_ops.audit.checkpoint import Anchor, parse_anchor
+from trading_ops.audit.diagnosis import WINDOW, diagnose
+from trading_ops.audit.walk import Fault, Problem, Walk
 from trading_ops.errors import StoreError
-from trading_ops.reconciler.audit_checkpoint import Anchor, parse_anchor
-from trading_ops.reports.audit_diagnosis import WINDOW, diagnose
-from trading_ops.reports.audit_walk import Fault, Problem, Walk
 from trading_ops.store import Connection, audit_checkpoints, events
 from trading_ops.store.events import Head, Link
 from trading_ops.store.reader import Reader

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from trading_ops.reports.audit_walk import Fault, Problem, Walk, fits
+from trading_ops.audit.walk import Fault, Problem, Walk, fits
 from trading_ops.store import events
 from trading_ops.store.events import Link
 

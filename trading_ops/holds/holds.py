@@ -22,9 +22,9 @@ from trading_ops.clients.directory import Directory
 from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import ClientError, StoreError
-from trading_ops.reconciler.hold_delivery import HoldOrders
-from trading_ops.reconciler.hold_store import MACHINE, STORE_SECONDS, HoldMemory
-from trading_ops.reconciler.hold_sync import (
+from trading_ops.holds.delivery import HoldOrders
+from trading_ops.holds.memory import MACHINE, STORE_SECONDS, HoldMemory
+from trading_ops.holds.sync import (
     HoldAgreement,
     agent_of,
     as_hold,

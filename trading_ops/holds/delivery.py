@@ -11,7 +11,7 @@ from trading_ops.clients.directory import Directory
 from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.target import Kind, Target
 from trading_ops.errors import FencedOff, Refused, TradingOpsError, Unreachable
-from trading_ops.reconciler.hold_store import HoldMemory
+from trading_ops.holds.memory import HoldMemory
 from trading_ops.store import holds
 
 log = logs.get(__name__)

@@ -27,12 +27,12 @@ from trading_ops.domain.bot_event import BotEvent, BotEventKind, message_of
 from trading_ops.domain.message import Severity
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import ClientError, StoreError
-from trading_ops.reconciler.outbox import Outbox
-from trading_ops.reconciler.tasks import Succeeded, unwatched
+from trading_ops.messages.outbox import Outbox
 from trading_ops.store import bot_events
 from trading_ops.store.bot_events import Position
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
+from trading_ops.tasks import Succeeded, unwatched
 
 log = logs.get(__name__)
 

@@ -18,9 +18,9 @@ from trading_ops.config.settings import Settings, child_environment
 from trading_ops.domain.backup import Backup
 from trading_ops.errors import StoreError
 from trading_ops.reconciler.metrics import BackupMetrics
-from trading_ops.reconciler.tasks import Succeeded, unwatched
 from trading_ops.store import backups
 from trading_ops.store.writer import Writer
+from trading_ops.tasks import Succeeded, unwatched
 
 log = logs.get(__name__)
 

@@ -13,8 +13,8 @@ from trading_ops.clients.agent import BotHealth, ReportedHold, ReportedRelease
 from trading_ops.domain.hold import MACHINE, HeldState, Hold, life_meant
 from trading_ops.domain.target import Target
 from trading_ops.errors import StoreError
-from trading_ops.reconciler.hold_delivery import HoldOrders
-from trading_ops.reconciler.hold_store import HoldMemory
+from trading_ops.holds.delivery import HoldOrders
+from trading_ops.holds.memory import HoldMemory
 from trading_ops.store import Connection, holds
 
 log = logs.get(__name__)

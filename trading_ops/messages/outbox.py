@@ -15,18 +15,18 @@ from pathlib import Path
 from trading_ops import clock, logs
 from trading_ops.domain.message import Message, MessageKind, Severity
 from trading_ops.errors import ConfigError, OrderRefused, StoreError
+from trading_ops.messages.announce import SOURCE, read_messages, window_messages
 from trading_ops.notify.channels import Channel, load_channels
 from trading_ops.notify.config import NotifyConfig, load_notify
 from trading_ops.notify.courier import Courier
 from trading_ops.notify.rendering import Line, Rendered, Renderer
 from trading_ops.notify.routing import Delivery, deliveries
-from trading_ops.reconciler.announce import SOURCE, read_messages, window_messages
 from trading_ops.reconciler.metrics import OutboxMetrics
-from trading_ops.reconciler.tasks import Succeeded, unwatched
 from trading_ops.store import Connection, messages
 from trading_ops.store.messages import Backlog, Batch, Draft
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
+from trading_ops.tasks import Succeeded, unwatched
 
 log = logs.get(__name__)
 
