@@ -104,10 +104,12 @@ test-freqtrade: setup-dev ## Test against a real Freqtrade in its own virtual en
 	@scripts/test-freqtrade.sh
 
 FLIPS ?= 10000
+TARGETS ?= 200
 test-backup: KILLS = 500
-test-backup: setup-dev ## Flip bits in backups, kill during backup, prune and restore, test with restic
+test-backup: setup-dev ## Flip bits in backups, kill during backup, prune and restore, restore PostgreSQL to random moments
 	@.venv/bin/python -m tests.backup.flips --flips "$(FLIPS)"
 	@.venv/bin/python -m tests.backup.kills --kills "$(KILLS)"
+	@.venv/bin/python -m tests.backup.pitr --targets "$(TARGETS)"
 	@scripts/pytest.sh -m '' tests/backup
 
 ENGINES ?=

@@ -45,16 +45,16 @@ CEILING = 2_000_000_000_000_000
 class Installation:
     """One project folder."""
 
-    def __init__(self, root: Path, *, repository: str = "") -> None:
+    def __init__(self, root: Path, *, repository: str = "", database: str = "") -> None:
         self.root = root
-        environ = {"TRADING_OPS_BACKUP_REPOSITORY": repository} if repository else {}
+        environ = {"TRADING_OPS_BACKUP_REPOSITORY": repository, "TRADING_OPS_DATABASE": database}
         self.settings: Settings = load_settings(root, environ=environ)
         self.bot = self.settings.var / "bot-alpha"
 
     @classmethod
-    def make(cls, root: Path, *, repository: str = "") -> "Installation":
+    def make(cls, root: Path, *, repository: str = "", database: str = "") -> "Installation":
         """Make the folder with everything that a running stack leaves in it."""
-        made = cls(root, repository=repository)
+        made = cls(root, repository=repository, database=database)
         (root / "targets.yml").write_text(TARGETS)
         (root / "settings.yml").write_text("log_kept_days: 14\n")
         for folder, name in (("runbooks", "A.md"), ("prometheus", "rules.yml")):

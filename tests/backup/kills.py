@@ -31,7 +31,7 @@ from trading_ops.backup.verify import fetch
 from trading_ops.store.offline import open_reader
 
 CHANGES = frozenset(
-    {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "shutil.copyfile"}
+    {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.link", "shutil.copyfile"}
 )
 """Audit events of changes; opening a file for writing is one too."""
 

@@ -71,9 +71,9 @@ def test_what_is_due(
     assert due(runs, interval=timedelta(), began=NOON - up, now=NOON) is None
 
 
-def test_a_postgresql_database_is_not_scheduled(
-    installation: Installation,
-) -> None:
+def test_the_interval_is_that_of_the_settings(installation: Installation) -> None:
+    """With PostgreSQL too."""
+
     def interval(**over: object) -> float:
         made = Backups(
             settings=replace(installation.settings, **over),
@@ -84,7 +84,7 @@ def test_a_postgresql_database_is_not_scheduled(
 
     assert interval() == 300
     assert interval(backup_interval_seconds=0.0) == 0
-    assert interval(database="postgresql://ops@db/ops") == 0
+    assert interval(database="postgresql://ops@db/ops") == 300
 
 
 async def test_a_backup_is_taken_stored_shown_and_audited(installation: Installation) -> None:

@@ -173,6 +173,11 @@ CANARY = "canary-7f3a"
         (f"postgresql://u:{CANARY}@h/x", "var/secrets/database_password"),
         (f"postgresql://u@h/x?password={CANARY}", "var/secrets/database_password"),
         (f"postgresql://u:{CANARY}@h/x: [", "line 1: "),
+        (
+            f"''\nbackup_database: postgresql://u:{CANARY}@h/x",
+            "var/secrets/backup_database_password",
+        ),
+        (f"''\nbackup_database: sqlite:////{CANARY}", "leave it empty"),
     ],
 )
 def test_a_database_that_is_none_is_told_without_its_password(

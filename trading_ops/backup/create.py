@@ -3,6 +3,7 @@
 import shutil
 import sqlite3
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from trading_ops import __version__, clock
 from trading_ops.backup import durable, sqlite
@@ -12,8 +13,11 @@ from trading_ops.backup.repository import Repository
 from trading_ops.backup.running import noted, only_one
 from trading_ops.backup.sources import Source, sources
 from trading_ops.config.settings import Settings
-from trading_ops.errors import SetupError, StoreError
+from trading_ops.errors import StoreError
 from trading_ops.store.engine import sqlite_path
+
+if TYPE_CHECKING:
+    from trading_ops.backup.postgresql.capture import Captured
 
 
 def create(settings: Settings, repository: Repository) -> Record:
@@ -24,31 +28,41 @@ def create(settings: Settings, repository: Repository) -> Record:
     """
     records = Records(settings.backup_records)
     with only_one(settings), noted(records, Operation.CREATE):
-        if settings.database:
-            raise SetupError(
-                "the reconciler's database is in PostgreSQL, which this release does not back up. "
-                "Fix: use pg_basebackup and a WAL archive"
-            )
         began, now = clock.monotonic(), clock.now()
         staging = durable.empty_folder(settings.backup_work / "create")
         try:
             databases = _capture(settings, staging, secrets=repository.encrypted)
+            captured = _capture_postgresql(settings, staging)
+            if captured is not None:
+                databases = (captured.database, *databases)
             manifest = Manifest(
                 id=new_id(now),
                 created_at=now,
-                recoverable_to=now,
+                recoverable_to=(captured and captured.database.recoverable_to) or now,
                 release=__version__,
                 secrets=repository.encrypted,
-                entries=describe(staging),
+                entries=describe(staging, captured.known if captured else {}),
                 databases=databases,
             )
             repository.add(staging, manifest)
+            if captured is not None:
+                captured.chain.forget()
         finally:
             shutil.rmtree(staging, ignore_errors=True)
         took = round(clock.monotonic() - began, 3)
         record = record_of(manifest, repository.location, took)
         records.put(record)
         return record
+
+
+def _capture_postgresql(settings: Settings, staging: Path) -> "Captured | None":
+    """Capture PostgreSQL last, as all databases."""
+    url = settings.backup_database_url
+    if url is None:
+        return None
+    from trading_ops.backup.postgresql.capture import capture  # noqa: PLC0415 - needs the driver
+
+    return capture(settings, url, staging)
 
 
 def _capture(settings: Settings, staging: Path, *, secrets: bool) -> tuple[Database, ...]:

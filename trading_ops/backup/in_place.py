@@ -52,10 +52,10 @@ def restore_in_place(
         SetupError: this cannot be done here: PostgreSQL, no audit key, too little space.
         Damaged: the backup is not what its manifest says; nothing was changed.
     """
-    if settings.database:
+    if manifest.postgresql is not None or settings.backup_database_url is not None:
         raise SetupError(
-            "the reconciler's database is in PostgreSQL, which --in-place does not restore. Fix: "
-            "use --into, then see docs/backups.md, “PostgreSQL”"
+            "the backup has a PostgreSQL server, which --in-place does not replace. Fix: use "
+            "--into, then see docs/backups.md, “PostgreSQL”"
         )
     var = settings.var
     with _stopped(var):

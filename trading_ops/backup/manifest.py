@@ -8,7 +8,7 @@ import hashlib
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -39,7 +39,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     mode: Annotated[int, msgspec.Meta(ge=0, le=0o777)]
 
 
-class Database(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Database(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """What a database held when it was captured; a restore test compares it."""
 
     path: str
@@ -60,7 +62,14 @@ class Database(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     wal_start: str | None = None
     wal_end: str | None = None
-    """LSNs of a PostgreSQL base backup: the WAL that makes it consistent."""
+    """LSNs: the WAL of a PostgreSQL base backup, from its start to the last commit."""
+
+    wal_counted: str | None = None
+    """LSN at which rows and times were exactly these; None: they were not counted."""
+
+    recoverable_from: datetime | None = None
+    recoverable_to: datetime | None = None
+    """Any moment between can be restored, by the clock of the server."""
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -88,6 +97,26 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def bytes(self) -> int:
         """The size of all files."""
         return sum(entry.bytes for entry in self.entries)
+
+    @property
+    def postgresql(self) -> Database | None:
+        """The databases of a PostgreSQL server."""
+        return next((one for one in self.databases if one.engine == "postgresql"), None)
+
+    @property
+    def period(self) -> datetime:
+        """The moment whose hour, day, week and month this backup counts for.
+
+        That of its base: the last backup with a base covers all of the time since.
+        """
+        return (self.postgresql and self.postgresql.recoverable_from) or self.created_at
+
+    def covers(self, moment: datetime) -> bool:
+        """Whether PostgreSQL can be restored to exactly this moment."""
+        one = self.postgresql
+        if one is None or one.recoverable_from is None or one.recoverable_to is None:
+            return False
+        return one.recoverable_from <= moment <= one.recoverable_to
 
     @property
     def store(self) -> Database | None:
@@ -132,17 +161,25 @@ def is_safe(path: str) -> bool:
     return "\0" not in path and not any(part in {"", ".", ".."} for part in parts)
 
 
-def describe(folder: Path) -> tuple[Entry, ...]:
-    """Return the entries of all files in a folder; links are not followed."""
-    return tuple(
-        Entry(
-            path=path.relative_to(folder).as_posix(),
-            bytes=path.stat().st_size,
-            sha256=digest(path),
-            mode=stat.S_IMODE(path.stat().st_mode) & 0o777,
-        )
-        for path in sorted(files(folder))
-    )
+def describe(folder: Path, known: Mapping[str, Entry] | None = None) -> tuple[Entry, ...]:
+    """Return the entries of all files in a folder; links are not followed.
+
+    Args:
+        folder: that has the files.
+        known: entries of files that are not read again, by their path.
+    """
+    found = []
+    for path in sorted(files(folder)):
+        name = path.relative_to(folder).as_posix()
+        found.append((known or {}).get(name) or describe_file(path, name))
+    return tuple(found)
+
+
+def describe_file(path: Path, name: str) -> Entry:
+    """Return the entry of a file."""
+    status = path.stat()
+    mode = stat.S_IMODE(status.st_mode) & 0o777
+    return Entry(path=name, bytes=status.st_size, sha256=digest(path), mode=mode)
 
 
 def files(folder: Path) -> Iterator[Path]:

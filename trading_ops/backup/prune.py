@@ -20,6 +20,7 @@ def prune(settings: Settings, repository: Repository, *, dry_run: bool = False) 
             Kept(
                 id=one.id,
                 created_at=one.created_at,
+                period=one.period,
                 is_restorable=one.id in known
                 and known[one.id].restore_tested_at is not None
                 and not known[one.id].problem,

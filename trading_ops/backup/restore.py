@@ -22,7 +22,8 @@ def choose(
     Args:
         manifests: of the repository, oldest first.
         wanted: an id, the beginning of one, or `latest`.
-        to: the newest one from before this moment.
+        to: the first one from which PostgreSQL can be restored to exactly this moment, or else
+            the newest one from before it.
 
     Raises:
         SetupError: there is none, or the beginning fits several.
@@ -30,6 +31,9 @@ def choose(
     if not manifests:
         raise SetupError("the repository has no backup. Fix: run `trading-ops backup create`")
     if to is not None:
+        exact = next((one for one in manifests if one.covers(to)), None)
+        if exact is not None:
+            return exact
         before = [one for one in manifests if one.recoverable_to <= to]
         if not before:
             oldest = manifests[0].recoverable_to
@@ -44,8 +48,18 @@ def choose(
     return found[0]
 
 
-def restore_into(repository: Repository, manifest: Manifest, into: Path) -> None:
+def restore_into(
+    repository: Repository, manifest: Manifest, into: Path, to: datetime | None = None
+) -> None:
     """Write a backup into a new folder; it appears when it is complete and compared.
+
+    PostgreSQL is recovered: `postgresql/data` is that of a server that was shut down.
+
+    Args:
+        repository: that has the backup.
+        manifest: of the backup.
+        into: the new folder.
+        to: the moment that PostgreSQL is recovered to; None: the last one in the backup.
 
     Raises:
         SetupError: the folder is not empty, or there is too little space.
@@ -62,9 +76,19 @@ def restore_into(repository: Repository, manifest: Manifest, into: Path) -> None
                 f"backup {manifest.id} is damaged: {'; '.join(problems[:5])}. Fix: restore an "
                 "older one, see `trading-ops backup list`"
             )
+        if manifest.postgresql is not None:
+            _recover(manifest, scratch / manifest.postgresql.path, to)
         if into.exists():
             into.rmdir()
         scratch.replace(into)
         durable.sync(into.parent)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _recover(manifest: Manifest, folder: Path, to: datetime | None) -> None:
+    from trading_ops.backup.postgresql import recovery  # noqa: PLC0415 - needs the driver
+
+    target = recovery.Target(time=to if to is not None and manifest.covers(to) else None)
+    with recovery.recovered(folder, target):
+        pass

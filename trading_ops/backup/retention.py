@@ -22,6 +22,9 @@ class Kept:
 
     id: str
     created_at: datetime
+    period: datetime | None = None
+    """The moment whose hour, day, week and month it counts for; None: when it was created."""
+
     is_restorable: bool
     """Whether a restore test of it has passed and nothing has failed since."""
 
@@ -55,5 +58,5 @@ def _first_of_each(
 ) -> set[str]:
     newest: dict[tuple[int, ...], str] = {}
     for one in newest_first:
-        newest.setdefault(period(one.created_at.astimezone(UTC)), one.id)
+        newest.setdefault(period((one.period or one.created_at).astimezone(UTC)), one.id)
     return set(list(newest.values())[:count])

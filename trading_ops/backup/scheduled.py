@@ -50,9 +50,7 @@ class Backups:
     @property
     def interval(self) -> timedelta:
         """Return the interval between automatic backups; zero: off."""
-        # `create` refuses a PostgreSQL database.
-        seconds = 0 if self.settings.database else self.settings.backup_interval_seconds
-        return timedelta(seconds=seconds)
+        return timedelta(seconds=self.settings.backup_interval_seconds)
 
     def start(self, operation: Operation) -> bool:
         """Start a command in the background; return False while another one runs."""

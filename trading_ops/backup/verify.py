@@ -1,9 +1,11 @@
 """Proof that a backup can be restored: read it back, compare it, open what is in it."""
 
 import asyncio
+import contextlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -17,6 +19,9 @@ from trading_ops.config.settings import Settings
 from trading_ops.errors import ConfigError
 from trading_ops.store.migrate import HEAD
 from trading_ops.store.offline import open_reader
+
+if TYPE_CHECKING:
+    from trading_ops.backup.postgresql.recovery import Scratch
 
 ANCHORS = "var/audit/anchors"
 AUDIT_KEY = "var/secrets/audit_key"
@@ -83,15 +88,33 @@ def fetch(repository: Repository, manifest: Manifest, into: Path) -> list[str]:
 def check_contents(settings: Settings, manifest: Manifest, folder: Path) -> list[str]:
     """Open what was restored; return what is wrong with it, one sentence each."""
     problems: list[str] = []
-    for database in manifest.databases:
-        path = folder / database.path
-        problems += _check_sqlite(database, path)
-    store = manifest.store
-    if store is None or problems:
-        return problems
-    if (store.revision or "") > HEAD:
-        problems.append(f"schema revision {store.revision} is newer than this release, {HEAD}")
-    return problems + _check_audit(settings, store, folder)
+    with contextlib.ExitStack() as opened:
+        urls = {}
+        for database in manifest.databases:
+            path = folder / database.path
+            if database.engine == "postgresql":
+                try:
+                    server = opened.enter_context(_recovered(database, path))
+                except Damaged as error:
+                    problems.append(str(error))
+                    continue
+                urls[database.path] = server.url
+                problems += server.check(database)
+            else:
+                urls[database.path] = f"sqlite:///{path}"
+                problems += _check_sqlite(database, path)
+        store = manifest.store
+        if store is None or problems:
+            return problems
+        if (store.revision or "") > HEAD:
+            problems.append(f"schema revision {store.revision} is newer than this release, {HEAD}")
+        return problems + _check_audit(settings, urls[store.path], folder)
+
+
+def _recovered(database: Database, path: Path) -> "contextlib.AbstractContextManager[Scratch]":
+    from trading_ops.backup.postgresql import recovery  # noqa: PLC0415 - needs the driver
+
+    return recovery.recovered(path, recovery.Target(lsn=database.wal_counted), scratch=True)
 
 
 def _check_sqlite(expected: Database, path: Path) -> list[str]:
@@ -101,7 +124,7 @@ def _check_sqlite(expected: Database, path: Path) -> list[str]:
     return [] if found == expected else [f"{expected.path} holds {found}, expected {expected}"]
 
 
-def _check_audit(settings: Settings, store: Database, folder: Path) -> list[str]:
+def _check_audit(settings: Settings, url: str, folder: Path) -> list[str]:
     from trading_ops.audit import report as audit  # noqa: PLC0415 - only a restore test needs it
 
     keys = audit_keys(settings, folder)
@@ -112,7 +135,7 @@ def _check_audit(settings: Settings, store: Database, folder: Path) -> list[str]
     found = audit.read_anchors([anchors] if anchors.exists() else [], keys)
 
     async def run() -> list[str]:
-        with open_reader(f"sqlite:///{folder / store.path}") as reader:
+        with open_reader(url) as reader:
             verdict = await audit.verify(reader, keys, found)
         return [] if verdict.problem is None else [f"audit: {verdict.problem.detail}"]
 

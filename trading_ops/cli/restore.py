@@ -87,13 +87,14 @@ def restore(
             if in_place:
                 restored = restore_in_place(settings, repository, manifest, owner=owner)
             else:
-                restore_into(repository, manifest, target)
+                restore_into(repository, manifest, target, to)
     seconds = round(clock.monotonic() - began, 1)
     if output == "json":
         print_json(_as_object(manifest, target, restored, seconds, dry_run=dry_run))
         return
     click.echo(describe(manifest))
-    click.echo(f"contains all data up to {moment(manifest.recoverable_to)}")
+    reached = to if to is not None and manifest.covers(to) else manifest.recoverable_to
+    click.echo(f"contains all data up to {moment(reached)}")
     click.echo(f"would be restored into {target}" if dry_run else f"restored into {target}")
     if restored is not None:
         _tell(restored, seconds)

@@ -12,6 +12,7 @@ import yaml
 from trading_ops.errors import ConfigError
 
 DATABASE_PASSWORD = "database_password"  # noqa: S105 - the name of its file
+BACKUP_DATABASE_PASSWORD = "backup_database_password"  # noqa: S105 - likewise
 DATABASES = ("postgresql", "postgresql+psycopg", "sqlite")
 DURATION = re.compile(r"(\d+)(ms|s|m|h|d)")
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -70,7 +71,7 @@ def check_database(database: str, where: str, key: str, *, readable: bool) -> No
             where,
             key,
             "contains a password, in a file that others can read",
-            f"move it to var/secrets/{DATABASE_PASSWORD}, mode 0600",
+            f"move it to var/secrets/{key}_password, mode 0600",
         )
 
 

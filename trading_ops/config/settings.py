@@ -14,6 +14,7 @@ from urllib.parse import quote
 import msgspec
 
 from trading_ops.config.files import (
+    BACKUP_DATABASE_PASSWORD,
     DATABASE_PASSWORD,
     check_database,
     first_line,
@@ -222,6 +223,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     backup_interval_seconds: Annotated[float, msgspec.Meta(ge=0, le=31 * DAY_SECONDS)] = 300.0
     """Interval between backups; 0: no backups, and no alert expects one."""
 
+    backup_database: str = ""
+    """URL of the PostgreSQL server to back up, with a role that has REPLICATION; empty: that of
+    `database`, if it is in PostgreSQL."""
+
     backup_keep_last: Annotated[int, msgspec.Meta(ge=1)] = 12
     """Number of newest backups to keep; of older ones, the newest of each of this many …"""
 
@@ -369,14 +374,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """
         if not self.database:
             return f"sqlite:///{self.var / 'reconciler' / 'reconciler.db'}"
-        path = self.secrets / DATABASE_PASSWORD
-        scheme, _, rest = self.database.partition("://")
-        place, slash, database = rest.partition("/")
-        user, at, host = place.rpartition("@")
-        if scheme == "sqlite" or ":" in user or "passfile=" in rest or not path.exists():
-            return self.database
-        password = quote(known(read_password(path)), safe="")
-        return f"{scheme}://{user if at else ''}:{password}@{host}{slash}{database}"
+        return _with_password(self.database, self.secrets / DATABASE_PASSWORD)
+
+    @property
+    def backup_database_url(self) -> str | None:
+        """SQLAlchemy URL of the PostgreSQL server to back up; None: there is none.
+
+        Raises:
+            ConfigError: the file of its password cannot be read, is empty, or others can read it.
+        """
+        if self.backup_database:
+            return _with_password(self.backup_database, self.secrets / BACKUP_DATABASE_PASSWORD)
+        is_file = not self.database or self.database.startswith("sqlite:")
+        return None if is_file else self.database_url
 
     @property
     def command_token(self) -> str:
@@ -468,10 +478,14 @@ def load_settings(root: Path | None = None, environ: Mapping[str, str] | None = 
         raise ConfigError(
             str(path), "", str(error), "see docs/deployment.md, “Settings”"
         ) from error
-    if "database" in overrides:
-        check_database(settings.database, "environment", f"{PREFIX}DATABASE", readable=False)
-    else:
-        check_database(settings.database, str(path), "database", readable=True)
+    for key in ("database", "backup_database"):
+        where, said = (
+            (str(path), key) if key not in overrides else ("environment", PREFIX + key.upper())
+        )
+        check_database(getattr(settings, key), where, said, readable=key not in overrides)
+    if settings.backup_database.startswith("sqlite:"):
+        fix = "leave it empty: SQLite databases in `var` are backed up without it"
+        raise ConfigError(str(path), "backup_database", "names a SQLite database", fix)
     return _absolute(settings)
 
 
@@ -510,6 +524,11 @@ def child_environment(settings: Settings) -> dict[str, str]:
     return {**os.environ, **place}
 
 
+def program_environment(**extra: str) -> dict[str, str]:
+    """Return the environment for a program that is not ours: its own variables apply."""
+    return {**os.environ, **extra}
+
+
 def load_usable_settings(
     root: Path | None = None, environ: Mapping[str, str] | None = None
 ) -> Settings:
@@ -533,6 +552,17 @@ def load_usable_settings(
             msgspec.convert(one, Settings, strict=False, dec_hook=_decode)
             usable[name] = found[name]
     return _absolute(msgspec.convert(usable, Settings, strict=False, dec_hook=_decode))
+
+
+def _with_password(url: str, path: Path) -> str:
+    """Return a URL with the password from a file, unless it needs none or there is no file."""
+    scheme, _, rest = url.partition("://")
+    place, slash, database = rest.partition("/")
+    user, at, host = place.rpartition("@")
+    if scheme == "sqlite" or ":" in user or "passfile=" in rest or not path.exists():
+        return url
+    password = quote(known(read_password(path)), safe="")
+    return f"{scheme}://{user if at else ''}:{password}@{host}{slash}{database}"
 
 
 def _absolute(settings: Settings) -> Settings:

@@ -1,0 +1,254 @@
+"""Base backups and the WAL since, on this host: what the next backup contains.
+
+    bases/START/data/…     a base backup, without WAL
+    bases/START/base.json  written last: without it the base is incomplete
+    wal/SEGMENT            the newest one ends with .partial
+
+Every backup contains the *oldest* base here and all WAL since its start, so that any moment between
+can be restored from that one backup. The first backup of each day (UTC) takes a new base. That
+backup still contains the old base, with WAL to beyond the start of the new one: no moment is left
+out. `forget` then removes the old base.
+
+Between two backups there is no replication slot: one would keep WAL until the server's disk is full
+when this host is down. `wal_keep_size` bounds that; what the server has removed costs a new base.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from trading_ops import logs
+from trading_ops.backup import durable
+from trading_ops.backup.manifest import Entry, describe, describe_file
+from trading_ops.backup.postgresql import tools, wal
+from trading_ops.backup.postgresql.server import Server
+from trading_ops.errors import StoreError
+
+log = logs.get(__name__)
+
+BASE, WAL, LAYOUT = "base", "wal", "layout.json"
+HASHES = "wal.json"
+MODE = 0o600
+
+
+class Layout(msgspec.Struct, frozen=True, kw_only=True):
+    """What a recovery must know beside the files."""
+
+    major: int
+    segment: int
+    """Bytes of a segment of WAL."""
+
+    database: str
+    superuser: str
+    folders: tuple[str, ...]
+    """Of the base: PostgreSQL does not start without its empty ones."""
+
+
+class Base(msgspec.Struct, frozen=True, kw_only=True):
+    """One base backup."""
+
+    system: str
+    """The cluster's identifier."""
+
+    start: str
+    """LSN from which it needs WAL."""
+
+    taken_at: datetime
+    """The server's time when it was complete: the first moment that can be restored."""
+
+    layout: Layout
+    entries: tuple[Entry, ...]
+    """Hashed once: a copy here that goes bad later is not mistaken for the original."""
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        return f"{wal.position(self.start):016X}"
+
+
+class Chain:
+    """The folder of bases and WAL."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._bases, self._wal = folder / "bases", folder / WAL
+        for path in (self._bases, self._wal):
+            durable.private_folder(path)
+
+    def refresh(self, server: Server) -> Base:
+        """Take a base when one is due; return the base of this backup.
+
+        Raises:
+            StoreError: the server failed meanwhile.
+            SetupError: a program is missing, or there is too little space.
+        """
+        bases = self._complete()
+        if bases and bases[0].system != server.system:
+            bases = []
+        if bases:
+            try:
+                self.receive(server, bases[0], server.mark())
+            except StoreError as error:
+                log.warning("wal_missing", error=str(error), effect="a new base backup")
+                bases = []
+        if not bases:
+            return self._take(server, first=True)
+        if bases[-1].taken_at.date() < server.now().date():
+            self._take(server, first=False)
+        return bases[0]
+
+    def receive(self, server: Server, base: Base, end: int) -> None:
+        """Receive the WAL up to a position.
+
+        Raises:
+            StoreError: the server failed, or has removed WAL that is needed.
+        """
+        command = [tools.program("pg_receivewal", server.major), "--directory", str(self._wal)]
+        # It ends once it has received more than this.
+        command += ["--endpos", wal.written(end - 1), "--no-loop", *server.arguments]
+        done = tools.run(command, server.password)
+        present = {wal.order_of(path.name) for path in self._segments()}
+        needed = wal.segments(wal.position(base.start), end, base.layout.segment)
+        missing = [one for one in needed if one not in present]
+        if done.returncode:
+            raise StoreError(tools.failure(done))
+        if missing:
+            raise StoreError(
+                f"{len(missing)} segments of WAL are missing, the first is {missing[0]}"
+            )
+
+    def stage(self, base: Base, into: Path) -> dict[str, Entry]:
+        """Put the base and its WAL into a backup's folder; return the entries that are known."""
+        durable.private_folder(into)
+        layout = into / LAYOUT
+        layout.write_bytes(msgspec.json.encode(base.layout))
+        layout.chmod(MODE)
+        known = {f"{BASE}/{one.path}": one for one in base.entries}
+        for entry in base.entries:
+            target = into / BASE / entry.path
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.link(self._bases / base.name / "data" / entry.path, target)
+        (into / WAL).mkdir(mode=0o700)
+        hashes = self._hashes()
+        first = wal.segment_of(wal.position(base.start), base.layout.segment)
+        for path in self._segments():
+            if wal.order_of(path.name) < first:
+                continue
+            target = into / WAL / path.name
+            if path.suffix == wal.PARTIAL:
+                target.write_bytes(path.read_bytes().rstrip(b"\0"))
+                target.chmod(MODE)
+            else:
+                os.link(path, target)
+                if path.name not in hashes:
+                    hashes[path.name] = describe_file(path, path.name)
+                known[f"{WAL}/{path.name}"] = hashes[path.name]
+        for path in self._wal.iterdir():
+            if wal.HISTORY.match(path.name):
+                os.link(path, into / WAL / path.name)
+        durable.write(self._folder / HASHES, msgspec.json.encode(hashes))
+        return known
+
+    def forget(self) -> None:
+        """Remove all bases but the newest, and the WAL before it: a backup with them is stored."""
+        *old, newest = self._complete()
+        for base in old:
+            shutil.rmtree(self._bases / base.name)
+        first = wal.segment_of(wal.position(newest.start), newest.layout.segment)
+        gone = [one for one in self._segments() if wal.order_of(one.name) < first]
+        for path in gone:
+            path.unlink()
+        kept = {name: one for name, one in self._hashes().items() if wal.order_of(name) >= first}
+        durable.write(self._folder / HASHES, msgspec.json.encode(kept))
+
+    def _take(self, server: Server, *, first: bool) -> Base:
+        durable.require_space(self._folder, server.size, "the base backup")
+        new = durable.empty_folder(self._bases / "new")
+        command = [tools.program("pg_basebackup", server.major), "--pgdata", str(new / "data")]
+        command += ["--wal-method=stream", "--checkpoint=fast", "--manifest-checksums=SHA256"]
+        command += ["--label=trading-ops", *server.arguments]
+        done = tools.run(command, server.password)
+        if done.returncode:
+            raise StoreError(tools.failure(done))
+        verify = tools.program("pg_verifybackup", server.major)
+        verified = tools.run([verify, "--no-parse-wal", str(new / "data")])
+        if verified.returncode:
+            raise StoreError(tools.failure(verified))
+        taken_at = server.now()
+        self._take_wal(new / "data" / "pg_wal", first=first)
+        base = Base(
+            system=server.system,
+            start=_start(new / "data" / "backup_label"),
+            taken_at=taken_at,
+            layout=Layout(
+                major=server.major,
+                segment=server.segment,
+                database=server.database,
+                superuser=server.superuser,
+                folders=tuple(_folders(new / "data")),
+            ),
+            entries=describe(new / "data"),
+        )
+        durable.write(new / "base.json", msgspec.json.encode(base))
+        target = self._bases / base.name
+        shutil.rmtree(target, ignore_errors=True)
+        new.replace(target)
+        durable.sync(self._bases)
+        return base
+
+    def _take_wal(self, received: Path, *, first: bool) -> None:
+        """Begin with the WAL that came with the first base; a later one has it here already."""
+        if first:
+            for name in ("bases", "wal"):
+                for path in (self._folder / name).iterdir():
+                    if path.name != "new":
+                        shutil.rmtree(path) if path.is_dir() else path.unlink()
+            (self._folder / HASHES).unlink(missing_ok=True)
+        segments = sorted(one for one in received.iterdir() if one.is_file())
+        complete = [one for one in segments if wal.SEGMENT.match(one.name)]
+        for path in segments:
+            if not first:
+                path.unlink()
+            elif path in complete[-1:]:
+                # Its rest is empty: the next WAL begins in it, or after it.
+                path.replace(self._wal / f"{path.name}{wal.PARTIAL}")
+            else:
+                path.replace(self._wal / path.name)
+        durable.sync(self._wal)
+
+    def _complete(self) -> list[Base]:
+        found = []
+        for path in sorted(self._bases.iterdir()):
+            try:
+                found.append(msgspec.json.decode((path / "base.json").read_bytes(), type=Base))
+            except (OSError, msgspec.DecodeError):
+                shutil.rmtree(path, ignore_errors=True)
+        return sorted(found, key=lambda one: one.name)
+
+    def _segments(self) -> Iterator[Path]:
+        for path in sorted(self._wal.iterdir()):
+            if wal.SEGMENT.match(path.name.removesuffix(wal.PARTIAL)):
+                yield path
+
+    def _hashes(self) -> dict[str, Entry]:
+        try:
+            return msgspec.json.decode((self._folder / HASHES).read_bytes(), type=dict[str, Entry])
+        except (OSError, msgspec.DecodeError):
+            return {}
+
+
+def _start(label: Path) -> str:
+    for line in label.read_text().splitlines():
+        if line.startswith("START WAL LOCATION: "):
+            return line.split()[3]
+    raise StoreError("pg_basebackup left no start of its WAL in backup_label")
+
+
+def _folders(data: Path) -> Iterator[str]:
+    for path in sorted(data.rglob("*")):
+        if path.is_dir():
+            yield path.relative_to(data).as_posix()

@@ -1,0 +1,226 @@
+"""From a base and its WAL to a data folder of one moment, by a server of ours on a Unix socket."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+from sqlalchemy import URL
+from sqlalchemy.exc import SQLAlchemyError
+
+from trading_ops.backup.manifest import Damaged, Database
+from trading_ops.backup.postgresql import tools, wal
+from trading_ops.backup.postgresql.chain import BASE, LAYOUT, WAL, Layout
+from trading_ops.backup.postgresql.server import counting_engine, describe
+from trading_ops.errors import StoreError
+
+DATA = "data"
+LOOK_SECONDS = 0.05
+STOP_SECONDS = 600
+OLDEST_AMCHECK = 14
+ALONE = {
+    "listen_addresses": "",
+    "archive_mode": "off",
+    "shared_preload_libraries": "",
+    "ssl": "off",
+    "hot_standby": "off",
+    "primary_conninfo": "",
+    "synchronous_standby_names": "",
+    "max_prepared_transactions": "64",
+    "logging_collector": "off",
+    "log_destination": "stderr",
+    "lc_messages": "C",
+    # WAL is in the data folder; a recovery asks for it elsewhere first.
+    "restore_command": "false",
+    "recovery_target_action": "promote",
+}
+"""Settings of the server: nothing of the original's may reach out."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a recovery ends; neither: with the last WAL."""
+
+    time: datetime | None = None
+    lsn: str | None = None
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """Of the server."""
+        if self.time is not None:
+            return {"recovery_target_time": self.time.isoformat(sep=" ")}
+        if self.lsn is not None:
+            return {"recovery_target_lsn": self.lsn, "recovery_target_inclusive": "off"}
+        return {}
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """A running server."""
+
+    layout: Layout
+    socket: Path
+
+    @property
+    def url(self) -> str:
+        """Return the URL of the database that was backed up, as its superuser."""
+        made = URL.create(
+            "postgresql",
+            self.layout.superuser,
+            database=self.layout.database,
+            query={"host": str(self.socket), "port": "5432"},
+        )
+        return made.render_as_string(hide_password=False)
+
+    def check(self, expected: Database) -> list[str]:
+        """Return what is wrong with the recovered database, one sentence each."""
+        problems = []
+        if self.layout.major >= OLDEST_AMCHECK:
+            problems += _amcheck(self)
+        engine = counting_engine(self.url)
+        try:
+            with engine.connect() as connection:
+                found = describe(connection, counted=expected.wal_counted)
+        except SQLAlchemyError as error:
+            return [*problems, f"{expected.path}: {getattr(error, 'orig', None) or error}"]
+        finally:
+            engine.dispose()
+        if expected.wal_counted is None:  # of a later moment, to which the chain must reach
+            if (found.audit_head or 0) < (expected.audit_head or 0):
+                problems.append(
+                    f"{expected.path} ends with event {found.audit_head}, expected at least "
+                    f"{expected.audit_head}"
+                )
+            return problems
+        for name in ("rows", "newest", "revision", "audit_head"):
+            has, wanted = getattr(found, name), getattr(expected, name)
+            if has != wanted:
+                problems.append(f"{expected.path}: {name} is {has}, expected {wanted}")
+        return problems
+
+
+@contextlib.contextmanager
+def recovered(folder: Path, target: Target, *, scratch: bool = False) -> Iterator[Scratch]:
+    """Recover a restored backup and keep its server running; afterwards `data` is shut down.
+
+    Args:
+        folder: the part of PostgreSQL in a restored backup; it is changed.
+        target: where the recovery ends.
+        scratch: whether the data is thrown away afterwards: do not wait for the disk.
+
+    Raises:
+        Damaged: PostgreSQL does not recover.
+        SetupError: its programs are not installed.
+    """
+    layout = msgspec.json.decode((folder / LAYOUT).read_bytes(), type=Layout)
+    program = tools.program("postgres", layout.major)
+    data = _assemble(folder, layout)
+    socket = Path(tempfile.mkdtemp(prefix="trading-ops-postgresql-"))
+    try:
+        for name, text in (("config", ""), ("hba", "local all all trust\n"), ("ident", "")):
+            (socket / name).write_text(text)
+        _give_away(socket, data)
+        settings = ALONE | target.settings | ({"fsync": "off"} if scratch else {})
+        with _running(program, data, socket, settings) as process:
+            made = Scratch(layout, socket)
+            _await(made, process, socket / "log")
+            yield made
+    finally:
+        shutil.rmtree(socket, ignore_errors=True)
+
+
+def _amcheck(server: Scratch) -> list[str]:
+    command = [tools.program("pg_amcheck", server.layout.major), "--all", "--heapallindexed"]
+    command += ["--install-missing", "--host", str(server.socket), "--port", "5432"]
+    done = tools.run([*command, "--username", server.layout.superuser, "--no-password"])
+    if done.returncode or done.stdout.strip():
+        return [tools.failure(done)]
+    return []
+
+
+def _assemble(folder: Path, layout: Layout) -> Path:
+    """Make a data folder of the base and the WAL."""
+    data = folder / DATA
+    (folder / BASE).rename(data)
+    for name in layout.folders:
+        (data / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+    data.chmod(0o700)
+    for path in (folder / WAL).iterdir():
+        target = data / "pg_wal" / path.name.removesuffix(wal.PARTIAL)
+        path.rename(target)
+        if wal.SEGMENT.match(target.name):
+            os.truncate(target, layout.segment)
+    (folder / WAL).rmdir()
+    (folder / LAYOUT).unlink()
+    (data / "recovery.signal").touch(mode=0o600)
+    return data
+
+
+def _give_away(*folders: Path) -> None:
+    """Give folders to the user that the server runs as."""
+    if (user := tools.server_user()) is None:
+        return
+    for folder in folders:
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
+
+
+@contextlib.contextmanager
+def _running(
+    program: str, data: Path, socket: Path, settings: Mapping[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    user = tools.server_user()
+    # Given as an open folder: its parents may be closed to the server's user.
+    opened = os.open(data, os.O_RDONLY | os.O_DIRECTORY)
+    command = [program, "-D", f"/proc/self/fd/{opened}", "-k", str(socket), "-p", "5432"]
+    places = {"config_file": "config", "hba_file": "hba", "ident_file": "ident"}
+    for name, value in {
+        **settings,
+        **{name: str(socket / file) for name, file in places.items()},
+    }.items():
+        command += ["-c", f"{name}={value}"]
+    with (socket / "log").open("wb") as log:
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                env={"PATH": os.defpath, "LC_ALL": "C"},
+                pass_fds=[opened],
+                user=user.pw_uid if user else None,
+                group=user.pw_gid if user else None,
+                extra_groups=[] if user else None,
+                preexec_fn=tools.end_with_parent,  # noqa: PLW1509 - it calls the kernel, no more
+            )
+        finally:
+            os.close(opened)
+    try:
+        yield process
+    finally:
+        process.send_signal(tools.FAST_SHUTDOWN)
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise StoreError("PostgreSQL did not shut down after the recovery") from None
+
+
+def _await(server: Scratch, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until the recovery has ended: the server answers no one before."""
+    ready = [tools.program("pg_isready", server.layout.major), "--host", str(server.socket)]
+    while tools.run([*ready, "--port", "5432", "--quiet"]).returncode:
+        if process.poll() is not None:
+            said = log.read_text(errors="replace")
+            fatal = [line for line in said.splitlines() if "FATAL" in line or "PANIC" in line]
+            raise Damaged(f"PostgreSQL does not recover: {' '.join(fatal[-2:]) or said[-500:]}")
+        time.sleep(LOOK_SECONDS)

@@ -1,0 +1,102 @@
+"""PostgreSQL's programs: where they are, and how they run so that none outlives us."""
+
+import contextlib
+import ctypes
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from trading_ops.config.settings import program_environment
+from trading_ops.errors import SetupError, StoreError
+from trading_ops.redaction import redact
+
+DEBIAN = "/usr/lib/postgresql"
+SECONDS = 6 * 3600
+PR_SET_PDEATHSIG = 1
+FAST_SHUTDOWN = signal.SIGINT
+_LIBC = ctypes.CDLL(None)
+
+
+def program(name: str, major: int) -> str:
+    """Return the path of a program of PostgreSQL's.
+
+    Args:
+        name: of the program.
+        major: the server's major version. A data folder needs exactly that one.
+
+    Raises:
+        SetupError: it is not installed.
+    """
+    for place in (f"{DEBIAN}/{major}/bin", None):
+        found = shutil.which(name, path=place)
+        if found and _major(found) == major:
+            return found
+    raise SetupError(
+        f"{name} of PostgreSQL {major} is not installed on this host, and backups need it. Fix: "
+        f"apt-get install postgresql-{major}, or put its bin folder into PATH"
+    )
+
+
+def _major(path: str) -> int | None:
+    said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
+    number = said.partition(")")[2].split()[:1]  # "postgres (PostgreSQL) 15.18 (Debian …)"
+    digits = (number[0] if number else "").partition(".")[0]
+    return int(digits) if digits.isdigit() else None
+
+
+def run(command: Sequence[str], password: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end; the caller looks at what it did.
+
+    Raises:
+        StoreError: it could not be started, or hangs.
+    """
+    extra = {"PGPASSWORD": password} if password else {}
+    try:
+        return subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=SECONDS,
+            env=program_environment(LC_ALL="C", **extra),
+            preexec_fn=end_with_parent,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise StoreError(f"{Path(command[0]).name} did not finish: {error}") from error
+
+
+def failure(done: subprocess.CompletedProcess[str]) -> str:
+    """Return what a program said last, without passwords."""
+    name = Path(done.args[0]).name
+    said = redact((done.stderr or done.stdout).strip())[-500:]
+    return f"{name} failed ({done.returncode}): {said}"
+
+
+def end_with_parent() -> None:
+    """Let the kernel end this process when its parent dies, also by SIGKILL.
+
+    SIGQUIT: a server ends at once with all its children.
+    """
+    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGQUIT.value, 0, 0, 0)
+
+
+def server_user() -> pwd.struct_passwd | None:
+    """Return the user that a server of ours runs as; None: as we do.
+
+    PostgreSQL refuses to run as root.
+    """
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(name)
+    raise SetupError(
+        "PostgreSQL does not run as root, and this host has no user `postgres` or `nobody`. Fix: "
+        "run this as another user"
+    )
