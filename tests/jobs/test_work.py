@@ -1,5 +1,6 @@
 """What the shipped jobs do: reports once a session, and the table of sessions."""
 
+import signal
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
@@ -20,6 +21,7 @@ from trading_ops.jobs.registry import load
 from trading_ops.jobs.schedule import Session, next_due, parse
 from trading_ops.jobs.scheduler import SESSIONS_JOB, Scheduler
 from trading_ops.jobs.work import session_table
+from trading_ops.jobs.work.commands import why
 from trading_ops.jobs.work.sessions import Table
 from trading_ops.store import jobs
 
@@ -68,6 +70,19 @@ async def test_a_report_that_no_one_gets_is_not_made(
         result = await job.run(context)
     assert result.outcome is Outcome.NOTHING_TO_DO
     assert detail in result.detail
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "expected"),
+    [
+        (2, "no such key", "exit code 2: no such key"),
+        (2, "", "exit code 2"),
+        (-signal.SIGKILL, "10 of 80 events", "ended by SIGKILL: 10 of 80 events"),
+        (-signal.SIGKILL, "", "ended by SIGKILL"),
+    ],
+)
+def test_a_failed_process_says_how_it_ended(code: int, said: str, expected: str) -> None:
+    assert why(code, said) == expected
 
 
 async def test_the_table_of_sessions_is_filled_for_a_year(start: Start, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from trading_ops_lab.faults.frozen_processes import (
 )
 from trading_ops_lab.faults.full_disk import FullDisk
 from trading_ops_lab.faults.host import LockedRecords, LogFlood, Restarts
+from trading_ops_lab.faults.killed_job import KilledJob
 from trading_ops_lab.faults.locked_store import LockedStore
 from trading_ops_lab.faults.market_crash import MarketCrash
 from trading_ops_lab.faults.memory_fragmentation import MemoryClutter
@@ -171,6 +172,7 @@ FAULTS: Mapping[str, Fault] = {
     "cash_unbooked": UnbookedCash(),
     "memory_clutter": MemoryClutter(),
     "full_disk": FullDisk(),
+    "job_killed": KilledJob(),
     "prometheus_config_bad": BadPrometheusConfig(),
     "venue_maintenance": VenueFault(
         "maintenance", "the venue reports maintenance", status="post_only"

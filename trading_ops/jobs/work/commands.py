@@ -5,6 +5,7 @@ A process can be ended at its timeout, and its memory is gone afterwards.
 
 import asyncio
 import contextlib
+import signal
 import sys
 from dataclasses import dataclass
 
@@ -55,10 +56,16 @@ class Command:
             await end(process)
         said = last_line(output)
         if process.returncode:
-            return Result(Outcome.FAILED, f"exit code {process.returncode}: {said}")
+            return Result(Outcome.FAILED, why(process.returncode, said))
         if self.nothing and said.startswith(self.nothing):
             return Result(Outcome.NOTHING_TO_DO, said)
         return Result(Outcome.DONE, said)
+
+
+def why(code: int, said: str) -> str:
+    """Return why a process failed, from its exit code and the last line of its output."""
+    how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    return f"{how}: {said}" if said else how
 
 
 def last_line(output: bytes) -> str:
