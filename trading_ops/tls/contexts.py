@@ -7,12 +7,15 @@ A process has three files in its TLS folder: `ca.crt`, the CAs that it trusts, a
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
+from trading_ops import clock
 from trading_ops.errors import ConfigError
+from trading_ops.tls.expiry import expiry_of
 
 AUTHORITY = "ca.crt"
-SEE = "run `trading-ops tls init`, or see docs/security.md, “TLS”"
+SEE = "run `trading-ops tls init` or `trading-ops tls renew NAME`, or see docs/security.md, “TLS”"
 
 Contexts = Callable[[], ssl.SSLContext]
 """Returns the context for the next connection."""
@@ -121,6 +124,7 @@ def calling(files: TlsFiles | None, *, authority: Path | None = None) -> Context
         else:
             context.load_verify_locations(trusted)
         if files is not None and files.certificate.exists():
+            _refuse_expired(files.certificate)
             context.load_cert_chain(files.certificate, files.key, password="")
         return context
 
@@ -128,6 +132,14 @@ def calling(files: TlsFiles | None, *, authority: Path | None = None) -> Context
     if files is not None:
         watched += [files.certificate, files.key]
     return Following(tuple(watched), build)
+
+
+def _refuse_expired(certificate: Path) -> None:
+    """Refuse it here: the other side would just close the connection, without a reason."""
+    expiry = expiry_of(certificate.read_text(encoding="ascii"))
+    if expiry <= clock.timestamp():
+        at = datetime.fromtimestamp(expiry, UTC)
+        raise ValueError(f"{certificate.name} expired on {at:%Y-%m-%d %H:%M} UTC")
 
 
 def _mark(path: Path) -> tuple[int, ...] | None:

@@ -106,6 +106,18 @@ async def test_a_renewed_certificate_counts_without_a_restart(tmp_path: Path) ->
             await ask(port, tls, "operator")
 
 
+async def test_an_expired_certificate_of_the_client_is_named_and_renewed(tmp_path: Path) -> None:
+    """The server would close the connection without a reason."""
+    tls = tmp_path / "tls"
+    issue(tls, "alpha")
+    issue(tls, "operator", calls=True, lifetime=timedelta(minutes=-1))
+    async with bot(tmp_path) as port:
+        with pytest.raises(Unreachable, match=r"operator\.crt expired on .*trading-ops tls renew"):
+            await ask(port, tls, "operator")
+        issue(tls, "operator", calls=True)
+        assert await ask(port, tls, "operator") == 200
+
+
 async def test_silent_clients_do_not_keep_others_out(tmp_path: Path) -> None:
     """Connections without a handshake are strangers', and the oldest make room."""
     tls = tmp_path / "tls"
