@@ -104,12 +104,16 @@ test-freqtrade: setup-dev ## Test against a real Freqtrade in its own virtual en
 	@scripts/test-freqtrade.sh
 
 FLIPS ?= 10000
+PG_KILLS ?= 60
 TARGETS ?= 200
 test-backup: KILLS = 500
-test-backup: setup-dev ## Flip bits in backups, kill during backup, prune and restore, restore PostgreSQL to random moments
+test-backup: MINUTES = 20
+test-backup: setup-dev ## Flip bits in backups, kill during backup, prune and restore, back up and restore under load, restore PostgreSQL to random times
 	@.venv/bin/python -m tests.backup.flips --flips "$(FLIPS)"
 	@.venv/bin/python -m tests.backup.kills --kills "$(KILLS)"
+	@.venv/bin/python -m tests.backup.kills --kills "$(PG_KILLS)" --postgresql
 	@.venv/bin/python -m tests.backup.pitr --targets "$(TARGETS)"
+	@.venv/bin/python -m tests.backup.load --minutes "$(MINUTES)"
 	@scripts/pytest.sh -m '' tests/backup
 
 ENGINES ?=

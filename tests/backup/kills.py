@@ -1,6 +1,6 @@
 """SIGKILL during backup, prune and restore, at every change of a file: what can be restored stays.
 
-    python -m tests.backup.kills --kills 500
+    python -m tests.backup.kills --kills 500 [--postgresql]
 
 A life is a forked child that ends itself with SIGKILL just before its n-th change of a file or a
 folder, as told by Python's audit hooks. After each death every complete backup must still be
@@ -9,6 +9,7 @@ listed, restore exactly and pass its restore test, and the same command must the
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import random
@@ -17,18 +18,23 @@ import signal
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import structlog
 from msgspec.structs import replace
 
+from tests.backup import postgresql
 from tests.backup.installation import KEY, Installation
+from tests.postgres import Cluster
 from trading_ops.audit import report as audit
 from trading_ops.backup import prune
 from trading_ops.backup.in_place import restore_in_place
-from trading_ops.backup.verify import fetch
+from trading_ops.backup.verify import check_contents, fetch
 from trading_ops.store.offline import open_reader
+
+DATABASE = "test_1"
+"""The first that a cluster makes."""
 
 CHANGES = frozenset(
     {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.link", "shutil.copyfile"}
@@ -63,18 +69,28 @@ def restore(installation: Installation) -> None:
     restore_in_place(installation.settings, installation.repository, manifest, owner="ann")
 
 
+def base(installation: Installation) -> None:
+    """Take another backup, with a new base of PostgreSQL."""
+    postgresql.age_base(installation)
+    create(installation)
+
+
 OPERATIONS: dict[str, Callable[[Installation], None]] = {
     "create": create,
+    "base": base,
     "prune": remove,
     "restore": restore,
 }
 
 
-def prepare(folder: Path) -> Path:
+def prepare(folder: Path, cluster: Cluster | None) -> Path:
     """Make an installation with four backups, of which the newest two are proven."""
     root = folder / "prepared"
-    root.mkdir()
-    installation = Installation.make(root)
+    if cluster is None:
+        root.mkdir()
+        installation = Installation.make(root)
+    else:
+        installation = postgresql.make(root, cluster)
     for _ in range(4):
         create(installation)
     for manifest in installation.manifests()[2:]:
@@ -138,9 +154,11 @@ def verdict_of(installation: Installation) -> bool:
 class Sweep:
     """Lives and deaths of one installation."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, cluster: Cluster | None = None) -> None:
         self._folder = folder
-        self._prepared = prepare(folder)
+        self._prepared = prepare(folder, cluster)
+        self._cluster = cluster
+        self._database = "" if cluster is None else cluster.url(DATABASE)
         self.killed: Counter[str] = Counter()
         self.lost: list[str] = []
 
@@ -164,11 +182,24 @@ class Sweep:
             self.lost.append(f"{place}: {sorted(expected - left)} are gone")
         self._check(installation, place)
         OPERATIONS[operation](installation)
-        self._check(installation, f"{place}, then run again")
-        if not verdict_of(installation):
-            self.lost.append(f"{place}, then run again: the audit log is not whole")
+        place = f"{place}, then run again"
+        self._check(installation, place, contents=True)
+        with self._in_use(installation) as used:
+            if not verdict_of(used):
+                self.lost.append(f"{place}: the audit log is not whole")
 
-    def _check(self, installation: Installation, place: str) -> None:
+    @contextlib.contextmanager
+    def _in_use(self, installation: Installation) -> Iterator[Installation]:
+        """Use the PostgreSQL that was restored, if one was, as its operator does."""
+        restored = sorted(installation.root.glob("postgresql-*/data"))
+        if self._cluster is None or not restored:
+            yield installation
+            return
+        with postgresql.server_of(restored[-1], self._cluster.password) as server:
+            yield Installation(installation.root, database=server.url(DATABASE))
+
+    def _check(self, installation: Installation, place: str, *, contents: bool = False) -> None:
+        """Read every backup back, and open the newest one."""
         listing = installation.repository.listing()
         self.lost += [f"{place}: {line}" for line in listing.damaged]
         for manifest in listing.manifests:
@@ -176,6 +207,8 @@ class Sweep:
             shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir()
             problems = fetch(installation.repository, manifest, scratch)
+            if contents and manifest is listing.manifests[-1] and not problems:
+                problems = check_contents(installation.settings, manifest, scratch)
             self.lost += [f"{place}: {manifest.id}: {line}" for line in problems]
         if not listing.manifests:
             self.lost.append(f"{place}: no backup is left")
@@ -185,15 +218,16 @@ class Sweep:
         for left in self._folder.glob("project*"):
             shutil.rmtree(left)
         shutil.copytree(self._prepared, root)
-        return Installation(root)
+        return Installation(root, database=self._database)
 
 
-def run(folder: Path, kills: int, seed: int) -> Sweep:
+def run(folder: Path, kills: int, seed: int, cluster: Cluster | None = None) -> Sweep:
     """Spread the kills over the operations and their changes."""
-    sweep, chosen = Sweep(folder), random.Random(seed)
-    for operation in OPERATIONS:
+    sweep, chosen = Sweep(folder, cluster), random.Random(seed)
+    operations = [one for one in OPERATIONS if cluster or one != "base"]
+    for operation in operations:
         changes = sweep.changes(operation)
-        share = -(-kills // len(OPERATIONS))
+        share = -(-kills // len(operations))
         rounds, rest = divmod(share, changes)
         places = [*range(1, changes + 1)] * rounds + chosen.sample(range(1, changes + 1), rest)
         for place in places:
@@ -206,10 +240,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--kills", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--postgresql", action="store_true", help="the store is in PostgreSQL")
     given = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    with tempfile.TemporaryDirectory(prefix="backup-kills-") as folder:
-        sweep = run(Path(folder), given.kills, given.seed)
+    with contextlib.ExitStack() as held:
+        folder = held.enter_context(tempfile.TemporaryDirectory(prefix="backup-kills-"))
+        cluster = None
+        if given.postgresql:
+            cluster = held.enter_context(Cluster(settings=postgresql.SETTINGS))
+        sweep = run(Path(folder), given.kills, given.seed, cluster)
     sys.stdout.write(f"killed: {dict(sweep.killed)}; lost: {len(sweep.lost)}\n")
     sys.stdout.writelines(f"{line}\n" for line in sweep.lost)
     return 1 if sweep.lost or not sweep.killed else 0

@@ -4,17 +4,18 @@ import contextlib
 import shutil
 import threading
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Self
 
+import msgspec
 import psycopg
 from sqlalchemy import make_url
 
 from tests.backup.installation import Installation
 from tests.postgres import Cluster
 from trading_ops.backup.manifest import Manifest
-from trading_ops.backup.postgresql import recovery
+from trading_ops.backup.postgresql import chain, recovery
 from trading_ops.backup.verify import fetch
 
 SETTINGS = {"wal_keep_size": "16MB", "track_commit_timestamp": "on"}
@@ -40,6 +41,31 @@ def connected(url: str) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
     plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(plain, autocommit=True) as connection:
         yield connection
+
+
+def age_base(installation: Installation) -> None:
+    """Make what is on this host of bases a day older: one, or two after a kill."""
+    paths = list(installation.settings.backup_work.glob("postgresql/bases/*/base.json"))
+    assert paths
+    for path in paths:
+        base = msgspec.json.decode(path.read_bytes(), type=chain.Base)
+        older = msgspec.structs.replace(base, taken_at=base.taken_at - timedelta(days=1))
+        path.write_bytes(msgspec.json.encode(older))
+
+
+@contextlib.contextmanager
+def server_of(data: Path, password: str) -> Iterator[Cluster]:
+    """Run a server of its own on a restored data folder, which is moved."""
+    made = Cluster()
+    try:
+        made.make()
+        made.password = password
+        shutil.rmtree(made.folder / "data")
+        shutil.move(data, made.folder / "data")
+        made.start()
+        yield made
+    finally:
+        made.remove()
 
 
 class Writing:

@@ -2,14 +2,12 @@
 
 import os
 import random
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -18,8 +16,9 @@ from tests.backup.flips import flip, is_found, stored_files
 from tests.backup.installation import Installation
 from tests.postgres import Cluster
 from trading_ops.backup import create, prune
+from trading_ops.backup.guards import FENCES
+from trading_ops.backup.in_place import restore_in_place
 from trading_ops.backup.manifest import Damaged
-from trading_ops.backup.postgresql import chain
 from trading_ops.backup.records import Operation, Records
 from trading_ops.backup.restore import choose, restore_into
 from trading_ops.errors import SetupError, StoreError
@@ -40,14 +39,6 @@ def installation(cluster: Cluster, tmp_path: Path) -> Iterator[Installation]:
     cluster.drop(made.settings.database_url)
 
 
-def age_base(installation: Installation) -> None:
-    """Make the base on this host a day older."""
-    (path,) = installation.settings.backup_work.glob("postgresql/bases/*/base.json")
-    base = msgspec.json.decode(path.read_bytes(), type=chain.Base)
-    older = replace(base, taken_at=base.taken_at - timedelta(days=1))
-    path.write_bytes(msgspec.json.encode(older))
-
-
 def test_random_moments_are_restored_row_by_row(cluster: Cluster, tmp_path: Path) -> None:
     """While orders are written; the restore test then counts them exactly."""
     result = pitr.run(cluster, tmp_path, targets=3, backups=3, seed=random.randrange(10**6))
@@ -55,6 +46,7 @@ def test_random_moments_are_restored_row_by_row(cluster: Cluster, tmp_path: Path
     assert result.written
 
 
+@pytest.mark.slow
 def test_what_is_restored_is_a_data_folder_of_that_moment(
     installation: Installation, cluster: Cluster, tmp_path: Path
 ) -> None:
@@ -72,25 +64,49 @@ def test_what_is_restored_is_a_data_folder_of_that_moment(
     assert chosen == manifests[1]
     restore_into(installation.repository, chosen, tmp_path / "new", to)
     assert (tmp_path / "new/config/targets.yml").is_file()
-    assert {one.name for one in (tmp_path / "new/postgresql").iterdir()} == {"data"}
     assert not (tmp_path / "new/postgresql/data/postmaster.pid").exists()
-    twin = Cluster()
-    try:
-        twin.make()
-        twin.password = cluster.password
-        shutil.rmtree(twin.folder / "data")
-        shutil.move(tmp_path / "new/postgresql/data", twin.folder / "data")
-        twin.start()
+    with postgresql.server_of(tmp_path / "new/postgresql/data", cluster.password) as twin:
         assert twin.execute("SELECT id FROM orders", url.rpartition("/")[2]) == [(1,)]
-    finally:
-        twin.remove()
 
 
+@pytest.mark.parametrize("exact", [pytest.param(False, marks=pytest.mark.slow), True])
+def test_in_place_nothing_old_can_be_replayed(
+    installation: Installation, cluster: Cluster, *, exact: bool
+) -> None:
+    """Fences are raised in the store, bots are held, the audit log is whole; to a moment too."""
+    installation.back_up()
+    to = installation.manifests()[0].recoverable_to
+    installation.write_events(5)
+    installation.back_up()
+    before = installation.head().seq
+    manifest = choose(installation.manifests(), to=to if exact else None)
+    restored = restore_in_place(
+        installation.settings,
+        installation.repository,
+        manifest,
+        owner="ann",
+        to=to if exact else None,
+    )
+    assert restored.postgresql is not None
+    name = installation.settings.database_url.rpartition("/")[2]
+    with postgresql.server_of(restored.postgresql, cluster.password) as twin:
+        ((fence,),) = twin.execute("SELECT fence FROM fences WHERE target = 'alpha'", name)
+        assert fence > FENCES
+        assert twin.execute("SELECT target, state, owner FROM holds", name) == [
+            ("alpha", "reducing", "ann")
+        ]
+        ((head,),) = twin.execute("SELECT seq FROM chain", name)
+        assert head < before if exact else head > before
+        moved = Installation(installation.root, database=twin.url(name))
+        assert kills.verdict_of(moved)
+
+
+@pytest.mark.slow
 def test_a_new_base_leaves_no_moment_out(installation: Installation, tmp_path: Path) -> None:
     """The first backup of a day has the old base still, and WAL to beyond the new one's start."""
     url = installation.settings.database_url
     installation.back_up()
-    age_base(installation)
+    postgresql.age_base(installation)
     with postgresql.connected(url) as connection:
         connection.execute("INSERT INTO orders VALUES (1)")
     for number in range(2):
@@ -110,6 +126,7 @@ def test_a_new_base_leaves_no_moment_out(installation: Installation, tmp_path: P
         ) == [1]
 
 
+@pytest.mark.slow
 def test_wal_that_the_server_removed_costs_a_new_base(
     installation: Installation, cluster: Cluster
 ) -> None:
@@ -130,6 +147,7 @@ def test_wal_that_the_server_removed_costs_a_new_base(
     installation.restore_test(manifests[1])
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_in_a_base_or_its_wal_is_found(
     installation: Installation, tmp_path: Path
 ) -> None:
@@ -148,6 +166,7 @@ def test_a_flipped_bit_in_a_base_or_its_wal_is_found(
     assert not is_found(installation, manifest, tmp_path / "scratch")
 
 
+@pytest.mark.slow
 def test_an_index_that_was_damaged_before_the_backup_is_found(
     installation: Installation, cluster: Cluster
 ) -> None:
@@ -183,6 +202,7 @@ def test_a_server_that_is_down_is_told(installation: Installation, cluster: Clus
     installation.restore_test(installation.manifests()[1])
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_during_a_base_backup_is_told(
     installation: Installation, cluster: Cluster
 ) -> None:
@@ -204,10 +224,11 @@ def test_a_server_that_dies_during_a_base_backup_is_told(
     installation.restore_test(installation.manifests()[0])
 
 
+@pytest.mark.slow
 def test_sigkill_leaves_what_can_be_restored(installation: Installation, tmp_path: Path) -> None:
     """At a few changes of a file, during the first backup and a later one; the sweep has more."""
     installation.back_up()
-    age_base(installation)
+    postgresql.age_base(installation)
     changes = 200
     for last in random.Random(5).sample(range(1, changes), 3):
         assert kills.live(lambda: kills.create(installation), last) == -1
@@ -240,10 +261,11 @@ def test_a_role_that_may_not_is_told_what_to_do(
     assert len(installation.manifests()) == 1
 
 
+@pytest.mark.slow
 def test_the_last_backup_of_a_base_is_kept_for_its_day(installation: Installation) -> None:
     """By the day of its base, as it covers that day to its end."""
     installation.back_up()
-    age_base(installation)
+    postgresql.age_base(installation)
     for _ in range(3):
         installation.back_up()
     _, turned, _, newest = installation.manifests()

@@ -15,7 +15,7 @@ _NAME = re.compile(r"(?<![\w/.-])((?:trading|process)_[a-z0-9_]*[a-z0-9])(?![\w/
 _OTHERS = frozenset(
     {
         *("trading_ops", "trading_ops_lab"),  # packages; the first is a database and a role too
-        "trading_ops_owner",  # a role
+        *("trading_ops_owner", "trading_ops_backup"),  # roles
         "trading_sessions",  # a job
         *(topic.name for topic in topics()),
         *(value for one in CATALOGUE for values in one.values.values() for value in values),

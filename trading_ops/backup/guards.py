@@ -36,9 +36,17 @@ _SUM = struct.Struct("<I")
 
 
 def raise_guards(
-    settings: Settings, var: Path, manifest: Manifest, *, key: bytes, owner: str
+    settings: Settings, var: Path, manifest: Manifest, *, store: str | None, key: bytes, owner: str
 ) -> None:
-    """Raise everything in a restored `var`, and hold each bot in reduce-only.
+    """Raise everything in a restored `var` and its store, and hold each bot in reduce-only.
+
+    Args:
+        settings: of this installation.
+        var: the restored folder.
+        manifest: of the backup.
+        store: URL of the restored store; None: the backup has none.
+        key: of the audit chain.
+        owner: the operator.
 
     Raises:
         SetupError: a file of fences or nonces cannot be read.
@@ -68,7 +76,10 @@ def raise_guards(
     }
     for path in sorted(var.rglob("holds.json")):
         _hold_in_file(path, registry, made, owner=owner, reason=reason)
-    _change_store(var, manifest, seen, list(made.values()), key=key, owner=owner)
+    if store is not None:
+        head = _change_store(store, seen, list(made.values()), key=key, owner=owner)
+        # Or a tail that is cut off before the reconciler's first anchor would not show.
+        append(var / "audit" / "anchors", make_anchor(key, head, clock.now()))
 
 
 def _raise_file(path: Path) -> dict[str, int]:
@@ -128,18 +139,8 @@ def _hold_in_file(
 
 
 def _change_store(
-    var: Path,
-    manifest: Manifest,
-    seen: Mapping[str, int],
-    bots: list[Hold],
-    *,
-    key: bytes,
-    owner: str,
-) -> None:
-    if manifest.store is None:
-        return
-    path = var.parent / manifest.store.path
-    url = f"sqlite:///{path}"
+    url: str, seen: Mapping[str, int], bots: list[Hold], *, key: bytes, owner: str
+) -> events.Head:
     migrate.upgrade(url)
     engine = writing_engine(url)
     try:
@@ -149,8 +150,6 @@ def _change_store(
             for hold in bots:
                 holds.place(connection, hold, now=now)
         with engine.connect() as connection:
-            head = events.newest(connection)
+            return events.newest(connection)
     finally:
         engine.dispose()
-    # Or a tail that is cut off before the reconciler's first anchor would not show.
-    append(var / "audit" / "anchors", make_anchor(key, head, clock.now()))

@@ -10,6 +10,7 @@ import itertools
 import os
 import shutil
 from collections.abc import Collection, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,30 +39,47 @@ class Restored(NamedTuple):
     differing: list[str]
     """Files of the configuration that differ from the backup's, and were left as they are."""
 
+    postgresql: Path | None
+    """The data folder to put in the place of the server's; None: the backup has no PostgreSQL."""
+
 
 def restore_in_place(
-    settings: Settings, repository: Repository, manifest: Manifest, *, owner: str
+    settings: Settings,
+    repository: Repository,
+    manifest: Manifest,
+    *,
+    owner: str,
+    to: datetime | None = None,
 ) -> Restored:
     """Put a backup in the place of `var`.
 
     Fences and nonces are raised above everything that may have been used since the backup, and each
     bot is reduce-only until its hold is released. Missing files of the configuration are restored.
 
+    PostgreSQL is recovered beside `var`: its server is not ours to stop and replace.
+
+    Args:
+        settings: of this installation.
+        repository: that has the backup.
+        manifest: of the backup.
+        owner: the operator.
+        to: the moment that PostgreSQL is recovered to; None: the last one in the backup.
+
     Raises:
         StoreError: a process of ours runs.
-        SetupError: this cannot be done here: PostgreSQL, no audit key, too little space.
+        SetupError: this cannot be done here: no audit key, too little space.
         Damaged: the backup is not what its manifest says; nothing was changed.
     """
-    if manifest.postgresql is not None or settings.backup_database_url is not None:
+    if settings.backup_database_url is not None and manifest.postgresql is None:
         raise SetupError(
-            "the backup has a PostgreSQL server, which --in-place does not replace. Fix: use "
-            "--into, then see docs/backups.md, “PostgreSQL”"
+            f"backup {manifest.id} does not have the reconciler's PostgreSQL. Fix: choose another "
+            "one, see `trading-ops backup list`"
         )
     var = settings.var
     with _stopped(var):
         scratch = var.with_name(f".{var.name}.restoring")
         shutil.rmtree(scratch, ignore_errors=True)
-        restore_into(repository, manifest, scratch)
+        restore_into(repository, manifest, scratch, to)
         new = durable.private_folder(scratch / "var")
         _keep_secrets(var, new)
         keys = audit_keys(settings, scratch)
@@ -70,11 +88,43 @@ def restore_in_place(
                 f"{settings.secrets / 'audit_key'} is missing, and the backup has no secrets. Fix: "
                 "put your copy of the secrets there and run this again"
             )
-        raise_guards(settings, new, manifest, key=keys[0], owner=owner)
+        if to is not None and manifest.covers(to):
+            _keep_newer_anchors(new)
+        with _store(manifest, scratch) as store:
+            raise_guards(settings, new, manifest, store=store, key=keys[0], owner=owner)
         differing = _restore_configuration(scratch / "config", settings.root)
+        data = _place_postgresql(manifest, scratch, var)
         before = _exchange(var, new, manifest, venue_folders(settings))
         shutil.rmtree(scratch, ignore_errors=True)
-    return Restored(before, differing)
+    return Restored(before, differing, data)
+
+
+@contextlib.contextmanager
+def _store(manifest: Manifest, folder: Path) -> Iterator[str | None]:
+    """Give the URL of the restored store, and start its server for as long, if it has one."""
+    store = manifest.store
+    if store is None or store.engine == "sqlite":
+        yield None if store is None else f"sqlite:///{folder / store.path}"
+        return
+    from trading_ops.backup.postgresql import recovery  # noqa: PLC0415 - needs the driver
+
+    with recovery.serving(folder / store.path) as server:
+        yield server.store_url
+
+
+def _keep_newer_anchors(var: Path) -> None:
+    """Set anchors aside that are newer than the moment: they would say that its end was cut off."""
+    anchors = var / "audit" / "anchors"
+    if anchors.exists():
+        anchors.rename(anchors.with_name("anchors.before-restore"))
+
+
+def _place_postgresql(manifest: Manifest, scratch: Path, var: Path) -> Path | None:
+    if manifest.postgresql is None:
+        return None
+    target = _free_name(var.with_name(f"{manifest.postgresql.path}-{manifest.id}"))
+    (scratch / manifest.postgresql.path).rename(target)
+    return target / "data"
 
 
 @contextlib.contextmanager
@@ -132,7 +182,7 @@ def _exchange(var: Path, new: Path, manifest: Manifest, left_out: Collection[str
     before = None
     try:
         if var.exists():
-            before = _free_name(var)
+            before = _free_name(var.with_name(f"{var.name}{BEFORE}{clock.now():%Y%m%dT%H%M%SZ}"))
             var.rename(before)
         new.rename(var)
     except OSError as error:
@@ -146,10 +196,10 @@ def _exchange(var: Path, new: Path, manifest: Manifest, left_out: Collection[str
     return before
 
 
-def _free_name(var: Path) -> Path:
-    name = f"{var.name}{BEFORE}{clock.now():%Y%m%dT%H%M%SZ}"
+def _free_name(path: Path) -> Path:
+    name = path.name
     names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
-    return next(one for one in map(var.with_name, names) if not one.exists())
+    return next(one for one in map(path.with_name, names) if not one.exists())
 
 
 def _carry_over(before: Path, var: Path, names: Collection[str]) -> None:

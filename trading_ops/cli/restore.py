@@ -68,6 +68,8 @@ def restore(
 ) -> None:
     """Restore a backup to a new folder; running processes are not affected.
 
+    PostgreSQL is recovered to TIME, or to the end of the backup, in a data folder of its own.
+
     With --in-place it replaces var/. Fences and nonces are then raised above all values used since
     the backup, and every bot starts reduce-only until `trading-ops resume`.
     """
@@ -85,7 +87,7 @@ def restore(
     if not dry_run:
         with only_one(settings):
             if in_place:
-                restored = restore_in_place(settings, repository, manifest, owner=owner)
+                restored = restore_in_place(settings, repository, manifest, owner=owner, to=to)
             else:
                 restore_into(repository, manifest, target, to)
     seconds = round(clock.monotonic() - began, 1)
@@ -106,6 +108,11 @@ def _tell(restored: Restored, seconds: float) -> None:
         click.echo(f"the previous folder is {restored.before}: remove it when no longer needed")
     for path in restored.differing:
         click.echo(f"{path} differs from the backup and was not changed")
+    if restored.postgresql is not None:
+        click.echo(
+            f"put {restored.postgresql} in the place of PostgreSQL's data folder and start the "
+            "server, before the reconciler"
+        )
     click.echo(
         "fences and nonces were raised; every bot is reduce-only until you have reconciled it and "
         "run `trading-ops resume BOT`"
@@ -124,4 +131,5 @@ def _as_object(
         "seconds": seconds,
         "before": restored and restored.before and str(restored.before),
         "differing": restored.differing if restored else [],
+        "postgresql": restored and restored.postgresql and str(restored.postgresql),
     }

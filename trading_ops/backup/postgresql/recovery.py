@@ -25,6 +25,10 @@ DATA = "data"
 LOOK_SECONDS = 0.05
 STOP_SECONDS = 600
 OLDEST_AMCHECK = 14
+_OWNER = """
+SELECT rolname FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner
+WHERE c.oid = 'events'::regclass AND r.rolcanlogin
+"""
 ALONE = {
     "listen_addresses": "",
     "archive_mode": "off",
@@ -71,9 +75,23 @@ class Scratch:
     @property
     def url(self) -> str:
         """Return the URL of the database that was backed up, as its superuser."""
+        return self._url(self.layout.superuser)
+
+    @property
+    def store_url(self) -> str:
+        """Return the URL of the reconciler's database, as the owner of its tables."""
+        engine = counting_engine(self.url)
+        try:
+            with engine.connect() as connection:
+                owner = connection.exec_driver_sql(_OWNER).scalar()
+        finally:
+            engine.dispose()
+        return self._url(str(owner or self.layout.superuser))
+
+    def _url(self, role: str) -> str:
         made = URL.create(
             "postgresql",
-            self.layout.superuser,
+            role,
             database=self.layout.database,
             query={"host": str(self.socket), "port": "5432"},
         )
@@ -119,16 +137,34 @@ def recovered(folder: Path, target: Target, *, scratch: bool = False) -> Iterato
         Damaged: PostgreSQL does not recover.
         SetupError: its programs are not installed.
     """
-    layout = msgspec.json.decode((folder / LAYOUT).read_bytes(), type=Layout)
+    layout = _layout(folder)
+    tools.program("postgres", layout.major)
+    _assemble(folder, layout)
+    with serving(folder, target.settings | ({"fsync": "off"} if scratch else {})) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def serving(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[Scratch]:
+    """Start a server on the data folder, and shut it down afterwards.
+
+    Args:
+        folder: the part of PostgreSQL in a restored backup, with a data folder.
+        settings: of the server, beside those that keep it alone.
+
+    Raises:
+        Damaged: PostgreSQL does not start, or not recover.
+        SetupError: its programs are not installed.
+        StoreError: it did not shut down.
+    """
+    layout, data = _layout(folder), folder / DATA
     program = tools.program("postgres", layout.major)
-    data = _assemble(folder, layout)
     socket = Path(tempfile.mkdtemp(prefix="trading-ops-postgresql-"))
     try:
         for name, text in (("config", ""), ("hba", "local all all trust\n"), ("ident", "")):
             (socket / name).write_text(text)
         _give_away(socket, data)
-        settings = ALONE | target.settings | ({"fsync": "off"} if scratch else {})
-        with _running(program, data, socket, settings) as process:
+        with _running(program, data, socket, {**ALONE, **(settings or {})}) as process:
             made = Scratch(layout, socket)
             _await(made, process, socket / "log")
             yield made
@@ -145,7 +181,11 @@ def _amcheck(server: Scratch) -> list[str]:
     return []
 
 
-def _assemble(folder: Path, layout: Layout) -> Path:
+def _layout(folder: Path) -> Layout:
+    return msgspec.json.decode((folder / LAYOUT).read_bytes(), type=Layout)
+
+
+def _assemble(folder: Path, layout: Layout) -> None:
     """Make a data folder of the base and the WAL."""
     data = folder / DATA
     (folder / BASE).rename(data)
@@ -158,9 +198,7 @@ def _assemble(folder: Path, layout: Layout) -> Path:
         if wal.SEGMENT.match(target.name):
             os.truncate(target, layout.segment)
     (folder / WAL).rmdir()
-    (folder / LAYOUT).unlink()
     (data / "recovery.signal").touch(mode=0o600)
-    return data
 
 
 def _give_away(*folders: Path) -> None:
@@ -213,6 +251,8 @@ def _running(
             process.kill()
             process.wait()
             raise StoreError("PostgreSQL did not shut down after the recovery") from None
+    if process.returncode:
+        raise StoreError(f"PostgreSQL ended with {process.returncode} after the recovery")
 
 
 def _await(server: Scratch, process: subprocess.Popen[bytes], log: Path) -> None:
