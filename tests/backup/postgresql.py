@@ -44,10 +44,8 @@ def connected(url: str) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
 
 
 def age_base(installation: Installation) -> None:
-    """Make what is on this host of bases a day older: one, or two after a kill."""
-    paths = list(installation.settings.backup_work.glob("postgresql/bases/*/base.json"))
-    assert paths
-    for path in paths:
+    """Make the bases on this host a day older: one; none or two after a kill."""
+    for path in installation.settings.backup_work.glob("postgresql/bases/*/base.json"):
         base = msgspec.json.decode(path.read_bytes(), type=chain.Base)
         older = msgspec.structs.replace(base, taken_at=base.taken_at - timedelta(days=1))
         path.write_bytes(msgspec.json.encode(older))

@@ -1,6 +1,7 @@
 """The reconciler takes backups when they are due, and shows what is known of them."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -8,8 +9,10 @@ from msgspec.structs import replace
 from tests.backup.installation import KEY, Installation
 from tests.waiting import eventually
 from trading_ops import clock
+from trading_ops.backup import durable
 from trading_ops.backup.due import FIRST, due
 from trading_ops.backup.records import Operation, Record, Records, Run
+from trading_ops.backup.restic import ResticRepository
 from trading_ops.backup.scheduled import Backups
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.store import backups, events
@@ -135,6 +138,8 @@ async def test_a_backup_is_taken_stored_shown_and_audited(installation: Installa
             await eventually(shown)
             assert figure("trading_ops_backup_size_bytes") == stored.bytes
             assert figure("trading_ops_backup_restore_duration_seconds") > 0
+            free = figure("trading_ops_backup_repository_free_bytes")
+            assert 0 < free < figure("trading_ops_backup_repository_capacity_bytes")
             assert figure("trading_ops_backup_untested_since_timestamp_seconds") == 0
             for name in ("last_success", "recoverable_to", "last_verified", "last_restore_test"):
                 assert figure(f"trading_ops_backup_{name}_timestamp_seconds") > 0
@@ -147,6 +152,30 @@ async def test_a_backup_is_taken_stored_shown_and_audited(installation: Installa
     finally:
         writer.stop()
         reader.close()
+
+
+def test_only_a_repository_on_this_host_has_a_known_space(
+    installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TradingOpsBackupTargetFull is about no other."""
+    password = tmp_path / "password"
+    password.write_text("correct horse")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "restic").write_text("#!/bin/sh\n")
+    (programs / "restic").chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs), prepend=":")
+
+    def restic(location: str) -> durable.Space | None:
+        return ResticRepository(location, password, work=tmp_path).space()
+
+    assert restic("sftp:ann@backup.example:/srv") is None
+    assert restic("s3:s3.example/bucket") is None
+    local, folder = restic(str(tmp_path / "not-made-yet")), installation.repository.space()
+    assert local is not None
+    assert folder is not None
+    assert local.total == durable.space(tmp_path).total
+    assert 0 < folder.free < folder.total
 
 
 def test_untested_and_failed_are_shown(installation: Installation) -> None:

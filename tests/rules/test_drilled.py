@@ -71,6 +71,7 @@ NOT_RAISED = {
     "TradingOpsBackupFailed": Not(LONG, "backup/test_reconciler.py"),
     "TradingOpsBackupNotVerified": Not(LONG, "backup/test_reconciler.py"),
     "TradingOpsBackupOverdue": Not(LONG, "backup/test_reconciler.py"),
+    "TradingOpsBackupTargetFull": Not(LONG, "backup/test_reconciler.py"),
     "TradingOpsHoldsNotStored": Not(LONG, "service/holding/test_holding.py"),
     "TradingOpsTargetsReloadFailed": Not(LONG, "service/stack/test_reconciler_alone.py"),
     "TradingOpsCertificateExpiring": Not(LONG, "service/tls/test_expiry.py"),

@@ -50,9 +50,16 @@ def create(settings: Settings, repository: Repository) -> Record:
         finally:
             shutil.rmtree(staging, ignore_errors=True)
         took = round(clock.monotonic() - began, 3)
-        record = record_of(manifest, repository.location, took)
+        record = record_of(manifest, repository.location, took, _space(repository))
         records.put(record)
         return record
+
+
+def _space(repository: Repository) -> durable.Space | None:
+    try:
+        return repository.space()
+    except OSError:
+        return None  # the backup is stored all the same
 
 
 def _capture_postgresql(settings: Settings, staging: Path) -> "Captured | None":

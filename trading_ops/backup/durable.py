@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from trading_ops.durable import sync as sync  # noqa: PLC0414 - for the callers here
 from trading_ops.durable import write as write  # noqa: PLC0414
@@ -46,17 +47,34 @@ def locked(path: Path, busy: str) -> Iterator[None]:
         os.close(descriptor)
 
 
+class Space(NamedTuple):
+    """Bytes of a file system."""
+
+    free: int
+    total: int
+
+
+def space(folder: Path) -> Space:
+    """Return the space of a folder's file system; the folder need not exist yet.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    existing = next(one for one in (folder, *folder.parents) if one.exists())
+    usage = shutil.disk_usage(existing)
+    return Space(usage.free, usage.total)
+
+
 def require_space(folder: Path, needed: int, what: str) -> None:
     """Refuse to begin what will not fit, with a tenth to spare.
 
     Raises:
         SetupError: the disk has too little free space.
     """
-    existing = next(one for one in (folder, *folder.parents) if one.exists())
-    free = shutil.disk_usage(existing).free
+    free = space(folder).free
     if free < needed * 1.1:
         raise SetupError(
-            f"{what} needs {size(needed)} and 10 % to spare in {existing}, which has {size(free)} "
+            f"{what} needs {size(needed)} and 10 % to spare in {folder}, which has {size(free)} "
             "free. Fix: free some space, or name another folder"
         )
 

@@ -63,6 +63,10 @@ class FolderRepository:
                 damaged.append(f"{path.name}: it holds the manifest of {manifest.id}")
         return Listing(sorted(found, key=lambda one: one.order), damaged)
 
+    def space(self) -> durable.Space:
+        """Return the space of the folder's file system."""
+        return durable.space(self._path)
+
     def fetch(self, manifest: Manifest, into: Path) -> None:
         """Copy the contents out, checking each while it is copied."""
         for entry in manifest.entries:

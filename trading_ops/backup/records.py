@@ -13,6 +13,7 @@ import msgspec
 
 from trading_ops import logs
 from trading_ops.backup import durable
+from trading_ops.backup.durable import Space
 from trading_ops.backup.manifest import Manifest
 
 log = logs.get(__name__)
@@ -42,6 +43,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     revision: str | None = None
     audit_head: int | None = None
     took_seconds: float = 0.0
+    free_bytes: int | None = None
+    """Free space of the repository's file system after the backup; None: not on this host."""
+
+    file_system_bytes: int | None = None
     verified_at: datetime | None = None
     restore_tested_at: datetime | None = None
     restore_seconds: float | None = None
@@ -59,7 +64,9 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
 
 
-def record_of(manifest: Manifest, location: str, took_seconds: float = 0.0) -> Record:
+def record_of(
+    manifest: Manifest, location: str, took_seconds: float = 0.0, space: Space | None = None
+) -> Record:
     """Return the record of a backup about which nothing else is known."""
     store = manifest.store
     return Record(
@@ -73,6 +80,8 @@ def record_of(manifest: Manifest, location: str, took_seconds: float = 0.0) -> R
         revision=store.revision if store else None,
         audit_head=store.audit_head if store else None,
         took_seconds=took_seconds,
+        free_bytes=space and space.free,
+        file_system_bytes=space and space.total,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from trading_ops.backup.durable import Space
 from trading_ops.backup.manifest import Manifest
 from trading_ops.config.settings import Settings
 
@@ -56,6 +57,13 @@ class Repository(Protocol):
         Raises:
             Damaged: a file is missing or was changed.
             TradingOpsError: the repository cannot be read.
+        """
+
+    def space(self) -> Space | None:
+        """Return the space of its file system; None: it is not on this host.
+
+        Raises:
+            OSError: it cannot be read.
         """
 
     def remove(self, ids: Collection[str]) -> None:

@@ -90,6 +90,11 @@ class ResticRepository:
                 damaged.append(f"{snapshot.key or snapshot.id[:8]}: {error}")
         return Listing(sorted(found, key=lambda one: one.order), damaged)
 
+    def space(self) -> durable.Space | None:
+        """Return the space of a local repository's file system."""
+        path = Path(self._location)
+        return durable.space(path) if path.is_absolute() else None
+
     def fetch(self, manifest: Manifest, into: Path) -> None:
         """Restore the snapshot into a folder."""
         snapshot = next((one for one in self._snapshots() if one.key == manifest.id), None)

@@ -121,6 +121,8 @@ class Backups:
         metrics.created.set(_stamp(newest.created_at if newest else None))
         metrics.recoverable.set(_stamp(newest.recoverable_to if newest else None))
         metrics.size.set(newest.bytes if newest else 0)
+        metrics.free.set((newest and newest.free_bytes) or 0)
+        metrics.capacity.set((newest and newest.file_system_bytes) or 0)
         metrics.verified.set(max((_stamp(one.verified_at) for one in stored), default=0.0))
         metrics.tested.set(_stamp(last.restore_tested_at if last else None))
         metrics.untested.set(min((_stamp(one.created_at) for one in untested), default=0.0))

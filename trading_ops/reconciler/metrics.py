@@ -84,6 +84,8 @@ class BackupMetrics:
         self.tested = gauge("trading_ops_backup_last_restore_test_timestamp_seconds", registry)
         self.untested = gauge("trading_ops_backup_untested_since_timestamp_seconds", registry)
         self.size = gauge("trading_ops_backup_size_bytes", registry)
+        self.free = gauge("trading_ops_backup_repository_free_bytes", registry)
+        self.capacity = gauge("trading_ops_backup_repository_capacity_bytes", registry)
         self.restore = gauge("trading_ops_backup_restore_duration_seconds", registry)
         self.failed = gauge("trading_ops_backup_failed", registry)
         for operation in Operation:

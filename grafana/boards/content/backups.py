@@ -4,6 +4,7 @@ from grafana.boards.panels import GREEN, RED, above, lines, row, timeline
 
 OVERDUE = "TradingOpsBackupOverdue"
 UNTESTED = "TradingOpsBackupNotVerified"
+FULL = "TradingOpsBackupTargetFull"
 FAILED = "TradingOpsBackupFailed"
 
 BACKUPS = row(
@@ -51,6 +52,17 @@ BACKUPS = row(
         ),
     ),
     (
+        lines(
+            "Free space of the repository",
+            "bytes",
+            {
+                "free": "max(trading_ops_backup_repository_free_bytes) and "
+                "max(trading_ops_backup_repository_capacity_bytes) > 0",
+                "three full backups": "3 * max(trading_ops_backup_size_bytes)",
+            },
+            "After the newest backup. No data if the repository is on another host.",
+            runbook=FULL,
+        ),
         timeline(
             "Last run of each backup command",
             "max by (operation) (trading_ops_backup_failed)",

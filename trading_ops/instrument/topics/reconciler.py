@@ -65,6 +65,21 @@ BACKUP_METRICS: tuple[Metric, ...] = (
         unit="bytes",
         help="Size of the files in the newest backup.",
         why="A sudden drop means that the backup is incomplete.",
+        vital=True,
+    ),
+    _gauge(
+        name="trading_ops_backup_repository_free_bytes",
+        unit="bytes",
+        help="Free space of the repository's file system after the newest backup.",
+        why="A full repository takes no backups.",
+        vital=True,
+    ),
+    _gauge(
+        name="trading_ops_backup_repository_capacity_bytes",
+        unit="bytes",
+        help="Size of the repository's file system; 0: the repository is not a local folder.",
+        why="The measure of what is free; 0 turns the alert off.",
+        vital=True,
     ),
     _gauge(
         name="trading_ops_backup_restore_duration_seconds",
