@@ -14,8 +14,8 @@ BACKUPS = row(
             "Recovery point",
             "s",
             {
-                "age of the newest backup": "time() - max("
-                "trading_ops_backup_recoverable_to_timestamp_seconds)",
+                "age of the newest backup": "time() - (max("
+                "trading_ops_backup_recoverable_to_timestamp_seconds) > 0)",
                 "interval": "max(trading_ops_backup_interval_seconds)",
             },
             "Data loss of a restore now (RPO), and the backup interval.",
@@ -26,10 +26,10 @@ BACKUPS = row(
             "Time since verification",
             "s",
             {
-                "restore test": "time() - max("
-                "trading_ops_backup_last_restore_test_timestamp_seconds)",
-                "every file compared": "time() - max("
-                "trading_ops_backup_last_verified_timestamp_seconds)",
+                "restore test": "time() - (max("
+                "trading_ops_backup_last_restore_test_timestamp_seconds) > 0)",
+                "every file compared": "time() - (max("
+                "trading_ops_backup_last_verified_timestamp_seconds) > 0)",
             },
             "A restore test runs once a day.",
             limits=above(86400 + 3600, 2 * 86400),
