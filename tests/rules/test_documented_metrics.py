@@ -24,6 +24,13 @@ def test_the_page_of_all_metrics_is_what_the_catalogue_says() -> None:
     assert METRICS.read_text(encoding="utf-8") == page()
 
 
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_code_block_is_closed(path: Path) -> None:
+    """One that is not shows the rest of the page as code."""
+    fences = re.findall(r"^ *```", path.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(fences) % 2 == 0
+
+
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 def test_a_query_asks_for_a_job_that_is_scraped(path: Path) -> None:
     """One of another name returns nothing, and nothing looks like all is well."""
