@@ -21,6 +21,8 @@ from trading_ops.errors import StoreError
 
 BUSY = "another process is changing the backup repository {}. Fix: wait until it has finished"
 UNFINISHED = "new-"
+SYNC_BYTES = 2**22
+"""Data that is flushed at once: a bot's own commits wait for the disk behind it."""
 
 
 class FolderRepository:
@@ -125,12 +127,16 @@ class FolderRepository:
 
 def _copy(source: Path, target: Path) -> str:
     """Copy a file to the disk and return the SHA-256 of what was copied."""
-    made = hashlib.sha256()
+    made, synced = hashlib.sha256(), 0
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with source.open("rb") as reading, os.fdopen(descriptor, "wb") as writing:
         while block := reading.read(BLOCK):
             made.update(block)
             writing.write(block)
+            if writing.tell() - synced >= SYNC_BYTES:
+                writing.flush()
+                os.fdatasync(writing.fileno())
+                synced = writing.tell()
         writing.flush()
         os.fsync(writing.fileno())
     return made.hexdigest()
