@@ -5,7 +5,8 @@ FROM python:3.11.15-slim-bookworm AS build
 WORKDIR /build
 COPY requirements/runtime.lock requirements/runtime.lock
 RUN python -m venv /opt/trading-ops
-RUN /opt/trading-ops/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements/runtime.lock
+RUN /opt/trading-ops/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps \
+    --require-hashes -r requirements/runtime.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY trading_ops trading_ops
 COPY trading_ops_lab trading_ops_lab

@@ -30,7 +30,7 @@ for version in "$@"; do
         say "Installing the locked packages for Python $version"
         "$python" -m venv --clear "$venv"
         "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
-            --require-hashes -r requirements/dev.lock
+            --no-deps --require-hashes -r requirements/dev.lock
         "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
             --no-deps --no-build-isolation -e .
         printf '%s' "$wanted" >"$venv/.installed"

@@ -72,7 +72,9 @@ make_environment() {
     fi
     rm -f "$STAMP"
     say "Installing the locked Python packages ($PURPOSE); the first time takes a minute"
-    pip_install --require-hashes -r "requirements/$PURPOSE.lock"
+    # The lock is complete, so nothing is left to resolve: pip 23 would otherwise look up a newer
+    # release for each requirement with an extra, and refuse it because it has no hash.
+    pip_install --no-deps --require-hashes -r "requirements/$PURPOSE.lock"
     pip_install --no-deps --no-build-isolation -e .
     fingerprint >"$STAMP"
     say "The virtual environment is ready"
