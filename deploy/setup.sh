@@ -139,7 +139,7 @@ units() {
 # Debian's units read these files; the one that was there is kept for uninstall.
 peers() {
     [ -n "$WITH_PROMETHEUS" ] || return 0
-    peer prometheus "--config.file=$VAR/prometheus/prometheus.yml --storage.tsdb.retention.time=35d --web.listen-address=127.0.0.1:9090"
+    peer prometheus "--config.file=$VAR/prometheus/prometheus.yml --storage.tsdb.retention.time=35d --storage.tsdb.retention.size=10GB --web.listen-address=127.0.0.1:9090"
     peer prometheus-alertmanager "--config.file=$VAR/alertmanager/alertmanager.yml --web.listen-address=127.0.0.1:9093 --cluster.listen-address="
 }
 

@@ -81,6 +81,7 @@ COMMANDS: Mapping[str, Entry] = {
     "runbook": _entry("runbook", "runbook", "Check the runbooks."),
     "backup": _entry("backup", "backup", "Take, list, verify and prune backups."),
     "restore": _entry("restore", "restore", "Restore a backup to a new folder, or in place."),
+    "clean-up": _entry("clean_up", "clean_up", "Remove what is no longer needed in `var`."),
     "migrate": _entry("migrate", "migrate", "Upgrade the reconciler's database schema."),
     "export": _entry("export", "export", "Serve metrics of the host, processes and venues."),
     "node": _entry("node", "node", "Run the executor for the services of this host."),

@@ -106,31 +106,46 @@ def _new_file(path: Path) -> BinaryIO:
 
 
 def prune(policy: LogPolicy, folder: Path, now: float) -> None:
-    """Remove files that are too old, and while the folder holds too much, of the largest log.
-
-    The oldest file of the log that takes the most space goes first: a process that floods its log
-    does not remove another one's.
+    """Remove the files that the policy does not keep.
 
     Raises:
         OSError: one could not be removed.
     """
-    aside = files_aside(folder)
-    for path in list(aside):
+    for path, _ in excess(policy, folder, now):
+        path.unlink(missing_ok=True)
+
+
+def excess(
+    policy: LogPolicy, folder: Path, now: float, *, freed: int = 0
+) -> list[tuple[Path, str]]:
+    """Return the files that are too old or too much, each with its reason.
+
+    The oldest file of the log that takes the most space goes first: a process that floods its log
+    does not remove another one's.
+
+    Args:
+        policy: what is kept.
+        folder: of the files.
+        now: seconds since the epoch.
+        freed: bytes of the folder that do not count.
+    """
+    found, logs, total = [], dict[str, list[tuple[Path, int]]](), folder_bytes(folder) - freed
+    for path in files_aside(folder):
+        size = _size(path)
         if _last_written(path) < now - policy.kept_seconds:
-            path.unlink(missing_ok=True)
-            aside.remove(path)
-    logs: dict[str, list[tuple[Path, int]]] = {}
-    for path in aside:
-        if match := ASIDE.match(path.name):
-            logs.setdefault(match["log"], []).append((path, _size(path)))
-    excess = folder_bytes(folder) - policy.folder_bytes
-    while excess > 0 and logs:
+            found.append((path, f"older than {policy.kept_seconds / 86_400:g} d"))
+            total -= size
+        elif match := ASIDE.match(path.name):
+            logs.setdefault(match["log"], []).append((path, size))
+    while total > policy.folder_bytes and logs:
         name = max(logs, key=lambda one: sum(size for _, size in logs[one]))
         path, size = logs[name].pop(0)
         if not logs[name]:
             del logs[name]
-        excess -= size
-        path.unlink(missing_ok=True)
+        total -= size
+        limit = f"the folder is over {policy.folder_bytes / 2**20:g} MB"
+        found.append((path, f"{limit}, and {name} takes the most"))
+    return found
 
 
 def folder_bytes(folder: Path) -> int:

@@ -43,6 +43,7 @@ ALERTMANAGER_BINARIES = ("alertmanager", "prometheus-alertmanager")
 """Upstream's name and Debian's."""
 
 RETENTION = "35d"
+RETENTION_SIZE = "10GB"
 
 
 def processes(settings: Settings, registry: Registry) -> tuple[Process, ...]:
@@ -226,6 +227,7 @@ def _prometheus(settings: Settings, target: Target) -> Process:
             f"--config.file={folder / 'prometheus.yml'}",
             f"--storage.tsdb.path={folder / 'data'}",
             f"--storage.tsdb.retention.time={RETENTION}",
+            f"--storage.tsdb.retention.size={RETENTION_SIZE}",
             f"--web.listen-address={target.address}",
             f"--web.external-url=http://{target.address}/",
             # By default a restart of Prometheus resets every `for` below ten minutes.

@@ -59,6 +59,7 @@ def test_commands_are_arrays_with_the_flags_that_matter(tmp_path: Path, tools: P
     assert argv["prometheus"][0] == str(tools / "prometheus")
     assert {
         "--storage.tsdb.retention.time=35d",
+        "--storage.tsdb.retention.size=10GB",
         "--rules.alert.for-grace-period=1m",
         "--web.cors.origin=none",
         "--web.listen-address=127.0.0.1:9090",

@@ -1,0 +1,1 @@
+"""Clean-up: `rules` finds what an installation no longer needs, `inside` removes it safely."""

@@ -1,0 +1,112 @@
+"""Removes what the rules found, one after the other; what fails does not stop the rest."""
+
+import errno
+import gzip
+import os
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from trading_ops import clock
+from trading_ops.backup.durable import size
+from trading_ops.backup.running import Busy, only_one
+from trading_ops.cleanup import inside
+from trading_ops.cleanup.rules import Kind, Leftover
+from trading_ops.config.settings import Settings
+
+TOLD_FAILURES = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Removed:
+    """What was done."""
+
+    counts: Counter[Kind]
+    bytes: int
+    skipped: str
+    """What was left because another process uses it; empty: nothing."""
+
+    failures: list[str]
+
+    def __str__(self) -> str:
+        if not (self.counts or self.skipped or self.failures):
+            return "nothing to clean up"
+        done = [f"{kind}: {count}" for kind, count in self.counts.items()]
+        said = [f"{size(self.bytes)} freed ({', '.join(done)})"] if done else []
+        said += [self.skipped] if self.skipped else []
+        failed = "; ".join(self.failures[:TOLD_FAILURES])
+        said += [f"{len(self.failures)} failed: {failed}"] if self.failures else []
+        return "; ".join(said)
+
+
+def carry_out(settings: Settings, found: Sequence[Leftover]) -> Removed:
+    """Remove what is not needed; large logs last, because compressing them needs space."""
+    counts: Counter[Kind] = Counter()
+    failures: list[str] = []
+    freed, skipped = 0, ""
+
+    def one_by_one(some: Sequence[Leftover]) -> None:
+        nonlocal freed
+        for one in some:
+            try:
+                freed += _empty(one) if one.kind is Kind.LARGE_LOG else _remove(one)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                failures.append(f"{one.found.path}: {error.strerror or error}")
+            else:
+                counts[one.kind] += 1
+
+    of_backups = [one for one in found if one.kind in (Kind.INTERRUPTED, Kind.CACHE)]
+    one_by_one([one for one in found if one not in of_backups and one.kind is not Kind.LARGE_LOG])
+    if of_backups:
+        try:
+            with only_one(settings):
+                one_by_one(of_backups)
+        except Busy:
+            skipped = "backup folders are left: a backup command is running"
+    one_by_one([one for one in found if one.kind is Kind.LARGE_LOG])
+    return Removed(counts=counts, bytes=freed, skipped=skipped, failures=failures)
+
+
+def _remove(one: Leftover) -> int:
+    inside.remove(one.found)
+    return one.found.bytes
+
+
+def _empty(one: Leftover) -> int:
+    """Compress a log beside itself and empty it; return the bytes that this freed.
+
+    Its process keeps writing to it in append mode. Lines written between the two steps are lost.
+
+    Raises:
+        OSError: it could not be compressed, and is unchanged. On a full disk it is emptied anyway.
+    """
+    found, freed = one.found, one.found.bytes
+    stamp = datetime.fromtimestamp(clock.timestamp(), UTC).strftime("%Y%m%dT%H%M%S.%f")
+    name = f"{found.relative.name}.{stamp}.gz"
+    with inside.opened(found.base, found.relative.parent) as folder:
+        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(found.relative.name, flags, dir_fd=folder), "r+b") as log:
+            seen = os.fstat(log.fileno())
+            if (seen.st_dev, seen.st_ino) != found.identity:
+                raise inside.Changed(f"{found.path} was replaced")
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            part = f"{name}.part"
+            try:
+                mode = seen.st_mode & 0o777
+                with os.fdopen(os.open(part, flags, mode, dir_fd=folder), "wb") as packed:
+                    with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=6) as compressed:
+                        shutil.copyfileobj(log, compressed, 256 * 1024)
+                    packed.flush()
+                    freed -= os.fstat(packed.fileno()).st_blocks * 512
+                os.rename(part, name, src_dir_fd=folder, dst_dir_fd=folder)
+            except OSError as error:
+                os.unlink(part, dir_fd=folder)
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                freed = found.bytes
+            log.truncate(0)
+    return freed

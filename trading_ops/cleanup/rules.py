@@ -1,0 +1,164 @@
+"""What an installation no longer needs, with the reason; see docs/jobs.md, "Clean-up".
+
+Only in `var`, the folder of the logs and, for interrupted restores, the project folder. Nothing is
+removed for its age alone that an operator or a restore could need: databases, records, backups,
+secrets and the data of Prometheus and Alertmanager are not touched.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from trading_ops import clock
+from trading_ops.backup.repository import RESTIC
+from trading_ops.backup.sources import venue_folders
+from trading_ops.cleanup import inside
+from trading_ops.cleanup.inside import Found
+from trading_ops.config.settings import Settings
+from trading_ops.logs import rotation
+
+LEFT_BEHIND_SECONDS = 86_400.0
+"""A temporary file exists for seconds; after a day, whoever wrote it is gone."""
+
+UNFINISHED = re.compile(
+    r"^\..+\.(new|\d+)$"  # durable.write, project.writing, config.last_good
+    r"|^.+\.log\.\d{8}T\d{6}\.\d{6}(-\d+)?\.gz\.part$"
+)
+"""Names of files that replace another file when they are complete."""
+
+RESTORING = re.compile(r"^\.restored-.+\.partial$|^\..+\.restoring$")
+SCRATCH = ("create", "verify")
+CACHE = "restic-cache"
+RELEASES = "versions"
+RELEASES_KEPT = 3
+NOT_ENTERED = frozenset(
+    {"prometheus/data", "alertmanager/data", "backup", RELEASES, "log", "secrets"}
+)
+OVER = 2
+"""A log this many times larger than its limit belongs to a process that does not rotate."""
+
+
+class Kind(StrEnum):
+    """Why something is not needed."""
+
+    TEMPORARY = "temporary file"
+    INTERRUPTED = "interrupted backup or restore"
+    RELEASE = "old release"
+    CACHE = "unused cache"
+    LOG = "old log"
+    LARGE_LOG = "large log"
+    """Is compressed beside itself and emptied, because its process does not rotate it."""
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """One file or folder that is not needed."""
+
+    found: Found
+    kind: Kind
+    reason: str
+
+
+def leftovers(settings: Settings) -> list[Leftover]:
+    """Return everything that is not needed; changes nothing.
+
+    Raises:
+        OSError: a folder could not be read.
+    """
+    now = clock.timestamp()
+    return [
+        *_temporary(settings, now),
+        *_interrupted(settings, now),
+        *_releases(settings),
+        *_caches(settings),
+        *_logs(settings, now),
+    ]
+
+
+def _temporary(settings: Settings, now: float) -> Iterator[Leftover]:
+    left_out = NOT_ENTERED | venue_folders(settings)
+    for base, skipped in ((settings.var, left_out), (settings.logs, frozenset[str]())):
+        for found in inside.files(base, skipped) if base.is_dir() else ():
+            age = now - found.modified
+            if UNFINISHED.match(found.path.name) and age > LEFT_BEHIND_SECONDS:
+                yield Leftover(found, Kind.TEMPORARY, f"{_days(age)} old; its writer is gone")
+
+
+def _interrupted(settings: Settings, now: float) -> Iterator[Leftover]:
+    work, var = settings.backup_work, settings.var
+    if work.is_relative_to(var):
+        for found in inside.entries(var, str(work.relative_to(var))):
+            if found.path.name in SCRATCH and now - found.modified > LEFT_BEHIND_SECONDS:
+                yield Leftover(found, Kind.INTERRUPTED, "no backup or restore test uses it")
+    for found in inside.entries(settings.root) if var.parent == settings.root else ():
+        if RESTORING.match(found.path.name) and now - found.modified > LEFT_BEHIND_SECONDS:
+            yield Leftover(found, Kind.INTERRUPTED, "the restore did not finish")
+
+
+def _releases(settings: Settings) -> Iterator[Leftover]:
+    """Yield the releases that no unit runs, beyond the newest ones."""
+    found = sorted(inside.entries(settings.var, RELEASES), key=lambda one: -one.modified)
+    spare = [one for one in found if one.is_folder][RELEASES_KEPT:]
+    named = _texts(settings) if spare else ""
+    for one in spare:
+        if str(one.relative) not in named:
+            kept = f"the newest {RELEASES_KEPT} and those in use are kept"
+            yield Leftover(one, Kind.RELEASE, kept)
+
+
+def _texts(settings: Settings) -> str:
+    """Return everything that may name a release: units, configuration, command lines.
+
+    Raises:
+        OSError: a file of ours cannot be read, so it is not known which releases are in use.
+    """
+    paths = [
+        settings.targets_file,
+        settings.root / "settings.yml",
+        *settings.var.glob("units/*.json"),
+        *settings.var.glob("config/*"),
+        *Path("/proc").glob("[0-9]*/cmdline"),
+    ]
+    texts = []
+    for path in paths:
+        try:
+            texts.append(path.read_text("utf-8", errors="replace"))
+        except (FileNotFoundError, ProcessLookupError, IsADirectoryError):
+            continue
+        except PermissionError:
+            if path.parts[1] != "proc":
+                raise
+    return "\n".join(texts)
+
+
+def _caches(settings: Settings) -> Iterator[Leftover]:
+    work, var = settings.backup_work, settings.var
+    if settings.backup_repository.startswith(RESTIC) or not work.is_relative_to(var):
+        return
+    for found in inside.entries(var, str(work.relative_to(var))):
+        if found.path.name == CACHE:
+            yield Leftover(found, Kind.CACHE, "backup_repository is not a restic repository")
+
+
+def _logs(settings: Settings, now: float) -> Iterator[Leftover]:
+    policy, folder = settings.log_policy, settings.logs
+    if not folder.is_dir() or folder.is_symlink():
+        return
+    found = {one.path: one for one in inside.entries(folder)}
+    large = [
+        one
+        for path, one in found.items()
+        if path.suffix == ".log" and one.bytes > OVER * policy.file_bytes
+    ]
+    for one in large:
+        limit = f"log_file_megabytes is {settings.log_file_megabytes:g}"
+        yield Leftover(one, Kind.LARGE_LOG, f"its process does not rotate it, and {limit}")
+    for path, reason in rotation.excess(policy, folder, now, freed=sum(one.bytes for one in large)):
+        if path in found:
+            yield Leftover(found[path], Kind.LOG, reason)
+
+
+def _days(seconds: float) -> str:
+    return f"{seconds / 86_400:.0f} d"

@@ -1,0 +1,49 @@
+"""`clean-up`: what the job `clean_up` does, on any host and without the reconciler."""
+
+import click
+
+from trading_ops.backup.durable import size
+from trading_ops.cleanup.carry_out import carry_out
+from trading_ops.cleanup.rules import leftovers
+from trading_ops.cli.console import output_option, print_json
+from trading_ops.cli.exit_codes import ExitCode
+from trading_ops.config.settings import load_settings
+
+
+@click.command(name="clean-up")
+@click.option("--dry-run", is_flag=True, help="Dry run: list what would be removed.")
+@output_option
+@click.pass_context
+def clean_up(context: click.Context, output: str, *, dry_run: bool) -> None:
+    """Remove temporary files, old releases and logs, and unused caches of this host.
+
+    Works on a full disk and while the reconciler is down.
+    """
+    settings = load_settings()
+    found = leftovers(settings)
+    done = None if dry_run else carry_out(settings, found)
+    total = sum(one.found.bytes for one in found)
+    if output == "json":
+        print_json(
+            {
+                "found": [
+                    {
+                        "path": str(one.found.path),
+                        "bytes": one.found.bytes,
+                        "kind": one.kind,
+                        "reason": one.reason,
+                    }
+                    for one in found
+                ],
+                "bytes": total if done is None else done.bytes,
+                "failures": [] if done is None else done.failures,
+            }
+        )
+    elif done is None:
+        for one in found:
+            click.echo(f"{size(one.found.bytes):>9}  {one.found.path}  ({one.kind}: {one.reason})")
+        click.echo(f"{size(total)} in {len(found)} files and folders would be removed")
+    else:
+        click.echo(str(done))
+    if done is not None and done.failures:
+        context.exit(ExitCode.FAILED)

@@ -1,0 +1,34 @@
+"""The job that removes what the installation no longer needs."""
+
+import asyncio
+
+from trading_ops.backup.durable import size
+from trading_ops.cleanup.carry_out import carry_out
+from trading_ops.cleanup.rules import leftovers
+from trading_ops.domain.job import Outcome
+from trading_ops.jobs.job import Context, Plan, Result, Step
+
+
+class CleanUp:
+    """Cleans the host of the reconciler that runs it."""
+
+    async def plan(self, context: Context) -> Plan:
+        """Return a step for each file and folder."""
+        found = await asyncio.to_thread(leftovers, context.settings)
+        return Plan(
+            tuple(
+                Step(f"remove {one.found.path}", f"{one.kind}: {one.reason}", size(one.found.bytes))
+                for one in found
+            )
+        )
+
+    async def run(self, context: Context) -> Result:
+        """Remove them; the run fails if one could not be removed."""
+        found = await asyncio.to_thread(leftovers, context.settings)
+        done = await asyncio.to_thread(carry_out, context.settings, found)
+        if done.failures:
+            return Result(Outcome.FAILED, str(done))
+        return Result(Outcome.DONE if done.counts else Outcome.NOTHING_TO_DO, str(done))
+
+
+CLEAN_UP = CleanUp()
