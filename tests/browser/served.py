@@ -157,7 +157,7 @@ class Sources(FakeWorld):
 def _samples(query: str) -> list[tuple[dict[str, str], float]]:
     """Return what Prometheus has for one of the console's queries."""
     used = {bot: 0.08 + 0.05 * (at % 7) for at, bot in enumerate(BOTS)} | {AT_LIMIT: 0.86}
-    if "trading_daily_loss)" in query:
+    if "trading_daily_loss{" in query:
         return [({"bot": bot, "currency": "USD"}, LIMITS["loss"] * used[bot]) for bot in BOTS]
     if "trading_exposure" in query:
         return [

@@ -38,6 +38,18 @@ groups:
         expr: vector(1)
         for: 10s
         labels: {severity: critical, page_after: 5m, bot: alpha, venue: kraken}
+      # Its receiver is away.
+      - alert: CheckoutUntold
+        expr: vector(1)
+        for: 10s
+        labels: {severity: critical, receiver: broken}
+  - name: checkout-broken
+    interval: 1s
+    rules:
+      - record: checkout:matched_twice # always fails
+        expr: |
+          (vector(1) or label_replace(vector(1), "a", "b", "", ""))
+          + on () (vector(1) or label_replace(vector(1), "a", "b", "", ""))
 """
 TEAM_PROMETHEUS = """
 global:
@@ -51,6 +63,8 @@ alerting:
 scrape_configs:
   - job_name: alertmanager
     static_configs: [{targets: ["ALERTMANAGER"]}]
+  - job_name: prometheus
+    file_sd_configs: [{files: [team/prometheus.json]}]
 """
 TEAM_ALERTMANAGER = """
 route:
@@ -60,11 +74,15 @@ route:
   routes:
     - receiver: team-tickets
       matchers: ['severity="warning"']
+    - receiver: team-broken
+      matchers: ['receiver="broken"']
 receivers:
   - name: team-pager
     webhook_configs: [{url: "http://TEAM/pager"}]
   - name: team-tickets
     webhook_configs: [{url: "http://TEAM/tickets"}]
+  - name: team-broken
+    webhook_configs: [{url: "http://127.0.0.1:1/broken"}]
 """
 
 
@@ -130,6 +148,7 @@ def adopt(
     prometheus, alertmanager = folder / "prometheus", folder / "alertmanager"
     (prometheus / "team").mkdir(parents=True)
     (prometheus / "team" / "rules.yml").write_text(TEAM_RULES, encoding="utf-8")
+    (prometheus / "team" / "prometheus.json").write_text("[]", encoding="ascii")
     alertmanager.mkdir()
     run_commands(prometheus, alertmanager, var)
 

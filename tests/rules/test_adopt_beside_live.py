@@ -5,13 +5,16 @@ Nothing of ours is broken, so nothing of ours may be said: no incident, and no p
 """
 
 import asyncio
+import json
 import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+import aiohttp
 import pytest
+import yaml
 
 from tests.free_ports import free_port
 from tests.rules.adopting import Adopted, adopt, snippet
@@ -30,6 +33,12 @@ pytestmark = pytest.mark.long
 
 BESIDE_SECONDS = 600.0
 TEAMS = {"CheckoutSlow", "CheckoutDown"}
+UNTOLD = "CheckoutUntold"
+"""Alertmanager fails to send it: its receiver is away."""
+
+DEAD = "127.0.0.1:1"
+"""A second Alertmanager of the team, which never answers: the queue towards it overflows."""
+
 MACHINES_OWN = "TradingHost"
 """Alerts that start so are about the machine on which the test runs, and other work loads it."""
 
@@ -89,7 +98,24 @@ def incidents_of(settings: Settings) -> list[str]:
 
 
 async def routes_all(alertmanager: RunningAlertmanager) -> bool:
-    return set(await alertmanager.states()) >= TEAMS
+    return set(await alertmanager.states()) >= {*TEAMS, UNTOLD}
+
+
+async def their_failures(prometheus: str, alertmanager: str) -> dict[str, float]:
+    """Return what fails for the team: rules, notifications, and deliveries to Alertmanager."""
+    names = {
+        "prometheus_rule_evaluation_failures_total": prometheus,
+        "prometheus_notifications_errors_total": prometheus,
+        "alertmanager_notifications_failed_total": alertmanager,
+    }
+    found = dict.fromkeys(names, 0.0)
+    async with aiohttp.ClientSession() as session:
+        for name, address in names.items():
+            async with session.get(f"http://{address}/metrics") as answer:
+                for line in (await answer.text()).splitlines():
+                    if line.startswith(name):
+                        found[name] += float(line.rpartition(" ")[2])
+    return found
 
 
 async def test_ten_minutes_beside_another_team(tmp_path: Path) -> None:
@@ -109,8 +135,12 @@ async def test_ten_minutes_beside_another_team(tmp_path: Path) -> None:
         ]
         alertmanager = await stack.enter_async_context(start_alertmanager(adopted.alertmanager))
         config = adopted.prometheus
-        config.write_text(config.read_text().replace("ALERTMANAGER", alertmanager.address))
-        prometheus = await stack.enter_async_context(start_prometheus(config, alertmanagers=1))
+        theirs = yaml.safe_load(config.read_text().replace("ALERTMANAGER", alertmanager.address))
+        theirs["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"].append(DEAD)
+        config.write_text(yaml.safe_dump(theirs, sort_keys=False))
+        prometheus = await stack.enter_async_context(start_prometheus(config, alertmanagers=2))
+        itself = json.dumps([{"targets": [prometheus]}])
+        (config.parent / "team" / "prometheus.json").write_text(itself)
         places = {
             "127.0.0.1:8411": bot,
             "127.0.0.1:8421": exporter,
@@ -127,13 +157,15 @@ async def test_ten_minutes_beside_another_team(tmp_path: Path) -> None:
         await asyncio.sleep(BESIDE_SECONDS)
         assert await routes_all(alertmanager)
         assert [one.returncode for one in started] == [None] * len(started)
+        failures = await their_failures(prometheus, alertmanager.address)
         opened, told = incidents_of(settings), told_of(receivers)
+    assert min(failures.values()) > 10, failures
     assert set(told) >= TEAMS
     ours = [name for name in told if name.startswith("Trading")]
     sys.stdout.write(
         f"{BESIDE_SECONDS:.0f} s beside the team's alerts: {len(opened)} incidents {opened}, "
         f"{len(ours)} pages of ours {ours}, {len(told) - len(ours)} of theirs, load "
-        f"{os.getloadavg()[1]:.0f}\n"
+        f"{os.getloadavg()[1]:.0f}; theirs: {failures}\n"
     )
     assert not [name for name in opened if not name.startswith(MACHINES_OWN)]
     assert not [name for name in ours if not name.startswith(MACHINES_OWN)]

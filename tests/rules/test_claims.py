@@ -1,24 +1,32 @@
 """A bot reports about itself only: which families Prometheus takes from it, and which it drops."""
 
 import re
+from pathlib import Path
 
 import pytest
 
 from tests.rules.committed import (
     PROMETHEUS,
+    RUNBOOKS,
+    front_matter,
     load_rules,
     metric_names,
     read_yaml,
     recorded,
 )
 from tests.rules.jobs import OF_BOTS, pin_of
+from trading_ops.console import figures as console
 from trading_ops.instrument import catalogue
+from trading_ops.readiness.plan import load_plan
+from trading_ops.reports import budgets
+from trading_ops.reports import figures as reports
 
 JOBS = {job["job_name"]: job for job in read_yaml(PROMETHEUS / "prometheus.yml")["scrape_configs"]}
 OF_A_BOT = ("trading-bot", "trading-bot-detail")
 WITHOUT_JOB = {"up", "scrape_samples_scraped", "ALERTS", *recorded()}
 """Prometheus writes these; which job `up` must name is the rule's choice."""
 
+PLAN = load_plan(Path("none"))
 FOREIGN = catalogue.sample_names() - OF_BOTS
 
 
@@ -70,6 +78,30 @@ def test_every_scrape_of_ours_is_bounded(name: str) -> None:
 
 
 ASKED = {rule.name: rule.expr for rule in load_rules()} | recorded()
+OF_ONE_BOT = 'job=~"trading-bot|trading-bot-detail"'
+"""Both jobs scrape the same bot."""
+
+QUERIES = {
+    **{
+        f"verify {path.stem}": plan["verify"]["query"]
+        for path in sorted(RUNBOOKS.glob("*.md"))
+        if "verify" in (plan := front_matter(path))
+    },
+    **{
+        f"readiness {stage.name} {one.name}": one.query
+        for stage in PLAN.stages
+        for one in stage.criteria
+        if one.query
+    },
+    "readiness present": PLAN.present,
+    **{
+        f"report {name}": query.replace(" offset $span", "")
+        for name, (query, _) in reports.QUERIES.items()
+    },
+    **{f"report {name}": query for name, query in budgets.QUERIES.items()},
+    **{f"console {name}": query for name, query in console.QUERIES.items()},
+    **{f"console {name}": query for name, query in console.WITHOUT_AGENT.items()},
+}
 SELECTOR = re.compile(r"(?<![\w:])([a-z]\w*)(\{[^}]*\})?(?![\w:(])")
 
 
@@ -81,7 +113,15 @@ def unpinned(expr: str) -> set[str]:
         name
         for name, labels in SELECTOR.findall(bare)
         if name in known and pin_of(name) not in labels
+        if not (name in OF_BOTS and OF_ONE_BOT in labels)
     }
+
+
+@pytest.mark.parametrize("name", sorted(QUERIES))
+def test_we_believe_a_metric_only_from_the_job_that_owns_it(name: str) -> None:
+    """What verifies an action, approves a stage, or is shown to an operator, must not be forged."""
+    assert unpinned(QUERIES[name]) == set()
+    assert all("job=" in labels for one, labels in SELECTOR.findall(QUERIES[name]) if one == "up")
 
 
 @pytest.mark.parametrize("name", sorted(ASKED))

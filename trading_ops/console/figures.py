@@ -28,15 +28,21 @@ MISSING = 50
 """Bots for which that is done at once: the range of a thousand would be too much to read."""
 
 QUERIES: Mapping[str, str] = {
-    "loss": "max by (bot, currency) (trading_daily_loss)",
-    "exposure": "max by (bot, currency) (trading_exposure or trading_freqtrade_exposure)",
-    "used": 'max by (bot, limit) (trading_risk_limit_used_ratio{limit=~"daily_loss|exposure"})',
-    "drift": "max by (bot, symbol) (abs(trading_position_drift)) > 0",
+    "loss": 'max by (bot, currency) (trading_daily_loss{job="trading-bot"})',
+    "exposure": (
+        'max by (bot, currency) (trading_exposure{job="trading-bot"}'
+        ' or trading_freqtrade_exposure{job="trading-bot-detail"})'
+    ),
+    "used": (
+        "max by (bot, limit) (trading_risk_limit_used_ratio"
+        '{job="trading-bot",limit=~"daily_loss|exposure"})'
+    ),
+    "drift": 'max by (bot, symbol) (abs(trading_position_drift{job="trading-bot"})) > 0',
 }
 WITHOUT_AGENT: Mapping[str, str] = {
-    "heartbeat": "max by (bot) (trading_bot_heartbeat_timestamp_seconds)",
-    "broker": 'min by (bot) (trading_component_up{component="broker"})',
-    "state": "max by (bot, state) (trading_state) == 1",
+    "heartbeat": 'max by (bot) (trading_bot_heartbeat_timestamp_seconds{job="trading-bot"})',
+    "broker": 'min by (bot) (trading_component_up{job="trading-bot",component="broker"})',
+    "state": 'max by (bot, state) (trading_state{job="trading-bot"}) == 1',
 }
 """Values that the agents of all other bots report, and report sooner."""
 
@@ -106,7 +112,8 @@ class FigureReader:
         if not wanted or (kept and clock.monotonic() - kept[0] < LINES_KEPT_SECONDS):
             return kept[1] if kept else {}
         end = clock.timestamp()
-        query = f"max by (bot, currency) (trading_equity{{bot=~{_any_of(wanted)}}})"
+        equity = f'trading_equity{{job="trading-bot-detail",bot=~{_any_of(wanted)}}}'
+        query = f"max by (bot, currency) ({equity})"
         try:
             found = await self._prometheus.query_range(
                 query, start=end - LINE_SECONDS, end=end, step=LINE_STEP_SECONDS
@@ -139,7 +146,7 @@ class FigureReader:
         if not bots:
             return {}
         names = _any_of(bots)
-        last = f"last_over_time(trading_exposure{{bot=~{names}}}[{LAST_KNOWN}])"
+        last = f'last_over_time(trading_exposure{{job="trading-bot",bot=~{names}}}[{LAST_KNOWN}])'
         found = {"exposure": await self._prometheus.query(f"max by (bot, currency) ({last})")}
         of = _money(found, frozenset(bots))
         for money in of.values():

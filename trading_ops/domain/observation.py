@@ -101,6 +101,9 @@ class Snapshot:
     fired: Collection[str] = frozenset()
     """Ids of incidents whose alert was firing in Prometheus itself."""
 
+    fired_since_start: Collection[str] = frozenset()
+    """Those of them whose alert fired in this start of Prometheus."""
+
     unsettled: bool = False
     """A clock just stepped: alerts may fire or resolve because of that."""
 
@@ -161,6 +164,7 @@ def _absence_counts(
 ) -> bool:
     """Trust an absence if another source or a second answer confirms it.
 
+    A Prometheus that has just started counts only for an alert that fired since: it evaluates that.
     For an alert that Prometheus has never returned, the answer may be older than the notification.
     """
     verified = last is not None and last.state is AttemptState.VERIFIED
@@ -168,10 +172,11 @@ def _absence_counts(
     if verified or told:
         return True
     is_old = max(snapshot.at - prometheus.started_at, prometheus.known_for) >= YOUNG
+    is_evaluated = is_old or incident.id in snapshot.fired_since_start
     is_second = snapshot.before is not None and incident.fingerprint not in snapshot.before.alerts
     was_shown = incident.id in snapshot.fired
     received_lately = abs(snapshot.at - incident.received_at) < NEVER_SHOWN
-    return is_old and is_second and (was_shown or not received_lately)
+    return is_evaluated and is_second and (was_shown or not received_lately)
 
 
 def blocking(runbook: Runbook, target: Target, snapshot: Snapshot) -> tuple[str, ...]:

@@ -37,6 +37,10 @@ class Context:
     fired: frozenset[str] = field(init=False, default=frozenset())
     """Ids of incidents whose alert was firing in Prometheus itself; only these count."""
 
+    fired_since_start: frozenset[str] = field(init=False, default=frozenset())
+    """Those that fired in this start of Prometheus."""
+
+    _prometheus_start: datetime | None = field(init=False, default=None)
     _began_at: datetime = field(init=False, default_factory=clock.now)
     _fleet: _Fleet | None = field(init=False, default=None)
 
@@ -48,6 +52,10 @@ class Context:
             for one in state.by_id.values()
             if one.fingerprint in alerts and alerts[one.fingerprint].firing
         }
+        if prometheus.started_at != self._prometheus_start:
+            self._prometheus_start = prometheus.started_at
+            self.fired_since_start = frozenset()
+        self.fired_since_start = frozenset(firing | (self.fired_since_start & state.by_id.keys()))
         known = state.by_id.keys() | {one.id for one in state.closed}
         fired = frozenset(firing | (self.fired & known))
         if fired != self.fired:

@@ -271,8 +271,10 @@ class Loop:
             late = {one.id for one in new if one.fingerprint not in told}
         if snapshot.prometheus:
             self.incident_reconciler.context.see(snapshot.prometheus, self.state)
-        fired = self.incident_reconciler.context.fired
-        self.snapshot = snapshot = replace(snapshot, fired=fired)
+        context = self.incident_reconciler.context
+        self.snapshot = snapshot = replace(
+            snapshot, fired=context.fired, fired_since_start=context.fired_since_start
+        )
         for key in self._mine:
             sight = self._queue.sight(key)
             glance = self.incident_reconciler.glance(self.state.by_id[key], self.state, snapshot)

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.errors import ClientError
 
-BOT = 'job=~"trading-bot|trading-bot-detail|trading-exporter"'
+BOT = 'job=~"trading-bot|trading-bot-detail"'
+EXPORTER = 'job="trading-exporter"'
 NOW, KNOWN = "10m", "1d"
 """How old a sample may be: of what is true now, and of what stays true while a bot is off."""
 
@@ -57,7 +58,10 @@ QUERIES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     ),
     "budgets": ("min by (sloth_slo) (slo:period_error_budget_remaining:ratio)", ("sloth_slo",)),
     "disks": (
-        "min by (instance, path) (trading_host_disk_free_bytes / trading_host_disk_size_bytes)",
+        (
+            f"min by (instance, path) (trading_host_disk_free_bytes{{{EXPORTER}}}"
+            f" / trading_host_disk_size_bytes{{{EXPORTER}}})"
+        ),
         ("instance", "path"),
     ),
 }

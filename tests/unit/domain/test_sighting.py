@@ -183,6 +183,29 @@ def test_an_absence_must_be_newer_than_the_notification_and_seen_twice(
     assert view_of(make_incident(received_at=received_at), last, snapshot) is expected
 
 
+@pytest.mark.parametrize(
+    ("fired_since_start", "before", "expected"),
+    [
+        pytest.param({"incident-1"}, prometheus(), AlertView.ABSENT, id="fired, and has ended"),
+        pytest.param({"incident-1"}, prometheus(rule()), AlertView.UNKNOWN, id="only once"),
+        pytest.param(set(), prometheus(), AlertView.UNKNOWN, id="fired before it started"),
+    ],
+)
+def test_a_young_prometheus_is_believed_about_what_fired_since_it_started(
+    fired_since_start: set[str], before: PrometheusView, expected: AlertView
+) -> None:
+    """Alertmanager does not tell the end of an inhibited alert, so no other source would."""
+    snapshot = Snapshot(
+        at=NOW,
+        prometheus=YOUNG,
+        alertmanager={},
+        before=before,
+        fired={"incident-1"},
+        fired_since_start=fired_since_start,
+    )
+    assert view_of(make_incident(received_at=ago(60)), None, snapshot) is expected
+
+
 @pytest.mark.parametrize("rules", [prometheus(rule()), prometheus()])
 def test_nothing_is_believed_while_a_clock_has_just_stepped(rules: PrometheusView) -> None:
     """Neither that an alert fires, nor that it has ended."""
