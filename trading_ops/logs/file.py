@@ -132,7 +132,7 @@ class LogFile:
             self._rest = self._rest[written:]
 
     def _open(self) -> int:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         return os.open(self._path, flags, MODE)
 
     def _begin(self) -> None:

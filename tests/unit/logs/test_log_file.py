@@ -5,6 +5,7 @@ import tempfile
 from collections import deque
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -182,6 +183,16 @@ def test_compressing_follows_no_link(tmp_path: Path) -> None:
     assert victim.read_text() == "mine"
     assert victim.stat().st_mode & 0o777 == 0o600
     assert lines_of(log) == ["line"]
+
+
+def test_a_link_in_the_place_of_a_log_is_not_written_to(tmp_path: Path) -> None:
+    """Anyone who may write in the folder cannot have lines appended to another file."""
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    (tmp_path / "bot.log").symlink_to(victim)
+    with pytest.raises(OSError, match="symbolic link"):
+        opened(tmp_path, Clock())
+    assert victim.read_text() == "mine"
 
 
 def test_what_died_while_it_compressed_is_taken_up(tmp_path: Path) -> None:
