@@ -23,6 +23,7 @@ missing_tool_packages() {
 # Print the packages that only the tests need: they create PostgreSQL clusters.
 missing_test_packages() {
     have_postgresql || printf 'postgresql '
+    have pgbackrest || printf 'pgbackrest '
     have dbus-daemon || printf 'dbus '
     [ -x /lib/systemd/systemd ] || printf systemd
 }

@@ -227,6 +227,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """URL of the PostgreSQL server to back up, with a role that has REPLICATION; empty: that of
     `database`, if it is in PostgreSQL."""
 
+    backup_pgbackrest: Path | None = None
+    """Configuration file of pgBackRest, which then backs PostgreSQL up; None: `pg_basebackup` and
+    `pg_receivewal` do."""
+
     backup_keep_last: Annotated[int, msgspec.Meta(ge=1)] = 12
     """Number of newest backups to keep; of older ones, the newest of each of this many …"""
 

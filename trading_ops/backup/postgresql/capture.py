@@ -1,15 +1,34 @@
 """PostgreSQL's part of `backup create`."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from msgspec.structs import replace
 
 from trading_ops.backup.manifest import Database, Entry
 from trading_ops.backup.postgresql import wal
-from trading_ops.backup.postgresql.chain import Chain
+from trading_ops.backup.postgresql.chain import Base, Chain
+from trading_ops.backup.postgresql.pgbackrest import PgBackRest, Taken
 from trading_ops.backup.postgresql.server import NAME, Server
 from trading_ops.config.settings import Settings
+
+Set = TypeVar("Set", Base, Taken)
+
+
+class Driver(Protocol[Set]):
+    """Takes bases and WAL, and keeps on this host what the next backup contains."""
+
+    def refresh(self, server: Server) -> Set:
+        """Take a base when one is due; return the base of this backup."""
+
+    def receive(self, server: Server, base: Set, end: int) -> None:
+        """Get the WAL up to a position."""
+
+    def stage(self, base: Set, into: Path) -> dict[str, Entry]:
+        """Put the base and its WAL into a backup's folder; return the entries that are known."""
+
+    def forget(self) -> None:
+        """Remove all bases but the newest: a backup with them is stored."""
 
 
 class Captured(NamedTuple):
@@ -19,7 +38,7 @@ class Captured(NamedTuple):
     known: dict[str, Entry]
     """Entries of files that need not be read again, by their path in the backup."""
 
-    chain: Chain
+    chain: "Driver[Any]"
 
 
 def capture(settings: Settings, url: str, staging: Path) -> Captured:
@@ -29,8 +48,14 @@ def capture(settings: Settings, url: str, staging: Path) -> Captured:
         StoreError: the server failed meanwhile.
         SetupError: it cannot be backed up this way, or a program is missing.
     """
-    chain = Chain(settings.backup_work / NAME)
-    with Server.connect(url) as server:
+    if settings.backup_pgbackrest is None:
+        return _capture(Chain(settings.backup_work / NAME), url, staging, streams=True)
+    driver = PgBackRest(settings.backup_work / "pgbackrest", settings.backup_pgbackrest)
+    return _capture(driver, url, staging, streams=False)
+
+
+def _capture(chain: Driver[Set], url: str, staging: Path, *, streams: bool) -> Captured:
+    with Server.connect(url, streams=streams) as server:
         base = chain.refresh(server)
         described = server.describe()
         recoverable_to = server.now()

@@ -47,6 +47,13 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     folders: tuple[str, ...]
     """Of the base: PostgreSQL does not start without its empty ones."""
 
+    stanza: str = ""
+    label: str = ""
+    """Of pgBackRest; empty: a base backup and its WAL."""
+
+    bytes: int = 0
+    """Of the data folder that pgBackRest restores."""
+
 
 class Base(msgspec.Struct, frozen=True, kw_only=True):
     """One base backup."""

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from sqlalchemy import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from trading_ops.backup.manifest import Damaged, Database
-from trading_ops.backup.postgresql import tools, wal
+from trading_ops.backup.postgresql import pgbackrest, tools, wal
 from trading_ops.backup.postgresql.chain import BASE, LAYOUT, WAL, Layout
 from trading_ops.backup.postgresql.server import counting_engine, describe
 from trading_ops.errors import StoreError
@@ -140,17 +140,24 @@ def recovered(folder: Path, target: Target, *, scratch: bool = False) -> Iterato
     layout = _layout(folder)
     tools.program("postgres", layout.major)
     _assemble(folder, layout)
-    with serving(folder, target.settings | ({"fsync": "off"} if scratch else {})) as server:
+    repository = folder / pgbackrest.REPOSITORY if layout.label else None
+    settings = target.settings | ({"fsync": "off"} if scratch else {})
+    with serving(folder, settings, repository) as server:
         yield server
+    if repository is not None:
+        shutil.rmtree(repository)
 
 
 @contextlib.contextmanager
-def serving(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[Scratch]:
+def serving(
+    folder: Path, settings: Mapping[str, str] | None = None, repository: Path | None = None
+) -> Iterator[Scratch]:
     """Start a server on the data folder, and shut it down afterwards.
 
     Args:
         folder: the part of PostgreSQL in a restored backup, with a data folder.
         settings: of the server, beside those that keep it alone.
+        repository: of pgBackRest, from which the server takes WAL.
 
     Raises:
         Damaged: PostgreSQL does not start, or not recover.
@@ -163,8 +170,13 @@ def serving(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator
     try:
         for name, text in (("config", ""), ("hba", "local all all trust\n"), ("ident", "")):
             (socket / name).write_text(text)
-        _give_away(socket, data)
-        with _running(program, data, socket, {**ALONE, **(settings or {})}) as process:
+        _give_away(socket, data, *([repository] if repository else []))
+        with (
+            _wal_from(repository, layout, socket, data) as (more, opened),
+            _running(
+                program, data, socket, {**ALONE, **more, **(settings or {})}, opened
+            ) as process,
+        ):
             made = Scratch(layout, socket)
             _await(made, process, socket / "log")
             yield made
@@ -188,6 +200,10 @@ def _layout(folder: Path) -> Layout:
 def _assemble(folder: Path, layout: Layout) -> None:
     """Make a data folder of the base and the WAL."""
     data = folder / DATA
+    if layout.label:
+        pgbackrest.restore(folder, layout, data)
+        (data / "recovery.signal").touch(mode=0o600)
+        return
     (folder / BASE).rename(data)
     for name in layout.folders:
         (data / name).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -211,8 +227,35 @@ def _give_away(*folders: Path) -> None:
 
 
 @contextlib.contextmanager
+def _wal_from(
+    repository: Path | None, layout: Layout, socket: Path, data: Path
+) -> Iterator[tuple[dict[str, str], list[int]]]:
+    """Give the settings and open folders of a server that takes WAL from pgBackRest's repository.
+
+    It takes one segment after the other: all at once may be much larger than the data.
+    """
+    if repository is None:
+        yield {}, []
+        return
+    with contextlib.ExitStack() as opened:
+        descriptors = []
+        for folder in (repository, data):  # open, as in `_running`
+            descriptors.append(os.open(folder, os.O_RDONLY | os.O_DIRECTORY))
+            opened.callback(os.close, descriptors[-1])
+        config = socket / "pgbackrest.conf"
+        places = [Path(f"/proc/self/fd/{one}") for one in descriptors]
+        config.write_text(pgbackrest.configuration(layout, *places, lock=socket))
+        get = f"{pgbackrest.program()} --config={config} --stanza={layout.stanza} archive-get"
+        yield {"restore_command": f'{get} %f "%p"'}, descriptors
+
+
+@contextlib.contextmanager
 def _running(
-    program: str, data: Path, socket: Path, settings: Mapping[str, str]
+    program: str,
+    data: Path,
+    socket: Path,
+    settings: Mapping[str, str],
+    descriptors: Collection[int] = (),
 ) -> Iterator[subprocess.Popen[bytes]]:
     user = tools.server_user()
     # Given as an open folder: its parents may be closed to the server's user.
@@ -233,7 +276,7 @@ def _running(
                 stderr=log,
                 cwd="/",
                 env={"PATH": os.defpath, "LC_ALL": "C"},
-                pass_fds=[opened],
+                pass_fds=[opened, *descriptors],
                 user=user.pw_uid if user else None,
                 group=user.pw_gid if user else None,
                 extra_groups=[] if user else None,

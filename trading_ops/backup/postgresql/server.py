@@ -49,8 +49,13 @@ SELECT pg_current_wal_insert_lsn()::text,
 class Server:
     """One connection, and what the programs need for theirs."""
 
-    def __init__(self, engine: Engine, connection: Connection) -> None:
+    def __init__(self, engine: Engine, connection: Connection, *, streams: bool = True) -> None:
         """Ask what does not change.
+
+        Args:
+            engine: of the connection.
+            connection: to the server.
+            streams: whether base and WAL come by the replication protocol.
 
         Raises:
             SetupError: it cannot be backed up this way.
@@ -69,13 +74,15 @@ class Server:
             self._first("SELECT rolname FROM pg_roles WHERE rolsuper ORDER BY oid LIMIT 1")
         )
         self.database = str(self._first("SELECT current_database()"))
-        self._refuse()
+        self._refuse(streams=streams)
+        if not streams:
+            return
         # It goes with this connection; until then the server keeps its WAL, however long it takes.
         self._first(_KEEP)
 
     @classmethod
     @contextlib.contextmanager
-    def connect(cls, url: str) -> Iterator[Self]:
+    def connect(cls, url: str, *, streams: bool = True) -> Iterator[Self]:
         """Connect, as the reconciler does.
 
         Raises:
@@ -84,16 +91,16 @@ class Server:
         engine = counting_engine(url)
         try:
             with engine.connect() as connection:
-                yield cls(engine, connection)
+                yield cls(engine, connection, streams=streams)
         except SQLAlchemyError as error:
             said = redact(str(getattr(error, "orig", None) or error).strip())
             raise StoreError(f"PostgreSQL could not be asked for the backup: {said}") from error
         finally:
             engine.dispose()
 
-    def _refuse(self) -> None:
+    def _refuse(self, *, streams: bool) -> None:
         role = str(self._first("SELECT current_user"))
-        if not self._first(
+        if streams and not self._first(
             "SELECT rolreplication OR rolsuper FROM pg_roles WHERE rolname = current_user"
         ):
             raise SetupError(
@@ -105,11 +112,11 @@ class Server:
         ):
             raise SetupError(
                 "PostgreSQL has tablespaces of its own, which these backups do not include. Fix: "
-                "use pgBackRest, and set backup_interval_seconds to 0"
+                "use a tool of your own, and set backup_interval_seconds to 0"
             )
         if (level := self._first("SHOW wal_level")) not in {"replica", "logical"}:
             raise SetupError(f"wal_level of PostgreSQL is {level}. Fix: set it to replica")
-        if self._first("SHOW wal_keep_size") == "0":
+        if streams and self._first("SHOW wal_keep_size") == "0":
             raise SetupError(
                 "PostgreSQL removes WAL before the next backup has it. Fix: ALTER SYSTEM SET "
                 "wal_keep_size = '1GB'; SELECT pg_reload_conf()"

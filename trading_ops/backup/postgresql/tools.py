@@ -48,8 +48,15 @@ def _major(path: str) -> int | None:
     return int(digits) if digits.isdigit() else None
 
 
-def run(command: Sequence[str], password: str | None = None) -> subprocess.CompletedProcess[str]:
+def run(
+    command: Sequence[str], password: str | None = None, *, user: int | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run a program to its end; the caller looks at what it did.
+
+    Args:
+        command: with its arguments.
+        password: for PostgreSQL.
+        user: that it runs as; None: as we do.
 
     Raises:
         StoreError: it could not be started, or hangs.
@@ -66,6 +73,10 @@ def run(command: Sequence[str], password: str | None = None) -> subprocess.Compl
             timeout=SECONDS,
             env=program_environment(LC_ALL="C", **extra),
             preexec_fn=end_with_parent,
+            cwd="/",
+            user=user,
+            group=None if user is None else pwd.getpwuid(user).pw_gid,
+            extra_groups=None if user is None else [],
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise StoreError(f"{Path(command[0]).name} did not finish: {error}") from error
