@@ -5,7 +5,7 @@ import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trading_ops import __version__, clock
+from trading_ops import __version__, clock, logs
 from trading_ops.backup import durable, sqlite
 from trading_ops.backup.manifest import Database, Manifest, describe, new_id
 from trading_ops.backup.records import Operation, Record, Records, record_of
@@ -18,6 +18,8 @@ from trading_ops.store.engine import sqlite_path
 
 if TYPE_CHECKING:
     from trading_ops.backup.postgresql.capture import Captured
+
+log = logs.get(__name__)
 
 
 def create(settings: Settings, repository: Repository) -> Record:
@@ -58,8 +60,9 @@ def create(settings: Settings, repository: Repository) -> Record:
 def _space(repository: Repository) -> durable.Space | None:
     try:
         return repository.space()
-    except OSError:
-        return None  # the backup is stored all the same
+    except OSError as error:  # the backup is stored all the same
+        log.warning("backup_space_unknown", repository=repository.location, error=str(error))
+        return None
 
 
 def _capture_postgresql(settings: Settings, staging: Path) -> "Captured | None":

@@ -44,7 +44,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     audit_head: int | None = None
     took_seconds: float = 0.0
     free_bytes: int | None = None
-    """Free space of the repository's file system after the backup; None: not on this host."""
+    """Free space of the repository's file system after the backup; None: unknown."""
 
     file_system_bytes: int | None = None
     verified_at: datetime | None = None

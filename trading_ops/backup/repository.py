@@ -60,7 +60,7 @@ class Repository(Protocol):
         """
 
     def space(self) -> Space | None:
-        """Return the space of its file system; None: it is not on this host.
+        """Return the space of its file system; None: it cannot be asked for.
 
         Raises:
             OSError: it cannot be read.

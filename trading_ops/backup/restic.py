@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from trading_ops.backup import durable
+from trading_ops.backup import durable, sftp
 from trading_ops.backup import manifest as manifests
 from trading_ops.backup.manifest import Damaged, Manifest, decode, encode
 from trading_ops.backup.repository import Listing
@@ -91,7 +91,12 @@ class ResticRepository:
         return Listing(sorted(found, key=lambda one: one.order), damaged)
 
     def space(self) -> durable.Space | None:
-        """Return the space of a local repository's file system."""
+        """Return the space of the file system of a local repository, or of one on an SFTP server.
+
+        Servers of S3 and REST do not tell theirs.
+        """
+        if self._location.startswith(sftp.SCHEME):
+            return sftp.space(self._location)
         path = Path(self._location)
         return durable.space(path) if path.is_absolute() else None
 
