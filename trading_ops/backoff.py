@@ -1,4 +1,6 @@
-"""When something that does not answer may be asked again."""
+"""Backoff: when a request that failed or was not answered is sent again."""
+
+from datetime import timedelta
 
 from trading_ops import clock
 
@@ -41,3 +43,20 @@ class Backoff:
     def answered(self) -> None:
         """Ask at the usual rate again; a refusal is an answer."""
         self._wait = 0.0
+
+
+def full_jitter(attempt: int, *, base: timedelta, cap: timedelta, fraction: float) -> timedelta:
+    """Return a wait between zero and min(cap, base * 2^attempt).
+
+    Args:
+        attempt: number of failed tries, from 0.
+        base: the maximum of the first wait.
+        cap: the maximum of every wait.
+        fraction: a random number in [0, 1); an argument so that the function stays pure.
+
+    Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015: full jitter spreads
+    clients best at the least total work.
+    """
+    doublings = min(attempt, 32)  # beyond this the cap has long been reached
+    ceiling: timedelta = min(cap, base * (1 << doublings))
+    return ceiling * fraction

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, select, update
 from trading_ops import clock
 from trading_ops.store import claims, event_log, events
 from trading_ops.store.claims import LEASE, MARGIN, Claim
-from trading_ops.store.database_clock import database_now
+from trading_ops.store.dialects import database_now
 from trading_ops.store.engine import writing_engine
 from trading_ops.store.tables import claims as table
 from trading_ops.store.transaction import transaction

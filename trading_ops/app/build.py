@@ -208,7 +208,7 @@ def _session(
     said = Seldom()
 
     def refused(why: str) -> None:
-        metrics.impostors.inc()
+        metrics.security.impostors.inc()
         if said.is_due(why):
             log.error("impostor_refused", why=why)
 
@@ -224,8 +224,8 @@ async def _audited(base: Base) -> AsyncIterator[None]:
         path=base.settings.anchors,
         key=keys[0],
         reader=base.reader,
-        on_anchor=base.metrics.audit_anchor.set,
-        on_changed=lambda: base.metrics.history_changed.set(1),
+        on_anchor=base.metrics.audit.anchored.set,
+        on_changed=lambda: base.metrics.audit.history_changed.set(1),
     )
     async with anchors.running(base.tasks):
         yield
@@ -237,7 +237,7 @@ def _config_watch(base: Base) -> ConfigWatch:
         runbooks=base.settings.runbooks,
         writer=base.writer,
         reader=base.reader,
-        changed_at=base.metrics.configuration_changed,
+        changed_at=base.metrics.audit.configuration_changed,
     )
 
 
@@ -248,7 +248,7 @@ async def _watching(base: Base) -> AsyncIterator[tuple[Holding, AgentWatch]]:
     async with _session(settings, base.name, base.metrics, base.certificates) as session:
         directory = _directory(session, base)
         for target in registry.bots:
-            base.metrics.holds_reapplied.labels(target.name)
+            base.metrics.agents.holds_reapplied.labels(target.name)
         holding = Holding(
             writer=base.writer,
             reader=base.reader,
@@ -256,7 +256,7 @@ async def _watching(base: Base) -> AsyncIterator[tuple[Holding, AgentWatch]]:
             registry=registry,
             journal=Journal(settings.journal),
             release_at_bot=settings.release_at_bot,
-            on_reapplied=lambda target: base.metrics.holds_reapplied.labels(target).inc(),
+            on_reapplied=lambda target: base.metrics.agents.holds_reapplied.labels(target).inc(),
         )
         watch = AgentWatch(
             registry=registry,
@@ -321,7 +321,7 @@ async def _reading_events(base: Base, watch: AgentWatch, outbox: Outbox) -> Asyn
         outbox=outbox,
         writer=base.writer,
         reader=base.reader,
-        dropped=base.metrics.bot_events_dropped,
+        dropped=base.metrics.agents.events_dropped,
         per_minute=base.settings.bot_events_per_minute,
     )
     async with base.tasks.running("bot_events", collector.run):
@@ -335,7 +335,7 @@ def _prometheus(
 
 
 def _directory(session: aiohttp.ClientSession, base: Base) -> Directory:
-    count = base.metrics.freqtrade_requests
+    count = base.metrics.agents.freqtrade_requests
     for target in base.index.registry.of_kind(Kind.FREQTRADE):
         count.labels(target.name)
     return Directory(

@@ -54,7 +54,7 @@ def application_of(
 ) -> web.Application:
     """Return the application; it closes its streams on shutdown."""
     authenticator = Authenticator(
-        base.settings, lambda reason: base.metrics.auth_refused.labels(reason).inc()
+        base.settings, lambda reason: base.metrics.security.auth_refused.labels(reason).inc()
     )
     stream = Stream(Feed(base.asking), Feed(base.asking, BOT_EVENTS), authenticator)
     base.metrics.websocket_clients.set_function(lambda: stream.clients)

@@ -35,9 +35,10 @@ T = TypeVar("T")
 WORDS = {
     NEW: "open",
     "attempt_succeeded": "recovering",
-    "people_only": "page-only",
+    "page_only": "page-only",
+    "people_only": "page-only",  # as stored before the reason was renamed
     "step_due": "recovering",
-    "with_a_person": "escalated",
+    "with_a_person": "escalated",  # likewise
 }
 """Display names of states; the others are shown as they are."""
 

@@ -126,7 +126,7 @@ def clock_time(moment: datetime | None) -> str:
 
 
 def spoken(word: str) -> str:
-    """Return an API value as text: `with_a_person` becomes `with a person`."""
+    """Return an API value as text: `step_due` becomes `step due`."""
     return str(word).replace("_", " ")
 
 

@@ -63,7 +63,7 @@ def decide(
         note = f"runbooks/{incident.alert}.md is missing"
         return Escalate(reason=Reason.NO_RUNBOOK, note=note)
     if not runbook.steps:
-        return Wait(reason=Reason.PEOPLE_ONLY)
+        return Wait(reason=Reason.PAGE_ONLY)
     if not world.target_registered:
         note = f"the label {runbook.target_label} matches no target in targets.yml"
         return Escalate(reason=Reason.TARGET_UNKNOWN, note=note)
@@ -71,7 +71,7 @@ def decide(
     if len(skipped) == len(runbook.steps):
         # Its `page_after` label pages on-call, as for a page-only runbook.
         note = f"not possible on a {world.target_kind}: {', '.join(dict.fromkeys(skipped))}"
-        return Wait(reason=Reason.PEOPLE_ONLY, note=note)
+        return Wait(reason=Reason.PAGE_ONLY, note=note)
     index = next_step(runbook, history.incident, world.target_kind)
     if index == len(runbook.steps):
         note = f"all {index - len(skipped)} steps were tried; the alert still fires"

@@ -24,8 +24,8 @@ class Reason(StrEnum):
     SILENCED = "silenced"
     INHIBITED = "inhibited"
     AWAITING_RESOLVE = "awaiting_resolve"
-    WITH_A_PERSON = "with_a_person"
-    PEOPLE_ONLY = "people_only"
+    ESCALATED = "escalated"
+    PAGE_ONLY = "page_only"
     PAUSED = "paused"
     OBSERVE_ONLY = "observe_only"
     MAINTENANCE = "maintenance"
@@ -106,7 +106,7 @@ class World:
 
     target_registered: bool = True
     target_kind: Kind | None = None
-    """Indexes of the steps that the target supports; None: all."""
+    """The target's kind, which decides which steps are possible; None: all."""
 
     blocking: tuple[str, ...] = ()
     """Alerts of the runbook's `unless` that are pending or firing for the target or its venue."""

@@ -112,7 +112,7 @@ def taken(incident: Incident, world: World) -> Wait | None:
     if world.acknowledged is not None:
         return Wait(reason=Reason.SILENCED, note=f"suppressed: {world.acknowledged}")
     if incident.escalated_at is not None:
-        return Wait(reason=Reason.WITH_A_PERSON)
+        return Wait(reason=Reason.ESCALATED)
     return None
 
 

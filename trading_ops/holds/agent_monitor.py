@@ -102,8 +102,8 @@ class AgentWatch:
             target.name: ProbeState(target=target, quiet_from=now) for target in registry.bots
         }
         for name in self.probes:
-            metrics.agent_silent.labels(name).set(0)
-            metrics.agent_answered.labels(name).set(0)
+            metrics.agents.silent.labels(name).set(0)
+            metrics.agents.answered.labels(name).set(0)
         self._show()
 
     async def run(self, succeeded: Succeeded = unwatched) -> None:
@@ -176,8 +176,8 @@ class AgentWatch:
         silent = probe.told.copy()
         probe.hears(health, asked_at, clock.monotonic())
         name = probe.target.name
-        self._metrics.agent_silent.labels(name).set(0)
-        self._metrics.agent_answered.labels(name).set(clock.timestamp())
+        self._metrics.agents.silent.labels(name).set(0)
+        self._metrics.agents.answered.labels(name).set(clock.timestamp())
         if health.awaiting_holds:
             self._confirmation_awaited.set()
         if silent:
@@ -188,11 +188,11 @@ class AgentWatch:
         if probe.incarnation is None:
             # No answer ever: the process is unknown, so there is nothing to act on.
             if quiet >= timeouts.unknown:
-                self._metrics.agent_silent.labels(probe.target.name).set(1)
+                self._metrics.agents.silent.labels(probe.target.name).set(1)
             return
         if probe.misses < MISSES or quiet < (timeouts.silence or ProbeTimeouts.silence):
             return
-        self._metrics.agent_silent.labels(probe.target.name).set(1)
+        self._metrics.agents.silent.labels(probe.target.name).set(1)
         if timeouts.silence and probe.target.name not in self._busy:
             self._busy.add(probe.target.name)
             try:
@@ -338,11 +338,11 @@ class AgentWatch:
             if key in counts:
                 counts[key] += 1
         for labels, count in counts.items():
-            self._metrics.holds_standing.labels(*labels).set(count)
-        self._metrics.holds_unregistered.clear()
+            self._metrics.agents.holds_active.labels(*labels).set(count)
+        self._metrics.agents.holds_unregistered.clear()
         for name, count in unregistered.items():
-            self._metrics.holds_unregistered.labels(name).set(count)
-        self._metrics.holds_unsettled.set(self._holding.unsettled)
+            self._metrics.agents.holds_unregistered.labels(name).set(count)
+        self._metrics.agents.holds_not_stored.set(self._holding.unsettled)
 
     async def _tell_once(
         self, probe: ProbeState, kind: str, text: str, *, reason: str = ""

@@ -16,6 +16,7 @@ from trading_ops.domain.target import Kind, Manager, Registry, Target
 from trading_ops.errors import ConfigError, SetupError
 from trading_ops.node.server import build, services_of, units_of
 from trading_ops.services.manager import ServiceManager
+from trading_ops.services.registry import MANAGERS
 from trading_ops.tls.contexts import TlsFiles, serving
 
 _log = logs.get(__name__)
@@ -90,27 +91,9 @@ async def _managers(
     settings: Settings, targets: Iterable[Target]
 ) -> AsyncIterator[dict[Manager, ServiceManager]]:
     """Make the service managers that these targets name; each library is imported only then."""
-    services = {one.name: one.service for one in targets if one.service}
-    named = {service.manager for service in services.values()}
-    made: dict[Manager, ServiceManager] = {}
-    if Manager.SYSTEMD in named:
-        from trading_ops.services.systemd import Systemd  # noqa: PLC0415
-
-        made[Manager.SYSTEMD] = Systemd(settings.systemd_bus or None)
-    if Manager.DOCKER in named:
-        from trading_ops.services.docker import Docker  # noqa: PLC0415
-
-        made[Manager.DOCKER] = Docker(settings.docker_host or None)
-    if Manager.COMMAND in named:
-        from trading_ops.services.command import Commands  # noqa: PLC0415
-
-        made[Manager.COMMAND] = Commands(
-            {
-                service.unit: service.commands
-                for service in services.values()
-                if service.manager is Manager.COMMAND
-            }
-        )
+    services = [one.service for one in targets if one.service]
+    named = {service.manager for service in services}
+    made = {one: connect(settings, services) for one, connect in MANAGERS.items() if one in named}
     try:
         yield made
     finally:

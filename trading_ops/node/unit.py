@@ -10,13 +10,13 @@ from trading_ops.errors import ActionError, SetupError, StackError
 from trading_ops.services.manager import ManagerUnavailable, ServiceManager, Status
 
 START_WITHIN = timedelta(seconds=60)
-"""For the service manager to call it started."""
+"""Time for the service manager to report the unit as started."""
 
 STOP_GRACE = timedelta(seconds=10)
-"""Before SIGKILL, when an operator stops it."""
+"""Time between SIGTERM and SIGKILL when an operator stops it."""
 
 UNKNOWN = Status(state="unknown", running=False)
-"""Of a service manager that does not answer: the reconciler's client takes it for no answer."""
+"""Status while the service manager does not answer; the reconciler treats it as no answer."""
 
 
 class NodeUnit:
@@ -29,7 +29,7 @@ class NodeUnit:
         self.name = target.name
         self.order = asyncio.Lock()
         self.restarts = 0
-        """That were ordered here since the node process started."""
+        """Number of restarts by this node process."""
 
         self._service = target.service
         self._manager = manager

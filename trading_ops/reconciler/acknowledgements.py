@@ -46,10 +46,10 @@ from trading_ops.store.writer import Writer
 log = logs.get(__name__)
 
 TRY_AGAIN = timedelta(seconds=5)
-"""Retry interval in seconds after Alertmanager did not answer."""
+"""Retry interval after Alertmanager did not answer."""
 
 LOOK_AGAIN = timedelta(seconds=15)
-"""Interval in seconds without changes in the store; silences expire by time alone."""
+"""Interval without changes in the store; silences expire by time alone."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from trading_ops.reconciler.runbook_index import RunbookIndex
 from trading_ops.reconciler.state import State
 
 FRESH = timedelta(seconds=1)
-"""Seconds for which the fleet state is cached, so that not every incident counts all others."""
+"""How long the fleet state is cached, so that not every incident counts all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,7 @@ class Context:
         state: State,
         now: datetime,
         *,
+        incident: Incident | None = None,
         view: AlertView = AlertView.FIRING,
         blocked: tuple[str, ...] = (),
     ) -> World:
@@ -85,6 +86,7 @@ class Context:
             target_observe_only=target is not None and target.observe_only,
             maintenance=covering(state.overrides.maintenance, name, now),
             halted=state.overrides.halted.get(name or ""),
+            acknowledged=state.overrides.acknowledged.get(incident.id) if incident else None,
             target_registered=target is not None,
             target_kind=target.kind if target else None,
             blocking=blocked,

@@ -10,8 +10,8 @@ from functools import partial
 from trading_ops import clock, logs
 from trading_ops.actions.base import Action, Call, Clients
 from trading_ops.actions.identity import stranger
+from trading_ops.backoff import full_jitter
 from trading_ops.domain.attempt import Attempt, AttemptId, AttemptState, Delivery
-from trading_ops.domain.backoff import full_jitter
 from trading_ops.domain.runbook import Step
 from trading_ops.domain.target import Target
 from trading_ops.errors import ActionError, FencedOff, Refused, Unreachable
@@ -71,7 +71,7 @@ class AttemptRunner:
         )
         if other is None:
             return found
-        self.metrics.impostors.inc()
+        self.metrics.security.impostors.inc()
         return other
 
     async def perform(

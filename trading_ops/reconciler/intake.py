@@ -36,7 +36,7 @@ from trading_ops.store.writer import Writer
 log = logs.get(__name__)
 
 NO_PAGE_LABEL = "no_page_label"
-"""Reasons why an alert of a notification opens no incident."""
+"""Why an alert of a notification opens no incident: it is not ours."""
 
 NAMES_SHOWN = 10
 """Maximum ignored alerts in one log line."""

@@ -114,6 +114,56 @@ class JobMetrics:
         self.duration = gauge("trading_ops_job_duration_seconds", registry)
 
 
+class LeaseMetrics:
+    """The leases of this replica."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.current = gauge("trading_ops_lease_held", registry)
+        self.until = gauge("trading_ops_lease_until_timestamp_seconds", registry)
+        self.held = gauge("trading_ops_leases_held", registry)
+
+
+class AuditMetrics:
+    """The audit log, and changes of the configuration that it records."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.head = gauge("trading_ops_audit_head_events", registry)
+        self.anchored = gauge("trading_ops_audit_anchor_timestamp_seconds", registry)
+        self.history_changed = gauge("trading_ops_audit_history_changed", registry)
+        self.configuration_changed = gauge(
+            "trading_ops_configuration_changed_timestamp_seconds", registry
+        )
+        for kind in ("rules", "runbooks"):
+            self.configuration_changed.labels(kind)
+
+
+class SecurityMetrics:
+    """Refused requests and listeners, and certificates."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.auth_refused = counter("trading_ops_auth_refused_total", registry)
+        self.impostors = counter("trading_ops_impostors_refused_total", registry)
+        self.certificate_expiry = gauge(
+            "trading_ops_certificate_expiry_timestamp_seconds", registry
+        )
+        for refusal in ("no_token", "unknown_token", "role", "forged"):
+            self.auth_refused.labels(refusal)
+
+
+class AgentMetrics:
+    """The agents of the bots, and the holds on trading."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.silent = gauge("trading_ops_agent_silent", registry)
+        self.answered = gauge("trading_ops_agent_last_answer_timestamp_seconds", registry)
+        self.holds_active = gauge("trading_ops_holds_active", registry)
+        self.holds_unregistered = gauge("trading_ops_holds_unregistered", registry)
+        self.holds_not_stored = gauge("trading_ops_holds_not_stored", registry)
+        self.holds_reapplied = counter("trading_ops_holds_reapplied_total", registry)
+        self.freqtrade_requests = counter("trading_ops_freqtrade_requests_total", registry)
+        self.events_dropped = counter("trading_ops_bot_events_dropped_total", registry)
+
+
 class ReconcilerMetrics:
     """All metrics of the reconciler."""
 
@@ -121,20 +171,21 @@ class ReconcilerMetrics:
         self.registry = registry or CollectorRegistry()
         self.decisions = counter("trading_ops_decisions_total", self.registry)
         self.attempts = counter("trading_ops_attempts_total", self.registry)
-        self.notifications, self.alerts_ignored = (
-            counter("trading_ops_notifications_total", self.registry),
-            counter("trading_ops_alerts_ignored_total", self.registry),
-        )
+        self.notifications = counter("trading_ops_notifications_total", self.registry)
+        self.alerts_ignored = counter("trading_ops_alerts_ignored_total", self.registry)
         self.incidents_held = gauge("trading_ops_incidents_held", self.registry)
         self.incidents_open = gauge("trading_ops_incidents_open", self.registry)
         self.escalated = gauge("trading_ops_incident_escalated", self.registry)
-        self.targets, self.silences, self.backups, self.readiness, self.jobs = (
-            TargetsMetrics(self.registry),
-            SilenceMetrics(self.registry),
-            BackupMetrics(self.registry),
-            ReadinessMetrics(self.registry),
-            JobMetrics(self.registry),
-        )
+        self.agents = AgentMetrics(self.registry)
+        self.audit = AuditMetrics(self.registry)
+        self.backups = BackupMetrics(self.registry)
+        self.jobs = JobMetrics(self.registry)
+        self.lease = LeaseMetrics(self.registry)
+        self.outbox = OutboxMetrics(self.registry)
+        self.readiness = ReadinessMetrics(self.registry)
+        self.security = SecurityMetrics(self.registry)
+        self.silences = SilenceMetrics(self.registry)
+        self.targets = TargetsMetrics(self.registry)
         self.paused = gauge("trading_ops_automation_paused", self.registry)
         self.polled = gauge("trading_ops_poll_last_success_timestamp_seconds", self.registry)
         self.watchdog = gauge("trading_ops_watchdog_last_seen_timestamp_seconds", self.registry)
@@ -151,39 +202,10 @@ class ReconcilerMetrics:
         self.passed = gauge("trading_ops_reconcile_last_success_timestamp_seconds", self.registry)
         self.writer_queue = gauge("trading_ops_writer_queue_requests", self.registry)
         self.commit = histogram("trading_ops_writer_commit_duration_seconds", self.registry)
-        self.lease_held, self.lease_until, self.claims_held = (
-            gauge("trading_ops_lease_held", self.registry),
-            gauge("trading_ops_lease_until_timestamp_seconds", self.registry),
-            gauge("trading_ops_leases_held", self.registry),
-        )
         self.websocket_clients = gauge("trading_ops_websocket_clients", self.registry)
-        self.audit_head = gauge("trading_ops_audit_head_events", self.registry)
-        self.audit_anchor = gauge("trading_ops_audit_anchor_timestamp_seconds", self.registry)
         self._task = gauge("trading_ops_task_last_success_timestamp_seconds", self.registry)
         self.clock_stepped = gauge("trading_ops_clock_stepped", self.registry)
-        self.history_changed = gauge("trading_ops_audit_history_changed", self.registry)
-        self.auth_refused, self.certificate_expiry, self.configuration_changed = (
-            counter("trading_ops_auth_refused_total", self.registry),
-            gauge("trading_ops_certificate_expiry_timestamp_seconds", self.registry),
-            gauge("trading_ops_configuration_changed_timestamp_seconds", self.registry),
-        )
-        self.impostors, self.bot_events_dropped = (
-            counter("trading_ops_impostors_refused_total", self.registry),
-            counter("trading_ops_bot_events_dropped_total", self.registry),
-        )
-        self.freqtrade_requests = counter("trading_ops_freqtrade_requests_total", self.registry)
-        self.holds_reapplied = counter("trading_ops_holds_reapplied_total", self.registry)
         self._began_at = clock.now()
-        self.agent_silent = gauge("trading_ops_agent_silent", self.registry)
-        self.agent_answered = gauge(
-            "trading_ops_agent_last_answer_timestamp_seconds", self.registry
-        )
-        self.holds_standing, self.holds_unregistered = (
-            gauge("trading_ops_holds_active", self.registry),
-            gauge("trading_ops_holds_unregistered", self.registry),
-        )
-        self.holds_unsettled = gauge("trading_ops_holds_not_stored", self.registry)
-        self.outbox = OutboxMetrics(self.registry)
         self._begin_at_zero()
 
     def _begin_at_zero(self) -> None:
@@ -196,12 +218,8 @@ class ReconcilerMetrics:
         for result in RESULTS:
             self.notifications.labels(result)
         self.alerts_ignored.labels("no_page_label")
-        self.configuration_changed.labels("rules")
-        self.configuration_changed.labels("runbooks")
         for source in ("prometheus", "alertmanager"):
             self.polled.labels(source)
-        for refusal in ("no_token", "unknown_token", "role", "forged"):
-            self.auth_refused.labels(refusal)
         for name in ("reconciler", "prometheus", "alertmanager"):
             self.clock_stepped.labels(name)
         for state in ("pending", "quarantined"):
@@ -230,7 +248,7 @@ class ReconcilerMetrics:
 
 
 def kind_of(decision: Decision) -> str:
-    """Return the decision's name: `run`, `wait`, `verify`, `page_after` or `close`."""
+    """Return the decision's name: `run`, `wait`, `verify`, `escalate` or `close`."""
     return type(decision).__name__.lower()
 
 
@@ -281,9 +299,9 @@ class Measuring:
     def follow(self) -> None:
         """Register the in-memory values, which are read at each scrape."""
         self.metrics.writer_queue.set_function(lambda: self.writer.waiting)
-        self.metrics.lease_held.set_function(lambda: self.lease.age_seconds < USABLE_SECONDS)
-        self.metrics.claims_held.set_function(lambda: len(self.lease.keys))
-        self.metrics.lease_until.set_function(self._lease_until)
+        self.metrics.lease.current.set_function(lambda: self.lease.age_seconds < USABLE_SECONDS)
+        self.metrics.lease.held.set_function(lambda: len(self.lease.keys))
+        self.metrics.lease.until.set_function(self._lease_until)
         self.writer.on_commit = self.metrics.commit.observe
 
     async def run(self, succeeded: Succeeded = unwatched) -> None:
@@ -301,10 +319,10 @@ class Measuring:
 
     def _measure(self, connection: Connection, *, scan: bool) -> None:
         state = notifications.State
-        self.metrics.audit_head.set(events.head(connection))
+        self.metrics.audit.head.set(events.head(connection))
         self.metrics.inbox.labels("pending").set(notifications.count(connection, state.PENDING))
         for name, expiry in self.certificates.known().items():
-            self.metrics.certificate_expiry.labels(name).set(expiry)
+            self.metrics.security.certificate_expiry.labels(name).set(expiry)
         if scan:
             quarantined = notifications.count(connection, state.QUARANTINED)
             self.metrics.inbox.labels("quarantined").set(quarantined)

@@ -112,8 +112,14 @@ class IncidentReconciler:
 
     async def _world(self, case: _Case) -> World:
         view, blocked = self.glance(case.incident, case.state, case.snapshot)
-        world = self.context.world(case.target, case.state, clock.now(), view=view, blocked=blocked)
-        world = replace(world, acknowledged=case.state.overrides.acknowledged.get(case.incident.id))
+        world = self.context.world(
+            case.target,
+            case.state,
+            clock.now(),
+            incident=case.incident,
+            view=view,
+            blocked=blocked,
+        )
         if case.runbook is None or case.target is None or view is not AlertView.FIRING:
             return world
         # Probe the target only for a step that would run now.

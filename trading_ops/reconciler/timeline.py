@@ -86,7 +86,7 @@ class Standing:
 
     state: str
     """`acknowledged`, `snoozed`, `new` before the first decision, or the last decision's reason;
-    `with_a_person` after escalation."""
+    `escalated` after escalation."""
 
     owner: str | None = None
     """Who acknowledged or snoozed it."""
@@ -131,7 +131,7 @@ def _of_decision(
 ) -> Standing:
     waits = said is not None and said.kind == "decided_wait"
     if incident.escalated_at is not None and not waits:
-        return Standing(state=Reason.WITH_A_PERSON.value, note=said.note if said else "")
+        return Standing(state=Reason.ESCALATED.value, note=said.note if said else "")
     if said is None:
         return Standing(state=NEW)
     until = None

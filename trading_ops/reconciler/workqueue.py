@@ -32,8 +32,8 @@ FLEET = frozenset({Reason.STORM, Reason.FLEET_UNHEALTHY, Reason.GLOBAL_BUDGET})
 
 QUIET = frozenset(
     {
-        Reason.WITH_A_PERSON,
-        Reason.PEOPLE_ONLY,
+        Reason.ESCALATED,
+        Reason.PAGE_ONLY,
         Reason.SILENCED,
         Reason.INHIBITED,
         Reason.PAUSED,

@@ -93,7 +93,7 @@ class OtherIncarnation(StackError):
     """The request names another run than the current one: nothing was done."""
 
     def __init__(self, current: str | None) -> None:
-        """Tell which one is there."""
+        """Take the current incarnation."""
         self.current = current
         super().__init__(f"the process is another one now: {current}")
 
@@ -177,13 +177,13 @@ class Orders:
         """Check that the intended run is the current one.
 
         Raises:
-            OtherIncarnation: it does not.
+            OtherIncarnation: the intended run has ended.
         """
         if incarnation != unit.incarnation or not unit.running:
             raise OtherIncarnation(unit.incarnation)
 
     def finish(self, attempt_id: str, answer: dict[str, Any]) -> None:
-        """Return the outcome of an accepted attempt."""
+        """Store the outcome of an attempt that `take_up` accepted."""
         self._keep(attempt_id, answer)
         self._running.discard(attempt_id)
 

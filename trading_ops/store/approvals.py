@@ -17,8 +17,8 @@ from trading_ops.domain.approval import (
 )
 from trading_ops.errors import OrderRefused
 from trading_ops.store import events
+from trading_ops.store.dialects import upsert
 from trading_ops.store.tables import approvals, incidents
-from trading_ops.store.upsert import upsert
 
 OPEN = (ApprovalState.PENDING, ApprovalState.APPROVED)
 """States that can still lead to a start."""

@@ -68,11 +68,6 @@ WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_xmin 
 """)
 
 
-def is_postgresql(connection: Connection) -> bool:
-    """Return whether the database is of the kind that needs care."""
-    return connection.dialect.name == "postgresql"
-
-
 def tables_to_vacuum(connection: Connection) -> list[Need]:
     """Return the tables with many dead rows, as the server counts them; most dead rows first."""
     rows = connection.execute(_DEAD, {"rows": DEAD_ROWS, "part": DEAD_PART}).mappings()

@@ -26,9 +26,8 @@ from sqlalchemy import (
 )
 
 from trading_ops.store import events
-from trading_ops.store.database_clock import database_now
+from trading_ops.store.dialects import database_now, upsert
 from trading_ops.store.tables import claims, replicas
-from trading_ops.store.upsert import upsert
 
 LEASE = timedelta(seconds=15)
 MARGIN = timedelta(seconds=5)

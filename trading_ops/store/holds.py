@@ -9,8 +9,8 @@ from sqlalchemy import Connection, Row, bindparam, select, update
 from trading_ops.domain.hold import HeldState, Hold, is_machines
 from trading_ops.errors import StoreError
 from trading_ops.store import event_log, events
+from trading_ops.store.dialects import upsert
 from trading_ops.store.tables import attempts, fences, holds
-from trading_ops.store.upsert import upsert
 
 IN_FORCE = frozenset({"hold_acknowledged", "hold_adopted"})
 """Kinds of events that show that a bot has a hold."""

@@ -9,7 +9,6 @@ from typing import Any
 from sqlalchemy import (
     Connection,
     bindparam,
-    func,
     insert,
     select,
     update,
@@ -20,6 +19,7 @@ from trading_ops.domain.attempt import AttemptState
 from trading_ops.domain.decision import Close, Escalate, Reason
 from trading_ops.domain.incident import Incident
 from trading_ops.store import event_log, events
+from trading_ops.store.dialects import lock_until_commit
 from trading_ops.store.tables import attempts, incidents
 from trading_ops.store.tables import events as events_table
 
@@ -112,8 +112,7 @@ def _row(one: Sighting, *, received_at: datetime, now: datetime) -> dict[str, An
 
 def _one_at_a_time(connection: Connection) -> None:
     """Keep two replicas from opening the same incident: the second then sees the first one's."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_advisory_xact_lock(OPENING)))
+    lock_until_commit(connection, OPENING)
 
 
 def _open_fingerprints(connection: Connection, wanted: Sequence[str]) -> set[str]:

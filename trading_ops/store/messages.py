@@ -16,9 +16,9 @@ from trading_ops.domain.message import MessageKind, MessageState, Severity, next
 from trading_ops.errors import OrderRefused
 from trading_ops.store import events
 from trading_ops.store.column_types import storable
+from trading_ops.store.dialects import upsert
 from trading_ops.store.search import Place, Span
 from trading_ops.store.tables import message_cursors, messages
-from trading_ops.store.upsert import upsert
 
 LEASE = timedelta(seconds=120)
 """For which a batch is its reconciler's; longer than one delivery may take."""

@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, func, inspect, select, text
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from trading_ops.errors import StoreError
+from trading_ops.store.dialects import lock_until_commit
 from trading_ops.store.engine import migrating_engine, reading_engine, sole_writer, sqlite_path
 
 FOLDER = Path(__file__).parent / "migrations"
@@ -65,8 +66,7 @@ def upgrade(url: str) -> str:
 
 def _wait_for_others(connection: Connection) -> None:
     """Take the lock that one transaction has at a time, until it ends (PostgreSQL)."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_advisory_xact_lock(LOCK)))
+    lock_until_commit(connection, LOCK)
 
 
 def _run_alembic(connection: Connection) -> None:

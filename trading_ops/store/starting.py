@@ -4,7 +4,7 @@ import uuid
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from trading_ops.domain.attempt import Attempt, AttemptId, AttemptState, Delivery
 from trading_ops.domain.decision import History, Reason, Wait
@@ -21,6 +21,7 @@ from trading_ops.store import (
     pauses,
 )
 from trading_ops.store.claims import Claim
+from trading_ops.store.dialects import lock_until_commit
 from trading_ops.store.fencing import raise_fence
 from trading_ops.store.tables import incidents
 
@@ -118,5 +119,4 @@ def _reload(connection: Connection, wanted: Wanted, now: datetime) -> Wanted:
 
 def _start_one_at_a_time(connection: Connection) -> None:
     """Two replicas that start at once on different targets would both see the last free budget."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_advisory_xact_lock(STARTING)))
+    lock_until_commit(connection, STARTING)

@@ -56,7 +56,7 @@ def _fires(run: Following) -> bool:
 
 def _noticed(run: Following) -> bool:
     events = run.story.events if run.story else []
-    left = next((event for event in events if event.reason == "people_only"), None)
+    left = next((event for event in events if event.reason == "page_only"), None)
     if left is None:
         return False
     run.note("noticed", "the reconciler leaves it to on-call", left.at)

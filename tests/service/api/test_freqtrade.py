@@ -52,9 +52,9 @@ async def test_steps_that_it_cannot_take_are_left_to_people(scene: Scene, world:
     """No attempt, no error: the incident says which steps, and its alert calls people in time."""
     world.labels = {**world.labels, "bot": "freq", "venue": "binance"}
     await scene.running.break_it()
-    await eventually(lambda: scene.running.said("decided_wait", "people_only"))
+    await eventually(lambda: scene.running.said("decided_wait", "page_only"))
     story = await scene.running.story()
-    (said,) = (one for one in story["events"] if one["reason"] == "people_only")
+    (said,) = (one for one in story["events"] if one["reason"] == "page_only")
     assert said["note"] == "not possible on a freqtrade: reconnect_broker, restart_bot"
     assert (story["attempts"], world.commands) == ([], [])
     assert "pause" not in scene.fake.asked

@@ -60,7 +60,7 @@ class Fleet:
             ),
             writer=writer,
             reader=reader,
-            dropped=self.metrics.bot_events_dropped,
+            dropped=self.metrics.agents.events_dropped,
             per_minute=600.0,
         )
         self.session: aiohttp.ClientSession | None = None

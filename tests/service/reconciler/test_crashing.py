@@ -61,7 +61,7 @@ async def test_it_is_escalated_once_and_set_aside(start: Start, world: FakeWorld
         world.foreign.append(other)
         world.labels, former = other, world.labels
         await running.break_it()
-        await eventually(lambda: running.said("decided_wait", "people_only"))
+        await eventually(lambda: running.said("decided_wait", "page_only"))
         world.labels = former
         story = await running.call("GET", f"/api/v1/incidents/{crashing['id']}")
         kinds = [event["kind"] for event in story["events"]]

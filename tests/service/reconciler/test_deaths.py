@@ -52,7 +52,7 @@ async def test_three_deaths_escalate_it_and_the_others_are_processed(
         world.foreign.append(other)
         world.labels, former = other, world.labels
         await running.break_it()
-        await eventually(lambda: running.said("decided_wait", "people_only"))
+        await eventually(lambda: running.said("decided_wait", "page_only"))
         world.labels = former
         assert world.commands == []
 

@@ -64,7 +64,7 @@ class Collecting:
             ),
             writer=self._writer,
             reader=self.reader,
-            dropped=metrics.bot_events_dropped,
+            dropped=metrics.agents.events_dropped,
             per_minute=600.0,
             asked_every_seconds=self.every_seconds,
         )

@@ -204,7 +204,7 @@ async def test_when_nothing_helps_a_person_is_called(start: Start, world: FakeWo
     async with start(poll_interval_seconds=1) as running:
         await running.break_it()
         await eventually(lambda: running.said("escalated", "steps_exhausted"))
-        await eventually(lambda: running.said("decided_wait", "with_a_person"))
+        await eventually(lambda: running.said("decided_wait", "escalated"))
         assert await running.metric(name) == 1
         assert world.commands == ["reconnect_broker", "restart_bot"]
         world.firing = False
@@ -325,7 +325,7 @@ async def test_an_alert_for_people_is_left_to_them(start: Start, world: FakeWorl
     world.labels["alertname"] = "ForPeople"
     async with start(poll_interval_seconds=0.5) as running:
         await running.break_it()
-        await eventually(lambda: running.said("decided_wait", "people_only"))
+        await eventually(lambda: running.said("decided_wait", "page_only"))
         world.firing = False
         await eventually(running.closed)
     assert world.commands == []

@@ -38,10 +38,10 @@ CASES = [
     (StandingView("flapping", until=SOON), f"flapping until {short(SOON)}"),
     (StandingView("paused", until=SOON), f"paused until {short(SOON)}"),
     (StandingView("paused"), "paused"),
-    (StandingView("with_a_person"), "escalated"),
+    (StandingView("escalated"), "escalated"),
     (StandingView("new"), "open"),
     (StandingView("step_due"), "recovering"),
-    (StandingView("people_only"), "page-only"),
+    (StandingView("page_only"), "page-only"),
     (StandingView("cause_elsewhere"), "cause elsewhere"),
     (None, "open"),
 ]

@@ -165,7 +165,7 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
     "what a person has is left alone": (
         {"incident": make_incident(escalated_at=ago(1))},
         Wait,
-        Reason.WITH_A_PERSON,
+        Reason.ESCALATED,
     ),
     "a verified alert may fade": (
         {"history": History(incident=(VERIFIED,))},
@@ -176,7 +176,7 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
     "a runbook without steps is for people": (
         {"runbook": make_runbook(steps=())},
         Wait,
-        Reason.PEOPLE_ONLY,
+        Reason.PAGE_ONLY,
     ),
     "a label that names no target is never acted on": (
         {"world": world(target_registered=False)},
@@ -674,5 +674,5 @@ def test_a_runbook_of_which_nothing_fits_is_for_people() -> None:
     book = make_runbook(steps=(make_step(kinds=OWN_BOTS), make_step(kinds=OWN_BOTS)))
     said = judge(runbook=book, world=world(target_kind=Kind.FREQTRADE, target_observe_only=True))
     assert said == Wait(
-        reason=Reason.PEOPLE_ONLY, note="not possible on a freqtrade: reconnect_broker"
+        reason=Reason.PAGE_ONLY, note="not possible on a freqtrade: reconnect_broker"
     )

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from tests.builders import ago, make_alert, make_incident, make_registry, make_target
+from trading_ops.backoff import full_jitter
 from trading_ops.domain.alert import fingerprint_of, stripped
-from trading_ops.domain.backoff import full_jitter
 from trading_ops.domain.runbook import fill_query
 from trading_ops.domain.target import Kind
 

@@ -65,7 +65,7 @@ def test_how_soon_a_decision_is_looked_at_again() -> None:
     assert again_in(Wait(reason=Reason.COOLDOWN), 20) == SOON_SECONDS
     assert again_in(Wait(reason=Reason.COOLDOWN), 0.2) == 0.2
     assert again_in(Wait(reason=Reason.COOLDOWN), -3) == 0
-    assert again_in(Wait(reason=Reason.WITH_A_PERSON), None) == math.inf
+    assert again_in(Wait(reason=Reason.ESCALATED), None) == math.inf
     assert again_in(Wait(reason=Reason.PAUSED), 20) == 20
 
 

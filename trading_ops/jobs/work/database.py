@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from trading_ops import clock
 from trading_ops.domain.job import Outcome
 from trading_ops.jobs.job import Context, Plan, Result, Step
-from trading_ops.store import Connection, care
+from trading_ops.store import Connection, care, dialects
 from trading_ops.store.care import Need
 
 SQLITE = "the store is in SQLite"
@@ -51,7 +51,7 @@ class DatabaseCare:
 
     def _look(self, connection: Connection) -> tuple[list[Need] | None, str]:
         """Return what is needed, and why it cannot be done now; None: no PostgreSQL."""
-        if not care.is_postgresql(connection):
+        if not dialects.is_postgresql(connection):
             return None, ""
         needs = self.look(connection)
         return needs, care.obstacle(connection, needs, clock.now()) if needs else ""

@@ -1,0 +1,39 @@
+"""The service managers that a node can use. Each library is imported only when it is needed.
+
+The lab's supervisor is not here: it serves the executor's API itself.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from trading_ops.config.settings import Settings
+from trading_ops.domain.target import Manager, Service
+from trading_ops.services.manager import ServiceManager
+
+
+def _systemd(settings: Settings, _services: Iterable[Service]) -> ServiceManager:
+    from trading_ops.services.systemd import Systemd  # noqa: PLC0415
+
+    return Systemd(settings.systemd_bus or None)
+
+
+def _docker(settings: Settings, _services: Iterable[Service]) -> ServiceManager:
+    from trading_ops.services.docker import Docker  # noqa: PLC0415
+
+    return Docker(settings.docker_host or None)
+
+
+def _commands(_settings: Settings, services: Iterable[Service]) -> ServiceManager:
+    from trading_ops.services.command import Commands  # noqa: PLC0415
+
+    mine = [service for service in services if service.manager is Manager.COMMAND]
+    return Commands({service.unit: service.commands for service in mine})
+
+
+Connect = Callable[[Settings, Iterable[Service]], ServiceManager]
+"""Makes a service manager, given the services that this node manages."""
+
+MANAGERS: Mapping[Manager, Connect] = {
+    Manager.SYSTEMD: _systemd,
+    Manager.DOCKER: _docker,
+    Manager.COMMAND: _commands,
+}
