@@ -1,4 +1,4 @@
-"""The record of a live stack, changed with the rights of whoever has the database file."""
+"""The record of a live stack, changed with write access to the database file."""
 
 import json
 import sqlite3
@@ -79,7 +79,7 @@ def test_anchors_that_are_gone_are_missed(stack: Stack, copied: Path, tmp_path: 
 
 
 def test_a_tail_cut_with_its_anchors_is_found_by_the_log(stack: Stack, copied: Path) -> None:
-    """The log was shipped off before: whoever cuts the rest cannot cut it."""
+    """The log was exported before, so truncating the rest is detected."""
     edit(copied, CUT)
     log = str(stack.settings.logs / "reconciler.log")
     assert verified(stack, "--database", str(copied), "--anchors", log)["code"] != 0

@@ -1,4 +1,4 @@
-"""Connections, bodies and slow senders: whoever has a token is answered all the same."""
+"""Connections, bodies and slow senders: requests with a token are still answered."""
 
 import asyncio
 import gzip

@@ -208,7 +208,7 @@ async def highest_fence(stranger: Stranger, token: str) -> int:
 
 @pytest.mark.usefixtures("calm")
 async def test_the_agents_word_lifts_no_halt_of_a_person(stranger: Stranger, scene: Scene) -> None:
-    """Whoever has the agent's token releases it under another name: it is placed again."""
+    """A hold released under another name with the agent's token is placed again."""
     placed = await scene.reconciler.hold("alpha", "halt", owner="test", reason="a person's")
     assert placed.acknowledged
     token = stranger.stack.settings.secret("agent_token_alpha")

@@ -81,7 +81,7 @@ def _processor_seconds(cluster: Cluster) -> float:
 
 
 async def sqlite(folder: Path) -> None:
-    """Measure a reading, and a check, of a file that somebody has open."""
+    """Measure a reading, and a check, of a file that another process has open."""
     path = folder / "bot.db"
     entry = SqliteEntry(name="bench", path=path, check_interval_seconds=0)
     writer = sqlite3.connect(path, isolation_level=None)

@@ -75,7 +75,7 @@ def measure(folder: Path, what: str, config: str) -> None:
 
 
 def scraped(address: str) -> str:
-    """Return what a scrape gives; nothing while nobody answers."""
+    """Return what a scrape gives; nothing while there is no answer."""
     request = urllib.request.Request(
         f"http://{address}/metrics", headers={"Authorization": "Bearer token"}
     )

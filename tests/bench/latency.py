@@ -1,6 +1,6 @@
 """Seconds from webhook to `started`, and of the API's answers at 200 requests a second.
 
-The reconciler is a process of its own. Bots fail one after another and are healed: at a steady
+The reconciler is a process of its own. Bots fail one after another and are remediated: at a steady
 rate, or back to back, which is all that the reconciler can do. Run by `make bench`.
 """
 
@@ -33,7 +33,7 @@ PATHS = ("/api/v1/incidents?limit=20", "/api/v1/status", "/api/v1/attempts?limit
 
 
 async def heal(world: World, session: aiohttp.ClientSession, url: str, rate: float) -> float:
-    """Let one bot after another fail, send the webhook, and wait until it is healed.
+    """Let one bot after another fail, send the webhook, and wait until it is remediated.
 
     Args:
         world: the bots.
@@ -42,7 +42,7 @@ async def heal(world: World, session: aiohttp.ClientSession, url: str, rate: flo
         rate: incidents a second at most.
 
     Returns:
-        Incidents healed a second.
+        Incidents remediated per second.
     """
     headers = {"Authorization": "Bearer webhook"}
     began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What one log line costs whoever logs it. Run with `python -m tests.bench.logs`.
+"""What one log line costs its caller. Run with `python -m tests.bench.logs`.
 
 Ours, to its own file and to standard error, beside the plain way: the same JSON from the same
 library, without redaction, and written where it is logged. The time is that of the caller, which in

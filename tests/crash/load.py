@@ -28,7 +28,7 @@ KINDS: dict[str, frozenset[str]] = {
     "Hopeless": frozenset(),
     "NeverHeardOf": frozenset(),
 }
-"""What cures each alert."""
+"""The action that fixes each alert."""
 
 RUNBOOK = """\
 ---
@@ -88,7 +88,7 @@ class Load:
     seed: int
     ill_at_once: int = 3
     episode_seconds: float = 3.0
-    """How long an illness that nothing cures lasts at most, while processes die."""
+    """Maximum duration of a fault that no action fixes, while processes are killed."""
 
     promised: Promised = field(default_factory=Promised)
     answers: Counter[str] = field(default_factory=Counter)

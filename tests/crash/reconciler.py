@@ -106,7 +106,7 @@ def _lift_limits() -> None:
 
 
 def _shorten_leases(seconds: float) -> None:
-    """Nobody can wait out a dead life's fifteen seconds a thousand times; the proportions stay."""
+    """Shorten leases in proportion: a sweep cannot wait fifteen seconds a thousand times."""
     claims.LEASE = timedelta(seconds=seconds)
     claims.MARGIN = timedelta(seconds=seconds / 3)
     lease.LEASE_SECONDS = seconds

@@ -167,7 +167,7 @@ class Drill:
         self.outages.append((began, clock.timestamp()))
 
     async def settle(self, load: Load, engine: Engine, folder: Path) -> None:
-        """Without faults everything ends by itself."""
+        """Without faults every incident closes."""
         await load.stop_falling_ill()
         self.found.stuck += await _until_empty(engine, unsettled)
         _keep_stories(self.found, engine, folder / "unsettled.txt")

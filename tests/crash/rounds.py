@@ -126,7 +126,7 @@ class Round:
         self.chooser.ended(choice, there=bool(done))
 
     async def _fill_the_disk(self, server: Server, load: Load) -> None:
-        """No write succeeds for a while: 503 meanwhile, and afterwards it goes on by itself."""
+        """No write succeeds for a while: 503 until writes succeed again, without a restart."""
         life = await self._begin(server, NOWHERE)
         await self._more(load, life)
         refused = load.answers["503"]

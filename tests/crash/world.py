@@ -31,7 +31,7 @@ BOT = re.compile(r'bot="([^"]+)"')
 
 @dataclass
 class Episode:
-    """One illness of one bot: it ends by the right cure, or by itself."""
+    """One fault of one bot: it ends by the right action, or after some time."""
 
     number: int
     bot: str
@@ -179,7 +179,7 @@ class World:
         self._saw("ill", episode=episode.number, bot=episode.bot, alert=episode.alert)
 
     def end(self, episode: Episode) -> None:
-        """Let an illness pass by itself."""
+        """End a fault without an action."""
         if episode.fires_until is None:
             episode.ended_alone = True
             episode.fires_until = clock.monotonic()

@@ -50,7 +50,7 @@ class Exchange:
         await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
 
     async def change(self, mode: str) -> None:
-        """Fare so from now on; whoever hangs is let go first."""
+        """Behave like this from now on; requests that hang are answered first."""
         if mode not in MODES:
             raise web.HTTPBadRequest(text=f"one of {', '.join(MODES)}, not {mode}")
         was, self.mode = self.mode, mode

@@ -83,7 +83,7 @@ def test_there_is_no_network_but_loopback(request: pytest.FixtureRequest) -> Non
 
 
 async def test_a_pause_is_forgotten_by_a_reload(real: RealFreqtrade, client: Freqtrade) -> None:
-    """Its own reload ends its own pause; ours lays it again."""
+    """Its own reload ends its own pause; our reconciler applies it again."""
     real.post("/pause")
     await patiently(lambda: real.state == "paused", within=20)
     real.post("/reload_config")
@@ -96,7 +96,7 @@ async def test_a_pause_is_forgotten_by_a_reload(real: RealFreqtrade, client: Fre
 async def test_a_lock_outlives_kill_9_and_a_pause_does_not(
     real: RealFreqtrade, client: Freqtrade
 ) -> None:
-    """A halt is therefore both, and is laid anew after a restart."""
+    """A halt is therefore both, and is applied again after a restart."""
     await command(client, "halt", HALT)
     assert real.end(signal.SIGKILL) == -signal.SIGKILL
     real.start()
@@ -177,7 +177,7 @@ async def test_a_resting_entry_and_its_cancellation(
 async def test_an_emergency_exit_leaves_nothing_open(
     real: RealFreqtrade, client: Freqtrade, before: str
 ) -> None:
-    """Everything is sold, then it is stopped; also one that somebody had stopped first."""
+    """Everything is sold, then it is stopped; also if an operator had stopped it first."""
     await hold_two(real)
     if before == "stopped":
         real.post("/stop")
@@ -267,7 +267,7 @@ async def test_a_frozen_process_answers_no_ping_until_it_goes_on(
 async def test_its_messages_are_heard_and_a_reload_ends_the_connection(
     real: RealFreqtrade, bot: FreqtradeBot
 ) -> None:
-    """Each reload closes it with 1012; the listener comes back by itself, and has what it heard."""
+    """Each reload closes it with 1012; the listener reconnects and keeps what it received."""
     (listener,) = (one for one in bot.watched if isinstance(one, Listener))
     async with running(listener):
         await patiently(lambda: listener.up, within=20)

@@ -128,7 +128,7 @@ async def test_prometheus_has_it_as_one_of_our_bots(scrapes: Scrapes) -> None:
 async def test_halted_killed_restarted_still_halted_and_resumed(
     real: RealFreqtrade, stack: StackWithFreqtrade, scrapes: Scrapes
 ) -> None:
-    """By our own commands; the reconciler lays the pause again after a `kill -9`."""
+    """By our own commands; the reconciler applies the pause again after a `kill -9`."""
     asked = ("--reason", "odd fills", "--owner", "ada")
     done = stack.run("halt", NAME, *asked)
     assert done.returncode == 0, done.stdout + done.stderr

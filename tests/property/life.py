@@ -250,7 +250,7 @@ class Life:
         if started is not None:
             alert = (incident.alert, str(incident.target))
             assert alert in self.firing, "what has ended starts nothing"
-            assert alert not in self.silenced, "silenced means hands off"
+            assert alert not in self.silenced, "silenced suppresses remediation"
             assert not self.blind, "unknown is not firing"
             assert incident.escalated_at is None, "a person has it"
             self.judge(started, book.steps[decision.step])

@@ -33,7 +33,7 @@ HEALING = [
 PATHS = sorted(RUNBOOKS.glob("*.md"))
 SECTIONS = ["Meaning", "Impact", "Diagnosis", "Mitigation"]
 NOT_DRILLED = {
-    "TradingBotQueueBacklog": "after three requests in vain its breaker keeps others out, and what "
+    "TradingBotQueueBacklog": "after three failed requests its breaker keeps others out, and what "
     "is left is passed over in one turn; tests/service/bot/test_load_on_command.py",
     "TradingDatabasePoolExhausted": "it has one connection, and whoever waits for it in vain "
     "breaks off what holds it; tests/service/agent/test_database_commands.py",

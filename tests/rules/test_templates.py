@@ -126,7 +126,7 @@ def test_a_label_cannot_leave_its_link(tmp_path: Path, name: str) -> None:
     ],
 )
 def test_each_leads_to_runbook_board_and_incident(tmp_path: Path, name: str, links: int) -> None:
-    """Anyone who is woken has to type no address."""
+    """On-call never has to type an address."""
     kind = "html" if name == "trading.mail.html" else "text"
     text = rendered(tmp_path, name, kind)
     known = ("https://runbooks.example/", "https://boards.example/d/overview", INCIDENT)

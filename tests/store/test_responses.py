@@ -75,7 +75,7 @@ def test_each_alert_has_its_times(connection: Connection) -> None:
 
     found = recovery_times(connection, since=ago(100), until=UNTIL)
     bot, other = found.alerts
-    assert (bot.alert, bot.incidents, bot.open, bot.healed, bot.escalated) == (
+    assert (bot.alert, bot.incidents, bot.open, bot.remediated, bot.escalated) == (
         "BotSick",
         3,
         1,
@@ -84,7 +84,7 @@ def test_each_alert_has_its_times(connection: Connection) -> None:
     )
     assert bot.first_response == spread([2.0, 5.0, 40.0])
     assert bot.close == spread([20.0, 80.0])
-    assert (other.alert, other.healed, other.first_response.count) == ("Other", 0, 0)
+    assert (other.alert, other.remediated, other.first_response.count) == ("Other", 0, 0)
     assert other.close.worst_seconds == 40.0
     assert (found.total.incidents, found.total.close.count) == (4, 3)
 

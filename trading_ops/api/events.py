@@ -79,7 +79,7 @@ class AlertTimesView(msgspec.Struct, kw_only=True):
     alert: str
     incidents: int
     open: int
-    healed: int
+    remediated: int
     """Closed after a verified attempt, without paging on-call."""
 
     escalated: int

@@ -1,6 +1,6 @@
 """Records changes of rules and runbooks in the audit log.
 
-Whoever changes a rule or a runbook changes what is detected and what is done about it. Each change
+A change of a rule or a runbook changes what is detected and what is done about it. Each change
 is an event `configuration_changed` that names what changed, and sets the metric behind
 TradingOpsConfigurationChanged. Rules are compared as Prometheus evaluates them, runbooks as files.
 The newest event has the last known state, so a change while the reconciler was down is found when

@@ -221,7 +221,7 @@ def _times_table(found: "RecoveryTimes", since: str) -> Table:
         box=box.SIMPLE_HEAD,
     )
     table.add_column("alert")
-    for column in ("incidents", "healed", "escalated", "open"):
+    for column in ("incidents", "remediated", "escalated", "open"):
         table.add_column(column, justify="right")
     table.add_column("first response (MTTA)", justify="right")
     table.add_column("closed (MTTR)", justify="right")
@@ -233,7 +233,7 @@ def _times_table(found: "RecoveryTimes", since: str) -> Table:
 
 
 def _cells(one: "AlertTimes") -> tuple[str, ...]:
-    counts = (one.incidents, one.healed, one.escalated, one.open)
+    counts = (one.incidents, one.remediated, one.escalated, one.open)
     return (*map(str, counts), _spread(one.first_response), _spread(one.close))
 
 

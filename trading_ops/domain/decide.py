@@ -155,8 +155,8 @@ def _flaps(case: _Case) -> Decision | None:
 
 
 def _over(case: _Case) -> Close:
-    healed = case.last is not None and case.last.state is AttemptState.VERIFIED
-    return Close(reason=Reason.RECOVERED if healed else Reason.RESOLVED)
+    verified = case.last is not None and case.last.state is AttemptState.VERIFIED
+    return Close(reason=Reason.RECOVERED if verified else Reason.RESOLVED)
 
 
 def _in_whose_hands(case: _Case) -> Decision | None:

@@ -61,7 +61,7 @@ def grids(drills: Sequence[RecordedDrill]) -> list[Grid]:
                     "result",
                 ),
             ),
-            rows=[_healed(one, paused.get(one.alert)) for one in machines],
+            rows=[_recovered(one, paused.get(one.alert)) for one in machines],
         ),
         Grid(
             title="Suppressed until the cause was resolved, then remediated",
@@ -234,7 +234,7 @@ def _where(machine: Machine) -> str:
     return f"{machine.system}, {machine.cores} cores, {memory}"
 
 
-def _healed(one: RecordedDrill, twin: RecordedDrill | None) -> list[str]:
+def _recovered(one: RecordedDrill, twin: RecordedDrill | None) -> list[str]:
     stages = (one.first("detected"), one.theirs, one.first("acted"), one.last("verified"))
     shares = (one.theirs, one.ours, one.proof)
     return [

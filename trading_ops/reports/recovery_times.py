@@ -35,7 +35,7 @@ class AlertTimes:
     alert: str
     incidents: int
     open: int
-    healed: int
+    remediated: int
     """Closed after an attempt that was verified, without an operator being called."""
 
     escalated: int
@@ -78,7 +78,7 @@ def _times(alert: str, found: Sequence[Response]) -> AlertTimes:
         alert=alert,
         incidents=len(found),
         open=sum(one.closed_at is None for one in found),
-        healed=sum(_healed(one) for one in found),
+        remediated=sum(_remediated(one) for one in found),
         escalated=sum(one.escalated_at is not None for one in found),
         first_response=spread(
             (answered - one.opened_at).total_seconds()
@@ -93,7 +93,7 @@ def _times(alert: str, found: Sequence[Response]) -> AlertTimes:
     )
 
 
-def _healed(one: Response) -> bool:
+def _remediated(one: Response) -> bool:
     return one.closed_at is not None and one.escalated_at is None and one.verified
 
 

@@ -196,7 +196,7 @@ def _read(
 def _response(total: AlertTimes) -> Response:
     return Response(
         incidents=total.incidents,
-        remediated=total.healed,
+        remediated=total.remediated,
         escalated=total.escalated,
         mtta_seconds=total.first_response.mean_seconds,
         mttr_seconds=total.close.mean_seconds,

@@ -235,7 +235,7 @@ def _refuse(batch: list[_Request], error: StoreUnavailable | CommitUnknown) -> N
 
 
 def _answer(batch: list[_Request], outcomes: list[_Outcome]) -> None:
-    """Answer all callers; each event loop is woken once for the whole batch."""
+    """Answer all callers; each event loop is notified once for the whole batch."""
     by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Request, _Outcome]]] = {}
     for request, outcome in zip(batch, outcomes, strict=True):
         if request.loop is None:

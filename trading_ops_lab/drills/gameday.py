@@ -54,7 +54,7 @@ class GameDay:
     results: list[DrillResult] = field(default_factory=list)
 
     @property
-    def healed(self) -> list[DrillResult]:
+    def expected(self) -> list[DrillResult]:
         """The drills that were to recover, or to be noticed, as far as they are possible here."""
         held_back = (
             one.paused or one.silenced or one.during or one.not_possible for one in self.results
@@ -75,7 +75,7 @@ class GameDay:
     @property
     def median_seconds(self) -> float | None:
         """The middle of the times from injection to closed incident."""
-        times = [one.total_seconds for one in self.healed if one.total_seconds is not None]
+        times = [one.total_seconds for one in self.expected if one.total_seconds is not None]
         return median(times) if times else None
 
 

@@ -155,7 +155,7 @@ async def _must_not_recover(run: Following) -> DrillResult:
     while clock.now() < deadline:
         await run.follow()
         if run.story and run.story.incident.closed_at:
-            return run.result(paused=paused, passed=False, problem="it recovered by itself")
+            return run.result(paused=paused, passed=False, problem="it recovered while paused")
         await asyncio.sleep(TICK_SECONDS)
     problem = await _paused_problem(run)
     reasons = _reasons(run)

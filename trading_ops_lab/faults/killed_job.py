@@ -28,7 +28,7 @@ class KilledJob(Fault):
     describe = f"the process of the job {JOB} gets SIGKILL"
 
     async def ready(self, scene: Scene, bot: Target) -> None:
-        """Wait for the first audit anchor: before it the job fails by itself."""
+        """Wait for the first audit anchor: before it the job fails without a fault."""
         del bot
         async with asyncio.timeout(ANCHOR_SECONDS):
             while not _size(scene.settings.anchors):  # noqa: ASYNC110 - another process writes it

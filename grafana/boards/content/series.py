@@ -40,4 +40,4 @@ OF_NOTIFICATIONS = {"stored$": GREEN, "refused$": YELLOW, "quarantined$": RED, "
 
 OF_SIGNALS = {"ok$": GREEN, "skipped$": BLUE, "timeout$": YELLOW, "(failed|invalid)$": RED}
 
-OF_COMPARISONS = {"clean$": GREEN, "healed$": BLUE, "drifted$": RED, "failed$": YELLOW}
+OF_COMPARISONS = {"clean$": GREEN, "corrected$": BLUE, "drifted$": RED, "failed$": YELLOW}

@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-"""A strategy that enters at each candle and never exits by itself: what a proof needs."""
+"""A strategy that enters at each candle and never exits on its own, for tests."""
 
 from freqtrade.strategy import IStrategy
 from pandas import DataFrame

@@ -137,7 +137,7 @@ async def test_recovery_times(start: Start, world: FakeWorld) -> None:
         await eventually(running.closed)
         times = await running.call("GET", "/api/v1/recovery")
     assert [one["alert"] for one in times["alerts"]] == ["BotSick"]
-    assert (times["total"]["incidents"], times["total"]["healed"]) == (1, 1)
+    assert (times["total"]["incidents"], times["total"]["remediated"]) == (1, 1)
     assert times["total"]["close"]["mean_seconds"] > 0
     assert world.commands == ["reconnect_broker"]
 

@@ -69,5 +69,5 @@ async def test_a_life_leaves_a_whole_story(
     for part in ("received", "opened", "decided_run", "started", "verified", "closed", fence):
         assert part in " ".join(told.split()), told
     assert {"notified", events.KEY_CHANGED} <= {event.kind for event in newest}
-    assert times.total.healed == 1
+    assert times.total.remediated == 1
     assert times.total.first_response.count == 1

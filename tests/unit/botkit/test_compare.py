@@ -32,17 +32,17 @@ CASES: dict[str, tuple[dict[str, Any], list[tuple[str, str]], list[type]]] = {
             "reports": {"own-1": word(filled="2", status=FILLED)},
             "there": ("2", "799.8"),
         },
-        [("missed_fill", "heal"), ("finished_order", "heal")],
+        [("missed_fill", "correct"), ("finished_order", "correct")],
         [UpdateOrder],
     ),
     "cancelled while we were away": (
         {"orders": (order(),), "reports": {"own-1": word(status=CANCELLED)}},
-        [("finished_order", "heal")],
+        [("finished_order", "correct")],
         [UpdateOrder],
     ),
     "partly filled and still open": (
         {"orders": (order(),), "opened": (word(filled="1"),), "there": ("1", "899.9")},
-        [("missed_fill", "heal")],
+        [("missed_fill", "correct")],
         [UpdateOrder],
     ),
     "a fill that was told late, after the order had ended here": (
@@ -51,7 +51,7 @@ CASES: dict[str, tuple[dict[str, Any], list[tuple[str, str]], list[type]]] = {
             "reports": {"own-1": word(filled="1", status=CANCELLED)},
             "there": ("1", "899.9"),
         },
-        [("missed_fill", "heal")],
+        [("missed_fill", "correct")],
         [UpdateOrder],
     ),
     "the answer was lost, and the order is there": (
@@ -59,14 +59,14 @@ CASES: dict[str, tuple[dict[str, Any], list[tuple[str, str]], list[type]]] = {
         [],
         [UpdateOrder],
     ),
-    "the answer was lost, and the order was filled: its trade is nobody else's": (
+    "the answer was lost, and the order was filled: its trade is ours": (
         {
             "orders": (order(status=SUBMITTED, venue_id=None),),
             "reports": {"own-1": word(filled="1", status=FILLED)},
             "trades": (trade(venue_id="V1", side=Side.BUY),),
             "there": ("1", "899.9"),
         },
-        [("missed_fill", "heal"), ("finished_order", "heal")],
+        [("missed_fill", "correct"), ("finished_order", "correct")],
         [UpdateOrder],
     ),
     "the answer was lost, and the order is partly filled": (
@@ -76,12 +76,12 @@ CASES: dict[str, tuple[dict[str, Any], list[tuple[str, str]], list[type]]] = {
             "trades": (trade(venue_id="V1", side=Side.BUY),),
             "there": ("1", "899.9"),
         },
-        [("missed_fill", "heal")],
+        [("missed_fill", "correct")],
         [UpdateOrder],
     ),
     "the answer was lost, and the order never arrived": (
         {"orders": (order(status=SUBMITTED, venue_id=None),), "reports": {"own-1": None}},
-        [("lost_order", "heal")],
+        [("lost_order", "correct")],
         [EndOrder],
     ),
     "sent a moment ago: it may still arrive": (
@@ -104,10 +104,10 @@ CASES: dict[str, tuple[dict[str, Any], list[tuple[str, str]], list[type]]] = {
     ),
     "an orphan is adopted by setting": (
         {"opened": (word("own-9"),), "policy": ADOPT},
-        [("orphaned_order", "heal")],
+        [("orphaned_order", "correct")],
         [AdoptOrder],
     ),
-    "somebody else's open order is none of ours": ({"opened": (word("theirs"),)}, [], []),
+    "another client's open order is not ours": ({"opened": (word("theirs"),)}, [], []),
     "an open order without any id is none of ours": ({"opened": (word(None),)}, [], []),
     "a fill of an order that we forgot": (
         {
@@ -115,7 +115,7 @@ CASES: dict[str, tuple[dict[str, Any], list[tuple[str, str]], list[type]]] = {
             "unrecorded": (word("own-9", filled="1", status=FILLED),),
             "there": ("1", "899.9"),
         },
-        [("unknown_fill", "heal")],
+        [("unknown_fill", "correct")],
         [AdoptOrder],
     ),
     "two fills of it are one order": (
@@ -127,7 +127,7 @@ CASES: dict[str, tuple[dict[str, Any], list[tuple[str, str]], list[type]]] = {
             "unrecorded": (word("own-9", filled="2", status=FILLED),),
             "there": ("2", "799.8"),
         },
-        [("unknown_fill", "heal")],
+        [("unknown_fill", "correct")],
         [AdoptOrder],
     ),
     "our own recorded trade is no news": (
@@ -135,14 +135,14 @@ CASES: dict[str, tuple[dict[str, Any], list[tuple[str, str]], list[type]]] = {
         [],
         [],
     ),
-    "somebody sells on the account": (
+    "another client sells on the account": (
         {"expected": ("3", "1000"), "trades": (trade(),), "there": ("2", "1100")},
         [("external_trade", "halt")],
         [CountTrade],
     ),
-    "somebody sells, and that is allowed": (
+    "another client sells, and that is allowed": (
         {"expected": ("3", "1000"), "trades": (trade(),), "there": ("2", "1100"), "policy": ADOPT},
-        [("external_trade", "heal")],
+        [("external_trade", "correct")],
         [CountTrade],
     ),
     "it is counted once": (
@@ -155,7 +155,7 @@ CASES: dict[str, tuple[dict[str, Any], list[tuple[str, str]], list[type]]] = {
         [],
         [],
     ),
-    "somebody sells what the bot had bought": (
+    "another client sells what the bot had bought": (
         {
             "held": "2",
             "expected": ("2", "1000"),
@@ -163,12 +163,12 @@ CASES: dict[str, tuple[dict[str, Any], list[tuple[str, str]], list[type]]] = {
             "there": ("1", "1100"),
             "policy": ADOPT,
         },
-        [("external_trade", "heal"), ("quantity_smaller", "heal")],
+        [("external_trade", "correct"), ("quantity_smaller", "correct")],
         [CountTrade, ReducePosition],
     ),
     "a deposit": (
         {"ledger": (deposit(),), "there": ("0", "1009")},
-        [("balance", "heal")],
+        [("balance", "correct")],
         [CountLedgerEntry],
     ),
     "a deposit that was counted before": (

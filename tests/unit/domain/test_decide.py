@@ -125,7 +125,7 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
         Reason.RESOLVED,
     ),
     # What the alert says now.
-    "an alert that ended by itself is closed": (
+    "an alert that resolved on its own is closed": (
         {"world": world(view=AlertView.ABSENT)},
         Close,
         Reason.RESOLVED,
@@ -145,13 +145,13 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
         Wait,
         Reason.ALERT_PENDING,
     ),
-    "acknowledged means hands off, with its silence or not yet": (
+    "acknowledged suppresses, with its silence or not yet": (
         {"world": world(acknowledged="acknowledged by anna")},
         Wait,
         Reason.SILENCED,
     ),
-    "silenced means hands off": ({"world": world(view=AlertView.SILENCED)}, Wait, Reason.SILENCED),
-    "inhibited means hands off": (
+    "silenced suppresses": ({"world": world(view=AlertView.SILENCED)}, Wait, Reason.SILENCED),
+    "inhibited suppresses": (
         {"world": world(view=AlertView.INHIBITED)},
         Wait,
         Reason.INHIBITED,
@@ -190,7 +190,7 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
         Escalate,
         Reason.STEPS_EXHAUSTED,
     ),
-    "a cure that did not last is not repeated for ever": (
+    "a fix that did not last is not repeated forever": (
         {
             "history": History(
                 incident=(make_attempt(step=1, state=AttemptState.VERIFIED, verified_at=ago(40)),)
@@ -427,23 +427,23 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
         Wait,
         Reason.COOLDOWN,
     ),
-    "an order by hand of which nobody knows is waited for": (
+    "a manual action with unknown outcome is waited for": (
         {"history": History(target=(replace(UNKNOWN, incident_id=None),))},
         Wait,
         Reason.TARGET_BUSY,
     ),
-    "an order by hand of which nobody knows for long goes to a person": (
+    "a manual action that stays unknown is escalated": (
         {"history": History(target=(replace(LONG_UNKNOWN, incident_id=None),))},
         Escalate,
         Reason.OUTCOME_UNKNOWN,
     ),
     # A second person's word.
-    "nobody was asked yet": (
+    "no approval was requested yet": (
         {"runbook": make_runbook(steps=(APPROVED,))},
         Wait,
         Reason.APPROVAL_MISSING,
     ),
-    "nobody has answered yet": (asked(ApprovalState.PENDING), Wait, Reason.APPROVAL_MISSING),
+    "the request is pending": (asked(ApprovalState.PENDING), Wait, Reason.APPROVAL_MISSING),
     "it was approved": (asked(ApprovalState.APPROVED), Run, Reason.STEP_DUE),
     "it was denied": (asked(ApprovalState.DENIED), Escalate, Reason.APPROVAL_DENIED),
     "the approval was used": (asked(ApprovalState.USED), Wait, Reason.APPROVAL_MISSING),
@@ -452,7 +452,7 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
         Wait,
         Reason.APPROVAL_EXPIRED,
     ),
-    "nobody has answered in time": (
+    "the request has expired": (
         asked(ApprovalState.PENDING, expires_at=NOW),
         Wait,
         Reason.APPROVAL_EXPIRED,

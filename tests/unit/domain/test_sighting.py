@@ -121,7 +121,7 @@ SILENT = PrometheusView(alerts={}, started_at=ago(3600))
             id="its start is known for long, and a clock has stepped back",
         ),
         pytest.param(YOUNG, {}, {}, VERIFIED, AlertView.ABSENT, id="young, but verified"),
-        pytest.param(YOUNG, {}, {}, make_attempt(), AlertView.UNKNOWN, id="young, cure failed"),
+        pytest.param(YOUNG, {}, {}, make_attempt(), AlertView.UNKNOWN, id="young, fix failed"),
         pytest.param(
             YOUNG, {}, {"resolved_at": ago(2)}, None, AlertView.ABSENT, id="young, but told so"
         ),

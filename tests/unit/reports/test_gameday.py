@@ -137,11 +137,11 @@ def test_what_is_for_people_is_ours_until_it_was_left_to_them() -> None:
 def test_a_paused_twin_is_a_column_of_its_drill() -> None:
     """It is no row of its own, and a recovery in spite of the pause is told."""
     good = drill(paused=True, total_seconds=None, stages={"injected": 0.0})
-    bad = msgspec.structs.replace(good, passed=False, problem="it recovered by itself")
+    bad = msgspec.structs.replace(good, passed=False, problem="it recovered while paused")
     (grid,) = grids([drill(), good])
     assert [row[-2] for row in grid.rows] == ["broken after 45"]
     (grid,) = grids([drill(), bad])
-    assert [row[-2] for row in grid.rows] == ["failed: it recovered by itself"]
+    assert [row[-2] for row in grid.rows] == ["failed: it recovered while paused"]
 
 
 def test_what_never_happened_is_a_dash_and_not_a_zero() -> None:

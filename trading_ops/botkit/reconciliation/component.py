@@ -261,7 +261,7 @@ class Reconciliation(Component):
         return True
 
     async def _finish(self, comparison: Comparison) -> None:
-        self.metrics.reconciled("healed" if comparison.steps else "clean")
+        self.metrics.reconciled("corrected" if comparison.steps else "clean")
         self.detail = "records and venue agree"
         await self._advance_watermark(comparison)
         if not self.recovered:

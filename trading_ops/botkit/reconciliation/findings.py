@@ -49,7 +49,7 @@ class Cause(StrEnum):
 class Remedy(StrEnum):
     """What is done about a discrepancy."""
 
-    CORRECT = "heal"
+    CORRECT = "correct"
     """The records are changed to match the venue: the cause is certain."""
 
     CANCEL = "cancel"

@@ -8,7 +8,7 @@ from trading_ops.instrument.metric import Metric, bot_counter, bot_gauge
 if TYPE_CHECKING:
     from trading_ops.instrument.recorder import Recorder
 
-COMPARISONS = ("clean", "healed", "drifted", "failed")
+COMPARISONS = ("clean", "corrected", "drifted", "failed")
 DISCREPANCIES = (
     "orphaned_order",
     "lost_order",
@@ -125,7 +125,7 @@ class DriftMetrics:
         """A comparison with the venue ended, now or at this time in seconds since the epoch.
 
         Args:
-            result: clean, healed, drifted or failed; a failed one was not whole, and the time of
+            result: clean, corrected, drifted or failed; a failed one was not whole, and the time of
                 the last one stays.
             at: when it ended.
         """
