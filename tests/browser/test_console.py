@@ -4,15 +4,17 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, WebSocket, expect
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from tests.browser.conftest import SHOTS, Served, log_in
 from tests.browser.served import AT_LIMIT, BOTS, DISCONNECTED
+from trading_ops import clock
 from trading_ops.api.identity import Role
 
 pytestmark = pytest.mark.long
@@ -21,6 +23,17 @@ PHONE, DESKTOP = {"width": 360, "height": 740}, {"width": 1440, "height": 900}
 STALE_WITHIN = 3.0
 MORE = 60_000.0
 """Milliseconds for what only has to come: this machine may be busy."""
+
+CLIENTS = 20
+TWO_CLOSES_MS = 7_000.0
+"""Within this a page that gives up connections too soon gives up two."""
+
+NOTE_STALE = """() => {
+  window.staleAt = null;
+  const box = document.getElementById("stale");
+  new MutationObserver(() => { if (!box.hidden) { window.staleAt ??= Date.now(); } })
+    .observe(box, { attributes: true });
+}"""
 
 PAGES = {
     "fleet": "fleet",
@@ -334,3 +347,69 @@ def test_a_dead_server_is_shown_at_once_and_its_return_too(page: Page, served: S
         expect(age).to_have_text(re.compile("Live"))
         assert not page.title().startswith("STALE")
         expect(age).to_have_text(re.compile("data [01] s"))
+
+
+def test_a_page_that_cannot_be_refreshed_is_stale(page: Page, served: Served) -> None:
+    """Ticks arrive, but what is shown is old; as soon as a refresh is answered it is live."""
+    log_in(page, served)
+    age, stale = page.locator("#age"), page.locator("#stale")
+    expect(age).to_have_text(re.compile("Live"))
+    answers: list[Callable[[Route], None]] = [
+        lambda route: route.abort(),
+        lambda route: route.fulfill(status=503, body="<p>busy"),
+    ]
+    for answer in answers:
+        page.route("**/console/fleet", answer)
+        stale.wait_for(state="visible")
+        expect(stale).to_contain_text("does not answer with this page")
+        page.unroute("**/console/fleet")
+        stale.wait_for(state="hidden")
+        expect(age).to_have_text(re.compile("Live"))
+
+
+def test_a_slow_connection_is_not_given_up(page: Page, served: Served) -> None:
+    """While the server is frozen, a page opens one new connection and waits for it."""
+    log_in(page, served)
+    expect(page.locator("#age")).to_have_text(re.compile("Live"))
+    opened: list[WebSocket] = []
+
+    def note(socket: WebSocket) -> None:
+        opened.append(socket)
+
+    page.on("websocket", note)
+    try:
+        with page.expect_event("websocket", timeout=MORE):
+            served.signal(signal.SIGSTOP)
+        with (
+            pytest.raises(PlaywrightTimeout),
+            page.expect_event("websocket", timeout=TWO_CLOSES_MS),
+        ):
+            pass
+    finally:
+        served.signal(signal.SIGCONT)
+    page.locator("#stale").wait_for(state="hidden")
+    assert len(opened) == 1
+
+
+def test_twenty_pages_are_stale_at_once_and_come_back(page: Page, served: Served) -> None:
+    """The server is killed: each shows it within three seconds, and each its return."""
+    log_in(page, served)
+    pages = [page, *(page.context.new_page() for _ in range(CLIENTS - 1))]
+    for one in pages[1:]:
+        one.goto(f"{served.url}/fleet")
+    for one in pages:
+        expect(one.locator("#age")).to_have_text(re.compile("Live"))
+        one.evaluate(NOTE_STALE)
+    killed_at = clock.timestamp()
+    served.signal(signal.SIGKILL)
+    late = []
+    for one in pages:
+        one.locator("#stale").wait_for(state="visible")
+        late.append(one.evaluate("window.staleAt") / 1000 - killed_at)
+    sys.stdout.write(f"{CLIENTS} pages: stale after {min(late):.2f} to {max(late):.2f} s\n")
+    assert max(late) < STALE_WITHIN
+    served.start()
+    for one in pages:
+        one.bring_to_front()
+        one.locator("#stale").wait_for(state="hidden")
+        expect(one.locator("#age")).to_have_text(re.compile("Live"))

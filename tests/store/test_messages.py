@@ -182,6 +182,35 @@ def test_ten_thousand_trades_in_an_hour_make_a_few_mails(
     assert len(sizes) <= most
 
 
+def test_trades_do_not_delay_an_urgent_message(connection: Connection) -> None:
+    """With the share of the hour spent, and before what was due earlier."""
+    store(connection, draft(1), draft(2), draft(3))
+    for _ in range(2):
+        batch = claim(connection, hourly=2)
+        assert batch is not None
+        messages.sent(connection, batch, now=NOW)
+    later = NOW + MINUTE
+    store(connection, draft(4, severity=Severity.CRITICAL, due_at=later), now=later)
+    urgent = claim(connection, later, hourly=2)
+    assert urgent is not None
+    assert [one.key for one in urgent.messages] == ["k4"]
+    messages.sent(connection, urgent, now=later)
+    assert claim(connection, later, hourly=2) is None
+
+
+def test_urgent_messages_are_limited_by_themselves(connection: Connection) -> None:
+    """Nine are two mails and, an hour later, one; meanwhile trades go out."""
+    store(connection, *(draft(n, severity=Severity.EMERGENCY) for n in range(9)), draft(9))
+    sizes = []
+    while (batch := claim(connection, hourly=2)) is not None:
+        sizes.append((batch.total, batch.messages[0].severity.value))
+        messages.sent(connection, batch, now=NOW)
+    assert sizes == [(1, "emergency"), (1, "emergency"), (1, "info")]
+    rest = claim(connection, NOW + 61 * MINUTE, hourly=2)
+    assert rest is not None
+    assert rest.total == 7
+
+
 def test_pages_are_newest_first(connection: Connection) -> None:
     for number in range(5):
         store(connection, draft(number), now=NOW + number * MINUTE)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Select, case, delete, func, select, update
 
 from trading_ops.domain.message import MessageKind, MessageState, Severity, next_try
 from trading_ops.errors import OrderRefused
@@ -29,6 +29,7 @@ SHOWN = 50
 
 OPEN = (MessageState.WAITING.value, MessageState.SENDING.value)
 UNDELIVERED = (*OPEN, MessageState.DEAD.value)
+URGENT = messages.c.severity.in_([one.value for one in Severity if one.is_urgent])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,25 +165,28 @@ def due_channels(connection: Connection, now: datetime) -> list[str]:
 
 
 def claim(connection: Connection, channel: str, *, hourly: int, now: datetime) -> Batch | None:
-    """Take the batch of a channel that has been due longest; None: nothing is due any more.
+    """Take the batch of a channel that is urgent or has been due longest; None: nothing is due.
 
-    When the channel had its share of this hour, everything that is due waits until the oldest
-    delivery of the hour is over, and goes out in batches then.
+    When the channel had its share of this hour, what is not urgent waits until the oldest delivery
+    of the hour is over, and goes out in batches then. Only other urgent deliveries count against
+    an urgent one, so that trades cannot delay it, and a flood of urgent ones is bounded too.
     """
     where = (
         messages.c.channel == channel,
         messages.c.state.in_(OPEN),
         messages.c.next_try_at <= now,
     )
-    first = select(messages).where(*where).order_by(messages.c.next_try_at, messages.c.id).limit(1)
+    order = (case((URGENT, 0), else_=1), messages.c.next_try_at, messages.c.id)
+    first = select(messages).where(*where).order_by(*order).limit(1)
     row = connection.execute(first.with_for_update()).mappings().one_or_none()
     if row is None:
         return None
-    if row["batch"] is None and (free_at := _free_at(connection, channel, hourly, now)):
+    same = URGENT if Severity(row["severity"]).is_urgent else ~URGENT
+    if row["batch"] is None and (free_at := _free_at(connection, channel, hourly, now, same)):
         held = {"next_try_at": free_at, "due_at": free_at, "digest": True}
-        unsent = (*where, messages.c.batch.is_(None))
+        unsent = (*where, same, messages.c.batch.is_(None))
         connection.execute(update(messages).where(*unsent).values(held))
-        return None
+        return claim(connection, channel, hourly=hourly, now=now)
     batch = row["batch"] or str(uuid.uuid4())
     mine: tuple[ColumnElement[bool], ...] = (messages.c.id == row["id"],)
     if row["batch"] is not None:
@@ -216,11 +220,17 @@ def claim(connection: Connection, channel: str, *, hourly: int, now: datetime) -
     )
 
 
-def _free_at(connection: Connection, channel: str, hourly: int, now: datetime) -> datetime | None:
+def _free_at(
+    connection: Connection,
+    channel: str,
+    hourly: int,
+    now: datetime,
+    counted: ColumnElement[bool],
+) -> datetime | None:
     """Return when the channel may be used again; None: now."""
     sent = (
         select(func.max(messages.c.sent_at).label("at"))
-        .where(messages.c.channel == channel, messages.c.sent_at > now - HOUR)
+        .where(messages.c.channel == channel, messages.c.sent_at > now - HOUR, counted)
         .group_by(messages.c.batch)
         .subquery()
     )

@@ -2,6 +2,8 @@
 // The console works without this file; with it, pages are live, forms open in place, and the theme can be chosen.
 
 const STALE_MS = 2000; // four missed ticks: shown well within three seconds
+const UNANSWERED_MS = 4000; // a refresh takes longer, or fails
+const CONNECT_MS = 10000; // a connection may take this long to open
 const RETRY_MS = 700;
 const REFRESH_MS = 2000; // amounts change without an event
 const QUIET_REFRESH_MS = 15000; // on pages that events change
@@ -52,6 +54,8 @@ function morph(from, to) {
 const live = {
   tickAt: performance.now(),
   shownAt: performance.now(),
+  connectingAt: null,
+  unansweredAt: null, // the first refresh since the last that was answered
   head: null,
   seen: null,
   active: false,
@@ -62,6 +66,7 @@ const live = {
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
     const socket = new WebSocket(`${scheme}//${location.host}${document.body.dataset.live}`);
     live.socket = socket;
+    live.connectingAt = performance.now();
     socket.onmessage = (message) => {
       const wasStale = live.isStale();
       live.tickAt = performance.now();
@@ -76,7 +81,9 @@ const live = {
     };
   },
 
-  isStale: () => performance.now() - live.tickAt > STALE_MS,
+  isSilent: () => performance.now() - live.tickAt > STALE_MS,
+  isUnanswered: () => live.unansweredAt !== null && performance.now() - live.unansweredAt > UNANSWERED_MS,
+  isStale: () => live.isSilent() || live.isUnanswered(),
 
   show() {
     const stale = live.isStale();
@@ -87,18 +94,23 @@ const live = {
     const text = stale ? `Data ${seconds.toFixed(0)} s old` : `Live · data ${seconds.toFixed(0)} s old`;
     if (age.textContent !== text) { age.textContent = text; }
     const box = document.getElementById("stale");
+    const why = live.isSilent() ? "the reconciler does not answer" : "the reconciler does not answer with this page";
+    const warning = `STALE: ${why}. Nothing below is current. Reconnecting … `
+      + "To halt without it: trading-ops halt --all --reason …";
+    if (stale && box.textContent !== warning) { box.textContent = warning; }
     if (stale && box.hidden) {
-      box.textContent = "STALE: the reconciler does not answer. Nothing below is current. Reconnecting … "
-        + "To halt without it: trading-ops halt --all --reason …";
       live.title = document.title;
       document.title = `STALE ${live.title}`;
     } else if (!stale && !box.hidden) {
       document.title = live.title;
     }
     box.hidden = !stale;
-    if (stale && performance.now() - live.tickAt > 2 * STALE_MS) {
-      live.tickAt = performance.now() - STALE_MS - 1; // try again, and stay stale until a tick
+    const patience = live.socket.readyState === WebSocket.OPEN ? 2 * STALE_MS : CONNECT_MS;
+    const since = Math.max(live.tickAt, live.connectingAt);
+    if (live.isSilent() && live.socket.readyState < WebSocket.CLOSING && performance.now() - since > patience) {
+      live.socket.onclose = live.socket.onmessage = null; // a dead peer does not answer a close for a minute
       live.socket.close();
+      live.connect();
     }
   },
 
@@ -111,6 +123,7 @@ const live = {
     if (live.refreshing || live.leaving || document.hidden || typing || document.querySelector("main form.order-form")) { return; }
     if (!now && !news && older < pace) { return; }
     live.refreshing = true;
+    live.unansweredAt ??= performance.now();
     const head = live.seen;
     try {
       const answer = await fetch(location.href, {
@@ -118,16 +131,18 @@ const live = {
         signal: AbortSignal.timeout(5000),
       });
       if (answer.status === 401) { location.reload(); return; }
+      if (answer.status >= 500) { return; }
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const main = page.getElementById("main");
       if (main) {
         morph(document.getElementById("main"), main);
         live.shownAt = performance.now();
+        live.unansweredAt = null;
         live.head = head;
         live.active = false;
         live.show();
       }
-    } catch { /* the ticks tell */ } finally { live.refreshing = false; }
+    } catch { /* unansweredAt tells */ } finally { live.refreshing = false; }
   },
 };
 
