@@ -20,7 +20,7 @@ from trading_ops.botkit.orders.order import (
     apply_report,
     own_prefix,
 )
-from trading_ops.botkit.records.events import Event, EventKind
+from trading_ops.botkit.records.events import Event, EventKind, origin_of
 from trading_ops.botkit.records.orders import Adopted, Change, StoredState
 from trading_ops.botkit.records.store import Store
 from trading_ops.errors import StoreError
@@ -58,10 +58,11 @@ class Book:
         self._prefix = own_prefix(bot)
         self._metrics = metrics
         self._store = store
-        self.on_trade: Callable[[Event], None] = lambda _event: None
-        """Called with the event of each fill once it is stored."""
+        self.on_event: Callable[[Event], None] = lambda _event: None
+        """Called with each event once it is stored."""
 
         self._open_orders: dict[str, Order] = {}
+        self._origins: dict[str, dict[str, str]] = {}
         self._unsure = False
         # One fill is reported several times: by the trading pass, the venue's private feed and the
         # reconciliation.
@@ -75,6 +76,7 @@ class Book:
     def restore(self, state: StoredState) -> None:
         """Replace the contents by what is stored."""
         self._open_orders = {order.client_id: order for order in state.open_orders}
+        self._origins = dict(state.origins)
         self.positions = dict(state.positions)
         self.expected = dict(state.expected)
         for symbol, position in self.positions.items():
@@ -121,7 +123,10 @@ class Book:
             Unavailable: it could not be stored and must not be sent.
         """
         async with self._changing():
-            events = (*why, order_event(order, EventKind.ORDER))
+            origins = [origin_of(event) for event in why if event.kind is EventKind.SIGNAL]
+            if origins:
+                self._origins[order.client_id] = origins[0]
+            events = (*why, self._event(order))
             await self._keep(Change(order=order, events=events))
 
     async def accept(self, order: Order, venue_id: str) -> None:
@@ -134,7 +139,7 @@ class Book:
             known = await self._known(order)
             if known.status is OrderStatus.SUBMITTED:
                 after = replace(known, venue_id=venue_id, status=OrderStatus.ACCEPTED)
-                await self._keep(Change(order=after, events=(order_event(after, EventKind.ORDER),)))
+                await self._keep(Change(order=after, events=(self._event(after),)))
 
     async def update(self, order: Order, report: VenueOrder) -> Fill | None:
         """Record the venue's report on an order: its status and fills. Idempotent.
@@ -175,7 +180,7 @@ class Book:
             known = await self._known(order)
             if known.status.is_open:
                 after = replace(known, status=status, reason=reason, ended_at=clock.timestamp())
-                await self._keep(Change(order=after, events=(order_event(after, EventKind.ORDER),)))
+                await self._keep(Change(order=after, events=(self._event(after),)))
 
     async def adopt_balances(self, balances: Mapping[str, Decimal]) -> None:
         """Set the expected balances to the venue's, at the first start or on a person's command.
@@ -255,13 +260,13 @@ class Book:
     def _change_of(self, known: Order, after: Order, fill: Fill | None) -> Change:
         """Return everything that must be stored together for a report on an order."""
         changed = after.status is not known.status
-        events = [order_event(after, EventKind.ORDER)] if changed else []
+        events = [self._event(after)] if changed else []
         if fill is None:
             return Change(order=after, events=tuple(events))
         held = self.position(after.symbol)
         holds = held.after(after.side, fill)
         profit = holds.realized - held.realized if after.side is Side.SELL else None
-        events.append(order_event(after, EventKind.TRADE, fill, profit))
+        events.append(self._event(after, EventKind.TRADE, fill, profit))
         return Change(
             order=after,
             fill=fill,
@@ -269,6 +274,15 @@ class Book:
             expected=self._paid(after.symbol, after.side, fill),
             events=tuple(events),
         )
+
+    def _event(
+        self,
+        order: Order,
+        kind: EventKind = EventKind.ORDER,
+        fill: Fill | None = None,
+        profit: Decimal | None = None,
+    ) -> Event:
+        return order_event(order, kind, fill, profit, self._origins.get(order.client_id))
 
     def _paid(self, symbol: str, side: Side, fill: Fill) -> dict[str, Decimal]:
         """Return the expected balances after a fill; empty before they were first adopted."""
@@ -303,14 +317,17 @@ class Book:
 
     def _apply(self, change: Change) -> None:
         for event in change.events:
-            if event.kind is EventKind.TRADE:
-                self.on_trade(event)
+            self.on_event(event)
         order = change.order
         if order is not None:
             was_open = self._open_orders.pop(order.client_id, None) is not None
             if order.status.is_open:
                 self._open_orders[order.client_id] = order
-            elif was_open:  # a late fill of a closed order does not close it again
+            else:
+                self._origins.pop(order.client_id, None)
+            if (
+                was_open and not order.status.is_open
+            ):  # a late fill of a closed order does not close it again
                 self._metrics.order_ended(order.status.value, order_id=order.client_id)
                 if order.status is OrderStatus.FILLED and order.ended_at is not None:
                     taken = order.ended_at - order.created_at

@@ -1,19 +1,34 @@
 """Events of orders and fills, for the records and for the agent's journal.
 
-Set `book.on_trade = partial(journal_trade, agent.events)` to report each trade to the reconciler.
+Set `book.on_event = partial(journal_event, agent.events)` to report trades, signals, risk decisions
+and orders without a fill to the reconciler.
 """
 
+from collections.abc import Mapping
 from decimal import Decimal
 
-from trading_ops import clock
-from trading_ops.agent import EventJournal
+from trading_ops import clock, logs
+from trading_ops.agent import EventJournal, EventSeverity, TradingState
 from trading_ops.agent import EventKind as Journalled
-from trading_ops.botkit.orders.order import Fill, Order
+from trading_ops.agent.journal import ID_LIMIT
+from trading_ops.botkit.orders.order import Fill, Order, OrderStatus
 from trading_ops.botkit.records.events import Event, EventKind
+
+log = logs.get(__name__)
+
+UNFILLED = frozenset(
+    {OrderStatus.CANCELLED, OrderStatus.DENIED, OrderStatus.EXPIRED, OrderStatus.REJECTED}
+)
+DENIED = "denied"
+"""The outcome in the detail of an order that a check of the bot stopped."""
 
 
 def order_event(
-    order: Order, kind: EventKind, fill: Fill | None = None, profit: Decimal | None = None
+    order: Order,
+    kind: EventKind,
+    fill: Fill | None = None,
+    profit: Decimal | None = None,
+    origin: Mapping[str, str] | None = None,
 ) -> Event:
     """Return the event of a status change of an order, or of a fill.
 
@@ -22,8 +37,10 @@ def order_event(
         kind: ORDER for a status change, TRADE for a fill.
         fill: the fill of a TRADE event.
         profit: realized by the fill, in quote currency; None for a purchase.
+        origin: strategy and signal of the order; None: neither is known.
     """
     detail = {
+        **(origin or {}),
         "side": order.side.value,
         "type": order.type.value,
         "quantity": str(order.quantity),
@@ -51,17 +68,68 @@ def order_event(
     )
 
 
-def journal_trade(journal: EventJournal, event: Event) -> None:
-    """Add a TRADE event to the agent's journal for the reconciler; a duplicate is ignored."""
+def journal_event(journal: EventJournal, event: Event) -> None:
+    """Add an event to the agent's journal for the reconciler; a duplicate is ignored.
+
+    Orders are reported when they end without being filled, or were denied. The correlation ID is
+    the signal that an order follows from; without one, the order.
+    """
+    if event.kind is EventKind.TRADE:
+        _journal_trade(journal, event)
+    elif event.kind is EventKind.SIGNAL:
+        summary = f"{event.detail.get('target', event.code)} {event.symbol or ''}".strip()
+        _add(journal, Journalled.SIGNAL, event, summary)
+    elif event.kind is EventKind.RISK:
+        summary = f"{event.code}: {event.detail.get('reason', event.detail.get('limit', ''))}"
+        halts = event.detail.get("state") == TradingState.HALTED.value
+        breach = EventSeverity.CRITICAL if halts else EventSeverity.WARNING
+        severity = breach if event.code == "breach" else EventSeverity.INFO
+        _add(journal, Journalled.RISK, event, summary, severity)
+    elif event.kind is EventKind.ORDER and (
+        event.code in UNFILLED or event.detail.get("outcome") == DENIED
+    ):
+        why = event.detail.get("why") or event.detail.get("reason") or ""
+        order = f"{event.detail.get('side', '')} {event.detail.get('quantity', '')} {event.symbol}"
+        _add(journal, Journalled.ORDER, event, f"{event.code}: {order} {why}".strip())
+
+
+def _add(
+    journal: EventJournal,
+    kind: Journalled,
+    event: Event,
+    summary: str,
+    severity: EventSeverity = EventSeverity.INFO,
+    *,
+    id: str | None = None,  # noqa: A002 - as in the journal
+    data: Mapping[str, str] | None = None,
+) -> None:
     detail = event.detail
-    symbol = event.symbol or ""
-    journal.add(
+    about = event.order_id or event.symbol or detail.get("limit", "")
+    try:
+        journal.add(
+            kind,
+            summary,
+            id=id or f"{event.code}:{event.at:.6f}:{about}"[:ID_LIMIT],
+            severity=severity,
+            at=event.at,
+            strategy=str(detail.get("strategy") or detail.get("source") or ""),
+            symbol=event.symbol or "",
+            order=event.order_id or "",
+            correlation=str(detail.get("signal") or event.order_id or ""),
+            data=detail if data is None else data,
+        )
+    except ValueError as error:  # a report must not fail the order that it is about
+        log.warning("event_not_reported", code=event.code, error=str(error))
+
+
+def _journal_trade(journal: EventJournal, event: Event) -> None:
+    detail, symbol = event.detail, event.symbol or ""
+    _add(
+        journal,
         Journalled.TRADE,
+        event,
         f"{detail['side']} {detail['fill']} {symbol} for {detail['cost']}",
         id=detail["trade"],
-        at=event.at,
-        symbol=symbol,
-        order=event.order_id or "",
         data={
             "side": detail["side"],
             "quantity": detail["fill"],

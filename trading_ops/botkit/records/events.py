@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from trading_ops.botkit.records.sql import Session
+from trading_ops.botkit.records.sql import Row, Session
 from trading_ops.redaction import redact
 
 BATCH = 5_000
@@ -60,6 +60,12 @@ class Event:
     """JSON values; secrets are redacted when it is stored."""
 
 
+def origin_of(event: Event) -> dict[str, str]:
+    """Return the strategy and the signal that a SIGNAL event names, for the events that follow."""
+    named = {"strategy": event.detail.get("source"), "signal": event.detail.get("signal")}
+    return {name: str(value) for name, value in named.items() if value}
+
+
 def add_events(session: Session, events: Iterable[Event]) -> None:
     """Store events, in the transaction of the change that they belong to."""
     for event in events:
@@ -85,17 +91,28 @@ def latest_events(session: Session, *, kind: EventKind | None, number: int) -> l
         f" {where} ORDER BY id DESC LIMIT ?",
         (*values, number),
     ).all()
-    return [
-        Event(
-            at=row[0],
-            kind=EventKind(row[1]),
-            code=row[2],
-            symbol=row[3],
-            order_id=row[4],
-            detail=msgspec.json.decode(row[5]),
-        )
-        for row in rows
-    ]
+    return [_event(row) for row in rows]
+
+
+def events_since(session: Session, *, kind: EventKind, since: float) -> list[Event]:
+    """Return the events of a kind since a time, in seconds since the epoch, oldest first."""
+    rows = session.execute(
+        "SELECT at, kind, code, symbol, order_id, detail FROM events"
+        " WHERE kind = ? AND at >= ? ORDER BY id",
+        (kind.value, since),
+    ).all()
+    return [_event(row) for row in rows]
+
+
+def _event(row: Row) -> Event:
+    return Event(
+        at=row[0],
+        kind=EventKind(row[1]),
+        code=row[2],
+        symbol=row[3],
+        order_id=row[4],
+        detail=msgspec.json.decode(row[5]),
+    )
 
 
 def prune_events(session: Session, now: float, retention: Retention) -> bool:

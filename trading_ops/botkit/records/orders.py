@@ -14,7 +14,7 @@ from trading_ops.botkit.orders.order import (
     Position,
     Purpose,
 )
-from trading_ops.botkit.records.events import Event, add_events
+from trading_ops.botkit.records.events import Event, EventKind, add_events, events_since, origin_of
 from trading_ops.botkit.records.sql import Row, Session
 
 KEPT_SECONDS = 30 * 86_400.0
@@ -72,6 +72,8 @@ class StoredState:
     open_orders: list[Order] = field(default_factory=list)
     positions: dict[str, Position] = field(default_factory=dict)
     expected: dict[str, Decimal] = field(default_factory=dict)
+    origins: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Strategy and signal of the open orders that name one."""
 
 
 def save(session: Session, change: Change, now: float) -> None:
@@ -120,6 +122,15 @@ def save(session: Session, change: Change, now: float) -> None:
     add_events(session, change.events)
 
 
+def _origins(session: Session, orders: list[Order]) -> dict[str, dict[str, str]]:
+    ids = {order.client_id for order in orders}
+    if not ids:
+        return {}
+    oldest = min(order.created_at for order in orders)
+    found = events_since(session, kind=EventKind.SIGNAL, since=oldest)
+    return {one.order_id: origin_of(one) for one in found if one.order_id and one.order_id in ids}
+
+
 def load(session: Session) -> StoredState:
     """Return the open orders, the positions and the expected balances."""
     orders = session.execute(
@@ -128,8 +139,10 @@ def load(session: Session) -> StoredState:
     ).all()
     positions = session.execute("SELECT symbol, quantity, cost, realized FROM positions").all()
     expected = session.execute("SELECT currency, amount FROM expected_balances").all()
+    open_orders = [_order(row) for row in orders]
     return StoredState(
-        open_orders=[_order(row) for row in orders],
+        open_orders=open_orders,
+        origins=_origins(session, open_orders),
         positions={
             row[0]: Position(
                 quantity=Decimal(row[1]), cost=Decimal(row[2]), realized=Decimal(row[3])

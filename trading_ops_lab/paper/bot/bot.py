@@ -9,9 +9,10 @@ from trading_ops import __version__, clock, logs
 from trading_ops.agent import Agent, Health
 from trading_ops.botkit.nonces.issuer import Nonces, open_nonces
 from trading_ops.botkit.orders.book import Book
-from trading_ops.botkit.orders.events import journal_trade
+from trading_ops.botkit.orders.events import journal_event
 from trading_ops.botkit.records.driver import QUEUE, ThreadedDatabase
-from trading_ops.botkit.records.events import EventKind, Retention, latest_events
+from trading_ops.botkit.records.events import Event, EventKind, Retention, latest_events
+from trading_ops.botkit.records.sql import Session
 from trading_ops.botkit.records.sqlite import SqliteDriver
 from trading_ops.botkit.records.store import STATEMENTS, Store
 from trading_ops.botkit.shutdown import exit_now, run_steps
@@ -45,11 +46,24 @@ from trading_ops_lab.paper.bot.signals.prices import recent_prices
 log = logs.get(__name__)
 
 DAY_SECONDS = 86_400.0
-TRADES_REPEATED = 200
-"""Trades of earlier runs that are put into the agent's events at the start."""
+EVENTS_REPEATED = 200
+"""Of each kind, the events of earlier runs that are put into the agent's events at the start."""
 
 STAGES = ("store", "signals", "orders")
 """Components with an inbox, for the queue metrics."""
+
+
+REPEATED = (EventKind.TRADE, EventKind.SIGNAL, EventKind.RISK, EventKind.ORDER)
+
+
+def _latest(session: Session) -> list[Event]:
+    """Return the latest events of each kind, oldest first."""
+    found = [
+        event
+        for kind in REPEATED
+        for event in latest_events(session, kind=kind, number=EVENTS_REPEATED)
+    ]
+    return sorted(found, key=lambda event: event.at)
 
 
 class Bot(Assembly):
@@ -105,7 +119,7 @@ class Bot(Assembly):
             ),
         )
         self.agent = self._make_agent()
-        self.book.on_trade = partial(journal_trade, self.agent.events)
+        self.book.on_event = partial(journal_event, self.agent.events)
         self.feed = Feed(
             self.metrics,
             address=config.venue_address,
@@ -128,7 +142,7 @@ class Bot(Assembly):
                 await self._restore()
             self.agent.start()
             self._undo.callback(self.agent.stop)
-            await self._repeat_trades()
+            await self._repeat_events()
             if self.failover is None:
                 await self.run_record.begin()
         except TradingOpsError:
@@ -238,16 +252,15 @@ class Bot(Assembly):
             role=failover.role if failover else None,
         )
 
-    async def _repeat_trades(self) -> None:
-        """Put the latest trades into the agent's events: an earlier run may have crashed before."""
-        latest = partial(latest_events, kind=EventKind.TRADE, number=TRADES_REPEATED)
+    async def _repeat_events(self) -> None:
+        """Put the latest events into the agent's: an earlier run may have crashed before."""
         try:
-            found = await asyncio.to_thread(read, self._config, latest)
+            found = await asyncio.to_thread(read, self._config, _latest)
         except (StoreError, ConfigError) as error:
-            log.warning("trades_not_repeated", error=str(error))
+            log.warning("events_not_repeated", error=str(error))
             return
-        for event in reversed(found or []):
-            journal_trade(self.agent.events, event)
+        for event in found or []:
+            journal_event(self.agent.events, event)
 
     async def _restore_signals(self) -> None:
         """Continue from the prices of an earlier run, if they are recent enough."""

@@ -8,6 +8,7 @@ from trading_ops import clock, logs
 from trading_ops.agent import Denial
 from trading_ops.botkit.orders.book import Book
 from trading_ops.botkit.orders.checks import Check, Intent, first_denial
+from trading_ops.botkit.orders.events import DENIED
 from trading_ops.botkit.orders.market import Quote
 from trading_ops.botkit.orders.order import Order, Purpose, new_client_id
 from trading_ops.botkit.orders.step import Cancel, Submit
@@ -202,7 +203,8 @@ class Orders(Stage[Mapping[str, Target], None]):
         )
         signal = self._decided(order.symbol) if order.purpose is Purpose.STRATEGY else None
         why = signal.source if signal else order.purpose.value
-        with logs.bound(order=order.client_id, strategy=why):
+        correlation = signal.id if signal else order.client_id
+        with logs.bound(order=order.client_id, strategy=why, correlation=correlation):
             await self._sync.submit(order, *([_event_of_signal(signal, order)] if signal else []))
 
     async def _deny(self, intent: Intent, denial: Denial) -> None:
@@ -211,7 +213,7 @@ class Orders(Stage[Mapping[str, Target], None]):
             return  # the same denial is recorded once; the metric counts each
         self._denied[intent.symbol] = denial.code
         log.info("order_denied", symbol=intent.symbol, code=denial.code, detail=denial.detail)
-        detail = {"outcome": "denied", "side": intent.side.value, "quantity": str(intent.quantity)}
+        detail = {"outcome": DENIED, "side": intent.side.value, "quantity": str(intent.quantity)}
         detail |= {"price": str(intent.price), "why": denial.detail}
         await self._book.record_events(
             Event(

@@ -1,0 +1,153 @@
+"""What botkit reports to the reconciler: trades, signals, risk decisions, orders without a fill."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.service.botkit.conftest import SYMBOL
+from trading_ops import clock
+from trading_ops.agent import EventJournal, Side
+from trading_ops.botkit.orders.book import Book
+from trading_ops.botkit.orders.events import DENIED, journal_event
+from trading_ops.botkit.orders.order import Order, OrderStatus, VenueOrder
+from trading_ops.botkit.records.driver import ThreadedDatabase
+from trading_ops.botkit.records.events import Event, EventKind
+from trading_ops.botkit.records.sqlite import SqliteDriver
+from trading_ops.botkit.records.store import Store
+from trading_ops.instrument import BotMetrics
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> EventJournal:
+    return EventJournal(path=tmp_path / "events.sqlite")
+
+
+@pytest.fixture
+async def store(metrics: BotMetrics, tmp_path: Path) -> AsyncIterator[Store]:
+    store = Store(metrics, lambda: ThreadedDatabase(SqliteDriver(tmp_path / "bot.db")))
+    running = asyncio.create_task(store.run())
+    yield store
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await store.close()
+
+
+async def book_of(store: Store, metrics: BotMetrics, journal: EventJournal) -> Book:
+    book = Book("alpha", metrics, store)
+    book.restore(await store.load())
+    book.on_event = partial(journal_event, journal)
+    return book
+
+
+def order_of(name: str) -> Order:
+    return Order(
+        client_id=name,
+        symbol=SYMBOL,
+        side=Side.BUY,
+        price=Decimal(1000),
+        quantity=Decimal(1),
+        created_at=clock.timestamp(),
+    )
+
+
+def signal_of(order: Order) -> Event:
+    detail = {"source": "sma", "signal": "s-1", "target": "long"}
+    return Event(
+        at=clock.timestamp(),
+        kind=EventKind.SIGNAL,
+        code="ordered",
+        symbol=order.symbol,
+        order_id=order.client_id,
+        detail=detail,
+    )
+
+
+def half_of(order: Order) -> VenueOrder:
+    return VenueOrder(
+        venue_id="v-1",
+        client_id=order.client_id,
+        symbol=order.symbol,
+        side=order.side,
+        price=order.price,
+        quantity=order.quantity,
+        status=OrderStatus.CANCELLED,
+        filled=Decimal("0.5"),
+        cost=Decimal(500),
+        fee=Decimal("0.2"),
+    )
+
+
+def reported(journal: EventJournal) -> list[dict[str, Any]]:
+    journal.open()
+    journal.close(within_seconds=60)
+    return journal.read(0)
+
+
+def ids(event: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(event[name] for name in ("kind", "strategy", "order", "correlation"))
+
+
+async def test_one_correlation_id_from_signal_to_trade(
+    store: Store, metrics: BotMetrics, journal: EventJournal
+) -> None:
+    """Also for what happens to the order after a restart of the bot."""
+    order = order_of("o-1")
+    book = await book_of(store, metrics, journal)
+    await book.add(order, signal_of(order))
+    book = await book_of(store, metrics, journal)
+    await book.update(order, half_of(order))
+    assert [ids(one) for one in reported(journal)] == [
+        ("signal", "sma", "o-1", "s-1"),
+        ("order", "sma", "o-1", "s-1"),
+        ("trade", "sma", "o-1", "s-1"),
+    ]
+
+
+async def test_orders_without_a_fill_and_risk_decisions(
+    store: Store, metrics: BotMetrics, journal: EventJournal
+) -> None:
+    """A fill needs no event of the order; a breach that halts is critical."""
+    book = await book_of(store, metrics, journal)
+    await book.add(order_of("o-1"))
+    await book.finish(order_of("o-1"), OrderStatus.REJECTED, "no funds")
+    breach = {"limit": "daily_loss", "reason": "daily_loss: 120 USD", "state": "halted"}
+    denial = {"outcome": DENIED, "side": "buy", "quantity": "1", "why": "too old a price"}
+    await book.record_events(
+        Event(at=1.0, kind=EventKind.RISK, code="breach", detail=breach),
+        Event(at=2.0, kind=EventKind.ORDER, code="price_age", symbol=SYMBOL, detail=denial),
+    )
+    found = reported(journal)
+    assert [(one["kind"], one["severity"], one["summary"]) for one in found] == [
+        ("order", "info", "rejected: buy 1 BTC/USD no funds"),
+        ("risk", "critical", "breach: daily_loss: 120 USD"),
+        ("order", "info", "price_age: buy 1 BTC/USD too old a price"),
+    ]
+    assert found[0]["correlation"] == "o-1"
+
+
+async def test_a_repeated_event_is_ignored(
+    store: Store, metrics: BotMetrics, journal: EventJournal
+) -> None:
+    """A bot reports its latest events again at each start."""
+    order = order_of("o-1")
+    book = await book_of(store, metrics, journal)
+    signal = signal_of(order)
+    await book.add(order, signal)
+    journal_event(journal, signal)
+    assert len(reported(journal)) == 1
+
+
+async def test_a_report_that_fails_does_not_fail_the_order(
+    store: Store, metrics: BotMetrics, journal: EventJournal
+) -> None:
+    book = await book_of(store, metrics, journal)
+    detail = {"source": "sma", "signal": "s-1", "why": "x" * 5_000}
+    long = Event(at=1.0, kind=EventKind.SIGNAL, code="ordered", detail=detail)
+    await book.add(order_of("o-1"), long)
+    assert [one.client_id for one in book.open_orders()] == ["o-1"]
+    assert reported(journal) == []
