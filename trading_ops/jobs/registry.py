@@ -8,6 +8,7 @@ from trading_ops.jobs.job import Job
 JOBS: Mapping[str, str] = {
     "audit_verify": "trading_ops.jobs.work.commands:AUDIT_VERIFY",
     "clean_up": "trading_ops.jobs.work.clean_up:CLEAN_UP",
+    "database_optimize": "trading_ops.jobs.work.sqlite:OPTIMIZE",
     "database_reindex": "trading_ops.jobs.work.database:REINDEX",
     "database_vacuum": "trading_ops.jobs.work.database:VACUUM",
     "report_daily": "trading_ops.jobs.work.reports:DAILY",

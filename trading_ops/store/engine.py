@@ -15,6 +15,9 @@ from sqlalchemy.exc import ArgumentError
 from trading_ops.errors import StoreError
 
 BUSY_TIMEOUT_SECONDS = 5
+WAL_BYTES = 2**26
+"""To which the WAL is cut off after a long read let it grow."""
+
 OPENED = "opened_file"
 """Under which a connection keeps which file it has opened."""
 
@@ -98,7 +101,9 @@ def _is_postgresql(url: URL) -> bool:
 def _prepare_writer(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves
     for pragma in (
+        "auto_vacuum=INCREMENTAL",  # of a new database; see sqlite_care
         "journal_mode=WAL",
+        f"journal_size_limit={WAL_BYTES}",
         "synchronous=FULL",
         "foreign_keys=ON",
         f"busy_timeout={BUSY_TIMEOUT_SECONDS * 1000}",

@@ -16,6 +16,9 @@ Result = TypeVar("Result")
 CACHE_KIB = 256
 """Size of SQLite's page cache; a trading pass reads few rows."""
 
+WAL_BYTES = 2**26
+"""To which the WAL is cut off after a long read let it grow."""
+
 
 class SqliteDriver:
     """A `Driver` for one SQLite file; see `ThreadedDatabase`.
@@ -48,6 +51,8 @@ class SqliteDriver:
             self._connection = sqlite3.connect(self._path, isolation_level=None)
             self.connections += 1
             self._connection.execute("PRAGMA journal_mode=WAL")
+            # After a long read of another process the WAL gets smaller again.
+            self._connection.execute(f"PRAGMA journal_size_limit={WAL_BYTES}")
             # A recorded order must survive a power failure.
             self._connection.execute("PRAGMA synchronous=FULL")
             self._connection.execute("PRAGMA foreign_keys=ON")

@@ -1,0 +1,122 @@
+"""Care of the SQLite database: what needs it is found, done with its reason, then not needed."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from tests.databases import sqlite_only
+from tests.jobs.conftest import Replica, Start
+from trading_ops.config.settings import Settings
+from trading_ops.domain.job import Outcome
+from trading_ops.jobs.job import Context
+from trading_ops.jobs.registry import load
+from trading_ops.store.engine import WAL_BYTES, reading_engine, writing_engine
+
+JOB = load("database_optimize")
+FILL = """
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {})
+INSERT INTO "Odd ""name" SELECT i, hex(randomblob(200)) FROM n
+"""
+
+
+def context_of(replica: Replica, folder: Path) -> Context:
+    return Context(
+        settings=Settings(root=folder, var=folder / "var"),
+        writer=replica.scheduler.writer,
+        reader=replica.scheduler.reader,
+        timeout=timedelta(minutes=5),
+    )
+
+
+async def do(replica: Replica, *statements: str) -> None:
+    def work(connection: Connection) -> None:
+        for one in statements:
+            connection.exec_driver_sql(one)
+
+    await replica.scheduler.writer.run(work)
+
+
+async def pragma(replica: Replica, name: str) -> Any:
+    return await replica.scheduler.reader.read(
+        lambda connection: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+    )
+
+
+async def make(replica: Replica, rows: int) -> None:
+    table = 'CREATE TABLE IF NOT EXISTS "Odd ""name" (a INTEGER, b TEXT)'
+    index = 'CREATE INDEX IF NOT EXISTS odd ON "Odd ""name" (a)'
+    await do(replica, table, index, FILL.format(rows))
+
+
+async def test_a_new_database_needs_nothing(start: Start, tmp_path: Path) -> None:
+    """PostgreSQL never does."""
+    async with start() as replica:
+        context = context_of(replica, tmp_path)
+        assert (await JOB.plan(context)).steps == ()
+        assert (await JOB.run(context)).outcome is Outcome.NOTHING_TO_DO
+
+
+@sqlite_only
+async def test_statistics_are_made_and_renewed(start: Start, tmp_path: Path) -> None:
+    """At first, and after ten times as many rows; not for each new row."""
+    async with start() as replica:
+        context = context_of(replica, tmp_path)
+        await make(replica, 999)
+        assert (await JOB.plan(context)).steps == ()
+        await make(replica, 1)
+        (step,) = (await JOB.plan(context)).steps
+        assert (step.what, step.reason) == ('analyze Odd "name', "1000 rows and no statistics")
+        assert (await JOB.run(context)).outcome is Outcome.DONE
+        await make(replica, 3000)
+        assert (await JOB.plan(context)).steps == ()
+        await make(replica, 20_000)
+        done = await JOB.run(context)
+        assert "24000 rows, and statistics from about 1000" in done.detail
+        assert (await JOB.plan(context)).steps == ()
+
+
+@sqlite_only
+async def test_free_pages_are_returned(start: Start, tmp_path: Path, database_url: str) -> None:
+    """The file gets smaller, and what is left in it is intact."""
+    async with start() as replica:
+        context = context_of(replica, tmp_path)
+        await make(replica, 20_000)
+        await JOB.run(context)
+        await do(replica, 'DELETE FROM "Odd ""name" WHERE a > 18000')
+        assert (await JOB.plan(context)).steps == ()
+        await do(replica, 'DELETE FROM "Odd ""name" WHERE a > 5000')
+        before = await pragma(replica, "page_count")
+        (step,) = (await JOB.plan(context)).steps
+        assert "MB" in step.estimate
+        done = await JOB.run(context)
+        assert "pages are free" in done.detail
+        assert await pragma(replica, "freelist_count") == 0
+        assert await pragma(replica, "page_count") < before / 2
+        assert await pragma(replica, "integrity_check") == "ok"
+        assert (await JOB.run(context)).outcome is Outcome.NOTHING_TO_DO
+
+
+@sqlite_only
+def test_the_wal_gets_smaller_after_a_long_read(database_url: str) -> None:
+    """A reader keeps the WAL from being written back; when it ends, the file is cut off."""
+    wal = Path(f"{database_url.removeprefix('sqlite:///')}-wal")
+    writer, reader = writing_engine(database_url), reading_engine(database_url)
+
+    def write(size: int) -> None:
+        with writer.begin() as connection:
+            connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS t (a)")
+            connection.exec_driver_sql("DELETE FROM t")
+            connection.exec_driver_sql(f"INSERT INTO t VALUES (zeroblob({size}))")  # noqa: S608
+
+    write(1)
+    with reader.connect() as reading:
+        reading.exec_driver_sql("SELECT * FROM t").all()
+        while wal.stat().st_size <= WAL_BYTES:
+            write(WAL_BYTES // 4)
+    write(WAL_BYTES // 8)
+    write(1)
+    assert wal.stat().st_size <= WAL_BYTES
+    writer.dispose()
+    reader.dispose()

@@ -1,0 +1,33 @@
+"""The job that cares for our SQLite database."""
+
+from functools import partial
+
+from trading_ops.backup.durable import size
+from trading_ops.domain.job import Outcome
+from trading_ops.jobs.job import Context, Plan, Result, Step
+from trading_ops.store import sqlite_care
+
+
+class SqliteCare:
+    """Renews statistics and returns free pages, through the writer like every other write."""
+
+    async def plan(self, context: Context) -> Plan:
+        """Return each thing that is needed, with its reason."""
+        needs = await context.reader.read(sqlite_care.needs)
+        return Plan(
+            tuple(Step(one.what, one.reason, size(one.bytes) if one.bytes else "") for one in needs)
+        )
+
+    async def run(self, context: Context) -> Result:
+        """Do it, in short transactions; other writes go on in between."""
+        needs = await context.reader.read(sqlite_care.needs)
+        for need in needs:
+            for done in range(0, need.times, sqlite_care.BATCH):
+                times = min(sqlite_care.BATCH, need.times - done)
+                await context.writer.run(partial(sqlite_care.carry_out, need=need, times=times))
+        if not needs:
+            return Result(Outcome.NOTHING_TO_DO, "statistics are recent, and few pages are free")
+        return Result(Outcome.DONE, "; ".join(f"{one.what}: {one.reason}" for one in needs))
+
+
+OPTIMIZE = SqliteCare()
