@@ -259,6 +259,63 @@ async def test_a_breach_in_a_live_stage_reduces_once_and_waits(scene: Scene) -> 
     assert len(scene.holds.placed) == 1
 
 
+PAPER_BREACHES: Mapping[str, tuple[str, float]] = {
+    "mode": ("trading_bot_info", 0),
+    "restarts": ("trading_bot_start_timestamp_seconds", 2000),
+    "memory": ("process_resident_memory_bytes", 501e6),
+    "memory-flat": ("trading_memory_leak_suspected", 1),
+    "orders": ("trading_orders_total", 0.95),
+    "feed": ("trading_market_data_timestamp_seconds", 0.98),
+    "call-errors": ("trading_venue_requests_total", 0.002),
+    "nonces": ("trading_nonces_issued_total", 0.998),
+}
+LIVE_BREACHES: Mapping[str, tuple[str, float]] = {
+    **PAPER_BREACHES,
+    "positions": ("trading_open_positions", 4),
+    "daily-loss": ("trading_daily_loss", 21),
+    "total-loss": ("trading_drawdown", 31),
+    "exposure": ("trading_exposure", 15),
+    "pairs": ("trading_position{", 3),
+}
+OPERATOR_RUN = {"drilled", "restore-tested"}
+"""A missing drill or restore test is unknown or belongs to the installation, not to the bot."""
+
+
+def test_every_measured_criterion_has_a_breach() -> None:
+    own = {
+        name
+        for name, one in PLAN.criteria(len(PLAN.stages) - 1).items()
+        if not one.is_run_by_command and name not in OPERATOR_RUN
+    }
+    assert own - {"halt-tested"} == set(LIVE_BREACHES)
+
+
+@sqlite_only
+@pytest.mark.parametrize("name", PAPER_BREACHES)
+async def test_every_breach_on_paper_starts_the_hours_again(scene: Scene, name: str) -> None:
+    await scene.begin(stage=2)
+    assert (await scene.evaluate(after=HOUR)).run.credited == HOUR
+    metric, value = PAPER_BREACHES[name]
+    scene.history.values[metric] = value
+    run = (await scene.evaluate(after=timedelta(minutes=2))).run
+    assert (PLAN.stages[run.stage].name, run.credited) == ("24h", timedelta(0))
+    assert name in run.reason
+    assert scene.holds.placed == []
+
+
+@sqlite_only
+@pytest.mark.parametrize("name", LIVE_BREACHES)
+async def test_every_breach_in_a_live_stage_steps_back(scene: Scene, name: str) -> None:
+    await scene.begin(stage=len(PLAN.stages) - 1)
+    assert (await scene.evaluate(after=HOUR)).run.credited == HOUR
+    metric, value = LIVE_BREACHES[name]
+    scene.history.values[metric] = value
+    run = (await scene.evaluate(after=timedelta(minutes=2))).run
+    assert (run.state, PLAN.stages[run.stage].name) == (RunState.HELD, "seven-dollars")
+    assert name in run.reason
+    assert [(bot, state) for bot, state, _ in scene.holds.placed] == [("alpha", "reducing")]
+
+
 @sqlite_only
 async def test_an_observe_only_installation_places_no_hold(scene: Scene) -> None:
     await scene.begin(stage=len(PLAN.stages) - 1)
