@@ -76,6 +76,7 @@ route:
       matchers: ['severity="warning"']
     - receiver: team-broken
       matchers: ['receiver="broken"']
+      group_interval: 10s  # a notification is retried for as long before it counts as failed
 receivers:
   - name: team-pager
     webhook_configs: [{url: "http://TEAM/pager"}]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -29,6 +30,9 @@ PROBE_SECONDS = 1.0
 SILENT_SECONDS = 3.0
 FREE_DEGRADED, FREE_FAILING = 1024**3, 100 * 1024**2
 QUEUE_DEGRADED = 1000
+
+
+Answer = TypeVar("Answer")
 
 
 class State(StrEnum):
@@ -70,22 +74,25 @@ class Known:
     queue: Callable[[], int]
 
 
-@dataclass(kw_only=True)
-class DatabaseProbe:
-    """Probes the database, one query at a time: a hung one blocks only one thread."""
+@dataclass
+class Probe(Generic[Answer]):
+    """Asks what may hang, one question at a time: a hung one blocks only one thread."""
 
-    reader: Reader
-    _asking: asyncio.Task[int] | None = field(init=False, default=None)
+    ask: Callable[[], asyncio.Task[Answer]]
+    judge: Callable[[asyncio.Task[Answer], float], tuple[State, str]]
+    """The state and its detail from the finished task and the seconds that it took."""
+
+    _asking: asyncio.Task[Answer] | None = field(init=False, default=None)
     _asked_at: float = field(init=False, default=-math.inf)
     _last: tuple[State, str] = field(init=False, default=(State.FAILING, "not probed yet"))
 
     async def look(self) -> tuple[State, str, float]:
-        """Return the database's health, and its age in seconds."""
+        """Return the state, its detail, and its age in seconds."""
         if self._asking is None:
             if clock.monotonic() - self._asked_at < PROBE_SECONDS:
                 return (*self._last, clock.monotonic() - self._asked_at)
             self._asked_at = clock.monotonic()
-            self._asking = self.reader.start(events.head)
+            self._asking = self.ask()
         asking = self._asking  # others may be waiting for it
         await asyncio.wait({asking}, timeout=ANSWER_SECONDS)
         age = clock.monotonic() - self._asked_at
@@ -93,11 +100,11 @@ class DatabaseProbe:
             state = State.DEGRADED if age < PROBE_SECONDS else State.FAILING
             return state, f"no answer for {age:.1f} s", age
         if self._asking is asking:
-            self._asking, self._last = None, _answered(asking, age)
+            self._asking, self._last = None, self.judge(asking, age)
         return (*self._last, age)
 
 
-def _answered(asking: asyncio.Task[int], took: float) -> tuple[State, str]:
+def _database(asking: asyncio.Task[int], took: float) -> tuple[State, str]:
     try:
         head = asking.result()
     except StoreError as error:
@@ -105,14 +112,29 @@ def _answered(asking: asyncio.Task[int], took: float) -> tuple[State, str]:
     return State.OK, f"answered in {1000 * took:.0f} ms; newest event {head}"
 
 
+def disk_space(asking: asyncio.Task[tuple[int, int, int]], _took: float) -> tuple[State, str]:
+    """Judge a finished `shutil.disk_usage` by the free bytes."""
+    try:
+        total, _used, free = asking.result()
+    except OSError as error:
+        return State.FAILING, error.strerror or "cannot be read"
+    state = State.OK
+    if free < FREE_DEGRADED:
+        state = State.FAILING if free < FREE_FAILING else State.DEGRADED
+    share = 100 * free / total
+    return state, f"{free / 1e9:.1f} GB free ({share:.0f} %)"
+
+
 class Health:
     """Handlers of `health`."""
 
     def __init__(self, *, known: Known, reader: Reader, registry: Registry, var: Path) -> None:
         self._known = known
-        self._database = DatabaseProbe(reader=reader)
+        self._database = Probe(lambda: reader.start(events.head), _database)
+        self._disk = Probe(
+            lambda: asyncio.create_task(asyncio.to_thread(shutil.disk_usage, var)), disk_space
+        )
         self._registry = registry
-        self._var = var
 
     async def show(self) -> HealthView:
         """Return the health of every part, and the worst of them."""
@@ -134,7 +156,7 @@ class Health:
         return [
             await self._database_part(),
             self._scheduler(),
-            self._disk(),
+            _part("disk", *await self._disk.look()),
             self._prometheus(snapshot),
             self._alertmanager(snapshot),
             *(_venue(one, snapshot) for one in self._registry.of_kind(Kind.VENUE)),
@@ -157,17 +179,6 @@ class Health:
         if ago > max(STUCK_SECONDS, 3 * self._known.poll_seconds):
             state = State.FAILING
         return _part("scheduler", state, f"the last pass ended {ago:.1f} s ago", ago)
-
-    def _disk(self) -> PartView:
-        try:
-            usage = shutil.disk_usage(self._var)
-        except OSError as error:
-            return _part("disk", State.FAILING, error.strerror or "cannot be read", None)
-        state = State.OK
-        if usage.free < FREE_DEGRADED:
-            state = State.FAILING if usage.free < FREE_FAILING else State.DEGRADED
-        share = 100 * usage.free / usage.total
-        return _part("disk", state, f"{usage.free / 1e9:.1f} GB free ({share:.0f} %)", 0.0)
 
     def _prometheus(self, snapshot: Snapshot | None) -> PartView:
         if snapshot is None:
