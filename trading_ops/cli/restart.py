@@ -1,8 +1,8 @@
-"""`trading-ops restart`: restart a bot through the reconciler and the node of its host."""
+"""`trading-ops restart`: restart bots through the reconciler and the nodes of their hosts."""
 
 import asyncio
-import contextlib
-import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
 
 import click
 
@@ -16,19 +16,35 @@ from trading_ops.cli.reconciler_connection import (
     owner_option,
     reason_option,
 )
+from trading_ops.cli.rolling import Rolled, Seen, roll
+from trading_ops.clients.connection import session_of
+from trading_ops.clients.directory import Directory
+from trading_ops.clients.reconciler import ReconcilerApi
+from trading_ops.clients.reconciler_views import OrderView
+from trading_ops.clients.secrets import SecretFiles
 from trading_ops.config.settings import Settings
 from trading_ops.config.targets import load_targets
-from trading_ops.doctor.connections import connections
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import SetupError, TradingOpsError
 
-HEALTHY_SECONDS = 60.0
-PAUSE_SECONDS = 0.5
+HEALTHY_WITHIN = timedelta(seconds=60)
+CANARY_SECONDS = 60.0
+CRITICAL = frozenset({"critical", "emergency"})
+
+canary_option = click.option(
+    "--canary",
+    type=click.FloatRange(min=0),
+    default=CANARY_SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long the first of several bots must stay healthy before the next is restarted.",
+)
 
 
 @click.command()
-@click.argument("bot")
+@click.argument("bots", metavar="BOT...", nargs=-1, required=True)
 @click.option("--drain", is_flag=True, help="Restart gracefully, even if the bot is healthy.")
+@canary_option
 @override_budget_option
 @reason_option
 @owner_option
@@ -36,45 +52,99 @@ PAUSE_SECONDS = 0.5
 @click.pass_context
 def restart(
     context: click.Context,
-    bot: str,
+    bots: tuple[str, ...],
     reason: str,
     owner: str,
     output: str,
     *,
     drain: bool,
+    canary: float,
     override_budget: bool | None,
 ) -> None:
-    """Restart BOT through its service manager, and wait until its agent is healthy.
+    """Restart each BOT through its service manager, and wait until its agent is healthy.
 
     The reconciler asks the node of the bot's host, through the same gates as automatic restarts.
     Without --drain a healthy bot is not restarted; with it, not one whose error budget is spent.
-    Exits with 1 when the restart was refused or failed, or the bot is not healthy within a minute.
+    Several bots are restarted one after another. The first is the canary: it must stay healthy for
+    a while, without a critical incident. The first failure ends the command, and the remaining
+    bots are not restarted. Exits with 1 when a restart was refused or failed, or a bot is not
+    healthy within a minute.
     """
-    settings = command_settings()
-    registry = load_targets(settings.targets_file)
-    target = _bot(registry, bot)
-    action = "roll_bot" if drain else "restart_bot"
-    began = time.monotonic()
-    problem = asyncio.run(
-        _restart(
-            settings,
-            registry,
-            target,
-            action,
-            owner=owner,
-            reason=reason,
-            override_budget=override_budget,
-        )
+    restart_bots(
+        context,
+        command_settings(),
+        bots,
+        action="roll_bot" if drain else "restart_bot",
+        canary=timedelta(seconds=canary),
+        owner=owner,
+        reason=reason,
+        override_budget=override_budget,
+        output=output,
     )
-    seconds = round(time.monotonic() - began, 1)
+
+
+def restart_bots(
+    context: click.Context,
+    settings: Settings,
+    names: Sequence[str],
+    *,
+    action: str,
+    canary: timedelta,
+    owner: str,
+    reason: str,
+    override_budget: bool | None,
+    output: str,
+) -> None:
+    """Restart bots one after another, and print the result of each when it is known.
+
+    Raises:
+        SetupError: one is not a bot with a service manager, or is named twice; nothing was done.
+    """
+    registry = load_targets(settings.targets_file)
+    if len(set(names)) < len(names):
+        raise SetupError(f"a bot is named twice: {' '.join(names)}")
+    targets = {name: _bot(registry, name) for name in names}
+
+    async def run() -> list[Rolled]:
+        ended = []
+        async with connected(settings, registry) as api, session_of(settings) as session:
+            directory = Directory(session, registry, SecretFiles(settings))
+
+            async def order(bot: str) -> OrderView:
+                return await api.execute(
+                    action, bot, {}, owner=owner, reason=reason, override_budget=override_budget
+                )
+
+            fleet = _Bots(targets, api, directory, order)
+            async for one in roll(names, fleet, canary=canary, within=HEALTHY_WITHIN):
+                ended.append(one)
+                if output != "json":
+                    _tell(one)
+        return ended
+
+    ended = asyncio.run(run())
     if output == "json":
-        print_json({"bot": bot, "restarted": not problem, "problem": problem, "seconds": seconds})
-    elif not problem:
-        click.echo(f"{bot} was restarted and is healthy after {seconds} s")
-    else:
-        click.echo(f"{bot}: {problem}", err=True)
-    if problem:
+        views = [_view(one) for one in ended]
+        print_json(views[0] if len(views) == 1 else {"bots": views})
+    if any(one.problem for one in ended):
         context.exit(ExitCode.FAILED)
+
+
+def _tell(one: Rolled) -> None:
+    if one.problem is None:
+        click.echo(f"{one.bot} was restarted and is healthy after {one.seconds} s")
+    else:
+        click.echo(f"{one.bot}: {one.problem}", err=True)
+
+
+def _view(one: Rolled) -> dict[str, object]:
+    restarted = one.touched and not one.problem
+    return {
+        "bot": one.bot,
+        "restarted": restarted,
+        "problem": one.problem,
+        "seconds": one.seconds,
+    }
 
 
 def _bot(registry: Registry, name: str) -> Target:
@@ -87,37 +157,47 @@ def _bot(registry: Registry, name: str) -> Target:
     return found
 
 
-async def _restart(
-    settings: Settings,
-    registry: Registry,
-    target: Target,
-    action: str,
-    *,
-    owner: str,
-    reason: str,
-    override_budget: bool | None,
-) -> str | None:
-    """Restart it and wait for its agent; return the problem, or None."""
-    async with connected(settings, registry) as api:
-        done = await api.execute(
-            action, target.name, {}, owner=owner, reason=reason, override_budget=override_budget
-        )
+class _Bots:
+    """The bots of `targets.yml`: restarted by the reconciler, and asked directly."""
+
+    def __init__(
+        self,
+        targets: Mapping[str, Target],
+        api: ReconcilerApi,
+        directory: Directory,
+        order: Callable[[str], Awaitable[OrderView]],
+    ) -> None:
+        self._targets = targets
+        self._api = api
+        self._directory = directory
+        self._order = order
+
+    async def restart(self, bot: str) -> str | None:
+        try:
+            done = await self._order(bot)
+        except TradingOpsError as error:
+            return str(error)
         if done.attempt is None:
             refusal = done.refusal
             return f"refused: {refusal.note}. To open it: {refusal.opens}" if refusal else "refused"
-        attempt = await end_of(api, done.attempt)
+        attempt = await end_of(self._api, done.attempt)
         if attempt.state not in {"completed", "started"}:
             return f"{attempt.state}: {attempt.detail}"
-    said = "its agent does not answer"
-    async with connections(settings, registry) as ask:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(HEALTHY_SECONDS):
-                while True:
-                    try:
-                        await ask.alive(target)
-                    except TradingOpsError as error:
-                        said = str(error)
-                    else:
-                        return None
-                    await asyncio.sleep(PAUSE_SECONDS)
-    return f"after {HEALTHY_SECONDS:.0f} s: {said}"
+        return None
+
+    async def look(self, bot: str, *, canary: bool) -> Seen:
+        try:
+            health = await self._directory.bot(self._targets[bot]).health()
+            incidents = await self._api.incidents(target=bot, open="true") if canary else []
+        except TradingOpsError as error:
+            return Seen(None, str(error))
+        down = [name for name, part in health.components.items() if not part.up]
+        critical = [one.alert for one in incidents if one.labels.get("severity") in CRITICAL]
+        problem = None
+        if health.status != "ok":
+            problem = f"{health.status} ({', '.join(down) or 'no component is down'})"
+        elif health.recovered is False:
+            problem = "it has not recovered"
+        elif critical:
+            problem = f"open incident of {critical[0]}"
+        return Seen(health.incarnation, problem)

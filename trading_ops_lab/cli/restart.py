@@ -3,6 +3,7 @@
 import asyncio
 import time
 import uuid
+from datetime import timedelta
 from typing import Any
 
 import click
@@ -17,6 +18,7 @@ from trading_ops.cli.reconciler_connection import (
     owner_option,
     reason_option,
 )
+from trading_ops.cli.restart import canary_option, restart_bots
 from trading_ops.clients.connection import session_of
 from trading_ops.config.settings import Settings
 from trading_ops.config.targets import load_targets
@@ -30,8 +32,9 @@ WELL_SECONDS = 60.0
 
 
 @click.command()
-@click.argument("bot")
+@click.argument("bots", metavar="BOT...", nargs=-1, required=True)
 @click.option("--drain", is_flag=True, help="Restart a healthy bot too, gracefully.")
+@canary_option
 @override_budget_option
 @reason_option
 @owner_option
@@ -39,26 +42,44 @@ WELL_SECONDS = 60.0
 @click.pass_context
 def restart(
     context: click.Context,
-    bot: str,
+    bots: tuple[str, ...],
     reason: str,
     owner: str,
     output: str,
     *,
     drain: bool,
+    canary: float,
     override_budget: bool | None,
 ) -> None:
-    """Restart BOT, and wait until the new process has recovered and trades again.
+    """Restart each BOT, and wait until the new process has recovered and trades again.
 
-    Uses the reconciler and its gates, or the supervisor directly if the reconciler does not
-    answer. Without --drain a healthy bot is not restarted. Exits with 1 when the restart is refused
-    or fails, or the bot is not healthy within a minute.
+    Uses the reconciler and its gates. For a single bot of this stack it uses the supervisor
+    directly if the reconciler does not answer. Without --drain a healthy bot is not restarted.
+    Several bots are restarted one after another. The first is the canary: it must stay healthy for
+    a while, without a critical incident. The first failure ends the command, and the remaining
+    bots are not restarted. Exits with 1 when a restart is refused or fails, or a bot is not healthy
+    within a minute.
     """
     settings = command_settings()
     registry = load_targets(settings.targets_file)
+    action = "roll_bot" if drain else "restart_bot"
+    if len(bots) > 1 or not _is_ours(registry, bots[0]):
+        restart_bots(
+            context,
+            settings,
+            bots,
+            action=action,
+            canary=timedelta(seconds=canary),
+            owner=owner,
+            reason=reason,
+            override_budget=override_budget,
+            output=output,
+        )
+        return
+    (bot,) = bots
     target = bot_of(registry, bot)
     began = time.monotonic()
     before = process_of(settings, target)
-    action = "roll_bot" if drain else "restart_bot"
     problem = asyncio.run(
         _restart(
             settings,
@@ -82,6 +103,12 @@ def restart(
         click.echo(f"{bot}: {problem}", err=True)
     if problem is not None:
         context.exit(ExitCode.FAILED)
+
+
+def _is_ours(registry: Registry, name: str) -> bool:
+    found = registry.find(name)
+    service = found.service if found else None
+    return service is not None and service.manager is Manager.SUPERVISOR
 
 
 def bot_of(registry: Registry, name: str) -> Target:

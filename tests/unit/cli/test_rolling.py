@@ -1,0 +1,85 @@
+"""The order of a rolling restart, and where it stops."""
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from trading_ops.cli.rolling import PAUSE_SECONDS, Seen, roll
+
+HEALTHY = Seen("1", None)
+CANARY = timedelta(seconds=PAUSE_SECONDS)
+
+
+class Bots:
+    """Bots whose state is a function of the name and of how often it was asked for."""
+
+    def __init__(self, look: Callable[[str, int], Seen], refuse: str = "") -> None:
+        self._look = look
+        self._refuse = refuse
+        self.restarted: list[str] = []
+        self.asked: Counter[str] = Counter()
+        self.canaries: set[str] = set()
+
+    async def restart(self, bot: str) -> str | None:
+        self.restarted.append(bot)
+        return "refused: automation is paused" if bot == self._refuse else None
+
+    async def look(self, bot: str, *, canary: bool) -> Seen:
+        self.asked[bot] += 1
+        if canary:
+            self.canaries.add(bot)
+        return self._look(bot, self.asked[bot])
+
+
+async def problems(fleet: Bots, *bots: str) -> list[str | None]:
+    rolled = roll(bots, fleet, canary=CANARY, within=timedelta(0))
+    return [one.problem async for one in rolled]
+
+
+async def test_the_first_of_several_is_watched_and_the_others_follow() -> None:
+    fleet = Bots(lambda _bot, _times: HEALTHY)
+    assert await problems(fleet, "a", "b", "c") == [None, None, None]
+    assert fleet.restarted == ["a", "b", "c"]
+    assert fleet.canaries == {"a"}
+    assert fleet.asked["a"] > 1
+    assert (fleet.asked["b"], fleet.asked["c"]) == (1, 1)
+
+
+async def test_a_single_bot_is_no_canary() -> None:
+    fleet = Bots(lambda _bot, _times: HEALTHY)
+    assert await problems(fleet, "a") == [None]
+    assert (fleet.canaries, fleet.asked["a"]) == (set(), 1)
+
+
+@pytest.mark.parametrize(
+    ("later", "why"),
+    [
+        (Seen("2", None), "restarted again: 1 → 2"),
+        (Seen("1", "degraded (feed)"), "degraded"),
+        (Seen(None, "no answer"), "no answer"),
+    ],
+)
+async def test_a_canary_that_does_not_stay_healthy_spares_the_others(later: Seen, why: str) -> None:
+    fleet = Bots(lambda _bot, times: HEALTHY if times == 1 else later)
+    first, second, third = await problems(fleet, "a", "b", "c")
+    assert why in str(first)
+    assert second == third == "not restarted, because a failed"
+    assert fleet.restarted == ["a"]
+
+
+async def test_a_canary_that_is_restarted_by_its_manager_between_two_answers_failed() -> None:
+    states = {1: HEALTHY, 2: Seen(None, "no answer")}
+    fleet = Bots(lambda _bot, times: states.get(times, Seen("2", None)))
+    rolled = roll(["a", "b"], fleet, canary=CANARY, within=timedelta(seconds=30))
+    first, _second = [one.problem async for one in rolled]
+    assert "restarted again" in str(first)
+
+
+async def test_a_later_failure_ends_the_roll_too() -> None:
+    fleet = Bots(lambda _bot, _times: HEALTHY, refuse="b")
+    first, second, third = await problems(fleet, "a", "b", "c")
+    assert (first, second) == (None, "refused: automation is paused")
+    assert third == "not restarted, because b failed"
+    assert fleet.restarted == ["a", "b"]

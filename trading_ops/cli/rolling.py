@@ -1,0 +1,97 @@
+"""Restart several bots one after another.
+
+The first bot is the canary: it must stay healthy for a while before the next one is restarted. The
+first bot that fails ends the roll, and the others keep running as they are.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from trading_ops import clock
+
+PAUSE_SECONDS = 0.5
+UNTOUCHED = "not restarted, because {} failed"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A bot at one moment."""
+
+    incarnation: str | None
+    """None: it did not answer."""
+
+    problem: str | None
+    """Why it is not healthy; None: it is."""
+
+
+@dataclass(frozen=True)
+class Rolled:
+    """What became of one bot."""
+
+    bot: str
+    problem: str | None
+    seconds: float
+    touched: bool = True
+
+
+class Fleet(Protocol):
+    """Restarts bots and looks at them."""
+
+    async def restart(self, bot: str) -> str | None:
+        """Restart it; return why it was not restarted, or None."""
+
+    async def look(self, bot: str, *, canary: bool) -> Seen:
+        """Return its state. A canary with an open critical incident is not healthy."""
+
+
+async def roll(
+    bots: Sequence[str], fleet: Fleet, *, canary: timedelta, within: timedelta
+) -> AsyncIterator[Rolled]:
+    """Restart the bots in this order and yield the result of each.
+
+    Args:
+        bots: their names; a single one has no canary.
+        fleet: restarts them.
+        canary: how long the first of several must stay healthy without interruption.
+        within: for a restarted bot to become healthy, besides the time as a canary.
+    """
+    failed = None
+    for number, bot in enumerate(bots):
+        if failed:
+            yield Rolled(bot, UNTOUCHED.format(failed), 0.0, touched=False)
+            continue
+        first = number == 0 and len(bots) > 1
+        began = clock.monotonic()
+        problem = await fleet.restart(bot)
+        if problem is None:
+            stay = canary if first else timedelta(0)
+            problem = await _until_healthy(bot, fleet, canary=first, stay=stay, within=within)
+        failed = bot if problem else None
+        yield Rolled(bot, problem, round(clock.monotonic() - began, 1))
+
+
+async def _until_healthy(
+    bot: str, fleet: Fleet, *, canary: bool, stay: timedelta, within: timedelta
+) -> str | None:
+    """Wait until it was healthy for `stay` in one incarnation; return what is missing, or None."""
+    deadline = clock.monotonic() + (within + stay).total_seconds()
+    incarnation: str | None = None
+    since: float | None = None
+    while True:
+        seen, now = await fleet.look(bot, canary=canary), clock.monotonic()
+        if incarnation and seen.incarnation not in {None, incarnation}:
+            return f"it was restarted again: {incarnation} → {seen.incarnation}"
+        incarnation = incarnation or seen.incarnation
+        if seen.problem:
+            since = None
+        elif since is None:
+            since = now
+        if since is not None and now - since >= stay.total_seconds():
+            return None
+        if now > deadline:
+            late = seen.problem or f"it was not healthy for {stay.total_seconds():g} s in a row"
+            return f"after {(within + stay).total_seconds():.0f} s: {late}"
+        await asyncio.sleep(PAUSE_SECONDS)
