@@ -11,7 +11,8 @@ FREE = 50 * 1024**3
 
 
 async def test_a_hung_disk_is_asked_once_and_shown_as_not_answering() -> None:
-    hung, asked = threading.Event(), []
+    hung = threading.Event()
+    asked: list[int] = []
 
     def ask() -> asyncio.Task[tuple[int, int, int]]:
         asked.append(len(asked))
