@@ -6,6 +6,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -104,7 +105,8 @@ def _empty(one: Leftover) -> int:
                     freed -= os.fstat(packed.fileno()).st_blocks * 512
                 os.rename(part, name, src_dir_fd=folder, dst_dir_fd=folder)
             except OSError as error:
-                os.unlink(part, dir_fd=folder)
+                with suppress(FileNotFoundError):  # there was no space for its name either
+                    os.unlink(part, dir_fd=folder)
                 if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                     raise
                 freed = found.bytes

@@ -20,6 +20,10 @@ class BotEventKind(StrEnum):
     SYSTEM = "system"
 
 
+AWAY = "away_seconds"
+"""In the data of a system event that reports a restart."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class BotEvent:
     """One event of one bot."""
@@ -47,6 +51,8 @@ def message_of(one: BotEvent) -> Message | None:
             kind = MessageKind.TRADE
         case BotEventKind.RISK:
             kind = MessageKind.RISK
+        case BotEventKind.SYSTEM if AWAY in one.data:
+            kind = MessageKind.RESTART
         case _ if one.severity is not Severity.INFO:
             kind = MessageKind.ERROR
         case _:

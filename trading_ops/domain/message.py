@@ -22,6 +22,7 @@ class MessageKind(StrEnum):
     RISK = "risk"
     ERROR = "error"
     RECOVERY = "recovery"
+    RESTART = "restart"
     APPROVAL = "approval"
     MAINTENANCE = "maintenance"
     HOLD = "hold"

@@ -131,6 +131,21 @@ class ServiceLevel:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Backups:
+    """The backups that are kept when the report is made."""
+
+    kept: int
+    damaged: int
+    bytes: int
+    recoverable_to: datetime | None
+    """All data committed before this time can be restored; None: no undamaged backup."""
+
+    restore_tested_at: datetime | None
+    restore_seconds: float | None
+    """Duration of the last restore test."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """The whole report."""
 
@@ -162,6 +177,7 @@ class Report:
     """PromQL of `levels`, asked at `until`."""
 
     disks: tuple[Ratio, ...]
+    backups: Backups
     missing: tuple[str, ...]
     """Missing data."""
 

@@ -122,11 +122,14 @@ class Renderer:
             "percent": percent,
             "exact": exact_percent,
             "ratio": ratio,
+            "megabytes": megabytes,
         }
         made.globals["link"] = self._link
         return made
 
-    def _moment(self, at: datetime) -> str:
+    def _moment(self, at: datetime | None) -> str:
+        if at is None:
+            return MISSING
         return f"{at.astimezone(self._zone):%a %d %b %Y %H:%M:%S %Z}"
 
 
@@ -153,6 +156,11 @@ def exact_percent(ratio: float | None) -> str:
 def ratio(value: float | None) -> str:
     """Return a ratio with two digits, or a dash."""
     return MISSING if value is None else f"{value:.2f}"
+
+
+def megabytes(count: float) -> str:
+    """Return a number of bytes in MB."""
+    return f"{count / 1e6:,.1f} MB"
 
 
 def duration(seconds: float | None) -> str:

@@ -1,15 +1,17 @@
 """Makes a report from Prometheus and the store; nothing is counted for it anywhere else."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.domain.approval import ApprovalState
+from trading_ops.domain.backup import Backup
 from trading_ops.domain.bot_event import BotEvent, BotEventKind
 from trading_ops.domain.report import (
+    Backups,
     BotFigures,
     IncidentLine,
     LimitUse,
@@ -27,6 +29,7 @@ from trading_ops.store import (
     Connection,
     approvals,
     attempts,
+    backups,
     bot_events,
     holds,
     maintenance,
@@ -41,10 +44,6 @@ SHOWN = 30
 
 TRADES_READ = 50_000
 """Limit: the newest of the span. If there are more, the report says that it is incomplete."""
-
-NOT_MEASURED = ("backups",)
-"""Topics that are not in any report yet; each report says so."""
-
 
 LEVELS = frozenset({Period.MONTHLY, Period.QUARTERLY})
 """The periods that list objectives: a budget is one of a month."""
@@ -102,7 +101,6 @@ async def make_report(
             *_missing(figures),
             *(() if levels is not None else ("service level objectives",)),
             *_unread(len(trades)),
-            *NOT_MEASURED,
         ),
         **stored,
     )
@@ -190,7 +188,26 @@ def _read(
             for one in search.find_incidents(connection, span=span, limit=SHOWN)
         ),
         "open": tuple(_open(connection, until)),
+        "backups": _backups(backups.read(connection)),
     }
+
+
+def _backups(found: Sequence[Backup]) -> Backups:
+    sound = [one for one in found if not one.problem]
+    tested = max((one for one in sound if one.restore_tested_at), key=_tested_at, default=None)
+    took = tested.restore_milliseconds if tested else None
+    return Backups(
+        kept=len(found),
+        damaged=len(found) - len(sound),
+        bytes=sum(one.bytes for one in found),
+        recoverable_to=max((one.recoverable_to for one in sound), default=None),
+        restore_tested_at=tested.restore_tested_at if tested else None,
+        restore_seconds=took / 1000 if took is not None else None,
+    )
+
+
+def _tested_at(one: Backup) -> datetime:
+    return one.restore_tested_at or one.created_at
 
 
 def _response(total: AlertTimes) -> Response:

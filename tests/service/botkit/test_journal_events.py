@@ -151,3 +151,41 @@ async def test_a_report_that_fails_does_not_fail_the_order(
     await book.add(order_of("o-1"), long)
     assert [one.client_id for one in book.open_orders()] == ["o-1"]
     assert reported(journal) == []
+
+
+async def test_a_restart_is_reported_with_what_it_corrected(
+    store: Store, metrics: BotMetrics, journal: EventJournal
+) -> None:
+    """The first start of a bot is none."""
+    book = await book_of(store, metrics, journal)
+    missed = {"cause": "missed_fill", "remedy": "correct", "subject": "o-1", "detail": "0.5 filled"}
+    foreign = {"cause": "foreign", "remedy": "leave", "subject": "o-9", "detail": "not ours"}
+    first: dict[str, Any] = {"found": [], "count": 0, "away_seconds": None, "took_seconds": 0.1}
+    quiet = first | {"away_seconds": 3.0}
+    changed = {"found": [missed, foreign], "count": 2, "away_seconds": 12.0, "took_seconds": 0.8}
+    await book.record_events(
+        *(
+            Event(at=float(at), kind=EventKind.RECOVERY, code="recovered", detail=detail)
+            for at, detail in enumerate((first, quiet, changed))
+        )
+    )
+    found = reported(journal)
+    assert [(one["kind"], one["severity"]) for one in found] == [
+        ("system", "info"),
+        ("system", "warning"),
+    ]
+    assert found[1]["data"]["corrected"] == "missed_fill o-1: 0.5 filled"
+    assert found[1]["data"]["still_open"] == "foreign o-9: not ours"
+    assert found[1]["data"]["away_seconds"] == "12.0"
+
+
+async def test_a_restart_with_a_thousand_differences_fits_into_an_event(
+    store: Store, metrics: BotMetrics, journal: EventJournal
+) -> None:
+    book = await book_of(store, metrics, journal)
+    one = {"cause": "missed_fill", "remedy": "correct", "subject": "o" * 90, "detail": "x" * 500}
+    detail = {"found": [one] * 200, "count": 1_000, "away_seconds": 12.0, "took_seconds": 0.8}
+    await book.record_events(
+        Event(at=1.0, kind=EventKind.RECOVERY, code="recovered", detail=detail)
+    )
+    assert "1000 differences" in reported(journal)[0]["summary"]

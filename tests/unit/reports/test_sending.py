@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from trading_ops.domain.report import (
+    Backups,
     BotFigures,
     IncidentLine,
     LimitUse,
@@ -102,6 +103,14 @@ REPORT = Report(
     levels=(),
     level_queries={},
     disks=(Ratio(name="e:1 /", ratio=0.42),),
+    backups=Backups(
+        kept=12,
+        damaged=1,
+        bytes=48_200_000,
+        recoverable_to=datetime(2026, 3, 2, 21, 25, tzinfo=UTC),
+        restore_tested_at=datetime(2026, 3, 2, 8, 0, tzinfo=UTC),
+        restore_seconds=2.4,
+    ),
     missing=("fees per trade",),
 )
 

@@ -68,3 +68,12 @@ def test_which_events_are_sent() -> None:
         BotEventKind.SYSTEM: None,
     }
     assert sent[BotEventKind.ORDER, Severity.WARNING] is MessageKind.ERROR
+
+
+def test_a_restart_is_a_message_of_its_own() -> None:
+    """A bot that is back says how long it was away."""
+    restart = event(BotEventKind.SYSTEM, data={"away_seconds": "12.0"})
+    message = message_of(restart)
+    assert message is not None
+    assert message.kind is MessageKind.RESTART
+    assert message.facts["Away seconds"] == "12.0"

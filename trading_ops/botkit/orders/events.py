@@ -16,6 +16,15 @@ from trading_ops.botkit.records.events import Event, EventKind
 
 log = logs.get(__name__)
 
+RECOVERED = "recovered"
+"""The code of the event that ends a startup reconciliation."""
+
+CORRECTED = frozenset({"correct", "cancel"})
+"""The remedies that settle a difference with the venue."""
+
+LINES, LINE = 10, 150
+"""Differences in a report of a restart, and the characters of each; an event has a limit."""
+
 UNFILLED = frozenset(
     {OrderStatus.CANCELLED, OrderStatus.DENIED, OrderStatus.EXPIRED, OrderStatus.REJECTED}
 )
@@ -91,6 +100,8 @@ def journal_event(journal: EventJournal, event: Event) -> None:
         why = event.detail.get("why") or event.detail.get("reason") or ""
         order = f"{event.detail.get('side', '')} {event.detail.get('quantity', '')} {event.symbol}"
         _add(journal, Journalled.ORDER, event, f"{event.code}: {order} {why}".strip())
+    elif event.kind is EventKind.RECOVERY and event.code == RECOVERED:
+        _journal_restart(journal, event)
 
 
 def _add(
@@ -120,6 +131,33 @@ def _add(
         )
     except ValueError as error:  # a report must not fail the order that it is about
         log.warning("event_not_reported", code=event.code, error=str(error))
+
+
+def _journal_restart(journal: EventJournal, event: Event) -> None:
+    """Report a startup reconciliation: the downtime, what differed, what was corrected."""
+    detail = event.detail
+    away = detail.get("away_seconds")
+    if away is None:  # the first start
+        return
+    found: dict[bool, list[str]] = {True: [], False: []}
+    for one in detail["found"]:
+        corrected = one["remedy"] in CORRECTED
+        found[corrected].append(f"{one['cause']} {one['subject']}: {one['detail']}"[:LINE])
+    differences = int(detail["count"])
+    summary = f"back after {away:.0f} s; {differences or 'no'} differences with the venue"
+    _add(
+        journal,
+        Journalled.SYSTEM,
+        event,
+        summary + (f", {len(found[False])} still open" if found[False] else ""),
+        EventSeverity.WARNING if differences else EventSeverity.INFO,
+        data={
+            "away_seconds": f"{away:.1f}",
+            "reconciled_in_seconds": f"{detail['took_seconds']:.1f}",
+            "corrected": "; ".join(found[True][:LINES]),
+            "still_open": "; ".join(found[False][:LINES]),
+        },
+    )
 
 
 def _journal_trade(journal: EventJournal, event: Event) -> None:

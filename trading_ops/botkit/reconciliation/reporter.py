@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from trading_ops import clock
 from trading_ops.botkit.orders.book import Book
+from trading_ops.botkit.orders.events import RECOVERED
 from trading_ops.botkit.reconciliation.findings import (
     Cause,
     Comparison,
@@ -68,7 +69,7 @@ class Reporter:
             "away_seconds": self._downtime_seconds(),
             "took_seconds": round(seconds, 3),
         }
-        await self.record("recovered", detail)
+        await self.record(RECOVERED, detail)
         self._metrics.recovery_took(seconds)
 
     async def report(self, comparison: Comparison, *, at_start: bool) -> None:

@@ -53,7 +53,13 @@ STAGES = ("store", "signals", "orders")
 """Components with an inbox, for the queue metrics."""
 
 
-REPEATED = (EventKind.TRADE, EventKind.SIGNAL, EventKind.RISK, EventKind.ORDER)
+REPEATED = (
+    EventKind.TRADE,
+    EventKind.SIGNAL,
+    EventKind.RISK,
+    EventKind.ORDER,
+    EventKind.RECOVERY,
+)
 
 
 def _latest(session: Session) -> list[Event]:
