@@ -66,7 +66,6 @@ def test_what_is_restored_is_a_data_folder_of_that_moment(
 
 
 @pytest.mark.long
-@pytest.mark.long
 def test_a_new_set_leaves_no_gap(archiving: Installation, cluster: Cluster, tmp_path: Path) -> None:
     """The first backup of a day has the old set still, and WAL to beyond the end of the new one."""
     url = archiving.settings.database_url
@@ -95,7 +94,6 @@ def test_a_new_set_leaves_no_gap(archiving: Installation, cluster: Cluster, tmp_
 
 
 @pytest.mark.long
-@pytest.mark.long
 def test_lost_wal_costs_a_new_set(archiving: Installation, cluster: Cluster) -> None:
     """No backup claims moments that it cannot restore."""
     archiving.back_up()
@@ -111,7 +109,6 @@ def test_lost_wal_costs_a_new_set(archiving: Installation, cluster: Cluster) -> 
     archiving.restore_test(manifests[-1])
 
 
-@pytest.mark.long
 def test_what_it_cannot_use_is_refused(installation: Installation, tmp_path: Path) -> None:
     """Two stanzas, an encrypted repository, or none; it is noted as a failed backup."""
     config = tmp_path / "pgbackrest.conf"

@@ -81,11 +81,7 @@ def make_leftovers(settings: Settings) -> set[str]:
     put(root / ".restored-2.partial/var/a")
     put(root / "var/backup/restic-cache/a/b")
     for number in range(5):
-        python = root / f"var/versions/{number}/bin/python"
-        python.parent.mkdir(parents=True)
-        python.symlink_to("/usr/bin/python3")
-        age(root / f"var/versions/{number}", 50 - number)
-    put(root / "var/units/bot-alpha.json").write_text(f'{{"proven": "{root}/var/versions/0/bin"}}')
+        put(root / f"var/versions/{number}/.a.new")
     for folder in ("var/backup/create", ".restored-2.partial", "var/backup/restic-cache"):
         age(root / folder)
     return {
@@ -97,12 +93,11 @@ def make_leftovers(settings: Settings) -> set[str]:
         "var/backup/create/reconciler.db",
         *(".restored-2.partial", ".restored-2.partial/var", ".restored-2.partial/var/a"),
         *(f"var/backup/restic-cache{one}" for one in ("", "/a", "/a/b")),
-        *(f"var/versions/1{one}" for one in ("", "/bin", "/bin/python")),
     }
 
 
 def test_only_what_is_left_behind_is_removed(settings: Settings) -> None:
-    """The release that a unit runs stays although it is the oldest; then nothing is left to do."""
+    """Releases stay: a link may lead to any of them. Then nothing is left to do."""
     assert leftovers(settings) == []
     expected = make_leftovers(settings)
     before = everything(settings.root)
@@ -121,7 +116,7 @@ def test_what_is_new_may_be_in_use(settings: Settings) -> None:
 
 
 def test_links_are_neither_followed_nor_removed(settings: Settings, tmp_path: Path) -> None:
-    """Wherever one stands: as a folder on the way, as a release, as a log, as the scratch."""
+    """Wherever one stands: as a folder on the way, as a log, as the scratch."""
     precious = put(tmp_path / "precious/.a.new").parent
     put(precious / f"bot.log.{STAMP}.gz")
     age(precious)
@@ -170,7 +165,7 @@ def test_a_running_backup_keeps_its_folder(settings: Settings) -> None:
         done = carry_out(settings, leftovers(settings))
     assert "a backup command is running" in str(done)
     assert (settings.var / "backup/create").exists()
-    assert not (settings.var / "versions/1").exists()
+    assert not (settings.var / "reconciler/.journal.new").exists()
 
 
 def test_a_log_without_rotation_is_compressed_and_emptied(settings: Settings) -> None:
@@ -242,7 +237,7 @@ async def test_the_job_lists_and_removes(start: Start, settings: Settings) -> No
         assert {step.what.removeprefix(f"remove {settings.root}/") for step in steps} < expected
         assert expected < everything(settings.root)
         done = await job.run(context)
-        assert (done.outcome, "old release: 1" in done.detail) == (Outcome.DONE, True)
+        assert (done.outcome, "unused cache: 1" in done.detail) == (Outcome.DONE, True)
         assert (await job.run(context)).outcome is Outcome.NOTHING_TO_DO
 
 

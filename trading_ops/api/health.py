@@ -100,7 +100,8 @@ class Probe(Generic[Answer]):
             state = State.DEGRADED if age < PROBE_SECONDS else State.FAILING
             return state, f"no answer for {age:.1f} s", age
         if self._asking is asking:
-            self._asking, self._last = None, self.judge(asking, age)
+            self._asking = None  # first, so that a judge that fails does not fail for ever
+            self._last = self.judge(asking, age)
         return (*self._last, age)
 
 
@@ -121,7 +122,7 @@ def disk_space(asking: asyncio.Task[tuple[int, int, int]], _took: float) -> tupl
     state = State.OK
     if free < FREE_DEGRADED:
         state = State.FAILING if free < FREE_FAILING else State.DEGRADED
-    share = 100 * free / total
+    share = 100 * free / total if total else 0.0
     return state, f"{free / 1e9:.1f} GB free ({share:.0f} %)"
 
 

@@ -16,6 +16,7 @@ from trading_ops.backup.running import Busy, only_one
 from trading_ops.cleanup import inside
 from trading_ops.cleanup.rules import Kind, Leftover
 from trading_ops.config.settings import Settings
+from trading_ops.errors import SetupError
 
 TOLD_FAILURES = 5
 
@@ -68,6 +69,8 @@ def carry_out(settings: Settings, found: Sequence[Leftover]) -> Removed:
                 one_by_one(of_backups)
         except Busy:
             skipped = "backup folders are left: a backup command is running"
+        except (OSError, SetupError) as error:
+            failures.append(f"{settings.backup_work}: {error}")
     one_by_one([one for one in found if one.kind is Kind.LARGE_LOG])
     return Removed(counts=counts, bytes=freed, skipped=skipped, failures=failures)
 
@@ -102,8 +105,10 @@ def _empty(one: Leftover) -> int:
                     with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=6) as compressed:
                         shutil.copyfileobj(log, compressed, 256 * 1024)
                     packed.flush()
+                    os.fsync(packed.fileno())
                     freed -= os.fstat(packed.fileno()).st_blocks * 512
                 os.rename(part, name, src_dir_fd=folder, dst_dir_fd=folder)
+                os.fsync(folder)
             except OSError as error:
                 with suppress(FileNotFoundError):  # there was no space for its name either
                     os.unlink(part, dir_fd=folder)

@@ -2,14 +2,14 @@
 
 Only in `var`, the folder of the logs and, for interrupted restores, the project folder. Nothing is
 removed for its age alone that an operator or a restore could need: databases, records, backups,
-secrets and the data of Prometheus and Alertmanager are not touched.
+secrets, releases and the data of Prometheus and Alertmanager are not touched. Which release a bot
+of another user runs, through a link, cannot be told from here.
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 
 from trading_ops import clock
 from trading_ops.backup.repository import RESTIC
@@ -20,7 +20,7 @@ from trading_ops.config.settings import Settings
 from trading_ops.logs import rotation
 
 LEFT_BEHIND_SECONDS = 86_400.0
-"""A temporary file exists for seconds; after a day, whoever wrote it is gone."""
+"""A temporary file exists for seconds; after a day, its writer is gone."""
 
 UNFINISHED = re.compile(
     r"^\..+\.(new|\d+)$"  # durable.write, project.writing, config.last_good
@@ -32,7 +32,6 @@ RESTORING = re.compile(r"^\.restored-.+\.partial$|^\..+\.restoring$")
 SCRATCH = ("create", "verify")
 CACHE = "restic-cache"
 RELEASES = "versions"
-RELEASES_KEPT = 3
 NOT_ENTERED = frozenset(
     {"prometheus/data", "alertmanager/data", "backup", RELEASES, "log", "secrets"}
 )
@@ -45,7 +44,6 @@ class Kind(StrEnum):
 
     TEMPORARY = "temporary file"
     INTERRUPTED = "interrupted backup or restore"
-    RELEASE = "old release"
     CACHE = "unused cache"
     LOG = "old log"
     LARGE_LOG = "large log"
@@ -71,7 +69,6 @@ def leftovers(settings: Settings) -> list[Leftover]:
     return [
         *_temporary(settings, now),
         *_interrupted(settings, now),
-        *_releases(settings),
         *_caches(settings),
         *_logs(settings, now),
     ]
@@ -95,42 +92,6 @@ def _interrupted(settings: Settings, now: float) -> Iterator[Leftover]:
     for found in inside.entries(settings.root) if var.parent == settings.root else ():
         if RESTORING.match(found.path.name) and now - found.modified > LEFT_BEHIND_SECONDS:
             yield Leftover(found, Kind.INTERRUPTED, "the restore did not finish")
-
-
-def _releases(settings: Settings) -> Iterator[Leftover]:
-    """Yield the releases that no unit runs, beyond the newest ones."""
-    found = sorted(inside.entries(settings.var, RELEASES), key=lambda one: -one.modified)
-    spare = [one for one in found if one.is_folder][RELEASES_KEPT:]
-    named = _texts(settings) if spare else ""
-    for one in spare:
-        if str(one.relative) not in named:
-            kept = f"the newest {RELEASES_KEPT} and those in use are kept"
-            yield Leftover(one, Kind.RELEASE, kept)
-
-
-def _texts(settings: Settings) -> str:
-    """Return everything that may name a release: units, configuration, command lines.
-
-    Raises:
-        OSError: a file of ours cannot be read, so it is not known which releases are in use.
-    """
-    paths = [
-        settings.targets_file,
-        settings.root / "settings.yml",
-        *settings.var.glob("units/*.json"),
-        *settings.var.glob("config/*"),
-        *Path("/proc").glob("[0-9]*/cmdline"),
-    ]
-    texts = []
-    for path in paths:
-        try:
-            texts.append(path.read_text("utf-8", errors="replace"))
-        except (FileNotFoundError, ProcessLookupError, IsADirectoryError):
-            continue
-        except PermissionError:
-            if path.parts[1] != "proc":
-                raise
-    return "\n".join(texts)
 
 
 def _caches(settings: Settings) -> Iterator[Leftover]:

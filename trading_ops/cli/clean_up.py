@@ -15,7 +15,7 @@ from trading_ops.config.settings import load_settings
 @output_option
 @click.pass_context
 def clean_up(context: click.Context, output: str, *, dry_run: bool) -> None:
-    """Remove temporary files, old releases and logs, and unused caches of this host.
+    """Remove temporary files, old logs and unused caches of this host.
 
     Works on a full disk and while the reconciler is down.
     """

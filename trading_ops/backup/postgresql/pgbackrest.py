@@ -238,7 +238,8 @@ class PgBackRest:
             yield from files(sets / label)
         first = wal.segment_of(wal.position(taken.start), taken.layout.segment)
         for path in files(self._archive(taken)):
-            if wal.HISTORY.match(path.name) or wal.order_of(path.name) >= first:
+            archived = SEGMENT.match(path.name)  # not what archive-push is still writing
+            if wal.HISTORY.match(path.name) or (archived and wal.order_of(path.name) >= first):
                 yield path
 
     def _archive(self, taken: Taken) -> Path:

@@ -120,7 +120,11 @@ const live = {
     const pace = document.querySelector("main [data-pace]") ? REFRESH_MS : QUIET_REFRESH_MS;
     const typing = ["INPUT", "SELECT"].includes(document.activeElement?.nodeName)
       && document.activeElement.closest("main");
-    if (live.refreshing || live.leaving || document.hidden || typing || document.querySelector("main form.order-form")) { return; }
+    if (live.refreshing || live.leaving) { return; }
+    if (document.hidden || typing || document.querySelector("main form.order-form")) {
+      live.unansweredAt = null; // nothing is asked, so nothing is unanswered
+      return;
+    }
     if (!now && !news && older < pace) { return; }
     live.refreshing = true;
     live.unansweredAt ??= performance.now();
