@@ -25,7 +25,7 @@ KEPT_BYTES = 256 * 1024 * 1024
 
 
 class Mailbox:
-    """Numbers the mails of a folder on, also after a restart; the hook that aiosmtpd calls."""
+    """Numbers a folder's mails, continuing after a restart; the hook that aiosmtpd calls."""
 
     def __init__(self, folder: Path, kept_bytes: int = KEPT_BYTES) -> None:
         """Find the last number that was given."""

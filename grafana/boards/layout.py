@@ -10,7 +10,7 @@ COLUMNS = 24
 
 
 def add_rows(board: dashboard_builder.Dashboard, rows: Sequence[Row]) -> None:
-    """Lay all rows onto the board.
+    """Place all rows on the board.
 
     Raises:
         ValueError: a line of panels does not fill the 24 columns with one height.

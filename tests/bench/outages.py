@@ -3,7 +3,7 @@
 The reconciler runs on all the while, as a process of its own. What is told: how it answered
 meanwhile, how long the longest answer took, and when it stored again after the end. Run by
 `make bench`; the exit code is 1 when something other than 200 and 503 was answered, or when it did
-not go on by itself.
+not continue automatically.
 """
 
 import asyncio

@@ -2,8 +2,8 @@
 
 The tag goes into the client id of each of its orders, where the bot itself puts chance: so the
 venue's journal tells which process placed an order, whatever that process believed of itself. It
-can be frozen at a named place, by itself, so that nothing runs after the place. And it can be
-broken on purpose.
+can freeze itself at a named place, so that nothing runs after the place. And it can be broken on
+purpose.
 """
 
 import argparse

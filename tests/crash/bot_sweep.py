@@ -126,7 +126,7 @@ class Sweep:
 
     async def _kill_at(self, lives: Server, place: Failpoint) -> str:
         if place in OF_A_RECOVERY:
-            # Another death first, so that there is something to mend.
+            # Another kill first, so that there is something to repair.
             await self._misbehave(1.0)
             await self._live(lives, {}, patience=self._random.uniform(0.5, 1.5))
             self.tally.kills[RANDOM] += 1

@@ -62,7 +62,7 @@ class Witness:
 
     def _see_order(self, entry: dict[str, Any]) -> None:
         if entry["client_order_id"] is None:
-            return  # somebody's, by hand
+            return  # someone's manual order
         self.orders += 1
         name, what = entry["client_order_id"], (entry["symbol"], entry["side"])
         if name in self._sent:

@@ -107,7 +107,7 @@ class Words:
             self.forgive()
 
     def forgive(self) -> None:
-        """Lift what holds the bot, so that the next life trades again; live is said to it then."""
+        """Release the bot's holds, so that the next life trades again; live is said to it then."""
         self._holds.clear()
         self._perhaps.clear()
         self.external = False

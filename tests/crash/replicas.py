@@ -140,7 +140,7 @@ class Drill:
             self.database, checkpoint=Checkpoint.EFFECT_BEFORE, signal="SIGSTOP", nth=1
         )
         if not await _stands_still(life):
-            # It would stand still later, when nobody thaws it.
+            # It would freeze later, when no one thaws it.
             self.done["never reached an effect"] += 1
             await life.end()
             await replica.begin(self.database)

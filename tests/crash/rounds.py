@@ -61,7 +61,7 @@ class Round:
         return self.database_url or f"sqlite:///{self.folder / 'var/reconciler/reconciler.db'}"
 
     def prepare(self) -> None:
-        """Lay out a new installation."""
+        """Create a new installation."""
         self.audit_key = secrets.token_hex(16)
         self.port = free_port()
         lay_out(self.folder, self.world, self.port, self.audit_key)

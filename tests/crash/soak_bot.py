@@ -31,7 +31,7 @@ DOWN_SECONDS = 4.0
 """Time for which a component is down before it is fixed: shorter outages end on their own."""
 
 AGAIN_SECONDS = 10.0
-"""Between two attempts to mend one component."""
+"""Between two attempts to fix one component."""
 
 WHIM_SECONDS = (15.0, 60.0)
 """Between two orders that nothing asked for."""

@@ -301,7 +301,7 @@ class World:
         attempt, fence = order["attempt_id"], order["fence"]
         about: dict[str, Any] = {"bot": bot, "command": name, "attempt": attempt, "fence": fence}
         self._saw("asked", **about)
-        # From here it goes on, even when whoever asked is dead by now.
+        # From here it continues, even if the caller is dead by now.
         if self.random.random() < self.faults.late:
             await asyncio.sleep(self.random.random() * self.faults.late_seconds)
         async with executor.lock:
@@ -335,7 +335,7 @@ class World:
         if unit is not None:
             return unit
         if request.transport is None:
-            raise web.HTTPServiceUnavailable  # whoever asked is gone before it was read
+            raise web.HTTPServiceUnavailable  # the caller is gone before it was read
         return self.ports[request.transport.get_extra_info("sockname")[1]]
 
     def _refuse_when_down(self, request: web.Request, bot: str) -> None:

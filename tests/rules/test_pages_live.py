@@ -1,7 +1,7 @@
 """Who is paged, on a real Alertmanager and where rules matter a real Prometheus.
 
-Healed in time and not recovered are in `test_alertmanager_live`. Here: the reconciler is dead, a
-person has acknowledged it, and the reconciler gave up. “No mail” is never a guess: a later mail
+Remediated in time and not recovered are in `test_alertmanager_live`. Here: the reconciler is dead,
+a person has acknowledged it, and the reconciler gave up. “No mail” is never a guess: a later mail
 that must come is awaited, and is the next one.
 """
 

@@ -28,7 +28,7 @@ def kinds(connection: Connection) -> list[str]:
 
 
 def test_a_hold_stands_until_it_is_lifted(connection: Connection) -> None:
-    """Laid twice it is one; released it is gone, and both are told with who and why."""
+    """Placed twice it is one hold; released it is gone; both are recorded with who and why."""
     assert holds.place(connection, make_hold(), now=NOW)
     assert not holds.place(connection, make_hold(), now=NOW)
     assert holds.standing(connection) == [make_hold()]

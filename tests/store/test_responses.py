@@ -59,7 +59,7 @@ def acknowledge(connection: Connection, incident_id: str, at: datetime, until: d
 
 
 def test_each_alert_has_its_times(connection: Connection) -> None:
-    """Healed, escalated, acknowledged, ended on its own, and still open are told apart."""
+    """Remediated, escalated, acknowledged, ended on its own and still open are distinguished."""
     healed = incident(connection, "healed", closed_at=ago(80))
     attempt(connection, healed, "failed", ago(98))
     attempt(connection, healed, "verified", ago(90))

@@ -143,7 +143,7 @@ class Attempts:
                 facts = detail.facts
         except CommandFailed as error:
             outcome, detail = "failed", str(error)
-        except Exception as error:  # an answer is due, whatever went wrong
+        except Exception as error:  # an answer is required, whatever failed
             _logger.exception("command_failed command=%s", name)
             outcome, detail = "failed", f"{type(error).__name__}: {error}"
         except asyncio.CancelledError:

@@ -20,7 +20,7 @@ from trading_ops.agent.state import Hold, Holds, TradingState
 WHO_AND_WHY: dict[str, frozenset[str] | None] = {"owner": None, "reason": None}
 
 ALL = "all"
-"""Lifts every hold; therefore no hold may be called so."""
+"""Releases every hold; so no hold may have this name."""
 
 
 STORE_SECONDS = 1.0

@@ -5,7 +5,7 @@ from pathlib import Path
 from trading_ops.errors import SetupError
 
 START_TIME_FIELD = 22
-"""In /proc/PID/stat, counted from 1: clock ticks after boot; never changes, whatever the clock."""
+"""In /proc/PID/stat, counted from 1: clock ticks after boot; constant, even if clocks change."""
 
 
 def incarnation(pid: int, proc: Path = Path("/proc")) -> str:

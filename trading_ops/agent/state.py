@@ -12,7 +12,7 @@ from trading_ops.agent.durable import read_json, write_json
 from trading_ops.errors import SetupError
 
 KEPT_RELEASED = 100
-"""Lifted holds that are kept in the file, for the question who resumed, and why."""
+"""Released holds that are kept in the file, to answer who resumed, and why."""
 
 REPORTED_RELEASED = 20
 """Of these, the ones that each answer to GET /health includes."""

@@ -134,7 +134,7 @@ async def _trace(asked: _Asked, patience: _Patience) -> str:
         spent = clock.monotonic() - began
         after = await asyncio.to_thread(tracemalloc.take_snapshot)
     finally:
-        # Whatever happens, the end of the bot included: it is never left on.
+        # It is never left on, even when the bot ends.
         tracemalloc.stop()
     told = await asyncio.to_thread(_told, before, after, asked.lines)
     cut = "" if whole else f" (cut short: the records reached {patience.limit_bytes} bytes)"

@@ -155,7 +155,7 @@ async def _main() -> None:
 
 def main() -> int:
     """Run the reconciler; return the exit code."""
-    # Its database and lock are private, whatever the umask it was started with.
+    # Its database and lock are private, regardless of the umask it was started with.
     os.umask(0o077)
     logs.configure("reconciler")
     try:

@@ -174,7 +174,7 @@ class Walk:
 
     @property
     def after(self) -> int | None:
-        """Behind which number to read on; None: from whatever number is the first."""
+        """Number after which reading continues; None: from the first existing number."""
         return None if self.first is None and not self.unchained else self.seq
 
     @property

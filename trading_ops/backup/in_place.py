@@ -40,7 +40,7 @@ class Restored(NamedTuple):
     """Files of the configuration that differ from the backup's, and were left as they are."""
 
     postgresql: Path | None
-    """The data folder to put in the place of the server's; None: the backup has no PostgreSQL."""
+    """The data folder that replaces the server's; None: the backup has no PostgreSQL."""
 
 
 def restore_in_place(
@@ -51,7 +51,7 @@ def restore_in_place(
     owner: str,
     to: datetime | None = None,
 ) -> Restored:
-    """Put a backup in the place of `var`.
+    """Replace `var` with a backup.
 
     Fences and nonces are raised above everything that may have been used since the backup, and each
     bot is reduce-only until its hold is released. Missing files of the configuration are restored.

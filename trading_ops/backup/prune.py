@@ -1,4 +1,4 @@
-"""`backup prune`: remove what retention gives up, never the newest backup that can be restored."""
+"""`backup prune`: remove expired backups, never the newest backup that can be restored."""
 
 from trading_ops.backup.records import Operation, Records
 from trading_ops.backup.repository import Repository

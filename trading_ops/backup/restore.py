@@ -1,4 +1,4 @@
-"""`restore`: choose a backup and write it to a new place, whole or not at all."""
+"""`restore`: choose a backup and write it to a new place, completely or not at all."""
 
 import shutil
 from collections.abc import Sequence

@@ -38,7 +38,7 @@ _PERIODS: tuple[tuple[str, Callable[[datetime], tuple[int, ...]]], ...] = (
 
 
 def to_remove(backups: Collection[Kept], keep: Keep) -> list[str]:
-    """Return the ids that retention gives up, oldest first.
+    """Return the ids that retention no longer keeps, oldest first.
 
     Nothing is removed before a restore test has passed. The newest restorable backup always
     stays, and so does everything newer than it.

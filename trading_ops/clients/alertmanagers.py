@@ -22,7 +22,7 @@ STRAGGLER_SECONDS = 1.0
 
 
 class Alertmanagers:
-    """All Alertmanagers of a cluster: each is asked, and any that answers is believed."""
+    """All Alertmanagers of a cluster: each is queried, and any that answers is trusted."""
 
     def __init__(self, members: Sequence[Alertmanager]) -> None:
         self._members = tuple(members)

@@ -70,7 +70,7 @@ class EmergencyExit:
         self._done.append("stopped")
 
     async def _be_paused(self) -> None:
-        """Pause it, also one that is stopped: that starts it, with the lock in its way."""
+        """Pause it, even if it is stopped: this starts it, but the lock prevents entries."""
         if await self._api.pause() == "stopped":
             await self._api.order("POST", "/pause")
             await self._api.until(self._api.state, lambda now: now == "paused")

@@ -19,7 +19,7 @@ from trading_ops import clock, durable, logs
 log = logs.get(__name__)
 
 LONGEST_SECONDS = 12 * 3600.0
-"""After this a session ends whatever is done in it: one shift."""
+"""After this a session ends, even if it is in use: one shift."""
 
 SESSIONS_A_TOKEN = 20
 """The least recently used session of a token makes room for a new one."""

@@ -28,7 +28,7 @@ class LogCount(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the text, and count it."""
         text = self.inner.format(record)
-        # Whatever is wrong with the count, the message must be written.
+        # The message must be written even if counting fails.
         with contextlib.suppress(Exception):
             self._metrics.log_message(level_of(record.levelno), size_of(text))
         return text

@@ -43,7 +43,7 @@ SESSIONS_JOB = "trading_sessions"
 SESSIONS_AGAIN = timedelta(hours=1)
 """Between two tries to fill an empty table; the failed one is shown by its alert."""
 
-"""The actor of a run that no person started."""
+"""The actor of a run that no operator started."""
 
 LEASE_LOOK_SECONDS = 1.0
 """Between two looks whether a running job still has its lease."""
@@ -186,9 +186,9 @@ class Scheduler:
         return await self._job(name).plan(self._context(self.entries[name]))
 
     async def start(self, name: str, *, owner: str) -> int:
-        """Run a job now because a person says so; return the run's id.
+        """Run a job now on an operator's request; return the run's id.
 
-        Pauses of automation and maintenance windows do not hold a person back; observe-only does.
+        Pauses of automation and maintenance windows do not block an operator; observe-only does.
 
         Raises:
             OrderRefused: it runs already, another replica has its lease, or observe-only is set.

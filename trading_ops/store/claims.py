@@ -154,7 +154,7 @@ def _make_rows(connection: Connection, keys: Sequence[str]) -> None:
 
 
 def release(connection: Connection, replica: str, keys: Collection[str]) -> None:
-    """Give keys up, so that anyone may take them at once."""
+    """Release keys, so that any replica can take them immediately."""
     ordered = sorted(keys)
     for begin in range(0, len(ordered), CHUNK):
         chunk = ordered[begin : begin + CHUNK]
@@ -162,7 +162,7 @@ def release(connection: Connection, replica: str, keys: Collection[str]) -> None
 
 
 def leave(connection: Connection, replica: str) -> None:
-    """Give everything up at the end of a replica."""
+    """Release everything at the end of a replica."""
     mine = claims.c.replica == replica
     connection.execute(update(claims).where(mine).values(replica=None, until=None))
     connection.execute(delete(replicas).where(replicas.c.name == replica))

@@ -118,5 +118,5 @@ def _reload(connection: Connection, wanted: Wanted, now: datetime) -> Wanted:
 
 
 def _start_one_at_a_time(connection: Connection) -> None:
-    """Two replicas that start at once on different targets would both see the last free budget."""
+    """Two replicas that start together on different targets would both see the last free budget."""
     lock_until_commit(connection, STARTING)

@@ -117,7 +117,7 @@ class FolderTaken(Fault):
         return str(path)
 
     async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
-        """Give it back, and start the bot, as the person does who was called."""
+        """Give it back, and start the bot, as the paged operator does."""
         del key
         if self._lock is not None:
             self._lock.close()

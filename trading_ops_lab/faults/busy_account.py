@@ -51,7 +51,7 @@ class BusyAccount(Fault):
         return bot.name
 
     async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
-        """Move no more, and let the bot ask as often as before."""
+        """Stop moving, and let the bot ask as often as before."""
         del key
         task, self._task = self._task, None
         if task is not None:

@@ -46,7 +46,7 @@ class VenueFault(Fault):
     def __init__(
         self, kind: str, describe: str, cured: str = "", saw: str = "", **details: Any
     ) -> None:
-        """Take the venue's name of the fault and its details; without `cure` it is page-only."""
+        """Take the venue's name of the fault and its details; without `cured` it is page-only."""
         self.describe = describe
         self._kind = kind
         self._cured = cured

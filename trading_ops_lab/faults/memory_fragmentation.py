@@ -38,7 +38,7 @@ class MemoryClutter(Fault):
         """Have the bot do it, and ask the kernel whether it has.
 
         Raises:
-            NotPossibleHere: the machine has not so much memory to spare.
+            NotPossibleHere: the machine does not have that much memory to spare.
             StackError: Prometheus knows no limit, or the bot did not carry it out.
         """
         limits = await scene.prometheus.query(LIMIT.format(bot.name))

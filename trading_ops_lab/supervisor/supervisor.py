@@ -1,4 +1,4 @@
-"""All processes of the stack: up in order, kept up, and down in reverse order."""
+"""All processes of the stack: started in order, kept running, and stopped in reverse order."""
 
 import asyncio
 import contextlib

@@ -105,7 +105,7 @@ def test_a_hold_that_is_laid_while_others_are_lifted_stands(tmp_path: Path) -> N
     holds.place(Hold(id="two", state=TradingState.HALTED, owner="ada", reason="odd", at=1.0))
 
     class Meanwhile:
-        """Lays holds in the middle of a release."""
+        """Places holds in the middle of a release."""
 
         def placed(self, hold: Hold) -> None: ...
 

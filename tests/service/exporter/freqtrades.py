@@ -70,7 +70,7 @@ class FakeFreqtrade:
         ]
 
     def lock(self, pair: str, *, ends_in: float, active: bool = True) -> None:
-        """Lay a lock."""
+        """Place a lock."""
         end = clock.timestamp() + ends_in
         self.locks.append(
             {"id": len(self.locks) + 1, "active": active, "pair": pair, "side": "*",

@@ -33,7 +33,7 @@ def newest_story(connection: Connection) -> StoryView:
 async def test_a_life_leaves_a_whole_story(
     start: Start, settings: Settings, world: FakeWorld
 ) -> None:
-    """Healed, stopped cleanly, started with a new key, killed: every event is proven."""
+    """Remediated, stopped cleanly, started with a new key, killed: every event is proven."""
     async with start() as running:
         await running.break_it()
         await eventually(running.closed)

@@ -1,4 +1,4 @@
-"""A database connection of its own whose every transaction has a time limit.
+"""A separate database connection on which every transaction has a time limit.
 
 A frozen server answers nothing and closes nothing, so timeouts of the database or of TCP may not
 end the wait. Here the connection is aborted from this side.

@@ -185,7 +185,7 @@ class Reconciliation(Component):
         async with self._order_lock:
             before = await self._balances()
             # Apply the bot's own missed fills first. Counted later, on top of balances that include
-            # them, they would make a position too small for good.
+            # them, they would make a position permanently too small.
             await self._apply(await self._compare(at_start=True))
             balances = await self._balances()
             if balances != before:

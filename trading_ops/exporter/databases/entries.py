@@ -30,7 +30,7 @@ class PostgresqlEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     largest_tables: Largest = 20
     largest_indexes: Largest = 20
-    """So many have figures of their own."""
+    """Maximum number that have their own figures."""
 
 
 class SqliteEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -128,7 +128,7 @@ class Followed:
         return tail
 
     def _forget(self, listing: Listing, wanted: dict[Identity, Seen]) -> None:
-        """Forget files that are gone, and old ones that are followed no more."""
+        """Forget files that are gone, and old ones that are no longer followed."""
         matched = {seen.identity for seen in listing.matched}
         gone = [one for one in self._tails if one not in wanted]
         # A renamed file is followed while it still grows: until the writer has let go of it.

@@ -108,11 +108,11 @@ class RiskMetrics:
             put(self._drawdown_ratio, currency, amount / highest, self._refused)
 
     def exposure(self, currency: str, amount: float) -> None:
-        """All open positions are worth so much, whatever their sign."""
+        """All open positions are worth this much, regardless of their sign."""
         put(self._exposure, currency, amount, self._refused)
 
     def open_positions(self, count: int) -> None:
-        """In so many symbols a position is open."""
+        """Number of symbols in which a position is open."""
         self._open_positions.labels().value = count
 
     def _register_risk(

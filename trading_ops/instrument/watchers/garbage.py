@@ -35,7 +35,7 @@ class Garbage(Part):
         """Do nothing."""
 
     def end(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         gc.callbacks.remove(self._collected)
 
     def _collected(self, phase: str, info: dict[str, Any]) -> None:

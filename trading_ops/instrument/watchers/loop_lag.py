@@ -29,7 +29,7 @@ class Worst:
         self._now = self._before = 0.0
 
     def see(self, value: float, at: float) -> float:
-        """Take a value at a time of the monotonic clock; return the largest of late."""
+        """Take a value at a time of the monotonic clock; return the largest recent one."""
         if at >= self._turn:
             lapsed = at >= self._turn + self._window  # nothing was seen for a whole window
             self._before, self._now = 0.0 if lapsed else self._now, 0.0

@@ -125,7 +125,7 @@ class Tasks(Part):
         self._leaking = leaking
 
     def _bounded(self, counts: Counter[str]) -> Counter[str]:
-        """Give names to the most frequent coroutines, for good, and count the rest together."""
+        """Give permanent names to the most frequent coroutines, and count the rest together."""
         bounded: Counter[str] = Counter()
         for name, count in counts.most_common():
             if name not in self._named and len(self._named) < NAMED_COROUTINES:

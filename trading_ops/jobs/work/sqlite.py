@@ -19,7 +19,7 @@ class SqliteCare:
         )
 
     async def run(self, context: Context) -> Result:
-        """Do it, in short transactions; other writes go on in between."""
+        """Do it, in short transactions; other writes continue in between."""
         needs = await context.reader.read(sqlite_care.needs)
         for need in needs:
             for done in range(0, need.times, sqlite_care.BATCH):

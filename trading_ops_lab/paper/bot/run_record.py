@@ -111,7 +111,7 @@ class RunRecord:
         reached(Failpoint.RUN_END_STORED)
 
     async def cancel(self) -> None:
-        """Store no more heartbeats."""
+        """Stop storing heartbeats."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()

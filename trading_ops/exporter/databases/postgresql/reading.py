@@ -28,7 +28,7 @@ class Reading:
     """The first major version of the server that has what is asked for."""
 
     until: int = 1_000
-    """The first major version that has it no more."""
+    """The first major version without it."""
 
     parameters: dict[str, Any] = field(default_factory=dict)
     refine: Callable[[Iterable[Row]], Iterable[Row]] = lambda rows: rows
