@@ -276,7 +276,7 @@ async def test_many_that_hold_a_connection_are_bounded(
     idle: list[socket.socket] = []
 
     def refused() -> bool:
-        """Open the connections each time: on a machine that stalled, the earlier ones were cut off."""
+        """Open all connections each time: after a stall, the earlier ones were cut off."""
         for connection in idle:
             connection.close()
         idle[:] = [socket.create_connection((served.address, served.port)) for _ in range(200)]
