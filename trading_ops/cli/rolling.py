@@ -65,16 +65,25 @@ async def roll(
             continue
         first = number == 0 and len(bots) > 1
         began = clock.monotonic()
+        before = (await fleet.look(bot, canary=False)).incarnation
         problem = await fleet.restart(bot)
         if problem is None:
             stay = canary if first else timedelta(0)
-            problem = await _until_healthy(bot, fleet, canary=first, stay=stay, within=within)
+            problem = await _until_healthy(
+                bot, fleet, before, canary=first, stay=stay, within=within
+            )
         failed = bot if problem else None
         yield Rolled(bot, problem, round(clock.monotonic() - began, 1))
 
 
 async def _until_healthy(
-    bot: str, fleet: Fleet, *, canary: bool, stay: timedelta, within: timedelta
+    bot: str,
+    fleet: Fleet,
+    before: str | None,
+    *,
+    canary: bool,
+    stay: timedelta,
+    within: timedelta,
 ) -> str | None:
     """Wait until it was healthy for `stay` in one incarnation; return what is missing, or None."""
     deadline = clock.monotonic() + (within + stay).total_seconds()
@@ -82,6 +91,8 @@ async def _until_healthy(
     since: float | None = None
     while True:
         seen, now = await fleet.look(bot, canary=canary), clock.monotonic()
+        if before is not None and seen.incarnation == before:  # it drains
+            seen = Seen(None, "the old process still runs")
         if incarnation and seen.incarnation not in {None, incarnation}:
             return f"it was restarted again: {incarnation} → {seen.incarnation}"
         incarnation = incarnation or seen.incarnation

@@ -8,6 +8,7 @@ import pytest
 
 from trading_ops.cli.rolling import PAUSE_SECONDS, Seen, roll
 
+OLD = Seen("0", None)
 HEALTHY = Seen("1", None)
 CANARY = timedelta(seconds=PAUSE_SECONDS)
 
@@ -27,6 +28,8 @@ class Bots:
         return "refused: automation is paused" if bot == self._refuse else None
 
     async def look(self, bot: str, *, canary: bool) -> Seen:
+        if bot not in self.restarted:
+            return OLD
         self.asked[bot] += 1
         if canary:
             self.canaries.add(bot)
@@ -83,3 +86,11 @@ async def test_a_later_failure_ends_the_roll_too() -> None:
     assert (first, second) == (None, "refused: automation is paused")
     assert third == "not restarted, because b failed"
     assert fleet.restarted == ["a", "b"]
+
+
+async def test_the_old_process_is_not_taken_for_the_restarted_one() -> None:
+    """While it drains it still answers, and is healthy."""
+    fleet = Bots(lambda _bot, times: OLD if times <= 2 else HEALTHY)
+    rolled = roll(["a", "b"], fleet, canary=CANARY, within=timedelta(seconds=30))
+    assert [one.problem async for one in rolled] == [None, None]
+    assert min(fleet.asked.values()) > 2

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -245,7 +246,14 @@ def _wal_from(
         config = socket / "pgbackrest.conf"
         places = [Path(f"/proc/self/fd/{one}") for one in descriptors]
         config.write_text(pgbackrest.configuration(layout, *places, lock=socket))
-        get = f"{pgbackrest.program()} --config={config} --stanza={layout.stanza} archive-get"
+        get = shlex.join(
+            [
+                str(pgbackrest.program()),
+                f"--config={config}",
+                f"--stanza={layout.stanza}",
+                "archive-get",
+            ]
+        )
         yield {"restore_command": f'{get} %f "%p"'}, descriptors
 
 
