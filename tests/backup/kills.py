@@ -31,7 +31,7 @@ from trading_ops.audit import report as audit
 from trading_ops.backup import prune
 from trading_ops.backup.in_place import restore_in_place
 from trading_ops.backup.verify import check_contents, fetch
-from trading_ops.store.offline import open_reader
+from trading_ops.store.reader import open_reader
 
 DATABASE = "test_1"
 """The first that a cluster makes."""

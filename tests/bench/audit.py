@@ -23,7 +23,7 @@ from tests.builders import NOW
 from trading_ops.audit.report import AnchorBook, verify
 from trading_ops.store import events, migrate, tables
 from trading_ops.store.engine import writing_engine
-from trading_ops.store.offline import open_reader
+from trading_ops.store.reader import open_reader
 from trading_ops.store.transaction import transaction
 
 KEY = b"5e" * 32

@@ -78,8 +78,8 @@ BUGS = (
                 new="target=self.of_incident.get(incident.id, _NONE)",
             ),
             Change(
-                path="trading_ops/store/starting.py",
-                old="            target=tuple(attempts.of_target(connection, target, "
+                path="trading_ops/store/attempts.py",
+                old="            target=tuple(of_target(connection, target, "
                 "since=now - LONGEST_WINDOW)),\n",
                 new="",
             ),

@@ -37,15 +37,7 @@ from trading_ops.reconciler.context import Context
 from trading_ops.reconciler.reconcile import ASKS, BACK, SEEN
 from trading_ops.reconciler.runbook_index import RunbookIndex
 from trading_ops.reconciler.state import State, read_state
-from trading_ops.store import (
-    approvals,
-    attempts,
-    events,
-    incidents,
-    maintenance,
-    starting,
-    tables,
-)
+from trading_ops.store import approvals, attempts, events, incidents, maintenance, tables
 
 LIMITS = GlobalLimits()
 OWN = Limits(cooldown=timedelta(seconds=20), attempts=3)
@@ -183,8 +175,8 @@ class Life:
         bare = replace(
             world, pause=None, maintenance=None, halted=None, acknowledged=None, approvals={}
         )
-        plan = starting.Plan(wanted=replace(wanted, world=bare, history=History()))
-        checked = starting.closed_gate(self.connection, plan, now=self.now)
+        plan = attempts.Plan(wanted=replace(wanted, world=bare, history=History()))
+        checked = attempts.closed_gate(self.connection, plan, now=self.now)
         assert checked == decided
 
     def make_pass(self) -> list[tuple[Incident, Decision]]:
@@ -245,8 +237,8 @@ class Life:
             limits=LIMITS,
             now=self.now,
         )
-        plan = starting.Plan(wanted=wanted)
-        started = starting.start(self.connection, plan, now=self.now)
+        plan = attempts.Plan(wanted=wanted)
+        started = attempts.start(self.connection, plan, now=self.now)
         if started is not None:
             alert = (incident.alert, str(incident.target))
             assert alert in self.firing, "what has ended starts nothing"
@@ -281,8 +273,8 @@ class Life:
                 )
             self.commit()
             return None
-        plan = starting.Plan(wanted=wanted, ordered_by=owner, reason="why")
-        started = starting.start(self.connection, plan, now=self.now)
+        plan = attempts.Plan(wanted=wanted, ordered_by=owner, reason="why")
+        started = attempts.start(self.connection, plan, now=self.now)
         assert started is not None, "nothing can have changed"
         self.judge(started, step)
         self.commit()

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from tests.builders import NOW, make_alert, make_wanted
 from trading_ops.domain.acknowledgement import Acknowledgement, AcknowledgementKind
 from trading_ops.domain.decision import Close, Reason
-from trading_ops.store import acknowledgements, events, incidents, starting
+from trading_ops.store import acknowledgements, attempts, events, incidents
 
 HOUR = timedelta(hours=1)
 
@@ -129,8 +129,8 @@ def test_nothing_starts_on_what_somebody_took_meanwhile(
     """Between deciding and starting an operator may speak: the transaction looks again."""
     found = incidents.find(connection, incident)
     assert found is not None
-    plan = starting.Plan(wanted=make_wanted(found))
+    plan = attempts.Plan(wanted=make_wanted(found))
     begin(connection, incident)
-    assert starting.start(connection, plan, now=NOW) is None
+    assert attempts.start(connection, plan, now=NOW) is None
     acknowledgements.end(connection, incident, owner="anna", kind="withdrawn", now=NOW)
-    assert starting.start(connection, plan, now=NOW) is not None
+    assert attempts.start(connection, plan, now=NOW) is not None

@@ -19,12 +19,10 @@ from trading_ops.store import (
     events,
     fencing,
     holds,
-    incident_summaries,
     incidents,
     maintenance,
     notifications,
     pauses,
-    starting,
 )
 
 
@@ -35,8 +33,8 @@ def opened(connection: Connection) -> Incident:
     return found
 
 
-def plan(incident: Incident) -> starting.Plan:
-    return starting.Plan(wanted=make_wanted(incident))
+def plan(incident: Incident) -> attempts.Plan:
+    return attempts.Plan(wanted=make_wanted(incident))
 
 
 def test_times_are_exact(connection: Connection) -> None:
@@ -128,12 +126,12 @@ def test_a_gate_that_shut_meanwhile_stops_the_start(connection: Connection) -> N
     incident = opened(connection)
     expires_at = NOW + timedelta(minutes=1)
     pauses.begin(connection, Pause(owner="a", reason="b", expires_at=expires_at), now=NOW)
-    assert starting.start(connection, plan(incident), now=NOW) is None
+    assert attempts.start(connection, plan(incident), now=NOW) is None
     assert pauses.end(connection, owner="a", now=NOW) == 1
     assert pauses.end(connection, owner="a", now=NOW) == 0
-    attempt = starting.start(connection, plan(incident), now=NOW)
+    attempt = attempts.start(connection, plan(incident), now=NOW)
     assert attempt is not None
-    assert starting.start(connection, plan(incident), now=NOW) is None, "the target is held"
+    assert attempts.start(connection, plan(incident), now=NOW) is None, "the target is held"
     attempts.finish(
         connection,
         attempt,
@@ -143,7 +141,7 @@ def test_a_gate_that_shut_meanwhile_stops_the_start(connection: Connection) -> N
         only_from=(AttemptState.STARTED,),
     )
     incidents.escalate(connection, incident.id, Escalate(reason=Reason.STORM), now=NOW)
-    assert starting.start(connection, plan(incident), now=NOW) is None, "a person has it"
+    assert attempts.start(connection, plan(incident), now=NOW) is None, "a person has it"
 
 
 def test_budgets_are_counted_at_the_start(connection: Connection) -> None:
@@ -152,16 +150,16 @@ def test_budgets_are_counted_at_the_start(connection: Connection) -> None:
     cooldown = timedelta(seconds=20)
     for number in range(4):
         now = NOW + number * cooldown
-        attempt = starting.start(connection, plan(incident), now=now)
+        attempt = attempts.start(connection, plan(incident), now=now)
         assert attempt is not None
         only = (AttemptState.STARTED,)
         attempts.finish(
             connection, attempt, AttemptState.FAILED, detail="", now=now, only_from=only
         )
-        assert starting.start(connection, plan(incident), now=now + cooldown / 2) is None
-    assert starting.start(connection, plan(incident), now=NOW + 5 * cooldown) is None
+        assert attempts.start(connection, plan(incident), now=now + cooldown / 2) is None
+    assert attempts.start(connection, plan(incident), now=NOW + 5 * cooldown) is None
     attempts.reset_budget(connection, "alpha", owner="ada", reason="test", now=NOW + 5 * cooldown)
-    assert starting.start(connection, plan(incident), now=NOW + 6 * cooldown) is not None
+    assert attempts.start(connection, plan(incident), now=NOW + 6 * cooldown) is not None
 
 
 def test_maintenance_stops_the_start(connection: Connection) -> None:
@@ -181,17 +179,17 @@ def test_maintenance_stops_the_start(connection: Connection) -> None:
     work_on("beta")
     for target in ("alpha", None):
         key = work_on(target)
-        assert starting.start(connection, plan(incident), now=NOW) is None
+        assert attempts.start(connection, plan(incident), now=NOW) is None
         maintenance.end(connection, key, owner="ada", now=NOW)
-    assert starting.start(connection, plan(incident), now=NOW) is not None
+    assert attempts.start(connection, plan(incident), now=NOW) is not None
 
 
 def test_a_start_spends_its_approval(connection: Connection) -> None:
     """With the attempt or not at all: a start that another gate refuses leaves it as it was."""
     incident = opened(connection)
     book = make_runbook(steps=(make_step(approval=True),))
-    wanted = starting.Plan(wanted=make_wanted(incident, runbook=book))
-    assert starting.start(connection, wanted, now=NOW) is None
+    wanted = attempts.Plan(wanted=make_wanted(incident, runbook=book))
+    assert attempts.start(connection, wanted, now=NOW) is None
     asked = approvals.request(
         connection,
         incident_id=incident.id,
@@ -202,14 +200,14 @@ def test_a_start_spends_its_approval(connection: Connection) -> None:
         requested_by="reconciler",
         now=NOW,
     )
-    assert starting.start(connection, wanted, now=NOW) is None
+    assert attempts.start(connection, wanted, now=NOW) is None
     approvals.approve(connection, asked.id, owner="ada", now=NOW)
     expires_at = NOW + timedelta(minutes=1)
     pauses.begin(connection, Pause(owner="a", reason="b", expires_at=expires_at), now=NOW)
-    assert starting.start(connection, wanted, now=NOW) is None
+    assert attempts.start(connection, wanted, now=NOW) is None
     pauses.end(connection, owner="a", now=NOW)
     assert approvals.usable(connection, asked.digest, now=NOW) is not None
-    assert starting.start(connection, wanted, now=NOW) is not None
+    assert attempts.start(connection, wanted, now=NOW) is not None
     assert approvals.usable(connection, asked.digest, now=NOW) is None
 
 
@@ -227,18 +225,18 @@ def test_episodes_are_counted_back_from_each_beginning(connection: Connection) -
         return one.id
 
     def count(key: str) -> int:
-        assert incident_summaries.episodes(connection, window) == incident_summaries.episodes(
+        assert incidents.episodes(connection, window) == incidents.episodes(
             connection, window, [key]
         )
-        return incident_summaries.episodes(connection, window)[key]
+        return incidents.episodes(connection, window)[key]
 
     assert [count(again(seconds)) for seconds in (0, 100, 200)] == [1, 2, 3]
     assert count(again(601)) == 3, "the first is more than ten minutes ago"
     forgiven = NOW + timedelta(seconds=650)
     attempts.reset_budget(connection, "alpha", owner="ada", reason="test", now=forgiven)
-    assert incident_summaries.episodes(connection, window) == {}
+    assert incidents.episodes(connection, window) == {}
     assert count(again(700)) == 1
-    closed = incident_summaries.closed_since(connection, NOW + timedelta(seconds=601))
+    closed = incidents.closed_since(connection, NOW + timedelta(seconds=601))
     assert len(closed) == 1
 
 
@@ -262,7 +260,7 @@ def test_quiet_begins_and_ends_once(connection: Connection) -> None:
 def test_closing_lets_go_of_the_target(connection: Connection) -> None:
     """An attempt of unknown outcome does not hold its target for ever."""
     incident = opened(connection)
-    attempt = starting.start(connection, plan(incident), now=NOW)
+    attempt = attempts.start(connection, plan(incident), now=NOW)
     assert attempt is not None
     attempts.finish(
         connection,
@@ -284,10 +282,10 @@ def test_nothing_starts_on_what_a_person_halted_just_now(connection: Connection)
         id="h", target="alpha", state=HeldState.HALTED, owner="ada", reason="odd fills", at=NOW
     )
     holds.place(connection, hold, now=NOW)
-    assert starting.start(connection, plan(incident), now=NOW) is None
+    assert attempts.start(connection, plan(incident), now=NOW) is None
     holds.release(connection, ids={"h"}, owner="ada", reason="seen", now=NOW)
     holds.place(connection, replace(hold, id="m", owner=MACHINE), now=NOW)
-    assert starting.start(connection, plan(incident), now=NOW)
+    assert attempts.start(connection, plan(incident), now=NOW)
 
 
 def test_a_step_for_halted_targets_starts_on_one(connection: Connection) -> None:
@@ -298,8 +296,8 @@ def test_a_step_for_halted_targets_starts_on_one(connection: Connection) -> None
     )
     holds.place(connection, hold, now=NOW)
     runbook = make_runbook(steps=(make_step(while_halted=True),))
-    assert starting.start(
-        connection, starting.Plan(wanted=make_wanted(incident, runbook=runbook)), now=NOW
+    assert attempts.start(
+        connection, attempts.Plan(wanted=make_wanted(incident, runbook=runbook)), now=NOW
     )
 
 
@@ -320,7 +318,7 @@ def test_attempts_are_in_order_whatever_the_clocks_say(connection: Connection) -
 def test_an_incident_is_not_closed_over_an_attempt_under_way(connection: Connection) -> None:
     """With no one to look after it, it would hold its target for ever."""
     incident = opened(connection)
-    attempt = starting.start(connection, plan(incident), now=NOW)
+    attempt = attempts.start(connection, plan(incident), now=NOW)
     assert attempt is not None
     resolved = Close(reason=Reason.RESOLVED)
     assert not incidents.close(connection, incident.id, resolved, now=NOW)
@@ -339,7 +337,7 @@ def test_an_incident_is_not_closed_over_an_attempt_under_way(connection: Connect
 def test_a_stale_attempt_does_not_raise_the_fence(connection: Connection) -> None:
     """Its executor has seen its successor's fence: only a database that gave out none may adopt."""
     incident = opened(connection)
-    attempt = starting.start(connection, plan(incident), now=NOW)
+    attempt = attempts.start(connection, plan(incident), now=NOW)
     assert attempt is not None
     successor = fencing.raise_fence(connection, "alpha")
     assert not fencing.adopt_fence(connection, attempt, successor, now=NOW)
@@ -350,7 +348,7 @@ def test_a_stale_attempt_does_not_raise_the_fence(connection: Connection) -> Non
 def test_a_younger_database_takes_its_executors_fence_up(connection: Connection) -> None:
     """The next token is above all that the executor has seen; a lower word changes nothing."""
     incident = opened(connection)
-    attempt = starting.start(connection, plan(incident), now=NOW)
+    attempt = attempts.start(connection, plan(incident), now=NOW)
     assert attempt is not None
     assert not fencing.adopt_fence(connection, attempt, attempt.fence, now=NOW)
     assert fencing.adopt_fence(connection, attempt, 50, now=NOW)
@@ -360,7 +358,7 @@ def test_a_younger_database_takes_its_executors_fence_up(connection: Connection)
 @pytest.mark.parametrize("highest", [2**63 - 1, 2**53 - 1, 1 + 1_000_001])
 def test_a_fence_far_above_ours_is_not_believed(connection: Connection, highest: int) -> None:
     """One hostile word must not use up all the numbers there are."""
-    attempt = starting.start(connection, plan(opened(connection)), now=NOW)
+    attempt = attempts.start(connection, plan(opened(connection)), now=NOW)
     assert attempt is not None
     assert not fencing.adopt_fence(connection, attempt, highest, now=NOW)
     assert fencing.raise_fence(connection, "alpha") == attempt.fence + 1

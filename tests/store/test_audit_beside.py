@@ -12,8 +12,7 @@ from trading_ops.audit.checkpoint import Anchors
 from trading_ops.audit.report import AnchorBook, Verdict, read_anchors, verify
 from trading_ops.audit.walk import Fault
 from trading_ops.store import events
-from trading_ops.store.offline import open_reader
-from trading_ops.store.reader import Reader
+from trading_ops.store.reader import Reader, open_reader
 from trading_ops.store.writer import Writer
 
 KEYS = [b""]

@@ -12,7 +12,7 @@ from trading_ops.audit.checkpoint import make_anchor, note_key
 from trading_ops.audit.report import AnchorBook, Verdict, unproven, verify
 from trading_ops.audit.walk import Fault
 from trading_ops.store import Connection, audit_checkpoints, events
-from trading_ops.store.offline import open_reader
+from trading_ops.store.reader import open_reader
 from trading_ops.store.transaction import transaction
 from trading_ops.store.writer import Writer
 

@@ -26,10 +26,9 @@ from trading_ops.store import (
     messages,
     notifications,
     pauses,
-    starting,
 )
-from trading_ops.store.column_types import Facts, Words, storable
-from trading_ops.store.tables import Moment, metadata
+from trading_ops.store.dialects import StorableJson, StorableText, Timestamp, storable
+from trading_ops.store.tables import metadata
 from trading_ops.store.transaction import transaction
 
 WORDS = {
@@ -62,7 +61,7 @@ def test_every_text_column_is_of_the_type_that_stores_anything() -> None:
         for table in metadata.tables.values()
         for column in table.columns
         if type(column.type)
-        not in (Words, Facts, Moment, BigInteger, Integer, Boolean, LargeBinary)
+        not in (StorableText, StorableJson, Timestamp, BigInteger, Integer, Boolean, LargeBinary)
     ]
     assert plain == []
 
@@ -122,8 +121,8 @@ def _attempt(connection: Connection, word: str) -> None:
     key = _opened(connection, word)
     incident = incidents.find(connection, key)
     assert incident is not None
-    plan = starting.Plan(wanted=replace(make_wanted(incident), target="alpha"))
-    attempt = starting.start(connection, plan, now=NOW)
+    plan = attempts.Plan(wanted=replace(make_wanted(incident), target="alpha"))
+    attempt = attempts.start(connection, plan, now=NOW)
     assert attempt is not None
     only = (AttemptState.STARTED,)
     state = AttemptState.FAILED

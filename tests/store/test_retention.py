@@ -31,10 +31,9 @@ from trading_ops.store import (
     maintenance,
     notifications,
     pauses,
-    starting,
     tables,
 )
-from trading_ops.store.offline import open_reader
+from trading_ops.store.reader import open_reader
 from trading_ops.store.transaction import transaction
 from trading_ops.store.writer import Writer
 
@@ -77,7 +76,7 @@ def incident(connection: Connection, at: datetime, name: str = "", *, closed: bo
     sighting = incidents.Sighting(alert=alert, target="alpha")
     incidents.open_all(connection, [sighting], received_at=at, now=at, source="test")
     (found,) = [one for one in incidents.open_ones(connection) if one.labels == alert.labels]
-    attempt = starting.start(connection, plan(found, at), now=at)
+    attempt = attempts.start(connection, plan(found, at), now=at)
     assert attempt is not None
     verified = AttemptState.VERIFIED
     only = (AttemptState.STARTED,)
@@ -99,9 +98,9 @@ def incident(connection: Connection, at: datetime, name: str = "", *, closed: bo
     return found.id
 
 
-def plan(found: Incident, at: datetime) -> starting.Plan:
+def plan(found: Incident, at: datetime) -> attempts.Plan:
     limits = GlobalLimits(attempts=1_000_000)
-    return starting.Plan(wanted=make_wanted(found, limits=limits, now=at))
+    return attempts.Plan(wanted=make_wanted(found, limits=limits, now=at))
 
 
 def hold(connection: Connection, at: datetime, *, released: bool = True) -> None:

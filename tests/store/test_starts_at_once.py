@@ -9,7 +9,7 @@ from tests.builders import NOW, make_alert, make_wanted
 from tests.databases import postgresql_only
 from trading_ops.domain.attempt import Attempt
 from trading_ops.domain.decision import GlobalLimits
-from trading_ops.store import incidents, starting
+from trading_ops.store import attempts, incidents
 from trading_ops.store.engine import writing_engine
 from trading_ops.store.transaction import transaction
 
@@ -23,7 +23,7 @@ def test_the_last_start_is_given_once(url: str, engine: Engine) -> None:
     with transaction(engine) as connection:
         incidents.open_all(connection, sightings, received_at=NOW, now=NOW, source="test")
         plans = [
-            starting.Plan(wanted=make_wanted(incident, limits=GlobalLimits(attempts=1)))
+            attempts.Plan(wanted=make_wanted(incident, limits=GlobalLimits(attempts=1)))
             for incident in incidents.open_ones(connection)
         ]
     second: list[Attempt | None] = []
@@ -31,11 +31,11 @@ def test_the_last_start_is_given_once(url: str, engine: Engine) -> None:
 
     def start_too() -> None:
         with transaction(other) as connection:
-            second.append(starting.start(connection, plans[1], now=NOW))
+            second.append(attempts.start(connection, plans[1], now=NOW))
 
     thread = threading.Thread(target=start_too)
     with transaction(engine) as connection:
-        assert starting.start(connection, plans[0], now=NOW)
+        assert attempts.start(connection, plans[0], now=NOW)
         thread.start()
         thread.join(0.3)
     thread.join()

@@ -18,7 +18,7 @@ from trading_ops.backup.running import noted, only_one
 from trading_ops.config.settings import Settings
 from trading_ops.errors import ConfigError
 from trading_ops.store.migrate import HEAD
-from trading_ops.store.offline import open_reader
+from trading_ops.store.reader import open_reader
 
 if TYPE_CHECKING:
     from trading_ops.backup.postgresql.recovery import Scratch

@@ -15,7 +15,7 @@ from trading_ops.cli.timeline import plain
 from trading_ops.config.settings import load_settings
 from trading_ops.errors import ConfigError
 from trading_ops.reports import evidence
-from trading_ops.store.offline import open_reader
+from trading_ops.store.reader import open_reader
 
 
 @click.group()

@@ -15,7 +15,7 @@ from trading_ops.reconciler.timeline import read_standings, read_timeline
 from trading_ops.reports.recovery_times import RecoveryTimes, recovery_times
 from trading_ops.store import Connection
 from trading_ops.store import incidents as stored
-from trading_ops.store.offline import open_reader
+from trading_ops.store.reader import open_reader
 
 T = TypeVar("T")
 

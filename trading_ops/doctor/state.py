@@ -60,7 +60,7 @@ def token_checks(
 
 def check_database(settings: Settings) -> Check:
     """Which database is the reconciler's, does it answer, and does it keep what it confirms?"""
-    from trading_ops.store.inspection import describe  # noqa: PLC0415 - SQLAlchemy is slow
+    from trading_ops.store.engine import describe  # noqa: PLC0415 - SQLAlchemy is slow
 
     try:
         return Check(name="database", ok=True, detail=describe(settings.database_url))

@@ -2,7 +2,7 @@
 
 A gate returns None if it is open, else the decision and its reason. Runbook steps and manual
 actions pass the same gates, with a common input, `Wanted`. The transaction that starts a step
-reloads the rows under its lock and checks the same gates (`store.starting`).
+reloads the rows under its lock and checks the same gates (`store.attempts.start`).
 """
 
 from collections.abc import Callable

@@ -28,7 +28,7 @@ from trading_ops.reconciler.execute import AttemptRunner
 from trading_ops.reconciler.lease import Lease, key_of_target
 from trading_ops.reconciler.state import State, read_state
 from trading_ops.reconciler.workqueue import Workers
-from trading_ops.store import Connection, approvals, attempts, checkpoints, orders, starting
+from trading_ops.store import Connection, approvals, attempts, checkpoints
 from trading_ops.store.checkpoints import Checkpoint
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
@@ -129,7 +129,7 @@ class Manual:
         wanted, refusal = await self._gates(order)
         if refusal is not None:
             return await self._refused(order, refusal)
-        start = partial(starting.start, plan=self._plan(order, wanted), now=clock.now())
+        start = partial(attempts.start, plan=self._plan(order, wanted), now=clock.now())
         checkpoints.reached(Checkpoint.START_BEFORE)
         attempt = await self.writer.run(start)
         if attempt is None:
@@ -187,9 +187,9 @@ class Manual:
         step = replace(_step(action, params, kind.delivery), approval=twice)
         return _Ordered(step=step, target=found, owner=owner, reason=reason)
 
-    def _plan(self, order: _Ordered, wanted: Wanted) -> starting.Plan:
+    def _plan(self, order: _Ordered, wanted: Wanted) -> attempts.Plan:
         key = key_of_target(order.target.name)
-        return starting.Plan(
+        return attempts.Plan(
             wanted=wanted,
             claim=None if self.lease.alone else self.lease.claim(key),
             ordered_by=order.owner,
@@ -224,7 +224,7 @@ class Manual:
 
         def keep(connection: Connection) -> Approval | None:
             now = clock.now()
-            orders.refuse(
+            attempts.refuse_manual(
                 connection,
                 action=order.step.action,
                 target=order.target.name,

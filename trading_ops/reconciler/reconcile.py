@@ -33,7 +33,7 @@ from trading_ops.reconciler.runbook_index import RunbookIndex
 from trading_ops.reconciler.state import State
 from trading_ops.reconciler.verify import Verifier
 from trading_ops.reconciler.workqueue import LastReconcile, Workers
-from trading_ops.store import Connection, approvals, checkpoints, events, incidents, starting
+from trading_ops.store import Connection, approvals, attempts, checkpoints, events, incidents
 from trading_ops.store.checkpoints import Checkpoint
 from trading_ops.store.writer import Writer
 
@@ -203,12 +203,12 @@ class IncidentReconciler:
     ) -> None:
         now = clock.now()
         claim = None if self.lease.alone else self.lease.claim(key_of(incident))
-        plan = starting.Plan(wanted=wanted, claim=claim)
+        plan = attempts.Plan(wanted=wanted, claim=claim)
 
         def start_and_say_so(connection: Connection) -> Attempt | None:
             before = events.mark(connection)
             self.decision_log.write(connection, incident, decision, now)
-            attempt = starting.start(connection, plan, now=now)
+            attempt = attempts.start(connection, plan, now=now)
             if attempt is None:
                 events.rewind(connection, before)  # not started, so not decided
             return attempt

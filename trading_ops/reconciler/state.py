@@ -24,9 +24,8 @@ from trading_ops.store import (
     attempts,
     events,
     holds,
-    incident_summaries,
+    incidents,
     maintenance,
-    orders,
     pauses,
 )
 
@@ -84,7 +83,7 @@ class State:
     """Incidents closed within `storm_quiet`, and longer ago."""
 
     episodes: Mapping[str, int] = field(default_factory=dict)
-    """How often the alert of each open incident fired lately; see `incident_summaries.episodes`."""
+    """How often the alert of each open incident fired lately; see `incidents.episodes`."""
 
     overrides: Overrides = field(default_factory=Overrides)
     changed: frozenset[str] = frozenset()
@@ -139,7 +138,7 @@ def read_state(
 
 
 def _read_all(connection: Connection, head: int, limits: GlobalLimits, now: datetime) -> State:
-    by_id = {incident.id: incident for incident in incident_summaries.brief(connection)}
+    by_id = {incident.id: incident for incident in incidents.open_summaries(connection)}
     targets = {incident.target for incident in by_id.values() if incident.target}
     return State(
         head=head,
@@ -148,8 +147,8 @@ def _read_all(connection: Connection, head: int, limits: GlobalLimits, now: date
         of_target=_of_targets(connection, targets, now),
         starts=tuple(attempts.starts_since(connection, now - limits.window)),
         changed=frozenset(by_id),
-        closed=tuple(incident_summaries.closed_since(connection, now - limits.storm_quiet)),
-        episodes=incident_summaries.episodes(connection, limits.flap_window),
+        closed=tuple(incidents.closed_since(connection, now - limits.storm_quiet)),
+        episodes=incidents.episodes(connection, limits.flap_window),
         limits=limits,
         overrides=_overrides(connection, now),
     )
@@ -160,7 +159,7 @@ def _read_again(connection: Connection, head: int, former: State, now: datetime)
     touched = {key for key, kind in found if key is not None and not kind.startswith(SAID)}
     # Events without an incident concern all: a pause, a budget, a manual action.
     concerns_all = any(key is None and kind not in NOBODYS for key, kind in found)
-    fresh = {one.id: one for one in incident_summaries.brief(connection, touched)}
+    fresh = {one.id: one for one in incidents.open_summaries(connection, touched)}
     kept = {
         key: fresh.get(key, one)
         for key, one in former.by_id.items()
@@ -202,7 +201,7 @@ def _overrides(connection: Connection, now: datetime) -> Overrides:
         halted=holds.halted_by_people(connection),
         acknowledged={key: one.said for key, one in acknowledged.items()},
         approvals=approvals.standing(connection, now=now),
-        manual=tuple(orders.running(connection)),
+        manual=tuple(attempts.running_manual(connection)),
     )
 
 
@@ -216,7 +215,7 @@ def _closed_again(
         for one in former.closed
         if one.closed_at and one.closed_at > since and one.id not in touched
     ]
-    new = incident_summaries.closed_since(connection, since, touched) if touched else []
+    new = incidents.closed_since(connection, since, touched) if touched else []
     return tuple(sorted((*kept, *new), key=lambda one: (one.closed_at or since, one.id)))
 
 
@@ -229,9 +228,9 @@ def _episodes_again(
     """Recount for changed incidents; None: for all, since budgets may have been reset."""
     window = former.limits.flap_window
     if fresh is None:
-        return incident_summaries.episodes(connection, window)
+        return incidents.episodes(connection, window)
     kept = {key: count for key, count in former.episodes.items() if key in by_id}
-    return kept | incident_summaries.episodes(connection, window, fresh)
+    return kept | incidents.episodes(connection, window, fresh)
 
 
 def _of_targets(

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from trading_ops.store import Connection, response_times
-from trading_ops.store.response_times import Response
+from trading_ops.store import Connection, search
+from trading_ops.store.search import Response
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class RecoveryTimes:
 
 def recovery_times(connection: Connection, *, since: datetime, until: datetime) -> RecoveryTimes:
     """Return the times of all incidents opened from `since` until before `until`."""
-    found = response_times.of_incidents(connection, since=since, until=until)
+    found = search.response_times(connection, since=since, until=until)
     by_alert: dict[str, list[Response]] = defaultdict(list)
     for one in found:
         by_alert[one.alert].append(one)

@@ -1,17 +1,39 @@
-"""Attempts as they are stored, moved on and found; see `starting` for how one starts."""
+"""Attempts: the transaction in which one starts, its changes of state, and its queries.
 
+The transaction loads the rows of every gate again, under a lock, and checks the gates a second
+time. So two reconcilers cannot both start a step, and a crash cannot start it twice.
+"""
+
+import uuid
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Select, bindparam, insert, select, update
 
-from trading_ops.domain.attempt import RUNNING, Attempt, AttemptState, Delivery
-from trading_ops.domain.gates import is_ahead
-from trading_ops.store import events
+from trading_ops.domain.attempt import RUNNING, Attempt, AttemptId, AttemptState, Delivery
+from trading_ops.domain.decision import History, Reason, Wait
+from trading_ops.domain.gates import Shut, Wanted, is_ahead, shut, taken
+from trading_ops.domain.maintenance import covering
+from trading_ops.domain.runbook import LONGEST_WINDOW
+from trading_ops.store import (
+    acknowledgements,
+    approvals,
+    claims,
+    events,
+    holds,
+    maintenance,
+    pauses,
+)
+from trading_ops.store.claims import Claim
+from trading_ops.store.dialects import lock_until_commit
 from trading_ops.store.fencing import raise_fence
 from trading_ops.store.tables import attempts, fences, incidents
+
+STARTING = 0x7472_6F71
+"""The advisory lock under which attempts are counted and started; see `incidents.OPENING`."""
 
 RUNNING_VALUES = [state.value for state in RUNNING]
 
@@ -52,6 +74,99 @@ _OF_OPEN = (
     .order_by(attempts.c.fence)
 )
 _OF_THESE = _OF_OPEN.where(attempts.c.incident_id.in_(bindparam("only", expanding=True)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is about to be started: a runbook's step, or a manual action."""
+
+    wanted: Wanted
+    """The input of the decision. Stored rows are loaded again; the rest, such as the view of
+    Prometheus and the answers of the target, is taken from here."""
+
+    claim: Claim | None = None
+    """The lease under which it starts; None: there is no other replica."""
+
+    ordered_by: str | None = None
+    """Who ordered the manual action."""
+
+    reason: str = ""
+    """Why they did."""
+
+
+def start(connection: Connection, plan: Plan, *, now: datetime) -> Attempt | None:
+    """Commit that a step starts, or return None when a gate closed since it was decided."""
+    if closed_gate(connection, plan, now=now) is not None:
+        return None
+    wanted, step = plan.wanted, plan.wanted.step
+    key = AttemptId(str(uuid.uuid4()))
+    # Last of all, for it changes something: with it the attempt starts, or neither happens.
+    if step.approval and not approvals.use(connection, wanted.digest, attempt_id=key, now=now):
+        return None
+    attempt = Attempt(
+        id=key,
+        incident_id=wanted.incident.id if wanted.incident else None,
+        runbook=wanted.runbook.alert if wanted.runbook else "",
+        target=wanted.target,
+        action=step.action,
+        params=dict(step.params),
+        step=wanted.index or 0,
+        delivery=step.delivery,
+        fence=raise_fence(connection, wanted.target),
+        state=AttemptState.STARTED,
+        ordered_by=plan.ordered_by,
+        started_at=now,
+    )
+    add(connection, attempt, actor=plan.ordered_by or "reconciler", reason=plan.reason)
+    return attempt
+
+
+def closed_gate(connection: Connection, plan: Plan, *, now: datetime) -> Shut | None:
+    """Ask the gates again, over the rows as they are inside this transaction."""
+    claim, incident = plan.claim, plan.wanted.incident
+    if claim is not None and not claims.is_held(connection, claim, now=now, margin=claims.MARGIN):
+        return Wait(reason=Reason.TARGET_BUSY, note=f"the lease of {claim.key} was lost")
+    wanted = _reload(connection, plan.wanted, now)
+    if incident is None:
+        return shut(wanted)
+    row = connection.execute(
+        select(incidents.c.closed_at, incidents.c.escalated_at).where(incidents.c.id == incident.id)
+    ).one_or_none()
+    if row is None or row.closed_at is not None:
+        return Wait(reason=Reason.RESOLVED, note="the incident was closed")
+    return taken(replace(incident, escalated_at=row.escalated_at), wanted.world) or shut(wanted)
+
+
+def _reload(connection: Connection, wanted: Wanted, now: datetime) -> Wanted:
+    """Replace everything that another writer may have changed."""
+    target, incident = wanted.target, wanted.incident
+    acknowledged = acknowledgements.phrase(connection, incident.id) if incident else None
+    world = replace(
+        wanted.world, pause=pauses.current(connection, now=now), acknowledged=acknowledged
+    )
+    if wanted.step.delivery is Delivery.SAFE_DIRECTION:
+        return replace(wanted, world=world, now=now)  # no other gate is asked
+    _start_one_at_a_time(connection)
+    since = now - wanted.limits.window
+    return replace(
+        wanted,
+        world=replace(
+            world,
+            maintenance=covering(maintenance.current(connection, now=now), target, now),
+            halted=holds.halted_by_people(connection).get(target),
+            approvals=approvals.standing(connection, now=now) if wanted.step.approval else {},
+        ),
+        history=History(
+            target=tuple(of_target(connection, target, since=now - LONGEST_WINDOW)),
+            everywhere=count_since(connection, since, now=now),
+        ),
+        now=now,
+    )
+
+
+def _start_one_at_a_time(connection: Connection) -> None:
+    """Two replicas that start together on different targets would both see the last free budget."""
+    lock_until_commit(connection, STARTING)
 
 
 def add(
@@ -131,6 +246,30 @@ def finish(
     return bool(changed)
 
 
+def refuse_manual(
+    connection: Connection,
+    *,
+    action: str,
+    target: str,
+    params: Mapping[str, str],
+    owner: str,
+    reason: str,
+    gate: str,
+    note: str,
+    now: datetime,
+) -> None:
+    """Record a manual action that was requested and the gate that refused it."""
+    events.add(
+        connection,
+        at=now,
+        kind="order_refused",
+        actor=owner,
+        reason=gate,
+        note=f"{action} on {target}: {note}" if note else f"{action} on {target}",
+        after={"params": dict(params), "ordered_for": reason},
+    )
+
+
 def of_incident(connection: Connection, incident_id: str) -> list[Attempt]:
     """Return the attempts of one incident, oldest first."""
     # By the fence, which only grows: the clocks of two replicas, or one put back, may differ.
@@ -182,6 +321,18 @@ def running(connection: Connection) -> list[Attempt]:
     """Return all attempts that hold a target."""
     statement = select(attempts).where(attempts.c.state.in_(RUNNING_VALUES))
     return _read(connection.execute(statement.order_by(attempts.c.started_at)).mappings().all())
+
+
+def running_manual(connection: Connection) -> list[Attempt]:
+    """Return the manual actions that hold a target, oldest first."""
+    held = attempts.c.state.in_(RUNNING_VALUES)
+    return read(connection, select(attempts).where(attempts.c.incident_id.is_(None), held))
+
+
+def find(connection: Connection, key: str) -> Attempt | None:
+    """Return one attempt by its id."""
+    found = read(connection, select(attempts).where(attempts.c.id == key))
+    return found[0] if found else None
 
 
 def reset_budget(

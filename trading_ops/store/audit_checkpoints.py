@@ -12,7 +12,8 @@ from enum import StrEnum
 
 from sqlalchemy import Connection, insert, select
 
-from trading_ops.store.tables import EPOCH, audit_checkpoints
+from trading_ops.store.dialects import EPOCH
+from trading_ops.store.tables import audit_checkpoints
 
 _COLUMNS = tuple(audit_checkpoints.c)
 

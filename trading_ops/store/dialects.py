@@ -1,13 +1,95 @@
-"""Where SQLite and PostgreSQL differ in a statement: upserts, time, locks."""
+"""What makes one schema work on SQLite and PostgreSQL: column types, upserts, time, locks.
 
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+Labels, names and reasons come from other systems. PostgreSQL text cannot contain NUL, and UTF-8
+cannot encode half of a surrogate pair; both are legal in JSON. One such character must not prevent
+a notification from being stored, so these characters are replaced, in every column.
+"""
 
-from sqlalchemy import Connection, Table, func, select
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Connection,
+    Dialect,
+    Table,
+    Text,
+    TypeDecorator,
+    func,
+    select,
+)
 from sqlalchemy.dialects import sqlite
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql
+
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Timestamp(TypeDecorator[datetime]):
+    """An aware datetime, stored as microseconds since the epoch: exact on every database."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        """Turn a datetime into microseconds; a naive one is a programming error."""
+        del dialect
+        return None if value is None else (value - EPOCH) // timedelta(microseconds=1)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
+        """Turn microseconds into a datetime in UTC."""
+        del dialect
+        return None if value is None else EPOCH + timedelta(microseconds=value)
+
+
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+
+def storable(text: str) -> str:
+    """Return the text with what no database stores replaced; the same object when it is clean."""
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text.replace("\0", REPLACEMENT)
+
+
+class StorableText(TypeDecorator[str]):
+    """A text of any length."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Replace what cannot be stored; in comparisons too, so that what was stored is found."""
+        del dialect
+        return None if value is None else storable(value)
+
+
+class StorableJson(TypeDecorator[Any]):
+    """A mapping, or what else JSON can say."""
+
+    impl = JSON
+    cache_ok = True
+
+    def process_bind_param(self, value: Any | None, dialect: Dialect) -> Any | None:
+        """Replace what cannot be stored in every text of it."""
+        del dialect
+        return _storable(value)
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, dict):
+        return {_storable(key): _storable(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_storable(one) for one in value]
+    return value
 
 
 def is_postgresql(connection: Connection) -> bool:

@@ -24,7 +24,8 @@ from sqlalchemy import (
 )
 
 from trading_ops.store import audit_checkpoints
-from trading_ops.store.tables import EPOCH, chain, events
+from trading_ops.store.dialects import EPOCH
+from trading_ops.store.tables import chain, events
 
 KEY_CHANGED = "audit_key_changed"
 """The kind of the event from which on a newer key is used."""

@@ -15,8 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Select, case, delete, func, se
 from trading_ops.domain.message import MessageKind, MessageState, Severity, next_try
 from trading_ops.errors import OrderRefused
 from trading_ops.store import events
-from trading_ops.store.column_types import storable
-from trading_ops.store.dialects import upsert
+from trading_ops.store.dialects import storable, upsert
 from trading_ops.store.search import Place, Span
 from trading_ops.store.tables import message_cursors, messages
 

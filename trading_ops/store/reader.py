@@ -1,14 +1,17 @@
-"""Reading beside the writer: short transactions in threads, on connections that cannot write."""
+"""Reads beside the writer: short transactions in threads, on connections that cannot write."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from trading_ops.errors import StoreError
+from trading_ops.store.engine import reading_engine, sqlite_path
 
 T = TypeVar("T")
 
@@ -65,3 +68,28 @@ class Reader:
             task.cancel()
         self._threads.shutdown(cancel_futures=True)
         self._engine.dispose()
+
+
+@contextmanager
+def open_reader(url: str) -> Iterator[Reader]:
+    """Open an existing database, whether the reconciler runs or not; nothing is changed.
+
+    Raises:
+        StoreError: the URL is invalid, or the file does not exist.
+    """
+    try:
+        path = sqlite_path(url)
+        if path is not None:
+            if not path.is_file():
+                raise StoreError(f"database {path} does not exist")
+            # Opened otherwise, closing it would write the journal into the database.
+            url = f"sqlite:///file:{quote(str(path.resolve()))}?mode=ro&uri=true"
+        reader = Reader(reading_engine(url))
+    except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
+        raise StoreError(
+            "invalid database URL: use sqlite:////folder/file or postgresql://USER@HOST/DATABASE"
+        ) from error
+    try:
+        yield reader
+    finally:
+        reader.close()

@@ -15,7 +15,7 @@ from trading_ops.domain.attempt import Attempt, AttemptState
 from trading_ops.domain.decision import Pause, Reason
 from trading_ops.errors import OrderRefused
 from trading_ops.reconciler.manual_actions import Outcome
-from trading_ops.store import approvals, attempts, event_log, orders, pauses
+from trading_ops.store import approvals, attempts, event_log, pauses
 
 
 async def order(
@@ -29,7 +29,7 @@ async def ended(running: Running, outcome: Outcome) -> Attempt:
     assert outcome.attempt is not None, outcome.refusal
 
     async def look() -> Attempt | None:
-        found = await running.loop.reader.read(partial(orders.find, key=str(key)))
+        found = await running.loop.reader.read(partial(attempts.find, key=str(key)))
         return found if found and found.state is not AttemptState.STARTED else None
 
     key = outcome.attempt.id
@@ -250,5 +250,5 @@ async def test_an_order_whose_process_died_is_probed(start: Start, world: FakeWo
 
 
 async def _known(running: Running, attempt: Attempt) -> Attempt | None:
-    found = await running.loop.reader.read(partial(orders.find, key=attempt.id))
+    found = await running.loop.reader.read(partial(attempts.find, key=attempt.id))
     return found if found and found.state is not AttemptState.UNKNOWN else None

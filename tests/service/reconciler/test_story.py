@@ -14,7 +14,7 @@ from trading_ops.config.settings import Settings
 from trading_ops.reconciler.timeline import read_timeline
 from trading_ops.reports.recovery_times import recovery_times
 from trading_ops.store import Connection, event_log, events, incidents
-from trading_ops.store.offline import open_reader
+from trading_ops.store.reader import open_reader
 
 
 async def verified(settings: Settings) -> Verdict:

@@ -22,7 +22,7 @@ from trading_ops.config.log_policy import LogPolicy
 from trading_ops.config.settings import Settings, load_settings
 from trading_ops.store import events, migrate
 from trading_ops.store.engine import sqlite_path, writing_engine
-from trading_ops.store.offline import open_reader
+from trading_ops.store.reader import open_reader
 from trading_ops.store.transaction import transaction
 
 KEY = "5e" * 32

@@ -17,7 +17,7 @@ from trading_ops.config.settings import load_settings
 from trading_ops.domain.acknowledgement import AcknowledgementKind
 from trading_ops.domain.attempt import AttemptState
 from trading_ops.domain.decision import Close, Escalate, GlobalLimits, Reason
-from trading_ops.store import acknowledgements, attempts, events, incidents, migrate, starting
+from trading_ops.store import acknowledgements, attempts, events, incidents, migrate
 from trading_ops.store.engine import writing_engine
 from trading_ops.store.transaction import transaction
 
@@ -45,8 +45,8 @@ def live_through(connection: Connection) -> str:
         reason=Reason.COOLDOWN,
         note="would have run reconnect_broker",
     )
-    plan = starting.Plan(wanted=make_wanted(incident))
-    attempt = starting.start(connection, plan, now=now + timedelta(seconds=2))
+    plan = attempts.Plan(wanted=make_wanted(incident))
+    attempt = attempts.start(connection, plan, now=now + timedelta(seconds=2))
     assert attempt is not None
     attempts.finish(
         connection,

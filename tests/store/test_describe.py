@@ -6,8 +6,7 @@ from sqlalchemy.engine import make_url
 from tests.databases import postgresql_only, sqlite_only
 from tests.postgres import Cluster
 from trading_ops.errors import StoreError
-from trading_ops.store.engine import sqlite_path
-from trading_ops.store.inspection import describe
+from trading_ops.store.engine import describe, sqlite_path
 
 
 @sqlite_only
