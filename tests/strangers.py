@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-NOBODY = 65534
+NOBODY_UID = 65534
 
 BECOME_NOBODY = f"""
 import collections, os, socket, struct, sys, time  # while the interpreter's files can still be read
 os.setgroups([])
-os.setgid({NOBODY})
-os.setuid({NOBODY})
+os.setgid({NOBODY_UID})
+os.setuid({NOBODY_UID})
 """
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
@@ -44,9 +44,9 @@ async def as_nobody(script: str, *arguments: object) -> str:
     """Run a Python script as a user without any right; return what it printed."""
     async with running_as_nobody(script, *arguments) as process:
         assert process.stdout is not None
-        said = (await process.stdout.read()).decode()
+        output = (await process.stdout.read()).decode()
         assert await process.wait() == 0
-        return said
+        return output
 
 
 @asynccontextmanager
@@ -67,6 +67,6 @@ async def running_as_nobody(
 
 async def flood(port: int, *, seconds: float, processes: int = 2) -> float:
     """Open connections as fast as the machine allows, and say nothing; return how many a second."""
-    said = await asyncio.gather(*(as_nobody(FLOOD, port, seconds) for _ in range(processes)))
-    counts = [[float(figure) for figure in one.split()] for one in said]
+    outputs = await asyncio.gather(*(as_nobody(FLOOD, port, seconds) for _ in range(processes)))
+    counts = [[float(figure) for figure in one.split()] for one in outputs]
     return sum(opened / lasted for opened, lasted in counts)

@@ -28,8 +28,8 @@ def summed_up(outputs: list[str]) -> str:
         for one in found[-1]["counts"].split(", "):
             number, kind = one.split()
             counts[{"warning": "warnings", "error": "errors"}.get(kind, kind)] += int(number)
-    said = [f"{counts[kind]} {_named(kind, counts[kind])}" for kind in ORDER if counts[kind]]
-    return f"{', '.join(said)} in {seconds:.2f}s"
+    parts = [f"{counts[kind]} {_named(kind, counts[kind])}" for kind in ORDER if counts[kind]]
+    return f"{', '.join(parts)} in {seconds:.2f}s"
 
 
 def _named(kind: str, number: int) -> str:

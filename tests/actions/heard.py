@@ -10,10 +10,10 @@ class Heard:
     """Keeps what was said, as long as there is room."""
 
     room: int = 1
-    said: list[tuple[str, str]] = field(default_factory=list)
+    messages: list[tuple[str, str]] = field(default_factory=list)
 
     def show(self, target: Target, message: str) -> bool:
-        if len(self.said) >= self.room:
+        if len(self.messages) >= self.room:
             return False
-        self.said.append((target.name, message))
+        self.messages.append((target.name, message))
         return True

@@ -79,10 +79,10 @@ async def test_the_effect_is_seen_where_it_happens(
     actions: dict[str, Action], world: FakeWorld, name: str
 ) -> None:
     """The executor, not the action, says that it was carried out."""
-    said = await actions[name].perform(make_call(world, name))
+    result = await actions[name].perform(make_call(world, name))
     command = COMMANDS.get(name, name)
     assert world.commands == [command]
-    assert said == f"{command} done"
+    assert result == f"{command} done"
 
 
 @names
@@ -214,7 +214,7 @@ async def test_a_hold_of_a_runbook_is_named_after_its_attempt(
 
 
 @pytest.mark.parametrize(
-    ("ordered_by", "reason", "said"),
+    ("ordered_by", "reason", "expected"),
     [
         (None, "", ("reconciler", "a runbook's step, attempt one")),
         ("ada", "odd fills", ("ada", "odd fills")),
@@ -226,9 +226,9 @@ async def test_a_hold_is_theirs_who_ordered_it(
     world: FakeWorld,
     ordered_by: str | None,
     reason: str,
-    said: tuple[str, str],
+    expected: tuple[str, str],
 ) -> None:
     """An operator's is an operator's, with their words: it stops recovery, a runbook's does not."""
     call = replace(make_call(world, "halt_trading"), ordered_by=ordered_by, reason=reason)
     await actions["halt_trading"].perform(call)
-    assert (world.params[-1]["owner"], world.params[-1]["reason"]) == said
+    assert (world.params[-1]["owner"], world.params[-1]["reason"]) == expected

@@ -69,8 +69,8 @@ async def test_who_answers(
     claims: list[str | None], processes: list[Process | None], named: str | None
 ) -> None:
     """What is not known proves nothing, nor does a restart between the two questions."""
-    said = await stranger(cast(Clients, Seen(claims, processes)), make_target())
-    assert said is None if named is None else named in str(said)
+    found = await stranger(cast(Clients, Seen(claims, processes)), make_target())
+    assert found is None if named is None else named in str(found)
 
 
 @pytest.mark.parametrize("over", [{"service": None}, {"kind": Kind.FREQTRADE}])

@@ -34,7 +34,10 @@ async def test_the_sentence_is_told_about_the_target(call: Call) -> None:
     )
     spaced = replace(call, params={"message": " look \r\n at\tit "})
     await Notify(heard).perform(spaced)
-    assert heard.said == [("alpha", "Ada looks after alpha until 18:00"), ("alpha", "look at it")]
+    assert heard.messages == [
+        ("alpha", "Ada looks after alpha until 18:00"),
+        ("alpha", "look at it"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -46,7 +49,7 @@ async def test_what_is_no_plain_sentence_is_not_told(call: Call, message: str) -
     heard = Heard()
     with pytest.raises(ActionError, match="one sentence"):
         await Notify(heard).perform(replace(call, params={"message": message}))
-    assert heard.said == []
+    assert heard.messages == []
 
 
 async def test_too_much_is_not_told(call: Call) -> None:

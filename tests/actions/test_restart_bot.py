@@ -63,10 +63,10 @@ async def test_precondition(
 ) -> None:
     """One cut may be what is left of an earlier life; two in a row are an agent that runs."""
     restart = RestartBot(cast(Clients, Bot(answers)))
-    said = await restart.precondition(call)
-    assert (said is not None) is refused
+    result = await restart.precondition(call)
+    assert (result is not None) is refused
     assert not answers
-    assert said is None or "overloaded" in said
+    assert result is None or "overloaded" in result
 
 
 async def test_a_bot_that_answers_once_its_host_does_is_not_restarted(call: Call) -> None:

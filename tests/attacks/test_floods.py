@@ -32,13 +32,13 @@ def address_of(stranger: Stranger, kind: Kind) -> tuple[str, int]:
 
 
 @contextmanager
-def senders(address: tuple[str, int], said: bytes, number: int) -> Iterator[list[socket.socket]]:
+def senders(address: tuple[str, int], payload: bytes, number: int) -> Iterator[list[socket.socket]]:
     """Hold connections on which no request is ever finished."""
     held: list[socket.socket] = []
     try:
         for _ in range(number):
             one = socket.create_connection(address, timeout=60)
-            one.sendall(said)
+            one.sendall(payload)
             held.append(one)
         yield held
     finally:
@@ -62,12 +62,12 @@ async def test_a_flood_ends_no_connection_with_a_token(stranger: Stranger, scene
 
 @pytest.mark.parametrize("kind", LISTENING)
 @pytest.mark.parametrize(
-    "said",
+    "payload",
     [b"", b"GET /metrics HTTP/1.1\r\n", b"POST / HTTP/1.1\r\nContent-Length: 99999\r\n\r\n{"],
     ids=["silent", "half_a_head", "half_a_body"],
 )
 async def test_held_connections_keep_no_token_out(
-    stranger: Stranger, kind: Kind, said: bytes
+    stranger: Stranger, kind: Kind, payload: bytes
 ) -> None:
     """More of them than a process takes of strangers at once."""
     token, path = {
@@ -77,7 +77,7 @@ async def test_held_connections_keep_no_token_out(
         Kind.SUPERVISOR: ("supervisor_token", "/processes"),
     }[kind]
     secret = stranger.stack.settings.secret(token)
-    with senders(address_of(stranger, kind), said, 600):
+    with senders(address_of(stranger, kind), payload, 600):
         assert await stranger.status("GET", stranger.url(kind, path), token=secret) == 200
 
 

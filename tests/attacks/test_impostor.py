@@ -17,12 +17,12 @@ from trading_ops.exporter.config import ExporterConfig, FreqtradeEntry
 from trading_ops.exporter.sources import opened
 from trading_ops.listener import KnownListeners, trusted_users
 
-NOBODY = 65534
+NOBODY_UID = 65534
 IMPOSTOR = f"""
 import os, socket
 os.setgroups([])
-os.setgid({NOBODY})
-os.setuid({NOBODY})
+os.setgid({NOBODY_UID})
+os.setuid({NOBODY_UID})
 listener = socket.create_server(("127.0.0.1", 0))
 print(listener.getsockname()[1], flush=True)
 connection, _ = listener.accept()
@@ -68,7 +68,7 @@ async def test_an_impostor_of_a_freqtrade_gets_no_password(tmp_path: Path, colle
             named = f"freqtrade:freq:{collector}"
             (asked,) = (one for one in sources.watched if one.source.name == named)
             await asked.once()
-            assert f"belongs to user {NOBODY}" in asked.problem
+            assert f"belongs to user {NOBODY_UID}" in asked.problem
 
 
 async def refused_by(port: int, secret: str) -> None:
@@ -80,5 +80,5 @@ async def refused_by(port: int, secret: str) -> None:
             if secret == "token"
             else Http(session, address, basic="user:secret", within=within)
         )
-        with pytest.raises(Unreachable, match=f"belongs to user {NOBODY}"):
+        with pytest.raises(Unreachable, match=f"belongs to user {NOBODY_UID}"):
             await http.get("/health")

@@ -47,6 +47,6 @@ async def test_it_is_replaced_while_all_runs(stack: Stack, scene: Scene) -> None
         return await status(scene, Kind.BOT, "GET", "/health", leaked) == 401
 
     await eventually(refused, within=60)
-    code, said = stack.json("halt", "alpha", "--reason", "a token leaked")
-    assert code == 0, said
+    code, reply = stack.json("halt", "alpha", "--reason", "a token leaked")
+    assert code == 0, reply
     assert stack.run("resume", "alpha", "--reason", "replaced").returncode == 0

@@ -73,7 +73,9 @@ async def test_a_halt_is_not_told_to_who_holds_the_reconcilers_port(
             done = await asyncio.to_thread(stack.run, "halt", "alpha", "--reason", "squatted")
             await until_state(scene, "halted")
         tokens = [stack.settings.secret(name) for name in ("operator_token", "agent_token_alpha")]
-        assert not [said for said in heard for one in tokens if one.encode() in said], done
+        assert not [received for received in heard for one in tokens if one.encode() in received], (
+            done
+        )
     finally:
         await asyncio.to_thread(stack.supervisor.start, "reconciler")
 
@@ -99,10 +101,10 @@ async def test_who_holds_a_dead_bots_port_gets_no_command(stranger: Stranger, sc
         async with squatter(port) as heard:
             query = 'ALERTS{alertname="TradingOpsImpostor"}'
 
-            async def said() -> object:
+            async def command_was_refused() -> object:
                 return await scene.prometheus.query(query)
 
-            await eventually(said, within=60)
+            await eventually(command_was_refused, within=60)
             token = stack.settings.secret("agent_token_alpha").encode()
             assert not [one for one in heard if token in one]
     finally:

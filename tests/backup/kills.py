@@ -111,13 +111,13 @@ def live(work: Callable[[], None], last: int | None) -> int:
         _die_before(last, work, sending)
     os.close(sending)
     with os.fdopen(receiving, "rb") as answer:
-        said = answer.read()
+        body = answer.read()
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status):
         assert os.WTERMSIG(status) == signal.SIGKILL
         return -1
     assert os.WEXITSTATUS(status) == 0, "the command failed"
-    return int(said)
+    return int(body)
 
 
 def _die_before(last: int | None, work: Callable[[], None], sending: int) -> None:

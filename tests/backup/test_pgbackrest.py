@@ -117,7 +117,7 @@ def test_what_it_cannot_use_is_refused(installation: Installation, tmp_path: Pat
         backup_pgbackrest=config,
         backup_database="postgresql://backup@127.0.0.1:1/orders",
     )
-    for text, said in (
+    for text, message in (
         ("[global]\n", "0 stanzas"),
         ("[a]\n[b]\n", "2 stanzas"),
         ("[global]\nrepo1-type=s3\n[a]\n", "must be a folder"),
@@ -125,6 +125,6 @@ def test_what_it_cannot_use_is_refused(installation: Installation, tmp_path: Pat
         (f"[global]\nrepo1-path={tmp_path}/none\n[a]\n", "does not exist"),
     ):
         config.write_text(text)
-        with pytest.raises(SetupError, match=said):
+        with pytest.raises(SetupError, match=message):
             installation.back_up()
     assert not Records(installation.settings.backup_records).runs()[Operation.CREATE].succeeded

@@ -119,11 +119,11 @@ async def test_a_backup_is_taken_stored_shown_and_audited(installation: Installa
             assert stored.problem == ""
             assert stored.restore_milliseconds
 
-            async def told() -> set[str]:
+            async def event_kinds() -> set[str]:
                 found = await reader.read(lambda one: events.links(one, after=0, limit=1000))
                 return {link.kind for link in found}
 
-            assert {"backup_taken", "backup_restore_tested"} <= await told()
+            assert {"backup_taken", "backup_restore_tested"} <= await event_kinds()
 
             def figure(name: str, **labels: str) -> float:
                 value = metrics.registry.get_sample_value(name, labels)
@@ -146,7 +146,7 @@ async def test_a_backup_is_taken_stored_shown_and_audited(installation: Installa
             records.forget(stored.id)
 
             async def gone() -> bool:
-                return "backup_removed" in await told()
+                return "backup_removed" in await event_kinds()
 
             await eventually(gone)
     finally:

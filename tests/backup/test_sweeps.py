@@ -26,13 +26,13 @@ def run(module: str, *arguments: str) -> str:
 def test_no_kill_leaves_a_repository_without_a_restorable_backup(
     kills: str, arguments: tuple[str, ...]
 ) -> None:
-    said = run("kills", "--kills", kills, *arguments)
-    assert "lost: 0" in said
+    output = run("kills", "--kills", kills, *arguments)
+    assert "lost: 0" in output
     for operation in OPERATIONS if arguments else OPERATIONS.keys() - {"base"}:
-        assert f"'{operation}'" in said  # it was killed at least once
+        assert f"'{operation}'" in output  # it was killed at least once
 
 
 @pytest.mark.slow
 def test_under_load_every_backup_has_all_that_was_committed() -> None:
-    said = run("load", "--minutes", "0.1", "--every", "2", "--rate", "200", "--megabytes", "5")
-    assert "3 restored and complete" in said
+    output = run("load", "--minutes", "0.1", "--every", "2", "--rate", "200", "--megabytes", "5")
+    assert "3 restored and complete" in output

@@ -80,9 +80,9 @@ class BareSocket:
         size = int(headers.partition("content-length:")[2].split("\r\n")[0])
         answer = await reader.readexactly(size)
         seconds = time.perf_counter() - began
-        told = msgspec.json.decode(answer)
-        assert not told["error"], told
-        return seconds, told["result"]
+        reply = msgspec.json.decode(answer)
+        assert not reply["error"], reply
+        return seconds, reply["result"]
 
     def close(self) -> None:
         """End the connection."""
@@ -178,8 +178,8 @@ def show(times: Times) -> None:
     _goal("processor time p50", p50_p99(times.processor)[0], GOAL_PROCESSOR_MS)
 
 
-def _goal(what: str, told: float, goal: float) -> None:
-    say(f"goal: {what} <= {goal:g} ms: {told:.2f}: {'met' if told <= goal else 'MISSED'}")
+def _goal(what: str, measured: float, goal: float) -> None:
+    say(f"goal: {what} <= {goal:g} ms: {measured:.2f}: {'met' if measured <= goal else 'MISSED'}")
 
 
 if __name__ == "__main__":

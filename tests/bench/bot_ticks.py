@@ -44,12 +44,12 @@ MESSAGE = (
 
 def messages() -> list[str]:
     """Return a thousand messages, of both symbols."""
-    told, stamp = [], time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime())
+    rows, stamp = [], time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime())
     for number in range(500):
         for symbol, price in (("BTC/USD", 60_000 + number / 10), ("ETH/USD", 3_000 + number / 100)):
             bid, ask = f"{price:.2f}", f"{price + 0.5:.2f}"
-            told.append(MESSAGE % (symbol, bid, ask, bid, bid, bid, ask, stamp))
-    return told
+            rows.append(MESSAGE % (symbol, bid, ask, bid, bid, bid, ask, stamp))
+    return rows
 
 
 @dataclass
@@ -114,11 +114,11 @@ def show_decisions(rounds: list[Times]) -> None:
         "processor time of it": [p50_p99(one.processor) for one in rounds],
         "counting to some number, in turns": [p50_p99(one.nothing) for one in rounds],
     }
-    for name, told in rows.items():
-        p50, p99 = (statistics.median(column) for column in zip(*told, strict=True))
+    for name, samples in rows.items():
+        p50, p99 = (statistics.median(column) for column in zip(*samples, strict=True))
         say(f"  {name:<36} p50 {p50:6.3f} ms   p99 {p99:6.3f} ms")
     whole, processor, nothing = (
-        statistics.median(p99 for _, p99 in told) for told in rows.values()
+        statistics.median(p99 for _, p99 in samples) for samples in rows.values()
     )
     _goal("tick → decision p99, above counting's", whole - nothing, GOAL_DECISION_P99_MS, "ms")
     _goal("processor time p99", processor, GOAL_PROCESSOR_P99_MS, "ms")
@@ -136,9 +136,9 @@ def show_memory(at_first: float, readings: list[Sample], rate: float) -> None:
     _goal("memory a tick", slope, GOAL_A_TICK_BYTES, "bytes")
 
 
-def _goal(what: str, told: float, goal: float, unit: str) -> None:
-    verdict = "met" if told <= goal else "MISSED"
-    say(f"goal: {what} <= {goal:g} {unit}: {told:.2f}: {verdict}")
+def _goal(what: str, measured: float, goal: float, unit: str) -> None:
+    verdict = "met" if measured <= goal else "MISSED"
+    say(f"goal: {what} <= {goal:g} {unit}: {measured:.2f}: {verdict}")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ API_SECONDS = 20.0
 PATHS = ("/api/v1/incidents?limit=20", "/api/v1/status", "/api/v1/attempts?limit=20")
 
 
-async def heal(world: World, session: aiohttp.ClientSession, url: str, rate: float) -> float:
+async def recover(world: World, session: aiohttp.ClientSession, url: str, rate: float) -> float:
     """Let one bot after another fail, send the webhook, and wait until it is remediated.
 
     Args:
@@ -135,7 +135,7 @@ async def measure(load: Load) -> None:
             await asyncio.sleep(2)
             async with asyncio.TaskGroup() as both:
                 if load.rate is not None:
-                    healing = both.create_task(heal(world, session, url, load.rate))
+                    healing = both.create_task(recover(world, session, url, load.rate))
                 if load.api:
                     latencies, failed = await ask(session, url)
                     p50, p99 = p50_p99(latencies)

@@ -115,9 +115,9 @@ def across(make: Make, folder: Path) -> tuple[float, int]:
     context = get_context("spawn")
     with context.Manager() as manager, context.Pool(PROCESSES) as pool:
         barrier = manager.Barrier(PROCESSES)
-        told = pool.starmap(issue_for_a_while, [(make, folder, barrier)] * PROCESSES, 1)
-    kept = [nonce for _, some in told for nonce in some]
-    return sum(count for count, _ in told) / SECONDS, len(kept) - len(set(kept))
+        counted = pool.starmap(issue_for_a_while, [(make, folder, barrier)] * PROCESSES, 1)
+    kept = [nonce for _, some in counted for nonce in some]
+    return sum(count for count, _ in counted) / SECONDS, len(kept) - len(set(kept))
 
 
 def show_one(name: str, make: Make, folder: Path, count: int) -> float:
@@ -171,8 +171,8 @@ def show_goals(ours: float, bot: float, rows: float) -> None:
         ("as the bot asks, a second", bot, GOAL_A_SECOND),
         ("times a row in SQLite for each", ours / rows, GOAL_TIMES_SQLITE),
     )
-    for what, told, goal in goals:
-        say(f"goal: {what} >= {goal:,}: {told:,.0f}: {'met' if told >= goal else 'MISSED'}")
+    for what, measured, goal in goals:
+        say(f"goal: {what} >= {goal:,}: {measured:,.0f}: {'met' if measured >= goal else 'MISSED'}")
 
 
 if __name__ == "__main__":

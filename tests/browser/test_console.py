@@ -68,15 +68,17 @@ def page(chromium: Browser) -> Iterator[Page]:
     page = context.new_page()
     page.set_default_timeout(MORE)
     expect.set_options(timeout=MORE)
-    said: list[str] = []
-    page.on("pageerror", lambda error: said.append(str(error)))
+    messages: list[str] = []
+    page.on("pageerror", lambda error: messages.append(str(error)))
     page.on(
         "console",
-        lambda message: said.append(message.text) if "Content Security" in message.text else None,
+        lambda message: (
+            messages.append(message.text) if "Content Security" in message.text else None
+        ),
     )
-    page.on("dialog", lambda dialog: said.append(dialog.message))
+    page.on("dialog", lambda dialog: messages.append(dialog.message))
     yield page
-    assert said == []
+    assert messages == []
     assert page.evaluate("window.hacked") is None
     context.close()
 

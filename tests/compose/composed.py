@@ -57,7 +57,7 @@ def environment(name: str) -> dict[str, str]:
     image = {
         key: value
         for key, _, value in (
-            word.partition("=") for word in DOCKERFILE.replace("\\\n", " ").split() if "=" in word
+            part.partition("=") for part in DOCKERFILE.replace("\\\n", " ").split() if "=" in part
         )
         if key.startswith("TRADING_OPS_")
     }

@@ -176,7 +176,7 @@ def test_a_health_check_asks_the_address_of_the_registry(name: str) -> None:
     if name == "postgres":
         assert test[1] == "pg_isready"
         return
-    url = next(word for word in test if "://" in word)
+    url = next(argument for argument in test if "://" in argument)
     if name == "grafana":
         assert url == "http://127.0.0.1:3000/api/health"
         return
@@ -197,9 +197,11 @@ def test_what_the_dockerfile_copies_is_there_and_is_sent_to_the_builder() -> Non
             assert (ROOT / source).exists()
             assert f"!{source}" in sent
     scripts = {
-        word for name in OURS for word in SERVICES[name].get("healthcheck", {}).get("test", [])
+        argument
+        for name in OURS
+        for argument in SERVICES[name].get("healthcheck", {}).get("test", [])
     }
     folder = "/usr/local/lib/trading-ops"
-    for script in [word for word in scripts if word.startswith(folder)]:
+    for script in [argument for argument in scripts if argument.startswith(folder)]:
         assert f"docker/{Path(script).name}" in DOCKERFILE
     assert f'ENTRYPOINT ["sh", "{folder}/entrypoint.sh"]' in DOCKERFILE

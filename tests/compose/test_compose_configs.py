@@ -116,8 +116,8 @@ def test_the_grants_are_the_shipped_file_and_are_given_by_the_owner() -> None:
 def test_prometheus_finds_all_it_reads(tmp_path: Path) -> None:
     """promtool is given the folder as the container has it, with the committed file."""
     place = placed("prometheus", tmp_path, "/etc/prometheus", made_secrets(tmp_path))
-    said = run_tool("promtool", "check", "config", place / "prometheus.yml").stdout
-    assert "WARNING" not in said
+    output = run_tool("promtool", "check", "config", place / "prometheus.yml").stdout
+    assert "WARNING" not in output
     config = read_yaml(place / "prometheus.yml")
     for job in config["scrape_configs"]:
         assert (place / job.get("authorization", {}).get("credentials_file", ".")).exists()

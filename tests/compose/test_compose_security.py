@@ -180,13 +180,13 @@ def test_our_processes_get_a_copy_that_nobody_else_can_read(
     assert "/run/secrets/" in text
     script.write_text(text.replace("/run/secrets", str(mounted)), encoding="utf-8")
     for _ in range(2):
-        said = subprocess.run(
+        completed = subprocess.run(
             ["sh", script, "echo", "$0", "a b"],
             env={"PATH": "/usr/bin:/bin", "TRADING_OPS_VAR": str(tmp_path / "var")},
             check=True,
             capture_output=True,
             text=True,
         )
-        assert said.stdout == "$0 a b\n"
+        assert completed.stdout == "$0 a b\n"
     assert {path.name: path.read_text() for path in kept.iterdir()} == {one: one for one in given}
     assert {stat.S_IMODE(path.stat().st_mode) for path in kept.iterdir()} <= {0o600}

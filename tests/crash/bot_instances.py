@@ -58,7 +58,7 @@ class Wire(Cable):
         """Drop everything without closing connections."""
         self._carrying.clear()
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         """Carry on, with what was held up."""
         self._carrying.set()
 
@@ -237,11 +237,11 @@ class Pair:
     async def orders(self) -> list[dict[str, Any]]:
         """Return every order that the venue took, in its order."""
         while True:
-            told, last = await self.world.journal(self._last)
-            if not told:
+            new, last = await self.world.journal(self._last)
+            if not new:
                 break
-            self.entries += told
-            self._last = max(entry["seq"] for entry in told)
+            self.entries += new
+            self._last = max(entry["seq"] for entry in new)
             if self._last >= last:
                 break
         return [entry for entry in self.entries if entry["event"] == "order_added"]
@@ -308,7 +308,7 @@ async def finish(pair: Pair, wires: list[Wire]) -> None:
     for one in pair.instances:
         one.end()
     for wire in wires:
-        wire.mend()
+        wire.restore()
         wire.__exit__()
     await pair.world.stop()
 

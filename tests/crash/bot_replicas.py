@@ -120,7 +120,7 @@ class Drill:
         began = clock.timestamp()
         leader.wire.stall()
         await self._takes_over("cuts", other, began)
-        leader.wire.mend()
+        leader.wire.restore()
         await self._ends(leader)
         await self._back(leader)
 
@@ -240,7 +240,7 @@ async def run(minutes: float, seed: int, *, plant: str) -> int:
             await drill.start_all()
             await drill.disturb(minutes * 60)
             await drill.settle()
-            code = tell(drill, await pair.orders())
+            code = report(drill, await pair.orders())
         finally:
             await finish(pair, wires)
     if code == 0:
@@ -250,7 +250,7 @@ async def run(minutes: float, seed: int, *, plant: str) -> int:
     return code
 
 
-def tell(drill: Drill, orders: list[dict[str, object]]) -> int:
+def report(drill: Drill, orders: list[dict[str, object]]) -> int:
     """Print what happened; return the exit code."""
     for what, count in sorted(drill.done.items()):
         say(f"{what + ':':<22} {count}")

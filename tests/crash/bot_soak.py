@@ -97,8 +97,8 @@ class Soak:
 
     def _configure(self) -> None:
         path = self.world.folder / "bot.json"
-        told = json.loads(path.read_text())
-        kept = {name: value for name, value in told.items() if name in FROM_THE_WORLD}
+        config = json.loads(path.read_text())
+        kept = {name: value for name, value in config.items() if name in FROM_THE_WORLD}
         path.write_text(json.dumps({**kept, **FASTER}))
 
     async def _live(self) -> None:
@@ -118,7 +118,7 @@ class Soak:
         try:
             await self._read_on(seconds, tasks)
             await _end(*trouble)
-            await self.world.mend()
+            await self.world.clear_faults()
             await self._calm_down()
         finally:
             await _end(*tasks)

@@ -78,7 +78,7 @@ class Tally:
     faults: Counter[str] = dataclasses.field(default_factory=Counter)
     orders: int = 0
     trades: int = 0
-    words: Counter[str] = dataclasses.field(default_factory=Counter)
+    commands: Counter[str] = dataclasses.field(default_factory=Counter)
     settled: float = 0.0
     """The longest time to settle, in seconds."""
 
@@ -96,7 +96,7 @@ class Sweep:
         self._seq = 0
         self._witness = Witness()
         self._words = Words(self._world, self._random)
-        self.tally.words = self._words.said
+        self.tally.commands = self._words.acknowledged
 
     async def run(self) -> None:
         """Kill until it is enough, or something is wrong."""
@@ -121,7 +121,7 @@ class Sweep:
         else:
             where = await self._kill_at(lives, min(Failpoint, key=self._seen))
         self.tally.kills[where] += 1
-        await self._world.mend()
+        await self._world.clear_faults()
         return where
 
     async def _kill_at(self, lives: Server, place: Failpoint) -> str:
@@ -130,7 +130,7 @@ class Sweep:
             await self._misbehave(1.0)
             await self._live(lives, {}, patience=self._random.uniform(0.5, 1.5))
             self.tally.kills[RANDOM] += 1
-            await self._world.mend()
+            await self._world.clear_faults()
             await self._world.deposit(self._random.randint(1, 1000))
         elif place is Failpoint.BALANCES_ADOPTED:
             for path in (self._world.folder / "bot").glob("bot.db*"):
@@ -290,13 +290,13 @@ async def run(given: argparse.Namespace) -> int:
     """Share the deaths among the workers, print the table, return the exit code."""
     began = clock.monotonic()
     share = -(-given.kills // given.workers)
-    told = await asyncio.gather(
+    tallies = await asyncio.gather(
         *(start_worker(given, number, share) for number in range(given.workers))
     )
     counted: dict[str, Counter[str]] = {}
     for name in ("kills", "misses", "faults"):
         counted[name] = Counter()
-        for one in told:
+        for one in tallies:
             counted[name].update(one[name])
     say(f"{'place':<20} {'kills':>6}   never reached in time")
     for place in (*Failpoint, RANDOM):
@@ -304,16 +304,16 @@ async def run(given: argparse.Namespace) -> int:
     faults = ", ".join(f"{name} {count}" for name, count in counted["faults"].most_common())
     say(f"faults: {faults or 'none'}")
     seconds, kills = clock.monotonic() - began, counted["kills"].total()
-    orders, trades = (sum(one[name] for one in told) for name in ("orders", "trades"))
+    orders, trades = (sum(one[name] for one in tallies) for name in ("orders", "trades"))
     say(f"seed {given.seed}: {kills} kills in {seconds:.0f} s; {orders} orders, {trades} fills")
-    words = sum((Counter(one["words"]) for one in told), Counter[str]())
+    commands = sum((Counter(one["words"]) for one in tallies), Counter[str]())
     say(
-        f"said and acknowledged: halt {words['halt']}, go_paper {words['go_paper']}, "
-        f"go_live {words['go_live']}; deaths that one outlived beyond the first: "
-        f"{words['outlived']}"
+        f"said and acknowledged: halt {commands['halt']}, go_paper {commands['go_paper']}, "
+        f"go_live {commands['go_live']}; deaths that one outlived beyond the first: "
+        f"{commands['outlived']}"
     )
-    say(f"settled at most {max(one['settled'] for one in told):.1f} s after a kill")
-    wrong = [sentence for one in told for sentence in one["wrong"]]
+    say(f"settled at most {max(one['settled'] for one in tallies):.1f} s after a kill")
+    wrong = [sentence for one in tallies for sentence in one["wrong"]]
     say(f"wrong: {len(wrong)}")
     for sentence in wrong[:20]:
         say(f"    {sentence}")

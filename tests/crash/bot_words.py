@@ -23,7 +23,7 @@ class Words:
 
     def __init__(self, world: BotWorld, chance: random.Random) -> None:
         """Begin with nothing said."""
-        self.said: Counter[str] = Counter()
+        self.acknowledged: Counter[str] = Counter()
         """How often each command was acknowledged, and how many deaths it survived."""
 
         self.external = False
@@ -74,7 +74,7 @@ class Words:
         params |= {"owner": "anna", "reason": "a test"}
         for _ in range(ASKING):
             if await self._world.command(command, params):
-                self.said[command] += 1
+                self.acknowledged[command] += 1
                 return True
             if life.ended.done():
                 return False
@@ -102,7 +102,7 @@ class Words:
         """Count a death; take back what stood long enough."""
         if self._deaths and self.mute:
             self._deaths -= 1
-            self.said["outlived"] += 1
+            self.acknowledged["outlived"] += 1
         else:
             self.forgive()
 

@@ -104,14 +104,14 @@ class BotWorld:
         """Begin a fault."""
         await self._ask("POST", "/faults", fault)
 
-    async def mend(self) -> None:
+    async def clear_faults(self) -> None:
         """End all faults."""
         await self._ask("DELETE", "/faults")
 
     async def balances(self) -> dict[str, Decimal]:
         """What the venue itself knows, past every fault."""
-        told = (await self._ask("GET", f"/accounts/{ACCOUNT}"))["balances"]
-        return {NAMES[name]: Decimal(amount) for name, amount in told.items()}
+        amounts = (await self._ask("GET", f"/accounts/{ACCOUNT}"))["balances"]
+        return {NAMES[name]: Decimal(amount) for name, amount in amounts.items()}
 
     async def trade_by_hand(self) -> None:
         """Sell a little, as an operator would; the journal shows whether it was filled."""
@@ -125,8 +125,8 @@ class BotWorld:
 
     async def journal(self, after: int) -> tuple[list[dict[str, Any]], int]:
         """What happened at the venue after an entry, and the number of the newest one."""
-        told = await self._ask("GET", f"/journal?after={after}")
-        return told["entries"], told["last"]
+        reply = await self._ask("GET", f"/journal?after={after}")
+        return reply["entries"], reply["last"]
 
     async def command(self, name: str, params: dict[str, str]) -> bool:
         """Ask the bot's agent as a person does; return whether it was acknowledged."""

@@ -161,7 +161,7 @@ def unsettled(connection: Connection) -> list[str]:
     ]
 
 
-def story_of_the_open(connection: Connection) -> str:
+def timelines_of_open_incidents(connection: Connection) -> str:
     """Return everything that is known about open incidents, for debugging."""
     lines = []
     for incident in connection.execute(

@@ -265,10 +265,10 @@ def main() -> int:
         found = prove(design, kills, given.seed)
         wrong = found.well == (design in PLANTED)
         failed |= wrong
-        said = "planted, and found" if design in PLANTED else "as promised"
+        verdict = "planted, and found" if design in PLANTED else "as promised"
         sys.stdout.write(
             f"{design:<9} {found.kills:>6} {found.reboots:>8} {found.nonces:>10,}"
-            f" {found.duplicates:>11,} {found.disorders:>13,}  {'WRONG' if wrong else said}\n"
+            f" {found.duplicates:>11,} {found.disorders:>13,}  {'WRONG' if wrong else verdict}\n"
         )
         sys.stdout.flush()
     return int(failed)

@@ -72,7 +72,7 @@ def live(life: dict[str, Any]) -> int:
     if life.get("lease"):
         _shorten_leases(life["lease"])
     logs.configure("reconciler", level="WARNING")
-    _lift_limits()
+    _remove_limits()
     try:
         asyncio.run(_serve(folder, life))
     except Exception as error:  # noqa: BLE001 - whatever it is, this process must not fork again
@@ -88,7 +88,7 @@ async def _serve(folder: Path, life: dict[str, Any]) -> None:
     await app.serve(settings, load_targets(folder / "targets.yml"), stop)
 
 
-def _lift_limits() -> None:
+def _remove_limits() -> None:
     """Put `FAST` in the place of the global limits wherever the reconciler is put together.
 
     Nor is an incident set aside: these lives are killed from outside, thousands of times.

@@ -24,7 +24,7 @@ from typing import Any
 from sqlalchemy import Engine, select
 
 from tests.bench.say import say
-from tests.crash.checks import Found, check_all, still_open, story_of_the_open, unsettled
+from tests.crash.checks import Found, check_all, still_open, timelines_of_open_incidents, unsettled
 from tests.crash.lives import Life, Server, server
 from tests.crash.load import Load
 from tests.crash.rounds import POLL_SECONDS, lay_out
@@ -227,7 +227,7 @@ def _state(pid: int) -> str:
 def _keep_stories(found: Found, engine: Engine, path: Path) -> None:
     if found.stuck:
         with engine.connect() as connection:
-            path.write_text(story_of_the_open(connection), "utf-8")
+            path.write_text(timelines_of_open_incidents(connection), "utf-8")
 
 
 async def _until_empty(engine: Engine, what: Any) -> list[str]:

@@ -128,7 +128,9 @@ class SoakBot:
     def crashes(self) -> list[str]:
         """Return the lines of its log that tell of a bug."""
         with self._log.open(encoding="utf-8", errors="replace") as log:
-            return [line.strip()[:300] for line in log if any(word in line for word in CRASHES)]
+            return [
+                line.strip()[:300] for line in log if any(pattern in line for pattern in CRASHES)
+            ]
 
     async def watch(self) -> None:
         """Check each second, and fix what stays down, as the reconciler would."""
@@ -140,7 +142,7 @@ class SoakBot:
             for hold in report["holds"] if report else ():
                 self.holds[hold["id"]] = hold["reason"]
             for name, part in (report["components"] if report else {}).items():
-                await self._mend(name, up=part["up"])
+                await self._recover(name, up=part["up"])
             await asyncio.sleep(LOOK_SECONDS)
 
     async def order_at_whim(self) -> None:
@@ -166,7 +168,7 @@ class SoakBot:
         if text:
             self.tasks = sum(float(one) for one in TASKS.findall(text))
 
-    async def _mend(self, name: str, *, up: bool) -> None:
+    async def _recover(self, name: str, *, up: bool) -> None:
         now = clock.monotonic()
         if up:
             self._down.pop(name, None)

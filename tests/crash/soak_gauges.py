@@ -48,11 +48,11 @@ def memory_of(pid: int) -> tuple[int, int]:
     A page of a file that two processes have becomes the other's own when one of them ends: by
     unique bytes a process would grow that did nothing.
     """
-    told: dict[str, int] = {}
+    sizes: dict[str, int] = {}
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text("ascii").splitlines()[1:]:
         name, _, rest = line.partition(":")
-        told[name] = int(rest.split()[0]) * KIBI
-    return told["Rss"], told["Anonymous"]
+        sizes[name] = int(rest.split()[0]) * KIBI
+    return sizes["Rss"], sizes["Anonymous"]
 
 
 def files_of(pid: int) -> int:
@@ -127,7 +127,7 @@ def judge_memory(name: str, series: Series, minutes: float) -> Judged:
         f"{name}: {series.readings[0].size / 1e6:.1f} MB at first, {trend.base / 1e6:.1f} after "
         f"the warm-up, {series.readings[-1].size / 1e6:.1f} at the end, most "
         f"{series.most / 1e6:.1f}; slope {trend.slope * HOUR:+,.0f} bytes/h "
-        f"(counts from {least * an_hour:,.0f} on): {_word(trend)}"
+        f"(counts from {least * an_hour:,.0f} on): {_verdict(trend)}"
     )
     return Judged(line, trend.verdict in FLAT)
 
@@ -144,7 +144,7 @@ def judge_count(name: str, series: Series) -> Judged:
     return Judged(line, flat)
 
 
-def _word(trend: Trend) -> str:
+def _verdict(trend: Trend) -> str:
     if trend.verdict in FLAT:
         return "flat"
     return f"NOT FLAT ({trend.verdict.value})"

@@ -30,7 +30,7 @@ def test_a_short_soak_ends_well() -> None:
 
 
 @pytest.mark.parametrize(
-    ("plants", "told"),
+    ("plants", "expected"),
     [
         pytest.param(
             ("leak", "leak-files", "leak-tasks"),
@@ -40,10 +40,10 @@ def test_a_short_soak_ends_well() -> None:
         pytest.param(("count-twice",), ("USD: ours",), id="drift"),
     ],
 )
-def test_planted_defects_are_found(plants: tuple[str, ...], told: tuple[str, ...]) -> None:
+def test_planted_defects_are_found(plants: tuple[str, ...], expected: tuple[str, ...]) -> None:
     """A leak by its slope, a drift by the venue's own balances."""
-    chosen = [word for plant in plants for word in ("--plant", plant)]
+    chosen = [argument for plant in plants for argument in ("--plant", plant)]
     done = soak("--minutes", "0.7", "--seed", "3", *chosen)
     assert done.returncode == 1, done.stdout + done.stderr
-    for sentence in told:
+    for sentence in expected:
         assert sentence in done.stdout

@@ -19,7 +19,7 @@ async def unanswered(stack: Stack, queries: Sequence[BoardQuery]) -> list[str]:
     """Return the queries that find no figure, after as many scrapes as the slowest rules need."""
     url = f"http://{stack.registry.one(Kind.PROMETHEUS).address}"
     missing = list(queries)
-    said: list[str] = []
+    problems: list[str] = []
 
     async def shown() -> bool:
         end = clock.timestamp()
@@ -28,9 +28,9 @@ async def unanswered(stack: Stack, queries: Sequence[BoardQuery]) -> list[str]:
         )
         empty = [answer for answer in answers if answer.missing or answer.skipped]
         missing[:] = [answer.query for answer in empty]
-        said[:] = [str(answer) for answer in empty]
+        problems[:] = [str(answer) for answer in empty]
         return not missing
 
     with contextlib.suppress(AssertionError):
         await eventually(shown, within=20)
-    return said
+    return problems

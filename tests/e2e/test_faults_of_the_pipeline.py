@@ -37,7 +37,7 @@ async def newest(scene: Scene, alert: str, since: float) -> IncidentView | None:
     return found[0] if found else None
 
 
-async def closed_story(scene: Scene, alert: str, since: float) -> StoryView | None:
+async def closed_timeline(scene: Scene, alert: str, since: float) -> StoryView | None:
     incident = await newest(scene, alert, since)
     if incident is None or incident.closed_at is None:
         return None
@@ -47,8 +47,8 @@ async def closed_story(scene: Scene, alert: str, since: float) -> StoryView | No
 async def attempt_started(scene: Scene, since: float) -> bool:
     """Whether the incident has an attempt that is under way."""
     incident = await newest(scene, "TradingBotDown", since)
-    story = await scene.reconciler.story(incident.id) if incident else None
-    return story is not None and [one.state for one in story.attempts] == ["started"]
+    timeline = await scene.reconciler.story(incident.id) if incident else None
+    return timeline is not None and [one.state for one in timeline.attempts] == ["started"]
 
 
 class SupervisorLog:
@@ -76,14 +76,14 @@ async def test_a_refused_webhook_is_made_good_by_the_poll(stack: Stack, scene: S
         token.unlink()
         token.write_text("wrong")
         await FAULTS["venue_disconnect"].inject(scene, scene.bot(None))
-        story = await eventually(
-            lambda: closed_story(scene, "TradingBotBrokerDisconnected", since), within=60
+        timeline = await eventually(
+            lambda: closed_timeline(scene, "TradingBotBrokerDisconnected", since), within=60
         )
     finally:
         token.unlink()
         token.symlink_to(right)
-    assert story.incident.close_reason == "recovered"
-    assert [event.note for event in story.events if event.kind == "received"] == ["poll"]
+    assert timeline.incident.close_reason == "recovered"
+    assert [event.note for event in timeline.events if event.kind == "received"] == ["poll"]
 
 
 async def test_the_reconciler_was_away_while_the_alert_fired(stack: Stack, scene: Scene) -> None:
@@ -100,10 +100,10 @@ async def test_the_reconciler_was_away_while_the_alert_fired(stack: Stack, scene
         await eventually(fires, within=30)
     finally:
         stack.supervisor.start("reconciler")
-    story = await eventually(
-        lambda: closed_story(scene, "TradingBotBrokerDisconnected", since), within=60
+    timeline = await eventually(
+        lambda: closed_timeline(scene, "TradingBotBrokerDisconnected", since), within=60
     )
-    assert story.incident.close_reason == "recovered"
+    assert timeline.incident.close_reason == "recovered"
 
 
 async def test_the_reconciler_is_killed_in_the_middle_of_an_attempt(
@@ -134,15 +134,17 @@ async def test_the_reconciler_is_killed_in_the_middle_of_an_attempt(
         os.kill(stack.processes()["reconciler"]["pid"], signal.SIGKILL)
         assert bot.is_running(), "the attempt was over before the reconciler was killed"
         assert not log.since("process_started", "bot-alpha")
-        story = await eventually(lambda: closed_story(scene, "TradingBotDown", since), within=120)
+        timeline = await eventually(
+            lambda: closed_timeline(scene, "TradingBotDown", since), within=120
+        )
     finally:
         with contextlib.suppress(psutil.NoSuchProcess):
             bot.resume()
-    assert story.incident.close_reason == "recovered"
-    kinds = [event.kind for event in story.events]
+    assert timeline.incident.close_reason == "recovered"
+    kinds = [event.kind for event in timeline.events]
     for kind in ("started", "unknown", "verified"):
         assert kinds.count(kind) == 1, kinds
-    assert [attempt.state for attempt in story.attempts] == ["verified"]
+    assert [attempt.state for attempt in timeline.attempts] == ["verified"]
     # The supervisor agrees: one order, one new bot, and that is the one that runs.
     after = stack.processes()["bot-alpha"]
     assert after["restarts"] == before["restarts"] + 1

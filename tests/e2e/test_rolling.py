@@ -205,17 +205,17 @@ async def rolls_out(stack: Stack) -> None:
         one: await eventually(partial(incarnation, stack, one), within=90, what=f"{one} is healthy")
         for one in BOTS
     }
-    code, said = await roll(stack, *BOTS)
-    assert (code, [one["restarted"] for one in said["bots"]]) == (0, [True, True]), said
+    code, output = await roll(stack, *BOTS)
+    assert (code, [one["restarted"] for one in output["bots"]]) == (0, [True, True]), output
     for one in BOTS:
         assert await incarnation(stack, one) not in {None, before[one]}
 
 
 async def spares_the_second(stack: Stack) -> None:
     second = await incarnation(stack, "gamma")
-    code, said = await roll(stack, *BOTS)
-    assert code == 1, said
-    canary, other = said["bots"]
+    code, output = await roll(stack, *BOTS)
+    assert code == 1, output
+    canary, other = output["bots"]
     assert canary["problem"]
     assert other["problem"] == "not restarted, because beta failed"
     assert await incarnation(stack, "gamma") == second

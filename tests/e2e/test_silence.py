@@ -47,7 +47,7 @@ async def state_of(stack: Stack, scene: Scene) -> str | None:
     )
     answer = await asyncio.gather(http.ask("GET", "/health"), return_exceptions=True)
     body = getattr(answer[0], "body", b"")
-    found = [word for word in ("active", "reducing", "halted") if f'"{word}"'.encode() in body]
+    found = [state for state in ("active", "reducing", "halted") if f'"{state}"'.encode() in body]
     return found[0] if found else None
 
 

@@ -75,9 +75,9 @@ def test_a_halt_and_a_window_are_seen_wherever_one_looks(stack: Stack) -> None:
         assert stack.run("halt", "alpha", *asked).returncode == 0
         assert stack.run("maintenance", "begin", "alpha", "--for", "1h", *asked).returncode == 0
         for command in (("status",), ("automation", "show")):
-            said = stack.run(*command).stdout
-            assert "alpha is HALTED by ada (token local) since" in said
-            assert "MAINTENANCE of alpha by ada (token local) until" in said
+            output = stack.run(*command).stdout
+            assert "alpha is HALTED by ada (token local) since" in output
+            assert "MAINTENANCE of alpha by ada (token local) until" in output
         wrong = stack.run("resume", "alpha", "--hold", "none", "--reason", "slip")
         assert wrong.returncode == 1
         assert "alpha has no hold none" in wrong.stderr

@@ -42,8 +42,8 @@ def test_a_bot_is_restarted_in_order(stack: Stack) -> None:
     refused = stack.run("restart", "alpha", "--reason", "x")
     assert (refused.returncode, life(stack)) == (1, before)
     assert "reports that it is healthy" in refused.stderr
-    code, said = stack.json("restart", "alpha", "--drain", "--reason", "settings")
-    assert (code, said["restarted"]) == (0, True)
+    code, reply = stack.json("restart", "alpha", "--drain", "--reason", "settings")
+    assert (code, reply["restarted"]) == (0, True)
     assert life(stack) != before
     assert none_doubled(stack)
 
@@ -66,11 +66,11 @@ def test_an_update_stays_and_a_sick_one_is_taken_back(stack: Stack) -> None:
     """The exit code tells, the window is closed again, and orders are placed once."""
     release(stack, "good", f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     release(stack, "sick", "#!/bin/sh\nexit 3\n")
-    code, said = stack.json("update", "alpha", "--to", "good", "--reason", "release 2")
-    assert (code, said["outcome"]) == (0, "succeeded"), said
-    code, said = stack.json("update", "alpha", "--to", "sick", "--reason", "release 3")
-    assert (code, said["rolled_back"]) == (1, True), said
-    assert "it ended with code 3" in said["detail"]
+    code, reply = stack.json("update", "alpha", "--to", "good", "--reason", "release 2")
+    assert (code, reply["outcome"]) == (0, "succeeded"), reply
+    code, reply = stack.json("update", "alpha", "--to", "sick", "--reason", "release 3")
+    assert (code, reply["rolled_back"]) == (1, True), reply
+    assert "it ended with code 3" in reply["detail"]
     assert "no maintenance" in stack.run("maintenance", "list").stdout
     kept = json.loads((stack.settings.var / "units" / "bot-alpha.json").read_text())
     assert kept["proven"].endswith("versions/good/bin/python")

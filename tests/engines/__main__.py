@@ -23,10 +23,10 @@ def measured(prometheus: str, alertmanager: str) -> Generation | None:
     """Run the drills, one after the other; None when one of them failed."""
     with tempfile.TemporaryDirectory(prefix="engines-") as name:
         folder = Path(name)
-        only = [word for drill in DRILLS for word in ("--only", drill)]
+        only = [argument for drill in DRILLS for argument in ("--only", drill)]
         with running_stack(folder) as stack:
-            words = ("gameday", "--without-paused", *only, "--record", name)
-            done = stack.run(*words, within=WITHIN)
+            arguments = ("gameday", "--without-paused", *only, "--record", name)
+            done = stack.run(*arguments, within=WITHIN)
         say(done.stdout + done.stderr)
         record = read_game_day(folder)
         if done.returncode or record is None:

@@ -28,7 +28,7 @@ from trading_ops.exporter.freqtrade.heard import MESSAGES
 from trading_ops.exporter.freqtrade.listener import Listener
 
 HALT = {"id": "trap", "owner": "proof", "reason": "a trap is tried"}
-LIFT = {"owner": "proof", "reason": "tried", "holds": "all"}
+RELEASE = {"owner": "proof", "reason": "tried", "holds": "all"}
 WITHIN = timedelta(seconds=60)
 
 
@@ -105,7 +105,7 @@ async def test_a_lock_outlives_kill_9_and_a_pause_does_not(
     assert (await client.health()).state == "reducing"
     assert await client.reapply()
     assert (await client.health()).state == "halted"
-    await command(client, "resume", LIFT)
+    await command(client, "resume", RELEASE)
     assert (await client.health()).state == "active"
 
 

@@ -71,8 +71,8 @@ class Site:
 
     def incidents(self, *more: str) -> list[dict[str, Any]]:
         """The incidents of the bot, newest first."""
-        words = " ".join(["trading-ops incidents --target alpha --output json", *more])
-        found: list[dict[str, Any]] = json.loads(self.a(words))
+        command = " ".join(["trading-ops incidents --target alpha --output json", *more])
+        found: list[dict[str, Any]] = json.loads(self.a(command))
         return found
 
     def unit(self, name: str) -> str:

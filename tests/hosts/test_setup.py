@@ -52,8 +52,8 @@ def test_paging_does_not_depend_on_our_processes(host: Host) -> None:
 def test_an_upgrade_keeps_local_changes(host: Host, package: Path) -> None:
     host("echo '# mine' >>/etc/trading-ops/targets.yml")
     spec = f"/wheels/{package.name}[node,exporter,postgresql]"
-    said = host(f"sh deploy/setup.sh upgrade --package '{spec}'")
-    assert "targets.yml: kept" in said
+    output = host(f"sh deploy/setup.sh upgrade --package '{spec}'")
+    assert "targets.yml: kept" in output
     assert host("tail -n 1 /etc/trading-ops/targets.yml") == "# mine\n"
     assert host("ls /opt/trading-ops/releases | wc -l").strip() == "2"
     host("sh deploy/setup.sh rollback")
@@ -61,7 +61,7 @@ def test_an_upgrade_keeps_local_changes(host: Host, package: Path) -> None:
 
 
 def test_removing_keeps_configuration_and_data_without_a_terminal(host: Host) -> None:
-    said = host("sh deploy/setup.sh uninstall </dev/null")
-    assert "kept: /var/lib/trading-ops" in said
+    output = host("sh deploy/setup.sh uninstall </dev/null")
+    assert "kept: /var/lib/trading-ops" in output
     assert host("ls -d /etc/trading-ops/targets.yml /var/lib/trading-ops/secrets").count("\n") == 2
     assert "trading-ops" not in host("systemctl list-unit-files; cat /etc/default/prometheus")

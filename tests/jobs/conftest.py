@@ -27,7 +27,7 @@ from trading_ops.store.writer import Writer
 
 
 @dataclass
-class Told:
+class RecordingJob:
     """A job that waits until the test ends it."""
 
     began: asyncio.Event = field(default_factory=asyncio.Event)
@@ -66,7 +66,7 @@ class Replica:
     """One reconciler's scheduler."""
 
     scheduler: Scheduler
-    job: Told
+    job: RecordingJob
     registry: CollectorRegistry
 
     async def make_due(self) -> None:
@@ -118,7 +118,7 @@ def start(database_url: str, settings: Settings) -> Start:
         reader = Reader(reading_engine(database_url))
         lease = Lease(writer, name, alone=False)
         await lease.begin()
-        job, registry = Told(), CollectorRegistry()
+        job, registry = RecordingJob(), CollectorRegistry()
         given = Settings(root=settings.root, var=settings.var, observe_only=observe_only)
         scheduler = Scheduler(
             entries={"told": entry(**over)},

@@ -141,7 +141,7 @@ def test_before_the_open() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "zone", "said"),
+    ("text", "zone", "message"),
     [
         ("61 * * * *", "UTC", "jobs.a.schedule"),
         ("* * *", "UTC", "jobs.a.schedule"),
@@ -152,11 +152,11 @@ def test_before_the_open() -> None:
         ("0 3 * * *", "../../etc/passwd", "jobs.a.zone"),
     ],
 )
-def test_what_is_refused_is_named(text: str, zone: str, said: str) -> None:
+def test_what_is_refused_is_named(text: str, zone: str, message: str) -> None:
     """With the key that is wrong."""
     with pytest.raises(ConfigError) as caught:
         parse(text, zone, where="jobs.yml", key="jobs.a")
-    assert (caught.value.where, caught.value.key) == ("jobs.yml", said)
+    assert (caught.value.where, caught.value.key) == ("jobs.yml", message)
 
 
 def test_jitter_is_the_same_everywhere() -> None:

@@ -73,7 +73,7 @@ async def test_a_report_that_no_one_gets_is_not_made(
 
 
 @pytest.mark.parametrize(
-    ("code", "said", "expected"),
+    ("code", "output", "expected"),
     [
         (2, "no such key", "exit code 2: no such key"),
         (2, "", "exit code 2"),
@@ -81,8 +81,8 @@ async def test_a_report_that_no_one_gets_is_not_made(
         (-signal.SIGKILL, "", "ended by SIGKILL"),
     ],
 )
-def test_a_failed_process_says_how_it_ended(code: int, said: str, expected: str) -> None:
-    assert why(code, said) == expected
+def test_a_failed_process_says_how_it_ended(code: int, output: str, expected: str) -> None:
+    assert why(code, output) == expected
 
 
 async def test_the_table_of_sessions_is_filled_for_a_year(start: Start, tmp_path: Path) -> None:
@@ -116,8 +116,8 @@ async def test_an_empty_table_is_filled_without_waiting(start: Start) -> None:
 
 async def due_at(scheduler: Scheduler) -> datetime | None:
     """Return when the job is due next."""
-    (told,) = [one for one in await scheduler.standings() if one.entry.name == "told"]
-    return told.due_at
+    (due,) = [one for one in await scheduler.standings() if one.entry.name == "told"]
+    return due.due_at
 
 
 def context_of(replica: Replica, folder: Path, *calendars: str) -> Context:

@@ -68,8 +68,8 @@ def try_one(bug: Bug) -> _Tried:
     failed = found.group(1) if done.returncode == 1 and found else ""
     ran = done.returncode in (0, 1)
     if not ran:
-        said = (done.stdout + done.stderr)[-2000:]
-        sys.stderr.write(f"{bug.name}: pytest ended with {done.returncode}\n{said}\n")
+        output = (done.stdout + done.stderr)[-2000:]
+        sys.stderr.write(f"{bug.name}: pytest ended with {done.returncode}\n{output}\n")
     return _Tried(bug, failed, ran, time.monotonic() - began)
 
 

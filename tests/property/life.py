@@ -149,11 +149,11 @@ class Life:
 
     def compare(self) -> None:
         """A state that was kept up to date must say what one that is read again says."""
-        anew = read_state(self.connection, limits=LIMITS, now=self.now)
-        assert said_by(self.read(), self.now) == said_by(anew, self.now)
-        for incident in anew.incidents:
+        reloaded = read_state(self.connection, limits=LIMITS, now=self.now)
+        assert overrides_of(self.read(), self.now) == overrides_of(reloaded, self.now)
+        for incident in reloaded.incidents:
             for index in range(len(BOOKS[incident.alert].steps)):
-                self.compare_gates(incident, index, anew)
+                self.compare_gates(incident, index, reloaded)
 
     def compare_gates(self, incident: Incident, index: int, state: State) -> None:
         """What the pass decides over its state, the starting transaction says of its own rows."""
@@ -326,11 +326,11 @@ def labels_of(alert: Alert) -> dict[str, str]:
     return LABELS | {"alertname": alert[0], "bot": alert[1]}
 
 
-def said_by(state: State, now: datetime) -> dict[str, Any]:
+def overrides_of(state: State, now: datetime) -> dict[str, Any]:
     """Return all that a state says at a moment: not how it was read."""
     recent = now - LIMITS.storm_quiet
     window = now - LIMITS.window
-    said = state.overrides
+    overrides = state.overrides
     return vars(
         replace(
             state,
@@ -339,15 +339,17 @@ def said_by(state: State, now: datetime) -> dict[str, Any]:
             starts=tuple(sorted(one for one in state.starts if one > window)),
             closed=tuple(one for one in state.closed if one.closed_at and one.closed_at > recent),
             overrides=replace(
-                said,
+                overrides,
                 pause=state.pause_at(now),
-                maintenance=tuple(one for one in said.maintenance if one.ends_at > now),
-                approvals={key: one for key, one in said.approvals.items() if one.expires_at > now},
+                maintenance=tuple(one for one in overrides.maintenance if one.ends_at > now),
+                approvals={
+                    key: one for key, one in overrides.approvals.items() if one.expires_at > now
+                },
             ),
         )
     )
 
 
-def counted(story: list[events.Event], kind: str) -> Counter[str | None]:
+def counted(timeline: list[events.Event], kind: str) -> Counter[str | None]:
     """Return how often an event of a kind is in the timeline of each incident."""
-    return Counter(one.incident_id for one in story if one.kind == kind)
+    return Counter(one.incident_id for one in timeline if one.kind == kind)

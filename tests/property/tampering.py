@@ -33,9 +33,9 @@ class Copy:
     anchors: list[Anchor] = field(default_factory=list)
 
 
-def whole_story(choose: random.Random) -> Copy:
+def full_log(choose: random.Random) -> Copy:
     """Return an untouched story of different events, in which equal neighbours occur too."""
-    story = Copy()
+    log = Copy()
     seq, mac = 0, ""
     for _ in range(EVENTS):
         seq += 1
@@ -44,27 +44,27 @@ def whole_story(choose: random.Random) -> Copy:
         at = choose.randrange(3) + 1_700_000_000_000_000
         row = Link(seq, at, kind, "incident-1", None, "reconciler", "", note, None, None, None)
         mac = events.mac_of(KEY, mac, seq, row[1:-1])
-        story.rows[seq] = row._replace(mac=mac)
+        log.rows[seq] = row._replace(mac=mac)
         if seq in ANCHORED:
             moment = NOW + timedelta(seconds=seq)
-            story.anchors.append(make_anchor(KEY, Head(seq, mac), moment))
-    story.head = Head(seq, mac)
-    return story
+            log.anchors.append(make_anchor(KEY, Head(seq, mac), moment))
+    log.head = Head(seq, mac)
+    return log
 
 
-def check(story: Copy, keys: tuple[bytes, ...] = (KEY,)) -> Problem | None:
+def check(log: Copy, keys: tuple[bytes, ...] = (KEY,)) -> Problem | None:
     """Verify as `reports.audit` does, on rows in memory."""
-    walk = Walk(keys=keys, anchors=sorted(story.anchors, key=lambda anchor: anchor.seq))
-    rows = [story.rows[seq] for seq in sorted(story.rows)]
+    walk = Walk(keys=keys, anchors=sorted(log.anchors, key=lambda anchor: anchor.seq))
+    rows = [log.rows[seq] for seq in sorted(log.rows)]
     if walk.feed(rows):
-        return walk.end(story.head)
+        return walk.end(log.head)
     return diagnose(walk, [row for row in rows if row.seq > walk.seq])
 
 
-def edit(story: Copy, choose: random.Random) -> None:
+def edit(log: Copy, choose: random.Random) -> None:
     """Change one field of one event; the MAC too, sometimes."""
     seq = choose.randint(1, ANCHORED[-1])
-    row = story.rows[seq]
+    row = log.rows[seq]
     changes: list[Callable[[], Link]] = [
         lambda: row._replace(at=row.at + choose.choice([-1, 1, 10**6])),
         lambda: row._replace(kind=row.kind + "x"),
@@ -80,93 +80,93 @@ def edit(story: Copy, choose: random.Random) -> None:
         lambda: row._replace(mac=choose.randbytes(32).hex()),
         lambda: row._replace(note="x", mac=choose.randbytes(32).hex()),
     ]
-    story.rows[seq] = choose.choice(changes)()
+    log.rows[seq] = choose.choice(changes)()
 
 
-def remove(story: Copy, choose: random.Random) -> None:
+def remove(log: Copy, choose: random.Random) -> None:
     """Take some events out of the middle; renumber the rest and set the head, sometimes."""
     first = choose.randint(1, ANCHORED[-1])
     count = choose.randint(1, EVENTS - first)
     for seq in range(first, first + count):
-        del story.rows[seq]
+        del log.rows[seq]
     if choose.random() < 0.5:
-        renumber(story, first, -count)
+        renumber(log, first, -count)
 
 
-def insert(story: Copy, choose: random.Random) -> None:
+def insert(log: Copy, choose: random.Random) -> None:
     """Put an event in: in place of none, with a copied MAC or another key's."""
     seq = choose.randint(1, ANCHORED[-1])
-    model = story.rows[choose.randint(1, EVENTS)]
+    model = log.rows[choose.randint(1, EVENTS)]
     if choose.random() < 0.1:
         before = choose.choice([0, -1, -EVENTS])
-        story.rows[before] = model._replace(seq=before, mac=choose.choice([model.mac, None]))
+        log.rows[before] = model._replace(seq=before, mac=choose.choice([model.mac, None]))
         return
-    renumber(story, seq, 1)
-    previous = story.rows[seq - 1].mac if seq > 1 else ""
+    renumber(log, seq, 1)
+    previous = log.rows[seq - 1].mac if seq > 1 else ""
     macs = [model.mac, None, events.mac_of(b"guess", previous or "", seq, model[1:-1])]
-    story.rows[seq] = model._replace(seq=seq, mac=choose.choice(macs))
+    log.rows[seq] = model._replace(seq=seq, mac=choose.choice(macs))
 
 
-def swap(story: Copy, choose: random.Random) -> None:
+def swap(log: Copy, choose: random.Random) -> None:
     """Exchange what two numbers hold, with or without the MACs."""
     one = choose.randint(1, ANCHORED[-1])
-    other = choose.choice([seq for seq in story.rows if seq != one])
-    first, second = story.rows[one], story.rows[other]
+    other = choose.choice([seq for seq in log.rows if seq != one])
+    first, second = log.rows[one], log.rows[other]
     if choose.random() < 0.5 and first[1:-1] != second[1:-1]:
-        story.rows[one] = second._replace(seq=one, mac=first.mac)
-        story.rows[other] = first._replace(seq=other, mac=second.mac)
+        log.rows[one] = second._replace(seq=one, mac=first.mac)
+        log.rows[other] = first._replace(seq=other, mac=second.mac)
     else:
-        story.rows[one] = second._replace(seq=one)
-        story.rows[other] = first._replace(seq=other)
+        log.rows[one] = second._replace(seq=one)
+        log.rows[other] = first._replace(seq=other)
 
 
-def cut(story: Copy, choose: random.Random) -> None:
+def cut(log: Copy, choose: random.Random) -> None:
     """Take the end off, before the last anchor, and set the head so that it fits."""
     last = choose.randint(0, ANCHORED[-1] - 1)
-    story.rows = {seq: row for seq, row in story.rows.items() if seq <= last}
-    story.head = head_of(story)
+    log.rows = {seq: row for seq, row in log.rows.items() if seq <= last}
+    log.head = head_of(log)
     if choose.random() < 0.3:
         # The reconciler, unaware, continues from there.
-        seq, mac = story.head[:2]
+        seq, mac = log.head[:2]
         for _ in range(choose.randint(1, EVENTS)):
             seq += 1
             new = Link(seq, 1, "opened", None, None, "reconciler", "", "new", None, None, None)
             mac = events.mac_of(KEY, mac, seq, new[1:-1])
-            story.rows[seq] = new._replace(mac=mac)
-        story.head = Head(seq, mac)
+            log.rows[seq] = new._replace(mac=mac)
+        log.head = Head(seq, mac)
 
 
-def rewrite(story: Copy, choose: random.Random) -> None:
+def rewrite(log: Copy, choose: random.Random) -> None:
     """Chain everything again from some event on, without the key, or as if before the chain."""
     seq = choose.randint(1, ANCHORED[-1])
     unchain = choose.random() < 0.3
-    mac = "" if unchain else story.rows[seq - 1].mac or "" if seq > 1 else ""
-    for number in sorted(story.rows):
+    mac = "" if unchain else log.rows[seq - 1].mac or "" if seq > 1 else ""
+    for number in sorted(log.rows):
         if unchain:
-            story.rows[number] = story.rows[number]._replace(mac=None)
+            log.rows[number] = log.rows[number]._replace(mac=None)
         elif number >= seq:
-            row = story.rows[number]._replace(note="rewritten")
+            row = log.rows[number]._replace(note="rewritten")
             mac = events.mac_of(b"guess", mac, number, row[1:-1])
-            story.rows[number] = row._replace(mac=mac)
-    story.head = head_of(story)
+            log.rows[number] = row._replace(mac=mac)
+    log.head = head_of(log)
 
 
 ATTACKS = (edit, remove, insert, swap, cut, rewrite)
 
 
-def renumber(story: Copy, begin: int, by: int) -> None:
+def renumber(log: Copy, begin: int, by: int) -> None:
     """Move the numbers of all events from one on, and set the head."""
-    story.rows = {
+    log.rows = {
         seq + by if seq >= begin else seq: row._replace(seq=seq + by) if seq >= begin else row
-        for seq, row in story.rows.items()
+        for seq, row in log.rows.items()
     }
-    story.head = head_of(story)
+    log.head = head_of(log)
 
 
-def head_of(story: Copy) -> Head:
+def head_of(log: Copy) -> Head:
     """Return the head that the rows as they are would have."""
-    last = max(story.rows, default=0)
-    return Head(last, (story.rows[last].mac or "") if last else "")
+    last = max(log.rows, default=0)
+    return Head(last, (log.rows[last].mac or "") if last else "")
 
 
 def tamper(count: int, seed: int) -> tuple[Counter[tuple[str, str]], int]:
@@ -176,14 +176,14 @@ def tamper(count: int, seed: int) -> tuple[Counter[tuple[str, str]], int]:
     missed = 0
     for number in range(count):
         if number % 50 == 0:
-            original = whole_story(choose)
+            original = full_log(choose)
             assert check(original) is None, "an untouched story is whole"
-        story = Copy(dict(original.rows), original.head, original.anchors)
+        log = Copy(dict(original.rows), original.head, original.anchors)
         attack = choose.choice(ATTACKS)
-        attack(story, choose)
+        attack(log, choose)
         if choose.random() < 0.2:
-            story.head = head_of(story)
-        problem = check(story)
+            log.head = head_of(log)
+        problem = check(log)
         found[attack.__name__, problem.fault.value if problem else "MISSED"] += 1
         missed += problem is None
     return found, missed

@@ -15,11 +15,11 @@ facts = st.lists(
 )
 
 
-def rest(told: list[tuple[str, str]], firing: set[Alert]) -> tuple[object, ...]:
+def rest(reported: list[tuple[str, str]], firing: set[Alert]) -> tuple[object, ...]:
     """Tell these facts, then look around until nothing changes; return what is left."""
     life = Life(firing=firing)
     try:
-        for kind, bot in told:
+        for kind, bot in reported:
             (life.notify if kind == "fires" else life.notify_resolved)(("BotDown", bot))
         for _ in range(4):
             life.make_pass()
@@ -48,17 +48,17 @@ def rest(told: list[tuple[str, str]], firing: set[Alert]) -> tuple[object, ...]:
 @settings(max_examples=max(5, settings().max_examples // 16), deadline=None)
 @given(facts, st.sets(st.sampled_from(BOTS[:3])), st.randoms(use_true_random=False))
 def test_the_order_of_facts_does_not_matter(
-    told: list[tuple[str, str]], firing: set[str], random: Random
+    reported: list[tuple[str, str]], firing: set[str], random: Random
 ) -> None:
     """What fires in the end is what is worked on, and it ends with the same people."""
     truth = {("BotDown", bot) for bot in firing}
     # Of what has long ended, only its end: several others that are thought ill for a moment make
     # the fleet look ill, and an operator is called instead. That errs to the safe side.
-    told = [(kind, bot) for kind, bot in told if kind == "ends" or bot in firing]
-    doubled = told + random.sample(told, k=len(told) // 2)
+    reported = [(kind, bot) for kind, bot in reported if kind == "ends" or bot in firing]
+    doubled = reported + random.sample(reported, k=len(reported) // 2)
     random.shuffle(doubled)
     kept = [fact for fact in doubled if random.random() < 0.7]
     expected = rest([], set(truth))  # every notification was lost
-    assert rest(told, set(truth)) == expected
+    assert rest(reported, set(truth)) == expected
     assert rest(doubled, set(truth)) == expected
     assert rest(kept, set(truth)) == expected

@@ -102,17 +102,19 @@ gaps = st.tuples(st.integers(1, 120), st.integers(1, 290))
 @given(st.lists(gaps, min_size=7, max_size=7))
 def test_flaps_of_any_pattern(cycle: list[tuple[int, int]]) -> None:
     """With gaps shorter than the quiet time: few incidents, and the limits kept."""
-    told = Flapping()
+    flapping = Flapping()
     for number in range(140):
-        told.flap(*cycle[number % len(cycle)])
-    assert len(told.incidents) <= LIMITS.flap_episodes + most_apart(cycle)
-    for action in {one.action for one in told.attempts}:
-        starts = [one.started_at for one in told.attempts if one.action == action]
+        flapping.flap(*cycle[number % len(cycle)])
+    assert len(flapping.incidents) <= LIMITS.flap_episodes + most_apart(cycle)
+    for action in {one.action for one in flapping.attempts}:
+        starts = [one.started_at for one in flapping.attempts if one.action == action]
         for first, later in itertools.pairwise(starts):
             assert later - first >= OWN.cooldown
         for first, later in zip(starts, starts[OWN.attempts :], strict=False):
             assert later - first >= OWN.window
-    assert told.calls <= len(told.incidents), "once for each incident, of which there are few"
+    assert flapping.calls <= len(flapping.incidents), (
+        "once for each incident, of which there are few"
+    )
 
 
 def most_apart(cycle: list[tuple[int, int]]) -> int:
@@ -124,23 +126,23 @@ def most_apart(cycle: list[tuple[int, int]]) -> int:
 @pytest.mark.parametrize("absent", [1, 30, 280])
 def test_a_thousand_flaps_are_three_incidents_and_one_call(absent: int) -> None:
     """The third one takes all the rest, and an operator is called once."""
-    told = Flapping()
+    flapping = Flapping()
     for _ in range(1000):
-        told.flap(10, absent)
-    assert len(told.incidents) == 3
-    assert told.calls == 1
-    assert len(told.attempts) <= 5
+        flapping.flap(10, absent)
+    assert len(flapping.incidents) == 3
+    assert flapping.calls == 1
+    assert len(flapping.attempts) <= 5
 
 
 def test_what_stays_away_is_closed() -> None:
     """After its quiet time, and what comes much later starts again."""
-    told = Flapping()
+    flapping = Flapping()
     for _ in range(5):
-        told.flap(10, 20)
-    told.now += LIMITS.flap_quiet
-    told.passes(AlertView.ABSENT)
-    assert not told.incidents[-1].is_open
-    told.now += LIMITS.flap_window
-    told.flap(10, 1)
-    assert len(told.incidents) == 4
-    assert not told.incidents[-1].is_open
+        flapping.flap(10, 20)
+    flapping.now += LIMITS.flap_quiet
+    flapping.passes(AlertView.ABSENT)
+    assert not flapping.incidents[-1].is_open
+    flapping.now += LIMITS.flap_window
+    flapping.flap(10, 1)
+    assert len(flapping.incidents) == 4
+    assert not flapping.incidents[-1].is_open

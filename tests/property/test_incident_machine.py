@@ -92,14 +92,14 @@ class Incidents(RuleBasedStateMachine):
             self.life.firing = firing
             self.life.make_pass()
 
-    @rule(alert=alerts, told=st.booleans())
-    def an_alert_ends(self, alert: Alert, told: bool) -> None:
+    @rule(alert=alerts, notified=st.booleans())
+    def an_alert_ends(self, alert: Alert, notified: bool) -> None:
         self.life.firing.discard(alert)
-        if told:
+        if notified:
             self.life.notify_resolved(alert)
 
     @rule()
-    def everything_is_mended(self) -> None:
+    def every_fault_is_repaired(self) -> None:
         self.life.firing.clear()
 
     @rule(alert=alerts, fires=st.booleans())
@@ -223,7 +223,7 @@ class Incidents(RuleBasedStateMachine):
         self.life.make_pass()
 
     @rule()
-    def the_desk_is_read_anew(self) -> None:
+    def the_state_is_reloaded(self) -> None:
         self.life.compare()
 
     @rule()
@@ -302,28 +302,28 @@ class Incidents(RuleBasedStateMachine):
     def within(self, group: list[Attempt], target: str, most: int = OWN.attempts) -> None:
         """Cooldown and budget hold between all that no forgiving lies between."""
 
-        def anew(first: Attempt, later: Attempt) -> bool:
+        def repeated(first: Attempt, later: Attempt) -> bool:
             return any(
                 name == target and first.started_at <= moment <= later.started_at
                 for name, moment in self.life.forgiven
             )
 
         for first, later in itertools.pairwise(group):
-            assert later.started_at - first.started_at >= OWN.cooldown or anew(first, later)
+            assert later.started_at - first.started_at >= OWN.cooldown or repeated(first, later)
         for first, later in zip(group, group[most:], strict=False):
-            assert later.started_at - first.started_at >= OWN.window or anew(first, later)
+            assert later.started_at - first.started_at >= OWN.window or repeated(first, later)
 
     def a_person_is_called_once(self) -> None:
-        story = event_log.latest(self.life.connection, limit=10_000)
+        timeline = event_log.latest(self.life.connection, limit=10_000)
         for kind in ("escalated", "closed", "opened"):
-            assert all(count == 1 for count in counted(story, kind).values())
+            assert all(count == 1 for count in counted(timeline, kind).values())
 
     def what_a_person_has_is_left_alone(self) -> None:
-        story = sorted(
+        timeline = sorted(
             event_log.latest(self.life.connection, limit=10_000), key=lambda one: one.seq
         )
         handed_over = set[str | None]()
-        for one in story:
+        for one in timeline:
             if one.kind == "escalated":
                 handed_over.add(one.incident_id)
             assert not (one.kind == "started" and one.incident_id in handed_over)

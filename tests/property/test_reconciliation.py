@@ -57,7 +57,7 @@ POLICY = Policy(orphaned_orders=OrphanPolicy.ADOPT, external_trades=ExternalTrad
 class Account:
     """The truth at the venue, and what the records know of it."""
 
-    words: dict[str, VenueOrder] = field(default_factory=dict)
+    reports: dict[str, VenueOrder] = field(default_factory=dict)
     trades: list[VenueTrade] = field(default_factory=list)
     ledger: list[LedgerEntry] = field(default_factory=list)
     there: dict[str, Decimal] = field(
@@ -72,9 +72,9 @@ class Account:
 
     def order(self, side: Side, quantity: Decimal, filled: Decimal, *, known: int) -> None:
         """An order of ours that is filled by so much; `known` is how much the records saw of it."""
-        name, at = f"own-{len(self.words)}", NOW - 1000 + len(self.words)
+        name, at = f"own-{len(self.reports)}", NOW - 1000 + len(self.reports)
         full = filled == quantity
-        word = VenueOrder(
+        report = VenueOrder(
             venue_id=f"V-{name}",
             client_id=name,
             symbol=SYMBOL,
@@ -86,22 +86,22 @@ class Account:
             cost=filled * 100,
             fee=(filled / 10).quantize(LOT),
         )
-        self.words[name] = word
+        self.reports[name] = report
         if filled:
-            self.trades.append(_trade(f"T-{name}", word, at))
-            _pay(self.there, word.side, word.filled, word.cost, word.fee)
+            self.trades.append(_trade(f"T-{name}", report, at))
+            _pay(self.there, report.side, report.filled, report.cost, report.fee)
         if known == 0:
             return  # forgotten, or the records are gone
-        order = adopted_order(replace(word, status=OrderStatus.ACCEPTED), name, at)
+        order = adopted_order(replace(report, status=OrderStatus.ACCEPTED), name, at)
         if known == 1:  # the answer was lost
             order = replace(order, venue_id=None, status=OrderStatus.SUBMITTED)
         self.orders[name] = order
         if known == 3:  # all of it was heard
-            self.hear(order, word)
+            self.hear(order, report)
 
-    def hear(self, order: Order, word: VenueOrder) -> None:
+    def hear(self, order: Order, report: VenueOrder) -> None:
         """As the book does."""
-        after, fill = apply_report(self.orders.get(order.client_id, order), word)
+        after, fill = apply_report(self.orders.get(order.client_id, order), report)
         self.orders[order.client_id] = after
         if fill is not None:
             _pay(self.expected, order.side, fill.quantity, fill.cost, fill.fee)
@@ -111,14 +111,14 @@ class Account:
     def take(self, step: Step) -> None:
         """Do to the records what the comparison says."""
         match step:
-            case UpdateOrder(order=order, report=word):
-                self.hear(order, word)
+            case UpdateOrder(order=order, report=report):
+                self.hear(order, report)
             case EndOrder(order=order, status=status):
                 self.orders[order.client_id] = replace(order, status=status)
-            case AdoptOrder(report=word):
-                order = adopted_order(word, word.client_id or "", NOW)
+            case AdoptOrder(report=report):
+                order = adopted_order(report, report.client_id or "", NOW)
                 self.orders[order.client_id] = order
-                self.hear(order, word)
+                self.hear(order, report)
             case CountTrade(trade=trade):
                 self.adopted.add(("trade", trade.trade_id))
                 _pay(self.expected, trade.side, trade.quantity, trade.cost, trade.fee)
@@ -139,7 +139,7 @@ class Account:
             expected=dict(self.expected),
             counted=frozenset(self.adopted),
         )
-        opened = tuple(one for one in self.words.values() if one.status.is_open)
+        opened = tuple(one for one in self.reports.values() if one.status.is_open)
         theirs = VenueState(
             snapshot=Snapshot(
                 at=NOW,
@@ -156,27 +156,29 @@ class Account:
                 complete=True,
             ),
             reports={
-                name: word
-                for name, word in self.words.items()
-                if name in self.orders and not word.status.is_open
+                name: report
+                for name, report in self.reports.items()
+                if name in self.orders and not report.status.is_open
             },
             unrecorded={
-                word.venue_id: word for name, word in self.words.items() if name not in self.orders
+                report.venue_id: report
+                for name, report in self.reports.items()
+                if name not in self.orders
             },
         )
         return compare(ours, theirs, POLICY, now=NOW, at_start=True)
 
 
-def _trade(name: str, word: VenueOrder, at: float) -> VenueTrade:
+def _trade(name: str, report: VenueOrder, at: float) -> VenueTrade:
     return VenueTrade(
         trade_id=name,
-        venue_id=word.venue_id,
+        venue_id=report.venue_id,
         client_id=None,
-        symbol=word.symbol,
-        side=word.side,
-        quantity=word.filled,
-        cost=word.cost,
-        fee=word.fee,
+        symbol=report.symbol,
+        side=report.side,
+        quantity=report.filled,
+        cost=report.cost,
+        fee=report.fee,
         at=at,
     )
 
@@ -260,9 +262,9 @@ def test_whatever_was_missed_is_healed_exactly(account: Account) -> None:
     for step in first.steps:
         account.take(step)
     assert account.expected == account.there
-    for name, word in account.words.items():
-        if name in account.orders or word.filled or word.status.is_open:
-            assert account.orders[name].filled == word.filled
+    for name, report in account.reports.items():
+        if name in account.orders or report.filled or report.status.is_open:
+            assert account.orders[name].filled == report.filled
     again = account.compare()
     assert again.steps == ()
     assert again.discrepancies == ()

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.builders import NOW
-from tests.property.tampering import ANCHORED, EVENTS, KEY, Copy, check, tamper, whole_story
+from tests.property.tampering import ANCHORED, EVENTS, KEY, Copy, check, full_log, tamper
 from trading_ops.audit.checkpoint import make_anchor
 from trading_ops.audit.walk import Fault
 from trading_ops.store import events
@@ -24,19 +24,19 @@ def test_every_tampering_is_detected() -> None:
     assert len({attack for attack, _ in found}) == 6
 
 
-def edited(story: Copy, seq: int, **changes: str | None) -> None:
-    story.rows[seq] = story.rows[seq]._replace(**changes)  # type: ignore[arg-type]
+def edited(log: Copy, seq: int, **changes: str | None) -> None:
+    log.rows[seq] = log.rows[seq]._replace(**changes)  # type: ignore[arg-type]
 
 
-def exchanged(story: Copy, one: int, other: int) -> None:
-    first, second = story.rows[one], story.rows[other]
-    story.rows[one], story.rows[other] = second._replace(seq=one), first._replace(seq=other)
+def exchanged(log: Copy, one: int, other: int) -> None:
+    first, second = log.rows[one], log.rows[other]
+    log.rows[one], log.rows[other] = second._replace(seq=one), first._replace(seq=other)
 
 
-def cut(story: Copy, last: int, *, head: bool) -> None:
-    story.rows = {seq: row for seq, row in story.rows.items() if seq <= last}
+def cut(log: Copy, last: int, *, head: bool) -> None:
+    log.rows = {seq: row for seq, row in log.rows.items() if seq <= last}
     if head:
-        story.head = Head(last, str(story.rows[last].mac))
+        log.head = Head(last, str(log.rows[last].mac))
 
 
 @pytest.mark.parametrize(
@@ -61,65 +61,65 @@ def test_the_first_bad_event_is_named(
     attack: Callable[[Copy], object], fault: Fault, seq: int
 ) -> None:
     """An operator is told what was done, and where to look."""
-    story = whole_story(random.Random(4))
-    attack(story)
-    problem = check(story)
+    log = full_log(random.Random(4))
+    attack(log)
+    problem = check(log)
     assert problem is not None
     assert (problem.fault, problem.seq) == (fault, seq), problem
 
 
 def test_only_behind_the_last_anchor_a_cut_cannot_be_seen() -> None:
     """The promise's limit, so that no one promises more."""
-    story = whole_story(random.Random(4))
-    cut(story, ANCHORED[-1], head=True)
-    assert check(story) is None
+    log = full_log(random.Random(4))
+    cut(log, ANCHORED[-1], head=True)
+    assert check(log) is None
 
 
 def test_another_key_is_named_as_such() -> None:
     """A wrong key file is not taken for an attack on the first event."""
-    problem = check(whole_story(random.Random(4)), (b"another",))
+    problem = check(full_log(random.Random(4)), (b"another",))
     assert problem is not None
     assert problem.fault is Fault.WRONG_KEY
 
 
 def test_what_is_older_than_the_chain_is_counted_and_no_fault() -> None:
     """A database that was there before the chain can be verified from where it starts."""
-    story = Copy()
+    log = Copy()
     for seq in (1, 2, 4):  # the old numbers could have gaps
-        story.rows[seq] = Link(seq, 0, "opened", None, None, "", "", "", None, None, None)
-    story.head = Head(4, "")
-    assert check(story) is None
-    row = story.rows[4]._replace(seq=5)
-    story.rows[5] = row._replace(mac=events.mac_of(KEY, "", 5, row[1:-1]))
-    story.head = Head(5, str(story.rows[5].mac))
-    assert check(story) is None
-    story.rows[5] = story.rows[5]._replace(mac=None)
-    story.head = Head(5, "")
-    story.anchors = [make_anchor(KEY, Head(5, "0" * 64), NOW)]
-    problem = check(story)
+        log.rows[seq] = Link(seq, 0, "opened", None, None, "", "", "", None, None, None)
+    log.head = Head(4, "")
+    assert check(log) is None
+    row = log.rows[4]._replace(seq=5)
+    log.rows[5] = row._replace(mac=events.mac_of(KEY, "", 5, row[1:-1]))
+    log.head = Head(5, str(log.rows[5].mac))
+    assert check(log) is None
+    log.rows[5] = log.rows[5]._replace(mac=None)
+    log.head = Head(5, "")
+    log.anchors = [make_anchor(KEY, Head(5, "0" * 64), NOW)]
+    problem = check(log)
     assert problem is not None
     assert problem.fault is Fault.REWRITTEN
 
 
 def rotated(kind: str, key: bytes) -> Copy:
     """A story that continues with another key, from an event of some kind."""
-    story = whole_story(random.Random(4))
-    seq, mac = story.head[:2]
+    log = full_log(random.Random(4))
+    seq, mac = log.head[:2]
     for what in (kind, "opened"):
         seq += 1
         row = Link(seq, 0, what, None, None, "", "", "", None, None, None)
         mac = events.mac_of(key, mac, seq, row[1:-1])
-        story.rows[seq] = row._replace(mac=mac)
-    story.head = Head(seq, mac)
-    return story
+        log.rows[seq] = row._replace(mac=mac)
+    log.head = Head(seq, mac)
+    return log
 
 
 def test_a_key_is_changed_only_where_an_event_tells_of_it() -> None:
     """The older key's holder cannot continue with it, nor the newer one start anywhere."""
-    story = rotated(events.KEY_CHANGED, NEWER)
-    assert check(story, (NEWER, KEY)) is None
+    log = rotated(events.KEY_CHANGED, NEWER)
+    assert check(log, (NEWER, KEY)) is None
     for wrong in ((KEY,), (KEY, NEWER)):  # not known, or in the wrong order
-        assert check(story, wrong) is not None
+        assert check(log, wrong) is not None
     problem = check(rotated("opened", NEWER), (NEWER, KEY))
     assert problem is not None
     assert problem.fault is Fault.WRONG_KEY
@@ -127,7 +127,7 @@ def test_a_key_is_changed_only_where_an_event_tells_of_it() -> None:
 
 def test_a_forged_anchor_has_no_signature() -> None:
     """Anyone who has no key can make no anchor, nor move one."""
-    anchor = whole_story(random.Random(4)).anchors[0]
+    anchor = full_log(random.Random(4)).anchors[0]
     assert anchor.is_signed_by(KEY)
     assert not anchor.is_signed_by(NEWER)
     for changed in (

@@ -26,14 +26,14 @@ _OTHERS = frozenset(
 _BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
 
 
-def metric_words(text: str) -> set[str]:
+def metric_names_in(text: str) -> set[str]:
     """Return what a document names as a metric: our prefixes, and no path, module or call."""
     return set(_NAME.findall(text)) - _OTHERS
 
 
 def unknown_metrics(text: str) -> set[str]:
     """Return the metrics that a document names, and that no process exports."""
-    return metric_words(text) - catalogue.sample_names() - {one.name for one in CATALOGUE}
+    return metric_names_in(text) - catalogue.sample_names() - {one.name for one in CATALOGUE}
 
 
 def blocks(page: Path, language: str) -> Iterator[str]:

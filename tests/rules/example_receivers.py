@@ -22,14 +22,16 @@ class Services:
     """What Slack, Telegram, Discord, PagerDuty, Opsgenie and the webhooks were told, in order."""
 
     address: str = ""
-    told: "asyncio.Queue[tuple[str, str, dict[str, Any]]]" = field(default_factory=asyncio.Queue)
+    requests: "asyncio.Queue[tuple[str, str, dict[str, Any]]]" = field(
+        default_factory=asyncio.Queue
+    )
     """Path, header `Authorization`, body."""
 
     async def take(self, request: web.Request) -> web.Response:
         """Take one call and answer as all of them can read it."""
         body = json.loads(await request.read())
         header = request.headers.get("Authorization", "")
-        self.told.put_nowait((request.path, header, body))
+        self.requests.put_nowait((request.path, header, body))
         message = {"message_id": 1, "date": 1, "chat": {"id": 1, "type": "private"}}
         return web.json_response({"ok": True, "result": message})
 

@@ -17,7 +17,7 @@ from trading_ops import clock
 
 
 @dataclass(frozen=True)
-class Told:
+class Notification:
     """One webhook notification as it arrived."""
 
     at: float
@@ -61,14 +61,14 @@ class Receivers:
     """`host:port` of the webhook."""
 
     smarthost: str = ""
-    told: asyncio.Queue[Told] = field(default_factory=asyncio.Queue)
+    notifications: asyncio.Queue[Notification] = field(default_factory=asyncio.Queue)
     mails: asyncio.Queue[Mail] = field(default_factory=asyncio.Queue)
 
     async def post(self, request: web.Request) -> web.Response:
         """Take one notification."""
         body = json.loads(await request.read())
         header = request.headers.get("Authorization", "")
-        self.told.put_nowait(Told(clock.monotonic(), request.path, header, body))
+        self.notifications.put_nowait(Notification(clock.monotonic(), request.path, header, body))
         return web.Response()
 
     # aiosmtpd calls its handler by this name.

@@ -25,7 +25,7 @@ from tests.rules.committed import (
     read_yaml,
     run_tool,
 )
-from tests.rules.receivers import Receivers, Told, run_receivers
+from tests.rules.receivers import Notification, Receivers, run_receivers
 from tests.rules.running_alertmanager import RunningAlertmanager, start_alertmanager
 from tests.rules.running_prometheus import start_prometheus
 from tests.waiting import PATIENCE, eventually
@@ -93,7 +93,7 @@ def test_the_jobs_are_the_shipped_ones() -> None:
     assert yaml.safe_load(snippet("prometheus.yml"))["scrape_configs"] == ours
 
 
-def told(adopted: Adopted, **labels: str) -> str:
+def receivers_for(adopted: Adopted, **labels: str) -> str:
     """Ask amtool who is told, in order."""
     pairs = [f"{name}={value}" for name, value in labels.items()]
     config = f"--config.file={adopted.alertmanager}"
@@ -105,7 +105,7 @@ def test_every_alert_of_ours_takes_our_route(adopted: Adopted, rule: AlertRule) 
     """The reconciler, then the team when the alert pages at once; pages reach the team only."""
     receivers = ["trading-ops"] if rule.name != PAGE_ALERT else []
     receivers += ["team-pager"] if rule.labels["page_after"] == "0s" else []
-    shown = told(adopted, alertname=rule.name, bot="alpha", **rule.labels)
+    shown = receivers_for(adopted, alertname=rule.name, bot="alpha", **rule.labels)
     assert shown == ",".join(receivers)
 
 
@@ -122,7 +122,7 @@ def test_what_was_the_teams_stays_the_teams(
     adopted: Adopted, labels: dict[str, str], expected: str
 ) -> None:
     """Their alerts, their own Watchdog too, go where they went before."""
-    assert told(adopted, **labels) == expected
+    assert receivers_for(adopted, **labels) == expected
 
 
 def test_pages_are_grouped_as_shipped() -> None:
@@ -179,7 +179,9 @@ async def test_an_alert_of_ours_arrives_as_the_reconciler_takes_it(tmp_path: Pat
             text = config.read_text().replace("ALERTMANAGER", alertmanager.address)
             config.write_text(text)
             async with start_prometheus(config, alertmanagers=1):
-                arrived = await until_told(receivers.told, {ALERT, "Watchdog", "CheckoutSlow"})
+                arrived = await until_notified(
+                    receivers.notifications, {ALERT, "Watchdog", "CheckoutSlow"}
+                )
     secrets = adopted.var / "secrets"
     assert set(shown) == {f"Bearer {(secrets / 'metrics_token').read_text()}"}
     ours = arrived[ALERT]
@@ -195,9 +197,9 @@ async def test_an_alert_of_ours_arrives_as_the_reconciler_takes_it(tmp_path: Pat
     assert theirs.body["commonLabels"]["cluster"] == "prod"
 
 
-async def until_told(queue: "asyncio.Queue[Told]", names: set[str]) -> dict[str, Any]:
+async def until_notified(queue: "asyncio.Queue[Notification]", names: set[str]) -> dict[str, Any]:
     """Return the first notification of each of these alerts."""
-    found: dict[str, Told] = {}
+    found: dict[str, Notification] = {}
     while names - found.keys():
         one = await asyncio.wait_for(queue.get(), DEADLINE)
         for name in one.names:
@@ -232,7 +234,7 @@ async def test_beside_a_live_reconciler_the_teams_alerts_stay_the_teams(tmp_path
     assert "cluster" not in ours.labels
     assert snapshot is not None
     assert view_of(ours, None, snapshot) is AlertView.FIRING
-    assert not [name for name in told_names(receivers) if name.startswith("Trading")]
+    assert not [name for name in notified_names(receivers) if name.startswith("Trading")]
 
 
 @asynccontextmanager
@@ -276,12 +278,12 @@ async def routes_all(alertmanager: RunningAlertmanager, names: set[str]) -> bool
     return names <= set(await alertmanager.states())
 
 
-def told_names(receivers: Receivers) -> list[str]:
+def notified_names(receivers: Receivers) -> list[str]:
     """Return the names of all alerts of which the team was told."""
-    told = []
-    while not receivers.told.empty():
-        told += receivers.told.get_nowait().names
-    return told
+    names = []
+    while not receivers.notifications.empty():
+        names += receivers.notifications.get_nowait().names
+    return names
 
 
 async def polls(loop: Loop, times: int) -> None:

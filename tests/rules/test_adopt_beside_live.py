@@ -79,11 +79,11 @@ def settings_of(folder: Path, adopted: Adopted, places: dict[str, str]) -> Setti
     )
 
 
-def told_of(receivers: Receivers) -> list[str]:
+def notified_names(receivers: Receivers) -> list[str]:
     """Return the names of all alerts of which the team was told."""
     names = []
-    while not receivers.told.empty():
-        names += receivers.told.get_nowait().names
+    while not receivers.notifications.empty():
+        names += receivers.notifications.get_nowait().names
     return names
 
 
@@ -158,13 +158,13 @@ async def test_ten_minutes_beside_another_team(tmp_path: Path) -> None:
         assert await routes_all(alertmanager)
         assert [one.returncode for one in started] == [None] * len(started)
         failures = await their_failures(prometheus, alertmanager.address)
-        opened, told = incidents_of(settings), told_of(receivers)
+        opened, notified = incidents_of(settings), notified_names(receivers)
     assert min(failures.values()) > 10, failures
-    assert set(told) >= TEAMS
-    ours = [name for name in told if name.startswith("Trading")]
+    assert set(notified) >= TEAMS
+    ours = [name for name in notified if name.startswith("Trading")]
     sys.stdout.write(
         f"{BESIDE_SECONDS:.0f} s beside the team's alerts: {len(opened)} incidents {opened}, "
-        f"{len(ours)} pages of ours {ours}, {len(told) - len(ours)} of theirs, load "
+        f"{len(ours)} pages of ours {ours}, {len(notified) - len(ours)} of theirs, load "
         f"{os.getloadavg()[1]:.0f}; theirs: {failures}\n"
     )
     assert not [name for name in opened if not name.startswith(MACHINES_OWN)]

@@ -43,7 +43,7 @@ GROUPED = [
 ][:-1]
 """The routes that make one page of each cause."""
 
-SAID_LOUDER = {
+PAGED_AS_CRITICAL = {
     "TradingHostDiskLow": {"TradingHostDiskFilling"},
     "TradingBotMemoryHigh": {"TradingBotMemoryLeakSuspected", "TradingBotMemoryLimitForecast"},
     "TradingErrorBudgetBurnFast": {"TradingErrorBudgetBurnSlow"},
@@ -70,8 +70,8 @@ def test_the_reconciler_is_told_first_and_people_by_the_label(rule: AlertRule) -
     people = "second-line" if rule.labels.get("tier") == "l2" else people
     people = "dead-man-switch" if rule.name == "Watchdog" else people
     people = "oncall,second-line" if rule.labels.get("severity") == "emergency" else people
-    told = receivers_of(alertname=rule.name, bot="alpha", venue="paper", **rule.labels)
-    assert told == ("oncall" if rule.name == PAGE else f"reconciler,{people}")
+    notified = receivers_of(alertname=rule.name, bot="alpha", venue="paper", **rule.labels)
+    assert notified == ("oncall" if rule.name == PAGE else f"reconciler,{people}")
 
 
 @pytest.mark.parametrize(
@@ -283,14 +283,14 @@ def test_a_forecast_is_muted_once_it_has_come_true_and_both_sides_are_guarded() 
         muted = {name for name in rules if f'"{name}"' in target.replace("|", '"|"')}
         assert not any(rules[name].labels.get("remediation") for name in muted)
         (pages if of_page else found)[names.pop()] = muted
-    assert found == pages == SAID_LOUDER
+    assert found == pages == PAGED_AS_CRITICAL
 
 
 def test_nothing_is_muted_by_the_clock_or_spelt_the_old_way() -> None:
     """A time-muted alert looks active and is never sent; `match` is deprecated."""
     text = ROUTES.read_text(encoding="utf-8")
-    for word in ("mute_time_intervals", "active_time_intervals", "match:", "match_re:"):
-        assert word not in text
+    for key in ("mute_time_intervals", "active_time_intervals", "match:", "match_re:"):
+        assert key not in text
 
 
 def test_the_mail_shows_what_a_person_needs() -> None:

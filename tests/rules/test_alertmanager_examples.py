@@ -97,8 +97,8 @@ def test_every_alert_goes_where_its_severity_says(rule: AlertRule) -> None:
     people = "pager,second-line,chat,mail" if emergency else people
     pairs = [f"{key}={value}" for key, value in rule.labels.items()]
     command = ["amtool", "config", "routes", "test", f"--config.file={BY_HOUR}"]
-    told = run_tool(*command, f"alertname={rule.name}", "bot=alpha", "venue=paper", *pairs)
-    assert told.stdout.strip() == (people if rule.name == PAGE else f"reconciler,{people}")
+    result = run_tool(*command, f"alertname={rule.name}", "bot=alpha", "venue=paper", *pairs)
+    assert result.stdout.strip() == (people if rule.name == PAGE else f"reconciler,{people}")
 
 
 @pytest.mark.parametrize("labels", [[], ["severity=fatal"], ["page_after=soon"], ["page_after=5m"]])

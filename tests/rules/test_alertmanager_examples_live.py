@@ -52,15 +52,15 @@ async def test_a_service_is_told_what_it_is_and_where_to_look(tmp_path: Path, na
         config = placed_here(tmp_path / "am", text, services.address)
         async with start_alertmanager(config) as alertmanager:
             await alertmanager.post(ALERT)
-            path, authorization, body = await asyncio.wait_for(services.told.get(), DEADLINE)
+            path, authorization, body = await asyncio.wait_for(services.requests.get(), DEADLINE)
     assert path == PATHS[name]
     if name in BEARER:
         assert authorization == BEARER[name]
-    said = json.dumps(body)
+    posted = json.dumps(body)
     for link in (RUNBOOK, BOARD):
-        assert link in said
+        assert link in posted
     if name not in BEARER:  # Alertmanager's own JSON, in which nothing is rendered
-        assert INCIDENT in said.replace("\\u0026", "&")
+        assert INCIDENT in posted.replace("\\u0026", "&")
         CHECKS[name](body)
 
 
@@ -120,9 +120,9 @@ ALWAYS = "      - weekdays: ['sunday:saturday']\n"
 NEVER = "      - years: ['1970']\n"
 
 
-@pytest.mark.parametrize(("hours", "told"), [(ALWAYS, "chat"), (NEVER, "mail")])
+@pytest.mark.parametrize(("hours", "receiver"), [(ALWAYS, "chat"), (NEVER, "mail")])
 async def test_a_warning_is_for_the_chat_by_day_and_for_the_mail_by_night(
-    tmp_path: Path, hours: str, told: str
+    tmp_path: Path, hours: str, receiver: str
 ) -> None:
     """And the pager rings for what is critical at any hour; no one hears twice."""
     text = (EXAMPLES / "by-severity-and-hour.yml").read_text(encoding="utf-8")
@@ -137,12 +137,12 @@ async def test_a_warning_is_for_the_chat_by_day_and_for_the_mail_by_night(
         async with start_alertmanager(config) as alertmanager:
             await post_both(alertmanager)
             calls: set[tuple[str, str]] = set()
-            while len(calls) < (4 if told == "chat" else 3):
-                path, _, body = await asyncio.wait_for(services.told.get(), DEADLINE)
+            while len(calls) < (4 if receiver == "chat" else 3):
+                path, _, body = await asyncio.wait_for(services.requests.get(), DEADLINE)
                 way = path.split("/")[1]
                 calls.add((way, "Critical" if "TradingBotDown" in json.dumps(body) else "Warning"))
             mailed = []
-            if told == "mail":
+            if receiver == "mail":
                 mail = await asyncio.wait_for(receivers.mails.get(), DEADLINE)
                 assert "https://runbooks.example/TradingBotOrdersSlow.md" in mail.body("plain")
                 assert INCIDENT in mail.body("plain")
@@ -150,13 +150,13 @@ async def test_a_warning_is_for_the_chat_by_day_and_for_the_mail_by_night(
             # Told to the pager after all of them: whatever else was due has been told.
             await alertmanager.post(ALERT | {"alertname": "Mark", "bot": "beta"})
             while True:
-                path, _, body = await asyncio.wait_for(services.told.get(), DEADLINE)
+                path, _, body = await asyncio.wait_for(services.requests.get(), DEADLINE)
                 if path == "/pagerduty":
                     break
                 assert path.startswith("/api/v1/webhook")
     assert receivers.mails.empty()
     reconciler = {("api", "Critical"), ("api", "Warning")}
-    chat = {("slack", "Warning")} if told == "chat" else set()
+    chat = {("slack", "Warning")} if receiver == "chat" else set()
     assert calls == reconciler | {("pagerduty", "Critical")} | chat
     assert mailed == ([] if chat else ["[FIRING] TradingBotOrdersSlow bot=alpha venue=paper"])
 

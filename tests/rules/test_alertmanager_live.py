@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.rules.receivers import Mail, Receivers, Told, run_receivers
+from tests.rules.receivers import Mail, Notification, Receivers, run_receivers
 from tests.rules.running_alertmanager import WEBHOOK_TOKEN, RunningAlertmanager, run_alertmanager
 from trading_ops import clock
 from trading_ops.domain.acknowledgement import PAGE
@@ -38,8 +38,8 @@ async def loop(tmp_path: Path) -> AsyncIterator[Loop]:
         yield Loop(running, receivers)
 
 
-async def next_told(receivers: Receivers) -> Told:
-    return await asyncio.wait_for(receivers.told.get(), DEADLINE)
+async def next_notification(receivers: Receivers) -> Notification:
+    return await asyncio.wait_for(receivers.notifications.get(), DEADLINE)
 
 
 async def next_mail(receivers: Receivers) -> Mail:
@@ -57,24 +57,24 @@ def page_of(name: str, **labels: str) -> dict[str, str]:
 async def test_an_alert_with_a_delay_reaches_the_reconciler_and_not_on_call(loop: Loop) -> None:
     """The reconciler is notified of start and end immediately; a rule pages for it."""
     posted = clock.monotonic()
-    healed = bot_alert("TradingBotDown", page_after="5m")
-    await loop.alertmanager.post(healed)
-    told = await next_told(loop.receivers)
-    assert told.at - posted < AT_ONCE
-    assert (told.body["status"], told.names) == ("firing", ["TradingBotDown"])
-    assert told.path == "/api/v1/webhook/alertmanager"
-    assert told.authorization == f"Bearer {WEBHOOK_TOKEN}"
-    await loop.alertmanager.post(healed, resolved=True)
-    told = await next_told(loop.receivers)
-    assert (told.body["status"], told.names) == ("resolved", ["TradingBotDown"])
+    remediated = bot_alert("TradingBotDown", page_after="5m")
+    await loop.alertmanager.post(remediated)
+    notification = await next_notification(loop.receivers)
+    assert notification.at - posted < AT_ONCE
+    assert (notification.body["status"], notification.names) == ("firing", ["TradingBotDown"])
+    assert notification.path == "/api/v1/webhook/alertmanager"
+    assert notification.authorization == f"Bearer {WEBHOOK_TOKEN}"
+    await loop.alertmanager.post(remediated, resolved=True)
+    notification = await next_notification(loop.receivers)
+    assert (notification.body["status"], notification.names) == ("resolved", ["TradingBotDown"])
 
     await loop.alertmanager.post(bot_alert("TradingBotSlow", page_after="15m"))
-    assert (await next_told(loop.receivers)).names == ["TradingBotSlow"]
+    assert (await next_notification(loop.receivers)).names == ["TradingBotSlow"]
     await loop.alertmanager.post(page_of("TradingBotDown", bot="beta"))
     mail = await next_mail(loop.receivers)
     assert mail.subject == "[FIRING] TradingBotDown bot=beta venue=paper"
     assert loop.receivers.mails.empty()
-    assert loop.receivers.told.empty()
+    assert loop.receivers.notifications.empty()
 
 
 async def test_a_page_has_all_that_a_person_needs(loop: Loop) -> None:
@@ -98,8 +98,8 @@ async def test_one_cause_is_one_page(loop: Loop) -> None:
     )
     mail = await next_mail(loop.receivers)
     assert mail.subject == "[FIRING] TradingBotDown (150 firing, 0 resolved)"
-    words = mail.body("plain").replace(" = ", "=").split()
-    assert {f"bot={bot}" for bot in bots} <= set(words)
+    tokens = mail.body("plain").replace(" = ", "=").split()
+    assert {f"bot={bot}" for bot in bots} <= set(tokens)
     await loop.alertmanager.post(page_of("TradingBotDiskLow"))
     assert (await next_mail(loop.receivers)).subject.startswith("[FIRING] TradingBotDiskLow")
 
@@ -146,7 +146,7 @@ async def test_nobody_is_told_of_watchdog_but_the_reconciler_is(loop: Loop) -> N
     """`never` notifies no one but the reconciler."""
     watchdog = {"alertname": "Watchdog", "severity": "none", "page_after": "never"}
     await loop.alertmanager.post(watchdog)
-    assert (await next_told(loop.receivers)).names == ["Watchdog"]
+    assert (await next_notification(loop.receivers)).names == ["Watchdog"]
     await loop.alertmanager.post(bot_alert("Another", page_after="0s"))
     assert "Another" in (await next_mail(loop.receivers)).subject
 
@@ -154,19 +154,19 @@ async def test_nobody_is_told_of_watchdog_but_the_reconciler_is(loop: Loop) -> N
 async def test_a_second_alert_and_a_re_fire_are_told_within_seconds(loop: Loop) -> None:
     """The interval of the reconciler's groups bounds both."""
     await loop.alertmanager.post(bot_alert("TradingBotDown", page_after="5m"))
-    await next_told(loop.receivers)
+    await next_notification(loop.receivers)
     for resolved in (True, False):
         posted = clock.monotonic()
         alert = bot_alert("TradingBotDown", page_after="5m")
         await loop.alertmanager.post(alert, resolved=resolved)
-        told = await next_told(loop.receivers)
-        assert told.body["status"] == ("resolved" if resolved else "firing")
-        assert told.at - posted < 1.0 + AT_ONCE
+        notification = await next_notification(loop.receivers)
+        assert notification.body["status"] == ("resolved" if resolved else "firing")
+        assert notification.at - posted < 1.0 + AT_ONCE
     posted = clock.monotonic()
     await loop.alertmanager.post(bot_alert("TradingBotBrokerDisconnected", page_after="5m"))
-    told = await next_told(loop.receivers)
-    assert told.names == ["TradingBotBrokerDisconnected"]
-    assert told.at - posted < AT_ONCE
+    notification = await next_notification(loop.receivers)
+    assert notification.names == ["TradingBotBrokerDisconnected"]
+    assert notification.at - posted < AT_ONCE
 
 
 async def test_a_venue_that_says_that_it_is_in_maintenance_is_not_called_dead(loop: Loop) -> None:
@@ -190,10 +190,10 @@ async def test_a_closed_market_mutes_its_silence_and_not_a_dead_bot(loop: Loop) 
     """For the reconciler too, which would restart a feed that has nothing to say."""
     closed = {"alertname": "TradingMarketClosed", "venue": "paper", "page_after": "never"}
     await loop.alertmanager.post(closed)
-    assert (await next_told(loop.receivers)).names == ["TradingMarketClosed"]
+    assert (await next_notification(loop.receivers)).names == ["TradingMarketClosed"]
     for name in ("TradingBotMarketDataStale", "TradingBotOrdersRejected", "TradingBotDown"):
         await loop.alertmanager.post(bot_alert(name, page_after="0s"))
-    assert (await next_told(loop.receivers)).names == ["TradingBotDown"]
+    assert (await next_notification(loop.receivers)).names == ["TradingBotDown"]
     assert (await next_mail(loop.receivers)).subject.startswith("[FIRING] TradingBotDown")
     await loop.alertmanager.post(page_of("TradingBotMarketDataStale", venue="other"))
     assert (await next_mail(loop.receivers)).subject.endswith("venue=other")
@@ -204,13 +204,13 @@ async def test_a_dead_venue_mutes_what_follows_from_it_on_that_venue_alone(loop:
     await loop.alertmanager.post(
         {"alertname": "TradingVenueDown", "venue": "paper", "page_after": "5m"}
     )
-    assert (await next_told(loop.receivers)).names == ["TradingVenueDown"]
+    assert (await next_notification(loop.receivers)).names == ["TradingVenueDown"]
     muted = {"TradingBotBrokerDisconnected", "TradingBotMarketDataStale"}
     for name in sorted(muted):
         await loop.alertmanager.post(bot_alert(name, page_after="0s"))
     await loop.alertmanager.post(page_of("TradingBotMarketDataStale"))
     await loop.alertmanager.post(bot_alert("TradingBotDown", page_after="0s"))
-    assert (await next_told(loop.receivers)).names == ["TradingBotDown"]
+    assert (await next_notification(loop.receivers)).names == ["TradingBotDown"]
     assert "TradingBotDown" in (await next_mail(loop.receivers)).subject
     elsewhere = bot_alert("TradingBotBrokerDisconnected", page_after="0s") | {"venue": "other"}
     await loop.alertmanager.post(elsewhere)

@@ -130,8 +130,8 @@ def test_data_sources_are_provisioned_with_fixed_uids() -> None:
     }
     assert not any(source["editable"] for source in SOURCES.values())
     # Silencing an alert of this Prometheus' rules goes to this Alertmanager.
-    told = SOURCES["prometheus"]["jsonData"]
-    assert told["manageAlerts"] is True
-    assert told["alertmanagerUid"] == SOURCES["alertmanager"]["uid"]
+    options = SOURCES["prometheus"]["jsonData"]
+    assert options["manageAlerts"] is True
+    assert options["alertmanagerUid"] == SOURCES["alertmanager"]["uid"]
     (boards,) = read_yaml(ROOT / "grafana/provisioning/dashboards/trading-ops.yaml")["providers"]
     assert boards["allowUiUpdates"] is False

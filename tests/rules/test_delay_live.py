@@ -90,7 +90,10 @@ async def running(folder: Path) -> AsyncIterator[tuple[Faults, Receivers]]:
     try:
         async with run_receivers() as receivers:
             dead = Receivers(
-                f"127.0.0.1:{free_port()}", receivers.smarthost, receivers.told, receivers.mails
+                f"127.0.0.1:{free_port()}",
+                receivers.smarthost,
+                receivers.notifications,
+                receivers.mails,
             )
             async with (
                 run_alertmanager(folder / "alertmanager", dead) as alertmanager,

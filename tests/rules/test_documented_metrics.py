@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.rules.committed import ROOT, read_yaml
-from tests.rules.documented import DOCS, METRICS, PAGES, blocks, metric_words, unknown_metrics
+from tests.rules.documented import DOCS, METRICS, PAGES, blocks, metric_names_in, unknown_metrics
 from tests.unit.stack.registries import changed
 from trading_ops.instrument import CATALOGUE, Metric
 from trading_ops.instrument.documents import page, topics
@@ -74,9 +74,9 @@ def test_every_entry_is_on_the_page(metric: Metric) -> None:
     facts = entry.strip().partition("\n")[0]
     assert facts.startswith(metric.kind)
     assert ("**vital**" in facts) is metric.vital
-    said = [metric.unit, metric.exemplar, *metric.labels]
-    said += [value for values in metric.values.values() for value in values]
-    assert all(word in facts for word in said)
+    expected = [metric.unit, metric.exemplar, *metric.labels]
+    expected += [value for values in metric.values.values() for value in values]
+    assert all(value in facts for value in expected)
     assert metric.help in entry
     assert metric.why in entry
     assert all(f"{bound:g}" in entry for bound in metric.buckets)
@@ -99,7 +99,7 @@ def test_a_metric_that_does_not_exist_is_noticed() -> None:
     text = (
         "`trading_sate{x}` in trading_ops/instrument/topics, trading_ops.instrument, trading_state"
     )
-    assert metric_words(text) == {"trading_sate", "trading_state"}
+    assert metric_names_in(text) == {"trading_sate", "trading_state"}
     assert unknown_metrics(text) == {"trading_sate"}
 
 

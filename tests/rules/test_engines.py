@@ -76,7 +76,7 @@ def test_each_of_the_eight_is_a_drill() -> None:
 @pytest.mark.parametrize("given", [[], ["{folder}"]])
 def test_missing_engines_are_named(given: list[str], tmp_path: Path) -> None:
     """Before anything is started."""
-    words = [word.format(folder=tmp_path) for word in given]
-    done = subprocess.run([SCRIPT, *words], capture_output=True, text=True, check=False)
+    arguments = [argument.format(folder=tmp_path) for argument in given]
+    done = subprocess.run([SCRIPT, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "make test-newest ENGINES" in done.stderr or "has no prometheus" in done.stderr

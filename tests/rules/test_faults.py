@@ -9,7 +9,7 @@ from trading_ops.domain.fault import BOT, ORIGIN, SUBJECT_LABELS, VENUE
 OF_ALL = frozenset(
     {"alertname", BOT, ORIGIN, VENUE, "severity", "page_after", "remediation", "tier", "after"}
 )
-SAID_TWICE = frozenset({"job", "target", "sloth_service", "sloth_slo"})
+REPEATED_LABELS = frozenset({"job", "target", "sloth_service", "sloth_slo"})
 """Each rule selects one job; `bot`, `venue` and `sloth_id` say the same as the others."""
 
 MESSAGES = frozenset({"TradingOpsTest", "TradingOpsNotice"})
@@ -25,7 +25,7 @@ def test_the_rule_joins_the_labels_that_the_reconciler_joins() -> None:
 
 def test_every_label_of_an_alert_tells_faults_apart() -> None:
     """A label that is left out would make one fault of two hosts, symbols or databases."""
-    known = OF_ALL | SAID_TWICE | set(SUBJECT_LABELS)
+    known = OF_ALL | REPEATED_LABELS | set(SUBJECT_LABELS)
     unknown = {(alert, name) for alert, names in _labels() for name in names - known}
     assert unknown == set()
 

@@ -30,7 +30,7 @@ WITHIN = 30.0
 
 GB, MB = 1e9, 1e6
 BREACHED = "TradingBotDrawdownBreached"
-WORD = "trading_ops_acknowledged_until_timestamp_seconds"
+ACKNOWLEDGED_UNTIL = "trading_ops_acknowledged_until_timestamp_seconds"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class Case:
     """One alert, and what its two subjects have been through."""
 
     alert: str
-    story: Callable[[str, bool], list[Series]]
+    history: Callable[[str, bool], list[Series]]
     """Of a subject's name, and whether it is the bad one."""
 
     subject: str = "bot"
@@ -140,14 +140,14 @@ def processors(name: str, bad: bool) -> list[Series]:
 def answers(metric: str, limit: float) -> Callable[[str, bool], list[Series]]:
     """Return the timeline of answers that are all later than a limit, or none."""
 
-    def story(name: str, bad: bool) -> list[Series]:
+    def history(name: str, bad: bool) -> list[Series]:
         under = {f"{limit:g}": 0.0 if bad else 0.1, f"{2 * limit:g}": 0.1, "+Inf": 0.1}
         return [
             Series(name=f"{metric}_bucket", labels=of_bot(name, le=le), curve=count(per_second))
             for le, per_second in under.items()
         ]
 
-    return story
+    return history
 
 
 def denials(name: str, bad: bool) -> list[Series]:
@@ -211,7 +211,7 @@ def unanswered(name: str, bad: bool) -> list[Series]:
     until = steady(0 if bad else clock.timestamp() + HOUR)
     return [
         Series(name="ALERTS", labels=breached, curve=steady(1), hours=1 / 3),
-        Series(name=WORD, labels={"origin": BREACHED, **ours}, curve=until),
+        Series(name=ACKNOWLEDGED_UNTIL, labels={"origin": BREACHED, **ours}, curve=until),
     ]
 
 
@@ -222,53 +222,53 @@ def of_slo(name: str) -> Mapping[str, str]:
 
 CASES = {
     "scrapes burn fast": Case(
-        alert="TradingErrorBudgetBurnFast", story=burnt_by_scrapes, more=of_slo("availability")
+        alert="TradingErrorBudgetBurnFast", history=burnt_by_scrapes, more=of_slo("availability")
     ),
     "orders burn fast": Case(
-        alert="TradingErrorBudgetBurnFast", story=burnt_by_orders, more=of_slo("order-success")
+        alert="TradingErrorBudgetBurnFast", history=burnt_by_orders, more=of_slo("order-success")
     ),
     "scrapes burn slowly": Case(
-        alert="TradingErrorBudgetBurnSlow", story=smouldering, more=of_slo("availability")
+        alert="TradingErrorBudgetBurnSlow", history=smouldering, more=of_slo("availability")
     ),
     "disk": Case(
         alert="TradingHostDiskFilling",
-        story=disk,
+        history=disk,
         subject="instance",
         more={"job": "trading-exporter", "path": "/var"},
     ),
-    "memory": Case(alert="TradingBotMemoryLimitForecast", story=memory),
-    "leak": Case(alert="TradingBotMemoryLeakSuspected", story=leak),
+    "memory": Case(alert="TradingBotMemoryLimitForecast", history=memory),
+    "leak": Case(alert="TradingBotMemoryLeakSuspected", history=leak),
     "processors": Case(
         alert="TradingHostCpuHigh",
-        story=processors,
+        history=processors,
         subject="instance",
         more={"job": "trading-exporter"},
     ),
     "orders slow": Case(
-        alert="TradingBotOrdersSlow", story=answers("trading_order_duration_seconds", 1)
+        alert="TradingBotOrdersSlow", history=answers("trading_order_duration_seconds", 1)
     ),
     "database slow": Case(
-        alert="TradingDatabaseSlow", story=answers("trading_database_query_duration_seconds", 0.5)
+        alert="TradingDatabaseSlow", history=answers("trading_database_query_duration_seconds", 0.5)
     ),
-    "denials": Case(alert="TradingBotOrdersDenied", story=denials, more={"code": "exposure"}),
-    "failures": Case(alert="TradingDatabaseErrors", story=failures, more={"kind": "disk"}),
-    "lives": Case(alert="TradingBotRestartStorm", story=lives),
-    "attempts": Case(alert="TradingOpsAttemptsFailing", story=attempts, subject="action"),
+    "denials": Case(alert="TradingBotOrdersDenied", history=denials, more={"code": "exposure"}),
+    "failures": Case(alert="TradingDatabaseErrors", history=failures, more={"kind": "disk"}),
+    "lives": Case(alert="TradingBotRestartStorm", history=lives),
+    "attempts": Case(alert="TradingOpsAttemptsFailing", history=attempts, subject="action"),
     "mails": Case(
         alert="TradingOpsNotificationsFailing",
-        story=mails,
+        history=mails,
         subject="instance",
         more={"integration": "email"},
     ),
     "rules": Case(
         alert="TradingOpsRuleFailing",
-        story=rules_failed,
+        history=rules_failed,
         subject="instance",
         more={"job": "prometheus"},
     ),
     "unanswered": Case(
         alert="TradingAlertUnacknowledged",
-        story=unanswered,
+        history=unanswered,
         more={"origin": BREACHED},
     ),
 }
@@ -279,10 +279,10 @@ async def test_a_bad_history_fires_and_a_good_one_does_not(tmp_path: Path) -> No
     now = float(int(clock.timestamp()))
     history, bad, good = list[Series](), set[tuple[str, str]](), set[tuple[str, str]]()
     for key, case in CASES.items():
-        for word, found in (("bad", bad), ("good", good)):
-            name = f"{word} {key}".replace(" ", "-")
+        for kind, found in (("bad", bad), ("good", good)):
+            name = f"{kind} {key}".replace(" ", "-")
             found.add((case.alert, name))
-            history += case.story(name, word == "bad")
+            history += case.history(name, kind == "bad")
             history.append(pending(RULES[case.alert], case.labels(name), now))
     async with (
         lived_through(tmp_path / "p", history, now=now, recorded=RECORDED) as address,

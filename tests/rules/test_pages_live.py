@@ -104,7 +104,7 @@ class Person:
         self.ahead = ahead
         await self.acknowledging.project(await self.reader.read(incidents.open_ones))
 
-    async def heals(self) -> None:
+    async def recovers(self) -> None:
         """Let the incident end."""
 
         def end(connection: Connection) -> None:
@@ -174,13 +174,13 @@ async def test_acknowledged_no_page_while_it_fires_and_no_silence_after(tmp_path
         await person.passes(ahead=timedelta(minutes=6))
         (extended,) = await active(alertmanager)
         assert extended["endsAt"] > silence["endsAt"]
-        (word,) = (await person.reader.read(acknowledgements.standing)).values()
-        assert word.silence_id == extended["id"]
+        (acknowledgement,) = (await person.reader.read(acknowledgements.standing)).values()
+        assert acknowledgement.silence_id == extended["id"]
         await alertmanager.post(MARK)
         assert await mails_until_mark(receivers) == []
 
         await alertmanager.post(DOWN, resolved=True)
-        await person.heals()
+        await person.recovers()
         assert await active(alertmanager) == []
 
 

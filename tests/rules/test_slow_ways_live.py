@@ -52,7 +52,7 @@ DISK = Shows(host=says(disk(400_000_000), disk(900_000_000)))
 
 
 @pytest.mark.parametrize(
-    ("alert", "shows", "cure", "tried"),
+    ("alert", "shows", "action", "tried"),
     [
         ("TradingBotMemoryHigh", MEMORY, "relieve_memory", ["relieve_memory"]),
         ("TradingBotMemoryHigh", MEMORY, "restart_bot", ["relieve_memory", "restart_bot"]),
@@ -63,11 +63,11 @@ DISK = Shows(host=says(disk(400_000_000), disk(900_000_000)))
     ],
 )
 async def test_it_is_healed_by_its_first_steps_and_closed(
-    tmp_path: Path, alert: str, shows: Shows, cure: str, tried: list[str]
+    tmp_path: Path, alert: str, shows: Shows, action: str, tried: list[str]
 ) -> None:
     """Each step once, no more after the fix, and nothing was given up."""
     async with the_way(
-        tmp_path, alive=True, alert=alert, shows=shows, cures=frozenset({cure})
+        tmp_path, alive=True, alert=alert, shows=shows, cures=frozenset({action})
     ) as way:
         way.bot.firing = True
         await eventually(way.is_closed, within=SLOWLY, what="the incident to be closed")

@@ -68,8 +68,8 @@ def rendered(folder: Path, name: str, kind: str, **change: Any) -> str:
 def test_markup_in_a_value_is_no_markup(tmp_path: Path, name: str, kind: str) -> None:
     """Neither a script, nor a tag, nor the name of a whole channel."""
     text = rendered(tmp_path, name, kind)
-    for word in ("<script", "<!channel", "</b> &", "<b>'"):
-        assert word not in text
+    for markup in ("<script", "<!channel", "</b> &", "<b>'"):
+        assert markup not in text
     assert "&lt;script" in text
 
 

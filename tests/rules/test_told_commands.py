@@ -33,7 +33,7 @@ def calls(text: str) -> Iterator[str]:
                 yield from CALL.split(part)[1:]
 
 
-def told(path: Path) -> Iterator[str]:
+def documented_commands(path: Path) -> Iterator[str]:
     """Yield each command that a page tells to type; in prose a mere name is only a mention."""
     text = path.read_text(encoding="utf-8").replace("\\\n", " ")
     prose = FENCE.sub("", text)
@@ -52,10 +52,10 @@ def words_of(command: str) -> list[str] | None:
     parts = shlex.shlex(command, posix=True, punctuation_chars=OPERATORS)
     parts.whitespace_split = True
     words: list[str] = []
-    for word in parts:
-        if word and set(word) <= set(OPERATORS):
+    for part in parts:
+        if part and set(part) <= set(OPERATORS):
             break
-        words.append(word)
+        words.append(part)
     return words
 
 
@@ -103,7 +103,7 @@ def refusal(words: list[str]) -> str | None:
 def test_what_a_page_tells_to_type_is_taken(path: Path) -> None:
     """A missing option costs minutes, at three in the morning."""
     refused = {}
-    for command in told(path):
+    for command in documented_commands(path):
         words = words_of(command)
         if words is not None and (why := refusal(words)) is not None:
             refused[command] = why
@@ -138,7 +138,7 @@ def test_commands_are_found_wherever_they_are_told(tmp_path: Path) -> None:
         "in /a/trading-ops too.\n",
         encoding="utf-8",
     )
-    assert [words_of(command) for command in told(page)] == [
+    assert [words_of(command) for command in documented_commands(page)] == [
         ["ack", "1"],
         ["ack", "2"],
         ["ack", "3"],

@@ -108,9 +108,11 @@ async def the_way(
         served(bot),
         shown(bot, shows or Shows(vital=broker)) as metrics,
     ):
-        told = Receivers(webhook, receivers.smarthost, receivers.told, receivers.mails)
+        forwarded = Receivers(
+            webhook, receivers.smarthost, receivers.notifications, receivers.mails
+        )
         async with (
-            run_alertmanager(folder / "alertmanager", told) as alertmanager,
+            run_alertmanager(folder / "alertmanager", forwarded) as alertmanager,
             run_prometheus(
                 folder / "prometheus",
                 alertmanagers=[alertmanager.address],

@@ -97,8 +97,8 @@ def test_the_switch_is_called_each_minute_as_committed(tmp_path: Path) -> None:
     (tmp_path / "templates").symlink_to(ALERTMANAGER / "templates")
     config.write_text(with_switch(text, "https://switch.example/ping/1"), encoding="utf-8")
     assert "SUCCESS" in run_tool("amtool", "check-config", config).stdout
-    for name, told in (("Watchdog", "dead-man-switch"), ("Another", "oncall")):
+    for name, receiver in (("Watchdog", "dead-man-switch"), ("Another", "oncall")):
         routes = run_tool(
             "amtool", "config", "routes", "test", f"--config.file={config}", f"alertname={name}"
         )
-        assert routes.stdout.strip() == f"reconciler,{told}"
+        assert routes.stdout.strip() == f"reconciler,{receiver}"

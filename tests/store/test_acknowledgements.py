@@ -42,13 +42,17 @@ def kinds(connection: Connection) -> list[str]:
 
 def test_a_word_stands_until_it_is_ended(connection: Connection, incident: str) -> None:
     """And is found by its incident, with what the alert's labels are."""
-    word = begin(connection, incident)
-    assert word is not None
-    assert acknowledgements.standing(connection) == {incident: word}
+    acknowledgement = begin(connection, incident)
+    assert acknowledgement is not None
+    assert acknowledgements.standing(connection) == {incident: acknowledgement}
     (case,) = acknowledgements.at_work(connection, now=NOW)
-    assert (case.word, case.closed_at, case.labels["alertname"]) == (word, None, "BotSick")
+    assert (case.word, case.closed_at, case.labels["alertname"]) == (
+        acknowledgement,
+        None,
+        "BotSick",
+    )
     ended = acknowledgements.end(connection, incident, owner="anna", kind="withdrawn", now=NOW)
-    assert ended == word
+    assert ended == acknowledgement
     assert acknowledgements.standing(connection) == {}
     again = acknowledgements.end(connection, incident, owner="anna", kind="withdrawn", now=NOW)
     assert again is None
@@ -57,17 +61,19 @@ def test_a_word_stands_until_it_is_ended(connection: Connection, incident: str) 
 
 def test_to_say_it_twice_changes_nothing(connection: Connection, incident: str) -> None:
     """A repeated request is the same word."""
-    word = begin(connection, incident)
+    acknowledgement = begin(connection, incident)
     before = kinds(connection)
-    assert begin(connection, incident, until=NOW + 2 * HOUR, now=NOW + HOUR) == word
+    assert begin(connection, incident, until=NOW + 2 * HOUR, now=NOW + HOUR) == acknowledgement
     assert kinds(connection) == before
 
 
 def test_another_person_takes_over(connection: Connection, incident: str) -> None:
     """The former word ends; both are kept, and the silence is the new word's."""
-    word = begin(connection, incident)
-    assert word is not None
-    acknowledgements.note_silence(connection, word, silence_id="s", until=NOW + HOUR, now=NOW)
+    acknowledgement = begin(connection, incident)
+    assert acknowledgement is not None
+    acknowledgements.note_silence(
+        connection, acknowledgement, silence_id="s", until=NOW + HOUR, now=NOW
+    )
     begin(connection, incident, owner="ben", now=NOW + HOUR / 2)
     former, latter = acknowledgements.of_incident(connection, incident)
     assert (former.ended_by, former.stands, former.silenced_until) == ("ben", False, None)
@@ -95,31 +101,37 @@ def test_only_an_open_incident_can_be_acknowledged(connection: Connection, incid
 
 def test_a_renewal_and_a_silence_are_kept(connection: Connection, incident: str) -> None:
     """A word that was ended meanwhile is not renewed, but its silence is still noted."""
-    word = begin(connection, incident)
-    assert word is not None
-    acknowledgements.renew(connection, word, until=NOW + 2 * HOUR, now=NOW)
-    acknowledgements.note_silence(connection, word, silence_id="s-1", until=NOW + HOUR, now=NOW)
-    case = acknowledgements.find(connection, word.id)
+    acknowledgement = begin(connection, incident)
+    assert acknowledgement is not None
+    acknowledgements.renew(connection, acknowledgement, until=NOW + 2 * HOUR, now=NOW)
+    acknowledgements.note_silence(
+        connection, acknowledgement, silence_id="s-1", until=NOW + HOUR, now=NOW
+    )
+    case = acknowledgements.find(connection, acknowledgement.id)
     assert case is not None
     assert (case.word.until, case.word.silence_id) == (NOW + 2 * HOUR, "s-1")
     acknowledgements.end(connection, incident, owner="anna", kind="withdrawn", now=NOW)
-    acknowledgements.renew(connection, word, until=NOW + 3 * HOUR, now=NOW)
-    acknowledgements.note_silence(connection, word, silence_id="s-2", until=NOW + HOUR, now=NOW)
-    case = acknowledgements.find(connection, word.id)
+    acknowledgements.renew(connection, acknowledgement, until=NOW + 3 * HOUR, now=NOW)
+    acknowledgements.note_silence(
+        connection, acknowledgement, silence_id="s-2", until=NOW + HOUR, now=NOW
+    )
+    case = acknowledgements.find(connection, acknowledgement.id)
     assert case is not None
     assert (case.word.until, case.word.silence_id) == (NOW + 2 * HOUR, "s-2")
 
 
 def test_an_old_word_matters_no_more(connection: Connection, incident: str) -> None:
     """An hour after its end no rule looks back to it, unless its silence may still stand."""
-    word = begin(connection, incident)
-    assert word is not None
+    acknowledgement = begin(connection, incident)
+    assert acknowledgement is not None
     acknowledgements.end(connection, incident, owner="anna", kind="withdrawn", now=NOW)
     assert acknowledgements.at_work(connection, now=NOW + HOUR / 2)
     assert not acknowledgements.at_work(connection, now=NOW + 2 * HOUR)
-    acknowledgements.note_silence(connection, word, silence_id="s", until=NOW + 3 * HOUR, now=NOW)
+    acknowledgements.note_silence(
+        connection, acknowledgement, silence_id="s", until=NOW + 3 * HOUR, now=NOW
+    )
     assert acknowledgements.at_work(connection, now=NOW + 3 * HOUR)
-    acknowledgements.note_silence(connection, word, silence_id="s", until=None, now=NOW)
+    acknowledgements.note_silence(connection, acknowledgement, silence_id="s", until=None, now=NOW)
     assert not acknowledgements.at_work(connection, now=NOW + 3 * HOUR)
 
 

@@ -12,9 +12,9 @@ from trading_ops.store.engine import describe, sqlite_path
 @sqlite_only
 def test_the_embedded_one(url: str) -> None:
     """The file is named."""
-    said = describe(url)
-    assert said.startswith("SQLite 3.")
-    assert said.endswith(str(sqlite_path(url)))
+    description = describe(url)
+    assert description.startswith("SQLite 3.")
+    assert description.endswith(str(sqlite_path(url)))
 
 
 @postgresql_only
@@ -28,10 +28,10 @@ def test_a_server_and_one_that_is_away() -> None:
     """Where it is, and never the password."""
     with Cluster() as cluster:
         url = cluster.new_database()
-        said = describe(url)
-        assert said.startswith("PostgreSQL 1")
-        assert said.endswith(f"{make_url(url).database} on 127.0.0.1")
+        description = describe(url)
+        assert description.startswith("PostgreSQL 1")
+        assert description.endswith(f"{make_url(url).database} on 127.0.0.1")
         cluster.stop()
         with pytest.raises(StoreError, match="does not answer") as caught:
             describe(url)
-        assert cluster.password not in said + str(caught.value)
+        assert cluster.password not in description + str(caught.value)

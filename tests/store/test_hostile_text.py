@@ -31,7 +31,7 @@ from trading_ops.store.dialects import StorableJson, StorableText, Timestamp, st
 from trading_ops.store.tables import metadata
 from trading_ops.store.transaction import transaction
 
-WORDS = {
+TEXTS = {
     "a NUL": "a\0b",
     "only a NUL": "\0",
     "half a surrogate pair": "a\ud800b",
@@ -47,11 +47,11 @@ WORDS = {
 HOSTILE = {
     "a NUL": "\0",
     "half a surrogate pair": "\ud800",
-    "a row of all": " ".join(WORDS.values()),
+    "a row of all": " ".join(TEXTS.values()),
     "five megabytes": "x" * 5_000_000 + "\0",
 }
 
-hostile = pytest.mark.parametrize("word", HOSTILE.values(), ids=HOSTILE)
+hostile = pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 
 
 def test_every_text_column_is_of_the_type_that_stores_anything() -> None:
@@ -66,59 +66,59 @@ def test_every_text_column_is_of_the_type_that_stores_anything() -> None:
     assert plain == []
 
 
-@pytest.mark.parametrize("word", (WORDS | HOSTILE).values(), ids=WORDS | HOSTILE)
-def test_what_can_be_stored_is_left_as_it_is(word: str) -> None:
+@pytest.mark.parametrize("text", (TEXTS | HOSTILE).values(), ids=TEXTS | HOSTILE)
+def test_what_can_be_stored_is_left_as_it_is(text: str) -> None:
     """Only what no database stores is replaced, and replacing again changes nothing."""
-    stored = storable(word)
+    stored = storable(text)
     assert storable(stored) == stored
     assert stored.encode()
     assert "\0" not in stored
-    if "\0" not in word and _is_unicode(word):
-        assert stored == word
+    if "\0" not in text and _is_unicode(text):
+        assert stored == text
 
 
-def _is_unicode(word: str) -> bool:
+def _is_unicode(text: str) -> bool:
     try:
-        word.encode()
+        text.encode()
     except UnicodeEncodeError:
         return False
     return True
 
 
-def _opened(connection: Connection, word: str) -> str:
+def _opened(connection: Connection, text: str) -> str:
     # What is no Unicode comes no further than the parser, which is strict about it.
-    label = word if _is_unicode(word) else "\0"
+    label = text if _is_unicode(text) else "\0"
     labels = LABELS | {"note": label, label[:100]: "x"}
-    alert = make_alert(labels=labels, annotations={"summary": word})
+    alert = make_alert(labels=labels, annotations={"summary": text})
     sighting = incidents.Sighting(alert=alert, target="alpha")
-    opened = incidents.open_all(connection, [sighting], received_at=NOW, now=NOW, source=word)
+    opened = incidents.open_all(connection, [sighting], received_at=NOW, now=NOW, source=text)
     assert opened == 1
     found = incidents.open_ones(connection)[0]
-    assert found.annotations["summary"] == storable(word)
+    assert found.annotations["summary"] == storable(text)
     assert found.labels["note"] == storable(label)
     assert found.labels[storable(label[:100])] == "x"
-    again = incidents.open_all(connection, [sighting], received_at=NOW, now=NOW, source=word)
+    again = incidents.open_all(connection, [sighting], received_at=NOW, now=NOW, source=text)
     assert again == 0, "a duplicate finds it"
     return found.id
 
 
-def _notification(connection: Connection, word: str) -> None:
-    key = notifications.add(connection, received_at=NOW, body=word.encode("utf-8", "surrogatepass"))
-    notifications.finish(connection, key, notifications.State.QUARANTINED, error=word)
+def _notification(connection: Connection, text: str) -> None:
+    key = notifications.add(connection, received_at=NOW, body=text.encode("utf-8", "surrogatepass"))
+    notifications.finish(connection, key, notifications.State.QUARANTINED, error=text)
     assert notifications.count(connection, notifications.State.QUARANTINED) == 1
 
 
-def _incident(connection: Connection, word: str) -> None:
-    key = _opened(connection, word)
-    assert incidents.escalate(connection, key, Escalate(reason=Reason.STORM, note=word), now=NOW)
-    assert incidents.close(connection, key, Close(reason=Reason.RESOLVED, note=word), now=NOW)
-    assert incidents.search(connection, target=word) == []
-    assert incidents.search(connection, alert=word) == []
-    assert incidents.find(connection, "x" + word[:1000]) is None
+def _incident(connection: Connection, text: str) -> None:
+    key = _opened(connection, text)
+    assert incidents.escalate(connection, key, Escalate(reason=Reason.STORM, note=text), now=NOW)
+    assert incidents.close(connection, key, Close(reason=Reason.RESOLVED, note=text), now=NOW)
+    assert incidents.search(connection, target=text) == []
+    assert incidents.search(connection, alert=text) == []
+    assert incidents.find(connection, "x" + text[:1000]) is None
 
 
-def _attempt(connection: Connection, word: str) -> None:
-    key = _opened(connection, word)
+def _attempt(connection: Connection, text: str) -> None:
+    key = _opened(connection, text)
     incident = incidents.find(connection, key)
     assert incident is not None
     plan = attempts.Plan(wanted=replace(make_wanted(incident), target="alpha"))
@@ -126,83 +126,83 @@ def _attempt(connection: Connection, word: str) -> None:
     assert attempt is not None
     only = (AttemptState.STARTED,)
     state = AttemptState.FAILED
-    assert attempts.finish(connection, attempt, state, detail=word, now=NOW, only_from=only)
-    assert attempts.of_incident(connection, key)[0].detail == storable(word)
-    attempts.reset_budget(connection, "alpha", owner=word, reason=word, now=NOW)
+    assert attempts.finish(connection, attempt, state, detail=text, now=NOW, only_from=only)
+    assert attempts.of_incident(connection, key)[0].detail == storable(text)
+    attempts.reset_budget(connection, "alpha", owner=text, reason=text, now=NOW)
 
 
-def _pause(connection: Connection, word: str) -> None:
-    pause = Pause(owner=word, reason=word, expires_at=NOW + timedelta(minutes=1))
+def _pause(connection: Connection, text: str) -> None:
+    pause = Pause(owner=text, reason=text, expires_at=NOW + timedelta(minutes=1))
     pauses.begin(connection, pause, now=NOW)
     standing = pauses.current(connection, now=NOW)
     assert standing is not None
-    assert (standing.owner, standing.reason) == (storable(word), storable(word))
-    assert pauses.end(connection, owner=word, now=NOW) == 1
+    assert (standing.owner, standing.reason) == (storable(text), storable(text))
+    assert pauses.end(connection, owner=text, now=NOW) == 1
 
 
-def _maintenance(connection: Connection, word: str) -> None:
+def _maintenance(connection: Connection, text: str) -> None:
     window = Maintenance(
-        target=word, owner=word, reason=word, begins_at=NOW, ends_at=NOW + timedelta(minutes=1)
+        target=text, owner=text, reason=text, begins_at=NOW, ends_at=NOW + timedelta(minutes=1)
     )
     begun = maintenance.begin(connection, window, now=NOW)
     assert begun.id is not None
-    assert [one.reason for one in maintenance.current(connection, now=NOW)] == [storable(word)]
-    assert maintenance.end(connection, begun.id, owner=word, now=NOW)
+    assert [one.reason for one in maintenance.current(connection, now=NOW)] == [storable(text)]
+    assert maintenance.end(connection, begun.id, owner=text, now=NOW)
 
 
-def _hold(connection: Connection, word: str) -> None:
+def _hold(connection: Connection, text: str) -> None:
     hold = Hold(
-        id=word[:100], target="alpha", state=HeldState.HALTED, owner=word, reason=word, at=NOW
+        id=text[:100], target="alpha", state=HeldState.HALTED, owner=text, reason=text, at=NOW
     )
     assert holds.place(connection, hold, now=NOW)
     assert not holds.place(connection, hold, now=NOW), "laid again it is the same"
-    assert [one.reason for one in holds.standing(connection)] == [storable(word)]
-    released = holds.release(connection, ids=[word[:100]], owner=word, reason=word, now=NOW)
+    assert [one.reason for one in holds.standing(connection)] == [storable(text)]
+    released = holds.release(connection, ids=[text[:100]], owner=text, reason=text, now=NOW)
     assert len(released) == 1
 
 
-def _approval(connection: Connection, word: str) -> None:
+def _approval(connection: Connection, text: str) -> None:
     asked = approvals.request(
         connection,
         incident_id=None,
-        action=word,
-        target=word,
-        params={"note": word},
+        action=text,
+        target=text,
+        params={"note": text},
         step=None,
-        requested_by=word,
+        requested_by=text,
         now=NOW,
     )
-    assert asked.params == {"note": storable(word)}
+    assert asked.params == {"note": storable(text)}
     approvals.approve(connection, asked.id, owner="somebody else", now=NOW)
 
 
-def _acknowledgement(connection: Connection, word: str) -> None:
-    key = _opened(connection, word)
-    word_given = acknowledgements.begin(
+def _acknowledgement(connection: Connection, text: str) -> None:
+    key = _opened(connection, text)
+    acknowledgement = acknowledgements.begin(
         connection,
         incident_id=key,
         kind=AcknowledgementKind.ACKNOWLEDGE,
-        owner=word,
-        note=word,
+        owner=text,
+        note=text,
         until=NOW + timedelta(minutes=5),
         now=NOW,
     )
-    assert word_given is not None
-    acknowledgements.note_silence(connection, word_given, silence_id=word, until=NOW, now=NOW)
-    assert acknowledgements.of_incident(connection, key)[0].note == storable(word)
+    assert acknowledgement is not None
+    acknowledgements.note_silence(connection, acknowledgement, silence_id=text, until=NOW, now=NOW)
+    assert acknowledgements.of_incident(connection, key)[0].note == storable(text)
 
 
-def _message(connection: Connection, word: str) -> None:
+def _message(connection: Connection, text: str) -> None:
     draft = messages.Draft(
-        key=word,
+        key=text,
         kind=MessageKind.HOLD,
         severity=Severity.INFO,
-        bot=word,
-        route=word,
+        bot=text,
+        route=text,
         channel="mail",
-        subject=word,
-        text=word,
-        html=word,
+        subject=text,
+        text=text,
+        html=text,
         digest=True,
         due_at=NOW,
     )
@@ -210,23 +210,23 @@ def _message(connection: Connection, word: str) -> None:
     assert messages.cursor(connection, "events") == 1
     batch = messages.claim(connection, "mail", hourly=9, now=NOW)
     assert batch is not None
-    assert batch.messages[0].text == storable(word)
-    assert not messages.failed(connection, batch, error=word, now=NOW)
-    messages.retry(connection, batch.messages[0].id, owner=word, now=NOW)
-    messages.discard(connection, batch.messages[0].id, owner=word, now=NOW)
+    assert batch.messages[0].text == storable(text)
+    assert not messages.failed(connection, batch, error=text, now=NOW)
+    messages.retry(connection, batch.messages[0].id, owner=text, now=NOW)
+    messages.discard(connection, batch.messages[0].id, owner=text, now=NOW)
     messages.prune(connection, before=NOW + timedelta(days=1), now=NOW)
 
 
-def _event(connection: Connection, word: str) -> None:
+def _event(connection: Connection, text: str) -> None:
     events.add(
         connection,
         at=NOW,
         kind="test",
-        actor=word,
-        reason=word,
-        note=word,
-        before={"said": word},
-        after={word[:100]: word},
+        actor=text,
+        reason=text,
+        note=text,
+        before={"said": text},
+        after={text[:100]: text},
     )
 
 
@@ -252,10 +252,10 @@ USES = [
     ids=lambda use: use.__name__.strip("_"),
 )
 def test_hostile_text_is_stored_and_found(
-    engine: Engine, use: Callable[[Connection, str], None], word: str
+    engine: Engine, use: Callable[[Connection, str], None], text: str
 ) -> None:
     """Through every function that takes text, whole: with its events, chained and committed."""
     with transaction(engine, b"key") as connection:
-        use(connection, word)
+        use(connection, text)
     with engine.begin() as connection:
         assert event_log.latest(connection, limit=1) or use is _notification

@@ -146,8 +146,8 @@ def test_a_person_retries_or_discards_what_is_dead(engine: Engine) -> None:
         assert found.state is MessageState.DISCARDED
         assert messages.backlog(connection, now=NOW + GIVE_UP).oldest_due is None
     with engine.connect() as connection:
-        told = [(one.kind, one.actor) for one in event_log.latest(connection)]
-    assert told == [
+        recorded = [(one.kind, one.actor) for one in event_log.latest(connection)]
+    assert recorded == [
         ("message_discarded", "bob"),
         ("message_retried", "ann"),
         ("messages_dead", "reconciler"),

@@ -105,8 +105,8 @@ def plan(found: Incident, at: datetime) -> attempts.Plan:
 
 def hold(connection: Connection, at: datetime, *, released: bool = True) -> None:
     key = f"hold-{at.isoformat()}-{released}"
-    word = Hold(id=key, target="beta", state=HeldState.HALTED, owner="ann", reason="test", at=at)
-    assert holds.place(connection, word, now=at)
+    placed = Hold(id=key, target="beta", state=HeldState.HALTED, owner="ann", reason="test", at=at)
+    assert holds.place(connection, placed, now=at)
     if released:
         holds.release(connection, ids=[key], owner="ann", reason="over", now=at)
 
@@ -164,8 +164,8 @@ async def verified(url: str) -> Verdict:
 
 def bot_event(bot: str, number: int) -> dict[str, object]:
     at = YOUNG + timedelta(seconds=number)
-    words = dict.fromkeys(("strategy", "symbol", "order_id", "correlation", "summary"), "")
-    row = words | {"id": f"{bot} {number}", "bot": bot, "event": str(number), "kind": "signal"}
+    fields = dict.fromkeys(("strategy", "symbol", "order_id", "correlation", "summary"), "")
+    row = fields | {"id": f"{bot} {number}", "bot": bot, "event": str(number), "kind": "signal"}
     return row | {"severity": "info", "at": at, "received_at": at, "data": {}}
 
 
@@ -199,8 +199,10 @@ async def test_what_is_under_way_stays(url: str, engine: Engine, writer: Writer,
             hold(connection, OLD, released=False)
         key = incident(connection, OLD, closed=what != "incident")
         if what == "silence":
-            (word,) = acknowledgements.of_incident(connection, key)
-            acknowledgements.note_silence(connection, word, silence_id="one", until=NOW, now=OLD)
+            (acknowledgement,) = acknowledgements.of_incident(connection, key)
+            acknowledgements.note_silence(
+                connection, acknowledgement, silence_id="one", until=NOW, now=OLD
+            )
         if what == "attempt":
             (attempt,) = attempts.of_incident(connection, key)
             running = tables.attempts.update().where(tables.attempts.c.id == attempt.id)

@@ -30,7 +30,7 @@ def tell(connection: Connection, kind: str, at: timedelta, target: str = "alpha"
     events.add(connection, at=NOW + at, kind=kind, note="told", after=after)
 
 
-def story_of(connection: Connection, key: str) -> Timeline:
+def timeline_of(connection: Connection, key: str) -> Timeline:
     events.write(connection, b"")
     timeline = read_timeline(connection, key=key)
     assert timeline is not None
@@ -38,7 +38,7 @@ def story_of(connection: Connection, key: str) -> Timeline:
 
 
 def kinds(connection: Connection, key: str) -> list[str]:
-    return [event.kind for event in story_of(connection, key).events]
+    return [event.kind for event in timeline_of(connection, key).events]
 
 
 def test_a_frozen_bots_incident_tells_that_it_was_frozen(connection: Connection) -> None:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from trading_ops import clock
 from trading_ops.cli.console import out
-from trading_ops_lab.cli.process_table import state_words, table
+from trading_ops_lab.cli.process_table import state_label, table
 
 Overview = dict[str, Any]
 
@@ -57,10 +57,10 @@ class LiveStatus:
             self._live.update(self._picture(overview), refresh=True)
             return
         for process in overview["processes"]:
-            words = state_words(process)
-            if self._shown.get(process["unit"], "stopped") != words:
-                self._console.print(f"{process['unit']}: {words}", markup=False)
-            self._shown[process["unit"]] = words
+            label = state_label(process)
+            if self._shown.get(process["unit"], "stopped") != label:
+                self._console.print(f"{process['unit']}: {label}", markup=False)
+            self._shown[process["unit"]] = label
 
     def ready(self, overview: Overview) -> None:
         """Say that everything is ready, with the table."""

@@ -28,7 +28,7 @@ def table(overview: dict[str, Any]) -> Table:
         colour = COLOURS.get(process["state"], "")
         drawn.add_row(
             process["unit"],
-            Text(state_words(process), style=colour),
+            Text(state_label(process), style=colour),
             *([megabytes(process.get("rss_bytes"))] if with_memory else []),
             process["address"],
             Text("\n".join(filter(None, (process["log"], process.get("problem"))))),
@@ -36,7 +36,7 @@ def table(overview: dict[str, Any]) -> Table:
     return drawn
 
 
-def state_words(process: dict[str, Any]) -> str:
+def state_label(process: dict[str, Any]) -> str:
     """Return a process's state as text, with details."""
     state = process["state"]
     details = []
@@ -47,8 +47,8 @@ def state_words(process: dict[str, Any]) -> str:
         details.append(f"restarted {times}")
     if state == "exited" and process["restarts_by"] == "reconciler":
         details.append("the reconciler restarts it")
-    words = {"backoff": "failing"}.get(state, state)
-    return f"{words} ({', '.join(details)})" if details else words
+    label = {"backoff": "failing"}.get(state, state)
+    return f"{label} ({', '.join(details)})" if details else label
 
 
 def megabytes(size: int | None) -> str:

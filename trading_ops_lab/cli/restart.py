@@ -93,12 +93,12 @@ def restart(
         )
     )
     problem = problem or asyncio.run(_wait(settings, target, before))
-    told = {"bot": bot, "restarted": problem is None, "problem": problem}
-    told |= {"before": before["incarnation"], "seconds": round(time.monotonic() - began, 1)}
+    result = {"bot": bot, "restarted": problem is None, "problem": problem}
+    result |= {"before": before["incarnation"], "seconds": round(time.monotonic() - began, 1)}
     if output == "json":
-        print_json(told)
+        print_json(result)
     elif problem is None:
-        click.echo(f"{bot} was restarted and is healthy after {told['seconds']} s")
+        click.echo(f"{bot} was restarted and is healthy after {result['seconds']} s")
     else:
         click.echo(f"{bot}: {problem}", err=True)
     if problem is not None:

@@ -37,7 +37,7 @@ async def check_connections(scene: Scene) -> AsyncIterator[Check]:
         )
     yield await _link("automation", partial(_automation, scene), "`trading-ops automation resume`")
     ours = f'{{instance="{scene.registry.one(Kind.RECONCILER).address}"}}'
-    for name, query, want, said, fix in (
+    for name, query, want, message, fix in (
         ("Prometheus scrapes all", "up == 0", False, "no target is down", "see its /targets page"),
         (
             "Prometheus → Alertmanager",
@@ -61,7 +61,7 @@ async def check_connections(scene: Scene) -> AsyncIterator[Check]:
             "the Watchdog did not arrive: read var/log/alertmanager.log (a wrong token is 401)",
         ),
     ):
-        yield await _link(name, partial(_query, scene, query, said, want=want), fix)
+        yield await _link(name, partial(_query, scene, query, message, want=want), fix)
 
 
 async def _link(name: str, ask: Callable[[], Awaitable[str]], fix: str) -> Check:
@@ -97,12 +97,12 @@ async def _automation(scene: Scene) -> str:
     return f"running, open incidents: {status.incidents_open}"
 
 
-async def _query(scene: Scene, query: str, said: str, *, want: bool) -> str:
+async def _query(scene: Scene, query: str, message: str, *, want: bool) -> str:
     deadline = clock.monotonic() + SETTLE_SECONDS
     while True:
         samples = await scene.prometheus.query(query)
         if bool(samples) is want:
-            return said
+            return message
         if clock.monotonic() > deadline:
             break
         await asyncio.sleep(TICK_SECONDS)

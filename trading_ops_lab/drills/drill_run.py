@@ -15,7 +15,7 @@ from trading_ops_lab.drills.preflight import OWNER, TICK_SECONDS, Say
 from trading_ops_lab.drills.timeline import Mark, marks
 from trading_ops_lab.faults.base import Fault
 
-HEAL_AFTER_PAUSE = timedelta(seconds=90)
+RECOVERY_AFTER_PAUSE = timedelta(seconds=90)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,8 +84,8 @@ class Following:
     fires: bool = False
     """Whether it fires according to Prometheus."""
 
-    story: StoryView | None = None
-    said: set[Mark] = field(default_factory=set)
+    timeline: StoryView | None = None
+    printed: set[Mark] = field(default_factory=set)
     silenced: bool = False
     paused_by: int | None = None
     silenced_by: str | None = None
@@ -106,7 +106,7 @@ class Following:
 
     def result(self, *, paused: bool, passed: bool, problem: str = "") -> DrillResult:
         """Return the drill's result with what was seen so far."""
-        closed = self.story.incident.closed_at if self.story else None
+        closed = self.timeline.incident.closed_at if self.timeline else None
         return DrillResult(
             alert=self.runbook.alert,
             target=self.bot.name,
@@ -122,16 +122,16 @@ class Following:
             problem=problem,
             limit_seconds=self.limit.total_seconds(),
             total_seconds=(closed - self.injected).total_seconds() if closed else None,
-            incident=self.story.incident.id if self.story else "",
+            incident=self.timeline.incident.id if self.timeline else "",
             timeline=self.marks(),
         )
 
     def marks(self) -> list[Mark]:
         """Return the timeline so far."""
-        if self.story is None:
+        if self.timeline is None:
             return [Mark(stage="injected", seconds=0.0), *self.extra]
-        told = [*marks(self.injected, self.detected, self.story), *self.extra]
-        return sorted(told, key=lambda mark: mark.seconds)
+        every = [*marks(self.injected, self.detected, self.timeline), *self.extra]
+        return sorted(every, key=lambda mark: mark.seconds)
 
     def note(self, stage: str, note: str, at: datetime | None = None) -> None:
         """Add what the drill has just done, or what happened at a moment."""
@@ -140,7 +140,7 @@ class Following:
 
     async def pause(self) -> None:
         """Pause automation for the length of the drill."""
-        seconds = (self.drill.recover_within + HEAL_AFTER_PAUSE).total_seconds()
+        seconds = (self.drill.recover_within + RECOVERY_AFTER_PAUSE).total_seconds()
         reason = f"drill {self.runbook.alert}"
         self.paused_by = await self.scene.reconciler.pause(
             owner=OWNER, reason=reason, seconds=seconds
@@ -153,7 +153,7 @@ class Following:
         self.silenced_by = await self.scene.alertmanager.silence(
             {"alertname": self.runbook.alert, self.runbook.target_label: self.bot.name},
             starts=now,
-            ends=now + self.drill.recover_within + HEAL_AFTER_PAUSE,
+            ends=now + self.drill.recover_within + RECOVERY_AFTER_PAUSE,
             owner=OWNER,
             comment=f"drill {self.runbook.alert}",
         )
@@ -174,13 +174,13 @@ class Following:
         try:
             if not self.fires and (self.detected is None or self.fault.deafens):
                 await self._look_for_detection()
-            if self.story is None or self.story.incident.closed_at is None:
-                await self._read_story()
+            if self.timeline is None or self.timeline.incident.closed_at is None:
+                await self._read_timeline()
         except ClientError:
             return  # a drill may kill what it asks; the deadline decides
         for mark in self.marks():
-            if mark not in self.said:
-                self.said.add(mark)
+            if mark not in self.printed:
+                self.printed.add(mark)
                 self.say(mark)
 
     async def until(self, reached: Callable[["Following"], bool], deadline: datetime) -> bool:
@@ -201,10 +201,10 @@ class Following:
                 self.detected = alert.active_at
                 self.fires = alert.firing
 
-    async def _read_story(self) -> None:
-        incident = self.story.incident if self.story else await self._find_incident()
+    async def _read_timeline(self) -> None:
+        incident = self.timeline.incident if self.timeline else await self._find_incident()
         if incident is not None:
-            self.story = await self.scene.reconciler.story(incident.id)
+            self.timeline = await self.scene.reconciler.story(incident.id)
 
     async def _find_incident(self) -> IncidentView | None:
         found = await self.scene.reconciler.incidents(

@@ -42,11 +42,11 @@ async def settled(run: Following, *, until: datetime) -> bool:
 
 
 def _handed_over(run: Following) -> bool:
-    return run.story is not None and run.story.incident.escalated_at is not None
+    return run.timeline is not None and run.timeline.incident.escalated_at is not None
 
 
 def _closed(run: Following) -> bool:
-    return run.story is not None and run.story.incident.closed_at is not None
+    return run.timeline is not None and run.timeline.incident.closed_at is not None
 
 
 def _result(run: Following, problem: str = "") -> DrillResult:

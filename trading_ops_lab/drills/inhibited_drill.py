@@ -63,14 +63,14 @@ async def _left_alone(run: Following, cause: Runbook) -> str:
     deadline = run.injected + run.drill.recover_within
     while clock.now() < deadline:
         await run.follow()
-        if run.story and run.story.attempts:
-            return f"{run.story.attempts[0].action} was run during {cause.alert}"
+        if run.timeline and run.timeline.attempts:
+            return f"{run.timeline.attempts[0].action} was run during {cause.alert}"
         await asyncio.sleep(TICK_SECONDS)
-    if run.story is None:
+    if run.timeline is None:
         return "no incident was opened"
     if done := await done_for_people(run):
         return done
-    events = run.story.events
+    events = run.timeline.events
     kept = [
         one for one in events if one.reason == Reason.CAUSE_ELSEWHERE and cause.alert in one.note
     ]

@@ -55,7 +55,7 @@ def _fires(run: Following) -> bool:
 
 
 def _noticed(run: Following) -> bool:
-    events = run.story.events if run.story else []
+    events = run.timeline.events if run.timeline else []
     left = next((event for event in events if event.reason == "page_only"), None)
     if left is None:
         return False
@@ -64,7 +64,7 @@ def _noticed(run: Following) -> bool:
 
 
 def _closed(run: Following) -> bool:
-    return run.story is not None and run.story.incident.closed_at is not None
+    return run.timeline is not None and run.timeline.incident.closed_at is not None
 
 
 async def done_for_people(run: Following) -> str:
@@ -74,8 +74,8 @@ async def done_for_people(run: Following) -> str:
     """
     since = str(run.injected.timestamp())
     for incident in await run.scene.reconciler.incidents(target=run.bot.name, since=since):
-        story = await run.scene.reconciler.story(incident.id)
-        attempts = story.attempts if story else []
+        timeline = await run.scene.reconciler.story(incident.id)
+        attempts = timeline.attempts if timeline else []
         for attempt in attempts:
             if attempt.action not in run.fault.tolerates:
                 return f"{attempt.action} was run for {incident.alert}"

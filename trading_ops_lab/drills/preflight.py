@@ -43,14 +43,14 @@ async def wait_until_calm(
         StackError: timeout, or automation is paused.
     """
     deadline = clock.monotonic() + within.total_seconds()
-    told = False
+    reported = False
     while True:
         await _refuse_while_paused(scene)
         trouble = await _trouble(scene, bot, alerts)
         if trouble is None:
             return
-        if not told:
-            told = True
+        if not reported:
+            reported = True
             say(Mark(stage="waiting", seconds=0.0, note=trouble))
         if clock.monotonic() > deadline:
             raise StackError(

@@ -11,7 +11,7 @@ from trading_ops import clock
 from trading_ops.domain.attempt import Delivery
 from trading_ops.domain.runbook import Drill, Runbook, fill_query
 from trading_ops.errors import StackError
-from trading_ops_lab.drills.drill_run import HEAL_AFTER_PAUSE, DrillResult, Following
+from trading_ops_lab.drills.drill_run import RECOVERY_AFTER_PAUSE, DrillResult, Following
 from trading_ops_lab.drills.escalation_drill import must_be_handed_over, settled
 from trading_ops_lab.drills.inhibited_drill import cause_of, must_wait
 from trading_ops_lab.drills.lab_clients import Scene
@@ -74,8 +74,8 @@ async def run_drill(
         run.key = await run.fault.inject(scene, bot)
         await run.follow()
         if not runbook.steps:
-            mend, run.key = run.key, ""
-            return await must_be_noticed(run, mend)
+            key, run.key = run.key, ""
+            return await must_be_noticed(run, key)
         if paused or silenced:
             return await _must_not_recover(run)
         return await (must_be_handed_over if fault.left_to_people else _must_recover)(run)
@@ -104,7 +104,7 @@ async def _must_recover(run: Following) -> DrillResult:
     deadline = run.injected + run.limit
     while clock.now() < deadline:
         await run.follow()
-        if run.story and run.story.incident.closed_at:
+        if run.timeline and run.timeline.incident.closed_at:
             return await _judge(run)
         await asyncio.sleep(TICK_SECONDS)
     return run.result(paused=False, passed=False, problem=_why_late(run))
@@ -112,8 +112,8 @@ async def _must_recover(run: Following) -> DrillResult:
 
 async def _judge(run: Following) -> DrillResult:
     """The incident is closed; whether that is a recovery is decided elsewhere."""
-    assert run.story is not None  # noqa: S101 - the caller has just looked
-    incident = run.story.incident
+    assert run.timeline is not None  # noqa: S101 - the caller has just looked
+    incident = run.timeline.incident
     witness = await run.fault.witness(run.scene, run.bot, run.injected.timestamp())
     problem = ""
     if incident.close_reason != "recovered":
@@ -133,8 +133,8 @@ async def done_twice(run: Following) -> str:
     since = str(run.injected.timestamp())
     seen: set[str] = set()
     for incident in await run.scene.reconciler.incidents(target=run.bot.name, since=since):
-        story = await run.scene.reconciler.story(incident.id)
-        for attempt in story.attempts if story else []:
+        timeline = await run.scene.reconciler.story(incident.id)
+        for attempt in timeline.attempts if timeline else []:
             if attempt.delivery == Delivery.ONE_SHOT and attempt.action in seen:
                 return f"{attempt.action} was run twice"
             seen.add(attempt.action)
@@ -142,9 +142,9 @@ async def done_twice(run: Following) -> str:
 
 
 def _why_late(run: Following) -> str:
-    if run.story is None:
+    if run.timeline is None:
         return "no incident was opened" if run.detected else "Prometheus did not detect it"
-    last = run.story.events[-1]
+    last = run.timeline.events[-1]
     return f"not closed in time; the last that happened: {last.kind} {last.reason} {last.note}"
 
 
@@ -154,21 +154,21 @@ async def _must_not_recover(run: Following) -> DrillResult:
     deadline = run.injected + run.drill.recover_within
     while clock.now() < deadline:
         await run.follow()
-        if run.story and run.story.incident.closed_at:
+        if run.timeline and run.timeline.incident.closed_at:
             return run.result(paused=paused, passed=False, problem="it recovered while paused")
         await asyncio.sleep(TICK_SECONDS)
     problem = await _paused_problem(run)
     reasons = _reasons(run)
     result = run.result(paused=paused, passed=not problem, problem=problem)
-    await _heal(run)
+    await _remediate(run)
     return replace(result, reasons=reasons)
 
 
 async def _paused_problem(run: Following) -> str:
-    if run.story is None:
+    if run.timeline is None:
         return "no incident was opened"
-    if run.story.attempts:
-        return f"{run.story.attempts[0].action} was run in spite of it"
+    if run.timeline.attempts:
+        return f"{run.timeline.attempts[0].action} was run in spite of it"
     held_back = "silenced" if run.silenced else "paused"
     if not any(held_back in reason for reason in _reasons(run)):
         return "no reason was stored for doing nothing"
@@ -179,12 +179,12 @@ async def _paused_problem(run: Following) -> str:
 
 
 def _reasons(run: Following) -> list[str]:
-    events = run.story.events if run.story else []
+    events = run.timeline.events if run.timeline else []
     waits = [event for event in events if event.kind == "decided_wait"]
     return [f"{event.reason}: {event.note}" for event in waits]
 
 
-async def _heal(run: Following) -> None:
+async def _remediate(run: Following) -> None:
     """Fix the fault, as on-call if needed, so that the next drill finds a healthy stack.
 
     Raises:
@@ -192,13 +192,13 @@ async def _heal(run: Following) -> None:
     """
     await run.resume()
     if run.fault.left_to_people:
-        if not await settled(run, until=clock.now() + HEAL_AFTER_PAUSE):
+        if not await settled(run, until=clock.now() + RECOVERY_AFTER_PAUSE):
             raise StackError(f"{run.runbook.alert} did not end after it was fixed")
         return
-    deadline = clock.monotonic() + HEAL_AFTER_PAUSE.total_seconds()
+    deadline = clock.monotonic() + RECOVERY_AFTER_PAUSE.total_seconds()
     while clock.monotonic() < deadline:
         await run.follow()
-        if run.story and run.story.incident.closed_at:
+        if run.timeline and run.timeline.incident.closed_at:
             return
         await asyncio.sleep(TICK_SECONDS)
     raise StackError(f"{run.runbook.alert} was not remediated after automation resumed")

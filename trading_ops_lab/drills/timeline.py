@@ -41,7 +41,7 @@ KINDS = {
 }
 
 
-def marks(injected: datetime, detected: datetime | None, story: StoryView) -> list[Mark]:
+def marks(injected: datetime, detected: datetime | None, timeline: StoryView) -> list[Mark]:
     """Return the stages in the order of time, from the incident's own story."""
 
     def mark(stage: str, at: datetime, note: str = "") -> Mark:
@@ -50,8 +50,8 @@ def marks(injected: datetime, detected: datetime | None, story: StoryView) -> li
     found = [mark("injected", injected)]
     if detected is not None:
         found.append(mark("detected", detected, "Prometheus: pending"))
-    found.append(mark("fired", story.incident.starts_at, "Prometheus: firing"))
-    for event in story.events:
+    found.append(mark("fired", timeline.incident.starts_at, "Prometheus: firing"))
+    for event in timeline.events:
         stage = KINDS.get(event.kind)
         if stage is not None:
             note = f"{event.reason} {event.note}".strip() if event.reason else event.note

@@ -18,7 +18,7 @@ from trading_ops_lab.drills.lab_clients import Scene
 from trading_ops_lab.faults.account import restart, until
 from trading_ops_lab.faults.base import Fault
 from trading_ops_lab.faults.frozen_processes import pid_of
-from trading_ops_lab.paper.bot.signals.faults import ModelFault, break_model, mend_model
+from trading_ops_lab.paper.bot.signals.faults import ModelFault, break_model, repair_model
 from trading_ops_lab.paper.bot.signals.model import MODULE
 from trading_ops_lab.supervisor.layout import config_file, state_folder
 
@@ -62,7 +62,7 @@ class ModelGivenUp(Fault):
     async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
         """Put the bot's configuration back, and restart it with that."""
         del key
-        mend_model(_folder(scene, bot))
+        repair_model(_folder(scene, bot))
         _config(scene, bot).write_text(self._before, encoding="utf-8")
         await restart(scene, bot)
 
@@ -85,21 +85,21 @@ def model_of(bot_pid: int) -> int | None:
 async def _have_it_given_up(scene: Scene, bot: Target) -> None:
     break_model(_folder(scene, bot), ModelFault.CRASH)
     await _says(scene, bot, GIVEN_UP)
-    mend_model(_folder(scene, bot))
+    repair_model(_folder(scene, bot))
     if model_of(await pid_of(scene, bot)) is not None:
         raise StackError(f"{bot.name} gave up on its model but still runs it")
 
 
-async def _says(scene: Scene, bot: Target, words: str) -> None:
+async def _says(scene: Scene, bot: Target, text: str) -> None:
     async def look() -> bool | None:
         try:
             health = await scene.directory.bot(bot).health()
         except ClientError:
             return None  # it is starting
         signals = health.components.get("signals")
-        return True if signals is not None and words in signals.detail else None
+        return True if signals is not None and text in signals.detail else None
 
-    await until(look, f"{bot.name} does not report for its signals: {words}")
+    await until(look, f"{bot.name} does not report for its signals: {text}")
 
 
 def _config(scene: Scene, bot: Target) -> Path:

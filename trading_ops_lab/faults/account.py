@@ -125,7 +125,7 @@ class FolderTaken(Fault):
         await restart(scene, bot)
 
 
-class LapsedWord(Fault):
+class ExpiredSnooze(Fault):
     """An operator snoozed an incident, and the snooze expires while the alert still fires."""
 
     describe = "the venue is down, an operator snoozes that alert, and the snooze expires"

@@ -12,8 +12,8 @@ from trading_ops.domain.target import Kind, Target
 from trading_ops_lab.drills.lab_clients import Scene
 from trading_ops_lab.faults.abandoned_model import ModelGivenUp
 from trading_ops_lab.faults.account import (
+    ExpiredSnooze,
     FolderTaken,
-    LapsedWord,
     OrphanedOrder,
     StartedUnder,
     kill,
@@ -164,7 +164,7 @@ FAULTS: Mapping[str, Fault] = {
         "the venue does not report balances, over REST or its feed", "balance"
     ),
     "order_orphaned": OrphanedOrder(),
-    "snooze_lapses": LapsedWord(),
+    "snooze_lapses": ExpiredSnooze(),
     "busy_account": BusyAccount(),
     "model_given_up": ModelGivenUp(),
     "market_crash": MarketCrash(),

@@ -110,10 +110,10 @@ async def pid_of(scene: Scene, target: Target) -> int:
     return process.pid
 
 
-def _mails(folder: Path, since: float, words: str) -> list[str]:
+def _mails(folder: Path, since: float, text: str) -> list[str]:
     files = [file for file in folder.glob("*.eml") if file.stat().st_mtime >= since]
     policy = email.policy.default
     subjects = [
         str(email.message_from_bytes(file.read_bytes(), policy=policy)["Subject"]) for file in files
     ]
-    return [subject for subject in subjects if words in subject]
+    return [subject for subject in subjects if text in subject]

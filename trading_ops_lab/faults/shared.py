@@ -17,13 +17,13 @@ class Shared(Fault):
         self._inner = inner
         self._users = 0
         self._key: asyncio.Future[str] | None = None
-        self._mended = asyncio.Event()
+        self._repaired = asyncio.Event()
 
     async def inject(self, scene: Scene, bot: Target) -> str:
         """Inject the fault, unless another drill has."""
         self._users += 1
         if self._key is None:
-            self._mended.clear()
+            self._repaired.clear()
             self._key = asyncio.ensure_future(self._inner.inject(scene, bot))
         try:
             return await asyncio.shield(self._key)
@@ -35,12 +35,12 @@ class Shared(Fault):
         """Remove the fault if no other drill needs it, else wait for the others."""
         self._leave()
         if self._users:
-            await self._mended.wait()
+            await self._repaired.wait()
             return
         try:
             await self._inner.clean_up(scene, bot, key)
         finally:
-            self._mended.set()
+            self._repaired.set()
 
     async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
         """Ask the other."""

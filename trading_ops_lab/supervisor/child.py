@@ -181,10 +181,10 @@ def last_error(log: Path, begin: int = 0) -> str | None:
     """Return the sentence of the last structured line that has an error, if there is one."""
     for line in reversed(_end(log, begin)):
         try:
-            said = json.loads(line)
+            entry = json.loads(line)
         except ValueError:
             continue
-        if isinstance(said, dict) and isinstance(error := said.get("error"), str) and error:
+        if isinstance(entry, dict) and isinstance(error := entry.get("error"), str) and error:
             return " ".join(error.split())  # a driver's message may have several lines
     return None
 

@@ -104,7 +104,7 @@ class SupervisorClient:
                 body = None if order is None else json.dumps(order)
                 connection.request(method, path, body=body, headers=headers)
                 answer = connection.getresponse()
-                said = json.loads(answer.read())
+                reply = json.loads(answer.read())
             finally:
                 connection.close()
         except (OSError, ValueError, http.client.HTTPException, ConfigError) as error:
@@ -112,6 +112,6 @@ class SupervisorClient:
                 f"the stack (process {pid}) does not answer at {address} ({error}): wait "
                 f"while it starts, or end it with `kill {pid}`"
             ) from error
-        if answer.status >= 300 or not isinstance(said, dict):  # noqa: PLR2004 - HTTP's success
-            raise StackError(f"the supervisor answered {answer.status} to {method} {path}: {said}")
-        return said
+        if answer.status >= 300 or not isinstance(reply, dict):  # noqa: PLR2004 - HTTP's success
+            raise StackError(f"the supervisor answered {answer.status} to {method} {path}: {reply}")
+        return reply

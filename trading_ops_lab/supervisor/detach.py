@@ -36,7 +36,7 @@ def detach(settings: Settings, on_change: Callable[[Report], None]) -> Report:
     # The log is opened here already, before the background process can say so for itself.
     os.umask(0o077)
     reading, writing = os.pipe()
-    with os.fdopen(reading, encoding="utf-8") as reports, _last_words(settings.logs) as output:
+    with os.fdopen(reading, encoding="utf-8") as reports, _stderr_file(settings.logs) as output:
         subprocess.Popen(
             [sys.executable, "-m", "trading_ops_lab.supervisor", str(settings.root), str(writing)],
             stdin=subprocess.DEVNULL,
@@ -49,7 +49,7 @@ def detach(settings: Settings, on_change: Callable[[Report], None]) -> Report:
         return _follow(reports, settings.logs, on_change)
 
 
-def _last_words(folder: Path) -> BinaryIO:
+def _stderr_file(folder: Path) -> BinaryIO:
     """Open where a traceback would go: the same file as its log."""
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -38,9 +38,9 @@ async def until_well(
     while clock.monotonic() < deadline:
         if (why := in_vain()) is not None:
             return why
-        said = await ask(question, session)
-        lacks = missing(said, life()) or ""
-        beat = said.get("heartbeat_at") if said else None
+        reply = await ask(question, session)
+        lacks = missing(reply, life()) or ""
+        beat = reply.get("heartbeat_at") if reply else None
         if not lacks and first is not None and beat != first:
             return None
         if not lacks:
@@ -58,22 +58,22 @@ async def ask(question: AskHttp, session: aiohttp.ClientSession) -> dict[str, An
             headers["Authorization"] = f"Bearer {token}"
         async with asyncio.timeout(ANSWER_SECONDS):
             async with session.get(question.url, headers=headers, allow_redirects=False) as answer:
-                said = json.loads(await answer.read())
-                return said if answer.status == 200 and isinstance(said, dict) else None  # noqa: PLR2004
+                reply = json.loads(await answer.read())
+                return reply if answer.status == 200 and isinstance(reply, dict) else None  # noqa: PLR2004
     except (OSError, TimeoutError, aiohttp.ClientError, ValueError):
         return None
 
 
-def missing(said: dict[str, Any] | None, incarnation: str | None) -> str | None:
+def missing(reply: dict[str, Any] | None, incarnation: str | None) -> str | None:
     """Return what a single answer shows to be missing, or None. A heartbeat needs two answers."""
-    if said is None:
+    if reply is None:
         return "it does not answer"
-    if said.get("incarnation") != incarnation:
-        return f"another process answers: {str(said.get('incarnation'))[:40]}"
-    if said.get("status") == "failing":
+    if reply.get("incarnation") != incarnation:
+        return f"another process answers: {str(reply.get('incarnation'))[:40]}"
+    if reply.get("status") == "failing":
         return "it calls itself failing"
-    if said.get("recovered") is False:
+    if reply.get("recovered") is False:
         return "it has not recovered: what it found at the venue is in its records"
-    if said.get("heartbeat_at") is None:
+    if reply.get("heartbeat_at") is None:
         return "it has made no whole pass"
     return None

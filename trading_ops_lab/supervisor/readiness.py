@@ -45,9 +45,9 @@ async def _http(question: AskHttp, session: aiohttp.ClientSession) -> bool:
             return False
     if not question.not_yet:
         return True
-    said = json.loads(body)
-    return isinstance(said, dict) and all(
-        said.get(key) != value for key, value in question.not_yet.items()
+    reply = json.loads(body)
+    return isinstance(reply, dict) and all(
+        reply.get(key) != value for key, value in question.not_yet.items()
     )
 
 

@@ -123,7 +123,7 @@ class Unit:
         if self.running:
             return
         await self._end_watch()
-        await self._start_anew()
+        await self._restart()
 
     def adopt(self, life: str) -> None:
         """Take over a process of this unit that an earlier supervisor started.
@@ -153,7 +153,7 @@ class Unit:
         """
         await self.stop(min(self.plan.stop_seconds, RESTART_STOP_SECONDS))
         self.restarts += 1
-        await self._start_anew()
+        await self._restart()
 
     async def until_up(self) -> None:
         """Wait until it is ready for the first time.
@@ -189,7 +189,7 @@ class Unit:
         if self.running and self.child:
             self.child.kill()
 
-    async def _start_anew(self) -> None:
+    async def _restart(self) -> None:
         self._automatic.clear()
         try:
             await self._spawn()

@@ -168,7 +168,7 @@ class Updates:
 
     async def _take_back(self, trial: _Trial, copy: Path | None, problem: str) -> dict[str, Any]:
         unit, name = trial.unit, trial.unit.plan.unit
-        told = f"{name} with {trial.order.python}: {problem}"
+        failure = f"{name} with {trial.order.python}: {problem}"
         _log.error("update_taken_back", unit=name, problem=problem)
         async with unit.order:
             await unit.stop(min(unit.plan.stop_seconds, RESTART_STOP_SECONDS))
@@ -178,11 +178,11 @@ class Updates:
                 await unit.start()
         self._releases.end_trial(name, trial.proven, f"{problem}; {stays or records}")
         if stays is not None:
-            return _failed(f"{told}. It was NOT taken back, and is down: {stays}")
+            return _failed(f"{failure}. It was NOT taken back, and is down: {stays}")
         lacks = await self._until_well(trial)
         if lacks is not None:
-            return _failed(f"{told}. The release before was started again, but {lacks}")
-        detail = f"{told}. The previous release runs again and is healthy{records}"
+            return _failed(f"{failure}. The release before was started again, but {lacks}")
+        detail = f"{failure}. The previous release runs again and is healthy{records}"
         return {**_failed(detail), "rolled_back": True, "incarnation": unit.incarnation}
 
     async def _until_well(self, trial: _Trial) -> str | None:
@@ -201,8 +201,8 @@ class Updates:
                 return "it was restarted by another request"
             if unit.running:
                 return None
-            said = last_error(unit.log, child.log_begins if child else 0)
-            return f"it ended with code {unit.exit_code}" + (f": {said}" if said else "")
+            error = last_error(unit.log, child.log_begins if child else 0)
+            return f"it ended with code {unit.exit_code}" + (f": {error}" if error else "")
 
         return await until_well(
             trial.question,

@@ -102,8 +102,8 @@ def _all(resources: Iterable[Resource], figures: Iterable[str]) -> str:
     named = []
     for one, figure in zip(resources, figures, strict=True):
         labels = ", ".join(f'"{label}"' for label in one.by)
-        said = f'label_replace({figure}, "resource", "{one.name}", "", "")'
-        named.append(f'label_join({said}, "series", " ", {labels})')
+        expression = f'label_replace({figure}, "resource", "{one.name}", "", "")'
+        named.append(f'label_join({expression}, "series", " ", {labels})')
     return f"max by (resource, series) ({' or '.join(named)})"
 
 

@@ -51,5 +51,5 @@ def verdict(ratio: float, goal: float) -> str:
     if not goal:
         return f"1/{ratio:.1f}"
     by = (ratio / goal - 1) * 100
-    told = f"met by {by:.0f} %" if by >= 0 else f"MISSED by {-by:.0f} %"
-    return f"1/{ratio:<6.1f} goal 1/{goal:<4.0f}{told}"
+    verdict_text = f"met by {by:.0f} %" if by >= 0 else f"MISSED by {-by:.0f} %"
+    return f"1/{ratio:<6.1f} goal 1/{goal:<4.0f}{verdict_text}"

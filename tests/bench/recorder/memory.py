@@ -16,7 +16,7 @@ from trading_ops.instrument import Exposition, Kind
 def memory() -> None:
     """Print what a child costs, all that a scrape leaves behind included."""
     say("memory: bytes a child with two labels (tracemalloc), ours, prometheus_client's")
-    for kind, told in (
+    for kind, description in (
         (Kind.COUNTER, "counter"),
         (Kind.GAUGE, "gauge"),
         (Kind.HISTOGRAM, "20-bucket histogram"),
@@ -26,7 +26,7 @@ def memory() -> None:
         for scrapes, state in ((1, "busy"), (3, "quiet, its text kept")):
             ours = _bytes(kind, count, our_family, scrapes=scrapes)
             say(
-                f"  {f'{told}, {state}':<46} {ours / count:>7.0f} {theirs / count:>8.0f}"
+                f"  {f'{description}, {state}':<46} {ours / count:>7.0f} {theirs / count:>8.0f}"
                 f"   1/{theirs / ours:.1f}"
             )
 

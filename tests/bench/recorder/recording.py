@@ -52,17 +52,22 @@ def values() -> list[float]:
 def recording() -> None:
     """Print what recording costs."""
     say(f"recording: ns an event, ours and prometheus_client's, median of {ROUNDS} rounds in turns")
-    for told, ours, theirs, goal in (*_ticks(), *_orders(), *_orders_with_exemplars(), *_single()):
-        _one_recording(told, ours, theirs, goal)
+    for description, ours, theirs, goal in (
+        *_ticks(),
+        *_orders(),
+        *_orders_with_exemplars(),
+        *_single(),
+    ):
+        _one_recording(description, ours, theirs, goal)
 
 
-def _one_recording(told: str, ours: Work, theirs: Work, goal: float) -> None:
+def _one_recording(description: str, ours: Work, theirs: Work, goal: float) -> None:
     empty = statistics.median(seconds(_empty) for _ in range(ROUNDS))
     found = beside(ours, theirs)
     mine, other = ((took - empty) / EVENTS * 1e9 for took in (found.ours, found.theirs))
     # The loop itself is a fair part of ours only: without it the ratio is what a call costs.
     ratio = (found.ratio * found.ours - empty) / (found.ours - empty)
-    say(f"  {told:<46} {mine:>7.0f} {other:>8.0f}   {verdict(ratio, goal)}")
+    say(f"  {description:<46} {mine:>7.0f} {other:>8.0f}   {verdict(ratio, goal)}")
 
 
 def _empty() -> None:

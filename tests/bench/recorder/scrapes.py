@@ -39,13 +39,13 @@ def scrapes() -> None:
         f" numbers by {FASTEST.__module__ or 'orjson'}.{FASTEST.__name__}"
     )
     say(f"  {'lines':<20} {'changed':<9} {'ours':>7} {'OpenMetrics':>12} {'theirs':>7}")
-    for told, goal, both in all_pairs(SIZES):
+    for description, goal, both in all_pairs(SIZES):
         lines = Exposition(both.ours).everything()[0].count(b"\n")
         for changed, share in SHARES.items():
             text, openmetrics = _measured(both, share)
             gated = goal if lines >= max(SIZES) * 0.9 else 0
             say(
-                f"  {lines:>7} {told:<12} {changed:<9} {text.ours * 1e3:>7.2f} "
+                f"  {lines:>7} {description:<12} {changed:<9} {text.ours * 1e3:>7.2f} "
                 f"{openmetrics * 1e3:>12.2f} {text.theirs * 1e3:>7.1f}   "
                 f"{verdict(text.ratio, gated)}"
             )

@@ -34,14 +34,14 @@ def stalls() -> None:
         f"  {'lines':<20} {'CPU':>10} {'ours sliced':>12} {'ours inline':>12} {'agent thread':>13} "
         f"{'theirs inline':>14} {'theirs thread':>14} {'no scrape':>10}"
     )
-    for told, _, both in all_pairs((*SIZES, LARGE)):
+    for kind, _, both in all_pairs((*SIZES, LARGE)):
         exposition = Exposition(both.ours)
         lines = exposition.everything()[0].count(b"\n")
         worst = [asyncio.run(_stall(way, both)) for way in _ways(both, exposition)]
         sliced, ours, agent, theirs, thread, idle = (f"{one * 1e3:.1f}" for one in worst)
         own = asyncio.run(_longest_turn(exposition, both))
         say(
-            f"  {lines:>7} {told:<12} {own * 1e3:>10.1f} {sliced:>12} {ours:>12} {agent:>13} "
+            f"  {lines:>7} {kind:<12} {own * 1e3:>10.1f} {sliced:>12} {ours:>12} {agent:>13} "
             f"{theirs:>14} {thread:>14} {idle:>10}" + _judged(lines, own, worst[0], worst[3])
         )
 

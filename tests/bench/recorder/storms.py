@@ -21,11 +21,11 @@ def storms() -> None:
         took = time.perf_counter() - began
         careless = run(Storm(LossyCounter()), LOSSY_STORM)
         waiting = run(Storm(WaitingCounter()), LOSSY_STORM // 10)
-        told = "met" if lost == 0 else "MISSED"
+        verdict = "met" if lost == 0 else "MISSED"
         found = "found" if waiting else "NOT FOUND"
         faults = storm.watch.faults
         say(
-            f"  {kind:<12} {lost} lost in {took:.0f} s: goal 0 {told};"
+            f"  {kind:<12} {lost} lost in {took:.0f} s: goal 0 {verdict};"
             f" {storm.watch.scrapes} scrapes meanwhile, {len(faults)} faults in them"
         )
         say(

@@ -63,8 +63,8 @@ async def test_running_attempt_is_told_as_running(ask: Asker, bot: Bot) -> None:
     first = asyncio.create_task(ask.command("wait", attempt_id=attempt_id, fence=1))
     await asyncio.to_thread(bot.entered.wait, 5)
     assert await ask.post("/fence", {"fence": 2}) == (200, {"highest": 2})
-    told = await ask.get(f"/attempts/{attempt_id}")
-    assert told == (200, {"attempt_id": attempt_id, "outcome": "running"})
+    reply = await ask.get(f"/attempts/{attempt_id}")
+    assert reply == (200, {"attempt_id": attempt_id, "outcome": "running"})
     bot.hold.set()
     _, answer = await first
     assert await ask.get(f"/attempts/{attempt_id}") == (200, answer | {"repeated": True})
@@ -77,13 +77,13 @@ async def test_admitted_attempt_is_never_unknown(ask: Asker, bot: Bot) -> None:
     command = asyncio.create_task(ask.command("wait", attempt_id=attempt_id))
     seen: list[str] = []
     while seen[-1:] != ["succeeded"]:
-        status, told = await ask.get(f"/attempts/{attempt_id}")
-        seen.append("unknown" if status == 404 else told["outcome"])
+        status, reply = await ask.get(f"/attempts/{attempt_id}")
+        seen.append("unknown" if status == 404 else reply["outcome"])
         assert len(seen) < 5000
         if bot.entered.is_set() and seen.count("running") > 3:
             bot.hold.set()
     await command
-    assert [word for word, _ in itertools.groupby(seen)][-2:] == ["running", "succeeded"]
+    assert [state for state, _ in itertools.groupby(seen)][-2:] == ["running", "succeeded"]
     assert "unknown" not in seen[seen.index("running") :]
 
 
@@ -129,7 +129,7 @@ async def test_other_schemes_are_refused(ask: Asker) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "body", "word"),
+    ("name", "body", "message"),
     [
         ("count", {"fence": 1}, "attempt_id"),
         ("count", {"attempt_id": "", "fence": 1}, "attempt_id"),
@@ -163,12 +163,12 @@ async def test_other_schemes_are_refused(ask: Asker) -> None:
     ],
 )
 async def test_wrong_request_names_its_field(
-    ask: Asker, bot: Bot, name: str, body: object, word: str
+    ask: Asker, bot: Bot, name: str, body: object, message: str
 ) -> None:
     """What is missing or wrong is named, and nothing is done."""
     status, answer = await ask.post(f"/commands/{name}", body)
     assert status == 422
-    assert word in answer["detail"]
+    assert message in answer["detail"]
     assert bot.ran == []
 
 
@@ -283,8 +283,8 @@ async def test_an_attempt_in_whose_middle_the_bot_died_is_unknown(
         keeper.admit("alpha", 1, attempt_id=attempt_id, mark={"command": command})
     ask = Asker(http, f"http://127.0.0.1:{start().port}")
     for attempt_id in ("a", "b"):
-        status, told = await ask.get(f"/attempts/{attempt_id}")
-        assert (status, told["outcome"]) == (200, "unknown")
+        status, reply = await ask.get(f"/attempts/{attempt_id}")
+        assert (status, reply["outcome"]) == (200, "unknown")
     _, answer = await ask.command("count", attempt_id="a")
     assert (answer["outcome"], len(bot.ran)) == ("succeeded", 1)
     await ask.command("halt", owner="ada", reason="later")

@@ -42,7 +42,7 @@ def engine(path: Path, metrics: BotMetrics) -> Iterator[Engine]:
     engine.dispose()
 
 
-def told(metrics: BotMetrics, what: str, **labels: str) -> float | None:
+def value_of(metrics: BotMetrics, what: str, **labels: str) -> float | None:
     name = f"trading_database_pool_{what}"
     return metrics.registry.get_sample_value(name, {"pool": "main", **labels})
 
@@ -59,13 +59,13 @@ async def test_a_pool_that_was_exhausted_has_connections_again(
     kept: list[Connection] = [engine.connect(), engine.connect()]
     with pytest.raises(exc.TimeoutError):
         engine.connect()
-    assert told(metrics, "connections", state="in_use") == told(metrics, "size") == 2
-    said = await carry_out(engine_commands(engine), name)
-    assert said.startswith("0 idle connections were closed, 2 in use")
-    assert told(metrics, "connections", state="in_use") == 0
-    assert told(metrics, "connections_made_total") == 3
+    assert value_of(metrics, "connections", state="in_use") == value_of(metrics, "size") == 2
+    result = await carry_out(engine_commands(engine), name)
+    assert result.startswith("0 idle connections were closed, 2 in use")
+    assert value_of(metrics, "connections", state="in_use") == 0
+    assert value_of(metrics, "connections_made_total") == 3
     with engine.connect(), engine.connect():
-        assert told(metrics, "connections", state="in_use") == 2
+        assert value_of(metrics, "connections", state="in_use") == 2
     for connection in kept:
         connection.close()
 
@@ -77,10 +77,10 @@ async def test_idle_connections_are_closed(metrics: BotMetrics, engine: Engine, 
     event.listen(engine, "close", lambda connection, _: closed.append(connection))
     with engine.connect(), engine.connect():
         pass
-    said = await carry_out(engine_commands(engine), name)
-    assert said.startswith("2 idle connections were closed, 0 in use")
+    result = await carry_out(engine_commands(engine), name)
+    assert result.startswith("2 idle connections were closed, 0 in use")
     assert len(closed) == 2
-    assert told(metrics, "connections", state="idle") == 1
+    assert value_of(metrics, "connections", state="idle") == 1
 
 
 @both
@@ -94,5 +94,5 @@ async def test_a_database_that_is_away_is_told(path: Path, name: str) -> None:
 async def test_a_pool_that_keeps_none(path: Path) -> None:
     """There is nothing to close or to count."""
     single = create_engine(f"sqlite:///{path}", poolclass=NullPool)
-    said = await carry_out(engine_commands(single), "recycle_pool")
-    assert said.startswith("the pool was renewed")
+    result = await carry_out(engine_commands(single), "recycle_pool")
+    assert result.startswith("the pool was renewed")

@@ -231,6 +231,6 @@ async def test_the_latest_lifts_are_told(tmp_path: Path) -> None:
     for number in range(25):
         holds.place(Hold(id=f"h{number}", state=TradingState.HALTED, owner="a", reason="b", at=1.0))
         holds.release(owner="ada", reason="fine", ids=None)
-    told = Holds(tmp_path / "holds.json").released
-    assert [one["id"] for one in told] == [f"h{number}" for number in range(5, 25)]
-    assert set(told[0]) == {"id", "at", "lifted_at", "lifted_by", "lifted_for"}
+    released = Holds(tmp_path / "holds.json").released
+    assert [one["id"] for one in released] == [f"h{number}" for number in range(5, 25)]
+    assert set(released[0]) == {"id", "at", "lifted_at", "lifted_by", "lifted_for"}

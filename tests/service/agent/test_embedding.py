@@ -32,8 +32,8 @@ async def health(port: int) -> dict[str, object]:
         aiohttp.ClientSession(headers=headers) as session,
         session.get(f"http://127.0.0.1:{port}/health") as answer,
     ):
-        told: dict[str, object] = await answer.json()
-        return told
+        reply: dict[str, object] = await answer.json()
+        return reply
 
 
 async def test_health_and_progress_are_the_heartbeat(metrics: BotMetrics, secrets: Path) -> None:

@@ -70,7 +70,7 @@ async def test_safe_direction_raises_the_fence(ask: Asker) -> None:
 
 
 @pytest.mark.parametrize(
-    ("params", "word"),
+    ("params", "message"),
     [
         (WHO, "params.holds is missing"),
         (WHO | {"holds": ""}, "params.holds"),
@@ -79,13 +79,13 @@ async def test_safe_direction_raises_the_fence(ask: Asker) -> None:
     ],
 )
 async def test_resume_must_name_what_it_lifts(
-    ask: Asker, agent: Agent, params: dict[str, str], word: str
+    ask: Asker, agent: Agent, params: dict[str, str], message: str
 ) -> None:
     """Nothing is released by a word that does not say which holds are meant."""
     await say(ask, "halt", id="x")
     status, answer = await ask.command("resume", fence=1, attempt_id=None, **params)
     assert (status, answer["error"]) == (422, "bad_request")
-    assert word in answer["detail"]
+    assert message in answer["detail"]
     assert agent.holds.state is TradingState.HALTED
 
 

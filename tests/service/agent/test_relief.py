@@ -45,10 +45,10 @@ async def test_garbage_goes_back_to_the_kernel_while_the_loop_is_stuck(
         Knot()
     full = read_uss() or 0
     release = bot.block()
-    status, told = await ask.command("relieve_memory")
+    status, reply = await ask.command("relieve_memory")
     release.set()
-    assert (status, told["outcome"]) == (200, "succeeded"), told
-    assert int(told["detail"].split()[0]) > 0.7 * GARBAGE
+    assert (status, reply["outcome"]) == (200, "succeeded"), reply
+    assert int(reply["detail"].split()[0]) > 0.7 * GARBAGE
     assert full - (read_uss() or full) > 0.7 * GARBAGE
     assert 0 < uss(metrics) < full - 0.7 * GARBAGE
 

@@ -66,7 +66,7 @@ async def test_what_must_be_fenced_waits_for_the_disk_and_nothing_else_does(
     """Not started before it is stored; a second request for it learns that it is under way."""
     with stalled(tmp_path / "fence.json") as stall:
         asked = asyncio.create_task(ask.command("count", attempt_id="a", fence=3))
-        await eventually(lambda: ask_told(ask, "a", "running"))
+        await eventually(lambda: ask_attempt(ask, "a", "running"))
         assert (await ask.get("/health"))[0] == 200
         assert (bot.ran, asked.done()) == ([], False)
         stall.end()
@@ -76,9 +76,9 @@ async def test_what_must_be_fenced_waits_for_the_disk_and_nothing_else_does(
     assert FenceKeeper(tmp_path / "fence.json").highest("alpha") == 3
 
 
-async def ask_told(ask: Asker, attempt_id: str, outcome: str) -> bool:
-    status, told = await ask.get(f"/attempts/{attempt_id}")
-    return (status, told.get("outcome")) == (200, outcome)
+async def ask_attempt(ask: Asker, attempt_id: str, outcome: str) -> bool:
+    status, reply = await ask.get(f"/attempts/{attempt_id}")
+    return (status, reply.get("outcome")) == (200, outcome)
 
 
 async def test_a_command_that_the_disk_takes_too_late_never_begins(

@@ -43,9 +43,9 @@ def type_(
     """Return a way to run a command in the settings' folder; gives its exit code and output."""
     monkeypatch.setenv("TRADING_OPS_ROOT", str(settings.root))
 
-    async def type_it(*words: str) -> tuple[int, str]:
+    async def type_it(*arguments: str) -> tuple[int, str]:
         capsys.readouterr()
-        code = await asyncio.to_thread(run, list(words))
+        code = await asyncio.to_thread(run, list(arguments))
         return code, capsys.readouterr().out
 
     return type_it
@@ -66,9 +66,9 @@ def found_by_commands(settings: Settings, running: Running) -> None:
     write_targets(settings, running.world, port)
 
 
-def from_json(said: str) -> Any:
+def from_json(text: str) -> Any:
     """Return what a command printed as JSON; lines of the reconciler's log may lie around it."""
-    lines = [line for line in said.splitlines() if not line.startswith("20")]
+    lines = [line for line in text.splitlines() if not line.startswith("20")]
     return json.loads("\n".join(lines))
 
 
@@ -78,18 +78,18 @@ async def test_a_bot_is_halted_reduced_and_resumed(
     """Each with one line; and as JSON."""
     async with start() as running:
         found_by_commands(settings, running)
-        code, said = await type_("halt", "alpha", "--reason", "odd fills", "--owner", "ada")
+        code, output = await type_("halt", "alpha", "--reason", "odd fills", "--owner", "ada")
         assert code == ExitCode.OK
-        assert "alpha is halted" in said
-        line = next(line for line in said.splitlines() if "alpha is halted" in line)
+        assert "alpha is halted" in output
+        line = next(line for line in output.splitlines() if "alpha is halted" in line)
         assert line.count("hold ") == 1
-        code, said = await type_("reduce-only", "alpha", "--reason", "x", "--output", "json")
-        (reduced,) = from_json(said)
+        code, output = await type_("reduce-only", "alpha", "--reason", "x", "--output", "json")
+        (reduced,) = from_json(output)
         assert reduced["state"] == "reducing"
-        code, said = await type_("resume", "alpha", "--reason", "x", "--hold", reduced["id"])
+        code, output = await type_("resume", "alpha", "--reason", "x", "--hold", reduced["id"])
         assert code == ExitCode.OK
-        assert "alpha is still halted: odd fills (by ada (token local)" in said
-        code, said = await type_("halt", "--all", "--reason", "x")
+        assert "alpha is still halted: odd fills (by ada (token local)" in output
+        code, output = await type_("halt", "--all", "--reason", "x")
         assert (code, world.commands.count("halt")) == (ExitCode.OK, 2)
         assert (await type_("halt", "--reason", "x"))[0] == ExitCode.USAGE
         assert (await type_("halt", "nobody", "--reason", "x"))[0] == ExitCode.FAILED
@@ -100,9 +100,9 @@ async def test_a_halt_needs_no_reconciler(
 ) -> None:
     """Nothing answers at its address: the bot itself is told, with one hold for one command."""
     write_targets(settings, world, free_port())
-    code, said = await type_("halt", "alpha", "--reason", "odd fills")
+    code, output = await type_("halt", "alpha", "--reason", "odd fills")
     assert code == ExitCode.OK
-    assert "alpha is halted" in said
+    assert "alpha is halted" in output
     assert world.commands == ["halt"]
     code, _ = await type_("reduce-only", "alpha", "--reason", "x")
     assert world.commands == ["halt", "reduce"]
@@ -111,10 +111,10 @@ async def test_a_halt_needs_no_reconciler(
         targets.write(
             f"  - {{name: mine, kind: bare_bot, venue: x, address: '127.0.0.1:{free_port()}'}}\n"
         )
-    code, said = await type_("halt", "--all", "--reason", "x")
+    code, output = await type_("halt", "--all", "--reason", "x")
     assert code == ExitCode.FAILED
-    assert "alpha is halted" in said
-    assert "mine has NOT acknowledged that it is halted" in said
+    assert "alpha is halted" in output
+    assert "mine has NOT acknowledged that it is halted" in output
     assert (await type_("halt", "paper", "--reason", "x"))[0] == ExitCode.FAILED
     assert (await type_("resume", "alpha", "--reason", "x"))[0] == ExitCode.NOT_RUNNING
 
@@ -125,9 +125,9 @@ async def test_a_bot_that_was_not_reached_is_said(
     """Exit code 1: anyone who believes that it is halted must not be wrong."""
     world.address = f"127.0.0.1:{free_port()}"
     write_targets(settings, world, free_port())
-    code, said = await type_("halt", "alpha", "--reason", "odd fills")
+    code, output = await type_("halt", "alpha", "--reason", "odd fills")
     assert code == ExitCode.FAILED
-    assert "alpha has NOT acknowledged that it is halted" in said
+    assert "alpha has NOT acknowledged that it is halted" in output
 
 
 def _targets_file(settings: Settings, _monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,9 +173,9 @@ async def test_a_halt_goes_out_although_a_file_is_broken(
         keep_last_good(load_settings(settings.root, {}))
         damage(settings, monkeypatch)
         for bots in ("alpha", "--all"):
-            code, said = await type_("halt", bots, "--reason", "odd fills")
+            code, output = await type_("halt", bots, "--reason", "odd fills")
             assert code == ExitCode.OK
-            assert "alpha is halted" in said
+            assert "alpha is halted" in output
         assert world.commands == ["halt", "halt"]
 
 
@@ -201,18 +201,18 @@ async def test_a_bot_that_the_reconciler_does_not_know_is_told_directly(
             with (settings.root / "targets.yml").open("a") as targets:
                 line = f"{{name: beta, kind: bot, address: '{beta.address}', venue: paper}}"
                 targets.write(f"  - {line}\n")
-            code, said = await type_("halt", "--all", "--reason", "x")
+            code, output = await type_("halt", "--all", "--reason", "x")
             assert (code, beta.state) == (ExitCode.OK, "halted")
-            assert "alpha is halted" in said
-            assert "beta is halted" in said
+            assert "alpha is halted" in output
+            assert "beta is halted" in output
             assert len(beta.holds) == 1
             assert (await type_("halt", "beta", "--reason", "x"))[0] == ExitCode.OK
             assert len(beta.holds) == 2
             beta.stop()
-            code, said = await type_("halt", "--all", "--reason", "x")
+            code, output = await type_("halt", "--all", "--reason", "x")
             assert code == ExitCode.FAILED
-            assert "alpha is halted" in said
-            assert "beta has NOT acknowledged that it is halted" in said
+            assert "alpha is halted" in output
+            assert "beta has NOT acknowledged that it is halted" in output
     finally:
         beta.stop()
 
@@ -237,16 +237,16 @@ async def test_a_rotated_agent_token_is_used_at_once(
     async with start() as running:
         found_by_commands(settings, running)
         world.agent_token = "rotated"
-        code, said = await type_("halt", "alpha", "--reason", "x")
+        code, output = await type_("halt", "alpha", "--reason", "x")
         assert code == ExitCode.FAILED
-        assert "alpha has NOT acknowledged that it is halted" in said
+        assert "alpha has NOT acknowledged that it is halted" in output
         assert (
             "alpha has not acknowledged that it is halted" in (await type_("automation", "show"))[1]
         )
         (settings.secrets / "agent_token").write_text("rotated\n")
-        code, said = await type_("halt", "alpha", "--reason", "x")
+        code, output = await type_("halt", "alpha", "--reason", "x")
         assert code == ExitCode.OK
-        assert "alpha is halted" in said
+        assert "alpha is halted" in output
 
 
 async def test_a_halt_that_is_in_force_is_shown_as_such(
@@ -285,23 +285,23 @@ async def test_an_action_is_run_approved_and_denied(
     """What is refused says why, and how to open it."""
     async with start(two_persons=True) as running:
         found_by_commands(settings, running)
-        code, said = await type_("run", "reconnect_broker", "alpha", "--reason", "deaf")
+        code, output = await type_("run", "reconnect_broker", "alpha", "--reason", "deaf")
         assert code == ExitCode.OK
-        assert "reconnect_broker on alpha is completed after" in said
-        code, said = await type_("run", "restart_bot", "alpha", "--reason", "stuck")
+        assert "reconnect_broker on alpha is completed after" in output
+        code, output = await type_("run", "restart_bot", "alpha", "--reason", "stuck")
         assert code == ExitCode.FAILED
-        assert "refused (approval_missing)" in said
-        key = said.rpartition(" ")[2].strip()
-        code, said = await type_("approvals", "--output", "json")
-        assert key in said
+        assert "refused (approval_missing)" in output
+        key = output.rpartition(" ")[2].strip()
+        code, output = await type_("approvals", "--output", "json")
+        assert key in output
         assert len(key) < len("3f2a0000-0000-0000-0000-000000000000")
         assert (await type_("approve", key))[0] == ExitCode.FAILED
         assert (await type_("deny", "nothing"))[0] == ExitCode.FAILED
-        code, said = await type_("deny", key)
-        assert (code, "restart_bot on alpha is denied" in said) == (ExitCode.OK, True)
+        code, output = await type_("deny", key)
+        assert (code, "restart_bot on alpha is denied" in output) == (ExitCode.OK, True)
         assert "no requests" in (await type_("approvals"))[1]
-        for words in (("x",), ("a=1", "a=2"), ("=1",)):
-            line = ("run", "reconnect_broker", "alpha", *words, "--reason", "x")
+        for params in (("x",), ("a=1", "a=2"), ("=1",)):
+            line = ("run", "reconnect_broker", "alpha", *params, "--reason", "x")
             assert (await type_(*line))[0] == ExitCode.USAGE
     assert world.commands == ["reconnect_broker"]
 
@@ -314,18 +314,18 @@ async def test_what_becomes_of_an_order_is_said(
     async with start() as running:
         found_by_commands(settings, running)
         world.command_fails = True
-        code, said = await type_(*line)
-        assert (code, "reconnect_broker on alpha is failed after" in said) == (
+        code, output = await type_(*line)
+        assert (code, "reconnect_broker on alpha is failed after" in output) == (
             ExitCode.FAILED,
             True,
         )
         world.command_fails = False
         line = ("run", "reduce_trading", "alpha", "--reason", "deaf")
-        code, said = await type_(*line, "--no-wait")
-        assert (code, "has started: attempt" in said) == (ExitCode.OK, True)
+        code, output = await type_(*line, "--no-wait")
+        assert (code, "has started: attempt" in output) == (ExitCode.OK, True)
         monkeypatch.setattr(actions, "WAIT_SECONDS", 0.01)
-        code, said = await type_(*line)
-        assert (code, "has started: attempt" in said) == (ExitCode.FAILED, True)
+        code, output = await type_(*line)
+        assert (code, "has started: attempt" in output) == (ExitCode.FAILED, True)
         monkeypatch.undo()
 
 
@@ -351,11 +351,11 @@ async def test_another_token_is_another_person(
     async with start(two_persons=True) as running:
         found_by_commands(settings, running)
         line = ("run", "restart_bot", "alpha", "--reason", "stuck")
-        said = (await type_(*line))[1]
-        assert "--token-file PATH" in said
-        key = said.rpartition(" ")[2].strip()
-        code, said = await type_("approve", key, "--owner", "Bob", "--token-file", str(bob))
-        assert (code, "approved by Bob (token bob)" in said) == (ExitCode.OK, True)
+        output = (await type_(*line))[1]
+        assert "--token-file PATH" in output
+        key = output.rpartition(" ")[2].strip()
+        code, output = await type_("approve", key, "--owner", "Bob", "--token-file", str(bob))
+        assert (code, "approved by Bob (token bob)" in output) == (ExitCode.OK, True)
         assert (await type_(*line))[0] == ExitCode.OK
         assert (await type_(*line, "--token-file", "/nowhere"))[0] == ExitCode.USAGE
         monkeypatch.setenv("TRADING_OPS_TOKEN_FILE", "bob.token")
@@ -372,9 +372,9 @@ async def test_maintenance_events_and_automation(
 ) -> None:
     """Start, list and end; the timeline; and automation as JSON."""
 
-    async def failing(*words: str) -> str:
+    async def failing(*arguments: str) -> str:
         capsys.readouterr()
-        assert await asyncio.to_thread(run, list(words)) == ExitCode.FAILED
+        assert await asyncio.to_thread(run, list(arguments)) == ExitCode.FAILED
         return capsys.readouterr().err
 
     async with start() as running:
@@ -386,14 +386,14 @@ async def test_maintenance_events_and_automation(
         assert (await type_("maintenance", "end", "1"))[0] == ExitCode.FAILED
         assert (await type_(*line[:2], *line[3:]))[0] == ExitCode.USAGE
         assert "no maintenance" in (await type_("maintenance", "list"))[1]
-        said = (await type_("events", "--kind", "maintenance_begun"))[1]
-        assert "upgrade alpha by" in said
-        assert "(token local)" in said
+        output = (await type_("events", "--kind", "maintenance_begun"))[1]
+        assert "upgrade alpha by" in output
+        assert "(token local)" in output
         assert "maintenance_begun" in await failing("events", "--kind", "nope")
         assert "zzzz" in await failing("events", "--incident", "zzzz")
         assert (await type_("events", "--kind", "maintenance_begun", "--target", "x"))[0] == 0
-        said = (await type_("automation", "show", "--output", "json"))[1]
-        assert from_json(said)["running"] is True
+        output = (await type_("automation", "show", "--output", "json"))[1]
+        assert from_json(output)["running"] is True
 
 
 async def test_tokens_are_made_listed_and_revoked(settings: Settings, type_: Type) -> None:
@@ -405,9 +405,9 @@ async def test_tokens_are_made_listed_and_revoked(settings: Settings, type_: Typ
 
     tokens = []
     for _ in range(2):
-        code, said = await type_("token", "add", "ada", "--role", "operator", "--expires", "90d")
+        code, output = await type_("token", "add", "ada", "--role", "operator", "--expires", "90d")
         assert code == ExitCode.OK
-        tokens.append(said.strip())
+        tokens.append(output.strip())
     assert all(token.startswith("tops_") and token not in kept() for token in tokens)
     assert (await type_("token", "add", "ada", "--role", "operator"))[0] == ExitCode.SETUP
     listed: Any = json.loads((await type_("token", "list", "--output", "json"))[1])

@@ -10,19 +10,19 @@ from trading_ops.api.openapi import as_text, document
 from trading_ops.api.routes import described
 
 DOCS = Path(__file__).parents[3] / "docs"
-MEND = "run: python -m trading_ops.api.documents"
+FIX = "run: python -m trading_ops.api.documents"
 
 
 def test_the_committed_openapi_is_that_of_the_routes() -> None:
     """Byte for byte."""
-    assert (DOCS / "openapi.json").read_bytes() == as_text(described()), MEND
+    assert (DOCS / "openapi.json").read_bytes() == as_text(described()), FIX
 
 
 def test_the_committed_table_is_that_of_the_routes() -> None:
     """Every route with its role."""
     page = (DOCS / "api.md").read_text()
     assert BEGIN in page
-    assert page == put_in(page, route_table(described())), MEND
+    assert page == put_in(page, route_table(described())), FIX
 
 
 async def test_it_is_served(start: Start) -> None:

@@ -27,11 +27,11 @@ async def test_people_command_it_whether_the_machine_may_or_not(scene: Scene) ->
     assert fake.state == "running"
     await eventually(lambda: fake.state == "paused")
 
-    async def told() -> bool:
+    async def is_paused() -> bool:
         part = (await ask(running, "GET", "/api/v1/health/agent:freq"))[1]
         return bool(part["detail"] == "reports ok, halted")
 
-    await eventually(told)
+    await eventually(is_paused)
     release = {**WHY, "holds": [placed["id"]]}
     status, released = await ask(running, "POST", f"{path}/resume", json=release)
     assert (status, released["ids"], released["standing"]) == (200, [placed["id"]], [])
@@ -52,45 +52,45 @@ async def test_steps_that_it_cannot_take_are_left_to_people(scene: Scene, world:
     """No attempt, no error: the incident says which steps, and its alert calls people in time."""
     world.labels = {**world.labels, "bot": "freq", "venue": "binance"}
     await scene.running.break_it()
-    await eventually(lambda: scene.running.said("decided_wait", "page_only"))
-    story = await scene.running.story()
-    (said,) = (one for one in story["events"] if one["reason"] == "page_only")
-    assert said["note"] == "not possible on a freqtrade: reconnect_broker, restart_bot"
-    assert (story["attempts"], world.commands) == ([], [])
+    await eventually(lambda: scene.running.has_event("decided_wait", "page_only"))
+    timeline = await scene.running.timeline()
+    (event,) = (one for one in timeline["events"] if one["reason"] == "page_only")
+    assert event["note"] == "not possible on a freqtrade: reconnect_broker, restart_bot"
+    assert (timeline["attempts"], world.commands) == ([], [])
     assert "pause" not in scene.fake.asked
 
 
 async def test_by_hand_too_they_are_refused_in_a_sentence(scene: Scene) -> None:
     """Anyone who tries it hears why, and for what it is."""
     order = {"target": "freq", "params": {}, "reason": "stuck"}
-    status, said = await ask(
+    status, reply = await ask(
         scene.running, "POST", "/api/v1/actions/restart_bot", TOKENS[Role.ADMIN], json=order
     )
     assert status == 409
-    assert "restart_bot is not supported for freq" in str(said)
+    assert "restart_bot is not supported for freq" in str(reply)
     order["target"] = "alpha"
-    status, said = await ask(
+    status, reply = await ask(
         scene.running, "POST", "/api/v1/actions/flatten_positions", TOKENS[Role.ADMIN], json=order
     )
     assert status == 409
-    assert "it is for freqtrade" in str(said)
+    assert "it is for freqtrade" in str(reply)
 
 
 async def test_an_emergency_exit_takes_two_persons(scene: Scene) -> None:
     """The first asks, the second approves, and only then anything is done; and it stays halted."""
     running, fake = scene.running, scene.fake
     path = "/api/v1/actions/flatten_positions"
-    _, said = await ask(running, "POST", path, json=FLATTEN)
-    assert said["refusal"]["reason"] == "approval_missing"
+    _, reply = await ask(running, "POST", path, json=FLATTEN)
+    assert reply["refusal"]["reason"] == "approval_missing"
     assert fake.orders == []
-    key = said["approval"]["id"]
+    key = reply["approval"]["id"]
     status, _ = await ask(
         running, "POST", f"/api/v1/approvals/{key}/approve", TOKENS[Role.ADMIN], json={}
     )
     assert status == 200
-    status, said = await ask(running, "POST", path, json=FLATTEN)
-    assert said["refusal"] is None, said
-    attempt = f"/api/v1/attempts/{said['attempt']['id']}"
+    status, reply = await ask(running, "POST", path, json=FLATTEN)
+    assert reply["refusal"] is None, reply
+    attempt = f"/api/v1/attempts/{reply['attempt']['id']}"
 
     async def done() -> bool:
         return bool((await ask(running, "GET", attempt))[1]["attempt"]["state"] == "completed")
@@ -109,7 +109,7 @@ async def test_an_emergency_exit_takes_two_persons(scene: Scene) -> None:
 @pytest.mark.parametrize("scene", [True], indirect=True)
 async def test_an_emergency_exit_is_not_for_one_that_is_only_looked_at(scene: Scene) -> None:
     """Its entry says so, and the refusal says how to change it."""
-    _, said = await ask(scene.running, "POST", "/api/v1/actions/flatten_positions", json=FLATTEN)
-    assert said["refusal"]["reason"] == "observe_only"
-    assert "observe_only" in said["refusal"]["opens"]
+    _, reply = await ask(scene.running, "POST", "/api/v1/actions/flatten_positions", json=FLATTEN)
+    assert reply["refusal"]["reason"] == "observe_only"
+    assert "observe_only" in reply["refusal"]["opens"]
     assert scene.fake.orders == []

@@ -64,14 +64,14 @@ async def test_an_incident_is_acknowledged_snoozed_and_given_back(
     async with start() as running:
         key = await open_incident(running)
         path = f"/api/v1/incidents/{key[:8]}/acknowledge"
-        status, word = await ask(running, "POST", path, OPERATOR, json={"note": "mine"})
+        status, acknowledgement = await ask(running, "POST", path, OPERATOR, json={"note": "mine"})
         assert status == 201
-        assert (word["incident_id"], word["kind"]) == (key, "acknowledge")
-        assert (word["owner"], word["note"]) == ("operator-1", "mine")
-        status, word = await ask(
+        assert (acknowledgement["incident_id"], acknowledgement["kind"]) == (key, "acknowledge")
+        assert (acknowledgement["owner"], acknowledgement["note"]) == ("operator-1", "mine")
+        status, acknowledgement = await ask(
             running, "POST", path, json={"kind": "snooze", "seconds": 600, "owner": "ada"}
         )
-        assert (status, word["owner"]) == (201, "ada (token local)")
+        assert (status, acknowledgement["owner"]) == (201, "ada (token local)")
         assert (await ask(running, "DELETE", path, OPERATOR))[0] == 200
         status, problem = await ask(running, "DELETE", path, OPERATOR)
         assert (status, problem["error"]) == (409, "conflict")
@@ -118,7 +118,7 @@ async def _is(order: Callable[[], Awaitable[tuple[int, Any]]], wanted: int) -> b
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         ({"kind": "snooze"}, "`seconds` is missing"),
         ({"kind": "acknowledge", "seconds": 5}, "only for a snooze"),
@@ -130,7 +130,7 @@ async def _is(order: Callable[[], Awaitable[tuple[int, Any]]], wanted: int) -> b
     ],
 )
 async def test_a_strange_acknowledgement_is_explained(
-    start: Start, body: dict[str, Any], said: str
+    start: Start, body: dict[str, Any], message: str
 ) -> None:
     """422 with the field and what it may be."""
     async with start() as running:
@@ -138,7 +138,7 @@ async def test_a_strange_acknowledgement_is_explained(
         path = f"/api/v1/incidents/{key}/acknowledge"
         status, problem = await ask(running, "POST", path, json=body)
     assert status == 422
-    assert said in problem["detail"]
+    assert message in problem["detail"]
 
 
 async def test_a_request_is_approved_by_another_token(start: Start, with_tokens: Settings) -> None:
@@ -186,7 +186,7 @@ async def test_one_may_take_ones_own_request_back(start: Start, with_tokens: Set
         _, refused = await ask(running, "POST", path, ADMIN, json=body)
         assert refused["refusal"]["reason"] == "approval_missing"
         key = refused["approval"]["id"]
-        approve, deny = (f"/api/v1/approvals/{key}/{word}" for word in ("approve", "deny"))
+        approve, deny = (f"/api/v1/approvals/{key}/{verb}" for verb in ("approve", "deny"))
         assert (await ask(running, "POST", approve, ADMIN, json={}))[0] == 409
         status, denied = await ask(running, "POST", deny, ADMIN, json={})
         assert (status, denied["state"]) == (200, "denied")
@@ -207,9 +207,9 @@ async def test_an_action_is_ordered_by_hand(start: Start, with_tokens: Settings)
             attempt = (await ask(running, "GET", f"/api/v1/attempts/{key}", VIEWER))[1]
             return attempt if attempt["attempt"]["state"] == "completed" else None
 
-        story = await eventually(completed)
-        assert story["attempt"]["ordered_by"] == "ada (token operator-1)"
-        assert {"started", "completed"} <= {event["kind"] for event in story["events"]}
+        timeline = await eventually(completed)
+        assert timeline["attempt"]["ordered_by"] == "ada (token operator-1)"
+        assert {"started", "completed"} <= {event["kind"] for event in timeline["events"]}
         restart = "/api/v1/actions/restart_bot"
         status, problem = await ask(running, "POST", restart, OPERATOR, json=body)
         assert status == 403

@@ -44,9 +44,9 @@ async def test_a_run_is_begun_checked_and_aborted(start: Start, with_tokens: Set
         refused = await ask(running, "POST", f"{RUN}/checks", OPERATOR, json={"checks": made_up})
         assert refused[0] == 409
         assert (await ask(running, "POST", f"{RUN}/approve", OPERATOR, json=WHY))[0] == 403
-        status, said = await ask(running, "POST", f"{RUN}/approve", ADMIN, json=WHY)
+        status, reply = await ask(running, "POST", f"{RUN}/approve", ADMIN, json=WHY)
         assert status == 409
-        assert "not passed" in said["detail"]
+        assert "not passed" in reply["detail"]
         signed = (await ask(running, "GET", f"{RUN}/report", VIEWER))[1]
         key = with_tokens.secret("audit_key").encode()
         assert is_genuine(msgspec.json.encode(signed), [key])

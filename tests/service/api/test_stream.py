@@ -25,7 +25,7 @@ from trading_ops.store import Connection, events
 STREAM = "/api/v1/events/stream"
 
 
-def told(connection: Connection, begin: int, count: int, note: str = "") -> None:
+def add_events(connection: Connection, begin: int, count: int, note: str = "") -> None:
     """Add some events."""
     for number in range(begin, begin + count):
         events.add(connection, at=clock.now(), kind="test", reason=str(number), note=note)
@@ -33,7 +33,7 @@ def told(connection: Connection, begin: int, count: int, note: str = "") -> None
 
 async def tell(running: Running, begin: int, count: int, note: str = "") -> None:
     """Store some events in one transaction."""
-    await running.loop.intake.writer.run(partial(told, begin=begin, count=count, note=note))
+    await running.loop.intake.writer.run(partial(add_events, begin=begin, count=count, note=note))
 
 
 async def listen(running: Running, query: str = "", token: str = LOCAL) -> Any:
@@ -66,10 +66,10 @@ async def test_ten_listeners_get_the_same_events_in_order(start: Start) -> None:
         assert all(one == found[0] for one in found)
         for socket in sockets:
             await socket.close()
-        await eventually(lambda: nobody_listens(running))
+        await eventually(lambda: has_no_listeners(running))
 
 
-async def nobody_listens(running: Running) -> bool:
+async def has_no_listeners(running: Running) -> bool:
     """Whether the metric is back at zero."""
     return await running.metric("trading_ops_websocket_clients") == 0
 

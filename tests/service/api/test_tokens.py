@@ -95,7 +95,7 @@ async def test_a_wrong_file_is_refused_at_the_start(start: Start, settings: Sett
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("ada viewer", "line 1: 2 fields instead of 4"),
         (f"Ada viewer {DIGEST} -", "'Ada'"),
@@ -111,9 +111,9 @@ async def test_a_wrong_file_is_refused_at_the_start(start: Start, settings: Sett
         (f"ada viewer {DIGEST} -\nada admin {DIGEST} -", "ada: it has two roles"),
     ],
 )
-def test_each_mistake_is_named(text: str, said: str) -> None:
+def test_each_mistake_is_named(text: str, message: str) -> None:
     """Line or name, what is wrong, and what would be right; never the token itself."""
-    with pytest.raises(ConfigError, match=re.escape(said)) as caught:
+    with pytest.raises(ConfigError, match=re.escape(message)) as caught:
         parse(text, "api_tokens")
     assert "Fix: " in str(caught.value)
     assert "tops_secret" not in str(caught.value)

@@ -35,8 +35,8 @@ async def test_one_person_cannot_order_it(start: Start, with_tokens: Settings, a
         sent = list(running.world.commands)
         params = {name: PARAMS[name] for name in KINDS[action].params}
         order = {"target": "alpha", "params": params, **WHY}
-        _, said = await ask(running, "POST", f"/api/v1/actions/{action}", ADMIN, json=order)
-        assert said["refusal"]["reason"] == "approval_missing"
+        _, reply = await ask(running, "POST", f"/api/v1/actions/{action}", ADMIN, json=order)
+        assert reply["refusal"]["reason"] == "approval_missing"
         assert running.world.commands == sent
 
 

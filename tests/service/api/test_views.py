@@ -214,11 +214,11 @@ async def test_health_of_every_part(start: Start, world: FakeWorld) -> None:
         assert (await running.call("GET", "/api/v1/health"))["state"] == "failing"
         world.prometheus_down, world.blocking = False, True
 
-        async def venue_is_told_of() -> bool:
+        async def venue_is_reported() -> bool:
             part = await running.call("GET", "/api/v1/health/venue:paper")
             return bool(part["state"] == "degraded" and "VenueDown" in part["detail"])
 
-        await eventually(venue_is_told_of)
+        await eventually(venue_is_reported)
 
 
 async def test_health_does_not_wait_for_a_database_that_hangs(start: Start) -> None:
@@ -287,7 +287,7 @@ async def test_a_mistake_of_ours_shows_no_traceback(
 
 
 @pytest.mark.parametrize(
-    ("query", "said"),
+    ("query", "message"),
     [
         ("incidents?limit=0", "`limit` must be a whole number, at least 1 and at most 1000"),
         ("incidents?limit=1&limit=2", "`limit` is given twice"),
@@ -308,14 +308,14 @@ async def test_a_mistake_of_ours_shows_no_traceback(
         ("pause?x=1", None),
     ],
 )
-async def test_a_strange_query_is_explained(start: Start, query: str, said: str | None) -> None:
+async def test_a_strange_query_is_explained(start: Start, query: str, message: str | None) -> None:
     """422 naming the parameter and what it may be; what a route does not take is not looked at."""
     async with start() as running:
         status, problem = await ask(running, "GET", f"/api/v1/{query}")
-    if said is None:
+    if message is None:
         assert status in {200, 422}
     else:
-        assert (status, said in problem["detail"]) == (422, True), problem
+        assert (status, message in problem["detail"]) == (422, True), problem
 
 
 @pytest.mark.parametrize("part", ["%00", "%FF", "%ED%A0%80", "%0A", "a%2Fb", "x" * 5000, "%25"])

@@ -121,8 +121,8 @@ class Desk:
         return sample(self.metrics, name, endpoint=endpoint, code=code)
 
     async def there(self) -> dict[str, Decimal]:
-        told = (await self.venue.account())["balances"]
-        return {NAMES.get(name, name): Decimal(amount) for name, amount in told.items()}
+        balances = (await self.venue.account())["balances"]
+        return {NAMES.get(name, name): Decimal(amount) for name, amount in balances.items()}
 
     async def start(self) -> None:
         self.book.restore(await self.store.load())

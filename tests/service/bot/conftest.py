@@ -96,7 +96,7 @@ class Venue:
     async def break_(self, kind: str, **details: object) -> None:
         await self._ask("POST", "/faults", {"kind": kind, "seconds": None, **details})
 
-    async def mend(self) -> None:
+    async def clear_faults(self) -> None:
         await self._ask("DELETE", "/faults")
 
     def journal(self, event: str, after: int = 0) -> list[dict[str, Any]]:

@@ -65,7 +65,7 @@ class FakeKraken:
         venue_id = f"O{len(self.submitted)}"
         self.submitted.append(order)
         if self.arrives:
-            self.open[venue_id] = word(order, venue_id)
+            self.open[venue_id] = venue_order(order, venue_id)
         if self.submit_error is not None:
             raise self.submit_error
         return venue_id
@@ -95,7 +95,7 @@ class FakeBroker:
         return await request(self.client)
 
 
-def word(order: Order, venue_id: str) -> VenueOrder:
+def venue_order(order: Order, venue_id: str) -> VenueOrder:
     return VenueOrder(
         venue_id=venue_id,
         client_id=order.client_id,

@@ -131,7 +131,7 @@ async def test_gaps_lose_nothing(desk: Desk, venue: Venue, seed: int) -> None:
     await venue.break_("gapped_feed", channels=["executions"], probability=0.35, seed=seed)
     for number in range(8):
         await desk.place(Side.SELL if number % 4 == 3 else Side.BUY, "0.05")
-    await venue.mend()
+    await venue.clear_faults()
     # The next message shows whether the last ones were lost; here no one polls.
     await desk.place(Side.BUY, "0.05")
     await desk.settled()

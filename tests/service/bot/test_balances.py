@@ -40,7 +40,7 @@ async def test_rest_fails_alone_and_nothing_else_does(desk: Desk, venue: Venue) 
     at = desk.broker.balances_at
     assert at is not None
     await until(lambda: (desk.broker.balances_at or 0) > at)
-    await venue.mend()
+    await venue.clear_faults()
 
 
 async def test_a_balance_endpoint_that_hangs_leaves_room_for_orders(
@@ -55,7 +55,7 @@ async def test_a_balance_endpoint_that_hangs_leaves_room_for_orders(
     before = desk.requests("BalanceEx", "timeout")
     await stays(lambda: desk.broker.up, during=4)
     assert desk.requests("BalanceEx", "timeout") - before <= 1
-    await venue.mend()
+    await venue.clear_faults()
 
 
 async def test_the_feed_fails_alone_and_rest_is_used(desk: Desk, venue: Venue) -> None:
@@ -66,7 +66,7 @@ async def test_the_feed_fails_alone_and_rest_is_used(desk: Desk, venue: Venue) -
     assert sample(desk.metrics, "trading_balance_contradictions_total") == 1
     await until(lambda: desk.broker.balances == desk.book.expected)
     assert desk.feed.up, "executions are told as before"
-    await venue.mend()
+    await venue.clear_faults()
     await until(lambda: shown(desk) == "websocket", within=30)
     await until(lambda: desk.broker.balances == desk.book.expected)
 
@@ -80,7 +80,7 @@ async def test_both_fail_and_what_was_last_good_grows_old(desk: Desk, venue: Ven
     await stays(lambda: desk.broker.balances_at == at, during=2)
     assert sample(desk.metrics, "trading_balance_timestamp_seconds") == at
     assert desk.broker.up
-    await venue.mend()
+    await venue.clear_faults()
     await until(lambda: shown(desk) == "websocket", within=30)
     assert desk.broker.balances == await desk.there()
 
@@ -90,7 +90,7 @@ async def test_gaps_of_balances_begin_anew(desk: Desk, venue: Venue) -> None:
     await venue.break_("gapped_feed", channels=["balances"], probability=0.5, seed=3)
     for _ in range(4):
         await desk.place(Side.BUY, "0.05")
-    await venue.mend()
+    await venue.clear_faults()
     await desk.place(Side.BUY, "0.05")
     await desk.settled()
     await until(lambda: shown(desk) == "websocket", within=30)
@@ -152,7 +152,7 @@ async def test_orders_on_old_balances_are_denied(config: BotConfig, venue: Venue
         await until(lambda: denied() > before + 3, within=30)
         buys = [entry for entry in venue.journal("order_added")[sent:] if entry["side"] == "buy"]
         assert buys == []
-        await venue.mend()
+        await venue.clear_faults()
         await until(lambda: bot.broker.funds.source == "websocket", within=30)
         count = len(venue.journal("order_added"))
         await until(lambda: len(venue.journal("order_added")) > count, within=40)

@@ -113,7 +113,7 @@ async def test_unclear_answers_take_the_broker_down_only_when_probes_get_them(
         assert broker.breaker.closed
     else:
         await until(lambda: not broker.up)
-        await venue.mend()
+        await venue.clear_faults()
         await until(lambda: broker.up)
     await supervisor.stop()
     nonces.close()

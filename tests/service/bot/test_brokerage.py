@@ -123,11 +123,23 @@ async def test_markets_and_clock(adapter: HttpVenueAdapter) -> None:
 async def test_an_order_from_its_submission_to_its_cancel(adapter: HttpVenueAdapter) -> None:
     order = new()
     venue_id = await adapter.submit(order)
-    (word,) = await adapter.open_orders()
-    assert (word.venue_id, word.client_id, word.symbol) == (venue_id, order.client_id, SYMBOL)
-    assert (word.side, word.price, word.quantity) == (Side.BUY, Decimal(100), Decimal("0.01"))
-    assert (word.type, word.status, word.filled) == (OrderType.LIMIT, OrderStatus.ACCEPTED, ZERO)
-    assert abs(word.opened_at - clock.timestamp()) < 10
+    (reported,) = await adapter.open_orders()
+    assert (reported.venue_id, reported.client_id, reported.symbol) == (
+        venue_id,
+        order.client_id,
+        SYMBOL,
+    )
+    assert (reported.side, reported.price, reported.quantity) == (
+        Side.BUY,
+        Decimal(100),
+        Decimal("0.01"),
+    )
+    assert (reported.type, reported.status, reported.filled) == (
+        OrderType.LIMIT,
+        OrderStatus.ACCEPTED,
+        ZERO,
+    )
+    assert abs(reported.opened_at - clock.timestamp()) < 10
     found = await adapter.find(order.client_id)
     assert found is not None
     assert found.venue_id == venue_id
@@ -147,20 +159,20 @@ async def test_a_market_order_is_told_to_the_last_digit(
 ) -> None:
     before = await adapter.balances()
     venue_id = await adapter.submit(new(OrderType.MARKET, quantity="0.3"))
-    (word,) = await adapter.orders([venue_id])
-    assert (word.status, word.type) == (OrderStatus.FILLED, OrderType.MARKET)
+    (reported,) = await adapter.orders([venue_id])
+    assert (reported.status, reported.type) == (OrderStatus.FILLED, OrderType.MARKET)
     after = await adapter.balances()
-    told = (await venue.account())["balances"]
+    balances = (await venue.account())["balances"]
     assert (after["USD"].total, after["BTC"].total) == (
-        Decimal(told["ZUSD"]),
-        Decimal(told["XXBT"]),
+        Decimal(balances["ZUSD"]),
+        Decimal(balances["XXBT"]),
     )
-    assert after["BTC"].total - before["BTC"].total == word.filled == Decimal("0.3")
-    assert before["USD"].total - after["USD"].total == word.cost + word.fee
+    assert after["BTC"].total - before["BTC"].total == reported.filled == Decimal("0.3")
+    assert before["USD"].total - after["USD"].total == reported.cost + reported.fee
     trades = (await history_of(adapter, 0)).trades
     assert len(trades) > 1
-    assert sum(one.cost for one in trades) == word.cost
-    assert sum(one.fee for one in trades) == word.fee
+    assert sum(one.cost for one in trades) == reported.cost
+    assert sum(one.fee for one in trades) == reported.fee
     assert {one.venue_id for one in trades} == {venue_id}
 
 
@@ -236,8 +248,8 @@ async def test_a_venue_that_shows_only_some_orders(
     numbers = count(int(clock.timestamp() * 1e6))
     adapter = of_ccxt(venue, lambda: next(numbers))
     client = adapter._client
-    told = ("fetchClosedOrders", "fetchCanceledOrders", "fetchCanceledAndClosedOrders")
-    client.has = {**client.has, **dict.fromkeys((*told, "fetchOrders"), None), **has}
+    methods = ("fetchClosedOrders", "fetchCanceledOrders", "fetchCanceledAndClosedOrders")
+    client.has = {**client.has, **dict.fromkeys((*methods, "fetchOrders"), None), **has}
     client.fetch_orders = client.fetch_closed_orders  # Kraken has none of its own
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
         adapter.use_session(session)
@@ -276,12 +288,12 @@ async def test_a_long_history_is_whole_or_says_that_it_is_not(
     adapter: HttpVenueAdapter, venue: Venue
 ) -> None:
     await trade_by_hand(venue, 130)
-    told = {entry["trade"] for entry in venue.journal("order_filled")}
-    assert len(told) >= 130
+    trades = {entry["trade"] for entry in venue.journal("order_filled")}
+    assert len(trades) >= 130
     history = await history_of(adapter, 0)
     known = {one.trade_id for one in history.trades}
-    assert known <= told
-    assert known == told or not history.complete, (len(known), len(told))
+    assert known <= trades
+    assert known == trades or not history.complete, (len(known), len(trades))
     if isinstance(adapter, Kraken):
         assert history.complete
 

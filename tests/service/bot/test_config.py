@@ -33,7 +33,7 @@ def test_configuration_with_defaults(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "word"),
+    ("changes", "message"),
     [
         ({"name": "Alpha!"}, "name"),
         ({"symbols": []}, "symbols"),
@@ -52,12 +52,12 @@ def test_configuration_with_defaults(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_configuration_names_the_key(
-    tmp_path: Path, changes: dict[str, object], word: str
+    tmp_path: Path, changes: dict[str, object], message: str
 ) -> None:
     """Each mistake is named with its key."""
     path = tmp_path / "bot.json"
     path.write_text(json.dumps(GOOD | changes))
-    with pytest.raises(ConfigError, match=word):
+    with pytest.raises(ConfigError, match=message):
         load_config(path)
 
 

@@ -111,8 +111,8 @@ def kept(config: BotConfig) -> None:
     config.state_dir.mkdir(exist_ok=True)
     driver = SqliteDriver(config.state_dir / "bot.db")
     driver.open()
-    told = [event(BEGIN + n, kind, n=n) for n, kind in enumerate([*EventKind, EventKind.RISK])]
-    driver.transact(lambda session: add_events(session, told))
+    events = [event(BEGIN + n, kind, n=n) for n, kind in enumerate([*EventKind, EventKind.RISK])]
+    driver.transact(lambda session: add_events(session, events))
     driver.close()
 
 
@@ -120,8 +120,8 @@ def kept(config: BotConfig) -> None:
 def test_events_are_printed(config_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Oldest first, one JSON object a line, of one kind if asked for, of a bot that is down."""
 
-    def printed(*words: str) -> list[dict[str, object]]:
-        assert main(["--config", str(config_file), "--events", *words]) == 0
+    def printed(*arguments: str) -> list[dict[str, object]]:
+        assert main(["--config", str(config_file), "--events", *arguments]) == 0
         return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
     every = printed()
@@ -159,8 +159,8 @@ def test_a_secret_is_not_stored(tmp_path: Path, secret: Callable[[str], str]) ->
     canary = secret("canary-in-an-event-1234")
     driver = SqliteDriver(tmp_path / "bot.db")
     driver.open()
-    told = event(BEGIN, reason=f"refused: {canary}", deep={"a": [canary]}, password="swordfish")
-    driver.transact(lambda session: add_events(session, [told]))
+    stored = event(BEGIN, reason=f"refused: {canary}", deep={"a": [canary]}, password="swordfish")
+    driver.transact(lambda session: add_events(session, [stored]))
     (found,) = driver.transact(lambda session: latest_events(session, kind=None, number=1))
     driver.close()
     assert canary not in repr(found)

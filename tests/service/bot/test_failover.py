@@ -152,9 +152,9 @@ async def test_told_to_step_down(pair: Pair) -> None:
     await until(lambda: watched(standby), within=START_SECONDS, what="a look at the lease")
     refused = await standby.command("failover_bot")
     assert (refused["outcome"], "does not lead" in refused["detail"]) == ("failed", True)
-    told = await leader.command("failover_bot")
-    assert told["outcome"] == "succeeded", told
-    assert f"; {standby.name}@" in told["detail"]
+    reply = await leader.command("failover_bot")
+    assert reply["outcome"] == "succeeded", reply
+    assert f"; {standby.name}@" in reply["detail"]
     await until(ended(leader), within=60, what="it ends")
     assert leader.code == REPLACED
     assert '"missed": []' in leader.log
@@ -235,7 +235,7 @@ async def test_leader_is_cut_off_from_the_database(pair: Pair) -> None:
     leader.wire.stall()
     await until(says(leader, "standby"), within=TAKEOVER_SECONDS, what="it stops submitting")
     await trades(pair, standby, within=TAKEOVER_SECONDS)
-    leader.wire.mend()
+    leader.wire.restore()
     await until(ended(leader), within=60, what="it ends itself")
     assert leader.code == REPLACED
     await trades_on(pair, standby)
@@ -251,18 +251,18 @@ async def test_database_is_away(pair: Pair, postgres: Cluster) -> None:
         await until(says(leader, "standby"), within=TAKEOVER_SECONDS, what="nobody leads")
         count = len(await pair.orders())
 
-        async def nobody_trades() -> bool:
+        async def none_trades() -> bool:
             return len(await pair.orders()) == count
 
-        await stays(nobody_trades, during=4)
+        await stays(none_trades, during=4)
         assert await standby.role() == "standby"
     finally:
         await asyncio.to_thread(postgres.start)
 
-    async def somebody_trades() -> bool:
+    async def one_trades() -> bool:
         return len(await pair.orders()) > count
 
-    await until(somebody_trades, within=START_SECONDS, what="one of them trades")
+    await until(one_trades, within=START_SECONDS, what="one of them trades")
     assert returned(await pair.orders()) == []
 
 
@@ -293,14 +293,14 @@ async def test_halt_outlives_a_failover(pair: Pair) -> None:
     await until(state, within=60, what="the standby hears of it")
 
 
-@pytest.mark.parametrize("told", ["leader", "standby"])
-async def test_paper_outlives_a_failover(pair: Pair, told: str) -> None:
+@pytest.mark.parametrize("receiver", ["leader", "standby"])
+async def test_paper_outlives_a_failover(pair: Pair, receiver: str) -> None:
     """Said to the leader it is in the records, said to the standby in its file: nothing is sent."""
     leader, standby = await both(pair)
-    hearing = leader if told == "leader" else standby
+    hearing = leader if receiver == "leader" else standby
     answer = await hearing.command("go_paper", owner="anna", reason="a test")
-    assert answer["outcome"] == ("succeeded" if told == "leader" else "failed")
-    assert ("other instances do not know it" in answer["detail"]) is (told == "standby")
+    assert answer["outcome"] == ("succeeded" if receiver == "leader" else "failed")
+    assert ("other instances do not know it" in answer["detail"]) is (receiver == "standby")
     leader.end()
     await until(says(standby, "leader"), within=TAKEOVER_SECONDS, what="a takeover")
 
@@ -314,8 +314,8 @@ async def test_paper_outlives_a_failover(pair: Pair, told: str) -> None:
 
     await until(denied, within=TAKEOVER_SECONDS, what="an order is denied in paper mode")
     assert await pair.first_order_of(standby.tag) is None
-    said = pair.rows("SELECT value FROM bot_alpha.facts WHERE name = 'mode'")
-    assert '"mode":"paper"' in str(said)
+    rows = pair.rows("SELECT value FROM bot_alpha.facts WHERE name = 'mode'")
+    assert '"mode":"paper"' in str(rows)
 
 
 async def test_halt_at_the_standby_holds_the_leader(pair: Pair) -> None:
@@ -337,7 +337,7 @@ async def test_hold_that_cannot_be_shared_is_in_force_and_says_so(pair: Pair) ->
     assert answer["outcome"] == "succeeded"
     assert "not stored it yet" in answer["detail"]
     assert (await leader.health())["state"] == "halted"
-    leader.wire.mend()
+    leader.wire.restore()
 
     async def shared() -> bool:
         return bool(pair.rows("SELECT id FROM bot_alpha.holds WHERE id = 'anna-3'"))

@@ -98,7 +98,7 @@ async def test_plain_outage_is_waited_out(bot: Bot, venue: Venue, kind: str) -> 
     await until(lambda: not up(bot, "broker"), within=6)
     loop_lag = sample(bot, "trading_event_loop_lag_seconds")
     assert loop_lag < 1
-    await venue.mend()
+    await venue.clear_faults()
     await until(lambda: up(bot, "broker"))
     beat = bot.heartbeat.beat_at
     await until(lambda: bot.heartbeat.beat_at != beat)
@@ -165,7 +165,7 @@ async def test_feed_connects_again_by_itself(bot: Bot, venue: Venue) -> None:
     before = venue.last_seq()
     await venue.break_("refuse")
     await until(lambda: not up(bot, "feed"), within=5)
-    await venue.mend()
+    await venue.clear_faults()
     await until(lambda: up(bot, "feed"))
     assert venue.journal("feed_connected", after=before) != []
 
@@ -211,7 +211,7 @@ async def test_restart_of_an_unreachable_feed_fails_in_time(bot: Bot, venue: Ven
     await venue.break_("refuse")
     with pytest.raises(CommandFailed, match="feed is not up after"):
         await bot.supervisor.restart("feed", within=0.5)
-    await venue.mend()
+    await venue.clear_faults()
     await until(lambda: up(bot, "feed"))
 
 

@@ -104,9 +104,9 @@ async def test_silence_is_in_health_and_not_in_the_metric(
     await until(lambda: feed.quotes)
     assert feed.health.detail == "the connection is open"
     await until(lambda: feed.silent)
-    told = feed.health
-    assert (told.up, feed.up) == (False, True)
-    assert re.fullmatch(r"no market data for \d s", told.detail)
+    health = feed.health
+    assert (health.up, feed.up) == (False, True)
+    assert re.fullmatch(r"no market data for \d s", health.detail)
     assert sample(metrics, "trading_component_up", component="feed") == 1
     await line.say(json.dumps({"channel": "heartbeat"}))
     await line.say(ticker(ETHER))

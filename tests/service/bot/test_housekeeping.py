@@ -46,10 +46,10 @@ async def test_the_log_is_rotated_and_its_disk_freed(
     seen = Followed(LogFilesEntry(name="alpha", paths=(log,)))
     seen.look()
     for number in (1, 2):
-        told = await control.command("rotate_logs")
-        assert told["outcome"] == "succeeded", told
-        assert f"; {number - 1} earlier files were compressed" in told["detail"]
-        assert files_aside(log.parent)[-1].name in told["detail"]
+        reply = await control.command("rotate_logs")
+        assert reply["outcome"] == "succeeded", reply
+        assert f"; {number - 1} earlier files were compressed" in reply["detail"]
+        assert files_aside(log.parent)[-1].name in reply["detail"]
         assert seen.look().totals.rotations == number
         await until(lambda: log.stat().st_size)  # the bot writes on, in a new file
     freed = await control.command("free_disk")
@@ -71,6 +71,6 @@ async def test_the_log_is_rotated_and_its_disk_freed(
 async def test_a_bot_without_a_log_file_says_so(control: Control) -> None:
     """It logs to standard error only."""
     for name in ("rotate_logs", "free_disk"):
-        told = await control.command(name)
-        assert told["outcome"] == "failed"
-        assert "TRADING_OPS_LOG_DIR" in told["detail"]
+        reply = await control.command(name)
+        assert reply["outcome"] == "failed"
+        assert "TRADING_OPS_LOG_DIR" in reply["detail"]

@@ -12,8 +12,8 @@ from trading_ops_lab.paper.bot.bot import Bot
 
 async def test_a_throttled_bot_asks_less_and_goes_on_by_itself(bot: Bot, control: Control) -> None:
     """No more passes than the longer pauses leave room for; then it ends, and nothing is down."""
-    told = await control.command("throttle_load", seconds="2")
-    assert told["outcome"] == "succeeded", told
+    reply = await control.command("throttle_load", seconds="2")
+    assert reply["outcome"] == "succeeded", reply
     assert sample(bot.metrics, "trading_load_throttle_factor") == 4
     assert bot.throttle.pause(0.2) == pytest.approx(0.8)
     assert bot.throttle.pause(0.3) == 1.0  # a third of the dead-man switch's time
@@ -39,9 +39,9 @@ async def test_what_is_refused_changes_nothing(bot: Bot, control: Control) -> No
 
 async def test_only_abandoned_requests_are_dropped(bot: Bot, control: Control) -> None:
     """Requests queue up at a stopped stage; those whose caller gave up are dropped."""
-    told = await control.command("clear_queue")
-    assert told["outcome"] == "failed"
-    assert told["detail"].startswith("no request is abandoned")
+    reply = await control.command("clear_queue")
+    assert reply["outcome"] == "failed"
+    assert reply["detail"].startswith("no request is abandoned")
     await bot.supervisor.stop("heartbeat", "signals")
     # The heartbeat may have been waiting for an answer when it was stopped.
     left = int(sample(bot.metrics, "trading_queue_depth", queue="signals"))
@@ -52,10 +52,10 @@ async def test_only_abandoned_requests_are_dropped(bot: Bot, control: Control) -
         bot.signals.breaker.succeed()
     waited_for = asyncio.create_task(bot.signals.ask(asked, within=60))
     await until(lambda: sample(bot.metrics, "trading_queue_depth", queue="signals") == left + 4)
-    told = await control.command("clear_queue")
-    assert told["outcome"] == "succeeded", told
+    reply = await control.command("clear_queue")
+    assert reply["outcome"] == "succeeded", reply
     dropped = f"dropped: {left + 3} of signals; 1 requests are queued"
-    assert told["detail"].endswith(dropped)
+    assert reply["detail"].endswith(dropped)
     assert sample(bot.metrics, "trading_queue_depth", queue="signals") == 1
     assert sample(bot.metrics, "trading_queue_dropped_total", queue="signals") == left + 3
     assert sample(bot.metrics, "trading_queue_dropped_total", queue="orders") == 0

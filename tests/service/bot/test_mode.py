@@ -24,7 +24,7 @@ from trading_ops_lab.paper.bot import mode as module
 from trading_ops_lab.paper.bot.commands import Parts, mode_commands
 from trading_ops_lab.paper.bot.mode import FACT, FILE, Mode, ModeRecord, ModeSwitch
 
-WORD = ("ada", "something smells")
+ORDER = ("ada", "something smells")
 Result = TypeVar("Result")
 
 
@@ -76,8 +76,8 @@ class Lives:
         return switch
 
     async def stored(self) -> Mode | None:
-        said = await self.desk.store.fact(FACT, ModeRecord)
-        return None if said is None else said.mode
+        record = await self.desk.store.fact(FACT, ModeRecord)
+        return None if record is None else record.mode
 
 
 class Cancelling:
@@ -115,7 +115,7 @@ async def go_paper(switch: ModeSwitch, orders: Cancelling, within: float) -> str
     """Carry the command out as the agent does."""
     parts = SimpleNamespace(mode=switch, orders=orders, book=SimpleNamespace(positions={}))
     command = replace(mode_commands(cast(Parts, parts))["go_paper"], deadline_seconds=within)
-    params = dict(zip(("owner", "reason"), WORD, strict=True))
+    params = dict(zip(("owner", "reason"), ORDER, strict=True))
     return await run(command, params, asyncio.get_running_loop())
 
 
@@ -136,7 +136,7 @@ async def test_it_is_on_the_disk_before_anything_is_waited_for(lives: Lives) -> 
     """Killed while the records have not taken it yet, the next life finds the file."""
     switch = await lives.begun()
     lives.driver.gate.clear()
-    task = asyncio.create_task(switch.go_paper(*WORD))
+    task = asyncio.create_task(switch.go_paper(*ORDER))
     await asyncio.sleep(0)
     assert not task.done()
     assert (lives.folder / FILE).exists()
@@ -146,9 +146,9 @@ async def test_it_is_on_the_disk_before_anything_is_waited_for(lives: Lives) -> 
     after = await lives.begun(store=empty)
     assert after.paper
     # And those that did not have it have it now, for the instances that have no such file.
-    said = await empty.fact(FACT, ModeRecord)
-    assert said is not None
-    assert (said.mode, said.owner, said.reason) == (Mode.PAPER, *WORD)
+    record = await empty.fact(FACT, ModeRecord)
+    assert record is not None
+    assert (record.mode, record.owner, record.reason) == (Mode.PAPER, *ORDER)
     await empty.close()
     lives.driver.gate.set()
     await asyncio.wait({task})
@@ -174,7 +174,7 @@ async def test_a_standby_that_was_told_takes_over_in_paper(lives: Lives) -> None
     )
     switch = lives.switch(store=store)
     with pytest.raises(CommandFailed, match="other instances do not know it: this"):
-        await switch.go_paper(*WORD)
+        await switch.go_paper(*ORDER)
     assert await lives.stored() is None
     store.leads = True
     await switch.restore()
@@ -192,7 +192,7 @@ async def test_a_standby_takes_over_in_paper_without_its_file(lives: Lives) -> N
     )
     switch = lives.switch(store=store, folder=lives.folder / "absent")
     with pytest.raises(CommandFailed, match=r"it would be lost on restart: .*absent.*standby"):
-        await switch.go_paper(*WORD)
+        await switch.go_paper(*ORDER)
     await switch.restore()
     assert switch.paper
     await store.close()
@@ -200,11 +200,11 @@ async def test_a_standby_takes_over_in_paper_without_its_file(lives: Lives) -> N
 
 async def test_paper_that_is_said_while_live_is_stored_stays(lives: Lives) -> None:
     """The person did not know of it: they must look, and say so again."""
-    (await lives.begun()).enter_paper(*WORD)
+    (await lives.begun()).enter_paper(*ORDER)
     switch = await lives.begun()
     live = asyncio.create_task(switch.go_live("bob", "all is well", "alpha"))
     await asyncio.sleep(0)  # it waits for the records
-    await switch.go_paper(*WORD)
+    await switch.go_paper(*ORDER)
     with pytest.raises(CommandFailed, match="mode stays paper: the bot was switched to paper"):
         await live
     assert switch.paper
@@ -219,7 +219,7 @@ async def test_paper_that_is_said_while_live_is_stored_stays(lives: Lives) -> No
 async def test_live_that_was_stored_and_not_reached_is_paper(lives: Lives) -> None:
     """The agent's deadline ends it in between: this life and the next agree."""
     switch = await lives.begun()
-    await switch.go_paper(*WORD)
+    await switch.go_paper(*ORDER)
     lives.driver.gate.clear()
     live = asyncio.create_task(switch.go_live("bob", "all is well", "alpha"))
     await asyncio.sleep(0)
@@ -244,7 +244,7 @@ async def test_records_that_are_away_do_not_forget_it(lives: Lives) -> None:
     switch = await lives.begun(store=away)
     assert switch.mode.value == "live"
     with pytest.raises(CommandFailed, match="across restarts too, but it is not in the records"):
-        await switch.go_paper(*WORD)
+        await switch.go_paper(*ORDER)
     assert switch.paper
     assert (await lives.begun(store=away)).paper
     await away.close()
@@ -255,7 +255,7 @@ async def test_a_file_that_cannot_be_written_is_said(lives: Lives) -> None:
     folder = lives.folder / "absent"
     switch = await lives.begun(folder=folder)
     with pytest.raises(CommandFailed, match=r"only the records store it: .*absent/paper\.json"):
-        await switch.go_paper(*WORD)
+        await switch.go_paper(*ORDER)
     assert switch.paper
     assert (await lives.begun(folder=folder)).paper
 

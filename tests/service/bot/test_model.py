@@ -20,7 +20,7 @@ from trading_ops.errors import StoreError
 from trading_ops.instrument import BotMetrics
 from trading_ops_lab.paper.bot.signals.advice import Advice
 from trading_ops_lab.paper.bot.signals.component import SOURCE, Signals
-from trading_ops_lab.paper.bot.signals.faults import ModelFault, break_model, mend_model
+from trading_ops_lab.paper.bot.signals.faults import ModelFault, break_model, repair_model
 from trading_ops_lab.paper.bot.signals.model import MODEL, ModelProcess
 from trading_ops_lab.paper.bot.signals.settings import SignalSettings
 from trading_ops_lab.paper.bot.trading.strategy import Target
@@ -109,7 +109,7 @@ async def test_the_fallback_decides_until_the_model_has_proved_itself(desk: Desk
 
 
 @pytest.mark.parametrize(
-    ("fault", "outcome", "word"),
+    ("fault", "outcome", "problem"),
     [
         (ModelFault.HANG, "timeout", "no answer within"),
         (ModelFault.CRASH, "failed", "ended"),
@@ -121,7 +121,7 @@ async def test_the_fallback_decides_until_the_model_has_proved_itself(desk: Desk
     ],
 )
 async def test_a_sick_model_is_replaced_and_comes_back(
-    desk: Desk, fault: ModelFault, outcome: str, word: str
+    desk: Desk, fault: ModelFault, outcome: str, problem: str
 ) -> None:
     """By the fallback, at once; on its own after its process was started again and answers well."""
     await desk.passes_until(lambda: desk.decider == MODEL)
@@ -129,15 +129,15 @@ async def test_a_sick_model_is_replaced_and_comes_back(
     break_model(desk.folder, fault)
     await desk.passes_until(lambda: desk.decider == SOURCE and desk.count(outcome))
     assert sample(desk.metrics, "trading_signal_fallback_active") == 1
-    assert word in desk.signals.detail
+    assert problem in desk.signals.detail
     await desk.passes_until(lambda: desk.source.pid not in {None, first})
     assert desk.decider == SOURCE
-    mend_model(desk.folder)
+    repair_model(desk.folder)
     await desk.passes_until(lambda: desk.decider == MODEL)
     codes = [event.code for event in desk.events]
     assert {codes[0], codes[-1]} == {"model_decides"}
-    told = [one.detail["problem"] for one in desk.events if one.code == "fallback_decides"]
-    assert any(word in problem for problem in told)
+    problems = [one.detail["problem"] for one in desk.events if one.code == "fallback_decides"]
+    assert any(problem in reported for reported in problems)
 
 
 async def test_a_frozen_model_is_killed_and_started_anew(desk: Desk) -> None:
@@ -176,7 +176,7 @@ async def test_one_bad_answer_is_survived(desk: Desk) -> None:
     break_model(desk.folder, ModelFault.GARBAGE)
     bad = desk.count("invalid")
     await desk.passes_until(lambda: desk.count("invalid") > bad)
-    mend_model(desk.folder)
+    repair_model(desk.folder)
     good = desk.count("ok")
     await desk.passes_until(lambda: desk.count("ok") >= good + 4)
     assert desk.decider == MODEL
@@ -223,12 +223,12 @@ async def test_without_a_stand_in_nobody_decides_for_a_sick_model(
     assert await desk.pass_() == {SYMBOL: Target.UNKNOWN, ETH: Target.UNKNOWN}
     assert desk.signals.detail.startswith("nobody decides: ")
     await until(lambda: [one.code for one in desk.events] == ["model_decides", "nobody_decides"])
-    told = metrics.registry.get_sample_value
-    assert told("trading_signal_fallback_active") is None
-    assert not told("trading_signal_fallbacks_total", {"source": MODEL})
+    sample = metrics.registry.get_sample_value
+    assert sample("trading_signal_fallback_active") is None
+    assert not sample("trading_signal_fallbacks_total", {"source": MODEL})
     ok = {"source": SOURCE, "outcome": "ok"}
-    assert not told("trading_signals_total", ok)
-    assert not told("trading_signal_timestamp_seconds", {"source": SOURCE})
+    assert not sample("trading_signals_total", ok)
+    assert not sample("trading_signal_timestamp_seconds", {"source": SOURCE})
     await desk.supervisor.stop()
 
 
@@ -241,7 +241,7 @@ async def test_a_model_is_given_up_until_the_signals_are_restarted(
     await desk.passes_until(lambda: desk.decider == MODEL)
     break_model(tmp_path, ModelFault.CRASH)
     await desk.passes_until(lambda: "given up after 2 restarts" in desk.signals.detail)
-    mend_model(tmp_path)
+    repair_model(tmp_path)
     asked = desk.count("ok") + desk.count("failed")
     for _ in range(10):
         await desk.pass_()

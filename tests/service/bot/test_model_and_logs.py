@@ -42,10 +42,10 @@ async def test_a_model_decides_is_replaced_and_everything_is_told(
     bot = spawn()
     log = tmp_path / "log" / "bot-alpha.log"
 
-    def told(kind: str) -> list[dict[str, Any]]:
-        words = ["--config", str(config_file), "--events", "--kind", kind, "--last", "1000"]
+    def events_of(kind: str) -> list[dict[str, Any]]:
+        arguments = ["--config", str(config_file), "--events", "--kind", kind, "--last", "1000"]
         done = subprocess.run(
-            [sys.executable, "-m", "trading_ops_lab.paper.bot", *words],
+            [sys.executable, "-m", "trading_ops_lab.paper.bot", *arguments],
             capture_output=True,
             check=True,
             text=True,
@@ -53,7 +53,7 @@ async def test_a_model_decides_is_replaced_and_everything_is_told(
         return [json.loads(line) for line in done.stdout.splitlines()]
 
     def ordered_by(source: str) -> list[dict[str, Any]]:
-        ordered = [one for one in told("SIGNAL") if one["code"] == "ordered"]
+        ordered = [one for one in events_of("SIGNAL") if one["code"] == "ordered"]
         return [one for one in ordered if one["detail"]["source"] == source]
 
     await until(lambda: log.exists() and "decider_changed" in log.read_text(), within=60)
@@ -70,8 +70,8 @@ async def test_a_model_decides_is_replaced_and_everything_is_told(
     assert bot.wait(60) == 0
     first = ordered_by("model")[0]
     assert set(first["detail"]) >= {"signal", "confidence", "horizon_seconds", "target"}
-    assert first["order"] in {one.get("order") for one in told("ORDER")}
-    codes = [one["code"] for one in told("SIGNAL") if one["code"] != "ordered"]
+    assert first["order"] in {one.get("order") for one in events_of("ORDER")}
+    codes = [one["code"] for one in events_of("SIGNAL") if one["code"] != "ordered"]
     assert codes[:2] == ["model_decides", "fallback_decides"]
     lines = [json.loads(line) for line in lines_of(log)]
     life = [one for one in lines if one.get("order") == first["order"]]

@@ -67,9 +67,9 @@ async def test_a_request_heals_itself_once(bot: Bot, venue: Venue, times: int) -
 async def test_a_resync_moves_the_nonces_on(bot: Bot, venue: Venue, control: Control) -> None:
     """On command, at once, and it is told from where on."""
     before = bot.nonces.issue()
-    told = await control.command("resync_nonce")
-    assert told["outcome"] == "succeeded", told
-    above = int(told["detail"].rpartition(" ")[2])
+    reply = await control.command("resync_nonce")
+    assert reply["outcome"] == "succeeded", reply
+    above = int(reply["detail"].rpartition(" ")[2])
     assert before + RESYNC_JUMP < above < bot.nonces.issue()
     assert counted(bot) == (0, 1)
     await bot.broker.call("OpenOrders", lambda client: client.open_orders())
@@ -109,11 +109,11 @@ async def test_a_second_bot_of_a_key_ends_with_a_sentence(
         *(sys.executable, "-m", "trading_ops_lab.paper.bot", "--config", str(other_file)),
         stderr=asyncio.subprocess.PIPE,
     )
-    _, said = await process.communicate()
+    _, stderr = await process.communicate()
     assert process.returncode == 1
-    (sentence,) = [line for line in said.decode().splitlines() if "Fix" in line]
+    (sentence,) = [line for line in stderr.decode().splitlines() if "Fix" in line]
     assert "owns or shares the nonces of this key. Fix: stop it" in sentence
-    assert "Traceback" not in said.decode()
+    assert "Traceback" not in stderr.decode()
     await bot.broker.call("OpenOrders", lambda client: client.open_orders())
     assert venue.journal("private_refused") == []
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.bot.desk import LOST_SECONDS, Desk, word
+from tests.service.bot.desk import LOST_SECONDS, Desk, venue_order
 from tests.service.botkit.conftest import SYMBOL, sample
 from trading_ops import clock
 from trading_ops.agent import Side, TradingState
@@ -139,7 +139,7 @@ async def test_leftovers_of_an_earlier_life_are_cancelled(
             quantity=Decimal(1),
             created_at=0,
         )
-        second.venue.open[venue_id] = word(order, venue_id)
+        second.venue.open[venue_id] = venue_order(order, venue_id)
     await second.start()
     await second.trade(Target.UNKNOWN)
     assert second.venue.cancelled == ["O0"]
@@ -159,7 +159,7 @@ def stranger(side: Side, quantity: str = "1") -> VenueOrder:
         quantity=Decimal(quantity),
         created_at=0,
     )
-    return word(order, "OWN")
+    return venue_order(order, "OWN")
 
 
 async def test_none_is_sent_beside_an_order_that_the_book_takes_for_refused(

@@ -33,9 +33,9 @@ UNKNOWN = {
 
 
 def outcomes(metrics: BotMetrics) -> dict[str, float]:
-    told = ("ok", "timeout", "failed", "invalid", "skipped")
+    names = ("ok", "timeout", "failed", "invalid", "skipped")
     counts = {
-        one: sample(metrics, "trading_signals_total", source=SOURCE, outcome=one) for one in told
+        one: sample(metrics, "trading_signals_total", source=SOURCE, outcome=one) for one in names
     }
     return {one: count for one, count in counts.items() if count}
 
@@ -56,25 +56,28 @@ async def test_a_trading_bot_tells_what_it_knows(
     text = await control.get("/metrics")
     written = (tmp_path / "bot.log").stat().st_size
     samples = [one for family in text_string_to_metric_families(text) for one in family.samples]
-    told = {(one.name, *sorted(one.labels.values())): one.value for one in samples}
+    values = {(one.name, *sorted(one.labels.values())): one.value for one in samples}
     assert {one.name for one in samples} & UNKNOWN == set()
-    assert told["trading_log_messages_total", "info"] > 0
-    assert 0 < sum(v for key, v in told.items() if key[0] == "trading_log_bytes_total") <= written
-    assert told["trading_signals_total", SOURCE, "ok"] > 0
-    assert told["trading_signal_duration_seconds_count", SOURCE] > 0
-    assert told["trading_database_query_duration_seconds_count", "save_changes"] > 0
-    assert told["trading_database_query_duration_seconds_count", "load"] > 0
-    assert told["trading_queue_wait_seconds_count", QUEUE] > 0
+    assert values["trading_log_messages_total", "info"] > 0
+    assert 0 < sum(v for key, v in values.items() if key[0] == "trading_log_bytes_total") <= written
+    assert values["trading_signals_total", SOURCE, "ok"] > 0
+    assert values["trading_signal_duration_seconds_count", SOURCE] > 0
+    assert values["trading_database_query_duration_seconds_count", "save_changes"] > 0
+    assert values["trading_database_query_duration_seconds_count", "load"] > 0
+    assert values["trading_queue_wait_seconds_count", QUEUE] > 0
     for name in ("store", "signals", "orders"):
-        assert told["trading_queue_wait_seconds_count", name] > 0
-        assert told["trading_queue_depth", name] >= 0
-    assert told["trading_exposure", "USD"] >= 0
-    assert told[("trading_open_positions",)] >= 0
-    assert told["trading_balance_source", "rest"] + told["trading_balance_source", "websocket"] == 1
-    assert told[("trading_balance_timestamp_seconds",)] > 0
+        assert values["trading_queue_wait_seconds_count", name] > 0
+        assert values["trading_queue_depth", name] >= 0
+    assert values["trading_exposure", "USD"] >= 0
+    assert values[("trading_open_positions",)] >= 0
+    assert (
+        values["trading_balance_source", "rest"] + values["trading_balance_source", "websocket"]
+        == 1
+    )
+    assert values[("trading_balance_timestamp_seconds",)] > 0
     undeclared = {
         key: number
-        for key, number in told.items()
+        for key, number in values.items()
         if key[0] == "trading_undeclared_label_values_total" and number
     }
     assert undeclared == {}

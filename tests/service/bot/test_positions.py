@@ -56,7 +56,7 @@ def test_selling_more_than_is_known_never_goes_short() -> None:
 )
 def test_progress(filled: str, new: str | None) -> None:
     """The venue's word moves an order on, and yields what was newly filled."""
-    word = VenueOrder(
+    report = VenueOrder(
         venue_id="v",
         client_id="c",
         symbol="BTC/USD",
@@ -68,11 +68,11 @@ def test_progress(filled: str, new: str | None) -> None:
         cost=Decimal(20),
         fee=Decimal(1),
     )
-    after, found = apply_report(order(), word)
+    after, found = apply_report(order(), report)
     assert after.filled == Decimal(filled)
     assert after.remaining == Decimal("0.05") - Decimal(filled)
     assert (found.quantity if found else None) == (Decimal(new) if new else None)
-    assert apply_report(after, word) == (after, None)
+    assert apply_report(after, report) == (after, None)
 
 
 def test_client_ids_show_whose_they_are() -> None:

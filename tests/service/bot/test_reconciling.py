@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from tests.service.bot.desk import Desk, FakeKraken, word
+from tests.service.bot.desk import Desk, FakeKraken, venue_order
 from tests.service.botkit.conftest import SYMBOL
 from trading_ops import clock
 from trading_ops.agent import CommandFailed, Side
@@ -37,9 +37,9 @@ class Account(FakeKraken):
         self.on_balances: Callable[[], None] = lambda: None
 
     async def balances(self) -> dict[str, Balance]:
-        told = {name: Balance(total=amount) for name, amount in self.money.items()}
+        balances = {name: Balance(total=amount) for name, amount in self.money.items()}
         self.on_balances()
-        return told
+        return balances
 
     async def positions(self) -> dict[str, Decimal]:
         return {}
@@ -79,7 +79,7 @@ class Scene:
         if not answered:
             return order
         await self.desk.book.accept(order, f"O-{name}")
-        self.account.open[f"O-{name}"] = word(order, f"O-{name}")
+        self.account.open[f"O-{name}"] = venue_order(order, f"O-{name}")
         return order
 
 
@@ -125,13 +125,13 @@ async def test_what_was_not_heard_is_heard_before_a_person_accepts(scene: Scene)
     """Counted afterwards, a fill that is in the balances would make the position too small."""
     buy = await scene.sent("b", Side.BUY, "1")
     done = replace(
-        word(buy, "O-b"), status=OrderStatus.FILLED, filled=Decimal(1), cost=Decimal(1000)
+        venue_order(buy, "O-b"), status=OrderStatus.FILLED, filled=Decimal(1), cost=Decimal(1000)
     )
     del scene.account.open["O-b"]
     scene.account.closed["O-b"] = done
     await scene.desk.book.update(buy, done)
     sell = await scene.sent("s", Side.SELL, "1")
-    part = replace(word(sell, "O-s"), filled=Decimal("0.4"), cost=Decimal(400))
+    part = replace(venue_order(sell, "O-s"), filled=Decimal("0.4"), cost=Decimal(400))
     scene.account.open["O-s"] = part
     scene.account.money = {"BTC": Decimal("0.6"), "USD": Decimal(4400)}
     await scene.reconciliation.accept_venue("anna", "the books of June")
@@ -157,7 +157,7 @@ async def test_a_difference_counts_after_two_looks_with_nothing_in_flight(scene:
     scene.account.money["USD"] -= 7
     order = await scene.sent("b", Side.BUY, "1", answered=False)
     await scene.reconciliation.check_now()
-    scene.account.closed["O-b"] = replace(word(order, "O-b"), status=OrderStatus.CANCELLED)
+    scene.account.closed["O-b"] = replace(venue_order(order, "O-b"), status=OrderStatus.CANCELLED)
     await scene.reconciliation.check_now()
     assert scene.held == []
     await scene.reconciliation.check_now()

@@ -23,8 +23,8 @@ async def test_the_records_have_a_new_connection_and_the_bot_trades_on(
 ) -> None:
     """By both commands; no pass fails for it."""
     for number, name in enumerate(("recycle_pool", "reconnect_database"), 2):
-        told = await control.command(name)
-        assert told["outcome"] == "succeeded", told
+        reply = await control.command(name)
+        assert reply["outcome"] == "succeeded", reply
         assert made(bot) == number
         beats = sample(bot.metrics, "trading_bot_heartbeat_timestamp_seconds")
         await until(partial(beaten_since, bot, beats))
@@ -37,9 +37,9 @@ async def test_records_that_are_locked_by_others_are_not_called_reconnected(
     """The lock is not the bot's: the command fails and says so, and when it ends all continues."""
     with contextlib.closing(sqlite3.connect(config.state_dir / "bot.db")) as other:
         other.execute("BEGIN IMMEDIATE")
-        told = await control.command("reconnect_database")
+        reply = await control.command("reconnect_database")
         other.rollback()
-    assert told["outcome"] == "failed", told
-    assert "locked" in told["detail"]
+    assert reply["outcome"] == "failed", reply
+    assert "locked" in reply["detail"]
     await bot.store.set_fact("after", 1)
     assert await bot.store.fact("after", int) == 1

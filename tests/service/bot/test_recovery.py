@@ -51,14 +51,14 @@ def causes(folder: Path) -> set[str]:
     return {one["cause"] for event in recoveries(folder) for one in event.get("found", [])}
 
 
-async def told(venue: Venue) -> dict[str, Decimal]:
+async def balances_at(venue: Venue) -> dict[str, Decimal]:
     balances = (await venue.account())["balances"]
     return {NAMES[name]: Decimal(amount) for name, amount in balances.items()}
 
 
 async def agree(venue: Venue, bot: Bot) -> None:
     """Records and venue are the same, to the last digit, and so are positions."""
-    there = await told(venue)
+    there = await balances_at(venue)
     assert bot.book.expected == there
     for symbol, held in bot.book.positions.items():
         base = symbol.partition("/")[0]
@@ -134,7 +134,7 @@ async def test_somebody_trades_on_the_account(bot: Bot, venue: Venue, tmp_path: 
     assert "external_trade" in causes(tmp_path)
     await bot.orders.cancel_all()
     await bot.reconciliation.check_now()
-    assert bot.book.expected == await told(venue)
+    assert bot.book.expected == await balances_at(venue)
     assert sample(bot.metrics, "trading_position_drift", symbol="BTC/USD") == 0
 
 

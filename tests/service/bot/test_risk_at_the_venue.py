@@ -27,7 +27,7 @@ pytestmark = pytest.mark.long
 Spawn = Callable[[], subprocess.Popen[bytes]]
 
 LOSS = {"daily_loss": "0.2", "total_drawdown": "3", "daily_loss_state": "halted", "orders": 1000}
-LIFTED = {"owner": "ada", "reason": "I have looked"}
+RELEASE = {"owner": "ada", "reason": "I have looked"}
 HALT = Hold(id="by-hand", state=TradingState.HALTED, owner="ada", reason="a test", at=0.0)
 TARGETS = """\
 version: 1
@@ -101,18 +101,18 @@ async def test_daily_loss_halts_until_a_person_resumes(
             within=60,
         )
         assert venue.journal("order_added", after=quiet_from) == []
-        answer = await control.command("resume", holds="risk-daily_loss", **LIFTED)
+        answer = await control.command("resume", holds="risk-daily_loss", **RELEASE)
         assert answer["outcome"] == "succeeded", answer
         await until(lambda: venue.journal("order_added", after=quiet_from), within=60)
         assert "risk-daily_loss" not in hold_ids(bot)
 
-        async def told() -> bool:
+        async def loss_is_exported() -> bool:
             events = await bot.store.transact(
                 lambda session: latest_events(session, kind=EventKind.RISK, number=10)
             )
             return {"breach", "accepted"} <= {event.code for event in events}
 
-        await eventually(told)
+        await eventually(loss_is_exported)
 
 
 async def test_reducing_lets_the_way_out_open(venue: Venue, config_file: Path) -> None:
@@ -233,12 +233,12 @@ async def test_paper_sends_nothing_and_only_a_person_goes_back(
         assert info(bot) == {"live": 0, "paper": 1}
     async with trading(config_file) as bot:
         assert bot.mode.paper
-        for wrong in (who | {"confirm": "alpha"}, LIFTED | {"confirm": "yes"}):
+        for wrong in (who | {"confirm": "alpha"}, RELEASE | {"confirm": "yes"}):
             answer = await control.command("go_live", **wrong)
             assert answer["outcome"] == "failed", answer
         assert bot.mode.paper
         await stays(lambda: venue.journal("order_added", after=before) == [], during=2)
-        answer = await control.command("go_live", **LIFTED, confirm="alpha")
+        answer = await control.command("go_live", **RELEASE, confirm="alpha")
         assert answer["outcome"] == "succeeded", answer
         await until(lambda: venue.journal("order_added", after=before), within=60)
         assert info(bot)["live"] == 1
@@ -250,7 +250,7 @@ async def test_a_configured_paper_bot_goes_live_by_nobodys_word(
     """The more cautious of the configuration and the last word wins."""
     change(config_file, mode="paper")
     async with trading(config_file) as bot:
-        answer = await control.command("go_live", **LIFTED, confirm="alpha")
+        answer = await control.command("go_live", **RELEASE, confirm="alpha")
         assert answer["outcome"] == "failed"
         assert "the configured mode is paper" in answer["detail"]
         assert bot.mode.paper
@@ -266,11 +266,11 @@ async def test_paper_is_in_force_while_venue_and_records_are_away(
         await until(venue.open_orders, within=40)
         await venue.break_("refuse")
         await bot.supervisor.stop("store")
-        answer = await control.command("go_paper", **LIFTED)
+        answer = await control.command("go_paper", **RELEASE)
         assert answer["outcome"] == "failed"
         assert "over a restart too, but it is not in the records" in answer["detail"]
         assert bot.mode.paper
-    await venue.mend()
+    await venue.clear_faults()
     async with trading(config_file) as bot:
         assert bot.mode.paper
 
@@ -285,9 +285,9 @@ def info(bot: Bot) -> dict[str, float]:
     }
 
 
-@pytest.mark.parametrize("words", [["halt", "alpha"], ["halt", "--all"]], ids=" ".join)
+@pytest.mark.parametrize("command", [["halt", "alpha"], ["halt", "--all"]], ids=" ".join)
 async def test_halting_works_while_the_reconciler_is_down(
-    words: list[str],
+    command: list[str],
     venue: Venue,
     config_file: Path,
     tmp_path: Path,
@@ -307,8 +307,8 @@ async def test_halting_works_while_the_reconciler_is_down(
         (secrets / name).write_text((tmp_path / "secrets" / name).read_text())
     monkeypatch.setenv("TRADING_OPS_ROOT", str(tmp_path))
     async with trading(config_file) as bot:
-        told = [*words, "--reason", "odd fills", "--owner", "ada"]
-        assert await asyncio.to_thread(run, told) == ExitCode.OK
+        line = [*command, "--reason", "odd fills", "--owner", "ada"]
+        assert await asyncio.to_thread(run, line) == ExitCode.OK
         assert bot.agent.holds.state.value == "halted"
         looked = bot.risk.last_success_at
         await until(lambda: bot.risk.last_success_at != looked)

@@ -121,7 +121,7 @@ async def scraping(folder: Path, formats: str, bot: str) -> AsyncIterator[aiohtt
         await process.wait()
 
 
-async def told(session: aiohttp.ClientSession, path: str, **asked: str) -> Any:
+async def query_api(session: aiohttp.ClientSession, path: str, **asked: str) -> Any:
     """Return what Prometheus' API answers."""
     async with session.get(f"/api/v1/{path}", params=asked) as answer:
         return (await answer.json())["data"]
@@ -129,7 +129,7 @@ async def told(session: aiohttp.ClientSession, path: str, **asked: str) -> Any:
 
 async def stored(session: aiohttp.ClientSession, job: str) -> dict[tuple[str, ...], str]:
     """Return every sample that Prometheus has of a job, without what it adds itself."""
-    found = (await told(session, "query", query=f'{{job="{job}"}}'))["result"]
+    found = (await query_api(session, "query", query=f'{{job="{job}"}}'))["result"]
     for one in found:
         del one["metric"]["job"], one["metric"]["instance"]
     return {
@@ -142,7 +142,7 @@ async def stored(session: aiohttp.ClientSession, job: str) -> dict[tuple[str, ..
 async def exemplars(session: aiohttp.ClientSession, metric: str) -> dict[str, set[tuple[str, str]]]:
     """Return by job the orders that Prometheus knows as exemplars, and their values."""
     now = clock.timestamp()
-    found = await told(
+    found = await query_api(
         session, "query_exemplars", query=metric, start=str(now - 300), end=str(now + 300)
     )
     return {
@@ -166,7 +166,7 @@ async def test_prometheus_has_what_the_recorder_has(tmp_path: Path) -> None:
             for job in (*ACCEPTS, AS_IT_ASKS):
 
                 async def up(job: str = job) -> bool:
-                    result = await told(session, "query", query=f'up{{job="{job}"}} == 1')
+                    result = await query_api(session, "query", query=f'up{{job="{job}"}} == 1')
                     return bool(result["result"])
 
                 await eventually(up, within=30, what=f"a scrape of {job}")

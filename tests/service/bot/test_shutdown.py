@@ -41,10 +41,10 @@ AT_THE_END = (
 )
 
 
-def said(folder: Path, event: str) -> list[dict[str, Any]]:
+def logged(folder: Path, event: str) -> list[dict[str, Any]]:
     lines = (folder / "bot.log").read_text().splitlines()
-    told = [msgspec.json.decode(line) for line in lines if line.startswith("{")]
-    return [line for line in told if line["event"] == event]
+    entries = [msgspec.json.decode(line) for line in lines if line.startswith("{")]
+    return [line for line in entries if line["event"] == event]
 
 
 def life_in(folder: Path) -> Run:
@@ -127,7 +127,7 @@ async def test_steps_are_taken_in_order(venue: Venue, spawn: Spawn, tmp_path: Pa
     seq = venue.last_seq()
     process.send_signal(signal.SIGTERM)
     assert await ended(process) == 0
-    assert [line["step"] for line in said(tmp_path, "stop_step_done")] == STEPS
+    assert [line["step"] for line in logged(tmp_path, "stop_step_done")] == STEPS
     (off,) = venue.journal("dead_man_disarmed", after=seq)
     cancelled = [one["seq"] for one in venue.journal("order_cancelled", after=seq)]
     added = [one["seq"] for one in venue.journal("order_added", after=seq)]
@@ -147,7 +147,7 @@ async def test_venue_that_hangs(venue: Venue, spawn: Spawn, tmp_path: Path) -> N
     process.send_signal(signal.SIGTERM)
     assert await ended(process) == 0
     assert venue.journal("dead_man_disarmed") == []
-    (stopped,) = said(tmp_path, "bot_stopped")
+    (stopped,) = logged(tmp_path, "bot_stopped")
     assert stopped["missed"][:3] == ["orders", "comparison", "switch"]
     assert stopped["seconds"] <= ShutdownSeconds().total
     life = life_in(tmp_path)
@@ -163,7 +163,7 @@ async def test_records_that_are_locked(venue: Venue, spawn: Spawn, tmp_path: Pat
         other.execute("BEGIN IMMEDIATE")
         process.send_signal(signal.SIGTERM)
         assert await ended(process, within=11) == 0
-    missed = {line["step"] for line in said(tmp_path, "stop_step_late")}
+    missed = {line["step"] for line in logged(tmp_path, "stop_step_late")}
     assert {"orders", "mark"} <= missed
     assert life_in(tmp_path).ended_at is None
 
@@ -178,7 +178,7 @@ async def test_postgresql_that_is_away(
     with postgres.paused():
         process.send_signal(signal.SIGTERM)
         assert await ended(process, within=12) == 0
-    missed = {line["step"] for line in said(tmp_path, "stop_step_late")}
+    missed = {line["step"] for line in logged(tmp_path, "stop_step_late")}
     assert "mark" in missed
 
 
@@ -197,7 +197,7 @@ async def test_loop_that_hangs_in_its_end(begin: Begin, venue: Venue, tmp_path: 
     await until(venue.unattended, within=40)
     process.send_signal(signal.SIGTERM)
     assert await ended(process, within=12) == 0
-    assert said(tmp_path, "stop_overdue")
+    assert logged(tmp_path, "stop_overdue")
 
 
 @pytest.mark.parametrize("place", AT_THE_END)
@@ -250,8 +250,8 @@ async def test_interrupted_twice(
     at_once = (*("order_added", "order_cancelled"),)
     late = [one for event in at_once for one in venue.journal(event, after=sent)]
     assert all(one.get("reason") == "dead_man" for one in late)
-    (said_so,) = said(tmp_path, "bot_interrupted")
-    assert said_so
+    (interruption,) = logged(tmp_path, "bot_interrupted")
+    assert interruption
 
 
 @pytest.mark.parametrize("place", AT_THE_END)

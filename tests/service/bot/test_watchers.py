@@ -43,7 +43,7 @@ async def test_feed_without_progress_is_stuck_until_it_moves(
         await until(lambda: stuck("feed"))
         # Nothing is asked of it any more: it waits for work.
         assert not stuck("orders")
-        await venue.mend()
+        await venue.clear_faults()
         await until(lambda: not stuck("feed"))
     finally:
         await bot.stop()

@@ -54,7 +54,7 @@ def test_error_codes(error: Exception, code: str) -> None:
     assert error_code(error) == code
 
 
-def told(*errors: str) -> Exception:
+def venue_error(*errors: str) -> Exception:
     """Return what ccxt makes of Kraken's answer with these errors."""
     answer = {"error": list(errors)}
     body = json.dumps(answer)
@@ -81,8 +81,8 @@ def told(*errors: str) -> Exception:
 )
 def test_what_may_have_been_done_is_no_refusal(error: str) -> None:
     """An order that is answered so may be there: it is asked for, and not sent again."""
-    assert error_code(told(error)) != "refused"
-    assert error_code(told("EOrder:Orders limit exceeded", error)) != "refused"
+    assert error_code(venue_error(error)) != "refused"
+    assert error_code(venue_error("EOrder:Orders limit exceeded", error)) != "refused"
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_what_may_have_been_done_is_no_refusal(error: str) -> None:
 )
 def test_a_clear_no_is_a_refusal(error: str) -> None:
     """Nothing was done, and that is sure."""
-    assert error_code(told(error)) == "refused"
+    assert error_code(venue_error(error)) == "refused"
 
 
 @pytest.mark.parametrize(

@@ -96,9 +96,11 @@ def test_a_second_process_is_refused(tmp_path: Path) -> None:
     key = tmp_path / "key"
     owner = ExclusiveSource(key)
     for make in (ExclusiveSource, SharedSource):
-        with pytest.raises(SetupError, match=rf"pid {os.getpid()}\) owns .* Fix: stop it") as told:
+        with pytest.raises(
+            SetupError, match=rf"pid {os.getpid()}\) owns .* Fix: stop it"
+        ) as raised:
             make(key)
-        assert '"nonces": "shared"' in str(told.value)
+        assert '"nonces": "shared"' in str(raised.value)
     owner.close()
     first, second = SharedSource(key), SharedSource(key)
     first.close()
@@ -321,13 +323,13 @@ class Heard:
     """Another machine that is told what was reserved; it can be away."""
 
     def __init__(self) -> None:
-        self.told = 0
+        self.reserved = 0
         self.away = False
 
     async def __call__(self, reserved: int) -> None:
         if self.away:
             raise StoreError("the database is away")
-        self.told = reserved
+        self.reserved = reserved
 
 
 def nonces(
@@ -391,9 +393,9 @@ async def test_a_new_leader_goes_on_above_the_old_one(tmp_path: Path, metrics: B
         issued += [old.issue() for _ in range(900)]
         if turn == 5:
             await old.jump_ahead()
-    assert max(issued) <= heard.told
+    assert max(issued) <= heard.reserved
     new = nonces(tmp_path / "new", metrics)
-    await new.raise_to(heard.told)
+    await new.raise_to(heard.reserved)
     while True:  # the old one is thawed and uses what it still may
         try:
             issued.append(old.issue())
@@ -415,7 +417,7 @@ async def test_what_is_not_published_is_not_used(tmp_path: Path, metrics: BotMet
         ours.issue()
     heard.away = False
     await ours.reserve()
-    assert last + JUMP < ours.issue() <= heard.told
+    assert last + JUMP < ours.issue() <= heard.reserved
 
 
 async def test_who_shares_a_key_waits_for_its_turn(

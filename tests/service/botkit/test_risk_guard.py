@@ -86,7 +86,7 @@ class Life:
             created_at=clock.timestamp(),
         )
         await self.book.add(order)
-        word = VenueOrder(
+        report = VenueOrder(
             venue_id=order.client_id,
             client_id=order.client_id,
             symbol=SYMBOL,
@@ -98,7 +98,7 @@ class Life:
             cost=amount * price,
             fee=Decimal(0),
         )
-        await self.book.update(order, word)
+        await self.book.update(order, report)
 
     async def sees(self, price: int, age: float = 0.0) -> set[str]:
         """Look once at this price; return the ids of the holds that stand."""

@@ -89,14 +89,14 @@ def fill(name: str = "c", upto: str = "1") -> Fill:
 
 def pool(metrics: BotMetrics) -> tuple[float | None, ...]:
     """Return what is told of the connection: in use, idle, made so far, given up."""
-    told = metrics.registry.get_sample_value
+    sample = metrics.registry.get_sample_value
     name = "trading_database_pool_"
     states = [
-        told(f"{name}connections", {"pool": "records", "state": state})
+        sample(f"{name}connections", {"pool": "records", "state": state})
         for state in ("in_use", "idle")
     ]
     totals = [
-        told(f"{name}{what}_total", {"pool": "records"})
+        sample(f"{name}{what}_total", {"pool": "records"})
         for what in ("connections_made", "invalidated")
     ]
     return (*states, *totals)
@@ -240,8 +240,8 @@ async def test_first_version_is_upgraded(tmp_path: Path, metrics: BotMetrics) ->
     """What the first release wrote, which knew no versions, is taken over whole."""
     path = tmp_path / "bot.db"
     with closing(sqlite3.connect(path)) as connection:
-        words = {"integer": "INTEGER", "real": "REAL", "strict": " STRICT"}
-        connection.executescript(VERSION_1.format(numbered="INTEGER PRIMARY KEY", **words))
+        types = {"integer": "INTEGER", "real": "REAL", "strict": " STRICT"}
+        connection.executescript(VERSION_1.format(numbered="INTEGER PRIMARY KEY", **types))
         connection.execute(
             "INSERT INTO orders VALUES ('c', NULL, 'BTC/USD', 'buy', '1', '2', '0', '0', '0',"
             " 'sent', 5.0)"

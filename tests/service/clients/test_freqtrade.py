@@ -26,7 +26,7 @@ from trading_ops.errors import Refused, Unreachable
 
 WHO = {"owner": "anna", "reason": "odd fills"}
 HOLD = {**WHO, "id": "hold-1"}
-LIFT = {**WHO, "holds": "hold-1"}
+RELEASE = {**WHO, "holds": "hold-1"}
 
 
 @contextlib.asynccontextmanager
@@ -148,7 +148,7 @@ async def test_a_reduction_becomes_a_halt() -> None:
         holds = (await bot.health()).holds
         assert holds is not None
         assert [(one.id, one.state) for one in holds] == [("hold-1", "halted")]
-        assert (await order(bot, "resume", LIFT)).succeeded
+        assert (await order(bot, "resume", RELEASE)).succeeded
         assert (await bot.health()).state == "active"
 
 
@@ -188,7 +188,7 @@ async def test_what_was_done_and_answered_with_an_error_is_done(code: int) -> No
     fake.errors = {"pause": code, "locks": code, "start": code}
     async with commanding(fake) as bot:
         assert (await order(bot, "halt", HOLD)).succeeded
-        assert (await order(bot, "resume", LIFT)).succeeded
+        assert (await order(bot, "resume", RELEASE)).succeeded
     assert fake.state == "running"
 
 
@@ -204,7 +204,7 @@ async def test_what_was_only_promised_has_failed(deaf: str) -> None:
     assert (fake.state == "paused", len(fake.locks) == 1) == (deaf != "pause", deaf != "locks")
 
 
-@pytest.mark.parametrize(("name", "params"), [("pause", WHO), ("reload", WHO), ("resume", LIFT)])
+@pytest.mark.parametrize(("name", "params"), [("pause", WHO), ("reload", WHO), ("resume", RELEASE)])
 async def test_every_command_is_confirmed(name: str, params: Mapping[str, str]) -> None:
     """Not only a halt."""
     fake = FakeFreqtrade()
@@ -221,7 +221,7 @@ async def test_a_halt_does_not_start_one_that_is_stopped() -> None:
     fake.state = "stopped"
     async with commanding(fake) as bot:
         assert (await order(bot, "halt", HOLD)).succeeded
-        assert (await order(bot, "resume", LIFT)).succeeded
+        assert (await order(bot, "resume", RELEASE)).succeeded
     assert fake.state == "stopped"
     assert "pause" not in fake.asked
     assert "start" not in fake.asked
@@ -234,7 +234,7 @@ async def test_resume_lifts_what_it_names() -> None:
     async with commanding(fake) as bot:
         await order(bot, "halt", HOLD)
         await order(bot, "halt", {**WHO, "id": "hold-2"})
-        assert "another halt" in (await order(bot, "resume", LIFT)).detail
+        assert "another halt" in (await order(bot, "resume", RELEASE)).detail
         assert fake.state == "paused"
         assert (await order(bot, "resume", {**WHO, "holds": "all"})).succeeded
     assert fake.state == "running"
@@ -246,7 +246,7 @@ async def test_resume_of_nothing_starts_nothing() -> None:
     fake = FakeFreqtrade()
     fake.state = "paused"
     async with commanding(fake) as bot:
-        assert "in force" in (await order(bot, "resume", LIFT)).detail
+        assert "in force" in (await order(bot, "resume", RELEASE)).detail
     assert fake.state == "paused"
 
 
@@ -256,7 +256,7 @@ async def test_a_lock_that_stays_is_no_resume() -> None:
     async with commanding(fake) as bot:
         await order(bot, "halt", HOLD)
         fake.deaf = {"unlock"}
-        assert (await order(bot, "resume", LIFT, seconds=1)).outcome == "failed"
+        assert (await order(bot, "resume", RELEASE, seconds=1)).outcome == "failed"
     assert fake.state == "paused"
 
 

@@ -117,7 +117,7 @@ async def test_one_that_is_stopped_is_paused_first() -> None:
         answer = await order(bot, "flatten", HOLD)
         assert answer.succeeded, answer.detail
     assert fake.orders == ["locks", "pause", "forceexit", "stop"]
-    assert fake.told[2] == ("forceexit", "paused")
+    assert fake.received[2] == ("forceexit", "paused")
     assert "paused instead of stopped" in answer.detail
 
 

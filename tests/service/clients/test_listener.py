@@ -28,7 +28,7 @@ ANOTHERS = frozenset({os.geteuid() + 1})
 """Trusts a user that this test is not: to it, we are the impostor."""
 
 
-class Told:
+class RecordingServer:
     """A server that keeps what it is sent."""
 
     def __init__(self) -> None:
@@ -63,8 +63,8 @@ async def session(
 @pytest.mark.parametrize("token", [True, False])
 async def test_another_users_listener_gets_no_token(*, token: bool) -> None:
     """Not one byte of a request, whichever way it would prove itself; and it is counted."""
-    told, refused, secret = Told(), list[str](), "user:secret"
-    async with told.serving() as port, session(ANOTHERS, refused) as made:
+    server, refused, secret = RecordingServer(), list[str](), "user:secret"
+    async with server.serving() as port, session(ANOTHERS, refused) as made:
         address = f"http://127.0.0.1:{port}"
         http = Http(made, address, token=secret) if token else Http(made, address, basic=secret)
         for _ in range(2):
@@ -77,7 +77,7 @@ async def test_another_users_listener_gets_no_token(*, token: bool) -> None:
             await anext(http.messages("/", params={}))
         with pytest.raises(Unreachable, match="no token was sent"):
             await anext(Http(made, address).messages("/", params={"token": secret}))
-    assert (told.tokens, len(refused)) == ([None], 5)
+    assert (server.tokens, len(refused)) == ([None], 5)
 
 
 @pytest.mark.parametrize("trusted", [OURS, None, OURS | ANOTHERS])
@@ -86,12 +86,12 @@ async def test_a_trusted_listener_gets_it(host: str, trusted: frozenset[int] | N
     """However it listens; the connection is kept."""
     if ":" in host and not has_ipv6():
         pytest.skip("this machine has no IPv6")
-    told = Told()
+    server = RecordingServer()
     name = "[::1]" if host == "::1" else "127.0.0.1"
-    async with told.serving(host) as port, session(trusted) as made:
+    async with server.serving(host) as port, session(trusted) as made:
         http = Http(made, f"http://{name}:{port}", token="secret")
         assert [await http.get("/") for _ in range(2)] == [b"ok"] * 2
-    assert told.tokens == ["Bearer secret"] * 2
+    assert server.tokens == ["Bearer secret"] * 2
 
 
 def has_ipv6() -> bool:
@@ -123,8 +123,8 @@ def test_other_machines_and_switched_off() -> None:
 
 async def test_a_listener_beside_many_connections_is_found() -> None:
     """Connections come behind the listeners in the kernel's table."""
-    told = Told()
-    async with told.serving() as port:
+    server = RecordingServer()
+    async with server.serving() as port:
         opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(50)]
         assert owners("127.0.0.1", port) == OURS
         for _, writer in opened:
@@ -133,16 +133,16 @@ async def test_a_listener_beside_many_connections_is_found() -> None:
 
 async def test_the_command_line_asks_who_is_alive_without_its_token(tmp_path: Path) -> None:
     """What answers there may be anyone's; only the order itself takes the token."""
-    told = Told()
+    server = RecordingServer()
     settings = Settings(root=tmp_path, var=tmp_path)
     settings.secrets.mkdir()
     (settings.secrets / "operator_token").write_text("secret")
     (settings.secrets / "operator_token").chmod(0o600)
-    async with told.serving() as port:
+    async with server.serving() as port:
         target = make_target(name="reconciler", kind=Kind.RECONCILER, address=f"127.0.0.1:{port}")
         async with connected(settings, Registry((target,))):
             pass
-    assert told.tokens == [None]
+    assert server.tokens == [None]
 
 
 def test_what_repeats_is_said_once_and_what_is_too_much_is_not_said() -> None:

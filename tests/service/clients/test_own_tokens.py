@@ -177,9 +177,9 @@ async def test_an_older_folder_keeps_its_shared_token_until_each_bot_is_rotated(
         aiohttp.ClientSession() as session,
     ):
         assert await status(session, alpha, "shared-by-all-bots") == 200
-        told = check_secrets(settings, Registry(bots))[-1]
-        assert (told.ok, told.warning) == (True, True)
-        assert "alpha, beta" in told.detail
+        check = check_secrets(settings, Registry(bots))[-1]
+        assert (check.ok, check.warning) == (True, True)
+        assert "alpha, beta" in check.detail
         assert await rotate(settings, alpha, within=LONG)
         assert await rotate(settings, beta, within=LONG)
         assert not any(one.warning for one in check_secrets(settings, Registry(bots)))

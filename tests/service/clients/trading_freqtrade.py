@@ -33,7 +33,7 @@ class TradingFreqtrade(FakeFreqtrade):
         self.reloading = 0
         """For how many readings of the state it reloads."""
 
-        self.told: list[tuple[str, str]] = []
+        self.received: list[tuple[str, str]] = []
         """Each order, and the state in which it came."""
 
     def restart(self) -> None:
@@ -52,7 +52,7 @@ class TradingFreqtrade(FakeFreqtrade):
 
     async def _obey(self, request: web.Request) -> web.StreamResponse:
         order = request.match_info["endpoint"]
-        self.told.append((order, self.state))
+        self.received.append((order, self.state))
         if order == "forceexit":
             assert await request.json() == {"tradeid": "all", "ordertype": "market"}
             self.asked.append(order)
@@ -95,7 +95,7 @@ class TradingFreqtrade(FakeFreqtrade):
     @property
     def orders(self) -> list[str]:
         """What was ordered, in its order."""
-        return [order for order, _ in self.told]
+        return [order for order, _ in self.received]
 
     def standing(self) -> list[dict[str, Any]]:
         """Return the locks that stand."""

@@ -84,10 +84,10 @@ async def test_money_comes_first(serving: Serving, world: MoneyWorld) -> None:
         world.prometheus_down = True
         world.money = {}
 
-        async def is_told() -> bool:
+        async def is_reported() -> bool:
             return "Prometheus does not answer" in (await browser.get("/console/fleet"))[1]
 
-        await eventually(is_told)
+        await eventually(is_reported)
 
 
 async def test_a_viewer_sees_all_and_orders_nothing(serving: Serving) -> None:

@@ -48,9 +48,9 @@ async def command(project: Path, *arguments: str) -> tuple[int, Any]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    said, problem = await process.communicate()
-    assert said, problem.decode()
-    return process.returncode or 0, json.loads(said)
+    output, problem = await process.communicate()
+    assert output, problem.decode()
+    return process.returncode or 0, json.loads(output)
 
 
 @contextlib.asynccontextmanager

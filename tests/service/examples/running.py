@@ -114,8 +114,8 @@ class Example:
             aiohttp.ClientSession(headers=headers) as session,
             session.post(f"http://{self.address}/commands/{name}", json=body) as answer,
         ):
-            told: dict[str, Any] = await answer.json()
-            return told
+            reply: dict[str, Any] = await answer.json()
+            return reply
 
 
 @asynccontextmanager

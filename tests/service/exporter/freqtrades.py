@@ -176,7 +176,7 @@ class FakeFreqtrade:
         status = self.errors.get(order, 200)
         if order not in self.deaf and (status == 200 or status >= 500):
             if order == "locks":
-                self._lock_as_told(await request.json())
+                self._lock_pairs(await request.json())
             elif order in _ORDERS:
                 self._pending = (self.late, order)
                 self._take_effect()
@@ -191,8 +191,8 @@ class FakeFreqtrade:
                 lock["active"] = False
         return web.json_response({"lock_count": 0, "locks": []})
 
-    def _lock_as_told(self, told: list[dict[str, Any]]) -> None:
-        for lock in told:
+    def _lock_pairs(self, locks: list[dict[str, Any]]) -> None:
+        for lock in locks:
             end = datetime.fromisoformat(lock["until"])
             assert end.tzinfo is not None
             assert len(lock["reason"]) <= 255

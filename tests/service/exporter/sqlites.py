@@ -28,7 +28,7 @@ for line in sys.stdin:
     print(repr(answer), flush=True)
 connection.close()
 """
-NOBODY = 65534
+NOBODY_UID = 65534
 
 
 class Writer:

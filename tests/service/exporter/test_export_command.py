@@ -58,9 +58,9 @@ def test_everything_that_is_missing_is_said_at_once(
     )
     config.write_text(config.read_text().replace("[.]", "[gone]"))
     assert run(["export", "--config", str(config), "--check"]) == ExitCode.SETUP
-    said = capsys.readouterr().err.splitlines()
-    for line, words in zip(
-        said,
+    lines = capsys.readouterr().err.splitlines()
+    for line, parts in zip(
+        lines,
         (
             f"{folder}/metrics_token: metrics_token_file: No such file",
             f"{config}: paths: {folder}/gone is not there",
@@ -71,22 +71,22 @@ def test_everything_that_is_missing_is_said_at_once(
         ),
         strict=True,
     ):
-        assert line.startswith(f"Error: {words}")
+        assert line.startswith(f"Error: {parts}")
 
 
 def test_once_prints_what_was_read(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The exposition on one side, how each collector fared on the other; no token is needed."""
     (config.parent / "metrics_token").unlink()
     assert run(["export", "--config", str(config), "--once"]) == ExitCode.OK
-    said = capsys.readouterr()
-    names = {family.name for family in text_string_to_metric_families(said.out)}
+    output = capsys.readouterr()
+    names = {family.name for family in text_string_to_metric_families(output.out)}
     assert {"trading_host_load1", "trading_host_zombies", "trading_host_disk_free_bytes"} <= names
-    assert [line.partition(" ")[0] for line in said.err.splitlines()] == [
+    assert [line.partition(" ")[0] for line in output.err.splitlines()] == [
         "host",
         "host_processes",
         f"disk:{config.parent}",
     ]
-    assert all(line.endswith(" s): ok") for line in said.err.splitlines())
+    assert all(line.endswith(" s): ok") for line in output.err.splitlines())
 
 
 def test_once_reads_what_is_named_and_tells_of_failures(
@@ -96,14 +96,14 @@ def test_once_reads_what_is_named_and_tells_of_failures(
     gone = f"127.0.0.1:{free_port()}"
     add(config, f"venues: [{{name: a, address: '{gone}'}}, {{name: b, address: '{gone}'}}]\n")
     assert run(["export", "--config", str(config), "--once", "venue", "host"]) == ExitCode.FAILED
-    said = capsys.readouterr()
-    host, one, other = said.err.splitlines()
+    output = capsys.readouterr()
+    host, one, other = output.err.splitlines()
     assert host.startswith("host (")
     assert one.startswith("venue:a (")
     assert "failed: Cannot connect" in one
     assert other.startswith("venue:b (")
-    assert 'trading_venue_up{venue="a"} 0.0' in said.out
-    assert "disk_free" not in said.out
+    assert 'trading_venue_up{venue="a"} 0.0' in output.out
+    assert "disk_free" not in output.out
 
 
 def test_a_collector_that_is_not_there_is_named(
@@ -164,9 +164,9 @@ async def test_it_serves_until_sigterm(config: Path, address: str) -> None:
         await eventually(answers)
     second = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
     assert second.stderr is not None
-    said = (await second.stderr.read()).decode().splitlines()[-1]
-    assert said.startswith(f"Error: nothing can be served on {address}")
-    assert "Fix: " in said
+    last_line = (await second.stderr.read()).decode().splitlines()[-1]
+    assert last_line.startswith(f"Error: nothing can be served on {address}")
+    assert "Fix: " in last_line
     assert await second.wait() == ExitCode.SETUP
     process.send_signal(signal.SIGTERM)
     assert await process.wait() == ExitCode.OK

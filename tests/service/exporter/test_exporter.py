@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.free_ports import free_port
 from tests.service.exporter.freqtrades import FakeFreqtrade, entry
 from tests.service.exporter.venues import FakeVenue
-from tests.service.stack.small import until, until_said
+from tests.service.stack.small import until, until_true
 from trading_ops.errors import ConfigError
 from trading_ops.exporter.collector import Watched
 from trading_ops.exporter.config import (
@@ -126,8 +126,8 @@ async def test_every_metric_of_the_catalogue_is_there(tmp_path: Path) -> None:
         seen = await scrape(session)
     promised = {one.name for one in (*HOST, *PROCESSES, *VENUE_PROBES, *COLLECTORS)}
     assert promised - NOT_EVERYWHERE <= seen.keys()
-    told = {name for name in seen if name.startswith("trading_")}
-    assert told <= {one.name for one in EXPORTER_METRICS}
+    exported = {name for name in seen if name.startswith("trading_")}
+    assert exported <= {one.name for one in EXPORTER_METRICS}
 
 
 async def test_a_hanging_venue_delays_no_scrape(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ async def test_the_venue_is_probed_again_and_again(tmp_path: Path) -> None:
         async def is_down() -> bool:
             return (await scrape(session))["trading_venue_up"] == {("paper",): 0}
 
-        await until_said(is_down)
+        await until_true(is_down)
 
 
 async def test_without_the_token_nothing_is_told(tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ async def test_the_process_ends_on_sigterm(tmp_path: Path) -> None:
         stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
     async with aiohttp.ClientSession(f"http://{address}") as session:
-        await until_said(lambda: _answers(session))
+        await until_true(lambda: _answers(session))
     process.send_signal(signal.SIGTERM)
     assert await process.wait() == 0
 

@@ -140,10 +140,10 @@ async def test_one_that_was_stopped_is_not_stuck(tmp_path: Path) -> None:
     """It makes no loops, as it was told to; running again it must make them."""
     fake = FakeFreqtrade()
     fake.looped -= 3600
-    for state, told in (("stopped", None), ("paused", 0), ("running", 0)):
+    for state, stuck in (("stopped", None), ("paused", 0), ("running", 0)):
         fake.state = state
         async with reading(tmp_path, fake) as bot:
-            assert (await look(bot)).get("trading_component_up:heartbeat") == told
+            assert (await look(bot)).get("trading_component_up:heartbeat") == stuck
 
 
 async def test_a_resting_entry_is_no_loss(tmp_path: Path) -> None:
@@ -647,8 +647,8 @@ async def test_every_request_is_counted_and_the_budget_kept(tmp_path: Path) -> N
     fake = FakeFreqtrade()
     async with reading(tmp_path, fake) as bot:
         await look(bot)
-        (told,) = collector(bot, "ping").figures()
-        (sample,) = told.samples
+        (family,) = collector(bot, "ping").figures()
+        (sample,) = family.samples
     assert sample.labels == {"bot": bot.name}
     assert sample.value == len(fake.asked)
     of_candles = 2 + WATCHED_PAIRS

@@ -33,7 +33,7 @@ def take(heard: Heard, kind: str, now: float = 0.0, data: object = None, **more:
     return heard.take(text, now, timeframe=MINUTE, pairs=PAIRS)
 
 
-def told(heard: Heard) -> dict[str, float]:
+def figures_of(heard: Heard) -> dict[str, float]:
     """Return every sample, with its label values after colons."""
     return {
         ":".join([sample.name, *sample.labels.values()]): sample.value
@@ -49,11 +49,11 @@ def candle(heard: Heard, at: float, pair: str = PAIRS[0]) -> None:
 def test_every_kind_is_counted_and_is_there_from_the_start() -> None:
     """A rate needs the zero before the first one."""
     heard = Heard()
-    assert all(told(heard)[f"{MESSAGES}:{kind}"] == 0 for kind in KINDS)
+    assert all(figures_of(heard)[f"{MESSAGES}:{kind}"] == 0 for kind in KINDS)
     for count, kind in enumerate(KINDS, 1):
         for _ in range(count):
             assert take(heard, kind) == kind
-    assert {kind: told(heard)[f"{MESSAGES}:{kind}"] for kind in KINDS} == {
+    assert {kind: figures_of(heard)[f"{MESSAGES}:{kind}"] for kind in KINDS} == {
         kind: count for count, kind in enumerate(KINDS, 1)
     }
 
@@ -64,7 +64,7 @@ def test_orders_are_counted_by_how_they_ended() -> None:
     ended = ("entry", "entry_fill", "entry_cancel", "exit", "exit_fill", "exit_fill", "exit_cancel")
     for kind in ended:
         take(heard, kind, pair="BTC/USDT", amount=1)
-    outcomes = {name: value for name, value in told(heard).items() if name.startswith(ORDERS)}
+    outcomes = {name: value for name, value in figures_of(heard).items() if name.startswith(ORDERS)}
     assert outcomes == {f"{ORDERS}:filled": 3, f"{ORDERS}:cancelled": 2}
     assert {name.partition(":")[2] for name in outcomes} <= set(OUTCOMES)
 
@@ -75,7 +75,7 @@ def test_a_candles_delay_counts_from_its_close() -> None:
     for at in (31.0, 61.2, 122.4, 181.0):
         candle(heard, at)
     candle(heard, 125.0, PAIRS[1])
-    seen = told(heard)
+    seen = figures_of(heard)
     assert seen[f"{DELAY}_count:{PAIRS[0]}"] == 3
     assert seen[f"{DELAY}_sum:{PAIRS[0]}"] == pytest.approx(1.2 + 2.4 + 1.0)
     assert seen[f"{DELAY}_bucket:{PAIRS[0]}:1.0"] == 1
@@ -90,7 +90,7 @@ def test_an_analysis_that_follows_on_no_candle_measures_nothing(moments: tuple[f
     heard = Heard()
     for at in moments:
         candle(heard, at)
-    assert f"{DELAY}_count:{PAIRS[0]}" not in told(heard)
+    assert f"{DELAY}_count:{PAIRS[0]}" not in figures_of(heard)
 
 
 @pytest.mark.parametrize(
@@ -107,11 +107,11 @@ def test_an_analysis_that_follows_on_no_candle_measures_nothing(moments: tuple[f
 def test_hostile_messages_make_no_series(text: str) -> None:
     """Whatever is sent, it is counted under a known name and nothing else comes of it."""
     heard = Heard()
-    before = set(told(heard))
+    before = set(figures_of(heard))
     assert heard.take(text, 61.0, timeframe=MINUTE, pairs=PAIRS) in KINDS
     heard.take(text, 121.0, timeframe=MINUTE, pairs=PAIRS)
-    assert set(told(heard)) == before
-    assert sum(value for name, value in told(heard).items() if name.startswith(MESSAGES)) == 2
+    assert set(figures_of(heard)) == before
+    assert sum(value for name, value in figures_of(heard).items() if name.startswith(MESSAGES)) == 2
 
 
 def test_a_pair_that_left_the_whitelist_leaves_the_delays() -> None:
@@ -119,11 +119,11 @@ def test_a_pair_that_left_the_whitelist_leaves_the_delays() -> None:
     heard = Heard()
     candle(heard, 1.0)
     candle(heard, 61.0)
-    assert told(heard)[f"{DELAY}_count:{PAIRS[0]}"] == 1
+    assert figures_of(heard)[f"{DELAY}_count:{PAIRS[0]}"] == 1
     heard.take(
         '{"type": "new_candle", "data": ["SOL/USDT"]}', 62.0, timeframe=MINUTE, pairs=["SOL/USDT"]
     )
-    assert f"{DELAY}_count:{PAIRS[0]}" not in told(heard)
+    assert f"{DELAY}_count:{PAIRS[0]}" not in figures_of(heard)
 
 
 def test_only_known_endpoints_are_looked_at() -> None:

@@ -165,8 +165,8 @@ async def test_the_password_is_never_told(
         ) as session,
         session.get("/metrics") as own,
     ):
-        told = await own.text()
-    assert "freqtrade:wrong:health" in told
+        text = await own.text()
+    assert "freqtrade:wrong:health" in text
     printed = capsys.readouterr()
     assert "wrong" in printed.out + printed.err
-    assert PASSWORD not in told + printed.out + printed.err
+    assert PASSWORD not in text + printed.out + printed.err

@@ -19,7 +19,7 @@ from trading_ops.exporter.host.system import clock_state, open_files, process_co
 Values = dict[tuple[str, ...], float]
 
 
-def told(families: Iterable[Metric]) -> dict[str, Values]:
+def values_of(families: Iterable[Metric]) -> dict[str, Values]:
     """Return values by label values by the name without its beginning."""
     return {
         family.samples[0].name.removeprefix("trading_host_"): {
@@ -31,7 +31,7 @@ def told(families: Iterable[Metric]) -> dict[str, Values]:
 
 def test_memory() -> None:
     """Size and swap are psutil's; kills are counted, zero among them."""
-    seen = told(memory())
+    seen = values_of(memory())
     assert seen["memory_size_bytes"] == {(): psutil.virtual_memory().total}
     assert 0 < seen["memory_available_bytes"][()] < seen["memory_size_bytes"][()]
     assert seen["swap_used_bytes"][()] <= seen["swap_size_bytes"][()]
@@ -40,7 +40,7 @@ def test_memory() -> None:
 
 def test_pressure(tmp_path: Path) -> None:
     """Microseconds of the kernel are seconds; without the files there is nothing."""
-    assert told(pressure(tmp_path)) == {}
+    assert values_of(pressure(tmp_path)) == {}
     folder = tmp_path / "pressure"
     folder.mkdir()
     (folder / "memory").write_text(
@@ -48,7 +48,7 @@ def test_pressure(tmp_path: Path) -> None:
         "full avg10=0.00 avg60=0.00 avg300=0.00 total=1000000\n"
     )
     (folder / "cpu").write_text("some avg10=0.00 avg60=0.00 avg300=0.00 total=5\n")
-    assert told(pressure(tmp_path)) == {
+    assert values_of(pressure(tmp_path)) == {
         "pressure_seconds_total": {
             ("cpu", "some"): 5e-6, ("memory", "some"): 2.5, ("memory", "full"): 1.0,
         }
@@ -57,13 +57,13 @@ def test_pressure(tmp_path: Path) -> None:
 
 def test_file_system(tmp_path: Path) -> None:
     """Space and inodes are those that an unprivileged process can have."""
-    seen, stat = told(file_system(tmp_path)), os.statvfs(tmp_path)
+    seen, stat = values_of(file_system(tmp_path)), os.statvfs(tmp_path)
     label = (str(tmp_path),)
     assert seen["disk_size_bytes"] == {label: stat.f_blocks * stat.f_frsize}
     assert 0 < seen["disk_free_bytes"][label] < seen["disk_size_bytes"][label]
     assert seen["disk_read_only"] == {label: 0}
     assert seen.get("disk_inodes", {label: stat.f_files}) == {label: stat.f_files}
-    proc = told(file_system(Path("/proc")))
+    proc = values_of(file_system(Path("/proc")))
     assert "disk_inodes" not in proc, "a file system without a limit has none"
 
 
@@ -77,13 +77,13 @@ def test_a_read_only_file_system_is_told() -> None:
     ]
     if not found:
         pytest.skip("nothing is mounted read only here")
-    seen = told(file_system(Path(found[0])))
+    seen = values_of(file_system(Path(found[0])))
     assert seen["disk_read_only"] == {(found[0],): 1}
 
 
 def test_devices_are_whole_disks() -> None:
     """Neither partitions nor memory that looks like a disk."""
-    for values in told(devices()).values():
+    for values in values_of(devices()).values():
         for (device,) in values:
             assert (Path("/sys/block") / device).exists()
             assert not device.startswith(("loop", "ram", "zram"))
@@ -100,15 +100,15 @@ def test_interfaces_are_those_with_a_device(tmp_path: Path) -> None:
 
 def test_network() -> None:
     """The wanted interface only; one that is not there is left out."""
-    seen = told(network(["lo", "gone0"]))
+    seen = values_of(network(["lo", "gone0"]))
     assert seen["network_received_bytes_total"].keys() == {("lo",)}
     assert seen["network_drops_total"].keys() == {("lo", "received"), ("lo", "sent")}
-    assert told(network(["gone0"])) == {}
+    assert values_of(network(["gone0"])) == {}
 
 
 def test_processors_and_files() -> None:
     """Counts are the kernel's, and the boot was before now."""
-    seen = told(processors()) | told(open_files())
+    seen = values_of(processors()) | values_of(open_files())
     assert seen["cpus"] == {(): os.cpu_count()}
     assert {mode for (mode,) in seen["cpu_seconds_total"]} >= {"user", "system", "idle", "iowait"}
     assert seen["boot_timestamp_seconds"] == {(): psutil.boot_time()}
@@ -123,14 +123,14 @@ def test_processes_are_counted(tmp_path: Path) -> None:
     (tmp_path / "404").mkdir()  # it ended while it was counted
     (tmp_path / "self").mkdir()
     (tmp_path / "loadavg").write_text("0.10 0.20 0.30 2/157 4242\n")
-    assert told(process_counts(tmp_path)) == {
+    assert values_of(process_counts(tmp_path)) == {
         "processes": {(): 3}, "threads": {(): 157}, "zombies": {(): 1},
     }  # fmt: skip
 
 
 def test_the_clock_is_asked_only() -> None:
     """Where it may be asked at all: synchronised or not, and within which bound."""
-    seen = told(clock_state())
+    seen = values_of(clock_state())
     if not seen:
         pytest.skip("adjtimex is forbidden here")
     assert seen["clock_synchronised"][()] in (0, 1)

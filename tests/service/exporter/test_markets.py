@@ -22,7 +22,7 @@ async def watching(address: str, *symbols: str) -> AsyncIterator[Watched]:
         yield Watched(Markets(VenueEntry("paper", address, symbols), session))
 
 
-def told(watched: Watched) -> dict[str, float]:
+def figures_of(watched: Watched) -> dict[str, float]:
     return {
         sample.labels["symbol"]: sample.value
         for family in watched.source.families(fresh=watched.up)
@@ -32,7 +32,7 @@ def told(watched: Watched) -> dict[str, float]:
 
 
 @pytest.mark.parametrize(
-    ("said", "is_open"),
+    ("state", "is_open"),
     [
         ("online", 1),
         ("post_only", 1),
@@ -43,13 +43,13 @@ def told(watched: Watched) -> dict[str, float]:
         ("a new word", 1),
     ],
 )
-async def test_a_market_is_closed_only_by_a_word_that_is_known(said: str, is_open: int) -> None:
+async def test_a_market_is_closed_only_by_a_word_that_is_known(state: str, is_open: int) -> None:
     """A closed one mutes alerts, so nothing is closed by a guess."""
     venue = FakeVenue()
-    venue.pairs = {"BTC/USD": said, "ETH/USD": "online"}
+    venue.pairs = {"BTC/USD": state, "ETH/USD": "online"}
     async with venue.serving() as address, watching(address, "BTC/USD", "ETH/USD") as watched:
         await watched.once()
-        assert told(watched) == {"BTC/USD": is_open, "ETH/USD": 1}
+        assert figures_of(watched) == {"BTC/USD": is_open, "ETH/USD": 1}
 
 
 async def test_what_nobody_said_is_absent() -> None:
@@ -58,13 +58,13 @@ async def test_what_nobody_said_is_absent() -> None:
     venue.pairs = {"BTC/USD": "cancel_only"}
     async with venue.serving() as address, watching(address, "BTC/USD") as watched:
         await watched.once()
-        assert told(watched) == {"BTC/USD": 0}
+        assert figures_of(watched) == {"BTC/USD": 0}
         venue.pairs = {}
         await watched.once()
-        assert told(watched) == {}
+        assert figures_of(watched) == {}
     async with watching(address, "BTC/USD") as watched:
         await watched.once()
-        assert told(watched) == {}
+        assert figures_of(watched) == {}
 
 
 @pytest.mark.parametrize(

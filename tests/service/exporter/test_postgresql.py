@@ -333,13 +333,13 @@ async def test_a_server_that_hangs(server: Cluster, url: str, tmp_path: Path) ->
         for _ in range(2):  # on the connection that is there, and on none
             async with asyncio.timeout(30):
                 assert not await _succeeds(watched)
-            told = {
+            failures = {
                 tuple(sample.labels.values())
                 for family in watched.figures()
                 for sample in family.samples
                 if family.name == "trading_postgresql_statistic_unavailable"
             }
-            assert told == {("bot", "connection", "silent")}
+            assert failures == {("bot", "connection", "silent")}
         assert threading.active_count() == threads
     await eventually(lambda: _succeeds(watched))
     source.close()
@@ -402,13 +402,13 @@ async def test_a_connection_string_that_is_of_no_use(
     await watched.once()
     assert not watched.up
     assert PASSWORD not in watched.problem
-    told = [
+    reasons = [
         sample.labels["reason"]
         for family in watched.figures()
         for sample in family.samples
         if "reason" in sample.labels
     ]
-    assert told == [reason]
+    assert reasons == [reason]
     file.write_text(good)
     assert (await look(source))["up"] == 1
 

@@ -113,9 +113,9 @@ class Source:
     interval_seconds = 0.02
     timeout_seconds = 0.05
 
-    def __init__(self, name: str, told: Sequence[Metric] = ()) -> None:
+    def __init__(self, name: str, families: Sequence[Metric] = ()) -> None:
         self.name = name
-        self.told = told
+        self.given = families
 
     async def read(self) -> None:
         if self.name == "hanging":
@@ -124,7 +124,7 @@ class Source:
             raise RuntimeError("broken")
 
     def families(self, *, fresh: bool) -> Iterable[Metric]:
-        return self.told
+        return self.given
 
 
 def series(name: str, length: int) -> Metric:
@@ -138,8 +138,8 @@ async def test_bad_sources_leave_the_good_one_alone() -> None:
     """One hangs, one raises, one floods: the good one is read on, and each is told of."""
     flood = [series("flood", LARGEST_SERIES + 5), series("more", 7)]
     watched = {
-        name: Watched(Source(name, told))
-        for name, told in (
+        name: Watched(Source(name, families))
+        for name, families in (
             ("hanging", [series("old", 1)]), ("raising", ()), ("flooding", flood),
             ("good", [series("figure", 3)]),
         )
@@ -148,13 +148,13 @@ async def test_bad_sources_leave_the_good_one_alone() -> None:
     await eventually(lambda: watched["hanging"].failures > 2 and watched["raising"].failures > 2)
     began = watched["good"].last_success
     await eventually(lambda: watched["good"].last_success > began)
-    told = {family.name: family for family in Board(list(watched.values())).collect()}
-    assert len(told["figure"].samples) == 3
-    assert len(told["flood"].samples) == LARGEST_SERIES
-    assert not told["more"].samples
+    families = {family.name: family for family in Board(list(watched.values())).collect()}
+    assert len(families["figure"].samples) == 3
+    assert len(families["flood"].samples) == LARGEST_SERIES
+    assert not families["more"].samples
     scores = {
-        name: {one.labels["collector"]: one.value for one in told[name].samples}
-        for name in told
+        name: {one.labels["collector"]: one.value for one in families[name].samples}
+        for name in families
         if name.startswith("trading_exporter_collector")
     }
     assert scores["trading_exporter_collector_dropped_series"] == {
@@ -172,7 +172,7 @@ async def test_bad_sources_leave_the_good_one_alone() -> None:
 def test_families_without_an_end_are_cut_off() -> None:
     """A source that yields for ever keeps no scrape waiting, and it shows."""
     source = Source("endless")
-    source.told = (series(f"figure_{number}", 1) for number in count())  # type: ignore[assignment]
+    source.given = (series(f"figure_{number}", 1) for number in count())  # type: ignore[assignment]
     watched = Watched(source)
     assert len(watched.figures()) == LARGEST_FAMILIES
     assert watched.left_out == 1
@@ -226,16 +226,16 @@ async def test_a_source_that_cannot_tell_costs_no_scrape(
     sources = [Watched(Mute()), Watched(Loud())]
     for one in sources:
         await one.once()
-    told = {family.name: family for family in Board(sources).collect()}
-    assert "whole" in told
-    assert "half" not in told
-    failures = told["trading_exporter_collector_failures"].samples
+    exported = {family.name: family for family in Board(sources).collect()}
+    assert "whole" in exported
+    assert "half" not in exported
+    failures = exported["trading_exporter_collector_failures"].samples
     assert {one.labels["collector"]: one.value for one in failures} == {"mute": 1, "loud": 0}
     for _ in range(3):
         assert not sources[0].figures()
     assert sources[0].failures == 4
-    said = capsys.readouterr()
-    assert (said.out + said.err).count("collector_not_told") == 1
+    output = capsys.readouterr()
+    assert (output.out + output.err).count("collector_not_told") == 1
 
 
 async def test_an_endless_answer_of_a_venue_is_cut_off() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.exporter.sqlites import NOBODY, Writer, look, size, source, state, write
+from tests.service.exporter.sqlites import NOBODY_UID, Writer, look, size, source, state, write
 from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.exporter.databases.entries import SqliteEntry
@@ -278,24 +278,24 @@ async def test_as_a_user_who_may_only_read(open_folder: Path) -> None:
         one.do("PRAGMA journal_mode=wal", "CREATE TABLE t (a, b)")
         before = state(open_folder)
         assert set(before) == {"bot.db", "bot.db-wal", "bot.db-shm"}
-        assert _found_by_nobody(path) == "None 1"
+        assert _found_as_other_user(path) == "None 1"
         assert state(open_folder) == before
-    assert _found_by_nobody(path) == "None 1"
+    assert _found_as_other_user(path) == "None 1"
     _close_to_others(path)
-    assert _found_by_nobody(path) == "permission None"
+    assert _found_as_other_user(path) == "permission None"
 
 
 def _close_to_others(path: Path) -> None:
     path.chmod(0o600)
 
 
-def _found_by_nobody(path: Path) -> str:
+def _found_as_other_user(path: Path) -> str:
     """Return failure and tables that a process of the user `nobody` finds."""
     script = (
         "import os, sys; from pathlib import Path\n"
         "from trading_ops.exporter.databases.entries import SqliteEntry\n"
         "from trading_ops.exporter.databases.sqlite.figures import find\n"
-        f"os.chdir('/'); os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
+        f"os.chdir('/'); os.setgroups([]); os.setgid({NOBODY_UID}); os.setuid({NOBODY_UID})\n"
         "found = find(SqliteEntry(name='bot', path=Path(sys.argv[1])))\n"
         "reason = found.failure.reason if found.failure else None\n"
         "tables = found.values.get('tables')\n"

@@ -50,7 +50,7 @@ class Desk:
         """Have every statement about holds fail."""
         self._execute("ALTER TABLE holds RENAME TO holds_away")
 
-    def mend_database(self) -> None:
+    def repair_database(self) -> None:
         self._execute("ALTER TABLE holds_away RENAME TO holds")
 
     def _execute(self, statement: str) -> None:

@@ -159,8 +159,8 @@ async def test_started_while_postgresql_is_away(
         with pytest.raises(StoreError, match="the database cannot be"):
             await serve(there, registry, asyncio.Event())
         assert time.monotonic() - began < 30
-        words = ["halt", "alpha", "--reason", "odd fills", "--owner", "ada"]
-        assert await asyncio.to_thread(run, words) == ExitCode.OK
+        command = ["halt", "alpha", "--reason", "odd fills", "--owner", "ada"]
+        assert await asyncio.to_thread(run, command) == ExitCode.OK
         assert "to the bot directly" in capsys.readouterr().err
         assert bot.state == "halted"
         await asyncio.to_thread(cluster.start)

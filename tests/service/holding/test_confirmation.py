@@ -97,7 +97,7 @@ async def test_nothing_is_confirmed_while_the_database_is_away(
     desk.break_database()
     await desk.holding.enforce()
     assert waiting.denial == "awaiting_holds"
-    desk.mend_database()
+    desk.repair_database()
     await enforced_until(desk, waiting, None)
 
 

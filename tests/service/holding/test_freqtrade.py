@@ -156,10 +156,10 @@ async def test_whatever_lifts_it_there_it_is_laid_again(desk: Desk, how: str) ->
             fake.state, fake.locks[0]["active"] = "running", False
         await eventually(lambda: desk.halted)
 
-        async def is_told() -> bool:
+        async def is_reported() -> bool:
             return "hold_reapplied" in await desk.kinds()
 
-        await eventually(is_told)
+        await eventually(is_reported)
     assert len(fake.standing()) == 1
     assert await desk.standing() == {placed.id: "halted"}
 
@@ -334,8 +334,8 @@ async def test_with_no_reconciler_it_is_told_itself(
     """Its loop may be stuck: its API answers. Nothing of our own bots is needed for it."""
     (root / "var" / "secrets" / "agent_token").unlink()
     desk.fake.blocked, desk.fake.hangs = True, {"status"}
-    words = ["halt", "freq", "--reason", "odd fills", "--owner", "ada"]
-    assert await asyncio.to_thread(trading_ops, words) == ExitCode.OK
+    command = ["halt", "freq", "--reason", "odd fills", "--owner", "ada"]
+    assert await asyncio.to_thread(trading_ops, command) == ExitCode.OK
     assert "freq is halted" in capsys.readouterr().out
     assert desk.halted
     assert bot.state == "active"
@@ -345,11 +345,11 @@ async def test_halt_all_reaches_every_bot(
     root: Path, desk: Desk, bot: RealAgent, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One word for both kinds; one that cannot be told is named, and the other is halted."""
-    words = ["halt", "--all", "--reason", "odd fills", "--owner", "ada"]
-    assert await asyncio.to_thread(trading_ops, words) == ExitCode.OK
+    command = ["halt", "--all", "--reason", "odd fills", "--owner", "ada"]
+    assert await asyncio.to_thread(trading_ops, command) == ExitCode.OK
     assert (bot.state, desk.halted) == ("halted", True)
     (root / "var" / "secrets" / "freqtrade_freq").chmod(0o644)
-    assert await asyncio.to_thread(trading_ops, words) == ExitCode.FAILED
-    said = capsys.readouterr().out
-    assert "freq has NOT acknowledged that it is halted" in said
-    assert "others can read it. Fix: chmod go= " in said
+    assert await asyncio.to_thread(trading_ops, command) == ExitCode.FAILED
+    output = capsys.readouterr().out
+    assert "freq has NOT acknowledged that it is halted" in output
+    assert "others can read it. Fix: chmod go= " in output

@@ -57,7 +57,7 @@ async def test_without_a_database_the_halt_goes_out_and_is_journalled(
     assert [entry["id"] for entry in desk.journal.entries()] == [placed.id]
     await desk.holding.settle_journal()
     assert desk.holding.unsettled == 1
-    desk.mend_database()
+    desk.repair_database()
     await desk.holding.settle_journal()
     assert (desk.holding.unsettled, desk.journal.entries()) == (0, [])
     assert await desk.standing() == {placed.id: "halted"}
@@ -95,7 +95,7 @@ async def test_with_the_disk_full_too_the_halt_goes_out_and_that_is_said(
     placed = await desk.holding.place(desk.target, "halted", **ADA)
     assert (placed.stored, placed.acknowledged, bot.state) == (False, True, "halted")
     assert "NOT STORED" in placed.detail
-    desk.mend_database()
+    desk.repair_database()
     await desk.holding.settle_journal()
     assert await desk.standing() == {placed.id: "halted"}
 
@@ -111,7 +111,7 @@ async def test_killed_between_the_journal_and_the_database(desk: Desk, bot: Real
     bot.start()
     await after.enforce()
     assert (bot.state, bot.holds) == ("halted", {placed.id})
-    desk.mend_database()
+    desk.repair_database()
     await after.settle_journal()
     assert await desk.standing() == {placed.id: "halted"}
     # Killed once more, before the journal was shortened: the same entry again changes nothing.
@@ -222,11 +222,11 @@ async def test_a_person_lifts_what_is_named_and_no_more(desk: Desk, bot: RealAge
     """By name, then all; who and why are kept."""
     first = await desk.holding.place(desk.target, "halted", **ADA)
     second = await desk.holding.place(desk.target, "reducing", **ADA)
-    word = {"owner": "bert", "reason": "mended"}
-    released = await desk.holding.release(desk.target, ids=frozenset({first.id}), **word)
+    release = {"owner": "bert", "reason": "mended"}
+    released = await desk.holding.release(desk.target, ids=frozenset({first.id}), **release)
     assert (set(released.ids), bot.state) == ({first.id}, "reducing")
     assert await desk.standing() == {second.id: "reducing"}
-    released = await desk.holding.release(desk.target, ids=None, **word)
+    released = await desk.holding.release(desk.target, ids=None, **release)
     assert (set(released.ids), bot.state) == ({second.id}, "active")
     await desk.holding.enforce()
     assert (bot.state, await desk.standing()) == ("active", {})
@@ -253,13 +253,13 @@ async def test_nothing_is_lifted_without_the_database(
 async def test_nothing_is_lifted_without_the_bot(desk: Desk, bot: RealAgent) -> None:
     """It does not answer, or cannot store it: the holds stand, here too."""
     placed = await desk.holding.place(desk.target, "halted", **ADA)
-    word = {"owner": "bert", "reason": "mended"}
+    release = {"owner": "bert", "reason": "mended"}
     (bot.folder / ".holds.json.new").mkdir()
     with pytest.raises(Refused, match="alpha released no holds"):
-        await desk.holding.release(desk.target, ids=None, **word)
+        await desk.holding.release(desk.target, ids=None, **release)
     bot.stop()
     with pytest.raises(Unreachable, match="holds stay"):
-        await desk.holding.release(desk.target, ids=None, **word)
+        await desk.holding.release(desk.target, ids=None, **release)
     assert await desk.standing() == {placed.id: "halted"}
 
 
@@ -271,7 +271,7 @@ async def release_at_bot(desk: Desk, hold_id: str, owner: str = "ada (token ada)
     )
 
 
-async def told(desk: Desk, kind: str, holding: Holding | None = None) -> Event:
+async def event_of(desk: Desk, kind: str, holding: Holding | None = None) -> Event:
     """Make the bot and the database agree until the timeline has an event; return it.
 
     Once is not enough on a slow machine: what the database does not store in time is tried again.
@@ -279,8 +279,8 @@ async def told(desk: Desk, kind: str, holding: Holding | None = None) -> Event:
 
     async def ask() -> Event | None:
         await (holding or desk.holding).enforce()
-        story = await desk.reader.read(lambda c: event_log.since(c, 0))
-        return next((event for event in story if event.kind == kind), None)
+        events = await desk.reader.read(lambda c: event_log.since(c, 0))
+        return next((event for event in events if event.kind == kind), None)
 
     event: Event = await eventually(ask, what=f"an event {kind}")
     return event
@@ -293,7 +293,7 @@ async def test_a_persons_hold_that_is_released_at_the_bot_is_placed_again(
     placed = await desk.holding.place(desk.target, "halted", **ADA)
     await release_at_bot(desk, placed.id)
     assert bot.state == "active"
-    event = await told(desk, "hold_reapplied")
+    event = await event_of(desk, "hold_reapplied")
 
     async def is_halted() -> bool:
         await desk.holding.enforce()
@@ -311,7 +311,7 @@ async def test_a_setting_allows_the_release_at_the_bot(desk: Desk, bot: RealAgen
     """The event's actor is the agent all the same."""
     placed = await desk.holding.place(desk.target, "halted", **ADA)
     await release_at_bot(desk, placed.id)
-    event = await told(desk, "hold_released", desk.again(release_at_bot=True))
+    event = await event_of(desk, "hold_released", desk.again(release_at_bot=True))
     assert event.actor == "agent:alpha"
     assert (bot.state, await desk.standing()) == ("active", {})
 
@@ -323,9 +323,9 @@ async def test_a_hold_that_was_placed_at_the_bot_is_released_there(
     await desk.directory.bot(desk.target).command(
         "halt", {**ADA, "id": "by-hand"}, attempt_id="x", fence=0, within=_SECONDS
     )
-    await told(desk, "hold_adopted")
+    await event_of(desk, "hold_adopted")
     await release_at_bot(desk, "by-hand")
-    await told(desk, "hold_released")
+    await event_of(desk, "hold_released")
     assert (bot.state, await desk.standing()) == ("active", {})
 
 
@@ -359,7 +359,7 @@ async def test_a_release_that_was_ordered_here_is_learnt_from_the_bot(
 
     await desk.writer.run(order)
     await release_at_bot(desk, placed.id)
-    assert (await told(desk, "hold_released")).actor == "bert"
+    assert (await event_of(desk, "hold_released")).actor == "bert"
     assert (bot.state, await desk.standing()) == ("active", {})
 
 
@@ -388,8 +388,8 @@ async def test_a_hold_that_nobody_here_knew_of_is_lifted_and_told(
     released = await desk.holding.release(desk.target, ids=ids, owner="bert", reason="mended")
     assert (set(released.ids), released.detail) == ({"step"}, "holds released by bert: 1")
     assert await desk.kinds() == ["hold_release_requested", "hold_adopted", "hold_released"]
-    story = await desk.reader.read(lambda c: event_log.since(c, 0))
-    assert [event.actor for event in story] == ["bert", "agent:alpha", "bert"]
+    events = await desk.reader.read(lambda c: event_log.since(c, 0))
+    assert [event.actor for event in events] == ["bert", "agent:alpha", "bert"]
     await desk.holding.enforce()
     assert (bot.state, await desk.standing()) == ("active", {})
 
@@ -495,7 +495,7 @@ async def test_without_a_database_a_silences_halt_stays_with_its_life(
     bot.start()
     await desk.holding.enforce()
     assert bot.state == "active"
-    desk.mend_database()
+    desk.repair_database()
     assert await desk.holding.withdraw(desk.target, key, reason="another process answers now")
     assert await desk.standing() == {}
 
@@ -522,7 +522,7 @@ async def test_hostile_texts_keep_no_halt_from_being_laid(
     assert (placed.stored, placed.acknowledged, bot.state) == (True, True, "halted")
     desk.break_database()
     spilt = await desk.holding.place(desk.target, "halted", owner=text, reason=text)
-    desk.mend_database()
+    desk.repair_database()
     await desk.again().settle_journal()
     assert (await desk.standing()).keys() == {placed.id, spilt.id}
 
@@ -537,8 +537,8 @@ async def test_a_bot_that_only_says_yes_has_acknowledged_nothing(
         return web.json_response({"outcome": "succeeded", "detail": "halted"})
 
     async def health(_: web.Request) -> web.Response:
-        said = {"bot": "alpha", "status": "ok", "incarnation": "1:1", "state": "active"}
-        return web.json_response(said | {"components": {}, "holds": reported})
+        health_reply = {"bot": "alpha", "status": "ok", "incarnation": "1:1", "state": "active"}
+        return web.json_response(health_reply | {"components": {}, "holds": reported})
 
     bot.stop()
     app = web.Application()

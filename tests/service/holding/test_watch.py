@@ -57,7 +57,7 @@ class Watching:
         """Wait until the bot that runs now was heard."""
         await eventually(lambda: self.watch.probes["alpha"].report is not None)
 
-    async def told(self, kind: str) -> list[str]:
+    async def reasons_of(self, kind: str) -> list[str]:
         found = await self.desk.reader.read(lambda c: event_log.since(c, 0))
         return [event.note for event in found if event.kind == kind]
 
@@ -108,9 +108,9 @@ async def test_an_agent_that_was_frozen_is_halted_and_stays_so(
         await eventually(lambda: not run.silent)
         labels = {"bot": "alpha", "state": "halted", "source": "machine"}
         await eventually(lambda: run.value("trading_ops_holds_active", **labels) == 1)
-        await eventually(lambda: run.told("agent_answered"))
+        await eventually(lambda: run.reasons_of("agent_answered"))
         assert (await desk.standing(), bot.holds) == ({key: "halted"}, {key})
-        assert len(await run.told("agent_silent")) == 1
+        assert len(await run.reasons_of("agent_silent")) == 1
     assert manager[0].orders == []
 
 
@@ -148,8 +148,8 @@ async def test_a_process_that_is_alive_and_mute_is_stopped(
         assert process.returncode == -signal.SIGKILL
         assert [order["incarnation"] for order in service.orders] == [mute]
         assert run.silent
-        await eventually(lambda: run.told("hold_withdrawn"))
-        assert await run.told("agent_stopped")
+        await eventually(lambda: run.reasons_of("hold_withdrawn"))
+        assert await run.reasons_of("agent_stopped")
         # As the timeline of an incident of alpha that opens now looks for them.
         seen = partial(
             event_log.about_target,
@@ -211,7 +211,7 @@ async def test_a_crash_after_the_halt_was_asked_for_takes_it_back(
         await eventually(desk.standing)
         assert service.orders == []
         bot.start()
-        await eventually(lambda: run.told("hold_withdrawn"))
+        await eventually(lambda: run.reasons_of("hold_withdrawn"))
         assert (bot.state, await desk.standing()) == ("active", {})
 
 
@@ -309,12 +309,12 @@ async def test_a_person_who_said_hands_off_is_obeyed(
         await asyncio.sleep(2 * QUICK.poll)
         thaw = bot.freeze()
         if why != "off":
-            (said,) = await eventually(lambda: run.told("decided_wait"))
-            assert "would have halted" in said
+            (reason,) = await eventually(lambda: run.reasons_of("decided_wait"))
+            assert "would have halted" in reason
             await eventually(lambda: run.silent)
         await asyncio.sleep(1.2 * QUICK.stop)
         assert (await desk.standing(), manager[0].orders) == ({}, [])
-        assert len(await run.told("decided_wait")) == (why != "off")
+        assert len(await run.reasons_of("decided_wait")) == (why != "off")
         thaw.set()
         await eventually(lambda: not run.silent)
     assert bot.state == "active"
@@ -338,7 +338,7 @@ async def test_holds_are_kept_in_force_second_by_second(desk: Desk, bot: RealAge
     async with watching(desk) as run:
         await run.heard()
         await eventually(lambda: run.value("trading_ops_holds_not_stored") == 1)
-        desk.mend_database()
+        desk.repair_database()
         await eventually(lambda: run.value("trading_ops_holds_not_stored") == 0)
         bot.stop()
         bot.forget()
@@ -376,8 +376,8 @@ async def test_a_bot_whose_heartbeat_prometheus_sees_is_left_alone(
     async with heartbeats.served() as prometheus, watching(desk, prometheus=prometheus) as run:
         await run.heard()
         thaw = bot.freeze()
-        (said,) = await eventually(lambda: run.told("agent_spared"))
-        assert "heartbeat" in said
+        (reason,) = await eventually(lambda: run.reasons_of("agent_spared"))
+        assert "heartbeat" in reason
         probe = run.watch.probes["alpha"]
         await eventually(lambda: clock.monotonic() - probe.quiet_from > 1.5 * QUICK.stop)
         assert (await desk.standing(), manager[0].orders, run.silent) == ({}, [], True)
@@ -399,7 +399,7 @@ async def test_an_overloaded_agent_is_neither_halted_nor_stopped(
         await run.heard()
         bot.stop()
         async with await asyncio.start_server(refuse, "127.0.0.1", bot.port):
-            assert "overloaded" in (await eventually(lambda: run.told("agent_spared")))[0]
+            assert "overloaded" in (await eventually(lambda: run.reasons_of("agent_spared")))[0]
             probe = run.watch.probes["alpha"]
             await eventually(lambda: clock.monotonic() - probe.quiet_from > 1.5 * QUICK.stop)
             assert (await desk.standing(), manager[0].orders) == ({}, [])
@@ -418,7 +418,7 @@ async def test_a_new_life_that_never_answers_is_stopped_in_the_end(
         await asyncio.wait_for(service.stopped.wait(), 60)
         assert await desk.standing() == {}
         service.running, service.incarnation = True, "78:78"
-        assert "too often" in (await eventually(lambda: run.told("agent_spared")))[0]
+        assert "too often" in (await eventually(lambda: run.reasons_of("agent_spared")))[0]
         assert [order["incarnation"] for order in service.orders] == ["77:77"]
 
 
@@ -433,7 +433,7 @@ async def test_the_budget_of_stops_outlives_the_reconciler(
         service.incarnation = "77:77"
         bot.stop()
         await asyncio.wait_for(service.stopped.wait(), 60)
-        await eventually(lambda: run.told("agent_stopped"))
+        await eventually(lambda: run.reasons_of("agent_stopped"))
     service.running, service.incarnation = True, None
     bot.start()
     async with watching(desk, timeouts=timeouts) as run:
@@ -441,5 +441,5 @@ async def test_the_budget_of_stops_outlives_the_reconciler(
         await eventually(lambda: run.watch.probes["alpha"].stops)
         service.incarnation = "78:78"
         bot.stop()
-        assert "too often" in (await eventually(lambda: run.told("agent_spared")))[0]
+        assert "too often" in (await eventually(lambda: run.reasons_of("agent_spared")))[0]
         assert [order["incarnation"] for order in service.orders] == ["77:77"]

@@ -49,7 +49,7 @@ def served(metrics: BotMetrics, token_file: Path) -> Iterator[Served]:
     served.close()
 
 
-def said(served: Served, sent: bytes) -> bytes:
+def exchange(served: Served, sent: bytes) -> bytes:
     """Send bytes as they are, and return all that comes back."""
     with socket.create_connection((served.address, served.port), timeout=20) as connection:
         answer = b""
@@ -64,7 +64,9 @@ def said(served: Served, sent: bytes) -> bytes:
 
 def scraped(served: Served, token: str = TOKEN, path: str = "/metrics/vital") -> int:
     """Scrape once; return the status."""
-    answer = said(served, f"GET {path} HTTP/1.1\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+    answer = exchange(
+        served, f"GET {path} HTTP/1.1\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
+    )
     return int(answer.split(b" ", 2)[1]) if answer else 0
 
 
@@ -150,17 +152,17 @@ def test_without_a_token_only_this_machine_may_read(metrics: BotMetrics) -> None
 
 
 @pytest.mark.parametrize(
-    ("make", "said_of_it"),
+    ("make", "message"),
     [
         (lambda folder: folder / "missing", "No such file"),
         (lambda folder: folder, "Is a directory"),
     ],
 )
 def test_a_token_that_cannot_be_read(
-    metrics: BotMetrics, tmp_path: Path, make: Callable[[Path], Path], said_of_it: str
+    metrics: BotMetrics, tmp_path: Path, make: Callable[[Path], Path], message: str
 ) -> None:
     """The sentence names the file, what is wrong and the fix."""
-    with pytest.raises(CannotServe, match=f"{said_of_it}.*Fix:"):
+    with pytest.raises(CannotServe, match=f"{message}.*Fix:"):
         serve_metrics(metrics, 0, token_file=make(tmp_path))
 
 
@@ -208,7 +210,7 @@ def test_refusals(served: Served, sent: bytes, status: int) -> None:
 @given(st.binary(max_size=400))
 def test_any_bytes_leave_it_standing(served: Served, sent: bytes) -> None:
     """Whatever is sent, the next scrape is answered."""
-    answer = said(served, sent)
+    answer = exchange(served, sent)
     assert answer == b"" or answer.startswith(b"HTTP/1.1 ")
     assert scraped(served) == 200
 
@@ -217,7 +219,7 @@ def test_any_accept_header_leaves_it_standing(served: Served) -> None:
     """The format is negotiated by prometheus_client, with whatever the scraper claims to take."""
     for accept in ("application/openmetrics-text;version=x", "text/plain;q=", ";;;", "a" * 4000):
         head = f"GET /metrics HTTP/1.1\r\nAuthorization: Bearer {TOKEN}\r\nAccept: {accept}\r\n\r\n"
-        assert said(served, head.encode()).startswith(b"HTTP/1.1 200 ")
+        assert exchange(served, head.encode()).startswith(b"HTTP/1.1 200 ")
 
 
 async def test_slow_senders_are_cut_off(

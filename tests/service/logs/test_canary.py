@@ -165,9 +165,9 @@ fail()
 
 def test_a_crash_is_logged_without_secrets(tmp_path: Path) -> None:
     """Of the process, and of a thread; nothing is printed beside the log."""
-    words = (str(tmp_path), KNOWN, UNKNOWN)
+    secrets = (str(tmp_path), KNOWN, UNKNOWN)
     done = subprocess.run(
-        [sys.executable, "-c", CRASH, *words], capture_output=True, text=True, check=False
+        [sys.executable, "-c", CRASH, *secrets], capture_output=True, text=True, check=False
     )
     lines = lines_of(tmp_path / "crash.log")
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
@@ -202,27 +202,27 @@ async def test_the_agent_answers_without_secrets(tmp_path: Path, log: Path) -> N
     agent.start()
     url = f"http://{agent.host}:{agent.port}"
     heads = {"Authorization": "Bearer agent-token-12"}
-    told: list[str] = []
+    answers: list[str] = []
     try:
         async with aiohttp.ClientSession(headers=heads) as http:
             for number, name in enumerate(("fails", "crashes", KNOWN)):
                 body = {"attempt_id": f"a{number}", "fence": 1}
                 path = f"{url}/commands/{quote(name, safe='')}"
                 async with http.post(path, json=body) as answer:
-                    told.append(await answer.text())
+                    answers.append(await answer.text())
             for path in ("/attempts/a0", "/attempts/a1", "/health", "/metrics"):
                 async with http.get(url + path) as answer:
-                    told.append(await answer.text())
+                    answers.append(await answer.text())
             hold = {"owner": "anna", "reason": f"key {KNOWN} leaked"}
             body = {"attempt_id": "a9", "fence": 1, "params": hold}
             async with http.post(f"{url}/commands/halt", json=body) as answer:
-                told.append(await answer.text())
+                answers.append(await answer.text())
             async with http.get(f"{url}/health") as answer:
-                told.append(await answer.text())
+                answers.append(await answer.text())
     finally:
         await asyncio.to_thread(agent.stop)
     logs.flush(5)
-    told.append((tmp_path / "fence.json").read_text())  # where answers are kept
-    assert "failed" in told[0]
-    assert REDACTED in told[0]
-    assert [text for text in [*told, *lines_of(log)] if not clean(text)] == []
+    answers.append((tmp_path / "fence.json").read_text())  # where answers are kept
+    assert "failed" in answers[0]
+    assert REDACTED in answers[0]
+    assert [text for text in [*answers, *lines_of(log)] if not clean(text)] == []

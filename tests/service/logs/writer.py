@@ -28,20 +28,20 @@ def main() -> None:
 def obey(handler: FileHandler) -> None:
     number = 0
     for line in sys.stdin:
-        word, _, value = line.strip().partition(" ")
-        if word == "limit":
+        command, _, value = line.strip().partition(" ")
+        if command == "limit":
             limit(value)
-        elif word == "log":
+        elif command == "log":
             for _ in range(int(value) if value else 10**9):
                 _log.info("line_written", n=number, filling="x" * 50)
                 number += 1
                 if not value and number % 2000 == 0:
                     logs.flush(60)  # so that nothing need be dropped
-        elif word == "stray":
+        elif command == "stray":
             os.write(2, b"a dying interpreter\n")
-        elif word == "flush":
+        elif command == "flush":
             logs.flush(5)
-        elif word == "end":
+        elif command == "end":
             return
         sys.stdout.write(f"{number} {handler.dropped}\n")
         sys.stdout.flush()

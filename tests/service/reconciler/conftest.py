@@ -96,18 +96,18 @@ class Running:
         found = await self.incident()
         return found if found and found["closed_at"] else None
 
-    async def story(self) -> dict[str, Any]:
+    async def timeline(self) -> dict[str, Any]:
         """Return the whole story of the newest incident."""
         found = await self.incident()
         assert found is not None
-        story: dict[str, Any] = await self.call("GET", f"/api/v1/incidents/{found['id']}")
-        return story
+        timeline: dict[str, Any] = await self.call("GET", f"/api/v1/incidents/{found['id']}")
+        return timeline
 
-    async def said(self, kind: str, reason: str) -> bool:
+    async def has_event(self, kind: str, reason: str) -> bool:
         """Whether the newest incident's story has this event."""
         if await self.incident() is None:
             return False
-        events = (await self.story())["events"]
+        events = (await self.timeline())["events"]
         return any(event["kind"] == kind and event["reason"] == reason for event in events)
 
     async def metric(self, name: str) -> float:

@@ -52,7 +52,7 @@ class Office:
         head = await self.reader.read(events.head)
         await self.acknowledging.project(open_ones, head=head)
 
-    async def words(self) -> list[Acknowledgement]:
+    async def acknowledgements(self) -> list[Acknowledgement]:
         """Return all words about the incident."""
 
         def read(connection: Connection) -> list[Acknowledgement]:
@@ -145,8 +145,11 @@ async def test_to_acknowledge_is_a_short_silence_on_every_label(office: Office) 
     assert office.incident.id in silence["comment"]
     assert "on it" in silence["comment"]
     assert ends_at(silence) == NOW + 10 * MINUTE
-    (word,) = await office.words()
-    assert (word.silence_id, word.silenced_until) == (silence["id"], NOW + 10 * MINUTE)
+    (acknowledgement,) = await office.acknowledgements()
+    assert (acknowledgement.silence_id, acknowledgement.silenced_until) == (
+        silence["id"],
+        NOW + 10 * MINUTE,
+    )
     assert office.shown() == (NOW + 60 * MINUTE).timestamp()
 
 
@@ -159,10 +162,10 @@ async def test_it_is_extended_while_the_incident_is_open(office: Office, keeps_i
         await office.passes(later=MINUTE)
         (silence,) = office.alertmanager.active
         assert ends_at(silence) - office.now >= 4 * MINUTE
-        (word,) = await office.words()
-        assert word.silence_id == silence["id"]
-        assert word.until - office.now >= 29 * MINUTE
-    assert office.shown() == word.until.timestamp()
+        (acknowledgement,) = await office.acknowledgements()
+        assert acknowledgement.silence_id == silence["id"]
+        assert acknowledgement.until - office.now >= 29 * MINUTE
+    assert office.shown() == acknowledgement.until.timestamp()
     assert office.alertmanager.posts <= 20
 
 
@@ -177,8 +180,8 @@ async def test_a_silence_that_alertmanager_has_lost_is_placed_again(office: Offi
     office.acknowledging.compare([office.incident.id], asked=clock.monotonic())
     await office.passes(seconds=1)
     (silence,) = office.alertmanager.active
-    (word,) = await office.words()
-    assert word.silence_id == silence["id"]
+    (acknowledgement,) = await office.acknowledgements()
+    assert acknowledgement.silence_id == silence["id"]
     await office.passes(seconds=1)
     assert office.alertmanager.posts == 2
 
@@ -201,8 +204,8 @@ async def test_it_goes_when_the_incident_ends(office: Office) -> None:
     await office.passes(seconds=1)
     assert not office.alertmanager.active
     assert office.shown() == 0
-    (word,) = await office.words()
-    assert (word.ended_by, word.silenced_until) == ("reconciler", None)
+    (acknowledgement,) = await office.acknowledgements()
+    assert (acknowledgement.ended_by, acknowledgement.silenced_until) == ("reconciler", None)
 
 
 async def test_to_withdraw_expires_the_silence_at_once(office: Office) -> None:
@@ -226,8 +229,8 @@ async def test_a_snooze_lasts_as_long_as_was_said(office: Office) -> None:
     assert ends_at(silence) == NOW + 40 * MINUTE
     assert office.alertmanager.posts == 1
     await office.passes(later=2 * MINUTE)
-    (word,) = await office.words()
-    assert not word.stands
+    (acknowledgement,) = await office.acknowledgements()
+    assert not acknowledgement.stands
     assert office.shown() == (NOW + 40 * MINUTE).timestamp()
     assert not office.alertmanager.active
 
@@ -238,7 +241,7 @@ async def test_another_person_takes_over(office: Office) -> None:
     await office.acknowledging.acknowledge(office.incident.id, owner="ben")
     (silence,) = office.alertmanager.active
     assert silence["createdBy"] == "ben"
-    former, latter = await office.words()
+    former, latter = await office.acknowledgements()
     assert (former.ended_by, latter.silence_id) == ("ben", silence["id"])
     await office.passes(seconds=20)
     (silence,) = office.alertmanager.active
@@ -292,8 +295,8 @@ async def test_a_crash_between_laying_and_storing_leaves_one_silence(office: Off
     again = office.restarted()
     await again.passes(seconds=1)
     (silence,) = office.alertmanager.active
-    (word,) = await again.words()
-    assert word.silence_id == silence["id"]
+    (acknowledgement,) = await again.acknowledgements()
+    assert acknowledgement.silence_id == silence["id"]
 
 
 async def test_withdrawn_after_such_a_crash_nothing_is_left(office: Office) -> None:

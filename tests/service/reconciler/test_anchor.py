@@ -133,28 +133,28 @@ async def test_a_history_that_is_changed_later_is_found_within_a_minute(
     anchors: Anchors, writer: Writer, url: str
 ) -> None:
     """Each round looks at the last anchor before it makes another one."""
-    told = asyncio.Event()
-    anchors.on_changed = told.set
+    reported = asyncio.Event()
+    anchors.on_changed = reported.set
     anchors.interval = timedelta(milliseconds=5)
     for _ in range(3):
         await writer.run(add)
     async with anchors.running(Tasks(on_success=lambda _name, _at: None)):
         await eventually(lambda: len(lines(anchors)) == 1)
-        assert not told.is_set()
+        assert not reported.is_set()
         engine = writing_engine(url)
         with engine.begin() as connection:
             connection.exec_driver_sql("DROP TRIGGER events_no_update")
             connection.exec_driver_sql("UPDATE events SET mac = 'x' WHERE seq = 3")
         engine.dispose()
-        await asyncio.wait_for(told.wait(), 60)
+        await asyncio.wait_for(reported.wait(), 60)
 
 
 async def test_anchored_events_that_were_removed_by_retention_are_no_change(
     anchors: Anchors, writer: Writer
 ) -> None:
     """The checkpoint vouches for them."""
-    told: list[bool] = []
-    anchors.on_changed = lambda: told.append(True)
+    reports: list[bool] = []
+    anchors.on_changed = lambda: reports.append(True)
     await writer.run(add)
     await anchors.anchor_now()
     for _ in range(3):
@@ -162,7 +162,7 @@ async def test_anchored_events_that_were_removed_by_retention_are_no_change(
     remove = partial(events.remove_through, key=KEY, through=2, at=NOW)
     assert await writer.run(remove) == 2
     await anchors._look_back()
-    assert told == []
+    assert reports == []
 
 
 async def test_a_new_key_is_told_of_once(writer: Writer, anchors: Anchors) -> None:

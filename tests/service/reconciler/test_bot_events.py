@@ -97,7 +97,7 @@ class Fleet:
         name = "trading_ops_bot_events_dropped_total"
         return self.metrics.registry.get_sample_value(name, {"bot": "alpha"})
 
-    async def told(self) -> list[Stored]:
+    async def collected(self) -> list[Stored]:
         """Read what is new; return everything that is stored, newest first."""
         assert await asyncio.to_thread(self.agent.events.flush, 60)
         await self.collector.run_once()
@@ -136,10 +136,10 @@ async def test_every_event_is_stored_once(fleet: Fleet) -> None:
     for number in range(450):
         fleet.agent.event("signal", f"signal {number}")
     fleet.agent.event("trade", "bought", id="t1", data={"fee": "0.1"}, strategy="sma")
-    assert len(await fleet.told()) == 451
+    assert len(await fleet.collected()) == 451
     fleet.agent.event("trade", "the same trade, told again", id="t1")
     fleet.agent.event("risk", "daily loss at 80 %", severity="warning")
-    stored = await fleet.told()
+    stored = await fleet.collected()
     assert len(stored) == 452
     (trade,) = [one.event for one in stored if one.event.event == "t1"]
     assert (trade.summary, trade.strategy, trade.data) == ("bought", "sma", {"fee": "0.1"})
@@ -151,11 +151,11 @@ async def test_another_journal_is_read_from_its_beginning(fleet: Fleet) -> None:
     """The file was deleted: its numbers start again, and what is known already stays one."""
     for number in range(5):
         fleet.agent.event("trade", f"trade {number}", id=f"t{number}")
-    assert len(await fleet.told()) == 5
+    assert len(await fleet.collected()) == 5
     fleet.restart_without_journal()
     for number in range(4, 7):
         fleet.agent.event("trade", f"trade {number}", id=f"t{number}")
-    stored = await fleet.told()
+    stored = await fleet.collected()
     assert sorted(one.event.event for one in stored) == [f"t{number}" for number in range(7)]
 
 
@@ -173,7 +173,7 @@ async def test_what_was_not_stored_is_read_again(fleet: Fleet) -> None:
     with pytest.raises(StoreError):
         await fleet.collector.run_once()
     fleet.collector.writer = writer
-    assert [one.event.event for one in await fleet.told()] == ["t1"]
+    assert [one.event.event for one in await fleet.collected()] == ["t1"]
     assert len(await fleet.sent()) == 1
 
 
@@ -181,13 +181,13 @@ async def test_what_is_old_is_stored_without_a_message(fleet: Fleet) -> None:
     """No one wants a hundred mails about last week after the reconciler was away."""
     week_ago = clock.now() - timedelta(days=7)
     fleet.agent.event("trade", "bought", at=week_ago.timestamp())
-    assert len(await fleet.told()) == 1
+    assert len(await fleet.collected()) == 1
     assert await fleet.sent() == []
 
 
 async def test_claims_of_a_bot_are_bounded(fleet: Fleet) -> None:
     """Unknown words, a time in the future or none at all, endless texts: stored within bounds."""
-    told = ToldEvent(
+    oversized = ToldEvent(
         number=2**70,
         id="i" * 5_000,
         kind="gossip",
@@ -198,7 +198,7 @@ async def test_claims_of_a_bot_are_bounded(fleet: Fleet) -> None:
         data={"x": "y" * 50_000},
     )
     journal = fleet.agent.report()["events"]["journal"]
-    page = EventsPage(journal=journal, events=[told])
+    page = EventsPage(journal=journal, events=[oversized])
     await fleet.collector.run_once()
     await fleet.collector._store("alpha", page)
     (stored,) = await fleet.stored()
@@ -216,14 +216,14 @@ async def test_excess_is_dropped_and_counted(fleet: Fleet) -> None:
     fleet.collector._budgets["alpha"] = EventBudget(per_minute=600.0, burst=250, now=lambda: 0.0)
     for number in range(450):
         fleet.agent.event("signal", f"signal {number}")
-    assert len(await fleet.told()) == 250
+    assert len(await fleet.collected()) == 250
     assert fleet.dropped() == 200
     fleet.agent.event("trade", "bought", id="t1")
-    assert len(await fleet.told()) == 250
+    assert len(await fleet.collected()) == 250
     assert (fleet.dropped(), await fleet.sent()) == (201, [])
     fleet.collector._budgets["alpha"] = EventBudget(per_minute=600.0)
     fleet.agent.event("trade", "bought", id="t2")
-    assert len(await fleet.told()) == 251
+    assert len(await fleet.collected()) == 251
     assert fleet.dropped() == 201
 
 

@@ -45,7 +45,7 @@ async def test_a_step_of_prometheus_is_reported_and_recovery_goes_on(
         await eventually(lambda: stepped(running, "prometheus"))
         await eventually(lambda: posted(world, "prometheus"))
         await running.break_it()
-        await eventually(lambda: running.said("decided_wait", "source_unknown"))
+        await eventually(lambda: running.has_event("decided_wait", "source_unknown"))
         assert world.commands == []
         clocks.unknown_seconds = 0.0
         await eventually(running.closed)

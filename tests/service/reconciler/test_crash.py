@@ -45,10 +45,10 @@ async def test_what_was_done_before_the_crash_is_not_done_again(
     hung.let_go()
     async with start() as running:
         await eventually(running.closed)
-        story = await running.story()
+        timeline = await running.timeline()
     assert world.commands == ["restart_bot"]
-    assert [attempt["state"] for attempt in story["attempts"]] == ["verified"]
-    kinds = [event["kind"] for event in story["events"]]
+    assert [attempt["state"] for attempt in timeline["attempts"]] == ["verified"]
+    kinds = [event["kind"] for event in timeline["events"]]
     assert kinds.index("unknown") < kinds.index("succeeded") < kinds.index("verified")
 
 
@@ -68,10 +68,10 @@ async def test_what_never_arrived_is_tried_again_behind_a_raised_fence(
     hung.let_go()
     async with start() as running:
         await eventually(running.closed)
-        story = await running.story()
+        timeline = await running.timeline()
     assert world.commands == ["restart_bot"]
     assert world.fence > first_fence + 1
-    states = [attempt["state"] for attempt in story["attempts"]]
+    states = [attempt["state"] for attempt in timeline["attempts"]]
     assert states == ["abandoned", "verified"]
 
 
@@ -83,7 +83,7 @@ async def test_an_unanswered_one_shot_is_probed_not_repeated(
     hung = Hung(world)
     async with start() as running:
         await running.break_it()
-        await eventually(lambda: running.said("unknown", ""))
+        await eventually(lambda: running.has_event("unknown", ""))
         hung.let_go()
         await eventually(running.closed)
     assert world.commands == ["restart_bot"]
@@ -99,8 +99,8 @@ async def test_a_notification_stored_before_the_crash_is_not_lost(
     world.prometheus_down = False
     async with start() as running:
         await eventually(running.closed)
-        story = await running.story()
-    assert story["events"][0]["note"] == "webhook"
+        timeline = await running.timeline()
+    assert timeline["events"][0]["note"] == "webhook"
     assert world.commands == ["reconnect_broker"]
 
 
@@ -121,9 +121,9 @@ async def test_an_outcome_that_could_not_be_stored_is_found_out(
         await eventually(lambda: not running.loop.workers)
         await running.loop.incident_reconciler.writer.run(rename("away", "events"))
         await eventually(running.closed)
-        story = await running.story()
+        timeline = await running.timeline()
     assert world.commands == ["restart_bot"]
-    assert [attempt["state"] for attempt in story["attempts"]] == ["verified"]
+    assert [attempt["state"] for attempt in timeline["attempts"]] == ["verified"]
 
 
 async def test_a_verification_that_begins_late_is_fair(start: Start, world: FakeWorld) -> None:
@@ -135,7 +135,7 @@ async def test_a_verification_that_begins_late_is_fair(start: Start, world: Fake
 
     async with start(killed=True) as running:
         await running.break_it()
-        await eventually(lambda: running.said("succeeded", ""))
+        await eventually(lambda: running.has_event("succeeded", ""))
         await running.loop.incident_reconciler.writer.run(long_ago)
     async with start() as running:
         incident = await eventually(running.closed)
@@ -150,8 +150,8 @@ async def test_a_database_younger_than_its_executors_is_not_locked_out(
     async with start() as running:
         await running.break_it()
         await eventually(running.closed)
-        story = await running.story()
+        timeline = await running.timeline()
     assert world.commands == ["reconnect_broker"]
     assert world.fence > 50
-    assert [attempt["state"] for attempt in story["attempts"]] == ["abandoned", "verified"]
-    assert "fence_adopted" in [event["kind"] for event in story["events"]]
+    assert [attempt["state"] for attempt in timeline["attempts"]] == ["abandoned", "verified"]
+    assert "fence_adopted" in [event["kind"] for event in timeline["events"]]

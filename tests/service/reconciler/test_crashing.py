@@ -38,11 +38,13 @@ def plant(running: Running) -> None:
 async def crashes(running: Running) -> list[dict[str, Any]]:
     if await running.incident() is None:
         return []
-    return [one for one in (await running.story())["events"] if one["kind"] == "incident_crashed"]
+    return [
+        one for one in (await running.timeline())["events"] if one["kind"] == "incident_crashed"
+    ]
 
 
 async def escalated(running: Running) -> bool:
-    return await running.said("escalated", "crashed")
+    return await running.has_event("escalated", "crashed")
 
 
 async def test_it_is_escalated_once_and_set_aside(start: Start, world: FakeWorld) -> None:
@@ -61,10 +63,10 @@ async def test_it_is_escalated_once_and_set_aside(start: Start, world: FakeWorld
         world.foreign.append(other)
         world.labels, former = other, world.labels
         await running.break_it()
-        await eventually(lambda: running.said("decided_wait", "page_only"))
+        await eventually(lambda: running.has_event("decided_wait", "page_only"))
         world.labels = former
-        story = await running.call("GET", f"/api/v1/incidents/{crashing['id']}")
-        kinds = [event["kind"] for event in story["events"]]
+        timeline = await running.call("GET", f"/api/v1/incidents/{crashing['id']}")
+        kinds = [event["kind"] for event in timeline["events"]]
         assert (kinds.count("incident_crashed"), kinds.count("escalated")) == (LIMIT, 1)
         assert world.commands == []
 
@@ -74,7 +76,7 @@ async def test_a_restart_does_not_start_the_count_again(start: Start, world: Fak
     async with start() as running:
         world.silenced = True
         await running.break_it()
-        await eventually(lambda: running.said("decided_wait", "silenced"))
+        await eventually(lambda: running.has_event("decided_wait", "silenced"))
         state = running.loop.state
         (incident,) = state.incidents
         lives = [Crashes(writer=running.loop.incident_reconciler.writer) for _ in range(LIMIT)]

@@ -28,7 +28,7 @@ async def die(settings: Settings, world: FakeWorld) -> int | None:
 
 
 async def kinds(running: Running) -> list[str]:
-    return [event["kind"] for event in (await running.story())["events"]]
+    return [event["kind"] for event in (await running.timeline())["events"]]
 
 
 async def test_three_deaths_escalate_it_and_the_others_are_processed(
@@ -43,7 +43,7 @@ async def test_three_deaths_escalate_it_and_the_others_are_processed(
     for _ in range(LIMIT):
         assert await die(settings, world) == -signal.SIGKILL
     async with start(poll_interval_seconds=0.3) as running:
-        await eventually(lambda: running.said("escalated", "crashed"))
+        await eventually(lambda: running.has_event("escalated", "crashed"))
         assert (await kinds(running)).count("incident_crashed") == LIMIT
         crashing = await running.incident()
         assert crashing is not None
@@ -52,7 +52,7 @@ async def test_three_deaths_escalate_it_and_the_others_are_processed(
         world.foreign.append(other)
         world.labels, former = other, world.labels
         await running.break_it()
-        await eventually(lambda: running.said("decided_wait", "page_only"))
+        await eventually(lambda: running.has_event("decided_wait", "page_only"))
         world.labels = former
         assert world.commands == []
 
@@ -63,8 +63,8 @@ async def test_three_deaths_escalate_it_and_the_others_are_processed(
 
 
 async def is_closed(running: Running, path: str) -> bool:
-    story = await running.call("GET", path)
-    return story["incident"]["closed_at"] is not None
+    timeline = await running.call("GET", path)
+    return timeline["incident"]["closed_at"] is not None
 
 
 async def test_a_stop_is_no_death(start: Start, world: FakeWorld) -> None:

@@ -45,7 +45,7 @@ async def refused(running: Running, alert: dict[str, Any]) -> bool:
     return await running.notify(alert) == 503
 
 
-async def heals(running: Running) -> None:
+async def recovers(running: Running) -> None:
     """The same process takes the alert in, recovers it and closes the incident."""
     running.world.firing = True
 
@@ -104,7 +104,7 @@ async def test_a_database_that_another_process_has_locked(
     """It waits for a while, then says so; no one waits for as long as the lock is held."""
     path = settings.var / "reconciler" / "reconciler.db"
     async with start() as running:
-        await heals(running)
+        await recovers(running)
         other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         other.execute("BEGIN IMMEDIATE")
         try:
@@ -125,7 +125,7 @@ async def test_a_stopped_postgresql(start: Start, world: FakeWorld, settings: Se
     """The server goes and comes back; the reconciler runs on all the while."""
     with Cluster(fast=True) as cluster:
         async with start(database=cluster.new_database()) as running:
-            await heals(running)
+            await recovers(running)
             await asyncio.to_thread(cluster.stop, "immediate")
             assert await refused(running, world.alert())
             await halts(running, world)

@@ -31,7 +31,7 @@ async def test_an_incident_waits_for_a_gate_of_the_fleet(
     async with start(poll_interval_seconds=0.5, **limits) as running:
         await running.break_it()
         await eventually(lambda: held(running, gate))
-        assert await running.said("decided_wait", gate)
+        assert await running.has_event("decided_wait", gate)
         incident = await running.incident()
         assert incident is not None
         assert incident["escalated_at"] is None

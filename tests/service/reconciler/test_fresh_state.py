@@ -50,7 +50,7 @@ async def test_a_change_is_not_lost_with_the_leases(start: Start, world: FakeWor
         order = {"owner": "ada", "reason": "upgrade", "seconds": 3600}
         await running.call("POST", "/api/v1/pause", json=order)
         await running.break_it()
-        await eventually(partial(running.said, "decided_wait", "paused"))
+        await eventually(partial(running.has_event, "decided_wait", "paused"))
 
         async def fail() -> None:
             raise StoreUnavailable("the database is away")

@@ -16,7 +16,7 @@ async def test_what_was_cut_off_a_notification_is_found(start: Start, world: Fak
         async with running.client.post(WEBHOOK, json=body, headers=headers) as response:
             assert response.status == 200
         await eventually(running.closed)
-        first = (await running.story())["events"][0]
+        first = (await running.timeline())["events"][0]
     assert world.commands == ["reconnect_broker"]
     assert (first["kind"], first["note"]) == ("received", "poll")
 
@@ -26,7 +26,7 @@ async def test_inhibited_means_suppression(start: Start, world: FakeWorld) -> No
     world.inhibited = True
     async with start(poll_interval_seconds=OFTEN) as running:
         await running.break_it()
-        await eventually(lambda: running.said("decided_wait", "inhibited"))
+        await eventually(lambda: running.has_event("decided_wait", "inhibited"))
         assert world.commands == []
         world.inhibited = False
         await eventually(running.closed)
@@ -38,7 +38,7 @@ async def test_resolved_while_silenced_is_closed(start: Start, world: FakeWorld)
     world.silenced = True
     async with start(poll_interval_seconds=OFTEN) as running:
         await running.break_it()
-        await eventually(lambda: running.said("decided_wait", "silenced"))
+        await eventually(lambda: running.has_event("decided_wait", "silenced"))
         world.firing = False
         closed = await eventually(running.closed)
     assert world.commands == []
@@ -51,10 +51,10 @@ async def test_an_answer_that_is_lost_is_asked_for_again(start: Start, world: Fa
     async with start() as running:
         await running.break_it()
         await eventually(running.closed)
-        story = await running.story()
+        timeline = await running.timeline()
     assert world.drops == 0
     assert world.commands == ["reconnect_broker"]
-    assert [one["state"] for one in story["attempts"]] == ["verified"]
+    assert [one["state"] for one in timeline["attempts"]] == ["verified"]
 
 
 async def test_a_clear_no_is_not_repeated(start: Start, world: FakeWorld) -> None:
@@ -67,4 +67,4 @@ async def test_a_clear_no_is_not_repeated(start: Start, world: FakeWorld) -> Non
 
 
 async def _gave_up(running: Running) -> bool:
-    return await running.said("decided_escalate", "steps_exhausted")
+    return await running.has_event("decided_escalate", "steps_exhausted")

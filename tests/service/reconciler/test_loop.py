@@ -27,10 +27,10 @@ async def test_an_alert_is_healed_verified_and_closed(start: Start, world: FakeW
     async with start() as running:
         await running.break_it()
         incident = await eventually(running.closed)
-        story = await running.story()
+        timeline = await running.timeline()
     assert incident["close_reason"] == "recovered"
     assert world.commands == ["reconnect_broker"]
-    kinds = [event["kind"] for event in story["events"]]
+    kinds = [event["kind"] for event in timeline["events"]]
     assert kinds == [
         "received",
         "opened",
@@ -42,8 +42,8 @@ async def test_an_alert_is_healed_verified_and_closed(start: Start, world: FakeW
         "decided_close",
         "closed",
     ]
-    assert story["events"][0]["note"] == "webhook"
-    assert [attempt["state"] for attempt in story["attempts"]] == ["verified"]
+    assert timeline["events"][0]["note"] == "webhook"
+    assert [attempt["state"] for attempt in timeline["attempts"]] == ["verified"]
 
 
 async def test_a_webhook_that_never_came_is_caught_by_the_poll(
@@ -53,8 +53,8 @@ async def test_a_webhook_that_never_came_is_caught_by_the_poll(
     async with start(poll_interval_seconds=0.3) as running:
         world.firing = True
         await eventually(running.closed)
-        story = await running.story()
-    assert story["events"][0]["note"] == "poll"
+        timeline = await running.timeline()
+    assert timeline["events"][0]["note"] == "poll"
     assert world.commands == ["reconnect_broker"]
 
 
@@ -77,10 +77,10 @@ async def test_a_pause_stops_everything_and_says_why(start: Start, world: FakeWo
         order = {"owner": "ada", "reason": "upgrade", "seconds": 60}
         await running.call("POST", "/api/v1/pause", json=order)
         await running.break_it()
-        await eventually(lambda: running.said("decided_wait", "paused"))
+        await eventually(lambda: running.has_event("decided_wait", "paused"))
         assert world.commands == []
         assert await running.metric("trading_ops_automation_paused") == 1
-        notes = [event["note"] for event in (await running.story())["events"]]
+        notes = [event["note"] for event in (await running.timeline())["events"]]
         assert any(
             "would have run reconnect_broker" in note and "ada (token local): upgrade" in note
             for note in notes
@@ -101,7 +101,7 @@ async def test_lifting_one_pause_leaves_the_others(start: Start, world: FakeWorl
         assert (left["ended"], left["pause"]["owner"]) == (1, "ada (token local)")
         assert await running.metric("trading_ops_automation_paused") == 1
         await running.break_it()
-        await eventually(lambda: running.said("decided_wait", "paused"))
+        await eventually(lambda: running.has_event("decided_wait", "paused"))
     assert world.commands == []
 
 
@@ -111,25 +111,25 @@ async def test_an_end_that_was_not_one_is_forgotten(start: Start, world: FakeWor
     async with start() as running:
         await running.call("POST", "/api/v1/pause", json=order)
         await running.break_it()
-        await eventually(lambda: running.said("decided_wait", "paused"))
+        await eventually(lambda: running.has_event("decided_wait", "paused"))
         ended = world.alert() | {"status": "resolved", "endsAt": clock.now().isoformat()}
         assert await running.notify(ended) == 200
 
         async def seen_again() -> bool:
-            events = (await running.story())["events"]
+            events = (await running.timeline())["events"]
             return [one["kind"] for one in events][-2:] == ["resolved", "seen_again"]
 
         await eventually(seen_again)
-        story = await running.story()
-    assert story["incident"]["resolved_at"] is None
-    assert story["incident"]["closed_at"] is None
+        timeline = await running.timeline()
+    assert timeline["incident"]["resolved_at"] is None
+    assert timeline["incident"]["closed_at"] is None
 
 
 async def test_observe_only_decides_and_does_nothing(start: Start, world: FakeWorld) -> None:
     """A new installation can watch first."""
     async with start(observe_only=True) as running:
         await running.break_it()
-        await eventually(lambda: running.said("decided_wait", "observe_only"))
+        await eventually(lambda: running.has_event("decided_wait", "observe_only"))
     assert world.commands == []
 
 
@@ -138,7 +138,7 @@ async def test_silenced_means_suppression(start: Start, world: FakeWorld) -> Non
     world.silenced = True
     async with start(poll_interval_seconds=1) as running:
         await running.break_it()
-        await eventually(lambda: running.said("decided_wait", "silenced"))
+        await eventually(lambda: running.has_event("decided_wait", "silenced"))
         assert world.commands == []
         world.silenced = False
         await eventually(running.closed)
@@ -149,7 +149,7 @@ async def test_the_venues_illness_is_not_cured_at_the_bot(start: Start, world: F
     world.blocking = True
     async with start() as running:
         await running.break_it()
-        await eventually(lambda: running.said("decided_wait", "cause_elsewhere"))
+        await eventually(lambda: running.has_event("decided_wait", "cause_elsewhere"))
         assert world.commands == []
         world.blocking = False
         await eventually(running.closed)
@@ -160,7 +160,7 @@ async def test_without_prometheus_nothing_is_done(start: Start, world: FakeWorld
     world.prometheus_down = True
     async with start() as running:
         await running.break_it()
-        await eventually(lambda: running.said("decided_wait", "source_unknown"))
+        await eventually(lambda: running.has_event("decided_wait", "source_unknown"))
         assert world.commands == []
         world.prometheus_down = False
         await eventually(running.closed)
@@ -173,7 +173,7 @@ async def test_an_empty_answer_is_not_resolved(start: Start, world: FakeWorld) -
         await running.break_it()
         await eventually(lambda: bool(world.commands))
         world.firing, world.watchdog = False, False
-        await eventually(lambda: running.said("decided_wait", "source_unknown"))
+        await eventually(lambda: running.has_event("decided_wait", "source_unknown"))
         assert not await running.closed()
         world.watchdog = True
         await eventually(running.closed)
@@ -188,9 +188,9 @@ async def test_a_step_that_does_not_help_is_followed_by_the_next(
     async with start() as running:
         await running.break_it()
         await eventually(running.closed)
-        story = await running.story()
+        timeline = await running.timeline()
     assert world.commands == ["reconnect_broker", "restart_bot"]
-    assert [attempt["state"] for attempt in story["attempts"]] == ["unverified", "verified"]
+    assert [attempt["state"] for attempt in timeline["attempts"]] == ["unverified", "verified"]
 
 
 async def test_when_nothing_helps_a_person_is_called(start: Start, world: FakeWorld) -> None:
@@ -203,8 +203,8 @@ async def test_when_nothing_helps_a_person_is_called(start: Start, world: FakeWo
     )
     async with start(poll_interval_seconds=1) as running:
         await running.break_it()
-        await eventually(lambda: running.said("escalated", "steps_exhausted"))
-        await eventually(lambda: running.said("decided_wait", "escalated"))
+        await eventually(lambda: running.has_event("escalated", "steps_exhausted"))
+        await eventually(lambda: running.has_event("decided_wait", "escalated"))
         assert await running.metric(name) == 1
         assert world.commands == ["reconnect_broker", "restart_bot"]
         world.firing = False
@@ -223,7 +223,7 @@ async def test_a_bot_that_is_well_is_not_restarted(start: Start, world: FakeWorl
     world.bot_status = "ok"
     async with start() as running:
         await running.break_it()
-        await eventually(lambda: running.said("decided_wait", "target_healthy"))
+        await eventually(lambda: running.has_event("decided_wait", "target_healthy"))
         assert world.commands == []
         world.bot_status = "failing"
         await eventually(running.closed)
@@ -239,7 +239,7 @@ async def test_nothing_one_shot_is_done_while_another_process_answers_for_the_bo
     world.process = {"state": "ready", "incarnation": "9:9", "pid": 9}
     async with start() as running:
         await running.break_it()
-        await eventually(lambda: running.said("decided_wait", "target_impostor"))
+        await eventually(lambda: running.has_event("decided_wait", "target_impostor"))
         assert world.commands == []
         assert await running.metric("trading_ops_impostors_refused_total") > 0
         world.process = own
@@ -265,7 +265,7 @@ async def test_a_bot_that_does_not_answer_holds_up_no_other_incident(
             if found is None or found["alert"] != "ForPeople":
                 return False
             return any(
-                one["kind"].startswith("decided") for one in (await running.story())["events"]
+                one["kind"].startswith("decided") for one in (await running.timeline())["events"]
             )
 
         await eventually(is_decided)
@@ -302,7 +302,7 @@ async def test_two_old_answers_close_nothing(start: Start, world: FakeWorld) -> 
     """A cache before both sources hides an alert that a notification has just told of."""
     async with start(poll_interval_seconds=0.2) as running:
         assert await running.notify(world.alert()) == 200
-        await eventually(lambda: running.said("decided_wait", "source_unknown"))
+        await eventually(lambda: running.has_event("decided_wait", "source_unknown"))
         before = running.loop.snapshot
         await eventually(lambda: running.loop.snapshot is not before)
         assert not await running.closed()
@@ -316,7 +316,7 @@ async def test_hostile_labels_act_on_nothing(start: Start, world: FakeWorld) -> 
     world.labels["bot"] = "../alpha'; DROP TABLE incidents; --"
     async with start() as running:
         await running.break_it()
-        await eventually(lambda: running.said("escalated", "target_unknown"))
+        await eventually(lambda: running.has_event("escalated", "target_unknown"))
     assert world.commands == []
 
 
@@ -325,7 +325,7 @@ async def test_an_alert_for_people_is_left_to_them(start: Start, world: FakeWorl
     world.labels["alertname"] = "ForPeople"
     async with start(poll_interval_seconds=0.5) as running:
         await running.break_it()
-        await eventually(lambda: running.said("decided_wait", "page_only"))
+        await eventually(lambda: running.has_event("decided_wait", "page_only"))
         world.firing = False
         await eventually(running.closed)
     assert world.commands == []
@@ -349,7 +349,7 @@ async def test_an_alert_without_runbook_goes_to_a_person(start: Start, world: Fa
     world.labels["alertname"] = "NeverHeardOf"
     async with start() as running:
         await running.break_it()
-        await eventually(lambda: running.said("escalated", "no_runbook"))
+        await eventually(lambda: running.has_event("escalated", "no_runbook"))
 
 
 async def test_budgets_survive_and_can_be_forgiven(
@@ -360,15 +360,15 @@ async def test_budgets_survive_and_can_be_forgiven(
     book.write_text(book.read_text().replace("attempts: 4", "attempts: 2"))
     for _ in range(2):
         async with start() as running:
-            await _breaks_and_heals(running, world)
+            await _breaks_and_recovers(running, world)
     async with start() as running:
         await running.break_it()
-        await eventually(lambda: running.said("escalated", "attempts_exhausted"))
+        await eventually(lambda: running.has_event("escalated", "attempts_exhausted"))
         assert len(world.commands) == 2
         world.firing = False
         await _reset_budget(running)
         await eventually(running.closed)
-        await _breaks_and_heals(running, world)
+        await _breaks_and_recovers(running, world)
     assert len(world.commands) == 3
 
 
@@ -376,12 +376,12 @@ async def test_what_flaps_is_one_incident(start: Start, world: FakeWorld) -> Non
     """The third time it stays open, continues with the next step, and is escalated once."""
     async with start() as running:
         for _ in range(2):
-            await _breaks_and_heals(running, world)
+            await _breaks_and_recovers(running, world)
         await running.break_it()
-        await eventually(lambda: running.said("decided_wait", "flapping"))
-        await eventually(lambda: running.said("quiet", ""))
+        await eventually(lambda: running.has_event("decided_wait", "flapping"))
+        await eventually(lambda: running.has_event("quiet", ""))
         world.firing = True
-        await eventually(lambda: running.said("came_back", ""))
+        await eventually(lambda: running.has_event("came_back", ""))
         found = (await running.call("GET", "/api/v1/incidents"))["incidents"]
         assert len(found) == 3
         assert found[0]["closed_at"] is None
@@ -400,7 +400,7 @@ async def test_an_approval_lets_a_step_run_once(
     book.write_text(book.read_text().replace(step, step + "approval: required, "))
     async with start() as running:
         await running.break_it()
-        await eventually(lambda: running.said("approval_requested", ""))
+        await eventually(lambda: running.has_event("approval_requested", ""))
         writer, reader = running.loop.incident_reconciler.writer, running.loop.reader
         (asked,) = await reader.read(approvals.search)
         assert (asked.action, asked.target) == ("reconnect_broker", "alpha")
@@ -422,11 +422,11 @@ async def test_a_denied_approval_goes_to_a_person(
     book.write_text(book.read_text().replace(step, step + "approval: required, "))
     async with start() as running:
         await running.break_it()
-        await eventually(lambda: running.said("approval_requested", ""))
+        await eventually(lambda: running.has_event("approval_requested", ""))
         writer, reader = running.loop.incident_reconciler.writer, running.loop.reader
         (asked,) = await reader.read(approvals.search)
         await writer.run(partial(approvals.deny, key=asked.id, owner="ada", now=clock.now()))
-        await eventually(lambda: running.said("escalated", "approval_denied"))
+        await eventually(lambda: running.has_event("escalated", "approval_denied"))
     assert world.commands == []
 
 
@@ -443,7 +443,7 @@ async def test_maintenance_holds_recovery_back(start: Start, world: FakeWorld) -
         )
         stored = await writer.run(partial(maintenance.begin, window=window, now=now))
         await running.break_it()
-        await eventually(lambda: running.said("decided_wait", "maintenance"))
+        await eventually(lambda: running.has_event("decided_wait", "maintenance"))
         assert world.commands == []
         await writer.run(partial(maintenance.end, key=stored.id, owner="ada", now=clock.now()))
         await eventually(running.closed)
@@ -467,10 +467,10 @@ async def test_a_halted_target_is_left_as_it_is(start: Start, world: FakeWorld) 
             await writer.run(partial(holds.place, hold=hold, now=clock.now()))
 
         await place("reconciler")
-        await _breaks_and_heals(running, world)
+        await _breaks_and_recovers(running, world)
         await place("ada")
         await running.break_it()
-        await eventually(lambda: running.said("decided_wait", "target_halted"))
+        await eventually(lambda: running.has_event("decided_wait", "target_halted"))
         assert len(world.commands) == 1
         release = partial(holds.release, ids=["ada"], owner="ada", reason="done", now=clock.now())
         await writer.run(release)
@@ -483,7 +483,7 @@ async def _reset_budget(running: Running) -> None:
     await running.call("POST", "/api/v1/targets/alpha/reset-budget", json=order)
 
 
-async def _breaks_and_heals(running: Running, world: FakeWorld) -> None:
+async def _breaks_and_recovers(running: Running, world: FakeWorld) -> None:
     count = len(world.commands)
     await running.break_it()
     await eventually(partial(_more_than, world, count))

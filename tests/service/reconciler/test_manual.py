@@ -41,12 +41,12 @@ async def test_an_order_is_carried_out(start: Start, world: FakeWorld) -> None:
     """Completed, in someone's name, counted against the budgets, and in the timeline."""
     async with start() as running:
         attempt = await ended(running, await order(running))
-        story = await running.loop.reader.read(partial(event_log.latest, limit=50))
+        events = await running.loop.reader.read(partial(event_log.latest, limit=50))
         again = await order(running)
     assert (attempt.state, attempt.ordered_by) == (AttemptState.COMPLETED, "ada")
     assert attempt.incident_id is None
     assert world.commands == ["restart_bot"]
-    (begun,) = [one for one in story if one.kind == "started"]
+    (begun,) = [one for one in events if one.kind == "started"]
     assert (begun.actor, begun.reason) == ("ada", "new config")
     assert again.refusal is not None
     assert again.refusal.reason is Reason.COOLDOWN
@@ -78,13 +78,13 @@ async def test_a_pause_refuses_an_order_and_says_so(start: Start, world: FakeWor
         writer = running.loop.manual.writer
         await writer.run(partial(pauses.begin, pause=pause, now=clock.now()))
         outcome = await order(running)
-        story = await running.loop.reader.read(partial(event_log.latest, limit=50))
+        events = await running.loop.reader.read(partial(event_log.latest, limit=50))
     assert outcome.attempt is None
     assert outcome.refusal is not None
     assert outcome.refusal.reason is Reason.PAUSED
     assert outcome.refusal.note == "by bob: upgrade"
     assert world.commands == []
-    (kept,) = [one for one in story if one.kind == "order_refused"]
+    (kept,) = [one for one in events if one.kind == "order_refused"]
     assert (kept.actor, kept.reason) == ("ada", "paused")
 
 
@@ -127,8 +127,8 @@ async def test_a_bot_without_error_budget_is_not_rolled(
             assert outcome.refusal is not None
             assert outcome.refusal.reason is Reason.BUDGET_SPENT
             assert f"{1 - (left or 0):.0%} of the last 30 days" in outcome.refusal.note
-            story = await running.loop.reader.read(partial(event_log.latest, limit=50))
-            assert "budget_spent" in [one.reason for one in story if one.kind == "order_refused"]
+            events = await running.loop.reader.read(partial(event_log.latest, limit=50))
+            assert "budget_spent" in [one.reason for one in events if one.kind == "order_refused"]
             await ended(running, await order(running))
     assert world.commands == ["restart_bot"]
 
@@ -137,12 +137,12 @@ async def test_an_operator_overrides_a_spent_error_budget(start: Start, world: F
     """With the reason in the audit log."""
     world.samples = {LEFT: [({"bot": "alpha"}, -1.0)]}
     async with start() as running:
-        told = await running.loop.manual.execute(
+        result = await running.loop.manual.execute(
             *("roll_bot", "alpha", {}), owner="ada", reason="a fix", override_budget=True
         )
-        await ended(running, told)
-        story = await running.loop.reader.read(partial(event_log.latest, limit=50))
-    (begun,) = [one for one in story if one.kind == "started"]
+        await ended(running, result)
+        events = await running.loop.reader.read(partial(event_log.latest, limit=50))
+    (begun,) = [one for one in events if one.kind == "started"]
     assert (begun.actor, begun.reason) == ("ada", "error budget overridden: a fix")
 
 
@@ -159,12 +159,12 @@ async def test_people_are_told_by_the_reconcilers_own_metric(
     start: Start, world: FakeWorld
 ) -> None:
     """No bot is asked; a rule pages on what is shown."""
-    words = {"message": "Ada looks after it"}
+    params = {"message": "Ada looks after it"}
     async with start() as running:
         manual, metrics = running.loop.manual, running.loop.metrics
-        told = await manual.execute("notify", "alpha", words, owner="ada", reason="handover")
-        attempt = await ended(running, told)
-        labels = {"target": "alpha", "bot": "alpha", "venue": "paper", **words}
+        result = await manual.execute("notify", "alpha", params, owner="ada", reason="handover")
+        attempt = await ended(running, result)
+        labels = {"target": "alpha", "bot": "alpha", "venue": "paper", **params}
         assert metrics.registry.get_sample_value("trading_ops_notice", labels) == 1
     assert attempt.state is AttemptState.COMPLETED
     assert attempt.detail == "on-call is notified: Ada looks after it"
@@ -186,7 +186,7 @@ async def test_two_orders_at_once_are_one(start: Start, world: FakeWorld) -> Non
 
 
 @pytest.mark.parametrize(
-    ("action", "target", "params", "owner", "said"),
+    ("action", "target", "params", "owner", "message"),
     [
         ("pray", "alpha", {}, "ada", "unknown action 'pray'"),
         ("restart_bot", "../alpha", {}, "ada", "no target '../alpha'"),
@@ -198,11 +198,11 @@ async def test_two_orders_at_once_are_one(start: Start, world: FakeWorld) -> Non
     ],
 )
 async def test_nonsense_is_refused_in_a_sentence(
-    start: Start, action: str, target: str, params: dict[str, str], owner: str, said: str
+    start: Start, action: str, target: str, params: dict[str, str], owner: str, message: str
 ) -> None:
     """Nothing is stored, and nothing is asked of a target that is not meant."""
     async with start() as running:
-        with pytest.raises(OrderRefused, match=said):
+        with pytest.raises(OrderRefused, match=message):
             await running.loop.manual.execute(action, target, params, owner=owner, reason="why")
 
 

@@ -52,8 +52,8 @@ def test_every_metric_is_there_from_the_start() -> None:
 async def test_a_recovery_leaves_its_traces(start: Start) -> None:
     """Lags, passes, commits, the lease and the timeline's head are all measured."""
     async with start() as running:
-        healed = 'trading_ops_recovery_duration_seconds_count{alertname="BotSick"}'
-        assert math.isnan(await running.metric(healed))
+        remediated = 'trading_ops_recovery_duration_seconds_count{alertname="BotSick"}'
+        assert math.isnan(await running.metric(remediated))
         assert await running.metric('trading_ops_incidents_open{alertname="BotSick"}') == 0
         running.world.firing = True
         assert await running.notify(running.world.alert()) == 200
@@ -69,7 +69,7 @@ async def test_a_recovery_leaves_its_traces(start: Start) -> None:
         ):
             assert await running.metric(name) > 0, name
         assert await running.metric("trading_ops_lease_held") == 1
-        assert await running.metric(healed) == 1
+        assert await running.metric(remediated) == 1
 
         async def head() -> bool:
             return await running.metric("trading_ops_audit_head_events") > 0

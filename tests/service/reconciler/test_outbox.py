@@ -252,9 +252,9 @@ async def test_a_dead_server_loses_nothing(rig: Rig, mail: MailServer) -> None:
     async with rig.running() as outbox:
         await outbox.order(make_test_message(owner="ann", key="1", now=NOW))
 
-        async def says(words: str) -> bool:
+        async def says(text: str) -> bool:
             found = await rig.message()
-            return found is not None and words in found.error
+            return found is not None and text in found.error
 
         await eventually(partial(says, "no URL for mail"))
         urls.write_text(right.replace(str(mail.port), "9"))  # the discard port: nothing listens

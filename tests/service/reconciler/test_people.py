@@ -38,12 +38,12 @@ async def test_the_machine_keeps_its_hands_off_until_it_is_given_back(
         world.firing = True
         assert await running.notify(world.alert()) == 200
         key = (await incident(running))["id"]
-        word = await person.acknowledge(key[:8], owner="anna", note="mine")
-        assert word.trouble is None
-        assert "anna" in word.owner
+        acknowledgement = await person.acknowledge(key[:8], owner="anna", note="mine")
+        assert acknowledgement.trouble is None
+        assert "anna" in acknowledgement.owner
         assert len(world.silences.active) == 1
         await running.call("DELETE", "/api/v1/pause?owner=anna")
-        await eventually(lambda: _said(running, "suppressed: acknowledged by anna"))
+        await eventually(lambda: _logged_reason(running, "suppressed: acknowledged by anna"))
         assert world.commands == []
         assert await running.metric(GAUGE) > 0
 
@@ -66,9 +66,9 @@ async def test_what_alertmanager_has_lost_is_silenced_again(start: Start, world:
         await eventually(lambda: len(world.silences.active) == 1, what="the silence")
 
 
-async def _said(running: Running, words: str) -> bool:
-    events = (await running.story())["events"]
-    return any(event["note"].startswith(words) for event in events)
+async def _logged_reason(running: Running, text: str) -> bool:
+    events = (await running.timeline())["events"]
+    return any(event["note"].startswith(text) for event in events)
 
 
 async def test_a_word_ends_with_its_incident(start: Start, world: FakeWorld) -> None:
@@ -82,8 +82,8 @@ async def test_a_word_ends_with_its_incident(start: Start, world: FakeWorld) -> 
         world.firing = False
         await eventually(running.closed, what="the incident to be closed")
         await eventually(lambda: not world.silences.active, what="the silence to be gone")
-        story = await running.story()
-        assert "acknowledgement_ended" in [event["kind"] for event in story["events"]]
+        timeline = await running.timeline()
+        assert "acknowledgement_ended" in [event["kind"] for event in timeline["events"]]
         await eventually(lambda: _is_zero(running), what="the metric to be 0")
 
 

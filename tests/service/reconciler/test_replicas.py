@@ -39,9 +39,9 @@ async def test_two_replicas_do_it_once(
         statuses = await asyncio.gather(one.notify(alert), two.notify(alert))
         assert set(statuses) == {200}
         await eventually(two.closed)
-        story = await one.story()
+        timeline = await one.timeline()
     assert world.commands == ["reconnect_broker"]
-    kinds = [event["kind"] for event in story["events"]]
+    kinds = [event["kind"] for event in timeline["events"]]
     assert kinds.count("opened") == kinds.count("started") == kinds.count("closed") == 1
 
 
@@ -63,10 +63,10 @@ async def test_the_other_goes_on_and_probes(
             world.hang.set()
             world.hang = None
             await eventually(two.closed)
-            story = await two.story()
+            timeline = await two.timeline()
     assert world.commands == ["restart_bot"]
-    assert [attempt["state"] for attempt in story["attempts"]] == ["verified"]
-    assert [event["kind"] for event in story["events"]].count("unknown") == 1
+    assert [attempt["state"] for attempt in timeline["attempts"]] == ["verified"]
+    assert [event["kind"] for event in timeline["events"]].count("unknown") == 1
 
 
 async def test_a_target_is_with_one_of_them(start: Start, elsewhere: dict[str, Any]) -> None:

@@ -51,7 +51,7 @@ async def test_another_teams_watchdog_is_no_sign_of_life(start: Start, world: Fa
     world.foreign = [{"alertname": "Watchdog", "severity": "none"}]
     async with start(poll_interval_seconds=OFTEN) as running:
         await running.break_it()
-        await eventually(lambda: running.said("decided_wait", "source_unknown"))
+        await eventually(lambda: running.has_event("decided_wait", "source_unknown"))
     assert world.commands == []
 
 

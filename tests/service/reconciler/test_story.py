@@ -24,7 +24,7 @@ async def verified(settings: Settings) -> Verdict:
         return await verify(reader, keys, anchors)
 
 
-def newest_story(connection: Connection) -> StoryView:
+def newest_timeline(connection: Connection) -> StoryView:
     newest = incidents.search(connection, limit=1)[0]
     timeline = read_timeline(connection, key=newest.id)
     return msgspec.json.decode(msgspec.json.encode(timeline), type=StoryView)
@@ -54,7 +54,7 @@ async def test_a_life_leaves_a_whole_story(
     assert [section.seq for section in second.keys] == [1, first.last + 1]
 
     with open_reader(settings.database_url) as reader:
-        timeline = await reader.read(newest_story)
+        timeline = await reader.read(newest_timeline)
         newest = await reader.read(event_log.latest)
         opened = timeline.incident.opened_at
         times = await reader.read(
@@ -64,10 +64,10 @@ async def test_a_life_leaves_a_whole_story(
         )
     lines = list(tell(timeline))
     assert all(len(line) <= WIDTH for line in lines)
-    told = "\n".join(lines)
+    text = "\n".join(lines)
     fence = f"fence {timeline.attempts[-1].fence}"
     for part in ("received", "opened", "decided_run", "started", "verified", "closed", fence):
-        assert part in " ".join(told.split()), told
+        assert part in " ".join(text.split()), text
     assert {"notified", events.KEY_CHANGED} <= {event.kind for event in newest}
     assert times.total.remediated == 1
     assert times.total.first_response.count == 1

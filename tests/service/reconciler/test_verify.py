@@ -14,7 +14,7 @@ async def first_attempt(running: Running) -> dict[str, Any] | None:
     """Return the first attempt once it was verified, or was not."""
     if await running.incident() is None:
         return None
-    attempts: list[dict[str, Any]] = (await running.story())["attempts"]
+    attempts: list[dict[str, Any]] = (await running.timeline())["attempts"]
     ended = attempts and attempts[0]["state"] in {"verified", "unverified"}
     return attempts[0] if ended else None
 

@@ -36,11 +36,11 @@ async def test_a_stuck_feed_is_restarted(
         watching = asyncio.create_task(_end_with_a_tick(example, world))
         await reconciler.break_it()
         await eventually(reconciler.closed)
-        story = await reconciler.story()
+        timeline = await reconciler.timeline()
         watching.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await watching
-    (attempt,) = story["attempts"]
+    (attempt,) = timeline["attempts"]
     assert (attempt["action"], attempt["state"]) == ("restart_component", "verified")
     assert world.commands == []
 

@@ -112,10 +112,10 @@ async def until(true: Callable[[], bool]) -> None:
     async def ask() -> bool:
         return true()
 
-    await until_said(ask)
+    await until_true(ask)
 
 
-async def until_said(ask: Callable[[], Awaitable[bool]]) -> None:
+async def until_true(ask: Callable[[], Awaitable[bool]]) -> None:
     """Ask someone else's process again and again until it says yes."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not await ask():  # noqa: ASYNC110 - a real process raises no event

@@ -16,4 +16,4 @@ async def main(folder: Path, ports: list[int]) -> None:
 
 
 logs.configure("small-stack")  # to standard error; the pids are on standard output
-asyncio.run(main(Path(sys.argv[1]), [int(word) for word in sys.argv[2:]]))
+asyncio.run(main(Path(sys.argv[1]), [int(argument) for argument in sys.argv[2:]]))

@@ -177,8 +177,8 @@ async def test_a_restart_in_whose_middle_the_supervisor_died_is_unknown(tmp_path
     """The next supervisor neither denies it nor does it again, and tells which life was meant."""
     FenceKeeper(tmp_path / "fence.json").admit("bot", 4, attempt_id="a", mark={"before": "1:1"})
     async with serving(tmp_path) as api:
-        status, told = await api.get("/attempts/a")
-        assert (status, told["outcome"], told["before"]) == (200, "unknown", "1:1")
+        status, reply = await api.get("/attempts/a")
+        assert (status, reply["outcome"], reply["before"]) == (200, "unknown", "1:1")
         life = api.bot.incarnation
         _, again = await api.restart("a", 4)
         assert (again["outcome"], again["repeated"]) == ("unknown", True)

@@ -41,7 +41,7 @@ async def killed_supervisor(folder: Path, ports: list[int]) -> list[int]:
         stdout=asyncio.subprocess.PIPE,
     )
     assert supervisor.stdout
-    pids = [int(word) for word in (await supervisor.stdout.readline()).split()]
+    pids = [int(pid) for pid in (await supervisor.stdout.readline()).split()]
     kill(supervisor.pid, signal.SIGKILL)
     await supervisor.wait()
     assert len(pids) == 2

@@ -152,6 +152,6 @@ async def test_a_mistake_in_the_watch_is_said(tmp_path: Path) -> None:
         supervisor.listeners.append(lambda: problems.append(unit.problem))
         kill_now(unit)
         await until(lambda: unit.state is State.READY and unit.restarts == 2)
-        said = [problem for problem in problems if problem]
-        assert said
-        assert said[0].startswith("its supervision failed: unsupported operand")
+        messages = [problem for problem in problems if problem]
+        assert messages
+        assert messages[0].startswith("its supervision failed: unsupported operand")

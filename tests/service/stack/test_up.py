@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.free_ports import free_port
-from tests.service.stack.small import REPOSITORY, alive, kill, lines, until_said
+from tests.service.stack.small import REPOSITORY, alive, kill, lines, until_true
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.local_stack import holder
 
@@ -115,8 +115,8 @@ async def test_detached_it_runs_on_until_down(project: Project) -> None:
     assert "mail: ready" in up.out
     status = await project.run("status", "--memory")
     assert status.code == ExitCode.OK
-    for word in ("mail", "exporter", "supervisor", "ready", "MB", "exporter.log"):
-        assert word in status.out
+    for text in ("mail", "exporter", "supervisor", "ready", "MB", "exporter.log"):
+        assert text in status.out
     pids = await project.pids()
     assert (await project.run("down")).out == "All processes stopped.\n"
     assert not any(alive(pid) for pid in pids.values())
@@ -127,10 +127,12 @@ async def test_up_and_down_for_a_machine(project: Project) -> None:
     """With --output json each prints one object and nothing else."""
     up = await project.run("up", "--detach", "--output", "json")
     assert (up.code, up.err) == (ExitCode.OK, "")
-    said = json.loads(up.out)
-    assert {one["unit"]: one["state"] for one in said["processes"]} == dict.fromkeys(UNITS, "ready")
+    output = json.loads(up.out)
+    assert {one["unit"]: one["state"] for one in output["processes"]} == dict.fromkeys(
+        UNITS, "ready"
+    )
     for expected in (
-        {"was_running": True, "pid": said["stack"]["pid"]},
+        {"was_running": True, "pid": output["stack"]["pid"]},
         {"was_running": False, "pid": None},
     ):
         down = await project.run("down", "--output", "json")
@@ -156,13 +158,13 @@ async def test_a_process_that_cannot_be_started_any_more(project: Project) -> No
         async def failing() -> bool:
             return "failing" in (await project.run("status")).out
 
-        await until_said(failing)
+        await until_true(failing)
         status = await project.run("status")
         reason = f"the folder {log.parent} cannot be written (Is a directory)"
         assert status.code == ExitCode.FAILED
         assert "".join(reason.split()) in "".join(status.out.split())  # a table's cell is folded
-        said = lines(log.with_name("supervisor.log"))
-        first = next(line for line in said if "process_failing" in line)
+        log_lines = lines(log.with_name("supervisor.log"))
+        first = next(line for line in log_lines if "process_failing" in line)
         assert json.loads(first)["reason"].startswith(reason)
 
 
@@ -230,7 +232,7 @@ async def test_a_killed_process_comes_back(project: Project) -> None:
         async def came_back() -> bool:
             return "ready (restarted once)" in (await project.run("status")).out
 
-        await until_said(came_back)
+        await until_true(came_back)
         assert (await project.pids())["exporter"] not in {before, None}
 
 

@@ -88,8 +88,8 @@ class World:
         assert (status, answer["outcome"]) == (200, "running")
 
         async def ended() -> Any:
-            async with self.session.get(f"/attempts/update-{self.asked}") as said:
-                answer = await said.json()
+            async with self.session.get(f"/attempts/update-{self.asked}") as reply:
+                answer = await reply.json()
                 return answer if answer["outcome"] != "running" else None
 
         return dict(await eventually(ended, within=90))
@@ -191,8 +191,8 @@ async def test_a_release_that_is_well_stays(world: World) -> None:
 @pytest.mark.parametrize("kind", ["exits", "hangs", "newer_exits", "newer_hangs"])
 async def test_a_sick_release_is_taken_back(world: World, kind: str) -> None:
     """The one before runs again and trades, on the records from before."""
-    said = 'echo \'{"error": "no such thing"}\' >&2'
-    texts = {"exits": f"{said}; exit 3", "hangs": "exec sleep 600"}
+    script = 'echo \'{"error": "no such thing"}\' >&2'
+    texts = {"exits": f"{script}; exit 3", "hangs": "exec sleep 600"}
     if kind in texts:
         sick = release(world.folder, kind, f"#!/bin/sh\n{texts[kind]}\n")
     else:
@@ -234,11 +234,11 @@ async def test_an_update_that_nobody_ended_has_failed(world: World) -> None:
 
 async def test_what_is_refused(world: World) -> None:
     """Another life, something that is no interpreter, and a bot that is not healthy."""
-    status, said = await world.begin(world.folder / "absent")
-    assert (status, "is not an interpreter" in said["detail"]) == (503, True)
+    status, reply = await world.begin(world.folder / "absent")
+    assert (status, "is not an interpreter" in reply["detail"]) == (503, True)
     body = {"attempt_id": "z", "incarnation": "1:2", "python": sys.executable}
-    status, said = await world.post("update", body)
-    assert (status, said["error"]) == (409, "other_incarnation")
+    status, reply = await world.post("update", body)
+    assert (status, reply["error"]) == (409, "other_incarnation")
     hangs = release(world.folder, "hangs", "#!/bin/sh\nexec sleep 600\n")
     life = world.unit.incarnation
     await world.venue.break_("hang")
@@ -246,7 +246,7 @@ async def test_what_is_refused(world: World) -> None:
     answer = await world.update(hangs)
     assert "nothing was done: bot must be well" in answer["detail"]
     assert world.unit.incarnation == life
-    await world.venue.mend()
+    await world.venue.clear_faults()
 
 
 async def _failing(world: World) -> bool:
@@ -264,8 +264,8 @@ async def test_a_person_restarts_one_life(world: World) -> None:
     assert (status, answer["outcome"]) == (200, "succeeded")
     status, again = await world.post("restart", body)
     assert (again["repeated"], again["incarnation"]) == (True, answer["incarnation"])
-    status, said = await world.post("restart", {**body, "attempt_id": "hand:2"})
-    assert (status, said["incarnation"]) == (409, answer["incarnation"])
+    status, reply = await world.post("restart", {**body, "attempt_id": "hand:2"})
+    assert (status, reply["incarnation"]) == (409, answer["incarnation"])
     await world.trades()
     assert world.none_doubled()
     assert not world.venue.journal("dead_man_fired")

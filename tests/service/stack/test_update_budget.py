@@ -37,6 +37,6 @@ async def test_a_spent_error_budget_refuses_an_update(
         monkeypatch.setenv("TRADING_OPS_ROOT", str(tmp_path))
         command = ["update", "alpha", "--to", sys.executable, "--reason", "a fix", *options]
         code = await asyncio.to_thread(run, command)
-    said = capsys.readouterr().err
-    assert ("for availability is spent: 240% of the last 30 days" in said) is refused
-    assert code == (ExitCode.FAILED if refused else ExitCode.NOT_RUNNING), said
+    errors = capsys.readouterr().err
+    assert ("for availability is spent: 240% of the last 30 days" in errors) is refused
+    assert code == (ExitCode.FAILED if refused else ExitCode.NOT_RUNNING), errors

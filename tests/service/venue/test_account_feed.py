@@ -31,14 +31,14 @@ async def test_the_life_of_an_order_is_told_in_order(account_feed: AccountFeed) 
     assert changed["result"]["amend_id"].startswith("T")
     gone = await account_feed.ask("cancel_order", order_id=[order_id])
     assert gone["result"] == {"order_id": order_id}
-    told = await account_feed.executions(4)
-    assert [one["exec_type"] for one in told] == ["pending_new", "new", "amended", "canceled"]
-    assert {(one["order_id"], one["cl_ord_id"]) for one in told} == {(order_id, "mine")}
-    assert (told[0]["limit_price"], told[2]["limit_price"]) == (
+    executions = await account_feed.executions(4)
+    assert [one["exec_type"] for one in executions] == ["pending_new", "new", "amended", "canceled"]
+    assert {(one["order_id"], one["cl_ord_id"]) for one in executions} == {(order_id, "mine")}
+    assert (executions[0]["limit_price"], executions[2]["limit_price"]) == (
         Decimal("1000.0"),
         Decimal("1001.5"),
     )
-    assert told[3]["reason"] == "User requested"
+    assert executions[3]["reason"] == "User requested"
 
 
 async def test_fills_add_up_to_the_order_and_to_the_balance(account_feed: AccountFeed) -> None:
@@ -48,15 +48,15 @@ async def test_fills_add_up_to_the_order_and_to_the_balance(account_feed: Accoun
     await subscribe(account_feed, "executions")
     order = {"symbol": "BTC/USD", "side": "buy", "order_type": "market", "order_qty": 0.6}
     placed = await account_feed.ask("add_order", **order)
-    told = await account_feed.executions(3)
-    while told[-1]["exec_type"] != "filled":
-        told += await account_feed.executions(1)
-    trades, whole = told[2:-1], told[-1]
+    executions = await account_feed.executions(3)
+    while executions[-1]["exec_type"] != "filled":
+        executions += await account_feed.executions(1)
+    trades, whole = executions[2:-1], executions[-1]
     assert {one["exec_type"] for one in trades} == {"trade"}
     assert {one["order_status"] for one in trades} == {"partially_filled"}
     assert sum(one["last_qty"] for one in trades) == whole["cum_qty"] == Decimal("0.6")
     assert sum(one["cost"] for one in trades) == whole["cum_cost"]
-    assert {one["order_id"] for one in told} == {placed["result"]["order_id"]}
+    assert {one["order_id"] for one in executions} == {placed["result"]["order_id"]}
     moved = [(await account_feed.of("balances"))["data"][0] for _ in range(2 * len(trades))]
     paid = [one for one in moved if one["asset"] == "USD"]
     fees = sum(one["fees"][0]["qty"] for one in trades)
@@ -85,8 +85,8 @@ async def test_only_the_essential_is_told_if_so_wanted(account_feed: AccountFeed
     await account_feed.ask("add_order", **RESTING, order_qty=0.01, cl_ord_id="a")
     await account_feed.ask("amend_order", cl_ord_id="a", order_qty=0.02)
     await account_feed.ask("cancel_all")
-    told = await account_feed.executions(2)
-    assert [one["exec_type"] for one in told] == ["new", "canceled"]
+    executions = await account_feed.executions(2)
+    assert [one["exec_type"] for one in executions] == ["new", "canceled"]
 
 
 async def test_another_account_hears_nothing(account_feed: AccountFeed, call: Any) -> None:
@@ -95,8 +95,8 @@ async def test_another_account_hears_nothing(account_feed: AccountFeed, call: An
     order = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "1", "price": "10"}
     await call("AddOrder", "manual", **order)
     await call("AddOrder", "second", **order, cl_ord_id="ours")
-    told = await account_feed.executions(1)
-    assert told[0]["cl_ord_id"] == "ours", "the second key is of the same account"
+    executions = await account_feed.executions(1)
+    assert executions[0]["cl_ord_id"] == "ours", "the second key is of the same account"
 
 
 @pytest.mark.parametrize(

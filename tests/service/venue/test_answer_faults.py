@@ -26,10 +26,10 @@ async def test_an_order_is_taken_and_its_answer_lost(
     found = (await call("OpenOrders", cl_ord_id="lost-once"))["result"]["open"]
     assert len(found) == 1
     assert (await call("AddOrder", **ORDER, cl_ord_id="another"))["error"] == []
-    told = await faults.journal("order_added", "answer_lost")
-    assert [entry["event"] for entry in told] == ["order_added", "answer_lost", "order_added"]
-    assert (told[0]["client_order_id"], told[0]["by_key"]) == ("lost-once", "alpha")
-    assert int(told[0]["by_nonce"]) == 1
+    entries = await faults.journal("order_added", "answer_lost")
+    assert [entry["event"] for entry in entries] == ["order_added", "answer_lost", "order_added"]
+    assert (entries[0]["client_order_id"], entries[0]["by_key"]) == ("lost-once", "alpha")
+    assert int(entries[0]["by_nonce"]) == 1
 
     async def ended() -> bool:
         return await gone(faults)
@@ -58,8 +58,8 @@ async def test_an_order_is_taken_and_answered_with_an_error(
         "error": ["EService:Timeout"]
     }
     assert len((await call("OpenOrders", cl_ord_id="told-wrongly"))["result"]["open"]) == 1
-    told = await faults.journal("order_added", "answer_lost")
-    assert [entry["event"] for entry in told] == ["order_added", "answer_lost"]
+    entries = await faults.journal("order_added", "answer_lost")
+    assert [entry["event"] for entry in entries] == ["order_added", "answer_lost"]
     assert (await call("AddOrder", **ORDER, cl_ord_id="another"))["error"] == []
 
 
@@ -173,8 +173,8 @@ async def test_open_balance_channels_fall_silent(
     await faults.hand("alpha", "deposits", asset="USD", amount="5")
     await faults.clear(fault)
     await faults.hand("alpha", "deposits", asset="USD", amount="7")
-    told = await account_feed.of("balances")
-    assert (told["data"][0]["amount"], told["data"][0]["balance"]) == (7, 100_012)
+    messages = await account_feed.of("balances")
+    assert (messages["data"][0]["amount"], messages["data"][0]["balance"]) == (7, 100_012)
 
 
 async def test_calls_are_limited_as_on_kraken(call: Any, faults: FaultCaller) -> None:

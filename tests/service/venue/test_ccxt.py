@@ -163,15 +163,15 @@ async def test_the_dead_man_switch_fires(client: Any, faults: FaultCaller) -> No
         return not await client.fetch_open_orders()
 
     await until(gone)
-    told = await faults.journal("dead_man_armed", "dead_man_fired", "order_cancelled")
-    assert [entry["event"] for entry in told] == [
+    entries = await faults.journal("dead_man_armed", "dead_man_fired", "order_cancelled")
+    assert [entry["event"] for entry in entries] == [
         "dead_man_armed",
         "order_cancelled",
         "dead_man_fired",
     ]
-    assert told[1]["reason"] == "dead_man"
-    assert told[2]["count"] == 1
-    assert told[2]["time"] - told[0]["time"] >= 1.0
+    assert entries[1]["reason"] == "dead_man"
+    assert entries[2]["count"] == 1
+    assert entries[2]["time"] - entries[0]["time"] >= 1.0
 
 
 async def test_the_dead_man_switch_is_rearmed_and_disarmed(

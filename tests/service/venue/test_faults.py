@@ -37,14 +37,14 @@ async def test_disconnect_kills_the_sessions_until_now(
         assert [await status(session, files) for _ in range(3)] == [200] * 3
     await faults.clear(fault)
     assert (await client.fetch_balance())["USD"]["total"] == 100_000
-    told = await faults.journal("session_opened", "session_killed", "session_joined")
-    assert [(e["event"], e["session"]) for e in told] == [
+    entries = await faults.journal("session_opened", "session_killed", "session_joined")
+    assert [(e["event"], e["session"]) for e in entries] == [
         ("session_opened", "s1"),
         ("session_killed", "s1"),
         ("session_opened", "s2"),
         ("session_joined", "s1"),
     ]
-    assert told[-1]["account"] == "alpha"
+    assert entries[-1]["account"] == "alpha"
 
 
 async def test_a_client_without_cookies_opens_no_session(
@@ -55,8 +55,8 @@ async def test_a_client_without_cookies_opens_no_session(
         assert [await status(probe, files) for _ in range(3)] == [200] * 3
     for _ in range(2):
         await client.fetch_balance()
-    told = await faults.journal("session_opened", "session_joined")
-    assert [(e["event"], e["session"]) for e in told] == [
+    entries = await faults.journal("session_opened", "session_joined")
+    assert [(e["event"], e["session"]) for e in entries] == [
         ("session_opened", "s1"),
         ("session_joined", "s1"),
     ]
@@ -119,10 +119,10 @@ async def test_a_client_that_leaves_takes_its_hanging_request_with_it(
         with pytest.raises(asyncio.TimeoutError):
             await session.get(files.url + TIME, timeout=aiohttp.ClientTimeout(total=0.1))
 
-    async def nobody_waits() -> bool:
+    async def no_request_waits() -> bool:
         return not venue.edge.hanging
 
-    await until(nobody_waits)
+    await until(no_request_waits)
 
 
 async def test_the_venue_stops_while_requests_hang(files: Files, faults: FaultCaller) -> None:
@@ -201,13 +201,13 @@ async def test_a_fault_ends_after_its_seconds(
 
     await until(over)
     assert await status(http, files) == 200
-    told = await faults.journal("fault_injected", "fault_cleared")
-    assert [(e["event"], e["id"], e["kind"]) for e in told] == [
+    entries = await faults.journal("fault_injected", "fault_cleared")
+    assert [(e["event"], e["id"], e["kind"]) for e in entries] == [
         ("fault_injected", fault, "refuse"),
         ("fault_cleared", fault, "refuse"),
     ]
-    assert told[1]["reason"] == "expired"
-    assert told[1]["time"] - told[0]["time"] >= 0.3
+    assert entries[1]["reason"] == "expired"
+    assert entries[1]["time"] - entries[0]["time"] >= 0.3
 
 
 async def test_all_faults_are_cleared_at_once(

@@ -71,10 +71,10 @@ async def test_a_connection_is_greeted(listener: Listener, venue: Venue) -> None
 async def test_a_subscription_is_acknowledged_and_served(listener: Listener) -> None:
     """Each symbol gets an acknowledgement, a snapshot, and fresh updates several times a second."""
     await listener.say("subscribe", {"channel": "ticker", "symbol": ["BTC/USD", "ETH/USD"]}, 7)
-    told = await listener.hear(reply("subscribe"))
-    assert (told["success"], told["req_id"]) == (True, 7)
-    assert told["result"]["symbol"] == "BTC/USD"
-    assert told["time_in"] <= told["time_out"]
+    message = await listener.hear(reply("subscribe"))
+    assert (message["success"], message["req_id"]) == (True, 7)
+    assert message["result"]["symbol"] == "BTC/USD"
+    assert message["time_in"] <= message["time_out"]
     snapshot = (await listener.hear(ticker("BTC/USD", "snapshot")))["data"][0]
     assert 0 < snapshot["bid"] < snapshot["ask"]
     assert snapshot["low"] <= snapshot["last"] <= snapshot["high"]
@@ -158,14 +158,14 @@ async def test_the_journal_tells_of_connections(listener: Listener, faults: Faul
         return await faults.journal("feed_closed")
 
     await until(closed)
-    told = await faults.journal("feed_connected", "feed_subscribed", "feed_closed")
-    assert [entry["event"] for entry in told] == [
+    entries = await faults.journal("feed_connected", "feed_subscribed", "feed_closed")
+    assert [entry["event"] for entry in entries] == [
         "feed_connected",
         "feed_subscribed",
         "feed_closed",
     ]
-    assert {entry["connection"] for entry in told} == {status["data"][0]["connection_id"]}
-    assert told[1]["symbol"] == "BTC/USD"
+    assert {entry["connection"] for entry in entries} == {status["data"][0]["connection_id"]}
+    assert entries[1]["symbol"] == "BTC/USD"
 
 
 async def test_a_client_that_does_not_read_is_dropped(listener: Listener, venue: Venue) -> None:

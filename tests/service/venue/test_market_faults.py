@@ -119,13 +119,13 @@ async def test_the_clock_is_wrong_everywhere(
     """REST, its Date header, the feed, orders and trades have the same wrong time."""
     await faults.inject("wrong_clock", offset_seconds=-3600)
     async with http.get(files.url + "/0/public/Time") as answer:
-        told = (await answer.json())["result"]["unixtime"]
+        unixtime = (await answer.json())["result"]["unixtime"]
         assert "GMT" in answer.headers["Date"]
         date = answer.headers["Date"]
-    assert told - clock.timestamp() == pytest.approx(-3600, abs=5)
+    assert unixtime - clock.timestamp() == pytest.approx(-3600, abs=5)
     from email.utils import parsedate_to_datetime  # noqa: PLC0415
 
-    assert parsedate_to_datetime(date).timestamp() == pytest.approx(told, abs=5)
+    assert parsedate_to_datetime(date).timestamp() == pytest.approx(unixtime, abs=5)
     order_id = (await call("AddOrder", **MARKET))["result"]["txid"][0]
     order = (await call("QueryOrders", txid=order_id, trades="true"))["result"][order_id]
     (trade, *_) = (await call("QueryTrades", txid=order["trades"][0]))["result"].values()
@@ -178,8 +178,8 @@ async def test_a_gapped_feed_loses_messages_but_not_their_numbers(
     await faults.inject("gapped_feed", channels=["balances"], count=2)
     for amount in ("1", "2", "3"):
         await faults.hand("alpha", "deposits", asset="USD", amount=amount)
-    told = await account_feed.of("balances")
-    assert (told["sequence"], told["data"][0]["amount"]) == (4, 3)
+    messages = await account_feed.of("balances")
+    assert (messages["sequence"], messages["data"][0]["amount"]) == (4, 3)
 
 
 async def test_a_book_with_a_gap_fails_its_checksum(
@@ -220,9 +220,15 @@ async def test_a_fill_is_reported_twice(
     await account_feed.of("executions")
     await faults.inject("fill_twice", count=1)
     await call("AddOrder", **MARKET)
-    told = await account_feed.executions(5)
-    assert [one["exec_type"] for one in told] == ["pending_new", "new", "trade", "trade", "filled"]
-    assert told[2] == told[3]
+    executions = await account_feed.executions(5)
+    assert [one["exec_type"] for one in executions] == [
+        "pending_new",
+        "new",
+        "trade",
+        "trade",
+        "filled",
+    ]
+    assert executions[2] == executions[3]
     assert len((await call("TradesHistory"))["result"]["trades"]) == 1
 
 
@@ -240,11 +246,11 @@ async def test_a_fill_is_reported_late(
     assert (await call("TradesHistory"))["result"] == {"trades": {}, "count": 0}
     assert [one["exec_type"] for one in await account_feed.executions(2)] == ["pending_new", "new"]
     await faults.clear(fault)
-    told = await account_feed.executions(2)
-    assert [one["exec_type"] for one in told] == ["trade", "filled"]
+    executions = await account_feed.executions(2)
+    assert [one["exec_type"] for one in executions] == ["trade", "filled"]
     history = (await call("TradesHistory"))["result"]["trades"]
-    assert set(history) == {told[0]["exec_id"]}
-    assert history[told[0]["exec_id"]]["ordertxid"] == order_id
+    assert set(history) == {executions[0]["exec_id"]}
+    assert history[executions[0]["exec_id"]]["ordertxid"] == order_id
 
 
 async def test_an_order_is_filled_in_part_and_then_cancelled(
@@ -258,8 +264,8 @@ async def test_an_order_is_filled_in_part_and_then_cancelled(
     order = (await call("QueryOrders", txid=order_id))["result"][order_id]
     assert (order["status"], order["vol_exec"]) == ("canceled", "0.00250000")
     assert order["reason"] == "Insufficient liquidity"
-    told = await account_feed.executions(4)
-    assert [one["exec_type"] for one in told] == ["pending_new", "new", "trade", "canceled"]
+    executions = await account_feed.executions(4)
+    assert [one["exec_type"] for one in executions] == ["pending_new", "new", "trade", "canceled"]
     assert (await call("BalanceEx"))["result"]["ZUSD"]["hold_trade"] == "0.0000"
 
 

@@ -34,8 +34,8 @@ async def test_a_stop_loss_sells_when_the_price_falls(client: Any, faults: Fault
     done = await until(sold)
     assert done["filled"] == 0.2
     assert done["average"] < trigger
-    told = await faults.journal("order_added", "order_triggered", "order_filled")
-    assert [entry["event"] for entry in told][:3] == [
+    entries = await faults.journal("order_added", "order_triggered", "order_filled")
+    assert [entry["event"] for entry in entries][:3] == [
         "order_added",
         "order_triggered",
         "order_filled",
@@ -53,11 +53,11 @@ async def test_a_take_profit_waits_for_the_other_side(client: Any, faults: Fault
     await faults.clear(fall)
     await faults.inject("price_jump", pair="BTC/USD", percent=10)
 
-    async def woken() -> Any:
+    async def triggered() -> Any:
         order = await client.fetch_order(placed["id"])
         return order if order["info"]["misc"] == "stopped" else None
 
-    order = await until(woken)
+    order = await until(triggered)
     assert (order["status"], order["filled"], order["price"]) == ("open", 0, limit)
 
 
@@ -149,8 +149,8 @@ async def test_the_ledger_explains_every_balance(
         assert number(entry["balance"]) == sums[asset]
     balances = (await call("Balance", "second"))["result"]
     assert {asset: number(amount) for asset, amount in balances.items()} == sums
-    told = await client.fetch_ledger("USD")
-    assert told[-1]["amount"] == 1234.5678
+    ledger = await client.fetch_ledger("USD")
+    assert ledger[-1]["amount"] == 1234.5678
     deposits = (await call("Ledgers", "second", type="deposit", asset="ZUSD"))["result"]
     assert [entry["amount"] for entry in deposits["ledger"].values()] == [
         "1234.5678",

@@ -28,8 +28,8 @@ async def test_it_moves_money_and_trades_by_hand(own: VenueFaults) -> None:
     assert account["balances"]["ZUSD"] == "100000.0001"
     assert account["held"]["XXBT"] == "0.2500000000"
     assert list(account["open"]) == [placed["order"]]
-    told = [entry.event for entry in await own.journal(since=0.0) if entry.account == "alpha"]
-    assert told[-2:] == ["money_moved", "order_added"]
+    events = [entry.event for entry in await own.journal(since=0.0) if entry.account == "alpha"]
+    assert events[-2:] == ["money_moved", "order_added"]
 
 
 async def test_it_says_what_the_venue_refuses(own: VenueFaults) -> None:

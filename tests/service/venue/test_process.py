@@ -59,7 +59,7 @@ async def test_everything_survives_kill_9(
         assert (await post(files, "Balance", nonce, key="second"))["error"] == []
     asked = ("BalanceEx", "OpenOrders", "ClosedOrders", "TradesHistory", "Ledgers")
     before = [await post(files, method, 10 + n) for n, method in enumerate(asked)]
-    told = await faults.journal()
+    entries = await faults.journal()
     process.kill()
     process.start()
     assert (await post(files, "Balance", 13))["error"] == ["EAPI:Invalid nonce"]
@@ -70,8 +70,8 @@ async def test_everything_survives_kill_9(
     after = [await post(files, method, 20 + n) for n, method in enumerate(asked)]
     assert after == before
     again = await faults.journal()
-    assert again[: len(told)] == told
-    assert again[len(told)]["event"] == "venue_started"
+    assert again[: len(entries)] == entries
+    assert again[len(entries)]["event"] == "venue_started"
     lines = files.journal.read_text().splitlines()
     assert [json.loads(line) for line in lines] == await faults.journal()
 
@@ -165,8 +165,8 @@ def test_a_second_venue_on_the_same_state_is_refused(process: VenueProcess, file
     command = [sys.executable, "-m", "trading_ops_lab.paper.venue", "--config", str(files.config)]
     second = subprocess.run(command, capture_output=True, timeout=60, check=False)
     assert second.returncode == 1
-    said = json.loads(second.stderr.splitlines()[-1])
-    assert "is another venue running on it?" in said["problem"]
+    entry = json.loads(second.stderr.splitlines()[-1])
+    assert "is another venue running on it?" in entry["problem"]
 
 
 async def test_a_taken_port_is_named(venue: Venue, tmp_path: Path) -> None:
@@ -203,9 +203,9 @@ def test_a_wrong_configuration_is_one_clear_sentence(
     """The key and the fix are named, and the exit code is that of a wrong configuration."""
     files.config.write_text(json.dumps(files.values() | change))
     assert main(["--config", str(files.config)]) == 2
-    said = json.loads(capfd.readouterr().err)
-    assert problem in said["problem"]
-    assert "Fix: " in said["problem"]
+    entry = json.loads(capfd.readouterr().err)
+    assert problem in entry["problem"]
+    assert "Fix: " in entry["problem"]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.unit.botkit.reconciled import order, word
+from tests.unit.botkit.reconciled import order, venue_order
 from trading_ops.botkit.component import Unavailable
 from trading_ops.botkit.orders.order import Fill, Order, OrderStatus, VenueOrder, apply_report
 from trading_ops.botkit.venue.balances import Balances
@@ -22,7 +22,7 @@ class FakeBook:
 
     def __init__(self, *orders: Order) -> None:
         self.orders = {one.client_id: one for one in orders}
-        self.words: list[VenueOrder] = []
+        self.reports: list[VenueOrder] = []
         self.down = False
 
     def owns(self, client_id: str | None) -> bool:
@@ -37,7 +37,7 @@ class FakeBook:
     async def update(self, order: Order, report: VenueOrder) -> Fill | None:
         if self.down:
             raise Unavailable("store: down")
-        self.words.append(report)
+        self.reports.append(report)
         after, fill = apply_report(self.orders[order.client_id], report)
         self.orders[order.client_id] = after
         return fill
@@ -73,17 +73,17 @@ class Scene:
         task.cancel()
 
 
-def told(kind: str, **given: object) -> Execution:
+def execution(kind: str, **given: object) -> Execution:
     return Execution(order_id="V1", exec_type=kind, cl_ord_id="own-1", **given)  # type: ignore[arg-type]
 
 
 def trade(number: int, quantity: Decimal) -> Execution:
-    return told(
+    return execution(
         "trade", exec_id=f"T{number}", symbol="BTC/USD", last_qty=quantity, cost=quantity * 100
     )
 
 
-NEW = told("pending_new", cum_qty=Decimal(0))
+NEW = execution("pending_new", cum_qty=Decimal(0))
 
 
 async def test_what_is_sure_is_passed_on_at_once() -> None:
@@ -100,7 +100,7 @@ async def test_what_is_sure_is_passed_on_at_once() -> None:
 async def test_each_end_is_a_terminal_state(kind: str) -> None:
     scene = Scene(order())
     zero = Decimal(0)
-    await scene.news.orders_moved([NEW, told(kind, cum_qty=zero, cum_cost=zero)])
+    await scene.news.orders_moved([NEW, execution(kind, cum_qty=zero, cum_cost=zero)])
     ends = {"canceled": "cancelled", "expired": "expired", "filled": "filled"}
     assert scene.book.orders["own-1"].status.value == ends[kind]
 
@@ -108,9 +108,9 @@ async def test_each_end_is_a_terminal_state(kind: str) -> None:
 async def test_nothing_is_added_to_a_book_that_is_ahead() -> None:
     """REST told of one fill that the feed has not: the next one is not put in its place."""
     scene = Scene(order(filled=ONE, cost=Decimal(100)))
-    scene.answers = [replace(word(filled="2"), venue_id="V1", cost=Decimal(250))]
+    scene.answers = [replace(venue_order(filled="2"), venue_id="V1", cost=Decimal(250))]
     await scene.news.orders_moved([NEW, trade(2, TWO)])
-    assert scene.book.words == []
+    assert scene.book.reports == []
     await scene.settle()
     assert scene.asked == [["V1"]]
     assert scene.book.orders["own-1"].cost == Decimal(250), "REST's word, not the feed's sum"
@@ -119,7 +119,7 @@ async def test_nothing_is_added_to_a_book_that_is_ahead() -> None:
 async def test_a_fill_of_an_order_that_ended_is_asked_about() -> None:
     scene = Scene(order(status=OrderStatus.CANCELLED))
     await scene.news.orders_moved([NEW, trade(1, ONE)])
-    assert scene.book.words == []
+    assert scene.book.reports == []
     await scene.settle()
     assert scene.asked == [["V1"]]
 
@@ -130,7 +130,7 @@ async def test_what_could_not_be_stored_is_not_built_upon() -> None:
     await scene.news.orders_moved([NEW, trade(1, ONE)])
     scene.book.down = False
     await scene.news.orders_moved([trade(2, ONE)])
-    assert scene.book.words == [], "the sum would lack what was not stored"
+    assert scene.book.reports == [], "the sum would lack what was not stored"
     await scene.settle()
     assert scene.asked == [["V1"]]
 
@@ -146,7 +146,7 @@ async def test_strangers_are_compared_at_most_now_and_then() -> None:
     scene = Scene()
     stranger = Execution(order_id="V9", exec_type="trade", cl_ord_id="other", exec_id="T9")
     await scene.news.orders_moved([stranger])
-    assert scene.book.words == []
+    assert scene.book.reports == []
     assert scene.news.look() is None
     assert scene.compared == 1
     scene.news.money_moved([Money(asset="USD", balance=ONE, type="deposit")])

@@ -9,7 +9,7 @@ from trading_ops_lab.paper.bot.commands import failing_with_message
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "expected"),
     [
         (VenueDown("the venue is away"), CommandFailed),
         (VenueRefused("EOrder:Unknown order"), CommandFailed),
@@ -19,13 +19,13 @@ from trading_ops_lab.paper.bot.commands import failing_with_message
         (ZeroDivisionError("a bug"), ZeroDivisionError),
     ],
 )
-async def test_what_is_away_is_said(error: Exception, told: type[Exception]) -> None:
+async def test_what_is_away_is_said(error: Exception, expected: type[Exception]) -> None:
     """A bug stays one, and is logged as one."""
 
     async def run(_params: Params) -> str:
         raise error
 
-    with pytest.raises(told, match=str(error)):
+    with pytest.raises(expected, match=str(error)):
         await failing_with_message(run)({})
 
 

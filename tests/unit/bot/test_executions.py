@@ -41,8 +41,8 @@ def sums(qty: str) -> Sums:
 
 def test_fills_of_an_order_seen_from_nothing_on_add_up() -> None:
     executions = Executions()
-    told = [opened(), trade(1), trade(2, "0.5"), trade(1), ended("filled", "1.5")]
-    heard = [executions.hear(one) for one in told]
+    received = [opened(), trade(1), trade(2, "0.5"), trade(1), ended("filled", "1.5")]
+    heard = [executions.hear(one) for one in received]
     assert heard == [Sums(), sums("1"), sums("1.5"), sums("1.5"), sums("1.5")]
     assert executions.sums("O1") is None, "an order that ended is forgotten"
     assert executions.hear(trade(3)) is None
@@ -84,11 +84,11 @@ def test_any_order_with_repeats_has_the_same_sum(
     quantities: list[int], order: object, repeats: list[int]
 ) -> None:
     fills = [trade(n, str(Decimal(q) / 1000)) for n, q in enumerate(quantities)]
-    told = fills + [fills[n % len(fills)] for n in repeats]
-    order.shuffle(told)  # type: ignore[attr-defined]
+    repeated = fills + [fills[n % len(fills)] for n in repeats]
+    order.shuffle(repeated)  # type: ignore[attr-defined]
     executions = Executions()
     executions.hear(opened())
-    for one in told:
+    for one in repeated:
         executions.hear(one)
     total = str(sum((Decimal(q) / 1000 for q in quantities), Decimal(0)))
     assert executions.hear(ended("filled", total)) == sums(total)

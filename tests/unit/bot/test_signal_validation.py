@@ -28,7 +28,7 @@ GOOD = Signal(
 
 
 @pytest.mark.parametrize(
-    ("change", "word"),
+    ("change", "problem"),
     [
         ({}, None),
         ({"confidence": 0.0}, None),
@@ -51,10 +51,10 @@ GOOD = Signal(
         ({"at": NOW - 6}, "old"),
     ],
 )
-def test_what_is_wrong_with_an_answer(change: dict[str, object], word: str | None) -> None:
+def test_what_is_wrong_with_an_answer(change: dict[str, object], problem: str | None) -> None:
     """Each fault has its word, and a hostile text is cut short."""
     fault = fault_of(replace(GOOD, **change), MARKET, now=NOW, maximum_age=5)  # type: ignore[arg-type]
-    assert (fault is None) if word is None else (fault is not None and word in fault)
+    assert (fault is None) if problem is None else (fault is not None and problem in fault)
     assert fault is None or len(fault) < 100
 
 

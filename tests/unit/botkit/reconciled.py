@@ -35,7 +35,7 @@ def order(name: str = "own-1", **given: Any) -> Order:
     return Order(**(fields | given))
 
 
-def word(name: str | None = "own-1", filled: str = "0", **given: Any) -> VenueOrder:
+def venue_order(name: str | None = "own-1", filled: str = "0", **given: Any) -> VenueOrder:
     done = Decimal(filled)
     fields: dict[str, Any] = {
         "venue_id": f"V{(name or '?')[-1]}",

@@ -51,8 +51,8 @@ class World:
         return self.balances.source.value, None if usd is None else int(usd), age
 
 
-def _amounts(told: dict[str, int]) -> dict[str, Decimal]:
-    return {name: Decimal(amount) for name, amount in told.items()}
+def _amounts(amounts: dict[str, int]) -> dict[str, Decimal]:
+    return {name: Decimal(amount) for name, amount in amounts.items()}
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.botkit.reconciled import NOW, SYMBOL, deposit, order, run, trade, word
+from tests.unit.botkit.reconciled import NOW, SYMBOL, deposit, order, run, trade, venue_order
 from trading_ops.agent import Side
 from trading_ops.botkit.orders.order import OrderStatus
 from trading_ops.botkit.reconciliation.findings import (
@@ -25,44 +25,44 @@ ADOPT = Policy(orphaned_orders=OrphanPolicy.ADOPT, external_trades=ExternalTrade
 
 # name: what is given, the findings as (cause, remedy), the kinds of the steps
 CASES: dict[str, tuple[dict[str, Any], list[tuple[str, str]], list[type]]] = {
-    "nothing differs": ({"orders": (order(),), "opened": (word(),)}, [], []),
+    "nothing differs": ({"orders": (order(),), "opened": (venue_order(),)}, [], []),
     "filled while we were away": (
         {
             "orders": (order(),),
-            "reports": {"own-1": word(filled="2", status=FILLED)},
+            "reports": {"own-1": venue_order(filled="2", status=FILLED)},
             "there": ("2", "799.8"),
         },
         [("missed_fill", "correct"), ("finished_order", "correct")],
         [UpdateOrder],
     ),
     "cancelled while we were away": (
-        {"orders": (order(),), "reports": {"own-1": word(status=CANCELLED)}},
+        {"orders": (order(),), "reports": {"own-1": venue_order(status=CANCELLED)}},
         [("finished_order", "correct")],
         [UpdateOrder],
     ),
     "partly filled and still open": (
-        {"orders": (order(),), "opened": (word(filled="1"),), "there": ("1", "899.9")},
+        {"orders": (order(),), "opened": (venue_order(filled="1"),), "there": ("1", "899.9")},
         [("missed_fill", "correct")],
         [UpdateOrder],
     ),
     "a fill that was told late, after the order had ended here": (
         {
             "orders": (order(status=CANCELLED),),
-            "reports": {"own-1": word(filled="1", status=CANCELLED)},
+            "reports": {"own-1": venue_order(filled="1", status=CANCELLED)},
             "there": ("1", "899.9"),
         },
         [("missed_fill", "correct")],
         [UpdateOrder],
     ),
     "the answer was lost, and the order is there": (
-        {"orders": (order(status=SUBMITTED, venue_id=None),), "opened": (word(),)},
+        {"orders": (order(status=SUBMITTED, venue_id=None),), "opened": (venue_order(),)},
         [],
         [UpdateOrder],
     ),
     "the answer was lost, and the order was filled: its trade is ours": (
         {
             "orders": (order(status=SUBMITTED, venue_id=None),),
-            "reports": {"own-1": word(filled="1", status=FILLED)},
+            "reports": {"own-1": venue_order(filled="1", status=FILLED)},
             "trades": (trade(venue_id="V1", side=Side.BUY),),
             "there": ("1", "899.9"),
         },
@@ -72,7 +72,7 @@ CASES: dict[str, tuple[dict[str, Any], list[tuple[str, str]], list[type]]] = {
     "the answer was lost, and the order is partly filled": (
         {
             "orders": (order(status=SUBMITTED, venue_id=None),),
-            "opened": (word(filled="1"),),
+            "opened": (venue_order(filled="1"),),
             "trades": (trade(venue_id="V1", side=Side.BUY),),
             "there": ("1", "899.9"),
         },
@@ -93,26 +93,26 @@ CASES: dict[str, tuple[dict[str, Any], list[tuple[str, str]], list[type]]] = {
         [],
     ),
     "an orphan is recorded and cancelled": (
-        {"opened": (word("own-9"),)},
+        {"opened": (venue_order("own-9"),)},
         [("orphaned_order", "cancel")],
         [AdoptOrder, CancelOrder],
     ),
     "an orphan that is partly filled counts": (
-        {"opened": (word("own-9", filled="1"),), "there": ("1", "899.9")},
+        {"opened": (venue_order("own-9", filled="1"),), "there": ("1", "899.9")},
         [("orphaned_order", "cancel")],
         [AdoptOrder, CancelOrder],
     ),
     "an orphan is adopted by setting": (
-        {"opened": (word("own-9"),), "policy": ADOPT},
+        {"opened": (venue_order("own-9"),), "policy": ADOPT},
         [("orphaned_order", "correct")],
         [AdoptOrder],
     ),
-    "another client's open order is not ours": ({"opened": (word("theirs"),)}, [], []),
-    "an open order without any id is none of ours": ({"opened": (word(None),)}, [], []),
+    "another client's open order is not ours": ({"opened": (venue_order("theirs"),)}, [], []),
+    "an open order without any id is none of ours": ({"opened": (venue_order(None),)}, [], []),
     "a fill of an order that we forgot": (
         {
             "trades": (trade(venue_id="V9", side=Side.BUY),),
-            "unrecorded": (word("own-9", filled="1", status=FILLED),),
+            "unrecorded": (venue_order("own-9", filled="1", status=FILLED),),
             "there": ("1", "899.9"),
         },
         [("unknown_fill", "correct")],
@@ -124,7 +124,7 @@ CASES: dict[str, tuple[dict[str, Any], list[tuple[str, str]], list[type]]] = {
                 trade("T1", venue_id="V9", side=Side.BUY),
                 trade("T2", venue_id="V9", side=Side.BUY),
             ),
-            "unrecorded": (word("own-9", filled="2", status=FILLED),),
+            "unrecorded": (venue_order("own-9", filled="2", status=FILLED),),
             "there": ("2", "799.8"),
         },
         [("unknown_fill", "correct")],
@@ -245,7 +245,9 @@ def test_drift_is_exact_and_signed() -> None:
 
 def test_what_was_heard_between_is_no_news_and_proves_nothing() -> None:
     """While the bot trades, a fill is heard like any other; drift beside it is not counted."""
-    found = run(orders=(order(),), opened=(word(filled="1"),), there=("1", "899.9"), at_start=False)
+    found = run(
+        orders=(order(),), opened=(venue_order(filled="1"),), there=("1", "899.9"), at_start=False
+    )
     assert not found.discrepancies
     assert found.in_flight
     assert [type(step) for step in found.steps] == [UpdateOrder]
@@ -290,8 +292,8 @@ def test_forgotten_orders_are_told_in_the_order_of_their_trades() -> None:
             trade("T1", venue_id="V8", side=Side.BUY, at=NOW - 2),
         ),
         unrecorded=(
-            word("own-9", filled="1", status=FILLED, side=Side.SELL),
-            word("own-8", filled="1", status=FILLED),
+            venue_order("own-9", filled="1", status=FILLED, side=Side.SELL),
+            venue_order("own-8", filled="1", status=FILLED),
         ),
         there=("0", "999.8"),
     )

@@ -101,10 +101,10 @@ actions = st.one_of(orders, orders, orders, prices, fills, fills, cancels, times
 
 @settings(max_examples=100)
 @given(st.lists(actions, min_size=30, max_size=60))
-def test_no_order_that_is_let_through_breaks_a_limit(story: Sequence[tuple[object, ...]]) -> None:
+def test_no_order_that_is_let_through_breaks_a_limit(steps: Sequence[tuple[object, ...]]) -> None:
     """In a model with its own arithmetic, were every open order filled at its price."""
     account, bot = Account(), Bot(LIMITS)
-    for action in story:
+    for action in steps:
         bot.holdings = account.holdings()
         match action:
             case ("order", str(symbol), Side() as side, Decimal() as quantity, Decimal() as off):

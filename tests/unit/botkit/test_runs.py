@@ -61,7 +61,7 @@ def test_a_life_seen_from_outside(last: Run | None, end: End) -> None:
 
 
 @pytest.mark.parametrize(
-    ("last", "said"),
+    ("last", "message"),
     [
         (None, "unknown: no run is recorded"),
         (life(beat_at=1000.0), "recorded no end and was last active 200 s ago"),
@@ -70,6 +70,6 @@ def test_a_life_seen_from_outside(last: Run | None, end: End) -> None:
         (life(ended_at=1190.0, left_open=2), "2 orders may have been left open"),
     ],
 )
-def test_it_is_said_in_a_line(last: Run | None, said: str) -> None:
+def test_it_is_said_in_a_line(last: Run | None, message: str) -> None:
     """People read what is known, and what is not."""
-    assert said in describe(assess_from_outside(last, NOW, 100.0))
+    assert message in describe(assess_from_outside(last, NOW, 100.0))

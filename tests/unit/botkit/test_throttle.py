@@ -27,18 +27,18 @@ def throttle(metrics: BotMetrics, clock: Clock) -> Throttle:
     return Throttle(metrics, max_pause_seconds=MAX_PAUSE, monotonic=clock)
 
 
-def told(metrics: BotMetrics) -> float | None:
+def pauses_gauge(metrics: BotMetrics) -> float | None:
     return metrics.registry.get_sample_value("trading_load_throttle_factor")
 
 
 def test_it_ends_by_itself(throttle: Throttle, clock: Clock, metrics: BotMetrics) -> None:
     """At its time, in the metric too; no one has to say so."""
-    assert (throttle.pause(1.0), told(metrics)) == (1.0, 1)
+    assert (throttle.pause(1.0), pauses_gauge(metrics)) == (1.0, 1)
     throttle.start(60)
     clock.now += 59.9
-    assert (throttle.pause(1.0), told(metrics)) == (FACTOR, FACTOR)
+    assert (throttle.pause(1.0), pauses_gauge(metrics)) == (FACTOR, FACTOR)
     clock.now += 0.1
-    assert (throttle.pause(1.0), told(metrics)) == (1.0, 1)
+    assert (throttle.pause(1.0), pauses_gauge(metrics)) == (1.0, 1)
 
 
 def test_twice_is_not_slower_and_never_shorter(throttle: Throttle, clock: Clock) -> None:
@@ -83,7 +83,7 @@ async def test_zero_seconds_end_it_now(throttle: Throttle, metrics: BotMetrics) 
     throttle.start(3600)
     command.check({"seconds": "0"})
     assert await command.run({"seconds": "0"}) == "pauses have their normal length"
-    assert (throttle.pause(1.0), told(metrics)) == (1.0, 1)
+    assert (throttle.pause(1.0), pauses_gauge(metrics)) == (1.0, 1)
     throttle.start(60)
     assert throttle.pause(1.0) == FACTOR
 

@@ -13,9 +13,9 @@ from trading_ops.clients.reconciler_views import AcknowledgementView
 def test_each_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """With the options that it takes."""
     assert run([command, "--help"]) == ExitCode.OK
-    said = capsys.readouterr().out
-    assert "--owner" in said
-    assert ("--for" in said) == (command == "snooze")
+    output = capsys.readouterr().out
+    assert "--owner" in output
+    assert ("--for" in output) == (command == "snooze")
 
 
 def test_a_snooze_needs_an_end(capsys: pytest.CaptureFixture[str]) -> None:
@@ -26,10 +26,10 @@ def test_a_snooze_needs_an_end(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_what_alertmanager_does_not_know_yet_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     """The word stands; the warning goes to the error stream."""
-    word = AcknowledgementView(
+    acknowledgement = AcknowledgementView(
         incident_id="3f2a0000-1", kind="acknowledge", owner="anna", until=NOW, trouble="no answer"
     )
-    _say(word, "it is anna's")
+    _say(acknowledgement, "it is anna's")
     captured = capsys.readouterr()
     assert captured.out == "incident 3f2a0000: it is anna's\n"
     assert "no answer" in captured.err

@@ -84,10 +84,10 @@ def test_a_whole_story_is_verified(settings: Settings, capsys: pytest.CaptureFix
     assert database is not None
     before = database.read_bytes()
     assert run(["audit", "verify"]) == ExitCode.OK
-    said = capsys.readouterr().out
-    assert "verified 30 events, 1 to 30" in said
-    assert "last anchor: event 25 at 2026-03-01T12:00:00.000000Z (2 anchors)" in said
-    assert "unanchored tail: 5 events" in said
+    output = capsys.readouterr().out
+    assert "verified 30 events, 1 to 30" in output
+    assert "last anchor: event 25 at 2026-03-01T12:00:00.000000Z (2 anchors)" in output
+    assert "unanchored tail: 5 events" in output
     assert run(["audit", "verify", "--output", "json"]) == ExitCode.OK
     report = json.loads(capsys.readouterr().out)
     assert (report["whole"], report["verified"], report["unanchored"]) == (True, 30, 5)
@@ -102,7 +102,7 @@ HEAD = "UPDATE chain SET seq = {0}, mac = (SELECT mac FROM events WHERE seq = {0
 
 
 @pytest.mark.parametrize(
-    ("statements", "told"),
+    ("statements", "message"),
     [
         (["UPDATE events SET note = 'nothing' WHERE seq = 9"], "event 9 (opened) was edited"),
         (["UPDATE events SET at = at + 1 WHERE seq = 30"], "event 30 (opened) was edited"),
@@ -144,12 +144,12 @@ HEAD = "UPDATE chain SET seq = {0}, mac = (SELECT mac FROM events WHERE seq = {0
     ],
 )
 def test_what_was_changed_is_told(
-    settings: Settings, capsys: pytest.CaptureFixture[str], statements: list[str], told: str
+    settings: Settings, capsys: pytest.CaptureFixture[str], statements: list[str], message: str
 ) -> None:
     """Every way of changing the file with SQL shows, and the first bad event is named."""
     attack(settings, *statements)
     assert run(["audit", "verify"]) == ExitCode.FAILED
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_a_cut_that_grew_again_is_told(
@@ -189,9 +189,9 @@ def test_half_an_anchor_is_no_forgery(
     append(settings.anchors, make_anchor(KEY.encode(), head, NOW))
     assert len(settings.anchors.read_text().splitlines()) == 3
     assert run(["audit", "verify"]) == ExitCode.FAILED, "that anchor is of no stored event"
-    said = capsys.readouterr()
-    assert "1 incomplete anchor lines" in said.out
-    assert "event 30 is not the one that was anchored" in said.err
+    output = capsys.readouterr()
+    assert "1 incomplete anchor lines" in output.out
+    assert "event 30 is not the one that was anchored" in output.err
 
 
 @pytest.fixture
@@ -287,7 +287,7 @@ def test_events_without_a_mac_fail_unless_their_number_is_given(
 
 
 @pytest.mark.parametrize(
-    ("statements", "told"),
+    ("statements", "message"),
     [
         (["UPDATE chain SET signature = ''"], "event 30, is not signed"),
         (["DELETE FROM events WHERE seq > 27", HEAD.format(27)], "event 27, is not signed"),
@@ -307,12 +307,12 @@ def test_events_without_a_mac_fail_unless_their_number_is_given(
     ],
 )
 def test_the_head_and_the_beginning_are_signed(
-    settings: Settings, capsys: pytest.CaptureFixture[str], statements: list[str], told: str
+    settings: Settings, capsys: pytest.CaptureFixture[str], statements: list[str], message: str
 ) -> None:
     """What a walk over the rows cannot show: their end, and what was before the first one."""
     attack(settings, *statements)
     assert run(["audit", "verify"]) == ExitCode.FAILED
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_macs_that_were_removed_before_more_was_written_are_found(
@@ -360,10 +360,10 @@ def test_the_key_is_changed_with_an_event(
     engine.dispose()
     write(settings, 2, newer)
     assert run(["audit", "verify"]) == ExitCode.OK
-    said = capsys.readouterr().out
-    assert "verified 33 events" in said
+    output = capsys.readouterr().out
+    assert "verified 33 events" in output
     assert (
-        f"{events.name_of(keys[1])} from event 1, {events.name_of(keys[0])} from event 31" in said
+        f"{events.name_of(keys[1])} from event 1, {events.name_of(keys[0])} from event 31" in output
     )
     (settings.secrets / "audit_key").write_text(newer)
     assert run(["audit", "verify"]) == ExitCode.FAILED
@@ -371,7 +371,7 @@ def test_the_key_is_changed_with_an_event(
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (["--database", "sqlite:////nowhere/x.db"], "database /nowhere/x.db does not exist"),
         (["--database", "nonsense"], "does not exist"),
@@ -381,12 +381,12 @@ def test_the_key_is_changed_with_an_event(
     ],
 )
 def test_mistakes_are_sentences(
-    settings: Settings, capsys: pytest.CaptureFixture[str], options: list[str], told: str
+    settings: Settings, capsys: pytest.CaptureFixture[str], options: list[str], message: str
 ) -> None:
     """No traceback, and no database is made by looking for it."""
     del settings
     assert run(["audit", "verify", *options]) in {ExitCode.FAILED, ExitCode.SETUP, ExitCode.USAGE}
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_an_evidence_bundle_is_whole_and_signed(
@@ -398,12 +398,12 @@ def test_an_evidence_bundle_is_whole_and_signed(
     assert run(["audit", "export", str(file), "--check"]) == ExitCode.OK
     with zipfile.ZipFile(file) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
-    told = [json.loads(line) for line in parts["events.jsonl"].splitlines()]
-    assert [one["note"] for one in told if one["kind"] == "opened"] == [
+    events = [json.loads(line) for line in parts["events.jsonl"].splitlines()]
+    assert [one["note"] for one in events if one["kind"] == "opened"] == [
         f"number {number}" for count in (10, 15, 5) for number in range(count)
     ]
-    assert all(one["mac"] for one in told)
-    assert json.loads(parts["manifest.json"])["events"] == len(told)
+    assert all(one["mac"] for one in events)
+    assert json.loads(parts["manifest.json"])["events"] == len(events)
     for name in parts:
         changed = tmp_path / f"changed-{name}.zip"
         with zipfile.ZipFile(changed, "w") as archive:

@@ -7,7 +7,7 @@ from trading_ops.cli.main import run
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("snooze 3f2a --for 48h", "48h is too long: at most 24h"),
         ("automation pause --reason x --for 25h", "25h is too long: at most 24h"),
@@ -20,11 +20,11 @@ from trading_ops.cli.main import run
     ],
 )
 def test_a_bad_one_is_a_usage_error(
-    line: str, said: str, capsys: pytest.CaptureFixture[str]
+    line: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The option is named, and what it takes."""
     assert run(line.split()) == ExitCode.USAGE
-    told = capsys.readouterr().err
-    option = next(word for word in reversed(line.split()) if word.startswith("--"))
-    assert f"'{option}'" in told
-    assert said in told
+    errors = capsys.readouterr().err
+    option = next(argument for argument in reversed(line.split()) if argument.startswith("--"))
+    assert f"'{option}'" in errors
+    assert message in errors

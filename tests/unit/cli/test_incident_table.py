@@ -48,14 +48,14 @@ CASES = [
 
 
 @pytest.mark.parametrize(
-    ("standing", "words"),
+    ("standing", "message"),
     CASES,
     # No times: each process that runs tests must collect the same.
     ids=lambda _: "",
 )
-def test_why_nothing_happens_is_said(standing: StandingView | None, words: str) -> None:
+def test_why_nothing_happens_is_said(standing: StandingView | None, message: str) -> None:
     """In few words."""
-    assert state_words(listed(standing)) == words
+    assert state_words(listed(standing)) == message
 
 
 def test_how_it_ended_and_an_older_answer() -> None:
@@ -71,11 +71,11 @@ def test_nothing_is_cut_off_in_80_columns() -> None:
     rows = [listed(standing, alert="[red]BotSick[/]") for standing, _ in CASES]
     with console.capture() as capture:
         console.print(incident_table([*rows, listed(CASES[1][0])]))
-    told = capture.get()
-    assert all(len(line.rstrip()) <= 80 for line in told.splitlines())
-    assert "…" not in told
-    assert "[red]BotSick[/]" in told
-    assert "snoozed until" in told
+    output = capture.get()
+    assert all(len(line.rstrip()) <= 80 for line in output.splitlines())
+    assert "…" not in output
+    assert "[red]BotSick[/]" in output
+    assert "snoozed until" in output
 
 
 def test_a_moment_of_another_year_has_its_year() -> None:

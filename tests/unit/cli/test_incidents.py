@@ -88,9 +88,9 @@ def incident(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_the_whole_story_is_told(incident: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Received, decided, attempted, handed to on-call, acknowledged, closed: all with reasons."""
     assert run(["incidents", "show", incident[:8]]) == ExitCode.OK
-    told = capsys.readouterr()
-    assert told.err.count("\n") == 1
-    assert "reading its database" in told.err
+    output = capsys.readouterr()
+    assert output.err.count("\n") == 1
+    assert "reading its database" in output.err
     for part in (
         "BotSick on alpha: closed (resolved)",
         "on-call",
@@ -105,8 +105,8 @@ def test_the_whole_story_is_told(incident: str, capsys: pytest.CaptureFixture[st
         "after 2.0 s",
         "detail      it said nothing",
     ):
-        assert part in told.out, told.out
-    assert all(len(line) <= WIDTH for line in told.out.splitlines()), told.out
+        assert part in output.out, output.out
+    assert all(len(line) <= WIDTH for line in output.out.splitlines()), output.out
 
 
 def test_nothing_in_it_steers_the_terminal(
@@ -114,18 +114,18 @@ def test_nothing_in_it_steers_the_terminal(
 ) -> None:
     """A label is written by anyone who can write a metric."""
     assert run(["incidents", "show", incident]) == ExitCode.OK
-    told = capsys.readouterr().out
-    assert r"\x1b[2J\x07\u202e" in told
-    assert told.replace("\n", "").isprintable()
+    output = capsys.readouterr().out
+    assert r"\x1b[2J\x07\u202e" in output
+    assert output.replace("\n", "").isprintable()
 
 
 def test_a_machine_gets_all_of_it(incident: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Fences, parameters, what was before and after."""
     assert run(["incidents", "show", incident, "--output", "json"]) == ExitCode.OK
-    story = json.loads(capsys.readouterr().out)
-    assert story["incident"]["id"] == incident
-    assert (story["attempts"][0]["fence"], story["attempts"][0]["step"]) == (1, 0)
-    changes = {event["kind"]: event for event in story["events"]}
+    timeline = json.loads(capsys.readouterr().out)
+    assert timeline["incident"]["id"] == incident
+    assert (timeline["attempts"][0]["fence"], timeline["attempts"][0]["step"]) == (1, 0)
+    changes = {event["kind"]: event for event in timeline["events"]}
     assert json.loads(changes["failed"]["before"]) == {"state": "started"}
     assert json.loads(changes["failed"]["after"])["state"] == "failed"
     assert changes["acknowledged"]["actor"] == "ada"
@@ -164,10 +164,10 @@ def test_whose_it_is_and_why_nothing_happens(
             events.add(
                 connection, at=now, kind="decided_wait", incident_id=key, reason=reason, note="x"
             )
-    standing, told = listed()
+    standing, output = listed()
     assert (standing["state"], standing["note"]) == ("flapping", "x")
     assert datetime.fromisoformat(standing["until"]) - now == GlobalLimits().flap_quiet
-    assert "flapping until" in told
+    assert "flapping until" in output
     with transaction(engine, b"key") as connection:
         incidents.escalate(connection, key, Escalate(reason=Reason.STORM), now=now)
         events.add(connection, at=now, kind="decided_escalate", incident_id=key, reason="storm")
@@ -183,9 +183,9 @@ def test_whose_it_is_and_why_nothing_happens(
             now=now,
         )
     engine.dispose()
-    standing, told = listed()
+    standing, output = listed()
     assert (standing["state"], standing["owner"]) == ("snoozed", "ada")
-    assert "snoozed until" in told
+    assert "snoozed until" in output
 
 
 def test_one_that_is_not_there(incident: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -199,9 +199,9 @@ def test_times(incident: str, capsys: pytest.CaptureFixture[str]) -> None:
     """To the first response and to the end, for people and for machines."""
     del incident
     assert run(["incidents", "stats"]) == ExitCode.OK
-    told = capsys.readouterr().out
-    assert "BotSick" in told
-    assert "2.0 2.0 2.0 2.0" in told
+    output = capsys.readouterr().out
+    assert "BotSick" in output
+    assert "2.0 2.0 2.0 2.0" in output
     assert run(["incidents", "stats", "--since", "99999999999999d", "--output", "json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["alerts"][0]["escalated"] == 1
@@ -225,15 +225,15 @@ def test_without_a_database_nothing_runs(
 def test_a_post_mortem_has_the_facts(incident: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Every event of the timeline is a row; what labels say cannot break the table."""
     assert run(["incidents", "show", incident, "--output", "json"]) == ExitCode.OK
-    story = json.loads(capsys.readouterr().out)
+    incident_view = json.loads(capsys.readouterr().out)
     assert run(["incidents", "post-mortem", incident[:8]]) == ExitCode.OK
-    told = capsys.readouterr().out
-    timeline = told.partition("## Timeline")[2].partition("## Root cause")[0]
+    output = capsys.readouterr().out
+    timeline = output.partition("## Timeline")[2].partition("## Root cause")[0]
     rows = [line for line in timeline.splitlines() if line.startswith("| 2")]
-    assert len(rows) == len(story["events"])
+    assert len(rows) == len(incident_view["events"])
     assert all(row.replace(r"\|", "").count("|") == 6 for row in rows)
     for part in ("# Post-mortem: BotSick on alpha", "reconnect\\_broker", "## Action items"):
-        assert part in told, told
+        assert part in output, output
 
 
 def test_an_unknown_incident_has_no_post_mortem(

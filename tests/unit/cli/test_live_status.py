@@ -4,7 +4,7 @@ from typing import Any
 from rich.console import Console
 
 from trading_ops_lab.cli.live_status import LiveStatus
-from trading_ops_lab.cli.process_table import megabytes, state_words, table
+from trading_ops_lab.cli.process_table import megabytes, state_label, table
 
 
 def process(state: str = "ready", **changes: Any) -> dict[str, Any]:
@@ -33,11 +33,11 @@ def test_ready_is_said_with_the_table() -> None:
     page = "http://127.0.0.1:8431/console"
     with LiveStatus(Console(file=file, width=120), page=page) as status:
         status.ready(overview(process()))
-    said = file.getvalue()
-    assert page in said
-    assert "127.0.0.1:8401" in said
-    assert "/var/[x]/venue.log" in said
-    assert "Ready after 0.0 s." in said
+    output = file.getvalue()
+    assert page in output
+    assert "127.0.0.1:8401" in output
+    assert "/var/[x]/venue.log" in output
+    assert "Ready after 0.0 s." in output
 
 
 def test_a_terminal_gets_a_table_in_place() -> None:
@@ -48,20 +48,20 @@ def test_a_terminal_gets_a_table_in_place() -> None:
         status.show(overview(process("starting"), phase="starting"))
         status.ready(overview(process()))
         status.show(overview(process("stopped"), phase="stopping"))
-    said = file.getvalue()
-    for words in ("Starting …", "Ctrl-C stops everything", "Ctrl-C again kills"):
-        assert words in said
+    output = file.getvalue()
+    for text in ("Starting …", "Ctrl-C stops everything", "Ctrl-C again kills"):
+        assert text in output
 
 
 def test_states_in_words() -> None:
     """What an operator wants to know stands beside the state."""
-    assert state_words(process()) == "ready"
-    assert state_words(process(restarts=1)) == "ready (restarted once)"
-    assert state_words(process("backoff", exit_code=1, restarts=5)) == (
+    assert state_label(process()) == "ready"
+    assert state_label(process(restarts=1)) == "ready (restarted once)"
+    assert state_label(process("backoff", exit_code=1, restarts=5)) == (
         "failing (code 1, restarted 5 times)"
     )
     dead = process("exited", exit_code=-9, restarts_by="reconciler")
-    assert state_words(dead) == "exited (signal 9, the reconciler restarts it)"
+    assert state_label(dead) == "exited (signal 9, the reconciler restarts it)"
 
 
 def test_why_a_start_failed_stands_under_the_log() -> None:

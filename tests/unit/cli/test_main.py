@@ -21,11 +21,11 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     """The help has a line for each command, and the exit codes."""
     assert run(["--help"]) == ExitCode.OK
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     for name in cli.list_commands(click.Context(cli)):
-        assert f"  {name} " in said
-        assert {**COMMANDS, **added()}[name].help[:40] in said
-    assert "3 not running" in said
+        assert f"  {name} " in output
+        assert {**COMMANDS, **added()}[name].help[:40] in output
+    assert "3 not running" in output
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -88,11 +88,11 @@ def test_a_missing_registry_is_one_sentence(
     """Outside a project, in a folder of something else, the error names the file and the fix."""
     (elsewhere / "notes.txt").touch()
     assert run(["up"]) == ExitCode.SETUP
-    said = capsys.readouterr().err
-    assert said.startswith("Error: ")
-    assert "targets.yml" in said
-    assert "Fix:" in said
-    assert said.count("\n") == 1
+    error = capsys.readouterr().err
+    assert error.startswith("Error: ")
+    assert "targets.yml" in error
+    assert "Fix:" in error
+    assert error.count("\n") == 1
 
 
 def test_nothing_running_has_its_own_code(
@@ -102,9 +102,9 @@ def test_nothing_running_has_its_own_code(
     registry = Path(__file__).parents[3] / "targets.yml"
     (elsewhere / "targets.yml").write_text(registry.read_text())
     assert run(["status"]) == ExitCode.NOT_RUNNING
-    said = capsys.readouterr().err
-    assert "start one with `trading-ops up`" in said
-    assert f"({elsewhere / 'var'})" in said
+    error = capsys.readouterr().err
+    assert "start one with `trading-ops up`" in error
+    assert f"({elsewhere / 'var'})" in error
     (elsewhere / "targets.yml").unlink()
     assert run(["status"]) == ExitCode.NOT_RUNNING
     assert f"{elsewhere / 'targets.yml'} is missing" in capsys.readouterr().err
@@ -117,10 +117,10 @@ def test_a_mistake_of_ours_is_logged_and_not_shown(
     mistaken = Entry("trading_ops.cli.exit_codes", "ExitCode", "No command at all.")
     monkeypatch.setitem(COMMANDS, "broken", mistaken)
     assert run(["broken"]) == ExitCode.UNEXPECTED
-    said = capsys.readouterr().err
+    error = capsys.readouterr().err
     log = elsewhere / "var" / "log" / "cli.log"
-    assert str(log) in said
-    assert "Traceback" not in said
+    assert str(log) in error
+    assert "Traceback" not in error
     assert "Traceback" in log.read_text()
 
 

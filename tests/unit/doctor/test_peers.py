@@ -33,7 +33,7 @@ def test_versions(name: str, version: str, *, ok: bool, warning: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("active", "said"),
+    ("active", "message"),
     [
         (["https://10.0.0.4:9093/api/v2/alerts"], ""),
         (["http://10.0.0.4:9093/api/v2/alerts", "https://10.0.0.4:9093/api/v2/alerts"], ""),
@@ -42,10 +42,10 @@ def test_versions(name: str, version: str, *, ok: bool, warning: bool) -> None:
         ([], "alerting.alertmanagers"),
     ],
 )
-def test_alerts_that_do_not_arrive(active: list[str], said: str) -> None:
+def test_alerts_that_do_not_arrive(active: list[str], message: str) -> None:
     found = delivery_check(active, ["https://10.0.0.4:9093"])
-    assert found.ok is not bool(said)
-    assert said in found.fix
+    assert found.ok is not bool(message)
+    assert message in found.fix
 
 
 def test_rules_that_are_not_loaded_are_named() -> None:
@@ -58,7 +58,7 @@ def test_rules_that_are_not_loaded_are_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "ok", "said"),
+    ("config", "ok", "message"),
     [
         (SHIPPED, True, "reconciler"),
         ({"receivers": [OURS], "route": {"receiver": "trading-ops"}}, True, "trading-ops"),
@@ -89,7 +89,7 @@ def test_rules_that_are_not_loaded_are_named() -> None:
         ("hello", False, "no webhook"),
     ],
 )
-def test_our_receiver(config: Any, said: str, *, ok: bool) -> None:
+def test_our_receiver(config: Any, message: str, *, ok: bool) -> None:
     found = receiver_check(config, ["reconciler", "trading-ops"])
     assert (found.ok, bool(found.fix)) == (ok, not ok), found
-    assert said in found.detail
+    assert message in found.detail

@@ -24,7 +24,7 @@ MINUTE = timedelta(minutes=1)
 KEY = Fault("BotSick", "alpha", "paper", "")
 
 
-def make_word(**over: Any) -> Acknowledgement:
+def make_acknowledgement(**over: Any) -> Acknowledgement:
     values: dict[str, Any] = {
         "id": 1,
         "incident_id": "incident-1",
@@ -38,56 +38,58 @@ def make_word(**over: Any) -> Acknowledgement:
 
 
 def make_snooze(**over: Any) -> Acknowledgement:
-    return make_word(**({"kind": AcknowledgementKind.SNOOZE, "until": NOW + 20 * MINUTE} | over))
+    return make_acknowledgement(
+        **({"kind": AcknowledgementKind.SNOOZE, "until": NOW + 20 * MINUTE} | over)
+    )
 
 
 @pytest.mark.parametrize(
-    ("word", "expected"),
+    ("acknowledgement", "expected"),
     [
-        (make_word(until=NOW + 31 * MINUTE), None),
-        (make_word(until=NOW + 29 * MINUTE), NOW + 60 * MINUTE),
-        (make_word(until=NOW - 5 * MINUTE), NOW + 60 * MINUTE),
+        (make_acknowledgement(until=NOW + 31 * MINUTE), None),
+        (make_acknowledgement(until=NOW + 29 * MINUTE), NOW + 60 * MINUTE),
+        (make_acknowledgement(until=NOW - 5 * MINUTE), NOW + 60 * MINUTE),
         (make_snooze(until=NOW + MINUTE), None),
     ],
 )
 def test_an_acknowledgement_is_renewed_and_a_snooze_is_not(
-    word: Acknowledgement, expected: Any
+    acknowledgement: Acknowledgement, expected: Any
 ) -> None:
     """Also when the reconciler was down for longer: the acknowledgement stays valid."""
-    assert renewed_until(word, NOW) == expected
+    assert renewed_until(acknowledgement, NOW) == expected
 
 
 def test_only_a_snooze_lapses() -> None:
     """At its very end."""
     assert has_lapsed(make_snooze(until=NOW), NOW)
     assert not has_lapsed(make_snooze(until=NOW + MINUTE), NOW)
-    assert not has_lapsed(make_word(until=ago(1)), NOW)
+    assert not has_lapsed(make_acknowledgement(until=ago(1)), NOW)
 
 
 @pytest.mark.parametrize(
-    ("word", "expected"),
+    ("acknowledgement", "expected"),
     [
-        (make_word(), NOW + 10 * MINUTE),
-        (make_word(silenced_until=NOW + 6 * MINUTE), None),
-        (make_word(silenced_until=NOW + 4 * MINUTE), NOW + 10 * MINUTE),
-        (make_word(silenced_until=ago(90)), NOW + 10 * MINUTE),
+        (make_acknowledgement(), NOW + 10 * MINUTE),
+        (make_acknowledgement(silenced_until=NOW + 6 * MINUTE), None),
+        (make_acknowledgement(silenced_until=NOW + 4 * MINUTE), NOW + 10 * MINUTE),
+        (make_acknowledgement(silenced_until=ago(90)), NOW + 10 * MINUTE),
         (make_snooze(), NOW + 20 * MINUTE),
         (make_snooze(silenced_until=NOW + 20 * MINUTE), None),
         (make_snooze(silenced_until=NOW + 10 * MINUTE), NOW + 20 * MINUTE),
     ],
 )
 def test_the_silence_is_short_and_extended_or_as_long_as_the_snooze(
-    word: Acknowledgement, expected: Any
+    acknowledgement: Acknowledgement, expected: Any
 ) -> None:
     """It ends on its own soon after the reconciler does."""
-    assert silence_until(word, NOW) == expected
+    assert silence_until(acknowledgement, NOW) == expected
 
 
 def test_a_silence_may_stand_a_while_after_what_is_known_of_it() -> None:
     """A crash between laying it and storing that leaves an older end behind."""
-    assert may_be_silenced(make_word(silenced_until=NOW - 9 * MINUTE), NOW)
-    assert not may_be_silenced(make_word(silenced_until=NOW - 11 * MINUTE), NOW)
-    assert not may_be_silenced(make_word(), NOW)
+    assert may_be_silenced(make_acknowledgement(silenced_until=NOW - 9 * MINUTE), NOW)
+    assert not may_be_silenced(make_acknowledgement(silenced_until=NOW - 11 * MINUTE), NOW)
+    assert not may_be_silenced(make_acknowledgement(), NOW)
 
 
 def test_an_alert_about_an_alert_is_the_same_fault() -> None:
@@ -103,10 +105,10 @@ def test_an_alert_about_an_alert_is_the_same_fault() -> None:
 def test_the_same_alert_of_two_hosts_is_two_faults() -> None:
     """What is acknowledged for one host says nothing about the other."""
     disk = {"alertname": "TradingHostDiskLow", "instance": "a:1", "path": "/data"}
-    words = acknowledged_until([(make_word(), disk)])
-    assert words.keys() == {fault_of(disk)}
-    assert fault_of(disk | {"instance": "b:1"}) not in words
-    assert fault_of(disk | {"path": "/logs"}) not in words
+    latest = acknowledged_until([(make_acknowledgement(), disk)])
+    assert latest.keys() == {fault_of(disk)}
+    assert fault_of(disk | {"instance": "b:1"}) not in latest
+    assert fault_of(disk | {"path": "/logs"}) not in latest
 
 
 def test_a_silence_matches_every_label_of_its_alert() -> None:
@@ -129,11 +131,20 @@ def test_a_silence_matches_every_label_of_its_alert() -> None:
 
 def test_the_metric_knows_the_latest_end_and_what_was_withdrawn() -> None:
     """Whatever the order of the words: one that stands wins over one that was ended."""
-    withdrawn = make_word(ended_at=NOW)
-    soon, late = make_word(until=NOW + MINUTE), make_word(until=NOW + 2 * MINUTE)
+    withdrawn = make_acknowledgement(ended_at=NOW)
+    soon, late = (
+        make_acknowledgement(until=NOW + MINUTE),
+        make_acknowledgement(until=NOW + 2 * MINUTE),
+    )
     assert acknowledged_until([(withdrawn, LABELS)]) == {KEY: None}
-    for words in ([withdrawn, late, soon], [soon, late, withdrawn], [late, withdrawn, soon]):
-        assert acknowledged_until((word, LABELS) for word in words) == {KEY: late.until}
+    for acknowledgements in (
+        [withdrawn, late, soon],
+        [soon, late, withdrawn],
+        [late, withdrawn, soon],
+    ):
+        assert acknowledged_until(
+            (acknowledgement, LABELS) for acknowledgement in acknowledgements
+        ) == {KEY: late.until}
 
 
 def test_what_lapsed_keeps_its_end() -> None:
@@ -141,11 +152,11 @@ def test_what_lapsed_keeps_its_end() -> None:
     lapsed = make_snooze(until=ago(5), ended_at=ago(4))
     assert lapsed.lapsed
     assert acknowledged_until([(lapsed, LABELS)]) == {KEY: ago(5)}
-    assert not make_word().lapsed
+    assert not make_acknowledgement().lapsed
 
 
 def test_it_is_said_in_one_phrase() -> None:
     """With who, and for a snooze until when."""
-    assert make_word().said == "acknowledged by anna"
+    assert make_acknowledgement().said == "acknowledged by anna"
     assert make_snooze().said == "snoozed by anna until 2026-03-01T12:20:00+00:00"
-    assert make_word().stands
+    assert make_acknowledgement().stands

@@ -658,10 +658,10 @@ def test_a_step_that_fits_no_target_of_this_kind_is_passed_over() -> None:
     assert isinstance(run, Run)
     assert run.step == 1
     tried = make_attempt(step=1, action="halt_trading", started_at=ago(600))
-    said = judge(runbook=book, world=there, history=History(incident=(tried,)))
-    assert isinstance(said, Escalate)
-    assert said.reason is Reason.STEPS_EXHAUSTED
-    assert said.note.startswith(
+    decision = judge(runbook=book, world=there, history=History(incident=(tried,)))
+    assert isinstance(decision, Escalate)
+    assert decision.reason is Reason.STEPS_EXHAUSTED
+    assert decision.note.startswith(
         "all 1 steps were tried; the alert still fires; not possible on a freqtr"
     )
     here = judge(runbook=book, world=world(target_kind=Kind.BOT))
@@ -672,7 +672,9 @@ def test_a_step_that_fits_no_target_of_this_kind_is_passed_over() -> None:
 def test_a_runbook_of_which_nothing_fits_is_for_people() -> None:
     """Its alert's own label calls them; nothing is given up that could have been tried."""
     book = make_runbook(steps=(make_step(kinds=OWN_BOTS), make_step(kinds=OWN_BOTS)))
-    said = judge(runbook=book, world=world(target_kind=Kind.FREQTRADE, target_observe_only=True))
-    assert said == Wait(
+    decision = judge(
+        runbook=book, world=world(target_kind=Kind.FREQTRADE, target_observe_only=True)
+    )
+    assert decision == Wait(
         reason=Reason.PAGE_ONLY, note="not possible on a freqtrade: reconnect_broker"
     )

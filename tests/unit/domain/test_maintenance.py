@@ -48,7 +48,7 @@ def test_the_longest_of_several_counts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("over", "said"),
+    ("over", "message"),
     [
         ({}, None),
         ({"begins_at": NOW + HOUR, "ends_at": NOW + 2 * HOUR}, None),
@@ -62,7 +62,7 @@ def test_the_longest_of_several_counts() -> None:
         ),
     ],
 )
-def test_what_is_refused(over: dict[str, Any], said: str | None) -> None:
+def test_what_is_refused(over: dict[str, Any], message: str | None) -> None:
     """A forgotten or misspelt window must not switch recovery off for good."""
     found = problem(window(**over), NOW)
-    assert (found is None) if said is None else (found is not None and said in found)
+    assert (found is None) if message is None else (found is not None and message in found)

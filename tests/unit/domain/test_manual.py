@@ -76,8 +76,8 @@ UNKNOWN = make_attempt(
 )
 def test_the_gates_of_an_order(over: dict[str, Any], reason: Reason | None) -> None:
     """The same as a step's; each refusal names its gate."""
-    said = answer(over)
-    assert (said.reason if said else None) == reason
+    refusal = answer(over)
+    assert (refusal.reason if refusal else None) == reason
 
 
 def test_a_refusal_says_how_to_go_on() -> None:
@@ -124,10 +124,10 @@ def test_every_refusal_can_be_explained(history: History, around: World) -> None
     """No gate refuses an order without saying how it is opened; the default limits hold."""
     for step in (make_step(), ONE_SHOT, make_step(approval=True)):
         wanted = wanted_by_hand(step, "alpha", history, around, LIMITS, NOW)
-        said = refusal_of(shut(wanted), "alpha")
-        if said is None:
+        refusal = refusal_of(shut(wanted), "alpha")
+        if refusal is None:
             same = [one for one in history.target if one.action == step.action]
             assert all(NOW - one.started_at >= Limits().cooldown for one in same)
         else:
-            assert said.reason in OPENS
-            assert said.until is None or said.until > NOW
+            assert refusal.reason in OPENS
+            assert refusal.until is None or refusal.until > NOW

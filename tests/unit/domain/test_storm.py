@@ -21,7 +21,7 @@ def episode(target: str, begins: float, ends: float | None = None) -> Episode:
 
 def test_an_incident_is_an_episode_of_its_target() -> None:
     """It ends with the incident; once that is closed, where its alert went quiet."""
-    told = episodes(
+    found = episodes(
         [
             make_incident(target="open"),
             make_incident(target="closed", closed_at=ago(1)),
@@ -31,30 +31,30 @@ def test_an_incident_is_an_episode_of_its_target() -> None:
         ],
         NOW,
     )
-    assert {(one.target, one.ends_at) for one in told} == {
+    assert {(one.target, one.ends_at) for one in found} == {
         ("open", None),
         ("closed", ago(1)),
         ("quiet", None),
         ("flapped", ago(2)),
     }
-    assert failing(told, NOW) == {"open", "quiet"}
-    assert failing(told, ago(3600)) == frozenset()
+    assert failing(found, NOW) == {"open", "quiet"}
+    assert failing(found, ago(3600)) == frozenset()
 
 
 def test_an_open_incident_fails_now_after_the_clock_has_stepped_back() -> None:
-    told = episodes(
+    found = episodes(
         [
             make_incident(target="open", opened_at=ago(-3600)),
             make_incident(target="closed", opened_at=ago(-3600), closed_at=ago(-3500)),
         ],
         NOW,
     )
-    assert failing(told, NOW) == {"open"}
-    assert peak(told, since=SINCE, now=NOW) == 1
+    assert failing(found, NOW) == {"open"}
+    assert peak(found, since=SINCE, now=NOW) == 1
 
 
 @pytest.mark.parametrize(
-    ("told", "expected"),
+    ("failures", "expected"),
     [
         ((), 0),
         ((episode("a", 300),), 1),
@@ -68,13 +68,13 @@ def test_an_open_incident_fails_now_after_the_clock_has_stepped_back() -> None:
         ((episode("a", 300, -10), episode("b", 10)), 2),
     ],
 )
-def test_the_most_at_once(told: tuple[Episode, ...], expected: int) -> None:
+def test_the_most_at_once(failures: tuple[Episode, ...], expected: int) -> None:
     """What counts is how many targets fail at one moment, not how many failed in all."""
-    assert peak(told, since=SINCE, now=NOW) == expected
+    assert peak(failures, since=SINCE, now=NOW) == expected
 
 
 seconds = st.integers(-20, 400)
-told_of = st.lists(
+episode_lists = st.lists(
     st.tuples(st.sampled_from("abcde"), seconds, st.none() | seconds).map(
         lambda one: episode(one[0], one[1], None if one[2] is None else min(one[1], one[2]))
     ),
@@ -82,11 +82,13 @@ told_of = st.lists(
 )
 
 
-@given(told_of, st.randoms(use_true_random=False))
-def test_it_agrees_with_looking_at_each_second(told: list[Episode], random: st.DataObject) -> None:
+@given(episode_lists, st.randoms(use_true_random=False))
+def test_it_agrees_with_looking_at_each_second(
+    failures: list[Episode], random: st.DataObject
+) -> None:
     """The sweep finds what a look at every single second finds, in any order of telling."""
-    slow = max(len(failing(told, ago(second))) for second in range(121))
-    lasting = [one for one in told if one.ends_at is None or one.ends_at > one.begins_at]
+    slow = max(len(failing(failures, ago(second))) for second in range(121))
+    lasting = [one for one in failures if one.ends_at is None or one.ends_at > one.begins_at]
     random.shuffle(lasting)  # type: ignore[attr-defined]
     assert peak(lasting, since=SINCE, now=NOW) == slow
-    assert peak(lasting, since=NOW - timedelta(0), now=NOW) == len(failing(told, NOW))
+    assert peak(lasting, since=NOW - timedelta(0), now=NOW) == len(failing(failures, NOW))

@@ -50,7 +50,7 @@ ENTRY = "ccxt:\n  - {name: a, exchange: kraken}\n  - "
 
 
 @pytest.mark.parametrize(
-    ("text", "key", "words"),
+    ("text", "key", "message"),
     [
         ("venus: []", "venus", "unknown key. Fix: one of address, metrics_token_file"),
         ("address: 5", "address", "Expected `str`, got `int`"),
@@ -78,14 +78,14 @@ ENTRY = "ccxt:\n  - {name: a, exchange: kraken}\n  - "
         ("a: !!python/object:os.system {}", "", "could not determine a constructor"),
     ],
 )
-def test_a_mistake_is_named(tmp_path: Path, text: str, key: str, words: str) -> None:
+def test_a_mistake_is_named(tmp_path: Path, text: str, key: str, message: str) -> None:
     """The file, the key as an operator would look for it, and what to do."""
     path = written(tmp_path, text)
     with pytest.raises(ConfigError) as caught:
         load_config(path)
     assert caught.value.where == str(path)
     assert caught.value.key == key
-    assert words in str(caught.value)
+    assert message in str(caught.value)
     assert "Fix: " in str(caught.value)
 
 

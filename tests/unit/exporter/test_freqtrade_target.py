@@ -83,10 +83,10 @@ def test_prometheus_takes_what_is_laid_out(tmp_path: Path) -> None:
     assert "SUCCESS" in run_tool("promtool", "check", "config", config).stdout
 
 
-@pytest.mark.parametrize(("said", "expected"), [("", True), ("true", True), ("false", False)])
-def test_it_is_looked_at_only_until_its_entry_says_otherwise(said: str, expected: bool) -> None:
+@pytest.mark.parametrize(("setting", "expected"), [("", True), ("true", True), ("false", False)])
+def test_it_is_looked_at_only_until_its_entry_says_otherwise(setting: str, expected: bool) -> None:
     """It was there before us, and may trade real money; one of our own bots is the other way."""
-    more = f"    observe_only: {said}\n" if said else ""
+    more = f"    observe_only: {setting}\n" if setting else ""
     found = registry(ENTRY + more)
     bot = found.find("freq")
     assert bot is not None

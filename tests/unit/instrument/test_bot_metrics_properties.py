@@ -59,10 +59,10 @@ def test_every_method_is_tried() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(calls)
-def test_nothing_that_is_said_breaks_anything(said: list[tuple[str, dict[str, Any]]]) -> None:
+def test_nothing_that_is_said_breaks_anything(calls: list[tuple[str, dict[str, Any]]]) -> None:
     """Any value under any name, in any order."""
     metrics = BotMetrics(version="1", mode="paper", symbols=["BTC/USD"], currencies=["USD"])
-    for name, arguments in said:
+    for name, arguments in calls:
         method: Callable[..., None] = getattr(metrics, name)
         method(**arguments)
     exposition = Exposition(metrics.registry)

@@ -76,14 +76,14 @@ class Plain(Collector):
 class Ours:
     """Our recorder's three families."""
 
-    def __init__(self, told: str, buckets: Sequence[float]) -> None:
+    def __init__(self, help_text: str, buckets: Sequence[float]) -> None:
         def entry(kind: Kind) -> Metric:
             return Metric(
                 name=NAMES[kind],
                 kind=kind,
                 owner=Owner.BOT,
                 labels=LABELS,
-                help=told,
+                help=help_text,
                 why="A test.",
                 buckets=tuple(buckets) if kind is Kind.HISTOGRAM else (),
                 exemplar="" if kind is Kind.GAUGE else "order_id",
@@ -113,12 +113,12 @@ class Ours:
 class Theirs:
     """prometheus_client's."""
 
-    def __init__(self, told: str, buckets: Sequence[float]) -> None:
+    def __init__(self, help_text: str, buckets: Sequence[float]) -> None:
         self.registry = CollectorRegistry()
-        self.counter = peer.Counter(NAMES[Kind.COUNTER], told, LABELS, registry=self.registry)
-        self.gauge = peer.Gauge(NAMES[Kind.GAUGE], told, LABELS, registry=self.registry)
+        self.counter = peer.Counter(NAMES[Kind.COUNTER], help_text, LABELS, registry=self.registry)
+        self.gauge = peer.Gauge(NAMES[Kind.GAUGE], help_text, LABELS, registry=self.registry)
         self.histogram = peer.Histogram(
-            NAMES[Kind.HISTOGRAM], told, LABELS, buckets=buckets, registry=self.registry
+            NAMES[Kind.HISTOGRAM], help_text, LABELS, buckets=buckets, registry=self.registry
         )
 
     def record(self, event: Event) -> None:
@@ -144,8 +144,8 @@ def _line(line: str) -> tuple[str, ...]:
     # Labels may contain what separates the rest, so the numbers are taken from the end.
     head, *exemplar = line.rsplit(' # {order_id="', 1)
     if exemplar:
-        told, value, _time = exemplar[0].rsplit(" ", 2)
-        return (*_line(head), told, repr(float(value)))
+        order_id, value, _time = exemplar[0].rsplit(" ", 2)
+        return (*_line(head), order_id, repr(float(value)))
     labels, number = head.rsplit(" ", 1)
     return labels, repr(float(number))
 
@@ -171,12 +171,12 @@ def one_of(sample: Sample) -> tuple[object, ...]:
 
 
 @settings(max_examples=50, deadline=None)
-@given(told=hostile, buckets=bounds, first=events(), then=events())
+@given(help_text=hostile, buckets=bounds, first=events(), then=events())
 def test_the_lines_are_the_peers(
-    told: str, buckets: list[float], first: list[Event], then: list[Event]
+    help_text: str, buckets: list[float], first: list[Event], then: list[Event]
 ) -> None:
     """Same events, same lines in both formats; also after more events, on templates made before."""
-    ours, theirs = Ours(told, buckets), Theirs(told, buckets)
+    ours, theirs = Ours(help_text, buckets), Theirs(help_text, buckets)
     exposition = Exposition(ours.registry)
     for batch in (first, then):
         for event in batch:

@@ -70,9 +70,9 @@ def test_the_format_is_what_was_asked_for(
     exposition: Exposition, accept: str, content_type: str
 ) -> None:
     """By weight, then by order; the body is of the format that the Content-Type tells."""
-    body, told = exposition.everything(accept)
-    assert told == content_type
-    assert body.endswith(b"# EOF\n") is told.startswith("application/openmetrics-text")
+    body, used = exposition.everything(accept)
+    assert used == content_type
+    assert body.endswith(b"# EOF\n") is used.startswith("application/openmetrics-text")
 
 
 @pytest.mark.parametrize("escaping", ["values", "dots", "underscores", "allow-utf-8"])

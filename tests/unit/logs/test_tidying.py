@@ -58,8 +58,8 @@ def test_a_new_file_is_begun_and_the_earlier_one_compressed(
     assert done[-1].aside == aside[-1]
     assert aside[-1].read_text() == "after 1\nline 2\n"
     assert done[-1].folder_bytes == sum(path.stat().st_size for path in aside)
-    told = [line for number in range(3) for line in (f"line {number}", f"after {number}")]
-    assert lines_of(tmp_path / "bot.log") == told
+    expected = [line for number in range(3) for line in (f"line {number}", f"after {number}")]
+    assert lines_of(tmp_path / "bot.log") == expected
 
 
 def test_an_empty_log_is_kept(handler: FileHandler, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def test_the_documented_example_is_valid(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("routes: [", "line"),
         ("version: 2\n" + ROUTE, "version"),
@@ -57,10 +57,10 @@ def test_the_documented_example_is_valid(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_is_invalid_is_named(tmp_path: Path, text: str, words: str) -> None:
+def test_what_is_invalid_is_named(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=r"notify\.yml") as caught:
         load_notify(write(tmp_path / "notify.yml", text))
-    assert words in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_a_line_of_the_urls_is_never_repeated(tmp_path: Path) -> None:
@@ -85,6 +85,6 @@ def test_a_line_of_the_urls_is_never_repeated(tmp_path: Path) -> None:
 def test_no_part_of_a_url_is_in_an_error(tmp_path: Path, url: str, secrets: list[str]) -> None:
     """Neither the URL as it is written nor its parts, as a library repeats them."""
     channel = load_channels(write(tmp_path / "urls", f"# ours\n\none {url}\n"))["one"]
-    said = channel.redact(f"failed: {url} " + " ".join(f"refused for {one};" for one in secrets))
-    assert "refused" in said
-    assert [one for one in secrets if one in said.replace("refused for bob:", "")] == []
+    text = channel.redact(f"failed: {url} " + " ".join(f"refused for {one};" for one in secrets))
+    assert "refused" in text
+    assert [one for one in secrets if one in text.replace("refused for bob:", "")] == []

@@ -102,8 +102,8 @@ def test_a_broken_template_of_the_user_loses_no_message(tmp_path: Path, text: st
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"),
+    ("seconds", "text"),
     [(8.64, "8.6 s"), (250, "4 min 10 s"), (11100, "3 h 5 min"), (0, "0.0 s")],
 )
-def test_durations(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

@@ -85,9 +85,9 @@ def test_a_value_says_where_it_is_from(
     monkeypatch.setenv("TRADING_OPS_DATABASE", "postgresql://me:hunter2secret@db/x")
     capsys.readouterr()
     assert run(["config", "show", "--output", "json"]) == ExitCode.OK
-    said = capsys.readouterr().out
-    assert "hunter2secret" not in said
-    found = json.loads(said)
+    output = capsys.readouterr().out
+    assert "hunter2secret" not in output
+    found = json.loads(output)
     assert found["observe_only"] == {"value": True, "from": "settings.yml"}
     assert found["database"]["from"] == "environment"
     assert found["storm_targets"] == {"value": 3, "from": "default"}

@@ -30,7 +30,7 @@ from trading_ops_lab.drills.drill_run import DrillResult
 DOCS = Path(__file__).parents[3] / "docs"
 RUNBOOKS = DOCS.parent / "runbooks"
 
-HEALED = {
+REMEDIATED = {
     "injected": 0.0,
     "detected": 3.5,
     "fired": 5.5,
@@ -46,9 +46,9 @@ LEFT = {"injected": 0.0, "detected": 3.0, "received": 9.0, "noticed": 9.25, "men
 
 def drill(alert: str = "TradingBotDown", **given: object) -> RecordedDrill:
     """Return one drill that passed, but for what is given."""
-    stages = given.pop("stages", HEALED)
+    stages = given.pop("stages", REMEDIATED)
     assert isinstance(stages, dict)
-    told = {
+    fields = {
         "alert": alert,
         "target": "alpha",
         "fault": "bot_kill",
@@ -65,7 +65,7 @@ def drill(alert: str = "TradingBotDown", **given: object) -> RecordedDrill:
         "reasons": [],
         "timeline": [RecordedMark(stage, seconds) for stage, seconds in stages.items()],
     }
-    return RecordedDrill(**(told | given))  # type: ignore[arg-type]
+    return RecordedDrill(**(fields | given))  # type: ignore[arg-type]
 
 
 def left(alert: str = "TradingVenueDown") -> RecordedDrill:
@@ -154,15 +154,15 @@ def test_what_never_happened_is_a_dash_and_not_a_zero() -> None:
 
 def test_median_and_worst_are_of_what_ran() -> None:
     """Both kinds have their own sentence; paused runs are counted apart."""
-    slow = drill("TradingBotSlow", stages=HEALED | {"closed": 31.6}, total_seconds=31.6)
+    slow = drill("TradingBotSlow", stages=REMEDIATED | {"closed": 31.6}, total_seconds=31.6)
     paused = drill(paused=True)
     silenced = drill(silenced=True, passed=False)
-    told = summary([drill(), slow, left(), paused, silenced])
-    assert told[0] == "3 of 3 drills passed within their limits."
-    assert told[1] == "1 of 1 did not recover, and no action ran, with automation paused."
-    assert told[2] == "0 of 1 did not recover, and no action ran, while the alert was silenced."
-    assert "closed after 21.60 s and 31.60 s" in told[3]
-    assert "received 9.00 s and 9.00 s" in told[4]
+    lines = summary([drill(), slow, left(), paused, silenced])
+    assert lines[0] == "3 of 3 drills passed within their limits."
+    assert lines[1] == "1 of 1 did not recover, and no action ran, with automation paused."
+    assert lines[2] == "0 of 1 did not recover, and no action ran, while the alert was silenced."
+    assert "closed after 21.60 s and 31.60 s" in lines[3]
+    assert "received 9.00 s and 9.00 s" in lines[4]
 
 
 @pytest.mark.parametrize("alert", ["TradingBotDown", "TradingVenueDown"])
@@ -203,22 +203,22 @@ def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
 
 def test_a_drill_during_an_outage_has_a_table_of_its_own() -> None:
     """Its time holds the outage: it is in no median, and in no other row."""
-    stages = HEALED | {"waited": 5.62, "mended": 45.0, "acted": 62.0, "closed": 68.0}
+    stages = REMEDIATED | {"waited": 5.62, "mended": 45.0, "acted": 62.0, "closed": 68.0}
     waited = drill(during="TradingVenueDown", stages=stages, total_seconds=68.0)
     healed, apart = grids([drill(), waited])
     assert [row[0] for row in healed.rows] == [row[0] for row in apart.rows]
     assert apart.rows[0][1] == "TradingVenueDown"
     assert list(apart.rows[0][5:8]) == ["5.62", "45.00", "62.00"]
-    told = summary([drill(), waited])
-    assert told[0] == "1 of 1 drills passed within their limits."
-    assert told[1].startswith("1 of 1 suppressed")
-    assert "closed after 11.60 s and 11.60 s" in told[2]
+    lines = summary([drill(), waited])
+    assert lines[0] == "1 of 1 drills passed within their limits."
+    assert lines[1].startswith("1 of 1 suppressed")
+    assert "closed after 11.60 s and 11.60 s" in lines[2]
     assert "| TradingBotDown, during TradingVenueDown |" in page(record(drill(), waited))
 
 
 def test_a_drill_that_people_end_has_a_table_of_its_own() -> None:
     """It was tried without success: what people took for it is in no median of the machine's."""
-    stages = HEALED | {"escalated": 38.0, "settled": 48.0, "closed": 54.5}
+    stages = REMEDIATED | {"escalated": 38.0, "settled": 48.0, "closed": 54.5}
     handed = drill("TradingBotPositionDrift", handed_over=True, stages=stages, total_seconds=54.5)
     twin = drill("TradingBotPositionDrift", handed_over=True, paused=True, total_seconds=None)
     healed, apart = grids([drill(), handed, twin])
@@ -226,10 +226,10 @@ def test_a_drill_that_people_end_has_a_table_of_its_own() -> None:
     [row] = apart.rows
     assert row[1:8] == ["0.00", "3.50", "5.60", "5.62", "38.00", "48.00", "54.50"]
     assert row[8:] == ["45", "broken after 45", "closed"]
-    told = summary([drill(), handed, twin])
-    assert told[0] == "2 of 2 drills passed within their limits."
-    assert told[2].startswith("1 of 1 escalated")
-    assert "closed after 11.60 s and 11.60 s" in told[3]
+    lines = summary([drill(), handed, twin])
+    assert lines[0] == "2 of 2 drills passed within their limits."
+    assert lines[2].startswith("1 of 1 escalated")
+    assert "closed after 11.60 s and 11.60 s" in lines[3]
 
 
 def test_a_drill_that_this_machine_cannot_have_is_told_and_counted_nowhere() -> None:
@@ -241,8 +241,8 @@ def test_a_drill_that_this_machine_cannot_have_is_told_and_counted_nowhere() -> 
     healed, apart = grids([drill(), absent])
     assert [row[0] for row in healed.rows] == ["TradingBotDown"]
     assert list(apart.rows) == [("TradingBotDiskLow", why)]
-    told = summary([drill(), absent])
-    assert told[:2] == [
+    lines = summary([drill(), absent])
+    assert lines[:2] == [
         "1 of 1 drills passed within their limits.",
         "1 were not run: this machine lacks what they need.",
     ]
@@ -265,9 +265,9 @@ def test_what_is_run_again_takes_the_place_of_what_was_and_the_rest_stays() -> N
     second = record(drill(total_seconds=99.0)).after(first)
     assert [len(run.drills) for run in second.runs] == [1, 1]
     assert [one.total_seconds for one in second.all_drills if not one.for_people] == [99.0]
-    told = page(second)
-    assert told.count("- When: ") == 2
-    assert "- Which: TradingVenueDown" in told
+    text = page(second)
+    assert text.count("- When: ") == 2
+    assert "- Which: TradingVenueDown" in text
     third = record(left()).after(second)
     assert [run.drills for run in third.before] == [[drill(total_seconds=99.0)]]
 

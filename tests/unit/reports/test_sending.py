@@ -125,8 +125,8 @@ def test_a_daily_report_is_shown_whole() -> None:
 def test_its_html_shows_the_same_and_is_inert() -> None:
     made = Renderer(zone=NEW_YORK).message(message_of(REPORT))
     assert "<script" not in made.html
-    for words in ("1,234.50 USD", "62.5 %", "restart_bot verified", "TradingVenueDown on &lt;"):
-        assert words in made.html
+    for text in ("1,234.50 USD", "62.5 %", "restart_bot verified", "TradingVenueDown on &lt;"):
+        assert text in made.html
 
 
 def test_a_monthly_report_lists_each_objective() -> None:
@@ -145,7 +145,7 @@ def test_a_monthly_report_lists_each_objective() -> None:
     made = Renderer(zone=NEW_YORK).message(message_of(replace(REPORT, levels=(kept, absent))))
     rows = [line.split() for line in made.text.splitlines()]
     percent = ("99.9", "99.999", "0.1", "0.4", "99.6", "98.0")
-    assert ["availability", *(word for one in percent for word in (one, "%"))] in rows
+    assert ["availability", *(cell for one in percent for cell in (one, "%"))] in rows
     assert ["nonces", "99.9", "%", MISSING, "0.1", "%", MISSING, MISSING, "0.0", "%"] in rows
     assert "99.999 %" in made.html
 

@@ -106,7 +106,7 @@ class Counted(Fault):
 
     def __init__(self, *, refuses: bool = False) -> None:
         """Start whole."""
-        self.told: list[str] = []
+        self.calls: list[str] = []
         self.refuses = refuses
 
     async def inject(self, scene: Scene, bot: Target) -> str:
@@ -119,13 +119,13 @@ class Counted(Fault):
         await asyncio.sleep(0)
         if self.refuses:
             raise StackError("not today")
-        self.told.append("broken")
+        self.calls.append("broken")
         return "key"
 
     async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
         """Fix it."""
         del scene, bot
-        self.told.append(f"mended with {key}")
+        self.calls.append(f"mended with {key}")
 
 
 async def test_a_shared_fault_is_mended_once_by_the_last_and_all_wait_for_it() -> None:
@@ -134,15 +134,15 @@ async def test_a_shared_fault_is_mended_once_by_the_last_and_all_wait_for_it() -
     shared = Shared(inner)
     assert (shared.deafens, shared.describe) == (True, "counted")
     for _ in range(2):  # the next game day too
-        inner.told.clear()
+        inner.calls.clear()
         keys = await asyncio.gather(*(shared.inject(scene, BOT) for _ in range(3)))
-        assert inner.told == ["broken"]
+        assert inner.calls == ["broken"]
         first = [asyncio.create_task(shared.clean_up(scene, BOT, key)) for key in keys[:2]]
         await asyncio.sleep(0)
-        assert (inner.told, [one.done() for one in first]) == (["broken"], [False, False])
+        assert (inner.calls, [one.done() for one in first]) == (["broken"], [False, False])
         await shared.clean_up(scene, BOT, keys[2])
         await asyncio.gather(*first)
-        assert inner.told == ["broken", "mended with key"]
+        assert inner.calls == ["broken", "mended with key"]
 
 
 async def test_a_shared_fault_that_cannot_be_broken_fails_for_all_and_can_be_tried_again() -> None:
@@ -167,7 +167,7 @@ async def test_a_drill_that_is_given_up_does_not_keep_the_others_waiting() -> No
     given_up.cancel()
     await eventually(key.done, what="the other to have broken it")
     await shared.clean_up(scene, BOT, await key)
-    assert inner.told == ["broken", "mended with key"]
+    assert inner.calls == ["broken", "mended with key"]
 
 
 def test_nobody_sits_twice_and_every_drill_of_a_sitting_is_for_people() -> None:

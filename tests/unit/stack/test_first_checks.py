@@ -43,9 +43,9 @@ def start(settings: Settings) -> str:
 def test_a_runbook(settings: Settings) -> None:
     """Its file, its key and the fix; nothing was made."""
     spoil(settings)
-    said = start(settings)
-    assert f"{BOOK}: steps[0].action: 'restart_bott' does not exist" in said
-    assert "\n" not in said
+    error = start(settings)
+    assert f"{BOOK}: steps[0].action: 'restart_bott' does not exist" in error
+    assert "\n" not in error
     assert not settings.var.exists()
 
 

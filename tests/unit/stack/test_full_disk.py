@@ -116,9 +116,9 @@ async def test_the_file_system_says_whether_room_was_made_and_of_what(
     if not filled:
         (world.settings.var / FILL).unlink()
     monkeypatch.setattr(full_disk, "room_of", lambda _: Room(own=True, size=1024 * MIB, free=free))
-    told = await fault.witness(scene_of(world), BOT, 0.0)
-    assert (told is None) == (seen is None)
-    assert (seen or "") in (told or "")
+    evidence = await fault.witness(scene_of(world), BOT, 0.0)
+    assert (evidence is None) == (seen is None)
+    assert (seen or "") in (evidence or "")
 
 
 async def test_a_bot_without_a_log_there_is_no_bot_for_it(world: World) -> None:

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from tests.unit.stack.test_what_must_not_happen import BOOKS
-from tests.unit.stack.told import AT, attempt, story
+from tests.unit.stack.timelines import AT, attempt, timeline
 from trading_ops.clients.reconciler_views import AttemptView, IncidentView, StoryView
 from trading_ops.domain.target import Target
 from trading_ops_lab.drills import escalation_drill as handing_over
@@ -61,25 +61,25 @@ class World:
         """Take how far the incident is, and whether settling closes it."""
         self.runbooks = BOOKS
         self.reconciler = self.prometheus = self
-        self._told = story(DRIFT.alert, *attempts)
-        self._told.incident.escalated_at = AT if escalated else None
-        self._told.incident.closed_at = AT if closed else None
+        self._timeline = timeline(DRIFT.alert, *attempts)
+        self._timeline.incident.escalated_at = AT if escalated else None
+        self._timeline.incident.closed_at = AT if closed else None
         self._settles = settles
 
     def settle(self) -> None:
         """Close it."""
         if self._settles:
-            self._told.incident.closed_at = AT
+            self._timeline.incident.closed_at = AT
 
     async def incidents(self, **filters: str) -> list[IncidentView]:
         """Return the one."""
         del filters
-        return [self._told.incident]
+        return [self._timeline.incident]
 
     async def story(self, key: str) -> StoryView:
         """Return the one."""
         del key
-        return self._told
+        return self._timeline
 
     async def view(self) -> object:
         """Nothing is asked of it here."""

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from tests.unit.stack.test_what_must_not_happen import BOOKS, Whole
-from tests.unit.stack.told import AT, attempt, story
+from tests.unit.stack.timelines import AT, attempt, timeline
 from trading_ops import clock
 from trading_ops.clients.reconciler_views import EventView, IncidentView, StoryView
 from trading_ops.domain.runbook import Runbook
@@ -64,13 +64,13 @@ class Venue:
 class World:
     """A stack whose venue's alert fires as soon as the venue is broken, or never."""
 
-    def __init__(self, told: StoryView | None, *, fires: bool = True) -> None:
+    def __init__(self, timeline: StoryView | None, *, fires: bool = True) -> None:
         """Take what the reconciler tells of the bot."""
         self.venue = Venue()
         self.runbooks = BOOKS
         self.reconciler = self
         self.prometheus = self
-        self._told = [] if told is None else [told]
+        self._timeline = [] if timeline is None else [timeline]
         self._fires = fires
 
     def faults(self, bot: object) -> Venue:
@@ -81,12 +81,12 @@ class World:
     async def incidents(self, **filters: str) -> Sequence[IncidentView]:
         """Return those that are told of."""
         del filters
-        return [one.incident for one in self._told]
+        return [one.incident for one in self._timeline]
 
     async def story(self, key: str) -> StoryView:
         """Return the one."""
         del key
-        return self._told[0]
+        return self._timeline[0]
 
     async def view(self) -> object:
         """Return what fires."""
@@ -100,9 +100,9 @@ class World:
 def waiting(note: str = "would have run restart_bot; TradingVenueDown") -> StoryView:
     """Return the timeline of an incident that waits for its cause to end."""
     event = EventView(at=AT, kind="decided_wait", reason="cause_elsewhere", note=note, actor="us")
-    told = story(DOWN.alert)
-    told.events.append(event)
-    return told
+    waiting_timeline = timeline(DOWN.alert)
+    waiting_timeline.events.append(event)
+    return waiting_timeline
 
 
 def following(world: World, fault: Killed) -> Following:
@@ -125,25 +125,25 @@ def soon(book: Runbook) -> Runbook:
 
 
 @pytest.mark.parametrize(
-    ("told", "seen", "problem"),
+    ("timeline", "seen", "problem"),
     [
         (waiting(), None, ""),
         (None, None, "no incident was opened"),
-        (story(DOWN.alert), None, "it was not stored that TradingVenueDown suppresses it"),
+        (timeline(DOWN.alert), None, "it was not stored that TradingVenueDown suppresses it"),
         (waiting("x; TradingBotDown"), None, "it was not stored that TradingVenueDown"),
         (waiting(), "a new process", "a witness saw a remediation during TradingVenueDown"),
         (
-            story(DOWN.alert, attempt("restart_bot")),
+            timeline(DOWN.alert, attempt("restart_bot")),
             None,
             "restart_bot was run during TradingVenueDown",
         ),
     ],
 )
 async def test_whatever_was_done_or_not_told_is_a_problem(
-    told: StoryView | None, seen: str | None, problem: str
+    timeline: StoryView | None, seen: str | None, problem: str
 ) -> None:
     """And the venue is fixed in any case, after which the reconciler may act."""
-    world = World(told)
+    world = World(timeline)
     run = following(world, Killed(seen))
     found = await must_wait(run, soon(VENUE))
     assert found.startswith(problem)

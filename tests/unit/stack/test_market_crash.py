@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from tests.unit.stack.told import Told, attempt, story
+from tests.unit.stack.timelines import StoredTimelines, attempt, timeline
 from trading_ops.clients.prometheus import Sample
 from trading_ops.clients.reconciler_views import HoldView, TargetView
 from trading_ops.clients.venue_faults import JournalEntry
@@ -223,5 +223,5 @@ async def test_the_journal_must_show_a_bot_that_lives_and_orders_nothing(
     """An order after the halt, or no halt, is no recovery, whatever the incident says."""
     world = World()
     world.venue.entries = [*ALIVE, *more]
-    world.reconciler = cast(Any, Told([story(ALERT, *attempts)]))
+    world.reconciler = cast(Any, StoredTimelines([timeline(ALERT, *attempts)]))
     assert await MarketCrash().witness(scene_of(world), ALPHA, 0.0) == seen

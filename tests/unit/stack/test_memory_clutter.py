@@ -71,9 +71,9 @@ def test_nothing_is_taken_from_a_machine_that_has_too_little(
     if not why:
         refuse_without_room(wanted, spare * MEBIBYTE)
         return
-    with pytest.raises(NotPossibleHere, match=why) as told:
+    with pytest.raises(NotPossibleHere, match=why) as raised:
         refuse_without_room(wanted, spare * MEBIBYTE)
-    assert str(told.value).startswith("not possible here: ")
+    assert str(raised.value).startswith("not possible here: ")
 
 
 def test_a_library_that_returns_all_leaves_nothing_to_drill() -> None:
@@ -110,6 +110,6 @@ async def test_the_kernel_says_what_the_process_takes(
     fault = MemoryClutter()
     fault._limit = own_bytes(PID) + room * 200 * MEBIBYTE
     since = psutil.Process(PID).create_time() - age
-    told = await fault.witness(cast(Scene, World()), ALPHA, since)
-    assert (told is None) == (seen is None)
-    assert (seen or "") in (told or "")
+    evidence = await fault.witness(cast(Scene, World()), ALPHA, since)
+    assert (evidence is None) == (seen is None)
+    assert (seen or "") in (evidence or "")

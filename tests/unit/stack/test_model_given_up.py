@@ -151,8 +151,8 @@ async def test_the_witness_is_a_process_of_the_model(
     await fault.inject(scene(stack), ALPHA)
     assert await fault.witness(scene(stack), ALPHA, 0.0) is None
     child.append(begin(MODULE))
-    told = await fault.witness(scene(stack), ALPHA, 0.0)
-    assert told == f"the model has a new process, {child[-1].pid}"
+    evidence = await fault.witness(scene(stack), ALPHA, 0.0)
+    assert evidence == f"the model has a new process, {child[-1].pid}"
 
 
 async def test_a_model_that_runs_on_was_not_given_up(

@@ -22,9 +22,9 @@ def test_a_taken_address_names_holder_and_target(taken: str) -> None:
     with pytest.raises(SetupError) as raised:
         # The venue is the first in the file, so no other address is looked at.
         check_ports(changed(("127.0.0.1:8401", taken)))
-    said = str(raised.value)
-    assert f"{taken} is taken by process {os.getpid()}" in said
-    assert "change `address` of target paper in targets.yml" in said
+    message = str(raised.value)
+    assert f"{taken} is taken by process {os.getpid()}" in message
+    assert "change `address` of target paper in targets.yml" in message
 
 
 def test_a_bot_that_others_run_may_listen_already(taken: str) -> None:

@@ -12,7 +12,7 @@ from trading_ops.botkit.risk import guard
 from trading_ops_lab.paper.bot import mode
 from trading_ops_lab.supervisor.records_backup import CARRIED, copy_records, go_back, traded_since
 
-SAID = mode.ModeRecord(mode=mode.Mode.PAPER, owner="ada", reason="something smells", at=2.0)
+STORED_MODE = mode.ModeRecord(mode=mode.Mode.PAPER, owner="ada", reason="something smells", at=2.0)
 
 
 def test_the_names_are_the_bots() -> None:
@@ -28,7 +28,7 @@ def test_paper_and_losses_outlive_going_back(tmp_path: Path) -> None:
     driver.transact(lambda session: set_fact(session, "risk", {"lost": "1"}, 1.0))
     driver.transact(lambda session: set_fact(session, "heartbeat", 1.0, 1.0))
     copy = copy_records(records, tmp_path / "copies", "x")
-    driver.transact(lambda session: set_fact(session, "mode", SAID, 2.0))
+    driver.transact(lambda session: set_fact(session, "mode", STORED_MODE, 2.0))
     driver.transact(lambda session: set_fact(session, "risk", {"lost": "9"}, 2.0))
     driver.transact(lambda session: set_fact(session, "heartbeat", 2.0, 2.0))
     driver.close()
@@ -36,7 +36,9 @@ def test_paper_and_losses_outlive_going_back(tmp_path: Path) -> None:
     go_back(records, copy)
     driver = SqliteDriver(records)
     driver.open()
-    assert driver.transact(lambda session: get_fact(session, "mode", mode.ModeRecord)) == SAID
+    assert (
+        driver.transact(lambda session: get_fact(session, "mode", mode.ModeRecord)) == STORED_MODE
+    )
     assert driver.transact(lambda session: get_fact(session, "risk", dict)) == {"lost": "9"}
     assert driver.transact(lambda session: get_fact(session, "heartbeat", float)) == 1.0
     driver.close()

@@ -144,5 +144,5 @@ async def test_nothing_else_was_done_or_nobody_saw_it(
     started = psutil.Process(os.getpid()).create_time()
     since = started - 1 if replaced else started + 1
     world = World(*holds, orders=orders)
-    told = await UnbookedMoney().witness(scene_of(world), ALPHA, since)
-    assert (told is not None) == seen
+    evidence = await UnbookedMoney().witness(scene_of(world), ALPHA, since)
+    assert (evidence is not None) == seen

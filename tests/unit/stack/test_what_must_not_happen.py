@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from tests.unit.stack.told import Told, attempt, story
+from tests.unit.stack.timelines import StoredTimelines, attempt, timeline
 from trading_ops.clients.reconciler_views import StoryView
 from trading_ops.config.settings import load_settings
 from trading_ops.domain.target import Target
@@ -40,19 +40,19 @@ class Whole(Broken):
 class World:
     """What a drill needs of its scene here."""
 
-    def __init__(self, stories: Sequence[StoryView]) -> None:
-        """Take the stories."""
-        self.reconciler = Told(stories)
+    def __init__(self, timelines: Sequence[StoryView]) -> None:
+        """Take the timelines."""
+        self.reconciler = StoredTimelines(timelines)
         self.runbooks = BOOKS
 
 
-def following(fault: Fault, *stories: StoryView) -> Following:
+def following(fault: Fault, *timelines: StoryView) -> Following:
     """Return a drill under way."""
     book = BOOKS["TradingBotDown"]
     assert book.drill is not None
     bot = cast(Any, type("Bot", (), {"name": "alpha", "venue": "paper"})())
     return Following(
-        scene=cast(Any, World(stories)),
+        scene=cast(Any, World(timelines)),
         runbook=book,
         drill=book.drill,
         fault=fault,
@@ -62,49 +62,49 @@ def following(fault: Fault, *stories: StoryView) -> Following:
 
 
 @pytest.mark.parametrize(
-    ("fault", "stories", "problem"),
+    ("fault", "timelines", "problem"),
     [
         (Whole(), [], ""),
-        (Whole(), [story("TradingBotDown")], ""),
+        (Whole(), [timeline("TradingBotDown")], ""),
         (
             Whole(),
-            [story("TradingBotDown", attempt("restart_bot"))],
+            [timeline("TradingBotDown", attempt("restart_bot"))],
             "restart_bot was run for TradingBotDown",
         ),
-        (Broken(), [story("TradingBotDown", *[attempt("restart_bot")] * 2)], ""),
+        (Broken(), [timeline("TradingBotDown", *[attempt("restart_bot")] * 2)], ""),
         (
             Broken(),
-            [story("TradingBotDown", *[attempt("restart_bot")] * 3)],
+            [timeline("TradingBotDown", *[attempt("restart_bot")] * 3)],
             "3 attempts for TradingBotDown, which has 2 steps",
         ),
         (
             Broken(),
-            [story("TradingBotBrokerDisconnected", attempt("reconnect_broker"))],
+            [timeline("TradingBotBrokerDisconnected", attempt("reconnect_broker"))],
             "reconnect_broker was run for TradingBotBrokerDisconnected",
         ),
     ],
 )
 async def test_what_is_done_for_people_is_found(
-    fault: Fault, stories: list[StoryView], problem: str
+    fault: Fault, timelines: list[StoryView], problem: str
 ) -> None:
     """Any attempt of any incident of the bot, but for what the fault is known to lead to."""
-    assert await done_for_people(following(fault, *stories)) == problem
+    assert await done_for_people(following(fault, *timelines)) == problem
 
 
 @pytest.mark.parametrize(
-    ("stories", "problem"),
+    ("timelines", "problem"),
     [
-        ([story("TradingBotDown", attempt("restart_bot"))], ""),
+        ([timeline("TradingBotDown", attempt("restart_bot"))], ""),
         (
             [
-                story("TradingBotDown", attempt("restart_bot")),
-                story("TradingBotMarketDataStale", attempt("restart_bot")),
+                timeline("TradingBotDown", attempt("restart_bot")),
+                timeline("TradingBotMarketDataStale", attempt("restart_bot")),
             ],
             "restart_bot was run twice",
         ),
-        ([story("TradingBotDown", *[attempt("resync_nonce", "idempotent")] * 2)], ""),
+        ([timeline("TradingBotDown", *[attempt("resync_nonce", "idempotent")] * 2)], ""),
     ],
 )
-async def test_a_second_restart_is_found(stories: list[StoryView], problem: str) -> None:
+async def test_a_second_restart_is_found(timelines: list[StoryView], problem: str) -> None:
     """Also when it was another incident that led to it."""
-    assert await done_twice(following(Whole(), *stories)) == problem
+    assert await done_twice(following(Whole(), *timelines)) == problem

@@ -44,12 +44,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 async def run(config: VenueConfig) -> int:
     """Run the venue until a signal, or until it fails; return the exit code."""
-    told = asyncio.Event()
+    stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
+        loop.add_signal_handler(number, stopped.set)
     venue = Venue(config)
-    waits = [asyncio.create_task(event.wait()) for event in (told, venue.failed)]
+    waits = [asyncio.create_task(event.wait()) for event in (stopped, venue.failed)]
     try:
         await venue.start()
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)

@@ -40,7 +40,7 @@ class Clearing:
         """Take an order in."""
         account.open[order.id] = order
         self._store.save_order(order)
-        self._journal.record("order_added", **told(order))
+        self._journal.record("order_added", **order_fields(order))
         self.outbox.put_order("added", order, now + self.skew)
 
     def settle(
@@ -54,7 +54,7 @@ class Clearing:
         pair = PAIRS[order.pair]
         for asset in (pair.base.id, pair.quote.id):
             self._store.save_balance(account.name, asset, account.balances[asset])
-        self._journal.record("order_filled", **told(order), **_told_trade(trade, order))
+        self._journal.record("order_filled", **order_fields(order), **_trade_fields(trade, order))
         if (fault := self._board.strike("fill_late", self.owner(order))) is not None:
             self.late[trade.id] = now + fault.delay_seconds
         self.outbox.put_order("trade", order, moment, settlement.numbered(trade, number))
@@ -69,20 +69,20 @@ class Clearing:
         settlement.close(order, account, now + self.skew, reason=reason)
         self._store.save_order(order)
         self._journal.record(
-            "order_cancelled", **told(order), reason=reason, remaining=order.remaining
+            "order_cancelled", **order_fields(order), reason=reason, remaining=order.remaining
         )
         self.outbox.put_order("canceled", order, now + self.skew)
 
     def triggered(self, order: Order, now: float) -> None:
         """Record that an order was triggered."""
         self._store.save_order(order)
-        self._journal.record("order_triggered", **told(order))
+        self._journal.record("order_triggered", **order_fields(order))
         self.outbox.put_order("triggered", order, now + self.skew)
 
     def amended(self, order: Order, now: float) -> None:
         """Record that an order was amended."""
         self._store.save_order(order)
-        self._journal.record("order_amended", **told(order))
+        self._journal.record("order_amended", **order_fields(order))
         self.outbox.put_order("amended", order, now + self.skew)
 
     def deposit(
@@ -124,7 +124,7 @@ class Clearing:
         self.outbox.put_entry(entry)
 
 
-def told(order: Order) -> dict[str, object]:
+def order_fields(order: Order) -> dict[str, object]:
     """Return the fields of an order in every journal entry."""
     return {
         "account": order.account,
@@ -140,7 +140,7 @@ def told(order: Order) -> dict[str, object]:
     }
 
 
-def _told_trade(trade: Trade, order: Order) -> dict[str, object]:
+def _trade_fields(trade: Trade, order: Order) -> dict[str, object]:
     return {
         "trade": trade.id,
         "fill_price": trade.price,

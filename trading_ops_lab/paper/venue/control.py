@@ -114,5 +114,5 @@ class FaultControl:
         """Apply the active faults to the sockets and the waiting requests."""
         if all(fault.kind != "hang" for fault in self.board.active.values()):
             self._edge.release()
-        self._feed.tell_status()
+        self._feed.publish_status()
         await self._listener.follow(refuse=self.board.find("refuse") is not None)

@@ -61,7 +61,7 @@ class Edge:
                 return broken
             session = self._sessions.number(request.cookies.get(COOKIE))
             if session is not None and self._board.kills(session):
-                self._tell_dead(session)
+                self._notify_closed(session)
                 return _page(DEAD_SESSION_STATUS)
             if session is not None:
                 self._came_back(session)
@@ -82,7 +82,7 @@ class Edge:
     def kill_sessions(self) -> None:
         """Journal the death of the sessions that clients were seen to use."""
         for session in sorted(self._alive):
-            self._tell_dead(session)
+            self._notify_closed(session)
 
     def forgive_sessions(self) -> None:
         """Forget killed sessions: a later kill is reported again."""
@@ -135,7 +135,7 @@ class Edge:
             moment = clock.timestamp() + fault.offset_seconds
             response.headers["Date"] = formatdate(moment, usegmt=True)
 
-    def _tell_dead(self, session: int) -> None:
+    def _notify_closed(self, session: int) -> None:
         """Journal a session's death once: when it is killed, or when it first shows up dead."""
         if session in self._told:
             return

@@ -27,7 +27,7 @@ from trading_ops_lab.paper.venue.prices import Walk
 from trading_ops_lab.paper.venue.store import Store
 from trading_ops_lab.paper.venue.trading_status import TradingStatus
 
-NOBODY = Caller()
+NOBODY_UID = Caller()
 
 
 class Engine:
@@ -57,7 +57,9 @@ class Engine:
         self.status = TradingStatus(self._board, config.market_hours)
         self.limits = Limits(self._board, config.tier)
 
-    def add(self, account_name: str, new: NewOrder, now: float, caller: Caller = NOBODY) -> Order:
+    def add(
+        self, account_name: str, new: NewOrder, now: float, caller: Caller = NOBODY_UID
+    ) -> Order:
         """Take an order in: match it at once, and let the rest of it rest or sleep.
 
         Raises:
@@ -129,7 +131,7 @@ class Engine:
         orders: Iterable[Order],
         reason: CancelReason,
         now: float,
-        caller: Caller = NOBODY,
+        caller: Caller = NOBODY_UID,
     ) -> int:
         """Cancel open orders; return how many."""
         account = self.accounts[account_name]

@@ -47,7 +47,7 @@ class Journal:
         self._entries, self._size = entries, size
         self._file = path.open("ab", buffering=0)
         # A file that is ahead belongs to a state that was deleted: number on from ours.
-        written = _mend(path) or _mend(_older(path))
+        written = _repair(path) or _repair(_older(path))
         self._written = min(written, store.last_entry())
         self._trimmed = self._written
         self._by: dict[str, Any] = {}
@@ -117,7 +117,7 @@ def _older(path: Path) -> Path:
     return path.with_name(path.name + ".1")
 
 
-def _mend(path: Path) -> int:
+def _repair(path: Path) -> int:
     """Cut a last line that a crash tore, and return the number of the last whole one; 0: none."""
     if not path.exists():
         return 0

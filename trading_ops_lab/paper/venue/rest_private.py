@@ -49,8 +49,8 @@ class PrivateApi:
         except VenueRefusal as no:
             if no.code.startswith("EAPI:"):
                 key = request.headers.get("API-Key", "")[:8].encode("ascii", "replace").decode()
-                told: dict[str, Any] = {"method": caller.method, "by_key": caller.key}
-                self._journal.record("private_refused", error=no.code, key=key, **told)
+                fields: dict[str, Any] = {"method": caller.method, "by_key": caller.key}
+                self._journal.record("private_refused", error=no.code, key=key, **fields)
             answer = wire.refusal(no.code)
         except Exception:
             # Orders in memory may now differ from the file, which is right: start again from it.

@@ -124,7 +124,7 @@ def order(value: Order, *, trades: list[str]) -> Answer:
     """Write an order, with the ids of these trades."""
     of = PAIRS[value.pair]
     average = value.cost / value.filled if value.filled else Decimal(0)
-    woken = value.triggered_at is not None
+    triggered = value.triggered_at is not None
     written: Answer = {
         "refid": None,
         "userref": value.user_reference,
@@ -147,9 +147,9 @@ def order(value: Order, *, trades: list[str]) -> Answer:
         "cost": money(of.quote, value.cost),
         "fee": money(of.quote, value.fee),
         "price": price(of, average),
-        "stopprice": price(of, (value.trigger_price or Decimal(0)) if woken else Decimal(0)),
-        "limitprice": price(of, (value.price or Decimal(0)) if woken else Decimal(0)),
-        "misc": "stopped" if woken else "",
+        "stopprice": price(of, (value.trigger_price or Decimal(0)) if triggered else Decimal(0)),
+        "limitprice": price(of, (value.price or Decimal(0)) if triggered else Decimal(0)),
+        "misc": "stopped" if triggered else "",
         "oflags": ",".join(dict.fromkeys(("fciq", *value.flags))),
     }
     if value.trigger_price is not None:

@@ -205,12 +205,12 @@ class AccountFeed(Component):
             self._gap(message, channel, news)
             return
         channel.due = message.sequence + 1
-        await self._tell(message, news, begins=begins)
+        await self._publish(message, news, begins=begins)
         self.succeed()
         if begins and message.channel == EXECUTIONS:
             self.mark(up=True, detail="receiving executions")
 
-    async def _tell(self, message: Message, news: AccountNews, *, begins: bool) -> None:
+    async def _publish(self, message: Message, news: AccountNews, *, begins: bool) -> None:
         if message.channel == BALANCES:
             money = msgspec.json.decode(message.data, type=list[Money])
             (news.money_begun if begins else news.money_moved)(money)

@@ -43,7 +43,7 @@ def break_model(state_dir: Path, fault: ModelFault, seconds: float = 0.0) -> Non
     scratch.replace(state_dir / FILE)
 
 
-def mend_model(state_dir: Path) -> None:
+def repair_model(state_dir: Path) -> None:
     """Remove the fault; a model that hangs stays hung until it is restarted."""
     (state_dir / FILE).unlink(missing_ok=True)
 

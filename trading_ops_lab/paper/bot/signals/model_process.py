@@ -54,7 +54,7 @@ def momentum(prices: Sequence[float]) -> float:
     return (sum(latest) / len(latest) - mean) / noise if noise else 0.0
 
 
-def spoil(said: dict[str, Any], fault: ModelFault | None, seconds: float) -> str:
+def spoil(reply: dict[str, Any], fault: ModelFault | None, seconds: float) -> str:
     """Return the line to write, changed by the injected fault."""
     if fault is ModelFault.SLOW:
         time.sleep(seconds)
@@ -68,10 +68,10 @@ def spoil(said: dict[str, Any], fault: ModelFault | None, seconds: float) -> str
     changes: dict[ModelFault | None, dict[str, Any]] = {
         ModelFault.NOT_A_NUMBER: {"confidence": math.nan},
         ModelFault.OUT_OF_RANGE: {"confidence": 17.0},
-        ModelFault.STALE: {"at": said["at"] - 3600},
+        ModelFault.STALE: {"at": reply["at"] - 3600},
         ModelFault.WRONG_SYMBOL: {"symbol": "XXX/YYY"},
     }
-    return json.dumps(said | changes.get(fault, {}))
+    return json.dumps(reply | changes.get(fault, {}))
 
 
 def main(folder: Path, seed: int, parent: int) -> None:
@@ -82,8 +82,8 @@ def main(folder: Path, seed: int, parent: int) -> None:
     chance = random.Random(seed)  # noqa: S311 - no secret
     for line in sys.stdin:
         time.sleep(chance.uniform(*LATENCY_SECONDS))
-        said = answer(json.loads(line), seed, clock.timestamp())
-        sys.stdout.write(spoil(said, *read_fault(folder)) + "\n")
+        reply = answer(json.loads(line), seed, clock.timestamp())
+        sys.stdout.write(spoil(reply, *read_fault(folder)) + "\n")
         sys.stdout.flush()
 
 

@@ -88,8 +88,8 @@ class AccountData:
             yield "filled", _brief(order, "filled", "filled") | _sums(order) | stamp
         elif event.kind == "canceled":
             reason = wire.CANCEL_TEXTS[order.reason or "client"]
-            told = {"reason": reason, "cancel_reason": reason}
-            yield "canceled", _brief(order, "canceled", "canceled") | _sums(order) | stamp | told
+            reasons = {"reason": reason, "cancel_reason": reason}
+            yield "canceled", _brief(order, "canceled", "canceled") | _sums(order) | stamp | reasons
         elif event.kind == "amended":
             yield "amended", _whole(order, "amended", _state(order)) | stamp | {"amended": True}
         else:
@@ -120,7 +120,7 @@ class AccountData:
 
 
 def _whole(order: Order, exec_type: str, status: str) -> Message:
-    told = {
+    fields = {
         **_names(order),
         "symbol": PAIRS[order.pair].symbol,
         "side": order.side,
@@ -135,16 +135,16 @@ def _whole(order: Order, exec_type: str, status: str) -> Message:
         **_sums(order),
     }
     if order.price is not None:
-        told |= {"limit_price": order.price, "limit_price_type": "static"}
+        fields |= {"limit_price": order.price, "limit_price_type": "static"}
     if order.trigger_price is not None:
-        told["stop_price"] = order.trigger_price
-        told["triggers"] = {
+        fields["stop_price"] = order.trigger_price
+        fields["triggers"] = {
             "reference": "last",
             "price": order.trigger_price,
             "price_type": "static",
             "status": "untriggered" if order.asleep else "triggered",
         }
-    return told
+    return fields
 
 
 def _brief(order: Order, exec_type: str, status: str) -> Message:

@@ -66,7 +66,7 @@ class Feed:
         self._status = engine.status.system()
         # Numbers are never used twice, not even by a restarted venue.
         self._next = int(clock.timestamp() * 1e6)
-        journal.committed.append(self._tell_news)
+        journal.committed.append(self._publish_news)
 
     @property
     def connections(self) -> frozenset[int]:
@@ -115,7 +115,7 @@ class Feed:
         for connection in self._connections.values():
             connection.send(shapes.HEARTBEAT)
 
-    def tell_status(self) -> None:
+    def publish_status(self) -> None:
         """Send all clients the state of the venue when it has changed."""
         status = self._engine.status.system()
         if status != self._status:
@@ -123,7 +123,7 @@ class Feed:
             for connection in self._connections.values():
                 connection.send(shapes.status(status, connection.number))
 
-    def _tell_news(self) -> None:
+    def _publish_news(self) -> None:
         """Publish what was just committed."""
         for event in self._engine.outbox.take():
             for news in self._news(event):

@@ -85,9 +85,9 @@ class MarketData:
                 yield "ticker", ticker(symbol)
             for symbol, view in connection.books.items():
                 yield from self._book_updates(symbol, view)
-            for symbol, told in connection.trades.items():
-                if new := self._market(symbol).printed - told:
-                    connection.trades[symbol] = told + new
+            for symbol, printed in connection.trades.items():
+                if new := self._market(symbol).printed - printed:
+                    connection.trades[symbol] = printed + new
                     yield "trade", self._trades(symbol, "update", new)
 
         return updates

@@ -71,62 +71,62 @@ class Requests:
     def receive(self, connection: Connection, text: str) -> None:
         """Answer one message."""
         now = clock.timestamp()
-        told: dict[str, Any] = {}
+        echo: dict[str, Any] = {}
         try:
             request = msgspec.json.decode(text, type=Request)
-            told["method"] = request.method
+            echo["method"] = request.method
             if request.req_id is not None:
-                told["req_id"] = request.req_id
+                echo["req_id"] = request.req_id
             if request.method == "ping":
-                self._reply(connection, now, **told | {"method": "pong"})
+                self._reply(connection, now, **echo | {"method": "pong"})
             elif request.method in REST_NAMES:
                 params = msgspec.json.decode(request.params, type=OrderParams)
-                self._order(connection, request.method, params, told, now)
+                self._order(connection, request.method, params, echo, now)
             elif request.method in ("subscribe", "unsubscribe"):
-                self._subscription(connection, request, told, now)
+                self._subscription(connection, request, echo, now)
             else:
-                self._refuse(connection, now, "Unsupported method", told)
+                self._refuse(connection, now, "Unsupported method", echo)
         except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
-            self._refuse(connection, now, f"Malformed request: {error}", told)
+            self._refuse(connection, now, f"Malformed request: {error}", echo)
 
     def _subscription(
-        self, connection: Connection, request: Request, told: dict[str, Any], now: float
+        self, connection: Connection, request: Request, echo: dict[str, Any], now: float
     ) -> None:
         params = msgspec.json.decode(request.params, type=Params)
         channel, leaves = params.channel, request.method == "unsubscribe"
         if channel in PUBLIC:
             for symbol in params.symbol or [""]:
-                self._public(connection, params, symbol, told, now)
+                self._public(connection, params, symbol, echo, now)
         elif channel == "instrument":
-            self._instrument(connection, params, told, now)
+            self._instrument(connection, params, echo, now)
         elif channel in PRIVATE and leaves:
             connection.private.pop(channel, None)
-            self._reply(connection, now, **told, result={"channel": channel}, success=True)
+            self._reply(connection, now, **echo, result={"channel": channel}, success=True)
         elif channel in PRIVATE:
             try:
-                self._private(connection, params, told, now)
+                self._private(connection, params, echo, now)
             except VenueRefusal as no:
-                self._refuse(connection, now, no.code, told)
+                self._refuse(connection, now, no.code, echo)
         else:
-            self._refuse(connection, now, "Unsupported channel", told)
+            self._refuse(connection, now, "Unsupported channel", echo)
 
     def _public(
         self,
         connection: Connection,
         params: Params,
         symbol: str,
-        told: dict[str, Any],
+        echo: dict[str, Any],
         now: float,
     ) -> None:
         channel = params.channel
         if symbol not in SYMBOLS:
             text = f"Currency pair not supported {symbol}"
-            self._refuse(connection, now, text, told, symbol=symbol)
+            self._refuse(connection, now, text, echo, symbol=symbol)
             return
         result: dict[str, object] = {"channel": channel, "symbol": symbol}
-        if told["method"] == "unsubscribe":
+        if echo["method"] == "unsubscribe":
             self._market.unsubscribe(connection, channel, symbol)
-            self._reply(connection, now, **told, result=result, success=True)
+            self._reply(connection, now, **echo, result=result, success=True)
             return
         result["snapshot"] = params.snapshot
         if channel == "ticker":
@@ -135,22 +135,22 @@ class Requests:
         elif channel == "trade":
             snapshot = self._market.subscribe_trades(connection, symbol)
         elif params.depth not in DEPTHS:
-            self._refuse(connection, now, "Subscription depth not supported", told, symbol=symbol)
+            self._refuse(connection, now, "Subscription depth not supported", echo, symbol=symbol)
             return
         else:
             result["depth"] = params.depth
             snapshot = self._market.subscribe_book(connection, symbol, params.depth)
-        self._reply(connection, now, **told, result=result, success=True)
+        self._reply(connection, now, **echo, result=result, success=True)
         self.tell("feed_subscribed", connection, channel=channel, symbol=symbol)
         if params.snapshot:
             self._emit(connection, channel, snapshot)
 
     def _instrument(
-        self, connection: Connection, params: Params, told: dict[str, Any], now: float
+        self, connection: Connection, params: Params, echo: dict[str, Any], now: float
     ) -> None:
         result = {"channel": "instrument", "snapshot": params.snapshot}
-        self._reply(connection, now, **told, result=result, success=True)
-        if told["method"] == "unsubscribe":
+        self._reply(connection, now, **echo, result=result, success=True)
+        if echo["method"] == "unsubscribe":
             self._market.unsubscribe(connection, "instrument", "")
             return
         shares = params.include_tokenized_assets
@@ -160,7 +160,7 @@ class Requests:
             self._emit(connection, "instrument", snapshot)
 
     def _private(
-        self, connection: Connection, params: Params, told: dict[str, Any], now: float
+        self, connection: Connection, params: Params, echo: dict[str, Any], now: float
     ) -> None:
         channel = params.channel
         holder = self._holder(connection, params.token, now)
@@ -177,7 +177,7 @@ class Requests:
             items = self._account.executions(holder.account, **wants, now=now)
         else:
             items = self._account.balances(holder.account)
-        self._reply(connection, now, **told, result=result, success=True)
+        self._reply(connection, now, **echo, result=result, success=True)
         connection.private[channel] = subscription
         self.tell("feed_subscribed", connection, channel=channel, account=holder.account)
         if params.snapshot:
@@ -191,7 +191,7 @@ class Requests:
         connection: Connection,
         method: str,
         params: OrderParams,
-        told: dict[str, Any],
+        echo: dict[str, Any],
         now: float,
     ) -> None:
         answers: list[dict[str, Any]] = []
@@ -222,7 +222,7 @@ class Requests:
         if lost is not None:
             answers = [{"error": lost.instead, "success": False}]
         for answer in answers:
-            self._reply(connection, now, **told, **answer)
+            self._reply(connection, now, **echo, **answer)
 
     def _holder(self, connection: Connection, token: str, now: float) -> Holder:
         holder = self._tokens.holder(token, now, in_use=token in connection.tokens)
@@ -243,7 +243,7 @@ class Requests:
         connection: Connection,
         received_at: float,
         error: str,
-        told: dict[str, Any],
+        echo: dict[str, Any],
         **fields: object,
     ) -> None:
-        self._reply(connection, received_at, **told, error=error, success=False, **fields)
+        self._reply(connection, received_at, **echo, error=error, success=False, **fields)

@@ -23,7 +23,7 @@ def attempt(action: str, delivery: str = "one_shot") -> AttemptView:
     )
 
 
-def story(alert: str, *attempts: AttemptView) -> StoryView:
+def timeline(alert: str, *attempts: AttemptView) -> StoryView:
     """Return an incident with its attempts."""
     incident = IncidentView(
         id=alert,
@@ -40,18 +40,18 @@ def story(alert: str, *attempts: AttemptView) -> StoryView:
     return StoryView(incident=incident, attempts=list(attempts), events=[])
 
 
-class Told:
+class StoredTimelines:
     """A fake reconciler with incidents."""
 
-    def __init__(self, stories: Sequence[StoryView]) -> None:
+    def __init__(self, timelines: Sequence[StoryView]) -> None:
         """Take them."""
-        self._stories = {one.incident.id: one for one in stories}
+        self._timelines = {one.incident.id: one for one in timelines}
 
     async def incidents(self, **filters: str) -> list[IncidentView]:
         """Return those of the target."""
         assert filters["target"] == "alpha"
-        return [one.incident for one in self._stories.values()]
+        return [one.incident for one in self._timelines.values()]
 
     async def story(self, key: str) -> StoryView:
         """Return one."""
-        return self._stories[key]
+        return self._timelines[key]
