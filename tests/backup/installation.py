@@ -15,7 +15,7 @@ from trading_ops.backup.records import Record
 from trading_ops.backup.repository import Repository, open_repository
 from trading_ops.botkit.nonces.ceiling import CeilingFile
 from trading_ops.config.settings import Settings, load_settings
-from trading_ops.store import events, fencing, migrate
+from trading_ops.store import audit_chain, events, fencing, migrate
 from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.transaction import transaction
 from trading_ops.store.writer import Writer
@@ -125,12 +125,12 @@ class Installation:
         with self.settings.anchors.open("a") as anchors:
             anchors.write(f"{make_anchor(KEY, self.head(), clock.now()).line}\n")
 
-    def head(self) -> events.Head:
+    def head(self) -> audit_chain.Head:
         """Return the newest event of the store."""
         engine = reading_engine(self.settings.database_url)
         try:
             with engine.connect() as connection:
-                found = events.newest(connection)
+                found = audit_chain.newest(connection)
         finally:
             engine.dispose()
         return found

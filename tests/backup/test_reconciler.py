@@ -15,7 +15,7 @@ from trading_ops.backup.records import Operation, Record, Records, Run
 from trading_ops.backup.restic import ResticRepository
 from trading_ops.backup.scheduled import Backups
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.store import backups, events
+from trading_ops.store import audit_chain, backups
 from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
@@ -120,7 +120,7 @@ async def test_a_backup_is_taken_stored_shown_and_audited(installation: Installa
             assert stored.restore_milliseconds
 
             async def event_kinds() -> set[str]:
-                found = await reader.read(lambda one: events.links(one, after=0, limit=1000))
+                found = await reader.read(lambda one: audit_chain.links(one, after=0, limit=1000))
                 return {link.kind for link in found}
 
             assert {"backup_taken", "backup_restore_tested"} <= await event_kinds()

@@ -21,7 +21,7 @@ from sqlalchemy import Engine, insert
 from tests.bench.say import say
 from tests.builders import NOW
 from trading_ops.audit.report import AnchorBook, verify
-from trading_ops.store import events, migrate, tables
+from trading_ops.store import audit_chain, events, migrate, tables
 from trading_ops.store.engine import writing_engine
 from trading_ops.store.reader import open_reader
 from trading_ops.store.transaction import transaction
@@ -109,7 +109,7 @@ def mac_cost() -> float:
     fields = (0, "decided_wait", "x" * 36, None, "reconciler", "cooldown", "n" * 60, None, None)
     rounds, began = 20_000, time.perf_counter()
     for number in range(rounds):
-        events.mac_of(KEY, "0" * 64, number, fields)
+        audit_chain.mac_of(KEY, "0" * 64, number, fields)
     return (time.perf_counter() - began) / rounds * MICRO
 
 

@@ -27,12 +27,12 @@ from tests.crash.rounds import Round
 from tests.crash.world import World
 from tests.postgres import Cluster
 from trading_ops import clock
-from trading_ops.store.checkpoints import Checkpoint
+from trading_ops.store.failpoints import Failpoint
 
 BOTS = 12
 KILLS_A_ROUND = 50
 AGAIN = 3
-"""Maximum extra rounds for checkpoints without a kill: some are passed by chance only."""
+"""Maximum extra rounds for failpoints without a kill: some are passed by chance only."""
 
 LEASE_SECONDS = 1.0
 """With PostgreSQL a life waits out the leases of the one before it."""
@@ -121,7 +121,7 @@ async def run(given: argparse.Namespace) -> int:
     )
     for again in range(0 if given.some else AGAIN):
         if _never(tallies) and not any(Found(**one["found"]).count for one in tallies):
-            tallies.append(await start_worker(given, given.workers + again, len(Checkpoint)))
+            tallies.append(await start_worker(given, given.workers + again, len(Failpoint)))
     kills: Counter[str] = Counter()
     misses: Counter[str] = Counter()
     found = Found()
@@ -135,15 +135,15 @@ async def run(given: argparse.Namespace) -> int:
     return print_verdict(given, kills, found, settled=settled, seconds=seconds)
 
 
-def _never(tallies: list[dict[str, Any]]) -> list[Checkpoint]:
-    return [place for place in Checkpoint if not any(one["kills"].get(place) for one in tallies)]
+def _never(tallies: list[dict[str, Any]]) -> list[Failpoint]:
+    return [place for place in Failpoint if not any(one["kills"].get(place) for one in tallies)]
 
 
 def print_table(given: argparse.Namespace, kills: Counter[str], misses: Counter[str]) -> None:
     """Print the deaths by place."""
     say(f"{'place':<20} {'kills':>6}   never reached in time")
     syscalls = tuple(SYSCALLS) if given.database == "sqlite" and STRACE else ()
-    for place in (*Checkpoint, *syscalls):
+    for place in (*Failpoint, *syscalls):
         say(f"{place:<20} {kills[place]:>6}   {misses[place] or ''}")
 
 
@@ -171,7 +171,7 @@ def print_verdict(
         say(f"{what + ':':<20} {len(sentences)}")
         for sentence in sentences[:10]:
             say(f"    {sentence}")
-    never = [place for place in Checkpoint if not kills[place]]
+    never = [place for place in Failpoint if not kills[place]]
     if never:
         say(f"no kill at: {', '.join(never)}")
     return 1 if found.count or (never and not given.some) else 0

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, select, text
 
 from tests.crash.load import Promised
 from trading_ops.domain.attempt import RUNNING, AttemptState, Delivery
-from trading_ops.store import events as chain_of
+from trading_ops.store import audit_chain
 from trading_ops.store.tables import (
     attempts,
     chain,
@@ -66,11 +66,11 @@ def check_integrity(connection: Connection, audit_key: bytes) -> list[str]:
         orphans = connection.execute(text("PRAGMA foreign_key_check")).all()
         found += [f"foreign_key_check: {row}" for row in orphans]
     previous, number = "", 0
-    for link in chain_of.links(connection, after=0, limit=10**9):
+    for link in audit_chain.links(connection, after=0, limit=10**9):
         number += 1
         if link.seq != number:
             return [*found, f"chain: event {number} is missing"]
-        if chain_of.mac_of(audit_key, previous, number, link[1:-1]) != link.mac:
+        if audit_chain.mac_of(audit_key, previous, number, link[1:-1]) != link.mac:
             return [*found, f"chain: event {number} does not follow from the one before it"]
         previous = link.mac
     head = connection.execute(select(chain)).mappings().one()

@@ -4,38 +4,38 @@ import random
 from collections import Counter
 from dataclasses import dataclass, field
 
-from trading_ops.store.checkpoints import Checkpoint
+from trading_ops.store.failpoints import Failpoint
 
 AFTER_A_START = frozenset(
     {
-        Checkpoint.STARTED,
-        Checkpoint.EFFECT_BEFORE,
-        Checkpoint.EFFECT_AFTER,
-        Checkpoint.OUTCOME_BEFORE,
+        Failpoint.STARTED,
+        Failpoint.EFFECT_BEFORE,
+        Failpoint.EFFECT_AFTER,
+        Failpoint.OUTCOME_BEFORE,
     }
 )
 """A process that dies here leaves an attempt without an outcome."""
 
-OF_A_RECOVERY = (Checkpoint.ADOPTED, Checkpoint.FENCE_RAISED, Checkpoint.PROBED)
+OF_A_RECOVERY = (Failpoint.ADOPTED, Failpoint.FENCE_RAISED, Failpoint.PROBED)
 """Passed only when there is such an attempt, in this order."""
 
 SYSCALLS = {"pwrite64": 60, "fdatasync": 25, "ftruncate": 1}
 """How SQLite and its lock reach the disk, and up to which call of a thread it is worth waiting."""
 
-OFTEN = frozenset({Checkpoint.COMMIT_BEFORE, Checkpoint.COMMIT_AFTER})
+OFTEN = frozenset({Failpoint.COMMIT_BEFORE, Failpoint.COMMIT_AFTER})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """One death: at a checkpoint, or at a system call."""
+    """One death: at a failpoint, or at a system call."""
 
     place: str
     nth: int
 
     @property
-    def is_checkpoint(self) -> bool:
+    def is_failpoint(self) -> bool:
         """Whether the reconciler itself knows this place."""
-        return self.place in set(Checkpoint)
+        return self.place in set(Failpoint)
 
 
 @dataclass
@@ -50,7 +50,7 @@ class Chooser:
     misses: Counter[str] = field(default_factory=Counter)
     """Lives that were to end at a place and did not get there in time."""
 
-    _possible: tuple[Checkpoint, ...] = ()
+    _possible: tuple[Failpoint, ...] = ()
     _random: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
@@ -64,7 +64,7 @@ class Chooser:
         if self.syscalls and self._random.random() < 0.2:
             place = self._random.choices(list(SYSCALLS), weights=(6, 3, 1))[0]
             return Choice(place=place, nth=self._random.randint(1, SYSCALLS[place]))
-        place = self._least([one for one in Checkpoint if one not in OF_A_RECOVERY])
+        place = self._least([one for one in Failpoint if one not in OF_A_RECOVERY])
         return Choice(place=place, nth=self._random.randint(1, 12 if place in OFTEN else 2))
 
     def ended(self, choice: Choice, *, there: bool) -> None:
@@ -74,14 +74,14 @@ class Chooser:
             self._possible = ()
         elif choice.place in AFTER_A_START:
             self._possible = OF_A_RECOVERY
-        elif choice.place == Checkpoint.ADOPTED:
+        elif choice.place == Failpoint.ADOPTED:
             self._possible = OF_A_RECOVERY[1:]
-        elif choice.place == Checkpoint.FENCE_RAISED:
+        elif choice.place == Failpoint.FENCE_RAISED:
             self._possible = OF_A_RECOVERY[2:]
         else:
             self._possible = ()
 
-    def _least(self, places: "tuple[Checkpoint, ...] | list[Checkpoint]") -> Checkpoint:
+    def _least(self, places: "tuple[Failpoint, ...] | list[Failpoint]") -> Failpoint:
         # A place that is seldom reached must not take all the time.
         weights = [self.kills[place] + 2 * self.misses[place] for place in places]
         least = min(weights)

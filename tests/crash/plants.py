@@ -12,7 +12,7 @@ from typing import Any
 from trading_ops.actions.base import Call, Probe
 from trading_ops.actions.restart_bot import RestartBot
 from trading_ops.reconciler.intake import Intake
-from trading_ops.store import events
+from trading_ops.store import audit_chain
 
 _kept: set[asyncio.Task[None]] = set()
 
@@ -53,13 +53,13 @@ def never_probe() -> None:
 
 def break_chain() -> None:
     """Chain every event to nothing."""
-    real = events.mac_of
+    real = audit_chain.mac_of
 
     def mac_of(key: bytes, previous: str, seq: int, fields: Any) -> str:
         del previous
         return real(key, "", seq, fields)
 
-    events.mac_of = mac_of
+    audit_chain.mac_of = mac_of
 
 
 PLANTS: dict[str, Callable[[], None]] = {

@@ -2,7 +2,7 @@
 
 This is a server of lives: everything is imported once, then each line on standard input starts
 one life, in a process forked for it. A life is the real reconciler, `app.process.serve`, that
-kills or freezes itself at the n-th passing of a named checkpoint. Each life ends in one line on
+kills or freezes itself at the n-th passing of a named failpoint. Each life ends in one line on
 standard output: the wait status.
 """
 
@@ -26,8 +26,8 @@ from trading_ops.config.settings import load_settings
 from trading_ops.config.targets import load_targets
 from trading_ops.domain.decision import GlobalLimits
 from trading_ops.reconciler import crash_recovery, lease
-from trading_ops.store import checkpoints, claims
-from trading_ops.store.checkpoints import Checkpoint
+from trading_ops.store import claims, failpoints
+from trading_ops.store.failpoints import Failpoint
 
 FAST = functools.partial(
     GlobalLimits,
@@ -42,11 +42,11 @@ FAST = functools.partial(
 class Ender:
     """Sends a signal to its own process at the n-th passing of a place."""
 
-    def __init__(self, place: Checkpoint, nth: int, number: signal.Signals) -> None:
+    def __init__(self, place: Failpoint, nth: int, number: signal.Signals) -> None:
         self._place, self._left, self._signal = place, nth, number
         self._lock = threading.Lock()  # the writer's thread passes places too
 
-    def __call__(self, place: Checkpoint) -> None:
+    def __call__(self, place: Failpoint) -> None:
         """Count a passing."""
         if place is not self._place:
             return
@@ -65,10 +65,10 @@ def live(life: dict[str, Any]) -> int:
         _wait_for_tracer()
     if life.get("plant"):
         plants.plant(life["plant"])
-    if life.get("checkpoint"):
+    if life.get("failpoint"):
         number = signal.Signals[life.get("signal", "SIGKILL")]
-        place = Checkpoint(life["checkpoint"])
-        checkpoints.watch(Ender(place, life.get("nth", 1), number))
+        place = Failpoint(life["failpoint"])
+        failpoints.watch(Ender(place, life.get("nth", 1), number))
     if life.get("lease"):
         _shorten_leases(life["lease"])
     logs.configure("reconciler", level="WARNING")

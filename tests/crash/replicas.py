@@ -34,8 +34,8 @@ from tests.postgres import Cluster
 from trading_ops import clock
 from trading_ops.domain.incident import Incident
 from trading_ops.reconciler.lease import key_of
-from trading_ops.store.checkpoints import Checkpoint
 from trading_ops.store.engine import reading_engine
+from trading_ops.store.failpoints import Failpoint
 from trading_ops.store.tables import events, incidents
 
 BOTS = 24
@@ -137,7 +137,7 @@ class Drill:
         assert replica.life is not None
         await replica.life.end(signal.SIGTERM)
         life = await replica.begin(
-            self.database, checkpoint=Checkpoint.EFFECT_BEFORE, signal="SIGSTOP", nth=1
+            self.database, failpoint=Failpoint.EFFECT_BEFORE, signal="SIGSTOP", nth=1
         )
         if not await _stands_still(life):
             # It would freeze later, when no one thaws it.

@@ -106,17 +106,17 @@ class Round:
             "environ": self.environ(),
             "plant": self.plant,
             "lease": self.lease,
-            "traced": bool(choice.place) and not choice.is_checkpoint,
+            "traced": bool(choice.place) and not choice.is_failpoint,
         }
-        if choice.is_checkpoint:
-            life |= {"checkpoint": choice.place, "nth": choice.nth}
+        if choice.is_failpoint:
+            life |= {"failpoint": choice.place, "nth": choice.nth}
         return await server.begin(life)
 
     async def _die_once(self, server: Server) -> None:
         choice = self.chooser.next()
         life = await self._begin(server, choice)
         async with contextlib.AsyncExitStack() as stack:
-            if choice.place and not choice.is_checkpoint:
+            if choice.place and not choice.is_failpoint:
                 rule = f"{choice.place}:signal=SIGKILL:when={choice.nth}"
                 await stack.enter_async_context(traced(life.pid, rule))
             done, _ = await asyncio.wait({life.ended}, timeout=LIFE_SECONDS)

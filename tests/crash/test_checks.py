@@ -9,8 +9,8 @@ from tests.builders import NOW
 from tests.crash.checks import check_effects, check_integrity, check_lost, unsettled
 from tests.crash.choice import OF_A_RECOVERY, Chooser
 from tests.crash.load import Promised
-from trading_ops.store import events
-from trading_ops.store.checkpoints import Checkpoint
+from trading_ops.store import audit_chain, events
+from trading_ops.store.failpoints import Failpoint
 from trading_ops.store.tables import metadata, notifications
 
 KEY = b"key"
@@ -64,7 +64,7 @@ def test_what_is_lost_stuck_or_broken_is_told() -> None:
         connection.exec_driver_sql("INSERT INTO chain (id, seq, mac) VALUES (1, 0, '')")
         assert check_integrity(connection, KEY) == []
         events.add(connection, at=NOW, kind="one")
-        events.write(connection, KEY)
+        audit_chain.write(connection, KEY)
         assert check_integrity(connection, KEY) == []
         connection.exec_driver_sql("UPDATE events SET actor = 'mallory'")
         assert len(check_integrity(connection, KEY)) == 1
@@ -82,7 +82,7 @@ def test_every_step_gets_its_turn() -> None:
     chooser = Chooser(seed=1, syscalls=True)
     for _ in range(200):
         chooser.ended(chooser.next(), there=True)
-    assert not [place for place in Checkpoint if chooser.kills[place] < 3]
+    assert not [place for place in Failpoint if chooser.kills[place] < 3]
     assert chooser.kills["pwrite64"]
 
 

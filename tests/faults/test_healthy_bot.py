@@ -17,7 +17,7 @@ from tests.strangers import flood, needs_root
 from tests.waiting import eventually
 from trading_ops.config.targets import split_address
 from trading_ops.errors import TradingOpsError
-from trading_ops.store import event_log
+from trading_ops.store import events
 from trading_ops.store.engine import reading_engine
 from trading_ops.store.events import Event
 from trading_ops_lab.drills.lab_clients import Scene
@@ -54,7 +54,7 @@ class Story:
         engine = reading_engine(self.stack.settings.database_url)
         try:
             with engine.connect() as connection:
-                return event_log.since(connection, since, limit=100_000)
+                return events.since(connection, since, limit=100_000)
         finally:
             engine.dispose()
 

@@ -13,7 +13,7 @@ from trading_ops.domain.decision import Pause
 from trading_ops.domain.job import Outcome
 from trading_ops.errors import OrderRefused
 from trading_ops.jobs.job import Result
-from trading_ops.store import Connection, event_log, jobs, pauses
+from trading_ops.store import Connection, events, jobs, pauses
 
 SKIP = {"skip_missed": True}
 
@@ -181,7 +181,7 @@ async def test_a_run_is_in_the_audit_log(start: Start) -> None:
         await replica.ended()
 
         def kinds(connection: Connection) -> list[str]:
-            return [f"{one.kind} {one.actor}" for one in event_log.latest(connection)]
+            return [f"{one.kind} {one.actor}" for one in events.latest(connection)]
 
         found = await replica.scheduler.reader.read(kinds)
         assert found[:2] == ["job_finished reconciler", "job_started ada"]

@@ -157,9 +157,9 @@ BUGS = (
         what="who did it can be changed in the audit log without trace",
         changes=(
             Change(
-                path="trading_ops/store/events.py",
-                old="_spell([previous, seq, *fields])",
-                new="_spell([previous, seq, *fields[:4], *fields[5:]])",
+                path="trading_ops/store/audit_chain.py",
+                old="_canonical_json([previous, seq, *fields])",
+                new="_canonical_json([previous, seq, *fields[:4], *fields[5:]])",
             ),
         ),
         tests=("tests/store/test_chain.py", "tests/property/test_tampering.py"),

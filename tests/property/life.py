@@ -37,7 +37,15 @@ from trading_ops.reconciler.context import Context
 from trading_ops.reconciler.reconcile import ASKS, BACK, SEEN
 from trading_ops.reconciler.runbook_index import RunbookIndex
 from trading_ops.reconciler.state import State, read_state
-from trading_ops.store import approvals, attempts, events, incidents, maintenance, tables
+from trading_ops.store import (
+    approvals,
+    attempts,
+    audit_chain,
+    events,
+    incidents,
+    maintenance,
+    tables,
+)
 
 LIMITS = GlobalLimits()
 OWN = Limits(cooldown=timedelta(seconds=20), attempts=3)
@@ -98,13 +106,13 @@ class Life:
 
     def end(self) -> None:
         """Forget all of it."""
-        events.forget(self.connection)
+        events.take_pending(self.connection)
         self.connection.rollback()
         self.connection.close()
 
     def commit(self) -> None:
         """End a transaction: write its events, and keep who fails from now on."""
-        events.write(self.connection, b"")
+        audit_chain.write(self.connection, b"")
         table = tables.incidents.c
         ill = select(table.target).where(table.closed_at.is_(None))
         now_failing = frozenset(self.connection.execute(ill).scalars())

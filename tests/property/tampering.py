@@ -16,8 +16,8 @@ from tests.builders import NOW
 from trading_ops.audit.checkpoint import Anchor, make_anchor
 from trading_ops.audit.diagnosis import diagnose
 from trading_ops.audit.walk import Problem, Walk
-from trading_ops.store import events
-from trading_ops.store.events import Head, Link
+from trading_ops.store import audit_chain
+from trading_ops.store.audit_chain import Head, Link
 
 KEY = b"the key of the story"
 EVENTS = 40
@@ -43,7 +43,7 @@ def full_log(choose: random.Random) -> Copy:
         note = choose.choice(["", "bot alpha", "cooldown", "ü"])
         at = choose.randrange(3) + 1_700_000_000_000_000
         row = Link(seq, at, kind, "incident-1", None, "reconciler", "", note, None, None, None)
-        mac = events.mac_of(KEY, mac, seq, row[1:-1])
+        mac = audit_chain.mac_of(KEY, mac, seq, row[1:-1])
         log.rows[seq] = row._replace(mac=mac)
         if seq in ANCHORED:
             moment = NOW + timedelta(seconds=seq)
@@ -103,7 +103,7 @@ def insert(log: Copy, choose: random.Random) -> None:
         return
     renumber(log, seq, 1)
     previous = log.rows[seq - 1].mac if seq > 1 else ""
-    macs = [model.mac, None, events.mac_of(b"guess", previous or "", seq, model[1:-1])]
+    macs = [model.mac, None, audit_chain.mac_of(b"guess", previous or "", seq, model[1:-1])]
     log.rows[seq] = model._replace(seq=seq, mac=choose.choice(macs))
 
 
@@ -131,7 +131,7 @@ def cut(log: Copy, choose: random.Random) -> None:
         for _ in range(choose.randint(1, EVENTS)):
             seq += 1
             new = Link(seq, 1, "opened", None, None, "reconciler", "", "new", None, None, None)
-            mac = events.mac_of(KEY, mac, seq, new[1:-1])
+            mac = audit_chain.mac_of(KEY, mac, seq, new[1:-1])
             log.rows[seq] = new._replace(mac=mac)
         log.head = Head(seq, mac)
 
@@ -146,7 +146,7 @@ def rewrite(log: Copy, choose: random.Random) -> None:
             log.rows[number] = log.rows[number]._replace(mac=None)
         elif number >= seq:
             row = log.rows[number]._replace(note="rewritten")
-            mac = events.mac_of(b"guess", mac, number, row[1:-1])
+            mac = audit_chain.mac_of(b"guess", mac, number, row[1:-1])
             log.rows[number] = row._replace(mac=mac)
     log.head = head_of(log)
 

@@ -25,7 +25,7 @@ from trading_ops.errors import OrderRefused
 from trading_ops.store import (
     approvals,
     attempts,
-    event_log,
+    events,
     holds,
     incidents,
     maintenance,
@@ -314,13 +314,13 @@ class Incidents(RuleBasedStateMachine):
             assert later.started_at - first.started_at >= OWN.window or repeated(first, later)
 
     def a_person_is_called_once(self) -> None:
-        timeline = event_log.latest(self.life.connection, limit=10_000)
+        timeline = events.latest(self.life.connection, limit=10_000)
         for kind in ("escalated", "closed", "opened"):
             assert all(count == 1 for count in counted(timeline, kind).values())
 
     def what_a_person_has_is_left_alone(self) -> None:
         timeline = sorted(
-            event_log.latest(self.life.connection, limit=10_000), key=lambda one: one.seq
+            events.latest(self.life.connection, limit=10_000), key=lambda one: one.seq
         )
         handed_over = set[str | None]()
         for one in timeline:

@@ -10,8 +10,8 @@ from tests.builders import NOW
 from tests.property.tampering import ANCHORED, EVENTS, KEY, Copy, check, full_log, tamper
 from trading_ops.audit.checkpoint import make_anchor
 from trading_ops.audit.walk import Fault
-from trading_ops.store import events
-from trading_ops.store.events import Head, Link
+from trading_ops.store import audit_chain
+from trading_ops.store.audit_chain import Head, Link
 
 NEWER = b"a newer key"
 
@@ -90,7 +90,7 @@ def test_what_is_older_than_the_chain_is_counted_and_no_fault() -> None:
     log.head = Head(4, "")
     assert check(log) is None
     row = log.rows[4]._replace(seq=5)
-    log.rows[5] = row._replace(mac=events.mac_of(KEY, "", 5, row[1:-1]))
+    log.rows[5] = row._replace(mac=audit_chain.mac_of(KEY, "", 5, row[1:-1]))
     log.head = Head(5, str(log.rows[5].mac))
     assert check(log) is None
     log.rows[5] = log.rows[5]._replace(mac=None)
@@ -108,7 +108,7 @@ def rotated(kind: str, key: bytes) -> Copy:
     for what in (kind, "opened"):
         seq += 1
         row = Link(seq, 0, what, None, None, "", "", "", None, None, None)
-        mac = events.mac_of(key, mac, seq, row[1:-1])
+        mac = audit_chain.mac_of(key, mac, seq, row[1:-1])
         log.rows[seq] = row._replace(mac=mac)
     log.head = Head(seq, mac)
     return log
@@ -116,7 +116,7 @@ def rotated(kind: str, key: bytes) -> Copy:
 
 def test_a_key_is_changed_only_where_an_event_tells_of_it() -> None:
     """The older key's holder cannot continue with it, nor the newer one start anywhere."""
-    log = rotated(events.KEY_CHANGED, NEWER)
+    log = rotated(audit_chain.KEY_CHANGED, NEWER)
     assert check(log, (NEWER, KEY)) is None
     for wrong in ((KEY,), (KEY, NEWER)):  # not known, or in the wrong order
         assert check(log, wrong) is not None

@@ -12,7 +12,7 @@ from tests.rules.running_prometheus import start_prometheus
 from trading_ops.audit.config_watch import CHANGED, RECORDED, ConfigWatch
 from trading_ops.clients.http import Http
 from trading_ops.clients.prometheus import Prometheus
-from trading_ops.store import event_log, events, migrate
+from trading_ops.store import events, migrate
 from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
@@ -77,7 +77,7 @@ def make(http: Http, config: Path, writer: Writer, reader: Reader) -> Make:
 
 
 async def recorded(reader: Reader, kind: str) -> list[events.Event]:
-    return [one for one in await reader.read(event_log.latest) if one.kind == kind]
+    return [one for one in await reader.read(events.latest) if one.kind == kind]
 
 
 async def test_what_changed_is_named_once(

@@ -15,7 +15,7 @@ from trading_ops.domain.maintenance import Maintenance
 from trading_ops.store import (
     approvals,
     attempts,
-    event_log,
+    audit_chain,
     events,
     fencing,
     holds,
@@ -116,8 +116,8 @@ def test_a_person_is_called_once(connection: Connection) -> None:
     asked = Escalate(reason=Reason.STORM)
     assert incidents.escalate(connection, incident.id, asked, now=NOW)
     assert not incidents.escalate(connection, incident.id, asked, now=NOW)
-    events.write(connection, b"")
-    kinds = [event.kind for event in event_log.of_incident(connection, incident.id)]
+    audit_chain.write(connection, b"")
+    kinds = [event.kind for event in events.of_incident(connection, incident.id)]
     assert kinds.count("escalated") == 1
 
 
@@ -250,8 +250,8 @@ def test_quiet_begins_and_ends_once(connection: Connection) -> None:
     assert found is not None
     assert found.quiet_since == NOW
     assert incidents.end_quiet(connection, incident.id, now=NOW + timedelta(seconds=9))
-    events.write(connection, b"")
-    kinds = [event.kind for event in event_log.of_incident(connection, incident.id)]
+    audit_chain.write(connection, b"")
+    kinds = [event.kind for event in events.of_incident(connection, incident.id)]
     assert kinds[-2:] == ["quiet", "came_back"]
     incidents.close(connection, incident.id, Close(reason=Reason.RESOLVED), now=NOW)
     assert not incidents.go_quiet(connection, incident.id, now=NOW)

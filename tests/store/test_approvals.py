@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from tests.builders import NOW
 from trading_ops.domain.approval import APPROVAL_LASTS, REQUEST_LASTS, Approval, ApprovalState
 from trading_ops.errors import OrderRefused
-from trading_ops.store import approvals, event_log, events
+from trading_ops.store import approvals, audit_chain, events
 
 LATER = NOW + timedelta(minutes=1)
 
@@ -28,8 +28,8 @@ def ask(connection: Connection, **over: Any) -> Approval:
 
 
 def kinds(connection: Connection) -> list[str]:
-    events.write(connection, b"")
-    return [event.kind for event in reversed(event_log.latest(connection))]
+    audit_chain.write(connection, b"")
+    return [event.kind for event in reversed(events.latest(connection))]
 
 
 def test_asked_approved_used_once(connection: Connection) -> None:

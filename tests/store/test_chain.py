@@ -7,12 +7,12 @@ from sqlalchemy import Connection, delete, insert, text, update
 from sqlalchemy.exc import DBAPIError
 
 from tests.builders import NOW, ago
-from trading_ops.store import events, tables
+from trading_ops.store import audit_chain, events, tables
 
 KEY = b"the key"
 
 
-def written(connection: Connection, count: int = 3) -> list[events.Link]:
+def written(connection: Connection, count: int = 3) -> list[audit_chain.Link]:
     """Write some events in one transaction; return them as they are stored."""
     for number in range(count):
         events.add(
@@ -25,8 +25,8 @@ def written(connection: Connection, count: int = 3) -> list[events.Link]:
             before={"state": "open"},
             after={"state": "closed"},
         )
-    events.write(connection, KEY)
-    return events.links(connection, after=0, limit=100)
+    audit_chain.write(connection, KEY)
+    return audit_chain.links(connection, after=0, limit=100)
 
 
 def test_each_event_is_chained_to_the_one_before(connection: Connection) -> None:
@@ -35,10 +35,10 @@ def test_each_event_is_chained_to_the_one_before(connection: Connection) -> None
     rows = written(connection) and written(connection)
     assert [row.seq for row in rows] == [1, 2, 3, 4, 5, 6]
     for row in rows:
-        assert row.mac == events.mac_of(KEY, previous, row[0], row[1:-1])
-        assert row.mac != events.mac_of(b"another", previous, row[0], row[1:-1])
+        assert row.mac == audit_chain.mac_of(KEY, previous, row[0], row[1:-1])
+        assert row.mac != audit_chain.mac_of(b"another", previous, row[0], row[1:-1])
         previous = row.mac
-    assert events.newest(connection)[:2] == (6, previous)
+    assert audit_chain.newest(connection)[:2] == (6, previous)
     assert events.head(connection) == 6
 
 
@@ -46,7 +46,9 @@ def test_the_mac_can_be_made_by_anybody_who_reads_the_documentation() -> None:
     """Its spelling is fixed: a change here would make every stored chain unreadable."""
     fields = (1, "closed", None, None, "ada", "", 'a "ü"', None, "{}")
     spelt = b'["previous",7,1,"closed",null,null,"ada","","a \\"\\u00fc\\"",null,"{}"]'
-    assert events.mac_of(KEY, "previous", 7, fields) == hmac.new(KEY, spelt, "sha256").hexdigest()
+    assert (
+        audit_chain.mac_of(KEY, "previous", 7, fields) == hmac.new(KEY, spelt, "sha256").hexdigest()
+    )
 
 
 @pytest.mark.parametrize(
@@ -65,7 +67,7 @@ def test_history_cannot_be_changed(connection: Connection, change: object) -> No
     before = written(connection)
     with pytest.raises(DBAPIError), connection.begin_nested():
         connection.execute(change)  # type: ignore[call-overload]
-    assert events.links(connection, after=0, limit=100) == before
+    assert audit_chain.links(connection, after=0, limit=100) == before
 
 
 def test_replacing_or_emptying_is_refused_too(connection: Connection) -> None:
@@ -77,13 +79,13 @@ def test_replacing_or_emptying_is_refused_too(connection: Connection) -> None:
     }
     with pytest.raises(DBAPIError, match="append-only"), connection.begin_nested():
         connection.execute(text(ways[connection.dialect.name]))
-    assert events.links(connection, after=0, limit=100) == before
+    assert audit_chain.links(connection, after=0, limit=100) == before
 
 
 def test_text_that_no_database_stores_is_made_storable(connection: Connection) -> None:
     """A hostile label's NUL or lone surrogate does not fail the transaction, and verifies."""
     events.add(connection, at=NOW, kind="opened", note="a\0b", actor="\ud800ü", after={"x": "\0"})
-    events.write(connection, KEY)
-    (row,) = events.links(connection, after=0, limit=1)
+    audit_chain.write(connection, KEY)
+    (row,) = audit_chain.links(connection, after=0, limit=1)
     assert (row.note, row.actor) == ("a\ufffdb", "?ü")
-    assert row.mac == events.mac_of(KEY, "", 1, row[1:-1])
+    assert row.mac == audit_chain.mac_of(KEY, "", 1, row[1:-1])

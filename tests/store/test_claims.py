@@ -8,7 +8,7 @@ from datetime import timedelta
 from sqlalchemy import Connection, Engine, select, update
 
 from trading_ops import clock
-from trading_ops.store import claims, event_log, events
+from trading_ops.store import audit_chain, claims, events
 from trading_ops.store.claims import LEASE, MARGIN, Claim
 from trading_ops.store.dialects import database_now
 from trading_ops.store.engine import writing_engine
@@ -72,8 +72,8 @@ def test_a_lease_that_ran_out_is_taken_over_and_told(connection: Connection) -> 
     assert take(connection, "two", KEYS[:1]) == {KEYS[0]}
     assert renew(connection, "one") == frozenset()
     assert claims.holder(connection, KEYS[0], now=clock.now()) == "two"
-    events.write(connection, b"")
-    (event,) = (one for one in event_log.latest(connection) if one.kind == "claim_taken_over")
+    audit_chain.write(connection, b"")
+    (event,) = (one for one in events.latest(connection) if one.kind == "claim_taken_over")
     assert (event.actor, event.note) == ("two", f"{KEYS[0]} from one")
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from tests.builders import NOW
 from trading_ops.domain.hold import HeldState, Hold
-from trading_ops.store import event_log, events, holds
+from trading_ops.store import audit_chain, events, holds
 
 
 def make_hold(**over: object) -> Hold:
@@ -23,8 +23,8 @@ def make_hold(**over: object) -> Hold:
 
 
 def kinds(connection: Connection) -> list[str]:
-    events.write(connection, b"")
-    return [event.kind for event in event_log.since(connection, 0)]
+    audit_chain.write(connection, b"")
+    return [event.kind for event in events.since(connection, 0)]
 
 
 def test_a_hold_stands_until_it_is_lifted(connection: Connection) -> None:
@@ -39,7 +39,7 @@ def test_a_hold_stands_until_it_is_lifted(connection: Connection) -> None:
     assert holds.standing(connection) == []
     assert not holds.release(connection, ids=["h1"], owner="bert", reason="mended", now=NOW)
     assert kinds(connection) == ["hold_placed", "hold_released"]
-    placed, gone = event_log.since(connection, 0)
+    placed, gone = events.since(connection, 0)
     assert (placed.actor, placed.before) == ("ada", None)
     assert "odd fills" in placed.note
     assert '"halted"' in str(placed.after)

@@ -18,7 +18,6 @@ from trading_ops.store import (
     acknowledgements,
     approvals,
     attempts,
-    event_log,
     events,
     holds,
     incidents,
@@ -258,4 +257,4 @@ def test_hostile_text_is_stored_and_found(
     with transaction(engine, b"key") as connection:
         use(connection, text)
     with engine.begin() as connection:
-        assert event_log.latest(connection, limit=1) or use is _notification
+        assert events.latest(connection, limit=1) or use is _notification

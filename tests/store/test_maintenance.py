@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from tests.builders import NOW
 from trading_ops.domain.maintenance import Maintenance
 from trading_ops.errors import OrderRefused
-from trading_ops.store import event_log, events, maintenance
+from trading_ops.store import audit_chain, events, maintenance
 
 HOUR = timedelta(hours=1)
 
@@ -26,8 +26,8 @@ def window(**over: Any) -> Maintenance:
 
 
 def kinds(connection: Connection) -> list[str]:
-    events.write(connection, b"")
-    return [event.kind for event in reversed(event_log.latest(connection))]
+    audit_chain.write(connection, b"")
+    return [event.kind for event in reversed(events.latest(connection))]
 
 
 def test_a_window_is_open_between_its_ends(connection: Connection) -> None:
@@ -57,8 +57,8 @@ def test_a_window_is_ended_once(connection: Connection) -> None:
     assert maintenance.end(connection, stored.id, owner="bob", now=now) is None
     assert maintenance.end(connection, 999, owner="bob", now=now) is None
     assert maintenance.current(connection, now=now) == []
-    events.write(connection, b"")
-    (ended, _) = event_log.latest(connection)
+    audit_chain.write(connection, b"")
+    (ended, _) = events.latest(connection)
     assert (ended.kind, ended.actor) == ("maintenance_ended", "bob")
     assert ended.before is not None
     assert (NOW + HOUR).isoformat(sep=" ") in ended.before or "13:00" in ended.before

@@ -11,7 +11,7 @@ from tests.builders import NOW
 from tests.databases import postgresql_only, sqlite_only
 from trading_ops.domain.message import GIVE_UP, MessageKind, MessageState, Severity
 from trading_ops.errors import OrderRefused
-from trading_ops.store import event_log, messages
+from trading_ops.store import events, messages
 from trading_ops.store.engine import writing_engine
 from trading_ops.store.messages import LEASE, SHOWN, Batch, Draft
 from trading_ops.store.search import Place, Span
@@ -146,7 +146,7 @@ def test_a_person_retries_or_discards_what_is_dead(engine: Engine) -> None:
         assert found.state is MessageState.DISCARDED
         assert messages.backlog(connection, now=NOW + GIVE_UP).oldest_due is None
     with engine.connect() as connection:
-        recorded = [(one.kind, one.actor) for one in event_log.latest(connection)]
+        recorded = [(one.kind, one.actor) for one in events.latest(connection)]
     assert recorded == [
         ("message_discarded", "bob"),
         ("message_retried", "ann"),

@@ -16,7 +16,7 @@ from tests.databases import postgresql_only
 from tests.postgres import Cluster
 from tests.store import test_retention
 from tests.store.test_hostile_text import USES
-from trading_ops.store import care, claims, events, migrate, notifications, retention
+from trading_ops.store import audit_chain, care, claims, events, migrate, notifications, retention
 from trading_ops.store.engine import writing_engine
 from trading_ops.store.transaction import transaction
 
@@ -137,7 +137,7 @@ def test_old_events_are_removed_behind_a_checkpoint_only(restricted: str) -> Non
         with engine.connect() as connection, pytest.raises(DBAPIError, match="append-only"):
             connection.exec_driver_sql("DELETE FROM events")
         with transaction(engine) as connection:
-            assert events.remove_through(connection, b"", through=1, at=NOW) == 1
+            assert audit_chain.remove_through(connection, b"", through=1, at=NOW) == 1
 
 
 def test_care_of_the_database_is_refused_with_what_to_run(url: str, restricted: str) -> None:

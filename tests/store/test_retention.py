@@ -294,7 +294,7 @@ async def test_the_space_is_used_again(engine: Engine, writer: Writer) -> None:
 LIFE = """
 import asyncio, os, signal, sys
 from datetime import datetime, timedelta
-from trading_ops.store import checkpoints
+from trading_ops.store import failpoints
 from trading_ops.reconciler.retention import Retention
 from trading_ops.store.engine import writing_engine
 from trading_ops.store.writer import Writer
@@ -312,7 +312,7 @@ names = ("notifications_kept", "incidents_kept", "messages_kept", "bot_events_ke
 kept = dict.fromkeys(names, timedelta(days=30)) | {"bot_events_kept_rows": 1_000}
 writer = Writer(writing_engine(url))
 writer.start()
-checkpoints.watch(die)
+failpoints.watch(die)
 retention = Retention(writer=writer, audit_key=b"", now=lambda: now, pause_seconds=0.0, **kept)
 asyncio.run(retention.run_once())
 """

@@ -7,11 +7,11 @@ from sqlalchemy import Connection
 from tests.builders import NOW, make_alert
 from trading_ops.domain.decision import Close, Escalate, GlobalLimits, Pause, Reason
 from trading_ops.reconciler.state import State, read_state
-from trading_ops.store import events, incidents, pauses
+from trading_ops.store import audit_chain, incidents, pauses
 
 
 def read(connection: Connection, former: State | None = None) -> State:
-    events.write(connection, b"")
+    audit_chain.write(connection, b"")
     return read_state(connection, limits=GlobalLimits(), now=NOW, former=former)
 
 
@@ -20,7 +20,7 @@ def test_what_was_closed_is_known_as_if_all_were_read_again(connection: Connecti
     limits = GlobalLimits()
 
     def both(former: State | None, now: datetime) -> State:
-        events.write(connection, b"")
+        audit_chain.write(connection, b"")
         again = read_state(connection, limits=limits, now=now, former=former)
         assert again.closed == read_state(connection, limits=limits, now=now).closed
         return again

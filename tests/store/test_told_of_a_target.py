@@ -8,7 +8,7 @@ from sqlalchemy import Connection, update
 from tests.builders import NOW, make_alert
 from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.reconciler.timeline import BEFORE, Timeline, read_timeline
-from trading_ops.store import event_log, events, holds, incidents
+from trading_ops.store import audit_chain, events, holds, incidents
 from trading_ops.store.tables import incidents as table
 
 SECOND = timedelta(seconds=1)
@@ -31,7 +31,7 @@ def tell(connection: Connection, kind: str, at: timedelta, target: str = "alpha"
 
 
 def timeline_of(connection: Connection, key: str) -> Timeline:
-    events.write(connection, b"")
+    audit_chain.write(connection, b"")
     timeline = read_timeline(connection, key=key)
     assert timeline is not None
     return timeline
@@ -128,6 +128,6 @@ def test_what_was_told_of_each_target_is_counted_after_a_restart(connection: Con
     tell(connection, "agent_silent", SECOND)
     events.add(connection, at=NOW, kind="agent_stopped", after={"target": 7})
     events.add(connection, at=NOW, kind="agent_stopped")
-    events.write(connection, b"")
-    found = event_log.told_by_target(connection, kind="agent_stopped", since=NOW - MINUTE)
+    audit_chain.write(connection, b"")
+    found = events.times_by_target(connection, kind="agent_stopped", since=NOW - MINUTE)
     assert found == {"alpha": [NOW - SECOND, NOW + SECOND], "beta": [NOW + SECOND]}

@@ -14,7 +14,7 @@ import msgspec
 
 from trading_ops import logs
 from trading_ops.errors import StoreError
-from trading_ops.store import Connection, event_log, events
+from trading_ops.store import Connection, events
 from trading_ops.store.reader import Reader
 
 log = logs.get(__name__)
@@ -70,7 +70,7 @@ class Listener:
 
 
 def _events(connection: Connection, seq: int) -> list[Line]:
-    found = event_log.since(connection, seq, limit=PAGE)
+    found = events.since(connection, seq, limit=PAGE)
     return [Line(event.seq, msgspec.json.encode(event).decode()) for event in found]
 
 

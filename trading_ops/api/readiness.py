@@ -30,7 +30,7 @@ from trading_ops.domain.readiness import (
 from trading_ops.domain.target import NAMED_BOTS, Registry, Target
 from trading_ops.errors import OrderRefused
 from trading_ops.readiness.report import PASSES, make, sign, view
-from trading_ops.store import events
+from trading_ops.store import audit_chain
 from trading_ops.store import readiness as stored_runs
 from trading_ops.store.reader import Reader
 from trading_ops.store.readiness import Stored
@@ -177,7 +177,7 @@ class Readiness:
     async def report(self, bot: str) -> SignedReport:
         """Return the signed report of a bot's open run, or else of its last one."""
         stored = await self._latest(bot)
-        head = await self._reader.read(events.newest)
+        head = await self._reader.read(audit_chain.newest)
         return sign(make(stored, head, clock.now()), self._audit_key)
 
     async def _change(

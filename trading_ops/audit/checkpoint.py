@@ -19,7 +19,7 @@ from pathlib import Path
 
 from trading_ops import clock, durable, logs
 from trading_ops.errors import StoreError
-from trading_ops.store import Connection, audit_checkpoints, events
+from trading_ops.store import Connection, audit_chain
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
 from trading_ops.tasks import Succeeded, Tasks, unwatched
@@ -54,7 +54,7 @@ class Anchor:
         return hmac.compare_digest(self.signature, _sign(key, self.at, self.seq, self.mac))
 
 
-def make_anchor(key: bytes, head: events.Head, at: datetime) -> Anchor:
+def make_anchor(key: bytes, head: audit_chain.Head, at: datetime) -> Anchor:
     """Return the signed anchor of a head."""
     text = at.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
     signature = _sign(key, text, head.seq, head.mac)
@@ -111,7 +111,7 @@ class Anchors:
     on_changed: Callable[[], None] = lambda: None
     """Called when the database contradicts the last anchor."""
 
-    _last: events.Head | None = field(init=False, default=None)
+    _last: audit_chain.Head | None = field(init=False, default=None)
 
     async def run(self, succeeded: Succeeded = unwatched) -> None:
         """Check that the last anchored event exists, then anchor until cancelled."""
@@ -134,7 +134,7 @@ class Anchors:
     async def anchor_now(self) -> Anchor | None:
         """Anchor the head unless it is anchored; a failure is logged and retried."""
         try:
-            head = await self.reader.read(events.newest)
+            head = await self.reader.read(audit_chain.newest)
         except StoreError as error:
             log.warning("audit_anchor_failed", error=str(error))
             return None
@@ -181,8 +181,10 @@ async def note_key(writer: Writer, keys: Sequence[bytes]) -> None:
         keys: the current key, then older ones.
     """
     try:
-        note = await writer.run(partial(events.note_key, keys=keys, at=clock.now()))
-        beginning = await writer.run(partial(events.note_beginning, key=keys[0], at=clock.now()))
+        note = await writer.run(partial(audit_chain.note_key, keys=keys, at=clock.now()))
+        beginning = await writer.run(
+            partial(audit_chain.note_beginning, key=keys[0], at=clock.now())
+        )
     except StoreError as error:
         log.warning("audit_key_unchecked", error=str(error))
         return
@@ -194,11 +196,11 @@ async def note_key(writer: Writer, keys: Sequence[bytes]) -> None:
 
 def _mac_at(connection: Connection, *, anchor: Anchor, key: bytes) -> str | None:
     """Return the MAC of the anchored event; None if it does not exist."""
-    rows = events.links(connection, after=anchor.seq - 1, limit=1)
+    rows = audit_chain.links(connection, after=anchor.seq - 1, limit=1)
     if rows and rows[0].seq == anchor.seq:
         return rows[0].mac
-    for point in audit_checkpoints.read(connection):
-        is_removed = point.kind == audit_checkpoints.Kind.REMOVED and point.seq >= anchor.seq
+    for point in audit_chain.checkpoints(connection):
+        is_removed = point.kind == audit_chain.CheckpointKind.REMOVED and point.seq >= anchor.seq
         if is_removed and point.is_signed_by(key):
             return anchor.mac
     return None

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from trading_ops.audit.walk import Fault, Problem, Walk, fits
-from trading_ops.store import events
-from trading_ops.store.events import Link
+from trading_ops.store import audit_chain
+from trading_ops.store.audit_chain import Link
 
 WINDOW = 1000
 """So many rows behind the bad one are looked at."""
@@ -126,7 +126,7 @@ def _taken_or_changed(key: bytes, previous: str, rows: Sequence[Link]) -> Proble
             seq=row.seq,
             detail=f"event {row.seq} ({row.kind}) was edited: its MAC does not match its content",
         )
-    if fits(key, events.mac_of(key, previous, row[0], row[1:-1]), after.seq, after):
+    if fits(key, audit_chain.mac_of(key, previous, row[0], row[1:-1]), after.seq, after):
         how = "taken off" if row.mac is None else "edited"
         return Problem(
             fault=Fault.EDITED,

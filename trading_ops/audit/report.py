@@ -14,8 +14,8 @@ from trading_ops.audit.checkpoint import Anchor, parse_anchor
 from trading_ops.audit.diagnosis import WINDOW, diagnose
 from trading_ops.audit.walk import Fault, Problem, Walk
 from trading_ops.errors import StoreError
-from trading_ops.store import Connection, audit_checkpoints, events
-from trading_ops.store.events import Head, Link
+from trading_ops.store import Connection, audit_chain
+from trading_ops.store.audit_chain import Head, Link
 from trading_ops.store.reader import Reader
 
 BATCH = 5000
@@ -168,12 +168,12 @@ async def verify(
     """
     began = clock.monotonic()
     while True:
-        checkpoints = await reader.read(audit_checkpoints.read)
+        checkpoints = await reader.read(audit_chain.checkpoints)
         walk = Walk(keys=keys, anchors=anchors.genuine)
         forged = walk.start(checkpoints)
         problem = await _walk(walk, reader, batch_size) or forged
         # Retention may have removed events in the middle of the walk.
-        if problem is None or checkpoints == await reader.read(audit_checkpoints.read):
+        if problem is None or checkpoints == await reader.read(audit_chain.checkpoints):
             break
     return _verdict(walk, anchors, problem or anchors.forged, clock.monotonic() - began)
 
@@ -221,14 +221,14 @@ async def _next_batch(reader: Reader, after: int | None, limit: int) -> _Batch |
             return await reader.read(partial(_batch, after=after, limit=limit))
         except StoreError:
             if limit == 1:
-                await reader.read(events.newest)
+                await reader.read(audit_chain.newest)
                 return None
             limit //= 2
 
 
 def _batch(connection: Connection, *, after: int | None, limit: int) -> _Batch:
-    rows = events.links(connection, after=after, limit=limit)
-    return _Batch(rows=rows, head=events.newest(connection), is_last=len(rows) < limit)
+    rows = audit_chain.links(connection, after=after, limit=limit)
+    return _Batch(rows=rows, head=audit_chain.newest(connection), is_last=len(rows) < limit)
 
 
 def _unreadable(seq: int) -> Problem:
@@ -255,7 +255,7 @@ def _verdict(
         is_begun=bool(walk.begun),
         removed=walk.removed,
         keys=tuple(
-            KeySection(seq=seq, key=events.name_of(walk.keys[index]))
+            KeySection(seq=seq, key=audit_chain.name_of(walk.keys[index]))
             for seq, index in walk.sections
         ),
         problem=problem,

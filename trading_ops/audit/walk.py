@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from trading_ops.audit.checkpoint import Anchor
-from trading_ops.store import events
-from trading_ops.store.audit_checkpoints import Checkpoint, Kind
-from trading_ops.store.events import Head, Link
+from trading_ops.store import audit_chain
+from trading_ops.store.audit_chain import Checkpoint, CheckpointKind, Head, Link
 
 
 class Fault(StrEnum):
@@ -42,7 +41,7 @@ class Problem:
 
 def fits(key: bytes, previous: str, seq: int, row: Link) -> bool:
     """Whether a row, put at a place behind a MAC, has the MAC that it should have."""
-    return events.mac_of(key, previous, seq, row[1:-1]) == row[-1]
+    return audit_chain.mac_of(key, previous, seq, row[1:-1]) == row[-1]
 
 
 @dataclass(kw_only=True)
@@ -84,9 +83,9 @@ class Walk:
     def start(self, checkpoints: Sequence[Checkpoint]) -> Problem | None:
         """Take the genuine checkpoints, before the first row; name the first that is forged."""
         genuine = [point for point in checkpoints if any(map(point.is_signed_by, self.keys))]
-        self.begun = frozenset(point.seq for point in genuine if point.kind == Kind.BEGUN)
+        self.begun = frozenset(point.seq for point in genuine if point.kind == CheckpointKind.BEGUN)
         for point in genuine:
-            if point.kind == Kind.REMOVED and point.seq > self.seq:
+            if point.kind == CheckpointKind.REMOVED and point.seq > self.seq:
                 self.seq, self.mac, self.removed = point.seq, point.mac, point.seq
         while (anchor := self.missed_anchor) is not None and (
             anchor.seq < self.seq or (anchor.seq, anchor.mac) == (self.seq, self.mac)
@@ -108,7 +107,7 @@ class Walk:
 
     def feed(self, rows: Iterable[Link]) -> bool:
         """Go over the next rows; False: the one behind `seq` is not in order."""
-        mac_of = events.mac_of
+        mac_of = audit_chain.mac_of
         for row in rows:
             seq, mac = row[0], row[-1]
             if self.first is None:
@@ -147,7 +146,7 @@ class Walk:
 
     def _changes_key(self, row: Link) -> bool:
         """Continue with a newer key, from the event that records it."""
-        if row.kind != events.KEY_CHANGED:
+        if row.kind != audit_chain.KEY_CHANGED:
             return False
         for index in reversed(range(self.key)):
             if fits(self.keys[index], self.mac, row.seq, row):

@@ -21,7 +21,7 @@ from trading_ops.config.targets import load_targets
 from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.target import Registry
 from trading_ops.errors import SetupError, TradingOpsError
-from trading_ops.store import events, fencing, holds, migrate
+from trading_ops.store import audit_chain, fencing, holds, migrate
 from trading_ops.store.engine import writing_engine
 from trading_ops.store.transaction import transaction
 
@@ -140,7 +140,7 @@ def _hold_in_file(
 
 def _change_store(
     url: str, seen: Mapping[str, int], bots: list[Hold], *, key: bytes, owner: str
-) -> events.Head:
+) -> audit_chain.Head:
     migrate.upgrade(url)
     engine = writing_engine(url)
     try:
@@ -150,6 +150,6 @@ def _change_store(
             for hold in bots:
                 holds.place(connection, hold, now=now)
         with engine.connect() as connection:
-            return events.newest(connection)
+            return audit_chain.newest(connection)
     finally:
         engine.dispose()

@@ -36,7 +36,7 @@ from trading_ops.holds.agent_probe import (
 from trading_ops.holds.holds import MACHINE, Holding, Report
 from trading_ops.holds.suppression import Suppression
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.store import Connection, event_log, events
+from trading_ops.store import Connection, events
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
 from trading_ops.tasks import Succeeded, unwatched
@@ -128,7 +128,7 @@ class AgentWatch:
         """
         while True:
             since = clock.now() - timedelta(seconds=HOUR_SECONDS)
-            read = partial(event_log.told_by_target, kind=STOPPED, since=since)
+            read = partial(events.times_by_target, kind=STOPPED, since=since)
             try:
                 told = await self._reader.read(read)
             except StoreError as error:

@@ -14,7 +14,7 @@ from trading_ops.domain.attempt import Attempt
 from trading_ops.domain.message import Message, MessageKind, Severity
 from trading_ops.notify.rendering import duration
 from trading_ops.reconciler.timeline import Timeline, read_timeline
-from trading_ops.store import Connection, approvals, event_log, events, holds, maintenance, search
+from trading_ops.store import Connection, approvals, events, holds, maintenance, search
 from trading_ops.store.search import Span
 
 SOURCE = "events"
@@ -37,7 +37,7 @@ def read_messages(
     """
     if was is None:
         return events.head(connection), []
-    found = event_log.since(connection, was, limit=AT_ONCE)
+    found = events.since(connection, was, limit=AT_ONCE)
     made = [
         message
         for event in found

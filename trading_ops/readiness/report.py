@@ -9,7 +9,7 @@ import msgspec
 
 from trading_ops.clients.readiness_views import CriterionView, Report, RunView, SignedReport
 from trading_ops.domain.readiness import Criterion, Limit, Status, missing, regressed, sign_off_due
-from trading_ops.store.events import Head
+from trading_ops.store.audit_chain import Head
 from trading_ops.store.readiness import Stored
 
 HOUR = timedelta(hours=1)

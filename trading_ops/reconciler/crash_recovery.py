@@ -30,8 +30,8 @@ from trading_ops.reconciler.execute import AttemptRunner
 from trading_ops.reconciler.lease import Lease, key_of_target
 from trading_ops.reconciler.state import State
 from trading_ops.redaction import redact
-from trading_ops.store import Connection, checkpoints, claims, fencing, incidents
-from trading_ops.store.checkpoints import Checkpoint
+from trading_ops.store import Connection, claims, failpoints, fencing, incidents
+from trading_ops.store.failpoints import Failpoint
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
 
@@ -55,7 +55,7 @@ class Recovery:
     async def adopt(self, attempt: Attempt, why: str) -> None:
         """Mark an orphaned attempt as unknown until it is probed."""
         await self.runner.record(attempt, AttemptState.UNKNOWN, why, only_from=AttemptState.STARTED)
-        checkpoints.reached(Checkpoint.ADOPTED)
+        failpoints.reached(Failpoint.ADOPTED)
 
     def _raise_fence(self, connection: Connection, attempt: Attempt) -> int | None:
         key = key_of_target(attempt.target)
@@ -70,7 +70,7 @@ class Recovery:
         fence = await self.writer.run(partial(self._raise_fence, attempt=attempt))
         if fence is None:
             return False  # another replica has taken over the target
-        checkpoints.reached(Checkpoint.FENCE_RAISED)
+        failpoints.reached(Failpoint.FENCE_RAISED)
         call = self.runner.call(attempt, step, target)
         try:
             found = await self.runner.actions[attempt.action].probe(replace(call, fence=fence))
@@ -84,7 +84,7 @@ class Recovery:
             outcome = (AttemptState.ABANDONED, "outcome unknown; it is safe to repeat")
         else:
             outcome = OUTCOMES[found]
-        checkpoints.reached(Checkpoint.PROBED)
+        failpoints.reached(Failpoint.PROBED)
         await self.runner.record(attempt, *outcome, only_from=AttemptState.UNKNOWN)
         return True
 

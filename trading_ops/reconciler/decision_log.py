@@ -16,8 +16,8 @@ from trading_ops.errors import TradingOpsError
 from trading_ops.reconciler.lease import Lease, key_of
 from trading_ops.reconciler.metrics import ReconcilerMetrics, kind_of
 from trading_ops.reconciler.runbook_index import RunbookIndex
-from trading_ops.store import Connection, checkpoints, claims, events
-from trading_ops.store.checkpoints import Checkpoint
+from trading_ops.store import Connection, claims, events, failpoints
+from trading_ops.store.failpoints import Failpoint
 from trading_ops.store.writer import Writer
 
 log = logs.get(__name__)
@@ -79,7 +79,7 @@ class DecisionLog:
         return crashed
 
     async def _post(self, chunk: list[_Entry]) -> list[tuple[Incident, Exception]]:
-        _reached(chunk, Checkpoint.ESCALATE_BEFORE, Checkpoint.CLOSE_BEFORE)
+        _reached(chunk, Failpoint.ESCALATE_BEFORE, Failpoint.CLOSE_BEFORE)
         try:
             stored = await self.writer.run(partial(self._store, entries=chunk))
         except TradingOpsError:
@@ -88,7 +88,7 @@ class DecisionLog:
             if len(chunk) == 1:
                 return [(chunk[0].incident, error)]
             return [crash for entry in chunk for crash in await self._post([entry])]
-        _reached(chunk, Checkpoint.ESCALATE_AFTER, Checkpoint.CLOSE_AFTER)
+        _reached(chunk, Failpoint.ESCALATE_AFTER, Failpoint.CLOSE_AFTER)
         for entry in stored:
             if entry.decision is not None:
                 self.count(entry.incident, entry.decision)
@@ -174,8 +174,8 @@ class DecisionLog:
         return "; ".join(parts)
 
 
-def _reached(entries: list[_Entry], escalating: Checkpoint, closing: Checkpoint) -> None:
+def _reached(entries: list[_Entry], escalating: Failpoint, closing: Failpoint) -> None:
     if any(isinstance(entry.decision, Escalate) for entry in entries):
-        checkpoints.reached(escalating)
+        failpoints.reached(escalating)
     if any(isinstance(entry.decision, Close) for entry in entries):
-        checkpoints.reached(closing)
+        failpoints.reached(closing)

@@ -16,8 +16,8 @@ from trading_ops.domain.runbook import Step
 from trading_ops.domain.target import Target
 from trading_ops.errors import ActionError, FencedOff, Refused, Unreachable
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.store import attempts, checkpoints, fencing
-from trading_ops.store.checkpoints import Checkpoint
+from trading_ops.store import attempts, failpoints, fencing
+from trading_ops.store.failpoints import Failpoint
 from trading_ops.store.writer import Writer
 
 log = logs.get(__name__)
@@ -90,9 +90,9 @@ class AttemptRunner:
             state, detail = await self._outcome(attempt, call, step)
         else:
             state, detail = AttemptState.ABANDONED, "the lease expired before the request was sent"
-        checkpoints.reached(Checkpoint.OUTCOME_BEFORE)
+        failpoints.reached(Failpoint.OUTCOME_BEFORE)
         await self.record(attempt, state, detail, only_from=AttemptState.STARTED)
-        checkpoints.reached(Checkpoint.OUTCOME_AFTER)
+        failpoints.reached(Failpoint.OUTCOME_AFTER)
 
     async def record(
         self, attempt: Attempt, state: AttemptState, detail: str, *, only_from: AttemptState
@@ -131,9 +131,9 @@ class AttemptRunner:
         try:
             async with asyncio.timeout(step.timeout.total_seconds()):
                 act = self.actions[step.action].perform
-                checkpoints.reached(Checkpoint.EFFECT_BEFORE)
+                failpoints.reached(Failpoint.EFFECT_BEFORE)
                 detail = await (act(call) if once else _retry(act, call))
-                checkpoints.reached(Checkpoint.EFFECT_AFTER)
+                failpoints.reached(Failpoint.EFFECT_AFTER)
         except FencedOff as error:
             return await self._fenced_off(attempt, error)
         except (ActionError, Refused) as error:

@@ -27,8 +27,8 @@ from trading_ops.domain.alert import (
 from trading_ops.errors import AWAY
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.runbook_index import RunbookIndex
-from trading_ops.store import Connection, checkpoints, events, incidents, notifications
-from trading_ops.store.checkpoints import Checkpoint
+from trading_ops.store import Connection, events, failpoints, incidents, notifications
+from trading_ops.store.failpoints import Failpoint
 from trading_ops.store.notifications import State
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
@@ -63,9 +63,9 @@ class Intake:
             StoreError: it is not stored; the sender must retry.
         """
         add = partial(notifications.add, received_at=received_at, body=body)
-        checkpoints.reached(Checkpoint.INTAKE_READ)
+        failpoints.reached(Failpoint.INTAKE_READ)
         await self.writer.take_in(add)
-        checkpoints.reached(Checkpoint.INTAKE_STORED)
+        failpoints.reached(Failpoint.INTAKE_STORED)
         self.metrics.notifications.labels("stored").inc()
         self.wake()
 
@@ -99,7 +99,7 @@ class Intake:
                 log.exception("notifications_failed", count=len(parsed))
                 for one in parsed:
                     await self._record_alone(one)
-            checkpoints.reached(Checkpoint.APART_AFTER)
+            failpoints.reached(Failpoint.PROCESS_AFTER)
             self._count(parsed)
             cut = cut or any(one.cut for one in parsed)
         return Taken(more=True, cut=cut)
@@ -123,7 +123,7 @@ class Intake:
             await self.writer.run(partial(self._record, parsed=[one]))
 
     def _record(self, connection: Connection, parsed: "list[_Parsed]") -> None:
-        checkpoints.reached(Checkpoint.APART_BEFORE)
+        failpoints.reached(Failpoint.PROCESS_BEFORE)
         mine = notifications.claim(connection, [one.notification.id for one in parsed])
         now = clock.now()
         for one in parsed:

@@ -28,8 +28,8 @@ from trading_ops.reconciler.execute import AttemptRunner
 from trading_ops.reconciler.lease import Lease, key_of_target
 from trading_ops.reconciler.state import State, read_state
 from trading_ops.reconciler.workqueue import Workers
-from trading_ops.store import Connection, approvals, attempts, checkpoints
-from trading_ops.store.checkpoints import Checkpoint
+from trading_ops.store import Connection, approvals, attempts, failpoints
+from trading_ops.store.failpoints import Failpoint
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
 
@@ -130,13 +130,13 @@ class Manual:
         if refusal is not None:
             return await self._refused(order, refusal)
         start = partial(attempts.start, plan=self._plan(order, wanted), now=clock.now())
-        checkpoints.reached(Checkpoint.START_BEFORE)
+        failpoints.reached(Failpoint.START_BEFORE)
         attempt = await self.writer.run(start)
         if attempt is None:
             # A gate closed in between; it may even have opened again.
             _, refusal = await self._gates(order)
             return await self._refused(order, refusal or _changed(order.target.name))
-        checkpoints.reached(Checkpoint.STARTED)
+        failpoints.reached(Failpoint.STARTED)
         log.info(
             "ordered",
             attempt=attempt.id,

@@ -14,8 +14,8 @@ from trading_ops.errors import AWAY, ClientError
 from trading_ops.reconciler.clocks import Clocks
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.runbook_index import RunbookIndex
-from trading_ops.store import Connection, checkpoints, incidents
-from trading_ops.store.checkpoints import Checkpoint
+from trading_ops.store import Connection, failpoints, incidents
+from trading_ops.store.failpoints import Failpoint
 from trading_ops.store.writer import Writer
 
 log = logs.get(__name__)
@@ -79,7 +79,7 @@ class Observer:
         ]
         if not missed:
             return 0
-        checkpoints.reached(Checkpoint.POLL_ADOPT)
+        failpoints.reached(Failpoint.POLL_ADOPT)
         opened = await self._adopt(missed, snapshot.alertmanager)
         log.info("alerts_found_by_poll", alerts=sorted({alert.name for alert in missed}))
         return opened

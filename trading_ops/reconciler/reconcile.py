@@ -33,8 +33,8 @@ from trading_ops.reconciler.runbook_index import RunbookIndex
 from trading_ops.reconciler.state import State
 from trading_ops.reconciler.verify import Verifier
 from trading_ops.reconciler.workqueue import LastReconcile, Workers
-from trading_ops.store import Connection, approvals, attempts, checkpoints, events, incidents
-from trading_ops.store.checkpoints import Checkpoint
+from trading_ops.store import Connection, approvals, attempts, events, failpoints, incidents
+from trading_ops.store.failpoints import Failpoint
 from trading_ops.store.writer import Writer
 
 log = logs.get(__name__)
@@ -213,11 +213,11 @@ class IncidentReconciler:
                 events.rewind(connection, before)  # not started, so not decided
             return attempt
 
-        checkpoints.reached(Checkpoint.START_BEFORE)
+        failpoints.reached(Failpoint.START_BEFORE)
         attempt = await self.writer.run(start_and_say_so)
         if attempt is None:
             return  # a gate closed meanwhile; the next pass records which
-        checkpoints.reached(Checkpoint.STARTED)
+        failpoints.reached(Failpoint.STARTED)
         self.decision_log.count(incident, decision)
         work = self.runner.perform(attempt, wanted.step, target)
         self.workers.start(attempt.id, work, incident_id=incident.id)

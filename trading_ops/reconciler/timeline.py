@@ -18,7 +18,6 @@ from trading_ops.store import (
     Connection,
     acknowledgements,
     attempts,
-    event_log,
     events,
     incidents,
     pauses,
@@ -64,9 +63,9 @@ def read_timeline(connection: Connection, *, key: str) -> Timeline | None:
     incident = incidents.find(connection, key)
     if incident is None:
         return None
-    told = event_log.of_incident(connection, incident.id)
+    told = events.of_incident(connection, incident.id)
     if incident.target is not None:
-        told += event_log.about_target(
+        told += events.about_target(
             connection,
             incident.target,
             kinds=BESIDE,

@@ -18,8 +18,8 @@ from trading_ops.domain.runbook import VerifyQuery, fill_query
 from trading_ops.domain.target import Target
 from trading_ops.errors import ClientError
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.store import attempts, checkpoints
-from trading_ops.store.checkpoints import Checkpoint
+from trading_ops.store import attempts, failpoints
+from trading_ops.store.failpoints import Failpoint
 from trading_ops.store.writer import Writer
 
 log = logs.get(__name__)
@@ -56,7 +56,7 @@ class Verifier:
         """Verify that the symptom is gone, and record the result."""
         held, detail = await self._hold(attempt, verify, target, until)
         state = AttemptState.VERIFIED if held else AttemptState.UNVERIFIED
-        checkpoints.reached(Checkpoint.VERIFIED_BEFORE)
+        failpoints.reached(Failpoint.VERIFIED_BEFORE)
         changed = await self.writer.run(
             partial(
                 attempts.finish,
@@ -67,7 +67,7 @@ class Verifier:
                 only_from=(AttemptState.SUCCEEDED,),
             )
         )
-        checkpoints.reached(Checkpoint.VERIFIED_AFTER)
+        failpoints.reached(Failpoint.VERIFIED_AFTER)
         if changed:
             self.metrics.attempts.labels(attempt.action, state).inc()
         log.info("attempt_verified", attempt=attempt.id, held=held, detail=detail)

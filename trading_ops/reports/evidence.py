@@ -21,7 +21,7 @@ import msgspec
 from trading_ops import __version__, clock
 from trading_ops.errors import ConfigError
 from trading_ops.reports.recovery_times import recovery_times
-from trading_ops.store import Connection, backups, events, search
+from trading_ops.store import Connection, audit_chain, backups, search
 from trading_ops.store.events import Event
 from trading_ops.store.reader import Reader
 from trading_ops.store.search import Span
@@ -72,7 +72,7 @@ async def export(
         summary |= {"events_by_kind": dict(kinds), "events_by_actor": dict(actors)}
         said = msgspec.json.format(msgspec.json.encode(summary), indent=2)
         archive.writestr(SUMMARY, said)
-        head = await reader.read(events.newest)
+        head = await reader.read(audit_chain.newest)
         manifest: dict[str, Any] = {
             "since": since.isoformat(),
             "until": until.isoformat(),

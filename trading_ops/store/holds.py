@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, bindparam, select, update
 
 from trading_ops.domain.hold import HeldState, Hold, is_machines
 from trading_ops.errors import StoreError
-from trading_ops.store import event_log, events
+from trading_ops.store import events
 from trading_ops.store.dialects import upsert
 from trading_ops.store.tables import attempts, fences, holds
 
@@ -131,14 +131,12 @@ def is_acknowledged(connection: Connection, hold_id: str) -> bool:
     """Whether an active hold was reported in force at its bot since it was placed."""
     stands = select(holds.c.at).where(holds.c.id == hold_id, holds.c.lifted_at.is_(None))
     row = connection.execute(stands).one_or_none()
-    return row is not None and event_log.is_told(
-        connection, kinds=IN_FORCE, since=row.at, id=hold_id
-    )
+    return row is not None and events.exists(connection, kinds=IN_FORCE, since=row.at, id=hold_id)
 
 
 def is_persons(connection: Connection, hold: Hold) -> bool:
     """Whether an operator placed a hold through our API, and not at the bot itself."""
-    return not is_machines(hold) and event_log.is_told(
+    return not is_machines(hold) and events.exists(
         connection, kinds=("hold_placed", "hold_laid"), since=hold.at, id=hold.id
     )
 
@@ -148,7 +146,7 @@ def release_orderer(connection: Connection, hold: Hold) -> str | None:
 
     By the route, whose wish is stored before the bot is asked, or by an approved `resume_trading`.
     """
-    asked = event_log.about_target(
+    asked = events.about_target(
         connection,
         hold.target,
         kinds=("hold_release_requested", "hold_lift_asked"),

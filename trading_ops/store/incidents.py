@@ -26,7 +26,7 @@ from trading_ops.domain.alert import Alert, Fingerprint
 from trading_ops.domain.attempt import AttemptState
 from trading_ops.domain.decision import Close, Escalate, Reason
 from trading_ops.domain.incident import Incident
-from trading_ops.store import event_log, events
+from trading_ops.store import events
 from trading_ops.store.dialects import lock_until_commit
 from trading_ops.store.tables import attempts, fences, incidents
 from trading_ops.store.tables import events as events_table
@@ -203,7 +203,7 @@ def add_crash(connection: Connection, key: str, *, note: str, limit: int, now: d
 
     Returns whether the limit is reached.
     """
-    told = event_log.of_incident(connection, key)
+    told = events.of_incident(connection, key)
     count = 1 + sum(event.kind == CRASHED for event in told)
     events.add(connection, at=now, kind=CRASHED, incident_id=key, note=note)
     if count < limit:
@@ -238,7 +238,7 @@ def crashes(connection: Connection, keys: Collection[str]) -> dict[str, list[str
             events_table.c.incident_id.in_(chunk), events_table.c.kind == CRASHED
         )
         for key in set(connection.execute(crashed).scalars()):
-            found[key] = [event.kind for event in event_log.of_incident(connection, key)]
+            found[key] = [event.kind for event in events.of_incident(connection, key)]
     return found
 
 

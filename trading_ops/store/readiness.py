@@ -12,7 +12,7 @@ from trading_ops.domain.attempt import AttemptState
 from trading_ops.domain.hold import HeldState
 from trading_ops.domain.readiness import Change, Plan, Run, RunState
 from trading_ops.errors import OrderRefused
-from trading_ops.store import approvals, event_log, events
+from trading_ops.store import approvals, events
 from trading_ops.store.holds import IN_FORCE
 from trading_ops.store.tables import attempts, holds, maintenance, readiness_runs
 
@@ -177,7 +177,7 @@ def verified_actions(
             holds.c.target == bot, holds.c.state == HeldState.HALTED, holds.c.at >= since
         )
         for row in connection.execute(halts.order_by(holds.c.at)):
-            if event_log.is_told(connection, kinds=IN_FORCE, since=row.at, id=row.id):
+            if events.exists(connection, kinds=IN_FORCE, since=row.at, id=row.id):
                 found["halt_trading"] = max(row.at, found.get("halt_trading", row.at))
     return found
 

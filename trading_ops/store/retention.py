@@ -10,7 +10,7 @@ from itertools import takewhile
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, func, or_, select
 
-from trading_ops.store import events
+from trading_ops.store import audit_chain, events
 from trading_ops.store.attempts import RUNNING_VALUES
 from trading_ops.store.tables import (
     acknowledgements,
@@ -121,7 +121,7 @@ def remove_events(
     old = list(takewhile(lambda row: not before <= row.at <= now + CLOCK_ERROR, rows))
     if not old:
         return 0
-    return events.remove_through(connection, key, through=old[-1].seq, at=now)
+    return audit_chain.remove_through(connection, key, through=old[-1].seq, at=now)
 
 
 def _kept_since(connection: Connection, before: datetime) -> datetime:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, RootTransaction
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from trading_ops.errors import CommitUnknown, StoreUnavailable
-from trading_ops.store import events
+from trading_ops.store import audit_chain, events
 from trading_ops.store.engine import is_replaced
 
 # PostgreSQL's codes. Two transactions got in each other's way, and this one was rolled back.
@@ -39,11 +39,11 @@ def transaction(engine: Engine, audit_key: bytes = b"") -> Iterator[Connection]:
         CommitUnknown: COMMIT was sent, and its outcome is unknown.
     """
     with _connect(engine) as connection:
-        events.forget(connection)  # what a transaction that failed has left behind
+        events.take_pending(connection)  # what a transaction that failed has left behind
         with _begin(connection) as begun:
             try:
                 yield connection
-                events.write(connection, audit_key)
+                audit_chain.write(connection, audit_key)
             except DBAPIError as error:
                 if error.connection_invalidated:
                     raise StoreUnavailable(_sentence("the database went away", error)) from error

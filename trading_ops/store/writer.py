@@ -29,8 +29,8 @@ from trading_ops.errors import (
     StoreUnavailable,
     TradingOpsError,
 )
-from trading_ops.store import checkpoints
-from trading_ops.store.checkpoints import Checkpoint
+from trading_ops.store import failpoints
+from trading_ops.store.failpoints import Failpoint
 from trading_ops.store.transaction import is_collision, is_limit, transaction
 
 log = logs.get(__name__)
@@ -219,8 +219,8 @@ class Writer:
         began = clock.monotonic()
         with transaction(self._engine, self._audit_key) as connection:
             results = [request.work(connection) for request in batch]
-            checkpoints.reached(Checkpoint.COMMIT_BEFORE)
-        checkpoints.reached(Checkpoint.COMMIT_AFTER)
+            failpoints.reached(Failpoint.COMMIT_BEFORE)
+        failpoints.reached(Failpoint.COMMIT_AFTER)
         try:
             self.on_commit(clock.monotonic() - began)
         except Exception:  # the batch is committed and must not be replayed

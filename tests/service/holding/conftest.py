@@ -14,7 +14,7 @@ from trading_ops.clients.directory import Directory
 from trading_ops.domain.target import Registry, Target
 from trading_ops.holds import memory as hold_store
 from trading_ops.holds.holds import Holding
-from trading_ops.store import event_log, holds, migrate
+from trading_ops.store import events, holds, migrate
 from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.journal import Journal
 from trading_ops.store.reader import Reader
@@ -44,7 +44,7 @@ class Desk:
         return {hold.id: hold.state.value for hold in found}
 
     async def kinds(self) -> list[str]:
-        return [event.kind for event in await self.reader.read(lambda c: event_log.since(c, 0))]
+        return [event.kind for event in await self.reader.read(lambda c: events.since(c, 0))]
 
     def break_database(self) -> None:
         """Have every statement about holds fail."""

@@ -30,7 +30,7 @@ from trading_ops.holds.agent_monitor import AgentWatch, ProbeTimeouts
 from trading_ops.holds.holds import Holding, Report
 from trading_ops.holds.suppression import Suppression
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.store import Connection, event_log, holds
+from trading_ops.store import Connection, events, holds
 from trading_ops.store.engine import reading_engine
 from trading_ops.store.journal import Journal
 from trading_ops.store.reader import Reader
@@ -71,7 +71,7 @@ class Desk:
         return {one.id: one.state.value for one in await self.reader.read(holds.standing)}
 
     async def kinds(self) -> list[str]:
-        return [event.kind for event in await self.reader.read(lambda c: event_log.since(c, 0))]
+        return [event.kind for event in await self.reader.read(lambda c: events.since(c, 0))]
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from trading_ops.holds.agent_monitor import AgentWatch, ProbeTimeouts
 from trading_ops.holds.suppression import Suppression
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.timeline import BEFORE, BESIDE
-from trading_ops.store import event_log, maintenance, pauses
+from trading_ops.store import events, maintenance, pauses
 
 QUICK = ProbeTimeouts(silence=1.2, stop=2.4, poll=0.2, answer=0.6, late=2.0, unknown=2.0, grace=0.2)
 """The same proportions, two fifths of the time."""
@@ -58,7 +58,7 @@ class Watching:
         await eventually(lambda: self.watch.probes["alpha"].report is not None)
 
     async def reasons_of(self, kind: str) -> list[str]:
-        found = await self.desk.reader.read(lambda c: event_log.since(c, 0))
+        found = await self.desk.reader.read(lambda c: events.since(c, 0))
         return [event.note for event in found if event.kind == kind]
 
 
@@ -152,7 +152,7 @@ async def test_a_process_that_is_alive_and_mute_is_stopped(
         assert await run.reasons_of("agent_stopped")
         # As the timeline of an incident of alpha that opens now looks for them.
         seen = partial(
-            event_log.about_target,
+            events.about_target,
             target="alpha",
             kinds=BESIDE,
             since=clock.now() - BEFORE,

@@ -15,7 +15,7 @@ from tests.builders import NOW
 from tests.waiting import eventually
 from trading_ops.audit import checkpoint as audit_checkpoint
 from trading_ops.audit.checkpoint import Anchors, last_anchor, note_key, parse_anchor
-from trading_ops.store import event_log, events, migrate
+from trading_ops.store import audit_chain, events, migrate
 from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
@@ -119,7 +119,7 @@ async def test_a_start_looks_back_at_the_last_anchor(
     """When the database is an older one than was anchored, the log says so at once."""
     await writer.run(add)
     if restored:
-        newer = events.Head(5, "ab" * 32)
+        newer = audit_chain.Head(5, "ab" * 32)
         audit_checkpoint.append(anchors.path, audit_checkpoint.make_anchor(KEY, newer, NOW))
     else:
         await anchors.anchor_now()
@@ -159,7 +159,7 @@ async def test_anchored_events_that_were_removed_by_retention_are_no_change(
     await anchors.anchor_now()
     for _ in range(3):
         await writer.run(add)
-    remove = partial(events.remove_through, key=KEY, through=2, at=NOW)
+    remove = partial(audit_chain.remove_through, key=KEY, through=2, at=NOW)
     assert await writer.run(remove) == 2
     await anchors._look_back()
     assert reports == []
@@ -171,6 +171,6 @@ async def test_a_new_key_is_told_of_once(writer: Writer, anchors: Anchors) -> No
     await writer.run(add)
     await note_key(writer, [KEY])
     await note_key(writer, [b"newer", KEY])
-    stored = await anchors.reader.read(event_log.latest)
-    assert [event.kind for event in stored] == [events.KEY_CHANGED, "opened"]
+    stored = await anchors.reader.read(events.latest)
+    assert [event.kind for event in stored] == [audit_chain.KEY_CHANGED, "opened"]
     assert "in place of an older one" in stored[0].note

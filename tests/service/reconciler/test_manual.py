@@ -15,7 +15,7 @@ from trading_ops.domain.attempt import Attempt, AttemptState
 from trading_ops.domain.decision import Pause, Reason
 from trading_ops.errors import OrderRefused
 from trading_ops.reconciler.manual_actions import Outcome
-from trading_ops.store import approvals, attempts, event_log, pauses
+from trading_ops.store import approvals, attempts, events, pauses
 
 
 async def order(
@@ -41,12 +41,12 @@ async def test_an_order_is_carried_out(start: Start, world: FakeWorld) -> None:
     """Completed, in someone's name, counted against the budgets, and in the timeline."""
     async with start() as running:
         attempt = await ended(running, await order(running))
-        events = await running.loop.reader.read(partial(event_log.latest, limit=50))
+        latest = await running.loop.reader.read(partial(events.latest, limit=50))
         again = await order(running)
     assert (attempt.state, attempt.ordered_by) == (AttemptState.COMPLETED, "ada")
     assert attempt.incident_id is None
     assert world.commands == ["restart_bot"]
-    (begun,) = [one for one in events if one.kind == "started"]
+    (begun,) = [one for one in latest if one.kind == "started"]
     assert (begun.actor, begun.reason) == ("ada", "new config")
     assert again.refusal is not None
     assert again.refusal.reason is Reason.COOLDOWN
@@ -78,13 +78,13 @@ async def test_a_pause_refuses_an_order_and_says_so(start: Start, world: FakeWor
         writer = running.loop.manual.writer
         await writer.run(partial(pauses.begin, pause=pause, now=clock.now()))
         outcome = await order(running)
-        events = await running.loop.reader.read(partial(event_log.latest, limit=50))
+        latest = await running.loop.reader.read(partial(events.latest, limit=50))
     assert outcome.attempt is None
     assert outcome.refusal is not None
     assert outcome.refusal.reason is Reason.PAUSED
     assert outcome.refusal.note == "by bob: upgrade"
     assert world.commands == []
-    (kept,) = [one for one in events if one.kind == "order_refused"]
+    (kept,) = [one for one in latest if one.kind == "order_refused"]
     assert (kept.actor, kept.reason) == ("ada", "paused")
 
 
@@ -127,8 +127,8 @@ async def test_a_bot_without_error_budget_is_not_rolled(
             assert outcome.refusal is not None
             assert outcome.refusal.reason is Reason.BUDGET_SPENT
             assert f"{1 - (left or 0):.0%} of the last 30 days" in outcome.refusal.note
-            events = await running.loop.reader.read(partial(event_log.latest, limit=50))
-            assert "budget_spent" in [one.reason for one in events if one.kind == "order_refused"]
+            latest = await running.loop.reader.read(partial(events.latest, limit=50))
+            assert "budget_spent" in [one.reason for one in latest if one.kind == "order_refused"]
             await ended(running, await order(running))
     assert world.commands == ["restart_bot"]
 
@@ -141,8 +141,8 @@ async def test_an_operator_overrides_a_spent_error_budget(start: Start, world: F
             *("roll_bot", "alpha", {}), owner="ada", reason="a fix", override_budget=True
         )
         await ended(running, result)
-        events = await running.loop.reader.read(partial(event_log.latest, limit=50))
-    (begun,) = [one for one in events if one.kind == "started"]
+        latest = await running.loop.reader.read(partial(events.latest, limit=50))
+    (begun,) = [one for one in latest if one.kind == "started"]
     assert (begun.actor, begun.reason) == ("ada", "error budget overridden: a fix")
 
 

@@ -13,7 +13,7 @@ from trading_ops.clients.reconciler_views import StoryView
 from trading_ops.config.settings import Settings
 from trading_ops.reconciler.timeline import read_timeline
 from trading_ops.reports.recovery_times import recovery_times
-from trading_ops.store import Connection, event_log, events, incidents
+from trading_ops.store import Connection, audit_chain, events, incidents
 from trading_ops.store.reader import open_reader
 
 
@@ -55,7 +55,7 @@ async def test_a_life_leaves_a_whole_story(
 
     with open_reader(settings.database_url) as reader:
         timeline = await reader.read(newest_timeline)
-        newest = await reader.read(event_log.latest)
+        newest = await reader.read(events.latest)
         opened = timeline.incident.opened_at
         times = await reader.read(
             lambda connection: recovery_times(
@@ -68,6 +68,6 @@ async def test_a_life_leaves_a_whole_story(
     fence = f"fence {timeline.attempts[-1].fence}"
     for part in ("received", "opened", "decided_run", "started", "verified", "closed", fence):
         assert part in " ".join(text.split()), text
-    assert {"notified", events.KEY_CHANGED} <= {event.kind for event in newest}
+    assert {"notified", audit_chain.KEY_CHANGED} <= {event.kind for event in newest}
     assert times.total.remediated == 1
     assert times.total.first_response.count == 1

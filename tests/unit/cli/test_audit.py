@@ -20,7 +20,7 @@ from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.main import run
 from trading_ops.config.log_policy import LogPolicy
 from trading_ops.config.settings import Settings, load_settings
-from trading_ops.store import events, migrate
+from trading_ops.store import audit_chain, events, migrate
 from trading_ops.store.engine import sqlite_path, writing_engine
 from trading_ops.store.reader import open_reader
 from trading_ops.store.transaction import transaction
@@ -30,7 +30,7 @@ EVENTS = 30
 ANCHORED = (10, 25)
 
 
-def write(settings: Settings, count: int, key: str = KEY) -> events.Head:
+def write(settings: Settings, count: int, key: str = KEY) -> audit_chain.Head:
     """Write so many events, each in a transaction of its own."""
     engine = writing_engine(settings.database_url)
     for number in range(count):
@@ -39,7 +39,7 @@ def write(settings: Settings, count: int, key: str = KEY) -> events.Head:
                 connection, at=ago(number), kind="opened", incident_id="i", note=f"number {number}"
             )
     with engine.connect() as connection:
-        head = events.newest(connection)
+        head = audit_chain.newest(connection)
     engine.dispose()
     return head
 
@@ -183,7 +183,7 @@ def test_half_an_anchor_is_no_forgery(
     settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A power cut leaves half a line; the next anchor starts a line of its own."""
-    head = events.Head(30, "ab" * 32)
+    head = audit_chain.Head(30, "ab" * 32)
     text = settings.anchors.read_text()
     settings.anchors.write_text(text[: len(text) - 40])
     append(settings.anchors, make_anchor(KEY.encode(), head, NOW))
@@ -356,14 +356,15 @@ def test_the_key_is_changed_with_an_event(
     engine = writing_engine(settings.database_url)
     for expected in (True, False):  # only the first start with it has something to tell
         with transaction(engine, keys[0]) as connection:
-            assert bool(events.note_key(connection, keys, at=NOW)) is expected
+            assert bool(audit_chain.note_key(connection, keys, at=NOW)) is expected
     engine.dispose()
     write(settings, 2, newer)
     assert run(["audit", "verify"]) == ExitCode.OK
     output = capsys.readouterr().out
     assert "verified 33 events" in output
     assert (
-        f"{events.name_of(keys[1])} from event 1, {events.name_of(keys[0])} from event 31" in output
+        f"{audit_chain.name_of(keys[1])} from event 1, {audit_chain.name_of(keys[0])} from event 31"
+        in output
     )
     (settings.secrets / "audit_key").write_text(newer)
     assert run(["audit", "verify"]) == ExitCode.FAILED

@@ -11,7 +11,7 @@ from tests.builders import NOW
 from trading_ops.audit.checkpoint import make_anchor, note_key
 from trading_ops.audit.report import AnchorBook, Verdict, unproven, verify
 from trading_ops.audit.walk import Fault
-from trading_ops.store import Connection, audit_checkpoints, events
+from trading_ops.store import Connection, audit_chain, events
 from trading_ops.store.reader import open_reader
 from trading_ops.store.transaction import transaction
 from trading_ops.store.writer import Writer
@@ -26,15 +26,15 @@ def add(connection: Connection, count: int = 20) -> None:
 
 
 def remove(connection: Connection, through: int) -> int:
-    return events.remove_through(connection, KEY, through=through, at=NOW)
+    return audit_chain.remove_through(connection, KEY, through=through, at=NOW)
 
 
-def newest(engine: Engine) -> events.Head:
+def newest(engine: Engine) -> audit_chain.Head:
     with engine.connect() as connection:
-        return events.newest(connection)
+        return audit_chain.newest(connection)
 
 
-def verified(url: str, *heads: events.Head) -> Verdict:
+def verified(url: str, *heads: audit_chain.Head) -> Verdict:
     async def run() -> Verdict:
         anchors = tuple(make_anchor(KEY, head, NOW) for head in heads)
         with open_reader(url) as reader:
@@ -48,7 +48,7 @@ def removed_through(engine: Engine, through: int) -> int:
         return remove(connection, through)
 
 
-def written(engine: Engine) -> events.Head:
+def written(engine: Engine) -> audit_chain.Head:
     with transaction(engine) as connection:
         add(connection)
     return newest(engine)
@@ -66,7 +66,7 @@ def test_the_chain_goes_on_from_a_checkpoint(url: str, engine: Engine) -> None:
     assert (verdict.problem, verdict.first, verdict.removed) == (None, 21, 20)
     assert unproven(verdict) == []
     with engine.connect() as connection:
-        links = events.links(connection, after=None, limit=100)
+        links = audit_chain.links(connection, after=None, limit=100)
     assert [link.kind for link in links if link.kind != "opened"] == ["events_removed"] * 2
     assert removed_through(engine, 20) == 0, "they are gone already"
 
@@ -142,7 +142,7 @@ async def test_the_beginning_of_an_older_chain_is_signed_once(
         await note_key(writer, [KEY])
     with open_reader(url) as reader:
         verdict = await verify(reader, [KEY], AnchorBook())
-        (begun,) = await reader.read(audit_checkpoints.read)
+        (begun,) = await reader.read(audit_chain.checkpoints)
     assert (verdict.problem, unproven(verdict)) == (None, [])
     assert (begun.kind, begun.seq, verdict.last) == ("begun", 0, 21)
 

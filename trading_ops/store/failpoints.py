@@ -7,7 +7,7 @@ from collections.abc import Callable
 from enum import StrEnum
 
 
-class Checkpoint(StrEnum):
+class Failpoint(StrEnum):
     """Where a process may die; in the order in which an alert passes them."""
 
     INTAKE_READ = "intake_read"
@@ -22,10 +22,10 @@ class Checkpoint(StrEnum):
     INTAKE_STORED = "intake_stored"
     """The notification is stored, and not yet acknowledged."""
 
-    APART_BEFORE = "apart_before"
+    PROCESS_BEFORE = "process_before"
     """A stored notification was parsed, and no incident is open."""
 
-    APART_AFTER = "apart_after"
+    PROCESS_AFTER = "process_after"
     """Its incidents are open."""
 
     POLL_ADOPT = "poll_adopt"
@@ -77,15 +77,15 @@ class Checkpoint(StrEnum):
     """The incident is closed."""
 
 
-_watchers: list[Callable[[Checkpoint], None]] = []
+_watchers: list[Callable[[Failpoint], None]] = []
 
 
-def reached(place: Checkpoint) -> None:
+def reached(place: Failpoint) -> None:
     """Call the watchers of tests."""
     for watcher in _watchers:
         watcher(place)
 
 
-def watch(watcher: Callable[[Checkpoint], None]) -> None:
-    """Have a function called at each checkpoint; for crash tests."""
+def watch(watcher: Callable[[Failpoint], None]) -> None:
+    """Have a function called at each failpoint; for crash tests."""
     _watchers.append(watcher)

@@ -1,0 +1,298 @@
+"""The audit chain: makes a change of the stored events evident.
+
+Each event's MAC covers its own fields and the MAC of its predecessor, so an edited, removed,
+swapped or inserted row is detected. The signed head detects rows that were cut off the end. Signed
+checkpoints of where the chain starts distinguish retention from tampering: each has the number and
+MAC of the last event that may be missing, and only the holder of the key can sign it.
+"""
+
+import hmac
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import NamedTuple, cast
+
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    bindparam,
+    delete,
+    insert,
+    select,
+    type_coerce,
+    update,
+)
+
+from trading_ops.store import events
+from trading_ops.store.dialects import EPOCH
+from trading_ops.store.tables import audit_checkpoints, chain
+from trading_ops.store.tables import events as table
+
+KEY_CHANGED = "audit_key_changed"
+"""The kind of the event from which on a newer key is used."""
+
+BEGINNING_SIGNED = "audit_beginning_signed"
+"""Event kind: the start of an older chain was signed."""
+
+REMOVED = "events_removed"
+"""Event kind: older events were removed."""
+
+_MICROSECOND = timedelta(microseconds=1)
+_CHAINED = ("kind", "incident_id", "attempt_id", "actor", "reason", "note", "before", "after")
+# A JSON list is unambiguous: no field can run into the next one. Built once: `dumps` with
+# separators builds an encoder for each call. Values that are neither text nor numbers can only
+# come from an attacker.
+_canonical_json = json.JSONEncoder(
+    ensure_ascii=True, separators=(",", ":"), default=lambda value: {"neither": repr(value)}
+).encode
+
+
+# Raw values: converting a million times would cost more than checking.
+_LINK = [
+    type_coerce(table.c.at, BigInteger) if name == "at" else table.c[name]
+    for name in ("seq", "at", *_CHAINED, "mac")
+]
+
+# Built once: on the way of every change, building them would cost more than running them.
+_HEAD = select(chain.c.seq, chain.c.mac, chain.c.signature).where(chain.c.id == 1)
+_LOCK_HEAD = _HEAD.with_for_update()
+_INSERT = insert(table)
+_MOVE_HEAD = (
+    update(chain)
+    .where(chain.c.id == 1)
+    .values(seq=bindparam("to_seq"), mac=bindparam("to_mac"), signature=bindparam("to_signature"))
+)
+
+
+class Link(NamedTuple):
+    """One event as it is stored, for checking the chain."""
+
+    seq: int
+    at: int
+    """Microseconds since the epoch."""
+
+    kind: str
+    incident_id: str | None
+    attempt_id: str | None
+    actor: str
+    reason: str
+    note: str
+    before: str | None
+    after: str | None
+    mac: str | None
+
+
+class Head(NamedTuple):
+    """The chain's newest event: what the next one is chained to."""
+
+    seq: int
+    mac: str
+    """Empty: nothing was chained yet."""
+
+    signature: str = ""
+    """Over the number and the MAC: rows cut off the end cannot take an older head along."""
+
+    def is_signed_by(self, key: bytes) -> bool:
+        """Whether the holder of the key wrote this head."""
+        made = _sign_head(key, self.seq, self.mac)
+        return hmac.compare_digest(self.signature.encode(), made.encode())
+
+
+class CheckpointKind(StrEnum):
+    """Why the chain may start behind this event."""
+
+    BEGUN = "begun"
+    """The first event was chained here; what is older never had a MAC."""
+
+    REMOVED = "removed"
+    """The events up to here were removed by retention."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """One signed place from which on the chain is whole."""
+
+    kind: str
+    seq: int
+    """The last event before it; 0 when there is none."""
+
+    mac: str
+    """Of that event; empty when it has none."""
+
+    at: datetime
+    signature: str
+
+    def is_signed_by(self, key: bytes) -> bool:
+        """Whether the holder of the key made it."""
+        made = _sign_checkpoint(key, self.kind, self.seq, self.mac, self.at)
+        return hmac.compare_digest(self.signature.encode(), made.encode())
+
+
+def write(connection: Connection, key: bytes) -> None:
+    """Chain and insert the pending events; from here on the transaction can only commit or fail."""
+    rows = events.take_pending(connection)
+    if not rows:
+        return
+    seq, mac, _ = connection.execute(_LOCK_HEAD).one()
+    if not mac and not _has_begun(connection, seq):
+        begun = CheckpointKind.BEGUN
+        add_checkpoint(connection, key, kind=begun, seq=seq, mac="", at=rows[0]["at"])
+    for row in rows:
+        seq += 1
+        at = (row["at"] - EPOCH) // _MICROSECOND
+        mac = mac_of(key, mac, seq, (at, *[row[name] for name in _CHAINED]))
+        row["seq"], row["mac"] = seq, mac
+    connection.execute(_INSERT, rows)
+    signature = _sign_head(key, seq, mac)
+    connection.execute(_MOVE_HEAD, {"to_seq": seq, "to_mac": mac, "to_signature": signature})
+
+
+def _sign_head(key: bytes, seq: int, mac: str) -> str:
+    return hmac.digest(key, _canonical_json(["head", seq, mac]).encode("ascii"), "sha256").hex()
+
+
+def mac_of(key: bytes, previous: str, seq: int, fields: Sequence[str | int | None]) -> str:
+    """Return the MAC of one event: HMAC-SHA256 over its fields and its predecessor's MAC.
+
+    Args:
+        key: of the chain.
+        previous: the predecessor's MAC; empty for the chain's first event.
+        seq: the event's number.
+        fields: of `Link`, from `at` to `after`, as they are stored.
+    """
+    return hmac.digest(
+        key, _canonical_json([previous, seq, *fields]).encode("ascii"), "sha256"
+    ).hex()
+
+
+def newest(connection: Connection) -> Head:
+    """Return the newest event's number and MAC, as the chain's head has them; 0 without a head."""
+    row = connection.execute(_HEAD).one_or_none()
+    if row is None:
+        return Head(seq=0, mac="")
+    return Head(seq=int(row.seq), mac=str(row.mac), signature=str(row.signature))
+
+
+def links(connection: Connection, *, after: int | None, limit: int) -> list[Link]:
+    """Return events as they are stored, in order, for checking the chain.
+
+    Args:
+        connection: to read from.
+        after: only those with a greater number; None: from the first one, whatever its number.
+        limit: maximum number.
+    """
+    statement = select(*_LINK).order_by(table.c.seq).limit(limit)
+    if after is not None:
+        statement = statement.where(table.c.seq > after)
+    return cast("list[Link]", connection.execute(statement).all())
+
+
+def note_key(connection: Connection, keys: Sequence[bytes], *, at: datetime) -> str:
+    """Add an event if a new key is used from here on; return a note for the log, or "".
+
+    Args:
+        connection: inside a transaction that is written with the first key.
+        keys: the one in use, then older ones.
+        at: now.
+    """
+    rows = links(connection, after=events.head(connection) - 2, limit=2)
+    if not rows or rows[-1].mac is None:
+        return ""
+    last, previous = rows[-1], rows[0].mac or "" if len(rows) > 1 else ""
+    fits = [mac_of(key, previous, last[0], last[1:-1]) == last.mac for key in keys]
+    if fits[0]:
+        return ""
+    known = "in place of an older one" if any(fits) else "the one before it is not known here"
+    note = f"the chain continues with key {name_of(keys[0])}, {known}"
+    events.add(connection, at=at, kind=KEY_CHANGED, note=note, after={"key": name_of(keys[0])})
+    return note
+
+
+def note_beginning(connection: Connection, key: bytes, *, at: datetime) -> str:
+    """Sign the beginning of a chain without checkpoints; return a note for the log, or "".
+
+    A database of an earlier version has a chain and no checkpoint.
+    """
+    chained = select(table.c.seq).where(table.c.mac.is_not(None)).order_by(table.c.seq).limit(1)
+    first = connection.execute(chained).scalar_one_or_none()
+    if first is None or checkpoints(connection):
+        return ""
+    begun = CheckpointKind.BEGUN
+    add_checkpoint(connection, key, kind=begun, seq=first - 1, mac="", at=at)
+    note = f"the chain of an earlier version begins at event {first}; its beginning is signed now"
+    events.add(connection, at=at, kind=BEGINNING_SIGNED, note=note, after={"first": first})
+    return note
+
+
+def remove_through(connection: Connection, key: bytes, *, through: int, at: datetime) -> int:
+    """Delete the events up to a number, and sign a checkpoint where the chain continues.
+
+    Archive them first. The two newest events always stay: `note_key` checks the one by the other.
+    Delete in portions, since all of one call is one transaction.
+
+    Args:
+        connection: inside a transaction that is written with the same key.
+        key: of the chain.
+        through: the last event to delete.
+        at: now.
+
+    Returns:
+        How many events were deleted.
+    """
+    through = min(through, events.head(connection) - 2)
+    last = connection.execute(
+        select(table.c.seq, table.c.mac)
+        .where(table.c.seq <= through)
+        .order_by(table.c.seq.desc())
+        .limit(1)
+    ).one_or_none()
+    if last is None:
+        return 0
+    add_checkpoint(
+        connection,
+        key,
+        kind=CheckpointKind.REMOVED,
+        seq=last.seq,
+        mac=last.mac or "",
+        at=at,
+    )
+    removed = connection.execute(delete(table).where(table.c.seq <= last.seq)).rowcount
+    note = f"{removed} events up to {last.seq} were removed"
+    events.add(connection, at=at, kind=REMOVED, note=note, after={"through": last.seq})
+    return removed
+
+
+def name_of(key: bytes) -> str:
+    """Return a short fingerprint of a key that does not reveal it."""
+    return hmac.digest(key, b"trading-ops audit key", "sha256").hex()[:8]
+
+
+def add_checkpoint(
+    connection: Connection, key: bytes, *, kind: CheckpointKind, seq: int, mac: str, at: datetime
+) -> None:
+    """Store a checkpoint, in the transaction of the change that needs it."""
+    signature = _sign_checkpoint(key, kind, seq, mac, at)
+    values = {"kind": kind.value, "seq": seq, "mac": mac, "at": at, "signature": signature}
+    connection.execute(insert(audit_checkpoints), values)
+
+
+def _has_begun(connection: Connection, seq: int) -> bool:
+    """Whether it is noted that the chain starts behind an event."""
+    wanted = (audit_checkpoints.c.kind == CheckpointKind.BEGUN.value) & (
+        audit_checkpoints.c.seq == seq
+    )
+    return connection.execute(select(audit_checkpoints.c.seq).where(wanted)).first() is not None
+
+
+def checkpoints(connection: Connection) -> list[Checkpoint]:
+    """Return all checkpoints, by rising number; their signatures are not checked."""
+    rows = connection.execute(select(audit_checkpoints).order_by(audit_checkpoints.c.seq))
+    return [Checkpoint(**row) for row in rows.mappings()]
+
+
+def _sign_checkpoint(key: bytes, kind: str, seq: int, mac: str, at: datetime) -> str:
+    microseconds = (at - EPOCH) // timedelta(microseconds=1)
+    text = json.dumps(["checkpoint", kind, seq, mac, microseconds], separators=(",", ":"))
+    return hmac.digest(key, text.encode(), "sha256").hex()
