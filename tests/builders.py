@@ -196,6 +196,9 @@ class FixedSecrets:
     def node_token(self) -> str:
         return self.node
 
+    def freqtrade_credentials_file(self, name: str) -> None:
+        del name
+
     def freqtrade_credentials(self, name: str) -> str:
         del name
         return self.freqtrade

@@ -27,7 +27,7 @@ def exporter_config(settings: Settings, registry: Registry, exporter: Target) ->
             {
                 "name": bot.name,
                 "address": bot.address,
-                "credentials_file": str(settings.secrets / f"freqtrade_{bot.name}"),
+                "credentials_file": str(settings.freqtrade_credentials_file(bot.name)),
                 **_ws_token(settings, bot),
             }
             for bot in registry.of_kind(Kind.FREQTRADE)

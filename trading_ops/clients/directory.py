@@ -15,6 +15,7 @@ from trading_ops.clients.secrets import Secrets
 from trading_ops.clients.supervisor import SupervisedUnit
 from trading_ops.domain.target import Kind, Manager, Registry, Target
 from trading_ops.errors import ActionError, ConfigError, Refused
+from trading_ops.turns import Turns
 
 WITHIN = timedelta(seconds=2)
 """A live agent answers in milliseconds; commands have their own deadline. Requests to a Freqtrade
@@ -39,7 +40,7 @@ class Directory:
         self._registry = registry
         self._secrets = secrets
         self._on_freqtrade_request = on_freqtrade_request
-        self._backoffs: dict[str, Backoff] = {}
+        self._shared: dict[str, tuple[Backoff, Turns]] = {}
 
     def bot(self, target: Target) -> BotControl:
         """Return the control of a bot: the client of its agent or of its Freqtrade.
@@ -54,8 +55,9 @@ class Directory:
                 basic = self._secrets.freqtrade_credentials(target.name)
                 count = partial(self._on_freqtrade_request, target.name)
                 http = Http(self._session, address, basic=basic, within=WITHIN, on_request=count)
-                backoff = self._backoffs.setdefault(target.name, Backoff())
-                return Freqtrade(http, target.name, backoff)
+                file = self._secrets.freqtrade_credentials_file(target.name)
+                backoff, turns = self._shared.setdefault(target.name, (Backoff(), Turns(file)))
+                return Freqtrade(http, target.name, backoff, turns)
             if target.kind is Kind.BOT:
                 token = self._secrets.agent_token(target)
                 return Agent(Http(self._session, address, token=token, within=WITHIN))

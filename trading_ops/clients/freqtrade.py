@@ -31,6 +31,7 @@ from trading_ops.clients.freqtrade_holds import GLOBAL, STATES, LockedHold, to_r
 from trading_ops.clients.freqtrade_trades import JOURNAL, closed_trades
 from trading_ops.clients.http import Http, is_timeout
 from trading_ops.errors import Refused, Unreachable
+from trading_ops.turns import Turns
 
 FOREVER = timedelta(days=3650)
 """A lock must have an end; a hold ends only when an operator releases it."""
@@ -42,9 +43,11 @@ ALL = "all"
 class Freqtrade:
     """One Freqtrade; its Http has the address without `/api/v1`, and HTTP Basic."""
 
-    def __init__(self, http: Http, name: str, backoff: Backoff | None = None) -> None:
+    def __init__(
+        self, http: Http, name: str, backoff: Backoff | None = None, turns: Turns | None = None
+    ) -> None:
         """Take the connection, the bot's name, and what all clients of this Freqtrade share."""
-        self._api = FreqtradeApi(http)
+        self._api = FreqtradeApi(http, turns or Turns())
         self._name = name
         self._backoff = backoff or Backoff()
 
@@ -54,9 +57,9 @@ class Freqtrade:
         A halt that is no longer in force, as after a restart, is reported as `reducing`: that is
         the effect of its lock alone. The reconciler then places it again.
 
-        One request at a time: requests that a frozen Freqtrade cannot answer queue in its listener,
-        and handling them all at once exhausts its database pool, which ends its trading loop. After
-        a timeout only `/ping`, which needs no database, is requested, with increasing pauses.
+        After a timeout only `/ping`, which needs no database, is requested, with increasing pauses:
+        requests that a frozen Freqtrade cannot answer queue in its listener, and handling them all
+        at once exhausts its database pool, which ends its trading loop.
 
         Raises:
             ClientError: it did not answer, or not as a Freqtrade.
@@ -171,7 +174,7 @@ class Freqtrade:
         orders: list[Awaitable[object]] = [self._lock(state, hold_id, text)]
         if state == "halted":
             orders.append(self._api.pause())
-        # Both at once: each one prevents entries even if the other fails.
+        # Neither waits for the other's success: each one prevents entries even if the other fails.
         for ended in await asyncio.gather(*orders, return_exceptions=True):
             if isinstance(ended, BaseException):
                 raise ended

@@ -6,8 +6,9 @@ and are not used here.
 """
 
 import asyncio
+import contextlib
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any, Literal, TypeVar
 
@@ -18,6 +19,7 @@ from trading_ops.clients.freqtrade_holds import GLOBAL, LockedHold, from_reason
 from trading_ops.clients.freqtrade_trades import Trades
 from trading_ops.clients.http import Http
 from trading_ops.errors import Refused, Unreachable
+from trading_ops.turns import Turns
 
 T = TypeVar("T")
 
@@ -25,6 +27,7 @@ ROOT = "/api/v1"
 LOOK_AGAIN_SECONDS = 0.2
 PAUSE_AGAIN_SECONDS = 1.0
 STATUS_WITHIN = timedelta(seconds=10)
+FORCE_EXIT = "/forceexit"
 SERVER_ERROR = 500
 
 State = Literal["running", "paused", "stopped", "reload_config"]
@@ -63,10 +66,14 @@ class _Count(msgspec.Struct):
 
 
 class FreqtradeApi:
-    """One Freqtrade; its Http has the address without `/api/v1`, and HTTP Basic."""
+    """One Freqtrade; its Http has the address without `/api/v1`, and HTTP Basic.
 
-    def __init__(self, http: Http) -> None:
+    It answers one request at a time, also of other processes; orders go before readings.
+    """
+
+    def __init__(self, http: Http, turns: Turns) -> None:
         self._http = http
+        self._turns = turns
 
     async def ping(self) -> None:
         """Return when it answers.
@@ -74,7 +81,8 @@ class FreqtradeApi:
         Raises:
             Unreachable: it did not.
         """
-        await self._http.get(f"{ROOT}/ping")
+        async with self._turns.turn():
+            await self._http.get(f"{ROOT}/ping")
 
     async def state(self) -> State:
         """Return the state that was last requested; its loop may not have reached it yet."""
@@ -105,8 +113,7 @@ class FreqtradeApi:
 
     async def trades(self, params: dict[str, str]) -> Trades:
         """Return a page of the closed trades; it needs neither the exchange nor the loop."""
-        body = await self._http.get(f"{ROOT}/trades", params=params)
-        return _decode("/trades", body, Trades)
+        return await self._get("/trades", Trades, params)
 
     async def holds(self) -> list[LockedHold]:
         """Return our holds, as its locks keep them."""
@@ -129,7 +136,10 @@ class FreqtradeApi:
             Unreachable: no answer.
             Refused: it rejected the command.
         """
-        answer = await self._http.ask(method, ROOT + path, json=json, within=within)
+        # An exit waits for the exchange, and `/status` as well: no one waits for them.
+        waits = path == FORCE_EXIT
+        async with contextlib.nullcontext() if waits else self._turns.turn(first=True):
+            answer = await self._http.ask(method, ROOT + path, json=json, within=within)
         if answer.status != 200 and answer.status < SERVER_ERROR:  # noqa: PLR2004
             text = answer.body[:200].decode(errors="replace")
             raise Refused(f"{method} {path}: HTTP {answer.status}: {text}")
@@ -164,8 +174,10 @@ class FreqtradeApi:
                     return found
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
 
-    async def _get(self, path: str, kind: type[T]) -> T:
-        return _decode(path, await self._http.get(ROOT + path), kind)
+    async def _get(self, path: str, kind: type[T], params: Mapping[str, str] | None = None) -> T:
+        async with self._turns.turn():
+            body = await self._http.get(ROOT + path, params=params)
+        return _decode(path, body, kind)
 
 
 def _decode(path: str, body: bytes, kind: type[T]) -> T:

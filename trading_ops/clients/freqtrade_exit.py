@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from trading_ops import clock
 from trading_ops.clients.agent import CommandAnswer
-from trading_ops.clients.freqtrade_api import FreqtradeApi
+from trading_ops.clients.freqtrade_api import FORCE_EXIT, FreqtradeApi
 from trading_ops.errors import Refused, Unreachable
 
 EXIT_WITHIN = timedelta(seconds=10)
@@ -81,7 +81,7 @@ class EmergencyExit:
             everything = {"tradeid": "all", "ordertype": "market"}
             # Without an answer it may be at it all the same: the answer waits for the exchange.
             with contextlib.suppress(Unreachable):
-                await self._api.order("POST", "/forceexit", everything, within=EXIT_WITHIN)
+                await self._api.order("POST", FORCE_EXIT, everything, within=EXIT_WITHIN)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(EXIT_AGAIN_SECONDS):
                     await self._api.until(self._left, lambda left: not left)

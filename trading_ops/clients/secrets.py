@@ -1,5 +1,6 @@
 """Our credentials for other processes; each file is read again when it changes."""
 
+from pathlib import Path
 from typing import Protocol
 
 from trading_ops.config.settings import Settings
@@ -39,6 +40,10 @@ class Secrets(Protocol):
         """
         ...
 
+    def freqtrade_credentials_file(self, name: str) -> Path | None:
+        """Return the file of a Freqtrade's credentials; None: they are in no file."""
+        ...
+
     def freqtrade_credentials(self, name: str) -> str:
         """Return `user:password` of a Freqtrade.
 
@@ -64,6 +69,7 @@ class SecretFiles:
         self._supervisor = TokenFile(settings.secrets / "supervisor_token")
         self._node = TokenFile(settings.secrets / "node_token")
         self.freqtrade_credentials = settings.freqtrade_credentials
+        self.freqtrade_credentials_file = settings.freqtrade_credentials_file
 
     def agent_token(self, bot: Target) -> str:
         """Return the token of a bot's agent.

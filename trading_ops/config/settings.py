@@ -411,13 +411,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """
         return self.accepted_secrets(name)[0]
 
+    def freqtrade_credentials_file(self, name: str) -> Path:
+        """Return the file with `user:password` of a Freqtrade."""
+        return self.secrets / f"freqtrade_{name}"
+
     def freqtrade_credentials(self, name: str) -> str:
         """Return `user:password` of a Freqtrade: the one line of its file.
 
         Raises:
             ConfigError: it is missing, has another form, or others can read it.
         """
-        path = self.secrets / f"freqtrade_{name}"
+        path = self.freqtrade_credentials_file(name)
         fix = f"umask 077; printf 'USER:PASSWORD\\n' > {path}"
         try:
             mode = path.stat().st_mode & 0o077

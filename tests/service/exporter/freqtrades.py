@@ -18,6 +18,7 @@ USER, PASSWORD = "freqtrader", "a:secret"
 TIMEFRAME = 60.0
 PAIRS = ["BTC/USDT", "ETH/USDT"]
 EVERYTHING = "*"
+AGAIN = "again"
 _ORDERS = {"pause": "paused", "start": "running", "stop": "stopped", "reload_config": None}
 EXCHANGE_LOGGER = "freqtrade.exchange.common"
 
@@ -54,6 +55,15 @@ class FakeFreqtrade:
         """HTTP status with which an order is answered; from 500 on it is carried out as well."""
 
         self.asked: list[str] = []
+        self.under_way: list[str] = []
+        """Requests that are being answered now."""
+
+        self.together: set[frozenset[str]] = set()
+        """Endpoints that were under way at the same time; more than one of the same is `again`."""
+
+        self.takes = 0.0
+        """Seconds that each answer takes."""
+
         self.queries: dict[str, dict[str, str]] = {}
         self.ws_token = "listen"
         self.sockets: list[web.WebSocketResponse] = []
@@ -127,7 +137,7 @@ class FakeFreqtrade:
     @contextlib.asynccontextmanager
     async def serving(self, port: int = 0) -> AsyncIterator[str]:
         """Serve while the block runs; gives `host:port`."""
-        application = web.Application()
+        application = web.Application(middlewares=[self._watch])
         application.router.add_get("/api/v1/message/ws", self._messages)
         application.router.add_get("/api/v1/{endpoint:.*}", self._answer)
         application.router.add_post("/api/v1/{endpoint:.*}", self._obey)
@@ -137,6 +147,20 @@ class FakeFreqtrade:
         async with server:
             yield f"{server.host}:{server.port}"
             self._released.set()
+
+    @web.middleware
+    async def _watch(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        endpoint = request.match_info.get("endpoint", request.path)
+        if self.under_way:
+            more = {AGAIN} if endpoint in self.under_way else set[str]()
+            self.together.add(frozenset({*self.under_way, endpoint, *more}))
+        self.under_way.append(endpoint)
+        try:
+            await asyncio.sleep(self.takes)
+            answer: web.StreamResponse = await handler(request)
+            return answer
+        finally:
+            self.under_way.remove(endpoint)
 
     async def tell(self, kind: str, **more: Any) -> None:
         """Send a message to anyone who listens."""

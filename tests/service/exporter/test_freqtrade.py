@@ -41,6 +41,9 @@ FIGURES_OF = {
 }
 """A figure that is absent when the endpoint has never given a good answer."""
 
+OF_THE_EXCHANGE = {"status", "profit", "balance", "daily"}
+"""They wait for each other, and no other waits for them."""
+
 BUDGET_PER_SECOND = 7.0
 """What docs/freqtrade.md says of the exporter, for ten pairs and more."""
 
@@ -310,7 +313,7 @@ async def test_a_slow_status_hides_nothing_else(tmp_path: Path) -> None:
     async with reading(tmp_path, fake) as bot:
         tasks = [asyncio.create_task(one.once()) for one in bot.watched]
         await asyncio.gather(
-            *(one.looked.wait() for one in bot.watched if endpoint_of(one) != "status")
+            *(one.looked.wait() for one in bot.watched if endpoint_of(one) not in OF_THE_EXCHANGE)
         )
         seen = figures(bot)
         assert not collector(bot, "status").looked.is_set()

@@ -14,12 +14,20 @@ from typing import TypeVar
 import aiohttp
 import msgspec
 
+from trading_ops.backoff import Backoff
 from trading_ops.errors import ClientError, Refused, Unreachable
 from trading_ops.redaction import known
+from trading_ops.turns import Turns
 
 T = TypeVar("T")
 
 ROOT = "/api/v1"
+PING = "/ping"
+FROM_THE_EXCHANGE = frozenset({"/status", "/profit", "/balance", "/daily"})
+"""These wait for the exchange, or go through all trades. With an exchange that throttles they take
+15 s and more, and each keeps a thread of Freqtrade busy: one of them at a time, beside the turns of
+the others."""
+
 LARGEST_ANSWER_BYTES = 8 * 1024 * 1024
 """A thousand log lines or some hundreds of trades are well below one."""
 
@@ -33,7 +41,11 @@ class Failure(msgspec.Struct):
 
 
 class Api:
-    """One Freqtrade."""
+    """One Freqtrade: one request at a time, and only pings while they are not answered.
+
+    Requests that it cannot answer queue in its listener, and handling them all at once exhausts its
+    database pool, which ends its trading loop.
+    """
 
     def __init__(
         self, address: str, credentials_file: Path, session: aiohttp.ClientSession
@@ -42,6 +54,8 @@ class Api:
         self._root = f"http://{address}{ROOT}"
         self._credentials_file = credentials_file
         self._session = session
+        self._turns, self._slow_turns = Turns(credentials_file), Turns()
+        self._backoff = Backoff()
         self.requests = 0
         """How many were made, answered or not."""
 
@@ -52,23 +66,58 @@ class Api:
         *,
         within: float,
         params: Mapping[str, str] | None = None,
-        public: bool = False,
     ) -> T:
         """Return the answer as a value of this type.
 
         Args:
             path: below `/api/v1`, with its slash.
             kind: the shape that the answer must have; further keys are ignored.
-            within: seconds for the whole call.
+            within: seconds for the request, without the wait for its turn.
             params: of the query.
-            public: send no password; for `/ping`, which only checks that it is up.
 
         Raises:
             Unreachable: no complete answer in time, or an error of Freqtrade itself (5xx).
             Refused: rejected, for example because of a wrong password.
             ClientError: the answer has another shape, or the credentials cannot be read.
         """
-        headers = {} if public else {"Authorization": self._credentials()}
+        headers = {"Authorization": self._credentials()}
+        turns = self._slow_turns if path in FROM_THE_EXCHANGE else self._turns
+        self._check_not_mute()
+        async with turns.turn():
+            self._check_not_mute()
+            return await self._ask(path, kind, within, params, headers)
+
+    async def ping(self, kind: type[T], *, within: float) -> T:
+        """Return the answer to a ping, which needs no password; it is sent before other requests.
+
+        Raises:
+            Unreachable: no answer, or the last one timed out and it is too early for the next.
+            ClientError: another answer.
+        """
+        if self._backoff.is_waiting:
+            raise Unreachable(f"{PING}: not answered; backing off")
+        async with self._turns.turn(first=True):
+            try:
+                answer = await self._ask(PING, kind, within)
+            except Unreachable as error:
+                timed_out = isinstance(error.__cause__, TimeoutError)
+                self._backoff.timed_out() if timed_out else self._backoff.answered()
+                raise
+            self._backoff.answered()
+            return answer
+
+    def _check_not_mute(self) -> None:
+        if self._backoff.is_mute:
+            raise Unreachable(f"not asked: {PING} is not answered")
+
+    async def _ask(
+        self,
+        path: str,
+        kind: type[T],
+        within: float,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> T:
         self.requests += 1
         try:
             async with (

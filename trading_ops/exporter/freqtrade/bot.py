@@ -1,11 +1,5 @@
-"""One Freqtrade: which endpoints are read, how often, and with which timeout.
+"""One Freqtrade: which endpoints are read, how often, and with which timeout."""
 
-While it does not answer pings, nothing else is requested, and pings back off: requests that it
-cannot answer queue in its listener, and handling them all at once exhausts its database pool, which
-ends its trading loop.
-"""
-
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -13,8 +7,7 @@ import aiohttp
 from prometheus_client.metrics_core import Metric
 
 from trading_ops import clock
-from trading_ops.backoff import Backoff
-from trading_ops.errors import ClientError, Unreachable
+from trading_ops.errors import ClientError
 from trading_ops.exporter.collector import Watched
 from trading_ops.exporter.config import FreqtradeEntry
 from trading_ops.exporter.families import family
@@ -34,7 +27,11 @@ WATCHED_PAIRS = 10
 """The first pairs of the whitelist represent all: a silent feed is silent for each of them."""
 
 LOG_LINES = 500
-CANDLES_WITHIN = 2.0
+WITHIN = 2.0
+"""Timeout of a request that needs no exchange; one that waits for its turn waits longer."""
+
+READ_WITHIN = 10.0
+"""Timeout of a reading, with the wait for its turn."""
 
 _CANDLES, _MONEY = ("pair_candles",), ("count", "status", "profit", "balance")
 _STATE = ("show_config", "health", "locks", "count")
@@ -75,24 +72,20 @@ class FreqtradeBot:
         self.watched: list[Watched] = []
         self._prompt: dict[str, Prompt] = {}
         self._budget = RequestBudget()
-        self._backoff = Backoff()
         self._api = Api(entry.address, entry.credentials_file, session)
         add = self._add
-        self.ping = add("ping", self._ping, every=1.0, within=1.0)
-        self.health = add("health", self._health, every=1.0, within=1.0)
-        self.config = add("show_config", self._config, every=2.0, within=2.0)
-        self.locks = add("locks", self._locks, every=2.0, within=2.0)
-        self.count = add("count", self._count, every=5.0, within=2.0)
-        self.logs = add("logs", self._logs, every=5.0, within=4.0)
-        self.candles = add("pair_candles", self._candles, every=5.0, within=5.0)
-        # These ask the exchange, or go through all trades; with an exchange that throttles they
-        # take 15 s and more, and each of them keeps a thread of Freqtrade busy meanwhile.
-        self.trades = add("status", self._trades, every=15.0, within=10.0)
-        self.profit = add(
-            "profit", self._simple("/profit", answers.Profit, 10.0), every=15.0, within=10.0
-        )
-        self.balance = add("balance", self._balance, every=60.0, within=30.0)
-        self.daily = add("daily", self._daily, every=60.0, within=10.0)
+        self.ping = add("ping", self._ping, every=1.0, within=READ_WITHIN)
+        self.health = add("health", self._health, every=1.0, within=READ_WITHIN)
+        self.config = add("show_config", self._config, every=2.0, within=READ_WITHIN)
+        self.locks = add("locks", self._locks, every=2.0, within=READ_WITHIN)
+        self.count = add("count", self._count, every=5.0, within=READ_WITHIN)
+        self.logs = add("logs", self._logs, every=5.0, within=READ_WITHIN)
+        self.candles = add("pair_candles", self._candles, every=5.0, within=3 * READ_WITHIN)
+        # These take turns of their own, and each may wait for all the others.
+        self.trades = add("status", self._trades, every=15.0, within=60.0)
+        self.profit = add("profit", self._profit, every=15.0, within=60.0)
+        self.balance = add("balance", self._balance, every=60.0, within=60.0)
+        self.daily = add("daily", self._daily, every=60.0, within=60.0)
         self.heard: Heard | None = None
         if entry.ws_token_file is not None:
             self.heard = heard = Heard()
@@ -121,7 +114,7 @@ class FreqtradeBot:
     ) -> Reading[T]:
         reading = Reading(
             f"freqtrade:{self.name}:{endpoint}",
-            ask if endpoint == "ping" else lambda: self._unless_mute(ask),
+            ask,
             interval_seconds=every,
             timeout_seconds=within,
             told=self._own_figures if endpoint == "ping" else tuple,
@@ -145,37 +138,17 @@ class FreqtradeBot:
         for endpoint in WHAT_IS_NEW.get(kind, ()):
             self._prompt[endpoint].hurry()
 
-    def _simple(self, path: str, kind: type[T], within: float) -> Callable[[], Awaitable[T]]:
-        return lambda: self._api.get(path, kind, within=within)
-
-    async def _unless_mute(self, ask: Callable[[], Awaitable[T]]) -> T:
-        if self._backoff.is_mute:
-            raise Unreachable("not asked: /ping is not answered")
-        return await ask()
-
     async def _ping(self) -> answers.Ping:
-        if self._backoff.is_waiting:
-            raise Unreachable("/ping: not answered; backing off")
-        try:
-            answer = await self._api.get("/ping", answers.Ping, within=1.0, public=True)
-        except Unreachable as error:
-            timed_out = isinstance(error.__cause__, TimeoutError)
-            self._backoff.timed_out() if timed_out else self._backoff.answered()
-            raise
-        except asyncio.CancelledError:  # the collector's own deadline, which is as long as ours
-            self._backoff.timed_out()
-            raise
-        self._backoff.answered()
-        return answer
+        return await self._api.ping(answers.Ping, within=1.0)
 
     async def _health(self) -> answers.Health:
-        health = await self._api.get("/health", answers.Health, within=1.0)
+        health = await self._api.get("/health", answers.Health, within=WITHIN)
         for moment in (health.last_process_ts, health.bot_startup_ts):
             check_moment("/health", moment)
         return health
 
     async def _config(self) -> answers.Config:
-        config = await self._api.get("/show_config", answers.Config, within=2.0)
+        config = await self._api.get("/show_config", answers.Config, within=WITHIN)
         check_labels("/show_config", (config.version, config.exchange, config.stake_currency))
         check_labels("/show_config", filter(None, (config.strategy, config.timeframe)))
         if config.timeframe_ms <= 0:
@@ -185,15 +158,18 @@ class FreqtradeBot:
     async def _count(self) -> answers.Count | None:
         if self.is_stopped:  # it then answers 502
             return None
-        return await self._api.get("/count", answers.Count, within=2.0)
+        return await self._api.get("/count", answers.Count, within=WITHIN)
 
     async def _locks(self) -> answers.Locks:
-        return await self._api.get("/locks", answers.Locks, within=2.0)
+        return await self._api.get("/locks", answers.Locks, within=WITHIN)
 
     async def _trades(self) -> tuple[answers.Trade, ...]:
         trades = await self._api.get("/status", tuple[answers.Trade, ...], within=10.0)
         check_labels("/status", (trade.pair for trade in trades))
         return trades
+
+    async def _profit(self) -> answers.Profit:
+        return await self._api.get("/profit", answers.Profit, within=10.0)
 
     async def _balance(self) -> answers.Balance:
         balance = await self._api.get("/balance", answers.Balance, within=20.0)
@@ -248,7 +224,7 @@ class FreqtradeBot:
 
     async def _logs(self) -> answers.LogLines:
         lines = await self._api.get(
-            "/logs", answers.LogLines, within=4.0, params={"limit": str(LOG_LINES)}
+            "/logs", answers.LogLines, within=WITHIN, params={"limit": str(LOG_LINES)}
         )
         for line in lines.logs:
             check_moment("/logs", line[1] / 1000)
@@ -257,8 +233,8 @@ class FreqtradeBot:
 
     async def _candles(self) -> float:
         """Ask for the newest candle of each watched pair; return a timeframe's seconds."""
-        config = await self._api.get("/show_config", answers.Config, within=CANDLES_WITHIN)
-        listed = await self._api.get("/whitelist", answers.Whitelist, within=CANDLES_WITHIN)
+        config = await self._api.get("/show_config", answers.Config, within=WITHIN)
+        listed = await self._api.get("/whitelist", answers.Whitelist, within=WITHIN)
         pairs = listed.whitelist[:WATCHED_PAIRS]
         check_labels("/whitelist", pairs)
         now = clock.timestamp()
@@ -268,7 +244,7 @@ class FreqtradeBot:
             candles = await self._api.get(
                 "/pair_candles",
                 answers.Candles,
-                within=CANDLES_WITHIN,
+                within=WITHIN,
                 params={"pair": pair, "timeframe": config.timeframe or "", "limit": "1"},
             )
             check_moment("/pair_candles", candles.data_stop_ts / 1000)
