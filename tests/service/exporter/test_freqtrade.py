@@ -269,6 +269,22 @@ async def test_a_line_of_the_log_counts_once(tmp_path: Path) -> None:
         assert (await look(bot, "logs"))["trading_freqtrade_exchange_warnings_total"] == 4
 
 
+async def test_a_reload_is_no_restart(tmp_path: Path) -> None:
+    """Its log is in the memory of its process, so it outlives the one and not the other."""
+    fake = FakeFreqtrade()
+    async with reading(tmp_path, fake) as bot:
+        await look(bot, "health", "logs")
+        fake.started += 60
+        fake.warn(1)
+        await look(bot, "health")
+        assert (await look(bot, "logs"))["trading_freqtrade_reloads_total"] == 1
+        fake.started += 60
+        fake.log = []
+        fake.warn(1)
+        await look(bot, "health")
+        assert (await look(bot, "logs"))["trading_freqtrade_reloads_total"] == 1
+
+
 async def test_only_the_exchanges_warnings_count(tmp_path: Path) -> None:
     """Neither another logger's nor what is only information."""
     fake = FakeFreqtrade()
@@ -374,7 +390,10 @@ async def test_a_wrong_password_is_not_a_dead_bot(tmp_path: Path) -> None:
         seen = await look(bot)
     assert bot.is_alive
     assert {endpoint_of(one) for one in bot.watched if one.up} == {"ping"}
-    assert set(seen) == {"trading_freqtrade_exchange_warnings_total"}
+    assert set(seen) == {
+        "trading_freqtrade_exchange_warnings_total",
+        "trading_freqtrade_reloads_total",
+    }
 
 
 async def test_a_changed_password_needs_no_restart(tmp_path: Path) -> None:

@@ -48,10 +48,11 @@ async def exporting(folder: Path, address: str) -> AsyncIterator[asyncio.subproc
         f"address: 127.0.0.1:{free_port()}\n"
         f"freqtrades: [{{name: freq, address: '{address}', credentials_file: freqtrade_freq}}]\n"
     )
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "trading_ops.cli.main", "export", "--config", "exporter.yml",
-        cwd=folder, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
+    with (folder / "exporter.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "trading_ops.cli.main", "export", "--config", "exporter.yml",
+            cwd=folder, stdout=log, stderr=log,
+        )  # fmt: skip
     try:
         yield process
     finally:
@@ -69,7 +70,8 @@ async def both(folder: Path, fake: FakeFreqtrade) -> AsyncIterator[tuple[BotCont
         target = Target(name="freq", kind=Kind.FREQTRADE, address=address, venue="binance")
         control = Directory(session, Registry((target,)), Secrets(file)).bot(target)
         async with exporting(folder, address) as exporter:
-            await eventually(lambda: "pair_candles" in fake.asked)
+            log = folder / "exporter.log"
+            await eventually(lambda: "ping" in fake.asked, what=f"a ping; see {log}")
             yield control, exporter.pid
 
 
@@ -90,7 +92,7 @@ async def test_no_two_requests_are_under_way(tmp_path: Path) -> None:
             "halt", HALT, attempt_id="a", fence=1, within=timedelta(seconds=20)
         )
         assert answer.succeeded, answer.detail
-    assert {"ping", "status", "trades"} <= set(fake.asked)
+    assert {"ping", "status", "trades", "pair_candles"} <= set(fake.asked)
     for together in fake.together:
         assert AGAIN not in together, together
         assert len(together) <= 2, together

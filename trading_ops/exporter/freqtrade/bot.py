@@ -19,6 +19,7 @@ from trading_ops.exporter.freqtrade.heard import Heard
 from trading_ops.exporter.freqtrade.listener import Listener
 from trading_ops.exporter.freqtrade.prompt import Prompt
 from trading_ops.exporter.freqtrade.reading import Reading
+from trading_ops.exporter.freqtrade.reloads import Reloads
 from trading_ops.exporter.freqtrade.trouble import Trouble
 
 T = TypeVar("T")
@@ -60,6 +61,7 @@ class FreqtradeBot:
         """Take the entry and a session that only this bot's readings use."""
         self.name = entry.name
         self.trouble = Trouble()
+        self.reloads = Reloads()
         self.candles_opened: dict[str, float] = {}
         """Opening of each watched pair's newest candle; when it was first asked for until then."""
 
@@ -145,6 +147,11 @@ class FreqtradeBot:
         health = await self._api.get("/health", answers.Health, within=WITHIN)
         for moment in (health.last_process_ts, health.bot_startup_ts):
             check_moment("/health", moment)
+        if (
+            self.health.last is not None
+            and health.bot_startup_ts != self.health.last.bot_startup_ts
+        ):
+            self._prompt["logs"].hurry()  # they tell whether it was a reload
         return health
 
     async def _config(self) -> answers.Config:
@@ -229,6 +236,8 @@ class FreqtradeBot:
         for line in lines.logs:
             check_moment("/logs", line[1] / 1000)
         self.trouble.see(lines.logs)
+        health = self.health.last
+        self.reloads.see(lines.logs, None if health is None else health.bot_startup_ts)
         return lines
 
     async def _candles(self) -> float:

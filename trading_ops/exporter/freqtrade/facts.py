@@ -48,6 +48,7 @@ NAMES = (
     "trading_freqtrade_max_drawdown_ratio",
     "trading_freqtrade_locks",
     "trading_freqtrade_exchange_warnings_total",
+    "trading_freqtrade_reloads_total",
     "trading_freqtrade_candle_timestamp_seconds",
     "trading_freqtrade_analyzed_timestamp_seconds",
     "trading_freqtrade_timeframe_seconds",
@@ -65,6 +66,7 @@ def facts(bot: FreqtradeBot, now: float) -> Iterator[Metric]:
     yield from holdings.trades(bot)
     yield from holdings.money(bot)
     yield family("trading_freqtrade_exchange_warnings_total", {(): bot.trouble.total})
+    yield family("trading_freqtrade_reloads_total", {(): bot.reloads.total})
     if bot.heard is not None:
         yield from bot.heard.families()
 

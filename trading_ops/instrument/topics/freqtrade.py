@@ -73,6 +73,12 @@ FREQTRADE: tuple[Metric, ...] = (
         help="Warnings and errors about the exchange in the bot's log, since the exporter started.",
         why="The only sign of an exchange that rejects requests: health and state stay ok.",
     ),
+    exporter_counter(
+        name="trading_freqtrade_reloads_total",
+        help="Starts of the bot in the same process, since the exporter started.",
+        why="A reload of the configuration changes the start time and is not a restart.",
+        vital=True,
+    ),
     exporter_gauge(
         name="trading_freqtrade_candle_timestamp_seconds",
         unit="seconds",
