@@ -77,6 +77,7 @@ NOT_RAISED = {
     "TradingOpsCertificateExpiring": Not(LONG, "service/tls/test_expiry.py"),
     "TradingOpsImpostor": Not(ATTACK, "service/clients/test_listener.py"),
     "TradingOpsWebhookBacklog": Not(LONG, "service/reconciler/test_measure.py"),
+    "TradingOpsRetentionFailed": Not(LONG, "store/test_archive.py"),
     "TradingOpsJobMissed": Not(LONG, "jobs/test_scheduler.py"),
     "TradingOpsLeaseLost": Not(ALONE, "service/reconciler/test_replicas.py"),
     "TradingBotEventsDropped": Not(NOT_ON_PURPOSE, "service/reconciler/test_bot_events.py"),

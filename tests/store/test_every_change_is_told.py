@@ -23,8 +23,6 @@ UNTOLD = {
     ): "leases say who works now; taking one over is told, renewing it each 5 s is not",
     ("replicas", "*"): "who is alive now",
     ("audit_chain", "write"): "writes the events",
-    ("retention", "_remove"): "its caller adds `pruned`",
-    ("retention", "_remove_approvals_by_hand"): "its caller adds `pruned`",
     ("audit_chain", "add_checkpoint"): "of one row, for callers that tell",
     ("acknowledgements", "_set"): "of one row, for callers that tell",
     ("bot_events", "*"): "copies of the journals that bots keep, which are no part of the audit",

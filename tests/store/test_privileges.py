@@ -17,6 +17,7 @@ from tests.postgres import Cluster
 from tests.store import test_retention
 from tests.store.test_hostile_text import USES
 from trading_ops.store import audit_chain, care, claims, events, migrate, notifications, retention
+from trading_ops.store.archive import Archive
 from trading_ops.store.engine import writing_engine
 from trading_ops.store.transaction import transaction
 
@@ -113,18 +114,27 @@ def test_the_owner_is_stopped_by_the_trigger(url: str) -> None:
                 connection.exec_driver_sql(statement)
 
 
-def test_it_is_enough_for_retention(restricted: str) -> None:
-    """What is over is removed, of every kind."""
+def test_it_is_enough_for_retention(restricted: str, tmp_path: Path) -> None:
+    """What is over is archived and removed, of every kind."""
     before, now = NOW.replace(year=2027), NOW.replace(year=2028)
+    archive = Archive(folder=tmp_path, keys=[b""])
     with opened(restricted) as engine:
         with transaction(engine, b"") as connection:
             test_retention.incident(connection, NOW)
             test_retention.orders(connection, NOW)
+        for find, remove in (
+            (retention.old_incidents, retention.remove_incidents),
+            (retention.old_orders, retention.remove_orders),
+        ):
+            with transaction(engine, b"") as connection:
+                rows = find(connection, before=before, limit=10)
+                assert remove(connection, rows=rows, before=before, now=now, archive="one") > 0
         with transaction(engine, b"") as connection:
-            for remove in (retention.remove_incidents, retention.remove_orders):
-                assert remove(connection, before=before, now=now, limit=10) > 0
-        with transaction(engine, b"") as connection:
-            remove_events = partial(retention.remove_events, key=b"", limit=10)
+            span = retention.old_events(connection, before=before, now=now, limit=10)
+            assert span is not None
+            pages = audit_chain.pages(connection, first=span[0], last=span[1], size=10)
+            file = archive.write_events(pages)
+            remove_events = partial(retention.remove_events, key=b"", limit=10, file=file)
             assert remove_events(connection, before=before, now=now) > 0
 
 

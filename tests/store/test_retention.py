@@ -6,12 +6,14 @@ import subprocess
 import sys
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, Engine, func, insert, select
 
 from tests.builders import NOW, make_alert, make_wanted
 from tests.databases import sqlite_only
+from tests.store.conftest import DAY, KEY, Make
 from trading_ops.audit.report import AnchorBook, Verdict, unproven, verify
 from trading_ops.domain.acknowledgement import AcknowledgementKind
 from trading_ops.domain.approval import ApprovalState
@@ -20,7 +22,6 @@ from trading_ops.domain.decision import Close, GlobalLimits, Pause, Reason
 from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.maintenance import Maintenance
-from trading_ops.reconciler.retention import Retention
 from trading_ops.store import (
     acknowledgements,
     approvals,
@@ -37,10 +38,6 @@ from trading_ops.store.reader import open_reader
 from trading_ops.store.transaction import transaction
 from trading_ops.store.writer import Writer
 
-KEY = b""
-"""What the fixtures write with."""
-
-DAY = timedelta(days=1)
 OLD = NOW - 40 * DAY
 YOUNG = NOW - 20 * DAY
 COUNTED = (
@@ -53,21 +50,6 @@ COUNTED = (
     tables.pauses,
     tables.maintenance,
 )
-
-
-def retention(writer: Writer, now: datetime = NOW) -> Retention:
-    return Retention(
-        writer=writer,
-        audit_key=KEY,
-        notifications_kept=7 * DAY,
-        incidents_kept=30 * DAY,
-        messages_kept=30 * DAY,
-        bot_events_kept=30 * DAY,
-        bot_events_kept_rows=3,
-        events_kept=30 * DAY,
-        pause_seconds=0.0,
-        now=lambda: now,
-    )
 
 
 def incident(connection: Connection, at: datetime, name: str = "", *, closed: bool = True) -> str:
@@ -157,9 +139,9 @@ def counts(engine: Engine) -> list[int]:
         ]
 
 
-async def verified(url: str) -> Verdict:
+async def verified(url: str, *folders: Path) -> Verdict:
     with open_reader(url) as reader:
-        return await verify(reader, [KEY], AnchorBook())
+        return await verify(reader, [KEY], AnchorBook(), archives=folders)
 
 
 def bot_event(bot: str, number: int) -> dict[str, object]:
@@ -169,14 +151,14 @@ def bot_event(bot: str, number: int) -> dict[str, object]:
     return row | {"severity": "info", "at": at, "received_at": at, "data": {}}
 
 
-async def test_what_is_over_and_old_goes(url: str, engine: Engine, writer: Writer) -> None:
+async def test_what_is_over_and_old_goes(url: str, engine: Engine, retention: Make) -> None:
     """Of each kind the old one goes and the young one stays, and the audit is still proven."""
     for at in (OLD, YOUNG):
         with transaction(engine, KEY) as connection:
             incident(connection, at)
             orders(connection, at)
     before = counts(engine)
-    await retention(writer).run_once()
+    await retention().run_once()
     assert [2 * left for left in counts(engine)] == before
     verdict = await verified(url)
     assert (verdict.problem, unproven(verdict)) == (None, [])
@@ -184,12 +166,14 @@ async def test_what_is_over_and_old_goes(url: str, engine: Engine, writer: Write
     with engine.connect() as connection:
         first = select(func.min(tables.events.c.at))
         assert connection.execute(first).scalar_one() == YOUNG
-    await retention(writer).run_once()
+    await retention().run_once()
     assert [2 * left for left in counts(engine)] == before, "there was nothing more to remove"
 
 
 @pytest.mark.parametrize("what", ["incident", "hold", "silence", "attempt"])
-async def test_what_is_under_way_stays(url: str, engine: Engine, writer: Writer, what: str) -> None:
+async def test_what_is_under_way_stays(
+    url: str, engine: Engine, retention: Make, what: str
+) -> None:
     """However old: an open incident, a standing hold, a running attempt, a silence that is left.
 
     An open incident and a standing hold also keep everything that came after them.
@@ -208,7 +192,7 @@ async def test_what_is_under_way_stays(url: str, engine: Engine, writer: Writer,
             running = tables.attempts.update().where(tables.attempts.c.id == attempt.id)
             connection.execute(running.values(state="unknown"))
     before = counts(engine)
-    await retention(writer).run_once()
+    await retention().run_once()
     assert counts(engine) == before
     with engine.connect() as connection:
         oldest = connection.execute(select(func.min(tables.events.c.seq))).scalar_one()
@@ -216,25 +200,25 @@ async def test_what_is_under_way_stays(url: str, engine: Engine, writer: Writer,
     assert (await verified(url)).problem is None
 
 
-async def test_the_same_can_be_approved_again(engine: Engine, writer: Writer) -> None:
+async def test_the_same_can_be_approved_again(engine: Engine, retention: Make) -> None:
     """The id of a request is made from how many there were: a part of them must not go alone."""
     for at in (OLD, OLD + DAY, YOUNG):
         with transaction(engine, KEY) as connection:
             ask(connection, at)
-    await retention(writer).run_once()
+    await retention().run_once()
     with transaction(engine, KEY) as connection:
         ask(connection, NOW)
         waiting = approvals.search(connection, state=ApprovalState.PENDING)
         assert [one.requested_at for one in waiting] == [NOW]
 
 
-async def test_each_bot_keeps_its_newest_events(engine: Engine, writer: Writer) -> None:
+async def test_each_bot_keeps_its_newest_events(engine: Engine, retention: Make) -> None:
     """A bot with many events loses its oldest ones; the events of others stay."""
     with transaction(engine, KEY) as connection:
         for bot, count in (("alpha", 600), ("beta", 2)):
             rows = [bot_event(bot, number) for number in range(count)]
             connection.execute(insert(tables.bot_events), rows)
-    await retention(writer).run_once()
+    await retention().run_once()
     columns = tables.bot_events.c
     with engine.connect() as connection:
         found = connection.execute(select(columns.bot, columns.event))
@@ -243,24 +227,28 @@ async def test_each_bot_keeps_its_newest_events(engine: Engine, writer: Writer) 
     assert left == [*newest, ("beta", "0"), ("beta", "1")]
 
 
-async def test_a_clock_that_was_set_forward_removes_nothing(engine: Engine, writer: Writer) -> None:
+async def test_a_clock_that_was_set_forward_removes_nothing(
+    engine: Engine, retention: Make
+) -> None:
     """By years, everything is old: then retention waits for the restart."""
     with transaction(engine, KEY) as connection:
         incident(connection, YOUNG)
         orders(connection, YOUNG)
     before, moments = counts(engine), [NOW]
-    one = replace(retention(writer), now=lambda: moments[-1])
+    one = replace(retention(), now=lambda: moments[-1])
     moments.append(NOW + 365 * DAY)
     await one.run_once()
     assert counts(engine) == before
 
 
-async def test_others_are_served_between_two_batches(engine: Engine, writer: Writer) -> None:
+async def test_others_are_served_between_two_batches(
+    engine: Engine, writer: Writer, retention: Make
+) -> None:
     """What is asked for meanwhile is answered before everything is removed."""
     with transaction(engine, KEY) as connection:
         for number in range(4_000):
             events.add(connection, at=OLD, kind="opened", note=f"number {number}")
-    removing = asyncio.create_task(retention(writer).run_once())
+    removing = asyncio.create_task(retention().run_once())
     heads = []
     while not removing.done():
         heads.append(await writer.run(_oldest))
@@ -273,7 +261,7 @@ def _oldest(connection: Connection) -> int:
 
 
 @sqlite_only
-async def test_the_space_is_used_again(engine: Engine, writer: Writer) -> None:
+async def test_the_space_is_used_again(engine: Engine, retention: Make) -> None:
     """The file does not grow when each month writes as much as retention removes."""
     sizes = []
     for month in range(4):
@@ -285,7 +273,7 @@ async def test_the_space_is_used_again(engine: Engine, writer: Writer) -> None:
                 events.add(connection, at=at, kind="opened", note="x" * 200)
                 key = notifications.add(connection, received_at=at, body=b"x" * 500)
                 notifications.finish(connection, key, notifications.State.PARSED)
-        await retention(writer, at + 1 * DAY).run_once()
+        await retention(at + 1 * DAY).run_once()
         with engine.connect() as connection:
             sizes.append(connection.exec_driver_sql("PRAGMA page_count").scalar_one())
     assert sizes[-1] <= 1.1 * sizes[1]
@@ -295,11 +283,15 @@ LIFE = """
 import asyncio, os, signal, sys
 from datetime import datetime, timedelta
 from trading_ops.store import failpoints
+from pathlib import Path
 from trading_ops.reconciler.retention import Retention
+from trading_ops.store.archive import Archive
 from trading_ops.store.engine import writing_engine
+from trading_ops.store.reader import open_reader
 from trading_ops.store.writer import Writer
 
 url, now, left = sys.argv[1], datetime.fromisoformat(sys.argv[2]), int(sys.argv[3])
+archive = Archive(folder=Path(sys.argv[4]), keys=[b""])
 place = ("commit_before", "commit_after")[left // 2 % 2]
 
 def die(reached):
@@ -313,12 +305,17 @@ kept = dict.fromkeys(names, timedelta(days=30)) | {"bot_events_kept_rows": 1_000
 writer = Writer(writing_engine(url))
 writer.start()
 failpoints.watch(die)
-retention = Retention(writer=writer, audit_key=b"", now=lambda: now, pause_seconds=0.0, **kept)
-asyncio.run(retention.run_once())
+with open_reader(url) as reader:
+    ours = {"writer": writer, "reader": reader, "archive": archive}
+    retention = Retention(now=lambda: now, pause_seconds=0.0, **ours, **kept)
+    asyncio.run(retention.run_once())
+writer.stop()
 """
 
 
-async def test_killed_at_any_commit_the_audit_is_clean(url: str, engine: Engine) -> None:
+async def test_killed_at_any_commit_the_audit_is_clean(
+    url: str, engine: Engine, folder: Path
+) -> None:
     """Each life is killed later than the one before; the last one comes to its end."""
     for at in (OLD, YOUNG):
         with transaction(engine, KEY) as connection:
@@ -329,9 +326,9 @@ async def test_killed_at_any_commit_the_audit_is_clean(url: str, engine: Engine)
     before = counts(engine)
     kills = 0
     for nth in range(1, 20, 2):
-        life = [sys.executable, "-c", LIFE, url, NOW.isoformat(), str(nth)]
+        life = [sys.executable, "-c", LIFE, url, NOW.isoformat(), str(nth), str(folder)]
         ended = await asyncio.to_thread(subprocess.run, life, check=False, timeout=120)
-        verdict = await verified(url)
+        verdict = await verified(url, folder)
         assert (verdict.problem, unproven(verdict)) == (None, [])
         if ended.returncode == 0:
             break

@@ -67,6 +67,7 @@ from trading_ops.reconciler.secondary_oncall import SilenceWatch
 from trading_ops.reconciler.verify import Verifier
 from trading_ops.reconciler.workqueue import Workers
 from trading_ops.store import migrate
+from trading_ops.store.archive import Archive
 from trading_ops.store.engine import reading_engine, sole_writer, sqlite_path, writing_engine
 from trading_ops.store.journal import Journal
 from trading_ops.store.reader import Reader
@@ -218,7 +219,7 @@ def _session(
 @contextlib.asynccontextmanager
 async def _audited(base: Base) -> AsyncIterator[None]:
     """Anchor the audit log outside the database."""
-    keys = [key.encode() for key in base.settings.accepted_secrets("audit_key")]
+    keys = _audit_keys(base.settings)
     await note_key(base.writer, keys)
     anchors = Anchors(
         path=base.settings.anchors,
@@ -463,10 +464,17 @@ def _loop(base: Base) -> Loop:
     )
 
 
+def _audit_keys(settings: Settings) -> list[bytes]:
+    """Return the key in use, then older ones."""
+    return [key.encode() for key in settings.accepted_secrets("audit_key")]
+
+
 def _retention(base: Base) -> Retention:
     return Retention(
         writer=base.writer,
-        audit_key=base.settings.secret("audit_key").encode(),
+        reader=base.asking,
+        archive=Archive(folder=base.settings.archive, keys=_audit_keys(base.settings)),
+        on_result=base.metrics.jobs.note_retention,
         notifications_kept=timedelta(days=base.settings.notifications_kept_days),
         incidents_kept=timedelta(days=base.settings.incidents_kept_days),
         messages_kept=timedelta(days=base.settings.messages_kept_days),

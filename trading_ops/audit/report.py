@@ -3,6 +3,7 @@
 Read-only, in batches: it can run while the reconciler writes, and on a copy somewhere else.
 """
 
+import asyncio
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,8 +15,9 @@ from trading_ops.audit.checkpoint import Anchor, parse_anchor
 from trading_ops.audit.diagnosis import WINDOW, diagnose
 from trading_ops.audit.walk import Fault, Problem, Walk
 from trading_ops.errors import StoreError
-from trading_ops.store import Connection, audit_chain
-from trading_ops.store.audit_chain import Head, Link
+from trading_ops.store import Connection, archive, audit_chain
+from trading_ops.store.archive import Archive, EventFile
+from trading_ops.store.audit_chain import Checkpoint, CheckpointKind, Head, Link
 from trading_ops.store.reader import Reader
 
 BATCH = 5000
@@ -62,6 +64,12 @@ class Verdict:
     """Up to this event, events were removed by retention, as signed; 0: none."""
 
     keys: tuple[KeySection, ...]
+    archived: int
+    """Events in the archives, of those before the first one in the database."""
+
+    archived_from: int | None
+    """The first of them."""
+
     problem: Problem | None
     """None: no event was changed, as far as keys and anchors can show."""
 
@@ -152,15 +160,22 @@ def _may_be_half(line: str) -> bool:
 
 
 async def verify(
-    reader: Reader, keys: Sequence[bytes], anchors: AnchorBook, *, batch_size: int = BATCH
+    reader: Reader,
+    keys: Sequence[bytes],
+    anchors: AnchorBook,
+    *,
+    archives: Sequence[Path] = (),
+    batch_size: int = BATCH,
 ) -> Verdict:
-    """Check all events.
+    """Check all events, those in the archives too.
 
     Args:
         reader: of the database.
         keys: the one in use, then older ones.
         anchors: read before this is called, since one that is newer than a look at the database
             would seem to be of a cut one.
+        archives: folders of archives; together they hold every event that was removed since the
+            first event in them.
         batch_size: how many events are held in memory.
 
     Raises:
@@ -169,13 +184,82 @@ async def verify(
     began = clock.monotonic()
     while True:
         checkpoints = await reader.read(audit_chain.checkpoints)
+        # Retention archives events before it signs a checkpoint: this order misses none.
+        past = await asyncio.to_thread(_archived, archives, keys, checkpoints, anchors)
         walk = Walk(keys=keys, anchors=anchors.genuine)
         forged = walk.start(checkpoints)
-        problem = await _walk(walk, reader, batch_size) or forged
+        problem = past.problem or await _walk(walk, reader, batch_size) or forged
         # Retention may have removed events in the middle of the walk.
         if problem is None or checkpoints == await reader.read(audit_chain.checkpoints):
             break
-    return _verdict(walk, anchors, problem or anchors.forged, clock.monotonic() - began)
+    problem = problem or anchors.forged
+    return _verdict(walk, anchors, past, problem, clock.monotonic() - began)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Past:
+    """What the archives hold of the events that were removed."""
+
+    first: int | None = None
+    events: int = 0
+    problem: Problem | None = None
+
+
+def _archived(
+    folders: Sequence[Path],
+    keys: Sequence[bytes],
+    checkpoints: Sequence[Checkpoint],
+    anchors: AnchorBook,
+) -> _Past:
+    """Walk over the archived events, up to the first one that the database still has.
+
+    A checkpoint is an anchor of them: it has the number and the MAC of the last event that was
+    removed, so the archives must lead to it, and the database continues from it.
+    """
+    try:
+        files = []
+        for folder in folders:
+            one = Archive(folder=folder, keys=keys)
+            for file in one.event_files():
+                one.check(file.path)
+                files.append(file)
+        points = [point for point in checkpoints if point.kind == CheckpointKind.REMOVED]
+        removed = max((point.seq for point in points), default=0)
+        files = [file for file in sorted(files, key=_number) if file.first <= removed]
+        if not files:
+            return _Past()
+        known = {(anchor.seq, anchor.mac): anchor for anchor in anchors.genuine}
+        for point in points:
+            made = Anchor(at=str(point.at), seq=point.seq, mac=point.mac, signature="")
+            known.setdefault((point.seq, point.mac), made)
+        met = sorted((one for one in known.values() if one.seq <= removed), key=lambda one: one.seq)
+        walk = Walk(keys=keys, anchors=met)
+        walk.start(checkpoints, first=files[0].first)
+        problem = _follow(walk, files, removed)
+    except (StoreError, OSError) as error:
+        return _Past(problem=Problem(fault=Fault.ARCHIVE_CHANGED, seq=0, detail=str(error)))
+    if problem is None and walk.missed_anchor is not None:
+        problem = Problem(
+            fault=Fault.REMOVED,
+            seq=walk.seq + 1,
+            detail=f"events {walk.seq + 1} to {removed} were removed from the database, and no "
+            "archive has them: name the archive folder of every reconciler",
+        )
+    return _Past(first=files[0].first, events=walk.seq - files[0].first + 1, problem=problem)
+
+
+def _follow(walk: Walk, files: Sequence[EventFile], removed: int) -> Problem | None:
+    """Go over the rows of some files up to the last removed one; they may overlap."""
+    for file in files:
+        for page in archive.links_of(file):
+            rows = [row for row in page if walk.seq < row.seq <= removed]
+            if rows and not walk.feed(rows):
+                return diagnose(walk, [row for row in rows if row.seq > walk.seq] or rows[-1:])
+    return None
+
+
+def _number(file: EventFile) -> tuple[int, int]:
+    return file.first, file.last
 
 
 async def _walk(walk: Walk, reader: Reader, batch_size: int) -> Problem | None:
@@ -237,7 +321,7 @@ def _unreadable(seq: int) -> Problem:
 
 
 def _verdict(
-    walk: Walk, anchors: AnchorBook, problem: Problem | None, took_seconds: float
+    walk: Walk, anchors: AnchorBook, past: _Past, problem: Problem | None, took_seconds: float
 ) -> Verdict:
     last_anchor = anchors.genuine[-1] if anchors.genuine else None
     verified = 0 if walk.first is None else walk.seq - walk.first + 1
@@ -254,6 +338,8 @@ def _verdict(
         without_anchors=anchors.without,
         is_begun=bool(walk.begun),
         removed=walk.removed,
+        archived=past.events,
+        archived_from=past.first,
         keys=tuple(
             KeySection(seq=seq, key=audit_chain.name_of(walk.keys[index]))
             for seq, index in walk.sections

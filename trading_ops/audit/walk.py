@@ -26,6 +26,7 @@ class Fault(StrEnum):
     WRONG_KEY = "wrong key"
     ANCHOR_FORGED = "anchor forged"
     CHECKPOINT_FORGED = "checkpoint forged"
+    ARCHIVE_CHANGED = "archive changed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,12 +81,20 @@ class Walk:
 
     _anchored: int = 0
 
-    def start(self, checkpoints: Sequence[Checkpoint]) -> Problem | None:
-        """Take the genuine checkpoints, before the first row; name the first that is forged."""
+    def start(
+        self, checkpoints: Sequence[Checkpoint], *, first: int | None = None
+    ) -> Problem | None:
+        """Take the genuine checkpoints, before the first row; name the first that is forged.
+
+        Args:
+            checkpoints: of the database.
+            first: the first row, if removed rows are known and walked over.
+        """
         genuine = [point for point in checkpoints if any(map(point.is_signed_by, self.keys))]
         self.begun = frozenset(point.seq for point in genuine if point.kind == CheckpointKind.BEGUN)
         for point in genuine:
-            if point.kind == CheckpointKind.REMOVED and point.seq > self.seq:
+            is_before = first is None or point.seq < first
+            if point.kind == CheckpointKind.REMOVED and point.seq > self.seq and is_before:
                 self.seq, self.mac, self.removed = point.seq, point.mac, point.seq
         while (anchor := self.missed_anchor) is not None and (
             anchor.seq < self.seq or (anchor.seq, anchor.mac) == (self.seq, self.mac)

@@ -11,7 +11,7 @@ from trading_ops.backup.manifest import Database, Manifest, describe, new_id
 from trading_ops.backup.records import Operation, Record, Records, record_of
 from trading_ops.backup.repository import Repository
 from trading_ops.backup.running import noted, only_one
-from trading_ops.backup.sources import Source, sources
+from trading_ops.backup.sources import Source, archive_sources, sources
 from trading_ops.config.settings import Settings
 from trading_ops.errors import StoreError
 from trading_ops.store.engine import sqlite_path
@@ -35,6 +35,9 @@ def create(settings: Settings, repository: Repository) -> Record:
         try:
             databases = _capture(settings, staging, secrets=repository.encrypted)
             captured = _capture_postgresql(settings, staging)
+            # Last, so that the archive has every event that the copied database no longer has.
+            for source in archive_sources(settings):
+                _copy_file(source, staging / source.name)
             if captured is not None:
                 databases = (captured.database, *databases)
             manifest = Manifest(

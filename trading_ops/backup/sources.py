@@ -14,6 +14,9 @@ from trading_ops.errors import TradingOpsError
 REBUILT = frozenset({"log", "backup", "versions", "prometheus/data"})
 """Folders in `var`: logs, our scratch, installed releases, samples that Prometheus keeps itself."""
 
+ARCHIVE = "archive"
+"""In `var`: removed events and incidents."""
+
 SECRETS = "secrets"
 LOCKS = frozenset({"lock", "door", "address"})
 BESIDE = ("-wal", "-shm", "-journal", ".lock", ".new", ".sock")
@@ -31,7 +34,7 @@ class Source(NamedTuple):
 
 
 def sources(settings: Settings, *, secrets: bool) -> Iterator[Source]:
-    """Yield every file of a backup; links are not followed.
+    """Yield every file of a backup but the archive; links are not followed.
 
     Args:
         settings: of this installation.
@@ -47,9 +50,15 @@ def sources(settings: Settings, *, secrets: bool) -> Iterator[Source]:
         name = place.relative_to(root) if place.is_relative_to(root) else Path(place.name)
         for path in _files(place, secrets=secrets):
             yield Source(path, str(Path("config", name, path.relative_to(place))).rstrip("/."))
-    left_out = REBUILT | venue_folders(settings)
+    left_out = REBUILT | venue_folders(settings) | {ARCHIVE}
     for path in _files(settings.var, secrets=secrets, left_out=left_out):
         yield Source(path, f"var/{path.relative_to(settings.var)}")
+
+
+def archive_sources(settings: Settings) -> Iterator[Source]:
+    """Yield the files of the archive."""
+    for path in _files(settings.archive, secrets=False):
+        yield Source(path, f"var/{ARCHIVE}/{path.relative_to(settings.archive)}")
 
 
 def venue_folders(settings: Settings) -> frozenset[str]:

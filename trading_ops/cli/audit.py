@@ -38,6 +38,15 @@ def audit() -> None:
     help="File of anchors, or a log that contains them; repeatable. Default: var/audit/anchors.",
 )
 @click.option(
+    "--archive",
+    "archives",
+    metavar="FOLDER",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder with the archive of removed events; repeatable. Default: var/archive, "
+    "unless --database is given.",
+)
+@click.option(
     "--key-file",
     metavar="FILE",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -57,11 +66,14 @@ def verify(
     *,
     database: str | None,
     anchor_files: tuple[Path, ...],
+    archives: tuple[Path, ...],
     key_file: Path | None,
     before_chain: int,
     output: str,
 ) -> None:
     """Verify every event against the key, the previous event and the anchors.
+
+    Includes the events that retention removed, as far as they are in the archive.
 
     Finds every event that was edited, removed, inserted, reordered or truncated, up to the last
     anchor. Read-only: it can run beside the reconciler, or on a copy. Exits with 1 when the log is
@@ -77,9 +89,11 @@ def verify(
     except OSError as error:
         raise ConfigError("--anchors", "", str(error), "name a readable file") from error
 
+    ours = () if database else (settings.archive,)
+
     async def run() -> Verdict:
         with open_reader(_url(database) if database else settings.database_url) as reader:
-            return await verify_story(reader, keys, anchors)
+            return await verify_story(reader, keys, anchors, archives=archives or ours)
 
     verdict = asyncio.run(run())
     gaps = unproven(verdict, before_chain=before_chain)
@@ -152,6 +166,10 @@ def sentences(verdict: Verdict) -> list[str]:
         said.append(f"{verdict.unchained} events have no MAC and cannot be verified")
     if verdict.removed:
         said.append(f"events up to {verdict.removed} were removed by retention (checkpoint found)")
+    if verdict.archived_from is not None:
+        said.append(
+            f"verified {verdict.archived} of these in the archive, from {verdict.archived_from}"
+        )
     anchor = verdict.last_anchor
     said.append(
         f"last anchor: event {anchor.seq} at {anchor.at} ({verdict.anchors} anchors)"
@@ -179,6 +197,8 @@ def as_object(verdict: Verdict) -> dict[str, object]:
         "last": verdict.last,
         "unchained": verdict.unchained,
         "removed_through": verdict.removed,
+        "archived": verdict.archived,
+        "archived_from": verdict.archived_from,
         "anchors": verdict.anchors,
         "last_anchor": anchor and {"at": anchor.at, "seq": anchor.seq, "mac": anchor.mac},
         "unanchored": verdict.unanchored,

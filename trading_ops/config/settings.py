@@ -213,6 +213,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     events_kept_days: Annotated[float, msgspec.Meta(ge=7, le=36600)] = 400.0
     """Retention of the audit log. Older events are removed behind a signed checkpoint."""
 
+    archive_folder: str = ""
+    """Where retention stores what it removes; empty: `archive` in `var`."""
+
     backup_repository: str = ""
     """Where backups are stored: a folder, or `restic:` and a restic repository, such as
     `restic:sftp:user@host:/backups`; empty: the folder `backups` beside `var`, not encrypted."""
@@ -338,6 +341,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def anchors(self) -> Path:
         """The file of audit anchors: the newest event of each minute."""
         return self.var / "audit" / "anchors"
+
+    @property
+    def archive(self) -> Path:
+        """The folder of removed events, incidents and orders."""
+        return self.root / self.archive_folder if self.archive_folder else self.var / "archive"
 
     @property
     def last_good_targets(self) -> Path:

@@ -112,6 +112,11 @@ class JobMetrics:
         self.failing = gauge("trading_ops_job_failing", registry)
         self.succeeded = gauge("trading_ops_job_last_success_timestamp_seconds", registry)
         self.duration = gauge("trading_ops_job_duration_seconds", registry)
+        self._retention_failing = gauge("trading_ops_retention_failing", registry)
+
+    def note_retention(self, kind: str, problem: str) -> None:
+        """Record why the last run of retention could not remove old rows of a kind, or ""."""
+        self._retention_failing.labels(kind).set(1 if problem else 0)
 
 
 class LeaseMetrics:

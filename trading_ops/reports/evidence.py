@@ -5,11 +5,8 @@ incidents, response times, backups) and `manifest.json`: the period, the head of
 the SHA-256 and size of each file, and an HMAC of all that with the audit key.
 """
 
-import hashlib
-import hmac
-import zipfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -18,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from trading_ops import __version__, clock
+from trading_ops import __version__, clock, signed_zip
 from trading_ops.errors import ConfigError
 from trading_ops.reports.recovery_times import recovery_times
 from trading_ops.store import Connection, audit_chain, backups, search
@@ -27,9 +24,8 @@ from trading_ops.store.reader import Reader
 from trading_ops.store.search import Span
 
 PAGE = 2_000
-EVENTS, SUMMARY, MANIFEST = "events.jsonl", "summary.json", "manifest.json"
-LARGEST_MANIFEST = 1_000_000
-BLOCK = 1 << 20
+EVENTS, SUMMARY = "events.jsonl", "summary.json"
+PURPOSE = "evidence"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,43 +47,30 @@ async def export(
         OSError: it cannot be written.
     """
     span = Span(since=since, until=until)
-    digest, size, count = hashlib.sha256(), 0, 0
-    kinds: Counter[str] = Counter()
-    actors: Counter[str] = Counter()
-    with (
-        path.open("xb") as file,
-        zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive,
-    ):
-        with archive.open(EVENTS, "w") as lines:
+    count, kinds, actors = 0, Counter[str](), Counter[str]()
+    with path.open("xb") as file, signed_zip.SignedZip(file, PURPOSE, key) as archive:
+        with archive.member(EVENTS) as write:
             after = 0
             while page := await reader.read(partial(_page, span=span, after=after)):
                 for event in page:
                     kinds[event.kind] += 1
                     actors[event.actor] += 1
-                text = b"".join(msgspec.json.encode(event) + b"\n" for event in page)
-                digest.update(text)
-                lines.write(text)
-                size, count, after = size + len(text), count + len(page), page[-1].seq
+                write(b"".join(msgspec.json.encode(event) + b"\n" for event in page))
+                count, after = count + len(page), page[-1].seq
         summary = await reader.read(partial(_summary, since=since, until=until))
         summary |= {"events_by_kind": dict(kinds), "events_by_actor": dict(actors)}
-        said = msgspec.json.format(msgspec.json.encode(summary), indent=2)
-        archive.writestr(SUMMARY, said)
+        with archive.member(SUMMARY) as write:
+            write(msgspec.json.format(msgspec.json.encode(summary), indent=2))
         head = await reader.read(audit_chain.newest)
-        manifest: dict[str, Any] = {
+        facts = {
             "since": since.isoformat(),
             "until": until.isoformat(),
             "made_at": clock.now().isoformat(),
             "release": __version__,
             "events": count,
             "audit_head": {"seq": head.seq, "mac": head.mac},
-            "files": {
-                EVENTS: {"sha256": digest.hexdigest(), "bytes": size},
-                SUMMARY: {"sha256": hashlib.sha256(said).hexdigest(), "bytes": len(said)},
-            },
         }
-        signed = manifest | {"signature": _mac(manifest, key)}
-        archive.writestr(MANIFEST, msgspec.json.format(msgspec.json.encode(signed), indent=2))
-    return Bundle(manifest=signed)
+        return Bundle(manifest=archive.finish(facts))
 
 
 def check(path: Path, keys: Sequence[bytes]) -> Bundle:
@@ -97,36 +80,11 @@ def check(path: Path, keys: Sequence[bytes]) -> Bundle:
         ConfigError: it is not a bundle.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            with archive.open(MANIFEST) as file:
-                text = file.read(LARGEST_MANIFEST)
-            manifest = msgspec.json.decode(text, type=dict[str, Any])
-            problems = [*_files(archive, manifest)]
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        manifest, problems = signed_zip.check(path, PURPOSE, keys)
+    except signed_zip.UNREADABLE as error:
         fix = "name a file of `trading-ops audit export`"
         raise ConfigError(str(path), "", f"not an evidence bundle: {error}", fix) from error
-    unsigned = {name: value for name, value in manifest.items() if name != "signature"}
-    given = str(manifest.get("signature", "")).encode("utf-8", "replace")
-    if not any(hmac.compare_digest(given, _mac(unsigned, key).encode()) for key in keys):
-        problems.append("the manifest was not signed with this audit key, or was changed")
     return Bundle(manifest=manifest, problems=tuple(problems))
-
-
-def _files(archive: zipfile.ZipFile, manifest: dict[str, Any]) -> Iterator[str]:
-    names = {one for one in archive.namelist() if one != MANIFEST}
-    listed = dict(manifest["files"])
-    for name in sorted(names ^ set(listed)):
-        yield f"{name} is {'not in the manifest' if name in names else 'missing'}"
-    for name in sorted(names & set(listed)):
-        digest, limit = hashlib.sha256(), int(listed[name]["bytes"])
-        size = 0
-        with archive.open(name) as file:
-            # Unpack no more than the manifest lists: a bundle is untrusted input.
-            while size <= limit and (block := file.read(BLOCK)):
-                size += len(block)
-                digest.update(block)
-        if size != limit or digest.hexdigest() != listed[name]["sha256"]:
-            yield f"{name} was changed"
 
 
 def _page(connection: Connection, *, span: Span, after: int) -> list[Event]:
@@ -143,8 +101,3 @@ def _summary(connection: Connection, *, since: datetime, until: datetime) -> dic
             if since <= one.created_at < until
         ],
     }
-
-
-def _mac(manifest: dict[str, Any], key: bytes) -> str:
-    text = msgspec.json.encode(["evidence", manifest], order="deterministic")
-    return hmac.digest(key, text, "sha256").hex()

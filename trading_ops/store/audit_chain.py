@@ -8,7 +8,7 @@ MAC of the last event that may be missing, and only the holder of the key can si
 
 import hmac
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -189,6 +189,16 @@ def links(connection: Connection, *, after: int | None, limit: int) -> list[Link
     return cast("list[Link]", connection.execute(statement).all())
 
 
+def pages(connection: Connection, *, first: int, last: int, size: int) -> Iterator[Sequence[Link]]:
+    """Yield the events from one number to another as they are stored, `size` at a time."""
+    while first <= last:
+        page = links(connection, after=first - 1, limit=min(size, last - first + 1))
+        if not page:
+            return
+        yield page
+        first = page[-1].seq + 1
+
+
 def note_key(connection: Connection, keys: Sequence[bytes], *, at: datetime) -> str:
     """Add an event if a new key is used from here on; return a note for the log, or "".
 
@@ -226,22 +236,29 @@ def note_beginning(connection: Connection, key: bytes, *, at: datetime) -> str:
     return note
 
 
-def remove_through(connection: Connection, key: bytes, *, through: int, at: datetime) -> int:
+def removable_through(connection: Connection) -> int:
+    """Return the newest event that may be removed; the two newest stay, for `note_key`."""
+    return events.head(connection) - 2
+
+
+def remove_through(
+    connection: Connection, key: bytes, *, through: int, at: datetime, archive: str = ""
+) -> int:
     """Delete the events up to a number, and sign a checkpoint where the chain continues.
 
-    Archive them first. The two newest events always stay: `note_key` checks the one by the other.
-    Delete in portions, since all of one call is one transaction.
+    Archive them first. Delete in portions, since all of one call is one transaction.
 
     Args:
         connection: inside a transaction that is written with the same key.
         key: of the chain.
         through: the last event to delete.
         at: now.
+        archive: the file that holds them, for the event.
 
     Returns:
         How many events were deleted.
     """
-    through = min(through, events.head(connection) - 2)
+    through = min(through, removable_through(connection))
     last = connection.execute(
         select(table.c.seq, table.c.mac)
         .where(table.c.seq <= through)
@@ -260,7 +277,8 @@ def remove_through(connection: Connection, key: bytes, *, through: int, at: date
     )
     removed = connection.execute(delete(table).where(table.c.seq <= last.seq)).rowcount
     note = f"{removed} events up to {last.seq} were removed"
-    events.add(connection, at=at, kind=REMOVED, note=note, after={"through": last.seq})
+    after = {"through": last.seq, "archive": archive}
+    events.add(connection, at=at, kind=REMOVED, note=note, after=after)
     return removed
 
 

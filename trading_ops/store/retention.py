@@ -1,4 +1,6 @@
-"""Retention: old records are removed, some in each transaction, and an event says how many.
+"""Retention: which records are old, and their removal, some in each transaction.
+
+What is removed is archived first, and an event says how much it was, and in which file it is.
 
 Active records stay, however old: open incidents, running attempts, acknowledgements that are in
 force or whose silence may still exist, active holds. So does everything since the oldest active
@@ -7,10 +9,13 @@ hold was placed or the oldest open incident started, because decisions about the
 
 from datetime import datetime, timedelta
 from itertools import takewhile
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, delete, func, or_, select
 
+from trading_ops.errors import StoreError
 from trading_ops.store import audit_chain, events
+from trading_ops.store.archive import EventFile, Rows
 from trading_ops.store.attempts import RUNNING_VALUES
 from trading_ops.store.tables import (
     acknowledgements,
@@ -31,97 +36,145 @@ CLOCK_ERROR = timedelta(days=1)
 """What is further ahead than this was written while the clock was wrong."""
 
 
-def remove_incidents(connection: Connection, *, before: datetime, now: datetime, limit: int) -> int:
-    """Remove closed incidents with their attempts, acknowledgements and approvals.
+def old_incidents(connection: Connection, *, before: datetime, limit: int) -> Rows:
+    """Return closed incidents with their attempts, acknowledgements and approvals, by table.
+
+    Args:
+        connection: to read from.
+        before: an incident is old if it, and everything that belongs to it, ended before this.
+        limit: maximum number of incidents.
+    """
+    over = _incidents_over(_kept_since(connection, before))
+    statement = select(incidents).where(*over).order_by(incidents.c.closed_at, incidents.c.id)
+    rows = _rows(connection, statement.limit(limit))
+    ids = [row["id"] for row in rows]
+    return {incidents.name: rows} | {
+        table.name: _rows(
+            connection, select(table).where(table.c.incident_id.in_(ids)).order_by(table.c.id)
+        )
+        for table in OF_INCIDENTS
+    }
+
+
+def remove_incidents(
+    connection: Connection, *, rows: Rows, before: datetime, now: datetime, archive: str
+) -> int:
+    """Remove incidents with what belongs to them, as far as they are still old.
 
     Args:
         connection: of the writer.
-        before: an incident is removed if it, and everything that belongs to it, ended before this.
+        rows: as `old_incidents` returned them.
+        before: as for `old_incidents`.
         now: of the event.
-        limit: maximum number.
+        archive: where the rows are stored, for the event.
 
     Returns:
         How many incidents were removed.
     """
-    before = _kept_since(connection, before)
-    statement = (
-        select(incidents.c.id)
-        .where(
-            incidents.c.closed_at < before,
-            _has_none(attempts, _is_recent(before)),
-            _has_none(
-                acknowledgements,
-                or_(
-                    acknowledgements.c.ended_at.is_(None),
-                    acknowledgements.c.ended_at >= before,
-                    acknowledgements.c.silenced_until >= before,
-                ),
-            ),
-            _has_none(approvals, approvals.c.expires_at >= before),
-        )
-        .order_by(incidents.c.closed_at)
-        .limit(limit)
-    )
-    ids = list(connection.execute(statement).scalars())
+    over = _incidents_over(_kept_since(connection, before))
+    given = incidents.c.id.in_([row["id"] for row in rows[incidents.name]])
+    ids = list(connection.execute(select(incidents.c.id).where(given, *over)).scalars())
     if not ids:
         return 0
     for table in OF_INCIDENTS:
         connection.execute(delete(table).where(table.c.incident_id.in_(ids)))
     connection.execute(delete(incidents).where(incidents.c.id.in_(ids)))
-    _tell(connection, len(ids), "incidents", before=before, now=now)
+    _tell(connection, len(ids), "incidents", before=before, now=now, archive=archive)
     return len(ids)
 
 
-def remove_orders(connection: Connection, *, before: datetime, now: datetime, limit: int) -> int:
-    """Remove finished manual actions, released holds, past maintenance windows and job runs.
+def old_orders(connection: Connection, *, before: datetime, limit: int) -> Rows:
+    """Return finished manual actions, released holds, past maintenance windows and job runs.
 
     Args:
-        connection: of the writer.
-        before: records that ended before this are removed.
-        now: of the event.
+        connection: to read from.
+        before: what ended before this is old.
         limit: maximum number of each kind.
-
-    Returns:
-        How many rows were removed.
     """
     before = _kept_since(connection, before)
+    found = {
+        table.name: _rows(connection, select(table).where(over).order_by(table.c.id).limit(limit))
+        for table, over in _orders_over(before)
+    }
+    digests = _digests_over(before).order_by(approvals.c.digest).limit(limit)
+    by_hand = select(approvals).where(approvals.c.digest.in_(digests)).order_by(approvals.c.id)
+    return found | {approvals.name: _rows(connection, by_hand)}
+
+
+def remove_orders(
+    connection: Connection, *, rows: Rows, before: datetime, now: datetime, archive: str
+) -> int:
+    """Remove rows that `old_orders` returned, as far as they are still old; return how many."""
+    kept_since = _kept_since(connection, before)
     removed = sum(
-        _remove(connection, table, over, limit)
+        connection.execute(
+            delete(table).where(table.c.id.in_([row["id"] for row in rows[table.name]]), over)
+        ).rowcount
         for table, over in (
-            (attempts, attempts.c.incident_id.is_(None) & ~_is_recent(before)),
-            (holds, holds.c.lifted_at < before),
-            (pauses, pauses.c.expires_at < before),
-            (maintenance, maintenance.c.ends_at < before),
-            (job_runs, job_runs.c.ended_at < before),
+            *_orders_over(kept_since),
+            (approvals, approvals.c.digest.in_(_digests_over(kept_since))),
         )
     )
-    removed += _remove_approvals_by_hand(connection, before, limit)
     if removed:
-        _tell(connection, removed, "orders", before=before, now=now)
+        _tell(connection, removed, "orders", before=before, now=now, archive=archive)
     return removed
 
 
-def remove_events(
-    connection: Connection, *, key: bytes, before: datetime, now: datetime, limit: int
-) -> int:
-    """Remove the oldest events behind a signed checkpoint; return how many.
+def old_events(
+    connection: Connection, *, before: datetime, now: datetime, limit: int
+) -> tuple[int, int] | None:
+    """Return the first and the last of the oldest events that may be removed, or None.
 
     An event with a future time, from a wrong clock, counts as old as its neighbours.
 
     Args:
-        connection: inside a transaction that is written with the same key.
-        key: of the chain.
+        connection: to read from.
         before: only events from before this, and none that follows a later one.
-        now: of the checkpoint.
+        now: of the wall clock.
         limit: maximum number.
     """
     before = _kept_since(connection, before)
     oldest = select(event_rows.c.seq, event_rows.c.at).order_by(event_rows.c.seq).limit(limit)
     rows = connection.execute(oldest).all()
     old = list(takewhile(lambda row: not before <= row.at <= now + CLOCK_ERROR, rows))
-    if not old:
+    last = min(old[-1].seq, audit_chain.removable_through(connection)) if old else 0
+    return (old[0].seq, last) if old and old[0].seq <= last else None
+
+
+def remove_events(
+    connection: Connection,
+    *,
+    key: bytes,
+    before: datetime,
+    now: datetime,
+    limit: int,
+    file: EventFile,
+) -> int:
+    """Remove the oldest events behind a signed checkpoint; return how many.
+
+    Args:
+        connection: inside a transaction that is written with the same key.
+        key: of the chain.
+        before: as for `old_events`.
+        now: of the checkpoint.
+        limit: maximum number.
+        file: the archive that holds them; none that is not in it is removed.
+
+    Raises:
+        StoreError: the archive holds other events with these numbers.
+    """
+    span = old_events(connection, before=before, now=now, limit=limit)
+    if span is None or span[0] > file.last:
         return 0
-    return audit_chain.remove_through(connection, key, through=old[-1].seq, at=now)
+    held = audit_chain.links(connection, after=file.last - 1, limit=1)
+    if not held or held[0].seq != file.last or (held[0].mac or "") != file.mac:
+        raise StoreError(
+            f"{file.path} holds the events of another database: move its folder away, and keep it"
+        )
+    through = min(span[1], file.last)
+    return audit_chain.remove_through(
+        connection, key, through=through, at=now, archive=file.path.name
+    )
 
 
 def _kept_since(connection: Connection, before: datetime) -> datetime:
@@ -153,27 +206,50 @@ def _is_recent(before: datetime) -> ColumnElement[bool]:
     return or_(attempts.c.started_at >= before, attempts.c.state.in_(RUNNING_VALUES))
 
 
-def _remove(connection: Connection, table: Table, over: ColumnElement[bool], limit: int) -> int:
-    some = select(table.c.id).where(over).limit(limit)
-    return connection.execute(delete(table).where(table.c.id.in_(some))).rowcount
+def _incidents_over(before: datetime) -> tuple[ColumnElement[bool], ...]:
+    return (
+        incidents.c.closed_at < before,
+        _has_none(attempts, _is_recent(before)),
+        _has_none(
+            acknowledgements,
+            or_(
+                acknowledgements.c.ended_at.is_(None),
+                acknowledgements.c.ended_at >= before,
+                acknowledgements.c.silenced_until >= before,
+            ),
+        ),
+        _has_none(approvals, approvals.c.expires_at >= before),
+    )
 
 
-def _remove_approvals_by_hand(connection: Connection, before: datetime, limit: int) -> int:
+def _orders_over(before: datetime) -> tuple[tuple[Table, ColumnElement[bool]], ...]:
+    return (
+        (attempts, attempts.c.incident_id.is_(None) & ~_is_recent(before)),
+        (holds, holds.c.lifted_at < before),
+        (pauses, pauses.c.expires_at < before),
+        (maintenance, maintenance.c.ends_at < before),
+        (job_runs, job_runs.c.ended_at < before),
+    )
+
+
+def _digests_over(before: datetime) -> Select[tuple[str]]:
     """All requests for one digest go at once: a new one's id is made from how many there are."""
-    over = (
+    return (
         select(approvals.c.digest)
         .group_by(approvals.c.digest)
         .having(
             func.max(approvals.c.expires_at) < before, func.max(approvals.c.incident_id).is_(None)
         )
-        .limit(limit)
     )
-    statement = delete(approvals).where(approvals.c.digest.in_(over))
-    return connection.execute(statement).rowcount
+
+
+def _rows(connection: Connection, statement: Select[Any]) -> list[dict[str, Any]]:
+    return [dict(row) for row in connection.execute(statement).mappings()]
 
 
 def _tell(
-    connection: Connection, count: int, what: str, *, before: datetime, now: datetime
+    connection: Connection, count: int, what: str, *, before: datetime, now: datetime, archive: str
 ) -> None:
     note = f"{count} {what} from before {before.isoformat()}"
-    events.add(connection, at=now, kind="pruned", note=note, after={"deleted": count})
+    after = {"deleted": count, "archive": archive}
+    events.add(connection, at=now, kind="pruned", note=note, after=after)

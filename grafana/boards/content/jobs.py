@@ -14,6 +14,16 @@ JOBS = row(
             limits=above(1),
             runbook="TradingOpsJobFailed",
         ),
+        timeline(
+            "Failed retention",
+            "max by (kind) (trading_ops_retention_failing)",
+            "{{kind}}",
+            "Old records were not archived or removed in the last run.",
+            limits=above(1),
+            runbook="TradingOpsRetentionFailed",
+        ),
+    ),
+    (
         lines(
             "Overdue by",
             "s",

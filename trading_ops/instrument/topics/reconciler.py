@@ -507,6 +507,13 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         vital=True,
     ),
     _gauge(
+        name="trading_ops_retention_failing",
+        labels=("kind",),
+        help="1 if the last run of retention could not archive or remove old rows, else 0.",
+        why="The database grows, and its disk fills up.",
+        vital=True,
+    ),
+    _gauge(
         name="trading_ops_job_last_success_timestamp_seconds",
         unit="seconds",
         labels=("name",),

@@ -1,0 +1,189 @@
+"""The archive of removed records: signed files that retention writes before it deletes anything.
+
+A file is a signed ZIP and never changes. `events-FIRST-LAST.zip` holds a part of the audit chain;
+`records-DATE-DIGEST.zip` holds incidents and orders with what belongs to them.
+"""
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from trading_ops import __version__, clock, durable, signed_zip
+from trading_ops.errors import StoreError
+from trading_ops.store.audit_chain import Link
+
+PURPOSE = "archive"
+EVENTS = "events.jsonl"
+PAGE = 2_000
+
+Rows = Mapping[str, Sequence[Mapping[str, Any]]]
+"""Rows by table."""
+
+_LINK = msgspec.json.Decoder(list[Any])
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventFile:
+    """One file of events; `check` proves what its manifest says."""
+
+    path: Path
+    first: int
+    last: int
+    mac: str
+    """Of the last event; empty: it has none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Archive:
+    """A folder of such files."""
+
+    folder: Path
+    keys: Sequence[bytes]
+    """The audit key in use, then older ones."""
+
+    def write_events(self, pages: Iterator[Sequence[Link]]) -> EventFile:
+        """Store events, which follow each other.
+
+        Raises:
+            OSError: they could not be stored, for example on a full disk.
+            StoreError: they could not be read.
+        """
+        first, last = None, None
+
+        def fill(archive: signed_zip.SignedZip) -> dict[str, Any]:
+            nonlocal first, last
+            with archive.member(EVENTS) as write:
+                for page in pages:
+                    first, last = first or page[0], page[-1]
+                    write(b"".join(msgspec.json.encode(list(row)) + b"\n" for row in page))
+            if first is None or last is None:
+                raise StoreError("there are no events to archive")
+            return {"first": first.seq, "last": last.seq, "last_mac": last.mac or ""}
+
+        scratch = self._write("events", fill)
+        assert first is not None and last is not None  # noqa: S101, PT018 - `fill` has set them
+        path = self.folder / f"events-{first.seq:012}-{last.seq:012}.zip"
+        self._put(scratch, path)
+        return EventFile(path=path, first=first.seq, last=last.seq, mac=last.mac or "")
+
+    def write_records(self, tables: Rows, *, day: datetime) -> Path:
+        """Store rows; the same rows get the same name, so that a repetition replaces the file.
+
+        Raises:
+            OSError: they could not be stored.
+        """
+        texts = {
+            name: b"".join(msgspec.json.encode(dict(row)) + b"\n" for row in rows)
+            for name, rows in tables.items()
+            if rows
+        }
+        digest = hashlib.sha256(b"\0".join(texts.values())).hexdigest()[:12]
+
+        def fill(archive: signed_zip.SignedZip) -> dict[str, Any]:
+            for name, text in texts.items():
+                with archive.member(f"{name}.jsonl") as write:
+                    write(text)
+            return {"rows": {name: len(tables[name]) for name in texts}}
+
+        path = self.folder / f"records-{day:%Y%m%d}-{digest}.zip"
+        self._put(self._write("records", fill), path)
+        return path
+
+    def event_files(self) -> list[EventFile]:
+        """Return the files of events by rising number, as their signed manifests list them.
+
+        Raises:
+            StoreError: a file is damaged, or not signed with the key.
+            OSError: the folder cannot be read.
+        """
+        found = []
+        for path in sorted(self.folder.glob("events-*.zip")):
+            try:
+                manifest = signed_zip.manifest_of(path)
+                if not signed_zip.is_signed(manifest, PURPOSE, self.keys):
+                    raise StoreError(f"{path} was not signed with this audit key, or was changed")
+                found.append(
+                    EventFile(
+                        path=path,
+                        first=int(manifest["first"]),
+                        last=int(manifest["last"]),
+                        mac=str(manifest["last_mac"]),
+                    )
+                )
+            except signed_zip.UNREADABLE as error:
+                raise StoreError(f"{path} is damaged: {error}") from error
+        return sorted(found, key=lambda file: (file.first, file.last))
+
+    def covering(self, seq: int) -> EventFile | None:
+        """Return the file that holds an event and is intact, or None.
+
+        Raises:
+            StoreError: a file is damaged, or not signed with the key.
+        """
+        for file in self.event_files():
+            if file.first <= seq <= file.last:
+                self.check(file.path)
+                return file
+        return None
+
+    def check(self, path: Path) -> None:
+        """Compare a file with its signed manifest.
+
+        Raises:
+            StoreError: it is damaged, or not signed with the key.
+        """
+        try:
+            _, problems = signed_zip.check(path, PURPOSE, self.keys)
+        except signed_zip.UNREADABLE as error:
+            raise StoreError(f"{path} is damaged: {error}") from error
+        if problems:
+            raise StoreError(f"{path}: {'; '.join(problems)}")
+
+    def _write(self, what: str, fill: Callable[[signed_zip.SignedZip], dict[str, Any]]) -> Path:
+        """Write a complete file under a scratch name, and sync it."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        scratch = self.folder / f".{what}.{os.getpid()}.new"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            with os.fdopen(os.open(scratch, flags, 0o600), "wb") as file:
+                with signed_zip.SignedZip(file, PURPOSE, self.keys[0]) as archive:
+                    facts = fill(archive)
+                    made_at = clock.now().isoformat()
+                    archive.finish({"made_at": made_at, "release": __version__, **facts})
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            scratch.unlink(missing_ok=True)
+            raise
+        return scratch
+
+    def _put(self, scratch: Path, path: Path) -> None:
+        scratch.replace(path)
+        durable.sync(self.folder)
+
+
+def links_of(file: EventFile) -> Iterator[list[Link]]:
+    """Yield the events of a file that was checked, in pages.
+
+    Raises:
+        StoreError: it is damaged.
+    """
+    try:
+        with zipfile.ZipFile(file.path) as archive, archive.open(EVENTS) as lines:
+            page: list[Link] = []
+            for line in lines:
+                page.append(Link(*_LINK.decode(line)))
+                if len(page) == PAGE:
+                    yield page
+                    page = []
+            if page:
+                yield page
+    except signed_zip.UNREADABLE as error:
+        raise StoreError(f"{file.path} is damaged: {error}") from error
