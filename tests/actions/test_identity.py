@@ -6,10 +6,9 @@ from typing import Any, cast
 import pytest
 
 from tests.builders import make_target
-from trading_ops.actions.base import Clients
-from trading_ops.actions.identity import stranger
+from trading_ops.actions.base import Clients, find_impostor
 from trading_ops.clients.agent import BotHealth
-from trading_ops.clients.supervisor import Process
+from trading_ops.clients.node import Process
 from trading_ops.domain.target import Kind
 from trading_ops.errors import Unreachable
 
@@ -69,7 +68,7 @@ async def test_who_answers(
     claims: list[str | None], processes: list[Process | None], named: str | None
 ) -> None:
     """What is not known proves nothing, nor does a restart between the two questions."""
-    found = await stranger(cast(Clients, Seen(claims, processes)), make_target())
+    found = await find_impostor(cast(Clients, Seen(claims, processes)), make_target())
     assert found is None if named is None else named in str(found)
 
 
@@ -77,4 +76,4 @@ async def test_who_answers(
 async def test_what_no_service_manager_of_ours_runs_is_not_asked(over: dict[str, Any]) -> None:
     """Nothing is known to compare with."""
     seen = cast(Clients, Seen(["7:7"], [RUNS]))
-    assert await stranger(seen, make_target(**over)) is None
+    assert await find_impostor(seen, make_target(**over)) is None

@@ -96,7 +96,7 @@ BUGS = (
                 new="return AlertView.FIRING if believed else AlertView.UNKNOWN",
             ),
         ),
-        tests=(f"{_SERVICE}/test_loop.py", "tests/unit/domain/test_sighting.py"),
+        tests=(f"{_SERVICE}/test_loop.py", "tests/unit/domain/test_observation.py"),
     ),
     Bug(
         name="started-after-effect",
@@ -359,7 +359,7 @@ BUGS = (
                 new="believed = absent",
             ),
         ),
-        tests=("tests/unit/domain/test_sighting.py",),
+        tests=("tests/unit/domain/test_observation.py",),
     ),
     Bug(
         name="foreign-alert",

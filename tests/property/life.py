@@ -33,10 +33,9 @@ from trading_ops.domain.incident import Incident
 from trading_ops.domain.manual import refusal_of, wanted_by_hand
 from trading_ops.domain.runbook import LONGEST_WINDOW, Limits, Runbook, Step
 from trading_ops.domain.target import Registry
-from trading_ops.reconciler.context import Context
 from trading_ops.reconciler.reconcile import ASKS, BACK, SEEN
 from trading_ops.reconciler.runbook_index import RunbookIndex
-from trading_ops.reconciler.state import State, read_state
+from trading_ops.reconciler.state import Context, State, read_state
 from trading_ops.store import (
     approvals,
     attempts,

@@ -24,13 +24,12 @@ from tests.rules.running_alertmanager import RunningAlertmanager, run_alertmanag
 from tests.rules.running_prometheus import run_prometheus
 from tests.waiting import eventually
 from trading_ops import clock
-from trading_ops.clients.alertmanager import Alertmanager
-from trading_ops.clients.alertmanagers import Alertmanagers
+from trading_ops.clients.alertmanager import Alertmanager, Alertmanagers
 from trading_ops.clients.http import Http
 from trading_ops.domain.acknowledgement import PAGE
 from trading_ops.domain.decision import Close, Reason
 from trading_ops.domain.incident import Incident
-from trading_ops.domain.silencing import Matcher
+from trading_ops.domain.silences import Matcher
 from trading_ops.reconciler.acknowledgements import Acknowledging
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.runbook_index import RunbookIndex

@@ -1,5 +1,6 @@
 """The interface of an action, and of the clients that it uses."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -7,7 +8,9 @@ from enum import StrEnum
 from typing import Any, ClassVar, Protocol
 
 from trading_ops.domain.attempt import AttemptId, Delivery
-from trading_ops.domain.target import Kind, Target
+from trading_ops.domain.decision import Stranger
+from trading_ops.domain.target import OWN_BOTS, Kind, Target
+from trading_ops.errors import TradingOpsError
 
 
 class Result(Protocol):
@@ -188,3 +191,34 @@ async def probe_executor(executor: Executor, call: Call) -> Probe:
     if kept.outcome in {"running", "unknown"}:
         return Probe.UNKNOWN
     return Probe.DONE if kept.succeeded else Probe.FAILED
+
+
+NOTHING = "nothing"
+
+
+async def find_impostor(clients: Clients, target: Target) -> Stranger | None:
+    """Compare the incarnation that a bot's agent reports with the service manager's.
+
+    None: they match, or one is unknown. A mismatch is checked twice, since the bot may just have
+    been restarted.
+    """
+    if target.kind not in OWN_BOTS or target.service is None:
+        return None
+    return await _mismatch(clients, target) and await _mismatch(clients, target)
+
+
+async def _mismatch(clients: Clients, target: Target) -> Stranger | None:
+    try:
+        unit = clients.unit(target)
+        health, process = await asyncio.gather(clients.bot(target).health(), unit.process())
+    except TradingOpsError:
+        return None
+    if process.agents is None:
+        return None
+    runs = NOTHING if process.pid is None else process.agents
+    if health.incarnation == runs:
+        return None
+    return Stranger(
+        f"process {health.incarnation[:40]} answers for {target.name}, "
+        f"but its service manager runs {runs}"
+    )

@@ -17,11 +17,9 @@ from trading_ops.actions.bot_commands import (
     RotateLogs,
     ThrottleLoad,
 )
-from trading_ops.actions.flatten_positions import FlattenPositions
-from trading_ops.actions.hold_trading import HaltTrading, ReduceTrading
 from trading_ops.actions.notify import Notify
 from trading_ops.actions.restart_bot import RestartBot, RollBot
-from trading_ops.actions.resume_trading import ResumeTrading
+from trading_ops.actions.trading import FlattenPositions, HaltTrading, ReduceTrading, ResumeTrading
 
 KINDS: dict[str, type[BotCommand | RestartBot | Notify]] = {
     kind.name: kind

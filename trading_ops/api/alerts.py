@@ -9,7 +9,7 @@ import msgspec
 
 from trading_ops import clock
 from trading_ops.api.incidents import IncidentPage, incident_page
-from trading_ops.api.request_parsing import Cursor, Key, Limit, Moment, place_of
+from trading_ops.api.requests import Cursor, Key, Limit, Moment, place_of
 from trading_ops.domain.alert import Fingerprint
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.observation import RoutedAlert, RuleAlert, Snapshot

@@ -5,9 +5,8 @@ from functools import partial
 import msgspec
 
 from trading_ops import clock, logs
-from trading_ops.api.identity import Identity, token_of
-from trading_ops.api.problems import not_found
-from trading_ops.api.request_parsing import Key, Limit, Person
+from trading_ops.api.requests import Key, Limit, Person, not_found
+from trading_ops.api.tokens import Identity, token_of
 from trading_ops.domain.approval import Approval, ApprovalState
 from trading_ops.errors import OrderRefused
 from trading_ops.store import approvals

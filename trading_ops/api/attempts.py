@@ -4,8 +4,7 @@ from functools import partial
 
 import msgspec
 
-from trading_ops.api.problems import not_found
-from trading_ops.api.request_parsing import Cursor, Key, Limit, Moment, place_of
+from trading_ops.api.requests import Cursor, Key, Limit, Moment, not_found, place_of
 from trading_ops.domain.attempt import Attempt, AttemptState
 from trading_ops.store import search
 from trading_ops.store.events import Event

@@ -11,8 +11,7 @@ from pathlib import Path
 from aiohttp import web
 
 from trading_ops import clock, logs
-from trading_ops.api.identity import Identity, Role
-from trading_ops.api.token_file import FILE, Entry, digest_of, load
+from trading_ops.api.tokens import FILE, Entry, Identity, Role, digest_of, load
 from trading_ops.bounded_site import trust
 from trading_ops.config.settings import Settings
 from trading_ops.errors import ConfigError

@@ -7,9 +7,8 @@ from typing import Annotated
 import msgspec
 
 from trading_ops import clock, logs
-from trading_ops.api.identity import Identity
-from trading_ops.api.problems import not_found
-from trading_ops.api.request_parsing import Count, Person, Words
+from trading_ops.api.requests import Count, Person, Text, not_found
+from trading_ops.api.tokens import Identity
 from trading_ops.domain.decision import Pause
 from trading_ops.domain.target import Registry
 from trading_ops.reconciler.metrics import ReconcilerMetrics
@@ -24,7 +23,7 @@ class PauseOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Reason and duration of a pause: at most 24 h."""
 
     owner: Person | None = None
-    reason: Words
+    reason: Text
     seconds: Annotated[float, msgspec.Meta(gt=0, le=86400)]
 
 
@@ -39,7 +38,7 @@ class Order(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Operator and reason."""
 
     owner: Person | None = None
-    reason: Words
+    reason: Text
 
 
 class PauseView(msgspec.Struct, kw_only=True):

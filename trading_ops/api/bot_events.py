@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from trading_ops.api.event_stream import PAGE, Line, Source
-from trading_ops.api.request_parsing import Cursor, Key, Limit, Moment, place_of
+from trading_ops.api.requests import Cursor, Key, Limit, Moment, place_of
 from trading_ops.domain.bot_event import BotEventKind
 from trading_ops.domain.message import Severity
 from trading_ops.store import Connection, bot_events

@@ -5,8 +5,7 @@ import asyncio
 import msgspec
 
 from trading_ops import clock
-from trading_ops.api.problems import invalid, not_found
-from trading_ops.api.request_parsing import Key
+from trading_ops.api.requests import Key, invalid, not_found
 from trading_ops.capacity.plan import CapacityView
 from trading_ops.capacity.read import Capacity
 from trading_ops.domain.target import BOTS, Registry

@@ -8,9 +8,8 @@ import msgspec
 from aiohttp import web
 
 from trading_ops.actions.registry import KINDS
-from trading_ops.api.identity import Identity, Role
-from trading_ops.api.problems import invalid, not_found
-from trading_ops.api.request_parsing import PLAIN, Key, Person, Words
+from trading_ops.api.requests import PLAIN, Key, Person, Text, invalid, not_found
+from trading_ops.api.tokens import Identity, Role
 from trading_ops.domain.approval import Approval
 from trading_ops.domain.attempt import Attempt, Delivery
 from trading_ops.domain.runbook import Runbook
@@ -90,7 +89,7 @@ class ActionOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     target: Key
     params: dict[str, Value] = {}
-    reason: Words
+    reason: Text
     owner: Person | None = None
     override_budget: bool = False
     """Roll a bot although its error budget is spent; recorded with the reason."""

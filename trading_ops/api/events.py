@@ -9,8 +9,7 @@ from typing import Any
 import msgspec
 
 from trading_ops import clock
-from trading_ops.api.problems import invalid
-from trading_ops.api.request_parsing import Count, Key, Limit, Moment
+from trading_ops.api.requests import Count, Key, Limit, Moment, invalid
 from trading_ops.errors import StoreError
 from trading_ops.store import Connection, search
 from trading_ops.store.events import Event

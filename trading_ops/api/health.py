@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from trading_ops import clock
-from trading_ops.api.problems import not_found
+from trading_ops.api.requests import not_found
 from trading_ops.api.system import STUCK_SECONDS
 from trading_ops.domain.alert import SEVERE
 from trading_ops.domain.observation import Snapshot

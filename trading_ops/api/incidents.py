@@ -9,9 +9,18 @@ import msgspec
 
 from trading_ops import clock
 from trading_ops.api.automation import Order
-from trading_ops.api.identity import Identity
-from trading_ops.api.problems import invalid, not_found
-from trading_ops.api.request_parsing import Cursor, Key, Limit, Moment, Note, Person, place_of
+from trading_ops.api.requests import (
+    Cursor,
+    Key,
+    Limit,
+    Moment,
+    Note,
+    Person,
+    invalid,
+    not_found,
+    place_of,
+)
+from trading_ops.api.tokens import Identity
 from trading_ops.domain.acknowledgement import SNOOZED_AT_MOST, AcknowledgementKind
 from trading_ops.domain.decision import Close, Reason
 from trading_ops.domain.incident import Incident

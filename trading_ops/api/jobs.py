@@ -6,9 +6,8 @@ from functools import partial
 import msgspec
 
 from trading_ops import clock, logs
-from trading_ops.api.identity import Identity
-from trading_ops.api.problems import not_found
-from trading_ops.api.request_parsing import Limit, Person, Words
+from trading_ops.api.requests import Limit, Person, Text, not_found
+from trading_ops.api.tokens import Identity
 from trading_ops.domain.job import JobRun
 from trading_ops.jobs.job import Step
 from trading_ops.jobs.scheduler import Scheduler, Standing
@@ -26,7 +25,7 @@ class RunOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 class JobPause(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Operator who pauses a job, and the reason."""
 
-    reason: Words
+    reason: Text
     owner: Person | None = None
 
 

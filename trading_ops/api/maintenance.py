@@ -7,9 +7,8 @@ from typing import Annotated
 import msgspec
 
 from trading_ops import clock, logs
-from trading_ops.api.identity import Identity
-from trading_ops.api.problems import invalid, not_found
-from trading_ops.api.request_parsing import GREATEST, Key, Moment, Person, Words
+from trading_ops.api.requests import GREATEST, Key, Moment, Person, Text, invalid, not_found
+from trading_ops.api.tokens import Identity
 from trading_ops.domain.maintenance import LONGEST, Maintenance
 from trading_ops.domain.target import Registry
 from trading_ops.store import maintenance
@@ -25,7 +24,7 @@ class WindowOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     target: Key | None = None
     """None: the whole fleet."""
 
-    reason: Words
+    reason: Text
     begins_at: Moment | None = None
     seconds: Annotated[float, msgspec.Meta(gt=0, le=LONGEST // timedelta(seconds=1))]
     owner: Person | None = None

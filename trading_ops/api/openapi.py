@@ -8,10 +8,9 @@ import msgspec
 from aiohttp import web
 
 from trading_ops import __version__
-from trading_ops.api.identity import Role
-from trading_ops.api.problems import JSON, Problem
-from trading_ops.api.request_parsing import fields_of
+from trading_ops.api.requests import JSON, Problem, fields_of
 from trading_ops.api.route import Route
+from trading_ops.api.tokens import Role
 
 PATH = "/api/v1/openapi.json"
 DESCRIPTION = """\

@@ -10,9 +10,8 @@ from typing import Annotated
 import msgspec
 
 from trading_ops import clock, logs
-from trading_ops.api.identity import Identity
-from trading_ops.api.problems import conflict, invalid, not_found
-from trading_ops.api.request_parsing import Person, Words
+from trading_ops.api.requests import Person, Text, conflict, invalid, not_found
+from trading_ops.api.tokens import Identity
 from trading_ops.clients.readiness_views import Checked, CheckToRun, RunView, SignedReport
 from trading_ops.domain.approval import Approval
 from trading_ops.domain.readiness import (
@@ -44,7 +43,7 @@ MOST_RESULTS = 100
 class RunOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Operator and reason."""
 
-    reason: Words
+    reason: Text
     owner: Person | None = None
 
 

@@ -24,9 +24,16 @@ import msgspec
 from aiohttp import web
 
 from trading_ops.api.auth import Authenticator
-from trading_ops.api.identity import Identity, Role
-from trading_ops.api.problems import JSON, Handler, forbidden, unauthorized
-from trading_ops.api.request_parsing import read_json, read_path, read_query
+from trading_ops.api.requests import (
+    JSON,
+    Handler,
+    forbidden,
+    read_json,
+    read_path,
+    read_query,
+    unauthorized,
+)
+from trading_ops.api.tokens import Identity, Role
 
 IDENTITY = web.RequestKey("identity", Identity)
 ANONYMOUS = Identity("", Role.ANYONE)

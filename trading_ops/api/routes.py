@@ -19,19 +19,19 @@ from trading_ops.api.capacity import CapacityPlans
 from trading_ops.api.catalogue import Catalogue
 from trading_ops.api.events import Events
 from trading_ops.api.health import Health
-from trading_ops.api.identity import Role
 from trading_ops.api.incidents import Incidents
 from trading_ops.api.jobs import Jobs
 from trading_ops.api.maintenance import MaintenanceWindows
 from trading_ops.api.messages import Messages
 from trading_ops.api.openapi import OpenApi
-from trading_ops.api.problems import problems
 from trading_ops.api.readiness import Readiness
 from trading_ops.api.reports import Reports
+from trading_ops.api.requests import problems
 from trading_ops.api.route import Route, guarded, route
 from trading_ops.api.stream import Stream
 from trading_ops.api.system import TEXT, System
 from trading_ops.api.targets import Targets
+from trading_ops.api.tokens import Role
 from trading_ops.api.webhook import BODY_LIMIT_BYTES, Webhook
 
 VIEWER, OPERATOR, ADMIN = Role.VIEWER, Role.OPERATOR, Role.ADMIN

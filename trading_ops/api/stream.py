@@ -19,8 +19,8 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from trading_ops import logs
 from trading_ops.api.auth import Authenticator
 from trading_ops.api.event_stream import Feed, Line
-from trading_ops.api.identity import Identity, Role
-from trading_ops.api.request_parsing import Count, Key
+from trading_ops.api.requests import Count, Key
+from trading_ops.api.tokens import Identity, Role
 from trading_ops.domain.bot_event import BotEventKind
 from trading_ops.domain.message import Severity
 from trading_ops.errors import StoreError

@@ -9,15 +9,14 @@ from typing import Annotated
 import msgspec
 
 from trading_ops import clock
-from trading_ops.actions.resume_trading import ResumeTrading
-from trading_ops.api.identity import Identity
-from trading_ops.api.problems import conflict, invalid, not_found
-from trading_ops.api.request_parsing import Key, Person, Words
+from trading_ops.actions.trading import ResumeTrading
+from trading_ops.api.requests import Key, Person, Text, conflict, invalid, not_found
+from trading_ops.api.tokens import Identity
 from trading_ops.domain.approval import Approval, digest
 from trading_ops.domain.decision import Pause
 from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.maintenance import Maintenance, covering
-from trading_ops.domain.silencing import Silence
+from trading_ops.domain.silences import Silence
 from trading_ops.domain.target import BOTS, Kind, Registry, Target
 from trading_ops.holds.agent_probe import ProbeState
 from trading_ops.holds.holds import Holding
@@ -87,7 +86,7 @@ class TargetPage(msgspec.Struct, kw_only=True):
 class HoldOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Reason, and an optional id that makes the request idempotent."""
 
-    reason: Words
+    reason: Text
     key: HoldKey | None = None
     owner: Person | None = None
 
@@ -95,14 +94,14 @@ class HoldOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 class FleetOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Reason for halting all bots."""
 
-    reason: Words
+    reason: Text
     owner: Person | None = None
 
 
 class ReleaseOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Reason, and ids of the holds; default: all of the bot."""
 
-    reason: Words
+    reason: Text
     holds: Annotated[list[Key], msgspec.Meta(min_length=1, max_length=MANY)] | None = None
     owner: Person | None = None
 

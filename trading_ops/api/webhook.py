@@ -7,7 +7,7 @@ so after authentication the only 4xx is for a body over the size limit.
 from aiohttp import web
 
 from trading_ops import clock, logs
-from trading_ops.api.request_parsing import read_body
+from trading_ops.api.requests import read_body
 from trading_ops.errors import StoreError
 from trading_ops.reconciler.intake import Intake
 

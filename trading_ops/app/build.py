@@ -18,10 +18,9 @@ from trading_ops.audit.checkpoint import Anchors, note_key
 from trading_ops.audit.config_watch import ConfigWatch
 from trading_ops.backup.scheduled import Backups
 from trading_ops.clients.agent import EventsHead
-from trading_ops.clients.alertmanager import Alertmanager
-from trading_ops.clients.alertmanagers import Alertmanagers
-from trading_ops.clients.connection import session_of
+from trading_ops.clients.alertmanager import Alertmanager, Alertmanagers
 from trading_ops.clients.directory import Directory
+from trading_ops.clients.http import session_of
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.clients.secrets import SecretFiles, agent_token_file
 from trading_ops.config.files import refuse_exposed
@@ -49,21 +48,20 @@ from trading_ops.reconciler.clocks import (
     Clocks,
     OnDate,
 )
-from trading_ops.reconciler.context import Context
 from trading_ops.reconciler.crash_recovery import Handling, Recovery
 from trading_ops.reconciler.decision_log import DecisionLog
-from trading_ops.reconciler.error_budget import ErrorBudget
 from trading_ops.reconciler.execute import AttemptRunner
 from trading_ops.reconciler.intake import Intake
 from trading_ops.reconciler.lease import Lease, replica_name
 from trading_ops.reconciler.loop import Loop
-from trading_ops.reconciler.manual_actions import Manual
+from trading_ops.reconciler.manual_actions import ErrorBudget, Manual
 from trading_ops.reconciler.metrics import Measuring, Notices, ReconcilerMetrics
 from trading_ops.reconciler.observe import Observer
 from trading_ops.reconciler.reconcile import IncidentReconciler
 from trading_ops.reconciler.retention import Retention
 from trading_ops.reconciler.runbook_index import RunbookIndex, load_runbooks
 from trading_ops.reconciler.secondary_oncall import SilenceWatch
+from trading_ops.reconciler.state import Context
 from trading_ops.reconciler.verify import Verifier
 from trading_ops.reconciler.workqueue import Workers
 from trading_ops.store import migrate

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from trading_ops.clients.connection import session_of
 from trading_ops.clients.directory import Directory
+from trading_ops.clients.http import session_of
 from trading_ops.clients.reconciler_views import PlacedView
 from trading_ops.clients.secrets import SecretFiles
 from trading_ops.config.settings import Settings

@@ -12,8 +12,7 @@ import click
 import msgspec
 
 from trading_ops.cli.local_stack import holder, not_running
-from trading_ops.clients.connection import session_of
-from trading_ops.clients.http import Http
+from trading_ops.clients.http import Http, session_of
 from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.config.settings import Settings, load_settings
 from trading_ops.config.targets import load_targets

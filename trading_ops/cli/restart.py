@@ -17,8 +17,8 @@ from trading_ops.cli.reconciler_connection import (
     reason_option,
 )
 from trading_ops.cli.rolling import Rolled, Seen, roll
-from trading_ops.clients.connection import session_of
 from trading_ops.clients.directory import Directory
+from trading_ops.clients.http import session_of
 from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.clients.reconciler_views import OrderView
 from trading_ops.clients.secrets import SecretFiles

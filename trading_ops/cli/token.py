@@ -8,11 +8,13 @@ from pathlib import Path
 import click
 
 from trading_ops import clock
-from trading_ops.api.identity import TOKEN_ROLES, Identity, Role
-from trading_ops.api.token_file import (
+from trading_ops.api.tokens import (
     FILE,
+    TOKEN_ROLES,
     TOKENS_A_NAME,
     Entry,
+    Identity,
+    Role,
     check_name,
     digest_of,
     load,
@@ -103,7 +105,7 @@ def rotate(context: click.Context, bot: str) -> None:
     Agent and reconciler switch without a restart, and no request is refused meanwhile. Exits with
     1 when the agent has not confirmed it.
     """
-    from trading_ops.clients.token_rotation import rotate as replace  # noqa: PLC0415
+    from trading_ops.clients.secrets import rotate_token as replace  # noqa: PLC0415
 
     settings = load_settings()
     target = load_targets(settings.targets_file).find(bot)

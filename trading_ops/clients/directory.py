@@ -1,21 +1,79 @@
-"""Finds the client of a registered target; addresses come only from the registry."""
+"""Finds the client of a registered target; addresses come only from the registry.
 
-from collections.abc import Callable
+`BotControl` is what can be requested from any bot, through its agent or through Freqtrade.
+"""
+
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
+from typing import Any, Protocol
 
 import aiohttp
 
 from trading_ops.backoff import Backoff
-from trading_ops.clients.agent import Agent
-from trading_ops.clients.bot_control import BotControl
+from trading_ops.clients.agent import Agent, BotHealth, CommandAnswer, EventsPage
+from trading_ops.clients.executor import CommandResult
 from trading_ops.clients.freqtrade import Freqtrade
 from trading_ops.clients.http import Http
+from trading_ops.clients.node import ServiceUnit
 from trading_ops.clients.secrets import Secrets
-from trading_ops.clients.supervisor import SupervisedUnit
 from trading_ops.domain.target import Kind, Manager, Registry, Target
 from trading_ops.errors import ActionError, ConfigError, Refused
 from trading_ops.turns import Turns
+
+
+class BotControl(Protocol):
+    """The part of `Agent` that other bots have as well."""
+
+    async def health(self) -> BotHealth:
+        """Return the bot's health and its holds, asked directly.
+
+        Raises:
+            ClientError: no usable answer.
+        """
+        ...
+
+    async def events(self, after: int) -> EventsPage:
+        """Return the bot's events after a number, oldest first; known ones may follow.
+
+        Raises:
+            ClientError: no answer.
+        """
+        ...
+
+    async def command(
+        self,
+        name: str,
+        params: Mapping[str, Any],
+        *,
+        attempt_id: str,
+        fence: int,
+        within: timedelta,
+    ) -> CommandAnswer:
+        """Have the bot carry out a command.
+
+        Raises:
+            Unreachable: no answer: whether it was done is unknown.
+            Refused: it was not done, and will not be.
+        """
+        ...
+
+    async def attempt(self, attempt_id: str) -> CommandResult | None:
+        """Return the outcome of an attempt; None: it never arrived.
+
+        Raises:
+            ClientError: no answer, so the outcome is unknown.
+        """
+        ...
+
+    async def raise_fence(self, fence: int) -> None:
+        """Have everything with a lower token refused from now on, where that matters.
+
+        Raises:
+            ClientError: an older effect may still arrive.
+        """
+        ...
+
 
 WITHIN = timedelta(seconds=2)
 """A live agent answers in milliseconds; commands have their own deadline. Requests to a Freqtrade
@@ -65,7 +123,7 @@ class Directory:
             raise Refused(str(error)) from error
         raise ActionError(f"{target.name} is a {target.kind}, not a bot")
 
-    def unit(self, target: Target) -> SupervisedUnit:
+    def unit(self, target: Target) -> ServiceUnit:
         """Return the target's process at its service manager.
 
         Raises:
@@ -85,4 +143,4 @@ class Directory:
                 url, token, unit = node.url, self._secrets.node_token(), target.name
         except ConfigError as error:
             raise Refused(str(error)) from error
-        return SupervisedUnit(Http(self._session, url, token=token), unit)
+        return ServiceUnit(Http(self._session, url, token=token), unit)

@@ -25,9 +25,16 @@ from trading_ops.clients.agent import (
     ReportedHold,
 )
 from trading_ops.clients.executor import CommandResult
-from trading_ops.clients.freqtrade_api import QUIET, FreqtradeApi, State
+from trading_ops.clients.freqtrade_api import (
+    GLOBAL,
+    QUIET,
+    STATES,
+    FreqtradeApi,
+    LockedHold,
+    State,
+    to_reason,
+)
 from trading_ops.clients.freqtrade_exit import EmergencyExit
-from trading_ops.clients.freqtrade_holds import GLOBAL, STATES, LockedHold, to_reason
 from trading_ops.clients.freqtrade_trades import JOURNAL, closed_trades
 from trading_ops.clients.http import Http, is_timeout
 from trading_ops.errors import Refused, Unreachable

@@ -1,4 +1,4 @@
-"""One way to make an HTTP request: a deadline, no redirects, and two kinds of error."""
+"""HTTP requests with a deadline, no redirects and two kinds of error; and the sessions they use."""
 
 import base64
 import errno
@@ -13,9 +13,11 @@ from typing import Any
 import aiohttp
 
 from trading_ops import clock
+from trading_ops.config.settings import Settings
 from trading_ops.errors import ClientError, ConfigError, Cut, Refused, Unreachable
-from trading_ops.listener import KnownListeners
-from trading_ops.tls.contexts import Contexts
+from trading_ops.listener import KnownListeners, trusted_users
+from trading_ops.tls.contexts import Contexts, TlsFiles, calling
+from trading_ops.tls.expiry import OnCertificate
 
 BODY_LIMIT_BYTES = 64 * 1024 * 1024
 HEARTBEAT_SECONDS = 20.0
@@ -197,3 +199,31 @@ async def _whole(content: aiohttp.StreamReader) -> bytes:
         if len(body) > BODY_LIMIT_BYTES:
             raise Unreachable(f"the answer is longer than {BODY_LIMIT_BYTES} bytes")
     return bytes(body)
+
+
+OPERATOR = "operator"
+"""Whose certificate the command line shows."""
+
+
+def session_of(
+    settings: Settings,
+    *,
+    name: str = OPERATOR,
+    on_impostor: Callable[[str], None] = lambda _why: None,
+    on_certificate: OnCertificate = lambda _address, _expiry: None,
+) -> aiohttp.ClientSession:
+    """Return a session that sends tokens to trusted users, and over TLS to holders of our CA only.
+
+    Args:
+        settings: where the TLS files are, and which users are trusted.
+        name: of the target that asks; its certificate is shown.
+        on_impostor: called with the reason when a listener was refused.
+        on_certificate: called with the address and expiry of each certificate that was accepted.
+    """
+    connector = KnownListeners(
+        trusted_users(settings.listener_users),
+        on_impostor=on_impostor,
+        tls=calling(TlsFiles(settings.tls, name)),
+        on_certificate=on_certificate,
+    )
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from trading_ops.api.openapi import document
-from trading_ops.api.problems import not_found
+from trading_ops.api.requests import not_found
 from trading_ops.capacity.plan import Level
 from trading_ops.console.api_docs import operations, schemas
 from trading_ops.console.figures import FigureReader

@@ -10,9 +10,8 @@ from aiohttp import web
 
 from trading_ops import __version__, logs
 from trading_ops.api.auth import Authenticator
-from trading_ops.api.identity import Role
-from trading_ops.api.request_parsing import PLAIN, read_body
-from trading_ops.api.token_file import digest_of
+from trading_ops.api.requests import PLAIN, read_body
+from trading_ops.api.tokens import Role, digest_of
 from trading_ops.bounded_site import trust
 from trading_ops.console import border
 from trading_ops.console.calls import Calls, problem_of

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 
 from aiohttp import web
 
-from trading_ops.api.identity import Identity
+from trading_ops.api.tokens import Identity
 from trading_ops.console.calls import Calls
 from trading_ops.console.orders import ORDERS
 from trading_ops.console.sessions import Session, csrf_of

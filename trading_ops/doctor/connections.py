@@ -11,10 +11,9 @@ import aiohttp
 import msgspec
 import yaml
 
-from trading_ops.clients.connection import session_of
 from trading_ops.clients.directory import Directory
 from trading_ops.clients.engines import Engines
-from trading_ops.clients.http import Http
+from trading_ops.clients.http import Http, session_of
 from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.clients.secrets import SecretFiles
 from trading_ops.config.files import load_yaml

@@ -22,8 +22,8 @@ from typing import Any
 from trading_ops import clock, logs
 from trading_ops.clients.directory import Directory
 from trading_ops.clients.prometheus import Prometheus
+from trading_ops.domain.agent_silence import SPARED, AgentSilence, Verdict, classify
 from trading_ops.domain.hold import HeldState, is_machines, silence_id
-from trading_ops.domain.silence import SPARED, Silence, Verdict, judge
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import Cut, StoreError, TradingOpsError
 from trading_ops.holds.agent_probe import (
@@ -223,9 +223,9 @@ class AgentWatch:
             await self._follow_up(probe, silence, incarnation)
 
     async def _follow_up(
-        self, probe: ProbeState, silence: Silence, incarnation: str | None
+        self, probe: ProbeState, silence: AgentSilence, incarnation: str | None
     ) -> None:
-        name, verdict = probe.target.name, judge(silence, self._timeouts.bounds)
+        name, verdict = probe.target.name, classify(silence, self._timeouts.bounds)
         if verdict in {Verdict.GONE, Verdict.STARTING}:
             # It cannot trade. The runbook handles the next process, which starts without a hold.
             await self._withdraw(probe, f"the silent process is {silence.life}")

@@ -12,10 +12,10 @@ from pathlib import Path
 from trading_ops import clock, logs
 from trading_ops.clients.agent import BotHealth
 from trading_ops.clients.directory import Directory
+from trading_ops.clients.node import Process
 from trading_ops.clients.prometheus import Prometheus
-from trading_ops.clients.supervisor import Process
 from trading_ops.config.targets import split_address
-from trading_ops.domain.silence import Bounds, Life, Listener, Silence
+from trading_ops.domain.agent_silence import AgentSilence, PortOwner, ProcessMatch, SilenceLimits
 from trading_ops.domain.target import Kind, Target
 from trading_ops.errors import ConfigError, TradingOpsError
 from trading_ops.holds.holds import Report
@@ -52,16 +52,18 @@ class ProbeTimeouts:
     grace: float = 1.5
     """Time between SIGTERM and SIGKILL."""
 
-    start: float = Bounds.start
+    start: float = SilenceLimits.start
     """Grace period of a new process until its first answer."""
 
-    stops: int = Bounds.stops
+    stops: int = SilenceLimits.stops
     """Maximum stops of one bot per hour."""
 
     @property
-    def bounds(self) -> Bounds:
+    def bounds(self) -> SilenceLimits:
         """Return the thresholds for `domain.silence`."""
-        return Bounds(silence=self.silence, stop=self.stop, start=self.start, stops=self.stops)
+        return SilenceLimits(
+            silence=self.silence, stop=self.stop, start=self.start, stops=self.stops
+        )
 
 
 @dataclass(kw_only=True)
@@ -159,22 +161,24 @@ class Evidence:
 
     async def collect(
         self, probe: ProbeState, quiet: float, *, halt_in_force: bool
-    ) -> tuple[Silence, str | None]:
+    ) -> tuple[AgentSilence, str | None]:
         """Return the evidence, and the running incarnation if known."""
         process = await self._process(probe.target)
-        life, holder = Life.UNKNOWN, Listener.UNKNOWN
+        life, holder = ProcessMatch.UNKNOWN, PortOwner.UNKNOWN
         incarnation = None if process is None else process.incarnation
         if process is not None:
             life = _life(probe, process)
             holder = _listener(probe.target, process.pid)
-        silence = Silence(
+        silence = AgentSilence(
             quiet=quiet,
             life=life,
             listener=holder,
             cut=probe.cut,
-            heartbeat_age=None if life is Life.GONE else await self._heartbeat_age(probe.target),
+            heartbeat_age=None
+            if life is ProcessMatch.GONE
+            else await self._heartbeat_age(probe.target),
             unheard=probe.unheard_for(
-                incarnation if life is Life.OTHER else None, clock.monotonic()
+                incarnation if life is ProcessMatch.OTHER else None, clock.monotonic()
             ),
             halt_asked=probe.asked is not None,
             halt_in_force=halt_in_force,
@@ -202,27 +206,27 @@ class Evidence:
         return found[0].value if found else None
 
 
-def _life(probe: ProbeState, process: Process) -> Life:
+def _life(probe: ProbeState, process: Process) -> ProcessMatch:
     if process.pid is None:
-        return Life.GONE
+        return ProcessMatch.GONE
     if process.agents is None:
-        return Life.UNKNOWN
-    return Life.SAME if process.agents == probe.incarnation else Life.OTHER
+        return ProcessMatch.UNKNOWN
+    return ProcessMatch.SAME if process.agents == probe.incarnation else ProcessMatch.OTHER
 
 
-def _listener(target: Target, pid: int | None) -> Listener:
+def _listener(target: Target, pid: int | None) -> PortOwner:
     try:
         host, port = split_address(target.address)
     except ConfigError:  # on another host, whose kernel cannot be queried
-        return Listener.UNKNOWN
+        return PortOwner.UNKNOWN
     return holder(owners(host, port), None if pid is None else user_of(pid))
 
 
-def holder(found: frozenset[int] | None, own: int | None) -> Listener:
+def holder(found: frozenset[int] | None, own: int | None) -> PortOwner:
     """Classify the listener by its owners and the user of the bot's process."""
     if not found or own is None:
-        return Listener.UNKNOWN
-    return Listener.OWN if own in found else Listener.FOREIGN
+        return PortOwner.UNKNOWN
+    return PortOwner.OWN if own in found else PortOwner.FOREIGN
 
 
 def user_of(pid: int) -> int | None:

@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from trading_ops import clock, logs
-from trading_ops.clients.alertmanagers import Alertmanagers
+from trading_ops.clients.alertmanager import Alertmanagers
 from trading_ops.domain.acknowledgement import (
     ACKNOWLEDGED_FOR,
     SNOOZED_AT_MOST,
@@ -33,7 +33,7 @@ from trading_ops.domain.acknowledgement import (
 )
 from trading_ops.domain.fault import Fault
 from trading_ops.domain.incident import Incident
-from trading_ops.domain.silencing import Silence
+from trading_ops.domain.silences import Silence
 from trading_ops.errors import ClientError, OrderRefused
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.runbook_index import RunbookIndex

@@ -1,6 +1,8 @@
 """Detects clock steps: ours, Prometheus' or Alertmanager's.
 
-Each clock is compared with a monotonic one. Prometheus and Alertmanager send theirs in the `Date`
+Each clock is compared with a monotonic one. A reading takes time, since the process may be frozen
+between request and response, so an offset is a range. If two offsets of one clock do not overlap,
+it stepped in between. Prometheus and Alertmanager send theirs in the `Date`
 header. After a step of ours or of Prometheus' the sources are not trusted for a while: alerts that
 compare times may fire or resolve wrongly. Prometheus itself may be blind for as long as the step,
 so the alert is sent directly to Alertmanager.
@@ -12,13 +14,45 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from trading_ops import clock, logs
-from trading_ops.clients.alertmanager import PostedAlert
-from trading_ops.clients.alertmanagers import Alertmanagers
-from trading_ops.domain.clock_offset import Offset
+from trading_ops.clients.alertmanager import Alertmanagers, PostedAlert
 from trading_ops.errors import ClientError, StoreError
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.store import Connection, events
 from trading_ops.store.writer import Writer
+
+
+@dataclass(frozen=True)
+class Offset:
+    """Seconds that a clock is ahead of the monotonic one: between `low` and `high`."""
+
+    low: float
+    high: float
+
+    @classmethod
+    def of_reading(
+        cls, shown: float, *, asked: float, answered: float, resolution: float = 0.0
+    ) -> "Offset":
+        """Return the offset of a clock that showed this time.
+
+        Args:
+            shown: the time in Unix seconds, rounded down.
+            asked: monotonic time of the request.
+            answered: monotonic time of the response.
+            resolution: of `shown`, in seconds.
+        """
+        return cls(shown - answered, shown + resolution - asked)
+
+    @property
+    def width(self) -> float:
+        """Width of the range in seconds."""
+        return self.high - self.low
+
+    def ahead_of(self, other: "Offset") -> float:
+        """Return the minimum seconds by which it is ahead; negative: behind; 0: may be equal."""
+        if self.low > other.high:
+            return self.low - other.high
+        return min(0.0, self.high - other.low)
+
 
 log = logs.get(__name__)
 

@@ -8,8 +8,7 @@ from datetime import timedelta
 from functools import partial
 
 from trading_ops import clock, logs
-from trading_ops.actions.base import Action, Call, Clients
-from trading_ops.actions.identity import stranger
+from trading_ops.actions.base import Action, Call, Clients, find_impostor
 from trading_ops.backoff import full_jitter
 from trading_ops.domain.attempt import Attempt, AttemptId, AttemptState, Delivery
 from trading_ops.domain.runbook import Step
@@ -67,7 +66,7 @@ class AttemptRunner:
             within=step.timeout,
         )
         found, other = await asyncio.gather(
-            self.actions[step.action].precondition(call), stranger(self.clients, target)
+            self.actions[step.action].precondition(call), find_impostor(self.clients, target)
         )
         if other is None:
             return found

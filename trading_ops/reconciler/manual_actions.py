@@ -5,6 +5,7 @@ succeeded. After a crash it is probed from its stored row, never repeated.
 """
 
 import contextlib
+import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from functools import partial
 
 from trading_ops import clock, logs
 from trading_ops.actions.registry import KINDS
+from trading_ops.clients.prometheus import Prometheus
 from trading_ops.domain.approval import Approval
 from trading_ops.domain.attempt import Attempt, AttemptState, Delivery
 from trading_ops.domain.decision import GlobalLimits, History, Reason
@@ -20,18 +22,44 @@ from trading_ops.domain.gates import Wanted, shut
 from trading_ops.domain.manual import Refusal, refusal_of, wanted_by_hand
 from trading_ops.domain.runbook import LONGEST_WINDOW, Step
 from trading_ops.domain.target import Registry, Target
-from trading_ops.errors import ActionError, OrderRefused
-from trading_ops.reconciler.context import Context
+from trading_ops.errors import ActionError, ClientError, OrderRefused
 from trading_ops.reconciler.crash_recovery import Recovery
-from trading_ops.reconciler.error_budget import OVERRIDE, ErrorBudget
 from trading_ops.reconciler.execute import AttemptRunner
 from trading_ops.reconciler.lease import Lease, key_of_target
-from trading_ops.reconciler.state import State, read_state
+from trading_ops.reconciler.state import Context, State, read_state
 from trading_ops.reconciler.workqueue import Workers
 from trading_ops.store import Connection, approvals, attempts, failpoints
 from trading_ops.store.failpoints import Failpoint
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
+
+OBJECTIVE = "availability"
+OVERRIDE = "error budget overridden: "
+"""Before the operator's reason, in the audit log."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorBudget:
+    """Asks Prometheus what is left."""
+
+    prometheus: Prometheus
+
+    async def spent(self, bot: str) -> str | None:
+        """Return why the bot gets no new release, or None if it may."""
+        selector = f'sloth_slo="{OBJECTIVE}", bot={json.dumps(bot)}'
+        query = f"slo:period_error_budget_remaining:ratio{{{selector}}}"
+        try:
+            found = await self.prometheus.query(query)
+        except ClientError as error:
+            return f"the error budget of {bot} is not known: {error}"
+        left = min((one.value for one in found if "bot" in one.labels), default=1.0)
+        if left > 0:
+            return None
+        return (
+            f"the error budget of {bot} for {OBJECTIVE} is spent: {1 - left:.0%} of the last 30 "
+            "days' budget"
+        )
+
 
 log = logs.get(__name__)
 

@@ -19,7 +19,7 @@ from trading_ops.domain.attempt import AttemptState
 from trading_ops.domain.decision import Close, Decision, Escalate, Reason, Run, Verify, Wait
 from trading_ops.domain.fault import subject_of
 from trading_ops.domain.incident import Incident
-from trading_ops.domain.silencing import TooWide
+from trading_ops.domain.silences import TooWide
 from trading_ops.domain.target import NAMED_BOTS, Kind, Target
 from trading_ops.errors import StoreError
 from trading_ops.instrument.families import counter, gauge, histogram

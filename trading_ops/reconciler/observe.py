@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from trading_ops import clock, logs
-from trading_ops.clients.alertmanagers import Alertmanagers
+from trading_ops.clients.alertmanager import Alertmanagers
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.domain.alert import Alert, AlertStatus, Fingerprint, fingerprint_of, stripped
 from trading_ops.domain.observation import RoutedAlert, RuleAlert, Snapshot

@@ -24,13 +24,12 @@ from trading_ops.domain.incident import Incident
 from trading_ops.domain.observation import Snapshot, blocking, view_of
 from trading_ops.domain.runbook import Runbook
 from trading_ops.domain.target import Target
-from trading_ops.reconciler.context import Context
 from trading_ops.reconciler.crash_recovery import Recovery
 from trading_ops.reconciler.decision_log import DecisionLog, Work
 from trading_ops.reconciler.execute import AttemptRunner
 from trading_ops.reconciler.lease import Lease, key_of
 from trading_ops.reconciler.runbook_index import RunbookIndex
-from trading_ops.reconciler.state import State
+from trading_ops.reconciler.state import Context, State
 from trading_ops.reconciler.verify import Verifier
 from trading_ops.reconciler.workqueue import LastReconcile, Workers
 from trading_ops.store import Connection, approvals, attempts, events, failpoints, incidents

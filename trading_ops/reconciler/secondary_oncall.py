@@ -12,11 +12,11 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from trading_ops import clock, logs
-from trading_ops.clients.alertmanagers import Alertmanagers
+from trading_ops.clients.alertmanager import Alertmanagers
 from trading_ops.domain.acknowledgement import acknowledged_until
 from trading_ops.domain.fault import Fault, fault_of
 from trading_ops.domain.observation import Snapshot
-from trading_ops.domain.silencing import Ours, Silence, TooWide
+from trading_ops.domain.silences import Coverage, Silence, TooWide
 from trading_ops.domain.target import NAMED_BOTS, Kind
 from trading_ops.errors import ClientError
 from trading_ops.reconciler.metrics import ReconcilerMetrics
@@ -87,7 +87,7 @@ class SilenceWatch:
 
     def _show_covered(self, by_hand: Sequence[Silence], snapshot: Snapshot | None) -> None:
         view = snapshot.prometheus if snapshot else None
-        ours = Ours(
+        ours = Coverage(
             alerts={name: book.target_label for name, book in self.index.runbooks.items()},
             registry=self.index.registry,
             external=view.external if view else {},

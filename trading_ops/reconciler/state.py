@@ -1,22 +1,29 @@
-"""Everything stored that a decision needs, read at one moment and kept until something changes.
+"""What a decision needs: the stored state, and the world around a target, built from it.
+
+The state is read at one moment and kept until something changes.
 
 Every change adds an event, so the number of the newest event says whether the state is current, and
 the events since then say which incidents to read again.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 
+from trading_ops import clock
+from trading_ops.domain.alert import SEVERE
 from trading_ops.domain.approval import Approval
 from trading_ops.domain.attempt import Attempt
-from trading_ops.domain.decision import GlobalLimits, History, Pause
+from trading_ops.domain.decision import AlertView, GlobalLimits, History, Pause, World
 from trading_ops.domain.gates import is_ahead
-from trading_ops.domain.incident import Incident
-from trading_ops.domain.maintenance import Maintenance
+from trading_ops.domain.incident import Incident, failing_episodes, failing_targets, most_failing
+from trading_ops.domain.maintenance import Maintenance, covering
+from trading_ops.domain.observation import PrometheusView
 from trading_ops.domain.runbook import LONGEST_WINDOW
+from trading_ops.domain.target import Target
 from trading_ops.reconciler.lease import key_of
+from trading_ops.reconciler.runbook_index import RunbookIndex
 from trading_ops.store import (
     Connection,
     acknowledgements,
@@ -168,8 +175,10 @@ def _read_again(connection: Connection, head: int, former: State, now: datetime)
     by_id = {**kept, **fresh}
     targets = {one.target for one in by_id.values() if one.target}
     closed = (former.by_id[key] for key in touched & former.by_id.keys() - fresh.keys())
-    told = {one.target for one in (*fresh.values(), *closed) if one.target}
-    stale = targets if concerns_all else told  # incidents without a target do not affect the others
+    changed_targets = {one.target for one in (*fresh.values(), *closed) if one.target}
+    stale = (
+        targets if concerns_all else changed_targets
+    )  # incidents without a target do not affect the others
     of_target = {name: done for name, done in former.of_target.items() if name in targets - stale}
     of_incident = {key: done for key, done in former.of_incident.items() if key in by_id}
     tried = [key for key, one in fresh.items() if one.target]  # nothing without a target
@@ -238,3 +247,116 @@ def _of_targets(
 ) -> dict[str, tuple[Attempt, ...]]:
     since = now - LONGEST_WINDOW
     return {one: tuple(attempts.of_target(connection, one, since=since)) for one in targets}
+
+
+FRESH = timedelta(seconds=1)
+"""How long the fleet state is cached, so that not every incident counts all others."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Fleet:
+    head: int
+    at: datetime
+    failing: frozenset[str]
+    peak: int
+
+
+@dataclass(kw_only=True)
+class Context:
+    """Knows the index, the limits and the settings; asks the state for the rest."""
+
+    index: RunbookIndex
+    limits: GlobalLimits
+    observe_only: bool
+    fired: frozenset[str] = field(init=False, default=frozenset())
+    """Ids of incidents whose alert was firing in Prometheus itself; only these count."""
+
+    fired_since_start: frozenset[str] = field(init=False, default=frozenset())
+    """Those that fired in this start of Prometheus."""
+
+    _prometheus_start: datetime | None = field(init=False, default=None)
+    _began_at: datetime = field(init=False, default_factory=clock.now)
+    _fleet: _Fleet | None = field(init=False, default=None)
+
+    def see(self, prometheus: PrometheusView, state: State) -> None:
+        """Record which incidents' alerts fire in Prometheus: a notification may be forged."""
+        alerts = prometheus.alerts
+        firing = {
+            one.id
+            for one in state.by_id.values()
+            if one.fingerprint in alerts and alerts[one.fingerprint].firing
+        }
+        if prometheus.started_at != self._prometheus_start:
+            self._prometheus_start = prometheus.started_at
+            self.fired_since_start = frozenset()
+        self.fired_since_start = frozenset(firing | (self.fired_since_start & state.by_id.keys()))
+        known = state.by_id.keys() | {one.id for one in state.closed}
+        fired = frozenset(firing | (self.fired & known))
+        if fired != self.fired:
+            self.fired, self._fleet = fired, None
+
+    def world(
+        self,
+        target: Target | None,
+        state: State,
+        now: datetime,
+        *,
+        incident: Incident | None = None,
+        view: AlertView = AlertView.FIRING,
+        blocked: tuple[str, ...] = (),
+    ) -> World:
+        """Return the context of a target at a time; no probes."""
+        fleet = self._fleet_at(state, now)
+        name = target.name if target else None
+        peers = {
+            one.name
+            for one in self.index.registry
+            if target is not None and one.kind is target.kind and one.name != name
+        }
+        return World(
+            view=view,
+            pause=state.pause_at(now),
+            observe_only=self.observe_only,
+            target_observe_only=target is not None and target.observe_only,
+            maintenance=covering(state.overrides.maintenance, name, now),
+            halted=state.overrides.halted.get(name or ""),
+            acknowledged=state.overrides.acknowledged.get(incident.id) if incident else None,
+            target_registered=target is not None,
+            target_kind=target.kind if target else None,
+            blocking=blocked,
+            failing_targets=len(fleet.failing),
+            failing_peak=fleet.peak,
+            fleet=self.index.bots,
+            peers=len(peers),
+            failing_peers=len(peers & fleet.failing),
+            approvals=state.overrides.approvals,
+        )
+
+    def _fleet_at(self, state: State, now: datetime) -> _Fleet:
+        kept = self._fleet
+        if kept is None or kept.head != state.head or not now - FRESH < kept.at <= now:
+            periods = failing_episodes(self._failures(state), now)
+            since = now - self.limits.storm_quiet
+            most = most_failing(periods, since=since, now=now)
+            kept = _Fleet(state.head, now, failing_targets(periods, now), most)
+            self._fleet = kept
+        return kept
+
+    def _failures(self, state: State) -> Iterator[Incident]:
+        """Yield the incidents that determine which targets fail, including recently closed ones."""
+        first: dict[str | None, Incident] = {}
+        for one in state.by_id.values():  # oldest first: the others of a target add nothing
+            if one.target not in first and self._counts(one):
+                first[one.target] = one
+        yield from first.values()
+        for one in state.closed:
+            # Incidents that ended before our start were counted then.
+            if self._counts(one, fired=one.opened_at < self._began_at):
+                yield one
+
+    def _counts(self, incident: Incident, *, fired: bool = False) -> bool:
+        """Whether it counts as a failing target: critical and auto-remediated."""
+        if not fired and incident.id not in self.fired:
+            return False
+        book = self.index.runbook(incident.alert)
+        return bool(book and book.steps) and incident.labels.get("severity") in SEVERE

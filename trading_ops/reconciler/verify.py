@@ -13,8 +13,7 @@ from functools import partial
 from trading_ops import clock, logs
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.domain.attempt import Attempt, AttemptState
-from trading_ops.domain.promql import age_of
-from trading_ops.domain.runbook import VerifyQuery, fill_query
+from trading_ops.domain.runbook import VerifyQuery, age_of, fill_query
 from trading_ops.domain.target import Target
 from trading_ops.errors import ClientError
 from trading_ops.reconciler.metrics import ReconcilerMetrics

@@ -19,7 +19,7 @@ from trading_ops.cli.reconciler_connection import (
     reason_option,
 )
 from trading_ops.cli.restart import canary_option, restart_bots
-from trading_ops.clients.connection import session_of
+from trading_ops.clients.http import session_of
 from trading_ops.config.settings import Settings
 from trading_ops.config.targets import load_targets
 from trading_ops.domain.target import Kind, Manager, Registry, Target

@@ -20,14 +20,14 @@ from trading_ops.cli.reconciler_connection import (
     owner_option,
     reason_option,
 )
-from trading_ops.clients.connection import session_of
 from trading_ops.clients.engines import Engines
+from trading_ops.clients.http import session_of
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.config.settings import Settings
 from trading_ops.config.targets import load_targets
 from trading_ops.domain.target import Registry, Target
 from trading_ops.errors import SetupError, StackError, TradingOpsError, Unreachable
-from trading_ops.reconciler.error_budget import OVERRIDE, ErrorBudget
+from trading_ops.reconciler.manual_actions import OVERRIDE, ErrorBudget
 from trading_ops_lab.cli.restart import bot_of, process_of
 from trading_ops_lab.supervisor.client import SupervisorClient
 from trading_ops_lab.supervisor.update import LONGEST_SECONDS

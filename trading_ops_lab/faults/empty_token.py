@@ -1,7 +1,6 @@
 """The file of a bot's agent token is empty: the reconciler cannot reach a running bot."""
 
-from trading_ops.clients.secrets import agent_token_file
-from trading_ops.clients.token_rotation import rotate
+from trading_ops.clients.secrets import agent_token_file, rotate_token
 from trading_ops.config.token_files import write_secret
 from trading_ops.domain.target import Target
 from trading_ops.errors import StackError
@@ -27,5 +26,5 @@ class LostToken(Fault):
             StackError: its agent does not accept it.
         """
         del key
-        if not await rotate(scene.settings, bot):
+        if not await rotate_token(scene.settings, bot):
             raise StackError(f"{bot.name} does not accept its new token")

@@ -17,8 +17,7 @@ from tests.service.clients.trading_freqtrade import TradingFreqtrade
 from tests.service.exporter.freqtrades import PASSWORD, USER
 from tests.service.reconciler.conftest import Running, settings, start, world
 from trading_ops import clock
-from trading_ops.api.identity import TOKEN_ROLES, Identity, Role
-from trading_ops.api.token_file import FILE, Entry, digest_of, save
+from trading_ops.api.tokens import FILE, TOKEN_ROLES, Entry, Identity, Role, digest_of, save
 from trading_ops.app.build import build
 from trading_ops.config.settings import Settings
 from trading_ops.domain.target import Kind, Registry

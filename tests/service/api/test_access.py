@@ -12,10 +12,9 @@ from tests.service.api.conftest import EXPIRED, REVOKED, TOKENS, ask, everybody
 from tests.service.reconciler.conftest import Running, Start
 from tests.waiting import eventually
 from trading_ops.api.auth import LOOK_SECONDS, REFUSALS, Authenticator
-from trading_ops.api.identity import TOKEN_ROLES, Identity, Role
 from trading_ops.api.route import Route
 from trading_ops.api.routes import described
-from trading_ops.api.token_file import FILE, save
+from trading_ops.api.tokens import FILE, TOKEN_ROLES, Identity, Role, save
 from trading_ops.config.settings import Settings
 
 TABLE = described()

@@ -14,8 +14,7 @@ from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.api import event_stream, stream
 from trading_ops.api.event_stream import Line, Listener
-from trading_ops.api.identity import Role
-from trading_ops.api.token_file import FILE, save
+from trading_ops.api.tokens import FILE, Role, save
 from trading_ops.clients.http import Http
 from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.config.settings import Settings

@@ -11,8 +11,7 @@ import pytest
 from tests.builders import LABELS, NOW
 from tests.fakes import FakeWorld
 from tests.silences import FakeAlertmanager
-from trading_ops.clients.alertmanager import Alertmanager
-from trading_ops.clients.alertmanagers import Alertmanagers
+from trading_ops.clients.alertmanager import Alertmanager, Alertmanagers
 from trading_ops.clients.http import Http
 from trading_ops.errors import Refused, Unreachable
 

@@ -18,8 +18,8 @@ from trading_ops.clients.agent import Agent
 from trading_ops.clients.alertmanager import Alertmanager
 from trading_ops.clients.directory import Directory
 from trading_ops.clients.http import Http
+from trading_ops.clients.node import ServiceUnit
 from trading_ops.clients.prometheus import Prometheus
-from trading_ops.clients.supervisor import SupervisedUnit
 from trading_ops.domain.target import Kind
 from trading_ops.errors import ActionError, Refused, Unreachable
 
@@ -157,7 +157,7 @@ async def test_commands_tell_a_no_from_silence(
     within = timedelta(seconds=1)
     with pytest.raises(error):
         await Agent(http).command("halt", {}, attempt_id="a", fence=1, within=within)
-    unit = SupervisedUnit(http, "bot")
+    unit = ServiceUnit(http, "bot")
     with pytest.raises(error):
         await unit.restart(incarnation=None, attempt_id="a", fence=1, within=within)
     with pytest.raises(error):
@@ -170,7 +170,7 @@ async def test_executors_that_cannot_be_read_are_unreachable(serve: Serve) -> No
     for ask in (
         Agent(http).health(),
         Agent(http).attempt("a"),
-        SupervisedUnit(http, "x").process(),
+        ServiceUnit(http, "x").process(),
     ):
         with pytest.raises(Unreachable):
             await ask
@@ -186,7 +186,7 @@ async def test_an_attempt_that_never_arrived_is_none(serve: Serve) -> None:
 async def test_a_unit_that_the_supervisor_has_not_is_refused(serve: Serve) -> None:
     """The registry and the supervisor disagree: nothing is guessed."""
     with pytest.raises(Refused, match="no unit bot"):
-        await SupervisedUnit(await serve(says({"processes": []})), "bot").process()
+        await ServiceUnit(await serve(says({"processes": []})), "bot").process()
 
 
 async def test_directory_gives_only_what_the_registry_names() -> None:

@@ -15,11 +15,10 @@ from tests.service.clients.trading_freqtrade import TradingFreqtrade
 from tests.service.exporter.freqtrades import EVERYTHING, PASSWORD, USER, FakeFreqtrade
 from tests.waiting import eventually
 from trading_ops.clients.agent import Agent, CommandAnswer
-from trading_ops.clients.bot_control import BotControl
-from trading_ops.clients.directory import Directory
+from trading_ops.clients.directory import BotControl, Directory
 from trading_ops.clients.executor import CommandResult
 from trading_ops.clients.freqtrade import Freqtrade
-from trading_ops.clients.freqtrade_holds import LONGEST_REASON, from_reason, to_reason
+from trading_ops.clients.freqtrade_api import LONGEST_REASON, from_reason, to_reason
 from trading_ops.clients.http import Http
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import Refused, Unreachable

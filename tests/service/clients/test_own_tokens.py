@@ -17,8 +17,7 @@ from tests.waiting import eventually
 from trading_ops.agent import Agent, Health
 from trading_ops.agent.auth import AgentTokens
 from trading_ops.clients.directory import Directory
-from trading_ops.clients.secrets import SecretFiles, agent_token_file
-from trading_ops.clients.token_rotation import rotate
+from trading_ops.clients.secrets import SecretFiles, agent_token_file, rotate_token
 from trading_ops.config.settings import Settings
 from trading_ops.domain.target import Registry, Target
 from trading_ops.errors import ConfigError, Refused, SetupError, Unreachable
@@ -139,7 +138,7 @@ async def test_a_rotated_token_counts_at_once(
         directory = Directory(session, Registry(bots), SecretFiles(settings))
         assert await named(directory, alpha) == "alpha"
         old = token_of(settings, alpha)
-        assert await rotate(settings, alpha, within=LONG)
+        assert await rotate_token(settings, alpha, within=LONG)
         assert token_of(settings, alpha) != old
         assert await named(directory, alpha) == "alpha"
         await refuses(session, alpha, old)
@@ -180,8 +179,8 @@ async def test_an_older_folder_keeps_its_shared_token_until_each_bot_is_rotated(
         check = check_secrets(settings, Registry(bots))[-1]
         assert (check.ok, check.warning) == (True, True)
         assert "alpha, beta" in check.detail
-        assert await rotate(settings, alpha, within=LONG)
-        assert await rotate(settings, beta, within=LONG)
+        assert await rotate_token(settings, alpha, within=LONG)
+        assert await rotate_token(settings, beta, within=LONG)
         assert not any(one.warning for one in check_secrets(settings, Registry(bots)))
         for bot in bots:
             await refuses(session, bot, "shared-by-all-bots")
@@ -195,7 +194,7 @@ async def test_a_bot_that_does_not_run_gets_its_token_all_the_same(
     alpha, _ = bots
     lay_out(settings, bots)
     old = token_of(settings, alpha)
-    assert not await rotate(settings, alpha)
+    assert not await rotate_token(settings, alpha)
     new = token_of(settings, alpha)
     assert new != old
     async with running(settings, alpha), aiohttp.ClientSession() as session:

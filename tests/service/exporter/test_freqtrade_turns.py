@@ -18,8 +18,7 @@ from tests.service.exporter.freqtrades import AGAIN, EVERYTHING, PASSWORD, USER,
 from tests.service.exporter.freqtrades import entry as credentials_of
 from tests.waiting import eventually
 from trading_ops import turns
-from trading_ops.clients.bot_control import BotControl
-from trading_ops.clients.directory import Directory
+from trading_ops.clients.directory import BotControl, Directory
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import Unreachable
 

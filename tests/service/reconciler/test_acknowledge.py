@@ -13,8 +13,7 @@ import pytest
 from tests.builders import NOW, make_alert, make_registry, make_runbook
 from tests.silences import FakeAlertmanager, ends_at
 from trading_ops import clock
-from trading_ops.clients.alertmanager import Alertmanager
-from trading_ops.clients.alertmanagers import Alertmanagers
+from trading_ops.clients.alertmanager import Alertmanager, Alertmanagers
 from trading_ops.clients.http import Http
 from trading_ops.domain.acknowledgement import Acknowledgement
 from trading_ops.domain.decision import Close, Reason

@@ -12,7 +12,7 @@ from tests.builders import make_registry
 from tests.free_ports import free_port
 from tests.service.reconciler.conftest import WEBHOOK
 from tests.waiting import eventually
-from trading_ops.api import request_parsing
+from trading_ops.api import requests
 from trading_ops.app import process as app
 from trading_ops.config.settings import Settings
 from trading_ops.domain.target import Kind
@@ -65,7 +65,7 @@ async def test_a_body_that_never_comes_is_not_waited_for(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """503, so that Alertmanager sends it again; a 408 would lose it."""
-    monkeypatch.setattr(request_parsing, "DEADLINE_SECONDS", 0.3)
+    monkeypatch.setattr(requests, "DEADLINE_SECONDS", 0.3)
     async with served(settings) as address:
         assert (await first_line(address, "webhook")).split()[1] == "503"
 

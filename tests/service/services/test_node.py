@@ -20,7 +20,7 @@ from tests.free_ports import free_port
 from tests.waiting import eventually
 from trading_ops.agent.fence import FenceKeeper
 from trading_ops.clients.directory import Directory
-from trading_ops.clients.supervisor import SupervisedUnit
+from trading_ops.clients.node import ServiceUnit
 from trading_ops.config.targets import load_targets
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import ConfigError, FencedOff, Refused, Unreachable
@@ -51,7 +51,7 @@ class Node:
 
     folder: Path
     process: subprocess.Popen[bytes]
-    unit: SupervisedUnit
+    unit: ServiceUnit
     session: aiohttp.ClientSession
     address: str
 
@@ -220,7 +220,7 @@ async def test_a_restart_that_takes_too_long_is_not_known(folder: Path) -> None:
 
 async def test_only_listed_services_are_known(node: Node) -> None:
     """Nothing that targets.yml does not give to this node can be named."""
-    stranger = SupervisedUnit(node.unit._http, "sshd")
+    stranger = ServiceUnit(node.unit._http, "sshd")
     with pytest.raises(Refused, match="404"):
         await stranger.restart(incarnation=None, attempt_id="a1", fence=7, within=WITHIN)
 

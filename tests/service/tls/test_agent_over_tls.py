@@ -16,8 +16,7 @@ from tests.service.tls.certificates import HOST, issue
 from tests.waiting import eventually
 from trading_ops.agent import embed
 from trading_ops.bounded_site import CONNECTIONS
-from trading_ops.clients.connection import session_of
-from trading_ops.clients.http import Http
+from trading_ops.clients.http import Http, session_of
 from trading_ops.config.settings import load_settings
 from trading_ops.errors import ConfigError, SetupError, Unreachable
 from trading_ops.instrument import BotMetrics

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from trading_ops.domain.promql import age_of, selectors
+from trading_ops.domain.runbook import age_of, selectors
 
 
 @pytest.mark.parametrize(

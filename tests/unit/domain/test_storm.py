@@ -7,21 +7,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.builders import NOW, ago, make_incident
-from trading_ops.domain.storm import Episode, episodes, failing, peak
+from trading_ops.domain.incident import (
+    FailingEpisode,
+    failing_episodes,
+    failing_targets,
+    most_failing,
+)
 
 SINCE = ago(120)
 
 
-def episode(target: str, begins: float, ends: float | None = None) -> Episode:
+def episode(target: str, begins: float, ends: float | None = None) -> FailingEpisode:
     """From so many seconds ago to so many seconds ago."""
-    return Episode(
+    return FailingEpisode(
         target=target, begins_at=ago(begins), ends_at=None if ends is None else ago(ends)
     )
 
 
 def test_an_incident_is_an_episode_of_its_target() -> None:
     """It ends with the incident; once that is closed, where its alert went quiet."""
-    found = episodes(
+    found = failing_episodes(
         [
             make_incident(target="open"),
             make_incident(target="closed", closed_at=ago(1)),
@@ -37,20 +42,20 @@ def test_an_incident_is_an_episode_of_its_target() -> None:
         ("quiet", None),
         ("flapped", ago(2)),
     }
-    assert failing(found, NOW) == {"open", "quiet"}
-    assert failing(found, ago(3600)) == frozenset()
+    assert failing_targets(found, NOW) == {"open", "quiet"}
+    assert failing_targets(found, ago(3600)) == frozenset()
 
 
 def test_an_open_incident_fails_now_after_the_clock_has_stepped_back() -> None:
-    found = episodes(
+    found = failing_episodes(
         [
             make_incident(target="open", opened_at=ago(-3600)),
             make_incident(target="closed", opened_at=ago(-3600), closed_at=ago(-3500)),
         ],
         NOW,
     )
-    assert failing(found, NOW) == {"open"}
-    assert peak(found, since=SINCE, now=NOW) == 1
+    assert failing_targets(found, NOW) == {"open"}
+    assert most_failing(found, since=SINCE, now=NOW) == 1
 
 
 @pytest.mark.parametrize(
@@ -68,9 +73,9 @@ def test_an_open_incident_fails_now_after_the_clock_has_stepped_back() -> None:
         ((episode("a", 300, -10), episode("b", 10)), 2),
     ],
 )
-def test_the_most_at_once(failures: tuple[Episode, ...], expected: int) -> None:
+def test_the_most_at_once(failures: tuple[FailingEpisode, ...], expected: int) -> None:
     """What counts is how many targets fail at one moment, not how many failed in all."""
-    assert peak(failures, since=SINCE, now=NOW) == expected
+    assert most_failing(failures, since=SINCE, now=NOW) == expected
 
 
 seconds = st.integers(-20, 400)
@@ -84,11 +89,13 @@ episode_lists = st.lists(
 
 @given(episode_lists, st.randoms(use_true_random=False))
 def test_it_agrees_with_looking_at_each_second(
-    failures: list[Episode], random: st.DataObject
+    failures: list[FailingEpisode], random: st.DataObject
 ) -> None:
     """The sweep finds what a look at every single second finds, in any order of telling."""
-    slow = max(len(failing(failures, ago(second))) for second in range(121))
+    slow = max(len(failing_targets(failures, ago(second))) for second in range(121))
     lasting = [one for one in failures if one.ends_at is None or one.ends_at > one.begins_at]
     random.shuffle(lasting)  # type: ignore[attr-defined]
-    assert peak(lasting, since=SINCE, now=NOW) == slow
-    assert peak(lasting, since=NOW - timedelta(0), now=NOW) == len(failing(failures, NOW))
+    assert most_failing(lasting, since=SINCE, now=NOW) == slow
+    assert most_failing(lasting, since=NOW - timedelta(0), now=NOW) == len(
+        failing_targets(failures, NOW)
+    )

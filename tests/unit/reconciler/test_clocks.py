@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import pytest
 
-from trading_ops.domain.clock_offset import Offset
 from trading_ops.reconciler.clocks import (
     ALERTMANAGER,
     DIFFERENCE_SECONDS,
@@ -13,6 +12,7 @@ from trading_ops.reconciler.clocks import (
     SHOWN_SECONDS,
     UNKNOWN_SECONDS,
     Clocks,
+    Offset,
     OnDate,
 )
 

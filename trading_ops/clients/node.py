@@ -1,4 +1,4 @@
-"""An executor of orders about services: the lab's supervisor, or the node process of a host."""
+"""Client of a host's node process, which controls its services; the lab's supervisor is one too."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -41,7 +41,7 @@ class _Processes(msgspec.Struct):
     processes: list[Process]
 
 
-class SupervisedUnit(Executor):
+class ServiceUnit(Executor):
     """One unit of an executor."""
 
     def __init__(self, http: Http, unit: str) -> None:

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from tests.builders import NOW
-from trading_ops.domain.silencing import Matcher, Ours, Silence, TooWide
+from trading_ops.domain.silences import Coverage, Matcher, Silence, TooWide
 from trading_ops.domain.target import Kind, Registry, Target
 
 DAY = timedelta(days=1)
@@ -20,13 +20,13 @@ ALERTS = {
 BOTS = ("alpha", "beta")
 
 
-def ours(*bots: str, **external: str) -> Ours:
+def ours(*bots: str, **external: str) -> Coverage:
     """Return what is registered: bots on one venue."""
     targets = [Target(name="paper", kind=Kind.VENUE, address="v:1")]
     targets += [
         Target(name=one, kind=Kind.BOT, address="b:1", venue="paper") for one in bots or BOTS
     ]
-    return Ours(alerts=ALERTS, registry=Registry(tuple(targets)), external=external)
+    return Coverage(alerts=ALERTS, registry=Registry(tuple(targets)), external=external)
 
 
 def silence(*matchers: Matcher, length: timedelta = timedelta(hours=1)) -> Silence:

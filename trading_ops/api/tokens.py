@@ -1,4 +1,6 @@
-"""`secrets/api_tokens`: API tokens, stored as hashes.
+"""API tokens: their roles and identities, and the file `secrets/api_tokens` that stores hashes.
+
+Roles go from viewer (reads) over operator (acts) to admin (resumes trading).
 
 One token per line: name, role, SHA-256 in hexadecimal, and expiry (RFC 3339) or `-`. Empty lines
 and lines that start with # are ignored. A name may have two lines, for rotation. Anyone who can
@@ -12,11 +14,72 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 
 from trading_ops import durable
-from trading_ops.api.identity import TOKEN_ROLES, Identity, Role
 from trading_ops.errors import ConfigError
+
+_BY_TOKEN = re.compile(r"\(token ([^()\s]+)\)$")
+
+
+class Role(StrEnum):
+    """Role of a token, and the role that a route requires."""
+
+    ANYONE = "anyone"
+    """Routes only: no token needed."""
+
+    INTAKE = "intake"
+    """Only posts notifications."""
+
+    METRICS = "metrics"
+    """Only reads `/metrics` and `/metrics/vital`."""
+
+    VIEWER = "viewer"
+    """Reads everything."""
+
+    OPERATOR = "operator"
+    """Runs safe and idempotent actions."""
+
+    ADMIN = "admin"
+    """Everything: resumes trading, resets budgets, runs one-shot actions."""
+
+
+TOKEN_ROLES = tuple(role for role in Role if role is not Role.ANYONE)
+
+_PEOPLE = frozenset({Role.VIEWER, Role.OPERATOR, Role.ADMIN})
+_OPENED_BY = {
+    Role.INTAKE: frozenset({Role.INTAKE, Role.ADMIN}),
+    Role.METRICS: _PEOPLE | {Role.METRICS},
+    Role.VIEWER: _PEOPLE,
+    Role.OPERATOR: frozenset({Role.OPERATOR, Role.ADMIN}),
+    Role.ADMIN: frozenset({Role.ADMIN}),
+}
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The owner of a token."""
+
+    name: str
+    role: Role
+
+    def may(self, needed: Role) -> bool:
+        """Whether it may use a route of this role."""
+        return needed is Role.ANYONE or self.role in _OPENED_BY[needed]
+
+    def actor(self, owner: str | None = None) -> str:
+        """Return the actor for the audit log: the token's name, and the operator if given."""
+        if owner is None or owner == self.name:
+            return self.name
+        return f"{owner} (token {self.name})"
+
+
+def token_of(actor: str) -> str:
+    """Return the token name of an actor: one token counts as one person."""
+    found = _BY_TOKEN.search(actor)
+    return found.group(1) if found else actor
+
 
 FILE = "api_tokens"
 PREFIX = "tops_"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Life(StrEnum):
+class ProcessMatch(StrEnum):
     """State of the process that last answered, according to the service manager."""
 
     SAME = "same"
@@ -18,7 +18,7 @@ class Life(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Listener(StrEnum):
+class PortOwner(StrEnum):
     """Owner of the agent's port, according to the kernel."""
 
     OWN = "own"
@@ -65,14 +65,14 @@ SPARED = frozenset({Verdict.IMPOSTOR, Verdict.WORKING, Verdict.OVERLOADED, Verdi
 
 
 @dataclass(frozen=True, kw_only=True)
-class Silence:
+class AgentSilence:
     """Evidence on a silent agent; times in seconds."""
 
     quiet: float
     """Time since its last answer, or since the end of our own delay."""
 
-    life: Life
-    listener: Listener = Listener.UNKNOWN
+    life: ProcessMatch
+    listener: PortOwner = PortOwner.UNKNOWN
     cut: bool = False
     """The last probe was closed after the connection was accepted."""
 
@@ -89,14 +89,14 @@ class Silence:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bounds:
+class SilenceLimits:
     """Thresholds in seconds, and the budget of stops."""
 
     silence: float = 3.0
     """A heartbeat younger than this means that the bot works."""
 
     stop: float = 6.0
-    """Silence after which a live process is stopped."""
+    """AgentSilence after which a live process is stopped."""
 
     start: float = 120.0
     """Grace period of a new process until its first answer."""
@@ -105,29 +105,32 @@ class Bounds:
     """Maximum stops per hour and bot."""
 
 
-def judge(silence: Silence, bounds: Bounds) -> Verdict:
+def classify(silence: AgentSilence, bounds: SilenceLimits) -> Verdict:
     """Classify a silence of at least `bounds.silence`."""
-    if silence.life is Life.GONE:
+    if silence.life is ProcessMatch.GONE:
         return Verdict.GONE
-    if silence.listener is Listener.FOREIGN:
+    if silence.listener is PortOwner.FOREIGN:
         return Verdict.IMPOSTOR
     # Ignore a heartbeat from the future: that clock is wrong.
     if silence.heartbeat_age is not None and -1.0 < silence.heartbeat_age < bounds.silence:
         return Verdict.WORKING
     if silence.cut:
         return Verdict.OVERLOADED
-    if silence.life is Life.OTHER and silence.unheard < bounds.start:
+    if silence.life is ProcessMatch.OTHER and silence.unheard < bounds.start:
         return Verdict.STARTING
-    if silence.life is not Life.OTHER and (verdict := _halting(silence, bounds)) is not None:
+    if (
+        silence.life is not ProcessMatch.OTHER
+        and (verdict := _halting(silence, bounds)) is not None
+    ):
         return verdict
     return Verdict.STOP if silence.stops < bounds.stops else Verdict.SPENT
 
 
-def _halting(silence: Silence, bounds: Bounds) -> Verdict | None:
+def _halting(silence: AgentSilence, bounds: SilenceLimits) -> Verdict | None:
     """Return the verdict before a stop, or None if halting had no effect."""
     if silence.halt_in_force:
         return Verdict.HALTED
     if not silence.halt_asked:
         return Verdict.HALT
-    too_early = silence.quiet < bounds.stop or silence.life is not Life.SAME
+    too_early = silence.quiet < bounds.stop or silence.life is not ProcessMatch.SAME
     return Verdict.WAIT if too_early else None

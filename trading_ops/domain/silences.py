@@ -102,7 +102,7 @@ class Silence:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ours:
+class Coverage:
     """Our alerts and the registered targets, which a silence can cover."""
 
     alerts: Mapping[str, str]

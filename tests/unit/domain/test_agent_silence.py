@@ -1,0 +1,82 @@
+"""What a silence means: as a table, and with what must hold for every silence."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trading_ops.domain.agent_silence import (
+    AgentSilence,
+    PortOwner,
+    ProcessMatch,
+    SilenceLimits,
+    Verdict,
+    classify,
+)
+
+MUTE = AgentSilence(quiet=7.0, life=ProcessMatch.SAME, listener=PortOwner.OWN, halt_asked=True)
+"""Alive, and nothing shows that it works: the process is stopped."""
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict"),
+    [
+        ({}, Verdict.STOP),
+        ({"listener": PortOwner.UNKNOWN}, Verdict.STOP),
+        ({"quiet": 5.9}, Verdict.WAIT),
+        ({"life": ProcessMatch.UNKNOWN}, Verdict.WAIT),
+        ({"halt_asked": False}, Verdict.HALT),
+        ({"halt_asked": False, "life": ProcessMatch.UNKNOWN}, Verdict.HALT),
+        ({"halt_in_force": True}, Verdict.HALTED),
+        ({"life": ProcessMatch.GONE}, Verdict.GONE),
+        ({"life": ProcessMatch.OTHER, "unheard": 119.0}, Verdict.STARTING),
+        ({"life": ProcessMatch.OTHER, "unheard": 120.0}, Verdict.STOP),
+        ({"life": ProcessMatch.OTHER, "unheard": 120.0, "stops": 3}, Verdict.SPENT),
+        ({"stops": 2}, Verdict.STOP),
+        ({"stops": 3}, Verdict.SPENT),
+        ({"cut": True}, Verdict.OVERLOADED),
+        ({"cut": True, "life": ProcessMatch.GONE}, Verdict.GONE),
+        ({"listener": PortOwner.FOREIGN}, Verdict.IMPOSTOR),
+        ({"heartbeat_age": 0.5}, Verdict.WORKING),
+        ({"heartbeat_age": -0.5}, Verdict.WORKING),
+        ({"heartbeat_age": 3.0}, Verdict.STOP),
+        ({"heartbeat_age": -3600.0}, Verdict.STOP),
+        ({"heartbeat_age": float("nan")}, Verdict.STOP),
+        ({"heartbeat_age": float("-inf")}, Verdict.STOP),
+        ({"heartbeat_age": 0.5, "life": ProcessMatch.UNKNOWN}, Verdict.WORKING),
+        ({"heartbeat_age": 0.5, "life": ProcessMatch.GONE}, Verdict.GONE),
+    ],
+)
+def test_verdict(change: dict[str, Any], verdict: Verdict) -> None:
+    """Each fact changes the verdict as the words of `Verdict` say."""
+    assert classify(replace(MUTE, **change), SilenceLimits()) is verdict
+
+
+SILENCES = st.builds(
+    AgentSilence,
+    quiet=st.floats(min_value=3, max_value=1e6),
+    life=st.sampled_from(ProcessMatch),
+    listener=st.sampled_from(PortOwner),
+    cut=st.booleans(),
+    heartbeat_age=st.none() | st.floats(),
+    unheard=st.floats(min_value=0, max_value=1e6),
+    halt_asked=st.booleans(),
+    halt_in_force=st.booleans(),
+    stops=st.integers(min_value=0, max_value=10),
+)
+
+
+@given(SILENCES)
+def test_what_shows_life_is_never_halted_or_stopped(silence: AgentSilence) -> None:
+    """Whatever else is true of it."""
+    verdict = classify(silence, SilenceLimits())
+    age = silence.heartbeat_age
+    works = age is not None and 0 <= age < SilenceLimits.silence
+    if works or silence.cut or silence.listener is PortOwner.FOREIGN:
+        assert verdict not in {Verdict.HALT, Verdict.STOP}
+    if verdict is Verdict.STOP:
+        assert silence.stops < SilenceLimits.stops
+        assert silence.life in {ProcessMatch.SAME, ProcessMatch.OTHER}
+        assert silence.halt_asked or silence.life is ProcessMatch.OTHER
