@@ -52,14 +52,16 @@ class OpenApi:
     """Serves the document."""
 
     def __init__(self) -> None:
+        self._table: Iterable[Route] = ()
         self._body = b""
 
     def describe(self, table: Iterable[Route]) -> None:
-        """Build the document from the table."""
-        self._body = msgspec.json.encode(document(table))
+        """Set the table; the first request builds the document, so that a start is not slower."""
+        self._table, self._body = table, b""
 
     async def show(self) -> web.Response:
         """Return this document."""
+        self._body = self._body or msgspec.json.encode(document(self._table))
         return web.Response(body=self._body, content_type=JSON)
 
 
