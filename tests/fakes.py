@@ -18,11 +18,26 @@ from tests.builders import LABELS, WATCHDOG
 from tests.silences import FakeAlertmanager
 from trading_ops import clock
 from trading_ops.domain.alert import fingerprint_of
+from trading_ops.domain.target import Target
 
 SAFE = frozenset({"halt", "reduce", "cancel_orders"})
 """Commands that an agent carries out whatever their fence is."""
 
 LONG_AGO = "2026-01-01T00:00:00Z"
+
+
+@dataclass
+class RecordingChannel:
+    """A notification channel that keeps what it is given, up to `room` messages."""
+
+    room: int = 1
+    messages: list[tuple[str, str]] = field(default_factory=list)
+
+    def show(self, target: Target, message: str) -> bool:
+        if len(self.messages) >= self.room:
+            return False
+        self.messages.append((target.name, message))
+        return True
 
 
 @dataclass

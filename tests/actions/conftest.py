@@ -7,8 +7,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.actions.heard import Heard
 from tests.builders import FixedSecrets, make_registry
+from tests.fakes import RecordingChannel
 from tests.free_ports import free_port
 from trading_ops.actions.base import Action, Call
 from trading_ops.actions.registry import build
@@ -56,4 +56,4 @@ def call(agent: Agent) -> Call:
 async def actions(call: Call) -> AsyncIterator[dict[str, Action]]:
     registry = make_registry(alpha=call.target.address)
     async with aiohttp.ClientSession() as session:
-        yield build(Directory(session, registry, FixedSecrets(TOKEN, TOKEN)), Heard())
+        yield build(Directory(session, registry, FixedSecrets(TOKEN, TOKEN)), RecordingChannel())

@@ -8,9 +8,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.actions.heard import Heard
 from tests.builders import FixedSecrets, make_registry
-from tests.fakes import FakeWorld
+from tests.fakes import FakeWorld, RecordingChannel
 from trading_ops.actions.base import Action, Call, Probe
 from trading_ops.actions.registry import KINDS, build
 from trading_ops.clients.directory import Directory
@@ -49,7 +48,7 @@ async def actions(world: FakeWorld) -> AsyncIterator[dict[str, Action]]:
     """Every action, wired as in production."""
     registry = make_registry(alpha=world.address, supervisor=world.address)
     async with aiohttp.ClientSession() as session:
-        yield build(Directory(session, registry, FixedSecrets()), Heard())
+        yield build(Directory(session, registry, FixedSecrets()), RecordingChannel())
 
 
 def make_call(world: FakeWorld, name: str, *, fence: int = 1, attempt: str = "one") -> Call:
@@ -150,7 +149,7 @@ async def test_silence_is_not_an_answer(
     registry = make_registry(alpha=nowhere.address, supervisor=nowhere.address)
     async with aiohttp.ClientSession() as session:
         directory = Directory(session, registry, FixedSecrets())
-        lost = build(directory, Heard())[name]
+        lost = build(directory, RecordingChannel())[name]
         with pytest.raises(Unreachable):
             await lost.perform(make_call(nowhere, name))
         with pytest.raises(Unreachable):

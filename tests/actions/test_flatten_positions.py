@@ -8,8 +8,8 @@ from datetime import timedelta
 import aiohttp
 import pytest
 
-from tests.actions.heard import Heard
 from tests.builders import FixedSecrets, make_target
+from tests.fakes import RecordingChannel
 from tests.service.clients.trading_freqtrade import TradingFreqtrade
 from tests.service.exporter.freqtrades import PASSWORD, USER
 from trading_ops.actions.base import Action, Call, Probe
@@ -39,7 +39,7 @@ async def ordering(
             ordered_by="ada",
             reason="the exchange is closing",
         )
-        yield build(directory, Heard()), call
+        yield build(directory, RecordingChannel()), call
 
 
 async def test_it_is_done_once_by_two_persons_and_leaves_a_halt() -> None:

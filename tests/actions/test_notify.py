@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from tests.actions.heard import Heard
 from tests.builders import make_target
+from tests.fakes import RecordingChannel
 from trading_ops.actions.base import Call, Probe
 from trading_ops.actions.notify import LONGEST, Notify
 from trading_ops.domain.attempt import AttemptId, Delivery
@@ -27,14 +27,14 @@ def call() -> Call:
 
 async def test_the_sentence_is_told_about_the_target(call: Call) -> None:
     """As it is, but for its spaces; a new line would end a mail's header."""
-    heard = Heard(room=2)
+    channel = RecordingChannel(room=2)
     assert (
-        await Notify(heard).perform(call)
+        await Notify(channel).perform(call)
         == "on-call is notified: Ada looks after alpha until 18:00"
     )
     spaced = replace(call, params={"message": " look \r\n at\tit "})
-    await Notify(heard).perform(spaced)
-    assert heard.messages == [
+    await Notify(channel).perform(spaced)
+    assert channel.messages == [
         ("alpha", "Ada looks after alpha until 18:00"),
         ("alpha", "look at it"),
     ]
@@ -46,21 +46,21 @@ async def test_the_sentence_is_told_about_the_target(call: Call) -> None:
 )
 async def test_what_is_no_plain_sentence_is_not_told(call: Call, message: str) -> None:
     """Nothing that a template, a shell or a page would take for more than words."""
-    heard = Heard()
+    channel = RecordingChannel()
     with pytest.raises(ActionError, match="one sentence"):
-        await Notify(heard).perform(replace(call, params={"message": message}))
-    assert heard.messages == []
+        await Notify(channel).perform(replace(call, params={"message": message}))
+    assert channel.messages == []
 
 
 async def test_too_much_is_not_told(call: Call) -> None:
     """A flood is no notice, and anyone who ordered it hears that it was not said."""
     with pytest.raises(ActionError, match="too many"):
-        await Notify(Heard(room=0)).perform(call)
+        await Notify(RecordingChannel(room=0)).perform(call)
 
 
 async def test_after_a_crash_it_may_be_said_again(call: Call) -> None:
     """What is shown ends with its process; to say it twice is once, as the same alert."""
-    notify = Notify(Heard())
+    notify = Notify(RecordingChannel())
     assert await notify.probe(call) is Probe.NOT_DONE
     assert await notify.precondition(call) is None
     assert notify.delivery is Delivery.IDEMPOTENT

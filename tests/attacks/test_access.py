@@ -9,7 +9,7 @@ import pytest
 from yarl import URL
 
 from tests.attacks.conftest import Stranger
-from tests.strangers import BECOME_NOBODY, as_nobody, needs_root
+from tests.unprivileged import BECOME_NOBODY, needs_root, run_unprivileged
 from trading_ops.domain.target import Kind
 from trading_ops_lab.drills.lab_clients import Scene
 
@@ -176,7 +176,7 @@ for path in sys.argv[1:]:
 print(read)
 """
     )
-    assert (await as_nobody(script, *paths)).strip() == "[]"
+    assert (await run_unprivileged(script, *paths)).strip() == "[]"
 
 
 async def test_no_token_is_on_a_command_line_or_in_an_environment(stranger: Stranger) -> None:

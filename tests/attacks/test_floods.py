@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from tests.attacks.conftest import Stranger
-from tests.strangers import flood, needs_root
+from tests.unprivileged import flood, needs_root
 from tests.waiting import eventually
 from trading_ops.config.targets import split_address
 from trading_ops.domain.target import Kind

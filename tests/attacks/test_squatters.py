@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tests.attacks.conftest import Stranger, until_state
-from tests.strangers import BECOME_NOBODY, needs_root, running_as_nobody
+from tests.unprivileged import BECOME_NOBODY, needs_root, unprivileged_process
 from tests.waiting import eventually
 from trading_ops.config.targets import split_address
 from trading_ops.domain.target import Kind
@@ -45,7 +45,7 @@ pytestmark = [needs_root, pytest.mark.usefixtures("calm"), pytest.mark.long]
 async def squatter(port: int) -> AsyncIterator[list[bytes]]:
     """Hold a port as another user, and note what is sent to it."""
     heard: list[bytes] = []
-    async with running_as_nobody(SQUAT, port) as process:
+    async with unprivileged_process(SQUAT, port) as process:
         assert process.stdout is not None
         output = process.stdout
         assert await asyncio.wait_for(output.readline(), 60) == b"listening\n"

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.crash.bot_world import BotWorld
+from tests.crash.bot_venue import BotVenue
 from tests.waiting import eventually
 from trading_ops import logs
 from trading_ops_lab.paper.bot.bot import Bot
@@ -32,11 +32,11 @@ QUIET = {
 
 
 @asynccontextmanager
-async def bot_at_a_venue(**settings: object) -> AsyncIterator[tuple[Bot, BotWorld]]:
+async def bot_at_a_venue(**settings: object) -> AsyncIterator[tuple[Bot, BotVenue]]:
     """Run both until the context is left; the bot has recovered and has quotes when it begins."""
     logs.configure("bench", level=logging.getLevelName(logging.ERROR))
     with tempfile.TemporaryDirectory(prefix="bench-bot-") as name:
-        world = BotWorld(Path(name) / "world", SEED)
+        world = BotVenue(Path(name) / "world", SEED)
         await world.start()
         try:
             path = world.folder / "bot.json"

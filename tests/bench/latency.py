@@ -16,10 +16,10 @@ import aiohttp
 from sqlalchemy import select
 
 from tests.bench.say import p50_p99, say
-from tests.crash.lives import server
+from tests.crash.fork_server import server
 from tests.crash.load import WEBHOOK
 from tests.crash.rounds import lay_out
-from tests.crash.world import Episode, World, alert_of
+from tests.crash.services import Episode, World, alert_of
 from tests.free_ports import free_port
 from trading_ops.config.settings import load_settings
 from trading_ops.store.engine import reading_engine

@@ -22,7 +22,7 @@ from tests.compose.composed import (
     read,
     secrets,
 )
-from tests.rules.committed import read_yaml, run_tool
+from tests.rules.configuration import read_yaml, run_tool
 from trading_ops.config.settings import Settings
 from trading_ops.config.targets import load_targets
 from trading_ops.domain.target import Kind

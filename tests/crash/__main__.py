@@ -1,6 +1,6 @@
 """`python -m tests.crash`: thousands of deaths, and a table of what came of them.
 
-The deaths are shared among workers, each with a world, a server of lives and databases of its own.
+The deaths are shared among workers, each with a world, a server of runs and databases of its own.
 The exit code is 1 when anything was lost, repeated, stuck or broken, or when a named step had no
 death at all.
 """
@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.crash.checks import Found
-from tests.crash.choice import SYSCALLS, Chooser
-from tests.crash.lives import ROOT, STRACE, server
-from tests.crash.plants import PLANTS
+from tests.crash.defects import PLANTS
+from tests.crash.fork_server import ROOT, STRACE, server
+from tests.crash.kill_points import SYSCALLS, Chooser
 from tests.crash.rounds import Round
-from tests.crash.world import World
+from tests.crash.services import World
 from tests.postgres import Cluster
 from trading_ops import clock
 from trading_ops.store.failpoints import Failpoint
@@ -35,7 +35,7 @@ AGAIN = 3
 """Maximum extra rounds for failpoints without a kill: some are passed by chance only."""
 
 LEASE_SECONDS = 1.0
-"""With PostgreSQL a life waits out the leases of the one before it."""
+"""With PostgreSQL a run waits out the leases of the one before it."""
 
 
 @dataclasses.dataclass
@@ -62,7 +62,7 @@ async def work(given: argparse.Namespace) -> None:
     left, number = given.kills, 0
     async with contextlib.AsyncExitStack() as stack:
         cluster = stack.enter_context(Cluster()) if given.database == "postgresql" else None
-        lives = await stack.enter_async_context(server())
+        processes = await stack.enter_async_context(server())
         while left > 0:
             number += 1
             one = Round(
@@ -76,7 +76,7 @@ async def work(given: argparse.Namespace) -> None:
                 lease=LEASE_SECONDS if cluster else None,
             )
             await one.run(
-                lives, min(left, KILLS_A_ROUND), full_disk=chooser.syscalls and number % 4 == 1
+                processes, min(left, KILLS_A_ROUND), full_disk=chooser.syscalls and number % 4 == 1
             )
             left -= KILLS_A_ROUND
             tally.found.add(one.found)

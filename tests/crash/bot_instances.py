@@ -17,8 +17,8 @@ from typing import Any, cast
 
 import aiohttp
 
-from tests.crash.bot_world import BotWorld
-from tests.cut import Cable
+from tests.crash.bot_venue import BotVenue
+from tests.database_cable import Cable
 from tests.free_ports import free_port
 from tests.postgres import Cluster
 from trading_ops import clock
@@ -90,7 +90,7 @@ class Instance:
 
     name: str
     folder: Path
-    world: BotWorld
+    world: BotVenue
     url: str
     wire: Wire
     lease: dict[str, float]
@@ -112,7 +112,7 @@ class Instance:
         return self.folder / "freeze"
 
     def start(self, *, freeze: Failpoint | None = None, plant: str = "", **settings: Any) -> None:
-        """Begin a life."""
+        """Begin a run."""
         assert self.process is None or self.process.poll() is not None
         self.folder.mkdir(exist_ok=True)
         file = self.folder / "database"
@@ -160,7 +160,7 @@ class Instance:
             )
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal to this life."""
+        """Send a signal to this run."""
         assert self.process is not None
         self.process.send_signal(number)
 
@@ -173,7 +173,7 @@ class Instance:
 
     @property
     def code(self) -> int | None:
-        """How this life ended, None: it has not."""
+        """How this run ended, None: it has not."""
         assert self.process is not None
         return self.process.poll()
 
@@ -221,7 +221,7 @@ class Instance:
 class Pair:
     """A venue, a database, and two instances."""
 
-    world: BotWorld
+    world: BotVenue
     cluster: Cluster
     url: str
     instances: tuple[Instance, Instance]
@@ -247,7 +247,7 @@ class Pair:
         return [entry for entry in self.entries if entry["event"] == "order_added"]
 
     async def first_order_of(self, tag: str) -> float | None:
-        """Return when the venue took the first order of a life."""
+        """Return when the venue took the first order of a run."""
         return next((one["time"] for one in await self.orders() if tag_of(one) == tag), None)
 
     async def leader(self) -> Instance | None:
@@ -263,14 +263,14 @@ class Pair:
 
 
 def tag_of(entry: dict[str, Any]) -> str:
-    """Return which life placed an order."""
+    """Return which run placed an order."""
     return str(entry["client_order_id"])[9:13]
 
 
 def returned(orders: Iterable[dict[str, Any]]) -> list[str]:
-    """Return where a life traded again after another had: two traded at once, or in turns.
+    """Return where a run traded again after another had: two traded at once, or in turns.
 
-    A life that was replaced never leads again, so each has one stretch in the venue's journal.
+    A run that was replaced never leads again, so each has one stretch in the venue's journal.
     """
     seen: list[str] = []
     found = []
@@ -287,7 +287,7 @@ async def begin(
     folder: Path, cluster: Cluster, *, lease: dict[str, float], seed: int = 7
 ) -> tuple[Pair, list[Wire]]:
     """Start the venue and prepare two instances; who asks starts them and calls `finish`."""
-    world = BotWorld(folder, seed)
+    world = BotVenue(folder, seed)
     await world.start()
     url = cluster.new_database(migrated=False)
     wires = [Wire(cluster.port), Wire(cluster.port)]

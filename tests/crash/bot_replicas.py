@@ -264,7 +264,7 @@ def report(drill: Drill, orders: list[dict[str, object]]) -> int:
         if took:
             times = f"p50 {statistics.median(took):.1f} s, max {max(took):.1f} s"
             say(f"{'takeovers, ' + what + ':':<22} {len(took)}, {times}")
-    say(f"{'orders:':<22} {len(orders)}, of {len({tag_of(one) for one in orders})} lives")
+    say(f"{'orders:':<22} {len(orders)}, of {len({tag_of(one) for one in orders})} runs")
     say(f"{'overlaps:':<22} {len(overlaps)}")
     other = [one for one in drill.problems if one not in overlaps]
     say(f"{'other problems:':<22} {len(other)}")

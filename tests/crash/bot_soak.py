@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.crash.bot_sweep import BEGAN_WITH, SETTLE_SECONDS
-from tests.crash.bot_witness import Witness
-from tests.crash.bot_world import BotWorld
-from tests.crash.lives import server
+from tests.crash.bot_venue import BotVenue
+from tests.crash.fork_server import server
 from tests.crash.soak_bot import PLANTS, SoakBot
+from tests.crash.soak_faults import SoakFaults
 from tests.crash.soak_gauges import (
     FINE_MINUTES,
     WARM_UP,
@@ -35,7 +35,7 @@ from tests.crash.soak_gauges import (
     memory_of,
     threads_of,
 )
-from tests.crash.soak_weather import Weather
+from tests.crash.venue_journal import JournalChecks
 from trading_ops import clock
 from trading_ops.cli.exporter_config import SYMBOLS
 from trading_ops_lab.supervisor.configs import DEAD_MAN_SECONDS
@@ -69,11 +69,11 @@ class Soak:
     """One run, from the first start to the judgement."""
 
     given: argparse.Namespace
-    world: BotWorld
+    world: BotVenue
     wrong: list[str] = dataclasses.field(default_factory=list)
     lines: list[str] = dataclasses.field(default_factory=list)
     series: dict[str, Series] = dataclasses.field(default_factory=dict)
-    witness: Witness = dataclasses.field(default_factory=Witness)
+    witness: JournalChecks = dataclasses.field(default_factory=JournalChecks)
     _seq: int = 0
 
     async def run(self) -> None:
@@ -82,7 +82,7 @@ class Soak:
         try:
             self._configure()
             self.bot = SoakBot(self.world, self.given.seed, self.given.plant)
-            self.weather = Weather(self.world, self.given.seed)
+            self.faults = SoakFaults(self.world, self.given.seed)
             self.bot.start()
             try:
                 await self._live()
@@ -90,7 +90,7 @@ class Soak:
                 if not self.bot.ended:
                     code = await self.bot.stop()
                     self._demand(code == 0, f"told to end, it ended with {code}")
-            self._judge_life()
+            self._check_run()
             await self._settle()
         finally:
             await self.world.stop()
@@ -109,8 +109,8 @@ class Soak:
         trouble = [
             asyncio.create_task(one())
             for one in (
-                self.weather.break_things,
-                self.weather.move_money,
+                self.faults.break_things,
+                self.faults.move_money,
                 self.bot.order_at_whim,
             )
         ]
@@ -190,7 +190,7 @@ class Soak:
             await asyncio.sleep(LOOK_SECONDS)
         return False
 
-    def _judge_life(self) -> None:
+    def _check_run(self) -> None:
         for name, reason in self.bot.holds.items():
             self.wrong.append(f"held by {name}: {reason}")
         crashes = self.bot.crashes()
@@ -205,15 +205,15 @@ class Soak:
             self._demand(found.flat or "venue" in name, f"{name} grew")
 
     async def _settle(self) -> None:
-        """Have a life that submits nothing write down what it believes, and compare."""
+        """Have a run that submits nothing write down what it believes, and compare."""
         belief = self.world.folder / "belief.json"
-        async with server("tests.crash.bot_life") as lives:
-            life = await lives.begin(
+        async with server("tests.crash.bot_process") as runs:
+            process = await runs.begin(
                 {"folder": str(self.world.folder), "settle_seconds": SETTLE_SECONDS}
             )
-            await asyncio.wait({life.ended}, timeout=SETTLE_SECONDS + 15)
-            if not life.ended.done():
-                await life.end()
+            await asyncio.wait({process.ended}, timeout=SETTLE_SECONDS + 15)
+            if not process.ended.done():
+                await process.end()
         await self._read_journal()
         self.wrong += self.witness.take()
         if not belief.exists():
@@ -252,12 +252,12 @@ async def _end(*tasks: asyncio.Task[None]) -> None:
 
 def show(soak: Soak) -> None:
     """Print what came of it."""
-    bot, weather, witness = soak.bot, soak.weather, soak.witness
-    given, faults = soak.given, weather.faults.total()
-    say(f"seed {given.seed}: {given.minutes:g} minutes after {given.warm_up:g}, {faults} faults")
-    say(f"faults: {_listed(weather.faults)}")
+    bot, faults, witness = soak.bot, soak.faults, soak.witness
+    given, count = soak.given, faults.faults.total()
+    say(f"seed {given.seed}: {given.minutes:g} minutes after {given.warm_up:g}, {count} faults")
+    say(f"faults: {_listed(faults.faults)}")
     say(f"commands: {_listed(bot.commands)}")
-    say(f"money was moved {weather.transfers} times")
+    say(f"money was moved {faults.transfers} times")
     say(f"{witness.orders} orders, {witness.trades} fills")
     looks = max(1, bot.health.total())
     shares = ", ".join(f"{name} {count / looks:.1%}" for name, count in bot.health.most_common())
@@ -306,7 +306,7 @@ def main() -> int:
     """Soak; keep the folder when something was wrong."""
     given = parse()
     folder = Path(tempfile.mkdtemp(prefix="soak-bot-"))
-    soak = Soak(given, BotWorld(folder / "world", given.seed))
+    soak = Soak(given, BotVenue(folder / "world", given.seed))
     asyncio.run(soak.run())
     show(soak)
     if soak.wrong:

@@ -1,6 +1,6 @@
 """`python -m tests.crash.bot_sweep`: the bot dies hundreds of times while the venue misbehaves.
 
-Each life ends by SIGKILL, at a named place or at a random moment. Then a life that submits nothing
+Each run ends by SIGKILL, at a named place or at a random moment. Then a run that submits nothing
 recovers, and what it believes is held against what the venue itself knows: balances and positions
 to the last digit, no order twice, no halt forgotten. The exit code is 1 when anything differs.
 """
@@ -21,21 +21,21 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from tests.crash.bot_commands import OperatorCommands
+from tests.crash.bot_defects import PLANTS
 from tests.crash.bot_faults import FAULTS
-from tests.crash.bot_plants import PLANTS
-from tests.crash.bot_witness import Witness
-from tests.crash.bot_words import Words
-from tests.crash.bot_world import BotWorld
-from tests.crash.lives import ROOT, Life, Server, server
+from tests.crash.bot_venue import BotVenue
+from tests.crash.fork_server import ROOT, ForkedProcess, Server, server
+from tests.crash.venue_journal import JournalChecks
 from trading_ops import clock
 from trading_ops.botkit.failpoints import Failpoint
 
 LIFE_SECONDS = 4.0
-"""A life that did not come to its place by then is killed where it is."""
+"""A run that did not come to its place by then is killed where it is."""
 
 LATE_SECONDS = 2.0
 HALTED_SECONDS = 0.6
-"""More for a life that was halted: a stop is lost when the strategy changes its mind."""
+"""More for a run that was halted: a stop is lost when the strategy changes its mind."""
 
 SETTLE_SECONDS = 25.0
 RANDOM = "random moment"
@@ -66,7 +66,7 @@ OFTEN = frozenset(
         Failpoint.DEADMAN_RENEWED,
     }
 )
-"""Passed many times in a life; the others once, or seldom."""
+"""Passed many times in a run; the others once, or seldom."""
 
 
 @dataclasses.dataclass
@@ -92,43 +92,43 @@ class Sweep:
         self.tally = Tally()
         self._given = given
         self._random = random.Random(given.seed)
-        self._world = BotWorld(folder, given.seed)
+        self._world = BotVenue(folder, given.seed)
         self._seq = 0
-        self._witness = Witness()
-        self._words = Words(self._world, self._random)
-        self.tally.commands = self._words.acknowledged
+        self._witness = JournalChecks()
+        self._commands = OperatorCommands(self._world, self._random)
+        self.tally.commands = self._commands.acknowledged
 
     async def run(self) -> None:
         """Kill until it is enough, or something is wrong."""
         await self._world.start()
         try:
-            async with server("tests.crash.bot_life") as lives:
-                await self._settle(lives, "the first start")
+            async with server("tests.crash.bot_process") as processes:
+                await self._settle(processes, "the first start")
                 for number in range(self._given.kills):
-                    where = await self._kill(lives)
-                    await self._settle(lives, f"kill {number + 1} at {where}")
+                    where = await self._kill(processes)
+                    await self._settle(processes, f"kill {number + 1} at {where}")
                     if self.tally.wrong and self._given.fail_fast:
                         break
         finally:
             await self._world.stop()
 
-    async def _kill(self, lives: Server) -> str:
+    async def _kill(self, processes: Server) -> str:
         """Live until SIGKILL; return where it was."""
         if self._random.random() < 0.3:
             await self._misbehave(0.7)
-            await self._live(lives, {}, patience=self._random.uniform(0.3, 2.5))
+            await self._live(processes, {}, patience=self._random.uniform(0.3, 2.5))
             where = RANDOM
         else:
-            where = await self._kill_at(lives, min(Failpoint, key=self._seen))
+            where = await self._kill_at(processes, min(Failpoint, key=self._seen))
         self.tally.kills[where] += 1
         await self._world.clear_faults()
         return where
 
-    async def _kill_at(self, lives: Server, place: Failpoint) -> str:
+    async def _kill_at(self, processes: Server, place: Failpoint) -> str:
         if place in OF_A_RECOVERY:
             # Another kill first, so that there is something to repair.
             await self._misbehave(1.0)
-            await self._live(lives, {}, patience=self._random.uniform(0.5, 1.5))
+            await self._live(processes, {}, patience=self._random.uniform(0.5, 1.5))
             self.tally.kills[RANDOM] += 1
             await self._world.clear_faults()
             await self._world.deposit(self._random.randint(1, 1000))
@@ -137,8 +137,8 @@ class Sweep:
                 path.unlink()
         elif place not in OF_A_HOLD:
             await self._misbehave(0.7)
-        life = {"place": place, "nth": self._random.randint(1, 4) if place in OFTEN else 1}
-        if await self._live(lives, life, patience=LIFE_SECONDS):
+        options = {"place": place, "nth": self._random.randint(1, 4) if place in OFTEN else 1}
+        if await self._live(processes, options, patience=LIFE_SECONDS):
             return place
         self.tally.misses[place] += 1
         return RANDOM
@@ -150,51 +150,53 @@ class Sweep:
             await self._world.break_({**fault, "seed": self._random.randrange(1 << 30)})
             self.tally.faults[fault["kind"]] += 1
 
-    async def _live(self, lives: Server, how: dict[str, Any], *, patience: float) -> bool:
+    async def _live(self, processes: Server, how: dict[str, Any], *, patience: float) -> bool:
         """Live for so long at most; return whether it killed itself."""
-        self._witness.mute = self._words.mute
-        life = await lives.begin(
+        self._witness.must_not_trade = self._commands.must_not_trade
+        process = await processes.begin(
             {"folder": str(self._world.folder), "plant": self._given.plant, **how}
         )
         try:
-            return await self._live_on(life, how.get("place"), patience)
+            return await self._live_on(process, how.get("place"), patience)
         finally:
-            await self._read_journal(f"a life until {how.get('place', RANDOM)}")
-            self._witness.mute = self._witness.halted = False
+            await self._read_journal(f"a run until {how.get('place', RANDOM)}")
+            self._witness.must_not_trade = self._witness.halted = False
 
-    async def _live_on(self, life: Life, place: Failpoint | None, patience: float) -> bool:
-        if self._words.wants_live:
-            await self._read_journal("a life in paper")
-            self._witness.mute = False
-            await self._words.say_live(life)
+    async def _live_on(
+        self, process: ForkedProcess, place: Failpoint | None, patience: float
+    ) -> bool:
+        if self._commands.wants_live:
+            await self._read_journal("a run in paper")
+            self._witness.must_not_trade = False
+            await self._commands.send_go_live(process)
         if place in OF_A_HOLD:
-            await asyncio.wait({life.ended}, timeout=0.7)
+            await asyncio.wait({process.ended}, timeout=0.7)
             before = self._witness.strangers
             await self._world.trade_by_hand()
             await self._read_journal(place)
-            self._words.external |= self._witness.strangers != before
+            self._commands.external |= self._witness.strangers != before
         elif place in OF_AN_END:
-            await asyncio.wait({life.ended}, timeout=1.0)
-            life.send(signal.SIGTERM)
+            await asyncio.wait({process.ended}, timeout=1.0)
+            process.send(signal.SIGTERM)
         elif self._random.random() < 0.2:
             if self._random.random() < 0.7:  # the others are told while they recover
-                await self._until_covered(life)
-            if await self._words.say(life):
+                await self._until_covered(process)
+            if await self._commands.send(process):
                 await self._read_journal("what was done before it was told")
                 # Orders are lost at that point.
                 self._witness.halted = place is not Failpoint.BALANCES_ADOPTED
                 patience += HALTED_SECONDS
-        done, _ = await asyncio.wait({life.ended}, timeout=patience)
+        done, _ = await asyncio.wait({process.ended}, timeout=patience)
         if not done:
-            await life.end(signal.SIGKILL)
+            await process.end(signal.SIGKILL)
             return False
-        return await life.ended == -signal.SIGKILL
+        return await process.ended == -signal.SIGKILL
 
-    async def _until_covered(self, life: Life) -> None:
+    async def _until_covered(self, process: ForkedProcess) -> None:
         """Wait until a stop covers a position, or for so long that there may never be one."""
         deadline = clock.monotonic() + LATE_SECONDS
         while clock.monotonic() < deadline and not self._witness.covered:
-            done, _ = await asyncio.wait({life.ended}, timeout=0.05)
+            done, _ = await asyncio.wait({process.ended}, timeout=0.05)
             if done:
                 return
             await self._read_journal("what was done before it was told")
@@ -202,20 +204,20 @@ class Sweep:
     def _seen(self, place: Failpoint) -> tuple[int, float]:
         return self.tally.kills[place] + self.tally.misses[place], self._random.random()
 
-    async def _settle(self, lives: Server, after: str) -> None:
+    async def _settle(self, processes: Server, after: str) -> None:
         belief = self._world.folder / "belief.json"
         belief.unlink(missing_ok=True)
         began = clock.monotonic()
-        life = await lives.begin(
+        process = await processes.begin(
             {
                 "folder": str(self._world.folder),
                 "plant": self._given.plant,
                 "settle_seconds": SETTLE_SECONDS,
             }
         )
-        await asyncio.wait({life.ended}, timeout=SETTLE_SECONDS + 15)
+        await asyncio.wait({process.ended}, timeout=SETTLE_SECONDS + 15)
         if not belief.exists():
-            await life.end()
+            await process.end()
             self._wrong(after, "it did not come back")
             return
         self.tally.settled = max(self.tally.settled, clock.monotonic() - began)
@@ -225,7 +227,7 @@ class Sweep:
         await self._read_journal(after)
         if not belief["recovered"]:
             self._wrong(after, f"it has not recovered: {belief['detail']}")
-            self._words.forgive()
+            self._commands.release_all()
             return
         if belief["alive"]:
             self._wrong(after, f"{belief['alive']} orders are left")
@@ -238,9 +240,9 @@ class Sweep:
             strangers = self._witness.strangers if symbol == "BTC/USD" else Decimal(0)
             if ours != (theirs := there[symbol.partition("/")[0]] - first - strangers):
                 self._wrong(after, f"position in {symbol}: ours {ours}, the venue's {theirs}")
-        for sentence in self._words.judge(belief):
+        for sentence in self._commands.check(belief):
             self._wrong(after, sentence)
-        self._words.outlive()
+        self._commands.survive()
 
     async def _read_journal(self, after: str) -> None:
         """See that no order was sent twice, and none beside one that was still open."""

@@ -16,7 +16,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.crash.world import Episode, World, alert_of, labels_of
+from tests.crash.services import Episode, World, alert_of, labels_of
 from trading_ops import clock
 
 WEBHOOK = "/api/v1/webhook/alertmanager"

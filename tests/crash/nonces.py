@@ -1,8 +1,8 @@
 """`python -m tests.crash.nonces --kills N`: nonces under kill -9, and what each died with.
 
 Four processes use one key at once and write down every nonce with the moment before it was asked
-for and the moment after it was given. They are killed at random, some lives all together and with
-the volatile file removed as a reboot would, and each life has a clock that is hours off. Then all
+for and the moment after it was given. They are killed at random, some runs all together and with
+the volatile file removed as a reboot would, and each run has a clock that is hours off. Then all
 notes are read together: no number twice, and none given out after a higher one was.
 
 The same is done with issuers that are wrong on purpose, which must be found out: one that reserves
@@ -37,8 +37,8 @@ BLOCK = 512
 """Small, so that many deaths fall into the raising of a ceiling."""
 
 DENSE, MOST = 30_000, 60_000
-"""Nonces that one life notes: the first as fast as it can, the others slowly, so that it is still
-at it when the next life is; then it waits for its death."""
+"""Nonces that one run notes: the first as fast as it can, the others slowly, so that it is still
+at it when the next run is; then it waits for its death."""
 
 SLOWLY_SECONDS = 0.0005
 
@@ -55,7 +55,7 @@ READY_SECONDS = 120.0
 class Blocks:
     """Wrong: each process has a block of its own, so numbers are unique and in no order.
 
-    A block is enough for a life: if it were small, a slow disk could put the lives in order.
+    A block is enough for a run: if it were small, a slow disk could put the runs in order.
     """
 
     def __init__(self, folder: Path, offset: int) -> None:
@@ -121,7 +121,7 @@ class Found:
 
 
 def live(design: str, folder: Path, notes: Path, offset: int) -> None:
-    """Be one life: issue and note until killed."""
+    """Be one run: issue and note until killed."""
     with notes.open("r+b") as file:
         view = memoryview(mmap.mmap(file.fileno(), 0)).cast("Q")
     source = _take(design, folder, offset)
@@ -146,7 +146,7 @@ def _take(
 
 
 def read(notes: Path) -> Iterator[tuple[int, int, int]]:
-    """Return the notes of one life: nonce, before, after; the last one may be half written."""
+    """Return the notes of one run: nonce, before, after; the last one may be half written."""
     view = memoryview(notes.read_bytes()).cast("Q")
     for at in range(0, len(view), FIELDS):
         before, after, nonce = view[at : at + FIELDS]
@@ -156,7 +156,7 @@ def read(notes: Path) -> Iterator[tuple[int, int, int]]:
 
 
 def span(notes: Path) -> tuple[int, int] | None:
-    """Return when the first nonce of a life was given, and when the last was asked for."""
+    """Return when the first nonce of a run was given, and when the last was asked for."""
     with notes.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped:
         view = memoryview(mapped).cast("Q")
         try:
@@ -184,7 +184,7 @@ class Round:
     def __init__(self, design: str, folder: Path, seed: int) -> None:
         self._design, self._folder, self._random = design, folder, random.Random(seed)
         self._key = folder / "key"
-        self._lives: list[tuple[subprocess.Popen[bytes], Path]] = []
+        self._processes: list[tuple[subprocess.Popen[bytes], Path]] = []
         self._numbers = itertools.count()
 
     def run(self, kills: int) -> Found:
@@ -207,34 +207,34 @@ class Round:
         return found
 
     def _fill(self) -> None:
-        while len(self._lives) < PROCESSES:
+        while len(self._processes) < PROCESSES:
             notes = self._folder / f"{next(self._numbers)}.notes"
             with notes.open("wb") as file:
                 file.truncate(MOST * FIELDS * 8)
             offset = self._random.randint(-9 * HOURS, HOURS)
             command = (sys.executable, "-m", "tests.crash.nonces", "--live", self._design)
             process = subprocess.Popen([*command, str(self._key), str(notes), str(offset)])
-            self._lives.append((process, notes))
+            self._processes.append((process, notes))
 
     def _wait(self) -> None:
         """Wait until a process issues nonces; several at once, if the design allows it."""
         deadline = time.monotonic() + READY_SECONDS
         while not self._issuing():
-            assert time.monotonic() < deadline, "no life issues nonces"
+            assert time.monotonic() < deadline, "no run issues nonces"
             time.sleep(0.001)
 
     def _issuing(self) -> bool:
         """Whether a process issues nonces; or, of several, an older one still does."""
-        spans = sorted(filter(None, (span(notes) for _, notes in self._lives)))
+        spans = sorted(filter(None, (span(notes) for _, notes in self._processes)))
         if self._design in ALONE or len(spans) < 2:
             return self._design in ALONE and bool(spans)
         return any(asked > began for (_, asked), (began, _) in itertools.pairwise(spans))
 
     def _kill(self, count: int) -> int:
         """Kill first who has issued, in any order; return how many."""
-        self._random.shuffle(self._lives)
-        self._lives.sort(key=lambda life: next(read(life[1]), None) is None)
-        ended, self._lives = self._lives[:count], self._lives[count:]
+        self._random.shuffle(self._processes)
+        self._processes.sort(key=lambda process: next(read(process[1]), None) is None)
+        ended, self._processes = self._processes[:count], self._processes[count:]
         for process, _ in ended:
             process.send_signal(signal.SIGKILL)
         for process, _ in ended:

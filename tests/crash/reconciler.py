@@ -1,8 +1,8 @@
 """The reconciler as a process that can be killed cheaply and exactly.
 
-This is a server of lives: everything is imported once, then each line on standard input starts
-one life, in a process forked for it. A life is the real reconciler, `app.process.serve`, that
-kills or freezes itself at the n-th passing of a named failpoint. Each life ends in one line on
+This is a server of runs: everything is imported once, then each line on standard input starts
+one run, in a process forked for it. A run is the real reconciler, `app.process.serve`, that
+kills or freezes itself at the n-th passing of a named failpoint. Each run ends in one line on
 standard output: the wait status.
 """
 
@@ -19,7 +19,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.crash import plants
+from tests.crash import defects
 from trading_ops import logs
 from trading_ops.app import process as app
 from trading_ops.config.settings import load_settings
@@ -57,32 +57,32 @@ class Ender:
             os.kill(os.getpid(), self._signal)
 
 
-def live(life: dict[str, Any]) -> int:
+def live(options: dict[str, Any]) -> int:
     """Be the reconciler until the end; return the exit code."""
-    folder = Path(life["folder"])
-    speak_into(folder / "reconciler.log")
-    if life.get("traced"):
+    folder = Path(options["folder"])
+    report_to(folder / "reconciler.log")
+    if options.get("traced"):
         _wait_for_tracer()
-    if life.get("plant"):
-        plants.plant(life["plant"])
-    if life.get("failpoint"):
-        number = signal.Signals[life.get("signal", "SIGKILL")]
-        place = Failpoint(life["failpoint"])
-        failpoints.watch(Ender(place, life.get("nth", 1), number))
-    if life.get("lease"):
-        _shorten_leases(life["lease"])
+    if options.get("plant"):
+        defects.plant(options["plant"])
+    if options.get("failpoint"):
+        number = signal.Signals[options.get("signal", "SIGKILL")]
+        place = Failpoint(options["failpoint"])
+        failpoints.watch(Ender(place, options.get("nth", 1), number))
+    if options.get("lease"):
+        _shorten_leases(options["lease"])
     logs.configure("reconciler", level="WARNING")
     _remove_limits()
     try:
-        asyncio.run(_serve(folder, life))
+        asyncio.run(_serve(folder, options))
     except Exception as error:  # noqa: BLE001 - whatever it is, this process must not fork again
         sys.stderr.write(f"{error!r}\n")
         return 1
     return 0
 
 
-async def _serve(folder: Path, life: dict[str, Any]) -> None:
-    settings = load_settings(folder, life["environ"])
+async def _serve(folder: Path, options: dict[str, Any]) -> None:
+    settings = load_settings(folder, options["environ"])
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     await app.serve(settings, load_targets(folder / "targets.yml"), stop)
@@ -91,7 +91,7 @@ async def _serve(folder: Path, life: dict[str, Any]) -> None:
 def _remove_limits() -> None:
     """Put `FAST` in the place of the global limits wherever the reconciler is put together.
 
-    Nor is an incident set aside: these lives are killed from outside, thousands of times.
+    Nor is an incident set aside: these runs are killed from outside, thousands of times.
     """
     crash_recovery.LIMIT = 10**9
     wired = [
@@ -114,7 +114,7 @@ def _shorten_leases(seconds: float) -> None:
     lease.RENEW_SECONDS = lease.RETRY_SECONDS = seconds / 3
 
 
-def speak_into(path: Path) -> None:
+def report_to(path: Path) -> None:
     """Leave the server's own pipes to it."""
     null = os.open(os.devnull, os.O_RDWR)
     log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -128,17 +128,17 @@ def _wait_for_tracer() -> None:
         threading.Event().wait(0.005)
 
 
-def serve_lives(be: Callable[[dict[str, Any]], int]) -> None:
+def serve_forks(be: Callable[[dict[str, Any]], int]) -> None:
     """Fork processes that run `be` until standard input ends."""
     gc.collect()
     gc.freeze()
     for line in sys.stdin.buffer:
-        life = json.loads(line)
+        options = json.loads(line)
         pid = os.fork()
         if pid == 0:
             code = 70
             try:
-                code = be(life)
+                code = be(options)
             finally:
                 os._exit(code)
         _say({"pid": pid})
@@ -151,4 +151,4 @@ def _say(value: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    serve_lives(live)
+    serve_forks(live)

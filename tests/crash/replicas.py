@@ -25,10 +25,10 @@ from sqlalchemy import Engine, select
 
 from tests.bench.say import say
 from tests.crash.checks import Found, check_all, still_open, timelines_of_open_incidents, unsettled
-from tests.crash.lives import Life, Server, server
+from tests.crash.fork_server import ForkedProcess, Server, server
 from tests.crash.load import Load
 from tests.crash.rounds import POLL_SECONDS, lay_out
-from tests.crash.world import CALM, WILD, World
+from tests.crash.services import CALM, WILD, World
 from tests.free_ports import free_port
 from tests.postgres import Cluster
 from trading_ops import clock
@@ -59,19 +59,19 @@ class Replica:
     folder: Path
     port: int
     server: Server
-    life: Life | None = None
+    process: ForkedProcess | None = None
 
-    async def begin(self, database: str, **more: Any) -> Life:
-        """Start a life."""
+    async def begin(self, database: str, **more: Any) -> ForkedProcess:
+        """Start a run."""
         environ = {
             "TRADING_OPS_VAR": str(self.folder / "var"),
             "TRADING_OPS_POLL_INTERVAL_SECONDS": POLL_SECONDS,
             "TRADING_OPS_DATABASE": database,
         }
-        self.life = await self.server.begin(
+        self.process = await self.server.begin(
             {"folder": str(self.folder), "environ": environ, **more}
         )
-        return self.life
+        return self.process
 
 
 @dataclass
@@ -85,7 +85,7 @@ class Drill:
     world: World
     done: Counter[str] = field(default_factory=Counter)
     gone: dict[int, float] = field(default_factory=dict)
-    """When each life was killed or frozen, by its process id, in seconds since the epoch."""
+    """When each run was killed or frozen, by its process id, in seconds since the epoch."""
 
     thawed: list[tuple[float, float]] = field(default_factory=list)
     """When a command was held back, and when it was let go."""
@@ -114,9 +114,9 @@ class Drill:
     async def kill(self) -> None:
         """One dies, and comes back after a while."""
         replica = self.random.choice(self.replicas)
-        assert replica.life is not None
-        self.gone[replica.life.pid] = clock.timestamp()
-        await replica.life.end()
+        assert replica.process is not None
+        self.gone[replica.process.pid] = clock.timestamp()
+        await replica.process.end()
         self.done["kills"] += 1
         await asyncio.sleep(self.random.choice((0.5, 22)))
         await replica.begin(self.database)
@@ -124,31 +124,31 @@ class Drill:
     async def freeze(self) -> None:
         """One stands still for longer than its lease, and goes on as if nothing had been."""
         replica = self.random.choice(self.replicas)
-        assert replica.life is not None
-        replica.life.send(signal.SIGSTOP)
-        self.gone[replica.life.pid] = clock.timestamp()
+        assert replica.process is not None
+        replica.process.send(signal.SIGSTOP)
+        self.gone[replica.process.pid] = clock.timestamp()
         await asyncio.sleep(self.random.uniform(*FREEZE_SECONDS))
-        replica.life.send(signal.SIGCONT)
+        replica.process.send(signal.SIGCONT)
         self.done["freezes"] += 1
 
     async def freeze_before_an_effect(self) -> None:
         """One stands still when its command is as good as sent."""
         replica = self.random.choice(self.replicas)
-        assert replica.life is not None
-        await replica.life.end(signal.SIGTERM)
-        life = await replica.begin(
+        assert replica.process is not None
+        await replica.process.end(signal.SIGTERM)
+        process = await replica.begin(
             self.database, failpoint=Failpoint.EFFECT_BEFORE, signal="SIGSTOP", nth=1
         )
-        if not await _stands_still(life):
+        if not await _stands_still(process):
             # It would freeze later, when no one thaws it.
             self.done["never reached an effect"] += 1
-            await life.end()
+            await process.end()
             await replica.begin(self.database)
             return
-        frozen = self.gone[life.pid] = clock.timestamp()
+        frozen = self.gone[process.pid] = clock.timestamp()
         await asyncio.sleep(self.random.uniform(*FREEZE_SECONDS))
         self.thawed.append((frozen, clock.timestamp()))
-        life.send(signal.SIGCONT)
+        process.send(signal.SIGCONT)
         self.done["freezes before an effect"] += 1
 
     async def stop_the_database(self) -> None:
@@ -205,11 +205,11 @@ class Drill:
         return sum(max(0.0, min(end, up) - max(begin, down)) for down, up in self.outages)
 
 
-async def _stands_still(life: Life) -> bool:
+async def _stands_still(process: ForkedProcess) -> bool:
     """Wait until it has stopped itself."""
     until = clock.monotonic() + REACH_SECONDS
-    while clock.monotonic() < until and not life.ended.done():
-        if _state(life.pid) == "T":
+    while clock.monotonic() < until and not process.ended.done():
+        if _state(process.pid) == "T":
             return True
         await asyncio.sleep(0.02)
     return False
@@ -252,8 +252,8 @@ async def run(minutes: float, seed: int, *, fences: bool = True) -> int:
         cluster = stack.enter_context(Cluster())
         replicas = []
         for name in ("a", "b"):
-            lives = await stack.enter_async_context(server())
-            replicas.append(Replica(folder / name, free_port(), lives))
+            processes = await stack.enter_async_context(server())
+            replicas.append(Replica(folder / name, free_port(), processes))
             lay_out(replicas[-1].folder, world, replicas[-1].port, key, timeout=STEP_TIMEOUT)
         database = cluster.new_database()
         drill = Drill(cluster, database, replicas, random.Random(seed), world)
@@ -281,8 +281,8 @@ async def run(minutes: float, seed: int, *, fences: bool = True) -> int:
         finally:
             engine.dispose()
             for one in replicas:
-                if one.life is not None:
-                    await one.life.end()
+                if one.process is not None:
+                    await one.process.end()
     await world.stop()
     code = tell(drill, load, seen, took)
     if code == 0:

@@ -15,20 +15,20 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from tests.crash.checks import Found, check_all, still_open, unsettled
-from tests.crash.choice import Choice, Chooser
-from tests.crash.lives import Life, Server, traced
+from tests.crash.fork_server import ForkedProcess, Server, traced
+from tests.crash.kill_points import Candidate, Chooser
 from tests.crash.load import Load, runbook_texts
-from tests.crash.world import CALM, WILD, World
+from tests.crash.services import CALM, WILD, World
 from tests.free_ports import free_port
 from trading_ops import clock
 from trading_ops.store.engine import reading_engine
 
 LIFE_SECONDS = 5.0
-"""A life that does not come to its end by then is ended from outside."""
+"""A run that does not come to its end by then is ended from outside."""
 
 POLL_SECONDS = "0.2"
 FULL_DISK_SECONDS = 1.0
-NOWHERE = Choice(place="", nth=0)
+NOWHERE = Candidate(place="", nth=0)
 TOKENS = ("agent", "supervisor", "webhook", "metrics", "operator")
 
 
@@ -68,7 +68,7 @@ class Round:
         self.world.begin(self.folder)
 
     def environ(self) -> dict[str, str]:
-        """Return the environment of a life: what the reconciler's settings are read from."""
+        """Return the environment of a run: what the reconciler's settings are read from."""
         environ = {
             "TRADING_OPS_VAR": str(self.folder / "var"),
             "TRADING_OPS_POLL_INTERVAL_SECONDS": POLL_SECONDS,
@@ -93,15 +93,15 @@ class Round:
             if full_disk:
                 await self._fill_the_disk(server, load)
             self.world.faults = CALM
-            life = await self._begin(server, NOWHERE)
+            process = await self._begin(server, NOWHERE)
             try:
                 await self._settle(load)
             finally:
-                await life.end(signal.SIGTERM)
+                await process.end(signal.SIGTERM)
         self._check(load)
 
-    async def _begin(self, server: Server, choice: Choice) -> Life:
-        life: dict[str, Any] = {
+    async def _begin(self, server: Server, choice: Candidate) -> ForkedProcess:
+        process: dict[str, Any] = {
             "folder": str(self.folder),
             "environ": self.environ(),
             "plant": self.plant,
@@ -109,44 +109,44 @@ class Round:
             "traced": bool(choice.place) and not choice.is_failpoint,
         }
         if choice.is_failpoint:
-            life |= {"failpoint": choice.place, "nth": choice.nth}
-        return await server.begin(life)
+            process |= {"failpoint": choice.place, "nth": choice.nth}
+        return await server.begin(process)
 
     async def _die_once(self, server: Server) -> None:
         choice = self.chooser.next()
-        life = await self._begin(server, choice)
+        process = await self._begin(server, choice)
         async with contextlib.AsyncExitStack() as stack:
             if choice.place and not choice.is_failpoint:
                 rule = f"{choice.place}:signal=SIGKILL:when={choice.nth}"
-                await stack.enter_async_context(traced(life.pid, rule))
-            done, _ = await asyncio.wait({life.ended}, timeout=LIFE_SECONDS)
-            code = await life.end() if not done else life.ended.result()
+                await stack.enter_async_context(traced(process.pid, rule))
+            done, _ = await asyncio.wait({process.ended}, timeout=LIFE_SECONDS)
+            code = await process.end() if not done else process.ended.result()
         if done and code != -signal.SIGKILL:
             self.found.stuck.append(f"a reconciler ended by itself with {code}, see its log")
         self.chooser.ended(choice, there=bool(done))
 
     async def _fill_the_disk(self, server: Server, load: Load) -> None:
         """No write succeeds for a while: 503 until writes succeed again, without a restart."""
-        life = await self._begin(server, NOWHERE)
-        await self._more(load, life)
+        process = await self._begin(server, NOWHERE)
+        await self._more(load, process)
         refused = load.answers["503"]
-        async with traced(life.pid, "pwrite64:error=ENOSPC"):
+        async with traced(process.pid, "pwrite64:error=ENOSPC"):
             await asyncio.sleep(FULL_DISK_SECONDS)
-        goes_on = await self._more(load, life)
-        if life.ended.done():
+        goes_on = await self._more(load, process)
+        if process.ended.done():
             self.found.stuck.append("a full disk ended the reconciler")
         elif not goes_on:
             self.found.stuck.append("a disk that was full is not used again")
         elif load.answers["503"] == refused:
             self.found.answers.append("nothing was refused while the disk was full")
-        await life.end()
+        await process.end()
 
-    async def _more(self, load: Load, life: Life) -> bool:
+    async def _more(self, load: Load, process: ForkedProcess) -> bool:
         """Wait until some more notifications are stored; return whether they are."""
         stored = load.answers["200"]
         until = clock.monotonic() + self.settle_seconds
         while load.answers["200"] < stored + 10:
-            if clock.monotonic() > until or life.ended.done():
+            if clock.monotonic() > until or process.ended.done():
                 return False
             await asyncio.sleep(0.02)
         return True

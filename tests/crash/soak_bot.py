@@ -18,9 +18,9 @@ from typing import Any
 
 import aiohttp
 
-from tests.crash import bot_plants
-from tests.crash.bot_world import BotWorld
-from tests.crash.lives import ROOT
+from tests.crash import bot_defects
+from tests.crash.bot_venue import BotVenue
+from tests.crash.fork_server import ROOT
 from trading_ops import clock
 from trading_ops.instrument.topics.components import COMPONENTS
 from trading_ops_lab.paper.bot import __main__ as bot_main
@@ -63,7 +63,7 @@ async def _wait_for_ever() -> None:
 
 
 PLANTS: dict[str, Callable[[], None]] = {
-    **bot_plants.PLANTS,
+    **bot_defects.PLANTS,
     "leak": _hoarding(lambda: _hoard.append(secrets.token_bytes(256 * 1024))),
     "leak-files": _hoarding(lambda: _files.append(os.open(os.devnull, os.O_RDONLY))),
     "leak-tasks": _hoarding(lambda: _tasks.append(asyncio.ensure_future(_wait_for_ever()))),
@@ -73,7 +73,7 @@ PLANTS: dict[str, Callable[[], None]] = {
 class SoakBot:
     """A bot under watch."""
 
-    def __init__(self, world: BotWorld, seed: int, plants: list[str]) -> None:
+    def __init__(self, world: BotVenue, seed: int, plants: list[str]) -> None:
         """Take the venue's world; nothing is started yet."""
         self.commands: Counter[str] = Counter()
         self.health: Counter[str] = Counter()

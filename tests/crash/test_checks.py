@@ -7,7 +7,7 @@ from sqlalchemy import create_engine, insert
 
 from tests.builders import NOW
 from tests.crash.checks import check_effects, check_integrity, check_lost, unsettled
-from tests.crash.choice import OF_A_RECOVERY, Chooser
+from tests.crash.kill_points import OF_A_RECOVERY, Chooser
 from tests.crash.load import Promised
 from trading_ops.store import audit_chain, events
 from trading_ops.store.failpoints import Failpoint
@@ -78,7 +78,7 @@ def test_what_is_lost_stuck_or_broken_is_told() -> None:
 
 
 def test_every_step_gets_its_turn() -> None:
-    """When each life ends where it should, no place is left out for long."""
+    """When each run ends where it should, no place is left out for long."""
     chooser = Chooser(seed=1, syscalls=True)
     for _ in range(200):
         chooser.ended(chooser.next(), there=True)

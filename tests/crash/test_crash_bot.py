@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from tests.crash.bot_plants import PLANTS
-from tests.crash.lives import ROOT
+from tests.crash.bot_defects import PLANTS
+from tests.crash.fork_server import ROOT
 
 pytestmark = pytest.mark.long
 

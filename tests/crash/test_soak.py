@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.crash.lives import ROOT
+from tests.crash.fork_server import ROOT
 
 pytestmark = pytest.mark.long
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from tests.rules.committed import ROOT
+from tests.rules.configuration import ROOT
 from trading_ops.reports.recorded_drills import RecordedDrill
 
 FILE = ROOT / "docs" / "engines.json"

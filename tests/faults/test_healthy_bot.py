@@ -13,7 +13,7 @@ import pytest
 
 from tests.faults.disks import needs_disks, own_disk, stall
 from tests.stack import Stack, running_stack
-from tests.strangers import flood, needs_root
+from tests.unprivileged import flood, needs_root
 from tests.waiting import eventually
 from trading_ops.config.targets import split_address
 from trading_ops.errors import TradingOpsError

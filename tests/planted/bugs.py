@@ -38,9 +38,9 @@ class Bug:
 
 _SERVICE = "tests/service/reconciler"
 _RECORDER = "tests/unit/instrument"
-_WATCH = "tests/service/holding/test_watch.py"
+_WATCH = "tests/service/holds/test_agent_monitor.py"
 _RULES = "tests/rules/test_prometheus.py::test_the_rules_do_what_their_unit_tests_say"
-_HOLDING = "tests/service/holding/test_holding.py"
+_HOLDING = "tests/service/holds/test_holds.py"
 
 BUGS = (
     Bug(
@@ -432,6 +432,6 @@ BUGS = (
                 new="    return pauses.first_pause_seconds * 2.0 ** (count - 1)\n",
             ),
         ),
-        tests=("tests/unit/stack/test_restart_pauses.py",),
+        tests=("tests/unit/stack/test_restart_backoff.py",),
     ),
 )

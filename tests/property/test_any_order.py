@@ -6,7 +6,7 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.property.life import BOTS, Alert, Life
+from tests.property.incident_driver import BOTS, Alert, IncidentDriver
 from trading_ops.domain.attempt import AttemptState
 from trading_ops.store import attempts, incidents
 
@@ -17,32 +17,32 @@ facts = st.lists(
 
 def rest(reported: list[tuple[str, str]], firing: set[Alert]) -> tuple[object, ...]:
     """Tell these facts, then look around until nothing changes; return what is left."""
-    life = Life(firing=firing)
+    driver = IncidentDriver(firing=firing)
     try:
         for kind, bot in reported:
-            (life.notify if kind == "fires" else life.notify_resolved)(("BotDown", bot))
+            (driver.notify if kind == "fires" else driver.notify_resolved)(("BotDown", bot))
         for _ in range(4):
-            life.make_pass()
-            for attempt in attempts.running(life.connection):
+            driver.make_pass()
+            for attempt in attempts.running(driver.connection):
                 attempts.finish(
-                    life.connection,
+                    driver.connection,
                     attempt,
                     AttemptState.FAILED,
                     detail="",
-                    now=life.now,
+                    now=driver.now,
                     only_from=(attempt.state,),
                 )
-            life.commit()
-            life.now += timedelta(seconds=60)
-        left = incidents.open_ones(life.connection)
-        done = attempts.of_open_incidents(life.connection)
+            driver.commit()
+            driver.now += timedelta(seconds=60)
+        left = incidents.open_ones(driver.connection)
+        done = attempts.of_open_incidents(driver.connection)
         return (
             sorted((one.fingerprint, one.escalated_at is not None) for one in left),
             sorted(tuple(step.action for step in steps) for steps in done.values()),
-            attempts.running(life.connection),
+            attempts.running(driver.connection),
         )
     finally:
-        life.end()
+        driver.end()
 
 
 @settings(max_examples=max(5, settings().max_examples // 16), deadline=None)

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from sqlalchemy import select
 
 from tests.builders import ONE_SHOT, make_step
-from tests.property.life import BOOKS, BOTS, LIMITS, OWN, Alert, Life, counted
+from tests.property.incident_driver import BOOKS, BOTS, LIMITS, OWN, Alert, IncidentDriver, counted
 from trading_ops.domain.approval import ApprovalState, same_person
 from trading_ops.domain.attempt import RUNNING, Attempt, AttemptState
 from trading_ops.domain.decision import Pause, Reason, Wait
@@ -43,7 +43,7 @@ class Incidents(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.life = Life()
+        self.driver = IncidentDriver()
         self.stormy = False
 
     def teardown(self) -> None:
@@ -54,7 +54,7 @@ class Incidents(RuleBasedStateMachine):
             self.what_a_person_has_is_left_alone()
             self.fences_only_grow()
         finally:
-            self.life.end()
+            self.driver.end()
 
     # What the sources tell, and what they do not.
 
@@ -67,18 +67,18 @@ class Incidents(RuleBasedStateMachine):
     def an_alert_fires(self, alert: Alert, copies: int, late: int, looks: bool) -> None:
         """Told several times, or never; or late, when it is over again."""
         if not late:
-            self.life.firing.add(alert)
+            self.driver.firing.add(alert)
         for _ in range(copies):
-            self.life.notify(alert, late=late)
+            self.driver.notify(alert, late=late)
         if looks:
-            self.life.make_pass()
+            self.driver.make_pass()
 
     @precondition(lambda self: not self.stormy)
     @rule(count=st.integers(2, len(BOTS)))
     def many_bots_fall_ill(self, count: int) -> None:
         """Enough of them are a storm; one is enough for one life."""
         self.stormy = True
-        self.life.firing |= {("BotDown", bot) for bot in BOTS[:count]}
+        self.driver.firing |= {("BotDown", bot) for bot in BOTS[:count]}
 
     @precondition(lambda self: not self.stormy)
     @rule(alert=alerts, seconds=st.sampled_from([1, 100, 130]))
@@ -87,44 +87,44 @@ class Incidents(RuleBasedStateMachine):
         self.stormy = True
         self.many_bots_fall_ill(len(BOTS))
         for firing in (set[Alert](), {alert}):
-            self.life.make_pass()
-            self.life.now += timedelta(seconds=seconds)
-            self.life.firing = firing
-            self.life.make_pass()
+            self.driver.make_pass()
+            self.driver.now += timedelta(seconds=seconds)
+            self.driver.firing = firing
+            self.driver.make_pass()
 
     @rule(alert=alerts, notified=st.booleans())
     def an_alert_ends(self, alert: Alert, notified: bool) -> None:
-        self.life.firing.discard(alert)
+        self.driver.firing.discard(alert)
         if notified:
-            self.life.notify_resolved(alert)
+            self.driver.notify_resolved(alert)
 
     @rule()
     def every_fault_is_repaired(self) -> None:
-        self.life.firing.clear()
+        self.driver.firing.clear()
 
     @rule(alert=alerts, fires=st.booleans())
     def a_silence_begins_or_ends(self, alert: Alert, fires: bool) -> None:
-        self.life.silenced ^= {alert}
+        self.driver.silenced ^= {alert}
         if fires:
-            self.life.firing.add(alert)
-            self.life.make_pass()
+            self.driver.firing.add(alert)
+            self.driver.make_pass()
 
     @rule()
     def a_source_goes_or_comes(self) -> None:
-        self.life.blind = not self.life.blind
+        self.driver.blind = not self.driver.blind
 
     @rule(seconds=st.sampled_from([1, 5, 20, 60, 130, 310, 700]))
     def time_passes(self, seconds: int) -> None:
-        self.life.now += timedelta(seconds=seconds)
+        self.driver.now += timedelta(seconds=seconds)
 
     # What people say.
 
     @rule(seconds=st.integers(1, 60))
     def a_person_pauses(self, seconds: int) -> None:
-        now = self.life.now
+        now = self.driver.now
         pause = Pause(owner="ada", reason="why", expires_at=now + timedelta(seconds=seconds))
-        pauses.begin(self.life.connection, pause, now=now)
-        self.life.commit()
+        pauses.begin(self.driver.connection, pause, now=now)
+        self.driver.commit()
 
     @rule(
         whom=st.none() | st.sampled_from(BOTS[:2]),
@@ -132,7 +132,7 @@ class Incidents(RuleBasedStateMachine):
         seconds=st.integers(1, 200),
     )
     def a_window_is_planned(self, whom: str | None, ahead: int, seconds: int) -> None:
-        begins_at = self.life.now + timedelta(seconds=ahead)
+        begins_at = self.driver.now + timedelta(seconds=ahead)
         window = Maintenance(
             target=whom,
             owner="ada",
@@ -140,118 +140,118 @@ class Incidents(RuleBasedStateMachine):
             begins_at=begins_at,
             ends_at=begins_at + timedelta(seconds=seconds),
         )
-        maintenance.begin(self.life.connection, window, now=self.life.now)
-        self.life.commit()
+        maintenance.begin(self.driver.connection, window, now=self.driver.now)
+        self.driver.commit()
 
     @rule()
     def windows_are_ended(self) -> None:
-        for one in maintenance.planned(self.life.connection, now=self.life.now):
-            maintenance.end(self.life.connection, one.id, owner="bob", now=self.life.now)
-        self.life.commit()
+        for one in maintenance.planned(self.driver.connection, now=self.driver.now):
+            maintenance.end(self.driver.connection, one.id, owner="bob", now=self.driver.now)
+        self.driver.commit()
 
     @rule(bot=st.sampled_from(BOTS[:2]), owner=st.sampled_from(["ada", "reconciler"]))
     def a_bot_is_halted_or_let_go(self, bot: str, owner: str) -> None:
-        key, now = f"{bot} {owner} {self.life.now}", self.life.now
-        released = [one.id for one in holds.standing(self.life.connection, bot)]
+        key, now = f"{bot} {owner} {self.driver.now}", self.driver.now
+        released = [one.id for one in holds.standing(self.driver.connection, bot)]
         if released:
-            holds.release(self.life.connection, ids=released, owner="ada", reason="why", now=now)
+            holds.release(self.driver.connection, ids=released, owner="ada", reason="why", now=now)
         else:
             hold = Hold(
                 id=key, target=bot, state=HeldState.HALTED, owner=owner, reason="why", at=now
             )
-            holds.place(self.life.connection, hold, now=now)
-        self.life.commit()
+            holds.place(self.driver.connection, hold, now=now)
+        self.driver.commit()
 
     @rule(bot=st.sampled_from(BOTS[:2]))
     def a_target_is_forgiven(self, bot: str) -> None:
-        now = self.life.now
-        attempts.reset_budget(self.life.connection, bot, owner="ada", reason="why", now=now)
-        self.life.forgiven.append((bot, now))
-        self.life.commit()
+        now = self.driver.now
+        attempts.reset_budget(self.driver.connection, bot, owner="ada", reason="why", now=now)
+        self.driver.forgiven.append((bot, now))
+        self.driver.commit()
 
     @rule(owner=people, yes=st.booleans())
     def requests_are_answered(self, owner: str, yes: bool) -> None:
         """By anyone: one's own is not approved, and what has run out is not either."""
-        life = self.life
-        for asked in approvals.search(life.connection, state=ApprovalState.PENDING):
+        driver = self.driver
+        for asked in approvals.search(driver.connection, state=ApprovalState.PENDING):
             answer = approvals.approve if yes else approvals.deny
             try:
-                given = answer(life.connection, asked.id, owner=owner, now=life.now)
+                given = answer(driver.connection, asked.id, owner=owner, now=driver.now)
             except OrderRefused:
                 own = yes and same_person(owner, asked.requested_by)
-                assert own or asked.expires_at <= life.now
+                assert own or asked.expires_at <= driver.now
                 continue
-            assert asked.expires_at > life.now
+            assert asked.expires_at > driver.now
             assert not (yes and same_person(owner, asked.requested_by))
             if yes:
-                life.approved[asked.digest] = given
-        life.commit()
+                driver.approved[asked.digest] = given
+        driver.commit()
 
     @rule(bot=st.sampled_from(BOTS[:2]), step=st.sampled_from(ORDERS), owner=people)
     def something_is_ordered_by_hand(self, bot: str, step: object, owner: str) -> None:
         assert step in ORDERS
-        self.life.order(bot, ORDERS[ORDERS.index(step)], owner)
+        self.driver.order(bot, ORDERS[ORDERS.index(step)], owner)
 
     @rule(bot=st.sampled_from(BOTS[:2]), seconds=st.sampled_from([30, 700]))
     def an_order_is_approved(self, bot: str, seconds: int) -> None:
         """And tried twice, the second time perhaps too late."""
-        life, step = self.life, ORDERS[1]
-        life.order(bot, step, "ada")
+        driver, step = self.driver, ORDERS[1]
+        driver.order(bot, step, "ada")
         self.requests_are_answered("bob", yes=True)
         for _ in range(2):
-            started = life.order(bot, step, "ada")
+            started = driver.order(bot, step, "ada")
             if started is not None:
                 self.ends(started, AttemptState.FAILED)
-            life.now += timedelta(seconds=seconds)
+            driver.now += timedelta(seconds=seconds)
 
     def ends(self, attempt: Attempt, state: AttemptState) -> None:
         changed = attempts.finish(
-            self.life.connection,
+            self.driver.connection,
             attempt,
             state,
             detail="",
-            now=self.life.now,
+            now=self.driver.now,
             only_from=(attempt.state,),
         )
         assert changed
-        self.life.commit()
+        self.driver.commit()
 
     # What the reconciler does.
 
     @rule()
     def a_pass_is_made(self) -> None:
-        self.life.make_pass()
+        self.driver.make_pass()
 
     @rule()
     def the_state_is_reloaded(self) -> None:
-        self.life.compare()
+        self.driver.compare()
 
     @rule()
     def the_process_dies(self) -> None:
-        self.life.wake_up()
+        self.driver.wake_up()
 
     @rule()
     def it_comes_to_rest(self) -> None:
         """After a pass that sees, the open incidents are what fires, and what is not over yet."""
-        if self.life.blind:
+        if self.driver.blind:
             return
-        looked = self.life.make_pass()
+        looked = self.driver.make_pass()
         # What a pass closes and what then is absent is gone; everything that fires is there.
-        left = {(one.alert, one.target) for one in incidents.open_ones(self.life.connection)}
-        assert self.life.firing <= left
+        left = {(one.alert, one.target) for one in incidents.open_ones(self.driver.connection)}
+        assert self.driver.firing <= left
         reasons = {
             (one.alert, one.target): decision.reason
             for one, decision in looked
             if isinstance(decision, Wait)
         }
         held = {(one.incident_id) for one in self.running()}
-        for one in incidents.open_ones(self.life.connection):
+        for one in incidents.open_ones(self.driver.connection):
             alert = (one.alert, str(one.target))
             flaps = reasons.get(alert) is Reason.FLAPPING
-            assert alert in self.life.firing or one.id in held or flaps
+            assert alert in self.driver.firing or one.id in held or flaps
 
     def running(self) -> list[Attempt]:
-        return attempts.running(self.life.connection)
+        return attempts.running(self.driver.connection)
 
     @precondition(lambda self: self.running())
     @rule(data=st.data())
@@ -267,25 +267,25 @@ class Incidents(RuleBasedStateMachine):
         state = data.draw(st.sampled_from(ways))
         for expected in (True, False):  # the second writer finds that it is too late
             changed = attempts.finish(
-                self.life.connection,
+                self.driver.connection,
                 attempt,
                 state,
                 detail="",
-                now=self.life.now,
+                now=self.driver.now,
                 only_from=(attempt.state,),
             )
             assert changed is expected
-        self.life.commit()
+        self.driver.commit()
 
     # What may never be.
 
     def all_attempts(self) -> list[Attempt]:
-        return attempts.read(self.life.connection, select(tables.attempts))
+        return attempts.read(self.driver.connection, select(tables.attempts))
 
     @invariant()
     def one_of_each(self) -> None:
         """One open incident for each alert, one running attempt for each target."""
-        seen = [one.fingerprint for one in incidents.open_ones(self.life.connection)]
+        seen = [one.fingerprint for one in incidents.open_ones(self.driver.connection)]
         assert len(seen) == len(set(seen))
         held = [one.target for one in self.all_attempts() if one.state in RUNNING]
         assert len(held) == len(set(held))
@@ -297,7 +297,7 @@ class Incidents(RuleBasedStateMachine):
         for key in {(one.target, one.action) for one in done}:
             self.within([one for one in done if (one.target, one.action) == key], key[0], most=4)
         for first, later in zip(done, done[LIMITS.attempts :], strict=False):
-            assert later.started_at - first.started_at >= LIMITS.window or self.life.forgiven
+            assert later.started_at - first.started_at >= LIMITS.window or self.driver.forgiven
 
     def within(self, group: list[Attempt], target: str, most: int = OWN.attempts) -> None:
         """Cooldown and budget hold between all that no forgiving lies between."""
@@ -305,7 +305,7 @@ class Incidents(RuleBasedStateMachine):
         def repeated(first: Attempt, later: Attempt) -> bool:
             return any(
                 name == target and first.started_at <= moment <= later.started_at
-                for name, moment in self.life.forgiven
+                for name, moment in self.driver.forgiven
             )
 
         for first, later in itertools.pairwise(group):
@@ -314,13 +314,13 @@ class Incidents(RuleBasedStateMachine):
             assert later.started_at - first.started_at >= OWN.window or repeated(first, later)
 
     def a_person_is_called_once(self) -> None:
-        timeline = events.latest(self.life.connection, limit=10_000)
+        timeline = events.latest(self.driver.connection, limit=10_000)
         for kind in ("escalated", "closed", "opened"):
             assert all(count == 1 for count in counted(timeline, kind).values())
 
     def what_a_person_has_is_left_alone(self) -> None:
         timeline = sorted(
-            events.latest(self.life.connection, limit=10_000), key=lambda one: one.seq
+            events.latest(self.driver.connection, limit=10_000), key=lambda one: one.seq
         )
         handed_over = set[str | None]()
         for one in timeline:

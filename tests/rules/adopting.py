@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from tests.rules.committed import ROOT, ROUTES, read_yaml
+from tests.rules.configuration import ROOT, ROUTES, read_yaml
 from tests.rules.documented import blocks
 from trading_ops.config.settings import Settings
 from trading_ops.config.targets import parse_targets

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from grafana.boards.queries import DASHBOARDS, load_boards, panels_of
-from tests.rules.committed import read_yaml
+from tests.rules.configuration import read_yaml
 
 Board = dict[str, Any]
 Panel = dict[str, Any]

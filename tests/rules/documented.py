@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.rules.committed import ROOT
+from tests.rules.configuration import ROOT
 from trading_ops.instrument import CATALOGUE, catalogue
 from trading_ops.instrument.documents import topics
 

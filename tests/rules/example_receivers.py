@@ -11,7 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.rules.committed import ALERTMANAGER
+from tests.rules.configuration import ALERTMANAGER
 
 EXAMPLES = ALERTMANAGER / "examples"
 TOKEN = "a-secret-of-the-service"

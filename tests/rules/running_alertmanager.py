@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 
 from tests.free_ports import free_port
-from tests.rules.committed import ALERTMANAGER, ROUTES, alertmanager_program
+from tests.rules.configuration import ALERTMANAGER, ROUTES, alertmanager_program
 from tests.rules.receivers import Receivers
 from trading_ops import clock
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 
 from tests.free_ports import free_port
-from tests.rules.committed import lay_out_prometheus
+from tests.rules.configuration import lay_out_prometheus
 from tests.rules.running_alertmanager import wait_until_ready
 from tests.waiting import eventually
 

@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestServer
 
 from tests.free_ports import free_port
 from tests.rules.adopting import PAGE, Adopted, adopt, snippet
-from tests.rules.committed import (
+from tests.rules.configuration import (
     PROMETHEUS,
     ROOT,
     ROUTES,

@@ -18,7 +18,7 @@ import yaml
 
 from tests.free_ports import free_port
 from tests.rules.adopting import Adopted, adopt, snippet
-from tests.rules.committed import ROOT
+from tests.rules.configuration import ROOT
 from tests.rules.receivers import Receivers, run_receivers
 from tests.rules.running_alertmanager import RunningAlertmanager, start_alertmanager
 from tests.rules.running_prometheus import start_prometheus

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.rules.committed import (
+from tests.rules.configuration import (
     ALERTMANAGER,
     PROMETHEUS,
     ROUTES,

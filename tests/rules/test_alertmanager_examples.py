@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from tests.rules.committed import ALERTMANAGER, ROUTES, AlertRule, load_rules, read_yaml, run_tool
+from tests.rules.configuration import (
+    ALERTMANAGER,
+    ROUTES,
+    AlertRule,
+    load_rules,
+    read_yaml,
+    run_tool,
+)
 from tests.rules.example_receivers import EXAMPLES
 from trading_ops.domain.acknowledgement import PAGE
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.rules.committed import load_rules
-from tests.rules.histories import Series, lived_through, pending
+from tests.rules.configuration import load_rules
+from tests.rules.stored_history import Series, lived_through, pending
 from tests.waiting import eventually
 from trading_ops import clock
 

@@ -18,7 +18,7 @@ from grafana.boards.queries import DASHBOARDS, panels_of
 from grafana.boards.sdk import dashboard_builder
 from grafana.boards.writing import differences, write_boards
 from tests.rules.boards import BOARDS, EXCLUSIONS, PANELS, Board, excused, where
-from tests.rules.committed import ROOT, metric_names
+from tests.rules.configuration import ROOT, metric_names
 
 UNITS = frozenset(
     [

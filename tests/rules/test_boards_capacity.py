@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from grafana.boards.queries import board_queries
-from tests.rules.committed import run_tool
+from tests.rules.configuration import run_tool
 from trading_ops.capacity.resources import RESOURCES
 
 BOARD = "9 Capacity"

@@ -6,7 +6,7 @@ import pytest
 
 from grafana.boards.queries import panels_of
 from tests.rules.boards import BOARDS, PANELS, Board, Panel, links_of, where
-from tests.rules.committed import ROOT, RUNBOOKS, load_rules, read_yaml
+from tests.rules.configuration import ROOT, RUNBOOKS, load_rules, read_yaml
 
 UIDS = {board["uid"] for board in BOARDS}
 SOURCES = {

@@ -21,7 +21,7 @@ from grafana.boards.selectors import OF_BOT, WATCHED, select
 from grafana.boards.words import age, forecast, gain, least, most, quantiles, rate
 from tests.free_ports import free_port
 from tests.rules.boards import BOARDS, PANELS, TARGETS, where
-from tests.rules.committed import (
+from tests.rules.configuration import (
     OF_OTHERS,
     label_names,
     metric_names,

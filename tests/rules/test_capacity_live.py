@@ -6,7 +6,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.rules.committed import run_tool
+from tests.rules.configuration import run_tool
 from tests.rules.running_prometheus import start_prometheus
 from trading_ops import clock
 from trading_ops.capacity.limits import Choices

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rules.committed import PROMETHEUS, run_tool
+from tests.rules.configuration import PROMETHEUS, run_tool
 from trading_ops.capacity.limits import Choices, Thresholds
 from trading_ops.capacity.resources import RESOURCES
 from trading_ops.capacity.rules import FILES, PLACES, applied

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rules.committed import (
+from tests.rules.configuration import (
     PROMETHEUS,
     RUNBOOKS,
     front_matter,

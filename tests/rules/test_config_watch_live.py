@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
-from tests.rules.committed import RUNBOOKS, lay_out_prometheus
+from tests.rules.configuration import RUNBOOKS, lay_out_prometheus
 from tests.rules.running_prometheus import start_prometheus
 from trading_ops.audit.config_watch import CHANGED, RECORDED, ConfigWatch
 from trading_ops.clients.http import Http

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rules.committed import ROOT, read_yaml
+from tests.rules.configuration import ROOT, read_yaml
 from tests.rules.documented import DOCS, METRICS, PAGES, blocks, metric_names_in, unknown_metrics
 from tests.unit.stack.registries import changed
 from trading_ops.instrument import CATALOGUE, Metric

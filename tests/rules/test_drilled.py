@@ -6,7 +6,7 @@ Each reason has a test of what the alert stands on; `make rules` tests the rule 
 from typing import NamedTuple
 
 from tests.rules import test_anomalies_live, test_long_windows_live
-from tests.rules.committed import ROOT, RUNBOOKS, load_rules
+from tests.rules.configuration import ROOT, RUNBOOKS, load_rules
 from tests.rules.test_runbooks import NOT_DRILLED
 from trading_ops.reconciler.runbook_index import load_runbooks
 
@@ -43,11 +43,11 @@ NOT_RAISED = {
     "TradingBotEventLoopLagging": Not(
         "nobody outside can hold a loop up", "unit/instrument/watchers/test_loop_lag.py"
     ),
-    "TradingBotHoldNotInForce": Not("our agent obeys", "service/holding/test_holding.py"),
+    "TradingBotHoldNotInForce": Not("our agent obeys", "service/holds/test_holds.py"),
     "TradingBotReadinessLost": Not(
         "a run takes days to pass a criterion of it", "service/reconciler/test_readiness.py"
     ),
-    "TradingBotHoldReapplied": Not(ATTACK, "service/holding/test_holding.py"),
+    "TradingBotHoldReapplied": Not(ATTACK, "service/holds/test_holds.py"),
     "TradingFleetRecoveryHeld": Not(ALONE, "service/reconciler/test_fleet.py"),
     "TradingBotFallbackActive": Not(NO_MODEL, "service/bot/test_model.py"),
     "TradingBotMetricsRejected": Not("no bot of ours exports that", "rules/test_claims_live.py"),
@@ -72,7 +72,7 @@ NOT_RAISED = {
     "TradingOpsBackupNotVerified": Not(LONG, "backup/test_reconciler.py"),
     "TradingOpsBackupOverdue": Not(LONG, "backup/test_reconciler.py"),
     "TradingOpsBackupTargetFull": Not(LONG, "backup/test_reconciler.py"),
-    "TradingOpsHoldsNotStored": Not(LONG, "service/holding/test_holding.py"),
+    "TradingOpsHoldsNotStored": Not(LONG, "service/holds/test_holds.py"),
     "TradingOpsTargetsReloadFailed": Not(LONG, "service/stack/test_reconciler_alone.py"),
     "TradingOpsCertificateExpiring": Not(LONG, "service/tls/test_expiry.py"),
     "TradingOpsImpostor": Not(ATTACK, "service/clients/test_listener.py"),

@@ -17,7 +17,7 @@ from tests.engines.record import (
     seconds_of,
     with_table,
 )
-from tests.rules.committed import ROOT, RUNBOOKS
+from tests.rules.configuration import ROOT, RUNBOOKS
 from trading_ops.reconciler.runbook_index import load_runbooks
 from trading_ops.reports.gameday import read as read_game_day
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from tests.rules.committed import PROMETHEUS, load_rules, read_yaml, recorded
+from tests.rules.configuration import PROMETHEUS, load_rules, read_yaml, recorded
 from trading_ops.domain.fault import BOT, ORIGIN, SUBJECT_LABELS, VENUE
 
 OF_ALL = frozenset(

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from tests.builders import NOW, make_incident
-from tests.rules.committed import RUNBOOKS
+from tests.rules.configuration import RUNBOOKS
 from trading_ops.domain.decide import decide
 from trading_ops.domain.decision import AlertView, Close, GlobalLimits, History, Run, Wait, World
 from trading_ops.domain.target import BOTS, Kind

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.rules.committed import ROOT
+from tests.rules.configuration import ROOT
 from tests.rules.documented import DOCS, blocks
 from trading_ops.config.settings import load_settings
 from trading_ops.config.targets import parse_targets

@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.rules.histories import HOUR, Series, lived_through
+from tests.rules.stored_history import HOUR, Series, lived_through
 from tests.waiting import eventually
 from trading_ops import clock
 

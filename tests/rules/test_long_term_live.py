@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 import yaml
 
-from tests.rules.committed import PROMETHEUS, ROOT
+from tests.rules.configuration import PROMETHEUS, ROOT
 from tests.rules.documented import blocks
 from tests.rules.running_prometheus import start_prometheus
 from tests.waiting import eventually

@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.rules.committed import PROMETHEUS, lay_out_prometheus, load_rules, read_yaml, run_tool
+from tests.rules.configuration import (
+    PROMETHEUS,
+    lay_out_prometheus,
+    load_rules,
+    read_yaml,
+    run_tool,
+)
 from trading_ops.instrument.topics.reconciler import RECONCILER_METRICS
 
 CONFIG: dict[str, Any] = read_yaml(PROMETHEUS / "prometheus.yml")

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.rules.committed import run_tool
+from tests.rules.configuration import run_tool
 from trading_ops.domain.readiness import Criterion
 from trading_ops.readiness.plan import load_plan
 

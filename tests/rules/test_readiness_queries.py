@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tests.rules.committed import run_tool
+from tests.rules.configuration import run_tool
 from trading_ops.domain.runbook import selectors
 from trading_ops.instrument.catalogue import CATALOGUE
 from trading_ops.readiness.plan import load_plan

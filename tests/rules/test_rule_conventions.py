@@ -5,7 +5,7 @@ import re
 import pytest
 from prometheus_client.utils import floatToGoString
 
-from tests.rules.committed import (
+from tests.rules.configuration import (
     OF_OTHERS,
     PROMETHEUS,
     ROOT,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rules.committed import (
+from tests.rules.configuration import (
     OF_OTHERS,
     RUNBOOKS,
     front_matter,

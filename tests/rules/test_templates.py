@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.rules.committed import ALERTMANAGER, run_tool
+from tests.rules.configuration import ALERTMANAGER, run_tool
 
 HOSTILE = "\"><script>x()</script><!channel> & 'a' </b>"
 BOT = "alpha\"&var-x=<b>'"

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from tests.rules.committed import RUNBOOKS
+from tests.rules.configuration import RUNBOOKS
 from trading_ops.cli.main import PROGRAM, cli
 
 DOCS = RUNBOOKS.parent / "docs"

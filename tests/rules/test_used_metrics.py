@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 
-from tests.rules.committed import ROOT
+from tests.rules.configuration import ROOT
 from trading_ops.instrument.catalogue import CATALOGUE
 from trading_ops.instrument.metric import Kind, Owner
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import make_url
 
 from tests.builders import NOW
-from tests.cut import Cable
+from tests.database_cable import Cable
 from tests.databases import postgresql_only, sqlite_only
 from tests.postgres import Cluster
 from trading_ops.errors import CommitUnknown, StoreError, StoreUnavailable

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from aiohttp import WSServerHandshakeError
 
-from tests.rules.committed import ROOT
+from tests.rules.configuration import ROOT
 from tests.service.api.conftest import LOCAL, ask
 from tests.service.api.test_commands import write_targets
 from tests.service.reconciler.conftest import Running, Start

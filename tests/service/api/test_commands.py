@@ -11,7 +11,7 @@ import pytest
 
 from tests.fakes import FakeWorld
 from tests.free_ports import free_port
-from tests.service.holding.bots import RealAgent
+from tests.service.holds.bots import RealAgent
 from tests.service.reconciler.conftest import Running, Start
 from tests.waiting import eventually
 from trading_ops.api.tokens import FILE

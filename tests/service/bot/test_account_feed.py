@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.bot.account import Desk, desk_at
+from tests.service.bot.account_harness import Desk, desk_at
 from tests.service.bot.conftest import Venue
 from tests.service.botkit.conftest import SYMBOL, sample, stays, until
 from trading_ops.agent import Side

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.service.bot.account import Desk, desk_at
+from tests.service.bot.account_harness import Desk, desk_at
 from tests.service.bot.conftest import SYMBOLS, Venue
 from tests.service.botkit.conftest import sample, stays, until
 from trading_ops.agent import Side

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 
 import pytest
 
-from tests.service.bot.desk import Desk
+from tests.service.bot.order_harness import Desk
 from tests.waiting import eventually
 from trading_ops.agent import CommandFailed
 from trading_ops.agent.commands import run
@@ -52,7 +52,7 @@ class Away(Store):
         await super().set_fact(name, value)
 
 
-class Lives:
+class ModeHistory:
     """One bot's state folder and records, and the switches of its lives."""
 
     def __init__(self, desk: Desk, driver: Stuck, folder: Path) -> None:
@@ -95,9 +95,9 @@ class Cancelling:
 
 
 @pytest.fixture
-async def lives(
+async def runs(
     metrics: BotMetrics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Lives]:
+) -> AsyncIterator[ModeHistory]:
     monkeypatch.setattr(module, "STORE_SECONDS", 60)
     driver = Stuck(tmp_path / "bot.db")
     desk = Desk(metrics, tmp_path / "bot.db")
@@ -106,7 +106,7 @@ async def lives(
     desk.book = type(desk.book)("alpha", metrics, desk.store)
     desk.supervisor = type(desk.supervisor)([desk.store])
     await desk.start()
-    yield Lives(desk, driver, tmp_path)
+    yield ModeHistory(desk, driver, tmp_path)
     driver.gate.set()
     await desk.supervisor.stop()
 
@@ -119,78 +119,74 @@ async def go_paper(switch: ModeSwitch, orders: Cancelling, within: float) -> str
     return await run(command, params, asyncio.get_running_loop())
 
 
-async def test_a_deadline_ends_the_cancelling_and_not_the_word(lives: Lives) -> None:
+async def test_a_deadline_ends_the_cancelling_and_not_the_word(runs: ModeHistory) -> None:
     """A venue that is slow takes the whole deadline: the word is kept by then."""
-    switch, orders = await lives.begun(), Cancelling()
+    switch, orders = await runs.begun(), Cancelling()
     assert switch.mode.value == "live"
     command = asyncio.create_task(go_paper(switch, orders, within=60))
     await orders.asked.wait()
     command.cancel()
     await asyncio.wait({command})
     assert switch.paper
-    assert await lives.stored() is Mode.PAPER
-    assert (await lives.begun()).paper
+    assert await runs.stored() is Mode.PAPER
+    assert (await runs.begun()).paper
 
 
-async def test_it_is_on_the_disk_before_anything_is_waited_for(lives: Lives) -> None:
+async def test_it_is_on_the_disk_before_anything_is_waited_for(runs: ModeHistory) -> None:
     """Killed while the records have not taken it yet, the next life finds the file."""
-    switch = await lives.begun()
-    lives.driver.gate.clear()
+    switch = await runs.begun()
+    runs.driver.gate.clear()
     task = asyncio.create_task(switch.go_paper(*ORDER))
     await asyncio.sleep(0)
     assert not task.done()
-    assert (lives.folder / FILE).exists()
+    assert (runs.folder / FILE).exists()
     empty = Store(
-        lives.desk.metrics, lambda: ThreadedDatabase(SqliteDriver(lives.folder / "other.db"))
+        runs.desk.metrics, lambda: ThreadedDatabase(SqliteDriver(runs.folder / "other.db"))
     )
-    after = await lives.begun(store=empty)
+    after = await runs.begun(store=empty)
     assert after.paper
     # And those that did not have it have it now, for the instances that have no such file.
     record = await empty.fact(FACT, ModeRecord)
     assert record is not None
     assert (record.mode, record.owner, record.reason) == (Mode.PAPER, *ORDER)
     await empty.close()
-    lives.driver.gate.set()
+    runs.driver.gate.set()
     await asyncio.wait({task})
 
 
 async def test_stuck_records_do_not_hinder_the_cancelling(
-    lives: Lives, monkeypatch: pytest.MonkeyPatch
+    runs: ModeHistory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They get a part of the deadline, and the answer says that they did not take it."""
     monkeypatch.setattr(module, "STORE_SECONDS", 0.05)
-    switch, orders = await lives.begun(), Cancelling()
+    switch, orders = await runs.begun(), Cancelling()
     orders.done.set()
-    lives.driver.gate.clear()
+    runs.driver.gate.clear()
     with pytest.raises(CommandFailed, match=r"in force on this instance.*2 orders were cancelled"):
         await go_paper(switch, orders, within=5)
     assert switch.paper
 
 
-async def test_a_standby_that_was_told_takes_over_in_paper(lives: Lives) -> None:
+async def test_a_standby_that_was_told_takes_over_in_paper(runs: ModeHistory) -> None:
     """It cannot tell the others before it leads; then it does."""
-    store = Away(
-        lives.desk.metrics, lambda: ThreadedDatabase(SqliteDriver(lives.folder / "bot.db"))
-    )
-    switch = lives.switch(store=store)
+    store = Away(runs.desk.metrics, lambda: ThreadedDatabase(SqliteDriver(runs.folder / "bot.db")))
+    switch = runs.switch(store=store)
     with pytest.raises(CommandFailed, match="other instances do not know it: this"):
         await switch.go_paper(*ORDER)
-    assert await lives.stored() is None
+    assert await runs.stored() is None
     store.leads = True
     await switch.restore()
     assert switch.paper
-    other = lives.folder / "other"
+    other = runs.folder / "other"
     other.mkdir()
-    assert (await lives.begun(folder=other)).paper
+    assert (await runs.begun(folder=other)).paper
     await store.close()
 
 
-async def test_a_standby_takes_over_in_paper_without_its_file(lives: Lives) -> None:
+async def test_a_standby_takes_over_in_paper_without_its_file(runs: ModeHistory) -> None:
     """Neither file nor records took it: what this process was told counts as long as it lives."""
-    store = Away(
-        lives.desk.metrics, lambda: ThreadedDatabase(SqliteDriver(lives.folder / "bot.db"))
-    )
-    switch = lives.switch(store=store, folder=lives.folder / "absent")
+    store = Away(runs.desk.metrics, lambda: ThreadedDatabase(SqliteDriver(runs.folder / "bot.db")))
+    switch = runs.switch(store=store, folder=runs.folder / "absent")
     with pytest.raises(CommandFailed, match=r"it would be lost on restart: .*absent.*standby"):
         await switch.go_paper(*ORDER)
     await switch.restore()
@@ -198,80 +194,78 @@ async def test_a_standby_takes_over_in_paper_without_its_file(lives: Lives) -> N
     await store.close()
 
 
-async def test_paper_that_is_said_while_live_is_stored_stays(lives: Lives) -> None:
+async def test_paper_that_is_said_while_live_is_stored_stays(runs: ModeHistory) -> None:
     """The person did not know of it: they must look, and say so again."""
-    (await lives.begun()).enter_paper(*ORDER)
-    switch = await lives.begun()
+    (await runs.begun()).enter_paper(*ORDER)
+    switch = await runs.begun()
     live = asyncio.create_task(switch.go_live("bob", "all is well", "alpha"))
     await asyncio.sleep(0)  # it waits for the records
     await switch.go_paper(*ORDER)
     with pytest.raises(CommandFailed, match="mode stays paper: the bot was switched to paper"):
         await live
     assert switch.paper
-    assert await lives.stored() is Mode.PAPER
-    assert (await lives.begun()).paper
+    assert await runs.stored() is Mode.PAPER
+    assert (await runs.begun()).paper
     await switch.go_live("bob", "I have looked", "alpha")
     assert switch.mode.value == "live"
-    assert not (lives.folder / FILE).exists()
-    assert not (await lives.begun()).paper
+    assert not (runs.folder / FILE).exists()
+    assert not (await runs.begun()).paper
 
 
-async def test_live_that_was_stored_and_not_reached_is_paper(lives: Lives) -> None:
+async def test_live_that_was_stored_and_not_reached_is_paper(runs: ModeHistory) -> None:
     """The agent's deadline ends it in between: this life and the next agree."""
-    switch = await lives.begun()
+    switch = await runs.begun()
     await switch.go_paper(*ORDER)
-    lives.driver.gate.clear()
+    runs.driver.gate.clear()
     live = asyncio.create_task(switch.go_live("bob", "all is well", "alpha"))
     await asyncio.sleep(0)
     live.cancel()
-    lives.driver.gate.set()
+    runs.driver.gate.set()
     await asyncio.wait({live})
 
     async def written() -> bool:
-        return await lives.stored() is Mode.LIVE
+        return await runs.stored() is Mode.LIVE
 
     await eventually(written)
     assert switch.paper
-    assert (await lives.begun()).paper
-    assert await lives.stored() is Mode.PAPER
+    assert (await runs.begun()).paper
+    assert await runs.stored() is Mode.PAPER
 
 
-async def test_records_that_are_away_do_not_forget_it(lives: Lives) -> None:
+async def test_records_that_are_away_do_not_forget_it(runs: ModeHistory) -> None:
     """The answer says what is missing, and a restart finds the file."""
-    away = Away(
-        lives.desk.metrics, lambda: ThreadedDatabase(SqliteDriver(lives.folder / "other.db"))
-    )
-    switch = await lives.begun(store=away)
+    away = Away(runs.desk.metrics, lambda: ThreadedDatabase(SqliteDriver(runs.folder / "other.db")))
+    switch = await runs.begun(store=away)
     assert switch.mode.value == "live"
     with pytest.raises(CommandFailed, match="across restarts too, but it is not in the records"):
         await switch.go_paper(*ORDER)
     assert switch.paper
-    assert (await lives.begun(store=away)).paper
+    assert (await runs.begun(store=away)).paper
     await away.close()
 
 
-async def test_a_file_that_cannot_be_written_is_said(lives: Lives) -> None:
+async def test_a_file_that_cannot_be_written_is_said(runs: ModeHistory) -> None:
     """It is in force, and the records keep it."""
-    folder = lives.folder / "absent"
-    switch = await lives.begun(folder=folder)
+    folder = runs.folder / "absent"
+    switch = await runs.begun(folder=folder)
     with pytest.raises(CommandFailed, match=r"only the records store it: .*absent/paper\.json"):
         await switch.go_paper(*ORDER)
     assert switch.paper
-    assert (await lives.begun(folder=folder)).paper
+    assert (await runs.begun(folder=folder)).paper
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff", b'{"mode": "live", "owner": "x"}'])
-async def test_a_damaged_file_means_paper(lives: Lives, content: bytes) -> None:
-    (lives.folder / FILE).write_bytes(content)
-    assert (await lives.begun()).paper
+async def test_a_damaged_file_means_paper(runs: ModeHistory, content: bytes) -> None:
+    (runs.folder / FILE).write_bytes(content)
+    assert (await runs.begun()).paper
 
 
-async def test_a_file_that_cannot_be_removed_keeps_paper(lives: Lives) -> None:
+async def test_a_file_that_cannot_be_removed_keeps_paper(runs: ModeHistory) -> None:
     """Live would last until the next restart only: it is refused, and the records say paper."""
-    (lives.folder / FILE).mkdir()
-    switch = await lives.begun()
+    (runs.folder / FILE).mkdir()
+    switch = await runs.begun()
     assert switch.paper
     with pytest.raises(CommandFailed, match="mode stays paper: "):
         await switch.go_live("bob", "all is well", "alpha")
     assert switch.paper
-    assert await lives.stored() is Mode.PAPER
+    assert await runs.stored() is Mode.PAPER

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.bot.desk import LOST_SECONDS, Desk, venue_order
+from tests.service.bot.order_harness import LOST_SECONDS, Desk, venue_order
 from tests.service.botkit.conftest import SYMBOL, sample
 from trading_ops import clock
 from trading_ops.agent import Side, TradingState

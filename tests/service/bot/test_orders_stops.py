@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.bot.desk import Desk
+from tests.service.bot.order_harness import Desk
 from tests.service.botkit.conftest import SYMBOL, sample
 from trading_ops import clock
 from trading_ops.agent import TradingState

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from tests.service.bot.desk import Desk, FakeKraken, venue_order
+from tests.service.bot.order_harness import Desk, FakeKraken, venue_order
 from tests.service.botkit.conftest import SYMBOL
 from trading_ops import clock
 from trading_ops.agent import CommandFailed, Side

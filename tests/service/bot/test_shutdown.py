@@ -47,7 +47,7 @@ def logged(folder: Path, event: str) -> list[dict[str, Any]]:
     return [line for line in entries if line["event"] == event]
 
 
-def life_in(folder: Path) -> Run:
+def run_in(folder: Path) -> Run:
     with closing(sqlite3.connect(folder / "bot" / "bot.db")) as connection:
         row = connection.execute("SELECT value FROM facts WHERE name = ?", (FACT,)).fetchone()
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -67,7 +67,7 @@ def begin(config_file: Path, tmp_path: Path) -> Iterator[Begin]:
     def start(place: str, what: str) -> subprocess.Popen[bytes]:
         with (tmp_path / "bot.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "tests.service.bot.dying", config_file, place, what],
+                [sys.executable, "-m", "tests.service.bot.killed_bot", config_file, place, what],
                 stderr=log,
             )
         processes.append(process)
@@ -133,9 +133,9 @@ async def test_steps_are_taken_in_order(venue: Venue, spawn: Spawn, tmp_path: Pa
     added = [one["seq"] for one in venue.journal("order_added", after=seq)]
     assert max([*cancelled, *added, 0]) < off["seq"]
     assert venue.unattended() == set()
-    life = life_in(tmp_path)
-    assert life.ended_at is not None
-    assert life.left_open == 0
+    last_run = run_in(tmp_path)
+    assert last_run.ended_at is not None
+    assert last_run.left_open == 0
 
 
 async def test_venue_that_hangs(venue: Venue, spawn: Spawn, tmp_path: Path) -> None:
@@ -150,9 +150,9 @@ async def test_venue_that_hangs(venue: Venue, spawn: Spawn, tmp_path: Path) -> N
     (stopped,) = logged(tmp_path, "bot_stopped")
     assert stopped["missed"][:3] == ["orders", "comparison", "switch"]
     assert stopped["seconds"] <= ShutdownSeconds().total
-    life = life_in(tmp_path)
-    assert life.ended_at is not None
-    assert life.left_open >= len(rests & venue.unattended())  # one may be filled meanwhile
+    last_run = run_in(tmp_path)
+    assert last_run.ended_at is not None
+    assert last_run.left_open >= len(rests & venue.unattended())  # one may be filled meanwhile
 
 
 async def test_records_that_are_locked(venue: Venue, spawn: Spawn, tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ async def test_records_that_are_locked(venue: Venue, spawn: Spawn, tmp_path: Pat
         assert await ended(process, within=11) == 0
     missed = {line["step"] for line in logged(tmp_path, "stop_step_late")}
     assert {"orders", "mark"} <= missed
-    assert life_in(tmp_path).ended_at is None
+    assert run_in(tmp_path).ended_at is None
 
 
 async def test_postgresql_that_is_away(
@@ -245,7 +245,7 @@ async def test_interrupted_twice(
     assert await ended(process, within=60) == 130
     sent = venue.last_seq()
     assert venue.journal("dead_man_disarmed") == []
-    assert life_in(tmp_path).ended_at is None
+    assert run_in(tmp_path).ended_at is None
     assert "Traceback" not in (tmp_path / "bot.log").read_text()
     at_once = (*("order_added", "order_cancelled"),)
     late = [one for event in at_once for one in venue.journal(event, after=sent)]
@@ -263,7 +263,7 @@ async def test_interrupted_twice_in_its_end(
     await until(venue.unattended, within=40)
     process.send_signal(signal.SIGTERM)
     assert await ended(process) == 130
-    marked = life_in(tmp_path).ended_at is not None
+    marked = run_in(tmp_path).ended_at is not None
     # In between, what was given to the records is finished: both are true of such an end.
     assert marked or place is not Failpoint.RUN_END_STORED
     assert not (marked and place in {Failpoint.SHUTDOWN_STARTED, Failpoint.ORDERS_CANCELLED})
@@ -277,5 +277,5 @@ async def test_one_interrupt_is_an_ordered_end(venue: Venue, spawn: Spawn, tmp_p
     for _ in range(3):
         process.send_signal(signal.SIGTERM)
     assert await ended(process) == 0
-    assert life_in(tmp_path).ended_at is not None
+    assert run_in(tmp_path).ended_at is not None
     assert venue.unattended() == set()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.lives import ROOT
+from tests.crash.fork_server import ROOT
 from tests.service.botkit.conftest import sample, until
 from trading_ops.botkit.nonces import issuer
 from trading_ops.botkit.nonces.ceiling import PAGE, CeilingFile

@@ -42,14 +42,14 @@ def priced(price: int, age: float = 0.0) -> Quote:
 
 
 @dataclass
-class Life:
+class GuardedBot:
     """One process of a bot, as far as risk is concerned; the next one has the same folder."""
 
     folder: Path
     limits: RiskLimits = LIMITS
     quotes: dict[str, Quote] = field(default_factory=dict)
 
-    async def begin(self) -> "Life":
+    async def begin(self) -> "GuardedBot":
         self.metrics = BotMetrics(version="1", mode="paper", symbols=[SYMBOL], currencies=["USD"])
         path = self.folder / "bot.db"
         self.store = Store(self.metrics, lambda: ThreadedDatabase(SqliteDriver(path)))
@@ -127,14 +127,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def life(folder: Path) -> AsyncIterator[Life]:
+async def bot(folder: Path) -> AsyncIterator[GuardedBot]:
     """A bot that holds 0.04, bought for 4, and whose day started there."""
-    life = await Life(folder).begin()
-    assert await life.sees(100) == set()
-    await life.buys("0.04", 100)
-    assert await life.sees(100) == set()
-    yield life
-    await life.end()
+    bot = await GuardedBot(folder).begin()
+    assert await bot.sees(100) == set()
+    await bot.buys("0.04", 100)
+    assert await bot.sees(100) == set()
+    yield bot
+    await bot.end()
 
 
 def tight(**given: Any) -> RiskLimits:
@@ -144,16 +144,16 @@ def tight(**given: Any) -> RiskLimits:
 
 
 @pytest.fixture
-async def small(life: Life, folder: Path) -> AsyncIterator[Life]:
+async def small(bot: GuardedBot, folder: Path) -> AsyncIterator[GuardedBot]:
     """The same bot with a daily limit of 1 and a total one of 3."""
-    await life.end()
-    small = await Life(folder, tight()).begin()
+    await bot.end()
+    small = await GuardedBot(folder, tight()).begin()
     assert await small.sees(100) == set()
     yield small
     await small.end()
 
 
-async def test_a_daily_loss_reduces_and_a_drawdown_halts(small: Life) -> None:
+async def test_a_daily_loss_reduces_and_a_drawdown_halts(small: GuardedBot) -> None:
     """Each at its limit and not before; the reason says how much, an event and metrics tell."""
     assert await small.sees(76) == set()
     assert await small.sees(75) == {DAILY}
@@ -173,28 +173,28 @@ async def test_a_daily_loss_reduces_and_a_drawdown_halts(small: Life) -> None:
 
 
 async def test_neither_recovery_nor_restart_nor_the_next_day_lifts(
-    small: Life, folder: Path
+    small: GuardedBot, folder: Path
 ) -> None:
     """Only an operator does; the loss of the day is known to the next process too."""
     await small.sees(70)
     assert await small.sees(120) == {DAILY}
     await small.end()
-    again = await Life(folder, tight()).begin()
+    again = await GuardedBot(folder, tight()).begin()
     assert again.state == "reducing"
     assert await again.sees(70) == {DAILY}
     assert sample(again.metrics, "trading_daily_loss", currency="USD") == pytest.approx(1.2)
     await again.end()
-    tomorrow = await Life(folder, tight(day_zone=NEXT_DAY.day_zone)).begin()
+    tomorrow = await GuardedBot(folder, tight(day_zone=NEXT_DAY.day_zone)).begin()
     assert await tomorrow.sees(70) == {DAILY}
     assert sample(tomorrow.metrics, "trading_daily_loss", currency="USD") == 0
     await tomorrow.end()
 
 
-async def test_the_highest_result_outlives_the_process(small: Life, folder: Path) -> None:
+async def test_the_highest_result_outlives_the_process(small: GuardedBot, folder: Path) -> None:
     """A drawdown is from there, not from where the next process starts."""
     await small.sees(150)
     await small.end()
-    again = await Life(folder, tight()).begin()
+    again = await GuardedBot(folder, tight()).begin()
     assert await again.sees(76) == set()
     assert sample(again.metrics, "trading_drawdown", currency="USD") == pytest.approx(2.96)
     assert TOTAL in await again.sees(74)
@@ -202,7 +202,7 @@ async def test_the_highest_result_outlives_the_process(small: Life, folder: Path
 
 
 async def test_who_lifts_accepts_what_is_lost_and_a_quarter_more_holds_again(
-    small: Life, folder: Path
+    small: GuardedBot, folder: Path
 ) -> None:
     """Also over a restart; the next day starts with the limit itself."""
     await small.sees(70)  # 1.2 of 1
@@ -210,19 +210,19 @@ async def test_who_lifts_accepts_what_is_lost_and_a_quarter_more_holds_again(
     assert await small.sees(70) == set()
     assert await small.sees(65) == set()  # 1.4
     await small.end()
-    again = await Life(folder, tight()).begin()
+    again = await GuardedBot(folder, tight()).begin()
     assert await again.sees(64) == set()  # 1.44
     assert await again.sees(63) == {DAILY}  # 1.48
     assert await again.events() == ["breach", "accepted", "breach"]
     again.release(DAILY)
     await again.end()
-    tomorrow = await Life(folder, tight(day_zone=NEXT_DAY.day_zone)).begin()
+    tomorrow = await GuardedBot(folder, tight(day_zone=NEXT_DAY.day_zone)).begin()
     assert await tomorrow.sees(63) == set()
     assert await tomorrow.sees(38) == {DAILY}  # 1 since then
     await tomorrow.end()
 
 
-async def test_a_lift_when_nothing_is_lost_accepts_nothing(small: Life) -> None:
+async def test_a_lift_when_nothing_is_lost_accepts_nothing(small: GuardedBot) -> None:
     """Anyone who releases after the price came back has not allowed the next loss."""
     await small.sees(70)
     await small.sees(100)
@@ -231,7 +231,7 @@ async def test_a_lift_when_nothing_is_lost_accepts_nothing(small: Life) -> None:
     assert await small.sees(75) == {DAILY}
 
 
-async def test_old_prices_end_new_risk_and_not_the_looks(small: Life) -> None:
+async def test_old_prices_end_new_risk_and_not_the_looks(small: GuardedBot) -> None:
     """What is held cannot be valued; the last price still counts against the limits."""
     assert small.guard.unknown_reason() is None
     assert await small.sees(75, age=11.0) == {DAILY}
@@ -243,12 +243,12 @@ async def test_old_prices_end_new_risk_and_not_the_looks(small: Life) -> None:
 
 
 async def test_no_day_begins_and_no_height_is_reached_on_old_prices(
-    small: Life, folder: Path
+    small: GuardedBot, folder: Path
 ) -> None:
     """A stale price must not be what tomorrow's loss is counted from."""
     await small.sees(90)
     await small.end()
-    tomorrow = await Life(folder, tight(day_zone=NEXT_DAY.day_zone)).begin()
+    tomorrow = await GuardedBot(folder, tight(day_zone=NEXT_DAY.day_zone)).begin()
     await tomorrow.sees(200, age=11.0)
     assert sample(tomorrow.metrics, "trading_drawdown", currency="USD") == 0
     await tomorrow.sees(90)
@@ -259,11 +259,11 @@ async def test_no_day_begins_and_no_height_is_reached_on_old_prices(
 
 
 async def test_a_guard_that_does_not_come_round_lets_nothing_new_in(
-    life: Life, folder: Path
+    bot: GuardedBot, folder: Path
 ) -> None:
     """Before its first look, and when it has missed some."""
-    await life.end()
-    quick = await Life(folder, replace(LIMITS, interval_seconds=0.02)).begin()
+    await bot.end()
+    quick = await GuardedBot(folder, replace(LIMITS, interval_seconds=0.02)).begin()
     assert quick.guard.unknown_reason() == NOT_EVALUATED
     await quick.sees(100)
     assert quick.guard.unknown_reason() is None
@@ -271,20 +271,20 @@ async def test_a_guard_that_does_not_come_round_lets_nothing_new_in(
     await quick.end()
 
 
-async def test_what_outgrows_its_limit_reduces(life: Life) -> None:
+async def test_what_outgrows_its_limit_reduces(bot: GuardedBot) -> None:
     """By half of it, so that a price rise alone does not; released too early, it is held again."""
-    assert await life.sees(187) == set()
-    found = await life.sees(188)
+    assert await bot.sees(187) == set()
+    found = await bot.sees(188)
     assert found == {"risk-position_size"}
-    assert life.state == "reducing"
-    life.release("risk-position_size")
-    assert await life.sees(188) == found
-    life.release("risk-position_size")
-    assert await life.sees(100) == set()
+    assert bot.state == "reducing"
+    bot.release("risk-position_size")
+    assert await bot.sees(188) == found
+    bot.release("risk-position_size")
+    assert await bot.sees(100) == set()
 
 
 async def test_a_hold_that_could_not_be_stored_is_in_force_and_stored_later(
-    small: Life, folder: Path
+    small: GuardedBot, folder: Path
 ) -> None:
     """A disk that is away delays the word on it, not the word."""
     (folder / "held").rename(folder / "away")
@@ -295,11 +295,11 @@ async def test_a_hold_that_could_not_be_stored_is_in_force_and_stored_later(
     assert Holds(folder / "held" / "holds.json").state.value == "reducing"
 
 
-async def test_a_memory_that_cannot_be_read_halts(life: Life, folder: Path) -> None:
+async def test_a_memory_that_cannot_be_read_halts(bot: GuardedBot, folder: Path) -> None:
     """It may have said that all is lost."""
-    await life.store.transact(lambda session: set_fact(session, "risk", ["nonsense"], 0.0))
-    await life.end()
-    again = await Life(folder).begin()
+    await bot.store.transact(lambda session: set_fact(session, "risk", ["nonsense"], 0.0))
+    await bot.end()
+    again = await GuardedBot(folder).begin()
     with pytest.raises(StoreError, match="damaged"):
         await again.guard.evaluate()
     assert {hold.id for hold in again.holds.holds} == {"risk-memory"}
@@ -308,10 +308,12 @@ async def test_a_memory_that_cannot_be_read_halts(life: Life, folder: Path) -> N
     await again.end()
 
 
-async def test_orders_of_an_earlier_process_count_in_the_rate(life: Life, folder: Path) -> None:
+async def test_orders_of_an_earlier_process_count_in_the_rate(
+    bot: GuardedBot, folder: Path
+) -> None:
     """A bot that crashes at each order gets no new allowance by it."""
-    await life.end()
-    again = await Life(folder, replace(LIMITS, orders=2)).begin()
+    await bot.end()
+    again = await GuardedBot(folder, replace(LIMITS, orders=2)).begin()
     await again.sees(100)
     assert sample(again.metrics, "trading_risk_limit_used_ratio", limit="order_rate") == 0.5
     await again.end()

@@ -12,7 +12,7 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families as families_of
 
 from tests.free_ports import free_port
-from tests.rules.committed import METRICS_TOKEN, ROOT
+from tests.rules.configuration import METRICS_TOKEN, ROOT
 from tests.waiting import eventually
 
 EXAMPLES = ROOT / "examples"

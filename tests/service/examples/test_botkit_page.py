@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import trading_ops.botkit
-from tests.rules.committed import ROOT
+from tests.rules.configuration import ROOT
 
 PAGE = (ROOT / "docs" / "botkit.md").read_text(encoding="utf-8")
 BLOCKS = [part.partition("```")[0] for part in PAGE.split("```python\n")[1:]]

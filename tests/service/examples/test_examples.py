@@ -12,7 +12,7 @@ import prometheus_client
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
-from tests.rules.committed import ROOT
+from tests.rules.configuration import ROOT
 from tests.service.examples.price_source import PriceSource
 from tests.service.examples.running import AGENT_TOKEN, Example, running
 from tests.service.venue.harness import Files, VenueProcess

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.free_ports import free_port
 from tests.service.exporter.freqtrades import FakeFreqtrade, entry
 from tests.service.exporter.venues import FakeVenue
-from tests.service.stack.small import until, until_true
+from tests.service.stack.small_processes import until, until_true
 from trading_ops.errors import ConfigError
 from trading_ops.exporter.collector import Watched
 from trading_ops.exporter.config import (

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.cut import Cable
+from tests.database_cable import Cable
 from tests.postgres import Cluster
 from tests.service.exporter.postgresqls import PASSWORD, client, entry, look, role
 from tests.waiting import eventually

@@ -19,7 +19,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.registry import Collector
 
 from tests.free_ports import free_port
-from tests.rules.committed import METRICS_TOKEN
+from tests.rules.configuration import METRICS_TOKEN
 from tests.rules.running_prometheus import run_prometheus
 from tests.service.exporter.freqtrades import TIMEFRAME, FakeFreqtrade, entry
 from tests.service.exporter.venues import FakeVenue

@@ -4,7 +4,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from tests.service.stack.small import supervising, venue_and_bot
+from tests.service.stack.small_processes import supervising, venue_and_bot
 from trading_ops import logs
 
 

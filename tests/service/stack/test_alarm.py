@@ -12,8 +12,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tests.rules.committed import load_rules
-from tests.service.stack.small import PATIENCE_SECONDS, supervising, until
+from tests.rules.configuration import load_rules
+from tests.service.stack.small_processes import PATIENCE_SECONDS, supervising, until
 from tests.unit.stack.registries import settings_in
 from trading_ops.agent.fence import FenceKeeper
 from trading_ops.clients.http import Http

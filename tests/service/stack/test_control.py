@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
 
-from tests.service.stack.small import greeter, kill, supervising, until
+from tests.service.stack.small_processes import greeter, kill, supervising, until
 from trading_ops.agent.fence import MAXIMUM_FENCE, FenceKeeper
 from trading_ops.domain.target import Restarts
 from trading_ops_lab.supervisor.control import build

@@ -7,7 +7,7 @@ from typing import cast
 import aiohttp
 import pytest
 
-from tests.service.stack.small import FAST, greeter, kill, supervising, until
+from tests.service.stack.small_processes import FAST, greeter, kill, supervising, until
 from trading_ops.errors import SetupError
 from trading_ops_lab.supervisor.control import describe
 from trading_ops_lab.supervisor.restart_backoff import RestartPauses

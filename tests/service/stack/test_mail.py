@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.free_ports import free_port
-from tests.service.stack.small import PATIENCE_SECONDS, until
+from tests.service.stack.small_processes import PATIENCE_SECONDS, until
 from trading_ops_lab.mail_sink import serve
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import aiohttp
 
 from tests.free_ports import free_port
-from tests.service.stack.small import REPOSITORY, until
+from tests.service.stack.small_processes import REPOSITORY, until
 from tests.unit.stack.registries import changed, settings_in
 from tests.waiting import eventually
 from trading_ops_lab.supervisor.layout import lay_out

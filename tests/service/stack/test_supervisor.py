@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.stack.small import alive, greeter, kill, lines, supervising, until
+from tests.service.stack.small_processes import alive, greeter, kill, lines, supervising, until
 from trading_ops.domain.target import Restarts
 from trading_ops.errors import SetupError, StackError
 from trading_ops_lab.supervisor.process import AskBanner, Process

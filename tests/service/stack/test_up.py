@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.free_ports import free_port
-from tests.service.stack.small import REPOSITORY, alive, kill, lines, until_true
+from tests.service.stack.small_processes import REPOSITORY, alive, kill, lines, until_true
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.local_stack import holder
 

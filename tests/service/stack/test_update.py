@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestServer
 
 from tests.free_ports import free_port
 from tests.service.bot.conftest import SYMBOLS, Venue, write_secrets
-from tests.service.stack.small import supervising
+from tests.service.stack.small_processes import supervising
 from tests.waiting import eventually
 from trading_ops.agent.fence import FenceKeeper
 from trading_ops.domain.target import Restarts

@@ -12,7 +12,7 @@ from trading_ops_lab.paper.venue.venue import Venue
 
 PAGE = (Path(__file__).parents[3] / "docs" / "paper-venue.md").read_text()
 FAULTS = [json.loads(body) for body in re.findall(r"^\| `fault '(.*?)'` \|", PAGE, re.MULTILINE)]
-HANDS = re.findall(r"^manual (\S+) -d '(.*)'$", PAGE, re.MULTILINE)
+CHANGES = re.findall(r"^manual (\S+) -d '(.*)'$", PAGE, re.MULTILINE)
 
 
 def test_every_fault_is_documented() -> None:
@@ -30,7 +30,7 @@ async def test_a_documented_fault_begins_and_ends(
     assert await faults.call("DELETE", "/faults") == (200, {"cleared": [body["id"]]})
 
 
-@pytest.mark.parametrize(("path", "body"), HANDS)
+@pytest.mark.parametrize(("path", "body"), CHANGES)
 async def test_a_documented_hand_works(
     venue: Venue, faults: FaultCaller, path: str, body: str
 ) -> None:
@@ -40,4 +40,4 @@ async def test_a_documented_hand_works(
 
 
 def test_there_are_hands() -> None:
-    assert len(HANDS) == 4
+    assert len(CHANGES) == 4

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.unit.botkit.reconciled import order, venue_order
+from tests.unit.botkit.compared_account import order, venue_order
 from trading_ops.botkit.component import Unavailable
 from trading_ops.botkit.orders.order import Fill, Order, OrderStatus, VenueOrder, apply_report
 from trading_ops.botkit.venue.balances import Balances

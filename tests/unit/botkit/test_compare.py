@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.botkit.reconciled import NOW, SYMBOL, deposit, order, run, trade, venue_order
+from tests.unit.botkit.compared_account import NOW, SYMBOL, deposit, order, run, trade, venue_order
 from trading_ops.agent import Side
 from trading_ops.botkit.orders.order import OrderStatus
 from trading_ops.botkit.reconciliation.findings import (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rules.committed import run_tool
+from tests.rules.configuration import run_tool
 from tests.unit.stack.registries import REPOSITORY, changed, settings_in
 from trading_ops.domain.runbook import fill_query
 from trading_ops.domain.target import Kind, Registry

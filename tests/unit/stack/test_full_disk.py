@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from tests.rules.committed import RUNBOOKS, load_rules
+from tests.rules.configuration import RUNBOOKS, load_rules
 from trading_ops.domain.target import Target
 from trading_ops.errors import NotPossibleHere, StackError
 from trading_ops.logs.rotation import files_aside

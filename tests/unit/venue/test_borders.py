@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from trading_ops.errors import StoreError
-from trading_ops_lab.paper.venue.deadman import DeadManSwitches
+from trading_ops_lab.paper.venue.dead_man_switches import DeadManSwitches
 from trading_ops_lab.paper.venue.errors import VenueRefusal
 from trading_ops_lab.paper.venue.faults import FaultBoard, FaultRequest
 from trading_ops_lab.paper.venue.journal import Journal

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.unit.venue.exchange import NOW, PAIR, exchange, limit
-from trading_ops_lab.paper.venue.crowd import Level
 from trading_ops_lab.paper.venue.engine import Engine
 from trading_ops_lab.paper.venue.orders import NewOrder
+from trading_ops_lab.paper.venue.other_traders import Level
 
 
 @pytest.fixture

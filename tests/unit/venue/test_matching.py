@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from trading_ops_lab.paper.venue import matching
-from trading_ops_lab.paper.venue.crowd import CrowdTrade, Level
 from trading_ops_lab.paper.venue.orders import Order, Side
+from trading_ops_lab.paper.venue.other_traders import Level, TradeOfOthers
 
 
 def levels(*rows: tuple[str, str]) -> list[Level]:
@@ -107,14 +107,14 @@ def test_a_trade_of_the_crowd_hits_the_orders_in_its_way(
     side: Side, price: str, hits: bool
 ) -> None:
     """A seller's trade at 100 passes every buyer at 100 or better."""
-    trade = CrowdTrade("sell", Decimal(100), Decimal(5))
+    trade = TradeOfOthers("sell", Decimal(100), Decimal(5))
     volume = matching.hit(order(side, price), trade, trade.volume, random.Random(1))
     assert (volume > 0) == hits
 
 
 def test_hits_are_sometimes_partial_and_never_too_much() -> None:
     """The seed decides; no one gets more than is offered or wanted, or a part of a lot."""
-    trade = CrowdTrade("sell", Decimal(100), Decimal("0.7"))
+    trade = TradeOfOthers("sell", Decimal(100), Decimal("0.7"))
     dice = random.Random(3)
     volumes = [matching.hit(order("buy", "100"), trade, trade.volume, dice) for _ in range(200)]
     assert set(volumes) > {Decimal("0.7")}

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from tests.unit.venue.exchange import NOW, PAIR, exchange
 from trading_ops_lab.paper.venue.amending import Change
-from trading_ops_lab.paper.venue.crowd import Level
 from trading_ops_lab.paper.venue.engine import NOBODY_UID, Engine
 from trading_ops_lab.paper.venue.errors import VenueRefusal
 from trading_ops_lab.paper.venue.faults import FaultBoard, FaultRequest
 from trading_ops_lab.paper.venue.ledger import LedgerEntry
 from trading_ops_lab.paper.venue.orders import NewOrder
+from trading_ops_lab.paper.venue.other_traders import Level
 from trading_ops_lab.paper.venue.pairs import PAIRS
 from trading_ops_lab.paper.venue.store import Store
 

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from trading_ops_lab.paper.venue import crowd
+from trading_ops_lab.paper.venue import other_traders
 from trading_ops_lab.paper.venue.candles import DAY_MINUTES, MINUTE, Candle, Candles
 from trading_ops_lab.paper.venue.market import Market, invent_history
 from trading_ops_lab.paper.venue.orders import Order, Side
@@ -83,15 +83,15 @@ def test_the_crowd_trades_at_its_best_prices() -> None:
     best = market.book.against(trade.side)[0]
     assert trade.price == best.price
     assert 0 < trade.volume <= best.volume
-    assert crowd.volume_for(0.0, 60_000.0) == Decimal("0.00000001")
+    assert other_traders.volume_for(0.0, 60_000.0) == Decimal("0.00000001")
 
 
 @pytest.mark.parametrize(("side", "first"), [("buy", "100"), ("sell", "50")])
 def test_the_public_book_shows_the_accounts_orders(side: Side, first: str) -> None:
     """A resting order is a level like any other, summed with what is there."""
     market = Market(PAIR, walk(), [], NOW)
-    market.book.bids = [crowd.Level(Decimal(100), Decimal(1))]
-    market.book.asks = [crowd.Level(Decimal(200), Decimal(1))]
+    market.book.bids = [other_traders.Level(Decimal(100), Decimal(1))]
+    market.book.asks = [other_traders.Level(Decimal(200), Decimal(1))]
     orders = [
         Order(
             id="O",

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests.unit.venue.exchange import NOW, PAIR, exchange, limit
-from trading_ops_lab.paper.venue import pulse
+from trading_ops_lab.paper.venue import market_tick
 from trading_ops_lab.paper.venue.amending import Change
-from trading_ops_lab.paper.venue.crowd import Level
 from trading_ops_lab.paper.venue.engine import NOBODY_UID, Engine
 from trading_ops_lab.paper.venue.errors import VenueRefusal
 from trading_ops_lab.paper.venue.orders import Kind, NewOrder, Order, Side
+from trading_ops_lab.paper.venue.other_traders import Level
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def sleeper(
 
 
 def wake(engine: Engine) -> None:
-    pulse.wake(engine.floor, engine.markets[PAIR], NOW + 1)
+    market_tick.wake(engine.matcher, engine.markets[PAIR], NOW + 1)
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import msgspec
 from trading_ops_lab.paper.venue import settlement
 from trading_ops_lab.paper.venue.account import Account
 from trading_ops_lab.paper.venue.errors import VenueRefusal
-from trading_ops_lab.paper.venue.floor import Floor
 from trading_ops_lab.paper.venue.matching import Taking
+from trading_ops_lab.paper.venue.order_matching import OrderMatching
 from trading_ops_lab.paper.venue.orders import Order
 from trading_ops_lab.paper.venue.pairs import PAIRS
 
@@ -23,12 +23,18 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def amend(
-    floor: Floor, account: Account, order: Order, change: Change, now: float, *, matches: bool
+    matcher: OrderMatching,
+    account: Account,
+    order: Order,
+    change: Change,
+    now: float,
+    *,
+    matches: bool,
 ) -> None:
     """Change an open order.
 
     Args:
-        floor: where it trades.
+        matcher: where it trades.
         account: whose it is.
         order: the order, which is changed.
         change: what is to be different.
@@ -40,25 +46,25 @@ def amend(
             is post-only; nothing is changed then.
     """
     if change.volume is not None and change.volume <= order.filled:
-        floor.clearing.cancel(order, account, "amended", now)
+        matcher.clearing.cancel(order, account, "amended", now)
         return
     wanted = _changed(order, change)
     settlement.require_volume(PAIRS[order.pair], wanted)
     taking = Taking([], met_itself=False)
     if matches and wanted.on_book:
-        taking = floor.offers(account.name, order.side, wanted.remaining, wanted)
+        taking = matcher.offers(account.name, order.side, wanted.remaining, wanted)
     if change.post_only and (taking.fills or taking.met_itself):
         raise VenueRefusal("EOrder:Post only order")
-    settlement.require_funds(account, wanted, taking, floor.clearing.fees, held=order)
+    settlement.require_funds(account, wanted, taking, matcher.clearing.fees, held=order)
     if wanted.price != order.price or wanted.volume > order.volume:
         order.queued_at = now
     order.volume, order.price = wanted.volume, wanted.price
     order.trigger_price = wanted.trigger_price
-    order.changed_at = now + floor.clearing.skew
-    floor.clearing.amended(order, now)
-    floor.take(order, account, taking.fills, now)
+    order.changed_at = now + matcher.clearing.skew
+    matcher.clearing.amended(order, now)
+    matcher.take(order, account, taking.fills, now)
     if order.status == "open" and taking.met_itself:
-        floor.clearing.cancel(order, account, "self_trade", now)
+        matcher.clearing.cancel(order, account, "self_trade", now)
 
 
 def _changed(order: Order, change: Change) -> Order:

@@ -5,7 +5,7 @@ import uuid
 import msgspec
 
 from trading_ops import clock, logs
-from trading_ops_lab.paper.venue.edge import Edge
+from trading_ops_lab.paper.venue.edge_middleware import Edge
 from trading_ops_lab.paper.venue.faults import Fault, FaultBoard, FaultRequest
 from trading_ops_lab.paper.venue.feed.hub import Feed
 from trading_ops_lab.paper.venue.journal import Journal

@@ -8,19 +8,19 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from trading_ops import clock
-from trading_ops_lab.paper.venue import amending, matching, pulse, settlement
+from trading_ops_lab.paper.venue import amending, market_tick, matching, settlement
 from trading_ops_lab.paper.venue.account import Account
 from trading_ops_lab.paper.venue.clearing import Clearing
 from trading_ops_lab.paper.venue.config import VenueConfig
-from trading_ops_lab.paper.venue.deadman import DeadManSwitches
+from trading_ops_lab.paper.venue.dead_man_switches import DeadManSwitches
 from trading_ops_lab.paper.venue.errors import VenueRefusal
 from trading_ops_lab.paper.venue.events import Outbox
 from trading_ops_lab.paper.venue.faults import Caller, FaultBoard
-from trading_ops_lab.paper.venue.floor import Floor
 from trading_ops_lab.paper.venue.journal import Journal
 from trading_ops_lab.paper.venue.limits import Limits
 from trading_ops_lab.paper.venue.market import Market
 from trading_ops_lab.paper.venue.matching import Taking
+from trading_ops_lab.paper.venue.order_matching import OrderMatching
 from trading_ops_lab.paper.venue.orders import CancelReason, NewOrder, Order, new_id
 from trading_ops_lab.paper.venue.pairs import PAIRS, lots
 from trading_ops_lab.paper.venue.prices import Walk
@@ -52,7 +52,7 @@ class Engine:
         self.accounts: dict[str, Account] = {}
         for name in config.accounts:
             self._restore(name)
-        self.floor = Floor(self.accounts, markets, self.clearing)
+        self.matcher = OrderMatching(self.accounts, markets, self.clearing)
         self.switches = DeadManSwitches(store.switches())
         self.status = TradingStatus(self._board, config.market_hours)
         self.limits = Limits(self._board, config.tier)
@@ -75,8 +75,8 @@ class Engine:
         fault = self._board.strike("partial_cancel", caller)
         if fault is not None:
             smallest = matching.SMALLEST
-            self.floor.doomed[order.id] = max(smallest, lots(order.volume * Decimal(fault.share)))
-        self.floor.take(order, account, taking.fills, now)
+            self.matcher.doomed[order.id] = max(smallest, lots(order.volume * Decimal(fault.share)))
+        self.matcher.take(order, account, taking.fills, now)
         if order.status == "open" and not _stays(new, taking):
             reason: CancelReason = "self_trade" if taking.met_itself else "immediate"
             self.clearing.cancel(order, account, reason, now)
@@ -100,7 +100,7 @@ class Engine:
         order.opened_at += self.clearing.skew
         taking = Taking([], met_itself=False)
         if not order.asleep and self.status.matches(new.pair, now):
-            taking = self.floor.offers(account.name, new.side, volume, order)
+            taking = self.matcher.offers(account.name, new.side, volume, order)
         if "post" in new.flags and (taking.fills or taking.met_itself):
             raise VenueRefusal("EOrder:Post only order")
         if new.time_in_force == "FOK" and taking.volume < volume:
@@ -122,7 +122,7 @@ class Engine:
         self.limits.amend(caller, order.pair, age, now)
         account = self.accounts[account_name]
         matches = self.status.matches(order.pair, now)
-        amending.amend(self.floor, account, order, change, now, matches=matches)
+        amending.amend(self.matcher, account, order, change, now, matches=matches)
         return new_id("T")
 
     def cancel(
@@ -140,7 +140,7 @@ class Engine:
             age = now + self.clearing.skew - (order.changed_at or order.opened_at)
             self.limits.cancel(caller, order.pair, age, now)
             self.clearing.cancel(order, account, reason, now)
-            self.floor.doomed.pop(order.id, None)
+            self.matcher.doomed.pop(order.id, None)
         return len(orders)
 
     def find(
@@ -164,7 +164,7 @@ class Engine:
 
     def resting(self, pair_id: str) -> list[Order]:
         """Return all accounts' orders on the book of a pair, oldest first."""
-        return self.floor.resting(pair_id)
+        return self.matcher.resting(pair_id)
 
     def deposit(
         self, account_name: str, asset: str, amount: Decimal, now: float, *, booked: bool = True
@@ -197,8 +197,8 @@ class Engine:
         for pair_id, market in self.markets.items():
             if self.status.matches(pair_id, now):
                 trade, closed = market.step(now)
-                pulse.fill_resting(self.floor, market, trade, now)
-                pulse.wake(self.floor, market, now)
+                market_tick.fill_resting(self.matcher, market, trade, now)
+                market_tick.wake(self.matcher, market, now)
             else:
                 closed = market.pause(now)
             if closed is not None:

@@ -14,8 +14,8 @@ from aiohttp.typedefs import Handler, Middleware
 from trading_ops_lab.paper.venue.control import FaultControl
 from trading_ops_lab.paper.venue.errors import VenueRefusal
 from trading_ops_lab.paper.venue.faults import FaultRequest
-from trading_ops_lab.paper.venue.hands import Hands
 from trading_ops_lab.paper.venue.journal import Journal
+from trading_ops_lab.paper.venue.manual_changes import ManualChanges
 
 READY: Final = "/ready"
 """Says nothing but that the venue runs, so it needs no token."""
@@ -31,9 +31,9 @@ class JournalQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class FaultPort:
     """The routes of the fault port."""
 
-    def __init__(self, control: FaultControl, journal: Journal, hands: Hands) -> None:
+    def __init__(self, control: FaultControl, journal: Journal, changes: ManualChanges) -> None:
         """Share the venue's parts."""
-        self._control, self._journal, self._hands = control, journal, hands
+        self._control, self._journal, self._changes = control, journal, changes
 
     def build(self, token: str) -> web.Application:
         """Return the application; all but `READY` wants the token."""
@@ -89,25 +89,25 @@ class FaultPort:
 
     async def show_account(self, request: web.Request) -> web.Response:
         """Return the true state of an account, whatever the faults make the venue report."""
-        return await self._by_hand(request, lambda account, _body: self._hands.show(account))
+        return await self._by_hand(request, lambda account, _body: self._changes.show(account))
 
     async def deposit(self, request: web.Request) -> web.Response:
         """Move money into an account, or out of it."""
-        return await self._by_hand(request, self._hands.deposit)
+        return await self._by_hand(request, self._changes.deposit)
 
     async def order(self, request: web.Request) -> web.Response:
         """Trade on an account manually, beside the bot."""
-        return await self._by_hand(request, self._hands.order)
+        return await self._by_hand(request, self._changes.order)
 
     async def cancel(self, request: web.Request) -> web.Response:
         """Cancel orders of an account; all of them, or one by its id."""
-        return await self._by_hand(request, self._hands.cancel)
+        return await self._by_hand(request, self._changes.cancel)
 
     async def _by_hand(
         self, request: web.Request, act: Callable[[str, bytes], Any]
     ) -> web.Response:
         account = request.match_info["account"]
-        if not self._hands.knows(account):
+        if not self._changes.knows(account):
             return _answer({"error": "unknown account"}, status=404)
         try:
             return _answer(act(account, await request.read()))

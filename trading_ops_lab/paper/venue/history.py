@@ -6,18 +6,18 @@ from typing import Any, Final
 import msgspec
 
 from trading_ops import clock
-from trading_ops_lab.paper.venue import forms, wire
+from trading_ops_lab.paper.venue import form_fields, rest_shapes
 from trading_ops_lab.paper.venue.engine import Engine
 from trading_ops_lab.paper.venue.errors import VenueRefusal
 from trading_ops_lab.paper.venue.faults import Caller
-from trading_ops_lab.paper.venue.forms import Form
+from trading_ops_lab.paper.venue.form_fields import Form
 from trading_ops_lab.paper.venue.pairs import find_asset
 from trading_ops_lab.paper.venue.store import Store
 
 PAGE: Final = 50
 """Most orders, trades or entries in one answer."""
 
-FOREVER: Final = forms.LARGEST_NUMBER
+FOREVER: Final = form_fields.LARGEST_NUMBER
 """Epoch seconds after everything."""
 
 EVERYTHING: Final = ("", "all")
@@ -42,7 +42,7 @@ class Window(msgspec.Struct, frozen=True):
         return cls(
             _moment(form, "start", 0, moment),
             _moment(form, "end", FOREVER, moment),
-            int(forms.number(form, "ofs", 0)),
+            int(form_fields.number(form, "ofs", 0)),
         )
 
     def has(self, time: float) -> bool:
@@ -61,14 +61,14 @@ class History:
     def __init__(self, engine: Engine, store: Store) -> None:
         """Read from the store what the engine lets be known."""
         self._engine, self._store = engine, store
-        self.methods: dict[str, Callable[[Caller, Form], wire.Answer]] = {
+        self.methods: dict[str, Callable[[Caller, Form], rest_shapes.Answer]] = {
             "TradesHistory": self.trades_history,
             "QueryTrades": self.query_trades,
             "Ledgers": self.ledgers,
             "QueryLedgers": self.query_ledgers,
         }
 
-    def trades_history(self, caller: Caller, form: Form) -> wire.Answer:
+    def trades_history(self, caller: Caller, form: Form) -> rest_shapes.Answer:
         """Return a page of the account's trades, the latest first."""
 
         def moment(trade_id: str) -> float | None:
@@ -80,15 +80,17 @@ class History:
         trades, count = self._store.trades(
             caller.account, window.start, window.end, window.offset, PAGE, hidden=late
         )
-        return page("trades", {one.id: wire.trade(one) for one in trades}, count, form)
+        return page("trades", {one.id: rest_shapes.trade(one) for one in trades}, count, form)
 
-    def query_trades(self, caller: Caller, form: Form) -> wire.Answer:
+    def query_trades(self, caller: Caller, form: Form) -> rest_shapes.Answer:
         """Return trades by their ids; those that are not known are left out."""
-        ids, late = forms.text(form, "txid").split(",")[:PAGE], self._late()
+        ids, late = form_fields.text(form, "txid").split(",")[:PAGE], self._late()
         found = (self._store.trade(caller.account, name.strip()) for name in ids)
-        return {trade.id: wire.trade(trade) for trade in found if trade and trade.id not in late}
+        return {
+            trade.id: rest_shapes.trade(trade) for trade in found if trade and trade.id not in late
+        }
 
-    def ledgers(self, caller: Caller, form: Form) -> wire.Answer:
+    def ledgers(self, caller: Caller, form: Form) -> rest_shapes.Answer:
         """Return a page of the account's movements of money, the latest first."""
 
         def moment(entry_id: str) -> float | None:
@@ -96,7 +98,7 @@ class History:
             return None if entry is None else entry.time
 
         window = Window.read(form, moment)
-        kind, asset = forms.text(form, "type"), forms.text(form, "asset")
+        kind, asset = form_fields.text(form, "type"), form_fields.text(form, "asset")
         entries, count = self._store.ledger(
             caller.account,
             window.start,
@@ -106,29 +108,33 @@ class History:
             asset="" if asset in EVERYTHING else find_asset(asset).id,
             kind="" if kind in EVERYTHING else kind,
         )
-        return page("ledger", {one.id: wire.ledger_entry(one) for one in entries}, count, form)
+        return page(
+            "ledger", {one.id: rest_shapes.ledger_entry(one) for one in entries}, count, form
+        )
 
-    def query_ledgers(self, caller: Caller, form: Form) -> wire.Answer:
+    def query_ledgers(self, caller: Caller, form: Form) -> rest_shapes.Answer:
         """Return movements by their ids; those that are not known are left out."""
-        ids = forms.text(form, "id").split(",")[:PAGE]
+        ids = form_fields.text(form, "id").split(",")[:PAGE]
         found = (self._store.entry(caller.account, name.strip()) for name in ids)
-        return {entry.id: wire.ledger_entry(entry) for entry in found if entry}
+        return {entry.id: rest_shapes.ledger_entry(entry) for entry in found if entry}
 
     def _late(self) -> list[str]:
         clearing, now = self._engine.clearing, clock.timestamp()
         return [name for name in list(clearing.late) if not clearing.known(name, now)]
 
 
-def page(name: str, shown: dict[str, Any], count: int, form: Form) -> wire.Answer:
+def page(name: str, shown: dict[str, Any], count: int, form: Form) -> rest_shapes.Answer:
     """Return a page and, unless it was not wanted, how many there are on all pages."""
-    return {name: shown} if forms.truth(form, "without_count") else {name: shown, "count": count}
+    return (
+        {name: shown} if form_fields.truth(form, "without_count") else {name: shown, "count": count}
+    )
 
 
 def _moment(form: Form, name: str, default: float, moment: Lookup) -> float:
-    given = forms.text(form, name)
+    given = form_fields.text(form, name)
     if "-" in given.lstrip("-"):
         found = moment(given)
         if found is None:
             raise VenueRefusal(f"EGeneral:Invalid arguments:{name}")
         return found
-    return forms.number(form, name, default)
+    return form_fields.number(form, name, default)

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from trading_ops_lab.paper.venue import crowd
+from trading_ops_lab.paper.venue import other_traders
 from trading_ops_lab.paper.venue.candles import DAY_MINUTES, MINUTE, Candle, Candles
 from trading_ops_lab.paper.venue.orders import ZERO, Kind, Order, Side
 from trading_ops_lab.paper.venue.pairs import Pair
@@ -45,7 +45,7 @@ class Market:
         self.printed = 0
         """Trades since the process started; those that are remembered are the last of them."""
 
-    def step(self, now: float) -> tuple[crowd.CrowdTrade, Candle | None]:
+    def step(self, now: float) -> tuple[other_traders.TradeOfOthers, Candle | None]:
         """Follow the walk to a new book.
 
         Returns:
@@ -54,7 +54,7 @@ class Market:
         """
         closed = self.candles.roll(now)
         self.book = self._gather()
-        return crowd.trade(self.book, self._base_value(), self.dice("trade")), closed
+        return other_traders.trade(self.book, self._base_value(), self.dice("trade")), closed
 
     def pause(self, now: float) -> Candle | None:
         """Advance the time without a trade; return the candle that was closed, if any."""
@@ -82,9 +82,9 @@ class Market:
                 volumes[order.price] = volumes.get(order.price, ZERO) + order.remaining
         return sorted(volumes.items(), reverse=side == "buy")[:count]
 
-    def _gather(self) -> crowd.Crowd:
+    def _gather(self) -> other_traders.OtherTraders:
         middle = self._walk.middle(self.pair)
-        return crowd.gather(self.pair, middle, self._base_value(), self.dice("book"))
+        return other_traders.gather(self.pair, middle, self._base_value(), self.dice("book"))
 
     def _base_value(self) -> float:
         return self._walk.value(self.pair.base)
@@ -108,6 +108,6 @@ def invent_history(walk: Walk, pairs: Iterable[Pair], now: float) -> dict[str, l
                 candles = history[pair.id]
                 if quarter == 0:
                     candles.append(Candle.flat(start, price))
-                dollars = dice.uniform(*crowd.TRADE_VALUE)
-                candles[-1].add(price, crowd.volume_for(dollars, walk.value(pair.base)))
+                dollars = dice.uniform(*other_traders.TRADE_VALUE)
+                candles[-1].add(price, other_traders.volume_for(dollars, walk.value(pair.base)))
     return history

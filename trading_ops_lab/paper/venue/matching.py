@@ -11,8 +11,8 @@ from typing import Final
 
 import msgspec
 
-from trading_ops_lab.paper.venue.crowd import CrowdTrade, Level
 from trading_ops_lab.paper.venue.orders import ZERO, Order, Side
+from trading_ops_lab.paper.venue.other_traders import Level, TradeOfOthers
 from trading_ops_lab.paper.venue.pairs import LOT_DECIMALS, lots
 
 SMALLEST: Final = Decimal(1).scaleb(-LOT_DECIMALS)
@@ -131,7 +131,7 @@ def crossing(order: Order, levels: Sequence[Level]) -> list[Fill]:
     ]
 
 
-def hit(order: Order, trade: CrowdTrade, supply: Decimal, dice: random.Random) -> Decimal:
+def hit(order: Order, trade: TradeOfOthers, supply: Decimal, dice: random.Random) -> Decimal:
     """Return how much of a resting order a trade of the crowd takes, seldom all of it.
 
     Args:

@@ -4,10 +4,10 @@ import re
 from decimal import Decimal
 from typing import Final, cast, get_args
 
-from trading_ops_lab.paper.venue import forms
+from trading_ops_lab.paper.venue import form_fields
 from trading_ops_lab.paper.venue.amending import Change
 from trading_ops_lab.paper.venue.errors import VenueRefusal
-from trading_ops_lab.paper.venue.forms import Form
+from trading_ops_lab.paper.venue.form_fields import Form
 from trading_ops_lab.paper.venue.orders import Kind, NewOrder, Order, Side, TimeInForce
 from trading_ops_lab.paper.venue.pairs import PAIRS, Pair, find_pair
 
@@ -39,12 +39,12 @@ def read_order(form: Form) -> NewOrder:
         VenueRefusal: one is missing, malformed or not offered here.
     """
     for name in NOT_OFFERED:
-        if forms.text(form, name).lower() not in SWITCHED_OFF:
+        if form_fields.text(form, name).lower() not in SWITCHED_OFF:
             raise VenueRefusal(f"EGeneral:Invalid arguments:{name}")
-    pair = find_pair(forms.text(form, "pair"))
-    kind = cast(Kind, forms.choice(form, "ordertype", KINDS))
-    side = cast(Side, forms.choice(form, "type", ("buy", "sell")))
-    flags = tuple(flag for flag in forms.text(form, "oflags").split(",") if flag)
+    pair = find_pair(form_fields.text(form, "pair"))
+    kind = cast(Kind, form_fields.choice(form, "ordertype", KINDS))
+    side = cast(Side, form_fields.choice(form, "type", ("buy", "sell")))
+    flags = tuple(flag for flag in form_fields.text(form, "oflags").split(",") if flag)
     if not FLAGS.issuperset(flags) or ("viqc" in flags and (kind, side) != ("market", "buy")):
         raise VenueRefusal("EGeneral:Invalid arguments:oflags")
     client_order_id, user_reference = _references(form)
@@ -54,10 +54,12 @@ def read_order(form: Form) -> NewOrder:
         pair=pair.id,
         side=side,
         kind=kind,
-        volume=forms.volume(form),
+        volume=form_fields.volume(form),
         price=limit,
         trigger_price=trigger,
-        time_in_force=cast(TimeInForce, forms.choice(form, "timeinforce", times, default="GTC")),
+        time_in_force=cast(
+            TimeInForce, form_fields.choice(form, "timeinforce", times, default="GTC")
+        ),
         flags=flags,
         client_order_id=client_order_id,
         user_reference=user_reference,
@@ -71,12 +73,16 @@ def read_change(form: Form, order: Order) -> Change:
         VenueRefusal: one is malformed, or nothing is to be changed.
     """
     pair = PAIRS[order.pair]
-    has = {name: bool(forms.text(form, name)) for name in ("limit_price", "trigger_price")}
+    has = {name: bool(form_fields.text(form, name)) for name in ("limit_price", "trigger_price")}
     change = Change(
-        volume=forms.volume(form, "order_qty") if forms.text(form, "order_qty") else None,
-        price=forms.price(form, pair, "limit_price") if has["limit_price"] else None,
-        trigger_price=forms.price(form, pair, "trigger_price") if has["trigger_price"] else None,
-        post_only=forms.truth(form, "post_only"),
+        volume=form_fields.volume(form, "order_qty")
+        if form_fields.text(form, "order_qty")
+        else None,
+        price=form_fields.price(form, pair, "limit_price") if has["limit_price"] else None,
+        trigger_price=form_fields.price(form, pair, "trigger_price")
+        if has["trigger_price"]
+        else None,
+        post_only=form_fields.truth(form, "post_only"),
     )
     if change == Change(post_only=change.post_only):
         raise VenueRefusal("EGeneral:Invalid arguments")
@@ -87,17 +93,20 @@ def _prices(form: Form, pair: Pair, kind: Kind) -> tuple[Decimal | None, Decimal
     """Return the limit and the trigger price; Kraken names them differently for each kind."""
     if kind == "market":
         return None, None
-    first = forms.price(form, pair)
+    first = form_fields.price(form, pair)
     if kind == "limit":
         return first, None
     # The index price is Kraken's alone: here the last trade is the only reference.
-    forms.choice(form, "trigger", ("last",), default="last")
-    limit = forms.price(form, pair, "price2") if kind.endswith("-limit") else None
+    form_fields.choice(form, "trigger", ("last",), default="last")
+    limit = form_fields.price(form, pair, "price2") if kind.endswith("-limit") else None
     return limit, first
 
 
 def _references(form: Form) -> tuple[str | None, int | None]:
-    client_order_id, user_reference = forms.text(form, "cl_ord_id") or None, forms.reference(form)
+    client_order_id, user_reference = (
+        form_fields.text(form, "cl_ord_id") or None,
+        form_fields.reference(form),
+    )
     # Kraken takes only one of the two.
     if client_order_id and (user_reference or not CLIENT_ID.fullmatch(client_order_id)):
         raise VenueRefusal("EGeneral:Invalid arguments:cl_ord_id")

@@ -4,14 +4,14 @@ from collections.abc import Callable
 from typing import Final
 
 from trading_ops import clock
-from trading_ops_lab.paper.venue import deadman, forms, order_form, wire
+from trading_ops_lab.paper.venue import dead_man_switches, form_fields, order_form, rest_shapes
 from trading_ops_lab.paper.venue.engine import Engine
 from trading_ops_lab.paper.venue.errors import VenueRefusal
 from trading_ops_lab.paper.venue.faults import Caller
-from trading_ops_lab.paper.venue.forms import Form
+from trading_ops_lab.paper.venue.form_fields import Form
 from trading_ops_lab.paper.venue.orders import Order
 
-Method = Callable[[Caller, Form], wire.Answer]
+Method = Callable[[Caller, Form], rest_shapes.Answer]
 
 NEVER: Final = "0"
 """What Kraken sends as the trigger time of a switch that is off."""
@@ -32,18 +32,18 @@ class PrivateCommands:
             "CancelAllOrdersAfter": self.cancel_all_after,
         }
 
-    def add_order(self, caller: Caller, form: Form) -> wire.Answer:
+    def add_order(self, caller: Caller, form: Form) -> rest_shapes.Answer:
         """Place an order; with `validate` only say whether it could be."""
         new, now = order_form.read_order(form), clock.timestamp()
-        described: wire.Answer = {"descr": {"order": wire.sentence(new)}}
-        if forms.truth(form, "validate"):
+        described: rest_shapes.Answer = {"descr": {"order": rest_shapes.sentence(new)}}
+        if form_fields.truth(form, "validate"):
             self._engine.match(self._engine.accounts[caller.account], new, now)
             return described
         return {**described, "txid": [self._engine.add(caller.account, new, now, caller).id]}
 
-    def amend_order(self, caller: Caller, form: Form) -> wire.Answer:
+    def amend_order(self, caller: Caller, form: Form) -> rest_shapes.Answer:
         """Change an order in place: its volume, limit or trigger price."""
-        name, client_order_id = forms.text(form, "txid"), forms.text(form, "cl_ord_id")
+        name, client_order_id = form_fields.text(form, "txid"), form_fields.text(form, "cl_ord_id")
         orders = self._named(caller.account, name, client_order_id)
         if len(orders) != 1:
             raise VenueRefusal("EOrder:Unknown order")
@@ -51,15 +51,15 @@ class PrivateCommands:
         now = clock.timestamp()
         return {"amend_id": self._engine.amend(caller.account, orders[0], change, now, caller)}
 
-    def cancel_order(self, caller: Caller, form: Form) -> wire.Answer:
+    def cancel_order(self, caller: Caller, form: Form) -> rest_shapes.Answer:
         """Cancel by order id, by client order id, or all orders of one user reference."""
-        name, client_order_id = forms.text(form, "txid"), forms.text(form, "cl_ord_id")
+        name, client_order_id = form_fields.text(form, "txid"), form_fields.text(form, "cl_ord_id")
         orders = self._named(caller.account, name, client_order_id)
         if not orders:
             raise VenueRefusal("EOrder:Unknown order")
         return self._canceled(caller, orders)
 
-    def cancel_batch(self, caller: Caller, form: Form) -> wire.Answer:
+    def cancel_batch(self, caller: Caller, form: Form) -> rest_shapes.Answer:
         """Cancel a list of orders; those that are not open are left out."""
         names = form.get("orders")
         if not isinstance(names, list):
@@ -67,28 +67,32 @@ class PrivateCommands:
         found = [order for name in names for order in self._named(caller.account, str(name), "")]
         return self._canceled(caller, list({order.id: order for order in found}.values()))
 
-    def cancel_all(self, caller: Caller, _form: Form) -> wire.Answer:
+    def cancel_all(self, caller: Caller, _form: Form) -> rest_shapes.Answer:
         """Cancel everything that is open."""
         orders, now = self._engine.find(caller.account), clock.timestamp()
         return {"count": self._engine.cancel(caller.account, orders, "cancel_all", now, caller)}
 
-    def cancel_all_after(self, caller: Caller, form: Form) -> wire.Answer:
+    def cancel_all_after(self, caller: Caller, form: Form) -> rest_shapes.Answer:
         """Arm the dead-man switch for `timeout` whole seconds, or disarm it with 0."""
-        timeout = forms.number(form, "timeout", 0)
-        if not forms.text(form, "timeout") or timeout > deadman.LONGEST or timeout % 1:
+        timeout = form_fields.number(form, "timeout", 0)
+        if (
+            not form_fields.text(form, "timeout")
+            or timeout > dead_man_switches.LONGEST
+            or timeout % 1
+        ):
             raise VenueRefusal("EGeneral:Invalid arguments:timeout")
         now, skew = clock.timestamp(), self._engine.clearing.skew
         deadline = self._engine.arm(caller.account, int(timeout), now)
-        trigger = NEVER if deadline is None else wire.stamp(deadline + skew, precise=False)
-        return {"currentTime": wire.stamp(now + skew, precise=False), "triggerTime": trigger}
+        trigger = NEVER if deadline is None else rest_shapes.stamp(deadline + skew, precise=False)
+        return {"currentTime": rest_shapes.stamp(now + skew, precise=False), "triggerTime": trigger}
 
     def _named(self, account: str, name: str, client_order_id: str) -> list[Order]:
         if client_order_id:
             return self._engine.find(account, client_order_id=client_order_id)
-        if (reference := forms.signed(name)) is not None:
+        if (reference := form_fields.signed(name)) is not None:
             return self._engine.find(account, user_reference=reference)
         return self._engine.find(account, order_id=name)
 
-    def _canceled(self, caller: Caller, orders: list[Order]) -> wire.Answer:
+    def _canceled(self, caller: Caller, orders: list[Order]) -> rest_shapes.Answer:
         now = clock.timestamp()
         return {"count": self._engine.cancel(caller.account, orders, "client", now, caller)}

@@ -5,19 +5,19 @@ from decimal import Decimal
 from typing import Final
 
 from trading_ops import clock
-from trading_ops_lab.paper.venue import forms, wire
+from trading_ops_lab.paper.venue import form_fields, rest_shapes
 from trading_ops_lab.paper.venue.engine import Engine
 from trading_ops_lab.paper.venue.faults import Caller
-from trading_ops_lab.paper.venue.forms import Form
+from trading_ops_lab.paper.venue.form_fields import Form
 from trading_ops_lab.paper.venue.history import FOREVER, PAGE, Window, page
 from trading_ops_lab.paper.venue.orders import ZERO, Order
 from trading_ops_lab.paper.venue.pairs import ASSETS, USD, find_pairs
 from trading_ops_lab.paper.venue.store import Store
 from trading_ops_lab.paper.venue.tokens import TOKEN_SECONDS, Tokens
 
-Method = Callable[[Caller, Form], wire.Answer]
+Method = Callable[[Caller, Form], rest_shapes.Answer]
 
-NOTHING: Final = wire.money(USD, ZERO)
+NOTHING: Final = rest_shapes.money(USD, ZERO)
 
 
 class PrivateQueries:
@@ -39,23 +39,23 @@ class PrivateQueries:
             "GetWebSocketsToken": self.token,
         }
 
-    def balance(self, caller: Caller, _form: Form) -> wire.Answer:
+    def balance(self, caller: Caller, _form: Form) -> rest_shapes.Answer:
         """Return what the account owns."""
         balances = self._engine.accounts[caller.account].balances
-        return {name: wire.money(ASSETS[name], amount) for name, amount in balances.items()}
+        return {name: rest_shapes.money(ASSETS[name], amount) for name, amount in balances.items()}
 
-    def balance_extended(self, caller: Caller, _form: Form) -> wire.Answer:
+    def balance_extended(self, caller: Caller, _form: Form) -> rest_shapes.Answer:
         """Return what the account owns and how much of it is held."""
         owner = self._engine.accounts[caller.account]
         return {
             name: {
-                "balance": wire.money(ASSETS[name], amount),
-                "hold_trade": wire.money(ASSETS[name], owner.held(name, self._engine.fees)),
+                "balance": rest_shapes.money(ASSETS[name], amount),
+                "hold_trade": rest_shapes.money(ASSETS[name], owner.held(name, self._engine.fees)),
             }
             for name, amount in owner.balances.items()
         }
 
-    def trade_balance(self, caller: Caller, _form: Form) -> wire.Answer:
+    def trade_balance(self, caller: Caller, _form: Form) -> rest_shapes.Answer:
         """Return the account's value in US dollars; there is no margin."""
         worth = sum(
             (
@@ -65,14 +65,14 @@ class PrivateQueries:
             ZERO,
         )
         return {
-            **dict.fromkeys(("eb", "tb", "e", "mf"), wire.money(USD, worth)),
+            **dict.fromkeys(("eb", "tb", "e", "mf"), rest_shapes.money(USD, worth)),
             **dict.fromkeys(("m", "n", "c", "v"), NOTHING),
         }
 
-    def trade_volume(self, _caller: Caller, form: Form) -> wire.Answer:
+    def trade_volume(self, _caller: Caller, form: Form) -> rest_shapes.Answer:
         """Return the fees; they do not depend on the volume here."""
         fees = self._engine.fees
-        pairs = list(find_pairs(forms.text(form, "pair")))
+        pairs = list(find_pairs(form_fields.text(form, "pair")))
         return {
             "currency": USD.id,
             "volume": NOTHING,
@@ -80,12 +80,12 @@ class PrivateQueries:
             "fees_maker": {pair.id: {"fee": str(fees.maker * 100)} for pair in pairs},
         }
 
-    def open_orders(self, caller: Caller, form: Form) -> wire.Answer:
+    def open_orders(self, caller: Caller, form: Form) -> rest_shapes.Answer:
         """Return open orders, the latest first."""
         orders = _chosen(reversed(self._engine.find(caller.account)), form)
         return {"open": self._written(orders, form)}
 
-    def closed_orders(self, caller: Caller, form: Form) -> wire.Answer:
+    def closed_orders(self, caller: Caller, form: Form) -> rest_shapes.Answer:
         """Return a page of orders that are filled or canceled, the latest first."""
 
         def moment(order_id: str) -> float | None:
@@ -93,7 +93,7 @@ class PrivateQueries:
             return None if order is None else order.closed_at or order.opened_at
 
         window = Window.read(form, moment)
-        kind = forms.choice(form, "closetime", ("open", "close", "both"), default="both")
+        kind = form_fields.choice(form, "closetime", ("open", "close", "both"), default="both")
         orders: Iterable[Order]
         if kind == "open":
             every = self._store.closed_orders(caller.account, 0, FOREVER)
@@ -103,13 +103,13 @@ class PrivateQueries:
         found = list(_chosen(orders, form))
         return page("closed", self._written(found[window.slice], form), len(found), form)
 
-    def query_orders(self, caller: Caller, form: Form) -> wire.Answer:
+    def query_orders(self, caller: Caller, form: Form) -> rest_shapes.Answer:
         """Return orders by their ids; those that are not known are left out."""
-        ids = forms.text(form, "txid").split(",")[:PAGE]
+        ids = form_fields.text(form, "txid").split(",")[:PAGE]
         found = (self._order(caller.account, order_id.strip()) for order_id in ids)
         return self._written(_chosen((order for order in found if order), form), form)
 
-    def token(self, caller: Caller, _form: Form) -> wire.Answer:
+    def token(self, caller: Caller, _form: Form) -> rest_shapes.Answer:
         """Return a token for private WebSocket channels."""
         token = self._tokens.give(caller.key, caller.account, clock.timestamp())
         return {"token": token, "expires": TOKEN_SECONDS}
@@ -119,19 +119,22 @@ class PrivateQueries:
         open_orders = self._engine.accounts[account].open
         return open_orders.get(order_id) or self._store.order(account, order_id)
 
-    def _written(self, orders: Iterable[Order], form: Form) -> wire.Answer:
+    def _written(self, orders: Iterable[Order], form: Form) -> rest_shapes.Answer:
         now, clearing = clock.timestamp(), self._engine.clearing
-        with_trades = forms.truth(form, "trades")
+        with_trades = form_fields.truth(form, "trades")
         written = {}
         for order in orders:
             known = [name for name in order.trades if clearing.known(name, now)]
-            written[order.id] = wire.order(order, trades=known if with_trades else [])
+            written[order.id] = rest_shapes.order(order, trades=known if with_trades else [])
         return written
 
 
 def _chosen(orders: Iterable[Order], form: Form) -> Iterable[Order]:
     """Keep the orders with the form's client order id and user reference, if it has them."""
-    client_order_id, user_reference = forms.text(form, "cl_ord_id"), forms.reference(form)
+    client_order_id, user_reference = (
+        form_fields.text(form, "cl_ord_id"),
+        form_fields.reference(form),
+    )
     if client_order_id:
         orders = (order for order in orders if order.client_order_id == client_order_id)
     if user_reference is not None:

@@ -6,8 +6,8 @@ from typing import Any
 from aiohttp import web
 
 from trading_ops import clock, logs
-from trading_ops_lab.paper.venue import forms, sessions, wire
-from trading_ops_lab.paper.venue.edge import CALLER, SESSION, drop
+from trading_ops_lab.paper.venue import form_fields, rest_shapes, sessions
+from trading_ops_lab.paper.venue.edge_middleware import CALLER, SESSION, drop
 from trading_ops_lab.paper.venue.engine import Engine
 from trading_ops_lab.paper.venue.errors import VenueRefusal
 from trading_ops_lab.paper.venue.faults import GROUPS, Caller, FaultBoard
@@ -17,7 +17,7 @@ from trading_ops_lab.paper.venue.store import Store
 
 log = logs.get(__name__)
 
-Method = Callable[[Caller, forms.Form], wire.Answer]
+Method = Callable[[Caller, form_fields.Form], rest_shapes.Answer]
 
 
 class PrivateApi:
@@ -45,22 +45,22 @@ class PrivateApi:
         body = await request.read()
         caller = request[CALLER]
         try:
-            answer = wire.answer(self._perform(request, body, caller))
+            answer = rest_shapes.answer(self._perform(request, body, caller))
         except VenueRefusal as no:
             if no.code.startswith("EAPI:"):
                 key = request.headers.get("API-Key", "")[:8].encode("ascii", "replace").decode()
                 fields: dict[str, Any] = {"method": caller.method, "by_key": caller.key}
                 self._journal.record("private_refused", error=no.code, key=key, **fields)
-            answer = wire.refusal(no.code)
+            answer = rest_shapes.refusal(no.code)
         except Exception:
             # Orders in memory may now differ from the file, which is right: start again from it.
             log.exception("private_request_failed", method=request.match_info["method"])
             self._fail()
-            return wire.refusal("EGeneral:Internal error", status=500)
+            return rest_shapes.refusal("EGeneral:Internal error", status=500)
         if (lost := self._board.strike("lost_answer", caller)) is not None:
             self._journal.record("answer_lost", method=caller.method, key=caller.key)
             self._journal.commit()
-            return drop(request) if lost.instead is None else wire.refusal(lost.instead)
+            return drop(request) if lost.instead is None else rest_shapes.refusal(lost.instead)
         self._journal.commit()
         return answer
 
@@ -70,9 +70,9 @@ class PrivateApi:
             self._members.add((session, account))
             self._journal.record("session_joined", session=sessions.name(session), account=account)
 
-    def _perform(self, request: web.Request, body: bytes, caller: Caller) -> wire.Answer:
-        form = forms.read_form(body, request.content_type)
-        nonce = forms.text(form, "nonce")
+    def _perform(self, request: web.Request, body: bytes, caller: Caller) -> rest_shapes.Answer:
+        form = form_fields.read_form(body, request.content_type)
+        nonce = form_fields.text(form, "nonce")
         if self._board.strike("nonce", caller) is not None:
             raise VenueRefusal("EAPI:Invalid nonce")
         key = self._keyring.admit(request.headers, request.path, nonce, body)

@@ -8,7 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from trading_ops import clock
-from trading_ops_lab.paper.venue import forms, wire
+from trading_ops_lab.paper.venue import form_fields, rest_shapes
 from trading_ops_lab.paper.venue.engine import Engine
 from trading_ops_lab.paper.venue.errors import VenueRefusal
 from trading_ops_lab.paper.venue.market import RECENT_TRADES, Market
@@ -48,85 +48,86 @@ class PublicApi:
         """Answer /0/public/{method}."""
         method = self._methods.get(request.match_info["method"])
         if method is None:
-            return wire.refusal("EGeneral:Unknown method")
+            return rest_shapes.refusal("EGeneral:Unknown method")
         try:
-            return wire.answer(method(request.query))
+            return rest_shapes.answer(method(request.query))
         except VenueRefusal as no:
-            return wire.refusal(no.code)
+            return rest_shapes.refusal(no.code)
 
-    def time(self, _query: Query) -> wire.Answer:
+    def time(self, _query: Query) -> rest_shapes.Answer:
         """Return the venue's clock."""
         now = self._now()
         text = datetime.fromtimestamp(now, tz=UTC).strftime("%a, %d %b %y %H:%M:%S +0000")
         return {"unixtime": int(now), "rfc1123": text}
 
-    def system_status(self, _query: Query) -> wire.Answer:
+    def system_status(self, _query: Query) -> rest_shapes.Answer:
         """Return whether trading is open."""
         return {
             "status": self._engine.status.system(),
-            "timestamp": wire.stamp(self._now(), precise=False),
+            "timestamp": rest_shapes.stamp(self._now(), precise=False),
         }
 
-    def assets(self, query: Query) -> wire.Answer:
+    def assets(self, query: Query) -> rest_shapes.Answer:
         """List the assets of a class; of currencies when none is given."""
         wanted = query.get("aclass", "currency")
-        return {a.id: wire.asset(a) for a in ASSETS.values() if a.asset_class == wanted}
+        return {a.id: rest_shapes.asset(a) for a in ASSETS.values() if a.asset_class == wanted}
 
-    def asset_pairs(self, query: Query) -> wire.Answer:
+    def asset_pairs(self, query: Query) -> rest_shapes.Answer:
         """List the pairs, or those that are asked for."""
         fees, now = self._engine.fees, clock.timestamp()
         pairs = find_pairs(query.get("pair", ""), query.get("aclass_base", ""))
         return {
-            pair.id: wire.pair(pair, fees, self._engine.status.pair(pair.id, now)) for pair in pairs
+            pair.id: rest_shapes.pair(pair, fees, self._engine.status.pair(pair.id, now))
+            for pair in pairs
         }
 
-    def ticker(self, query: Query) -> wire.Answer:
+    def ticker(self, query: Query) -> rest_shapes.Answer:
         """Return best prices, the last trade and the day's figures."""
         return {
             pair.id: self._ticker(self._engine.markets[pair.id])
             for pair in find_pairs(query.get("pair", ""), query.get("asset_class", ""))
         }
 
-    def depth(self, query: Query) -> wire.Answer:
+    def depth(self, query: Query) -> rest_shapes.Answer:
         """Return the order book."""
         market = self._market(query)
-        count = int(forms.number(query, "count", DEPTH))
+        count = int(form_fields.number(query, "count", DEPTH))
         now = int(self._now())
         sides: dict[str, Side] = {"asks": "sell", "bids": "buy"}
         return {
             market.pair.id: {
                 name: [
-                    [wire.price(market.pair, price), wire.volume(volume), now]
+                    [rest_shapes.price(market.pair, price), rest_shapes.volume(volume), now]
                     for price, volume in self._levels(market, side, count)
                 ]
                 for name, side in sides.items()
             }
         }
 
-    def ohlc(self, query: Query) -> wire.Answer:
+    def ohlc(self, query: Query) -> rest_shapes.Answer:
         """Return candles; `last` is the newest that is closed."""
         market = self._market(query)
-        minutes = int(forms.number(query, "interval", 1))
+        minutes = int(form_fields.number(query, "interval", 1))
         if minutes not in INTERVALS:
             raise VenueRefusal("EGeneral:Invalid arguments")
-        since = int(forms.number(query, "since", 0))
+        since = int(form_fields.number(query, "since", 0))
         candles = [c for c in market.candles.every(minutes) if c.start > since]
         last = candles[-2].start if len(candles) > 1 else since
         shown = candles[-LONGEST_ANSWER:]
-        return {market.pair.id: [wire.candle(market.pair, c) for c in shown], "last": last}
+        return {market.pair.id: [rest_shapes.candle(market.pair, c) for c in shown], "last": last}
 
-    def trades(self, query: Query) -> wire.Answer:
+    def trades(self, query: Query) -> rest_shapes.Answer:
         """Return the newest public trades; `last` is the time of the last one in nanoseconds."""
         market = self._market(query)
         since, count = (
-            forms.number(query, "since", 0),
-            int(forms.number(query, "count", RECENT_TRADES)),
+            form_fields.number(query, "since", 0),
+            int(form_fields.number(query, "count", RECENT_TRADES)),
         )
         found = [trade for trade in market.trades if trade.time > since][-max(1, count) :]
         rows = [
             [
-                wire.price(market.pair, trade.price),
-                wire.volume(trade.volume),
+                rest_shapes.price(market.pair, trade.price),
+                rest_shapes.volume(trade.volume),
                 trade.time,
                 trade.side[0],
                 trade.kind[0],
@@ -146,20 +147,23 @@ class PublicApi:
     def _levels(self, market: Market, side: Side, count: int) -> list[tuple[Decimal, Decimal]]:
         return market.depth(side, self._engine.resting(market.pair.id), count)
 
-    def _ticker(self, market: Market) -> wire.Answer:
+    def _ticker(self, market: Market) -> rest_shapes.Answer:
         pair, day, open_ = market.pair, market.candles.day(), market.candles.open
         best: dict[str, list[str]] = {}
         sides: dict[str, Side] = {"a": "sell", "b": "buy"}
         for key, side in sides.items():
             price, volume = next(iter(self._levels(market, side, 1)), (market.last.price, ZERO))
-            best[key] = [wire.price(pair, price), str(int(volume)), f"{volume:.3f}"]
+            best[key] = [rest_shapes.price(pair, price), str(int(volume)), f"{volume:.3f}"]
         return {
             **best,
-            "c": [wire.price(pair, market.last.price), wire.volume(market.last.volume)],
-            "v": [wire.volume(open_.volume), wire.volume(day.volume)],
-            "p": [wire.price(pair, open_.average), wire.price(pair, day.average)],
+            "c": [
+                rest_shapes.price(pair, market.last.price),
+                rest_shapes.volume(market.last.volume),
+            ],
+            "v": [rest_shapes.volume(open_.volume), rest_shapes.volume(day.volume)],
+            "p": [rest_shapes.price(pair, open_.average), rest_shapes.price(pair, day.average)],
             "t": [open_.count, day.count],
-            "l": [wire.price(pair, open_.low), wire.price(pair, day.low)],
-            "h": [wire.price(pair, open_.high), wire.price(pair, day.high)],
-            "o": wire.price(pair, day.open),
+            "l": [rest_shapes.price(pair, open_.low), rest_shapes.price(pair, day.low)],
+            "h": [rest_shapes.price(pair, open_.high), rest_shapes.price(pair, day.high)],
+            "o": rest_shapes.price(pair, day.open),
         }

@@ -95,8 +95,8 @@ class Keyring:
             raise VenueRefusal("EAPI:Invalid nonce")
         self.nonces[key.key] = max(number, highest)
         if key.nonce_window:
-            floor = self.nonces[key.key] - key.nonce_window
-            self.recent[key.key] = {used for used in recent | {number} if used > floor}
+            matcher = self.nonces[key.key] - key.nonce_window
+            self.recent[key.key] = {used for used in recent | {number} if used > matcher}
 
 
 def _number(nonce: str) -> int:

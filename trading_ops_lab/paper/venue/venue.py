@@ -11,15 +11,15 @@ from trading_ops import __version__, clock, logs
 from trading_ops_lab.paper.venue import config as configuration
 from trading_ops_lab.paper.venue.config import VenueConfig
 from trading_ops_lab.paper.venue.control import FaultControl
-from trading_ops_lab.paper.venue.edge import Edge
+from trading_ops_lab.paper.venue.edge_middleware import Edge
 from trading_ops_lab.paper.venue.engine import Engine
 from trading_ops_lab.paper.venue.fault_port import FaultPort
 from trading_ops_lab.paper.venue.faults import FaultBoard
 from trading_ops_lab.paper.venue.feed.hub import Feed
-from trading_ops_lab.paper.venue.hands import Hands
 from trading_ops_lab.paper.venue.history import History
 from trading_ops_lab.paper.venue.journal import Journal
 from trading_ops_lab.paper.venue.listener import Listener
+from trading_ops_lab.paper.venue.manual_changes import ManualChanges
 from trading_ops_lab.paper.venue.market import Market, invent_history
 from trading_ops_lab.paper.venue.pairs import ASSETS, PAIRS
 from trading_ops_lab.paper.venue.prices import Walk, WalkState
@@ -104,8 +104,8 @@ class Venue:
             listener=self._listener,
             walk=self.engine.walk,
         )
-        hands = Hands(self.engine, self.store, self.journal)
-        self._fault_runner = _runner(FaultPort(self.control, self.journal, hands).build(token))
+        changes = ManualChanges(self.engine, self.store, self.journal)
+        self._fault_runner = _runner(FaultPort(self.control, self.journal, changes).build(token))
         self._beats: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Final
 
-from trading_ops_lab.paper.venue import wire
+from trading_ops_lab.paper.venue import rest_shapes
 from trading_ops_lab.paper.venue.engine import Engine
 from trading_ops_lab.paper.venue.events import OrderEvent
 from trading_ops_lab.paper.venue.feed.shapes import Message
@@ -62,7 +62,7 @@ class AccountData:
         return {
             "ledger_id": entry.id,
             "ref_id": entry.reference,
-            "timestamp": wire.stamp(entry.time),
+            "timestamp": rest_shapes.stamp(entry.time),
             "type": entry.kind,
             "subtype": "",
             "asset": _name(asset),
@@ -78,7 +78,7 @@ class AccountData:
 
     def news(self, event: OrderEvent) -> Iterator[tuple[str, Message]]:
         """Yield what to say of an order, each with its exec_type."""
-        order, stamp = event.order, {"timestamp": wire.stamp(event.time)}
+        order, stamp = event.order, {"timestamp": rest_shapes.stamp(event.time)}
         if event.kind == "added":
             yield "pending_new", _whole(order, "pending_new", "pending_new") | stamp
             yield "new", _brief(order, "new", "new") | stamp
@@ -87,7 +87,7 @@ class AccountData:
         elif event.kind == "filled":
             yield "filled", _brief(order, "filled", "filled") | _sums(order) | stamp
         elif event.kind == "canceled":
-            reason = wire.CANCEL_TEXTS[order.reason or "client"]
+            reason = rest_shapes.CANCEL_TEXTS[order.reason or "client"]
             reasons = {"reason": reason, "cancel_reason": reason}
             yield "canceled", _brief(order, "canceled", "canceled") | _sums(order) | stamp | reasons
         elif event.kind == "amended":
@@ -110,7 +110,7 @@ class AccountData:
             "cost": trade.cost,
             "order_status": "partially_filled",
             "order_type": trade.kind,
-            "timestamp": wire.stamp(trade.time),
+            "timestamp": rest_shapes.stamp(trade.time),
             "fee_usd_equiv": trade.fee * Decimal(self._engine.walk.value(quote)),
             "fees": [{"asset": _name(quote), "qty": trade.fee}],
         }
@@ -131,7 +131,7 @@ def _whole(order: Order, exec_type: str, status: str) -> Message:
         "exec_type": exec_type,
         "order_status": status,
         "fee_ccy_pref": "fciq",
-        "timestamp": wire.stamp(order.opened_at),
+        "timestamp": rest_shapes.stamp(order.opened_at),
         **_sums(order),
     }
     if order.price is not None:

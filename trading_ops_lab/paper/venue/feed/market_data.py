@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Final
 
 from trading_ops import clock
-from trading_ops_lab.paper.venue import wire
+from trading_ops_lab.paper.venue import rest_shapes
 from trading_ops_lab.paper.venue.engine import Engine
 from trading_ops_lab.paper.venue.faults import Status
 from trading_ops_lab.paper.venue.feed import shapes
@@ -114,7 +114,7 @@ class MarketData:
             "bids": shapes.levels(shown.bids),
             "asks": shapes.levels(shown.asks),
             "checksum": shapes.checksum(SYMBOLS[symbol], whole.bids, whole.asks),
-            "timestamp": wire.stamp(clock.timestamp() + self._engine.clearing.skew),
+            "timestamp": rest_shapes.stamp(clock.timestamp() + self._engine.clearing.skew),
         }
         return shapes.data("book", kind, content)
 
@@ -150,7 +150,7 @@ class MarketData:
             "high": day.high,
             "change": last - day.open,
             "change_pct": ((last / day.open - 1) * 100).quantize(PERCENT_DECIMALS),
-            "timestamp": wire.stamp(market.last.time + self._engine.clearing.skew),
+            "timestamp": rest_shapes.stamp(market.last.time + self._engine.clearing.skew),
         }
         return shapes.data("ticker", kind, content)
 

@@ -9,7 +9,7 @@ import msgspec
 from trading_ops_lab.paper.venue.errors import VenueRefusal
 from trading_ops_lab.paper.venue.faults import Caller
 from trading_ops_lab.paper.venue.feed.shapes import Message
-from trading_ops_lab.paper.venue.forms import Form
+from trading_ops_lab.paper.venue.form_fields import Form
 from trading_ops_lab.paper.venue.pairs import SYMBOLS
 from trading_ops_lab.paper.venue.private_commands import PrivateCommands
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from trading_ops import __version__, clock
-from trading_ops_lab.paper.venue import wire
+from trading_ops_lab.paper.venue import rest_shapes
 from trading_ops_lab.paper.venue.faults import Status
 from trading_ops_lab.paper.venue.feed.connection import Levels
 from trading_ops_lab.paper.venue.market import PublicTrade
@@ -50,7 +50,10 @@ def status(system: Status, connection: int) -> str:
 def reply(received_at: float, skew: float, **fields: object) -> str:
     """Answer a request that came at an epoch time."""
     sent_at = clock.timestamp() + skew
-    times = {"time_in": wire.stamp(received_at + skew), "time_out": wire.stamp(sent_at)}
+    times = {
+        "time_in": rest_shapes.stamp(received_at + skew),
+        "time_out": rest_shapes.stamp(sent_at),
+    }
     return text({**fields, **times})
 
 
@@ -63,7 +66,7 @@ def public_trade(symbol: str, number: int, trade: PublicTrade) -> Message:
         "qty": trade.volume,
         "ord_type": trade.kind,
         "trade_id": number,
-        "timestamp": wire.stamp(trade.time),
+        "timestamp": rest_shapes.stamp(trade.time),
     }
 
 
