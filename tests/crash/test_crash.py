@@ -1,6 +1,6 @@
 """A slice of `make crash`, run as it is run: that one has far more deaths, and on both databases.
 
-`test_crash_plants` proves that it can fail.
+`test_crash_defects` proves that it can fail.
 """
 
 import os

@@ -62,7 +62,7 @@ NOT_RAISED = {
     "TradingHostDiskLow": Not(NOT_ON_PURPOSE, "service/exporter/test_host.py"),
     "TradingHostDiskReadOnly": Not(NOT_ON_PURPOSE, "service/exporter/test_host.py"),
     "TradingHostMemoryLow": Not(NOT_ON_PURPOSE, "service/exporter/test_host.py"),
-    "TradingOpsAlertsUndelivered": Not(LONG, "rules/test_witness_live.py"),
+    "TradingOpsAlertsUndelivered": Not(LONG, "rules/test_dead_man_switch_live.py"),
     "TradingOpsAuthRefused": Not(ATTACK, "service/api/test_access.py"),
     "TradingOpsConfigurationChanged": Not(ATTACK, "rules/test_config_watch_live.py"),
     "TradingOpsSilenceWide": Not(ATTACK, "service/reconciler/test_silences.py"),
@@ -76,7 +76,7 @@ NOT_RAISED = {
     "TradingOpsTargetsReloadFailed": Not(LONG, "service/stack/test_reconciler_alone.py"),
     "TradingOpsCertificateExpiring": Not(LONG, "service/tls/test_expiry.py"),
     "TradingOpsImpostor": Not(ATTACK, "service/clients/test_listener.py"),
-    "TradingOpsWebhookBacklog": Not(LONG, "service/reconciler/test_measure.py"),
+    "TradingOpsWebhookBacklog": Not(LONG, "service/reconciler/test_self_metrics.py"),
     "TradingOpsRetentionFailed": Not(LONG, "store/test_archive.py"),
     "TradingOpsJobMissed": Not(LONG, "jobs/test_scheduler.py"),
     "TradingOpsLeaseLost": Not(ALONE, "service/reconciler/test_replicas.py"),
@@ -99,7 +99,7 @@ NOT_RAISED = {
     "TradingPostgresqlArchiveFailing": Not(NO_SERVER, "service/exporter/test_postgresql.py"),
     "TradingPostgresqlConnectionsHigh": Not(NO_SERVER, "service/exporter/test_postgresql.py"),
     "TradingPostgresqlTransactionStuck": Not(NO_SERVER, "service/exporter/test_postgresql.py"),
-    "Watchdog": Not("it always fires", "rules/test_witness_live.py"),
+    "Watchdog": Not("it always fires", "rules/test_dead_man_switch_live.py"),
 }
 
 
