@@ -2,7 +2,8 @@
 
 An image is pulled when its registry can be reached. Otherwise a stand-in with the same tag is built
 from Debian packages and from the engines on the PATH: it proves the compose file, its
-configuration and our image, but not the image that it stands for.
+configuration and our image, but not the image that it stands for. Where no base image can be pulled
+either, it is made of the packages of this machine (tests/compose/installed.py).
 """
 
 import os
@@ -13,9 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.compose.composed import DOCKERFILE, SERVICES
+from tests.compose.installed import import_image
 
 # Removed: the settings of our processes refuse a variable that they do not know.
 BASE = os.environ.pop("TRADING_OPS_TEST_BASE", "debian:12")  # noqa: TID251 - of the test itself
+INSTALLED = "trading-ops-test:installed"
+"""The base image made of this machine's packages; it needs no `apt-get`."""
+
 APT = "RUN apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q"
 APT += " --no-install-recommends"
 SHARE = Path("/usr/share/prometheus")
@@ -96,9 +101,15 @@ def _succeeds(*arguments: str) -> bool:
 
 
 def _build(tag: str) -> None:
+    base = INSTALLED if missing_base() else BASE
+    if base == INSTALLED and not _succeeds("image", "inspect", INSTALLED):
+        import_image(INSTALLED)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        lines = [f"FROM {BASE}", *_recipe(tag.partition(":")[0], folder)]
+        recipe = _recipe(tag.partition(":")[0], folder)
+        if base == INSTALLED:
+            recipe = [line for line in recipe if not line.startswith(APT)]
+        lines = [f"FROM {base}", *recipe]
         (folder / "Dockerfile").write_text("\n".join(lines) + "\n")
         docker("build", "--network", "host", "--quiet", "-t", tag, name)
 
@@ -115,7 +126,8 @@ def _recipe(name: str, folder: Path) -> list[str]:
         text = "".join(f"{key} = {value}\n" for key, value in kept.items())
         (folder / "pip.conf").write_text(f"[global]\n{text}")
         return [
-            f"{APT} python3 python3-venv python3-pip && ln -s python3 /usr/bin/python",
+            f"{APT} python3 python3-venv python3-pip",
+            "RUN ln -s python3 /usr/bin/python",
             "COPY pip.conf /etc/pip.conf",
         ]
     if name.startswith("prom/"):

@@ -1,0 +1,71 @@
+"""A base image made of the Debian packages that are installed on this machine.
+
+For machines that cannot pull one: it needs no network and takes seconds.
+"""
+
+import os
+import subprocess
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+
+PACKAGES = [
+    *("base-files", "base-passwd", "bash", "coreutils", "dash", "findutils", "grep", "login"),
+    *("passwd", "procps", "sed", "tar", "util-linux", "ca-certificates", "wget"),
+    *("python3", "python3-venv", "python3-pip", "postgresql-15"),
+]
+"""What the images of docker-compose.yml need, with what these depend on."""
+
+DEPENDS = ["apt-cache", "depends", "--recurse", "--installed"]
+DEPENDS += [f"--no-{one}" for one in ("recommends", "suggests", "conflicts", "breaks")]
+DEPENDS += [f"--no-{one}" for one in ("replaces", "enhances")]
+
+ALSO = ["/bin", "/sbin", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/ssl/certs/ca-certificates.crt"]
+"""Made when packages are installed, not part of any."""
+
+ACCOUNTS = r"--transform=s,usr/share/base-passwd/\(passwd\|group\).master,etc/\1,"
+"""Only Debian's own users and groups, none of this machine."""
+
+
+def import_image(tag: str) -> None:
+    """Import the image.
+
+    Raises:
+        LookupError: packages that are needed are not installed.
+    """
+    names = "".join(f"{name.lstrip('/')}\0" for name in sorted(set(_files(_closure()))))
+    pack = ["tar", "--create", "--directory=/", "--no-recursion", ACCOUNTS, "--null"]
+    pack += ["--files-from=-"]
+    with subprocess.Popen(pack, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as packing:
+        with subprocess.Popen(["docker", "import", "-", tag], stdin=packing.stdout) as importing:
+            assert packing.stdin is not None
+            packing.stdin.write(names.encode())
+            packing.stdin.close()
+    assert packing.returncode == importing.returncode == 0
+
+
+def _closure() -> Sequence[str]:
+    """Return the packages and all that they depend on."""
+    missing = [one for one in PACKAGES if not Path(f"/var/lib/dpkg/info/{one}.list").exists()]
+    if missing:
+        raise LookupError(f"these Debian packages are not installed: {' '.join(missing)}")
+    listed = subprocess.run([*DEPENDS, *PACKAGES], capture_output=True, text=True, check=True)
+    return sorted({line for line in listed.stdout.splitlines() if line[0] not in " <"})
+
+
+def _files(packages: Sequence[str]) -> Iterator[str]:
+    @cache
+    def real(folder: str) -> str:
+        return os.path.realpath(folder)
+
+    # It fails for an alternative that is not installed, and lists the others.
+    listed = subprocess.run(
+        ["dpkg-query", "-L", *packages], capture_output=True, text=True, check=False
+    )
+    for line in [*ALSO, *listed.stdout.splitlines()]:
+        if line.startswith("/usr/share/doc/") or line in {"", "/."}:
+            continue
+        folder, name = os.path.split(line)
+        found = os.path.join(real(folder), name)  # /bin/sh is /usr/bin/sh
+        if os.path.lexists(found):
+            yield found
