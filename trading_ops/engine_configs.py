@@ -4,7 +4,7 @@ Prometheus and Alertmanager reject a configuration that names a missing certific
 committed files name none.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -48,21 +48,25 @@ def prometheus_yml(
     return _written(config)
 
 
-def alertmanager_yml(text: str, *, receivers: Collection[str], url: str, name: str) -> str:
-    """Return alertmanager.yml with a webhook over TLS.
+def alertmanager_yml(
+    text: str, *, receivers: Collection[str], urls: Sequence[str], name: str
+) -> str:
+    """Return alertmanager.yml with a webhook over TLS for each reconciler.
 
     Args:
         text: of the file.
         receivers: those with the reconciler's webhook.
-        url: of the reconciler.
+        urls: of the reconcilers.
         name: of Alertmanager's client certificate in `secrets`.
     """
     config = yaml.safe_load(text)
     for one in config["receivers"]:
         if one["name"] in receivers:
-            for webhook in one["webhook_configs"]:
-                webhook["url"] = f"{url}/api/v1/webhook/alertmanager"
-                webhook["http_config"].setdefault("tls_config", _tls(name))
+            (webhook,) = one["webhook_configs"]
+            webhook["http_config"].setdefault("tls_config", _tls(name))
+            one["webhook_configs"] = [
+                webhook | {"url": f"{url}/api/v1/webhook/alertmanager"} for url in urls
+            ]
     return _written(config)
 
 
@@ -98,4 +102,12 @@ def _tls(name: str) -> dict[str, str]:
 
 
 def _written(config: Any) -> str:
-    return yaml.safe_dump(config, sort_keys=False, width=1000)
+    return yaml.dump(config, Dumper=_WithoutAnchors, sort_keys=False, width=1000)
+
+
+class _WithoutAnchors(yaml.SafeDumper):
+    """Writes what occurs twice twice, as a reader expects."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+        """Make no aliases."""
+        return True

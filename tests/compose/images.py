@@ -13,11 +13,15 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.compose.composed import DOCKERFILE, SERVICES
+from tests.compose.composed import DOCKERFILE, ROOT, SERVICES
 from tests.compose.installed import import_image
 
 # Removed: the settings of our processes refuse a variable that they do not know.
 BASE = os.environ.pop("TRADING_OPS_TEST_BASE", "debian:12")  # noqa: TID251 - of the test itself
+OURS = SERVICES["migrate"]["image"]
+GRAFANA = SERVICES["grafana"]["image"]
+"""There is no stand-in for it."""
+
 INSTALLED = "trading-ops-test:installed"
 """The base image made of this machine's packages; it needs no `apt-get`."""
 
@@ -83,12 +87,27 @@ def provide(without: Sequence[str] = ()) -> list[str]:
     wanted = {one["image"] for one in SERVICES.values()} | {_python()}
     built = []
     for tag in sorted(wanted):
-        if tag.startswith("trading-ops:") or tag in without or _succeeds("image", "inspect", tag):
+        if tag == OURS or tag in without or _succeeds("image", "inspect", tag):
             continue
         if not _succeeds("pull", "--quiet", tag):
             _build(tag)
             built.append(tag)
     return built
+
+
+def copy_project(folder: Path) -> None:
+    """Copy what is committed, as `docker build` is to see it."""
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in tracked.stdout.split("\0")[:-1]:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name, follow_symlinks=False)
+
+
+def build_ours(folder: Path) -> None:
+    """Build our own image from a copy of the project."""
+    docker("build", "--network", "host", "-t", OURS, str(folder), within=1800)
 
 
 def _python() -> str:
@@ -162,3 +181,10 @@ def _recipe(name: str, folder: Path) -> list[str]:
         ]
     assert name == "busybox", f"there is no stand-in for {name}"
     return []
+
+
+if __name__ == "__main__":  # so that the test itself finds them
+    provide(without=[GRAFANA])
+    with tempfile.TemporaryDirectory() as made:
+        copy_project(Path(made))
+        build_ours(Path(made))

@@ -4,6 +4,7 @@ For machines that cannot pull one: it needs no network and takes seconds.
 """
 
 import os
+import shlex
 import subprocess
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -33,15 +34,10 @@ def import_image(tag: str) -> None:
     Raises:
         LookupError: packages that are needed are not installed.
     """
-    names = "".join(f"{name.lstrip('/')}\0" for name in sorted(set(_files(_closure()))))
+    names = "".join(f"{name}\0" for name in sorted(set(_files(_closure()))))
     pack = ["tar", "--create", "--directory=/", "--no-recursion", ACCOUNTS, "--null"]
-    pack += ["--files-from=-"]
-    with subprocess.Popen(pack, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as packing:
-        with subprocess.Popen(["docker", "import", "-", tag], stdin=packing.stdout) as importing:
-            assert packing.stdin is not None
-            packing.stdin.write(names.encode())
-            packing.stdin.close()
-    assert packing.returncode == importing.returncode == 0
+    command = f"{shlex.join([*pack, '--files-from=-'])} | docker import - {shlex.quote(tag)}"
+    subprocess.run(["bash", "-o", "pipefail", "-c", command], input=names, text=True, check=True)
 
 
 def _closure() -> Sequence[str]:
@@ -54,18 +50,19 @@ def _closure() -> Sequence[str]:
 
 
 def _files(packages: Sequence[str]) -> Iterator[str]:
+    """Yield the paths below / of the packages' files; /bin/sh is usr/bin/sh."""
+
     @cache
-    def real(folder: str) -> str:
-        return os.path.realpath(folder)
+    def real(folder: Path) -> Path:
+        return folder.resolve()
 
     # It fails for an alternative that is not installed, and lists the others.
     listed = subprocess.run(
         ["dpkg-query", "-L", *packages], capture_output=True, text=True, check=False
     )
-    for line in [*ALSO, *listed.stdout.splitlines()]:
-        if line.startswith("/usr/share/doc/") or line in {"", "/."}:
+    for path in map(Path, [*ALSO, *listed.stdout.splitlines()]):
+        found = real(path.parent) / path.name
+        if path.is_relative_to("/usr/share/doc") or not os.path.lexists(found):
             continue
-        folder, name = os.path.split(line)
-        found = os.path.join(real(folder), name)  # /bin/sh is /usr/bin/sh
-        if os.path.lexists(found):
-            yield found
+        if found.name:
+            yield str(found.relative_to("/"))

@@ -5,7 +5,6 @@ Needs a Docker engine with Compose. TRADING_OPS_TEST_BASE names another base ima
 """
 
 import json
-import shutil
 import subprocess
 import time
 import uuid
@@ -17,13 +16,19 @@ import pytest
 import yaml
 
 from tests.bench.say import say
-from tests.compose.composed import ONCE, ROOT, SERVICES
-from tests.compose.images import docker, missing_tools, provide
+from tests.compose.composed import ONCE, SERVICES
+from tests.compose.images import (
+    GRAFANA,
+    build_ours,
+    copy_project,
+    docker,
+    missing_tools,
+    provide,
+)
 from tests.free_ports import free_port
 from tests.waiting import eventually
 
 WHY_NOT = missing_tools()
-GRAFANA = "grafana"
 BOT = "trading_ops_lab.paper.bot"
 
 pytestmark = [pytest.mark.long, pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
@@ -76,27 +81,21 @@ class Composed:
 @pytest.fixture(scope="module")
 def composed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
     """The committed project, on other ports."""
-    stand_ins = provide(without=[SERVICES[GRAFANA]["image"]])
+    stand_ins = provide(without=[GRAFANA])
     folder = tmp_path_factory.mktemp("project")
-    tracked = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    for name in tracked.stdout.split("\0")[:-1]:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, folder / name, follow_symlinks=False)
+    copy_project(folder)
     subprocess.run(["sh", folder / "docker" / "secrets.sh"], check=True)
     ports = [f"127.0.0.1:{free_port()}:{inside}" for inside in (3000, 9090, 9093)]
     override = (
         "services:\n"
         f"  net: {{ports: !override {json.dumps(ports)}}}\n"
-        f"  {GRAFANA}: {{profiles: [never]}}\n"
+        "  grafana: {profiles: [never]}\n"
     )
     (folder / "ports.yml").write_text(override)
-    image = SERVICES["migrate"]["image"]
-    docker("build", "--network", "host", "-t", image, str(folder), within=1800)
+    build_ours(folder)
     override += "  migrate: {pull_policy: never}\n"
     (folder / "ports.yml").write_text(override)
-    run = Composed(folder, [name for name in SERVICES if name != GRAFANA])
+    run = Composed(folder, [name for name in SERVICES if name != "grafana"])
     say(f"stand-ins: {', '.join(stand_ins) or 'none built'}")
     try:
         began = time.monotonic()

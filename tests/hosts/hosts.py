@@ -13,7 +13,8 @@ DOCKERFILE = f"""FROM {BASE}
 RUN printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d && chmod +x /usr/sbin/policy-rc.d \\
  && apt-get update -q \\
  && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \\
-    systemd systemd-sysv dbus polkitd python3-venv prometheus prometheus-alertmanager \\
+    systemd systemd-sysv dbus polkitd python3-venv prometheus prometheus-alertmanager openssl \\
+    postgresql \\
  && rm /usr/sbin/policy-rc.d
 RUN printf '[global]\\nno-index = true\\nfind-links = /wheels\\n' >/etc/pip.conf
 """

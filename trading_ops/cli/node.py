@@ -1,9 +1,12 @@
 """`trading-ops node`: restart and stop the services of this host for the reconciler."""
 
 import asyncio
+import re
 from pathlib import Path
 
 import click
+
+ACCOUNT = re.compile(r"[a-z0-9-]{1,63}:[a-z0-9.-]{1,253}")
 
 
 @click.command()
@@ -18,11 +21,17 @@ import click
     metavar="USER",
     help="Print the polkit rule that lets USER manage this node's systemd units, and exit.",
 )
-def node(*, name: str, targets: Path | None, polkit: str | None) -> None:
+@click.option(
+    "--rbac",
+    metavar="NAMESPACE:ACCOUNT",
+    help="Print the Roles that let this service account manage this node's workloads, and exit.",
+)
+def node(*, name: str, targets: Path | None, polkit: str | None, rbac: str | None) -> None:
     """Restart and stop the services of this host for the reconciler.
 
-    Manages only the services that targets.yml assigns to this node, through systemd, Docker or
-    fixed commands. Runs in the foreground until SIGTERM or Ctrl-C. See docs/service-managers.md.
+    Manages only the services that targets.yml assigns to this node, through systemd, Docker,
+    Kubernetes or fixed commands. Runs in the foreground until SIGTERM or Ctrl-C. See
+    docs/service-managers.md.
     """
     import msgspec  # noqa: PLC0415
 
@@ -37,12 +46,22 @@ def node(*, name: str, targets: Path | None, polkit: str | None) -> None:
     if targets is not None:
         settings = msgspec.structs.replace(settings, targets_file=targets.absolute())
     registry = load_targets(settings.targets_file)
+
+    def units(manager: Manager) -> list[str]:
+        services = [one.service for one in services_of(registry, own_entry(registry, name).name)]
+        return [one.unit for one in services if one and one.manager is manager]
+
     if polkit is not None:
         from trading_ops.services.systemd import polkit_rule  # noqa: PLC0415
 
-        services = [one.service for one in services_of(registry, own_entry(registry, name).name)]
-        units = [one.unit for one in services if one and one.manager is Manager.SYSTEMD]
-        click.echo(polkit_rule(polkit, units), nl=False)
+        click.echo(polkit_rule(polkit, units(Manager.SYSTEMD)), nl=False)
+        return
+    if rbac is not None:
+        from trading_ops.services.kubernetes import role  # noqa: PLC0415
+
+        if not ACCOUNT.fullmatch(rbac):
+            raise click.UsageError(f"{rbac!r} is not NAMESPACE:ACCOUNT")
+        click.echo(role(rbac, units(Manager.KUBERNETES)), nl=False)
         return
     logs.configure("node", policy=settings.log_policy)
     asyncio.run(serve(settings, registry, name))

@@ -11,7 +11,7 @@ from trading_ops import clock
 from trading_ops.cli.console import output_option, print_json
 from trading_ops.clients.http import OPERATOR
 from trading_ops.config.settings import load_settings
-from trading_ops.config.targets import load_targets, split_address
+from trading_ops.config.targets import NAME, load_targets, split_address
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import ConfigError, SetupError
 
@@ -62,6 +62,31 @@ def init(days: int) -> None:
         raise SetupError(f"cannot write {folder}: {error.strerror or error}") from error
     click.echo(f"The certificates are in {folder}. Copy to each host: ca.crt, NAME.crt, NAME.key.")
     click.echo("Keep ca.key on one machine only: it can sign certificates.")
+
+
+@tls.command()
+@click.argument("name")
+@click.argument("hosts", nargs=-1, required=True)
+@lifetime_option
+def issue(name: str, hosts: Sequence[str], days: int) -> None:
+    """Create a certificate for a server that is not a target, such as PostgreSQL.
+
+    HOSTS are the names and IP addresses by which clients reach it.
+    """
+    from trading_ops.tls.authority import Authority  # noqa: PLC0415
+
+    folder, registry = _place()
+    if not NAME.fullmatch(name) or name == CA:
+        raise ConfigError(
+            "NAME", "", f"{name!r} is not a name", "use lower-case letters, digits, -"
+        )
+    if name in {of_target for of_target, _, _ in wanted(registry)}:
+        fix = "choose another name; `trading-ops tls init` issues those of targets"
+        raise ConfigError("NAME", "", f"{name} is the certificate of a target", fix)
+    try:
+        _issue(Authority(folder), name, tuple(hosts), calls=False, days=days)
+    except OSError as error:
+        raise SetupError(f"cannot write {folder}: {error.strerror or error}") from error
 
 
 @tls.command()

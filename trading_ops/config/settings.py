@@ -136,6 +136,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Docker API for the node: `unix:///path`, or the URL of a filtering proxy; empty: Docker's
     default."""
 
+    kubernetes_url: str = ""
+    """URL of the Kubernetes API for the node; empty: that of the cluster it runs in."""
+
+    kubernetes_account: str = ""
+    """Folder with `token` and `ca.crt` of the node's service account; empty: where Kubernetes
+    mounts it."""
+
     dead_man_switch: str = ""
     """External URL of a dead man's switch that Alertmanager calls every minute; empty: none."""
 

@@ -22,14 +22,21 @@ HOST = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-
 RESERVED_LABELS = frozenset({"job", "instance", "bot", "venue", "component", "symbol", "exporter"})
 AT_MOST_ONE = (Kind.SUPERVISOR, Kind.MAIL)
 SEE = "see docs/deployment.md, “targets.yml”"
+DNS = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 UNITS = {
     # It is used in file names.
     Manager.SUPERVISOR: (NAME, "lower-case letters, digits, - and _"),
     Manager.SYSTEMD: (re.compile(r"[A-Za-z0-9:_.@\\-]{1,200}\.service"), "a name like bot.service"),
     Manager.DOCKER: (re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}"), "the container's name"),
+    Manager.KUBERNETES: (
+        re.compile(rf"{DNS}/(statefulset|deployment)/{DNS}"),
+        "NAMESPACE/statefulset/NAME or NAMESPACE/deployment/NAME",
+    ),
     Manager.COMMAND: (NAME, "lower-case letters, digits, - and _"),
 }
 """Allowed unit names of each service manager, and their description."""
+
+OTHERS = ", ".join(one for one in UNITS if one is not Manager.SUPERVISOR)
 
 VERBS = frozenset({"status", "restart", "start", "stop"})
 NEEDED_VERBS = ("status", "restart")
@@ -223,13 +230,16 @@ def _check_service(registry: Registry, service: Service, where: str, key: str) -
     if service.manager is Manager.SUPERVISOR:
         if not registry.of_kind(Kind.SUPERVISOR):
             problem = "no target of kind supervisor"
-            fix = "add one, or name another manager: systemd, docker or command"
+            fix = f"add one, or name another manager: {OTHERS}"
             raise ConfigError(where, f"{key}.manager", problem, fix)
         if service.node is not None:
             problem = "the supervisor does not run on a node"
             raise ConfigError(where, f"{key}.node", problem, "remove `node`")
     else:
         _check_node(registry, service, where, key)
+    if service.manager is Manager.KUBERNETES and service.restarts is not Restarts.MANAGER:
+        problem = "Kubernetes always restarts a container that ended"
+        raise ConfigError(where, f"{key}.restarts", problem, "write `restarts: manager`")
     _check_commands(service, where, f"{key}.commands")
 
 
@@ -295,7 +305,7 @@ def _check_venue(registry: Registry, target: Target, where: str, key: str) -> No
         raise ConfigError(where, f"{key}.venue", problem, "use the name of a target of kind venue")
     if supervised and venue is not None and venue.faults is None:
         problem = f"the supervisor runs only the paper bot, but {target.venue} is not a paper venue"
-        fix = "set the manager that runs this bot: systemd, docker or command"
+        fix = f"set the manager that runs this bot: {OTHERS}"
         raise ConfigError(where, f"{key}.service", problem, fix)
     _check_venue_name(target, where, key)
 

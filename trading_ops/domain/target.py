@@ -47,6 +47,9 @@ class Manager(StrEnum):
 
     SYSTEMD = "systemd"
     DOCKER = "docker"
+    KUBERNETES = "kubernetes"
+    """Workloads of one pod."""
+
     COMMAND = "command"
     """Fixed commands, for other init systems."""
 

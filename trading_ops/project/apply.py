@@ -14,7 +14,7 @@ from trading_ops.engine_configs import alertmanager_yml, prometheus_yml, tls_web
 from trading_ops.errors import SetupError
 from trading_ops.project.discovery import write_discovery
 from trading_ops.project.writing import link, write
-from trading_ops.tls.contexts import AUTHORITY
+from trading_ops.tls.contexts import AUTHORITY, AUTHORITY_KEY
 
 TOKENS = ("metrics_token", "webhook_token", "operator_token", "node_token", "audit_key")
 READ_BY = (("prometheus", "metrics_token"), ("alertmanager", "webhook_token"))
@@ -59,8 +59,14 @@ def apply(settings: Settings, registry: Registry) -> None:
 
 
 def _with_tls(settings: Settings, registry: Registry) -> dict[Path, bytes]:
-    """Return the files of Prometheus and Alertmanager that TLS needs, by their path."""
-    if not any(target.tls for target in registry):
+    """Return the files of Prometheus and Alertmanager that TLS needs, by their path.
+
+    None on the host of a further reconciler, which has neither their certificates nor the CA's key.
+    """
+    prometheus, alertmanager = registry.one(Kind.PROMETHEUS), registry.one(Kind.ALERTMANAGER)
+    here = (AUTHORITY_KEY, f"{prometheus.name}.crt", f"{alertmanager.name}.crt")
+    elsewhere = settings.reconciler and not any((settings.tls / one).exists() for one in here)
+    if elsewhere or not any(target.tls for target in registry):
         return {}
     found: dict[Path, bytes] = {}
     for kind in (Kind.PROMETHEUS, Kind.ALERTMANAGER):
@@ -71,16 +77,14 @@ def _with_tls(settings: Settings, registry: Registry) -> dict[Path, bytes]:
             found[folder / "web.yml"] = tls_web_yml(own.name).encode()
     update = f"trading-ops init {settings.root} --update"
     text = _read(settings.prometheus_config / "prometheus.yml", update).decode()
-    prometheus, alertmanager = registry.one(Kind.PROMETHEUS), registry.one(Kind.ALERTMANAGER)
     text = prometheus_yml(text, users={}, name=prometheus.name, alertmanager_tls=alertmanager.tls)
     found[settings.var / "prometheus" / "prometheus.yml"] = text.encode()
     reconcilers = registry.of_kind(Kind.RECONCILER)
-    if len(reconcilers) == 1 and reconcilers[0].tls:  # of several, alertmanager.yml lists each
+    if all(one.tls for one in reconcilers):
         text = _read(settings.alertmanager_config / "alertmanager.yml", update).decode()
         receivers = [one.strip() for one in settings.alertmanager_receivers.split(",")]
-        text = alertmanager_yml(
-            text, receivers=receivers, url=reconcilers[0].url, name=alertmanager.name
-        )
+        urls = [one.url for one in reconcilers]
+        text = alertmanager_yml(text, receivers=receivers, urls=urls, name=alertmanager.name)
         found[settings.var / "alertmanager" / "alertmanager.yml"] = text.encode()
     return found
 

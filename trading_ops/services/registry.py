@@ -4,6 +4,7 @@ The lab's supervisor is not here: it serves the executor's API itself.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 from trading_ops.config.settings import Settings
 from trading_ops.domain.target import Manager, Service
@@ -22,6 +23,14 @@ def _docker(settings: Settings, _services: Iterable[Service]) -> ServiceManager:
     return Docker(settings.docker_host or None)
 
 
+def _kubernetes(settings: Settings, _services: Iterable[Service]) -> ServiceManager:
+    from trading_ops.services.kubernetes import Kubernetes  # noqa: PLC0415
+    from trading_ops.services.kubernetes_api import ACCOUNT, URL, KubernetesApi  # noqa: PLC0415
+
+    url, account = settings.kubernetes_url or URL, settings.kubernetes_account or ACCOUNT
+    return Kubernetes(KubernetesApi(url, Path(account)))
+
+
 def _commands(_settings: Settings, services: Iterable[Service]) -> ServiceManager:
     from trading_ops.services.command import Commands  # noqa: PLC0415
 
@@ -35,5 +44,6 @@ Connect = Callable[[Settings, Iterable[Service]], ServiceManager]
 MANAGERS: Mapping[Manager, Connect] = {
     Manager.SYSTEMD: _systemd,
     Manager.DOCKER: _docker,
+    Manager.KUBERNETES: _kubernetes,
     Manager.COMMAND: _commands,
 }

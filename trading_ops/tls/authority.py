@@ -16,9 +16,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from trading_ops import clock, durable
 from trading_ops.errors import ConfigError
-from trading_ops.tls.contexts import AUTHORITY, TlsFiles
+from trading_ops.tls.contexts import AUTHORITY, AUTHORITY_KEY, TlsFiles
 
-AUTHORITY_KEY = "ca.key"
 AUTHORITY_LIFETIME = timedelta(days=3650)
 BEFORE = timedelta(hours=1)
 """Backdates certificates, to tolerate clock skew between hosts."""

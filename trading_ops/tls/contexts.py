@@ -15,6 +15,7 @@ from trading_ops.errors import ConfigError
 from trading_ops.tls.expiry import expiry_of
 
 AUTHORITY = "ca.crt"
+AUTHORITY_KEY = "ca.key"
 SEE = "run `trading-ops tls init` or `trading-ops tls renew NAME`, or see docs/security.md, “TLS”"
 
 Contexts = Callable[[], ssl.SSLContext]

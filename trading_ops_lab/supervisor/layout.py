@@ -136,7 +136,7 @@ def _alertmanager(settings: Settings, registry: Registry) -> None:
         text = with_switch(text, settings.dead_man_switch)
     if reconciler.tls:
         _link_certificates(settings, folder, own)
-        text = alertmanager_yml(text, receivers=[RECEIVER], url=reconciler.url, name=own)
+        text = alertmanager_yml(text, receivers=[RECEIVER], urls=[reconciler.url], name=own)
     _write_copy(config, text)
 
 

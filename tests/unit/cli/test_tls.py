@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from tests.unit.stack.registries import REPOSITORY
 from trading_ops.cli.tls import tls
+from trading_ops.errors import ConfigError
 
 FAR = """
   - name: host-1
@@ -83,3 +84,19 @@ def test_renewal_takes_what_expires_soon_or_is_named(project: Path) -> None:
     assert renewed == [name for name in before if name != "ca"]
     assert after["host-1"]["hosts"] == before["host-1"]["hosts"]
     assert "Error" not in run("show")
+
+
+def test_a_server_that_is_no_target_gets_a_certificate_that_is_renewed(project: Path) -> None:
+    run("issue", "database", "10.0.0.7", "db.example", "--days", "10")
+    found = shown()["database"]
+    assert set(found["hosts"]) == {"database", "10.0.0.7", "db.example"}
+    assert not found["client"]
+    run("renew")
+    assert shown()["database"]["expires_at"] > found["expires_at"]
+    assert set(shown()["database"]["hosts"]) == set(found["hosts"])
+
+
+@pytest.mark.parametrize("name", ["host-1", "ca", "operator", "../up"])
+def test_the_certificate_of_a_target_is_not_replaced_by_name(project: Path, name: str) -> None:
+    with pytest.raises(ConfigError):
+        run("issue", name, "10.0.0.7")

@@ -1,0 +1,67 @@
+"""A bot on another host dies in each way that a process can; its node dies too."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.compose.images import missing_tools
+from tests.hosts.site import UNIT, Site, running_site
+from tests.waiting import eventually
+
+WHY_NOT = missing_tools(compose=False)
+pytestmark = [pytest.mark.long, pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
+
+ACTIVE = "trading is active"
+
+
+@pytest.fixture(scope="module")
+def site(image: str, package: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Two hosts."""
+    yield from running_site(image, package.parent, tmp_path_factory.mktemp("hosts"))
+
+
+@pytest.fixture(autouse=True)
+async def _ready(site: Site) -> None:
+    """Automation acts on the bot: nothing is open, and earlier faults count for no budget."""
+    await site.calm()
+    site.a("trading-ops automation reset-budget alpha --reason 'next test'")
+    await eventually(lambda: ACTIVE in site.a("trading-ops status || true"), within=60, what=ACTIVE)
+
+
+async def test_a_killed_bot(site: Site) -> None:
+    story = await site.recovered("killed", lambda: site.b(f"kill -9 {site.unit('MainPID')}"))
+    assert "TradingBotDown" in story
+
+
+async def test_a_frozen_bot(site: Site) -> None:
+    """Alive and mute: this run is stopped, so that it cannot trade on, and a new one is started."""
+    frozen = site.unit("MainPID")
+    await site.recovered("frozen", lambda: site.b(f"kill -STOP {frozen}"))
+    assert site.unit("MainPID") != frozen
+
+
+async def test_a_bot_that_runs_out_of_memory(site: Site) -> None:
+    story = await site.recovered("OOM", lambda: site.b(f"kill -USR1 {site.unit('MainPID')}"))
+    assert "oom-kill" in site.b(f"journalctl --unit {UNIT} --output cat"), story
+
+
+async def test_a_unit_that_hit_its_start_limit(site: Site) -> None:
+    """systemd refuses to start it; the node resets that once."""
+
+    def exhaust() -> None:
+        restart = f"systemctl restart {UNIT}"
+        site.b(f"for _ in 1 2 3 4 5 6 7; do {restart} || break; done; ! {restart}")
+        assert site.unit("ActiveState") == "failed"
+
+    before = site.starts()
+    exhaust()
+    limited = site.starts()
+    assert limited > before
+    await site.recovered("start-limit-hit", lambda: None)
+
+
+async def test_a_node_that_dies_with_its_bot(site: Site) -> None:
+    """The outcome is unknown at first; the bot is started once."""
+    both = f"systemctl kill -s KILL trading-ops-node; kill -9 {site.unit('MainPID')}"
+    await site.recovered("node and bot killed", lambda: site.b(both))

@@ -1,0 +1,125 @@
+"""“Kubernetes” of docs/install.md, followed literally up to `kubectl apply`."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.compose.composed import ROOT
+from trading_ops.config.settings import load_settings
+from trading_ops.config.targets import load_targets
+
+BLOCK = re.compile(
+    r"^```(sh|yaml)\n(?:# (\S+\.yml|\S+\.yaml)\n)?(.*?)^```", re.MULTILINE | re.DOTALL
+)
+OURS = "trading-ops "
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project folder after steps 1 to 4; the image is not built."""
+    text = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    section = text.partition("## Kubernetes\n")[2].partition("\n## ")[0]
+    folder = tmp_path_factory.mktemp("workstation")
+    for language, name, block in BLOCK.findall(section):
+        if language == "yaml":
+            (folder / name).write_text(block)
+            continue
+        for line in block.splitlines():
+            if line.startswith("cd "):
+                folder /= line.removeprefix("cd ")
+            elif line.startswith(OURS):
+                command = line.replace(OURS, f"{sys.executable} -m trading_ops.cli.main ", 1)
+                environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)}
+                subprocess.run(["sh", "-ec", command], cwd=folder, env=environment, check=True)
+    return folder
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+
+
+def base(project: Path) -> list[dict[str, Any]]:
+    """The objects of the base, as the project folder has it."""
+    folder = project / "deploy" / "kubernetes"
+    (listed,) = read(folder / "kustomization.yaml")
+    return [one for name in listed["resources"] for one in read(folder / name)]
+
+
+def pods(project: Path) -> list[dict[str, Any]]:
+    sets = [one for one in base(project) if one["kind"] == "StatefulSet"]
+    return [one["spec"]["template"]["spec"] for one in sets]
+
+
+def test_the_shipped_role_is_that_of_the_documented_targets(project: Path) -> None:
+    shipped = ROOT / "deploy" / "kubernetes" / "role.yaml"
+    assert read(project / "deploy" / "kubernetes" / "role.yaml") == read(shipped)
+
+
+def test_each_file_is_there_and_each_mounted_object_is_made(project: Path) -> None:
+    (kustomization,) = read(project / "kustomization.yaml")
+    made = {}
+    for one in [*kustomization["secretGenerator"], *kustomization["configMapGenerator"]]:
+        made[one["name"]] = {Path(file).name for file in one["files"]}
+        for file in one["files"]:
+            assert (project / file).is_file(), file
+    mounted = {
+        volume.get("secret", {}).get("secretName") or volume["configMap"]["name"]
+        for pod in pods(project)
+        for volume in pod["volumes"]
+        if "emptyDir" not in volume
+    }
+    assert mounted == set(made)
+    assert not any("ca.key" in files for files in made.values())
+    # A pod that is broken into has the keys of no other.
+    keys = [name for files in made.values() for name in files if name.endswith(".key")]
+    assert len(keys) == len(set(keys))
+
+
+def test_the_pods_find_their_settings_and_targets(project: Path) -> None:
+    registry = load_targets(project / "targets.yml")
+    names = {
+        target.address.partition(".")[0] for target in registry if "trading.svc" in target.address
+    }
+    services = {one["metadata"]["name"]: one for one in base(project) if one["kind"] == "Service"}
+    assert names == set(services)
+    for target in registry:
+        service = services.get(target.address.partition(".")[0])
+        assert service is None or target.address.endswith(f":{service['spec']['ports'][0]['port']}")
+    for pod in pods(project):
+        for container in pod["containers"]:
+            environment = {one["name"]: one["value"] for one in container.get("env", ())}
+            load_settings(project, environment)  # refuses what it does not know
+
+
+def test_every_container_is_hardened(project: Path) -> None:
+    for pod in pods(project):
+        assert pod["securityContext"]["runAsNonRoot"]
+        assert pod["automountServiceAccountToken"] == ("serviceAccountName" in pod)
+        for container in [*pod["containers"], *pod.get("initContainers", ())]:
+            context = container["securityContext"]
+            assert context["readOnlyRootFilesystem"]
+            assert not context["allowPrivilegeEscalation"]
+            assert context["capabilities"] == {"drop": ["ALL"]}
+            mounts = {one["name"] for one in container["volumeMounts"]}
+            claims = {"data"}
+            assert mounts <= {one["name"] for one in pod["volumes"]} | claims
+
+
+@pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed")
+def test_kustomize_builds_it(project: Path) -> None:
+    command = ["kubectl", "kustomize", str(project)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    found = list(yaml.safe_load_all(done.stdout))
+    assert {one["metadata"].get("namespace") for one in found} == {"trading"}
+    images = set(re.findall(r"image: (\S+)", done.stdout))
+    assert images == {"registry.example/trading-ops:0.1.0", "registry.example/alpha-bot:1.0"}
+    generated = {one["metadata"]["name"] for one in found if one["kind"] in {"Secret", "ConfigMap"}}
+    for name in re.findall(r"secretName: (\S+)", done.stdout):
+        assert name in generated
