@@ -88,8 +88,8 @@ class Site:
                 self.hosts[name](block)
 
     def incidents(self, *more: str, at: str = "host-a") -> list[dict[str, Any]]:
-        """The incidents of the bot, newest first."""
-        words = " ".join(["trading-ops incidents --target alpha --output json", *more])
+        """The incidents of the dead bot, newest first."""
+        words = f"trading-ops incidents --alert TradingBotDown --output json {' '.join(more)}"
         found: list[dict[str, Any]] = json.loads(self.hosts[at](words))
         return found
 

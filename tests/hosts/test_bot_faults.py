@@ -30,8 +30,7 @@ async def _ready(site: Site) -> None:
 
 
 async def test_a_killed_bot(site: Site) -> None:
-    story = await site.recovered("killed", lambda: site.b(f"kill -9 {site.unit('MainPID')}"))
-    assert "TradingBotDown" in story
+    await site.recovered("killed", lambda: site.b(f"kill -9 {site.unit('MainPID')}"))
 
 
 async def test_a_frozen_bot(site: Site) -> None:
@@ -43,7 +42,7 @@ async def test_a_frozen_bot(site: Site) -> None:
 
 async def test_a_bot_that_runs_out_of_memory(site: Site) -> None:
     story = await site.recovered("OOM", lambda: site.b(f"kill -USR1 {site.unit('MainPID')}"))
-    assert "oom-kill" in site.b(f"journalctl --unit {UNIT} --output cat"), story
+    assert "oom-kill" in story
 
 
 async def test_a_unit_that_hit_its_start_limit(site: Site) -> None:
