@@ -40,7 +40,7 @@ run() { # MODULE [ARGUMENTS...]: one bench; its output is kept for the summary
     say ""
 }
 for bench in intake storm passes latency outages recorder watchers nonces exporter databases \
-    bot_orders bot_ticks console records; do
+    bot_orders bot_ticks console status records; do
     run "$bench"
 done
 run leaks --seeds 20

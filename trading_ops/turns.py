@@ -11,9 +11,7 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from trading_ops import clock, logs
-
-_log = logs.get(__name__)
+from trading_ops import clock
 
 PATIENCE_SECONDS = 3.0
 """Longer than any request that takes turns: only a frozen process keeps its turn for this long."""
@@ -76,8 +74,6 @@ class Turns:
         give_up_at = clock.monotonic() + (0 if self.is_kept else PATIENCE_SECONDS)
         while not _try_lock(descriptor):
             if clock.monotonic() >= give_up_at:
-                if not self.is_kept:
-                    _log.warning("turn_not_released", file=self._file, seconds=PATIENCE_SECONDS)
                 self.is_kept = True
                 return
             await asyncio.sleep(LOOK_SECONDS)

@@ -1,5 +1,6 @@
 """`automation`: pause and resume automatic remediation."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
 
 import click
@@ -28,22 +29,31 @@ def automation_state() -> list[str]:
     """
 
     async def ask(api: ReconcilerApi) -> list[str]:
-        status, targets, windows = await api.status(), await api.targets(), await api.windows()
-        doing = "is running"
-        if (pause := status.pause) is not None:
-            doing = f"is PAUSED by {pause.owner} until {moment(pause.expires_at)}: {pause.reason}"
-        said = [f"automation {doing}; open incidents: {status.incidents_open}"]
-        for window in windows:
-            if window.begins_at <= clock.now():
-                where = f"MAINTENANCE of {window.target or 'the whole fleet'}"
-                until = moment(window.ends_at)
-                said.append(f"{where} by {window.owner} until {until}: {window.reason}")
-        for target in targets:
-            said.extend(_standing(target, hold) for hold in target.holds)
-        said.extend(_silences(targets))
-        return [plain(line) for line in said]
+        return (await automation_and_targets(api))[0]
 
     return order(ask)
+
+
+async def automation_and_targets(api: ReconcilerApi) -> tuple[list[str], list[TargetView]]:
+    """Return the same lines, and the registered targets.
+
+    Raises:
+        TradingOpsError: the reconciler does not answer.
+    """
+    status, targets, windows = await asyncio.gather(api.status(), api.targets(), api.windows())
+    doing = "is running"
+    if (pause := status.pause) is not None:
+        doing = f"is PAUSED by {pause.owner} until {moment(pause.expires_at)}: {pause.reason}"
+    said = [f"automation {doing}; open incidents: {status.incidents_open}"]
+    for window in windows:
+        if window.begins_at <= clock.now():
+            where = f"MAINTENANCE of {window.target or 'the whole fleet'}"
+            until = moment(window.ends_at)
+            said.append(f"{where} by {window.owner} until {until}: {window.reason}")
+    for target in targets:
+        said.extend(_standing(target, hold) for hold in target.holds)
+    said.extend(_silences(targets))
+    return [plain(line) for line in said], targets
 
 
 def _standing(target: TargetView, hold: HoldView) -> str:

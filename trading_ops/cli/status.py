@@ -1,12 +1,35 @@
 """`trading-ops status`: show the registered processes and whether they answer."""
 
 import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import click
 
-from trading_ops.cli.console import out, output_option, print_json
+from trading_ops import clock
+from trading_ops.cli.console import output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
+from trading_ops.cli.timeline import plain
 from trading_ops.errors import TradingOpsError
+
+if TYPE_CHECKING:
+    from trading_ops.clients.reconciler_views import AgentView, TargetView
+    from trading_ops.config.settings import Settings
+    from trading_ops.doctor.connections import Connections
+    from trading_ops.domain.target import Registry, Target
+
+SILENT = timedelta(seconds=10)
+"""The reconciler asks each bot once a second."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What is known of one target."""
+
+    said: str
+    ok: bool
 
 
 @click.command()
@@ -15,39 +38,98 @@ from trading_ops.errors import TradingOpsError
 def status(context: click.Context, output: str) -> None:
     """Show every registered process, the state of automation, and holds.
 
+    The bots are shown as the reconciler knows them; without a reconciler each is asked directly.
+
     Exits with 0 when all answer, 1 when one does not, 3 when no reconciler answers.
     """
-    from rich.table import Table  # noqa: PLC0415
-
-    from trading_ops.cli.automation import automation_state  # noqa: PLC0415
     from trading_ops.config.settings import load_settings  # noqa: PLC0415
     from trading_ops.config.targets import load_targets  # noqa: PLC0415
-    from trading_ops.doctor.connections import states  # noqa: PLC0415
     from trading_ops.domain.target import Kind  # noqa: PLC0415
 
     settings = load_settings()
-    found = asyncio.run(states(settings, load_targets(settings.targets_file)))
-    alive = any(good for target, _, good in found if target.kind is Kind.RECONCILER)
-    try:
-        lines = list(automation_state()) if alive else ["automation: no reconciler answers"]
-    except TradingOpsError as error:
-        lines = [f"automation: unknown ({error})"]
+    registry = load_targets(settings.targets_file)
+    found, lines = asyncio.run(_overview(settings, registry))
+    shown = [(one, found[one.name]) for one in registry if one.name in found]
     if output == "json":
-        shown = [
-            {"name": one.name, "kind": one.kind, "address": one.address, "state": said, "ok": good}
-            for one, said, good in found
+        targets = [
+            {
+                "name": one.name,
+                "kind": one.kind,
+                "address": one.address,
+                "state": state.said,
+                "ok": state.ok,
+            }
+            for one, state in shown
         ]
-        print_json({"targets": shown, "automation": lines})
+        print_json({"targets": targets, "automation": lines})
     else:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for column in ("target", "kind", "address", "state"):
-            table.add_column(column, overflow="fold")
-        for one, said, _ in found:
-            table.add_row(one.name, one.kind, one.address, said)
-        out().print(table)
+        _print_table(shown)
         for line in lines:
             click.echo(line)
-    if not alive:
+    if not any(state.ok for one, state in shown if one.kind is Kind.RECONCILER):
         context.exit(ExitCode.NOT_RUNNING)
-    if not all(good for _, _, good in found):
+    if not all(state.ok for _, state in shown):
         context.exit(ExitCode.FAILED)
+
+
+async def _overview(
+    settings: "Settings", registry: "Registry"
+) -> tuple[dict[str, State], list[str]]:
+    """Return the state of each target that can be asked, by name, and the lines below them."""
+    from trading_ops.cli.automation import automation_and_targets  # noqa: PLC0415
+    from trading_ops.clients.reconciler import ReconcilerApi  # noqa: PLC0415
+    from trading_ops.doctor.connections import ALIVE, connections  # noqa: PLC0415
+    from trading_ops.domain.target import BOTS, Kind  # noqa: PLC0415
+
+    bots = [one for one in registry if one.kind in BOTS]
+    async with connections(settings, registry) as ask:
+        found = await _ask(ask, (one for one in registry if one.kind in ALIVE))
+        for target in registry.of_kind(Kind.RECONCILER):
+            if not found[target.name].ok:
+                continue
+            try:
+                api = ReconcilerApi(ask.http(target, settings.command_token))
+                lines, known = await automation_and_targets(api)
+            except TradingOpsError as error:
+                lines = [f"automation: unknown ({error})"]
+                break
+            views = {view.name: view for view in known}
+            return found | {bot.name: _reported(views.get(bot.name)) for bot in bots}, lines
+        else:
+            lines = ["automation: no reconciler answers"]
+        return found | await _ask(ask, bots), lines
+
+
+async def _ask(ask: "Connections", targets: Iterable["Target"]) -> dict[str, State]:
+    async def state(target: "Target") -> tuple[str, State]:
+        try:
+            return target.name, State(await ask.alive(target), ok=True)
+        except TradingOpsError as error:
+            return target.name, State(str(error), ok=False)
+
+    return dict(await asyncio.gather(*map(state, targets)))
+
+
+def _reported(view: "TargetView | None") -> State:
+    """Return the state of a bot according to the reconciler."""
+    from trading_ops.doctor.connections import healthy, unhealthy  # noqa: PLC0415
+
+    if view is None:
+        return State("unknown to the running reconciler", ok=False)
+    agent: AgentView | None = view.agent
+    if agent is None:
+        return State("no answer since the reconciler started", ok=False)
+    age = clock.now() - agent.answered_at
+    if age > SILENT:
+        return State(f"no answer for {age.total_seconds():.0f} s", ok=False)
+    if agent.status != "ok":
+        return State(unhealthy(agent.status, agent.components), ok=False)
+    return State(healthy(agent.state), ok=True)
+
+
+def _print_table(shown: Iterable[tuple["Target", State]]) -> None:
+    """Print it plainly: a thousand rows of a Rich table take half a second."""
+    rows = [(one.name, str(one.kind), one.address, plain(state.said)) for one, state in shown]
+    rows.insert(0, ("target", "kind", "address", "state"))
+    name, kind, address, _ = (max(map(len, column)) for column in zip(*rows, strict=True))
+    click.echo("\n".join(f"{a:{name}} {b:{kind}} {c:{address}} {d}" for a, b, c, d in rows))

@@ -175,6 +175,15 @@ class SilenceView(msgspec.Struct):
     matchers: list[str]
 
 
+class AgentView(msgspec.Struct):
+    """A bot's last health report to the reconciler."""
+
+    state: str
+    status: str
+    answered_at: datetime
+    components: dict[str, bool]
+
+
 class TargetView(msgspec.Struct):
     """One registered target, as shown to operators."""
 
@@ -184,6 +193,7 @@ class TargetView(msgspec.Struct):
     """The ids of the holds that the bot has acknowledged."""
 
     silences: list[SilenceView] = []
+    agent: AgentView | None = None
 
 
 class ReleasedView(msgspec.Struct):

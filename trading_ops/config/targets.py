@@ -4,6 +4,7 @@ Prometheus' discovery files, the agent clients and the service managers are deri
 unknown key, a duplicate name or address, or a remotely reachable address without TLS is an error.
 """
 
+import functools
 import ipaddress
 import re
 from pathlib import Path
@@ -355,10 +356,8 @@ def _check_reach(target: Target, where: str, key: str) -> None:
 
 def is_loopback(host: str) -> bool:
     """Whether it is a loopback IP address; a host name never is."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    ip = _ip(host)
+    return ip is not None and ip.is_loopback
 
 
 def split_address(address: str, *, where: str = "", key: str = "") -> tuple[str, int]:
@@ -370,18 +369,20 @@ def split_address(address: str, *, where: str = "", key: str = "") -> tuple[str,
     fix = "write it as HOST:PORT, such as 127.0.0.1:PORT"
     host, _, port = address.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not port.isdecimal() or not (_is_host(host) or HOST.fullmatch(host)):
+    ip = _ip(host)
+    if not port.isdecimal() or (ip is None and not HOST.fullmatch(host)):
         raise ConfigError(where, key, f"invalid address {address!r}", fix)
-    if host == "localhost" or (_is_host(host) and ipaddress.ip_address(host).is_unspecified):
+    if host == "localhost" or (ip is not None and ip.is_unspecified):
         raise ConfigError(where, key, f"{address} is not a single address", fix)
     if not 0 < int(port) < 65536:  # noqa: PLR2004 - the range of TCP ports
         raise ConfigError(where, key, f"invalid port {port}", fix)
     return host, int(port)
 
 
-def _is_host(host: str) -> bool:
+@functools.lru_cache
+def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return the IP address, None for a host name; most targets share one."""
     try:
-        ipaddress.ip_address(host)
+        return ipaddress.ip_address(host)
     except ValueError:
-        return False
-    return True
+        return None

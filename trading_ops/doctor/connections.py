@@ -1,8 +1,7 @@
 """Checks that ask every process of an installation."""
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -73,9 +72,10 @@ class Connections:
         if target.kind in BOTS:
             health = await self._directory.bot(target).health()
             if health.status != "ok":
-                down = [name for name, part in health.components.items() if not part.up]
-                raise _Unhealthy(f"{health.status} ({', '.join(down) or 'no component is down'})")
-            return f"ok, trading is {health.state}"
+                raise _Unhealthy(
+                    unhealthy(health.status, {n: part.up for n, part in health.components.items()})
+                )
+            return healthy(health.state)
         await self.http(target).get(ALIVE[target.kind])
         return "ready"
 
@@ -146,6 +146,17 @@ class _Unhealthy(TradingOpsError):
     """A bot answers that it is not healthy."""
 
 
+def healthy(trading_state: str) -> str:
+    """Return how a bot that works is shown."""
+    return f"ok, trading is {trading_state}"
+
+
+def unhealthy(status: str, components: Mapping[str, bool]) -> str:
+    """Return how a bot that is not healthy is shown, with the components that do not work."""
+    down = [name for name, works in components.items() if not works]
+    return f"{status} ({', '.join(down) or 'no component is down'})"
+
+
 @contextlib.asynccontextmanager
 async def connections(settings: Settings, registry: Registry) -> AsyncIterator[Connections]:
     """Open a session that sends tokens to trusted users only."""
@@ -183,20 +194,6 @@ async def check_connections(
 
 def _can_be_asked(target: Target) -> bool:
     return target.kind in ALIVE or target.kind in BOTS
-
-
-async def states(settings: Settings, registry: Registry) -> list[tuple[Target, str, bool]]:
-    """Return each target that can be asked, its state, and whether that is good."""
-    async with connections(settings, registry) as ask:
-        asked = filter(_can_be_asked, registry)
-
-        async def state(target: Target) -> tuple[Target, str, bool]:
-            try:
-                return target, await ask.alive(target), True
-            except TradingOpsError as error:
-                return target, str(error), False
-
-        return list(await asyncio.gather(*map(state, asked)))
 
 
 async def _one(name: str, ask: Callable[[], Awaitable[str]], fix: str) -> Check:

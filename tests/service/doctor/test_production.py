@@ -7,6 +7,7 @@ import os
 import stat
 import sys
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import yaml
 from aiohttp import web
 
 from tests.free_ports import free_port
+from trading_ops import clock
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.main import run
 from trading_ops.config.settings import load_settings
@@ -54,10 +56,14 @@ async def command(project: Path, *arguments: str) -> tuple[int, Any]:
 
 
 @contextlib.asynccontextmanager
-async def answering(address: str, answers: dict[str, Any]) -> AsyncIterator[None]:
-    """Serve fixed JSON objects."""
+async def answering(
+    address: str, answers: dict[str, Any], asked: list[str] | None = None
+) -> AsyncIterator[None]:
+    """Serve fixed JSON objects; note the paths that were asked for."""
 
     async def handle(request: web.Request) -> web.Response:
+        if asked is not None:
+            asked.append(request.path)
         if request.path not in answers:
             raise web.HTTPNotFound
         return web.json_response(answers[request.path])
@@ -147,6 +153,71 @@ async def test_status_says_who_does_not_answer(project: Path) -> None:
         code, found = await command(project, "status")
     assert code == ExitCode.FAILED
     assert [one["name"] for one in found["targets"] if one["ok"]] == ["reconciler"]
+
+
+BOTS = ("well", "down", "silent", "absent", "new")
+
+
+def agent(ago: float, **more: Any) -> dict[str, Any]:
+    at = (clock.now() - timedelta(seconds=ago)).isoformat()
+    parts = {"feed": True, "broker": "status" not in more}
+    return {"state": "active", "status": "ok", "answered_at": at, "components": parts, **more}
+
+
+async def test_the_states_of_bots_take_one_request(project: Path) -> None:
+    """The reconciler asks each bot anyway; a bot is asked directly only without a reconciler."""
+    fleet = "".join(
+        f'  - {{name: {bot}, kind: bot, venue: paper, address: "127.0.0.1:{free_port()}"}}\n'
+        for bot in BOTS
+    )
+    targets = project / "targets.yml"
+    targets.write_text(
+        targets.read_text()
+        + f'  - {{name: paper, kind: venue, address: "127.0.0.1:{free_port()}"}}\n'
+        + fleet
+    )
+    known = {
+        "well": agent(1),
+        "down": agent(1, status="degraded"),
+        "silent": agent(60),
+        "absent": None,
+    }
+    answers = {
+        "/-/healthy": {},
+        "/api/v1/status": {
+            "version": "1", "pause": None, "incidents_open": 2, "open_incidents": [],
+            "notifications_waiting": 0, "notifications_quarantined": 0,
+        },
+        "/api/v1/targets": {
+            "targets": [{"name": name, "holds": [], "agent": one} for name, one in known.items()]
+        },
+        "/api/v1/maintenance": {"maintenance": []},
+    }  # fmt: skip
+    secrets = project / "var" / "secrets"
+    secrets.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for name in ("operator_token", *(f"agent_token_{bot}" for bot in BOTS)):
+        (secrets / name).write_text(f"{name}\n")
+        (secrets / name).chmod(0o600)
+    listed = yaml.safe_load(targets.read_text())["targets"]
+    (well,) = (one["address"] for one in listed if one["name"] == "well")
+    asked, of_bot = list[str](), list[str]()
+    async with (
+        answering(load_address(project, 0), answers, asked),
+        answering(well, {"/health": {}}, of_bot),
+    ):
+        _, found = await command(project, "status")
+    states = {one["name"]: (one["ok"], one["state"]) for one in found["targets"]}
+    assert states["well"] == (True, "ok, trading is active")
+    assert [name for name in BOTS if states[name][0]] == ["well"]
+    assert "broker" in states["down"][1]
+    assert "no answer" in states["silent"][1]
+    assert sorted(asked) == sorted(answers)
+    assert of_bot == []
+    assert "2" in found["automation"][0]
+
+    async with answering(well, {"/health": {}}, of_bot):
+        await command(project, "status")
+    assert of_bot == ["/health"]
 
 
 async def test_doctor_finds_what_is_missing_in_the_peers(project: Path) -> None:
