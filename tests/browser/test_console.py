@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -367,6 +368,24 @@ def test_a_page_that_cannot_be_refreshed_is_stale(page: Page, served: Served) ->
         page.unroute("**/console/fleet")
         stale.wait_for(state="hidden")
         expect(age).to_have_text(re.compile("Live"))
+
+
+FETCHES = """performance.getEntriesByType("resource")
+    .filter((one) => one.initiatorType === "fetch").map((one) => one.startTime)"""
+"""When each refresh was asked for, in milliseconds, by the page's own clock."""
+
+
+def test_refreshes_that_fail_are_not_repeated_at_once(page: Page, served: Served) -> None:
+    """Ticks arrive twice a second; a page that is refused asks again after two seconds."""
+    log_in(page, served)
+    expect(page.locator("#age")).to_have_text(re.compile("Live"))
+    page.evaluate("performance.clearResourceTimings()")
+    page.route("**/console/fleet", lambda route: route.fulfill(status=503, body="<p>busy"))
+    page.wait_for_function(f"({FETCHES}).length >= 4")
+    asked = page.evaluate(FETCHES)
+    page.unroute("**/console/fleet")
+    gaps = [later - earlier for earlier, later in pairwise(asked)]
+    assert min(gaps) >= 2000, gaps
 
 
 def test_a_slow_connection_is_not_given_up(page: Page, served: Served) -> None:

@@ -1,10 +1,12 @@
 """Clean-up removes what is left behind and nothing else, however the folder is laid out."""
 
+import asyncio
 import contextlib
 import gzip
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from io import FileIO
@@ -19,7 +21,7 @@ from trading_ops import clock
 from trading_ops.backup.running import only_one
 from trading_ops.cleanup import inside
 from trading_ops.cleanup.carry_out import carry_out
-from trading_ops.cleanup.rules import Kind, leftovers
+from trading_ops.cleanup.rules import OVER, Kind, leftovers
 from trading_ops.cli.clean_up import clean_up
 from trading_ops.config.settings import Settings
 from trading_ops.domain.job import Outcome
@@ -38,6 +40,7 @@ def settings(tmp_path: Path) -> Settings:
         "var/bot-alpha/bot.db",
         "var/bot-alpha/bot.db-wal",
         "var/bot-alpha/.hidden",
+        "var/bot-alpha/.model.4711",
         "var/prometheus/data/wal/.0001.new",
         "var/secrets/.token.new",
         "var/backup/postgresql/wal/0001",
@@ -74,7 +77,7 @@ def make_leftovers(settings: Settings) -> set[str]:
     """Create one of each kind; return what must be gone, relative to the project."""
     root = settings.root
     put(root / "var/reconciler/.journal.new")
-    put(root / "var/prometheus/.prometheus.yml.4711")
+    put(root / "var/prometheus/.prometheus.yml.4711.new")
     put(root / f"var/log/bot.log.{STAMP}.gz.part")
     put(root / f"var/log/gone.log.{STAMP}.gz")
     put(root / "var/backup/create/reconciler.db", 50_000)
@@ -86,7 +89,7 @@ def make_leftovers(settings: Settings) -> set[str]:
         age(root / folder)
     return {
         "var/reconciler/.journal.new",
-        "var/prometheus/.prometheus.yml.4711",
+        "var/prometheus/.prometheus.yml.4711.new",
         f"var/log/bot.log.{STAMP}.gz.part",
         f"var/log/gone.log.{STAMP}.gz",
         "var/backup/create",
@@ -239,6 +242,59 @@ async def test_the_job_lists_and_removes(start: Start, settings: Settings) -> No
         done = await job.run(context)
         assert (done.outcome, "unused cache: 1" in done.detail) == (Outcome.DONE, True)
         assert (await job.run(context)).outcome is Outcome.NOTHING_TO_DO
+
+
+async def test_a_run_that_is_cut_off_removes_nothing_more(
+    start: Start, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its thread ends with the file that it is at."""
+    make_leftovers(settings)
+    removed, go_on, reached = list[Path](), threading.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def remove(found: inside.Found) -> None:
+        removed.append(found.path)
+        loop.call_soon_threadsafe(reached.set)
+        assert go_on.wait(60)
+
+    monkeypatch.setattr(inside, "remove", remove)
+    async with start() as replica:
+        context = Context(
+            settings=settings,
+            writer=replica.scheduler.writer,
+            reader=replica.scheduler.reader,
+            timeout=timedelta(minutes=5),
+        )
+        run = asyncio.create_task(load("clean_up").run(context))
+        await reached.wait()
+        run.cancel()
+        await asyncio.wait({run})
+        go_on.set()
+    await loop.shutdown_default_executor()
+    assert run.cancelled()
+    assert len(removed) == 1
+
+
+def test_a_large_log_that_is_being_packed_is_left_whole(settings: Settings) -> None:
+    """Told to end in the middle, it leaves neither half an archive nor an empty log."""
+    log = settings.logs / "prometheus.log"
+    put(log, int(settings.log_policy.file_bytes * OVER + 1))
+    (found,) = (one for one in leftovers(settings) if one.kind is Kind.LARGE_LOG)
+    before = everything(settings.logs)
+
+    class SetLater(threading.Event):
+        """Is found set at the second look."""
+
+        looks = 0
+
+        def is_set(self) -> bool:
+            self.looks += 1
+            return self.looks > 1
+
+    done = carry_out(settings, [found], SetLater())
+    assert (done.failures, done.counts.total()) == ([], 0)
+    assert everything(settings.logs) == before
+    assert log.stat().st_size > 0
 
 
 def test_the_command_needs_no_reconciler(

@@ -3,12 +3,13 @@
 import errno
 import gzip
 import os
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import takewhile
+from threading import Event
 
 from trading_ops import clock
 from trading_ops.backup.durable import size
@@ -19,6 +20,11 @@ from trading_ops.config.settings import Settings
 from trading_ops.errors import SetupError
 
 TOLD_FAILURES = 5
+CHUNK_BYTES = 256 * 1024
+
+
+class _Stopped(OSError):
+    """It was told to end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,18 +49,25 @@ class Removed:
         return "; ".join(said)
 
 
-def carry_out(settings: Settings, found: Sequence[Leftover]) -> Removed:
-    """Remove what is not needed; large logs last, because compressing them needs space."""
+def carry_out(settings: Settings, found: Sequence[Leftover], stop: Event | None = None) -> Removed:
+    """Remove what is not needed; large logs last, because compressing them needs space.
+
+    Args:
+        settings: of the installation.
+        found: what to remove.
+        stop: once it is set, nothing more is removed.
+    """
+    stop = stop or Event()
     counts: Counter[Kind] = Counter()
     failures: list[str] = []
     freed, skipped = 0, ""
 
     def one_by_one(some: Sequence[Leftover]) -> None:
         nonlocal freed
-        for one in some:
+        for one in takewhile(lambda _: not stop.is_set(), some):
             try:
-                freed += _empty(one) if one.kind is Kind.LARGE_LOG else _remove(one)
-            except FileNotFoundError:
+                freed += _empty(one, stop) if one.kind is Kind.LARGE_LOG else _remove(one)
+            except (FileNotFoundError, _Stopped):
                 continue
             except OSError as error:
                 failures.append(f"{one.found.path}: {error.strerror or error}")
@@ -80,7 +93,7 @@ def _remove(one: Leftover) -> int:
     return one.found.bytes
 
 
-def _empty(one: Leftover) -> int:
+def _empty(one: Leftover, stop: Event) -> int:
     """Compress a log beside itself and empty it; return the bytes that this freed.
 
     Its process keeps writing to it in append mode. Lines written between the two steps are lost.
@@ -103,7 +116,10 @@ def _empty(one: Leftover) -> int:
                 mode = seen.st_mode & 0o777
                 with os.fdopen(os.open(part, flags, mode, dir_fd=folder), "wb") as packed:
                     with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=6) as compressed:
-                        shutil.copyfileobj(log, compressed, 256 * 1024)
+                        while chunk := log.read(CHUNK_BYTES):
+                            if stop.is_set():
+                                raise _Stopped
+                            compressed.write(chunk)
                     packed.flush()
                     os.fsync(packed.fileno())
                     freed -= os.fstat(packed.fileno()).st_blocks * 512

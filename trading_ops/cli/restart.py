@@ -16,7 +16,7 @@ from trading_ops.cli.reconciler_connection import (
     owner_option,
     reason_option,
 )
-from trading_ops.cli.rolling import Rolled, Seen, roll
+from trading_ops.cli.rolling import Ordered, Rolled, Seen, roll
 from trading_ops.clients.directory import Directory
 from trading_ops.clients.http import session_of
 from trading_ops.clients.reconciler import ReconcilerApi
@@ -25,10 +25,13 @@ from trading_ops.clients.secrets import SecretFiles
 from trading_ops.config.settings import Settings
 from trading_ops.config.targets import load_targets
 from trading_ops.domain.target import Kind, Registry, Target
-from trading_ops.errors import SetupError, TradingOpsError
+from trading_ops.errors import SetupError, TradingOpsError, Unreachable
 
 HEALTHY_WITHIN = timedelta(seconds=60)
 CANARY_SECONDS = 60.0
+OUTCOMES = {"completed": True, "started": None, "unknown": None}
+"""Whether the bot was restarted, by the state of the attempt; in other states it was not."""
+
 CRITICAL = frozenset({"critical", "emergency"})
 
 canary_option = click.option(
@@ -138,10 +141,10 @@ def _tell(one: Rolled) -> None:
 
 
 def _view(one: Rolled) -> dict[str, object]:
-    restarted = one.touched and not one.problem
     return {
         "bot": one.bot,
-        "restarted": restarted,
+        "restarted": one.restarted,
+        "healthy": one.problem is None,
         "problem": one.problem,
         "seconds": one.seconds,
     }
@@ -172,18 +175,25 @@ class _Bots:
         self._directory = directory
         self._order = order
 
-    async def restart(self, bot: str) -> str | None:
+    async def restart(self, bot: str) -> Ordered:
         try:
             done = await self._order(bot)
+        except Unreachable as error:
+            return Ordered(restarted=None, problem=str(error))
         except TradingOpsError as error:
-            return str(error)
+            return Ordered(restarted=False, problem=str(error))
         if done.attempt is None:
             refusal = done.refusal
-            return f"refused: {refusal.note}. To open it: {refusal.opens}" if refusal else "refused"
-        attempt = await end_of(self._api, done.attempt)
-        if attempt.state not in {"completed", "started"}:
-            return f"{attempt.state}: {attempt.detail}"
-        return None
+            why = f": {refusal.note}. To open it: {refusal.opens}" if refusal else ""
+            return Ordered(restarted=False, problem=f"refused{why}")
+        try:
+            attempt = await end_of(self._api, done.attempt)
+        except TradingOpsError as error:
+            return Ordered(restarted=None, problem=str(error))
+        restarted = OUTCOMES.get(attempt.state, False)
+        if attempt.state in {"completed", "started"}:
+            return Ordered(restarted=restarted)
+        return Ordered(restarted=restarted, problem=f"{attempt.state}: {attempt.detail}")
 
     async def look(self, bot: str, *, canary: bool) -> Seen:
         try:

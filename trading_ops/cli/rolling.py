@@ -28,20 +28,34 @@ class Seen:
 
 
 @dataclass(frozen=True)
+class Ordered:
+    """What became of an order to restart a bot."""
+
+    restarted: bool | None
+    """None: unknown."""
+
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
 class Rolled:
     """What became of one bot."""
 
     bot: str
+    restarted: bool | None
+    """None: unknown."""
+
     problem: str | None
+    """Why it was not restarted, or is not healthy; None: it was and is."""
+
     seconds: float
-    touched: bool = True
 
 
 class Fleet(Protocol):
     """Restarts bots and looks at them."""
 
-    async def restart(self, bot: str) -> str | None:
-        """Restart it; return why it was not restarted, or None."""
+    async def restart(self, bot: str) -> Ordered:
+        """Restart it."""
 
     async def look(self, bot: str, *, canary: bool) -> Seen:
         """Return its state. A canary with an open critical incident is not healthy."""
@@ -61,19 +75,22 @@ async def roll(
     failed = None
     for number, bot in enumerate(bots):
         if failed:
-            yield Rolled(bot, UNTOUCHED.format(failed), 0.0, touched=False)
+            yield Rolled(bot, restarted=False, problem=UNTOUCHED.format(failed), seconds=0.0)
             continue
         first = number == 0 and len(bots) > 1
         began = clock.monotonic()
         before = (await fleet.look(bot, canary=False)).incarnation
-        problem = await fleet.restart(bot)
+        ordered = await fleet.restart(bot)
+        problem = ordered.problem
         if problem is None:
             stay = canary if first else timedelta(0)
             problem = await _until_healthy(
                 bot, fleet, before, canary=first, stay=stay, within=within
             )
         failed = bot if problem else None
-        yield Rolled(bot, problem, round(clock.monotonic() - began, 1))
+        seconds = round(clock.monotonic() - began, 1)
+        restarted = ordered.restarted if problem else True
+        yield Rolled(bot, restarted=restarted, problem=problem, seconds=seconds)
 
 
 async def _until_healthy(

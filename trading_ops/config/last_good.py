@@ -16,7 +16,7 @@ def keep_last_good(settings: Settings) -> None:
     try:
         path = settings.last_good_targets
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_name(f".{path.name}.{os.getpid()}")
+        scratch = path.with_name(f".{path.name}.{os.getpid()}.new")
         scratch.write_bytes(settings.targets_file.read_bytes())
         scratch.replace(path)
     except OSError as error:

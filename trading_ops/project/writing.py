@@ -29,7 +29,7 @@ def write(path: Path, content: bytes, mode: int | None = None) -> None:
         content: the new content.
         mode: of the file; None: the default of new files.
     """
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.new")
     scratch.write_bytes(content)
     if mode is not None:
         scratch.chmod(mode)

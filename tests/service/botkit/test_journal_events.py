@@ -130,6 +130,23 @@ async def test_orders_without_a_fill_and_risk_decisions(
     assert found[0]["correlation"] == "o-1"
 
 
+async def test_an_event_is_reported_when_the_book_is_up_to_date(
+    store: Store, metrics: BotMetrics, journal: EventJournal
+) -> None:
+    """What reacts to a fill sees the position that it made, and no open order."""
+    book = await book_of(store, metrics, journal)
+    order, seen = order_of("o-1"), list[tuple[Decimal, int]]()
+
+    def react(event: Event) -> None:
+        if event.kind is EventKind.TRADE:
+            seen.append((book.positions[SYMBOL].quantity, len(book.open_orders())))
+
+    book.on_event = react
+    await book.add(order)
+    await book.update(order, half_of(order))
+    assert seen == [(Decimal("0.5"), 0)]
+
+
 async def test_a_repeated_event_is_ignored(
     store: Store, metrics: BotMetrics, journal: EventJournal
 ) -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from trading_ops.cli.rolling import PAUSE_SECONDS, Seen, roll
+from trading_ops.cli.rolling import PAUSE_SECONDS, Ordered, Rolled, Seen, roll
 
 OLD = Seen("0", None)
 HEALTHY = Seen("1", None)
@@ -23,9 +23,11 @@ class Bots:
         self.asked: Counter[str] = Counter()
         self.canaries: set[str] = set()
 
-    async def restart(self, bot: str) -> str | None:
+    async def restart(self, bot: str) -> Ordered:
         self.restarted.append(bot)
-        return "refused: automation is paused" if bot == self._refuse else None
+        if bot == self._refuse:
+            return Ordered(restarted=False, problem="refused: automation is paused")
+        return Ordered(restarted=True)
 
     async def look(self, bot: str, *, canary: bool) -> Seen:
         if bot not in self.restarted:
@@ -36,9 +38,12 @@ class Bots:
         return self._look(bot, self.asked[bot])
 
 
+async def rolled(fleet: Bots, *bots: str) -> list[Rolled]:
+    return [one async for one in roll(bots, fleet, canary=CANARY, within=timedelta(0))]
+
+
 async def problems(fleet: Bots, *bots: str) -> list[str | None]:
-    rolled = roll(bots, fleet, canary=CANARY, within=timedelta(0))
-    return [one.problem async for one in rolled]
+    return [one.problem for one in await rolled(fleet, *bots)]
 
 
 async def test_the_first_of_several_is_watched_and_the_others_follow() -> None:
@@ -70,6 +75,16 @@ async def test_a_canary_that_does_not_stay_healthy_spares_the_others(later: Seen
     assert why in str(first)
     assert second == third == "not restarted, because a failed"
     assert fleet.restarted == ["a"]
+
+
+async def test_a_failed_canary_was_restarted_and_the_others_were_not() -> None:
+    """What is told apart: not restarted, and restarted but not healthy."""
+    sick = Bots(lambda _bot, _times: Seen("1", "degraded (feed)"))
+    assert [one.restarted for one in await rolled(sick, "a", "b")] == [True, False]
+    refused = Bots(lambda _bot, _times: HEALTHY, refuse="a")
+    assert [one.restarted for one in await rolled(refused, "a", "b")] == [False, False]
+    well = Bots(lambda _bot, _times: HEALTHY)
+    assert [one.restarted for one in await rolled(well, "a", "b")] == [True, True]
 
 
 async def test_a_canary_that_is_restarted_by_its_manager_between_two_answers_failed() -> None:

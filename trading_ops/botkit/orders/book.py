@@ -59,7 +59,7 @@ class Book:
         self._metrics = metrics
         self._store = store
         self.on_event: Callable[[Event], None] = lambda _event: None
-        """Called with each event once it is stored."""
+        """Called with each event once it is stored and the book is up to date."""
 
         self._open_orders: dict[str, Order] = {}
         self._origins: dict[str, dict[str, str]] = {}
@@ -316,8 +316,6 @@ class Book:
         self._apply(change)
 
     def _apply(self, change: Change) -> None:
-        for event in change.events:
-            self.on_event(event)
         order = change.order
         if order is not None:
             was_open = self._open_orders.pop(order.client_id, None) is not None
@@ -337,6 +335,8 @@ class Book:
             self._metrics.position(symbol, float(held.quantity))
         self.expected.update(change.expected)
         self._metrics.open_orders(len(self._open_orders))
+        for event in change.events:
+            self.on_event(event)
 
 
 def _recovery_event(code: str, detail: Mapping[str, str]) -> Event:

@@ -56,6 +56,7 @@ const live = {
   shownAt: performance.now(),
   connectingAt: null,
   unansweredAt: null, // the first refresh since the last that was answered
+  askedAt: -Infinity,
   head: null,
   seen: null,
   active: false,
@@ -126,7 +127,10 @@ const live = {
       return;
     }
     if (!now && !news && older < pace) { return; }
+    const failed = live.unansweredAt !== null;
+    if (failed && performance.now() - live.askedAt < REFRESH_MS) { return; }
     live.refreshing = true;
+    live.askedAt = performance.now();
     live.unansweredAt ??= performance.now();
     const head = live.seen;
     try {

@@ -1,6 +1,7 @@
 """The job that removes what the installation no longer needs."""
 
 import asyncio
+from threading import Event
 
 from trading_ops.backup.durable import size
 from trading_ops.cleanup.carry_out import carry_out
@@ -25,7 +26,11 @@ class CleanUp:
     async def run(self, context: Context) -> Result:
         """Remove them; the run fails if one could not be removed."""
         found = await asyncio.to_thread(leftovers, context.settings)
-        done = await asyncio.to_thread(carry_out, context.settings, found)
+        stop = Event()
+        try:
+            done = await asyncio.to_thread(carry_out, context.settings, found, stop)
+        finally:
+            stop.set()  # a run that is cut off does not end its thread
         if done.failures:
             return Result(Outcome.FAILED, str(done))
         return Result(Outcome.DONE if done.counts else Outcome.NOTHING_TO_DO, str(done))

@@ -1,0 +1,54 @@
+"""What is known of a restart that was ordered, also when the reconciler is lost on the way."""
+
+from typing import Any, cast
+
+import pytest
+
+from trading_ops import clock
+from trading_ops.cli.restart import _Bots
+from trading_ops.clients.reconciler import ReconcilerApi
+from trading_ops.clients.reconciler_views import AttemptView, OrderView, RefusalView
+from trading_ops.errors import Refused, TradingOpsError, Unreachable
+
+
+def attempt(state: str) -> OrderView:
+    at = clock.now()
+    made = AttemptView("a", "restart_bot", "alpha", state, at, at, None, "why")
+    return OrderView(attempt=made, refusal=None, approval=None)
+
+
+REFUSED = OrderView(None, RefusalView("paused", "paused by anna", "resume"), None)
+
+
+class Api:
+    """A reconciler that refuses to tell what became of an attempt."""
+
+    async def attempt(self, _key: str) -> AttemptView:
+        raise Refused("the token has expired")
+
+
+@pytest.mark.parametrize(
+    ("answer", "restarted", "works"),
+    [
+        (attempt("completed"), True, True),
+        (attempt("failed"), False, False),
+        (attempt("unknown"), None, False),
+        (attempt("started"), None, False),
+        (REFUSED, False, False),
+        (Refused("401"), False, False),
+        (Unreachable("no answer in time"), None, False),
+    ],
+)
+async def test_what_is_known_of_a_restart(
+    answer: OrderView | TradingOpsError, restarted: bool | None, works: bool
+) -> None:
+    """Nothing is raised: the bots that were restarted before it are still listed."""
+
+    async def order(_bot: str) -> OrderView:
+        if isinstance(answer, TradingOpsError):
+            raise answer
+        return answer
+
+    bots = _Bots({}, cast(ReconcilerApi, Api()), cast(Any, None), order)
+    ordered = await bots.restart("alpha")
+    assert (ordered.restarted, ordered.problem is None) == (restarted, works)
