@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from tests.free_ports import free_port
-from tests.rules.committed import alertmanager_program
+from tests.rules.configuration import alertmanager_program
 from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.cli.exit_codes import ExitCode
