@@ -212,6 +212,10 @@ class FakeWorld:
         """POST /processes/{unit}/restart of the supervisor."""
         return await self._carry_out("restart_bot", await request.json())
 
+    async def scale(self, request: web.Request) -> web.Response:
+        """POST /processes/{unit}/scale of a node."""
+        return await self._carry_out("scale_resources", await request.json())
+
     async def _carry_out(self, name: str, order: dict[str, Any]) -> web.Response:
         if order["fence"] < self.fence and name not in SAFE:
             self.refused += 1
@@ -272,6 +276,7 @@ class FakeWorld:
                 web.get("/attempts/{id}", self.kept),
                 web.get("/processes", self.processes),
                 web.post("/processes/{unit}/restart", self.restart),
+                web.post("/processes/{unit}/scale", self.scale),
                 web.post("/processes/{unit}/fence", self.raise_fence),
             ]
         )

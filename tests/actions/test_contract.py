@@ -19,6 +19,7 @@ from trading_ops.errors import ActionError, Refused, Unreachable
 PARAMS = {
     "restart_component": {"component": "feed"},
     "throttle_load": {"seconds": "60"},
+    "scale_resources": {"resource": "cpu_weight", "value": "50", "seconds": "60"},
     "resume_trading": {"holds": "h1"},
 }
 BY_HAND = {name for name, kind in KINDS.items() if kind.by_hand_only}
@@ -133,7 +134,7 @@ async def test_probing_tells_what_became_of_it(
         ("done", Probe.DONE),
         ("failed", Probe.FAILED),
         ("running", Probe.UNKNOWN),
-        ("died", Probe.UNKNOWN),
+        ("died", Probe.FAILED if name == "scale_resources" else Probe.UNKNOWN),
         ("never", Probe.NOT_DONE),
     ):
         assert await action.probe(make_call(world, name, fence=7, attempt=attempt)) is expected

@@ -40,9 +40,6 @@ NOT_RAISED = {
         "automation restarts the bot sooner", "e2e/test_emergency.py"
     ),
     "TradingBotExposureBreached": Not(LOST, "service/botkit/test_risk_guard.py"),
-    "TradingBotEventLoopLagging": Not(
-        "nobody outside can hold a loop up", "unit/instrument/watchers/test_loop_lag.py"
-    ),
     "TradingBotHoldNotInForce": Not("our agent obeys", "service/holds/test_holds.py"),
     "TradingBotReadinessLost": Not(
         "a run takes days to pass a criterion of it", "service/reconciler/test_readiness.py"

@@ -28,6 +28,7 @@ RULES = load_rules()
 RECOVERED = [rule for rule in RULES if rule.labels.get("remediation") == "auto"]
 SLOW = {
     "TradingBotDiskLow",
+    "TradingBotEventLoopLagging",
     "TradingBotMemoryHigh",
     "TradingBotQueueBacklog",
     "TradingBotRateLimitHigh",
@@ -51,6 +52,7 @@ def test_there_are_rules() -> None:
         "TradingBotMarketDataStale",
         "TradingBotDown",
         "TradingBotDiskLow",
+        "TradingBotEventLoopLagging",
         "TradingBotMemoryHigh",
         "TradingBotNonceRefused",
         "TradingBotOrphanedOrders",

@@ -33,6 +33,7 @@ HEALING = [
 PATHS = sorted(RUNBOOKS.glob("*.md"))
 SECTIONS = ["Meaning", "Impact", "Diagnosis", "Mitigation"]
 NOT_DRILLED = {
+    "TradingBotEventLoopLagging": "no fault makes it late; rules/test_slow_alerts_live.py",
     "TradingBotQueueBacklog": "after three failed requests its breaker keeps others out, and what "
     "is left is passed over in one turn; tests/service/bot/test_load_on_command.py",
     "TradingDatabasePoolExhausted": "it has one connection, and whoever waits for it in vain "

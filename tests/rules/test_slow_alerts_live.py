@@ -39,6 +39,10 @@ def limit(used: float) -> str:
     return f'trading_venue_rate_limit_used_ratio{{group="private"}} {used}'
 
 
+def lag(seconds: float) -> str:
+    return f"trading_event_loop_lag_seconds {seconds}"
+
+
 def disk(free: int) -> str:
     size = 'trading_host_disk_size_bytes{path="/var"} 4000000000'
     return f'trading_host_disk_free_bytes{{path="/var"}} {free}\n{size}'
@@ -48,6 +52,7 @@ MEMORY = Shows(detail=says(memory(600_000_000), memory(100_000_000)))
 QUEUE = Shows(detail=says(queue(150), queue(3)))
 POOL = Shows(detail=says(pool(5), pool(1)))
 LIMIT = Shows(vital=says(limit(0.9), limit(0.2)))
+LAG = Shows(vital=says(lag(0.5), lag(0.001)))
 DISK = Shows(host=says(disk(400_000_000), disk(900_000_000)))
 
 
@@ -59,6 +64,13 @@ DISK = Shows(host=says(disk(400_000_000), disk(900_000_000)))
         ("TradingBotQueueBacklog", QUEUE, "throttle_load", ["clear_queue", "throttle_load"]),
         ("TradingDatabasePoolExhausted", POOL, "recycle_pool", ["recycle_pool"]),
         ("TradingBotRateLimitHigh", LIMIT, "throttle_load", ["throttle_load"]),
+        ("TradingBotEventLoopLagging", LAG, "throttle_load", ["throttle_load"]),
+        (
+            "TradingBotEventLoopLagging",
+            LAG,
+            "scale_resources",
+            ["throttle_load", "scale_resources"],
+        ),
         ("TradingBotDiskLow", DISK, "free_disk", ["rotate_logs", "free_disk"]),
     ],
 )

@@ -100,6 +100,18 @@ class ServiceUnit(Executor, Protocol):
     ) -> Result:
         """Restart the process, only if it is the given incarnation."""
 
+    async def scale(
+        self,
+        *,
+        resource: str,
+        value: int,
+        seconds: int,
+        attempt_id: str,
+        fence: int,
+        within: timedelta,
+    ) -> Result:
+        """Give the process another amount of a resource for a time."""
+
 
 class Notices(Protocol):
     """Notifies on-call."""

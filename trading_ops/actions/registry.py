@@ -19,9 +19,10 @@ from trading_ops.actions.bot_commands import (
 )
 from trading_ops.actions.notify import Notify
 from trading_ops.actions.restart_bot import RestartBot, RollBot
+from trading_ops.actions.scale_resources import ScaleResources
 from trading_ops.actions.trading import FlattenPositions, HaltTrading, ReduceTrading, ResumeTrading
 
-KINDS: dict[str, type[BotCommand | RestartBot | Notify]] = {
+KINDS: dict[str, type[BotCommand | RestartBot | ScaleResources | Notify]] = {
     kind.name: kind
     for kind in (
         ReconnectBroker,
@@ -41,6 +42,7 @@ KINDS: dict[str, type[BotCommand | RestartBot | Notify]] = {
         ClearQueue,
         RelieveMemory,
         ThrottleLoad,
+        ScaleResources,
         FailoverBot,
         ResumeTrading,
         Notify,

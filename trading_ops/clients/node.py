@@ -106,6 +106,31 @@ class ServiceUnit(Executor):
         }
         return await self._order("stop", order, within)
 
+    async def scale(
+        self,
+        *,
+        resource: str,
+        value: int,
+        seconds: int,
+        attempt_id: str,
+        fence: int,
+        within: timedelta,
+    ) -> CommandResult:
+        """Give the unit another amount of a resource for a time; the node restores it.
+
+        Raises:
+            Unreachable: no answer: whether it was done is unknown.
+            Refused: it was not done, and will not be.
+        """
+        order = {
+            "attempt_id": attempt_id,
+            "fence": fence,
+            "resource": resource,
+            "value": value,
+            "seconds": seconds,
+        }
+        return await self._order("scale", order, within)
+
     async def _order(self, what: str, order: Mapping[str, Any], within: timedelta) -> CommandResult:
         answer = await self._http.ask(
             "POST", f"/processes/{self._unit}/{what}", json=dict(order), within=within

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Coroutine, Iterable
 
 from aiohttp import web
 
@@ -14,6 +14,7 @@ from trading_ops.config.settings import Settings
 from trading_ops.config.targets import is_loopback, split_address
 from trading_ops.domain.target import Kind, Manager, Registry, Target
 from trading_ops.errors import ConfigError, SetupError
+from trading_ops.node.scaled import Scaled
 from trading_ops.node.server import build, services_of, units_of
 from trading_ops.services.manager import ServiceManager
 from trading_ops.services.registry import MANAGERS
@@ -65,7 +66,9 @@ async def serve(settings: Settings, registry: Registry, name: str) -> None:
     async with _managers(settings, targets) as managers:
         units = units_of(targets, managers)
         keeper = FenceKeeper(folder / "fence.json")
-        runner = web.AppRunner(build(units, keeper, settings.secret("node_token")), access_log=None)
+        scaled = Scaled(folder / "scaled.json", units)
+        application = build(units, keeper, scaled, settings.secret("node_token"))
+        runner = web.AppRunner(application, access_log=None)
         await runner.setup()
         host, port = split_address(node.address)
         files = TlsFiles(settings.tls, node.name)
@@ -74,7 +77,7 @@ async def serve(settings: Settings, registry: Registry, name: str) -> None:
             await BoundedSite(runner, host, port, tls=tls).start()
             _log.info("node_started", node=node.name, address=node.address, units=len(units))
             # Orders are carried out beside the event loop: while that turns, it does its work.
-            async with service_notify.ready(lambda: True):
+            async with service_notify.ready(lambda: True), _running(scaled.run()):
                 await stopping.wait()
         except OSError as error:
             raise SetupError(
@@ -84,6 +87,17 @@ async def serve(settings: Settings, registry: Registry, name: str) -> None:
         finally:
             await runner.cleanup()
     _log.info("node_stopped", node=node.name)
+
+
+@contextlib.asynccontextmanager
+async def _running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Run it beside what is inside, and cancel it at the end."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager

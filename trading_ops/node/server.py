@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Iterable, Mapping
 
+import msgspec
 from aiohttp import web
 
 from trading_ops.agent.fence import FenceKeeper
 from trading_ops.domain.target import Manager, Registry, Target
 from trading_ops.errors import ConfigError
+from trading_ops.node.scaled import Scaled, ScaleOrder
 from trading_ops.node.unit import NodeUnit
 from trading_ops.services.api import UnitsApi, application
 from trading_ops.services.manager import ServiceManager
@@ -38,20 +40,37 @@ def units_of(
     }
 
 
-def build(units: Mapping[str, NodeUnit], keeper: FenceKeeper, token: str) -> web.Application:
+def build(
+    units: Mapping[str, NodeUnit], keeper: FenceKeeper, scaled: Scaled, token: str
+) -> web.Application:
     """Return the application.
 
     Args:
         units: all that may be ordered about, by name.
         keeper: the durable memory of fences and attempts.
+        scaled: changes resources for a time.
         token: that every request but the health check must carry.
     """
-    api = UnitsApi(Orders(keeper), units.get, NodeUnit.describe)
+    orders = Orders(keeper)
+    api = UnitsApi(orders, units.get, NodeUnit.describe)
+
+    async def scale(request: web.Request) -> web.Response:
+        unit = api.unit(request)
+        order = msgspec.json.decode(await request.read(), type=ScaleOrder)
+        return web.json_response(
+            await orders.once(unit, order, lambda: scaled.scale(unit.name, order))
+        )
 
     async def processes(_request: web.Request) -> web.Response:
         described = await asyncio.gather(*(unit.described() for unit in units.values()))
         return web.json_response({"processes": list(described)})
 
     built = application(token)
-    built.add_routes([*api.routes(), web.get("/processes", processes)])
+    built.add_routes(
+        [
+            *api.routes(),
+            web.get("/processes", processes),
+            web.post("/processes/{unit}/scale", scale),
+        ]
+    )
     return built

@@ -7,7 +7,12 @@ from typing import Any
 
 from trading_ops.domain.target import Target
 from trading_ops.errors import ActionError, SetupError, StackError
-from trading_ops.services.manager import ManagerUnavailable, ServiceManager, Status
+from trading_ops.services.manager import (
+    ManagerUnavailable,
+    ResourceControl,
+    ServiceManager,
+    Status,
+)
 
 START_WITHIN = timedelta(seconds=60)
 """Time for the service manager to report the unit as started."""
@@ -102,6 +107,25 @@ class NodeUnit:
             ) from error
         self.restarts += 1
         await self.refresh()
+
+    @property
+    def resources(self) -> ResourceControl:
+        """The service manager's control of resources.
+
+        Raises:
+            SetupError: it has none.
+        """
+        if not isinstance(self._manager, ResourceControl):
+            kind = self._service.manager
+            raise SetupError(
+                f"{self.name} runs under {kind}; only systemd can change its resources"
+            )
+        return self._manager
+
+    @property
+    def service(self) -> str:
+        """The service manager's name of it."""
+        return self._service.unit
 
     async def described(self) -> Mapping[str, Any]:
         """Return its current state; a manager that does not answer is reported as its problem."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from trading_ops.agent.incarnation import incarnation
 from trading_ops.errors import SetupError, StackError
@@ -94,3 +94,22 @@ class ServiceManager(Protocol):
 
     async def close(self) -> None:
         """Release the connection to the manager."""
+
+
+@runtime_checkable
+class ResourceControl(Protocol):
+    """A service manager that can also change what its units may use. Only systemd is one."""
+
+    async def resource(self, name: str, resource: str) -> int:
+        """Return what a unit has of a resource, in the manager's own unit.
+
+        Raises:
+            SetupError: the manager has no such unit.
+        """
+
+    async def set_resource(self, name: str, resource: str, value: int) -> None:
+        """Change it until the host reboots. The unit keeps running.
+
+        Raises:
+            SetupError: the manager refuses, or the unit would be killed at once.
+        """

@@ -1,7 +1,7 @@
 """Carries out orders to restart and stop units: each at most once, and never for a stale sender."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Protocol
 
 import msgspec
@@ -127,6 +127,32 @@ class Orders:
             StackError: the executor is stopping, or the service manager does not answer.
             OSError: the fence could not be stored; nothing was done.
         """
+
+        async def effect() -> dict[str, Any]:
+            _log.info("restart_ordered", unit=unit.name, attempt=order.attempt_id)
+            return await self._carry_out(unit)
+
+        return await self.once(unit, order, effect)
+
+    async def once(
+        self,
+        unit: Unit,
+        order: RestartOrder,
+        effect: Callable[[], Awaitable[dict[str, Any]]],
+    ) -> dict[str, Any]:
+        """Carry out the effect of an order, or return the stored answer of this attempt.
+
+        Args:
+            unit: that it is about.
+            order: with the attempt, the fence and the intended run.
+            effect: returns the answer, also that it failed.
+
+        Raises:
+            StaleFence: a newer sender was seen.
+            OtherIncarnation: the intended run has ended.
+            StackError: the executor is stopping, or the service manager does not answer.
+            OSError: the fence could not be stored; nothing was done.
+        """
         async with unit.order:
             if answer := self._keeper.answer(order.attempt_id):
                 return {**answer, "repeated": True}
@@ -145,9 +171,8 @@ class Orders:
                 mark={"before": unit.incarnation},
             )
             self._running.add(order.attempt_id)
-            _log.info("restart_ordered", unit=unit.name, attempt=order.attempt_id)
             try:
-                answer = {"attempt_id": order.attempt_id, **await self._carry_out(unit)}
+                answer = {"attempt_id": order.attempt_id, **await effect()}
                 self._keep(order.attempt_id, answer)
             finally:
                 self._running.discard(order.attempt_id)

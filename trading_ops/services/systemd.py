@@ -6,11 +6,12 @@ an order is the result of the job that systemd makes of it, not the answer to th
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from typing import Any
 
-from dbus_fast import BusType, Message, MessageType
+from dbus_fast import BusType, Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 
 from trading_ops.errors import SetupError
@@ -24,6 +25,15 @@ CALL_SECONDS = 5.0
 
 KILLED_SECONDS = 5.0
 """For a unit to end after SIGKILL."""
+
+PROPERTIES = {"cpu_weight": "CPUWeight", "memory_max": "MemoryMax"}
+"""By our names of resources; CPUWeight is a share, MemoryMax is in bytes."""
+
+HEADROOM = 1.25
+"""A new MemoryMax must be this many times what the unit uses: the kernel kills what is above it."""
+
+NOT_SET = 2**64 - 1
+"""systemd's value of a property without one: no limit, or not measured."""
 
 RUNNING = frozenset({"active", "activating", "reloading", "deactivating"})
 
@@ -100,6 +110,38 @@ class Systemd:
         """
         await self._forget_start_limit(name)
         await self._job("RestartUnit", name, within)
+
+    async def resource(self, name: str, resource: str) -> int:
+        """Return the unit's property; NOT_SET when it has none.
+
+        Raises:
+            SetupError: systemd has no such unit.
+            ManagerUnavailable: systemd does not answer.
+        """
+        path = (await self._manager("LoadUnit", "s", name))[0]
+        return int((await self._properties(path, f"{SYSTEMD}.Service"))[PROPERTIES[resource]])
+
+    async def set_resource(self, name: str, resource: str, value: int) -> None:
+        """Set the unit's property until the host reboots (`systemctl set-property --runtime`).
+
+        Raises:
+            SetupError: systemd refuses, or the unit uses nearly as much memory already.
+            ManagerUnavailable: systemd does not answer.
+        """
+        if resource == "memory_max" and value != NOT_SET:
+            await self._check_memory(name, value)
+        runtime, properties = True, [[PROPERTIES[resource], Variant("t", value)]]
+        await self._manager("SetUnitProperties", "sba(sv)", name, runtime, properties)
+
+    async def _check_memory(self, name: str, value: int) -> None:
+        path = (await self._manager("LoadUnit", "s", name))[0]
+        used = int((await self._properties(path, f"{SYSTEMD}.Service"))["MemoryCurrent"])
+        if used == NOT_SET:
+            fix = f"set MemoryAccounting=yes in {name}"
+            raise SetupError(f"systemd does not measure the memory of {name}. Fix: {fix}")
+        if value < used * HEADROOM:
+            fix = f"give it at least {math.ceil(used * HEADROOM / 1e6)} megabytes"
+            raise SetupError(f"{name} uses {used / 1e6:.1f} MB of memory already. Fix: {fix}")
 
     async def close(self) -> None:
         """Leave the bus."""
@@ -233,7 +275,7 @@ def _error(member: str, reply: Message) -> Exception:
 
 
 def polkit_rule(user: str, units: list[str]) -> str:
-    """Return the rule that lets a user start, stop and restart these units, and no others.
+    """Return the rule that lets a user start, stop, restart and scale these units, and no others.
 
     Args:
         user: the name of the user that the node process runs as.
@@ -244,7 +286,7 @@ def polkit_rule(user: str, units: list[str]) -> str:
 // /etc/polkit-1/rules.d/50-trading-ops-node.rules
 polkit.addRule(function(action, subject) {{
     var units = [{listed}];
-    var verbs = ["start", "stop", "restart", "kill", "reset-failed"];
+    var verbs = ["start", "stop", "restart", "kill", "reset-failed", "set-property"];
     if (action.id == "org.freedesktop.systemd1.manage-units" &&
         subject.user == "{user}" &&
         units.indexOf(action.lookup("unit")) >= 0 &&

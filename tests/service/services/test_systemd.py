@@ -151,6 +151,11 @@ async def test_a_bus_that_is_gone_is_unavailable(tmp_path: Path) -> None:
         await nowhere.status("sleeper.service")
 
 
+def test_a_limit_is_allowed_by_the_polkit_rule() -> None:
+    """`SetUnitProperties` asks polkit for its own verb."""
+    assert '"set-property"' in polkit_rule("trading-ops", ["a.service"])
+
+
 def test_the_polkit_rule_names_exactly_the_units() -> None:
     """Nothing else may be managed by the node's user."""
     rule = polkit_rule("trading-ops", ["b.service", "a.service"])

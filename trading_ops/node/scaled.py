@@ -1,0 +1,158 @@
+"""Changes what a unit may use, for a limited time, and restores it.
+
+What a unit had before is on disk before it is changed: a node that dies meanwhile restores it when
+it runs again.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from trading_ops import clock, logs
+from trading_ops.agent.durable import read_json, write_json
+from trading_ops.errors import SetupError, StackError
+from trading_ops.node.unit import NodeUnit
+from trading_ops.services.orders import RestartOrder
+
+_log = logs.get(__name__)
+
+MAX_SECONDS = 3600
+AGAIN_SECONDS = 5.0
+"""After a restore that failed."""
+
+MEGABYTE = 1_000_000
+MAX_CPU_WEIGHT = 10_000
+
+
+class ScaleOrder(RestartOrder, kw_only=True, forbid_unknown_fields=True):
+    """The body of a request to change a resource of a unit."""
+
+    resource: Literal["cpu_weight", "memory_max"]
+    value: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)]
+    """A CPU weight from 1 to 10000, or megabytes of memory."""
+
+    seconds: Annotated[int, msgspec.Meta(ge=0, le=MAX_SECONDS)]
+    """After which the earlier value is restored; 0 restores it now."""
+
+
+class _Change(msgspec.Struct):
+    unit: str
+    resource: str
+    before: int
+    until: float
+    """Unix time."""
+
+
+class Scaled:
+    """The changes that are in force, in one file. One process owns it."""
+
+    def __init__(
+        self,
+        path: Path,
+        units: Mapping[str, NodeUnit],
+        now: Callable[[], float] = clock.timestamp,
+    ) -> None:
+        """Read the file, if there is one; its folder must exist.
+
+        Raises:
+            SetupError: the file has other content.
+        """
+        self._path = path
+        self._units = units
+        self._now = now
+        self._changed = asyncio.Event()
+        try:
+            kept = msgspec.convert(read_json(path).get("changes", []), list[_Change])
+        except msgspec.ValidationError as error:
+            fix = "restore it, or remove it and check the units with `systemctl revert`"
+            raise SetupError(
+                f"{path} is not a valid file of changes: {error}. Fix: {fix}"
+            ) from error
+        self._changes = {(one.unit, one.resource): one for one in kept}
+
+    async def scale(self, name: str, order: ScaleOrder) -> dict[str, Any]:
+        """Carry out an order about a unit, and return the answer. Hold the unit's lock.
+
+        Raises:
+            StackError: the service manager does not answer.
+        """
+        try:
+            detail = await self._scale(self._units[name], order)
+        except (SetupError, OSError) as error:
+            return {"outcome": "failed", "detail": str(error)}
+        return {"outcome": "succeeded", "detail": detail}
+
+    async def _scale(self, unit: NodeUnit, order: ScaleOrder) -> str:
+        key = (unit.name, order.resource)
+        if order.seconds == 0:
+            if key not in self._changes:
+                return f"{order.resource} of {unit.name} has its normal value"
+            await self._restore(self._changes[key])
+            return f"{order.resource} of {unit.name} has its normal value again"
+        value = order.value
+        if order.resource == "memory_max":
+            value *= MEGABYTE
+        elif value > MAX_CPU_WEIGHT:
+            raise SetupError(f"a CPU weight of {value}. Fix: a number from 1 to {MAX_CPU_WEIGHT}")
+        control = unit.resources
+        earlier = self._changes.get(key)
+        before = earlier.before if earlier else await control.resource(unit.service, order.resource)
+        until = self._now() + order.seconds
+        self._store({**self._changes, key: _Change(unit.name, order.resource, before, until)})
+        try:
+            await control.set_resource(unit.service, order.resource, value)
+        except SetupError:  # it was not changed
+            self._store(
+                {name: one for name, one in self._changes.items() if name != key}
+                | ({key: earlier} if earlier else {})
+            )
+            raise
+        _log.warning("resource_changed", unit=unit.name, resource=order.resource, value=order.value)
+        return f"{order.resource} of {unit.name} is {order.value} for the next {order.seconds} s"
+
+    async def run(self) -> None:
+        """Restore each change when its time is over, until cancelled."""
+        while True:
+            self._changed.clear()
+            wait = await self._restore_due()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._changed.wait()
+
+    async def _restore_due(self) -> float | None:
+        """Restore what is due; return the seconds until the next is, None: there is none."""
+        failed = False
+        for change in list(self._changes.values()):
+            unit = self._units.get(change.unit)
+            if unit is None or change.until > self._now():
+                continue
+            async with unit.order:
+                if self._changes.get((change.unit, change.resource)) is not change:
+                    continue  # it was changed or restored while we waited
+                try:
+                    await self._restore(change)
+                except (SetupError, StackError, OSError) as error:
+                    failed = True
+                    _log.error("resource_not_restored", unit=change.unit, reason=str(error))
+        ends = [
+            one.until - self._now() for one in self._changes.values() if one.unit in self._units
+        ]
+        if failed:
+            return AGAIN_SECONDS
+        return max(min(ends), 0.0) if ends else None
+
+    async def _restore(self, change: _Change) -> None:
+        unit = self._units[change.unit]
+        await unit.resources.set_resource(unit.service, change.resource, change.before)
+        key = (change.unit, change.resource)
+        self._store({name: one for name, one in self._changes.items() if name != key})
+        _log.warning("resource_restored", unit=change.unit, resource=change.resource)
+
+    def _store(self, changes: dict[tuple[str, str], _Change]) -> None:
+        write_json(self._path, {"changes": msgspec.to_builtins(list(changes.values()))})
+        self._changes = changes
+        self._changed.set()
