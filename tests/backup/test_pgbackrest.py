@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from tests.backup import pgbackrest, postgresql
 from tests.backup.installation import Installation
 from tests.postgres import Cluster
+from trading_ops.backup.postgresql.pgbackrest import PgBackRest
 from trading_ops.backup.records import Operation, Records
 from trading_ops.backup.restore import choose, restore_into
 from trading_ops.errors import SetupError
@@ -91,6 +92,25 @@ def test_a_new_set_leaves_no_gap(archiving: Installation, cluster: Cluster, tmp_
             number for number, at in orders if at <= moment
         ]
     archiving.restore_test(manifests[-1])
+
+
+@pytest.mark.long
+def test_sets_of_others_stay(archiving: Installation, cluster: Cluster) -> None:
+    """A full set of an operator is neither removed nor in the way."""
+    archiving.back_up()
+    (own,) = sets(cluster)
+    settings = archiving.settings
+    assert settings.backup_pgbackrest is not None
+    driver = PgBackRest(settings.backup_work / "pgbackrest", settings.backup_pgbackrest)
+    driver._run("backup", "--type=full", "--start-fast", "--no-expire-auto")
+    (theirs,) = set(sets(cluster)) - {own}
+    pgbackrest.age_set(archiving)
+    for _ in range(3):
+        archiving.back_up()
+    left = sets(cluster)
+    assert theirs in left
+    assert own not in left
+    archiving.restore_test(archiving.manifests()[-1])
 
 
 @pytest.mark.long

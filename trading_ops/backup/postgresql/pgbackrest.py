@@ -6,6 +6,9 @@ The first backup of each day (UTC) takes a new set, a full one each week. That b
 the old set, with WAL to beyond the end of the new one, so that no moment is left out: pgBackRest's
 own times are whole seconds, and between two sets up to one second would belong to neither.
 
+The sets of others in the same stanza stay: only sets that were taken here are removed, each by its
+label and only when no other set depends on it.
+
 Its exit code is never the proof. After a backup `info` must list the set without an error, and each
 segment of WAL must be in the repository; `verify` exits 0 on a damaged one and is not used: the
 manifest has the SHA-256 of each file, and the restore test recovers from them.
@@ -21,6 +24,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from trading_ops import clock, logs
 from trading_ops.backup import durable
@@ -39,7 +43,9 @@ ARCHIVE_SECONDS, LOOK_SECONDS = 10.0, 0.1
 """Parallel archiving may finish an older segment after the one that `check` waits for."""
 
 SEGMENT = re.compile(r"^[0-9A-F]{24}-[0-9a-f]{40}(\.[a-z0-9]+)?$")
-EXPIRE = ("--repo1-retention-full=1", "--repo1-retention-archive=1")
+KEEP = ("--repo1-retention-full=9999999", "--repo1-retention-archive-type=incr")
+"""Every other set, whatever the configuration says, and its WAL."""
+
 MISSING = (
     "pgBackRest is not installed on this host, and backup_pgbackrest is set. Fix: apt-get install "
     "pgbackrest"
@@ -106,6 +112,9 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
 
     layout: Layout
 
+    is_over: bool = False
+    """Whether newer backups do without it; it is removed once no set depends on it."""
+
 
 class PgBackRest:
     """pgBackRest with the configuration file of the operator."""
@@ -130,22 +139,36 @@ class PgBackRest:
             StoreError: it could not be taken.
             SetupError: there is too little space.
         """
-        stanza = self._info()
-        if not stanza.db:
-            self._run("stanza-create")
-        elif str(stanza.db[-1].system_id) != server.system:
-            self._run("stanza-upgrade")
+        stanza = self._stanza_of(server)
         present = {one.label for one in stanza.backup}
-        taken = [
-            one for one in self._taken() if one.label in present and one.system == server.system
-        ]
-        if taken and (missing := self._await(taken[0], self._newest(taken[0]))):
+        taken = [one for one in self._taken() if one.label in present]
+        own = [one for one in taken if not one.is_over and one.system == server.system]
+        if own and (missing := self._await(own[0], self._newest(own[0]))):
             log.warning("wal_missing", first=missing[0], effect="a new set")
-            taken = []
-        if not taken or taken[-1].taken_at.date() < server.now().date():
-            taken.append(self._take(server, stanza))
-            durable.write(self._taken_file, msgspec.json.encode(taken))
-        return taken[0]
+            own = []
+        if not own or own[-1].taken_at.date() < server.now().date():
+            over = [replace(one, is_over=True) for one in taken if one not in own]
+            own.append(self._take(server, stanza))
+            durable.write(self._taken_file, msgspec.json.encode([*over, *own]))
+        return own[0]
+
+    def _stanza_of(self, server: Server) -> _Stanza:
+        """Return the stanza, made or upgraded if need be.
+
+        Raises:
+            StoreError: it is of another server, of which nothing is taken.
+        """
+        stanza = self._info()
+        if stanza.db and str(stanza.db[-1].system_id) == server.system:
+            return stanza
+        self._run("stanza-upgrade" if stanza.db else "stanza-create")
+        stanza = self._info()
+        if not stanza.db or str(stanza.db[-1].system_id) != server.system:
+            raise StoreError(
+                f"the stanza {self._stanza} of {self._config} is of another server than "
+                "backup_database. Fix: let pg1-path be the data folder of that server"
+            )
+        return stanza
 
     def receive(self, _server: Server, taken: Taken, end: int) -> None:
         """Let the server archive its WAL up to a position.
@@ -176,13 +199,25 @@ class PgBackRest:
         return known
 
     def forget(self) -> None:
-        """Remove all sets but the newest and those it depends on: a backup with them is stored."""
+        """Remove the own sets before the newest on which no set depends: they are stored.
+
+        WAL is removed that no set needs.
+        """
         *old, newest = self._taken()
         if not old:
             return
-        if self._info().backup[-1].label == newest.label:  # or someone else took one since
-            self._run("expire", *EXPIRE, "--repo1-retention-archive-type=incr")
-        durable.write(self._taken_file, msgspec.json.encode([newest]))
+        listed = self._info().backup
+        over = [replace(one, is_over=True) for one in old]
+        durable.write(self._taken_file, msgspec.json.encode([*over, newest]))
+        for one in reversed(over):
+            if any(one.label in (other.reference or ()) for other in listed):
+                continue
+            listed = [other for other in listed if other.label != one.label]
+            keep = (*KEEP, f"--repo1-retention-archive={len(listed)}")
+            self._run("expire", f"--set={one.label}", *keep)
+        present = {one.label for one in listed}
+        left = [one for one in (*over, newest) if one.label in present]
+        durable.write(self._taken_file, msgspec.json.encode(left))
 
     def _take(self, server: Server, stanza: _Stanza) -> Taken:
         full_since = clock.now() - FULL_EVERY
@@ -205,11 +240,6 @@ class PgBackRest:
         if listed.error:
             raise StoreError(f"pgBackRest found damaged pages in PostgreSQL: set {listed.label}")
         cluster = next(one for one in stanza.db if one.id == listed.database.id)
-        if str(cluster.system_id) != server.system:
-            raise StoreError(
-                f"the stanza {self._stanza} of {self._config} is of another server than "
-                "backup_database"
-            )
         return Taken(
             label=listed.label,
             needs=tuple(listed.reference or ()),
