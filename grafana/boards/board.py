@@ -82,6 +82,13 @@ ANNOTATIONS = (
         text="halted: submits nothing; reducing: only reduces positions",
         expr='max by (bot, state) (trading_state{state!="active"}) == 1',
     ),
+    Annotation(
+        name="Maintenance",
+        color="super-light-purple",
+        title="maintenance of {{target}}",
+        text="automation does not act on it in this window",
+        expr="max by (target) (trading_ops_maintenance_active) == 1",
+    ),
 )
 
 

@@ -92,7 +92,7 @@ def test_incidents_tell_what_happened(stack: Stack) -> None:
 async def test_every_query_of_every_board_returns_figures(stack: Stack, scene: Scene) -> None:
     """A panel that shows nothing is a broken promise; every query of every board is asked.
 
-    Over the session so far: the drills are in it, and a halt.
+    Over the session so far: the drills are in it, a halt and a maintenance window.
     """
     if not await scene.reconciler.incidents(alertname="TradingBotDown"):
         assert stack.json("drill", "TradingBotDown")[0] == 0
@@ -103,5 +103,15 @@ async def test_every_query_of_every_board_returns_figures(stack: Stack, scene: S
 
     await eventually(halted, what="Prometheus knows of the halt")
     assert stack.run("resume", "alpha", "--reason", "seen").returncode == 0
+    assert (
+        stack.run(
+            "maintenance", "begin", "alpha", "--for", "10m", "--reason", "the boards show it"
+        ).returncode
+        == 0
+    )
     queries = [query for query in board_queries() if not proof.only_postgresql(query.expr)]
-    assert await unanswered(stack, queries) == []
+    try:
+        assert await unanswered(stack, queries) == []
+    finally:
+        (window,) = stack.json("maintenance", "list")[1]
+        stack.run("maintenance", "end", str(window["id"]))

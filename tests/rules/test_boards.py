@@ -126,7 +126,7 @@ def test_variables_let_it_be_used_with_any_data_source(board: Board) -> None:
 def test_annotations_show_what_happened(board: Board) -> None:
     """On every panel: alerts, what the reconciler did, what people deployed, what stands still."""
     annotations = {entry["name"]: entry for entry in board["annotations"]["list"]}
-    happened = "Alerts Incidents Attempts Deploys Restarts Halts"
+    happened = "Alerts Incidents Attempts Deploys Restarts Halts Maintenance"
     assert list(annotations) == happened.split()
     assert 'alertstate="firing"' in annotations["Alerts"]["expr"]
     assert all(entry["datasource"]["uid"] == "${datasource}" for entry in annotations.values())

@@ -101,7 +101,7 @@ def test_every_query_parses(tmp_path: Path) -> None:
 
 def test_no_query_of_a_board_is_left_out() -> None:
     """The list that is put to a real Prometheus has the panels, annotations and variables."""
-    assert len(QUERIES) == len(TARGETS) + len(BOARDS) * (6 + 4)
+    assert len(QUERIES) == len(TARGETS) + len(BOARDS) * (7 + 4)
     assert len(list(raw_queries(BOARDS[0]))) < len(QUERIES)
     assert count_panels(BOARDS) == {
         board["title"]: len([1 for of_board, _ in PANELS if of_board is board]) for board in BOARDS

@@ -25,7 +25,7 @@ from trading_ops.errors import StoreError
 from trading_ops.instrument.families import counter, gauge, histogram
 from trading_ops.reconciler.lease import LEASE_SECONDS, USABLE_SECONDS, Lease
 from trading_ops.reconciler.runbook_index import RunbookIndex
-from trading_ops.store import Connection, events, notifications
+from trading_ops.store import Connection, events, maintenance, notifications
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
 from trading_ops.tasks import Succeeded, unwatched
@@ -192,6 +192,7 @@ class ReconcilerMetrics:
         self.silences = SilenceMetrics(self.registry)
         self.targets = TargetsMetrics(self.registry)
         self.paused = gauge("trading_ops_automation_paused", self.registry)
+        self.maintenance = gauge("trading_ops_maintenance_active", self.registry)
         self.polled = gauge("trading_ops_poll_last_success_timestamp_seconds", self.registry)
         self.watchdog = gauge("trading_ops_watchdog_last_seen_timestamp_seconds", self.registry)
         self.test_alert = gauge("trading_ops_test_alert", self.registry)
@@ -328,6 +329,9 @@ class Measuring:
         self.metrics.inbox.labels("pending").set(notifications.count(connection, state.PENDING))
         for name, expiry in self.certificates.known().items():
             self.metrics.security.certificate_expiry.labels(name).set(expiry)
+        self.metrics.maintenance.clear()
+        for window in maintenance.current(connection, now=clock.now()):
+            self.metrics.maintenance.labels(window.target or "fleet").set(1)
         if scan:
             quarantined = notifications.count(connection, state.QUARANTINED)
             self.metrics.inbox.labels("quarantined").set(quarantined)

@@ -1,11 +1,19 @@
 """What the reconciler shows of itself, through the real thing and its own /metrics."""
 
 import math
+from datetime import timedelta
+from functools import partial
+
+import pytest
 
 from tests.service.reconciler.conftest import Start
 from tests.waiting import eventually
+from trading_ops import clock
+from trading_ops.domain.maintenance import Maintenance
 from trading_ops.instrument.topics.reconciler import RECONCILER_METRICS
+from trading_ops.reconciler import metrics
 from trading_ops.reconciler.metrics import ReconcilerMetrics
+from trading_ops.store import maintenance
 
 LABELLED = {
     "trading_ops_certificate_expiry_timestamp_seconds",
@@ -23,6 +31,7 @@ LABELLED = {
     "trading_ops_acknowledged_until_timestamp_seconds",
     "trading_ops_silenced_until_timestamp_seconds",
     "trading_ops_silences_covering",
+    "trading_ops_maintenance_active",
     "trading_ops_test_alert",
     "trading_ops_notice",
     "trading_ops_recovery_duration_seconds",
@@ -85,3 +94,36 @@ async def test_a_recovery_leaves_its_traces(start: Start) -> None:
         await eventually(none_is_open, what="the measurement after it was closed")
         assert await running.metric('trading_ops_webhook_queue_length{state="pending"}') == 0
         assert not math.isnan(await running.metric("trading_ops_writer_queue_requests"))
+
+
+@pytest.mark.parametrize(("target", "shown"), [("alpha", "alpha"), (None, "fleet")])
+async def test_a_maintenance_window_is_shown_while_it_is_open(
+    start: Start, monkeypatch: pytest.MonkeyPatch, target: str | None, shown: str
+) -> None:
+    """The boards mark it: from its beginning until it is ended, not while it is only planned."""
+    monkeypatch.setattr(metrics, "EVERY_SECONDS", 0.02)
+    now = clock.now()
+    window, planned = (
+        Maintenance(
+            target=target,
+            owner="ada",
+            reason="new disk",
+            begins_at=now + timedelta(hours=hours),
+            ends_at=now + timedelta(hours=hours + 1),
+        )
+        for hours in (0, 2)
+    )
+    async with start() as running:
+        writer = running.loop.incident_reconciler.writer
+
+        async def is_shown() -> bool:
+            return await running.metric(f'trading_ops_maintenance_active{{target="{shown}"}}') == 1
+
+        async def is_gone() -> bool:
+            return not await is_shown()
+
+        await writer.run(partial(maintenance.begin, window=planned, now=now))
+        stored = await writer.run(partial(maintenance.begin, window=window, now=now))
+        await eventually(is_shown, what="the window to be shown")
+        await writer.run(partial(maintenance.end, key=stored.id, owner="ada", now=clock.now()))
+        await eventually(is_gone, what="the window to be gone")

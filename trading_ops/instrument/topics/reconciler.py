@@ -175,6 +175,12 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         vital=True,
     ),
     _gauge(
+        name="trading_ops_maintenance_active",
+        labels=("target",),
+        help="1 while a maintenance window is open; target `fleet`: all targets.",
+        why="Annotations on the boards show who was not remediated, and when.",
+    ),
+    _gauge(
         name="trading_ops_automation_paused",
         help="1 while automation is paused, else 0.",
         why="A forgotten pause disables all remediation.",
