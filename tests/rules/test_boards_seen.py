@@ -177,3 +177,80 @@ def test_the_board_of_a_bot_shows_one_bot() -> None:
     (bot,) = (one for one in board["templating"]["list"] if one["name"] == "bot")
     assert not bot["multi"]
     assert not bot["includeAll"]
+
+
+def only(title: str, kind: str) -> Panel:
+    """Return the one panel of this title and type."""
+    (found,) = (one for _, one in PANELS if (one["title"], one["type"]) == (title, kind))
+    return found
+
+
+def limits_of(panel: Panel) -> list[tuple[str, float]]:
+    steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+    return [(one["color"], one["value"]) for one in steps if one["value"] is not None]
+
+
+def test_an_age_is_not_counted_from_1970() -> None:
+    """A time of ours is 0 until there is one."""
+    for board, panel, target in TARGETS:
+        for name in re.findall(r"time\(\) - \(?\w+\((\w+)", target["expr"]):
+            if name.startswith("trading_ops_"):
+                assert "> 0" in target["expr"], where(board, panel)
+
+
+def test_a_forecast_stops_at_nothing_left() -> None:
+    """A disk has no less than no space, and a budget is not spent a hundred times."""
+    for board, panel, target in TARGETS:
+        if "predict_linear(" in target["expr"]:
+            assert "clamp" in target["expr"], where(board, panel)
+
+
+def test_events_are_whole() -> None:
+    """`increase` extrapolates: one event would be 1.33."""
+    for board, panel, target in TARGETS:
+        expr = target["expr"]
+        if "increase(" in expr and "/" not in expr and "histogram_quantile" not in expr:
+            assert "round(" in expr, where(board, panel)
+
+
+def test_the_fastest_burn_is_red_when_its_alert_can_fire() -> None:
+    """Both windows of each pair, as a share of the alert's threshold."""
+    panel = only("Fastest burn", "stat")
+    (target,) = panel["targets"]
+    assert set(re.findall(r"ratio_rate(\w+)", target["expr"])) == {"5m", "1h", "30m", "6h"}
+    assert ("red", 1) in limits_of(panel)
+
+
+def test_what_has_no_alert_is_not_red() -> None:
+    assert limits_of(only("MTTA", "stat")) == []
+
+
+def test_both_measures_of_the_clock_are_in_figure_and_graph() -> None:
+    for title, kind in (("Clock skew", "stat"), ("Venue clock skew", "timeseries")):
+        asked = " ".join(target["expr"] for target in only(title, kind)["targets"])
+        for name in ("trading_venue_clock_skew_seconds", "trading_clock_skew_seconds"):
+            assert re.search(rf"\b{name}\b", asked), title
+
+
+@pytest.mark.parametrize("title", ["Equity", "Prices"])
+def test_what_is_far_from_zero_has_no_axis_from_zero(title: str) -> None:
+    defaults = only(title, "timeseries")["fieldConfig"]["defaults"]
+    assert defaults.get("min") is None
+    assert defaults["custom"].get("axisSoftMin") is None
+
+
+def test_the_age_of_a_backup_is_on_the_board_of_databases() -> None:
+    asked = [
+        target["expr"] for board, _, target in TARGETS if board["uid"] == "trading-ops-databases"
+    ]
+    assert any("trading_ops_backup_recoverable_to_timestamp_seconds" in expr for expr in asked)
+
+
+def test_a_line_among_many_is_found_by_its_value() -> None:
+    """In the tooltip the largest is first, and a wide graph has the values in its legend."""
+    for board, panel in PANELS:
+        if panel["type"] == "timeseries":
+            options = panel["options"]
+            assert options["tooltip"]["sort"] == "desc", where(board, panel)
+            assert options["tooltip"]["hideZeros"], where(board, panel)
+            assert options["legend"]["calcs"] or panel["gridPos"]["w"] < 12, where(board, panel)

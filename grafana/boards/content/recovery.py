@@ -97,7 +97,7 @@ HEAD = row(
         stat(
             "Last pass",
             "s",
-            "time() - max(trading_ops_reconcile_last_success_timestamp_seconds)",
+            "time() - (max(trading_ops_reconcile_last_success_timestamp_seconds) > 0)",
             "Time since the last complete reconcile pass, which is due every 15 s.",
             limits=above(20, 60),
             decimals=0,

@@ -43,8 +43,8 @@ WATCHERS = row(
                 "requests to the writer": "max(trading_ops_writer_queue_requests)",
                 "unstored holds": "max(trading_ops_holds_not_stored)",
                 "messages {{state}}": "max by (state) (trading_ops_messages_unsent)",
-                "dropped bot events": "sum(increase("
-                "trading_ops_bot_events_dropped_total[$__rate_interval]))",
+                "dropped bot events": "round(sum(increase("
+                "trading_ops_bot_events_dropped_total[$__rate_interval])))",
             },
             "Stored notifications, writer requests, holds that are only in the journal, and "
             "waiting or dead messages. And events that bots reported beyond their budget.",
@@ -109,10 +109,10 @@ PATH = row(
             "Failed or late rule evaluations",
             "short",
             {
-                "failed": "sum(increase("
-                "prometheus_rule_evaluation_failures_total[$__rate_interval]))",
-                "missed": "sum(increase("
-                "prometheus_rule_group_iterations_missed_total[$__rate_interval]))",
+                "failed": "round(sum(increase("
+                "prometheus_rule_evaluation_failures_total[$__rate_interval])))",
+                "missed": "round(sum(increase("
+                "prometheus_rule_group_iterations_missed_total[$__rate_interval])))",
             },
             "An alert whose rule is not evaluated does not fire or resolve.",
             limits=above(1, 10),

@@ -114,6 +114,7 @@ async def test_a_halt_is_a_pause_and_a_lock(late: int) -> None:
     async with commanding(fake) as bot:
         answer = await order(bot, "halt", HOLD)
         assert answer.succeeded, answer.detail
+        assert "not cancelled" in answer.detail  # entries that rest at the exchange
         health = await bot.health()
     assert fake.state == "paused"
     assert len(fake.locks) == 1
