@@ -60,9 +60,10 @@ class AlertRule:
         return self.name
 
 
-def load_rules() -> list[AlertRule]:
+@functools.cache
+def load_rules() -> tuple[AlertRule, ...]:
     """Read every alerting rule of every committed file, in order."""
-    return [
+    return tuple(
         AlertRule(
             file=path.name,
             group=group["name"],
@@ -78,7 +79,7 @@ def load_rules() -> list[AlertRule]:
         for group in read_yaml(path)["groups"]
         for rule in group["rules"]
         if "alert" in rule
-    ]
+    )
 
 
 @functools.cache
@@ -98,11 +99,28 @@ def read_yaml(path: Path) -> Any:
     return yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
 
 
-def front_matter(path: Path) -> dict[str, Any]:
+@functools.cache
+def front_matter(path: Path) -> Mapping[str, Any]:
     """Read the plan at the head of a runbook."""
     _, header, _ = path.read_text(encoding="utf-8").split("---\n", 2)
-    plan: dict[str, Any] = yaml.safe_load(header)
+    plan: dict[str, Any] = yaml.load(header, Loader=yaml.CSafeLoader)
     return plan
+
+
+def routed_differently(config: Path) -> list[AlertRule]:
+    """Return one rule of every kind that the routes of an Alertmanager configuration tell apart.
+
+    Two rules with the same values of the labels that matchers name, and with names that satisfy
+    the same matchers, take the same routes.
+    """
+    matchers = set(re.findall(r"\b(\w+)(!?=~?)\"([^\"]*)\"", config.read_text(encoding="utf-8")))
+    labels = sorted({label for label, _, _ in matchers} - {"alertname"})
+    names = sorted(value for label, _, value in matchers if label == "alertname")
+    kinds: dict[object, AlertRule] = {}
+    for rule in load_rules():
+        matched = tuple(bool(re.fullmatch(one, rule.name)) for one in names)
+        kinds.setdefault((*(rule.labels.get(one) for one in labels), matched), rule)
+    return list(kinds.values())
 
 
 @functools.cache

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.each import each
 from tests.rules.configuration import (
     ALERTMANAGER,
     PROMETHEUS,
@@ -11,6 +12,7 @@ from tests.rules.configuration import (
     AlertRule,
     load_rules,
     read_yaml,
+    routed_differently,
     run_tool,
     seconds,
 )
@@ -63,9 +65,9 @@ def test_amtool_accepts_the_configuration() -> None:
     assert "SUCCESS" in run_tool("amtool", "check-config", ROUTES).stdout
 
 
-@pytest.mark.parametrize("rule", load_rules(), ids=str)
-def test_the_reconciler_is_told_first_and_people_by_the_label(rule: AlertRule) -> None:
-    """Every rule's own labels lead to these receivers, in this order."""
+@each("rule", routed_differently(ROUTES))
+def test_the_reconciler_is_notified_first_and_people_by_the_label(rule: AlertRule) -> None:
+    """The labels of every rule lead to these receivers, in this order."""
     people = "oncall" if rule.labels["page_after"] == "0s" else "blackhole"
     people = "second-line" if rule.labels.get("tier") == "l2" else people
     people = "dead-man-switch" if rule.name == "Watchdog" else people

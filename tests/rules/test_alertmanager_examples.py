@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
+from tests.each import each
 from tests.rules.configuration import (
     ALERTMANAGER,
     ROUTES,
     AlertRule,
-    load_rules,
     read_yaml,
+    routed_differently,
     run_tool,
 )
 from tests.rules.example_receivers import EXAMPLES
@@ -93,7 +94,7 @@ def test_a_page_never_follows_a_redirect(path: Path) -> None:
             assert webhook["http_config"]["follow_redirects"] is False
 
 
-@pytest.mark.parametrize("rule", load_rules(), ids=str)
+@each("rule", routed_differently(BY_HOUR))
 def test_every_alert_goes_where_its_severity_says(rule: AlertRule) -> None:
     """amtool shows both routes of a warning; the clock then lets one of them speak."""
     people = "chat,mail" if rule.labels.get("severity") in {"warning", "info"} else "pager"

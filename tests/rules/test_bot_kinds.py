@@ -2,8 +2,7 @@
 
 import re
 
-import pytest
-
+from tests.each import each
 from tests.rules.bot_kinds import (
     FACILITIES,
     NOT_OF_A_FREQTRADE,
@@ -49,17 +48,14 @@ def prose_and_kinds(alert: str) -> tuple[str, dict[str, str]]:
     return _SECTION.sub("", text), dict(_ITEM.findall(found.group(1))) if found else {}
 
 
-@pytest.mark.parametrize(
-    ("rule", "kind"),
-    [(rule, kind) for rule in OF_BOTS.values() for kind in sorted(raised_by(rule))],
-    ids=str,
-)
-def test_an_alert_is_true_for_each_kind_that_raises_it(rule: AlertRule, kind: Kind) -> None:
+@each("rule", OF_BOTS.values())
+def test_an_alert_is_true_for_each_kind_that_raises_it(rule: AlertRule) -> None:
     """A page about a Freqtrade that speaks of a dead-man switch leaves its orders uncovered."""
-    assert promises(f"{rule.annotations['summary']} {rule.annotations['description']}", kind) == []
+    text = f"{rule.annotations['summary']} {rule.annotations['description']}"
+    assert {kind: promises(text, kind) for kind in raised_by(rule) if promises(text, kind)} == {}
 
 
-@pytest.mark.parametrize("alert", OF_BOTS)
+@each("alert", OF_BOTS)
 def test_a_runbook_promises_all_bots_only_what_all_have(alert: str) -> None:
     """What happens to open orders is told for each kind."""
     prose, by_kind = prose_and_kinds(alert)
@@ -68,7 +64,7 @@ def test_a_runbook_promises_all_bots_only_what_all_have(alert: str) -> None:
     assert set(by_kind) <= set(HEADINGS.values())
 
 
-@pytest.mark.parametrize("alert", [alert for alert in OF_BOTS if alert in BOOKS])
+@each("alert", [alert for alert in OF_BOTS if alert in BOOKS])
 def test_a_runbook_tells_each_kind_that_its_steps_do_not_reach(alert: str) -> None:
     """Its commands would answer that it is not possible."""
     reached = {kind for step in BOOKS[alert].steps for kind in KINDS[step.action].kinds}

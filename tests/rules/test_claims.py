@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.each import each
 from tests.rules.configuration import (
     PROMETHEUS,
     RUNBOOKS,
@@ -44,8 +45,7 @@ def test_only_the_families_of_a_bot_are_taken_from_a_bot(job: str) -> None:
     assert {name for name in FOREIGN if not is_dropped(job, name)} == set()
 
 
-@pytest.mark.parametrize("job", OF_A_BOT)
-@pytest.mark.parametrize(
+@each(
     "name",
     [
         *sorted(recorded()),
@@ -57,9 +57,9 @@ def test_only_the_families_of_a_bot_are_taken_from_a_bot(job: str) -> None:
         "alertmanager_notifications_failed_total",
     ],
 )
-def test_nothing_that_prometheus_writes_is_taken_from_a_bot(job: str, name: str) -> None:
+def test_nothing_that_prometheus_writes_is_taken_from_a_bot(name: str) -> None:
     """Neither what it adds to a scrape, nor the results of rules, nor what it says of itself."""
-    assert is_dropped(job, name)
+    assert all(is_dropped(job, name) for job in OF_A_BOT)
 
 
 @pytest.mark.parametrize("name", ["mybot_signals_total", "python_info", "upstream_calls_total"])
@@ -117,20 +117,20 @@ def unpinned(expr: str) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("name", sorted(QUERIES))
+@each("name", sorted(QUERIES))
 def test_we_believe_a_metric_only_from_the_job_that_owns_it(name: str) -> None:
     """What verifies an action, approves a stage, or is shown to an operator, must not be forged."""
     assert unpinned(QUERIES[name]) == set()
     assert all("job=" in labels for one, labels in SELECTOR.findall(QUERIES[name]) if one == "up")
 
 
-@pytest.mark.parametrize("name", sorted(ASKED))
+@each("name", sorted(ASKED))
 def test_a_rule_believes_a_metric_only_from_the_job_that_owns_it(name: str) -> None:
     """Add the job to the selector: what any other process exports under this name is a claim."""
     assert unpinned(ASKED[name]) == set()
 
 
-@pytest.mark.parametrize("name", sorted(ASKED))
+@each("name", sorted(ASKED))
 def test_a_rule_asks_about_scrapes_of_a_named_job(name: str) -> None:
     """Other teams' targets have `up` too."""
     for metric in ("up", "scrape_samples_scraped"):

@@ -6,8 +6,7 @@ import sys
 import textwrap
 from pathlib import Path
 
-import pytest
-
+from tests.each import each
 from tests.rules.configuration import ROOT, read_yaml
 from tests.rules.documented import DOCS, METRICS, PAGES, blocks, metric_names_in, unknown_metrics
 from tests.unit.stack.registries import changed
@@ -16,7 +15,15 @@ from trading_ops.instrument.documents import page, topics
 
 INSTRUMENT = DOCS / "instrument-your-bot.md"
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+JOBS = {
+    one["job_name"] for one in read_yaml(ROOT / "prometheus" / "prometheus.yml")["scrape_configs"]
+}
 BEFORE = "  - name: exporter\n"
+
+
+def shown(path: Path) -> str:
+    """Return a path as it is named in the repository."""
+    return str(path.relative_to(ROOT))
 
 
 def test_the_page_of_all_metrics_is_what_the_catalogue_says() -> None:
@@ -24,19 +31,18 @@ def test_the_page_of_all_metrics_is_what_the_catalogue_says() -> None:
     assert METRICS.read_text(encoding="utf-8") == page()
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+@each("path", PAGES, name=shown)
 def test_every_code_block_is_closed(path: Path) -> None:
     """One that is not shows the rest of the page as code."""
     fences = re.findall(r"^ *```", path.read_text(encoding="utf-8"), re.MULTILINE)
     assert len(fences) % 2 == 0
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+@each("path", PAGES, name=shown)
 def test_a_query_asks_for_a_job_that_is_scraped(path: Path) -> None:
     """One of another name returns nothing, and nothing looks like all is well."""
-    shipped = read_yaml(ROOT / "prometheus" / "prometheus.yml")["scrape_configs"]
     asked = set(re.findall(r'\bjob="([^"]*)"', path.read_text(encoding="utf-8")))
-    assert asked <= {one["job_name"] for one in shipped}
+    assert asked <= JOBS
 
 
 def test_the_command_writes_the_same_and_notices_a_difference(tmp_path: Path) -> None:
@@ -64,7 +70,7 @@ def test_the_command_writes_the_same_and_notices_a_difference(tmp_path: Path) ->
     assert run("--check").returncode == 1
 
 
-@pytest.mark.parametrize("metric", CATALOGUE, ids=lambda metric: metric.name)
+@each("metric", CATALOGUE, name=lambda metric: metric.name)
 def test_every_entry_is_on_the_page(metric: Metric) -> None:
     """Once, with everything that the entry says."""
     text = METRICS.read_text(encoding="utf-8")
@@ -88,7 +94,7 @@ def test_every_topic_has_its_own_heading() -> None:
     assert len(set(titles)) == len(titles) > 10
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+@each("path", PAGES, name=shown)
 def test_documents_name_only_metrics_that_exist(path: Path) -> None:
     """Anyone who asks Prometheus for what a page names must not get an empty answer."""
     assert not unknown_metrics(path.read_text(encoding="utf-8"))
@@ -114,7 +120,7 @@ def test_the_examples_on_the_page_are_the_files() -> None:
         assert line.partition("(")[0] in bare
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+@each("path", EXAMPLES, name=shown)
 def test_an_example_fits_a_screen(path: Path) -> None:
     """The first ones are read whole."""
     lines = path.read_text(encoding="utf-8").splitlines()

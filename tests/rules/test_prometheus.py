@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.each import each
 from tests.rules.configuration import (
     PROMETHEUS,
     lay_out_prometheus,
@@ -68,7 +69,7 @@ def cases_by_alert() -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-@pytest.mark.parametrize("rule", load_rules(), ids=str)
+@each("rule", load_rules())
 def test_every_alert_has_unit_tests_that_fire_and_that_do_not(rule: Any) -> None:
     """A rule without both could be always true or never."""
     cases = cases_by_alert()[rule.name]

@@ -5,6 +5,7 @@ import re
 import pytest
 from prometheus_client.utils import floatToGoString
 
+from tests.each import each
 from tests.rules.configuration import (
     OF_OTHERS,
     PROMETHEUS,
@@ -72,7 +73,7 @@ def test_names_are_unique_and_share_their_prefix() -> None:
     assert all(re.fullmatch(r"Trading[A-Z][A-Za-z]+|Watchdog", rule.name) for rule in RULES)
 
 
-@pytest.mark.parametrize("rule", RULES, ids=str)
+@each("rule", RULES)
 def test_labels_are_known_and_static(rule: AlertRule) -> None:
     """A label with a value in it would be a new alert at each evaluation."""
     known = {"severity", "page_after", "remediation", "component", "tier", "after"}
@@ -84,7 +85,7 @@ def test_labels_are_known_and_static(rule: AlertRule) -> None:
     assert not any("{{" in value for value in rule.labels.values())
 
 
-@pytest.mark.parametrize("rule", RULES, ids=str)
+@each("rule", RULES)
 def test_annotations_tell_what_it_is_and_where_to_go(rule: AlertRule) -> None:
     """A static sentence, a templated description, the runbook and the board."""
     assert set(rule.annotations) == {"summary", "description", "runbook_url", "dashboard_url"}
@@ -96,13 +97,13 @@ def test_annotations_tell_what_it_is_and_where_to_go(rule: AlertRule) -> None:
     assert "/d/trading-ops-" in rule.annotations["dashboard_url"]
 
 
-@pytest.mark.parametrize("rule", RULES, ids=str)
+@each("rule", RULES)
 def test_no_alert_fires_on_its_first_evaluation_without_a_reason(rule: AlertRule) -> None:
     """Everything but the justified has a `for`."""
     assert (seconds(rule.hold) == 0) == (rule.name in AT_ONCE)
 
 
-@pytest.mark.parametrize("rule", RECOVERED, ids=str)
+@each("rule", RECOVERED)
 def test_recovery_alerts_survive_the_replacement_of_a_process(rule: AlertRule) -> None:
     """They are aggregated by bot and venue, and by nothing that names a process."""
     grouped = {
@@ -115,7 +116,7 @@ def test_recovery_alerts_survive_the_replacement_of_a_process(rule: AlertRule) -
     assert "without" not in rule.expr
 
 
-@pytest.mark.parametrize("rule", [rule for rule in RECOVERED if rule.name in SLOW], ids=str)
+@each("rule", [rule for rule in RECOVERED if rule.name in SLOW])
 def test_slow_recovery_alerts_are_patient_and_end_with_their_cure(rule: AlertRule) -> None:
     """Over a range and for some time, and gone again before the reconciler takes it for broken."""
     assert rule.interval == "5s"
@@ -124,7 +125,7 @@ def test_slow_recovery_alerts_are_patient_and_end_with_their_cure(rule: AlertRul
     assert seconds(rule.keep) + 2 * seconds(rule.interval) < GlobalLimits().settle.total_seconds()
 
 
-@pytest.mark.parametrize("rule", QUICK, ids=str)
+@each("rule", QUICK)
 def test_recovery_alerts_are_fast_and_do_not_flap(rule: AlertRule) -> None:
     """Evaluated each second, over a range, and kept for some seconds: no lone scrape decides."""
     assert rule.interval == "1s"
@@ -133,7 +134,7 @@ def test_recovery_alerts_are_fast_and_do_not_flap(rule: AlertRule) -> None:
     assert 3 <= seconds(rule.keep) <= 10
 
 
-@pytest.mark.parametrize("rule", RECOVERED, ids=str)
+@each("rule", RECOVERED)
 def test_what_has_not_recovered_after_five_minutes_pages(rule: AlertRule) -> None:
     """Automatic recovery takes less."""
     assert rule.labels["page_after"] in {"0s", "5m"}
@@ -148,21 +149,21 @@ def test_each_delay_has_a_rule_that_pages_after_it(delay: str) -> None:
     assert "[" not in rule.expr
 
 
-@pytest.mark.parametrize("rule", RULES, ids=str)
+@each("rule", RULES)
 def test_what_recovers_before_its_delay_is_over_is_resolved_by_then(rule: AlertRule) -> None:
     """`keep_firing_for` counts as firing: as long as the delay, it would make every alert page."""
     if rule.labels["page_after"] in {"5m", "15m"}:
         assert seconds(rule.keep) < seconds(rule.labels["page_after"])
 
 
-@pytest.mark.parametrize("rule", RULES, ids=str)
+@each("rule", RULES)
 def test_metrics_exist(rule: AlertRule) -> None:
     """A misspelt metric is silence, not an error."""
     known = catalogue.sample_names() | OF_OTHERS
     assert selected(rule.expr) <= known
 
 
-@pytest.mark.parametrize("rule", QUICK, ids=str)
+@each("rule", QUICK)
 def test_fast_rules_read_only_what_is_scraped_every_second(rule: AlertRule) -> None:
     """A metric of the slow job would be missing from a range of 3 s most of the time."""
     for name in selected(rule.expr) - OF_OTHERS:
@@ -172,7 +173,7 @@ def test_fast_rules_read_only_what_is_scraped_every_second(rule: AlertRule) -> N
         assert metric.vital
 
 
-@pytest.mark.parametrize("rule", RULES, ids=str)
+@each("rule", RULES)
 def test_components_exist(rule: AlertRule) -> None:
     """A component that no bot has could never be restarted."""
     named = set(re.findall(r'component="(\w+)"', rule.expr))
@@ -185,7 +186,7 @@ def test_every_alert_has_a_runbook_and_the_other_way_round() -> None:
     assert {path.stem for path in RUNBOOKS.glob("*.md")} == {rule.name for rule in RULES}
 
 
-@pytest.mark.parametrize("rule", RULES, ids=str)
+@each("rule", RULES)
 def test_the_runbook_says_when_people_are_told_and_whether_it_is_automatic(rule: AlertRule) -> None:
     """Alertmanager routes by the label, the reconciler judges by the front matter: one value."""
     plan = front_matter(RUNBOOKS / f"{rule.name}.md")
@@ -193,9 +194,7 @@ def test_the_runbook_says_when_people_are_told_and_whether_it_is_automatic(rule:
     assert bool(plan.get("steps")) == (rule.labels.get("remediation") == "auto")
 
 
-@pytest.mark.parametrize(
-    "name", [one for one in recorded() if not one.startswith(("slo", "anomaly:"))]
-)
+@each("name", [one for one in recorded() if not one.startswith(("slo", "anomaly:"))])
 def test_recorded_names_tell_level_metric_and_operation(name: str) -> None:
     """As Prometheus' own guide has it; labels are taken away by name, not listed."""
     level, metric, operation = name.split(":")
@@ -234,7 +233,7 @@ def test_the_reader_of_metric_names_sees_through_promql() -> None:
     assert metric_names(expr) == {"a_total", "d_seconds"}
 
 
-@pytest.mark.parametrize("rule", [rule for rule in RULES if "ALERTS{" in rule.expr], ids=str)
+@each("rule", [rule for rule in RULES if "ALERTS{" in rule.expr])
 def test_what_reads_alerts_copies_their_name_and_never_reads_itself(rule: AlertRule) -> None:
     """Two alerts of a bot would be one label set; an alert that sees itself never ends."""
     selectors = re.findall(r"ALERTS\{([^}]*)\}", rule.expr)

@@ -4,8 +4,7 @@ import re
 from datetime import timedelta
 from pathlib import Path
 
-import pytest
-
+from tests.each import each
 from tests.rules.configuration import (
     OF_OTHERS,
     RUNBOOKS,
@@ -52,7 +51,7 @@ def by_alert(book: Runbook) -> str:
     return book.alert
 
 
-@pytest.mark.parametrize("book", AUTOMATIC, ids=by_alert)
+@each("book", AUTOMATIC, name=by_alert)
 def test_the_steps_end_before_people_are_told(book: Runbook) -> None:
     """The worst sum of the steps' times, cooldowns included, fits the alert's own wait."""
     worst = sum((step.timeout + step.verify_within for step in book.steps), ZERO)
@@ -60,7 +59,7 @@ def test_the_steps_end_before_people_are_told(book: Runbook) -> None:
     assert worst + waits <= timedelta(seconds=seconds(book.page_after))
 
 
-@pytest.mark.parametrize("book", HEALING, ids=by_alert)
+@each("book", HEALING, name=by_alert)
 def test_the_first_step_heals_within_the_time_of_the_drill(book: Runbook) -> None:
     """With the seconds until the alert fires, which no step can shorten."""
     assert (book.drill is None) == (book.alert in NOT_DRILLED)
@@ -71,14 +70,14 @@ def test_the_first_step_heals_within_the_time_of_the_drill(book: Runbook) -> Non
     assert detection + first.timeout + first.verify_within <= book.drill.recover_within
 
 
-@pytest.mark.parametrize("book", HEALING, ids=by_alert)
+@each("book", HEALING, name=by_alert)
 def test_every_fault_of_a_venue_keeps_hands_off_its_bots(book: Runbook) -> None:
     """And the alert that it waits for exists."""
     assert ("TradingVenueDown" in book.unless) != (book.alert in NOT_OF_A_VENUE)
     assert set(book.unless) <= {rule.name for rule in load_rules()}
 
 
-@pytest.mark.parametrize("book", AUTOMATIC, ids=by_alert)
+@each("book", AUTOMATIC, name=by_alert)
 def test_the_verify_query_is_about_this_bot_and_known_metrics(
     book: Runbook, tmp_path: Path
 ) -> None:
@@ -95,7 +94,7 @@ def test_the_verify_query_is_about_this_bot_and_known_metrics(
     run_tool("promtool", "check", "rules", file)
 
 
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+@each("path", PATHS, name=lambda path: path.stem)
 def test_the_prose_has_the_four_sections_in_order(path: Path) -> None:
     """The same place for the same thing, at three in the morning."""
     text = path.read_text(encoding="utf-8")
@@ -103,7 +102,7 @@ def test_the_prose_has_the_four_sections_in_order(path: Path) -> None:
     assert f"\n# {path.stem}\n" in text
 
 
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+@each("path", PATHS, name=lambda path: path.stem)
 def test_a_runbook_without_steps_says_that_it_is_for_people(path: Path) -> None:
     """A runbook without steps states it."""
     plan = front_matter(path)
@@ -112,14 +111,14 @@ def test_a_runbook_without_steps_says_that_it_is_for_people(path: Path) -> None:
     assert bool(plan.get("steps")) != ("\nPage-only" in text)
 
 
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+@each("path", PATHS, name=lambda path: path.stem)
 def test_its_commands_are_shell(path: Path) -> None:
     """What is copied into a terminal must at least parse there."""
     for block in FENCE.findall(path.read_text(encoding="utf-8")):
         run_tool("bash", "-n", "-c", block.replace("\n   ", "\n"))
 
 
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+@each("path", PATHS, name=lambda path: path.stem)
 def test_a_bot_is_silenced_before_it_is_stopped(path: Path) -> None:
     """Else TradingBotDown starts it again six seconds later, whatever it was stopped for."""
     text = path.read_text(encoding="utf-8")
@@ -130,7 +129,7 @@ def test_a_bot_is_silenced_before_it_is_stopped(path: Path) -> None:
         assert "silence expire" in text[stop.end() :]
 
 
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+@each("path", PATHS, name=lambda path: path.stem)
 def test_a_process_is_stopped_before_it_is_started(path: Path) -> None:
     """A start has no effect on a running process, and a hung process is running."""
     orders: dict[str, list[str]] = {}
@@ -139,7 +138,7 @@ def test_a_process_is_stopped_before_it_is_started(path: Path) -> None:
     assert all(given == ["stop", "start"] for given in orders.values())
 
 
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+@each("path", PATHS, name=lambda path: path.stem)
 def test_its_queries_name_known_metrics(path: Path) -> None:
     """A diagnosis by a metric that does not exist costs minutes."""
     text = path.read_text(encoding="utf-8")
@@ -148,7 +147,7 @@ def test_its_queries_name_known_metrics(path: Path) -> None:
             assert selected(query) <= catalogue.sample_names() | OF_OTHERS
 
 
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+@each("path", PATHS, name=lambda path: path.stem)
 def test_its_links_to_other_runbooks_lead_somewhere(path: Path) -> None:
     """Renaming a runbook must not leave a dead end behind."""
     for link in re.findall(r"\]\((\w+\.md)\)", path.read_text(encoding="utf-8")):

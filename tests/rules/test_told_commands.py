@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
+from tests.each import each
 from tests.rules.configuration import RUNBOOKS
 from trading_ops.cli.main import PROGRAM, cli
 
@@ -99,7 +100,7 @@ def refusal(words: list[str]) -> str | None:
     return None
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+@each("path", PAGES, name=lambda path: path.name)
 def test_what_a_page_tells_to_type_is_taken(path: Path) -> None:
     """A missing option costs minutes, at three in the morning."""
     refused = {}

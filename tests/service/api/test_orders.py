@@ -16,7 +16,7 @@ from trading_ops import clock
 from trading_ops.api.tokens import Role
 from trading_ops.config.settings import Settings
 from trading_ops.domain.hold import HeldState, Hold
-from trading_ops.store import approvals, holds, migrate
+from trading_ops.store import approvals, holds
 from trading_ops.store.engine import writing_engine
 
 VIEWER, OPERATOR, ADMIN = TOKENS[Role.VIEWER], TOKENS[Role.OPERATOR], TOKENS[Role.ADMIN]
@@ -294,7 +294,6 @@ async def test_holds_of_a_bot_that_was_renamed_are_released_under_its_old_name(
     old = Hold(
         id="h", target="old", state=HeldState.HALTED, owner="ada", reason="odd", at=clock.now()
     )
-    migrate.upgrade(with_tokens.database_url)
     engine = writing_engine(with_tokens.database_url)
     with engine.begin() as connection:
         holds.place(connection, old, now=clock.now())

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.waiting import eventually
 from trading_ops.app.build import build
 from trading_ops.config.settings import Settings
 from trading_ops.reconciler.loop import Loop
+from trading_ops.store.engine import sqlite_path
 from trading_ops.store.reader import Reader
 
 WEBHOOK = "/api/v1/webhook/alertmanager"
@@ -125,7 +127,7 @@ Start = Callable[..., AbstractAsyncContextManager[Running]]
 
 @pytest.fixture
 def settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
-    """Settings of a new installation in a folder of its own.
+    """Settings of an installation in a folder of its own, with a migrated database.
 
     It has SQLite; a test that uses the fixture `database_url` runs on each database in turn.
     """
@@ -142,13 +144,17 @@ def settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
     for name in ("agent", "supervisor", "webhook", "metrics", "operator"):
         (secrets / f"{name}_token").write_text(name)
     (secrets / "audit_key").write_text("audit")
-    return Settings(
+    made = Settings(
         root=tmp_path,
         var=tmp_path / "var",
         runbooks=books,
         poll_interval_seconds=30,
         database="" if url.startswith("sqlite") else url,
     )
+    if file := sqlite_path(made.database_url):
+        file.parent.mkdir()
+        shutil.copy(request.getfixturevalue("migrated_sqlite"), file)
+    return made
 
 
 @pytest.fixture

@@ -20,7 +20,6 @@ from trading_ops.notify.courier import Courier
 from trading_ops.reconciler.metrics import OutboxMetrics, ReconcilerMetrics
 from trading_ops.store import Connection, messages
 from trading_ops.store.engine import reading_engine, writing_engine
-from trading_ops.store.migrate import upgrade
 from trading_ops.store.reader import Reader
 from trading_ops.store.search import Span
 from trading_ops.store.writer import Writer
@@ -191,8 +190,6 @@ class Rig:
 @pytest.fixture
 def rig(settings: Settings, mail: MailServer) -> Any:
     configure(settings, mail)
-    (settings.var / "reconciler").mkdir()
-    upgrade(settings.database_url)
     writer = Writer(writing_engine(settings.database_url))
     writer.start()
     reader = Reader(reading_engine(settings.database_url))

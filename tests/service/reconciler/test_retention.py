@@ -6,7 +6,7 @@ from tests.service.reconciler.conftest import Start
 from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.config.settings import Settings
-from trading_ops.store import Connection, migrate, notifications
+from trading_ops.store import Connection, notifications
 from trading_ops.store.engine import writing_engine
 from trading_ops.store.notifications import State
 from trading_ops.store.transaction import transaction
@@ -16,8 +16,6 @@ PARSED = State.PARSED
 
 async def test_old_rows_are_removed_at_the_start(settings: Settings, start: Start) -> None:
     """The defaults hold: a body of eight days goes, one of six stays."""
-    settings.var.joinpath("reconciler").mkdir(exist_ok=True)
-    migrate.upgrade(settings.database_url)
     engine = writing_engine(settings.database_url)
     with transaction(engine, b"audit") as connection:
         for days in (8, 6):

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from tests.each import each
 from trading_ops.instrument import CATALOGUE, BotMetrics, Kind, Metric, Owner, find
 from trading_ops.instrument import catalogue as catalogue_module
 
@@ -44,7 +45,7 @@ def test_names_are_unique_and_samples_lead_back() -> None:
     assert find("trading_nothing") is None
 
 
-@pytest.mark.parametrize("metric", CATALOGUE, ids=lambda metric: metric.name)
+@each("metric", CATALOGUE, name=lambda metric: metric.name)
 def test_entry_keeps_to_the_rules(metric: Metric) -> None:
     """Names are snake case with the base unit, texts are sentences, labels do not clash."""
     assert re.fullmatch(r"[a-z][a-z0-9_]*", metric.name)
