@@ -23,6 +23,7 @@ from trading_ops.domain.silences import TooWide
 from trading_ops.domain.target import NAMED_BOTS, Kind, Target
 from trading_ops.errors import StoreError
 from trading_ops.instrument.families import counter, gauge, histogram
+from trading_ops.reconciler import retention
 from trading_ops.reconciler.lease import LEASE_SECONDS, USABLE_SECONDS, Lease
 from trading_ops.reconciler.runbook_index import RunbookIndex
 from trading_ops.store import Connection, events, maintenance, notifications
@@ -113,6 +114,8 @@ class JobMetrics:
         self.succeeded = gauge("trading_ops_job_last_success_timestamp_seconds", registry)
         self.duration = gauge("trading_ops_job_duration_seconds", registry)
         self._retention_failing = gauge("trading_ops_retention_failing", registry)
+        for kind in retention.KINDS:
+            self._retention_failing.labels(kind)
 
     def note_retention(self, kind: str, problem: str) -> None:
         """Record why the last run of retention could not remove old rows of a kind, or ""."""

@@ -20,7 +20,7 @@ from trading_ops.agent.fence import MAXIMUM_FENCE
 from trading_ops.domain.hold import HeldState, Hold, silence_id
 from trading_ops.errors import Refused, StoreError, Unreachable
 from trading_ops.holds.holds import Holding
-from trading_ops.store import attempts, holds
+from trading_ops.store import attempts, events, holds
 from trading_ops.store.events import Event
 
 _SECONDS = timedelta(seconds=2)
@@ -279,8 +279,8 @@ async def event_of(desk: Desk, kind: str, holding: Holding | None = None) -> Eve
 
     async def ask() -> Event | None:
         await (holding or desk.holding).enforce()
-        events = await desk.reader.read(lambda c: events.since(c, 0))
-        return next((event for event in events if event.kind == kind), None)
+        timeline = await desk.reader.read(lambda c: events.since(c, 0))
+        return next((event for event in timeline if event.kind == kind), None)
 
     event: Event = await eventually(ask, what=f"an event {kind}")
     return event
@@ -388,8 +388,8 @@ async def test_a_hold_that_nobody_here_knew_of_is_lifted_and_told(
     released = await desk.holding.release(desk.target, ids=ids, owner="bert", reason="mended")
     assert (set(released.ids), released.detail) == ({"step"}, "holds released by bert: 1")
     assert await desk.kinds() == ["hold_release_requested", "hold_adopted", "hold_released"]
-    events = await desk.reader.read(lambda c: events.since(c, 0))
-    assert [event.actor for event in events] == ["bert", "agent:alpha", "bert"]
+    timeline = await desk.reader.read(lambda c: events.since(c, 0))
+    assert [event.actor for event in timeline] == ["bert", "agent:alpha", "bert"]
     await desk.holding.enforce()
     assert (bot.state, await desk.standing()) == ("active", {})
 
