@@ -29,6 +29,7 @@ LEGITIMATELY_EMPTY: Mapping[str, str] = {
 """Panels that may show nothing on a healthy system, by `board / panel`, with the reason."""
 
 NOT_ON_EVERY_SERVER: Mapping[str, str] = {
+    "offset 30m": "A forecast needs half an hour of history.",
     "trading_postgresql_index_bloat_ratio": "The server has a large index.",
     "trading_postgresql_index_growth_ratio": "The server has a large index.",
     "trading_postgresql_index_invalid": "An index is invalid.",
@@ -42,7 +43,7 @@ NOT_ON_EVERY_SERVER: Mapping[str, str] = {
     "trading_postgresql_table_last_analyze_timestamp_seconds": "A table was analyzed.",
     "trading_postgresql_table_last_vacuum_timestamp_seconds": "A table was vacuumed.",
 }
-"""Metrics of a PostgreSQL server that are there only if something holds, and what."""
+"""Metrics of a PostgreSQL server, and forecasts, that are there only if something holds."""
 
 OF_POSTGRESQL = re.compile(r"\btrading_(?!postgresql_)|\bup\b|ALERTS|slo:")
 """What a query holds unless it asks for nothing but PostgreSQL servers."""

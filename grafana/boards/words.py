@@ -7,6 +7,7 @@ A legend consists of the labels that distinguish the series, and of `called`.
 """
 
 RATE_INTERVAL = "$__rate_interval"
+HISTORY = "offset 30m"
 MEMORY = "1h"
 """How long a bot that no longer answers is shown with its last figure."""
 
@@ -48,8 +49,27 @@ def forecast(
     selector: str, *by: str, called: str = "", over: str = "6h", hours: int = 24
 ) -> dict[str, str]:
     """Ask where a straight line through the recent past ends, some hours on, but not below 0."""
-    line = f"clamp_min(predict_linear({selector}[{over}], {hours} * 3600), 0)"
+    line = linear(selector, over=over, seconds=hours * 3600)
     return {_legend(by, called): f"max by ({', '.join(by)}) ({line})"}
+
+
+def linear(selector: str, *, over: str = "6h", seconds: int = 24 * 3600) -> str:
+    """Return the forecast of each series that has `HISTORY`: fewer samples give any slope."""
+    line = f"clamp_min(predict_linear({selector}[{over}], {seconds}), 0)"
+    return f"{line} and {selector} {HISTORY}"
+
+
+def down_or_all(label: str, *metrics: str) -> str:
+    """Ask for the states of what was down in the time range, and for all others in one series.
+
+    So a timeline with fifty bands has one band in normal running.
+    """
+    now = " or ".join(metrics)
+    lowest = " or ".join(f"min_over_time({metric}[$__range])" for metric in metrics)
+    was_down = f"min by ({label}) ({lowest}) == 0"
+    down = f"min by ({label}) ({now}) and on ({label}) ({was_down})"
+    rest = f"min(({now}) unless on ({label}) ({was_down}))"
+    return f'({down}) or label_replace({rest}, "{label}", "all others", "", "")'
 
 
 def quantiles(

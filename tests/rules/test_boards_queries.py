@@ -169,7 +169,7 @@ def test_the_board_narrows_what_it_can(bare: str, narrowed: str) -> None:
         ),
         (
             forecast("a", "x", over="1h", hours=4),
-            {"{{x}}": "max by (x) (clamp_min(predict_linear(a[1h], 4 * 3600), 0))"},
+            {"{{x}}": "max by (x) (clamp_min(predict_linear(a[1h], 14400), 0) and a offset 30m)"},
         ),
         (
             quantiles("a_seconds", "x", window="1h"),

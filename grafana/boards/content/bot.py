@@ -147,8 +147,8 @@ WORK = row(
             "Last success of components",
             "s",
             age("trading_component_last_success_timestamp_seconds", "bot", "component"),
-            "Time since each component last succeeded, if it ever did.",
-            limits=above(30, 60),
+            "Time since each component last succeeded, if it ever did. Reconciliation runs once "
+            "a minute.",
         ),
         timeline(
             "Circuit breakers",

@@ -8,6 +8,7 @@ from grafana.boards.panels import (
     UP,
     YELLOW,
     Column,
+    Limits,
     Panel,
     above,
     alert_list,
@@ -29,11 +30,15 @@ STATE_OR_DOWN = f"({DOWN}) + 3 or {STATE}"
 
 STATES_OR_DOWN = (*STATES, ("3", "down", RED))
 
-FIRING = 'count by (bot) (ALERTS{alertstate="firing",bot!=""})'
+_FIRING = 'alertstate="firing",bot!="",severity'
+FIRING_CRITICAL = f'count by (bot) (ALERTS{{{_FIRING}=~"critical|emergency"}})'
+FIRING_OTHER = f'count by (bot) (ALERTS{{{_FIRING}!~"critical|emergency"}})'
 ESCALATED = 'sum by (bot) (trading_ops_incident_escalated{bot!=""})'
 SILENCED = "max by (bot) (trading_ops_silences_covering)"
 BREACHED = 1.001
 """For a limit whose alert fires above 1: a bot may use all of it."""
+
+WARNED: Limits = ((None, GREEN), (1, YELLOW))
 
 NONE = 'max by (bot) (up{job="trading-bot"}) * 0'
 """0 for each bot, for counts that are absent when empty."""
@@ -53,7 +58,14 @@ FLEET: Panel = table(
             last_known('trading_risk_limit_used_ratio{limit="exposure"}'),
             Column(unit="percentunit", limits=above(BREACHED), decimals=0),
         ),
-        "Alerts": (f"{FIRING} or {NONE}", Column(unit="short", limits=above(1), decimals=0)),
+        "Critical": (
+            f"{FIRING_CRITICAL} or {NONE}",
+            Column(unit="short", limits=above(1), decimals=0),
+        ),
+        "Warnings": (
+            f"{FIRING_OTHER} or {NONE}",
+            Column(unit="short", limits=WARNED, decimals=0),
+        ),
         "Silences": (SILENCED, Column(unit="short", limits=above(1), decimals=0)),
         "Escalated": (f"{ESCALATED} or {NONE}", Column(unit="short", limits=above(1), decimals=0)),
         "Broker": (
@@ -79,8 +91,9 @@ FLEET: Panel = table(
     },
     "One row per bot. Daily loss and exposure are ratios of the bot's limits; for a bot that does "
     "not answer, the last value of the past hour. Heartbeat: time since the last trading pass. "
-    "Silences: manual silences, which stop remediation. Error budget: remaining for the month, for "
-    "the worst SLO. Purple: no data. Click a bot to open its dashboard.",
+    "Critical and warnings: firing alerts. Silences: manual silences, which stop remediation. "
+    "Error budget: remaining for the month, for the worst SLO. Purple: no data. Click a bot to "
+    "open its dashboard.",
     runbook="TradingBotDown",
     value_links=(links.OF_THE_BOT,),
     linked="bot",
@@ -92,19 +105,22 @@ FIRED_ALL = 'ALERTS{alertstate="firing",alertname!="Watchdog"}'
 NO_ALERT = 'label_replace(vector(0), "alertname", "no alert", "", "")'
 
 
-def _firing(severity: str) -> str:
+def _firing(severity: str, *by: str) -> str:
     matchers = f'alertstate="firing",alertname!="Watchdog",severity="{severity}"'
-    return f"max by (alertname, bot, venue) (ALERTS{{{matchers}}})"
+    return f"max by ({', '.join(('alertname', *by))}) (ALERTS{{{matchers}}})"
+
+
+_CRITICAL = _firing("critical", "bot", "venue")
 
 
 FIRED: Panel = timeline(
     "Firing alerts",
-    f"{_firing('emergency')} * 4 or {_firing('critical')} * 3 or {_firing('warning')} * 2 "
+    f"{_firing('emergency', 'bot', 'venue')} * 4 or {_CRITICAL} * 3 or {_firing('warning')} * 2 "
     f"or {_firing('info')} "
     f"or ({NO_ALERT} unless on () count({FIRED_ALL}))",
     "{{alertname}} {{bot}} {{venue}}",
-    "Firing alerts over time, by severity. Watchdog always fires and is not shown. Click a band to "
-    "open the alert's runbook.",
+    "Firing alerts over time, by severity: a critical alert of each bot, other alerts once for all "
+    "bots. Watchdog always fires and is not shown. Click a band to open the alert's runbook.",
     states=(
         ("0", "none", GREEN),
         ("1", "info", BLUE),

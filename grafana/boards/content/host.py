@@ -5,7 +5,7 @@ from grafana.boards.board import Board
 from grafana.boards.content.machine import NETWORK, PROCESSES
 from grafana.boards.content.series import OF_LEVELS
 from grafana.boards.panels import above, below, lines, row, stack, stat, steps
-from grafana.boards.words import forecast, least, most, rate
+from grafana.boards.words import forecast, least, linear, most, rate
 
 FREE = "trading_host_disk_free_bytes"
 DAY = 24 * 3600
@@ -43,7 +43,7 @@ HEAD = row(
         stat(
             "Disk in 24 h",
             "percentunit",
-            f"clamp_min(min(predict_linear({FREE}[6h], {DAY}) / trading_host_disk_size_bytes), 0)",
+            f"min(({linear(FREE)}) / trading_host_disk_size_bytes)",
             "Linear forecast for 24 h from the last 6 h. At 0 the disk will be full.",
             limits=below(0.01, 0.15),
             decimals=0,
@@ -151,7 +151,7 @@ DISKS = row(
         lines(
             "Free space forecast, 24 h",
             "bytes",
-            {"{{path}}": f"clamp_min(min by (path) (predict_linear({FREE}[6h], {DAY})), 0)"},
+            {"{{path}}": f"min by (path) ({linear(FREE)})"},
             "Linear forecast from the last 6 h. TradingHostDiskFilling fires when it stays at 0 "
             "for an hour and little space is free.",
             limits=below(1, 2**30),
@@ -189,8 +189,7 @@ DISKS = row(
             "bytes",
             {
                 **most("trading_log_file_folder_size_bytes", "log"),
-                "{{log}} in a day": "max by (log) "
-                f"(clamp_min(predict_linear(trading_log_file_folder_size_bytes[6h], {DAY}), 0))",
+                **forecast("trading_log_file_folder_size_bytes", "log", called="in a day"),
             },
             "Including rotated and compressed files, with a linear forecast for 24 h from the last "
             "6 h.",

@@ -1,16 +1,17 @@
 """Processes and network of the host."""
 
 from grafana.boards.panels import above, below, lines, row, steps, timeline
-from grafana.boards.words import forecast, most, rate
+from grafana.boards.words import down_or_all, forecast, most, rate
 
 PROCESSES = row(
     "Processes",
     (
         timeline(
             "Processes up",
-            "min by (process) (trading_process_up)",
+            down_or_all("process", "trading_process_up"),
             "{{process}}",
-            "Processes that the exporter monitors.",
+            "Processes that the exporter monitors: each one that was down in the time range, "
+            "and all others in one band.",
             limits=below(1),
             runbook="TradingOpsReconcilerDown",
         ),
@@ -59,9 +60,10 @@ PROCESSES = row(
         ),
         timeline(
             "Collectors up",
-            "min by (collector) (trading_exporter_collector_up)",
+            down_or_all("collector", "trading_exporter_collector_up"),
             "{{collector}}",
-            "Whether each collector's last run succeeded.",
+            "Whether each collector's last run succeeded: each one that failed in the time range, "
+            "and all others in one band.",
             limits=below(1),
             runbook="TradingOpsCollectorFailing",
         ),

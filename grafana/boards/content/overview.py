@@ -15,7 +15,7 @@ from grafana.boards.panels import (
     stat,
     timeline,
 )
-from grafana.boards.words import age, least, most, rate
+from grafana.boards.words import age, down_or_all, least, most, rate
 
 STATE = row(
     "",
@@ -147,9 +147,10 @@ MACHINE = row(
         ),
         timeline(
             "Databases answer",
-            "min by (database) (trading_sqlite_up or trading_postgresql_up)",
+            down_or_all("database", "trading_sqlite_up", "trading_postgresql_up"),
             "{{database}}",
-            "Whether the exporter could read each database.",
+            "Whether the exporter could read each database: each one that it could not read in the "
+            "time range, and all others in one band.",
             limits=below(1),
             runbook="TradingDatabaseDown",
         ),

@@ -126,9 +126,9 @@ MONEY = row(
         lines(
             "Limits with alerts",
             "percentunit",
-            most(f'trading_risk_limit_used_ratio{{limit=~"{ALERTING}"}}', "bot", "limit"),
-            "Usage of each bot's limits of daily loss, drawdown and exposure. Above 100 % an alert "
-            "fires.",
+            most(f'trading_risk_limit_used_ratio{{limit=~"{ALERTING}"}}', "limit"),
+            "Usage of the limits of daily loss, drawdown and exposure by the worst bot. Above "
+            "100 % an alert fires.",
             limits=above(BREACHED),
             runbook="TradingBotDailyLossHigh",
         ),
@@ -184,14 +184,14 @@ ORDERS = row(
         lines(
             "Order limits",
             "percentunit",
-            most(f'trading_risk_limit_used_ratio{{limit!~"{ALERTING}"}}', "bot", "limit"),
-            "Usage of the other limits. A bot may use them in full, and denies orders that would "
-            "exceed one.",
+            most(f'trading_risk_limit_used_ratio{{limit!~"{ALERTING}"}}', "limit"),
+            "Usage of the other limits by the worst bot. A bot may use them in full, and denies "
+            "orders that would exceed one.",
         ),
         events(
             "Limit breaches",
             "short",
-            gain("trading_risk_breaches_total", "bot", "limit"),
+            gain("trading_risk_breaches_total", "limit"),
             "Breaches of limits, found before an order or between orders.",
             limits=above(1),
             runbook="TradingBotDailyLossBreached",
