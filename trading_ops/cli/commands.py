@@ -52,6 +52,7 @@ COMMANDS: Mapping[str, Entry] = {
         "trading_ops.cli.tls", "tls", "Create, renew and list certificates.", needs="cryptography"
     ),
     "incidents": _entry("incidents", "incidents", "List incidents, or show one timeline."),
+    "security": _entry("security", "security", "Check packages, secret files and certificates."),
     "audit": _entry("audit", "audit", "Verify and anchor the audit log."),
     "automation": _entry("automation", "automation", "Show, pause and resume auto-remediation."),
     "halt": _entry("halt", "halt", "Halt trading of one bot or of all bots."),

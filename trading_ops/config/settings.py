@@ -223,6 +223,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     archive_folder: str = ""
     """Where retention stores what it removes; empty: `archive` in `var`."""
 
+    vulnerability_database: str = "https://api.osv.dev/v1/query"
+    """URL of the OSV API that pip-audit asks about the installed packages; empty: none."""
+
     backup_repository: str = ""
     """Where backups are stored: a folder, or `restic:` and a restic repository, such as
     `restic:sftp:user@host:/backups`; empty: the folder `backups` beside `var`, not encrypted."""

@@ -18,6 +18,23 @@ class Period(StrEnum):
     QUARTERLY = "quarterly"
 
 
+FINDING_KINDS = ("database_report", "security_report")
+"""The jobs that report findings; each of their reports is an event of this kind."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that a report says should be changed."""
+
+    topic: str
+    subject: str
+    text: str
+    """A sentence with figures and what to do."""
+
+    fails: bool = False
+    """Whether it cannot wait: the job that found it fails, and its alert fires."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class BotFigures:
     """One bot in one currency."""
@@ -180,6 +197,9 @@ class Report:
     backups: Backups
     missing: tuple[str, ...]
     """Missing data."""
+
+    findings: tuple[Finding, ...] = ()
+    """Of the newest report on databases and on security."""
 
 
 def span_of(period: Period, day: date, zone: ZoneInfo) -> tuple[datetime, datetime]:

@@ -1,18 +1,22 @@
 """Makes a report from Prometheus and the store; nothing is counted for it anywhere else."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
+
+import msgspec
 
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.domain.approval import ApprovalState
 from trading_ops.domain.backup import Backup
 from trading_ops.domain.bot_event import BotEvent, BotEventKind
 from trading_ops.domain.report import (
+    FINDING_KINDS,
     Backups,
     BotFigures,
+    Finding,
     IncidentLine,
     LimitUse,
     Period,
@@ -189,7 +193,19 @@ def _read(
         ),
         "open": tuple(_open(connection, until)),
         "backups": _backups(backups.read(connection)),
+        "findings": tuple(_findings(connection)),
     }
+
+
+class _Findings(msgspec.Struct):
+    findings: list[Finding] = []
+
+
+def _findings(connection: Connection) -> Iterator[Finding]:
+    """Yield what the newest report of each such job found."""
+    for kind in FINDING_KINDS:
+        for event in search.find_events(connection, kind=kind, span=Span(), limit=1):
+            yield from msgspec.json.decode(event.after or "{}", type=_Findings).findings
 
 
 def _backups(found: Sequence[Backup]) -> Backups:

@@ -18,7 +18,7 @@ from trading_ops.store.claims import Claim
 from trading_ops.store.tables import job_runs, jobs, trading_sessions
 
 LATEST = 20
-LONGEST_DETAIL = 500
+LONGEST_DETAIL = 2_000
 
 
 def states(connection: Connection) -> dict[str, JobState]:

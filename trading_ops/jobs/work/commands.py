@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trading_ops.domain.job import Outcome
@@ -38,28 +39,38 @@ class Command:
 
     async def run(self, context: Context) -> Result:
         """Run the command; end it when the job is cut off."""
-        settings = context.settings
-        process = await asyncio.create_subprocess_exec(
-            *(
-                "/usr/bin/env",
-                f"TRADING_OPS_ROOT={settings.root}",
-                f"TRADING_OPS_VAR={settings.var}",
-            ),
-            *(sys.executable, "-m", self.module, *self.arguments),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        try:
-            output, _ = await process.communicate()
-        finally:
-            await end(process)
-        said = last_line(output)
-        if process.returncode:
-            return Result(Outcome.FAILED, why(process.returncode, said))
+        code, output, errors = await execute(context, self.arguments, module=self.module)
+        said = last_line(output + errors)
+        if code:
+            return Result(Outcome.FAILED, why(code, said))
         if self.nothing and said.startswith(self.nothing):
             return Result(Outcome.NOTHING_TO_DO, said)
         return Result(Outcome.DONE, said)
+
+
+async def execute(
+    context: Context, arguments: Sequence[str], *, module: str = "trading_ops.cli.main"
+) -> tuple[int, bytes, bytes]:
+    """Run a command for this installation; return its exit code and what it printed.
+
+    A cancelled call ends the process.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *(
+            "/usr/bin/env",
+            f"TRADING_OPS_ROOT={context.settings.root}",
+            f"TRADING_OPS_VAR={context.settings.var}",
+        ),
+        *(sys.executable, "-m", module, *arguments),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        output, errors = await process.communicate()
+    finally:
+        await end(process)
+    return process.returncode or 0, output, errors
 
 
 def why(code: int, said: str) -> str:

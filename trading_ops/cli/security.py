@@ -1,0 +1,32 @@
+"""`security`: packages, secrets and certificates of this host."""
+
+import click
+import msgspec
+
+from trading_ops.cli.console import output_option, print_json
+from trading_ops.cli.exit_codes import ExitCode
+from trading_ops.cli.reconciler_connection import command_settings
+from trading_ops.cli.timeline import plain
+from trading_ops.security.report import look
+
+
+@click.command()
+@output_option
+@click.pass_context
+def security(context: click.Context, output: str) -> None:
+    """Check packages, secret files and certificates of this host.
+
+    Reports vulnerable and outdated packages, secrets that other users can open or that were copied
+    into other files, and certificates that expire within 30 days. Exits with 1 if something cannot
+    wait.
+    """
+    found = list(look(command_settings()))
+    if output == "json":
+        print_json(msgspec.to_builtins(found))
+    else:
+        for one in found:
+            click.echo(f"{'!' if one.fails else '-'} {plain(one.text)}")
+        if not found:
+            click.echo("no findings")
+    if any(one.fails for one in found):
+        context.exit(ExitCode.FAILED)

@@ -1,0 +1,258 @@
+"""What the figures of a PostgreSQL database and of connection pools say should be changed.
+
+Pure: today's figures and those of earlier reports come from the caller. Nothing is changed; each
+finding is advice with its reason.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+from statistics import median
+
+from trading_ops.domain.report import Finding
+
+UNUSED_FOR = timedelta(days=30)
+UNUSED_BYTES = 1_000_000
+"""A smaller index costs little."""
+
+SLOWER = 2.0
+"""Times its usual mean, from which a statement is reported."""
+
+SLOWER_BY_MS = 1.0
+LEAST_CALLS = 100
+"""In a day; a mean over fewer calls says little."""
+
+TOP = 5
+"""Statements that are listed with the time that they took."""
+
+DEAD_ROWS = 100_000
+"""Autovacuum should not wait for more dead rows than this."""
+
+LATE = 2.0
+"""Times the threshold of autovacuum, from which it does not keep up."""
+
+WAIT_SECONDS = 0.01
+HELD_SECONDS = 1.0
+SPARE = 1.5
+"""Of the connections that are needed on average, in the busiest five minutes."""
+
+SMALLEST_POOL = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexUse:
+    """One index that only speeds up queries: no constraint depends on it."""
+
+    name: str
+    table: str
+    scans: int
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatementUse:
+    """One normalized statement, since the server's counters began."""
+
+    id: str
+    text: str
+    calls: int
+    milliseconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableRows:
+    """One table, and when autovacuum starts on it."""
+
+    name: str
+    rows: int
+    dead: int
+    threshold: float
+    """Dead rows from which autovacuum starts."""
+
+    enabled: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """One reading of the server."""
+
+    at: datetime
+    indexes: Sequence[IndexUse]
+    statements: Sequence[StatementUse] | None
+    """None: pg_stat_statements is not installed."""
+
+    tables: Sequence[TableRows] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """What an earlier report recorded."""
+
+    at: datetime
+    scans: Mapping[str, int]
+    statements: Mapping[str, tuple[int, float]]
+    """Calls and milliseconds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolUse:
+    """One pool of a bot during the last day."""
+
+    bot: str
+    pool: str
+    size: int
+    peak: int
+    """Most connections in use."""
+
+    wait_p99: float
+    hold_p95: float
+    needed: float
+    """Connections that were in use on average during the busiest five minutes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DayOfStatement:
+    """One statement since the report before."""
+
+    text: str
+    calls: int
+    mean_ms: float
+    share: float
+    """Of the time of all statements."""
+
+    usual_ms: float | None
+    """The median of its daily means; None: not known yet."""
+
+    @property
+    def is_slower(self) -> bool:
+        """Whether it takes much longer than usual."""
+        usual = self.usual_ms
+        return (
+            usual is not None
+            and self.calls >= LEAST_CALLS
+            and self.mean_ms >= SLOWER * usual
+            and self.mean_ms - usual >= SLOWER_BY_MS
+        )
+
+
+def unused_indexes(now: Figures, earlier: Sequence[Snapshot]) -> Iterator[Finding]:
+    """Yield the indexes that no query has used since a report of `UNUSED_FOR` ago.
+
+    Args:
+        now: today's figures.
+        earlier: the newest first.
+    """
+    old = next((one for one in earlier if now.at - one.at >= UNUSED_FOR), None)
+    for index in now.indexes:
+        if old is None or index.bytes < UNUSED_BYTES or old.scans.get(index.name) != index.scans:
+            continue
+        yield Finding(
+            topic="unused index",
+            subject=index.name,
+            text=f"no query has used index {index.name} of {index.table} since "
+            f"{old.at:%Y-%m-%d}; it takes {index.bytes / 1e6:.1f} MB and each write updates it. If "
+            f"no standby uses it: DROP INDEX CONCURRENTLY {index.name}",
+        )
+
+
+def day_of_statements(now: Figures, earlier: Sequence[Snapshot]) -> list[DayOfStatement]:
+    """Return the statements since the newest report, by the time that they took.
+
+    Args:
+        now: today's figures.
+        earlier: the newest first; without any, nothing is known of the last day.
+    """
+    if not earlier or now.statements is None:
+        return []
+    found = []
+    for one in now.statements:
+        counters = [(one.calls, one.milliseconds)]
+        for snapshot in earlier:
+            if one.id not in snapshot.statements:
+                break
+            counters.append(snapshot.statements[one.id])
+        days = [
+            (calls - before[0], spent - before[1]) for (calls, spent), before in pairwise(counters)
+        ]
+        # A counter that went back was reset: what was before it says nothing.
+        reset = next((at for at, (calls, _) in enumerate(days) if calls < 0), len(days))
+        days = days[:reset]
+        if not days or not days[0][0]:
+            continue
+        usual = [spent / calls for calls, spent in days[1:] if calls >= LEAST_CALLS]
+        found.append((one.text, *days[0], median(usual) if usual else None))
+    total = sum(spent for _, _, spent, _ in found)
+    lines = [
+        DayOfStatement(
+            text=text,
+            calls=calls,
+            mean_ms=spent / calls,
+            share=spent / total if total else 0.0,
+            usual_ms=usual,
+        )
+        for text, calls, spent, usual in found
+    ]
+    return sorted(lines, key=lambda line: -line.share)
+
+
+def slower_statements(day: Sequence[DayOfStatement]) -> Iterator[Finding]:
+    """Yield the statements that take much longer than usual."""
+    for one in day:
+        if one.is_slower:
+            yield Finding(
+                topic="slower statement",
+                subject=one.text,
+                text=f"{one.text} took {one.mean_ms:.1f} ms on average, usually "
+                f"{one.usual_ms:.1f} ms ({one.calls} calls, {one.share:.0%} of all time): compare "
+                "its EXPLAIN ANALYZE; ANALYZE the tables or add an index",
+            )
+
+
+def autovacuum(tables: Sequence[TableRows]) -> Iterator[Finding]:
+    """Yield the tables on which autovacuum is off, starts too late, or does not keep up."""
+    for one in tables:
+        alter = f"ALTER TABLE {one.name} SET"
+        if not one.enabled:
+            text = f"autovacuum is off for {one.name}: {alter} (autovacuum_enabled = true)"
+        elif one.dead > LATE * one.threshold and one.dead >= DEAD_ROWS / 100:
+            text = (
+                f"autovacuum does not keep up with {one.name}: {one.dead} dead rows, it starts at "
+                f"{one.threshold:.0f}: raise autovacuum_vacuum_cost_limit or autovacuum_max_workers"
+            )
+        elif one.threshold > DEAD_ROWS:
+            factor = f"{DEAD_ROWS / one.rows:.1g}"
+            text = (
+                f"autovacuum waits for {one.threshold:.0f} dead rows of {one.rows} in {one.name}: "
+                f"{alter} (autovacuum_vacuum_scale_factor = {factor})"
+            )
+        else:
+            continue
+        yield Finding(topic="autovacuum", subject=one.name, text=text)
+
+
+def pools(found: Sequence[PoolUse]) -> Iterator[Finding]:
+    """Yield the pools that are too small, too large, or whose connections are held too long."""
+    for one in found:
+        name = f"pool {one.pool} of bot {one.bot}"
+        wanted = max(SMALLEST_POOL, math.ceil(SPARE * one.needed))
+        if one.wait_p99 > WAIT_SECONDS and one.hold_p95 > HELD_SECONDS:
+            text = (
+                f"{name}: waits up to {one.wait_p99 * 1000:.0f} ms (p99), because connections are "
+                f"held for {one.hold_p95:.1f} s (p95): release them before calls to a venue"
+            )
+        elif one.wait_p99 > WAIT_SECONDS and one.peak >= one.size:
+            text = (
+                f"{name}: waits up to {one.wait_p99 * 1000:.0f} ms (p99) with all {one.size} "
+                f"connections in use, {one.needed:.1f} on average in the busiest five minutes: "
+                f"raise its size to {max(wanted, one.size + 1)}"
+            )
+        elif one.size > SMALLEST_POOL and one.peak * 4 <= one.size:
+            text = (
+                f"{name}: at most {one.peak} of {one.size} connections were in use: reduce its "
+                f"size to {max(wanted, 2 * one.peak)}"
+            )
+        else:
+            continue
+        yield Finding(topic="pool", subject=f"{one.bot} {one.pool}", text=text)

@@ -1,0 +1,194 @@
+"""The job that reports what should be changed in databases and connection pools."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from trading_ops import clock, logs
+from trading_ops.backup import sqlite
+from trading_ops.backup.sources import sources
+from trading_ops.clients.engines import Engines
+from trading_ops.clients.http import session_of
+from trading_ops.clients.prometheus import Prometheus
+from trading_ops.config.settings import Settings
+from trading_ops.config.targets import load_targets
+from trading_ops.domain import database_advice as advice
+from trading_ops.domain.report import FINDING_KINDS, Finding
+from trading_ops.errors import ClientError, ConfigError
+from trading_ops.jobs.job import Context, Plan, Result, Step
+from trading_ops.jobs.work import findings
+from trading_ops.store import Connection, database_figures, dialects
+
+log = logs.get(__name__)
+
+KIND, _ = FINDING_KINDS
+RECONCILER = "reconciler"
+CHECK_EVERY = timedelta(days=28)
+"""Between two runs of `integrity_check`, which reads each SQLite database whole."""
+
+POOLS = {
+    "size": 'max by (bot, pool) (trading_database_pool_size{job="trading-bot"})',
+    "peak": "max by (bot, pool) (max_over_time(sum by (bot, pool, instance) "
+    '(trading_database_pool_connections{job="trading-bot", state="in_use"})[1d:1m]))',
+    "wait_p99": "histogram_quantile(0.99, sum by (bot, pool, le) "
+    '(increase(trading_database_pool_wait_seconds_bucket{job="trading-bot"}[1d])))',
+    "hold_p95": "histogram_quantile(0.95, sum by (bot, pool, le) "
+    '(increase(trading_database_pool_hold_seconds_bucket{job="trading-bot"}[1d])))',
+    # Seconds held in each second are the connections that were in use, on average.
+    "needed": "max_over_time(sum by (bot, pool) "
+    '(rate(trading_database_pool_hold_seconds_sum{job="trading-bot"}[5m]))[1d:5m])',
+}
+"""PromQL of each figure of a pool."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseReport:
+    """Reads figures and compares them with those of earlier reports; changes nothing."""
+
+    now: Callable[[], datetime] = clock.now
+
+    async def plan(self, context: Context) -> Plan:
+        """Return the parts of the report."""
+        reports = await findings.earlier(context, KIND)
+        steps = [
+            Step("read the figures of PostgreSQL", "unused indexes, slower statements, vacuum")
+        ]
+        if not await context.reader.read(dialects.is_postgresql):
+            steps = []
+        if _is_due(reports, self.now()):
+            steps.append(
+                Step("run integrity_check", f"the last one is over {CHECK_EVERY.days} d ago")
+            )
+        return Plan(
+            (*steps, Step("read the figures of connection pools", "too small or too large"))
+        )
+
+    async def run(self, context: Context) -> Result:
+        """Make the report."""
+        now = self.now()
+        reports = await findings.earlier(context, KIND)
+        found: list[Finding] = []
+        facts: dict[str, Any] = {}
+        figures = await context.reader.read(partial(_figures, now=now))
+        if figures is not None:
+            snapshots = [one for one in map(_snapshot, reports) if one is not None]
+            day = advice.day_of_statements(figures, snapshots)
+            found += advice.unused_indexes(figures, snapshots)
+            found += advice.slower_statements(day)
+            found += advice.autovacuum(figures.tables)
+            facts |= _facts(figures, day)
+        facts["integrity_checked_at"] = next(map(_checked_at, reports), None)
+        if _is_due(reports, now):
+            found += await asyncio.to_thread(_check, context.settings)
+            facts["integrity_checked_at"] = now.isoformat()
+        pools, facts["pools"] = await _pools(context.settings)
+        found += advice.pools(pools)
+        return await findings.record(context, KIND, found, now=now, facts=facts)
+
+
+def _figures(connection: Connection, *, now: datetime) -> advice.Figures | None:
+    return database_figures.read(connection, now) if dialects.is_postgresql(connection) else None
+
+
+def _facts(figures: advice.Figures, day: Sequence[advice.DayOfStatement]) -> dict[str, Any]:
+    statements = figures.statements
+    return {
+        "scans": {one.name: one.scans for one in figures.indexes},
+        "statements": None
+        if statements is None
+        else {one.id: [one.calls, round(one.milliseconds, 3)] for one in statements},
+        "top": [
+            {
+                "statement": one.text,
+                "calls": one.calls,
+                "mean_ms": round(one.mean_ms, 3),
+                "share": round(one.share, 3),
+            }
+            for one in day[: advice.TOP]
+        ],
+    }
+
+
+def _snapshot(report: findings.Recorded) -> advice.Snapshot | None:
+    scans = report.after.get("scans")
+    if not isinstance(scans, dict):
+        return None
+    statements = report.after.get("statements") or {}
+    return advice.Snapshot(
+        at=report.at,
+        scans=scans,
+        statements={key: (int(one[0]), float(one[1])) for key, one in statements.items()},
+    )
+
+
+def _checked_at(report: findings.Recorded) -> str | None:
+    at = report.after.get("integrity_checked_at")
+    return str(at) if at else None
+
+
+def _is_due(reports: Sequence[findings.Recorded], now: datetime) -> bool:
+    checked = _checked_at(reports[0]) if reports else None
+    return checked is None or now - datetime.fromisoformat(checked) >= CHECK_EVERY
+
+
+def _check(settings: Settings) -> list[Finding]:
+    """Run `integrity_check` on each SQLite database in `var`, beside the programs that use it."""
+    found = []
+    for source in sources(settings, secrets=False):
+        try:
+            if not sqlite.is_database(source.path):
+                continue
+        except OSError:
+            continue  # removed since it was listed
+        found += [
+            Finding(
+                topic="damaged database",
+                subject=source.name,
+                text=f"{problem}: see the runbook TradingDatabaseCorrupt",
+                fails=True,
+            )
+            for problem in sqlite.check(source.path)
+        ]
+    return found
+
+
+async def _pools(settings: Settings) -> tuple[list[advice.PoolUse], str]:
+    """Return the pools of the bots, and what is not known of them."""
+    try:
+        registry = await asyncio.to_thread(load_targets, settings.targets_file)
+        async with session_of(settings, name=RECONCILER) as session:
+            prometheus = Prometheus(
+                Engines(session, settings, registry, name=RECONCILER).reports_prometheus()
+            )
+            read = {name: await prometheus.query(query) for name, query in POOLS.items()}
+    except (ClientError, ConfigError) as error:
+        log.warning("database_report_without_pools", error=str(error))
+        return [], f"not read: {error}"
+    values: dict[tuple[str, str], dict[str, float]] = {}
+    for name, samples in read.items():
+        for one in samples:
+            key = one.labels.get("bot", ""), one.labels.get("pool", "")
+            values.setdefault(key, {})[name] = one.value
+    return [
+        _pool(bot, pool, one)
+        for (bot, pool), one in sorted(values.items())
+        if set(one) == set(POOLS)
+    ], "read"
+
+
+def _pool(bot: str, pool: str, values: Mapping[str, float]) -> advice.PoolUse:
+    return advice.PoolUse(
+        bot=bot,
+        pool=pool,
+        size=int(values["size"]),
+        peak=int(values["peak"]),
+        wait_p99=values["wait_p99"],
+        hold_p95=values["hold_p95"],
+        needed=values["needed"],
+    )
+
+
+DATABASE_REPORT = DatabaseReport()

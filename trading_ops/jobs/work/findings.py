@@ -1,0 +1,66 @@
+"""Reports of jobs: what was found, on record as one event and as the detail of the run."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from trading_ops.domain.job import Outcome
+from trading_ops.domain.report import Finding
+from trading_ops.jobs.job import Context, Result
+from trading_ops.store import Connection, events, search
+
+READ = 60
+"""Earlier reports that are read; with one a day, two months."""
+
+
+class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+    """One earlier report."""
+
+    at: datetime
+    after: dict[str, Any]
+
+
+async def earlier(context: Context, kind: str) -> list[Recorded]:
+    """Return the earlier reports of a kind, the newest first."""
+    return await context.reader.read(partial(_earlier, kind=kind))
+
+
+async def record(
+    context: Context,
+    kind: str,
+    findings: Sequence[Finding],
+    *,
+    now: datetime,
+    facts: dict[str, Any],
+) -> Result:
+    """Store a report as an event, and return it as the result of the run.
+
+    Args:
+        context: of the run.
+        kind: of the event.
+        findings: each is a sentence of the detail.
+        now: of the event.
+        facts: what the next report needs, and figures without a finding.
+    """
+    after = {"findings": [msgspec.to_builtins(one) for one in findings], **facts}
+    add = partial(events.add, at=now, kind=kind, note=said(findings), after=after)
+    await context.writer.run(add)
+    is_wrong = any(one.fails for one in findings)
+    return Result(Outcome.FAILED if is_wrong else Outcome.DONE, said(findings))
+
+
+def said(findings: Sequence[Finding]) -> str:
+    """Return the findings in a line."""
+    count = f"{len(findings)} finding{'s' if len(findings) != 1 else ''}"
+    return f"{count}: {'; '.join(one.text for one in findings)}" if findings else "no findings"
+
+
+def _earlier(connection: Connection, *, kind: str) -> list[Recorded]:
+    found = search.find_events(connection, kind=kind, span=search.Span(), limit=READ)
+    return [
+        Recorded(at=one.at, after=msgspec.json.decode(one.after or "{}", type=dict[str, Any]))
+        for one in found
+    ]

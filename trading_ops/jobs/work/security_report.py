@@ -1,0 +1,40 @@
+"""The job that reports security problems of the reconciler's host."""
+
+import msgspec
+
+from trading_ops import clock
+from trading_ops.domain.job import Outcome
+from trading_ops.domain.report import FINDING_KINDS, Finding
+from trading_ops.jobs.job import Context, Plan, Result, Step
+from trading_ops.jobs.work import findings
+from trading_ops.jobs.work.commands import execute, last_line, why
+
+_, KIND = FINDING_KINDS
+COMMAND = ("security", "--output", "json")
+
+
+class SecurityReport:
+    """Runs `trading-ops security` in a process of its own and records what it found."""
+
+    async def plan(self, context: Context) -> Plan:
+        """Return the parts of the report."""
+        database = context.settings.vulnerability_database or "no database"
+        return Plan(
+            (
+                Step("look for secrets", "every user may open them, or they were copied"),
+                Step("look for certificates", "they expire within 30 days"),
+                Step("look for vulnerable and outdated packages", f"by {database} and pip"),
+            )
+        )
+
+    async def run(self, context: Context) -> Result:
+        """Make the report; it fails if something cannot wait."""
+        code, output, errors = await execute(context, COMMAND)
+        try:
+            found = msgspec.json.decode(output, type=list[Finding])
+        except msgspec.MsgspecError:
+            return Result(Outcome.FAILED, why(code, last_line(output + errors)))
+        return await findings.record(context, KIND, found, now=clock.now(), facts={})
+
+
+SECURITY_REPORT = SecurityReport()
