@@ -8,7 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trading_ops.errors import ConfigError
-from trading_ops.jobs.schedule import AtSession, Cron, Schedule, Session, jitter, next_due, parse
+from trading_ops.jobs.schedule import (
+    AtSession,
+    Cron,
+    Schedule,
+    Session,
+    grace,
+    jitter,
+    next_due,
+    parse,
+)
 
 BERLIN, NEW_YORK = "Europe/Berlin", "America/New_York"
 
@@ -166,3 +175,20 @@ def test_jitter_is_the_same_everywhere() -> None:
     assert jitter("job 1", due, most) == jitter("job 1", due, most)
     assert all(timedelta(0) <= one < most for one in spread)
     assert len(spread) > 40
+
+
+@pytest.mark.parametrize(
+    ("cron", "seconds"), [("* * * * *", 15), ("*/8 * * * *", 120), ("20 * * * *", 300)]
+)
+def test_a_job_that_runs_often_is_missed_sooner(cron: str, seconds: int) -> None:
+    """A quarter of its period, at most five minutes."""
+    due = datetime(2026, 3, 1, 4, 0, tzinfo=UTC)
+    found = grace(Cron(expression=cron), due, most=timedelta(minutes=5))
+    assert found == timedelta(seconds=seconds)
+
+
+def test_the_last_stored_session_has_the_longest_grace() -> None:
+    """When the next one is unknown."""
+    close = AtSession(calendar="XNYS", edge="close", offset=timedelta(0))
+    due = datetime(2026, 3, 1, 21, 0, tzinfo=UTC)
+    assert grace(close, due, most=timedelta(minutes=5)) == timedelta(minutes=5)

@@ -484,8 +484,8 @@ def _retention(base: Base) -> Retention:
 
 def _scheduler(base: Base) -> Scheduler:
     return Scheduler(
-        entries=load_jobs(base.settings.root),
-        windows=load_windows(base.settings.root, base.index.registry),
+        entries=load_jobs(base.settings.targets_file.parent),
+        windows=load_windows(base.settings.targets_file.parent, base.index.registry),
         writer=base.writer,
         reader=base.asking,
         lease=base.lease,

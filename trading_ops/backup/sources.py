@@ -22,8 +22,11 @@ LOCKS = frozenset({"lock", "door", "address"})
 BESIDE = ("-wal", "-shm", "-journal", ".lock", ".new", ".sock")
 """Files beside a database, and those that a running process recreates."""
 
-CONFIGURATION = ("settings.yml", "jobs.yml", "notify.yml", "contacts.yml")
+CONFIGURATION = ("settings.yml", "notify.yml", "contacts.yml")
 """In the project's root, where they exist."""
+
+BESIDE_TARGETS = ("jobs.yml", "maintenance.yml")
+"""Beside targets.yml, where they exist."""
 
 
 class Source(NamedTuple):
@@ -43,6 +46,7 @@ def sources(settings: Settings, *, secrets: bool) -> Iterator[Source]:
     root = settings.root
     places = [
         *(root / name for name in CONFIGURATION),
+        *(settings.targets_file.with_name(name) for name in BESIDE_TARGETS),
         *(settings.targets_file, settings.prometheus_config, settings.alertmanager_config),
         settings.runbooks,
     ]

@@ -63,7 +63,7 @@ def _runbooks(settings: Settings, faults: frozenset[str] | None) -> str:
 def _jobs(settings: Settings) -> str:
     from trading_ops.jobs.config import load_jobs  # noqa: PLC0415 - heavy
 
-    found = load_jobs(settings.root)
+    found = load_jobs(settings.targets_file.parent)
     return f"{sum(one.enabled for one in found.values())} enabled"
 
 

@@ -119,6 +119,21 @@ def next_due(
     return _next_cron(schedule, after)
 
 
+def grace(
+    schedule: Schedule, due: datetime, sessions: Sequence[Session] = (), *, most: timedelta
+) -> timedelta:
+    """Return how late a run may start: a quarter of the time to the next one, at most `most`.
+
+    Args:
+        schedule: of the job.
+        due: when it is due.
+        sessions: as for `next_due`.
+        most: the maximum, for a job that runs less often than four times this.
+    """
+    following = next_due(schedule, due, due, sessions)
+    return most if following is None else min(most, (following - due) / 4)
+
+
 def jitter(name: str, due: datetime, most: timedelta) -> timedelta:
     """Return how long after `due` a job starts: the same on every replica, spread over `most`."""
     seed = hashlib.sha256(f"{name} {due.timestamp():.0f}".encode()).digest()

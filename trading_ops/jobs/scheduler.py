@@ -21,7 +21,7 @@ from trading_ops.jobs.config import Entry, calendars
 from trading_ops.jobs.gates import closed_gate
 from trading_ops.jobs.job import Context, Job, Plan, Result
 from trading_ops.jobs.registry import load
-from trading_ops.jobs.schedule import AtSession, Session, jitter, next_due
+from trading_ops.jobs.schedule import AtSession, Session, grace, jitter, next_due
 from trading_ops.jobs.windows import Recurring
 from trading_ops.reconciler.lease import Lease
 from trading_ops.reconciler.metrics import JobMetrics
@@ -35,7 +35,7 @@ log = logs.get(__name__)
 
 PASS_SECONDS = 3.0
 ON_TIME = timedelta(minutes=5)
-"""A due time that is older than this, beyond the jitter, was missed."""
+"""A due time that is older than this, beyond the jitter, was missed; see also `grace`."""
 
 SCHEDULE = "schedule"
 WINDOWS_KEY = "maintenance windows"
@@ -377,6 +377,11 @@ class Scheduler:
             self._due[entry.name] = depends, due
         return self._due[entry.name][1]
 
+    def _grace(self, entry: Entry, due: datetime, known: Known) -> timedelta:
+        schedule = entry.schedule
+        sessions = known.sessions[schedule.calendar] if isinstance(schedule, AtSession) else ()
+        return grace(schedule, due, sessions, most=ON_TIME)
+
     def _standing(self, entry: Entry, known: Known, now: datetime) -> Standing:
         state = known.states.get(entry.name)
         due = None
@@ -398,7 +403,7 @@ class Scheduler:
                 # Nothing is expected; a series that stays would be in the past one day.
                 self.metrics.expected.remove_by_labels({"name": name})
             else:
-                expected = one.due_at + entry.jitter + ON_TIME
+                expected = one.due_at + entry.jitter + self._grace(entry, one.due_at, known)
                 self.metrics.expected.labels(name).set(expected.timestamp())
             ok = one.last is None or one.last.outcome in (Outcome.DONE, Outcome.NOTHING_TO_DO)
             self.metrics.failing.labels(name).set(0 if ok else 1)

@@ -20,6 +20,7 @@ from trading_ops_lab.faults.account import (
 )
 from trading_ops_lab.faults.bad_config import BadPrometheusConfig
 from trading_ops_lab.faults.base import Fault
+from trading_ops_lab.faults.blocked_backups import BlockedBackups
 from trading_ops_lab.faults.busy_account import BusyAccount
 from trading_ops_lab.faults.closed_markets import ClosedMarkets
 from trading_ops_lab.faults.empty_token import LostToken
@@ -36,6 +37,7 @@ from trading_ops_lab.faults.killed_job import KilledJob
 from trading_ops_lab.faults.locked_store import LockedStore
 from trading_ops_lab.faults.market_crash import MarketCrash
 from trading_ops_lab.faults.memory_fragmentation import MemoryClutter
+from trading_ops_lab.faults.missed_job import MissedJob
 from trading_ops_lab.faults.shared import Shared
 from trading_ops_lab.faults.unexplained_withdrawal import UnbookedCash, UnbookedMoney
 
@@ -172,7 +174,9 @@ FAULTS: Mapping[str, Fault] = {
     "cash_unbooked": UnbookedCash(),
     "memory_clutter": MemoryClutter(),
     "full_disk": FullDisk(),
+    "backups_blocked": BlockedBackups(),
     "job_killed": KilledJob(),
+    "job_missed": MissedJob(),
     "prometheus_config_bad": BadPrometheusConfig(),
     "venue_maintenance": VenueFault(
         "maintenance", "the venue reports maintenance", status="post_only"
