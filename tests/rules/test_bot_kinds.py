@@ -91,6 +91,19 @@ def test_the_page_about_freqtrade_names_the_actions_that_fit_one() -> None:
     assert named == (fit - {"notify"}) | {"resume"}
 
 
+def test_the_page_about_freqtrade_names_the_runbooks_that_act_on_one() -> None:
+    """With `observe_only: false` a shipped runbook, and a drill of its alert, halts a live bot."""
+    acting = {
+        name
+        for name, rule in OF_BOTS.items()
+        if Kind.FREQTRADE in raised_by(rule) and name in BOOKS
+        if any(Kind.FREQTRADE in KINDS[step.action].kinds for step in BOOKS[name].steps)
+    }
+    text = FREQTRADE.read_text(encoding="utf-8")
+    (said,) = re.findall(r"shipped runbook has a step that applies: `(\w+)`", text)
+    assert acting == {said}
+
+
 def test_the_exceptions_are_alerts_and_exceptions() -> None:
     """None outlives its reason."""
     names = {rule.name for rule in load_rules()}
