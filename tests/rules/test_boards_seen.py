@@ -254,3 +254,35 @@ def test_a_line_among_many_is_found_by_its_value() -> None:
             assert options["tooltip"]["sort"] == "desc", where(board, panel)
             assert options["tooltip"]["hideZeros"], where(board, panel)
             assert options["legend"]["calcs"] or panel["gridPos"]["w"] < 12, where(board, panel)
+
+
+def test_the_bar_of_controls_is_one_line() -> None:
+    """Only what people choose is shown: source, venue and bot, and the switch of the alerts."""
+    for board in {board["uid"]: board for board, _ in PANELS}.values():
+        shown = [one["name"] for one in board["templating"]["list"] if one.get("hide") != 2]
+        assert shown == ["datasource", "venue", "bot"], board["title"]
+        switches = [one["name"] for one in board["annotations"]["list"] if not one.get("hide")]
+        assert switches == ["Alerts"], board["title"]
+
+
+def test_an_alert_marks_its_beginning_only() -> None:
+    """A region to the present would tint what one wants to read, and a warning marks nothing."""
+    for board in {board["uid"]: board for board, _ in PANELS}.values():
+        (alerts,) = (one for one in board["annotations"]["list"] if one["name"] == "Alerts")
+        assert 'severity=~"critical|emergency"' in alerts["expr"]
+        assert re.search(r"unless ALERTS\{.*\} offset \d+s$", alerts["expr"]), alerts["expr"]
+
+
+def test_a_limit_is_red_where_its_alert_fires() -> None:
+    """An order may use its limit up in normal operation; the three limits with alerts may not."""
+    with_alerts, of_orders = (
+        only("Limits with alerts", "timeseries"),
+        only("Order limits", "timeseries"),
+    )
+    assert [color for color, _ in limits_of(of_orders)] == []
+    ((color, value),) = limits_of(with_alerts)
+    assert color == "red"
+    assert value > 1
+    names = 'limit{}"daily_loss|total_drawdown|exposure"'
+    assert names.format("=~") in with_alerts["targets"][0]["expr"]
+    assert names.format("!~") in of_orders["targets"][0]["expr"]
