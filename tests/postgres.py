@@ -7,7 +7,7 @@
 
 It listens on a port of 127.0.0.1 and on a socket in its own folder, asks for a password, and is
 ended by a guard even when the process that made it is killed. PostgreSQL refuses to run as root:
-then it runs as the user `postgres` or `nobody`.
+then it runs as the user `postgres` or `no one`.
 """
 
 import contextlib

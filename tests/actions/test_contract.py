@@ -119,7 +119,7 @@ async def test_a_failure_is_an_error(
 
 
 @remembered
-async def test_probing_tells_what_became_of_it(
+async def test_probing_reports_what_became_of_it(
     actions: dict[str, Action], world: FakeWorld, name: str
 ) -> None:
     """Done, failed, never arrived, still running: each is distinguished, behind a raised fence."""

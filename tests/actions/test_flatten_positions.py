@@ -79,7 +79,7 @@ async def test_what_became_of_it_is_counted() -> None:
     assert fake.orders == []
 
 
-async def test_a_hold_that_was_laid_is_found_and_one_that_was_not_is_unknown() -> None:
+async def test_a_hold_that_was_placed_is_found_and_one_that_was_not_is_unknown() -> None:
     """Never “it did not arrive”: nothing at a Freqtrade could prove that."""
     fake = TradingFreqtrade()
     async with ordering(fake) as (actions, call):

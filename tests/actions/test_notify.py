@@ -25,7 +25,7 @@ def call() -> Call:
     )
 
 
-async def test_the_sentence_is_told_about_the_target(call: Call) -> None:
+async def test_the_message_is_about_the_target(call: Call) -> None:
     """As it is, but for its spaces; a new line would end a mail's header."""
     channel = RecordingChannel(room=2)
     assert (
@@ -44,7 +44,7 @@ async def test_the_sentence_is_told_about_the_target(call: Call) -> None:
     "message",
     ["", "  ", "x" * (LONGEST + 1), "see <a>", "{{ .Labels }}", 'a "b"', "a\\b", "nul\0", "\u202e"],
 )
-async def test_what_is_no_plain_sentence_is_not_told(call: Call, message: str) -> None:
+async def test_what_is_no_plain_sentence_is_not_reported(call: Call, message: str) -> None:
     """Nothing that a template, a shell or a page would take for more than words."""
     channel = RecordingChannel()
     with pytest.raises(ActionError, match="one sentence"):
@@ -52,13 +52,13 @@ async def test_what_is_no_plain_sentence_is_not_told(call: Call, message: str) -
     assert channel.messages == []
 
 
-async def test_too_much_is_not_told(call: Call) -> None:
+async def test_too_much_is_not_reported(call: Call) -> None:
     """A flood is no notice, and anyone who ordered it hears that it was not said."""
     with pytest.raises(ActionError, match="too many"):
         await Notify(RecordingChannel(room=0)).perform(call)
 
 
-async def test_after_a_crash_it_may_be_said_again(call: Call) -> None:
+async def test_after_a_crash_it_may_be_reported_again(call: Call) -> None:
     """What is shown ends with its process; to say it twice is once, as the same alert."""
     notify = Notify(RecordingChannel())
     assert await notify.probe(call) is Probe.NOT_DONE

@@ -29,7 +29,7 @@ def test_it_is_a_persons_and_a_second_persons() -> None:
     assert {name for name, one in KINDS.items() if one.by_hand_only} == {"resume_trading"}
 
 
-async def test_the_named_holds_are_lifted_in_the_persons_name_and_once(
+async def test_the_named_holds_are_released_in_the_persons_name_and_once(
     agent: Agent, actions: dict[str, Action], call: Call
 ) -> None:
     """Others go on holding; a repeated attempt releases nothing that was placed since."""
@@ -58,7 +58,7 @@ async def test_the_named_holds_are_lifted_in_the_persons_name_and_once(
         ({"params": {"holds": " , "}}, "holds"),
     ],
 )
-async def test_what_nobody_has_seen_is_not_lifted(
+async def test_what_no_one_has_seen_is_not_released(
     agent: Agent, actions: dict[str, Action], call: Call, change: dict[str, Any], says: str
 ) -> None:
     """An approval is for the holds that it showed; the machine releases none at all."""

@@ -178,7 +178,7 @@ async def test_a_bot_speaks_for_itself_only(rogue: Rogue, scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("lie", ["NaN", "-1e6", "-Inf"])
-async def test_a_lie_about_a_loss_is_said_and_halts_no_other_bot(
+async def test_a_lie_about_a_loss_is_reported_and_halts_no_other_bot(
     rogue: Rogue, scene: Scene, lie: str
 ) -> None:
     """The fleet's sum leaves it out, and an alert names the bot that reports it."""
@@ -189,7 +189,7 @@ async def test_a_lie_about_a_loss_is_said_and_halts_no_other_bot(
     assert await state_of(scene) == "active"
 
 
-async def test_forty_thousand_series_are_refused_and_said(rogue: Rogue, scene: Scene) -> None:
+async def test_forty_thousand_series_are_refused_and_reported(rogue: Rogue, scene: Scene) -> None:
     """One bot cannot fill Prometheus for all."""
     rogue.text = "".join(f'trading_open_orders{{symbol="s{n}"}} 1\n' for n in range(40_000))
     query = 'ALERTS{alertname="TradingBotMetricsRejected",bot="rogue"}'
@@ -207,7 +207,9 @@ async def highest_fence(stranger: Stranger, token: str) -> int:
 
 
 @pytest.mark.usefixtures("calm")
-async def test_the_agents_word_lifts_no_halt_of_a_person(stranger: Stranger, scene: Scene) -> None:
+async def test_the_agents_answer_releases_no_halt_of_an_operator(
+    stranger: Stranger, scene: Scene
+) -> None:
     """A hold released under another name with the agent's token is placed again."""
     placed = await scene.reconciler.hold("alpha", "halt", owner="test", reason="a person's")
     assert placed.acknowledged

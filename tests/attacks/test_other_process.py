@@ -17,7 +17,7 @@ pytestmark = pytest.mark.long
 IMPOSTORS = "sum(trading_ops_impostors_refused_total)"
 
 
-async def test_no_one_shot_action_is_based_on_its_word(
+async def test_no_one_shot_action_is_based_on_its_answer(
     stack: Stack, scene: Scene, tmp_path: Path
 ) -> None:
     """The listener's user cannot tell it; the incarnation can."""

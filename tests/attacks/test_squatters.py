@@ -61,7 +61,7 @@ async def squatter(port: int) -> AsyncIterator[list[bytes]]:
             listening.cancel()
 
 
-async def test_a_halt_is_not_told_to_who_holds_the_reconcilers_port(
+async def test_a_halt_is_not_sent_to_who_holds_the_reconcilers_port(
     stranger: Stranger, scene: Scene
 ) -> None:
     """The command line keeps its token, and tells the bot itself."""

@@ -75,7 +75,7 @@ def test_a_restore_test_opens_what_was_stored(installation: Installation) -> Non
     assert not leftovers & {"create", "verify"}
 
 
-def test_a_restore_test_finds_a_story_that_was_changed_before_the_backup(
+def test_a_restore_test_finds_a_log_that_was_changed_before_the_backup(
     installation: Installation,
 ) -> None:
     """Every file is as it was taken, and yet it is not what it should be."""

@@ -186,7 +186,7 @@ def test_an_index_that_was_damaged_before_the_backup_is_found(
         installation.restore_test(installation.manifests()[-1])
 
 
-def test_a_server_that_is_down_is_told(installation: Installation, cluster: Cluster) -> None:
+def test_a_server_that_is_down_is_reported(installation: Installation, cluster: Cluster) -> None:
     """The backup before it stays, and the next one succeeds."""
     installation.back_up()
     cluster.stop("kill")
@@ -203,7 +203,7 @@ def test_a_server_that_is_down_is_told(installation: Installation, cluster: Clus
 
 
 @pytest.mark.slow
-def test_a_server_that_dies_during_a_base_backup_is_told(
+def test_a_server_that_dies_during_a_base_backup_is_reported(
     installation: Installation, cluster: Cluster
 ) -> None:
     """No half of a base is used by the next backup."""
@@ -245,7 +245,7 @@ def test_sigkill_leaves_what_can_be_restored(installation: Installation, tmp_pat
         assert (into / "postgresql/data/PG_VERSION").is_file()
 
 
-def test_a_role_that_may_not_is_told_what_to_do(
+def test_a_role_without_the_right_gets_the_fix(
     installation: Installation, cluster: Cluster
 ) -> None:
     """The reconciler's role needs no such right: another one can be named."""

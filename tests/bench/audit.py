@@ -114,7 +114,7 @@ def mac_cost() -> float:
 
 
 def verified(url: str) -> str:
-    """Return one line: how fast the whole story is verified, and the memory at most."""
+    """Return one line: how fast the whole timeline is verified, and the memory at most."""
 
     async def run() -> tuple[int, float]:
         with open_reader(url) as reader:

@@ -130,7 +130,7 @@ def test_who_is_waited_for_exists_and_can_be_waited_for(name: str) -> None:
             ahead += SERVICES[one].get("depends_on", ())
 
 
-def test_nobody_starts_before_those_that_the_stack_starts_before() -> None:
+def test_no_one_starts_before_those_that_the_stack_starts_before() -> None:
     """Prometheus last, so that no rule fires on what is only just starting."""
     for unit, plan in STACK.items():
         mine = "bot" if unit.startswith("bot-") else unit

@@ -117,7 +117,7 @@ def test_ports_are_published_on_loopback_alone_and_by_the_holder_of_the_network(
     assert set(SERVICES["net"]["networks"]) == set(COMPOSE["networks"])
 
 
-def test_whoever_stays_up_is_restarted_and_asked(service: dict[str, Any]) -> None:
+def test_a_process_that_stays_up_is_restarted_and_probed(service: dict[str, Any]) -> None:
     """All but those that run once, and the holder of the network, in which nothing happens."""
     name = next(one for one, found in SERVICES.items() if found is service)
     once = name in ONCE
@@ -125,7 +125,7 @@ def test_whoever_stays_up_is_restarted_and_asked(service: dict[str, Any]) -> Non
     assert ("healthcheck" in service) == (not once and name != "net")
 
 
-def test_every_secret_is_written_by_the_script_and_given_to_somebody(tmp_path: Path) -> None:
+def test_every_secret_is_written_by_the_script_and_given_to_someone(tmp_path: Path) -> None:
     """Neither list has a name that the other has not."""
     folder = made_secrets(tmp_path)
     defined = COMPOSE["secrets"]
@@ -164,7 +164,7 @@ def test_no_secret_is_in_an_environment_the_image_or_the_repository() -> None:
 
 
 @pytest.mark.parametrize("given", [["agent_token_alpha", "metrics_token"], []])
-def test_our_processes_get_a_copy_that_nobody_else_can_read(
+def test_our_processes_get_a_copy_that_no_one_else_can_read(
     tmp_path: Path, given: list[str]
 ) -> None:
     """Twice, as after a restart of the process; then the command takes the script's place."""

@@ -49,14 +49,14 @@ def test_one_effect_of_one_attempt_is_well() -> None:
         ),
     ],
 )
-def test_each_broken_promise_is_told(
+def test_each_broken_promise_is_reported(
     rows: list[dict[str, Any]], seen: list[dict[str, Any]], says: str
 ) -> None:
     """A sentence for each."""
     assert any(says in sentence for sentence in check_effects(rows, seen))
 
 
-def test_what_is_lost_stuck_or_broken_is_told() -> None:
+def test_what_is_lost_stuck_or_broken_is_reported() -> None:
     """Against a database in which nothing is as it was promised."""
     engine = create_engine("sqlite://")
     metadata.create_all(engine)

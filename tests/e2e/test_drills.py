@@ -78,8 +78,8 @@ def test_what_is_for_people_is_noticed_and_nothing_is_done(stack: Stack, alert: 
     assert stages.index("noticed") < stages.index("mended") < stages.index("closed")
 
 
-def test_incidents_tell_what_happened(stack: Stack) -> None:
-    """The drills' incidents are listed, and each tells its whole story."""
+def test_incidents_report_what_happened(stack: Stack) -> None:
+    """The drills' incidents are listed, and each tells its whole timeline."""
     code, incidents = stack.json("incidents", "--alert", "TradingBotDown")
     assert code == 0
     assert incidents[0]["close_reason"] == "recovered"

@@ -105,7 +105,7 @@ async def test_a_bot_that_is_back_in_time_is_halted_until_a_person_says_otherwis
     assert await state_of(stack, scene) == "active"
 
 
-async def test_a_person_halts_and_a_restart_lifts_nothing(stack: Stack, scene: Scene) -> None:
+async def test_a_restart_releases_no_halt_of_an_operator(stack: Stack, scene: Scene) -> None:
     """The bot is killed while it is halted: its next life is halted too."""
     await eventually(lambda: bot_of(stack)["state"] == "ready", within=60)
     before = bot_of(stack)

@@ -72,7 +72,7 @@ async def test_a_copy_of_the_folder_touches_nothing(
     assert await trades(stack, scene)
 
 
-async def test_a_deleted_database_is_said_and_halts_go_out(stack: Stack, scene: Scene) -> None:
+async def test_a_deleted_database_is_reported_and_halts_go_out(stack: Stack, scene: Scene) -> None:
     """Nothing is called stored that went into a file without a name."""
     database = Path(stack.settings.database_url.removeprefix("sqlite:///"))
     for file in database.parent.glob(f"{database.name}*"):

@@ -65,7 +65,7 @@ class Cluster:
         return found
 
     def crash(self, reason: str, code: int, *, again: str = "") -> None:
-        """End the container; the kubelet starts it anew, or waits for a reason."""
+        """End the container; the kubelet starts it again, or waits for a reason."""
         container = self.container()
         container["lastState"] = {"terminated": {"reason": reason, "exitCode": code}}
         if again:

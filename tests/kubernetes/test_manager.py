@@ -64,7 +64,7 @@ async def test_a_container_that_the_kubelet_restarted_is_a_new_incarnation(
     assert after.incarnation != before.incarnation
 
 
-async def test_a_dead_container_tells_how_it_ended(
+async def test_a_dead_container_reports_how_it_ended(
     cluster: Cluster, kubernetes: Kubernetes
 ) -> None:
     create(cluster, SET)

@@ -254,7 +254,7 @@ def _deposit(account: Account, number: int, amount: Decimal, *, seen: bool) -> N
 
 @given(lives())
 @settings(max_examples=60)
-def test_whatever_was_missed_is_healed_exactly(account: Account) -> None:
+def test_whatever_was_missed_is_remediated_exactly(account: Account) -> None:
     """One correcting pass makes the records the venue's, and a second finds nothing to do."""
     first = account.compare()
     assert not first.drift

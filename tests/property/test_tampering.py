@@ -1,4 +1,4 @@
-"""No tampering with the timeline goes unseen, and what is told of it is right."""
+"""No tampering with the timeline goes unseen, and what is reported it is right."""
 
 import random
 from collections.abc import Callable
@@ -114,7 +114,7 @@ def rotated(kind: str, key: bytes) -> Copy:
     return log
 
 
-def test_a_key_is_changed_only_where_an_event_tells_of_it() -> None:
+def test_a_key_is_changed_only_where_an_event_reports_it() -> None:
     """The older key's holder cannot continue with it, nor the newer one start anywhere."""
     log = rotated(audit_chain.KEY_CHANGED, NEWER)
     assert check(log, (NEWER, KEY)) is None

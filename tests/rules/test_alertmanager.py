@@ -172,7 +172,7 @@ def test_a_page_is_never_later_than_15_seconds(name: str) -> None:
         assert not {"group_wait", "group_interval"} & route.keys()
 
 
-def test_the_reconciler_is_told_at_once_and_again() -> None:
+def test_the_reconciler_is_notified_at_once_and_again() -> None:
     """Also of a second alert on the same bot, and of a re-fire, within a second."""
     route = CONFIG["route"]["routes"][0]
     assert route["receiver"] == "reconciler"

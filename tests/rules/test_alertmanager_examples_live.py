@@ -41,7 +41,7 @@ BEARER = {"pager-webhook": f"Bearer {TOKEN}", "sms": f"Bearer {TOKEN}"}
 
 
 @pytest.mark.parametrize("name", PATHS)
-async def test_a_service_is_told_what_it_is_and_where_to_look(tmp_path: Path, name: str) -> None:
+async def test_a_notification_says_what_it_is_and_where_to_look(tmp_path: Path, name: str) -> None:
     """The runbook, the board and the incident are links; what is in a label is no markup."""
     text = (EXAMPLES / f"{name}.yml").read_text(encoding="utf-8")
     # Amazon's needs Amazon.

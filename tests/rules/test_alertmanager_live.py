@@ -142,7 +142,7 @@ async def test_what_must_not_wait_does_not(loop: Loop, labels: dict[str, str]) -
     assert mail.subject == "[FIRING] Another after TradingBotDown bot=alpha venue=paper"
 
 
-async def test_nobody_is_told_of_watchdog_but_the_reconciler_is(loop: Loop) -> None:
+async def test_watchdog_notifies_the_reconciler_and_no_person(loop: Loop) -> None:
     """`never` notifies no one but the reconciler."""
     watchdog = {"alertname": "Watchdog", "severity": "none", "page_after": "never"}
     await loop.alertmanager.post(watchdog)
@@ -151,7 +151,7 @@ async def test_nobody_is_told_of_watchdog_but_the_reconciler_is(loop: Loop) -> N
     assert "Another" in (await next_mail(loop.receivers)).subject
 
 
-async def test_a_second_alert_and_a_re_fire_are_told_within_seconds(loop: Loop) -> None:
+async def test_a_second_alert_and_a_re_fire_are_notified_within_seconds(loop: Loop) -> None:
     """The interval of the reconciler's groups bounds both."""
     await loop.alertmanager.post(bot_alert("TradingBotDown", page_after="5m"))
     await next_notification(loop.receivers)

@@ -181,7 +181,7 @@ def test_the_board_narrows_what_it_can(bare: str, narrowed: str) -> None:
         ),
     ],
 )
-def test_a_word_is_one_query_with_its_legend(written: Any, queries: Any) -> None:
+def test_a_phrase_is_one_query_with_its_legend(written: Any, queries: Any) -> None:
     """As the panels take them."""
     assert written == queries
 

@@ -65,7 +65,7 @@ def test_a_runbook_promises_all_bots_only_what_all_have(alert: str) -> None:
 
 
 @each("alert", [alert for alert in OF_BOTS if alert in BOOKS])
-def test_a_runbook_tells_each_kind_that_its_steps_do_not_reach(alert: str) -> None:
+def test_a_runbook_reports_each_kind_that_its_steps_do_not_reach(alert: str) -> None:
     """Its commands would answer that it is not possible."""
     reached = {kind for step in BOOKS[alert].steps for kind in KINDS[step.action].kinds}
     _, by_kind = prose_and_kinds(alert)

@@ -68,7 +68,7 @@ def faster(text: str) -> str:
     return text.replace(slow, slow.replace("1m", BEAT))
 
 
-async def test_it_is_called_and_pages_nobody_while_all_is_well(tmp_path: Path) -> None:
+async def test_it_is_called_and_pages_no_one_while_all_is_well(tmp_path: Path) -> None:
     """With Watchdog alone: no alert of ours leaves the machine that way."""
     async with watched(tmp_path) as way:
         before = way.witness.calls

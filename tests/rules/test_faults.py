@@ -23,7 +23,7 @@ def test_the_rule_joins_the_labels_that_the_reconciler_joins() -> None:
     assert tuple(re.findall(r'"(\w+)"', joined["names"])) == SUBJECT_LABELS
 
 
-def test_every_label_of_an_alert_tells_faults_apart() -> None:
+def test_every_label_of_an_alert_distinguishes_faults() -> None:
     """A label that is left out would make one fault of two hosts, symbols or databases."""
     known = OF_ALL | REPEATED_LABELS | set(SUBJECT_LABELS)
     unknown = {(alert, name) for alert, names in _labels() for name in names - known}

@@ -39,7 +39,7 @@ def test_a_bot_is_halted_at_once(world: World) -> None:
     assert BOOK.steps[found.step].action == "halt_trading"
 
 
-def test_a_silence_is_a_persons_word_and_the_end_is_the_end() -> None:
+def test_a_silence_holds_until_it_ends() -> None:
     """Silenced, hands are off; a bot that is halted raises it no more, and its incident closes."""
     assert isinstance(decided(World(view=AlertView.SILENCED)), Wait)
     assert isinstance(decided(World(view=AlertView.ABSENT)), Close)

@@ -250,7 +250,7 @@ async def test_a_cluster_is_asked_as_one(tmp_path: Path) -> None:
         assert await active(other) == []
 
 
-async def test_the_second_line_is_somebody_else(tmp_path: Path) -> None:
+async def test_the_second_line_is_another_receiver(tmp_path: Path) -> None:
     """Told at once, at an address of its own, and the subject says so."""
     async with (
         run_receivers() as receivers,

@@ -149,7 +149,7 @@ FIRES_ON_NOTHING = {
 acknowledges those."""
 
 
-def test_without_data_only_those_speak_that_miss_somebody(tmp_path: Path) -> None:
+def test_without_data_only_alerts_about_absence_fire(tmp_path: Path) -> None:
     """An alert that fires because its series are not there would page on a new installation."""
     names = sorted(rule.name for rule in load_rules())
     test = {

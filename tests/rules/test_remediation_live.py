@@ -193,7 +193,7 @@ async def reconciler(
             await server.close()
 
 
-async def test_what_the_machine_heals_in_time_pages_nobody(tmp_path: Path) -> None:
+async def test_what_is_remediated_in_time_pages_no_one(tmp_path: Path) -> None:
     """A session is lost; the reconciler is notified, reconnects it and verifies: no mail."""
     async with remediation_stack(tmp_path, alive=True) as way:
         way.bot.firing = True

@@ -86,7 +86,7 @@ def test_labels_are_known_and_static(rule: AlertRule) -> None:
 
 
 @each("rule", RULES)
-def test_annotations_tell_what_it_is_and_where_to_go(rule: AlertRule) -> None:
+def test_annotations_report_what_it_is_and_where_to_go(rule: AlertRule) -> None:
     """A static sentence, a templated description, the runbook and the board."""
     assert set(rule.annotations) == {"summary", "description", "runbook_url", "dashboard_url"}
     summary = rule.annotations["summary"]
@@ -117,7 +117,7 @@ def test_recovery_alerts_survive_the_replacement_of_a_process(rule: AlertRule) -
 
 
 @each("rule", [rule for rule in RECOVERED if rule.name in SLOW])
-def test_slow_recovery_alerts_are_patient_and_end_with_their_cure(rule: AlertRule) -> None:
+def test_slow_recovery_alerts_are_patient_and_end_with_their_fix(rule: AlertRule) -> None:
     """Over a range and for some time, and gone again before the reconciler takes it for broken."""
     assert rule.interval == "5s"
     assert re.search(r"_over_time\(|increase\(", rule.expr)
@@ -187,7 +187,7 @@ def test_every_alert_has_a_runbook_and_the_other_way_round() -> None:
 
 
 @each("rule", RULES)
-def test_the_runbook_says_when_people_are_told_and_whether_it_is_automatic(rule: AlertRule) -> None:
+def test_the_runbook_states_the_page_delay_and_whether_it_is_automatic(rule: AlertRule) -> None:
     """Alertmanager routes by the label, the reconciler judges by the front matter: one value."""
     plan = front_matter(RUNBOOKS / f"{rule.name}.md")
     assert plan["page_after"] == rule.labels["page_after"]
@@ -195,7 +195,7 @@ def test_the_runbook_says_when_people_are_told_and_whether_it_is_automatic(rule:
 
 
 @each("name", [one for one in recorded() if not one.startswith(("slo", "anomaly:"))])
-def test_recorded_names_tell_level_metric_and_operation(name: str) -> None:
+def test_recorded_names_report_level_metric_and_operation(name: str) -> None:
     """As Prometheus' own guide has it; labels are taken away by name, not listed."""
     level, metric, operation = name.split(":")
     assert re.fullmatch(r"[a-z]+(_[a-z]+)*", level)
@@ -264,7 +264,7 @@ def test_the_objectives_are_named_as_sloth_names_them() -> None:
     assert windows | others_of_sloth | {"slo:time_period:days", "sloth_slo_info"} <= set(recorded())
 
 
-def test_an_anomaly_never_tells_people_and_never_leads_to_an_action() -> None:
+def test_an_anomaly_never_reports_people_and_never_leads_to_an_action() -> None:
     """It is outside of what is usual, which is not yet wrong."""
     found = [rule for rule in RULES if "anomaly" in rule.expr]
     assert found

@@ -52,7 +52,7 @@ def by_alert(book: Runbook) -> str:
 
 
 @each("book", AUTOMATIC, name=by_alert)
-def test_the_steps_end_before_people_are_told(book: Runbook) -> None:
+def test_the_steps_end_before_on_call_is_paged(book: Runbook) -> None:
     """The worst sum of the steps' times, cooldowns included, fits the alert's own wait."""
     worst = sum((step.timeout + step.verify_within for step in book.steps), ZERO)
     waits = book.limits.cooldown * (len(book.steps) - 1)
@@ -60,7 +60,7 @@ def test_the_steps_end_before_people_are_told(book: Runbook) -> None:
 
 
 @each("book", HEALING, name=by_alert)
-def test_the_first_step_heals_within_the_time_of_the_drill(book: Runbook) -> None:
+def test_the_first_step_recovers_within_the_time_of_the_drill(book: Runbook) -> None:
     """With the seconds until the alert fires, which no step can shorten."""
     assert (book.drill is None) == (book.alert in NOT_DRILLED)
     if book.drill is None:

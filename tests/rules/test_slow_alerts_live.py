@@ -2,7 +2,7 @@
 
 The bot is a server that says what is wrong until the command that is its fix has come. Shipped
 rules, routes and runbooks: what is tried first, what comes next, that the alert ends before the
-reconciler takes it for broken again, and that no one is told.
+reconciler takes it for broken again, and that no one is notified.
 """
 
 from pathlib import Path
@@ -74,7 +74,7 @@ DISK = Shows(host=says(disk(400_000_000), disk(900_000_000)))
         ("TradingBotDiskLow", DISK, "free_disk", ["rotate_logs", "free_disk"]),
     ],
 )
-async def test_it_is_healed_by_its_first_steps_and_closed(
+async def test_it_is_remediated_by_its_first_steps_and_closed(
     tmp_path: Path, alert: str, shows: Shows, action: str, tried: list[str]
 ) -> None:
     """Each step once, no more after the fix, and nothing was given up."""

@@ -101,7 +101,7 @@ def refusal(words: list[str]) -> str | None:
 
 
 @each("path", PAGES, name=lambda path: path.name)
-def test_what_a_page_tells_to_type_is_taken(path: Path) -> None:
+def test_documented_commands_are_valid(path: Path) -> None:
     """A missing option costs minutes, at three in the morning."""
     refused = {}
     for command in documented_commands(path):
@@ -122,14 +122,14 @@ def test_what_a_page_tells_to_type_is_taken(path: Path) -> None:
         ("ack 3f2a 4b1c", "Got unexpected extra argument (4b1c)"),
     ],
 )
-def test_what_is_not_taken_is_seen(command: str, why: str) -> None:
+def test_invalid_commands_are_refused(command: str, why: str) -> None:
     """The parser itself says what is wrong."""
     words = words_of(command)
     assert words is not None
     assert why in str(refusal(words))
 
 
-def test_commands_are_found_wherever_they_are_told(tmp_path: Path) -> None:
+def test_commands_are_found_wherever_they_are_documented(tmp_path: Path) -> None:
     """In a fence, in its two columns, over two lines, indented, and in prose."""
     page = tmp_path / "page.md"
     page.write_text(

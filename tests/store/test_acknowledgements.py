@@ -40,7 +40,9 @@ def kinds(connection: Connection) -> list[str]:
     return [row["kind"] for row in events._pending(connection)]
 
 
-def test_a_word_stands_until_it_is_ended(connection: Connection, incident: str) -> None:
+def test_an_acknowledgement_is_in_force_until_it_is_ended(
+    connection: Connection, incident: str
+) -> None:
     """And is found by its incident, with what the alert's labels are."""
     acknowledgement = begin(connection, incident)
     assert acknowledgement is not None
@@ -120,7 +122,7 @@ def test_a_renewal_and_a_silence_are_kept(connection: Connection, incident: str)
     assert (case.word.until, case.word.silence_id) == (NOW + 2 * HOUR, "s-2")
 
 
-def test_an_old_word_matters_no_more(connection: Connection, incident: str) -> None:
+def test_an_old_acknowledgement_has_no_effect(connection: Connection, incident: str) -> None:
     """An hour after its end no rule looks back to it, unless its silence may still stand."""
     acknowledgement = begin(connection, incident)
     assert acknowledgement is not None
@@ -135,7 +137,7 @@ def test_an_old_word_matters_no_more(connection: Connection, incident: str) -> N
     assert not acknowledgements.at_work(connection, now=NOW + 3 * HOUR)
 
 
-def test_nothing_starts_on_what_somebody_took_meanwhile(
+def test_nothing_starts_on_what_someone_took_meanwhile(
     connection: Connection, incident: str
 ) -> None:
     """Between deciding and starting an operator may speak: the transaction looks again."""

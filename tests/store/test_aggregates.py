@@ -53,7 +53,7 @@ def test_a_notification_is_taken_apart_once(connection: Connection) -> None:
     assert notifications.count(connection, notifications.State.QUARANTINED) == 1
 
 
-def test_old_bodies_are_forgotten_but_not_what_nobody_understood(connection: Connection) -> None:
+def test_old_bodies_are_forgotten_but_not_what_no_one_understood(connection: Connection) -> None:
     """Months of running do not fill the disk; quarantine waits for an operator."""
     states = notifications.State
     old = NOW - timedelta(days=8)

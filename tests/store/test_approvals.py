@@ -60,7 +60,7 @@ def test_asking_again_is_the_same_request(connection: Connection) -> None:
 
 
 @pytest.mark.parametrize("owner", ["ada", "Ada", " ADA "])
-def test_nobody_approves_what_is_their_own(connection: Connection, owner: str) -> None:
+def test_no_one_approves_what_is_their_own(connection: Connection, owner: str) -> None:
     """Two persons, and not two spellings."""
     asked = ask(connection)
     with pytest.raises(OrderRefused, match="another operator"):

@@ -24,7 +24,7 @@ def add(connection: Connection) -> None:
         events.add(connection, at=NOW, kind="opened", note=f"number {number}")
 
 
-async def test_a_story_that_grows_is_whole_at_every_moment(
+async def test_a_growing_log_is_complete_at_every_moment(
     writer: Writer, reading: Engine, tmp_path: Path
 ) -> None:
     """Neither rows that come between two looks nor anchors made meanwhile are a fault."""

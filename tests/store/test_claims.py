@@ -59,7 +59,7 @@ def test_two_share_the_work(connection: Connection) -> None:
     assert second == set(KEYS) - first
 
 
-def test_a_lease_that_ran_out_is_taken_over_and_told(connection: Connection) -> None:
+def test_a_lease_that_ran_out_is_taken_over_and_reported(connection: Connection) -> None:
     """The former holder has nothing left, whatever it believes."""
     renew(connection, "one")
     take(connection, "one", KEYS[:1])
@@ -87,7 +87,7 @@ def test_no_effect_is_started_at_the_end_of_a_lease(connection: Connection) -> N
     assert not claims.is_held(connection, claim, now=clock.now(), margin=MARGIN)
 
 
-def test_a_lease_that_ran_out_and_that_nobody_took_goes_on(connection: Connection) -> None:
+def test_a_lease_that_ran_out_and_that_no_one_took_goes_on(connection: Connection) -> None:
     """The database was away for a while: no need to start again."""
     renew(connection, "one")
     take(connection, "one", KEYS)

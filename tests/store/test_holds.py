@@ -27,7 +27,7 @@ def kinds(connection: Connection) -> list[str]:
     return [event.kind for event in events.since(connection, 0)]
 
 
-def test_a_hold_stands_until_it_is_lifted(connection: Connection) -> None:
+def test_a_hold_stands_until_it_is_released(connection: Connection) -> None:
     """Placed twice it is one hold; released it is gone; both are recorded with who and why."""
     assert holds.place(connection, make_hold(), now=NOW)
     assert not holds.place(connection, make_hold(), now=NOW)
@@ -58,7 +58,9 @@ def test_of_two_with_one_id_the_stricter_stands(connection: Connection) -> None:
 
 
 @pytest.mark.parametrize(("later", "stands"), [(-1, False), (0, False), (2, True)])
-def test_a_late_copy_does_not_undo_a_lift(connection: Connection, later: int, stands: bool) -> None:
+def test_a_late_copy_does_not_undo_a_release(
+    connection: Connection, later: int, stands: bool
+) -> None:
     """What was placed before the release stays released; what is placed after it is a new word."""
     holds.place(connection, make_hold(), now=NOW)
     holds.release(connection, ids=["h1"], owner="bert", reason="ok", now=NOW + timedelta(seconds=1))

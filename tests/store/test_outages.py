@@ -306,7 +306,7 @@ async def test_a_read_only_disk(url: str, reading: Engine) -> None:
     assert count(reading) == 1
 
 
-def test_no_error_tells_the_password(server: Cluster) -> None:
+def test_no_error_reports_the_password(server: Cluster) -> None:
     """Neither a wrong one, nor a server that is away, nor an address that is none."""
     canary = "canary-7f3a"
     good = make_url(server.new_database())

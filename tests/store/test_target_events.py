@@ -1,4 +1,4 @@
-"""What is told of a target itself stands in the timeline of its incidents, and in no other's."""
+"""What is reported a target itself stands in the timeline of its incidents, and in no other's."""
 
 from datetime import timedelta
 
@@ -41,7 +41,7 @@ def kinds(connection: Connection, key: str) -> list[str]:
     return [event.kind for event in timeline_of(connection, key).events]
 
 
-def test_a_frozen_bots_incident_tells_that_it_was_frozen(connection: Connection) -> None:
+def test_a_frozen_bots_incident_reports_that_it_was_frozen(connection: Connection) -> None:
     """Silent before the alert fired, halted, stopped, free again: in the order of the timeline."""
     tell(connection, "agent_silent", -7 * SECOND)
     hold = Hold(
@@ -71,7 +71,7 @@ def test_a_frozen_bots_incident_tells_that_it_was_frozen(connection: Connection)
     ]
 
 
-def test_what_is_older_or_later_is_another_story(connection: Connection) -> None:
+def test_what_is_older_or_later_is_another_incident(connection: Connection) -> None:
     """From two minutes before it was opened until it was closed."""
     tell(connection, "agent_silent", -BEFORE - SECOND)
     tell(connection, "agent_answered", -BEFORE)
@@ -119,7 +119,7 @@ def test_what_belongs_to_an_incident_is_in_that_one_only(connection: Connection)
     assert kinds(connection, second) == ["received", "opened", "agent_silent"]
 
 
-def test_what_was_told_of_each_target_is_counted_after_a_restart(connection: Connection) -> None:
+def test_events_of_each_target_are_counted_after_a_restart(connection: Connection) -> None:
     """Of one kind, since a moment, each target apart; an event that names none is none."""
     tell(connection, "agent_stopped", -2 * MINUTE)
     tell(connection, "agent_stopped", -SECOND)

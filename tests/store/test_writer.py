@@ -71,7 +71,7 @@ async def test_a_failing_request_harms_only_itself(writer: Writer, reading: Engi
     assert count(reading) == 6
 
 
-async def test_a_defect_reaches_whoever_asked(writer: Writer) -> None:
+async def test_a_defect_reaches_the_caller(writer: Writer) -> None:
     """An error of our own is not disguised as a database's."""
 
     def defect(connection: Connection) -> None:
@@ -144,7 +144,7 @@ async def test_readers_cannot_write(url: str, reading: Engine) -> None:
     assert "nowhere" in str(caught.value)
 
 
-async def test_why_a_read_failed_is_said_without_the_password() -> None:
+async def test_why_a_read_failed_is_reported_without_the_password() -> None:
     """The driver's first line; a driver may repeat how it was told to connect."""
 
     def refuse() -> None:

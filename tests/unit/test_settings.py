@@ -180,7 +180,7 @@ CANARY = "canary-7f3a"
         (f"''\nbackup_database: sqlite:////{CANARY}", "leave it empty"),
     ],
 )
-def test_a_database_that_is_none_is_told_without_its_password(
+def test_a_database_that_is_none_is_reported_without_its_password(
     tmp_path: Path, given: str, expected: str
 ) -> None:
     """Neither in the file nor in the environment is what was written repeated."""

@@ -40,7 +40,7 @@ async def test_metrics_follow_the_accept_header(ask: Asker) -> None:
         assert (await answer.read()).endswith(b"# EOF\n")
 
 
-async def test_health_tells_what_the_bot_says(ask: Asker, bot: Bot, metrics: BotMetrics) -> None:
+async def test_health_reports_what_the_bot_says(ask: Asker, bot: Bot, metrics: BotMetrics) -> None:
     """Health carries the process's identity, the state and each component."""
     beat = clock.timestamp()
     bot.health = Health(

@@ -160,7 +160,7 @@ async def test_a_command_runs_in_the_loop_of_the_application(framework: Any, sec
     assert ran == [asyncio.get_running_loop()]
 
 
-async def test_it_lives_as_long_as_the_application(framework: Any, secrets: Path) -> None:
+async def test_it_runs_as_long_as_the_application(framework: Any, secrets: Path) -> None:
     """A hold and an event from before are there after a restart of the application."""
     app = framework.app()
     bot = attached_to(app, secrets)

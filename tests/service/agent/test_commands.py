@@ -56,7 +56,7 @@ async def test_repeat_while_running_waits_for_the_first(ask: Asker, bot: Bot) ->
     assert len(bot.ran) == 1
 
 
-async def test_running_attempt_is_told_as_running(ask: Asker, bot: Bot) -> None:
+async def test_running_attempt_is_reported_as_running(ask: Asker, bot: Bot) -> None:
     """Raising the fence does not hide what was admitted before: it is running, then answered."""
     attempt_id = str(uuid4())
     assert (await ask.get(f"/attempts/{attempt_id}"))[0] == 404
@@ -277,7 +277,7 @@ async def test_unwritable_state_refuses_all_but_the_safe_direction(
 async def test_an_attempt_in_whose_middle_the_bot_died_is_unknown(
     start: Callable[[], Agent], http: aiohttp.ClientSession, bot: Bot, tmp_path: Path
 ) -> None:
-    """It is never told as not arrived; what may be repeated is, and what may not is not."""
+    """It is never reported as not arrived; what may be repeated is, and what may not is not."""
     keeper = FenceKeeper(tmp_path / "fence.json")
     for attempt_id, command in (("a", "count"), ("b", "resume")):
         keeper.admit("alpha", 1, attempt_id=attempt_id, mark={"command": command})

@@ -84,7 +84,7 @@ async def test_idle_connections_are_closed(metrics: BotMetrics, engine: Engine, 
 
 
 @both
-async def test_a_database_that_is_away_is_told(path: Path, name: str) -> None:
+async def test_a_database_that_is_away_is_reported(path: Path, name: str) -> None:
     """A pool that is renewed and reaches no one is not a success; an address is not quoted."""
     engine = create_engine(f"sqlite:///{path}/there-is-no-such-folder/bot.db")
     with pytest.raises(CommandFailed, match=r"OperationalError$"):

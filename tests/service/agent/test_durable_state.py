@@ -183,7 +183,7 @@ async def test_closed_bot_loop_fails_a_command() -> None:
         await run(Command(run=never), {}, loop)
 
 
-def test_what_was_begun_is_told_after_a_death(tmp_path: Path) -> None:
+def test_what_was_begun_is_reported_after_a_death(tmp_path: Path) -> None:
     """Until it is answered; what was refused or could not be stored was not started."""
     path = tmp_path / "fence.json"
     keeper = FenceKeeper(path, kept_answers=2)
@@ -217,7 +217,7 @@ def test_what_was_begun_is_told_after_a_death(tmp_path: Path) -> None:
         {"lifted": [{"id": "h", "owner": "a", "reason": "b", "at": 1.0, "lifted_at": None}]},
     ],
 )
-def test_holds_that_could_not_be_told_halt(tmp_path: Path, data: dict[str, object]) -> None:
+def test_holds_that_could_not_be_reported_halt(tmp_path: Path, data: dict[str, object]) -> None:
     """A file with values of other types is as unreadable as one that is not JSON."""
     path = tmp_path / "holds.json"
     path.write_text(json.dumps(data))
@@ -225,7 +225,7 @@ def test_holds_that_could_not_be_told_halt(tmp_path: Path, data: dict[str, objec
     assert (holds.state, holds.holds[0].id) == (TradingState.HALTED, "unreadable-file")
 
 
-async def test_the_latest_lifts_are_told(tmp_path: Path) -> None:
+async def test_the_latest_releases_are_reported(tmp_path: Path) -> None:
     """Twenty of them, so that anyone who keeps holds too learns of a release that was made here."""
     holds = Holds(tmp_path / "holds.json")
     for number in range(25):

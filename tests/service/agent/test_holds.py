@@ -36,7 +36,7 @@ async def test_stricter_of_two_holds_with_one_id_stands(
     assert kept.state is TradingState.HALTED
 
 
-async def test_sharper_hold_tells_who_made_it_so(ask: Asker, agent: Agent) -> None:
+async def test_a_stricter_hold_names_its_owner(ask: Asker, agent: Agent) -> None:
     """The owner and the reason of a hold are those of the word that stands."""
     await ask.command("halt", id="x", owner="anna", reason="odd prices")
     await ask.command("reduce", id="x", owner="bert", reason="drawdown")
@@ -78,7 +78,7 @@ async def test_safe_direction_raises_the_fence(ask: Asker) -> None:
         (WHO | {"holds": "all,x"}, "params.holds must name"),
     ],
 )
-async def test_resume_must_name_what_it_lifts(
+async def test_resume_must_name_what_it_releases(
     ask: Asker, agent: Agent, params: dict[str, str], message: str
 ) -> None:
     """Nothing is released by a word that does not say which holds are meant."""
@@ -89,7 +89,7 @@ async def test_resume_must_name_what_it_lifts(
     assert agent.holds.state is TradingState.HALTED
 
 
-async def test_resume_lifts_the_named_and_no_other(
+async def test_resume_releases_the_named_and_no_other(
     ask: Asker, agent: Agent, start: Callable[[], Agent], http: aiohttp.ClientSession
 ) -> None:
     """Several ids may be named at once; `all` releases the rest, for good."""

@@ -154,7 +154,7 @@ async def test_the_agent_serves_them_to_its_reconciler_only(agent: Agent, ask: A
         assert (await ask.get(f"/events?after={wrong}"))[0] == 422
 
 
-def test_the_reconciler_knows_the_same_words() -> None:
+def test_the_reconciler_knows_the_same_values() -> None:
     """The agent imports nothing of the reconciler, so both have the list."""
     assert {one.value for one in EventKind} == {one.value for one in BotEventKind}
     assert {one.value for one in EventSeverity} <= {one.value for one in Severity}

@@ -97,7 +97,7 @@ async def test_a_command_that_the_disk_takes_too_late_never_begins(
     assert bot.ran == []
 
 
-def test_a_hold_that_is_laid_while_others_are_lifted_stands(tmp_path: Path) -> None:
+def test_a_hold_that_is_placed_while_others_are_released_stands(tmp_path: Path) -> None:
     """The release means what stood before it: not a new hold, and not one that is placed again."""
     holds = Holds(tmp_path / "holds.json")
     one = Hold(id="one", state=TradingState.HALTED, owner="ada", reason="odd", at=1.0)

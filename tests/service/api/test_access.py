@@ -115,7 +115,7 @@ def opens(role: Role, route: Route) -> bool:
     return role is Role.OPERATOR and route.role is Role.OPERATOR
 
 
-def test_whoever_changes_something_is_at_least_an_operator() -> None:
+def test_every_change_needs_at_least_an_operator() -> None:
     """Of every route that is no GET; and everything but health and this document needs a token."""
     for route in TABLE:
         if route.method != "GET":
@@ -261,7 +261,7 @@ def test_an_identity_names_the_person_too() -> None:
 
 
 @pytest.mark.parametrize("role", TOKEN_ROLES)
-def test_a_role_opens_no_route_that_nobody_listed(role: Role) -> None:
+def test_a_role_opens_no_route_that_no_one_listed(role: Role) -> None:
     """The roles' order as the issue has it: viewer < operator < admin."""
     for needed in (Role.VIEWER, Role.OPERATOR, Role.ADMIN):
         rank = [Role.VIEWER, Role.OPERATOR, Role.ADMIN]

@@ -119,7 +119,7 @@ async def test_a_halt_needs_no_reconciler(
     assert (await type_("resume", "alpha", "--reason", "x"))[0] == ExitCode.NOT_RUNNING
 
 
-async def test_a_bot_that_was_not_reached_is_said(
+async def test_a_bot_that_was_not_reached_is_reported(
     settings: Settings, type_: Type, world: FakeWorld
 ) -> None:
     """Exit code 1: anyone who believes that it is halted must not be wrong."""
@@ -187,7 +187,7 @@ async def test_without_any_registry_a_halt_says_what_is_wrong(
     assert (await type_("halt", "--all", "--reason", "x"))[0] == ExitCode.SETUP
 
 
-async def test_a_bot_that_the_reconciler_does_not_know_is_told_directly(
+async def test_a_bot_that_the_reconciler_does_not_know_is_halted_directly(
     start: Start, settings: Settings, type_: Type, world: FakeWorld, tmp_path: Path
 ) -> None:
     """It is in targets.yml, which the reconciler has not read again; `--all` reaches it too."""
@@ -217,7 +217,7 @@ async def test_a_bot_that_the_reconciler_does_not_know_is_told_directly(
         beta.stop()
 
 
-async def test_a_bot_that_was_removed_from_the_file_is_told_until_the_next_start(
+async def test_a_removed_bot_is_halted_until_the_next_start(
     settings: Settings, type_: Type, world: FakeWorld
 ) -> None:
     """Its process may still run."""
@@ -306,7 +306,7 @@ async def test_an_action_is_run_approved_and_denied(
     assert world.commands == ["reconnect_broker"]
 
 
-async def test_what_becomes_of_an_order_is_said(
+async def test_what_becomes_of_an_order_is_reported(
     start: Start, settings: Settings, type_: Type, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its end; or, when that is not near or not asked for, that it has started."""

@@ -38,7 +38,7 @@ async def test_people_command_it_whether_the_machine_may_or_not(scene: Scene) ->
     assert (fake.state, fake.standing()) == ("running", [])
 
 
-async def test_whoever_halts_all_halts_it_too(scene: Scene, world: FakeWorld) -> None:
+async def test_halt_all_halts_it_too(scene: Scene, world: FakeWorld) -> None:
     """Both kinds in one answer."""
     _, placed = await ask(scene.running, "POST", "/api/v1/halt", json=WHY)
     assert {one["target"]: one["acknowledged"] for one in placed["holds"]} == {

@@ -91,7 +91,7 @@ async def test_a_listener_resumes_where_it_left(start: Start) -> None:
     assert [event["reason"] for event in first + rest] == [str(one) for one in range(800)]
 
 
-async def test_one_that_does_not_read_holds_nobody_up(
+async def test_one_that_does_not_read_holds_no_one_up(
     start: Start, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It is let go with a code that says so; the others get everything meanwhile."""
@@ -156,7 +156,7 @@ async def test_strangers_hear_nothing(start: Start, with_tokens: Settings) -> No
         assert (await ask(running, "GET", f"{STREAM}?after=x"))[0] == 422
 
 
-async def test_the_end_of_the_reconciler_is_said(start: Start) -> None:
+async def test_the_end_of_the_reconciler_is_reported(start: Start) -> None:
     """So that a listener knows that coming back is worth while."""
     async with start() as running:
         socket = await listen(running)
@@ -198,7 +198,7 @@ async def test_the_command_lines_client_follows(start: Start) -> None:
             await anext(stranger.follow(0))
 
 
-async def test_the_feed_rests_while_nobody_listens(start: Start) -> None:
+async def test_the_feed_rests_while_no_one_listens(start: Start) -> None:
     """The database is not asked for no one."""
 
     def feeds() -> list[str]:

@@ -64,7 +64,7 @@ async def test_two_tokens_of_one_name_are_good_at_once(start: Start, settings: S
             assert (await ask(running, "GET", "/api/v1/status", token))[0] == 200
 
 
-async def test_a_broken_file_shuts_its_tokens_out_and_nobody_else(
+async def test_a_broken_file_shuts_its_tokens_out_and_no_one_else(
     start: Start, with_tokens: Settings
 ) -> None:
     """What cannot be read opens nothing; Alertmanager and the local command line continue."""

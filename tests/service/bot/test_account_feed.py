@@ -54,7 +54,7 @@ async def test_a_cancel_is_heard(desk: Desk) -> None:
     assert desk.asked == 0
 
 
-async def test_a_fill_that_is_told_twice_counts_once(desk: Desk, venue: Venue) -> None:
+async def test_a_fill_that_is_reported_twice_counts_once(desk: Desk, venue: Venue) -> None:
     await venue.break_("fill_twice")
     for side in (Side.BUY, Side.BUY, Side.SELL):
         await desk.place(side, "0.2")

@@ -85,7 +85,7 @@ async def test_both_fail_and_what_was_last_good_grows_old(desk: Desk, venue: Ven
     assert desk.broker.balances == await desk.there()
 
 
-async def test_gaps_of_balances_begin_anew(desk: Desk, venue: Venue) -> None:
+async def test_gaps_of_balances_begin_again(desk: Desk, venue: Venue) -> None:
     """After each gap the tier is REST until a snapshot has come; at the end all is exact."""
     await venue.break_("gapped_feed", channels=["balances"], probability=0.5, seed=3)
     for _ in range(4):

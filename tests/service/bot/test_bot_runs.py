@@ -40,7 +40,7 @@ async def started_bot(config: BotConfig) -> Bot:
     return bot
 
 
-async def test_a_crash_is_found_told_and_counted(
+async def test_a_crash_is_found_reported_and_counted(
     venue: Venue, spawn: Spawn, config: BotConfig, config_file: Path, tmp_path: Path
 ) -> None:
     """Each start after a kill is one more unclean start; an ordered end is none."""
@@ -68,7 +68,7 @@ async def test_a_crash_is_found_told_and_counted(
     await bot.stop()
 
 
-async def test_every_recovery_is_told_whole(
+async def test_every_recovery_is_reported_whole(
     config: BotConfig, venue: Venue, tmp_path: Path
 ) -> None:
     """Also one that found nothing; one that found something tells each with its cause."""

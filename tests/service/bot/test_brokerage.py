@@ -154,7 +154,7 @@ async def test_an_order_from_its_submission_to_its_cancel(adapter: HttpVenueAdap
     assert await adapter.orders(["OAAAAA-BBBBB-CCCCCC"]) == []
 
 
-async def test_a_market_order_is_told_to_the_last_digit(
+async def test_a_market_order_is_reported_to_the_last_digit(
     adapter: HttpVenueAdapter, venue: Venue
 ) -> None:
     before = await adapter.balances()
@@ -270,7 +270,7 @@ async def test_a_venue_that_shows_only_some_orders(
         await adapter.close()
 
 
-async def test_history_tells_of_deposits_with_their_signs(
+async def test_history_reports_deposits_with_their_signs(
     adapter: HttpVenueAdapter, venue: Venue
 ) -> None:
     since = clock.timestamp() - 1

@@ -90,7 +90,7 @@ async def test_the_next_day_is_asked_for_and_earlier_ones_stay(database: Databas
     assert (first.close, second.close) == (Decimal(101), Decimal(7))
 
 
-async def test_gaps_are_told_and_filled_when_the_venue_has_them(database: Database) -> None:
+async def test_gaps_are_reported_and_filled_when_the_venue_has_them(database: Database) -> None:
     market = Market(-5, -2, -1, 0)
     found = await run(market, database)
     assert found.lacking == (TODAY - 4 * DAY, TODAY - 3 * DAY)

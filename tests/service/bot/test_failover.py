@@ -140,7 +140,7 @@ async def test_ordered_end(pair: Pair) -> None:
     assert returned(await pair.orders()) == []
 
 
-async def test_told_to_step_down(pair: Pair) -> None:
+async def test_failover_command_steps_down(pair: Pair) -> None:
     """The leader hands over and exits; a standby, and an unsupervised one, refuse and continue."""
     leader, standby = pair.instances
     leader.start()

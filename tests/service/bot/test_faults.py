@@ -32,7 +32,7 @@ def sample(bot: Bot, name: str, **labels: str) -> float:
     return value
 
 
-async def test_trades_and_tells(bot: Bot, venue: Venue, control: Control) -> None:
+async def test_trades_and_reports(bot: Bot, venue: Venue, control: Control) -> None:
     """Orders are placed and filled, and the venue's journal and the bot's books agree."""
     await until(lambda: venue.journal("order_filled"), within=30)
     await until(lambda: sample(bot, "trading_orders_total", outcome="filled") > 0, within=30)
@@ -59,7 +59,9 @@ async def test_trades_and_tells(bot: Bot, venue: Venue, control: Control) -> Non
         assert float(bot.book.position(symbol).quantity) == pytest.approx(quantity)
 
 
-async def test_dead_session_stays_dead_until_told(bot: Bot, venue: Venue, control: Control) -> None:
+async def test_a_dead_session_stays_dead_until_released(
+    bot: Bot, venue: Venue, control: Control
+) -> None:
     """A dropped session takes the broker down until a new one is ordered, and no longer."""
     before = venue.last_seq()
     await venue.break_("disconnect")
@@ -81,7 +83,7 @@ async def test_dead_session_stays_dead_until_told(bot: Bot, venue: Venue, contro
     await until(lambda: bot.heartbeat.beat_at != beat)
 
 
-async def test_restarting_the_broker_mends_it_too(bot: Bot, venue: Venue, control: Control) -> None:
+async def test_restarting_the_broker_fixes_it_too(bot: Bot, venue: Venue, control: Control) -> None:
     """The next step of the runbook makes a new session as well."""
     await venue.break_("disconnect")
     await until(lambda: not up(bot, "broker"), within=2.5)
@@ -116,7 +118,7 @@ async def test_reconnecting_to_a_venue_that_is_away_fails(
     assert "a new session was opened, but" in answer["detail"]
 
 
-async def test_silent_feed_is_told_and_left_to_a_restart(
+async def test_silent_feed_is_reported_and_left_to_a_restart(
     bot: Bot, venue: Venue, control: Control
 ) -> None:
     """An open feed without data stays so, and health tells, until a restart connects again."""
@@ -160,7 +162,7 @@ async def test_passes_without_market_data_are_no_work(
     await until(lambda: len(venue.journal("dead_man_armed")) > armed)
 
 
-async def test_feed_connects_again_by_itself(bot: Bot, venue: Venue) -> None:
+async def test_feed_connects_again_automatically(bot: Bot, venue: Venue) -> None:
     """A feed that the venue closed is down meanwhile, and comes back without help."""
     before = venue.last_seq()
     await venue.break_("refuse")

@@ -121,7 +121,7 @@ async def test_feed_that_never_heard_anything_is_silent(feed: Feed) -> None:
     assert not feed.health.up
 
 
-async def test_lost_connection_is_told_before_silence(feed: Feed, line: Line) -> None:
+async def test_lost_connection_is_reported_before_silence(feed: Feed, line: Line) -> None:
     """When the connection is gone, that is the detail, however long nothing was heard."""
     await until(lambda: feed.silent)
     await line.close()

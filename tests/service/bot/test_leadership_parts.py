@@ -132,7 +132,7 @@ async def test_what_one_lays_the_other_has(sharers: Both) -> None:
     assert there.holds.state is TradingState.HALTED
 
 
-async def test_what_one_lifts_is_lifted_at_the_other(sharers: Both) -> None:
+async def test_what_one_releases_is_released_at_the_other(sharers: Both) -> None:
     """And it is known there who released it."""
     here, there = sharers
     here.holds.place(hold("one"))
@@ -156,7 +156,7 @@ async def test_the_stricter_stands(sharers: Both) -> None:
     assert there.holds.state is TradingState.HALTED
 
 
-async def test_what_was_there_before_is_told(sharers: Both, tmp_path: Path) -> None:
+async def test_what_was_there_before_is_reported(sharers: Both, tmp_path: Path) -> None:
     """Holds in the file of an instance that was alone until now."""
     here, there = sharers
     other = Holds(tmp_path / "a" / "holds.json")
@@ -168,7 +168,7 @@ async def test_what_was_there_before_is_told(sharers: Both, tmp_path: Path) -> N
     assert there.ids == ["old"]
 
 
-async def test_one_that_was_lifted_while_an_instance_was_away(sharers: Both) -> None:
+async def test_one_that_was_released_while_an_instance_was_away(sharers: Both) -> None:
     """Its own file has it still; it does not come back with it, and the same id may come again."""
     here, there = sharers
     first = here.holds.place(hold("one"))
@@ -182,7 +182,7 @@ async def test_one_that_was_lifted_while_an_instance_was_away(sharers: Both) -> 
     assert here.ids == ["one"]
 
 
-async def test_one_that_cannot_be_told_is_in_force(sharers: Both, postgres: Cluster) -> None:
+async def test_one_that_cannot_be_reported_is_in_force(sharers: Both, postgres: Cluster) -> None:
     """And nothing is released that others would keep."""
     here, _ = sharers
     here.holds.place(hold("one"))
@@ -196,7 +196,7 @@ async def test_one_that_cannot_be_told_is_in_force(sharers: Both, postgres: Clus
     assert here.ids == ["one", "two"]
 
 
-async def test_older_news_lift_and_lay_nothing(sharers: Both) -> None:
+async def test_older_news_changes_no_hold(sharers: Both) -> None:
     """What was read before a change here says nothing about it."""
     here, _ = sharers
     one = here.holds.place(hold("one"))
@@ -239,7 +239,7 @@ def test_settings_that_cannot_be_meant(
     assert fix in str(error.value)
 
 
-def test_second_instance_without_a_database_is_told_what_it_needs(tmp_path: Path) -> None:
+def test_a_second_instance_without_a_database_gets_the_fix(tmp_path: Path) -> None:
     """Records in a file are for one process; the sentence says how to have a standby."""
     first = lock_state_dir(tmp_path / "lock")
     with pytest.raises(SetupError, match="a standby with records in PostgreSQL") as error:

@@ -10,7 +10,9 @@ from trading_ops.botkit.component import Unavailable
 from trading_ops_lab.paper.bot.bot import Bot
 
 
-async def test_a_throttled_bot_asks_less_and_goes_on_by_itself(bot: Bot, control: Control) -> None:
+async def test_a_throttled_bot_asks_less_and_goes_on_automatically(
+    bot: Bot, control: Control
+) -> None:
     """No more passes than the longer pauses leave room for; then it ends, and nothing is down."""
     reply = await control.command("throttle_load", seconds="2")
     assert reply["outcome"] == "succeeded", reply

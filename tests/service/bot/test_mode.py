@@ -119,7 +119,7 @@ async def go_paper(switch: ModeSwitch, orders: Cancelling, within: float) -> str
     return await run(command, params, asyncio.get_running_loop())
 
 
-async def test_a_deadline_ends_the_cancelling_and_not_the_word(runs: ModeHistory) -> None:
+async def test_a_deadline_ends_the_cancelling_and_not_the_halt(runs: ModeHistory) -> None:
     """A venue that is slow takes the whole deadline: the word is kept by then."""
     switch, orders = await runs.begun(), Cancelling()
     assert switch.mode.value == "live"
@@ -167,7 +167,7 @@ async def test_stuck_records_do_not_hinder_the_cancelling(
     assert switch.paper
 
 
-async def test_a_standby_that_was_told_takes_over_in_paper(runs: ModeHistory) -> None:
+async def test_a_standby_that_knows_of_paper_takes_over_in_paper(runs: ModeHistory) -> None:
     """It cannot tell the others before it leads; then it does."""
     store = Away(runs.desk.metrics, lambda: ThreadedDatabase(SqliteDriver(runs.folder / "bot.db")))
     switch = runs.switch(store=store)
@@ -194,7 +194,7 @@ async def test_a_standby_takes_over_in_paper_without_its_file(runs: ModeHistory)
     await store.close()
 
 
-async def test_paper_that_is_said_while_live_is_stored_stays(runs: ModeHistory) -> None:
+async def test_paper_that_is_ordered_while_live_is_stored_stays(runs: ModeHistory) -> None:
     """The person did not know of it: they must look, and say so again."""
     (await runs.begun()).enter_paper(*ORDER)
     switch = await runs.begun()
@@ -244,7 +244,7 @@ async def test_records_that_are_away_do_not_forget_it(runs: ModeHistory) -> None
     await away.close()
 
 
-async def test_a_file_that_cannot_be_written_is_said(runs: ModeHistory) -> None:
+async def test_a_file_that_cannot_be_written_is_reported(runs: ModeHistory) -> None:
     """It is in force, and the records keep it."""
     folder = runs.folder / "absent"
     switch = await runs.begun(folder=folder)

@@ -38,7 +38,7 @@ SETTINGS = SignalSettings(
 
 
 class Desk:
-    """Signals with a model, passes manually, and what is told of them."""
+    """Signals with a model, passes manually, and what is reported them."""
 
     def __init__(self, metrics: BotMetrics, folder: Path, settings: SignalSettings) -> None:
         self.metrics = metrics
@@ -140,7 +140,7 @@ async def test_a_sick_model_is_replaced_and_comes_back(
     assert any(problem in reported for reported in problems)
 
 
-async def test_a_frozen_model_is_killed_and_started_anew(desk: Desk) -> None:
+async def test_a_frozen_model_is_killed_and_started_again(desk: Desk) -> None:
     """SIGSTOP: it listens to no signal but one."""
     await desk.passes_until(lambda: desk.decider == MODEL)
     first = desk.source.pid
@@ -210,7 +210,7 @@ async def test_records_that_are_away_cost_no_pass(desk: Desk) -> None:
 ALONE = msgspec.structs.replace(SETTINGS, stand_in=False, most_starts=2)
 
 
-async def test_without_a_stand_in_nobody_decides_for_a_sick_model(
+async def test_without_a_fallback_a_failed_model_decides_nothing(
     metrics: BotMetrics, tmp_path: Path
 ) -> None:
     """Passes continue and hold what they hold; nothing tells of a fallback, nor of the averages."""

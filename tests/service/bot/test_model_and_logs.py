@@ -31,7 +31,7 @@ async def detail(control: Control) -> str:
     return str(health["components"]["signals"]["detail"])
 
 
-async def test_a_model_decides_is_replaced_and_everything_is_told(
+async def test_a_model_decides_is_replaced_and_everything_is_reported(
     venue: Venue,
     spawn: Callable[[], subprocess.Popen[bytes]],
     control: Control,

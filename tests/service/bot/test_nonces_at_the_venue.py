@@ -47,7 +47,7 @@ def issued(bot: Bot) -> float:
 
 
 @pytest.mark.parametrize("times", [1, 2])
-async def test_a_request_heals_itself_once(bot: Bot, venue: Venue, times: int) -> None:
+async def test_a_request_recovers_itself_once(bot: Bot, venue: Venue, times: int) -> None:
     """Refused once it succeeds; refused again it fails, and is not sent a third time."""
     await until(lambda: bot.reconciliation.recovered)  # which asks for the history itself
     await venue.break_("nonce", methods=["TradesHistory"], count=times)

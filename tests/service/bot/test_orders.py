@@ -224,7 +224,7 @@ async def test_a_stranger_in_one_symbol_leaves_the_others_alone(desk: Desk) -> N
 
 
 @pytest.mark.parametrize("refusal", [None, VenueRefused("QueryOrders: refused")], ids=str)
-async def test_strangers_stay_while_the_venue_does_not_tell(
+async def test_strangers_stay_while_the_venue_does_not_report(
     desk: Desk, refusal: Exception | None
 ) -> None:
     """What became of one is not known, so it counts as before; the pass continues."""

@@ -44,7 +44,7 @@ def quote(price: int) -> Quote:
     return Quote(bid=Decimal(price), ask=Decimal(price), at=clock.timestamp())
 
 
-async def test_a_trading_bot_tells_what_it_knows(
+async def test_a_trading_bot_reports_what_it_knows(
     venue: Venue,
     spawn: Callable[[], subprocess.Popen[bytes]],
     control: Control,

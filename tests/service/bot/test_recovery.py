@@ -125,7 +125,7 @@ async def test_deposit_is_counted_and_trading_goes_on(bot: Bot, venue: Venue) ->
     assert sample(bot.metrics, "trading_discrepancies_total", cause="balance") == 1
 
 
-async def test_somebody_trades_on_the_account(bot: Bot, venue: Venue, tmp_path: Path) -> None:
+async def test_someone_trades_on_the_account(bot: Bot, venue: Venue, tmp_path: Path) -> None:
     """It is counted at once, and an operator must say that it was meant."""
     await recovered(bot)
     await venue.by_hand(pair="XBTUSD", type="sell", ordertype="market", volume="0.1")

@@ -244,7 +244,7 @@ async def test_paper_sends_nothing_and_only_a_person_goes_back(
         assert info(bot)["live"] == 1
 
 
-async def test_a_configured_paper_bot_goes_live_by_nobodys_word(
+async def test_a_configured_paper_bot_never_goes_live(
     venue: Venue, config_file: Path, control: Control
 ) -> None:
     """The more cautious of the configuration and the last word wins."""

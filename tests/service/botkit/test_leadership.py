@@ -160,7 +160,7 @@ async def test_it_counts_from_before_the_renewal_was_sent(place: Place) -> None:
     assert not lease.valid
 
 
-async def test_one_that_ran_out_and_that_nobody_took_is_renewed(held: Held, place: Place) -> None:
+async def test_one_that_ran_out_and_that_no_one_took_is_renewed(held: Held, place: Place) -> None:
     first, _, boottime = held
     boottime.now += 60
     place.run_out()
@@ -195,7 +195,7 @@ async def test_release_after_a_takeover_changes_nothing(held: Held, place: Place
     assert not await place.lease("third").take()
 
 
-async def test_guard_lets_the_leader_write_and_nobody_else(held: Held, place: Place) -> None:
+async def test_guard_lets_the_leader_write_and_no_one_else(held: Held, place: Place) -> None:
     """Anyone who was replaced writes nothing any more, and a standby nothing yet."""
     first, second, _ = held
 
@@ -254,7 +254,7 @@ async def test_takeover_waits_for_a_write_that_is_under_way(held: Held, place: P
     assert not await place_again.take()
 
 
-async def test_server_that_stands_still_keeps_nobody_waiting(
+async def test_server_that_stands_still_keeps_no_one_waiting(
     place: Place, postgres: Cluster
 ) -> None:
     """It answers nothing and breaks nothing; the wait ends all the same, and later it continues."""
@@ -277,7 +277,7 @@ async def test_server_that_stands_still_keeps_nobody_waiting(
     assert lease.valid
 
 
-async def test_a_standby_leaves_word_that_it_watches(place: Place) -> None:
+async def test_a_standby_reports_that_it_watches(place: Place) -> None:
     """The leader learns of it as long as it is fresh; its own earlier word does not count."""
     clock = Boottime()
     leader, standby = place.lease("first"), place.lease("second", clock)

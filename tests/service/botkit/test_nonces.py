@@ -214,7 +214,7 @@ assert os.waitpid(child, 0)[1] == 0
 
 
 @pytest.mark.parametrize("design", ["ExclusiveSource", "SharedSource"])
-def test_a_forked_child_closes_no_file_of_somebody_else(design: str, tmp_path: Path) -> None:
+def test_a_forked_child_closes_no_file_of_another_process(design: str, tmp_path: Path) -> None:
     """What was closed before the fork has given its descriptors' numbers away."""
     subprocess.run(
         [sys.executable, "-c", CLOSED, design, str(tmp_path / "key")],
@@ -361,7 +361,9 @@ async def test_a_refused_nonce_jumps(tmp_path: Path, metrics: BotMetrics) -> Non
     assert CeilingFile(tmp_path / "key" / "ceiling", block=3_000).read() >= last
 
 
-async def test_a_heal_gets_past_a_clock_that_ran_on(tmp_path: Path, metrics: BotMetrics) -> None:
+async def test_a_recovery_gets_past_a_clock_that_ran_ahead(
+    tmp_path: Path, metrics: BotMetrics
+) -> None:
     """The count stood while another client used the clock for days."""
     source = ExclusiveSource(tmp_path / "key", microseconds=lambda: NOW)
     ours = Nonces(source, metrics, microseconds=lambda: NOW + 72 * HOUR)
@@ -370,7 +372,7 @@ async def test_a_heal_gets_past_a_clock_that_ran_on(tmp_path: Path, metrics: Bot
     assert ours.issue() > NOW + 72 * HOUR + JUMP
 
 
-async def test_without_the_lease_nothing_is_healed(tmp_path: Path, metrics: BotMetrics) -> None:
+async def test_without_the_lease_nothing_is_remediated(tmp_path: Path, metrics: BotMetrics) -> None:
     """A process that was replaced must not come back by jumping past its successor."""
     ours = nonces(tmp_path, metrics, may_resync=lambda: False)
     first = ours.issue()

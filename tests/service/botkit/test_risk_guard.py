@@ -172,7 +172,7 @@ async def test_a_daily_loss_reduces_and_a_drawdown_halts(small: GuardedBot) -> N
     assert sample(metrics, "trading_exposure", currency="USD") == 1
 
 
-async def test_neither_recovery_nor_restart_nor_the_next_day_lifts(
+async def test_neither_recovery_nor_restart_nor_the_next_day_releases(
     small: GuardedBot, folder: Path
 ) -> None:
     """Only an operator does; the loss of the day is known to the next process too."""
@@ -201,7 +201,7 @@ async def test_the_highest_result_outlives_the_process(small: GuardedBot, folder
     await again.end()
 
 
-async def test_who_lifts_accepts_what_is_lost_and_a_quarter_more_holds_again(
+async def test_a_release_accepts_what_is_lost_and_a_quarter_more_holds_again(
     small: GuardedBot, folder: Path
 ) -> None:
     """Also over a restart; the next day starts with the limit itself."""
@@ -222,7 +222,7 @@ async def test_who_lifts_accepts_what_is_lost_and_a_quarter_more_holds_again(
     await tomorrow.end()
 
 
-async def test_a_lift_when_nothing_is_lost_accepts_nothing(small: GuardedBot) -> None:
+async def test_a_release_when_nothing_is_lost_accepts_nothing(small: GuardedBot) -> None:
     """Anyone who releases after the price came back has not allowed the next loss."""
     await small.sees(70)
     await small.sees(100)

@@ -88,7 +88,7 @@ def fill(name: str = "c", upto: str = "1") -> Fill:
 
 
 def pool(metrics: BotMetrics) -> tuple[float | None, ...]:
-    """Return what is told of the connection: in use, idle, made so far, given up."""
+    """Return what is reported the connection: in use, idle, made so far, given up."""
     sample = metrics.registry.get_sample_value
     name = "trading_database_pool_"
     states = [
@@ -343,7 +343,7 @@ async def test_a_statement_that_hangs_is_given_up(
     await store.close()
 
 
-async def test_nobody_waits_for_ever(tmp_path: Path, metrics: BotMetrics) -> None:
+async def test_no_one_waits_for_ever(tmp_path: Path, metrics: BotMetrics) -> None:
     """What gives no answer is broken off, and the next piece of work goes through."""
     database = ThreadedDatabase(SqliteDriver(tmp_path / "bot.db"), metrics, answer_seconds=0.3)
     store = Store(metrics, lambda: database)
@@ -355,7 +355,7 @@ async def test_nobody_waits_for_ever(tmp_path: Path, metrics: BotMetrics) -> Non
     await store.close()
 
 
-async def test_a_server_that_is_frozen_stops_nobody_for_ever(
+async def test_a_server_that_is_frozen_stops_no_one_for_ever(
     tmp_path: Path, metrics: BotMetrics
 ) -> None:
     """No limit of the database or of TCP ends such a statement."""

@@ -112,7 +112,7 @@ async def test_silences_are_listed_once_and_expired_everywhere(cluster: Cluster)
         await cluster.all.expire(key)
 
 
-async def test_a_silence_that_is_not_known_any_more_is_laid_anew(cluster: Cluster) -> None:
+async def test_a_silence_that_was_lost_is_placed_again(cluster: Cluster) -> None:
     """An Alertmanager that lost its data must not keep an operator's word from being shown."""
     key = await place(cluster.clients[0], id="lost-long-ago")
     assert list(cluster.one.silences) == [key]

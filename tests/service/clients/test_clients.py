@@ -96,7 +96,7 @@ async def test_no_answer_in_time_is_unreachable(serve: Serve) -> None:
     released.set()
 
 
-async def test_nobody_listens_is_said_in_plain_words() -> None:
+async def test_a_refused_connection_is_reported_in_plain_words() -> None:
     """The library's words speak of TLS, which is not there, and of tuples."""
     address = f"http://127.0.0.1:{free_port()}"
     async with aiohttp.ClientSession() as session:
@@ -149,7 +149,7 @@ async def test_alertmanager_nonsense_is_unreachable(serve: Serve, body: str) -> 
 @pytest.mark.parametrize(
     ("status", "error"), [(401, Refused), (404, Refused), (409, Refused), (500, Unreachable)]
 )
-async def test_commands_tell_a_no_from_silence(
+async def test_a_refusal_differs_from_no_answer(
     serve: Serve, status: int, error: type[Exception]
 ) -> None:
     """4xx: it was not done. 5xx: no one knows."""

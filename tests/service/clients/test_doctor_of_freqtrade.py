@@ -55,7 +55,7 @@ class _OpenToAll(FakeFreqtrade):
         return web.json_response({"state": "running"})
 
 
-async def test_one_that_tells_strangers_is_found() -> None:
+async def test_a_file_that_others_can_read_is_found() -> None:
     """Its API without a password is a door for everyone on the machine."""
     _, refuses = await first_two(_OpenToAll(), PASSWORD)
     assert (refuses.ok, refuses.detail) == (False, "without a token it answered HTTP 200")

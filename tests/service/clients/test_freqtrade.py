@@ -53,7 +53,7 @@ async def test_it_is_a_bot_as_an_agent_is() -> None:
                 await bot.health()
 
 
-async def test_health_is_told_in_our_words() -> None:
+async def test_health_is_reported_in_our_terms() -> None:
     """State, the loop, and which start it was."""
     fake = FakeFreqtrade()
     async with commanding(fake) as bot:
@@ -153,7 +153,7 @@ async def test_a_reduction_becomes_a_halt() -> None:
 
 
 async def test_a_halt_outlives_a_restart() -> None:
-    """The pause is gone and the lock is not: it is told as weaker, and placed again."""
+    """The pause is gone and the lock is not: it is reported as weaker, and placed again."""
     fake = FakeFreqtrade()
     async with commanding(fake) as bot:
         await order(bot, "halt", HOLD)
@@ -227,7 +227,7 @@ async def test_a_halt_does_not_start_one_that_is_stopped() -> None:
     assert "start" not in fake.asked
 
 
-async def test_resume_lifts_what_it_names() -> None:
+async def test_resume_releases_what_it_names() -> None:
     """Another's halt stands, and so does a protection's lock; `all` means all of ours."""
     fake = FakeFreqtrade()
     fake.lock("*", ends_in=600)
@@ -294,7 +294,7 @@ async def test_a_pause_that_a_reload_swallows_is_ordered_again() -> None:
 
 
 async def test_a_pause_that_is_lost_is_ordered_again() -> None:
-    """It was reloaded between the order and the reading: it runs, and is told once more."""
+    """It was reloaded between the order and the reading: it runs, and is reported once more."""
     fake = TradingFreqtrade()
     fake.deaf = {"pause"}
     async with commanding(fake) as bot:
@@ -306,7 +306,7 @@ async def test_a_pause_that_is_lost_is_ordered_again() -> None:
 
 
 async def test_a_lock_does_not_keep_a_forced_entry_out() -> None:
-    """That is why a lock alone is told as `reducing`, and a halt pauses as well."""
+    """That is why a lock alone is reported as `reducing`, and a halt pauses as well."""
     fake = TradingFreqtrade(open_trades=0)
     async with commanding(fake) as bot, aiohttp.ClientSession() as session:
         address = bot._api._http._base
@@ -362,7 +362,7 @@ async def test_what_became_of_a_hold_is_read_from_what_stands() -> None:
         assert (await bot.attempt("hold-1")).outcome == "unknown"
 
 
-async def test_resume_names_what_it_lifted() -> None:
+async def test_resume_names_what_it_released() -> None:
     """As it was, so that the timeline tells of a hold that no one here knew."""
     async with commanding(FakeFreqtrade()) as bot:
         await order(bot, "halt", HOLD)
@@ -412,7 +412,7 @@ async def test_a_wrong_password_is_a_clear_no() -> None:
             await order(bot, "halt", HOLD)
 
 
-async def test_nobody_there_leaves_it_unknown() -> None:
+async def test_no_answer_leaves_it_unknown() -> None:
     """A dead process answers no order."""
     async with aiohttp.ClientSession() as session:
         bot = Freqtrade(Http(session, f"http://127.0.0.1:{unused_port()}"), "freq")

@@ -121,7 +121,7 @@ async def test_one_that_is_stopped_is_paused_first() -> None:
     assert "paused instead of stopped" in answer.detail
 
 
-async def test_one_that_somebody_stops_meanwhile_is_brought_back() -> None:
+async def test_one_that_someone_stops_meanwhile_is_brought_back() -> None:
     """An exit that has started is ended: a stop in the midst of it would leave positions alone."""
     fake = TradingFreqtrade(open_trades=2)
     fake.fails = [1, 0, 0]

@@ -145,7 +145,7 @@ async def test_the_command_line_asks_who_is_alive_without_its_token(tmp_path: Pa
     assert server.tokens == [None]
 
 
-def test_what_repeats_is_said_once_and_what_is_too_much_is_not_said() -> None:
+def test_what_repeats_is_reported_once_and_what_is_too_much_is_not_reported() -> None:
     """Neither one key nor many of them fill a log."""
     seldom = Seldom(seconds=3600)
     assert [seldom.is_due("a") for _ in range(3)] == [True, False, False]

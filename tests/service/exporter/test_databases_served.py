@@ -122,7 +122,7 @@ async def test_all_of_them_beside_dead_ones(postgres: Cluster, tmp_path: Path) -
 
 
 async def test_a_server_that_hangs_delays_no_scrape(tmp_path: Path) -> None:
-    """It is frozen while the exporter runs; the file beside it is told as ever."""
+    """It is frozen while the exporter runs; the file beside it is reported as ever."""
     with Cluster(fast=True) as cluster:
         url = cluster.new_database(migrated=False)
         postgresqls.role(cluster, "watcher", "pg_read_all_stats")

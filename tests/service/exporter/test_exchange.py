@@ -89,7 +89,7 @@ async def looking(files: Files, **options: Any) -> AsyncIterator[Looked]:
 
 
 @pytest.mark.usefixtures("venue")
-async def test_a_venue_is_told_of(files: Files) -> None:
+async def test_a_venue_is_reported(files: Files) -> None:
     """It is up, its clock is right, and the account holds what the venue gave it."""
     async with looking(files) as looked:
         seen = await looked.once()
@@ -105,7 +105,7 @@ async def test_a_venue_is_told_of(files: Files) -> None:
 
 
 @pytest.mark.usefixtures("venue")
-async def test_only_the_wanted_currencies_are_told(files: Files) -> None:
+async def test_only_the_wanted_currencies_are_reported(files: Files) -> None:
     """Those that are named, one that the account has not among them."""
     async with looking(files, currencies=("USD", "EUR")) as looked:
         seen = await looked.once()
@@ -146,7 +146,7 @@ async def test_down_and_up_again(files: Files, faults: FaultCaller) -> None:
 
 
 @pytest.mark.usefixtures("venue")
-async def test_a_hang_ends_in_time_by_itself(files: Files, faults: FaultCaller) -> None:
+async def test_a_hang_ends_in_time_automatically(files: Files, faults: FaultCaller) -> None:
     """ccxt gives up before its process must be killed, and the next look is healthy."""
     async with looking(files, timeout_seconds=2.0) as looked:
 
@@ -316,7 +316,7 @@ async def test_a_key_that_can_trade_is_refused_unless_accepted(files: Files) -> 
         assert (seen["account_up"], seen["key_can_trade"]) == (1, 0)
 
 
-async def test_an_unknown_venue_is_said(files: Files) -> None:
+async def test_an_unknown_venue_is_reported(files: Files) -> None:
     """In the words of anyone who wrote the configuration."""
     async with looking(files, exchange="nosuchvenue") as looked:
         await looked.once()

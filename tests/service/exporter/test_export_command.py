@@ -41,7 +41,7 @@ def test_a_right_file_is_well(config: Path, capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out.startswith(f"{config} is valid: served on 127.0.0.1:")
 
 
-def test_everything_that_is_missing_is_said_at_once(
+def test_everything_that_is_missing_is_reported_at_once(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A line each: secrets, folders and venues that are not there."""
@@ -89,7 +89,7 @@ def test_once_prints_what_was_read(config: Path, capsys: pytest.CaptureFixture[s
     assert all(line.endswith(" s): ok") for line in output.err.splitlines())
 
 
-def test_once_reads_what_is_named_and_tells_of_failures(
+def test_once_reads_what_is_named_and_reports_failures(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Only that, and the exit code says that one of them failed; the reason is there."""
@@ -127,7 +127,7 @@ def test_what_makes_no_sense_is_refused(options: list[str]) -> None:
     assert run(["export", *options]) == ExitCode.USAGE
 
 
-def test_without_a_file_the_way_to_one_is_said(
+def test_without_a_file_the_way_to_one_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """exporter.yml in the working directory is the default."""

@@ -163,7 +163,7 @@ async def test_the_venue_is_probed_again_and_again(tmp_path: Path) -> None:
         await until_true(is_down)
 
 
-async def test_without_the_token_nothing_is_told(tmp_path: Path) -> None:
+async def test_without_the_token_nothing_is_reported(tmp_path: Path) -> None:
     """Metrics want the token; readiness does not."""
     async with exporter(tmp_path) as session:
         for headers in ({"Authorization": "Bearer wrong"}, {"Authorization": ""}):

@@ -131,7 +131,7 @@ async def test_what_is_mapped_to_what(tmp_path: Path) -> None:
     assert seen["trading_freqtrade_exchange_warnings_total"] == 0
 
 
-async def test_the_bots_money_is_told_and_not_the_accounts(tmp_path: Path) -> None:
+async def test_the_bots_money_is_reported_and_not_the_accounts(tmp_path: Path) -> None:
     """Of the balance it is the part that the bot manages; of the days it is today."""
     async with reading(tmp_path, FakeFreqtrade()) as bot:
         seen = await look(bot)
@@ -179,7 +179,7 @@ async def test_what_has_no_price_now_is_not_worth_nothing(tmp_path: Path) -> Non
 
 
 async def test_in_futures_a_positions_margin_is_no_resting_entry(tmp_path: Path) -> None:
-    """It is told as used as well, and is in the sum already."""
+    """It is reported as used as well, and is in the sum already."""
     fake = FakeFreqtrade()
     fake.answers["show_config"]["trading_mode"] = "futures"
     fake.answers["balance"]["currencies"][0]["used"] = 30.0
@@ -188,7 +188,7 @@ async def test_in_futures_a_positions_margin_is_no_resting_entry(tmp_path: Path)
         assert (await look(bot, "balance"))["trading_equity:USDT"] == 1010
 
 
-async def test_value_without_a_price_is_not_told(tmp_path: Path) -> None:
+async def test_value_without_a_price_is_not_reported(tmp_path: Path) -> None:
     """An exchange that does not answer leaves trades without their current rate."""
     fake = FakeFreqtrade()
     fake.answers["status"][0]["current_rate"] = None
@@ -372,7 +372,7 @@ async def test_only_pause_and_lock_are_a_halt(
     assert seen["trading_freqtrade_locks:global"] == standing
 
 
-async def test_a_state_that_is_not_known_is_not_told(tmp_path: Path) -> None:
+async def test_a_state_that_is_not_known_is_not_reported(tmp_path: Path) -> None:
     """While it reloads there is none, and without the locks it could be a halt."""
     fake = FakeFreqtrade()
     fake.state = "reload_config"
@@ -606,7 +606,7 @@ async def test_a_wrong_password_is_no_dead_feed(tmp_path: Path) -> None:
     assert "trading_component_up:feed" not in seen
 
 
-async def test_nobody_there_is_dead(tmp_path: Path) -> None:
+async def test_an_absent_process_is_dead(tmp_path: Path) -> None:
     """A connection that is refused: no ping, and nothing that was true a moment ago."""
     async with aiohttp.ClientSession() as session:
         bot = FreqtradeBot(entry(tmp_path, f"127.0.0.1:{free_port()}"), session)

@@ -159,7 +159,7 @@ async def scores(session: aiohttp.ClientSession) -> tuple[float, float, float]:
     return up, failures, success
 
 
-async def test_what_is_said_is_told_and_looked_at_at_once(tmp_path: Path) -> None:
+async def test_a_message_is_counted_and_triggers_a_read(tmp_path: Path) -> None:
     """A fill: counted, and the trades are asked for long before their 15 s are over."""
     fake = FakeFreqtrade()
     async with listening(tmp_path, fake) as session:
@@ -195,7 +195,7 @@ async def test_a_flood_of_messages_is_counted_and_asks_little(tmp_path: Path) ->
 
 @pytest.mark.parametrize("trouble", ["refused", "wrong token", "hangs", "html"])
 async def test_who_cannot_listen_loses_nothing_else(tmp_path: Path, trouble: str) -> None:
-    """It counts as down; everything that is polled is told as before."""
+    """It counts as down; everything that is polled is reported as before."""
     fake = FakeFreqtrade()
     if trouble == "wrong token":
         fake.ws_token = "another"
@@ -290,7 +290,9 @@ async def test_a_token_that_cannot_be_read_is_named(tmp_path: Path, content: byt
     assert str(file) in listener.problem
 
 
-async def test_the_token_is_never_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_the_token_is_never_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """It is part of the address, which errors like to name."""
     fake = FakeFreqtrade()
     fake.ws_token = "another"

@@ -66,7 +66,7 @@ async def test_each_reading_has_its_score(tmp_path: Path) -> None:
 
 
 async def test_a_dead_one_fails_its_scrape_alone(tmp_path: Path) -> None:
-    """503 makes `up` 0; the other Freqtrade, the venue and the host are told as before."""
+    """503 makes `up` 0; the other Freqtrade, the venue and the host are reported as before."""
     fake, venue = FakeFreqtrade(), FakeVenue()
     async with (
         fake.serving() as address,
@@ -147,7 +147,7 @@ async def test_scrapes_of_a_bot_want_the_token(tmp_path: Path) -> None:
         assert await status(session, VITAL, Authorization="Bearer wrong") == 401
 
 
-async def test_the_password_is_never_told(
+async def test_the_password_is_never_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Neither in a scrape nor in the log, whatever goes wrong."""

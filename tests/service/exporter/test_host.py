@@ -67,7 +67,7 @@ def test_file_system(tmp_path: Path) -> None:
     assert "disk_inodes" not in proc, "a file system without a limit has none"
 
 
-def test_a_read_only_file_system_is_told() -> None:
+def test_a_read_only_file_system_is_reported() -> None:
     """Any that this host has mounted so."""
     mounts = [one.mountpoint for one in psutil.disk_partitions(all=True)]
     found = [
@@ -138,7 +138,7 @@ def test_the_clock_is_asked_only() -> None:
 
 
 @pytest.mark.parametrize("look", [memory, processors, process_counts])
-async def test_a_reading_is_told_in_full(look: Callable[[], Iterable[Metric]]) -> None:
+async def test_a_reading_is_reported_in_full(look: Callable[[], Iterable[Metric]]) -> None:
     """What one part yields is in the collector that it belongs to."""
     names: set[str] = set()
     for source in host_sources(ExporterConfig()):

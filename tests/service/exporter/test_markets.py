@@ -43,7 +43,7 @@ def figures_of(watched: Watched) -> dict[str, float]:
         ("a new word", 1),
     ],
 )
-async def test_a_market_is_closed_only_by_a_word_that_is_known(state: str, is_open: int) -> None:
+async def test_a_market_is_closed_only_by_a_known_state(state: str, is_open: int) -> None:
     """A closed one mutes alerts, so nothing is closed by a guess."""
     venue = FakeVenue()
     venue.pairs = {"BTC/USD": state, "ETH/USD": "online"}
@@ -52,7 +52,7 @@ async def test_a_market_is_closed_only_by_a_word_that_is_known(state: str, is_op
         assert figures_of(watched) == {"BTC/USD": is_open, "ETH/USD": 1}
 
 
-async def test_what_nobody_said_is_absent() -> None:
+async def test_what_no_one_reported_is_absent() -> None:
     """When the venue does not answer, and when it does not know a symbol any more."""
     venue = FakeVenue()
     venue.pairs = {"BTC/USD": "cancel_only"}

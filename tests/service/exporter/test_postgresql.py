@@ -235,7 +235,7 @@ async def test_archiving_that_fails(source: Postgresql, server: Cluster) -> None
     assert seen["wal_archive_last_success_timestamp_seconds"] == 0
 
 
-async def test_a_slot_that_nobody_reads(source: Postgresql, server: Cluster) -> None:
+async def test_a_slot_that_no_one_reads(source: Postgresql, server: Cluster) -> None:
     """It keeps WAL, for ever."""
     server.execute("SELECT pg_create_physical_replication_slot('forgotten', true)")
     try:
@@ -269,7 +269,7 @@ async def test_work_is_counted(source: Postgresql, server: Cluster, url: str) ->
 
 
 async def test_without_the_privilege(server: Cluster, url: str, tmp_path: Path) -> None:
-    """What the role may not see is absent, and says so; it is never told as zero."""
+    """What the role may not see is absent, and says so; it is never reported as zero."""
     source = Postgresql(entry(tmp_path, server, url, user="stranger"))
     with client(url) as forgetful:
         forgetful.execute("SELECT 1")

@@ -51,7 +51,7 @@ def owner(url: str) -> Iterator[psycopg.Connection[object]]:
         yield connection
 
 
-async def test_bloat_and_its_cure(
+async def test_bloat_and_its_fix(
     source: PostgresqlStorage, owner: psycopg.Connection[object]
 ) -> None:
     """Nine of ten rows are deleted: dead rows, then a bloated index, then a rebuilt one."""

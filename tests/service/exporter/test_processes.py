@@ -61,7 +61,7 @@ def watching(**how: object) -> Watched:
     return Watched(processes_source([entry]))
 
 
-async def test_a_process_is_told_of_by_its_pid_file(tmp_path: Path) -> None:
+async def test_a_process_is_reported_by_its_pid_file(tmp_path: Path) -> None:
     """Its figures are the kernel's, and of a process that is not there only that."""
     (tmp_path / "pid").write_text(f"{os.getpid()}\n")
     entries = [
@@ -103,7 +103,7 @@ async def test_a_broken_pid_file_is_a_process_that_is_down(tmp_path: Path, text:
     assert await figures(watching(pid_file=tmp_path / "pid")) == {"up": {"bot": 0}}
 
 
-async def test_a_number_that_somebody_else_has_now_is_not_believed(tmp_path: Path) -> None:
+async def test_a_number_that_another_process_has_now_is_not_believed(tmp_path: Path) -> None:
     """The process started long after its pid file was written: that was about another one."""
     pid_file = tmp_path / "pid"
     with sleeping(own(2)) as pid:

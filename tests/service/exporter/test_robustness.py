@@ -67,7 +67,7 @@ async def test_a_disk_that_hangs_holds_one_thread() -> None:
     assert watched.last_success > 0
 
 
-async def test_a_look_that_fails_is_told(tmp_path: Path) -> None:
+async def test_a_look_that_fails_is_reported(tmp_path: Path) -> None:
     """A folder that is gone is a failure of the reading, and not of its thread."""
     (source,) = disk_sources([tmp_path / "gone"])
     watched = Watched(source)
@@ -135,7 +135,7 @@ def series(name: str, length: int) -> Metric:
 
 
 async def test_bad_sources_leave_the_good_one_alone() -> None:
-    """One hangs, one raises, one floods: the good one is read on, and each is told of."""
+    """One hangs, one raises, one floods: the good one is read on, and each is reported."""
     flood = [series("flood", LARGEST_SERIES + 5), series("more", 7)]
     watched = {
         name: Watched(Source(name, families))
@@ -219,7 +219,7 @@ class Loud(Mute):
         return [GaugeMetricFamily("whole", "A figure.", value=fresh)]
 
 
-async def test_a_source_that_cannot_tell_costs_no_scrape(
+async def test_a_source_that_cannot_report_costs_no_scrape(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Its figures are absent, all of them; each time counts as its failure, the first is logged."""

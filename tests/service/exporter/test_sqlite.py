@@ -290,7 +290,7 @@ def _close_to_others(path: Path) -> None:
 
 
 def _found_as_other_user(path: Path) -> str:
-    """Return failure and tables that a process of the user `nobody` finds."""
+    """Return failure and tables that a process of the user `no one` finds."""
     script = (
         "import os, sys; from pathlib import Path\n"
         "from trading_ops.exporter.databases.entries import SqliteEntry\n"

@@ -87,7 +87,7 @@ async def test_anything_else_is_down(http_status: int, body: object) -> None:
         ({"error": ["EService:Unavailable"]}, []),
     ],
 )
-async def test_what_the_venue_says_of_itself_is_told(body: object, expected: list[str]) -> None:
+async def test_what_the_venue_says_of_itself_is_reported(body: object, expected: list[str]) -> None:
     """In known words, and not for longer than it says so."""
     venue = FakeVenue()
     async with venue.serving() as address, watching(address) as watched:

@@ -280,7 +280,7 @@ async def test_our_own_slowness_is_no_silence(desk: Desk, bot: RealAgent) -> Non
 @pytest.mark.parametrize(
     "why", ["paused", "maintenance", "observe_only", "target_observe_only", "off"]
 )
-async def test_a_person_who_said_hands_off_is_obeyed(
+async def test_a_silence_suppresses_the_restart(
     desk: Desk, bot: RealAgent, manager: tuple[Manager, str], why: str
 ) -> None:
     """Nothing is halted or stopped; what would have been done is recorded, once."""

@@ -137,7 +137,7 @@ async def test_a_halt_is_acknowledged_and_stored(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("how", ["restart", "reload", "start", "unlock"])
-async def test_whatever_lifts_it_there_it_is_laid_again(desk: Desk, how: str) -> None:
+async def test_a_hold_released_elsewhere_is_placed_again(desk: Desk, how: str) -> None:
     """A restart, a reload, and a hand in its own window: the desired state is kept by us."""
     placed = await desk.holding.place(desk.target, "halted", **ADA)
     fake = desk.fake
@@ -164,7 +164,7 @@ async def test_whatever_lifts_it_there_it_is_laid_again(desk: Desk, how: str) ->
     assert await desk.standing() == {placed.id: "halted"}
 
 
-async def test_a_person_names_what_is_lifted(desk: Desk) -> None:
+async def test_a_person_names_what_is_released(desk: Desk) -> None:
     """The other hold keeps it paused, and both the timeline and the bot agree."""
     first = await desk.holding.place(desk.target, "halted", **ADA)
     second = await desk.holding.place(desk.target, "halted", **ADA)
@@ -180,7 +180,7 @@ async def test_a_person_names_what_is_lifted(desk: Desk) -> None:
     assert await desk.standing() == {}
 
 
-async def test_a_lift_is_not_undone_by_what_was_read_before_it_was_stored(
+async def test_a_release_is_not_undone_by_what_was_read_before_it_was_stored(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The bot has no hold any more and reports no release; the database still has the hold."""
@@ -204,7 +204,7 @@ async def test_a_lift_is_not_undone_by_what_was_read_before_it_was_stored(
     assert (desk.fake.state, desk.fake.standing()) == ("running", [])
 
 
-async def test_a_lift_that_could_not_be_stored_is_said_to_be_undone(
+async def test_a_release_that_could_not_be_stored_is_reported_as_undone(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A Freqtrade does not remember who released what, so the database's word stands: careful."""
@@ -225,7 +225,7 @@ async def test_a_lift_that_could_not_be_stored_is_said_to_be_undone(
     assert await desk.standing() == {placed.id: "halted"}
 
 
-async def test_what_was_told_to_it_alone_is_kept(desk: Desk) -> None:
+async def test_what_it_alone_was_sent_is_kept(desk: Desk) -> None:
     """As by `trading-ops halt` while no reconciler runs: found at the bot, and then ours."""
     hold = {**ADA, "id": "by-hand"}
     await desk.directory.bot(desk.target).command(
@@ -268,7 +268,7 @@ async def test_one_that_is_frozen_is_halted_when_it_answers(desk: Desk) -> None:
     assert desk.halted
 
 
-async def test_one_that_does_not_obey_keeps_nobody_waiting(desk: Desk, tmp_path: Path) -> None:
+async def test_one_that_does_not_obey_keeps_no_one_waiting(desk: Desk, tmp_path: Path) -> None:
     """As long as the first of two is being told, the second is halted."""
     other = TradingFreqtrade()
     async with other.serving() as address:
@@ -295,7 +295,7 @@ async def test_one_that_does_not_obey_keeps_nobody_waiting(desk: Desk, tmp_path:
         holding.close()
 
 
-async def test_a_wrong_password_is_told_and_stores_the_halt(desk: Desk) -> None:
+async def test_a_wrong_password_is_reported_and_stores_the_halt(desk: Desk) -> None:
     """The answer says why it is not in force; with the right one it is placed."""
     desk.secrets.freqtrade = f"{USER}:wrong"
     placed = await desk.holding.place(desk.target, "halted", **ADA)
@@ -328,7 +328,7 @@ def root(tmp_path: Path, bot: RealAgent, desk: Desk, monkeypatch: pytest.MonkeyP
     return tmp_path
 
 
-async def test_with_no_reconciler_it_is_told_itself(
+async def test_without_a_reconciler_the_halt_goes_to_the_freqtrade(
     root: Path, desk: Desk, bot: RealAgent, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its loop may be stuck: its API answers. Nothing of our own bots is needed for it."""

@@ -27,7 +27,7 @@ _SECONDS = timedelta(seconds=2)
 ADA = {"owner": "ada", "reason": "odd fills"}
 
 
-async def test_a_halt_is_stored_sent_and_told(desk: Desk, bot: RealAgent) -> None:
+async def test_a_halt_is_stored_sent_and_reported(desk: Desk, bot: RealAgent) -> None:
     """The plain case: in force, in the database, with two events."""
     placed = await desk.holding.place(desk.target, "halted", **ADA)
     assert (placed.stored, placed.acknowledged) == (True, True)
@@ -86,7 +86,7 @@ async def test_a_stuck_database_delays_nothing_but_the_answer(
     assert await desk.standing() == {placed.id: "halted"}
 
 
-async def test_with_the_disk_full_too_the_halt_goes_out_and_that_is_said(
+async def test_with_the_disk_full_too_the_halt_goes_out_and_that_is_reported(
     desk: Desk, bot: RealAgent, tmp_path: Path
 ) -> None:
     """Nothing takes it: it is sent all the same, and stored when something does again."""
@@ -146,7 +146,9 @@ async def test_strange_journal_entries_keep_nothing_from_its_place(
     assert bot.state == "reducing"
 
 
-async def test_neither_a_restart_nor_a_lost_file_lifts_a_halt(desk: Desk, bot: RealAgent) -> None:
+async def test_neither_a_restart_nor_a_lost_file_releases_a_halt(
+    desk: Desk, bot: RealAgent
+) -> None:
     """What the bot has forgotten is placed again, by a reconciler that was restarted too."""
     placed = await desk.holding.place(desk.target, "halted", **ADA)
     bot.stop()
@@ -158,7 +160,7 @@ async def test_neither_a_restart_nor_a_lost_file_lifts_a_halt(desk: Desk, bot: R
     assert await desk.kinds() == ["hold_placed", "hold_acknowledged", "hold_reapplied"]
 
 
-async def test_an_acknowledgement_is_told_once_whoever_hears_it(desk: Desk, bot: RealAgent) -> None:
+async def test_an_acknowledgement_is_reported_once(desk: Desk, bot: RealAgent) -> None:
     """Not again by the reconciler's next life, nor by another replica; a new hold is told again."""
     placed = await desk.holding.place(desk.target, "halted", **ADA, key="k")
     for _ in range(2):
@@ -218,7 +220,7 @@ async def test_while_the_database_is_away_what_was_known_is_enforced(
     assert (bot.state, bot.holds) == ("halted", {placed.id})
 
 
-async def test_a_person_lifts_what_is_named_and_no_more(desk: Desk, bot: RealAgent) -> None:
+async def test_a_person_releases_what_is_named_and_no_more(desk: Desk, bot: RealAgent) -> None:
     """By name, then all; who and why are kept."""
     first = await desk.holding.place(desk.target, "halted", **ADA)
     second = await desk.holding.place(desk.target, "reducing", **ADA)
@@ -234,7 +236,7 @@ async def test_a_person_lifts_what_is_named_and_no_more(desk: Desk, bot: RealAge
     assert (kinds.count("hold_released"), kinds.count("hold_release_requested")) == (2, 2)
 
 
-async def test_nothing_is_lifted_without_the_database(
+async def test_nothing_is_released_without_the_database(
     desk: Desk, bot: RealAgent, timeouts: Callable[[float], None]
 ) -> None:
     """To trade again must not rest on a word that no one has written down."""
@@ -250,7 +252,7 @@ async def test_nothing_is_lifted_without_the_database(
     assert bot.state == "halted"
 
 
-async def test_nothing_is_lifted_without_the_bot(desk: Desk, bot: RealAgent) -> None:
+async def test_nothing_is_released_without_the_bot(desk: Desk, bot: RealAgent) -> None:
     """It does not answer, or cannot store it: the holds stand, here too."""
     placed = await desk.holding.place(desk.target, "halted", **ADA)
     release = {"owner": "bert", "reason": "mended"}
@@ -378,7 +380,7 @@ async def test_a_hold_placed_at_the_bot_itself_is_kept_too(desk: Desk, bot: Real
 
 
 @pytest.mark.parametrize("ids", [None, frozenset({"step"})])
-async def test_a_hold_that_nobody_here_knew_of_is_lifted_and_told(
+async def test_a_hold_that_no_one_here_knew_of_is_released_and_reported(
     desk: Desk, bot: RealAgent, ids: frozenset[str] | None
 ) -> None:
     """Placed by a step a moment ago, before the bot's next report: the timeline has both ends."""
@@ -394,7 +396,7 @@ async def test_a_hold_that_nobody_here_knew_of_is_lifted_and_told(
     assert (bot.state, await desk.standing()) == ("active", {})
 
 
-async def test_what_a_bot_says_it_lifted_lifts_no_other_bots_hold(
+async def test_what_a_bot_says_it_released_releases_no_other_bots_hold(
     desk: Desk, bot: RealAgent
 ) -> None:
     """The id stands for another bot in the database: there it goes on standing."""
@@ -429,7 +431,7 @@ async def test_a_hold_that_never_came_into_force_can_be_withdrawn(
 SILENCE = {"owner": "reconciler", "reason": "silent"}
 
 
-async def test_a_silences_halt_is_not_laid_on_the_next_life(desk: Desk, bot: RealAgent) -> None:
+async def test_a_silences_halt_is_not_placed_on_the_next_life(desk: Desk, bot: RealAgent) -> None:
     """Another replica than the one that asked for it is first: the next life stays free."""
     key = silence_id("alpha", bot.incarnation)
     bot.stop()
@@ -445,7 +447,7 @@ async def test_a_silences_halt_is_not_laid_on_the_next_life(desk: Desk, bot: Rea
     assert (bot.state, other.standing) == ("active", ())
 
 
-async def test_a_silences_halt_is_laid_on_the_life_that_it_is_of(
+async def test_a_silences_halt_is_placed_on_the_life_that_it_is_of(
     desk: Desk, bot: RealAgent
 ) -> None:
     """It was only mute: whichever replica hears it first, it is halted."""
@@ -500,7 +502,7 @@ async def test_without_a_database_a_silences_halt_stays_with_its_life(
     assert await desk.standing() == {}
 
 
-async def test_what_another_replica_lifted_is_not_taken_for_being_in_force(
+async def test_what_another_replica_released_is_not_taken_for_being_in_force(
     desk: Desk, bot: RealAgent
 ) -> None:
     """Or the same life, silent once more, would be neither halted nor stopped."""
@@ -514,7 +516,7 @@ async def test_what_another_replica_lifted_is_not_taken_for_being_in_force(
 @pytest.mark.parametrize(
     "text", ["", "\0", "\ud800", "x" * 10_000, "'; DROP TABLE holds; --", "zeile\r\nzwei\u2028"]
 )
-async def test_hostile_texts_keep_no_halt_from_being_laid(
+async def test_hostile_texts_keep_no_halt_from_being_placed(
     desk: Desk, bot: RealAgent, text: str
 ) -> None:
     """With the database, and through the journal."""
@@ -574,7 +576,9 @@ async def test_a_restart_of_the_bot_costs_no_halt(desk: Desk, bot: RealAgent) ->
         bot.start()
 
 
-async def test_an_id_of_another_bots_hold_is_refused_and_said(desk: Desk, bot: RealAgent) -> None:
+async def test_an_id_of_another_bots_hold_is_refused_and_reported(
+    desk: Desk, bot: RealAgent
+) -> None:
     """The bot obeys; the database keeps the hold that it has, and nothing else is held up."""
     taken = Hold(
         id="h1", target="beta", state=HeldState.HALTED, owner="x", reason="y", at=clock.now()
@@ -599,7 +603,7 @@ async def test_an_id_of_another_bots_hold_is_refused_and_said(desk: Desk, bot: R
     assert (after.unsettled, desk.journal.entries()) == (0, [])
 
 
-async def test_settling_beside_a_halt_tells_it_once(desk: Desk) -> None:
+async def test_settling_beside_a_halt_reports_it_once(desk: Desk) -> None:
     """What is being stored right now is not taken for what was left behind."""
     for _ in range(20):
         placing = asyncio.create_task(desk.holding.place(desk.target, "halted", **ADA))

@@ -103,7 +103,7 @@ def test_a_server_that_is_down(metrics: BotMetrics, engine: Engine, cluster: Clu
     assert in_use(metrics) == 0
 
 
-def test_whoever_waits_for_a_connection(metrics: BotMetrics, engine: Engine) -> None:
+def test_waiting_for_a_connection(metrics: BotMetrics, engine: Engine) -> None:
     """The one connection is held: the other thread waits until it is given back."""
     holder = engine.connect()
     began = threading.Event()

@@ -173,7 +173,7 @@ def test_threads_do_not_lose_each_others_lines(tmp_path: Path) -> None:
 
 
 def test_a_record_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    """Its arguments are not told: they may be secret; anyone who logged is not hurt."""
+    """Its arguments are not reported: they may be secret; anyone who logged is not hurt."""
     handler = FileHandler(LogFile(tmp_path / "bot.log", LogPolicy()))
     logger = logger_of(handler)
     logger.info("%d", "hunter2")
@@ -184,7 +184,7 @@ def test_a_record_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     assert ("hunter2" in first, second) == (False, "next")
 
 
-def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     """One sentence that names the path and the setting."""
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(SetupError, match=r"taken/bot.log.*Fix: .*TRADING_OPS_LOG_DIR"):

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -14,12 +13,12 @@ from aiohttp.test_utils import TestClient, TestServer
 from msgspec.structs import replace
 
 from tests.builders import make_registry
+from tests.databases import place_database
 from tests.fakes import FakeWorld
 from tests.waiting import eventually
 from trading_ops.app.build import build
 from trading_ops.config.settings import Settings
 from trading_ops.reconciler.loop import Loop
-from trading_ops.store.engine import sqlite_path
 from trading_ops.store.reader import Reader
 
 WEBHOOK = "/api/v1/webhook/alertmanager"
@@ -99,14 +98,14 @@ class Running:
         return found if found and found["closed_at"] else None
 
     async def timeline(self) -> dict[str, Any]:
-        """Return the whole story of the newest incident."""
+        """Return the whole timeline of the newest incident."""
         found = await self.incident()
         assert found is not None
         timeline: dict[str, Any] = await self.call("GET", f"/api/v1/incidents/{found['id']}")
         return timeline
 
     async def has_event(self, kind: str, reason: str) -> bool:
-        """Whether the newest incident's story has this event."""
+        """Whether the newest incident's timeline has this event."""
         if await self.incident() is None:
             return False
         events = (await self.timeline())["events"]
@@ -151,9 +150,8 @@ def settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
         poll_interval_seconds=30,
         database="" if url.startswith("sqlite") else url,
     )
-    if file := sqlite_path(made.database_url):
-        file.parent.mkdir()
-        shutil.copy(request.getfixturevalue("migrated_sqlite"), file)
+    if made.database_url.startswith("sqlite"):
+        place_database(request.getfixturevalue("migrated_sqlite"), made.database_url)
     return made
 
 

@@ -217,7 +217,7 @@ async def test_to_withdraw_expires_the_silence_at_once(office: Office) -> None:
         await office.acknowledging.withdraw(office.incident.id, owner="anna")
 
 
-async def test_a_snooze_lasts_as_long_as_was_said(office: Office) -> None:
+async def test_a_snooze_lasts_as_long_as_was_reported(office: Office) -> None:
     """One silence for just that long; then the word is over and its end stays to be seen."""
     await office.acknowledging.acknowledge(
         office.incident.id, kind="snooze", owner="anna", for_=40 * MINUTE
@@ -256,7 +256,7 @@ async def test_a_snooze_that_becomes_an_acknowledgement_is_short_again(office: O
     assert ends_at(silence) == NOW + 10 * MINUTE
 
 
-async def test_while_alertmanager_is_away_the_word_stands_and_is_tried_again(
+async def test_while_alertmanager_is_down_the_acknowledgement_is_kept_and_retried(
     office: Office,
 ) -> None:
     """The second line is held back at once; the silence follows when it can."""
@@ -321,7 +321,7 @@ async def test_after_a_restart_the_metric_says_the_same(office: Office) -> None:
     assert again.shown() == 0
 
 
-async def test_somebody_elses_silence_is_left_alone(office: Office) -> None:
+async def test_another_persons_silence_is_left_alone(office: Office) -> None:
     """Only those of our comment are ours."""
     matcher = {"name": "alertname", "value": "BotSick", "isRegex": False, "isEqual": True}
     office.alertmanager.silences["theirs"] = {

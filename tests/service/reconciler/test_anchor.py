@@ -165,7 +165,7 @@ async def test_anchored_events_that_were_removed_by_retention_are_no_change(
     assert reports == []
 
 
-async def test_a_new_key_is_told_of_once(writer: Writer, anchors: Anchors) -> None:
+async def test_a_new_key_is_reported_once(writer: Writer, anchors: Anchors) -> None:
     """The timeline says from which event on which key is needed."""
     await note_key(writer, [KEY])
     await writer.run(add)

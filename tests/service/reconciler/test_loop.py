@@ -22,7 +22,7 @@ from trading_ops.store import approvals, holds, maintenance
 pytestmark = pytest.mark.usefixtures("database_url")
 
 
-async def test_an_alert_is_healed_verified_and_closed(start: Start, world: FakeWorld) -> None:
+async def test_an_alert_is_remediated_verified_and_closed(start: Start, world: FakeWorld) -> None:
     """The whole way, with every stage in the timeline, in order."""
     async with start() as running:
         await running.break_it()
@@ -285,7 +285,7 @@ async def test_a_notification_cuts_a_rest_short(
         await eventually(lambda: world.commands == ["reconnect_broker"])
 
 
-async def test_alerts_that_only_a_notification_tells_of_are_no_storm(
+async def test_alerts_that_only_a_notification_reports_are_no_storm(
     start: Start, world: FakeWorld
 ) -> None:
     """Anyone who can post to Alertmanager must not be able to switch remediation off."""

@@ -155,7 +155,7 @@ async def test_an_unknown_error_budget_refuses_a_roll(start: Start, world: FakeW
     assert "not known" in outcome.refusal.note
 
 
-async def test_people_are_told_by_the_reconcilers_own_metric(
+async def test_on_call_is_notified_by_the_reconcilers_own_metric(
     start: Start, world: FakeWorld
 ) -> None:
     """No bot is asked; a rule pages on what is shown."""

@@ -71,7 +71,7 @@ async def _logged_reason(running: Running, text: str) -> bool:
     return any(event["note"].startswith(text) for event in events)
 
 
-async def test_a_word_ends_with_its_incident(start: Start, world: FakeWorld) -> None:
+async def test_an_acknowledgement_ends_with_its_incident(start: Start, world: FakeWorld) -> None:
     """Resolved while it was silenced, of which no webhook tells: the poll does."""
     async with start(poll_interval_seconds=0.5) as running, ClientSession() as session:
         await running.call("POST", "/api/v1/pause", json=PAUSE)

@@ -30,7 +30,7 @@ def newest_timeline(connection: Connection) -> StoryView:
     return msgspec.json.decode(msgspec.json.encode(timeline), type=StoryView)
 
 
-async def test_a_life_leaves_a_whole_story(
+async def test_an_incident_has_a_complete_timeline(
     start: Start, settings: Settings, world: FakeWorld
 ) -> None:
     """Remediated, stopped cleanly, started with a new key, killed: every event is proven."""

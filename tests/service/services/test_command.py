@@ -36,7 +36,7 @@ async def test_any_other_status_is_not_known(text: str) -> None:
         await commands(status=text, restart="").status("bot")
 
 
-async def test_a_failed_order_tells_the_last_line() -> None:
+async def test_a_failed_order_reports_the_last_line() -> None:
     with pytest.raises(SetupError, match="exited with 7: no such venue"):
         await commands(restart="echo first; echo no such venue; exit 7").restart("bot", WITHIN)
 

@@ -101,7 +101,7 @@ async def test_a_restart_makes_a_new_incarnation(name: str, engine: Docker) -> N
     assert str(after.incarnation)[:12] == str(before.incarnation)[:12]
 
 
-async def test_a_stopped_container_tells_its_exit_code(name: str, engine: Docker) -> None:
+async def test_a_stopped_container_reports_its_exit_code(name: str, engine: Docker) -> None:
     await started(name, engine, "--stop-signal", "KILL")
     await engine.stop(name, WITHIN)
     now = await engine.status(name)
@@ -112,7 +112,7 @@ async def test_a_stopped_container_tells_its_exit_code(name: str, engine: Docker
     assert (await engine.status(name)).running
 
 
-async def test_an_unhealthy_container_is_told_as_such(name: str, engine: Docker) -> None:
+async def test_an_unhealthy_container_is_reported_as_such(name: str, engine: Docker) -> None:
     await started(
         name,
         engine,

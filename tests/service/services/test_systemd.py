@@ -82,7 +82,7 @@ async def test_a_wrapper_is_not_taken_for_the_bot(running: UserSystemd, systemd:
     await eventually(forked)
 
 
-async def test_a_killed_process_is_told_with_its_end(
+async def test_a_killed_process_is_reported_with_its_end(
     running: UserSystemd, systemd: Systemd
 ) -> None:
     """It does not run, keeps the name of its last life, and the detail says how it ended."""

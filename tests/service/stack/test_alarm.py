@@ -72,7 +72,7 @@ def names(posted: list[dict[str, Any]]) -> set[str]:
     return {alert["labels"]["alertname"] for alert in posted}
 
 
-async def test_what_does_not_answer_is_told_and_told_to_be_back() -> None:
+async def test_silence_and_recovery_of_an_agent_are_reported() -> None:
     """Again and again while it is down, once when it answers."""
     world = World(answers=False)
     async with world.watching():
@@ -92,7 +92,7 @@ async def test_an_alertmanager_that_is_away_is_tried_again() -> None:
         await until(lambda: bool(world.posted))
 
 
-async def test_a_short_absence_is_not_told() -> None:
+async def test_a_short_absence_is_not_reported() -> None:
     """A restart takes seconds."""
     world = World(answers=False)
     async with world.watching(down_seconds=PATIENCE_SECONDS) as task:

@@ -260,7 +260,7 @@ async def test_fences_and_answers_outlive_the_supervisor(tmp_path: Path) -> None
         assert again == {**first, "repeated": True}
 
 
-async def test_without_the_token_nothing_is_told_or_done(tmp_path: Path) -> None:
+async def test_without_the_token_nothing_is_reported_or_done(tmp_path: Path) -> None:
     """A wrong token is refused before anything else is looked at."""
     async with serving(tmp_path, token="wrong") as api:
         life = api.bot.incarnation

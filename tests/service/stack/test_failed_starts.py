@@ -104,7 +104,7 @@ async def test_a_first_start_that_fails_is_an_error_and_can_be_drained(tmp_path:
         assert describe(unit)["state"] == "stopped"
 
 
-async def test_a_record_that_was_garbled_is_written_anew(tmp_path: Path) -> None:
+async def test_a_record_that_was_garbled_is_written_again(tmp_path: Path) -> None:
     """Bytes that are no text end no supervision."""
     async with supervising(tmp_path, greeter("venue", tmp_path)) as supervisor:
         await supervisor.start()
@@ -116,7 +116,7 @@ async def test_a_record_that_was_garbled_is_written_anew(tmp_path: Path) -> None
         assert unit.incarnation in (tmp_path / "processes.json").read_text()
 
 
-async def test_a_mistake_of_who_is_told_ends_no_watch(tmp_path: Path) -> None:
+async def test_an_error_of_a_listener_ends_no_watch(tmp_path: Path) -> None:
     """Whatever a listener raises, the process is restarted."""
 
     def raises() -> None:
@@ -139,7 +139,7 @@ async def test_a_mistake_of_who_is_told_ends_no_watch(tmp_path: Path) -> None:
         await unit.stop()
 
 
-async def test_a_mistake_in_the_watch_is_said(tmp_path: Path) -> None:
+async def test_a_mistake_in_the_watch_is_reported(tmp_path: Path) -> None:
     """A defect of the supervisor itself has its reason beside the state, and ends no watch."""
     broken = cast("float", None)
     pauses = RestartPauses(first_pause_seconds=broken, longest_pause_seconds=0.01)

@@ -35,7 +35,7 @@ async def agent() -> AsyncIterator[BaseTestServer]:
 @pytest.mark.parametrize(
     ("status", "expected"), [("ok", True), ("degraded", True), ("failing", False)]
 )
-async def test_an_agents_word_counts(
+async def test_an_agents_answer_counts(
     session: aiohttp.ClientSession,
     agent: BaseTestServer,
     tmp_path: Path,

@@ -89,7 +89,7 @@ async def test_what_ends_before_it_is_ready_fails_the_start(tmp_path: Path) -> N
             await supervisor.start()
 
 
-async def test_only_what_this_start_said_is_shown(tmp_path: Path) -> None:
+async def test_only_what_this_start_reported_is_shown(tmp_path: Path) -> None:
     """Its log continues from former starts, whose errors are not this one's."""
     log = tmp_path / "venue.log"
     log.write_text('{"error": "an old one"}\n')

@@ -224,7 +224,7 @@ async def test_records_that_were_traded_on_are_not_taken_back(world: World) -> N
     assert world.unit.state is State.STOPPED
 
 
-async def test_an_update_that_nobody_ended_has_failed(world: World) -> None:
+async def test_an_update_that_no_one_ended_has_failed(world: World) -> None:
     """The supervisor died in its middle: the next one starts with the release before."""
     installed = world.unit.plan
     world.releases.begin_trial("bot", "/a/new/python")

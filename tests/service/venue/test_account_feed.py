@@ -22,7 +22,7 @@ async def subscribe(feed: AccountFeed, channel: str, **params: object) -> dict[s
     return snapshot
 
 
-async def test_the_life_of_an_order_is_told_in_order(account_feed: AccountFeed) -> None:
+async def test_every_event_of_an_order_is_reported_in_order(account_feed: AccountFeed) -> None:
     """Placed, amended, cancelled: each step once, each message numbered, all with its names."""
     await subscribe(account_feed, "executions")
     placed = await account_feed.ask("add_order", **RESTING, order_qty=0.01, cl_ord_id="mine")
@@ -79,7 +79,7 @@ async def test_a_snapshot_has_what_was_before(account_feed: AccountFeed, call: A
     assert dollars["BTC"]["balance"] == Decimal("1.01")
 
 
-async def test_only_the_essential_is_told_if_so_wanted(account_feed: AccountFeed) -> None:
+async def test_only_the_essential_is_reported_if_requested(account_feed: AccountFeed) -> None:
     """Without `order_status` the states on the way are left out."""
     await subscribe(account_feed, "executions", order_status=False)
     await account_feed.ask("add_order", **RESTING, order_qty=0.01, cl_ord_id="a")

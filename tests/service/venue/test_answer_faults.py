@@ -166,7 +166,7 @@ async def test_balances_fail_where_they_should(
 async def test_open_balance_channels_fall_silent(
     account_feed: AccountFeed, faults: FaultCaller
 ) -> None:
-    """An update that fails is not told later: the next one has the next number."""
+    """An update that fails is not reported later: the next one has the next number."""
     await account_feed.ask("subscribe", channel="balances")
     assert (await account_feed.of("balances"))["sequence"] == 1
     fault = await faults.inject("balance", where="websocket")

@@ -147,7 +147,7 @@ async def test_a_stale_feed_is_open_but_silent(
     await listener.hear(ticker("BTC/USD"))
 
 
-async def test_the_journal_tells_of_connections(listener: Listener, faults: FaultCaller) -> None:
+async def test_the_journal_reports_connections(listener: Listener, faults: FaultCaller) -> None:
     """Connecting, subscribing and leaving are witnessed with the connection's number."""
     status = await listener.hear(lambda _message: True)
     await listener.say("subscribe", {"channel": "ticker", "symbol": ["BTC/USD"]})

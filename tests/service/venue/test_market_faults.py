@@ -52,7 +52,7 @@ async def test_maintenance_takes_only_what_its_mode_allows(
     assert (await call("AddOrder", **MARKET))["error"] == []
 
 
-async def test_maintenance_is_told(
+async def test_maintenance_is_reported(
     account_feed: AccountFeed, files: Files, http: aiohttp.ClientSession, faults: FaultCaller
 ) -> None:
     """SystemStatus, AssetPairs, the status channel and the instruments all say the same."""
@@ -77,7 +77,7 @@ async def test_one_pair_alone_can_be_closed(call: Any, faults: FaultCaller) -> N
     assert (await call("AddOrder", **MARKET | {"pair": "ETHUSD"}))["error"] == []
 
 
-async def test_resting_orders_are_not_filled_while_nobody_trades(
+async def test_resting_orders_are_not_filled_while_no_one_trades(
     call: Any, venue: Venue, faults: FaultCaller
 ) -> None:
     """A jump of the price through a resting order fills it only after the market is open again."""

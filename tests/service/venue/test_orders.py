@@ -174,7 +174,7 @@ async def test_what_is_not_booked_is_in_the_balance_and_nowhere_else(
     assert (await faults.journal("money_moved"))[-1]["reference"] == ""
 
 
-async def test_somebody_trades_by_hand_on_the_same_account(
+async def test_someone_trades_by_hand_on_the_same_account(
     client: Any, call: Any, faults: FaultCaller
 ) -> None:
     """The bot's key sees orders, trades and balances that it never asked for; the journal knows."""

@@ -112,7 +112,7 @@ async def test_a_header_that_is_no_text_is_a_wrong_one(
         ({"cl_ord_id": "g" * 32}, "EGeneral:Invalid arguments:cl_ord_id"),
     ],
 )
-async def test_a_wrong_order_is_refused_in_krakens_words(
+async def test_an_invalid_order_is_refused_with_krakens_error(
     call: Any, venue: Venue, change: dict[str, str], error: str
 ) -> None:
     """Nothing is guessed: what is wrong is named, and no order is there."""

@@ -19,7 +19,7 @@ from trading_ops_lab.paper.bot.commands import failing_with_message
         (ZeroDivisionError("a bug"), ZeroDivisionError),
     ],
 )
-async def test_what_is_away_is_said(error: Exception, expected: type[Exception]) -> None:
+async def test_what_is_away_is_reported(error: Exception, expected: type[Exception]) -> None:
     """A bug stays one, and is logged as one."""
 
     async def run(_params: Params) -> str:
@@ -29,7 +29,7 @@ async def test_what_is_away_is_said(error: Exception, expected: type[Exception])
         await failing_with_message(run)({})
 
 
-async def test_what_is_done_is_said() -> None:
+async def test_what_is_done_is_reported() -> None:
     """The command's own word goes through."""
 
     async def run(params: Params) -> str:

@@ -48,7 +48,7 @@ def test_fills_of_an_order_seen_from_nothing_on_add_up() -> None:
     assert executions.hear(trade(3)) is None
 
 
-def test_nothing_is_said_of_an_order_that_was_partly_filled_before() -> None:
+def test_nothing_is_reported_of_an_order_that_was_partly_filled_before() -> None:
     executions = Executions()
     executions.begin([opened("O1", "1"), opened("O2")])
     assert executions.hear(trade(1)) is None

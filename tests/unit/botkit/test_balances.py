@@ -122,7 +122,7 @@ def test_rest_wins_when_it_says_the_same_twice(world: World, *, quiet: bool) -> 
     assert value == 1
 
 
-def test_a_currency_that_only_one_side_tells_is_zero_on_the_other(world: World) -> None:
+def test_a_currency_that_only_one_side_reports_is_zero_on_the_other(world: World) -> None:
     world.feed(USD=10, BTC=0)
     for _ in range(3):
         world.now += 1

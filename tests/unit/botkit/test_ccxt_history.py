@@ -48,7 +48,7 @@ async def read(listing: Listing, begin: int) -> tuple[set[str], bool, int]:
     newest_first=st.booleans(),
     until=st.booleans(),
 )
-def test_what_is_said_to_be_all_is_all(
+def test_a_complete_answer_is_complete(
     times: list[int], begin: int, newest_first: bool, until: bool
 ) -> None:
     """Whichever end a venue starts with, and whether it can go back or not."""

@@ -261,7 +261,7 @@ def test_what_was_heard_between_is_no_news_and_proves_nothing() -> None:
         (order(status=CANCELLED), False),
     ],
 )
-def test_an_order_that_nobody_asked_about_is_in_flight(given: Any, in_flight: bool) -> None:
+def test_an_order_that_no_one_asked_about_is_in_flight(given: Any, in_flight: bool) -> None:
     """One that was sent while the venue was read is in no answer, and is not lost for that."""
     found = run(orders=(given,))
     assert found.in_flight == in_flight
@@ -284,7 +284,7 @@ def test_partly_filled_order_that_is_lost_ends_as_cancelled() -> None:
     assert not found.drift
 
 
-def test_forgotten_orders_are_told_in_the_order_of_their_trades() -> None:
+def test_forgotten_orders_are_reported_in_the_order_of_their_trades() -> None:
     """The venue tells the newest first; a position is made in the order in which it was."""
     found = run(
         trades=(

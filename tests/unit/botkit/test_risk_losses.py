@@ -106,7 +106,7 @@ def test_what_is_remembered_is_at_most_a_hundredth_of_the_limit_off(
 @pytest.mark.parametrize(
     ("accepted", "expected"), [(None, "10"), ("10.5", "13"), ("7", "10"), ("20", "22.5")]
 )
-def test_after_a_person_lifted_a_quarter_more_holds_it_again(
+def test_after_a_person_released_a_quarter_more_holds_it_again(
     accepted: str | None, expected: str
 ) -> None:
     """Beyond what was accepted, and never below the limit itself."""

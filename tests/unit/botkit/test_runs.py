@@ -70,6 +70,6 @@ def test_a_life_seen_from_outside(last: Run | None, end: End) -> None:
         (life(ended_at=1190.0, left_open=2), "2 orders may have been left open"),
     ],
 )
-def test_it_is_said_in_a_line(last: Run | None, message: str) -> None:
+def test_it_is_reported_in_a_line(last: Run | None, message: str) -> None:
     """People read what is known, and what is not."""
     assert message in describe(assess_from_outside(last, NOW, 100.0))

@@ -31,7 +31,7 @@ def pauses_gauge(metrics: BotMetrics) -> float | None:
     return metrics.registry.get_sample_value("trading_load_throttle_factor")
 
 
-def test_it_ends_by_itself(throttle: Throttle, clock: Clock, metrics: BotMetrics) -> None:
+def test_it_ends_automatically(throttle: Throttle, clock: Clock, metrics: BotMetrics) -> None:
     """At its time, in the metric too; no one has to say so."""
     assert (throttle.pause(1.0), pauses_gauge(metrics)) == (1.0, 1)
     throttle.start(60)

@@ -24,7 +24,9 @@ def test_a_snooze_needs_an_end(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--for" in capsys.readouterr().err
 
 
-def test_what_alertmanager_does_not_know_yet_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_alertmanager_does_not_know_yet_is_reported(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """The word stands; the warning goes to the error stream."""
     acknowledgement = AcknowledgementView(
         incident_id="3f2a0000-1", kind="acknowledge", owner="anna", until=NOW, trouble="no answer"

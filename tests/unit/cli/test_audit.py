@@ -14,13 +14,14 @@ import pytest
 import structlog
 
 from tests.builders import NOW, ago
+from tests.databases import place_database
 from trading_ops import logs
 from trading_ops.audit.checkpoint import Anchors, append, make_anchor
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.main import run
 from trading_ops.config.log_policy import LogPolicy
 from trading_ops.config.settings import Settings, load_settings
-from trading_ops.store import audit_chain, events, migrate
+from trading_ops.store import audit_chain, events
 from trading_ops.store.engine import sqlite_path, writing_engine
 from trading_ops.store.reader import open_reader
 from trading_ops.store.transaction import transaction
@@ -45,13 +46,13 @@ def write(settings: Settings, count: int, key: str = KEY) -> audit_chain.Head:
 
 
 @pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, migrated_sqlite: Path) -> Settings:
     """A project folder with thirty events, of which some are anchored."""
     monkeypatch.setenv("TRADING_OPS_ROOT", str(tmp_path))
     settings = load_settings()
     settings.secrets.mkdir(parents=True)
     (settings.secrets / "audit_key").write_text(KEY)
-    migrate.upgrade(settings.database_url)
+    place_database(migrated_sqlite, settings.database_url)
     done = 0
     for seq in ANCHORED:
         head = write(settings, seq - done)
@@ -78,7 +79,7 @@ def attack(settings: Settings, *statements: str) -> None:
     connection.close()
 
 
-def test_a_whole_story_is_verified(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_complete_log_is_verified(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     """It says how much was verified, and what a cut would take unseen."""
     database = sqlite_path(settings.database_url)
     assert database is not None
@@ -143,7 +144,7 @@ HEAD = "UPDATE chain SET seq = {0}, mac = (SELECT mac FROM events WHERE seq = {0
         (["DROP TABLE events", "DROP TABLE chain"], "the database could not be read"),
     ],
 )
-def test_what_was_changed_is_told(
+def test_what_was_changed_is_reported(
     settings: Settings, capsys: pytest.CaptureFixture[str], statements: list[str], message: str
 ) -> None:
     """Every way of changing the file with SQL shows, and the first bad event is named."""
@@ -152,7 +153,7 @@ def test_what_was_changed_is_told(
     assert message in capsys.readouterr().err
 
 
-def test_a_cut_that_grew_again_is_told(
+def test_a_cut_that_grew_again_is_reported(
     settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The reconciler continued behind the cut with the right key; the old anchors still show it."""
@@ -168,7 +169,7 @@ def shift(line: str) -> str:
 
 
 @pytest.mark.parametrize("forge", [shift, lambda _: "hello", lambda line: line + "0"])
-def test_a_forged_anchor_is_told(
+def test_a_forged_anchor_is_reported(
     settings: Settings, capsys: pytest.CaptureFixture[str], forge: Callable[[str], str]
 ) -> None:
     """An anchor that was moved, or never was one, is named with its line."""

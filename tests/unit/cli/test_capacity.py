@@ -28,7 +28,7 @@ def lines(*found: ResourceView) -> list[str]:
     return capture.get().splitlines()[1:]
 
 
-def test_each_answer_about_the_future_is_told_apart() -> None:
+def test_each_answer_about_the_future_is_distinguished() -> None:
     """A day with its interval, reached, never, and not known."""
     growing, full, flat, short, unknown = lines(
         disk(1.0), disk(3.0), disk(0.0), disk(1.0, days=3), view(DISK, {}, None, 100e9, Choices())

@@ -53,7 +53,7 @@ CASES = [
     # No times: each process that runs tests must collect the same.
     ids=lambda _: "",
 )
-def test_why_nothing_happens_is_said(standing: StandingView | None, message: str) -> None:
+def test_why_nothing_happens_is_reported(standing: StandingView | None, message: str) -> None:
     """In few words."""
     assert state_words(listed(standing)) == message
 

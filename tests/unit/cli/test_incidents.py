@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Connection
 
 from tests.builders import LABELS, make_alert, make_wanted
+from tests.databases import place_database
 from trading_ops import clock
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.main import run
@@ -17,7 +18,7 @@ from trading_ops.config.settings import load_settings
 from trading_ops.domain.acknowledgement import AcknowledgementKind
 from trading_ops.domain.attempt import AttemptState
 from trading_ops.domain.decision import Close, Escalate, GlobalLimits, Reason
-from trading_ops.store import acknowledgements, attempts, events, incidents, migrate
+from trading_ops.store import acknowledgements, attempts, events, incidents
 from trading_ops.store.engine import writing_engine
 from trading_ops.store.transaction import transaction
 
@@ -73,11 +74,11 @@ def live_through(connection: Connection) -> str:
 
 
 @pytest.fixture
-def incident(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def incident(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, migrated_sqlite: Path) -> str:
     """A project folder whose database has one incident; nothing runs."""
     monkeypatch.setenv("TRADING_OPS_ROOT", str(tmp_path))
     url = load_settings().database_url
-    migrate.upgrade(url)
+    place_database(migrated_sqlite, url)
     engine = writing_engine(url)
     with transaction(engine, b"key") as connection:
         key = live_through(connection)
@@ -85,7 +86,7 @@ def incident(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return key
 
 
-def test_the_whole_story_is_told(incident: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_whole_timeline_is_printed(incident: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Received, decided, attempted, handed to on-call, acknowledged, closed: all with reasons."""
     assert run(["incidents", "show", incident[:8]]) == ExitCode.OK
     output = capsys.readouterr()

@@ -27,7 +27,7 @@ def test_a_file_gets_one_line_for_each_change() -> None:
     assert file.getvalue().splitlines() == ["venue: starting", "venue: ready"]
 
 
-def test_ready_is_said_with_the_table() -> None:
+def test_ready_is_reported_with_the_table() -> None:
     """A file gets the table once, with addresses, logs and the seconds it took."""
     file = io.StringIO()
     page = "http://127.0.0.1:8431/console"
@@ -53,7 +53,7 @@ def test_a_terminal_gets_a_table_in_place() -> None:
         assert text in output
 
 
-def test_states_in_words() -> None:
+def test_states_have_labels() -> None:
     """What an operator wants to know stands beside the state."""
     assert state_label(process()) == "ready"
     assert state_label(process(restarts=1)) == "ready (restarted once)"

@@ -52,7 +52,7 @@ def test_every_installed_command_explains_itself(
     assert f"Usage: trading-ops {name}" in capsys.readouterr().out
 
 
-def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_version_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     """It is the package's own."""
     assert run(["--version"]) == ExitCode.OK
     assert __version__ in capsys.readouterr().out

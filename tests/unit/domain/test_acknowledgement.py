@@ -155,7 +155,7 @@ def test_what_lapsed_keeps_its_end() -> None:
     assert not make_acknowledgement().lapsed
 
 
-def test_it_is_said_in_one_phrase() -> None:
+def test_it_is_reported_in_one_phrase() -> None:
     """With who, and for a snooze until when."""
     assert make_acknowledgement().said == "acknowledged by anna"
     assert make_snooze().said == "snoozed by anna until 2026-03-01T12:20:00+00:00"

@@ -76,7 +76,7 @@ def test_the_exporter_reads_it(tmp_path: Path) -> None:
     assert entry.credentials_file == settings.secrets / "freqtrade_freq"
 
 
-def test_prometheus_takes_what_is_laid_out(tmp_path: Path) -> None:
+def test_prometheus_takes_what_is_placed_out(tmp_path: Path) -> None:
     """Its discovery files and ours, with the shipped configuration."""
     lay_out(settings_in(tmp_path), registry())
     config = tmp_path / "prometheus" / "prometheus.yml"
@@ -140,7 +140,7 @@ def test_mistakes_are_explained(old: str, new: str, expected: str) -> None:
     assert expected in str(caught.value)
 
 
-def test_somebody_must_read_it() -> None:
+def test_every_metric_must_be_read() -> None:
     """Without an exporter it would be listed and never watched."""
     with pytest.raises(ConfigError, match="no exporter"):
         registry(ENTRY, ("kind: exporter", "kind: reconciler"))

@@ -80,7 +80,7 @@ def test_money_is_absent_until_it_is_known(metrics: BotMetrics, name: str) -> No
     assert value(metrics, name, currency="USD") is None
 
 
-def test_what_nobody_measured_is_absent(metrics: BotMetrics) -> None:
+def test_what_no_one_measured_is_absent(metrics: BotMetrics) -> None:
     """Of a bot that says nothing of it: a zero would be a lie, and a rule would believe it."""
     absent = {
         *("trading_balance_timestamp_seconds", "trading_balance_source"),
@@ -343,7 +343,7 @@ def test_names_of_the_bots_own_code_need_no_declaration() -> None:
     )
 
 
-def test_depths_are_read_when_somebody_scrapes(metrics: BotMetrics) -> None:
+def test_depths_are_read_when_someone_scrapes(metrics: BotMetrics) -> None:
     """Each scrape reads again, in the direct exposition too; a failed read is NaN."""
     inbox: list[int] = []
     metrics.watch_queue("orders", inbox.__len__, capacity=10)

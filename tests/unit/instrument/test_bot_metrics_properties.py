@@ -59,7 +59,7 @@ def test_every_method_is_tried() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(calls)
-def test_nothing_that_is_said_breaks_anything(calls: list[tuple[str, dict[str, Any]]]) -> None:
+def test_nothing_that_is_reported_breaks_anything(calls: list[tuple[str, dict[str, Any]]]) -> None:
     """Any value under any name, in any order."""
     metrics = BotMetrics(version="1", mode="paper", symbols=["BTC/USD"], currencies=["USD"])
     for name, arguments in calls:

@@ -109,7 +109,7 @@ def test_counting_twice_counts_once(metrics: BotMetrics) -> None:
     assert counted(metrics, "info")[0] == 1
 
 
-def test_a_log_that_is_not_set_up_is_said(metrics: BotMetrics) -> None:
+def test_a_log_that_is_not_set_up_is_reported(metrics: BotMetrics) -> None:
     """Nothing would ever be counted: anyone who wrote it should know."""
     with root(), pytest.raises(ValueError, match="set up logging before"):
         count_log(metrics)

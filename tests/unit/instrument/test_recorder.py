@@ -79,7 +79,7 @@ def test_nan_is_no_observation() -> None:
 
 
 def test_declared_values_are_there_at_once_and_strangers_share_one_series() -> None:
-    """Known label sets start at zero; what is not declared becomes `other`, and is told."""
+    """Known label sets start at zero; what is not declared becomes `other`, and is reported."""
     refused: list[int] = []
     family = counters(
         entry(Kind.COUNTER, "side", "venue"),

@@ -68,7 +68,7 @@ def test_an_empty_log_is_kept(handler: FileHandler, tmp_path: Path) -> None:
     assert files_aside(tmp_path) == []
 
 
-def test_a_log_that_cannot_be_moved_is_told_and_goes_on(
+def test_a_log_that_cannot_be_moved_is_reported_and_goes_on(
     handler: FileHandler, tmp_path: Path
 ) -> None:
     """A folder that no one may change: an error for who asked, and the lines are still written."""

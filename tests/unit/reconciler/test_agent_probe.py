@@ -10,7 +10,7 @@ def pulse_at(moment: float) -> ProbeState:
     return ProbeState(target=target, quiet_from=moment)
 
 
-def test_our_own_delay_begins_the_silence_anew() -> None:
+def test_our_own_delay_begins_the_silence_again() -> None:
     """Neither the seconds before it count nor the questions that were not answered."""
     probe = pulse_at(10.0)
     probe.misses = MISSES - 1

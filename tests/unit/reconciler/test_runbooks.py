@@ -34,13 +34,13 @@ def test_the_gates_that_a_runbook_names() -> None:
     assert not plain.observe_only
 
 
-def test_approval_has_one_word() -> None:
+def test_an_approval_is_decided_once() -> None:
     """It is `required` or it is not there: no one has to guess what `no` means."""
     with pytest.raises(ConfigError, match=r"steps\[1\].approval"):
         parse_runbook(TEXT.replace("approval: required", "approval: no"), Path("BotSick.md"))
 
 
-def test_no_runbook_lifts_a_hold() -> None:
+def test_no_runbook_releases_a_hold() -> None:
     """Only an operator does, however often the step would be approved."""
     step = "{action: resume_trading, with: {holds: h1}, timeout: 5s, verify_within: 15s}"
     text = TEXT.replace("{action: reconnect_broker, timeout: 5s, verify_within: 15s}", step)

@@ -36,7 +36,7 @@ def test_the_last_look_names_the_time() -> None:
     assert queue.next_in(104) == math.inf
 
 
-def test_what_waits_for_a_word_has_no_time() -> None:
+def test_what_waits_for_an_answer_has_no_time() -> None:
     queue = WorkQueue()
     queue.looked("a", SIGHT, again_in=math.inf, now=0)
     assert queue.next_in(0) == math.inf

@@ -195,7 +195,7 @@ def test_what_is_written_is_read_back_whole(tmp_path: Path) -> None:
     assert (tmp_path / PAGE).read_text(encoding="utf-8") == page(kept)
 
 
-def test_a_folder_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_to_is_reported(tmp_path: Path) -> None:
     """In a sentence with its name."""
     with pytest.raises(SetupError, match="gone"):
         write(tmp_path / "gone", record())
@@ -232,7 +232,7 @@ def test_a_drill_that_people_end_has_a_table_of_its_own() -> None:
     assert "closed after 11.60 s and 11.60 s" in lines[3]
 
 
-def test_a_drill_that_this_machine_cannot_have_is_told_and_counted_nowhere() -> None:
+def test_a_drill_that_this_machine_cannot_have_is_reported_and_counted_nowhere() -> None:
     """It is not a failure and no success; why it was not run stands in a table of its own."""
     why = "not possible here: others are on the disk"
     absent = drill(
@@ -249,7 +249,7 @@ def test_a_drill_that_this_machine_cannot_have_is_told_and_counted_nowhere() -> 
     assert page(record(drill(), absent)).count("TradingBotDiskLow") == 1
 
 
-def test_whoever_was_deaf_begins_when_the_fault_is_mended() -> None:
+def test_a_disconnected_client_starts_when_the_fault_is_cleared() -> None:
     """What was heard of by then waited for the drill's own hand, not for us."""
     stages = {"injected": 0.0, "received": 9.0, "mended": 99.0, "noticed": 99.25, "closed": 110.0}
     one = drill(for_people=True, deaf=True, stages=stages)
@@ -272,7 +272,7 @@ def test_what_is_run_again_takes_the_place_of_what_was_and_the_rest_stays() -> N
     assert [run.drills for run in third.before] == [[drill(total_seconds=99.0)]]
 
 
-def test_a_record_that_cannot_be_read_is_told_by_its_name(tmp_path: Path) -> None:
+def test_a_record_that_cannot_be_read_is_reported_by_its_name(tmp_path: Path) -> None:
     """Rather than written over."""
     assert read(tmp_path) is None
     (tmp_path / FILE).write_text("{", encoding="utf-8")

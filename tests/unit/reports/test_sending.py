@@ -150,7 +150,7 @@ def test_a_monthly_report_lists_each_objective() -> None:
     assert "99.999 %" in made.html
 
 
-def test_nothing_measured_is_said() -> None:
+def test_nothing_measured_is_reported() -> None:
     """Never 0, which would be a result."""
     bare = replace(REPORT, bots=(), results=(), limits=(), budgets=(), disks=())
     made = Renderer(zone=NEW_YORK).message(message_of(bare))

@@ -138,6 +138,6 @@ def test_the_line_is_the_one_of_the_rule() -> None:
     assert f">= {LOW}" in book.verify.query
 
 
-def test_a_folder_among_others_is_nobodys_own_disk(tmp_path: Path) -> None:
+def test_a_folder_among_others_is_no_ones_own_disk(tmp_path: Path) -> None:
     """As it is for everyone who just starts the stack."""
     assert not full_disk.room_of(tmp_path).own

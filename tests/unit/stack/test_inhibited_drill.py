@@ -139,7 +139,7 @@ def soon(book: Runbook) -> Runbook:
         ),
     ],
 )
-async def test_whatever_was_done_or_not_told_is_a_problem(
+async def test_whatever_was_done_or_not_reported_is_a_problem(
     timeline: StoryView | None, seen: str | None, problem: str
 ) -> None:
     """And the venue is fixed in any case, after which the reconciler may act."""

@@ -8,7 +8,7 @@ from trading_ops.errors import SetupError, StackError
 from trading_ops_lab.supervisor.lock import only_stack
 
 
-def test_a_second_stack_is_refused_and_told_who_has_it(tmp_path: Path) -> None:
+def test_a_second_stack_is_refused_and_names_the_owner(tmp_path: Path) -> None:
     """The error names the process that holds the folder, and how to end it."""
     with (
         only_stack(tmp_path),

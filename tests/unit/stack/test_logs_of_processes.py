@@ -32,12 +32,12 @@ def test_the_tail_is_the_last_lines(tmp_path: Path) -> None:
     assert lines[-1].strip() == "line 9999"
 
 
-def test_no_log_is_said(tmp_path: Path) -> None:
+def test_no_log_is_reported(tmp_path: Path) -> None:
     """A process that wrote nothing has no tail."""
     assert "empty" in tail(tmp_path / "none.log")
 
 
-def test_what_was_said_before_is_not_this_starts(tmp_path: Path) -> None:
+def test_what_was_reported_before_is_not_this_starts(tmp_path: Path) -> None:
     """A log continues from life to life."""
     log = tmp_path / "reconciler.log"
     old = '{"event": "failed", "error": "an old one"}\n'

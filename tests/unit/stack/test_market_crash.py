@@ -217,7 +217,7 @@ ALIVE = [entry("dead_man_armed", 3), entry("dead_man_armed", 8)]
         ([], [], None),
     ],
 )
-async def test_the_journal_must_show_a_bot_that_lives_and_orders_nothing(
+async def test_the_journal_must_show_a_bot_that_runs_and_orders_nothing(
     attempts: list[Any], more: list[JournalEntry], seen: str | None
 ) -> None:
     """An order after the halt, or no halt, is no recovery, whatever the incident says."""

@@ -128,7 +128,7 @@ def test_a_policy_of_a_set_up_at_work_stands(debian: Debian) -> None:
     assert ended.stdout.endswith("exit 101\n")
 
 
-def test_a_left_policy_that_cannot_be_removed_is_told(debian: Debian) -> None:
+def test_a_left_policy_that_cannot_be_removed_is_reported(debian: Debian) -> None:
     """Without root the sentence has the administrator's command."""
     debian.run("forbid_service_starts; kill -9 $$")
     ended = debian.run("remove_left_policy", user=1000)
@@ -159,7 +159,7 @@ def test_an_update_that_fails_once_is_tried_again(debian: Debian) -> None:
     assert sum(line.endswith(" update") for line in debian.asked()) == 2
 
 
-def test_without_root_and_sudo_the_administrators_command_is_told(debian: Debian) -> None:
+def test_without_root_and_sudo_the_administrators_command_is_printed(debian: Debian) -> None:
     """The sentence has the packages and the command, and nothing was tried."""
     ended = debian.run("install_packages prometheus prometheus-alertmanager", user=1000)
     assert ended.returncode == 1

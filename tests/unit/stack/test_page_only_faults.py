@@ -77,7 +77,7 @@ def store(url: str) -> Scene:
     return cast(Scene, SimpleNamespace(settings=SimpleNamespace(database_url=url)))
 
 
-async def test_nobody_writes_to_the_locked_store_until_it_is_given_back(tmp_path: Path) -> None:
+async def test_no_one_writes_to_the_locked_store_until_it_is_given_back(tmp_path: Path) -> None:
     """And it can be read all the while."""
     path = tmp_path / "reconciler.db"
     with sqlite3.connect(path, timeout=0) as other:
@@ -128,7 +128,7 @@ class Counted(Fault):
         self.calls.append(f"mended with {key}")
 
 
-async def test_a_shared_fault_is_mended_once_by_the_last_and_all_wait_for_it() -> None:
+async def test_a_shared_fault_is_repaired_once_by_the_last_and_all_wait_for_it() -> None:
     """A drill that continued before would take another's fault for its own fix."""
     inner, scene = Counted(), cast(Scene, None)
     shared = Shared(inner)
@@ -170,7 +170,7 @@ async def test_a_drill_that_is_given_up_does_not_keep_the_others_waiting() -> No
     assert inner.calls == ["broken", "mended with key"]
 
 
-def test_nobody_sits_twice_and_every_drill_of_a_sitting_is_for_people() -> None:
+def test_no_drill_runs_twice_at_once_and_all_of_a_batch_are_page_only() -> None:
     """What leads to recovery is drilled alone: another's fault would be in its way."""
     books = load_runbooks(load_settings(environ={}).runbooks)
     assert sum(map(len, SITTINGS)) == len(SIDE_BY_SIDE)

@@ -55,7 +55,7 @@ def test_a_prometheus_that_others_run_may_listen_already(taken: str) -> None:
         check_ports(alone(own.replace("127.0.0.1:9090", taken)))
 
 
-def test_nobody_is_named_when_nobody_is_found() -> None:
+def test_no_one_is_named_when_no_one_is_found() -> None:
     """A holder that the system hides is “another process”."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         free = f"127.0.0.1:{server.getsockname()[1]}"

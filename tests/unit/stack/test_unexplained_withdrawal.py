@@ -134,7 +134,7 @@ async def test_of_what_the_bot_does_not_hold_nothing_can_be_missing(
         ([], (), False, False),
     ],
 )
-async def test_nothing_else_was_done_or_nobody_saw_it(
+async def test_nothing_else_was_done_or_no_one_saw_it(
     holds: list[HoldView],
     orders: tuple[str, ...],
     replaced: bool,

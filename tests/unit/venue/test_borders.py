@@ -155,7 +155,7 @@ def test_a_journals_file_has_every_entry_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("keep", [0, 1, 60, -1])
-def test_a_torn_file_is_mended(tmp_path: Path, keep: int) -> None:
+def test_a_torn_file_is_repaired(tmp_path: Path, keep: int) -> None:
     """A crash while a line was written costs nothing: the store knows it."""
     journal_of(tmp_path, "a", "b")
     path = tmp_path / "journal.jsonl"
@@ -206,7 +206,7 @@ def test_a_journal_is_bounded(tmp_path: Path) -> None:
     store.close()
 
 
-def test_entries_tell_who_caused_them(tmp_path: Path) -> None:
+def test_entries_report_who_caused_them(tmp_path: Path) -> None:
     """Inside a block each entry has the key and the nonce of the request, outside none."""
     store = Store(tmp_path / "venue.db")
     journal = Journal(store, tmp_path / "journal.jsonl")

@@ -82,7 +82,7 @@ def test_a_sleeper_is_not_on_the_book(engine: Engine) -> None:
     assert taker.filled == 0
 
 
-def test_a_woken_limit_takes_what_it_can_and_rests(engine: Engine) -> None:
+def test_a_triggered_limit_takes_what_it_can_and_rests(engine: Engine) -> None:
     """Half is sold at once, the rest waits at the limit in the book."""
     order = sleeper(engine, "stop-loss-limit", "sell", 90, volume="0.8", price=88)
     show(engine, 89, 90, "0.5")
@@ -91,7 +91,7 @@ def test_a_woken_limit_takes_what_it_can_and_rests(engine: Engine) -> None:
     assert engine.resting(PAIR) == [order]
 
 
-def test_a_woken_buyer_who_cannot_pay_is_cancelled(engine: Engine) -> None:
+def test_a_triggered_buyer_who_cannot_pay_is_cancelled(engine: Engine) -> None:
     """The price has jumped past what the account has: nothing is overdrawn."""
     engine.deposit("a", "ZUSD", Decimal(-99_900), NOW)
     order = sleeper(engine, "stop-loss", "buy", 180)

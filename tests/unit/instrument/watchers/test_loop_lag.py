@@ -46,7 +46,7 @@ def test_free_loop_answers_each_question(
     assert 0 < last <= worst < 5
 
 
-def test_stuck_loop_is_told_while_it_is_stuck(
+def test_stuck_loop_is_reported_while_it_is_stuck(
     loop: asyncio.AbstractEventLoop,
     metrics: BotMetrics,
     value: Value,

@@ -18,7 +18,7 @@ def write(smaps: Path, size: float) -> None:
     smaps.write_text(f"Rss: 1 kB\nPrivate_Dirty: {int(size / 1024)} kB\n")
 
 
-def test_leak_is_exported_and_told_once(
+def test_leak_is_exported_and_reported_once(
     metrics: BotMetrics, value: Value, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     smaps = tmp_path / "smaps"
@@ -49,7 +49,7 @@ def test_this_process_can_be_read(metrics: BotMetrics, value: Value) -> None:
     assert 1 * MB < own <= resident * 1.1
 
 
-def test_what_cannot_be_read_is_said_once_and_is_not_zero(
+def test_an_unreadable_value_is_logged_once_and_is_not_zero(
     metrics: BotMetrics, value: Value, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     smaps = tmp_path / "smaps"

@@ -43,7 +43,7 @@ def test_what_is_no_leak_is_not_suspected(scenario: Scenario) -> None:
     assert [suspected_at(scenario, seed) for seed in SEEDS] == [None] * len(SEEDS)
 
 
-def test_trend_tells_slope_growth_and_base() -> None:
+def test_trend_reports_slope_growth_and_base() -> None:
     """Of a straight line without noise the figures are exact."""
     trend = judge(line(72, rate=5), RULE)
     assert trend.verdict is Verdict.GROWING

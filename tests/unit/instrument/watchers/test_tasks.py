@@ -76,7 +76,7 @@ def test_only_steady_growth_of_some_size_is_a_leak(counts: list[int], leaks: boo
     assert growth.growth() == {"run": counts[-1] - counts[0]}
 
 
-def test_nothing_is_said_before_all_blocks_are_there() -> None:
+def test_nothing_is_reported_before_all_blocks_are_there() -> None:
     growth = TaskGrowth()
     for block in range(7):
         assert not growth.leaking()
@@ -94,7 +94,7 @@ def test_what_comes_and_goes_within_a_block_is_no_growth(gone_at: int) -> None:
     assert growth.leaking() == []
 
 
-async def test_leak_is_exported_and_told(
+async def test_leak_is_exported_and_reported(
     metrics: BotMetrics, value: Value, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Over an hour of looks; it ends as the tasks end."""

@@ -110,7 +110,7 @@ def test_each_has_its_own_interval() -> None:
     assert once.count == 1
 
 
-def test_one_that_fails_is_told_once_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+def test_one_that_fails_is_reported_once_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
     broken, well = Looks(0.005, fails=3), Looks(0.005)
     with caplog.at_level(logging.ERROR):
         watchers = Watchers([broken, well])
