@@ -641,7 +641,8 @@ async def test_a_frozen_process_is_not_flooded(tmp_path: Path) -> None:
         fake.asked.clear()
         for _ in range(50):
             seen = await look(bot)
-        assert fake.asked == []
+        assert set(fake.asked) <= {"ping"}  # on a slow machine the pause ends meanwhile
+        assert len(fake.asked) < 10
         assert "trading_state:active" not in seen
         assert "not asked" in collector(bot, "health").problem
         fake.thaw()
