@@ -2,7 +2,7 @@
 # Targets that need the virtual environment create it first; this is instant when nothing changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev up down status doctor unit unit-pythons test coverage test-slow test-long lint drill gameday bench bench-capacity rules boards crash crash-bot crash-replicas soak fuzz planted test-compose test-hosts test-freqtrade test-newest test-backup attacks faults test-console
+.PHONY: help setup setup-dev up down status doctor unit unit-pythons test coverage test-slow test-long lint drill gameday bench bench-capacity rules boards crash crash-bot crash-replicas soak fuzz planted test-compose test-hosts test-freqtrade test-newest test-backup attacks faults test-console docs
 SHELL := /bin/bash
 
 help: ## Show this help
@@ -126,6 +126,9 @@ planted: setup-dev ## Plant bugs in a copy of the code and check that the tests 
 
 rules: setup-dev ## Check and test rules, configurations and runbooks
 	@scripts/rules.sh
+
+docs: setup-dev ## Build the documentation as a web site with search, check its links, write the man page
+	@scripts/docs.sh
 
 boards: setup-dev ## Regenerate the boards and test every query: make boards [PROMETHEUS=URL]
 	@scripts/boards.sh "$(PROMETHEUS)"
