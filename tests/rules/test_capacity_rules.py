@@ -7,7 +7,7 @@ import pytest
 from tests.rules.configuration import PROMETHEUS, run_tool
 from trading_ops.capacity.limits import Choices, Thresholds
 from trading_ops.capacity.resources import RESOURCES
-from trading_ops.capacity.rules import FILES, PLACES, applied
+from trading_ops.capacity.rules import FILES, PLACES, WARNED, WARNINGS, applied, warnings
 from trading_ops.errors import ConfigError
 
 RULES = PROMETHEUS / "rules"
@@ -51,3 +51,26 @@ def test_a_rule_without_the_threshold_is_refused() -> None:
     """It was changed manually: nothing is written over it."""
     with pytest.raises(ConfigError, match="TradingBotRateLimitHigh"):
         applied("groups: []\n", "calls.yml", Choices())
+
+
+def test_the_shipped_warnings_are_those_of_the_defaults() -> None:
+    """Writing them changes nothing."""
+    assert (RULES / WARNINGS).read_text(encoding="utf-8") == warnings(Choices())
+
+
+def test_each_resource_with_a_limit_warns_at_its_own_level(tmp_path: Path) -> None:
+    """Of the table or of `capacity.yml`; promtool accepts the result."""
+    choices = Choices(
+        thresholds={one.name: Thresholds(warning=0.0625, critical=1) for one in RESOURCES},
+        limits={one.name: 4096.0 for one in RESOURCES if one.limit is None},
+    )
+    written = warnings(choices)
+    for one in WARNED:
+        (line,) = (part for part in written.splitlines() if f'"resource", "{one.name}"' in part)
+        assert ">= 0.0625" in line
+        assert ("/ 4096" in line) == (one.limit is None)
+    without = warnings(Choices())
+    assert all((f'"{one.name}"' in without) == (one.limit is not None) for one in WARNED)
+    assert "prometheus" not in written
+    (tmp_path / "warnings.yml").write_text(written, encoding="utf-8")
+    run_tool("promtool", "check", "rules", tmp_path / "warnings.yml")

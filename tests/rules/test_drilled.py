@@ -39,6 +39,7 @@ NOT_RAISED = {
     "TradingBotPositionUnattended": Not(
         "automation restarts the bot sooner", "e2e/test_emergency.py"
     ),
+    "TradingCapacityWarning": Not(LONG, "rules/test_capacity_rules.py"),
     "TradingBotExposureBreached": Not(LOST, "service/botkit/test_risk_guard.py"),
     "TradingBotHoldNotInForce": Not("our agent obeys", "service/holds/test_holds.py"),
     "TradingBotReadinessLost": Not(

@@ -77,6 +77,17 @@ class Resource:
     runbook: str = ""
     """The alert of its critical threshold."""
 
+    def share(self, limit: float | None = None) -> str:
+        """Return the PromQL of the used share of the limit, by the labels of the resource.
+
+        Args:
+            limit: takes the place of the resource's own.
+        """
+        by = ", ".join(self.by)
+        whole = limit or self.limit
+        divisor = whole if isinstance(whole, float | int) else f"max by ({by}) ({whole})"
+        return f"max by ({by}) ({self.used}) / {divisor}"
+
 
 def _levels(warning: float, critical: float) -> Thresholds:
     return Thresholds(warning=warning, critical=critical)

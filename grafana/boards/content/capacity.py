@@ -72,24 +72,15 @@ SLOWEST = 1e-12
 """Growth per second below which a resource never fills up."""
 
 
-def _share(one: Resource) -> str:
-    """Return the PromQL of the used share of the limit, by the labels of the resource."""
-    by = ", ".join(one.by)
-    used = f"max by ({by}) ({one.used})"
-    return (
-        f"{used} / {one.limit if isinstance(one.limit, float) else f'max by ({by}) ({one.limit})'}"
-    )
-
-
 def _level(one: Resource) -> str:
     """Return the PromQL of the thresholds that are exceeded: 0, 1 or 2."""
-    share, levels = _share(one), one.thresholds
+    share, levels = one.share(), one.thresholds
     return f"({share} >= bool {levels.warning}) + ({share} >= bool {levels.critical})"
 
 
 def _days(one: Resource) -> str:
     """Return the PromQL of the days until the limit is reached at the growth of a week."""
-    share = _share(one)
+    share = one.share()
     if one.name not in STOCKS:
         return f"0 * ({share}) + {NO_FORECAST}"
     growth = f"(deriv(({share}){HISTORY}) and count_over_time(({share}){HISTORY}) >= {SAMPLES})"
@@ -112,7 +103,7 @@ def _tile(name: str) -> Panel:
     return stat(
         TILES[name],
         "percentunit",
-        f"max({_share(one)})",
+        f"max({one.share()})",
         f"`{name}`: share of the limit that is used, of the series that uses most of it, over the "
         "last hour.",
         limits=above(one.thresholds.warning, one.thresholds.critical),
@@ -123,7 +114,7 @@ def _tile(name: str) -> Panel:
 
 def _shares(title: str, resources: Iterable[Resource], description: str) -> Panel:
     limited = [one for one in resources if one.limit is not None]
-    query = _all(limited, map(_share, limited))
+    query = _all(limited, map(Resource.share, limited))
     return lines(title, "percentunit", {"{{resource}} {{series}}": query}, description)
 
 
@@ -137,7 +128,7 @@ FIRST = row(
             "Resources",
             {
                 "Used": (
-                    _all(LIMITED, map(_share, LIMITED)),
+                    _all(LIMITED, map(Resource.share, LIMITED)),
                     Column(unit="percentunit", decimals=0),
                 ),
                 "Level": (_all(LIMITED, map(_level, LIMITED)), Column(unit="short", states=LEVELS)),
@@ -162,6 +153,7 @@ FIRST = row(
             value_links=(links.RECOMMENDATIONS,),
             linked="resource",
             worst_first="Used",
+            runbook="TradingCapacityWarning",
         ),
     ),
 )
