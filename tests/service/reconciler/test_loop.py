@@ -19,9 +19,11 @@ from trading_ops.domain.maintenance import Maintenance
 from trading_ops.reconciler import loop
 from trading_ops.store import approvals, holds, maintenance
 
-pytestmark = pytest.mark.usefixtures("database_url")
+on_both_databases = pytest.mark.usefixtures("database_url")
+"""For what the store must get right; the other tests are about decisions, and run on SQLite."""
 
 
+@on_both_databases
 async def test_an_alert_is_remediated_verified_and_closed(start: Start, world: FakeWorld) -> None:
     """The whole way, with every stage in the timeline, in order."""
     async with start() as running:
@@ -58,6 +60,7 @@ async def test_a_webhook_that_never_came_is_caught_by_the_poll(
     assert world.commands == ["reconnect_broker"]
 
 
+@on_both_databases
 async def test_duplicates_are_one_incident_and_one_attempt(start: Start, world: FakeWorld) -> None:
     """Alertmanager delivers at least once, and in a cluster often twice."""
     async with start() as running:
@@ -71,6 +74,7 @@ async def test_duplicates_are_one_incident_and_one_attempt(start: Start, world: 
     assert world.commands == ["reconnect_broker"]
 
 
+@on_both_databases
 async def test_a_pause_stops_everything_and_says_why(start: Start, world: FakeWorld) -> None:
     """Nothing is done while automation is paused; the timeline has owner and reason."""
     async with start() as running:
@@ -90,7 +94,8 @@ async def test_a_pause_stops_everything_and_says_why(start: Start, world: FakeWo
     assert world.commands == ["reconnect_broker"]
 
 
-async def test_lifting_one_pause_leaves_the_others(start: Start, world: FakeWorld) -> None:
+@on_both_databases
+async def test_ending_one_pause_leaves_the_others(start: Start, world: FakeWorld) -> None:
     """A drill that ends does not release what an operator has ordered meanwhile."""
     async with start() as running:
         order = {"owner": "drill", "reason": "practice", "seconds": 60}
@@ -144,25 +149,20 @@ async def test_silenced_means_suppression(start: Start, world: FakeWorld) -> Non
         await eventually(running.closed)
 
 
-async def test_the_venues_illness_is_not_cured_at_the_bot(start: Start, world: FakeWorld) -> None:
-    """An `unless` alert holds everything back until it is gone."""
-    world.blocking = True
+@pytest.mark.parametrize(
+    ("condition", "reason"),
+    [("blocking", "cause_elsewhere"), ("prometheus_down", "source_unknown")],
+)
+async def test_nothing_is_done_until_the_condition_ends(
+    start: Start, world: FakeWorld, condition: str, reason: str
+) -> None:
+    """An `unless` alert that fires; and no answer, which means neither firing nor resolved."""
+    setattr(world, condition, True)
     async with start() as running:
         await running.break_it()
-        await eventually(lambda: running.has_event("decided_wait", "cause_elsewhere"))
+        await eventually(lambda: running.has_event("decided_wait", reason))
         assert world.commands == []
-        world.blocking = False
-        await eventually(running.closed)
-
-
-async def test_without_prometheus_nothing_is_done(start: Start, world: FakeWorld) -> None:
-    """Unknown is not firing, and not resolved either."""
-    world.prometheus_down = True
-    async with start() as running:
-        await running.break_it()
-        await eventually(lambda: running.has_event("decided_wait", "source_unknown"))
-        assert world.commands == []
-        world.prometheus_down = False
+        setattr(world, condition, False)
         await eventually(running.closed)
 
 
@@ -217,7 +217,7 @@ async def _gone(running: Running, name: str) -> bool:
     return math.isnan(await running.metric(name))
 
 
-async def test_a_bot_that_is_well_is_not_restarted(start: Start, world: FakeWorld) -> None:
+async def test_a_healthy_bot_is_not_restarted(start: Start, world: FakeWorld) -> None:
     """A late scrape must never restart a healthy bot: it is asked itself first."""
     world.labels["alertname"] = "BotDown"
     world.bot_status = "ok"
@@ -247,6 +247,7 @@ async def test_nothing_one_shot_is_done_while_another_process_answers_for_the_bo
     assert world.commands == ["restart_bot"]
 
 
+@on_both_databases
 async def test_a_bot_that_does_not_answer_holds_up_no_other_incident(
     start: Start, world: FakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -311,6 +312,7 @@ async def test_two_old_answers_close_nothing(start: Start, world: FakeWorld) -> 
     assert world.commands == ["reconnect_broker"]
 
 
+@on_both_databases
 async def test_hostile_labels_act_on_nothing(start: Start, world: FakeWorld) -> None:
     """A label names a registered target exactly, or nothing is done."""
     world.labels["bot"] = "../alpha'; DROP TABLE incidents; --"
@@ -331,6 +333,7 @@ async def test_an_alert_for_people_is_left_to_them(start: Start, world: FakeWorl
     assert world.commands == []
 
 
+@on_both_databases
 async def test_the_watchdog_is_remembered_over_a_restart(start: Start, world: FakeWorld) -> None:
     """It opens no incident, and a restart does not look as if it had stopped coming."""
     name = "trading_ops_watchdog_last_seen_timestamp_seconds"
@@ -352,6 +355,7 @@ async def test_an_alert_without_runbook_goes_to_a_person(start: Start, world: Fa
         await eventually(lambda: running.has_event("escalated", "no_runbook"))
 
 
+@on_both_databases
 async def test_budgets_survive_and_can_be_forgiven(
     start: Start, world: FakeWorld, settings: Settings
 ) -> None:
@@ -372,6 +376,7 @@ async def test_budgets_survive_and_can_be_forgiven(
     assert len(world.commands) == 3
 
 
+@on_both_databases
 async def test_what_flaps_is_one_incident(start: Start, world: FakeWorld) -> None:
     """The third time it stays open, continues with the next step, and is escalated once."""
     async with start() as running:
@@ -391,6 +396,7 @@ async def test_what_flaps_is_one_incident(start: Start, world: FakeWorld) -> Non
     assert world.commands == ["reconnect_broker"] * 3
 
 
+@on_both_databases
 async def test_an_approval_lets_a_step_run_once(
     start: Start, world: FakeWorld, settings: Settings
 ) -> None:
@@ -430,6 +436,7 @@ async def test_a_denied_approval_goes_to_a_person(
     assert world.commands == []
 
 
+@on_both_databases
 async def test_maintenance_holds_recovery_back(start: Start, world: FakeWorld) -> None:
     """People work on it: the machine waits until they have ended."""
     async with start() as running:
