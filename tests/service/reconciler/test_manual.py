@@ -88,7 +88,7 @@ async def test_a_pause_refuses_an_order_and_says_so(start: Start, world: FakeWor
     assert (kept.actor, kept.reason) == ("ada", "paused")
 
 
-async def test_a_bot_that_is_well_is_not_restarted_by_hand_either(
+async def test_a_healthy_bot_is_not_restarted_manually_either(
     start: Start, world: FakeWorld
 ) -> None:
     """The precondition protects the target from people too."""
