@@ -1,7 +1,6 @@
 """Databases for every test that asks for one, the examples of properties, the order of files."""
 
 import gc
-import shutil
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import structlog
 from hypothesis import settings
 
 from tests.coverage_files import remove_unfinished
-from tests.databases import BOTH
+from tests.databases import BOTH, place_database
 from tests.postgres import Cluster
 from trading_ops import redaction
 from trading_ops.store import migrate
@@ -76,14 +75,21 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture
+def sqlite_url(tmp_path: Path, migrated_sqlite: Path) -> str:
+    """The URL of a new, migrated SQLite database."""
+    url = f"sqlite:///{tmp_path / 'test.db'}"
+    place_database(migrated_sqlite, url)
+    return url
+
+
 @pytest.fixture(params=BOTH)
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of a new, migrated database, on each kind in turn."""
     if request.param == "sqlite":
-        path = tmp_path / "store" / "test.db"
-        path.parent.mkdir()
-        shutil.copy(request.getfixturevalue("migrated_sqlite"), path)
-        yield f"sqlite:///{path}"
+        url = f"sqlite:///{tmp_path / 'store' / 'test.db'}"
+        place_database(request.getfixturevalue("migrated_sqlite"), url)
+        yield url
         return
     cluster: Cluster = request.getfixturevalue("postgres")
     url = cluster.new_database()

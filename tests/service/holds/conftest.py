@@ -14,7 +14,7 @@ from trading_ops.clients.directory import Directory
 from trading_ops.domain.target import Registry, Target
 from trading_ops.holds import memory as hold_store
 from trading_ops.holds.holds import Holding
-from trading_ops.store import events, holds, migrate
+from trading_ops.store import events, holds
 from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.journal import Journal
 from trading_ops.store.reader import Reader
@@ -76,10 +76,8 @@ async def manager(bot: RealAgent) -> AsyncIterator[tuple[Manager, str]]:
 
 
 @pytest.fixture
-def writer(tmp_path: Path) -> Iterator[Writer]:
-    url = f"sqlite:///{tmp_path / 'test.db'}"
-    migrate.upgrade(url)
-    writer = Writer(writing_engine(url))
+def writer(sqlite_url: str) -> Iterator[Writer]:
+    writer = Writer(writing_engine(sqlite_url))
     writer.start()
     yield writer
     writer.stop()

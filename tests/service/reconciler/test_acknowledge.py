@@ -4,7 +4,6 @@ import math
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import TypeVar
 
 import aiohttp
@@ -22,7 +21,7 @@ from trading_ops.errors import OrderRefused
 from trading_ops.reconciler.acknowledgements import Acknowledging
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.runbook_index import RunbookIndex
-from trading_ops.store import Connection, acknowledgements, events, incidents, migrate
+from trading_ops.store import Connection, acknowledgements, events, incidents
 from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
@@ -90,11 +89,9 @@ class Office:
 
 
 @pytest.fixture
-async def office(tmp_path: Path) -> AsyncIterator[Office]:
+async def office(sqlite_url: str) -> AsyncIterator[Office]:
     """Open it, with one incident that no one has acknowledged."""
-    url = f"sqlite:///{tmp_path / 'test.db'}"
-    migrate.upgrade(url)
-    writer, reader = Writer(writing_engine(url)), Reader(reading_engine(url))
+    writer, reader = Writer(writing_engine(sqlite_url)), Reader(reading_engine(sqlite_url))
     writer.start()
     alertmanager = FakeAlertmanager()
     server = alertmanager.server()

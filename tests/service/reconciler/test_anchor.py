@@ -15,7 +15,7 @@ from tests.builders import NOW
 from tests.waiting import eventually
 from trading_ops.audit import checkpoint as audit_checkpoint
 from trading_ops.audit.checkpoint import Anchors, last_anchor, note_key, parse_anchor
-from trading_ops.store import audit_chain, events, migrate
+from trading_ops.store import audit_chain, events
 from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
@@ -29,10 +29,8 @@ def add(connection: Connection) -> None:
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    url = f"sqlite:///{tmp_path / 'test.db'}"
-    migrate.upgrade(url)
-    return url
+def url(sqlite_url: str) -> str:
+    return sqlite_url
 
 
 @pytest.fixture
