@@ -34,7 +34,7 @@ from trading_ops_lab.faults.frozen_processes import (
 from trading_ops_lab.faults.full_disk import FullDisk
 from trading_ops_lab.faults.host import LockedRecords, LogFlood, Restarts
 from trading_ops_lab.faults.killed_job import KilledJob
-from trading_ops_lab.faults.locked_store import LockedStore
+from trading_ops_lab.faults.locked_sqlite import LockedStore
 from trading_ops_lab.faults.market_crash import MarketCrash
 from trading_ops_lab.faults.memory_fragmentation import MemoryClutter
 from trading_ops_lab.faults.missed_job import MissedJob

@@ -13,7 +13,7 @@ from trading_ops import clock
 from trading_ops.agent.incarnation import incarnation
 from trading_ops.errors import SetupError
 from trading_ops.logs.rotation import move_aside
-from trading_ops_lab.supervisor.folder import unwritable
+from trading_ops_lab.supervisor.layout import unwritable
 from trading_ops_lab.supervisor.process import Process
 
 ROTATE_BYTES = 10 * 1024 * 1024

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, TextIO
 from trading_ops.config.settings import Settings, load_settings
 from trading_ops.errors import ConfigError, SetupError, StackError, TradingOpsError
 from trading_ops_lab.supervisor.control import overview
-from trading_ops_lab.supervisor.folder import unwritable
+from trading_ops_lab.supervisor.layout import unwritable
 from trading_ops_lab.supervisor.run import run
 from trading_ops_lab.supervisor.supervisor import Supervisor
 

@@ -20,7 +20,6 @@ from trading_ops.tls.contexts import AUTHORITY
 from trading_ops_lab.supervisor.configs import bot_keys, process_configs
 from trading_ops_lab.supervisor.dead_man_switch import with_switch
 from trading_ops_lab.supervisor.engine_passwords import users_of, write_passwords
-from trading_ops_lab.supervisor.folder import unwritable
 from trading_ops_lab.supervisor.tokens import write_secrets
 
 WEBHOOK_DEFAULT = "127.0.0.1:8431"
@@ -162,3 +161,11 @@ def _committed(path: Path) -> Path:
             f"{path} is missing: run this in the project's folder, or name it with TRADING_OPS_ROOT"
         )
     return path
+
+
+def unwritable(folder: Path, error: OSError) -> SetupError:
+    """Return the error for a folder that cannot be written, with how to fix it."""
+    return SetupError(
+        f"the folder {folder} cannot be written ({error.strerror or error}): make it writable "
+        "for you, or name another one with TRADING_OPS_VAR"
+    )

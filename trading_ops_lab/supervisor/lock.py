@@ -8,7 +8,7 @@ from pathlib import Path
 
 from trading_ops.cli.local_stack import lock_file, pid_in
 from trading_ops.errors import StackError
-from trading_ops_lab.supervisor.folder import unwritable
+from trading_ops_lab.supervisor.layout import unwritable
 
 
 @contextlib.contextmanager

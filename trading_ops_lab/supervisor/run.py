@@ -25,8 +25,7 @@ from trading_ops.errors import ConfigError
 from trading_ops.reconciler.runbook_index import load_runbooks
 from trading_ops_lab.supervisor.control import build
 from trading_ops_lab.supervisor.direct_alerts import Alarm, watched
-from trading_ops_lab.supervisor.folder import unwritable
-from trading_ops_lab.supervisor.layout import lay_out
+from trading_ops_lab.supervisor.layout import lay_out, unwritable
 from trading_ops_lab.supervisor.lock import only_stack
 from trading_ops_lab.supervisor.orphans import adoptable, end_leftovers
 from trading_ops_lab.supervisor.ports import check_port, check_ports

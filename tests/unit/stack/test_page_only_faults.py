@@ -19,7 +19,7 @@ from trading_ops_lab.drills.lab_clients import Scene
 from trading_ops_lab.faults.base import Fault
 from trading_ops_lab.faults.catalogue import FAULTS
 from trading_ops_lab.faults.closed_markets import ClosedMarkets
-from trading_ops_lab.faults.locked_store import LockedStore
+from trading_ops_lab.faults.locked_sqlite import LockedStore
 from trading_ops_lab.faults.shared import Shared
 
 BOT = cast(Target, SimpleNamespace(name="alpha"))
