@@ -16,6 +16,7 @@ from trading_ops.security import tools
 OUTDATED_SECONDS = 120
 AUDIT_SECONDS = 600
 REQUEST_SECONDS = 15
+ASK_INDEX = ("--disable-pip-version-check", "index", "versions", "pip", "--retries=0")
 LISTED = 10
 """Outdated packages that the sentence names."""
 
@@ -50,6 +51,8 @@ def outdated() -> Iterator[Finding]:
     command = ["--disable-pip-version-check", "list", "--outdated", "--format=json"]
     command += ["--retries=0", f"--timeout={REQUEST_SECONDS}"]
     try:
+        # Without an index, `pip list --outdated` finds nothing and succeeds.
+        tools.run("pip", [*ASK_INDEX, f"--timeout={REQUEST_SECONDS}"], OUTDATED_SECONDS, ours=True)
         answer = tools.run("pip", command, OUTDATED_SECONDS, ours=True)
         found = _decode(answer, list[_Outdated])
     except tools.Unanswered as error:

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from trading_ops import clock
+from trading_ops.backup.sources import venue_folders
 from trading_ops.config.files import refuse_exposed
 from trading_ops.config.settings import Settings
 from trading_ops.domain.report import Finding
@@ -25,10 +26,13 @@ SHORTEST = 12
 
 LARGEST_BYTES = 50_000_000
 CHUNK = 1 << 20
-SKIPPED = frozenset({".git", ".venv", "node_modules", "__pycache__", "data", "versions"})
-"""Folders that are not ours, or hold samples and releases."""
+SECRETS = "secrets"
+"""The name of each folder in which secrets belong; Prometheus and Alertmanager have one too."""
 
-SKIPPED_PATHS = r"(^|/)(\.git|\.venv|node_modules|__pycache__|data|versions|log|var)/"
+SKIPPED = frozenset({".git", ".venv", "node_modules", "__pycache__", "data", "versions", SECRETS})
+"""Folders that are not ours, hold samples and releases, or hold secrets."""
+
+SKIPPED_PATHS = r"(^|/)(\.git|\.venv|node_modules|__pycache__|data|versions|secrets|log|var)/"
 """Of the scan for patterns: `var` is state, in which only our own secrets are looked for."""
 
 SCAN_SECONDS = 600
@@ -51,7 +55,9 @@ class _Scan(msgspec.Struct):
 
 def exposed(settings: Settings) -> Iterator[Finding]:
     """Yield the secrets and private keys that every user of this machine can open."""
-    for path in (*sorted(settings.secrets.rglob("*")), *sorted(settings.tls.glob("*.key"))):
+    folders = {settings.secrets, *settings.var.glob(f"*/{SECRETS}")}
+    secrets = [path for folder in sorted(folders) for path in sorted(folder.rglob("*"))]
+    for path in (*secrets, *sorted(settings.tls.glob("*.key"))):
         try:
             refuse_exposed(path)
         except ConfigError as error:
@@ -129,9 +135,10 @@ def expiring(settings: Settings) -> Iterator[Finding]:
 
 
 def _folders_of_secrets(settings: Settings) -> set[Path]:
-    """Return the folders in which secrets belong, and that of the backups."""
+    """Return the folders in which secrets belong: that of the backups and of paper venues too."""
     repository = settings.root / (settings.backup_repository or "backups")
-    return {one.resolve() for one in (settings.secrets, settings.tls, repository)}
+    venues = (settings.var / name for name in venue_folders(settings))
+    return {one.resolve() for one in (settings.secrets, settings.tls, repository, *venues)}
 
 
 def _scanned(output: bytes) -> _Scan:

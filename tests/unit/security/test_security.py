@@ -79,8 +79,9 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
 
 
 def test_nothing_is_found_in_a_sound_installation(place: Place) -> None:
-    """Exit code 0."""
+    """Exit code 0; Prometheus has its own copy of a token, in a folder of secrets."""
     place.put("settings.yml", "observe_only: true\n")
+    place.put("var/prometheus/secrets/metrics_token", TOKEN, 0o640)
     result = place.look()
     assert (result.exit_code, result.output) == (0, "no findings\n")
 
@@ -105,6 +106,13 @@ def test_a_secret_that_every_user_can_open_is_found(place: Place) -> None:
     assert place.look().exit_code == 0
 
 
+def test_a_copy_for_prometheus_that_every_user_can_open_is_found(place: Place) -> None:
+    """It is a secret like the original."""
+    path = place.put("var/prometheus/secrets/metrics_token", TOKEN, 0o644)
+    result = place.look()
+    assert (result.exit_code, f"chmod 600 {path}" in result.output) == (1, True)
+
+
 def test_patterns_of_secrets_are_found_outside_the_folder_of_secrets(place: Place) -> None:
     """One that the baseline lists is none."""
     place.tool("detect-secrets", f"cat <<'END'\n{json.dumps(SUSPECTED)}\nEND")
@@ -126,6 +134,13 @@ def test_vulnerable_packages_fail_and_outdated_ones_do_not(place: Place) -> None
     result = place.look()
     assert result.exit_code == 1
     assert result.output.startswith("! jinja2 3.1.6 has GHSA-0001: update to 9.9")
+
+
+def test_outdated_packages_are_unknown_without_an_index(place: Place) -> None:
+    """`pip list --outdated` prints an empty list and succeeds then; `pip index` fails."""
+    place.tool("pip", """case "$*" in *index*) echo no index >&2; exit 1 ;; esac; echo '[]'""")
+    result = place.look()
+    assert (result.exit_code, "outdated packages: not checked" in result.output) == (0, True)
 
 
 def test_pip_audit_asks_the_database_of_the_settings(place: Place) -> None:
