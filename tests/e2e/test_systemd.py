@@ -120,3 +120,27 @@ async def test_a_killed_bot_is_restarted_by_systemd_and_verified(
     assert "TradingBotDown" in {one["alert"] for one in fresh}, fresh
     assert all(one["close_reason"] == "recovered" for one in fresh), fresh
     assert await healthy(stack)
+
+
+async def test_a_noisy_bot_gets_less_of_the_cpu_for_a_time(
+    stack: Stack, systemd: UserSystemd
+) -> None:
+    """An operator's order passes the gates and the node; systemd has the old weight back after."""
+    await eventually(lambda: healthy(stack), within=60, what="beta is healthy")
+
+    def weight() -> str:
+        return systemd.systemctl("show", "--property=CPUWeight", "--value", UNIT).strip()
+
+    def order(seconds: int) -> None:
+        wanted = ("resource=cpu_weight", "value=20", f"seconds={seconds}")
+        done = stack.run("run", "scale_resources", "beta", *wanted, "--reason", "noisy neighbor")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    before = weight()
+    order(3600)
+    assert weight() == "20"
+    reset = stack.run("automation", "reset-budget", "beta", "--reason", "its cooldown")
+    assert reset.returncode == 0, reset.stderr
+    order(1)
+    await eventually(lambda: weight() == before, within=60, what="the earlier CPU weight")
+    assert await healthy(stack)
