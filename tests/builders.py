@@ -8,8 +8,8 @@ from typing import Any
 from trading_ops.domain.alert import Alert, AlertStatus, fingerprint_of
 from trading_ops.domain.approval import Approval, ApprovalState, digest
 from trading_ops.domain.attempt import Attempt, AttemptId, AttemptState, Delivery
-from trading_ops.domain.decision import AlertView, GlobalLimits, History, World
-from trading_ops.domain.gates import Wanted
+from trading_ops.domain.decision import AlertState, GlobalLimits, History, World
+from trading_ops.domain.gates import GateInput
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.runbook import Limits, Runbook, Step, VerifyQuery
 from trading_ops.domain.target import Kind, Manager, Registry, Restarts, Service, Target
@@ -124,16 +124,16 @@ def make_approval(**over: Any) -> Approval:
     return Approval(**({"digest": digest(step=step, **bound)} | values))
 
 
-def make_wanted(incident: Incident, **over: Any) -> Wanted:
+def make_wanted(incident: Incident, **over: Any) -> GateInput:
     """Return the first step of an incident's runbook, with nothing against it."""
     runbook = over.pop("runbook", None) or make_runbook()
     values: dict[str, Any] = {
         "history": History(),
-        "world": World(view=AlertView.FIRING),
+        "world": World(view=AlertState.FIRING),
         "limits": GlobalLimits(),
         "now": NOW,
     }
-    return Wanted.of_runbook(incident, runbook, 0, **(values | over))
+    return GateInput.of_runbook(incident, runbook, 0, **(values | over))
 
 
 def make_target(**over: Any) -> Target:

@@ -37,7 +37,7 @@ async def test_the_named_holds_are_released_in_the_persons_name_and_once(
     resume, release = actions["resume_trading"], replace(call, params={"holds": "h1, h3"})
     assert await resume.perform(release) == "2 holds were released by ada; the state is halted"
     assert standing(agent) == ["h2"]
-    assert agent.holds.released[-1]["lifted_for"] == "settled with the venue"
+    assert agent.holds.released[-1]["released_for"] == "settled with the venue"
     await place(actions, call, "again")
     again = replace(call, params={"holds": "again"})
     await resume.perform(again)

@@ -76,7 +76,7 @@ class Installation:
         (var / "log" / "bot-alpha.log").write_text("not in a backup\n")
         (var / "alertmanager/data/silences").write_bytes(b"silences")
         (var / "bot-alpha" / "lock").touch()
-        (made.bot / "holds.json").write_text('{"holds": [], "lifted": []}')
+        (made.bot / "holds.json").write_text('{"holds": [], "released": []}')
         (made.bot / "fence.json").write_text(json.dumps({"fences": {"alpha": 7}, "answers": {}}))
         ceiling = CeilingFile(made.ceiling_path, block=BLOCK)
         ceiling.raise_to(CEILING)

@@ -119,7 +119,7 @@ async def fill(loop: Loop, count: int) -> None:
         alerts = [routed(number) for number in range(begin, min(begin + 500, count))]
         body = json.dumps({"version": "4", "status": "firing", "alerts": alerts}).encode()
         await loop.intake.store(body, clock.now())
-    await loop.lease.begin()
+    await loop.leases.begin()
     quiet = 0
     while quiet < QUIET_PASSES or len(loop.state.by_id) < count:
         head = loop.state.head

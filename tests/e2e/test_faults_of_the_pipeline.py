@@ -12,7 +12,7 @@ import pytest
 from tests.stack import Stack
 from tests.waiting import eventually
 from trading_ops import clock
-from trading_ops.clients.reconciler_views import IncidentView, StoryView
+from trading_ops.clients.reconciler_views import IncidentView, TimelineView
 from trading_ops.errors import ClientError
 from trading_ops_lab.drills.lab_clients import Scene
 from trading_ops_lab.drills.preflight import wait_until_calm
@@ -37,7 +37,7 @@ async def newest(scene: Scene, alert: str, since: float) -> IncidentView | None:
     return found[0] if found else None
 
 
-async def closed_timeline(scene: Scene, alert: str, since: float) -> StoryView | None:
+async def closed_timeline(scene: Scene, alert: str, since: float) -> TimelineView | None:
     incident = await newest(scene, alert, since)
     if incident is None or incident.closed_at is None:
         return None

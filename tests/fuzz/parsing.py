@@ -4,7 +4,7 @@ import json
 from datetime import timedelta
 
 from trading_ops.domain.alert import Alert
-from trading_ops.reconciler.intake import Unreadable, parse_notification
+from trading_ops.reconciler.intake import InvalidNotification, parse_notification
 
 ODD = timedelta(0)
 
@@ -21,7 +21,7 @@ def check(body: bytes) -> bool:
     """
     try:
         alerts = parse_notification(body)
-    except Unreadable:
+    except InvalidNotification:
         return False
     except BaseException as error:
         raise Crash(f"{type(error).__name__}: {error}") from error

@@ -13,12 +13,12 @@ from prometheus_client import CollectorRegistry
 
 from trading_ops import clock
 from trading_ops.config.settings import Settings
-from trading_ops.domain.job import JobRun, Outcome
+from trading_ops.domain.job import JobOutcome, JobRun
 from trading_ops.jobs.config import Entry
 from trading_ops.jobs.job import Context, Plan, Result, Step
 from trading_ops.jobs.schedule import Cron
 from trading_ops.jobs.scheduler import Scheduler
-from trading_ops.reconciler.lease import Lease
+from trading_ops.reconciler.lease import Leases
 from trading_ops.reconciler.metrics import JobMetrics
 from trading_ops.store import Connection, jobs
 from trading_ops.store.engine import reading_engine, writing_engine
@@ -32,7 +32,7 @@ class RecordingJob:
 
     began: asyncio.Event = field(default_factory=asyncio.Event)
     end: asyncio.Event = field(default_factory=asyncio.Event)
-    result: Result = field(default_factory=lambda: Result(Outcome.DONE, "as told"))
+    result: Result = field(default_factory=lambda: Result(JobOutcome.DONE, "as told"))
     runs: int = 0
 
     async def plan(self, context: Context) -> Plan:
@@ -87,7 +87,7 @@ class Replica:
         async with asyncio.timeout(60):
             while True:
                 found = await self.history()
-                if found and found[0].outcome is not Outcome.RUNNING:
+                if found and found[0].outcome is not JobOutcome.RUNNING:
                     return found[0]
                 await asyncio.sleep(0.01)
 
@@ -116,7 +116,7 @@ def start(database_url: str, settings: Settings) -> Start:
         writer = Writer(writing_engine(database_url))
         writer.start()
         reader = Reader(reading_engine(database_url))
-        lease = Lease(writer, name, alone=False)
+        lease = Leases(writer, name, alone=False)
         await lease.begin()
         job, registry = RecordingJob(), CollectorRegistry()
         given = Settings(root=settings.root, var=settings.var, observe_only=observe_only)

@@ -21,12 +21,12 @@ from freezegun import freeze_time
 from prometheus_client import CollectorRegistry
 
 from trading_ops.config.settings import Settings
-from trading_ops.domain.job import JobRun, Outcome
+from trading_ops.domain.job import JobOutcome, JobRun
 from trading_ops.jobs.config import Entry, load_jobs
 from trading_ops.jobs.job import Context, Plan, Result
 from trading_ops.jobs.schedule import Cron
 from trading_ops.jobs.scheduler import Scheduler
-from trading_ops.reconciler.lease import Lease
+from trading_ops.reconciler.lease import Leases
 from trading_ops.reconciler.metrics import JobMetrics
 from trading_ops.store import jobs
 from trading_ops.store.engine import reading_engine, writing_engine
@@ -46,7 +46,7 @@ class _Instant:
 
     async def run(self, context: Context) -> Result:
         del context
-        return Result(Outcome.DONE, "simulated")
+        return Result(JobOutcome.DONE, "simulated")
 
 
 def entries_in(zone: str) -> dict[str, Entry]:
@@ -87,7 +87,7 @@ async def _simulate(
     upgrade(url)
     writer, reader = Writer(writing_engine(url)), Reader(reading_engine(url))
     writer.start()
-    lease = Lease(writer, "simulated", alone=True)
+    lease = Leases(writer, "simulated", alone=True)
     scheduler = Scheduler(
         entries=entries,
         writer=writer,

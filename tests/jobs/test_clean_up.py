@@ -24,7 +24,7 @@ from trading_ops.cleanup.carry_out import carry_out
 from trading_ops.cleanup.rules import OVER, Kind, leftovers
 from trading_ops.cli.clean_up import clean_up
 from trading_ops.config.settings import Settings
-from trading_ops.domain.job import Outcome
+from trading_ops.domain.job import JobOutcome
 from trading_ops.jobs.job import Context
 from trading_ops.jobs.registry import load
 
@@ -240,8 +240,8 @@ async def test_the_job_lists_and_removes(start: Start, settings: Settings) -> No
         assert {step.what.removeprefix(f"remove {settings.root}/") for step in steps} < expected
         assert expected < everything(settings.root)
         done = await job.run(context)
-        assert (done.outcome, "unused cache: 1" in done.detail) == (Outcome.DONE, True)
-        assert (await job.run(context)).outcome is Outcome.NOTHING_TO_DO
+        assert (done.outcome, "unused cache: 1" in done.detail) == (JobOutcome.DONE, True)
+        assert (await job.run(context)).outcome is JobOutcome.NOTHING_TO_DO
 
 
 async def test_a_run_that_is_cut_off_removes_nothing_more(

@@ -14,7 +14,7 @@ from tests.databases import postgresql_only
 from tests.jobs.conftest import Replica, Start
 from tests.waiting import eventually
 from trading_ops.config.settings import Settings
-from trading_ops.domain.job import Outcome
+from trading_ops.domain.job import JobOutcome
 from trading_ops.errors import StoreError
 from trading_ops.jobs.job import Context
 from trading_ops.jobs.registry import load
@@ -76,7 +76,7 @@ async def test_a_new_database_needs_nothing(
         context, job = context_of(replica, tmp_path, database_url), load(name)
         plan = await job.plan(context)
         assert (plan.steps, plan.refused) == ((), "")
-        assert (await job.run(context)).outcome is Outcome.NOTHING_TO_DO
+        assert (await job.run(context)).outcome is JobOutcome.NOTHING_TO_DO
 
 
 @postgresql_only
@@ -95,7 +95,7 @@ async def test_dead_rows_are_vacuumed(
         (step,) = await eventually(steps)
         assert step.what == 'vacuum "Many dead"'
         result = await job.run(context)
-        assert result.outcome is Outcome.DONE
+        assert result.outcome is JobOutcome.DONE
         assert "2000 of 4000 rows are dead" in result.detail
 
         async def clean() -> bool:
@@ -113,8 +113,11 @@ async def test_an_invalid_index_is_rebuilt(
     async with start() as replica:
         context, job = context_of(replica, tmp_path, database_url), load("database_reindex")
         result = await job.run(context)
-        assert (result.outcome, "rebuild index only_once" in result.detail) == (Outcome.DONE, True)
-        assert (await job.run(context)).outcome is Outcome.NOTHING_TO_DO
+        assert (result.outcome, "rebuild index only_once" in result.detail) == (
+            JobOutcome.DONE,
+            True,
+        )
+        assert (await job.run(context)).outcome is JobOutcome.NOTHING_TO_DO
     valid = session.execute(
         "SELECT indisvalid FROM pg_index WHERE indexrelid='only_once'::regclass"
     )
@@ -133,7 +136,7 @@ async def test_a_locked_table_fails_with_its_name(
             session.execute("LOCK TABLE twice IN SHARE UPDATE EXCLUSIVE MODE")
             with pytest.raises(StoreError, match="only_once"):
                 await job.run(context)
-        assert (await job.run(context)).outcome is Outcome.DONE
+        assert (await job.run(context)).outcome is JobOutcome.DONE
 
 
 @postgresql_only
@@ -164,7 +167,7 @@ async def test_the_rest_of_an_interrupted_rebuild_is_dropped(
     session.execute("ALTER INDEX only_once RENAME TO only_once_ccnew1")
     async with start() as replica:
         result = await load("database_reindex").run(context_of(replica, tmp_path, database_url))
-    assert (result.outcome, "drop index" in result.detail) == (Outcome.DONE, True)
+    assert (result.outcome, "drop index" in result.detail) == (JobOutcome.DONE, True)
     assert session.execute("SELECT to_regclass('only_once_ccnew1')").fetchone() == (None,)
 
 

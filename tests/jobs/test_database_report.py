@@ -18,7 +18,7 @@ from sqlalchemy import make_url
 from tests.databases import sqlite_only
 from tests.postgres import Cluster
 from trading_ops.config.settings import Settings
-from trading_ops.domain.job import Outcome
+from trading_ops.domain.job import JobOutcome
 from trading_ops.jobs.job import Context, Result
 from trading_ops.jobs.work import findings
 from trading_ops.jobs.work.database_report import CHECK_EVERY, KIND, POOLS, DatabaseReport
@@ -108,7 +108,7 @@ def trade(session: psycopg.Connection[Any]) -> None:
 
 
 def of(result: Result) -> str:
-    assert result.outcome is Outcome.DONE
+    assert result.outcome is JobOutcome.DONE
     return result.detail
 
 
@@ -181,7 +181,7 @@ async def test_a_damaged_database_fails_the_report(database_url: str, tmp_path: 
         await asyncio.to_thread(_damage, bot)
         assert of(await days.report(27)) == "no findings", "not due"
         result = await days.report(CHECK_EVERY.days)
-        assert result.outcome is Outcome.FAILED
+        assert result.outcome is JobOutcome.FAILED
         assert "records.db" in result.detail
 
 

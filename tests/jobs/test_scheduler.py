@@ -10,7 +10,7 @@ from tests.databases import postgresql_only
 from tests.jobs.conftest import Start
 from trading_ops import clock
 from trading_ops.domain.decision import Pause
-from trading_ops.domain.job import Outcome
+from trading_ops.domain.job import JobOutcome
 from trading_ops.errors import OrderRefused
 from trading_ops.jobs.job import Result
 from trading_ops.store import Connection, events, jobs, pauses
@@ -28,7 +28,7 @@ async def test_what_is_due_runs_once(start: Start) -> None:
         assert replica.metric("expected_timestamp_seconds") is None
         replica.job.end.set()
         run = await replica.ended()
-        assert (run.outcome, run.detail, run.actor) == (Outcome.DONE, "as told", "schedule")
+        assert (run.outcome, run.detail, run.actor) == (JobOutcome.DONE, "as told", "schedule")
         await replica.scheduler.pass_once()
         assert replica.job.runs == 1
         assert replica.metric("failing") == 0
@@ -40,13 +40,13 @@ async def test_a_failure_is_shown_until_the_next_success(start: Start) -> None:
     """An exception is a failure; it does not stop the scheduler."""
     async with start() as replica:
         await replica.make_due()
-        replica.job.result = Result(Outcome.FAILED, "no space left")
+        replica.job.result = Result(JobOutcome.FAILED, "no space left")
         replica.job.end.set()
         await replica.scheduler.pass_once()
-        assert (await replica.ended()).outcome is Outcome.FAILED
+        assert (await replica.ended()).outcome is JobOutcome.FAILED
         await replica.scheduler.pass_once()
         assert replica.metric("failing") == 1
-        replica.job.result = Result(Outcome.NOTHING_TO_DO)
+        replica.job.result = Result(JobOutcome.NOTHING_TO_DO)
         await replica.scheduler.start("told", owner="ada")
         assert (await replica.ended()).actor == "ada"
         await replica.scheduler.pass_once()
@@ -59,7 +59,7 @@ async def test_a_run_is_cut_off_at_its_timeout(start: Start) -> None:
         await replica.make_due()
         await replica.scheduler.pass_once()
         run = await replica.ended()
-        assert run.outcome is Outcome.FAILED
+        assert run.outcome is JobOutcome.FAILED
         assert "cut off" in run.detail
 
 
@@ -73,7 +73,7 @@ async def test_a_pause_of_automation_holds_it_back(start: Start) -> None:
         await replica.scheduler.pass_once()
         await replica.scheduler.pass_once()
         (noted,) = await replica.history()
-        assert noted.outcome is Outcome.REFUSED
+        assert noted.outcome is JobOutcome.REFUSED
         assert "paused by ada: new disk" in noted.detail
         release = partial(pauses.end, owner="ada", now=clock.now())
         await replica.scheduler.writer.run(release)
@@ -88,7 +88,7 @@ async def test_observe_only_refuses_and_goes_on(start: Start) -> None:
         await replica.make_due()
         await replica.scheduler.pass_once()
         (noted,) = await replica.history()
-        assert noted.outcome is Outcome.REFUSED
+        assert noted.outcome is JobOutcome.REFUSED
         (standing,) = await replica.scheduler.standings()
         assert standing.state.held_due_at is None
         assert standing.due_at > clock.now() - timedelta(minutes=1)
@@ -102,7 +102,7 @@ async def test_a_missed_run_can_be_skipped(start: Start) -> None:
         await replica.make_due()
         await replica.scheduler.pass_once()
         (noted,) = await replica.history()
-        assert noted.outcome is Outcome.REFUSED
+        assert noted.outcome is JobOutcome.REFUSED
         assert "missed" in noted.detail
         assert replica.job.runs == 0
 
@@ -147,16 +147,16 @@ async def test_a_run_of_a_dead_replica_is_unknown(start: Start) -> None:
         async with start("two") as second:
             await second.scheduler.pass_once()
             (closed,) = await second.history()
-            assert closed.outcome is Outcome.UNKNOWN
+            assert closed.outcome is JobOutcome.UNKNOWN
             assert "one stopped" in closed.detail
             await second.scheduler.pass_once()
             assert second.metric("failing") == 1
             late = partial(
-                jobs.finish, run=run.id, outcome=Outcome.DONE, detail="", now=clock.now()
+                jobs.finish, run=run.id, outcome=JobOutcome.DONE, detail="", now=clock.now()
             )
             assert not await second.scheduler.writer.run(late)
             (still,) = await second.history()
-            assert still.outcome is Outcome.UNKNOWN
+            assert still.outcome is JobOutcome.UNKNOWN
 
 
 @postgresql_only

@@ -7,7 +7,7 @@ import pytest
 from tests.databases import sqlite_only
 from tests.jobs.conftest import Start
 from tests.jobs.test_database import context_of
-from trading_ops.domain.job import Outcome
+from trading_ops.domain.job import JobOutcome
 from trading_ops.jobs.registry import load
 from trading_ops.jobs.work import findings
 
@@ -27,7 +27,7 @@ async def test_a_copied_secret_fails_the_job(
         assert (await job.plan(context)).steps
         result = await job.run(context)
         (recorded,) = await findings.earlier(context, "security_report")
-    assert result.outcome is Outcome.FAILED
+    assert result.outcome is JobOutcome.FAILED
     assert "notes.txt contains the secret operator_token" in result.detail
     assert TOKEN not in result.detail + str(recorded.after)
     assert recorded.after["findings"][0]["topic"] == "copied secret"

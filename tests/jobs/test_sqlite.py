@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from tests.databases import sqlite_only
 from tests.jobs.conftest import Replica, Start
 from trading_ops.config.settings import Settings
-from trading_ops.domain.job import Outcome
+from trading_ops.domain.job import JobOutcome
 from trading_ops.jobs.job import Context
 from trading_ops.jobs.registry import load
 from trading_ops.store.engine import WAL_BYTES, reading_engine, writing_engine
@@ -55,7 +55,7 @@ async def test_a_new_database_needs_nothing(start: Start, tmp_path: Path) -> Non
     async with start() as replica:
         context = context_of(replica, tmp_path)
         assert (await JOB.plan(context)).steps == ()
-        assert (await JOB.run(context)).outcome is Outcome.NOTHING_TO_DO
+        assert (await JOB.run(context)).outcome is JobOutcome.NOTHING_TO_DO
 
 
 @sqlite_only
@@ -68,7 +68,7 @@ async def test_statistics_are_made_and_renewed(start: Start, tmp_path: Path) -> 
         await make(replica, 1)
         (step,) = (await JOB.plan(context)).steps
         assert (step.what, step.reason) == ('analyze Odd "name', "1000 rows and no statistics")
-        assert (await JOB.run(context)).outcome is Outcome.DONE
+        assert (await JOB.run(context)).outcome is JobOutcome.DONE
         await make(replica, 3000)
         assert (await JOB.plan(context)).steps == ()
         await make(replica, 20_000)
@@ -95,7 +95,7 @@ async def test_free_pages_are_returned(start: Start, tmp_path: Path, database_ur
         assert await pragma(replica, "freelist_count") == 0
         assert await pragma(replica, "page_count") < before / 2
         assert await pragma(replica, "integrity_check") == "ok"
-        assert (await JOB.run(context)).outcome is Outcome.NOTHING_TO_DO
+        assert (await JOB.run(context)).outcome is JobOutcome.NOTHING_TO_DO
 
 
 @sqlite_only

@@ -15,7 +15,7 @@ from tests.jobs.conftest import Replica, Start, entry
 from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.config.settings import Settings
-from trading_ops.domain.job import Outcome
+from trading_ops.domain.job import JobOutcome
 from trading_ops.jobs.job import Context
 from trading_ops.jobs.registry import load
 from trading_ops.jobs.schedule import Session, next_due, parse
@@ -68,7 +68,7 @@ async def test_a_report_that_no_one_gets_is_not_made(
         context = context_of(replica, tmp_path)
         assert not (await job.plan(context)).steps
         result = await job.run(context)
-    assert result.outcome is Outcome.NOTHING_TO_DO
+    assert result.outcome is JobOutcome.NOTHING_TO_DO
     assert detail in result.detail
 
 
@@ -92,13 +92,13 @@ async def test_the_table_of_sessions_is_filled_for_a_year(start: Start, tmp_path
         context = context_of(replica, tmp_path, "XNYS")
         assert [step.what for step in (await job.plan(context)).steps] != []
         done = await job.run(context)
-        assert (done.outcome, done.detail.partition(":")[0]) == (Outcome.DONE, "XNYS")
+        assert (done.outcome, done.detail.partition(":")[0]) == (JobOutcome.DONE, "XNYS")
         reader = replica.scheduler.reader
         stored = await reader.read(partial(jobs.sessions_of, calendar="XNYS"))
         assert stored[-1][1] > clock.now() + timedelta(days=355)
-        assert (await job.run(context)).outcome is Outcome.NOTHING_TO_DO
+        assert (await job.run(context)).outcome is JobOutcome.NOTHING_TO_DO
         unknown = await job.run(context_of(replica, tmp_path, "XNONE"))
-    assert unknown.outcome is Outcome.FAILED
+    assert unknown.outcome is JobOutcome.FAILED
     assert "XNONE" in unknown.detail
 
 

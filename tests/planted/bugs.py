@@ -92,8 +92,8 @@ BUGS = (
         changes=(
             Change(
                 path="trading_ops/domain/observation.py",
-                old="return AlertView.ABSENT if believed else AlertView.UNKNOWN",
-                new="return AlertView.FIRING if believed else AlertView.UNKNOWN",
+                old="return AlertState.ABSENT if believed else AlertState.UNKNOWN",
+                new="return AlertState.FIRING if believed else AlertState.UNKNOWN",
             ),
         ),
         tests=(f"{_SERVICE}/test_loop.py", "tests/unit/domain/test_observation.py"),
@@ -108,22 +108,22 @@ BUGS = (
                 "  # not started, so not decided\n",
                 new="                events.rewind(connection, before)\n"
                 "            else:\n"
-                "                work = self.runner.perform(attempt, wanted.step, target)\n"
+                "                work = self.runner.perform(attempt, gate_input.step, target)\n"
                 "                running.call_soon_threadsafe("
                 "self.workers.start, attempt.id, work)\n"
                 '                __import__("time").sleep(0.05)\n',
             ),
             Change(
                 path="trading_ops/reconciler/reconcile.py",
-                old="        work = self.runner.perform(attempt, wanted.step, target)\n"
+                old="        work = self.runner.perform(attempt, gate_input.step, target)\n"
                 "        self.workers.start(attempt.id, work, incident_id=incident.id)\n",
                 new="",
             ),
             Change(
                 path="trading_ops/reconciler/reconcile.py",
-                old="        def start_and_say_so(connection: Connection) -> Attempt | None:\n",
+                old="        def start_and_record(connection: Connection) -> Attempt | None:\n",
                 new='        running = __import__("asyncio").get_running_loop()\n\n'
-                "        def start_and_say_so(connection: Connection) -> Attempt | None:\n",
+                "        def start_and_record(connection: Connection) -> Attempt | None:\n",
             ),
         ),
         tests=("tests/crash/test_crash.py::test_nothing_is_lost_repeated_or_stuck",),
@@ -182,7 +182,7 @@ BUGS = (
         changes=(
             Change(
                 path="trading_ops/domain/observation.py",
-                old="    if routed.silenced:\n        return AlertView.SILENCED\n",
+                old="    if routed.silenced:\n        return AlertState.SILENCED\n",
                 new="",
             ),
         ),
@@ -194,8 +194,9 @@ BUGS = (
         changes=(
             Change(
                 path="trading_ops/reconciler/intake.py",
-                old="State.PARSED if one.error is None else State.QUARANTINED",
-                new="State.PARSED",
+                old="NotificationState.PARSED if one.error is None "
+                "else NotificationState.QUARANTINED",
+                new="NotificationState.PARSED",
             ),
         ),
         tests=(f"{_SERVICE}/test_api.py::test_what_cannot_be_read_is_kept_in_quarantine",),

@@ -17,7 +17,8 @@ from trading_ops.domain.approval import Approval
 from trading_ops.domain.attempt import Attempt, Delivery
 from trading_ops.domain.decide import decide
 from trading_ops.domain.decision import (
-    AlertView,
+    NEEDS_APPROVAL,
+    AlertState,
     Close,
     Decision,
     Escalate,
@@ -28,14 +29,14 @@ from trading_ops.domain.decision import (
     Wait,
     World,
 )
-from trading_ops.domain.gates import Wanted, shut, taken
+from trading_ops.domain.gates import GateInput, first_closed_gate, held_by_operator
 from trading_ops.domain.incident import Incident
-from trading_ops.domain.manual import refusal_of, wanted_by_hand
+from trading_ops.domain.manual import manual_input, refusal_of
 from trading_ops.domain.runbook import LONGEST_WINDOW, Limits, Runbook, Step
 from trading_ops.domain.target import Registry
-from trading_ops.reconciler.reconcile import ASKS, BACK, SEEN
+from trading_ops.reconciler.reconcile import ACTIVE_STATES, FIRING_STATES
 from trading_ops.reconciler.runbook_index import RunbookIndex
-from trading_ops.reconciler.state import Context, State, read_state
+from trading_ops.reconciler.state import State, WorldBuilder, read_state
 from trading_ops.store import (
     approvals,
     attempts,
@@ -101,7 +102,7 @@ class IncidentDriver:
         """Start with nothing but what is stored, as after a crash."""
         self.state: State | None = None
         index = RunbookIndex(BOOKS, REGISTRY)
-        self.around = Context(index=index, limits=LIMITS, observe_only=False)
+        self.around = WorldBuilder(index=index, limits=LIMITS, observe_only=False)
 
     def end(self) -> None:
         """Forget all of it."""
@@ -122,7 +123,7 @@ class IncidentDriver:
 
     def notify(self, alert: Alert, *, late: int = 0) -> None:
         """Take in a notification that an alert fires, perhaps from some seconds ago."""
-        sighting = incidents.Sighting(
+        sighting = incidents.FiringAlert(
             alert=make_alert(labels=labels_of(alert), starts_at=self.now - timedelta(seconds=late)),
             target=alert[1],
         )
@@ -137,13 +138,13 @@ class IncidentDriver:
         incidents.note_resolved(self.connection, ends, now=self.now)
         self.commit()
 
-    def view(self, alert: Alert) -> AlertView:
+    def view(self, alert: Alert) -> AlertState:
         """Return what both sources together say of an alert."""
         if self.blind:
-            return AlertView.UNKNOWN
+            return AlertState.UNKNOWN
         if alert not in self.firing:
-            return AlertView.ABSENT
-        return AlertView.SILENCED if alert in self.silenced else AlertView.FIRING
+            return AlertState.ABSENT
+        return AlertState.SILENCED if alert in self.silenced else AlertState.FIRING
 
     # What the reconciler does.
 
@@ -165,10 +166,10 @@ class IncidentDriver:
     def compare_gates(self, incident: Incident, index: int, state: State) -> None:
         """What the pass decides over its state, the starting transaction says of its own rows."""
         world = replace(
-            self.around.world(REGISTRY.find(str(incident.target)), state, self.now),
+            self.around.build(REGISTRY.find(str(incident.target)), state, self.now),
             acknowledged=state.overrides.acknowledged.get(incident.id),
         )
-        wanted = Wanted.of_runbook(
+        wanted = GateInput.of_runbook(
             incident,
             BOOKS[incident.alert],
             index,
@@ -177,12 +178,12 @@ class IncidentDriver:
             limits=LIMITS,
             now=self.now,
         )
-        decided = taken(incident, world) or shut(wanted)
+        decided = held_by_operator(incident, world) or first_closed_gate(wanted)
         # Nothing that is stored comes from the pass.
         bare = replace(
             world, pause=None, maintenance=None, halted=None, acknowledged=None, approvals={}
         )
-        plan = attempts.Plan(wanted=replace(wanted, world=bare, history=History()))
+        plan = attempts.StartRequest(gate_input=replace(wanted, world=bare, history=History()))
         checked = attempts.closed_gate(self.connection, plan, now=self.now)
         assert checked == decided
 
@@ -198,12 +199,12 @@ class IncidentDriver:
         """Decide for one incident, and carry it out."""
         view = self.view((incident.alert, str(incident.target)))
         target = REGISTRY.find(str(incident.target))
-        world = self.around.world(target, state, self.now, view=view)
+        world = self.around.build(target, state, self.now, view=view)
         book, history = BOOKS[incident.alert], state.history(incident, self.now)
         decision = decide(incident, book, history, world, LIMITS, self.now)
-        if incident.resolved_at is not None and view in SEEN:
+        if incident.resolved_at is not None and view in FIRING_STATES:
             incidents.forget_resolved(self.connection, incident.id, now=self.now)
-        if incident.quiet_since is not None and view in BACK:
+        if incident.quiet_since is not None and view in ACTIVE_STATES:
             incidents.end_quiet(self.connection, incident.id, now=self.now)
         self.carry_out(incident, decision, book, world)
         self.commit()
@@ -221,21 +222,23 @@ class IncidentDriver:
                 assert incidents.close(self.connection, incident.id, decision, now=self.now)
             case Wait(reason=Reason.FLAPPING):
                 incidents.go_quiet(self.connection, incident.id, now=self.now)
-            case Wait(would=int() as would) if decision.reason in ASKS and not decision.until:
-                step = book.steps[would]
+            case Wait(blocked_step=int() as blocked, until=None, reason=reason) if (
+                reason in NEEDS_APPROVAL
+            ):
+                step = book.steps[blocked]
                 approvals.request(
                     self.connection,
                     incident_id=incident.id,
                     action=step.action,
                     target=str(incident.target),
                     params=step.params,
-                    step=would,
+                    step=blocked,
                     requested_by="reconciler",
                     now=self.now,
                 )
 
     def start(self, incident: Incident, decision: Run, book: Runbook, world: World) -> None:
-        wanted = Wanted.of_runbook(
+        wanted = GateInput.of_runbook(
             incident,
             book,
             decision.step,
@@ -244,7 +247,7 @@ class IncidentDriver:
             limits=LIMITS,
             now=self.now,
         )
-        plan = attempts.Plan(wanted=wanted)
+        plan = attempts.StartRequest(gate_input=wanted)
         started = attempts.start(self.connection, plan, now=self.now)
         if started is not None:
             alert = (incident.alert, str(incident.target))
@@ -258,17 +261,17 @@ class IncidentDriver:
         """An operator orders an action manually."""
         state = self.read()
         target = REGISTRY.find(bot)
-        world = self.around.world(target, state, self.now)
+        world = self.around.build(target, state, self.now)
         history = History(
             target=tuple(attempts.of_target(self.connection, bot, since=self.now - LONGEST_WINDOW)),
             everywhere=attempts.count_since(
                 self.connection, self.now - LIMITS.window, now=self.now
             ),
         )
-        wanted = wanted_by_hand(step, bot, history, world, LIMITS, self.now)
-        refusal = refusal_of(shut(wanted), bot)
+        wanted = manual_input(step, bot, history, world, LIMITS, self.now)
+        refusal = refusal_of(first_closed_gate(wanted), bot)
         if refusal is not None:
-            if refusal.reason in ASKS:
+            if refusal.reason in NEEDS_APPROVAL:
                 bound = {"action": step.action, "target": bot, "params": step.params}
                 approvals.request(
                     self.connection,
@@ -280,7 +283,7 @@ class IncidentDriver:
                 )
             self.commit()
             return None
-        plan = attempts.Plan(wanted=wanted, ordered_by=owner, reason="why")
+        plan = attempts.StartRequest(gate_input=wanted, ordered_by=owner, reason="why")
         started = attempts.start(self.connection, plan, now=self.now)
         assert started is not None, "nothing can have changed"
         self.judge(started, step)

@@ -19,7 +19,7 @@ from trading_ops.domain.approval import ApprovalState, digest
 from trading_ops.domain.attempt import RUNNING, Attempt, AttemptState, Delivery
 from trading_ops.domain.decide import decide
 from trading_ops.domain.decision import (
-    AlertView,
+    AlertState,
     Close,
     Decision,
     Escalate,
@@ -73,7 +73,7 @@ runbooks = st.none() | st.builds(
 )
 worlds = st.builds(
     World,
-    view=st.sampled_from(AlertView),
+    view=st.sampled_from(AlertState),
     pause=st.sampled_from([None, PAUSE]),
     observe_only=st.booleans(),
     target_registered=st.booleans(),
@@ -125,7 +125,7 @@ def test_it_never_runs_behind_a_shut_gate(
     if not isinstance(decision, Run):
         return
     assert runbook is not None
-    assert world.view is AlertView.FIRING
+    assert world.view is AlertState.FIRING
     assert world.pause is None
     assert not any((world.observe_only, world.target_observe_only, runbook.observe_only))
     assert world.target_registered
@@ -198,10 +198,10 @@ def test_what_has_ended_starts_nothing(
 ) -> None:
     """Only an alert that fires now leads to a step; an absent one is closed or finished."""
     decision = answer(incident, runbook, history, world)
-    if world.view is not AlertView.FIRING:
+    if world.view is not AlertState.FIRING:
         assert not isinstance(decision, Run)
     if isinstance(decision, Close):
-        assert world.view is AlertView.ABSENT
+        assert world.view is AlertState.ABSENT
 
 
 @given(incidents, runbooks, histories, worlds)

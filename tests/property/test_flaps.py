@@ -12,7 +12,7 @@ from tests.builders import NOW, ONE_SHOT, make_attempt, make_incident, make_runb
 from trading_ops.domain.attempt import Attempt, AttemptState
 from trading_ops.domain.decide import decide
 from trading_ops.domain.decision import (
-    AlertView,
+    AlertState,
     Close,
     Escalate,
     GlobalLimits,
@@ -39,20 +39,20 @@ class Flapping:
         self.attempts: list[Attempt] = []
         self.calls = 0
 
-    def passes(self, view: AlertView) -> None:
+    def passes(self, view: AlertState) -> None:
         """One pass; what it starts is done and verified before the next one."""
         last = self.incidents[-1] if self.incidents else None
         if last is None or not last.is_open:
-            if view is AlertView.ABSENT:
+            if view is AlertState.ABSENT:
                 return
             key = f"incident-{len(self.incidents)}"
             last = make_incident(id=key, opened_at=self.now, starts_at=self.now)
             self.incidents.append(last)
-        if view is AlertView.FIRING and last.quiet_since is not None:
+        if view is AlertState.FIRING and last.quiet_since is not None:
             last = replace(last, quiet_since=None)
         self.incidents[-1] = self.carried_out(last, view)
 
-    def carried_out(self, one: Incident, view: AlertView) -> Incident:
+    def carried_out(self, one: Incident, view: AlertState) -> Incident:
         history = History(
             incident=tuple(done for done in self.attempts if done.incident_id == one.id),
             target=tuple(
@@ -89,7 +89,7 @@ class Flapping:
 
     def flap(self, fires: float, absent: float) -> None:
         """Fire and be absent for so many seconds, with a pass at each end and beginning."""
-        for view, seconds in ((AlertView.FIRING, fires), (AlertView.ABSENT, absent)):
+        for view, seconds in ((AlertState.FIRING, fires), (AlertState.ABSENT, absent)):
             self.passes(view)
             self.now += timedelta(seconds=seconds)
             self.passes(view)
@@ -140,7 +140,7 @@ def test_what_stays_away_is_closed() -> None:
     for _ in range(5):
         flapping.flap(10, 20)
     flapping.now += LIMITS.flap_quiet
-    flapping.passes(AlertView.ABSENT)
+    flapping.passes(AlertState.ABSENT)
     assert not flapping.incidents[-1].is_open
     flapping.now += LIMITS.flap_window
     flapping.flap(10, 1)

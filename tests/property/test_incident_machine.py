@@ -152,7 +152,7 @@ class Incidents(RuleBasedStateMachine):
     @rule(bot=st.sampled_from(BOTS[:2]), owner=st.sampled_from(["ada", "reconciler"]))
     def a_bot_is_halted_or_let_go(self, bot: str, owner: str) -> None:
         key, now = f"{bot} {owner} {self.driver.now}", self.driver.now
-        released = [one.id for one in holds.standing(self.driver.connection, bot)]
+        released = [one.id for one in holds.active(self.driver.connection, bot)]
         if released:
             holds.release(self.driver.connection, ids=released, owner="ada", reason="why", now=now)
         else:

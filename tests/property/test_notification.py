@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading_ops.reconciler.intake import Unreadable, parse_notification
+from trading_ops.reconciler.intake import InvalidNotification, parse_notification
 
 
 @given(body=st.binary() | st.text().map(str.encode))
 def test_any_bytes_are_alerts_or_unreadable(body: bytes) -> None:
     """The parser has no third answer."""
-    with contextlib.suppress(Unreadable):
+    with contextlib.suppress(InvalidNotification):
         assert isinstance(parse_notification(body), list)
 
 
@@ -28,6 +28,6 @@ def test_any_moment_is_read_or_unreadable(starts: datetime, ends: datetime) -> N
     }
     try:
         (read,) = parse_notification(json.dumps({"alerts": [alert]}).encode())
-    except Unreadable:
+    except InvalidNotification:
         return
     assert read.starts_at.utcoffset() == timedelta(0)

@@ -11,12 +11,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tests.builders import NOW
 from trading_ops.domain.readiness import (
+    CriterionResult,
+    CriterionStatus,
     Observation,
     OnBreach,
-    Result,
-    Run,
+    ReadinessRun,
     RunState,
-    Status,
     advance,
     approve,
     refusal,
@@ -35,22 +35,28 @@ class Qualification(RuleBasedStateMachine):
         super().__init__()
         self.now = NOW
         self.approved = 0
-        self.run_ = Run(id="r", bot="a", begun_at=NOW, entered_at=NOW, evaluated_until=NOW)
+        self.run_ = ReadinessRun(id="r", bot="a", begun_at=NOW, entered_at=NOW, evaluated_until=NOW)
 
     @rule(
         hours=st.integers(1, 200),
         present=st.floats(-1, 2),
         bad=st.dictionaries(
-            st.sampled_from(NAMES), st.sampled_from([Status.UNKNOWN, Status.FAILED]), max_size=2
+            st.sampled_from(NAMES),
+            st.sampled_from([CriterionStatus.UNKNOWN, CriterionStatus.FAILED]),
+            max_size=2,
         ),
         quiet=st.booleans(),
     )
-    def observe(self, hours: int, present: float, bad: dict[str, Status], *, quiet: bool) -> None:
+    def observe(
+        self, hours: int, present: float, bad: dict[str, CriterionStatus], *, quiet: bool
+    ) -> None:
         before, span = self.run_, timedelta(hours=hours)
         self.now += span
         bad = {} if quiet else bad
         results = {
-            name: Result(status=bad.get(name, Status.PASSED), evidence="", at=self.now)
+            name: CriterionResult(
+                status=bad.get(name, CriterionStatus.PASSED), evidence="", at=self.now
+            )
             for name in NAMES
         }
         seen = Observation(until=self.now, present=present * span, results=results)
@@ -64,11 +70,11 @@ class Qualification(RuleBasedStateMachine):
             assert not after.ready
         if after.stage > before.stage:
             assert not PLAN.stages[after.stage].approval
-        failed = {name for name in unmet if bad[name] is Status.FAILED}
+        failed = {name for name in unmet if bad[name] is CriterionStatus.FAILED}
         if failed & (PLAN.own(before.stage) | before.passed):
             self.stepped_back(before, after)
 
-    def stepped_back(self, before: Run, after: Run) -> None:
+    def stepped_back(self, before: ReadinessRun, after: ReadinessRun) -> None:
         match PLAN.stages[before.stage].on_breach:
             case OnBreach.RESTART:
                 assert not after.credited
@@ -93,7 +99,7 @@ class Qualification(RuleBasedStateMachine):
     def reconciler_restarts(self) -> None:
         """What is stored is all that is needed to continue."""
         stored = json.loads(json.dumps(msgspec.to_builtins(self.run_)))
-        again = msgspec.convert(stored, Run)
+        again = msgspec.convert(stored, ReadinessRun)
         assert again == self.run_
         self.run_ = again
 

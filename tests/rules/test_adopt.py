@@ -33,8 +33,8 @@ from trading_ops.app.build import build
 from trading_ops.config.settings import Settings
 from trading_ops.config.targets import parse_targets
 from trading_ops.domain.acknowledgement import PAGE as PAGE_ALERT
-from trading_ops.domain.decision import AlertView
-from trading_ops.domain.observation import view_of
+from trading_ops.domain.decision import AlertState
+from trading_ops.domain.observation import alert_state
 from trading_ops.reconciler.intake import parse_notification
 from trading_ops.reconciler.loop import Loop
 from trading_ops.reconciler.runbook_index import load_runbooks
@@ -233,7 +233,7 @@ async def test_beside_a_live_reconciler_the_teams_alerts_stay_the_teams(tmp_path
     (ours,) = [one for one in found if one.alert == ALERT]
     assert "cluster" not in ours.labels
     assert snapshot is not None
-    assert view_of(ours, None, snapshot) is AlertView.FIRING
+    assert alert_state(ours, None, snapshot) is AlertState.FIRING
     assert not [name for name in notified_names(receivers) if name.startswith("Trading")]
 
 

@@ -7,7 +7,7 @@ import pytest
 from tests.builders import NOW, make_incident
 from tests.rules.configuration import RUNBOOKS
 from trading_ops.domain.decide import decide
-from trading_ops.domain.decision import AlertView, Close, GlobalLimits, History, Run, Wait, World
+from trading_ops.domain.decision import AlertState, Close, GlobalLimits, History, Run, Wait, World
 from trading_ops.domain.target import BOTS, Kind
 from trading_ops.reconciler.runbook_index import load_runbooks
 
@@ -24,11 +24,11 @@ def decided(world: World) -> object:
 @pytest.mark.parametrize(
     "world",
     [
-        World(view=AlertView.FIRING),
-        World(view=AlertView.FIRING, failing_targets=50, failing_peak=50),
-        World(view=AlertView.FIRING, halted="ada: odd fills"),
-        World(view=AlertView.FIRING, blocking=("TradingVenueDown",)),
-        *(World(view=AlertView.FIRING, target_kind=kind) for kind in sorted(BOTS)),
+        World(view=AlertState.FIRING),
+        World(view=AlertState.FIRING, failing_targets=50, failing_peak=50),
+        World(view=AlertState.FIRING, halted="ada: odd fills"),
+        World(view=AlertState.FIRING, blocking=("TradingVenueDown",)),
+        *(World(view=AlertState.FIRING, target_kind=kind) for kind in sorted(BOTS)),
     ],
     ids=lambda world: f"{world.target_kind}-{world.failing_targets}-{world.halted or ''}",
 )
@@ -41,8 +41,8 @@ def test_a_bot_is_halted_at_once(world: World) -> None:
 
 def test_a_silence_holds_until_it_ends() -> None:
     """Silenced, hands are off; a bot that is halted raises it no more, and its incident closes."""
-    assert isinstance(decided(World(view=AlertView.SILENCED)), Wait)
-    assert isinstance(decided(World(view=AlertView.ABSENT)), Close)
+    assert isinstance(decided(World(view=AlertState.SILENCED)), Wait)
+    assert isinstance(decided(World(view=AlertState.ABSENT)), Close)
 
 
 def test_every_kind_that_can_be_halted_is_known() -> None:

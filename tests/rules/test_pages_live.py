@@ -30,7 +30,7 @@ from trading_ops.domain.acknowledgement import PAGE
 from trading_ops.domain.decision import Close, Reason
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.silences import Matcher
-from trading_ops.reconciler.acknowledgements import Acknowledging
+from trading_ops.reconciler.acknowledgements import AcknowledgementSync
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.runbook_index import RunbookIndex
 from trading_ops.store import Connection, acknowledgements, incidents, migrate
@@ -92,7 +92,7 @@ async def test_the_reconciler_is_dead_one_page(tmp_path: Path) -> None:
 class Person:
     """Someone who acknowledges, through the real thing, and the incident that is theirs."""
 
-    acknowledging: Acknowledging
+    acknowledging: AcknowledgementSync
     writer: Writer
     reader: Reader
     incident: Incident
@@ -101,7 +101,7 @@ class Person:
     async def passes(self, *, ahead: timedelta = timedelta()) -> None:
         """Make one pass of the loop, so much later than now."""
         self.ahead = ahead
-        await self.acknowledging.project(await self.reader.read(incidents.open_ones))
+        await self.acknowledging.sync(await self.reader.read(incidents.open_ones))
 
     async def recovers(self) -> None:
         """Let the incident end."""
@@ -125,7 +125,7 @@ async def a_person(folder: Path, *addresses: str) -> AsyncIterator[Person]:
     try:
         async with aiohttp.ClientSession() as session:
             members = [Alertmanager(Http(session, f"http://{one}")) for one in addresses]
-            acknowledging = Acknowledging(
+            acknowledging = AcknowledgementSync(
                 writer=writer,
                 reader=reader,
                 alertmanagers=Alertmanagers(members),
@@ -143,7 +143,7 @@ async def a_person(folder: Path, *addresses: str) -> AsyncIterator[Person]:
 def _open_incident(connection: Connection) -> Incident:
     now = clock.now()
     alert = make_alert(labels=DOWN, starts_at=now)
-    sighting = incidents.Sighting(alert=alert, target="alpha")
+    sighting = incidents.FiringAlert(alert=alert, target="alpha")
     incidents.open_all(connection, [sighting], received_at=now, now=now, source="webhook")
     (incident,) = incidents.search(connection)
     return incident
@@ -162,7 +162,7 @@ async def test_acknowledged_no_page_while_it_fires_and_no_silence_after(tmp_path
     ):
         await alertmanager.post(DOWN)
         done = await person.acknowledging.acknowledge(person.incident.id, owner="anna")
-        assert done.trouble is None
+        assert done.error is None
         (silence,) = await active(alertmanager)
         assert silence["createdBy"] == "anna"
         await alertmanager.post(PAGE_OF_IT)
@@ -173,7 +173,7 @@ async def test_acknowledged_no_page_while_it_fires_and_no_silence_after(tmp_path
         await person.passes(ahead=timedelta(minutes=6))
         (extended,) = await active(alertmanager)
         assert extended["endsAt"] > silence["endsAt"]
-        (acknowledgement,) = (await person.reader.read(acknowledgements.standing)).values()
+        (acknowledgement,) = (await person.reader.read(acknowledgements.active)).values()
         assert acknowledgement.silence_id == extended["id"]
         await alertmanager.post(MARK)
         assert await mails_until_mark(receivers) == []
@@ -216,7 +216,7 @@ async def test_one_alertmanager_of_two_is_dead_the_other_has_the_silence(tmp_pat
         a_person(tmp_path, f"127.0.0.1:{free_port()}", alertmanager.address) as person,
     ):
         done = await person.acknowledging.acknowledge(person.incident.id, owner="anna")
-        assert done.trouble is None
+        assert done.error is None
         assert len(await active(alertmanager)) == 1
         await person.acknowledging.withdraw(person.incident.id, owner="anna")
         assert await active(alertmanager) == []

@@ -17,7 +17,7 @@ HOUR = timedelta(hours=1)
 @pytest.fixture
 def incident(connection: Connection) -> str:
     """The id of an open incident."""
-    sighting = incidents.Sighting(alert=make_alert(), target="alpha")
+    sighting = incidents.FiringAlert(alert=make_alert(), target="alpha")
     incidents.open_all(connection, [sighting], received_at=NOW, now=NOW, source="webhook")
     (found,) = incidents.search(connection)
     return found.id
@@ -46,16 +46,16 @@ def test_an_acknowledgement_is_in_force_until_it_is_ended(
     """And is found by its incident, with what the alert's labels are."""
     acknowledgement = begin(connection, incident)
     assert acknowledgement is not None
-    assert acknowledgements.standing(connection) == {incident: acknowledgement}
+    assert acknowledgements.active(connection) == {incident: acknowledgement}
     (case,) = acknowledgements.at_work(connection, now=NOW)
-    assert (case.word, case.closed_at, case.labels["alertname"]) == (
+    assert (case.acknowledgement, case.closed_at, case.labels["alertname"]) == (
         acknowledgement,
         None,
         "BotSick",
     )
     ended = acknowledgements.end(connection, incident, owner="anna", kind="withdrawn", now=NOW)
     assert ended == acknowledgement
-    assert acknowledgements.standing(connection) == {}
+    assert acknowledgements.active(connection) == {}
     again = acknowledgements.end(connection, incident, owner="anna", kind="withdrawn", now=NOW)
     assert again is None
     assert kinds(connection)[-2:] == ["acknowledged", "withdrawn"]
@@ -78,8 +78,8 @@ def test_another_person_takes_over(connection: Connection, incident: str) -> Non
     )
     begin(connection, incident, owner="ben", now=NOW + HOUR / 2)
     former, latter = acknowledgements.of_incident(connection, incident)
-    assert (former.ended_by, former.stands, former.silenced_until) == ("ben", False, None)
-    assert (latter.owner, latter.stands, latter.silenced_until) == ("ben", True, None)
+    assert (former.ended_by, former.is_active, former.silenced_until) == ("ben", False, None)
+    assert (latter.owner, latter.is_active, latter.silenced_until) == ("ben", True, None)
     assert kinds(connection)[-1] == "taken_over"
 
 
@@ -90,7 +90,7 @@ def test_a_snooze_takes_the_place_of_an_acknowledgement(
     begin(connection, incident)
     begin(connection, incident, kind=AcknowledgementKind.SNOOZE)
     assert len(acknowledgements.of_incident(connection, incident)) == 2
-    assert len(acknowledgements.standing(connection)) == 1
+    assert len(acknowledgements.active(connection)) == 1
     assert kinds(connection)[-1] == "snoozed"
 
 
@@ -111,7 +111,7 @@ def test_a_renewal_and_a_silence_are_kept(connection: Connection, incident: str)
     )
     case = acknowledgements.find(connection, acknowledgement.id)
     assert case is not None
-    assert (case.word.until, case.word.silence_id) == (NOW + 2 * HOUR, "s-1")
+    assert (case.acknowledgement.until, case.acknowledgement.silence_id) == (NOW + 2 * HOUR, "s-1")
     acknowledgements.end(connection, incident, owner="anna", kind="withdrawn", now=NOW)
     acknowledgements.renew(connection, acknowledgement, until=NOW + 3 * HOUR, now=NOW)
     acknowledgements.note_silence(
@@ -119,7 +119,7 @@ def test_a_renewal_and_a_silence_are_kept(connection: Connection, incident: str)
     )
     case = acknowledgements.find(connection, acknowledgement.id)
     assert case is not None
-    assert (case.word.until, case.word.silence_id) == (NOW + 2 * HOUR, "s-2")
+    assert (case.acknowledgement.until, case.acknowledgement.silence_id) == (NOW + 2 * HOUR, "s-2")
 
 
 def test_an_old_acknowledgement_has_no_effect(connection: Connection, incident: str) -> None:
@@ -143,7 +143,7 @@ def test_nothing_starts_on_what_someone_took_meanwhile(
     """Between deciding and starting an operator may speak: the transaction looks again."""
     found = incidents.find(connection, incident)
     assert found is not None
-    plan = attempts.Plan(wanted=make_wanted(found))
+    plan = attempts.StartRequest(gate_input=make_wanted(found))
     begin(connection, incident)
     assert attempts.start(connection, plan, now=NOW) is None
     acknowledgements.end(connection, incident, owner="anna", kind="withdrawn", now=NOW)

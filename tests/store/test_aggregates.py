@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from tests.builders import NOW, make_alert, make_attempt, make_runbook, make_step, make_wanted
 from trading_ops.domain.attempt import AttemptState
 from trading_ops.domain.decision import Close, Escalate, Pause, Reason
-from trading_ops.domain.hold import MACHINE, HeldState, Hold
+from trading_ops.domain.hold import RECONCILER, HeldState, Hold
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.maintenance import Maintenance
 from trading_ops.store import (
@@ -27,14 +27,14 @@ from trading_ops.store import (
 
 
 def opened(connection: Connection) -> Incident:
-    sighting = incidents.Sighting(alert=make_alert(), target="alpha")
+    sighting = incidents.FiringAlert(alert=make_alert(), target="alpha")
     incidents.open_all(connection, [sighting], received_at=NOW, now=NOW, source="test")
     (found,) = incidents.open_ones(connection)
     return found
 
 
-def plan(incident: Incident) -> attempts.Plan:
-    return attempts.Plan(wanted=make_wanted(incident))
+def plan(incident: Incident) -> attempts.StartRequest:
+    return attempts.StartRequest(gate_input=make_wanted(incident))
 
 
 def test_times_are_exact(connection: Connection) -> None:
@@ -48,14 +48,16 @@ def test_times_are_exact(connection: Connection) -> None:
 def test_a_notification_is_taken_apart_once(connection: Connection) -> None:
     """What is finished does not come again."""
     key = notifications.add(connection, received_at=NOW, body=b"x")
-    notifications.finish(connection, key, notifications.State.QUARANTINED, error="no JSON")
+    notifications.finish(
+        connection, key, notifications.NotificationState.QUARANTINED, error="no JSON"
+    )
     assert notifications.pending(connection) == []
-    assert notifications.count(connection, notifications.State.QUARANTINED) == 1
+    assert notifications.count(connection, notifications.NotificationState.QUARANTINED) == 1
 
 
 def test_old_bodies_are_forgotten_but_not_what_no_one_understood(connection: Connection) -> None:
     """Months of running do not fill the disk; quarantine waits for an operator."""
-    states = notifications.State
+    states = notifications.NotificationState
     old = NOW - timedelta(days=8)
     for received_at, state in (
         (old, states.PARSED),
@@ -85,7 +87,7 @@ def test_one_open_incident_for_an_alert(connection: Connection) -> None:
 def test_a_start_in_the_future_is_the_moment_of_receipt(connection: Connection) -> None:
     """Who posts an alert says when it started; a restart must not wait until then."""
     alert = make_alert(starts_at=NOW + timedelta(days=365))
-    seen = incidents.Sighting(alert=alert, target="alpha")
+    seen = incidents.FiringAlert(alert=alert, target="alpha")
     incidents.open_all(connection, [seen], received_at=NOW, now=NOW, source="a test")
     (incident,) = incidents.search(connection)
     assert incident.starts_at == NOW
@@ -188,7 +190,7 @@ def test_a_start_spends_its_approval(connection: Connection) -> None:
     """With the attempt or not at all: a start that another gate refuses leaves it as it was."""
     incident = opened(connection)
     book = make_runbook(steps=(make_step(approval=True),))
-    wanted = attempts.Plan(wanted=make_wanted(incident, runbook=book))
+    wanted = attempts.StartRequest(gate_input=make_wanted(incident, runbook=book))
     assert attempts.start(connection, wanted, now=NOW) is None
     asked = approvals.request(
         connection,
@@ -219,7 +221,7 @@ def test_episodes_are_counted_back_from_each_beginning(connection: Connection) -
         now = NOW + timedelta(seconds=seconds)
         for one in incidents.open_ones(connection):
             incidents.close(connection, one.id, Close(reason=Reason.RESOLVED), now=now)
-        sighting = incidents.Sighting(alert=make_alert(), target="alpha")
+        sighting = incidents.FiringAlert(alert=make_alert(), target="alpha")
         incidents.open_all(connection, [sighting], received_at=now, now=now, source="test")
         (one,) = incidents.open_ones(connection)
         return one.id
@@ -284,7 +286,7 @@ def test_nothing_starts_on_what_a_person_halted_just_now(connection: Connection)
     holds.place(connection, hold, now=NOW)
     assert attempts.start(connection, plan(incident), now=NOW) is None
     holds.release(connection, ids={"h"}, owner="ada", reason="seen", now=NOW)
-    holds.place(connection, replace(hold, id="m", owner=MACHINE), now=NOW)
+    holds.place(connection, replace(hold, id="m", owner=RECONCILER), now=NOW)
     assert attempts.start(connection, plan(incident), now=NOW)
 
 
@@ -297,7 +299,9 @@ def test_a_step_for_halted_targets_starts_on_one(connection: Connection) -> None
     holds.place(connection, hold, now=NOW)
     runbook = make_runbook(steps=(make_step(while_halted=True),))
     assert attempts.start(
-        connection, attempts.Plan(wanted=make_wanted(incident, runbook=runbook)), now=NOW
+        connection,
+        attempts.StartRequest(gate_input=make_wanted(incident, runbook=runbook)),
+        now=NOW,
     )
 
 

@@ -117,10 +117,10 @@ def test_what_stands_is_the_latest_for_each(connection: Connection) -> None:
     """As deciding needs it; and as people see it, newest first."""
     asked = ask(connection)
     denied = approvals.deny(connection, asked.id, owner="bob", now=NOW)
-    assert approvals.standing(connection, now=NOW) == {asked.digest: denied}
+    assert approvals.active(connection, now=NOW) == {asked.digest: denied}
     again = ask(connection, now=LATER)
-    assert approvals.standing(connection, now=LATER) == {asked.digest: again}
-    assert approvals.standing(connection, now=LATER + REQUEST_LASTS) == {}
+    assert approvals.active(connection, now=LATER) == {asked.digest: again}
+    assert approvals.active(connection, now=LATER + REQUEST_LASTS) == {}
     assert approvals.search(connection) == [again, denied]
     assert approvals.search(connection, state=ApprovalState.DENIED) == [denied]
     assert approvals.search(connection, incident_id="x") == []

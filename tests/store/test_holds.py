@@ -31,12 +31,12 @@ def test_a_hold_stands_until_it_is_released(connection: Connection) -> None:
     """Placed twice it is one hold; released it is gone; both are recorded with who and why."""
     assert holds.place(connection, make_hold(), now=NOW)
     assert not holds.place(connection, make_hold(), now=NOW)
-    assert holds.standing(connection) == [make_hold()]
-    assert holds.standing(connection, "alpha") == [make_hold()]
-    assert holds.standing(connection, "beta") == []
+    assert holds.active(connection) == [make_hold()]
+    assert holds.active(connection, "alpha") == [make_hold()]
+    assert holds.active(connection, "beta") == []
     released = holds.release(connection, ids=["h1", "h9"], owner="bert", reason="mended", now=NOW)
     assert released == {"h1"}
-    assert holds.standing(connection) == []
+    assert holds.active(connection) == []
     assert not holds.release(connection, ids=["h1"], owner="bert", reason="mended", now=NOW)
     assert kinds(connection) == ["hold_placed", "hold_released"]
     placed, gone = events.since(connection, 0)
@@ -54,7 +54,7 @@ def test_of_two_with_one_id_the_stricter_stands(connection: Connection) -> None:
         key = f"from-{first}"
         holds.place(connection, make_hold(id=key, state=first), now=NOW)
         holds.place(connection, make_hold(id=key, state=HeldState(second)), now=NOW)
-    assert {hold.state for hold in holds.standing(connection)} == {HeldState.HALTED}
+    assert {hold.state for hold in holds.active(connection)} == {HeldState.HALTED}
 
 
 @pytest.mark.parametrize(("later", "stands"), [(-1, False), (0, False), (2, True)])
@@ -66,7 +66,7 @@ def test_a_late_copy_does_not_undo_a_release(
     holds.release(connection, ids=["h1"], owner="bert", reason="ok", now=NOW + timedelta(seconds=1))
     again = make_hold(at=NOW + timedelta(seconds=later))
     assert holds.place(connection, again, now=NOW) is stands
-    assert holds.standing(connection) == ([again] if stands else [])
+    assert holds.active(connection) == ([again] if stands else [])
 
 
 def test_an_id_belongs_to_one_target(connection: Connection) -> None:
@@ -74,5 +74,5 @@ def test_an_id_belongs_to_one_target(connection: Connection) -> None:
     holds.place(connection, make_hold(state=HeldState.REDUCING), now=NOW)
     with pytest.raises(holds.IdTaken, match="belongs to a hold on alpha"):
         holds.place(connection, make_hold(target="beta"), now=NOW)
-    (standing,) = holds.standing(connection)
+    (standing,) = holds.active(connection)
     assert (standing.target, standing.state) == ("alpha", HeldState.REDUCING)

@@ -89,7 +89,7 @@ def _opened(connection: Connection, text: str) -> str:
     label = text if _is_unicode(text) else "\0"
     labels = LABELS | {"note": label, label[:100]: "x"}
     alert = make_alert(labels=labels, annotations={"summary": text})
-    sighting = incidents.Sighting(alert=alert, target="alpha")
+    sighting = incidents.FiringAlert(alert=alert, target="alpha")
     opened = incidents.open_all(connection, [sighting], received_at=NOW, now=NOW, source=text)
     assert opened == 1
     found = incidents.open_ones(connection)[0]
@@ -103,8 +103,8 @@ def _opened(connection: Connection, text: str) -> str:
 
 def _notification(connection: Connection, text: str) -> None:
     key = notifications.add(connection, received_at=NOW, body=text.encode("utf-8", "surrogatepass"))
-    notifications.finish(connection, key, notifications.State.QUARANTINED, error=text)
-    assert notifications.count(connection, notifications.State.QUARANTINED) == 1
+    notifications.finish(connection, key, notifications.NotificationState.QUARANTINED, error=text)
+    assert notifications.count(connection, notifications.NotificationState.QUARANTINED) == 1
 
 
 def _incident(connection: Connection, text: str) -> None:
@@ -120,7 +120,7 @@ def _attempt(connection: Connection, text: str) -> None:
     key = _opened(connection, text)
     incident = incidents.find(connection, key)
     assert incident is not None
-    plan = attempts.Plan(wanted=replace(make_wanted(incident), target="alpha"))
+    plan = attempts.StartRequest(gate_input=replace(make_wanted(incident), target="alpha"))
     attempt = attempts.start(connection, plan, now=NOW)
     assert attempt is not None
     only = (AttemptState.STARTED,)
@@ -155,7 +155,7 @@ def _hold(connection: Connection, text: str) -> None:
     )
     assert holds.place(connection, hold, now=NOW)
     assert not holds.place(connection, hold, now=NOW), "laid again it is the same"
-    assert [one.reason for one in holds.standing(connection)] == [storable(text)]
+    assert [one.reason for one in holds.active(connection)] == [storable(text)]
     released = holds.release(connection, ids=[text[:100]], owner=text, reason=text, now=NOW)
     assert len(released) == 1
 

@@ -14,7 +14,7 @@ from trading_ops.errors import OrderRefused
 from trading_ops.store import events, messages
 from trading_ops.store.engine import writing_engine
 from trading_ops.store.messages import LEASE, SHOWN, Batch, Draft
-from trading_ops.store.search import Place, Span
+from trading_ops.store.search import PagePosition, TimeRange
 from trading_ops.store.transaction import transaction
 
 MINUTE = timedelta(minutes=1)
@@ -47,7 +47,7 @@ def claim(connection: Connection, now: datetime = NOW, hourly: int = 60) -> Batc
 
 
 def states(connection: Connection) -> list[str]:
-    found = messages.search(connection, span=Span(), limit=1000)
+    found = messages.search(connection, span=TimeRange(), limit=1000)
     return sorted(one.state.value for one in found)
 
 
@@ -110,7 +110,7 @@ def test_a_failed_delivery_is_tried_again_and_given_up_at_last(connection: Conne
         assert batch is not None
         tries += 1
         dead = messages.failed(connection, batch, error="451 later", now=now)
-        found = messages.search(connection, span=Span())[0]
+        found = messages.search(connection, span=TimeRange())[0]
         assert found.error == "451 later"
         assert dead or found.next_try_at > now
         now = found.next_try_at
@@ -214,11 +214,11 @@ def test_urgent_messages_are_limited_by_themselves(connection: Connection) -> No
 def test_pages_are_newest_first(connection: Connection) -> None:
     for number in range(5):
         store(connection, draft(number), now=NOW + number * MINUTE)
-    first = messages.search(connection, span=Span(), limit=3)
-    place = Place(first[-1].created_at, first[-1].id)
-    rest = messages.search(connection, span=Span(), after=place, limit=3)
+    first = messages.search(connection, span=TimeRange(), limit=3)
+    place = PagePosition(first[-1].created_at, first[-1].id)
+    rest = messages.search(connection, span=TimeRange(), after=place, limit=3)
     assert [one.key for one in first + rest] == ["k4", "k3", "k2", "k1", "k0"]
-    assert messages.search(connection, span=Span(), kind=MessageKind.HOLD) == []
+    assert messages.search(connection, span=TimeRange(), kind=MessageKind.HOLD) == []
 
 
 def test_only_what_is_over_is_pruned(connection: Connection) -> None:

@@ -18,7 +18,7 @@ from tests.postgres import Cluster
 from trading_ops.errors import CommitUnknown, StoreError, StoreUnavailable
 from trading_ops.store import fencing, notifications
 from trading_ops.store.engine import parse, reading_engine, sqlite_path, writing_engine
-from trading_ops.store.postgresql import WRITING, Bounds
+from trading_ops.store.postgresql import WRITING, ConnectionLimits
 from trading_ops.store.postgresql import engine as bounded
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
@@ -35,7 +35,7 @@ def add(connection: Connection, body: bytes = b"x") -> int:
 
 def count(engine: Engine) -> int:
     with engine.connect() as connection:
-        return notifications.count(connection, notifications.State.PENDING)
+        return notifications.count(connection, notifications.NotificationState.PENDING)
 
 
 class Counted:
@@ -106,7 +106,7 @@ async def test_a_backend_that_ends_before_the_commit(
     assert (work.times, alone.times) == (1, 1)
     await writer.run(add)
     with reading.connect() as connection:
-        assert notifications.count(connection, notifications.State.PENDING) == 1
+        assert notifications.count(connection, notifications.NotificationState.PENDING) == 1
 
 
 @postgresql_only
@@ -216,7 +216,7 @@ def _keys(connection: Connection) -> set[int]:
 async def test_a_frozen_server_is_given_up(server: Cluster) -> None:
     """It keeps its connections and never answers: we do not wait for that either."""
     url = server.new_database() + "?connect_timeout=2"
-    bounds = Bounds(name="writer", settings=WRITING, answer_seconds=0.3)
+    bounds = ConnectionLimits(name="writer", settings=WRITING, answer_seconds=0.3)
     writer = Writer(bounded(parse(url), bounds))
     writer.start()
     async with asyncio.timeout(PATIENCE):

@@ -67,7 +67,7 @@ def test_it_is_enough_for_what_is_swept_up(restricted: str) -> None:
         assert claims.take(connection, "one", ["target:alpha"], held=0, now=NOW)
         claims.leave(connection, "one")
         key = notifications.add(connection, received_at=NOW, body=b"x")
-        notifications.finish(connection, key, notifications.State.PARSED)
+        notifications.finish(connection, key, notifications.NotificationState.PARSED)
         notifications.prune(connection, before=NOW.replace(year=2027), now=NOW)
 
 

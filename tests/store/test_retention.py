@@ -55,7 +55,7 @@ COUNTED = (
 def incident(connection: Connection, at: datetime, name: str = "", *, closed: bool = True) -> str:
     """Open an incident that is attempted and acknowledged; close it a minute later."""
     alert = make_alert(labels=dict(make_alert().labels) | {"symbol": name or at.isoformat()})
-    sighting = incidents.Sighting(alert=alert, target="alpha")
+    sighting = incidents.FiringAlert(alert=alert, target="alpha")
     incidents.open_all(connection, [sighting], received_at=at, now=at, source="test")
     (found,) = [one for one in incidents.open_ones(connection) if one.labels == alert.labels]
     attempt = attempts.start(connection, plan(found, at), now=at)
@@ -80,9 +80,9 @@ def incident(connection: Connection, at: datetime, name: str = "", *, closed: bo
     return found.id
 
 
-def plan(found: Incident, at: datetime) -> attempts.Plan:
+def plan(found: Incident, at: datetime) -> attempts.StartRequest:
     limits = GlobalLimits(attempts=1_000_000)
-    return attempts.Plan(wanted=make_wanted(found, limits=limits, now=at))
+    return attempts.StartRequest(gate_input=make_wanted(found, limits=limits, now=at))
 
 
 def hold(connection: Connection, at: datetime, *, released: bool = True) -> None:
@@ -115,7 +115,7 @@ def orders(connection: Connection, at: datetime) -> None:
     )
     connection.execute(attempt)
     key = notifications.add(connection, received_at=at, body=b"x")
-    notifications.finish(connection, key, notifications.State.QUARANTINED)
+    notifications.finish(connection, key, notifications.NotificationState.QUARANTINED)
 
 
 def ask(connection: Connection, at: datetime, target: str = "beta") -> None:
@@ -272,7 +272,7 @@ async def test_the_space_is_used_again(engine: Engine, retention: Make) -> None:
             for _ in range(700):
                 events.add(connection, at=at, kind="opened", note="x" * 200)
                 key = notifications.add(connection, received_at=at, body=b"x" * 500)
-                notifications.finish(connection, key, notifications.State.PARSED)
+                notifications.finish(connection, key, notifications.NotificationState.PARSED)
         await retention(at + 1 * DAY).run_once()
         with engine.connect() as connection:
             sizes.append(connection.exec_driver_sql("PRAGMA page_count").scalar_one())

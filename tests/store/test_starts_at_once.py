@@ -19,11 +19,11 @@ pytestmark = [postgresql_only, pytest.mark.usefixtures("database_url")]
 def test_the_last_start_is_given_once(url: str, engine: Engine) -> None:
     """The second waits for the first, and then sees it."""
     alerts = {name: make_alert(fingerprint=name) for name in ("alpha", "beta")}
-    sightings = [incidents.Sighting(alert=one, target=name) for name, one in alerts.items()]
+    sightings = [incidents.FiringAlert(alert=one, target=name) for name, one in alerts.items()]
     with transaction(engine) as connection:
         incidents.open_all(connection, sightings, received_at=NOW, now=NOW, source="test")
         plans = [
-            attempts.Plan(wanted=make_wanted(incident, limits=GlobalLimits(attempts=1)))
+            attempts.StartRequest(gate_input=make_wanted(incident, limits=GlobalLimits(attempts=1)))
             for incident in incidents.open_ones(connection)
         ]
     second: list[Attempt | None] = []

@@ -27,7 +27,7 @@ def test_what_was_closed_is_known_as_if_all_were_read_again(connection: Connecti
 
     def opened(*keys: str) -> None:
         sightings = [
-            incidents.Sighting(alert=make_alert(fingerprint=key), target="alpha") for key in keys
+            incidents.FiringAlert(alert=make_alert(fingerprint=key), target="alpha") for key in keys
         ]
         incidents.open_all(connection, sightings, received_at=NOW, now=NOW, source="test")
 
@@ -55,7 +55,7 @@ def test_what_was_closed_is_known_as_if_all_were_read_again(connection: Connecti
 def test_what_names_no_target_changes_alone(connection: Connection) -> None:
     """In a storm of them, each change would have all the others looked at again."""
     sightings = [
-        incidents.Sighting(alert=make_alert(fingerprint=key), target=target)
+        incidents.FiringAlert(alert=make_alert(fingerprint=key), target=target)
         for key, target in (("a", None), ("b", None), ("c", "alpha"), ("d", "alpha"))
     ]
     incidents.open_all(connection, sightings, received_at=NOW, now=NOW, source="test")

@@ -17,7 +17,7 @@ MINUTE = timedelta(minutes=1)
 
 def open_incident(connection: Connection, target: str | None, **labels: str) -> str:
     alert = make_alert(labels={"alertname": "BotSick", "bot": str(target), **labels})
-    seen = incidents.Sighting(alert=alert, target=target)
+    seen = incidents.FiringAlert(alert=alert, target=target)
     incidents.open_all(connection, [seen], received_at=NOW, now=NOW, source="a test")
     found: str = connection.execute(
         table.select().where(table.c.fingerprint == alert.fingerprint)

@@ -32,7 +32,7 @@ def fail(connection: Connection) -> None:
 
 def count(engine: Engine) -> int:
     with engine.connect() as connection:
-        return notifications.count(connection, notifications.State.PENDING)
+        return notifications.count(connection, notifications.NotificationState.PENDING)
 
 
 class Held:
@@ -203,9 +203,9 @@ async def test_a_reading_sees_one_moment(writer: Writer, reading: Engine) -> Non
     """What is committed between two reads of one transaction is not seen by the second."""
     await writer.run(add)
     with reading.connect() as connection:
-        first = notifications.count(connection, notifications.State.PENDING)
+        first = notifications.count(connection, notifications.NotificationState.PENDING)
         await writer.run(add)
-        second = notifications.count(connection, notifications.State.PENDING)
+        second = notifications.count(connection, notifications.NotificationState.PENDING)
     assert (first, second) == (1, 1)
     assert count(reading) == 2
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, ClassVar, Protocol
 
 from trading_ops.domain.attempt import AttemptId, Delivery
-from trading_ops.domain.decision import Stranger
+from trading_ops.domain.decision import Impostor
 from trading_ops.domain.target import OWN_BOTS, Kind, Target
 from trading_ops.errors import TradingOpsError
 
@@ -208,7 +208,7 @@ async def probe_executor(executor: Executor, call: Call) -> Probe:
 NOTHING = "nothing"
 
 
-async def find_impostor(clients: Clients, target: Target) -> Stranger | None:
+async def find_impostor(clients: Clients, target: Target) -> Impostor | None:
     """Compare the incarnation that a bot's agent reports with the service manager's.
 
     None: they match, or one is unknown. A mismatch is checked twice, since the bot may just have
@@ -219,7 +219,7 @@ async def find_impostor(clients: Clients, target: Target) -> Stranger | None:
     return await _mismatch(clients, target) and await _mismatch(clients, target)
 
 
-async def _mismatch(clients: Clients, target: Target) -> Stranger | None:
+async def _mismatch(clients: Clients, target: Target) -> Impostor | None:
     try:
         unit = clients.unit(target)
         health, process = await asyncio.gather(clients.bot(target).health(), unit.process())
@@ -230,7 +230,7 @@ async def _mismatch(clients: Clients, target: Target) -> Stranger | None:
     runs = NOTHING if process.pid is None else process.agents
     if health.incarnation == runs:
         return None
-    return Stranger(
+    return Impostor(
         f"process {health.incarnation[:40]} answers for {target.name}, "
         f"but its service manager runs {runs}"
     )

@@ -12,11 +12,9 @@ from typing import ClassVar
 from trading_ops.actions.base import Call, Probe
 from trading_ops.actions.bot_commands import BotCommand
 from trading_ops.domain.attempt import Delivery
+from trading_ops.domain.hold import RECONCILER
 from trading_ops.domain.target import BOTS, OWN_BOTS, Kind
 from trading_ops.errors import ActionError
-
-OWNER = "reconciler"
-"""Owner of holds by runbooks, which, unlike operators' holds, do not suppress remediation."""
 
 
 class HoldTrading(BotCommand):
@@ -33,7 +31,7 @@ class HoldTrading(BotCommand):
 def hold_of(call: Call) -> Mapping[str, str]:
     """Return the hold of an attempt: id, owner and reason."""
     step = f"a runbook's step, attempt {call.attempt_id}"
-    owner, reason = OWNER, step
+    owner, reason = RECONCILER, step
     if call.ordered_by is not None:
         owner, reason = call.ordered_by, call.reason or f"ordered as {call.attempt_id}"
     return {"id": call.attempt_id, "owner": owner, "reason": reason}

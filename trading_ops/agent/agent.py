@@ -181,7 +181,7 @@ class Agent:
             "state": self.holds.state,
             # With the released ones, the reconciler learns of a release that was made here.
             "holds": [asdict(hold) for hold in self.holds.holds],
-            "lifted": self.holds.released,
+            "released": self.holds.released,
             "awaiting_holds": self._confirmation.is_awaited,
             "events": {
                 "journal": self.events.id,

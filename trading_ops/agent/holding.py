@@ -2,8 +2,8 @@
 
 `halt` and `reduce` take an `id` for the hold, so that the reconciler can place it again after a
 restart; of two with the same ID the stricter one wins. `resume` must name the holds to release:
-`holds` is a comma-separated list of IDs, or `all`. Its answer lists the released holds in `lifted`,
-because the reconciler may not know all of them.
+`holds` is a comma-separated list of IDs, or `all`. Its answer lists what it released, because the
+reconciler may not know all of them.
 """
 
 import uuid
@@ -128,4 +128,4 @@ async def _release(holds: Holds, disk: DiskThread, params: Params) -> Done:
     except OSError as error:
         raise CommandFailed(f"no hold was released: {error}") from error
     detail = f"{len(released)} holds were released by {params['owner']}; the state is {holds.state}"
-    return Done(detail, {"lifted": [asdict(hold) for hold in released]})
+    return Done(detail, {"released": [asdict(hold) for hold in released]})

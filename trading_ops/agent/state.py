@@ -118,11 +118,11 @@ class Holds:
     @property
     def released(self) -> list[dict[str, Any]]:
         """Return the latest releases, oldest first: ID, placed at, released at, by whom and why."""
-        words = ("id", "at", "lifted_at", "lifted_by", "lifted_for")
+        names = ("id", "at", "released_at", "released_by", "released_for")
         return [
-            {word: one[word] for word in words}
+            {name: one[name] for name in names}
             for one in self._released[-REPORTED_RELEASED:]
-            if all(word in one for word in words)
+            if all(name in one for name in names)
         ]
 
     def share(self, mirror: Mirror) -> None:
@@ -181,8 +181,9 @@ class Holds:
                 before = self._holds
             gone = tuple(hold for hold in before if ids is None or hold.id in ids)
             at = clock.timestamp()
-            word = {"lifted_by": owner, "lifted_for": reason, "lifted_at": at}
-            released = [*self._released, *(asdict(hold) | word for hold in gone)][-KEPT_RELEASED:]
+            release = {"released_by": owner, "released_for": reason, "released_at": at}
+            entries = [asdict(hold) | release for hold in gone]
+            released = [*self._released, *entries][-KEPT_RELEASED:]
             if self._mirror is not None:
                 self._mirror.released(gone, owner=owner, reason=reason, at=at)
             self._store(_without(before, gone), released)
@@ -253,29 +254,29 @@ class Holds:
                 Hold(**entry | {"state": TradingState(entry["state"])})
                 for entry in data.get("holds", [])
             )
-            self._released = [dict(entry) for entry in data.get("lifted", [])]
+            self._released = [dict(entry) for entry in data.get("released", [])]
             for one in (*map(asdict, self._holds), *self._released):
-                _check_told(one)
+                _check_entry(one)
         except (KeyError, TypeError, ValueError) as error:
             raise SetupError(f"{self._path} is not a valid file of holds: {error}") from error
 
     def _store(self, holds: tuple[Hold, ...], released: list[dict[str, Any]]) -> None:
-        write_json(self._path, {"holds": [asdict(hold) for hold in holds], "lifted": released})
+        write_json(self._path, {"holds": [asdict(hold) for hold in holds], "released": released})
 
 
 def _without(holds: Sequence[Hold], gone: Sequence[Hold]) -> tuple[Hold, ...]:
     return tuple(hold for hold in holds if not any(hold is one for one in gone))
 
 
-def _check_told(entry: dict[str, Any]) -> None:
+def _check_entry(entry: dict[str, Any]) -> None:
     """Refuse a hold that could not be shared with others.
 
     Raises:
         ValueError: a field is missing or of another type.
     """
-    for word in ("id", "owner", "reason"):
-        if not isinstance(entry.get(word), str):
-            raise ValueError(f"{word} must be a string")  # noqa: TRY004 - it is a wrong file
-    for word in ("at", *(["lifted_at"] if "lifted_at" in entry else [])):
-        if not isinstance(entry.get(word), int | float):
-            raise ValueError(f"{word} must be a time")  # noqa: TRY004
+    for name in ("id", "owner", "reason"):
+        if not isinstance(entry.get(name), str):
+            raise ValueError(f"{name} must be a string")  # noqa: TRY004 - it is a wrong file
+    for name in ("at", *(["released_at"] if "released_at" in entry else [])):
+        if not isinstance(entry.get(name), int | float):
+            raise ValueError(f"{name} must be a time")  # noqa: TRY004

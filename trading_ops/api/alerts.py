@@ -15,7 +15,7 @@ from trading_ops.domain.incident import Incident
 from trading_ops.domain.observation import RoutedAlert, RuleAlert, Snapshot
 from trading_ops.store import search
 from trading_ops.store.reader import Reader
-from trading_ops.store.search import Span
+from trading_ops.store.search import TimeRange
 
 AlertState = Literal["firing", "pending", "ended"]
 
@@ -66,7 +66,7 @@ class AlertPage(msgspec.Struct, kw_only=True):
     alertmanager: bool
 
 
-class HistoryQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class AlertHistoryQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Filters and page of the history."""
 
     target: Key | None = None
@@ -76,7 +76,7 @@ class HistoryQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     cursor: Cursor | None = None
 
 
-class Alerts:
+class AlertRoutes:
     """Handlers of `alerts`."""
 
     def __init__(
@@ -112,14 +112,14 @@ class Alerts:
         more = len(found) > query.limit
         return _page(shown, shown[-1].fingerprint if more else None, snapshot)
 
-    async def history(self, name: str, query: HistoryQuery) -> IncidentPage:
+    async def history(self, name: str, query: AlertHistoryQuery) -> IncidentPage:
         """Return the history of alerts that became incidents, newest first."""
         found = await self._reader.read(
             partial(
                 search.find_incidents,
                 alert=name,
                 target=query.target,
-                span=Span(since=query.since, until=query.until),
+                span=TimeRange(since=query.since, until=query.until),
                 after=place_of(query.cursor),
                 limit=query.limit + 1,
             )

@@ -24,7 +24,7 @@ class ApprovalQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     limit: Limit = 100
 
 
-class Answer(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class ApprovalOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Who approves or denies."""
 
     owner: Person | None = None
@@ -36,7 +36,7 @@ class ApprovalPage(msgspec.Struct, kw_only=True):
     approvals: list[Approval]
 
 
-class Approvals:
+class ApprovalRoutes:
     """Handlers of `approvals`."""
 
     def __init__(self, writer: Writer, reader: Reader) -> None:
@@ -50,7 +50,7 @@ class Approvals:
         )
         return ApprovalPage(approvals=await self._reader.read(find))
 
-    async def approve(self, identity: Identity, id: str, body: Answer) -> Approval:  # noqa: A002
+    async def approve(self, identity: Identity, id: str, body: ApprovalOrder) -> Approval:  # noqa: A002
         """Approve a request: valid for one run of exactly what it shows, for ten minutes."""
         asked = await self._find(id)
         if token_of(asked.requested_by) == identity.name:
@@ -65,7 +65,7 @@ class Approvals:
         log.info("approved", approval=given.id, action=given.action, target=given.target, by=owner)
         return given
 
-    async def deny(self, identity: Identity, id: str, body: Answer) -> Approval:  # noqa: A002
+    async def deny(self, identity: Identity, id: str, body: ApprovalOrder) -> Approval:  # noqa: A002
         """Deny a request, or withdraw your own."""
         asked = await self._find(id)
         owner = identity.actor(body.owner)

@@ -9,7 +9,7 @@ from trading_ops.domain.attempt import Attempt, AttemptState
 from trading_ops.store import search
 from trading_ops.store.events import Event
 from trading_ops.store.reader import Reader
-from trading_ops.store.search import Place, Span
+from trading_ops.store.search import PagePosition, TimeRange
 
 
 class AttemptQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -33,14 +33,14 @@ class AttemptPage(msgspec.Struct, kw_only=True):
     """Cursor of the next page; null: last page."""
 
 
-class AttemptStory(msgspec.Struct, kw_only=True):
+class AttemptDetail(msgspec.Struct, kw_only=True):
     """One attempt and its events, oldest first."""
 
     attempt: Attempt
     events: list[Event]
 
 
-class Attempts:
+class AttemptRoutes:
     """Handlers of `attempts`."""
 
     def __init__(self, reader: Reader) -> None:
@@ -55,19 +55,19 @@ class Attempts:
                 target=query.target,
                 action=query.action,
                 state=query.state,
-                span=Span(since=query.since, until=query.until),
+                span=TimeRange(since=query.since, until=query.until),
                 after=place_of(query.cursor),
                 limit=query.limit + 1,
             )
         )
         page = found[: query.limit]
         more = len(found) > query.limit
-        place = str(Place(page[-1].started_at, page[-1].id)) if more else None
+        place = str(PagePosition(page[-1].started_at, page[-1].id)) if more else None
         return AttemptPage(attempts=page, next=place)
 
-    async def show(self, id: str) -> AttemptStory:  # noqa: A002 - name of the path parameter
+    async def show(self, id: str) -> AttemptDetail:  # noqa: A002 - name of the path parameter
         """Return one attempt with its events."""
         found = await self._reader.read(partial(search.find_attempt, key=id))
         if found is None:
             not_found("attempt not found")
-        return AttemptStory(attempt=found[0], events=found[1])
+        return AttemptDetail(attempt=found[0], events=found[1])

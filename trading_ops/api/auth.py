@@ -11,7 +11,7 @@ from pathlib import Path
 from aiohttp import web
 
 from trading_ops import clock, logs
-from trading_ops.api.tokens import FILE, Entry, Identity, Role, digest_of, load
+from trading_ops.api.tokens import FILE, Identity, Role, TokenEntry, digest_of, load
 from trading_ops.bounded_site import trust
 from trading_ops.config.settings import Settings
 from trading_ops.errors import ConfigError
@@ -55,7 +55,7 @@ class Authenticator:
         self._on_refused = on_refused
         self._told = Seldom()
         self._stamps: dict[str, object] = {}
-        self._entries: dict[str, tuple[Entry, ...]] = {}
+        self._entries: dict[str, tuple[TokenEntry, ...]] = {}
         self._looked_at = clock.monotonic()
         for name in (*PLAIN, FILE):
             self._stamps[name] = _stamp(self._path(name))
@@ -122,11 +122,11 @@ class Authenticator:
         else:
             log.info("tokens_read", file=name, tokens=len(self._entries[name]))
 
-    def _read(self, name: str) -> tuple[Entry, ...]:
+    def _read(self, name: str) -> tuple[TokenEntry, ...]:
         if name not in PLAIN:
             return load(self._path(name))
         return tuple(
-            Entry(identity=PLAIN[name], digest=digest_of(token))
+            TokenEntry(identity=PLAIN[name], digest=digest_of(token))
             for token in self._settings.accepted_secrets(name)
         )
 

@@ -34,7 +34,7 @@ class ResumeQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     id: Count | None = None
 
 
-class Order(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class AutomationOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Operator and reason."""
 
     owner: Person | None = None
@@ -75,7 +75,7 @@ class BudgetReset(msgspec.Struct, kw_only=True):
     target: str
 
 
-class Automation:
+class AutomationRoutes:
     """Handlers of `automation`."""
 
     def __init__(
@@ -113,7 +113,9 @@ class Automation:
         log.info("automation_resumed", owner=owner, ended=ended)
         return Resumed(ended=ended, pause=left)
 
-    async def reset_budget(self, identity: Identity, name: str, body: Order) -> BudgetReset:
+    async def reset_budget(
+        self, identity: Identity, name: str, body: AutomationOrder
+    ) -> BudgetReset:
         """Reset a target's attempt budgets and cooldowns."""
         target = self._registry.find(name)
         if target is None:

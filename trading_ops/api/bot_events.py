@@ -6,14 +6,14 @@ from typing import Any
 
 import msgspec
 
-from trading_ops.api.event_stream import PAGE, Line, Source
+from trading_ops.api.event_stream import PAGE, StreamLine, StreamSource
 from trading_ops.api.requests import Cursor, Key, Limit, Moment, place_of
 from trading_ops.domain.bot_event import BotEventKind
 from trading_ops.domain.message import Severity
 from trading_ops.store import Connection, bot_events
-from trading_ops.store.bot_events import Stored
+from trading_ops.store.bot_events import StoredBotEvent
 from trading_ops.store.reader import Reader
-from trading_ops.store.search import Place, Span
+from trading_ops.store.search import PagePosition, TimeRange
 
 FACTS = ("bot", "kind", "severity", "strategy", "symbol", "order", "correlation")
 
@@ -109,9 +109,9 @@ class BotEventRoutes:
             "order_id": query.order,
             "correlation": query.correlation,
         }
-        span, after = Span(since=query.since, until=query.until), place_of(query.cursor)
+        span, after = TimeRange(since=query.since, until=query.until), place_of(query.cursor)
 
-        def find(connection: Connection) -> tuple[list[Stored], int]:
+        def find(connection: Connection) -> tuple[list[StoredBotEvent], int]:
             found = bot_events.search(
                 connection, filters=filters, span=span, after=after, limit=query.limit + 1
             )
@@ -121,22 +121,22 @@ class BotEventRoutes:
         page = found[: query.limit]
         place = None
         if len(found) > query.limit:
-            place = str(Place(page[-1].event.at, page[-1].id))
+            place = str(PagePosition(page[-1].event.at, page[-1].id))
         return BotEventPage(events=[_view(one) for one in page], next=place, head=head)
 
     async def summary(self, query: BotEventSummaryQuery) -> BotEventSummary:
         """Return the number of events by bot, kind and severity."""
-        span = Span(since=query.since, until=query.until)
+        span = TimeRange(since=query.since, until=query.until)
         found = await self._reader.read(partial(bot_events.counts, bot=query.bot, span=span))
         names = BotEventCount.__struct_fields__
         counts = [BotEventCount(**{name: getattr(one, name) for name in names}) for one in found]
         return BotEventSummary(counts=counts)
 
 
-def _lines(connection: Connection, seq: int) -> list[Line]:
+def _lines(connection: Connection, seq: int) -> list[StreamLine]:
     views = [_view(one) for one in bot_events.since(connection, seq, limit=PAGE)]
     return [
-        Line(
+        StreamLine(
             view.seq,
             msgspec.json.encode(view).decode(),
             {name: str(getattr(view, name)) for name in FACTS},
@@ -145,7 +145,7 @@ def _lines(connection: Connection, seq: int) -> list[Line]:
     ]
 
 
-def _view(one: Stored) -> BotEventView:
+def _view(one: StoredBotEvent) -> BotEventView:
     event = one.event
     return BotEventView(
         id=one.id,
@@ -165,5 +165,5 @@ def _view(one: Stored) -> BotEventView:
     )
 
 
-BOT_EVENTS = Source(bot_events.head, _lines)
+BOT_EVENTS = StreamSource(bot_events.head, _lines)
 """What the bots reported, as a stream."""

@@ -21,7 +21,7 @@ class CapacityQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     bot: Key | None = None
 
 
-class CapacityPlans:
+class CapacityRoutes:
     """Handler of `capacity`."""
 
     def __init__(self, capacity: Capacity, registry: Registry) -> None:

@@ -14,7 +14,7 @@ from trading_ops.domain.approval import Approval
 from trading_ops.domain.attempt import Attempt, Delivery
 from trading_ops.domain.runbook import Runbook
 from trading_ops.domain.target import BOTS
-from trading_ops.reconciler.manual_actions import Manual, Outcome
+from trading_ops.reconciler.manual_actions import ManualActions, OrderOutcome
 from trading_ops.reconciler.runbook_index import RunbookIndex
 
 Value = Annotated[str, msgspec.Meta(max_length=200, pattern=PLAIN)]
@@ -113,10 +113,12 @@ class OrderView(msgspec.Struct, kw_only=True):
     """With a refusal: the request that another operator must approve."""
 
 
-class Catalogue:
+class CatalogueRoutes:
     """Handlers of `runbooks` and `actions`."""
 
-    def __init__(self, index: RunbookIndex, texts: Mapping[str, str], manual: Manual) -> None:
+    def __init__(
+        self, index: RunbookIndex, texts: Mapping[str, str], manual: ManualActions
+    ) -> None:
         """Take each runbook's text by alert, as loaded together with its plan."""
         self._runbooks = {name: _runbook(book) for name, book in sorted(index.runbooks.items())}
         self._texts = texts
@@ -161,7 +163,7 @@ class Catalogue:
         return _order(outcome)
 
 
-def _order(outcome: Outcome) -> OrderView:
+def _order(outcome: OrderOutcome) -> OrderView:
     refusal = outcome.refusal
     return OrderView(
         attempt=outcome.attempt,

@@ -26,7 +26,7 @@ LISTENERS = 100
 
 
 @dataclass(frozen=True)
-class Line:
+class StreamLine:
     """One encoded entry."""
 
     seq: int
@@ -36,28 +36,28 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Source:
+class StreamSource:
     """A log whose entries have growing numbers."""
 
     head: Callable[[Connection], int]
     """Returns the number of the newest entry."""
 
-    since: Callable[[Connection, int], list[Line]]
+    since: Callable[[Connection, int], list[StreamLine]]
     """Returns a page of entries after a number, oldest first."""
 
 
 @dataclass(eq=False)
-class Listener:
+class StreamListener:
     """One subscriber and its queue."""
 
     position: int
     """Number of the last entry that was queued, or sent before there was a queue."""
 
-    queue: asyncio.Queue[Line]
+    queue: asyncio.Queue[StreamLine]
     behind: bool = field(init=False, default=False)
     """The queue was full: nothing is added, and it must catch up after sending its content."""
 
-    def put(self, lines: Sequence[Line]) -> None:
+    def put(self, lines: Sequence[StreamLine]) -> None:
         """Queue new entries."""
         for line in lines:
             if self.behind or line.seq <= self.position:
@@ -69,12 +69,12 @@ class Listener:
             self.position = line.seq
 
 
-def _events(connection: Connection, seq: int) -> list[Line]:
+def _events(connection: Connection, seq: int) -> list[StreamLine]:
     found = events.since(connection, seq, limit=PAGE)
-    return [Line(event.seq, msgspec.json.encode(event).decode()) for event in found]
+    return [StreamLine(event.seq, msgspec.json.encode(event).decode()) for event in found]
 
 
-EVENTS = Source(events.head, _events)
+EVENTS = StreamSource(events.head, _events)
 """The event log."""
 
 
@@ -84,7 +84,7 @@ class Feed:
     def __init__(
         self,
         reader: Reader,
-        source: Source | None = None,
+        source: StreamSource | None = None,
         *,
         queue: int | None = None,
         look_seconds: float = LOOK_SECONDS,
@@ -93,7 +93,7 @@ class Feed:
         self._source = source or EVENTS
         self._queue = QUEUE if queue is None else queue
         self._look_seconds = look_seconds
-        self._listeners: set[Listener] = set()
+        self._listeners: set[StreamListener] = set()
         self._seen = 0
         """Number of the last distributed entry; valid while there are listeners."""
 
@@ -109,7 +109,7 @@ class Feed:
         """Return the number of the newest entry."""
         return await self._reader.read(self._source.head)
 
-    async def page(self, after: int) -> list[Line]:
+    async def page(self, after: int) -> list[StreamLine]:
         """Return a page of entries after a number, oldest first."""
         return await self._reader.read(lambda connection: self._source.since(connection, after))
 
@@ -118,12 +118,12 @@ class Feed:
         return position >= (self._seen if self._listeners else head)
 
     @contextmanager
-    def listening(self, position: int) -> Iterator[Listener]:
+    def listening(self, position: int) -> Iterator[StreamListener]:
         """Join: entries after the position go to the listener's queue."""
         if not self._listeners:
             self._seen = position
             self._running = asyncio.create_task(self._run(), name="feed")
-        listener = Listener(position, asyncio.Queue(self._queue))
+        listener = StreamListener(position, asyncio.Queue(self._queue))
         self._listeners.add(listener)
         try:
             yield listener
@@ -153,10 +153,10 @@ class Feed:
                 log.exception("feed_failed")
             await asyncio.sleep(self._look_seconds)
 
-    async def _news(self) -> list[Line]:
+    async def _news(self) -> list[StreamLine]:
         return await self._reader.read(self._since)
 
-    def _since(self, connection: Connection) -> list[Line]:
+    def _since(self, connection: Connection) -> list[StreamLine]:
         if self._source.head(connection) <= self._seen:
             return []
         return self._source.since(connection, self._seen)

@@ -14,7 +14,7 @@ from trading_ops.errors import StoreError
 from trading_ops.store import Connection, search
 from trading_ops.store.events import Event
 from trading_ops.store.reader import Reader
-from trading_ops.store.search import Counted, Span
+from trading_ops.store.search import EventCount, TimeRange
 
 DAY = timedelta(days=1)
 MONTH = timedelta(days=30)
@@ -59,7 +59,7 @@ class EventSummary(msgspec.Struct, kw_only=True):
     since: datetime
     until: datetime
     total: int
-    counts: list[Counted]
+    counts: list[EventCount]
 
 
 class SpreadView(msgspec.Struct, kw_only=True):
@@ -95,7 +95,7 @@ class RecoveryView(msgspec.Struct, kw_only=True):
     alerts: list[AlertTimesView]
 
 
-class Events:
+class EventRoutes:
     """Handlers of `events` and `recovery`, except the stream."""
 
     def __init__(self, reader: Reader, recovery_times: Callable[..., Any]) -> None:
@@ -118,7 +118,7 @@ class Events:
                 attempt_id=query.attempt,
                 actor=query.actor,
                 target=query.target,
-                span=Span(since=query.since, until=query.until),
+                span=TimeRange(since=query.since, until=query.until),
                 after=query.after,
                 before=query.before,
                 limit=query.limit + 1,
@@ -131,7 +131,7 @@ class Events:
     async def summary(self, query: SpanQuery) -> EventSummary:
         """Return the number of events by kind and reason."""
         since, until = _span(query, DAY)
-        span = Span(since=since, until=until)
+        span = TimeRange(since=since, until=until)
         counts = await self._reader.read(partial(search.count_events, span=span))
         total = sum(one.count for one in counts)
         return EventSummary(since=since, until=until, total=total, counts=counts)

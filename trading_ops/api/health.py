@@ -19,7 +19,7 @@ from trading_ops.domain.alert import SEVERE
 from trading_ops.domain.observation import Snapshot
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import StoreError
-from trading_ops.holds.agent_monitor import ProbeState
+from trading_ops.holds.agent_probe import ProbeState
 from trading_ops.store import events
 from trading_ops.store.reader import Reader
 
@@ -35,7 +35,7 @@ QUEUE_DEGRADED = 1000
 Answer = TypeVar("Answer")
 
 
-class State(StrEnum):
+class ComponentState(StrEnum):
     """Health of a part."""
 
     OK = "ok"
@@ -49,7 +49,7 @@ class PartView(msgspec.Struct, kw_only=True):
     """One part."""
 
     name: str
-    state: State
+    state: ComponentState
     detail: str
     age_seconds: float | None
     """Age of the underlying data in seconds; null: unknown."""
@@ -58,13 +58,13 @@ class PartView(msgspec.Struct, kw_only=True):
 class HealthView(msgspec.Struct, kw_only=True):
     """The worst state of all parts, and each part."""
 
-    state: State
+    state: ComponentState
     at: datetime
     parts: list[PartView]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
+class CachedState:
     """Sources of the cached state; no call does I/O."""
 
     passed_ago: Callable[[], float]
@@ -75,18 +75,20 @@ class Known:
 
 
 @dataclass
-class Probe(Generic[Answer]):
+class HealthProbe(Generic[Answer]):
     """Asks what may hang, one question at a time: a hung one blocks only one thread."""
 
     ask: Callable[[], asyncio.Task[Answer]]
-    judge: Callable[[asyncio.Task[Answer], float], tuple[State, str]]
+    judge: Callable[[asyncio.Task[Answer], float], tuple[ComponentState, str]]
     """The state and its detail from the finished task and the seconds that it took."""
 
     _asking: asyncio.Task[Answer] | None = field(init=False, default=None)
     _asked_at: float = field(init=False, default=-math.inf)
-    _last: tuple[State, str] = field(init=False, default=(State.FAILING, "not probed yet"))
+    _last: tuple[ComponentState, str] = field(
+        init=False, default=(ComponentState.FAILING, "not probed yet")
+    )
 
-    async def look(self) -> tuple[State, str, float]:
+    async def look(self) -> tuple[ComponentState, str, float]:
         """Return the state, its detail, and its age in seconds."""
         if self._asking is None:
             if clock.monotonic() - self._asked_at < PROBE_SECONDS:
@@ -97,7 +99,7 @@ class Probe(Generic[Answer]):
         await asyncio.wait({asking}, timeout=ANSWER_SECONDS)
         age = clock.monotonic() - self._asked_at
         if not asking.done():
-            state = State.DEGRADED if age < PROBE_SECONDS else State.FAILING
+            state = ComponentState.DEGRADED if age < PROBE_SECONDS else ComponentState.FAILING
             return state, f"no answer for {age:.1f} s", age
         if self._asking is asking:
             self._asking = None  # first, so that a judge that fails does not fail for ever
@@ -105,34 +107,38 @@ class Probe(Generic[Answer]):
         return (*self._last, age)
 
 
-def _database(asking: asyncio.Task[int], took: float) -> tuple[State, str]:
+def _database(asking: asyncio.Task[int], took: float) -> tuple[ComponentState, str]:
     try:
         head = asking.result()
     except StoreError as error:
-        return State.FAILING, str(error)
-    return State.OK, f"answered in {1000 * took:.0f} ms; newest event {head}"
+        return ComponentState.FAILING, str(error)
+    return ComponentState.OK, f"answered in {1000 * took:.0f} ms; newest event {head}"
 
 
-def disk_space(asking: asyncio.Task[tuple[int, int, int]], _took: float) -> tuple[State, str]:
+def disk_space(
+    asking: asyncio.Task[tuple[int, int, int]], _took: float
+) -> tuple[ComponentState, str]:
     """Judge a finished `shutil.disk_usage` by the free bytes."""
     try:
         total, _used, free = asking.result()
     except OSError as error:
-        return State.FAILING, error.strerror or "cannot be read"
-    state = State.OK
+        return ComponentState.FAILING, error.strerror or "cannot be read"
+    state = ComponentState.OK
     if free < FREE_DEGRADED:
-        state = State.FAILING if free < FREE_FAILING else State.DEGRADED
+        state = ComponentState.FAILING if free < FREE_FAILING else ComponentState.DEGRADED
     share = 100 * free / total if total else 0.0
     return state, f"{free / 1e9:.1f} GB free ({share:.0f} %)"
 
 
-class Health:
+class HealthRoutes:
     """Handlers of `health`."""
 
-    def __init__(self, *, known: Known, reader: Reader, registry: Registry, var: Path) -> None:
+    def __init__(
+        self, *, known: CachedState, reader: Reader, registry: Registry, var: Path
+    ) -> None:
         self._known = known
-        self._database = Probe(lambda: reader.start(events.head), _database)
-        self._disk = Probe(
+        self._database = HealthProbe(lambda: reader.start(events.head), _database)
+        self._disk = HealthProbe(
             lambda: asyncio.create_task(asyncio.to_thread(shutil.disk_usage, var)), disk_space
         )
         self._registry = registry
@@ -140,7 +146,7 @@ class Health:
     async def show(self) -> HealthView:
         """Return the health of every part, and the worst of them."""
         parts = await self._parts()
-        order = list(State)
+        order = list(ComponentState)
         worst = max((part.state for part in parts), key=order.index)
         return HealthView(state=worst, at=clock.now(), parts=parts)
 
@@ -167,50 +173,56 @@ class Health:
     async def _database_part(self) -> PartView:
         state, detail, age = await self._database.look()
         waiting = self._known.queue()
-        if waiting > QUEUE_DEGRADED and state is State.OK:
-            state = State.DEGRADED
+        if waiting > QUEUE_DEGRADED and state is ComponentState.OK:
+            state = ComponentState.DEGRADED
         return _part("database", state, f"{detail}; {waiting} queued writes", age)
 
     def _scheduler(self) -> PartView:
         ago = self._known.passed_ago()
         if math.isinf(ago):
-            return _part("scheduler", State.FAILING, "no pass has finished yet", None)
+            return _part("scheduler", ComponentState.FAILING, "no pass has finished yet", None)
         late = ago > 2 * self._known.poll_seconds + 1
-        state = State.DEGRADED if late else State.OK
+        state = ComponentState.DEGRADED if late else ComponentState.OK
         if ago > max(STUCK_SECONDS, 3 * self._known.poll_seconds):
-            state = State.FAILING
+            state = ComponentState.FAILING
         return _part("scheduler", state, f"the last pass ended {ago:.1f} s ago", ago)
 
     def _prometheus(self, snapshot: Snapshot | None) -> PartView:
         if snapshot is None:
-            return _part("prometheus", State.FAILING, "not probed yet", None)
+            return _part("prometheus", ComponentState.FAILING, "not probed yet", None)
         age = _age(snapshot)
         if snapshot.prometheus is None:
-            return _part("prometheus", State.FAILING, "did not answer the last request", age)
+            return _part(
+                "prometheus", ComponentState.FAILING, "did not answer the last request", age
+            )
         if not snapshot.prometheus.watchdog_seen:
             detail = "the Watchdog alert is not firing: rules are not evaluated"
-            return _part("prometheus", State.FAILING, detail, age)
+            return _part("prometheus", ComponentState.FAILING, detail, age)
         detail = f"{len(snapshot.prometheus.alerts)} alerts in the last answer"
         return _part("prometheus", self._if_fresh(age), detail, age)
 
     def _alertmanager(self, snapshot: Snapshot | None) -> PartView:
         if snapshot is None:
-            return _part("alertmanager", State.FAILING, "not probed yet", None)
+            return _part("alertmanager", ComponentState.FAILING, "not probed yet", None)
         age = _age(snapshot)
         if snapshot.alertmanager is None:
-            return _part("alertmanager", State.FAILING, "none answered the last request", age)
+            return _part(
+                "alertmanager", ComponentState.FAILING, "none answered the last request", age
+            )
         detail = f"{len(snapshot.alertmanager)} alerts in the last answer"
         return _part("alertmanager", self._if_fresh(age), detail, age)
 
-    def _if_fresh(self, age: float) -> State:
-        return State.DEGRADED if age > 3 * self._known.poll_seconds + 1 else State.OK
+    def _if_fresh(self, age: float) -> ComponentState:
+        return (
+            ComponentState.DEGRADED if age > 3 * self._known.poll_seconds + 1 else ComponentState.OK
+        )
 
 
 def _venue(target: Target, snapshot: Snapshot | None) -> PartView:
     """Return a venue's health, from the alerts that name it and no bot."""
     name = f"venue:{target.name}"
     if snapshot is None or snapshot.prometheus is None:
-        return _part(name, State.DEGRADED, "unknown: Prometheus did not answer", None)
+        return _part(name, ComponentState.DEGRADED, "unknown: Prometheus did not answer", None)
     about = [
         alert
         for alert in snapshot.prometheus.alerts.values()
@@ -219,25 +231,25 @@ def _venue(target: Target, snapshot: Snapshot | None) -> PartView:
     firing = sorted({alert.name for alert in about if alert.firing})
     critical = any(one.firing and one.labels.get("severity") in SEVERE for one in about)
     if firing:
-        state = State.FAILING if critical else State.DEGRADED
+        state = ComponentState.FAILING if critical else ComponentState.DEGRADED
         return _part(name, state, f"firing: {', '.join(firing)}", _age(snapshot))
     if about:
         pending = ", ".join(sorted({alert.name for alert in about}))
-        return _part(name, State.DEGRADED, f"pending: {pending}", _age(snapshot))
-    return _part(name, State.OK, "no active alerts", _age(snapshot))
+        return _part(name, ComponentState.DEGRADED, f"pending: {pending}", _age(snapshot))
+    return _part(name, ComponentState.OK, "no active alerts", _age(snapshot))
 
 
 def _agent(target: Target, probe: ProbeState | None) -> PartView:
     """Return the health that a bot's agent or a Freqtrade's API reports."""
     name = f"agent:{target.name}"
     if probe is None or probe.answered is None or probe.report is None:
-        return _part(name, State.DEGRADED, "no answer since the reconciler started", None)
+        return _part(name, ComponentState.DEGRADED, "no answer since the reconciler started", None)
     age = (clock.now() - probe.answered).total_seconds()
     if age > SILENT_SECONDS:
-        return _part(name, State.FAILING, f"silent for {age:.1f} s", age)
+        return _part(name, ComponentState.FAILING, f"silent for {age:.1f} s", age)
     health = probe.report.health
-    states = {"ok": State.OK, "degraded": State.DEGRADED}
-    state = states.get(health.status, State.FAILING)
+    states = {"ok": ComponentState.OK, "degraded": ComponentState.DEGRADED}
+    state = states.get(health.status, ComponentState.FAILING)
     return _part(name, state, f"reports {health.status}, {health.state}", age)
 
 
@@ -245,6 +257,6 @@ def _age(snapshot: Snapshot) -> float:
     return (clock.now() - snapshot.at).total_seconds()
 
 
-def _part(name: str, state: State, detail: str, age: float | None) -> PartView:
+def _part(name: str, state: ComponentState, detail: str, age: float | None) -> PartView:
     rounded = None if age is None else round(max(age, 0.0), 3)
     return PartView(name=name, state=state, detail=detail, age_seconds=rounded)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from trading_ops import clock
-from trading_ops.api.automation import Order
+from trading_ops.api.automation import AutomationOrder
 from trading_ops.api.requests import (
     Cursor,
     Key,
@@ -26,11 +26,11 @@ from trading_ops.domain.decision import Close, Reason
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.observation import Snapshot, why_not_resolvable
 from trading_ops.errors import OrderRefused
-from trading_ops.reconciler.acknowledgements import Acknowledged, Acknowledging
-from trading_ops.reconciler.timeline import Standing, Timeline, read_standings, read_timeline
+from trading_ops.reconciler.acknowledgements import Acknowledged, AcknowledgementSync
+from trading_ops.reconciler.timeline import IncidentStatus, Timeline, read_statuses, read_timeline
 from trading_ops.store import Connection, incidents, search
 from trading_ops.store.reader import Reader
-from trading_ops.store.search import Place, Span
+from trading_ops.store.search import PagePosition, TimeRange
 from trading_ops.store.writer import Writer
 
 UNKNOWN = "incident not found, or several ids begin with this"
@@ -55,7 +55,7 @@ class IncidentPage(msgspec.Struct, kw_only=True):
     next: str | None
     """Cursor of the next page; null: last page."""
 
-    standing: dict[str, Standing] = {}
+    standing: dict[str, IncidentStatus] = {}
     """Status of the open incidents by id: who acknowledged it, or why automation waits."""
 
 
@@ -92,14 +92,14 @@ class AcknowledgementView(msgspec.Struct, kw_only=True):
     """Why Alertmanager does not have its silence yet; null: it does."""
 
 
-class Incidents:
+class IncidentRoutes:
     """Handlers of `incidents`."""
 
     def __init__(
         self,
         reader: Reader,
         writer: Writer,
-        acknowledging: Acknowledging,
+        acknowledging: AcknowledgementSync,
         snapshot: Callable[[], Snapshot | None],
     ) -> None:
         self._reader = reader
@@ -114,14 +114,14 @@ class Incidents:
             only_open=query.open,
             target=query.target,
             alert=query.alertname,
-            span=Span(since=query.since, until=query.until),
+            span=TimeRange(since=query.since, until=query.until),
             after=place_of(query.cursor),
             limit=query.limit + 1,
         )
 
         def read(connection: Connection) -> IncidentPage:
             page = incident_page(find(connection), query.limit)
-            page.standing = read_standings(connection, page.incidents, now=clock.now())
+            page.standing = read_statuses(connection, page.incidents, now=clock.now())
             return page
 
         return await self._reader.read(read)
@@ -169,7 +169,7 @@ class Incidents:
         self,
         identity: Identity,
         id: str,  # noqa: A002
-        body: Order,
+        body: AutomationOrder,
     ) -> Incident:
         """Close an incident whose alert no longer fires in Prometheus.
 
@@ -202,12 +202,12 @@ def incident_page(found: list[Incident], limit: int) -> IncidentPage:
     """Return a page, given one incident more than fits if there is a next page."""
     page = found[:limit]
     more = len(found) > limit
-    place = str(Place(page[-1].opened_at, page[-1].id)) if more else None
+    place = str(PagePosition(page[-1].opened_at, page[-1].id)) if more else None
     return IncidentPage(incidents=page, next=place)
 
 
 def _view(done: Acknowledged) -> AcknowledgementView:
-    word = done.word
+    word = done.acknowledgement
     return AcknowledgementView(
         id=word.id,
         incident_id=word.incident_id,
@@ -218,5 +218,5 @@ def _view(done: Acknowledged) -> AcknowledgementView:
         until=word.until,
         ended_at=word.ended_at,
         silence_id=word.silence_id,
-        trouble=done.trouble,
+        trouble=done.error,
     )

@@ -16,7 +16,7 @@ from trading_ops.store import jobs
 log = logs.get(__name__)
 
 
-class RunOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class JobRunOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Operator who starts a job."""
 
     owner: Person | None = None
@@ -35,7 +35,7 @@ class JobResume(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     owner: Person | None = None
 
 
-class HistoryQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class JobHistoryQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Number of runs."""
 
     limit: Limit = 20
@@ -88,7 +88,7 @@ class JobStarted(msgspec.Struct, kw_only=True):
     run: int
 
 
-class Jobs:
+class JobRoutes:
     """Handlers of `jobs`."""
 
     def __init__(self, scheduler: Scheduler) -> None:
@@ -98,7 +98,7 @@ class Jobs:
         """Return every job with its schedule and its last run."""
         return JobPage(jobs=[_view(one) for one in await self._scheduler.standings()])
 
-    async def one(self, name: str, query: HistoryQuery) -> JobHistory:
+    async def one(self, name: str, query: JobHistoryQuery) -> JobHistory:
         """Return one job and its newest runs."""
         view = await self._find(name)
         read = partial(jobs.history, job=name, limit=query.limit)
@@ -110,7 +110,7 @@ class Jobs:
         plan = await self._scheduler.plan(name)
         return JobPlan(steps=list(plan.steps), refused=plan.refused)
 
-    async def start(self, identity: Identity, name: str, body: RunOrder) -> JobStarted:
+    async def start(self, identity: Identity, name: str, body: JobRunOrder) -> JobStarted:
         """Run a job now."""
         await self._find(name)
         run = await self._scheduler.start(name, owner=identity.actor(body.owner))

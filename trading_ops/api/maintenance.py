@@ -42,7 +42,7 @@ class WindowPage(msgspec.Struct, kw_only=True):
     maintenance: list[Maintenance]
 
 
-class MaintenanceWindows:
+class MaintenanceRoutes:
     """Handlers of `maintenance`."""
 
     def __init__(self, writer: Writer, reader: Reader, registry: Registry) -> None:

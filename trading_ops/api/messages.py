@@ -12,9 +12,9 @@ from trading_ops.api.tokens import Identity
 from trading_ops.domain.message import MessageKind, MessageState, Severity
 from trading_ops.messages.outbox import Outbox, make_test_message
 from trading_ops.store import messages
-from trading_ops.store.messages import Stored
+from trading_ops.store.messages import StoredMessage
 from trading_ops.store.reader import Reader
-from trading_ops.store.search import Place, Span
+from trading_ops.store.search import PagePosition, TimeRange
 from trading_ops.store.writer import Writer
 
 UNKNOWN = "message not found, or several ids begin with this"
@@ -90,7 +90,7 @@ class Tested(msgspec.Struct, kw_only=True):
     ids: list[str]
 
 
-class Messages:
+class MessageRoutes:
     """Handlers of `messages`."""
 
     def __init__(self, writer: Writer, reader: Reader, outbox: Outbox) -> None:
@@ -105,14 +105,14 @@ class Messages:
             state=query.state,
             kind=query.kind,
             bot=query.bot,
-            span=Span(since=query.since, until=query.until),
+            span=TimeRange(since=query.since, until=query.until),
             after=place_of(query.cursor),
             limit=query.limit + 1,
         )
         found = await self._reader.read(find)
         page = found[: query.limit]
         more = len(found) > query.limit
-        place = str(Place(page[-1].created_at, page[-1].id)) if more else None
+        place = str(PagePosition(page[-1].created_at, page[-1].id)) if more else None
         return MessagePage(messages=[_view(one) for one in page], next=place)
 
     async def show(self, id: str) -> MessageText:  # noqa: A002 - name of the path parameter
@@ -145,5 +145,5 @@ class Messages:
         return _view(await self._writer.run(order))
 
 
-def _view(one: Stored) -> MessageView:
+def _view(one: StoredMessage) -> MessageView:
     return MessageView(**{name: getattr(one, name) for name in MessageView.__struct_fields__})

@@ -12,13 +12,13 @@ import msgspec
 from trading_ops import clock, logs
 from trading_ops.api.requests import Person, Text, conflict, invalid, not_found
 from trading_ops.api.tokens import Identity
-from trading_ops.clients.readiness_views import Checked, CheckToRun, RunView, SignedReport
+from trading_ops.clients.readiness_views import Checked, CheckToRun, ReadinessRunView, SignedReport
 from trading_ops.domain.approval import Approval
 from trading_ops.domain.readiness import (
-    Change,
-    Plan,
-    Result,
-    Run,
+    CriterionResult,
+    ReadinessPlan,
+    ReadinessRun,
+    RunChange,
     abort,
     approve,
     judge,
@@ -32,7 +32,7 @@ from trading_ops.readiness.report import PASSES, make, sign, view
 from trading_ops.store import audit_chain
 from trading_ops.store import readiness as stored_runs
 from trading_ops.store.reader import Reader
-from trading_ops.store.readiness import Stored
+from trading_ops.store.readiness import StoredRun
 from trading_ops.store.writer import Writer
 
 log = logs.get(__name__)
@@ -40,7 +40,7 @@ log = logs.get(__name__)
 MOST_RESULTS = 100
 
 
-class RunOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class ReadinessOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Operator and reason."""
 
     reason: Text
@@ -57,7 +57,7 @@ class CheckOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 class RunPage(msgspec.Struct, kw_only=True):
     """Every open run."""
 
-    runs: list[RunView]
+    runs: list[ReadinessRunView]
 
 
 class ChecksPage(msgspec.Struct, kw_only=True):
@@ -66,7 +66,7 @@ class ChecksPage(msgspec.Struct, kw_only=True):
     checks: list[CheckToRun]
 
 
-class Readiness:
+class ReadinessRoutes:
     """Handlers of `readiness`."""
 
     def __init__(
@@ -74,7 +74,7 @@ class Readiness:
         writer: Writer,
         reader: Reader,
         registry: Registry,
-        plan: Plan,
+        plan: ReadinessPlan,
         wakeup: asyncio.Event,
         *,
         audit_key: bytes,
@@ -93,14 +93,14 @@ class Readiness:
         found = await self._reader.read(stored_runs.open_runs)
         return RunPage(runs=[view(one, clock.now()) for one in found])
 
-    async def of(self, bot: str) -> RunView:
+    async def of(self, bot: str) -> ReadinessRunView:
         """Return a bot's open run, or else its last one."""
         return view(await self._latest(bot), clock.now())
 
-    async def begin(self, identity: Identity, bot: str, body: RunOrder) -> RunView:
+    async def begin(self, identity: Identity, bot: str, body: ReadinessOrder) -> ReadinessRunView:
         """Begin a run with the plan of readiness.yml; one per bot at a time."""
         now, target = clock.now(), self._bot(bot)
-        run = Run(
+        run = ReadinessRun(
             id=str(uuid.uuid4()),
             bot=target.name,
             begun_at=now,
@@ -114,35 +114,37 @@ class Readiness:
         self._wakeup.set()
         return view(stored, now)
 
-    async def approve(self, identity: Identity, bot: str, body: RunOrder) -> RunView:
+    async def approve(self, identity: Identity, bot: str, body: ReadinessOrder) -> ReadinessRunView:
         """Approve the next stage, or the current one again after a step back."""
 
-        def enter(stored: Stored) -> tuple[Run, Change]:
+        def enter(stored: StoredRun) -> tuple[ReadinessRun, RunChange]:
             now = clock.now()
             if why := refusal(stored.plan, stored.run, now):
                 raise OrderRefused(f"{bot} cannot be approved: {why}")
             after = approve(stored.plan, stored.run, now)
             stage = stored.plan.stages[after.stage]
             note = f"{bot}: {stage.phase}/{stage.name}"
-            return after, Change(kind="readiness_approved", note=note)
+            return after, RunChange(kind="readiness_approved", note=note)
 
         actor = identity.actor(body.owner)
         return await self._change(bot, enter, actor, body.reason, approved=not self._two_persons)
 
-    async def sign_off(self, identity: Identity, bot: str, body: RunOrder) -> RunView:
+    async def sign_off(
+        self, identity: Identity, bot: str, body: ReadinessOrder
+    ) -> ReadinessRunView:
         """Sign off: record a review of the bot, as its watch schedule requires."""
 
-        def sign_it(stored: Stored) -> tuple[Run, Change]:
+        def sign_it(stored: StoredRun) -> tuple[ReadinessRun, RunChange]:
             after = sign_off(stored.run, clock.now())
-            return after, Change(kind="readiness_signed_off", note=bot)
+            return after, RunChange(kind="readiness_signed_off", note=bot)
 
         return await self._change(bot, sign_it, identity.actor(body.owner), body.reason)
 
-    async def abort(self, identity: Identity, bot: str, body: RunOrder) -> RunView:
+    async def abort(self, identity: Identity, bot: str, body: ReadinessOrder) -> ReadinessRunView:
         """End a run; holds on the bot stay."""
 
-        def end(stored: Stored) -> tuple[Run, Change]:
-            return abort(stored.run), Change(kind="readiness_aborted", note=bot)
+        def end(stored: StoredRun) -> tuple[ReadinessRun, RunChange]:
+            return abort(stored.run), RunChange(kind="readiness_aborted", note=bot)
 
         return await self._change(bot, end, identity.actor(body.owner), body.reason)
 
@@ -161,15 +163,15 @@ class Readiness:
         ]
         return ChecksPage(checks=found)
 
-    async def checked(self, identity: Identity, bot: str, body: CheckOrder) -> RunView:
+    async def checked(self, identity: Identity, bot: str, body: CheckOrder) -> ReadinessRunView:
         """Record check results; the reconciler compares them with the limits."""
         actor = identity.actor(body.owner)
 
-        def note(stored: Stored) -> tuple[Run, Change]:
+        def note(stored: StoredRun) -> tuple[ReadinessRun, RunChange]:
             found = {one.name: _judged(stored, one, actor) for one in body.checks}
             said = ", ".join(f"{name} {one.status}" for name, one in found.items())
             after = with_checks(stored.run, found)
-            return after, Change(kind="readiness_checked", note=f"{bot}: {said}")
+            return after, RunChange(kind="readiness_checked", note=f"{bot}: {said}")
 
         return await self._change(bot, note, actor, "")
 
@@ -182,12 +184,12 @@ class Readiness:
     async def _change(
         self,
         bot: str,
-        alter: Callable[[Stored], tuple[Run, Change]],
+        alter: Callable[[StoredRun], tuple[ReadinessRun, RunChange]],
         actor: str,
         reason: str,
         *,
         approved: bool = True,
-    ) -> RunView:
+    ) -> ReadinessRunView:
         self._bot(bot)
         order = partial(
             stored_runs.change,
@@ -209,14 +211,14 @@ class Readiness:
         self._wakeup.set()
         return view(found, clock.now())
 
-    async def _open(self, bot: str) -> Stored:
+    async def _open(self, bot: str) -> StoredRun:
         self._bot(bot)
         found = await self._reader.read(partial(stored_runs.find, bot=bot))
         if found is None:
             not_found(f"{bot} has no open run: start one with `trading-ops readiness begin {bot}`")
         return found
 
-    async def _latest(self, bot: str) -> Stored:
+    async def _latest(self, bot: str) -> StoredRun:
         self._bot(bot)
         found = await self._reader.read(partial(stored_runs.latest, bot=bot))
         if found is None:
@@ -232,7 +234,7 @@ class Readiness:
         return target
 
 
-def _judged(stored: Stored, one: Checked, actor: str) -> Result:
+def _judged(stored: StoredRun, one: Checked, actor: str) -> CriterionResult:
     criterion = stored.plan.criteria(stored.run.stage).get(one.name)
     if criterion is None or not criterion.is_run_by_command:
         raise OrderRefused(f"{one.name!r} is not a check of this stage")

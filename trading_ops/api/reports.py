@@ -53,7 +53,7 @@ class ReportSent(msgspec.Struct, kw_only=True):
     channels: list[str]
 
 
-class Reports:
+class ReportRoutes:
     """Handlers of `reports`."""
 
     def __init__(self, reporting: Reporting) -> None:

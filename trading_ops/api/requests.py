@@ -23,7 +23,7 @@ from trading_ops.errors import (
     StoreError,
     TradingOpsError,
 )
-from trading_ops.store.search import Place, read_place
+from trading_ops.store.search import PagePosition, read_position
 
 log = logs.get(__name__)
 
@@ -207,11 +207,11 @@ def read_path(request: web.Request, name: str) -> str:
     return value
 
 
-def place_of(cursor: str | None) -> Place | None:
+def place_of(cursor: str | None) -> PagePosition | None:
     """Parse the cursor of a page; 422 if it is invalid."""
     if cursor is None:
         return None
-    place = read_place(cursor)
+    place = read_position(cursor)
     if place is None:
         invalid("`cursor` must be the `next` of the previous page")
     return place

@@ -8,29 +8,29 @@ from typing import Any
 from aiohttp import web
 
 from trading_ops.api import openapi
-from trading_ops.api.alerts import Alerts
-from trading_ops.api.approvals import Approvals
-from trading_ops.api.attempts import Attempts
+from trading_ops.api.alerts import AlertRoutes
+from trading_ops.api.approvals import ApprovalRoutes
+from trading_ops.api.attempts import AttemptRoutes
 from trading_ops.api.auth import Authenticator
-from trading_ops.api.automation import Automation
+from trading_ops.api.automation import AutomationRoutes
 from trading_ops.api.backups import BackupRoutes
 from trading_ops.api.bot_events import BotEventRoutes
-from trading_ops.api.capacity import CapacityPlans
-from trading_ops.api.catalogue import Catalogue
-from trading_ops.api.events import Events
-from trading_ops.api.health import Health
-from trading_ops.api.incidents import Incidents
-from trading_ops.api.jobs import Jobs
-from trading_ops.api.maintenance import MaintenanceWindows
-from trading_ops.api.messages import Messages
+from trading_ops.api.capacity import CapacityRoutes
+from trading_ops.api.catalogue import CatalogueRoutes
+from trading_ops.api.events import EventRoutes
+from trading_ops.api.health import HealthRoutes
+from trading_ops.api.incidents import IncidentRoutes
+from trading_ops.api.jobs import JobRoutes
+from trading_ops.api.maintenance import MaintenanceRoutes
+from trading_ops.api.messages import MessageRoutes
 from trading_ops.api.openapi import OpenApi
-from trading_ops.api.readiness import Readiness
-from trading_ops.api.reports import Reports
+from trading_ops.api.readiness import ReadinessRoutes
+from trading_ops.api.reports import ReportRoutes
 from trading_ops.api.requests import problems
 from trading_ops.api.route import Route, guarded, route
-from trading_ops.api.stream import Stream
-from trading_ops.api.system import TEXT, System
-from trading_ops.api.targets import Targets
+from trading_ops.api.stream import StreamRoutes
+from trading_ops.api.system import TEXT, SystemRoutes
+from trading_ops.api.targets import TargetRoutes
 from trading_ops.api.tokens import Role
 from trading_ops.api.webhook import BODY_LIMIT_BYTES, Webhook
 
@@ -42,25 +42,25 @@ class Handlers:
     """The handlers of all routes."""
 
     webhook: Webhook
-    incidents: Incidents
-    attempts: Attempts
-    catalogue: Catalogue
-    approvals: Approvals
-    automation: Automation
-    maintenance: MaintenanceWindows
-    messages: Messages
+    incidents: IncidentRoutes
+    attempts: AttemptRoutes
+    catalogue: CatalogueRoutes
+    approvals: ApprovalRoutes
+    automation: AutomationRoutes
+    maintenance: MaintenanceRoutes
+    messages: MessageRoutes
     backups: BackupRoutes
     bot_events: BotEventRoutes
-    reports: Reports
-    readiness: Readiness
-    jobs: Jobs
-    targets: Targets
-    health: Health
-    alerts: Alerts
-    capacity: CapacityPlans
-    events: Events
-    stream: Stream
-    system: System
+    reports: ReportRoutes
+    readiness: ReadinessRoutes
+    jobs: JobRoutes
+    targets: TargetRoutes
+    health: HealthRoutes
+    alerts: AlertRoutes
+    capacity: CapacityRoutes
+    events: EventRoutes
+    stream: StreamRoutes
+    system: SystemRoutes
 
 
 def routes(to: Handlers) -> list[Route]:
@@ -102,7 +102,7 @@ def described() -> list[Route]:
     return routes(Handlers(**blank))
 
 
-def _incidents(to: Incidents) -> list[Route]:
+def _incidents(to: IncidentRoutes) -> list[Route]:
     tag, path = "incidents", "/api/v1/incidents"
     word = f"{path}/{{id}}/acknowledge"
     return [
@@ -114,7 +114,9 @@ def _incidents(to: Incidents) -> list[Route]:
     ]
 
 
-def _attempts(attempts: Attempts, catalogue: Catalogue, approvals: Approvals) -> list[Route]:
+def _attempts(
+    attempts: AttemptRoutes, catalogue: CatalogueRoutes, approvals: ApprovalRoutes
+) -> list[Route]:
     order, answers = (409, 502), "/api/v1/approvals/{id}"
     return [
         route("GET", "/api/v1/attempts", VIEWER, "attempts", attempts.search),
@@ -138,7 +140,7 @@ def _attempts(attempts: Attempts, catalogue: Catalogue, approvals: Approvals) ->
     ]
 
 
-def _targets(to: Targets, automation: Automation) -> list[Route]:
+def _targets(to: TargetRoutes, automation: AutomationRoutes) -> list[Route]:
     tag, path = "targets", "/api/v1/targets"
     return [
         route("GET", path, VIEWER, tag, to.show),
@@ -150,7 +152,7 @@ def _targets(to: Targets, automation: Automation) -> list[Route]:
     ]
 
 
-def _automation(to: Automation, windows: MaintenanceWindows) -> list[Route]:
+def _automation(to: AutomationRoutes, windows: MaintenanceRoutes) -> list[Route]:
     tag, path = "automation", "/api/v1/maintenance"
     return [
         route("GET", "/api/v1/pause", VIEWER, tag, to.show),
@@ -170,7 +172,7 @@ def _backups(to: BackupRoutes) -> list[Route]:
     ]
 
 
-def _readiness(to: Readiness) -> list[Route]:
+def _readiness(to: ReadinessRoutes) -> list[Route]:
     tag, path = "readiness", "/api/v1/readiness"
     bot = f"{path}/{{bot}}"
     return [
@@ -186,7 +188,7 @@ def _readiness(to: Readiness) -> list[Route]:
     ]
 
 
-def _jobs(to: Jobs) -> list[Route]:
+def _jobs(to: JobRoutes) -> list[Route]:
     tag, path = "jobs", "/api/v1/jobs"
     one = f"{path}/{{name}}"
     return [
@@ -199,7 +201,7 @@ def _jobs(to: Jobs) -> list[Route]:
     ]
 
 
-def _events(to: Events, stream: Stream, bots: BotEventRoutes) -> list[Route]:
+def _events(to: EventRoutes, stream: StreamRoutes, bots: BotEventRoutes) -> list[Route]:
     tag, path = "events", "/api/v1/events"
     return [
         route("GET", path, VIEWER, tag, to.search),
@@ -220,14 +222,14 @@ def _events(to: Events, stream: Stream, bots: BotEventRoutes) -> list[Route]:
     ]
 
 
-def _alerts(to: Alerts) -> list[Route]:
+def _alerts(to: AlertRoutes) -> list[Route]:
     return [
         route("GET", "/api/v1/alerts", VIEWER, "alerts", to.search),
         route("GET", "/api/v1/alerts/{name}/history", VIEWER, "alerts", to.history),
     ]
 
 
-def _messages(to: Messages) -> list[Route]:
+def _messages(to: MessageRoutes) -> list[Route]:
     tag, path = "messages", "/api/v1/messages"
     return [
         route("GET", path, VIEWER, tag, to.search),
@@ -238,7 +240,7 @@ def _messages(to: Messages) -> list[Route]:
     ]
 
 
-def _reports(to: Reports) -> list[Route]:
+def _reports(to: ReportRoutes) -> list[Route]:
     path = "/api/v1/reports/{period}"
     return [
         route("GET", path, VIEWER, "reports", to.show, refusals=(409,)),
@@ -246,7 +248,7 @@ def _reports(to: Reports) -> list[Route]:
     ]
 
 
-def _system(to: System, health: Health) -> list[Route]:
+def _system(to: SystemRoutes, health: HealthRoutes) -> list[Route]:
     return [
         route("GET", "/api/v1/status", VIEWER, "system", to.status),
         route("GET", "/api/v1/health", VIEWER, "system", health.show),

@@ -18,7 +18,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from trading_ops import logs
 from trading_ops.api.auth import Authenticator
-from trading_ops.api.event_stream import Feed, Line
+from trading_ops.api.event_stream import Feed, StreamLine
 from trading_ops.api.requests import Count, Key
 from trading_ops.api.tokens import Identity, Role
 from trading_ops.domain.bot_event import BotEventKind
@@ -66,7 +66,7 @@ class _Ended(Exception):
         self.code, self.reason = code, reason
 
 
-class Stream:
+class StreamRoutes:
     """Serves the event log, and the events of the bots."""
 
     def __init__(self, feed: Feed, bots: Feed, authenticator: Authenticator) -> None:
@@ -187,7 +187,7 @@ class _Sender:
             if not lines:
                 position = head  # numbers up to there are of removed entries, or of none
 
-    async def _send_line(self, line: Line) -> None:
+    async def _send_line(self, line: StreamLine) -> None:
         if any(line.facts.get(name) != value for name, value in self.wanted.items()):
             return
         try:

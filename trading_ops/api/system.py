@@ -26,7 +26,7 @@ TEXT = "text/plain"
 SHOWN = 20
 
 
-class Status(msgspec.Struct, kw_only=True):
+class SystemStatus(msgspec.Struct, kw_only=True):
     """Status of the reconciler."""
 
     version: str
@@ -45,7 +45,7 @@ class TestAlert(msgspec.Struct, kw_only=True):
     test_id: str
 
 
-class System:
+class SystemRoutes:
     """Handlers of health, metrics, status and the test alert."""
 
     def __init__(
@@ -93,14 +93,14 @@ class System:
         body, content_type = await exposition.sliced(view, accept)
         return web.Response(body=body, headers={"Content-Type": content_type})
 
-    async def status(self) -> Status:
+    async def status(self) -> SystemStatus:
         """Return an overview of the reconciler's state."""
         return await self._reader.read(self._status)
 
-    def _status(self, connection: Connection) -> Status:
-        state = notifications.State
+    def _status(self, connection: Connection) -> SystemStatus:
+        state = notifications.NotificationState
         pause = pauses.current(connection, now=clock.now())
-        return Status(
+        return SystemStatus(
             version=__version__,
             pause=None if pause is None else pause_view(pause),
             incidents_open=sum(search.open_by_target(connection).values()),

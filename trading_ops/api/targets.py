@@ -19,7 +19,7 @@ from trading_ops.domain.maintenance import Maintenance, covering
 from trading_ops.domain.silences import Silence
 from trading_ops.domain.target import BOTS, Kind, Registry, Target
 from trading_ops.holds.agent_probe import ProbeState
-from trading_ops.holds.holds import Holding
+from trading_ops.holds.holds import HoldManager
 from trading_ops.store import Connection, approvals, maintenance, pauses, search
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
@@ -142,7 +142,7 @@ class _Words(msgspec.Struct, kw_only=True):
     open: dict[str, int]
 
 
-class Targets:
+class TargetRoutes:
     """Handlers of `targets`, except `reset-budget`."""
 
     def __init__(
@@ -150,7 +150,7 @@ class Targets:
         reader: Reader,
         writer: Writer,
         registry: Registry,
-        holding: Holding,
+        holding: HoldManager,
         silences: Callable[[], Mapping[str, Sequence[Silence]]],
         probes: Callable[[], Mapping[str, ProbeState]],
         *,

@@ -95,7 +95,7 @@ _ROLES = ", ".join(TOKEN_ROLES)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class TokenEntry:
     """One token: its identity and hash."""
 
     identity: Identity
@@ -117,7 +117,7 @@ def mint() -> str:
     return PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
 
 
-def load(path: Path) -> tuple[Entry, ...]:
+def load(path: Path) -> tuple[TokenEntry, ...]:
     """Return the tokens of the file; none if the file does not exist.
 
     Raises:
@@ -136,7 +136,7 @@ def load(path: Path) -> tuple[Entry, ...]:
     return parse(text, str(path))
 
 
-def parse(text: str, where: str) -> tuple[Entry, ...]:
+def parse(text: str, where: str) -> tuple[TokenEntry, ...]:
     """Parse the text of the file; `where` names it in errors.
 
     Raises:
@@ -157,7 +157,7 @@ def parse(text: str, where: str) -> tuple[Entry, ...]:
     return tuple(entries)
 
 
-def _entry(line: str, where: str, key: str) -> Entry:
+def _entry(line: str, where: str, key: str) -> TokenEntry:
     fields = line.split()
     if len(fields) != _FIELDS:
         fix = "write NAME ROLE SHA256 EXPIRES, where EXPIRES may be -"
@@ -171,7 +171,7 @@ def _entry(line: str, where: str, key: str) -> Entry:
         fix = "create the token with `trading-ops token add`"
         raise ConfigError(where, key, "the third field is not a SHA-256 in hexadecimal", fix)
     identity = Identity(name, Role(role))
-    return Entry(identity=identity, digest=digest, expires_at=_moment(expires, where, key))
+    return TokenEntry(identity=identity, digest=digest, expires_at=_moment(expires, where, key))
 
 
 def check_name(name: str, where: str, key: str) -> None:
@@ -200,7 +200,7 @@ def _moment(text: str, where: str, key: str) -> datetime | None:
     return moment
 
 
-def save(path: Path, entries: Sequence[Entry]) -> None:
+def save(path: Path, entries: Sequence[TokenEntry]) -> None:
     """Rewrite the file atomically. Keeps comments.
 
     Raises:

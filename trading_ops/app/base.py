@@ -9,8 +9,8 @@ from trading_ops.clients.engines import Engines
 from trading_ops.config.settings import Settings
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import ConfigError
-from trading_ops.reconciler.crash_recovery import Handling
-from trading_ops.reconciler.lease import Lease
+from trading_ops.reconciler.crash_recovery import CrashMarks
+from trading_ops.reconciler.lease import Leases
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.runbook_index import RunbookIndex
 from trading_ops.store.reader import Reader
@@ -31,10 +31,10 @@ class Base:
     asking: Reader
     """Reader of the HTTP API, so that API requests never delay the loop."""
 
-    lease: Lease
+    lease: Leases
     tasks: Tasks
     session: aiohttp.ClientSession
-    handling: Handling
+    handling: CrashMarks
     certificates: Certificates
     name: str
     """Name of this reconciler in targets.yml."""

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from trading_ops import logs
 from trading_ops.actions import registry as actions
-from trading_ops.api.readiness import Readiness
+from trading_ops.api.readiness import ReadinessRoutes
 from trading_ops.app.base import Base, own_entry
 from trading_ops.app.http import application_of
 from trading_ops.audit.checkpoint import Anchors, note_key
@@ -28,8 +28,9 @@ from trading_ops.config.settings import Settings
 from trading_ops.config.targets import split_address
 from trading_ops.domain.decision import GlobalLimits
 from trading_ops.domain.target import Kind, Registry
-from trading_ops.holds.agent_monitor import AgentWatch, ProbeTimeouts
-from trading_ops.holds.holds import Holding
+from trading_ops.holds.agent_monitor import AgentMonitor
+from trading_ops.holds.agent_probe import ProbeTimeouts
+from trading_ops.holds.holds import HoldManager
 from trading_ops.holds.suppression import Suppression
 from trading_ops.jobs.config import load_jobs
 from trading_ops.jobs.scheduler import Scheduler
@@ -40,7 +41,7 @@ from trading_ops.messages.outbox import Outbox
 from trading_ops.notify.channels import FILE as NOTIFY_URLS
 from trading_ops.readiness.evaluate import Evaluator
 from trading_ops.readiness.plan import load_plan
-from trading_ops.reconciler.acknowledgements import Acknowledging
+from trading_ops.reconciler.acknowledgements import AcknowledgementSync
 from trading_ops.reconciler.clocks import (
     ALERTMANAGER,
     PROMETHEUS,
@@ -48,20 +49,20 @@ from trading_ops.reconciler.clocks import (
     Clocks,
     OnDate,
 )
-from trading_ops.reconciler.crash_recovery import Handling, Recovery
+from trading_ops.reconciler.crash_recovery import AttemptRecovery, CrashMarks
 from trading_ops.reconciler.decision_log import DecisionLog
 from trading_ops.reconciler.execute import AttemptRunner
 from trading_ops.reconciler.intake import Intake
-from trading_ops.reconciler.lease import Lease, replica_name
+from trading_ops.reconciler.lease import Leases, replica_name
 from trading_ops.reconciler.loop import Loop
-from trading_ops.reconciler.manual_actions import ErrorBudget, Manual
-from trading_ops.reconciler.metrics import Measuring, Notices, ReconcilerMetrics
+from trading_ops.reconciler.manual_actions import ErrorBudget, ManualActions
+from trading_ops.reconciler.metrics import DatabaseMetrics, Notices, ReconcilerMetrics
 from trading_ops.reconciler.observe import Observer
 from trading_ops.reconciler.reconcile import IncidentReconciler
 from trading_ops.reconciler.retention import Retention
 from trading_ops.reconciler.runbook_index import RunbookIndex, load_runbooks
-from trading_ops.reconciler.secondary_oncall import SilenceWatch
-from trading_ops.reconciler.state import Context
+from trading_ops.reconciler.secondary_oncall import SilenceMonitor
+from trading_ops.reconciler.state import WorldBuilder
 from trading_ops.reconciler.verify import Verifier
 from trading_ops.reconciler.workqueue import Workers
 from trading_ops.store import migrate
@@ -82,8 +83,8 @@ class Reconciler:
 
     application: web.Application
     loop: Loop
-    holding: Holding
-    watch: AgentWatch
+    holding: HoldManager
+    watch: AgentMonitor
     tasks: Tasks
     metrics: ReconcilerMetrics
     asking: Reader
@@ -132,7 +133,7 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
     migrate.upgrade(settings.database_url)
     with (
         sole_writer(settings.database_url),
-        Handling(settings.handling) as handling,
+        CrashMarks(settings.handling) as handling,
         _writers(settings) as (writer, leasing),
     ):
         reader = Reader(reading_engine(settings.database_url))
@@ -152,7 +153,7 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
                     writer=writer,
                     reader=reader,
                     asking=asking,
-                    lease=Lease(leasing, replica_name(), alone=alone),
+                    lease=Leases(leasing, replica_name(), alone=alone),
                     session=session,
                     handling=handling,
                     certificates=certificates,
@@ -241,14 +242,14 @@ def _config_watch(base: Base) -> ConfigWatch:
 
 
 @contextlib.asynccontextmanager
-async def _watching(base: Base) -> AsyncIterator[tuple[Holding, AgentWatch]]:
+async def _watching(base: Base) -> AsyncIterator[tuple[HoldManager, AgentMonitor]]:
     """Build the agent monitor, with its own HTTP session so that it is never starved."""
     settings, registry = base.settings, base.index.registry
     async with _session(settings, base.name, base.metrics, base.certificates) as session:
         directory = _directory(session, base)
         for target in registry.bots:
             base.metrics.agents.holds_reapplied.labels(target.name)
-        holding = Holding(
+        holding = HoldManager(
             writer=base.writer,
             reader=base.reader,
             directory=directory,
@@ -257,7 +258,7 @@ async def _watching(base: Base) -> AsyncIterator[tuple[Holding, AgentWatch]]:
             release_at_bot=settings.release_at_bot,
             on_reapplied=lambda target: base.metrics.agents.holds_reapplied.labels(target).inc(),
         )
-        watch = AgentWatch(
+        watch = AgentMonitor(
             registry=registry,
             directory=directory,
             holding=holding,
@@ -277,7 +278,7 @@ async def _watching(base: Base) -> AsyncIterator[tuple[Holding, AgentWatch]]:
 
 
 @contextlib.asynccontextmanager
-async def _qualifying(base: Base, holding: Holding) -> AsyncIterator[Readiness]:
+async def _qualifying(base: Base, holding: HoldManager) -> AsyncIterator[ReadinessRoutes]:
     """Build the evaluation of readiness runs."""
     settings, registry = base.settings, base.index.registry
     evaluator = Evaluator(
@@ -290,7 +291,7 @@ async def _qualifying(base: Base, holding: Holding) -> AsyncIterator[Readiness]:
         metrics=base.metrics.readiness,
     )
     async with base.tasks.running("readiness", evaluator.run):
-        yield Readiness(
+        yield ReadinessRoutes(
             base.writer,
             base.asking,
             registry,
@@ -302,7 +303,7 @@ async def _qualifying(base: Base, holding: Holding) -> AsyncIterator[Readiness]:
 
 
 @contextlib.asynccontextmanager
-async def _reading_events(base: Base, watch: AgentWatch, outbox: Outbox) -> AsyncIterator[None]:
+async def _reading_events(base: Base, watch: AgentMonitor, outbox: Outbox) -> AsyncIterator[None]:
     """Build the collection of bot events."""
 
     def heads() -> dict[str, EventsHead]:
@@ -348,14 +349,14 @@ def _directory(session: aiohttp.ClientSession, base: Base) -> Directory:
 @contextlib.asynccontextmanager
 async def _measured(base: Base) -> AsyncIterator[None]:
     """Publish metrics outside the loop, so that a hung loop does not hide them."""
-    measuring = Measuring(
+    measuring = DatabaseMetrics(
         writer=base.writer,
         reader=base.reader,
-        lease=base.lease,
+        leases=base.lease,
         certificates=base.certificates,
         metrics=base.metrics,
     )
-    measuring.follow()
+    measuring.register()
     async with base.tasks.running("measurements", measuring.run):
         yield
 
@@ -414,7 +415,7 @@ def _loop(base: Base) -> Loop:
     return Loop(
         reader=base.reader,
         index=base.index,
-        lease=base.lease,
+        leases=base.lease,
         intake=Intake(
             writer=base.writer,
             reader=base.reader,
@@ -431,8 +432,8 @@ def _loop(base: Base) -> Loop:
             clocks=clocks,
         ),
         incident_reconciler=incident_reconciler,
-        manual=_manual(base, incident_reconciler, prometheus),
-        acknowledging=Acknowledging(
+        manual_actions=_manual(base, incident_reconciler, prometheus),
+        acknowledgements=AcknowledgementSync(
             writer=base.writer,
             reader=base.reader,
             alertmanagers=alertmanagers,
@@ -445,7 +446,7 @@ def _loop(base: Base) -> Loop:
             metrics=base.metrics,
             alertmanagers=alertmanagers,
         ),
-        silences=SilenceWatch(
+        silences=SilenceMonitor(
             reader=base.reader,
             alertmanagers=alertmanagers,
             index=base.index,
@@ -494,16 +495,18 @@ def _scheduler(base: Base) -> Scheduler:
     )
 
 
-def _manual(base: Base, incident_reconciler: IncidentReconciler, prometheus: Prometheus) -> Manual:
-    return Manual(
+def _manual(
+    base: Base, incident_reconciler: IncidentReconciler, prometheus: Prometheus
+) -> ManualActions:
+    return ManualActions(
         writer=base.writer,
         reader=base.reader,
         registry=base.index.registry,
-        lease=base.lease,
+        leases=base.lease,
         workers=incident_reconciler.workers,
         runner=incident_reconciler.runner,
         recovery=incident_reconciler.recovery,
-        context=incident_reconciler.context,
+        world_builder=incident_reconciler.world_builder,
         limits=incident_reconciler.limits,
         budget=ErrorBudget(prometheus=prometheus) if base.settings.freeze_on_spent_budget else None,
         two_persons=base.settings.two_persons,
@@ -524,16 +527,16 @@ def _incident_reconciler(
     return IncidentReconciler(
         writer=base.writer,
         index=base.index,
-        lease=base.lease,
+        leases=base.lease,
         decision_log=DecisionLog(
-            writer=base.writer, lease=base.lease, index=base.index, metrics=base.metrics
+            writer=base.writer, leases=base.lease, index=base.index, metrics=base.metrics
         ),
         workers=workers,
         runner=runner,
         verifier=Verifier(prometheus=prometheus, writer=base.writer, metrics=base.metrics),
-        recovery=Recovery(writer=base.writer, lease=base.lease, runner=runner),
+        recovery=AttemptRecovery(writer=base.writer, leases=base.lease, runner=runner),
         limits=limits_of(base.settings),
-        context=Context(
+        world_builder=WorldBuilder(
             index=base.index,
             limits=limits_of(base.settings),
             observe_only=base.settings.observe_only,

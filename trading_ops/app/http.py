@@ -3,28 +3,28 @@
 from aiohttp import web
 
 from trading_ops import clock
-from trading_ops.api.alerts import Alerts
-from trading_ops.api.approvals import Approvals
-from trading_ops.api.attempts import Attempts
+from trading_ops.api.alerts import AlertRoutes
+from trading_ops.api.approvals import ApprovalRoutes
+from trading_ops.api.attempts import AttemptRoutes
 from trading_ops.api.auth import Authenticator
-from trading_ops.api.automation import Automation
+from trading_ops.api.automation import AutomationRoutes
 from trading_ops.api.backups import BackupRoutes
 from trading_ops.api.bot_events import BOT_EVENTS, BotEventRoutes
-from trading_ops.api.capacity import CapacityPlans
-from trading_ops.api.catalogue import Catalogue
+from trading_ops.api.capacity import CapacityRoutes
+from trading_ops.api.catalogue import CatalogueRoutes
 from trading_ops.api.event_stream import Feed
-from trading_ops.api.events import Events
-from trading_ops.api.health import Health, Known
-from trading_ops.api.incidents import Incidents
-from trading_ops.api.jobs import Jobs
-from trading_ops.api.maintenance import MaintenanceWindows
-from trading_ops.api.messages import Messages
-from trading_ops.api.readiness import Readiness
-from trading_ops.api.reports import Reports
+from trading_ops.api.events import EventRoutes
+from trading_ops.api.health import CachedState, HealthRoutes
+from trading_ops.api.incidents import IncidentRoutes
+from trading_ops.api.jobs import JobRoutes
+from trading_ops.api.maintenance import MaintenanceRoutes
+from trading_ops.api.messages import MessageRoutes
+from trading_ops.api.readiness import ReadinessRoutes
+from trading_ops.api.reports import ReportRoutes
 from trading_ops.api.routes import Handlers, build_application, routes
-from trading_ops.api.stream import Stream
-from trading_ops.api.system import System
-from trading_ops.api.targets import Targets
+from trading_ops.api.stream import StreamRoutes
+from trading_ops.api.system import SystemRoutes
+from trading_ops.api.targets import TargetRoutes
 from trading_ops.api.webhook import Webhook
 from trading_ops.app.base import Base
 from trading_ops.backup.scheduled import Backups
@@ -32,8 +32,8 @@ from trading_ops.capacity.read import Capacity, choices_of
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.console.build import add_console
 from trading_ops.domain.target import NAMED_BOTS
-from trading_ops.holds.agent_monitor import AgentWatch
-from trading_ops.holds.holds import Holding
+from trading_ops.holds.agent_monitor import AgentMonitor
+from trading_ops.holds.holds import HoldManager
 from trading_ops.jobs.scheduler import Scheduler
 from trading_ops.messages.outbox import Outbox
 from trading_ops.reconciler.loop import Loop
@@ -44,19 +44,19 @@ from trading_ops.reports.sending import Reporter
 def application_of(
     base: Base,
     loop: Loop,
-    holding: Holding,
-    watch: AgentWatch,
+    holding: HoldManager,
+    watch: AgentMonitor,
     *,
     outbox: Outbox,
     backups: Backups,
-    readiness: Readiness,
+    readiness: ReadinessRoutes,
     scheduler: Scheduler,
 ) -> web.Application:
     """Return the application; it closes its streams on shutdown."""
     authenticator = Authenticator(
         base.settings, lambda reason: base.metrics.security.auth_refused.labels(reason).inc()
     )
-    stream = Stream(Feed(base.asking), Feed(base.asking, BOT_EVENTS), authenticator)
+    stream = StreamRoutes(Feed(base.asking), Feed(base.asking, BOT_EVENTS), authenticator)
     base.metrics.websocket_clients.set_function(lambda: stream.clients)
     handlers = _handlers(
         base,
@@ -91,13 +91,13 @@ def application_of(
 def _handlers(
     base: Base,
     loop: Loop,
-    holding: Holding,
-    watch: AgentWatch,
-    stream: Stream,
+    holding: HoldManager,
+    watch: AgentMonitor,
+    stream: StreamRoutes,
     *,
     outbox: Outbox,
     backups: Backups,
-    readiness: Readiness,
+    readiness: ReadinessRoutes,
     scheduler: Scheduler,
 ) -> Handlers:
     settings, reader, writer = base.settings, base.asking, base.writer
@@ -106,7 +106,7 @@ def _handlers(
     def passed_ago() -> float:
         return clock.monotonic() - loop.passed_at
 
-    known = Known(
+    known = CachedState(
         passed_ago=passed_ago,
         poll_seconds=loop.poll_seconds,
         snapshot=lambda: loop.snapshot,
@@ -116,17 +116,17 @@ def _handlers(
     books = {path.stem: path.read_text("utf-8") for path in settings.runbooks.glob("*.md")}
     return Handlers(
         webhook=Webhook(loop.intake),
-        incidents=Incidents(reader, writer, loop.acknowledging, lambda: loop.snapshot),
-        attempts=Attempts(reader),
-        catalogue=Catalogue(base.index, books, loop.manual),
-        approvals=Approvals(writer, reader),
-        automation=Automation(writer, reader, registry, base.metrics),
+        incidents=IncidentRoutes(reader, writer, loop.acknowledgements, lambda: loop.snapshot),
+        attempts=AttemptRoutes(reader),
+        catalogue=CatalogueRoutes(base.index, books, loop.manual_actions),
+        approvals=ApprovalRoutes(writer, reader),
+        automation=AutomationRoutes(writer, reader, registry, base.metrics),
         backups=BackupRoutes(reader, backups),
         bot_events=BotEventRoutes(reader),
-        maintenance=MaintenanceWindows(writer, reader, registry),
-        messages=Messages(writer, reader, outbox),
+        maintenance=MaintenanceRoutes(writer, reader, registry),
+        messages=MessageRoutes(writer, reader, outbox),
         readiness=readiness,
-        reports=Reports(
+        reports=ReportRoutes(
             Reporter(
                 prometheus=Prometheus(base.engines.reports_prometheus()),
                 reader=reader,
@@ -134,8 +134,8 @@ def _handlers(
                 bots=tuple(one.name for one in registry if one.kind in NAMED_BOTS),
             )
         ),
-        jobs=Jobs(scheduler),
-        targets=Targets(
+        jobs=JobRoutes(scheduler),
+        targets=TargetRoutes(
             reader,
             writer,
             registry,
@@ -145,12 +145,12 @@ def _handlers(
             observe_only=settings.observe_only,
             two_persons=settings.two_persons,
         ),
-        health=Health(known=known, reader=reader, registry=registry, var=settings.var),
-        alerts=Alerts(reader, lambda: loop.snapshot, lambda: loop.state.by_id),
-        capacity=CapacityPlans(_capacity(base), registry),
-        events=Events(reader, recovery_times),
+        health=HealthRoutes(known=known, reader=reader, registry=registry, var=settings.var),
+        alerts=AlertRoutes(reader, lambda: loop.snapshot, lambda: loop.state.by_id),
+        capacity=CapacityRoutes(_capacity(base), registry),
+        events=EventRoutes(reader, recovery_times),
         stream=stream,
-        system=System(reader, base.metrics, passed_ago, base.tasks.trouble),
+        system=SystemRoutes(reader, base.metrics, passed_ago, base.tasks.trouble),
     )
 
 

@@ -47,7 +47,7 @@ class _Process:
             await self.notified.enter_async_context(service_notify.ready(self._turns))
 
     def _turns(self) -> bool:
-        return self.loop is not None and self.loop.turns()
+        return self.loop is not None and self.loop.is_running()
 
 
 async def serve(

@@ -24,7 +24,7 @@ from trading_ops.clients.prometheus import Prometheus
 from trading_ops.errors import ClientError
 from trading_ops.store import Connection, events
 from trading_ops.store.reader import Reader
-from trading_ops.store.search import Span, find_events
+from trading_ops.store.search import TimeRange, find_events
 from trading_ops.store.writer import Writer
 from trading_ops.tasks import Succeeded, unwatched
 
@@ -105,7 +105,7 @@ def digests_of(folder: Path) -> Digests:
 def _last(connection: Connection, *, kind: str) -> events.Event | None:
     """Return the newest event with the state; one that recorded it is never newer than a change."""
     for name in (CHANGED, RECORDED):
-        if found := find_events(connection, kind=name, reason=kind, span=Span(), limit=1):
+        if found := find_events(connection, kind=name, reason=kind, span=TimeRange(), limit=1):
             return found[0]
     return None
 

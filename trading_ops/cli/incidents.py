@@ -21,7 +21,7 @@ from trading_ops.cli.reconciler_connection import command_settings, connected
 from trading_ops.cli.timeline import plain, tell
 from trading_ops.cli.times import offset, short
 from trading_ops.clients.reconciler import ReconcilerApi
-from trading_ops.clients.reconciler_views import ListedIncidentView, StoryView
+from trading_ops.clients.reconciler_views import ListedIncidentView, TimelineView
 from trading_ops.config.settings import Settings, load_settings
 from trading_ops.config.targets import load_targets
 from trading_ops.domain.acknowledgement import ACKNOWLEDGED, NEW
@@ -138,10 +138,10 @@ def state_words(incident: ListedIncidentView) -> str:
     return f"{words} until {short(standing.until)}" if standing.until else words
 
 
-def _story(context: click.Context, key: str) -> StoryView:
+def _story(context: click.Context, key: str) -> TimelineView:
     """Return one incident with its timeline, or fail."""
 
-    async def read(settings: Settings) -> StoryView | None:
+    async def read(settings: Settings) -> TimelineView | None:
         from trading_ops.cli.incidents_stored import story  # noqa: PLC0415
 
         return await story(settings, key)

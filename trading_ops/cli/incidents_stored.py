@@ -8,10 +8,14 @@ from typing import TypeVar
 import msgspec
 
 from trading_ops import clock
-from trading_ops.clients.reconciler_views import ListedIncidentView, StandingView, StoryView
+from trading_ops.clients.reconciler_views import (
+    IncidentStatusView,
+    ListedIncidentView,
+    TimelineView,
+)
 from trading_ops.config.settings import Settings
 from trading_ops.domain.incident import Incident
-from trading_ops.reconciler.timeline import read_standings, read_timeline
+from trading_ops.reconciler.timeline import read_statuses, read_timeline
 from trading_ops.reports.recovery_times import RecoveryTimes, recovery_times
 from trading_ops.store import Connection
 from trading_ops.store import incidents as stored
@@ -32,14 +36,14 @@ async def listed(
     return await _read(settings, partial(_listed, search=search))
 
 
-async def story(settings: Settings, key: str) -> StoryView | None:
+async def story(settings: Settings, key: str) -> TimelineView | None:
     """Return the timeline of one stored incident.
 
     Raises:
         StoreError: the database cannot be read.
     """
     found = await _read(settings, partial(read_timeline, key=key))
-    return _viewed(found, StoryView | None)  # type: ignore[arg-type]
+    return _viewed(found, TimelineView | None)  # type: ignore[arg-type]
 
 
 async def recovery(settings: Settings, *, since: datetime, until: datetime) -> RecoveryTimes:
@@ -60,11 +64,11 @@ def _listed(
     connection: Connection, search: Callable[[Connection], list[Incident]]
 ) -> list[ListedIncidentView]:
     found = search(connection)
-    standings = read_standings(connection, found, now=clock.now())
+    standings = read_statuses(connection, found, now=clock.now())
     views = _viewed(found, list[ListedIncidentView])
     for one in views:
         if one.id in standings:
-            one.standing = _viewed(standings[one.id], StandingView)
+            one.standing = _viewed(standings[one.id], IncidentStatusView)
     return views
 
 

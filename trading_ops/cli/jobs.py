@@ -12,7 +12,7 @@ from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.reconciler_connection import order, owner_option, reason_option
 from trading_ops.cli.timeline import plain
 from trading_ops.cli.times import short
-from trading_ops.clients.reconciler_views import JobView, RunView
+from trading_ops.clients.reconciler_views import JobRunView, JobView
 
 LOOK_SECONDS = 0.5
 name_argument = click.argument("name", metavar="JOB")
@@ -147,7 +147,7 @@ def _plan(name: str, output: str) -> None:
         click.echo(f"{step.what}{estimate}: {step.reason}")
 
 
-def _ended(name: str, key: int) -> RunView:
+def _ended(name: str, key: int) -> JobRunView:
     while True:
         found = order(lambda api: api.job(name, limit=100)).runs
         for run in found:

@@ -3,13 +3,13 @@
 from datetime import datetime
 
 from trading_ops.cli.timeline import plain
-from trading_ops.clients.reconciler_views import StoryView
+from trading_ops.clients.reconciler_views import TimelineView
 
 ADD = "_To be written._"
 CELL_LIMIT = 300
 
 
-def draft(story: StoryView) -> str:
+def draft(story: TimelineView) -> str:
     """Return Markdown; labels and notes are escaped."""
     incident = story.incident
     end = incident.closed_at
@@ -56,7 +56,7 @@ def draft(story: StoryView) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _attempts(story: StoryView) -> list[str]:
+def _attempts(story: TimelineView) -> list[str]:
     if not story.attempts:
         return ["No action was started."]
     rows = [

@@ -17,7 +17,7 @@ from trading_ops.cli.reconciler_connection import (
 )
 from trading_ops.cli.timeline import plain
 from trading_ops.cli.times import moment
-from trading_ops.clients.readiness_views import Checked, RunView, SignedReport
+from trading_ops.clients.readiness_views import Checked, ReadinessRunView, SignedReport
 from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.errors import ConfigError
 from trading_ops.readiness.checks import Bench, run_check, run_command
@@ -37,7 +37,7 @@ def readiness() -> None:
 def begin(bot: str, reason: str, owner: str, output: str) -> None:
     """Begin a run for BOT and run the checks of its first phase."""
 
-    async def work(api: ReconcilerApi) -> RunView:
+    async def work(api: ReconcilerApi) -> ReadinessRunView:
         await api.order_readiness(bot, "", owner=owner, reason=reason)
         return await _check(api, bot, owner)
 
@@ -67,7 +67,7 @@ def status(context: click.Context, bot: str | None, passed: str | None, output: 
     if passed is not None and bot is None:
         raise click.UsageError("--passed needs BOT")
 
-    async def work(api: ReconcilerApi) -> list[RunView]:
+    async def work(api: ReconcilerApi) -> list[ReadinessRunView]:
         return await api.readiness() if bot is None else [await api.readiness_of(bot)]
 
     found = order(work)
@@ -141,7 +141,7 @@ def _verify(file: Path) -> None:
     sys.exit(ExitCode.OK if genuine else ExitCode.FAILED)
 
 
-async def _check(api: ReconcilerApi, bot: str, owner: str) -> RunView:
+async def _check(api: ReconcilerApi, bot: str, owner: str) -> ReadinessRunView:
     settings = command_settings()
     bench = Bench(settings=settings, ask=api.status)
     found: list[Checked] = []
@@ -156,14 +156,14 @@ async def _check(api: ReconcilerApi, bot: str, owner: str) -> RunView:
     return await api.send_checks(bot, found, owner=owner)
 
 
-def _tell(run: RunView, output: str) -> None:
+def _tell(run: ReadinessRunView, output: str) -> None:
     if output == "json":
         print_json(msgspec.to_builtins(run))
     else:
         _show(run)
 
 
-def _show(run: RunView) -> None:
+def _show(run: ReadinessRunView) -> None:
     click.echo(
         f"{run.bot}: stage {run.number} of {run.stages}, {run.phase}/{run.stage}, {run.state}"
     )

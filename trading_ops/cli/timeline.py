@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
 from trading_ops.cli.times import moment
-from trading_ops.clients.reconciler_views import AttemptView, EventView, IncidentView, StoryView
+from trading_ops.clients.reconciler_views import AttemptView, EventView, IncidentView, TimelineView
 
 WIDTH = 80
 INDENT = " " * 31
@@ -18,7 +18,7 @@ INDENT = " " * 31
 _TOLD_ELSEWHERE = frozenset({"opened", "closed", "escalated", "started"})
 
 
-def tell(story: StoryView) -> Iterator[str]:
+def tell(story: TimelineView) -> Iterator[str]:
     """Yield the lines of a timeline: the incident, its events and its attempts."""
     yield from _heading(story.incident)
     yield ""

@@ -12,9 +12,9 @@ from trading_ops.api.tokens import (
     FILE,
     TOKEN_ROLES,
     TOKENS_A_NAME,
-    Entry,
     Identity,
     Role,
+    TokenEntry,
     check_name,
     digest_of,
     load,
@@ -57,7 +57,7 @@ def add(name: str, role: str, expires: Length | None) -> None:
             f"{name} has the role {own[0].identity.role}: revoke it first, or use another name"
         )
     made = mint()
-    entry = Entry(
+    entry = TokenEntry(
         identity=Identity(name, Role(role)),
         digest=digest_of(made),
         expires_at=_end(expires, now),
@@ -140,7 +140,7 @@ def revoke(name: str, *, old: bool) -> None:
     click.echo(f"{len(gone)} tokens of {name} revoked")
 
 
-def _without(entries: Sequence[Entry], gone: Sequence[Entry]) -> list[Entry]:
+def _without(entries: Sequence[TokenEntry], gone: Sequence[TokenEntry]) -> list[TokenEntry]:
     return [one for one in entries if one not in gone]
 
 

@@ -38,9 +38,9 @@ class ReportedRelease(msgspec.Struct):
     at: float
     """When the hold was placed there, seconds since the epoch."""
 
-    lifted_at: float
-    lifted_by: str
-    lifted_for: str
+    released_at: float
+    released_by: str
+    released_for: str
 
 
 class EventsHead(msgspec.Struct):
@@ -103,7 +103,7 @@ class BotHealth(msgspec.Struct):
     awaiting_holds: bool = False
     """Whether it sends no order until its holds are confirmed."""
 
-    lifted: list[ReportedRelease] = []
+    released: list[ReportedRelease] = []
     """The latest releases, oldest first."""
 
     events: EventsHead | None = None
@@ -113,7 +113,7 @@ class BotHealth(msgspec.Struct):
 class CommandAnswer(CommandResult):
     """The answer to one command of a bot."""
 
-    lifted: list[ReportedHold] | None = None
+    released: list[ReportedHold] | None = None
     """Of `resume`: the holds that it released; None: not reported."""
 
 

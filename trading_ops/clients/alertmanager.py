@@ -13,7 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from trading_ops import clock, logs
-from trading_ops.clients.http import Answer, Http
+from trading_ops.clients.http import Http, HttpResponse
 from trading_ops.domain.alert import Fingerprint
 from trading_ops.domain.observation import RoutedAlert
 from trading_ops.domain.silences import Matcher, Silence
@@ -209,7 +209,7 @@ class Alertmanager:
         if answer.status != NOT_FOUND:
             _accepted(answer, f"DELETE {path}")
 
-    async def _post(self, order: Mapping[str, object]) -> Answer:
+    async def _post(self, order: Mapping[str, object]) -> HttpResponse:
         return await self._http.ask("POST", "/api/v2/silences", json=msgspec.to_builtins(order))
 
 
@@ -254,7 +254,7 @@ def _decoded(body: bytes, kind: type[T]) -> T:
         raise Unreachable(f"invalid response from Alertmanager: {error}") from error
 
 
-def _accepted(answer: Answer, what: str) -> bytes:
+def _accepted(answer: HttpResponse, what: str) -> bytes:
     if answer.status == OK:
         return answer.body
     text = f"{what}: HTTP {answer.status}: {answer.body[:200].decode(errors='replace')}"

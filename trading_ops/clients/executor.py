@@ -4,7 +4,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from trading_ops.clients.http import Answer, Http
+from trading_ops.clients.http import Http, HttpResponse
 from trading_ops.errors import FencedOff, Refused, Unreachable
 
 
@@ -69,7 +69,7 @@ class _Stale(msgspec.Struct):
     highest: int
 
 
-def refusal(what: str, answer: Answer) -> Refused:
+def refusal(what: str, answer: HttpResponse) -> Refused:
     """Return the error of an answer that is a clear no."""
     text = answer.body[:200].decode(errors="replace")
     message = f"{what}: HTTP {answer.status}: {text}"

@@ -264,7 +264,7 @@ class Freqtrade:
 
 
 def _done(detail: str, released: list[ReportedHold] | None = None) -> CommandAnswer:
-    return CommandAnswer(outcome="succeeded", detail=detail, lifted=released)
+    return CommandAnswer(outcome="succeeded", detail=detail, released=released)
 
 
 def _in_force(state: State, holds: list[LockedHold]) -> list[ReportedHold]:

@@ -90,13 +90,13 @@ QUIET = frozenset({"paused", "stopped"})
 """States in which its strategy enters nothing."""
 
 
-class Config(msgspec.Struct):
+class FreqtradeConfig(msgspec.Struct):
     """Of `/show_config`."""
 
     state: State
 
 
-class Health(msgspec.Struct):
+class FreqtradeHealth(msgspec.Struct):
     """Of `/health`."""
 
     last_process_ts: float | None
@@ -141,11 +141,11 @@ class FreqtradeApi:
 
     async def state(self) -> State:
         """Return the state that was last requested; its loop may not have reached it yet."""
-        return (await self._get("/show_config", Config)).state
+        return (await self._get("/show_config", FreqtradeConfig)).state
 
-    async def health(self) -> Health:
+    async def health(self) -> FreqtradeHealth:
         """Return when its loop ended last, and when it started."""
-        return await self._get("/health", Health)
+        return await self._get("/health", FreqtradeHealth)
 
     async def open_trades(self) -> int:
         """Return how many trades are open, unfilled entries included.

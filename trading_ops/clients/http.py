@@ -24,7 +24,7 @@ HEARTBEAT_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
-class Answer:
+class HttpResponse:
     """What came back, whatever its status."""
 
     status: int
@@ -75,7 +75,7 @@ class Http:
         params: Mapping[str, str] | None = None,
         json: Any = None,
         within: timedelta | None = None,
-    ) -> Answer:
+    ) -> HttpResponse:
         """Return the answer with its status.
 
         Raises:
@@ -97,7 +97,7 @@ class Http:
                 ssl=self._context(),
             ) as response:
                 self._note_date(response.headers.get("Date"), asked)
-                return Answer(response.status, await _whole(response.content))
+                return HttpResponse(response.status, await _whole(response.content))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             kind = Cut if _is_cut(error) else Unreachable
             raise kind(f"{method} {self._base}{path}: {_why(error)}") from error

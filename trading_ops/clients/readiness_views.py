@@ -5,7 +5,7 @@ from typing import Annotated
 
 import msgspec
 
-from trading_ops.domain.readiness import Status
+from trading_ops.domain.readiness import CriterionStatus
 
 KEPT_CHARACTERS = 200
 """Maximum length of a check's text in the evidence."""
@@ -20,13 +20,13 @@ class CriterionView(msgspec.Struct, kw_only=True):
     """The query, the check, the command or the actions."""
 
     limit: str
-    status: Status
+    status: CriterionStatus
     value: float | None
     evidence: str
     at: datetime | None
 
 
-class RunView(msgspec.Struct, kw_only=True):
+class ReadinessRunView(msgspec.Struct, kw_only=True):
     """One bot's run."""
 
     id: str
@@ -60,11 +60,11 @@ class RunView(msgspec.Struct, kw_only=True):
     criteria: list[CriterionView]
 
 
-class Report(msgspec.Struct, kw_only=True):
+class ReadinessReport(msgspec.Struct, kw_only=True):
     """What is signed."""
 
     at: datetime
-    run: RunView
+    run: ReadinessRunView
     audit_seq: int
     audit_mac: str
 
@@ -72,7 +72,7 @@ class Report(msgspec.Struct, kw_only=True):
 class SignedReport(msgspec.Struct, kw_only=True):
     """A report and its HMAC-SHA256 with the audit key."""
 
-    report: Report
+    report: ReadinessReport
     signature: str
 
 

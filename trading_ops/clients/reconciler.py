@@ -8,7 +8,7 @@ from urllib.parse import quote
 import msgspec
 
 from trading_ops.clients.http import Http
-from trading_ops.clients.readiness_views import Checked, CheckToRun, RunView, SignedReport
+from trading_ops.clients.readiness_views import Checked, CheckToRun, ReadinessRunView, SignedReport
 from trading_ops.clients.reconciler_views import (
     AcknowledgementView,
     ApprovalView,
@@ -17,6 +17,7 @@ from trading_ops.clients.reconciler_views import (
     BotEventView,
     EventPageView,
     EventView,
+    IncidentStatusView,
     JobHistoryView,
     JobPlanView,
     JobView,
@@ -27,10 +28,9 @@ from trading_ops.clients.reconciler_views import (
     PlacedView,
     ReleasedView,
     ReportView,
-    StandingView,
     StatusView,
-    StoryView,
     TargetView,
+    TimelineView,
     WindowView,
 )
 from trading_ops.errors import Refused, Unreachable
@@ -43,7 +43,7 @@ class _Windows(msgspec.Struct):
 
 
 class _Runs(msgspec.Struct):
-    runs: list[RunView]
+    runs: list[ReadinessRunView]
 
 
 class _Checks(msgspec.Struct):
@@ -89,7 +89,7 @@ class _Problem(msgspec.Struct):
 
 class _Incidents(msgspec.Struct):
     incidents: list[ListedIncidentView]
-    standing: dict[str, StandingView] = {}
+    standing: dict[str, IncidentStatusView] = {}
 
 
 class _Paused(msgspec.Struct):
@@ -153,12 +153,12 @@ class ReconcilerApi:
             one.standing = page.standing.get(one.id)
         return page.incidents
 
-    async def story(self, key: str) -> StoryView | None:
+    async def story(self, key: str) -> TimelineView | None:
         """Return one incident with its timeline, or None if it does not exist."""
         answer = await self._http.ask("GET", f"/api/v1/incidents/{_part(key)}")
         if answer.status == 404:  # noqa: PLR2004
             return None
-        return _decode(_checked(answer.status, answer.body), StoryView)
+        return _decode(_checked(answer.status, answer.body), TimelineView)
 
     async def acknowledge(
         self, key: str, *, owner: str, note: str = "", seconds: float | None = None
@@ -277,29 +277,37 @@ class ReconcilerApi:
         answer = await self._http.ask("DELETE", path, params={"owner": owner})
         return _decode(_checked(answer.status, answer.body), WindowView)
 
-    async def readiness(self) -> list[RunView]:
+    async def readiness(self) -> list[ReadinessRunView]:
         """Return the open run of each bot that has one."""
         return _decode(await self._get("/api/v1/readiness"), _Runs).runs
 
-    async def readiness_of(self, bot: str) -> RunView:
+    async def readiness_of(self, bot: str) -> ReadinessRunView:
         """Return the open run of a bot, or else its last one."""
-        return _decode(await self._get(f"/api/v1/readiness/{_part(bot)}"), RunView)
+        return _decode(await self._get(f"/api/v1/readiness/{_part(bot)}"), ReadinessRunView)
 
-    async def order_readiness(self, bot: str, name: str, *, owner: str, reason: str) -> RunView:
+    async def order_readiness(
+        self, bot: str, name: str, *, owner: str, reason: str
+    ) -> ReadinessRunView:
         """Start a run (an empty name), or `approve`, `sign-off` or `abort` it."""
         path = f"/api/v1/readiness/{_part(bot)}" + (f"/{name}" if name else "")
-        return _decode(await self._order("POST", path, owner=owner, reason=reason), RunView)
+        return _decode(
+            await self._order("POST", path, owner=owner, reason=reason), ReadinessRunView
+        )
 
     async def readiness_checks(self, bot: str) -> list[CheckToRun]:
         """Return the checks that are to be run for a bot."""
         body = await self._get(f"/api/v1/readiness/{_part(bot)}/checks")
         return _decode(body, _Checks).checks
 
-    async def send_checks(self, bot: str, found: Sequence[Checked], *, owner: str) -> RunView:
+    async def send_checks(
+        self, bot: str, found: Sequence[Checked], *, owner: str
+    ) -> ReadinessRunView:
         """Send what the checks of a bot found."""
         path = f"/api/v1/readiness/{_part(bot)}/checks"
         checks = msgspec.to_builtins(list(found))
-        return _decode(await self._order("POST", path, owner=owner, checks=checks), RunView)
+        return _decode(
+            await self._order("POST", path, owner=owner, checks=checks), ReadinessRunView
+        )
 
     async def readiness_report(self, bot: str) -> SignedReport:
         """Return the signed report of a bot."""

@@ -59,7 +59,7 @@ class IncidentView(msgspec.Struct):
     resolved_at: datetime | None = None
 
 
-class StandingView(msgspec.Struct):
+class IncidentStatusView(msgspec.Struct):
     """Who has an open incident, or why nothing is done about it now."""
 
     state: str
@@ -71,7 +71,7 @@ class StandingView(msgspec.Struct):
 class ListedIncidentView(IncidentView):
     """One incident of a list."""
 
-    standing: StandingView | None = None
+    standing: IncidentStatusView | None = None
     """None: it is closed."""
 
 
@@ -110,7 +110,7 @@ class EventView(msgspec.Struct):
     after: str | None = None
 
 
-class StoryView(msgspec.Struct):
+class TimelineView(msgspec.Struct):
     """An incident with everything that was decided and done, oldest first."""
 
     incident: IncidentView
@@ -246,7 +246,7 @@ class WindowView(msgspec.Struct):
     ends_at: datetime
 
 
-class RunView(msgspec.Struct):
+class JobRunView(msgspec.Struct):
     """One run of a job."""
 
     id: int
@@ -271,8 +271,8 @@ class JobView(msgspec.Struct):
     held_by: str | None
     paused_by: str | None
     paused_reason: str | None
-    running: RunView | None
-    last: RunView | None
+    running: JobRunView | None
+    last: JobRunView | None
     succeeded_at: datetime | None
 
 
@@ -280,7 +280,7 @@ class JobHistoryView(msgspec.Struct):
     """One job and its newest runs."""
 
     job: JobView
-    runs: list[RunView]
+    runs: list[JobRunView]
 
 
 class StepView(msgspec.Struct):

@@ -67,17 +67,17 @@ class Acknowledgement:
     """Known end of our silence; None: no silence."""
 
     @property
-    def stands(self) -> bool:
+    def is_active(self) -> bool:
         """Whether it is active."""
         return self.ended_at is None
 
     @property
-    def lapsed(self) -> bool:
+    def has_expired(self) -> bool:
         """Whether it expired, instead of being removed or closed with its incident."""
         return self.ended_at is not None and self.ended_at >= self.until
 
     @property
-    def said(self) -> str:
+    def description(self) -> str:
         """Return a description for notes and logs."""
         if self.kind is AcknowledgementKind.SNOOZE:
             return f"snoozed by {self.owner} until {self.until.isoformat(timespec='seconds')}"
@@ -96,7 +96,7 @@ def has_lapsed(word: Acknowledgement, now: datetime) -> bool:
     return word.kind is AcknowledgementKind.SNOOZE and word.until <= now
 
 
-def silence_until(word: Acknowledgement, now: datetime) -> datetime | None:
+def silence_to_create(word: Acknowledgement, now: datetime) -> datetime | None:
     """Return the end of a silence to create now, or None if the existing one suffices."""
     if word.kind is AcknowledgementKind.SNOOZE:
         return None if word.silenced_until == word.until else word.until
@@ -141,7 +141,7 @@ def acknowledged_until(
     ends: dict[Fault, datetime | None] = {}
     for word, labels in words:
         key = fault_of(labels)
-        end = word.until if word.stands or word.lapsed else None
+        end = word.until if word.is_active or word.has_expired else None
         known = ends.get(key)
         if end is None or (known is not None and known > end):
             end = known

@@ -26,7 +26,7 @@ class PortOwner(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Verdict(StrEnum):
+class SilenceVerdict(StrEnum):
     """Classification of a silence, which determines the response."""
 
     GONE = "gone"
@@ -60,7 +60,14 @@ class Verdict(StrEnum):
     """It should be stopped, but was stopped too often already."""
 
 
-SPARED = frozenset({Verdict.IMPOSTOR, Verdict.WORKING, Verdict.OVERLOADED, Verdict.SPENT})
+SPARED = frozenset(
+    {
+        SilenceVerdict.IMPOSTOR,
+        SilenceVerdict.WORKING,
+        SilenceVerdict.OVERLOADED,
+        SilenceVerdict.SPENT,
+    }
+)
 """Verdicts in which a process that is silent long enough to be stopped is spared."""
 
 
@@ -105,32 +112,32 @@ class SilenceLimits:
     """Maximum stops per hour and bot."""
 
 
-def classify(silence: AgentSilence, bounds: SilenceLimits) -> Verdict:
+def classify(silence: AgentSilence, bounds: SilenceLimits) -> SilenceVerdict:
     """Classify a silence of at least `bounds.silence`."""
     if silence.life is ProcessMatch.GONE:
-        return Verdict.GONE
+        return SilenceVerdict.GONE
     if silence.listener is PortOwner.FOREIGN:
-        return Verdict.IMPOSTOR
+        return SilenceVerdict.IMPOSTOR
     # Ignore a heartbeat from the future: that clock is wrong.
     if silence.heartbeat_age is not None and -1.0 < silence.heartbeat_age < bounds.silence:
-        return Verdict.WORKING
+        return SilenceVerdict.WORKING
     if silence.cut:
-        return Verdict.OVERLOADED
+        return SilenceVerdict.OVERLOADED
     if silence.life is ProcessMatch.OTHER and silence.unheard < bounds.start:
-        return Verdict.STARTING
+        return SilenceVerdict.STARTING
     if (
         silence.life is not ProcessMatch.OTHER
         and (verdict := _halting(silence, bounds)) is not None
     ):
         return verdict
-    return Verdict.STOP if silence.stops < bounds.stops else Verdict.SPENT
+    return SilenceVerdict.STOP if silence.stops < bounds.stops else SilenceVerdict.SPENT
 
 
-def _halting(silence: AgentSilence, bounds: SilenceLimits) -> Verdict | None:
+def _halting(silence: AgentSilence, bounds: SilenceLimits) -> SilenceVerdict | None:
     """Return the verdict before a stop, or None if halting had no effect."""
     if silence.halt_in_force:
-        return Verdict.HALTED
+        return SilenceVerdict.HALTED
     if not silence.halt_asked:
-        return Verdict.HALT
+        return SilenceVerdict.HALT
     too_early = silence.quiet < bounds.stop or silence.life is not ProcessMatch.SAME
-    return Verdict.WAIT if too_early else None
+    return SilenceVerdict.WAIT if too_early else None

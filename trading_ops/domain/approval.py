@@ -50,7 +50,7 @@ class Approval:
     decided_by: str | None = None
     decided_at: datetime | None = None
 
-    def standing(self, now: datetime) -> ApprovalState:
+    def state_at(self, now: datetime) -> ApprovalState:
         """Return the state at this time: expired even if not stored as such.
 
         A denial expires with its request: then the same may be requested again.

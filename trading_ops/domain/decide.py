@@ -10,7 +10,7 @@ from typing import assert_never
 
 from trading_ops.domain.attempt import RUNNING, STEP_IS_SPENT, Attempt, AttemptState
 from trading_ops.domain.decision import (
-    AlertView,
+    AlertState,
     Close,
     Decision,
     Escalate,
@@ -22,7 +22,7 @@ from trading_ops.domain.decision import (
     Wait,
     World,
 )
-from trading_ops.domain.gates import Wanted, over_at, shut, taken
+from trading_ops.domain.gates import GateInput, first_closed_gate, held_by_operator, over_at
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.runbook import Runbook, Step
 from trading_ops.domain.target import Kind
@@ -56,9 +56,9 @@ def decide(
     case = _Case(
         incident=incident, runbook=runbook, history=history, world=world, limits=limits, now=now
     )
-    under_way = _under_way(case) or _alert_now(case) or _in_whose_hands(case)
-    if under_way is not None:
-        return under_way
+    early = _by_running_attempt(case) or _by_alert_state(case) or _left_alone(case)
+    if early is not None:
+        return early
     if runbook is None:
         note = f"runbooks/{incident.alert}.md is missing"
         return Escalate(reason=Reason.NO_RUNBOOK, note=note)
@@ -78,10 +78,10 @@ def decide(
         if skipped:
             note += f"; not possible on a {world.target_kind}: {', '.join(skipped)}"
         return Escalate(reason=Reason.STEPS_EXHAUSTED, note=note)
-    wanted = Wanted.of_runbook(
+    given = GateInput.of_runbook(
         incident, runbook, index, history=history, world=world, limits=limits, now=now
     )
-    return shut(wanted) or Run(step=index, note=wanted.step.action)
+    return first_closed_gate(given) or Run(step=index, note=given.step.action)
 
 
 def next_step(runbook: Runbook, attempts: tuple[Attempt, ...], kind: Kind | None = None) -> int:
@@ -100,7 +100,7 @@ def _fits(step: Step, kind: Kind | None) -> bool:
     return kind is None or kind in step.kinds
 
 
-def _under_way(case: _Case) -> Decision | None:
+def _by_running_attempt(case: _Case) -> Decision | None:
     """Wait for a running attempt first."""
     last, runbook = case.last, case.runbook
     if last is None or last.state not in RUNNING:
@@ -120,27 +120,27 @@ def _under_way(case: _Case) -> Decision | None:
     return None
 
 
-def _alert_now(case: _Case) -> Decision | None:
+def _by_alert_state(case: _Case) -> Decision | None:
     """Act only on alerts that certainly fire and are not suppressed."""
     match case.world.view:
-        case AlertView.FIRING:
+        case AlertState.FIRING:
             return None
-        case AlertView.ABSENT:
-            return _flaps(case) or _over(case)
-        case AlertView.PENDING:
+        case AlertState.ABSENT:
+            return _flapping(case) or _resolved(case)
+        case AlertState.PENDING:
             return Wait(reason=Reason.ALERT_PENDING)
-        case AlertView.SILENCED:
+        case AlertState.SILENCED:
             why = case.world.acknowledged or "silenced in Alertmanager"
             return Wait(reason=Reason.SILENCED, note=f"suppressed: {why}")
-        case AlertView.INHIBITED:
+        case AlertState.INHIBITED:
             return Wait(reason=Reason.INHIBITED, note="suppressed: inhibited in Alertmanager")
-        case AlertView.UNKNOWN:
+        case AlertState.UNKNOWN:
             return Wait(reason=Reason.SOURCE_UNKNOWN)
         case never:
             assert_never(never)
 
 
-def _flaps(case: _Case) -> Decision | None:
+def _flapping(case: _Case) -> Decision | None:
     """Keep a flapping alert in one incident until it stays resolved.
 
     A new incident would start with the first step again; this one continues with the next step, and
@@ -154,15 +154,15 @@ def _flaps(case: _Case) -> Decision | None:
     return Wait(reason=Reason.FLAPPING, until=until, note=note)
 
 
-def _over(case: _Case) -> Close:
+def _resolved(case: _Case) -> Close:
     verified = case.last is not None and case.last.state is AttemptState.VERIFIED
     return Close(reason=Reason.RECOVERED if verified else Reason.RESOLVED)
 
 
-def _in_whose_hands(case: _Case) -> Decision | None:
+def _left_alone(case: _Case) -> Decision | None:
     """Do not act on incidents with an operator, or with a verified fix that is settling."""
-    if (theirs := taken(case.incident, case.world)) is not None:
-        return theirs
+    if (held := held_by_operator(case.incident, case.world)) is not None:
+        return held
     last = case.last
     if last is not None and last.state is AttemptState.VERIFIED and last.verified_at is not None:
         fades = over_at(last.verified_at, case.limits.settle, case.now)

@@ -56,13 +56,17 @@ class Reason(StrEnum):
     RESOLVED_BY_OPERATOR = "resolved_by_operator"
 
 
-class Stranger(str):
+NEEDS_APPROVAL = frozenset({Reason.APPROVAL_MISSING, Reason.APPROVAL_EXPIRED})
+"""Reasons that another operator's approval ends."""
+
+
+class Impostor(str):
     """An answer from another process than the service manager's, and why it is ignored."""
 
     __slots__ = ()
 
 
-class AlertView(StrEnum):
+class AlertState(StrEnum):
     """Current state of the incident's alert in Prometheus and Alertmanager."""
 
     FIRING = "firing"
@@ -87,7 +91,7 @@ class Pause:
 class World:
     """The context of the incident at this time."""
 
-    view: AlertView
+    view: AlertState
     pause: Pause | None = None
     observe_only: bool = False
     """Observe-only everywhere; a runbook has its own setting."""
@@ -217,7 +221,7 @@ class Wait:
     reason: Reason
     until: datetime | None = None
     note: str = ""
-    would: int | None = None
+    blocked_step: int | None = None
     """The step that would have run if this gate were open."""
 
 

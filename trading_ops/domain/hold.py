@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-MACHINE = "reconciler"
+RECONCILER = "reconciler"
 """The owner of the reconciler's own holds."""
 
 OF_THE_BOT = frozenset({"risk", "recovery", "leadership"})
@@ -40,10 +40,10 @@ class Hold:
     at: datetime
 
 
-def is_machines(hold: Hold) -> bool:
+def is_automatic(hold: Hold) -> bool:
     """Whether a hold is automatic; such a hold does not suppress remediation."""
     of_the_bot = hold.owner in OF_THE_BOT and hold.id.startswith(f"{hold.owner}-")
-    return hold.owner == MACHINE or of_the_bot
+    return hold.owner == RECONCILER or of_the_bot
 
 
 _SILENCE = "agent-silent"
@@ -54,13 +54,13 @@ def silence_id(target: str, incarnation: str) -> str:
     return f"{_SILENCE}-{target}-{incarnation}"
 
 
-def life_meant(hold: Hold) -> str | None:
+def meant_incarnation(hold: Hold) -> str | None:
     """Return the incarnation that a halt for a silence is for; None: the hold is for all.
 
     Until it was in force it is never placed on another incarnation: a process that replaces a
     crashed silent one starts without it.
     """
     prefix = silence_id(hold.target, "")
-    if hold.owner != MACHINE or not hold.id.startswith(prefix):
+    if hold.owner != RECONCILER or not hold.id.startswith(prefix):
         return None
     return hold.id.removeprefix(prefix)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 
-class Outcome(StrEnum):
+class JobOutcome(StrEnum):
     """Outcome of a run."""
 
     RUNNING = "running"
@@ -22,7 +22,7 @@ class Outcome(StrEnum):
 WRONG_CLOCK = timedelta(days=1)
 """Times further in the future than this were recorded with a wrong clock."""
 
-GOOD = frozenset({Outcome.DONE, Outcome.NOTHING_TO_DO})
+GOOD = frozenset({JobOutcome.DONE, JobOutcome.NOTHING_TO_DO})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class JobRun:
 
     started_at: datetime
     ended_at: datetime | None
-    outcome: Outcome
+    outcome: JobOutcome
     detail: str
     actor: str
     replica: str

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from trading_ops.domain.decision import GlobalLimits, History, Reason, Wait, World
-from trading_ops.domain.gates import Shut, Wanted
+from trading_ops.domain.gates import ClosedGate, GateInput
 from trading_ops.domain.runbook import Step
 
 EMERGENCY = frozenset({"flatten_positions"})
@@ -18,7 +18,7 @@ EMERGENCY = frozenset({"flatten_positions"})
 RESET_BUDGET = "wait, or reset its budgets: trading-ops automation reset-budget {target}"
 FEWER = "wait until fewer targets fail, or use the target's service manager directly"
 
-OPENS = {
+HOW_TO_OPEN = {
     Reason.PAUSED: "end the pause, or wait for its end",
     Reason.OBSERVE_ONLY: "set observe_only to false where the note says, then restart the process",
     Reason.MAINTENANCE: "end the window, or wait for its end",
@@ -50,11 +50,11 @@ class Refusal:
     """When the gate opens automatically; None: never or unknown."""
 
 
-def wanted_by_hand(
+def manual_input(
     step: Step, target: str, history: History, world: World, limits: GlobalLimits, now: datetime
-) -> Wanted:
+) -> GateInput:
     """Return a manual action as input for the gates."""
-    return Wanted(
+    return GateInput(
         step=replace(step, while_halted=True),
         index=None,
         target=target,
@@ -68,13 +68,13 @@ def wanted_by_hand(
     )
 
 
-def refusal_of(said: Shut | None, target: str) -> Refusal | None:
+def refusal_of(closed: ClosedGate | None, target: str) -> Refusal | None:
     """Return the refusal for a closed gate."""
-    if said is None:
+    if closed is None:
         return None
     return Refusal(
-        reason=said.reason,
-        note=said.note,
-        opens=OPENS[said.reason].format(target=target),
-        until=said.until if isinstance(said, Wait) else None,
+        reason=closed.reason,
+        note=closed.note,
+        opens=HOW_TO_OPEN[closed.reason].format(target=target),
+        until=closed.until if isinstance(closed, Wait) else None,
     )

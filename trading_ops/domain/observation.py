@@ -12,7 +12,7 @@ from functools import cached_property
 
 from trading_ops.domain.alert import PAGE_LABEL, WATCHDOG, Fingerprint
 from trading_ops.domain.attempt import Attempt, AttemptState
-from trading_ops.domain.decision import AlertView
+from trading_ops.domain.decision import AlertState
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.runbook import Runbook
 from trading_ops.domain.target import Target
@@ -108,27 +108,27 @@ class Snapshot:
     """A clock just stepped: alerts may fire or resolve because of that."""
 
 
-def view_of(incident: Incident, last: Attempt | None, snapshot: Snapshot) -> AlertView:
+def alert_state(incident: Incident, last: Attempt | None, snapshot: Snapshot) -> AlertState:
     """Return the state of the incident's alert from both sources."""
     prometheus, alertmanager = snapshot.prometheus, snapshot.alertmanager
     if prometheus is None or alertmanager is None or not prometheus.watchdog_seen:
-        return AlertView.UNKNOWN
+        return AlertState.UNKNOWN
     if snapshot.unsettled:
-        return AlertView.UNKNOWN
+        return AlertState.UNKNOWN
     rule = prometheus.alerts.get(incident.fingerprint)
     routed = alertmanager.get(incident.fingerprint)
     if rule is None:
         absent = routed is None or routed.ends_at <= snapshot.at
         believed = absent and _absence_counts(incident, last, prometheus, snapshot)
-        return AlertView.ABSENT if believed else AlertView.UNKNOWN
+        return AlertState.ABSENT if believed else AlertState.UNKNOWN
     if not rule.firing:
-        return AlertView.PENDING
+        return AlertState.PENDING
     if routed is None:
         # Alertmanager lost its state or has no alert yet: a silence could be hidden.
-        return AlertView.UNKNOWN
+        return AlertState.UNKNOWN
     if routed.silenced:
-        return AlertView.SILENCED
-    return AlertView.INHIBITED if routed.inhibited else AlertView.FIRING
+        return AlertState.SILENCED
+    return AlertState.INHIBITED if routed.inhibited else AlertState.FIRING
 
 
 def is_audible(incident: Incident, snapshot: Snapshot) -> bool:

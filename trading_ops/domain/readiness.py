@@ -17,7 +17,7 @@ FRESH = timedelta(minutes=15)
 ZERO = timedelta(0)
 
 
-class Status(StrEnum):
+class CriterionStatus(StrEnum):
     """State of a criterion."""
 
     PASSED = "passed"
@@ -125,7 +125,7 @@ class Stage:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class ReadinessPlan:
     """The stages from paper to live trading."""
 
     present: str
@@ -150,10 +150,10 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
+class CriterionResult:
     """Result of one criterion."""
 
-    status: Status
+    status: CriterionStatus
     evidence: str
     at: datetime
     value: float | None = None
@@ -167,13 +167,13 @@ class Observation:
     present: timedelta
     """Time in which the bot was observed working."""
 
-    results: Mapping[str, Result]
+    results: Mapping[str, CriterionResult]
     start: float | None = None
     """Start of the bot's process in Unix seconds; None: unknown."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class ReadinessRun:
     """A bot's stored progress through a plan."""
 
     id: str
@@ -200,40 +200,50 @@ class Run:
     reason: str = ""
     """Time of the last step back."""
 
-    results: Mapping[str, Result] = field(default_factory=dict)
+    results: Mapping[str, CriterionResult] = field(default_factory=dict)
     passed: frozenset[str] = frozenset()
     """Criteria that have passed at least once."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change:
+class RunChange:
     """A change to record in the audit log."""
 
     kind: str
     note: str
 
 
-def judge(criterion: Criterion, value: float | None, evidence: str, at: datetime) -> Result:
+def judge(
+    criterion: Criterion, value: float | None, evidence: str, at: datetime
+) -> CriterionResult:
     """Compare a measured value with the limit; not finite is unknown."""
     if value is None or not math.isfinite(value) or criterion.limit is None:
-        return Result(status=Status.UNKNOWN, evidence=evidence, at=at)
-    status = Status.PASSED if criterion.limit.holds(value) else Status.FAILED
-    return Result(status=status, evidence=evidence, at=at, value=value)
+        return CriterionResult(status=CriterionStatus.UNKNOWN, evidence=evidence, at=at)
+    status = CriterionStatus.PASSED if criterion.limit.holds(value) else CriterionStatus.FAILED
+    return CriterionResult(status=status, evidence=evidence, at=at, value=value)
 
 
-def judge_restarts(run: Run, start: float | None, explained: str, at: datetime) -> Result:
+def judge_restarts(
+    run: ReadinessRun, start: float | None, explained: str, at: datetime
+) -> CriterionResult:
     """Compare the start of the bot's process with the last observed one."""
     if start is None:
-        return Result(status=Status.UNKNOWN, evidence="start of the process unknown", at=at)
+        return CriterionResult(
+            status=CriterionStatus.UNKNOWN, evidence="start of the process unknown", at=at
+        )
     if run.start is None or start == run.start:
-        return Result(status=Status.PASSED, evidence="no restart", at=at, value=0.0)
+        return CriterionResult(
+            status=CriterionStatus.PASSED, evidence="no restart", at=at, value=0.0
+        )
     if explained:
-        return Result(status=Status.PASSED, evidence=f"explained by {explained}", at=at, value=0.0)
+        return CriterionResult(
+            status=CriterionStatus.PASSED, evidence=f"explained by {explained}", at=at, value=0.0
+        )
     evidence = "restart without a recorded attempt or maintenance window"
-    return Result(status=Status.FAILED, evidence=evidence, at=at, value=1.0)
+    return CriterionResult(status=CriterionStatus.FAILED, evidence=evidence, at=at, value=1.0)
 
 
-def sign_off_due(plan: Plan, run: Run) -> datetime | None:
+def sign_off_due(plan: ReadinessPlan, run: ReadinessRun) -> datetime | None:
     """Return the deadline of the next sign-off; None: none is due."""
     stage = plan.stages[run.stage]
     if stage.sign_off_every is None:
@@ -242,18 +252,18 @@ def sign_off_due(plan: Plan, run: Run) -> datetime | None:
     return last + stage.sign_off_every if last < run.entered_at + stage.sign_off_for else None
 
 
-def regressed(run: Run) -> list[str]:
+def regressed(run: ReadinessRun) -> list[str]:
     """Return the criteria that had passed and now fail."""
     return sorted(
         name
         for name, one in run.results.items()
-        if one.status is Status.FAILED and name in run.passed
+        if one.status is CriterionStatus.FAILED and name in run.passed
     )
 
 
 def advance(
-    plan: Plan, run: Run, seen: Observation, now: datetime
-) -> tuple[Run, tuple[Change, ...]]:
+    plan: ReadinessPlan, run: ReadinessRun, seen: Observation, now: datetime
+) -> tuple[ReadinessRun, tuple[RunChange, ...]]:
     """Return the run after an observation, and the changes to record.
 
     An observation that is not newer than the last one, or is from the future, is ignored.
@@ -261,9 +271,9 @@ def advance(
     if run.state is RunState.ABORTED or not run.evaluated_until < seen.until <= now:
         return run, ()
     results = _complete(plan, run, seen)
-    failed = {name for name, one in results.items() if one.status is Status.FAILED}
+    failed = {name for name, one in results.items() if one.status is CriterionStatus.FAILED}
     breaches = sorted(failed & (plan.own(run.stage) | run.passed))
-    passed = {name for name, one in results.items() if one.status is Status.PASSED}
+    passed = {name for name, one in results.items() if one.status is CriterionStatus.PASSED}
     overdue = (due := sign_off_due(plan, run)) is not None and due < seen.until
     after = replace(
         run,
@@ -289,26 +299,32 @@ def advance(
     return _met(plan, replace(after, ready=True), now, was=run.ready)
 
 
-def _complete(plan: Plan, run: Run, seen: Observation) -> dict[str, Result]:
+def _complete(
+    plan: ReadinessPlan, run: ReadinessRun, seen: Observation
+) -> dict[str, CriterionResult]:
     """Return a result for each active criterion; unknown without an observation."""
-    missing = Result(status=Status.UNKNOWN, evidence="not measured yet", at=seen.until)
+    missing = CriterionResult(
+        status=CriterionStatus.UNKNOWN, evidence="not measured yet", at=seen.until
+    )
     return {name: seen.results.get(name, missing) for name in plan.criteria(run.stage)}
 
 
-def _met(plan: Plan, run: Run, now: datetime, *, was: bool) -> tuple[Run, tuple[Change, ...]]:
+def _met(
+    plan: ReadinessPlan, run: ReadinessRun, now: datetime, *, was: bool
+) -> tuple[ReadinessRun, tuple[RunChange, ...]]:
     """Enter the next stage, or wait for approval."""
     stage = plan.stages[run.stage]
     last = run.stage + 1 == len(plan.stages)
     if last or plan.stages[run.stage + 1].approval:
         note = f"{run.bot}: {stage.phase}/{stage.name} is passed"
         note += "" if last else "; the next stage needs approval"
-        return run, () if was else (Change(kind="readiness_passed", note=note),)
+        return run, () if was else (RunChange(kind="readiness_passed", note=note),)
     entered = _enter(plan, run, run.stage + 1, now)
     note = f"{run.bot}: {stage.phase}/{stage.name} is passed"
-    return entered, (Change(kind="readiness_advanced", note=note),)
+    return entered, (RunChange(kind="readiness_advanced", note=note),)
 
 
-def _enter(plan: Plan, run: Run, stage: int, now: datetime) -> Run:
+def _enter(plan: ReadinessPlan, run: ReadinessRun, stage: int, now: datetime) -> ReadinessRun:
     before, after = plan.stages[run.stage], plan.stages[stage]
     goes_on = before.phase == after.phase and after.on_breach is OnBreach.RESTART
     return replace(
@@ -322,8 +338,8 @@ def _enter(plan: Plan, run: Run, stage: int, now: datetime) -> Run:
 
 
 def _step_back(
-    plan: Plan, run: Run, evidence: str, now: datetime
-) -> tuple[Run, tuple[Change, ...]]:
+    plan: ReadinessPlan, run: ReadinessRun, evidence: str, now: datetime
+) -> tuple[ReadinessRun, tuple[RunChange, ...]]:
     stage, first = plan.stages[run.stage], plan.first_of_phase(run.stage)
     note = f"{run.bot}: {stage.phase}/{stage.name}: {evidence}"
     match stage.on_breach:
@@ -334,7 +350,7 @@ def _step_back(
                 return run, ()
             back = _enter(plan, replace(run, credited=ZERO), first, now)
             back = replace(back, reason=evidence, breaches=run.breaches + 1)
-            return back, (Change(kind="readiness_restarted", note=note),)
+            return back, (RunChange(kind="readiness_restarted", note=note),)
         case OnBreach.REDUCE:
             if run.state is RunState.HELD:
                 return run, ()
@@ -342,17 +358,17 @@ def _step_back(
             back = replace(
                 back, state=RunState.HELD, reason=evidence, breaches=run.breaches + 1, credited=ZERO
             )
-            return back, (Change(kind="readiness_stepped_back", note=note),)
+            return back, (RunChange(kind="readiness_stepped_back", note=note),)
 
 
-def refusal(plan: Plan, run: Run, now: datetime) -> str:
+def refusal(plan: ReadinessPlan, run: ReadinessRun, now: datetime) -> str:
     """Return why the next stage cannot be approved now; empty if it can."""
     if run.state is RunState.ABORTED:
         return "the run was aborted: begin a new run"
     if now - run.evaluated_until > FRESH:
         return f"the last evaluation is from {run.evaluated_until:%Y-%m-%d %H:%M:%S} UTC, too old"
     if run.state is RunState.HELD:
-        bad = [n for n, one in run.results.items() if one.status is not Status.PASSED]
+        bad = [n for n, one in run.results.items() if one.status is not CriterionStatus.PASSED]
         bad = sorted(set(bad) & (plan.own(run.stage) | set(regressed(run))))
         return f"these criteria are not passed: {', '.join(bad)}" if bad else ""
     if not run.ready:
@@ -362,10 +378,10 @@ def refusal(plan: Plan, run: Run, now: datetime) -> str:
     return ""
 
 
-def missing(plan: Plan, run: Run, now: datetime) -> str:
+def missing(plan: ReadinessPlan, run: ReadinessRun, now: datetime) -> str:
     """Return what a stage is still missing."""
     stage, found = plan.stages[run.stage], []
-    names = [n for n, one in run.results.items() if one.status is not Status.PASSED]
+    names = [n for n, one in run.results.items() if one.status is not CriterionStatus.PASSED]
     if names or not run.results:
         found.append("not passed: " + (", ".join(sorted(names)) or "all criteria"))
     if run.credited < timedelta(hours=stage.hours):
@@ -375,27 +391,27 @@ def missing(plan: Plan, run: Run, now: datetime) -> str:
     return "; ".join(found) or "the next evaluation, within a minute"
 
 
-def target_stage(run: Run) -> int:
+def target_stage(run: ReadinessRun) -> int:
     """Return the stage that an approval enters: the next, or the current one after a step back."""
     return run.stage if run.state is RunState.HELD else run.stage + 1
 
 
-def approve(plan: Plan, run: Run, now: datetime) -> Run:
+def approve(plan: ReadinessPlan, run: ReadinessRun, now: datetime) -> ReadinessRun:
     """Return the run after an approval; check `refusal` first."""
     entered = _enter(plan, run, target_stage(run), now)
     return replace(entered, state=RunState.RUNNING)
 
 
-def sign_off(run: Run, now: datetime) -> Run:
+def sign_off(run: ReadinessRun, now: datetime) -> ReadinessRun:
     """Return the run after a sign-off."""
     return replace(run, signed_at=now)
 
 
-def abort(run: Run) -> Run:
+def abort(run: ReadinessRun) -> ReadinessRun:
     """Return the aborted run."""
     return replace(run, state=RunState.ABORTED, ready=False)
 
 
-def with_checks(run: Run, found: Mapping[str, Result]) -> Run:
+def with_checks(run: ReadinessRun, found: Mapping[str, CriterionResult]) -> ReadinessRun:
     """Return the run with check results, for the next evaluation."""
     return replace(run, results={**run.results, **found})

@@ -104,7 +104,7 @@ class IncidentLine:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Response:
+class ResponseFigures:
     """Response to the incidents of a period."""
 
     incidents: int
@@ -148,7 +148,7 @@ class ServiceLevel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Backups:
+class BackupFigures:
     """The backups that are kept when the report is made."""
 
     kept: int
@@ -175,8 +175,8 @@ class Report:
     """PnL by currency, of bots with a measured result."""
 
     limits: tuple[LimitUse, ...]
-    response: Response
-    previous: Response | None
+    response: ResponseFigures
+    previous: ResponseFigures | None
     """PnL of the previous period; None in a daily report."""
 
     by_alert: tuple[tuple[str, int], ...]
@@ -194,7 +194,7 @@ class Report:
     """PromQL of `levels`, asked at `until`."""
 
     disks: tuple[Ratio, ...]
-    backups: Backups
+    backups: BackupFigures
     missing: tuple[str, ...]
     """Missing data."""
 

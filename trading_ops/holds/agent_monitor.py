@@ -22,8 +22,8 @@ from typing import Any
 from trading_ops import clock, logs
 from trading_ops.clients.directory import Directory
 from trading_ops.clients.prometheus import Prometheus
-from trading_ops.domain.agent_silence import SPARED, AgentSilence, Verdict, classify
-from trading_ops.domain.hold import HeldState, is_machines, silence_id
+from trading_ops.domain.agent_silence import SPARED, AgentSilence, SilenceVerdict, classify
+from trading_ops.domain.hold import RECONCILER, HeldState, is_automatic, silence_id
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import Cut, StoreError, TradingOpsError
 from trading_ops.holds.agent_probe import (
@@ -33,15 +33,13 @@ from trading_ops.holds.agent_probe import (
     ProbeState,
     ProbeTimeouts,
 )
-from trading_ops.holds.holds import MACHINE, Holding, Report
+from trading_ops.holds.holds import AgentReport, HoldManager
 from trading_ops.holds.suppression import Suppression
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.store import Connection, events
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
 from trading_ops.tasks import Succeeded, unwatched
-
-__all__ = ["AgentWatch", "ProbeState", "ProbeTimeouts"]
 
 log = logs.get(__name__)
 
@@ -51,10 +49,10 @@ STOPPED = "agent_stopped"
 """Event kind that counts against the budget of stops, also across restarts."""
 
 SPARED_BECAUSE = {
-    Verdict.IMPOSTOR: "a process of another user listens on its port",
-    Verdict.WORKING: "Prometheus has new heartbeats, so it trades; its agent needs to be fixed",
-    Verdict.OVERLOADED: "its agent accepts connections and closes them unanswered: overloaded",
-    Verdict.SPENT: "its process was already stopped too often within an hour",
+    SilenceVerdict.IMPOSTOR: "a process of another user listens on its port",
+    SilenceVerdict.WORKING: "Prometheus has new heartbeats, so it trades; fix its agent",
+    SilenceVerdict.OVERLOADED: "its agent is overloaded: it closes connections unanswered",
+    SilenceVerdict.SPENT: "its process was already stopped too often within an hour",
 }
 SHORTEST_REST = 0.2
 """Fraction of the poll interval before holds are enforced again."""
@@ -63,7 +61,7 @@ ASKED_SECONDS = 15.0
 """Seconds within which each agent's answer or timeout must be evaluated: far above normal."""
 
 
-class AgentWatch:
+class AgentMonitor:
     """Monitors every registered bot until cancelled."""
 
     def __init__(
@@ -71,7 +69,7 @@ class AgentWatch:
         *,
         registry: Registry,
         directory: Directory,
-        holding: Holding,
+        holding: HoldManager,
         suppression: Suppression,
         writer: Writer,
         reader: Reader,
@@ -226,15 +224,15 @@ class AgentWatch:
         self, probe: ProbeState, silence: AgentSilence, incarnation: str | None
     ) -> None:
         name, verdict = probe.target.name, classify(silence, self._timeouts.bounds)
-        if verdict in {Verdict.GONE, Verdict.STARTING}:
+        if verdict in {SilenceVerdict.GONE, SilenceVerdict.STARTING}:
             # It cannot trade. The runbook handles the next process, which starts without a hold.
             await self._withdraw(probe, f"the silent process is {silence.life}")
         elif verdict in SPARED and silence.quiet >= self._timeouts.stop:
             said = f"{name} has not answered for {silence.quiet:.0f} s: {SPARED_BECAUSE[verdict]}"
             await self._tell_once(probe, "agent_spared", said)
-        elif verdict is Verdict.HALT:
+        elif verdict is SilenceVerdict.HALT:
             await self._ask_for_halt(probe)
-        elif verdict is Verdict.STOP and incarnation is not None:
+        elif verdict is SilenceVerdict.STOP and incarnation is not None:
             await self._stop(probe, incarnation)
 
     async def _ask_for_halt(self, probe: ProbeState) -> None:
@@ -246,7 +244,7 @@ class AgentWatch:
         placed = await self._holding.place(
             probe.target,
             HeldState.HALTED,
-            owner=MACHINE,
+            owner=RECONCILER,
             reason=f"its agent has not answered since {said}",
             key=probe.asked,
         )
@@ -308,7 +306,7 @@ class AgentWatch:
         since = clock.monotonic() - ASKED_SECONDS
         return all(probe.judged_at > since for probe in self.probes.values())
 
-    async def _reports(self) -> dict[str, Report]:
+    async def _reports(self) -> dict[str, AgentReport]:
         """Return the latest answers, without bots whose next process must not inherit a halt."""
         fresh = clock.monotonic() - 2 * self._timeouts.poll - self._timeouts.answer
         reports = {}
@@ -334,7 +332,7 @@ class AgentWatch:
         for hold in self._holding.standing:
             if hold.target not in self.probes:
                 unregistered[hold.target] += 1
-            key = (hold.target, hold.state, "machine" if is_machines(hold) else "person")
+            key = (hold.target, hold.state, "machine" if is_automatic(hold) else "person")
             if key in counts:
                 counts[key] += 1
         for labels, count in counts.items():

@@ -18,7 +18,7 @@ from trading_ops.config.targets import split_address
 from trading_ops.domain.agent_silence import AgentSilence, PortOwner, ProcessMatch, SilenceLimits
 from trading_ops.domain.target import Kind, Target
 from trading_ops.errors import ConfigError, TradingOpsError
-from trading_ops.holds.holds import Report
+from trading_ops.holds.holds import AgentReport
 from trading_ops.listener import owners
 
 MISSES = 3
@@ -78,7 +78,7 @@ class ProbeState:
     """Incarnation that last answered; None: none since our start."""
 
     answered: datetime | None = None
-    report: Report | None = None
+    report: AgentReport | None = None
     misses: int = 0
     cut: bool = False
     """Whether the last failed probe was closed without an answer."""
@@ -112,7 +112,7 @@ class ProbeState:
     def hears(self, health: BotHealth, asked_at: float, now: float) -> None:
         """Record an answer."""
         self.incarnation = health.incarnation
-        self.report = Report(asked_at=asked_at, health=health)
+        self.report = AgentReport(asked_at=asked_at, health=health)
         self.answered = clock.now()
         self._begin_anew(now)
         self.told.clear()

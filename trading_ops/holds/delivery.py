@@ -21,7 +21,7 @@ AT_ONCE_SECONDS = 0.5
 COMMANDS = {HeldState.HALTED: "halt", HeldState.REDUCING: "reduce"}
 
 
-class HoldOrders:
+class HoldSender:
     """Sends holds to agents."""
 
     def __init__(self, directory: Directory, memory: HoldMemory) -> None:
@@ -121,7 +121,7 @@ class HoldOrders:
             ) from error
         if not result.succeeded:
             raise Refused(f"{target.name} released no holds: {result.detail}")
-        return result.lifted or []
+        return result.released or []
 
     async def note_acknowledged(self, hold: Hold, text: str) -> None:
         """Record that a hold is in force, once for all replicas and restarts of ours."""

@@ -22,21 +22,13 @@ from trading_ops.clients.directory import Directory
 from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import ClientError, StoreError
-from trading_ops.holds.delivery import HoldOrders
-from trading_ops.holds.memory import MACHINE, STORE_SECONDS, HoldMemory
-from trading_ops.holds.sync import (
-    HoldAgreement,
-    agent_of,
-    as_hold,
-    clean,
-    severity,
-)
+from trading_ops.holds.delivery import HoldSender
+from trading_ops.holds.memory import HoldMemory
+from trading_ops.holds.sync import HoldSync, agent_of, as_hold, clean, severity
 from trading_ops.store import Connection, holds
 from trading_ops.store.journal import Journal
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
-
-__all__ = ["MACHINE", "STORE_SECONDS", "Holding", "Placed", "Released", "Report"]
 
 log = logs.get(__name__)
 
@@ -49,7 +41,7 @@ ONLY_THERE = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class AgentReport:
     """An agent's report, and when it was requested."""
 
     asked_at: float
@@ -80,7 +72,7 @@ class Released:
     detail: str
 
 
-class Holding:
+class HoldManager:
     """Places, releases and enforces holds."""
 
     def __init__(
@@ -110,8 +102,8 @@ class Holding:
         """
         self._registry = registry
         self._memory = HoldMemory(writer=writer, reader=reader, journal=journal)
-        self._orders = HoldOrders(directory, self._memory)
-        self._agreement = HoldAgreement(
+        self._orders = HoldSender(directory, self._memory)
+        self._agreement = HoldSync(
             memory=self._memory,
             orders=self._orders,
             release_at_bot=release_at_bot,
@@ -266,7 +258,7 @@ class Holding:
                 return False
             return await self._agreement.withdraw(hold_id, reason)
 
-    async def enforce(self, reports: Mapping[str, Report] | None = None) -> None:
+    async def enforce(self, reports: Mapping[str, AgentReport] | None = None) -> None:
         """Synchronize each bot with the database: a hold of either stays in force.
 
         Args:
@@ -286,7 +278,7 @@ class Holding:
             )
         )
 
-    async def _agree(self, target: Target, report: Report | None, *, confirm: bool) -> None:
+    async def _agree(self, target: Target, report: AgentReport | None, *, confirm: bool) -> None:
         if report is None or report.health.holds is None:
             return
         async with self._locks[target.name]:
@@ -325,14 +317,14 @@ class Holding:
                 "Fix: restore the database, then retry"
             ) from error
 
-    async def _ask_all(self) -> dict[str, Report]:
+    async def _ask_all(self) -> dict[str, AgentReport]:
         reports = {}
 
         async def ask(target: Target) -> None:
             asked_at = clock.monotonic()
             with contextlib.suppress(ClientError):
                 health = await self._orders.directory.bot(target).health()
-                reports[target.name] = Report(asked_at=asked_at, health=health)
+                reports[target.name] = AgentReport(asked_at=asked_at, health=health)
 
         await asyncio.gather(*(ask(target) for target in self._registry.bots))
         return reports

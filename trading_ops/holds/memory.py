@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from trading_ops import clock, logs
-from trading_ops.domain.hold import HeldState, Hold
+from trading_ops.domain.hold import RECONCILER, HeldState, Hold
 from trading_ops.errors import StoreError
 from trading_ops.store import Connection, holds
 from trading_ops.store.journal import Journal
@@ -25,9 +25,6 @@ T = TypeVar("T")
 
 STORE_SECONDS = 1.0
 """Timeout in seconds of the database, and then the journal, to store a hold."""
-
-MACHINE = "reconciler"
-"""Owner of automatic holds."""
 
 Stored = tuple[list[Hold], Mapping[str, int]]
 
@@ -205,7 +202,7 @@ async def _within(work: Awaitable[T]) -> T:
 
 
 def _read(connection: Connection) -> Stored:
-    return holds.standing(connection), holds.fences_seen(connection)
+    return holds.active(connection), holds.fences_seen(connection)
 
 
 def _settle(connection: Connection, hold: Hold, now: datetime) -> bool:
@@ -215,7 +212,7 @@ def _settle(connection: Connection, hold: Hold, now: datetime) -> bool:
         hold_id=hold.id,
         target=hold.target,
         kind="hold_settled",
-        actor=MACHINE,
+        actor=RECONCILER,
         text="stored in the database" if changed else "already in the database",
         now=now,
     )

@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 
 from trading_ops import clock, logs
 from trading_ops.domain.attempt import Delivery
-from trading_ops.domain.decision import AlertView, GlobalLimits, History, Pause, Reason, World
+from trading_ops.domain.decision import AlertState, GlobalLimits, History, Pause, Reason, World
 from trading_ops.domain.gates import maintenance as maintenance_window
 from trading_ops.domain.gates import observe_only, paused
 from trading_ops.domain.maintenance import Maintenance, covering
-from trading_ops.domain.manual import wanted_by_hand
+from trading_ops.domain.manual import manual_input
 from trading_ops.domain.runbook import Step
 from trading_ops.domain.target import Target
 from trading_ops.errors import StoreError
@@ -60,13 +60,13 @@ class Suppression:
         """Return the reason and who set it, or None if actions may run."""
         pause = self._pause
         world = World(
-            view=AlertView.FIRING,
+            view=AlertState.FIRING,
             observe_only=self.observe_only,
             target_observe_only=target.observe_only,
             pause=pause if pause is not None and now < pause.expires_at else None,
             maintenance=covering(self._windows, target.name, now),
         )
-        wanted = wanted_by_hand(HALT, target.name, History(), world, GlobalLimits(), now)
+        wanted = manual_input(HALT, target.name, History(), world, GlobalLimits(), now)
         closed = (said for gate in GATES if (said := gate(wanted)) is not None)
         return next(((said.reason, said.note) for said in closed), None)
 

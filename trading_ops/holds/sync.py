@@ -10,10 +10,10 @@ from functools import partial
 
 from trading_ops import clock, logs
 from trading_ops.clients.agent import BotHealth, ReportedHold, ReportedRelease
-from trading_ops.domain.hold import MACHINE, HeldState, Hold, life_meant
+from trading_ops.domain.hold import RECONCILER, HeldState, Hold, meant_incarnation
 from trading_ops.domain.target import Target
 from trading_ops.errors import StoreError
-from trading_ops.holds.delivery import HoldOrders
+from trading_ops.holds.delivery import HoldSender
 from trading_ops.holds.memory import HoldMemory
 from trading_ops.store import Connection, holds
 
@@ -32,11 +32,11 @@ LONGEST_TEXT = 500
 
 
 @dataclass(frozen=True, kw_only=True)
-class HoldAgreement:
+class HoldSync:
     """Synchronizes the holds of a bot and the database."""
 
     memory: HoldMemory
-    orders: HoldOrders
+    orders: HoldSender
     passed: set[tuple[str, datetime]] = field(default_factory=set)
     """Reported by a bot, but not adopted: released here after they were placed there."""
 
@@ -55,7 +55,7 @@ class HoldAgreement:
         Returns whether the report already has every hold for this process.
         """
         there = {hold.id: hold for hold in report.holds or ()}
-        releases = {release.id: release for release in report.lifted}
+        releases = {release.id: release for release in report.released}
         ours = self.memory.of(target.name)
         agreed = True
         for hold in ours:
@@ -77,7 +77,7 @@ class HoldAgreement:
             StoreError: the database does not answer; the hold stays.
         """
         withdrawing = partial(
-            holds.withdraw, hold_id=hold_id, owner=MACHINE, reason=reason, now=clock.now()
+            holds.withdraw, hold_id=hold_id, owner=RECONCILER, reason=reason, now=clock.now()
         )
         await self.memory.settle()
         if not await self.memory.write(withdrawing):
@@ -92,7 +92,7 @@ class HoldAgreement:
         Another replica may have requested it for a process that has ended since. Once a bot has
         acknowledged it, it applies to all later processes.
         """
-        if life_meant(hold) in {None, incarnation} or self.orders.is_acknowledged(hold.id):
+        if meant_incarnation(hold) in {None, incarnation} or self.orders.is_acknowledged(hold.id):
             return True
         try:
             return await self.memory.write(partial(holds.is_acknowledged, hold_id=hold.id))
@@ -119,7 +119,7 @@ class HoldAgreement:
         if found is not None and severity(found) >= hold.state.severity:
             await self.orders.note_acknowledged(hold, f"{target.name} reports it")
             return True
-        if found is None and release is not None and moment(release.lifted_at) > hold.at:
+        if found is None and release is not None and moment(release.released_at) > hold.at:
             await self._learn_release(target, hold, release)
         else:
             was_in_force = asyncio.create_task(self._was_in_force(hold))
@@ -148,7 +148,7 @@ class HoldAgreement:
             hold_id=hold.id,
             target=target.name,
             kind="hold_reapplied",
-            actor=MACHINE,
+            actor=RECONCILER,
             text=f"{why}, so it is placed again",
             now=clock.now(),
         )
@@ -210,7 +210,8 @@ def _learn(
     connection: Connection, *, hold: Hold, release: ReportedRelease, allowed: bool, now: datetime
 ) -> bool:
     """Store a release that a bot reports; False: releasing it there is not allowed."""
-    claim = f"according to the agent by {claimed(release.lifted_by)}: {clean(release.lifted_for)}"
+    by, why = claimed(release.released_by), clean(release.released_for)
+    claim = f"according to the agent by {by}: {why}"
     orderer = holds.release_orderer(connection, hold)
     if orderer is None and not allowed and holds.is_persons(connection, hold):
         holds.note(

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from trading_ops.config.settings import Settings
-from trading_ops.domain.job import Outcome
+from trading_ops.domain.job import JobOutcome
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
 
@@ -14,7 +14,7 @@ from trading_ops.store.writer import Writer
 class Result:
     """The outcome of a run and, in a sentence, why or what was done."""
 
-    outcome: Outcome
+    outcome: JobOutcome
     detail: str = ""
 
 

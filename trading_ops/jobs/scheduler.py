@@ -14,7 +14,7 @@ from typing import Any
 from trading_ops import clock, logs
 from trading_ops.config.settings import Settings
 from trading_ops.domain.decision import Pause
-from trading_ops.domain.job import JobRun, JobState, Outcome
+from trading_ops.domain.job import JobOutcome, JobRun, JobState
 from trading_ops.domain.maintenance import Maintenance
 from trading_ops.errors import OrderRefused, StoreError
 from trading_ops.jobs.config import Entry, calendars
@@ -23,7 +23,7 @@ from trading_ops.jobs.job import Context, Job, Plan, Result
 from trading_ops.jobs.registry import load
 from trading_ops.jobs.schedule import AtSession, Session, grace, jitter, next_due
 from trading_ops.jobs.windows import Recurring
-from trading_ops.reconciler.lease import Lease
+from trading_ops.reconciler.lease import Leases
 from trading_ops.reconciler.metrics import JobMetrics
 from trading_ops.store import Connection, maintenance, pauses
 from trading_ops.store import jobs as stored
@@ -91,7 +91,7 @@ class Scheduler:
     entries: Mapping[str, Entry]
     writer: Writer
     reader: Reader
-    lease: Lease
+    lease: Leases
     metrics: JobMetrics
     settings: Settings
     windows: Sequence[Recurring] = ()
@@ -275,9 +275,9 @@ class Scheduler:
                 return await self._while_held(key_of_job(entry.name), work)
         except Exception as error:
             if isinstance(error, TimeoutError) and limit.expired():
-                return Result(Outcome.FAILED, f"cut off after {entry.timeout}")
+                return Result(JobOutcome.FAILED, f"cut off after {entry.timeout}")
             log.warning("job_error", job=entry.name, exc_info=True)
-            return Result(Outcome.FAILED, f"{type(error).__name__}: {error}")
+            return Result(JobOutcome.FAILED, f"{type(error).__name__}: {error}")
 
     async def _while_held(self, key: str, work: Coroutine[Any, Any, Result]) -> Result:
         """Carry work out; cut it off when another replica may have taken the lease over."""
@@ -286,7 +286,7 @@ class Scheduler:
             while not task.done():
                 await asyncio.wait({task}, timeout=LEASE_LOOK_SECONDS)
                 if not task.done() and key not in self.lease.keys:
-                    return Result(Outcome.UNKNOWN, "cut off: the lease was lost")
+                    return Result(JobOutcome.UNKNOWN, "cut off: the lease was lost")
             return task.result()
         finally:
             task.cancel()
@@ -405,7 +405,7 @@ class Scheduler:
             else:
                 expected = one.due_at + entry.jitter + self._grace(entry, one.due_at, known)
                 self.metrics.expected.labels(name).set(expected.timestamp())
-            ok = one.last is None or one.last.outcome in (Outcome.DONE, Outcome.NOTHING_TO_DO)
+            ok = one.last is None or one.last.outcome in (JobOutcome.DONE, JobOutcome.NOTHING_TO_DO)
             self.metrics.failing.labels(name).set(0 if ok else 1)
             if one.last is not None and one.last.ended_at is not None:
                 took = one.last.ended_at - one.last.started_at

@@ -15,7 +15,7 @@ from trading_ops.domain.message import Message, MessageKind, Severity
 from trading_ops.notify.rendering import duration
 from trading_ops.reconciler.timeline import Timeline, read_timeline
 from trading_ops.store import Connection, approvals, events, holds, maintenance, search
-from trading_ops.store.search import Span
+from trading_ops.store.search import TimeRange
 
 SOURCE = "events"
 AT_ONCE = 500
@@ -125,10 +125,10 @@ def _still_open(connection: Connection, timeline: Timeline) -> list[str]:
         return []
     held = [
         f"{one.target} is {one.state} by {one.owner}: {one.reason}"
-        for one in holds.standing(connection, incident.target)
+        for one in holds.active(connection, incident.target)
     ]
     others = search.find_incidents(
-        connection, only_open=True, target=incident.target, span=Span(), limit=10
+        connection, only_open=True, target=incident.target, span=TimeRange(), limit=10
     )
     return held + [f"incident {one.alert} ({one.id[:8]})" for one in others]
 

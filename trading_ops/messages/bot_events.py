@@ -29,7 +29,7 @@ from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import ClientError, StoreError
 from trading_ops.messages.outbox import Outbox
 from trading_ops.store import bot_events
-from trading_ops.store.bot_events import Position
+from trading_ops.store.bot_events import JournalPosition
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
 from trading_ops.tasks import Succeeded, unwatched
@@ -108,7 +108,7 @@ class BotEvents:
     every_seconds: float = EVERY_SECONDS
     asked_every_seconds: float = ASKED_EVERY_SECONDS
     now: Callable[[], datetime] = clock.now
-    _positions: dict[str, Position] | None = field(init=False, default=None)
+    _positions: dict[str, JournalPosition] | None = field(init=False, default=None)
     _lost: Counter[str] = field(init=False, default_factory=Counter)
     _budgets: dict[str, EventBudget] = field(init=False, default_factory=dict)
     _asked_at: dict[str, float] = field(init=False, default_factory=dict)
@@ -217,7 +217,7 @@ class BotEvents:
         drafts = await self.outbox.drafts_of([one for one in sent if one is not None])
         journal = page.journal[:NAME_LIMIT]
         newest = max(self._position(bot, journal), *(one.number for one in read))
-        position = Position(journal=journal, number=min(newest, 2**63 - 1))
+        position = JournalPosition(journal=journal, number=min(newest, 2**63 - 1))
         store = partial(
             bot_events.store, bot=bot, found=found, position=position, drafts=drafts, now=now
         )

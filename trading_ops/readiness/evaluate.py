@@ -15,14 +15,14 @@ from functools import partial
 from trading_ops import clock, logs
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.domain import readiness
-from trading_ops.domain.hold import MACHINE, HeldState
+from trading_ops.domain.hold import RECONCILER, HeldState
 from trading_ops.domain.readiness import (
     Criterion,
+    CriterionResult,
+    CriterionStatus,
     Observation,
     OnBreach,
-    Result,
     RunState,
-    Status,
     advance,
     figure,
     judge,
@@ -31,13 +31,13 @@ from trading_ops.domain.readiness import (
 from trading_ops.domain.runbook import fill_query
 from trading_ops.domain.target import BOTS, NAMED_BOTS, Registry, Target
 from trading_ops.errors import ClientError, Refused, StoreError
-from trading_ops.holds.holds import Holding
+from trading_ops.holds.holds import HoldManager
 from trading_ops.holds.suppression import Suppression
 from trading_ops.reconciler.metrics import ReadinessMetrics
 from trading_ops.store import Connection
 from trading_ops.store import readiness as stored_runs
 from trading_ops.store.reader import Reader
-from trading_ops.store.readiness import Stored
+from trading_ops.store.readiness import StoredRun
 from trading_ops.store.writer import Writer
 from trading_ops.tasks import Succeeded, unwatched
 
@@ -74,7 +74,7 @@ class Evaluator:
     writer: Writer
     prometheus: Prometheus
     registry: Registry
-    holding: Holding
+    holding: HoldManager
     suppression: Suppression
     metrics: ReadinessMetrics
     now: Callable[[], datetime] = clock.now
@@ -116,7 +116,7 @@ class Evaluator:
                 log.warning("readiness_not_evaluated", bot=one.run.bot, error=str(error))
         self._show(await self.reader.read(stored_runs.open_runs) if found else [])
 
-    async def _catch_up(self, stored: Stored, target: Target) -> None:
+    async def _catch_up(self, stored: StoredRun, target: Target) -> None:
         for _ in range(SLOTS_A_PASS):
             until = end_of_slot(stored, self.now(), self.longest_slot)
             if until is None:
@@ -132,9 +132,9 @@ class Evaluator:
                 return  # another replica, or an operator, was first
             for change in changes:
                 log.warning(change.kind, note=change.note)
-            stored = Stored(run=run, plan=stored.plan, version=stored.version + 1)
+            stored = StoredRun(run=run, plan=stored.plan, version=stored.version + 1)
 
-    def _show(self, found: list[Stored]) -> None:
+    def _show(self, found: list[StoredRun]) -> None:
         shown = self.metrics
         for family in (
             *(shown.stage, shown.credited, shown.criteria),
@@ -145,13 +145,13 @@ class Evaluator:
             if target.kind in NAMED_BOTS:  # those without a run are at stage 0
                 for gauge in (shown.stage, shown.credited, shown.regressed, shown.held):
                     gauge.labels(target.name)
-                for status in Status:
+                for status in CriterionStatus:
                     shown.criteria.labels(target.name, status.value)
         for one in found:
             run, bot = one.run, one.run.bot
             shown.stage.labels(bot).set(run.stage + 1)
             shown.credited.labels(bot).set(run.credited.total_seconds())
-            for status in Status:
+            for status in CriterionStatus:
                 count = sum(result.status is status for result in run.results.values())
                 shown.criteria.labels(bot, status.value).set(count)
             shown.regressed.labels(bot).set(len(readiness.regressed(run)))
@@ -159,7 +159,7 @@ class Evaluator:
             if (due := readiness.sign_off_due(one.plan, run)) is not None:
                 shown.sign_off_due.labels(bot).set(due.timestamp())
 
-    async def _reduce(self, target: Target, run: readiness.Run) -> None:
+    async def _reduce(self, target: Target, run: readiness.ReadinessRun) -> None:
         """Make the bot reduce-only; killed behind it, the next start finds the same hold."""
         await self.suppression.refresh()
         held_off = self.suppression.why(target, self.now())
@@ -170,12 +170,12 @@ class Evaluator:
         await self.holding.place(
             target,
             HeldState.REDUCING.value,
-            owner=MACHINE,
+            owner=RECONCILER,
             reason=f"readiness: {run.reason}"[:200],
             key=f"readiness-{run.id}-{run.breaches}",
         )
 
-    async def _observe(self, stored: Stored, target: Target, until: datetime) -> Observation:
+    async def _observe(self, stored: StoredRun, target: Target, until: datetime) -> Observation:
         run, plan = stored.run, stored.plan
         criteria = plan.criteria(run.stage)
         window = until - run.evaluated_until
@@ -221,7 +221,7 @@ class Evaluator:
         return None, f"no sample of {filled}"[:300]
 
 
-def end_of_slot(stored: Stored, now: datetime, longest: timedelta) -> datetime | None:
+def end_of_slot(stored: StoredRun, now: datetime, longest: timedelta) -> datetime | None:
     """Return up to when a run is to be evaluated next; None: too little time has passed."""
     since = now - stored.run.evaluated_until
     if stored.plan.stages[stored.run.stage].on_breach is OnBreach.WAIT:
@@ -229,7 +229,7 @@ def end_of_slot(stored: Stored, now: datetime, longest: timedelta) -> datetime |
     return min(now, stored.run.evaluated_until + longest) if since >= SLOT else None
 
 
-def _records(connection: Connection, *, stored: Stored, until: datetime) -> _Records:
+def _records(connection: Connection, *, stored: StoredRun, until: datetime) -> _Records:
     run = stored.run
     actions = {name for one in stored.plan.criteria(run.stage).values() for name in one.verified}
     verified = stored_runs.verified_actions(
@@ -246,19 +246,19 @@ def _records(connection: Connection, *, stored: Stored, until: datetime) -> _Rec
     return _Records(verified=verified, explained=explained)
 
 
-def _of_records(one: Criterion, verified: dict[str, datetime], until: datetime) -> Result:
+def _of_records(one: Criterion, verified: dict[str, datetime], until: datetime) -> CriterionResult:
     lacking = [name for name in one.verified if name not in verified]
     if lacking:
         evidence = f"no verified attempt in {RECORDS_LAST.days} days: {', '.join(lacking)}"
-        return Result(status=Status.UNKNOWN, evidence=evidence, at=until)
+        return CriterionResult(status=CriterionStatus.UNKNOWN, evidence=evidence, at=until)
     evidence = ", ".join(f"{name} at {verified[name]:%Y-%m-%d %H:%M}" for name in one.verified)
-    return Result(status=Status.PASSED, evidence=evidence, at=until)
+    return CriterionResult(status=CriterionStatus.PASSED, evidence=evidence, at=until)
 
 
-def _of_check(last: Result | None, until: datetime) -> Result:
+def _of_check(last: CriterionResult | None, until: datetime) -> CriterionResult:
     if last is None:
-        return Result(status=Status.UNKNOWN, evidence="not checked yet", at=until)
+        return CriterionResult(status=CriterionStatus.UNKNOWN, evidence="not checked yet", at=until)
     if until - last.at > CHECKS_LAST:
         evidence = f"checked more than {CHECKS_LAST.days} days ago"
-        return Result(status=Status.UNKNOWN, evidence=evidence, at=last.at)
+        return CriterionResult(status=CriterionStatus.UNKNOWN, evidence=evidence, at=last.at)
     return last

@@ -9,7 +9,7 @@ import yaml
 
 from trading_ops.actions.registry import KINDS
 from trading_ops.config.files import load_yaml, parse_duration, problem_of
-from trading_ops.domain.readiness import ZERO, Criterion, Limit, OnBreach, Plan, Stage
+from trading_ops.domain.readiness import ZERO, Criterion, Limit, OnBreach, ReadinessPlan, Stage
 from trading_ops.errors import ConfigError
 from trading_ops.readiness.checks import CHECKS
 
@@ -56,7 +56,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     phases: list[_Phase]
 
 
-def load_plan(path: Path) -> Plan:
+def load_plan(path: Path) -> ReadinessPlan:
     """Return the plan of a file; of the shipped one when there is no such file.
 
     Raises:
@@ -77,7 +77,7 @@ def load_plan(path: Path) -> Plan:
     return _plan(str(place), file)
 
 
-def _plan(where: str, file: _File) -> Plan:
+def _plan(where: str, file: _File) -> ReadinessPlan:
     if file.version != VERSION:
         raise ConfigError(where, "version", f"unknown version {file.version}", "write version: 1")
     if "$window" not in file.present:
@@ -96,7 +96,7 @@ def _plan(where: str, file: _File) -> Plan:
     if stages[0].approval:
         fix = "leave `approval` out of the first phase: `begin` enters it"
         raise ConfigError(where, file.phases[0].name, "its first stage needs approval", fix)
-    return Plan(present=file.present.strip(), stages=stages)
+    return ReadinessPlan(present=file.present.strip(), stages=stages)
 
 
 def _stages(where: str, phase: _Phase) -> list[Stage]:

@@ -7,15 +7,27 @@ from typing import Any
 
 import msgspec
 
-from trading_ops.clients.readiness_views import CriterionView, Report, RunView, SignedReport
-from trading_ops.domain.readiness import Criterion, Limit, Status, missing, regressed, sign_off_due
+from trading_ops.clients.readiness_views import (
+    CriterionView,
+    ReadinessReport,
+    ReadinessRunView,
+    SignedReport,
+)
+from trading_ops.domain.readiness import (
+    Criterion,
+    CriterionStatus,
+    Limit,
+    missing,
+    regressed,
+    sign_off_due,
+)
 from trading_ops.store.audit_chain import Head
-from trading_ops.store.readiness import Stored
+from trading_ops.store.readiness import StoredRun
 
 HOUR = timedelta(hours=1)
 
 
-def view(stored: Stored, now: datetime) -> RunView:
+def view(stored: StoredRun, now: datetime) -> ReadinessRunView:
     """Return a run as the API shows it."""
     plan, run = stored.plan, stored.run
     stage = plan.stages[run.stage]
@@ -24,7 +36,7 @@ def view(stored: Stored, now: datetime) -> RunView:
     if run.ready and (run.stage + 1 == len(plan.stages) or _is_last_of_phase(stored)):
         done.append(stage.phase)
     owners = {one.name: at.phase for at in plan.stages[: run.stage + 1] for one in at.criteria}
-    return RunView(
+    return ReadinessRunView(
         id=run.id,
         bot=run.bot,
         state=run.state.value,
@@ -49,12 +61,12 @@ def view(stored: Stored, now: datetime) -> RunView:
     )
 
 
-def _is_last_of_phase(stored: Stored) -> bool:
+def _is_last_of_phase(stored: StoredRun) -> bool:
     stages, at = stored.plan.stages, stored.run.stage
     return stages[at + 1].phase != stages[at].phase
 
 
-def _criterion(stored: Stored, one: Criterion, phase: str) -> CriterionView:
+def _criterion(stored: StoredRun, one: Criterion, phase: str) -> CriterionView:
     result = stored.run.results.get(one.name)
     source = one.query or one.check or " ".join(one.command) or ", ".join(one.verified)
     limit = str(one.limit) if one.limit else _UNWRITTEN[one.restarts]
@@ -63,7 +75,7 @@ def _criterion(stored: Stored, one: Criterion, phase: str) -> CriterionView:
         phase=phase,
         source=source,
         limit=limit,
-        status=result.status if result else Status.UNKNOWN,
+        status=result.status if result else CriterionStatus.UNKNOWN,
         value=result.value if result else None,
         evidence=result.evidence if result else "not measured yet",
         at=result.at if result else None,
@@ -76,14 +88,14 @@ PASSES = Limit(operator="<=", value=0.0)
 """The limit of a command without one: its exit code is 0."""
 
 
-def sign(report: Report, key: bytes) -> SignedReport:
+def sign(report: ReadinessReport, key: bytes) -> SignedReport:
     """Return a report with its signature."""
     return SignedReport(report=report, signature=_mac(msgspec.to_builtins(report), key))
 
 
-def make(stored: Stored, head: Head, now: datetime) -> Report:
+def make(stored: StoredRun, head: Head, now: datetime) -> ReadinessReport:
     """Return the report of a run at a moment."""
-    return Report(at=now, run=view(stored, now), audit_seq=head.seq, audit_mac=head.mac)
+    return ReadinessReport(at=now, run=view(stored, now), audit_seq=head.seq, audit_mac=head.mac)
 
 
 def is_genuine(text: bytes, keys: Sequence[bytes]) -> bool:

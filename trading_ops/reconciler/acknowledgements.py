@@ -29,7 +29,7 @@ from trading_ops.domain.acknowledgement import (
     matchers_of,
     may_be_silenced,
     renewed_until,
-    silence_until,
+    silence_to_create,
 )
 from trading_ops.domain.fault import Fault
 from trading_ops.domain.incident import Incident
@@ -37,9 +37,9 @@ from trading_ops.domain.silences import Silence
 from trading_ops.errors import ClientError, OrderRefused
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.runbook_index import RunbookIndex
-from trading_ops.reconciler.secondary_oncall import shown
+from trading_ops.reconciler.secondary_oncall import acknowledged_faults
 from trading_ops.store import acknowledgements, incidents
-from trading_ops.store.acknowledgements import Case
+from trading_ops.store.acknowledgements import AcknowledgedAlert
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
 
@@ -56,13 +56,13 @@ LOOK_AGAIN = timedelta(seconds=15)
 class Acknowledged:
     """The result of a request."""
 
-    word: Acknowledgement
-    trouble: str | None
+    acknowledgement: Acknowledgement
+    error: str | None
     """Why Alertmanager does not have the silence yet; None: it does."""
 
 
 @dataclass(kw_only=True)
-class Acknowledging:
+class AcknowledgementSync:
     """Stores acknowledgements and synchronizes them."""
 
     writer: Writer
@@ -71,7 +71,7 @@ class Acknowledging:
     index: RunbookIndex
     metrics: ReconcilerMetrics
     now: Callable[[], datetime] = clock.now
-    trouble: str | None = field(init=False, default=None)
+    error: str | None = field(init=False, default=None)
     """Why the last synchronization failed; None: it succeeded."""
 
     _lock: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
@@ -83,9 +83,9 @@ class Acknowledging:
     _placed: dict[str, float] = field(init=False, default_factory=dict)
     """When the silence of each incident was last created, on the monotonic clock."""
 
-    _seen: tuple[int, frozenset[str]] | None = field(init=False, default=None)
-    _look_at: datetime | None = field(init=False, default=None)
-    _shown: set[Fault] = field(init=False, default_factory=set)
+    _synced: tuple[int, frozenset[str]] | None = field(init=False, default=None)
+    _next_at: datetime | None = field(init=False, default=None)
+    _exported: set[Fault] = field(init=False, default_factory=set)
 
     async def acknowledge(
         self,
@@ -125,7 +125,7 @@ class Acknowledging:
         if word is None:
             raise OrderRefused(f"incident {incident.id} is closed")
         log.info("acknowledged", incident=incident.id, kind=word.kind.value, owner=owner)
-        return await self._project_one(word)
+        return await self._sync_one(word)
 
     async def withdraw(self, incident_id: str, *, owner: str) -> Acknowledged:
         """Remove the acknowledgement of an incident and its silence.
@@ -138,9 +138,9 @@ class Acknowledging:
         word = await self._end(incident.id, plain(owner), "withdrawn")
         if word is None:
             raise OrderRefused(f"incident {incident.id} is not acknowledged")
-        return await self._project_one(word)
+        return await self._sync_one(word)
 
-    def compare(self, audible: Collection[str], *, asked: float) -> None:
+    def note_lost_silences(self, audible: Collection[str], *, asked: float) -> None:
         """Find silences that Alertmanager has lost; the next synchronization creates them again.
 
         Args:
@@ -149,7 +149,7 @@ class Acknowledging:
         """
         self._lost = frozenset(key for key in audible if asked > self._placed.get(key, -math.inf))
 
-    async def project(self, open_incidents: Collection[Incident], *, head: int = -1) -> None:
+    async def sync(self, open_incidents: Collection[Incident], *, head: int = -1) -> None:
         """Synchronize silences and metric with the store; called when it is due.
 
         Args:
@@ -162,25 +162,26 @@ class Acknowledging:
         ids, now = frozenset(incident.id for incident in open_incidents), self.now()
         lost, self._lost = self._lost, frozenset()
         self._placed = {key: at for key, at in self._placed.items() if key in ids}
-        self._seen, self._look_at = (head, ids), now + TRY_AGAIN  # in case it fails
+        self._synced, self._next_at = (head, ids), now + TRY_AGAIN  # in case it fails
         cases = await self.reader.read(partial(acknowledgements.at_work, now=now))
         troubles = [
-            await self._see_to(case, ids, lost=case.word.incident_id in lost) for case in cases
+            await self._update(case, ids, lost=case.acknowledgement.incident_id in lost)
+            for case in cases
         ]
         if cases:
             cases = await self.reader.read(partial(acknowledgements.at_work, now=self.now()))
-        self._show(cases)
+        self._export(cases)
         trouble = next(filter(None, troubles), None)
-        if trouble and not self.trouble:
+        if trouble and not self.error:
             log.warning("acknowledgement_not_projected", error=trouble)
-        self.trouble = trouble
-        self._look_at = self.now() + (TRY_AGAIN if trouble else LOOK_AGAIN)
+        self.error = trouble
+        self._next_at = self.now() + (TRY_AGAIN if trouble else LOOK_AGAIN)
 
     def is_due(self, open_incidents: Collection[Incident], *, head: int = -1) -> bool:
         """Whether `project` has work; called in each pass, so it must be cheap."""
-        if self._lost or self._look_at is None or self.now() >= self._look_at or head < 0:
+        if self._lost or self._next_at is None or self.now() >= self._next_at or head < 0:
             return True
-        return self._seen != (head, frozenset(incident.id for incident in open_incidents))
+        return self._synced != (head, frozenset(incident.id for incident in open_incidents))
 
     async def _open(self, incident_id: str) -> Incident:
         incident = await self.reader.read(partial(incidents.find, key=incident_id))
@@ -190,33 +191,35 @@ class Acknowledging:
             raise OrderRefused(f"incident {incident.id} is closed")
         return incident
 
-    async def _project_one(self, word: Acknowledgement) -> Acknowledged:
+    async def _sync_one(self, word: Acknowledgement) -> Acknowledged:
         """Synchronize one acknowledgement now; return it with the error, if any."""
-        self._seen = None
+        self._synced = None
         find = partial(acknowledgements.find, key=word.id)
         case = await self.reader.read(find)
         if case is None:
-            return Acknowledged(word=word, trouble=None)
-        trouble = await self._in_line(case, {word.incident_id}, sure=True)
-        self._show(await self.reader.read(partial(acknowledgements.at_work, now=self.now())))
+            return Acknowledged(acknowledgement=word, error=None)
+        trouble = await self._sync_silence(case, {word.incident_id}, sure=True)
+        self._export(await self.reader.read(partial(acknowledgements.at_work, now=self.now())))
         fresh = await self.reader.read(find) or case
-        return Acknowledged(word=fresh.word, trouble=trouble)
+        return Acknowledged(acknowledgement=fresh.acknowledgement, error=trouble)
 
-    async def _see_to(self, case: Case, ids: Collection[str], *, lost: bool) -> str | None:
+    async def _update(
+        self, case: AcknowledgedAlert, ids: Collection[str], *, lost: bool
+    ) -> str | None:
         """End or renew an acknowledgement if due, and synchronize its silence."""
-        word, now = case.word, self.now()
-        ending = word.stands and (case.closed_at is not None or has_lapsed(word, now))
+        word, now = case.acknowledgement, self.now()
+        ending = word.is_active and (case.closed_at is not None or has_lapsed(word, now))
         if ending:
             kind = "snooze_ended" if has_lapsed(word, now) else "acknowledgement_ended"
             await self._end(word.incident_id, "reconciler", kind)
-        elif word.stands and word.incident_id in ids and (until := renewed_until(word, now)):
+        elif word.is_active and word.incident_id in ids and (until := renewed_until(word, now)):
             await self.writer.run(partial(acknowledgements.renew, word=word, until=until, now=now))
         if not ending and not _is_due(word, ids, now, lost=lost):
             return None
-        return await self._in_line(case, ids, sure=ending, lost=lost)
+        return await self._sync_silence(case, ids, sure=ending, lost=lost)
 
-    async def _in_line(
-        self, case: Case, ids: Collection[str], *, sure: bool, lost: bool = False
+    async def _sync_silence(
+        self, case: AcknowledgedAlert, ids: Collection[str], *, sure: bool, lost: bool = False
     ) -> str | None:
         """Create, extend or expire the silence of one acknowledgement; return the error, if any.
 
@@ -228,21 +231,25 @@ class Acknowledging:
         """
         try:
             async with self._lock:
-                fresh = await self.reader.read(partial(acknowledgements.find, key=case.word.id))
-                if fresh is None or not (sure or _is_due(fresh.word, ids, self.now(), lost=lost)):
+                fresh = await self.reader.read(
+                    partial(acknowledgements.find, key=case.acknowledgement.id)
+                )
+                if fresh is None or not (
+                    sure or _is_due(fresh.acknowledgement, ids, self.now(), lost=lost)
+                ):
                     return None
-                word = _unsilenced(fresh.word) if lost else fresh.word
-                ends = silence_until(word, self.now()) if word.stands else None
+                word = _unsilenced(fresh.acknowledgement) if lost else fresh.acknowledgement
+                ends = silence_to_create(word, self.now()) if word.is_active else None
                 if ends is not None:
                     await self._silence(fresh, ends)
-                elif not fresh.word.stands:
+                elif not fresh.acknowledgement.is_active:
                     await self._expire(fresh)
         except ClientError as error:
             return str(error)
         return None
 
-    async def _silence(self, case: Case, ends: datetime) -> None:
-        word = case.word
+    async def _silence(self, case: AcknowledgedAlert, ends: datetime) -> None:
+        word = case.acknowledgement
         found = await self._ours(case)
         ours = found[0] if found else None
         matchers = matchers_of(case.labels)
@@ -260,21 +267,21 @@ class Acknowledging:
         self._placed[word.incident_id] = clock.monotonic()
         await self._note(word, silence_id, ends)
 
-    async def _expire(self, case: Case) -> None:
-        standing = await self.reader.read(acknowledgements.standing)
+    async def _expire(self, case: AcknowledgedAlert) -> None:
+        standing = await self.reader.read(acknowledgements.active)
         if (
-            case.word.incident_id not in standing
+            case.acknowledgement.incident_id not in standing
         ):  # otherwise it belongs to the newer acknowledgement
             for silence in await self._ours(case):
                 await self.alertmanagers.expire(silence.id)
-        if case.word.silenced_until is not None:
-            await self._note(case.word, case.word.silence_id, None)
+        if case.acknowledgement.silenced_until is not None:
+            await self._note(case.acknowledgement, case.acknowledgement.silence_id, None)
 
-    async def _ours(self, case: Case) -> list[Silence]:
+    async def _ours(self, case: AcknowledgedAlert) -> list[Silence]:
         matchers = matchers_of(case.labels)
         pattern = matchers.patterns.get("alertname")
         name = pattern or matchers.labels.get("alertname", "")
-        begins = mark(case.word.incident_id)
+        begins = mark(case.acknowledgement.incident_id)
         return [
             silence
             for silence in await self.alertmanagers.silences(name, pattern=pattern is not None)
@@ -307,10 +314,10 @@ class Acknowledging:
             )
         )
 
-    def _show(self, cases: Collection[Case]) -> None:
-        ends = shown(cases, self.index)
-        self._shown |= ends.keys()
-        for key in self._shown:
+    def _export(self, cases: Collection[AcknowledgedAlert]) -> None:
+        ends = acknowledged_faults(cases, self.index)
+        self._exported |= ends.keys()
+        for key in self._exported:
             end = ends.get(key)
             value = 0.0 if end is None else end.timestamp()
             self.metrics.silences.acknowledged.labels(*key).set(value)
@@ -324,9 +331,9 @@ def _is_due(
     word: Acknowledgement, ids: Collection[str], now: datetime, *, lost: bool = False
 ) -> bool:
     """Whether the silence of this acknowledgement must be checked in Alertmanager."""
-    if word.stands:
+    if word.is_active:
         known = _unsilenced(word) if lost else word
-        return word.incident_id in ids and silence_until(known, now) is not None
+        return word.incident_id in ids and silence_to_create(known, now) is not None
     return may_be_silenced(word, now)
 
 
@@ -356,4 +363,4 @@ def mark(incident_id: str) -> str:
 
 def comment(word: Acknowledgement) -> str:
     """Return a silence's comment: the incident, the operator and the reason."""
-    return f"{mark(word.incident_id)}{word.said}{f' ({word.note})' if word.note else ''}"
+    return f"{mark(word.incident_id)}{word.description}{f' ({word.note})' if word.note else ''}"

@@ -140,7 +140,7 @@ class Clocks:
             if one.name != ALERTMANAGER
         )
 
-    def wrong(self) -> dict[str, str]:
+    def problems(self) -> dict[str, str]:
         """Return the clocks that stepped recently or differ from ours, with the problem."""
         since, found = self.steady() - SHOWN_SECONDS, dict[str, str]()
         for one in (self._ours, *self._others):
@@ -178,9 +178,9 @@ class ClockReports:
     _posted: dict[str, float] = field(init=False, default_factory=dict)
     """When the alert of each clock was last sent, on the monotonic clock."""
 
-    def show(self) -> bool:
+    def export(self) -> bool:
         """Set the metric; return whether there is something to report."""
-        wrong = self.clocks.wrong()
+        wrong = self.clocks.problems()
         for name in (OURS, PROMETHEUS, ALERTMANAGER):
             self.metrics.clock_stepped.labels(name).set(name in wrong)
         is_late = any(self._is_late(name) for name in wrong)
@@ -188,7 +188,7 @@ class ClockReports:
 
     async def report(self) -> None:
         """Record the steps and send the alerts; retried in the next pass on failure."""
-        wrong = self.clocks.wrong()
+        wrong = self.clocks.problems()
         for name, detail in wrong.items():
             if self._is_late(name) and await self._post(name, detail):
                 self._posted[name] = clock.monotonic()

@@ -27,7 +27,7 @@ from trading_ops.domain.runbook import Step
 from trading_ops.domain.target import Target
 from trading_ops.errors import ClientError, StoreError
 from trading_ops.reconciler.execute import AttemptRunner
-from trading_ops.reconciler.lease import Lease, key_of_target
+from trading_ops.reconciler.lease import Leases, key_of_target
 from trading_ops.reconciler.state import State
 from trading_ops.redaction import redact
 from trading_ops.store import Connection, claims, failpoints, fencing, incidents
@@ -45,22 +45,22 @@ OUTCOMES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recovery:
+class AttemptRecovery:
     """Determines the outcome of orphaned attempts."""
 
     writer: Writer
-    lease: Lease
+    leases: Leases
     runner: AttemptRunner
 
-    async def adopt(self, attempt: Attempt, why: str) -> None:
+    async def mark_unknown(self, attempt: Attempt, why: str) -> None:
         """Mark an orphaned attempt as unknown until it is probed."""
         await self.runner.record(attempt, AttemptState.UNKNOWN, why, only_from=AttemptState.STARTED)
         failpoints.reached(Failpoint.ADOPTED)
 
     def _raise_fence(self, connection: Connection, attempt: Attempt) -> int | None:
         key = key_of_target(attempt.target)
-        if not self.lease.alone and not claims.is_held(
-            connection, self.lease.claim(key), now=clock.now()
+        if not self.leases.alone and not claims.is_held(
+            connection, self.leases.claim(key), now=clock.now()
         ):
             return None
         return fencing.raise_fence(connection, attempt.target)
@@ -100,7 +100,7 @@ _NONE = bytes(WIDTH)
 _ID = re.compile(rb"[0-9a-f-]{%d}" % WIDTH)
 
 
-class Handling:
+class CrashMarks:
     """Marks incidents while they are handled."""
 
     def __init__(self, path: Path) -> None:
@@ -132,14 +132,14 @@ class Handling:
         """Incidents that the previous process was handling when it died."""
         return frozenset(self._left.values())
 
-    def settle(self) -> None:
+    def clear_left(self) -> None:
         """Clear the marks of the previous process, once counted."""
         for slot in self._left:
             self._clear(slot)
         self._left = {}
 
     @contextlib.contextmanager
-    def of(self, keys: Iterable[str]) -> Iterator[None]:
+    def marked(self, keys: Iterable[str]) -> Iterator[None]:
         """Mark incidents during the context."""
         slots = [self._mark(key) for key in keys if self._free]
         try:
@@ -186,7 +186,7 @@ LIMIT = 3
 
 LONGEST_NOTE = 500
 
-TAKEN_UP = frozenset({"acknowledged", "snoozed", "taken_over", "withdrawn", "snooze_ended"})
+RESUMED_BY = frozenset({"acknowledged", "snoozed", "taken_over", "withdrawn", "snooze_ended"})
 """Kinds of events after which an incident that was set aside is processed again."""
 
 
@@ -197,13 +197,13 @@ def is_set_aside(kinds: Iterable[str]) -> bool:
         if kind == incidents.CRASHED:
             crashes += 1
             aside = crashes >= LIMIT
-        elif kind in TAKEN_UP:
+        elif kind in RESUMED_BY:
             aside = False
     return aside
 
 
 @dataclass(kw_only=True)
-class Crashes:
+class CrashCounter:
     """Counts crashes, and knows which incidents are set aside."""
 
     writer: Writer
@@ -213,21 +213,21 @@ class Crashes:
     _suspects: set[str] = field(init=False, default_factory=set)
     """Ids of the incidents that crashed in a former process or at another replica."""
 
-    async def count_deaths(self, handling: Handling) -> None:
+    async def count_deaths(self, marks: CrashMarks) -> None:
         """Count a crash of each incident that the former process was handling when it died.
 
         Raises:
             StoreError: they are not counted, and are still marked.
         """
-        if not handling.left:
+        if not marks.left:
             return
-        counting = partial(incidents.add_deaths, keys=handling.left, limit=LIMIT, now=clock.now())
+        counting = partial(incidents.add_deaths, keys=marks.left, limit=LIMIT, now=clock.now())
         counted = await self.writer.run(counting)
-        handling.settle()
+        marks.clear_left()
         if counted:
             log.error("died_handling", incidents=sorted(counted))
 
-    async def learn(self, reader: Reader, keys: Collection[str], state: State) -> None:
+    async def load(self, reader: Reader, keys: Collection[str], state: State) -> None:
         """Read from the store which incidents crashed before this process had them."""
         if not keys:
             return

@@ -13,7 +13,7 @@ from trading_ops import clock, logs
 from trading_ops.domain.decision import Close, Decision, Escalate, Reason, Wait
 from trading_ops.domain.incident import Incident
 from trading_ops.errors import TradingOpsError
-from trading_ops.reconciler.lease import Lease, key_of
+from trading_ops.reconciler.lease import Leases, key_of
 from trading_ops.reconciler.metrics import ReconcilerMetrics, kind_of
 from trading_ops.reconciler.runbook_index import RunbookIndex
 from trading_ops.store import Connection, claims, events, failpoints
@@ -22,7 +22,7 @@ from trading_ops.store.writer import Writer
 
 log = logs.get(__name__)
 
-Work = Callable[[Connection], object]
+Change = Callable[[Connection], object]
 
 CHUNK = 500
 
@@ -31,9 +31,9 @@ CHUNK = 500
 class _Entry:
     incident: Incident
     decision: Decision | None
-    """None: only `work` to do."""
+    """None: only a change."""
 
-    work: Work | None
+    change: Change | None
 
 
 @dataclass(kw_only=True)
@@ -41,32 +41,32 @@ class DecisionLog:
     """Records decisions."""
 
     writer: Writer
-    lease: Lease
+    leases: Leases
     index: RunbookIndex
     metrics: ReconcilerMetrics
     _last: dict[str, Decision] = field(init=False, default_factory=dict)
     _entries: list[_Entry] = field(init=False, default_factory=list)
 
-    def enter(self, incident: Incident, decision: Decision, work: Work | None = None) -> None:
+    def record(self, incident: Incident, decision: Decision, change: Change | None = None) -> None:
         """Store a decision and its changes at the end of the pass.
 
         Dropped if it equals the incident's last decision and changes nothing.
         """
         if decision.reason is Reason.ATTEMPT_RUNNING:
             return  # the timeline has `started`, and whether a pass comes by meanwhile is chance
-        if work is not None or not self._is_known(incident, decision):
-            self._entries.append(_Entry(incident=incident, decision=decision, work=work))
+        if change is not None or not self._is_known(incident, decision):
+            self._entries.append(_Entry(incident=incident, decision=decision, change=change))
 
-    def also(self, incident: Incident, work: Work) -> None:
+    def add_change(self, incident: Incident, change: Change) -> None:
         """Store something else at the end of the pass."""
-        self._entries.append(_Entry(incident=incident, decision=None, work=work))
+        self._entries.append(_Entry(incident=incident, decision=None, change=change))
 
     @property
-    def waiting(self) -> frozenset[str]:
+    def pending(self) -> frozenset[str]:
         """Ids of incidents with pending writes."""
         return frozenset(entry.incident.id for entry in self._entries)
 
-    async def post(self) -> list[tuple[Incident, Exception]]:
+    async def flush(self) -> list[tuple[Incident, Exception]]:
         """Store the entries, then count them; return the incidents whose storing crashed.
 
         Raises:
@@ -75,10 +75,10 @@ class DecisionLog:
         entries, self._entries = self._entries, []
         crashed = []
         for begin in range(0, len(entries), CHUNK):
-            crashed += await self._post(entries[begin : begin + CHUNK])
+            crashed += await self._flush(entries[begin : begin + CHUNK])
         return crashed
 
-    async def _post(self, chunk: list[_Entry]) -> list[tuple[Incident, Exception]]:
+    async def _flush(self, chunk: list[_Entry]) -> list[tuple[Incident, Exception]]:
         _reached(chunk, Failpoint.ESCALATE_BEFORE, Failpoint.CLOSE_BEFORE)
         try:
             stored = await self.writer.run(partial(self._store, entries=chunk))
@@ -87,7 +87,7 @@ class DecisionLog:
         except Exception as error:  # noqa: BLE001 - a bug must not block the other entries
             if len(chunk) == 1:
                 return [(chunk[0].incident, error)]
-            return [crash for entry in chunk for crash in await self._post([entry])]
+            return [crash for entry in chunk for crash in await self._flush([entry])]
         _reached(chunk, Failpoint.ESCALATE_AFTER, Failpoint.CLOSE_AFTER)
         for entry in stored:
             if entry.decision is not None:
@@ -102,18 +102,18 @@ class DecisionLog:
         for entry in mine:
             if entry.decision is not None:
                 self.write(connection, entry.incident, entry.decision, now)
-            if entry.work is not None:
-                entry.work(connection)
+            if entry.change is not None:
+                entry.change(connection)
         return mine
 
     def _held(self, connection: Connection, keys: set[str], now: datetime) -> set[str]:
         """Return the keys that no other replica took over while this one was frozen."""
-        if self.lease.alone:
+        if self.leases.alone:
             return keys
         return {
             key
             for key in sorted(keys)
-            if claims.is_held(connection, self.lease.claim(key), now=now)
+            if claims.is_held(connection, self.leases.claim(key), now=now)
         }
 
     def write(
@@ -131,9 +131,9 @@ class DecisionLog:
 
     def count(self, incident: Incident, decision: Decision) -> None:
         """Count and log a decision that is now in the timeline."""
-        self.metrics.lagged(incident, decision, first=incident.id not in self._last)
+        self.metrics.observe_lag(incident, decision, first=incident.id not in self._last)
         self._last[incident.id] = decision
-        self.metrics.decided(decision)
+        self.metrics.count_decision(decision)
         if isinstance(decision, Close):
             lasted = (clock.now() - incident.opened_at).total_seconds()
             alert = incident.alert if incident.alert in self.index.runbooks else "other"
@@ -164,9 +164,9 @@ class DecisionLog:
     def _note(self, incident: Incident, decision: Decision) -> str:
         """Return the decision's note; for a closed gate also the blocked step and the time."""
         runbook = self.index.runbook(incident.alert)
-        if not isinstance(decision, Wait) or decision.would is None or runbook is None:
+        if not isinstance(decision, Wait) or decision.blocked_step is None or runbook is None:
             return decision.note
-        parts = [f"would have run {runbook.steps[decision.would].action}"]
+        parts = [f"would have run {runbook.steps[decision.blocked_step].action}"]
         if decision.note:
             parts.append(decision.note)
         if decision.until is not None:

@@ -29,7 +29,7 @@ from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.runbook_index import RunbookIndex
 from trading_ops.store import Connection, events, failpoints, incidents, notifications
 from trading_ops.store.failpoints import Failpoint
-from trading_ops.store.notifications import State
+from trading_ops.store.notifications import NotificationState
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
 
@@ -75,7 +75,7 @@ class Intake:
         if seen is not None:
             self.metrics.watchdog.set(seen.timestamp())
 
-    async def take_apart(self, external: Mapping[str, str]) -> "Taken":
+    async def process_pending(self, external: Mapping[str, str]) -> "ProcessedBatch":
         """Process pending notifications into incidents; safe to repeat after a crash.
 
         In batches, since there may be many and large ones; and a limited number of batches, since
@@ -84,13 +84,13 @@ class Intake:
         Args:
             external: external labels of Prometheus, which are not part of an alert's identity.
         """
-        after, cut = 0, False
+        after, truncated = 0, False
         for _ in range(BATCHES):
-            waiting = await self.reader.read(partial(notifications.pending, after=after))
-            if not waiting:
-                return Taken(more=False, cut=cut)
-            after = waiting[-1].id
-            parsed = [self._parsed(one, external) for one in waiting]
+            batch = await self.reader.read(partial(notifications.pending, after=after))
+            if not batch:
+                return ProcessedBatch(more=False, truncated=truncated)
+            after = batch[-1].id
+            parsed = [self._parsed(one, external) for one in batch]
             try:
                 await self.writer.run(partial(self._record, parsed=parsed))
             except AWAY:
@@ -101,15 +101,15 @@ class Intake:
                     await self._record_alone(one)
             failpoints.reached(Failpoint.PROCESS_AFTER)
             self._count(parsed)
-            cut = cut or any(one.cut for one in parsed)
-        return Taken(more=True, cut=cut)
+            truncated = truncated or any(one.truncated for one in parsed)
+        return ProcessedBatch(more=True, truncated=truncated)
 
     def _parsed(
         self, notification: notifications.Notification, external: Mapping[str, str]
     ) -> "_Parsed":
         try:
             alerts = parse_notification(notification.body, external)
-            return _Parsed(notification, alerts, cut=cut_off(notification.body))
+            return _Parsed(notification, alerts, truncated=truncated_alerts(notification.body))
         except Exception as error:  # noqa: BLE001 - one bad notification must not block the next
             return _Parsed(notification, [], error=str(error) or type(error).__name__)
 
@@ -134,7 +134,7 @@ class Intake:
             notifications.finish(
                 connection,
                 one.notification.id,
-                State.PARSED if one.error is None else State.QUARANTINED,
+                NotificationState.PARSED if one.error is None else NotificationState.QUARANTINED,
                 error=one.error,
                 watchdog=_has_watchdog(one.alerts),
             )
@@ -151,7 +151,7 @@ class Intake:
         firing = [alert for alert in alerts if alert.status is AlertStatus.FIRING]
         incidents.open_all(
             connection,
-            [self.index.sighting(alert) for alert in firing],
+            [self.index.with_target(alert) for alert in firing],
             received_at=one.notification.received_at,
             now=now,
             source="webhook",
@@ -191,26 +191,26 @@ class _Parsed:
     notification: notifications.Notification
     alerts: list[Alert]
     error: str | None = None
-    cut: int = 0
+    truncated: int = 0
     """Number of alerts that Alertmanager truncated."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Taken:
+class ProcessedBatch:
     """Result of one round of processing."""
 
     more: bool
     """More notifications are pending."""
 
-    cut: bool
+    truncated: bool
     """A notification was truncated: poll the sources for the missing alerts."""
 
 
 def _digest(one: _Parsed) -> str:
     body = one.notification.body
-    cut = f", {one.cut} more cut off" if one.cut else ""
+    more = f", {one.truncated} more truncated" if one.truncated else ""
     return (
-        f"notification {one.notification.id}: {len(one.alerts)} alerts{cut}, {len(body)} bytes, "
+        f"notification {one.notification.id}: {len(one.alerts)} alerts{more}, {len(body)} bytes, "
         f"sha256 {hashlib.sha256(body).hexdigest()}"
     )
 
@@ -240,11 +240,11 @@ class _Message(msgspec.Struct):
     version: str = "4"
 
 
-class _Cut(msgspec.Struct):
+class _Truncated(msgspec.Struct):
     truncatedAlerts: object = 0  # noqa: N815
 
 
-class Unreadable(ValueError):
+class InvalidNotification(ValueError):
     """The body is not a notification; it is quarantined."""
 
 
@@ -259,10 +259,10 @@ def parse_notification(body: bytes, external: Mapping[str, str] = NO_LABELS) -> 
         return [_alert(one, external) for one in message.alerts]
     except (msgspec.DecodeError, RecursionError, UnicodeError, OverflowError) as error:
         # OverflowError: a time whose zone offset moves it beyond the supported range.
-        raise Unreadable(str(error)) from error
+        raise InvalidNotification(str(error)) from error
 
 
-def cut_off(body: bytes) -> int:
+def truncated_alerts(body: bytes) -> int:
     """Return the number of alerts that Alertmanager truncated because of `max_alerts`.
 
     An invalid number is ignored: the alerts in the body still count.
@@ -270,7 +270,7 @@ def cut_off(body: bytes) -> int:
     if b'"truncatedAlerts"' not in body:
         return 0
     try:
-        number = msgspec.json.decode(body, type=_Cut).truncatedAlerts
+        number = msgspec.json.decode(body, type=_Truncated).truncatedAlerts
     except (msgspec.DecodeError, RecursionError):
         return 0
     return number if isinstance(number, int) and number > 0 else 0

@@ -51,7 +51,7 @@ def key_of_target(target: str) -> str:
     return f"target:{target}"
 
 
-class Lease:
+class Leases:
     """The leases of this replica."""
 
     def __init__(self, writer: Writer, replica: str, *, alone: bool) -> None:

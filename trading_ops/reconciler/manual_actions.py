@@ -17,16 +17,16 @@ from trading_ops.actions.registry import KINDS
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.domain.approval import Approval
 from trading_ops.domain.attempt import Attempt, AttemptState, Delivery
-from trading_ops.domain.decision import GlobalLimits, History, Reason
-from trading_ops.domain.gates import Wanted, shut
-from trading_ops.domain.manual import Refusal, refusal_of, wanted_by_hand
+from trading_ops.domain.decision import NEEDS_APPROVAL, GlobalLimits, History, Reason
+from trading_ops.domain.gates import GateInput, first_closed_gate
+from trading_ops.domain.manual import Refusal, manual_input, refusal_of
 from trading_ops.domain.runbook import LONGEST_WINDOW, Step
 from trading_ops.domain.target import Registry, Target
 from trading_ops.errors import ActionError, ClientError, OrderRefused
-from trading_ops.reconciler.crash_recovery import Recovery
+from trading_ops.reconciler.crash_recovery import AttemptRecovery
 from trading_ops.reconciler.execute import AttemptRunner
-from trading_ops.reconciler.lease import Lease, key_of_target
-from trading_ops.reconciler.state import Context, State, read_state
+from trading_ops.reconciler.lease import Leases, key_of_target
+from trading_ops.reconciler.state import State, WorldBuilder, read_state
 from trading_ops.reconciler.workqueue import Workers
 from trading_ops.store import Connection, approvals, attempts, failpoints
 from trading_ops.store.failpoints import Failpoint
@@ -71,11 +71,9 @@ LONGEST_TEXT = 200
 ROLLS = frozenset({"roll_bot"})
 """Actions that deploy: not to a bot whose error budget is spent."""
 
-ASKS = frozenset({Reason.APPROVAL_MISSING, Reason.APPROVAL_EXPIRED})
-
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class OrderOutcome:
     """The result: a started attempt, or the gate that refused it."""
 
     attempt: Attempt | None = None
@@ -85,7 +83,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Ordered:
+class _Request:
     """One request in processing."""
 
     step: Step
@@ -96,17 +94,17 @@ class _Ordered:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Manual:
+class ManualActions:
     """Executes manual actions."""
 
     writer: Writer
     reader: Reader
     registry: Registry
-    lease: Lease
+    leases: Leases
     workers: Workers
     runner: AttemptRunner
-    recovery: Recovery
-    context: Context
+    recovery: AttemptRecovery
+    world_builder: WorldBuilder
     limits: GlobalLimits
     budget: ErrorBudget | None = None
     """None: a spent error budget freezes nothing."""
@@ -127,7 +125,7 @@ class Manual:
         owner: str,
         reason: str,
         override_budget: bool = False,
-    ) -> Outcome:
+    ) -> OrderOutcome:
         """Start an action, or return the closed gate; does not wait for its end.
 
         Args:
@@ -147,17 +145,19 @@ class Manual:
         self._starting[target] += 1
         try:
             async with contextlib.AsyncExitStack() as held:
-                if not await held.enter_async_context(self.lease.borrowed(target)):
-                    return await self._refused(order, _elsewhere(target))
+                if not await held.enter_async_context(self.leases.borrowed(target)):
+                    return await self._refused(order, _held_elsewhere(target))
                 return await self._start(order, held)
         finally:
             self._starting[target] -= 1
 
-    async def _start(self, order: _Ordered, held: contextlib.AsyncExitStack) -> Outcome:
-        wanted, refusal = await self._gates(order)
+    async def _start(self, order: _Request, held: contextlib.AsyncExitStack) -> OrderOutcome:
+        gate_input, refusal = await self._gates(order)
         if refusal is not None:
             return await self._refused(order, refusal)
-        start = partial(attempts.start, plan=self._plan(order, wanted), now=clock.now())
+        start = partial(
+            attempts.start, request=self._start_request(order, gate_input), now=clock.now()
+        )
         failpoints.reached(Failpoint.START_BEFORE)
         attempt = await self.writer.run(start)
         if attempt is None:
@@ -174,16 +174,16 @@ class Manual:
         )
         # This replica keeps the target until the action has ended.
         self.workers.start(attempt.id, self._perform(attempt, order, held.pop_all()))
-        return Outcome(attempt=attempt)
+        return OrderOutcome(attempt=attempt)
 
-    def look_after(self, state: State) -> None:
+    def probe_orphans(self, state: State) -> None:
         """Probe orphaned manual attempts; called in each pass."""
         for attempt in state.overrides.manual:
             ours = attempt.id in self.workers or f"probe:{attempt.id}" in self.workers
             target = self.registry.find(attempt.target)
-            asked = self._probed_at.get(attempt.id, -PROBE_SECONDS)
+            probed_at = self._probed_at.get(attempt.id, -PROBE_SECONDS)
             ours = ours or bool(self._starting[attempt.target])
-            if ours or target is None or clock.monotonic() - asked < PROBE_SECONDS:
+            if ours or target is None or clock.monotonic() - probed_at < PROBE_SECONDS:
                 continue
             self._probed_at[attempt.id] = clock.monotonic()
             self.workers.start(f"probe:{attempt.id}", self._probe(attempt, target))
@@ -192,13 +192,13 @@ class Manual:
 
     def _order(
         self, action: str, target: str, params: Mapping[str, str], owner: str, reason: str
-    ) -> _Ordered:
+    ) -> _Request:
         kind = KINDS.get(action)
         if kind is None:
             raise OrderRefused(f"unknown action {action!r}: use one of {', '.join(sorted(KINDS))}")
         if set(params) != kind.params:
-            wanted = ", ".join(sorted(kind.params)) or "no parameters"
-            raise OrderRefused(f"{action} takes {wanted}")
+            allowed = ", ".join(sorted(kind.params)) or "no parameters"
+            raise OrderRefused(f"{action} takes {allowed}")
         found = self.registry.find(target)
         if found is None:
             raise OrderRefused(f"no target {target!r} in targets.yml")
@@ -211,30 +211,30 @@ class Manual:
         for name, text in (("owner", owner), ("reason", reason)):
             if not 0 < len(text.strip()) <= LONGEST_TEXT:
                 raise OrderRefused(f"{name} is required, with at most {LONGEST_TEXT} characters")
-        twice = kind.two_persons or (self.two_persons and kind.delivery is Delivery.ONE_SHOT)
-        step = replace(_step(action, params, kind.delivery), approval=twice)
-        return _Ordered(step=step, target=found, owner=owner, reason=reason)
+        approval = kind.two_persons or (self.two_persons and kind.delivery is Delivery.ONE_SHOT)
+        step = replace(_step(action, params, kind.delivery), approval=approval)
+        return _Request(step=step, target=found, owner=owner, reason=reason)
 
-    def _plan(self, order: _Ordered, wanted: Wanted) -> attempts.Plan:
+    def _start_request(self, order: _Request, gate_input: GateInput) -> attempts.StartRequest:
         key = key_of_target(order.target.name)
-        return attempts.Plan(
-            wanted=wanted,
-            claim=None if self.lease.alone else self.lease.claim(key),
+        return attempts.StartRequest(
+            gate_input=gate_input,
+            claim=None if self.leases.alone else self.leases.claim(key),
             ordered_by=order.owner,
             reason=OVERRIDE + order.reason if order.override_budget else order.reason,
         )
 
-    async def _gates(self, order: _Ordered) -> tuple[Wanted, Refusal | None]:
+    async def _gates(self, order: _Request) -> tuple[GateInput, Refusal | None]:
         """Check the gates; the target is probed last, when all others are open."""
         now = clock.now()
         read = partial(_read, target=order.target.name, limits=self.limits, now=now)
         state, history = await self.reader.read(read)
-        world = self.context.world(order.target, state, now)
+        world = self.world_builder.build(order.target, state, now)
         name = order.target.name
-        wanted = wanted_by_hand(order.step, name, history, world, self.limits, now)
-        refusal = refusal_of(shut(wanted), name)
+        gate_input = manual_input(order.step, name, history, world, self.limits, now)
+        refusal = refusal_of(first_closed_gate(gate_input), name)
         if refusal is not None:
-            return wanted, refusal
+            return gate_input, refusal
         spent = None
         if self.budget is not None and order.step.action in ROLLS and not order.override_budget:
             spent = await self.budget.spent(name)
@@ -242,12 +242,12 @@ class Manual:
             found = await self.runner.precondition(order.step, order.target)
         except ActionError as error:
             raise OrderRefused(str(error)) from error
-        wanted = replace(
-            wanted, world=replace(wanted.world, budget_spent=spent, precondition=found)
+        gate_input = replace(
+            gate_input, world=replace(gate_input.world, budget_spent=spent, precondition=found)
         )
-        return wanted, refusal_of(shut(wanted), name)
+        return gate_input, refusal_of(first_closed_gate(gate_input), name)
 
-    async def _refused(self, order: _Ordered, refusal: Refusal) -> Outcome:
+    async def _refused(self, order: _Request, refusal: Refusal) -> OrderOutcome:
         """Record the refusal; create an approval request if only that is missing."""
 
         def keep(connection: Connection) -> Approval | None:
@@ -263,7 +263,7 @@ class Manual:
                 note=refusal.note,
                 now=now,
             )
-            if refusal.reason not in ASKS:
+            if refusal.reason not in NEEDS_APPROVAL:
                 return None
             return approvals.request(
                 connection,
@@ -285,21 +285,21 @@ class Manual:
             reason=refusal.reason.value,
             note=refusal.note,
         )
-        return Outcome(refusal=refusal, approval=approval)
+        return OrderOutcome(refusal=refusal, approval=approval)
 
     async def _perform(
-        self, attempt: Attempt, order: _Ordered, held: contextlib.AsyncExitStack
+        self, attempt: Attempt, order: _Request, held: contextlib.AsyncExitStack
     ) -> None:
         async with held:
             step, reason = order.step, order.reason
             await self.runner.perform(attempt, step, order.target, reason=reason)
 
     async def _probe(self, attempt: Attempt, target: Target) -> None:
-        async with self.lease.borrowed(attempt.target) as ours:
+        async with self.leases.borrowed(attempt.target) as ours:
             if not ours:
                 return  # another replica handles it
             if attempt.state is AttemptState.STARTED:
-                await self.recovery.adopt(attempt, "the process that ran it is gone")
+                await self.recovery.mark_unknown(attempt, "the process that ran it is gone")
             step = _step(attempt.action, attempt.params, attempt.delivery)
             await self.recovery.probe(attempt, step, target)
 
@@ -326,7 +326,7 @@ def _read(
     return state, history
 
 
-def _elsewhere(target: str) -> Refusal:
+def _held_elsewhere(target: str) -> Refusal:
     note = f"another reconciler works on {target}"
     return Refusal(reason=Reason.TARGET_BUSY, note=note, opens="retry in a few seconds")
 

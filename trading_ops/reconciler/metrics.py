@@ -24,7 +24,7 @@ from trading_ops.domain.target import NAMED_BOTS, Kind, Target
 from trading_ops.errors import StoreError
 from trading_ops.instrument.families import counter, gauge, histogram
 from trading_ops.reconciler import retention
-from trading_ops.reconciler.lease import LEASE_SECONDS, USABLE_SECONDS, Lease
+from trading_ops.reconciler.lease import LEASE_SECONDS, USABLE_SECONDS, Leases
 from trading_ops.reconciler.runbook_index import RunbookIndex
 from trading_ops.store import Connection, events, maintenance, notifications
 from trading_ops.store.reader import Reader
@@ -238,11 +238,11 @@ class ReconcilerMetrics:
         """Record the last success of a background task."""
         self._task.labels(task).set(timestamp)
 
-    def decided(self, decision: Decision) -> None:
+    def count_decision(self, decision: Decision) -> None:
         """Count one decision with its reason."""
         self.decisions.labels(kind_of(decision), decision.reason).inc()
 
-    def lagged(self, incident: Incident, decision: Decision, *, first: bool) -> None:
+    def observe_lag(self, incident: Incident, decision: Decision, *, first: bool) -> None:
         """Record the time from receiving an alert to the first decision and to the start.
 
         Alerts received before this process started are ignored.
@@ -296,20 +296,20 @@ QUARANTINE_EVERY = 12
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measuring:
+class DatabaseMetrics:
     """Updates the metrics until cancelled."""
 
     writer: Writer
     reader: Reader
-    lease: Lease
+    leases: Leases
     metrics: ReconcilerMetrics
     certificates: Certificates
 
-    def follow(self) -> None:
+    def register(self) -> None:
         """Register the in-memory values, which are read at each scrape."""
         self.metrics.writer_queue.set_function(lambda: self.writer.waiting)
-        self.metrics.lease.current.set_function(lambda: self.lease.age_seconds < USABLE_SECONDS)
-        self.metrics.lease.held.set_function(lambda: len(self.lease.keys))
+        self.metrics.lease.current.set_function(lambda: self.leases.age_seconds < USABLE_SECONDS)
+        self.metrics.lease.held.set_function(lambda: len(self.leases.keys))
         self.metrics.lease.until.set_function(self._lease_until)
         self.writer.on_commit = self.metrics.commit.observe
 
@@ -327,7 +327,7 @@ class Measuring:
             await asyncio.sleep(EVERY_SECONDS)
 
     def _measure(self, connection: Connection, *, scan: bool) -> None:
-        state = notifications.State
+        state = notifications.NotificationState
         self.metrics.audit.head.set(events.head(connection))
         self.metrics.inbox.labels("pending").set(notifications.count(connection, state.PENDING))
         for name, expiry in self.certificates.known().items():
@@ -340,7 +340,7 @@ class Measuring:
             self.metrics.inbox.labels("quarantined").set(quarantined)
 
     def _lease_until(self) -> float:
-        age = self.lease.age_seconds
+        age = self.leases.age_seconds
         return 0.0 if age == float("inf") else clock.timestamp() + LEASE_SECONDS - age
 
 

@@ -32,27 +32,27 @@ class Observer:
     metrics: ReconcilerMetrics
     clocks: Clocks
 
-    async def look(self) -> Snapshot:
+    async def poll(self) -> Snapshot:
         """Return the answers of both sources; None: no answer."""
         rules, routed = await asyncio.gather(
             self.prometheus.view(), self.alertmanagers.alerts(), return_exceptions=True
         )
         self.clocks.read()
         now = clock.now()
-        self._note("prometheus", rules)
-        self._note("alertmanager", routed)
+        self._record_poll("prometheus", rules)
+        self._record_poll("alertmanager", routed)
         view = None if isinstance(rules, BaseException) else rules
-        told = None if isinstance(routed, BaseException) else routed
-        if view is not None and view.external and told is not None:
-            told = _as_prometheus_has_them(told, view.external)
+        routed_alerts = None if isinstance(routed, BaseException) else routed
+        if view is not None and view.external and routed_alerts is not None:
+            routed_alerts = _as_prometheus_has_them(routed_alerts, view.external)
         unsettled = self.clocks.unsettled
-        return Snapshot(at=now, prometheus=view, alertmanager=told, unsettled=unsettled)
+        return Snapshot(at=now, prometheus=view, alertmanager=routed_alerts, unsettled=unsettled)
 
     async def external_labels(self) -> Mapping[str, str]:
         """Return the labels that Prometheus adds to what it sends."""
         return await self.prometheus.external_labels()
 
-    def _note(self, source: str, answer: object) -> None:
+    def _record_poll(self, source: str, answer: object) -> None:
         if isinstance(answer, ClientError):
             log.warning("poll_failed", source=source, error=str(answer))
         elif isinstance(answer, BaseException):
@@ -107,7 +107,7 @@ class Observer:
         alerts = [_as_alert(rule, routed[rule.fingerprint]) for rule in missed]
         return incidents.open_all(
             connection,
-            [self.index.sighting(alert) for alert in alerts],
+            [self.index.with_target(alert) for alert in alerts],
             received_at=now,
             now=now,
             source="poll",
@@ -125,11 +125,11 @@ def _as_prometheus_has_them(
     return found
 
 
-def _as_alert(rule: RuleAlert, seen: RoutedAlert) -> Alert:
+def _as_alert(rule: RuleAlert, routed: RoutedAlert) -> Alert:
     return Alert(
         fingerprint=rule.fingerprint,
         labels=rule.labels,
         annotations=rule.annotations,
         status=AlertStatus.FIRING,
-        starts_at=seen.starts_at,
+        starts_at=routed.starts_at,
     )

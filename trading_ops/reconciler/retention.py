@@ -24,7 +24,7 @@ from trading_ops.store import (
     retention,
 )
 from trading_ops.store.archive import PAGE, Archive, EventFile, Rows
-from trading_ops.store.notifications import State
+from trading_ops.store.notifications import NotificationState
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
 
@@ -119,7 +119,7 @@ class Retention:
             for kind in KINDS:
                 self.on_result(kind, why)
             return
-        quarantined = partial(notifications.prune, state=State.QUARANTINED)
+        quarantined = partial(notifications.prune, state=NotificationState.QUARANTINED)
         work = {
             "notifications": self._remove(notifications.prune, self.notifications_kept),
             "quarantined": self._remove(quarantined, self.incidents_kept),

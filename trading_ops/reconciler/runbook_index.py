@@ -18,7 +18,7 @@ from trading_ops.domain.attempt import Delivery
 from trading_ops.domain.runbook import LONGEST_WINDOW, Drill, Limits, Runbook, Step, VerifyQuery
 from trading_ops.domain.target import NAMED_BOTS, Registry, Target
 from trading_ops.errors import ConfigError
-from trading_ops.store.incidents import Sighting
+from trading_ops.store.incidents import FiringAlert
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ class RunbookIndex:
         book = self.runbooks.get(alert)
         return self.registry.find(labels.get(book.target_label, "")) if book else None
 
-    def sighting(self, alert: Alert) -> Sighting:
+    def with_target(self, alert: Alert) -> FiringAlert:
         """Return a firing alert with its registered target."""
         target = self.target(alert.name, alert.labels)
-        return Sighting(alert=alert, target=target.name if target else None)
+        return FiringAlert(alert=alert, target=target.name if target else None)
 
 
 FENCE = "---\n"

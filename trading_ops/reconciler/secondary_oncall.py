@@ -22,13 +22,15 @@ from trading_ops.errors import ClientError
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.runbook_index import RunbookIndex
 from trading_ops.store import acknowledgements
-from trading_ops.store.acknowledgements import Case
+from trading_ops.store.acknowledgements import AcknowledgedAlert
 from trading_ops.store.reader import Reader
 
 
-def shown(cases: Collection[Case], index: RunbookIndex) -> dict[Fault, datetime | None]:
+def acknowledged_faults(
+    cases: Collection[AcknowledgedAlert], index: RunbookIndex
+) -> dict[Fault, datetime | None]:
     """Return the metric's labels: registered names only, to bound cardinality."""
-    words = acknowledged_until((case.word, case.labels) for case in cases)
+    words = acknowledged_until((case.acknowledgement, case.labels) for case in cases)
     return {key: end for key, end in words.items() if is_registered(key, index)}
 
 
@@ -48,7 +50,7 @@ EVERY_SECONDS = 5.0
 
 
 @dataclass(kw_only=True)
-class SilenceWatch:
+class SilenceMonitor:
     """Reads Alertmanager's silences and exports the manual ones."""
 
     reader: Reader
@@ -62,24 +64,24 @@ class SilenceWatch:
     of_target: Mapping[str, Sequence[Silence]] = field(init=False, default_factory=dict)
     """Silences that cover each bot and venue, as last read."""
 
-    _looked_at: float = field(init=False, default=-math.inf)
+    _polled_at: float = field(init=False, default=-math.inf)
     _shown: set[Fault] = field(init=False, default_factory=set)
     _wide: frozenset[str] = field(init=False, default=frozenset())
 
     def is_due(self) -> bool:
         """Whether it is time to read them again."""
-        return clock.monotonic() - self._looked_at >= EVERY_SECONDS
+        return clock.monotonic() - self._polled_at >= EVERY_SECONDS
 
-    async def look(self, snapshot: Snapshot | None) -> None:
+    async def poll(self, snapshot: Snapshot | None) -> None:
         """Read the silences; while Alertmanager does not answer, keep the last ones."""
-        self._looked_at = clock.monotonic()
+        self._polled_at = clock.monotonic()
         try:
             found = await self.alertmanagers.silences()
         except ClientError as error:
             log.warning("silences_not_read", error=str(error))
             return
         cases = await self.reader.read(partial(acknowledgements.at_work, now=self.now()))
-        of_ours = {case.word.silence_id for case in cases}
+        of_ours = {case.acknowledgement.silence_id for case in cases}
         by_hand = [one for one in found if one.id not in of_ours and one.starts_at <= self.now()]
         self._show_covered(by_hand, snapshot)
         if snapshot is not None:

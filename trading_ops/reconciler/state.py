@@ -15,7 +15,7 @@ from trading_ops import clock
 from trading_ops.domain.alert import SEVERE
 from trading_ops.domain.approval import Approval
 from trading_ops.domain.attempt import Attempt
-from trading_ops.domain.decision import AlertView, GlobalLimits, History, Pause, World
+from trading_ops.domain.decision import AlertState, GlobalLimits, History, Pause, World
 from trading_ops.domain.gates import is_ahead
 from trading_ops.domain.incident import Incident, failing_episodes, failing_targets, most_failing
 from trading_ops.domain.maintenance import Maintenance, covering
@@ -41,10 +41,10 @@ MANY_EVENTS = 5_000
 
 CHUNK = 500
 
-SAID = "decided_"
+DECIDED = "decided_"
 """Prefix of decision events; executed steps have their own events."""
 
-NOBODYS = frozenset({"notified", "quarantined", "order_refused", "pruned", "events_removed"})
+IRRELEVANT = frozenset({"notified", "quarantined", "order_refused", "pruned", "events_removed"})
 """Events that do not affect decisions."""
 
 _NONE: tuple[Attempt, ...] = ()
@@ -141,7 +141,7 @@ def read_state(
         return replace(former, changed=frozenset()) if former.changed else former
     if former is None or not 0 < head - former.head <= MANY_EVENTS:
         return _read_all(connection, head, limits, now)
-    return _read_again(connection, head, former, now)
+    return _read_changes(connection, head, former, now)
 
 
 def _read_all(connection: Connection, head: int, limits: GlobalLimits, now: datetime) -> State:
@@ -161,11 +161,11 @@ def _read_all(connection: Connection, head: int, limits: GlobalLimits, now: date
     )
 
 
-def _read_again(connection: Connection, head: int, former: State, now: datetime) -> State:
+def _read_changes(connection: Connection, head: int, former: State, now: datetime) -> State:
     found = events.touched(connection, former.head)
-    touched = {key for key, kind in found if key is not None and not kind.startswith(SAID)}
+    touched = {key for key, kind in found if key is not None and not kind.startswith(DECIDED)}
     # Events without an incident concern all: a pause, a budget, a manual action.
-    concerns_all = any(key is None and kind not in NOBODYS for key, kind in found)
+    concerns_all = any(key is None and kind not in IRRELEVANT for key, kind in found)
     fresh = {one.id: one for one in incidents.open_summaries(connection, touched)}
     kept = {
         key: fresh.get(key, one)
@@ -191,11 +191,11 @@ def _read_again(connection: Connection, head: int, former: State, now: datetime)
         of_incident=of_incident,
         of_target=of_target | _of_targets(connection, targets - of_target.keys(), now),
         starts=tuple(attempts.starts_since(connection, now - former.limits.window)),
-        episodes=_episodes_again(connection, former, by_id, None if concerns_all else fresh),
+        episodes=_episodes(connection, former, by_id, None if concerns_all else fresh),
         changed=frozenset(
             key for key, one in by_id.items() if concerns_all or key in fresh or one.target in stale
         ),
-        closed=_closed_again(connection, former, touched - fresh.keys(), now),
+        closed=_recently_closed(connection, former, touched - fresh.keys(), now),
         limits=former.limits,
         overrides=_overrides(connection, now),
     )
@@ -203,18 +203,18 @@ def _read_again(connection: Connection, head: int, former: State, now: datetime)
 
 def _overrides(connection: Connection, now: datetime) -> Overrides:
     """Read all of them: they are few."""
-    acknowledged = acknowledgements.standing(connection)
+    acknowledged = acknowledgements.active(connection)
     return Overrides(
         pause=pauses.current(connection, now=now),
         maintenance=tuple(maintenance.planned(connection, now=now)),
-        halted=holds.halted_by_people(connection),
-        acknowledged={key: one.said for key, one in acknowledged.items()},
-        approvals=approvals.standing(connection, now=now),
+        halted=holds.halted_by_operators(connection),
+        acknowledged={key: one.description for key, one in acknowledged.items()},
+        approvals=approvals.active(connection, now=now),
         manual=tuple(attempts.running_manual(connection)),
     )
 
 
-def _closed_again(
+def _recently_closed(
     connection: Connection, former: State, touched: Collection[str], now: datetime
 ) -> tuple[Incident, ...]:
     """Read what was closed since the former state, and drop what is too long ago."""
@@ -228,7 +228,7 @@ def _closed_again(
     return tuple(sorted((*kept, *new), key=lambda one: (one.closed_at or since, one.id)))
 
 
-def _episodes_again(
+def _episodes(
     connection: Connection,
     former: State,
     by_id: Mapping[str, Incident],
@@ -262,7 +262,7 @@ class _Fleet:
 
 
 @dataclass(kw_only=True)
-class Context:
+class WorldBuilder:
     """Knows the index, the limits and the settings; asks the state for the rest."""
 
     index: RunbookIndex
@@ -278,7 +278,7 @@ class Context:
     _began_at: datetime = field(init=False, default_factory=clock.now)
     _fleet: _Fleet | None = field(init=False, default=None)
 
-    def see(self, prometheus: PrometheusView, state: State) -> None:
+    def note_firing(self, prometheus: PrometheusView, state: State) -> None:
         """Record which incidents' alerts fire in Prometheus: a notification may be forged."""
         alerts = prometheus.alerts
         firing = {
@@ -295,14 +295,14 @@ class Context:
         if fired != self.fired:
             self.fired, self._fleet = fired, None
 
-    def world(
+    def build(
         self,
         target: Target | None,
         state: State,
         now: datetime,
         *,
         incident: Incident | None = None,
-        view: AlertView = AlertView.FIRING,
+        view: AlertState = AlertState.FIRING,
         blocked: tuple[str, ...] = (),
     ) -> World:
         """Return the context of a target at a time; no probes."""

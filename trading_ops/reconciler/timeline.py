@@ -80,7 +80,7 @@ def read_timeline(connection: Connection, *, key: str) -> Timeline | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class IncidentStatus:
     """The status, derived from the store."""
 
     state: str
@@ -97,14 +97,14 @@ class Standing:
     """The operator's or the decision's note."""
 
 
-def read_standings(
+def read_statuses(
     connection: Connection, incidents: Sequence[Incident], *, now: datetime
-) -> dict[str, Standing]:
+) -> dict[str, IncidentStatus]:
     """Return the status of each open one of these incidents, by id."""
     still_open = [one for one in incidents if one.is_open]
     if not still_open:
         return {}
-    words = acknowledgements.standing(connection)
+    words = acknowledgements.active(connection)
     said = search.last_decisions(connection, [one.id for one in still_open])
     pause = pauses.current(connection, now=now)
     return {
@@ -115,9 +115,9 @@ def read_standings(
     }
 
 
-def _of_word(word: Acknowledgement) -> Standing:
+def _of_word(word: Acknowledgement) -> IncidentStatus:
     snoozed = word.kind is AcknowledgementKind.SNOOZE
-    return Standing(
+    return IncidentStatus(
         state=SNOOZED if snoozed else ACKNOWLEDGED,
         owner=word.owner,
         until=word.until if snoozed else None,  # an acknowledgement is renewed
@@ -127,15 +127,15 @@ def _of_word(word: Acknowledgement) -> Standing:
 
 def _of_decision(
     incident: Incident, said: search.LastDecision | None, pause: Pause | None
-) -> Standing:
+) -> IncidentStatus:
     waits = said is not None and said.kind == "decided_wait"
     if incident.escalated_at is not None and not waits:
-        return Standing(state=Reason.ESCALATED.value, note=said.note if said else "")
+        return IncidentStatus(state=Reason.ESCALATED.value, note=said.note if said else "")
     if said is None:
-        return Standing(state=NEW)
+        return IncidentStatus(state=NEW)
     until = None
     if said.reason == Reason.PAUSED and pause is not None:
         until = pause.expires_at
     elif said.reason == Reason.FLAPPING and incident.quiet_since is not None:
         until = incident.quiet_since + GlobalLimits().flap_quiet
-    return Standing(state=said.reason, until=until, note=said.note)
+    return IncidentStatus(state=said.reason, until=until, note=said.note)

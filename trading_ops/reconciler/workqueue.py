@@ -13,24 +13,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from trading_ops import logs
-from trading_ops.domain.decision import AlertView, Decision, Reason, Wait
-from trading_ops.reconciler.crash_recovery import Handling
+from trading_ops.domain.decision import AlertState, Decision, Reason, Wait
+from trading_ops.reconciler.crash_recovery import CrashMarks
 
-SOON_SECONDS = 1.0
+REQUEUE_SECONDS = 1.0
 """Seconds until an incident is reconciled again while something may change on its own."""
 
 SLACK = 64
 """Maximum number of obsolete entries in the heap."""
 
-FLEET_SECONDS = 5.0
+FLEET_REQUEUE_SECONDS = 5.0
 """Seconds while a fleet-wide gate is closed: many incidents wait together, none is urgent."""
 
-UNKNOWN_LONGEST_SECONDS = 5.0
+UNKNOWN_BACKOFF_SECONDS = 5.0
 """Maximum backoff in seconds while a source does not answer, after 1, 2 and 4 s."""
 
-FLEET = frozenset({Reason.STORM, Reason.FLEET_UNHEALTHY, Reason.GLOBAL_BUDGET})
+FLEET_WAITS = frozenset({Reason.STORM, Reason.FLEET_UNHEALTHY, Reason.GLOBAL_BUDGET})
 
-QUIET = frozenset(
+UNTIL_CHANGED = frozenset(
     {
         Reason.ESCALATED,
         Reason.PAGE_ONLY,
@@ -51,7 +51,7 @@ QUIET = frozenset(
 class LastReconcile:
     """Observation and decision of the last reconciliation of an incident."""
 
-    view: AlertView
+    view: AlertState
     blocking: tuple[str, ...]
     decision: Decision
 
@@ -60,11 +60,11 @@ class WorkQueue:
     """The last reconciliation of each incident, and when the next one is due."""
 
     def __init__(self) -> None:
-        self._sights: dict[str, LastReconcile] = {}
+        self._last: dict[str, LastReconcile] = {}
         self._due: set[str] = set()
         self._times: list[tuple[float, str]] = []
         self._next: dict[str, float] = {}
-        self._held: dict[str, Reason] = {}
+        self._fleet_waits: dict[str, Reason] = {}
         self._unknown: Counter[str] = Counter()
         """Number of consecutive reconciliations without an answer of a source, by incident."""
 
@@ -72,9 +72,9 @@ class WorkQueue:
         """Mark incidents as due."""
         self._due.update(keys)
 
-    def sight(self, key: str) -> LastReconcile | None:
+    def last(self, key: str) -> LastReconcile | None:
         """Return the last reconciliation of an incident."""
-        return self._sights.get(key)
+        return self._last.get(key)
 
     def is_due(self, now: float) -> bool:
         """Whether any incident is due."""
@@ -94,36 +94,36 @@ class WorkQueue:
                 self._due.add(key)
         return self._due
 
-    def held(self) -> Mapping[Reason, int]:
+    def waits_for_fleet(self) -> Mapping[Reason, int]:
         """Return the number of incidents that wait for each fleet-wide gate."""
-        count = Counter(dict.fromkeys(FLEET, 0))
-        count.update(self._held.values())
+        count = Counter(dict.fromkeys(FLEET_WAITS, 0))
+        count.update(self._fleet_waits.values())
         return count
 
-    def looked(self, key: str, sight: LastReconcile, *, again_in: float, now: float) -> None:
+    def done(self, key: str, last: LastReconcile, *, requeue_in: float, now: float) -> None:
         """Record a reconciliation, and schedule the next one."""
-        self._sights[key] = sight
-        self._held.pop(key, None)
-        if isinstance(sight.decision, Wait) and sight.decision.reason in FLEET:
-            self._held[key] = sight.decision.reason
+        self._last[key] = last
+        self._fleet_waits.pop(key, None)
+        if isinstance(last.decision, Wait) and last.decision.reason in FLEET_WAITS:
+            self._fleet_waits[key] = last.decision.reason
         self._next.pop(key, None)
-        if isinstance(sight.decision, Wait) and sight.decision.reason is Reason.SOURCE_UNKNOWN:
-            again_in = min(again_in * 2.0 ** self._unknown[key], UNKNOWN_LONGEST_SECONDS)
-            if again_in < UNKNOWN_LONGEST_SECONDS:
+        if isinstance(last.decision, Wait) and last.decision.reason is Reason.SOURCE_UNKNOWN:
+            requeue_in = min(requeue_in * 2.0 ** self._unknown[key], UNKNOWN_BACKOFF_SECONDS)
+            if requeue_in < UNKNOWN_BACKOFF_SECONDS:
                 self._unknown[key] += 1
         else:
             self._unknown.pop(key, None)
-        if again_in < math.inf:
-            self._at(key, now + again_in)
+        if requeue_in < math.inf:
+            self._at(key, now + requeue_in)
 
     def retry(self, key: str, now: float) -> None:
         """Reconcile an incident again soon after a failure."""
-        self._at(key, now + SOON_SECONDS)
+        self._at(key, now + REQUEUE_SECONDS)
 
     def forget(self, key: str) -> None:
         """Drop an incident that is closed or owned by another replica."""
-        self._sights.pop(key, None)
-        self._held.pop(key, None)
+        self._last.pop(key, None)
+        self._fleet_waits.pop(key, None)
         self._unknown.pop(key, None)
         self._next.pop(key, None)
         self._due.discard(key)
@@ -145,16 +145,16 @@ class WorkQueue:
             heapq.heapify(self._times)
 
 
-def again_in(decision: Decision, until_seconds: float | None) -> float:
+def requeue_in(decision: Decision, until_seconds: float | None) -> float:
     """Return the seconds until the next reconciliation.
 
     Args:
         decision: the last one.
         until_seconds: seconds until the end of its wait; None: no end.
     """
-    longest = SOON_SECONDS
-    if isinstance(decision, Wait) and decision.reason in QUIET | FLEET:
-        longest = math.inf if decision.reason in QUIET else FLEET_SECONDS
+    longest = REQUEUE_SECONDS
+    if isinstance(decision, Wait) and decision.reason in UNTIL_CHANGED | FLEET_WAITS:
+        longest = math.inf if decision.reason in UNTIL_CHANGED else FLEET_REQUEUE_SECONDS
     return longest if until_seconds is None else max(0.0, min(until_seconds, longest))
 
 
@@ -164,10 +164,10 @@ log = logs.get(__name__)
 class Workers:
     """Runs background jobs by key; wakes the loop when one ends."""
 
-    def __init__(self, wake: Callable[[], None], handling: Handling) -> None:
+    def __init__(self, wake: Callable[[], None], crash_marks: CrashMarks) -> None:
         """Take the wake-up of the loop, and the marks of incidents being handled."""
         self._wake = wake
-        self.handling = handling
+        self.crash_marks = crash_marks
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def __contains__(self, key: str) -> bool:
@@ -199,7 +199,7 @@ class Workers:
         self._tasks[key] = asyncio.create_task(self._run(key, work, wakes), name=key)
 
     async def _handle(self, incident_id: str, work: Coroutine[Any, Any, Any]) -> None:
-        with self.handling.of((incident_id,)):
+        with self.crash_marks.marked((incident_id,)):
             await work
 
     async def _run(self, key: str, work: Coroutine[Any, Any, Any], wakes: bool) -> None:  # noqa: FBT001

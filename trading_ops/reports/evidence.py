@@ -21,7 +21,7 @@ from trading_ops.reports.recovery_times import recovery_times
 from trading_ops.store import Connection, audit_chain, backups, search
 from trading_ops.store.events import Event
 from trading_ops.store.reader import Reader
-from trading_ops.store.search import Span
+from trading_ops.store.search import TimeRange
 
 PAGE = 2_000
 EVENTS, SUMMARY = "events.jsonl", "summary.json"
@@ -46,7 +46,7 @@ async def export(
         FileExistsError: there is such a file.
         OSError: it cannot be written.
     """
-    span = Span(since=since, until=until)
+    span = TimeRange(since=since, until=until)
     count, kinds, actors = 0, Counter[str](), Counter[str]()
     with path.open("xb") as file, signed_zip.SignedZip(file, PURPOSE, key) as archive:
         with archive.member(EVENTS) as write:
@@ -87,7 +87,7 @@ def check(path: Path, keys: Sequence[bytes]) -> Bundle:
     return Bundle(manifest=manifest, problems=tuple(problems))
 
 
-def _page(connection: Connection, *, span: Span, after: int) -> list[Event]:
+def _page(connection: Connection, *, span: TimeRange, after: int) -> list[Event]:
     return search.find_events(connection, span=span, after=after, limit=PAGE)
 
 

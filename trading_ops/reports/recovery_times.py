@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from trading_ops.store import Connection, search
-from trading_ops.store.search import Response
+from trading_ops.store.search import IncidentTimes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ class RecoveryTimes:
 def recovery_times(connection: Connection, *, since: datetime, until: datetime) -> RecoveryTimes:
     """Return the times of all incidents opened from `since` until before `until`."""
     found = search.response_times(connection, since=since, until=until)
-    by_alert: dict[str, list[Response]] = defaultdict(list)
+    by_alert: dict[str, list[IncidentTimes]] = defaultdict(list)
     for one in found:
         by_alert[one.alert].append(one)
     return RecoveryTimes(
@@ -73,7 +73,7 @@ def recovery_times(connection: Connection, *, since: datetime, until: datetime) 
     )
 
 
-def _times(alert: str, found: Sequence[Response]) -> AlertTimes:
+def _times(alert: str, found: Sequence[IncidentTimes]) -> AlertTimes:
     return AlertTimes(
         alert=alert,
         incidents=len(found),
@@ -93,11 +93,11 @@ def _times(alert: str, found: Sequence[Response]) -> AlertTimes:
     )
 
 
-def _remediated(one: Response) -> bool:
+def _remediated(one: IncidentTimes) -> bool:
     return one.closed_at is not None and one.escalated_at is None and one.verified
 
 
-def _first_response(one: Response) -> datetime | None:
+def _first_response(one: IncidentTimes) -> datetime | None:
     given = [moment for moment in (one.attempted_at, one.acknowledged_at) if moment is not None]
     return min(given, default=None)
 

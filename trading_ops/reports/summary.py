@@ -14,7 +14,7 @@ from trading_ops.domain.backup import Backup
 from trading_ops.domain.bot_event import BotEvent, BotEventKind
 from trading_ops.domain.report import (
     FINDING_KINDS,
-    Backups,
+    BackupFigures,
     BotFigures,
     Finding,
     IncidentLine,
@@ -22,7 +22,7 @@ from trading_ops.domain.report import (
     Period,
     Ratio,
     Report,
-    Response,
+    ResponseFigures,
     ServiceLevel,
 )
 from trading_ops.reports.budgets import queries, read_levels
@@ -41,7 +41,7 @@ from trading_ops.store import (
     search,
 )
 from trading_ops.store.reader import Reader
-from trading_ops.store.search import Span
+from trading_ops.store.search import TimeRange
 
 SHOWN = 30
 """Incidents, and things that are open, that a report lists."""
@@ -114,7 +114,7 @@ def _trades(connection: Connection, *, since: datetime, until: datetime) -> list
     found = bot_events.search(
         connection,
         filters={"kind": BotEventKind.TRADE.value},
-        span=Span(since=since, until=until),
+        span=TimeRange(since=since, until=until),
         limit=TRADES_READ,
     )
     return [one.event for one in found]
@@ -169,7 +169,7 @@ def _read(
     if period is not Period.DAILY:
         before = recovery_times(connection, since=since - (until - since), until=since)
         previous = _response(before.total)
-    span = Span(since=since, until=until)
+    span = TimeRange(since=since, until=until)
     return {
         "response": _response(times.total),
         "previous": previous,
@@ -204,15 +204,15 @@ class _Findings(msgspec.Struct):
 def _findings(connection: Connection) -> Iterator[Finding]:
     """Yield what the newest report of each such job found."""
     for kind in FINDING_KINDS:
-        for event in search.find_events(connection, kind=kind, span=Span(), limit=1):
+        for event in search.find_events(connection, kind=kind, span=TimeRange(), limit=1):
             yield from msgspec.json.decode(event.after or "{}", type=_Findings).findings
 
 
-def _backups(found: Sequence[Backup]) -> Backups:
+def _backups(found: Sequence[Backup]) -> BackupFigures:
     sound = [one for one in found if not one.problem]
     tested = max((one for one in sound if one.restore_tested_at), key=_tested_at, default=None)
     took = tested.restore_milliseconds if tested else None
-    return Backups(
+    return BackupFigures(
         kept=len(found),
         damaged=len(found) - len(sound),
         bytes=sum(one.bytes for one in found),
@@ -226,8 +226,8 @@ def _tested_at(one: Backup) -> datetime:
     return one.restore_tested_at or one.created_at
 
 
-def _response(total: AlertTimes) -> Response:
-    return Response(
+def _response(total: AlertTimes) -> ResponseFigures:
+    return ResponseFigures(
         incidents=total.incidents,
         remediated=total.remediated,
         escalated=total.escalated,
@@ -243,14 +243,14 @@ def _open(connection: Connection, now: datetime) -> list[str]:
     ]
     found += [
         f"{one.target} is {one.state} by {one.owner}: {one.reason}"
-        for one in holds.standing(connection)
+        for one in holds.active(connection)
     ]
     if (pause := pauses.current(connection, now=now)) is not None:
         found.append(f"automation is paused by {pause.owner}: {pause.reason}")
     found += [
         f"approval of {one.action} on {one.target}, requested by {one.requested_by}"
         for one in approvals.search(connection, state=ApprovalState.PENDING, limit=SHOWN)
-        if one.standing(now) is ApprovalState.PENDING
+        if one.state_at(now) is ApprovalState.PENDING
     ]
     found += [
         f"maintenance of {one.target or 'the whole fleet'} by {one.owner}: {one.reason}"

@@ -16,15 +16,15 @@ from trading_ops.domain.acknowledgement import (
 from trading_ops.store import events
 from trading_ops.store.tables import acknowledgements, incidents
 
-STANDS = acknowledgements.c.ended_at.is_(None)
-_STANDING = select(acknowledgements).where(STANDS)
+ACTIVE = acknowledgements.c.ended_at.is_(None)
+_STANDING = select(acknowledgements).where(ACTIVE)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Case:
+class AcknowledgedAlert:
     """An acknowledgement with what its incident's alert is."""
 
-    word: Acknowledgement
+    acknowledgement: Acknowledgement
     labels: Mapping[str, str]
     closed_at: datetime | None
     """When the incident ended; None: it is open."""
@@ -109,7 +109,7 @@ def end(
 
 def renew(connection: Connection, word: Acknowledgement, *, until: datetime, now: datetime) -> None:
     """Extend an active acknowledgement."""
-    statement = update(acknowledgements).where(acknowledgements.c.id == word.id, STANDS)
+    statement = update(acknowledgements).where(acknowledgements.c.id == word.id, ACTIVE)
     if not connection.execute(statement.values(until=until)).rowcount:
         return
     events.add(
@@ -145,7 +145,7 @@ def note_silence(
     )
 
 
-def standing(connection: Connection) -> dict[str, Acknowledgement]:
+def active(connection: Connection) -> dict[str, Acknowledgement]:
     """Return the acknowledgements in force, by incident id."""
     rows = connection.execute(_STANDING).mappings()
     return {word.incident_id: word for word in map(_from_row, rows)}
@@ -154,7 +154,7 @@ def standing(connection: Connection) -> dict[str, Acknowledgement]:
 def phrase(connection: Connection, incident_id: str) -> str | None:
     """Return who has acknowledged an incident, as a phrase, or None."""
     found = _standing_of(connection, incident_id)
-    return found.said if found else None
+    return found.description if found else None
 
 
 def of_incident(connection: Connection, incident_id: str) -> list[Acknowledgement]:
@@ -164,7 +164,7 @@ def of_incident(connection: Connection, incident_id: str) -> list[Acknowledgemen
     return [_from_row(row) for row in rows]
 
 
-def at_work(connection: Connection, *, now: datetime) -> list[Case]:
+def at_work(connection: Connection, *, now: datetime) -> list[AcknowledgedAlert]:
     """Return every acknowledgement that still matters, oldest first.
 
     These are the active ones, those that ended within the hour that rules look back, and those
@@ -172,7 +172,7 @@ def at_work(connection: Connection, *, now: datetime) -> list[Case]:
     """
     statement = _cases().where(
         or_(
-            STANDS,
+            ACTIVE,
             acknowledgements.c.ended_at > now - ACKNOWLEDGED_FOR,
             acknowledgements.c.silenced_until > now - SILENCED_FOR,
         )
@@ -181,7 +181,7 @@ def at_work(connection: Connection, *, now: datetime) -> list[Case]:
     return [_case(row) for row in rows]
 
 
-def find(connection: Connection, key: int) -> Case | None:
+def find(connection: Connection, key: int) -> AcknowledgedAlert | None:
     """Return one acknowledgement by its ID, as it is now."""
     row = connection.execute(_cases().where(acknowledgements.c.id == key)).mappings().one_or_none()
     return None if row is None else _case(row)
@@ -195,7 +195,7 @@ def _cases() -> Select[Any]:
 
 def _standing_of(connection: Connection, incident_id: str) -> Acknowledgement | None:
     statement = select(acknowledgements).where(
-        acknowledgements.c.incident_id == incident_id, STANDS
+        acknowledgements.c.incident_id == incident_id, ACTIVE
     )
     row = connection.execute(statement.with_for_update()).mappings().one_or_none()
     return None if row is None else _from_row(row)
@@ -207,8 +207,10 @@ def _set(connection: Connection, key: int, **values: Any) -> None:
     )
 
 
-def _case(row: RowMapping) -> Case:
-    return Case(word=_from_row(row), labels=row["labels"], closed_at=row["closed_at"])
+def _case(row: RowMapping) -> AcknowledgedAlert:
+    return AcknowledgedAlert(
+        acknowledgement=_from_row(row), labels=row["labels"], closed_at=row["closed_at"]
+    )
 
 
 def _from_row(row: RowMapping) -> Acknowledgement:

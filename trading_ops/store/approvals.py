@@ -138,7 +138,7 @@ def use(connection: Connection, bound: str, *, attempt_id: str | None, now: date
     return bool(changed)
 
 
-def standing(connection: Connection, *, now: datetime) -> dict[str, Approval]:
+def active(connection: Connection, *, now: datetime) -> dict[str, Approval]:
     """Return the latest request for each digest that may still matter.
 
     These are the requests of open incidents, and unexpired ones for manual actions.
@@ -186,7 +186,7 @@ def _pending(connection: Connection, key: str, now: datetime) -> Approval:
     if row is None:
         raise OrderRefused(f"unknown request {key}")
     asked = _read(row)
-    if (found := asked.standing(now)) is not ApprovalState.PENDING:
+    if (found := asked.state_at(now)) is not ApprovalState.PENDING:
         raise OrderRefused(f"the request is not open any more: it is {found}")
     return asked
 

@@ -15,7 +15,13 @@ from sqlalchemy import Connection, RowMapping, Select, bindparam, insert, select
 
 from trading_ops.domain.attempt import RUNNING, Attempt, AttemptId, AttemptState, Delivery
 from trading_ops.domain.decision import History, Reason, Wait
-from trading_ops.domain.gates import Shut, Wanted, is_ahead, shut, taken
+from trading_ops.domain.gates import (
+    ClosedGate,
+    GateInput,
+    first_closed_gate,
+    held_by_operator,
+    is_ahead,
+)
 from trading_ops.domain.maintenance import covering
 from trading_ops.domain.runbook import LONGEST_WINDOW
 from trading_ops.store import (
@@ -77,10 +83,10 @@ _OF_THESE = _OF_OPEN.where(attempts.c.incident_id.in_(bindparam("only", expandin
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class StartRequest:
     """What is about to be started: a runbook's step, or a manual action."""
 
-    wanted: Wanted
+    gate_input: GateInput
     """The input of the decision. Stored rows are loaded again; the rest, such as the view of
     Prometheus and the answers of the target, is taken from here."""
 
@@ -94,67 +100,71 @@ class Plan:
     """Why they did."""
 
 
-def start(connection: Connection, plan: Plan, *, now: datetime) -> Attempt | None:
+def start(connection: Connection, request: StartRequest, *, now: datetime) -> Attempt | None:
     """Commit that a step starts, or return None when a gate closed since it was decided."""
-    if closed_gate(connection, plan, now=now) is not None:
+    if closed_gate(connection, request, now=now) is not None:
         return None
-    wanted, step = plan.wanted, plan.wanted.step
+    given, step = request.gate_input, request.gate_input.step
     key = AttemptId(str(uuid.uuid4()))
     # Last of all, for it changes something: with it the attempt starts, or neither happens.
-    if step.approval and not approvals.use(connection, wanted.digest, attempt_id=key, now=now):
+    if step.approval and not approvals.use(connection, given.digest, attempt_id=key, now=now):
         return None
     attempt = Attempt(
         id=key,
-        incident_id=wanted.incident.id if wanted.incident else None,
-        runbook=wanted.runbook.alert if wanted.runbook else "",
-        target=wanted.target,
+        incident_id=given.incident.id if given.incident else None,
+        runbook=given.runbook.alert if given.runbook else "",
+        target=given.target,
         action=step.action,
         params=dict(step.params),
-        step=wanted.index or 0,
+        step=given.index or 0,
         delivery=step.delivery,
-        fence=raise_fence(connection, wanted.target),
+        fence=raise_fence(connection, given.target),
         state=AttemptState.STARTED,
-        ordered_by=plan.ordered_by,
+        ordered_by=request.ordered_by,
         started_at=now,
     )
-    add(connection, attempt, actor=plan.ordered_by or "reconciler", reason=plan.reason)
+    add(connection, attempt, actor=request.ordered_by or "reconciler", reason=request.reason)
     return attempt
 
 
-def closed_gate(connection: Connection, plan: Plan, *, now: datetime) -> Shut | None:
+def closed_gate(
+    connection: Connection, request: StartRequest, *, now: datetime
+) -> ClosedGate | None:
     """Ask the gates again, over the rows as they are inside this transaction."""
-    claim, incident = plan.claim, plan.wanted.incident
+    claim, incident = request.claim, request.gate_input.incident
     if claim is not None and not claims.is_held(connection, claim, now=now, margin=claims.MARGIN):
         return Wait(reason=Reason.TARGET_BUSY, note=f"the lease of {claim.key} was lost")
-    wanted = _reload(connection, plan.wanted, now)
+    given = _reload(connection, request.gate_input, now)
     if incident is None:
-        return shut(wanted)
+        return first_closed_gate(given)
     row = connection.execute(
         select(incidents.c.closed_at, incidents.c.escalated_at).where(incidents.c.id == incident.id)
     ).one_or_none()
     if row is None or row.closed_at is not None:
         return Wait(reason=Reason.RESOLVED, note="the incident was closed")
-    return taken(replace(incident, escalated_at=row.escalated_at), wanted.world) or shut(wanted)
+    return held_by_operator(
+        replace(incident, escalated_at=row.escalated_at), given.world
+    ) or first_closed_gate(given)
 
 
-def _reload(connection: Connection, wanted: Wanted, now: datetime) -> Wanted:
+def _reload(connection: Connection, given: GateInput, now: datetime) -> GateInput:
     """Replace everything that another writer may have changed."""
-    target, incident = wanted.target, wanted.incident
+    target, incident = given.target, given.incident
     acknowledged = acknowledgements.phrase(connection, incident.id) if incident else None
     world = replace(
-        wanted.world, pause=pauses.current(connection, now=now), acknowledged=acknowledged
+        given.world, pause=pauses.current(connection, now=now), acknowledged=acknowledged
     )
-    if wanted.step.delivery is Delivery.SAFE_DIRECTION:
-        return replace(wanted, world=world, now=now)  # no other gate is asked
+    if given.step.delivery is Delivery.SAFE_DIRECTION:
+        return replace(given, world=world, now=now)  # no other gate is asked
     _start_one_at_a_time(connection)
-    since = now - wanted.limits.window
+    since = now - given.limits.window
     return replace(
-        wanted,
+        given,
         world=replace(
             world,
             maintenance=covering(maintenance.current(connection, now=now), target, now),
-            halted=holds.halted_by_people(connection).get(target),
-            approvals=approvals.standing(connection, now=now) if wanted.step.approval else {},
+            halted=holds.halted_by_operators(connection).get(target),
+            approvals=approvals.active(connection, now=now) if given.step.approval else {},
         ),
         history=History(
             target=tuple(of_target(connection, target, since=now - LONGEST_WINDOW)),

@@ -13,12 +13,12 @@ from trading_ops.domain.message import Severity
 from trading_ops.store import messages
 from trading_ops.store.dialects import storable, upsert
 from trading_ops.store.messages import Draft
-from trading_ops.store.search import Place, Span
+from trading_ops.store.search import PagePosition, TimeRange
 from trading_ops.store.tables import bot_event_cursors, bot_event_head, bot_events
 
 
 @dataclass(frozen=True, kw_only=True)
-class Position:
+class JournalPosition:
     """Up to where a bot's journal was read."""
 
     journal: str
@@ -26,7 +26,7 @@ class Position:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stored:
+class StoredBotEvent:
     """One row."""
 
     id: str
@@ -37,7 +37,7 @@ class Stored:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Count:
+class BotEventCount:
     """How many events of one kind a bot had."""
 
     bot: str
@@ -47,17 +47,19 @@ class Count:
     latest: datetime
 
 
-def positions(connection: Connection) -> dict[str, Position]:
+def positions(connection: Connection) -> dict[str, JournalPosition]:
     """Return up to where each bot's journal was read."""
     rows = connection.execute(select(bot_event_cursors)).mappings()
-    return {row["bot"]: Position(journal=row["journal"], number=row["number"]) for row in rows}
+    return {
+        row["bot"]: JournalPosition(journal=row["journal"], number=row["number"]) for row in rows
+    }
 
 
 def store(
     connection: Connection,
     bot: str,
     found: Sequence[BotEvent],
-    position: Position,
+    position: JournalPosition,
     drafts: Sequence[Draft],
     *,
     now: datetime,
@@ -88,7 +90,7 @@ def head(connection: Connection) -> int:
     return int(connection.execute(select(bot_event_head.c.seq)).scalar_one())
 
 
-def since(connection: Connection, seq: int, *, limit: int) -> list[Stored]:
+def since(connection: Connection, seq: int, *, limit: int) -> list[StoredBotEvent]:
     """Return the events after a number, in the order in which they were stored."""
     statement = select(bot_events).where(bot_events.c.seq > seq)
     statement = statement.order_by(bot_events.c.seq).limit(limit)
@@ -104,10 +106,10 @@ def search(
     connection: Connection,
     *,
     filters: Mapping[str, str | None],
-    span: Span,
-    after: Place | None = None,
+    span: TimeRange,
+    after: PagePosition | None = None,
     limit: int = 100,
-) -> list[Stored]:
+) -> list[StoredBotEvent]:
     """Return events, newest first.
 
     Args:
@@ -126,14 +128,16 @@ def search(
     return [_read(row) for row in connection.execute(statement).mappings()]
 
 
-def counts(connection: Connection, *, bot: str | None, span: Span) -> list[Count]:
+def counts(connection: Connection, *, bot: str | None, span: TimeRange) -> list[BotEventCount]:
     """Return how many events there were, by bot, kind and severity."""
     by = (bot_events.c.bot, bot_events.c.kind, bot_events.c.severity)
     given = () if bot is None else (bot_events.c.bot == bot,)
     statement = select(*by, func.count(), func.max(bot_events.c.at))
     statement = statement.where(*span.holds(bot_events.c.at), *given).group_by(*by).order_by(*by)
     return [
-        Count(bot=one, kind=BotEventKind(kind), severity=Severity(word), count=count, latest=latest)
+        BotEventCount(
+            bot=one, kind=BotEventKind(kind), severity=Severity(word), count=count, latest=latest
+        )
         for one, kind, word, count, latest in connection.execute(statement)
     ]
 
@@ -159,7 +163,7 @@ def prune_oldest(connection: Connection, *, bot: str, limit: int) -> int:
     return connection.execute(delete(bot_events).where(bot_events.c.id.in_(oldest))).rowcount
 
 
-def _read(row: Any) -> Stored:
+def _read(row: Any) -> StoredBotEvent:
     values = {name: row[name] for name in BotEvent.__dataclass_fields__}
     values |= {"kind": BotEventKind(row["kind"]), "severity": Severity(row["severity"])}
-    return Stored(id=row["id"], seq=row["seq"], event=BotEvent(**values))
+    return StoredBotEvent(id=row["id"], seq=row["seq"], event=BotEvent(**values))

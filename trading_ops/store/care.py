@@ -136,7 +136,7 @@ class Work:
         from trading_ops.store import postgresql  # noqa: PLC0415 - only who has it needs the driver
 
         limits = {"statement_timeout": f"{self.timeout.total_seconds():.0f}s"}
-        bounds = postgresql.Bounds(
+        bounds = postgresql.ConnectionLimits(
             name="care", settings={**postgresql.WRITING, **limits}, answer_seconds=None
         )
         made = postgresql.engine(engine.parse(self.url), bounds)

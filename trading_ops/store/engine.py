@@ -39,7 +39,7 @@ def writing_engine(url: str) -> Engine:
         from trading_ops.store import postgresql  # noqa: PLC0415 - only who has it needs the driver
 
         return postgresql.engine(
-            parsed, postgresql.Bounds(name="writer", settings=postgresql.WRITING)
+            parsed, postgresql.ConnectionLimits(name="writer", settings=postgresql.WRITING)
         )
     engine = create_engine(parsed, pool_size=1, max_overflow=0, hide_parameters=True)
     event.listen(engine, "connect", _prepare_writer)
@@ -55,7 +55,9 @@ def migrating_engine(url: str) -> Engine:
         return writing_engine(url)
     from trading_ops.store import postgresql  # noqa: PLC0415 - see writing_engine
 
-    bounds = postgresql.Bounds(name="migration", settings=postgresql.MIGRATING, answer_seconds=None)
+    bounds = postgresql.ConnectionLimits(
+        name="migration", settings=postgresql.MIGRATING, answer_seconds=None
+    )
     return postgresql.engine(parsed, bounds)
 
 
@@ -65,7 +67,7 @@ def reading_engine(url: str) -> Engine:
     if _is_postgresql(parsed):
         from trading_ops.store import postgresql  # noqa: PLC0415 - see writing_engine
 
-        bounds = postgresql.Bounds(
+        bounds = postgresql.ConnectionLimits(
             name="reader", settings=postgresql.READING, pool_size=4, overflow=4
         )
         return postgresql.engine(parsed, bounds)

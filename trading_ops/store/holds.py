@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Row, bindparam, select, update
 
-from trading_ops.domain.hold import HeldState, Hold, is_machines
+from trading_ops.domain.hold import HeldState, Hold, is_automatic
 from trading_ops.errors import StoreError
 from trading_ops.store import events
 from trading_ops.store.dialects import upsert
@@ -111,19 +111,19 @@ _STANDING = select(holds).where(holds.c.lifted_at.is_(None)).order_by(holds.c.at
 _STANDING_OF = _STANDING.where(holds.c.target == bindparam("target"))
 
 
-def standing(connection: Connection, target: str | None = None) -> list[Hold]:
+def active(connection: Connection, target: str | None = None) -> list[Hold]:
     """Return the active holds, oldest first, of one target or of all."""
     if target is None:
         return [_hold(row) for row in connection.execute(_STANDING)]
     return [_hold(row) for row in connection.execute(_STANDING_OF, {"target": target})]
 
 
-def halted_by_people(connection: Connection) -> dict[str, str]:
+def halted_by_operators(connection: Connection) -> dict[str, str]:
     """Return which person has halted a target, and why, by target."""
     return {
         one.target: f"by {one.owner}: {one.reason}"
-        for one in standing(connection)
-        if one.state is HeldState.HALTED and not is_machines(one)
+        for one in active(connection)
+        if one.state is HeldState.HALTED and not is_automatic(one)
     }
 
 
@@ -136,7 +136,7 @@ def is_acknowledged(connection: Connection, hold_id: str) -> bool:
 
 def is_persons(connection: Connection, hold: Hold) -> bool:
     """Whether an operator placed a hold through our API, and not at the bot itself."""
-    return not is_machines(hold) and events.exists(
+    return not is_automatic(hold) and events.exists(
         connection, kinds=("hold_placed", "hold_laid"), since=hold.at, id=hold.id
     )
 

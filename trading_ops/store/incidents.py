@@ -40,7 +40,7 @@ OPENING = 0x7472_6F70
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sighting:
+class FiringAlert:
     """An alert that fires, with what it concerns."""
 
     alert: Alert
@@ -70,7 +70,7 @@ _LET_GO = update(attempts).where(*_HOLDING).values(state=AttemptState.UNVERIFIED
 
 def open_all(
     connection: Connection,
-    sightings: Sequence[Sighting],
+    sightings: Sequence[FiringAlert],
     *,
     received_at: datetime,
     now: datetime,
@@ -102,7 +102,7 @@ def open_all(
     return len(rows)
 
 
-def _row(one: Sighting, *, received_at: datetime, now: datetime) -> dict[str, Any]:
+def _row(one: FiringAlert, *, received_at: datetime, now: datetime) -> dict[str, Any]:
     alert = one.alert
     return {
         "id": str(uuid.uuid4()),

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from trading_ops.domain.job import GOOD, WRONG_CLOCK, JobRun, JobState, Outcome
+from trading_ops.domain.job import GOOD, WRONG_CLOCK, JobOutcome, JobRun, JobState
 from trading_ops.errors import OrderRefused
 from trading_ops.store import claims, events
 from trading_ops.store.claims import Claim
@@ -55,7 +55,9 @@ def begin(
     """
     if not claims.is_held(connection, claim, now=now, margin=claims.MARGIN):
         return None
-    busy = select(job_runs.c.id).where(job_runs.c.job == job, job_runs.c.outcome == Outcome.RUNNING)
+    busy = select(job_runs.c.id).where(
+        job_runs.c.job == job, job_runs.c.outcome == JobOutcome.RUNNING
+    )
     if connection.execute(busy).first() is not None:
         return None
     if due_at is not None and not _handle(connection, job, due_at, now):
@@ -65,7 +67,7 @@ def begin(
             job=job,
             due_at=due_at,
             started_at=now,
-            outcome=Outcome.RUNNING,
+            outcome=JobOutcome.RUNNING,
             actor=actor,
             replica=claim.replica,
         )
@@ -83,13 +85,13 @@ def begin(
 
 
 def finish(
-    connection: Connection, run: int, *, outcome: Outcome, detail: str, now: datetime
+    connection: Connection, run: int, *, outcome: JobOutcome, detail: str, now: datetime
 ) -> bool:
     """End a run that is under way; False: it was closed by another replica."""
     detail = detail[:LONGEST_DETAIL]
     changed = connection.execute(
         update(job_runs)
-        .where(job_runs.c.id == run, job_runs.c.outcome == Outcome.RUNNING)
+        .where(job_runs.c.id == run, job_runs.c.outcome == JobOutcome.RUNNING)
         .values(outcome=outcome, detail=detail, ended_at=now)
     ).rowcount
     if changed:
@@ -137,7 +139,7 @@ def refuse(
             due_at=due_at,
             started_at=now,
             ended_at=now,
-            outcome=Outcome.REFUSED,
+            outcome=JobOutcome.REFUSED,
             detail=detail[:LONGEST_DETAIL],
             actor="schedule",
             replica=replica,
@@ -147,7 +149,7 @@ def refuse(
         connection,
         at=now,
         kind="job_refused",
-        reason=Outcome.REFUSED,
+        reason=JobOutcome.REFUSED,
         note=f"{job}: {detail}",
         after={"due_at": due_at, "held": hold},
     )
@@ -159,13 +161,13 @@ def close_left_behind(connection: Connection, claim: Claim, *, job: str, now: da
         return False
     row = connection.execute(
         select(job_runs.c.id, job_runs.c.replica)
-        .where(job_runs.c.job == job, job_runs.c.outcome == Outcome.RUNNING)
+        .where(job_runs.c.job == job, job_runs.c.outcome == JobOutcome.RUNNING)
         .with_for_update()
     ).first()
     if row is None or row.replica == claim.replica:
         return False
     detail = f"{row.replica} stopped in the middle of it"
-    return finish(connection, row.id, outcome=Outcome.UNKNOWN, detail=detail, now=now)
+    return finish(connection, row.id, outcome=JobOutcome.UNKNOWN, detail=detail, now=now)
 
 
 def pause(connection: Connection, job: str, *, owner: str, reason: str, now: datetime) -> None:
@@ -210,13 +212,13 @@ def history(connection: Connection, job: str, *, limit: int = LATEST) -> list[Jo
 
 def running(connection: Connection) -> list[JobRun]:
     """Return the runs that are under way, or were when their replica stopped."""
-    rows = connection.execute(select(job_runs).where(job_runs.c.outcome == Outcome.RUNNING))
+    rows = connection.execute(select(job_runs).where(job_runs.c.outcome == JobOutcome.RUNNING))
     return [_read(row) for row in rows.mappings()]
 
 
 def latest(connection: Connection) -> dict[str, JobRun]:
     """Return the newest run of each job that was really started and is over, by job."""
-    return _newest(connection, [one for one in Outcome if one not in _NOT_RUN])
+    return _newest(connection, [one for one in JobOutcome if one not in _NOT_RUN])
 
 
 def succeeded(connection: Connection) -> dict[str, JobRun]:
@@ -224,10 +226,10 @@ def succeeded(connection: Connection) -> dict[str, JobRun]:
     return _newest(connection, list(GOOD))
 
 
-_NOT_RUN = {Outcome.RUNNING, Outcome.REFUSED}
+_NOT_RUN = {JobOutcome.RUNNING, JobOutcome.REFUSED}
 
 
-def _newest(connection: Connection, outcomes: Sequence[Outcome]) -> dict[str, JobRun]:
+def _newest(connection: Connection, outcomes: Sequence[JobOutcome]) -> dict[str, JobRun]:
     newest = (
         select(func.max(job_runs.c.id))
         .where(job_runs.c.outcome.in_(outcomes))
@@ -287,4 +289,4 @@ def _handle(connection: Connection, job: str, due_at: datetime, now: datetime) -
 
 
 def _read(row: Any) -> JobRun:
-    return JobRun(**{**row, "outcome": Outcome(row["outcome"])})
+    return JobRun(**{**row, "outcome": JobOutcome(row["outcome"])})

@@ -16,7 +16,7 @@ from trading_ops.domain.message import MessageKind, MessageState, Severity, next
 from trading_ops.errors import OrderRefused
 from trading_ops.store import events
 from trading_ops.store.dialects import storable, upsert
-from trading_ops.store.search import Place, Span
+from trading_ops.store.search import PagePosition, TimeRange
 from trading_ops.store.tables import message_cursors, messages
 
 LEASE = timedelta(seconds=120)
@@ -51,7 +51,7 @@ class Draft:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stored:
+class StoredMessage:
     """One row of the outbox."""
 
     id: str
@@ -85,7 +85,7 @@ class Batch:
     channel: str
     attempts: int
     due_at: datetime
-    messages: tuple[Stored, ...]
+    messages: tuple[StoredMessage, ...]
     """The oldest of them."""
 
     total: int
@@ -260,7 +260,7 @@ def failed(connection: Connection, batch: Batch, *, error: str, now: datetime) -
     return True
 
 
-def retry(connection: Connection, key: str, *, owner: str, now: datetime) -> Stored:
+def retry(connection: Connection, key: str, *, owner: str, now: datetime) -> StoredMessage:
     """Let a message, with those of its mail, be tried again at once; return it.
 
     Raises:
@@ -278,7 +278,7 @@ def retry(connection: Connection, key: str, *, owner: str, now: datetime) -> Sto
     return _one(connection, found.id)
 
 
-def discard(connection: Connection, key: str, *, owner: str, now: datetime) -> Stored:
+def discard(connection: Connection, key: str, *, owner: str, now: datetime) -> StoredMessage:
     """Give a message up, with those of its mail; return it.
 
     Raises:
@@ -291,7 +291,7 @@ def discard(connection: Connection, key: str, *, owner: str, now: datetime) -> S
     return _one(connection, found.id)
 
 
-def _undelivered(connection: Connection, key: str) -> Stored:
+def _undelivered(connection: Connection, key: str) -> StoredMessage:
     found = find(connection, key)
     if found is None:
         raise OrderRefused(f"no message has the id {key}, or several begin with it")
@@ -300,11 +300,11 @@ def _undelivered(connection: Connection, key: str) -> Stored:
     return found
 
 
-def _with(found: Stored) -> ColumnElement[bool]:
+def _with(found: StoredMessage) -> ColumnElement[bool]:
     return messages.c.id == found.id if found.batch is None else messages.c.batch == found.batch
 
 
-def find(connection: Connection, key: str) -> Stored | None:
+def find(connection: Connection, key: str) -> StoredMessage | None:
     """Return one message by its id, or by a beginning of it that only one has."""
     where = messages.c.id.startswith(key, autoescape=True)
     rows = connection.execute(select(messages).where(where).limit(2)).mappings().all()
@@ -317,10 +317,10 @@ def search(
     state: MessageState | None = None,
     kind: MessageKind | None = None,
     bot: str | None = None,
-    span: Span,
-    after: Place | None = None,
+    span: TimeRange,
+    after: PagePosition | None = None,
     limit: int = 100,
-) -> list[Stored]:
+) -> list[StoredMessage]:
     """Return messages, newest first."""
     statement: Select[Any] = select(messages).where(*span.holds(messages.c.created_at))
     wanted = {"state": state, "kind": kind, "bot": bot}
@@ -362,15 +362,15 @@ def prune(connection: Connection, *, before: datetime, now: datetime, limit: int
     return gone
 
 
-def _one(connection: Connection, key: str) -> Stored:
+def _one(connection: Connection, key: str) -> StoredMessage:
     return _read(connection.execute(select(messages).where(messages.c.id == key)).mappings().one())
 
 
-def _read(row: Any) -> Stored:
-    values = {name: row[name] for name in Stored.__dataclass_fields__}
+def _read(row: Any) -> StoredMessage:
+    values = {name: row[name] for name in StoredMessage.__dataclass_fields__}
     values |= {
         "kind": MessageKind(values["kind"]),
         "severity": Severity(values["severity"]),
         "state": MessageState(values["state"]),
     }
-    return Stored(**values)
+    return StoredMessage(**values)

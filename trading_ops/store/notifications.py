@@ -11,7 +11,7 @@ from trading_ops.store import events
 from trading_ops.store.tables import notifications
 
 
-class State(StrEnum):
+class NotificationState(StrEnum):
     """The state of one notification."""
 
     PENDING = "pending"
@@ -34,7 +34,10 @@ _ADD = insert(notifications)
 _COUNT = select(func.count()).where(notifications.c.state == bindparam("state"))
 _LENGTHS = (
     select(notifications.c.id, func.length(notifications.c.body).label("size"))
-    .where(notifications.c.state == State.PENDING.value, notifications.c.id > bindparam("after"))
+    .where(
+        notifications.c.state == NotificationState.PENDING.value,
+        notifications.c.id > bindparam("after"),
+    )
     .order_by(notifications.c.id)
     .limit(bindparam("limit", type_=Integer()))
 )
@@ -47,7 +50,7 @@ _STILL_PENDING = (
     select(notifications.c.id)
     .where(
         notifications.c.id.in_(bindparam("ids", expanding=True)),
-        notifications.c.state == State.PENDING.value,
+        notifications.c.state == NotificationState.PENDING.value,
     )
     .with_for_update(skip_locked=True)
 )
@@ -56,7 +59,7 @@ _FINISH = update(notifications).where(notifications.c.id == bindparam("key"))
 
 def add(connection: Connection, *, received_at: datetime, body: bytes) -> int:
     """Store one body; return its id."""
-    row = {"received_at": received_at, "body": body, "state": State.PENDING.value}
+    row = {"received_at": received_at, "body": body, "state": NotificationState.PENDING.value}
     key = connection.execute(_ADD, row).inserted_primary_key
     assert key is not None  # noqa: S101 - an INSERT of one row always has a key
     return int(key[0])
@@ -101,7 +104,7 @@ def prune(
     *,
     before: datetime,
     now: datetime,
-    state: State = State.PARSED,
+    state: NotificationState = NotificationState.PARSED,
     limit: int = 500,
 ) -> int:
     """Delete bodies in one state older than a moment, up to a limit; return how many."""
@@ -121,7 +124,7 @@ def prune(
 def finish(
     connection: Connection,
     key: int,
-    state: State,
+    state: NotificationState,
     *,
     error: str | None = None,
     watchdog: bool = False,
@@ -132,6 +135,6 @@ def finish(
     )
 
 
-def count(connection: Connection, state: State) -> int:
+def count(connection: Connection, state: NotificationState) -> int:
     """Return how many notifications are in a state."""
     return connection.execute(_COUNT, {"state": state.value}).scalar_one()

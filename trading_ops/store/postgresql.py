@@ -57,7 +57,7 @@ MIGRATING = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bounds:
+class ConnectionLimits:
     """What a pool of connections is opened with."""
 
     name: str
@@ -67,7 +67,7 @@ class Bounds:
     answer_seconds: float | None = ANSWER_SECONDS
 
 
-def engine(url: URL, bounds: Bounds) -> Engine:
+def engine(url: URL, bounds: ConnectionLimits) -> Engine:
     """Return an engine; it reconnects automatically after its connections were lost."""
     made = create_engine(
         url,
@@ -88,7 +88,7 @@ def engine(url: URL, bounds: Bounds) -> Engine:
     return made
 
 
-def _arguments(url: URL, bounds: Bounds) -> dict[str, str | int]:
+def _arguments(url: URL, bounds: ConnectionLimits) -> dict[str, str | int]:
     """Return what we say to the driver beyond the URL, whose writer knows their network better."""
     ours: dict[str, str | int] = {
         "connect_timeout": CONNECT_SECONDS,

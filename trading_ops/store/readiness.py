@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert, select, update
 from trading_ops.domain.approval import Approval, digest
 from trading_ops.domain.attempt import AttemptState
 from trading_ops.domain.hold import HeldState
-from trading_ops.domain.readiness import Change, Plan, Run, RunState
+from trading_ops.domain.readiness import ReadinessPlan, ReadinessRun, RunChange, RunState
 from trading_ops.errors import OrderRefused
 from trading_ops.store import approvals, events
 from trading_ops.store.holds import IN_FORCE
@@ -20,16 +20,18 @@ APPROVAL_ACTION = "readiness_approve"
 """What a request for approval calls it."""
 
 
-class Stored(msgspec.Struct, frozen=True, kw_only=True):
+class StoredRun(msgspec.Struct, frozen=True, kw_only=True):
     """A run as it is stored."""
 
-    run: Run
-    plan: Plan
+    run: ReadinessRun
+    plan: ReadinessPlan
     version: int
     """Grows with each change; who has an older one must read again."""
 
 
-def begin(connection: Connection, run: Run, plan: Plan, *, actor: str) -> Stored:
+def begin(
+    connection: Connection, run: ReadinessRun, plan: ReadinessPlan, *, actor: str
+) -> StoredRun:
     """Store a new run.
 
     Raises:
@@ -57,14 +59,14 @@ def begin(connection: Connection, run: Run, plan: Plan, *, actor: str) -> Stored
         note=f"{run.bot}: {first.phase}/{first.name}",
         after={"run": run.id},
     )
-    return Stored(run=run, plan=plan, version=1)
+    return StoredRun(run=run, plan=plan, version=1)
 
 
 def save(
     connection: Connection,
-    stored: Stored,
-    run: Run,
-    changes: Sequence[Change],
+    stored: StoredRun,
+    run: ReadinessRun,
+    changes: Sequence[RunChange],
     *,
     now: datetime,
     actor: str = "reconciler",
@@ -96,13 +98,13 @@ def save(
 def change(
     connection: Connection,
     bot: str,
-    alter: Callable[[Stored], tuple[Run, Change]],
+    alter: Callable[[StoredRun], tuple[ReadinessRun, RunChange]],
     *,
     now: datetime,
     actor: str,
     reason: str,
     approved: bool = True,
-) -> Stored | Approval:
+) -> StoredRun | Approval:
     """Change the open run of a bot as an operator ordered; return it.
 
     Args:
@@ -129,15 +131,15 @@ def change(
             return asked
     if not save(connection, stored, run, (told,), now=now, actor=actor, reason=reason):
         raise OrderRefused("the run has changed meanwhile: try again")
-    return Stored(run=run, plan=stored.plan, version=stored.version + 1)
+    return StoredRun(run=run, plan=stored.plan, version=stored.version + 1)
 
 
-def find(connection: Connection, bot: str) -> Stored | None:
+def find(connection: Connection, bot: str) -> StoredRun | None:
     """Return the open run of a bot."""
     return next((one for one in open_runs(connection) if one.run.bot == bot), None)
 
 
-def latest(connection: Connection, bot: str) -> Stored | None:
+def latest(connection: Connection, bot: str) -> StoredRun | None:
     """Return the open run of a bot, or else the last one."""
     statement = (
         select(readiness_runs)
@@ -149,7 +151,7 @@ def latest(connection: Connection, bot: str) -> Stored | None:
     return None if row is None else _read(row)
 
 
-def open_runs(connection: Connection) -> list[Stored]:
+def open_runs(connection: Connection) -> list[StoredRun]:
     """Return the run of each bot that has one."""
     statement = select(readiness_runs).where(readiness_runs.c.ended_at.is_(None))
     rows = connection.execute(statement.order_by(readiness_runs.c.bot)).mappings()
@@ -221,7 +223,7 @@ def explanation(
 
 
 def _spend_approval(
-    connection: Connection, stored: Stored, run: Run, *, actor: str, now: datetime
+    connection: Connection, stored: StoredRun, run: ReadinessRun, *, actor: str, now: datetime
 ) -> Approval | None:
     """Spend another person's approval of a stage; without one, return the request for it."""
     params = {
@@ -246,15 +248,15 @@ def _spend_approval(
     )
 
 
-def _read(row: Any) -> Stored:
-    return Stored(
-        run=msgspec.convert(row["state"], Run),
-        plan=msgspec.convert(row["plan"], Plan),
+def _read(row: Any) -> StoredRun:
+    return StoredRun(
+        run=msgspec.convert(row["state"], ReadinessRun),
+        plan=msgspec.convert(row["plan"], ReadinessPlan),
         version=row["version"],
     )
 
 
-def _shown(run: Run) -> dict[str, Any]:
+def _shown(run: ReadinessRun) -> dict[str, Any]:
     return {
         "run": run.id,
         "state": run.state,

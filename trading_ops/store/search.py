@@ -32,7 +32,7 @@ Order = tuple[ColumnElement[Any], ...]
 
 
 @dataclass(frozen=True)
-class Place:
+class PagePosition:
     """Where a page ended: the moment and the id of its last row."""
 
     at: datetime
@@ -43,19 +43,19 @@ class Place:
         return f"{(self.at - EPOCH) // timedelta(microseconds=1)}_{self.id}"
 
 
-def read_place(cursor: str) -> Place | None:
+def read_position(cursor: str) -> PagePosition | None:
     """Decode a cursor, or return None if it is invalid."""
     microseconds, _, key = cursor.partition("_")
     if not (microseconds.isascii() and microseconds.isdecimal() and key):
         return None
     try:
-        return Place(EPOCH + timedelta(microseconds=int(microseconds)), key)
+        return PagePosition(EPOCH + timedelta(microseconds=int(microseconds)), key)
     except (OverflowError, ValueError):
         return None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Span:
+class TimeRange:
     """From a moment on, until before another; None: no bound."""
 
     since: datetime | None = None
@@ -89,7 +89,7 @@ class _Pages:
         self._built: dict[frozenset[str], Select[Any]] = {}
 
     def read(
-        self, connection: Connection, span: Span, limit: int, **wanted: object
+        self, connection: Connection, span: TimeRange, limit: int, **wanted: object
     ) -> MappingResult:
         """Return a page of rows; a filter that is None is left out."""
         wanted |= {"since": span.since, "until": span.until}
@@ -118,7 +118,7 @@ def _older(at: Column[Any], key: Column[Any]) -> ColumnElement[bool]:
     return or_(at < begin, and_(at == begin, key < before))
 
 
-def _after(place: Place | None) -> dict[str, object]:
+def _after(place: PagePosition | None) -> dict[str, object]:
     return {"after_at": place.at, "after_id": place.id} if place else {}
 
 
@@ -158,8 +158,8 @@ def find_incidents(
     only_open: bool = False,
     target: str | None = None,
     alert: str | None = None,
-    span: Span,
-    after: Place | None = None,
+    span: TimeRange,
+    after: PagePosition | None = None,
     limit: int,
 ) -> list[Incident]:
     """Return incidents, newest first."""
@@ -174,8 +174,8 @@ def find_attempts(
     target: str | None = None,
     action: str | None = None,
     state: AttemptState | None = None,
-    span: Span,
-    after: Place | None = None,
+    span: TimeRange,
+    after: PagePosition | None = None,
     limit: int,
 ) -> list[Attempt]:
     """Return attempts, newest first."""
@@ -209,7 +209,7 @@ def find_events(
     attempt_id: str | None = None,
     actor: str | None = None,
     target: str | None = None,
-    span: Span,
+    span: TimeRange,
     after: int | None = None,
     before: int | None = None,
     limit: int,
@@ -264,7 +264,7 @@ def last_decisions(connection: Connection, ids: Sequence[str]) -> dict[str, Last
 
 
 @dataclass(frozen=True, kw_only=True)
-class Counted:
+class EventCount:
     """How many events there were of one kind and reason."""
 
     kind: str
@@ -272,7 +272,7 @@ class Counted:
     count: int
 
 
-def count_events(connection: Connection, span: Span) -> list[Counted]:
+def count_events(connection: Connection, span: TimeRange) -> list[EventCount]:
     """Return how many events there were of each kind and reason, the most frequent first."""
     # Operators' reasons are free text; only the reconciler's reasons are counted.
     reason = case((events.c.actor == "reconciler", events.c.reason), else_="").label("reason")
@@ -284,7 +284,7 @@ def count_events(connection: Connection, span: Span) -> list[Counted]:
         .order_by(number.desc(), told.c.kind, told.c.reason)
     )
     return [
-        Counted(kind=row.kind, reason=row.reason, count=int(row.number))
+        EventCount(kind=row.kind, reason=row.reason, count=int(row.number))
         for row in connection.execute(statement)
     ]
 
@@ -314,7 +314,7 @@ def oldest_open(connection: Connection, *, limit: int) -> list[Incident]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Response:
+class IncidentTimes:
     """What one incident's times are made of."""
 
     alert: str
@@ -331,7 +331,9 @@ class Response:
     """Whether an attempt of its runbook was seen to have helped."""
 
 
-def response_times(connection: Connection, *, since: datetime, until: datetime) -> list[Response]:
+def response_times(
+    connection: Connection, *, since: datetime, until: datetime
+) -> list[IncidentTimes]:
     """Return how the incidents were answered that were opened in a span, its end left out."""
     mine = attempts.c.incident_id == incidents.c.id
     attempted = select(func.min(attempts.c.started_at)).where(mine).scalar_subquery()
@@ -356,7 +358,7 @@ def response_times(connection: Connection, *, since: datetime, until: datetime) 
         .where(incidents.c.opened_at >= since, incidents.c.opened_at < until)
         .order_by(incidents.c.opened_at)
     )
-    return [Response(**row) for row in connection.execute(statement).mappings()]
+    return [IncidentTimes(**row) for row in connection.execute(statement).mappings()]
 
 
 def _attempt(row: Mapping[Any, Any]) -> Attempt:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from trading_ops import clock
-from trading_ops.clients.reconciler_views import IncidentView, StoryView
+from trading_ops.clients.reconciler_views import IncidentView, TimelineView
 from trading_ops.domain.runbook import Drill, Runbook
 from trading_ops.domain.target import Target
 from trading_ops.errors import ClientError
@@ -84,7 +84,7 @@ class Following:
     fires: bool = False
     """Whether it fires according to Prometheus."""
 
-    timeline: StoryView | None = None
+    timeline: TimelineView | None = None
     printed: set[Mark] = field(default_factory=set)
     silenced: bool = False
     paused_by: int | None = None

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from trading_ops.clients.reconciler_views import StoryView
+from trading_ops.clients.reconciler_views import TimelineView
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ KINDS = {
 }
 
 
-def marks(injected: datetime, detected: datetime | None, timeline: StoryView) -> list[Mark]:
+def marks(injected: datetime, detected: datetime | None, timeline: TimelineView) -> list[Mark]:
     """Return the stages in the order of time, from the incident's own story."""
 
     def mark(stage: str, at: datetime, note: str = "") -> Mark:

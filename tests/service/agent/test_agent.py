@@ -57,7 +57,7 @@ async def test_health_reports_what_the_bot_says(ask: Asker, bot: Bot, metrics: B
         "heartbeat_at": beat,
         "state": "active",
         "holds": [],
-        "lifted": [],
+        "released": [],
         "awaiting_holds": False,
         "role": None,
         "recovered": None,

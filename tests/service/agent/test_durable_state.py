@@ -125,9 +125,9 @@ def test_resume_is_remembered(tmp_path: Path) -> None:
     holds = Holds(path)
     holds.place(Hold(id="h", state=TradingState.HALTED, owner="anna", reason="odd", at=1.0))
     holds.release(owner="bert", reason="mended", ids=frozenset({"h"}))
-    (released,) = read_json(path)["lifted"]
+    (released,) = read_json(path)["released"]
     assert (released["id"], released["owner"]) == ("h", "anna")
-    assert (released["lifted_by"], released["lifted_for"]) == ("bert", "mended")
+    assert (released["released_by"], released["released_for"]) == ("bert", "mended")
 
 
 @pytest.mark.parametrize(
@@ -213,8 +213,8 @@ def test_what_was_begun_is_reported_after_a_death(tmp_path: Path) -> None:
     [
         {"holds": [{"id": 7, "state": "halted", "owner": "a", "reason": "b", "at": 1.0}]},
         {"holds": [{"id": "h", "state": "halted", "owner": "a", "reason": "b", "at": "soon"}]},
-        {"lifted": ["h"]},
-        {"lifted": [{"id": "h", "owner": "a", "reason": "b", "at": 1.0, "lifted_at": None}]},
+        {"released": ["h"]},
+        {"released": [{"id": "h", "owner": "a", "reason": "b", "at": 1.0, "released_at": None}]},
     ],
 )
 def test_holds_that_could_not_be_reported_halt(tmp_path: Path, data: dict[str, object]) -> None:
@@ -233,4 +233,4 @@ async def test_the_latest_releases_are_reported(tmp_path: Path) -> None:
         holds.release(owner="ada", reason="fine", ids=None)
     released = Holds(tmp_path / "holds.json").released
     assert [one["id"] for one in released] == [f"h{number}" for number in range(5, 25)]
-    assert set(released[0]) == {"id", "at", "lifted_at", "lifted_by", "lifted_for"}
+    assert set(released[0]) == {"id", "at", "released_at", "released_by", "released_for"}

@@ -17,7 +17,7 @@ from tests.service.clients.trading_freqtrade import TradingFreqtrade
 from tests.service.exporter.freqtrades import PASSWORD, USER
 from tests.service.reconciler.conftest import Running, settings, start, world
 from trading_ops import clock
-from trading_ops.api.tokens import FILE, TOKEN_ROLES, Entry, Identity, Role, digest_of, save
+from trading_ops.api.tokens import FILE, TOKEN_ROLES, Identity, Role, TokenEntry, digest_of, save
 from trading_ops.app.build import build
 from trading_ops.config.settings import Settings
 from trading_ops.domain.target import Kind, Registry
@@ -29,12 +29,12 @@ LOCAL = "operator"
 EXPIRED, REVOKED = "tops_expired", "tops_revoked"
 
 
-def entry(name: str, role: Role, token: str, **over: Any) -> Entry:
+def entry(name: str, role: Role, token: str, **over: Any) -> TokenEntry:
     """Return the line of one token."""
-    return Entry(identity=Identity(name, role), digest=digest_of(token), **over)
+    return TokenEntry(identity=Identity(name, role), digest=digest_of(token), **over)
 
 
-def everybody() -> list[Entry]:
+def everybody() -> list[TokenEntry]:
     """Return one token of each role, and an admin's that has expired."""
     tokens = [entry(f"{role}-1", role, TOKENS[role]) for role in TOKEN_ROLES]
     past = clock.now() - timedelta(seconds=1)

@@ -23,7 +23,7 @@ from trading_ops.config.settings import Settings
 from trading_ops.domain.bot_event import BotEvent, BotEventKind
 from trading_ops.domain.message import Severity
 from trading_ops.store import bot_events
-from trading_ops.store.bot_events import Position
+from trading_ops.store.bot_events import JournalPosition
 
 LIST, STREAM = "/api/v1/bot-events", "/api/v1/bot-events/stream"
 
@@ -57,7 +57,7 @@ async def keep(running: Running, *found: BotEvent) -> None:
                 bot_events.store,
                 bot=bot,
                 found=events,
-                position=Position(journal="j", number=1),
+                position=JournalPosition(journal="j", number=1),
                 drafts=[],
                 now=clock.now(),
             )

@@ -307,7 +307,7 @@ async def test_holds_of_a_bot_that_was_renamed_are_released_under_its_old_name(
             return bool(status == 200 and body["ids"] == ["h"])
 
         await eventually(released)
-        assert not await running.asking.read(holds.standing)
+        assert not await running.asking.read(holds.active)
         assert running.world.commands == []
 
 

@@ -13,7 +13,7 @@ from tests.service.reconciler.conftest import Running, Start
 from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.api import event_stream, stream
-from trading_ops.api.event_stream import Line, Listener
+from trading_ops.api.event_stream import StreamLine, StreamListener
 from trading_ops.api.tokens import FILE, Role, save
 from trading_ops.clients.http import Http
 from trading_ops.clients.reconciler import ReconcilerApi
@@ -215,11 +215,11 @@ async def test_the_feed_rests_while_no_one_listens(start: Start) -> None:
 
 async def test_a_queue_never_repeats_and_never_skips() -> None:
     """What was sent before is left out; after the first that does not fit comes nothing."""
-    listener = Listener(3, asyncio.Queue(2))
-    listener.put([Line(2, "b"), Line(3, "c"), Line(4, "d")])
+    listener = StreamListener(3, asyncio.Queue(2))
+    listener.put([StreamLine(2, "b"), StreamLine(3, "c"), StreamLine(4, "d")])
     assert listener.position == 4
-    listener.put([Line(4, "d"), Line(5, "e"), Line(6, "f"), Line(7, "g")])
+    listener.put([StreamLine(4, "d"), StreamLine(5, "e"), StreamLine(6, "f"), StreamLine(7, "g")])
     assert listener.behind
     assert [listener.queue.get_nowait().seq for _ in range(2)] == [4, 5]
-    listener.put([Line(8, "h")])
+    listener.put([StreamLine(8, "h")])
     assert listener.queue.empty()

@@ -15,7 +15,7 @@ from trading_ops import clock
 from trading_ops.api import health
 from trading_ops.domain.attempt import Delivery
 from trading_ops.store import events
-from trading_ops.store.search import Place, read_place
+from trading_ops.store.search import PagePosition, read_position
 
 
 async def storm(running: Running, count: int) -> None:
@@ -330,13 +330,13 @@ async def test_a_strange_path_finds_nothing(start: Start, part: str) -> None:
 @pytest.mark.parametrize("cursor", ["", "_", "1", "_x", "a_b", "-1_x", "²_x", f"{10**18}_x"])
 def test_what_is_no_cursor(cursor: str) -> None:
     """Nothing comes of it."""
-    assert read_place(cursor) is None
+    assert read_position(cursor) is None
 
 
 def test_a_cursor_is_read_again() -> None:
     """To the microsecond."""
-    place = Place(clock.now(), "some-id_with_more")
-    assert read_place(str(place)) == place
+    place = PagePosition(clock.now(), "some-id_with_more")
+    assert read_position(str(place)) == place
 
 
 async def test_whose_an_incident_is_and_why_nothing_happens(

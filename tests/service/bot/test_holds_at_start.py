@@ -15,7 +15,7 @@ from tests.service.botkit.conftest import until
 from tests.waiting import eventually
 from trading_ops.clients.directory import Directory
 from trading_ops.domain.target import Registry
-from trading_ops.holds.holds import Holding
+from trading_ops.holds.holds import HoldManager
 from trading_ops.store import migrate
 from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.journal import Journal
@@ -36,13 +36,13 @@ def registry(config_file: Path, tmp_path: Path) -> Registry:
 @pytest.fixture
 async def holding(
     registry: Registry, tmp_path: Path, http: aiohttp.ClientSession
-) -> AsyncIterator[Holding]:
+) -> AsyncIterator[HoldManager]:
     url = f"sqlite:///{tmp_path / 'reconciler.db'}"
     migrate.upgrade(url)
     token = (tmp_path / "secrets" / "agent_token").read_text()
     writer, reader = Writer(writing_engine(url)), Reader(reading_engine(url))
     writer.start()
-    holding = Holding(
+    holding = HoldManager(
         writer=writer,
         reader=reader,
         directory=Directory(http, registry, FixedSecrets(token)),
@@ -58,7 +58,7 @@ async def holding(
 async def test_no_order_leaves_before_the_hold_is_back(
     venue: Venue,
     registry: Registry,
-    holding: Holding,
+    holding: HoldManager,
     spawn: Spawn,
     control: Control,
     tmp_path: Path,

@@ -141,7 +141,7 @@ async def test_what_one_releases_is_released_at_the_other(sharers: Both) -> None
     there.holds.release(owner="bert", reason="over", ids=frozenset({"one"}))
     await here.shared.sync()
     assert here.ids == ["two"]
-    assert here.holds.released[-1]["lifted_by"] == "bert"
+    assert here.holds.released[-1]["released_by"] == "bert"
 
 
 async def test_the_stricter_stands(sharers: Both) -> None:

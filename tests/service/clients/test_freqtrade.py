@@ -368,8 +368,8 @@ async def test_resume_names_what_it_released() -> None:
         await order(bot, "halt", HOLD)
         answer = await order(bot, "resume", {**WHO, "holds": "all"})
         assert isinstance(answer, CommandAnswer)
-        assert answer.lifted is not None
-        (released,) = answer.lifted
+        assert answer.released is not None
+        (released,) = answer.released
     assert (released.id, released.state, released.owner) == ("hold-1", "halted", "anna")
 
 

@@ -1,4 +1,4 @@
-"""Holding as built in production, on a real database, beside a real agent."""
+"""HoldManager as built in production, on a real database, beside a real agent."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from tests.service.holds.bots import Manager, RealAgent
 from trading_ops.clients.directory import Directory
 from trading_ops.domain.target import Registry, Target
 from trading_ops.holds import memory as hold_store
-from trading_ops.holds.holds import Holding
+from trading_ops.holds.holds import HoldManager
 from trading_ops.store import events, holds
 from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.journal import Journal
@@ -25,7 +25,7 @@ from trading_ops.store.writer import Writer
 class Desk:
     """All that a test of holds has."""
 
-    holding: Holding
+    holding: HoldManager
     target: Target
     registry: Registry
     directory: Directory
@@ -33,7 +33,7 @@ class Desk:
     reader: Reader
     journal: Journal
     url: str
-    again: Callable[..., Holding]
+    again: Callable[..., HoldManager]
     """Build another one on the same files, as after a restart."""
 
     reapplied: list[str]
@@ -107,14 +107,14 @@ async def desk(
     registry = make_registry(alpha=bot.address, supervisor=manager[1])
     target = registry.find("alpha")
     assert target is not None
-    made: list[Holding] = []
+    made: list[HoldManager] = []
     async with aiohttp.ClientSession() as session:
         directory = Directory(session, registry, FixedSecrets("agent"))
 
         reapplied: list[str] = []
 
-        def build(*, release_at_bot: bool = False) -> Holding:
-            holding = Holding(
+        def build(*, release_at_bot: bool = False) -> HoldManager:
+            holding = HoldManager(
                 writer=writer,
                 reader=reader,
                 directory=directory,

@@ -25,7 +25,8 @@ from trading_ops.clients.prometheus import Prometheus
 from trading_ops.domain.decision import Pause
 from trading_ops.domain.maintenance import Maintenance
 from trading_ops.domain.target import Registry
-from trading_ops.holds.agent_monitor import AgentWatch, ProbeTimeouts
+from trading_ops.holds.agent_monitor import AgentMonitor
+from trading_ops.holds.agent_probe import ProbeTimeouts
 from trading_ops.holds.suppression import Suppression
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.timeline import BEFORE, BESIDE
@@ -42,7 +43,7 @@ _HOUR = timedelta(hours=1)
 class Watching:
     """A running watch, and what it shows."""
 
-    watch: AgentWatch
+    watch: AgentMonitor
     desk: Desk
     metrics: ReconcilerMetrics
 
@@ -72,7 +73,7 @@ async def watching(
     prometheus: Prometheus | None = None,
 ) -> AsyncIterator[Watching]:
     metrics = ReconcilerMetrics()
-    watch = AgentWatch(
+    watch = AgentMonitor(
         registry=registry or desk.registry,
         directory=desk.directory,
         holding=desk.holding,

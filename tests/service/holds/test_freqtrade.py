@@ -26,8 +26,9 @@ from trading_ops.clients.directory import Directory
 from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import Refused, StoreUnavailable
-from trading_ops.holds.agent_monitor import AgentWatch, ProbeTimeouts
-from trading_ops.holds.holds import Holding, Report
+from trading_ops.holds.agent_monitor import AgentMonitor
+from trading_ops.holds.agent_probe import ProbeTimeouts
+from trading_ops.holds.holds import AgentReport, HoldManager
 from trading_ops.holds.suppression import Suppression
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.store import Connection, events, holds
@@ -51,7 +52,7 @@ class Desk:
     registry: Registry
     directory: Directory
     secrets: FixedSecrets
-    holding: Holding
+    holding: HoldManager
     reader: Reader
     writer: Writer
     port: int
@@ -68,7 +69,7 @@ class Desk:
         return self.fake.state == "paused" and len(self.fake.standing()) > 0
 
     async def standing(self) -> dict[str, str]:
-        return {one.id: one.state.value for one in await self.reader.read(holds.standing)}
+        return {one.id: one.state.value for one in await self.reader.read(holds.active)}
 
     async def kinds(self) -> list[str]:
         return [event.kind for event in await self.reader.read(lambda c: events.since(c, 0))]
@@ -89,7 +90,7 @@ async def desk(tmp_path: Path, writer: Writer) -> AsyncIterator[Desk]:
     async with aiohttp.ClientSession() as session:
         secrets = FixedSecrets(freqtrade=f"{USER}:{PASSWORD}")
         directory = Directory(session, registry, secrets)
-        holding = Holding(
+        holding = HoldManager(
             writer=writer,
             reader=reader,
             directory=directory,
@@ -107,8 +108,8 @@ async def desk(tmp_path: Path, writer: Writer) -> AsyncIterator[Desk]:
 
 
 @contextlib.asynccontextmanager
-async def watching(desk: Desk) -> AsyncIterator[AgentWatch]:
-    watch = AgentWatch(
+async def watching(desk: Desk) -> AsyncIterator[AgentMonitor]:
+    watch = AgentMonitor(
         registry=desk.registry,
         directory=desk.directory,
         holding=desk.holding,
@@ -192,7 +193,7 @@ async def test_a_release_is_not_undone_by_what_was_read_before_it_was_stored(
         if not desk.fake.standing() and not passes:
             asked_at = clock.monotonic()
             health = await desk.directory.bot(desk.target).health()
-            reports = {"freq": Report(asked_at=asked_at, health=health)}
+            reports = {"freq": AgentReport(asked_at=asked_at, health=health)}
             passes.append(asyncio.create_task(desk.holding.enforce(reports)))
             await eventually(lambda: desk.holding._locks["freq"]._waiters)
         return await write(work)
@@ -274,7 +275,7 @@ async def test_one_that_does_not_obey_keeps_no_one_waiting(desk: Desk, tmp_path:
     async with other.serving() as address:
         second = replace(desk.target, name="second", address=address)
         registry = Registry((desk.target, second))
-        holding = Holding(
+        holding = HoldManager(
             writer=desk.writer,
             reader=desk.reader,
             directory=desk.directory,

@@ -19,7 +19,7 @@ from trading_ops import clock
 from trading_ops.agent.fence import MAXIMUM_FENCE
 from trading_ops.domain.hold import HeldState, Hold, silence_id
 from trading_ops.errors import Refused, StoreError, Unreachable
-from trading_ops.holds.holds import Holding
+from trading_ops.holds.holds import HoldManager
 from trading_ops.store import attempts, events, holds
 from trading_ops.store.events import Event
 
@@ -273,7 +273,7 @@ async def release_at_bot(desk: Desk, hold_id: str, owner: str = "ada (token ada)
     )
 
 
-async def event_of(desk: Desk, kind: str, holding: Holding | None = None) -> Event:
+async def event_of(desk: Desk, kind: str, holding: HoldManager | None = None) -> Event:
     """Make the bot and the database agree until the timeline has an event; return it.
 
     Once is not enough on a slow machine: what the database does not store in time is tried again.

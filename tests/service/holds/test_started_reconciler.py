@@ -82,7 +82,7 @@ def locked(settings: Settings) -> Iterator[None]:
 
 
 async def standing(reconciler: Reconciler) -> set[str]:
-    found = await reconciler.holding._memory._reader.read(holds.standing)
+    found = await reconciler.holding._memory._reader.read(holds.active)
     return {hold.id for hold in found}
 
 

@@ -18,7 +18,7 @@ from trading_ops.domain.acknowledgement import Acknowledgement
 from trading_ops.domain.decision import Close, Reason
 from trading_ops.domain.incident import Incident
 from trading_ops.errors import OrderRefused
-from trading_ops.reconciler.acknowledgements import Acknowledging
+from trading_ops.reconciler.acknowledgements import AcknowledgementSync
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.runbook_index import RunbookIndex
 from trading_ops.store import Connection, acknowledgements, events, incidents
@@ -36,7 +36,7 @@ GAUGE = "trading_ops_acknowledged_until_timestamp_seconds"
 class Office:
     """Where people's words are kept, a clock that a test moves, and the Alertmanager."""
 
-    acknowledging: Acknowledging
+    acknowledging: AcknowledgementSync
     alertmanager: FakeAlertmanager
     writer: Writer
     reader: Reader
@@ -48,7 +48,7 @@ class Office:
         self.now += later + timedelta(seconds=seconds)
         open_ones = await self.reader.read(incidents.open_ones)
         head = await self.reader.read(events.head)
-        await self.acknowledging.project(open_ones, head=head)
+        await self.acknowledging.sync(open_ones, head=head)
 
     async def acknowledgements(self) -> list[Acknowledgement]:
         """Return all words about the incident."""
@@ -76,7 +76,7 @@ class Office:
     def restarted(self) -> "Office":
         """Return the same office after a crash: nothing but the database is left."""
         former = self.acknowledging
-        again = Acknowledging(
+        again = AcknowledgementSync(
             writer=self.writer,
             reader=self.reader,
             alertmanagers=former.alertmanagers,
@@ -99,7 +99,7 @@ async def office(sqlite_url: str) -> AsyncIterator[Office]:
     try:
         async with aiohttp.ClientSession() as session:
             http = Http(session, f"http://127.0.0.1:{server.port}")
-            acknowledging = Acknowledging(
+            acknowledging = AcknowledgementSync(
                 writer=writer,
                 reader=reader,
                 alertmanagers=Alertmanagers([Alertmanager(http)]),
@@ -117,7 +117,7 @@ async def office(sqlite_url: str) -> AsyncIterator[Office]:
 
 
 def _open_incident(connection: Connection) -> Incident:
-    sighting = incidents.Sighting(alert=make_alert(), target="alpha")
+    sighting = incidents.FiringAlert(alert=make_alert(), target="alpha")
     incidents.open_all(connection, [sighting], received_at=NOW, now=NOW, source="webhook")
     (incident,) = incidents.search(connection)
     return incident
@@ -126,7 +126,7 @@ def _open_incident(connection: Connection) -> Incident:
 async def test_to_acknowledge_is_a_short_silence_on_every_label(office: Office) -> None:
     """By the person's own name, with the incident's id in its comment; and the metric."""
     done = await office.acknowledging.acknowledge(office.incident.id, owner="anna", note="on it")
-    assert done.trouble is None
+    assert done.error is None
     (silence,) = office.alertmanager.active
     matched = {one["name"]: (one["value"], one["isRegex"]) for one in silence["matchers"]}
     assert matched == {
@@ -169,11 +169,11 @@ async def test_a_silence_that_alertmanager_has_lost_is_placed_again(office: Offi
     """At the next pass after a look that showed it, once, and not for an older look."""
     before = clock.monotonic()
     await office.acknowledging.acknowledge(office.incident.id, owner="anna")
-    office.acknowledging.compare([office.incident.id], asked=before)
+    office.acknowledging.note_lost_silences([office.incident.id], asked=before)
     await office.passes(seconds=1)
     assert office.alertmanager.posts == 1
     office.alertmanager.silences.clear()
-    office.acknowledging.compare([office.incident.id], asked=clock.monotonic())
+    office.acknowledging.note_lost_silences([office.incident.id], asked=clock.monotonic())
     await office.passes(seconds=1)
     (silence,) = office.alertmanager.active
     (acknowledgement,) = await office.acknowledgements()
@@ -187,7 +187,7 @@ async def test_a_lost_silence_of_a_snooze_is_placed_again(office: Office) -> Non
         office.incident.id, kind="snooze", owner="anna", for_=60 * MINUTE
     )
     office.alertmanager.silences.clear()
-    office.acknowledging.compare([office.incident.id], asked=clock.monotonic())
+    office.acknowledging.note_lost_silences([office.incident.id], asked=clock.monotonic())
     await office.passes(seconds=1)
     (silence,) = office.alertmanager.active
     assert ends_at(silence) == NOW + 60 * MINUTE
@@ -226,7 +226,7 @@ async def test_a_snooze_lasts_as_long_as_was_reported(office: Office) -> None:
     assert office.alertmanager.posts == 1
     await office.passes(later=2 * MINUTE)
     (acknowledgement,) = await office.acknowledgements()
-    assert not acknowledgement.stands
+    assert not acknowledgement.is_active
     assert office.shown() == (NOW + 40 * MINUTE).timestamp()
     assert not office.alertmanager.active
 
@@ -259,13 +259,13 @@ async def test_while_alertmanager_is_down_the_acknowledgement_is_kept_and_retrie
     """The second line is held back at once; the silence follows when it can."""
     office.alertmanager.away = True
     done = await office.acknowledging.acknowledge(office.incident.id, owner="anna")
-    assert done.trouble is not None
+    assert done.error is not None
     await office.passes(seconds=1)
-    assert "HTTP 503" in str(office.acknowledging.trouble)
+    assert "HTTP 503" in str(office.acknowledging.error)
     assert office.shown() == (NOW + 60 * MINUTE).timestamp()
     office.alertmanager.away = False
     await office.passes(seconds=6)
-    assert not office.acknowledging.trouble
+    assert not office.acknowledging.error
     assert len(office.alertmanager.active) == 1
 
 
@@ -274,7 +274,7 @@ async def test_a_withdrawal_while_alertmanager_is_away_follows_too(office: Offic
     await office.acknowledging.acknowledge(office.incident.id, owner="anna")
     office.alertmanager.away = True
     done = await office.acknowledging.withdraw(office.incident.id, owner="anna")
-    assert done.trouble is not None
+    assert done.error is not None
     assert office.shown() == 0
     office.alertmanager.away = False
     await office.passes(seconds=6)
@@ -285,7 +285,7 @@ async def test_a_crash_between_laying_and_storing_leaves_one_silence(office: Off
     """The next life finds it by its comment and continues with it."""
     office.alertmanager.loses_answer = True
     done = await office.acknowledging.acknowledge(office.incident.id, owner="anna")
-    assert done.trouble is not None
+    assert done.error is not None
     assert len(office.alertmanager.active) == 1
     office.alertmanager.loses_answer = False
     again = office.restarted()
@@ -343,9 +343,9 @@ async def test_a_quiet_pass_reads_nothing(office: Office) -> None:
     head = await office.reader.read(events.head)
     office.reader.close()
     office.acknowledging.reader = Unread(reading_engine("sqlite:////nowhere/nothing.db"))
-    await office.acknowledging.project([office.incident], head=head)
+    await office.acknowledging.sync([office.incident], head=head)
     with pytest.raises(AssertionError, match="was read"):
-        await office.acknowledging.project([office.incident], head=head + 1)
+        await office.acknowledging.sync([office.incident], head=head + 1)
 
 
 class Unread(Reader):
@@ -361,7 +361,7 @@ async def test_another_replicas_incident_is_not_extended(office: Office) -> None
     await office.acknowledging.acknowledge(office.incident.id, owner="anna")
     office.now += 8 * MINUTE
     posts = office.alertmanager.posts
-    await office.acknowledging.project([])
+    await office.acknowledging.sync([])
     assert office.alertmanager.posts == posts
     assert office.shown() > 0
 

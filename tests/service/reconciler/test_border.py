@@ -17,7 +17,7 @@ from trading_ops.app import process as app
 from trading_ops.config.settings import Settings
 from trading_ops.domain.target import Kind
 from trading_ops.store.engine import reading_engine
-from trading_ops.store.notifications import State
+from trading_ops.store.notifications import NotificationState
 from trading_ops.store.tables import notifications
 
 BOMB = gzip.compress(b"0" * (64 * 1024 * 1024))
@@ -92,7 +92,7 @@ def quarantined(settings: Settings) -> list[int]:
     try:
         with engine.connect() as connection:
             rows = connection.execute(
-                notifications.select().where(notifications.c.state == State.QUARANTINED)
+                notifications.select().where(notifications.c.state == NotificationState.QUARANTINED)
             ).mappings()
             return [len(row["body"]) for row in rows]
     finally:

@@ -28,11 +28,11 @@ from trading_ops.messages.bot_events import BotEvents, EventBudget
 from trading_ops.messages.outbox import Outbox
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.store import bot_events, messages
-from trading_ops.store.bot_events import Stored
+from trading_ops.store.bot_events import StoredBotEvent
 from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.migrate import upgrade
 from trading_ops.store.reader import Reader
-from trading_ops.store.search import Span
+from trading_ops.store.search import TimeRange
 from trading_ops.store.writer import Writer
 
 ROUTES = "version: 1\nroutes: [{name: all, digest: 10m, to: [mail]}]\n"
@@ -97,20 +97,20 @@ class Fleet:
         name = "trading_ops_bot_events_dropped_total"
         return self.metrics.registry.get_sample_value(name, {"bot": "alpha"})
 
-    async def collected(self) -> list[Stored]:
+    async def collected(self) -> list[StoredBotEvent]:
         """Read what is new; return everything that is stored, newest first."""
         assert await asyncio.to_thread(self.agent.events.flush, 60)
         await self.collector.run_once()
         return await self.stored()
 
-    async def stored(self) -> list[Stored]:
+    async def stored(self) -> list[StoredBotEvent]:
         """Return everything that is stored, newest first."""
-        find = partial(bot_events.search, filters=NONE, span=Span(), limit=1_000)
+        find = partial(bot_events.search, filters=NONE, span=TimeRange(), limit=1_000)
         return await self.reader.read(find)
 
-    async def sent(self) -> list[messages.Stored]:
+    async def sent(self) -> list[messages.StoredMessage]:
         """Return the messages in the outbox."""
-        return await self.reader.read(partial(messages.search, span=Span()))
+        return await self.reader.read(partial(messages.search, span=TimeRange()))
 
 
 @pytest.fixture

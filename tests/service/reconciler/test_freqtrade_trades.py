@@ -26,7 +26,7 @@ from trading_ops.store import bot_events, messages
 from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.migrate import upgrade
 from trading_ops.store.reader import Reader
-from trading_ops.store.search import Span
+from trading_ops.store.search import TimeRange
 from trading_ops.store.writer import Writer
 
 ROUTES = "version: 1\nroutes: [{name: all, digest: 10m, to: [mail]}]\n"
@@ -122,7 +122,7 @@ async def test_a_closed_trade_is_an_event_with_a_message(collecting: Collecting)
         "exit_reason": "roi",
     }
     assert (lost.data["side"], lost.data["profit"]) == ("short", "-2.5")
-    sent = await collecting.reader.read(partial(messages.search, span=Span()))
+    sent = await collecting.reader.read(partial(messages.search, span=TimeRange()))
     assert [one.kind for one in sent] == [MessageKind.TRADE, MessageKind.TRADE]
     (figures,) = trade_figures(stored)
     assert (figures.bot, figures.currency, figures.closed) == ("freq", "USDT", 2)
@@ -155,7 +155,7 @@ async def test_a_long_history_is_read_in_parts(collecting: Collecting) -> None:
     while len(more := [one.order_id for one in await collecting.read()]) > len(known):
         known = more
     assert known == [str(number) for number in range(11, HISTORY + 11)]
-    assert not await collecting.reader.read(partial(messages.search, span=Span()))
+    assert not await collecting.reader.read(partial(messages.search, span=TimeRange()))
 
 
 async def test_a_trade_that_is_stored_late_is_found(collecting: Collecting) -> None:

@@ -17,8 +17,8 @@ from trading_ops import clock
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.observation import Snapshot
 from trading_ops.errors import StoreUnavailable
-from trading_ops.reconciler.acknowledgements import Acknowledging
-from trading_ops.reconciler.lease import Lease
+from trading_ops.reconciler.acknowledgements import AcknowledgementSync
+from trading_ops.reconciler.lease import Leases
 from trading_ops.reconciler.observe import Observer
 from trading_ops.store import attempts, fencing, incidents
 
@@ -26,7 +26,7 @@ from trading_ops.store import attempts, fencing, incidents
 class Interrupted:
     """A lease before which something else happens, once."""
 
-    def __init__(self, lease: Lease, first: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, lease: Leases, first: Callable[[], Awaitable[None]]) -> None:
         self._lease = lease
         self._first: Callable[[], Awaitable[None]] | None = first
 
@@ -41,7 +41,7 @@ class Interrupted:
 
 
 def interrupt(running: Running, first: Callable[[], Awaitable[None]]) -> None:
-    running.loop.lease = Interrupted(running.loop.lease, first)  # type: ignore[assignment]
+    running.loop.leases = Interrupted(running.loop.leases, first)  # type: ignore[assignment]
 
 
 async def test_a_change_is_not_lost_with_the_leases(start: Start, world: FakeWorld) -> None:
@@ -102,7 +102,7 @@ class Late:
             self.asked_again.set()
             await asyncio.Event().wait()
         self._asked = True
-        answer = await self._observer.look()
+        answer = await self._observer.poll()
         await self._meanwhile()
         return answer
 
@@ -114,7 +114,7 @@ async def test_an_answer_says_nothing_of_what_came_after_it(start: Start, world:
         writer = running.loop.incident_reconciler.writer
 
         def open_it(connection: Connection) -> None:
-            sightings = [incidents.Sighting(alert=later, target=None)]
+            sightings = [incidents.FiringAlert(alert=later, target=None)]
             now = clock.now()
             incidents.open_all(connection, sightings, received_at=now, now=now, source="test")
 
@@ -131,7 +131,7 @@ async def test_an_answer_says_nothing_of_what_came_after_it(start: Start, world:
     assert {one["alert"]: one["closed_at"] for one in found} == {"BotSick": None, "ForPeople": None}
 
 
-class Hanging(Acknowledging):
+class Hanging(AcknowledgementSync):
     """An operator's words, which an Alertmanager does not answer."""
 
     async def project(self, open_incidents: Collection[Incident], *, head: int = -1) -> None:
@@ -143,8 +143,8 @@ async def test_an_alertmanager_that_hangs_does_not_hold_up_recovery(
 ) -> None:
     """Silences are placed and extended beside the loop, however many and however slowly."""
     async with start() as running:
-        own = running.loop.acknowledging
-        running.loop.acknowledging = Hanging(
+        own = running.loop.acknowledgements
+        running.loop.acknowledgements = Hanging(
             writer=own.writer,
             reader=own.reader,
             alertmanagers=own.alertmanagers,

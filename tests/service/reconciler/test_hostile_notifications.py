@@ -43,7 +43,7 @@ async def test_it_holds_up_none_behind_it(
         assert await running.notify(good) == 200
 
         async def nothing_waits() -> bool:
-            waiting = partial(notifications.count, state=notifications.State.PENDING)
+            waiting = partial(notifications.count, state=notifications.NotificationState.PENDING)
             return await running.loop.reader.read(waiting) == 0
 
         await eventually(nothing_waits)

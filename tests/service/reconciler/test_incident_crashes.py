@@ -11,7 +11,7 @@ from tests.service.reconciler.conftest import Running, Start
 from tests.waiting import eventually
 from trading_ops.domain.runbook import Step
 from trading_ops.domain.target import Target
-from trading_ops.reconciler.crash_recovery import LIMIT, Crashes
+from trading_ops.reconciler.crash_recovery import LIMIT, CrashCounter
 from trading_ops.reconciler.execute import AttemptRunner
 
 pytestmark = pytest.mark.usefixtures("database_url")
@@ -79,7 +79,7 @@ async def test_a_restart_does_not_start_the_count_again(start: Start, world: Fak
         await eventually(lambda: running.has_event("decided_wait", "silenced"))
         state = running.loop.state
         (incident,) = state.incidents
-        lives = [Crashes(writer=running.loop.incident_reconciler.writer) for _ in range(LIMIT)]
+        lives = [CrashCounter(writer=running.loop.incident_reconciler.writer) for _ in range(LIMIT)]
         for life in lives:
             assert not await escalated(running)
             await life.add(incident, state, ZeroDivisionError("a defect"))

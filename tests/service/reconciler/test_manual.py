@@ -14,17 +14,19 @@ from trading_ops.domain.approval import ApprovalState
 from trading_ops.domain.attempt import Attempt, AttemptState
 from trading_ops.domain.decision import Pause, Reason
 from trading_ops.errors import OrderRefused
-from trading_ops.reconciler.manual_actions import Outcome
+from trading_ops.reconciler.manual_actions import OrderOutcome
 from trading_ops.store import approvals, attempts, events, pauses
 
 
 async def order(
     running: Running, action: str = "restart_bot", *, owner: str = "ada", target: str = "alpha"
-) -> Outcome:
-    return await running.loop.manual.execute(action, target, {}, owner=owner, reason="new config")
+) -> OrderOutcome:
+    return await running.loop.manual_actions.execute(
+        action, target, {}, owner=owner, reason="new config"
+    )
 
 
-async def ended(running: Running, outcome: Outcome) -> Attempt:
+async def ended(running: Running, outcome: OrderOutcome) -> Attempt:
     """Return the attempt once nothing runs any more."""
     assert outcome.attempt is not None, outcome.refusal
 
@@ -75,7 +77,7 @@ async def test_a_pause_refuses_an_order_and_says_so(start: Start, world: FakeWor
     async with start() as running:
         expires_at = clock.now() + timedelta(minutes=1)
         pause = Pause(owner="bob", reason="upgrade", expires_at=expires_at)
-        writer = running.loop.manual.writer
+        writer = running.loop.manual_actions.writer
         await writer.run(partial(pauses.begin, pause=pause, now=clock.now()))
         outcome = await order(running)
         latest = await running.loop.reader.read(partial(events.latest, limit=50))
@@ -137,7 +139,7 @@ async def test_an_operator_overrides_a_spent_error_budget(start: Start, world: F
     """With the reason in the audit log."""
     world.samples = {LEFT: [({"bot": "alpha"}, -1.0)]}
     async with start() as running:
-        result = await running.loop.manual.execute(
+        result = await running.loop.manual_actions.execute(
             *("roll_bot", "alpha", {}), owner="ada", reason="a fix", override_budget=True
         )
         await ended(running, result)
@@ -161,7 +163,7 @@ async def test_on_call_is_notified_by_the_reconcilers_own_metric(
     """No bot is asked; a rule pages on what is shown."""
     params = {"message": "Ada looks after it"}
     async with start() as running:
-        manual, metrics = running.loop.manual, running.loop.metrics
+        manual, metrics = running.loop.manual_actions, running.loop.metrics
         result = await manual.execute("notify", "alpha", params, owner="ada", reason="handover")
         attempt = await ended(running, result)
         labels = {"target": "alpha", "bot": "alpha", "venue": "paper", **params}
@@ -203,13 +205,15 @@ async def test_nonsense_is_refused_in_a_sentence(
     """Nothing is stored, and nothing is asked of a target that is not meant."""
     async with start() as running:
         with pytest.raises(OrderRefused, match=message):
-            await running.loop.manual.execute(action, target, params, owner=owner, reason="why")
+            await running.loop.manual_actions.execute(
+                action, target, params, owner=owner, reason="why"
+            )
 
 
 async def test_two_persons(start: Start, world: FakeWorld) -> None:
     """One orders, another approves, and then it can be ordered: once."""
     async with start(two_persons=True) as running:
-        writer = running.loop.manual.writer
+        writer = running.loop.manual_actions.writer
         first = await order(running)
         assert first.refusal is not None
         assert first.refusal.reason is Reason.APPROVAL_MISSING

@@ -21,7 +21,7 @@ from trading_ops.reconciler.metrics import OutboxMetrics, ReconcilerMetrics
 from trading_ops.store import Connection, messages
 from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.reader import Reader
-from trading_ops.store.search import Span
+from trading_ops.store.search import TimeRange
 from trading_ops.store.writer import Writer
 
 CONFIG = """\
@@ -176,9 +176,9 @@ class Rig:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def message(self) -> messages.Stored | None:
+    async def message(self) -> messages.StoredMessage | None:
         """Return the newest message."""
-        found = await self.reader.read(partial(messages.search, span=Span()))
+        found = await self.reader.read(partial(messages.search, span=TimeRange()))
         return found[0] if found else None
 
     async def is_sent(self) -> bool:

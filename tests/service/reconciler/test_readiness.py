@@ -19,8 +19,15 @@ from trading_ops.clients.http import Http
 from trading_ops.clients.prometheus import Prometheus, Sample
 from trading_ops.domain.attempt import AttemptState
 from trading_ops.domain.maintenance import Maintenance
-from trading_ops.domain.readiness import Result as Found
-from trading_ops.domain.readiness import Run, RunState, Status, approve, refusal, with_checks
+from trading_ops.domain.readiness import CriterionResult as Found
+from trading_ops.domain.readiness import (
+    CriterionStatus,
+    ReadinessRun,
+    RunState,
+    approve,
+    refusal,
+    with_checks,
+)
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import Unreachable
 from trading_ops.holds.holds import Placed
@@ -32,7 +39,7 @@ from trading_ops.store import attempts, maintenance
 from trading_ops.store import readiness as runs
 from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.reader import Reader
-from trading_ops.store.readiness import Stored
+from trading_ops.store.readiness import StoredRun
 from trading_ops.store.writer import Writer
 
 PLAN = load_plan(Path("none"))
@@ -112,7 +119,7 @@ class Scene:
         self.registry = Registry((make_target(name="alpha", kind=Kind.BOT),))
         self.metrics = ReadinessMetrics(CollectorRegistry())
 
-    async def evaluate(self, *, after: timedelta, observe_only: bool = False) -> Stored:
+    async def evaluate(self, *, after: timedelta, observe_only: bool = False) -> StoredRun:
         """Start a reconciler again, evaluate up to a later moment, and stop it again."""
         self.now += after
         with opened(self.url) as (writer, reader):
@@ -140,7 +147,7 @@ class Scene:
 
     async def begin(self, stage: int = 0) -> None:
         """Start a run at a stage, with all before it passed."""
-        run = Run(
+        run = ReadinessRun(
             id="run-1",
             bot="alpha",
             begun_at=self.now,
@@ -150,7 +157,7 @@ class Scene:
             passed=frozenset(PLAN.criteria(stage)),
         )
         checks = {
-            name: Found(status=Status.PASSED, evidence="run", at=self.now, value=0.0)
+            name: Found(status=CriterionStatus.PASSED, evidence="run", at=self.now, value=0.0)
             for name, one in PLAN.criteria(stage).items()
             if one.is_run_by_command
         }
@@ -333,7 +340,7 @@ async def test_a_missing_metric_is_named(scene: Scene) -> None:
     run = (await scene.evaluate(after=HOUR)).run
     assert run.credited == timedelta(0)
     found = run.results["nonces"]
-    assert found.status is Status.UNKNOWN
+    assert found.status is CriterionStatus.UNKNOWN
     assert "trading_nonces_issued_total" in found.evidence
 
 

@@ -33,7 +33,7 @@ async def test_two_replicas_do_it_once(
 ) -> None:
     """Both are told, both poll; one of them acts, and the timeline is one."""
     async with start() as one, start(**elsewhere) as two:
-        assert one.loop.lease.replica != two.loop.lease.replica
+        assert one.loop.leases.replica != two.loop.leases.replica
         world.firing = True
         alert = world.alert()
         statuses = await asyncio.gather(one.notify(alert), two.notify(alert))
@@ -57,9 +57,9 @@ async def test_the_other_goes_on_and_probes(
         await one.break_it()
         await asyncio.wait_for(arrived.wait(), 60)
         async with start(**elsewhere) as two:
-            assert not await two.loop.lease.hold(["target:alpha"])
+            assert not await two.loop.leases.hold(["target:alpha"])
             await one.loop.workers.stop(0)
-            await one.loop.lease.end()
+            await one.loop.leases.end()
             world.hang.set()
             world.hang = None
             await eventually(two.closed)
@@ -72,11 +72,11 @@ async def test_the_other_goes_on_and_probes(
 async def test_a_target_is_with_one_of_them(start: Start, elsewhere: dict[str, Any]) -> None:
     """An order manually must reach the one that has it; it is free again when that one ends."""
     async with start(**elsewhere) as two:
-        async with start() as one, one.loop.lease.borrowed("alpha") as mine:
+        async with start() as one, one.loop.leases.borrowed("alpha") as mine:
             assert mine
-            async with two.loop.lease.borrowed("alpha") as held:
+            async with two.loop.leases.borrowed("alpha") as held:
                 assert not held
-        async with two.loop.lease.borrowed("alpha") as held:
+        async with two.loop.leases.borrowed("alpha") as held:
             assert held
 
 
@@ -87,5 +87,5 @@ async def test_what_is_borrowed_does_not_starve_a_key(
     wanted = ["target:x", "target:y"]
     async with start() as one, start(**elsewhere), contextlib.AsyncExitStack() as orders:
         for target in ("a", "b", "c"):
-            assert await orders.enter_async_context(one.loop.lease.borrowed(target))
-        assert len(await one.loop.lease.hold(wanted) & set(wanted)) == 1
+            assert await orders.enter_async_context(one.loop.leases.borrowed(target))
+        assert len(await one.loop.leases.hold(wanted) & set(wanted)) == 1

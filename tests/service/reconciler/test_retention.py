@@ -8,10 +8,10 @@ from trading_ops import clock
 from trading_ops.config.settings import Settings
 from trading_ops.store import Connection, notifications
 from trading_ops.store.engine import writing_engine
-from trading_ops.store.notifications import State
+from trading_ops.store.notifications import NotificationState
 from trading_ops.store.transaction import transaction
 
-PARSED = State.PARSED
+PARSED = NotificationState.PARSED
 
 
 async def test_old_rows_are_removed_at_the_start(settings: Settings, start: Start) -> None:

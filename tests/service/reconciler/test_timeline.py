@@ -9,7 +9,7 @@ from tests.service.reconciler.conftest import Start
 from tests.waiting import eventually
 from trading_ops.audit.report import Verdict, read_anchors, verify
 from trading_ops.cli.timeline import WIDTH, tell
-from trading_ops.clients.reconciler_views import StoryView
+from trading_ops.clients.reconciler_views import TimelineView
 from trading_ops.config.settings import Settings
 from trading_ops.reconciler.timeline import read_timeline
 from trading_ops.reports.recovery_times import recovery_times
@@ -24,10 +24,10 @@ async def verified(settings: Settings) -> Verdict:
         return await verify(reader, keys, anchors)
 
 
-def newest_timeline(connection: Connection) -> StoryView:
+def newest_timeline(connection: Connection) -> TimelineView:
     newest = incidents.search(connection, limit=1)[0]
     timeline = read_timeline(connection, key=newest.id)
-    return msgspec.json.decode(msgspec.json.encode(timeline), type=StoryView)
+    return msgspec.json.decode(msgspec.json.encode(timeline), type=TimelineView)
 
 
 async def test_an_incident_has_a_complete_timeline(

@@ -8,13 +8,13 @@ from rich.console import Console
 from trading_ops import clock
 from trading_ops.cli.incidents import incident_table, state_words
 from trading_ops.cli.times import short
-from trading_ops.clients.reconciler_views import ListedIncidentView, StandingView
+from trading_ops.clients.reconciler_views import IncidentStatusView, ListedIncidentView
 
 NOW = clock.now()
 SOON = NOW + timedelta(minutes=30)
 
 
-def listed(standing: StandingView | None, **over: object) -> ListedIncidentView:
+def listed(standing: IncidentStatusView | None, **over: object) -> ListedIncidentView:
     """Return an incident with a long name."""
     values: dict[str, object] = {
         "id": "3f2a0000-0000",
@@ -33,16 +33,16 @@ def listed(standing: StandingView | None, **over: object) -> ListedIncidentView:
 
 
 CASES = [
-    (StandingView("acknowledged", owner="ada (token local)"), "ada's"),
-    (StandingView("snoozed", owner="ada", until=SOON), f"snoozed until {short(SOON)}"),
-    (StandingView("flapping", until=SOON), f"flapping until {short(SOON)}"),
-    (StandingView("paused", until=SOON), f"paused until {short(SOON)}"),
-    (StandingView("paused"), "paused"),
-    (StandingView("escalated"), "escalated"),
-    (StandingView("new"), "open"),
-    (StandingView("step_due"), "recovering"),
-    (StandingView("page_only"), "page-only"),
-    (StandingView("cause_elsewhere"), "cause elsewhere"),
+    (IncidentStatusView("acknowledged", owner="ada (token local)"), "ada's"),
+    (IncidentStatusView("snoozed", owner="ada", until=SOON), f"snoozed until {short(SOON)}"),
+    (IncidentStatusView("flapping", until=SOON), f"flapping until {short(SOON)}"),
+    (IncidentStatusView("paused", until=SOON), f"paused until {short(SOON)}"),
+    (IncidentStatusView("paused"), "paused"),
+    (IncidentStatusView("escalated"), "escalated"),
+    (IncidentStatusView("new"), "open"),
+    (IncidentStatusView("step_due"), "recovering"),
+    (IncidentStatusView("page_only"), "page-only"),
+    (IncidentStatusView("cause_elsewhere"), "cause elsewhere"),
     (None, "open"),
 ]
 
@@ -53,7 +53,7 @@ CASES = [
     # No times: each process that runs tests must collect the same.
     ids=lambda _: "",
 )
-def test_why_nothing_happens_is_reported(standing: StandingView | None, message: str) -> None:
+def test_why_nothing_happens_is_reported(standing: IncidentStatusView | None, message: str) -> None:
     """In few words."""
     assert state_words(listed(standing)) == message
 

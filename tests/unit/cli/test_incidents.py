@@ -32,7 +32,7 @@ def live_through(connection: Connection) -> str:
 
     incidents.open_all(
         connection,
-        [incidents.Sighting(alert=make_alert(labels=HOSTILE), target="alpha")],
+        [incidents.FiringAlert(alert=make_alert(labels=HOSTILE), target="alpha")],
         received_at=now,
         now=now + timedelta(seconds=0.01),
         source="webhook",
@@ -46,7 +46,7 @@ def live_through(connection: Connection) -> str:
         reason=Reason.COOLDOWN,
         note="would have run reconnect_broker",
     )
-    plan = attempts.Plan(wanted=make_wanted(incident))
+    plan = attempts.StartRequest(gate_input=make_wanted(incident))
     attempt = attempts.start(connection, plan, now=now + timedelta(seconds=2))
     assert attempt is not None
     attempts.finish(
@@ -155,7 +155,7 @@ def test_whose_it_is_and_why_nothing_happens(
         return found["standing"], capsys.readouterr().out
 
     with transaction(engine, b"key") as connection:
-        sighting = incidents.Sighting(alert=make_alert(), target="alpha")
+        sighting = incidents.FiringAlert(alert=make_alert(), target="alpha")
         incidents.open_all(connection, [sighting], received_at=now, now=now, source="webhook")
         (key,) = (one.id for one in incidents.open_ones(connection))
     assert listed()[0]["state"] == "new"

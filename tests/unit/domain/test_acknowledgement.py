@@ -16,7 +16,7 @@ from trading_ops.domain.acknowledgement import (
     matchers_of,
     may_be_silenced,
     renewed_until,
-    silence_until,
+    silence_to_create,
 )
 from trading_ops.domain.fault import Fault, fault_of
 
@@ -82,7 +82,7 @@ def test_the_silence_is_short_and_extended_or_as_long_as_the_snooze(
     acknowledgement: Acknowledgement, expected: Any
 ) -> None:
     """It ends on its own soon after the reconciler does."""
-    assert silence_until(acknowledgement, NOW) == expected
+    assert silence_to_create(acknowledgement, NOW) == expected
 
 
 def test_a_silence_may_stand_a_while_after_what_is_known_of_it() -> None:
@@ -150,13 +150,13 @@ def test_the_metric_knows_the_latest_end_and_what_was_withdrawn() -> None:
 def test_what_lapsed_keeps_its_end() -> None:
     """A rule tells people again while that end is past and the alert still fires."""
     lapsed = make_snooze(until=ago(5), ended_at=ago(4))
-    assert lapsed.lapsed
+    assert lapsed.has_expired
     assert acknowledged_until([(lapsed, LABELS)]) == {KEY: ago(5)}
-    assert not make_acknowledgement().lapsed
+    assert not make_acknowledgement().has_expired
 
 
 def test_it_is_reported_in_one_phrase() -> None:
     """With who, and for a snooze until when."""
-    assert make_acknowledgement().said == "acknowledged by anna"
-    assert make_snooze().said == "snoozed by anna until 2026-03-01T12:20:00+00:00"
-    assert make_acknowledgement().stands
+    assert make_acknowledgement().description == "acknowledged by anna"
+    assert make_snooze().description == "snoozed by anna until 2026-03-01T12:20:00+00:00"
+    assert make_acknowledgement().is_active

@@ -12,7 +12,7 @@ from trading_ops.domain.agent_silence import (
     PortOwner,
     ProcessMatch,
     SilenceLimits,
-    Verdict,
+    SilenceVerdict,
     classify,
 )
 
@@ -23,33 +23,33 @@ MUTE = AgentSilence(quiet=7.0, life=ProcessMatch.SAME, listener=PortOwner.OWN, h
 @pytest.mark.parametrize(
     ("change", "verdict"),
     [
-        ({}, Verdict.STOP),
-        ({"listener": PortOwner.UNKNOWN}, Verdict.STOP),
-        ({"quiet": 5.9}, Verdict.WAIT),
-        ({"life": ProcessMatch.UNKNOWN}, Verdict.WAIT),
-        ({"halt_asked": False}, Verdict.HALT),
-        ({"halt_asked": False, "life": ProcessMatch.UNKNOWN}, Verdict.HALT),
-        ({"halt_in_force": True}, Verdict.HALTED),
-        ({"life": ProcessMatch.GONE}, Verdict.GONE),
-        ({"life": ProcessMatch.OTHER, "unheard": 119.0}, Verdict.STARTING),
-        ({"life": ProcessMatch.OTHER, "unheard": 120.0}, Verdict.STOP),
-        ({"life": ProcessMatch.OTHER, "unheard": 120.0, "stops": 3}, Verdict.SPENT),
-        ({"stops": 2}, Verdict.STOP),
-        ({"stops": 3}, Verdict.SPENT),
-        ({"cut": True}, Verdict.OVERLOADED),
-        ({"cut": True, "life": ProcessMatch.GONE}, Verdict.GONE),
-        ({"listener": PortOwner.FOREIGN}, Verdict.IMPOSTOR),
-        ({"heartbeat_age": 0.5}, Verdict.WORKING),
-        ({"heartbeat_age": -0.5}, Verdict.WORKING),
-        ({"heartbeat_age": 3.0}, Verdict.STOP),
-        ({"heartbeat_age": -3600.0}, Verdict.STOP),
-        ({"heartbeat_age": float("nan")}, Verdict.STOP),
-        ({"heartbeat_age": float("-inf")}, Verdict.STOP),
-        ({"heartbeat_age": 0.5, "life": ProcessMatch.UNKNOWN}, Verdict.WORKING),
-        ({"heartbeat_age": 0.5, "life": ProcessMatch.GONE}, Verdict.GONE),
+        ({}, SilenceVerdict.STOP),
+        ({"listener": PortOwner.UNKNOWN}, SilenceVerdict.STOP),
+        ({"quiet": 5.9}, SilenceVerdict.WAIT),
+        ({"life": ProcessMatch.UNKNOWN}, SilenceVerdict.WAIT),
+        ({"halt_asked": False}, SilenceVerdict.HALT),
+        ({"halt_asked": False, "life": ProcessMatch.UNKNOWN}, SilenceVerdict.HALT),
+        ({"halt_in_force": True}, SilenceVerdict.HALTED),
+        ({"life": ProcessMatch.GONE}, SilenceVerdict.GONE),
+        ({"life": ProcessMatch.OTHER, "unheard": 119.0}, SilenceVerdict.STARTING),
+        ({"life": ProcessMatch.OTHER, "unheard": 120.0}, SilenceVerdict.STOP),
+        ({"life": ProcessMatch.OTHER, "unheard": 120.0, "stops": 3}, SilenceVerdict.SPENT),
+        ({"stops": 2}, SilenceVerdict.STOP),
+        ({"stops": 3}, SilenceVerdict.SPENT),
+        ({"cut": True}, SilenceVerdict.OVERLOADED),
+        ({"cut": True, "life": ProcessMatch.GONE}, SilenceVerdict.GONE),
+        ({"listener": PortOwner.FOREIGN}, SilenceVerdict.IMPOSTOR),
+        ({"heartbeat_age": 0.5}, SilenceVerdict.WORKING),
+        ({"heartbeat_age": -0.5}, SilenceVerdict.WORKING),
+        ({"heartbeat_age": 3.0}, SilenceVerdict.STOP),
+        ({"heartbeat_age": -3600.0}, SilenceVerdict.STOP),
+        ({"heartbeat_age": float("nan")}, SilenceVerdict.STOP),
+        ({"heartbeat_age": float("-inf")}, SilenceVerdict.STOP),
+        ({"heartbeat_age": 0.5, "life": ProcessMatch.UNKNOWN}, SilenceVerdict.WORKING),
+        ({"heartbeat_age": 0.5, "life": ProcessMatch.GONE}, SilenceVerdict.GONE),
     ],
 )
-def test_verdict(change: dict[str, Any], verdict: Verdict) -> None:
+def test_verdict(change: dict[str, Any], verdict: SilenceVerdict) -> None:
     """Each fact changes the verdict as the words of `Verdict` say."""
     assert classify(replace(MUTE, **change), SilenceLimits()) is verdict
 
@@ -75,8 +75,8 @@ def test_what_shows_life_is_never_halted_or_stopped(silence: AgentSilence) -> No
     age = silence.heartbeat_age
     works = age is not None and 0 <= age < SilenceLimits.silence
     if works or silence.cut or silence.listener is PortOwner.FOREIGN:
-        assert verdict not in {Verdict.HALT, Verdict.STOP}
-    if verdict is Verdict.STOP:
+        assert verdict not in {SilenceVerdict.HALT, SilenceVerdict.STOP}
+    if verdict is SilenceVerdict.STOP:
         assert silence.stops < SilenceLimits.stops
         assert silence.life in {ProcessMatch.SAME, ProcessMatch.OTHER}
         assert silence.halt_asked or silence.life is ProcessMatch.OTHER

@@ -46,9 +46,9 @@ def test_every_difference_is_another_digest(over: dict[str, Any]) -> None:
 def test_what_has_run_out_is_expired(state: ApprovalState) -> None:
     """Whatever was said ends on its own; what was used stays used."""
     asked = make_approval(state=state, expires_at=NOW)
-    assert asked.standing(NOW - timedelta(microseconds=1)) is state
+    assert asked.state_at(NOW - timedelta(microseconds=1)) is state
     used = state is ApprovalState.USED
-    assert asked.standing(NOW) is (state if used else ApprovalState.EXPIRED)
+    assert asked.state_at(NOW) is (state if used else ApprovalState.EXPIRED)
 
 
 def test_spelling_makes_no_second_person() -> None:

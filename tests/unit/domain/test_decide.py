@@ -22,16 +22,16 @@ from trading_ops.domain.approval import ApprovalState
 from trading_ops.domain.attempt import AttemptState, Delivery
 from trading_ops.domain.decide import decide, next_step
 from trading_ops.domain.decision import (
-    AlertView,
+    AlertState,
     Close,
     Decision,
     Escalate,
     GlobalLimits,
     History,
+    Impostor,
     Pause,
     Reason,
     Run,
-    Stranger,
     Verify,
     Wait,
     World,
@@ -56,7 +56,7 @@ APPROVED = make_step(approval=True)
 
 
 def world(**over: Any) -> World:
-    values: dict[str, Any] = {"view": AlertView.FIRING}
+    values: dict[str, Any] = {"view": AlertState.FIRING}
     return World(**(values | over))
 
 
@@ -77,7 +77,7 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
         Reason.ATTEMPT_RUNNING,
     ),
     "a running attempt is waited for although the alert is gone": (
-        {"history": History(incident=(STARTED,)), "world": world(view=AlertView.ABSENT)},
+        {"history": History(incident=(STARTED,)), "world": world(view=AlertState.ABSENT)},
         Wait,
         Reason.ATTEMPT_RUNNING,
     ),
@@ -119,29 +119,29 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
         {
             "history": History(incident=(LONG_UNKNOWN,)),
             "incident": make_incident(escalated_at=ago(1)),
-            "world": world(view=AlertView.ABSENT),
+            "world": world(view=AlertState.ABSENT),
         },
         Close,
         Reason.RESOLVED,
     ),
     # What the alert says now.
     "an alert that resolved on its own is closed": (
-        {"world": world(view=AlertView.ABSENT)},
+        {"world": world(view=AlertState.ABSENT)},
         Close,
         Reason.RESOLVED,
     ),
     "an alert that ended after a verified attempt has recovered": (
-        {"world": world(view=AlertView.ABSENT), "history": History(incident=(VERIFIED,))},
+        {"world": world(view=AlertState.ABSENT), "history": History(incident=(VERIFIED,))},
         Close,
         Reason.RECOVERED,
     ),
     "a failed attempt is no recovery": (
-        {"world": world(view=AlertView.ABSENT), "history": History(incident=(make_attempt(),))},
+        {"world": world(view=AlertState.ABSENT), "history": History(incident=(make_attempt(),))},
         Close,
         Reason.RESOLVED,
     ),
     "a pending alert is not acted on": (
-        {"world": world(view=AlertView.PENDING)},
+        {"world": world(view=AlertState.PENDING)},
         Wait,
         Reason.ALERT_PENDING,
     ),
@@ -150,14 +150,14 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
         Wait,
         Reason.SILENCED,
     ),
-    "silenced suppresses": ({"world": world(view=AlertView.SILENCED)}, Wait, Reason.SILENCED),
+    "silenced suppresses": ({"world": world(view=AlertState.SILENCED)}, Wait, Reason.SILENCED),
     "inhibited suppresses": (
-        {"world": world(view=AlertView.INHIBITED)},
+        {"world": world(view=AlertState.INHIBITED)},
         Wait,
         Reason.INHIBITED,
     ),
     "what is unknown is not acted on": (
-        {"world": world(view=AlertView.UNKNOWN)},
+        {"world": world(view=AlertState.UNKNOWN)},
         Wait,
         Reason.SOURCE_UNKNOWN,
     ),
@@ -369,7 +369,7 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
         Reason.TARGET_HEALTHY,
     ),
     "a target for which another process answers": (
-        {"world": world(precondition=Stranger("process 7:7 answers for alpha"))},
+        {"world": world(precondition=Impostor("process 7:7 answers for alpha"))},
         Wait,
         Reason.TARGET_IMPOSTOR,
     ),
@@ -469,14 +469,14 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
     ),
     # Flapping.
     "an alert that flaps is not closed at once": (
-        {"world": world(view=AlertView.ABSENT), "history": History(episodes=3)},
+        {"world": world(view=AlertState.ABSENT), "history": History(episodes=3)},
         Wait,
         Reason.FLAPPING,
     ),
     "an alert that flaps is not closed while it is quiet": (
         {
             "incident": make_incident(quiet_since=ago(299)),
-            "world": world(view=AlertView.ABSENT),
+            "world": world(view=AlertState.ABSENT),
             "history": History(episodes=3),
         },
         Wait,
@@ -485,14 +485,14 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
     "an alert that flapped is closed when it was quiet for long": (
         {
             "incident": make_incident(quiet_since=ago(300)),
-            "world": world(view=AlertView.ABSENT),
+            "world": world(view=AlertState.ABSENT),
             "history": History(episodes=3, incident=(VERIFIED,)),
         },
         Close,
         Reason.RECOVERED,
     ),
     "two episodes are no flapping": (
-        {"world": world(view=AlertView.ABSENT), "history": History(episodes=2)},
+        {"world": world(view=AlertState.ABSENT), "history": History(episodes=2)},
         Close,
         Reason.RESOLVED,
     ),
@@ -560,7 +560,7 @@ def test_a_refusal_says_what_would_have_run() -> None:
         make_incident(), make_runbook(), History(), world(pause=PAUSE), GlobalLimits(), NOW
     )
     assert decision == Wait(
-        reason=Reason.PAUSED, until=PAUSE.expires_at, note="by ada: upgrade", would=0
+        reason=Reason.PAUSED, until=PAUSE.expires_at, note="by ada: upgrade", blocked_step=0
     )
 
 
@@ -639,8 +639,8 @@ def test_deliveries_are_distinct() -> None:
     assert {make_step().delivery, ONE_SHOT.delivery, SAFE.delivery} == set(Delivery)
 
 
-@pytest.mark.parametrize("view", [AlertView.FIRING, AlertView.SILENCED])
-def test_hands_off_says_whose_it_is(view: AlertView) -> None:
+@pytest.mark.parametrize("view", [AlertState.FIRING, AlertState.SILENCED])
+def test_hands_off_says_whose_it_is(view: AlertState) -> None:
     """Anyone who reads the timeline sees who has it, not only that Alertmanager is silent."""
     around = world(view=view, acknowledged="acknowledged by anna")
     decision = decide(make_incident(), make_runbook(), History(), around, GlobalLimits(), NOW)

@@ -4,11 +4,11 @@ import pytest
 
 from tests.builders import NOW
 from trading_ops.domain.hold import (
-    MACHINE,
+    RECONCILER,
     HeldState,
     Hold,
-    is_machines,
-    life_meant,
+    is_automatic,
+    meant_incarnation,
     silence_id,
 )
 
@@ -35,17 +35,17 @@ def test_a_silences_halt_is_of_one_life(over: dict[str, str], life: str | None) 
     values = {
         "id": silence_id("alpha", "41:7"),
         "target": "alpha",
-        "owner": MACHINE,
+        "owner": RECONCILER,
         "reason": "silent",
     }
     hold = Hold(**(values | over), state=HeldState.HALTED, at=NOW)
-    assert life_meant(hold) == life
+    assert meant_incarnation(hold) == life
 
 
 @pytest.mark.parametrize(
     ("owner", "hold_id", "machines"),
     [
-        (MACHINE, "anything", True),
+        (RECONCILER, "anything", True),
         ("risk", "risk-daily_loss", True),
         ("recovery", "recovery-balance-USD", True),
         ("leadership", "leadership-records", True),
@@ -61,4 +61,4 @@ def test_whose_hold_it_is(owner: str, hold_id: str, *, machines: bool) -> None:
     hold = Hold(
         id=hold_id, target="alpha", state=HeldState.HALTED, owner=owner, reason="why", at=NOW
     )
-    assert is_machines(hold) == machines
+    assert is_automatic(hold) == machines

@@ -10,9 +10,9 @@ from tests.builders import NOW, ONE_SHOT, SAFE, ago, make_attempt, make_step
 from tests.property.test_decide_properties import LIMITS, histories, worlds
 from tests.unit.domain.test_decide import PAUSE, WINDOW, world
 from trading_ops.domain.attempt import AttemptState, Delivery
-from trading_ops.domain.decision import History, Reason, Stranger, World
-from trading_ops.domain.gates import shut
-from trading_ops.domain.manual import OPENS, Refusal, refusal_of, wanted_by_hand
+from trading_ops.domain.decision import History, Impostor, Reason, World
+from trading_ops.domain.gates import first_closed_gate
+from trading_ops.domain.manual import HOW_TO_OPEN, Refusal, manual_input, refusal_of
 from trading_ops.domain.runbook import Limits
 
 
@@ -26,7 +26,7 @@ def answer(over: dict[str, Any]) -> Refusal | None:
         "now": NOW,
     }
     asked = values | over
-    return refusal_of(shut(wanted_by_hand(**asked)), asked["target"])
+    return refusal_of(first_closed_gate(manual_input(**asked)), asked["target"])
 
 
 BY_HAND = make_attempt(incident_id=None, runbook="", ordered_by="bob", started_at=ago(5))
@@ -57,7 +57,7 @@ UNKNOWN = make_attempt(
         ),
         ({"history": History(target=(UNKNOWN,))}, Reason.OUTCOME_UNKNOWN),
         ({"world": world(precondition="it is well")}, Reason.TARGET_HEALTHY),
-        ({"world": world(precondition=Stranger("7:7 answers"))}, Reason.TARGET_IMPOSTOR),
+        ({"world": world(precondition=Impostor("7:7 answers"))}, Reason.TARGET_IMPOSTOR),
         ({"world": world(budget_spent="alpha spent it")}, Reason.BUDGET_SPENT),
         ({"step": make_step(approval=True)}, Reason.APPROVAL_MISSING),
         # What belongs to an incident, or to the machine only.
@@ -98,8 +98,8 @@ def test_a_refusal_says_how_to_go_on() -> None:
 
 def test_a_halt_passes_every_gate() -> None:
     """Anyone who stops a bot does not wait for anything."""
-    shut = world(pause=PAUSE, observe_only=True, maintenance=WINDOW, failing_targets=9)
-    assert answer({"step": SAFE, "world": shut}) is None
+    first_closed_gate = world(pause=PAUSE, observe_only=True, maintenance=WINDOW, failing_targets=9)
+    assert answer({"step": SAFE, "world": first_closed_gate}) is None
 
 
 @pytest.mark.parametrize(
@@ -123,11 +123,11 @@ def test_an_emergency_exit_passes_the_gates_of_the_fleet(over: dict[str, Any]) -
 def test_every_refusal_can_be_explained(history: History, around: World) -> None:
     """No gate refuses an order without saying how it is opened; the default limits hold."""
     for step in (make_step(), ONE_SHOT, make_step(approval=True)):
-        wanted = wanted_by_hand(step, "alpha", history, around, LIMITS, NOW)
-        refusal = refusal_of(shut(wanted), "alpha")
+        wanted = manual_input(step, "alpha", history, around, LIMITS, NOW)
+        refusal = refusal_of(first_closed_gate(wanted), "alpha")
         if refusal is None:
             same = [one for one in history.target if one.action == step.action]
             assert all(NOW - one.started_at >= Limits().cooldown for one in same)
         else:
-            assert refusal.reason in OPENS
+            assert refusal.reason in HOW_TO_OPEN
             assert refusal.until is None or refusal.until > NOW

@@ -9,16 +9,16 @@ from tests import builders
 from tests.builders import LABELS, NOW, ago, make_attempt, make_incident, make_runbook, make_target
 from trading_ops.domain.alert import fingerprint_of
 from trading_ops.domain.attempt import Attempt, AttemptState
-from trading_ops.domain.decision import AlertView
+from trading_ops.domain.decision import AlertState
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.observation import (
     PrometheusView,
     RoutedAlert,
     RuleAlert,
     Snapshot,
+    alert_state,
     blocking,
     is_audible,
-    view_of,
     why_not_resolvable,
 )
 
@@ -67,24 +67,24 @@ SILENT = PrometheusView(alerts={}, started_at=ago(3600))
 @pytest.mark.parametrize(
     ("rules", "alertmanager", "incident", "last", "expected"),
     [
-        pytest.param(None, {}, {}, None, AlertView.UNKNOWN, id="Prometheus is out of reach"),
-        pytest.param(prometheus(), None, {}, None, AlertView.UNKNOWN, id="no Alertmanager"),
-        pytest.param(SILENT, {}, {}, None, AlertView.UNKNOWN, id="no Watchdog: rules do not run"),
+        pytest.param(None, {}, {}, None, AlertState.UNKNOWN, id="Prometheus is out of reach"),
+        pytest.param(prometheus(), None, {}, None, AlertState.UNKNOWN, id="no Alertmanager"),
+        pytest.param(SILENT, {}, {}, None, AlertState.UNKNOWN, id="no Watchdog: rules do not run"),
         pytest.param(
-            prometheus(rule()), {KEY: routed()}, {}, None, AlertView.FIRING, id="both say firing"
+            prometheus(rule()), {KEY: routed()}, {}, None, AlertState.FIRING, id="both say firing"
         ),
         pytest.param(
-            prometheus(rule(firing=False)), {}, {}, None, AlertView.PENDING, id="not firing yet"
+            prometheus(rule(firing=False)), {}, {}, None, AlertState.PENDING, id="not firing yet"
         ),
         pytest.param(
-            prometheus(rule()), {}, {}, None, AlertView.UNKNOWN, id="a silence could be hidden"
+            prometheus(rule()), {}, {}, None, AlertState.UNKNOWN, id="a silence could be hidden"
         ),
         pytest.param(
             prometheus(rule()),
             {KEY: routed(silenced=True, inhibited=True)},
             {},
             None,
-            AlertView.SILENCED,
+            AlertState.SILENCED,
             id="silenced",
         ),
         pytest.param(
@@ -92,22 +92,22 @@ SILENT = PrometheusView(alerts={}, started_at=ago(3600))
             {KEY: routed(inhibited=True)},
             {},
             None,
-            AlertView.INHIBITED,
+            AlertState.INHIBITED,
             id="inhibited",
         ),
-        pytest.param(prometheus(), {}, {}, None, AlertView.ABSENT, id="gone from both"),
+        pytest.param(prometheus(), {}, {}, None, AlertState.ABSENT, id="gone from both"),
         pytest.param(
-            prometheus(), {KEY: routed()}, {}, None, AlertView.UNKNOWN, id="the sources disagree"
+            prometheus(), {KEY: routed()}, {}, None, AlertState.UNKNOWN, id="the sources disagree"
         ),
         pytest.param(
             prometheus(),
             {KEY: routed(ends_at=ago(1))},
             {},
             None,
-            AlertView.ABSENT,
+            AlertState.ABSENT,
             id="Alertmanager's has ended",
         ),
-        pytest.param(YOUNG, {}, {}, None, AlertView.UNKNOWN, id="too young to know"),
+        pytest.param(YOUNG, {}, {}, None, AlertState.UNKNOWN, id="too young to know"),
         pytest.param(
             PrometheusView(
                 alerts=prometheus().alerts,
@@ -117,20 +117,20 @@ SILENT = PrometheusView(alerts={}, started_at=ago(3600))
             {},
             {},
             None,
-            AlertView.ABSENT,
+            AlertState.ABSENT,
             id="its start is known for long, and a clock has stepped back",
         ),
-        pytest.param(YOUNG, {}, {}, VERIFIED, AlertView.ABSENT, id="young, but verified"),
-        pytest.param(YOUNG, {}, {}, make_attempt(), AlertView.UNKNOWN, id="young, fix failed"),
+        pytest.param(YOUNG, {}, {}, VERIFIED, AlertState.ABSENT, id="young, but verified"),
+        pytest.param(YOUNG, {}, {}, make_attempt(), AlertState.UNKNOWN, id="young, fix failed"),
         pytest.param(
-            YOUNG, {}, {"resolved_at": ago(2)}, None, AlertView.ABSENT, id="young, but told so"
+            YOUNG, {}, {"resolved_at": ago(2)}, None, AlertState.ABSENT, id="young, but told so"
         ),
         pytest.param(
             YOUNG,
             {},
             {"resolved_at": ago(60)},
             None,
-            AlertView.UNKNOWN,
+            AlertState.UNKNOWN,
             id="told of an earlier episode",
         ),
     ],
@@ -140,7 +140,7 @@ def test_view(
     alertmanager: dict[Any, RoutedAlert] | None,
     incident: dict[str, Any],
     last: Attempt | None,
-    expected: AlertView,
+    expected: AlertState,
 ) -> None:
     """Each pair of answers means one thing."""
     snapshot = Snapshot(
@@ -151,22 +151,22 @@ def test_view(
         fired={"incident-1"},
     )
     seen: Incident = make_incident(**incident)
-    assert view_of(seen, last, snapshot) is expected
+    assert alert_state(seen, last, snapshot) is expected
 
 
 @pytest.mark.parametrize(
     ("before", "fired", "received_at", "last", "expected"),
     [
-        pytest.param(None, {"incident-1"}, ago(60), None, AlertView.UNKNOWN, id="first answer"),
+        pytest.param(None, {"incident-1"}, ago(60), None, AlertState.UNKNOWN, id="first answer"),
         pytest.param(
-            prometheus(rule()), {"incident-1"}, ago(60), None, AlertView.UNKNOWN, id="seen once"
+            prometheus(rule()), {"incident-1"}, ago(60), None, AlertState.UNKNOWN, id="seen once"
         ),
-        pytest.param(prometheus(), set(), ago(9), None, AlertView.UNKNOWN, id="never shown"),
-        pytest.param(prometheus(), set(), ago(30), None, AlertView.ABSENT, id="never, for long"),
+        pytest.param(prometheus(), set(), ago(9), None, AlertState.UNKNOWN, id="never shown"),
+        pytest.param(prometheus(), set(), ago(30), None, AlertState.ABSENT, id="never, for long"),
         pytest.param(
-            prometheus(), set(), ago(-3600), None, AlertView.ABSENT, id="the clock stepped back"
+            prometheus(), set(), ago(-3600), None, AlertState.ABSENT, id="the clock stepped back"
         ),
-        pytest.param(None, set(), ago(9), VERIFIED, AlertView.ABSENT, id="verified"),
+        pytest.param(None, set(), ago(9), VERIFIED, AlertState.ABSENT, id="verified"),
     ],
 )
 def test_an_absence_must_be_newer_than_the_notification_and_seen_twice(
@@ -174,25 +174,25 @@ def test_an_absence_must_be_newer_than_the_notification_and_seen_twice(
     fired: set[str],
     received_at: datetime,
     last: Attempt | None,
-    expected: AlertView,
+    expected: AlertState,
 ) -> None:
     """A cache before Prometheus may still answer what was true before the alert came."""
     snapshot = Snapshot(
         at=NOW, prometheus=prometheus(), alertmanager={}, before=before, fired=fired
     )
-    assert view_of(make_incident(received_at=received_at), last, snapshot) is expected
+    assert alert_state(make_incident(received_at=received_at), last, snapshot) is expected
 
 
 @pytest.mark.parametrize(
     ("fired_since_start", "before", "expected"),
     [
-        pytest.param({"incident-1"}, prometheus(), AlertView.ABSENT, id="fired, and has ended"),
-        pytest.param({"incident-1"}, prometheus(rule()), AlertView.UNKNOWN, id="only once"),
-        pytest.param(set(), prometheus(), AlertView.UNKNOWN, id="fired before it started"),
+        pytest.param({"incident-1"}, prometheus(), AlertState.ABSENT, id="fired, and has ended"),
+        pytest.param({"incident-1"}, prometheus(rule()), AlertState.UNKNOWN, id="only once"),
+        pytest.param(set(), prometheus(), AlertState.UNKNOWN, id="fired before it started"),
     ],
 )
 def test_a_young_prometheus_is_believed_about_what_fired_since_it_started(
-    fired_since_start: set[str], before: PrometheusView, expected: AlertView
+    fired_since_start: set[str], before: PrometheusView, expected: AlertState
 ) -> None:
     """Alertmanager does not tell the end of an inhibited alert, so no other source would."""
     snapshot = Snapshot(
@@ -203,7 +203,7 @@ def test_a_young_prometheus_is_believed_about_what_fired_since_it_started(
         fired={"incident-1"},
         fired_since_start=fired_since_start,
     )
-    assert view_of(make_incident(received_at=ago(60)), None, snapshot) is expected
+    assert alert_state(make_incident(received_at=ago(60)), None, snapshot) is expected
 
 
 @pytest.mark.parametrize("rules", [prometheus(rule()), prometheus()])
@@ -213,7 +213,7 @@ def test_nothing_is_believed_while_a_clock_has_just_stepped(rules: PrometheusVie
     snapshot = Snapshot(
         at=NOW, prometheus=rules, alertmanager=routes, before=prometheus(), unsettled=True
     )
-    assert view_of(make_incident(), VERIFIED, snapshot) is AlertView.UNKNOWN
+    assert alert_state(make_incident(), VERIFIED, snapshot) is AlertState.UNKNOWN
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,14 @@ import pytest
 
 from tests.builders import NOW
 from trading_ops.domain.readiness import (
-    Change,
+    CriterionResult,
+    CriterionStatus,
     Observation,
     OnBreach,
-    Plan,
-    Result,
-    Run,
+    ReadinessPlan,
+    ReadinessRun,
+    RunChange,
     RunState,
-    Status,
     advance,
     approve,
     figure,
@@ -34,7 +34,7 @@ MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 FIRST_LIVE = next(i for i, one in enumerate(PLAN.stages) if one.phase == "live")
 
 
-def new_run(**over: Any) -> Run:
+def new_run(**over: Any) -> ReadinessRun:
     values: dict[str, Any] = {
         "id": "run-1",
         "bot": "alpha",
@@ -42,30 +42,34 @@ def new_run(**over: Any) -> Run:
         "entered_at": NOW,
         "evaluated_until": NOW,
     }
-    return Run(**(values | over))
+    return ReadinessRun(**(values | over))
 
 
 def seen(
-    run: Run, *, for_: timedelta = MINUTE, plan: Plan = PLAN, **statuses: Status
+    run: ReadinessRun,
+    *,
+    for_: timedelta = MINUTE,
+    plan: ReadinessPlan = PLAN,
+    **statuses: CriterionStatus,
 ) -> Observation:
     """Return an observation in which everything is passed, but for what is named."""
     until = run.evaluated_until + for_
     results = {
-        name: Result(status=Status.PASSED, evidence="measured", at=until)
+        name: CriterionResult(status=CriterionStatus.PASSED, evidence="measured", at=until)
         for name in plan.criteria(run.stage)
     }
     for name, status in statuses.items():
         key = name.replace("_", "-")
-        results[key] = Result(status=status, evidence="measured", at=until)
+        results[key] = CriterionResult(status=status, evidence="measured", at=until)
     return Observation(until=until, present=for_, results=results)
 
 
-def step(run: Run, **how: Any) -> tuple[Run, tuple[Change, ...]]:
+def step(run: ReadinessRun, **how: Any) -> tuple[ReadinessRun, tuple[RunChange, ...]]:
     found = seen(run, **how)
     return advance(PLAN, run, found, found.until)
 
 
-def at_stage(stage: int, **over: Any) -> Run:
+def at_stage(stage: int, **over: Any) -> ReadinessRun:
     passed = frozenset(PLAN.criteria(stage))
     return new_run(stage=stage, passed=passed, **over)
 
@@ -83,8 +87,10 @@ def test_a_bot_that_does_everything_right_needs_its_hours_and_every_approval() -
 
 
 @pytest.mark.parametrize("stage", range(len(PLAN.stages)))
-@pytest.mark.parametrize("status", [Status.UNKNOWN, Status.FAILED])
-def test_every_criterion_alone_keeps_a_run_from_passing(stage: int, status: Status) -> None:
+@pytest.mark.parametrize("status", [CriterionStatus.UNKNOWN, CriterionStatus.FAILED])
+def test_every_criterion_alone_keeps_a_run_from_passing(
+    stage: int, status: CriterionStatus
+) -> None:
     """Whichever one it is, and whether it has failed or nothing is known of it."""
     for name in PLAN.criteria(stage):
         run = replace(at_stage(stage), credited=timedelta(hours=500))
@@ -98,7 +104,7 @@ def test_a_breach_at_every_criterion_steps_back(stage: int) -> None:
     """In the paper phase the hours start again; a live stage goes back one and is held."""
     for name in PLAN.criteria(stage):
         run = replace(at_stage(stage), credited=HOUR)
-        after, changes = step(run, **{name.replace("-", "_"): Status.FAILED})
+        after, changes = step(run, **{name.replace("-", "_"): CriterionStatus.FAILED})
         assert after.credited == timedelta(0)
         assert after.breaches == 1
         assert name in after.reason
@@ -114,7 +120,7 @@ def test_a_breach_at_every_criterion_steps_back(stage: int) -> None:
 def test_time_without_data_counts_as_nothing() -> None:
     """Neither an unknown criterion nor a bot that was not seen adds to the hours."""
     run = at_stage(1)
-    after, _ = step(run, feed=Status.UNKNOWN)
+    after, _ = step(run, feed=CriterionStatus.UNKNOWN)
     assert after.credited == timedelta(0)
     found = replace(seen(run), present=timedelta(seconds=20))
     assert advance(PLAN, run, found, found.until)[0].credited == timedelta(seconds=20)
@@ -130,8 +136,8 @@ def test_what_is_not_newer_or_from_the_future_changes_nothing() -> None:
 
 def test_a_held_run_counts_nothing_until_a_person_approves() -> None:
     """The approval enters the stage that it stepped back to, once the criteria are passed."""
-    held, _ = step(replace(at_stage(FIRST_LIVE + 1)), exposure=Status.FAILED)
-    bad, _ = step(held, daily_loss=Status.UNKNOWN)
+    held, _ = step(replace(at_stage(FIRST_LIVE + 1)), exposure=CriterionStatus.FAILED)
+    bad, _ = step(held, daily_loss=CriterionStatus.UNKNOWN)
     assert "daily-loss" in refusal(PLAN, bad, bad.evaluated_until)
     good, _ = step(held)
     assert (good.state, good.credited) == (RunState.HELD, timedelta(0))
@@ -162,19 +168,19 @@ def test_an_overdue_sign_off_stops_the_hours_and_the_schedule_ends() -> None:
 def test_a_restart_needs_an_explanation() -> None:
     """However long nothing was seen in between."""
     run = at_stage(1, start=100.0)
-    assert judge_restarts(run, None, "", NOW).status is Status.UNKNOWN
-    assert judge_restarts(run, 100.0, "", NOW).status is Status.PASSED
-    assert judge_restarts(run, 200.0, "", NOW).status is Status.FAILED
-    assert judge_restarts(run, 200.0, "attempt 1", NOW).status is Status.PASSED
-    assert judge_restarts(new_run(), 200.0, "", NOW).status is Status.PASSED
+    assert judge_restarts(run, None, "", NOW).status is CriterionStatus.UNKNOWN
+    assert judge_restarts(run, 100.0, "", NOW).status is CriterionStatus.PASSED
+    assert judge_restarts(run, 200.0, "", NOW).status is CriterionStatus.FAILED
+    assert judge_restarts(run, 200.0, "attempt 1", NOW).status is CriterionStatus.PASSED
+    assert judge_restarts(new_run(), 200.0, "", NOW).status is CriterionStatus.PASSED
 
 
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
 def test_a_value_that_is_no_number_is_unknown(value: float | None) -> None:
     memory = PLAN.criteria(0)["memory"]
-    assert judge(memory, value, "", NOW).status is Status.UNKNOWN
-    assert judge(memory, 199e6, "", NOW).status is Status.PASSED
-    assert judge(memory, 200e6, "", NOW).status is Status.FAILED
+    assert judge(memory, value, "", NOW).status is CriterionStatus.UNKNOWN
+    assert judge(memory, 199e6, "", NOW).status is CriterionStatus.PASSED
+    assert judge(memory, 200e6, "", NOW).status is CriterionStatus.FAILED
 
 
 @pytest.mark.parametrize(

@@ -64,13 +64,13 @@ def test_a_step_of_ours_makes_the_view_unknown_for_a_bounded_time(
     [(name, seconds)] = clocks.steps
     assert (name, round(seconds)) == (OURS, step)
     assert not is_settled(clocks)
-    assert OURS in clocks.wrong()
+    assert OURS in clocks.problems()
     host.pass_by(UNKNOWN_SECONDS + 1)
     clocks.read()
     assert is_settled(clocks)
     host.pass_by(SHOWN_SECONDS)
     clocks.read()
-    assert clocks.wrong() == {}
+    assert clocks.problems() == {}
 
 
 def test_no_step_is_seen_while_time_passes(clocks: Clocks, host: Host) -> None:
@@ -83,7 +83,7 @@ def test_no_step_is_seen_while_time_passes(clocks: Clocks, host: Host) -> None:
         answers(host, prometheus, took=0.2)
     assert clocks.steps == []
     assert not clocks.unsettled
-    assert clocks.wrong() == {}
+    assert clocks.problems() == {}
 
 
 def test_a_slow_answer_is_no_step(clocks: Clocks, host: Host) -> None:
@@ -114,7 +114,7 @@ def test_a_clock_that_differs_is_reported_for_as_long_as_it_does(
     prometheus = clocks.other(PROMETHEUS)
     for _ in range(3):
         answers(host, prometheus, ahead=ahead)
-        assert list(clocks.wrong()) == [PROMETHEUS]
+        assert list(clocks.problems()) == [PROMETHEUS]
         assert not clocks.unsettled
         host.pass_by(SHOWN_SECONDS)
         clocks.read()
@@ -126,7 +126,7 @@ def test_a_step_of_alertmanager_alone_leaves_the_view_known(clocks: Clocks, host
     alertmanager = clocks.other(ALERTMANAGER)
     answers(host, alertmanager)
     answers(host, alertmanager, ahead=HOUR)
-    assert list(clocks.wrong()) == [ALERTMANAGER]
+    assert list(clocks.problems()) == [ALERTMANAGER]
     assert not clocks.unsettled
 
 

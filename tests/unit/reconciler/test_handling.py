@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from trading_ops.reconciler.crash_recovery import SLOTS, WIDTH, Handling
+from trading_ops.reconciler.crash_recovery import SLOTS, WIDTH, CrashMarks
 
 ONE, OTHER = str(uuid.uuid4()), str(uuid.uuid4())
 
@@ -17,10 +17,10 @@ def path(tmp_path: Path) -> Path:
 
 def test_only_what_is_under_way_is_marked(path: Path) -> None:
     """The file is read as the next process would read it after a SIGKILL."""
-    with Handling(path) as handling:
+    with CrashMarks(path) as handling:
         assert handling.left == frozenset()
-        with handling.of((ONE,)):
-            with handling.of((ONE, OTHER)):
+        with handling.marked((ONE,)):
+            with handling.marked((ONE, OTHER)):
                 assert marks(path) == {ONE, OTHER}
             assert marks(path) == {ONE}
         assert marks(path) == set()
@@ -29,21 +29,21 @@ def test_only_what_is_under_way_is_marked(path: Path) -> None:
 def test_what_was_left_stays_until_it_is_counted(path: Path) -> None:
     """New marks do not overwrite it, and a second death before the count leaves both."""
     leave(path, ONE)
-    with Handling(path) as handling:
+    with CrashMarks(path) as handling:
         assert handling.left == {ONE}
-        with handling.of((OTHER,)):
+        with handling.marked((OTHER,)):
             assert marks(path) == {ONE, OTHER}
-            handling.settle()
+            handling.clear_left()
             assert (handling.left, marks(path)) == (frozenset(), {OTHER})
 
 
 def test_more_than_there_is_room_for_is_not_marked(path: Path) -> None:
     """A storm is handled all the same."""
     many = [str(uuid.uuid4()) for _ in range(SLOTS + 1)]
-    with Handling(path) as handling:
-        with handling.of(many):
+    with CrashMarks(path) as handling:
+        with handling.marked(many):
             assert marks(path) == set(many[:SLOTS])
-        with handling.of((ONE,)):
+        with handling.marked((ONE,)):
             assert marks(path) == {ONE}
 
 
@@ -52,18 +52,18 @@ def test_a_damaged_file_is_used_again(path: Path, content: bytes) -> None:
     """What it says is not an incident's id, so nothing is counted."""
     path.parent.mkdir()
     path.write_bytes(content)
-    with Handling(path) as handling:
+    with CrashMarks(path) as handling:
         assert handling.left == frozenset()
-        with handling.of((ONE,)):
+        with handling.marked((ONE,)):
             assert ONE in marks(path)
     assert path.stat().st_size == WIDTH * SLOTS
 
 
 def test_a_file_in_use_is_left_to_its_process(path: Path) -> None:
     """A second reconciler of the same folder counts nothing, and clears no mark."""
-    with Handling(path) as first, first.of((ONE,)), Handling(path) as second:
+    with CrashMarks(path) as first, first.marked((ONE,)), CrashMarks(path) as second:
         assert second.left == frozenset()
-        with second.of((OTHER,)):
+        with second.marked((OTHER,)):
             assert marks(path) == {ONE}
 
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from trading_ops.domain.alert import Alert, AlertStatus, fingerprint_of
-from trading_ops.reconciler.intake import Unreadable, parse_notification
+from trading_ops.reconciler.intake import InvalidNotification, parse_notification
 
 GOOD: dict[str, Any] = {
     "status": "firing",
@@ -80,14 +80,14 @@ def test_a_strange_fingerprint_is_not_taken_over(given: str) -> None:
 )
 def test_depth_is_refused(body: bytes) -> None:
     """No stack overflows, anyone who's it is."""
-    with pytest.raises(Unreadable):
+    with pytest.raises(InvalidNotification):
         parse_notification(body)
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "9" * 5000])
 def test_numbers_that_are_none_are_refused(number: str) -> None:
     """Python's own parser takes the first four, and fails oddly on the last."""
-    with pytest.raises(Unreadable):
+    with pytest.raises(InvalidNotification):
         parse_notification(raw(number))
 
 
@@ -97,7 +97,7 @@ def test_counts_beyond_the_database_are_refused_or_unused(count: str) -> None:
     body = f'{{"alerts": [], "truncatedAlerts": {count}}}'.encode()
     try:
         assert parse_notification(body) == []
-    except Unreadable:
+    except InvalidNotification:
         return
 
 
@@ -114,7 +114,7 @@ def test_of_a_doubled_key_the_last_counts() -> None:
 @pytest.mark.parametrize("text", [r'"\ud800"', r'"\udfff tail"', '"\ud800"'])
 def test_lone_surrogates_are_refused(text: str) -> None:
     """They are no text: no database and no HTTP body could carry them on."""
-    with pytest.raises(Unreadable):
+    with pytest.raises(InvalidNotification):
         parse_notification(raw(text))
 
 
@@ -137,12 +137,12 @@ def test_year_one_as_an_end_is_no_end(zero: str) -> None:
 @pytest.mark.parametrize("edge", ["0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00"])
 def test_a_beginning_beyond_the_calendar_is_refused(edge: str) -> None:
     """Its UTC lies in year 0 or 10000."""
-    with pytest.raises(Unreadable):
+    with pytest.raises(InvalidNotification):
         parse(startsAt=edge)
 
 
 @pytest.mark.parametrize("moment", ["", "now", "2026-02-30T00:00:00Z", "1970-01-01", 0])
 def test_moments_that_are_none_are_refused(moment: object) -> None:
     """A date without time, or a number, is none."""
-    with pytest.raises(Unreadable):
+    with pytest.raises(InvalidNotification):
         parse(startsAt=moment)

@@ -8,14 +8,14 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from trading_ops.domain.report import (
-    Backups,
+    BackupFigures,
     BotFigures,
     IncidentLine,
     LimitUse,
     Period,
     Ratio,
     Report,
-    Response,
+    ResponseFigures,
     ServiceLevel,
     TradeFigures,
     default_day,
@@ -75,7 +75,9 @@ REPORT = Report(
     ),
     results=(("USD", 1200.0),),
     limits=(LimitUse(bot="alpha", limit="daily_loss", ratio=0.31),),
-    response=Response(incidents=2, remediated=1, escalated=1, mtta_seconds=1.5, mttr_seconds=16.5),
+    response=ResponseFigures(
+        incidents=2, remediated=1, escalated=1, mtta_seconds=1.5, mttr_seconds=16.5
+    ),
     previous=None,
     by_alert=(("TradingBotDown", 2),),
     incidents=(
@@ -103,7 +105,7 @@ REPORT = Report(
     levels=(),
     level_queries={},
     disks=(Ratio(name="e:1 /", ratio=0.42),),
-    backups=Backups(
+    backups=BackupFigures(
         kept=12,
         damaged=1,
         bytes=48_200_000,

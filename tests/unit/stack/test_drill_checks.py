@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 
 from tests.unit.stack.timelines import StoredTimelines, attempt, timeline
-from trading_ops.clients.reconciler_views import StoryView
+from trading_ops.clients.reconciler_views import TimelineView
 from trading_ops.config.settings import load_settings
 from trading_ops.domain.target import Target
 from trading_ops.reconciler.runbook_index import load_runbooks
@@ -40,13 +40,13 @@ class Whole(Broken):
 class World:
     """What a drill needs of its scene here."""
 
-    def __init__(self, timelines: Sequence[StoryView]) -> None:
+    def __init__(self, timelines: Sequence[TimelineView]) -> None:
         """Take the timelines."""
         self.reconciler = StoredTimelines(timelines)
         self.runbooks = BOOKS
 
 
-def following(fault: Fault, *timelines: StoryView) -> Following:
+def following(fault: Fault, *timelines: TimelineView) -> Following:
     """Return a drill under way."""
     book = BOOKS["TradingBotDown"]
     assert book.drill is not None
@@ -85,7 +85,7 @@ def following(fault: Fault, *timelines: StoryView) -> Following:
     ],
 )
 async def test_what_is_done_for_people_is_found(
-    fault: Fault, timelines: list[StoryView], problem: str
+    fault: Fault, timelines: list[TimelineView], problem: str
 ) -> None:
     """Any attempt of any incident of the bot, but for what the fault is known to lead to."""
     assert await done_for_people(following(fault, *timelines)) == problem
@@ -105,6 +105,6 @@ async def test_what_is_done_for_people_is_found(
         ([timeline("TradingBotDown", *[attempt("resync_nonce", "idempotent")] * 2)], ""),
     ],
 )
-async def test_a_second_restart_is_found(timelines: list[StoryView], problem: str) -> None:
+async def test_a_second_restart_is_found(timelines: list[TimelineView], problem: str) -> None:
     """Also when it was another incident that led to it."""
     assert await done_twice(following(Whole(), *timelines)) == problem

@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.stack.test_drill_checks import BOOKS
 from tests.unit.stack.timelines import AT, attempt, timeline
-from trading_ops.clients.reconciler_views import AttemptView, IncidentView, StoryView
+from trading_ops.clients.reconciler_views import AttemptView, IncidentView, TimelineView
 from trading_ops.domain.target import Target
 from trading_ops_lab.drills import escalation_drill as handing_over
 from trading_ops_lab.drills.drill_run import Following
@@ -76,7 +76,7 @@ class World:
         del filters
         return [self._timeline.incident]
 
-    async def story(self, key: str) -> StoryView:
+    async def story(self, key: str) -> TimelineView:
         """Return the one."""
         del key
         return self._timeline

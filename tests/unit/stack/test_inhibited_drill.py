@@ -11,7 +11,7 @@ import pytest
 from tests.unit.stack.test_drill_checks import BOOKS, Whole
 from tests.unit.stack.timelines import AT, attempt, timeline
 from trading_ops import clock
-from trading_ops.clients.reconciler_views import EventView, IncidentView, StoryView
+from trading_ops.clients.reconciler_views import EventView, IncidentView, TimelineView
 from trading_ops.domain.runbook import Runbook
 from trading_ops.domain.target import Target
 from trading_ops.errors import StackError
@@ -64,7 +64,7 @@ class Venue:
 class World:
     """A stack whose venue's alert fires as soon as the venue is broken, or never."""
 
-    def __init__(self, timeline: StoryView | None, *, fires: bool = True) -> None:
+    def __init__(self, timeline: TimelineView | None, *, fires: bool = True) -> None:
         """Take what the reconciler tells of the bot."""
         self.venue = Venue()
         self.runbooks = BOOKS
@@ -83,7 +83,7 @@ class World:
         del filters
         return [one.incident for one in self._timeline]
 
-    async def story(self, key: str) -> StoryView:
+    async def story(self, key: str) -> TimelineView:
         """Return the one."""
         del key
         return self._timeline[0]
@@ -97,7 +97,7 @@ class World:
         return SimpleNamespace(alerts={"1": one} if fires else {})
 
 
-def waiting(note: str = "would have run restart_bot; TradingVenueDown") -> StoryView:
+def waiting(note: str = "would have run restart_bot; TradingVenueDown") -> TimelineView:
     """Return the timeline of an incident that waits for its cause to end."""
     event = EventView(at=AT, kind="decided_wait", reason="cause_elsewhere", note=note, actor="us")
     waiting_timeline = timeline(DOWN.alert)
@@ -140,7 +140,7 @@ def soon(book: Runbook) -> Runbook:
     ],
 )
 async def test_whatever_was_done_or_not_reported_is_a_problem(
-    timeline: StoryView | None, seen: str | None, problem: str
+    timeline: TimelineView | None, seen: str | None, problem: str
 ) -> None:
     """And the venue is fixed in any case, after which the reconciler may act."""
     world = World(timeline)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from trading_ops.clients.reconciler_views import AttemptView, IncidentView, StoryView
+from trading_ops.clients.reconciler_views import AttemptView, IncidentView, TimelineView
 
 AT = datetime(2026, 5, 4, tzinfo=UTC)
 
@@ -23,7 +23,7 @@ def attempt(action: str, delivery: str = "one_shot") -> AttemptView:
     )
 
 
-def timeline(alert: str, *attempts: AttemptView) -> StoryView:
+def timeline(alert: str, *attempts: AttemptView) -> TimelineView:
     """Return an incident with its attempts."""
     incident = IncidentView(
         id=alert,
@@ -37,13 +37,13 @@ def timeline(alert: str, *attempts: AttemptView) -> StoryView:
         closed_at=None,
         close_reason=None,
     )
-    return StoryView(incident=incident, attempts=list(attempts), events=[])
+    return TimelineView(incident=incident, attempts=list(attempts), events=[])
 
 
 class StoredTimelines:
     """A fake reconciler with incidents."""
 
-    def __init__(self, timelines: Sequence[StoryView]) -> None:
+    def __init__(self, timelines: Sequence[TimelineView]) -> None:
         """Take them."""
         self._timelines = {one.incident.id: one for one in timelines}
 
@@ -52,6 +52,6 @@ class StoredTimelines:
         assert filters["target"] == "alpha"
         return [one.incident for one in self._timelines.values()]
 
-    async def story(self, key: str) -> StoryView:
+    async def story(self, key: str) -> TimelineView:
         """Return one."""
         return self._timelines[key]

@@ -202,7 +202,7 @@ def counting_engine(url: str) -> Engine:
         "idle_in_transaction_session_timeout": "0",
         "timezone": "UTC",
     }
-    bounds = postgresql.Bounds(name="backup", settings=settings, answer_seconds=None)
+    bounds = postgresql.ConnectionLimits(name="backup", settings=settings, answer_seconds=None)
     return postgresql.engine(parse(url), bounds)
 
 

@@ -133,5 +133,5 @@ def _hold(row: Row) -> Hold:
 
 
 def _release(row: Row) -> dict[str, Any]:
-    keys = ("id", "state", "owner", "reason", "at", "lifted_at", "lifted_by", "lifted_for")
+    keys = ("id", "state", "owner", "reason", "at", "released_at", "released_by", "released_for")
     return dict(zip(keys, row, strict=True))

@@ -251,7 +251,7 @@ class RiskGuard(Component):
     def _released_at(self, name: str) -> float | None:
         if self._in_force(name):
             return None
-        times = [float(one["lifted_at"]) for one in self._holds.released if one["id"] == name]
+        times = [float(one["released_at"]) for one in self._holds.released if one["id"] == name]
         return max(times, default=None)
 
     def _add_event(self, code: str, detail: Mapping[str, str]) -> None:

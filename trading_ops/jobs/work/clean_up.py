@@ -6,7 +6,7 @@ from threading import Event
 from trading_ops.backup.durable import size
 from trading_ops.cleanup.carry_out import carry_out
 from trading_ops.cleanup.rules import leftovers
-from trading_ops.domain.job import Outcome
+from trading_ops.domain.job import JobOutcome
 from trading_ops.jobs.job import Context, Plan, Result, Step
 
 
@@ -32,8 +32,8 @@ class CleanUp:
         finally:
             stop.set()  # a run that is cut off does not end its thread
         if done.failures:
-            return Result(Outcome.FAILED, str(done))
-        return Result(Outcome.DONE if done.counts else Outcome.NOTHING_TO_DO, str(done))
+            return Result(JobOutcome.FAILED, str(done))
+        return Result(JobOutcome.DONE if done.counts else JobOutcome.NOTHING_TO_DO, str(done))
 
 
 CLEAN_UP = CleanUp()

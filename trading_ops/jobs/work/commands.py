@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trading_ops.domain.job import Outcome
+from trading_ops.domain.job import JobOutcome
 from trading_ops.jobs.job import Context, Plan, Result, Step
 
 SHOWN = 300
@@ -42,10 +42,10 @@ class Command:
         code, output, errors = await execute(context, self.arguments, module=self.module)
         said = last_line(output + errors)
         if code:
-            return Result(Outcome.FAILED, why(code, said))
+            return Result(JobOutcome.FAILED, why(code, said))
         if self.nothing and said.startswith(self.nothing):
-            return Result(Outcome.NOTHING_TO_DO, said)
-        return Result(Outcome.DONE, said)
+            return Result(JobOutcome.NOTHING_TO_DO, said)
+        return Result(JobOutcome.DONE, said)
 
 
 async def execute(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from trading_ops import clock
-from trading_ops.domain.job import Outcome
+from trading_ops.domain.job import JobOutcome
 from trading_ops.jobs.job import Context, Plan, Result, Step
 from trading_ops.store import Connection, care, dialects
 from trading_ops.store.care import Need
@@ -36,9 +36,9 @@ class DatabaseCare:
         """Run the statements; end the one under way when the job is cut off."""
         needs, why_not = await context.reader.read(self._look)
         if not needs:
-            return Result(Outcome.NOTHING_TO_DO, SQLITE if needs is None else self.nothing)
+            return Result(JobOutcome.NOTHING_TO_DO, SQLITE if needs is None else self.nothing)
         if why_not:
-            return Result(Outcome.REFUSED, why_not)
+            return Result(JobOutcome.REFUSED, why_not)
         work = care.Work(context.settings.database_url, needs, context.timeout)
         task = asyncio.create_task(asyncio.to_thread(work.carry_out))
         try:
@@ -47,7 +47,7 @@ class DatabaseCare:
             await asyncio.to_thread(work.stop)
             await asyncio.wait({task}, timeout=END_SECONDS)
             raise
-        return Result(Outcome.DONE, "; ".join(f"{one.what}: {one.reason}" for one in needs))
+        return Result(JobOutcome.DONE, "; ".join(f"{one.what}: {one.reason}" for one in needs))
 
     def _look(self, connection: Connection) -> tuple[list[Need] | None, str]:
         """Return what is needed, and why it cannot be done now; None: no PostgreSQL."""

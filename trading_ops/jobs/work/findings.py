@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from trading_ops.domain.job import Outcome
+from trading_ops.domain.job import JobOutcome
 from trading_ops.domain.report import Finding
 from trading_ops.jobs.job import Context, Result
 from trading_ops.store import Connection, events, search
@@ -49,7 +49,7 @@ async def record(
     add = partial(events.add, at=now, kind=kind, note=said(findings), after=after)
     await context.writer.run(add)
     is_wrong = any(one.fails for one in findings)
-    return Result(Outcome.FAILED if is_wrong else Outcome.DONE, said(findings))
+    return Result(JobOutcome.FAILED if is_wrong else JobOutcome.DONE, said(findings))
 
 
 def said(findings: Sequence[Finding]) -> str:
@@ -59,7 +59,7 @@ def said(findings: Sequence[Finding]) -> str:
 
 
 def _earlier(connection: Connection, *, kind: str) -> list[Recorded]:
-    found = search.find_events(connection, kind=kind, span=search.Span(), limit=READ)
+    found = search.find_events(connection, kind=kind, span=search.TimeRange(), limit=READ)
     return [
         Recorded(at=one.at, after=msgspec.json.decode(one.after or "{}", type=dict[str, Any]))
         for one in found

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
-from trading_ops.domain.job import Outcome
+from trading_ops.domain.job import JobOutcome
 from trading_ops.domain.message import MessageKind
 from trading_ops.domain.report import Period
 from trading_ops.jobs.job import Context, Plan, Result, Step
@@ -29,7 +29,7 @@ class SendReport:
     async def run(self, context: Context) -> Result:
         """Send it by the outbox."""
         if why := await self._unwanted(context):
-            return Result(Outcome.NOTHING_TO_DO, why)
+            return Result(JobOutcome.NOTHING_TO_DO, why)
         command = Command(
             arguments=("report", self.period.value, "--send", "--output", "json"),
             what="",

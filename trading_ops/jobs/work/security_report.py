@@ -3,7 +3,7 @@
 import msgspec
 
 from trading_ops import clock
-from trading_ops.domain.job import Outcome
+from trading_ops.domain.job import JobOutcome
 from trading_ops.domain.report import FINDING_KINDS, Finding
 from trading_ops.jobs.job import Context, Plan, Result, Step
 from trading_ops.jobs.work import findings
@@ -33,7 +33,7 @@ class SecurityReport:
         try:
             found = msgspec.json.decode(output, type=list[Finding])
         except msgspec.MsgspecError:
-            return Result(Outcome.FAILED, why(code, last_line(output + errors)))
+            return Result(JobOutcome.FAILED, why(code, last_line(output + errors)))
         return await findings.record(context, KIND, found, now=clock.now(), facts={})
 
 

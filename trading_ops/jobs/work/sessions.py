@@ -12,7 +12,7 @@ from functools import partial
 import msgspec
 
 from trading_ops import clock
-from trading_ops.domain.job import Outcome
+from trading_ops.domain.job import JobOutcome
 from trading_ops.jobs.job import Context, Plan, Result, Step
 from trading_ops.jobs.work.commands import end, last_line
 from trading_ops.store import jobs
@@ -44,7 +44,7 @@ class TradingSessions:
         """Store a year of sessions of each calendar that needs it."""
         wanted = sorted(await self._ending(context))
         if not wanted:
-            return Result(Outcome.NOTHING_TO_DO, "every calendar reaches far enough")
+            return Result(JobOutcome.NOTHING_TO_DO, "every calendar reaches far enough")
         now = clock.now()
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "trading_ops.jobs.work.session_table"),
@@ -58,13 +58,13 @@ class TradingSessions:
         finally:
             await end(process)
         if process.returncode:
-            return Result(Outcome.FAILED, last_line(said))
+            return Result(JobOutcome.FAILED, last_line(said))
         table = msgspec.json.decode(output, type=Table)
         for name, sessions in table.items():
             store = partial(jobs.store_sessions, calendar=name, sessions=sessions, now=clock.now())
             await context.writer.run(store)
         counts = ", ".join(f"{name}: {len(found)} sessions" for name, found in table.items())
-        return Result(Outcome.DONE, counts)
+        return Result(JobOutcome.DONE, counts)
 
     async def _ending(self, context: Context) -> dict[str, str]:
         """Return the calendars whose table ends too soon, and when it ends."""

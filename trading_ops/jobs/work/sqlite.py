@@ -3,7 +3,7 @@
 from functools import partial
 
 from trading_ops.backup.durable import size
-from trading_ops.domain.job import Outcome
+from trading_ops.domain.job import JobOutcome
 from trading_ops.jobs.job import Context, Plan, Result, Step
 from trading_ops.store import sqlite_care
 
@@ -26,8 +26,8 @@ class SqliteCare:
                 times = min(sqlite_care.BATCH, need.times - done)
                 await context.writer.run(partial(sqlite_care.carry_out, need=need, times=times))
         if not needs:
-            return Result(Outcome.NOTHING_TO_DO, "statistics are recent, and few pages are free")
-        return Result(Outcome.DONE, "; ".join(f"{one.what}: {one.reason}" for one in needs))
+            return Result(JobOutcome.NOTHING_TO_DO, "statistics are recent, and few pages are free")
+        return Result(JobOutcome.DONE, "; ".join(f"{one.what}: {one.reason}" for one in needs))
 
 
 OPTIMIZE = SqliteCare()
