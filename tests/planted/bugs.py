@@ -320,7 +320,7 @@ BUGS = (
         changes=(
             Change(
                 path="trading_ops/holds/agent_probe.py",
-                old='the delay was ours."""\n        self._begin_anew(now)\n',
+                old='the delay was ours."""\n        self._reset(now)\n',
                 new='the delay was ours."""\n',
             ),
         ),

@@ -75,7 +75,7 @@ SPARED = frozenset(
 class AgentSilence:
     """Evidence on a silent agent; times in seconds."""
 
-    quiet: float
+    silent_for: float
     """Time since its last answer, or since the end of our own delay."""
 
     life: ProcessMatch
@@ -86,10 +86,10 @@ class AgentSilence:
     heartbeat_age: float | None = None
     """Age of the bot's last heartbeat in Prometheus; None: unknown."""
 
-    unheard: float = 0.0
+    starting_for: float = 0.0
     """How long a process other than the one that answered has run without an answer."""
 
-    halt_asked: bool = False
+    halt_requested: bool = False
     halt_in_force: bool = False
     stops: int = 0
     """Our stops of this bot in the last hour."""
@@ -123,7 +123,7 @@ def classify(silence: AgentSilence, bounds: SilenceLimits) -> SilenceVerdict:
         return SilenceVerdict.WORKING
     if silence.cut:
         return SilenceVerdict.OVERLOADED
-    if silence.life is ProcessMatch.OTHER and silence.unheard < bounds.start:
+    if silence.life is ProcessMatch.OTHER and silence.starting_for < bounds.start:
         return SilenceVerdict.STARTING
     if (
         silence.life is not ProcessMatch.OTHER
@@ -137,7 +137,7 @@ def _halting(silence: AgentSilence, bounds: SilenceLimits) -> SilenceVerdict | N
     """Return the verdict before a stop, or None if halting had no effect."""
     if silence.halt_in_force:
         return SilenceVerdict.HALTED
-    if not silence.halt_asked:
+    if not silence.halt_requested:
         return SilenceVerdict.HALT
-    too_early = silence.quiet < bounds.stop or silence.life is not ProcessMatch.SAME
+    too_early = silence.silent_for < bounds.stop or silence.life is not ProcessMatch.SAME
     return SilenceVerdict.WAIT if too_early else None

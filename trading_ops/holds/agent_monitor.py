@@ -48,7 +48,7 @@ WRITE_SECONDS = 1.0
 STOPPED = "agent_stopped"
 """Event kind that counts against the budget of stops, also across restarts."""
 
-SPARED_BECAUSE = {
+WHY_SPARED = {
     SilenceVerdict.IMPOSTOR: "a process of another user listens on its port",
     SilenceVerdict.WORKING: "Prometheus has new heartbeats, so it trades; fix its agent",
     SilenceVerdict.OVERLOADED: "its agent is overloaded: it closes connections unanswered",
@@ -57,7 +57,7 @@ SPARED_BECAUSE = {
 SHORTEST_REST = 0.2
 """Fraction of the poll interval before holds are enforced again."""
 
-ASKED_SECONDS = 15.0
+EVALUATED_WITHIN_SECONDS = 15.0
 """Seconds within which each agent's answer or timeout must be evaluated: far above normal."""
 
 
@@ -102,16 +102,16 @@ class AgentMonitor:
         for name in self.probes:
             metrics.agents.silent.labels(name).set(0)
             metrics.agents.answered.labels(name).set(0)
-        self._show()
+        self._export()
 
     async def run(self, succeeded: Succeeded = unwatched) -> None:
         """Monitor the agents and enforce the holds until cancelled."""
         for probe in self.probes.values():
-            probe.quiet_from = probe.judged_at = clock.monotonic()
+            probe.quiet_from = probe.evaluated_at = clock.monotonic()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._recall_stops())
-                group.create_task(self._keep_up(succeeded))
+                group.create_task(self._enforce_holds(succeeded))
                 for probe in self.probes.values():
                     group.create_task(self._follow(probe))
         finally:
@@ -128,14 +128,14 @@ class AgentMonitor:
             since = clock.now() - timedelta(seconds=HOUR_SECONDS)
             read = partial(events.times_by_target, kind=STOPPED, since=since)
             try:
-                told = await self._reader.read(read)
+                stored = await self._reader.read(read)
             except StoreError as error:
                 log.warning("stops_not_read", error=str(error))
                 await asyncio.sleep(self._timeouts.poll)
                 continue
             now, now_monotonic = clock.now(), clock.monotonic()
             for name, probe in self.probes.items():
-                ages = [(now - at).total_seconds() for at in told.get(name, [])]
+                ages = [(now - at).total_seconds() for at in stored.get(name, [])]
                 # An event from the future, after a clock step, counts as now.
                 stops = [now_monotonic - max(0.0, age) for age in ages]
                 probe.stops = max(probe.stops, stops, key=len)
@@ -149,7 +149,7 @@ class AgentMonitor:
             due = clock.monotonic() + rest
             await asyncio.sleep(rest)
             if clock.monotonic() - due > timeouts.late:
-                probe.excuse(clock.monotonic())
+                probe.restart_timer(clock.monotonic())
 
     async def _poll(self, probe: ProbeState) -> None:
         epoch, asked_at = probe.epoch, clock.monotonic()
@@ -162,26 +162,26 @@ class AgentMonitor:
                 probe.cut = isinstance(error, Cut)
                 within = probe.answer_within(self._timeouts)
                 if now - asked_at > within + self._timeouts.late:
-                    probe.excuse(now)  # the deadline itself was late: the delay is ours
+                    probe.restart_timer(now)  # the deadline itself was late: the delay is ours
                 else:
                     probe.misses += 1
-            await self._judge(probe, now)
-            probe.judged_at = now
+            await self._evaluate(probe, now)
+            probe.evaluated_at = now
             return
-        probe.judged_at = clock.monotonic()
+        probe.evaluated_at = clock.monotonic()
         if probe.report is not None and probe.report.asked_at > asked_at:
             return  # a later probe was answered first
-        silent = probe.told.copy()
-        probe.hears(health, asked_at, clock.monotonic())
+        was_silent = probe.recorded.copy()
+        probe.record_answer(health, asked_at, clock.monotonic())
         name = probe.target.name
         self._metrics.agents.silent.labels(name).set(0)
         self._metrics.agents.answered.labels(name).set(clock.timestamp())
         if health.awaiting_holds:
             self._confirmation_awaited.set()
-        if silent:
-            await self._tell(probe, "agent_answered", f"{name} answers again")
+        if was_silent:
+            await self._record(probe, "agent_answered", f"{name} answers again")
 
-    async def _judge(self, probe: ProbeState, now: float) -> None:
+    async def _evaluate(self, probe: ProbeState, now: float) -> None:
         timeouts, quiet = self._timeouts, now - probe.quiet_from
         if probe.incarnation is None:
             # No answer ever: the process is unknown, so there is nothing to act on.
@@ -194,21 +194,21 @@ class AgentMonitor:
         if timeouts.silence and probe.target.name not in self._busy:
             self._busy.add(probe.target.name)
             try:
-                await self._act(probe, quiet)
+                await self._handle_silence(probe, quiet)
             finally:
                 self._busy.discard(probe.target.name)
 
-    async def _act(self, probe: ProbeState, quiet: float) -> None:
+    async def _handle_silence(self, probe: ProbeState, quiet: float) -> None:
         name, epoch = probe.target.name, probe.epoch
         if probe.target.kind is not Kind.BOT:
-            said = f"{name} has not answered for {quiet:.0f} s; no action on a Freqtrade"
-            await self._tell_once(probe, "agent_silent", said)
+            text = f"{name} has not answered for {quiet:.0f} s; no action on a Freqtrade"
+            await self._record_once(probe, "agent_silent", text)
             return
-        held_back = self._suppression.why(probe.target, clock.now())
-        if held_back is not None:
-            reason, whose = held_back
-            text = f"{name} is silent: would have halted it; blocked: {reason} {whose}"
-            if await self._tell_once(probe, "decided_wait", text, reason=reason):
+        suppressed = self._suppression.why(probe.target, clock.now())
+        if suppressed is not None:
+            reason, by = suppressed
+            text = f"{name} is silent: would have halted it; blocked: {reason} {by}"
+            if await self._record_once(probe, "decided_wait", text, reason=reason):
                 self._metrics.decisions.labels("wait", reason).inc()
             return
         began = clock.monotonic()
@@ -216,37 +216,39 @@ class AgentMonitor:
             probe, quiet, halt_in_force=self._holding.is_acknowledged(_key(probe))
         )
         if clock.monotonic() - began > 2 * self._timeouts.answer + self._timeouts.late:
-            probe.excuse(clock.monotonic())  # the delay was ours
+            probe.restart_timer(clock.monotonic())  # the delay was ours
         if probe.epoch == epoch:  # otherwise it has answered, or we were late
-            await self._follow_up(probe, silence, incarnation)
+            await self._respond(probe, silence, incarnation)
 
-    async def _follow_up(
+    async def _respond(
         self, probe: ProbeState, silence: AgentSilence, incarnation: str | None
     ) -> None:
         name, verdict = probe.target.name, classify(silence, self._timeouts.bounds)
         if verdict in {SilenceVerdict.GONE, SilenceVerdict.STARTING}:
             # It cannot trade. The runbook handles the next process, which starts without a hold.
             await self._withdraw(probe, f"the silent process is {silence.life}")
-        elif verdict in SPARED and silence.quiet >= self._timeouts.stop:
-            said = f"{name} has not answered for {silence.quiet:.0f} s: {SPARED_BECAUSE[verdict]}"
-            await self._tell_once(probe, "agent_spared", said)
+        elif verdict in SPARED and silence.silent_for >= self._timeouts.stop:
+            text = f"{name} has not answered for {silence.silent_for:.0f} s: {WHY_SPARED[verdict]}"
+            await self._record_once(probe, "agent_spared", text)
         elif verdict is SilenceVerdict.HALT:
-            await self._ask_for_halt(probe)
+            await self._request_halt(probe)
         elif verdict is SilenceVerdict.STOP and incarnation is not None:
             await self._stop(probe, incarnation)
 
-    async def _ask_for_halt(self, probe: ProbeState) -> None:
+    async def _request_halt(self, probe: ProbeState) -> None:
         name, since = probe.target.name, probe.answered
         said = since.isoformat(timespec="milliseconds") if since else "its start"
-        probe.asked = _key(probe)
-        probe.asked_of = probe.incarnation
-        self._start(self._tell_once(probe, "agent_silent", f"{name} has been silent since {said}"))
+        probe.requested_hold = _key(probe)
+        probe.requested_for = probe.incarnation
+        self._start(
+            self._record_once(probe, "agent_silent", f"{name} has been silent since {said}")
+        )
         placed = await self._holding.place(
             probe.target,
             HeldState.HALTED,
             owner=RECONCILER,
             reason=f"its agent has not answered since {said}",
-            key=probe.asked,
+            key=probe.requested_hold,
         )
         log.warning("agent_silent", target=name, since=said, acknowledged=placed.acknowledged)
 
@@ -266,21 +268,23 @@ class AgentMonitor:
         probe.stops.append(clock.monotonic())
         log.warning("silent_process_stopped", target=name, detail=result.detail)
         # Each stop is an event, including the second of one silence: they are counted.
-        await self._tell(probe, STOPPED, f"{name} was alive but silent: {result.detail}")
+        await self._record(probe, STOPPED, f"{name} was alive but silent: {result.detail}")
         await self._withdraw(probe, "its process was stopped before the halt was in force")
 
     async def _withdraw(self, probe: ProbeState, reason: str) -> None:
         """Withdraw a halt that was never in force, now that its process is gone."""
-        if probe.asked is None:
+        if probe.requested_hold is None:
             return
         try:
-            await self._holding.withdraw(probe.target, probe.asked, reason=reason)
+            await self._holding.withdraw(probe.target, probe.requested_hold, reason=reason)
         except (StoreError, TimeoutError) as error:
-            log.warning("hold_not_withdrawn", hold=probe.asked, error=str(error) or "too slow")
+            log.warning(
+                "hold_not_withdrawn", hold=probe.requested_hold, error=str(error) or "too slow"
+            )
             return
-        probe.asked = None
+        probe.requested_hold = None
 
-    async def _keep_up(self, succeeded: Succeeded) -> None:
+    async def _enforce_holds(self, succeeded: Succeeded) -> None:
         """Store journaled holds, and enforce every hold.
 
         Every second, and immediately when a new process waits for its holds.
@@ -295,33 +299,35 @@ class AgentMonitor:
                 await self._suppression.refresh()
                 await self._holding.settle_journal()
                 await self._holding.enforce(await self._reports())
-                self._show()
-                if self._all_asked():
+                self._export()
+                if self._all_evaluated():
                     succeeded()
             except Exception:  # one bad hold must not block the others
                 log.exception("holds_not_kept_up")
 
-    def _all_asked(self) -> bool:
+    def _all_evaluated(self) -> bool:
         """Whether every agent was probed recently and the result evaluated."""
-        since = clock.monotonic() - ASKED_SECONDS
-        return all(probe.judged_at > since for probe in self.probes.values())
+        since = clock.monotonic() - EVALUATED_WITHIN_SECONDS
+        return all(probe.evaluated_at > since for probe in self.probes.values())
 
     async def _reports(self) -> dict[str, AgentReport]:
         """Return the latest answers, without bots whose next process must not inherit a halt."""
         fresh = clock.monotonic() - 2 * self._timeouts.poll - self._timeouts.answer
         reports = {}
         for name, probe in self.probes.items():
-            if probe.asked is not None and self._holding.is_acknowledged(probe.asked):
-                probe.asked = None
-            if probe.asked is not None and probe.incarnation != probe.asked_of:
+            if probe.requested_hold is not None and self._holding.is_acknowledged(
+                probe.requested_hold
+            ):
+                probe.requested_hold = None
+            if probe.requested_hold is not None and probe.incarnation != probe.requested_for:
                 await self._withdraw(probe, "another process answers now")
-                if probe.asked is not None:
+                if probe.requested_hold is not None:
                     continue
             if probe.report is not None and probe.report.asked_at > fresh:
                 reports[name] = probe.report
         return reports
 
-    def _show(self) -> None:
+    def _export(self) -> None:
         counts = {
             (name, state, by): 0
             for name in self.probes
@@ -342,16 +348,16 @@ class AgentMonitor:
             self._metrics.agents.holds_unregistered.labels(name).set(count)
         self._metrics.agents.holds_not_stored.set(self._holding.unsettled)
 
-    async def _tell_once(
+    async def _record_once(
         self, probe: ProbeState, kind: str, text: str, *, reason: str = ""
     ) -> bool:
-        if kind in probe.told:
+        if kind in probe.recorded:
             return False
-        probe.told.add(kind)
-        await self._tell(probe, kind, text, reason=reason)
+        probe.recorded.add(kind)
+        await self._record(probe, kind, text, reason=reason)
         return True
 
-    async def _tell(self, probe: ProbeState, kind: str, text: str, *, reason: str = "") -> None:
+    async def _record(self, probe: ProbeState, kind: str, text: str, *, reason: str = "") -> None:
         after = {"target": probe.target.name, "incarnation": probe.incarnation}
         add: Callable[[Connection], None] = partial(
             _add, at=clock.now(), kind=kind, note=text, reason=reason, after=after

@@ -83,7 +83,7 @@ class ProbeState:
     cut: bool = False
     """Whether the last failed probe was closed without an answer."""
 
-    unheard: tuple[str, float] | None = None
+    starting: tuple[str, float] | None = None
     """Another incarnation than the one that answered, and when it was first seen, monotonic."""
 
     stops: list[float] = field(default_factory=list)
@@ -92,16 +92,16 @@ class ProbeState:
     epoch: int = 0
     """Incremented with each answer, to ignore results of earlier probes."""
 
-    judged_at: float = -math.inf
+    evaluated_at: float = -math.inf
     """Monotonic time of the last evaluation of an answer or timeout."""
 
-    asked: str | None = None
+    requested_hold: str | None = None
     """Hold for the current silence that is not known to be in force."""
 
-    asked_of: str | None = None
+    requested_for: str | None = None
     """The incarnation that it is for."""
 
-    told: set[str] = field(default_factory=set)
+    recorded: set[str] = field(default_factory=set)
     """Events already recorded for this silence."""
 
     def answer_within(self, timeouts: ProbeTimeouts) -> float:
@@ -109,33 +109,33 @@ class ProbeState:
         own = self.target.kind is Kind.BOT
         return timeouts.answer if own else timeouts.answer_of_freqtrade
 
-    def hears(self, health: BotHealth, asked_at: float, now: float) -> None:
+    def record_answer(self, health: BotHealth, asked_at: float, now: float) -> None:
         """Record an answer."""
         self.incarnation = health.incarnation
         self.report = AgentReport(asked_at=asked_at, health=health)
         self.answered = clock.now()
-        self._begin_anew(now)
-        self.told.clear()
+        self._reset(now)
+        self.recorded.clear()
 
-    def excuse(self, now: float) -> None:
+    def restart_timer(self, now: float) -> None:
         """Restart the silence timer: the delay was ours."""
-        self._begin_anew(now)
+        self._reset(now)
 
-    def unheard_for(self, incarnation: str | None, now: float) -> float:
+    def starting_for(self, incarnation: str | None, now: float) -> float:
         """Return how long a process that never answered has been running."""
         if incarnation is None:
-            self.unheard = None
+            self.starting = None
             return 0.0
-        if self.unheard is None or self.unheard[0] != incarnation:
-            self.unheard = incarnation, now
-        return now - self.unheard[1]
+        if self.starting is None or self.starting[0] != incarnation:
+            self.starting = incarnation, now
+        return now - self.starting[1]
 
     def stops_since(self, moment: float) -> int:
         """Return the number of stops since then; forget older ones."""
         self.stops = [one for one in self.stops if one > moment]
         return len(self.stops)
 
-    def _begin_anew(self, now: float) -> None:
+    def _reset(self, now: float) -> None:
         self.quiet_from = now
         self.misses = 0
         self.epoch += 1
@@ -170,17 +170,17 @@ class Evidence:
             life = _life(probe, process)
             holder = _listener(probe.target, process.pid)
         silence = AgentSilence(
-            quiet=quiet,
+            silent_for=quiet,
             life=life,
             listener=holder,
             cut=probe.cut,
             heartbeat_age=None
             if life is ProcessMatch.GONE
             else await self._heartbeat_age(probe.target),
-            unheard=probe.unheard_for(
+            starting_for=probe.starting_for(
                 incarnation if life is ProcessMatch.OTHER else None, clock.monotonic()
             ),
-            halt_asked=probe.asked is not None,
+            halt_requested=probe.requested_hold is not None,
             halt_in_force=halt_in_force,
             stops=probe.stops_since(clock.monotonic() - HOUR_SECONDS),
         )

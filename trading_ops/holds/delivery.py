@@ -40,7 +40,7 @@ class HoldSender:
         self._acknowledged.discard(hold_id)
         self._noted.discard(hold_id)
 
-    def forget_others(self, ids: set[str]) -> None:
+    def keep_only(self, ids: set[str]) -> None:
         """Forget all other holds."""
         self._acknowledged &= ids
         self._noted &= ids

@@ -185,7 +185,7 @@ class HoldManager:
         """
         owner, reason = clean(owner), clean(reason)
         async with self._locks[target.name]:
-            await self._note_wish(target, ids, owner, reason)
+            await self._record_request(target, ids, owner, reason)
             await self._memory.settle()
             await self._memory.refresh()
             known = {hold.id for hold in self._memory.of(target.name)}
@@ -265,26 +265,26 @@ class HoldManager:
             reports: the agents' latest reports by bot name; None: request them here.
         """
         if reports is None:
-            reports = await self._ask_all()
+            reports = await self._request_reports()
         # After the reports: a hold placed after this read is for the process that reported.
         read = await self._memory.refresh()
         # A hold released by another replica may be placed again with the same id.
-        self._orders.forget_others({hold.id for hold in self._memory.standing})
+        self._orders.keep_only({hold.id for hold in self._memory.standing})
         # In parallel: one misbehaving bot must not delay the others.
         await asyncio.gather(
             *(
-                self._agree(target, reports.get(target.name), confirm=read)
+                self._sync_bot(target, reports.get(target.name), confirm=read)
                 for target in self._registry.bots
             )
         )
 
-    async def _agree(self, target: Target, report: AgentReport | None, *, confirm: bool) -> None:
+    async def _sync_bot(self, target: Target, report: AgentReport | None, *, confirm: bool) -> None:
         if report is None or report.health.holds is None:
             return
         async with self._locks[target.name]:
             # A report requested before a release does not include it.
             if report.asked_at > self._released_at.get(target.name, -math.inf):
-                agreed = await self._agreement.reach(target, report.health)
+                agreed = await self._agreement.sync(target, report.health)
                 if agreed and confirm and report.health.awaiting_holds:
                     await self._orders.confirm(target, report.health.incarnation)
 
@@ -292,7 +292,7 @@ class HoldManager:
         """Store journaled holds in the database, then remove them from the journal."""
         await self._memory.settle()
 
-    async def _note_wish(
+    async def _record_request(
         self, target: Target, ids: frozenset[str] | None, owner: str, reason: str
     ) -> None:
         """Check that the database accepts writes before releasing holds.
@@ -317,7 +317,7 @@ class HoldManager:
                 "Fix: restore the database, then retry"
             ) from error
 
-    async def _ask_all(self) -> dict[str, AgentReport]:
+    async def _request_reports(self) -> dict[str, AgentReport]:
         reports = {}
 
         async def ask(target: Target) -> None:

@@ -49,7 +49,7 @@ class HoldSync:
     on_reapplied: Callable[[str], None] = lambda _target: None
     """Called with the bot at which an operator's hold was released and is placed again."""
 
-    async def reach(self, target: Target, report: BotHealth) -> bool:
+    async def sync(self, target: Target, report: BotHealth) -> bool:
         """Place missing holds again, and learn of those released or placed directly at the bot.
 
         Returns whether the report already has every hold for this process.
@@ -60,10 +60,10 @@ class HoldSync:
         agreed = True
         for hold in ours:
             found, release = there.get(hold.id), releases.get(hold.id)
-            if found is None and not await self._is_meant(hold, report.incarnation):
-                await self._let_go(hold)
+            if found is None and not await self._applies_to(hold, report.incarnation):
+                await self._withdraw_orphan(hold)
             else:
-                agreed &= await self._have_it_there(target, hold, found, release)
+                agreed &= await self._ensure_in_force(target, hold, found, release)
         known = {hold.id for hold in ours}
         for found in there.values():
             if found.id not in known and severity(found) >= 0:
@@ -86,7 +86,7 @@ class HoldSync:
         self.orders.forget(hold_id)
         return True
 
-    async def _is_meant(self, hold: Hold, incarnation: str) -> bool:
+    async def _applies_to(self, hold: Hold, incarnation: str) -> bool:
         """Whether a hold may be placed on a process that does not have it.
 
         Another replica may have requested it for a process that has ended since. Once a bot has
@@ -100,7 +100,7 @@ class HoldSync:
             log.warning("life_meant_unknown", hold=hold.id, error=str(error))
             return False
 
-    async def _let_go(self, hold: Hold) -> None:
+    async def _withdraw_orphan(self, hold: Hold) -> None:
         """Withdraw holds for a process that has ended, if their requester is gone."""
         if clock.now() - hold.at < ORPHANED:
             return  # it may be for a process newer than the report
@@ -109,7 +109,7 @@ class HoldSync:
         except StoreError as error:
             log.warning("hold_not_withdrawn", hold=hold.id, error=str(error))
 
-    async def _have_it_there(
+    async def _ensure_in_force(
         self,
         target: Target,
         hold: Hold,
@@ -120,7 +120,7 @@ class HoldSync:
             await self.orders.note_acknowledged(hold, f"{target.name} reports it")
             return True
         if found is None and release is not None and moment(release.released_at) > hold.at:
-            await self._learn_release(target, hold, release)
+            await self._adopt_release(target, hold, release)
         else:
             was_in_force = asyncio.create_task(self._was_in_force(hold))
             done, said = await self.orders.send(target, hold)
@@ -157,7 +157,7 @@ class HoldSync:
         except StoreError as error:
             log.warning("event_not_stored", hold=hold.id, error=str(error))
 
-    async def _learn_release(self, target: Target, hold: Hold, release: ReportedRelease) -> None:
+    async def _adopt_release(self, target: Target, hold: Hold, release: ReportedRelease) -> None:
         """Adopt a release that the bot reports, or place the hold again.
 
         Only a request through our API authenticates the operator. The agent's report is untrusted:

@@ -40,7 +40,7 @@ class Desk:
     """The bots at which an operator's hold was released and placed again."""
 
     async def standing(self) -> dict[str, str]:
-        found = await self.reader.read(holds.standing)
+        found = await self.reader.read(holds.active)
         return {hold.id: hold.state.value for hold in found}
 
     async def kinds(self) -> list[str]:

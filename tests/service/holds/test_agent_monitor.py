@@ -100,7 +100,7 @@ async def test_an_agent_that_was_frozen_is_halted_and_stays_so(
         await run.heard()
         thaw = bot.freeze()
         frozen = time.monotonic()
-        await eventually(lambda: run.watch.probes["alpha"].asked)
+        await eventually(lambda: run.watch.probes["alpha"].requested_hold)
         assert time.monotonic() - frozen > 0.3
         thaw.set()
         await eventually(lambda: bot.state == "halted")
@@ -273,7 +273,7 @@ async def test_our_own_slowness_is_no_silence(desk: Desk, bot: RealAgent) -> Non
             for _ in range(4):
                 time.sleep(1.0)  # noqa: ASYNC251 - that is the fault
                 await asyncio.sleep(0.05)
-            assert (run.silent, run.watch.probes["alpha"].asked) == (False, None)
+            assert (run.silent, run.watch.probes["alpha"].requested_hold) == (False, None)
         finally:
             thaw.set()
 

@@ -245,7 +245,7 @@ async def test_a_restart_is_no_reason_to_halt(desk: Desk) -> None:
     async with watching(desk) as watch:
         started = watch.probes["freq"].incarnation
         await desk.die()
-        await eventually(lambda: "agent_silent" in watch.probes["freq"].told)
+        await eventually(lambda: "agent_silent" in watch.probes["freq"].recorded)
         await asyncio.sleep(1.5 * QUICK.stop)
         assert await desk.standing() == {}
         desk.fake.restart()

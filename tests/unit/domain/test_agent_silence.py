@@ -16,7 +16,9 @@ from trading_ops.domain.agent_silence import (
     classify,
 )
 
-MUTE = AgentSilence(quiet=7.0, life=ProcessMatch.SAME, listener=PortOwner.OWN, halt_asked=True)
+MUTE = AgentSilence(
+    silent_for=7.0, life=ProcessMatch.SAME, listener=PortOwner.OWN, halt_requested=True
+)
 """Alive, and nothing shows that it works: the process is stopped."""
 
 
@@ -25,15 +27,15 @@ MUTE = AgentSilence(quiet=7.0, life=ProcessMatch.SAME, listener=PortOwner.OWN, h
     [
         ({}, SilenceVerdict.STOP),
         ({"listener": PortOwner.UNKNOWN}, SilenceVerdict.STOP),
-        ({"quiet": 5.9}, SilenceVerdict.WAIT),
+        ({"silent_for": 5.9}, SilenceVerdict.WAIT),
         ({"life": ProcessMatch.UNKNOWN}, SilenceVerdict.WAIT),
-        ({"halt_asked": False}, SilenceVerdict.HALT),
-        ({"halt_asked": False, "life": ProcessMatch.UNKNOWN}, SilenceVerdict.HALT),
+        ({"halt_requested": False}, SilenceVerdict.HALT),
+        ({"halt_requested": False, "life": ProcessMatch.UNKNOWN}, SilenceVerdict.HALT),
         ({"halt_in_force": True}, SilenceVerdict.HALTED),
         ({"life": ProcessMatch.GONE}, SilenceVerdict.GONE),
-        ({"life": ProcessMatch.OTHER, "unheard": 119.0}, SilenceVerdict.STARTING),
-        ({"life": ProcessMatch.OTHER, "unheard": 120.0}, SilenceVerdict.STOP),
-        ({"life": ProcessMatch.OTHER, "unheard": 120.0, "stops": 3}, SilenceVerdict.SPENT),
+        ({"life": ProcessMatch.OTHER, "starting_for": 119.0}, SilenceVerdict.STARTING),
+        ({"life": ProcessMatch.OTHER, "starting_for": 120.0}, SilenceVerdict.STOP),
+        ({"life": ProcessMatch.OTHER, "starting_for": 120.0, "stops": 3}, SilenceVerdict.SPENT),
         ({"stops": 2}, SilenceVerdict.STOP),
         ({"stops": 3}, SilenceVerdict.SPENT),
         ({"cut": True}, SilenceVerdict.OVERLOADED),
@@ -56,13 +58,13 @@ def test_verdict(change: dict[str, Any], verdict: SilenceVerdict) -> None:
 
 SILENCES = st.builds(
     AgentSilence,
-    quiet=st.floats(min_value=3, max_value=1e6),
+    silent_for=st.floats(min_value=3, max_value=1e6),
     life=st.sampled_from(ProcessMatch),
     listener=st.sampled_from(PortOwner),
     cut=st.booleans(),
     heartbeat_age=st.none() | st.floats(),
-    unheard=st.floats(min_value=0, max_value=1e6),
-    halt_asked=st.booleans(),
+    starting_for=st.floats(min_value=0, max_value=1e6),
+    halt_requested=st.booleans(),
     halt_in_force=st.booleans(),
     stops=st.integers(min_value=0, max_value=10),
 )
@@ -79,4 +81,4 @@ def test_what_shows_life_is_never_halted_or_stopped(silence: AgentSilence) -> No
     if verdict is SilenceVerdict.STOP:
         assert silence.stops < SilenceLimits.stops
         assert silence.life in {ProcessMatch.SAME, ProcessMatch.OTHER}
-        assert silence.halt_asked or silence.life is ProcessMatch.OTHER
+        assert silence.halt_requested or silence.life is ProcessMatch.OTHER

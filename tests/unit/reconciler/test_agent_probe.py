@@ -15,7 +15,7 @@ def test_our_own_delay_begins_the_silence_again() -> None:
     probe = pulse_at(10.0)
     probe.misses = MISSES - 1
     asked_in = probe.epoch
-    probe.excuse(70.0)
+    probe.restart_timer(70.0)
     assert (probe.quiet_from, probe.misses) == (70.0, 0)
     assert probe.epoch != asked_in  # what was asked before it says nothing any more
 
