@@ -45,7 +45,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @dataclass
-class Story:
+class StoredEvents:
     """What the database has."""
 
     stack: Stack
@@ -79,14 +79,14 @@ async def is_heard(scene: Scene) -> bool:
 @asynccontextmanager
 async def unharmed(stack: Stack, scene: Scene) -> AsyncIterator[None]:
     """Whatever happens inside: the same process goes on, active, and nothing was done to it."""
-    story = Story(stack)
+    stored_events = StoredEvents(stack)
     await eventually(lambda: is_heard(scene), within=60)
     before = stack.processes()["bot-alpha"]
-    seen = max((one.seq for one in story()), default=0)
+    seen = max((one.seq for one in stored_events()), default=0)
     yield
     await eventually(lambda: is_heard(scene), within=60)
     await asyncio.sleep(AFTERWARDS_SECONDS)
-    done = [(one.kind, one.note) for one in story(since=seen) if one.kind in HARM]
+    done = [(one.kind, one.note) for one in stored_events(since=seen) if one.kind in HARM]
     assert done == []
     after = stack.processes()["bot-alpha"]
     assert (after["incarnation"], after["restarts"]) == (before["incarnation"], before["restarts"])

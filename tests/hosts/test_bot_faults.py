@@ -41,8 +41,8 @@ async def test_a_frozen_bot(site: Site) -> None:
 
 
 async def test_a_bot_that_runs_out_of_memory(site: Site) -> None:
-    story = await site.recovered("OOM", lambda: site.b(f"kill -USR1 {site.unit('MainPID')}"))
-    assert "oom-kill" in story
+    timeline = await site.recovered("OOM", lambda: site.b(f"kill -USR1 {site.unit('MainPID')}"))
+    assert "oom-kill" in timeline
 
 
 async def test_a_unit_that_hit_its_start_limit(site: Site) -> None:

@@ -121,10 +121,10 @@ async def test_an_index_that_nothing_uses_is_reported_after_a_month(
         assert "unused" not in of(await days.report(0))
         trade(session)
         assert "ix_orders" not in of(await days.report(29))
-        said = of(await days.report(31))
-        assert "no query has used index ix_orders_venue" in said
-        assert "ix_orders_price" not in said
-        assert "orders_pkey" not in said
+        findings = of(await days.report(31))
+        assert "no query has used index ix_orders_venue" in findings
+        assert "ix_orders_price" not in findings
+        assert "orders_pkey" not in findings
 
 
 async def test_a_statement_that_becomes_slow_is_reported(
@@ -139,8 +139,8 @@ async def test_a_statement_that_becomes_slow_is_reported(
             assert "took" not in of(await days.report(day))
         session.execute("DROP INDEX ix_orders_price")
         trade(session)
-        said = of(await days.report(3))
-        assert "SELECT id FROM orders WHERE price = $1 took" in said
+        findings = of(await days.report(3))
+        assert "SELECT id FROM orders WHERE price = $1 took" in findings
         top = (await days.recorded())["top"][0]
         assert (top["statement"], top["calls"]) == ("SELECT id FROM orders WHERE price = $1", CALLS)
 
@@ -151,8 +151,8 @@ async def test_autovacuum_that_is_off_is_reported_until_it_is_on(
     """The advice is a statement that can be run as it is."""
     session.execute('CREATE TABLE "Quiet one" (id int) WITH (autovacuum_enabled = false)')
     async with installed(tmp_path, url) as days:
-        said = of(await days.report(0))
-        assert 'autovacuum is off for "Quiet one"' in said
+        findings = of(await days.report(0))
+        assert 'autovacuum is off for "Quiet one"' in findings
         (advice,) = (one["text"] for one in (await days.recorded())["findings"])
         session.execute(advice.partition(": ")[2])
         assert of(await days.report(1)) == "no findings"

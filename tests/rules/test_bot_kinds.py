@@ -100,8 +100,8 @@ def test_the_page_about_freqtrade_names_the_runbooks_that_act_on_one() -> None:
         if any(Kind.FREQTRADE in KINDS[step.action].kinds for step in BOOKS[name].steps)
     }
     text = FREQTRADE.read_text(encoding="utf-8")
-    (said,) = re.findall(r"shipped runbook has a step that applies: `(\w+)`", text)
-    assert acting == {said}
+    (named,) = re.findall(r"shipped runbook has a step that applies: `(\w+)`", text)
+    assert acting == {named}
 
 
 def test_the_exceptions_are_alerts_and_exceptions() -> None:

@@ -166,17 +166,17 @@ async def test_nothing_is_removed_that_cannot_be_archived(
 ) -> None:
     """A folder that cannot be written keeps the rows; the next run archives and removes them."""
     fill(engine)
-    before, said = stored(engine), dict[str, str]()
+    before, problems = stored(engine), dict[str, str]()
     occupy(folder)
     one = retention()
-    one.on_result = said.__setitem__
+    one.on_result = problems.__setitem__
     await one.run_once()
     left = stored(engine)
     assert all(rows <= left[name] for name, rows in before.items())
-    assert {kind for kind in KINDS if said[kind]} == {"incidents", "orders", "events"}
+    assert {kind for kind in KINDS if problems[kind]} == {"incidents", "orders", "events"}
     shutil.move(folder, folder.with_name("aside"))
     await one.run_once()
-    assert not any(said.values())
+    assert not any(problems.values())
     assert stored(engine)["incidents"] < before["incidents"]
 
 
@@ -189,12 +189,12 @@ async def test_the_archive_of_another_database_is_refused(
         rows = audit_chain.links(connection, after=None, limit=50)
     foreign = [audit_chain.Link(*row)._replace(mac="0" * 64) for row in rows]
     Archive(folder=folder, keys=[KEY]).write_events(iter([foreign]))
-    said: dict[str, str] = {}
+    problems: dict[str, str] = {}
     one = retention()
-    one.on_result = said.__setitem__
+    one.on_result = problems.__setitem__
     before = stored(engine)["events"]
     await one.run_once()
-    assert "another database" in said["events"]
+    assert "another database" in problems["events"]
     assert before <= stored(engine)["events"]
 
 
