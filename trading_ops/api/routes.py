@@ -145,6 +145,7 @@ def _targets(to: TargetRoutes, automation: AutomationRoutes) -> list[Route]:
     return [
         route("GET", path, VIEWER, tag, to.show),
         route("POST", "/api/v1/halt", OPERATOR, tag, to.halt_all),
+        route("POST", "/api/v1/resume", ADMIN, tag, to.resume_all, refusals=(409,)),
         route("POST", f"{path}/{{name}}/halt", OPERATOR, tag, to.halt),
         route("POST", f"{path}/{{name}}/reduce", OPERATOR, tag, to.reduce),
         route("POST", f"{path}/{{name}}/resume", ADMIN, tag, to.resume, refusals=(409, 502)),

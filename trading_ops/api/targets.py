@@ -18,6 +18,7 @@ from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.maintenance import Maintenance, covering
 from trading_ops.domain.silences import Silence
 from trading_ops.domain.target import BOTS, Kind, Registry, Target
+from trading_ops.errors import ClientError, StoreError
 from trading_ops.holds.agent_probe import ProbeState
 from trading_ops.holds.holds import HoldManager
 from trading_ops.store import Connection, approvals, maintenance, pauses, search
@@ -26,6 +27,8 @@ from trading_ops.store.writer import Writer
 
 HoldKey = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$(?!\n)")]
 MANY = 100
+AT_A_TIME = 50
+"""Bots that are resumed at the same time."""
 
 
 class SilenceView(msgspec.Struct, kw_only=True):
@@ -136,6 +139,12 @@ class ReleasedView(msgspec.Struct, kw_only=True):
     detail: str
 
 
+class ReleasedPage(msgspec.Struct, kw_only=True):
+    """Result of releasing the holds of each bot that had any."""
+
+    released: list[ReleasedView]
+
+
 class _Words(msgspec.Struct, kw_only=True):
     pause: Pause | None
     windows: list[Maintenance]
@@ -192,6 +201,32 @@ class TargetRoutes:
             self._place(identity, bot, HeldState.HALTED, order) for bot in self._registry.bots
         ]
         return PlacedPage(holds=list(await asyncio.gather(*placing)))
+
+    async def resume_all(self, identity: Identity, body: FleetOrder) -> ReleasedPage:
+        """Release all holds of all bots; one that cannot be resumed does not stop the others."""
+        if self._two_persons:
+            conflict(
+                "settings.yml has `two_persons: true`: each release is approved by its holds. Fix: "
+                "resume one bot after another"
+            )
+        await self._holding.refresh()
+        actor = identity.actor(body.owner)
+        held = [bot for bot in self._registry.bots if self._holds(bot.name)]
+        turn = asyncio.Semaphore(AT_A_TIME)
+
+        async def release(bot: Target) -> ReleasedView:
+            try:
+                async with turn:
+                    released = await self._holding.release(
+                        bot, ids=None, owner=actor, reason=body.reason
+                    )
+                ids, detail = sorted(released.ids), released.detail
+            except (ClientError, StoreError) as error:
+                ids, detail = [], f"not released: {error}"
+            standing = self._holds(bot.name)
+            return ReleasedView(target=bot.name, ids=ids, standing=standing, detail=detail)
+
+        return ReleasedPage(released=list(await asyncio.gather(*map(release, held))))
 
     async def resume(self, identity: Identity, name: str, body: ReleaseOrder) -> ReleasedView:
         """Release holds of a bot: it trades again when none is left."""
@@ -268,7 +303,7 @@ class TargetRoutes:
         return target
 
     def _holds(self, name: str) -> list[Hold]:
-        return [hold for hold in self._holding.standing if hold.target == name]
+        return list(self._holding.of(name))
 
     def _view(self, target: Target, holds: list[Hold], words: _Words, now: datetime) -> TargetView:
         automation, note = self._automation(target, words, now)

@@ -60,19 +60,33 @@ def reduce(context: click.Context, bot: str, reason: str, owner: str, output: st
 
 
 @click.command()
-@click.argument("bot")
+@click.argument("bot", required=False)
+@click.option("--all", "everyone", is_flag=True, help="All bots.")
 @click.option("--hold", "holds", multiple=True, metavar="ID", help="Only this hold; repeatable.")
 @reason_option
 @owner_option
 @output_option
 @click.pass_context
 def resume(
-    context: click.Context, bot: str, holds: tuple[str, ...], reason: str, owner: str, output: str
+    context: click.Context,
+    bot: str | None,
+    holds: tuple[str, ...],
+    reason: str,
+    owner: str,
+    output: str,
+    *,
+    everyone: bool,
 ) -> None:
-    """Release all or some holds of BOT; it trades again when none is left.
+    """Release all or some holds of BOT, or all of all bots; one without holds trades again.
 
-    `trading-ops status` shows the holds. Exits with 1 when a named hold does not exist.
+    `trading-ops status` shows the holds. Exits with 1 when a named hold does not exist, or when a
+    bot still has one.
     """
+    if (bot is None) is not everyone or (holds and everyone):
+        raise click.UsageError("name a bot, or give --all, which takes no --hold")
+    if bot is None:
+        _resume_all(context, reason, owner, output)
+        return
     released = order(lambda api: api.release(bot, holds=holds, owner=owner, reason=reason))
     if output == "json":
         print_json(msgspec.to_builtins(released))
@@ -82,6 +96,18 @@ def resume(
             click.echo(f"{bot} is still {one.state}: {one.reason} (by {one.owner}, hold {one.id})")
     if missing := sorted(set(holds) - set(released.ids)):
         click.echo(f"{bot} has no hold {', '.join(missing)}: see `trading-ops status`", err=True)
+        context.exit(ExitCode.FAILED)
+
+
+def _resume_all(context: click.Context, reason: str, owner: str, output: str) -> None:
+    released = order(lambda api: api.release_all(owner=owner, reason=reason))
+    if output == "json":
+        print_json(msgspec.to_builtins(released))
+    for one in released if output != "json" else ():
+        click.echo(f"{one.target}: {one.detail}")
+    if not released and output != "json":
+        click.echo("no bot has a hold")
+    if any(one.standing for one in released):
         context.exit(ExitCode.FAILED)
 
 

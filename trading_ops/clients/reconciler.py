@@ -62,8 +62,16 @@ class _Approvals(msgspec.Struct):
     approvals: list[ApprovalView]
 
 
+FLEET_WITHIN = timedelta(seconds=60)
+"""For an order to every bot."""
+
+
 class _Holds(msgspec.Struct):
     holds: list[PlacedView]
+
+
+class _Releases(msgspec.Struct):
+    released: list[ReleasedView]
 
 
 class _Targets(msgspec.Struct):
@@ -213,6 +221,12 @@ class ReconcilerApi:
         body = await self._order("POST", "/api/v1/halt", owner=owner, reason=reason)
         return _decode(body, _Holds).holds
 
+    async def release_all(self, *, owner: str, reason: str) -> list[ReleasedView]:
+        """Release all holds of every bot."""
+        path = "/api/v1/resume"
+        body = await self._order("POST", path, within=FLEET_WITHIN, owner=owner, reason=reason)
+        return _decode(body, _Releases).released
+
     async def release(
         self, target: str, *, holds: Sequence[str], owner: str, reason: str
     ) -> ReleasedView:
@@ -244,8 +258,15 @@ class ReconcilerApi:
     ) -> OrderView:
         """Run a manual action, through the same gates as a runbook step."""
         path = f"/api/v1/actions/{_part(action)}"
-        fields = {"target": target, "params": dict(params), "owner": owner, "reason": reason}
-        body = await self._order("POST", path, **fields, override_budget=override_budget)
+        body = await self._order(
+            "POST",
+            path,
+            target=target,
+            params=dict(params),
+            owner=owner,
+            reason=reason,
+            override_budget=override_budget,
+        )
         return _decode(body, OrderView)
 
     async def attempt(self, key: str) -> AttemptView:
@@ -430,9 +451,11 @@ class ReconcilerApi:
         answer = await self._http.ask("GET", path, params=params)
         return _checked(answer.status, answer.body)
 
-    async def _order(self, method: str, path: str, **fields: Any) -> bytes:
+    async def _order(
+        self, method: str, path: str, *, within: timedelta | None = None, **fields: Any
+    ) -> bytes:
         given = {name: value for name, value in fields.items() if value is not None}
-        answer = await self._http.ask(method, path, json=given or None)
+        answer = await self._http.ask(method, path, json=given or None, within=within)
         return _checked(answer.status, answer.body)
 
 

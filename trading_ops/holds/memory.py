@@ -50,6 +50,7 @@ class HoldMemory:
         self._being_kept: set[str] = set()
         self._fences: Mapping[str, int] = {}
         self._changes = 0
+        self._by_target: dict[str, list[Hold]] | None = None
         self._reading: tuple[int, asyncio.Task[Stored]] | None = None
         self._take_up_journal()
 
@@ -65,7 +66,11 @@ class HoldMemory:
 
     def of(self, target: str) -> tuple[Hold, ...]:
         """Return the holds of a target."""
-        return tuple(hold for hold in self.standing if hold.target == target)
+        if self._by_target is None:
+            self._by_target = {}
+            for hold in self.standing:
+                self._by_target.setdefault(hold.target, []).append(hold)
+        return tuple(self._by_target.get(target, ()))
 
     def fence(self, target: str) -> int:
         """Return the newest fence known for a target, 0 for none."""
@@ -77,12 +82,12 @@ class HoldMemory:
 
     def remember(self, hold: Hold) -> None:
         """Add a hold, stored or not."""
-        self._changes += 1
+        self._changed()
         self._unsettled[hold.id] = _stricter(hold, self._unsettled.get(hold.id))
 
     def drop(self, hold_id: str) -> None:
         """Remove a released hold."""
-        self._changes += 1
+        self._changed()
         self._standing.pop(hold_id, None)
         self._unsettled.pop(hold_id, None)
 
@@ -147,7 +152,12 @@ class HoldMemory:
         if changes != self._changes:  # it may be older than changes made meanwhile
             return False
         self._standing = {hold.id: hold for hold in stored}
+        self._by_target = None
         return begun_now
+
+    def _changed(self) -> None:
+        self._changes += 1
+        self._by_target = None
 
     def _take_up_journal(self) -> None:
         try:
@@ -181,7 +191,7 @@ class HoldMemory:
 
     def _settled(self, hold: Hold, *, stands: bool) -> None:
         if self._unsettled.get(hold.id) == hold:  # otherwise a stricter one is still to be stored
-            self._changes += 1
+            self._changed()
             del self._unsettled[hold.id]
             if stands:
                 self._standing[hold.id] = hold

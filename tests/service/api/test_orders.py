@@ -320,6 +320,26 @@ async def test_all_bots_are_halted_at_once(start: Start, world: FakeWorld) -> No
     assert world.commands == ["halt"]
 
 
+async def test_all_bots_are_resumed_at_once(
+    start: Start, with_tokens: Settings, world: FakeWorld
+) -> None:
+    """A bot that cannot be resumed is named and keeps its hold."""
+    del with_tokens
+    async with start() as running:
+        path, admin = "/api/v1/resume", TOKENS[Role.ADMIN]
+        assert (await ask(running, "POST", path, admin, json=WHY))[1] == {"released": []}
+        _, placed = await ask(running, "POST", "/api/v1/halt", admin, json=WHY)
+        hold = placed["holds"][0]["id"]
+        assert (await ask(running, "POST", path, TOKENS[Role.OPERATOR], json=WHY))[0] == 403
+        world.command_fails = True
+        (refused,) = (await ask(running, "POST", path, admin, json=WHY))[1]["released"]
+        assert (refused["ids"], [one["id"] for one in refused["standing"]]) == ([], [hold])
+        world.command_fails = False
+        (released,) = (await ask(running, "POST", path, admin, json=WHY))[1]["released"]
+        assert (released["target"], released["ids"], released["standing"]) == ("alpha", [hold], [])
+        assert not await running.asking.read(holds.standing)
+
+
 @pytest.mark.parametrize(("name", "status"), [("nothing", 404), ("prometheus", 422)])
 async def test_only_bots_are_halted(start: Start, world: FakeWorld, name: str, status: int) -> None:
     """A name that is not a bot's is refused, and nothing is sent."""

@@ -40,6 +40,15 @@ async def test_one_person_cannot_order_it(start: Start, with_tokens: Settings, a
         assert running.world.commands == sent
 
 
+async def test_one_person_cannot_resume_the_fleet(start: Start, with_tokens: Settings) -> None:
+    del with_tokens
+    async with start(two_persons=True) as running:
+        await ask(running, "POST", "/api/v1/halt", OPERATOR, json=WHY)
+        sent = list(running.world.commands)
+        assert (await ask(running, "POST", "/api/v1/resume", ADMIN, json=WHY))[0] == 409
+        assert running.world.commands == sent
+
+
 async def halt(found: Scene, bot: str) -> None:
     path = f"/api/v1/targets/{bot}/halt"
     status, placed = await ask(found.running, "POST", path, OPERATOR, json={**WHY, "key": HOLD})
