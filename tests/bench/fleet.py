@@ -1,0 +1,176 @@
+"""What a fleet costs a reconciler: `python -m tests.bench.fleet --targets 1000`.
+
+For 1, 10, 100 … bots: start, CPU and memory at rest, a pass, the scrape of the reconciler, the API
+at 200 requests a second, and halting and resuming all bots. This process plays the bots' agents,
+Prometheus and Alertmanager; the reconciler is a process of its own.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import tempfile
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import psutil
+from aiohttp import web
+
+from tests.bench.latency import ask
+from tests.bench.say import p50_p99, say
+from tests.crash.fork_server import server
+from tests.crash.rounds import lay_out
+from tests.crash.services import World
+from tests.free_ports import free_port
+from trading_ops import clock
+
+REST_SECONDS = 20.0
+SCRAPES = 10
+HEADERS = {"Authorization": "Bearer operator"}
+METRICS = {"Authorization": "Bearer metrics"}
+ORDER = {"reason": "bench"}
+PASS = "trading_ops_reconcile_duration_seconds"
+GOALS = "goals at 1,000: CPU < 20 %, RSS < 250 MB, API p99 < 20 ms"
+
+
+class Fleet(World):
+    """Bots that keep their holds and report them, as real agents do."""
+
+    def __init__(self, bots: int) -> None:
+        super().__init__(bots, seed=1)
+        self._holds: dict[str, dict[str, dict[str, Any]]] = {bot: {} for bot in self.bots}
+
+    async def _health(self, request: web.Request) -> web.Response:
+        bot = self._bot(request)
+        held = list(self._holds[bot].values())
+        state = "halted" if held else "active"
+        about = {"status": "ok", "incarnation": "1:1", "state": state, "holds": held}
+        return web.json_response({"bot": bot, "components": {}, **about})
+
+    async def _command(self, request: web.Request) -> web.Response:
+        bot, name = self._bot(request), request.match_info["name"]
+        order = await request.json()
+        answer = {"attempt_id": order["attempt_id"], "outcome": "succeeded", "detail": "done"}
+        params = order["params"]
+        if name == "halt":
+            hold = {"state": "halted", "at": clock.timestamp(), **params}
+            self._holds[bot][params["id"]] = hold
+        elif name == "resume":
+            answer["lifted"] = list(self._holds[bot].values())
+            self._holds[bot].clear()
+        return web.json_response(answer)
+
+
+@dataclass
+class Running:
+    """One reconciler and its fleet."""
+
+    session: aiohttp.ClientSession
+    url: str
+    process: psutil.Process
+
+    async def get(self, path: str, headers: Mapping[str, str] = HEADERS) -> str:
+        async with self.session.get(self.url + path, headers=headers) as response:
+            return await response.text()
+
+    async def post(self, path: str) -> Any:
+        async with self.session.post(self.url + path, headers=HEADERS, json=ORDER) as response:
+            if not response.ok:
+                raise RuntimeError(f"{path}: {response.status} {await response.text()}")
+            return await response.json()
+
+    def used(self) -> float:
+        """Seconds of CPU so far, of all its threads."""
+        times = self.process.cpu_times()
+        return times.user + times.system
+
+    async def passes(self) -> tuple[float, float]:
+        """The sum and the number of passes."""
+        lines = (await self.get("/metrics", METRICS)).splitlines()
+        found = {
+            part: sum(
+                float(line.split()[-1]) for line in lines if line.startswith(f"{PASS}_{part}")
+            )
+            for part in ("sum", "count")
+        }
+        return found["sum"], found["count"]
+
+
+@contextlib.asynccontextmanager
+async def running(bots: int) -> AsyncIterator[tuple[Running, float]]:
+    """Start one; yield it with the seconds until it was ready."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "installation"
+        world = Fleet(bots)
+        await world.start()
+        port = free_port()
+        lay_out(folder, world, port, "audit")
+        world.begin(folder)
+        environ = {"TRADING_OPS_VAR": str(folder / "var")}
+        async with server() as lives, aiohttp.ClientSession() as session:
+            began = time.perf_counter()
+            life = await lives.begin({"folder": str(folder), "environ": environ})
+            one = Running(session, f"http://127.0.0.1:{port}", psutil.Process(life.pid))
+            while True:
+                with contextlib.suppress(aiohttp.ClientError):
+                    if "ready" in await one.get("/-/ready"):
+                        break
+                await asyncio.sleep(0.05)
+            yield one, time.perf_counter() - began
+            await life.end()
+        await world.stop()
+
+
+async def measure(bots: int) -> None:
+    """Print one row."""
+    async with running(bots) as (one, started):
+        await asyncio.sleep(REST_SECONDS / 2)  # what a start costs is over
+        began, used, (spent, passed) = time.perf_counter(), one.used(), await one.passes()
+        await asyncio.sleep(REST_SECONDS)
+        share = (one.used() - used) / (time.perf_counter() - began)
+        after = await one.passes()
+        spent, passed = after[0] - spent, after[1] - passed
+        memory = one.process.memory_info().rss / 2**20
+        scrapes = []
+        for _ in range(SCRAPES):
+            began = time.perf_counter()
+            await one.get("/metrics/vital", METRICS)
+            scrapes.append(time.perf_counter() - began)
+        latencies, failed = await ask(one.session, one.url)
+        p50, p99 = p50_p99(latencies)
+        began = time.perf_counter()
+        placed = (await one.post("/api/v1/halt"))["holds"]
+        halted = time.perf_counter() - began
+        if not all(hold["acknowledged"] and hold["stored"] for hold in placed):
+            raise RuntimeError("a halt was not acknowledged")
+        began = time.perf_counter()
+        released = (await one.post("/api/v1/resume"))["released"]
+        resumed = time.perf_counter() - began
+        if len(released) != bots or any(bot["standing"] for bot in released):
+            raise RuntimeError("a bot was not resumed")
+    say(
+        f"{bots:>6} {started:>7.1f} {100 * share:>6.1f} {memory:>6.0f} "
+        f"{1000 * spent / max(passed, 1):>8.1f} {1000 * max(scrapes):>9.0f} "
+        f"{p50:>8.1f} {p99:>8.1f} {failed:>6} {halted:>7.2f} {resumed:>8.2f}"
+    )
+
+
+async def main(targets: int) -> None:
+    """Print a row for each size."""
+    say(
+        "  bots   start  CPU %     MB  pass ms scrape ms   API p50      p99 failed  halt s resume s"
+    )
+    size = 1
+    while size <= targets:
+        await measure(size)
+        size *= 10
+    say(GOALS)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--targets", type=int, default=1000)
+    asyncio.run(main(parser.parse_args().targets))
