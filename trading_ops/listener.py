@@ -111,9 +111,6 @@ def _listening(table: Path, port: int) -> Iterator[tuple[str, int]]:
                 yield local, int(fields[7])
 
 
-CONNECTIONS = 100
-
-
 class KnownListeners(aiohttp.TCPConnector):
     """A connector that sends tokens only to listeners of trusted users."""
 
@@ -126,17 +123,15 @@ class KnownListeners(aiohttp.TCPConnector):
         *,
         on_impostor: Callable[[str], None] = lambda _why: None,
         force_close: bool = False,
-        limit: int = CONNECTIONS,
         tls: Contexts | None = None,
         on_certificate: OnCertificate = lambda _address, _expiry: None,
     ) -> None:
         """Take the result of `trusted_users`, and a callback for refused connections.
 
-        `force_close` disables keep-alive. `limit` bounds the connections in use; 0: no limit.
-        `tls` has the contexts for requests to our own processes.
+        `force_close` disables keep-alive. `tls` has the contexts for requests to our own processes.
         `on_certificate` is called with each accepted certificate.
         """
-        super().__init__(force_close=force_close, limit=limit)
+        super().__init__(force_close=force_close)
         self.tls = tls
         self._on_certificate = on_certificate
         self._secured_at: WeakKeyDictionary[ResponseHandler, float] = WeakKeyDictionary()

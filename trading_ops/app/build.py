@@ -212,11 +212,7 @@ def _session(
         if said.is_due(why):
             log.error("impostor_refused", why=why)
 
-    # No limit: one connection for each bot stays open, and beyond a limit aiohttp shuffles all
-    # requests that wait, for each connection that becomes free.
-    return session_of(
-        settings, name=name, limit=0, on_impostor=refused, on_certificate=certificates.shown
-    )
+    return session_of(settings, name=name, on_impostor=refused, on_certificate=certificates.shown)
 
 
 @contextlib.asynccontextmanager

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import gc
 import os
-import resource
 import signal
 import sys
 from dataclasses import dataclass
@@ -158,9 +157,6 @@ def main() -> int:
     """Run the reconciler; return the exit code."""
     # Its database and lock are private, regardless of the umask it was started with.
     os.umask(0o077)
-    # A connection to each bot: the usual soft limit of 1,024 files is too low for a fleet.
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     logs.configure("reconciler")
     try:
         asyncio.run(_main())

@@ -15,7 +15,7 @@ import aiohttp
 from trading_ops import clock
 from trading_ops.config.settings import Settings
 from trading_ops.errors import ClientError, ConfigError, Cut, Refused, Unreachable
-from trading_ops.listener import CONNECTIONS, KnownListeners, trusted_users
+from trading_ops.listener import KnownListeners, trusted_users
 from trading_ops.tls.contexts import Contexts, TlsFiles, calling
 from trading_ops.tls.expiry import OnCertificate
 
@@ -209,7 +209,6 @@ def session_of(
     settings: Settings,
     *,
     name: str = OPERATOR,
-    limit: int = CONNECTIONS,
     on_impostor: Callable[[str], None] = lambda _why: None,
     on_certificate: OnCertificate = lambda _address, _expiry: None,
 ) -> aiohttp.ClientSession:
@@ -218,14 +217,12 @@ def session_of(
     Args:
         settings: where the TLS files are, and which users are trusted.
         name: of the target that asks; its certificate is shown.
-        limit: of connections in use; 0: no limit.
         on_impostor: called with the reason when a listener was refused.
         on_certificate: called with the address and expiry of each certificate that was accepted.
     """
     connector = KnownListeners(
         trusted_users(settings.listener_users),
         on_impostor=on_impostor,
-        limit=limit,
         tls=calling(TlsFiles(settings.tls, name)),
         on_certificate=on_certificate,
     )
