@@ -123,6 +123,10 @@ class HoldManager:
         """Return the number of holds not known to be stored in the database."""
         return self._memory.unsettled
 
+    def of(self, target: str) -> tuple[Hold, ...]:
+        """Return the active holds of one target known here; does not block."""
+        return self._memory.of(target)
+
     def fence(self, target: Target) -> int:
         """Return the newest fence known for a target, 0 for none."""
         return self._memory.fence(target.name)
