@@ -337,7 +337,7 @@ async def test_all_bots_are_resumed_at_once(
         world.command_fails = False
         (released,) = (await ask(running, "POST", path, admin, json=WHY))[1]["released"]
         assert (released["target"], released["ids"], released["standing"]) == ("alpha", [hold], [])
-        assert not await running.asking.read(holds.standing)
+        assert not await running.asking.read(holds.active)
 
 
 @pytest.mark.parametrize(("name", "status"), [("nothing", 404), ("prometheus", 422)])
