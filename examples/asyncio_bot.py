@@ -32,7 +32,7 @@ async def main() -> None:
             position += quantity  # your order, filled
             metrics.order_ended("filled")
             metrics.position("BTC/USD", float(position))
-        metrics.heartbeat()  # last: it says that a whole pass was done
+        metrics.heartbeat()  # last: marks a complete pass
         await asyncio.sleep(0.5)
 
 

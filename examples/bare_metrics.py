@@ -19,5 +19,5 @@ while True:
     price *= random.gauss(1, 0.0001)  # your feed
     metrics.tick("BTC/USD", at=time.time(), price=price)
     metrics.component_up("feed", up=True)
-    metrics.heartbeat()  # last: it says that a whole pass was done
+    metrics.heartbeat()  # last: marks a complete pass
     time.sleep(0.5)

@@ -196,7 +196,7 @@ class Bot:
             except (Unavailable, VenueRefused) as error:
                 print(f"this pass failed: {error}", file=sys.stderr)
             else:
-                metrics.heartbeat()  # only now: it says that a whole pass was done
+                metrics.heartbeat()  # only now: marks a complete pass
             await asyncio.sleep(1)
         stop, agent = self.supervisor.stop, self.agent
         await run_steps(  # each step has its own deadline; a failed one does not block the next

@@ -44,7 +44,7 @@ class Bot:
             self.position += quantity  # your order, filled
             metrics.order_ended("filled")
             metrics.position("BTC/USD", float(self.position))
-        metrics.heartbeat()  # last: it says that a whole pass was done
+        metrics.heartbeat()  # last: marks a complete pass
 
     def start(self) -> None:
         self.trading = asyncio.create_task(self.trade())

@@ -1,4 +1,4 @@
-"""A NautilusTrader strategy that says what it does; run here in a backtest, without a network."""
+"""A NautilusTrader strategy with metrics, run in a backtest without a network."""
 
 import random
 import sys

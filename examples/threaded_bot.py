@@ -31,7 +31,7 @@ class Trader(threading.Thread):
                 position += quantity  # your order, filled
                 metrics.order_ended("filled")
                 metrics.position("BTC/USD", float(position))
-            metrics.heartbeat()  # last: it says that a whole pass was done
+            metrics.heartbeat()  # last: marks a complete pass
             time.sleep(0.5)
 
 

@@ -1,4 +1,4 @@
-"""Backoff: when a request that failed or was not answered is sent again."""
+"""Backoff between retries of failed requests."""
 
 from datetime import timedelta
 
@@ -12,8 +12,7 @@ class Backoff:
     """Waits 1, 2, 4 and then 5 s between requests that time out.
 
     Each unanswered request stays in the listener's backlog, and a process that continues after a
-    freeze handles them all at once. A refused connection leaves nothing behind, so it does not
-    count.
+    freeze handles them all at once. A refused connection is not queued, so it does not count.
     """
 
     def __init__(self) -> None:
@@ -22,17 +21,17 @@ class Backoff:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the last request timed out and it is too early for the next one."""
+        """Return whether the last request timed out and it is too early for the next one."""
         return self.remaining > 0
 
     @property
     def is_mute(self) -> bool:
-        """Whether the last request timed out."""
+        """Return whether the last request timed out."""
         return self._wait > 0
 
     @property
     def remaining(self) -> float:
-        """Seconds until the next request; 0 when it is due."""
+        """Return the seconds until the next request; 0: due now."""
         return max(0.0, self._not_before - clock.monotonic()) if self._wait else 0.0
 
     def timed_out(self) -> None:
@@ -41,7 +40,7 @@ class Backoff:
         self._not_before = clock.monotonic() + self._wait
 
     def answered(self) -> None:
-        """Ask at the usual rate again; a refusal is an answer."""
+        """Return to the normal rate; a refusal also counts as an answer."""
         self._wait = 0.0
 
 
@@ -55,8 +54,8 @@ def full_jitter(attempt: int, *, base: timedelta, cap: timedelta, fraction: floa
         fraction: a random number in [0, 1); an argument so that the function stays pure.
 
     Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015: full jitter spreads
-    clients best at the least total work.
+    clients best with the least total work.
     """
-    doublings = min(attempt, 32)  # beyond this the cap has long been reached
+    doublings = min(attempt, 32)  # beyond this, the cap is reached
     ceiling: timedelta = min(cap, base * (1 << doublings))
     return ceiling * fraction

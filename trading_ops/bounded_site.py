@@ -1,10 +1,10 @@
-"""Listening with a bound on connections that no one has vouched for.
+"""A TCP site that limits connections of unauthenticated clients.
 
-aiohttp waits for a request's head as long as it takes. A stranger who opens connections and sends
-nothing would use up the process's file descriptors, inside a bot those of its venue too. So there
-is a bound, and what happens at it must not harm the clients that have a token: a connection whose
-last request carried a valid one is outside of it, and a request that is being answered is never cut
-off. A connection in its TLS handshake is a stranger's.
+aiohttp waits for a request head without a limit. A client that opens connections and sends nothing
+would use up the process's file descriptors, which a bot also needs for its venue. The limit must
+not affect clients with a token: a connection whose last request had a valid token does not count,
+and a request that is being answered is never cut off. A connection in its TLS handshake is
+untrusted.
 """
 
 import asyncio
@@ -19,18 +19,18 @@ from trading_ops.errors import ConfigError
 from trading_ops.tls.contexts import Contexts
 
 CONNECTIONS = 64
-"""Of strangers, at once; before their first request Prometheus and the reconcilers are strangers
-too."""
+"""Maximum simultaneous untrusted connections; Prometheus and the reconcilers are untrusted until
+their first request."""
 
 ACCEPTED_AT_ONCE = 4
-"""Connections that are accepted before the loop does anything else. A small part of the bound: so a
-client that sends its request at once is read before a flood has pushed it out."""
+"""Connections that are accepted before the loop does anything else. It is a small part of the
+limit, so that a client that sends its request immediately is read before a flood evicts it."""
 
 QUEUE = 1024
-"""Connections that the kernel keeps for us until they are accepted."""
+"""Backlog of connections that are not accepted yet."""
 
 HANDSHAKE_SECONDS = 5.0
-"""Within which a client must have ended its TLS handshake."""
+"""Timeout of a client's TLS handshake."""
 
 Answering = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -38,7 +38,7 @@ _TRUSTED = web.RequestKey("trusted", bool)
 
 
 def trust(request: web.Request) -> None:
-    """Note that a request had a valid token: its connection is trusted."""
+    """Mark the connection of a request with a valid token as trusted."""
     request[_TRUSTED] = True
 
 
@@ -46,8 +46,8 @@ TURNS = 3
 """Turns of the event loop in which an accepted connection reaches its handler."""
 
 
-class _Stranger(Protocol):
-    """A connection that can be ended at the bound."""
+class _Untrusted(Protocol):
+    """An untrusted connection, which can be closed at the limit."""
 
     transport: asyncio.Transport | None
 
@@ -74,21 +74,21 @@ class BoundedSite(web.TCPSite):
         tls: Contexts | None = None,
         on_refused: Callable[[], None] = lambda: None,
     ) -> None:
-        """Take the runner, which is set up, and where to listen.
+        """Set up the site.
 
         Args:
-            runner: of the application.
+            runner: of the application, already set up.
             host: to listen on.
             port: to listen on.
-            connections: of strangers, at once.
-            tls: contexts for TLS; None: connections are not encrypted.
+            connections: maximum of simultaneous untrusted connections.
+            tls: contexts for TLS; None: no encryption.
             on_refused: called for each client whose TLS handshake failed.
         """
         super().__init__(runner, host, port)
         self._most = connections
         self._tls = tls
         self._on_refused = on_refused
-        self._idle: dict[_Stranger, None] = {}  # oldest first
+        self._idle: dict[_Untrusted, None] = {}  # oldest first
         self._handshakes: set[asyncio.Task[None]] = set()
         self._answering = 0
 
@@ -96,7 +96,7 @@ class BoundedSite(web.TCPSite):
         """Listen.
 
         Raises:
-            OSError: the address is taken or not ours.
+            OSError: the address is in use or not local.
             ConfigError: the files for TLS are missing or cannot be used.
         """
         if self._tls:
@@ -108,7 +108,7 @@ class BoundedSite(web.TCPSite):
             lambda: _Newcomer(self._admit), self._host, self._port, backlog=ACCEPTED_AT_ONCE
         )
         for one in listening.sockets:
-            # asyncio has one figure for both, and we need two.
+            # asyncio has one parameter for both.
             with socket.socket(fileno=socket.dup(one.fileno())) as same:
                 same.listen(QUEUE)
         self._server = listening
@@ -146,7 +146,7 @@ class BoundedSite(web.TCPSite):
     async def _secure(
         self, newcomer: "_Newcomer", transport: asyncio.Transport, tls: Contexts
     ) -> None:
-        """Do the TLS handshake, and hand the connection over to what speaks HTTP."""
+        """Do the TLS handshake, and pass the connection to the HTTP protocol."""
         secured = None
         try:
             secured = await asyncio.get_running_loop().start_tls(
@@ -157,7 +157,7 @@ class BoundedSite(web.TCPSite):
                 ssl_handshake_timeout=HANDSHAKE_SECONDS,
             )
         except (OSError, ssl.SSLError, ConfigError):
-            if newcomer.transport is not None:  # it was not ended by the bound
+            if newcomer.transport is not None:  # it was not closed by the limit
                 self._on_refused()
         finally:
             self._idle.pop(newcomer, None)
@@ -190,29 +190,29 @@ class BoundedSite(web.TCPSite):
 
 
 class _Newcomer(asyncio.Protocol):
-    """A connection until it is admitted and secured, and gets a protocol that speaks HTTP."""
+    """A new connection until it is admitted, secured and passed to the HTTP protocol."""
 
     def __init__(self, admit: "Callable[[_Newcomer, asyncio.Transport], None]") -> None:
         self._admit = admit
         self.transport: asyncio.Transport | None = None
         self.early = b""
-        """What the client sent before it was handed over."""
+        """Data received before the connection is passed on."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Admit it or end it."""
+        """Admit or close the connection."""
         self.transport = cast(asyncio.Transport, transport)
         self._admit(self, self.transport)
 
     def data_received(self, data: bytes) -> None:
-        """Keep it: the end of a handshake and the first request may arrive together."""
+        """Buffer the data: the end of a handshake and the first request may arrive together."""
         self.early += data
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """Note that it is over."""
+        """Record that the connection was lost."""
         self.transport = None
 
     def force_close(self) -> None:
-        """End it, whatever it is doing."""
+        """Close the connection immediately."""
         if self.transport is not None:
             self.transport.abort()
             self.transport = None

@@ -31,14 +31,14 @@ def engine_commands(engine: Engine) -> dict[str, Command]:
 
 
 def _renew(engine: Engine) -> str:
-    told = _told(engine)
+    result = _result(engine)
     engine.dispose()
     with engine.connect() as connection:
         connection.execute(text("SELECT 1"))
-    return told
+    return result
 
 
-def _told(engine: Engine) -> str:
+def _result(engine: Engine) -> str:
     """Return the result text."""
     pool = engine.pool
     if not isinstance(pool, QueuePool):

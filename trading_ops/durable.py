@@ -1,4 +1,4 @@
-"""Files that survive a power cut: a reader finds the new content whole, or the old one."""
+"""Files that survive a power cut: they have either the new content or the old one."""
 
 import os
 from pathlib import Path

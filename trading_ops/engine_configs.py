@@ -84,7 +84,7 @@ def tls_web_yml(name: str) -> str:
 
 
 def _is_derived(client: Mapping[str, Any]) -> bool:
-    """Whether its targets are those of targets.yml: other peers have certificates of their own."""
+    """Return whether its targets come from targets.yml; others have their own certificates."""
     files = [file for one in client.get("file_sd_configs", ()) for file in one["files"]]
     return any(file.startswith(DISCOVERED) for file in files)
 

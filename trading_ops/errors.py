@@ -92,7 +92,6 @@ class FencedOff(Refused):
     """The executor has seen a higher fence than the request's."""
 
     def __init__(self, message: str, highest: int) -> None:
-        """Take the highest fence that the executor has seen."""
         self.highest = highest
         super().__init__(message)
 

@@ -1,8 +1,8 @@
 """Checks the user of a local listener before a token is sent to it.
 
-Any local user can take a port above 1024 while it is free, and would then receive our bearer
-tokens. So once per connection, after it is established and before anything is sent, the kernel is
-asked which user owns the listening socket. See decision 9.
+Any local user can listen on a free port above 1024, and would then receive our bearer tokens.
+Therefore, once per connection, after it is established and before anything is sent, the owner of
+the listening socket is read from the kernel. See decision 9.
 """
 
 import contextlib
@@ -75,7 +75,7 @@ def owners(address: str, port: int) -> frozenset[int] | None:
     ip = ipaddress.ip_address(address)
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
         ip = ip.ipv4_mapped
-    exact = _spelt(ip)
+    exact = _kernel_form(ip)
     anywhere = "0" * len(exact)
     # The kernel prefers a listener on the exact address to one on all addresses.
     wanted = ([exact, _MAPPED + exact], [anywhere], ["0" * 32])
@@ -85,13 +85,13 @@ def owners(address: str, port: int) -> frozenset[int] | None:
         return None
     if not any(table.exists() for table in _TABLES):
         return None
-    for spellings in wanted:
-        if found := frozenset(user for local, user in rows if local in spellings):
+    for forms in wanted:
+        if found := frozenset(user for local, user in rows if local in forms):
             return found
     return frozenset()
 
 
-def _spelt(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+def _kernel_form(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
     """Return an address as the kernel prints it: four-byte words in host byte order."""
     packed = ip.packed
     words = (packed[at : at + 4] for at in range(0, len(packed), 4))
@@ -126,7 +126,7 @@ class KnownListeners(aiohttp.TCPConnector):
         tls: Contexts | None = None,
         on_certificate: OnCertificate = lambda _address, _expiry: None,
     ) -> None:
-        """Take the result of `trusted_users`, and a callback for refused connections.
+        """Set the result of `trusted_users`, and a callback for refused connections.
 
         `force_close` disables keep-alive. `tls` has the contexts for requests to our own processes.
         `on_certificate` is called with each accepted certificate.
@@ -170,7 +170,7 @@ class KnownListeners(aiohttp.TCPConnector):
         return connection
 
     def _is_old(self, connection: Connection) -> bool:
-        """Whether a TLS connection is so old that certificates may have changed."""
+        """Return whether a TLS connection is so old that certificates may have changed."""
         protocol = connection.protocol
         secured_at = self._secured_at.get(protocol) if protocol is not None else None
         return secured_at is not None and clock.boottime() - secured_at > self.secured_seconds
@@ -183,20 +183,20 @@ class KnownListeners(aiohttp.TCPConnector):
             self._on_certificate(f"{req.url.host}:{req.url.port}", float(expiry))
 
     def _refusal(self, connection: Connection, trusted: frozenset[int]) -> str:
-        """Return why no token may be sent over a connection, or nothing."""
+        """Return why no token may be sent over a connection; empty: it may."""
         transport = connection.transport
-        # Stored when the connection was made: a socket that was reset has no peer address.
+        # Stored at connection time: a socket that was reset has no peer address.
         peer = transport.get_extra_info("peername") if transport else None
         return refusal(peer[0], peer[1], trusted) if isinstance(peer, tuple) else ""
 
 
 def _is_secret(req: "ClientRequest") -> bool:
-    """Whether a request carries credentials, in a header or as Freqtrade's WebSocket takes them."""
+    """Return whether a request has credentials, in a header or in Freqtrade's WebSocket URL."""
     return AUTHORIZATION in req.headers or IN_QUERY in req.url.query
 
 
 def refusal(address: str, port: int, trusted: frozenset[int] | None) -> str:
-    """Return why no token may be sent to a listener, or nothing.
+    """Return why no token may be sent to a listener; empty: it may.
 
     Args:
         address: of the listener: the peer address of a connection.

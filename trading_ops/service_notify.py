@@ -27,20 +27,20 @@ async def ready(works: Callable[[], bool]) -> AsyncIterator[None]:
         works: returns whether the process is healthy.
     """
     address, seconds = notification_socket()
-    _tell(address, "READY=1")
+    _send(address, "READY=1")
     feeding = asyncio.create_task(_feed(address, seconds / FEEDS, works)) if seconds else None
     try:
         yield
     finally:
         if feeding is not None:
             feeding.cancel()
-        _tell(address, "STOPPING=1")
+        _send(address, "STOPPING=1")
 
 
 async def _feed(address: str, pause: float, works: Callable[[], bool]) -> None:
     while True:
         if works():
-            _tell(address, "WATCHDOG=1")
+            _send(address, "WATCHDOG=1")
         else:
             _log.error(
                 "watchdog_not_fed",
@@ -49,7 +49,7 @@ async def _feed(address: str, pause: float, works: Callable[[], bool]) -> None:
         await asyncio.sleep(pause)
 
 
-def _tell(address: str, state: str) -> None:
+def _send(address: str, state: str) -> None:
     if not address:
         return
     # A leading @ means an abstract address, which starts with a zero byte.

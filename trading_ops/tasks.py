@@ -1,7 +1,7 @@
-"""The background tasks of the reconciler: restarted when they end, and watched for a stall.
+"""The background tasks of the reconciler: restarted when they end, and monitored for stalls.
 
-A task reports each success. One that fails is restarted with backoff. Until the next success of a
-task that failed, and while a task has not succeeded for too long, the reconciler is not ready.
+A task reports each success. A failed task is restarted with backoff. The reconciler is not ready
+until a failed task succeeds again, and while a task has not succeeded for too long.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from trading_ops import clock, logs
 log = logs.get(__name__)
 
 STALLED_SECONDS = 60.0
-"""Without a success. The slowest task has one every poll interval."""
+"""Maximum time without a success. The slowest task succeeds every poll interval."""
 
 LONGEST_BACKOFF_SECONDS = 30.0
 
@@ -24,17 +24,17 @@ Work = Callable[[Succeeded], Awaitable[None]]
 
 
 def unwatched() -> None:
-    """Ignore the report of a success: for a task that is run alone, as in a test."""
+    """Ignore the report of a success, for a task that runs alone in a test."""
 
 
 @dataclass(kw_only=True)
 class _Task:
     succeeded_at: float
-    """Monotonic; the start of the task before its first success."""
+    """Monotonic time; before the first success, the start of the task."""
 
     stalled_after: float
     failed: bool = False
-    """It ended, and has not succeeded since."""
+    """It failed, and has not succeeded since."""
 
 
 @dataclass(kw_only=True)
@@ -45,7 +45,7 @@ class Tasks:
     """Called with the task's name and the time, in seconds since the epoch."""
 
     backoff_seconds: float = 1.0
-    """Before the first restart; doubled for each further one without a success in between."""
+    """Delay before the first restart; doubled for each further one without a success in between."""
 
     _tasks: dict[str, _Task] = field(init=False, default_factory=dict)
 
@@ -53,7 +53,7 @@ class Tasks:
     async def running(
         self, name: str, work: Work, *, stalled_after: float = STALLED_SECONDS
     ) -> AsyncIterator[None]:
-        """Run a task for the time of the context."""
+        """Run a task during the context."""
         task = _Task(succeeded_at=clock.monotonic(), stalled_after=stalled_after)
         self._tasks[name] = task
         self.on_success(name, clock.timestamp())
@@ -70,8 +70,8 @@ class Tasks:
             await asyncio.wait({running})
             del self._tasks[name]
 
-    def trouble(self) -> str:
-        """Return what is wrong with the tasks, empty when all of them work."""
+    def problems(self) -> str:
+        """Return the problems of the tasks; empty if there are none."""
         now = clock.monotonic()
         parts = []
         for name, task in self._tasks.items():
@@ -102,6 +102,6 @@ class Tasks:
 
 
 def _is_cancelled() -> bool:
-    """Whether this task itself was cancelled, not only something that it awaits."""
+    """Return whether this task itself was cancelled, not only something that it awaits."""
     current = asyncio.current_task()
     return current is not None and current.cancelling() > 0

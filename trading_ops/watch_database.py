@@ -33,7 +33,7 @@ STATEMENT = "trading_statement"
 BEGAN = "trading_ops_began"
 """Key of the start time in SQLAlchemy's objects."""
 
-LOOKED_AT = 1000
+PARSED_CHARACTERS = 1000
 """Characters of a statement that are parsed for its name."""
 
 NAMED = 256
@@ -73,18 +73,17 @@ def watch_engine(
 
 
 class _Watch:
-    """Listens to one engine; an error here would break the bot, so it is kept simple."""
+    """Listens to one engine. Kept simple, because an error here would break the bot."""
 
     def __init__(self, metrics: DatabaseMetrics, engine: Engine, pool: str) -> None:
-        """Take the engine and its metrics."""
         self._metrics = metrics
         self._engine = engine
         self._pool = pool
-        # By the identity of their records; for pools that do not count connections themselves.
+        # By identity of their records, for pools that do not count connections.
         self._taken: set[int] = set()
 
     def begin(self) -> None:
-        """Listen."""
+        """Register the listeners."""
         engine = self._engine
         self._time_waits(engine)
         for name, listener in (
@@ -184,7 +183,7 @@ class _Watch:
         if began is None:
             return
         seconds = time.perf_counter() - began
-        name = context.execution_options.get(STATEMENT) or name_of(statement[:LOOKED_AT])
+        name = context.execution_options.get(STATEMENT) or name_of(statement[:PARSED_CHARACTERS])
         self._metrics.query_ended(str(name), seconds=seconds)
 
 

@@ -52,5 +52,5 @@ def test_space_is_that_of_the_servers_file_system(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("no_network")
 def test_a_folder_that_does_not_exist_is_reported(tmp_path: Path) -> None:
     """It is not taken for an empty one."""
-    with pytest.raises(OSError, match="does not tell the free space"):
+    with pytest.raises(OSError, match="does not report the free space"):
         sftp.space(f"sftp:host:{tmp_path}/none")

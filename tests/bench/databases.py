@@ -17,11 +17,10 @@ import psycopg
 
 from tests.bench.say import p50_p99, say
 from tests.postgres import Cluster
-from trading_ops.exporter.databases.entries import PostgresqlEntry, SqliteEntry
+from trading_ops.exporter.config import LogFilesEntry, PostgresqlEntry, SqliteEntry
 from trading_ops.exporter.databases.postgresql.source import Postgresql, PostgresqlStorage
 from trading_ops.exporter.databases.sqlite.figures import check
 from trading_ops.exporter.databases.sqlite.source import Sqlite
-from trading_ops.exporter.log_files.entry import LogFilesEntry
 from trading_ops.exporter.log_files.source import LogFiles
 
 TABLES = (10, 1000)

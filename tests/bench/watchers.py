@@ -67,7 +67,7 @@ def looks(what: str, part: Part, times: int = 200) -> None:
     turns = iter(range(times + 1))
     show(
         what,
-        seconds_of(lambda: part.look(now + next(turns) * part.interval_seconds), times),
+        seconds_of(lambda: part.check(now + next(turns) * part.interval_seconds), times),
         part.interval_seconds,
     )
 
@@ -89,8 +89,8 @@ async def each_alone() -> None:
     lag = LoopLag(metrics(), loop)
 
     def ask() -> None:
-        lag._asked = None
-        lag.look(time.monotonic())
+        lag._sent_at = None
+        lag.check(time.monotonic())
 
     show("loop_lag: ask", seconds_of(ask, 500), lag.interval_seconds)
     show("loop_lag: answer, in the loop", seconds_of(lambda: lag._answer(0.0), 500), 0.5)

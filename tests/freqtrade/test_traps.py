@@ -24,8 +24,8 @@ from trading_ops.errors import ClientError
 from trading_ops.exporter.config import FreqtradeEntry
 from trading_ops.exporter.freqtrade.bot import FreqtradeBot
 from trading_ops.exporter.freqtrade.facts import LOOP_SECONDS
-from trading_ops.exporter.freqtrade.heard import MESSAGES
 from trading_ops.exporter.freqtrade.listener import Listener
+from trading_ops.exporter.freqtrade.message_metrics import MESSAGES
 
 HALT = {"id": "trap", "owner": "proof", "reason": "a trap is tried"}
 RELEASE = {"owner": "proof", "reason": "tried", "holds": "all"}

@@ -6,11 +6,11 @@ from typing import NamedTuple
 from tests.rules.configuration import AlertRule, recorded, selected
 from trading_ops.actions.registry import KINDS
 from trading_ops.domain.target import BOTS, NAMED_BOTS, OWN_BOTS, Kind
-from trading_ops.exporter.freqtrade import facts, heard
+from trading_ops.exporter.freqtrade import facts, message_metrics
 from trading_ops.instrument import catalogue
 
 _OF_A_SCRAPE = frozenset({"up", "scrape_samples_scraped"})
-_FREQTRADE = frozenset({*facts.NAMES, *heard.NAMES}) | _OF_A_SCRAPE
+_FREQTRADE = frozenset({*facts.NAMES, *message_metrics.NAMES}) | _OF_A_SCRAPE
 _JOB = re.compile(r'job="(trading-[a-z-]+)"')
 _OF_A_BOT = frozenset({"trading-bot", "trading-bot-detail"})
 

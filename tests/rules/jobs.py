@@ -1,11 +1,11 @@
 """Which scrape job owns which metric."""
 
-from trading_ops.exporter.freqtrade import heard
+from trading_ops.exporter.freqtrade import message_metrics
 from trading_ops.exporter.freqtrade.facts import NAMES
 from trading_ops.instrument import catalogue
 from trading_ops.instrument.metric import Owner
 
-FREQTRADE = {*NAMES, *heard.NAMES}
+FREQTRADE = {*NAMES, *message_metrics.NAMES}
 """The exporter serves these in a bot's place, under the jobs of the bots."""
 
 OF_BOTS = {

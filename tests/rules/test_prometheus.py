@@ -17,13 +17,16 @@ from tests.rules.configuration import (
     read_yaml,
     run_tool,
 )
-from trading_ops.instrument.topics.reconciler import RECONCILER_METRICS
+from trading_ops.instrument.catalogue import CATALOGUE
+from trading_ops.instrument.metric import Owner
 
 CONFIG: dict[str, Any] = read_yaml(PROMETHEUS / "prometheus.yml")
 JOBS: dict[str, dict[str, Any]] = {job["job_name"]: job for job in CONFIG["scrape_configs"]}
 EVERY_SECOND = ("trading-bot", "trading-exporter", "trading-reconciler")
 TWICE = ("trading-bot", "trading-reconciler")
 OURS = (*EVERY_SECOND, *(f"{name}-detail" for name in TWICE))
+
+RECONCILER_METRICS = [one for one in CATALOGUE if one.owner is Owner.RECONCILER]
 
 
 def test_prometheus_accepts_the_configuration_in_the_folder_of_the_stack(tmp_path: Path) -> None:

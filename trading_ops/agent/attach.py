@@ -4,11 +4,11 @@
     bot = attach(app, metrics, "alpha", secrets="var/secrets", state="var/alpha")
     ...
     bot.gate.check(...)     # before every order
-    metrics.heartbeat()     # at the end of every whole pass
+    metrics.heartbeat()     # at the end of every complete pass
 
-The application's server then answers metrics, health and commands on its own port. The agent
-starts and stops with the application. It runs in the application's event loop: while that loop is
-blocked, it neither answers nor halts. `embed` does, on a port of its own.
+The application's server then serves metrics, health and commands on its own port. The agent starts
+and stops with the application. It runs in the application's event loop: while that loop is blocked,
+it neither answers nor halts. `embed` does both, on a separate port.
 """
 
 import asyncio
@@ -64,7 +64,7 @@ class Attached:
 
     @property
     def gate(self) -> OrderGate:
-        """What every order has to pass."""
+        """The gate that every order has to pass."""
         return self.agent.gate
 
     async def answer(self, request: Request) -> Answer:
@@ -73,7 +73,7 @@ class Attached:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Run the agent in this loop while the block runs, and the first time the watchers."""
+        """Run the agent while the block runs; start the watchers the first time."""
         async with self.agent.attached() as routes, AsyncExitStack() as stack:
             if not self._started:  # their metrics can be registered only once
                 self._started = True
@@ -101,11 +101,11 @@ def attach(
 ) -> Attached:
     """Add the agent to an application, before it runs.
 
-    Call it after the application's own middlewares were added: it must come before them, because
-    it checks its own tokens.
+    Call it after adding the application's own middlewares: it must run before them, because it
+    checks its own tokens.
 
     Args:
-        app: of aiohttp, FastAPI or Starlette; its root, not a mounted part.
+        app: of aiohttp, FastAPI or Starlette; the root application, not a mounted one.
         metrics: of the bot.
         name: of the bot, as in targets.yml.
         secrets: folder with the token files, as for `embed`.
@@ -166,9 +166,9 @@ class AgentMiddleware:
         self._attached = attached
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Handle one request, or the application's life."""
+        """Handle one request or the lifespan."""
         if scope["type"] == "lifespan":
-            await self._live(scope, receive, send)
+            await self._lifespan(scope, receive, send)
             return
         path = scope.get("path", "").removeprefix(scope.get("root_path", ""))
         if scope["type"] != "http" or not is_ours(path):
@@ -176,7 +176,7 @@ class AgentMiddleware:
             return
         await _respond(send, await self._attached.answer(_request(scope, path, receive)))
 
-    async def _live(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def _lifespan(self, scope: Message, receive: Receive, send: Send) -> None:
         startup = await receive()
         pending = [startup]
 
@@ -201,7 +201,7 @@ class AgentMiddleware:
 
 
 def _check_free(paths: Iterable[str]) -> None:
-    """Raise SetupError if the application has a route of the agent's."""
+    """Raise SetupError if the application already has one of the agent's routes."""
     for path in paths:
         if is_ours(path):
             raise SetupError(
@@ -226,7 +226,7 @@ def _request(scope: Message, path: str, receive: Receive) -> Request:
 
 
 async def _parts(receive: Receive) -> AsyncIterator[bytes]:
-    """Yield the parts of a body."""
+    """Yield the chunks of a body."""
     more = True
     while more:
         message = await receive()

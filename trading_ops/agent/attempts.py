@@ -1,4 +1,4 @@
-"""Each attempt is carried out once, however often it is asked for."""
+"""Runs each attempt once, even if it is requested several times."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ from trading_ops.agent.fence import FenceKeeper
 from trading_ops.redaction import redact
 
 ADMIT_SECONDS = 5.0
-"""Timeout for storing a fence: the sender of a command does not expect it to start much later."""
+"""Timeout for storing a fence: the sender of a command does not expect a later start."""
 
 SAFE_STORE_SECONDS = 0.5
 """How long the answer to a halt waits for its fence to be stored; the halt itself never waits."""
@@ -27,9 +27,9 @@ current_attempt: ContextVar[str | None] = ContextVar("current_attempt", default=
 
 
 class Attempts:
-    """Runs commands, remembers the answers, and refuses senders that were replaced.
+    """Runs commands, remembers the answers, and refuses outdated senders.
 
-    Lives in the agent's loop, which never waits for a disk.
+    Used in the agent's loop, which never waits for a disk.
     """
 
     def __init__(
@@ -41,7 +41,6 @@ class Attempts:
         *,
         admit_seconds: float = ADMIT_SECONDS,
     ) -> None:
-        """Take the name under which fences are kept, who keeps and writes, and the bot's loop."""
         self._target = target
         self._keeper = keeper
         self._disk = disk
@@ -60,38 +59,38 @@ class Attempts:
         if (known := self._keeper.answer(request.attempt_id)) is not None:
             return self._repeat(known, name)
         if (running := self._running.get(request.attempt_id)) is not None:
-            # The sender lost patience and asks again while the first one still runs.
+            # The sender timed out and repeats the request while the first one still runs.
             return self._repeat(await asyncio.shield(running), name)
         if not command.repeatable and self._keeper.begun(request.attempt_id) is not None:
-            return self._died(request.attempt_id)
-        # From the first look to the entry in `_running` nothing is awaited, and an answer is kept
-        # before its task ends: a second request finds the attempt as running or as answered.
+            return self._interrupted(request.attempt_id)
+        # No await between the first check and the entry in `_running`, and the answer is stored
+        # before the task ends: a second request finds the attempt running or answered.
         task = asyncio.create_task(self._carry_out(name, command, request))
         self._running[request.attempt_id] = task
         task.add_done_callback(lambda _: self._running.pop(request.attempt_id, None))
         answer = await asyncio.shield(task)
         return answer | {"repeated": False}
 
-    def told(self, attempt_id: str) -> dict[str, Any] | None:
-        """Return the answer to an attempt, that it is running, or None: it was not admitted.
+    def answer_to(self, attempt_id: str) -> dict[str, Any] | None:
+        """Return the answer to an attempt, or that it is running; None if it was not admitted.
 
-        Raising the fence neither stops nor awaits an attempt that was admitted before, so call this
-        afterwards: only None means that nothing was done and nothing fenced will be. An attempt
-        that an earlier process started and did not finish has the outcome `unknown`.
+        Call this after raising the fence, which neither stops nor awaits an admitted attempt: only
+        None means that nothing was done and nothing fenced will be. An attempt that an earlier
+        process started and did not finish has the outcome `unknown`.
         """
         if (answer := self._keeper.answer(attempt_id)) is not None:
             return answer | {"repeated": True}
         if attempt_id in self._running:
             return {"attempt_id": attempt_id, "outcome": "running"}
         if self._keeper.begun(attempt_id) is not None:
-            return self._died(attempt_id)
+            return self._interrupted(attempt_id)
         return None
 
     async def _carry_out(self, name: str, command: Command, request: Request) -> dict[str, Any]:
-        current_attempt.set(request.attempt_id)  # of this task, and of what it starts
+        current_attempt.set(request.attempt_id)  # in this task and the tasks that it starts
         if command.safe_direction:
-            # A safe command is accepted from any sender, a replaced one too: to halt
-            # twice does no harm, and not to halt may. Nor does it wait for a disk.
+            # A safe command is accepted from any sender, even an outdated one, and does not wait
+            # for a disk: halting twice is harmless, not halting may not be.
             answer = await self._run(name, command, request)
             self._keeper.remember(request.attempt_id, answer)
             with contextlib.suppress(OSError):
@@ -122,7 +121,7 @@ class Attempts:
         await asyncio.wait({admitting}, timeout=self._admit_seconds)
         if admitting.done():
             return admitting.result()
-        # If the disk stores it after all, this answer says that it has no effect.
+        # If the disk stores it later, this answer records that it had no effect.
         detail = f"nothing was done: the disk did not store it within {self._admit_seconds:g} s"
         answer = {"attempt_id": request.attempt_id, "command": name, "outcome": "failed"}
         self._keeper.remember(request.attempt_id, answer | {"detail": detail})
@@ -143,7 +142,7 @@ class Attempts:
                 facts = detail.facts
         except CommandFailed as error:
             outcome, detail = "failed", str(error)
-        except Exception as error:  # an answer is required, whatever failed
+        except Exception as error:  # every attempt needs an answer
             _logger.exception("command_failed command=%s", name)
             outcome, detail = "failed", f"{type(error).__name__}: {error}"
         except asyncio.CancelledError:
@@ -161,10 +160,10 @@ class Attempts:
         _logger.info("command_ended command=%s outcome=%s detail=%s", name, outcome, detail)
         return answer
 
-    def _died(self, attempt_id: str) -> dict[str, Any]:
-        """Return what is known of an attempt that an earlier process did not finish."""
+    def _interrupted(self, attempt_id: str) -> dict[str, Any]:
+        """Return the answer for an attempt that an earlier process did not finish."""
         mark = self._keeper.begun(attempt_id) or {}
-        detail = "it was started by a process that has ended; its outcome is unknown"
+        detail = "the process that started it has ended; its outcome is unknown"
         answer = {"attempt_id": attempt_id, "outcome": "unknown", "detail": detail}
         return mark | answer | {"repeated": True}
 

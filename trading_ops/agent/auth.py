@@ -1,4 +1,4 @@
-"""Who may command the agent: a caller with one of the tokens in its file, as that is now."""
+"""The tokens that may command the agent, reloaded when their file changes."""
 
 import asyncio
 import logging
@@ -14,13 +14,13 @@ _logger = logging.getLogger(__name__)
 
 
 class AgentTokens:
-    """The accepted tokens. They stay as they were while their file cannot be read.
+    """The accepted tokens. The last ones stay valid while the file cannot be read.
 
-    A token that was removed counts until the next reading, for requests that are on their way.
+    A removed token stays valid until the next reload, for requests in flight.
     """
 
     def __init__(self, given: str | TokenFile) -> None:
-        """Take one token, or the file of them.
+        """Set up with one token or a token file.
 
         Raises:
             SetupError: the file cannot be read, or is empty.
@@ -31,7 +31,7 @@ class AgentTokens:
         self.accepted = self._last
 
     async def follow(self, disk: DiskThread) -> None:
-        """Read the file each second until cancelled; a disk that hangs blocks only this."""
+        """Reload the file each second until cancelled; a disk that hangs blocks only this."""
         while self._file is not None:
             await asyncio.sleep(REREAD_SECONDS)
             try:
@@ -44,7 +44,7 @@ class AgentTokens:
                 self._failing = False
 
     def use(self, read: tuple[str, ...]) -> None:
-        """Accept what was read, and what was read the last time."""
+        """Accept the tokens just read, and those of the previous read."""
         self.accepted = (*map(known, read), *self._last)
         self._last = read
 
@@ -54,8 +54,8 @@ def _read(file: TokenFile) -> tuple[str, ...]:
     try:
         tokens = file.read()
     except (OSError, ValueError) as error:
-        said = getattr(error, "strerror", None) or "not a text file"
-        raise SetupError(f"{file.path} cannot be read ({said}). {fix}") from error
+        detail = getattr(error, "strerror", None) or "not a text file"
+        raise SetupError(f"{file.path} cannot be read ({detail}). {fix}") from error
     if not tokens:
         raise SetupError(f"{file.path} is empty. {fix}")
     return tuple(map(known, tokens))

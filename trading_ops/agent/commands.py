@@ -1,4 +1,4 @@
-"""What can be asked of a bot, and how one request of it is checked and read."""
+"""Commands of a bot, and the validation of one request."""
 
 import asyncio
 import threading
@@ -10,28 +10,28 @@ from trading_ops.agent.fence import MAXIMUM_FENCE
 from trading_ops.errors import TradingOpsError
 
 MAXIMUM_TEXT = 500
-"""Longest parameter, in characters: a reason is a sentence, not a document."""
+"""Maximum characters of a parameter: a reason is a sentence, not a document."""
 
 MAXIMUM_ID = 128
 Params = Mapping[str, str]
 
 
 class CommandFailed(TradingOpsError):
-    """A command failed; the message says why."""
+    """A command failed; the message has the reason."""
 
 
 class BadRequest(TradingOpsError):
-    """A request was not understood; nothing was done."""
+    """Invalid request; nothing was done."""
 
 
 class Done(str):
-    """A sentence on what was done, and facts for programs as further fields of the answer."""
+    """The result as a sentence, and facts as further fields of the answer, for programs."""
 
     __slots__ = ("facts",)
     facts: Mapping[str, Any]
 
     def __new__(cls, detail: str, facts: Mapping[str, Any]) -> Self:
-        """Take the sentence, and facts as JSON takes them."""
+        """Set the sentence and the facts, which must be valid JSON."""
         done = super().__new__(cls, detail)
         done.facts = facts
         return done
@@ -39,10 +39,10 @@ class Done(str):
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """One thing that a bot can be asked to do."""
+    """A command of a bot."""
 
     run: Callable[[Params], Awaitable[str]]
-    """Does it, and returns a sentence on what was done; raises CommandFailed when it cannot.
+    """Runs the command and returns the result as a sentence; raises CommandFailed if it fails.
 
     Runs in the bot's own loop. It may be cancelled when its deadline passes.
     """
@@ -56,16 +56,16 @@ class Command:
     """True: runs in the agent's loop, so that it works while the bot's is stuck."""
 
     safe_direction: bool = False
-    """True: only ever lowers risk, and twice does no harm.
+    """True: only lowers risk, and can be repeated.
 
-    It is done whatever its fence is, and even when the fence cannot be stored.
+    It runs with any fence, and even if the fence cannot be stored.
     """
 
     repeatable: bool = True
-    """False: an attempt that the process died in is not started again when it is repeated."""
+    """False: an attempt during which the process died is not started again if it is repeated."""
 
     check: Callable[[Params], None] = lambda _: None
-    """Raises BadRequest for parameters that are known and texts, but make no sense."""
+    """Raises BadRequest for parameters with valid names and types but invalid values."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,7 @@ def parse_fence(body: object) -> int:
     """Return the fence in a request's body.
 
     Raises:
-        BadRequest: it is missing or no whole number of a sensible size.
+        BadRequest: it is missing or not a whole number in the valid range.
     """
     fence = body.get("fence") if isinstance(body, dict) else None
     if not isinstance(fence, int) or isinstance(fence, bool) or not 0 <= fence <= MAXIMUM_FENCE:
@@ -93,7 +93,7 @@ def parse_request(body: object, command: Command) -> Request:
     """Check the body of a request against its command.
 
     Raises:
-        BadRequest: names the field and what it must be.
+        BadRequest: names the field and its valid values.
     """
     fence = parse_fence(body)
     fields: dict[str, Any] = body if isinstance(body, dict) else {}
@@ -145,7 +145,7 @@ async def _in_bot(command: Command, params: Params, bot_loop: asyncio.AbstractEv
     abandoned = threading.Event()
 
     async def call() -> str:
-        # asyncio lets a task that is cancelled across threads take its first step all the same.
+        # asyncio runs the first step of a task even if it was cancelled from another thread.
         return "" if abandoned.is_set() else await command.run(params)
 
     coroutine = call()

@@ -1,4 +1,4 @@
-"""One thread for everything that may wait for a disk, so that the agent's loop never does."""
+"""A thread for disk writes, so that the agent's loop never waits for a disk."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ _logger = logging.getLogger(__name__)
 
 
 class DiskThread:
-    """Runs disk writes one after the other, in the order they were submitted."""
+    """Runs disk writes one after the other, in order of submission."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="agent-disk")
@@ -27,7 +27,7 @@ class DiskThread:
         return doing
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Return what the work returns, however long the disk takes."""
+        """Run the work and return its result, however long the disk takes."""
         return await self.begin(work)
 
     async def within(self, seconds: float, work: Callable[[], object]) -> bool:
@@ -43,7 +43,7 @@ class DiskThread:
         return doing.done()
 
     def close(self) -> None:
-        """Wait until all of it is done."""
+        """Wait until all writes are done."""
         self._pool.shutdown()
 
 

@@ -1,4 +1,4 @@
-"""Small files that survive a power cut: the new content whole, or the old one."""
+"""JSON files that survive a power cut: they have either the new content or the old one."""
 
 import json
 from pathlib import Path

@@ -1,9 +1,9 @@
-"""The agent and the watchers of a bot with what is usual, in one call.
+"""Starts the agent and the watchers of a bot with the usual settings, in one call.
 
 bot = embed(metrics, "alpha", 8411, secrets="var/secrets", state="var/alpha")
 ...
 bot.gate.check(...)     # before every order
-metrics.heartbeat()     # at the end of every whole pass
+metrics.heartbeat()     # at the end of every complete pass
 """
 
 import asyncio
@@ -28,18 +28,18 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True, kw_only=True)
 class Embedded:
-    """What runs beside a bot in its process; keep it for its gate, and to stop it."""
+    """The agent and the watchers in a bot's process; keep it for its gate, and to stop it."""
 
     agent: Agent
     watchers: Watchers
 
     @property
     def gate(self) -> OrderGate:
-        """What every order has to pass."""
+        """The gate that every order has to pass."""
         return self.agent.gate
 
     def stop(self) -> None:
-        """End both. A bot that is killed needs none of it."""
+        """Stop both; not required before the process is killed."""
         self.watchers.stop()
         self.agent.stop()
 
@@ -110,7 +110,7 @@ def embed(
 def pass_watchers(
     metrics: BotMetrics, loop: asyncio.AbstractEventLoop | None, limit_seconds: float
 ) -> Watchers:
-    """Return all watchers; the progress that they watch is the heartbeat."""
+    """Return all watchers; they watch the heartbeat for progress."""
     passes = Progress(
         component="passes", limit_seconds=limit_seconds, marker=lambda: metrics.heartbeat_at
     )
@@ -153,10 +153,10 @@ def agent_of(
 
 
 def _own_token(path: Path) -> TokenFile:
-    """Return the bot's token file, written now if this is the first start of either side."""
+    """Return the bot's token file; create it at the first start of the bot or the reconciler."""
     file = TokenFile.of_agent(path)
     if not path.exists() and not file.is_shared:
-        with contextlib.suppress(OSError):  # reading it will tell
+        with contextlib.suppress(OSError):  # reading it reports the error
             write_secret(path, new_token())
     return file
 

@@ -1,8 +1,8 @@
 """The executor's durable memory: the highest fencing token seen, and the answers given.
 
-With it the executor refuses a replaced sender (an older fence), and answers a repeated attempt (the
-same ID) from memory without a second effect. An attempt is recorded as started before its effect,
-so that one that died in the middle is never mistaken for one that did not arrive.
+The executor uses it to refuse an outdated sender (an older fence), and to answer a repeated attempt
+(the same ID) from memory without a second effect. An attempt is recorded as started before its
+effect, so an interrupted attempt is never mistaken for one that did not arrive.
 """
 
 import threading
@@ -14,17 +14,16 @@ from trading_ops.agent.durable import read_json, write_json
 from trading_ops.errors import SetupError, TradingOpsError
 
 MAXIMUM_FENCE = 2**53 - 1
-"""The highest fence that is taken: exact in JSON, and far below what a database's INTEGER takes."""
+"""The highest valid fence: exact in JSON, and far below the maximum of a database's INTEGER."""
 
 KEPT_ANSWERS = 256
-"""Answers that are kept; an attempt is asked about within minutes, not thousands of attempts on."""
+"""Number of answers kept; attempts are queried within minutes, not after thousands of others."""
 
 
 class StaleFence(TradingOpsError):
-    """The sender was replaced by another one: nothing was done."""
+    """Another sender has replaced this one; nothing was done."""
 
     def __init__(self, highest: int) -> None:
-        """Return the highest fence seen."""
         self.highest = highest
         super().__init__(f"the fence is lower than the highest one seen, {highest}")
 
@@ -32,8 +31,8 @@ class StaleFence(TradingOpsError):
 class FenceKeeper:
     """Fences by target and answers by attempt ID, in one file; thread-safe.
 
-    Each change is on disk when the call returns, unless its docstring says otherwise. Reads never
-    wait for a write. One process owns the file.
+    Each change is on disk when the call returns, unless stated otherwise. Reads never wait for a
+    write. One process owns the file.
     """
 
     def __init__(self, path: Path, *, kept_answers: int = KEPT_ANSWERS) -> None:
@@ -45,13 +44,13 @@ class FenceKeeper:
         self._path = path
         self._kept = kept_answers
         self._writing = threading.Lock()
-        self._memory = threading.Lock()  # for moments; readers need neither
+        self._memory = threading.Lock()  # held briefly; readers need neither
         data = read_json(path)
         fences, answers = data.get("fences", {}), data.get("answers", {})
         begun = data.get("begun", {})
         whole = all(isinstance(part, dict) for part in (fences, answers, begun))
-        # One above the maximum, of an older release, is kept: it is refused, and the error says
-        # how to reset it.
+        # A fence above the maximum, from an older release, is kept: it is refused, and the error
+        # says how to reset it.
         if not whole or not all(type(one) is int and one >= 0 for one in fences.values()):
             raise SetupError(f"{path} is not a valid fence file. Fix: restore or remove it")
         self._fences: dict[str, int] = fences
@@ -59,7 +58,7 @@ class FenceKeeper:
         self._begun: dict[str, dict[str, Any]] = begun
 
     def highest(self, target: str) -> int:
-        """Return the highest fence seen for a target, 0 when there was none."""
+        """Return the highest fence seen for a target, 0 if there was none."""
         return self._fences.get(target, 0)
 
     def admit(
@@ -70,14 +69,14 @@ class FenceKeeper:
         attempt_id: str | None = None,
         mark: Mapping[str, Any] | None = None,
     ) -> None:
-        """Admit an attempt of a sender with this fence; an equal fence is the same holder.
+        """Admit an attempt from a sender with this fence; an equal fence is the same sender.
 
         Args:
-            target: of the fence.
+            target: of the attempt.
             fence: the sender's.
-            attempt_id: of the attempt, if one starts: until it is answered, `begun` returns its
-                mark, even after a crash.
-            mark: what `begun` returns for it.
+            attempt_id: of the attempt, if one starts: `begun` returns its mark until it is
+                answered, even after a crash.
+            mark: stored with the attempt, for `begun`.
 
         Raises:
             StaleFence: a higher one was seen.
@@ -96,7 +95,7 @@ class FenceKeeper:
                 self._fences, self._begun = fences, self._with_begun(attempt_id, mark)
 
     def check(self, target: str, fence: int) -> None:
-        """Refuse a sender with an older fence, and change nothing.
+        """Refuse a sender with an older fence, without changing anything.
 
         Raises:
             StaleFence: a higher one was seen.
@@ -105,7 +104,7 @@ class FenceKeeper:
             raise StaleFence(highest)
 
     def raise_to(self, target: str, fence: int) -> int:
-        """Shut out senders with a lower fence; return the highest one now seen.
+        """Refuse senders with a lower fence from now on; return the highest fence seen.
 
         Raises:
             OSError: it could not be stored.
@@ -125,7 +124,7 @@ class FenceKeeper:
         return None if mark is None else dict(mark)
 
     def record(self, attempt_id: str, answer: dict[str, Any]) -> None:
-        """Store the answer to an attempt; the first one wins. The oldest answers are dropped.
+        """Store the answer to an attempt; a second one is ignored. The oldest answers are dropped.
 
         Raises:
             OSError: it could not be stored; it is still known to this process.
@@ -143,7 +142,7 @@ class FenceKeeper:
         return True
 
     def store(self) -> None:
-        """Write what is known in memory.
+        """Write the state in memory to disk.
 
         Raises:
             OSError: it could not be stored.

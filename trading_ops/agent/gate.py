@@ -1,4 +1,4 @@
-"""The order gate: the last thing an order passes before it leaves the bot."""
+"""The order gate: the last check before an order leaves the bot."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from trading_ops.agent.state import TradingState
 
 
 class Side(StrEnum):
-    """Which way an order goes."""
+    """Side of an order."""
 
     BUY = "buy"
     SELL = "sell"
@@ -17,7 +17,7 @@ class Side(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Denial:
-    """Why an order was not let through."""
+    """Why an order was denied."""
 
     code: str
     """Stable, for metrics and logs."""
@@ -26,7 +26,7 @@ class Denial:
 
 
 class OrderGate:
-    """Asks the trading state about each order, without waiting and without I/O.
+    """Checks each order against the trading state, without waiting and without I/O.
 
     Cancels and queries do not pass here: they are always allowed.
     """
@@ -36,7 +36,6 @@ class OrderGate:
         state: Callable[[], TradingState],
         awaiting_holds: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Take what returns the trading state, and whether the holds are still to be confirmed."""
         self._state = state
         self._awaiting_holds = awaiting_holds
 
@@ -54,7 +53,8 @@ class OrderGate:
             side: of the order.
             quantity: of the order, above zero, in base units.
             position: held now, in base units; negative when short.
-            committed: what open orders of the same side may still add to or take from it.
+            committed: quantity of open orders of the same side, which may still change the
+                position.
         """
         state = self._state()
         if state is TradingState.HALTED:

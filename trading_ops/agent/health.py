@@ -1,4 +1,4 @@
-"""The facts that a bot reports about its health, and the status derived from them."""
+"""Facts about a bot's health, and the status derived from them."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -13,15 +13,15 @@ class Status(StrEnum):
     """The heartbeat is fresh and every component is up."""
 
     DEGRADED = "degraded"
-    """Passes are done, but a component is down."""
+    """Passes complete, but a component is down."""
 
     FAILING = "failing"
-    """No whole pass was done within the heartbeat's limit."""
+    """No pass completed within the heartbeat limit."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ComponentHealth:
-    """One supervised part of the bot."""
+    """Health of one supervised component."""
 
     up: bool
     last_success_at: float | None = None
@@ -35,15 +35,15 @@ class Health:
     """Facts about the bot, collected without blocking."""
 
     heartbeat_at: float | None = None
-    """Time of the last whole pass, seconds since the epoch; None for never in this process."""
+    """Time of the last complete pass, seconds since the epoch; None: none in this process."""
 
     components: Mapping[str, ComponentHealth] = field(default_factory=dict)
 
     recovered: bool | None = None
-    """Whether its comparison with the venue at the start ended well; None: it makes none."""
+    """Whether the startup reconciliation with the venue succeeded; None: the bot has none."""
 
     role: str | None = None
-    """`leader` or `standby`, of a bot with several instances; None: it has one."""
+    """`leader` or `standby`, for a bot with several instances; None: it has one."""
 
 
 def judge(health: Health, *, now: float, started_at: float, heartbeat_limit: float) -> Status:

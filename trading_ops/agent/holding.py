@@ -1,6 +1,6 @@
 """The commands that every agent has: halt, reduce and resume. They do not need the bot's loop.
 
-`halt` and `reduce` take an `id` for the hold, so that the reconciler can place it again after a
+`halt` and `reduce` accept an `id` for the hold, so that the reconciler can place it again after a
 restart; of two with the same ID the stricter one wins. `resume` must name the holds to release:
 `holds` is a comma-separated list of IDs, or `all`. Its answer lists what it released, because the
 reconciler may not know all of them.
@@ -20,11 +20,11 @@ from trading_ops.agent.state import Hold, Holds, TradingState
 WHO_AND_WHY: dict[str, frozenset[str] | None] = {"owner": None, "reason": None}
 
 ALL = "all"
-"""Releases every hold; so no hold may have this name."""
+"""Releases every hold; no hold may have this ID."""
 
 
 STORE_SECONDS = 1.0
-"""How long an answer waits for the disk: less than a sender waits for the answer."""
+"""How long an answer waits for the disk: less than the sender's timeout."""
 
 
 def holding_commands(holds: Holds, disk: DiskThread) -> dict[str, Command]:
@@ -40,8 +40,8 @@ def holding_commands(holds: Holds, disk: DiskThread) -> dict[str, Command]:
         return await _release(holds, disk, params)
 
     return {
-        "halt": _laying(halt),
-        "reduce": _laying(reduce),
+        "halt": _hold_command(halt),
+        "reduce": _hold_command(reduce),
         "resume": Command(
             run=resume,
             required=WHO_AND_WHY | {"holds": None},
@@ -54,9 +54,9 @@ def holding_commands(holds: Holds, disk: DiskThread) -> dict[str, Command]:
 
 
 def confirming(confirmation: HoldsConfirmation, incarnation: Callable[[], str]) -> Command:
-    """Return the command by which the reconciler confirms the holds of one process.
+    """Return the command with which the reconciler confirms the holds of one process.
 
-    It names the incarnation: a confirmation that arrives late must not count for the next process.
+    It names the incarnation: a late confirmation must not count for the next process.
     """
 
     async def confirm(params: Params) -> str:
@@ -68,7 +68,7 @@ def confirming(confirmation: HoldsConfirmation, incarnation: Callable[[], str]) 
     return Command(run=confirm, required={"incarnation": None}, in_agent=True)
 
 
-def _laying(run: Callable[[Params], Awaitable[str]]) -> Command:
+def _hold_command(run: Callable[[Params], Awaitable[str]]) -> Command:
     return Command(
         run=run,
         required=WHO_AND_WHY,
@@ -103,15 +103,15 @@ async def _place(holds: Holds, disk: DiskThread, state: TradingState, params: Pa
         reason=params["reason"],
         at=clock.timestamp(),
     )
-    standing = holds.put(hold)
-    done = f"hold {standing.id} is in force as {standing.state}; the state is {holds.state}"
+    active = holds.put(hold)
+    done = f"hold {active.id} is in force as {active.state}; the state is {holds.state}"
     try:
-        stored = await disk.within(STORE_SECONDS, partial(holds.keep, standing))
+        stored = await disk.within(STORE_SECONDS, partial(holds.keep, active))
     except OSError as error:
         raise CommandFailed(
             f"{state} is in force, but it would be lost on restart: {error}"
         ) from error
-    # Until the disk is done, it would be lost on restart; the sender keeps it too.
+    # Until the disk has stored it, a restart would lose it; the sender stores it too.
     return done if stored else f"{done}; the disk has not stored it yet"
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from trading_ops.errors import SetupError
 
 START_TIME_FIELD = 22
-"""In /proc/PID/stat, counted from 1: clock ticks after boot; constant, even if clocks change."""
+"""Field number in /proc/PID/stat, from 1: clock ticks after boot, independent of the clock."""
 
 
 def incarnation(pid: int, proc: Path = Path("/proc")) -> str:

@@ -1,4 +1,4 @@
-"""The bot's events: trades, orders, signals, risk decisions; durable in the bot, read by others.
+"""The bot's events: trades, orders, signals, risk decisions. Stored durably, read over HTTP.
 
 `add` never blocks: a thread of the journal writes the events, many in one transaction. Readers pass
 the number of the last event that they have. A file that was deleted, or restored from a backup, has
@@ -23,10 +23,11 @@ from typing import Any
 from trading_ops import clock
 
 MOST_WAITING = 10_000
-"""Events in memory while the disk does not take them; beyond, new ones are lost and counted."""
+"""Maximum events in memory while the disk does not store them; further ones are dropped and
+counted."""
 
 KEPT = 100_000
-"""Events in the file; the oldest are removed. Reading them all takes the reconciler minutes."""
+"""Maximum events in the file; the oldest are removed. The reconciler reads them all in minutes."""
 
 PAGE = 200
 """Events in one answer."""
@@ -49,7 +50,7 @@ _logger = logging.getLogger(__name__)
 
 
 class EventKind(StrEnum):
-    """What an event is about."""
+    """Kind of an event."""
 
     TRADE = "trade"
     ORDER = "order"
@@ -59,7 +60,7 @@ class EventKind(StrEnum):
 
 
 class EventSeverity(StrEnum):
-    """How much it matters."""
+    """Severity of an event."""
 
     INFO = "info"
     WARNING = "warning"
@@ -79,13 +80,13 @@ class EventJournal:
     path: Path
     kept: int = KEPT
     id: str = field(init=False, default="")
-    """Of the file; empty until it could be opened."""
+    """ID of the file; empty until it is opened."""
 
     head: int = field(init=False, default=0)
     """The number of the newest stored event."""
 
     lost: int = field(init=False, default=0)
-    """Events of this process that could not be kept."""
+    """Number of events of this process that were dropped."""
 
     _waiting: deque[_Added] = field(init=False, default_factory=deque)
     _changed: threading.Condition = field(init=False, default_factory=threading.Condition)
@@ -93,13 +94,13 @@ class EventJournal:
     _thread: threading.Thread | None = field(init=False, default=None)
 
     def open(self) -> None:
-        """Start to write, again after a `close` too. Without this, events wait in memory."""
+        """Start writing; may be called again after `close`. Until then, events wait in memory."""
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="agent-events", daemon=True)
         self._thread.start()
 
     def close(self, within_seconds: float = 2.0) -> None:
-        """Write what is left and end the thread; returns after this time at the latest."""
+        """Write the remaining events and end the thread; returns after this time at the latest."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -169,12 +170,12 @@ class EventJournal:
         return key
 
     def flush(self, within_seconds: float = 5.0) -> bool:
-        """Wait until everything that was added is on the disk; return whether it is."""
+        """Wait until all events are on disk; return whether they are."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._waiting, within_seconds)
 
     def read(self, after: int, limit: int = PAGE) -> list[dict[str, Any]]:
-        """Return stored events after a number, oldest first, each with its `number`.
+        """Return the stored events after a number, oldest first, each with its `number`.
 
         Raises:
             OSError: the file cannot be read.
@@ -196,7 +197,7 @@ class EventJournal:
                 with closing(self._connect()) as connection:
                     self._write_all(connection)
             except (sqlite3.Error, OSError) as error:
-                if type(error) is sqlite3.DatabaseError:  # damaged, or no database
+                if type(error) is sqlite3.DatabaseError:  # damaged, or not a database
                     self._set_aside()
                 _logger.error("events_not_stored error=%s", error)  # noqa: TRY400 - tried again
                 with self._changed:
@@ -238,8 +239,8 @@ class EventJournal:
                 return
             connection.execute("BEGIN IMMEDIATE")
             try:
-                # Not INSERT OR IGNORE: that uses up a number for each event that is there already,
-                # and what is kept is counted by numbers.
+                # Not INSERT OR IGNORE: it uses up a number for each existing event, and the maximum
+                # of events is computed from the numbers.
                 connection.executemany(
                     "INSERT INTO events (id, event) SELECT ?1, ?2"
                     " WHERE NOT EXISTS (SELECT 1 FROM events WHERE id = ?1)",

@@ -1,9 +1,9 @@
-"""`relieve_memory`: gives back what a bot holds and does not need; for a bot near its limit.
+"""`relieve_memory`: frees memory that a bot does not need; for a bot near its limit.
 
-Caches are emptied, garbage is collected, and the C library returns what is free in its heap to the
-kernel. The collection stops every thread of the process: a tenth of a second for each million
-objects. What is reported is measured, before and after; where no less is taken it has failed, for
-then the memory is in use, and only a new process has less.
+It empties caches, collects garbage, and has the C library return free heap memory to the kernel.
+The collection pauses every thread of the process: a tenth of a second per million objects. Memory
+is measured before and after; if it did not drop, the command has failed: the memory is in use, and
+only a restart frees it.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ def relief_commands(
     caches: Sequence[Callable[[], object]] = (),
     read: Callable[[], int | None] = read_uss,
 ) -> dict[str, Command]:
-    """Return the command; it does not need the bot's loop, so it works while that is stuck.
+    """Return the command; it does not need the bot's loop, so it works while the loop is stuck.
 
     Args:
         metrics: of the bot; the new value is recorded in them.
@@ -50,10 +50,10 @@ def relief_commands(
         if before is None or after is None:
             raise CommandFailed("its effect is unknown: the kernel does not report the memory")
         metrics.memory_uss(after)
-        told = f"{before} bytes before and {after} after; {collected} objects were collected"
+        summary = f"{before} bytes before and {after} after; {collected} objects were collected"
         if before - after < NOISE_BYTES:
-            raise CommandFailed(f"memory use did not drop: {told}")
-        return f"{before - after} bytes were freed: {told}"
+            raise CommandFailed(f"memory use did not drop: {summary}")
+        return f"{before - after} bytes were freed: {summary}"
 
     async def run(_params: Params) -> str:
         return await asyncio.to_thread(relieve)
@@ -63,7 +63,7 @@ def relief_commands(
 
 
 def _trim() -> None:
-    """Have the C library return free memory; only that of GNU can."""
+    """Have the C library return free memory; only glibc can."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

@@ -1,6 +1,6 @@
 """The agent's HTTP API without a server: authentication, routes and answers.
 
-`server` serves it from the agent's own thread, `attach` from the server of the application.
+`server` serves it from the agent's own thread, `attach` from the application's server.
 """
 
 import asyncio
@@ -17,14 +17,14 @@ from trading_ops.agent.disk import DiskThread
 from trading_ops.agent.fence import FenceKeeper, StaleFence
 from trading_ops.agent.journal import PAGE, EventJournal
 from trading_ops.instrument import Exposition, View
-from trading_ops.instrument.bearer import bearer_is_one_of
+from trading_ops.instrument.requests import bearer_is_one_of
 from trading_ops.redaction import redact
 
 BODY_LIMIT = 64 * 1024
-"""Bytes; a command is some hundred."""
+"""Maximum bytes of a body; a command has a few hundred."""
 
 READ_SECONDS = 5.0
-"""Within which a body must have arrived: a slow sender must not hold a connection for ever."""
+"""Time limit for receiving a body: a slow sender must not hold a connection forever."""
 
 METRICS, VITAL, HEALTH = "/metrics", "/metrics/vital", "/health"
 EVENTS, FENCE = "/events", "/fence"
@@ -36,7 +36,7 @@ PREFIXES = (COMMANDS, ATTEMPTS)
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the agent needs of an HTTP request."""
+    """The parts of an HTTP request that the agent uses."""
 
     method: str
     path: str
@@ -99,7 +99,7 @@ class Routes:
     read_seconds: float = READ_SECONDS
 
     async def answer(self, request: Request) -> Answer:
-        """Answer a request. Never raises for what the request contains."""
+        """Answer a request. Never raises, whatever the request contains."""
         handler, method, may_read = self._find(request.path)
         if handler is None:
             return _refuse(404, "refused", "Not Found")
@@ -134,7 +134,7 @@ class Routes:
         return await self._exposed(View.WITHOUT_VITAL if without else View.EVERYTHING, request)
 
     async def _exposed(self, view: View, request: Request) -> Answer:
-        # In slices: this thread must not keep the GIL from the bot's loop.
+        # In slices: this thread must not hold the GIL for long.
         body, content_type = await self.exposition.sliced(view, request.accept)
         return Answer(status=200, body=body, content_type=content_type)
 
@@ -157,13 +157,13 @@ class Routes:
         command = self.commands.get(name)
         if command is None:
             return _refuse(404, "unknown_command", f"known are {', '.join(sorted(self.commands))}")
-        asked = parse_request(await self._json(request), command)
-        return _as_json(await self.attempts.perform(name, command, asked))
+        parsed = parse_request(await self._json(request), command)
+        return _as_json(await self.attempts.perform(name, command, parsed))
 
     async def _attempt(self, attempt_id: str, _request: Request) -> Answer:
-        answer = self.attempts.told(attempt_id)
+        answer = self.attempts.answer_to(attempt_id)
         if answer is None:
-            return _refuse(404, "unknown_attempt", "it was not admitted, or is forgotten")
+            return _refuse(404, "unknown_attempt", "it was not admitted, or its answer was dropped")
         return _as_json(answer)
 
     async def _fence(self, request: Request) -> Answer:
@@ -200,7 +200,7 @@ async def _answered(handler: Handler, request: Request) -> Answer:
 
 
 def _as_json(answer: object, status: int = 200) -> Answer:
-    # Redacted: details quote errors, and errors quote what was sent.
+    # Redacted: details quote errors, and errors quote the request.
     return Answer(status=status, body=redact(json.dumps(answer)).encode())
 
 

@@ -12,23 +12,23 @@ from trading_ops.agent.durable import read_json, write_json
 from trading_ops.errors import SetupError
 
 KEPT_RELEASED = 100
-"""Released holds that are kept in the file, to answer who resumed, and why."""
+"""Number of released holds kept in the file, which record who resumed and why."""
 
 REPORTED_RELEASED = 20
-"""Of these, the ones that each answer to GET /health includes."""
+"""Number of them in each answer to GET /health."""
 
 
 class TradingState(StrEnum):
-    """What a bot may do, from free to nothing."""
+    """What a bot may do."""
 
     ACTIVE = "active"
     """Everything."""
 
     REDUCING = "reducing"
-    """Only what shrinks exposure."""
+    """Only orders that reduce exposure."""
 
     HALTED = "halted"
-    """No submits and no changes; cancels and queries pass."""
+    """No new orders and no changes; cancels and queries pass."""
 
     @property
     def severity(self) -> int:
@@ -38,7 +38,7 @@ class TradingState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Hold:
-    """One request that a bot be held in a state."""
+    """A restriction of a bot to a trading state."""
 
     id: str
     """Unique on its bot; of two with the same ID the stricter one wins."""
@@ -51,13 +51,13 @@ class Hold:
 
 
 class Mirror(Protocol):
-    """Keeps holds where other instances of the bot find them."""
+    """Shares holds with other instances of the bot."""
 
     def placed(self, hold: Hold) -> None:
-        """Keep a hold.
+        """Share a hold.
 
         Raises:
-            OSError: it could not be kept.
+            OSError: it could not be stored.
         """
 
     def released(self, holds: Collection[Hold], *, owner: str, reason: str, at: float) -> None:
@@ -84,12 +84,12 @@ class Holds:
 
         Args:
             path: the file; its folder must exist.
-            on_change: called with the state now and at each change.
+            on_change: called with the state at once and at each change.
         """
         self._path = path
         self._on_change = on_change
         self._writing = Lock()
-        self._memory = Lock()  # for moments: never held while something is written
+        self._memory = Lock()  # held briefly: never during a write
         self._mirror: Mirror | None = None
         self.changes = 0
         """Number of holds placed or released here."""
@@ -112,7 +112,7 @@ class Holds:
 
     @property
     def holds(self) -> tuple[Hold, ...]:
-        """Return what holds now, oldest first."""
+        """Return the active holds, oldest first."""
         return self._holds
 
     @property
@@ -126,7 +126,7 @@ class Holds:
         ]
 
     def share(self, mirror: Mirror) -> None:
-        """Share holds that are placed and released here with other instances from now on."""
+        """From now on, share holds that are placed and released here with other instances."""
         self._mirror = mirror
 
     def place(self, hold: Hold) -> Hold:
@@ -143,7 +143,7 @@ class Holds:
         return standing
 
     def put(self, hold: Hold) -> Hold:
-        """Do the part of `place` that never blocks: the hold is in force, and `keep` stores it."""
+        """Place a hold without blocking; `keep` then stores it."""
         with self._memory:
             self.changes += 1
             earlier = next((other for other in self._holds if other.id == hold.id), None)
@@ -202,7 +202,7 @@ class Holds:
                 the holds here, and are ignored.
 
         Raises:
-            OSError: holds of others are in force, but could not be stored.
+            OSError: other instances' holds are in force, but could not be stored.
         """
         with self._writing:
             with self._memory:
@@ -230,13 +230,13 @@ class Holds:
                     self._holds = (*after, *ending)
                     self._apply()
                 gone = [ends[hold.id, hold.at] for hold in ending]
-                told = [*self._released, *gone][-KEPT_RELEASED:]
-                self._store(after, told)
-                self._end(ending, told)
+                stored = [*self._released, *gone][-KEPT_RELEASED:]
+                self._store(after, stored)
+                self._end(ending, stored)
             return tuple(unshared)
 
     def _end(self, gone: Sequence[Hold], released: list[dict[str, Any]]) -> None:
-        """Remove holds whose release is stored; holds that were put in between stay."""
+        """Remove holds whose release is stored; holds that were placed in between stay."""
         with self._memory:
             self.changes += 1
             self._holds, self._released = _without(self._holds, gone), released

@@ -1,8 +1,8 @@
-"""`trace_memory`: where a running bot allocates memory, for a suspected leak.
+"""`trace_memory`: finds the code that allocates memory in a running bot, for a suspected leak.
 
 Tracing makes every allocation of the process slower, so it is on only for the requested seconds,
-for at most five minutes, and ends early when its own records grow too large: copying them stops
-every thread. A request during another trace is refused.
+for at most five minutes, and ends early if its own records grow too large, because copying them
+pauses every thread. A request during another trace is refused.
 """
 
 import asyncio
@@ -20,15 +20,17 @@ DEFAULT_LINES = 10
 MAXIMUM_LINES = 20
 
 LIMIT_BYTES = 4 * 1024 * 1024
-"""Of tracemalloc's own records; `tests.bench.watchers` measures how long their copy takes."""
+"""Limit of tracemalloc's own records; `tests.bench.watchers` measures how long copying them
+takes."""
 
 SETTLING_SHARE = 4
-"""One of this many parts is for short-lived allocations to level off, before the first snapshot."""
+"""The first snapshot is taken after a quarter of the time, once short-lived allocations leveled
+off."""
 
 ENDING_SECONDS = 30.0
-"""For the two copies and their comparison."""
+"""Time for the two copies and their comparison."""
 
-LOOK_SECONDS = 0.25
+CHECK_SECONDS = 0.25
 PATH_PARTS = 3
 
 _IGNORED = (
@@ -38,7 +40,7 @@ _IGNORED = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Asked:
+class _Parameters:
     seconds: int
     lines: int
 
@@ -46,7 +48,7 @@ class _Asked:
 def tracing_commands(
     stopping: asyncio.Event, *, limit_bytes: int = LIMIT_BYTES
 ) -> dict[str, Command]:
-    """Return the command; it does not need the bot's loop, so it works while that is stuck.
+    """Return the command; it does not need the bot's loop, so it works while the loop is stuck.
 
     Its parameters are `seconds` to trace and `lines` of code to report.
 
@@ -56,7 +58,7 @@ def tracing_commands(
     """
 
     async def trace_memory(params: Params) -> str:
-        return await _trace(_read(params), _Patience(stopping, limit_bytes))
+        return await _trace(_read(params), _Timer(stopping, limit_bytes))
 
     return {
         "trace_memory": Command(
@@ -73,8 +75,8 @@ def _check(params: Params) -> None:
     _read(params)
 
 
-def _read(params: Params) -> _Asked:
-    return _Asked(
+def _read(params: Params) -> _Parameters:
+    return _Parameters(
         seconds=_number(params, "seconds", DEFAULT_SECONDS, MAXIMUM_SECONDS),
         lines=_number(params, "lines", DEFAULT_LINES, MAXIMUM_LINES),
     )
@@ -87,8 +89,8 @@ def _number(params: Params, name: str, default: int, maximum: int) -> int:
     return int(text)
 
 
-class _Patience:
-    """Waits, with reasons to stop early."""
+class _Timer:
+    """Waits, and ends early if the records grow too large or the agent stops."""
 
     def __init__(self, stopping: asyncio.Event, limit_bytes: int) -> None:
         self._stopping = stopping
@@ -106,14 +108,14 @@ class _Patience:
             if left <= 0:
                 return True
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(left, LOOK_SECONDS)):
+                async with asyncio.timeout(min(left, CHECK_SECONDS)):
                     await self._stopping.wait()
                     raise CommandFailed("interrupted: the bot is stopping")
         return False
 
 
-async def _trace(asked: _Asked, patience: _Patience) -> str:
-    """Trace for a while; return the lines of code that hold more memory at the end.
+async def _trace(parameters: _Parameters, timer: _Timer) -> str:
+    """Trace for a while; return the lines of code that hold more memory than before.
 
     Raises:
         CommandFailed: another trace is running, or the bot is stopping.
@@ -125,23 +127,23 @@ async def _trace(asked: _Asked, patience: _Patience) -> str:
     tracemalloc.start()
     try:
         began = clock.monotonic()
-        settling = asked.seconds / SETTLING_SHARE
+        settling = parameters.seconds / SETTLING_SHARE
         before = None
-        if await patience.wait(settling):
+        if await timer.wait(settling):
             before = await asyncio.to_thread(tracemalloc.take_snapshot)
             began = clock.monotonic()
-        whole = await patience.wait(asked.seconds - settling)
+        whole = await timer.wait(parameters.seconds - settling)
         spent = clock.monotonic() - began
         after = await asyncio.to_thread(tracemalloc.take_snapshot)
     finally:
-        # It is never left on, even when the bot ends.
+        # Always stop tracing, even if the bot stops.
         tracemalloc.stop()
-    told = await asyncio.to_thread(_told, before, after, asked.lines)
-    cut = "" if whole else f" (cut short: the records reached {patience.limit_bytes} bytes)"
-    return f"in {spent:.1f} s{cut} {told}"
+    summary = await asyncio.to_thread(_summary, before, after, parameters.lines)
+    cut = "" if whole else f" (cut short: the records reached {timer.limit_bytes} bytes)"
+    return f"in {spent:.1f} s{cut} {summary}"
 
 
-def _told(before: tracemalloc.Snapshot | None, after: tracemalloc.Snapshot, lines: int) -> str:
+def _summary(before: tracemalloc.Snapshot | None, after: tracemalloc.Snapshot, lines: int) -> str:
     """Return one line of text: it goes into the log as well."""
     earlier = tracemalloc.Snapshot((), 1) if before is None else before.filter_traces(_IGNORED)
     changes = after.filter_traces(_IGNORED).compare_to(earlier, "lineno")

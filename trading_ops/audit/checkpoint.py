@@ -1,8 +1,9 @@
 """Anchors: the newest event, stored outside the database, to detect truncation.
 
-A hash chain detects every change except truncation: without its last rows it is still valid. So
-every minute and at a clean stop, the number and MAC of the head are appended to a file and written
-to the log, which a log shipper copies off the host. Each line is signed with the audit key.
+A hash chain detects every change except truncation: without its last rows it is still valid.
+Therefore every minute and at a clean stop, the number and MAC of the head are appended to a file
+and written to the log, which a log shipper copies off the host. Each line is signed with the audit
+key.
 """
 
 import asyncio
@@ -46,11 +47,11 @@ class Anchor:
 
     @property
     def line(self) -> str:
-        """The anchor's line in the file, without the newline."""
+        """Return the anchor's line in the file, without the newline."""
         return f"{self.at} {self.seq} {self.mac} {self.signature}"
 
     def is_signed_by(self, key: bytes) -> bool:
-        """Whether its signature is valid for the key."""
+        """Return whether its signature is valid for the key."""
         return hmac.compare_digest(self.signature, _sign(key, self.at, self.seq, self.mac))
 
 
@@ -116,7 +117,7 @@ class Anchors:
     async def run(self, succeeded: Succeeded = unwatched) -> None:
         """Check that the last anchored event exists, then anchor until cancelled."""
         while True:
-            await self._look_back()
+            await self._check_last()
             await self.anchor_now()
             succeeded()
             await asyncio.sleep(self.interval.total_seconds())
@@ -152,7 +153,7 @@ class Anchors:
         log.info("audit_anchored", anchor=anchor.line)
         return anchor
 
-    async def _look_back(self) -> None:
+    async def _check_last(self) -> None:
         """Report immediately if the database contradicts the last anchor."""
         try:
             anchor = await asyncio.to_thread(last_anchor, self.path)

@@ -33,7 +33,7 @@ log = logs.get(__name__)
 INTERVAL = timedelta(seconds=30)
 CHANGED, RECORDED = "configuration_changed", "configuration_recorded"
 NAMED = 10
-"""Changed files or rule groups that are named in an event's note."""
+"""Maximum number of changed files or rule groups that an event's note names."""
 
 Digests = Mapping[str, str]
 """A digest of each rule group or runbook, by its name."""
@@ -45,12 +45,12 @@ class ConfigWatch:
 
     prometheus: Prometheus
     runbooks: Path
-    """Their folder."""
+    """Folder of the runbooks."""
 
     writer: Writer
     reader: Reader
     changed_at: Gauge
-    """Time of the last change by kind, in Unix seconds; 0: none is known."""
+    """Time of the last change by kind, in Unix seconds; 0: none known."""
 
     _known: dict[str, Digests] = field(init=False, default_factory=dict)
 
@@ -103,7 +103,7 @@ def digests_of(folder: Path) -> Digests:
 
 
 def _last(connection: Connection, *, kind: str) -> events.Event | None:
-    """Return the newest event with the state; one that recorded it is never newer than a change."""
+    """Return the newest event with the state."""
     for name in (CHANGED, RECORDED):
         if found := find_events(connection, kind=name, reason=kind, span=TimeRange(), limit=1):
             return found[0]
@@ -118,8 +118,8 @@ def _note(kind: str, known: Digests | None, found: Digests) -> str:
         "added": found.keys() - known.keys(),
         "removed": known.keys() - found.keys(),
     }
-    said = [f"{what} {_names(sorted(names))}" for what, names in parts.items() if names]
-    return f"{kind}: {'; '.join(said)}"
+    parts_text = [f"{what} {_names(sorted(names))}" for what, names in parts.items() if names]
+    return f"{kind}: {'; '.join(parts_text)}"
 
 
 def _names(names: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""What was done to the first event that does not fit: found by trying what would make it fit."""
+"""Finds the kind of tampering for the first invalid event, by testing what would make it valid."""
 
 from collections.abc import Sequence
 
@@ -7,15 +7,15 @@ from trading_ops.store import audit_chain
 from trading_ops.store.audit_chain import Link
 
 WINDOW = 1000
-"""So many rows behind the bad one are looked at."""
+"""Number of rows after the invalid one that are examined."""
 
 
 def diagnose(walk: Walk, rows: Sequence[Link]) -> Problem:
-    """Return what is wrong behind the last event in order.
+    """Return the problem after the last valid event.
 
     Args:
-        walk: that stopped.
-        rows: the ones behind `walk.seq`, at most `WINDOW`; never none.
+        walk: that stopped at the problem.
+        rows: the next rows after `walk.seq`, at most `WINDOW`, at least one.
     """
     anchor = walk.missed_anchor
     if anchor is not None and anchor.seq <= walk.seq:
@@ -27,10 +27,10 @@ def diagnose(walk: Walk, rows: Sequence[Link]) -> Problem:
         )
     row = rows[0]
     if row.seq < 1:
-        detail = f"event {row.seq} was put in: numbers begin at 1"
+        detail = f"event {row.seq} was inserted: numbers start at 1"
         return Problem(fault=Fault.INSERTED, seq=row.seq, detail=detail)
     if row.seq <= walk.removed:
-        detail = f"event {row.seq} was put in: events up to {walk.removed} were removed"
+        detail = f"event {row.seq} was inserted: events up to {walk.removed} were removed"
         return Problem(fault=Fault.INSERTED, seq=row.seq, detail=detail)
     if walk.first is None:
         return _at_the_beginning(walk, rows)
@@ -51,12 +51,12 @@ def diagnose(walk: Walk, rows: Sequence[Link]) -> Problem:
     return Problem(
         fault=Fault.EDITED,
         seq=row.seq,
-        detail=f"event {row.seq} ({row.kind}) was edited or put in: its MAC fits nothing",
+        detail=f"event {row.seq} ({row.kind}) was edited or inserted: its MAC matches nothing",
     )
 
 
 def _at_the_beginning(walk: Walk, rows: Sequence[Link]) -> Problem:
-    """The chain's first event does not fit: another key, something before it, or itself."""
+    """Diagnose an invalid first event: another key, missing events before it, or an edit."""
     row = rows[0]
     if walk.mac and row.seq != walk.seq + 1:
         missing = _missing(walk.seq + 1, row.seq - 1)
@@ -76,7 +76,7 @@ def _at_the_beginning(walk: Walk, rows: Sequence[Link]) -> Problem:
         if found is None:
             continue
         if found.fault is Fault.EDITED and row.seq > walk.seq + 1:
-            # That it follows from something shows only that something was before it.
+            # A previous MAC only shows that there was an event before it.
             missing = _missing(walk.seq + 1, row.seq - 1)
             return Problem(fault=Fault.REMOVED, seq=walk.seq + 1, detail=missing)
         return found
@@ -93,7 +93,7 @@ def _missing(first: int, last: int) -> str:
 
 
 def _moved(key: bytes, previous: str, rows: Sequence[Link]) -> Problem | None:
-    """Is the event that belongs here further on? Then others were put in, or two were swapped."""
+    """Search for the expected event further on: then others were inserted, or two were swapped."""
     place = rows[0].seq
     for index in range(1, len(rows)):
         row = rows[index]
@@ -104,7 +104,7 @@ def _moved(key: bytes, previous: str, rows: Sequence[Link]) -> Problem | None:
             return Problem(
                 fault=Fault.INSERTED,
                 seq=place,
-                detail=f"event {place} was put in: the one that belongs there is now {row.seq}",
+                detail=f"event {place} was inserted: the event that belongs there is now {row.seq}",
             )
         return Problem(
             fault=Fault.SWAPPED,
@@ -115,7 +115,7 @@ def _moved(key: bytes, previous: str, rows: Sequence[Link]) -> Problem | None:
 
 
 def _taken_or_changed(key: bytes, previous: str, rows: Sequence[Link]) -> Problem | None:
-    """Does the next event follow from this one? Then this one was changed, or some before it."""
+    """Diagnose by the next event: if it follows from this one, this one or earlier ones changed."""
     row, following = rows[0], rows[1:2]
     if not following:
         return None

@@ -1,6 +1,6 @@
-"""Is the timeline whole? Every event is checked against its key, its predecessor and its anchors.
+"""Verifies every event against its key, its predecessor and its anchors.
 
-Read-only, in batches: it can run while the reconciler writes, and on a copy somewhere else.
+Read-only and in batches: it can run while the reconciler writes, or on a copy.
 """
 
 import asyncio
@@ -27,41 +27,41 @@ _HALF_A_LINE = re.compile(r"[0-9T:.Z-]{0,28}( [0-9]{0,18}( [0-9a-f]{0,64}( [0-9a
 
 @dataclass(frozen=True, kw_only=True)
 class KeySection:
-    """From which event on a key was used."""
+    """The first event of a key."""
 
     seq: int
     key: str
-    """Its short name."""
+    """Short name of the key."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What a verification found."""
+    """Result of a verification."""
 
     verified: int
-    """Chained events in order, from the first one on."""
+    """Number of valid chained events, from the first one."""
 
     first: int | None
     last: int
     unchained: int
-    """Events from before the chain, which nothing proves."""
+    """Number of events from before the chain, which cannot be verified."""
 
     anchors: int
     last_anchor: Anchor | None
     unanchored: int
-    """Events behind the last anchor: if they were cut off, nothing would show it."""
+    """Number of events after the last anchor, whose removal would not be detected."""
 
     torn_anchors: int
-    """Lines of which a crash left half."""
+    """Number of incomplete lines left by a crash."""
 
     without_anchors: tuple[Path, ...]
-    """Files that were to have anchors and have none that is genuine."""
+    """Anchor files without a genuine anchor."""
 
     is_begun: bool
     """Whether a signed checkpoint states where the chain starts."""
 
     removed: int
-    """Up to this event, events were removed by retention, as signed; 0: none."""
+    """Number of the last event that retention removed, as signed; 0: none."""
 
     keys: tuple[KeySection, ...]
     archived: int
@@ -71,17 +71,17 @@ class Verdict:
     """The first of them."""
 
     problem: Problem | None
-    """None: no event was changed, as far as keys and anchors can show."""
+    """None: no tampering was detected."""
 
     took_seconds: float
 
 
 def unproven(verdict: Verdict, *, before_chain: int = 0) -> list[str]:
-    """Return why the verdict proves less than it should, one sentence each.
+    """Return the limits of the verification, one sentence each.
 
     Args:
         verdict: of a verification.
-        before_chain: how many events are known to be older than the chain.
+        before_chain: number of events known to be older than the chain.
     """
     found = []
     if verdict.unchained != before_chain:
@@ -108,16 +108,16 @@ class AnchorBook:
     """The anchors of some files."""
 
     genuine: tuple[Anchor, ...] = ()
-    """By rising number."""
+    """In ascending order."""
 
     torn: int = 0
     forged: Problem | None = None
     without: tuple[Path, ...] = ()
-    """The files that have no genuine anchor, or do not exist."""
+    """Files without a genuine anchor, or that do not exist."""
 
 
 def read_anchors(paths: Sequence[Path], keys: Sequence[bytes]) -> AnchorBook:
-    """Read anchor files, or logs that have anchors among their lines; a missing file has none.
+    """Read anchors from anchor files or logs; a missing file has none.
 
     Raises:
         OSError: a file could not be read.
@@ -155,7 +155,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _may_be_half(line: str) -> bool:
-    """Whether a crash can have left this, or it is another line of a log."""
+    """Return whether a line may be incomplete after a crash, or is another log line."""
     return line.startswith("{") or _HALF_A_LINE.fullmatch(line) is not None
 
 
@@ -171,12 +171,11 @@ async def verify(
 
     Args:
         reader: of the database.
-        keys: the one in use, then older ones.
-        anchors: read before this is called, since one that is newer than a look at the database
-            would seem to be of a cut one.
+        keys: the current key, then older ones.
+        anchors: read before the call: an anchor newer than the data would look like a truncation.
         archives: folders of archives; together they hold every event that was removed since the
             first event in them.
-        batch_size: how many events are held in memory.
+        batch_size: maximum number of events in memory.
 
     Raises:
         StoreError: the database could not be read.
@@ -189,7 +188,7 @@ async def verify(
         walk = Walk(keys=keys, anchors=anchors.genuine)
         forged = walk.start(checkpoints)
         problem = past.problem or await _walk(walk, reader, batch_size) or forged
-        # Retention may have removed events in the middle of the walk.
+        # Retention may have removed events during the walk.
         if problem is None or checkpoints == await reader.read(audit_chain.checkpoints):
             break
     problem = problem or anchors.forged
@@ -263,7 +262,7 @@ def _number(file: EventFile) -> tuple[int, int]:
 
 
 async def _walk(walk: Walk, reader: Reader, batch_size: int) -> Problem | None:
-    """Go over all events and the head."""
+    """Check all events and the head."""
     while True:
         batch = await _next_batch(reader, walk.after, batch_size)
         if batch is None:
@@ -276,14 +275,14 @@ async def _walk(walk: Walk, reader: Reader, batch_size: int) -> Problem | None:
 
 
 def _unsigned(walk: Walk, head: Head) -> Problem | None:
-    """Say so when the head fits the last event, and was not written by the holder of the key."""
+    """Return a problem if the head matches the last event but is not signed with the key."""
     if not head.mac or any(head.is_signed_by(key) for key in walk.keys):
         return None
     return Problem(
         fault=Fault.HEAD_CHANGED,
         seq=head.seq,
-        detail=f"the chain's head, event {head.seq}, is not signed with the key: the end was cut "
-        "off, or this version of the reconciler has not written to the database yet",
+        detail=f"the chain's head, event {head.seq}, is not signed with the key: the log was "
+        "truncated, or this version of the reconciler has not written to the database yet",
     )
 
 
@@ -295,7 +294,7 @@ class _Batch:
 
 
 async def _next_batch(reader: Reader, after: int | None, limit: int) -> _Batch | None:
-    """Return the next rows; fewer than asked for when one of them cannot be read, None if the next.
+    """Return the next rows, fewer if one is unreadable; None if the next one is.
 
     Raises:
         StoreError: the database could not be read at all.
@@ -316,7 +315,7 @@ def _batch(connection: Connection, *, after: int | None, limit: int) -> _Batch:
 
 
 def _unreadable(seq: int) -> Problem:
-    detail = f"event {seq}, or the one behind it, cannot be read: it was edited, or is damaged"
+    detail = f"event {seq}, or the next one, cannot be read: it was edited or is corrupt"
     return Problem(fault=Fault.EDITED, seq=seq, detail=detail)
 
 

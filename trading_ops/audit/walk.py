@@ -1,7 +1,6 @@
-"""Walking the chain of events: does each row follow from the one before it, and fit its anchor?
+"""Walks the chain of events: each row must follow from the previous one and match its anchor.
 
-Pure: rows, keys and anchors come from the caller, and nothing is read. What is wrong with the first
-row that does not fit is found by `audit_diagnosis`.
+No I/O: rows, keys and anchors come from the caller. `diagnosis` examines the first invalid row.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,7 +13,7 @@ from trading_ops.store.audit_chain import Checkpoint, CheckpointKind, Head, Link
 
 
 class Fault(StrEnum):
-    """What was done to the timeline."""
+    """The kind of tampering."""
 
     EDITED = "edited"
     REMOVED = "removed"
@@ -31,32 +30,32 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """The first thing that is wrong."""
+    """The first problem."""
 
     fault: Fault
     seq: int
-    """The first event concerned."""
+    """The first affected event."""
 
     detail: str
 
 
 def fits(key: bytes, previous: str, seq: int, row: Link) -> bool:
-    """Whether a row, put at a place behind a MAC, has the MAC that it should have."""
+    """Return whether a row has the right MAC for a number and a previous MAC."""
     return audit_chain.mac_of(key, previous, seq, row[1:-1]) == row[-1]
 
 
 @dataclass(kw_only=True)
 class Walk:
-    """Goes over all events in order; one for each verification."""
+    """State of one verification: goes over all events in order."""
 
     keys: Sequence[bytes]
-    """The one in use, then older ones."""
+    """The current key, then older ones."""
 
     anchors: Sequence[Anchor] = ()
-    """Genuine ones, by rising number."""
+    """Genuine anchors, in ascending order."""
 
     seq: int = 0
-    """The last event that is in order."""
+    """The last valid event."""
 
     mac: str = ""
     """Its MAC; empty before the chain's first event."""
@@ -65,26 +64,26 @@ class Walk:
     """The first chained event."""
 
     unchained: int = 0
-    """Events from before there was a chain: nothing proves them."""
+    """Number of events from before the chain, which cannot be verified."""
 
     key: int = -1
-    """Index of the key in use at this place."""
+    """Index of the key at this position."""
 
     sections: list[tuple[int, int]] = field(default_factory=list)
-    """From which event on which key was used."""
+    """The first event of each key."""
 
     begun: frozenset[int] = frozenset()
-    """The events after which the chain starts, as signed: one, unless MACs were removed."""
+    """Signed starts of the chain: one, unless MACs were removed."""
 
     removed: int = 0
-    """Up to this event all were removed, as signed."""
+    """The last event that retention removed, as signed."""
 
     _anchored: int = 0
 
     def start(
         self, checkpoints: Sequence[Checkpoint], *, first: int | None = None
     ) -> Problem | None:
-        """Take the genuine checkpoints, before the first row; name the first that is forged.
+        """Load the checkpoints before the first row; return the first forged one as a problem.
 
         Args:
             checkpoints: of the database.
@@ -115,7 +114,7 @@ class Walk:
         )
 
     def feed(self, rows: Iterable[Link]) -> bool:
-        """Go over the next rows; False: the one behind `seq` is not in order."""
+        """Check the next rows; False: the row after `seq` is invalid."""
         mac_of = audit_chain.mac_of
         for row in rows:
             seq, mac = row[0], row[-1]
@@ -136,7 +135,7 @@ class Walk:
         return True
 
     def _begins(self, row: Link) -> bool:
-        """Go over a row from before the chain, or the first chained one that is there."""
+        """Check a row from before the chain, or the first chained row."""
         if row.seq <= self.removed:
             return False
         if row.mac is None and not self.mac:
@@ -168,7 +167,7 @@ class Walk:
         self.sections.append((seq, index))
 
     def _fits_anchors(self) -> bool:
-        """Whether the row just gone over is the one that was anchored, if it was."""
+        """Return whether the current row matches its anchor, if it has one."""
         while self._anchored < len(self.anchors):
             anchor = self.anchors[self._anchored]
             if anchor.seq > self.seq:
@@ -176,22 +175,22 @@ class Walk:
             if anchor.seq == self.seq and anchor.mac != self.mac:
                 return False
             if anchor.seq < self.seq and self.first in {None, self.seq}:
-                return False  # it was chained once, and is now from before the chain
+                return False  # the anchored event lost its MAC
             self._anchored += 1
         return True
 
     @property
     def after(self) -> int | None:
-        """Number after which reading continues; None: from the first existing number."""
+        """Return the number after which reading continues; None: from the first existing event."""
         return None if self.first is None and not self.unchained else self.seq
 
     @property
     def missed_anchor(self) -> Anchor | None:
-        """The first anchor that was not met yet."""
+        """Return the first anchor after the current row."""
         return self.anchors[self._anchored] if self._anchored < len(self.anchors) else None
 
     def end(self, head: Head) -> Problem | None:
-        """Return what is wrong with the end, when all rows are in order."""
+        """Return the problem at the end, if all rows are valid."""
         anchor = self.missed_anchor
         if self.seq < head.seq:
             return Problem(
@@ -210,7 +209,7 @@ class Walk:
             return Problem(
                 fault=Fault.HEAD_CHANGED,
                 seq=self.seq,
-                detail=f"the chain's head says event {head.seq}, the last one is {self.seq}"
+                detail=f"the chain's head is event {head.seq}, but the last event is {self.seq}"
                 if self.seq != head.seq
                 else f"the chain's head has another MAC than event {self.seq}",
             )

@@ -63,13 +63,13 @@ def create(settings: Settings, repository: Repository) -> Record:
 def _space(repository: Repository) -> durable.Space | None:
     try:
         return repository.space()
-    except OSError as error:  # the backup is stored all the same
+    except OSError as error:  # the backup is stored anyway
         log.warning("backup_space_unknown", repository=repository.location, error=str(error))
         return None
 
 
 def _capture_postgresql(settings: Settings, staging: Path) -> "Captured | None":
-    """Capture PostgreSQL last, as all databases."""
+    """Capture PostgreSQL last, like all databases."""
     url = settings.backup_database_url
     if url is None:
         return None
@@ -81,8 +81,7 @@ def _capture_postgresql(settings: Settings, staging: Path) -> "Captured | None":
 def _capture(settings: Settings, staging: Path, *, secrets: bool) -> tuple[Database, ...]:
     """Copy plain files first, databases last.
 
-    So the audit anchors are older than the database that they vouch for: newer ones would say that
-    its end was cut off.
+    The audit anchors are then older than the database: newer ones would report it as truncated.
     """
     plain: list[Source] = []
     databases: list[Source] = []
@@ -113,7 +112,7 @@ def _copy_file(source: Source, target: Path) -> None:
         shutil.copyfile(source.path, target, follow_symlinks=False)
         target.chmod(source.path.stat().st_mode & 0o777)
     except FileNotFoundError:
-        target.unlink(missing_ok=True)  # removed since it was listed
+        target.unlink(missing_ok=True)  # deleted since it was listed
     except OSError as error:
         raise StoreError(f"{source.path} could not be copied: {error.strerror}") from error
 
@@ -131,7 +130,7 @@ def _copy_database(source: Source, target: Path) -> Database:
 
 
 def _refuse_old(settings: Settings, databases: list[Database]) -> None:
-    """Refuse a backup without the reconciler's database when there is one."""
+    """Refuse a backup that lacks the existing database of the reconciler."""
     path = sqlite_path(settings.database_url)
     has_store = any(one.audit_head is not None for one in databases)
     if path is not None and path.exists() and not has_store:

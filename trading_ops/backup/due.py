@@ -1,4 +1,4 @@
-"""When each backup command is due: pure."""
+"""When each backup command is due; no clock and no I/O."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from trading_ops.backup.records import Operation, Run
 
 FIRST = timedelta(minutes=1)
-"""After the reconciler started, where no backup was taken yet."""
+"""Delay after the reconciler's start if there is no backup yet."""
 
 EVERY = {
     Operation.RESTORE_TEST: timedelta(days=1),
@@ -14,19 +14,19 @@ EVERY = {
     Operation.VERIFY: timedelta(days=7),
 }
 RETRY = timedelta(minutes=5)
-"""After a failure; a shorter interval stands."""
+"""Delay after a failure, unless the interval is shorter."""
 
 
 def due(
     runs: Mapping[Operation, Run], *, interval: timedelta, began: datetime, now: datetime
 ) -> Operation | None:
-    """Return what is to be run now; None: nothing.
+    """Return the operation that is due now, or None.
 
-    A clock that was set back makes everything due: too many backups are better than none.
+    A clock that was set back makes every operation due: too many backups are better than none.
 
     Args:
         runs: the last run of each.
-        interval: between two backups; zero: none is taken.
+        interval: between two backups; zero: no automatic backups.
         began: when the reconciler started.
         now: the time.
     """

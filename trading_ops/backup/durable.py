@@ -23,7 +23,7 @@ def private_folder(path: Path) -> Path:
 
 
 def empty_folder(path: Path) -> Path:
-    """Create a folder, without what a run before left in it."""
+    """Create a folder, and delete what an earlier run left in it."""
     shutil.rmtree(path, ignore_errors=True)
     return private_folder(path)
 
@@ -33,7 +33,7 @@ def locked(path: Path, busy: str) -> Iterator[None]:
     """Hold a file's lock; the kernel releases it when the process dies.
 
     Raises:
-        StoreError: another process holds it; `busy` says what that means.
+        StoreError: another process holds it; `busy` is the message.
     """
     private_folder(path.parent)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -48,7 +48,7 @@ def locked(path: Path, busy: str) -> Iterator[None]:
 
 
 class Space(NamedTuple):
-    """Bytes of a file system."""
+    """Free and total bytes of a file system."""
 
     free: int
     total: int
@@ -66,7 +66,7 @@ def space(folder: Path) -> Space:
 
 
 def require_space(folder: Path, needed: int, what: str) -> None:
-    """Refuse to begin what will not fit, with a tenth to spare.
+    """Fail unless there is enough free space, with 10 % to spare.
 
     Raises:
         SetupError: the disk has too little free space.

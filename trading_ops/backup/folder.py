@@ -1,4 +1,4 @@
-"""A plain folder as repository: not encrypted, each content stored once under its SHA-256.
+"""A folder as repository: not encrypted; each content is stored once under its SHA-256.
 
     objects/ab/abcd…      one file for each content
     manifests/ID          one file for each backup, written last
@@ -22,11 +22,11 @@ from trading_ops.errors import StoreError
 BUSY = "another process is changing the backup repository {}. Fix: wait until it has finished"
 UNFINISHED = "new-"
 SYNC_BYTES = 2**22
-"""Data that is flushed at once: a bot's own commits wait for the disk behind it."""
+"""Bytes written between two syncs: a bot's commits wait for the disk meanwhile."""
 
 
 class FolderRepository:
-    """Backups in a folder of this machine, or of a mounted one."""
+    """Backups in a local or mounted folder."""
 
     encrypted = False
 
@@ -40,7 +40,7 @@ class FolderRepository:
         return f"{self._path} (not encrypted)"
 
     def add(self, staging: Path, manifest: Manifest) -> None:
-        """Store the contents that are new, then the manifest."""
+        """Store the new contents, then the manifest."""
         with self._changing():
             missing = [one for one in manifest.entries if not self._is_intact(one)]
             durable.require_space(self._path, sum(one.bytes for one in missing), "the backup")
@@ -62,7 +62,7 @@ class FolderRepository:
             if manifest.id == path.name:
                 found.append(manifest)
             else:
-                damaged.append(f"{path.name}: it holds the manifest of {manifest.id}")
+                damaged.append(f"{path.name}: it contains the manifest of {manifest.id}")
         return Listing(sorted(found, key=lambda one: one.order), damaged)
 
     def space(self) -> durable.Space:
@@ -70,7 +70,7 @@ class FolderRepository:
         return durable.space(self._path)
 
     def fetch(self, manifest: Manifest, into: Path) -> None:
-        """Copy the contents out, checking each while it is copied."""
+        """Copy the contents, verifying each one while it is copied."""
         for entry in manifest.entries:
             target = into / entry.path
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -85,14 +85,14 @@ class FolderRepository:
             target.chmod(entry.mode)
 
     def remove(self, ids: Collection[str]) -> None:
-        """Remove manifests first, then what none of the others names."""
+        """Remove the manifests first, then the objects that no other manifest names."""
         with self._changing():
             for key in ids:
                 (self._manifests / key).unlink(missing_ok=True)
             durable.sync(self._manifests)
             listing = self.listing()
             if listing.damaged:
-                return  # what a damaged manifest names is not known
+                return  # a damaged manifest may name any object
             named = {entry.sha256 for one in listing.manifests for entry in one.entries}
             for path in self._objects.glob("*/*"):
                 if path.name not in named:
@@ -109,7 +109,7 @@ class FolderRepository:
         return self._objects / entry.sha256[:2] / entry.sha256
 
     def _is_intact(self, entry: Entry) -> bool:
-        """Read it: a new backup must not rest on a content that has gone bad."""
+        """Verify an existing object: a new backup must not use a corrupt one."""
         path = self._object(entry)
         return (
             path.is_file() and path.stat().st_size == entry.bytes and (digest(path) == entry.sha256)

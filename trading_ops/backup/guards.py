@@ -1,7 +1,7 @@
-"""What keeps old orders from being replayed after a restore: fences, nonces, and reduce-only.
+"""Guards against replays after a restore: raised fences and nonces, and reduce-only bots.
 
-A restored database hands out fences and nonces that were used since the backup. So everything that
-only goes up is raised above what can have been used.
+A restored database would issue fences and nonces that were used since the backup. All of them are
+therefore raised above every value that can have been used.
 """
 
 import struct
@@ -26,7 +26,7 @@ from trading_ops.store.engine import writing_engine
 from trading_ops.store.transaction import transaction
 
 FENCES = 100_000
-"""More attempts than automation may start on a target in a year; less than `MOST_AHEAD`."""
+"""More attempts than automation can start on a target in a year; less than `MOST_AHEAD`."""
 
 NONCES_AHEAD = timedelta(minutes=1)
 PAGE = 4096
@@ -38,7 +38,7 @@ _SUM = struct.Struct("<I")
 def raise_guards(
     settings: Settings, var: Path, manifest: Manifest, *, store: str | None, key: bytes, owner: str
 ) -> None:
-    """Raise everything in a restored `var` and its store, and hold each bot in reduce-only.
+    """Raise all fences and nonces in a restored `var` and store, and make each bot reduce-only.
 
     Args:
         settings: of this installation.
@@ -61,7 +61,7 @@ def raise_guards(
     try:
         registry = load_targets(settings.targets_file)
     except TradingOpsError:
-        registry = Registry(())  # broken or lost: the bots' own files still hold them
+        registry = Registry(())  # unreadable: the bots' own files still have their holds
     reason = f"restored from backup {manifest.id}: reconcile, then resume"
     made = {
         target.name: Hold(
@@ -78,12 +78,12 @@ def raise_guards(
         _hold_in_file(path, registry, made, owner=owner, reason=reason)
     if store is not None:
         head = _change_store(store, seen, list(made.values()), key=key, owner=owner)
-        # Or a tail that is cut off before the reconciler's first anchor would not show.
+        # Otherwise a truncation before the reconciler's first anchor would not be detected.
         append(var / "audit" / "anchors", make_anchor(key, head, clock.now()))
 
 
 def _raise_file(path: Path) -> dict[str, int]:
-    """Raise the fences that an executor has seen; return what they were."""
+    """Raise the fences in an executor's file; return the old ones."""
     data = read_json(path)
     before: dict[str, int] = data.get("fences", {})
     raised = {one: min(fence + FENCES, fencing.MAXIMUM) for one, fence in before.items()}
@@ -92,7 +92,7 @@ def _raise_file(path: Path) -> dict[str, int]:
 
 
 def _raise_nonces(path: Path, manifest: Manifest) -> None:
-    """Raise a ceiling above every nonce that was issued since the backup.
+    """Raise a ceiling file above every nonce that was issued since the backup.
 
     A ceiling follows the clock in microseconds, or runs ahead of it no faster than the clock.
     """

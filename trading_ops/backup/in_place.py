@@ -1,7 +1,7 @@
-"""`restore --in-place`: a backup takes the place of `var`, and nothing old can be replayed.
+"""`restore --in-place`: replaces `var` with a backup, with guards against replays.
 
-The new `var` is built beside the old one and exchanged for it by two renames; the old one stays as
-`var.before-restore-…`. Refused while a process of ours holds a lock in it.
+The new `var` is built beside the old one and swapped in with two renames; the old one is kept as
+`var.before-restore-…`. Refused while one of our processes holds a lock in it.
 """
 
 import contextlib
@@ -27,17 +27,17 @@ from trading_ops.errors import SetupError, StoreError
 
 BEFORE = ".before-restore-"
 CARRIED = ("backup", "log", "versions", "prometheus/data")
-"""What no backup has and the old `var` keeps."""
+"""Folders that backups do not contain, moved from the old `var` to the new one."""
 
 
 class Restored(NamedTuple):
-    """What an operator must know afterwards."""
+    """Results that the operator needs afterwards."""
 
     before: Path | None
-    """Where the old `var` is now; None: there was none."""
+    """The path of the old `var`; None: there was none."""
 
     differing: list[str]
-    """Files of the configuration that differ from the backup's, and were left as they are."""
+    """Configuration files that differ from the backup and were not changed."""
 
     postgresql: Path | None
     """The data folder that replaces the server's; None: the backup has no PostgreSQL."""
@@ -54,21 +54,20 @@ def restore_in_place(
     """Replace `var` with a backup.
 
     Fences and nonces are raised above everything that may have been used since the backup, and each
-    bot is reduce-only until its hold is released. Missing files of the configuration are restored.
-
-    PostgreSQL is recovered beside `var`: its server is not ours to stop and replace.
+    bot is reduce-only until its hold is released. Missing configuration files are restored.
+    PostgreSQL is recovered into a folder beside `var`, because its server is not ours to stop.
 
     Args:
         settings: of this installation.
-        repository: that has the backup.
+        repository: with the backup.
         manifest: of the backup.
         owner: the operator.
-        to: the moment that PostgreSQL is recovered to; None: the last one in the backup.
+        to: recovery target time of PostgreSQL; None: the end of the backup.
 
     Raises:
-        StoreError: a process of ours runs.
-        SetupError: this cannot be done here: no audit key, too little space.
-        Damaged: the backup is not what its manifest says; nothing was changed.
+        StoreError: one of our processes runs.
+        SetupError: no audit key, or too little space.
+        Damaged: the backup does not match its manifest; nothing was changed.
     """
     if settings.backup_database_url is not None and manifest.postgresql is None:
         raise SetupError(
@@ -101,7 +100,7 @@ def restore_in_place(
 
 @contextlib.contextmanager
 def _store(manifest: Manifest, folder: Path) -> Iterator[str | None]:
-    """Give the URL of the restored store, and start its server for as long, if it has one."""
+    """Yield the URL of the restored store; a PostgreSQL server for it runs during the block."""
     store = manifest.store
     if store is None or store.engine == "sqlite":
         yield None if store is None else f"sqlite:///{folder / store.path}"
@@ -113,7 +112,7 @@ def _store(manifest: Manifest, folder: Path) -> Iterator[str | None]:
 
 
 def _keep_newer_anchors(var: Path) -> None:
-    """Set anchors aside that are newer than the moment: they would say that its end was cut off."""
+    """Move newer anchors aside: they would report the restored audit log as truncated."""
     anchors = var / "audit" / "anchors"
     if anchors.exists():
         anchors.rename(anchors.with_name("anchors.before-restore"))
@@ -129,7 +128,7 @@ def _place_postgresql(manifest: Manifest, scratch: Path, var: Path) -> Path | No
 
 @contextlib.contextmanager
 def _stopped(var: Path) -> Iterator[None]:
-    """Hold every lock in `var`, so that nothing runs and nothing starts meanwhile.
+    """Hold every lock in `var` during the block, so that no process of ours runs or starts.
 
     Raises:
         StoreError: a process holds one.
@@ -154,9 +153,9 @@ def _stopped(var: Path) -> Iterator[None]:
 
 
 def _keep_secrets(var: Path, new: Path) -> None:
-    """Copy the secrets of today over those of the backup, which may have none.
+    """Replace the secrets of the backup, which may have none, with the current ones.
 
-    A run that was killed between its two renames has left them in the folder that it moved away.
+    After a run that was killed between its two renames, they are in the folder that it moved.
     """
     moved = sorted(var.parent.glob(f"{var.name}{BEFORE}*"))
     if not (var / SECRETS).exists() and moved:

@@ -1,7 +1,7 @@
-"""What a backup contains: sizes and SHA-256 of every file, and what its databases must hold.
+"""The manifest of a backup: size and SHA-256 of every file, and facts about its databases.
 
-A manifest is stored as a line with its own SHA-256 and a line of JSON, so that one flipped bit in
-either is found.
+A manifest is stored as a line with its own SHA-256 and a line of JSON, so that a flipped bit in
+either is detected.
 """
 
 import hashlib
@@ -42,34 +42,34 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class Database(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
 ):
-    """What a database held when it was captured; a restore test compares it."""
+    """Facts about a database when it was captured; a restore test compares them."""
 
     path: str
-    """Of its file, or of the folder of a base backup."""
+    """Path of its file, or of the folder of a base backup."""
 
     engine: Literal["sqlite", "postgresql"]
     rows: dict[str, int] = {}
-    """Of each table."""
+    """Number of rows of each table."""
 
     newest: dict[str, str] = {}
-    """The highest time in each table that has a column of times."""
+    """The newest time in each table with a time column."""
 
     revision: str | None = None
-    """Of the schema, where Alembic keeps one."""
+    """Schema revision, if the database uses Alembic."""
 
     audit_head: int | None = None
-    """The newest event of the audit chain, where there is one."""
+    """The newest event of the audit chain, if there is one."""
 
     wal_start: str | None = None
     wal_end: str | None = None
     """LSNs: the WAL of a PostgreSQL base backup, from its start to the last commit."""
 
     wal_counted: str | None = None
-    """LSN at which rows and times were exactly these; None: they were not counted."""
+    """LSN at which `rows` and `newest` were exact; None: not counted."""
 
     recoverable_from: datetime | None = None
     recoverable_to: datetime | None = None
-    """Any moment between can be restored, by the clock of the server."""
+    """Any moment in between can be restored, by the server's clock."""
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -79,7 +79,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     id: Id
     created_at: datetime
     recoverable_to: datetime
-    """Whatever was committed before this moment is in the backup."""
+    """Everything committed before this moment is in the backup."""
 
     release: str
     secrets: bool
@@ -90,29 +90,29 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def order(self) -> tuple[datetime, str]:
-        """Sorts by time."""
+        """Return the sort key: time, then ID."""
         return (self.created_at, self.id)
 
     @property
     def bytes(self) -> int:
-        """The size of all files."""
+        """Return the size of all files."""
         return sum(entry.bytes for entry in self.entries)
 
     @property
     def postgresql(self) -> Database | None:
-        """The databases of a PostgreSQL server."""
+        """Return the PostgreSQL database, if there is one."""
         return next((one for one in self.databases if one.engine == "postgresql"), None)
 
     @property
     def period(self) -> datetime:
-        """The moment whose hour, day, week and month this backup counts for.
+        """Return the time that decides for which hour, day, week and month this backup counts.
 
-        That of its base: the last backup with a base covers all of the time since.
+        It is the time of its base: the last backup with a base covers all time since.
         """
         return (self.postgresql and self.postgresql.recoverable_from) or self.created_at
 
     def covers(self, moment: datetime) -> bool:
-        """Whether PostgreSQL can be restored to exactly this moment."""
+        """Return whether PostgreSQL can be restored to exactly this moment."""
         one = self.postgresql
         if one is None or one.recoverable_from is None or one.recoverable_to is None:
             return False
@@ -120,7 +120,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def store(self) -> Database | None:
-        """The reconciler's database: the one with an audit chain."""
+        """Return the reconciler's database, the one with an audit chain."""
         return next((one for one in self.databases if one.audit_head is not None), None)
 
 
@@ -131,16 +131,16 @@ def new_id(now: datetime) -> str:
 
 
 def encode(manifest: Manifest) -> bytes:
-    """Return the manifest's file."""
+    """Return the manifest as a file."""
     body = msgspec.json.encode(manifest)
     return f"{hashlib.sha256(body).hexdigest()}\n".encode() + body + b"\n"
 
 
 def decode(data: bytes) -> Manifest:
-    """Return the manifest in a file.
+    """Read a manifest file.
 
     Raises:
-        Damaged: one byte or more was changed, or a later release wrote it.
+        Damaged: the file was changed, or written by a later release.
     """
     digest, _, rest = data.partition(b"\n")
     body = rest[:-1]
@@ -156,7 +156,7 @@ def decode(data: bytes) -> Manifest:
 
 
 def is_safe(path: str) -> bool:
-    """Whether a path of a manifest stays inside the folder that it is restored into."""
+    """Return whether a path stays inside the folder that it is restored into."""
     parts = path.split("/")
     return "\0" not in path and not any(part in {"", ".", ".."} for part in parts)
 
@@ -165,8 +165,8 @@ def describe(folder: Path, known: Mapping[str, Entry] | None = None) -> tuple[En
     """Return the entries of all files in a folder; links are not followed.
 
     Args:
-        folder: that has the files.
-        known: entries of files that are not read again, by their path.
+        folder: with the files.
+        known: entries of files that need not be read again, by path.
     """
     found = []
     for path in sorted(files(folder)):

@@ -1,4 +1,4 @@
-"""What this host knows about its backups: a small file for each, and one for the last runs.
+"""The state of this host's backups: a small file for each, and one for the last runs.
 
 The command line writes them, with the reconciler running or not; the reconciler reads them into
 its store, its events and its metrics.
@@ -22,7 +22,7 @@ RUNS = "runs.json"
 
 
 class Operation(StrEnum):
-    """What can be run, and fail."""
+    """A backup command."""
 
     CREATE = "create"
     VERIFY = "verify"
@@ -51,7 +51,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     restore_tested_at: datetime | None = None
     restore_seconds: float | None = None
     problem: str = ""
-    """What the last verification or restore test found; empty: nothing."""
+    """Problem found by the last verification or restore test; empty: none."""
 
     removed_at: datetime | None = None
 
@@ -67,7 +67,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 def record_of(
     manifest: Manifest, location: str, took_seconds: float = 0.0, space: Space | None = None
 ) -> Record:
-    """Return the record of a backup about which nothing else is known."""
+    """Return the record of a new backup."""
     store = manifest.store
     return Record(
         id=manifest.id,
@@ -92,7 +92,7 @@ class Records:
         self._folder = folder
 
     def all(self) -> dict[str, Record]:
-        """Return the records, oldest first; what cannot be read is logged and left out."""
+        """Return the records, oldest first; unreadable ones are logged and skipped."""
         found = (_read(path, Record) for path in sorted(self._folder.glob("[0-9]*.json")))
         return {one.id: one for one in found if one is not None}
 
@@ -114,7 +114,7 @@ class Records:
         return _read(self._folder / RUNS, dict[Operation, Run]) or {}
 
     def ran(self, operation: Operation, run: Run) -> None:
-        """Note the last run of an operation."""
+        """Store the last run of an operation."""
         folder = durable.private_folder(self._folder)
         durable.write(folder / RUNS, msgspec.json.encode({**self.runs(), operation: run}))
 

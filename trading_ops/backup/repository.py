@@ -1,6 +1,6 @@
-"""Where backups are stored: one interface, and the choice between its implementations.
+"""The interface of backup repositories, and the selection of an implementation.
 
-`backup_repository` in `settings.yml` is a folder, or `restic:` and a location of restic's.
+`backup_repository` in `settings.yml` is a folder, or `restic:` and a restic location.
 """
 
 from collections.abc import Collection, Sequence
@@ -17,7 +17,7 @@ DEFAULT = "backups"
 
 
 class Listing(NamedTuple):
-    """What a repository holds."""
+    """The content of a repository."""
 
     manifests: Sequence[Manifest]
     """Oldest first."""
@@ -27,32 +27,32 @@ class Listing(NamedTuple):
 
 
 class Repository(Protocol):
-    """Stores backups. Killed at any moment, it keeps every backup that was complete."""
+    """Stores backups. A complete backup survives a kill at any moment."""
 
     @property
     def encrypted(self) -> bool:
-        """Whether what is stored can be read without a password."""
+        """Whether the stored data is encrypted."""
 
     @property
     def location(self) -> str:
         """Its location, human-readable."""
 
     def add(self, staging: Path, manifest: Manifest) -> None:
-        """Store the files of a folder; the backup exists when the last step stored its manifest.
+        """Store the files of a folder; the manifest, stored last, makes the backup exist.
 
         Raises:
             TradingOpsError: it could not be stored.
         """
 
     def listing(self) -> Listing:
-        """Return what is stored.
+        """List the stored backups.
 
         Raises:
             TradingOpsError: the repository cannot be read.
         """
 
     def fetch(self, manifest: Manifest, into: Path) -> None:
-        """Write the files of a backup into an empty folder; the caller compares the manifest.
+        """Write the files of a backup into an empty folder; the caller verifies them.
 
         Raises:
             Damaged: a file is missing or was changed.
@@ -60,7 +60,7 @@ class Repository(Protocol):
         """
 
     def space(self) -> Space | None:
-        """Return the space of its file system; None: it cannot be asked for.
+        """Return the space of its file system; None: unknown.
 
         Raises:
             OSError: it cannot be read.

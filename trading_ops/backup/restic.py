@@ -1,7 +1,7 @@
 """A restic repository: encrypted, deduplicated; a folder, SFTP, S3 or a REST server.
 
-restic's exit code is never the proof: after a backup the manifest is read back, and `verify`
-compares every file that restic returns with the manifest.
+restic's exit code is not trusted: after a backup the manifest is read back, and `verify` compares
+every file that restic returns with the manifest.
 """
 
 import shutil
@@ -37,17 +37,17 @@ class _Snapshot(msgspec.Struct):
 
 
 class ResticRepository:
-    """Backups as snapshots with our tag; other snapshots in the repository are left alone."""
+    """Backups as snapshots with our tag; other snapshots in the repository are ignored."""
 
     encrypted = True
 
     def __init__(self, location: str, password: Path, *, work: Path) -> None:
-        """Take restic's location and the file with its password.
+        """Open the repository.
 
         Args:
             location: as for `restic -r`.
-            password: its file.
-            work: a folder for manifests that were read once: reading one takes half a second.
+            password: file with the password.
+            work: folder for a cache of manifests: reading one takes half a second.
 
         Raises:
             SetupError: restic is not installed, or there is no password.
@@ -71,14 +71,14 @@ class ResticRepository:
         return f"restic {redact(self._location)} (encrypted)"
 
     def add(self, staging: Path, manifest: Manifest) -> None:
-        """Back the folder up as one snapshot, and read its manifest back."""
-        self._initialise()
+        """Back up the folder as one snapshot, and read its manifest back."""
+        self._initialize()
         durable.write(staging / manifests.NAME, encode(manifest))
         tags = ["--tag", TAG, "--tag", f"{ID_TAG}{manifest.id}"]
         self._run("backup", "--json", "--host", TAG, *tags, ".", cwd=staging)
         stored = {one.key: one for one in self._snapshots()}
         if manifest.id not in stored or self._dump(stored[manifest.id]) != encode(manifest):
-            raise StoreError(f"restic stored a backup whose manifest is not that of {manifest.id}")
+            raise StoreError(f"restic stored a backup with another manifest than {manifest.id}")
 
     def listing(self) -> Listing:
         """Read the manifest of each snapshot with our tag."""
@@ -93,7 +93,7 @@ class ResticRepository:
     def space(self) -> durable.Space | None:
         """Return the space of the file system of a local repository, or of one on an SFTP server.
 
-        Servers of S3 and REST do not tell theirs.
+        S3 and REST servers do not report it.
         """
         if self._location.startswith(sftp.SCHEME):
             return sftp.space(self._location)
@@ -114,12 +114,12 @@ class ResticRepository:
     def remove(self, ids: Collection[str]) -> None:
         """Forget snapshots and remove the data that no other one needs."""
         gone = [one.id for one in self._snapshots() if one.key in ids]
-        self._run("unlock")  # removes the locks of dead processes only
+        self._run("unlock")  # removes only the locks of dead processes
         if gone:
             self._run("forget", *gone)
         self._run("prune")
 
-    def _initialise(self) -> None:
+    def _initialize(self) -> None:
         try:
             self._run("cat", "config")
         except StoreError as error:
@@ -129,11 +129,11 @@ class ResticRepository:
                 raise StoreError(f"the repository cannot be opened: {error}") from refused
 
     def _snapshots(self) -> list[_Snapshot]:
-        said = self._run("snapshots", "--json", "--tag", TAG)
+        output = self._run("snapshots", "--json", "--tag", TAG)
         try:
-            return msgspec.json.decode(said or b"[]", type=list[_Snapshot])
+            return msgspec.json.decode(output or b"[]", type=list[_Snapshot])
         except msgspec.DecodeError as error:
-            raise StoreError(f"restic listed its snapshots in an unknown form: {error}") from error
+            raise StoreError(f"the output of `restic snapshots` is invalid: {error}") from error
 
     def _manifest(self, snapshot: _Snapshot) -> Manifest:
         cached = self._known / snapshot.id
@@ -145,7 +145,7 @@ class ResticRepository:
         data = self._dump(snapshot)
         manifest = decode(data)
         if manifest.id != snapshot.key:
-            raise Damaged(f"the snapshot holds the manifest of {manifest.id}")
+            raise Damaged(f"the snapshot contains the manifest of {manifest.id}")
         durable.write(durable.private_folder(self._known) / snapshot.id, data)
         return manifest
 
@@ -165,6 +165,6 @@ class ResticRepository:
         except (OSError, subprocess.TimeoutExpired) as error:
             raise StoreError(f"restic {arguments[0]} did not finish: {error}") from error
         if done.returncode:
-            said = redact(done.stderr.decode(errors="replace").strip())[-500:]
-            raise StoreError(f"restic {arguments[0]} failed ({done.returncode}): {said}")
+            output = redact(done.stderr.decode(errors="replace").strip())[-500:]
+            raise StoreError(f"restic {arguments[0]} failed ({done.returncode}): {output}")
         return done.stdout

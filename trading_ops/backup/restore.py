@@ -1,4 +1,4 @@
-"""`restore`: choose a backup and write it to a new place, completely or not at all."""
+"""`restore`: selects a backup and writes it to a new folder, completely or not at all."""
 
 import shutil
 from collections.abc import Sequence
@@ -17,16 +17,16 @@ LATEST = "latest"
 def choose(
     manifests: Sequence[Manifest], wanted: str = LATEST, to: datetime | None = None
 ) -> Manifest:
-    """Return the backup that is asked for.
+    """Return the requested backup.
 
     Args:
         manifests: of the repository, oldest first.
-        wanted: an id, the beginning of one, or `latest`.
-        to: the first one from which PostgreSQL can be restored to exactly this moment, or else
-            the newest one from before it.
+        wanted: an ID, the beginning of one, or `latest`.
+        to: selects the first backup from which PostgreSQL can be restored to exactly this moment,
+            or else the newest one before it.
 
     Raises:
-        SetupError: there is none, or the beginning fits several.
+        SetupError: there is none, or several match.
     """
     if not manifests:
         raise SetupError("the repository has no backup. Fix: run `trading-ops backup create`")
@@ -37,7 +37,7 @@ def choose(
         before = [one for one in manifests if one.recoverable_to <= to]
         if not before:
             oldest = manifests[0].recoverable_to
-            raise SetupError(f"no backup is from before {to}; the oldest is from {oldest}")
+            raise SetupError(f"there is no backup before {to}; the oldest is from {oldest}")
         return before[-1]
     if wanted == LATEST:
         return manifests[-1]
@@ -51,19 +51,19 @@ def choose(
 def restore_into(
     repository: Repository, manifest: Manifest, into: Path, to: datetime | None = None
 ) -> None:
-    """Write a backup into a new folder; it appears when it is complete and compared.
+    """Write a backup into a new folder, which appears when it is complete and verified.
 
-    PostgreSQL is recovered: `postgresql/data` is that of a server that was shut down.
+    PostgreSQL is recovered: `postgresql/data` is a data folder after a clean shutdown.
 
     Args:
-        repository: that has the backup.
+        repository: with the backup.
         manifest: of the backup.
         into: the new folder.
-        to: the moment that PostgreSQL is recovered to; None: the last one in the backup.
+        to: recovery target time of PostgreSQL; None: the end of the backup.
 
     Raises:
         SetupError: the folder is not empty, or there is too little space.
-        Damaged: the backup is not what its manifest says; nothing was written.
+        Damaged: the backup does not match its manifest; nothing was written.
         TradingOpsError: the repository cannot be read.
     """
     if into.exists() and (not into.is_dir() or any(into.iterdir())):

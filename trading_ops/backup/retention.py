@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 @dataclass(frozen=True, kw_only=True)
 class Keep:
-    """How many of each."""
+    """Number of backups to keep, by kind."""
 
     last: int = 12
     hourly: int = 24
@@ -18,15 +18,15 @@ class Keep:
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    """One backup as retention sees it."""
+    """The facts about a backup that retention uses."""
 
     id: str
     created_at: datetime
     period: datetime | None = None
-    """The moment whose hour, day, week and month it counts for; None: when it was created."""
+    """The time that decides for which hour, day, week and month it counts; None: `created_at`."""
 
     is_restorable: bool
-    """Whether a restore test of it has passed and nothing has failed since."""
+    """Whether its last restore test passed and no check has failed since."""
 
 
 _PERIODS: tuple[tuple[str, Callable[[datetime], tuple[int, ...]]], ...] = (

@@ -1,4 +1,4 @@
-"""One backup command at a time on a host, and a note of how the last one ended."""
+"""Allows one backup command at a time on a host, and records how the last one ended."""
 
 import contextlib
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ BUSY = "another backup command is running. Fix: wait until it has finished"
 
 
 class Busy(StoreError):
-    """Another backup command is running: nothing was done, and nothing failed."""
+    """Another backup command is running; nothing was done."""
 
 
 @contextlib.contextmanager
@@ -33,7 +33,7 @@ def only_one(settings: Settings) -> Iterator[None]:
 
 @contextlib.contextmanager
 def noted(records: Records, operation: Operation) -> Iterator[None]:
-    """Note whether an operation succeeded."""
+    """Record whether an operation succeeded."""
     try:
         yield
     except Exception as error:

@@ -1,7 +1,8 @@
 """Runs due backups in child processes, and publishes their state.
 
-The commands write records; this task reads them into the store, the audit log and the metrics. So
-backups by a timer or an operator are included, even those taken while the reconciler was down.
+The commands write records; this task copies them to the store, the audit log and the metrics.
+Backups by a timer or an operator are therefore included, even those taken while the reconciler was
+down.
 """
 
 import asyncio
@@ -24,15 +25,15 @@ from trading_ops.tasks import Succeeded, unwatched
 
 log = logs.get(__name__)
 
-LOOK_SECONDS = 5.0
+CHECK_SECONDS = 5.0
 COMMANDS = {
     Operation.CREATE: ("create",),
     Operation.VERIFY: ("verify", "--all"),
     Operation.RESTORE_TEST: ("verify", "--restore-test"),
     Operation.PRUNE: ("prune",),
 }
-SAID = 2000
-"""Bytes of a command's last output that are logged."""
+OUTPUT_BYTES = 2000
+"""Maximum bytes of a command's output that are logged."""
 
 
 @dataclass(kw_only=True)
@@ -42,7 +43,7 @@ class Backups:
     settings: Settings
     writer: Writer
     metrics: BackupMetrics
-    look_seconds: float = LOOK_SECONDS
+    look_seconds: float = CHECK_SECONDS
     _began: datetime = field(init=False, default_factory=clock.now)
     _running: asyncio.Task[None] | None = field(init=False, default=None)
     _known: dict[str, Record] | None = field(init=False, default=None)
@@ -53,7 +54,7 @@ class Backups:
         return timedelta(seconds=self.settings.backup_interval_seconds)
 
     def start(self, operation: Operation) -> bool:
-        """Start a command in the background; return False while another one runs."""
+        """Start a command in the background; return False if another one runs."""
         if self._running is not None and not self._running.done():
             return False
         self._running = asyncio.create_task(self._command(operation), name=f"backup {operation}")
@@ -98,15 +99,15 @@ class Backups:
             env=child_environment(self.settings),
         )
         try:
-            _, said = await process.communicate()
+            _, output = await process.communicate()
         except asyncio.CancelledError:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()  # an interrupted command leaves either no backup or a complete one
             await process.wait()
             raise
         if process.returncode:
-            text = said[-SAID:].decode(errors="replace").strip()
-            log.error("backup_command_failed", operation=operation.value, said=text)
+            text = output[-OUTPUT_BYTES:].decode(errors="replace").strip()
+            log.error("backup_command_failed", operation=operation.value, output=text)
 
     def _show(self, known: dict[str, Record], runs: dict[Operation, Run]) -> None:
         metrics, stored = self.metrics, list(known.values())

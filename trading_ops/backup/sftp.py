@@ -1,4 +1,4 @@
-"""Free space of a repository that restic reaches by SFTP; restic itself does not tell it."""
+"""Free space of an SFTP repository, which restic does not report."""
 
 import re
 import subprocess
@@ -19,7 +19,7 @@ class Place(NamedTuple):
     """A folder of an SFTP server."""
 
     server: str
-    """As the program `sftp` takes it."""
+    """In the format of the program `sftp`."""
 
     path: str
 
@@ -34,16 +34,16 @@ def place(location: str) -> Place:
 
 
 def space(location: str) -> Space:
-    """Ask the server for the space of the repository's file system.
+    """Return the space of the repository's file system on the server.
 
     Raises:
-        OSError: it does not answer, asks for a password, or does not tell.
+        OSError: the server does not answer, requires a password, or does not report it.
     """
     server, path = place(location)
     quoted = path.replace("\\", "\\\\").replace('"', '\\"')
     try:
         done = subprocess.run(
-            ["sftp", "-b", "-", "--", server],  # -b: asks for nothing
+            ["sftp", "-b", "-", "--", server],  # -b: never prompts
             input=f'df "{quoted}"\n',
             capture_output=True,
             text=True,
@@ -56,7 +56,7 @@ def space(location: str) -> Space:
         raise OSError(f"sftp did not answer within {SECONDS} s") from error
     found = _LINE.search(done.stdout)
     if done.returncode or found is None:
-        said = (done.stderr or done.stdout).strip()[-300:]
-        raise OSError(f"sftp does not tell the free space: {said}")
+        output = (done.stderr or done.stdout).strip()[-300:]
+        raise OSError(f"sftp does not report the free space: {output}")
     size, available = (int(number) * KIBIBYTE for number in found.groups())
     return Space(free=available, total=size)

@@ -1,4 +1,4 @@
-"""What goes into a backup: the configuration, and `var` without what is rebuilt or secret."""
+"""The files of a backup: the configuration, and `var` without secrets and rebuilt folders."""
 
 import os
 import stat
@@ -12,7 +12,7 @@ from trading_ops.domain.target import Kind
 from trading_ops.errors import TradingOpsError
 
 REBUILT = frozenset({"log", "backup", "versions", "prometheus/data"})
-"""Folders in `var`: logs, our scratch, installed releases, samples that Prometheus keeps itself."""
+"""Folders in `var` that are not backed up: logs, scratch folders, releases, Prometheus data."""
 
 ARCHIVE = "archive"
 """In `var`: removed events and incidents."""
@@ -20,10 +20,10 @@ ARCHIVE = "archive"
 SECRETS = "secrets"
 LOCKS = frozenset({"lock", "door", "address"})
 BESIDE = ("-wal", "-shm", "-journal", ".lock", ".new", ".sock")
-"""Files beside a database, and those that a running process recreates."""
+"""Lock files, and files that a running process recreates."""
 
 CONFIGURATION = ("settings.yml", "notify.yml", "contacts.yml")
-"""In the project's root, where they exist."""
+"""Files and folders of the project folder, if they exist."""
 
 BESIDE_TARGETS = ("jobs.yml", "maintenance.yml")
 """Beside targets.yml, where they exist."""
@@ -41,7 +41,7 @@ def sources(settings: Settings, *, secrets: bool) -> Iterator[Source]:
 
     Args:
         settings: of this installation.
-        secrets: whether the folders of secrets go along.
+        secrets: whether to include the folders with secrets.
     """
     root = settings.root
     places = [
@@ -66,9 +66,10 @@ def archive_sources(settings: Settings) -> Iterator[Source]:
 
 
 def venue_folders(settings: Settings) -> frozenset[str]:
-    """Return the folders in `var` of venues that run here: a paper venue stands for an exchange.
+    """Return the folders of local paper venues in `var`.
 
-    What an exchange knows is not ours to restore, and the paper venue locks its database.
+    They are not backed up: an exchange's state is not ours to restore, and the paper venue locks
+    its database.
     """
     try:
         venues = load_targets(settings.targets_file).of_kind(Kind.VENUE)
@@ -97,4 +98,4 @@ def _is_file(path: Path) -> bool:
     try:
         return stat.S_ISREG(path.lstat().st_mode)
     except OSError:
-        return False  # removed meanwhile
+        return False  # deleted meanwhile

@@ -1,7 +1,8 @@
-"""SQLite: an online copy of a live database in one step, and what such a copy holds.
+"""SQLite: an online copy of a live database in one step, and facts about the copy.
 
-The copy is taken with SQLite's backup API and all pages at once. Page by page, each commit of
-another connection would restart it; copying the file and its WAL would give a torn database.
+The copy is taken with SQLite's backup API and all pages at once. Copying page by page would restart
+at each commit of another connection; copying the file and its WAL could give an inconsistent
+database.
 """
 
 import contextlib
@@ -13,11 +14,11 @@ from trading_ops.backup.manifest import Database
 
 MAGIC = b"SQLite format 3\0"
 BUSY_SECONDS = 30.0
-"""How long a database may be locked before its backup fails."""
+"""Timeout for a locked database."""
 
-LOOK_SECONDS = 5.0
+CHECK_SECONDS = 5.0
 TIMES = ("at", "created_at", "received_at", "time", "ts")
-"""Columns that say how new a table's rows are; the first one that it has."""
+"""Columns with the time of a row; the first one that a table has is used."""
 
 
 def is_database(path: Path) -> bool:
@@ -30,17 +31,17 @@ def copy(source: Path, target: Path) -> None:
     """Copy a database while others use it; the copy is one file, without a WAL.
 
     Raises:
-        sqlite3.Error: it cannot be read, stays locked, or there is no room.
+        sqlite3.Error: it cannot be read, stays locked, or the disk is full.
     """
     deadline = clock.monotonic() + BUSY_SECONDS
 
     def progress(status: int, _remaining: int, _total: int) -> None:
-        # `backup` itself would wait for a lock without an end.
+        # `backup` itself would wait for a lock forever.
         if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) and clock.monotonic() > deadline:
             raise sqlite3.OperationalError(f"it was locked for {BUSY_SECONDS:g} s")
 
     with _open(source) as live, contextlib.closing(sqlite3.connect(target)) as made:
-        # A crash discards the copy. To sync it would keep the disk from the database's own writers.
+        # A crash discards the copy, and syncing it would slow down the database's own writers.
         made.execute("PRAGMA synchronous=OFF")
         live.backup(made, pages=-1, progress=progress)
         made.execute("PRAGMA journal_mode=DELETE")
@@ -48,7 +49,7 @@ def copy(source: Path, target: Path) -> None:
 
 
 def describe(path: Path, name: str) -> Database:
-    """Return what a copy holds.
+    """Return facts about a copy.
 
     Raises:
         sqlite3.Error: it cannot be read.
@@ -85,19 +86,19 @@ def describe(path: Path, name: str) -> Database:
 
 
 def check(path: Path) -> list[str]:
-    """Return what `PRAGMA integrity_check` finds, one sentence each; nothing: it is intact."""
+    """Return the problems found by `PRAGMA integrity_check`, one sentence each."""
     try:
         with _open(path) as connection:
-            said = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(20)")]
+            output = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(20)")]
     except sqlite3.Error as error:
-        said = [str(error)]
-    return [] if said == ["ok"] else [f"{path.name}: {line}" for line in said]
+        output = [str(error)]
+    return [] if output == ["ok"] else [f"{path.name}: {line}" for line in output]
 
 
 def _open(path: Path) -> "contextlib.closing[sqlite3.Connection]":
-    # Read-only: closing it must not write the WAL of a running program into its database.
+    # Read-only: closing the connection must not checkpoint the WAL of a running program.
     uri = f"{path.absolute().as_uri()}?mode=ro"
-    return contextlib.closing(sqlite3.connect(uri, uri=True, timeout=LOOK_SECONDS))
+    return contextlib.closing(sqlite3.connect(uri, uri=True, timeout=CHECK_SECONDS))
 
 
 def _columns(table: str) -> str:

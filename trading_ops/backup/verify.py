@@ -1,4 +1,4 @@
-"""Proof that a backup can be restored: read it back, compare it, open what is in it."""
+"""Verifies that a backup can be restored: reads it back, compares it, opens its databases."""
 
 import asyncio
 import contextlib
@@ -30,18 +30,18 @@ AUDIT_KEY = "var/secrets/audit_key"
 def verify(
     settings: Settings, repository: Repository, manifest: Manifest, *, restore_test: bool
 ) -> Record:
-    """Restore a backup into a scratch folder, compare it, and note the result.
+    """Restore a backup into a scratch folder, compare it, and record the result.
 
     Args:
         settings: of this installation.
-        repository: that has the backup.
+        repository: with the backup.
         manifest: of the backup.
-        restore_test: also open its databases and compare what they hold, and verify the audit
-            chain; the seconds until then are the measured recovery time.
+        restore_test: also open its databases, compare their content and verify the audit chain; the
+            duration is the measured recovery time.
 
     Raises:
         Damaged: the backup cannot be restored as it was taken.
-        TradingOpsError: the repository or this host failed, which says nothing about the backup.
+        TradingOpsError: the repository or this host failed; the backup may be intact.
     """
     records = Records(settings.backup_records)
     operation = Operation.RESTORE_TEST if restore_test else Operation.VERIFY
@@ -73,7 +73,7 @@ def verify(
 
 
 def fetch(repository: Repository, manifest: Manifest, into: Path) -> list[str]:
-    """Restore a backup into an empty folder; return how that differs from its manifest.
+    """Restore a backup into an empty folder; return the differences from its manifest.
 
     Raises:
         TradingOpsError: the repository cannot be read.
@@ -86,7 +86,7 @@ def fetch(repository: Repository, manifest: Manifest, into: Path) -> list[str]:
 
 
 def check_contents(settings: Settings, manifest: Manifest, folder: Path) -> list[str]:
-    """Open what was restored; return what is wrong with it, one sentence each."""
+    """Open the restored databases; return their problems, one sentence each."""
     problems: list[str] = []
     with contextlib.ExitStack() as opened:
         urls = {}
@@ -121,7 +121,7 @@ def _check_sqlite(expected: Database, path: Path) -> list[str]:
     if problems := sqlite.check(path):
         return problems
     found = sqlite.describe(path, expected.path)
-    return [] if found == expected else [f"{expected.path} holds {found}, expected {expected}"]
+    return [] if found == expected else [f"{expected.path} contains {found}, expected {expected}"]
 
 
 def _check_audit(settings: Settings, url: str, folder: Path) -> list[str]:
@@ -131,7 +131,7 @@ def _check_audit(settings: Settings, url: str, folder: Path) -> list[str]:
     if not keys:
         return ["cannot verify the audit chain: the audit key is missing in var/secrets"]
     anchors = folder / ANCHORS
-    # The file of a new installation is not there for its first minute.
+    # A new installation has no such file in its first minute.
     found = audit.read_anchors([anchors] if anchors.exists() else [], keys)
 
     async def run() -> list[str]:

@@ -89,7 +89,7 @@ class Component(ABC):
 
         Args:
             up: whether the component works.
-            detail: the reason in a few words, for people.
+            detail: a short reason, for humans.
         """
         if up != self.up:
             log.info("component_changed", component=self.name, up=up, detail=detail)

@@ -96,7 +96,7 @@ class ShutdownStep:
 
 
 async def run_steps(steps: Sequence[ShutdownStep]) -> tuple[str, ...]:
-    """Run the steps in order; never raises.
+    """Run the steps one after the other; never raises.
 
     A step that misses its deadline is cancelled; the next step does not wait until it has ended.
 
@@ -168,7 +168,7 @@ class StopSignals:
         elif self.graceful.is_set():
             log.info("signal_repeated", signal=number.name, hint="two SIGINTs stop immediately")
         else:
-            log.info("stop_asked", signal=number.name)
+            log.info("stop_requested", signal=number.name)
         self.graceful.set()
 
 

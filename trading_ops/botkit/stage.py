@@ -131,7 +131,7 @@ class Stage(Component, Generic[Request, Response]):
         try:
             response = await self.work(request)
         except Unavailable as error:
-            # The dependency failed, so this trial says nothing about the stage.
+            # The dependency failed, so this trial is no evidence about the stage.
             self.breaker.reset()
             _reject(future, error)
         except Exception as error:  # no request may end the stage's task

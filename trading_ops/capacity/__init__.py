@@ -1,1 +1,1 @@
-"""Capacity planning: what each resource uses, how it grows, and when it runs out."""
+"""Capacity planning: usage, growth and forecast of each resource."""

@@ -1,4 +1,4 @@
-"""From the samples of one series to its figures: now, p95 and peak, growth, and days to a limit."""
+"""Computes usage (current, p95, peak), growth, and days to a limit from the samples of a series."""
 
 import math
 from collections.abc import Sequence
@@ -9,26 +9,26 @@ from trading_ops.capacity.trend import Finding, Point, Trend, trend
 DAY = 86400.0
 WEEK_DAYS = 7
 FULL_DAY_SHARE = 0.5
-"""A day counts when at least so much of it was measured."""
+"""A day counts if at least this share of it was measured."""
 
 FARTHEST_DAYS = 3650.0
-"""What is farther away is not forecast."""
+"""Maximum horizon of a forecast."""
 
 
 NOISE_FACTOR = 3.0
 """The interval is this multiple of the noise at the threshold."""
 
 PEAK_DAYS = 1.0
-"""And for the time of the day at which the peak is."""
+"""Added for the time of day of the peak."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """One series over the week, and its trend over the whole window."""
+    """Usage of one series over the week, and its trend over the whole window."""
 
     now: float
     p95: float
-    """Nearest rank."""
+    """By the nearest-rank method."""
 
     peak: float
     trend: Trend
@@ -36,7 +36,7 @@ class Usage:
 
 @dataclass(frozen=True, kw_only=True)
 class Days:
-    """When a threshold is reached, in days from now; None: not within ten years."""
+    """Days until a threshold is reached; None: more than ten years."""
 
     expected: float | None
     earliest: float | None
@@ -47,10 +47,10 @@ NEVER = Days(expected=None, earliest=None, latest=None)
 
 
 def usage(samples: Sequence[Point], *, end: float, step: float) -> Usage | None:
-    """Return the figures of samples (seconds since the epoch, value), or None without a recent one.
+    """Return the usage for samples (seconds since the epoch, value); None without a recent one.
 
     Args:
-        samples: in the order of time.
+        samples: oldest first.
         end: now, in seconds since the epoch.
         step: seconds between two samples.
     """
@@ -68,12 +68,12 @@ def usage(samples: Sequence[Point], *, end: float, step: float) -> Usage | None:
 
 
 def daily_peaks(samples: Sequence[Point], *, end: float, step: float) -> list[Point]:
-    """Return the peak of each day before `end`: when it was, in days from `end`, and its value."""
+    """Return the peak of each day before `end`: time in days from `end`, and value."""
     days: dict[int, list[Point]] = {}
     for at, value in samples:
         days.setdefault(math.floor((end - at) / DAY), []).append(((at - end) / DAY, value))
     needed = FULL_DAY_SHARE * DAY / step
-    # Of equal values take the newest: it is the current level of a growing series.
+    # Use the newest of equal values: it is the current level of a growing series.
     return [
         max(points, key=lambda point: (point[1], point[0]))
         for _, points in sorted(days.items(), reverse=True)

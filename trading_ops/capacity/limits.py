@@ -1,11 +1,11 @@
-"""`capacity.yml`: the thresholds, limits and prices of the resources that differ from the defaults.
+"""`capacity.yml`: thresholds, limits and prices of resources that override the defaults.
 
 thresholds:
   disk: {warning: 0.8, critical: 0.95}  # shares of the limit
 limits:
-  network: 125000000  # where no metric has it: a gigabit a second
+  network: 125000000  # where no metric has it: 1 Gbit/s
 prices:
-  disk: 0.10  # a month for each GB
+  disk: 0.10  # per month and GB
 currency: USD
 horizon_days: 90
 """
@@ -27,11 +27,11 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     warning: Share
     critical: Share
-    """The alert of the resource has the same."""
+    """The alert of the resource uses the same."""
 
 
 class Choices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What an operator has set."""
+    """The operator's configuration."""
 
     thresholds: dict[str, Thresholds] = {}
     limits: dict[str, Positive] = {}
@@ -41,11 +41,11 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Validity of a recommendation."""
 
     log_kept_days: Positive | None = None
-    """For which logs are kept; by default that of settings.yml."""
+    """Retention of logs; by default from settings.yml."""
 
 
 def load_choices(path: Path, known: frozenset[str]) -> Choices:
-    """Read the file; without one, the defaults hold.
+    """Read the file; without it, the defaults apply.
 
     Args:
         path: of the file.

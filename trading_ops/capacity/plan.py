@@ -1,6 +1,6 @@
-"""The plan of one series, and the ranking of all: pure values, as API and command show them.
+"""The plan of one series, and the ranking of all, in the format of the API.
 
-Figures are in base units of the metric: bytes, seconds, shares, counts.
+Values are in base units of the metric: bytes, seconds, shares, counts.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,17 +16,17 @@ from trading_ops.capacity.trend import Finding
 
 
 class Level(StrEnum):
-    """How a resource is, by the peak of its week and by its forecast."""
+    """Level of a resource, by its weekly peak and its forecast."""
 
     CRITICAL = "critical"
     WARNING = "warning"
     OK = "ok"
     UNKNOWN = "unknown"
-    """There is no recent sample, or no limit to compare it with."""
+    """There is no recent sample, or no limit."""
 
 
 class DaysView(msgspec.Struct, kw_only=True):
-    """Days from now, with the 95 % interval; null: not within ten years."""
+    """Days from now, with the 95 % interval; null: more than ten years."""
 
     expected: float | None
     earliest: float | None
@@ -43,10 +43,10 @@ class GrowthView(msgspec.Struct, kw_only=True):
     """The 95 % interval of the growth per day."""
 
     days: float
-    """Days of data that the trend rests on."""
+    """Days of data for the trend."""
 
     step_days_ago: float | None
-    """When the level last changed at once."""
+    """When the level last changed abruptly."""
 
 
 class ResourceView(msgspec.Struct, kw_only=True):
@@ -71,27 +71,27 @@ class ResourceView(msgspec.Struct, kw_only=True):
     to_critical: DaysView | None
     to_full: DaysView | None
     saturation: float | None
-    """Share of the last hour in which something waited for it; null: not measured."""
+    """Share of the last hour in which something waited for the resource; null: not measured."""
 
     errors: float | None
-    """In the last hour, for want of it; null: not measured."""
+    """Errors in the last hour because the resource was exhausted; null: not measured."""
 
     recommendation: str
     add: float
-    """What the recommendation adds to the limit; 0: nothing."""
+    """Amount that the recommendation adds to the limit; 0: nothing."""
 
     cost: float | None
-    """Of that, per month, where `capacity.yml` has a price."""
+    """Monthly cost of the addition, if `capacity.yml` has a price."""
 
     runbook: str
 
 
 class CapacityView(msgspec.Struct, kw_only=True):
-    """All resources, and those that limit the rest first."""
+    """All resources, and the bottlenecks."""
 
     resources: list[ResourceView]
     bottlenecks: list[ResourceView]
-    """The worst first: errors, then saturation, then utilisation."""
+    """Worst first: by errors, then saturation, then utilization."""
 
     currency: str
     horizon_days: int
@@ -99,10 +99,10 @@ class CapacityView(msgspec.Struct, kw_only=True):
 
 
 LIMITED = 0.5
-"""A share of the limit, or more, makes a bottleneck of what has no errors and no saturation."""
+"""From this share of the limit, a resource without errors and saturation is a bottleneck."""
 
 SATURATED = 0.01
-"""Something waits for it in one percent of the time."""
+"""Share of the time in which something waits that makes a resource a bottleneck."""
 
 SHOWN = 10
 
@@ -147,7 +147,7 @@ def view(
 
 
 def level_of(used: Usage | None, limit: float | None, levels: Thresholds, horizon: int) -> Level:
-    """Return how a resource is: missing data is unknown, never ok."""
+    """Return the level of a resource: missing data is unknown, never ok."""
     if used is None or limit is None:
         return Level.UNKNOWN
     if used.peak >= limit * levels.critical:
@@ -159,7 +159,7 @@ def level_of(used: Usage | None, limit: float | None, levels: Thresholds, horizo
 
 
 def growth(used: Usage) -> GrowthView:
-    """Return the growth as it is shown."""
+    """Return the growth in the format of the API."""
     found = used.trend
     return GrowthView(
         finding=found.finding,
@@ -172,7 +172,7 @@ def growth(used: Usage) -> GrowthView:
 
 
 def cost(resource: Resource, advice: Advice, choices: Choices) -> float | None:
-    """Return what the addition costs per month."""
+    """Return the monthly cost of the addition."""
     price = choices.prices.get(resource.name)
     if price is None or advice.units == 0:
         return None
@@ -180,22 +180,22 @@ def cost(resource: Resource, advice: Advice, choices: Choices) -> float | None:
 
 
 def bottlenecks(found: Iterable[ResourceView]) -> list[ResourceView]:
-    """Return what limits the rest: with errors first, then by saturation, then by utilisation."""
+    """Return the bottlenecks: by errors, then saturation, then utilization."""
 
     def rank(one: ResourceView) -> tuple[bool, float, float]:
-        return (one.errors or 0) > 0, round(one.saturation or 0, 2), _utilisation(one)
+        return (one.errors or 0) > 0, round(one.saturation or 0, 2), _utilization(one)
 
     limiting = [
         one
         for one in found
         if (one.errors or 0) > 0
         or (one.saturation or 0) >= SATURATED
-        or _utilisation(one) >= LIMITED
+        or _utilization(one) >= LIMITED
     ]
     return sorted(limiting, key=rank, reverse=True)[:SHOWN]
 
 
-def _utilisation(one: ResourceView) -> float:
+def _utilization(one: ResourceView) -> float:
     return one.p95 / one.limit if one.p95 is not None and one.limit else 0.0
 
 

@@ -1,7 +1,7 @@
-"""Reads the history of every resource from Prometheus, and plans it.
+"""Reads the history of every resource from Prometheus, and creates the plan.
 
-Each query is bounded in points by the step and in series by `SERIES`. What Prometheus does not
-answer is unknown, and the others are planned all the same.
+Each query is bounded in points by the step and in series by `SERIES`. If a query fails, its
+resource is unknown, and the others are planned anyway.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ log = logs.get(__name__)
 WINDOW = timedelta(days=30)
 STEP = timedelta(hours=1)
 SERIES = 200
-"""Of one resource, the first in the order of their labels."""
+"""Maximum series of one resource, in the order of their labels."""
 
 AT_ONCE = 4
 """Queries."""
@@ -61,19 +61,18 @@ def choices_of(settings: Settings) -> Choices:
 
 
 class Capacity:
-    """Plans the capacity of everything that one Prometheus watches."""
+    """Plans the capacity of all resources in one Prometheus."""
 
     def __init__(self, prometheus: Prometheus, choices: Callable[[], Choices]) -> None:
-        """Take what reads `capacity.yml`: it may change at any time."""
         self._prometheus = prometheus
         self._choices = choices
         self._slots = asyncio.Semaphore(AT_ONCE)
 
     async def plan(self, *, now: datetime, bot: str | None = None) -> CapacityView:
-        """Return the plan; with `bot`, of its series only.
+        """Return the plan; with `bot`, only of the bot's series.
 
         Raises:
-            ConfigError: `capacity.yml` is wrong.
+            ConfigError: `capacity.yml` is invalid.
         """
         choices = self._choices()
         chosen = [one for one in RESOURCES if bot is None or "bot" in one.by]
@@ -120,7 +119,7 @@ class Capacity:
 def plan_of(
     histories: Sequence[_History], choices: Choices, now: datetime, bot: str | None
 ) -> CapacityView:
-    """Return the plan of what was read: the worst first."""
+    """Return the plan for the histories, worst first."""
     found = [
         one
         for history in histories
@@ -162,7 +161,7 @@ def _views(history: _History, choices: Choices, now: datetime) -> list[ResourceV
 
 
 def _of(samples: Sequence[Sample], labels: Mapping[str, str]) -> float | None:
-    """Return the value of the sample whose labels do not contradict these, if there is one."""
+    """Return the value of the sample with compatible labels, or None."""
     for sample in samples:
         shared = sample.labels.keys() & labels.keys()
         if shared and all(sample.labels[name] == labels[name] for name in shared):

@@ -1,6 +1,6 @@
-"""One recommendation for a series, with its arithmetic.
+"""The recommendation for a series, with its calculation.
 
-The amount is what keeps the daily peak under the critical threshold until the end of the horizon:
+The amount keeps the daily peak under the critical threshold until the end of the horizon:
 
     needed = (level + growth a day * horizon days) / critical share
     add    = needed - limit, rounded up to a whole unit
@@ -20,7 +20,7 @@ SMALLER: Mapping[Unit, tuple[str, ...]] = {
     Unit.BYTES_PER_SECOND: ("kB/s", "B/s"),
     Unit.SECONDS: ("ms",),
 }
-"""Names of a thousandth of a unit, and so on."""
+"""Names of a thousandth of a unit, a millionth, and so on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ def advise(
     levels: Thresholds,
     choices: Choices,
 ) -> Advice:
-    """Return what to do about one series."""
+    """Return the recommendation for one series."""
     name = describe(resource, labels)
     if used is None:
         return Advice(text=f"{name}: no recent sample: check the scrape.")
@@ -80,8 +80,8 @@ def advise(
 def _unlimited(name: str, resource: Resource, used: Usage) -> str:
     pace = amount(resource.unit, used.trend.slope)
     grows = used.trend.finding is Finding.GROWING
-    said = f"it grows by {pace} a day" if grows else "no growth is known"
-    return f"{name}: {said}; no limit is known: set limits.{resource.name} in capacity.yml."
+    growth = f"it grows by {pace} a day" if grows else "its growth is unknown"
+    return f"{name}: {growth}; its limit is unknown: set limits.{resource.name} in capacity.yml."
 
 
 def _begin(name: str, resource: Resource, used: Usage, peak: float, limit: float) -> str:
@@ -111,7 +111,7 @@ def describe(resource: Resource, labels: Mapping[str, str]) -> str:
 
 
 def amount(unit: Unit, value: float) -> str:
-    """Return a value in base units with its unit, with three digits."""
+    """Return a value with its unit, with three digits."""
     scaled = value / SCALE[unit]
     if unit is Unit.SHARE:
         return f"{100 * value:.3g} %"

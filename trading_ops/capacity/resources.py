@@ -1,7 +1,7 @@
-"""The resources that are planned: which series say what is used, and of how much.
+"""The planned resources: PromQL for their usage and limits.
 
-`used` and `limit` are PromQL. What is read from a gauge is its highest value of an hour, so that a
-peak between two samples counts.
+`used` and `limit` are PromQL. A gauge is read as its maximum of an hour, so that peaks between two
+samples count.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ OWN = '{job="prometheus"}'
 
 
 class Unit(StrEnum):
-    """What the figures of a resource count; prices are for one of the unit."""
+    """The unit of a resource; prices are per unit."""
 
     BYTES = "GB"
     BYTES_PER_SECOND = "MB/s"
@@ -34,7 +34,7 @@ SCALE: Mapping[Unit, float] = {
     Unit.CPUS: 1.0,
     Unit.COUNT: 1.0,
 }
-"""Base units of the metric in one of `Unit`."""
+"""Base units of the metric per `Unit`."""
 
 
 class Remedy(StrEnum):
@@ -47,7 +47,7 @@ class Remedy(StrEnum):
     """A setting that limits it, such as the size of a pool."""
 
     REDUCE = "reduce"
-    """The load: the limit belongs to someone else, or is a goal."""
+    """The load: the limit cannot be raised, or is a goal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,18 +61,18 @@ class Resource:
 
     unit: Unit
     by: tuple[str, ...]
-    """The labels that identify its series."""
+    """Labels that identify its series."""
 
     thresholds: Thresholds
     remedy: Remedy
     change: str
-    """What to change, as the object of the remedy's verb."""
+    """What to change: the object of the remedy's verb."""
 
     saturation: str = ""
-    """PromQL of the share of time in which something waited for it."""
+    """PromQL for the share of time in which something waited for the resource."""
 
     errors: str = ""
-    """PromQL of the errors of the last hour because there was none of it."""
+    """PromQL for the errors in the last hour because the resource was exhausted."""
 
     runbook: str = ""
     """The alert of its critical threshold."""

@@ -20,7 +20,7 @@ from trading_ops.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a rule has the threshold of a resource."""
+    """The place of a resource's threshold in a rule."""
 
     resource: str
     file: str
@@ -29,7 +29,7 @@ class Place:
     """Regular expression that matches the text before the threshold in the alert's expression."""
 
     figure: Callable[[float], float]
-    """Its value by the critical share."""
+    """Computes the rule's value from the critical share."""
 
 
 def _used(share: float) -> float:
@@ -83,7 +83,7 @@ _DEFAULTS = {one.name: one.thresholds for one in RESOURCES}
 
 
 def applied(text: str, file: str, choices: Choices) -> str:
-    """Return the text of a rule file with these thresholds.
+    """Return the text of a rule file with the configured thresholds.
 
     Raises:
         ConfigError: a rule was edited and has no such threshold.

@@ -1,4 +1,4 @@
-"""The growth of a series over days, with a confidence interval, or the finding that it has none.
+"""The growth of a series over days with a confidence interval, if it is significant.
 
 The points are daily maxima, so a daily cycle or a sawtooth of less than a day is not a trend. The
 slope is the Theil-Sen estimate, and its interval that of Sen (1968). A trend needs a Mann-Kendall
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 MIN_POINTS = 6
-"""With five, no order of the points has a score beyond `SIGNIFICANT_Z`."""
+"""With five points, no order has a score beyond `SIGNIFICANT_Z`."""
 
 SIGNIFICANT_Z = 2.33
 """One-sided 1 %."""
@@ -26,17 +26,17 @@ NOISE_FACTOR = 2.0
 """Minimum growth over the span, as a multiple of the median absolute deviation from the line."""
 
 SPLIT_COST = 0.5
-"""A split is taken when the two lines leave less than this share of the deviation of one line."""
+"""The series is split if the deviation from two lines is less than this share of that from one."""
 
 NEGLIGIBLE_SHARE = 0.005
-"""A growth over the span of less than this share of the level is none."""
+"""Growth over the span below this share of the level is ignored."""
 
 Point = tuple[float, float]
 """Time in days, and value."""
 
 
 class Finding(StrEnum):
-    """What is known about the growth."""
+    """Finding about the growth."""
 
     GROWING = "growing"
     SHRINKING = "shrinking"
@@ -58,7 +58,7 @@ class Trend:
     """The 95 % interval of the slope."""
 
     level: float
-    """Where the line is at its last point; without a trend, the median of the last points."""
+    """Value of the line at the last point; without a trend, the median of the last points."""
 
     noise: float
     """The median absolute deviation of the points from the line."""
@@ -77,7 +77,7 @@ class Trend:
 
 
 def trend(points: Sequence[Point]) -> Trend:
-    """Return the trend of points in the order of time; at least one."""
+    """Return the trend of points, oldest first; needs at least one."""
     if len(points) < MIN_POINTS:
         return _none(Finding.TOO_SHORT, points, 0.0)
     split = _split(points)
@@ -149,7 +149,7 @@ def _intercept(points: Sequence[Point], slope: float, at: float) -> float:
 
 
 def _kendall(parts: Sequence[Sequence[Point]]) -> tuple[float, float]:
-    """Return the score of Mann and Kendall and its variance, with its correction for ties."""
+    """Return the Mann-Kendall score and its variance, corrected for ties."""
     score = variance = 0.0
     for part in parts:
         values = [value for _, value in part]
@@ -182,7 +182,7 @@ def _interval(slopes: Sequence[float], variance: float) -> tuple[float, float]:
 
 
 def _split(points: Sequence[Point]) -> int | None:
-    """Return the number of the first point after a step, or None without one."""
+    """Return the index of the first point after a step, or None."""
     whole = _deviation([points])
     candidates = range(MIN_POINTS // 2, len(points) - MIN_POINTS // 2 + 1)
     cost, split = min((_deviation([points[:at], points[at:]]), at) for at in candidates)
@@ -194,7 +194,7 @@ def _split(points: Sequence[Point]) -> int | None:
 def _deviation(parts: Sequence[Sequence[Point]]) -> float:
     """Return the sum of the absolute deviations from parallel lines, one for each part.
 
-    They are parallel, so that a change of slope does not count as a step.
+    The lines are parallel, so that a change of slope does not count as a step.
     """
     slope = statistics.median(slope for part in parts for slope in _slopes(part))
     return sum(abs(value - _intercept(part, slope, at)) for part in parts for at, value in part)

@@ -1,1 +1,1 @@
-"""Clean-up: `rules` finds what an installation no longer needs, `inside` removes it safely."""
+"""Clean-up: `rules` finds files that are no longer needed, `inside` removes them safely."""

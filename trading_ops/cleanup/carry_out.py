@@ -1,4 +1,4 @@
-"""Removes what the rules found, one after the other; what fails does not stop the rest."""
+"""Removes the files that the rules found; a failure does not stop the rest."""
 
 import errno
 import gzip
@@ -19,22 +19,22 @@ from trading_ops.cleanup.rules import Kind, Leftover
 from trading_ops.config.settings import Settings
 from trading_ops.errors import SetupError
 
-TOLD_FAILURES = 5
+SHOWN_FAILURES = 5
 CHUNK_BYTES = 256 * 1024
 
 
 class _Stopped(OSError):
-    """It was told to end."""
+    """The clean-up was cancelled."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Removed:
-    """What was done."""
+    """Result of a clean-up."""
 
     counts: Counter[Kind]
     bytes: int
     skipped: str
-    """What was left because another process uses it; empty: nothing."""
+    """Files that were kept because another process uses them; empty: none."""
 
     failures: list[str]
 
@@ -42,15 +42,15 @@ class Removed:
         if not (self.counts or self.skipped or self.failures):
             return "nothing to clean up"
         done = [f"{kind}: {count}" for kind, count in self.counts.items()]
-        said = [f"{size(self.bytes)} freed ({', '.join(done)})"] if done else []
-        said += [self.skipped] if self.skipped else []
-        failed = "; ".join(self.failures[:TOLD_FAILURES])
-        said += [f"{len(self.failures)} failed: {failed}"] if self.failures else []
-        return "; ".join(said)
+        parts = [f"{size(self.bytes)} freed ({', '.join(done)})"] if done else []
+        parts += [self.skipped] if self.skipped else []
+        failed = "; ".join(self.failures[:SHOWN_FAILURES])
+        parts += [f"{len(self.failures)} failed: {failed}"] if self.failures else []
+        return "; ".join(parts)
 
 
 def carry_out(settings: Settings, found: Sequence[Leftover], stop: Event | None = None) -> Removed:
-    """Remove what is not needed; large logs last, because compressing them needs space.
+    """Remove files that are not needed; large logs last, because compressing them needs space.
 
     Args:
         settings: of the installation.
@@ -81,7 +81,7 @@ def carry_out(settings: Settings, found: Sequence[Leftover], stop: Event | None 
             with only_one(settings):
                 one_by_one(of_backups)
         except Busy:
-            skipped = "backup folders are left: a backup command is running"
+            skipped = "backup folders were kept: a backup command is running"
         except (OSError, SetupError) as error:
             failures.append(f"{settings.backup_work}: {error}")
     one_by_one([one for one in found if one.kind is Kind.LARGE_LOG])
@@ -94,12 +94,13 @@ def _remove(one: Leftover) -> int:
 
 
 def _empty(one: Leftover, stop: Event) -> int:
-    """Compress a log beside itself and empty it; return the bytes that this freed.
+    """Compress a log into a new file and truncate it; return the freed bytes.
 
-    Its process keeps writing to it in append mode. Lines written between the two steps are lost.
+    Its process continues in append mode. Lines written between the two steps are lost.
 
     Raises:
-        OSError: it could not be compressed, and is unchanged. On a full disk it is emptied anyway.
+        OSError: it could not be compressed, and is unchanged. On a full disk it is truncated
+            anyway.
     """
     found, freed = one.found, one.found.bytes
     stamp = datetime.fromtimestamp(clock.timestamp(), UTC).strftime("%Y%m%dT%H%M%S.%f")
@@ -126,7 +127,9 @@ def _empty(one: Leftover, stop: Event) -> int:
                 os.rename(part, name, src_dir_fd=folder, dst_dir_fd=folder)
                 os.fsync(folder)
             except OSError as error:
-                with suppress(FileNotFoundError):  # there was no space for its name either
+                with suppress(
+                    FileNotFoundError
+                ):  # there was no space for the directory entry either
                     os.unlink(part, dir_fd=folder)
                 if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                     raise

@@ -1,8 +1,8 @@
 """Reads and removes entries of a folder without following links, and without leaving the folder.
 
 Every folder below the base is opened by name relative to its parent's descriptor and with
-O_NOFOLLOW, so a link that someone puts in the way, also between reading and removing, is an error
-and not a path to another place. Other file systems mounted below the base are left alone.
+O_NOFOLLOW, so a link that is created at any time, even between reading and removing, is an error
+and does not lead elsewhere. Other file systems mounted below the base are skipped.
 """
 
 import os
@@ -17,7 +17,7 @@ FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Changed(OSError):
-    """The entry is not the one that was found."""
+    """The entry was replaced since it was found."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,10 +27,10 @@ class Found:
     base: Path
     relative: PurePath
     bytes: int
-    """Disk space that its removal frees; a file with another name frees none."""
+    """Disk space that its removal frees; a file with several hard links frees none."""
 
     modified: float
-    """Seconds since the epoch; of a folder: of the newest entry in it."""
+    """Seconds since the epoch; for a folder that of its newest entry."""
 
     is_folder: bool
     identity: tuple[int, int]
@@ -38,7 +38,7 @@ class Found:
 
     @property
     def path(self) -> Path:
-        """Return where it is."""
+        """Return its path."""
         return self.base / self.relative
 
 
@@ -47,10 +47,10 @@ def files(base: Path, left_out: Collection[str] = ()) -> Iterator[Found]:
 
     Args:
         base: the folder.
-        left_out: folders that are not entered, relative to the base.
+        left_out: folders to skip, relative to the base.
     """
     device = _device(base)
-    # fwalk compares each folder that it opens with the one that it saw.
+    # fwalk verifies that each folder that it opens is the one that it listed.
     for parent, folders, names, descriptor in os.fwalk(base, follow_symlinks=False):
         inside = PurePath(parent).relative_to(base)
         folders[:] = [
@@ -59,32 +59,32 @@ def files(base: Path, left_out: Collection[str] = ()) -> Iterator[Found]:
             if str(inside / name) not in left_out and _device(name, descriptor) == device
         ]
         for name in sorted(names):
-            found = _look(base, inside / name, descriptor)
+            found = _entry(base, inside / name, descriptor)
             if found is not None and not found.is_folder:
                 yield found
 
 
 def entries(base: Path, folder: str = ".") -> list[Found]:
-    """Return the files and folders directly in a folder of the base, by name; links are left out.
+    """Return the files and folders directly in a folder of the base, by name; links are skipped.
 
-    A folder with another file system in it is left out, too.
+    A folder that contains another file system is skipped too.
     """
     try:
         with opened(base, PurePath(folder)) as descriptor:
             with os.scandir(descriptor) as listed:
                 names = sorted(one.name for one in listed)
-            found = [_look(base, PurePath(folder, name), descriptor) for name in names]
+            found = [_entry(base, PurePath(folder, name), descriptor) for name in names]
     except (FileNotFoundError, NotADirectoryError):
         return []
     return [one for one in found if one is not None]
 
 
 def remove(found: Found) -> None:
-    """Remove a file, or a folder with all that is in it.
+    """Remove a file, or a folder with its content.
 
     Raises:
-        Changed: something else has its name now.
-        OSError: it could not be removed, or not all of it.
+        Changed: it was replaced.
+        OSError: it could not be removed, or only in part.
     """
     with opened(found.base, found.relative.parent) as folder:
         name = found.relative.name
@@ -117,8 +117,8 @@ def opened(base: Path, relative: PurePath) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _look(base: Path, relative: PurePath, parent: int) -> Found | None:
-    """Return an entry; None: it is gone, a link, special, or has a file system mounted in it."""
+def _entry(base: Path, relative: PurePath, parent: int) -> Found | None:
+    """Return an entry; None: it is missing, a link, special, or contains another file system."""
     try:
         seen = os.stat(relative.name, dir_fd=parent, follow_symlinks=False)
         if stat.S_ISREG(seen.st_mode):
@@ -150,7 +150,7 @@ def _measure(name: str, parent: int, top: os.stat_result) -> tuple[int, float]:
         for one in (*folders, *names):
             seen = os.stat(one, dir_fd=descriptor, follow_symlinks=False)
             if seen.st_dev != top.st_dev:
-                raise Changed(f"{name} has another file system in it")
+                raise Changed(f"{name} contains another file system")
             size += _freed(seen)
             newest = max(newest, seen.st_mtime)
     return size, newest

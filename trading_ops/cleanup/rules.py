@@ -1,9 +1,9 @@
-"""What an installation no longer needs, with the reason; see docs/jobs.md, "Clean-up".
+"""Finds files that are no longer needed, with the reason; see docs/jobs.md, "Clean-up".
 
-Only in `var`, the folder of the logs and, for interrupted restores, the project folder. Nothing is
-removed for its age alone that an operator or a restore could need: databases, records, backups,
-secrets, releases and the data of Prometheus and Alertmanager are not touched. Which release a bot
-of another user runs, through a link, cannot be told from here.
+It searches only `var`, the folder of the logs and, for interrupted restores, the project folder.
+Files that an operator or a restore could need are never removed: databases, records, backups,
+secrets, releases, and the data of Prometheus and Alertmanager. (Which release the bot of another
+user runs cannot be determined from here.)
 """
 
 import re
@@ -20,13 +20,13 @@ from trading_ops.config.settings import Settings
 from trading_ops.logs import rotation
 
 LEFT_BEHIND_SECONDS = 86_400.0
-"""A temporary file exists for seconds; after a day, its writer is gone."""
+"""A temporary file exists for seconds; after a day, its writer has ended."""
 
 UNFINISHED = re.compile(
     r"^\..+\.new$"  # durable.write, project.writing, config.last_good
     r"|^.+\.log\.\d{8}T\d{6}\.\d{6}(-\d+)?\.gz\.part$"
 )
-"""Names of files that replace another file when they are complete."""
+"""Names of incomplete files that replace another file when complete."""
 
 RESTORING = re.compile(r"^\.restored-.+\.partial$|^\..+\.restoring$")
 SCRATCH = ("create", "verify")
@@ -47,12 +47,12 @@ class Kind(StrEnum):
     CACHE = "unused cache"
     LOG = "old log"
     LARGE_LOG = "large log"
-    """Is compressed beside itself and emptied, because its process does not rotate it."""
+    """Is compressed into a new file and truncated, because its process does not rotate it."""
 
 
 @dataclass(frozen=True)
 class Leftover:
-    """One file or folder that is not needed."""
+    """A file or folder that is not needed."""
 
     found: Found
     kind: Kind
@@ -60,7 +60,7 @@ class Leftover:
 
 
 def leftovers(settings: Settings) -> list[Leftover]:
-    """Return everything that is not needed; changes nothing.
+    """Return everything that is not needed, without changing anything.
 
     Raises:
         OSError: a folder could not be read.
@@ -80,7 +80,7 @@ def _temporary(settings: Settings, now: float) -> Iterator[Leftover]:
         for found in inside.files(base, skipped) if base.is_dir() else ():
             age = now - found.modified
             if UNFINISHED.match(found.path.name) and age > LEFT_BEHIND_SECONDS:
-                yield Leftover(found, Kind.TEMPORARY, f"{_days(age)} old; its writer is gone")
+                yield Leftover(found, Kind.TEMPORARY, f"{_days(age)} old; its writer has ended")
 
 
 def _interrupted(settings: Settings, now: float) -> Iterator[Leftover]:

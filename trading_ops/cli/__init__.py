@@ -1,4 +1,4 @@
-"""The command line. Each command's module is imported only when the command is used.
+"""The command line. A command's module is imported only when the command is used.
 
-What belongs here: options, tables, sentences, exit codes. What must not: doing the work.
+It contains options, tables, messages and exit codes; the work is done in other packages.
 """

@@ -1,11 +1,10 @@
-"""`ack`, `snooze`, `unack` and `resolve`: what on-call says about an incident."""
+"""`ack`, `snooze`, `unack` and `resolve`: on-call's commands for an incident."""
 
 import click
 
 from trading_ops.cli.console import id_argument
-from trading_ops.cli.duration import Duration, Length
 from trading_ops.cli.reconciler_connection import order, owner_option, reason_option
-from trading_ops.cli.times import moment
+from trading_ops.cli.times import Duration, Length, moment
 from trading_ops.clients.reconciler_views import AcknowledgementView
 
 note_option = click.option(
@@ -23,8 +22,8 @@ def acknowledge(key: str, note: str, owner: str) -> None:
     It is yours until it closes, until you `unack` it, or until another operator takes over by
     acknowledging it too. The first letters of its ID are enough.
     """
-    word = order(lambda api: api.acknowledge(key, owner=owner, note=note))
-    _say(word, f"acknowledged by {word.owner} until it closes or is unacknowledged")
+    found = order(lambda api: api.acknowledge(key, owner=owner, note=note))
+    _print(found, f"acknowledged by {found.owner} until it closes or is unacknowledged")
 
 
 @click.command()
@@ -40,8 +39,8 @@ def acknowledge(key: str, note: str, owner: str) -> None:
 @owner_option
 def snooze(key: str, length: Length, note: str, owner: str) -> None:
     """Snooze an incident; if it still fires afterwards, on-call is paged again."""
-    word = order(lambda api: api.acknowledge(key, owner=owner, note=note, seconds=length.seconds))
-    _say(word, f"on-call is paged again at {moment(word.until)} if it still fires")
+    found = order(lambda api: api.acknowledge(key, owner=owner, note=note, seconds=length.seconds))
+    _print(found, f"on-call is paged again at {moment(found.until)} if it still fires")
 
 
 @click.command()
@@ -49,9 +48,9 @@ def snooze(key: str, length: Length, note: str, owner: str) -> None:
 @owner_option
 def withdraw(key: str, owner: str) -> None:
     """Remove an acknowledgement: paging and automation continue."""
-    word = order(lambda api: api.withdraw(key, owner=owner))
-    _say(
-        word,
+    found = order(lambda api: api.withdraw(key, owner=owner))
+    _print(
+        found,
         "no longer acknowledged; secondary on-call is paged in 15 minutes unless acknowledged",
     )
 
@@ -69,7 +68,7 @@ def resolve(key: str, reason: str, owner: str) -> None:
     click.echo(f"incident {resolved[:8]}: closed; a new one opens if the alert fires again")
 
 
-def _say(word: AcknowledgementView, what: str) -> None:
-    click.echo(f"incident {word.incident_id[:8]}: {what}")
-    if word.trouble is not None:
-        click.echo(f"Alertmanager could not be updated yet, retrying: {word.trouble}", err=True)
+def _print(found: AcknowledgementView, text: str) -> None:
+    click.echo(f"incident {found.incident_id[:8]}: {text}")
+    if found.trouble is not None:
+        click.echo(f"Alertmanager could not be updated yet, retrying: {found.trouble}", err=True)

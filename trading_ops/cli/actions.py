@@ -23,9 +23,9 @@ from trading_ops.domain.attempt import RUNNING, AttemptState
 from trading_ops.errors import Unreachable
 
 WAIT_SECONDS = 15.0
-"""A command of the agent takes well under a second, a restart some."""
+"""An agent's command takes well under a second, a restart a few seconds."""
 
-ASK_AGAIN_SECONDS = 0.2
+POLL_SECONDS = 0.2
 
 
 @click.command()
@@ -89,7 +89,7 @@ async def end_of(api: ReconcilerApi, attempt: AttemptView) -> AttemptView:
     with contextlib.suppress(TimeoutError, Unreachable):
         async with asyncio.timeout(WAIT_SECONDS):
             while attempt.state in RUNNING:
-                await asyncio.sleep(ASK_AGAIN_SECONDS)
+                await asyncio.sleep(POLL_SECONDS)
                 attempt = await api.attempt(attempt.id)
     return attempt
 
@@ -97,19 +97,19 @@ async def end_of(api: ReconcilerApi, attempt: AttemptView) -> AttemptView:
 def _outcome(attempt: AttemptView) -> str:
     what = f"{attempt.action} on {attempt.target}"
     if attempt.state in RUNNING:
-        see = f"for the result see `trading-ops events --target {attempt.target}`"
+        see = f"for the result, see `trading-ops events --target {attempt.target}`"
         return plain(f"{what} has started: attempt {attempt.id}; {see}")
     took = ((attempt.ended_at or attempt.started_at) - attempt.started_at).total_seconds()
     detail = f": {attempt.detail}" if attempt.detail else ""
     return plain(f"{what} is {attempt.state} after {took:.1f} s{detail} (attempt {attempt.id})")
 
 
-def _params(words: tuple[str, ...]) -> dict[str, str]:
+def _params(pairs: tuple[str, ...]) -> dict[str, str]:
     given: dict[str, str] = {}
-    for word in words:
-        key, equals, value = word.partition("=")
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
         if not (key and equals):
-            raise click.UsageError(f"invalid parameter {word!r}: write it as KEY=VALUE")
+            raise click.UsageError(f"invalid parameter {pair!r}: write it as KEY=VALUE")
         if key in given:
             raise click.UsageError(f"{key} is given twice")
         given[key] = value
@@ -140,8 +140,8 @@ def deny(key: str, owner: str, output: str) -> None:
     _answer(key, "deny", owner, output)
 
 
-def _answer(key: str, word: str, owner: str, output: str) -> None:
-    given = order(lambda api: api.answer(key, word, owner=owner))
+def _answer(key: str, pair: str, owner: str, output: str) -> None:
+    given = order(lambda api: api.answer(key, pair, owner=owner))
     if output == "json":
         print_json(msgspec.to_builtins(given))
         return

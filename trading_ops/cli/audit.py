@@ -1,4 +1,4 @@
-"""`audit`: is the audit log complete and unaltered?"""
+"""`audit`: verify and export the audit log."""
 
 import asyncio
 from pathlib import Path
@@ -7,11 +7,11 @@ import click
 
 from trading_ops import clock
 from trading_ops.audit.report import Verdict, read_anchors, unproven
-from trading_ops.audit.report import verify as verify_story
+from trading_ops.audit.report import verify as verify_log
 from trading_ops.cli.console import output_option, print_json
-from trading_ops.cli.duration import Duration, Length
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.timeline import plain
+from trading_ops.cli.times import Duration, Length
 from trading_ops.config.settings import load_settings
 from trading_ops.errors import ConfigError
 from trading_ops.reports import evidence
@@ -93,7 +93,7 @@ def verify(
 
     async def run() -> Verdict:
         with open_reader(_url(database) if database else settings.database_url) as reader:
-            return await verify_story(reader, keys, anchors, archives=archives or ours)
+            return await verify_log(reader, keys, anchors, archives=archives or ours)
 
     verdict = asyncio.run(run())
     gaps = unproven(verdict, before_chain=before_chain)
@@ -105,7 +105,7 @@ def verify(
     if verdict.problem is not None:
         click.echo(f"the audit log is not intact: {verdict.problem.detail}", err=True)
     for gap in gaps:
-        click.echo(f"not proven: {gap}", err=True)
+        click.echo(f"not verified: {gap}", err=True)
     if verdict.problem is not None or gaps:
         context.exit(ExitCode.FAILED)
 
@@ -161,28 +161,28 @@ def sentences(verdict: Verdict) -> list[str]:
     # With few events the rate would only measure opening the database.
     rate = f" ({verdict.verified / took:,.0f} events/s)" if took >= 1 else ""
     good = "verified" if verdict.problem is None else "valid up to the first bad one:"
-    said = [f"{good} {verdict.verified} events{span}{rate}"]
+    lines = [f"{good} {verdict.verified} events{span}{rate}"]
     if verdict.unchained:
-        said.append(f"{verdict.unchained} events have no MAC and cannot be verified")
+        lines.append(f"{verdict.unchained} events have no MAC and cannot be verified")
     if verdict.removed:
-        said.append(f"events up to {verdict.removed} were removed by retention (checkpoint found)")
+        lines.append(f"events up to {verdict.removed} were removed by retention (checkpoint found)")
     if verdict.archived_from is not None:
-        said.append(
+        lines.append(
             f"verified {verdict.archived} of these in the archive, from {verdict.archived_from}"
         )
     anchor = verdict.last_anchor
-    said.append(
+    lines.append(
         f"last anchor: event {anchor.seq} at {anchor.at} ({verdict.anchors} anchors)"
         if anchor
         else "last anchor: none; a truncated end would not be detected"
     )
-    said.append(f"unanchored tail: {verdict.unanchored} events")
+    lines.append(f"unanchored tail: {verdict.unanchored} events")
     if verdict.torn_anchors:
-        said.append(f"{verdict.torn_anchors} incomplete anchor lines, left by a crash")
+        lines.append(f"{verdict.torn_anchors} incomplete anchor lines, left by a crash")
     if len(verdict.keys) > 1:
         used = ", ".join(f"{section.key} from event {section.seq}" for section in verdict.keys)
-        said.append(f"keys: {used}")
-    return said
+        lines.append(f"keys: {used}")
+    return lines
 
 
 def as_object(verdict: Verdict) -> dict[str, object]:

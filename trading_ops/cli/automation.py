@@ -8,15 +8,14 @@ import msgspec
 
 from trading_ops import clock
 from trading_ops.cli.console import output_option, print_json
-from trading_ops.cli.duration import Duration, Length
 from trading_ops.cli.reconciler_connection import order, owner_option, reason_option
 from trading_ops.cli.timeline import plain
-from trading_ops.cli.times import moment
+from trading_ops.cli.times import Duration, Length, moment
 from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.clients.reconciler_views import HoldView, TargetView
 
 NAMED = 5
-"""Targets of a silence that are listed; the others are only counted."""
+"""Maximum number of targets that are listed for a silence."""
 
 __all__ = ["automation", "automation_state", "order"]
 
@@ -28,10 +27,10 @@ def automation_state() -> list[str]:
         TradingOpsError: the reconciler does not answer.
     """
 
-    async def ask(api: ReconcilerApi) -> list[str]:
+    async def read(api: ReconcilerApi) -> list[str]:
         return (await automation_and_targets(api))[0]
 
-    return order(ask)
+    return order(read)
 
 
 async def automation_and_targets(api: ReconcilerApi) -> tuple[list[str], list[TargetView]]:
@@ -44,19 +43,19 @@ async def automation_and_targets(api: ReconcilerApi) -> tuple[list[str], list[Ta
     doing = "is running"
     if (pause := status.pause) is not None:
         doing = f"is PAUSED by {pause.owner} until {moment(pause.expires_at)}: {pause.reason}"
-    said = [f"automation {doing}; open incidents: {status.incidents_open}"]
+    lines = [f"automation {doing}; open incidents: {status.incidents_open}"]
     for window in windows:
         if window.begins_at <= clock.now():
             where = f"MAINTENANCE of {window.target or 'the whole fleet'}"
             until = moment(window.ends_at)
-            said.append(f"{where} by {window.owner} until {until}: {window.reason}")
+            lines.append(f"{where} by {window.owner} until {until}: {window.reason}")
     for target in targets:
-        said.extend(_standing(target, hold) for hold in target.holds)
-    said.extend(_silences(targets))
-    return [plain(line) for line in said], targets
+        lines.extend(_hold_line(target, hold) for hold in target.holds)
+    lines.extend(_silences(targets))
+    return [plain(line) for line in lines], targets
 
 
-def _standing(target: TargetView, hold: HoldView) -> str:
+def _hold_line(target: TargetView, hold: HoldView) -> str:
     if hold.id in target.in_force:
         what = f"is {hold.state.upper()}"
     else:

@@ -1,4 +1,4 @@
-"""`bot-events`: trades, orders, signals and risk decisions, as the bots reported them."""
+"""`bot-events`: trades, orders, signals and risk decisions that the bots reported."""
 
 import asyncio
 from datetime import timedelta
@@ -9,11 +9,10 @@ from rich.table import Table
 
 from trading_ops import clock
 from trading_ops.cli.console import out, output_option, print_json
-from trading_ops.cli.duration import Duration, Length
 from trading_ops.cli.following import follow
 from trading_ops.cli.reconciler_connection import order
 from trading_ops.cli.timeline import plain
-from trading_ops.cli.times import moment
+from trading_ops.cli.times import Duration, Length, moment
 from trading_ops.clients.reconciler_views import BotEventCountView, BotEventView
 from trading_ops.domain.bot_event import BotEventKind
 from trading_ops.domain.message import Severity
@@ -82,8 +81,8 @@ def _show(one: BotEventView, output: str) -> None:
     if output == "json":
         click.echo(msgspec.json.encode(one).decode())
         return
-    words = (moment(one.at), one.bot, one.kind, one.severity, one.strategy, one.summary)
-    click.echo(plain("  ".join(filter(None, words))))
+    cells = (moment(one.at), one.bot, one.kind, one.severity, one.strategy, one.summary)
+    click.echo(plain("  ".join(filter(None, cells))))
 
 
 def _print(found: object, table: Table, output: str) -> None:

@@ -1,4 +1,4 @@
-"""`capacity`: what each resource uses, how it grows, when it runs out, and what to do."""
+"""`capacity`: usage, growth and forecast of each resource, and recommendations."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -17,7 +17,7 @@ from trading_ops.cli.timeline import plain
 from trading_ops.clients.reconciler import ReconcilerApi
 
 WITHIN = timedelta(minutes=2)
-"""Seconds to wait: a month of data is read."""
+"""Timeout in seconds: a month of data is read."""
 
 COLOURS = {Level.CRITICAL: "red", Level.WARNING: "yellow", Level.UNKNOWN: "magenta"}
 
@@ -32,10 +32,10 @@ def capacity(bot: str | None, output: str) -> None:
     Thresholds, limits and prices are in capacity.yml.
     """
 
-    async def ask(api: ReconcilerApi) -> CapacityView:
+    async def read(api: ReconcilerApi) -> CapacityView:
         return await api.capacity(CapacityView, bot, WITHIN)
 
-    found = order(ask)
+    found = order(read)
     if output == "json":
         print_json(msgspec.to_builtins(found))
         return

@@ -1,4 +1,4 @@
-"""How checks are shown, by `config check` and by `doctor`."""
+"""Output of checks, for `config check` and `doctor`."""
 
 from collections.abc import Iterable
 
@@ -16,7 +16,7 @@ def show(checks: Iterable[Check], output: str, *, failed: ExitCode = ExitCode.FA
     console = Console(stderr=True, quiet=True) if output == "json" else out()
     found = []
     for check in checks:
-        tell(console, check)
+        print_check(console, check)
         found.append(check)
     summarize(console, found)
     if output == "json":
@@ -25,7 +25,7 @@ def show(checks: Iterable[Check], output: str, *, failed: ExitCode = ExitCode.FA
         click.get_current_context().exit(failed)
 
 
-def tell(console: Console, check: Check) -> None:
+def print_check(console: Console, check: Check) -> None:
     """Print one check, and its fix."""
     mark = "[green]ok   [/]" if check.ok else "[red]FAIL [/]"
     if check.warning:

@@ -1,4 +1,4 @@
-"""`clean-up`: what the job `clean_up` does, on any host and without the reconciler."""
+"""`clean-up`: like the job `clean_up`, but on any host and without the reconciler."""
 
 import click
 

@@ -13,7 +13,7 @@ from importlib.metadata import entry_points
 
 ADDED_BY = "trading_ops.commands"
 OF_LOCAL_STACK = frozenset({"status", "doctor", "restart"})
-"""Commands that the lab also has, for the stack that its supervisor runs."""
+"""Commands with another implementation in the lab, for a local stack."""
 
 SUPERVISOR = re.compile(r"kind:\s*[\"']?supervisor\b")
 
@@ -30,7 +30,7 @@ class Entry:
 
     @property
     def is_installed(self) -> bool:
-        """Whether the module can be imported; does not import it."""
+        """Return whether the module can be imported, without importing it."""
         needed = (self.module, self.needs) if self.needs else (self.module,)
         try:
             return all(importlib.util.find_spec(one) is not None for one in needed)
@@ -82,7 +82,7 @@ COMMANDS: Mapping[str, Entry] = {
     "runbook": _entry("runbook", "runbook", "Check the runbooks."),
     "backup": _entry("backup", "backup", "Take, list, verify and prune backups."),
     "restore": _entry("restore", "restore", "Restore a backup to a new folder, or in place."),
-    "clean-up": _entry("clean_up", "clean_up", "Remove what is no longer needed in `var`."),
+    "clean-up": _entry("clean_up", "clean_up", "Remove files that are no longer needed."),
     "migrate": _entry("migrate", "migrate", "Upgrade the reconciler's database schema."),
     "export": _entry("export", "export", "Serve metrics of the host, processes and venues."),
     "node": _entry("node", "node", "Run the executor for the services of this host."),
@@ -107,9 +107,9 @@ def _loaded() -> Mapping[str, Entry]:
 
 
 def find(name: str) -> Entry | None:
-    """Return the command of this name, or None; other packages come last: listing them is slow.
+    """Return the command of this name, or None; other packages are searched last, which is slow.
 
-    In the folder of a local stack, `status`, `doctor` and `restart` are the lab's.
+    In the folder of a local stack, `status`, `doctor` and `restart` come from the lab.
     """
     entry = COMMANDS.get(name)
     if name in OF_LOCAL_STACK and is_local_stack():
@@ -119,9 +119,9 @@ def find(name: str) -> Entry | None:
 
 
 def is_local_stack() -> bool:
-    """Whether this is the folder of a local stack: its registry has a supervisor, or no registry.
+    """Return whether this is a local stack's folder: its registry has a supervisor or is missing.
 
-    Also true when a supervisor has run here: targets.yml may be broken by an edit in progress.
+    Also true if a supervisor has run here, because targets.yml may be invalid during an edit.
     """
     from trading_ops.cli.local_stack import lock_file  # noqa: PLC0415
     from trading_ops.config.settings import load_settings  # noqa: PLC0415

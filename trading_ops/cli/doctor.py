@@ -1,4 +1,4 @@
-"""`trading-ops doctor`: check an installation, with a fix for each failed check."""
+"""`trading-ops doctor`: check an installation, and show a fix for each failed check."""
 
 import asyncio
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ def _checks() -> "Iterator[Check]":
     yield check_dead_man_switch(settings)
     wanted = frozenset(rule.alert for rule in read_rules(settings.prometheus_config / "rules"))
 
-    async def ask() -> "list[Check]":
+    async def run() -> "list[Check]":
         return [check async for check in check_connections(settings, registry, wanted)]
 
-    yield from asyncio.run(ask())
+    yield from asyncio.run(run())

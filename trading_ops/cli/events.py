@@ -50,10 +50,10 @@ def events(*, following: bool, limit: int, output: str, **filters: str | None) -
 async def _search(api: ReconcilerApi, limit: int, given: dict[str, str]) -> list[EventView]:
     """Return the newest events, oldest first; fail on an unknown incident or kind."""
     if (key := given.get("incident")) is not None:
-        story = await api.story(key) if key.strip() else None
-        if story is None:
+        timeline = await api.story(key) if key.strip() else None
+        if timeline is None:
             raise Refused(f"incident {key} not found, or several ids begin with it")
-        given = given | {"incident": story.incident.id}
+        given = given | {"incident": timeline.incident.id}
     found = (await api.events(limit=str(limit), **given)).events
     if not found and (kind := given.get("kind")) is not None:
         kinds = await api.kinds()
@@ -62,8 +62,8 @@ async def _search(api: ReconcilerApi, limit: int, given: dict[str, str]) -> list
     return found[::-1]
 
 
-def _list(words: Iterable[str]) -> str:
-    return ", ".join(sorted(words)) or "none yet"
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none yet"
 
 
 def _show(event: EventView, output: str) -> None:
@@ -71,6 +71,6 @@ def _show(event: EventView, output: str) -> None:
         click.echo(msgspec.json.encode(event).decode())
         return
     who = "" if event.actor == "reconciler" else f" by {event.actor}"
-    words = " ".join(filter(None, (event.kind, event.reason, event.note)))
+    text = " ".join(filter(None, (event.kind, event.reason, event.note)))
     incident = (event.incident_id or "-")[:8]
-    click.echo(plain(f"{event.seq:>6}  {moment(event.at)}  {incident:<8}  {words}{who}"))
+    click.echo(plain(f"{event.seq:>6}  {moment(event.at)}  {incident:<8}  {text}{who}"))

@@ -56,7 +56,7 @@ def _sqlite_files(settings: Settings, registry: Registry) -> list[dict[str, str]
     files = [
         {"name": bot.name, "path": str(settings.var / unit_of(bot) / "bot.db")}
         for bot in registry.of_kind(Kind.BOT)
-        if is_ours(registry, bot)
+        if is_our_program(registry, bot)
     ]
     if not settings.database or settings.database.startswith("sqlite"):
         path = sqlite_path(settings.database_url)
@@ -71,13 +71,13 @@ def _postgresql(settings: Settings) -> list[dict[str, str]]:
 
 
 def _ws_token(settings: Settings, bot: Target) -> dict[str, str]:
-    """Return the file of a Freqtrade's ws_token; empty: it has none and is only polled."""
+    """Return the file with a Freqtrade's ws_token; empty: there is none, so it is only polled."""
     file = settings.secrets / f"freqtrade_{bot.name}.ws_token"
     return {"ws_token_file": str(file)} if file.exists() else {}
 
 
-def is_ours(registry: Registry, target: Target) -> bool:
-    """Whether it is one of our programs: a paper bot is one under any service manager."""
+def is_our_program(registry: Registry, target: Target) -> bool:
+    """Return whether it is one of our programs, such as a paper bot, under any service manager."""
     if target.kind is Kind.BOT:
         venue = registry.find(target.venue or "")
         return target.service is not None and venue is not None and venue.faults is not None
@@ -90,5 +90,5 @@ def units_file(settings: Settings) -> Path:
 
 
 def unit_of(target: Target) -> str:
-    """Return the name of its unit; its own name if it has no service manager."""
+    """Return the name of its unit, or its own name if it has no service manager."""
     return target.service.unit if target.service else target.name

@@ -1,4 +1,4 @@
-"""Following a numbered stream of the reconciler, across its restarts."""
+"""Follows a numbered stream of the reconciler, across its restarts."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

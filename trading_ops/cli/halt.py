@@ -8,8 +8,8 @@ import click
 import msgspec
 
 from trading_ops.cli.console import output_option, print_json
+from trading_ops.cli.direct_holds import HALT, REDUCE, STATES, hold_directly
 from trading_ops.cli.exit_codes import ExitCode
-from trading_ops.cli.hold_lines import HALT, REDUCE, STATES, tell_directly
 from trading_ops.cli.reconciler_connection import (
     command_settings,
     connected,
@@ -113,7 +113,7 @@ def _resume_all(context: click.Context, reason: str, owner: str, output: str) ->
 
 def _hold(
     context: click.Context,
-    word: str,
+    command: str,
     bots: Sequence[str] | None,
     owner: str,
     reason: str,
@@ -127,7 +127,7 @@ def _hold(
     registry, problem = registry_or_last_good(settings)
     if problem is not None:
         click.echo(f"{problem}. Using the last valid targets.yml.", err=True)
-    placed = asyncio.run(_place(settings, registry, word, bots, owner, reason))
+    placed = asyncio.run(_place(settings, registry, command, bots, owner, reason))
     if output == "json":
         print_json(msgspec.to_builtins(placed))
     for one in placed if output != "json" else ():
@@ -135,7 +135,7 @@ def _hold(
         known = (
             "" if one.id in one.detail or not one.id else f" (hold {one.id})"
         )  # most answers name it
-        click.echo(f"{one.target} {done} {STATES[word]}: {one.detail}{known}")
+        click.echo(f"{one.target} {done} {STATES[command]}: {one.detail}{known}")
     if not all(one.acknowledged for one in placed):
         context.exit(ExitCode.FAILED)
 
@@ -143,7 +143,7 @@ def _hold(
 async def _place(
     settings: Settings,
     registry: Registry,
-    word: str,
+    command: str,
     bots: Sequence[str] | None,
     owner: str,
     reason: str,
@@ -163,7 +163,7 @@ async def _place(
             if bots is None:
                 answers = await api.halt_all(owner=owner, reason=reason)
             else:
-                answers = [await api.hold(bots[0], word, owner=owner, reason=reason, key=key)]
+                answers = [await api.hold(bots[0], command, owner=owner, reason=reason, key=key)]
             placed = {one.target: one for one in answers}
     except (TradingOpsError, OSError) as error:
         refused = error
@@ -179,5 +179,5 @@ async def _place(
     left = [bot for bot in meant if bot.name not in placed or not placed[bot.name].acknowledged]
     if left:
         hold = {"owner": owner, "reason": reason, "id": key}
-        placed |= await tell_directly(settings, registry, left, word, hold, placed)
+        placed |= await hold_directly(settings, registry, left, command, hold, placed)
     return list(placed.values())

@@ -40,15 +40,15 @@ def init(folder: Path, *, update: bool, dry_run: bool) -> None:
         return
     done = tuple(project.changes(folder, files)) if dry_run else project.update(folder, files)
     for change in done:
-        _tell(change)
+        _print(change)
     if not done:
         click.echo(f"{folder} is up to date")
 
 
-def _tell(change: "Change") -> None:
+def _print(change: "Change") -> None:
     from trading_ops.project.folder import NEW, Step  # noqa: PLC0415
 
-    said = {
+    texts = {
         Step.ADD: "added",
         Step.REPLACE: "replaced",
         Step.REMOVE: "removed: no longer shipped",
@@ -58,4 +58,4 @@ def _tell(change: "Change") -> None:
     }
     if change.step in {Step.REPLACE, Step.CONFLICT}:
         click.echo(change.diff)
-    click.echo(f"{change.path}: {said[change.step]}")
+    click.echo(f"{change.path}: {texts[change.step]}")

@@ -14,7 +14,7 @@ from trading_ops.cli.timeline import plain
 from trading_ops.cli.times import short
 from trading_ops.clients.reconciler_views import JobRunView, JobView
 
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
 name_argument = click.argument("name", metavar="JOB")
 
 
@@ -36,7 +36,7 @@ def show(output: str) -> None:
         table.add_column(column)
     for one in found:
         ran = short(one.last.started_at) if one.last else "never"
-        outcome = "running" if one.running else _words(one.last) if one.last else ""
+        outcome = "running" if one.running else _result(one.last) if one.last else ""
         table.add_row(*map(plain, (one.name, one.schedule, _next(one), ran, outcome)))
     out().print(table)
 
@@ -57,7 +57,7 @@ def one(name: str, output: str) -> None:
         ("timeout", f"{job.timeout_seconds:.0f} s"),
         ("waiting for", job.held_by),
         ("running since", short(job.running.started_at) if job.running else None),
-        ("last run", f"{short(job.last.started_at)} {_words(job.last)}" if job.last else "never"),
+        ("last run", f"{short(job.last.started_at)} {_result(job.last)}" if job.last else "never"),
         ("last success", short(job.succeeded_at) if job.succeeded_at else "never"),
     ):
         if text is not None:
@@ -80,7 +80,7 @@ def history(name: str, limit: int, output: str) -> None:
     for run in runs:
         due = short(run.due_at) if run.due_at else "manual"
         took = f"{(run.ended_at - run.started_at).total_seconds():.1f} s" if run.ended_at else ""
-        cells = (str(run.id), due, short(run.started_at), took, _words(run), run.actor)
+        cells = (str(run.id), due, short(run.started_at), took, _result(run), run.actor)
         table.add_row(*map(plain, cells))
     out().print(table if runs else f"{name} has not run")
 
@@ -109,7 +109,7 @@ def run(
     if output == "json":
         print_json(msgspec.to_builtins(ended))
     else:
-        click.echo(f"{name}: {_words(ended)}")
+        click.echo(f"{name}: {_result(ended)}")
     if ended.outcome not in ("done", "nothing_to_do"):
         context.exit(ExitCode.FAILED)
 
@@ -153,7 +153,7 @@ def _ended(name: str, key: int) -> JobRunView:
         for run in found:
             if run.id == key and run.outcome != "running":
                 return run
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
 
 
 def _next(job: JobView) -> str:
@@ -166,6 +166,6 @@ def _next(job: JobView) -> str:
     return short(job.due_at) if job.due_at else "no trading session stored"
 
 
-def _words(run: Any) -> str:
+def _result(run: Any) -> str:
     outcome = run.outcome.replace("_", " ")
     return f"{outcome}: {run.detail}" if run.detail else str(outcome)

@@ -1,4 +1,4 @@
-"""Whether a local stack runs in this var folder, for the error when no reconciler answers.
+"""Detects whether a local stack runs in this var folder, for the error when no reconciler answers.
 
 Its supervisor holds a lock, which the kernel releases when the process dies.
 """
@@ -47,7 +47,7 @@ def pid_in(descriptor: int) -> str:
 
 
 def not_running(settings: Settings) -> NotRunning:
-    """Return the error; it names the folder, which may be the wrong one."""
+    """Return the error, which names the folder: it may be the wrong one."""
     if settings.targets_file.exists():
         fix = "start one with `trading-ops up`"
     else:

@@ -73,8 +73,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
             prog_name=PROGRAM,
             standalone_mode=False,
         )
-    except click.exceptions.Exit as asked:
-        return asked.exit_code
+    except click.exceptions.Exit as requested:
+        return requested.exit_code
     except click.ClickException as error:
         error.show()
         return error.exit_code

@@ -5,10 +5,9 @@ import msgspec
 from rich.table import Table
 
 from trading_ops.cli.console import out, output_option, print_json
-from trading_ops.cli.duration import Duration, Length
 from trading_ops.cli.reconciler_connection import order, owner_option, reason_option
 from trading_ops.cli.timeline import plain
-from trading_ops.cli.times import moment
+from trading_ops.cli.times import Duration, Length, moment
 from trading_ops.clients.reconciler_views import WindowView
 
 

@@ -48,8 +48,8 @@ def test(context: click.Context, channel: str | None, owner: str) -> None:
 
     found = order(send)
     for one in found:
-        said = f": {one.error}" if one.error else ""
-        click.echo(plain(f"{one.channel}: {one.state} after attempt {one.attempts}{said}"))
+        error = f": {one.error}" if one.error else ""
+        click.echo(plain(f"{one.channel}: {one.state} after attempt {one.attempts}{error}"))
     if not found:
         click.echo("no route matches test messages: give --channel NAME")
     if not found or any(one.state != MessageState.SENT for one in found):

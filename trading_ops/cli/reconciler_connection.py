@@ -1,4 +1,4 @@
-"""How a command reaches the running reconciler, and the options of every order."""
+"""Connects a command to the running reconciler, and defines common options."""
 
 import asyncio
 import contextlib
@@ -36,7 +36,7 @@ override_budget_option = click.option(
     "--override-budget",
     is_flag=True,
     default=None,
-    help="Also while the bot's error budget is spent; recorded with the reason.",
+    help="Run even if the bot's error budget is exhausted; recorded with the reason.",
 )
 
 

@@ -33,11 +33,11 @@ def report(period: str, day: dt.datetime | None, output: str, owner: str, *, sen
     """
     date = None if day is None else day.date().isoformat()
 
-    async def ask(api: ReconcilerApi) -> tuple[ReportView, list[str]]:
+    async def read(api: ReconcilerApi) -> tuple[ReportView, list[str]]:
         shown = await api.report(period, date=date)
         return shown, await api.send_report(period, date=date, owner=owner) if send else []
 
-    shown, channels = order(ask)
+    shown, channels = order(read)
     if output == "json":
         print_json(shown.report)
     elif output == "html":

@@ -7,7 +7,7 @@ from datetime import timedelta
 import click
 
 from trading_ops.cli.actions import end_of
-from trading_ops.cli.console import output_option, print_json
+from trading_ops.cli.console import Command, output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.reconciler_connection import (
     command_settings,
@@ -16,7 +16,7 @@ from trading_ops.cli.reconciler_connection import (
     owner_option,
     reason_option,
 )
-from trading_ops.cli.rolling import Ordered, Rolled, Seen, roll
+from trading_ops.cli.rolling import Ordered, Rolled, State, roll
 from trading_ops.clients.directory import Directory
 from trading_ops.clients.http import session_of
 from trading_ops.clients.reconciler import ReconcilerApi
@@ -44,14 +44,16 @@ canary_option = click.option(
 )
 
 
+def restart_options(command: Command) -> Command:
+    """Add the argument BOT... and the options of `restart` to a command."""
+    command = output_option(owner_option(reason_option(command)))
+    command = canary_option(override_budget_option(command))
+    drain = click.option("--drain", is_flag=True, help="Restart gracefully, even a healthy bot.")
+    return click.argument("bots", metavar="BOT...", nargs=-1, required=True)(drain(command))
+
+
 @click.command()
-@click.argument("bots", metavar="BOT...", nargs=-1, required=True)
-@click.option("--drain", is_flag=True, help="Restart gracefully, even if the bot is healthy.")
-@canary_option
-@override_budget_option
-@reason_option
-@owner_option
-@output_option
+@restart_options
 @click.pass_context
 def restart(
     context: click.Context,
@@ -66,12 +68,12 @@ def restart(
 ) -> None:
     """Restart each BOT through its service manager, and wait until its agent is healthy.
 
-    The reconciler asks the node of the bot's host, through the same gates as automatic restarts.
-    Without --drain a healthy bot is not restarted; with it, not one whose error budget is spent.
-    Several bots are restarted one after another. The first is the canary: it must stay healthy for
-    a while, without a critical incident. The first failure ends the command, and the remaining
-    bots are not restarted. Exits with 1 when a restart was refused or failed, or a bot is not
-    healthy within a minute.
+    The reconciler sends the request to the node of the bot's host, through the same gates as
+    automatic restarts. Without --drain, a healthy bot is not restarted; with it, a bot whose error
+    budget is exhausted is not. Several bots are restarted one after another. The first is the
+    canary: it must stay healthy for a while, without a critical incident. The first failure ends
+    the command, and the remaining bots are not restarted. Exits with 1 when a restart was refused
+    or failed, or a bot is not healthy within a minute.
     """
     restart_bots(
         context,
@@ -122,7 +124,7 @@ def restart_bots(
             async for one in roll(names, fleet, canary=canary, within=HEALTHY_WITHIN):
                 ended.append(one)
                 if output != "json":
-                    _tell(one)
+                    _print(one)
         return ended
 
     ended = asyncio.run(run())
@@ -133,7 +135,7 @@ def restart_bots(
         context.exit(ExitCode.FAILED)
 
 
-def _tell(one: Rolled) -> None:
+def _print(one: Rolled) -> None:
     if one.problem is None:
         click.echo(f"{one.bot} was restarted and is healthy after {one.seconds} s")
     else:
@@ -161,7 +163,7 @@ def _bot(registry: Registry, name: str) -> Target:
 
 
 class _Bots:
-    """The bots of `targets.yml`: restarted by the reconciler, and asked directly."""
+    """The bots of `targets.yml`: restarted by the reconciler, and queried directly."""
 
     def __init__(
         self,
@@ -195,12 +197,12 @@ class _Bots:
             return Ordered(restarted=restarted)
         return Ordered(restarted=restarted, problem=f"{attempt.state}: {attempt.detail}")
 
-    async def look(self, bot: str, *, canary: bool) -> Seen:
+    async def state(self, bot: str, *, canary: bool) -> State:
         try:
             health = await self._directory.bot(self._targets[bot]).health()
             incidents = await self._api.incidents(target=bot, open="true") if canary else []
         except TradingOpsError as error:
-            return Seen(None, str(error))
+            return State(None, str(error))
         down = [name for name, part in health.components.items() if not part.up]
         critical = [one.alert for one in incidents if one.labels.get("severity") in CRITICAL]
         problem = None
@@ -210,4 +212,4 @@ class _Bots:
             problem = "it has not recovered"
         elif critical:
             problem = f"open incident of {critical[0]}"
-        return Seen(health.incarnation, problem)
+        return State(health.incarnation, problem)

@@ -1,7 +1,7 @@
 """Restart several bots one after another.
 
 The first bot is the canary: it must stay healthy for a while before the next one is restarted. The
-first bot that fails ends the roll, and the others keep running as they are.
+first bot that fails ends the rolling restart; the others are not restarted.
 """
 
 import asyncio
@@ -17,14 +17,14 @@ UNTOUCHED = "not restarted, because {} failed"
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A bot at one moment."""
+class State:
+    """State of a bot."""
 
     incarnation: str | None
-    """None: it did not answer."""
+    """None: the bot did not answer."""
 
     problem: str | None
-    """Why it is not healthy; None: it is."""
+    """Why the bot is not healthy; None: it is healthy."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Ordered:
 
 @dataclass(frozen=True)
 class Rolled:
-    """What became of one bot."""
+    """Result for one bot."""
 
     bot: str
     restarted: bool | None
@@ -52,13 +52,13 @@ class Rolled:
 
 
 class Fleet(Protocol):
-    """Restarts bots and looks at them."""
+    """Restarts bots and reads their state."""
 
     async def restart(self, bot: str) -> Ordered:
         """Restart it."""
 
-    async def look(self, bot: str, *, canary: bool) -> Seen:
-        """Return its state. A canary with an open critical incident is not healthy."""
+    async def state(self, bot: str, *, canary: bool) -> State:
+        """Return the state of a bot. A canary with an open critical incident is not healthy."""
 
 
 async def roll(
@@ -79,7 +79,7 @@ async def roll(
             continue
         first = number == 0 and len(bots) > 1
         began = clock.monotonic()
-        before = (await fleet.look(bot, canary=False)).incarnation
+        before = (await fleet.state(bot, canary=False)).incarnation
         ordered = await fleet.restart(bot)
         problem = ordered.problem
         if problem is None:
@@ -102,14 +102,14 @@ async def _until_healthy(
     stay: timedelta,
     within: timedelta,
 ) -> str | None:
-    """Wait until it was healthy for `stay` in one incarnation; return what is missing, or None."""
+    """Wait until the bot was healthy for `stay` in one incarnation; return the problem, or None."""
     deadline = clock.monotonic() + (within + stay).total_seconds()
     incarnation: str | None = None
     since: float | None = None
     while True:
-        seen, now = await fleet.look(bot, canary=canary), clock.monotonic()
-        if before is not None and seen.incarnation == before:  # it drains
-            seen = Seen(None, "the old process still runs")
+        seen, now = await fleet.state(bot, canary=canary), clock.monotonic()
+        if before is not None and seen.incarnation == before:  # it shuts down gracefully
+            seen = State(None, "the old process still runs")
         if incarnation and seen.incarnation not in {None, incarnation}:
             return f"it was restarted again: {incarnation} → {seen.incarnation}"
         incarnation = incarnation or seen.incarnation
@@ -120,6 +120,8 @@ async def _until_healthy(
         if since is not None and now - since >= stay.total_seconds():
             return None
         if now > deadline:
-            late = seen.problem or f"it was not healthy for {stay.total_seconds():g} s in a row"
-            return f"after {(within + stay).total_seconds():.0f} s: {late}"
+            last_problem = (
+                seen.problem or f"it was not healthy for {stay.total_seconds():g} s in a row"
+            )
+            return f"after {(within + stay).total_seconds():.0f} s: {last_problem}"
         await asyncio.sleep(PAUSE_SECONDS)

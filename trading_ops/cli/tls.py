@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from trading_ops.tls.authority import Authority
 
 CALLERS = frozenset({Kind.RECONCILER, Kind.PROMETHEUS, Kind.ALERTMANAGER})
-"""Kinds that call others and need a certificate wherever they run."""
+"""Kinds of targets that connect to others and always need a certificate."""
 
 LIFETIME_DAYS = 397
 RENEW_DAYS = 30

@@ -22,9 +22,8 @@ from trading_ops.api.tokens import (
     save,
 )
 from trading_ops.cli.console import output_option, print_json
-from trading_ops.cli.duration import Duration, Length
 from trading_ops.cli.exit_codes import ExitCode
-from trading_ops.cli.times import moment
+from trading_ops.cli.times import Duration, Length, moment
 from trading_ops.clients.secrets import agent_token_file
 from trading_ops.config.settings import load_settings
 from trading_ops.config.targets import load_targets

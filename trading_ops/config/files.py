@@ -59,11 +59,11 @@ def check_database(database: str, where: str, key: str, *, readable: bool) -> No
     """Refuse a URL of an unsupported database. Never repeats it: it may contain a password."""
     scheme, separator, rest = database.partition("://")
     if database and not (separator and scheme in DATABASES):
-        said = f" {scheme!r}" if separator and scheme.isalnum() else ""
+        name = f" {scheme!r}" if separator and scheme.isalnum() else ""
         raise ConfigError(
             where,
             key,
-            f"unsupported database{said}",
+            f"unsupported database{name}",
             "write postgresql://USER@HOST/DATABASE, or leave it empty for SQLite",
         )
     if readable and (":" in rest.partition("/")[0].rpartition("@")[0] or "password=" in rest):

@@ -12,7 +12,7 @@ _log = logs.get(__name__)
 
 
 def keep_last_good(settings: Settings) -> None:
-    """Copy targets.yml, just read, to the var folder."""
+    """Copy targets.yml to the var folder after it was loaded."""
     try:
         path = settings.last_good_targets
         path.parent.mkdir(parents=True, exist_ok=True)

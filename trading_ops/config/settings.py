@@ -31,7 +31,7 @@ PREFIX = "TRADING_OPS_"
 
 
 class EngineAccess(NamedTuple):
-    """How Prometheus or Alertmanager is reached."""
+    """Connection settings of Prometheus or Alertmanager."""
 
     key: str
     """The setting with its URL."""
@@ -51,7 +51,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Paths are absolute after loading; relative ones count from `root`."""
 
     root: Path
-    """The folder that holds targets.yml, prometheus/, alertmanager/ and runbooks/."""
+    """The folder with targets.yml, prometheus/, alertmanager/ and runbooks/."""
 
     var: Path = Path("var")
     """All data: databases, secrets, logs. May be deleted while nothing runs."""
@@ -84,8 +84,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """CA of Prometheus' certificate; None: `ca.crt` in `tls`, else the system's CAs."""
 
     reports_prometheus_url: str = ""
-    """URL of the Prometheus with the long history that reports are made from, such as one that
-    receives remote writes; empty: the same Prometheus."""
+    """URL of the Prometheus with long history that reports use, for example a receiver of remote
+    writes; empty: the same Prometheus."""
 
     reports_prometheus_user: str = "trading-ops"
     reports_prometheus_password_file: Path | None = None
@@ -117,8 +117,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """True: a manual one-shot action needs another operator's approval."""
 
     freeze_on_spent_budget: bool = True
-    """True: no roll or update of a bot whose error budget for availability is spent, unless
-    overridden."""
+    """True: no rolling restart or update of a bot whose error budget for availability is exhausted,
+    unless overridden."""
 
     release_at_bot: bool = False
     """True: an operator's hold may be released directly at the bot, with its agent's token.
@@ -237,12 +237,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Interval between backups; 0: no backups, and no alert expects one."""
 
     backup_database: str = ""
-    """URL of the PostgreSQL server to back up, with a role that has REPLICATION; empty: that of
-    `database`, if it is in PostgreSQL."""
+    """URL of the PostgreSQL server to back up, with a role that has REPLICATION; empty: the one in
+    `database`, if it is PostgreSQL."""
 
     backup_pgbackrest: Path | None = None
-    """Configuration file of pgBackRest, which then backs PostgreSQL up; None: `pg_basebackup` and
-    `pg_receivewal` do."""
+    """Configuration file of pgBackRest, which then backs up PostgreSQL; None: `pg_basebackup` and
+    `pg_receivewal` are used."""
 
     backup_keep_last: Annotated[int, msgspec.Meta(ge=1)] = 12
     """Number of newest backups to keep; of older ones, the newest of each of this many …"""
@@ -292,7 +292,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def prometheus_access(self) -> EngineAccess:
-        """How Prometheus is reached."""
+        """Return the connection settings of Prometheus."""
         return EngineAccess(
             "prometheus_url",
             self.prometheus_url,
@@ -303,7 +303,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def reports_prometheus_access(self) -> EngineAccess:
-        """How the Prometheus that reports are made from is reached."""
+        """Return the connection settings of the Prometheus for reports."""
         if not self.reports_prometheus_url:
             return self.prometheus_access
         return EngineAccess(
@@ -316,7 +316,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def alertmanager_access(self) -> EngineAccess:
-        """How each Alertmanager is reached."""
+        """Return the connection settings of each Alertmanager."""
         return EngineAccess(
             "alertmanager_url",
             self.alertmanager_url,
@@ -400,7 +400,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def backup_database_url(self) -> str | None:
-        """SQLAlchemy URL of the PostgreSQL server to back up; None: there is none.
+        """Return the SQLAlchemy URL of the PostgreSQL server to back up, or None.
 
         Raises:
             ConfigError: the file of its password cannot be read, is empty, or others can read it.
@@ -437,7 +437,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Return `user:password` of a Freqtrade: the one line of its file.
 
         Raises:
-            ConfigError: it is missing, has another form, or others can read it.
+            ConfigError: it is missing or invalid, or others can read it.
         """
         path = self.freqtrade_credentials_file(name)
         fix = f"umask 077; printf 'USER:PASSWORD\\n' > {path}"
@@ -445,8 +445,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             mode = path.stat().st_mode & 0o077
             text = path.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeError) as error:
-            said = getattr(error, "strerror", None) or "not UTF-8"
-            raise ConfigError(str(path), "", said.lower(), fix) from error
+            problem = getattr(error, "strerror", None) or "not UTF-8"
+            raise ConfigError(str(path), "", problem.lower(), fix) from error
         if mode:
             raise ConfigError(str(path), "", "others can read it", f"chmod go= {path}")
         user, _, password = text.partition(":")
@@ -505,10 +505,10 @@ def load_settings(root: Path | None = None, environ: Mapping[str, str] | None = 
             str(path), "", str(error), "see docs/deployment.md, “Settings”"
         ) from error
     for key in ("database", "backup_database"):
-        where, said = (
+        where, problem = (
             (str(path), key) if key not in overrides else ("environment", PREFIX + key.upper())
         )
-        check_database(getattr(settings, key), where, said, readable=key not in overrides)
+        check_database(getattr(settings, key), where, problem, readable=key not in overrides)
     if settings.backup_database.startswith("sqlite:"):
         fix = "leave it empty: SQLite databases in `var` are backed up without it"
         raise ConfigError(str(path), "backup_database", "names a SQLite database", fix)
@@ -634,7 +634,7 @@ def load_log_policy(
 
 
 def _refuse_unknown(env: Mapping[str, str], fields: set[str]) -> None:
-    """Refuse unknown variables: a misspelt one must not be ignored silently."""
+    """Refuse unknown variables, so that a misspelled one is not silently ignored."""
     known = {f"{PREFIX}ROOT", *(PREFIX + name.upper() for name in fields)}
     for name in sorted(env):
         if name.startswith(PREFIX) and name not in known:

@@ -54,7 +54,7 @@ class TokenFile:
     """The tokens of a file, reloaded when it changes."""
 
     def __init__(self, path: Path, *, shared: Path | None = None) -> None:
-        """Take the file, and the fallback while it is missing or empty."""
+        """Set the file, and a fallback that is used while it is missing or empty."""
         self.path = path
         self._shared = shared
         self._seen: tuple[object, ...] = ()
@@ -63,8 +63,8 @@ class TokenFile:
     @classmethod
     def of_agent(cls, path: Path) -> "TokenFile":
         """Return the token file of a bot's agent, with the shared file as fallback."""
-        usual = path.name.startswith(f"{SHARED}_")
-        return cls(path, shared=path.with_name(SHARED) if usual else None)
+        folder_name = path.name.startswith(f"{SHARED}_")
+        return cls(path, shared=path.with_name(SHARED) if folder_name else None)
 
     @property
     def is_shared(self) -> bool:

@@ -1,4 +1,4 @@
-"""The API's own OpenAPI document as rows of a page."""
+"""The API's OpenAPI document as rows of a page."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Operation:
 
 @dataclass(frozen=True, kw_only=True)
 class Schema:
-    """One type of bodies or answers."""
+    """A type of request or response bodies."""
 
     name: str
     description: str
@@ -33,7 +33,7 @@ class Schema:
     """Name, type, and whether it is required."""
 
     values: Sequence[str] = ()
-    """Of an enumeration."""
+    """Values of an enumeration."""
 
 
 def operations(whole: Mapping[str, Any], tag: str) -> list[Operation]:
@@ -42,7 +42,7 @@ def operations(whole: Mapping[str, Any], tag: str) -> list[Operation]:
 
 
 def schemas(whole: Mapping[str, Any], tag: str) -> list[Schema]:
-    """Return the types that these operations use, and the types that those use."""
+    """Return the types that these operations use, directly or indirectly."""
     components = whole["components"]["schemas"]
     wanted = list(_references([one for _, _, one in _tagged(whole, tag)]))
     found: dict[str, Schema] = {}

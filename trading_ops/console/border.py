@@ -21,19 +21,20 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-"""Of every answer."""
+"""Headers of every response."""
 
 FAILURES, FAILURES_SECONDS = 10, 60.0
-"""So many failed logins of one address within such a time; then none is tried until it is over."""
+"""Maximum failed logins of an address within this time; further ones are rejected until it is
+over."""
 
 PEERS = 1000
-"""Addresses whose failed logins are remembered."""
+"""Maximum number of addresses whose failed logins are remembered."""
 
 
 def is_own_host(host: str, allowed: Collection[str]) -> bool:
-    """Whether a request names this console: by a loopback address, or a name that we go by.
+    """Return whether the Host header names this console: a loopback address or an allowed name.
 
-    A page of another site that points its own name at this address names that one.
+    This rejects DNS rebinding: another site's name that resolves to this address.
 
     Args:
         host: the header, with or without a port.
@@ -52,7 +53,7 @@ def is_own_host(host: str, allowed: Collection[str]) -> bool:
 
 
 def is_foreign(request: web.Request) -> bool:
-    """Whether the browser marks the request as sent by another site."""
+    """Return whether the browser marks the request as coming from another site."""
     origin = request.headers.get("Origin")
     if origin is not None:
         try:
@@ -65,7 +66,7 @@ def is_foreign(request: web.Request) -> bool:
 
 
 def is_secure(request: web.Request) -> bool:
-    """Whether the browser came over TLS, to us or to the proxy in front."""
+    """Return whether the browser used TLS, to us or to a proxy in front of us."""
     return request.secure or request.headers.get("X-Forwarded-Proto", "") == "https"
 
 
@@ -76,14 +77,14 @@ class FailedLogins:
         self._failed: dict[str, list[float]] = {}
 
     def wait(self, peer: str) -> int:
-        """Return for how many seconds no login of this address is tried; 0: one may be now."""
+        """Return for how many seconds logins of this address are rejected; 0: allowed now."""
         failed = self._recent(peer)
         if len(failed) < FAILURES:
             return 0
         return math.ceil(failed[0] + FAILURES_SECONDS - clock.monotonic())
 
     def note(self, peer: str) -> None:
-        """Count one."""
+        """Count a failed login."""
         failed = [*self._recent(peer), clock.monotonic()]
         self._failed.pop(peer, None)
         while len(self._failed) >= PEERS:

@@ -1,4 +1,4 @@
-"""The console on the parts of the reconciler."""
+"""Builds the console from parts of the reconciler."""
 
 from datetime import timedelta
 

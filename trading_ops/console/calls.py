@@ -1,7 +1,7 @@
-"""The console's only way to the system: the API's own table of routes, called in this process.
+"""The console's only access to the system: the API's routes, called in this process.
 
-A call has the role, the checks and the handler of its route, so that the console can do nothing and
-read nothing that the command line could not with the same token.
+A call uses the role, the checks and the handler of its route, so the console has the same
+permissions as the command line with the same token.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,18 +17,18 @@ from trading_ops.api.tokens import Identity
 
 
 class Calls:
-    """Calls routes by their method and path, as in `GET /api/v1/incidents/{id}`."""
+    """Calls routes by method and path, such as `GET /api/v1/incidents/{id}`."""
 
     def __init__(self, table: Sequence[Route]) -> None:
         self.table = table
         self._routes = {f"{one.method} {one.path}": one for one in table}
 
     def has(self, name: str) -> bool:
-        """Whether there is such a route."""
+        """Return whether there is such a route."""
         return name in self._routes
 
     def may(self, identity: Identity, name: str) -> bool:
-        """Whether an identity may call it."""
+        """Return whether an identity may call it."""
         return self.has(name) and identity.may(self._routes[name].role)
 
     def role(self, name: str) -> str:
@@ -44,11 +44,11 @@ class Calls:
         query: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Return the handler's own answer, not encoded.
+        """Return the handler's result, not encoded.
 
         Raises:
-            web.HTTPException: as the API answers: 403 of a role that is too low, 404, 409, 422.
-            TradingOpsError: as the API would answer with a problem.
+            web.HTTPException: as in the API, for example 403 if the role is too low, 404, 409 or
+            422. TradingOpsError: an error that the API would return as a problem.
         """
         route = self._routes[name]
         if not identity.may(route.role):
@@ -64,7 +64,7 @@ class Calls:
 
 
 def problem_of(error: web.HTTPException) -> str:
-    """Return an error's sentence."""
+    """Return the message of an error."""
     text = (error.text or "").strip()
     if text == f"{error.status}: {error.reason}" or not text:
         return HTTPStatus(error.status).phrase.lower()
@@ -75,7 +75,7 @@ def _part(value: str) -> str:
     try:
         return msgspec.convert(value, Key)
     except msgspec.ValidationError:
-        not_found("nothing has this name")
+        not_found("there is nothing with this name")
 
 
 def _converted(given: Mapping[str, Any], kind: Any, place: str) -> Any:

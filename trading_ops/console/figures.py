@@ -1,4 +1,4 @@
-"""What Prometheus knows of the money: a few bounded queries for all bots, shared by all readers."""
+"""Financial metrics from Prometheus: a few bounded queries for all bots, shared by all viewers."""
 
 import asyncio
 import json
@@ -14,18 +14,18 @@ from trading_ops.logs.throttled import Seldom
 log = logs.get(__name__)
 
 KEPT_SECONDS = 1.5
-"""How long an answer is shared by all viewers."""
+"""How long a result is shared by all viewers."""
 
 LINES_KEPT_SECONDS = 15.0
 LINE_SECONDS, LINE_STEP_SECONDS = 3600.0, 60.0
 LINES_KEPT = 64
-"""Pages of bots whose lines are kept."""
+"""Number of pages of bots whose graphs are cached."""
 
 LAST_KNOWN = "1h"
-"""How far back the money of a bot that does not answer is looked up."""
+"""How far back to look for the exposure of a bot that does not answer."""
 
 MISSING = 50
-"""Bots for which that is done at once: the range of a thousand would be too much to read."""
+"""Maximum number of such bots per query."""
 
 QUERIES: Mapping[str, str] = {
     "loss": 'max by (bot, currency) (trading_daily_loss{job="trading-bot"})',
@@ -44,21 +44,21 @@ WITHOUT_AGENT: Mapping[str, str] = {
     "broker": 'min by (bot) (trading_component_up{job="trading-bot",component="broker"})',
     "state": 'max by (bot, state) (trading_state{job="trading-bot"}) == 1',
 }
-"""Values that the agents of all other bots report, and report sooner."""
+"""Values that the agents of all other bots report earlier."""
 
 
 @dataclass(kw_only=True, slots=True)
 class Money:
-    """Some amounts of one bot, by currency."""
+    """Financial state of one bot; amounts by currency."""
 
     loss: dict[str, float] = field(default_factory=dict)
     exposure: dict[str, float] = field(default_factory=dict)
     loss_used: float | None = None
-    """Of the limit: 1 is all of it. None: no such limit, or not known."""
+    """Share of the limit; 1 is the limit. None: no such limit, or unknown."""
 
     exposure_used: float | None = None
     drift: dict[str, float] = field(default_factory=dict)
-    """By symbol; what agrees is left out."""
+    """By symbol; without symbols that agree."""
 
     heartbeat: float | None = None
     """Seconds since the epoch."""
@@ -66,32 +66,32 @@ class Money:
     broker: bool | None = None
     state: str | None = None
     is_old: bool = False
-    """The bot's metrics are gone, and these are the last of the past hour."""
+    """The bot's metrics are missing; these are the last ones of the past hour."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """The money of all bots at one moment."""
+    """Financial state of all bots at one moment."""
 
     of: Mapping[str, Money]
     at: float
     """When Prometheus answered, seconds since the epoch."""
 
     problem: str = ""
-    """Why nothing is known; empty: Prometheus answered."""
+    """Why there is no data; empty: Prometheus answered."""
 
 
 class FigureReader:
-    """Asks Prometheus once for everyone who looks at the same time."""
+    """Queries Prometheus once for all simultaneous viewers."""
 
     def __init__(
         self, prometheus: Prometheus, bots: Collection[str], *, all_have_agents: bool
     ) -> None:
-        """Take the names of the registered bots: no other series is shown."""
+        """Set up the queries; `bots` are the names of the registered bots, the only ones shown."""
         self._prometheus = prometheus
         self._bots = frozenset(bots)
         self._queries = {**QUERIES, **({} if all_have_agents else WITHOUT_AGENT)}
-        self._said = Seldom()
+        self._logged = Seldom()
         self._last: Figures | None = None
         self._read_at = -math.inf
         self._reading: asyncio.Task[Figures] | None = None
@@ -106,7 +106,7 @@ class FigureReader:
         return await asyncio.shield(self._reading)
 
     async def lines(self, bots: Sequence[str]) -> Mapping[str, Series]:
-        """Return the equity of the last hour of some bots; of one that has none, nothing."""
+        """Return the equity of some bots in the last hour; bots without equity are left out."""
         wanted = tuple(sorted(self._bots.intersection(bots)))
         kept = self._lines.get(wanted)
         if not wanted or (kept and clock.monotonic() - kept[0] < LINES_KEPT_SECONDS):
@@ -136,7 +136,7 @@ class FigureReader:
             of.update(await self._last_known(missing))
             figures = Figures(of=of, at=clock.timestamp())
         except ClientError as error:
-            if self._said.is_due("figures"):
+            if self._logged.is_due("figures"):
                 log.warning("figures_not_read", error=str(error))
             figures = Figures(of={}, at=clock.timestamp(), problem=str(error))
         self._last, self._read_at = figures, clock.monotonic()
@@ -155,12 +155,12 @@ class FigureReader:
 
 
 def _any_of(names: Sequence[str]) -> str:
-    """Return a PromQL string whose pattern matches exactly these names."""
+    """Return a PromQL regular expression that matches exactly these names."""
     return json.dumps("|".join(name.replace(".", r"\.") for name in names))
 
 
 def _money(found: Mapping[str, list[Sample]], bots: Collection[str]) -> dict[str, Money]:
-    """Return the money of each of these bots that has any."""
+    """Return the financial state of the bots that have one."""
     of: dict[str, Money] = {}
     for kind, samples in found.items():
         fill = _FILL[kind]

@@ -1,4 +1,4 @@
-"""The fleet as on-call reads it: what is at risk first, and then one row for each bot."""
+"""The fleet page: bots at risk first, then one row for each bot."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,19 +14,19 @@ from trading_ops.domain.target import NAMED_BOTS, Kind
 
 PAGE = 50
 SILENT_SECONDS = 3.0
-"""Without an answer of its agent a bot is silent, as in the API's health."""
+"""After this time without an answer of its agent, a bot is silent, as in the API."""
 
 SLOW_SECONDS, STUCK_SECONDS = 5.0, 30.0
-"""Ages of a heartbeat, as on the boards."""
+"""Thresholds for the age of a heartbeat, as on the boards."""
 
 EVERYWHERE = "everywhere"
-"""The note of a target's automation when the setting is one for all."""
+"""The note on a target's automation if the setting applies to all targets."""
 
 NEAR = 0.8
-"""Share of a limit from which on it is shown as near."""
+"""Share of a limit from which it is shown as near."""
 
 BREACHED = 1.001
-"""Of the exposure: a bot may use all of it."""
+"""For exposure: a bot may use the whole limit."""
 
 UNKNOWN, SILENT, HALTED, REDUCING, ACTIVE = "unknown", "silent", "halted", "reducing", "active"
 _ORDER = (SILENT, UNKNOWN, HALTED, REDUCING, ACTIVE)
@@ -44,31 +44,31 @@ class Row:
 
     broker: bool | None
     incidents: Sequence[Incident] = ()
-    """Open ones, the most severe first."""
+    """Open incidents, most severe first."""
 
     @property
     def name(self) -> str:
-        """The bot's name."""
+        """Return the bot's name."""
         return self.target.name
 
     @property
     def has_agent(self) -> bool:
-        """Whether it takes orders."""
+        """Return whether it has an agent that accepts commands."""
         return self.target.kind is not Kind.BARE_BOT
 
     @property
     def not_in_force(self) -> int:
-        """How many of its holds the bot has not acknowledged."""
+        """Return the number of holds that the bot has not acknowledged."""
         return sum(one.id not in self.target.in_force for one in self.target.holds)
 
     @cached_property
     def severity(self) -> int:
-        """0 healthy, 1 needs a look, 2 money is at risk."""
-        return 2 if self.risks else 1 if self._needs_a_look else 0
+        """Return 0: healthy, 1: needs attention, 2: money is at risk."""
+        return 2 if self.risks else 1 if self._needs_attention else 0
 
     @cached_property
     def risks(self) -> tuple[str, ...]:
-        """Why money is at risk here; empty: it is not."""
+        """Return why money is at risk; empty: it is not."""
         money, found = self.money, []
         exposed = any(amount > 0 for amount in money.exposure.values())
         if self.state == SILENT:
@@ -86,7 +86,7 @@ class Row:
         return tuple(found)
 
     @property
-    def _needs_a_look(self) -> bool:
+    def _needs_attention(self) -> bool:
         money = self.money
         near = max(money.loss_used or 0, (money.exposure_used or 0) - 1 + NEAR) >= NEAR
         slow = self.heartbeat_age is not None and self.heartbeat_age > SLOW_SECONDS
@@ -101,14 +101,14 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Fleet:
-    """All bots, those in trouble first."""
+    """All bots, unhealthy ones first."""
 
     rows: tuple[Row, ...]
     problem: str
-    """Why Prometheus' figures are missing; empty: they are there."""
+    """Why metrics from Prometheus are missing; empty: they are not."""
 
     others: Sequence[Incident] = ()
-    """Open incidents that concern no bot."""
+    """Open incidents without a bot."""
 
     loss: Mapping[str, float] = field(default_factory=dict)
     """Of all bots, by currency."""
@@ -121,31 +121,31 @@ class Fleet:
 
     @property
     def risky(self) -> tuple[Row, ...]:
-        """The bots where money is at risk."""
+        """Return the bots where money is at risk."""
         return tuple(row for row in self.rows if row.risks)
 
     @property
     def only_observes(self) -> bool:
-        """Whether the settings let automation act on nothing."""
+        """Return whether automation is observe-only on all targets."""
         return any(row.target.automation_note == EVERYWHERE for row in self.rows)
 
     @property
     def worst_loss(self) -> Row | None:
-        """The bot that has used most of its daily loss limit."""
+        """Return the bot with the highest use of its daily loss limit."""
         return _most(self.rows, lambda row: row.money.loss_used)
 
     @property
     def worst_exposure(self) -> Row | None:
-        """The bot that has used most of its exposure limit."""
+        """Return the bot with the highest use of its exposure limit."""
         return _most(self.rows, lambda row: row.money.exposure_used)
 
     @property
     def open_incidents(self) -> int:
-        """How many incidents are open."""
+        """Return the number of open incidents."""
         return sum(len(row.incidents) for row in self.rows) + len(self.others)
 
     def found(self, text: str, state: str) -> tuple[Row, ...]:
-        """Return the bots whose name or venue has a text, and that are in a state, if given."""
+        """Return the bots whose name or venue contains a text, optionally only those in a state."""
         text = text.lower()
         return tuple(
             row
@@ -158,7 +158,7 @@ class Fleet:
 def gather(
     targets: Iterable[TargetView], incidents: Iterable[Incident], figures: Figures, now: datetime
 ) -> Fleet:
-    """Return the fleet as it is now."""
+    """Return the current fleet."""
     bots = [one for one in targets if one.kind in NAMED_BOTS]
     named = {one.name for one in bots}
     of: dict[str, list[Incident]] = {}
@@ -204,12 +204,12 @@ def _state(target: TargetView, money: Money, now: datetime) -> str:
         return UNKNOWN
     if (now - agent.answered_at).total_seconds() > SILENT_SECONDS:
         return SILENT
-    said = agent.state if agent.state in _ORDER else UNKNOWN
-    # Holds that we placed count as in force until the agent's next answer.
+    reported = agent.state if agent.state in _ORDER else UNKNOWN
+    # Our holds count as in force until the agent's next answer.
     held = [one.state for one in target.holds if one.id in target.in_force]
     if HeldState.HALTED in held:
         return HALTED
-    return REDUCING if HeldState.REDUCING in held and said == ACTIVE else said
+    return REDUCING if HeldState.REDUCING in held and reported == ACTIVE else reported
 
 
 def _rank(incident: Incident) -> tuple[int, datetime]:

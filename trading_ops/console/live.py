@@ -1,4 +1,4 @@
-"""A WebSocket that ticks twice a second: a page knows by it that what it shows is still true."""
+"""A WebSocket with two ticks per second, by which a page knows that it is up to date."""
 
 import asyncio
 import contextlib
@@ -12,13 +12,13 @@ from trading_ops.errors import StoreError
 
 TICK_SECONDS = 0.5
 STALLED_SECONDS = 5.0
-"""A page that accepts nothing for this long is too slow."""
+"""A page that receives nothing for this long is disconnected."""
 
 HEARTBEAT_SECONDS = 15.0
-"""How often a page that may have gone is asked."""
+"""Interval of pings that detect closed pages."""
 
 HEAD_SECONDS = 0.4
-"""How long the number of the newest event is shared by all pages."""
+"""How long the number of the newest event is cached for all pages."""
 
 PAGES = 200
 """At once."""
@@ -30,31 +30,30 @@ Heads = tuple[int | None, int | None]
 
 class _Tick(msgspec.Struct):
     head: int | None
-    """The number of the newest event; null: the database does not answer."""
+    """Number of the newest event; null: the database does not answer."""
 
     bots: int | None
-    """The same of the bots' events."""
+    """The same for the bots' events."""
 
     at: float
 
 
 class Live:
-    """Ticks for every open page."""
+    """Sends ticks to every open page."""
 
     def __init__(self, heads: Callable[[], asyncio.Task[Heads]]) -> None:
-        """Take what asks for the numbers of the newest events."""
-        self._ask = heads
-        self._asking: asyncio.Task[Heads] | None = None
+        self._read_heads = heads
+        self._reading: asyncio.Task[Heads] | None = None
         self._heads: Heads = (None, None)
-        self._asked_at = float("-inf")
+        self._read_at = float("-inf")
         self.closing = asyncio.Event()
         self.pages = 0
-        """How many are open."""
+        """Number of open pages."""
 
     async def serve(
         self, request: web.Request, is_logged_in: Callable[[], bool]
     ) -> web.StreamResponse:
-        """Tick until the page goes, the session ends or the reconciler stops."""
+        """Send ticks until the page is closed, the session ends or the reconciler stops."""
         socket = web.WebSocketResponse(
             heartbeat=HEARTBEAT_SECONDS, timeout=STALLED_SECONDS, max_msg_size=1024
         )
@@ -64,9 +63,9 @@ class Live:
             raise web.HTTPServiceUnavailable(text="too many pages are open already")
         await socket.prepare(request)
         self.pages += 1
-        hearing = asyncio.create_task(_hear(socket))
+        closed = asyncio.create_task(_wait_closed(socket))
         try:
-            code = await self._tick(socket, hearing, is_logged_in)
+            code = await self._tick(socket, closed, is_logged_in)
             async with asyncio.timeout(STALLED_SECONDS):
                 await socket.close(code=code)
         except (ConnectionError, TimeoutError):
@@ -74,14 +73,14 @@ class Live:
                 request.transport.abort()
         finally:
             self.pages -= 1
-            hearing.cancel()
-            await asyncio.gather(hearing, return_exceptions=True)
+            closed.cancel()
+            await asyncio.gather(closed, return_exceptions=True)
         return socket
 
     async def _tick(
         self,
         socket: web.WebSocketResponse,
-        hearing: asyncio.Task[None],
+        closed: asyncio.Task[None],
         is_logged_in: Callable[[], bool],
     ) -> WSCloseCode:
         closing = asyncio.create_task(self.closing.wait())
@@ -92,9 +91,9 @@ class Live:
                 async with asyncio.timeout(STALLED_SECONDS):
                     await socket.send_str(msgspec.json.encode(tick).decode())
                 await asyncio.wait(
-                    {hearing, closing}, timeout=TICK_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                    {closed, closing}, timeout=TICK_SECONDS, return_when=asyncio.FIRST_COMPLETED
                 )
-                if hearing.done() or closing.done():
+                if closed.done() or closing.done():
                     return WSCloseCode.GOING_AWAY
                 if not is_logged_in():
                     return WSCloseCode.POLICY_VIOLATION
@@ -104,29 +103,29 @@ class Live:
                 await closing
 
     async def _newest(self) -> Heads:
-        """Return the numbers of the newest events; one question at a time, however many pages."""
-        if self._asking is None and clock.monotonic() - self._asked_at > HEAD_SECONDS:
-            self._asked_at = clock.monotonic()
-            self._asking = self._ask()
-        asking = self._asking
-        if asking is not None:
-            await asyncio.wait({asking}, timeout=TICK_SECONDS / 2)
-            if not asking.done():
+        """Return the numbers of the newest events; one query at a time for all pages."""
+        if self._reading is None and clock.monotonic() - self._read_at > HEAD_SECONDS:
+            self._read_at = clock.monotonic()
+            self._reading = self._read_heads()
+        reading = self._reading
+        if reading is not None:
+            await asyncio.wait({reading}, timeout=TICK_SECONDS / 2)
+            if not reading.done():
                 return None, None
-            if self._asking is asking:
-                self._asking, self._heads = None, _answered(asking)
+            if self._reading is reading:
+                self._reading, self._heads = None, _answered(reading)
         return self._heads
 
 
-def _answered(asking: asyncio.Task[Heads]) -> Heads:
+def _answered(reading: asyncio.Task[Heads]) -> Heads:
     try:
-        return asking.result()
+        return reading.result()
     except (StoreError, asyncio.CancelledError):
         return None, None
 
 
-async def _hear(socket: web.WebSocketResponse) -> None:
-    """Wait for the page to go; what it sends is ignored."""
+async def _wait_closed(socket: web.WebSocketResponse) -> None:
+    """Wait until the page is closed; its messages are ignored."""
     while True:
         message = await socket.receive()
         if message.type in {WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR}:

@@ -1,4 +1,4 @@
-"""The forms: shown with what they do, checked, and sent to the API."""
+"""The forms: shows them, validates input, and sends it to the API."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -29,7 +29,7 @@ Form = Mapping[str, list[str]]
 
 
 class Ordering:
-    """Shows forms and carries orders out."""
+    """Shows forms and executes them."""
 
     def __init__(self, reading: Reading, registry: Registry) -> None:
         self._reading = reading
@@ -37,8 +37,8 @@ class Ordering:
 
     async def show(self, visitor: Visitor) -> Page:
         """Show the form of an order."""
-        asked = {name: [value] for name, value in visitor.request.query.items()}
-        return await self._form(visitor, asked, problem="")
+        values = {name: [value] for name, value in visitor.request.query.items()}
+        return await self._form(visitor, values, problem="")
 
     async def carry_out(self, visitor: Visitor, form: Form) -> Page:
         """Execute an order and redirect to the next page, or show the form with the problem.
@@ -123,5 +123,5 @@ def _one(form: Form, name: str) -> str:
 
 
 def _confirmation(order: Order, subject: str) -> str:
-    """Return what must be typed."""
+    """Return the text that must be typed."""
     return (subject if order.path else HALT_ALL).casefold()

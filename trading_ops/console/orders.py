@@ -1,4 +1,4 @@
-"""Everything that can be ordered in the console: one form each, sent to one route of the API."""
+"""All forms of the console; each one is sent to one route of the API."""
 
 import uuid
 from collections.abc import Mapping
@@ -19,10 +19,10 @@ LENGTHS = {
     "24 hours": 86400,
 }
 NAMED = 10
-"""Bots that are named in a sentence."""
+"""Maximum number of bots that a message names."""
 
 HALT_ALL = "halt all"
-"""What is typed to halt every bot."""
+"""Text to type to halt every bot."""
 
 
 @dataclass(frozen=True)
@@ -38,41 +38,41 @@ class Field:
     hint: str = ""
 
 
-REASON = Field("reason", "Reason", hint="Goes into the audit log.")
+REASON = Field("reason", "Reason", hint="Stored in the audit log.")
 LENGTH = Field("seconds", "For how long", "length")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """One thing that can be ordered."""
+    """A form."""
 
     call: str
     """The route of the API."""
 
     title: str
-    """With `{subject}` for what it is about."""
+    """`{subject}` is replaced by the target or ID."""
 
     button: str
     effect: str
-    """What it does, in a sentence or two."""
+    """The effect, in a sentence or two."""
 
     fields: tuple[Field, ...] = ()
     path: str = ""
-    """The variable part of the route; empty: there is none."""
+    """The variable part of the route; empty: none."""
 
     typed: bool = False
     """The subject must be typed to confirm it."""
 
     danger: bool = False
     in_query: bool = False
-    """The route takes its values in the query, not in a body."""
+    """The values are sent in the query, not in a body."""
 
     without_owner: bool = False
-    """The route does not take the name of the person: its token's name is kept."""
+    """The route does not accept the operator's name; the token's name is stored."""
 
     fixed: Mapping[str, str] | None = None
     keyed: bool = False
-    """Sending the form twice is one order: it carries an id."""
+    """The form has an ID, so that sending it twice is one request."""
 
 
 ORDERS: Mapping[str, Order] = {
@@ -102,7 +102,7 @@ ORDERS: Mapping[str, Order] = {
         call="POST /api/v1/targets/{name}/reduce",
         title="Set {subject} to reduce-only",
         button="Set to reduce-only",
-        effect="The bot may only shrink its exposure. Only an admin can resume.",
+        effect="The bot may only reduce its exposure. Only an admin can resume.",
         fields=(REASON,),
         path="name",
         keyed=True,
@@ -121,7 +121,7 @@ ORDERS: Mapping[str, Order] = {
         call="POST /api/v1/targets/{name}/reset-budget",
         title="Reset the attempt budgets of {subject}",
         button="Reset the budgets",
-        effect="Cooldowns and attempt limits of this target start again from zero.",
+        effect="Resets the cooldowns and attempt limits of this target.",
         fields=(REASON,),
         path="name",
     ),
@@ -173,14 +173,14 @@ ORDERS: Mapping[str, Order] = {
         call="POST /api/v1/approvals/{id}/approve",
         title="Approve request {subject}",
         button="Approve",
-        effect="Exactly what the request shows may be started once, within ten minutes.",
+        effect="The action may be started once, within ten minutes, exactly as shown.",
         path="id",
     ),
     "deny": Order(
         call="POST /api/v1/approvals/{id}/deny",
         title="Deny request {subject}",
         button="Deny",
-        effect="What the request shows is not done.",
+        effect="The action is not started.",
         path="id",
         danger=True,
     ),
@@ -188,14 +188,14 @@ ORDERS: Mapping[str, Order] = {
         call="POST /api/v1/messages/{id}/retry",
         title="Deliver message {subject} again",
         button="Deliver again",
-        effect="The message and those of the same mail are delivered now.",
+        effect="The message and the others in the same mail are delivered now.",
         path="id",
     ),
     "discard-message": Order(
         call="POST /api/v1/messages/{id}/discard",
         title="Discard message {subject}",
         button="Discard",
-        effect="The message and those of the same mail are not delivered any more.",
+        effect="The message and the others in the same mail are not delivered.",
         path="id",
         danger=True,
     ),
@@ -203,7 +203,7 @@ ORDERS: Mapping[str, Order] = {
         call="POST /api/v1/messages",
         title="Send a test message",
         button="Send",
-        effect="A test message goes to one channel, or to those that its routes name.",
+        effect="Sends a test message to one channel, or to the channels of its routes.",
         fields=(Field("channel", "Channel", required=False),),
     ),
     "backup": Order(
@@ -240,8 +240,7 @@ ORDERS: Mapping[str, Order] = {
         call="POST /api/v1/reports/{period}",
         title="Send the {subject} report",
         button="Send",
-        effect="It goes to the channels whose routes take reports. A channel that has had the "
-        "report on this period gets no second one.",
+        effect="It goes to the channels whose routes accept reports, once per channel and period.",
         path="period",
     ),
     "approve-readiness": Order(
@@ -257,7 +256,7 @@ ORDERS: Mapping[str, Order] = {
         call="POST /api/v1/readiness/{bot}/sign-off",
         title="Sign off {subject}",
         button="Sign off",
-        effect="Records that you have looked at the bot, as the watch schedule asks.",
+        effect="Records that you have reviewed the bot, as the watch schedule requires.",
         fields=(REASON,),
         path="bot",
     ),
@@ -275,7 +274,7 @@ ORDERS: Mapping[str, Order] = {
         call="POST /api/v1/maintenance",
         title="Begin a maintenance window",
         button="Begin",
-        effect="Automation leaves the target alone until the window ends. Alerts still reach "
+        effect="Automation does not act on the target until the window ends. Alerts still reach "
         "on-call.",
         fields=(
             Field("target", "Target", "target", required=False, hint="Empty: the whole fleet."),
@@ -309,7 +308,7 @@ ORDERS: Mapping[str, Order] = {
 
 
 def values_of(order: Order, form: Mapping[str, list[str]], owner: str | None) -> dict[str, Any]:
-    """Return what the route is sent of a form: only the fields of the order, nothing empty."""
+    """Return the values of a form for the route: only known fields, nothing empty."""
     values: dict[str, Any] = dict(order.fixed or {})
     for field in order.fields:
         given = [one.strip() for one in form.get(field.name, []) if one.strip()]
@@ -332,27 +331,27 @@ def values_of(order: Order, form: Mapping[str, list[str]], owner: str | None) ->
 
 
 def new_key() -> str:
-    """Return an id by which an order that is sent twice is known."""
+    """Return an ID that detects a form that was sent twice."""
     return str(uuid.uuid4())
 
 
 def outcome_of(answer: Any) -> tuple[str, bool]:
-    """Return what became of an order, in a sentence, and whether it failed."""
+    """Return the result of a form as a sentence, and whether it failed."""
     match answer:
         case PlacedPage():
             return _of_holds(answer)
         case PlacedView(acknowledged=True):
             return f"{answer.target} has acknowledged that it is {answer.state}.", False
         case PlacedView():
-            said = "has not acknowledged the hold yet; it is placed again each second."
-            return f"{answer.target} {said} {answer.detail}", True
+            result = "has not acknowledged the hold yet; it is sent again every second."
+            return f"{answer.target} {result} {answer.detail}", True
         case ReleasedView():
             left = f" {len(answer.standing)} holds remain." if answer.standing else ""
             return f"{answer.target}: {answer.detail}.{left}", False
         case OrderView():
             return _of_action(answer)
         case AcknowledgementView(trouble=str() as trouble):
-            return f"It is stored, but Alertmanager does not know it yet: {trouble}", True
+            return f"It is stored, but not in Alertmanager yet: {trouble}", True
         case _:
             return "Done.", False
 
@@ -362,18 +361,18 @@ def _of_holds(answer: PlacedPage) -> tuple[str, bool]:
     if not missing:
         return f"All {len(answer.holds)} bots have acknowledged the halt.", False
     more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
-    said = (
+    result = (
         f"Only {len(answer.holds) - len(missing)} of {len(answer.holds)} bots have acknowledged "
-        f"the halt. Not yet: {', '.join(missing[:NAMED])}{more}. It is placed again each second."
+        f"the halt. Not yet: {', '.join(missing[:NAMED])}{more}. It is sent again every second."
     )
-    return said, True
+    return result, True
 
 
 def _of_action(answer: OrderView) -> tuple[str, bool]:
     if answer.attempt is not None:
         return f"{answer.attempt.action} was started on {answer.attempt.target}.", False
     refusal, approval = answer.refusal, answer.approval
-    said = "Refused" if refusal is None else f"Refused ({refusal.reason}): {refusal.note}"
+    result = "Refused" if refusal is None else f"Refused ({refusal.reason}): {refusal.note}"
     if approval is not None:
-        return f"{said}. Request {approval.id[:8]} waits for another person.", True
-    return f"{said}. {refusal.opens if refusal else ''}", True
+        return f"{result}. Request {approval.id[:8]} waits for another person.", True
+    return f"{result}. {refusal.opens if refusal else ''}", True

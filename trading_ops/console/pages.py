@@ -1,4 +1,4 @@
-"""The pages that only show something: each reads from the API and fills a template."""
+"""The read-only pages: each one reads from the API and fills a template."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
@@ -18,16 +18,16 @@ from trading_ops.domain.message import MessageState
 from trading_ops.domain.report import Period
 
 Page = tuple[str, Mapping[str, Any]]
-"""A template and what it shows."""
+"""A template and its values."""
 
 Handler = Callable[[Visitor], Awaitable[Page]]
 
 EVENTS = 100
 BEFORE = timedelta(minutes=30)
-"""So much of the time before an incident its graphs show."""
+"""How much time before an incident its graphs show."""
 
 SHORT = 12
-"""Incidents and events on the page of one bot."""
+"""Maximum incidents and events on the page of one bot."""
 
 BOT_EVENT_FILTERS = ("bot", "kind", "strategy", "symbol", "order")
 EVENT_FILTERS = ("kind", "target", "actor", "reason", "incident")
@@ -64,12 +64,12 @@ class Pages:
         }
 
     async def fleet(self, visitor: Visitor) -> Page:
-        """Show what is at risk, and the bots, the worst first."""
+        """Show what is at risk, and the bots, worst first."""
         fleet = await self._reading.fleet()
-        text, state = visitor.asked("q"), visitor.asked("state")
+        text, state = visitor.parameter("q"), visitor.parameter("state")
         found = fleet.found(text, state)
         pages = max(1, -(-len(found) // PAGE))
-        number = min(max(1, _whole(visitor.asked("page"))), pages)
+        number = min(max(1, _whole(visitor.parameter("page"))), pages)
         rows = found[(number - 1) * PAGE : number * PAGE]
         lines = await self._figures.lines([row.name for row in rows])
         return "fleet.html", {
@@ -98,34 +98,34 @@ class Pages:
 
     async def incidents(self, visitor: Visitor) -> Page:
         """List incidents, the open ones or all."""
-        shown = visitor.asked("show") or "open"
+        shown = visitor.parameter("show") or "open"
         page = await visitor.get(
             "/api/v1/incidents",
             open=shown == "open",
-            target=visitor.asked("target"),
-            alertname=visitor.asked("alertname"),
-            cursor=visitor.asked("cursor"),
+            target=visitor.parameter("target"),
+            alertname=visitor.parameter("alertname"),
+            cursor=visitor.parameter("cursor"),
             limit=PAGE,
         )
         return "incidents.html", {
             "page": page,
             "shown": shown,
-            "target": visitor.asked("target"),
-            "alertname": visitor.asked("alertname"),
-            "is_first": not visitor.asked("cursor"),
+            "target": visitor.parameter("target"),
+            "alertname": visitor.parameter("alertname"),
+            "is_first": not visitor.parameter("cursor"),
         }
 
     async def incident(self, visitor: Visitor) -> Page:
         """Show one incident with its timeline."""
         key = visitor.request.match_info["id"]
-        story = await visitor.get("/api/v1/incidents/{id}", parts={"id": key})
-        incident: Incident = story.incident
+        timeline = await visitor.get("/api/v1/incidents/{id}", parts={"id": key})
+        incident: Incident = timeline.incident
         open_ = await visitor.get("/api/v1/incidents", open=True, target=incident.target)
         approvals = await visitor.get("/api/v1/approvals", incident=incident.id)
         return "incident.html", {
             "incident": incident,
-            "attempts": story.attempts,
-            "events": story.events,
+            "attempts": timeline.attempts,
+            "events": timeline.events,
             "standing": open_.standing.get(incident.id),
             "approvals": approvals.approvals,
             "graph_from": incident.opened_at - BEFORE,
@@ -133,13 +133,13 @@ class Pages:
         }
 
     async def alerts(self, visitor: Visitor) -> Page:
-        """Show the alerts of the last look, and every silence with its owner."""
-        state = visitor.asked("state") or "firing"
+        """Show the alerts of the last poll, and every silence with its owner."""
+        state = visitor.parameter("state") or "firing"
         page = await visitor.get(
             "/api/v1/alerts",
             state=None if state == "all" else state,
-            alertname=visitor.asked("alertname"),
-            after=visitor.asked("after"),
+            alertname=visitor.parameter("alertname"),
+            after=visitor.parameter("after"),
             limit=2 * PAGE,
         )
         fleet = await self._reading.fleet()
@@ -152,7 +152,7 @@ class Pages:
         return "alerts.html", {
             "page": page,
             "state": state,
-            "alertname": visitor.asked("alertname"),
+            "alertname": visitor.parameter("alertname"),
             "silences": sorted(silences.values(), key=lambda one: one.ends_at),
             "silence_of": silences,
             "covered": covered,
@@ -165,8 +165,8 @@ class Pages:
 
     async def events(self, visitor: Visitor) -> Page:
         """Show events, newest first."""
-        chosen: dict[str, Any] = {name: visitor.asked(name) for name in EVENT_FILTERS}
-        before = visitor.asked("before")
+        chosen: dict[str, Any] = {name: visitor.parameter(name) for name in EVENT_FILTERS}
+        before = visitor.parameter("before")
         page = await visitor.get("/api/v1/events", **chosen, limit=EVENTS, before=before)
         summary = await visitor.get("/api/v1/events/summary")
         kinds = sorted({one.kind for one in summary.counts})
@@ -179,7 +179,7 @@ class Pages:
 
     async def messages(self, visitor: Visitor) -> Page:
         """List the messages of the outbox, newest first."""
-        state, cursor = visitor.asked("state"), visitor.asked("cursor")
+        state, cursor = visitor.parameter("state"), visitor.parameter("cursor")
         page = await visitor.get("/api/v1/messages", state=state, cursor=cursor, limit=PAGE)
         return "messages.html", {
             "page": page,
@@ -195,8 +195,8 @@ class Pages:
 
     async def bot_events(self, visitor: Visitor) -> Page:
         """Show trades and other events that bots reported, newest first."""
-        chosen: dict[str, Any] = {name: visitor.asked(name) for name in BOT_EVENT_FILTERS}
-        cursor = visitor.asked("cursor")
+        chosen: dict[str, Any] = {name: visitor.parameter(name) for name in BOT_EVENT_FILTERS}
+        cursor = visitor.parameter("cursor")
         page = await visitor.get("/api/v1/bot-events", **chosen, limit=EVENTS, cursor=cursor)
         return "bot_events.html", {
             "page": page,
@@ -207,8 +207,8 @@ class Pages:
 
     async def reports(self, visitor: Visitor) -> Page:
         """Show the report on a period."""
-        asked, date = visitor.asked("period"), visitor.asked("date")
-        period = asked if asked in set(Period) else Period.DAILY.value
+        period_name, date = visitor.parameter("period"), visitor.parameter("date")
+        period = period_name if period_name in set(Period) else Period.DAILY.value
         parts = {"period": period}
         report = await visitor.get("/api/v1/reports/{period}", parts=parts, date=date)
         return "reports.html", {
@@ -224,7 +224,7 @@ class Pages:
         return "jobs.html", {"jobs": page.jobs}
 
     async def job(self, visitor: Visitor) -> Page:
-        """Show one job: what it would do now, and its runs."""
+        """Show one job: its plan, and its runs."""
         parts = {"name": visitor.request.match_info["name"]}
         history = await visitor.get("/api/v1/jobs/{name}", parts=parts, limit=PAGE)
         plan = await visitor.get("/api/v1/jobs/{name}/plan", parts=parts)
@@ -253,7 +253,7 @@ class Pages:
         whole = self._described or document(visitor.calls.table)
         self._described = whole
         tags = [one["name"] for one in whole["tags"]]
-        tag = visitor.asked("tag")
+        tag = visitor.parameter("tag")
         tag = tag if tag in tags else tags[0]
         return "api.html", {
             "info": whole["info"],

@@ -1,4 +1,4 @@
-"""What every page shows of the whole system, read once for all who look at the same time."""
+"""The state that every page shows, read once for all simultaneous viewers."""
 
 import asyncio
 import math
@@ -24,11 +24,11 @@ ANSWER_SECONDS = 5.0
 
 INCIDENTS = 1000
 READER = Identity("console", Role.VIEWER)
-"""Reads what is shared by all pages; each of them is shown to viewers only."""
+"""Role for reading the state that all pages share; every page requires at least this role."""
 
 
 class Shared(Generic[T]):
-    """One answer for everyone who asks within a second."""
+    """Caches a result for a second."""
 
     def __init__(self, read: Callable[[], Awaitable[T]]) -> None:
         self._read = read
@@ -36,14 +36,14 @@ class Shared(Generic[T]):
         self._reading: asyncio.Task[T] | None = None
 
     async def get(self) -> T:
-        """Return the answer.
+        """Return the result.
 
         Raises:
             StoreError: the database does not answer.
         """
         old = clock.monotonic() - self._at > KEPT_SECONDS
         if self._reading is None or (old and self._reading.done()):
-            self._reading = asyncio.create_task(self._ask())
+            self._reading = asyncio.create_task(self._read_now())
             self._at = clock.monotonic()
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
@@ -52,25 +52,25 @@ class Shared(Generic[T]):
             raise StoreError(f"no answer within {ANSWER_SECONDS:g} s") from error
 
     def forget(self) -> None:
-        """Read again for the next one: something was ordered."""
+        """Drop the cached result after a change."""
         self._at = -math.inf
         self._reading = None
 
-    async def _ask(self) -> T:
+    async def _read_now(self) -> T:
         return await self._read()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Situation:
-    """What an operator must know on every page."""
+    """State that is shown on every page."""
 
     pause: PauseView | None = None
     windows: Sequence[Maintenance] = ()
     approvals: Sequence[Approval] = ()
-    """Those that wait for an answer."""
+    """Pending approvals."""
 
     problem: str = ""
-    """Why nothing of this is known."""
+    """Why the state is unknown."""
 
 
 class Reading:
@@ -98,7 +98,7 @@ class Reading:
             return Situation(problem=str(error))
 
     def forget(self) -> None:
-        """Read everything again for the next page."""
+        """Drop all cached results."""
         self._fleet.forget()
         self._situation.forget()
 

@@ -1,4 +1,4 @@
-"""Templates to pages. Jinja2 is imported with the first page, and in a thread."""
+"""Renders templates. Jinja2 is imported with the first page, in a thread."""
 
 import asyncio
 import functools
@@ -27,13 +27,13 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 
 @functools.cache
 def static(name: str) -> bytes:
-    """Return one of our own files."""
+    """Return one of our static files."""
     return (FOLDER / "static" / name).read_bytes()
 
 
 @functools.cache
 def version() -> str:
-    """Return what changes with our own files, so that browsers may keep them."""
+    """Return a value that changes with our static files, so that browsers can cache them."""
     return hashlib.sha256(b"".join(static(name) for name in sorted(STATIC))).hexdigest()[:12]
 
 
@@ -74,7 +74,7 @@ def _environment() -> "Environment":
 
 
 def age(since: datetime | float | None) -> str:
-    """Return how long ago a moment was, or how long some seconds are: `12 s`, `3 min`, `2 h`."""
+    """Return the time since a moment, or a number of seconds, as `12 s`, `3 min` or `2 h`."""
     if since is None:
         return "-"
     seconds = (clock.now() - since).total_seconds() if isinstance(since, datetime) else since
@@ -92,7 +92,7 @@ def age(since: datetime | float | None) -> str:
 
 
 def amount(value: float) -> str:
-    """Return an amount of money with as many digits as matter."""
+    """Return an amount of money with the significant digits."""
     digits = 0 if abs(value) >= 1000 or value == 0 else 2  # noqa: PLR2004
     return f"{value:,.{digits}f}"
 
@@ -113,21 +113,21 @@ def quantity(value: float, unit: Unit) -> str:
 
 
 def seconds_since(moment: datetime) -> float:
-    """Return how many seconds ago a moment was."""
+    """Return the seconds since a moment."""
     return max(0.0, (clock.now() - moment).total_seconds())
 
 
 def clock_time(moment: datetime | None) -> str:
-    """Return a moment: with its date unless it is today's, in UTC."""
+    """Return a time in UTC, with its date unless it is today."""
     if moment is None:
         return "-"
     same_day = moment.date() == clock.now().date()
     return moment.strftime("%H:%M:%S" if same_day else "%Y-%m-%d %H:%M:%S")
 
 
-def spoken(word: str) -> str:
+def spoken(value: str) -> str:
     """Return an API value as text: `step_due` becomes `step due`."""
-    return str(word).replace("_", " ")
+    return str(value).replace("_", " ")
 
 
 def line(points: Sequence[tuple[float, float]]) -> str:

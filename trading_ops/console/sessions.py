@@ -1,8 +1,9 @@
-"""Who is logged in to the console: a random cookie represents a token until one of them expires.
+"""Console sessions: a random cookie represents a token until one of them expires.
 
-A session holds the digest of its token, never the token: one that is revoked or expires ends its
-sessions. They are kept in a file as hashes of their cookies, so that a restart of the reconciler in
-the middle of an incident logs no one out. Memory is authoritative: a full disk prevents no login.
+A session contains the digest of its token, never the token; revocation or expiry of the token ends
+its sessions. They are stored in a file as hashes of their cookies, so that a restart of the
+reconciler during an incident logs no one out. Memory is authoritative: login works with a full
+disk.
 """
 
 import asyncio
@@ -19,13 +20,13 @@ from trading_ops import clock, durable, logs
 log = logs.get(__name__)
 
 LONGEST_SECONDS = 12 * 3600.0
-"""After this a session ends, even if it is in use: one shift."""
+"""Maximum lifetime of a session, even if it is in use: one shift."""
 
 SESSIONS_A_TOKEN = 20
 """The least recently used session of a token makes room for a new one."""
 
 SAVED_SECONDS = 60.0
-"""By which a stored time of use may be old."""
+"""Maximum age of a stored time of use."""
 
 
 class _Stored(msgspec.Struct, forbid_unknown_fields=True):
@@ -38,7 +39,7 @@ class _Stored(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass(kw_only=True)
 class Notice:
-    """What became of an order, for the next page."""
+    """The result of a form, shown on the next page."""
 
     text: str
     failed: bool = False
@@ -55,7 +56,7 @@ class Session:
     """Of the token."""
 
     owner: str | None
-    """The person's name, where the token is shared."""
+    """The operator's name, if the token is shared."""
 
     begun_at: float
     used_at: float
@@ -69,7 +70,6 @@ class Sessions:
     """All sessions of this reconciler."""
 
     def __init__(self, path: Path, *, idle_seconds: float) -> None:
-        """Read the sessions that were stored before a restart."""
         self._path = path
         self._idle_seconds = idle_seconds
         self._by_key: dict[str, Session] = {}
@@ -97,7 +97,7 @@ class Sessions:
         return None
 
     def use(self, session: Session) -> bool:
-        """Note that an operator did something; return whether it is time to save."""
+        """Record activity of the operator; return whether it is time to save."""
         session.used_at = clock.timestamp()
         return abs(session.used_at - session.saved_at) > SAVED_SECONDS
 
@@ -106,7 +106,7 @@ class Sessions:
         self._by_key.pop(session.key, None)
 
     async def save(self) -> None:
-        """Write the sessions; what cannot be written is only forgotten at the next restart."""
+        """Write the sessions; if that fails, they only end at the next restart."""
         async with self._saving:
             now = clock.timestamp()
             kept = [one for one in self._by_key.values() if self._is_live(one, now)]
@@ -118,7 +118,7 @@ class Sessions:
                 log.warning("sessions_not_saved", error=str(error))
 
     def _is_live(self, session: Session, now: float) -> bool:
-        # A clock that stepped back makes no session last longer than its length from now.
+        # After a backward clock step, no session lasts longer than its lifetime from now.
         idle, age = abs(now - session.used_at), abs(now - session.begun_at)
         return idle < self._idle_seconds and age < LONGEST_SECONDS
 

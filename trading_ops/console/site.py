@@ -27,7 +27,7 @@ from trading_ops.errors import ClientError, OrderRefused, StoreError, TradingOps
 log = logs.get(__name__)
 
 SESSION, LOGIN = "trading_ops_session", "trading_ops_login"
-"""The cookies: of a session, and of a login form until it is sent."""
+"""Names of the cookies of a session, and of a login form until it is sent."""
 
 NAVIGATION = (
     ("fleet", "Fleet"),
@@ -72,7 +72,6 @@ class Site:
         hosts: frozenset[str],
         grafana: str,
     ) -> None:
-        """Take what it shows, and the names by which browsers may call it."""
         self._calls = calls
         self._authenticator = authenticator
         self._sessions = sessions
@@ -105,7 +104,7 @@ class Site:
                 self._authenticator.note_refused(request, reason="forged")
                 response: web.StreamResponse = web.Response(
                     status=HTTPStatus.MISDIRECTED_REQUEST,
-                    text="The console does not go by this name. Fix: add it to `console_hosts` in "
+                    text="This host name is not allowed. Fix: add it to `console_hosts` in "
                     "settings.yml.\n",
                 )
             else:
@@ -135,7 +134,7 @@ class Site:
         carried = request.cookies.get(LOGIN, "")
         if border.is_foreign(request) or not carried or form.get("csrf") != [carried]:
             self._authenticator.note_refused(request, reason="forged")
-            problem = "The form was too old. Please try again."
+            problem = "The form has expired. Please try again."
             return await self._login_form(request, problem, HTTPStatus.FORBIDDEN)
         peer = request.remote or ""
         if wait := self._failed.wait(peer):
@@ -150,7 +149,7 @@ class Site:
             role = None if identity is None else identity.role.value
             reason = "role" if role else "unknown_token"
             self._authenticator.note_refused(request, role, reason=reason)
-            problem = "This token is not valid here."
+            problem = "This token is not valid."
             return await self._login_form(request, problem, HTTPStatus.UNAUTHORIZED)
         owner = _person(form.get("owner", [""])[0])
         cookie = self._sessions.begin(digest, owner)
@@ -188,7 +187,7 @@ class Site:
         _set_cookie(request, response, LOGIN, key)
         return response
 
-    # Pages and orders of those who are logged in.
+    # Pages and forms of logged-in operators.
 
     def _visitor(self, request: web.Request) -> Visitor | None:
         cookie = request.cookies.get(SESSION, "")
@@ -277,7 +276,7 @@ class Site:
         text = "The form did not come from this session, so nothing was done. Reload the page."
         return await self._problem(visitor, text, HTTPStatus.FORBIDDEN)
 
-    # Live ticks and our own files.
+    # Live ticks and static files.
 
     async def _tick(self, request: web.Request) -> web.StreamResponse:
         visitor = self._visitor(request)
@@ -347,6 +346,6 @@ def _status_of(error: TradingOpsError) -> HTTPStatus:
 
 
 def _person(text: str) -> str | None:
-    """Return the name of the person behind a shared token; None: none that can be stored."""
+    """Return the operator's name for a shared token; None: missing or invalid."""
     name = text.strip()
     return name if 0 < len(name) <= NAME and _PLAIN.match(name) else None

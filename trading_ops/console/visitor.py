@@ -1,4 +1,4 @@
-"""Who asks for a page, and what every page is given to show."""
+"""A logged-in operator's request, and links."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ REFRESH = "X-Console-Refresh"
 
 @dataclass(frozen=True, kw_only=True)
 class Visitor:
-    """One request of an operator who is logged in."""
+    """A request of a logged-in operator."""
 
     request: web.Request
     identity: Identity
@@ -31,34 +31,34 @@ class Visitor:
 
     @property
     def csrf(self) -> str:
-        """What a form must carry."""
+        """Return the CSRF token for forms."""
         return csrf_of(self.cookie)
 
     @property
     def is_refresh(self) -> bool:
-        """Whether the page sent the request automatically."""
+        """Return whether the page sent the request automatically."""
         return REFRESH in self.request.headers
 
     def can(self, order: str) -> bool:
-        """Whether the role allows an order."""
+        """Return whether the role allows a form."""
         return self.calls.may(self.identity, ORDERS[order].call)
 
     async def get(self, path: str, *, parts: Mapping[str, str] | None = None, **query: Any) -> Any:
-        """Return what the API answers; what is None or empty is not asked for."""
-        asked = {name: value for name, value in query.items() if value not in {None, ""}}
-        return await self.calls(self.identity, f"GET {path}", path=parts, query=asked)
+        """Return the API's result; parameters that are None or empty are omitted."""
+        parameter = {name: value for name, value in query.items() if value not in {None, ""}}
+        return await self.calls(self.identity, f"GET {path}", path=parts, query=parameter)
 
-    def asked(self, name: str) -> str:
-        """Return a parameter of the page's own address."""
+    def parameter(self, name: str) -> str:
+        """Return a query parameter of the page."""
         return self.request.query.get(name, "").strip()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grafana:
-    """Links to the boards."""
+    """Links to Grafana boards."""
 
     base: str
-    """Empty: there are no links."""
+    """Empty: no links."""
 
     def link(
         self,
@@ -68,7 +68,7 @@ class Grafana:
         end: datetime | None = None,
         **variables: str,
     ) -> str:
-        """Return the address of a board with its time and variables."""
+        """Return the URL of a board with its time range and variables."""
         span = {
             "from": "now-1h" if begin is None else f"{begin.timestamp() * 1000:.0f}",
             "to": "now" if end is None else f"{end.timestamp() * 1000:.0f}",
@@ -78,12 +78,12 @@ class Grafana:
 
 
 def address(path: str, **query: object) -> str:
-    """Return the address of a page of ours; what is None or empty is left out."""
+    """Return the URL of one of our pages; parameters that are None or empty are omitted."""
     kept = {name: str(value) for name, value in query.items() if value not in {None, ""}}
     return f"{ROOT}/{path}" + (f"?{urlencode(kept)}" if kept else "")
 
 
 def local(address: str) -> str:
-    """Return where to go next: a page of ours, whatever was asked for."""
+    """Return a local URL to redirect to, whatever was requested."""
     plain = address.isascii() and address.isprintable() and "\\" not in address
     return address if plain and address.startswith(f"{ROOT}/") else HOME

@@ -1,4 +1,4 @@
-"""One check, and running the tools that check configurations."""
+"""The result of a check, and checks with external tools."""
 
 import subprocess
 from collections.abc import Callable, Sequence
@@ -12,22 +12,22 @@ TOOL_SECONDS = 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     name: str
     ok: bool
     detail: str
     fix: str = ""
-    """How to fix it; empty when the check passed."""
+    """How to fix the problem; empty if the check passed."""
 
     warning: bool = False
-    """Whether it works, but something important is not set up."""
+    """Whether it works, but something important is missing."""
 
 
-def checked(name: str, look: Callable[[], str]) -> Check:
-    """Return a check that fails with the error that `look` raises; it returns the detail."""
+def checked(name: str, run: Callable[[], str]) -> Check:
+    """Return a check with the detail that `run` returns; it fails if `run` raises."""
     try:
-        return Check(name=name, ok=True, detail=look())
+        return Check(name=name, ok=True, detail=run())
     except ConfigError as error:
         place = f"{error.where}: {error.key}" if error.key else error.where
         return Check(name=name, ok=False, detail=f"{place}: {error.problem}", fix=error.fix)
@@ -37,7 +37,7 @@ def checked(name: str, look: Callable[[], str]) -> Check:
 
 
 def check_with_tool(name: str, argv: Sequence[str], path: Path) -> Check:
-    """Have promtool or amtool check a file."""
+    """Check a file with promtool or amtool."""
     try:
         done = subprocess.run(
             [*argv, str(path)], capture_output=True, text=True, check=False, timeout=TOOL_SECONDS
@@ -50,5 +50,5 @@ def check_with_tool(name: str, argv: Sequence[str], path: Path) -> Check:
         return Check(name=name, ok=False, detail=detail, fix="run it again on an idle machine")
     if done.returncode == 0:
         return Check(name=name, ok=True, detail=str(path))
-    said = " ".join((done.stderr or done.stdout).split())[-300:]
-    return Check(name=name, ok=False, detail=said, fix=f"correct {path.resolve()}")
+    output = " ".join((done.stderr or done.stdout).split())[-300:]
+    return Check(name=name, ok=False, detail=output, fix=f"correct {path.resolve()}")

@@ -1,4 +1,4 @@
-"""Checks of the files of a project folder; they ask no other process."""
+"""Checks of the files of a project folder, without requests to other processes."""
 
 import shutil
 from collections.abc import Iterator
@@ -13,8 +13,8 @@ def check_files(settings: Settings, faults: frozenset[str] | None) -> Iterator[C
     """Yield a check for each file that an operator writes or changes.
 
     Args:
-        settings: valid ones.
-        faults: those that the drill of a runbook may name; None: they are not checked.
+        settings: valid settings.
+        faults: valid names for drills of runbooks; None: not checked.
     """
     yield checked("targets", lambda: _targets(settings))
     yield checked("runbooks", lambda: _runbooks(settings, faults))
@@ -57,7 +57,7 @@ def _runbooks(settings: Settings, faults: frozenset[str] | None) -> str:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         fix = "see `trading-ops runbook check`"
         raise ConfigError(str(settings.runbooks), "", f"{problems[0]}{more}", fix)
-    return f"{count} fit their rules and actions"
+    return f"{count} are consistent with their rules and actions"
 
 
 def _jobs(settings: Settings) -> str:

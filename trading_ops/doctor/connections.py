@@ -1,4 +1,4 @@
-"""Checks that ask every process of an installation."""
+"""Checks that query every process of an installation."""
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -30,7 +30,7 @@ ALIVE = {
     Kind.PROMETHEUS: "/-/ready",
     Kind.ALERTMANAGER: "/-/ready",
 }
-"""The pages that answer without a token."""
+"""Endpoints that need no token."""
 
 UNITS = {
     Kind.RECONCILER: "trading-ops-reconciler",
@@ -42,7 +42,7 @@ UNITS = {
 
 
 class Connections:
-    """Everything that is asked, over one session."""
+    """All queries, over one session."""
 
     def __init__(
         self, settings: Settings, registry: Registry, session: aiohttp.ClientSession
@@ -54,7 +54,7 @@ class Connections:
         self._directory = Directory(session, registry, SecretFiles(settings))
 
     def http(self, target: Target, token: str = "") -> Http:
-        """Return what asks a target."""
+        """Return the HTTP client for a target."""
         if target.kind is Kind.PROMETHEUS:
             return self._engines.prometheus(within=WITHIN)
         if target.kind is Kind.ALERTMANAGER:
@@ -80,7 +80,7 @@ class Connections:
         return "ready"
 
     async def prometheus(self, target: Target, wanted: frozenset[str]) -> AsyncIterator[Check]:
-        """Yield its version, whether it has our rules, and whether it sends alerts.
+        """Check its version, whether it has our rules, and whether it sends alerts.
 
         Raises:
             TradingOpsError: it does not answer.
@@ -98,7 +98,7 @@ class Connections:
         yield delivery_check([str(one.get("url")) for one in active], registered)
 
     async def alertmanager(self, target: Target) -> AsyncIterator[Check]:
-        """Yield its version, and whether it has our receiver.
+        """Check its version, and whether it has our receiver.
 
         Raises:
             TradingOpsError: it does not answer.
@@ -113,7 +113,7 @@ class Connections:
         yield receiver_check(config, names)
 
     async def automation(self, target: Target) -> AsyncIterator[Check]:
-        """Yield whether the reconciler accepts our token, and remediates.
+        """Check whether the reconciler accepts our token, and whether it remediates.
 
         Raises:
             TradingOpsError: it does not answer, or refuses the token.
@@ -125,8 +125,8 @@ class Connections:
             fix = "`trading-ops automation resume`"
             yield Check(name=name, ok=True, warning=True, detail=detail, fix=fix)
         elif self._settings.observe_only:
-            fix = "set observe_only: false in settings.yml when its decisions are right"
-            detail = "observe only: decisions are recorded and nothing is done"
+            fix = "set observe_only: false in settings.yml once its decisions are right"
+            detail = "observe-only: decisions are recorded, no action is taken"
             yield Check(name=name, ok=True, warning=True, detail=detail, fix=fix)
         else:
             detail = f"running, {status.incidents_open} open incidents"
@@ -143,7 +143,7 @@ class Connections:
 
 
 class _Unhealthy(TradingOpsError):
-    """A bot answers that it is not healthy."""
+    """A bot reports that it is not healthy."""
 
 
 def healthy(trading_state: str) -> str:
@@ -159,7 +159,7 @@ def unhealthy(status: str, components: Mapping[str, bool]) -> str:
 
 @contextlib.asynccontextmanager
 async def connections(settings: Settings, registry: Registry) -> AsyncIterator[Connections]:
-    """Open a session that sends tokens to trusted users only."""
+    """Open a session that sends tokens only to processes of trusted users."""
     async with session_of(settings) as session:
         yield Connections(settings, registry, session)
 
@@ -167,21 +167,21 @@ async def connections(settings: Settings, registry: Registry) -> AsyncIterator[C
 async def check_connections(
     settings: Settings, registry: Registry, wanted: frozenset[str]
 ) -> AsyncIterator[Check]:
-    """Yield a check for each process and each link between them.
+    """Yield a check for each process and each connection between them.
 
     Args:
-        settings: valid ones.
-        registry: whom to ask.
-        wanted: the alerts that Prometheus should have.
+        settings: valid settings.
+        registry: targets to query.
+        wanted: the alerts that Prometheus must have.
     """
     async with connections(settings, registry) as ask:
-        for target in filter(_can_be_asked, registry):
+        for target in filter(_can_be_queried, registry):
             name = f"{target.kind} {target.name}"
-            yield await _one(name, partial(ask.alive, target), _fix(target))
+            yield await _check(name, partial(ask.alive, target), _fix(target))
         for target in (one for one in registry if one.service):
             name = f"service of {target.name}"
             fix = "start the node of its host, and see docs/service-managers.md"
-            yield await _one(name, partial(ask.service, target), fix)
+            yield await _check(name, partial(ask.service, target), fix)
         for target in registry.of_kind(Kind.PROMETHEUS):
             async for check in _all(ask.prometheus(target, wanted), target.name):
                 yield check
@@ -192,11 +192,11 @@ async def check_connections(
             yield check
 
 
-def _can_be_asked(target: Target) -> bool:
+def _can_be_queried(target: Target) -> bool:
     return target.kind in ALIVE or target.kind in BOTS
 
 
-async def _one(name: str, ask: Callable[[], Awaitable[str]], fix: str) -> Check:
+async def _check(name: str, ask: Callable[[], Awaitable[str]], fix: str) -> Check:
     try:
         return Check(name=name, ok=True, detail=await ask())
     except TradingOpsError as error:
@@ -204,7 +204,7 @@ async def _one(name: str, ask: Callable[[], Awaitable[str]], fix: str) -> Check:
 
 
 async def _all(checks: AsyncIterator[Check], name: str) -> AsyncIterator[Check]:
-    """Yield the checks; a missing answer is reported once, by the check of its process."""
+    """Yield the checks; a process that does not answer is reported once, by its own check."""
     try:
         async for check in checks:
             yield check

@@ -1,4 +1,4 @@
-"""What Prometheus and Alertmanager answer about themselves: pure, on decoded answers."""
+"""Checks of Prometheus' and Alertmanager's own status responses; no I/O."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from trading_ops.doctor.check import Check
 
 OLDEST = {"Prometheus": (2, 42), "Alertmanager": (0, 25)}
-"""The oldest versions that rules and routes are tested on."""
+"""The oldest versions with which rules and routes are tested."""
 
 WEBHOOK = "/api/v1/webhook/alertmanager"
 VERSION = re.compile(r"v?(\d+)\.(\d+)")
@@ -16,7 +16,7 @@ SHOWN = 3
 
 
 def version_check(name: str, version: str) -> Check:
-    """Is this version supported?"""
+    """Check whether this version is supported."""
     found, oldest = VERSION.match(version), OLDEST[name]
     wanted = ".".join(map(str, oldest))
     if found is None:
@@ -29,7 +29,7 @@ def version_check(name: str, version: str) -> Check:
 
 
 def rules_check(wanted: Collection[str], loaded: Collection[str], folder: str) -> Check:
-    """Are our alerts in this Prometheus?"""
+    """Check whether our alerts are in this Prometheus."""
     missing = sorted(set(wanted) - set(loaded))
     if not missing:
         return Check(name="rules in Prometheus", ok=True, detail=f"all {len(set(wanted))} alerts")
@@ -44,16 +44,18 @@ def rules_check(wanted: Collection[str], loaded: Collection[str], folder: str) -
 
 
 def delivery_check(active: Collection[str], alertmanagers: Collection[str]) -> Check:
-    """Does this Prometheus send its alerts to Alertmanager, with TLS where it needs that?
+    """Check whether this Prometheus sends alerts to Alertmanager, with TLS if needed.
 
     Args:
         active: the URLs that Prometheus sends to.
-        alertmanagers: the URLs of the registered ones. Prometheus may reach them by other names.
+        alertmanagers: URLs of the registered ones; Prometheus may use other host names.
     """
     name = "alerts to Alertmanager"
     if not active:
         fix = "add `alerting.alertmanagers` to its prometheus.yml, see docs/adopt.md"
-        return Check(name=name, ok=False, detail="Prometheus sends alerts to none", fix=fix)
+        return Check(
+            name=name, ok=False, detail="Prometheus sends alerts to no Alertmanager", fix=fix
+        )
     sent = {(parts.scheme, parts.netloc) for parts in map(urlsplit, active)}
     hosts = {host for _, host in sent}
     for scheme, host, *_ in map(urlsplit, alertmanagers):
@@ -65,7 +67,7 @@ def delivery_check(active: Collection[str], alertmanagers: Collection[str]) -> C
 
 
 def receiver_check(config: Any, accepted: Collection[str]) -> Check:
-    """Is the receiver with our webhook in this Alertmanager, routed to, and known to us?
+    """Check whether Alertmanager has a receiver with our webhook, a route to it, and our setting.
 
     Args:
         config: Alertmanager's own configuration.

@@ -1,4 +1,4 @@
-"""Checks of what an installation keeps: tokens, the database, the dead-man switch."""
+"""Checks of tokens, the database and the dead-man switch."""
 
 import stat
 from collections.abc import Iterable
@@ -13,13 +13,13 @@ from trading_ops.errors import TradingOpsError
 def token_checks(
     settings: Settings, registry: Registry, names: Iterable[str], create: str
 ) -> list[Check]:
-    """Does every token file exist, readable by its owner only?
+    """Check whether every token file exists and only its owner can read it.
 
     Args:
-        settings: where they are.
-        registry: the bots, which have one each.
-        names: of the other files.
-        create: how to create what is missing.
+        settings: with the folder of secrets.
+        registry: with the bots, which have one token each.
+        names: of the other token files.
+        create: how to create missing files.
     """
     if not settings.secrets.is_dir():
         return [
@@ -50,16 +50,16 @@ def token_checks(
                 name="agent tokens",
                 ok=True,
                 warning=True,
-                detail=f"{', '.join(sharing)}: on the token of an older version, which commands "
-                "every bot that has no token of its own",
-                fix=f"`trading-ops token rotate {sharing[0]}`, and so for each of them",
+                detail=f"{', '.join(sharing)}: using the shared token of an older version, which "
+                "can command every bot without its own token",
+                fix=f"`trading-ops token rotate {sharing[0]}`, and the same for each of them",
             )
         )
     return checks
 
 
 def check_database(settings: Settings) -> Check:
-    """Which database is the reconciler's, does it answer, and does it keep what it confirms?"""
+    """Check whether the reconciler's database answers and is durable."""
     from trading_ops.store.engine import describe  # noqa: PLC0415 - SQLAlchemy is slow
 
     try:
@@ -70,10 +70,10 @@ def check_database(settings: Settings) -> Check:
 
 
 def check_dead_man_switch(settings: Settings) -> Check:
-    """Would anyone outside notice that this machine or its alerting is dead?"""
+    """Check whether an external service detects that this machine or its alerting is down."""
     name = "dead-man switch"
     if settings.dead_man_switch:
-        return Check(name=name, ok=True, detail="Alertmanager calls it each minute")
+        return Check(name=name, ok=True, detail="Alertmanager calls it every minute")
     return Check(
         name=name,
         ok=True,

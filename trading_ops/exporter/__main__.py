@@ -1,6 +1,6 @@
 """The exporter's process: `python -m trading_ops.exporter --config FILE`.
 
-`trading-ops export` is the same for people; this way needs none of the command line's libraries.
+Equivalent to `trading-ops export`, without importing the libraries of the command line.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""`host:port` as a configuration has it."""
+"""`host:port` addresses in the configuration."""
 
 import ipaddress
 from urllib.parse import urlsplit
@@ -44,7 +44,7 @@ def is_loopback(host: str) -> bool:
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return False  # a name: who knows where it leads
+        return False  # a name can resolve to any address
 
 
 def is_private(url: str) -> bool:

@@ -10,16 +10,16 @@ from trading_ops.exporter.secret import read_secret
 
 
 def problems(config: ExporterConfig, where: str) -> Iterator[str]:
-    """Yield what the file needs and this machine does not have, as one sentence each.
+    """Yield what the configuration needs and this machine lacks, one sentence each.
 
     Args:
-        config: as loaded, so it is valid in itself.
+        config: as loaded, so its syntax and values are valid.
         where: the file, for the sentences.
     """
     yield from _secret(config.metrics_token_file, "metrics_token_file")
     for path in config.paths:
         if not path.exists():
-            yield str(ConfigError(where, "paths", f"{path} is not there", "name a folder"))
+            yield str(ConfigError(where, "paths", f"{path} does not exist", "name a folder"))
     for bot in config.freqtrades:
         yield from _secret(bot.credentials_file, f"freqtrades[{bot.name}].credentials_file")
     for database in config.postgresql:
@@ -47,7 +47,7 @@ def _process(process: ProcessEntry, where: str) -> Iterator[str]:
     folder = process.pid_file.parent if process.pid_file else None
     if folder is not None and not folder.is_dir():
         key = f"processes[{process.name}].pid_file"
-        yield str(ConfigError(where, key, f"{folder} is not there", "name the file as it is"))
+        yield str(ConfigError(where, key, f"{folder} does not exist", "name the file as it is"))
 
 
 def _secret(path: Path, key: str, *, private: bool = False) -> Iterator[str]:

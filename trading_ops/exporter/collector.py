@@ -10,13 +10,13 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from trading_ops import clock, logs
-from trading_ops.exporter.families import family
+from trading_ops.instrument.families import family
 
 _log = logs.get(__name__)
 
 
 LARGEST_SERIES = 2_000
-"""Of one collector; what it has beyond that is left out and counted."""
+"""Maximum series of one collector; further ones are dropped and counted."""
 
 LARGEST_FAMILIES = 200
 LONGEST_LABEL = 512
@@ -25,54 +25,53 @@ LOG_AGAIN_SECONDS = 60.0
 
 
 class Source(Protocol):
-    """Something to read figures from."""
+    """A source of metrics."""
 
     @property
     def name(self) -> str:
-        """The value of the label `collector`."""
+        """Return the value of the label `collector`."""
         ...
 
     @property
     def interval_seconds(self) -> float:
-        """From the start of one reading to the start of the next."""
+        """Return the time between the starts of two readings."""
         ...
 
     @property
     def timeout_seconds(self) -> float:
-        """After this long a reading counts as failed."""
+        """Return the timeout of a reading."""
         ...
 
     async def read(self) -> None:
-        """Read again; raises if that fails."""
+        """Read the source; raises if that fails."""
         ...
 
     def families(self, *, fresh: bool) -> Iterable[Metric]:
-        """Return the figures as last read; `fresh` is whether the last reading succeeded."""
+        """Return the metrics of the last reading; `fresh`: whether the last reading succeeded."""
         ...
 
 
-class Watched:
-    """One source with its own task, timeout and counters."""
+class PolledSource:
+    """Polls one source in its own task, with its own timeout and counters."""
 
     def __init__(self, source: Source) -> None:
-        """Take the source; nothing is read yet."""
         self.source = source
         self.up = False
         self.last_success = 0.0
         self.failures = 0
         self.duration = 0.0
-        """Seconds that the last reading took, up to its failure or timeout."""
+        """Duration of the last reading in seconds, up to its end, failure or timeout."""
 
         self.problem = ""
-        """What was wrong with the last reading; empty when nothing was."""
+        """Error of the last reading; empty if it succeeded."""
 
         self.left_out = 0
         """Series of the last result that were dropped: too many, or invalid."""
 
-        self._untold = False
+        self._unlogged = False
         self._logged, self._logged_at = "", 0.0
-        self.looked = asyncio.Event()
-        """Set when the first reading has ended, well or not."""
+        self.read_once = asyncio.Event()
+        """Set once the first reading has ended, successfully or not."""
 
     async def run(self) -> None:
         """Read at the source's interval until cancelled; no failure of the source ends this."""
@@ -81,14 +80,14 @@ class Watched:
             await asyncio.sleep(max(0.0, self.source.interval_seconds - self.duration))
 
     async def once(self) -> None:
-        """Read once and keep the score."""
+        """Read once and record the result."""
         began = clock.monotonic()
         try:
             async with asyncio.timeout(self.source.timeout_seconds):
                 await self.source.read()
         except Exception as error:  # noqa: BLE001 - the other collectors must continue
             self.problem = _reason(error, self.source.timeout_seconds)
-            if self.up or not self.failures or self._is_news(began):
+            if self.up or not self.failures or self._should_log(began):
                 self._logged, self._logged_at = self.problem, began
                 _log.warning("collector_failed", collector=self.source.name, reason=self.problem)
             self.up = False
@@ -100,26 +99,28 @@ class Watched:
             self.last_success = clock.timestamp()
         finally:
             self.duration = clock.monotonic() - began
-            self.looked.set()
+            self.read_once.set()
 
-    def _is_news(self, now: float) -> bool:
-        """Whether it fails for another reason than the one in the log, which is a minute old."""
+    def _should_log(self, now: float) -> bool:
+        """Return whether the error should be logged: it is new, or was last logged a minute ago."""
         return self.problem != self._logged and now - self._logged_at >= LOG_AGAIN_SECONDS
 
     def figures(self) -> Sequence[Metric]:
-        """Return the source's figures; none when it fails at that, which counts as well."""
+        """Return the source's metrics; if that fails, none, and the failure is counted."""
         try:
-            told = iter(self.source.families(fresh=self.up))
-            found, self.left_out = bounded(list(islice(told, LARGEST_FAMILIES)))
-            self.left_out += next(told, None) is not None  # there may be no end to them
+            logged = iter(self.source.families(fresh=self.up))
+            found, self.left_out = bounded(list(islice(logged, LARGEST_FAMILIES)))
+            self.left_out += (
+                next(logged, None) is not None
+            )  # a source may yield families without end
         except Exception as error:  # noqa: BLE001 - a scrape has the others' figures too
             self.failures += 1
-            if not self._untold:  # a scrape may come every second
+            if not self._unlogged:  # scrapes may come every second
                 reason = _reason(error, self.source.timeout_seconds)
-                _log.warning("collector_not_told", collector=self.source.name, reason=reason)
-            self._untold = True
+                _log.warning("collector_metrics_failed", collector=self.source.name, reason=reason)
+            self._unlogged = True
             return ()
-        self._untold = False
+        self._unlogged = False
         return found
 
 
@@ -163,14 +164,14 @@ def _reason(error: Exception, timeout_seconds: float) -> str:
     return (str(error) or type(error).__name__)[:LONGEST_REASON]
 
 
-class Board(Collector):
-    """What a scrape sees of all sources: memory only, so it never waits for one of them."""
+class MergedCollector(Collector):
+    """The prometheus_client collector of all sources; a scrape reads memory only."""
 
-    def __init__(self, watched: Sequence[Watched]) -> None:
+    def __init__(self, watched: Sequence[PolledSource]) -> None:
         self._watched = watched
 
     def collect(self) -> Iterable[Metric]:
-        """Yield each family once, with the figures of all sources that have it."""
+        """Yield each family once, with the samples of all sources that have it."""
         merged: dict[str, Metric] = {}
         for one in self._watched:
             for found in one.figures():
@@ -179,17 +180,17 @@ class Board(Collector):
                 else:
                     merged[found.name] = found
         yield from merged.values()
-        yield from self._scores()
+        yield from self._states()
 
-    def _scores(self) -> Iterable[Metric]:
-        for name, score in _SCORES.items():
+    def _states(self) -> Iterable[Metric]:
+        for name, score in _STATES.items():
             yield family(
                 f"trading_exporter_collector_{name}",
                 {(one.source.name,): score(one) for one in self._watched},
             )
 
 
-_SCORES: Mapping[str, Callable[[Watched], float]] = {
+_STATES: Mapping[str, Callable[[PolledSource], float]] = {
     "up": lambda one: float(one.up),
     "last_success_timestamp_seconds": lambda one: one.last_success,
     "failures_total": lambda one: one.failures,

@@ -1,7 +1,7 @@
 """The exporter's configuration file.
 
 The file is YAML, written by an operator, or JSON, written by `trading-ops up`. Paths are relative
-to its folder. docs/exporter.md explains every key.
+to its folder. docs/exporter.md describes every key.
 """
 
 from collections.abc import Mapping
@@ -13,26 +13,25 @@ import msgspec
 from trading_ops.errors import ConfigError
 from trading_ops.exporter.addresses import check_listening, is_private
 from trading_ops.exporter.config_file import convert_config, read_config
-from trading_ops.exporter.databases.entries import PostgresqlEntry, SqliteEntry
-from trading_ops.exporter.log_files.entry import LogFilesEntry
 
 Name = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_-]{0,62}$")]
-"""A value of a label: lower-case letters, digits, - and _."""
+"""A label value: lower-case letters, digits, - and _."""
 
 Seconds = Annotated[float, msgspec.Meta(ge=1, le=86_400)]
+Largest = Annotated[int, msgspec.Meta(ge=0, le=100)]
 
 
 MOST_SYMBOLS = 16
 
 
 class VenueEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A venue of Kraken's public dialect to probe every second, over plain HTTP."""
+    """A venue with Kraken's public API to probe every second, over plain HTTP."""
 
     name: Name
     """The value of the label `venue`."""
 
     address: str
-    """`host:port` of its REST interface."""
+    """`host:port` of its REST API."""
 
     symbols: tuple[Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9./_-]{1,32}$")], ...] = ()
     """Markets whose open state is exported, at most sixteen."""
@@ -49,26 +48,26 @@ class CcxtEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     key_file: Path | None = None
     secret_file: Path | None = None
-    """An API key that can only read, and its secret. Without them only what is public is asked."""
+    """A read-only API key and its secret. Without them only public data is read."""
 
     passphrase_file: Path | None = None
     """For venues whose API keys have a passphrase."""
 
     url: str | None = None
-    """Stands in for all addresses of the venue: a proxy, or a venue of one's own."""
+    """Replaces all URLs of the venue, for a proxy or a private venue."""
 
     interval_seconds: Seconds = 15.0
-    """From one look at status and clock to the next."""
+    """Interval between reads of status and clock."""
 
     balance_interval_seconds: Seconds = 60.0
     timeout_seconds: Seconds = 30.0
     """Timeout after which the child process is killed."""
 
     request_interval_seconds: Annotated[float, msgspec.Meta(ge=0.001, le=60)] | None = None
-    """Least seconds between two requests; None: what ccxt keeps to for the venue."""
+    """Minimum seconds between two requests; None: ccxt's limit for the venue."""
 
     currencies: tuple[str, ...] = ()
-    """Currencies whose balances are exported; none: all nonzero ones, up to a limit."""
+    """Currencies whose balances are exported; empty: all nonzero ones, up to a limit."""
 
     accept_trading_key: bool = False
     """True: accept a key that can trade or withdraw according to the venue."""
@@ -82,7 +81,7 @@ class ProcessEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     pid_file: Path | None = None
     command: str | None = None
-    """The whole command line as `ps -o args` shows it; with `pid_file`, what must run there."""
+    """The whole command line as in `ps -o args`; with `pid_file`, the process must match it."""
 
     unit: str | None = None
     units_file: Path | None = None
@@ -93,20 +92,81 @@ class FreqtradeEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A Freqtrade to read."""
 
     name: Name
-    """Its target's name, and so the value of the label `bot`."""
+    """Name of its target, and the value of the label `bot`."""
 
     address: str
     """`host:port` of its REST API."""
 
     credentials_file: Path
-    """One line, `user:password`, as `api_server` in Freqtrade's configuration has them."""
+    """One line, `user:password`, from `api_server` in Freqtrade's configuration."""
 
     ws_token_file: Path | None = None
-    """One line, its `ws_token`. Without it nothing is listened to, and everything is polled."""
+    """One line, its `ws_token`. Without it, the WebSocket is not used and everything is polled."""
+
+
+class PostgresqlEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A PostgreSQL database to read."""
+
+    name: Name
+    """The value of the label `database`."""
+
+    dsn_file: Path
+    """A file with one line, a libpq connection string, which may contain a password."""
+
+    interval_seconds: Seconds = 10.0
+    timeout_seconds: Seconds = 5.0
+    """Timeout of a whole reading, after which the connection is closed."""
+
+    storage_interval_seconds: Seconds = 60.0
+    """Interval between reads of tables and indexes."""
+
+    largest_tables: Largest = 20
+    largest_indexes: Largest = 20
+    """Maximum number with their own series."""
+
+
+class SqliteEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A SQLite file to read."""
+
+    name: Name
+    """The value of the label `database`."""
+
+    path: Path
+    interval_seconds: Seconds = 15.0
+    timeout_seconds: Seconds = 5.0
+    busy_seconds: Annotated[float, msgspec.Meta(ge=0.05, le=2)] = 0.5
+    """Time that the write lock must be held without a break to count as locked."""
+
+    check_interval_seconds: Annotated[float, msgspec.Meta(ge=0)] = 86_400.0
+    """Interval between two runs of `quick_check`; 0: never."""
+
+    check_seconds: Annotated[float, msgspec.Meta(ge=0.01, le=60)] = 10.0
+    """A longer check is cancelled: while it reads, the WAL cannot be reset."""
+
+    largest_checked_bytes: Annotated[int, msgspec.Meta(ge=0)] = 256 * 1024 * 1024
+    """A larger file is not checked."""
+
+
+class LogFilesEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A group of log files, for example those of one bot."""
+
+    name: Name
+    """The value of the label `log`."""
+
+    paths: Annotated[tuple[Path, ...], msgspec.Meta(min_length=1, max_length=20)]
+    """Files; the file name, but not the folder, may contain `*`, `?` and `[…]`."""
+
+    interval_seconds: Seconds = 15.0
+    timeout_seconds: Seconds = 5.0
+    largest_files: Annotated[int, msgspec.Meta(ge=1, le=100)] = 20
+    """Number of most recently written files to read; the others are only counted."""
+
+    largest_read_bytes: Annotated[int, msgspec.Meta(ge=4096, le=64 * 1024 * 1024)] = 1024 * 1024
+    """Maximum new bytes of a file to read at once; older ones are skipped."""
 
 
 class ExporterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole file."""
+    """The whole configuration file."""
 
     address: str = "127.0.0.1:8421"
     """`host:port` on which metrics are served."""
@@ -125,7 +185,7 @@ class ExporterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sqlite: tuple[SqliteEntry, ...] = ()
     log_files: tuple[LogFilesEntry, ...] = ()
     interfaces: tuple[str, ...] = ()
-    """Network interfaces that are watched; none: those that are not virtual."""
+    """Monitored network interfaces; empty: those that are not virtual."""
 
     listener_users: str = ""
     """Users, besides root and our own, whose Freqtrades on this machine receive their password:
@@ -139,7 +199,7 @@ class ExporterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     certificate of that CA."""
 
     tls_name: str = "exporter"
-    """Of the exporter in targets.yml."""
+    """Name of the exporter in targets.yml."""
 
 
 def load_config(path: Path) -> ExporterConfig:
@@ -152,7 +212,7 @@ def load_config(path: Path) -> ExporterConfig:
 
 
 def made_config(raw: Mapping[str, Any], *, where: str, folder: Path) -> ExporterConfig:
-    """Make the same of values that were derived, from the file that `where` names.
+    """Create the configuration from derived values; `where` names their file in errors.
 
     Raises:
         ConfigError: as for a file.
@@ -163,7 +223,7 @@ def made_config(raw: Mapping[str, Any], *, where: str, folder: Path) -> Exporter
 
 def _whole(config: ExporterConfig, *, where: str, folder: Path) -> ExporterConfig:
     check(config, where)
-    # The default was not read from the file, and so does not count from its folder yet.
+    # The default is not from the file, so it is not relative to its folder yet.
     token = folder.absolute() / config.metrics_token_file
     return msgspec.structs.replace(config, metrics_token_file=token)
 
@@ -173,7 +233,7 @@ def _may_reach_out(config: ExporterConfig) -> bool:
 
 
 def check(config: ExporterConfig, where: str) -> None:
-    """Check what types cannot say.
+    """Check rules that the types cannot express.
 
     Raises:
         ConfigError: two entries share a name, or an entry contradicts itself.
@@ -220,4 +280,4 @@ def _check_process(process: ProcessEntry, where: str) -> None:
         fits = process.units_file is None and bool(process.pid_file or process.command)
     if not fits:
         fix = "write pid_file, command or both; or unit and units_file"
-        raise ConfigError(where, key, "it does not say how the process is found", fix)
+        raise ConfigError(where, key, "it does not define how to find the process", fix)

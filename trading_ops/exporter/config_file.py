@@ -34,10 +34,10 @@ def convert_config(raw: Any, kind: type[T], *, where: str, folder: Path) -> T:
     """Turn plain values into a struct.
 
     Args:
-        raw: what YAML or JSON have made of the file; None for an empty one.
+        raw: the parsed YAML or JSON; None for an empty file.
         kind: the struct.
         where: the file, for errors.
-        folder: from which relative paths count.
+        folder: base of relative paths.
 
     Raises:
         ConfigError: names the file, the key and the fix.
@@ -71,14 +71,14 @@ def _paths_of(folder: Path) -> Callable[[type, Any], Any]:
 
 def _decode(folder: Path, kind: type, value: Any) -> Any:
     if kind is not Path:
-        raise NotImplementedError(kind)  # msgspec's signal for an unknown type
+        raise NotImplementedError(kind)  # msgspec's convention for an unknown type
     if not isinstance(value, str) or not value or "\0" in value:
         raise TypeError(f"Expected a path, got {value!r}")  # msgspec adds the key
     return folder / value
 
 
 def _explain(message: str, raw: Any, kind: type) -> tuple[str, str, str]:
-    """Return the key, the problem and the fix for msgspec's message."""
+    """Return the key, the problem and the fix for a message of msgspec."""
     found = _PLACE.search(message)
     place = found["place"] if found else ""
     problem = _PLACE.sub("", message)

@@ -1,6 +1,6 @@
-"""Which markets of a venue are open, as it reports itself: a closed one is expected to be silent.
+"""Which markets of a venue are open: a closed market sends no prices.
 
-It reads Kraken's public API, in which each pair has a status.
+Uses Kraken's public API, in which each pair has a status.
 """
 
 import json
@@ -10,22 +10,22 @@ import aiohttp
 from prometheus_client.metrics_core import Metric
 
 from trading_ops.errors import ClientError
-from trading_ops.exporter.answers_of_venues import read_whole, result_of
 from trading_ops.exporter.config import VenueEntry
-from trading_ops.exporter.families import family
+from trading_ops.exporter.kraken import read_whole, result_of
+from trading_ops.instrument.families import family
 
 CLOSED = frozenset({"cancel_only", "delisted", "maintenance", "work_in_progress"})
-"""No order can be opened then. An unknown status counts as open: closed would mute alerts."""
+"""Status values without trading. An unknown status counts as open, because closed would mute
+alerts."""
 
 
 class Markets:
-    """Asks for the status of each symbol in turn: one small request, and not the whole list."""
+    """Requests the status of each symbol separately instead of the large list of all."""
 
     interval_seconds = 5.0
     timeout_seconds = 5.0
 
     def __init__(self, entry: VenueEntry, session: aiohttp.ClientSession) -> None:
-        """Take the venue with its symbols, and a session that keeps no connections."""
         self.name = f"markets:{entry.name}"
         self._venue = entry.name
         self._symbols = entry.symbols
@@ -34,10 +34,10 @@ class Markets:
         self._open: dict[tuple[str, ...], float] = {}
 
     async def read(self) -> None:
-        """Ask for every symbol.
+        """Request the status of every symbol.
 
         Raises:
-            ClientError: the venue did not say, or does not know a symbol.
+            ClientError: the request failed, or the venue does not know a symbol.
         """
         found: dict[tuple[str, ...], float] = {}
         for symbol in self._symbols:
@@ -55,5 +55,5 @@ class Markets:
                 raise ClientError(f"AssetPairs returned HTTP {answer.status}")
             pairs = list(result_of(json.loads(await read_whole(answer.content))).values())
         if len(pairs) != 1 or not isinstance(pairs[0], dict):
-            raise ClientError(f"the venue knows {len(pairs)} markets of the name {symbol}")
+            raise ClientError(f"the venue has {len(pairs)} markets with the name {symbol}")
         return pairs[0].get("status", "online") not in CLOSED

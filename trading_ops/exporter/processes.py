@@ -1,4 +1,4 @@
-"""Processes of this host that are named in the configuration."""
+"""Configured processes of this host."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -8,18 +8,18 @@ from prometheus_client.metrics_core import Metric
 
 from trading_ops import clock
 from trading_ops.exporter.config import ProcessEntry
-from trading_ops.exporter.families import family
-from trading_ops.exporter.finding import Finder
-from trading_ops.exporter.looking import Looking
+from trading_ops.exporter.process_finder import Finder
+from trading_ops.exporter.threaded_source import ThreadedSource
+from trading_ops.instrument.families import family
 
 UNIQUE_INTERVAL_SECONDS = 60.0
-"""Memory that is a process's own takes some milliseconds to read, more the larger it is."""
+"""Reading the USS takes milliseconds, more for large processes."""
 
 Figures = dict[str, dict[tuple[str, ...], float]]
-"""Values by label values by the metric's name without `trading_process_`."""
+"""Values by metric name without `trading_process_` and by label values."""
 
 
-def processes_source(entries: Sequence[ProcessEntry]) -> Looking:
+def processes_source(entries: Sequence[ProcessEntry]) -> ThreadedSource:
     """Return the collector `processes`. A missing process is down, which is not a failure."""
     subjects = [_Subject(entry) for entry in entries]
 
@@ -29,7 +29,7 @@ def processes_source(entries: Sequence[ProcessEntry]) -> Looking:
             subject.look(figures)
         return [family(f"trading_process_{name}", values) for name, values in figures.items()]
 
-    return Looking("processes", look, interval_seconds=5.0, timeout_seconds=4.0)
+    return ThreadedSource("processes", look, interval_seconds=5.0, timeout_seconds=4.0)
 
 
 class _Subject:
@@ -43,7 +43,7 @@ class _Subject:
         self._unique_of: psutil.Process | None = None
 
     def look(self, figures: Figures) -> None:
-        """Add what can be read: less is readable for processes of other users."""
+        """Add the readable values: other users' processes show fewer."""
         process = self._finder.find()
         with suppress(psutil.NoSuchProcess):
             if process is not None and process.status() != psutil.STATUS_ZOMBIE:
@@ -75,7 +75,7 @@ class _Subject:
         return found
 
     def _read_unique(self, process: psutil.Process) -> None:
-        """Read the memory that is the process's own, now and then."""
+        """Read the USS of the process when it is due."""
         if process is self._unique_of and clock.monotonic() < self._unique_due:
             return
         self._unique_of, self._unique_due = process, clock.monotonic() + UNIQUE_INTERVAL_SECONDS

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry
 
 from trading_ops.errors import ConfigError, SetupError
-from trading_ops.exporter.collector import Board, Watched
+from trading_ops.exporter.collector import MergedCollector, PolledSource
 from trading_ops.exporter.config import ExporterConfig
-from trading_ops.exporter.freqtrade.board import exposition as freqtrade_exposition
+from trading_ops.exporter.freqtrade.exposition import exposition as freqtrade_exposition
 from trading_ops.exporter.server import serving
 from trading_ops.exporter.sources import Sources, opened
 from trading_ops.instrument.exposition import Exposition
@@ -21,7 +21,7 @@ async def serve(config: ExporterConfig) -> None:
 
     Raises:
         ConfigError: the token cannot be read.
-        SetupError: the address is taken or not this machine's.
+        SetupError: the address is in use or does not belong to this machine.
     """
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -31,23 +31,23 @@ async def serve(config: ExporterConfig) -> None:
             await stopping.wait()
     except OSError as error:
         raise SetupError(
-            f"nothing can be served on {config.address}: {error.strerror or error}. "
-            "Fix: stop what listens there, or change `address`"
+            f"metrics cannot be served on {config.address}: {error.strerror or error}. "
+            "Fix: stop the process that uses it, or change `address`"
         ) from error
 
 
 @dataclass(frozen=True)
 class Read:
-    """What one reading of some collectors gave."""
+    """Result of reading some collectors once."""
 
     text: str
     """The exposition."""
 
-    collectors: tuple[Watched, ...]
+    collectors: tuple[PolledSource, ...]
 
     @property
     def succeeded(self) -> bool:
-        """Whether all of them did."""
+        """Return whether all collectors succeeded."""
         return all(one.up for one in self.collectors)
 
 
@@ -68,7 +68,7 @@ async def read_once(config: ExporterConfig, names: Sequence[str] = ()) -> Read:
         return Read(_exposition(sources, chosen), chosen)
 
 
-def _chosen(sources: Sources, names: Sequence[str]) -> tuple[Watched, ...]:
+def _chosen(sources: Sources, names: Sequence[str]) -> tuple[PolledSource, ...]:
     known = [one.source.name for one in sources.watched]
     for name in names:
         if not any(_is_named(one, name) for one in known):
@@ -85,9 +85,9 @@ def _is_named(collector: str, name: str) -> bool:
     return collector == name or collector.startswith(f"{name}:")
 
 
-def _exposition(sources: Sources, chosen: Sequence[Watched]) -> str:
+def _exposition(sources: Sources, chosen: Sequence[PolledSource]) -> str:
     registry = CollectorRegistry()
-    registry.register(Board(chosen))
+    registry.register(MergedCollector(chosen))
     texts = [Exposition(registry).everything()[0].decode()]
     for name, bot in sources.bots.items():
         if any(one in chosen for one in bot.watched):

@@ -1,4 +1,4 @@
-"""Reads a secret, which is only ever in a file."""
+"""Reads a secret from its file."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def read_secret(path: Path, key: str, *, private: bool = False) -> str:
 
     Raises:
         ConfigError: it cannot be read, is empty, or others can read it. The message never contains
-            its content.
+            the secret.
     """
     fix = f"write the secret into it, as one line, and `chmod 600 {path}`"
     try:

@@ -11,10 +11,10 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from trading_ops import logs
 from trading_ops.bounded_site import BoundedSite, trust
 from trading_ops.exporter.addresses import host_and_port
-from trading_ops.exporter.collector import Board, Watched
+from trading_ops.exporter.collector import MergedCollector, PolledSource
 from trading_ops.exporter.config import ExporterConfig
-from trading_ops.exporter.freqtrade.board import exposition as freqtrade_exposition
 from trading_ops.exporter.freqtrade.bot import FreqtradeBot
+from trading_ops.exporter.freqtrade.exposition import exposition as freqtrade_exposition
 from trading_ops.exporter.secret import read_secret
 from trading_ops.exporter.sources import opened
 from trading_ops.instrument.exposition import Exposition, View
@@ -25,12 +25,12 @@ _log = logs.get(__name__)
 
 READY = "/-/ready"
 
-FIRST_LOOK_SECONDS = 3.0
+FIRST_READ_SECONDS = 3.0
 """Maximum wait for first results at startup; a hanging source must not delay the others."""
 
 
 ENDING_SECONDS = 3.0
-"""So long the end waits for readings; one that does not heed its cancellation is left behind."""
+"""Maximum wait at shutdown for readings that were cancelled; others are abandoned."""
 
 
 @contextlib.asynccontextmanager
@@ -47,7 +47,7 @@ async def serving(config: ExporterConfig) -> AsyncIterator[None]:
         tasks = [asyncio.create_task(one.run(), name=one.source.name) for one in watched]
         runner = web.AppRunner(application(watched, token, sources.bots), access_log=None)
         try:
-            await _first_look(watched)
+            await _first_read(watched)
             await runner.setup()
             host, port = host_and_port(config.address)
             files = TlsFiles(config.tls_folder, config.tls_name) if config.tls_folder else None
@@ -62,24 +62,24 @@ async def serving(config: ExporterConfig) -> AsyncIterator[None]:
             await asyncio.wait(tasks, timeout=ENDING_SECONDS)
 
 
-async def _first_look(watched: Sequence[Watched]) -> None:
-    """Wait for one look at everything before the first scrape; a failure is a figure as well."""
+async def _first_read(watched: Sequence[PolledSource]) -> None:
+    """Wait for one reading of every source before the first scrape."""
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(FIRST_LOOK_SECONDS):
+        async with asyncio.timeout(FIRST_READ_SECONDS):
             for one in watched:
-                await one.looked.wait()
+                await one.read_once.wait()
 
 
 def application(
-    watched: Sequence[Watched], token: str, bots: Mapping[str, FreqtradeBot]
+    watched: Sequence[PolledSource], token: str, bots: Mapping[str, FreqtradeBot]
 ) -> web.Application:
-    """Return the application: /metrics for the token, /-/ready for all.
+    """Return the application: /metrics needs the token, /-/ready does not.
 
-    `/metrics?bot=NAME` and `/metrics/vital?bot=NAME` are those of one Freqtrade, in the forms in
-    which an agent serves a bot's.
+    `/metrics?bot=NAME` and `/metrics/vital?bot=NAME` return the metrics of one Freqtrade, like an
+    agent's.
     """
     registry = CollectorRegistry()
-    registry.register(Board(watched))
+    registry.register(MergedCollector(watched))
     ProcessCollector(registry=registry)
     scrapes = _Scrapes(Exposition(registry), bots)
     expected = f"Bearer {token}".encode()
@@ -107,7 +107,7 @@ def application(
 
 
 class _Scrapes:
-    """Answers scrapes: of the exporter itself, and of one bot when the query names it."""
+    """Answers scrapes of the exporter, or of one bot if the query names it."""
 
     def __init__(self, own: Exposition, bots: Mapping[str, FreqtradeBot]) -> None:
         self._own = own
@@ -136,7 +136,7 @@ class _Scrapes:
             return _refusal(404, "there is no Freqtrade of this name in the configuration")
         bot, exposition = self._bots[name]
         if not bot.is_alive:
-            # Prometheus' `up` is 0 then, as for one of our own bots that is down.
+            # Sets `up` to 0 in Prometheus, as for one of our own bots that is down.
             return _refusal(503, "this Freqtrade does not answer")
         return exposition
 

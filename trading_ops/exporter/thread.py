@@ -1,4 +1,4 @@
-"""Work that can hang, such as reading a dead network disk, in a thread of its own."""
+"""Runs work that can hang, such as reading a dead network disk, in a separate thread."""
 
 import asyncio
 import threading
@@ -12,10 +12,9 @@ T = TypeVar("T")
 
 
 class OneAtATime(Generic[T]):
-    """Does one kind of work in a thread, and never has more than one such thread."""
+    """Runs one kind of work in a thread, at most one at a time."""
 
     def __init__(self, name: str) -> None:
-        """Use this name for errors and for the thread."""
         self._name = name
         self._working: Future[T] | None = None
 
@@ -32,7 +31,7 @@ class OneAtATime(Generic[T]):
 
 
 def in_thread(work: Callable[[], T], *, name: str = "reading") -> Future[T]:
-    """Do the work in a thread that no pool waits for: one that hangs must not delay the end."""
+    """Run the work in a daemon thread: one that hangs must not delay the exit."""
     future: Future[T] = Future()
     future.set_running_or_notify_cancel()
 

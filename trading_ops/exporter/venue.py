@@ -1,4 +1,4 @@
-"""A venue as seen from this host, by a client that shares nothing with the bot.
+"""Probes a venue from this host, independently of the bot.
 
 Each probe is a new connection without cookies, so it shows whether a new client would be served.
 One failed probe makes the venue down: the rules use several.
@@ -13,9 +13,9 @@ from prometheus_client.metrics_core import Metric
 
 from trading_ops import clock
 from trading_ops.errors import ClientError
-from trading_ops.exporter.answers_of_venues import read_whole, result_of
 from trading_ops.exporter.config import VenueEntry
-from trading_ops.exporter.families import family
+from trading_ops.exporter.kraken import read_whole, result_of
+from trading_ops.instrument.families import family
 from trading_ops.instrument.topics.venue_probes import OTHER_STATUS, VENUE_STATUSES
 
 CLOCK_INTERVAL_SECONDS = 15.0
@@ -23,13 +23,12 @@ CLOCK_INTERVAL_SECONDS = 15.0
 
 
 class Venue:
-    """Probes one venue's public status, and now and then its clock."""
+    """Probes one venue's public status, and occasionally its clock."""
 
     interval_seconds = 1.0
     timeout_seconds = 1.0
 
     def __init__(self, entry: VenueEntry, session: aiohttp.ClientSession) -> None:
-        """Take the venue and a session that keeps neither cookies nor connections."""
         self.name = f"venue:{entry.name}"
         self._label = (entry.name,)
         self._root = f"http://{entry.address}/0/public"
@@ -53,7 +52,7 @@ class Venue:
         try:
             status = await self._ask("SystemStatus")
         finally:
-            # A probe that failed took time as well: the timeout, when there was no answer.
+            # Failed probes are measured too; without an answer it is the timeout.
             self._duration = clock.monotonic() - began
         self._status = str(status.get("status"))
         if self._status != "online":
@@ -63,7 +62,7 @@ class Venue:
             await self._read_clock()
 
     def families(self, *, fresh: bool) -> Iterable[Metric]:
-        """Return the figures; a venue that is down keeps its last ones."""
+        """Return the metrics; a venue that is down keeps its last ones."""
         label = self._label
         yield family("trading_venue_up", {label: float(fresh)})
         yield status_family(label, self._status)
@@ -88,9 +87,10 @@ class Venue:
 
 def status_family(label: tuple[str, ...], status: str | None) -> Metric:
     """Return the known status that the venue reported; an unknown one is `other`."""
-    said = None if status is None else status if status in VENUE_STATUSES else OTHER_STATUS
+    status_value = None if status is None else status if status in VENUE_STATUSES else OTHER_STATUS
     return family(
-        "trading_venue_status", {(*label, one): float(one == said) for one in VENUE_STATUSES}
+        "trading_venue_status",
+        {(*label, one): float(one == status_value) for one in VENUE_STATUSES},
     )
 
 
@@ -98,7 +98,7 @@ def skew(venue_time: object, middle: float) -> float:
     """Return the seconds by which the venue's clock is ahead of ours.
 
     The venue reports whole seconds, so a difference within that second is not skew; beyond it, the
-    distance to that second is a lower bound.
+    result is a lower bound.
 
     Args:
         venue_time: the venue's seconds since the epoch.
@@ -108,7 +108,7 @@ def skew(venue_time: object, middle: float) -> float:
         ClientError: the venue's time is not a number.
     """
     if not isinstance(venue_time, int | float) or isinstance(venue_time, bool):
-        raise ClientError(f"invalid time of the venue: {venue_time!r}")
+        raise ClientError(f"invalid venue time: {venue_time!r}")
     if middle < venue_time:
         return venue_time - middle
     return min(0.0, venue_time + 1 - middle)

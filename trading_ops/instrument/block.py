@@ -14,18 +14,18 @@ Child = TypeVar("Child")
 
 
 class _Found(NamedTuple):
-    """What the last scrape found. It is replaced as a whole, so that several threads may write."""
+    """Result of the last scrape. It is replaced as a whole, so that several threads may write."""
 
     exemplars: bool
     state: list[object]
     text: bytes
-    """Empty: it was not the same as in the scrape before."""
+    """Empty if it differed from the scrape before."""
 
 
 class Block(Generic[Child]):
-    """Some children of one family, and all of their lines but the numbers.
+    """Some children of one family, with their lines except for the numbers.
 
-    One thread at a time may add; any may write meanwhile, and then sees those added before.
+    One thread at a time may add children; others may render at the same time.
     """
 
     __slots__ = ("_children", "_found", "_parts", "_shape")
@@ -33,7 +33,8 @@ class Block(Generic[Child]):
     def __init__(self, shape: Shape[Child]) -> None:
         self._shape = shape
         self._children: list[Child] = []
-        # Two halves and the place of the number, line by line; never fewer than the children have.
+        # For each line its two halves and a slot for the number; never fewer than the children
+        # need.
         self._parts: list[bytes] = []
         self._found = _Found(exemplars=False, state=[], text=b"")
 
@@ -47,9 +48,9 @@ class Block(Generic[Child]):
         self._children.append(child)
 
     def text(self, *, exemplars: bool) -> bytes:
-        """Return the lines of all children as they are now."""
+        """Return the current lines of all children."""
         children = self._children.copy()
-        if not children:  # made by another thread that has yet to add the first
+        if not children:  # created by a thread that has not added the first child yet
             return b""
         state = self._shape.state(children, exemplars=exemplars)
         found = self._found
@@ -64,13 +65,13 @@ class Block(Generic[Child]):
         parts = self._parts[: len(children) * self._shape.lines_each * 3]
         parts[2::3] = printable(self._shape.numbers(children, state))
         if exemplars:
-            told = self._shape.exemplars(children, state)
-            parts[2::3] = map(operator.add, parts[2::3], told)
+            followed = self._shape.exemplars(children, state)
+            parts[2::3] = map(operator.add, parts[2::3], followed)
         parts[0] = parts[0][1:]  # each starts with a line break, and the block ends with one
         parts.append(b"\n")
         return b"".join(parts)
 
 
 def _same(before: list[object], now: list[object]) -> bool:
-    # The very objects, not their values: -0.0 equals 0.0, and a strange value may not compare.
+    # Compares identity, not values: -0.0 equals 0.0, and some values cannot be compared.
     return len(before) == len(now) and all(map(operator.is_, before, now))

@@ -76,21 +76,21 @@ class BotMetrics(
             version: version of the bot, for `trading_bot_info`.
             mode: `paper` or `live`, for `trading_bot_info`.
             symbols: traded symbols, as they appear in labels.
-            currencies: currencies that it holds.
+            currencies: currencies that the bot holds.
             endpoints: endpoints of the venue that it calls.
-            components: its supervised components.
-            limits: its risk limits.
+            components: supervised components of the bot.
+            limits: risk limits of the bot.
             rate_limits: groups of endpoints that share a limit at the venue.
             sources: models or strategies that provide signals; an alert fires for one that is
                 named here and never sends a signal.
-            queues: its work queues.
-            pools: its database connection pools.
+            queues: work queues of the bot.
+            pools: database connection pools of the bot.
             statements: names of its database statements.
             started_at: start of the process, seconds since the epoch; by default now.
             undeclared: how many undeclared values each label may have before further ones are
                 recorded under `other`.
-            standby: it may wait for another instance to end. Then a component that was not started
-                is not exported as down.
+            standby: whether the bot may run as a standby. Then a component that was not started is
+                not exported as down.
 
         Raises:
             RuntimeError: the interpreter has no GIL, so counts could be lost.

@@ -4,7 +4,8 @@ Rules, runbooks and dashboards are checked against it, the processes build their
 and the documentation lists it. A metric that is not here does not exist.
 """
 
-from trading_ops.instrument.metric import Metric
+from trading_ops.instrument.metric import Kind, Metric
+from trading_ops.instrument.topics.backups import BACKUP_METRICS
 from trading_ops.instrument.topics.collectors import COLLECTORS
 from trading_ops.instrument.topics.components import COMPONENT_METRICS
 from trading_ops.instrument.topics.database import BOT_DATABASE
@@ -12,6 +13,7 @@ from trading_ops.instrument.topics.drift import DRIFT
 from trading_ops.instrument.topics.every_process import PROCESS_METRICS
 from trading_ops.instrument.topics.freqtrade import FREQTRADE
 from trading_ops.instrument.topics.host import HOST
+from trading_ops.instrument.topics.jobs import JOB_METRICS
 from trading_ops.instrument.topics.leadership import LEADERSHIP
 from trading_ops.instrument.topics.log_files import LOG_FILES
 from trading_ops.instrument.topics.logs import LOGS
@@ -25,6 +27,7 @@ from trading_ops.instrument.topics.postgresql_storage import POSTGRESQL_STORAGE
 from trading_ops.instrument.topics.process import PROCESS_OF_A_BOT
 from trading_ops.instrument.topics.processes import PROCESSES
 from trading_ops.instrument.topics.queues import QUEUES
+from trading_ops.instrument.topics.readiness import READINESS_METRICS
 from trading_ops.instrument.topics.reconciler import RECONCILER_METRICS
 from trading_ops.instrument.topics.risk import RISK
 from trading_ops.instrument.topics.signals import SIGNALS
@@ -69,6 +72,9 @@ CATALOGUE: tuple[Metric, ...] = (
     *WATCHER_METRICS,
     *EXPORTER_METRICS,
     *RECONCILER_METRICS,
+    *BACKUP_METRICS,
+    *JOB_METRICS,
+    *READINESS_METRICS,
     *NODE_METRICS,
     *PROCESS_METRICS,
 )
@@ -82,13 +88,17 @@ def find(name: str) -> Metric | None:
     return _BY_NAME.get(name) or _BY_SAMPLE.get(name)
 
 
-def get(name: str) -> Metric:
+def get(name: str, kind: Kind | None = None) -> Metric:
     """Return the metric with exactly this name.
 
     Raises:
-        KeyError: there is none; a mistake in our own code.
+        KeyError: there is none, which is a bug.
+        ValueError: it is of another kind.
     """
-    return _BY_NAME[name]
+    metric = _BY_NAME[name]
+    if kind not in {None, metric.kind}:
+        raise ValueError(f"{name} is a {metric.kind}, not a {kind}")
+    return metric
 
 
 def sample_names() -> frozenset[str]:

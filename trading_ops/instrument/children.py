@@ -1,14 +1,14 @@
-"""What counts: a counter, a gauge and a histogram of one label set, in plain Python.
+"""Counter, gauge and histogram of one label set, in plain Python.
 
-No lock is taken, and still no count is lost between threads, on CPython with its GIL. This rests
-on how CPython 3.11 to 3.13 hand over the GIL: only at the start of a function, at a jump backwards
-and after a call; never between the load and the store of `x.value += n` or `counts[i] += 1`, as
-long as `n` is an int or a float (an object whose `__add__` is written in Python would be called in
-between). It is a property of the implementation, no promise of the language: `require_gil` refuses
-to start where it does not hold, and the storm test shows that it does hold.
+No lock is taken, and no count is lost between threads, on CPython with its GIL. CPython 3.11 to
+3.13 switch threads only at the start of a function, at a backward jump and after a call; never
+between the load and the store of `x.value += n` or `counts[i] += 1`, as long as `n` is an int or a
+float (an `__add__` written in Python would be called in between). This is a property of the
+implementation and not guaranteed by the language: `require_gil` refuses to start without a GIL, and
+the storm test verifies the property.
 
 A reader in another thread may see a histogram whose sum lacks the observation that its buckets
-already have; buckets and count always agree, for the count is their sum.
+already include; buckets and count always agree, because the count is their sum.
 """
 
 import sys
@@ -17,14 +17,14 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 Exemplar = tuple[str, float, float]
-"""Identity (an order's or a trace's), value, and time in seconds since the epoch."""
+"""ID of an order or a trace, value, and time in seconds since the epoch."""
 
 
 def require_gil(*, enabled: bool | None = None) -> None:
     """Refuse an interpreter on which counts could be lost.
 
     Args:
-        enabled: whether it has a GIL; by default it is asked.
+        enabled: whether the interpreter has a GIL; by default it is detected.
 
     Raises:
         RuntimeError: it is free-threaded.
@@ -39,7 +39,7 @@ def require_gil(*, enabled: bool | None = None) -> None:
 
 
 class Counter:
-    """A number that only grows. Where nanoseconds count, `counter.value += 1` is as good."""
+    """A number that only grows. In a hot path, `counter.value += 1` is equivalent and faster."""
 
     __slots__ = ("exemplar", "value")
 
@@ -54,17 +54,17 @@ class Counter:
             ValueError: it is negative.
         """
         if amount < 0:
-            raise ValueError("a counter never falls")
+            raise ValueError("a counter cannot decrease")
         self.value += amount
 
     def inc_for(self, identity: str) -> None:
-        """Add one and remember for whom, as an exemplar."""
+        """Add one, with this ID as the exemplar."""
         self.value += 1
         self.exemplar = (identity, 1.0, time.time())
 
 
 class Gauge:
-    """A number that is as it is. `gauge.value = 1.5` is the fastest way to set it."""
+    """A number that can go up and down. `gauge.value = 1.5` is the fastest way to set it."""
 
     __slots__ = ("value",)
 
@@ -72,7 +72,7 @@ class Gauge:
         self.value: float = 0
 
     def set(self, value: float) -> None:
-        """Take this value."""
+        """Set the value."""
         self.value = value
 
     def inc(self, amount: float = 1) -> None:
@@ -80,17 +80,17 @@ class Gauge:
         self.value += amount
 
     def dec(self, amount: float = 1) -> None:
-        """Take an amount away."""
+        """Subtract an amount."""
         self.value -= amount
 
 
 class Histogram:
-    """How many observations fell between which bounds, and their sum."""
+    """Counts of observations by bucket, and their sum."""
 
     __slots__ = ("bounds", "counts", "exemplars", "sum")
 
     def __init__(self, bounds: Sequence[float]) -> None:
-        """Take the upper bounds, ascending, without infinity; the last count is for what is above.
+        """Start with ascending upper bounds, without infinity; the last count is for values above.
 
         The sequence is kept, not copied: thousands of histograms share one.
         """
@@ -102,7 +102,7 @@ class Histogram:
     def observe(self, value: float) -> None:
         """Count a value.
 
-        NaN is left out: no bucket is right for it, and the sum would be NaN for ever after.
+        NaN is ignored: it fits no bucket, and the sum would stay NaN.
         """
         if value != value:  # noqa: PLR0124 - true for NaN only, and a third of isnan()'s cost
             return
@@ -110,7 +110,7 @@ class Histogram:
         self.sum += value
 
     def observe_for(self, value: float, identity: str) -> None:
-        """Count a value and remember whose it was, as its bucket's exemplar."""
+        """Count a value, with this ID as the exemplar of its bucket."""
         if value != value:  # noqa: PLR0124 - as above
             return
         index = bisect_left(self.bounds, value)
@@ -118,4 +118,4 @@ class Histogram:
         if self.exemplars is None:
             self.exemplars = [None] * len(self.counts)
         self.exemplars[index] = (identity, value, time.time())
-        self.sum += value  # last: by it, a scrape sees that there is something new
+        self.sum += value  # last: a scrape detects the change by the sum

@@ -44,13 +44,13 @@ _NAMES = {
     "InterfaceError": "disconnected",
     "ConnectionTimeout": "disconnected",
 }
-"""Of the error's class or of one that it is derived from; the first that fits counts."""
+"""By name of the error's class or of one of its bases; the first match counts."""
 
 
 def kind_of(error: BaseException) -> str:
-    """Return one of `DATABASE_ERRORS` for an error of a driver, or for one that was made of it.
+    """Return one of `DATABASE_ERRORS` for a driver's error, or for an error that wraps it.
 
-    Such as SQLAlchemy's, which has it as `orig`, or the bot's own that was raised from it.
+    SQLAlchemy keeps the wrapped error in `orig`; other errors are followed by `__cause__`.
     """
     if getattr(error, "connection_invalidated", False) is True:
         return "disconnected"

@@ -1,4 +1,4 @@
-"""The bytes that a scrape gets: everything, the vital few, or everything but those.
+"""The response to a scrape: all metrics, the vital ones, or all but the vital ones.
 
 Vital metrics are scraped and evaluated every second, the rest every 15 s; excluding the vital ones
 from the slow scrape keeps each series at one interval.
@@ -32,16 +32,16 @@ SLICE_SECONDS = 0.001
 """Maximum time that a scrape renders before it yields."""
 
 PAUSE_SECONDS = 0.0002
-"""Long enough for another thread to get hold of the GIL, which a mere yield is not."""
+"""Long enough for another thread to acquire the GIL; a plain yield is not."""
 
 LARGE_BYTES = 1 << 20
-"""Beyond, putting the parts together takes milliseconds, for which CPython lets go of the GIL."""
+"""Above this size, joining the parts takes milliseconds, and CPython releases the GIL for it."""
 
 _END = b"# EOF\n"
 
 
 class View(StrEnum):
-    """What a scrape is to contain."""
+    """Which metrics a scrape contains."""
 
     EVERYTHING = "everything"
     VITAL = "vital"
@@ -52,7 +52,7 @@ class Families(Protocol):
     """Anything that yields metric families."""
 
     def collect(self) -> Iterable[Family]:
-        """Return the families as they are now."""
+        """Return the current families."""
         ...
 
 
@@ -60,7 +60,6 @@ class Without(Collector):
     """A view of a source that leaves some families out."""
 
     def __init__(self, source: Families, families: frozenset[str]) -> None:
-        """Take the source and the names to leave out, counters without their `_total`."""
         self._source = source
         self._families = families
 
@@ -70,7 +69,7 @@ class Without(Collector):
 
 
 class Sorted(Collector):
-    """A view of a source in the order of names, so that two scrapes can be compared."""
+    """A view of a source, sorted by name so that two scrapes can be compared."""
 
     def __init__(self, source: Families) -> None:
         self._source = source
@@ -91,7 +90,7 @@ class One(Collector):
         self._family = family
 
     def collect(self) -> Iterator[Family]:
-        """Yield it."""
+        """Yield the family."""
         family = self._family
         if family.type in WITH_CREATED:
             created = f"{family.name}_created"
@@ -101,12 +100,12 @@ class One(Collector):
 
 
 class Exposition:
-    """Renders one registry in the format that the scraper asks for."""
+    """Renders one registry in the format that the scraper requests."""
 
     def __init__(
         self, registry: CollectorRegistry, *, slice_seconds: float = SLICE_SECONDS
     ) -> None:
-        """Take the registry; it is read at each call.
+        """Set up the exposition; the registry is read at each call.
 
         Args:
             registry: the registry to render.
@@ -127,7 +126,7 @@ class Exposition:
         return self._at_once(View.VITAL, accept)
 
     def without_vital(self, accept: str = "") -> tuple[bytes, str]:
-        """Return body and Content-Type with everything but the vital metrics."""
+        """Return body and Content-Type with all metrics except the vital ones."""
         return self._at_once(View.WITHOUT_VITAL, accept)
 
     async def sliced(self, view: View, accept: str = "") -> tuple[bytes, str]:
@@ -161,7 +160,7 @@ class Exposition:
 
 
 def _written(source: Collector, accept: str) -> tuple[Iterator[bytes], str]:
-    """Return the parts of the body, written as they are taken, and the Content-Type."""
+    """Return the parts of the body, each rendered when it is consumed, and the Content-Type."""
     encode, content_type = negotiated(accept)
     openmetrics = content_type.startswith("application/openmetrics-text")
     return _parts(source, encode, openmetrics=openmetrics), content_type

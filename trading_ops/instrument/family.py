@@ -17,7 +17,7 @@ from trading_ops.instrument.metric import Metric
 from trading_ops.instrument.samples import samples_of
 
 LINES_A_BLOCK = 400
-"""A fraction of a millisecond to write."""
+"""Rendering a block of this size takes a fraction of a millisecond."""
 
 Child = TypeVar("Child", Counter, Gauge, Histogram)
 
@@ -43,14 +43,14 @@ class Family(Collector, Generic[Child]):
         """Start with the declared label sets.
 
         Args:
-            metric: what it is.
-            new: makes a child.
-            shape: writes its lines.
-            declared: label values that are known beforehand, by label name.
+            metric: its catalogue entry.
+            new: creates a child.
+            shape: renders its lines.
+            declared: label values that are known in advance, by label name.
             limit: how many further values each label may have; beyond, they become `other`.
-            at_once: make the children of all declared values now, so that they are exported as
-                zero. False where a zero would be a lie, as for a balance that was not read yet.
-            refused: is called each time a value becomes `other`.
+            at_once: create the children of all declared values now, so that they are exported as
+                zero. False if zero would be wrong, for example for a balance that was not read yet.
+            refused: called each time a value becomes `other`.
         """
         self.metric = metric
         self._new: Callable[[], Child] = new
@@ -70,7 +70,7 @@ class Family(Collector, Generic[Child]):
         """Return the child of these label values, in the order of the metric's labels.
 
         Raises:
-            ValueError: there are more or fewer of them than labels.
+            ValueError: the number of values is not the number of labels.
         """
         try:
             return self._children[values]
@@ -78,23 +78,23 @@ class Family(Collector, Generic[Child]):
             return self._make(values)
 
     def has(self, *values: str) -> bool:
-        """Return whether exactly these label values have a child of their own."""
+        """Return whether there is a child with exactly these label values."""
         return values in self._children
 
     def children(self) -> list[tuple[tuple[str, ...], Child]]:
-        """Return all label values with their children, in the order in which they came."""
+        """Return all label values with their children, in order of creation."""
         with self._lock:
             return list(self._children.items())
 
-    def _make(self, asked: tuple[str, ...]) -> Child:
-        asked = tuple(map(clean, asked))
+    def _make(self, requested: tuple[str, ...]) -> Child:
+        requested = tuple(map(clean, requested))
         with self._lock:
-            values = self._bounds.within(asked)
+            values = self._bounds.within(requested)
             child = self._children.get(values)
             if child is None:
                 child = self._children[values] = self._new()
                 self._block().add(values, child)
-        if values != asked:
+        if values != requested:
             self._refused()
         return child
 
@@ -104,10 +104,10 @@ class Family(Collector, Generic[Child]):
             self._blocks.append(Block(self._shape))
         return self._blocks[-1]
 
-    # As the direct exposition writes it
+    # For our own exposition
 
     def parts(self, *, openmetrics: bool) -> Iterator[bytes]:
-        """Yield the family's lines, some hundred at once, the first with the header."""
+        """Yield the family's lines in blocks of a few hundred; the first block has the header."""
         exemplars = openmetrics and self.metric.exemplar != ""
         head = self._heads[openmetrics]
         for block in tuple(self._blocks):
@@ -116,18 +116,18 @@ class Family(Collector, Generic[Child]):
         if head:
             yield head
 
-    # As prometheus_client sees it
+    # For prometheus_client
 
     def collect(self) -> Iterable[PeerMetric]:
-        """Return the family for prometheus_client, with samples that are read when asked for."""
+        """Return the family for prometheus_client; its samples are read on access."""
         return (Live(self),)
 
     def describe(self) -> Iterable[PeerMetric]:
-        """Yield the family without samples: by it, the registry knows the names."""
+        """Yield the family without samples; the registry takes the names from it."""
         yield PeerMetric(self.metric.family, self.metric.help, self.metric.kind)
 
     def samples(self) -> list[Sample]:
-        """Return all samples as they are now."""
+        """Return all current samples."""
         return [
             sample
             for values, child in self.children()
@@ -136,12 +136,12 @@ class Family(Collector, Generic[Child]):
 
 
 def _head(metric: Metric, *, openmetrics: bool) -> bytes:
-    told = metric.help.replace("\\", r"\\").replace("\n", r"\n")
+    help_text = metric.help.replace("\\", r"\\").replace("\n", r"\n")
     name = metric.name
     if openmetrics:
-        told = told.replace('"', r"\"")
+        help_text = help_text.replace('"', r"\"")
         name = metric.family
-    return f"# HELP {name} {told}\n# TYPE {name} {metric.kind}\n".encode()
+    return f"# HELP {name} {help_text}\n# TYPE {name} {metric.kind}\n".encode()
 
 
 class Live(PeerMetric):
@@ -151,7 +151,7 @@ class Live(PeerMetric):
     """
 
     def __init__(self, family: "Family[Counter] | Family[Gauge] | Family[Histogram]") -> None:
-        # Without the parent's checks: the catalogue made them, and this runs at each scrape.
+        # Skips the parent's checks: the catalogue did them, and this runs at each scrape.
         self.family = family
         self.name = family.metric.family
         self.documentation = family.metric.help
@@ -166,7 +166,7 @@ class Live(PeerMetric):
         return self.samples
 
     def _restricted_metric(self, names: set[str]) -> PeerMetric | None:
-        """Stay what it is in a registry that is restricted to all of its names."""
+        """Return itself: a registry restricted to its names needs all of it."""
         if names.issuperset(self.family.metric.sample_names):
             return self
         return super()._restricted_metric(names)  # type: ignore[no-untyped-call, no-any-return]

@@ -1,17 +1,17 @@
-"""Label values are bounded: what is not declared beforehand becomes `other`.
+"""Bounded label values: undeclared values beyond a limit become `other`.
 
-A venue's free text or a mistyped symbol must never become a new series: series are memory, in the
-bot and in Prometheus, for weeks.
+Free text from a venue or a mistyped symbol must not create series: each one uses memory in the bot
+and in Prometheus for weeks.
 """
 
 from collections.abc import Iterable, Mapping
 
 OTHER = "other"
-"""Stands for every value beyond the limit; its series warns of an unfinished declaration."""
+"""Replaces every value beyond the limit; its series shows that a declaration is missing."""
 
 
 LONGEST = 200
-"""Characters of a value that was not declared: a text of megabytes would be in every scrape."""
+"""Maximum characters of an undeclared value: megabytes of text would be in every scrape."""
 
 
 class Bounds:
@@ -26,29 +26,29 @@ class Bounds:
 
         Args:
             names: of the labels.
-            declared: values that are known beforehand, by label name.
+            declared: values that are known in advance, by label name.
             limit: how many further values each label may have before they become `other`.
 
         Raises:
-            ValueError: values are declared for a label that is not there.
+            ValueError: values are declared for an unknown label.
         """
         if unknown := set(declared) - set(names):
             raise ValueError(f"unknown labels: {', '.join(sorted(unknown))}")
-        # By itself, so that many label sets share one copy of a value.
+        # Keyed by itself, so that many label sets share one copy of a value.
         self._known = [
             {value: value for value in map(clean, declared.get(name, ()))} for name in names
         ]
         self._limits = [len(known) + limit for known in self._known]
 
     def declared(self) -> list[list[str]]:
-        """Return the values known so far, sorted, for each label in its order."""
+        """Return the values known so far for each label, sorted."""
         return [sorted(known) for known in self._known]
 
     def within(self, values: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the values as they may be used; a new one takes a free place, if there is one.
+        """Return the values to use: a new one is accepted while the label's limit allows.
 
         Raises:
-            ValueError: there are more or fewer values than labels.
+            ValueError: the number of values is not the number of labels.
         """
         if len(values) != len(self._known):
             raise ValueError(f"{len(self._known)} label values expected, got {len(values)}")
@@ -64,8 +64,8 @@ class Bounds:
 
 
 def clean(value: object) -> str:
-    """Return the value as text that can be encoded.
+    """Return the value as text that can be encoded as UTF-8.
 
-    Half a surrogate pair, which JSON can carry, would make every later scrape fail.
+    A lone surrogate, which JSON can contain, would make every later scrape fail.
     """
     return str(value).encode("utf-8", "replace").decode()

@@ -1,7 +1,7 @@
-"""Lines of the exposition formats: how one kind of metric is written from its children.
+"""Lines of the exposition formats, for each kind of metric.
 
-All of a line but its number is written once, in two parts: what the children of a family share, and
-what the lines of a child share. So a line costs three pointers, and no text of its own.
+Everything except the number is stored once, in two parts: one shared by the children of a family,
+one by the lines of a child. A line therefore costs three pointers and no text of its own.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,10 +17,10 @@ from trading_ops.instrument.metric import Metric
 from trading_ops.instrument.numbers import text_of
 
 EXEMPLAR_LIMIT = 128
-"""Characters of names and values together, by the OpenMetrics specification."""
+"""Maximum characters of names and values together, from the OpenMetrics specification."""
 
 Halves = tuple[bytes, bytes]
-"""A line up to its number, cut where most of it can be shared. It starts with a line break."""
+"""A line up to its number, split so that most of it is shared. It starts with a line break."""
 
 Child_contra = TypeVar("Child_contra", contravariant=True)
 _value = attrgetter("value")
@@ -29,25 +29,25 @@ _sum = attrgetter("sum")
 
 
 class Shape(Protocol[Child_contra]):
-    """How one kind of metric is written."""
+    """Renders one kind of metric."""
 
     lines_each: int
-    """Lines of one child."""
+    """Number of lines of one child."""
 
     def lines(self, values: Sequence[str]) -> Iterable[Halves]:
         """Return the lines of a child with these label values."""
         ...
 
     def state(self, children: Sequence[Child_contra], *, exemplars: bool) -> list[object]:
-        """Return objects of which at least one is another when anything has changed."""
+        """Return objects; when anything has changed, at least one is a different object."""
         ...
 
     def numbers(self, children: Sequence[Child_contra], state: list[object]) -> list[object]:
-        """Return the numbers of all lines, if this is the children's state."""
+        """Return the numbers of all lines for this state of the children."""
         ...
 
     def exemplars(self, children: Sequence[Child_contra], state: list[object]) -> list[bytes]:
-        """Return what follows the numbers of all lines, if this is the children's state."""
+        """Return the suffix of each line for this state of the children."""
         ...
 
 
@@ -57,7 +57,6 @@ class Single:
     lines_each = 1
 
     def __init__(self, metric: Metric) -> None:
-        """Take what it is called."""
         self._metric = metric
         self._head = _head(metric.name, metric.labels)
 
@@ -66,7 +65,7 @@ class Single:
         yield self._head, _tail(_written(self._metric.labels, values))
 
     def state(self, children: Sequence[Counter | Gauge], *, exemplars: bool) -> list[object]:
-        """Return the values, and after them the last exemplars where those are wanted."""
+        """Return the values, followed by the last exemplars if requested."""
         values = list(map(_value, children))
         if exemplars:
             values += map(_exemplar, children)
@@ -86,11 +85,11 @@ class Buckets:
     """A histogram: a line for each bucket, the count and the sum."""
 
     def __init__(self, metric: Metric) -> None:
-        """Take what it is called, and its bounds."""
         self._metric = metric
         self._bounds = [f'le="{bound}"' for bound in map(floatToGoString, metric.buckets)]
         self._bounds.append('le="+Inf"')
-        # With negative observations the sum may fall, which no counter may: it is left out.
+        # With negative observations the sum could decrease, which a counter must not: it is
+        # omitted.
         self._has_sum = metric.buckets[0] >= 0
         self.lines_each = len(self._bounds) + 1 + self._has_sum
         self._name = f"\n{metric.name}_bucket{{".encode()
@@ -101,7 +100,7 @@ class Buckets:
             self._others.append(_head(f"{metric.name}_sum", metric.labels))
 
     def lines(self, values: Sequence[str]) -> Iterable[Halves]:
-        """Return the lines, their labels in order: `le` is one among them."""
+        """Return the lines with sorted labels, `le` among them."""
         written = _written(self._metric.labels, values)
         before = [label for label in written if label < "le"]
         after = written[len(before) :]
@@ -120,14 +119,14 @@ class Buckets:
         return [(head + bound.encode(), tail) for bound in self._bounds]
 
     def state(self, children: Sequence[Histogram], *, exemplars: bool) -> list[object]:  # noqa: ARG002
-        """Return the sums: each observation makes a new one, be it equal, and does so last."""
+        """Return the sums: each observation replaces the sum object, as its last step."""
         return list(map(_sum, children))
 
     def numbers(self, children: Sequence[Histogram], state: list[object]) -> list[object]:
-        """Return cumulated counts, count and sum of each.
+        """Return cumulative counts, count and sum of each child.
 
-        The sum is older than the counts: what other threads observe meanwhile is in the buckets
-        already or comes with the next scrape, but is never in the sum alone.
+        The sum is read before the counts: a concurrent observation may be in the buckets only, or
+        in the next scrape, but never in the sum alone.
         """
         numbers: list[object] = []
         for child, total in zip(children, state, strict=True):
@@ -138,19 +137,19 @@ class Buckets:
         return numbers
 
     def exemplars(self, children: Sequence[Histogram], state: list[object]) -> list[bytes]:  # noqa: ARG002
-        """Return those of the buckets; count and sum have none."""
+        """Return the exemplars of the buckets; count and sum have none."""
         none = [None] * len(self._bounds)
         rest = [b""] * (self.lines_each - len(self._bounds))
         label = self._metric.exemplar
-        told: list[bytes] = []
+        suffixes: list[bytes] = []
         for child in children:
-            told += [exemplar_text(label, one) for one in child.exemplars or none]
-            told += rest
-        return told
+            suffixes += [exemplar_text(label, one) for one in child.exemplars or none]
+            suffixes += rest
+        return suffixes
 
 
 def _written(names: Sequence[str], values: Sequence[str]) -> list[str]:
-    """Return the labels as both formats have them, by name."""
+    """Return the labels in exposition format, sorted by name."""
     pairs = sorted(zip(names, values, strict=True))
     return [f'{name}="{escape(value)}"' for name, value in pairs]
 
@@ -164,12 +163,12 @@ def _tail(labels: Sequence[str]) -> bytes:
 
 
 def escape(value: str) -> str:
-    """Return a label value as both formats want it between quotes."""
+    """Return a label value, escaped for both formats."""
     return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
 def exemplar_text(label: str, exemplar: Exemplar | None) -> bytes:
-    """Return what follows the number; nothing if there is none, or if it is longer than allowed."""
+    """Return the exemplar as text; empty if there is none or if it is too long."""
     if exemplar is None:
         return b""
     identity, value, at = exemplar

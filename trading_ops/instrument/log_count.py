@@ -1,10 +1,10 @@
-"""Counts what a bot writes to its log, whichever library writes it.
+"""Counts a bot's log messages, from any logging library.
 
 logging.basicConfig(...)
 count_log(metrics)
 
-The count sits at the formatter and not in a handler of its own: there each message is the text that
-is written, traceback included, and is made once.
+The formatter counts, not a separate handler: it sees the final text, traceback included, and
+formats each message only once.
 """
 
 import contextlib
@@ -17,16 +17,15 @@ _NUMBERS = (logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
 
 
 class LogCount(logging.Formatter):
-    """Formats as another one does, and counts the messages and bytes that come of it."""
+    """Wraps a formatter, and counts the messages and bytes that it returns."""
 
     def __init__(self, metrics: LogMetrics, inner: logging.Formatter | None = None) -> None:
-        """Take where to count, and what formats; by default logging's own."""
         super().__init__()
         self._metrics = metrics
         self.inner = inner or logging.Formatter()
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the text, and count it."""
+        """Format a record and count it."""
         text = self.inner.format(record)
         # The message must be written even if counting fails.
         with contextlib.suppress(Exception):
@@ -35,10 +34,10 @@ class LogCount(logging.Formatter):
 
 
 def count_log(metrics: LogMetrics, handler: logging.Handler | None = None) -> None:
-    """Count what a handler writes; by default the first of the root logger.
+    """Count the messages of a handler; by default the first one of the root logger.
 
-    Of several handlers one is counted, or each message would be several. A second call for the
-    same handler replaces the first.
+    Count only one of several handlers, or each message is counted several times. A second call for
+    the same handler replaces the first.
 
     Raises:
         ValueError: the root logger has no handler yet.
@@ -54,12 +53,12 @@ def count_log(metrics: LogMetrics, handler: logging.Handler | None = None) -> No
 
 
 def level_of(number: int) -> str:
-    """Return the name of a level; one in between is the level below it."""
+    """Return the name of a level; a number in between counts as the level below."""
     return LEVELS[bisect_right(_NUMBERS, number)]
 
 
 def size_of(text: str) -> int:
-    """Return the bytes of a message as UTF-8, its line end included."""
+    """Return the bytes of a message in UTF-8, including the line end."""
     if text.isascii():
         return len(text) + 1
     return len(text.encode(errors="replace")) + 1

@@ -1,4 +1,4 @@
-"""One metric as data, from which families, rules' checks and documentation are derived."""
+"""The definition of a metric; families, checks of rules and documentation derive from it."""
 
 import re
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 
-# What Prometheus before 3 takes, and what needs no escaping in any format.
+# Valid before Prometheus 3, and needs no escaping in any format.
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -28,10 +28,10 @@ class Owner(StrEnum):
     """A node, and the lab's supervisor."""
 
     PROCESS = "process"
-    """Every one of them, through prometheus_client's own process collector."""
+    """Every process, through the process collector of prometheus_client."""
 
     WATCHERS = "watchers"
-    """A bot, through those of its watchers that are on."""
+    """A bot, through its active watchers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class Metric:
     """
 
     name: str
-    """As PromQL knows it: a counter with its `_total`, a histogram without a suffix."""
+    """The name in PromQL: a counter with `_total`, a histogram without a suffix."""
 
     kind: Kind
     owner: Owner
@@ -53,22 +53,22 @@ class Metric:
 
     labels: tuple[str, ...] = ()
     help: str
-    """One sentence for the exposition: what the value is."""
+    """The HELP text: one sentence on what the value is."""
 
     why: str
     """One sentence: what a bad value means."""
 
     vital: bool = False
-    """True: exported under /metrics/vital too, for the rules that must not wait 15 s for it."""
+    """True: also exported under /metrics/vital, for rules that cannot wait 15 s."""
 
     buckets: tuple[float, ...] = ()
     """Upper bounds of a histogram, in its unit, without infinity."""
 
     values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Label values that are known beforehand, by label name."""
+    """Label values that are known in advance, by label name."""
 
     exemplar: str = ""
-    """Label of the exemplars that OpenMetrics carries: an order's id, for instance."""
+    """Label of the exemplars in OpenMetrics, for example `order_id`."""
 
     def __post_init__(self) -> None:
         """Reject a definition that cannot be exported."""
@@ -85,18 +85,18 @@ class Metric:
 
     @property
     def sample_names(self) -> tuple[str, ...]:
-        """Return the names under which PromQL finds its samples."""
+        """Return the sample names for PromQL."""
         if self.kind is Kind.HISTOGRAM:
             return (f"{self.name}_bucket", f"{self.name}_sum", f"{self.name}_count")
         return (self.name,)
 
     @property
     def family(self) -> str:
-        """Return the name of its family as prometheus_client calls it, without `_total`."""
+        """Return the family name in prometheus_client, without `_total`."""
         return self.name.removesuffix("_total")
 
 
-# Bounds lie around what a loopback venue, a near and a far exchange need, up to our own timeouts.
+# The bounds cover a loopback venue, a near and a far exchange, up to our own timeouts.
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 bot_gauge = partial(Metric, kind=Kind.GAUGE, owner=Owner.BOT)

@@ -1,8 +1,8 @@
 """Content negotiation: which format a scraper gets.
 
-prometheus_client takes the first format that it knows, whatever its weight, echoes requested
-versions, and raises on a version that is not a number. So it is given only the best format that we
-support; without one, the text format, which every scraper reads.
+prometheus_client selects the first format that it knows, ignores weights, echoes requested
+versions, and raises on a version that is not a number. It is therefore given only the best format
+that we support, or the text format, which every scraper reads.
 """
 
 from collections.abc import Callable
@@ -17,18 +17,19 @@ _VERSIONS = {
     "application/openmetrics-text": ("", "1.0.0"),
     "text/plain": ("", "0.0.4", "1.0.0"),
 }
-"""What we write, by media type; empty where the scraper leaves it to us."""
+"""Versions that we write, by media type; empty if the scraper does not specify one."""
 
 _ESCAPING = {"allow-utf-8", "underscores"}
-"""Those that leave our names as they are. The others would rename every family (`values` and `dots`
-double each underscore), and no rule knows those names. A scraper accepts what Content-Type says."""
+"""Escaping schemes that keep our names. The others (`values` and `dots` double each underscore)
+would rename every family, and no rule knows those names. A scraper accepts the scheme in
+Content-Type."""
 
 
 @lru_cache(maxsize=64)
 def negotiated(accept: str) -> tuple[Encoder, str]:
     """Return prometheus_client's encoder and the Content-Type for this Accept header."""
     offers = [_offer(clause) for clause in accept.split(",")]
-    # The first of those that weigh the same: Prometheus sends them in its order of preference.
+    # The first of equal weight: Prometheus sends them in its order of preference.
     weight, best = max(offers, key=lambda offer: offer[0])
     return choose_encoder(best if weight else "")
 
@@ -41,8 +42,8 @@ def _offer(clause: str) -> tuple[float, str]:
         return 0.0, ""
     if given.get("escaping") not in _ESCAPING:
         given.pop("escaping", None)
-    asked = [f"{key}={given[key]}" for key in ("version", "escaping") if key in given]
-    return _weight(given.get("q", "1")), ";".join((media.lower(), *asked))
+    requested = [f"{key}={given[key]}" for key in ("version", "escaping") if key in given]
+    return _weight(given.get("q", "1")), ";".join((media.lower(), *requested))
 
 
 def _weight(text: str) -> float:

@@ -1,8 +1,8 @@
 """Numbers as the exposition formats write them.
 
-CPython takes some 0.2 µs to write a float with all its digits; orjson takes a fifth of that for the
-same shortest text. The base install does not have it, but ccxt and Freqtrade bring it: it is used
-where it is there. What it refuses, as integers beyond 64 bits, is written one by one.
+CPython needs about 0.2 µs to format a float; orjson needs a fifth of that for the same shortest
+text. It is used if installed (ccxt and Freqtrade depend on it, we do not). Values that it rejects,
+such as integers beyond 64 bits, are formatted one by one.
 """
 
 import importlib
@@ -13,14 +13,14 @@ from typing import cast
 PLAIN = frozenset({int, float})
 
 Encode = Callable[[list[object]], bytes]
-"""Writes a list of numbers as JSON."""
+"""Formats a list of numbers as JSON."""
 
 _STRANGE = b"[null]"
-"""Stands for what has to be looked at one by one."""
+"""Stands for values that have to be formatted one by one."""
 
 
 def plainly(values: list[object]) -> bytes:
-    """Write a list of numbers as Python does; infinite ones and NaN show in the sum."""
+    """Format a list of numbers with Python; infinity and NaN show in the sum."""
     if not PLAIN.issuperset(map(type, values)):
         return _STRANGE
     if not math.isfinite(sum(cast(list[float], values))):
@@ -29,7 +29,7 @@ def plainly(values: list[object]) -> bytes:
 
 
 def encoder(module: str, function: str) -> Encode:
-    """Return this function of this module, or what Python itself does if it is not installed."""
+    """Return this function of this module, or the Python fallback if it is not installed."""
     try:
         return cast(Encode, getattr(importlib.import_module(module), function))
     except ImportError:
@@ -40,10 +40,10 @@ FASTEST = encoder("orjson", "dumps")
 
 
 def printable(values: list[object], encode: Encode = FASTEST) -> list[bytes]:
-    """Return the text of each value; at least one is needed.
+    """Return the text of each value; requires at least one.
 
-    A caller can assign something other than an int or float to `gauge.value`, such as a bool: it
-    must not break the scrape. Nor must NaN and infinities, which JSON cannot represent.
+    A caller can assign something other than an int or float to `gauge.value`, such as a bool. That
+    must not break the scrape, and neither must NaN and infinity, which JSON cannot represent.
     """
     try:
         written = encode(values)
@@ -55,7 +55,7 @@ def printable(values: list[object], encode: Encode = FASTEST) -> list[bytes]:
 
 
 def _only_numbers(written: bytes) -> bool:
-    """Return whether a list in JSON has nothing else: no null, true, false, text, object, list."""
+    """Return whether a JSON list contains only numbers."""
     return not (
         b"l" in written
         or b"u" in written

@@ -1,4 +1,4 @@
-"""Gauges that are read at each scrape, for values that are cheap to read."""
+"""Gauges whose value is read at each scrape."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -10,17 +10,17 @@ from trading_ops.instrument.children import Gauge
 
 
 class Readings(Collector):
-    """Exports nothing itself: a registry asks it before the families whose gauges it fills."""
+    """A collector that exports nothing: it is registered before the families that it updates."""
 
     def __init__(self) -> None:
         self._read: dict[int, tuple[Gauge, Callable[[], float]]] = {}
 
     def add(self, gauge: Gauge, read: Callable[[], float]) -> None:
-        """Fill a gauge by a function from now on, and no longer by an earlier one."""
+        """Read a gauge's value from this function from now on; replaces an earlier one."""
         self._read[id(gauge)] = gauge, read
 
     def collect(self) -> Iterable[Metric]:
-        """Fill all gauges; one that cannot be read is NaN, for what it was no longer holds."""
+        """Update all gauges; one that cannot be read becomes NaN."""
         for gauge, read in tuple(self._read.values()):
             try:
                 gauge.value = read()
@@ -29,5 +29,5 @@ class Readings(Collector):
         return ()
 
     def describe(self) -> Iterable[Metric]:
-        """Name nothing."""
+        """Return no names."""
         return ()

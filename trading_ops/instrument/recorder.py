@@ -17,17 +17,17 @@ Declared = Mapping[str, Iterable[str]]
 
 
 class Recorder:
-    """Families that share a registry, and the count of label values that became `other`."""
+    """The families of one registry, and the count of label values that became `other`."""
 
     def __init__(self, registry: CollectorRegistry, *, limit: int = 0) -> None:
-        """Take the registry.
+        """Set up an empty recorder.
 
         Args:
-            registry: prometheus_client's; whatever reads it sees our families as well.
-            limit: how many values beyond the declared ones each label may have.
+            registry: of prometheus_client; everything that reads it also sees our families.
+            limit: how many undeclared values each label may have.
 
         Raises:
-            RuntimeError: the interpreter has no GIL, so that counts could be lost.
+            RuntimeError: the interpreter has no GIL, so counts could be lost.
         """
         require_gil()
         self._registry = registry
@@ -48,10 +48,10 @@ class Recorder:
     ) -> Family[Counter]:
         """Build and register the counter of this catalogue entry, with its known label values.
 
-        Its labels may have `limit` further values each where that is more than the recorder's.
-        Without `at_once`, children only come with their values.
+        `limit` raises the recorder's limit of undeclared values per label. Without `at_once`, a
+        child is created with its first value.
         """
-        metric = _entry(name, Kind.COUNTER)
+        metric = catalogue.get(name, Kind.COUNTER)
         family = counters(
             metric,
             declared=declared,
@@ -70,8 +70,8 @@ class Recorder:
         limit: int = 0,
         at_once: bool = True,
     ) -> Family[Gauge]:
-        """Build and register a gauge; without `at_once`, children only come with their values."""
-        metric = _entry(name, Kind.GAUGE)
+        """Build and register a gauge; without `at_once`, children are created on demand."""
+        metric = catalogue.get(name, Kind.GAUGE)
         family = gauges(
             metric,
             declared=declared,
@@ -86,7 +86,7 @@ class Recorder:
         self, name: str, declared: Declared | None = None, *, limit: int = 0
     ) -> Family[Histogram]:
         """Build and register the histogram of this catalogue entry, with its buckets."""
-        metric = _entry(name, Kind.HISTOGRAM)
+        metric = catalogue.get(name, Kind.HISTOGRAM)
         family = histograms(
             metric,
             declared=declared,
@@ -110,7 +110,7 @@ def counters(
     at_once: bool = True,
     refused: Callable[[], None] = lambda: None,
 ) -> Family[Counter]:
-    """Return a family of counters that is registered nowhere."""
+    """Return an unregistered family of counters."""
     return Family(
         metric,
         Counter,
@@ -130,7 +130,7 @@ def gauges(
     at_once: bool = True,
     refused: Callable[[], None] = lambda: None,
 ) -> Family[Gauge]:
-    """Return a family of gauges that is registered nowhere."""
+    """Return an unregistered family of gauges."""
     return Family(
         metric,
         Gauge,
@@ -149,7 +149,7 @@ def histograms(
     limit: int = 0,
     refused: Callable[[], None] = lambda: None,
 ) -> Family[Histogram]:
-    """Return a family of histograms that is registered nowhere."""
+    """Return an unregistered family of histograms."""
     return Family(
         metric,
         partial(Histogram, metric.buckets),
@@ -162,10 +162,3 @@ def histograms(
 
 def _known(metric: Metric, declared: Declared | None) -> Declared:
     return {**metric.values, **(declared or {})}
-
-
-def _entry(name: str, kind: Kind) -> Metric:
-    metric = catalogue.get(name)
-    if metric.kind is not kind:
-        raise ValueError(f"{name} is a {metric.kind}, not a {kind}")
-    return metric

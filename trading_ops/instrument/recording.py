@@ -7,7 +7,7 @@ from trading_ops.instrument.family import Family
 
 
 def observe(histogram: Histogram, seconds: float, identity: str = "") -> None:
-    """Count a time, below zero as zero: clocks differ. With an identity, as its exemplar too."""
+    """Observe a duration, a negative one as 0; an identity becomes the exemplar."""
     if seconds < 0.0:  # noqa: PLR1730 - max() takes longer than all the rest
         seconds = 0.0
     if identity:
@@ -17,17 +17,17 @@ def observe(histogram: Histogram, seconds: float, identity: str = "") -> None:
 
 
 def only(family: Family[Gauge], value: str) -> None:
-    """Show 1 for this value of the family's one label, and 0 for all others."""
+    """Set 1 for this value of the family's only label, and 0 for all others."""
     holds = family.labels(value)
     for _, gauge in family.children():
         gauge.value = 1 if gauge is holds else 0
 
 
 def put(family: Family[Gauge], value: str, amount: float, refused: Family[Counter]) -> None:
-    """Show an amount for this value of the family's one label.
+    """Set an amount for this value of the family's only label.
 
-    What is not a finite number is counted as refused, and the last amount stays: a NaN would
-    silence every rule that reads it.
+    A value that is not finite is counted as refused and the last amount stays: NaN would disable
+    every rule that reads it.
     """
     if math.isfinite(amount):
         family.labels(value).value = amount

@@ -1,30 +1,32 @@
-"""The little of HTTP that a scrape needs: one head in, one answer out, and the connection ends."""
+"""Minimal HTTP for scrapes: one request head, one response, then the connection closes."""
 
+import hmac
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Self
 from urllib.parse import urlsplit
 
 HEAD_LIMIT = 8192
-"""Bytes of a request's line and headers; Prometheus sends some 300."""
+"""Maximum bytes of a request's line and headers; Prometheus sends about 300."""
 
 _VERSIONS = ("HTTP/1.1", "HTTP/1.0")
 
 
 class BadHead(Exception):
-    """Invalid HTTP request head; the message says why and repeats none of it."""
+    """Invalid HTTP request head; the message gives the reason without quoting the request."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What was asked."""
+    """A parsed request head."""
 
     method: str
     path: str
     query: str
     headers: dict[str, str]
-    """By name in lower case; of several with one name, the first."""
+    """By name in lower case; the first one of each name."""
 
 
 def parse_head(head: bytes) -> Request:
@@ -53,7 +55,7 @@ def parse_head(head: bytes) -> Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """A status, a body, and what it is."""
+    """An HTTP response."""
 
     status: int
     body: bytes
@@ -68,11 +70,11 @@ class Answer:
         return cls(status, body, "application/json; charset=utf-8", headers)
 
     def without_body(self) -> Self:
-        """Return the answer to HEAD: the same head alone."""
+        """Return the response to HEAD: the same headers without the body."""
         return replace(self, with_body=False)
 
     def encoded(self) -> bytes:
-        """Return its bytes."""
+        """Return the response as bytes."""
         headers = {
             "Content-Type": self.content_type,
             "Content-Length": str(len(self.body)),
@@ -83,3 +85,16 @@ class Answer:
         lines += [f"{name}: {value}" for name, value in headers.items()]
         head = "\r\n".join([*lines, "", ""]).encode("latin-1")
         return head + self.body if self.with_body else head
+
+
+def bearer_is_one_of(header: str | None, tokens: Iterable[str]) -> bool:
+    """Whether an Authorization header has one of these tokens; an empty token never matches."""
+    scheme, _, given = (header or "").partition(" ")
+    if scheme.lower() != "bearer":
+        return False
+    candidate = given.strip().encode("utf-8", "surrogateescape")
+    # No short cut on the first hit: each comparison takes its time.
+    hits = [
+        hmac.compare_digest(candidate, token.encode("utf-8")) for token in tokens if token != ""
+    ]
+    return any(hits)

@@ -1,4 +1,4 @@
-"""Children as prometheus_client's samples: the bridge to all that is built on its registry."""
+"""Children as prometheus_client samples, for everything that reads its registry."""
 
 from collections.abc import Iterator
 from itertools import accumulate

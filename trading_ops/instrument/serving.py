@@ -1,12 +1,11 @@
-"""A bare `/metrics` for a bot without the agent: one thread, and nothing but the standard library.
+"""A plain `/metrics` server for a bot without the agent: one thread, standard library only.
 
     metrics = BotMetrics(version="1", mode="paper")
     served = serve_metrics(metrics, token_file="var/secrets/metrics_token")
     ...
     served.close()
 
-It answers scrapes as the agent does, under the same paths. There is nothing to command: such a bot
-is looked at only.
+It serves the same paths as the agent, but no commands: such a bot is only monitored.
 """
 
 import asyncio
@@ -19,21 +18,27 @@ import threading
 from pathlib import Path
 from urllib.parse import parse_qs
 
-from trading_ops.instrument.bearer import bearer_is_one_of
 from trading_ops.instrument.bot import BotMetrics
 from trading_ops.instrument.exposition import Exposition, View
-from trading_ops.instrument.requests import HEAD_LIMIT, Answer, BadHead, Request, parse_head
+from trading_ops.instrument.requests import (
+    HEAD_LIMIT,
+    Answer,
+    BadHead,
+    Request,
+    bearer_is_one_of,
+    parse_head,
+)
 
 READ_SECONDS = 5.0
-"""Within which the whole head of a request must have arrived, however slowly it is sent."""
+"""Time limit for receiving the whole head of a request."""
 
 WRITE_SECONDS = 10.0
-"""Within which an answer must have been taken; as long as Prometheus' own scrape timeout."""
+"""Time limit for sending a response; the same as Prometheus' scrape timeout."""
 
 LINGER_SECONDS = 1.0
 LINGER_BYTES = 2**20
-"""How long and how much is read on after an answer to a request that was not read to its end. A
-socket closed over unread bytes is reset, and the reset can cost the client the answer."""
+"""How long and how much is read after the response to a request that was not read to its end.
+Closing a socket with unread bytes resets it, and the client may lose the response."""
 
 CONNECTIONS = 16
 """Simultaneous connections; Prometheus needs two. Further ones get an error and are closed."""
@@ -50,14 +55,14 @@ _logger = logging.getLogger(__name__)
 
 
 class CannotServe(Exception):
-    """The metrics cannot be served: the sentence names the address or file, and the fix."""
+    """The metrics cannot be served; the message names the address or file, and the fix."""
 
 
 class Served:
-    """Metrics that are being served; keep it to close it."""
+    """A running metrics server; keep it to close it."""
 
     def __init__(self, server: "_Server", listening: socket.socket) -> None:
-        """Start to serve; `serve_metrics` makes one."""
+        """Start to serve; created by `serve_metrics`."""
         self.address, self.port = listening.getsockname()[:2]
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
@@ -99,7 +104,7 @@ def serve_metrics(
     path = None if token_file is None else Path(token_file)
     if path is None and not _is_loopback(address):
         raise CannotServe(
-            f"{address} can be reached from other machines, and no token is asked for. "
+            f"{address} can be reached from other machines, and no token is required. "
             "Fix: give token_file, or listen on 127.0.0.1"
         )
     if path is not None:
@@ -112,7 +117,7 @@ def serve_metrics(
     except OSError as error:
         raise CannotServe(
             f"metrics cannot be served on {address}:{port} ({os.strerror(error.errno or 0)}). "
-            "Fix: stop what uses the port, or give another one here and in targets.yml"
+            "Fix: stop the process that uses the port, or set another port here and in targets.yml"
         ) from error
     return Served(_Server(Exposition(metrics.registry), path), listening)
 
@@ -150,7 +155,7 @@ async def _turns() -> None:
 
 
 class _Server:
-    """Answers requests, one a connection: a scrape a second needs no connection that stays."""
+    """Answers one request per connection: one scrape per second needs no keep-alive."""
 
     def __init__(self, exposition: Exposition, token_file: Path | None) -> None:
         self._exposition = exposition
@@ -179,9 +184,11 @@ class _Server:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             if len(self._serving) > CONNECTIONS:
-                answer = Answer.refusal(503, "too_many_connections", "ask again in a moment")
+                answer = Answer.refusal(
+                    503, "too_many_connections", "too many connections; try again"
+                )
             else:
-                answer = await self._asked(reader)
+                answer = await self._read_request(reader)
             writer.transport.set_write_buffer_limits(0)  # drain() then waits for the last byte
             async with asyncio.timeout(WRITE_SECONDS):
                 writer.write(answer.encoded())
@@ -190,11 +197,11 @@ class _Server:
             async with asyncio.timeout(LINGER_SECONDS):
                 await _read_on(reader)
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
-            pass  # the client is gone or does not read
+            pass  # the client disconnected or does not read
         finally:
             writer.transport.abort()
 
-    async def _asked(self, reader: asyncio.StreamReader) -> Answer:
+    async def _read_request(self, reader: asyncio.StreamReader) -> Answer:
         try:
             async with asyncio.timeout(READ_SECONDS):
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -240,10 +247,10 @@ class _Server:
             body, content_type = await self._exposition.sliced(
                 view, request.headers.get("accept", "")
             )
-        except Exception:  # a collector of the bot's own must not end the server
+        except Exception:  # a failing collector of the bot must not stop the server
             if not self._failing:  # a scrape comes every second
                 _logger.exception("scrape_failed view=%s", view)
             self._failing = True
-            return Answer.refusal(500, "scrape_failed", "a collector failed; the bot's log has it")
+            return Answer.refusal(500, "scrape_failed", "a collector failed; see the bot's log")
         self._failing = False
         return Answer(200, body, content_type)

@@ -1,4 +1,4 @@
-"""The hottest path of a bot: a ticker came."""
+"""The hottest path of a bot: recording a ticker."""
 
 from bisect import bisect_left
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from trading_ops.instrument.children import Counter, Gauge, Histogram
 
 
 class SymbolFeed:
-    """Records the tickers of one symbol: four metrics in one call, without any lookup.
+    """Records the tickers of one symbol: four metrics in one call, without a lookup.
 
     `Counter.inc`, `Gauge.set` and `Histogram.observe` are inlined here: calling them would double
     the cost. Their notes on threads apply here too. `BotMetrics.tick` repeats the same code,
@@ -24,7 +24,7 @@ class SymbolFeed:
         latency: Histogram,
         price: Callable[[], Gauge],
     ) -> None:
-        """Take the children; that of the price is made when the first price is known."""
+        """Set up the feed; the price series is created with the first price."""
         self.received = received
         self.messages = messages
         self.latency = latency
@@ -36,7 +36,7 @@ class SymbolFeed:
     def tick(
         self, at: float, latency_seconds: float | None = None, price: float | None = None
     ) -> None:
-        """A ticker was received; see `BotMetrics.tick`."""
+        """Record a ticker; see `BotMetrics.tick`."""
         self.received.value = at
         self.messages.value += 1
         if latency_seconds is not None:

@@ -1,4 +1,4 @@
-"""How much memory belongs to this process alone."""
+"""Unique set size (USS) of a process."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ PRIVATE = re.compile(r"^Private_\w+:\s+(\d+) kB$", re.MULTILINE)
 
 
 def read_uss(path: Path = SMAPS) -> int | None:
-    """Return the bytes that belong to this process alone, or None where the kernel hides them.
+    """Return the bytes that only this process uses, or None if the kernel does not report them.
 
     Takes milliseconds while holding the process's memory map, so it is not for every scrape.
     """

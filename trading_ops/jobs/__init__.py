@@ -1,4 +1,5 @@
-"""Recurring work: when a job is due, whether it may run, what it did.
+"""Recurring work: schedules, gates, runs and their history.
 
-`jobs.yml` says when, `registry` says what, `scheduler` runs it, `store.jobs` keeps the history.
+`jobs.yml` has the schedules, `registry` the jobs; `scheduler` runs them; `store.jobs` has the
+history.
 """

@@ -1,4 +1,4 @@
-"""`jobs.yml`: when each job runs. The shipped file holds the defaults, the user's own overrides."""
+"""`jobs.yml`: when each job runs. The user's file overrides the shipped defaults."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -40,17 +40,17 @@ class Entry:
     name: str
     schedule: Schedule
     skip_missed: bool
-    """True: a due time that was missed is not made up for."""
+    """True: a missed run is skipped and not made up for."""
 
     timeout: timedelta
     jitter: timedelta
     enabled: bool
     in_maintenance: bool
-    """True: it runs in maintenance windows of the fleet too."""
+    """True: it also runs in maintenance windows of the fleet."""
 
 
 def load_jobs(folder: Path, known: Collection[str] = JOBS) -> dict[str, Entry]:
-    """Return every job's entry, from the shipped file and the one in `folder`, if there is one.
+    """Return every job's entry, from the shipped file and the one in `folder`.
 
     Raises:
         ConfigError: a key or a value is invalid.
@@ -101,7 +101,9 @@ def _entry(name: str, values: Mapping[str, Any], where: str) -> Entry:
         raise ConfigError(where, key, str(error), f"known keys are {fields}") from error
     timeout = _length(entry.timeout, where, f"{key}.timeout")
     if not timeout:
-        raise ConfigError(where, f"{key}.timeout", "invalid timeout 0s", "write such as 30m")
+        raise ConfigError(
+            where, f"{key}.timeout", "invalid timeout 0s", "write a duration such as 30m"
+        )
     jitter = _length(entry.jitter, where, f"{key}.jitter")
     if jitter > MOST_JITTER:
         raise ConfigError(where, f"{key}.jitter", f"{entry.jitter} is too long", "at most 1h")
@@ -121,4 +123,6 @@ def _length(text: str, where: str, key: str) -> timedelta:
     try:
         return parse_duration(text, where, key)
     except OverflowError as error:
-        raise ConfigError(where, key, f"{text} is too long", "write such as 30m") from error
+        raise ConfigError(
+            where, key, f"{text} is too long", "write a duration such as 30m"
+        ) from error

@@ -1,4 +1,4 @@
-"""Whether a job may run now: the gates that stand before automatic actions too. Pure."""
+"""Gates of jobs, the same as for automatic actions; no I/O."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,17 +15,17 @@ def closed_gate(
     windows: Sequence[Maintenance],
     in_maintenance: bool,
 ) -> str | None:
-    """Return which gate is closed, in a sentence; None: the job may run.
+    """Return the closed gate as a sentence; None: the job may run.
 
     Args:
         now: the time.
-        observe_only: of the settings.
-        pause: of automation.
-        windows: of maintenance; only those of the whole fleet hold jobs back.
+        observe_only: the setting.
+        pause: of automation, if active.
+        windows: active maintenance windows; only those of the whole fleet block jobs.
         in_maintenance: whether the job runs in them.
     """
     if observe_only:
-        return "observe-only: automation acts on nothing"
+        return "observe-only: automation takes no action"
     if pause is not None and now < pause.expires_at:
         return f"automation is paused by {pause.owner}: {pause.reason}"
     window = covering(windows, None, now)

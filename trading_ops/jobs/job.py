@@ -1,4 +1,4 @@
-"""What a job is: it can say what it would do, and it can do it."""
+"""The interface of a job: plan a run, and run it."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,7 +12,7 @@ from trading_ops.store.writer import Writer
 
 @dataclass(frozen=True)
 class Result:
-    """The outcome of a run and, in a sentence, why or what was done."""
+    """The outcome of a run, and a sentence on the result or the reason."""
 
     outcome: JobOutcome
     detail: str = ""
@@ -20,17 +20,17 @@ class Result:
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that a job would do now."""
+    """One step that a job would take now."""
 
     what: str
     reason: str
     estimate: str = ""
-    """Such as a size or a number of rows; empty: not known."""
+    """For example a size or a number of rows; empty: unknown."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a job would do now. Without steps and without a refusal there is nothing to do."""
+    """The steps that a job would take now; no steps and no refusal: nothing to do."""
 
     steps: tuple[Step, ...] = ()
     refused: str = ""
@@ -39,29 +39,29 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """What a job works with."""
+    """The services that a job uses."""
 
     settings: Settings
     writer: Writer
     reader: Reader
     timeout: timedelta
-    """After which the run is cut off."""
+    """Time limit of a run."""
 
     calendars: frozenset[str] = frozenset()
     """The exchange calendars that jobs.yml uses."""
 
 
 class Job(Protocol):
-    """One kind of recurring work.
+    """A kind of recurring work.
 
-    `run` decides again what is needed: time has passed since any plan. It is called in the event
-    loop, so what blocks goes into a thread or a process of its own. A cancelled run must stop.
+    `run` decides again what is needed, because time has passed since a plan. It is called in the
+    event loop, so blocking work must run in a thread or a process. A cancelled run must stop.
     """
 
     async def plan(self, context: Context) -> Plan:
-        """Return what `run` would do now, and change nothing."""
+        """Return what `run` would do now, without changing anything."""
         ...
 
     async def run(self, context: Context) -> Result:
-        """Do it. An exception is the outcome `failed`."""
+        """Run the job. An exception means the outcome `failed`."""
         ...

@@ -1,4 +1,4 @@
-"""The jobs by name. Their modules are imported when they are needed."""
+"""The jobs by name. Their modules are imported on demand."""
 
 import importlib
 from collections.abc import Mapping

@@ -1,11 +1,11 @@
-"""When a job is due: a cron expression in a time zone, or an offset to a trading session. Pure.
+"""Schedules: a cron expression in a time zone, or an offset to a trading session; no clock, no I/O.
 
 Each due time is an instant in UTC. For cron on a day when the clock changes:
 
-- a time that the clock skips is due at the first moment after the gap, once;
-- a time that comes twice is due the first time only;
-- an expression whose hour is `*` or `*/N` follows elapsed time: nothing in the gap, and the
-  repeated hour counts twice.
+- a skipped time is due once, at the first moment after the gap;
+- a repeated time is due the first time only;
+- an expression whose hour is `*` or `*/N` follows elapsed time: nothing is due in the gap, and the
+   repeated hour counts twice.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ SESSION = re.compile(
     r"(?: ?(?P<sign>[+-]) ?(?P<offset>[0-9a-z]+))?"
 )
 NEAR = timedelta(hours=3)
-"""No clock change is longer."""
+"""An upper bound of clock changes."""
 
 CRON_FIELDS = 5
 
@@ -47,7 +47,7 @@ class Cron:
 
     @property
     def follows_elapsed_time(self) -> bool:
-        """Whether the hour is `*` or `*/N`."""
+        """Return whether the hour is `*` or `*/N`."""
         return self.expression.split()[1].startswith("*")
 
     def __str__(self) -> str:
@@ -56,7 +56,7 @@ class Cron:
 
 @dataclass(frozen=True, kw_only=True)
 class AtSession:
-    """So long before or after each open or close of an exchange."""
+    """An offset to each open or close of an exchange."""
 
     calendar: str
     edge: Literal["open", "close"]
@@ -73,10 +73,10 @@ Schedule = Cron | AtSession
 
 
 def parse(text: str, zone: str, *, where: str = "", key: str = "") -> Schedule:
-    """Return the schedule that a text means.
+    """Parse a schedule.
 
     Raises:
-        ConfigError: it is neither a cron expression nor an offset to a session.
+        ConfigError: it is neither a cron expression nor an offset to a trading session.
     """
     if found := SESSION.fullmatch(text.strip()):
         return _at_session(found, where, key)
@@ -100,17 +100,17 @@ def parse(text: str, zone: str, *, where: str = "", key: str = "") -> Schedule:
 def next_due(
     schedule: Schedule, last: datetime | None, now: datetime, sessions: Sequence[Session] = ()
 ) -> datetime | None:
-    """Return the first due time after `last`; it is in the past when runs were missed.
+    """Return the first due time after `last`; it is in the past if runs were missed.
 
     Args:
         schedule: of the job.
-        last: up to when due times are dealt with; None: the job is new, and starts from now.
-        now: the time. When the clock was set back by less than a day, what already ran does not
-            run again; a `last` further ahead came from a clock that was wrong, and does not count.
+        last: the last due time that was handled; None: the job is new, and starts from now.
+        now: the time. If the clock was set back by less than a day, runs are not repeated; a `last`
+            that is further ahead came from a wrong clock and is ignored.
         sessions: of the schedule's calendar, sorted; not needed for cron.
 
     Returns:
-        The instant in UTC; None: the stored sessions end before the next one.
+        The instant in UTC; None: the stored sessions end before the next due time.
     """
     after = now if last is None or last - now > WRONG_CLOCK else last
     if isinstance(schedule, AtSession):
@@ -135,7 +135,7 @@ def grace(
 
 
 def jitter(name: str, due: datetime, most: timedelta) -> timedelta:
-    """Return how long after `due` a job starts: the same on every replica, spread over `most`."""
+    """Return the delay of a job after `due`: the same on every replica, spread over `most`."""
     seed = hashlib.sha256(f"{name} {due.timestamp():.0f}".encode()).digest()
     return most * (int.from_bytes(seed[:4]) / 2**32)
 
@@ -156,7 +156,7 @@ def _edge(schedule: AtSession, session: Session) -> datetime:
 
 def _next_cron(schedule: Cron, after: datetime) -> datetime:
     zone = ZoneInfo(schedule.zone)
-    # From before `after` on the wall clock: one that is skipped or repeated maps to later instants.
+    # Start before `after`: a skipped or repeated wall-clock time maps to later instants.
     start = (after - NEAR).astimezone(zone).replace(tzinfo=None)
     if _is_steady(zone, after):
         start = after.astimezone(zone).replace(tzinfo=None)
@@ -175,11 +175,11 @@ def _next_cron(schedule: Cron, after: datetime) -> datetime:
 
 
 def _instants(schedule: Cron, local: datetime, zone: ZoneInfo) -> tuple[datetime, ...]:
-    """Return when a wall-clock time happens: never, once or twice."""
+    """Return the instants of a wall-clock time: none, one or two."""
     first, second = (local.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
     if first == second:
         return (first,)
-    if first < second:  # it comes twice
+    if first < second:  # a repeated time
         return (first, second) if schedule.follows_elapsed_time else (first,)
     if schedule.follows_elapsed_time:
         return ()
@@ -200,13 +200,13 @@ def _end_of_gap(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
 
 
 def _is_steady(zone: ZoneInfo, moment: datetime) -> bool:
-    """Whether the clock does not change near a moment."""
+    """Return whether the clock does not change near a moment."""
     offsets = {(moment + delta).astimezone(zone).utcoffset() for delta in (-NEAR, NEAR)}
     return len(offsets) == 1
 
 
 def _local_times(schedule: Cron, after: datetime) -> Iterator[datetime]:
-    """Yield the wall-clock times that match, later than a naive one."""
+    """Yield matching wall-clock times, in ascending order."""
     from croniter import croniter  # noqa: PLC0415 - only who schedules needs it
 
     times = croniter(schedule.expression, after, ret_type=datetime, max_years_between_matches=10)

@@ -1,7 +1,7 @@
-"""The scheduler: each pass compares what is stored with the time, and starts what is due.
+"""The scheduler: each pass compares the stored state with the time, and starts due jobs.
 
-Everything that decides is in the database, so a pass that is killed anywhere is continued by the
-next one, of this process or another replica's. Only the lease of a job lets a replica run it.
+The whole state is in the database, so the next pass, in this process or in another replica,
+continues after a kill at any point. A replica runs a job only while it holds the job's lease.
 """
 
 import asyncio
@@ -35,31 +35,31 @@ log = logs.get(__name__)
 
 PASS_SECONDS = 3.0
 ON_TIME = timedelta(minutes=5)
-"""A due time that is older than this, beyond the jitter, was missed; see also `grace`."""
+"""A due time older than this, plus the jitter, counts as missed; see also `grace`."""
 
 SCHEDULE = "schedule"
 WINDOWS_KEY = "maintenance windows"
 SESSIONS_JOB = "trading_sessions"
 SESSIONS_AGAIN = timedelta(hours=1)
-"""Between two tries to fill an empty table; the failed one is shown by its alert."""
+"""Delay between two attempts to fill an empty table; an alert shows failures."""
 
 """The actor of a run that no operator started."""
 
-LEASE_LOOK_SECONDS = 1.0
-"""Between two looks whether a running job still has its lease."""
+LEASE_CHECK_SECONDS = 1.0
+"""Interval of checks that a running job still has its lease."""
 
 DRAIN_SECONDS = 2.0
-"""For running jobs at the end of the process; what is left is cancelled and becomes `unknown`."""
+"""Time for running jobs at shutdown; the remaining ones are cancelled and become `unknown`."""
 
 
 def key_of_job(name: str) -> str:
-    """Return what a replica must hold to run a job."""
+    """Return the lease key that a replica must hold to run a job."""
     return f"job:{name}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """One consistent reading of everything that a pass decides by."""
+    """A consistent snapshot of the state for one pass."""
 
     states: Mapping[str, JobState]
     running: Mapping[str, JobRun]
@@ -72,7 +72,7 @@ class Known:
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """A job as it is shown."""
+    """A job's configuration and current state."""
 
     entry: Entry
     state: JobState | None
@@ -95,7 +95,7 @@ class Scheduler:
     metrics: JobMetrics
     settings: Settings
     windows: Sequence[Recurring] = ()
-    """Maintenance windows that come again."""
+    """Recurring maintenance windows."""
 
     jobs: Mapping[str, Job] = field(default_factory=dict)
     """For tests: jobs that are not in the registry."""
@@ -105,7 +105,7 @@ class Scheduler:
     _due: dict[str, tuple[object, datetime | None]] = field(init=False, default_factory=dict)
 
     async def run(self, succeeded: Succeeded = unwatched) -> None:
-        """Start what is due until cancelled."""
+        """Start due jobs until cancelled."""
         try:
             while True:
                 try:
@@ -119,7 +119,7 @@ class Scheduler:
             await self.stop()
 
     async def pass_once(self) -> None:
-        """Close what was left behind, start what is due, and show how the jobs stand."""
+        """Close interrupted runs, start due jobs, and update the metrics."""
         now = clock.now()
         known = await self.known(now)
         if new := self.entries.keys() - known.states.keys():
@@ -138,7 +138,7 @@ class Scheduler:
         self._show(known, now)
 
     async def _plan_windows(self, now: datetime) -> None:
-        """Store the next window of each entry; one replica does."""
+        """Store the next window of each entry, on one replica only."""
         found = [window for one in self.windows if (window := one.next(now)) is not None]
         wanted = [one for one in found if (one.owner, one.begins_at) not in self._planned]
         if not wanted:
@@ -158,7 +158,7 @@ class Scheduler:
         self._planned = {(one.owner, one.begins_at) for one in found}
 
     async def _store_sessions(self, known: Known, now: datetime) -> None:
-        """Fill the table of a calendar that has no session ahead, without waiting for the job."""
+        """Fill the table of a calendar without future sessions, ahead of the job's schedule."""
         entry = self.entries.get(SESSIONS_JOB)
         empty = [
             name
@@ -172,17 +172,17 @@ class Scheduler:
             await self._begin(entry, due_at=None, actor=SCHEDULE)
 
     async def known(self, now: datetime) -> Known:
-        """Read everything that a pass decides by."""
+        """Read the state for one pass."""
         return await self.reader.read(partial(_read, names=calendars(self.entries), now=now))
 
     async def standings(self) -> list[Standing]:
-        """Return every job as it stands, by name."""
+        """Return every job's current state, by name."""
         now = clock.now()
         known = await self.known(now)
         return [self._standing(entry, known, now) for _, entry in sorted(self.entries.items())]
 
     async def plan(self, name: str) -> Plan:
-        """Return what a job would do now."""
+        """Return a job's plan."""
         return await self._job(name).plan(self._context(self.entries[name]))
 
     async def start(self, name: str, *, owner: str) -> int:
@@ -191,7 +191,8 @@ class Scheduler:
         Pauses of automation and maintenance windows do not block an operator; observe-only does.
 
         Raises:
-            OrderRefused: it runs already, another replica has its lease, or observe-only is set.
+            OrderRefused: it is already running, another replica has its lease, or observe-only is
+                set.
         """
         if self.settings.observe_only:
             raise OrderRefused("the reconciler is observe-only: use --dry-run, or change settings")
@@ -214,7 +215,7 @@ class Scheduler:
                 return
             gate = f"missed by {timedelta(seconds=late // timedelta(seconds=1))}, and misfire: skip"
         elif due == state.held_due_at:
-            return  # noted once
+            return  # recorded once
         hold = not entry.skip_missed and not self.settings.observe_only
         await self._refuse(entry.name, due, gate, hold=hold)
 
@@ -228,7 +229,7 @@ class Scheduler:
         )
 
     async def _begin(self, entry: Entry, *, due_at: datetime | None, actor: str) -> int | None:
-        """Begin a run if this replica has the lease, which the run then keeps."""
+        """Begin a run if this replica has the lease, which the run keeps."""
         begun: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
         if entry.name in self._runs:
             return None
@@ -280,11 +281,11 @@ class Scheduler:
             return Result(JobOutcome.FAILED, f"{type(error).__name__}: {error}")
 
     async def _while_held(self, key: str, work: Coroutine[Any, Any, Result]) -> Result:
-        """Carry work out; cut it off when another replica may have taken the lease over."""
+        """Run work; cancel it when another replica may have taken over the lease."""
         task = asyncio.create_task(work)
         try:
             while not task.done():
-                await asyncio.wait({task}, timeout=LEASE_LOOK_SECONDS)
+                await asyncio.wait({task}, timeout=LEASE_CHECK_SECONDS)
                 if not task.done() and key not in self.lease.keys:
                     return Result(JobOutcome.UNKNOWN, "cut off: the lease was lost")
             return task.result()
@@ -293,7 +294,7 @@ class Scheduler:
             await asyncio.wait({task})
 
     async def _finish(self, name: str, run: int, result: Result) -> None:
-        """Store the outcome, and keep trying while the database is away."""
+        """Store the outcome; retry while the database is unreachable."""
         wait = 1.0
         while True:
             try:
@@ -344,7 +345,7 @@ class Scheduler:
                 log.info("job_refused", job=name, reason=gate)
 
     async def stop(self, within: float = DRAIN_SECONDS) -> None:
-        """End what runs; a run that does not end in time stays open, and becomes `unknown`."""
+        """Stop running jobs; one that does not end in time stays open and becomes `unknown`."""
         running = list(self._runs.values())
         if running:
             _, late = await asyncio.wait(running, timeout=within)
@@ -367,7 +368,7 @@ class Scheduler:
     def _due_at(
         self, entry: Entry, state: JobState, known: Known, now: datetime
     ) -> datetime | None:
-        """Return the next due time; computed again only when something of it changed."""
+        """Return the next due time, recomputed only if one of its inputs changed."""
         sessions: tuple[Session, ...] = ()
         if isinstance(entry.schedule, AtSession):
             sessions = known.sessions[entry.schedule.calendar]
@@ -400,7 +401,7 @@ class Scheduler:
         for name, entry in self.entries.items():
             one = self._standing(entry, known, now)
             if one.due_at is None or one.running is not None:
-                # Nothing is expected; a series that stays would be in the past one day.
+                # Nothing is expected; a series that remained would eventually be in the past.
                 self.metrics.expected.remove_by_labels({"name": name})
             else:
                 expected = one.due_at + entry.jitter + self._grace(entry, one.due_at, known)

@@ -1,4 +1,4 @@
-"""`maintenance.yml`: maintenance windows that come again by a schedule."""
+"""`maintenance.yml`: recurring maintenance windows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from trading_ops.jobs.schedule import AtSession, Cron, next_due, parse
 
 FILE = "maintenance.yml"
 OWNER = "schedule"
-"""Whose windows they are; the name of the entry follows."""
+"""Prefix of the windows' owner; followed by the name of the entry."""
 
 
 class _Entry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -33,7 +33,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Recurring:
-    """One window that comes again."""
+    """One recurring window."""
 
     name: str
     schedule: Cron
@@ -45,11 +45,11 @@ class Recurring:
 
     @property
     def owner(self) -> str:
-        """Return whose its windows are."""
+        """Return the owner of its windows."""
         return f"{OWNER} {self.name}"
 
     def next(self, now: datetime) -> Maintenance | None:
-        """Return the window that is open now, or the next one."""
+        """Return the open window, or the next one."""
         begins_at = next_due(self.schedule, now - self.length, now)
         if begins_at is None:
             return None
@@ -63,7 +63,7 @@ class Recurring:
 
 
 def load_windows(folder: Path, registry: Registry) -> Sequence[Recurring]:
-    """Return the windows of the file in a folder; none without the file.
+    """Return the windows in the folder's file; none if there is no file.
 
     Raises:
         ConfigError: a key or a value is invalid.
@@ -91,10 +91,10 @@ def _recurring(name: str, entry: _Entry, where: str, registry: Registry) -> Recu
     schedule = parse(entry.every, entry.zone, where=where, key=key)
     if isinstance(schedule, AtSession):
         fix = 'write "MINUTE HOUR DAY MONTH WEEKDAY"'
-        raise ConfigError(where, f"{key}.every", "a window takes no trading session", fix)
+        raise ConfigError(where, f"{key}.every", "a window cannot use a trading session", fix)
     length = parse_duration(entry.length, where, f"{key}.for")
     if not timedelta(0) < length <= LONGEST:
-        problem = f"{entry.length} is not a length of a window"
+        problem = f"{entry.length} is not a valid length for a window"
         raise ConfigError(where, f"{key}.for", problem, f"at most {LONGEST.days}d")
     if entry.target is not None and registry.find(entry.target) is None:
         problem = f"targets.yml has no {entry.target}"

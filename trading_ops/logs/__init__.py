@@ -1,7 +1,7 @@
-"""Logs: one JSON object a line, the same for our code and for libraries.
+"""Logs: one JSON object per line, in the same format for our code and for libraries.
 
-To standard error; or, with a folder in the policy, to a file of the process, which is rotated by
-size and age, compressed and limited in total size. See docs/logs.md.
+Lines go to standard error or, with a folder in the policy, to a file of the process, which is
+rotated by size and age, compressed and limited in total size. See docs/logs.md.
 
 Event names are past-tense snake case (`attempt_failed`); ids go into fields, never into the name.
 `bound` adds IDs to all lines of a piece of work.
@@ -27,11 +27,11 @@ __all__ = ["LogPolicy", "add_id", "bound", "configure", "flush", "get", "ids"]
 _ids: dict[str, Callable[[], str | None]] = {}
 
 bound = structlog.contextvars.bound_contextvars
-"""`with bound(order=…):` each line that is logged inside has the field, in whichever module."""
+"""`with bound(order=…):` adds the field to every line that is logged inside, in any module."""
 
 
 def ids() -> Mapping[str, Any]:
-    """Return the fields that are bound now, to be bound again where the work is done."""
+    """Return the currently bound fields, to bind them again in another task or thread."""
     return structlog.contextvars.get_contextvars()
 
 
@@ -43,7 +43,7 @@ def add_id(name: str, read: Callable[[], str | None]) -> None:
 def configure(
     process: str, *, level: str | None = None, policy: LogPolicy | None = None, **fields: str
 ) -> None:
-    """Send every log record of this process to the destination of the policy, as JSON.
+    """Write every log record of this process as JSON to the destination of the policy.
 
     Args:
         process: its name, in each line.
@@ -71,7 +71,7 @@ def configure(
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
                 structlog.processors.JSONRenderer(),
-                # The whole text: keys, values at any depth, tracebacks.
+                # Redacts the whole text: keys, values at any depth, tracebacks.
                 _redacted,
             ],
         )
@@ -85,12 +85,12 @@ def configure(
     sys.excepthook = _log_crash
     if threading.excepthook is threading.__excepthook__:
         threading.excepthook = _log_thread_crash
-    # One line for each request would drown what matters.
+    # One line per request would hide important lines.
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
 
 
 def flush(within_seconds: float = 0.5) -> None:
-    """Wait a little until what was logged is written; for an end that runs no exit handlers."""
+    """Wait briefly until all lines are written; for an exit without exit handlers."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, FileHandler):
             handler.drain(within_seconds)
@@ -110,15 +110,15 @@ def _handler(policy: LogPolicy, process: str) -> logging.Handler:
         return FileHandler(LogFile(path, policy))
     except OSError as error:
         raise SetupError(
-            f"the log {path} cannot be written ({error.strerror or error}). Fix: give this user"
-            " the folder, or set TRADING_OPS_LOG_DIR to another one"
+            f"the log {path} cannot be written ({error.strerror or error}). Fix: make the"
+            " folder writable for this user, or set TRADING_OPS_LOG_DIR to another one"
         ) from error
 
 
 def _log_crash(
     kind: type[BaseException], error: BaseException, where: TracebackType | None
 ) -> None:
-    """Log what ends the process: the interpreter would print it with whatever is in it."""
+    """Log an uncaught exception: the interpreter would print it without redaction."""
     if issubclass(kind, KeyboardInterrupt):
         return
     logging.getLogger(__name__).critical("process_crashed", exc_info=(kind, error, where))
@@ -143,7 +143,7 @@ def _adding(fields: dict[str, str]) -> Callable[[object, str, EventDict], EventD
 
 
 def _redacted(_logger: object, _method: str, rendered: Any) -> str:
-    # The handler cuts longer lines: to search them whole would take tenths of a second.
+    # The handler truncates longer lines: searching all of them would take tenths of a second.
     return redact_start(rendered, LONGEST_LINE + LONGEST_SECRET + 1)
 
 

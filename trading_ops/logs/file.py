@@ -1,4 +1,4 @@
-"""One process's log file: grows by whole lines, and is moved aside when it is large or old."""
+"""The log file of one process: written in whole lines, rotated by size and age."""
 
 import contextlib
 import logging
@@ -13,10 +13,10 @@ from trading_ops.config.log_policy import LogPolicy
 from trading_ops.logs import rotation
 
 AT_ONCE_BYTES = 256 * 1024
-"""Longest write."""
+"""Maximum size of a write."""
 
 AGAIN_SECONDS = 60.0
-"""Until a file that could not be renamed is tried again; it grows meanwhile."""
+"""Delay after a failed rename, during which the file grows."""
 
 MODE = 0o640
 STANDARD = (1, 2)
@@ -26,16 +26,16 @@ _logger = logging.getLogger(__name__)
 
 
 class LogFile:
-    """Used by one thread; only the tidying runs in another one."""
+    """Used by one thread; only tidying runs in another one."""
 
     def __init__(
         self, path: Path, policy: LogPolicy, *, timestamp: Callable[[], float] = clock.timestamp
     ) -> None:
-        """Open the file; its folder is made when it is not there.
+        """Open the file; its folder is created if missing.
 
         Args:
             path: of the file.
-            policy: when it is moved aside, and what is kept.
+            policy: rotation and retention.
             timestamp: the clock.
 
         Raises:
@@ -48,19 +48,20 @@ class LogFile:
         self._not_before = 0.0
         self._tidying: threading.Thread | None = None
         self.tidy_lock = threading.Lock()
-        """Held while files of this log are compressed: two at once would corrupt each other's."""
+        """Held while files of this log are compressed: concurrent compressions would corrupt
+        them."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self._descriptor = self._open()
         if _ends_within_a_line(path):
-            self._rest = b"\n"  # an earlier run was killed while it wrote
+            self._rest = b"\n"  # an earlier run was killed during a write
         self._begin()
         self._tidy()
 
     def write(self, lines: "deque[bytes]") -> None:
-        """Write some lines, each with its end, and take them from the queue as they are written.
+        """Write lines, and remove them from the queue as they are written.
 
         Raises:
-            OSError: nothing can be written now; what is left in the queue may be tried again.
+            OSError: writing failed; the remaining lines are still in the queue.
         """
         self._finish()
         self._follow()
@@ -80,10 +81,10 @@ class LogFile:
             self._finish()
 
     def tend(self) -> None:
-        """Move the file aside if its time is over; for when nothing is written.
+        """Rotate the file if it is too old; called when nothing is written.
 
         Raises:
-            OSError: the file is gone and cannot be made again, or cannot be written.
+            OSError: the file is missing and cannot be created, or cannot be written.
         """
         self._finish()
         self._follow()
@@ -108,12 +109,12 @@ class LogFile:
 
     @property
     def path(self) -> Path:
-        """Return where the file is."""
+        """Return the path of the file."""
         return self._path
 
     @property
     def policy(self) -> LogPolicy:
-        """Return what is kept."""
+        """Return the policy."""
         return self._policy
 
     def wait_tidied(self) -> None:
@@ -122,11 +123,11 @@ class LogFile:
             self._tidying.join()
 
     def close(self) -> None:
-        """Close the file; a line that was written in part stays so."""
+        """Close the file; a partial line stays incomplete."""
         os.close(self._descriptor)
 
     def _finish(self) -> None:
-        """Finish a partial write: a disk may be full in the middle of a line."""
+        """Finish a partial write, for example after the disk was full."""
         while self._rest:
             written = os.write(self._descriptor, self._rest)
             self._rest = self._rest[written:]
@@ -190,19 +191,20 @@ class LogFile:
             for descriptor in STANDARD:
                 one = os.fstat(descriptor)
                 if (one.st_dev, one.st_ino) == (was.st_dev, was.st_ino):
-                    # What others print, such as a dying interpreter, follows to the new file.
+                    # Other output, such as that of a crashing interpreter, also goes to the new
+                    # file.
                     os.dup2(new, descriptor)
         os.close(old)
         self._begin()
 
     def _tidy(self) -> None:
         if self._tidying is not None and self._tidying.is_alive():
-            return  # the next one does it
+            return  # the next rotation does it
         self._tidying = threading.Thread(target=self._tidy_now, name="log-tidying", daemon=True)
         self._tidying.start()
 
     def _tidy_now(self) -> None:
-        with contextlib.suppress(OSError):  # to compress is never urgent
+        with contextlib.suppress(OSError):  # compression is not urgent
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
         try:
             with self.tidy_lock:

@@ -1,4 +1,4 @@
-"""Passes lines to a thread that writes them: a caller never waits for a disk."""
+"""Passes lines to a writer thread, so that a caller never waits for a disk."""
 
 import atexit
 import logging
@@ -12,7 +12,8 @@ from trading_ops import clock
 from trading_ops.logs.file import LogFile
 
 MOST_BYTES = 4 * 1024 * 1024
-"""Of lines that wait while the disk is full or slow; further ones are dropped and counted."""
+"""Maximum bytes of queued lines while the disk is full or slow; further ones are dropped and
+counted."""
 
 LONGEST_LINE = 64 * 1024
 """Maximum length in characters; a longer value is truncated."""
@@ -27,13 +28,13 @@ _logger = logging.getLogger(__name__)
 
 
 class FileHandler(logging.Handler):
-    """A handler that is never slower than memory."""
+    """A log handler that never blocks on a disk."""
 
     def __init__(self, file: LogFile, *, most_bytes: int = MOST_BYTES) -> None:
-        """Take the file, which its thread has for itself from now on; and what may wait."""
+        """Start the thread, which then owns the file."""
         super().__init__()
         self.dropped = 0
-        """Lines that were not written."""
+        """Number of dropped lines."""
 
         self.on_drop: Callable[[int], None] = lambda _: None
         """Called with the number of dropped lines."""
@@ -42,18 +43,20 @@ class FileHandler(logging.Handler):
         self._most = most_bytes
         self._lines: deque[bytes] = deque()
         self._bytes = 0
-        self._told = 0
-        # Not the handler's own lock: at the end logging holds that one while it waits for us.
+        self._logged = 0
+        # Not the handler's own lock: at exit, logging holds that one while it waits for us.
         self._count = threading.Lock()
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._rotations: deque[Future[Path | None]] = deque()
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
-        atexit.register(self.close)  # runs before logging's, which would hold the lock meanwhile
+        atexit.register(
+            self.close
+        )  # runs before logging's own, which would hold the lock meanwhile
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take one record; the caller holds the handler's lock."""
+        """Queue one record; the caller holds the handler's lock."""
         try:
             text = self.format(record)
         except Exception as error:  # noqa: BLE001 - what cannot be written must not hurt
@@ -73,36 +76,36 @@ class FileHandler(logging.Handler):
         return self._file
 
     def rotate(self, within_seconds: float) -> Path | None:
-        """Have the file moved aside, what waits written to it first; return where it is then.
+        """Write the queued lines and rotate the file; return the path of the rotated file.
 
-        None: it held nothing.
+        None: it was empty.
 
         Raises:
-            OSError: it could not be, or not in time.
+            OSError: it failed, or did not finish in time.
         """
-        asked: Future[Path | None] = Future()
-        self._rotations.append(asked)
+        request: Future[Path | None] = Future()
+        self._rotations.append(request)
         self._wake.set()
         try:
-            return asked.result(within_seconds)
+            return request.result(within_seconds)
         except TimeoutError as error:
-            asked.cancel()
+            request.cancel()
             raise OSError(
                 f"no answer within {within_seconds:g} s: the disk does not accept writes"
             ) from error
 
     def flush(self) -> None:
-        """Wait for nothing: logging may call this anywhere. See `drain`."""
+        """Do nothing: logging may call this anywhere. See `drain`."""
 
     def drain(self, within_seconds: float) -> None:
-        """Wait until all that waits is written, but not for ever."""
+        """Wait until all queued lines are written, or until the timeout."""
         deadline = clock.monotonic() + within_seconds
         while self._bytes and self._thread.is_alive() and clock.monotonic() < deadline:
             self._wake.set()
             self._thread.join(0.002)
 
     def close(self) -> None:
-        """Write what waits, if the disk takes it, and end."""
+        """Write the queued lines if possible, and stop."""
         if not self._closing.is_set():
             self.drain(CLOSE_SECONDS)
             self._closing.set()
@@ -116,11 +119,11 @@ class FileHandler(logging.Handler):
             self._wake.wait(IDLE_SECONDS)
             self._wake.clear()
             try:
-                self._tell_of_dropped()
+                self._log_dropped()
                 self._write_all()
                 self._rotate()
             except Exception:
-                # The thread must survive: without it nothing would be written any more.
+                # The thread must survive: without it, nothing would be written.
                 _logger.exception("log_writer_failed")
                 self._closing.wait(RETRY_SECONDS)
         self._file.close()
@@ -138,7 +141,7 @@ class FileHandler(logging.Handler):
                     self._drop(len(lines))
                     lines.clear()
                     break
-                self._closing.wait(RETRY_SECONDS)  # the queue fills meanwhile, up to its bound
+                self._closing.wait(RETRY_SECONDS)  # the queue fills up to its limit meanwhile
             else:
                 break
         with self._count:
@@ -146,18 +149,18 @@ class FileHandler(logging.Handler):
 
     def _rotate(self) -> None:
         while self._rotations:
-            asked = self._rotations.popleft()
-            if not asked.set_running_or_notify_cancel():
+            request = self._rotations.popleft()
+            if not request.set_running_or_notify_cancel():
                 continue
             try:
-                asked.set_result(self._file.rotate())
+                request.set_result(self._file.rotate())
             except OSError as error:
-                asked.set_exception(error)
+                request.set_exception(error)
 
-    def _tell_of_dropped(self) -> None:
-        new = self.dropped - self._told
+    def _log_dropped(self) -> None:
+        new = self.dropped - self._logged
         if new and self._bytes < self._most // 2:
-            self._told += new
+            self._logged += new
             _logger.warning("log_lines_dropped count=%d", new)
 
     def _drop(self, count: int) -> None:
@@ -167,7 +170,7 @@ class FileHandler(logging.Handler):
 
 
 class StreamHandler(logging.StreamHandler):  # type: ignore[type-arg]
-    """Standard error, without the library's traceback for a record that cannot be written."""
+    """Standard error, without logging's traceback for a record that cannot be written."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the text of a record, or a note if it cannot be formatted."""
@@ -177,11 +180,11 @@ class StreamHandler(logging.StreamHandler):  # type: ignore[type-arg]
             return unwritable(record, error)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Say nothing: the stream is gone, and arguments may be secret."""
+        """Do nothing: the stream is closed, and arguments may contain secrets."""
 
 
 def unwritable(record: logging.LogRecord, error: Exception) -> str:
-    """Return what is written of a record that cannot be formatted; never its arguments."""
+    """Return a line for a record that cannot be formatted, without its arguments."""
     return (
         f'{{"event": "log_record_unwritable", "level": "error", "logger": "{record.name}",'
         f' "line": {record.lineno}, "reason": "{type(error).__name__}"}}'

@@ -1,6 +1,6 @@
-"""structlog without rich and Pygments, which it imports wherever they are installed.
+"""Imports structlog without rich and Pygments, which it would import if installed.
 
-They color tracebacks on a terminal. Our processes write JSON, and each would keep 3 MB for them.
+They color tracebacks on a terminal. Our processes write JSON, and each would use 3 MB for them.
 """
 
 import sys
@@ -13,7 +13,7 @@ class _Hide(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> None:
-        """Say of rich that it is not installed; leave every other module to the next finder."""
+        """Hide rich; leave every other module to the next finder."""
         del path, target
         if fullname == "rich":
             raise ModuleNotFoundError(name=fullname)

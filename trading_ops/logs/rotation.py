@@ -1,8 +1,8 @@
 """Rotates a log file, compresses the previous one, and enforces the limits.
 
 `bot.log` becomes `bot.log.20260314T150926.535897`. It stays uncompressed until the next rotation,
-so that a process that follows it can read it to its end; then it becomes `….gz`. Only files with
-such names are ever removed.
+so that a process that follows it can read the rest; then it becomes `….gz`. Only files with such
+names are removed.
 """
 
 import gzip
@@ -20,14 +20,14 @@ ASIDE: Final = re.compile(
     r"^(?P<log>.+\.log)\.(?P<stamp>\d{8}T\d{6}\.\d{6}(?:-\d+)?)(?P<gz>\.gz)?$"
 )
 PART: Final = re.compile(r"^.+\.log\.\d{8}T\d{6}\.\d{6}(?:-\d+)?\.gz\.part$")
-"""What a process left behind that died while it compressed."""
+"""Suffix of an incomplete compressed file."""
 
 
 def move_aside(path: Path, now: float) -> Path:
-    """Rename a log file; return where it is. Lines that are written meanwhile are in it.
+    """Rename a log file; return the new path. Lines that are written meanwhile go to it.
 
     Raises:
-        OSError: it could not be; it is where it was.
+        OSError: it could not be renamed.
     """
     stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%S.%f")
     aside = path.with_name(f"{path.name}.{stamp}")
@@ -40,7 +40,7 @@ def move_aside(path: Path, now: float) -> Path:
 
 
 def files_aside(folder: Path) -> list[Path]:
-    """Return the files that were moved aside, the oldest first."""
+    """Return the rotated files, oldest first."""
     found = [
         (match["stamp"], entry.name)
         for entry in os.scandir(folder)
@@ -50,23 +50,23 @@ def files_aside(folder: Path) -> list[Path]:
 
 
 def tidy(policy: LogPolicy, folder: Path, log: str, now: float) -> None:
-    """Compress all but the newest file of a log, and remove what is too old or too much.
+    """Compress all rotated files of a log except the newest, and remove those beyond the limits.
 
     Args:
-        policy: what is kept.
+        policy: retention.
         folder: of the files.
         log: name of the log whose files are compressed, such as `bot.log`.
         now: seconds since the epoch.
 
     Raises:
-        OSError: something could not be; the rest may be done.
+        OSError: a step failed; the others may have succeeded.
     """
     plain = [
         path
         for path in files_aside(folder)
         if (match := ASIDE.match(path.name)) and match["log"] == log and not match["gz"]
     ]
-    # What is too old or too much needs no compressing first.
+    # Files to be removed need no compression.
     prune(policy, folder, now)
     for path in plain[:-1]:
         if path.exists():
@@ -76,10 +76,10 @@ def tidy(policy: LogPolicy, folder: Path, log: str, now: float) -> None:
 
 
 def compress(path: Path) -> None:
-    """Turn a file into its `.gz`, which keeps the time of its last line.
+    """Compress a file to `.gz`, keeping its modification time.
 
     Raises:
-        OSError: it could not be; the plain file is still there.
+        OSError: it failed; the uncompressed file still exists.
     """
     packed = path.with_name(f"{path.name}.gz")
     part = path.with_name(f"{path.name}.gz.part")
@@ -99,14 +99,14 @@ def compress(path: Path) -> None:
 
 
 def _new_file(path: Path) -> BinaryIO:
-    """Create a file; a link that another user put in its place is removed, not followed."""
+    """Create a file; a link created by another user is removed, not followed."""
     path.unlink(missing_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     return os.fdopen(os.open(path, flags, 0o600), "wb")
 
 
 def prune(policy: LogPolicy, folder: Path, now: float) -> None:
-    """Remove the files that the policy does not keep.
+    """Remove the files beyond the policy's limits.
 
     Raises:
         OSError: one could not be removed.
@@ -118,16 +118,16 @@ def prune(policy: LogPolicy, folder: Path, now: float) -> None:
 def excess(
     policy: LogPolicy, folder: Path, now: float, *, freed: int = 0
 ) -> list[tuple[Path, str]]:
-    """Return the files that are too old or too much, each with its reason.
+    """Return the files beyond the limits, each with its reason.
 
-    The oldest file of the log that takes the most space goes first: a process that floods its log
-    does not remove another one's.
+    The oldest file of the largest log is removed first, so that a process that floods its log does
+    not remove another one's.
 
     Args:
-        policy: what is kept.
+        policy: retention.
         folder: of the files.
         now: seconds since the epoch.
-        freed: bytes of the folder that do not count.
+        freed: bytes to subtract from the size of the folder.
     """
     found, logs, total = [], dict[str, list[tuple[Path, int]]](), folder_bytes(folder) - freed
     for path in files_aside(folder):
@@ -149,12 +149,12 @@ def excess(
 
 
 def folder_bytes(folder: Path) -> int:
-    """Return the size of all files in the folder, moved aside or not."""
+    """Return the size of all files in the folder, rotated or not."""
     return _size_of(entry for entry in os.scandir(folder) if entry.is_file(follow_symlinks=False))
 
 
 def remove_parts(folder: Path, log: str) -> None:
-    """Remove what a process left behind that died while it compressed a file of this log."""
+    """Remove incomplete compressed files of this log, left behind by a crash."""
     for entry in os.scandir(folder):
         if entry.name.startswith(f"{log}.") and PART.match(entry.name):
             Path(entry.path).unlink(missing_ok=True)
@@ -167,7 +167,7 @@ def _size_of(entries: Iterable["os.DirEntry[str]"]) -> int:
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except FileNotFoundError:  # another process tidies too
+    except FileNotFoundError:  # another process tidied at the same time
         return 0
 
 

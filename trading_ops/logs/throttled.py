@@ -11,14 +11,14 @@ class Seldom:
 
     def __init__(self, seconds: float = 60.0) -> None:
         self._seconds = seconds
-        self._said: dict[str, float] = {}
+        self._last: dict[str, float] = {}
 
     def is_due(self, key: str) -> bool:
         """Return whether the key was not used within the span, and record it as used now."""
         now = clock.monotonic()
-        for old in [one for one, at in self._said.items() if now - at >= self._seconds]:
-            del self._said[old]
-        if key in self._said or len(self._said) >= MOST:
+        for old in [one for one, at in self._last.items() if now - at >= self._seconds]:
+            del self._last[old]
+        if key in self._last or len(self._last) >= MOST:
             return False
-        self._said[key] = now
+        self._last[key] = now
         return True

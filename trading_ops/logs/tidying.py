@@ -1,7 +1,7 @@
-"""What can be asked of a process's log beside writing: a new file now, and room on its disk.
+"""Operations on a process's log: rotate it now, and free disk space.
 
-Only what the policy owns is touched: files that a log was moved aside to, by their names, and what
-a compression left behind. A log that is being written and anything else in the folder stay.
+Only rotated files and incomplete compressed files are changed. Current logs and other files in the
+folder stay.
 """
 
 import contextlib
@@ -20,36 +20,36 @@ SCARCE_PART = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Rotated:
-    """What a new file meant."""
+    """Result of a rotation."""
 
     aside: Path | None
-    """Where the old one is; None: it held nothing, and was kept."""
+    """The rotated file; None: the log was empty and not rotated."""
 
     compressed: int
-    """Files of the log that are compressed now and were not before."""
+    """Number of files that were compressed."""
 
     folder_bytes: int
-    """Of all logs in the folder afterwards."""
+    """Size of all logs in the folder afterwards."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Freed:
-    """What was given back."""
+    """Result of freeing space."""
 
     freed_bytes: int
-    """By which the folder is smaller; less than nothing is nothing: others write meanwhile."""
+    """Bytes by which the folder shrank, at least 0."""
 
     removed: int
     compressed: int
     free_bytes: int
-    """On the folder's file system afterwards, for an unprivileged process."""
+    """Free bytes on the folder's file system afterwards, for unprivileged processes."""
 
 
 def rotate(handler: FileHandler, within_seconds: float) -> Rotated:
-    """Continue in a new file, and wait until the earlier ones are compressed.
+    """Rotate the log, and wait until earlier files are compressed.
 
     Raises:
-        OSError: the file could not be renamed; it is written on.
+        OSError: the file could not be renamed; logging continues in it.
     """
     file = handler.file
     folder, log = file.path.parent, file.path.name

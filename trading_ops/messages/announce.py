@@ -1,7 +1,7 @@
 """Creates messages from events and maintenance windows.
 
-Each message has a key derived from its source only, so that it is stored once, whichever replica
-finds it and however often.
+Each message has a key derived from its source only, so that it is stored once, even if several
+replicas find it.
 """
 
 import json
@@ -51,18 +51,18 @@ def window_messages(connection: Connection, *, since: datetime, now: datetime) -
     found = []
     for window in maintenance.touching(connection, since=since, until=now):
         bounds = (("begins", window.begins_at), ("ends", window.ends_at))
-        for word, at in bounds:
+        for change, at in bounds:
             if not since < at <= now or window.ends_at <= window.begins_at:
                 continue
             where = window.target or "the whole fleet"
             found.append(
                 Message(
-                    key=f"maintenance:{window.id}:{word}",
+                    key=f"maintenance:{window.id}:{change}",
                     kind=MessageKind.MAINTENANCE,
                     severity=Severity.INFO,
                     bot=window.target,
                     at=at,
-                    subject=f"Maintenance {word}: {where}",
+                    subject=f"Maintenance {change}: {where}",
                     facts={
                         "Target": where,
                         "Reason": window.reason,
@@ -134,23 +134,23 @@ def _still_open(connection: Connection, timeline: Timeline) -> list[str]:
 
 
 def _approval(connection: Connection, event: events.Event) -> Message | None:
-    asked = approvals.find(connection, str(_after(event).get("id", "-")))
-    if asked is None or asked.state is not ApprovalState.PENDING:
+    request = approvals.find(connection, str(_after(event).get("id", "-")))
+    if request is None or request.state is not ApprovalState.PENDING:
         return None
     return Message(
-        key=f"approval:{asked.id}",
+        key=f"approval:{request.id}",
         kind=MessageKind.APPROVAL,
         severity=Severity.CRITICAL,
-        bot=asked.target,
+        bot=request.target,
         at=event.at,
-        subject=f"Approval waiting: {asked.action} on {asked.target}",
+        subject=f"Approval waiting: {request.action} on {request.target}",
         facts={
-            "id": asked.id[:8],
-            "action": asked.action,
-            "target": asked.target,
-            "params": " ".join(f"{key}={value}" for key, value in asked.params.items()) or "none",
-            "requested_by": asked.requested_by,
-            "expires": asked.expires_at,
+            "id": request.id[:8],
+            "action": request.action,
+            "target": request.target,
+            "params": " ".join(f"{key}={value}" for key, value in request.params.items()) or "none",
+            "requested_by": request.requested_by,
+            "expires": request.expires_at,
         },
     )
 
@@ -172,7 +172,7 @@ def _hold(_connection: Connection, event: events.Event) -> Message:
 
 def _pause(_connection: Connection, event: events.Event) -> Message:
     begins = event.kind == "paused"
-    word = "paused" if begins else "resumed"
+    change = "paused" if begins else "resumed"
     facts: dict[str, Any] = {"By": event.actor}
     if begins:
         facts |= {"Reason": event.note, "Until": _after(event).get("expires_at", "")}
@@ -182,7 +182,7 @@ def _pause(_connection: Connection, event: events.Event) -> Message:
         severity=Severity.WARNING if begins else Severity.INFO,
         bot=None,
         at=event.at,
-        subject=f"Automation {word} by {event.actor}",
+        subject=f"Automation {change} by {event.actor}",
         facts=facts,
     )
 

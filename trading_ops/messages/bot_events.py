@@ -1,8 +1,8 @@
 """Collects the events that bots record, and stores each once with its messages.
 
 The health response that is polled every second contains the position of the bot's journal, so bots
-without new events cost nothing. A Freqtrade has no journal: it is asked for its trades each 10 s.
-Fields from the bot are untrusted: they are bounded here, and times are never later than ours.
+without new events cost nothing. A Freqtrade has no journal: its trades are read every 10 s. Fields
+from the bot are untrusted: they are bounded here, and times in the future are corrected.
 
 The budget of a bot is a burst as long as the journal of an agent, so that a bot that was not read
 for a while loses nothing, and then a number each minute. Events beyond it are dropped and counted.
@@ -47,11 +47,11 @@ AT_ONCE = 8
 FRESH = timedelta(hours=24)
 """Maximum age of events with messages."""
 
-ASKED_EVERY_SECONDS = 10.0
+POLLED_EVERY_SECONDS = 10.0
 """Interval for bots that do not report whether they have new events."""
 
 RECENT = 1_000
-"""Events of such a bot that are recognized without the database."""
+"""Number of such a bot's events that are recognized without the database."""
 
 KINDS = frozenset({Kind.BOT, Kind.FREQTRADE})
 
@@ -62,12 +62,12 @@ Heads = Callable[[], Mapping[str, wire.EventsHead]]
 
 
 BURST = 100_000
-"""The most events that the journal of an agent keeps."""
+"""Maximum events in an agent's journal."""
 
 
 @dataclass(kw_only=True)
 class EventBudget:
-    """Of one bot; full at the start."""
+    """Rate limit for the events of one bot; full at the start."""
 
     per_minute: float
     burst: int = BURST
@@ -87,7 +87,7 @@ class EventBudget:
         return int(self._left)
 
     def spend(self, count: int) -> None:
-        """Note that events were stored; at most as many as are left."""
+        """Count stored events, at most as many as are left."""
         self._left -= count
 
 
@@ -102,20 +102,20 @@ class BotEvents:
     writer: Writer
     reader: Reader
     dropped: CounterMetric
-    """Events beyond the budget of their bot."""
+    """Counter of events beyond their bot's budget."""
 
     per_minute: float
     every_seconds: float = EVERY_SECONDS
-    asked_every_seconds: float = ASKED_EVERY_SECONDS
+    polled_every_seconds: float = POLLED_EVERY_SECONDS
     now: Callable[[], datetime] = clock.now
     _positions: dict[str, JournalPosition] | None = field(init=False, default=None)
     _lost: Counter[str] = field(init=False, default_factory=Counter)
     _budgets: dict[str, EventBudget] = field(init=False, default_factory=dict)
-    _asked_at: dict[str, float] = field(init=False, default_factory=dict)
+    _polled_at: dict[str, float] = field(init=False, default_factory=dict)
     _recent: dict[str, deque[str]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Show each bot with 0 dropped events."""
+        """Initialize the counter of dropped events for each bot."""
         for target in self.registry.targets:
             if target.kind in KINDS:
                 self.dropped.labels(target.name)
@@ -147,18 +147,18 @@ class BotEvents:
                 if target is None or target.kind not in KINDS or not head.journal:
                     continue
                 self._note_lost(name, head.lost)
-                if self._has_news(name, head):
+                if self._has_new_events(name, head):
                     group.create_task(self._follow(target, places, failed))
         if failed:
             raise failed[0]
 
-    def _has_news(self, bot: str, head: wire.EventsHead) -> bool:
+    def _has_new_events(self, bot: str, head: wire.EventsHead) -> bool:
         if head.head is not None:
             return self._position(bot, head.journal) < head.head
         now = clock.monotonic()
-        if now - self._asked_at.get(bot, -math.inf) < self.asked_every_seconds:
+        if now - self._polled_at.get(bot, -math.inf) < self.polled_every_seconds:
             return False
-        self._asked_at[bot] = now
+        self._polled_at[bot] = now
         return True
 
     def _position(self, bot: str, journal: str) -> int:
@@ -191,8 +191,8 @@ class BotEvents:
             page = await bot.events(after)
             if page.journal != journal:
                 # Another journal file: its numbers are unrelated.
-                journal, again, after = page.journal, after > 0, 0
-                if again:
+                journal, must_restart, after = page.journal, after > 0, 0
+                if must_restart:
                     continue
             if target.kind is Kind.FREQTRADE:
                 page = self._without_recent(target.name, page)
@@ -210,9 +210,9 @@ class BotEvents:
     async def _store(self, bot: str, page: wire.EventsPage) -> int:
         now = self.now()
         read = page.events[:PAGE]
-        told = list({one.id: _checked(one, bot, now) for one in read}.values())
+        events = list({one.id: _checked(one, bot, now) for one in read}.values())
         budget = self._budget(bot)
-        found = told[: budget.left()]
+        found = events[: budget.left()]
         sent = [message_of(one) for one in found if now - one.at <= FRESH]
         drafts = await self.outbox.drafts_of([one for one in sent if one is not None])
         journal = page.journal[:NAME_LIMIT]
@@ -225,7 +225,7 @@ class BotEvents:
         budget.spend(len(found))
         if bot in self._recent:
             self._recent[bot] += [one.id for one in read]
-        self.dropped.labels(bot).inc(len(told) - len(found))
+        self.dropped.labels(bot).inc(len(events) - len(found))
         if drafts:
             self.outbox.wake()
         if self._positions is not None:
@@ -243,8 +243,8 @@ def _checked(one: wire.BotEvent, bot: str, now: datetime) -> BotEvent:
     return BotEvent(
         bot=bot,
         event=one.id[:NAME_LIMIT],
-        kind=_word(BotEventKind, one.kind, BotEventKind.SYSTEM),
-        severity=_word(Severity, one.severity, Severity.INFO),
+        kind=_member(BotEventKind, one.kind, BotEventKind.SYSTEM),
+        severity=_member(Severity, one.severity, Severity.INFO),
         at=_moment(one.at, now),
         received_at=now,
         strategy=one.strategy[:NAME_LIMIT],
@@ -256,16 +256,16 @@ def _checked(one: wire.BotEvent, bot: str, now: datetime) -> BotEvent:
     )
 
 
-def _word(words: Any, said: str, otherwise: Any) -> Any:
-    return words(said) if said in set(words) else otherwise
+def _member(values: Any, text: str, otherwise: Any) -> Any:
+    return values(text) if text in set(values) else otherwise
 
 
 def _moment(at: float, now: datetime) -> datetime:
     try:
-        told = datetime.fromtimestamp(at, UTC)
+        moment = datetime.fromtimestamp(at, UTC)
     except (OverflowError, ValueError, OSError):
         return now
-    return min(told, now)
+    return min(moment, now)
 
 
 def _data(data: dict[str, Any]) -> dict[str, Any]:

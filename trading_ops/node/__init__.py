@@ -1,5 +1,5 @@
-"""The node process, one for each host: the executor of the reconciler's orders about services.
+"""The node process, one per host: executes the reconciler's requests for services.
 
-It acts on the services that `targets.yml` gives to its host, through systemd, Docker or fixed
-commands, and on nothing else.
+It acts only on the services that `targets.yml` assigns to it, through systemd, Docker or fixed
+commands.
 """

@@ -1,4 +1,4 @@
-"""The node as a process: serves until SIGTERM or SIGINT."""
+"""The node process: serves until SIGTERM or SIGINT."""
 
 import asyncio
 import contextlib
@@ -24,9 +24,9 @@ _log = logs.get(__name__)
 
 
 def own_entry(registry: Registry, name: str) -> Target:
-    """Return the node of this name; when the name is empty, the only one on a loopback address.
+    """Return the node with this name; without a name, the only one on a loopback address.
 
-    Any other address can be that of another host.
+    Other addresses may belong to another host.
 
     Raises:
         ConfigError: there is none, or there are several to choose from.
@@ -44,7 +44,7 @@ def own_entry(registry: Registry, name: str) -> Target:
 
 
 async def serve(settings: Settings, registry: Registry, name: str) -> None:
-    """Serve one node's API until asked to stop.
+    """Serve one node's API until SIGTERM or SIGINT.
 
     Raises:
         ConfigError: the node, its services or its token are missing.
@@ -57,8 +57,8 @@ async def serve(settings: Settings, registry: Registry, name: str) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise SetupError(
-            f"{folder} cannot be created: {error.strerror or error}. Fix: give the node's user a "
-            "folder of its own with TRADING_OPS_VAR"
+            f"{folder} cannot be created: {error.strerror or error}. Fix: set TRADING_OPS_VAR "
+            "to a folder that this user can write"
         ) from error
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -76,13 +76,13 @@ async def serve(settings: Settings, registry: Registry, name: str) -> None:
         try:
             await BoundedSite(runner, host, port, tls=tls).start()
             _log.info("node_started", node=node.name, address=node.address, units=len(units))
-            # Orders are carried out beside the event loop: while that turns, it does its work.
+            # The watchdog checks the event loop, in which all requests run.
             async with service_notify.ready(lambda: True), _running(scaled.run()):
                 await stopping.wait()
         except OSError as error:
             raise SetupError(
                 f"cannot listen on {node.address}: {error.strerror or error}. Fix: stop "
-                "what listens there, or change the node's address in targets.yml"
+                "the process that uses it, or change the node's address in targets.yml"
             ) from error
         finally:
             await runner.cleanup()
@@ -104,12 +104,14 @@ async def _running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
 async def _managers(
     settings: Settings, targets: Iterable[Target]
 ) -> AsyncIterator[dict[Manager, ServiceManager]]:
-    """Make the service managers that these targets name; each library is imported only then."""
+    """Create the service managers of these targets; their libraries are imported on demand."""
     services = [one.service for one in targets if one.service]
     named = {service.manager for service in services}
-    made = {one: connect(settings, services) for one, connect in MANAGERS.items() if one in named}
+    created = {
+        one: connect(settings, services) for one, connect in MANAGERS.items() if one in named
+    }
     try:
-        yield made
+        yield created
     finally:
-        for manager in made.values():
+        for manager in created.values():
             await manager.close()

@@ -17,14 +17,14 @@ from trading_ops.services.orders import Orders
 
 
 def services_of(registry: Registry, node: str) -> tuple[Target, ...]:
-    """Return the targets whose services a node carries orders out for.
+    """Return the targets whose services a node manages.
 
     Raises:
-        ConfigError: there is none: the node would have nothing to do.
+        ConfigError: there is none.
     """
     found = tuple(one for one in registry if one.service and one.service.node == node)
     if not found:
-        fix = f"write `service: {{…, node: {node}}}` at the targets that run on it"
+        fix = f"write `service: {{…, node: {node}}}` in the entries of the targets on its host"
         raise ConfigError("targets.yml", f"targets[{node}]", "no service names this node", fix)
     return found
 
@@ -32,7 +32,7 @@ def services_of(registry: Registry, node: str) -> tuple[Target, ...]:
 def units_of(
     targets: Iterable[Target], managers: Mapping[Manager, ServiceManager]
 ) -> dict[str, NodeUnit]:
-    """Return a unit for each target, by its name."""
+    """Return a unit for each target, by name."""
     return {
         target.name: NodeUnit(target, managers[target.service.manager])
         for target in targets
@@ -46,10 +46,10 @@ def build(
     """Return the application.
 
     Args:
-        units: all that may be ordered about, by name.
-        keeper: the durable memory of fences and attempts.
+        units: all managed units, by name.
+        keeper: durable storage of fences and attempts.
         scaled: changes resources for a time.
-        token: that every request but the health check must carry.
+        token: required for every request except the health check.
     """
     orders = Orders(keeper)
     api = UnitsApi(orders, units.get, NodeUnit.describe)

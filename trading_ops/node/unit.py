@@ -1,4 +1,4 @@
-"""One listed service of this host, as orders and the API see it."""
+"""One service of this host, for requests and the API."""
 
 import asyncio
 from collections.abc import Mapping
@@ -28,7 +28,6 @@ class NodeUnit:
     """A target's service. Its state is that of the last `refresh`."""
 
     def __init__(self, target: Target, manager: ServiceManager) -> None:
-        """Take the target, which has a service, and the manager of its kind."""
         if target.service is None:
             raise ActionError(f"{target.name} has no service")
         self.name = target.name
@@ -43,21 +42,21 @@ class NodeUnit:
 
     @property
     def incarnation(self) -> str | None:
-        """The current run or, if it has ended, the last one that was seen."""
+        """Return the current or last known run."""
         return self._status.incarnation
 
     @property
     def running(self) -> bool:
-        """Whether it ran at the last refresh."""
+        """Return whether it ran at the last refresh."""
         return self._status.running
 
     @property
     def pid(self) -> int | None:
-        """Its main process on this host."""
+        """Return its main process on this host."""
         return self._status.pid if self._status.running else None
 
     async def refresh(self) -> None:
-        """Ask the service manager.
+        """Query the service manager.
 
         Raises:
             StackError: it does not answer, or has no such unit.
@@ -70,7 +69,7 @@ class NodeUnit:
         self._problem = None
 
     async def start(self) -> None:
-        """Start it, unless it runs.
+        """Start it unless it runs.
 
         Raises:
             SetupError: it could not be started.
@@ -94,9 +93,9 @@ class NodeUnit:
         """Replace its process.
 
         Raises:
-            SetupError: it could not be started, and may be stopped by then.
-            StackError: the service manager does not answer, or has not finished in time. It may
-                still do so: whether it was restarted is not known.
+            SetupError: it could not be started, and may be stopped now.
+            StackError: the service manager does not answer, or did not finish in time; whether the
+                unit was or will be restarted is unknown.
         """
         try:
             await self._manager.restart(self._service.unit, START_WITHIN)
@@ -128,7 +127,7 @@ class NodeUnit:
         return self._service.unit
 
     async def described(self) -> Mapping[str, Any]:
-        """Return its current state; a manager that does not answer is reported as its problem."""
+        """Return its current state; if the manager does not answer, the state has the problem."""
         try:
             await self.refresh()
         except StackError:

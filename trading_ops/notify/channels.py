@@ -47,8 +47,8 @@ def load_channels(path: Path) -> dict[str, Channel]:
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeError) as error:
-        said = getattr(error, "strerror", None) or "not UTF-8"
-        raise ConfigError(str(path), "", said.lower(), fix) from error
+        problem = getattr(error, "strerror", None) or "not UTF-8"
+        raise ConfigError(str(path), "", problem.lower(), fix) from error
     found: dict[str, Channel] = {}
     for number, line in enumerate(lines, start=1):
         if not line.strip() or line.lstrip().startswith("#"):

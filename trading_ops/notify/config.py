@@ -90,8 +90,8 @@ def load_notify(path: Path) -> NotifyConfig | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeError) as error:
-        said = getattr(error, "strerror", None) or "not UTF-8"
-        raise ConfigError(str(path), "", said.lower(), "make it a readable file") from error
+        problem = getattr(error, "strerror", None) or "not UTF-8"
+        raise ConfigError(str(path), "", problem.lower(), "make it a readable file") from error
     try:
         data: Any = load_yaml(text)
     except yaml.YAMLError as error:

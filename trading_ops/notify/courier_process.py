@@ -23,14 +23,14 @@ _THREAD = threading.local()
 _WRITING = threading.Lock()
 
 
-class _Said(logging.Handler):
+class _Captured(logging.Handler):
     """Keeps what Apprise logs about a failure in the thread that delivers; it returns no reason."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep one line; of the debug lines only those with a reason."""
-        said, line = getattr(_THREAD, "said", None), record.getMessage()
-        if said is not None and (record.levelno >= logging.WARNING or line.startswith(REASONS)):
-            said.append(line)
+        captured, line = getattr(_THREAD, "captured", None), record.getMessage()
+        if captured is not None and (record.levelno >= logging.WARNING or line.startswith(REASONS)):
+            captured.append(line)
 
 
 def _message_id(idstring: str | None = None, domain: str | None = None) -> str:
@@ -41,7 +41,7 @@ def _message_id(idstring: str | None = None, domain: str | None = None) -> str:
 
 def deliver(job: Job) -> Answer:
     """Deliver one message."""
-    _THREAD.said, _THREAD.message_id = [], job.message_id
+    _THREAD.captured, _THREAD.message_id = [], job.message_id
     service = apprise.Apprise.instantiate(job.url, suppress_exceptions=True)
     if service is None:
         return Answer(ticket=job.ticket, error="Apprise does not know this URL")
@@ -55,8 +55,8 @@ def deliver(job: Job) -> Answer:
     )
     if bool(delivered):
         return Answer(ticket=job.ticket, error="")
-    said = "; ".join(dict.fromkeys(_THREAD.said)) or "the service refused it"
-    return Answer(ticket=job.ticket, error=said[:LONGEST_ERROR])
+    captured = "; ".join(dict.fromkeys(_THREAD.captured)) or "the service refused it"
+    return Answer(ticket=job.ticket, error=captured[:LONGEST_ERROR])
 
 
 def _work(line: bytes) -> None:
@@ -76,7 +76,7 @@ def main() -> None:
     logger = logging.getLogger("apprise")
     logger.setLevel(logging.DEBUG)
     logger.propagate = False
-    logger.addHandler(_Said())
+    logger.addHandler(_Captured())
     with ThreadPoolExecutor(AT_ONCE) as threads:
         for line in sys.stdin.buffer:
             threads.submit(_work, line)

@@ -49,7 +49,6 @@ class Renderer:
     """Renders for one notify.yml."""
 
     def __init__(self, *, zone: ZoneInfo, link: str = "", folder: Path | None = None) -> None:
-        """Take the zone of times in messages, the base of links, and the user's templates."""
         self._zone = zone
         self._link = link.rstrip("/")
         self._folder = folder

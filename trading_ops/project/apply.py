@@ -1,4 +1,4 @@
-"""Writes what Prometheus, Alertmanager and our own processes need in `var`.
+"""Writes the files that Prometheus, Alertmanager and our own processes need to `var`.
 
 Prometheus and Alertmanager run as other users, so they get copies of their tokens with mode 0640.
 The group is that of the folder, which an installation creates with the setgid bit.
@@ -59,7 +59,7 @@ def apply(settings: Settings, registry: Registry) -> None:
 
 
 def _with_tls(settings: Settings, registry: Registry) -> dict[Path, bytes]:
-    """Return the files of Prometheus and Alertmanager that TLS needs, by their path.
+    """Return the files that Prometheus and Alertmanager need for TLS, by path.
 
     None on the host of a further reconciler, which has neither their certificates nor the CA's key.
     """

@@ -36,7 +36,7 @@ class Step(StrEnum):
 
 
 def step(recorded: str | None, local: str | None, new: str | None) -> Step:
-    """Decide by the hashes of a file: as shipped before, as it is, as shipped now.
+    """Decide by the hashes of a file: shipped before, current, shipped now.
 
     None: not recorded, does not exist, no longer shipped.
     """
@@ -62,7 +62,7 @@ class Change:
 
     @property
     def diff(self) -> str:
-        """The unified diff from the current to the shipped content."""
+        """Return the unified diff from the current to the shipped content."""
         name = self.path.as_posix()
         lines = difflib.unified_diff(
             _lines(self.local),
@@ -130,7 +130,7 @@ def update(folder: Path, shipped: Mapping[Path, bytes]) -> tuple[Change, ...]:
         text = json.dumps({"version": __version__, "files": record}, indent=1) + "\n"
         _write(folder / RECORD, text.encode())
     except OSError as error:
-        fix = "Fix: use a folder that is writable for this user"
+        fix = "Fix: use a folder that this user can write"
         raise SetupError(f"{error.filename or folder}: {error.strerror}. {fix}") from error
     return done
 

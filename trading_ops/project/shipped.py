@@ -20,7 +20,7 @@ def shipped(targets: Traversable | None = None) -> dict[Path, bytes]:
     """Return the content of every file, by its path in the project folder.
 
     Args:
-        targets: a `targets.yml` for another purpose than production; without settings then.
+        targets: a `targets.yml` for other uses than production; the result then has no settings.
     """
     found = dict(_below(files(COMMON) / "files", Path()))
     if targets is not None:
@@ -44,7 +44,7 @@ def _below(folder: Traversable, path: Path) -> Iterator[tuple[Path, bytes]]:
 def _other_settings(text: str) -> str:
     """Return every setting that is not in the template, commented out with its default."""
     explained = {line.lstrip("# ").partition(":")[0] for line in text.splitlines()}
-    lines = ["", "# All other settings with their defaults; docs/deployment.md explains each."]
+    lines = ["", "# All other settings with their defaults; docs/deployment.md describes them."]
     for field in msgspec.structs.fields(Settings):
         if field.name != "root" and field.name not in explained:
             value = str(field.default) if isinstance(field.default, Path) else field.default

@@ -1,1 +1,1 @@
-"""Read-only reports: what fits together, and how it went. Nothing here acts."""
+"""Reports and consistency checks. Nothing here changes the system."""

@@ -1,7 +1,7 @@
-"""What each bot kept of its objectives in a span, and what it spent of their error budgets.
+"""Each bot's service levels in a period, and its use of the error budgets.
 
-Both are taken from the recorded events, bad and all, of the span itself. What was not measured is
-neither good nor bad: its share is returned, and nothing is made up for it.
+Both are computed from the recorded bad and total events of the period itself. Unmeasured time is
+neither good nor bad; its share is returned.
 """
 
 import asyncio
@@ -15,15 +15,15 @@ from trading_ops.errors import ClientError
 from trading_ops.reports.slo import Objective, objectives
 
 RULE_SECONDS = 30
-"""Between two samples of the recorded series."""
+"""Interval of the recorded series."""
 
 WITHIN = timedelta(minutes=1)
-"""For one query: it reads up to 90,000 samples of each series."""
+"""Timeout of a query, which reads up to 90,000 samples of each series."""
 
 QUERIES: Mapping[str, str] = {
     "bad": "sum by (bot, sloth_slo) (sum_over_time(slo:sli_bad:rate5m[$span]))",
     "events": "sum by (bot, sloth_slo) (sum_over_time(slo:sli_events:rate5m[$span]))",
-    # Of several venues, the one that was measured least.
+    # With several venues, the one with the least measured time.
     "measured": (
         "clamp_max(min by (bot, sloth_slo) (count_over_time(slo:sli_events:rate5m[$span]))"
         f" * {RULE_SECONDS} / $seconds, 1)"
@@ -35,7 +35,7 @@ Values = dict[tuple[str, str], float]
 
 
 def queries(*, since: datetime, until: datetime) -> dict[str, str]:
-    """Return the queries of a span, to be asked at its end."""
+    """Return the queries for a period, to be evaluated at its end."""
     seconds = str(max(60, (until - since) // timedelta(seconds=1)))
     return {
         name: query.replace("$span", f"{seconds}s").replace("$seconds", seconds)
@@ -49,10 +49,10 @@ async def read_levels(
     """Return a row for each bot and objective; None: Prometheus did not answer.
 
     Args:
-        prometheus: which has the recorded series of the span.
-        bots: that have a row even if nothing of them was measured.
-        since: where the span begins.
-        until: where it ends.
+        prometheus: with the recorded series of the period.
+        bots: that get a row even without data.
+        since: start of the period.
+        until: end of the period.
     """
     try:
         answers = await asyncio.gather(
@@ -81,7 +81,7 @@ async def read_levels(
 def level(
     bot: str, one: Objective, *, bad: float | None, events: float | None, measured: float
 ) -> ServiceLevel:
-    """Return the row of a bot's objective; without an event its ratio and budget are unknown."""
+    """Return the row of a bot's objective; without events its ratio and budget are unknown."""
     objective, budget = round(one.percent / 100, 6), round(1 - one.percent / 100, 6)
     spent = good = None
     if bad is not None and events:

@@ -1,4 +1,4 @@
-"""An evidence bundle: everything that was decided, done and ordered in a period, signed.
+"""Signed evidence bundles: all decisions, actions and requests of a period.
 
 A ZIP archive with `events.jsonl` (each event with its MAC), `summary.json` (who did what,
 incidents, response times, backups) and `manifest.json`: the period, the head of the audit chain,
@@ -30,7 +30,7 @@ PURPOSE = "evidence"
 
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
-    """What a bundle holds, and what is wrong with it."""
+    """A bundle's manifest, and the problems found."""
 
     manifest: dict[str, Any]
     problems: tuple[str, ...] = ()
@@ -43,7 +43,7 @@ async def export(
 
     Raises:
         StoreError: the database did not answer.
-        FileExistsError: there is such a file.
+        FileExistsError: the file exists.
         OSError: it cannot be written.
     """
     span = TimeRange(since=since, until=until)

@@ -1,4 +1,4 @@
-"""The figures of a report that Prometheus has: one query each, at the end of the span."""
+"""The values of a report that come from Prometheus, at the end of the period."""
 
 import asyncio
 import math
@@ -11,7 +11,8 @@ from trading_ops.errors import ClientError
 BOT = 'job=~"trading-bot|trading-bot-detail"'
 EXPORTER = 'job="trading-exporter"'
 NOW, KNOWN = "10m", "1d"
-"""How old a sample may be: of what is true now, and of what stays true while a bot is off."""
+"""Maximum age of a sample: for current values, and for values that stay valid while a bot is
+off."""
 
 
 def _latest(metric: str, age: str, offset: str = "") -> str:

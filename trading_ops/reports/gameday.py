@@ -1,15 +1,15 @@
-"""The record of a game day and its tables, which are generated from the record.
+"""The record of a game day, and the page generated from it.
 
     python -m trading_ops.reports.gameday FOLDER
 
-regenerates the page beside the record.
+regenerates the page next to the record.
 
 Times are seconds since the injection, and are attributed as follows:
 
 - until the reconciler *received* the alert: Prometheus and Alertmanager (the scrape, the rule's
   range and `for`, the notification);
-- from then until it *closed* the incident: trading-ops. The *proof* is the part between the end of
-  the last action and the moment when the verify query had held.
+- from then until it *closed* the incident: trading-ops. *Verification* is the part from the end of
+   the last action until the verify query had held.
 """
 
 import sys
@@ -96,7 +96,7 @@ def grids(drills: Sequence[RecordedDrill]) -> list[Grid]:
             rows=[_left(one) for one in people],
         ),
         Grid(
-            title="Not run: this machine lacks what they need",
+            title="Not run: this machine does not support them",
             columns=("alert", "why"),
             rows=[(one.alert, one.problem) for one in absent],
         ),
@@ -117,22 +117,22 @@ def summary(drills: Sequence[RecordedDrill]) -> list[str]:
         "while the alert was silenced": [one for one in drills if one.silenced],
     }
     good = sum(one.passed for one in whole)
-    told = [f"{good} of {len(whole)} drills passed within their limits."]
+    sentences = [f"{good} of {len(whole)} drills passed within their limits."]
     if absent:
-        told.append(f"{absent} were not run: this machine lacks what they need.")
+        sentences.append(f"{absent} were not run: this machine does not support them.")
     for how, runs in back.items():
         if runs:
             stayed = sum(one.passed for one in runs)
-            told.append(f"{stayed} of {len(runs)} did not recover, and no action ran, {how}.")
+            sentences.append(f"{stayed} of {len(runs)} did not recover, and no action ran, {how}.")
     if waited:
         good = sum(one.passed for one in waited)
-        told.append(
+        sentences.append(
             f"{good} of {len(waited)} suppressed until the cause was resolved, then remediated."
         )
     handed = [one for one in whole if one.handed_over]
     if handed:
         good = sum(one.passed for one in handed)
-        told.append(f"{good} of {len(handed)} escalated after failed steps.")
+        sentences.append(f"{good} of {len(handed)} escalated after failed steps.")
     if machines:
         shares: dict[str, Callable[[RecordedDrill], float | None]] = {
             "closed after": lambda one: one.total_seconds,
@@ -141,18 +141,18 @@ def summary(drills: Sequence[RecordedDrill]) -> list[str]:
             "remediation without verification": lambda one: one.without_proof,
         }
         spread = "; ".join(f"{name} {_spread(machines, of)}" for name, of in shares.items())
-        told.append(f"Auto-remediated, median and worst: {spread}.")
+        sentences.append(f"Auto-remediated, median and worst: {spread}.")
     if people:
-        told.append(
+        sentences.append(
             "Page-only, median and worst: "
             f"received {_spread(people, lambda one: one.theirs)}; "
             f"recorded as page-only after {_spread(people, lambda one: one.ours)}."
         )
-    return told
+    return sentences
 
 
 def page(record: GameDayRecord) -> str:
-    """Return the document: nothing in it but the record and what is worked out from it."""
+    """Return the page, which is derived from the record only."""
     drills = record.all_drills
     lines = [
         "# Game day",
@@ -175,7 +175,7 @@ def page(record: GameDayRecord) -> str:
 
 
 def _run(run: GameDayRecord, *, alone: bool) -> list[str]:
-    """Return when, with what and where it was; and which drills, where there were others."""
+    """Return time, versions and machine of a run; and its drills, if there were several runs."""
     versions = ", ".join(f"{name} {version or 'unknown'}" for name, version in run.versions.items())
     minutes = (run.ended_at - run.began_at).total_seconds() / 60
     changes = " with uncommitted changes" if run.changed else ""
@@ -190,7 +190,7 @@ def _run(run: GameDayRecord, *, alone: bool) -> list[str]:
 
 
 def read(folder: Path) -> GameDayRecord | None:
-    """Return the record in a folder, None where there is none.
+    """Return the record in a folder, or None.
 
     Raises:
         SetupError: it cannot be read.
@@ -208,7 +208,7 @@ def write(folder: Path, record: GameDayRecord) -> None:
     """Write the record and its page into a folder.
 
     Raises:
-        SetupError: it cannot be written to.
+        SetupError: it cannot be written.
     """
     text = msgspec.json.format(msgspec.json.encode(record), indent=1).decode() + "\n"
     try:

@@ -1,4 +1,4 @@
-"""A game day as it is kept: each drill, its stages in seconds, and whose they are."""
+"""The stored record of a game day: the drills with their stages in seconds."""
 
 from datetime import datetime
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class RecordedMark(msgspec.Struct, frozen=True):
-    """One stage that was reached."""
+    """A stage that was reached."""
 
     stage: str
     seconds: float
@@ -14,7 +14,7 @@ class RecordedMark(msgspec.Struct, frozen=True):
 
 
 class RecordedDrill(msgspec.Struct, frozen=True, kw_only=True):
-    """How one drill ended; the fields are those of the drill's own result."""
+    """The result of one drill; the fields match the lab's own result."""
 
     alert: str
     target: str
@@ -37,47 +37,47 @@ class RecordedDrill(msgspec.Struct, frozen=True, kw_only=True):
     deaf: bool = False
 
     def first(self, *stages: str) -> float | None:
-        """Return when the first of some stages was reached, None for never."""
+        """Return when the first of some stages was reached, or None."""
         return min((mark.seconds for mark in self.timeline if mark.stage in stages), default=None)
 
     def last(self, stage: str) -> float | None:
-        """Return when a stage was reached for the last time, None for never."""
+        """Return when a stage was last reached, or None."""
         return max((mark.seconds for mark in self.timeline if mark.stage == stage), default=None)
 
     @property
     def held_back(self) -> bool:
-        """Whether it was not to recover."""
+        """Return whether it must not recover."""
         return self.paused or self.silenced
 
     @property
     def theirs(self) -> float | None:
-        """Return Prometheus's and Alertmanager's share: until it was received."""
+        """Return the share of Prometheus and Alertmanager: until the alert was received."""
         return self.first("received")
 
     @property
     def ours(self) -> float | None:
-        """Return our share: from receipt until the end, or until it was left to on-call.
+        """Return our share: from receipt until the end, or until on-call took over.
 
         While the fault kept the reconciler from receiving alerts, its share had not started.
         """
-        begin, mended = self.theirs, self.first("mended")
-        if self.deaf and begin is not None and mended is not None:
-            begin = max(begin, mended)
+        begin, removed = self.theirs, self.first("mended")
+        if self.deaf and begin is not None and removed is not None:
+            begin = max(begin, removed)
         return _between(begin, self.first("noticed" if self.for_people else "closed"))
 
     @property
     def proof(self) -> float | None:
-        """Return how much of our share the proof took."""
+        """Return the part of our share that is verification."""
         return _between(self.last("done"), self.last("verified"))
 
     @property
     def without_proof(self) -> float | None:
-        """Return the rest of our share: deciding, acting, closing."""
+        """Return the rest of our share: decision, action, closing."""
         return _between(self.proof, self.ours)
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
-    """On what it was run."""
+    """The machine of a run."""
 
     system: str
     cores: int
@@ -85,39 +85,39 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GameDayRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One game day, or some drills of one that were run again."""
+    """A game day, or some of its drills that were repeated."""
 
     began_at: datetime
     ended_at: datetime
     commit: str
     changed: bool
-    """Whether committed files had changes that were not."""
+    """Whether there were uncommitted changes."""
 
     versions: dict[str, str]
     machine: Machine
     drills: list[RecordedDrill]
     before: list["GameDayRecord"] = []
-    """What is kept of earlier days: drills that were not run again."""
+    """Drills of earlier runs that were not repeated."""
 
     @property
     def runs(self) -> list["GameDayRecord"]:
-        """Return each run of which something is here, the newest first."""
+        """Return all runs in the record, newest first."""
         return [self, *self.before]
 
     @property
     def all_drills(self) -> list[RecordedDrill]:
-        """Return the drills of all runs, in the order in which one run would have them."""
+        """Return the drills of all runs, in the order of a single run."""
         if not self.before:
             return self.drills
         found = [drill for run in self.runs for drill in run.drills]
         return sorted(found, key=lambda one: one.alert)
 
     def after(self, earlier: "GameDayRecord") -> "GameDayRecord":
-        """Return this one with what an earlier one has that was not run again."""
-        anew = {drill.alert for drill in self.drills}
+        """Return this record, with the drills of an earlier one that were not repeated."""
+        repeated = {drill.alert for drill in self.drills}
         kept = [
             msgspec.structs.replace(
-                run, drills=[one for one in run.drills if one.alert not in anew], before=[]
+                run, drills=[one for one in run.drills if one.alert not in repeated], before=[]
             )
             for run in earlier.runs
         ]

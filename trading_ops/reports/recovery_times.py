@@ -17,13 +17,13 @@ from trading_ops.store.search import IncidentTimes
 
 @dataclass(frozen=True, kw_only=True)
 class Spread:
-    """Some durations in seconds; all None when there is none."""
+    """Statistics of some durations in seconds; all None if there are none."""
 
     count: int
     mean_seconds: float | None
     median_seconds: float | None
     p95_seconds: float | None
-    """The nearest rank: one that was measured."""
+    """By the nearest-rank method, so a measured value."""
 
     worst_seconds: float | None
 
@@ -36,19 +36,19 @@ class AlertTimes:
     incidents: int
     open: int
     remediated: int
-    """Closed after an attempt that was verified, without an operator being called."""
+    """Closed after a verified attempt, without escalation."""
 
     escalated: int
     first_response: Spread
-    """MTTA: of those that were answered at all."""
+    """MTTA of the incidents with a response."""
 
     close: Spread
-    """MTTR: of those that are closed."""
+    """MTTR of the closed incidents."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecoveryTimes:
-    """The incidents that were opened in a span."""
+    """The incidents that were opened in a period."""
 
     since: datetime
     until: datetime
@@ -103,7 +103,7 @@ def _first_response(one: IncidentTimes) -> datetime | None:
 
 
 def spread(durations: Iterable[float]) -> Spread:
-    """Return mean, median, 95th percentile and worst of some seconds."""
+    """Return mean, median, 95th percentile and maximum of some durations in seconds."""
     ordered = sorted(durations)
     if not ordered:
         return Spread(

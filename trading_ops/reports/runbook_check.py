@@ -1,4 +1,4 @@
-"""Check that rules, runbooks, actions, queries and drills fit together.
+"""Checks that rules, runbooks, actions, queries and drills are consistent.
 
 Each problem is one sentence with the file, the key and the fix.
 """
@@ -24,7 +24,7 @@ from trading_ops.reconciler.runbook_index import parse_runbook
 
 OURS = re.compile(r"\b(trading_[a-z0-9_]+)\b")
 NOT_A_METRIC = re.compile(r'"(?:\\.|[^"\\])*"|\b[a-z_]+:\w+:\w+')
-"""Label values, and what a rule has recorded."""
+"""Label values, and names of recording rules."""
 
 PLACEHOLDER = re.compile(r"\$(bot|venue|target)\b")
 HEADINGS = ("## Meaning", "## Impact", "## Diagnosis", "## Mitigation")
@@ -32,7 +32,7 @@ HEADINGS = ("## Meaning", "## Impact", "## Diagnosis", "## Mitigation")
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One alerting rule, with the file that it is from."""
+    """One alerting rule and its file."""
 
     alert: str
     expression: str
@@ -46,7 +46,7 @@ def check_runbooks(
     """Return the problems found, and how many runbooks were checked.
 
     Args:
-        settings: where rules and runbooks are.
+        settings: with the folders of rules and runbooks.
         faults: the faults that a drill may name; None (without the lab): not checked.
         parse_queries: whether to parse the queries with promtool.
 
@@ -63,7 +63,7 @@ def check_runbooks(
             str(settings.runbooks),
             "",
             "no runbooks found",
-            "run it in the project's folder, or name that with TRADING_OPS_ROOT",
+            "run it in the project folder, or set TRADING_OPS_ROOT to that folder",
         )
     for path in paths:
         try:
@@ -170,7 +170,7 @@ def _unknown_metrics(
     queries += list(_dashboard_queries(settings.root / "grafana" / "dashboards"))
     for file, key, query in queries:
         for name in sorted(set(OURS.findall(NOT_A_METRIC.sub(" ", query))) - known):
-            yield f"{file}: {key}: no metric {name} exists. Fix: correct it, or catalogue it"
+            yield f"{file}: {key}: no metric {name} exists. Fix: correct it, or define it"
 
 
 def _dashboard_queries(folder: Path) -> Iterator[tuple[Path, str, str]]:
@@ -187,7 +187,7 @@ def _panels(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _unparsable(books: Mapping[str, tuple[Path, Runbook]]) -> Iterator[str]:
-    """Let promtool parse every verify query; one call for each keeps the message with its file."""
+    """Parse every verify query with promtool, one per call to attribute its message."""
     for alert, (path, book) in books.items():
         if book.verify is None:
             continue
@@ -208,5 +208,5 @@ def _unparsable(books: Mapping[str, tuple[Path, Runbook]]) -> Iterator[str]:
                     "promtool is missing: install the package prometheus, or run `make up` once"
                 ) from error
         if done.returncode:
-            said = " ".join(done.stderr.strip().splitlines()[-1:])
-            yield f"{path}: verify.query of {alert} does not parse: {said}. Fix: the query"
+            message = " ".join(done.stderr.strip().splitlines()[-1:])
+            yield f"{path}: verify.query of {alert} does not parse: {message}. Fix: the query"

@@ -1,4 +1,4 @@
-"""Reports as they are shown and sent: with the time zone and the templates of notify.yml."""
+"""Renders and sends reports with the time zone and the templates of notify.yml."""
 
 import asyncio
 from dataclasses import dataclass
@@ -18,49 +18,49 @@ from trading_ops.reports.summary import make_report
 from trading_ops.store.reader import Reader
 
 EARLIEST = date(2000, 1, 1)
-"""Nothing of ours is older, and earlier days have no period before them."""
+"""No data is older, and earlier dates have no previous period."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reporter:
-    """Makes reports, and hands them to the outbox."""
+    """Creates reports, and passes them to the outbox."""
 
     prometheus: Prometheus
     reader: Reader
     outbox: Outbox
     bots: tuple[str, ...]
-    """The registered ones."""
+    """Names of the registered bots."""
 
     async def show(self, period: Period, day: date | None) -> tuple[Report, Rendered]:
-        """Return the report on the period that a day is in, as values and as it is sent.
+        """Return the report on the period that contains a day, as values and as text.
 
         Args:
-            period: how long.
-            day: in the time zone of notify.yml; None: today, but of longer periods yesterday's.
+            period: kind of period.
+            day: in the time zone of notify.yml; None: today, or yesterday for longer periods.
 
         Raises:
-            OrderRefused: there is none on the day.
+            OrderRefused: there is no report for the day.
             ConfigError: notify.yml is invalid.
             StoreError: the store did not answer.
         """
-        report, renderer = await self._make(period, day)
+        report, renderer = await self._create(period, day)
         return report, await asyncio.to_thread(renderer.message, message_of(report))
 
     async def send(self, period: Period, day: date | None) -> list[str]:
-        """Send the report to its channels; return these. Each gets one report on a period once.
+        """Send the report to its channels, once per channel and period; return the channels.
 
         Raises:
-            OrderRefused: messages are off, no route takes reports, or there is none on the day.
+            OrderRefused: messages are off, no route accepts reports, or there is none for the day.
             ConfigError: notify.yml is invalid.
             StoreError: the store did not answer.
         """
-        report, _ = await self._make(period, day)
+        report, _ = await self._create(period, day)
         channels = await self.outbox.order(message_of(report))
         if not channels:
             raise OrderRefused("no route of notify.yml accepts reports: see docs/reports.md")
         return channels
 
-    async def _make(self, period: Period, day: date | None) -> tuple[Report, Renderer]:
+    async def _create(self, period: Period, day: date | None) -> tuple[Report, Renderer]:
         path = self.outbox.config_path
         zone, renderer = await asyncio.to_thread(_zone, path)
         now = clock.now()
@@ -81,7 +81,7 @@ class Reporter:
 
 
 def message_of(report: Report) -> Message:
-    """Return a report as a message; its key is that of the period, so it is sent once."""
+    """Return a report as a message, with the period as key, so that it is sent once."""
     return Message(
         key=f"report:{report.period}:{report.since.isoformat()}",
         kind=MessageKind.REPORT,

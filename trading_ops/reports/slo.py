@@ -1,10 +1,10 @@
-"""The service level objectives, and the rules made from them: `prometheus/rules/slo.yml`.
+"""The service level objectives, and the rules generated from them: `prometheus/rules/slo.yml`.
 
     python -m trading_ops.reports.slo
 
-Names and labels are those of Sloth, so that its public boards show them. Each objective counts bad
-events and all events of a bot; what is always there (a process, a feed) counts as one event a
-second. Longer windows are averages of the five-minute rates: weighted by events, and cheap.
+Names and labels match Sloth, so that its public dashboards work. Each objective counts bad events
+and all events of a bot; a process or a feed counts as one event per second. Longer windows are
+averages of the five-minute rates, weighted by events.
 """
 
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ groups:
 WINDOWS = ("30m", "1h", "2h", "6h", "1d", "3d", "30d")
 PERIOD_DAYS = 30
 SAMPLES = PERIOD_DAYS * 86400 // 30
-"""Of a rule in a whole period: one each 30 s."""
+"""Samples of a rule in a whole period, one every 30 s."""
 
 OF_A_SERIES = "instance, job, pod, strategy"
 VITAL, DETAIL = 'job="trading-bot"', 'job="trading-bot-detail"'
-"""The scrape job of a bot's metric: no other process's claim counts."""
+"""The scrape job of a bot's metric, which excludes other processes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,13 +33,13 @@ class Objective:
 
     name: str
     percent: float
-    """Of all events that must be good."""
+    """Percentage of all events that must be good."""
 
     bad: str
-    """PromQL of the bad events a second over five minutes, by bot and venue."""
+    """PromQL for the bad events per second over five minutes, by bot and venue."""
 
     events: str
-    """The same of all events."""
+    """The same for all events."""
 
     why: str
 
@@ -50,15 +50,15 @@ def _total(selector: str, *labels: str) -> str:
 
 
 def _slower(metric: str, seconds: str, *labels: str) -> tuple[str, str]:
-    """Return the events above a bucket's bound, and all."""
+    """Return the queries for events above a bucket's bound, and for all events."""
     events = _total(f"{metric}_count{{{DETAIL}}}", *labels)
     fast = _total(f'{metric}_bucket{{{DETAIL}, le="{seconds}"}}', "le", *labels)
-    # A restarted series can add to a bucket and not to the count: never below zero.
+    # After a restart, a bucket can increase without the count: never below zero.
     return f"clamp_min({events} - {fast}, 0)", events
 
 
 def _down(selector: str, *labels: str) -> tuple[str, str]:
-    """Return the share of samples at 0, and 1: an event a second."""
+    """Return the queries for the share of samples at 0, and for one event per second."""
     away = ", ".join((*labels, OF_A_SERIES))
     up = f"max without ({away}) (avg_over_time({selector}[5m]))"
     return f"1 - {up}", f"{up} * 0 + 1"
@@ -107,9 +107,9 @@ def objectives() -> tuple[Objective, ...]:
 
 
 def _record(name: str, expr: str, labels: dict[str, str]) -> str:
-    told = ", ".join(f"{key}: {value}" for key, value in labels.items())
+    text = ", ".join(f"{key}: {value}" for key, value in labels.items())
     return (
-        f"      - record: {name}\n        expr: |\n          {expr}\n        labels: {{{told}}}\n\n"
+        f"      - record: {name}\n        expr: |\n          {expr}\n        labels: {{{text}}}\n\n"
     )
 
 
@@ -144,13 +144,13 @@ def _group(one: Objective) -> str:
             f"sum without (sloth_window) (slo:sli_error:ratio_rate{window}{me})\n          {by}{me}"
         )
         text += _record(f"slo:{name}_burn_rate:ratio", expr, slo)
-    # What is not measured yet has spent nothing of the period's budget.
+    # Time that is not measured yet has used no budget.
     measured = f"count_over_time(slo:sli_events:rate5m{me}[{PERIOD_DAYS}d]) / {SAMPLES}"
     left = f"1 - slo:period_burn_rate:ratio{me}\n          * clamp_max({measured}, 1)"
     text += _record("slo:period_error_budget_remaining:ratio", left, slo)
-    told = slo | {"sloth_version": "none", "sloth_spec": "none", "sloth_mode": "none"}
-    told |= {"sloth_objective": f'"{one.percent:g}"'}
-    return text + _record("sloth_slo_info", "vector(1)", told)
+    values = slo | {"sloth_version": "none", "sloth_spec": "none", "sloth_mode": "none"}
+    values |= {"sloth_objective": f'"{one.percent:g}"'}
+    return text + _record("sloth_slo_info", "vector(1)", values)
 
 
 _ALERTS = """\
@@ -258,7 +258,7 @@ def rules() -> str:
 
 
 def main() -> None:
-    """Write the file, in the working directory of a checkout."""
+    """Write the file in the working directory, a checkout."""
     path = Path("prometheus") / "rules" / "slo.yml"
     path.write_text(rules(), encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""Makes a report from Prometheus and the store; nothing is counted for it anywhere else."""
+"""Creates reports from Prometheus and the store, without counters of its own."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -44,13 +44,14 @@ from trading_ops.store.reader import Reader
 from trading_ops.store.search import TimeRange
 
 SHOWN = 30
-"""Incidents, and things that are open, that a report lists."""
+"""Maximum incidents and open items that a report lists."""
 
 TRADES_READ = 50_000
-"""Limit: the newest of the span. If there are more, the report says that it is incomplete."""
+"""Maximum trades, the newest of the period. If there are more, the report is marked as
+incomplete."""
 
 LEVELS = frozenset({Period.MONTHLY, Period.QUARTERLY})
-"""The periods that list objectives: a budget is one of a month."""
+"""Periods whose reports list objectives: budgets are monthly."""
 
 
 async def make_report(
@@ -62,15 +63,15 @@ async def make_report(
     since: datetime,
     until: datetime,
 ) -> Report:
-    """Return the report on a span.
+    """Return the report on a period.
 
     Args:
-        prometheus: that has the figures of the span.
+        prometheus: with the metrics of the period.
         reader: of the store.
-        bots: the registered ones; a month without any sample of one is said.
-        period: what it covers.
-        since: where the span begins.
-        until: where it ends.
+        bots: names of the registered bots; the report lists the ones without data.
+        period: kind of period.
+        since: start of the period.
+        until: end of the period.
 
     Raises:
         StoreError: the store did not answer. Without Prometheus, the report lists what is missing.
@@ -127,12 +128,12 @@ def _unread(trades: int) -> list[str]:
 def _missing(figures: dict[str, Figures | None]) -> list[str]:
     unanswered = [name.replace("_", " ") for name, found in figures.items() if found is None]
     if len(unanswered) == len(figures):
-        return ["everything that Prometheus measures: it did not answer"]
+        return ["all values from Prometheus: it did not answer"]
     return unanswered
 
 
 def _bots(figures: dict[str, Figures | None]) -> tuple[BotFigures, ...]:
-    """Return a line for each bot and currency; one without money has one with no currency."""
+    """Return a line for each bot and currency, or one without currency."""
     by_currency = ("result", "unrealized", "equity", "exposure", "worst_daily_loss")
     by_bot = ("open_positions", "orders_filled", "trades_closed")
     keys = {key for name in by_currency for key in figures[name] or {}}
@@ -163,7 +164,7 @@ def _ratios(figures: Figures | None) -> tuple[Ratio, ...]:
 def _read(
     connection: Connection, *, period: Period, since: datetime, until: datetime
 ) -> dict[str, Any]:
-    """Return the fields of a report that the store has."""
+    """Return the fields of a report that come from the store."""
     times = recovery_times(connection, since=since, until=until)
     previous = None
     if period is not Period.DAILY:

@@ -9,7 +9,7 @@ from trading_ops.domain.report import TradeFigures
 
 
 def trade_figures(events: Iterable[BotEvent]) -> tuple[TradeFigures, ...]:
-    """Return a line for each bot and currency. What no trade reported is None, not 0."""
+    """Return a line for each bot and currency. A value that no trade reported is None, not 0."""
     by_bot: dict[tuple[str, str], list[BotEvent]] = defaultdict(list)
     for one in events:
         by_bot[one.bot, str(one.data.get("currency", ""))].append(one)

@@ -1,5 +1,5 @@
 """Service managers behind one protocol, and the HTTP API through which the reconciler uses them.
 
-`orders` keeps fences and attempts, whatever carries the effect out; `api` serves them. The lab's
-supervisor and the node process on each host both use these two.
+`orders` stores fences and attempts, and `api` serves them. Both the lab's supervisor and the node
+process on each host use these two.
 """

@@ -36,7 +36,7 @@ HEALTHY = "/-/healthy"
 """The one path that needs no token."""
 
 LONGEST_PATH = 200
-"""Of a refused request's path, in the log."""
+"""Maximum characters of a refused request's path in the log."""
 
 REGISTRY = web.AppKey("registry", CollectorRegistry)
 
@@ -50,7 +50,7 @@ class FenceRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class UnitsApi(Generic[U]):
-    """The routes of units, over the orders about them."""
+    """The routes of units."""
 
     def __init__(
         self,
@@ -58,7 +58,6 @@ class UnitsApi(Generic[U]):
         find: Callable[[str], U | None],
         describe: Callable[[U], Mapping[str, Any]],
     ) -> None:
-        """Take what carries out orders, and how a unit is found and described."""
         self._orders = orders
         self._find = find
         self._describe = describe
@@ -75,7 +74,7 @@ class UnitsApi(Generic[U]):
         ]
 
     async def healthy(self, request: web.Request) -> web.Response:
-        """Expose the count of refused requests; Prometheus' `up` says that this loop runs."""
+        """Export the count of refused requests; `up` in Prometheus shows that this loop runs."""
         exposition = Exposition(request.app[REGISTRY])
         body, content_type = exposition.everything(request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type})
@@ -116,10 +115,10 @@ class UnitsApi(Generic[U]):
         return web.json_response(answer)
 
     def unit(self, request: web.Request) -> U:
-        """Return the unit that the path names.
+        """Return the unit in the path.
 
         Raises:
-            HTTPNotFound: there is none.
+            HTTPNotFound: there is no such unit.
         """
         unit = self._find(request.match_info["unit"])
         if unit is None:
@@ -138,7 +137,7 @@ def application(token: str) -> web.Application:
 
 def _requires(token: str, refused: Counter) -> Any:
     expected = f"Bearer {token}".encode()
-    said = Seldom()
+    detail = Seldom()
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -148,7 +147,7 @@ def _requires(token: str, refused: Counter) -> Any:
         if not hmac.compare_digest(given, expected):
             if given:  # without one it may be a browser
                 refused.inc()
-                if said.is_due(str(request.remote)):
+                if detail.is_due(str(request.remote)):
                     path = request.path[:LONGEST_PATH]
                     _log.warning("auth_refused", peer=request.remote, path=path)
             return web.json_response({"error": "unauthorized"}, status=401)

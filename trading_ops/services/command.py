@@ -1,7 +1,7 @@
-"""A service manager that is made of commands: a fixed argv for each verb, from `targets.yml`.
+"""A service manager based on commands: a fixed argv for each verb, from `targets.yml`.
 
-For hosts with another init system. Nothing is substituted into an argv, and no shell reads it. What
-a command leaves running must have its output redirected.
+For hosts with another init system. Nothing is substituted into an argv, and no shell is involved. A
+command must redirect the output of processes that it leaves running.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ class Commands:
     """Runs the commands of units by the unit's name."""
 
     def __init__(self, commands: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
-        """Take argvs by unit and verb: `status`, `restart`, and if given `start` and `stop`."""
+        """Set argvs by unit and verb: `status`, `restart`, optionally `start`, `stop`."""
         self._commands = commands
 
     async def status(self, name: str) -> Status:
@@ -54,7 +54,7 @@ class Commands:
         return Status(state="running", running=True, incarnation=first)
 
     async def start(self, name: str, within: timedelta) -> None:
-        """Run the `start` command, or `restart` when there is none.
+        """Run the `start` command, or `restart` if there is none.
 
         Raises:
             SetupError: it failed or took too long.
@@ -81,7 +81,7 @@ class Commands:
         await self._order(name, "restart", within)
 
     async def close(self) -> None:
-        """Nothing is kept open."""
+        """Do nothing: no connection is open."""
 
     async def _order(self, name: str, verb: str, within: timedelta) -> None:
         try:
@@ -95,7 +95,8 @@ class Commands:
 
     async def _run(self, name: str, verb: str, within: timedelta) -> tuple[int, str]:
         argv = self._commands[name][verb]
-        # A file, not a pipe: a pipe stays open while anything that the command left running has it.
+        # A file, not a pipe: a pipe stays open while a process that the command left running uses
+        # it.
         with tempfile.TemporaryFile() as output:
             try:
                 process = await asyncio.create_subprocess_exec(

@@ -1,7 +1,7 @@
 """Docker over its API: a Unix socket, or a filtering proxy in front of it.
 
-The incarnation of a container is its id and the time of its start. Only listed containers are asked
-about; the API itself would give more, so a proxy that allows no more is the better address.
+The incarnation of a container is its ID and start time. Only listed containers are queried; the API
+itself permits more, so a filtering proxy is recommended.
 """
 
 import asyncio
@@ -17,12 +17,12 @@ from trading_ops.errors import SetupError
 from trading_ops.services.manager import ManagerUnavailable, Status, reported_incarnation
 
 STOP_SECONDS = 10
-"""For the container's own stop signal to work in a restart; SIGKILL follows."""
+"""Grace after the container's stop signal in a restart, before SIGKILL."""
 
 INSPECT_SECONDS = 5.0
 NOT_FOUND = 404
 NO_ANSWER = 900
-"""What aiodocker gives as a status when it could not connect."""
+"""Status code of aiodocker if it could not connect."""
 
 NEVER = "0001-01-01"
 """Start time of a container that was never started."""
@@ -32,7 +32,7 @@ class Docker:
     """A Docker engine."""
 
     def __init__(self, url: str | None = None) -> None:
-        """Take its address, such as `unix:///var/run/docker.sock`; None means Docker's default."""
+        """Set the address, such as `unix:///var/run/docker.sock`; None: Docker's default."""
         self._url = url
         self._client: aiodocker.Docker | None = None
 
@@ -59,7 +59,7 @@ class Docker:
         )
 
     async def start(self, name: str, within: timedelta) -> None:
-        """Start it.
+        """Start the container.
 
         Raises:
             SetupError: it could not be started.
@@ -69,7 +69,7 @@ class Docker:
             await self._docker().containers.container(name).start()
 
     async def stop(self, name: str, grace: timedelta) -> None:
-        """Stop it; Docker kills it after the grace, and does not restart it on its own.
+        """Stop the container; Docker kills it after the grace period, and does not restart it.
 
         Raises:
             SetupError: it could not be stopped.
@@ -84,7 +84,7 @@ class Docker:
             )
 
     async def restart(self, name: str, within: timedelta) -> None:
-        """Restart it.
+        """Restart the container.
 
         Raises:
             SetupError: it could not be restarted.
@@ -116,7 +116,7 @@ class Docker:
 
 @contextlib.asynccontextmanager
 async def _explained(name: str, seconds: float) -> AsyncIterator[None]:
-    """Turn the library's errors into ours."""
+    """Convert the library's errors to ours."""
     try:
         async with asyncio.timeout(seconds):
             yield

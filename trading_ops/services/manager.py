@@ -1,4 +1,4 @@
-"""The interface of a service manager. One implementation for each kind of manager."""
+"""The interface of a service manager, with one implementation for each kind."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,39 +10,39 @@ from trading_ops.errors import SetupError, StackError
 
 
 class ManagerUnavailable(StackError):
-    """The service manager did not answer: nothing is known of the unit."""
+    """The service manager did not answer; the unit's state is unknown."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """A unit as its service manager sees it."""
+    """State of a unit according to its service manager."""
 
     state: str
     """The manager's own state, such as `active` or `exited`."""
 
     running: bool
     incarnation: str | None = None
-    """Identifies one run of the unit; of a stopped one the last, None before the first."""
+    """Identifies one run of the unit: the current or the last one; None before the first."""
 
     pid: int | None = None
-    """Its main process on the host; None while it does not run."""
+    """Main process on the host; None if it is not running."""
 
     reported: str | None = None
-    """The incarnation that the main process reports of itself; None if unknown."""
+    """The incarnation that the main process itself reports; None: unknown."""
 
     detail: str = ""
-    """How the last run ended, if it has."""
+    """How the last run ended."""
 
 
 def reported_incarnation(pid: int | None, mark: str, proc: Path = Path("/proc")) -> str | None:
-    """Return `<pid>:<start time>` as a process sees itself in its own PID namespace.
+    """Return `<pid>:<start time>` of a process in its own PID namespace.
 
-    None when it has children: it may be a shell or an init process, with the bot as its child.
+    None if it has children: it may be a shell or an init process with the bot as its child.
 
     Args:
-        pid: its number on the host.
-        mark: must be in the path of its control group. Otherwise the number is another process's:
-            the manager is in another PID namespace than we are.
+        pid: PID on the host.
+        mark: must be in the path of its control group. Otherwise the PID belongs to another
+            process, because the manager is in another PID namespace.
         proc: for tests.
     """
     if pid is None:
@@ -72,21 +72,21 @@ class ServiceManager(Protocol):
         """
 
     async def start(self, name: str, within: timedelta) -> None:
-        """Start it, unless it runs, and wait until the manager calls it started.
+        """Start the unit unless it runs, and wait until the manager reports it as started.
 
         Raises:
             SetupError: it could not be started.
         """
 
     async def stop(self, name: str, grace: timedelta) -> None:
-        """Stop it; what still runs after the grace is killed. Nothing but `start` starts it again.
+        """Stop the unit; after the grace period it is killed. It stays stopped until `start`.
 
         Raises:
             SetupError: it could not be stopped.
         """
 
     async def restart(self, name: str, within: timedelta) -> None:
-        """Replace its process, and wait until the manager calls it started.
+        """Restart the unit, and wait until the manager reports it as started.
 
         Raises:
             SetupError: it could not be restarted.

@@ -1,4 +1,4 @@
-"""Carries out orders to restart and stop units: each at most once, and never for a stale sender."""
+"""Executes requests to restart and stop units, at most once each and never from a stale sender."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -16,27 +16,27 @@ LONGEST_GRACE_SECONDS = 10.0
 
 
 class Unit(Protocol):
-    """One process or container that a service manager runs."""
+    """A process or container under a service manager."""
 
     @property
     def name(self) -> str:
-        """Its name in targets.yml."""
+        """Return its name in targets.yml."""
 
     @property
     def order(self) -> asyncio.Lock:
-        """Held while it is started, stopped or restarted."""
+        """Return the lock that is held while it is started, stopped or restarted."""
 
     @property
     def incarnation(self) -> str | None:
-        """The current run or, if it has ended, the last one, as of the last `refresh`."""
+        """Return the current or last run, as of the last `refresh`."""
 
     @property
     def running(self) -> bool:
-        """Whether it ran at the last `refresh`."""
+        """Return whether it ran at the last `refresh`."""
 
     @property
     def pid(self) -> int | None:
-        """Its main process, None while it does not run."""
+        """Return its main process, or None if it is not running."""
 
     async def refresh(self) -> None:
         """Read its state from the service manager.
@@ -46,7 +46,7 @@ class Unit(Protocol):
         """
 
     async def start(self) -> None:
-        """Start it, unless it runs.
+        """Start it unless it runs.
 
         Raises:
             SetupError: it could not be started.
@@ -59,7 +59,7 @@ class Unit(Protocol):
         """Stop the current run, if there is one, and start the next.
 
         Raises:
-            SetupError: it could not be started, and may be stopped by then.
+            SetupError: it could not be started, and may be stopped now.
         """
 
 
@@ -71,10 +71,10 @@ class RestartOrder(msgspec.Struct, forbid_unknown_fields=True):
 
     attempt_id: str
     fence: Fence | None
-    """The sender's; None: an operator's, who takes the place of no sender."""
+    """Fence of the sender; None: an operator's request, which has no fence."""
 
     incarnation: str | None = None
-    """The intended run, the last one if the process is dead; None for any."""
+    """The intended run, the last one if the process is dead; None: any."""
 
 
 class StopOrder(msgspec.Struct, forbid_unknown_fields=True):
@@ -86,28 +86,27 @@ class StopOrder(msgspec.Struct, forbid_unknown_fields=True):
     """The intended run; another one is not stopped."""
 
     grace_seconds: float = 2.0
-    """For SIGTERM to work; then SIGKILL. At most 10."""
+    """Time between SIGTERM and SIGKILL; at most 10."""
 
 
 class OtherIncarnation(StackError):
-    """The request names another run than the current one: nothing was done."""
+    """The request names another run than the current one; nothing was done."""
 
     def __init__(self, current: str | None) -> None:
-        """Take the current incarnation."""
         self.current = current
-        super().__init__(f"the process is another one now: {current}")
+        super().__init__(f"the current process is another one: {current}")
 
 
 class Orders:
-    """The fences and answers of one executor; one restart at a time for each unit."""
+    """Fences and answers of one executor; allows one restart at a time per unit."""
 
     def __init__(
         self, keeper: FenceKeeper, *, check_open: Callable[[], None] = lambda: None
     ) -> None:
-        """Take the durable memory.
+        """Set up the executor.
 
-        The keeper's calls take some milliseconds each to reach the disk. They are not handed to a
-        thread: nothing else of a unit may happen between them and the effect.
+        The keeper's calls take a few milliseconds each to reach the disk. They do not run in a
+        thread, because nothing else may happen to a unit between them and the effect.
 
         Args:
             keeper: stores fences and answers.
@@ -158,7 +157,7 @@ class Orders:
                 return {**answer, "repeated": True}
             self._check_open()
             if self._keeper.begun(order.attempt_id) is not None:
-                return self._died(order.attempt_id)
+                return self._interrupted(order.attempt_id)
             await unit.refresh()
             fence = self._keeper.highest(unit.name) if order.fence is None else order.fence
             if order.incarnation is not None and order.incarnation != unit.incarnation:
@@ -213,7 +212,7 @@ class Orders:
         self._running.discard(attempt_id)
 
     async def raise_fence(self, unit: Unit, fence: int) -> int:
-        """Shut out older senders; when this returns, nothing that they ordered is still running."""
+        """Refuse older senders; on return, none of their requests is running."""
         async with unit.order:
             return self._keeper.raise_to(unit.name, fence)
 
@@ -269,12 +268,12 @@ class Orders:
             return answer
         if attempt_id in self._running:
             return {"attempt_id": attempt_id, "outcome": "running"}
-        return self._died(attempt_id) if self._keeper.begun(attempt_id) is not None else None
+        return self._interrupted(attempt_id) if self._keeper.begun(attempt_id) is not None else None
 
-    def _died(self, attempt_id: str) -> dict[str, Any]:
-        """Return what is known of a restart that an earlier executor did not finish."""
+    def _interrupted(self, attempt_id: str) -> dict[str, Any]:
+        """Return the answer for a restart that an earlier executor did not finish."""
         mark = self._keeper.begun(attempt_id) or {}
-        detail = "it was started by an executor that has ended; its outcome is unknown"
+        detail = "the executor that started it has ended; its outcome is unknown"
         answer = {"attempt_id": attempt_id, "outcome": "unknown", "detail": detail}
         return {**mark, **answer, "repeated": True}
 
@@ -283,10 +282,12 @@ class Orders:
         try:
             await unit.restart()
         except Exception as error:  # noqa: BLE001 - a defect of ours too
-            if isinstance(error, StackError):  # the manager went away: it may have been done
+            if isinstance(
+                error, StackError
+            ):  # the connection to the manager was lost: it may have been restarted
                 return {"outcome": "unknown", "before": before, "detail": str(error)}
-            # Whatever it was, it is an answer: the process may be stopped by now, and without one
-            # a probe would find that the request never arrived.
+            # Every error needs an answer: the process may be stopped now, and without an answer a
+            # probe would conclude that the request never arrived.
             if not isinstance(error, SetupError):
                 _log.exception("restart_crashed", unit=unit.name)
             reason = str(error) or type(error).__name__
@@ -302,5 +303,5 @@ class Orders:
     def _keep(self, attempt_id: str, answer: dict[str, Any]) -> None:
         try:
             self._keeper.record(attempt_id, answer)
-        except OSError as error:  # it is known here until the disk takes it with the next change
+        except OSError as error:  # kept in memory, and stored with the next change
             _log.error("answer_not_stored", attempt=attempt_id, reason=str(error))

@@ -1,6 +1,6 @@
-"""The service managers that a node can use. Each library is imported only when it is needed.
+"""The service managers that a node can use. Their libraries are imported on demand.
 
-The lab's supervisor is not here: it serves the executor's API itself.
+The lab's supervisor is not listed: it serves the executor's API itself.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -39,7 +39,7 @@ def _commands(_settings: Settings, services: Iterable[Service]) -> ServiceManage
 
 
 Connect = Callable[[Settings, Iterable[Service]], ServiceManager]
-"""Makes a service manager, given the services that this node manages."""
+"""Creates a service manager for the services that this node manages."""
 
 MANAGERS: Mapping[Manager, Connect] = {
     Manager.SYSTEMD: _systemd,

@@ -1,7 +1,7 @@
 """systemd over D-Bus.
 
-The incarnation of a unit is its InvocationID, which systemd renews with each start. The result of
-an order is the result of the job that systemd makes of it, not the answer to the call.
+The incarnation of a unit is its InvocationID, which changes with each start. The result of a
+request is the result of its systemd job, not the answer to the call.
 """
 
 import asyncio
@@ -21,10 +21,10 @@ SYSTEMD = "org.freedesktop.systemd1"
 MANAGER_PATH = "/org/freedesktop/systemd1"
 MANAGER = f"{SYSTEMD}.Manager"
 CALL_SECONDS = 5.0
-"""For systemd to accept an order; the job that carries it out has a deadline of its own."""
+"""Timeout for systemd to accept a request; the job has its own deadline."""
 
 KILLED_SECONDS = 5.0
-"""For a unit to end after SIGKILL."""
+"""Timeout for a unit to end after SIGKILL."""
 
 PROPERTIES = {"cpu_weight": "CPUWeight", "memory_max": "MemoryMax"}
 """By our names of resources; CPUWeight is a share, MemoryMax is in bytes."""
@@ -39,15 +39,15 @@ RUNNING = frozenset({"active", "activating", "reloading", "deactivating"})
 
 
 class Systemd:
-    """The system's systemd, or one of a user when a bus address is given."""
+    """systemd of the system, or of a user if a bus address is given."""
 
     def __init__(self, bus_address: str | None = None) -> None:
-        """Take the address of the bus that systemd is on; None means the system bus."""
+        """Set the D-Bus address of systemd; None: the system bus."""
         self._address = bus_address
         self._bus: MessageBus | None = None
         self._connecting = asyncio.Lock()
         self._jobs: dict[str, str] = {}
-        """Results by job path. A job may end before the call that made it is answered."""
+        """Results by job path. A job may end before the call that created it returns."""
 
         self._ended = asyncio.Condition()
         self._waiting = 0
@@ -76,7 +76,7 @@ class Systemd:
         )
 
     async def start(self, name: str, within: timedelta) -> None:
-        """Start it, and wait for the job's result.
+        """Start the unit, and wait for the job's result.
 
         Raises:
             SetupError: it could not be started.
@@ -86,7 +86,7 @@ class Systemd:
         await self._job("StartUnit", name, within)
 
     async def stop(self, name: str, grace: timedelta) -> None:
-        """Stop it; all its processes are killed after the grace.
+        """Stop the unit; all its processes are killed after the grace period.
 
         Raises:
             SetupError: it could not be stopped.
@@ -99,10 +99,10 @@ class Systemd:
             await self._job("StopUnit", name, timedelta(seconds=KILLED_SECONDS))
 
     async def restart(self, name: str, within: timedelta) -> None:
-        """Restart it, and wait for the job's result.
+        """Restart the unit, and wait for the job's result.
 
-        A unit that hit its own start limit is reset once for each order: the reconciler's budget
-        of attempts bounds how often.
+        The start limit of the unit is reset once per request: the reconciler's attempt budget
+        bounds the number of restarts.
 
         Raises:
             SetupError: it could not be restarted.
@@ -144,15 +144,15 @@ class Systemd:
             raise SetupError(f"{name} uses {used / 1e6:.1f} MB of memory already. Fix: {fix}")
 
     async def close(self) -> None:
-        """Leave the bus."""
+        """Disconnect from the bus."""
         if self._bus is not None:
             self._bus.disconnect()
             self._bus = None
 
     async def _forget_start_limit(self, name: str) -> None:
-        """Let a failed unit be started: systemd refuses one that hit its start limit.
+        """Reset a failed unit: systemd refuses to start one that hit its start limit.
 
-        Its `Result` does not tell which one did: it keeps how the last process ended.
+        Its `Result` does not show this: it shows how the last process ended.
         """
         path = (await self._manager("LoadUnit", "s", name))[0]
         unit = await self._properties(path, f"{SYSTEMD}.Unit")
@@ -172,7 +172,7 @@ class Systemd:
 
     @contextlib.asynccontextmanager
     async def _listening(self) -> AsyncIterator[None]:
-        """Keep the results of jobs while someone waits for one."""
+        """Record the results of jobs during the block."""
         self._waiting += 1
         try:
             yield
@@ -218,7 +218,7 @@ class Systemd:
             if self._bus is None or not self._bus.connected:
                 bus = MessageBus(bus_address=self._address, bus_type=BusType.SYSTEM)
                 await bus.connect()
-                bus.add_message_handler(self._hear)
+                bus.add_message_handler(self._receive)
                 match = f"type='signal',interface='{MANAGER}',member='JobRemoved'"
                 await bus.call(
                     Message(
@@ -230,7 +230,7 @@ class Systemd:
                         body=[match],
                     )
                 )
-                # systemd sends signals only to those who subscribe.
+                # systemd sends signals only to subscribers.
                 await bus.call(
                     Message(
                         destination=SYSTEMD,
@@ -242,7 +242,7 @@ class Systemd:
                 self._bus = bus
             return self._bus
 
-    def _hear(self, message: Message) -> None:
+    def _receive(self, message: Message) -> None:
         if message.member == "JobRemoved" and message.interface == MANAGER and self._waiting:
             _, path, _, result = message.body
             self._jobs[path] = result
@@ -254,7 +254,7 @@ class Systemd:
 
 
 def _end_of(service: Mapping[str, Any]) -> str:
-    """Return how the last run of a service failed; empty without one, or if it ended well."""
+    """Return how the last run of a service failed; empty if there is none or it succeeded."""
     result = str(service["Result"])
     if result == "success":
         return ""
@@ -278,8 +278,8 @@ def polkit_rule(user: str, units: list[str]) -> str:
     """Return the rule that lets a user start, stop, restart and scale these units, and no others.
 
     Args:
-        user: the name of the user that the node process runs as.
-        units: names of systemd units, checked by `targets.yml`'s loader.
+        user: name of the node process's user.
+        units: names of systemd units, validated by the loader of `targets.yml`.
     """
     listed = ", ".join(f'"{unit}"' for unit in sorted(units))
     return f"""\

@@ -25,14 +25,15 @@ BEFORE = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Wanted:
-    """A certificate that a process needs."""
+    """A certificate to issue."""
 
     name: str
     hosts: tuple[str, ...]
-    """Names and IP addresses by which it is reached."""
+    """Host names and IP addresses of the process."""
 
     calls: bool
-    """Whether it is valid for a client: not for bots, so that a bot cannot command another."""
+    """Whether it is valid as a client certificate; false for bots, so that a bot cannot command
+    another."""
 
 
 class Authority:

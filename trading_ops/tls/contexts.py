@@ -32,17 +32,17 @@ class TlsFiles:
 
     @property
     def authority(self) -> Path:
-        """The trusted CA certificates."""
+        """Return the file with trusted CA certificates."""
         return self.folder / AUTHORITY
 
     @property
     def certificate(self) -> Path:
-        """The process's certificate chain."""
+        """Return the file with the process's certificate chain."""
         return self.folder / f"{self.name}.crt"
 
     @property
     def key(self) -> Path:
-        """The private key of that certificate."""
+        """Return the file with the private key."""
         return self.folder / f"{self.name}.key"
 
 
@@ -136,7 +136,7 @@ def calling(files: TlsFiles | None, *, authority: Path | None = None) -> Context
 
 
 def _refuse_expired(certificate: Path) -> None:
-    """Refuse it here: the other side would just close the connection, without a reason."""
+    """Refuse an expired certificate: the other side would close the connection without a reason."""
     expiry = expiry_of(certificate.read_text(encoding="ascii"))
     if expiry <= clock.timestamp():
         at = datetime.fromtimestamp(expiry, UTC)

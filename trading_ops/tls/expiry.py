@@ -16,7 +16,7 @@ FIELDS_TO_VALIDITY = 3
 """Number of fields before the validity: serial number, signature algorithm, issuer."""
 
 OnCertificate = Callable[[str, float], None]
-"""Takes the `host:port` of a listener and the expiry of its certificate (Unix seconds)."""
+"""Called with the `host:port` of a listener and the expiry of its certificate (Unix seconds)."""
 
 
 def expiry_of(pem: str) -> float:
@@ -70,7 +70,7 @@ class Certificates:
     """Expiry of known certificates: one presented by a listener overrides its file."""
 
     def __init__(self, folder: Path, names: Mapping[str, str]) -> None:
-        """Take the certificate folder, and target names by `host:port`."""
+        """Set the certificate folder, and target names by `host:port`."""
         self._folder = folder
         self._names = names
         self._shown: dict[str, float] = {}

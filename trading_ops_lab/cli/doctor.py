@@ -7,7 +7,7 @@ import click
 import msgspec
 from rich.console import Console
 
-from trading_ops.cli.checks import summarize, tell
+from trading_ops.cli.checks import print_check, summarize
 from trading_ops.cli.console import out, output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.config.settings import load_settings
@@ -32,7 +32,7 @@ def doctor(*, no_test_alert: bool, output: str) -> None:
     async def run() -> list[Check]:
         found = []
         async for check in examine(load_settings(), test_alert=not no_test_alert):
-            tell(console, check)
+            print_check(console, check)
             found.append(check)
         return found
 

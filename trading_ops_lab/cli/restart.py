@@ -9,16 +9,13 @@ from typing import Any
 import click
 
 from trading_ops.cli.actions import end_of
-from trading_ops.cli.console import output_option, print_json
+from trading_ops.cli.console import print_json
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.reconciler_connection import (
     command_settings,
     connected,
-    override_budget_option,
-    owner_option,
-    reason_option,
 )
-from trading_ops.cli.restart import canary_option, restart_bots
+from trading_ops.cli.restart import restart_bots, restart_options
 from trading_ops.clients.http import session_of
 from trading_ops.config.settings import Settings
 from trading_ops.config.targets import load_targets
@@ -32,13 +29,7 @@ WELL_SECONDS = 60.0
 
 
 @click.command()
-@click.argument("bots", metavar="BOT...", nargs=-1, required=True)
-@click.option("--drain", is_flag=True, help="Restart a healthy bot too, gracefully.")
-@canary_option
-@override_budget_option
-@reason_option
-@owner_option
-@output_option
+@restart_options
 @click.pass_context
 def restart(
     context: click.Context,

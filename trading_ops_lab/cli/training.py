@@ -8,9 +8,9 @@ import threading
 
 import click
 import msgspec
+from trading_ops.cli.duration import Duration, Length
 
 from trading_ops.cli.console import output_option, print_json
-from trading_ops.cli.duration import Duration, Length
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.config.settings import load_settings
 from trading_ops_lab.cli.drill import BOT

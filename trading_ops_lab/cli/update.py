@@ -11,7 +11,6 @@ from typing import Any
 import click
 
 from trading_ops.cli.console import output_option, print_json
-from trading_ops.cli.duration import Duration, Length
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.reconciler_connection import (
     command_settings,
@@ -20,6 +19,7 @@ from trading_ops.cli.reconciler_connection import (
     owner_option,
     reason_option,
 )
+from trading_ops.cli.times import Duration, Length
 from trading_ops.clients.engines import Engines
 from trading_ops.clients.http import session_of
 from trading_ops.clients.prometheus import Prometheus

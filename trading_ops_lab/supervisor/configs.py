@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from trading_ops.cli.exporter_config import SYMBOLS, exporter_config, is_ours, unit_of
+from trading_ops.cli.exporter_config import SYMBOLS, exporter_config, is_our_program, unit_of
 from trading_ops.clients.secrets import agent_token_file
 from trading_ops.config.settings import Settings
 from trading_ops.domain.target import Kind, Registry, Target
@@ -42,7 +42,7 @@ def process_configs(settings: Settings, registry: Registry) -> dict[str, dict[st
     return {
         target.service.unit: builders[target.kind](settings, registry, target)
         for target in registry
-        if target.service and target.kind in builders and is_ours(registry, target)
+        if target.service and target.kind in builders and is_our_program(registry, target)
     }
 
 

@@ -91,7 +91,7 @@ async def test_a_command_that_the_disk_takes_too_late_never_begins(
     with stalled(tmp_path / "fence.json"):
         with pytest.raises(OSError, match="nothing was done"):
             await attempts.perform("count", count, request)
-        assert (attempts.told("a") or {})["outcome"] == "failed"
+        assert (attempts.answer_to("a") or {})["outcome"] == "failed"
     disk.close()
     assert (await attempts.perform("count", count, request))["outcome"] == "failed"
     assert bot.ran == []

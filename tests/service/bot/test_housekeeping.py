@@ -12,8 +12,8 @@ import pytest
 from tests.service.bot.conftest import Control
 from tests.service.botkit.conftest import until
 from tests.unit.logs.reading import lines_of
-from trading_ops.exporter.log_files.entry import LogFilesEntry
-from trading_ops.exporter.log_files.followed import Followed
+from trading_ops.exporter.config import LogFilesEntry
+from trading_ops.exporter.log_files.follower import LogFollower
 from trading_ops.logs.rotation import files_aside
 
 OLD = "bot-alpha.log.20260101T000000.000000"
@@ -43,14 +43,14 @@ async def test_the_log_is_rotated_and_its_disk_freed(
     backup.write_bytes(os.urandom(1024))
     bot = spawn()
     await until(lambda: log.exists() and "bot_started" in log.read_text(), within=60)
-    seen = Followed(LogFilesEntry(name="alpha", paths=(log,)))
-    seen.look()
+    seen = LogFollower(LogFilesEntry(name="alpha", paths=(log,)))
+    seen.read()
     for number in (1, 2):
         reply = await control.command("rotate_logs")
         assert reply["outcome"] == "succeeded", reply
         assert f"; {number - 1} earlier files were compressed" in reply["detail"]
         assert files_aside(log.parent)[-1].name in reply["detail"]
-        assert seen.look().totals.rotations == number
+        assert seen.read().totals.rotations == number
         await until(lambda: log.stat().st_size)  # the bot writes on, in a new file
     freed = await control.command("free_disk")
     assert freed["outcome"] == "succeeded", freed

@@ -9,8 +9,8 @@ from prometheus_client.metrics_core import Metric
 from psycopg import sql
 
 from tests.postgres import Cluster
-from trading_ops.exporter.collector import Watched
-from trading_ops.exporter.databases.entries import PostgresqlEntry
+from trading_ops.exporter.collector import PolledSource
+from trading_ops.exporter.config import PostgresqlEntry
 from trading_ops.exporter.databases.postgresql.source import Postgresql, PostgresqlStorage
 
 PASSWORD = "a secret"
@@ -62,6 +62,6 @@ def values(families: Iterable[Metric]) -> dict[str, float]:
 
 async def look(source: Postgresql | PostgresqlStorage) -> dict[str, float]:
     """Read once, as the exporter does, and return what a scrape has."""
-    watched = Watched(source)
+    watched = PolledSource(source)
     await watched.once()
     return values(watched.figures())

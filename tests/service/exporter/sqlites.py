@@ -13,8 +13,8 @@ from typing import Any, Self
 
 from prometheus_client.metrics_core import Metric
 
-from trading_ops.exporter.collector import Watched
-from trading_ops.exporter.databases.entries import SqliteEntry
+from trading_ops.exporter.collector import PolledSource
+from trading_ops.exporter.config import SqliteEntry
 from trading_ops.exporter.databases.sqlite.source import Sqlite
 
 CHILD = """
@@ -108,6 +108,6 @@ def values(families: Iterable[Metric]) -> dict[str, float]:
 
 async def look(read: Sqlite) -> dict[str, float]:
     """Read once, as the exporter does, and return what a scrape has."""
-    watched = Watched(read)
+    watched = PolledSource(read)
     await watched.once()
     return values(watched.figures())

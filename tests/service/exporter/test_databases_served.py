@@ -16,9 +16,13 @@ from tests.service.exporter import postgresqls
 from tests.service.exporter.sqlites import Writer
 from tests.waiting import eventually
 from trading_ops.errors import ConfigError
-from trading_ops.exporter.config import ExporterConfig, load_config
-from trading_ops.exporter.databases.entries import PostgresqlEntry, SqliteEntry
-from trading_ops.exporter.log_files.entry import LogFilesEntry
+from trading_ops.exporter.config import (
+    ExporterConfig,
+    LogFilesEntry,
+    PostgresqlEntry,
+    SqliteEntry,
+    load_config,
+)
 from trading_ops.exporter.server import serving
 from trading_ops.instrument.catalogue import EXPORTER_METRICS
 

@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestServer
 from tests.free_ports import free_port
 from tests.service.venue.harness import FaultCaller, Files
 from tests.waiting import eventually
-from trading_ops.exporter.collector import Watched
+from trading_ops.exporter.collector import PolledSource
 from trading_ops.exporter.config import CcxtEntry
 from trading_ops.exporter.exchange.source import ExchangeSource
 from trading_ops_lab.paper.venue.config import load_config
@@ -50,7 +50,7 @@ async def faults(files: Files) -> AsyncIterator[FaultCaller]:
 class Looked:
     """A source that is read when the test says so."""
 
-    watched: Watched
+    watched: PolledSource
     source: ExchangeSource
 
     async def once(self) -> dict[str, Any]:
@@ -83,9 +83,9 @@ async def looking(files: Files, **options: Any) -> AsyncIterator[Looked]:
     entry = CcxtEntry(**(given | options))
     source = ExchangeSource(entry)
     try:
-        yield Looked(Watched(source), source)
+        yield Looked(PolledSource(source), source)
     finally:
-        await source.asking.close()
+        await source.child.close()
 
 
 @pytest.mark.usefixtures("venue")
@@ -134,7 +134,7 @@ async def test_down_and_up_again(files: Files, faults: FaultCaller) -> None:
     """An outage is seen, keeps the last success, and ends; the child stays the same."""
     async with looking(files) as looked:
         before = await looked.once()
-        child = looked.source.asking.pid
+        child = looked.source.child.pid
         outage = await faults.inject("http_5xx")
         seen = await looked.once()
         assert (seen["up"], looked.watched.up) == (0, False)
@@ -142,7 +142,7 @@ async def test_down_and_up_again(files: Files, faults: FaultCaller) -> None:
         await faults.clear(outage)
         seen = await looked.once()
         assert (seen["up"], seen["account_up"]) == (1, 1)
-        assert looked.source.asking.pid == child
+        assert looked.source.child.pid == child
 
 
 @pytest.mark.usefixtures("venue")
@@ -187,13 +187,13 @@ async def test_a_child_that_never_ends_is_killed(files: Files) -> None:
     """And the next reading has a new one."""
     async with dribbling() as url, looking(files, url=url, timeout_seconds=1.5) as looked:
         reading = asyncio.create_task(looked.once())
-        pid = await eventually(lambda: looked.source.asking.pid)
+        pid = await eventually(lambda: looked.source.child.pid)
         seen = await reading
         assert seen["up"] == 0
         assert seen["probe_failures_total"]["timeout"] == 1
         assert seen["probe_duration_seconds"] >= 1
         assert not psutil.pid_exists(pid)
-        assert looked.source.asking.pid is None
+        assert looked.source.child.pid is None
 
 
 @pytest.mark.usefixtures("venue")
@@ -201,7 +201,7 @@ async def test_a_child_that_dies_is_replaced(files: Files) -> None:
     """Anyone who killed it: one reading fails, the next one does not."""
     async with looking(files) as looked:
         await looked.once()
-        psutil.Process(looked.source.asking.pid).kill()
+        psutil.Process(looked.source.child.pid).kill()
         assert (await looked.once())["up"] == 0
         assert (await looked.once())["up"] == 1
 
@@ -243,7 +243,7 @@ async def test_a_key_that_others_can_read_is_refused(files: Files) -> None:
     async with looking(files) as looked:
         await looked.once()
         assert looked.watched.problem.endswith(f"chmod 600 {key}")
-        assert looked.source.asking.pid is None
+        assert looked.source.child.pid is None
 
 
 @contextlib.asynccontextmanager

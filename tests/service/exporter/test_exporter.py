@@ -17,7 +17,7 @@ from tests.service.exporter.freqtrades import FakeFreqtrade, entry
 from tests.service.exporter.venues import FakeVenue
 from tests.service.stack.small_processes import until, until_true
 from trading_ops.errors import ConfigError
-from trading_ops.exporter.collector import Watched
+from trading_ops.exporter.collector import PolledSource
 from trading_ops.exporter.config import (
     CcxtEntry,
     ExporterConfig,
@@ -194,7 +194,7 @@ class Breaking:
 
 async def test_a_broken_source_is_tried_on() -> None:
     """Its failures are counted, its last success is kept, and its task continues."""
-    watched = Watched(Breaking())
+    watched = PolledSource(Breaking())
     task = asyncio.create_task(watched.run())
     await until(lambda: watched.failures >= 3)
     task.cancel()

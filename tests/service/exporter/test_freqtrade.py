@@ -20,10 +20,10 @@ from tests.service.exporter.freqtrades import (
 )
 from tests.waiting import eventually
 from trading_ops import clock
-from trading_ops.exporter.collector import Watched
+from trading_ops.exporter.collector import PolledSource
 from trading_ops.exporter.freqtrade.bot import WATCHED_PAIRS, FreqtradeBot
 from trading_ops.exporter.freqtrade.facts import NAMES, facts
-from trading_ops.exporter.freqtrade.heard import NAMES as HEARD_NAMES
+from trading_ops.exporter.freqtrade.message_metrics import NAMES as HEARD_NAMES
 from trading_ops.instrument.catalogue import CATALOGUE, get
 
 FIGURES_OF = {
@@ -77,11 +77,11 @@ def figures(bot: FreqtradeBot, now: float | None = None) -> dict[str, float]:
     return found
 
 
-def endpoint_of(watched: Watched) -> str:
+def endpoint_of(watched: PolledSource) -> str:
     return watched.source.name.rpartition(":")[2]
 
 
-def collector(bot: FreqtradeBot, endpoint: str) -> Watched:
+def collector(bot: FreqtradeBot, endpoint: str) -> PolledSource:
     (found,) = (one for one in bot.watched if endpoint_of(one) == endpoint)
     return found
 
@@ -329,10 +329,14 @@ async def test_a_slow_status_hides_nothing_else(tmp_path: Path) -> None:
     async with reading(tmp_path, fake) as bot:
         tasks = [asyncio.create_task(one.once()) for one in bot.watched]
         await asyncio.gather(
-            *(one.looked.wait() for one in bot.watched if endpoint_of(one) not in OF_THE_EXCHANGE)
+            *(
+                one.read_once.wait()
+                for one in bot.watched
+                if endpoint_of(one) not in OF_THE_EXCHANGE
+            )
         )
         seen = figures(bot)
-        assert not collector(bot, "status").looked.is_set()
+        assert not collector(bot, "status").read_once.is_set()
         fake.thaw()
         await asyncio.gather(*tasks)
         assert figures(bot)["trading_open_orders"] == 1
@@ -644,7 +648,7 @@ async def test_a_frozen_process_is_not_flooded(tmp_path: Path) -> None:
         assert set(fake.asked) <= {"ping"}  # on a slow machine the pause ends meanwhile
         assert len(fake.asked) < 10
         assert "trading_state:active" not in seen
-        assert "not asked" in collector(bot, "health").problem
+        assert "not requested" in collector(bot, "health").problem
         fake.thaw()
 
         async def answers() -> bool:

@@ -14,12 +14,17 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.service.exporter.freqtrades import EVERYTHING, PAIRS, FakeFreqtrade, entry
 from tests.service.exporter.test_exporter import exporter, scrape
 from tests.waiting import eventually
-from trading_ops.exporter.freqtrade.bot import WHAT_IS_NEW, FreqtradeBot
-from trading_ops.exporter.freqtrade.budget import RequestBudget
-from trading_ops.exporter.freqtrade.heard import DELAY, KINDS, MESSAGES, ORDERS, Heard
+from trading_ops.exporter.freqtrade.bot import REFRESHED_BY, FreqtradeBot
 from trading_ops.exporter.freqtrade.listener import LARGEST_MESSAGE_BYTES, Listener
-from trading_ops.exporter.freqtrade.prompt import Prompt
+from trading_ops.exporter.freqtrade.message_metrics import (
+    DELAY,
+    KINDS,
+    MESSAGES,
+    ORDERS,
+    MessageMetrics,
+)
 from trading_ops.exporter.freqtrade.reading import Reading
+from trading_ops.exporter.freqtrade.triggered import RequestBudget, TriggeredReading
 from trading_ops.instrument.catalogue import get
 from trading_ops.instrument.topics.orders import OUTCOMES
 
@@ -28,12 +33,14 @@ LISTENER = ("freqtrade:freq:websocket",)
 MINUTE = 60.0
 
 
-def take(heard: Heard, kind: str, now: float = 0.0, data: object = None, **more: object) -> str:
+def take(
+    heard: MessageMetrics, kind: str, now: float = 0.0, data: object = None, **more: object
+) -> str:
     text = json.dumps({"type": kind, "data": data, **more})
-    return heard.take(text, now, timeframe=MINUTE, pairs=PAIRS)
+    return heard.add(text, now, timeframe=MINUTE, pairs=PAIRS)
 
 
-def figures_of(heard: Heard) -> dict[str, float]:
+def figures_of(heard: MessageMetrics) -> dict[str, float]:
     """Return every sample, with its label values after colons."""
     return {
         ":".join([sample.name, *sample.labels.values()]): sample.value
@@ -42,13 +49,13 @@ def figures_of(heard: Heard) -> dict[str, float]:
     }
 
 
-def candle(heard: Heard, at: float, pair: str = PAIRS[0]) -> None:
+def candle(heard: MessageMetrics, at: float, pair: str = PAIRS[0]) -> None:
     take(heard, "new_candle", at, [pair, "1m", "spot"])
 
 
 def test_every_kind_is_counted_and_is_there_from_the_start() -> None:
     """A rate needs the zero before the first one."""
-    heard = Heard()
+    heard = MessageMetrics()
     assert all(figures_of(heard)[f"{MESSAGES}:{kind}"] == 0 for kind in KINDS)
     for count, kind in enumerate(KINDS, 1):
         for _ in range(count):
@@ -60,7 +67,7 @@ def test_every_kind_is_counted_and_is_there_from_the_start() -> None:
 
 def test_orders_are_counted_by_how_they_ended() -> None:
     """Four messages tell of an end; two of them of a beginning, which is no outcome yet."""
-    heard = Heard()
+    heard = MessageMetrics()
     ended = ("entry", "entry_fill", "entry_cancel", "exit", "exit_fill", "exit_fill", "exit_cancel")
     for kind in ended:
         take(heard, kind, pair="BTC/USDT", amount=1)
@@ -71,7 +78,7 @@ def test_orders_are_counted_by_how_they_ended() -> None:
 
 def test_a_candles_delay_counts_from_its_close() -> None:
     """Of candles that follow one another; the first one after a start comes at any time."""
-    heard = Heard()
+    heard = MessageMetrics()
     for at in (31.0, 61.2, 122.4, 181.0):
         candle(heard, at)
     candle(heard, 125.0, PAIRS[1])
@@ -87,7 +94,7 @@ def test_a_candles_delay_counts_from_its_close() -> None:
 @pytest.mark.parametrize("moments", [(61.0, 61.5), (61.0, 100.0), (61.0, 241.0)])
 def test_an_analysis_that_follows_on_no_candle_measures_nothing(moments: tuple[float, ...]) -> None:
     """Twice in one timeframe, as by a reload; or after a gap, which the candle's age tells."""
-    heard = Heard()
+    heard = MessageMetrics()
     for at in moments:
         candle(heard, at)
     assert f"{DELAY}_count:{PAIRS[0]}" not in figures_of(heard)
@@ -106,21 +113,21 @@ def test_an_analysis_that_follows_on_no_candle_measures_nothing(moments: tuple[f
 )  # fmt: skip
 def test_hostile_messages_make_no_series(text: str) -> None:
     """Whatever is sent, it is counted under a known name and nothing else comes of it."""
-    heard = Heard()
+    heard = MessageMetrics()
     before = set(figures_of(heard))
-    assert heard.take(text, 61.0, timeframe=MINUTE, pairs=PAIRS) in KINDS
-    heard.take(text, 121.0, timeframe=MINUTE, pairs=PAIRS)
+    assert heard.add(text, 61.0, timeframe=MINUTE, pairs=PAIRS) in KINDS
+    heard.add(text, 121.0, timeframe=MINUTE, pairs=PAIRS)
     assert set(figures_of(heard)) == before
     assert sum(value for name, value in figures_of(heard).items() if name.startswith(MESSAGES)) == 2
 
 
 def test_a_pair_that_left_the_whitelist_leaves_the_delays() -> None:
     """Its last delay would stand for ever."""
-    heard = Heard()
+    heard = MessageMetrics()
     candle(heard, 1.0)
     candle(heard, 61.0)
     assert figures_of(heard)[f"{DELAY}_count:{PAIRS[0]}"] == 1
-    heard.take(
+    heard.add(
         '{"type": "new_candle", "data": ["SOL/USDT"]}', 62.0, timeframe=MINUTE, pairs=["SOL/USDT"]
     )
     assert f"{DELAY}_count:{PAIRS[0]}" not in figures_of(heard)
@@ -128,7 +135,7 @@ def test_a_pair_that_left_the_whitelist_leaves_the_delays() -> None:
 
 def test_only_known_endpoints_are_looked_at() -> None:
     """Each kind that is looked into is one that is asked for."""
-    assert set(WHAT_IS_NEW) <= set(KINDS)
+    assert set(REFRESHED_BY) <= set(KINDS)
     assert get(DELAY).buckets == tuple(sorted(get(DELAY).buckets))
 
 
@@ -339,13 +346,15 @@ async def test_a_hurried_reading_comes_early_and_not_too_often() -> None:
     async def ask() -> None:
         moments.append(asyncio.get_running_loop().time())
 
-    prompt = Prompt(Reading("x", ask, interval_seconds=3600, timeout_seconds=1), RequestBudget())
+    prompt = TriggeredReading(
+        Reading("x", ask, interval_seconds=3600, timeout_seconds=1), RequestBudget()
+    )
     task = asyncio.create_task(prompt.run())
     await eventually(lambda: moments)
-    prompt.hurry()
+    prompt.trigger()
     await eventually(lambda: len(moments) == 2)
     for _ in range(50):
-        prompt.hurry()
+        prompt.trigger()
         await asyncio.sleep(0)
     await eventually(lambda: len(moments) == 3)
     task.cancel()

@@ -8,7 +8,7 @@ import psutil
 import pytest
 from prometheus_client.metrics_core import Metric
 
-from trading_ops.exporter.collector import Watched
+from trading_ops.exporter.collector import PolledSource
 from trading_ops.exporter.config import ExporterConfig
 from trading_ops.exporter.host.disks import devices, file_system
 from trading_ops.exporter.host.memory import memory, pressure
@@ -142,7 +142,7 @@ async def test_a_reading_is_reported_in_full(look: Callable[[], Iterable[Metric]
     """What one part yields is in the collector that it belongs to."""
     names: set[str] = set()
     for source in host_sources(ExporterConfig()):
-        watched = Watched(source)
+        watched = PolledSource(source)
         await watched.once()
         assert watched.problem == ""
         names |= {family.name for family in watched.figures()}

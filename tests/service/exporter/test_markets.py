@@ -10,19 +10,19 @@ import yaml
 
 from tests.service.exporter.venues import FakeVenue
 from trading_ops.errors import ConfigError
-from trading_ops.exporter.collector import Watched
+from trading_ops.exporter.collector import PolledSource
 from trading_ops.exporter.config import MOST_SYMBOLS, VenueEntry, load_config
 from trading_ops.exporter.markets import Markets
 
 
 @contextlib.asynccontextmanager
-async def watching(address: str, *symbols: str) -> AsyncIterator[Watched]:
+async def watching(address: str, *symbols: str) -> AsyncIterator[PolledSource]:
     connector = aiohttp.TCPConnector(force_close=True)
     async with aiohttp.ClientSession(connector=connector) as session:
-        yield Watched(Markets(VenueEntry("paper", address, symbols), session))
+        yield PolledSource(Markets(VenueEntry("paper", address, symbols), session))
 
 
-def figures_of(watched: Watched) -> dict[str, float]:
+def figures_of(watched: PolledSource) -> dict[str, float]:
     return {
         sample.labels["symbol"]: sample.value
         for family in watched.source.families(fresh=watched.up)

@@ -14,7 +14,7 @@ from tests.database_cable import Cable
 from tests.postgres import Cluster
 from tests.service.exporter.postgresqls import PASSWORD, client, entry, look, role
 from tests.waiting import eventually
-from trading_ops.exporter.collector import Watched
+from trading_ops.exporter.collector import PolledSource
 from trading_ops.exporter.databases.postgresql.source import Postgresql, PostgresqlStorage
 
 SLOTS = 7
@@ -326,7 +326,7 @@ async def test_a_crash_in_the_middle_of_a_reading(server: Cluster, source: Postg
 async def test_a_server_that_hangs(server: Cluster, url: str, tmp_path: Path) -> None:
     """Frozen as a whole: a reading ends at its timeout and leaves no thread; later all is well."""
     source = Postgresql(entry(tmp_path, server, url, user="watcher", timeout_seconds=1.0))
-    watched = Watched(source)
+    watched = PolledSource(source)
     assert await _succeeds(watched)
     threads = threading.active_count()
     with server.paused():
@@ -345,7 +345,7 @@ async def test_a_server_that_hangs(server: Cluster, url: str, tmp_path: Path) ->
     source.close()
 
 
-async def _succeeds(watched: Watched) -> bool:
+async def _succeeds(watched: PolledSource) -> bool:
     await watched.once()
     return watched.up
 
@@ -398,7 +398,7 @@ async def test_a_connection_string_that_is_of_no_use(
         file.unlink()
     else:
         file.write_text(text.format(port=server.port) if "{port}" in text else text)
-    watched = Watched(source)
+    watched = PolledSource(source)
     await watched.once()
     assert not watched.up
     assert PASSWORD not in watched.problem

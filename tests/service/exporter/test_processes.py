@@ -13,9 +13,9 @@ import pytest
 from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.agent.incarnation import incarnation
-from trading_ops.exporter.collector import Watched
+from trading_ops.exporter.collector import PolledSource
 from trading_ops.exporter.config import ProcessEntry
-from trading_ops.exporter.finding import Finder
+from trading_ops.exporter.process_finder import Finder
 from trading_ops.exporter.processes import processes_source
 
 Figures = dict[str, dict[str, float]]
@@ -44,7 +44,7 @@ def own(number: int) -> str:
     return f"{300 + number}.{os.getpid()}"
 
 
-async def figures(watched: Watched) -> Figures:
+async def figures(watched: PolledSource) -> Figures:
     """Read once; return values by process by the metric's name without its beginning."""
     await watched.once()
     assert watched.problem == ""
@@ -56,9 +56,9 @@ async def figures(watched: Watched) -> Figures:
     return found
 
 
-def watching(**how: object) -> Watched:
+def watching(**how: object) -> PolledSource:
     entry = ProcessEntry(name="bot", **how)  # type: ignore[arg-type]
-    return Watched(processes_source([entry]))
+    return PolledSource(processes_source([entry]))
 
 
 async def test_a_process_is_reported_by_its_pid_file(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ async def test_a_process_is_reported_by_its_pid_file(tmp_path: Path) -> None:
         ProcessEntry(name="me", pid_file=tmp_path / "pid"),
         ProcessEntry(name="none", pid_file=tmp_path / "other"),
     ]
-    seen = await figures(Watched(processes_source(entries)))
+    seen = await figures(PolledSource(processes_source(entries)))
     me = psutil.Process()
     assert seen["up"] == {"me": 1, "none": 0}
     assert seen["start_timestamp_seconds"] == {"me": me.create_time()}

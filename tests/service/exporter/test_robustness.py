@@ -22,12 +22,12 @@ from trading_ops.exporter.collector import (
     LARGEST_FAMILIES,
     LARGEST_SERIES,
     LOG_AGAIN_SECONDS,
-    Board,
-    Watched,
+    MergedCollector,
+    PolledSource,
 )
 from trading_ops.exporter.config import VenueEntry
 from trading_ops.exporter.host.source import disk_sources
-from trading_ops.exporter.looking import Look, Looking, all_of
+from trading_ops.exporter.threaded_source import Look, ThreadedSource, all_of
 from trading_ops.exporter.venue import Venue
 
 
@@ -44,8 +44,8 @@ class Disk:
         return [GaugeMetricFamily("figure", "A figure.", value=1)]
 
 
-def in_a_hurry(name: str, look: Look) -> Watched:
-    return Watched(Looking(name, look, interval_seconds=0.05, timeout_seconds=0.01))
+def in_a_hurry(name: str, look: Look) -> PolledSource:
+    return PolledSource(ThreadedSource(name, look, interval_seconds=0.05, timeout_seconds=0.01))
 
 
 async def test_a_disk_that_hangs_holds_one_thread() -> None:
@@ -70,7 +70,7 @@ async def test_a_disk_that_hangs_holds_one_thread() -> None:
 async def test_a_look_that_fails_is_reported(tmp_path: Path) -> None:
     """A folder that is gone is a failure of the reading, and not of its thread."""
     (source,) = disk_sources([tmp_path / "gone"])
-    watched = Watched(source)
+    watched = PolledSource(source)
     await watched.once()
     assert (watched.up, watched.failures) == (False, 1)
     assert "gone" in watched.problem
@@ -83,7 +83,7 @@ async def test_the_log_has_the_current_reason() -> None:
     def broken() -> Iterable[Metric]:
         raise OSError(next(reasons))
 
-    watched = Watched(Looking("broken", broken, interval_seconds=1, timeout_seconds=20))
+    watched = PolledSource(ThreadedSource("broken", broken, interval_seconds=1, timeout_seconds=20))
     with freeze_time(tick=True) as frozen, capture_logs() as lines:
         for pause in (0, 1, LOG_AGAIN_SECONDS, LOG_AGAIN_SECONDS):
             frozen.tick(pause)
@@ -101,7 +101,7 @@ async def test_a_part_that_fails_costs_only_itself() -> None:
         return [GaugeMetricFamily("figure", "A figure.", value=1)]
 
     look = partial(all_of, {"one": broken, "two": well})
-    watched = Watched(Looking("both", look, interval_seconds=1, timeout_seconds=5))
+    watched = PolledSource(ThreadedSource("both", look, interval_seconds=1, timeout_seconds=5))
     await watched.once()
     assert (watched.up, watched.problem) == (False, "one: no such file")
     assert [family.name for family in watched.figures()] == ["figure"]
@@ -138,7 +138,7 @@ async def test_bad_sources_leave_the_good_one_alone() -> None:
     """One hangs, one raises, one floods: the good one is read on, and each is reported."""
     flood = [series("flood", LARGEST_SERIES + 5), series("more", 7)]
     watched = {
-        name: Watched(Source(name, families))
+        name: PolledSource(Source(name, families))
         for name, families in (
             ("hanging", [series("old", 1)]), ("raising", ()), ("flooding", flood),
             ("good", [series("figure", 3)]),
@@ -148,7 +148,7 @@ async def test_bad_sources_leave_the_good_one_alone() -> None:
     await eventually(lambda: watched["hanging"].failures > 2 and watched["raising"].failures > 2)
     began = watched["good"].last_success
     await eventually(lambda: watched["good"].last_success > began)
-    families = {family.name: family for family in Board(list(watched.values())).collect()}
+    families = {family.name: family for family in MergedCollector(list(watched.values())).collect()}
     assert len(families["figure"].samples) == 3
     assert len(families["flood"].samples) == LARGEST_SERIES
     assert not families["more"].samples
@@ -173,7 +173,7 @@ def test_families_without_an_end_are_cut_off() -> None:
     """A source that yields for ever keeps no scrape waiting, and it shows."""
     source = Source("endless")
     source.given = (series(f"figure_{number}", 1) for number in count())  # type: ignore[assignment]
-    watched = Watched(source)
+    watched = PolledSource(source)
     assert len(watched.figures()) == LARGEST_FAMILIES
     assert watched.left_out == 1
 
@@ -186,10 +186,10 @@ async def test_what_cannot_be_written_spoils_no_scrape() -> None:
     poison.add_metric(("x" * 10_000,), 3)
     poison.samples.append(Sample("figure", {"name": None}, 4.0))  # type: ignore[dict-item]
     poison.samples.append(Sample("figure", {"name": "none"}, None))  # type: ignore[arg-type]
-    watched = Watched(Source("poisoned", [poison]))
+    watched = PolledSource(Source("poisoned", [poison]))
     for _ in range(2):  # the source keeps its families from scrape to scrape
         registry = CollectorRegistry()
-        registry.register(Board([watched]))
+        registry.register(MergedCollector([watched]))
         lines = generate_latest(registry).decode().splitlines()
         assert [line for line in lines if line.startswith("figure")] == ['figure{name="fine"} 1.0']
         left_out = "trading_exporter_collector_dropped_series"
@@ -223,10 +223,10 @@ async def test_a_source_that_cannot_report_costs_no_scrape(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Its figures are absent, all of them; each time counts as its failure, the first is logged."""
-    sources = [Watched(Mute()), Watched(Loud())]
+    sources = [PolledSource(Mute()), PolledSource(Loud())]
     for one in sources:
         await one.once()
-    exported = {family.name: family for family in Board(sources).collect()}
+    exported = {family.name: family for family in MergedCollector(sources).collect()}
     assert "whole" in exported
     assert "half" not in exported
     failures = exported["trading_exporter_collector_failures"].samples
@@ -235,7 +235,7 @@ async def test_a_source_that_cannot_report_costs_no_scrape(
         assert not sources[0].figures()
     assert sources[0].failures == 4
     output = capsys.readouterr()
-    assert (output.out + output.err).count("collector_not_told") == 1
+    assert (output.out + output.err).count("collector_metrics_failed") == 1
 
 
 async def test_an_endless_answer_of_a_venue_is_cut_off() -> None:
@@ -243,7 +243,7 @@ async def test_an_endless_answer_of_a_venue_is_cut_off() -> None:
     venue = FakeVenue()
     venue.body = {"error": [], "result": {"status": "online", "more": "x" * 100_000}}
     async with venue.serving() as address, aiohttp.ClientSession() as session:
-        watched = Watched(Venue(VenueEntry("paper", address), session))
+        watched = PolledSource(Venue(VenueEntry("paper", address), session))
         await watched.once()
     assert (watched.up, watched.failures) == (False, 1)
 
@@ -253,7 +253,7 @@ async def test_what_never_ends_ends_with_its_task() -> None:
     venue = FakeVenue()
     venue.hangs = True
     async with venue.serving() as address, aiohttp.ClientSession() as session:
-        task = asyncio.create_task(Watched(Venue(VenueEntry("paper", address), session)).run())
+        task = asyncio.create_task(PolledSource(Venue(VenueEntry("paper", address), session)).run())
         await eventually(lambda: venue.cookies)
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):

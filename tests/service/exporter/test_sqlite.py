@@ -15,7 +15,7 @@ import pytest
 from tests.service.exporter.sqlites import NOBODY_UID, Writer, look, size, source, state, write
 from tests.waiting import eventually
 from trading_ops import clock
-from trading_ops.exporter.databases.entries import SqliteEntry
+from trading_ops.exporter.config import SqliteEntry
 from trading_ops.exporter.databases.sqlite.figures import Found, find
 from trading_ops.exporter.databases.sqlite.source import Sqlite
 
@@ -293,7 +293,7 @@ def _found_as_other_user(path: Path) -> str:
     """Return failure and tables that a process of the user `no one` finds."""
     script = (
         "import os, sys; from pathlib import Path\n"
-        "from trading_ops.exporter.databases.entries import SqliteEntry\n"
+        "from trading_ops.exporter.config import SqliteEntry\n"
         "from trading_ops.exporter.databases.sqlite.figures import find\n"
         f"os.chdir('/'); os.setgroups([]); os.setgid({NOBODY_UID}); os.setuid({NOBODY_UID})\n"
         "found = find(SqliteEntry(name='bot', path=Path(sys.argv[1])))\n"

@@ -7,21 +7,21 @@ import pytest
 from tests.service.exporter.venues import FakeVenue
 from trading_ops import clock
 from trading_ops.errors import ClientError
-from trading_ops.exporter.answers_of_venues import result_of
-from trading_ops.exporter.collector import Watched
+from trading_ops.exporter.collector import PolledSource
 from trading_ops.exporter.config import VenueEntry
+from trading_ops.exporter.kraken import result_of
 from trading_ops.exporter.venue import Venue, skew
 
 
 @contextlib.asynccontextmanager
-async def watching(address: str) -> AsyncIterator[Watched]:
+async def watching(address: str) -> AsyncIterator[PolledSource]:
     connector = aiohttp.TCPConnector(force_close=True)
     jar = aiohttp.DummyCookieJar()
     async with aiohttp.ClientSession(connector=connector, cookie_jar=jar) as session:
-        yield Watched(Venue(VenueEntry("paper", address), session))
+        yield PolledSource(Venue(VenueEntry("paper", address), session))
 
 
-def status(watched: Watched) -> list[str]:
+def status(watched: PolledSource) -> list[str]:
     return [
         sample.labels["status"]
         for family in watched.source.families(fresh=watched.up)
@@ -30,7 +30,7 @@ def status(watched: Watched) -> list[str]:
     ]
 
 
-def figures(watched: Watched) -> dict[str, float]:
+def figures(watched: PolledSource) -> dict[str, float]:
     return {
         sample.name.removeprefix("trading_venue_"): sample.value
         for family in watched.source.families(fresh=watched.up)

@@ -27,9 +27,9 @@ from tests.unit.stack.registries import changed
 from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.exporter.config import ExporterConfig, VenueEntry
-from trading_ops.exporter.families import family
 from trading_ops.exporter.server import serving
 from trading_ops.instrument.catalogue import EXPORTER_METRICS
+from trading_ops.instrument.families import family
 from trading_ops.project.discovery import discovery
 
 TEXT = "text/plain"

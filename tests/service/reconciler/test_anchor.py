@@ -122,7 +122,7 @@ async def test_a_start_looks_back_at_the_last_anchor(
     else:
         await anchors.anchor_now()
     with capture_logs() as logged:
-        await anchors._look_back()
+        await anchors._check_last()
     changed = [one for one in logged if one["event"] == "audit_history_changed"]
     assert [one["found"] for one in changed] == (["no such event"] if restored else [])
 
@@ -159,7 +159,7 @@ async def test_anchored_events_that_were_removed_by_retention_are_no_change(
         await writer.run(add)
     remove = partial(audit_chain.remove_through, key=KEY, through=2, at=NOW)
     assert await writer.run(remove) == 2
-    await anchors._look_back()
+    await anchors._check_last()
     assert reports == []
 
 

@@ -66,7 +66,7 @@ class Collecting:
             reader=self.reader,
             dropped=metrics.agents.events_dropped,
             per_minute=600.0,
-            asked_every_seconds=self.every_seconds,
+            polled_every_seconds=self.every_seconds,
         )
 
     async def read(self) -> list[BotEvent]:

@@ -10,7 +10,8 @@ from tests.service.reconciler.conftest import Start
 from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.domain.maintenance import Maintenance
-from trading_ops.instrument.topics.reconciler import RECONCILER_METRICS
+from trading_ops.instrument.catalogue import CATALOGUE
+from trading_ops.instrument.metric import Owner
 from trading_ops.reconciler import metrics
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.store import maintenance
@@ -47,6 +48,8 @@ LABELLED = {
     "trading_ops_readiness_sign_off_due_timestamp_seconds",
 }
 """Their labels are alerts, targets and notices: a process learns of them later."""
+
+RECONCILER_METRICS = [one for one in CATALOGUE if one.owner is Owner.RECONCILER]
 
 
 def test_every_metric_is_there_from_the_start() -> None:

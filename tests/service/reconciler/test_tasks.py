@@ -63,15 +63,15 @@ async def test_a_task_that_ends_is_restarted(
     """However it ends: by an error, by a stray cancellation, or by returning."""
     task = Task(ends)
     async with tasks.running("agents", task.run):
-        assert tasks.trouble() == ""
+        assert tasks.problems() == ""
         await eventually(lambda: task.ends > 2)
-        assert "agents" in tasks.trouble()
+        assert "agents" in tasks.problems()
         assert successes == ["agents"]  # its start
         task.may_work.set()
-        await eventually(lambda: not tasks.trouble())
+        await eventually(lambda: not tasks.problems())
         assert successes == ["agents", "agents"]
     assert task.is_cancelled
-    assert tasks.trouble() == ""
+    assert tasks.problems() == ""
 
 
 async def test_a_task_without_a_success_is_stalled(tasks: Tasks) -> None:
@@ -82,9 +82,9 @@ async def test_a_task_without_a_success_is_stalled(tasks: Tasks) -> None:
         tasks.running("agents", task.run, stalled_after=0.01),
         tasks.running("leases", task.run),
     ):
-        await eventually(tasks.trouble)
-        assert "agents" in tasks.trouble()
-        assert "leases" not in tasks.trouble()
+        await eventually(tasks.problems)
+        assert "agents" in tasks.problems()
+        assert "leases" not in tasks.problems()
 
 
 async def test_the_reconciler_is_not_ready_while_a_task_is_down(start: Start) -> None:

@@ -30,9 +30,9 @@ class World:
 
     def rest(self, **amounts: int) -> None:
         """Ask, and be answered a tenth of a second later."""
-        asked_at = self.now
+        requested_at = self.now
         self.now += 0.1
-        self.balances.rest_answered(_amounts(amounts), asked_at=asked_at)
+        self.balances.rest_answered(_amounts(amounts), requested_at=requested_at)
 
     def feed(self, **amounts: int) -> None:
         self.balances.feed_started(_amounts(amounts))

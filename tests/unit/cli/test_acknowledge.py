@@ -3,7 +3,7 @@
 import pytest
 
 from tests.builders import NOW
-from trading_ops.cli.acknowledge import _say
+from trading_ops.cli.acknowledge import _print
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.main import run
 from trading_ops.clients.reconciler_views import AcknowledgementView
@@ -31,7 +31,7 @@ def test_what_alertmanager_does_not_know_yet_is_reported(
     acknowledgement = AcknowledgementView(
         incident_id="3f2a0000-1", kind="acknowledge", owner="anna", until=NOW, trouble="no answer"
     )
-    _say(acknowledgement, "it is anna's")
+    _print(acknowledgement, "it is anna's")
     captured = capsys.readouterr()
     assert captured.out == "incident 3f2a0000: it is anna's\n"
     assert "no answer" in captured.err

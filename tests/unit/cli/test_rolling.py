@@ -6,17 +6,17 @@ from datetime import timedelta
 
 import pytest
 
-from trading_ops.cli.rolling import PAUSE_SECONDS, Ordered, Rolled, Seen, roll
+from trading_ops.cli.rolling import PAUSE_SECONDS, Ordered, Rolled, State, roll
 
-OLD = Seen("0", None)
-HEALTHY = Seen("1", None)
+OLD = State("0", None)
+HEALTHY = State("1", None)
 CANARY = timedelta(seconds=PAUSE_SECONDS)
 
 
 class Bots:
     """Bots whose state is a function of the name and of how often it was asked for."""
 
-    def __init__(self, look: Callable[[str, int], Seen], refuse: str = "") -> None:
+    def __init__(self, look: Callable[[str, int], State], refuse: str = "") -> None:
         self._look = look
         self._refuse = refuse
         self.restarted: list[str] = []
@@ -29,7 +29,7 @@ class Bots:
             return Ordered(restarted=False, problem="refused: automation is paused")
         return Ordered(restarted=True)
 
-    async def look(self, bot: str, *, canary: bool) -> Seen:
+    async def state(self, bot: str, *, canary: bool) -> State:
         if bot not in self.restarted:
             return OLD
         self.asked[bot] += 1
@@ -64,12 +64,14 @@ async def test_a_single_bot_is_no_canary() -> None:
 @pytest.mark.parametrize(
     ("later", "why"),
     [
-        (Seen("2", None), "restarted again: 1 → 2"),
-        (Seen("1", "degraded (feed)"), "degraded"),
-        (Seen(None, "no answer"), "no answer"),
+        (State("2", None), "restarted again: 1 → 2"),
+        (State("1", "degraded (feed)"), "degraded"),
+        (State(None, "no answer"), "no answer"),
     ],
 )
-async def test_a_canary_that_does_not_stay_healthy_spares_the_others(later: Seen, why: str) -> None:
+async def test_a_canary_that_does_not_stay_healthy_spares_the_others(
+    later: State, why: str
+) -> None:
     fleet = Bots(lambda _bot, times: HEALTHY if times == 1 else later)
     first, second, third = await problems(fleet, "a", "b", "c")
     assert why in str(first)
@@ -79,7 +81,7 @@ async def test_a_canary_that_does_not_stay_healthy_spares_the_others(later: Seen
 
 async def test_a_failed_canary_was_restarted_and_the_others_were_not() -> None:
     """What is told apart: not restarted, and restarted but not healthy."""
-    sick = Bots(lambda _bot, _times: Seen("1", "degraded (feed)"))
+    sick = Bots(lambda _bot, _times: State("1", "degraded (feed)"))
     assert [one.restarted for one in await rolled(sick, "a", "b")] == [True, False]
     refused = Bots(lambda _bot, _times: HEALTHY, refuse="a")
     assert [one.restarted for one in await rolled(refused, "a", "b")] == [False, False]
@@ -88,8 +90,8 @@ async def test_a_failed_canary_was_restarted_and_the_others_were_not() -> None:
 
 
 async def test_a_canary_that_is_restarted_by_its_manager_between_two_answers_failed() -> None:
-    states = {1: HEALTHY, 2: Seen(None, "no answer")}
-    fleet = Bots(lambda _bot, times: states.get(times, Seen("2", None)))
+    states = {1: HEALTHY, 2: State(None, "no answer")}
+    fleet = Bots(lambda _bot, times: states.get(times, State("2", None)))
     rolled = roll(["a", "b"], fleet, canary=CANARY, within=timedelta(seconds=30))
     first, _second = [one.problem async for one in rolled]
     assert "restarted again" in str(first)

@@ -69,7 +69,7 @@ ENTRY = "ccxt:\n  - {name: a, exchange: kraken}\n  - "
         (ENTRY + "{name: b, exchange: okx, url: 'http://127.0.0.1:@x'}", "ccxt[b].url", "https"),
         (ENTRY + "{name: b, exchange: okx, url: nowhere}", "ccxt[b].url", "https"),
         (ENTRY + "{name: b, exchange: okx, timeout_seconds: 0}", "ccxt[b].timeout_seconds", ">= 1"),
-        ("processes: [{name: a}]", "processes[a]", "how the process is found"),
+        ("processes: [{name: a}]", "processes[a]", "how to find the process"),
         ("processes: [{name: a, unit: b}]", "processes[a]", "unit and units_file"),
         ("processes: [{name: A B, pid_file: p}]", "processes[A B].name", "matching regex"),
         ("venues: [{name: a, address: x, port: 1}]", "venues[a].port", "one of name, address"),

@@ -6,7 +6,7 @@ import pytest
 
 from trading_ops.exporter.exchange.child import kind_of
 from trading_ops.exporter.exchange.messages import FailureKind
-from trading_ops.exporter.exchange.permissions import ASK
+from trading_ops.exporter.exchange.permissions import REQUESTS
 from trading_ops.instrument.topics.venue_probes import FAILURE_KINDS
 
 BINANCE = {
@@ -43,14 +43,14 @@ def kraken(*permissions: str) -> dict[str, Any]:
 )
 def test_a_key_that_can_do_more_is_known(exchange: str, answer: Any, *, more: bool) -> None:
     """What is not known to be reading is more."""
-    _, judge = ASK[exchange]
+    _, judge = REQUESTS[exchange]
     assert judge(answer) is more
 
 
 def test_ccxt_has_the_methods() -> None:
     """Each question is a method of the ccxt that is installed."""
     ccxt = pytest.importorskip("ccxt")
-    for exchange, (method, _) in ASK.items():
+    for exchange, (method, _) in REQUESTS.items():
         assert callable(getattr(getattr(ccxt, exchange)({}), method))
 
 

@@ -1,7 +1,7 @@
 """A reload of Freqtrade's configuration is told from a restart by what its log still lists."""
 
+from trading_ops.exporter.freqtrade.exchange_errors import Line
 from trading_ops.exporter.freqtrade.reloads import Reloads
-from trading_ops.exporter.freqtrade.trouble import Line
 
 
 def lines(*moments: float) -> list[Line]:

@@ -5,9 +5,8 @@ import asyncio
 import pytest
 
 from trading_ops import clock
-from trading_ops.exporter.freqtrade.budget import RequestBudget
-from trading_ops.exporter.freqtrade.prompt import Prompt
 from trading_ops.exporter.freqtrade.reading import Reading
+from trading_ops.exporter.freqtrade.triggered import RequestBudget, TriggeredReading
 
 RATE, BURST = 200.0, 12
 
@@ -40,12 +39,12 @@ async def test_without_a_turn_a_message_changes_nothing() -> None:
     reading = Reading("freqtrade:freq:count", ask, interval_seconds=interval, timeout_seconds=1)
     spent = RequestBudget(per_second=1e-6, burst=1)
     await spent.turn()
-    prompt = Prompt(reading, spent)
+    prompt = TriggeredReading(reading, spent)
     running = asyncio.create_task(prompt.run())
     try:
         async with asyncio.timeout(60):
             while not twice.is_set():
-                prompt.hurry()
+                prompt.trigger()
                 await asyncio.sleep(0.05)
     finally:
         running.cancel()

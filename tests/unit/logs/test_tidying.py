@@ -11,8 +11,8 @@ import pytest
 from tests.unit.logs.reading import lines_of
 from trading_ops import clock
 from trading_ops.config.log_policy import LogPolicy
-from trading_ops.exporter.log_files.entry import LogFilesEntry
-from trading_ops.exporter.log_files.followed import Followed
+from trading_ops.exporter.config import LogFilesEntry
+from trading_ops.exporter.log_files.follower import LogFollower
 from trading_ops.logs.file import LogFile
 from trading_ops.logs.handler import FileHandler
 from trading_ops.logs.rotation import files_aside, folder_bytes
@@ -42,15 +42,15 @@ def test_a_new_file_is_begun_and_the_earlier_one_compressed(
     handler: FileHandler, tmp_path: Path
 ) -> None:
     """What was logged before it is in the old file, and no line is lost; an exporter counts it."""
-    seen = Followed(LogFilesEntry(name="bot", paths=(tmp_path / "bot.log",)))
-    seen.look()
+    seen = LogFollower(LogFilesEntry(name="bot", paths=(tmp_path / "bot.log",)))
+    seen.read()
     done = []
     for number in range(3):
         say(handler, f"line {number}")
         done.append(rotate(handler, WITHIN))
         say(handler, f"after {number}")
         handler.drain(WITHIN)
-        rotated = seen.look().totals.rotations
+        rotated = seen.read().totals.rotations
         assert rotated == number + 1
     assert [one.compressed for one in done] == [0, 1, 1]
     aside = files_aside(tmp_path)

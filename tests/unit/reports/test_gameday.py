@@ -244,7 +244,7 @@ def test_a_drill_that_this_machine_cannot_have_is_reported_and_counted_nowhere()
     lines = summary([drill(), absent])
     assert lines[:2] == [
         "1 of 1 drills passed within their limits.",
-        "1 were not run: this machine lacks what they need.",
+        "1 were not run: this machine does not support them.",
     ]
     assert page(record(drill(), absent)).count("TradingBotDiskLow") == 1
 

@@ -1,5 +1,5 @@
-"""PostgreSQL with its own tools: a base backup a day, and all WAL since.
+"""PostgreSQL with its own tools: a daily base backup, and all WAL since.
 
-`chain` keeps the bases and the WAL on this host, `capture` puts them into a backup, `recovery`
-turns a backup into a data folder of any moment since its base. `tools` runs the programs.
+`chain` stores the bases and the WAL on this host, `capture` adds them to a backup, and `recovery`
+creates a data folder for any moment since the base. `tools` runs the programs.
 """

@@ -16,36 +16,36 @@ Set = TypeVar("Set", Base, Taken)
 
 
 class Driver(Protocol[Set]):
-    """Takes bases and WAL, and keeps on this host what the next backup contains."""
+    """Takes base backups and WAL, and stores on this host what the next backup needs."""
 
     def refresh(self, server: Server) -> Set:
-        """Take a base when one is due; return the base of this backup."""
+        """Take a base if one is due; return the base of this backup."""
 
     def receive(self, server: Server, base: Set, end: int) -> None:
-        """Get the WAL up to a position."""
+        """Receive the WAL up to a position."""
 
     def stage(self, base: Set, into: Path) -> dict[str, Entry]:
-        """Put the base and its WAL into a backup's folder; return the entries that are known."""
+        """Add the base and its WAL to a backup's folder; return the known entries."""
 
     def forget(self) -> None:
-        """Remove all bases but the newest: a backup with them is stored."""
+        """Remove all bases except the newest, once a backup with them is stored."""
 
 
 class Captured(NamedTuple):
-    """What was staged."""
+    """The staged database."""
 
     database: Database
     known: dict[str, Entry]
-    """Entries of files that need not be read again, by their path in the backup."""
+    """Entries of files that need not be read again, by path in the backup."""
 
     chain: "Driver[Any]"
 
 
 def capture(settings: Settings, url: str, staging: Path) -> Captured:
-    """Put the base and all WAL up to now into the staging folder.
+    """Add the base and all WAL up to now to the staging folder.
 
     Raises:
-        StoreError: the server failed meanwhile.
+        StoreError: the server failed.
         SetupError: it cannot be backed up this way, or a program is missing.
     """
     if settings.backup_pgbackrest is None:

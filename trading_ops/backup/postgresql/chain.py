@@ -1,16 +1,17 @@
-"""Base backups and the WAL since, on this host: what the next backup contains.
+"""Base backups and WAL on this host, for the next backup.
 
     bases/START/data/…     a base backup, without WAL
-    bases/START/base.json  written last: without it the base is incomplete
-    wal/SEGMENT            the newest one ends with .partial
+    bases/START/base.json  written last; without it the base is incomplete wal/SEGMENT
+    the newest one ends with .partial
 
-Every backup contains the *oldest* base here and all WAL since its start, so that any moment between
-can be restored from that one backup. The first backup of each day (UTC) takes a new base. That
-backup still contains the old base, with WAL to beyond the start of the new one: no moment is left
-out. `forget` then removes the old base.
+Every backup contains the *oldest* base here and all WAL since its start, so that any moment in
+between can be restored from that one backup. The first backup of each day (UTC) takes a new base.
+That backup still contains the old base, with WAL to beyond the start of the new one, so that there
+is no gap. `forget` then removes the old base.
 
-Between two backups there is no replication slot: one would keep WAL until the server's disk is full
-when this host is down. `wal_keep_size` bounds that; what the server has removed costs a new base.
+No replication slot exists between two backups: while this host is down, it would retain WAL until
+the server's disk is full. `wal_keep_size` is used instead; if the server has removed needed WAL, a
+new base is taken.
 """
 
 import os
@@ -36,23 +37,23 @@ MODE = 0o600
 
 
 class Layout(msgspec.Struct, frozen=True, kw_only=True):
-    """What a recovery must know beside the files."""
+    """Facts that a recovery needs besides the files."""
 
     major: int
     segment: int
-    """Bytes of a segment of WAL."""
+    """Size of a WAL segment in bytes."""
 
     database: str
     superuser: str
     folders: tuple[str, ...]
-    """Of the base: PostgreSQL does not start without its empty ones."""
+    """Folders of the base: PostgreSQL does not start without the empty ones."""
 
     stanza: str = ""
     label: str = ""
-    """Of pgBackRest; empty: a base backup and its WAL."""
+    """Label of a pgBackRest set; empty: a base backup and its WAL."""
 
     bytes: int = 0
-    """Of the data folder that pgBackRest restores."""
+    """Size of the data folder that pgBackRest restores."""
 
 
 class Base(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,11 +70,11 @@ class Base(msgspec.Struct, frozen=True, kw_only=True):
 
     layout: Layout
     entries: tuple[Entry, ...]
-    """Hashed once: a copy here that goes bad later is not mistaken for the original."""
+    """Hashed once, so that a copy that becomes corrupt later is not taken for the original."""
 
     @property
     def name(self) -> str:
-        """Of its folder."""
+        """Return the name of its folder."""
         return f"{wal.position(self.start):016X}"
 
 
@@ -115,7 +116,7 @@ class Chain:
             StoreError: the server failed, or has removed WAL that is needed.
         """
         command = [tools.program("pg_receivewal", server.major), "--directory", str(self._wal)]
-        # It ends once it has received more than this.
+        # pg_receivewal exits once it has received more than this.
         command += ["--endpos", wal.written(end - 1), "--no-loop", *server.arguments]
         done = tools.run(command, server.password)
         present = {wal.order_of(path.name) for path in self._segments()}
@@ -161,7 +162,7 @@ class Chain:
         return known
 
     def forget(self) -> None:
-        """Remove all bases but the newest, and the WAL before it: a backup with them is stored."""
+        """Remove all bases except the newest, and older WAL, once a backup with them is stored."""
         *old, newest = self._complete()
         for base in old:
             shutil.rmtree(self._bases / base.name)
@@ -208,7 +209,7 @@ class Chain:
         return base
 
     def _take_wal(self, received: Path, *, first: bool) -> None:
-        """Begin with the WAL that came with the first base; a later one has it here already."""
+        """Use the WAL of the first base; for later ones it is already here."""
         if first:
             for name in ("bases", "wal"):
                 for path in (self._folder / name).iterdir():
@@ -221,7 +222,7 @@ class Chain:
             if not first:
                 path.unlink()
             elif path in complete[-1:]:
-                # Its rest is empty: the next WAL begins in it, or after it.
+                # The rest of the segment is empty: the next WAL starts in it or after it.
                 path.replace(self._wal / f"{path.name}{wal.PARTIAL}")
             else:
                 path.replace(self._wal / path.name)
@@ -252,7 +253,7 @@ def _start(label: Path) -> str:
     for line in label.read_text().splitlines():
         if line.startswith("START WAL LOCATION: "):
             return line.split()[3]
-    raise StoreError("pg_basebackup left no start of its WAL in backup_label")
+    raise StoreError("pg_basebackup wrote no start LSN to backup_label")
 
 
 def _folders(data: Path) -> Iterator[str]:

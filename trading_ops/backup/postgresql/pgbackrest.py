@@ -1,17 +1,17 @@
-"""The second driver for PostgreSQL: sets of pgBackRest and the WAL that the server archives.
+"""The pgBackRest driver for PostgreSQL: sets of pgBackRest and archived WAL.
 
-pgBackRest's own repository on this host takes the place of the `Chain`. Every backup contains the
-files of the *oldest* set there, of the sets that this one depends on, and all WAL since its start.
-The first backup of each day (UTC) takes a new set, a full one each week. That backup still contains
-the old set, with WAL to beyond the end of the new one, so that no moment is left out: pgBackRest's
-own times are whole seconds, and between two sets up to one second would belong to neither.
+pgBackRest's own repository on this host replaces the `Chain`. Every backup contains the files of
+its *oldest* set, of the sets that it depends on, and all WAL since its start. The first backup of
+each day (UTC) takes a new set, a full one each week. That backup still contains the old set, with
+WAL to beyond the end of the new one, so that there is no gap: pgBackRest's times are whole seconds,
+and up to one second between two sets would belong to neither.
 
 The sets of others in the same stanza stay: only sets that were taken here are removed, each by its
 label and only when no other set depends on it.
 
-Its exit code is never the proof. After a backup `info` must list the set without an error, and each
-segment of WAL must be in the repository; `verify` exits 0 on a damaged one and is not used: the
-manifest has the SHA-256 of each file, and the restore test recovers from them.
+Its exit code is not trusted. After a backup, `info` must list the set without an error, and each
+WAL segment must be in the repository. `verify` is not used, because it exits with 0 for a damaged
+repository: the manifest has the SHA-256 of each file, and the restore test recovers from them.
 """
 
 import configparser
@@ -39,8 +39,8 @@ log = logs.get(__name__)
 REPOSITORY = "repository"
 DEFAULT_PATH = "/var/lib/pgbackrest"
 FULL_EVERY = timedelta(days=7)
-ARCHIVE_SECONDS, LOOK_SECONDS = 10.0, 0.1
-"""Parallel archiving may finish an older segment after the one that `check` waits for."""
+ARCHIVE_SECONDS, CHECK_SECONDS = 10.0, 0.1
+"""Parallel archiving may finish an older segment after the one for which `check` waits."""
 
 SEGMENT = re.compile(r"^[0-9A-F]{24}-[0-9a-f]{40}(\.[a-z0-9]+)?$")
 KEEP = ("--repo1-retention-full=9999999", "--repo1-retention-archive-type=incr")
@@ -71,7 +71,7 @@ class _Key(msgspec.Struct):
 
 
 class _Listed(msgspec.Struct):
-    """A set as `info` lists it."""
+    """A set in the output of `info`."""
 
     label: str
     type: str
@@ -100,7 +100,7 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
 
     label: str
     needs: tuple[str, ...]
-    """Labels of the sets that it depends on."""
+    """Labels of the sets on which it depends."""
 
     archive: str
     """Folder of its WAL, such as `15-1`."""
@@ -117,7 +117,7 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PgBackRest:
-    """pgBackRest with the configuration file of the operator."""
+    """pgBackRest with the operator's configuration file."""
 
     def __init__(self, folder: Path, config: Path) -> None:
         """Read the configuration.
@@ -133,7 +133,7 @@ class PgBackRest:
         self._program = program()
 
     def refresh(self, server: Server) -> Taken:
-        """Take a set when one is due; return the set of this backup.
+        """Take a set if one is due; return the set of this backup.
 
         Raises:
             StoreError: it could not be taken.
@@ -165,16 +165,16 @@ class PgBackRest:
         stanza = self._info()
         if not stanza.db or str(stanza.db[-1].system_id) != server.system:
             raise StoreError(
-                f"the stanza {self._stanza} of {self._config} is of another server than "
+                f"the stanza {self._stanza} of {self._config} belongs to another server than "
                 "backup_database. Fix: let pg1-path be the data folder of that server"
             )
         return stanza
 
     def receive(self, _server: Server, taken: Taken, end: int) -> None:
-        """Let the server archive its WAL up to a position.
+        """Have the server archive its WAL up to a position.
 
         Raises:
-            StoreError: it does not, or has not archived WAL that is needed.
+            StoreError: it failed to, or needed WAL is missing.
         """
         self._run("check")
         if missing := self._await(taken, end):
@@ -184,7 +184,7 @@ class PgBackRest:
             )
 
     def stage(self, taken: Taken, into: Path) -> dict[str, Entry]:
-        """Put the set and its WAL into a backup's folder; return the entries that are known."""
+        """Add the set and its WAL to a backup's folder; return the known entries."""
         durable.private_folder(into)
         layout = into / LAYOUT
         layout.write_bytes(msgspec.json.encode(taken.layout))
@@ -236,7 +236,7 @@ class PgBackRest:
         stanza = self._info()
         listed = stanza.backup[-1] if stanza.backup else None
         if listed is None or listed.label in before:
-            raise StoreError("pgBackRest said that it took a backup, and does not list it")
+            raise StoreError("pgBackRest reported a new backup but does not list it")
         if listed.error:
             raise StoreError(f"pgBackRest found damaged pages in PostgreSQL: set {listed.label}")
         cluster = next(one for one in stanza.db if one.id == listed.database.id)
@@ -268,7 +268,7 @@ class PgBackRest:
             yield from files(sets / label)
         first = wal.segment_of(wal.position(taken.start), taken.layout.segment)
         for path in files(self._archive(taken)):
-            archived = SEGMENT.match(path.name)  # not what archive-push is still writing
+            archived = SEGMENT.match(path.name)  # not files that archive-push is still writing
             if wal.HISTORY.match(path.name) or (archived and wal.order_of(path.name) >= first):
                 yield path
 
@@ -287,7 +287,7 @@ class PgBackRest:
         return (number + 1) * segment
 
     def _await(self, taken: Taken, end: int) -> list[str]:
-        """Return the segments from the set's start up to a position that do not arrive."""
+        """Wait for the segments from the set's start up to a position; return the missing ones."""
         needed = wal.segments(wal.position(taken.start), end, taken.layout.segment)
         deadline = clock.monotonic() + ARCHIVE_SECONDS
         while True:
@@ -295,14 +295,14 @@ class PgBackRest:
             missing = [one for one in needed if one not in present]
             if not missing or clock.monotonic() > deadline:
                 return missing
-            time.sleep(LOOK_SECONDS)
+            time.sleep(CHECK_SECONDS)
 
     def _info(self) -> _Stanza:
-        said = self._run("info", "--output=json")
+        output = self._run("info", "--output=json")
         try:
-            found = msgspec.json.decode(said or "[]", type=list[_Stanza])
+            found = msgspec.json.decode(output or "[]", type=list[_Stanza])
         except msgspec.DecodeError as error:
-            raise StoreError(f"pgBackRest lists its sets in an unknown form: {error}") from error
+            raise StoreError(f"the output of `pgbackrest info` is invalid: {error}") from error
         return next((one for one in found if one.name == self._stanza), _Stanza(self._stanza))
 
     def _run(self, *arguments: str) -> str:
@@ -330,7 +330,7 @@ def restore(folder: Path, layout: Layout, data: Path) -> None:
     """Write the set of a restored backup into a data folder, without its WAL.
 
     Raises:
-        Damaged: pgBackRest refuses it.
+        Damaged: pgBackRest rejects it.
         SetupError: it is not installed, or there is too little space.
     """
     durable.require_space(folder, layout.bytes, "the restored PostgreSQL")
@@ -404,6 +404,6 @@ def _place(source: Path, target: Path) -> None:
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         os.link(source, target)
-    except OSError:  # on another file system, or of another user
+    except OSError:  # on another file system, or owned by another user
         shutil.copyfile(source, target)
         target.chmod(MODE)

@@ -1,4 +1,4 @@
-"""From a base and its WAL to a data folder of one moment, by a server of ours on a Unix socket."""
+"""Recovers a base and its WAL to one moment, with a temporary server on a Unix socket."""
 
 import contextlib
 import os
@@ -23,7 +23,7 @@ from trading_ops.backup.postgresql.server import counting_engine, describe
 from trading_ops.errors import StoreError
 
 DATA = "data"
-LOOK_SECONDS = 0.05
+CHECK_SECONDS = 0.05
 STOP_SECONDS = 600
 OLDEST_AMCHECK = 14
 _OWNER = """
@@ -42,23 +42,23 @@ ALONE = {
     "logging_collector": "off",
     "log_destination": "stderr",
     "lc_messages": "C",
-    # WAL is in the data folder; a recovery asks for it elsewhere first.
+    # WAL is in the data folder; a recovery calls restore_command first.
     "restore_command": "false",
     "recovery_target_action": "promote",
 }
-"""Settings of the server: nothing of the original's may reach out."""
+"""Settings that keep the server isolated from the original's surroundings."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where a recovery ends; neither: with the last WAL."""
+    """The recovery target; neither: the end of the WAL."""
 
     time: datetime | None = None
     lsn: str | None = None
 
     @property
     def settings(self) -> dict[str, str]:
-        """Of the server."""
+        """Return the settings for the server."""
         if self.time is not None:
             return {"recovery_target_time": self.time.isoformat(sep=" ")}
         if self.lsn is not None:
@@ -99,7 +99,7 @@ class Scratch:
         return made.render_as_string(hide_password=False)
 
     def check(self, expected: Database) -> list[str]:
-        """Return what is wrong with the recovered database, one sentence each."""
+        """Return the problems of the recovered database, one sentence each."""
         problems = []
         if self.layout.major >= OLDEST_AMCHECK:
             problems += _amcheck(self)
@@ -111,7 +111,9 @@ class Scratch:
             return [*problems, f"{expected.path}: {getattr(error, 'orig', None) or error}"]
         finally:
             engine.dispose()
-        if expected.wal_counted is None:  # of a later moment, to which the chain must reach
+        if (
+            expected.wal_counted is None
+        ):  # of a later moment; the chain must reach at least this event
             if (found.audit_head or 0) < (expected.audit_head or 0):
                 problems.append(
                     f"{expected.path} ends with event {found.audit_head}, expected at least "
@@ -127,12 +129,12 @@ class Scratch:
 
 @contextlib.contextmanager
 def recovered(folder: Path, target: Target, *, scratch: bool = False) -> Iterator[Scratch]:
-    """Recover a restored backup and keep its server running; afterwards `data` is shut down.
+    """Recover a restored backup and keep its server running; shut it down afterwards.
 
     Args:
-        folder: the part of PostgreSQL in a restored backup; it is changed.
+        folder: the PostgreSQL folder of a restored backup; it is changed.
         target: where the recovery ends.
-        scratch: whether the data is thrown away afterwards: do not wait for the disk.
+        scratch: the data is deleted afterwards, so do not wait for the disk.
 
     Raises:
         Damaged: PostgreSQL does not recover.
@@ -156,12 +158,12 @@ def serving(
     """Start a server on the data folder, and shut it down afterwards.
 
     Args:
-        folder: the part of PostgreSQL in a restored backup, with a data folder.
-        settings: of the server, beside those that keep it alone.
+        folder: the PostgreSQL folder of a restored backup, with a data folder.
+        settings: of the server, besides those that isolate it.
         repository: of pgBackRest, from which the server takes WAL.
 
     Raises:
-        Damaged: PostgreSQL does not start, or not recover.
+        Damaged: PostgreSQL does not start or recover.
         SetupError: its programs are not installed.
         StoreError: it did not shut down.
     """
@@ -171,7 +173,7 @@ def serving(
     try:
         for name, text in (("config", ""), ("hba", "local all all trust\n"), ("ident", "")):
             (socket / name).write_text(text)
-        _give_away(socket, data, *([repository] if repository else []))
+        _change_owner(socket, data, *([repository] if repository else []))
         with (
             _wal_from(repository, layout, socket, data) as (more, opened),
             _running(
@@ -199,7 +201,7 @@ def _layout(folder: Path) -> Layout:
 
 
 def _assemble(folder: Path, layout: Layout) -> None:
-    """Make a data folder of the base and the WAL."""
+    """Create a data folder from the base and the WAL."""
     data = folder / DATA
     if layout.label:
         pgbackrest.restore(folder, layout, data)
@@ -218,8 +220,8 @@ def _assemble(folder: Path, layout: Layout) -> None:
     (data / "recovery.signal").touch(mode=0o600)
 
 
-def _give_away(*folders: Path) -> None:
-    """Give folders to the user that the server runs as."""
+def _change_owner(*folders: Path) -> None:
+    """Change the owner of folders to the server's user."""
     if (user := tools.server_user()) is None:
         return
     for folder in folders:
@@ -231,9 +233,9 @@ def _give_away(*folders: Path) -> None:
 def _wal_from(
     repository: Path | None, layout: Layout, socket: Path, data: Path
 ) -> Iterator[tuple[dict[str, str], list[int]]]:
-    """Give the settings and open folders of a server that takes WAL from pgBackRest's repository.
+    """Yield settings and open folders for a server that restores WAL from pgBackRest's repository.
 
-    It takes one segment after the other: all at once may be much larger than the data.
+    It fetches one segment at a time: all of them may be much larger than the data.
     """
     if repository is None:
         yield {}, []
@@ -266,7 +268,7 @@ def _running(
     descriptors: Collection[int] = (),
 ) -> Iterator[subprocess.Popen[bytes]]:
     user = tools.server_user()
-    # Given as an open folder: its parents may be closed to the server's user.
+    # Passed as an open folder: the server's user may not have access to its parents.
     opened = os.open(data, os.O_RDONLY | os.O_DIRECTORY)
     command = [program, "-D", f"/proc/self/fd/{opened}", "-k", str(socket), "-p", "5432"]
     places = {"config_file": "config", "hba_file": "hba", "ident_file": "ident"}
@@ -307,11 +309,11 @@ def _running(
 
 
 def _await(server: Scratch, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait until the recovery has ended: the server answers no one before."""
+    """Wait until the recovery has ended; before, the server accepts no connections."""
     ready = [tools.program("pg_isready", server.layout.major), "--host", str(server.socket)]
     while tools.run([*ready, "--port", "5432", "--quiet"]).returncode:
         if process.poll() is not None:
-            said = log.read_text(errors="replace")
-            fatal = [line for line in said.splitlines() if "FATAL" in line or "PANIC" in line]
-            raise Damaged(f"PostgreSQL does not recover: {' '.join(fatal[-2:]) or said[-500:]}")
-        time.sleep(LOOK_SECONDS)
+            output = log.read_text(errors="replace")
+            fatal = [line for line in output.splitlines() if "FATAL" in line or "PANIC" in line]
+            raise Damaged(f"PostgreSQL does not recover: {' '.join(fatal[-2:]) or output[-500:]}")
+        time.sleep(CHECK_SECONDS)

@@ -1,4 +1,4 @@
-"""The server that is backed up: connection, clock, WAL position, and what its database holds."""
+"""The server that is backed up: connection, clock, WAL position, and facts about its database."""
 
 import contextlib
 from collections.abc import Iterator
@@ -19,13 +19,13 @@ from trading_ops.store import postgresql
 from trading_ops.store.engine import parse
 
 OLDEST = 13
-"""Major version: checksums of a base backup, and the functions for transaction ids."""
+"""Oldest supported major version: checksums of base backups, functions for transaction IDs."""
 
 COUNTING = "60s"
 QUIET_TRIES = 300
 NAME = "postgresql"
 OURS = frozenset({"options", "target_session_attrs", "application_name"})
-"""Parameters of a session that a stream does not have."""
+"""Session parameters that a replication connection does not accept."""
 
 _KEEP = """
 SELECT pg_create_physical_replication_slot('trading_ops_' || pg_backend_pid(), true, true)
@@ -38,7 +38,7 @@ WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema')
   AND c.relpersistence = 'p'
 GROUP BY 1, 2 ORDER BY 1, 2
 """
-# A snapshot does not name the newest transaction while it runs; ours would not be the next one.
+# A snapshot does not include the newest running transaction; ours would not be the next one.
 _QUIET = """
 SELECT pg_current_wal_insert_lsn()::text,
        pg_snapshot_xmin(pg_current_snapshot()) = pg_snapshot_xmax(pg_current_snapshot())
@@ -47,15 +47,15 @@ SELECT pg_current_wal_insert_lsn()::text,
 
 
 class Server:
-    """One connection, and what the programs need for theirs."""
+    """One connection, and the connection parameters for the programs."""
 
     def __init__(self, engine: Engine, connection: Connection, *, streams: bool = True) -> None:
-        """Ask what does not change.
+        """Read the constant facts.
 
         Args:
             engine: of the connection.
             connection: to the server.
-            streams: whether base and WAL come by the replication protocol.
+            streams: whether base and WAL use the replication protocol.
 
         Raises:
             SetupError: it cannot be backed up this way.
@@ -77,24 +77,24 @@ class Server:
         self._refuse(streams=streams)
         if not streams:
             return
-        # It goes with this connection; until then the server keeps its WAL, however long it takes.
+        # The slot is dropped with this connection; until then the server retains its WAL.
         self._first(_KEEP)
 
     @classmethod
     @contextlib.contextmanager
     def connect(cls, url: str, *, streams: bool = True) -> Iterator[Self]:
-        """Connect, as the reconciler does.
+        """Connect like the reconciler.
 
         Raises:
-            StoreError: it does not answer, now or later.
+            StoreError: it does not answer, now or during the block.
         """
         engine = counting_engine(url)
         try:
             with engine.connect() as connection:
                 yield cls(engine, connection, streams=streams)
         except SQLAlchemyError as error:
-            said = redact(str(getattr(error, "orig", None) or error).strip())
-            raise StoreError(f"PostgreSQL could not be asked for the backup: {said}") from error
+            detail = redact(str(getattr(error, "orig", None) or error).strip())
+            raise StoreError(f"PostgreSQL cannot be backed up: {detail}") from error
         finally:
             engine.dispose()
 
@@ -111,8 +111,8 @@ class Server:
             "SELECT count(*) FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global')"
         ):
             raise SetupError(
-                "PostgreSQL has tablespaces of its own, which these backups do not include. Fix: "
-                "use a tool of your own, and set backup_interval_seconds to 0"
+                "PostgreSQL has additional tablespaces, which these backups do not include. Fix: "
+                "use another backup tool, and set backup_interval_seconds to 0"
             )
         if (level := self._first("SHOW wal_level")) not in {"replica", "logical"}:
             raise SetupError(f"wal_level of PostgreSQL is {level}. Fix: set it to replica")
@@ -127,10 +127,10 @@ class Server:
         """Return the arguments of a program that connects to this server."""
         info = self._driver.info
         query = self._engine.url.query
-        # Only what the URL says: the programs may have an older libpq than the driver.
+        # Only parameters in the URL: the programs may have an older libpq than the driver.
         given: dict[str, Any] = {name: query[name] for name in query if name not in OURS}
         given |= {"user": info.user, "dbname": info.dbname}
-        given |= {"host": info.host, "port": info.port}  # of several, the one that is used
+        given |= {"host": info.host, "port": info.port}  # of several hosts, the one in use
         return ["--dbname", psycopg.conninfo.make_conninfo(**given), "--no-password"]
 
     @property
@@ -155,18 +155,18 @@ class Server:
     def mark(self) -> int:
         """Commit an empty transaction and return the WAL position after it.
 
-        The WAL up to there contains a commit later than anything that was asked before, so that a
-        recovery to an earlier time finds its end.
+        The WAL up to there contains a commit later than all earlier queries, so that a recovery to
+        an earlier time finds its target.
         """
         self._first("SELECT pg_current_xact_id()")
         return wal.position(str(self._first("SELECT pg_current_wal_insert_lsn()")))
 
     def describe(self) -> Database:
-        """Return what the database holds at a moment of the WAL.
+        """Return facts about the database at a position in the WAL.
 
         Rows are exact at `wal_counted`: no transaction was running, and the WAL did not move while
-        the snapshot was taken. On a server that is never idle for a fraction of a millisecond, or
-        where counting takes too long, only the schema and the audit log are described.
+        the snapshot was taken. If the server is never idle for a fraction of a millisecond, or
+        counting takes too long, only the schema and the audit log are included.
         """
         at = self._quiet()
         try:
@@ -180,7 +180,7 @@ class Server:
     def _quiet(self) -> str | None:
         for _ in range(QUIET_TRIES):
             before = self._first("SELECT pg_current_wal_insert_lsn()::text")
-            # Repeatable read: this statement takes the snapshot of all that follow.
+            # Repeatable read: this statement takes the snapshot for all later ones.
             at, is_alone = self._connection.exec_driver_sql(_QUIET).one()
             if at == before and is_alone:
                 return str(at)
@@ -188,14 +188,14 @@ class Server:
         return None
 
     def _first(self, statement: str) -> Any:
-        """Ask for one value, in a transaction of its own."""
+        """Query one value in a separate transaction."""
         found = self._connection.exec_driver_sql(statement).scalar()
         self._connection.commit()
         return found
 
 
 def counting_engine(url: str) -> Engine:
-    """Return an engine whose connections may read for as long as it takes to count rows."""
+    """Return an engine with a statement timeout that allows counting rows."""
     settings = {
         **postgresql.READING,
         "statement_timeout": COUNTING,
@@ -222,7 +222,7 @@ class _Table:
 
 
 def describe(connection: Connection, *, counted: str | None) -> Database:
-    """Return what the connected database holds, in the transaction that is open.
+    """Return facts about the connected database, in the current transaction.
 
     Args:
         connection: to it.

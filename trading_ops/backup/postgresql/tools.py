@@ -1,4 +1,4 @@
-"""PostgreSQL's programs: where they are, and how they run so that none outlives us."""
+"""Finds and runs PostgreSQL's programs; none outlives our process."""
 
 import contextlib
 import ctypes
@@ -22,7 +22,7 @@ _LIBC = ctypes.CDLL(None)
 
 
 def program(name: str, major: int) -> str:
-    """Return the path of a program of PostgreSQL's.
+    """Return the path of a PostgreSQL program.
 
     Args:
         name: of the program.
@@ -42,8 +42,8 @@ def program(name: str, major: int) -> str:
 
 
 def _major(path: str) -> int | None:
-    said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
-    number = said.partition(")")[2].split()[:1]  # "postgres (PostgreSQL) 15.18 (Debian …)"
+    output = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
+    number = output.partition(")")[2].split()[:1]  # "postgres (PostgreSQL) 15.18 (Debian …)"
     digits = (number[0] if number else "").partition(".")[0]
     return int(digits) if digits.isdigit() else None
 
@@ -51,12 +51,12 @@ def _major(path: str) -> int | None:
 def run(
     command: Sequence[str], password: str | None = None, *, user: int | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end; the caller looks at what it did.
+    """Run a program to completion; the caller checks the result.
 
     Args:
         command: with its arguments.
         password: for PostgreSQL.
-        user: that it runs as; None: as we do.
+        user: to run as; None: the current user.
 
     Raises:
         StoreError: it could not be started, or hangs.
@@ -83,22 +83,22 @@ def run(
 
 
 def failure(done: subprocess.CompletedProcess[str]) -> str:
-    """Return what a program said last, without passwords."""
+    """Return the last output of a program, without passwords."""
     name = Path(done.args[0]).name
-    said = redact((done.stderr or done.stdout).strip())[-500:]
-    return f"{name} failed ({done.returncode}): {said}"
+    output = redact((done.stderr or done.stdout).strip())[-500:]
+    return f"{name} failed ({done.returncode}): {output}"
 
 
 def end_with_parent() -> None:
-    """Let the kernel end this process when its parent dies, also by SIGKILL.
+    """Have the kernel kill this process when its parent dies, even by SIGKILL.
 
-    SIGQUIT: a server ends at once with all its children.
+    SIGQUIT: a server exits immediately with all its children.
     """
     _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGQUIT.value, 0, 0, 0)
 
 
 def server_user() -> pwd.struct_passwd | None:
-    """Return the user that a server of ours runs as; None: as we do.
+    """Return the user to run a server as; None: the current user.
 
     PostgreSQL refuses to run as root.
     """

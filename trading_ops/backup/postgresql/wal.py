@@ -1,4 +1,4 @@
-"""Positions in the WAL, and the names of its segments: pure."""
+"""WAL positions and names of WAL segments; no I/O."""
 
 import re
 
@@ -14,7 +14,7 @@ def position(lsn: str) -> int:
 
 
 def written(at: int) -> str:
-    """Return an LSN as PostgreSQL writes it."""
+    """Return an LSN in PostgreSQL's format."""
     return f"{at >> 32:X}/{at & 0xFFFFFFFF:X}"
 
 
@@ -31,5 +31,5 @@ def segments(start: int, end: int, size: int) -> list[str]:
 
 
 def order_of(name: str) -> str:
-    """Return the part of a segment's name that says where it is in the WAL."""
+    """Return the part of a segment's name that gives its place in the WAL."""
     return name[8:24]

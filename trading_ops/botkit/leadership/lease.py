@@ -1,4 +1,4 @@
-"""The lease: one database row that says which instance leads, and until when.
+"""The lease: one database row with the instance that leads, and the end of the lease.
 
 The row has a fencing token that rises at each takeover. The leader presents it in every transaction
 of the records. At the venue, nonces do the same: a new leader starts above all that the old one can

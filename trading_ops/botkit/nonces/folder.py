@@ -115,7 +115,7 @@ class KeyFolder:
         pid = os.pread(self._ownership_lock, 20, 0).decode("ascii", "replace") or "unknown"
         return SetupError(
             f"{self.path}: another process (pid {pid}) {how} the nonces of this key. Fix: stop it,"
-            ' or give this bot a key of its own, or set "nonces": "shared" for all bots of the key'
+            ' or give this bot its own key, or set "nonces": "shared" for all bots of the key'
         )
 
 

@@ -161,7 +161,7 @@ class Nonces:
         """
         self._metrics.nonce_refused()
         if not self._may_resync():
-            log.warning("nonce_not_healed", reason="this process may not move the key's nonces on")
+            log.warning("nonce_not_resynced", reason="this process may not raise the nonces")
             return False
         await self._jump(JUMP)
         return True
@@ -169,7 +169,7 @@ class Nonces:
     def record_repeated_rejection(self) -> None:
         """Count a rejection after a jump: another client of the key uses even higher nonces."""
         self._metrics.nonce_refused()
-        log.warning("nonce_refused_again", fix="give each client of the venue a key of its own")
+        log.warning("nonce_refused_again", fix="give each client of the venue its own key")
 
     async def resync(self) -> int | None:
         """Jump ahead by an hour's worth of nonces, for the command `resync_nonce`.

@@ -77,7 +77,7 @@ def deny_while(code: str, detail: str, condition: Callable[[], bool]) -> Check:
 
     Args:
         code: of the denial, as in metrics.
-        detail: of the denial, for people.
+        detail: of the denial, for humans.
         condition: evaluated for each order.
     """
     denial = Denial(code=code, detail=detail)

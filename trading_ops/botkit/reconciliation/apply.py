@@ -33,7 +33,7 @@ class Canceller(Protocol):
         """Make a request.
 
         Raises:
-            Unavailable: the venue cannot be asked now.
+            Unavailable: the venue cannot be queried now.
             VenueRefused: it refused the request.
         """
         ...

@@ -23,7 +23,7 @@ class Caller(Protocol):
         """Make a request.
 
         Raises:
-            Unavailable: the venue cannot be asked now.
+            Unavailable: the venue cannot be queried now.
             VenueRefused: it refused the request.
         """
         ...
@@ -67,7 +67,7 @@ class TimeLimitedCaller:
 
         Raises:
             TooSlow: the deadline has passed.
-            Unavailable: the venue cannot be asked now.
+            Unavailable: the venue cannot be queried now.
             VenueRefused: it refused the request.
         """
         if clock.monotonic() > self._until:

@@ -123,7 +123,7 @@ class _Comparing:
             elif order.status.is_open and order.client_id in self._venue.reports:
                 self._handle_lost(order)
             elif order.status.is_open:
-                self._in_flight = True  # not asked about: it was sent while the venue was read
+                self._in_flight = True  # not queried: it was sent while the venue was read
 
     def _update(self, order: Order, report: VenueOrder) -> None:
         after, fill = apply_report(order, report)

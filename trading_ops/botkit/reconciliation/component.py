@@ -43,10 +43,10 @@ log = logs.get(__name__)
 NO_DRIFT = Drift(positions={}, balances={})
 
 RECHECK_SECONDS = 2.0
-"""Until the second look at a difference, and the maximum pause between attempts at the start."""
+"""Delay before a difference is checked again, and maximum pause between attempts at the start."""
 
 FIRST_PAUSE = 0.1
-"""Until the second look at a correction at the start, in seconds; doubled after each failure."""
+"""Delay before a correction at the start is checked again, in seconds; doubled per failure."""
 
 MAX_SECONDS = 15.0
 """How long orders wait for one comparison, plus the request that is under way then. The comparison
@@ -132,7 +132,7 @@ class Reconciliation(Component):
         """Compare once, and apply the corrections.
 
         Raises:
-            Unavailable: the venue or the store could not be asked.
+            Unavailable: the venue or the store could not be queried.
             VenueRefused: the venue refused a request.
             StoreError: the records could not be read.
         """
@@ -177,7 +177,7 @@ class Reconciliation(Component):
             reason: why; recorded with the owner.
 
         Raises:
-            Unavailable: the venue or the store could not be asked, or the account changed during
+            Unavailable: the venue or the store could not be queried, or the account changed during
                 the call.
             VenueRefused: the venue refused a request.
             StoreError: the records could not be written.

@@ -185,7 +185,7 @@ class Comparison:
     """Whether a request or fill was under way while the venue was read: drift proves nothing."""
 
     read_at: float = 0.0
-    """When the venue was first asked, in seconds since the epoch."""
+    """Time of the first query to the venue, in seconds since the epoch."""
 
     all_counted: bool = True
     """Whether everything up to `read_at` is recorded once the steps are applied, so that the

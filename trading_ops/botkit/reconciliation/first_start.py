@@ -59,7 +59,7 @@ class FirstStart:
             venue: what that comparison read.
 
         Raises:
-            Unavailable: the venue or the store could not be asked.
+            Unavailable: the venue or the store could not be queried.
             VenueRefused: the venue refused a request.
             StoreError: the records could not be written.
         """

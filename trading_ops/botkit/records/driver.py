@@ -128,10 +128,10 @@ class ThreadedDatabase:
         if self._closing:
             raise StoreError(f"{self._driver.name} is closed")
         done: Future[Result] = Future()
-        asked = clock.monotonic()
+        requested = clock.monotonic()
 
         def run() -> None:
-            self._metrics.queue_wait(QUEUE, clock.monotonic() - asked)
+            self._metrics.queue_wait(QUEUE, clock.monotonic() - requested)
             try:
                 with self._metrics.query(statement):
                     self._open()

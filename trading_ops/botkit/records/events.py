@@ -1,4 +1,4 @@
-"""The event log of the bot: orders, trades, signals, risk decisions and recoveries, for people."""
+"""The event log of the bot: orders, trades, signals, risk decisions and recoveries."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field

@@ -51,7 +51,7 @@ class Reading:
 
     amounts: Mapping[str, Decimal]
     at: float
-    asked_at: float = 0.0
+    requested_at: float = 0.0
     """When the REST request was sent; 0 for other sources."""
 
 
@@ -60,7 +60,7 @@ class Balances:
 
     Example:
         balances = Balances(metrics, currencies=["BTC", "USD"], rest_seconds=5.0)
-        balances.rest_answered({"USD": Decimal(1000)}, asked_at=asked_at)
+        balances.rest_answered({"USD": Decimal(1000)}, requested_at=requested_at)
         balances.feed_started({"USD": Decimal(1000)})
         balances.feed_changed("USD", Decimal(900))
         print(balances.source, balances.amounts["USD"], balances.at)
@@ -134,14 +134,14 @@ class Balances:
         self._keep(Reading(amounts, last.at))
         self.export()
 
-    def rest_answered(self, amounts: Mapping[str, Decimal], *, asked_at: float) -> None:
+    def rest_answered(self, amounts: Mapping[str, Decimal], *, requested_at: float) -> None:
         """Record a REST answer, and compare the feed with it.
 
         Args:
             amounts: totals by currency.
-            asked_at: when the request was sent, in seconds since the epoch.
+            requested_at: when the request was sent, in seconds since the epoch.
         """
-        before, answer = self._rest, Reading(dict(amounts), self._now(), asked_at)
+        before, answer = self._rest, Reading(dict(amounts), self._now(), requested_at)
         self._rest = answer
         wrong = self._mismatched(before, answer)
         if wrong:
@@ -214,7 +214,7 @@ class Balances:
         other. A feed without any change since before the first of two equal answers missed one.
         """
         feed = self._feed
-        if feed is None or before is None or self._changed_at >= before.asked_at:
+        if feed is None or before is None or self._changed_at >= before.requested_at:
             return []
         return sorted(
             name

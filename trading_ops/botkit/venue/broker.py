@@ -310,7 +310,7 @@ class Broker(Component):
                 self.succeed()
             return VenueRefused(detail)
         log.warning("request_failed", endpoint=endpoint, code=code, error=str(error)[:200])
-        # A failure on a session that was replaced says nothing about the new one.
+        # A failure on a replaced session does not concern the new one.
         if current:
             self.fail(detail)
             if not self.breaker.closed:

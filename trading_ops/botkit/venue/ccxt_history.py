@@ -58,16 +58,16 @@ class HistoryRange:
     complete: bool = False
     """Once finished: whether all entries were read."""
 
-    async def ask(self, ask: Ask, asked: str | None) -> Page:
+    async def ask(self, ask: Ask, scope: str | None) -> Page:
         """Request the next page.
 
         Args:
             ask: a unified method of ccxt that takes a symbol or currency, since, limit and params.
-            asked: the symbol or currency; None for all, where the venue allows that.
+            scope: the symbol or currency; None for all, where the venue allows that.
         """
         if self.direction is Direction.BACKWARD:
-            return await ask(asked, self.start, None, {"until": self.oldest})
-        return await ask(asked, self.start if self.direction is Direction.FIRST else self.newest)
+            return await ask(scope, self.start, None, {"until": self.oldest})
+        return await ask(scope, self.start if self.direction is Direction.FIRST else self.newest)
 
     def new_entries(self, page: Page) -> Page:
         """Return the entries of a page that are inside the range and were not read before."""

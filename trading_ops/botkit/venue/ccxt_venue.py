@@ -115,8 +115,8 @@ class CcxtVenue:
             VenueDown: the trades of an order are not all reported yet.
         """
         ask = self._client.fetch_open_orders
-        asked = self._asked("fetchOpenOrders")
-        return await self._exact([order_of(one) for symbol in asked for one in await ask(symbol)])
+        scopes = self._scopes("fetchOpenOrders")
+        return await self._exact([order_of(one) for symbol in scopes for one in await ask(symbol)])
 
     async def orders(self, venue_ids: Sequence[str]) -> list[VenueOrder]:
         """Return the state of these orders, open or closed; unknown ones are omitted.
@@ -142,7 +142,7 @@ class CcxtVenue:
         cut = not ended
         for name in (*self._has(("fetchOpenOrders",)), *ended):
             ask = getattr(self._client, snake(name))
-            for symbol in self._asked(name):
+            for symbol in self._scopes(name):
                 page = await ask(symbol, params=params)
                 cut = cut or len(page) >= self._page_size
                 for one in page:
@@ -156,8 +156,8 @@ class CcxtVenue:
         """Return one page of trades and ledger entries since a moment; see `VenueAdapter`."""
         lists = self._lists()
         at = cursor if isinstance(cursor, CcxtCursor) else await self._first(since)
-        ask, asked = lists[at.which]
-        page = await at.part.ask(ask, asked)
+        ask, scopes = lists[at.which]
+        page = await at.part.ask(ask, scopes)
         entries = at.part.new_entries(page)
         part = at.part.after(page, page_size=self._page_size)
         following: CcxtCursor | None = replace(at, part=part)
@@ -180,7 +180,7 @@ class CcxtVenue:
 
     def _lists(self) -> list[tuple[Ask, str | None]]:
         """Return the lists of the history: trades (per symbol where required), and the ledger."""
-        trades = [(self._client.fetch_my_trades, one) for one in self._asked("fetchMyTrades")]
+        trades = [(self._client.fetch_my_trades, one) for one in self._scopes("fetchMyTrades")]
         has_ledger = self._client.has.get("fetchLedger")
         return [*trades, (self._client.fetch_ledger, None)] if has_ledger else trades
 
@@ -192,7 +192,7 @@ class CcxtVenue:
         """Return all trades since a moment that the venue returns."""
         trades: list[VenueTrade] = []
         first = (await self._first(since)).part
-        for symbol in self._asked("fetchMyTrades"):
+        for symbol in self._scopes("fetchMyTrades"):
             part = first
             while not part.finished:
                 page = await part.ask(self._client.fetch_my_trades, symbol)
@@ -245,7 +245,7 @@ class CcxtVenue:
     async def cancel_all(self) -> int:
         """Cancel all open orders of the account; return how many were open."""
         there = await self.open_orders()
-        for symbol in self._asked("cancelAllOrders"):
+        for symbol in self._scopes("cancelAllOrders"):
             await self._client.cancel_all_orders(symbol)
         return len(there)
 
@@ -273,7 +273,7 @@ class CcxtVenue:
         ]
 
     async def _one(self, venue_id: str) -> VenueOrder | None:
-        for symbol in self._asked("fetchOrder"):
+        for symbol in self._scopes("fetchOrder"):
             try:
                 return order_of(await self._client.fetch_order(venue_id, symbol))
             except Exception as error:
@@ -289,7 +289,7 @@ class CcxtVenue:
     def _has(self, methods: Sequence[str]) -> tuple[str, ...]:
         return tuple(name for name in methods if self._client.has.get(name))
 
-    def _asked(self, method: str) -> tuple[str | None, ...]:
+    def _scopes(self, method: str) -> tuple[str | None, ...]:
         """Return the symbol arguments for a method: None for all at once, or each symbol."""
         return self._symbols if self._wants_symbol(method) else (None,)
 

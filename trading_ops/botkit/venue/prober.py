@@ -105,7 +105,7 @@ class Prober:
         alone = self._failures > 0
         if clock.monotonic() < self._due or (alone and trial):
             return False
-        asked_at = clock.timestamp()
+        requested_at = clock.timestamp()
         try:
             answer = await send("BalanceEx", lambda venue: venue.balances(), counts=not alone)
         except (VenueDown, VenueRefused) as error:
@@ -118,7 +118,7 @@ class Prober:
             return False
         self._failures, self._due = 0, 0.0
         totals = {name: balance.total for name, balance in answer.items()}
-        self._funds.rest_answered(totals, asked_at=asked_at)
+        self._funds.rest_answered(totals, requested_at=requested_at)
         return True
 
     async def read_clock(self, send: Send) -> None:

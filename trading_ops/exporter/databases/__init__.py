@@ -1,1 +1,1 @@
-"""Databases: the health that a server or a file reports."""
+"""Health of PostgreSQL servers and SQLite files."""

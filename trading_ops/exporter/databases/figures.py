@@ -1,19 +1,18 @@
-"""Figures as a source keeps them between two readings: values by label values by metric."""
+"""The samples of one source between two readings, by metric and label values."""
 
 from collections.abc import Iterable, Mapping
 
 from prometheus_client.metrics_core import Metric
 
-from trading_ops.exporter.families import family
+from trading_ops.instrument.families import family
 
 LONGEST_LABEL = 200
 
 
 class Figures:
-    """Values of one source; every one has the configured name as its first label."""
+    """Samples of one source; the first label of each is the configured name."""
 
     def __init__(self, prefix: str, name: str) -> None:
-        """Use this prefix of metric names, and this value of the first label."""
         self._prefix = prefix
         self._name = name
         self._values: dict[str, dict[tuple[str, ...], float]] = {}
@@ -24,7 +23,7 @@ class Figures:
         self._values.setdefault(self._prefix + metric, {})[self._name, *bounded] = value
 
     def put_all(self, values: Mapping[str, float]) -> None:
-        """Set values that have no label but the name."""
+        """Set values that have no label except the name."""
         for metric, value in values.items():
             self.put(metric, value)
 
@@ -35,6 +34,6 @@ class Figures:
 
 
 def printable(text: str) -> str:
-    """Return a valid label value for a name from outside."""
+    """Return a name from outside as a valid label value."""
     shown = "".join(sign if sign.isprintable() else "?" for sign in text[-LONGEST_LABEL:])
     return shown.encode("utf-8", "replace").decode()

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from trading_ops.errors import SetupError
-from trading_ops.exporter.databases.entries import PostgresqlEntry
+from trading_ops.exporter.config import PostgresqlEntry
 
 if TYPE_CHECKING:
     from trading_ops.exporter.databases.postgresql.source import Postgresql, PostgresqlStorage

@@ -1,7 +1,7 @@
-"""The child process: `python -m trading_ops.exporter.exchange.child`, asked over its input.
+"""The child process: `python -m trading_ops.exporter.exchange.child`; requests come on its stdin.
 
-It ends when its input does, and the kernel ends it with its parent. It never calls anything that
-places, changes or withdraws.
+It exits at the end of its input, and the kernel kills it when its parent exits. It never calls
+anything that places or changes orders, or withdraws.
 """
 
 import contextlib
@@ -29,14 +29,14 @@ from trading_ops.exporter.exchange.messages import (
     Question,
     Setup,
 )
-from trading_ops.exporter.exchange.permissions import ASK
+from trading_ops.exporter.exchange.permissions import REQUESTS
 
 PR_SET_PDEATHSIG = 1
 LARGEST_COUNT = 50
 LONGEST_REASON = 200
 CURRENCY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,31}")
 
-KEY_WORDS = re.compile(r"invalid (signature|key|api)|api-?key", re.IGNORECASE)
+KEY_ERRORS = re.compile(r"invalid (signature|key|api)|api-?key", re.IGNORECASE)
 
 # The first match among an error's classes is its kind.
 KINDS: Mapping[str, FailureKind] = {
@@ -52,10 +52,9 @@ KINDS: Mapping[str, FailureKind] = {
 
 
 class Exchange:
-    """One venue, and the three things that are asked of it."""
+    """One venue and the three kinds of requests to it."""
 
     def __init__(self, setup: Setup) -> None:
-        """Import ccxt's class for the venue; nothing is asked yet."""
         self._setup = setup
         options = {
             "apiKey": setup.key,
@@ -66,12 +65,12 @@ class Exchange:
         self._venue = exchange_class(setup.exchange)(options)
         if setup.request_interval is not None:
             self._venue.rateLimit = setup.request_interval * 1000
-        self._asked_last = 0.0
+        self._last_request = 0.0
         if setup.url is not None:
             self._venue.urls["api"] = _replaced(self._venue.urls["api"], setup.url)
 
     def answer(self, question: Question) -> Answer:
-        """Ask the venue; whatever goes wrong is part of the answer."""
+        """Query the venue; errors are returned as part of the answer."""
         ask: Mapping[Question, Callable[[], Answer]] = {
             Question.PUBLIC: self._public,
             Question.KEY: self._key,
@@ -84,41 +83,41 @@ class Exchange:
             return Answer(failure=self._failure(error), duration=clock.monotonic() - began)
 
     def _public(self) -> Answer:
-        venue, status, told = self._venue, "ok", None
-        # ccxt would wait inside the call, and the wait would count as the venue's.
+        venue, status, reported = self._venue, "ok", None
+        # ccxt would wait inside the call, and the wait would count as latency of the venue.
         venue.enableRateLimit = False
         self._pause()
-        began, asked = clock.monotonic(), clock.timestamp()
+        began, sent_at = clock.monotonic(), clock.timestamp()
         if venue.has.get("fetchStatus"):
             status = str(venue.fetch_status().get("status") or "ok")
         elif not venue.has.get("fetchTime"):
-            raise ClientError("ccxt can ask this venue neither for its status nor for its time")
-        else:  # the clock answers for both
-            told = venue.fetch_time()
-        duration, heard = clock.monotonic() - began, clock.timestamp()
-        if told is None and venue.has.get("fetchTime"):
+            raise ClientError("ccxt supports neither the status nor the time of this venue")
+        else:  # the time request covers both
+            reported = venue.fetch_time()
+        duration, received_at = clock.monotonic() - began, clock.timestamp()
+        if reported is None and venue.has.get("fetchTime"):
             self._pause()
-            asked = clock.timestamp()
-            told, heard = venue.fetch_time(), clock.timestamp()
+            sent_at = clock.timestamp()
+            reported, received_at = venue.fetch_time(), clock.timestamp()
         return Answer(
             duration=duration,
             status=status[:LONGEST_REASON],
-            venue_time=None if told is None else float(told) / 1000,
-            our_time=(asked + heard) / 2,
+            venue_time=None if reported is None else float(reported) / 1000,
+            our_time=(sent_at + received_at) / 2,
             request_interval=float(venue.rateLimit) / 1000,
         )
 
     def _pause(self) -> None:
-        """Keep the distance to the request before that the venue wants."""
-        due = self._asked_last + self._venue.rateLimit / 1000
+        """Wait for the venue's minimum interval between requests."""
+        due = self._last_request + self._venue.rateLimit / 1000
         time.sleep(max(0.0, due - clock.monotonic()))
-        self._asked_last = clock.monotonic()
+        self._last_request = clock.monotonic()
 
     def _key(self) -> Answer:
-        if self._setup.exchange not in ASK:
+        if self._setup.exchange not in REQUESTS:
             return Answer()
         self._venue.enableRateLimit = True
-        method, judge = ASK[self._setup.exchange]
+        method, judge = REQUESTS[self._setup.exchange]
         return Answer(can_do_more=judge(getattr(self._venue, method)()))
 
     def _balances(self) -> Answer:
@@ -136,7 +135,7 @@ class Exchange:
 
     def _failure(self, error: Exception) -> Failure:
         kind = kind_of(error)
-        reason = re.sub(r"\?\S*", "?…", str(error))  # a signature is in what follows
+        reason = re.sub(r"\?\S*", "?…", str(error))  # the rest contains a signature
         for secret in (self._setup.secret, self._setup.key, self._setup.passphrase):
             reason = reason.replace(secret, "***") if secret else reason
         return Failure(kind, f"{type(error).__name__}: {reason}"[:LONGEST_REASON])
@@ -148,11 +147,11 @@ def kind_of(error: Exception) -> FailureKind:
     for name, kind in KINDS.items():
         if name in classes:
             return kind
-    return FailureKind.KEY if KEY_WORDS.search(str(error)) else FailureKind.OTHER
+    return FailureKind.KEY if KEY_ERRORS.search(str(error)) else FailureKind.OTHER
 
 
 def exchange_class(name: str) -> Callable[[dict[str, Any]], Any]:
-    """Import one venue's class; ccxt as a whole imports all hundred, which takes twice the memory.
+    """Import one venue's class; importing all of ccxt would take twice the memory.
 
     Raises:
         ImportError: ccxt is not installed, or knows no such venue.
@@ -165,7 +164,7 @@ def exchange_class(name: str) -> Callable[[dict[str, Any]], Any]:
     sys.modules["ccxt"] = alone
     try:
         return _class_of(importlib.import_module(f"ccxt.{name}"), name)
-    except (ImportError, AttributeError):  # a ccxt release whose venues need all of it
+    except (ImportError, AttributeError):  # in this ccxt release, venues need the whole package
         for loaded in [one for one in sys.modules if one.partition(".")[0] == "ccxt"]:
             del sys.modules[loaded]
         return _class_of(importlib.import_module("ccxt"), name)
@@ -179,7 +178,7 @@ def _class_of(module: ModuleType, name: str) -> Callable[[dict[str, Any]], Any]:
 
 
 def _replaced(urls: Any, url: str) -> Any:
-    """Return the same tree of addresses with another one at each leaf."""
+    """Return the same tree of URLs with every leaf replaced."""
     if isinstance(urls, dict):
         return {key: _replaced(value, url) for key, value in urls.items()}
     return url
@@ -191,10 +190,12 @@ def _number(value: Any) -> float | None:
 
 def main() -> None:
     """Answer until the input ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, who closes the input
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C is handled by the parent, which closes the input
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL.value, 0, 0, 0)
     with os.fdopen(os.dup(1), "wb") as output, contextlib.suppress(BrokenPipeError):
-        os.dup2(2, 1)  # whatever a library prints must not be taken for an answer
+        os.dup2(2, 1)  # output of libraries must not be taken for an answer
         _answer_all(sys.stdin.buffer, output)
 
 

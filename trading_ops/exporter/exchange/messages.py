@@ -1,4 +1,4 @@
-"""What the exporter and the child process say to each other: one line of JSON each."""
+"""Messages between the exporter and the child process, one line of JSON each."""
 
 from enum import StrEnum
 
@@ -8,29 +8,29 @@ LONGEST_LINE = 1024 * 1024
 
 
 class Question(StrEnum):
-    """What the child is asked."""
+    """A request to the child."""
 
     PUBLIC = "public"
-    """Is the venue there, and what time is it there?"""
+    """Status and time of the venue."""
 
     KEY = "key"
-    """Can the key do more than read?"""
+    """Whether the key has more than read permission."""
 
     BALANCES = "balances"
 
 
 class FailureKind(StrEnum):
-    """Why a venue did not do as asked."""
+    """Why a request to a venue failed."""
 
     NETWORK = "network"
     TIMEOUT = "timeout"
     MAINTENANCE = "maintenance"
     RATE_LIMIT = "rate_limit"
     KEY = "key"
-    """The venue does not know the key, or the signature is wrong."""
+    """The venue does not know the key, or the signature is invalid."""
 
     PERMISSION = "permission"
-    """The key may not do this."""
+    """The key has no permission for this."""
 
     NONCE = "nonce"
     """Another client uses the same key, or the clock stepped back."""
@@ -39,13 +39,13 @@ class FailureKind(StrEnum):
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
-    """The first line: which venue, and how to get in. Never logged."""
+    """The first line: the venue and its credentials. Never logged."""
 
     exchange: str
     timeout_seconds: float
     url: str | None = None
     request_interval: float | None = None
-    """Seconds; None: what ccxt keeps to for the venue."""
+    """Minimum seconds between requests; None: ccxt's limit for the venue."""
 
     key: str = ""
     secret: str = ""
@@ -54,14 +54,14 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """The venue did not do as asked."""
+    """A failed request to the venue."""
 
     kind: FailureKind
     reason: str
 
 
 class Balance(msgspec.Struct, frozen=True):
-    """What an account has of one currency."""
+    """Balance of one currency."""
 
     currency: str
     total: float
@@ -69,25 +69,25 @@ class Balance(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """The child's answer to any question; fields that were not requested are None."""
+    """The child's answer to a request; fields that were not requested are None."""
 
     failure: Failure | None = None
     duration: float = 0.0
-    """Seconds that the first request took."""
+    """Duration of the first request in seconds."""
 
     status: str | None = None
-    """`ok`, or the error of the venue."""
+    """`ok`, or the venue's error."""
 
     venue_time: float | None = None
-    """The venue's seconds since the epoch, and ours halfway between asking and hearing."""
+    """The venue's seconds since the epoch, and ours halfway between request and response."""
 
     our_time: float = 0.0
     request_interval: float = 0.0
-    """Least seconds between two requests that ccxt keeps to."""
+    """Minimum seconds between two requests according to ccxt."""
 
     can_do_more: bool | None = None
-    """Whether the key can trade or withdraw; None: the venue does not report it."""
+    """Whether the key can trade or withdraw; None: not reported by the venue."""
 
     balances: tuple[Balance, ...] = ()
     left_out: int = 0
-    """Balances that were too many."""
+    """Number of balances beyond the limit."""

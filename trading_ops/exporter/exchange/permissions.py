@@ -1,7 +1,7 @@
 """Finds in a venue's answer whether a key can do more than read.
 
-Only venues that report permissions are here. An unknown permission counts as more than reading: a
-key that is refused by mistake costs a line of configuration, one accepted by mistake the money.
+Only venues that report permissions are listed. An unknown permission counts as more than reading:
+wrongly refusing a key costs a line of configuration, wrongly accepting it may cost money.
 """
 
 from collections.abc import Callable, Mapping
@@ -35,10 +35,10 @@ def okx(answer: Any) -> bool:
     return any(name.strip() != "read_only" for name in answer["data"][0]["perm"].split(","))
 
 
-ASK: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+REQUESTS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "kraken": ("privatePostGetApiKeyInfo", kraken),
     "binance": ("sapiGetAccountApiRestrictions", binance),
     "bybit": ("privateGetV5UserQueryApi", bybit),
     "okx": ("privateGetAccountConfig", okx),
 }
-"""By ccxt's id: the method that asks, and what reads the answer."""
+"""By ccxt's ID of the venue: the method to call, and the function that reads the answer."""

@@ -1,4 +1,4 @@
-"""The collector of one venue: what is requested when, and which metrics result."""
+"""The collector of one venue: schedules the requests and exports the results."""
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,24 +9,23 @@ from prometheus_client.metrics_core import Metric
 from trading_ops import clock, logs
 from trading_ops.errors import ClientError, ConfigError
 from trading_ops.exporter.config import CcxtEntry
-from trading_ops.exporter.exchange.asking import Asking
+from trading_ops.exporter.exchange.child_process import ChildProcess
 from trading_ops.exporter.exchange.messages import Answer, FailureKind, Question, Setup
-from trading_ops.exporter.families import family
 from trading_ops.exporter.secret import read_secret
 from trading_ops.exporter.venue import skew, status_family
+from trading_ops.instrument.families import family
 
 _log = logs.get(__name__)
 
 
 class ExchangeSource:
-    """Asks in the order public, key, balances; what comes later does not hide what came before."""
+    """Reads public data, key permissions and balances; a failure does not hide earlier results."""
 
     def __init__(self, entry: CcxtEntry) -> None:
-        """Take the venue; its child process is started with the first reading."""
         self.name = f"ccxt:{entry.name}"
         self.interval_seconds = entry.interval_seconds
         self.timeout_seconds = entry.timeout_seconds
-        self.asking = Asking()
+        self.child = ChildProcess()
         self._entry = entry
         self._label: tuple[str, ...] = (entry.name,)
         self._public = Answer()
@@ -35,19 +34,19 @@ class ExchangeSource:
         self._skew: float | None = None
         self._failures = dict.fromkeys(FailureKind, 0)
         self._key_can_do_more: bool | None = None
-        self._judged: Setup | None = None
+        self._key_checked: Setup | None = None
         self._account: Answer | None = None
-        """The balances as last read; None when they could not be."""
+        """The last balances; None if they could not be read."""
 
         self._account_read = 0.0
         self._account_due = 0.0
 
     async def read(self) -> None:
-        """Ask what is due.
+        """Send the requests that are due.
 
         Raises:
-            ClientError: the venue did not do as asked.
-            ConfigError: the key cannot be read, or can do more than it should.
+            ClientError: a request failed.
+            ConfigError: the key cannot be read, or has more than read permission.
         """
         try:
             setup = self._setup()
@@ -59,7 +58,7 @@ class ExchangeSource:
             await self._read_account(setup)
 
     def families(self, *, fresh: bool) -> Iterator[Metric]:  # noqa: ARG002 - see the Source
-        """Return the figures. A wrong key makes the collector fail, and the venue is up."""
+        """Return the metrics. With an invalid key the collector fails, but the venue is up."""
         label = self._label
         yield family("trading_venue_up", {label: float(self._up)})
         yield status_family(label, "online" if self._up else self._public.status)
@@ -94,7 +93,7 @@ class ExchangeSource:
 
     async def _read_public(self, setup: Setup) -> None:
         began, was_up = clock.monotonic(), self._up
-        self._up = False  # until it is known to be: whatever ends this, a timeout too
+        self._up = False  # until it is known to be up, whatever ends this call
         try:
             self._public = await self._ask(setup, Question.PUBLIC)
         except BaseException:
@@ -117,42 +116,44 @@ class ExchangeSource:
         self._account_read = clock.timestamp()
         if self._account.left_out:
             raise ClientError(
-                f"{self._account.left_out} balances are left out: name those that matter under "
-                "`currencies`"
+                f"{self._account.left_out} balances are not exported: list the ones to export "
+                "in `currencies`"
             )
 
     async def _check_key(self, setup: Setup) -> None:
-        """Refuse a key that can do harm, if the venue reports permissions; asked until known."""
-        if setup != self._judged:
-            self._judged, self._key_can_do_more = setup, None
+        """Refuse a key with more than read permission, if the venue reports permissions."""
+        if setup != self._key_checked:
+            self._key_checked, self._key_can_do_more = setup, None
         if self._key_can_do_more is None:
             try:
                 self._key_can_do_more = (await self._ask(setup, Question.KEY)).can_do_more
             except ClientError:
-                return  # what is wrong shows with the balances; the next time it is asked again
+                return  # the error shows with the balances; retried the next time
         if self._key_can_do_more and not self._entry.accept_trading_key:
-            self._judged = None  # it may be fixed at the venue, where the key stays the same
+            self._key_checked = (
+                None  # permissions can change at the venue while the key stays the same
+            )
             raise ConfigError(
                 str(self._entry.key_file),
                 "",
-                "according to the venue, this key can do more than read",
-                "make one that can only query, or write `accept_trading_key: true`",
+                "the venue reports that this key has more than read permission",
+                "create a read-only key, or set `accept_trading_key: true`",
             )
 
     async def _ask(self, setup: Setup, question: Question) -> Answer:
         try:
-            answer = await self.asking.ask(setup, question)
-        except asyncio.CancelledError:  # the collector's timeout: the child was killed
+            answer = await self.child.ask(setup, question)
+        except asyncio.CancelledError:  # the collector's timeout; the child was killed
             self._failures[FailureKind.TIMEOUT] += 1
             raise
         if answer.failure is not None:
-            # Venues may not support the request about the key, which is not an error.
+            # It is not an error if a venue does not support the request for permissions.
             self._failures[answer.failure.kind] += question is not Question.KEY
             raise ClientError(f"{question}: {answer.failure.reason}")
         return answer
 
     def _setup(self) -> Setup:
-        """Read the secrets again: a changed key is used immediately."""
+        """Read the secrets again, so that a changed key is used immediately."""
         entry = self._entry
         files: Mapping[str, Path | None] = {
             "key": entry.key_file,
@@ -166,7 +167,7 @@ class ExchangeSource:
         }
         return Setup(
             exchange=entry.exchange,
-            # Two requests fit, and only a venue that dribbles has its child killed.
+            # Two requests fit; the child is killed only if the venue is very slow.
             timeout_seconds=entry.timeout_seconds / 2.5,
             url=entry.url,
             request_interval=entry.request_interval_seconds,
@@ -180,9 +181,9 @@ class ExchangeSource:
 
 def _skew_of(answer: Answer) -> float | None:
     """Return the seconds by which the venue's clock is ahead, if it reported its time."""
-    told = answer.venue_time
-    if told is None:
+    reported = answer.venue_time
+    if reported is None:
         return None
-    if told.is_integer():  # a venue that reports whole seconds
-        return skew(told, answer.our_time)
-    return told - answer.our_time
+    if reported.is_integer():  # a venue that reports whole seconds
+        return skew(reported, answer.our_time)
+    return reported - answer.our_time

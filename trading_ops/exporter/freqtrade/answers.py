@@ -1,12 +1,20 @@
-"""The parts of Freqtrade's answers that are read; API version 2.50.
+"""The parts of Freqtrade's responses that are used; API version 2.50.
 
-Beware of the units: what ends in `_ts` in /health is in seconds, every other time stamp is in
-milliseconds. Whatever is not here is ignored; what is here and missing makes the reading fail.
+Beware of the units: in /health, fields ending in `_ts` are in seconds; all other timestamps are in
+milliseconds. Unknown fields are ignored; a missing field makes the reading fail.
 """
 
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
+
+from trading_ops import clock
+from trading_ops.errors import ClientError
+
+LABEL_LENGTH = 64
+AHEAD_SECONDS = 60.0
+"""A timestamp further in the future than this is invalid: Freqtrade runs on this host."""
 
 
 class Ping(msgspec.Struct, frozen=True):
@@ -16,7 +24,7 @@ class Ping(msgspec.Struct, frozen=True):
 
 
 class Health(msgspec.Struct, frozen=True):
-    """GET /health: all null until the first whole loop."""
+    """GET /health: all null until the first complete loop."""
 
     last_process_ts: float | None
     """End of the last loop, in seconds."""
@@ -38,7 +46,7 @@ class Config(msgspec.Struct, frozen=True):
     strategy: str | None = None
     trading_mode: str = "spot"
     max_open_trades: float | None = None
-    """-1 or null for no limit."""
+    """-1 or null: no limit."""
 
 
 class Count(msgspec.Struct, frozen=True):
@@ -61,7 +69,7 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class Trade(msgspec.Struct, frozen=True):
-    """One open trade of GET /status, which asks the exchange for prices."""
+    """One open trade of GET /status, which queries the exchange for prices."""
 
     pair: str
     is_short: bool
@@ -85,7 +93,7 @@ class Profit(msgspec.Struct, frozen=True):
     current_drawdown: float | None = None
     winning_trades: int | None = None
     latest_trade_timestamp: float = 0.0
-    """In milliseconds; 0 for none."""
+    """In milliseconds; 0: none."""
 
 
 class Money(msgspec.Struct, frozen=True):
@@ -98,7 +106,7 @@ class Money(msgspec.Struct, frozen=True):
 
     is_bot_managed: bool = False
     used: float = 0.0
-    """Tied in resting orders; in futures in positions as well."""
+    """Reserved by open orders; with futures also by positions."""
 
 
 class Balance(msgspec.Struct, frozen=True):
@@ -108,7 +116,7 @@ class Balance(msgspec.Struct, frozen=True):
     total_bot: float
     """The part the bot manages, in the stake currency; `total` includes other money.
 
-    What rests in the bot's own entries is not in it.
+    It does not include the bot's open entry orders.
     """
 
     starting_capital: float | None = None
@@ -151,13 +159,34 @@ class Candles(msgspec.Struct, frozen=True):
     """GET /pair_candles."""
 
     data_stop_ts: float
-    """Opening of the newest candle, in milliseconds; 0 for none."""
+    """Open time of the newest candle, in milliseconds; 0: none."""
 
     last_analyzed_ts: float = 0.0
-    """When the strategy last looked, in seconds; 0 for never."""
+    """When the strategy last analyzed the candles, in seconds; 0: never."""
 
 
 class LogLines(msgspec.Struct, frozen=True):
     """GET /logs: the newest lines, oldest first: date, milliseconds, logger, level, message."""
 
     logs: tuple[tuple[str, float, str, str, str], ...]
+
+
+def check_moment(path: str, moment: float | None) -> None:
+    """Reject an impossible time: a future one would hide an outage until then.
+
+    Raises:
+        ClientError: it is negative, or in the future.
+    """
+    if moment is not None and not 0 <= moment <= clock.timestamp() + AHEAD_SECONDS:
+        raise ClientError(f"{path}: invalid timestamp {moment:g}")
+
+
+def check_labels(path: str, values: Iterable[str]) -> None:
+    """Reject invalid names of pairs or currencies.
+
+    Raises:
+        ClientError: one is empty, very long, or not printable.
+    """
+    for value in values:
+        if not value or len(value) > LABEL_LENGTH or not value.isprintable():
+            raise ClientError(f"{path}: invalid name {value[:LABEL_LENGTH]!r}")

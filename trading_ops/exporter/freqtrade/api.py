@@ -1,8 +1,8 @@
-"""Asks Freqtrade's REST API, and believes an answer only when it has the documented shape.
+"""A client of Freqtrade's REST API that validates every response.
 
-Source: https://www.freqtrade.io/en/stable/rest-api/. HTTP Basic on each call: it needs no login
-that could expire, and every version has it. Errors inside Freqtrade are answered with 502 and a
-JSON object `{"error": …}`.
+Source: https://www.freqtrade.io/en/stable/rest-api/. Every call uses HTTP Basic, which all versions
+support and which cannot expire. Errors inside Freqtrade are returned as 502 with a JSON object
+`{"error": …}`.
 """
 
 import asyncio
@@ -29,13 +29,13 @@ FROM_THE_EXCHANGE = frozenset({"/status", "/profit", "/balance", "/daily"})
 the others."""
 
 LARGEST_ANSWER_BYTES = 8 * 1024 * 1024
-"""A thousand log lines or some hundreds of trades are well below one."""
+"""A thousand log lines or a few hundred trades are well below this."""
 
 OK, UNAUTHORIZED, SERVER_ERROR = 200, 401, 500
 
 
 class Failure(msgspec.Struct):
-    """How Freqtrade answers what went wrong inside it."""
+    """Freqtrade's response to an internal error."""
 
     error: str
 
@@ -50,14 +50,14 @@ class Api:
     def __init__(
         self, address: str, credentials_file: Path, session: aiohttp.ClientSession
     ) -> None:
-        """Use `host:port`, a file with `user:password`, and a session of its own."""
+        """Set up with `host:port`, a file with `user:password`, and a separate session."""
         self._root = f"http://{address}{ROOT}"
         self._credentials_file = credentials_file
         self._session = session
         self._turns, self._slow_turns = Turns(credentials_file), Turns()
         self._backoff = Backoff()
         self.requests = 0
-        """How many were made, answered or not."""
+        """Number of requests, answered or not."""
 
     async def get(
         self,
@@ -67,18 +67,18 @@ class Api:
         within: float,
         params: Mapping[str, str] | None = None,
     ) -> T:
-        """Return the answer as a value of this type.
+        """Return the response as a value of this type.
 
         Args:
-            path: below `/api/v1`, with its slash.
-            kind: the shape that the answer must have; further keys are ignored.
+            path: below `/api/v1`, with a leading slash.
+            kind: the type of the response; unknown fields are ignored.
             within: seconds for the request, without the wait for its turn.
-            params: of the query.
+            params: query parameters.
 
         Raises:
             Unreachable: no complete answer in time, or an error of Freqtrade itself (5xx).
             Refused: rejected, for example because of a wrong password.
-            ClientError: the answer has another shape, or the credentials cannot be read.
+            ClientError: the response is invalid, or the credentials cannot be read.
         """
         headers = {"Authorization": self._credentials()}
         turns = self._slow_turns if path in FROM_THE_EXCHANGE else self._turns
@@ -135,7 +135,7 @@ class Api:
         return _decode(path, body, kind)
 
     def _credentials(self) -> str:
-        """Return the header; the file is read again: a changed password needs no restart."""
+        """Return the header; the file is read again, so a changed password needs no restart."""
         try:
             text = self._credentials_file.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
@@ -163,10 +163,10 @@ def _check_status(path: str, status: int, body: bytes) -> None:
     if status == UNAUTHORIZED:
         raise Refused(f"{path}: HTTP 401: wrong user or password")
     try:
-        said = ": " + msgspec.json.decode(body, type=Failure).error[:200]
+        detail = ": " + msgspec.json.decode(body, type=Failure).error[:200]
     except (msgspec.MsgspecError, RecursionError):
-        said = ""
-    text = f"{path}: HTTP {status}{said}"
+        detail = ""
+    text = f"{path}: HTTP {status}{detail}"
     raise Unreachable(text) if status >= SERVER_ERROR else Refused(text)
 
 
@@ -174,4 +174,4 @@ def _decode(path: str, body: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.MsgspecError, RecursionError) as error:
-        raise ClientError(f"{path}: not the documented answer: {error}") from error
+        raise ClientError(f"{path}: invalid response: {error}") from error

@@ -8,24 +8,23 @@ from prometheus_client.metrics_core import Metric
 
 from trading_ops import clock
 from trading_ops.errors import ClientError
-from trading_ops.exporter.collector import Watched
+from trading_ops.exporter.collector import PolledSource
 from trading_ops.exporter.config import FreqtradeEntry
-from trading_ops.exporter.families import family
 from trading_ops.exporter.freqtrade import answers
+from trading_ops.exporter.freqtrade.answers import check_labels, check_moment
 from trading_ops.exporter.freqtrade.api import Api
-from trading_ops.exporter.freqtrade.budget import RequestBudget
-from trading_ops.exporter.freqtrade.checks import check_labels, check_moment
-from trading_ops.exporter.freqtrade.heard import Heard
+from trading_ops.exporter.freqtrade.exchange_errors import ExchangeErrors
 from trading_ops.exporter.freqtrade.listener import Listener
-from trading_ops.exporter.freqtrade.prompt import Prompt
+from trading_ops.exporter.freqtrade.message_metrics import MessageMetrics
 from trading_ops.exporter.freqtrade.reading import Reading
 from trading_ops.exporter.freqtrade.reloads import Reloads
-from trading_ops.exporter.freqtrade.trouble import Trouble
+from trading_ops.exporter.freqtrade.triggered import RequestBudget, TriggeredReading
+from trading_ops.instrument.families import family
 
 T = TypeVar("T")
 
 WATCHED_PAIRS = 10
-"""The first pairs of the whitelist represent all: a silent feed is silent for each of them."""
+"""Only the first pairs of the whitelist are watched: a dead feed affects all pairs."""
 
 LOG_LINES = 500
 WITHIN = 2.0
@@ -36,7 +35,7 @@ READ_WITHIN = 10.0
 
 _CANDLES, _MONEY = ("pair_candles",), ("count", "status", "profit", "balance")
 _STATE = ("show_config", "health", "locks", "count")
-WHAT_IS_NEW = {
+REFRESHED_BY = {
     "new_candle": _CANDLES,
     "status": _STATE,
     "startup": _STATE,
@@ -51,28 +50,28 @@ WHAT_IS_NEW = {
     "exit_fill": (*_MONEY, "daily"),
     "exit_cancel": _MONEY,
 }
-"""The endpoints that a message makes the exporter read immediately."""
+"""Endpoints that are read immediately after a message of this type."""
 
 
 class FreqtradeBot:
-    """The readings of one Freqtrade, each its own collector."""
+    """The readings of one Freqtrade; each is a separate collector."""
 
     def __init__(self, entry: FreqtradeEntry, session: aiohttp.ClientSession) -> None:
-        """Take the entry and a session that only this bot's readings use."""
         self.name = entry.name
-        self.trouble = Trouble()
+        self.exchange_errors = ExchangeErrors()
         self.reloads = Reloads()
         self.candles_opened: dict[str, float] = {}
-        """Opening of each watched pair's newest candle; when it was first asked for until then."""
+        """Open time of each watched pair's newest candle; until there is one, the time of the first
+        request."""
 
         self.analyzed: dict[str, float] = {}
-        """When the strategy last looked at each watched pair."""
+        """When the strategy last analyzed each watched pair."""
 
         self.equity: float | None = None
-        """What the bot manages, with what rests in its entries, in the stake currency."""
+        """Funds that the bot manages, including its open entry orders, in the stake currency."""
 
-        self.watched: list[Watched] = []
-        self._prompt: dict[str, Prompt] = {}
+        self.watched: list[PolledSource] = []
+        self._triggered: dict[str, TriggeredReading] = {}
         self._budget = RequestBudget()
         self._api = Api(entry.address, entry.credentials_file, session)
         add = self._add
@@ -83,32 +82,32 @@ class FreqtradeBot:
         self.count = add("count", self._count, every=5.0, within=READ_WITHIN)
         self.logs = add("logs", self._logs, every=5.0, within=READ_WITHIN)
         self.candles = add("pair_candles", self._candles, every=5.0, within=3 * READ_WITHIN)
-        # These take turns of their own, and each may wait for all the others.
+        # These wait for each other, one request at a time.
         self.trades = add("status", self._trades, every=15.0, within=60.0)
         self.profit = add("profit", self._profit, every=15.0, within=60.0)
         self.balance = add("balance", self._balance, every=60.0, within=60.0)
         self.daily = add("daily", self._daily, every=60.0, within=60.0)
-        self.heard: Heard | None = None
+        self.messages: MessageMetrics | None = None
         if entry.ws_token_file is not None:
-            self.heard = heard = Heard()
+            self.messages = messages = MessageMetrics()
             self.watched.append(
                 Listener(
                     f"freqtrade:{entry.name}:websocket",
                     entry.address,
                     entry.ws_token_file,
                     session,
-                    lambda text: self._hear(heard, text),
+                    lambda text: self._receive(messages, text),
                 )
             )
 
     @property
     def is_alive(self) -> bool:
-        """Whether the last ping was answered: the process is alive, whatever else is wrong."""
+        """Return whether the last ping was answered, so the process is alive."""
         return self.ping.fresh is not None
 
     @property
     def is_stopped(self) -> bool:
-        """Whether its state is stopped: it then runs no loop and reads no candles."""
+        """Return whether its state is stopped: then it runs no loop and reads no candles."""
         return self.config.fresh is not None and self.config.fresh.state == "stopped"
 
     def _add(
@@ -119,26 +118,26 @@ class FreqtradeBot:
             ask,
             interval_seconds=every,
             timeout_seconds=within,
-            told=self._own_figures if endpoint == "ping" else tuple,
+            own_families=self._own_figures if endpoint == "ping" else tuple,
         )
         requests = WATCHED_PAIRS + 2 if endpoint == "pair_candles" else 1
-        self._prompt[endpoint] = Prompt(reading, self._budget, requests=requests)
-        self.watched.append(self._prompt[endpoint])
+        self._triggered[endpoint] = TriggeredReading(reading, self._budget, requests=requests)
+        self.watched.append(self._triggered[endpoint])
         return reading
 
     def _own_figures(self) -> tuple[Metric, ...]:
         name = "trading_exporter_freqtrade_requests_total"
         return (family(name, {(self.name,): self._api.requests}),)
 
-    def _hear(self, heard: Heard, text: str) -> None:
-        kind = heard.take(
+    def _receive(self, messages: MessageMetrics, text: str) -> None:
+        kind = messages.add(
             text,
             clock.timestamp(),
             timeframe=self.candles.last or 0.0,
             pairs=self.candles_opened.keys(),
         )
-        for endpoint in WHAT_IS_NEW.get(kind, ()):
-            self._prompt[endpoint].hurry()
+        for endpoint in REFRESHED_BY.get(kind, ()):
+            self._triggered[endpoint].trigger()
 
     async def _ping(self) -> answers.Ping:
         return await self._api.ping(answers.Ping, within=1.0)
@@ -151,7 +150,7 @@ class FreqtradeBot:
             self.health.last is not None
             and health.bot_startup_ts != self.health.last.bot_startup_ts
         ):
-            self._prompt["logs"].hurry()  # they tell whether it was a reload
+            self._triggered["logs"].trigger()  # they tell whether it was a reload
         return health
 
     async def _config(self) -> answers.Config:
@@ -163,7 +162,7 @@ class FreqtradeBot:
         return config
 
     async def _count(self) -> answers.Count | None:
-        if self.is_stopped:  # it then answers 502
+        if self.is_stopped:  # it then returns 502
             return None
         return await self._api.get("/count", answers.Count, within=WITHIN)
 
@@ -187,7 +186,7 @@ class FreqtradeBot:
     async def _equity(self, balance: answers.Balance) -> float | None:
         """Return the equity of the bot, None if it is unknown.
 
-        While the exchange is unreachable, Freqtrade answers as if its holdings were worthless.
+        While the exchange is unreachable, Freqtrade reports its holdings as worthless.
         """
         if any(
             money.is_bot_managed and money.balance and not money.est_stake
@@ -200,7 +199,7 @@ class FreqtradeBot:
     async def _resting(self, balance: answers.Balance) -> float | None:
         """Return the value of the bot's open entry orders, None if it is unknown.
 
-        Freqtrade counts it neither as free nor as held, so each entry that is not filled
+        Freqtrade counts it neither as free nor as held, so every entry order that is not filled
         immediately would look like a loss of the whole stake.
         """
         config = self.config.last
@@ -235,13 +234,13 @@ class FreqtradeBot:
         )
         for line in lines.logs:
             check_moment("/logs", line[1] / 1000)
-        self.trouble.see(lines.logs)
+        self.exchange_errors.add(lines.logs)
         health = self.health.last
         self.reloads.see(lines.logs, None if health is None else health.bot_startup_ts)
         return lines
 
     async def _candles(self) -> float:
-        """Ask for the newest candle of each watched pair; return a timeframe's seconds."""
+        """Read the newest candle of each watched pair; return the timeframe in seconds."""
         config = await self._api.get("/show_config", answers.Config, within=WITHIN)
         listed = await self._api.get("/whitelist", answers.Whitelist, within=WITHIN)
         pairs = listed.whitelist[:WATCHED_PAIRS]

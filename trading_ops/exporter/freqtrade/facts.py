@@ -1,4 +1,4 @@
-"""Maps Freqtrade's answers to metrics: one function for each group of metrics.
+"""Maps Freqtrade's responses to metrics: one function for each group of metrics.
 
 `trading_*` without `freqtrade` are the metrics of our own bots, with the same meaning, so that the
 same rules, boards and runbooks apply to both. docs/freqtrade.md lists the mapping.
@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping
 
 from prometheus_client.metrics_core import Metric
 
-from trading_ops.exporter.families import family
 from trading_ops.exporter.freqtrade import answers, holdings
 from trading_ops.exporter.freqtrade.bot import FreqtradeBot
+from trading_ops.instrument.families import family
 
 GLOBAL = "*"
 STALE_TIMEFRAMES = 3
-"""The newest candle opened 1 to 2 timeframes ago while all is well; older than 3 it is late."""
+"""Normally the newest candle opened 1 to 2 timeframes ago; older than 3 it is late."""
 
 LOOP_SECONDS = 60.0
 """A loop takes about 5 s; one that takes longer than this is stuck, often in the exchange."""
@@ -53,11 +53,12 @@ NAMES = (
     "trading_freqtrade_analyzed_timestamp_seconds",
     "trading_freqtrade_timeframe_seconds",
 )
-"""Every metric of a Freqtrade whose endpoints all answer; `heard` has those of its messages."""
+"""Every metric of a Freqtrade whose endpoints all answer; `message_metrics` has those of its
+messages."""
 
 
 def facts(bot: FreqtradeBot, now: float) -> Iterator[Metric]:
-    """Yield what is known of the bot; what is not known has no family."""
+    """Yield the known metrics of the bot; unknown ones have no family."""
     yield from _config(bot)
     yield from _times(bot)
     yield from _state(bot, now)
@@ -65,10 +66,10 @@ def facts(bot: FreqtradeBot, now: float) -> Iterator[Metric]:
     yield from _market_data(bot, now)
     yield from holdings.trades(bot)
     yield from holdings.money(bot)
-    yield family("trading_freqtrade_exchange_warnings_total", {(): bot.trouble.total})
+    yield family("trading_freqtrade_exchange_warnings_total", {(): bot.exchange_errors.total})
     yield family("trading_freqtrade_reloads_total", {(): bot.reloads.total})
-    if bot.heard is not None:
-        yield from bot.heard.families()
+    if bot.messages is not None:
+        yield from bot.messages.families()
 
 
 def _config(bot: FreqtradeBot) -> Iterator[Metric]:
@@ -85,7 +86,7 @@ def _config(bot: FreqtradeBot) -> Iterator[Metric]:
 
 
 def _times(bot: FreqtradeBot) -> Iterator[Metric]:
-    health = bot.health.last  # an old time stamp is still true, and its age is what rules look at
+    health = bot.health.last  # an old timestamp is still correct, and rules use its age
     if health is None:
         return
     start, heartbeat = health.bot_startup_ts, health.last_process_ts
@@ -127,8 +128,8 @@ def trading_state(config: answers.Config, *, locked: bool) -> str:
 def _components(bot: FreqtradeBot, now: float) -> Iterator[Metric]:
     up: dict[tuple[str, ...], float] = {}
     if bot.logs.fresh is not None:
-        up["broker",] = not bot.trouble.stands(now)
-    # A stopped one runs no loop and is not stuck: its state shows that.
+        up["broker",] = not bot.exchange_errors.is_failing(now)
+    # A stopped bot runs no loop and is not stuck; its state shows that.
     if bot.candles.last is not None and not bot.is_stopped:
         ends = _fresh_until(bot, bot.candles.last).values()
         up["feed",] = any(now <= end for end in ends)
@@ -141,7 +142,7 @@ def _components(bot: FreqtradeBot, now: float) -> Iterator[Metric]:
 
 
 def _last_work(bot: FreqtradeBot) -> Iterator[Metric]:
-    """Yield when a whole loop, and the strategy in it, last came to an end."""
+    """Yield when a complete loop, and the strategy in it, last finished."""
     last: dict[tuple[str, ...], float] = {}
     if bot.health.last is not None and bot.health.last.last_process_ts is not None:
         last["heartbeat",] = bot.health.last.last_process_ts
@@ -163,7 +164,7 @@ def _market_data(bot: FreqtradeBot, now: float) -> Iterator[Metric]:
     yield family("trading_freqtrade_analyzed_timestamp_seconds", analyzed)
     yield family("trading_freqtrade_candle_timestamp_seconds", opened)
     if bot.is_stopped:
-        return  # it fetches no candles then, which is not a dead feed
+        return  # then it fetches no candles, which is not a dead feed
     ends = _fresh_until(bot, timeframe)
     yield family(
         "trading_market_data_timestamp_seconds",
@@ -172,11 +173,11 @@ def _market_data(bot: FreqtradeBot, now: float) -> Iterator[Metric]:
 
 
 def _fresh_until(bot: FreqtradeBot, timeframe: float) -> Mapping[str, float]:
-    """Return the time of each pair's market data, as the last tick is for our own bots.
+    """Return the time of each pair's market data, equivalent to the last tick of our own bots.
 
-    A bot on candles has nothing new for a whole timeframe and is healthy. The time of its market
-    data is therefore the last moment at which they were as fresh as possible; the rule that allows
-    five seconds then works for both kinds of bot.
+    A healthy bot on candles gets no data for a whole timeframe. The time of its market data is
+    therefore the last moment at which its candles were as fresh as possible, so that the rule with
+    a limit of five seconds works for both kinds of bot.
     """
     return {
         pair: opened + STALE_TIMEFRAMES * timeframe for pair, opened in bot.candles_opened.items()

@@ -1,20 +1,20 @@
-"""Positions, balances and profit of a Freqtrade, as metrics of the catalogue."""
+"""Positions, balances and profit of a Freqtrade, as metrics."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from prometheus_client.metrics_core import Metric
 
-from trading_ops.exporter.families import family
 from trading_ops.exporter.freqtrade import answers
 from trading_ops.exporter.freqtrade.bot import FreqtradeBot
+from trading_ops.instrument.families import family
 
 LARGEST_COUNT = 100
-"""Of pairs, and of currencies, that become series; the largest ones are kept."""
+"""Maximum number of pairs, and of currencies, with a series; the largest ones are kept."""
 
 
 def trades(bot: FreqtradeBot) -> Iterator[Metric]:
-    """Yield open trades and orders, positions, and the money in them."""
+    """Yield open trades and orders, positions, and their value."""
     count, trades, config = bot.count.fresh, bot.trades.fresh, bot.config.last
     if count is not None:
         yield family("trading_freqtrade_open_trades", {(): count.current})
@@ -31,7 +31,7 @@ def trades(bot: FreqtradeBot) -> Iterator[Metric]:
 
 
 def _exposure(trades: Iterable[answers.Trade], config: answers.Config | None) -> Iterator[Metric]:
-    """Yield the value of all that is held, when the price of each of it is known."""
+    """Yield the value of all positions, if all prices are known."""
     held = [trade for trade in trades if trade.amount]
     rates = [trade.current_rate for trade in held if trade.current_rate is not None]
     if config is not None and len(rates) == len(held):
@@ -42,7 +42,7 @@ def _exposure(trades: Iterable[answers.Trade], config: answers.Config | None) ->
 def _positions(
     trades: Iterable[answers.Trade], pairs: Iterable[str]
 ) -> dict[tuple[str, ...], float]:
-    """Return the net amount by pair; zero for the watched pairs, so that a closed one shows."""
+    """Return the net amount by pair; watched pairs without a position are zero."""
     found: dict[tuple[str, ...], float] = {(pair,): 0.0 for pair in pairs}
     net: dict[str, float] = defaultdict(float)
     stake: dict[str, float] = defaultdict(float)
@@ -54,7 +54,7 @@ def _positions(
 
 
 def money(bot: FreqtradeBot) -> Iterator[Metric]:
-    """Yield balances, equity, profit and loss; amounts without their currency say nothing."""
+    """Yield balances, equity, profit and loss; nothing while the currency is unknown."""
     config, daily = bot.config.last, bot.daily.fresh
     stake: tuple[str, ...] | None = (config.stake_currency,) if config is not None else None
     if bot.balance.fresh is not None:

@@ -1,7 +1,6 @@
-"""Listens to one Freqtrade's messages, and triggers the polling of what they announce.
+"""Receives one Freqtrade's messages, and polls the endpoints that they announce at once.
 
-The messages are optional: everything that they announce is polled anyway, by tasks that do not
-depend on this one.
+The messages are optional: the same endpoints are polled anyway, by independent tasks.
 """
 
 import asyncio
@@ -13,9 +12,9 @@ from prometheus_client.metrics_core import Metric
 
 from trading_ops import clock, logs
 from trading_ops.errors import ClientError, Refused, Unreachable
-from trading_ops.exporter.collector import Watched
+from trading_ops.exporter.collector import PolledSource
 from trading_ops.exporter.freqtrade.api import ROOT
-from trading_ops.exporter.freqtrade.heard import KINDS, OTHER
+from trading_ops.exporter.freqtrade.message_metrics import KINDS, OTHER
 from trading_ops.exporter.freqtrade.reading import Reading
 from trading_ops.redaction import known
 
@@ -24,18 +23,19 @@ _log = logs.get(__name__)
 PATH = ROOT + "/message/ws"
 CONNECT_SECONDS = 5.0
 HEARTBEAT_SECONDS = 10.0
-"""A frozen Freqtrade answers no ping; half of this later the connection counts as dead."""
+"""Interval of pings; without an answer within half of it, the connection counts as dead."""
 
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 LARGEST_MESSAGE_BYTES = 256 * 1024
-"""Messages have some hundred bytes; the large ones, whole tables of candles, are not asked for."""
+"""Messages have a few hundred bytes; the large ones, whole tables of candles, are not
+subscribed."""
 
 SUBSCRIPTION = {"type": "subscribe", "data": [kind for kind in KINDS if kind != OTHER]}
 
 
-class Listener(Watched):
-    """A collector that is pushed to: up while it is connected."""
+class Listener(PolledSource):
+    """A collector that receives messages: up while it is connected."""
 
     def __init__(
         self,
@@ -45,7 +45,6 @@ class Listener(Watched):
         session: aiohttp.ClientSession,
         hear: Callable[[str], None],
     ) -> None:
-        """Use the collector's name, `host:port`, the file with the token, and the callback."""
         super().__init__(
             Reading(
                 name,
@@ -60,7 +59,7 @@ class Listener(Watched):
         self._hear = hear
 
     async def run(self) -> None:
-        """Listen until cancelled; whatever ends a connection, another one follows."""
+        """Listen until cancelled; reconnect whenever the connection ends."""
         pause = FIRST_PAUSE_SECONDS
         while True:
             began = clock.monotonic()
@@ -71,7 +70,7 @@ class Listener(Watched):
             pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
 
     async def once(self) -> None:
-        """Connect, listen to the end, and keep the score."""
+        """Listen until the connection ends, and record the result."""
         try:
             await self._listen()
         except Exception as error:  # noqa: BLE001 - polling must continue
@@ -81,7 +80,7 @@ class Listener(Watched):
             self.failures += 1
         finally:
             self.up = False
-            self.looked.set()
+            self.read_once.set()
 
     def figures(self) -> Sequence[Metric]:
         """Return nothing: its metrics are exported with the bot's."""
@@ -93,15 +92,15 @@ class Listener(Watched):
         """Listen until the connection ends.
 
         Raises:
-            Unreachable: there was none, or it has ended.
-            Refused: the token is wrong.
+            Unreachable: the connection failed or ended.
+            Refused: the token is invalid.
             ClientError: the token cannot be read.
         """
         socket = await self._connect()
         try:
             await socket.send_json(SUBSCRIPTION)
             self.up, self.last_success, self.problem = True, clock.timestamp(), ""
-            self.looked.set()
+            self.read_once.set()
             _log.info("collector_succeeded", collector=self.source.name)
             async for message in socket:
                 if message.type is aiohttp.WSMsgType.TEXT:
@@ -113,7 +112,7 @@ class Listener(Watched):
         raise Unreachable(f"the server closed the connection: {socket.close_code}")
 
     async def _connect(self) -> aiohttp.ClientWebSocketResponse:
-        # The token can only be in the query, and Freqtrade writes that into its log.
+        # The token can only be sent in the query, which Freqtrade logs.
         token = self._token()
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
@@ -126,7 +125,7 @@ class Listener(Watched):
         except TimeoutError as error:
             raise Unreachable(f"no connection within {CONNECT_SECONDS:g} s") from error
         except aiohttp.WSServerHandshakeError as error:
-            # Its own text has the address with the token.
+            # The text of the exception contains the URL with the token.
             raise Refused(f"HTTP {error.status}: the ws_token may be wrong") from None
         except (aiohttp.ClientError, OSError) as error:
             raise Unreachable(str(error) or type(error).__name__) from error

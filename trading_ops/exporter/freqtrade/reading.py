@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class Reading(Generic[T]):
-    """The last answer of one endpoint. Its metrics are served with those of the bot."""
+    """The last response of one endpoint. Its metrics are served with those of the bot."""
 
     def __init__(
         self,
@@ -20,27 +20,27 @@ class Reading(Generic[T]):
         *,
         interval_seconds: float,
         timeout_seconds: float,
-        told: Callable[[], Iterable[Metric]] = tuple,
+        own_families: Callable[[], Iterable[Metric]] = tuple,
     ) -> None:
-        """Take the collector's name, what asks the endpoint, and the exporter's own figures."""
         self.name = name
         self.interval_seconds = interval_seconds
         self.timeout_seconds = timeout_seconds
         self.last: T | None = None
-        """The last answer at any age: for values with their own time, such as a timestamp."""
+        """The last response at any age: for values with their own timestamp."""
 
         self.fresh: T | None = None
-        """The same, but None when the last reading failed: for what misleads when it is old."""
+        """The same, but None if the last reading failed: for values that mislead when they are
+        old."""
 
         self._ask = ask
-        self._told = told
+        self._own_families = own_families
 
     async def read(self) -> None:
-        """Ask once; raises whatever the asking raises."""
+        """Read the endpoint once; exceptions are passed on."""
         try:
             self.last = self.fresh = await self._ask()
         except Refused:
-            # A wrong password is not a failure of the bot: old values must not cause an alert.
+            # A wrong password is not a failure of the bot: outdated values must not cause an alert.
             self.last = self.fresh = None
             raise
         except BaseException:
@@ -48,5 +48,5 @@ class Reading(Generic[T]):
             raise
 
     def families(self, *, fresh: bool) -> Iterable[Metric]:  # noqa: ARG002 - the Source's signature
-        """Return what is the exporter's own; for the bot's figures see `facts`."""
-        return self._told()
+        """Return the exporter's own metrics; for the bot's see `facts`."""
+        return self._own_families()

@@ -6,7 +6,7 @@ from before a start that are still listed after it show that the process did not
 
 from collections.abc import Iterable
 
-from trading_ops.exporter.freqtrade.trouble import Line
+from trading_ops.exporter.freqtrade.exchange_errors import Line
 
 
 class Reloads:

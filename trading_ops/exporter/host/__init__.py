@@ -1,4 +1,4 @@
-"""The host: what is cheap every five seconds, what is not once a minute.
+"""Metrics of the host: cheap ones every five seconds, others once a minute.
 
-Figures that a kernel does not have, such as pressure, are absent.
+Metrics that the kernel does not support, such as pressure, are absent.
 """

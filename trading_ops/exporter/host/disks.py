@@ -1,4 +1,4 @@
-"""File systems, and the devices below them."""
+"""File systems and block devices."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -8,7 +8,7 @@ from typing import Any
 import psutil
 from prometheus_client.metrics_core import Metric
 
-from trading_ops.exporter.families import family
+from trading_ops.instrument.families import family
 
 DEVICES = Path("/sys/block")
 NOT_DISKS = ("loop", "ram", "zram", "sr", "fd", "nbd")
@@ -17,10 +17,10 @@ MILLISECOND = 1e-3
 
 
 def file_system(path: Path) -> Iterator[Metric]:
-    """Yield the space of the path's file system, and whether it can be written to.
+    """Yield the space of the path's file system, and whether it is read-only.
 
     Raises:
-        OSError: the path is not there.
+        OSError: the path does not exist.
     """
     stat = os.statvfs(path)
     label = (str(path),)
@@ -28,13 +28,13 @@ def file_system(path: Path) -> Iterator[Metric]:
     yield family("trading_host_disk_size_bytes", {label: stat.f_blocks * stat.f_frsize})
     read_only = bool(stat.f_flag & os.ST_RDONLY)
     yield family("trading_host_disk_read_only", {label: float(read_only)})
-    if stat.f_files:  # some file systems make inodes as they need them
+    if stat.f_files:  # some file systems create inodes on demand
         yield family("trading_host_disk_inodes_free", {label: stat.f_favail})
         yield family("trading_host_disk_inodes", {label: stat.f_files})
 
 
 def devices() -> Iterator[Metric]:
-    """Yield what each disk read and wrote, and for how long it was busy."""
+    """Yield bytes read and written, and busy time of each disk."""
     disks = {one.name for one in DEVICES.iterdir() if not one.name.startswith(NOT_DISKS)}
     counters = psutil.disk_io_counters(perdisk=True, nowrap=False)
     names = sorted(disks & counters.keys())[:LARGEST_COUNT]

@@ -6,14 +6,14 @@ from pathlib import Path
 import psutil
 from prometheus_client.metrics_core import Metric
 
-from trading_ops.exporter.families import family
+from trading_ops.instrument.families import family
 
 PROC = Path("/proc")
 RESOURCES = ("cpu", "io", "memory")
 
 
 def memory() -> Iterator[Metric]:
-    """Yield size, what is available, swap, and how often the kernel killed for want of it."""
+    """Yield total and available memory, swap, and OOM kills."""
     found, swap = psutil.virtual_memory(), psutil.swap_memory()
     yield family("trading_host_memory_size_bytes", {(): found.total})
     yield family("trading_host_memory_available_bytes", {(): found.available})
@@ -26,12 +26,12 @@ def memory() -> Iterator[Metric]:
 
 
 def pressure(proc: Path = PROC) -> Iterator[Metric]:
-    """Yield for how long work waited; nothing where the kernel does not count it."""
+    """Yield the time that tasks waited for a resource (PSI); nothing without kernel support."""
     waited: dict[tuple[str, ...], float] = {}
     for resource in RESOURCES:
         try:
             text = (proc / "pressure" / resource).read_text(encoding="ascii")
-        except OSError:  # an old kernel, or one that was started without it
+        except OSError:  # an old kernel, or PSI is disabled
             continue
         for line in text.splitlines():
             kind, *fields = line.split()

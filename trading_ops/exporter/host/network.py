@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 from prometheus_client.metrics_core import Metric
 
-from trading_ops.exporter.families import family
+from trading_ops.instrument.families import family
 
 INTERFACES = Path("/sys/class/net")
 LOOPBACK = "lo"
@@ -14,10 +14,10 @@ LARGEST_COUNT = 16
 
 
 def network(wanted: Sequence[str] = ()) -> Iterator[Metric]:
-    """Yield the traffic of some interfaces, or of those that are there for other machines.
+    """Yield the traffic of the network interfaces.
 
     Args:
-        wanted: names; none: see `chosen`.
+        wanted: names of interfaces; empty: see `chosen`.
     """
     counters = psutil.net_io_counters(pernic=True, nowrap=False)
     names = [name for name in wanted or chosen() if name in counters][:LARGEST_COUNT]

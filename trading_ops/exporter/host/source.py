@@ -1,4 +1,4 @@
-"""The host's collectors, apart from each other: a dead network disk must not hide the memory."""
+"""The host's collectors, independent so that a dead network disk affects only its own."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -9,10 +9,10 @@ from trading_ops.exporter.host.disks import devices, file_system
 from trading_ops.exporter.host.memory import memory, pressure
 from trading_ops.exporter.host.network import network
 from trading_ops.exporter.host.system import clock_state, open_files, process_counts, processors
-from trading_ops.exporter.looking import Look, Looking, all_of
+from trading_ops.exporter.threaded_source import Look, ThreadedSource, all_of
 
 
-def host_sources(config: ExporterConfig) -> list[Looking]:
+def host_sources(config: ExporterConfig) -> list[ThreadedSource]:
     """Return the collectors `host`, `host_processes` and one `disk:…` for each watched path."""
     light: dict[str, Look] = {
         "memory": memory,
@@ -24,17 +24,19 @@ def host_sources(config: ExporterConfig) -> list[Looking]:
         "clock": clock_state,
     }
     return [
-        Looking("host", partial(all_of, light), interval_seconds=5.0, timeout_seconds=3.0),
+        ThreadedSource("host", partial(all_of, light), interval_seconds=5.0, timeout_seconds=3.0),
         # Reads a file for each process of the host.
-        Looking("host_processes", process_counts, interval_seconds=60.0, timeout_seconds=20.0),
+        ThreadedSource(
+            "host_processes", process_counts, interval_seconds=60.0, timeout_seconds=20.0
+        ),
         *disk_sources(config.paths),
     ]
 
 
-def disk_sources(paths: Sequence[Path]) -> list[Looking]:
+def disk_sources(paths: Sequence[Path]) -> list[ThreadedSource]:
     """Return a collector for each path's file system; one that hangs does not affect the others."""
     return [
-        Looking(
+        ThreadedSource(
             f"disk:{path}", partial(file_system, path), interval_seconds=5.0, timeout_seconds=3.0
         )
         for path in paths

@@ -1,4 +1,4 @@
-"""Processors, load, files, processes, and the clock."""
+"""CPUs, load, open files, processes and the clock."""
 
 import ctypes
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 from prometheus_client.metrics_core import Metric
 
-from trading_ops.exporter.families import family
+from trading_ops.instrument.families import family
 
 PROC = Path("/proc")
 STA_UNSYNC = 0x0040
@@ -16,7 +16,7 @@ MICROSECOND = 1e-6
 
 
 def processors() -> Iterator[Metric]:
-    """Yield time by mode, how many processors there are, the load, and the last boot."""
+    """Yield CPU time by mode, number of CPUs, load and boot time."""
     modes = psutil.cpu_times()._asdict()
     yield family(
         "trading_host_cpu_seconds_total", {(mode,): seconds for mode, seconds in modes.items()}
@@ -28,7 +28,7 @@ def processors() -> Iterator[Metric]:
 
 
 def open_files() -> Iterator[Metric]:
-    """Yield the open files of all processes together, and the kernel's limit."""
+    """Yield the number of open files of the host, and the kernel's limit."""
     used, _, limit = (PROC / "sys/fs/file-nr").read_text(encoding="ascii").split()
     yield family("trading_host_open_files", {(): int(used)})
     yield family("trading_host_open_files_limit", {(): int(limit)})
@@ -42,10 +42,10 @@ def process_counts(proc: Path = PROC) -> Iterator[Metric]:
             continue
         try:
             stat = (folder / "stat").read_bytes()
-        except OSError:  # it ended meanwhile
+        except OSError:  # the process has ended
             continue
         processes += 1
-        # The name in brackets may itself hold brackets; the state is the field after it.
+        # The name in parentheses may itself contain parentheses; the state is the next field.
         zombies += stat.rpartition(b")")[2].split(maxsplit=1)[:1] == [b"Z"]
     threads = (proc / "loadavg").read_text(encoding="ascii").split()[3].partition("/")[2]
     yield family("trading_host_processes", {(): processes})
@@ -54,7 +54,7 @@ def process_counts(proc: Path = PROC) -> Iterator[Metric]:
 
 
 class _Timex(ctypes.Structure):
-    """The beginning of Linux's `struct timex`; the rest is room for what the kernel writes."""
+    """The start of Linux's `struct timex`; the rest is space for the kernel's output."""
 
     _fields_ = (
         ("modes", ctypes.c_uint),
@@ -68,11 +68,11 @@ class _Timex(ctypes.Structure):
 
 
 def clock_state() -> Iterator[Metric]:
-    """Yield whether anything keeps the clock right; nothing where that may not be asked."""
+    """Yield whether the clock is synchronized; nothing if the kernel does not allow the query."""
     timex = _Timex()  # modes 0: only read
     adjtimex = getattr(ctypes.CDLL(None), "adjtimex", None)
     if adjtimex is None or adjtimex(ctypes.byref(timex)) < 0:  # a container may forbid it
         return
-    synchronised = not timex.status & STA_UNSYNC
-    yield family("trading_host_clock_synchronised", {(): float(synchronised)})
+    synchronized = not timex.status & STA_UNSYNC
+    yield family("trading_host_clock_synchronised", {(): float(synchronized)})
     yield family("trading_host_clock_error_bound_seconds", {(): timex.maxerror * MICROSECOND})

@@ -1,1 +1,1 @@
-"""Log files: how fast they grow, and what is in them."""
+"""Log files: growth, rotation, and lines by level."""

@@ -8,10 +8,10 @@ from itertools import islice
 from pathlib import Path
 
 LARGEST_FOLDER = 10_000
-"""Of entries of a folder that are looked at."""
+"""Maximum number of entries of a folder that are read."""
 
 COMPRESSED = (".gz", ".xz", ".bz2", ".zst", ".lz4", ".zip")
-"""A rotated file that was compressed is nothing new."""
+"""Suffixes of compressed rotated files, which are not read."""
 
 NOT_REGULAR, UNREADABLE, TOO_MANY = "not_regular", "unreadable", "too_many"
 REASONS = (NOT_REGULAR, UNREADABLE, TOO_MANY)
@@ -19,7 +19,7 @@ REASONS = (NOT_REGULAR, UNREADABLE, TOO_MANY)
 
 @dataclass(frozen=True)
 class Seen:
-    """A regular file, as its folder lists it."""
+    """A regular file found in a folder."""
 
     path: str
     identity: tuple[int, int]
@@ -29,18 +29,18 @@ class Seen:
 
 @dataclass
 class Listing:
-    """What the folders hold."""
+    """The files in the folders."""
 
     matched: list[Seen] = field(default_factory=list)
     elsewhere: dict[tuple[int, int], Seen] = field(default_factory=dict)
-    """All regular files by identity: a file that was renamed is found again here."""
+    """All regular files by identity, to find renamed files."""
 
     folder_bytes: int = 0
     left_out: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS, 0))
 
 
 def list_files(patterns: tuple[Path, ...], largest: int) -> Listing:
-    """Return the files that fit the patterns, last written first.
+    """Return the files that match the patterns, most recently written first.
 
     Raises:
         OSError: a folder cannot be listed.
@@ -64,12 +64,12 @@ def _list(folder: Path, wanted: list[str], listing: Listing) -> None:
             try:
                 found = entry.stat(follow_symlinks=False)
             except FileNotFoundError:
-                continue  # rotated away just now
+                continue  # just rotated
             except OSError:
                 listing.left_out[UNREADABLE] += is_wanted
                 continue
             if not stat.S_ISREG(found.st_mode):
-                # A link may lead anywhere, and to open a pipe or a device is not harmless.
+                # Links may point anywhere, and opening a pipe or device can have side effects.
                 listing.left_out[NOT_REGULAR] += is_wanted
                 continue
             seen = Seen(entry.path, (found.st_dev, found.st_ino), found.st_size, found.st_mtime)

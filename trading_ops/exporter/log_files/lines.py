@@ -1,4 +1,4 @@
-"""Cuts bytes into lines, however they arrive, and counts the lines by level."""
+"""Splits a byte stream into lines, and counts them by level."""
 
 import msgspec
 
@@ -7,7 +7,7 @@ OTHER = "other"
 _SYNONYMS = {"warn": "warning", "fatal": "critical", "exception": "error", "notice": "info"}
 
 LONGEST_LINE_BYTES = 64 * 1024
-"""A longer line is `other`; no more than this of it is kept."""
+"""A longer line counts as `other`; at most this much of it is kept."""
 
 
 class _Line(msgspec.Struct):
@@ -28,7 +28,7 @@ class Lines:
         self._is_spoiled = False
 
     def feed(self, data: bytes) -> None:
-        """Count the lines that end in these bytes; the rest waits for its end."""
+        """Count the complete lines in these bytes, and keep the incomplete rest."""
         *whole, rest = data.split(b"\n")
         for line in whole:
             self._count(self._pending + line)
@@ -38,11 +38,11 @@ class Lines:
             self._pending, self._is_spoiled = b"", True
 
     def skip(self) -> None:
-        """Hear that bytes are missing here: what follows up to the end of the line is `other`."""
+        """Record missing bytes: the rest of the current line counts as `other`."""
         self._pending, self._is_spoiled = b"", True
 
-    def begin_anew(self) -> None:
-        """Start a new file; an incomplete line stays incomplete."""
+    def start_file(self) -> None:
+        """Start a new file; an incomplete line of the old one is dropped."""
         self._pending, self._is_spoiled = b"", False
 
     def _count(self, line: bytes) -> None:
@@ -53,7 +53,7 @@ class Lines:
 
 
 def level_of(line: bytes) -> str:
-    """Return the level that a line in JSON names; `other` when it names none."""
+    """Return the level of a JSON line; `other` if it has none."""
     try:
         level = _decoder.decode(line).level.lower()
     except (msgspec.MsgspecError, UnicodeError, RecursionError):

@@ -5,26 +5,25 @@ from collections.abc import Iterable
 from prometheus_client.metrics_core import Metric
 
 from trading_ops.errors import ClientError
+from trading_ops.exporter.config import LogFilesEntry
 from trading_ops.exporter.databases.figures import Figures
-from trading_ops.exporter.log_files.entry import LogFilesEntry
-from trading_ops.exporter.log_files.followed import Followed, Look
+from trading_ops.exporter.log_files.follower import LogFollower, Snapshot
 from trading_ops.exporter.thread import OneAtATime
 
 PREFIX = "trading_log_file_"
 
 
 class LogFiles:
-    """Reads in a thread, since a dead network disk can hang a reading."""
+    """Reads in a thread, because a dead network disk can block a reading."""
 
     def __init__(self, entry: LogFilesEntry) -> None:
-        """Take which files; nothing is read yet."""
         self.name = f"log_files:{entry.name}"
         self.interval_seconds = entry.interval_seconds
         self.timeout_seconds = entry.timeout_seconds
         self._entry = entry
-        self._followed = Followed(entry)
-        self._thread = OneAtATime[Look](self.name)
-        self._look: Look | None = None
+        self._followed = LogFollower(entry)
+        self._thread = OneAtATime[Snapshot](self.name)
+        self._snapshot: Snapshot | None = None
 
     async def read(self) -> None:
         """Read what was appended to the files.
@@ -34,16 +33,16 @@ class LogFiles:
             TradingOpsError: an earlier reading still hangs; there is never more than one thread.
         """
         try:
-            self._look = await self._thread.do(self._followed.look)
+            self._snapshot = await self._thread.do(self._followed.read)
         except OSError as error:
             raise ClientError(f"{error.filename}: {error.strerror}") from error
 
     def families(self, *, fresh: bool) -> Iterable[Metric]:
-        """Return what was counted; the files as they are only when they could be read."""
+        """Return the counters, and the state of the files if the last reading succeeded."""
         figures = Figures(PREFIX, self._entry.name)
-        if self._look is None:
+        if self._snapshot is None:
             return ()
-        totals, listing = self._look.totals, self._look.listing
+        totals, listing = self._snapshot.totals, self._snapshot.listing
         figures.put("written_bytes_total", totals.written)
         figures.put("unread_bytes_total", totals.unread)
         figures.put("rotations_total", totals.rotations)

@@ -1,7 +1,7 @@
-"""Follows one file: what it gains is counted once, whatever becomes of it.
+"""Follows one file, so that every appended byte is counted once.
 
-A file is known by its device and inode, wherever it is renamed to. That it was cut short, or that
-its inode was given to another one, is seen by its size and by its first bytes.
+A file is identified by device and inode, so it can be renamed. Truncation, and reuse of the inode
+by another file, are detected by its size and first bytes.
 """
 
 from dataclasses import dataclass, field
@@ -9,31 +9,31 @@ from dataclasses import dataclass, field
 from trading_ops.exporter.log_files.lines import Lines
 
 HEAD_BYTES = 512
-"""Of a file's beginning are remembered."""
+"""Number of first bytes of a file that are remembered."""
 
-TELLING_HEAD_BYTES = 64
-"""So many equal first bytes make one file the copy of another; fewer are chance."""
+COPY_HEAD_BYTES = 64
+"""A file with this many equal first bytes is a copy; fewer could be a coincidence."""
 
 
 @dataclass
 class Tail:
-    """What was seen of one file."""
+    """State of one file."""
 
     path: str
     head: bytes = b""
     offset: int = 0
-    """Up to here it was counted."""
+    """Bytes counted so far."""
 
     lines: Lines = field(default_factory=Lines)
 
 
 @dataclass
 class Gain:
-    """What one reading of a file brought."""
+    """New bytes of one reading of a file."""
 
     written: int = 0
     unread: int = 0
-    """Bytes of `written` that were too many to be read."""
+    """Bytes of `written` that were skipped because there were too many."""
 
     rotations: int = 0
 
@@ -48,22 +48,22 @@ class Plan:
 
 
 def is_another(tail: Tail, head: bytes, size: int) -> bool:
-    """Return whether the file was cut short or replaced since it was last seen."""
+    """Return whether the file was truncated or replaced since the last reading."""
     return size < tail.offset or not head.startswith(tail.head)
 
 
 def is_copy(head: bytes, known: Tail, path: str) -> bool:
-    """Return whether a new file at a new path starts like a known one."""
-    telling = len(known.head) >= TELLING_HEAD_BYTES
-    return telling and path != known.path and head.startswith(known.head)
+    """Return whether a new file at a new path is a copy of a known one."""
+    is_long_enough = len(known.head) >= COPY_HEAD_BYTES
+    return is_long_enough and path != known.path and head.startswith(known.head)
 
 
 def plan(tail: Tail, head: bytes, size: int, largest: int) -> Plan:
-    """Decide what to read, and note it as counted."""
+    """Decide what to read, and mark it as counted."""
     gain = Gain()
     if is_another(tail, head, size):
         tail.offset = 0
-        tail.lines.begin_anew()
+        tail.lines.start_file()
         gain.rotations = 1
     tail.head = head
     gain.written = size - tail.offset

@@ -1,1 +1,1 @@
-"""One file per metric topic: what is exported, and how a bot records it."""
+"""One file per metric topic: the definitions, and the methods that record them."""

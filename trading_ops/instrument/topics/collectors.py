@@ -1,4 +1,4 @@
-"""How the exporter's own collectors fare."""
+"""State of the exporter's own collectors."""
 
 from trading_ops.instrument.metric import Metric, exporter_counter, exporter_gauge
 

@@ -1,4 +1,4 @@
-"""The supervised parts of a bot, and the trading state that holds."""
+"""Supervised components of a bot, and its trading state."""
 
 import time
 from typing import TYPE_CHECKING
@@ -53,27 +53,27 @@ COMPONENT_METRICS: tuple[Metric, ...] = (
 
 
 class ComponentMetrics:
-    """A bot's state and its components."""
+    """Records a bot's trading state and components."""
 
     def trading_state(self, state: str) -> None:
-        """This trading state holds from now on: active, reducing or halted."""
+        """Set the trading state: active, reducing or halted."""
         for name, gauge in self._states.items():
             gauge.value = 1 if name == state else 0
 
     def component_up(self, component: str, *, up: bool) -> None:
-        """The component can do its work, or cannot."""
+        """Set whether the component works."""
         self._component_up.labels(component).value = 1 if up else 0
 
     def component_succeeded(self, component: str, at: float | None = None) -> None:
-        """The component did its work, now or at this time in seconds since the epoch."""
+        """Record successful work of the component; `at`: seconds since the epoch, None: now."""
         self._component_success.labels(component).value = time.time() if at is None else at
 
     def component_restarted(self, component: str) -> None:
-        """The component was restarted inside the process."""
+        """Count a restart of the component inside the process."""
         self._component_restarts.labels(component).value += 1
 
     def circuit_breaker(self, component: str, state: int) -> None:
-        """The component's breaker is closed (0), half-open (1) or open (2)."""
+        """Set the state of the component's breaker: 0 closed, 1 half-open, 2 open."""
         self._breaker.labels(component).value = state
 
     def _register_components(

@@ -89,7 +89,7 @@ class Ended(Protocol):
         error: BaseException | None = None,
         trace_id: str = "",
     ) -> None:
-        """Record it."""
+        """Record the end."""
         ...
 
 
@@ -99,7 +99,6 @@ class Query:
     __slots__ = ("_began", "_ended", "_statement", "_trace_id")
 
     def __init__(self, ended: Ended, statement: str, trace_id: str) -> None:
-        """Take where to record what."""
         self._ended = ended
         self._statement = statement
         self._trace_id = trace_id
@@ -127,14 +126,14 @@ STATEMENTS = 48
 
 
 class DatabaseMetrics:
-    """What a bot says of its database."""
+    """Records a bot's use of its database."""
 
     _readings: Readings
 
     # Statements
 
     def query(self, statement: str, *, trace_id: str = "") -> Query:
-        """Return what times a statement by `with`, and counts its error if it fails.
+        """Return a context manager that times a statement, and counts its error if it fails.
 
         Args:
             statement: a name for it, such as `insert_trade`; never its text.
@@ -150,32 +149,32 @@ class DatabaseMetrics:
         error: BaseException | None = None,
         trace_id: str = "",
     ) -> None:
-        """A statement ended after so long, well or with an error."""
+        """Record a statement that succeeded or failed, and its duration."""
         observe(self._queries.labels(statement), seconds, trace_id)
         if error is not None:
             self.database_error(kind_of(error))
 
     def database_error(self, kind: str) -> None:
-        """The database did not do what was asked, for a reason of `DATABASE_ERRORS`."""
+        """Count a failed statement by kind, one of `DATABASE_ERRORS`."""
         self._database_errors.labels(kind).value += 1
 
     # The pool
 
     def pool_connections(self, pool: str, *, in_use: int, idle: int, overflow: int = 0) -> None:
-        """A pool has so many connections: absent until it is said.
+        """Set a pool's connections; absent until set.
 
         Args:
             pool: its name.
-            in_use: those that are taken.
-            idle: those that are not.
-            overflow: of both, those beyond the pool's ordinary size.
+            in_use: connections that are checked out.
+            idle: open connections that are not checked out.
+            overflow: of both, those above the pool's normal size.
         """
-        told = {"in_use": in_use, "idle": idle, "overflow": overflow}
-        for state, count in told.items():
+        counts = {"in_use": in_use, "idle": idle, "overflow": overflow}
+        for state, count in counts.items():
             self._pool.labels(pool, state).value = count
 
     def pool_size(self, pool: str, connections: int) -> None:
-        """A pool may have so many connections, overflow included."""
+        """Set a pool's maximum of connections, including overflow."""
         self._pool_size.labels(pool).value = connections
 
     def watch_pool(
@@ -185,13 +184,13 @@ class DatabaseMetrics:
         *,
         size: Callable[[], float] | None = None,
     ) -> None:
-        """Read a pool at each scrape; what counts its troubles starts at zero.
+        """Read a pool at each scrape; its error counters start at zero.
 
         Args:
             pool: its name.
-            states: returns how many connections are so, by state as in `pool_connections`; called
-                by whichever thread scrapes.
-            size: returns how many it may have; None where there is no bound.
+            states: returns the number of connections by state, as in `pool_connections`; called in
+                the thread of the scrape.
+            size: returns the maximum of connections, or None if unlimited.
         """
         self._pool_wait.labels(pool)
         self._pool_hold.labels(pool)
@@ -204,24 +203,26 @@ class DatabaseMetrics:
             self._readings.add(self._pool_size.labels(pool), size)
 
     def pool_wait(self, pool: str, seconds: float) -> None:
-        """A connection was had after so long."""
+        """Record the time spent waiting for a connection."""
         observe(self._pool_wait.labels(pool), seconds)
 
     def pool_hold(self, pool: str, seconds: float) -> None:
-        """A connection was given back after so long."""
+        """Record the time for which a connection was checked out."""
         observe(self._pool_hold.labels(pool), seconds)
 
     def pool_connected(self, pool: str, connections: int = 1) -> None:
-        """So many connections were made."""
-        made = max(0, connections)  # before the sum: a call inside it would let another thread in
+        """Count connections that were opened."""
+        made = max(
+            0, connections
+        )  # computed first: a call within the addition would allow a thread switch
         self._pool_made.labels(pool).value += made
 
     def pool_invalidated(self, pool: str) -> None:
-        """A connection was thrown away because it was broken."""
+        """Count a connection that was discarded because it was broken."""
         self._pool_invalidated.labels(pool).value += 1
 
     def pool_timeout(self, pool: str) -> None:
-        """No connection came free in time."""
+        """Count a timeout while waiting for a connection."""
         self._pool_timeouts.labels(pool).value += 1
 
     def _register_database(

@@ -1,4 +1,4 @@
-"""What our records and the venue's disagree on, and how the comparison went."""
+"""Differences between our records and the venue, and results of the comparisons."""
 
 import time
 from typing import TYPE_CHECKING
@@ -92,49 +92,49 @@ FAILED = "failed"
 
 
 class DriftMetrics:
-    """What a bot says of its comparisons with the venue."""
+    """Records a bot's comparisons with the venue."""
 
     def position_drift(self, symbol: str, quantity: float) -> None:
-        """Our records have so much more of the symbol's base currency than the venue."""
+        """Set the position in our records minus the venue's, in base currency."""
         self._position_drift.labels(symbol).value = quantity
 
     def balance_drift(self, currency: str, amount: float) -> None:
-        """Our records have so much more of a currency than the venue."""
+        """Set the balance in our records minus the venue's, in units of the currency."""
         self._balance_drift.labels(currency).value = amount
 
     def orphaned_orders(self, count: int) -> None:
-        """So many orders rest at the venue that our records do not know."""
+        """Set the number of orders at the venue that our records do not know."""
         self._orphaned.labels().value = count
 
     def lost_orders(self, count: int) -> None:
-        """So many orders are open in our records that the venue does not know."""
+        """Set the number of open orders in our records that the venue does not know."""
         self._lost.labels().value = count
 
     def recovery_complete(self, *, complete: bool) -> None:
-        """The comparison at the start ended well, or did not yet.
+        """Set whether the startup reconciliation has succeeded.
 
-        Absent until a bot says it: one that compares says False first of all.
+        Absent until set: a bot that reconciles sets False first.
         """
         self._recovery.labels().value = 1 if complete else 0
 
     def recovery_took(self, seconds: float) -> None:
-        """The comparison at the start ended well after so long."""
+        """Set the duration of the successful startup reconciliation."""
         self._recovery_seconds.labels().value = seconds
 
     def reconciled(self, result: str, at: float | None = None) -> None:
-        """A comparison with the venue ended, now or at this time in seconds since the epoch.
+        """Record a finished comparison with the venue.
 
         Args:
-            result: clean, corrected, drifted or failed; a failed one was not whole, and the time of
-                the last one stays.
-            at: when it ended.
+            result: clean, corrected, drifted or failed; a failed one does not update the time of
+                the last complete comparison.
+            at: end of the comparison, seconds since the epoch; None: now.
         """
         self._reconciliations.labels(result).value += 1
         if result != FAILED:
             self._reconciled_at.labels().value = time.time() if at is None else at
 
     def discrepancy(self, cause: str) -> None:
-        """A difference from the venue was found, for this cause."""
+        """Count a difference from the venue, by cause."""
         self._discrepancies.labels(cause).value += 1
 
     def _register_drift(

@@ -11,13 +11,13 @@ PROCESS_METRICS: tuple[Metric, ...] = (
         name="process_virtual_memory_bytes",
         unit="bytes",
         help="Virtual memory size in bytes.",
-        why="Address space only; rarely telling.",
+        why="Address space only; rarely useful.",
     ),
     _gauge(
         name="process_resident_memory_bytes",
         unit="bytes",
         help="Resident memory size in bytes.",
-        why="What the process takes from the host, shared pages included.",
+        why="The process's share of the host's memory, including shared pages.",
     ),
     _gauge(
         name="process_start_time_seconds",

@@ -1,4 +1,4 @@
-"""Which instance of a bot leads; absent for a bot that has no standby."""
+"""The leader among a bot's instances; absent for a bot without standby."""
 
 import time
 from typing import TYPE_CHECKING
@@ -30,18 +30,18 @@ LEADERSHIP: tuple[Metric, ...] = (
 
 
 class LeadershipMetrics:
-    """What an instance says of its part in who leads."""
+    """Records an instance's leadership."""
 
     def leader(self, *, leads: bool) -> None:
-        """This instance may submit orders, or may not."""
+        """Set whether this instance leads and may submit orders."""
         self._leader.labels().value = 1 if leads else 0
 
     def lease_renewed(self, at: float | None = None) -> None:
-        """The lease was taken or renewed, now or at this time in seconds since the epoch."""
+        """Record that the lease was taken or renewed; `at`: seconds since the epoch, None: now."""
         self._renewed_at.labels().value = time.time() if at is None else at
 
     def took_over(self) -> None:
-        """This instance leads from now on."""
+        """Count a takeover by this instance."""
         self._takeovers.labels().value += 1
         self.lease_renewed()
 

@@ -1,6 +1,6 @@
-"""Log files as the exporter sees them.
+"""Log files, read by the exporter.
 
-The label `log` is the name in the exporter's configuration: files that belong together.
+The label `log` is the name of a group of files in the exporter's configuration.
 """
 
 from functools import partial

@@ -1,4 +1,4 @@
-"""What a process writes to its log."""
+"""Log messages of a process."""
 
 from typing import TYPE_CHECKING
 
@@ -34,16 +34,18 @@ LOGS: tuple[Metric, ...] = (
 
 
 class LogMetrics:
-    """What a bot says of its log; `LogCount` says it for all of Python's logging."""
+    """Records a bot's log messages; `LogCount` does so for Python's `logging`."""
 
     def log_message(self, level: str, size: int) -> None:
-        """A message of so many bytes was logged at a level, as `warning`."""
-        written = max(0, size)  # before the sum: a call inside it would let another thread in
+        """Count a message and its bytes; the level is, for example, `warning`."""
+        written = max(
+            0, size
+        )  # computed first: a call within the addition would allow a thread switch
         self._log_messages.labels(level).value += 1
         self._log_bytes.labels(level).value += written
 
     def log_lines_dropped(self, lines: int) -> None:
-        """So many lines were not written."""
+        """Count lines that were not written."""
         lost = max(0, lines)
         self._log_dropped.value += lost
 

@@ -9,7 +9,7 @@ from trading_ops.instrument.ticks import SymbolFeed
 if TYPE_CHECKING:
     from trading_ops.instrument.recorder import Recorder
 
-# Twenty around the objective of 50 ms, from a venue in the same rack to a feed that is useless.
+# Twenty bounds around the objective of 50 ms, from a venue in the same rack to an unusable feed.
 TICK_BUCKETS = (
     *(0.0005, 0.001, 0.0025, 0.005, 0.0075, 0.01, 0.02, 0.03, 0.04, 0.05),
     *(0.06, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
@@ -52,7 +52,7 @@ MARKET_DATA: tuple[Metric, ...] = (
 
 
 class MarketDataMetrics:
-    """What a bot says of its market data."""
+    """Records a bot's market data."""
 
     started_at: float
     """Seconds since the epoch."""
@@ -65,20 +65,20 @@ class MarketDataMetrics:
         latency_seconds: float | None = None,
         price: float | None = None,
     ) -> None:
-        """A ticker was received.
+        """Record a ticker.
 
         Args:
-            symbol: that it is about.
-            at: time of its receipt, seconds since the epoch.
-            latency_seconds: since the venue's stamp, where it carries one; clocks may differ, so
-                a negative one counts as zero.
-            price: that it tells.
+            symbol: of the ticker.
+            at: time of receipt, seconds since the epoch.
+            latency_seconds: time since the venue's timestamp, if there is one; a negative value
+                counts as 0, since clocks differ.
+            price: of the ticker.
         """
         try:
             feed = self._feeds[symbol]
         except KeyError:
             feed = self.feed(symbol)
-        # SymbolFeed.tick in place: the call would be a fifth of the cost.
+        # Inlines SymbolFeed.tick: the call would be a fifth of the cost.
         feed.received.value = at
         feed.messages.value += 1
         if latency_seconds is not None:
@@ -92,7 +92,7 @@ class MarketDataMetrics:
             feed.price.value = price
 
     def feed(self, symbol: str) -> SymbolFeed:
-        """Return what records one symbol's tickers: to be kept where thousands come a second."""
+        """Return a recorder for one symbol's tickers; keep it if there are thousands per second."""
         feed = SymbolFeed(
             received=self._tick_time.labels(symbol),
             messages=self._ticks.labels(symbol),
@@ -104,7 +104,7 @@ class MarketDataMetrics:
         return feed
 
     def feed_reconnected(self) -> None:
-        """The market data feed made a further connection."""
+        """Count a reconnect of the market data feed."""
         self._feed_reconnects.value += 1
 
     def _register_market_data(self, recorder: "Recorder", symbols: tuple[str, ...]) -> None:
@@ -115,7 +115,7 @@ class MarketDataMetrics:
         self._ticks = recorder.counter("trading_market_data_messages_total", known)
         self._feeds: dict[str, SymbolFeed] = {}
         for symbol in symbols:
-            # The start stands for the last ticker, so that a feed that never speaks is noticed.
+            # Starts at the process start, so that a feed that never delivers is detected.
             self._tick_time.labels(symbol).value = self.started_at
             self.feed(symbol)
         self._feed_reconnects = recorder.counter("trading_market_data_reconnects_total").labels()

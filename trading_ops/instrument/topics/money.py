@@ -85,36 +85,36 @@ MONEY: tuple[Metric, ...] = (
 
 
 class MoneyMetrics:
-    """What a bot says of what it has."""
+    """Records a bot's positions, balances and profit."""
 
     def position(self, symbol: str, quantity: float) -> None:
-        """The bot holds so many units of the symbol's base currency."""
+        """Set the position in units of the symbol's base currency."""
         put(self._position, symbol, quantity, self._refused)
 
     def balance(self, currency: str, amount: float) -> None:
-        """The account holds so much of a currency."""
+        """Set the balance in units of the currency."""
         put(self._balance, currency, amount, self._refused)
 
     def balances_read(self, source: str, at: float | None = None) -> None:
-        """The balances in use are of now, or of this time in seconds since the epoch.
+        """Record the source and time of the balances in use.
 
         Args:
-            source: that they came from: websocket, rest or last_good.
-            at: when they were read; for `last_good` ones, when that was.
+            source: websocket, rest or last_good.
+            at: when they were read, also for `last_good`; seconds since the epoch, None: now.
         """
         only(self._balance_source, source)
         self._balance_time.labels().value = time.time() if at is None else at
 
     def balances_contradicted(self) -> None:
-        """The venue's feed reported other balances than its REST API."""
+        """Count balances of the venue's feed that its REST API contradicts."""
         self._contradictions.value += 1
 
     def equity(self, currency: str, amount: float) -> None:
-        """Balances and positions are worth so much at current prices."""
+        """Set the value of balances and positions at current prices."""
         put(self._equity, currency, amount, self._refused)
 
     def profit(self, currency: str, *, realized: float, unrealized: float) -> None:
-        """Closed positions brought so much, and open ones would at current prices."""
+        """Set realized profit, and unrealized profit at current prices."""
         put(self._realized, currency, realized, self._refused)
         put(self._unrealized, currency, unrealized, self._refused)
 

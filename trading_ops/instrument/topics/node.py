@@ -8,6 +8,6 @@ NODE_METRICS = (
         kind=Kind.COUNTER,
         owner=Owner.NODE,
         help="Requests that the node or the supervisor refused because of their token.",
-        why="A client with an old token, or someone who tries tokens.",
+        why="A client with an old token, or someone guessing tokens.",
     ),
 )

@@ -79,24 +79,24 @@ ORDERS: tuple[Metric, ...] = (
 
 
 class OrderMetrics:
-    """What a bot says of its orders."""
+    """Records a bot's orders."""
 
     def order_acknowledged(self, seconds: float, *, order_id: str = "") -> None:
-        """The venue acknowledged an order, so long after it was submitted.
+        """Record the venue's acknowledgement of an order and its latency.
 
-        With its id, the order becomes the exemplar of its bucket.
+        `order_id` becomes the exemplar of the bucket.
         """
         observe(self._order_duration, seconds, order_id)
 
     def order_filled(self, seconds: float, *, order_id: str = "") -> None:
-        """An order got its last fill, so long after it was submitted.
+        """Record the last fill of an order, and the time since it was submitted.
 
-        That it ended is said by `order_ended`.
+        Call `order_ended` as well.
         """
         observe(self._order_fill, seconds, order_id)
 
     def order_ended(self, outcome: str, *, order_id: str = "") -> None:
-        """An order ended: filled, cancelled or rejected."""
+        """Count an order that ended: filled, cancelled or rejected."""
         counter = self._orders.labels(outcome)
         if order_id:
             counter.inc_for(order_id)
@@ -104,7 +104,7 @@ class OrderMetrics:
             counter.value += 1
 
     def order_denied(self, code: str, *, order_id: str = "") -> None:
-        """The bot's own gate denied an order, for this reason."""
+        """Count an order that the bot's own gate denied, by reason."""
         self.order_ended("denied", order_id=order_id)
         counter = self._denials.labels(code)
         if order_id:
@@ -113,11 +113,11 @@ class OrderMetrics:
             counter.value += 1
 
     def open_orders(self, count: int) -> None:
-        """So many own orders rest at the venue."""
+        """Set the number of the bot's open orders at the venue."""
         self._open_orders.value = count
 
     def dead_man_switch(self, deadline: float) -> None:
-        """The venue cancels everything at this time, seconds since the epoch; 0: not armed."""
+        """Set when the venue cancels all orders, seconds since the epoch; 0: not armed."""
         self._dead_man.value = deadline
 
     def _register_orders(self, recorder: "Recorder") -> None:

@@ -84,51 +84,51 @@ MODES = ("paper", "live")
 
 
 class ProcessMetrics:
-    """What a bot says of its process."""
+    """Records the progress and state of a bot's process."""
 
     _readings: Readings
     started_at: float
     """Seconds since the epoch."""
 
     def heartbeat(self, at: float | None = None) -> None:
-        """A whole trading pass was done, now or at this time in seconds since the epoch."""
+        """Record a complete trading pass; `at`: seconds since the epoch, None: now."""
         self._heartbeat.value = time.time() if at is None else at
 
     @property
     def heartbeat_at(self) -> float:
-        """Time of the last heartbeat, seconds since the epoch; the start until the first one."""
+        """Return the time of the last heartbeat or of the start, seconds since the epoch."""
         return self._heartbeat.value
 
     def mode(self, mode: str) -> None:
-        """The bot is in this mode from now on; the one that it left stays as 0."""
+        """Set the mode; the previous one stays at 0."""
         for (_, other), gauge in self._info.children():
             gauge.value = 1 if other == mode else 0
         self._info.labels(self._version, mode).value = 1
 
     def previous_end(self, how: str, *, unclean: int) -> None:
-        """How the life before this one ended: clean, crashed or unknown.
+        """Record the exit of the previous process: clean, crashed or unknown.
 
         Args:
-            how: it ended.
-            unclean: starts so far, this one included, after a life that did not end in order.
+            how: the kind of exit.
+            unclean: starts so far after an unclean exit, including this one.
         """
         only(self._previous_end, how)
         self._unclean_starts.labels().value = max(0, unclean)
 
     def event_loop_lag(self, seconds: float) -> None:
-        """The event loop let a callback wait for so long."""
+        """Set the last measured delay of a callback in the event loop."""
         self._loop_lag.value = seconds
 
     def watch_pauses(self, factor: Callable[[], float]) -> None:
-        """Read at each scrape by how much the bot's pauses are stretched; 1: not at all."""
+        """Read at each scrape the factor by which pauses are extended; 1: not throttled."""
         self._readings.add(self._throttle.labels(), factor)
 
     def agent_refused(self) -> None:
-        """The agent refused a request because of its token."""
+        """Count a request that the agent rejected because of its token."""
         self._agent_refused.inc()
 
     def memory_uss(self, size: int) -> None:
-        """The process has so many bytes for itself alone."""
+        """Set the USS in bytes."""
         self._memory_uss.value = size
 
     def _register_process(self, recorder: "Recorder", version: str, mode: str) -> None:
@@ -138,8 +138,8 @@ class ProcessMetrics:
         self._info.labels(version, mode).set(1)
         recorder.gauge("trading_bot_start_timestamp_seconds").labels().set(self.started_at)
         self._heartbeat = recorder.gauge("trading_bot_heartbeat_timestamp_seconds").labels()
-        # Not zero: a rule on the age would fire at each start. A crash loop, which this hides,
-        # shows in the start time.
+        # Not zero, because a rule on the age would fire at each start. This hides a crash loop,
+        # which shows in the start time.
         self._heartbeat.value = self.started_at
         self._previous_end = recorder.gauge("trading_bot_last_exit", at_once=False)
         self._unclean_starts = recorder.counter("trading_bot_unclean_starts_total", at_once=False)

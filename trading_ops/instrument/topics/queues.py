@@ -43,39 +43,41 @@ QUEUE_LIMIT = 16
 
 
 class QueueMetrics:
-    """What a bot says of its queues."""
+    """Records a bot's queues."""
 
     _readings: Readings
 
     def watch_queue(
         self, queue: str, depth: Callable[[], float], *, capacity: int | None = None
     ) -> None:
-        """Read a queue's depth at each scrape, as by `inbox.qsize`.
+        """Read a queue's depth at each scrape, for example with `inbox.qsize`.
 
         Args:
             queue: its name.
-            depth: returns how many items wait; called by whichever thread scrapes.
-            capacity: that it can hold; None when there is no bound.
+            depth: returns the number of items; called in the thread of the scrape.
+            capacity: maximum number of items; None: unbounded.
         """
         self._readings.add(self._queue_depth.labels(queue), depth)
         if capacity is not None:
             self.queue_capacity(queue, capacity)
 
     def queue_depth(self, queue: str, items: int) -> None:
-        """So many items wait in a queue; absent until it is said."""
+        """Set the number of items in a queue; absent until set."""
         self._queue_depth.labels(queue).value = items
 
     def queue_capacity(self, queue: str, items: int) -> None:
-        """A queue can hold so many items; not to be said where there is no bound."""
+        """Set a queue's maximum number of items; do not call it for an unbounded queue."""
         self._queue_capacity.labels(queue).value = items
 
     def queue_wait(self, queue: str, seconds: float) -> None:
-        """An item was taken from a queue after so long."""
+        """Record the time that an item waited in a queue."""
         observe(self._queue_wait.labels(queue), seconds)
 
     def queue_dropped(self, queue: str, items: int = 1) -> None:
-        """Items were dropped: the queue was full, or no one waited for them any more."""
-        lost = max(0, items)  # before the sum: a call inside it would let another thread in
+        """Count dropped items: the queue was full, or they were no longer needed."""
+        lost = max(
+            0, items
+        )  # computed first: a call within the addition would allow a thread switch
         self._queue_dropped.labels(queue).value += lost
 
     def _register_queues(self, recorder: "Recorder", queues: tuple[str, ...]) -> None:

@@ -20,83 +20,6 @@ _gauge = partial(Metric, kind=Kind.GAUGE, owner=Owner.RECONCILER)
 _counter = partial(Metric, kind=Kind.COUNTER, owner=Owner.RECONCILER)
 _histogram = partial(Metric, kind=Kind.HISTOGRAM, owner=Owner.RECONCILER, unit="seconds")
 
-BACKUP_METRICS: tuple[Metric, ...] = (
-    _gauge(
-        name="trading_ops_backup_interval_seconds",
-        unit="seconds",
-        help="Interval between automatic backups; 0: off.",
-        why="The maximum age of the newest backup.",
-        vital=True,
-    ),
-    _gauge(
-        name="trading_ops_backup_last_success_timestamp_seconds",
-        unit="seconds",
-        help="Time of the newest backup, Unix time; 0: never.",
-        why="Later changes are lost with the disk.",
-        vital=True,
-    ),
-    _gauge(
-        name="trading_ops_backup_recoverable_to_timestamp_seconds",
-        unit="seconds",
-        help="The newest backup contains all data up to this Unix time; 0: never.",
-        why="Its age is the current RPO.",
-    ),
-    _gauge(
-        name="trading_ops_backup_last_verified_timestamp_seconds",
-        unit="seconds",
-        help="Time of the last complete verification of a backup, Unix time; 0: never.",
-        why="A repository can become corrupt on disk.",
-    ),
-    _gauge(
-        name="trading_ops_backup_last_restore_test_timestamp_seconds",
-        unit="seconds",
-        help="Time of the last successful restore test, Unix time; 0: never.",
-        why="Only a restore-tested backup is reliable.",
-    ),
-    _gauge(
-        name="trading_ops_backup_untested_since_timestamp_seconds",
-        unit="seconds",
-        help="Time of the oldest backup newer than the last tested one, Unix time; 0: none.",
-        why="Backups since then are untested.",
-        vital=True,
-    ),
-    _gauge(
-        name="trading_ops_backup_size_bytes",
-        unit="bytes",
-        help="Size of the files in the newest backup.",
-        why="A sudden drop means that the backup is incomplete.",
-        vital=True,
-    ),
-    _gauge(
-        name="trading_ops_backup_repository_free_bytes",
-        unit="bytes",
-        help="Free space of the repository's file system after the newest backup.",
-        why="A full repository takes no backups.",
-        vital=True,
-    ),
-    _gauge(
-        name="trading_ops_backup_repository_capacity_bytes",
-        unit="bytes",
-        help="Size of the repository's file system; 0: the repository is not a local folder.",
-        why="The measure of what is free; 0 turns the alert off.",
-        vital=True,
-    ),
-    _gauge(
-        name="trading_ops_backup_restore_duration_seconds",
-        unit="seconds",
-        help="Duration of the last successful restore test; 0 before the first.",
-        why="The measured RTO.",
-    ),
-    _gauge(
-        name="trading_ops_backup_failed",
-        labels=("operation",),
-        values={"operation": ("create", "verify", "restore_test", "prune")},
-        help="1 if the last run of a backup command failed, else 0.",
-        why="Failed backups otherwise go unnoticed until needed.",
-        vital=True,
-    ),
-)
-
 RECONCILER_METRICS: tuple[Metric, ...] = (
     _gauge(
         name="trading_ops_incidents_open",
@@ -450,7 +373,6 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         why="Reports and approval requests are not delivered. Includes an invalid notify.yml.",
         vital=True,
     ),
-    *BACKUP_METRICS,
     _gauge(
         name="trading_ops_build_info",
         labels=("version",),
@@ -458,79 +380,10 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         why="Shows a failed deployment.",
     ),
     _gauge(
-        name="trading_ops_readiness_stage",
-        labels=("bot",),
-        help="Stage of a bot's readiness run, from 1; 0: no run.",
-        why="A decrease means that a criterion failed and the run stepped back.",
-    ),
-    _gauge(
-        name="trading_ops_readiness_credited_seconds",
-        unit="seconds",
-        labels=("bot",),
-        help="Operating time that counts for the stage.",
-        why="Does not grow while data is missing or a criterion is not passed.",
-    ),
-    _gauge(
-        name="trading_ops_readiness_criteria",
-        labels=("bot", "status"),
-        values={"status": ("passed", "failed", "unknown")},
-        help="Active criteria by state.",
-        why="Unknown criteria never pass: a metric is missing or a check was not run.",
-    ),
-    _gauge(
-        name="trading_ops_readiness_criteria_regressed",
-        labels=("bot",),
-        help="Criteria that had passed and now fail.",
-        why="The bot is no longer ready.",
-        vital=True,
-    ),
-    _gauge(
-        name="trading_ops_readiness_held",
-        labels=("bot",),
-        help="1 while a run that stepped back from a live stage waits for approval, else 0.",
-        why="The bot is reduce-only until an operator approves.",
-    ),
-    _gauge(
-        name="trading_ops_readiness_sign_off_due_timestamp_seconds",
-        unit="seconds",
-        labels=("bot",),
-        help="Deadline of the next sign-off, Unix time; absent when none is due.",
-        why="Operating time after it does not count.",
-    ),
-    _gauge(
-        name="trading_ops_job_expected_timestamp_seconds",
-        unit="seconds",
-        labels=("name",),
-        help="Latest start of a job's next run, Unix time.",
-        why="In the past: the job missed its schedule.",
-        vital=True,
-    ),
-    _gauge(
-        name="trading_ops_job_failing",
-        labels=("name",),
-        help="1 if the last run of a job failed or its outcome is unknown, else 0.",
-        why="Failed backups, checks and cleanups otherwise go unnoticed.",
-        vital=True,
-    ),
-    _gauge(
         name="trading_ops_retention_failing",
         labels=("kind",),
         help="1 if the last run of retention could not archive or remove old rows, else 0.",
         why="The database grows, and its disk fills up.",
         vital=True,
-    ),
-    _gauge(
-        name="trading_ops_job_last_success_timestamp_seconds",
-        unit="seconds",
-        labels=("name",),
-        help="End of a job's last successful run, Unix time; 0: never.",
-        why="The age of the job's result.",
-    ),
-    _gauge(
-        name="trading_ops_job_duration_seconds",
-        unit="seconds",
-        labels=("name",),
-        help="Duration of the last run of a job.",
-        why="A job that slows down will reach its timeout.",
     ),
 )

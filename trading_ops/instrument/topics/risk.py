@@ -77,30 +77,29 @@ RISK: tuple[Metric, ...] = (
 
 
 class RiskMetrics:
-    """What a bot says of its limits and losses; see `MoneyMetrics` for amounts that are refused."""
+    """Records a bot's limits and losses; for refused amounts see `MoneyMetrics`."""
 
     _refused: Family[Counter]
 
     def risk_limit_used(self, limit: str, ratio: float) -> None:
-        """So much of a risk limit is used: 0 nothing, 1 all of it; absent until it is said."""
+        """Set the used share of a risk limit; 1 is the limit. Absent until set."""
         put(self._limit_used, limit, ratio, self._refused)
 
     def risk_limit_broken(self, limit: str) -> None:
-        """A risk limit was found broken, before an order or between orders."""
+        """Count a breach of a risk limit, found before an order or between orders."""
         self._breaches.labels(limit).value += 1
 
     def daily_loss(self, currency: str, amount: float) -> None:
-        """So much was lost since the trading day started; a profit counts as zero."""
+        """Set the loss since the start of the trading day; a profit counts as zero."""
         put(self._daily_loss, currency, _no_less(amount), self._refused)
 
     def drawdown(self, currency: str, amount: float, *, highest: float | None = None) -> None:
-        """The equity is so far below its highest point.
+        """Set the drawdown of equity from its peak.
 
         Args:
             currency: of the amounts.
-            amount: of the fall; below zero counts as zero.
-            highest: that point, which makes it a share; without it, or unless it is above zero,
-                the share is not shown.
+            amount: of the drawdown; below zero counts as zero.
+            highest: the peak; the ratio is exported only if it is given and above zero.
         """
         amount = _no_less(amount)
         put(self._drawdown, currency, amount, self._refused)
@@ -108,11 +107,11 @@ class RiskMetrics:
             put(self._drawdown_ratio, currency, amount / highest, self._refused)
 
     def exposure(self, currency: str, amount: float) -> None:
-        """All open positions are worth this much, regardless of their sign."""
+        """Set the total value of open positions, regardless of their sign."""
         put(self._exposure, currency, amount, self._refused)
 
     def open_positions(self, count: int) -> None:
-        """Number of symbols in which a position is open."""
+        """Set the number of symbols with an open position."""
         self._open_positions.labels().value = count
 
     def _register_risk(
@@ -129,5 +128,5 @@ class RiskMetrics:
 
 
 def _no_less(amount: float) -> float:
-    """Return the amount, or zero where it is below; what is not finite is left to be refused."""
+    """Return the amount, at least zero; an amount that is not finite stays, to be refused."""
     return 0.0 if -math.inf < amount < 0 else amount

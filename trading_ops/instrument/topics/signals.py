@@ -59,7 +59,7 @@ SOURCES = 8
 
 
 class SignalMetrics:
-    """What a bot says of its signals."""
+    """Records a bot's signals."""
 
     started_at: float
     """Seconds since the epoch."""
@@ -73,12 +73,12 @@ class SignalMetrics:
         at: float | None = None,
         trace_id: str = "",
     ) -> None:
-        """A signal was asked of a source.
+        """Record a signal request to a source.
 
         Args:
-            source: a model's or a strategy's name.
-            outcome: ok, timeout, failed, invalid, or skipped when it could not be asked.
-            seconds: from asking to the answer or failure; None when it was not asked.
+            source: name of the model or strategy.
+            outcome: ok, timeout, failed, invalid, or skipped if no request was made.
+            seconds: duration of the request; None if it was skipped.
             at: time of the signal if it is ok, in seconds since the epoch; by default now.
             trace_id: becomes the exemplar of its bucket.
         """
@@ -89,11 +89,11 @@ class SignalMetrics:
             self._signal_time.labels(source).value = time.time() if at is None else at
 
     def signal_fallback(self, source: str) -> None:
-        """The fallback gave a signal in place of this source."""
+        """Count a signal that the fallback provided instead of this source."""
         self._fallbacks.labels(source).value += 1
 
     def fallback_active(self, *, active: bool) -> None:
-        """The fallback decides, or the source does; absent until a bot that has one says it."""
+        """Set whether the fallback is in use; absent until set."""
         self._fallback_active.labels().value = 1 if active else 0
 
     def _register_signals(self, recorder: "Recorder", sources: tuple[str, ...]) -> None:
@@ -106,7 +106,7 @@ class SignalMetrics:
             "trading_signal_timestamp_seconds", known, limit=SOURCES, at_once=False
         )
         for source in sources:
-            # The start stands for the last one, so that a source that never speaks is noticed.
+            # Starts at the process start, so that a source that never delivers is detected.
             self._signal_time.labels(source).value = self.started_at
         self._fallbacks = recorder.counter("trading_signal_fallbacks_total", known, limit=SOURCES)
         self._fallback_active = recorder.gauge("trading_signal_fallback_active", at_once=False)

@@ -89,47 +89,47 @@ GROUPS = 8
 
 
 class VenueMetrics:
-    """What a bot says of its calls to the venue."""
+    """Records a bot's calls to its venue."""
 
     def venue_request(
         self, endpoint: str, *, code: str, seconds: float, trace_id: str = ""
     ) -> None:
-        """A request to the venue ended: `ok` or one of `REQUEST_CODES`, after so long.
+        """Record a finished request to the venue: `ok` or one of `REQUEST_CODES`, and its duration.
 
-        With a trace's id, it becomes the exemplar of its bucket.
+        `trace_id` becomes the exemplar of the bucket.
         """
         self._requests.labels(endpoint, code).value += 1
         observe(self._request_duration.labels(endpoint), seconds, trace_id)
 
     def venue_session_restarted(self) -> None:
-        """A further HTTP session with the venue was started."""
+        """Count an HTTP session with the venue that was opened after the first."""
         self._session_restarts.value += 1
 
     def nonce_issued(self) -> None:
-        """A nonce was issued."""
+        """Count an issued nonce."""
         self._nonces_issued.value += 1
 
     def nonce_refused(self) -> None:
-        """The venue refused a request for its nonce."""
+        """Count a request that the venue rejected for its nonce."""
         self._nonces_refused.value += 1
 
     def nonce_resynced(self) -> None:
-        """The issuer of nonces was moved on after a refusal."""
+        """Count a nonce resynchronization after a rejection."""
         self._nonce_resyncs.value += 1
 
     def rate_limit_used(self, group: str, ratio: float) -> None:
-        """So much of the venue's limit of a group of endpoints is used: 1 is all of it.
+        """Set the used share of the venue's rate limit of an endpoint group; 1 is the limit.
 
-        Absent until it is said: not every venue tells.
+        Absent until set: not every venue reports it.
         """
         self._rate_limit.labels(group).value = ratio
 
     def account_feed_gap(self, channel: str) -> None:
-        """Messages of a channel of the private feed, executions or balances, were missing."""
+        """Count a gap in a channel of the private feed: executions or balances."""
         self._account_feed_gaps.labels(channel).value += 1
 
     def clock_skew(self, seconds: float) -> None:
-        """The venue's clock is so far ahead of the bot's; absent until it is said."""
+        """Set the venue's clock minus the bot's; absent until set."""
         self._clock_skew.labels().value = seconds
 
     def _register_venue(

@@ -1,4 +1,4 @@
-"""What watches a bot from inside its process, each part switched on or off by a setting.
+"""Watchers inside a bot's process, each of which can be switched on or off.
 
 watchers = watchers_of(metrics, asyncio.get_running_loop())
 watchers.start()

@@ -1,4 +1,4 @@
-"""Garbage collections: how long each stops everything else."""
+"""Duration of garbage collections, which pause every thread."""
 
 import gc
 import time
@@ -12,34 +12,33 @@ from trading_ops.instrument.watchers.part import Part
 
 
 class Garbage(Part):
-    """Listens to the collector; its looks have nothing to do."""
+    """Measures collections in a callback of the collector; `check` has nothing to do."""
 
     interval_seconds = 3600.0
 
     def __init__(self, metrics: BotMetrics) -> None:
-        """Take where to record."""
         pauses = histograms(catalogue.get("trading_gc_pause_seconds"))
         uncollectable = counters(catalogue.get("trading_gc_uncollectable_total"))
         metrics.registry.register(pauses)
         metrics.registry.register(uncollectable)
-        # Bound beforehand: in the middle of a collection nothing must be made that is not needed.
+        # Created in advance: the callback should allocate as little as possible.
         self._observe = tuple(pauses.labels(one).observe for one in GENERATIONS)
         self._uncollectable = uncollectable.labels()
         self._began = 0.0
 
     def begin(self) -> None:
-        """Listen from now on."""
+        """Register the callback."""
         gc.callbacks.append(self._collected)
 
-    def look(self, now: float) -> None:
+    def check(self, now: float) -> None:
         """Do nothing."""
 
     def end(self) -> None:
-        """Stop listening."""
+        """Remove the callback."""
         gc.callbacks.remove(self._collected)
 
     def _collected(self, phase: str, info: dict[str, Any]) -> None:
-        """Run by whichever thread set the collection off; no second one starts meanwhile."""
+        """Runs in the thread that triggered the collection; collections do not overlap."""
         if phase == "start":
             self._began = time.perf_counter()
             return

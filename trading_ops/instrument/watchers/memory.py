@@ -1,4 +1,4 @@
-"""The memory of the process, and whether it leaks."""
+"""Memory use of the process, and leak detection."""
 
 import logging
 from pathlib import Path
@@ -14,10 +14,10 @@ _logger = logging.getLogger(__name__)
 
 
 class Memory(Part):
-    """Reads what belongs to the process alone, and judges its trend.
+    """Reads the USS of the process and watches its trend.
 
-    Shared pages are left out: they grow and shrink with other processes. The resident set as a
-    whole is `process_resident_memory_bytes`.
+    USS excludes shared pages, which depend on other processes. The resident set size is
+    `process_resident_memory_bytes`.
     """
 
     def __init__(
@@ -28,7 +28,6 @@ class Memory(Part):
         trend: MemoryTrend | None = None,
         smaps: Path = SMAPS,
     ) -> None:
-        """Take how often to read, and what judges."""
         self.interval_seconds = interval_seconds
         self._metrics = metrics
         self._trend = trend or MemoryTrend()
@@ -43,8 +42,8 @@ class Memory(Part):
         self._slope = slope
         self._suspected, self._observed = suspected.labels(), observed.labels()
 
-    def look(self, now: float) -> None:
-        """Read once."""
+    def check(self, now: float) -> None:
+        """Read the memory once."""
         size = read_uss(self._smaps)
         if size is None:
             if self._readable:
@@ -59,7 +58,7 @@ class Memory(Part):
         self._trend.add(now - self._began, size)
         self._record()
         if self._trend.suspected is not before:
-            self._tell()
+            self._log()
 
     def _record(self) -> None:
         trend = self._trend.trend
@@ -68,7 +67,7 @@ class Memory(Part):
         self._observed.set(trend.observed_seconds)
         self._suspected.set(1 if self._trend.suspected else 0)
 
-    def _tell(self) -> None:
+    def _log(self) -> None:
         trend = self._trend.trend
         _logger.warning(
             "memory_leak_%s bytes_per_hour=%.0f growth=%.0f base=%.0f verdict=%s",

@@ -29,7 +29,7 @@ HOUR = 3600.0
 
 
 class Sample(NamedTuple):
-    """The memory at a moment: in `History`, the least within a bin."""
+    """The memory at one moment, or the minimum within a bin."""
 
     at: float
     """Seconds since the process started."""
@@ -39,73 +39,73 @@ class Sample(NamedTuple):
 
 
 class Verdict(StrEnum):
-    """What the samples say."""
+    """Verdict on the samples."""
 
     TOO_EARLY = "too_early"
-    """There are not enough of them."""
+    """There are not enough samples."""
 
     SMALL = "small"
     """The growth is too small to matter, or no larger than the noise."""
 
     UNSTEADY = "unsteady"
-    """Too many blocks go the other way."""
+    """Too many blocks go in the other direction."""
 
     STEPS = "steps"
-    """Without its largest single rises little is left."""
+    """Most of the growth is a few single rises."""
 
     SLOWING = "slowing"
     """It does not continue: a warm-up."""
 
     GROWING = "growing"
-    """None of these: as a leak does."""
+    """None of the above: a suspected leak."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrendRule:
-    """Where the lines are drawn; the defaults are what `tests.bench.leaks` measures."""
+    """Thresholds; `tests.bench.leaks` measures the defaults."""
 
     warm_up_share: float = 0.2
     """Share of the process's age that is dropped after its start..."""
 
     warm_up_seconds: float = 12 * HOUR
-    """...at most so much."""
+    """...at most this long."""
 
     window_seconds: float = 72 * HOUR
-    """What is older does not count: a leak that starts later must be found too."""
+    """Older samples are ignored, so that a leak that starts later is found too."""
 
     blocks: int = 24
     early_seconds: float = 8 * HOUR
-    """Least length of a window, for the coarse gate."""
+    """Minimum length of a window, for the coarse threshold."""
 
     early_growth: float = 0.5
-    """The coarse gate: growth over the window, as a share of the memory at its start."""
+    """The coarse threshold: growth over the window, as a share of the memory at its start."""
 
     full_seconds: float = 48 * HOUR
-    """From this length on the fine gate holds: two days show what the daily cycle is."""
+    """From this length on the fine threshold applies: two days show the daily cycle."""
 
     full_growth: float = 0.05
     noise_factor: float = 4.0
-    """Least growth in median absolute deviations of what the slope does not explain."""
+    """Minimum growth, in median absolute deviations of the residuals."""
 
     certainty: float = 2.33
-    """Least z of Mann and Kendall's test: by chance once in a hundred independent windows."""
+    """Minimum Mann-Kendall z score: by chance reached once in a hundred independent windows."""
 
     steps: int = 3
-    """Largest single rises that are taken out..."""
+    """Number of largest single rises to exclude..."""
 
     rest: float = 0.5
-    """...and the share of the growth that must be left."""
+    """...and the share of the growth that must remain."""
 
     late: float = 0.7
-    """Least slope of the second half, as a share of the whole window's."""
+    """Minimum slope of the second half, as a share of the whole window's."""
 
     hold_seconds: float = 3 * HOUR
-    """How long a verdict must last before a leak is suspected, or no longer suspected."""
+    """How long a verdict must last before the suspicion changes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trend:
-    """What was found in a window of samples."""
+    """Result for a window of samples."""
 
     verdict: Verdict
     observed_seconds: float
@@ -115,20 +115,20 @@ class Trend:
     """Bytes per second; None when it is too early."""
 
     growth: float = 0.0
-    """Over the window, by the slope, in bytes."""
+    """Growth over the window according to the slope, in bytes."""
 
     base: float = 0.0
-    """Memory at the window's start, by the slope, in bytes."""
+    """Memory at the window's start according to the slope, in bytes."""
 
     noise: float = 0.0
     """Median absolute deviation from the slope, in bytes."""
 
 
 class Blocks:
-    """The minima of a window's blocks, and what is computed of all pairs of them."""
+    """The minima of a window's blocks, and statistics over all pairs of them."""
 
     def __init__(self, minima: Sequence[Sample]) -> None:
-        """Take at least three of them, in the order of time."""
+        """Compute the slopes; needs at least three minima, oldest first."""
         self.minima = minima
         slopes = [(b.size - a.size) / (b.at - a.at) for a, b in combinations(minima, 2)]
         self.slope = statistics.median(slopes)
@@ -154,7 +154,7 @@ class Blocks:
         return (self._balance - sign) / deviation
 
     def without_rises(self, count: int) -> "Blocks":
-        """Return them as if the largest rises from one to the next had not been."""
+        """Return the blocks without their largest single rises."""
         rises = [max(0.0, b.size - a.size) for a, b in pairwise(self.minima)]
         largest = sorted(range(len(rises)), key=rises.__getitem__)[-count:]
         taken, kept = 0.0, [self.minima[0]]
@@ -169,11 +169,11 @@ class Blocks:
 
 
 def judge(samples: Sequence[Sample], rule: TrendRule) -> Trend:
-    """Return what the samples of one process, in the order of time, say about a leak."""
+    """Return the trend of one process's samples, oldest first."""
     window = _window(samples, rule)
     length = window[-1].at - window[0].at if window else 0.0
     minima = _minima(window, rule.blocks) if length >= rule.early_seconds else []
-    if len(minima) < rule.blocks:  # too short, or with holes: the process was stopped for a while
+    if len(minima) < rule.blocks:  # too short, or with gaps: the process was stopped for a while
         return Trend(verdict=Verdict.TOO_EARLY, observed_seconds=length)
     blocks = Blocks(minima)
     base, noise = blocks.fit()
@@ -197,7 +197,7 @@ def _window(samples: Sequence[Sample], rule: TrendRule) -> list[Sample]:
 
 
 def _minima(window: Sequence[Sample], count: int) -> list[Sample]:
-    """Return the least sample of each block, at the block's middle; empty blocks are left out."""
+    """Return the minimum of each block, at the block's middle; empty blocks are skipped."""
     start, length = window[0].at, (window[-1].at - window[0].at) / count
     least: dict[int, float] = {}
     for at, size in window:
@@ -219,13 +219,13 @@ def _verdict(blocks: Blocks, least_growth: float, rule: TrendRule) -> Verdict:
 
 
 class MemoryTrend:
-    """Keeps the samples of one process as minima of bins, and judges as each bin is full.
+    """Keeps the samples of one process as minima of bins, and evaluates each complete bin.
 
-    With the defaults some 430 numbers are kept and half a millisecond is spent every ten minutes.
+    With the defaults it keeps about 430 numbers and needs half a millisecond every ten minutes.
     """
 
     def __init__(self, rule: TrendRule | None = None, *, bin_seconds: float = 600.0) -> None:
-        """Take where the lines are drawn, and the length of a bin."""
+        """Start without samples."""
         self.rule = rule or TrendRule()
         self._bin = bin_seconds
         self._bins: deque[Sample] = deque(maxlen=int(self.rule.window_seconds / bin_seconds) + 1)
@@ -235,10 +235,10 @@ class MemoryTrend:
         self.suspected = False
 
     def add(self, at: float, size: float) -> None:
-        """Take one reading.
+        """Add one reading.
 
         Args:
-            at: seconds since the start of the process, never less than before.
+            at: seconds since the start of the process, not decreasing.
             size: bytes.
         """
         start = at - at % self._bin

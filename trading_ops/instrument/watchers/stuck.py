@@ -1,4 +1,4 @@
-"""Components that have work and do not get on with it."""
+"""Components that have work but make no progress."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -14,9 +14,9 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How one component's progress is seen from outside.
+    """How to observe one component's progress.
 
-    Both callables run in the watchers' thread, must not wait, and only read.
+    Both callables run in the watchers' thread and must neither block nor change anything.
     """
 
     component: str
@@ -24,26 +24,26 @@ class Progress:
     """Without progress for this long, it is stuck."""
 
     marker: Callable[[], object]
-    """Returns something that changes with the work done: a count, the time of the last success."""
+    """Returns a value that changes with progress: a count, the time of the last success."""
 
     has_work: Callable[[], bool] = lambda: True
-    """False while there is nothing to do: to wait for work is not to be stuck."""
+    """False while there is nothing to do: a component that waits for work is not stuck."""
 
 
 class Stuck(Part):
-    """Compares each component's marker with the last one."""
+    """Compares each component's marker with the previous one."""
 
     def __init__(
         self, metrics: BotMetrics, progress: Sequence[Progress], *, interval_seconds: float = 1.0
     ) -> None:
-        """Take the components.
+        """Set up the watcher.
 
         Raises:
             ValueError: a component is named twice, or a limit is not above zero.
         """
         names = [one.component for one in progress]
         if len(set(names)) < len(names) or any(one.limit_seconds <= 0 for one in progress):
-            raise ValueError("each component once, with a limit above zero")
+            raise ValueError("each component may be named once, with a limit above zero")
         self.interval_seconds = interval_seconds
         known = {"component": names}
         stuck = gauges(catalogue.get("trading_component_stuck"), declared=known)
@@ -55,14 +55,14 @@ class Stuck(Part):
             for one in progress
         ]
 
-    def look(self, now: float) -> None:
-        """Compare once."""
+    def check(self, now: float) -> None:
+        """Compare all markers once."""
         for seen in self._seen:
-            seen.look(now)
+            seen.check(now)
 
 
 class _Seen:
-    """What was last seen of one component."""
+    """The last observation of one component."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class _Seen:
         self._stuck = False
         self._readable = True
 
-    def look(self, now: float) -> None:
+    def check(self, now: float) -> None:
         marker, working = self._read()
         if self._since is None or marker != self._marker or not working:
             self._marker, self._since = marker, now
@@ -87,11 +87,11 @@ class _Seen:
         self._set_stuck(1 if stuck else 0)
         if stuck is not self._stuck:
             self._stuck = stuck
-            word = "stuck" if stuck else "moves_again"
-            _logger.warning("component_%s component=%s", word, self._progress.component)
+            event = "stuck" if stuck else "moves_again"
+            _logger.warning("component_%s component=%s", event, self._progress.component)
 
     def _read(self) -> tuple[object, bool]:
-        """Return the marker and whether there is work; what cannot be read makes no progress."""
+        """Return the marker and whether there is work; an unreadable one counts as no progress."""
         try:
             read = self._progress.marker(), self._progress.has_work()
         except Exception:

@@ -1,4 +1,4 @@
-"""Tasks that pile up, by the coroutine they run."""
+"""Tasks that accumulate, by coroutine."""
 
 import asyncio
 import logging
@@ -13,19 +13,19 @@ from trading_ops.instrument.recorder import gauges
 from trading_ops.instrument.watchers.part import Part
 
 NAMED_COROUTINES = 20
-"""Further ones are counted under `other`."""
+"""Maximum number of named coroutines; others are counted under `other`."""
 
 _logger = logging.getLogger(__name__)
 
 
 def count_tasks(loop: asyncio.AbstractEventLoop) -> Counter[str]:
-    """Return the tasks of a loop that are not done, by coroutine; may be called in any thread."""
+    """Return the number of pending tasks by coroutine; may be called in any thread."""
     names = (task.get_coro() for task in asyncio.all_tasks(loop))
     return Counter(getattr(coro, "__qualname__", type(coro).__name__) for coro in names)
 
 
 class TaskGrowth:
-    """Coroutines whose number of tasks only grows: pure, over counts by name.
+    """Finds coroutines whose number of tasks only grows; no clock and no I/O.
 
     Only the minimum of each block of time counts, so temporary tasks are not growth.
     """
@@ -33,13 +33,13 @@ class TaskGrowth:
     def __init__(
         self, *, block_seconds: float = 600.0, blocks: int = 7, tasks: int = 20, share: float = 0.5
     ) -> None:
-        """Take where the lines are drawn.
+        """Set the thresholds.
 
         Args:
             block_seconds: length of a block.
-            blocks: how many are compared, the last with the first.
-            tasks: least growth that is a leak.
-            share: least growth that is one, as a share of the first count.
+            blocks: number of blocks; the last is compared with the first.
+            tasks: minimum growth that is a leak.
+            share: minimum growth that is a leak, as a share of the first count.
         """
         self._length = block_seconds
         self._tasks, self._share = tasks, share
@@ -48,7 +48,7 @@ class TaskGrowth:
         self._ends = 0.0
 
     def add(self, at: float, counts: Mapping[str, int]) -> bool:
-        """Take a count at a time in seconds; return whether a block was ended by it."""
+        """Add counts at a time in seconds; return whether they ended a block."""
         ended = self._open is not None and at >= self._ends
         if self._open is not None and ended:
             self._minima.append(self._open)
@@ -56,13 +56,13 @@ class TaskGrowth:
         if self._open is None:
             self._open, self._ends = dict(counts), at + self._length
         else:
-            # What is missing now, or was at the block's start, has a least count of zero.
+            # A name that is missing now, or was at the block's start, has a minimum of zero.
             names = self._open.keys() & counts.keys()
             self._open = {name: min(self._open[name], counts[name]) for name in names}
         return ended
 
     def growth(self) -> dict[str, int]:
-        """Return the growth from the first block to the last; empty until all are there."""
+        """Return the growth from the first block to the last; empty until all blocks are full."""
         if len(self._minima) < (self._minima.maxlen or 0):
             return {}
         first, last = self._minima[0], self._minima[-1]
@@ -79,7 +79,7 @@ class TaskGrowth:
 
 
 class Tasks(Part):
-    """Counts tasks and threads, in the watchers' thread: the loop's own time is not used."""
+    """Counts tasks and threads in the watchers' thread, so it takes no time of the loop."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class Tasks(Part):
         interval_seconds: float = 15.0,
         growth: TaskGrowth | None = None,
     ) -> None:
-        """Take the loop, None for a bot of threads alone."""
+        """Set up the watcher; `loop` is None for a bot with threads only."""
         self.interval_seconds = interval_seconds
         self._loop = loop
         self._growth = growth or TaskGrowth()
@@ -104,7 +104,7 @@ class Tasks(Part):
             metrics.registry.register(family)
         self._suspected, self._threads = suspected.labels(), threads.labels()
 
-    def look(self, now: float) -> None:
+    def check(self, now: float) -> None:
         """Count once."""
         self._threads.set(threading.active_count())
         if self._loop is None:

@@ -1,4 +1,4 @@
-"""All watchers of a bot in one thread, each on or off."""
+"""The thread that runs all watchers of a bot."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Watcher(StrEnum):
-    """What can be switched on or off."""
+    """A watcher that can be switched on or off."""
 
     LOOP_LAG = "loop_lag"
     MEMORY = "memory"
@@ -34,24 +34,23 @@ ALL = frozenset(Watcher)
 class Watchers:
     """Watches one process from a separate thread until stopped.
 
-    From a thread, so that all watchers continue while the bot's loop is blocked.
+    The thread lets all watchers continue while the bot's loop is blocked.
     """
 
     def __init__(self, parts: Iterable[Part]) -> None:
-        """Take what is to look, each at its own interval; `watchers_of` makes the usual ones."""
         self._parts = tuple(parts)
         self._stopping = threading.Event()
         self._failing: set[Part] = set()
         self._thread = threading.Thread(target=self._run, name="watchers", daemon=True)
 
     def start(self) -> None:
-        """Start to watch."""
+        """Start watching."""
         for part in self._parts:
             part.begin()
         self._thread.start()
 
     def stop(self) -> None:
-        """End the watch; returns when its thread is gone. May be called twice."""
+        """Stop watching; returns when the thread has ended. May be called twice."""
         if self._stopping.is_set():
             return
         self._stopping.set()
@@ -66,15 +65,15 @@ class Watchers:
             for part, at in due.items():
                 if now >= at:
                     due[part] = now + part.interval_seconds
-                    self._look(part, now)
+                    self._check(part, now)
             if self._stopping.wait(max(0.0, min(due.values()) - time.monotonic())):
                 return
             now = time.monotonic()
 
-    def _look(self, part: Part, now: float) -> None:
+    def _check(self, part: Part, now: float) -> None:
         """Run one watcher; a failure is logged, does not affect the others, and is retried."""
         try:
-            part.look(now)
+            part.check(now)
         except Exception:
             if part not in self._failing:
                 _logger.exception("watcher_failed watcher=%s", type(part).__name__)
@@ -93,9 +92,9 @@ def watchers_of(
     """Return the watchers of a bot; those that are off cost nothing and export nothing.
 
     Args:
-        metrics: of the bot; the watchers' own are registered beside them.
-        loop: that the bot runs in; None for a bot of threads alone, which has no lag.
-        on: which of them.
+        metrics: of the bot; those of the watchers are registered in the same registry.
+        loop: that the bot runs in; None for a bot with threads only.
+        on: which watchers to run.
         progress: of the components that can be stuck.
     """
     parts: list[Part] = []

@@ -1,1 +1,1 @@
-"""What the shipped jobs do, one file each."""
+"""The shipped jobs, one file each."""

@@ -1,4 +1,4 @@
-"""The job that removes what the installation no longer needs."""
+"""The job that removes files that are no longer needed."""
 
 import asyncio
 from threading import Event
@@ -24,7 +24,7 @@ class CleanUp:
         )
 
     async def run(self, context: Context) -> Result:
-        """Remove them; the run fails if one could not be removed."""
+        """Remove the files; the run fails if one could not be removed."""
         found = await asyncio.to_thread(leftovers, context.settings)
         stop = Event()
         try:

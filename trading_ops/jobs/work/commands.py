@@ -1,6 +1,6 @@
-"""Jobs that are a command of `trading-ops`, run in a process of its own.
+"""Jobs that run a command of `trading-ops` in a separate process.
 
-A process can be ended at its timeout, and its memory is gone afterwards.
+A process can be killed at its timeout, and its memory is freed afterwards.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from trading_ops.domain.job import JobOutcome
 from trading_ops.jobs.job import Context, Plan, Result, Step
 
 SHOWN = 300
-"""Characters of the last line of output that are kept."""
+"""Maximum characters of the last line of output that are stored."""
 
 END_SECONDS = 5.0
 """Between SIGTERM and SIGKILL."""
@@ -28,7 +28,7 @@ class Command:
     what: str
     reason: str
     nothing: str = ""
-    """What the last line of output begins with when there was nothing to do."""
+    """Prefix of the last line of output if there was nothing to do."""
 
     module: str = "trading_ops.cli.main"
 
@@ -38,9 +38,9 @@ class Command:
         return Plan((Step(self.what, self.reason),))
 
     async def run(self, context: Context) -> Result:
-        """Run the command; end it when the job is cut off."""
+        """Run the command; kill it when the job is cancelled."""
         code, output, errors = await execute(context, self.arguments, module=self.module)
-        said = last_line(output + errors)
+        last_output = last_line(output + errors)
         if code:
             return Result(JobOutcome.FAILED, why(code, said))
         if self.nothing and said.startswith(self.nothing):
@@ -51,7 +51,7 @@ class Command:
 async def execute(
     context: Context, arguments: Sequence[str], *, module: str = "trading_ops.cli.main"
 ) -> tuple[int, bytes, bytes]:
-    """Run a command for this installation; return its exit code and what it printed.
+    """Run a command for this installation; return its exit code and output.
 
     A cancelled call ends the process.
     """
@@ -73,20 +73,20 @@ async def execute(
     return process.returncode or 0, output, errors
 
 
-def why(code: int, said: str) -> str:
+def why(code: int, last_output: str) -> str:
     """Return why a process failed, from its exit code and the last line of its output."""
     how = f"ended by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-    return f"{how}: {said}" if said else how
+    return f"{how}: {last_output}" if last_output else how
 
 
 def last_line(output: bytes) -> str:
-    """Return the last line that says something."""
+    """Return the last line that is not empty."""
     lines = [line for line in output.decode(errors="replace").splitlines() if line.strip()]
     return lines[-1].strip()[:SHOWN] if lines else ""
 
 
 async def end(process: asyncio.subprocess.Process) -> None:
-    """End a process that is still running, and wait until it is gone."""
+    """Terminate a process that is still running, and wait for its exit."""
     with contextlib.suppress(ProcessLookupError):
         if process.returncode is None:
             process.terminate()
@@ -100,5 +100,5 @@ async def end(process: asyncio.subprocess.Process) -> None:
 AUDIT_VERIFY = Command(
     arguments=("audit", "verify"),
     what="verify the audit log",
-    reason="a change of a past event must be found",
+    reason="changes of past events must be detected",
 )

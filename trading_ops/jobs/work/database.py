@@ -1,7 +1,7 @@
-"""The jobs that care for our PostgreSQL database, one statement at a time.
+"""Maintenance jobs for our PostgreSQL database, one statement at a time.
 
-Each statement takes locks that orders and intake do not wait for, and gives up after three seconds
-when it does not get them.
+The locks of each statement do not block requests or intake, and it gives up after three seconds if
+it cannot get them.
 """
 
 import asyncio
@@ -16,25 +16,25 @@ from trading_ops.store.care import Need
 
 SQLITE = "the store is in SQLite"
 END_SECONDS = 10.0
-"""For the server to end a statement that was cancelled."""
+"""Time for the server to end a cancelled statement."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatabaseCare:
-    """Carries out what one kind of look at the database finds."""
+    """Runs the maintenance statements that a check of the database finds necessary."""
 
-    look: Callable[[Connection], list[Need]]
+    check: Callable[[Connection], list[Need]]
     nothing: str
 
     async def plan(self, context: Context) -> Plan:
-        """Return each statement with its reason, or what stands in the way."""
-        needs, why_not = await context.reader.read(self._look)
+        """Return each statement with its reason, or why it cannot run now."""
+        needs, why_not = await context.reader.read(self._needs)
         steps = (Step(one.what, one.reason, f"{one.size / 1e6:.1f} MB") for one in needs or ())
         return Plan(tuple(steps), refused=why_not)
 
     async def run(self, context: Context) -> Result:
-        """Run the statements; end the one under way when the job is cut off."""
-        needs, why_not = await context.reader.read(self._look)
+        """Run the statements; cancel the current one when the job is cancelled."""
+        needs, why_not = await context.reader.read(self._needs)
         if not needs:
             return Result(JobOutcome.NOTHING_TO_DO, SQLITE if needs is None else self.nothing)
         if why_not:
@@ -49,13 +49,13 @@ class DatabaseCare:
             raise
         return Result(JobOutcome.DONE, "; ".join(f"{one.what}: {one.reason}" for one in needs))
 
-    def _look(self, connection: Connection) -> tuple[list[Need] | None, str]:
-        """Return what is needed, and why it cannot be done now; None: no PostgreSQL."""
+    def _needs(self, connection: Connection) -> tuple[list[Need] | None, str]:
+        """Return the needed statements, and why they cannot run now; None: no PostgreSQL."""
         if not dialects.is_postgresql(connection):
             return None, ""
-        needs = self.look(connection)
+        needs = self.check(connection)
         return needs, care.obstacle(connection, needs, clock.now()) if needs else ""
 
 
-VACUUM = DatabaseCare(look=care.tables_to_vacuum, nothing="no table has many dead rows")
-REINDEX = DatabaseCare(look=care.indexes_to_rebuild, nothing="every index is valid")
+VACUUM = DatabaseCare(check=care.tables_to_vacuum, nothing="no table has many dead rows")
+REINDEX = DatabaseCare(check=care.indexes_to_rebuild, nothing="every index is valid")

@@ -16,18 +16,18 @@ NO_ROUTE = "no route of notify.yml accepts reports"
 
 @dataclass(frozen=True, kw_only=True)
 class SendReport:
-    """Sends the report on one kind of period; each channel gets one on a period once."""
+    """Sends the report for one kind of period, once per channel and period."""
 
     period: Period
 
     async def plan(self, context: Context) -> Plan:
-        """Return the report as the only step, unless no one would get it."""
+        """Return the report as the only step, unless no route accepts it."""
         if await self._unwanted(context):
             return Plan()
-        return Plan((Step(f"send the {self.period} report", "a route of notify.yml takes it"),))
+        return Plan((Step(f"send the {self.period} report", "a route in notify.yml accepts it"),))
 
     async def run(self, context: Context) -> Result:
-        """Send it by the outbox."""
+        """Send it through the outbox."""
         if why := await self._unwanted(context):
             return Result(JobOutcome.NOTHING_TO_DO, why)
         command = Command(
@@ -38,7 +38,7 @@ class SendReport:
         return await command.run(context)
 
     async def _unwanted(self, context: Context) -> str:
-        """Return why no one would get it; empty: someone does.
+        """Return why it would not be sent; empty: it would.
 
         Raises:
             ConfigError: notify.yml is invalid.

@@ -1,4 +1,4 @@
-"""Prints when exchanges open and close, as JSON: FROM UNTIL CALENDAR...; a process of its own."""
+"""Prints trading sessions as JSON; arguments: FROM UNTIL CALENDAR... Runs in a separate process."""
 
 import sys
 from datetime import UTC, datetime
@@ -9,18 +9,18 @@ FIX = "install trading-ops[calendars]"
 
 
 def table(since: str, until: str, names: list[str]) -> dict[str, list[tuple[datetime, datetime]]]:
-    """Return the sessions of each calendar, half days as they are.
+    """Return the sessions of each calendar, including half days.
 
     Args:
         since: the first day, YYYY-MM-DD.
-        until: the last day. Where a calendar ends before it, its last one.
+        until: the last day; a calendar that ends earlier returns fewer sessions.
         names: of calendars, such as `XNYS`.
 
     Raises:
         ImportError: exchange_calendars is not installed.
-        ValueError: a calendar is not known to it.
+        ValueError: unknown calendar.
     """
-    import exchange_calendars  # noqa: PLC0415 - the extra may be missing, which is told
+    import exchange_calendars  # noqa: PLC0415 - the extra may be missing, which is reported
     from exchange_calendars.errors import CalendarError  # noqa: PLC0415
 
     found = {}
@@ -43,7 +43,7 @@ def _utc(at: datetime) -> datetime:
 
 
 def main() -> None:
-    """Print the table, or one line that says why there is none."""
+    """Print the table, or one line with the reason of the failure."""
     since, until, *names = sys.argv[1:]
     try:
         found = table(since, until, names)

@@ -1,4 +1,4 @@
-"""The job that cares for our SQLite database."""
+"""Maintenance job for our SQLite database."""
 
 from functools import partial
 
@@ -9,17 +9,17 @@ from trading_ops.store import sqlite_care
 
 
 class SqliteCare:
-    """Renews statistics and returns free pages, through the writer like every other write."""
+    """Updates statistics and releases free pages, through the writer like every other write."""
 
     async def plan(self, context: Context) -> Plan:
-        """Return each thing that is needed, with its reason."""
+        """Return each needed step with its reason."""
         needs = await context.reader.read(sqlite_care.needs)
         return Plan(
             tuple(Step(one.what, one.reason, size(one.bytes) if one.bytes else "") for one in needs)
         )
 
     async def run(self, context: Context) -> Result:
-        """Do it, in short transactions; other writes continue in between."""
+        """Run the steps in short transactions; other writes continue in between."""
         needs = await context.reader.read(sqlite_care.needs)
         for need in needs:
             for done in range(0, need.times, sqlite_care.BATCH):

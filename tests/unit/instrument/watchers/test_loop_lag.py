@@ -37,7 +37,7 @@ def test_free_loop_answers_each_question(
 ) -> None:
     lag = LoopLag(metrics, loop)
     for _ in range(3):
-        lag.look(time.monotonic())
+        lag.check(time.monotonic())
         turn(loop)
     assert value(COUNT) == 3
     worst, last = value(WORST), value(GAUGE)
@@ -54,16 +54,16 @@ def test_stuck_loop_is_reported_while_it_is_stuck(
 ) -> None:
     """The gauge grows before the loop is free; the log says, once, where its thread is."""
     lag = LoopLag(metrics, loop)
-    lag.look(time.monotonic())
+    lag.check(time.monotonic())
     turn(loop)
     release, entered = threading.Event(), threading.Event()
     loop.call_soon_threadsafe(hold_the_loop, release, entered)
     assert entered.wait(60)
     now = time.monotonic()
-    lag.look(now)
+    lag.check(now)
     with caplog.at_level(logging.WARNING):
         for waited in (1.0, 3.0, 7.0):
-            lag.look(now + waited)
+            lag.check(now + waited)
             assert value(GAUGE) == pytest.approx(waited)
             assert value(WORST) == pytest.approx(waited)
     assert value(COUNT) == 1
@@ -83,7 +83,7 @@ def test_closed_loop_lags_no_more(metrics: BotMetrics, value: Value) -> None:
     loop.close()
     lag = LoopLag(metrics, loop)
     for second in range(3):
-        lag.look(float(second))
+        lag.check(float(second))
     assert (value(GAUGE), value(COUNT)) == (0, 0)
 
 
@@ -96,9 +96,9 @@ def test_thread_that_is_not_known_has_no_place(metrics: BotMetrics) -> None:
 
 def test_worst_is_kept_for_one_to_two_windows() -> None:
     worst = Worst(60.0)
-    assert worst.see(5.0, 1000.0) == 5.0
-    assert worst.see(1.0, 1059.0) == 5.0
-    assert worst.see(2.0, 1061.0) == 5.0
-    assert worst.see(1.0, 1119.0) == 5.0
-    assert worst.see(1.0, 1122.0) == 2.0
-    assert worst.see(0.5, 1300.0) == 0.5
+    assert worst.add(5.0, 1000.0) == 5.0
+    assert worst.add(1.0, 1059.0) == 5.0
+    assert worst.add(2.0, 1061.0) == 5.0
+    assert worst.add(1.0, 1119.0) == 5.0
+    assert worst.add(1.0, 1122.0) == 2.0
+    assert worst.add(0.5, 1300.0) == 0.5

@@ -26,7 +26,7 @@ def test_leak_is_exported_and_reported_once(
     with caplog.at_level(logging.WARNING):
         for step in range(int(20 * HOUR / STEP)):
             write(smaps, (150 + 20 * step * STEP / HOUR) * MB)
-            memory.look(5000.0 + step * STEP)
+            memory.check(5000.0 + step * STEP)
             if step == 6:
                 assert value("trading_memory_trend_bytes_per_second") is None
                 assert value("trading_memory_leak_suspected") == 0
@@ -42,7 +42,7 @@ def test_leak_is_exported_and_reported_once(
 
 def test_this_process_can_be_read(metrics: BotMetrics, value: Value) -> None:
     """The real figure lies below the resident set, which prometheus_client reads."""
-    Memory(metrics).look(0.0)
+    Memory(metrics).check(0.0)
     own, resident = value("trading_memory_uss_bytes"), value("process_resident_memory_bytes")
     assert own is not None
     assert resident is not None
@@ -55,10 +55,10 @@ def test_an_unreadable_value_is_logged_once_and_is_not_zero(
     smaps = tmp_path / "smaps"
     memory = Memory(metrics, smaps=smaps)
     write(smaps, 100 * MB)
-    memory.look(0.0)
+    memory.check(0.0)
     smaps.unlink()
     with caplog.at_level(logging.WARNING):
-        memory.look(60.0)
-        memory.look(120.0)
+        memory.check(60.0)
+        memory.check(120.0)
     assert value("trading_memory_uss_bytes") == pytest.approx(100 * MB, rel=0.001)
     assert len(caplog.records) == 1

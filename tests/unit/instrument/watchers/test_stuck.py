@@ -39,7 +39,7 @@ def test_no_progress_within_the_limit_is_stuck(
             broker.done += 1
             if second == 15:
                 feed.done += 1
-            stuck.look(100.0 + second)
+            stuck.check(100.0 + second)
             seen.append(value("trading_component_stuck", component="feed"))
             assert value("trading_component_stuck", component="broker") == 0
     assert seen == [0] * 11 + [1] * 4 + [0] * 5
@@ -56,12 +56,12 @@ def test_to_have_no_work_is_not_to_be_stuck(metrics: BotMetrics, value: Value) -
     stuck = Stuck(metrics, [part.progress("orders")])
     part.queue = 0
     for second in (0.0, 50.0, 100.0):
-        stuck.look(second)
+        stuck.check(second)
         assert value("trading_component_stuck", component="orders") == 0
     part.queue = 3
-    stuck.look(110.0)
+    stuck.check(110.0)
     assert value("trading_component_stuck", component="orders") == 0
-    stuck.look(110.5)
+    stuck.check(110.5)
     assert value("trading_component_stuck", component="orders") == 1
 
 
@@ -79,7 +79,7 @@ def test_marker_that_raises_makes_no_progress_and_hides_no_other(
     with caplog.at_level(logging.ERROR):
         for second in range(8):
             part.done += 1
-            stuck.look(float(second))
+            stuck.check(float(second))
     assert value("trading_component_stuck", component="feed") == 1
     assert value("trading_component_stuck", component="broker") == 0
     assert len([one for one in caplog.records if one.levelname == "ERROR"]) == 1

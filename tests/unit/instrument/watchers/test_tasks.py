@@ -103,7 +103,7 @@ async def test_leak_is_exported_and_reported(
     with caplog.at_level(logging.WARNING):
         for minute in range(0, 90, 5):
             waiting += [asyncio.create_task(wait_for(event)) for _ in range(4)]
-            tasks.look(minute * 60.0)
+            tasks.check(minute * 60.0)
     assert value("trading_tasks", coroutine="wait_for") == len(waiting)
     assert value("trading_tasks_growth", coroutine="wait_for") == 48
     assert value("trading_task_leak_suspected") == 1
@@ -112,7 +112,7 @@ async def test_leak_is_exported_and_reported(
     event.set()
     await asyncio.gather(*waiting)
     for minute in range(90, 120, 5):
-        tasks.look(minute * 60.0)
+        tasks.check(minute * 60.0)
     assert value("trading_tasks", coroutine="wait_for") == 0
     assert value("trading_task_leak_suspected") == 0
 
@@ -129,7 +129,7 @@ async def test_names_are_bounded(metrics: BotMetrics, value: Value) -> None:
     waiting = [make(f"often-{index}") for index in range(NAMED_COROUTINES) for _ in range(2)]
     waiting += [make(f"rare-{index}") for index in range(10)]
     tasks = Tasks(metrics, asyncio.get_running_loop())
-    tasks.look(0.0)
+    tasks.check(0.0)
     assert value("trading_tasks", coroutine="often-3") == 2
     assert value("trading_tasks", coroutine="rare-3") is None
     total = sum(
@@ -145,6 +145,6 @@ async def test_names_are_bounded(metrics: BotMetrics, value: Value) -> None:
 
 
 def test_bot_of_threads_has_threads_only(metrics: BotMetrics, value: Value) -> None:
-    Tasks(metrics, None).look(0.0)
+    Tasks(metrics, None).check(0.0)
     assert value("trading_threads") == threading.active_count()
     assert value("trading_task_leak_suspected") == 0

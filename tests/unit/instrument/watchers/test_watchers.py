@@ -33,7 +33,7 @@ class Looks(Part):
         self.count = 0
         self.changed = threading.Condition()
 
-    def look(self, now: float) -> None:
+    def check(self, now: float) -> None:
         with self.changed:
             self.count += 1
             self.changed.notify_all()

@@ -1,1 +1,1 @@
-"""PostgreSQL, read by a role that can change nothing."""
+"""PostgreSQL, read by a role without write privileges."""

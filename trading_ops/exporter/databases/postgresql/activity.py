@@ -1,7 +1,6 @@
 """Current activity of the server: connections, transactions, locks, and what delays vacuum.
 
-Ages use the server's own clock. No query here touches a user table, so none waits for a lock on
-one.
+Ages use the server's clock. No query reads a user table, so none waits for its locks.
 """
 
 from trading_ops.exporter.databases.postgresql.reading import Reading

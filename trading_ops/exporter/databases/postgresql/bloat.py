@@ -1,10 +1,10 @@
-"""Index bloat, by two measures that need no lock and no extension.
+"""Index bloat, by two methods that need neither locks nor extensions.
 
-By an estimate: the size of a B-tree with this number of rows and this width. It works immediately,
-but underestimates bloat if keys repeat: PostgreSQL 13 and later store a repeated key once.
+Estimate: the size of a B-tree with this number of rows and this width. It works immediately, but
+underestimates bloat if keys repeat: PostgreSQL 13 and later store a repeated key once.
 
-By growth: bytes per row, compared with the minimum since the exporter started or the index was
-rebuilt (the rule of pg_index_watch). It works for every kind of index.
+Growth: bytes per row, compared with the minimum since the exporter started or the index was rebuilt
+(the method of pg_index_watch). It works for every kind of index.
 """
 
 import math
@@ -16,14 +16,13 @@ Row = dict[str, Any]
 PAGE_HEADER, SPECIAL, META_PAGES = 24, 16, 1
 ITEM_POINTER, TUPLE_HEADER, ALIGNMENT = 4, 8, 8
 FEWEST_ROWS = 1000
-"""Indexes with fewer rows are not a baseline."""
+"""Minimum rows of an index for a baseline."""
 
 
 class Growth:
-    """Remembers of each index the fewest bytes for each row."""
+    """Remembers the minimum bytes per row of each index."""
 
     def __init__(self) -> None:
-        """Know of none yet."""
         self._fewest: dict[tuple[int, int], float] = {}
 
     def ratios(
@@ -32,8 +31,8 @@ class Growth:
         """Return the growth of each index relative to its minimum.
 
         Args:
-            seen: bytes and rows, by a key that changes when the index is rebuilt. Others are
-                dropped.
+            seen: bytes and rows, by a key that changes when the index is rebuilt. Other indexes are
+                forgotten.
         """
         known, self._fewest = self._fewest, {}
         found = {}
@@ -49,8 +48,8 @@ class Growth:
 
 
 def with_ratios(rows: Iterable[Row], growth: Growth) -> Iterator[Row]:
-    """Yield the rows of the indexes with both ratios in place of what they are computed from."""
-    found = [row for row in rows if row["rows"] >= 0]  # -1: never counted
+    """Yield the rows of the indexes with both ratios instead of their inputs."""
+    found = [row for row in rows if row["rows"] >= 0]  # -1: never analyzed
     grown = growth.ratios(
         {_identity(row): (float(row["index_size_bytes"]), float(row["rows"])) for row in found}
     )
@@ -78,12 +77,12 @@ def _bloat(row: Row) -> float | None:
 
 
 def expected_bytes(rows: float, width: float, fillfactor: int, block: int) -> float:
-    """Return what a new B-tree takes.
+    """Return the size of a new B-tree in bytes.
 
     Args:
         rows: entries.
         width: mean bytes of a key.
-        fillfactor: percent to which its leaves are filled.
+        fillfactor: of the leaves, in percent.
         block: bytes of a page.
     """
     entry = ITEM_POINTER + TUPLE_HEADER + math.ceil(width / ALIGNMENT) * ALIGNMENT

@@ -1,4 +1,4 @@
-"""The connection string: from a file, and never in an error."""
+"""The connection string, read from a file and never shown in errors."""
 
 import ipaddress
 import socket
@@ -15,7 +15,7 @@ EXAMPLE = "host=127.0.0.1 port=5432 dbname=bot user=ops_exporter password=…"
 
 
 def read_dsn(path: Path) -> dict[str, str]:
-    """Return the connection parameters in a file; it is read again for each connection.
+    """Return the connection parameters in a file, which is read again for each connection.
 
     Raises:
         ClientError: it cannot be read, or is not a connection string to one host. The message of
@@ -42,7 +42,6 @@ class Resolver:
     """Resolves a host name in its own thread: a dead name server blocks the lookup."""
 
     def __init__(self, name: str) -> None:
-        """Use this name in error messages."""
         self._thread = OneAtATime[str](name)
 
     async def resolve(self, dsn: dict[str, str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""A reading: one query, and how its rows become figures."""
+"""A reading: one query, and the mapping of its rows to metrics."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ LABEL = "label_"
 class Reading:
     """Every column of a row is a metric of that name; columns that start with `label_` are labels.
 
-    NULL columns are not exported: the server does not know the value.
+    NULL columns are not exported.
     """
 
     name: str
@@ -25,22 +25,22 @@ class Reading:
     """True: without pg_read_all_stats the server omits other users' values."""
 
     since: int = 0
-    """The first major version of the server that has what is asked for."""
+    """The first major version of the server that supports the query."""
 
     until: int = 1_000
-    """The first major version without it."""
+    """The first major version that no longer supports it."""
 
     parameters: dict[str, Any] = field(default_factory=dict)
     refine: Callable[[Iterable[Row]], Iterable[Row]] = lambda rows: rows
-    """Computes columns that SQL would make a riddle of."""
+    """Computes columns that would be unreadable in SQL."""
 
     def fits(self, version: int) -> bool:
-        """Whether a server of this version, such as 150020, has it."""
+        """Return whether a server of this version, such as 150020, supports it."""
         return self.since <= version // 10_000 < self.until
 
 
 def put(figures: Figures, rows: Iterable[Row]) -> None:
-    """Set the figures of some rows."""
+    """Add the samples of some rows."""
     for row in rows:
         labels = [str(value) for column, value in row.items() if column.startswith(LABEL)]
         for column, value in row.items():

@@ -30,7 +30,7 @@ _STATES = {
     "57P03": NOT_READY,
 }
 
-_SAID = {
+_MESSAGES = {
     "too many clients": SLOTS,
     "connection slots are reserved": SLOTS,
     "too many connections for": SLOTS,
@@ -44,7 +44,7 @@ _SAID = {
     "in recovery mode": NOT_READY,
     "not yet accepting connections": NOT_READY,
 }
-"""Messages of a server that refuses connections; libpq does not report the code of such errors."""
+"""Messages of a server that rejects connections; libpq does not report the error code."""
 
 FIXES = {
     PRIVILEGE: "GRANT pg_read_all_stats TO the role of the exporter",
@@ -58,6 +58,6 @@ def reason_of(error: BaseException) -> str:
     if isinstance(error, psycopg.Error):
         if error.sqlstate:
             return _STATES.get(error.sqlstate, OTHER)
-        said = str(error)
-        return next((word for text, word in _SAID.items() if text in said), UNREACHABLE)
+        message = str(error)
+        return next((reason for text, reason in _MESSAGES.items() if text in message), UNREACHABLE)
     return CONFIG if isinstance(error, TradingOpsError) else OTHER

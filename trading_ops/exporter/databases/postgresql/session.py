@@ -1,4 +1,4 @@
-"""One connection to a server: nothing that it does waits for long, and nothing is changed by it."""
+"""One read-only connection to a server, on which nothing waits for long."""
 
 import asyncio
 import json
@@ -9,7 +9,7 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg.waiting import wait_async
 
-from trading_ops.exporter.databases.entries import PostgresqlEntry
+from trading_ops.exporter.config import PostgresqlEntry
 from trading_ops.exporter.databases.postgresql.dsn import Resolver, read_dsn
 
 T = TypeVar("T")
@@ -18,15 +18,15 @@ Row = dict[str, Any]
 APPLICATION = "trading-ops exporter"
 SETTINGS = {
     "default_transaction_read_only": "on",
-    # A function or operator that a user put into another schema is never taken for the server's.
+    # Functions and operators of other schemas are never used instead of the server's.
     "search_path": "pg_catalog",
     "lock_timeout": "500ms",
     "idle_in_transaction_session_timeout": "5s",
-    # The planner takes these queries for larger than they are, and compiling costs 100 times them.
+    # The planner overestimates these queries, and JIT compilation costs 100 times their run time.
     "jit": "off",
 }
 
-# Qualified: until this has run, names resolve by the search path of the database's owner.
+# Qualified: until this has run, names resolve by the default search path of the database.
 PREPARE = """
 SELECT pg_catalog.set_config(name, value, false)
 FROM pg_catalog.json_each_text(%s::pg_catalog.json) AS s (name, value)
@@ -37,7 +37,7 @@ class Session:
     """Connects when needed and keeps the connection: a full server would refuse a new one."""
 
     def __init__(self, entry: PostgresqlEntry, *, statement_seconds: float, title: str) -> None:
-        """Use this database; nothing is connected yet.
+        """Set up the session; `version` or `rows` connects.
 
         Args:
             entry: the database.
@@ -50,10 +50,10 @@ class Session:
         self._resolver = Resolver(f"the host's name of {entry.name}")
         self._connection: _Connection | None = None
         self.is_new = True
-        """Whether the last thing asked for was asked on a connection made for it."""
+        """Whether the last call opened a new connection."""
 
     async def version(self) -> int:
-        """Return the server's version, such as 150020; connects when there is no connection.
+        """Return the server's version, such as 150020; connects if necessary.
 
         Raises:
             ClientError: the file of the connection string is invalid.
@@ -63,14 +63,14 @@ class Session:
         return (await self._connected()).info.server_version
 
     async def rows(self, query: str, parameters: dict[str, Any]) -> list[Row]:
-        """Carry out one query.
+        """Run one query.
 
         Raises:
-            psycopg.Error: the server refused it, or is gone.
+            psycopg.Error: the query failed, or the connection was lost.
         """
         connection = await self._connected()
         async with connection.cursor() as cursor:
-            # Our own constants, chosen by the server's version.
+            # Our own constants, selected by the server's version.
             await cursor.execute(query.encode(), parameters)
             return await cursor.fetchall()
 
@@ -80,7 +80,7 @@ class Session:
         return self._connection is not None and not self._connection.closed
 
     def close(self) -> None:
-        """Close it without a message to a server that may be frozen."""
+        """Close the connection without a message to a server that may be frozen."""
         if self._connection is not None:
             self._connection.pgconn.finish()
         self._connection = None
@@ -101,8 +101,8 @@ class Session:
 class _Connection(psycopg.AsyncConnection[Row]):
     """A connection that closes immediately when its wait is cancelled.
 
-    The driver's own class asks the server to cancel the statement, and waits ten seconds for a
-    frozen server. The server ends the statement anyway: it has a timeout.
+    The driver's own class sends a cancel request and waits ten seconds for a frozen server. The
+    server's statement timeout ends the statement anyway.
     """
 
     def __init__(self, *args: Any, **named: Any) -> None:

@@ -11,7 +11,7 @@ from prometheus_client.metrics_core import Metric
 
 from trading_ops import clock, logs
 from trading_ops.errors import ClientError
-from trading_ops.exporter.databases.entries import PostgresqlEntry
+from trading_ops.exporter.config import PostgresqlEntry
 from trading_ops.exporter.databases.figures import Figures, printable
 from trading_ops.exporter.databases.postgresql import reasons
 from trading_ops.exporter.databases.postgresql.activity import ACTIVITY
@@ -35,7 +35,6 @@ class Readings:
     def __init__(
         self, entry: PostgresqlEntry, readings: Sequence[Reading], session: Session
     ) -> None:
-        """Take what to read and over which connection."""
         self._entry = entry
         self._readings = readings
         self.session = session
@@ -69,17 +68,17 @@ class Readings:
             self.session.close()
             self.absent = {reasons.CONNECTION: reasons.SILENT}
             raise
-        self._tell(self.absent, absent)
+        self._log_changes(self.absent, absent)
         self.figures, self.absent, self.version = figures, absent, version
 
     async def _greet(self) -> tuple[int, bool]:
-        """Return the server's version, and whether it shows us the activity of other users."""
+        """Return the server's version, and whether our role sees the activity of other users."""
         try:
             return await self._introduce()
         except psycopg.OperationalError:
             if self.session.is_new:
                 raise
-            # Since the last reading the server has restarted, or our connection was terminated.
+            # The server restarted since the last reading, or our connection was terminated.
             self.session.close()
             return await self._introduce()
 
@@ -89,7 +88,7 @@ class Readings:
         return version, bool(role["all_stats"])
 
     async def _one(self, reading: Reading, figures: Figures) -> str | None:
-        """Carry out one reading; return why it could not be, unless the connection is gone."""
+        """Run one reading; return the reason if it fails, unless the connection is lost."""
         try:
             rows = await self.session.rows(reading.query, reading.parameters)
         except psycopg.Error as error:
@@ -100,9 +99,9 @@ class Readings:
         put(figures, reading.refine(rows))
         return None
 
-    def _tell(self, told: dict[str, str], absent: dict[str, str]) -> None:
+    def _log_changes(self, logged: dict[str, str], absent: dict[str, str]) -> None:
         for name, reason in absent.items():
-            if told.get(name) != reason:
+            if logged.get(name) != reason:
                 _log.warning(
                     "figures_absent",
                     database=self._entry.name,
@@ -113,10 +112,9 @@ class Readings:
 
 
 class Postgresql:
-    """How a server and one of its databases fare."""
+    """Health and activity of a server and one of its databases."""
 
     def __init__(self, entry: PostgresqlEntry) -> None:
-        """Take whom to read; nothing is connected yet."""
         self.name = f"postgresql:{entry.name}"
         self.interval_seconds = entry.interval_seconds
         self.timeout_seconds = entry.timeout_seconds
@@ -126,7 +124,7 @@ class Postgresql:
         self._duration = 0.0
 
     async def read(self) -> None:
-        """Read everything again.
+        """Read everything.
 
         Raises:
             ClientError: the server is unreachable, or refuses the login.
@@ -138,7 +136,7 @@ class Postgresql:
             self._duration = clock.monotonic() - began
 
     def families(self, *, fresh: bool) -> Iterable[Metric]:
-        """Return the last figures; of a server that cannot be read only that, and why."""
+        """Return the last metrics; for an unreachable server only the state and the reason."""
         state = Figures(PREFIX, self._database)
         state.put("up", float(fresh))
         state.put("read_duration_seconds", self._duration)
@@ -155,10 +153,9 @@ class Postgresql:
 
 
 class PostgresqlStorage:
-    """What one database stores: tables and indexes. It holds no connection between two looks."""
+    """Tables and indexes of one database; not connected between two readings."""
 
     def __init__(self, entry: PostgresqlEntry) -> None:
-        """Take whom to read; nothing is connected yet."""
         self.name = f"postgresql_storage:{entry.name}"
         self.interval_seconds = entry.storage_interval_seconds
         self.timeout_seconds = 2 * entry.timeout_seconds
@@ -167,7 +164,7 @@ class PostgresqlStorage:
         self.readings = Readings(entry, storage(entry), session)
 
     async def read(self) -> None:
-        """Read everything again.
+        """Read everything.
 
         Raises:
             ClientError: the server is unreachable, or refuses the login.
@@ -178,7 +175,7 @@ class PostgresqlStorage:
             self.readings.session.close()
 
     def families(self, *, fresh: bool) -> Iterable[Metric]:
-        """Return the last figures; none of a server that cannot be read."""
+        """Return the last metrics; none for an unreachable server."""
         if not fresh:
             return
         state = Figures(PREFIX, self._database)

@@ -1,4 +1,4 @@
-"""What the server has counted: work, reads, faults, checkpoints, archived WAL, replication."""
+"""Server statistics: transactions, reads, errors, checkpoints, WAL archiving, replication."""
 
 from trading_ops.exporter.databases.postgresql.reading import Reading
 
@@ -56,8 +56,8 @@ FROM (SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
 LEFT JOIN pg_stat_replication AS a ON a.state <> 'backup'
 """
 
-# Replay of what was received does not show what was not received. A standby that has
-# replayed nothing since its start is at least as late as that.
+# The replay position does not show WAL that was not received. A standby that has replayed nothing
+# since its start is at least that far behind.
 STANDBY = """
 SELECT (receivers > 0)::int AS standby_receiving,
        CASE WHEN receivers > 0 AND pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0

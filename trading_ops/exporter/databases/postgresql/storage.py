@@ -1,12 +1,12 @@
 """Tables and indexes: dead rows, invalid indexes, and bloat.
 
-Sizes of tables and indexes are those of the last VACUUM or ANALYZE. The functions that measure them
-lock each one, and would wait behind an ALTER TABLE.
+Sizes of tables and indexes are from the last VACUUM or ANALYZE: the functions that measure the
+current size lock each one, and would wait behind an ALTER TABLE.
 """
 
 from collections.abc import Sequence
 
-from trading_ops.exporter.databases.entries import PostgresqlEntry
+from trading_ops.exporter.config import PostgresqlEntry
 from trading_ops.exporter.databases.postgresql.bloat import Growth, with_ratios
 from trading_ops.exporter.databases.postgresql.reading import Reading
 
@@ -36,8 +36,8 @@ ORDER BY c.relpages + coalesce(t.relpages, 0) DESC, s.n_live_tup + s.n_dead_tup 
 LIMIT %(limit)s
 """
 
-# An index that is being built is not valid either; anyone who may not see which one it is believes
-# that it is each of them.
+# An index that is being built is not valid either; a role that cannot see which one is being built
+# excludes all of them.
 INVALID = """
 FROM pg_index AS i
 JOIN pg_class AS c ON c.oid = i.indexrelid
@@ -75,8 +75,8 @@ NAMES = (
     + "WHERE broken ORDER BY c.oid LIMIT %(limit)s"
 )
 
-# The width of a column of fixed length is known; that of another is in the statistics, which show
-# it to anyone who may read the table. An expression's are kept under the index's own name.
+# The width of a fixed-length column is known; other widths are in the statistics, visible to roles
+# that may read the table. Statistics of an expression have the index's name.
 INDEXES = """
 SELECT n.nspname || '.' || c.relname AS label_index,
        c.oid, c.relfilenode, c.reltuples AS rows, b.bytes AS block, a.amname AS method,
@@ -110,7 +110,7 @@ LIMIT %(limit)s
 
 
 def storage(entry: PostgresqlEntry) -> Sequence[Reading]:
-    """Return the readings of one database; what its indexes were like is remembered by them."""
+    """Return the readings of one database; they keep the baselines of its indexes."""
     growth = Growth()
     return (
         Reading(name="size", query=SIZE),

@@ -1,1 +1,1 @@
-"""SQLite files, read without leaving a trace."""
+"""SQLite files, read without changing anything."""

@@ -2,11 +2,11 @@
 
 Debian 12's SQLite is one of the versions whose WAL can be corrupted by two connections that write
 or checkpoint at the same time. A plain read-only connection writes too: into the -shm file, and in
-WAL mode it leaves a -wal and a -shm file behind that belong to the exporter's user, so that the bot
-can no longer write. Hence, in WAL mode:
+WAL mode it leaves behind a -wal and a -shm file owned by the exporter's user, so that the bot can
+no longer write. Hence, in WAL mode:
 
 - With a -wal file: the -shm file is opened read-only as well (`readonly_shm`). Such a connection
-  cannot checkpoint, nor recover, nor reset the WAL.
+   cannot checkpoint, recover or reset the WAL.
 - Without one no process has the database open, and the file alone is the database: it is read as
   `immutable`, and the result is discarded if the file changed in between.
 """
@@ -26,8 +26,8 @@ from trading_ops.exporter.databases.sqlite.failure import (
 )
 from trading_ops.exporter.databases.sqlite.files import Files, look
 
-STEPS_BETWEEN_LOOKS = 10_000
-"""Of SQLite's virtual machine, between two looks at the clock."""
+STEPS_BETWEEN_CHECKS = 10_000
+"""Steps of SQLite's virtual machine between two checks of the clock."""
 
 
 @contextlib.contextmanager
@@ -39,7 +39,7 @@ def reading(
     Args:
         path: the file.
         files: the current files.
-        wal: whether the header says WAL mode.
+        wal: whether the header has WAL mode.
         busy_seconds: timeout for a lock.
         within: timeout in seconds for each statement.
 
@@ -59,8 +59,8 @@ def reading(
     except sqlite3.Error as error:
         raise of_sqlite(error) from error
     try:
-        connection.set_progress_handler(lambda: time.monotonic() > end, STEPS_BETWEEN_LOOKS)
-        # A file that is cut short while it is mapped would kill the process.
+        connection.set_progress_handler(lambda: time.monotonic() > end, STEPS_BETWEEN_CHECKS)
+        # Truncating a memory-mapped file would kill the process.
         for pragma in ("mmap_size=0", "query_only=ON", "trusted_schema=OFF", "cell_size_check=ON"):
             connection.execute(f"PRAGMA {pragma}")
         connection.execute("BEGIN")

@@ -45,20 +45,19 @@ PRIMARY_CODE = 0xFF
 class SqliteFailure(ClientError):
     """A file could not be read."""
 
-    def __init__(self, reason: str, said: str) -> None:
-        """Use this reason and sentence."""
+    def __init__(self, reason: str, detail: str) -> None:
         self.reason = reason
-        super().__init__(said)
+        super().__init__(detail)
 
 
 def of_sqlite(error: sqlite3.Error) -> SqliteFailure:
-    """Return the failure for an error of the library."""
+    """Return the failure for an error of the sqlite3 module."""
     code = getattr(error, "sqlite_errorcode", 0) & PRIMARY_CODE
     return SqliteFailure(_CODES.get(code, OTHER), str(error) or type(error).__name__)
 
 
 def of_system(error: OSError) -> SqliteFailure:
-    """Return the failure for an error of the system."""
+    """Return the failure for an OSError."""
     reason = _ERRNOS.get(error.errno or 0, INPUT_OUTPUT)
-    said = error.strerror or str(error)
-    return SqliteFailure(reason, f"{error.filename}: {said}" if error.filename else said)
+    detail = error.strerror or str(error)
+    return SqliteFailure(reason, f"{error.filename}: {detail}" if error.filename else detail)

@@ -1,10 +1,10 @@
-"""What a reading of a SQLite file finds."""
+"""Reads a SQLite file, and checks it for corruption."""
 
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
-from trading_ops.exporter.databases.entries import SqliteEntry
+from trading_ops.exporter.config import SqliteEntry
 from trading_ops.exporter.databases.sqlite.connection import reading
 from trading_ops.exporter.databases.sqlite.failure import CORRUPT, LOCKED, SqliteFailure
 from trading_ops.exporter.databases.sqlite.files import Files, look, uses_wal
@@ -13,7 +13,7 @@ from trading_ops.exporter.databases.sqlite.locks import held_throughout
 
 @dataclass(frozen=True)
 class Found:
-    """What is known of the file; `values` is empty when it cannot be read, and `failure` is why."""
+    """The result; if the file cannot be read, `values` is empty and `failure` has the reason."""
 
     files: Files | None
     values: dict[str, float]
@@ -23,7 +23,7 @@ class Found:
 
 
 def find(entry: SqliteEntry) -> Found:
-    """Read the file. What is known in spite of a failure is returned with it."""
+    """Read the file; a failure is returned with everything that could be read."""
     files: Files | None = None
     locked: bool | None = None
     try:
@@ -38,7 +38,7 @@ def find(entry: SqliteEntry) -> Found:
             within=entry.timeout_seconds / 2,
         ) as connection:
             values = _values(connection, entry.path)
-            # Read-only and immutable, it calls itself something else.
+            # As read-only and immutable, SQLite reports another mode.
             mode = "wal" if wal else _one(connection, "PRAGMA journal_mode")
     except SqliteFailure as failure:
         held = True if failure.reason == LOCKED else locked
@@ -47,13 +47,13 @@ def find(entry: SqliteEntry) -> Found:
 
 
 def check(entry: SqliteEntry) -> list[str]:
-    """Return what `quick_check` finds to be damaged.
+    """Return the corruption that `quick_check` finds.
 
     Raises:
         SqliteFailure: the file cannot be read, or the check took too long.
     """
     files, wal = look(entry.path), uses_wal(entry.path)
-    # With a rollback journal no process can write meanwhile.
+    # With a rollback journal, no process can write during the check.
     within = entry.check_seconds if wal else min(1.0, entry.check_seconds)
     try:
         with reading(
@@ -63,7 +63,7 @@ def check(entry: SqliteEntry) -> list[str]:
     except SqliteFailure as failure:
         if failure.reason != CORRUPT:
             raise
-        return [str(failure)]  # so damaged that it cannot be checked
+        return [str(failure)]  # too corrupt to be checked
     return [] if found == ["ok"] else found
 
 
@@ -74,7 +74,7 @@ def _values(connection: sqlite3.Connection, path: Path) -> dict[str, float]:
     page_size = int(_one(connection, "PRAGMA page_size"))
     files = look(path)
     if not files.wal_size and files.size < pages * page_size:
-        # Truncated pages are noticed only when they are read.
+        # SQLite notices missing pages only when it reads them.
         raise SqliteFailure(CORRUPT, f"{path} has {files.size} bytes, fewer than expected")
     return {"pages": pages, "free_ratio": free / pages if pages else 0.0, "tables": tables}
 

@@ -20,16 +20,16 @@ READ_VERSION_AT = 19
 
 @dataclass(frozen=True)
 class Files:
-    """The database's file and those beside it, at one moment."""
+    """State of the database file, its -wal and its -shm file."""
 
     size: int
     modified: float
     wal_size: int | None
-    """None without a write-ahead log: then no process has the database open in WAL mode."""
+    """None: there is no -wal file, so no process has the database open in WAL mode."""
 
     has_shared_memory: bool
     identity: tuple[int, int, int, int]
-    """Another value: the file was written, or is another one."""
+    """Changes when the file is written or replaced."""
 
 
 def look(path: Path) -> Files:
@@ -43,7 +43,7 @@ def look(path: Path) -> Files:
     except OSError as error:
         raise of_system(error) from error
     if not stat.S_ISREG(main.st_mode):
-        # Opening a pipe would wait for its writer.
+        # Opening a named pipe would block.
         raise SqliteFailure(NOT_A_FILE, f"{path} is not a regular file")
     wal = _beside(path, "-wal")
     return Files(
@@ -56,10 +56,10 @@ def look(path: Path) -> Files:
 
 
 def uses_wal(path: Path) -> bool:
-    """Return whether the header says WAL mode.
+    """Return whether the header has WAL mode.
 
-    Closing a file releases every lock that this process has on it: no connection of ours may be
-    open to it.
+    Closing a file releases every lock that this process has on it, so this process must not have a
+    connection open.
 
     Raises:
         SqliteFailure: it cannot be read, or is not a database.
@@ -73,7 +73,7 @@ def uses_wal(path: Path) -> bool:
     except OSError as error:
         raise of_system(error) from error
     if not header:
-        return False  # a database into which nothing was written yet
+        return False  # an empty database
     if len(header) < HEADER_BYTES or not header.startswith(MAGIC):
         raise SqliteFailure(CORRUPT, f"{path} is not a SQLite database")
     return header[READ_VERSION_AT] == WAL_VERSION

@@ -1,4 +1,4 @@
-"""Whether a process holds the write lock: queried from the kernel, without taking the lock."""
+"""Detects in the kernel whether a process holds the write lock, without taking it."""
 
 import fcntl
 import os
@@ -12,10 +12,10 @@ from trading_ops.exporter.databases.sqlite.failure import of_system
 _FLOCK = struct.Struct("@hhqqi4x")
 
 RESERVED_BYTE = 0x4000_0001
-"""In the database file: the writer has it in rollback journal mode."""
+"""In the database file; locked by a writer in rollback journal mode."""
 
 WAL_WRITE_BYTE = 120
-"""In the -shm file: the writer has it in WAL mode."""
+"""In the -shm file; locked by a writer in WAL mode."""
 
 SAMPLE_SECONDS = 0.02
 
@@ -23,8 +23,8 @@ SAMPLE_SECONDS = 0.02
 def held_throughout(path: Path, *, wal: bool, seconds: float) -> bool:
     """Return whether the lock was held at every check within this time.
 
-    Usually the first check finds it free. As for `files.uses_wal`, no connection of ours may be
-    open to the database.
+    Usually the first check finds it free. As for `files.uses_wal`, this process must not have a
+    connection open.
 
     Raises:
         SqliteFailure: the file cannot be opened.
@@ -48,9 +48,9 @@ def held_throughout(path: Path, *, wal: bool, seconds: float) -> bool:
 
 
 def _is_held(descriptor: int, byte: int) -> bool:
-    asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
+    request = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
     try:
-        answered = fcntl.fcntl(descriptor, fcntl.F_GETLK, asked)
+        reply = fcntl.fcntl(descriptor, fcntl.F_GETLK, request)
     except OSError as error:
         raise of_system(error) from error
-    return bool(_FLOCK.unpack(answered)[0] != fcntl.F_UNLCK)
+    return bool(_FLOCK.unpack(reply)[0] != fcntl.F_UNLCK)

@@ -8,7 +8,7 @@ from prometheus_client.metrics_core import Metric
 
 from trading_ops import clock, logs
 from trading_ops.errors import TradingOpsError
-from trading_ops.exporter.databases.entries import SqliteEntry
+from trading_ops.exporter.config import SqliteEntry
 from trading_ops.exporter.databases.figures import Figures
 from trading_ops.exporter.databases.sqlite.failure import TOO_SLOW, SqliteFailure
 from trading_ops.exporter.databases.sqlite.figures import Found, check
@@ -19,23 +19,22 @@ _log = logs.get(__name__)
 
 PREFIX = "trading_sqlite_"
 RETRY_SECONDS = 600.0
-"""After a check that did not come to its end."""
+"""Delay after an incomplete check."""
 
 CHECK_MARGIN_SECONDS = 1.0
-"""A check looks at the clock now and then only."""
+"""Time limits of a check are only tested now and then."""
 
 
 class Sqlite:
-    """Reads in a thread, since a dead network disk can hang a reading.
+    """Reads in a thread, because a dead network disk can block a reading.
 
-    The check is part of a reading, never beside one: to close a file gives up the locks that the
-    process has on it, and so those of a check that runs.
+    The check is part of a reading and never runs in parallel: closing a file releases all locks of
+    the process on it, including those of a running check.
     """
 
     def __init__(
         self, entry: SqliteEntry, find: Callable[[SqliteEntry], Found] = find_file
     ) -> None:
-        """Take which file to read, and how."""
         self._find = find
         self.name = f"sqlite:{entry.name}"
         self.interval_seconds = entry.interval_seconds
@@ -48,7 +47,7 @@ class Sqlite:
         self._check: dict[str, float] = {}
 
     async def read(self) -> None:
-        """Read again, and run the check when it is due.
+        """Read the file, and run the check when it is due.
 
         Raises:
             SqliteFailure: the file cannot be read, or an earlier reading still hangs: there is
@@ -65,10 +64,10 @@ class Sqlite:
         if self._found.failure is not None:
             raise self._found.failure
         if self._is_check_due():
-            await self._look_for_damage()
+            await self._check_for_corruption()
 
     def families(self, *, fresh: bool) -> Iterable[Metric]:
-        """Return the last figures; of a file that cannot be read what is known, and why."""
+        """Return the last metrics; for an unreadable file the known ones and the reason."""
         found, figures = self._found, Figures(PREFIX, self._entry.name)
         failure = found.failure
         figures.put("up", float(fresh and failure is None))
@@ -95,7 +94,7 @@ class Sqlite:
             and clock.monotonic() >= self._check_due
         )
 
-    async def _look_for_damage(self) -> None:
+    async def _check_for_corruption(self) -> None:
         self._check_due = clock.monotonic() + min(RETRY_SECONDS, self._entry.check_interval_seconds)
         began = clock.monotonic()
         try:

@@ -81,7 +81,7 @@ class Channel:
     due: int | None = None
     """Sequence number of the next message; None before the snapshot."""
 
-    asked_at: float | None = None
+    requested_at: float | None = None
     """When the subscription was sent, on the monotonic clock; None: not sent yet."""
 
     begin_at: float = 0.0
@@ -238,11 +238,11 @@ class AccountFeed(Component):
         while True:
             now = clock.monotonic()
             for name, channel in self._channels.items():
-                if channel.asked_at is None and now >= channel.begin_at:
+                if channel.requested_at is None and now >= channel.begin_at:
                     await _subscribe(socket, name, token, again=name in asked)
-                    channel.asked_at = now
+                    channel.requested_at = now
                     asked.add(name)
-                elif channel.due is None and now - (channel.asked_at or now) > self._timeout:
+                elif channel.due is None and now - (channel.requested_at or now) > self._timeout:
                     self._late(name)
             stale = news.look()
             if stale is not None:

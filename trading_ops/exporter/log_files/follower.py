@@ -1,10 +1,10 @@
-"""Follows the log files of one entry from reading to reading."""
+"""Follows the log files of one entry across readings."""
 
 import os
 import stat
 from dataclasses import dataclass, field
 
-from trading_ops.exporter.log_files.entry import LogFilesEntry
+from trading_ops.exporter.config import LogFilesEntry
 from trading_ops.exporter.log_files.folder import NOT_REGULAR, UNREADABLE, Listing, Seen, list_files
 from trading_ops.exporter.log_files.lines import LEVELS
 from trading_ops.exporter.log_files.tail import HEAD_BYTES, Tail, is_copy, plan
@@ -16,7 +16,7 @@ Identity = tuple[int, int]
 
 @dataclass
 class Totals:
-    """What was counted since the exporter started."""
+    """Counts since the exporter started."""
 
     written: int = 0
     unread: int = 0
@@ -25,52 +25,52 @@ class Totals:
 
 
 @dataclass(frozen=True)
-class Look:
-    """What one reading found; `totals` are as of its end."""
+class Snapshot:
+    """Result of one reading; `totals` are as of its end."""
 
     listing: Listing
     totals: Totals
 
 
-class Followed:
-    """The files of one entry. One thread at a time uses it."""
+class LogFollower:
+    """Follows the files of one entry. Not thread-safe."""
 
     def __init__(self, entry: LogFilesEntry) -> None:
-        """Take which files; what they hold when they are first seen is not counted."""
+        """Set up; the content of files that exist at the first reading is not counted."""
         self._entry = entry
         self._totals = Totals()
         self._tails: dict[Identity, Tail] = {}
         self._sizes: dict[Identity, int] | None = None
-        """Of every file in the folders when they were last listed; None before the first time."""
+        """Sizes of all files in the folders at the last listing; None before the first one."""
 
-    def look(self) -> Look:
-        """Read what the files have gained.
+    def read(self) -> Snapshot:
+        """Read what was appended to the files.
 
         Raises:
             OSError: a folder cannot be listed.
         """
         listing = list_files(self._entry.paths, self._entry.largest_files)
         wanted = {seen.identity: seen for seen in listing.matched}
-        # One that was renamed to a name that is not ours has its last lines read there.
+        # The last lines of a file that was renamed to a name outside the patterns are still read.
         for identity in self._tails.keys() - wanted.keys():
             if identity in listing.elsewhere:
                 wanted[identity] = listing.elsewhere[identity]
         sizes = {identity: seen.size for identity, seen in listing.elsewhere.items()}
         self._sizes = sizes if self._sizes is None else self._sizes
-        # New ones first: a copy is known by what the file that was copied was like.
+        # New files first: a copy is recognized by the previous state of the original.
         for seen in sorted(wanted.values(), key=lambda seen: seen.identity in self._tails):
             self._follow(seen, listing)
         self._forget(listing, wanted)
         self._sizes = sizes
         totals = self._totals
-        return Look(
+        return Snapshot(
             listing,
             Totals(totals.written, totals.unread, totals.rotations, dict(totals.lines)),
         )
 
     def _follow(self, seen: Seen, listing: Listing) -> None:
         try:
-            # A name may have become a link or a pipe since it was listed.
+            # The name may have become a link or a pipe since it was listed.
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
             descriptor = os.open(seen.path, flags)
         except FileNotFoundError:
@@ -99,13 +99,13 @@ class Followed:
         todo = plan(tail, head, size, self._entry.largest_read_bytes)
         if todo.start and (todo.start != begun or is_new):
             is_line_end = os.pread(descriptor, 1, todo.start - 1) == b"\n"
-            tail.lines.begin_anew() if is_line_end else tail.lines.skip()
+            tail.lines.start_file() if is_line_end else tail.lines.skip()
         before = dict(tail.lines.counts)
         at = todo.start
         while at < todo.end:
             data = os.pread(descriptor, min(CHUNK_BYTES, todo.end - at), at)
             if not data:
-                break  # cut short meanwhile
+                break  # truncated meanwhile
             tail.lines.feed(data)
             at += len(data)
         tail.path = path
@@ -116,7 +116,7 @@ class Followed:
             self._totals.lines[level] += count - before[level]
 
     def _new(self, head: bytes, identity: Identity, size: int, path: str) -> Tail:
-        """Start to follow a file: from its beginning only if it was not there before."""
+        """Start following a file, from its beginning only if it did not exist before."""
         tail = Tail(path, head)
         known = self._tails.values()
         if self._sizes is not None and identity in self._sizes:
@@ -131,7 +131,7 @@ class Followed:
         """Forget files that are gone, and old ones that are no longer followed."""
         matched = {seen.identity for seen in listing.matched}
         gone = [one for one in self._tails if one not in wanted]
-        # A renamed file is followed while it still grows: until the writer has let go of it.
+        # A renamed file is followed while it grows, until the writer has closed it.
         limit = 2 * self._entry.largest_files
         old = [one for one in self._tails if one in wanted and one not in matched]
         for identity in (*gone, *old[: max(0, len(self._tails) - len(gone) - limit)]):

@@ -1,4 +1,4 @@
-"""What a scrape of one Freqtrade sees, as if it were one of our bots."""
+"""Exports the metrics of one Freqtrade like those of our own bots."""
 
 from collections.abc import Iterator
 
@@ -7,30 +7,30 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from trading_ops import clock
-from trading_ops.exporter.families import family
-from trading_ops.exporter.freqtrade import heard
+from trading_ops.exporter.freqtrade import message_metrics
 from trading_ops.exporter.freqtrade.bot import FreqtradeBot
 from trading_ops.exporter.freqtrade.facts import NAMES, facts
 from trading_ops.instrument.exposition import Exposition
+from trading_ops.instrument.families import family
 
 
-class FreqtradeBoard(Collector):
-    """From memory only, like every scrape: it never waits."""
+class FreqtradeCollector(Collector):
+    """The prometheus_client collector of one Freqtrade: reads memory only and never waits."""
 
     def __init__(self, bot: FreqtradeBot) -> None:
         self._bot = bot
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the facts as they are now."""
+        """Yield the current metrics."""
         return facts(self._bot, clock.timestamp())
 
     def describe(self) -> Iterator[Metric]:
-        """Yield every family that there can be: a scrape of the vital ones picks by name."""
-        return (family(name, {}) for name in (*NAMES, *heard.NAMES))
+        """Yield every possible family: a scrape of the vital ones selects them by name."""
+        return (family(name, {}) for name in (*NAMES, *message_metrics.NAMES))
 
 
 def exposition(bot: FreqtradeBot) -> Exposition:
-    """Return what renders the bot's metrics, vital or all, as an agent does."""
+    """Return the exposition of the bot's metrics, vital or all, as for an agent."""
     registry = CollectorRegistry()
-    registry.register(FreqtradeBoard(bot))
+    registry.register(FreqtradeCollector(bot))
     return Exposition(registry)

@@ -1,4 +1,4 @@
-"""The exporter's end of a child process: starts it when needed, and kills it when in doubt."""
+"""Starts the child process when needed, and kills it when it does not answer."""
 
 import asyncio
 import contextlib
@@ -12,8 +12,8 @@ from trading_ops.exporter.exchange.messages import LONGEST_LINE, Answer, Questio
 MODULE = "trading_ops.exporter.exchange.child"
 
 
-class Asking:
-    """One child process at a time; it is started with the first question."""
+class ChildProcess:
+    """One child process at a time; it is started with the first request."""
 
     def __init__(self) -> None:
         self._process: asyncio.subprocess.Process | None = None
@@ -21,15 +21,15 @@ class Asking:
 
     @property
     def pid(self) -> int | None:
-        """Of the child that runs now."""
+        """Return the PID of the running child, or None."""
         return self._process.pid if self._process else None
 
     async def ask(self, setup: Setup, question: Question) -> Answer:
-        """Ask, and wait until the caller's timeout, at which the child is killed.
+        """Send a request and return the answer; a cancellation kills the child.
 
         Args:
             setup: the venue; a changed one starts a new child.
-            question: to ask.
+            question: the request.
 
         Raises:
             ClientError: the child ended, or its answer is invalid.
@@ -37,7 +37,9 @@ class Asking:
         try:
             process = await self._running(setup)
             return await _exchanged(process, question)
-        except BaseException:  # a cancelled question's answer must not be taken for the next one's
+        except (
+            BaseException
+        ):  # the answer to a cancelled request must not be taken for the next one
             await self.close()
             raise
 
@@ -80,4 +82,6 @@ async def _exchanged(process: asyncio.subprocess.Process, question: Question) ->
         line = await process.stdout.readline()
         return msgspec.json.decode(line, type=Answer)
     except (OSError, ValueError, msgspec.DecodeError) as error:
-        raise ClientError("the child process that runs ccxt ended or talked nonsense") from error
+        raise ClientError(
+            "the child process that runs ccxt ended, or its answer is invalid"
+        ) from error

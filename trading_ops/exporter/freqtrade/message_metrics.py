@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 from prometheus_client.metrics_core import HistogramMetricFamily, Metric
 
-from trading_ops.exporter.families import family
 from trading_ops.instrument.catalogue import get
+from trading_ops.instrument.families import family
 
 MESSAGES = "trading_freqtrade_messages_total"
 DELAY = "trading_freqtrade_candle_delay_seconds"
@@ -60,18 +60,17 @@ class _Delays:
         )
 
 
-class Heard:
-    """Counts messages, orders, and how late candles are analysed."""
+class MessageMetrics:
+    """Counts messages and orders, and measures how late candles are analyzed."""
 
     def __init__(self) -> None:
-        """Start without messages."""
         self._messages: Counter[str] = Counter()
         self._delays: dict[str, _Delays] = {}
         self._periods: dict[str, float] = {}
-        """In which timeframe, counted since the epoch, each pair's last candle was analysed."""
+        """Timeframe, counted since the epoch, in which each pair's last candle was analyzed."""
 
-    def take(self, text: str, now: float, *, timeframe: float, pairs: Collection[str]) -> str:
-        """Count one message; return its kind.
+    def add(self, text: str, now: float, *, timeframe: float, pairs: Collection[str]) -> str:
+        """Count one message; return its type.
 
         Args:
             text: of the message.
@@ -92,7 +91,7 @@ class Heard:
     def _candle(self, data: Any, now: float, timeframe: float, pairs: Collection[str]) -> None:
         """Measure from the candle's close, which is the start of the current timeframe.
 
-        The first message after a start or a reload comes at any time within a timeframe; so only
+        The first message after a start or reload comes at any time within a timeframe, so only
         messages that follow one of the previous timeframe are measured.
         """
         pair = data[0] if isinstance(data, list) and data else None
@@ -107,7 +106,7 @@ class Heard:
             self._delays.pop(gone, None)
 
     def families(self) -> Iterator[Metric]:
-        """Yield what was counted."""
+        """Yield the metrics."""
         outcomes = Counter(dict.fromkeys(OUTCOMES.values(), 0))
         for kind, outcome in OUTCOMES.items():
             outcomes[outcome] += self._messages[kind]

@@ -1,4 +1,4 @@
-"""Finds the process that is meant, and notices when its number has become another one's."""
+"""Finds a configured process, and detects when its PID was reused."""
 
 import json
 from contextlib import suppress
@@ -13,8 +13,7 @@ SEARCH_INTERVAL_SECONDS = 15.0
 """A search reads the command line of every process of the host; it is done only while needed."""
 
 WRITTEN_AFTER_SECONDS = 60.0
-"""A PID file is written by the process or just before it starts; a process that started later than
-this after it is another one that reused the PID."""
+"""A process that started later than this after its PID file was written has reused the PID."""
 
 LARGEST_FILE = 64 * 1024
 START_TIME_FIELD = 22
@@ -22,12 +21,11 @@ START_TIME_FIELD = 22
 
 
 class Finder:
-    """Finds one process repeatedly; cheap while it runs."""
+    """Finds one process; cheap while it runs."""
 
     def __init__(
         self, entry: ProcessEntry, *, search_interval_seconds: float = SEARCH_INTERVAL_SECONDS
     ) -> None:
-        """Take how it is found, and how often it is searched for while it is not."""
         self._entry = entry
         self._search_interval = search_interval_seconds
         self._found: psutil.Process | None = None
@@ -44,10 +42,10 @@ class Finder:
 
     def _by_pid_file(self, path: Path) -> psutil.Process | None:
         try:
-            pid = int(_beginning(path))
+            pid = int(_head(path))
             written = path.stat().st_mtime
         except (OSError, ValueError):
-            return None  # no file: it does not run
+            return None  # no file: not running
         process = self._with(pid)
         if process is None or process.create_time() > written + WRITTEN_AFTER_SECONDS:
             return None
@@ -61,19 +59,19 @@ class Finder:
         if clock.monotonic() < self._search_due:
             return None
         self._search_due = clock.monotonic() + self._search_interval
-        lives = [one for one in psutil.process_iter() if _command(one) == wanted]
-        # Of several, the oldest one: its forks may have the same command line.
-        self._found = min(lives, key=lambda one: (one.create_time(), one.pid), default=None)
+        matches = [one for one in psutil.process_iter() if _command(one) == wanted]
+        # The oldest match: its forks may have the same command line.
+        self._found = min(matches, key=lambda one: (one.create_time(), one.pid), default=None)
         return self._found
 
     def _by_unit(self, unit: str, path: Path) -> psutil.Process | None:
         try:
-            lives = json.loads(_beginning(path))["incarnations"]
-            pid, _, started = lives[unit].partition(":")
+            matches = json.loads(_head(path))["incarnations"]
+            pid, _, started = matches[unit].partition(":")
             process = self._with(int(pid))
             return process if process and _started(int(pid)) == started else None
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return None  # it is not running, or the supervisor is not
+            return None  # the process or the supervisor is not running
 
     def _with(self, pid: int) -> psutil.Process | None:
         if self._found is None or self._found.pid != pid or not self._found.is_running():
@@ -83,7 +81,7 @@ class Finder:
         return self._found
 
 
-def _beginning(path: Path) -> str:
+def _head(path: Path) -> str:
     with path.open("rb") as file:
         return file.read(LARGEST_FILE).decode("utf-8", "replace")
 
@@ -97,6 +95,6 @@ def _command(process: psutil.Process) -> str:
 
 def _started(pid: int) -> str:
     """Return the start time of the process, in clock ticks after boot."""
-    stat = _beginning(Path(f"/proc/{pid}/stat"))
-    # The second field is the name in brackets, and may itself hold spaces and brackets.
+    stat = _head(Path(f"/proc/{pid}/stat"))
+    # The second field is the name in parentheses, which may itself contain spaces and parentheses.
     return stat.rpartition(")")[2].split()[START_TIME_FIELD - 3]

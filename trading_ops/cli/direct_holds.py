@@ -1,4 +1,4 @@
-"""Places holds on bots without the reconciler, which learns of them from the bots later."""
+"""Places holds directly on bots; the reconciler reads them from the bots later."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -17,11 +17,11 @@ STATES = {HALT: "halted", REDUCE: "reducing"}
 WITHIN = timedelta(seconds=2)
 
 
-async def tell_directly(
+async def hold_directly(
     settings: Settings,
     registry: Registry,
     bots: Sequence[Target],
-    word: str,
+    command: str,
     hold: Mapping[str, str],
     placed: Mapping[str, PlacedView],
 ) -> dict[str, PlacedView]:
@@ -31,20 +31,20 @@ async def tell_directly(
         settings: for the tokens.
         registry: for the bots' addresses.
         bots: names of the bots.
-        word: `halt` or `reduce`.
+        command: `halt` or `reduce`.
         hold: its owner, reason and id.
         placed: the reconciler's answer, by bot name.
     """
     async with session_of(settings) as session:
         directory = Directory(session, registry, SecretFiles(settings))
 
-        async def tell(bot: Target) -> PlacedView:
+        async def hold_bot(bot: Target) -> PlacedView:
             earlier = placed.get(bot.name)
             key = earlier.id if earlier else f"{hold['id']}-{bot.name}"
             view = PlacedView(
                 target=bot.name,
                 id=key,
-                state=STATES[word],
+                state=STATES[command],
                 stored=bool(earlier and earlier.stored),
                 acknowledged=False,
                 detail="",
@@ -55,18 +55,20 @@ async def tell_directly(
                 return view
             try:
                 answer = await directory.bot(bot).command(
-                    word,
+                    command,
                     {**hold, "id": key},
                     attempt_id=f"hold:{key[:100]}",
                     fence=0,
                     within=WITHIN,
                 )
             except ClientError as error:
-                again = "the hold is NOT stored: repeat the command when the bot answers"
-                view.detail = f"{earlier.detail if earlier and earlier.stored else again}; {error}"
+                not_stored = "the hold is NOT stored: repeat the command when the bot answers"
+                view.detail = (
+                    f"{earlier.detail if earlier and earlier.stored else not_stored}; {error}"
+                )
             else:
                 view.acknowledged, view.detail = answer.succeeded, answer.detail
             return view
 
-        views = await asyncio.gather(*(tell(bot) for bot in bots))
+        views = await asyncio.gather(*(hold_bot(bot) for bot in bots))
     return {view.target: view for view in views}

@@ -10,10 +10,10 @@ LARGEST_ANSWER_BYTES = 64 * 1024
 
 
 async def read_whole(content: aiohttp.StreamReader) -> bytes:
-    """Return a body.
+    """Read a whole response body.
 
     Raises:
-        ClientError: it is longer than anything that was asked for.
+        ClientError: it is too long.
     """
     body = bytearray()
     async for chunk in content.iter_any():
@@ -24,10 +24,10 @@ async def read_whole(content: aiohttp.StreamReader) -> bytes:
 
 
 def result_of(body: object) -> dict[str, Any]:
-    """Return the result in an answer of Kraken's form.
+    """Return the result of a response in Kraken's format.
 
     Raises:
-        ClientError: it has another form, or carries an error.
+        ClientError: it has another format, or contains an error.
     """
     if not isinstance(body, dict) or body.get("error") != []:
         raise ClientError(f"the answer is an error or of another form: {str(body)[:200]}")
