@@ -243,8 +243,8 @@ BUGS = (
         changes=(
             Change(
                 path="trading_ops/instrument/children.py",
-                old='raise ValueError("a counter never falls")\n        self.value += amount\n',
-                new='raise ValueError("a counter never falls")\n        before = self.value\n'
+                old='raise ValueError("a counter cannot decrease")\n        self.value += amount\n',
+                new='raise ValueError("a counter cannot decrease")\n        before = self.value\n'
                 "        time.sleep(0)\n        self.value = before + amount\n",
             ),
         ),
@@ -269,9 +269,10 @@ BUGS = (
         changes=(
             Change(
                 path="trading_ops/instrument/family.py",
-                old="        with self._lock:\n            values = self._bounds.within(asked)\n"
+                old="        with self._lock:\n"
+                "            values = self._bounds.within(requested)\n"
                 "            child = self._children.get(values)\n",
-                new="        if True:\n            values = self._bounds.within(asked)\n"
+                new="        if True:\n            values = self._bounds.within(requested)\n"
                 "            child = self._children.get(values)\n"
                 '            __import__("time").sleep(0)\n',
             ),
