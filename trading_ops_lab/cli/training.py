@@ -8,7 +8,6 @@ import threading
 
 import click
 import msgspec
-from trading_ops.cli.duration import Duration, Length
 
 from trading_ops.cli.console import output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
