@@ -150,7 +150,7 @@ def _handlers(
         capacity=CapacityRoutes(_capacity(base), registry),
         events=EventRoutes(reader, recovery_times),
         stream=stream,
-        system=SystemRoutes(reader, base.metrics, passed_ago, base.tasks.trouble),
+        system=SystemRoutes(reader, base.metrics, passed_ago, base.tasks.problems),
     )
 
 

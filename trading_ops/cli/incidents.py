@@ -17,7 +17,7 @@ from trading_ops.cli.console import id_argument, out, output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.local_stack import holder, not_running
 from trading_ops.cli.reconciler_connection import command_settings, connected
-from trading_ops.cli.timeline import lines_of, plain
+from trading_ops.cli.timeline import plain, tell
 from trading_ops.cli.times import Duration, Length, offset, short
 from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.clients.reconciler_views import ListedIncidentView, TimelineView
@@ -26,20 +26,20 @@ from trading_ops.config.targets import load_targets
 from trading_ops.domain.acknowledgement import ACKNOWLEDGED, NEW
 from trading_ops.errors import ConfigError, StackError, StoreError, Unreachable
 
-if TYPE_CHECKING:  # importing SQLAlchemy takes longer than a request to the API
+if TYPE_CHECKING:  # SQLAlchemy takes longer to import than the API to answer
     from trading_ops.reports.recovery_times import AlertTimes, RecoveryTimes, Spread
 
 T = TypeVar("T")
 
-LABELS = {
+WORDS = {
     NEW: "open",
     "attempt_succeeded": "recovering",
     "page_only": "page-only",
-    "people_only": "page-only",  # stored before the reason was renamed
+    "people_only": "page-only",  # as stored before the reason was renamed
     "step_due": "recovering",
     "with_a_person": "escalated",  # likewise
 }
-"""Display names of states; the others are shown unchanged."""
+"""Display names of states; the others are shown as they are."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -118,12 +118,12 @@ def incident_table(found: Sequence[ListedIncidentView]) -> Table:
     table.add_column(f"opened {offset()}", no_wrap=True)
     table.add_column("state", overflow="fold")
     for one in found:
-        cells = (one.id[:8], one.alert, one.target or "-", short(one.opened_at), state_text(one))
+        cells = (one.id[:8], one.alert, one.target or "-", short(one.opened_at), state_words(one))
         table.add_row(*(Text(plain(cell)) for cell in cells))
     return table
 
 
-def state_text(incident: ListedIncidentView) -> str:
+def state_words(incident: ListedIncidentView) -> str:
     """Return how an incident ended, who acknowledged it, or why automation waits."""
     if incident.closed_at is not None:
         took = (incident.closed_at - incident.opened_at).total_seconds()
@@ -133,16 +133,17 @@ def state_text(incident: ListedIncidentView) -> str:
         return "escalated" if incident.escalated_at else "open"
     if standing.state == ACKNOWLEDGED and standing.owner:
         return f"{standing.owner.partition(' (token ')[0]}'s"
-    text = LABELS.get(standing.state, standing.state.replace("_", " "))
-    return f"{text} until {short(standing.until)}" if standing.until else text
+    words = WORDS.get(standing.state, standing.state.replace("_", " "))
+    return f"{words} until {short(standing.until)}" if standing.until else words
 
 
 def _story(context: click.Context, key: str) -> TimelineView:
     """Return one incident with its timeline, or fail."""
 
     async def read(settings: Settings) -> TimelineView | None:
+        from trading_ops.cli.incidents_stored import story  # noqa: PLC0415
 
-        return await timeline(settings, key)
+        return await story(settings, key)
 
     found = _answer(lambda api: api.story(key), read)
     if found is None:
@@ -162,7 +163,7 @@ def post_mortem(context: click.Context, key: str) -> None:
     """
     from trading_ops.cli.post_mortem import draft  # noqa: PLC0415 - used by this command only
 
-    click.echo(draft(_timeline(context, key)), nl=False)
+    click.echo(draft(_story(context, key)), nl=False)
 
 
 @incidents.command()
@@ -175,11 +176,11 @@ def show(context: click.Context, key: str, output: str) -> None:
     Everything that was received, decided and attempted, with reasons. Falls back to the database
     when the reconciler does not answer.
     """
-    timeline = _timeline(context, key)
+    story = _story(context, key)
     if output == "json":
-        print_json(msgspec.to_builtins(timeline))
+        print_json(msgspec.to_builtins(story))
         return
-    for line in lines_of(timeline):
+    for line in tell(story):
         click.echo(line)
 
 
@@ -202,7 +203,7 @@ def stats(since: Length, output: str) -> None:
         begin = max(now - since.span, EPOCH)
     except OverflowError:
         begin = EPOCH
-    # A moment later, to include incidents that were just opened.
+    # A moment later, so that incidents opened just now are included.
     found = asyncio.run(recovery(settings, since=begin, until=now + timedelta(seconds=1)))
     if output == "json":
         print_json(msgspec.to_builtins(found))

@@ -11,7 +11,7 @@ CELL_LIMIT = 300
 
 def draft(story: TimelineView) -> str:
     """Return Markdown; labels and notes are escaped."""
-    incident = timeline.incident
+    incident = story.incident
     end = incident.closed_at
     received = _after(incident.starts_at, incident.received_at)
     lines = [
@@ -39,7 +39,7 @@ def draft(story: TimelineView) -> str:
         "",
         "## Actions taken",
         "",
-        *_attempts(timeline),
+        *_attempts(story),
         "",
         "## Timeline (UTC)",
         "",
@@ -48,7 +48,7 @@ def draft(story: TimelineView) -> str:
         *(
             f"| {_moment(one.at)} | {_cell(one.kind.replace('_', ' '))}"
             f" | {_cell(one.reason.replace('_', ' '))} | {_cell(one.note)} | {_cell(one.actor)} |"
-            for one in timeline.events
+            for one in story.events
         ),
     ]
     for heading in ("Root cause", "What went well", "What went wrong", "Action items"):
@@ -62,7 +62,7 @@ def _attempts(story: TimelineView) -> list[str]:
     rows = [
         f"| {_moment(one.started_at)} | {_cell(one.action)} | {_cell(one.target)}"
         f" | {_cell(one.state)} | {_cell(one.detail)} |"
-        for one in timeline.attempts
+        for one in story.attempts
     ]
     return ["| started | action | target | outcome | detail |", "|---|---|---|---|---|", *rows]
 
@@ -77,7 +77,7 @@ def _after(begin: datetime, end: datetime) -> str:
 
 def _cell(text: str | None) -> str:
     """Escape text for a cell of a Markdown table."""
-    escaped = " ".join(plain(text or "").split())[:CELL_LIMIT]
+    words = " ".join(plain(text or "").split())[:CELL_LIMIT]
     for mark in "\\`*_[]<>|":
-        escaped = escaped.replace(mark, f"\\{mark}")
-    return escaped
+        words = words.replace(mark, f"\\{mark}")
+    return words

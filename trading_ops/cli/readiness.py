@@ -41,7 +41,7 @@ def begin(bot: str, reason: str, owner: str, output: str) -> None:
         await api.order_readiness(bot, "", owner=owner, reason=reason)
         return await _check(api, bot, owner)
 
-    _print_run(order(work), output)
+    _tell(order(work), output)
 
 
 @readiness.command()
@@ -50,7 +50,7 @@ def begin(bot: str, reason: str, owner: str, output: str) -> None:
 @output_option
 def check(bot: str, owner: str, output: str) -> None:
     """Run the checks of BOT here and send the results to the reconciler."""
-    _print_run(order(lambda api: _check(api, bot, owner)), output)
+    _tell(order(lambda api: _check(api, bot, owner)), output)
 
 
 @readiness.command()
@@ -93,7 +93,7 @@ def _ordered(name: str, text: str) -> click.Command:
     @output_option
     def command(bot: str, reason: str, owner: str, output: str) -> None:
         found = order(lambda api: api.order_readiness(bot, name, owner=owner, reason=reason))
-        _print_run(found, output)
+        _tell(found, output)
 
     return command
 
@@ -143,7 +143,7 @@ def _verify(file: Path) -> None:
 
 async def _check(api: ReconcilerApi, bot: str, owner: str) -> ReadinessRunView:
     settings = command_settings()
-    bench = Bench(settings=settings, request=api.status)
+    bench = Bench(settings=settings, ask=api.status)
     found: list[Checked] = []
     for one in await api.readiness_checks(bot):
         if one.check:

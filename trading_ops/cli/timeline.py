@@ -14,21 +14,21 @@ from trading_ops.clients.reconciler_views import AttemptView, EventView, Inciden
 WIDTH = 80
 INDENT = " " * 31
 
-# Already shown by the lines of the attempt or incident.
-_SHOWN_ELSEWHERE = frozenset({"opened", "closed", "escalated", "started"})
+# Shown by the lines of the attempt or incident already.
+_TOLD_ELSEWHERE = frozenset({"opened", "closed", "escalated", "started"})
 
 
 def tell(story: TimelineView) -> Iterator[str]:
     """Yield the lines of a timeline: the incident, its events and its attempts."""
-    yield from _heading(timeline.incident)
+    yield from _heading(story.incident)
     yield ""
     yield "Timeline, in seconds since it was received"
-    attempts = {attempt.id for attempt in timeline.attempts}
-    for event in timeline.events:
-        yield from _event(event, timeline.incident.received_at, attempts)
+    attempts = {attempt.id for attempt in story.attempts}
+    for event in story.events:
+        yield from _event(event, story.incident.received_at, attempts)
     yield ""
-    yield "Attempts" if timeline.attempts else "Attempts: none"
-    for number, attempt in enumerate(timeline.attempts, 1):
+    yield "Attempts" if story.attempts else "Attempts: none"
+    for number, attempt in enumerate(story.attempts, 1):
         yield from _attempt(number, attempt)
 
 
@@ -62,11 +62,11 @@ def _event(event: EventView, begin: datetime, attempts: set[str]) -> Iterator[st
     kind = plain(event.kind)
     head = f"{_offset(seconds):>12}  {kind:<16} "
     yield from _wrapped(head, what, INDENT)
-    if event.kind in _SHOWN_ELSEWHERE or event.attempt_id in attempts:
+    if event.kind in _TOLD_ELSEWHERE or event.attempt_id in attempts:
         return
-    for label, values in (("was", event.before), ("now", event.after)):
+    for word, values in (("was", event.before), ("now", event.after)):
         if values:
-            yield from _wrapped(f"{INDENT}{label} ", _pairs(_decoded(values)), f"{INDENT}    ")
+            yield from _wrapped(f"{INDENT}{word} ", _pairs(_decoded(values)), f"{INDENT}    ")
 
 
 def _attempt(number: int, attempt: AttemptView) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The checks that `trading-ops readiness check` runs on the host of the stack."""
+"""The checks that `trading-ops readiness check` runs where the stack runs."""
 
 import subprocess
 import sys
@@ -16,15 +16,15 @@ REQUESTS = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """The inputs of the built-in checks."""
+    """What the built-in checks look at."""
 
     settings: Settings
-    request: Callable[[], Awaitable[object]]
-    """Sends one request to the reconciler's API."""
+    ask: Callable[[], Awaitable[object]]
+    """One request to the reconciler's API."""
 
 
 async def secret_modes(bench: Bench) -> tuple[float, str]:
-    """Count the secrets that users other than the owner can read."""
+    """Count the secrets that others than their owner can open."""
     files = [one for one in sorted(bench.settings.secrets.rglob("*")) if one.is_file()]
     if not files:
         raise FileNotFoundError(f"no file in {bench.settings.secrets}")
@@ -43,11 +43,11 @@ async def largest_log_bytes(bench: Bench) -> tuple[float, str]:
 
 
 async def api_seconds(bench: Bench) -> tuple[float, str]:
-    """Return the second slowest of several requests to the reconciler, about its p95."""
+    """Return the second slowest of some requests to the reconciler: about its p95."""
     took = []
     for _ in range(REQUESTS):
         began = clock.monotonic()
-        await bench.request()
+        await bench.ask()
         took.append(clock.monotonic() - began)
     return sorted(took)[-2], f"p95 of {REQUESTS} requests to the reconciler"
 
@@ -60,7 +60,7 @@ CHECKS: Mapping[str, Callable[[Bench], Awaitable[tuple[float, str]]]] = {
 
 
 async def run_check(name: str, check: str, bench: Bench) -> Checked:
-    """Run a built-in check; if it cannot measure the value, the result is unknown."""
+    """Run a built-in check; what it cannot measure is unknown."""
     try:
         value, evidence = await CHECKS[check](bench)
     except OSError as error:
@@ -69,12 +69,12 @@ async def run_check(name: str, check: str, bench: Bench) -> Checked:
 
 
 def run_command(name: str, argv: Sequence[str], folder: Path, *, measures: bool) -> Checked:
-    """Run a program in the project folder.
+    """Run a program in the project's folder.
 
     Args:
         name: of the criterion.
-        argv: the program; `python` and `trading-ops` are those of this installation.
-        folder: working directory.
+        argv: the program; `python` and `trading-ops` mean those that run now.
+        folder: in which it runs.
         measures: its last line is a number; otherwise its exit code is the value.
     """
     command = [*_OURS.get(argv[0], (argv[0],)), *argv[1:]]

@@ -1,8 +1,8 @@
 """Evaluates every open readiness run: a background task of the reconciler.
 
-Time is evaluated in slots, once each, at the end of the slot: hours of a bot that worked while the
-reconciler or its network was down are read from Prometheus later. Time without samples is not
-credited.
+Time is evaluated in slots, each once, at its own end: hours of a bot that worked while the
+reconciler or its network was down are found in Prometheus afterwards. What Prometheus does not have
+counts as nothing.
 """
 
 import asyncio
@@ -45,22 +45,22 @@ log = logs.get(__name__)
 
 EVERY_SECONDS = 15.0
 SLOT = timedelta(minutes=1)
-"""Minimum length of a slot in stages with hours."""
+"""At least so much is evaluated at once where hours count."""
 
 SLOTS_A_PASS = 24
-"""Maximum slots per run and pass; after a long pause the rest follows in the next passes."""
+"""Of one run; after a long pause the rest follows in the next passes."""
 
 CHECKS_LAST = timedelta(days=7)
 RECORDS_LAST = timedelta(days=30)
 
 RESTARTING = ("restart_bot", "roll_bot", "failover_bot")
 CRASHES = ("TradingBotDown",)
-"""Alerts for crashed processes: their restart does not explain the crash."""
+"""Their runbooks restart a process that died: that explains nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Records:
-    """Records of the store for one slot."""
+    """What the store knows for one slot."""
 
     verified: dict[str, datetime]
     explained: str
@@ -68,7 +68,7 @@ class _Records:
 
 @dataclass(kw_only=True)
 class Evaluator:
-    """Evaluates the runs."""
+    """Moves the runs on."""
 
     reader: Reader
     writer: Writer
@@ -79,7 +79,7 @@ class Evaluator:
     metrics: ReadinessMetrics
     now: Callable[[], datetime] = clock.now
     longest_slot: timedelta = timedelta(minutes=5)
-    """Maximum length of a slot, after a pause."""
+    """At most so much is evaluated at once, after a pause."""
 
     wakeup: asyncio.Event = field(default_factory=asyncio.Event)
     """Set: evaluate now."""
@@ -129,7 +129,7 @@ class Evaluator:
                 stored_runs.save, stored=stored, run=run, changes=changes, now=self.now()
             )
             if not await self.writer.run(save):
-                return  # another replica or an operator was faster
+                return  # another replica, or an operator, was first
             for change in changes:
                 log.warning(change.kind, note=change.note)
             stored = StoredRun(run=run, plan=stored.plan, version=stored.version + 1)
@@ -203,7 +203,7 @@ class Evaluator:
     async def _measure(
         self, query: str, target: Target, window: timedelta, until: datetime
     ) -> tuple[float | None, str]:
-        """Return the only value of a query, or None and the reason.
+        """Return the one value of a query, or None and why there is none.
 
         Raises:
             Unreachable: Prometheus did not answer.
@@ -217,7 +217,7 @@ class Evaluator:
         if len(samples) == 1:
             return samples[0].value, figure(samples[0].value)
         if samples:
-            return None, f"the query returned {len(samples)} samples instead of one"
+            return None, f"the query gave {len(samples)} samples instead of one"
         return None, f"no sample of {filled}"[:300]
 
 

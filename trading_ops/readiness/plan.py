@@ -1,4 +1,4 @@
-"""Loads `readiness.yml` into `domain.readiness.Plan`; errors name the key and the fix."""
+"""`readiness.yml` → `domain.readiness.Plan`, with errors that name the key and the fix."""
 
 import re
 from datetime import timedelta
@@ -71,9 +71,9 @@ def load_plan(path: Path) -> ReadinessPlan:
     except yaml.YAMLError as error:
         raise ConfigError(str(place), "", problem_of(error), "correct the YAML") from error
     except msgspec.ValidationError as error:
-        problem_text, _, key = str(error).partition(" - at ")
+        said, _, key = str(error).partition(" - at ")
         fix = "see docs/readiness.md, “The plan”"
-        raise ConfigError(str(place), key.strip("`"), problem_text, fix) from error
+        raise ConfigError(str(place), key.strip("`"), said, fix) from error
     return _plan(str(place), file)
 
 
@@ -157,9 +157,7 @@ def _criterion(where: str, key: str, one: _Criterion) -> Criterion:
         raise ConfigError(where, key, "`restarts` has no query", fix)
     needs_limit = sources[0] in {"query", "check"} and not one.restarts
     if needs_limit and not one.limit:
-        raise ConfigError(
-            where, f"{key}.limit", "missing", 'write a limit such as limit: "< 0.001"'
-        )
+        raise ConfigError(where, f"{key}.limit", "missing", 'write such as limit: "< 0.001"')
     if one.check and one.check not in CHECKS:
         problem = f"unknown check {one.check}"
         raise ConfigError(where, key, problem, f"one of {', '.join(sorted(CHECKS))}")

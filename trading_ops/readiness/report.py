@@ -85,7 +85,7 @@ def _criterion(stored: StoredRun, one: Criterion, phase: str) -> CriterionView:
 _UNWRITTEN = {True: "no unexplained restart", False: "passes"}
 
 PASSES = Limit(operator="<=", value=0.0)
-"""The limit of a command without one: exit code 0."""
+"""The limit of a command without one: its exit code is 0."""
 
 
 def sign(report: ReadinessReport, key: bytes) -> SignedReport:
@@ -99,14 +99,14 @@ def make(stored: StoredRun, head: Head, now: datetime) -> ReadinessReport:
 
 
 def is_genuine(text: bytes, keys: Sequence[bytes]) -> bool:
-    """Return whether a JSON report was signed with one of the keys and is unchanged.
+    """Whether a report in JSON was signed with one of the keys, and not changed since.
 
     Raises:
         msgspec.DecodeError: it is not a report.
     """
     given: dict[str, Any] = msgspec.json.decode(text, type=dict[str, Any])
     if given.keys() != {"report", "signature"}:
-        raise msgspec.DecodeError("it must have the keys `report` and `signature`")
+        raise msgspec.DecodeError("it has not the two keys `report` and `signature`")
     signature = str(given["signature"]).encode("utf-8", "replace")
     return any(hmac.compare_digest(signature, _mac(given["report"], key).encode()) for key in keys)
 

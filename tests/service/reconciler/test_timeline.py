@@ -8,7 +8,7 @@ from tests.fakes import FakeWorld
 from tests.service.reconciler.conftest import Start
 from tests.waiting import eventually
 from trading_ops.audit.report import Verdict, read_anchors, verify
-from trading_ops.cli.timeline import WIDTH
+from trading_ops.cli.timeline import WIDTH, tell
 from trading_ops.clients.reconciler_views import TimelineView
 from trading_ops.config.settings import Settings
 from trading_ops.reconciler.timeline import read_timeline
@@ -62,7 +62,7 @@ async def test_an_incident_has_a_complete_timeline(
                 connection, since=opened, until=opened.replace(year=opened.year + 1)
             )
         )
-    lines = list(lines_of(timeline))
+    lines = list(tell(timeline))
     assert all(len(line) <= WIDTH for line in lines)
     text = "\n".join(lines)
     fence = f"fence {timeline.attempts[-1].fence}"

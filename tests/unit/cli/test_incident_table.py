@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from trading_ops import clock
-from trading_ops.cli.incidents import incident_table, state_text
+from trading_ops.cli.incidents import incident_table, state_words
 from trading_ops.cli.times import short
 from trading_ops.clients.reconciler_views import IncidentStatusView, ListedIncidentView
 
@@ -55,14 +55,14 @@ CASES = [
 )
 def test_why_nothing_happens_is_reported(standing: IncidentStatusView | None, message: str) -> None:
     """In few words."""
-    assert state_text(listed(standing)) == message
+    assert state_words(listed(standing)) == message
 
 
 def test_how_it_ended_and_an_older_answer() -> None:
     """A closed one says how and after how long; without a standing there is still something."""
     closed = listed(None, closed_at=NOW + timedelta(seconds=3), close_reason="recovered")
-    assert state_text(closed) == "recovered after 3.0 s"
-    assert state_text(listed(None, escalated_at=NOW)) == "escalated"
+    assert state_words(closed) == "recovered after 3.0 s"
+    assert state_words(listed(None, escalated_at=NOW)) == "escalated"
 
 
 def test_nothing_is_cut_off_in_80_columns() -> None:

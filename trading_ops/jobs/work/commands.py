@@ -42,10 +42,10 @@ class Command:
         code, output, errors = await execute(context, self.arguments, module=self.module)
         last_output = last_line(output + errors)
         if code:
-            return Result(JobOutcome.FAILED, why(code, said))
-        if self.nothing and said.startswith(self.nothing):
-            return Result(JobOutcome.NOTHING_TO_DO, said)
-        return Result(JobOutcome.DONE, said)
+            return Result(JobOutcome.FAILED, why(code, last_output))
+        if self.nothing and last_output.startswith(self.nothing):
+            return Result(JobOutcome.NOTHING_TO_DO, last_output)
+        return Result(JobOutcome.DONE, last_output)
 
 
 async def execute(

@@ -1,7 +1,7 @@
 """The job that keeps the table of trading sessions a year ahead.
 
-Calendars come from `exchange_calendars` (extra `calendars`), which needs pandas: it is imported
-only in a separate process.
+Calendars come from `exchange_calendars` (extra `calendars`), which needs pandas: it is imported in
+a process of its own only.
 """
 
 import asyncio
@@ -19,16 +19,16 @@ from trading_ops.store import jobs
 
 AHEAD = timedelta(days=365)
 BEHIND = timedelta(days=7)
-"""How far past sessions are stored, for missed jobs."""
+"""Past sessions that are stored: of a job that was missed."""
 
 FRESH = timedelta(days=335)
-"""If the table extends this far, there is nothing to do."""
+"""While the table reaches so far, there is nothing to do."""
 
 Table = dict[str, list[tuple[datetime, datetime]]]
 
 
 class TradingSessions:
-    """Stores the trading sessions of the exchanges in jobs.yml."""
+    """Stores when the exchanges of jobs.yml open and close."""
 
     async def plan(self, context: Context) -> Plan:
         """Return a step for each calendar whose table ends too soon."""
@@ -41,7 +41,7 @@ class TradingSessions:
         )
 
     async def run(self, context: Context) -> Result:
-        """Store a year of sessions for each calendar that needs it."""
+        """Store a year of sessions of each calendar that needs it."""
         wanted = sorted(await self._ending(context))
         if not wanted:
             return Result(JobOutcome.NOTHING_TO_DO, "every calendar reaches far enough")
@@ -54,7 +54,7 @@ class TradingSessions:
             stderr=asyncio.subprocess.PIPE,
         )
         try:
-            output, last_output = await process.communicate()
+            output, said = await process.communicate()
         finally:
             await end(process)
         if process.returncode:
@@ -67,7 +67,7 @@ class TradingSessions:
         return Result(JobOutcome.DONE, counts)
 
     async def _ending(self, context: Context) -> dict[str, str]:
-        """Return the calendars whose table ends too soon, with its end."""
+        """Return the calendars whose table ends too soon, and when it ends."""
         found = {}
         for name in sorted(context.calendars):
             stored = await context.reader.read(partial(jobs.sessions_of, calendar=name))
