@@ -7,6 +7,8 @@ import click
 
 from trading_ops import clock
 from trading_ops.audit.report import Verdict, read_anchors, unproven
+from trading_ops.audit.report import verify as verify_story
+from trading_ops.cli.compliance import compliance
 from trading_ops.audit.report import verify as verify_log
 from trading_ops.cli.console import output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
@@ -21,6 +23,9 @@ from trading_ops.store.reader import open_reader
 @click.group()
 def audit() -> None:
     """Verify and export the audit log."""
+
+
+audit.add_command(compliance)
 
 
 @audit.command()

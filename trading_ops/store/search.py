@@ -289,6 +289,30 @@ def count_events(connection: Connection, span: TimeRange) -> list[EventCount]:
     ]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """How many events of one kind an actor caused."""
+
+    actor: str
+    kind: str
+    count: int
+
+
+def count_by_actor(connection: Connection, span: Span) -> list[Done]:
+    """Return how many events of each kind each actor caused, by actor and kind."""
+    of_actor = (events.c.actor, events.c.kind)
+    statement = (
+        select(*of_actor, func.count().label("number"))
+        .where(*span.holds(events.c.at))
+        .group_by(*of_actor)
+        .order_by(*of_actor)
+    )
+    return [
+        Done(actor=row.actor, kind=row.kind, count=int(row.number))
+        for row in connection.execute(statement)
+    ]
+
+
 _OPEN_BY_TARGET = (
     select(incidents.c.target, func.count().label("number"))
     .where(incidents.c.closed_at.is_(None))
