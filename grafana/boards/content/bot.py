@@ -23,8 +23,8 @@ from grafana.boards.words import age, gain, last_known, quantiles, rate
 
 BREAKER = (("0", "closed", GREEN), ("1", "half-open", YELLOW), ("2", "open", RED))
 
-NEITHER = 'max by (bot) (up{job="trading-bot"}) * 0 + 2'
-"""2 for each bot: not applicable."""
+NEITHER = 'max by (bot) (up{job="trading-bot"} == 1) + 1'
+"""2 for each bot that answers: not applicable."""
 
 LIFE = row(
     "",
