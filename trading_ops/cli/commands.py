@@ -78,6 +78,9 @@ COMMANDS: Mapping[str, Entry] = {
     "bot-events": _entry("bot_events", "bot_events", "Show trades and other events of the bots."),
     "notify": _entry("notify", "notify", "Test, list and retry notifications that do not page."),
     "report": _entry("report", "report", "Report on a day, a week, a month or a quarter."),
+    "status-page": _entry(
+        "status_page", "status_page", "Print a status page without names or amounts."
+    ),
     "token": _entry("token", "token", "Add, list and revoke API tokens."),
     "runbook": _entry("runbook", "runbook", "Check the runbooks."),
     "backup": _entry("backup", "backup", "Take, list, verify and prune backups."),
