@@ -17,7 +17,7 @@ from trading_ops.reports.recovery_times import AlertTimes, recovery_times
 from trading_ops.store import Connection, search
 from trading_ops.store.events import Event
 from trading_ops.store.reader import Reader
-from trading_ops.store.search import Done, Span
+from trading_ops.store.search import Done, TimeRange
 
 APPROVALS = ("approval_requested", "approved", "denied", "approval_expired", "approval_used")
 RESTORE_TESTS = ("backup_restore_tested", "backup_damaged")
@@ -90,7 +90,7 @@ def months_of(since: datetime, until: datetime) -> Iterator[tuple[datetime, date
 def _read(
     connection: Connection, *, since: datetime, until: datetime, months: tuple[Month, ...]
 ) -> Compliance:
-    span = Span(since=since, until=until)
+    span = TimeRange(since=since, until=until)
     found = {
         kind: search.find_events(connection, kind=kind, span=span, limit=LISTED)
         for kind in (*APPROVALS, *RESTORE_TESTS)

@@ -298,7 +298,7 @@ class Done:
     count: int
 
 
-def count_by_actor(connection: Connection, span: Span) -> list[Done]:
+def count_by_actor(connection: Connection, span: TimeRange) -> list[Done]:
     """Return how many events of each kind each actor caused, by actor and kind."""
     of_actor = (events.c.actor, events.c.kind)
     statement = (
