@@ -18,7 +18,7 @@ PARTS = {
     "Trading": r"Trading(Bot|Fleet|ErrorBudget|Anomaly)\w*",
     "Venues and market data": r"Trading(Venue|Market)\w*",
     "Databases": r"Trading(Database|Postgresql)\w*",
-    "Hosts": r"Trading(Host|Log)\w*",
+    "Hosts": r"Trading(Host|Log|Capacity)\w*",
     "Monitoring": r"TradingOps\w*",
 }
 """Title of each part, and the alerts that concern it. Alerts about other alerts concern none."""
