@@ -7,9 +7,8 @@ import click
 
 from trading_ops import clock
 from trading_ops.audit.report import Verdict, read_anchors, unproven
-from trading_ops.audit.report import verify as verify_story
-from trading_ops.cli.compliance import compliance
 from trading_ops.audit.report import verify as verify_log
+from trading_ops.cli.compliance import compliance
 from trading_ops.cli.console import output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.timeline import plain
