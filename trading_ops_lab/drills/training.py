@@ -174,6 +174,8 @@ async def run_training(
         points, seconds = await answers(exercise.questions, ask, begun, limit.total_seconds())
         await run.resume()
         if not runbook.steps:
+            # Removed earlier than it is detected, it would open no incident to close.
+            await run.until(_opened, run.injected + drill.recover_within)
             key, run.key = run.key, ""
             await fault.clean_up(scene, bot, key)
             run.note("removed", "the exercise removed the fault")
@@ -231,6 +233,10 @@ def _drill(runbook: Runbook) -> Drill:
     if runbook.drill is None:
         raise StackError(f"{runbook.alert} has no drill")
     return runbook.drill
+
+
+def _opened(run: Following) -> bool:
+    return run.timeline is not None
 
 
 def _closed(run: Following) -> bool:
