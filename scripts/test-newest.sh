@@ -32,5 +32,5 @@ say "The drills on $(prometheus --version 2>&1 | head -n 1)"
 .venv/bin/python -m tests.engines "${@:2}"
 say "The rules, routes, delays, pages and claims"
 scripts/rules.sh
-exec .venv/bin/python -m pytest -n 2 --dist loadfile tests/rules/test_{adopt,claims_live,delay_live,pages_live,witness_live}.py \
+exec .venv/bin/python -m pytest -n 2 --dist loadfile tests/rules/test_{adopt,claims_live,delay_live,pages_live,dead_man_switch_live}.py \
     tests/rules/test_{alertmanager_live,alertmanager_examples_live}.py
