@@ -1,6 +1,6 @@
 """Gathers the documentation, and each file of the repository that it links to, for `make docs`.
 
-`python scripts/docs_pages.py FOLDER` makes the folder anew, with links to the files.
+`python scripts/docs_pages.py FOLDER` recreates the folder, with links to the files.
 """
 
 import re

@@ -22,7 +22,7 @@ from trading_ops.services.manager import ManagerUnavailable, Status
 STATEFUL_SET, DEPLOYMENT = "statefulset", "deployment"
 LOOK_SECONDS = 0.5
 END_SECONDS = 5.0
-"""For a pod to disappear after its grace period."""
+"""Seconds for a pod to disappear after its grace period."""
 
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
 MAIN_CONTAINER = "kubectl.kubernetes.io/default-container"
@@ -38,14 +38,14 @@ CANNOT_START = frozenset(
         "RunContainerError",
     }
 )
-"""Reasons of a waiting container that waiting alone does not end."""
+"""Waiting reasons of a container that do not clear without a change."""
 
 Object = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Workload:
-    """A unit's name, taken apart."""
+    """The parts of a unit's name."""
 
     namespace: str
     kind: str
@@ -53,7 +53,7 @@ class Workload:
 
     @classmethod
     def of(cls, unit: str) -> "Workload":
-        """Take apart `NAMESPACE/KIND/NAME`, whose form `targets.yml`'s loader has checked."""
+        """Parse `NAMESPACE/KIND/NAME`; the loader of `targets.yml` has checked its form."""
         return cls(*unit.split("/"))
 
     @property
@@ -89,7 +89,7 @@ class Kubernetes:
         return _status(pod)
 
     async def start(self, name: str, within: timedelta) -> None:
-        """Let it have one pod, and wait until that is ready.
+        """Scale it to one pod, and wait until that is ready.
 
         Raises:
             SetupError: it cannot be started.
@@ -100,7 +100,7 @@ class Kubernetes:
         await self._ready(unit, within)
 
     async def stop(self, name: str, grace: timedelta) -> None:
-        """Let it have no pod, and wait until the pod is gone.
+        """Scale it to zero, and wait until the pod is gone.
 
         Raises:
             SetupError: it cannot be stopped.
@@ -112,7 +112,7 @@ class Kubernetes:
         await self._scale(unit, 0)
         seconds = max(int(grace.total_seconds()), 1)
         if pod is not None and unit.kind == STATEFUL_SET:
-            with contextlib.suppress(Missing):  # it was quicker
+            with contextlib.suppress(Missing):  # already gone
                 await self._delete(unit, pod, {"gracePeriodSeconds": seconds})
         elif pod is not None:
             seconds = max(seconds, int(pod["spec"].get("terminationGracePeriodSeconds", 30)))
@@ -130,7 +130,7 @@ class Kubernetes:
 
         Raises:
             SetupError: it cannot be restarted.
-            ManagerUnavailable: Kubernetes does not answer, or the pod was replaced meanwhile.
+            ManagerUnavailable: Kubernetes does not answer, or the pod has been replaced.
         """
         unit = Workload.of(name)
         found, pod = await self._look(unit)
@@ -144,7 +144,7 @@ class Kubernetes:
             try:
                 await self._delete(unit, pod, {})
             except Missing as error:
-                raise ManagerUnavailable(f"the pod of {name} was replaced meanwhile") from error
+                raise ManagerUnavailable(f"the pod of {name} has been replaced") from error
         await self._ready(unit, within, other_than=None if pod is None else _uid(pod))
 
     async def close(self) -> None:
@@ -152,7 +152,7 @@ class Kubernetes:
         await self._api.close()
 
     async def _look(self, unit: Workload) -> tuple[Object, Object | None]:
-        """Return the workload and its pod; of two, the one that is not ending."""
+        """Return the workload and its pod; the one that is not terminating, if there are two."""
         found = await self._api.get(unit.path)
         _check(unit, found)
         selector = _selector(unit, found)
@@ -161,7 +161,7 @@ class Kubernetes:
         staying = [one for one in pods if not _is_ending(one)]
         if len(staying) > 1:
             names = ", ".join(sorted(str(one["metadata"]["name"]) for one in staying))
-            raise ManagerUnavailable(f"{unit.name} has several pods, and may have one: {names}")
+            raise ManagerUnavailable(f"{unit.name} has more than one pod: {names}")
         return found, next(iter([*staying, *pods]), None)
 
     async def _scale(self, unit: Workload, replicas: int) -> None:
@@ -196,7 +196,7 @@ class Kubernetes:
 
 
 def _check(unit: Workload, found: Object) -> None:
-    """Refuse a workload of which two pods may run at a time: two bots with the same keys."""
+    """Refuse a workload that may run two pods at once: two bots with the same API keys."""
     spec = found["spec"]
     if spec.get("replicas", 1) > 1:
         raise SetupError(f"{unit.name} has {spec['replicas']} replicas. Fix: a bot has one")

@@ -71,7 +71,7 @@ class KubernetesApi:
         Raises:
             Missing: there is no such object.
             SetupError: the request is not allowed, or is invalid.
-            ManagerUnavailable: no answer, or the object has changed meanwhile.
+            ManagerUnavailable: no answer, or the object was changed concurrently.
         """
         headers = {"Authorization": f"Bearer {self._token()}", "Content-Type": content}
         data = None if body is None else json.dumps(body)
@@ -97,7 +97,7 @@ class KubernetesApi:
         raise _refusal(verb, path, response.status, found)
 
     def _token(self) -> str:
-        """Read it anew: the kubelet replaces it within the hour."""
+        """Read it for each request: the kubelet rotates it."""
         try:
             return (self._account / "token").read_text(encoding="ascii").strip()
         except (OSError, ValueError) as error:
@@ -127,7 +127,7 @@ def _refusal(verb: str, path: str, status: int, answer: Any) -> Exception:
         fix = "apply the Role that `trading-ops node --rbac` prints"
         return SetupError(f"{text}. Fix: {fix}")
     if status == CONFLICT:
-        return ManagerUnavailable(f"{text}: it has changed meanwhile")
+        return ManagerUnavailable(f"{text}: it was changed concurrently")
     if status == TOO_MANY or status >= FAILURES:
         return ManagerUnavailable(text)
     return SetupError(text)

@@ -168,10 +168,10 @@ async def run_training(
     pause = (limit + RECOVERY_AFTER_PAUSE).total_seconds()
     run.paused_by = await scene.reconciler.pause(owner=OWNER, reason="training", seconds=pause)
     try:
-        run.injected, begun = clock.now(), clock.monotonic()
+        run.injected, started = clock.now(), clock.monotonic()
         run.key = await fault.inject(scene, bot)
         say(Mark(stage="injected", seconds=0.0, note="a fault; automation is paused"))
-        points, seconds = await answers(exercise.questions, ask, begun, limit.total_seconds())
+        points, seconds = await answers(exercise.questions, ask, started, limit.total_seconds())
         await run.resume()
         if not runbook.steps:
             # Removed earlier than it is detected, it would open no incident to close.
@@ -195,7 +195,7 @@ async def run_training(
 
 
 async def answers(
-    questions: Sequence[Question], ask: Ask, begun: float, limit_seconds: float
+    questions: Sequence[Question], ask: Ask, started: float, limit_seconds: float
 ) -> tuple[dict[str, int], float]:
     """Return the points and the seconds of the last answer; a timeout keeps the points so far."""
     points = dict.fromkeys(POINTS, 0)
@@ -205,7 +205,7 @@ async def answers(
                 points[one.key] = await _points(one, ask)
     except TimeoutError:
         return points, limit_seconds
-    seconds = clock.monotonic() - begun
+    seconds = clock.monotonic() - started
     points["time"] = points_for_time(seconds, limit_seconds) if points["alert"] else 0
     return points, seconds
 
