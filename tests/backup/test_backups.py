@@ -116,7 +116,7 @@ def test_a_database_that_stays_locked_fails_the_backup(
 ) -> None:
     """It does not hang for as long as another program holds the lock."""
     monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.1)
-    monkeypatch.setattr(sqlite, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(sqlite, "CHECK_SECONDS", 0.1)
     with installation.records() as records:
         records.execute("PRAGMA journal_mode=DELETE")
         records.execute("BEGIN EXCLUSIVE")

@@ -272,7 +272,7 @@ async def test_a_mistake_of_ours_shows_no_traceback(
         honest = running.asking._read
 
         def broken(work: Any) -> Any:
-            if work.__qualname__.startswith("Events._read_recovery"):
+            if work.__qualname__.startswith("EventRoutes._read_recovery"):
                 raise ZeroDivisionError("a secret")
             return honest(work)
 

@@ -63,11 +63,11 @@ def test_everything_that_is_missing_is_reported_at_once(
         lines,
         (
             f"{folder}/metrics_token: metrics_token_file: No such file",
-            f"{config}: paths: {folder}/gone is not there",
+            f"{config}: paths: {folder}/gone does not exist",
             f"{config}: ccxt[a].exchange: ccxt does not support venue 'nosuch'",
             f"{folder}/key: ccxt[b].key_file: others can read it. Fix: chmod 600 {folder}/key",
             f"{folder}/secret: ccxt[b].secret_file: No such file",
-            f"{config}: processes[p].pid_file: {folder}/nowhere is not there",
+            f"{config}: processes[p].pid_file: {folder}/nowhere does not exist",
         ),
         strict=True,
     ):
@@ -165,7 +165,7 @@ async def test_it_serves_until_sigterm(config: Path, address: str) -> None:
     second = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
     assert second.stderr is not None
     last_line = (await second.stderr.read()).decode().splitlines()[-1]
-    assert last_line.startswith(f"Error: nothing can be served on {address}")
+    assert last_line.startswith(f"Error: metrics cannot be served on {address}")
     assert "Fix: " in last_line
     assert await second.wait() == ExitCode.SETUP
     process.send_signal(signal.SIGTERM)

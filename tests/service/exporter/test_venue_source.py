@@ -132,7 +132,7 @@ def test_skew_is_what_whole_seconds_prove(venue_time: int, middle: float, expect
 @pytest.mark.parametrize("venue_time", [None, "100", True])
 def test_a_time_that_is_no_number_is_an_error(venue_time: object) -> None:
     """A venue that tells no time gives no skew."""
-    with pytest.raises(ClientError, match="invalid time"):
+    with pytest.raises(ClientError, match="invalid venue time"):
         skew(venue_time, 1.0)
 
 

@@ -97,7 +97,7 @@ class Late:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._observer, name)
 
-    async def look(self) -> Snapshot:
+    async def poll(self) -> Snapshot:
         if self._asked:
             self.asked_again.set()
             await asyncio.Event().wait()
@@ -134,7 +134,7 @@ async def test_an_answer_says_nothing_of_what_came_after_it(start: Start, world:
 class Hanging(AcknowledgementSync):
     """An operator's words, which an Alertmanager does not answer."""
 
-    async def project(self, open_incidents: Collection[Incident], *, head: int = -1) -> None:
+    async def sync(self, open_incidents: Collection[Incident], *, head: int = -1) -> None:
         await asyncio.Event().wait()
 
 

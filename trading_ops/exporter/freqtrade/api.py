@@ -108,7 +108,7 @@ class Api:
 
     def _check_not_mute(self) -> None:
         if self._backoff.is_mute:
-            raise Unreachable(f"not asked: {PING} is not answered")
+            raise Unreachable(f"not requested: {PING} is not answered")
 
     async def _ask(
         self,
