@@ -1,4 +1,4 @@
-"""A reload of Freqtrade's configuration is distinguished from a restart by what its log still lists."""
+"""A reload of Freqtrade's configuration is distinguished from a restart by its log."""
 
 from trading_ops.exporter.freqtrade.exchange_errors import Line
 from trading_ops.exporter.freqtrade.reloads import Reloads
