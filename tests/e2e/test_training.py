@@ -4,10 +4,11 @@ import asyncio
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
-from tests.stack import ROOT, Stack
+from tests.stack import ROOT, Stack, running_stack
 from trading_ops_lab.drills.lab_clients import Scene
 from trading_ops_lab.drills.training import POINTS, make_exercise
 
@@ -15,6 +16,13 @@ pytestmark = pytest.mark.slow
 
 ALERTS = ("TradingBotBrokerDisconnected", "TradingMarketClosed")
 """One that automation remediates, and one that is page-only."""
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack of its own: an exercise does not start while another test's alert is flapping."""
+    with running_stack(tmp_path_factory.mktemp("training")) as stack:
+        yield stack
 
 
 @pytest.mark.parametrize("alert", ALERTS)
