@@ -5,6 +5,7 @@ Therefore, once per connection, after it is established and before anything is s
 the listening socket is read from the kernel. See decision 9.
 """
 
+import asyncio
 import contextlib
 import ipaddress
 import os
@@ -157,17 +158,26 @@ class KnownListeners(aiohttp.TCPConnector):
         protocol = connection.protocol
         if protocol is not None and req.is_ssl() and protocol not in self._secured_at:
             self._secured_at[protocol] = clock.boottime()
-            self._note_certificate(req, connection)
+            self._note_certificate(connection.transport, f"{req.url.host}:{req.url.port}")
         if self._trusted is None or not _is_secret(req) or protocol is None:
             return connection
         if protocol not in self._checked:
-            if why := self._refusal(connection, self._trusted):
+            try:
+                self._check_listener(connection.transport)
+            except Impostor:
                 connection.close()
-                if not why.endswith(GONE):  # a process that exits closes its listener first
-                    self._on_impostor(why)
-                raise Impostor(why)
+                raise
             self._checked.add(protocol)
         return connection
+
+    def vouch(self, transport: asyncio.Transport, address: str) -> None:
+        """Apply the same checks to a new connection that this connector did not make.
+
+        Raises:
+            Impostor: the listener belongs to another user; send nothing.
+        """
+        self._note_certificate(transport, address)
+        self._check_listener(transport)
 
     def _is_old(self, connection: Connection) -> bool:
         """Return whether a TLS connection is so old that certificates may have changed."""
@@ -175,19 +185,20 @@ class KnownListeners(aiohttp.TCPConnector):
         secured_at = self._secured_at.get(protocol) if protocol is not None else None
         return secured_at is not None and clock.boottime() - secured_at > self.secured_seconds
 
-    def _note_certificate(self, req: "ClientRequest", connection: Connection) -> None:
-        transport = connection.transport
+    def _note_certificate(self, transport: asyncio.Transport | None, address: str) -> None:
         shown = transport.get_extra_info("peercert") if transport else None
         if isinstance(shown, dict) and "notAfter" in shown:
-            expiry = ssl.cert_time_to_seconds(shown["notAfter"])
-            self._on_certificate(f"{req.url.host}:{req.url.port}", float(expiry))
+            self._on_certificate(address, float(ssl.cert_time_to_seconds(shown["notAfter"])))
 
-    def _refusal(self, connection: Connection, trusted: frozenset[int]) -> str:
-        """Return why no token may be sent over a connection; empty: it may."""
-        transport = connection.transport
+    def _check_listener(self, transport: asyncio.Transport | None) -> None:
         # Stored at connection time: a socket that was reset has no peer address.
         peer = transport.get_extra_info("peername") if transport else None
-        return refusal(peer[0], peer[1], trusted) if isinstance(peer, tuple) else ""
+        why = refusal(peer[0], peer[1], self._trusted) if isinstance(peer, tuple) else ""
+        if not why:
+            return
+        if not why.endswith(GONE):  # a process that exits closes its listener first
+            self._on_impostor(why)
+        raise Impostor(why)
 
 
 def _is_secret(req: "ClientRequest") -> bool:

@@ -117,6 +117,22 @@ class CommandAnswer(CommandResult):
     """Of `resume`: the holds that it released; None: not reported."""
 
 
+HEALTH_PATH = "/health"
+_HEALTH = msgspec.json.Decoder(BotHealth)
+
+
+def read_health(body: bytes) -> BotHealth:
+    """Return the health in an agent's answer.
+
+    Raises:
+        Unreachable: it is not an agent's.
+    """
+    try:
+        return _HEALTH.decode(body)
+    except msgspec.DecodeError as error:
+        raise Unreachable(f"invalid health response from the agent: {error}") from error
+
+
 class Agent(Executor):
     """One bot's agent."""
 
@@ -129,11 +145,7 @@ class Agent(Executor):
         Raises:
             Unreachable: it did not answer, or not as an agent.
         """
-        body = await self._http.get("/health")
-        try:
-            return msgspec.json.decode(body, type=BotHealth)
-        except msgspec.DecodeError as error:
-            raise Unreachable(f"invalid health response from the agent: {error}") from error
+        return read_health(await self._http.get(HEALTH_PATH))
 
     async def events(self, after: int) -> EventsPage:
         """Return the bot's events after a number, oldest first, a page of them.

@@ -11,14 +11,23 @@ from typing import Any, Protocol
 import aiohttp
 
 from trading_ops.backoff import Backoff
-from trading_ops.clients.agent import Agent, BotHealth, CommandAnswer, EventsPage
+from trading_ops.clients.agent import (
+    HEALTH_PATH,
+    Agent,
+    BotHealth,
+    CommandAnswer,
+    EventsPage,
+    read_health,
+)
 from trading_ops.clients.executor import CommandResult
 from trading_ops.clients.freqtrade import Freqtrade
 from trading_ops.clients.http import Http
+from trading_ops.clients.kept_connections import KeptConnections, NotPlain
 from trading_ops.clients.node import ServiceUnit
 from trading_ops.clients.secrets import Secrets
 from trading_ops.domain.target import Kind, Manager, Registry, Target
 from trading_ops.errors import ActionError, ConfigError, Refused
+from trading_ops.listener import KnownListeners
 from trading_ops.turns import Turns
 
 
@@ -99,6 +108,32 @@ class Directory:
         self._secrets = secrets
         self._on_freqtrade_request = on_freqtrade_request
         self._shared: dict[str, tuple[Backoff, Turns]] = {}
+        self._kept: dict[str, KeptConnections] = {}
+
+    async def health(self, target: Target) -> BotHealth:
+        """Return a bot's health; connections to agents stay open until `close`.
+
+        The caller sets the deadline.
+
+        Raises:
+            ActionError: the target is not a bot.
+            ClientError: no usable answer.
+        """
+        connector = self._session.connector
+        if target.kind is not Kind.BOT or not isinstance(connector, KnownListeners):
+            return await self.bot(target).health()
+        kept = self._kept.get(target.name)
+        if kept is None:
+            kept = self._kept[target.name] = KeptConnections(target.url, HEALTH_PATH, connector)
+        try:
+            return read_health(await kept.get(self._agent_token(target)))
+        except NotPlain:
+            return await self.bot(target).health()
+
+    def close(self) -> None:
+        """Close the connections to the agents."""
+        for kept in self._kept.values():
+            kept.close()
 
     def bot(self, target: Target) -> BotControl:
         """Return the control of a bot: the client of its agent or of its Freqtrade.
@@ -117,11 +152,17 @@ class Directory:
                 backoff, turns = self._shared.setdefault(target.name, (Backoff(), Turns(file)))
                 return Freqtrade(http, target.name, backoff, turns)
             if target.kind is Kind.BOT:
-                token = self._secrets.agent_token(target)
+                token = self._agent_token(target)
                 return Agent(Http(self._session, address, token=token, within=WITHIN))
         except ConfigError as error:
             raise Refused(str(error)) from error
         raise ActionError(f"{target.name} is a {target.kind}, not a bot")
+
+    def _agent_token(self, target: Target) -> str:
+        try:
+            return self._secrets.agent_token(target)
+        except ConfigError as error:
+            raise Refused(str(error)) from error
 
     def unit(self, target: Target) -> ServiceUnit:
         """Return the target's process at its service manager.

@@ -100,7 +100,7 @@ class Http:
                 return HttpResponse(response.status, await _whole(response.content))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             kind = Cut if _is_cut(error) else Unreachable
-            raise kind(f"{method} {self._base}{path}: {_why(error)}") from error
+            raise kind(f"{method} {self._base}{path}: {why(error)}") from error
 
     def _context(self) -> ssl.SSLContext | bool:
         if self._tls is None:
@@ -160,7 +160,7 @@ class Http:
                         yield message.data
                 code = socket.close_code
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unreachable(f"{url}: {_why(error)}") from error
+            raise Unreachable(f"{url}: {why(error)}") from error
         raise Unreachable(f"{url}: it exited with code {code}")
 
 
@@ -178,16 +178,20 @@ def _is_cut(error: Exception) -> bool:
     return isinstance(error, aiohttp.ServerDisconnectedError | ConnectionResetError)
 
 
-def _why(error: Exception) -> str:
-    """Return the error without the library's text about TLS if there is no TLS."""
+def why(error: Exception) -> str:
+    """Return why a request failed, without the library's text about TLS if there is none."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return f"its certificate was refused: {error.certificate_error}"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate was refused: {error}"
     if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
         return f"TLS failed: {getattr(error, 'os_error', error)}"
     if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.errno:
         return os.strerror(error.os_error.errno).lower()
     if isinstance(error, TimeoutError):
         return "no answer in time"
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno).lower()
     return str(error).replace(" ssl:default", "") or error.__class__.__name__
 
 

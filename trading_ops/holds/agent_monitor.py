@@ -118,6 +118,7 @@ class AgentMonitor:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            self._directory.close()
 
     async def _recall_stops(self) -> None:
         """Count the stops of the last hour against the budget: the reconciler may have restarted.
@@ -155,7 +156,7 @@ class AgentMonitor:
         epoch, asked_at = probe.epoch, clock.monotonic()
         try:
             async with asyncio.timeout(probe.answer_within(self._timeouts)):
-                health = await self._directory.bot(probe.target).health()
+                health = await self._directory.health(probe.target)
         except (TradingOpsError, TimeoutError) as error:
             now = clock.monotonic()
             if probe.epoch == epoch:

@@ -55,6 +55,11 @@ class NodeUnit:
         """Return its main process on this host."""
         return self._status.pid if self._status.running else None
 
+    @property
+    def ended(self) -> str:
+        """Return how its last run ended, such as `oom-kill`; empty if it runs."""
+        return "" if self._status.running else self._status.detail
+
     async def refresh(self) -> None:
         """Query the service manager.
 

@@ -38,6 +38,10 @@ class Unit(Protocol):
     def pid(self) -> int | None:
         """Return its main process, or None if it is not running."""
 
+    @property
+    def ended(self) -> str:
+        """Return how its last run ended; empty if it runs, or that is not known."""
+
     async def refresh(self) -> None:
         """Read its state from the service manager.
 
@@ -278,7 +282,7 @@ class Orders:
         return {**mark, **answer, "repeated": True}
 
     async def _carry_out(self, unit: Unit) -> dict[str, Any]:
-        before = unit.incarnation
+        before, ended = unit.incarnation, unit.ended
         try:
             await unit.restart()
         except Exception as error:  # noqa: BLE001 - a defect of ours too
@@ -293,11 +297,12 @@ class Orders:
             reason = str(error) or type(error).__name__
             detail = f"{unit.name} was stopped and could not be started again: {reason}"
             return {"outcome": "failed", "incarnation": None, "pid": None, "detail": detail}
+        last = f"{before} ({ended})" if before and ended else before or "nothing"
         return {
             "outcome": "succeeded",
             "incarnation": unit.incarnation,
             "pid": unit.pid,
-            "detail": f"{unit.name} was restarted: {before or 'nothing'} → {unit.incarnation}",
+            "detail": f"{unit.name} was restarted: {last} → {unit.incarnation}",
         }
 
     def _keep(self, attempt_id: str, answer: dict[str, Any]) -> None:

@@ -96,6 +96,11 @@ class Unit:
         """Its process; None while it does not run."""
         return self.child.pid if self.child and self.running else None
 
+    @property
+    def ended(self) -> str:
+        """How its last run ended; empty while it runs."""
+        return "" if self.running or self.exit_code is None else f"exit code {self.exit_code}"
+
     async def refresh(self) -> None:
         """Nothing to read: a child's end is noticed at once."""
 

@@ -218,6 +218,32 @@ async def test_a_restart_that_takes_too_long_is_not_known(folder: Path) -> None:
     assert answer["outcome"] == "unknown"
 
 
+class Dead(Slow):
+    """A service manager whose unit was killed, until it is restarted."""
+
+    restarted = False
+
+    async def status(self, name: str) -> Status:
+        if self.restarted:
+            return Status(state="active", running=True, incarnation=f"{name}-2", pid=2)
+        end = "oom-kill, exit status 9"
+        return Status(state="failed", running=False, incarnation=f"{name}-1", detail=end)
+
+    async def restart(self, name: str, within: timedelta) -> None:
+        self.restarted = True
+
+
+async def test_the_answer_says_how_the_process_ended(folder: Path) -> None:
+    """The incident's timeline has it."""
+    alpha = load_targets(folder / "targets.yml").find("alpha")
+    assert alpha is not None
+    orders, unit = Orders(FenceKeeper(folder / "fence.json")), NodeUnit(alpha, Dead())
+    answer = await orders.restart(unit, RestartOrder(attempt_id="a1", fence=1))
+    assert "-1 (oom-kill, exit status 9) → " in answer["detail"]
+    answer = await orders.restart(unit, RestartOrder(attempt_id="a2", fence=1))
+    assert "oom-kill" not in answer["detail"]
+
+
 async def test_only_listed_services_are_known(node: Node) -> None:
     """Nothing that targets.yml does not give to this node can be named."""
     stranger = ServiceUnit(node.unit._http, "sshd")
