@@ -13,7 +13,7 @@ epoch. All amounts are exact decimals.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import aiohttp
 
@@ -220,3 +220,16 @@ class HttpVenueAdapter(VenueAdapter, Protocol):
     def use_session(self, session: aiohttp.ClientSession) -> None:
         """Make all further requests through this session."""
         ...
+
+
+@runtime_checkable
+class ConnectedVenueAdapter(VenueAdapter, Protocol):
+    """A venue adapter whose library owns the connection, such as a socket."""
+
+    def renew(self) -> None:
+        """Drop the connection; the next request opens a new one."""
+        ...
+
+
+AnyVenueAdapter = HttpVenueAdapter | ConnectedVenueAdapter
+"""What the `Broker` works with."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import nullcontext
 from decimal import Decimal
 from typing import TypeVar
 
@@ -12,17 +13,17 @@ from trading_ops.agent import CommandFailed
 from trading_ops.botkit.component import Component
 from trading_ops.botkit.leadership.permit import NotLeader, Permit, allow_all, before_sending
 from trading_ops.botkit.nonces.issuer import Nonces
-from trading_ops.botkit.venue.adapter import HttpVenueAdapter
+from trading_ops.botkit.venue.adapter import AnyVenueAdapter, ConnectedVenueAdapter, VenueAdapter
 from trading_ops.botkit.venue.balances import Balances
 from trading_ops.botkit.venue.errors import VenueDown, VenueRefused, error_code
 from trading_ops.botkit.venue.prober import CURRENT_PROBES, Prober
-from trading_ops.botkit.venue.rate_limit import RateLimitCounter
+from trading_ops.botkit.venue.rate_limit import RateLimit
 from trading_ops.instrument import BotMetrics
 
 log = logs.get(__name__)
 
 Result = TypeVar("Result")
-Request = Callable[[HttpVenueAdapter], Awaitable[Result]]
+Request = Callable[[VenueAdapter], Awaitable[Result]]
 
 THRESHOLD = 2
 """Consecutive failed requests that open the breaker: the next probe confirms a first failure."""
@@ -48,12 +49,12 @@ class Broker(Component):
         self,
         metrics: BotMetrics,
         *,
-        make_client: Callable[[], HttpVenueAdapter],
-        nonces: Nonces,
+        make_client: Callable[[], AnyVenueAdapter],
+        nonces: Nonces | None = None,
         probe_interval_seconds: float,
         currencies: Collection[str] = (),
         permit: Permit = allow_all,
-        rate_limit: RateLimitCounter | None = None,
+        rate_limit: RateLimit | None = None,
         prepare: Callable[[], object] | None = None,
     ) -> None:
         """Start down and without a session; `run` opens it.
@@ -61,7 +62,7 @@ class Broker(Component):
         Args:
             metrics: of the bot.
             make_client: creates the adapter, which must take its nonces from `nonces`.
-            nonces: of the API key.
+            nonces: of the API key; None for a venue without nonces.
             probe_interval_seconds: time between two probes, and the breaker's cool-off.
             currencies: whose balances are exported; the account may hold others.
             permit: called before each request, and again when its connection is ready; raises
@@ -84,7 +85,7 @@ class Broker(Component):
         """Returns the pause to make instead of the configured one; see `Throttle.pause`."""
 
         self.prober = Prober(metrics, self.funds, interval_seconds=probe_interval_seconds)
-        self._client: HttpVenueAdapter | None = None
+        self._client: AnyVenueAdapter | None = None
         self._session: aiohttp.ClientSession | None = None
         self._sessions = 0
         self._loaded = False
@@ -96,7 +97,7 @@ class Broker(Component):
         self._lock = asyncio.Lock()
 
     @property
-    def client(self) -> HttpVenueAdapter:
+    def client(self) -> AnyVenueAdapter:
         """Return the adapter, for methods that make no request, such as `rules`.
 
         Raises:
@@ -118,11 +119,11 @@ class Broker(Component):
 
     async def run(self) -> None:
         """Probe until cancelled."""
-        if self._session is None:
+        if self._client is None:
             if self._prepare is not None:
                 await asyncio.to_thread(self._prepare)
             self._client, self._loaded = self._make_client(), False
-            self._begin_session()
+            self._begin_session(self._client)
         while True:
             if self.breaker.allow():
                 await self._probe()
@@ -151,11 +152,12 @@ class Broker(Component):
         Raises:
             CommandFailed: there is no session yet, or the venue does not answer on the new one.
         """
-        old = self._session
-        if old is None:
+        client, old = self._client, self._session
+        if client is None:
             raise CommandFailed("the broker is starting: there is no session to replace")
-        self._begin_session()
-        await old.close()
+        self._begin_session(client)
+        if old is not None:
+            await old.close()
         self.breaker.reset()
         if self.breaker.allow():
             await self._probe()
@@ -184,15 +186,17 @@ class Broker(Component):
             raise VenueDown(f"broker: {self.detail}")
         return await self._send(endpoint, request, probes=False)
 
-    def _begin_session(self) -> None:
-        # The venue identifies a session by its cookie; by default aiohttp keeps no cookies of
-        # hosts that are IP addresses.
-        session = aiohttp.ClientSession(
-            cookie_jar=aiohttp.CookieJar(unsafe=True), trace_configs=[before_sending(self._permit)]
-        )
-        self._session = session
-        if self._client is not None:
-            self._client.use_session(session)
+    def _begin_session(self, client: AnyVenueAdapter) -> None:
+        if isinstance(client, ConnectedVenueAdapter):
+            client.renew()
+        else:
+            # The venue identifies a session by its cookie; by default aiohttp keeps no cookies of
+            # hosts that are IP addresses.
+            self._session = aiohttp.ClientSession(
+                cookie_jar=aiohttp.CookieJar(unsafe=True),
+                trace_configs=[before_sending(self._permit)],
+            )
+            client.use_session(self._session)
         self._sessions += 1
         if self._sessions > 1:
             self.metrics.venue_session_restarted()
@@ -236,23 +240,25 @@ class Broker(Component):
                 venue did answer, and one faulty endpoint must not stop the others.
         """
         async with self._lock:
-            session, client = self._session, self._client
+            session, client = self._sessions, self._client
             if client is None:
                 raise VenueDown("broker: closed")
             try:
-                async with self._nonces.request_lock():
+                async with self._nonces.request_lock() if self._nonces else nullcontext():
                     result = await self._with_nonce_retry(client, endpoint, request)
             except Exception as error:
                 understood = probes or error_code(error) != "other"
-                current = counts and understood and session is self._session
+                current = counts and understood and session == self._sessions
                 raise self._failure(endpoint, error, current=current) from error
-            if session is self._session:
+            if session == self._sessions:
                 self.succeed()
             return result
 
     async def _with_nonce_retry(
-        self, client: HttpVenueAdapter, endpoint: str, request: Request[Result]
+        self, client: VenueAdapter, endpoint: str, request: Request[Result]
     ) -> Result:
+        if self._nonces is None:
+            return await self._send_once(client, endpoint, request)
         await self._nonces.reserve()
         try:
             return await self._send_once(client, endpoint, request)
@@ -264,20 +270,20 @@ class Broker(Component):
             log.warning("nonce_refused", endpoint=endpoint)
             if not await self._nonces.jump_ahead():
                 raise
-            return await self._send_after_jump(client, endpoint, request)
+            return await self._send_after_jump(client, self._nonces, endpoint, request)
 
     async def _send_after_jump(
-        self, client: HttpVenueAdapter, endpoint: str, request: Request[Result]
+        self, client: VenueAdapter, nonces: Nonces, endpoint: str, request: Request[Result]
     ) -> Result:
         try:
             return await self._send_once(client, endpoint, request)
         except Exception as error:
             if error_code(error) == "invalid_nonce":
-                self._nonces.record_repeated_rejection()
+                nonces.record_repeated_rejection()
             raise
 
     async def _send_once(
-        self, client: HttpVenueAdapter, endpoint: str, request: Request[Result]
+        self, client: VenueAdapter, endpoint: str, request: Request[Result]
     ) -> Result:
         if self._stopped:
             raise VenueDown("broker: the bot is stopping and sends no requests")

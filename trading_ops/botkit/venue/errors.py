@@ -34,6 +34,8 @@ CODES = {
     "NotSupported": "refused",
     "MarketClosed": "refused",
     "RestrictedLocation": "refused",
+    "ConnectionError": "unreachable",  # the built-in one, and that of requests
+    "Timeout": "timeout",  # of requests
 }
 
 KRAKEN_ERRORS = re.compile(r'"(E[A-Za-z]+:[^"]*)"')
@@ -42,6 +44,15 @@ REJECTIONS = ("EOrder:", "EQuery:")
 
 AMBIGUOUS = re.compile("internal|time ?out|unknown error|unexpected|unavailable", re.IGNORECASE)
 """Texts of such errors after which the request may have had an effect all the same."""
+
+
+class AnsweredError(TradingOpsError):
+    """A venue's error that its adapter has classified, where the library has no class for it."""
+
+    def __init__(self, code: str, text: str) -> None:
+        """Take the code, as in `trading_venue_requests_total`, and the venue's text."""
+        super().__init__(text)
+        self.code = code
 
 
 class VenueRefused(TradingOpsError):
@@ -59,6 +70,8 @@ def error_code(error: BaseException) -> str:
     rejection, after which the broker repeats the request once.
     """
     for cause in (error.__cause__, error):
+        if isinstance(cause, AnsweredError):
+            return cause.code
         names = [kind.__name__ for kind in type(cause).__mro__]
         for name in names:
             if name in CODES:

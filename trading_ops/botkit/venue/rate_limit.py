@@ -1,4 +1,4 @@
-"""Estimates how much of the venue's API rate limit is used, by Kraken's published rules.
+"""How much of the venue's API rate limit is used: as it reports, or an estimate by its rules.
 
 Kraken does not report the counter of a key, but documents it: each REST call adds one, calls for
 trades or ledgers add two, and the counter decays continuously. Orders have separate counters per
@@ -8,7 +8,7 @@ Source: https://docs.kraken.com/api/docs/guides/spot-rest-ratelimits
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from trading_ops import clock
 from trading_ops.instrument import BotMetrics
@@ -53,6 +53,49 @@ LIMITS = {
 }
 
 
+class RateLimit(Protocol):
+    """What the broker tells of its requests."""
+
+    def request_sent(self, endpoint: str) -> None:
+        """Count a request that is about to be sent."""
+        ...
+
+    def limit_reached(self) -> None:
+        """Record that the venue rejected a request for the limit."""
+        ...
+
+    def export(self) -> None:
+        """Update the metric; called at intervals."""
+        ...
+
+
+class ReportedRateLimit:
+    """The limit of a venue that reports it with each answer, for a minute at most.
+
+    Example:
+        limit = ReportedRateLimit(metrics)
+        venue = Alpaca(client, symbols=["AAPL/USD"], timeout_seconds=5, on_limit=limit.reported)
+    """
+
+    def __init__(self, metrics: BotMetrics) -> None:
+        """Start without a figure; the metric is absent until the first answer."""
+        self._metrics = metrics
+
+    def reported(self, limit: int, left: int) -> None:
+        """Record an answer's limit, and how many requests are left of it."""
+        self._metrics.rate_limit_used(GROUP, 1 - left / limit if limit else 1.0)
+
+    def request_sent(self, endpoint: str) -> None:
+        """Do nothing: the answer reports it."""
+
+    def limit_reached(self) -> None:
+        """Set the figure to the limit."""
+        self._metrics.rate_limit_used(GROUP, 1.0)
+
+    def export(self) -> None:
+        """Do nothing: the broker's next probe brings a new figure."""
+
+
 class RateLimitCounter:
     """Estimates the venue's counter for one API key; exact if only this process uses the key.
 
@@ -66,17 +109,17 @@ class RateLimitCounter:
     """
 
     def __init__(
-        self, metrics: BotMetrics, tier: Tier, *, now: Callable[[], float] = clock.monotonic
+        self, metrics: BotMetrics, tier: Tier | Limit, *, now: Callable[[], float] = clock.monotonic
     ) -> None:
         """Start at zero.
 
         Args:
             metrics: exports the used share of the limit.
-            tier: of the account.
+            tier: of the account; or the limit itself.
             now: a monotonic clock in seconds.
         """
         self._metrics = metrics
-        self._limit = LIMITS[tier]
+        self._limit = tier if isinstance(tier, Limit) else LIMITS[tier]
         self._now = now
         self._used = 0.0
         self._at = now()

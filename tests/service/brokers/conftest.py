@@ -1,0 +1,59 @@
+"""A local broker in the test's own event loop."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+
+from aiohttp.test_utils import TestServer
+
+from trading_ops import clock
+from trading_ops.agent import Side
+from trading_ops.botkit.orders.order import Order, OrderType, new_client_id
+from trading_ops_lab.brokers.account import Account
+from trading_ops_lab.brokers.alpaca import AlpacaServer
+from trading_ops_lab.brokers.faults import Board
+
+KEY, SECRET = "AKTEST", "a-secret"
+SYMBOL, SHARE = "AAPL/USD", "AAPL"
+PRICE = Decimal(190)
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A broker and what only it knows."""
+
+    account: Account
+    board: Board
+    address: str
+    """HOST:PORT."""
+
+
+def paper_account(fee: str = "0") -> Account:
+    return Account({SHARE: PRICE}, cash=Decimal(100_000), fee=Decimal(fee))
+
+
+@asynccontextmanager
+async def alpaca_lab(*, limit: int = 10_000) -> AsyncIterator[Lab]:
+    account, board = paper_account(), Board()
+    app = AlpacaServer(account, board, key=KEY, secret=SECRET, limit=limit).build()
+    async with TestServer(app) as server:
+        yield Lab(account, board, f"{server.host}:{server.port}")
+
+
+def order(
+    kind: OrderType = OrderType.MARKET,
+    side: Side = Side.BUY,
+    quantity: str = "10",
+    price: str = "100",
+) -> Order:
+    return Order(
+        client_id=new_client_id("alpha"),
+        symbol=SYMBOL,
+        side=side,
+        price=Decimal(price),
+        stop_price=Decimal(price) if kind is OrderType.STOP_LOSS else None,
+        quantity=Decimal(quantity),
+        created_at=clock.timestamp(),
+        type=kind,
+    )
