@@ -50,7 +50,7 @@ async def test_it_is_done_once_by_two_persons_and_leaves_a_halt() -> None:
         assert (flatten.delivery, flatten.two_persons) == (Delivery.ONE_SHOT, True)
         assert flatten.kinds == {Kind.FREQTRADE}
         assert await flatten.perform(call) == "halted, nothing is open, stopped"
-    (lock,) = fake.standing()
+    (lock,) = fake.active_locks()
     assert lock["reason"] == "trading-ops halted attempt-1 ada the exchange is closing"
 
 
@@ -63,7 +63,7 @@ async def test_the_answers_of_another_users_process_count_for_nothing() -> None:
             await actions["flatten_positions"].perform(call)
         with pytest.raises(Unreachable, match="no token was sent"):
             await actions["flatten_positions"].probe(call)
-    assert fake.standing() == []
+    assert fake.active_locks() == []
 
 
 async def test_what_became_of_it_is_counted() -> None:

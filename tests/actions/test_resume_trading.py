@@ -17,7 +17,7 @@ async def place(actions: dict[str, Action], call: Call, *names: str) -> None:
         await actions["halt_trading"].perform(replace(call, attempt_id=AttemptId(name)))
 
 
-def standing(agent: Agent) -> list[str]:
+def active_holds(agent: Agent) -> list[str]:
     return [hold.id for hold in agent.holds.holds]
 
 
@@ -36,12 +36,12 @@ async def test_the_named_holds_are_released_in_the_persons_name_and_once(
     await place(actions, call, "h1", "h2", "h3")
     resume, release = actions["resume_trading"], replace(call, params={"holds": "h1, h3"})
     assert await resume.perform(release) == "2 holds were released by ada; the state is halted"
-    assert standing(agent) == ["h2"]
+    assert active_holds(agent) == ["h2"]
     assert agent.holds.released[-1]["released_for"] == "settled with the venue"
     await place(actions, call, "again")
     again = replace(call, params={"holds": "again"})
     await resume.perform(again)
-    assert standing(agent) == ["h2", "again"]
+    assert active_holds(agent) == ["h2", "again"]
     last = replace(call, attempt_id=AttemptId("two"), params={"holds": "h2,again"})
     assert await resume.probe(replace(last, fence=2)) is Probe.NOT_DONE
     await resume.perform(replace(last, fence=2))
@@ -66,4 +66,4 @@ async def test_what_no_one_has_seen_is_not_released(
     release = replace(call, attempt_id=AttemptId("two"), params={"holds": "h1"})
     with pytest.raises(ActionError, match=says):
         await actions["resume_trading"].perform(replace(release, **change))
-    assert standing(agent) == ["h1"]
+    assert active_holds(agent) == ["h1"]

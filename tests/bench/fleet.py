@@ -149,7 +149,7 @@ async def measure(bots: int) -> None:
         began = time.perf_counter()
         released = (await one.post("/api/v1/resume"))["released"]
         resumed = time.perf_counter() - began
-        if len(released) != bots or any(bot["standing"] for bot in released):
+        if len(released) != bots or any(bot["remaining"] for bot in released):
             raise RuntimeError("a bot was not resumed")
     say(
         f"{bots:>6} {started:>7.1f} {100 * share:>6.1f} {memory:>6.0f} "

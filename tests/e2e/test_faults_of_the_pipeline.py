@@ -41,13 +41,13 @@ async def closed_timeline(scene: Scene, alert: str, since: float) -> TimelineVie
     incident = await newest(scene, alert, since)
     if incident is None or incident.closed_at is None:
         return None
-    return await scene.reconciler.story(incident.id)
+    return await scene.reconciler.timeline(incident.id)
 
 
 async def attempt_started(scene: Scene, since: float) -> bool:
     """Whether the incident has an attempt that is under way."""
     incident = await newest(scene, "TradingBotDown", since)
-    timeline = await scene.reconciler.story(incident.id) if incident else None
+    timeline = await scene.reconciler.timeline(incident.id) if incident else None
     return timeline is not None and [one.state for one in timeline.attempts] == ["started"]
 
 

@@ -121,7 +121,7 @@ class Site:
     def state_of(self, alert: str) -> str:
         """What the open incident of an alert waits for; empty without one."""
         found = json.loads(self.a("trading-ops incidents --open --output json"))
-        return next((one["standing"]["state"] for one in found if one["alert"] == alert), "")
+        return next((one["status"]["state"] for one in found if one["alert"] == alert), "")
 
     def pages(self) -> str:
         """The mails that on-call got."""

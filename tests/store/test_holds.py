@@ -74,5 +74,5 @@ def test_an_id_belongs_to_one_target(connection: Connection) -> None:
     holds.place(connection, make_hold(state=HeldState.REDUCING), now=NOW)
     with pytest.raises(holds.IdTaken, match="belongs to a hold on alpha"):
         holds.place(connection, make_hold(target="beta"), now=NOW)
-    (standing,) = holds.active(connection)
-    assert (standing.target, standing.state) == ("alpha", HeldState.REDUCING)
+    (active,) = holds.active(connection)
+    assert (active.target, active.state) == ("alpha", HeldState.REDUCING)

@@ -133,9 +133,9 @@ def _attempt(connection: Connection, text: str) -> None:
 def _pause(connection: Connection, text: str) -> None:
     pause = Pause(owner=text, reason=text, expires_at=NOW + timedelta(minutes=1))
     pauses.begin(connection, pause, now=NOW)
-    standing = pauses.current(connection, now=NOW)
-    assert standing is not None
-    assert (standing.owner, standing.reason) == (storable(text), storable(text))
+    active = pauses.current(connection, now=NOW)
+    assert active is not None
+    assert (active.owner, active.reason) == (storable(text), storable(text))
     assert pauses.end(connection, owner=text, now=NOW) == 1
 
 

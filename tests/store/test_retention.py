@@ -174,9 +174,9 @@ async def test_what_is_over_and_old_goes(url: str, engine: Engine, retention: Ma
 async def test_what_is_under_way_stays(
     url: str, engine: Engine, retention: Make, what: str
 ) -> None:
-    """However old: an open incident, a standing hold, a running attempt, a silence that is left.
+    """However old: an open incident, a active hold, a running attempt, a silence that is left.
 
-    An open incident and a standing hold also keep everything that came after them.
+    An open incident and a active hold also keep everything that came after them.
     """
     with transaction(engine, KEY) as connection:
         if what == "hold":

@@ -138,9 +138,9 @@ class Holds:
             OSError: it is in force, but could not be stored, so a restart would lose it; or it
                 could not be shared with other instances.
         """
-        standing = self.put(hold)
-        self.keep(standing)
-        return standing
+        active = self.put(hold)
+        self.keep(active)
+        return active
 
     def put(self, hold: Hold) -> Hold:
         """Place a hold without blocking; `keep` then stores it."""
@@ -191,12 +191,12 @@ class Holds:
             return gone
 
     def follow(
-        self, standing: Sequence[Hold], released: Sequence[dict[str, Any]], *, seen: int
+        self, active: Sequence[Hold], released: Sequence[dict[str, Any]], *, seen: int
     ) -> tuple[Hold, ...]:
         """Apply the shared holds; return the active ones here that are not shared yet.
 
         Args:
-            standing: the shared active holds.
+            active: the shared active holds.
             released: shared holds that were released, as in the file.
             seen: `changes` before they were read; if it has changed since, they may be older than
                 the holds here, and are ignored.
@@ -210,7 +210,7 @@ class Holds:
                     return ()
                 before = self._holds
             ends = {(one["id"], one["at"]): one for one in released}
-            theirs = {hold.id: hold for hold in standing}
+            theirs = {hold.id: hold for hold in active}
             kept, ending, unshared = [], [], []
             for hold in before:
                 other = theirs.pop(hold.id, None)

@@ -55,7 +55,7 @@ class IncidentPage(msgspec.Struct, kw_only=True):
     next: str | None
     """Cursor of the next page; null: last page."""
 
-    standing: dict[str, IncidentStatus] = {}
+    statuses: dict[str, IncidentStatus] = {}
     """Status of the open incidents by id: who acknowledged it, or why automation waits."""
 
 
@@ -121,7 +121,7 @@ class IncidentRoutes:
 
         def read(connection: Connection) -> IncidentPage:
             page = incident_page(find(connection), query.limit)
-            page.standing = read_statuses(connection, page.incidents, now=clock.now())
+            page.statuses = read_statuses(connection, page.incidents, now=clock.now())
             return page
 
         return await self._reader.read(read)
@@ -207,16 +207,16 @@ def incident_page(found: list[Incident], limit: int) -> IncidentPage:
 
 
 def _view(done: Acknowledged) -> AcknowledgementView:
-    word = done.acknowledgement
+    ack = done.acknowledgement
     return AcknowledgementView(
-        id=word.id,
-        incident_id=word.incident_id,
-        kind=word.kind,
-        owner=word.owner,
-        note=word.note,
-        at=word.at,
-        until=word.until,
-        ended_at=word.ended_at,
-        silence_id=word.silence_id,
+        id=ack.id,
+        incident_id=ack.incident_id,
+        kind=ack.kind,
+        owner=ack.owner,
+        note=ack.note,
+        at=ack.at,
+        until=ack.until,
+        ended_at=ack.ended_at,
+        silence_id=ack.silence_id,
         trouble=done.error,
     )

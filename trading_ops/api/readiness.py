@@ -169,9 +169,9 @@ class ReadinessRoutes:
 
         def note(stored: StoredRun) -> tuple[ReadinessRun, RunChange]:
             found = {one.name: _judged(stored, one, actor) for one in body.checks}
-            said = ", ".join(f"{name} {one.status}" for name, one in found.items())
+            statuses = ", ".join(f"{name} {one.status}" for name, one in found.items())
             after = with_checks(stored.run, found)
-            return after, RunChange(kind="readiness_checked", note=f"{bot}: {said}")
+            return after, RunChange(kind="readiness_checked", note=f"{bot}: {statuses}")
 
         return await self._change(bot, note, actor, "")
 

@@ -135,7 +135,7 @@ class ReleasedView(msgspec.Struct, kw_only=True):
 
     target: str
     ids: list[str]
-    standing: list[Hold]
+    remaining: list[Hold]
     detail: str
 
 
@@ -180,7 +180,7 @@ class TargetRoutes:
         now = clock.now()
         words = await self._reader.read(partial(_read, now=now))
         holds: dict[str, list[Hold]] = {}
-        for hold in self._holding.standing:
+        for hold in self._holding.active:
             holds.setdefault(hold.target, []).append(hold)
         return TargetPage(
             targets=[self._view(one, holds.get(one.name, []), words, now) for one in self._registry]
@@ -223,8 +223,8 @@ class TargetRoutes:
                 ids, detail = sorted(released.ids), released.detail
             except (ClientError, StoreError) as error:
                 ids, detail = [], f"not released: {error}"
-            standing = self._holds(bot.name)
-            return ReleasedView(target=bot.name, ids=ids, standing=standing, detail=detail)
+            remaining = self._holds(bot.name)
+            return ReleasedView(target=bot.name, ids=ids, remaining=remaining, detail=detail)
 
         return ReleasedPage(released=list(await asyncio.gather(*map(release, held))))
 
@@ -252,7 +252,7 @@ class TargetRoutes:
         return ReleasedView(
             target=name,
             ids=sorted(released.ids),
-            standing=self._holds(name),
+            remaining=self._holds(name),
             detail=released.detail,
         )
 

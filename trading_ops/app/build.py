@@ -205,11 +205,11 @@ def _session(
     settings: Settings, name: str, metrics: ReconcilerMetrics, certificates: Certificates
 ) -> aiohttp.ClientSession:
     """Return an HTTP session that sends tokens only to listeners of trusted users."""
-    said = Seldom()
+    throttle = Seldom()
 
     def refused(why: str) -> None:
         metrics.security.impostors.inc()
-        if said.is_due(why):
+        if throttle.is_due(why):
             log.error("impostor_refused", why=why)
 
     return session_of(settings, name=name, on_impostor=refused, on_certificate=certificates.shown)
@@ -309,9 +309,9 @@ async def _reading_events(base: Base, watch: AgentMonitor, outbox: Outbox) -> As
     def heads() -> dict[str, EventsHead]:
         found = {}
         for name, probe in watch.probes.items():
-            told = None if probe.report is None or probe.misses else probe.report.health.events
-            if told is not None:
-                found[name] = told
+            head = None if probe.report is None or probe.misses else probe.report.health.events
+            if head is not None:
+                found[name] = head
         return found
 
     collector = BotEvents(

@@ -50,7 +50,7 @@ def events(*, following: bool, limit: int, output: str, **filters: str | None) -
 async def _search(api: ReconcilerApi, limit: int, given: dict[str, str]) -> list[EventView]:
     """Return the newest events, oldest first; fail on an unknown incident or kind."""
     if (key := given.get("incident")) is not None:
-        timeline = await api.story(key) if key.strip() else None
+        timeline = await api.timeline(key) if key.strip() else None
         if timeline is None:
             raise Refused(f"incident {key} not found, or several ids begin with it")
         given = given | {"incident": timeline.incident.id}

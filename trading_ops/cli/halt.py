@@ -92,7 +92,7 @@ def resume(
         print_json(msgspec.to_builtins(released))
     else:
         click.echo(f"{bot}: {released.detail}")
-        for one in released.standing:
+        for one in released.remaining:
             click.echo(f"{bot} is still {one.state}: {one.reason} (by {one.owner}, hold {one.id})")
     if missing := sorted(set(holds) - set(released.ids)):
         click.echo(f"{bot} has no hold {', '.join(missing)}: see `trading-ops status`", err=True)
@@ -107,7 +107,7 @@ def _resume_all(context: click.Context, reason: str, owner: str, output: str) ->
         click.echo(f"{one.target}: {one.detail}")
     if not released and output != "json":
         click.echo("no bot has a hold")
-    if any(one.standing for one in released):
+    if any(one.remaining for one in released):
         context.exit(ExitCode.FAILED)
 
 

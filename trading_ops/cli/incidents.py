@@ -128,24 +128,24 @@ def state_words(incident: ListedIncidentView) -> str:
     if incident.closed_at is not None:
         took = (incident.closed_at - incident.opened_at).total_seconds()
         return f"{incident.close_reason} after {took:.1f} s"
-    standing = incident.standing
-    if standing is None:
+    status = incident.status
+    if status is None:
         return "escalated" if incident.escalated_at else "open"
-    if standing.state == ACKNOWLEDGED and standing.owner:
-        return f"{standing.owner.partition(' (token ')[0]}'s"
-    words = WORDS.get(standing.state, standing.state.replace("_", " "))
-    return f"{words} until {short(standing.until)}" if standing.until else words
+    if status.state == ACKNOWLEDGED and status.owner:
+        return f"{status.owner.partition(' (token ')[0]}'s"
+    words = WORDS.get(status.state, status.state.replace("_", " "))
+    return f"{words} until {short(status.until)}" if status.until else words
 
 
-def _story(context: click.Context, key: str) -> TimelineView:
+def _timeline(context: click.Context, key: str) -> TimelineView:
     """Return one incident with its timeline, or fail."""
 
     async def read(settings: Settings) -> TimelineView | None:
-        from trading_ops.cli.incidents_stored import story  # noqa: PLC0415
+        from trading_ops.cli.incidents_stored import timeline  # noqa: PLC0415
 
-        return await story(settings, key)
+        return await timeline(settings, key)
 
-    found = _answer(lambda api: api.story(key), read)
+    found = _answer(lambda api: api.timeline(key), read)
     if found is None:
         click.echo(f"incident {key} not found, or several ids begin with it", err=True)
         context.exit(ExitCode.FAILED)
@@ -163,7 +163,7 @@ def post_mortem(context: click.Context, key: str) -> None:
     """
     from trading_ops.cli.post_mortem import draft  # noqa: PLC0415 - used by this command only
 
-    click.echo(draft(_story(context, key)), nl=False)
+    click.echo(draft(_timeline(context, key)), nl=False)
 
 
 @incidents.command()
@@ -176,11 +176,11 @@ def show(context: click.Context, key: str, output: str) -> None:
     Everything that was received, decided and attempted, with reasons. Falls back to the database
     when the reconciler does not answer.
     """
-    story = _story(context, key)
+    timeline = _timeline(context, key)
     if output == "json":
-        print_json(msgspec.to_builtins(story))
+        print_json(msgspec.to_builtins(timeline))
         return
-    for line in tell(story):
+    for line in tell(timeline):
         click.echo(line)
 
 

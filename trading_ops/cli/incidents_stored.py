@@ -36,7 +36,7 @@ async def listed(
     return await _read(settings, partial(_listed, search=search))
 
 
-async def story(settings: Settings, key: str) -> TimelineView | None:
+async def timeline(settings: Settings, key: str) -> TimelineView | None:
     """Return the timeline of one stored incident.
 
     Raises:
@@ -64,11 +64,11 @@ def _listed(
     connection: Connection, search: Callable[[Connection], list[Incident]]
 ) -> list[ListedIncidentView]:
     found = search(connection)
-    standings = read_statuses(connection, found, now=clock.now())
+    statuses = read_statuses(connection, found, now=clock.now())
     views = _viewed(found, list[ListedIncidentView])
     for one in views:
-        if one.id in standings:
-            one.standing = _viewed(standings[one.id], IncidentStatusView)
+        if one.id in statuses:
+            one.status = _viewed(statuses[one.id], IncidentStatusView)
     return views
 
 

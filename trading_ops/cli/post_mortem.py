@@ -9,9 +9,9 @@ ADD = "_To be written._"
 CELL_LIMIT = 300
 
 
-def draft(story: TimelineView) -> str:
+def draft(timeline: TimelineView) -> str:
     """Return Markdown; labels and notes are escaped."""
-    incident = story.incident
+    incident = timeline.incident
     end = incident.closed_at
     received = _after(incident.starts_at, incident.received_at)
     lines = [
@@ -39,7 +39,7 @@ def draft(story: TimelineView) -> str:
         "",
         "## Actions taken",
         "",
-        *_attempts(story),
+        *_attempts(timeline),
         "",
         "## Timeline (UTC)",
         "",
@@ -48,7 +48,7 @@ def draft(story: TimelineView) -> str:
         *(
             f"| {_moment(one.at)} | {_cell(one.kind.replace('_', ' '))}"
             f" | {_cell(one.reason.replace('_', ' '))} | {_cell(one.note)} | {_cell(one.actor)} |"
-            for one in story.events
+            for one in timeline.events
         ),
     ]
     for heading in ("Root cause", "What went well", "What went wrong", "Action items"):
@@ -56,13 +56,13 @@ def draft(story: TimelineView) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _attempts(story: TimelineView) -> list[str]:
-    if not story.attempts:
+def _attempts(timeline: TimelineView) -> list[str]:
+    if not timeline.attempts:
         return ["No action was started."]
     rows = [
         f"| {_moment(one.started_at)} | {_cell(one.action)} | {_cell(one.target)}"
         f" | {_cell(one.state)} | {_cell(one.detail)} |"
-        for one in story.attempts
+        for one in timeline.attempts
     ]
     return ["| started | action | target | outcome | detail |", "|---|---|---|---|---|", *rows]
 

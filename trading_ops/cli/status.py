@@ -28,7 +28,7 @@ SILENT = timedelta(seconds=10)
 class State:
     """What is known of one target."""
 
-    said: str
+    summary: str
     ok: bool
 
 
@@ -56,7 +56,7 @@ def status(context: click.Context, output: str) -> None:
                 "name": one.name,
                 "kind": one.kind,
                 "address": one.address,
-                "state": state.said,
+                "state": state.summary,
                 "ok": state.ok,
             }
             for one, state in shown
@@ -129,7 +129,7 @@ def _reported(view: "TargetView | None") -> State:
 
 def _print_table(shown: Iterable[tuple["Target", State]]) -> None:
     """Print it plainly: a thousand rows of a Rich table take half a second."""
-    rows = [(one.name, str(one.kind), one.address, plain(state.said)) for one, state in shown]
+    rows = [(one.name, str(one.kind), one.address, plain(state.summary)) for one, state in shown]
     rows.insert(0, ("target", "kind", "address", "state"))
     name, kind, address, _ = (max(map(len, column)) for column in zip(*rows, strict=True))
     click.echo("\n".join(f"{a:{name}} {b:{kind}} {c:{address}} {d}" for a, b, c, d in rows))

@@ -18,17 +18,17 @@ INDENT = " " * 31
 _TOLD_ELSEWHERE = frozenset({"opened", "closed", "escalated", "started"})
 
 
-def tell(story: TimelineView) -> Iterator[str]:
+def tell(timeline: TimelineView) -> Iterator[str]:
     """Yield the lines of a timeline: the incident, its events and its attempts."""
-    yield from _heading(story.incident)
+    yield from _heading(timeline.incident)
     yield ""
     yield "Timeline, in seconds since it was received"
-    attempts = {attempt.id for attempt in story.attempts}
-    for event in story.events:
-        yield from _event(event, story.incident.received_at, attempts)
+    attempts = {attempt.id for attempt in timeline.attempts}
+    for event in timeline.events:
+        yield from _event(event, timeline.incident.received_at, attempts)
     yield ""
-    yield "Attempts" if story.attempts else "Attempts: none"
-    for number, attempt in enumerate(story.attempts, 1):
+    yield "Attempts" if timeline.attempts else "Attempts: none"
+    for number, attempt in enumerate(timeline.attempts, 1):
         yield from _attempt(number, attempt)
 
 

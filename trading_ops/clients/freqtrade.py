@@ -217,14 +217,14 @@ class Freqtrade:
         left = await self._api.until(
             self._api.holds, lambda now: not ids & {hold.lock_id for hold in now}
         )
-        said = f"{len(gone)} holds were released"
+        done_text = f"{len(gone)} holds were released"
         if any(hold.state == "halted" for hold in left):
-            return _done(f"{said}; another halt is in force", gone)
+            return _done(f"{done_text}; another halt is in force", gone)
         if await self._api.state() == "stopped":
-            return _done(f"{said}; it is stopped, and only a person starts it there", gone)
+            return _done(f"{done_text}; it is stopped, and only a person starts it there", gone)
         await self._api.order("POST", "/start")
         await self._api.until(self._api.state, lambda now: now == "running")
-        return _done(f"{said}; it is running", gone)
+        return _done(f"{done_text}; it is running", gone)
 
     async def _reload(self, _params: Mapping[str, Any]) -> CommandAnswer:
         """Reload its configuration; that ends a pause, so a halt is applied again immediately."""

@@ -97,7 +97,7 @@ class _Problem(msgspec.Struct):
 
 class _Incidents(msgspec.Struct):
     incidents: list[ListedIncidentView]
-    standing: dict[str, IncidentStatusView] = {}
+    statuses: dict[str, IncidentStatusView] = {}
 
 
 class _Paused(msgspec.Struct):
@@ -158,10 +158,10 @@ class ReconcilerApi:
         """Return incidents, newest first; filters as the API has them."""
         page = _decode(await self._get("/api/v1/incidents", params=filters), _Incidents)
         for one in page.incidents:
-            one.standing = page.standing.get(one.id)
+            one.status = page.statuses.get(one.id)
         return page.incidents
 
-    async def story(self, key: str) -> TimelineView | None:
+    async def timeline(self, key: str) -> TimelineView | None:
         """Return one incident with its timeline, or None if it does not exist."""
         answer = await self._http.ask("GET", f"/api/v1/incidents/{_part(key)}")
         if answer.status == 404:  # noqa: PLR2004

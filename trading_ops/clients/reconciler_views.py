@@ -71,7 +71,7 @@ class IncidentStatusView(msgspec.Struct):
 class ListedIncidentView(IncidentView):
     """One incident of a list."""
 
-    standing: IncidentStatusView | None = None
+    status: IncidentStatusView | None = None
     """None: it is closed."""
 
 
@@ -96,7 +96,7 @@ class AttemptView(msgspec.Struct):
 
 
 class EventView(msgspec.Struct):
-    """One line of an incident's story."""
+    """One line of an incident's timeline."""
 
     at: datetime
     kind: str
@@ -201,7 +201,7 @@ class ReleasedView(msgspec.Struct):
 
     target: str
     ids: list[str]
-    standing: list[HoldView]
+    remaining: list[HoldView]
     detail: str
 
 

@@ -113,8 +113,8 @@ def _first(file: TokenFile, fix: str) -> str:
     try:
         tokens = file.read()
     except (OSError, ValueError) as error:
-        said = getattr(error, "strerror", None) or "it is not ASCII text"
-        raise ConfigError(str(file.path), "", said, fix) from error
+        problem = getattr(error, "strerror", None) or "it is not ASCII text"
+        raise ConfigError(str(file.path), "", problem, fix) from error
     if not tokens:
         raise ConfigError(str(file.path), "", "it is empty", fix)
     return tokens[0]

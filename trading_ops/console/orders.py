@@ -346,7 +346,7 @@ def outcome_of(answer: Any) -> tuple[str, bool]:
             result = "has not acknowledged the hold yet; it is sent again every second."
             return f"{answer.target} {result} {answer.detail}", True
         case ReleasedView():
-            left = f" {len(answer.standing)} holds remain." if answer.standing else ""
+            left = f" {len(answer.remaining)} holds remain." if answer.remaining else ""
             return f"{answer.target}: {answer.detail}.{left}", False
         case OrderView():
             return _of_action(answer)

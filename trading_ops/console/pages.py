@@ -126,7 +126,7 @@ class Pages:
             "incident": incident,
             "attempts": timeline.attempts,
             "events": timeline.events,
-            "standing": open_.standing.get(incident.id),
+            "progress": open_.statuses.get(incident.id),
             "approvals": approvals.approvals,
             "graph_from": incident.opened_at - BEFORE,
             "has_runbook": await self._has_runbook(visitor, incident.alert),

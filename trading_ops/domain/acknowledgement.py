@@ -84,23 +84,23 @@ class Acknowledgement:
         return f"acknowledged by {self.owner}"
 
 
-def renewed_until(word: Acknowledgement, now: datetime) -> datetime | None:
+def renewed_until(ack: Acknowledgement, now: datetime) -> datetime | None:
     """Return the new expiry if the acknowledgement must be renewed now, else None."""
-    if word.kind is AcknowledgementKind.SNOOZE or word.until - now >= RENEWED_AT:
+    if ack.kind is AcknowledgementKind.SNOOZE or ack.until - now >= RENEWED_AT:
         return None
     return now + ACKNOWLEDGED_FOR
 
 
-def has_lapsed(word: Acknowledgement, now: datetime) -> bool:
+def has_lapsed(ack: Acknowledgement, now: datetime) -> bool:
     """Whether it has expired; while the incident is open, only a snooze does."""
-    return word.kind is AcknowledgementKind.SNOOZE and word.until <= now
+    return ack.kind is AcknowledgementKind.SNOOZE and ack.until <= now
 
 
-def silence_to_create(word: Acknowledgement, now: datetime) -> datetime | None:
+def silence_to_create(ack: Acknowledgement, now: datetime) -> datetime | None:
     """Return the end of a silence to create now, or None if the existing one suffices."""
-    if word.kind is AcknowledgementKind.SNOOZE:
-        return None if word.silenced_until == word.until else word.until
-    if word.silenced_until is not None and word.silenced_until - now >= EXTENDED_AT:
+    if ack.kind is AcknowledgementKind.SNOOZE:
+        return None if ack.silenced_until == ack.until else ack.until
+    if ack.silenced_until is not None and ack.silenced_until - now >= EXTENDED_AT:
         return None
     return now + SILENCED_FOR
 
@@ -123,9 +123,9 @@ def matchers_of(labels: Mapping[str, str]) -> Matchers:
     return Matchers(kept, {"alertname": f"{name}|{PAGE}", ORIGIN: f"({name})?"})
 
 
-def may_be_silenced(word: Acknowledgement, now: datetime) -> bool:
+def may_be_silenced(ack: Acknowledgement, now: datetime) -> bool:
     """Whether a silence may still be active after its acknowledgement, also after a crash."""
-    return word.silenced_until is not None and word.silenced_until + SILENCED_FOR > now
+    return ack.silenced_until is not None and ack.silenced_until + SILENCED_FOR > now
 
 
 def acknowledged_until(
@@ -139,9 +139,9 @@ def acknowledged_until(
         words: acknowledgements with the labels of their alerts.
     """
     ends: dict[Fault, datetime | None] = {}
-    for word, labels in words:
+    for ack, labels in words:
         key = fault_of(labels)
-        end = word.until if word.is_active or word.has_expired else None
+        end = ack.until if ack.is_active or ack.has_expired else None
         known = ends.get(key)
         if end is None or (known is not None and known > end):
             end = known

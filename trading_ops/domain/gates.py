@@ -104,7 +104,7 @@ Gate = Callable[[GateInput], ClosedGate | None]
 
 def first_closed_gate(given: GateInput) -> ClosedGate | None:
     """Return the decision of the first closed gate; None: all are open."""
-    return next((said for gate in given.gates if (said := gate(given)) is not None), None)
+    return next((closed for gate in given.gates if (closed := gate(given)) is not None), None)
 
 
 def held_by_operator(incident: Incident, world: World) -> Wait | None:
@@ -188,8 +188,11 @@ def storm(given: GateInput) -> ClosedGate | None:
 
 def healthy_share(given: GateInput) -> ClosedGate | None:
     """Too many targets of this kind are unhealthy to act on another one."""
-    peers, ill, limits = given.world.peers, given.world.failing_peers, given.limits
-    if ill <= limits.unhealthy_targets or peers - ill >= limits.minimum_healthy_share * peers:
+    peers, failing, limits = given.world.peers, given.world.failing_peers, given.limits
+    if (
+        failing <= limits.unhealthy_targets
+        or peers - failing >= limits.minimum_healthy_share * peers
+    ):
         return None  # also for a fleet of one, which has no peers
     note = f"fewer than {limits.minimum_healthy_share:.0%} of {peers} other targets are healthy"
     return Wait(reason=Reason.FLEET_UNHEALTHY, note=note, blocked_step=given.index)
@@ -294,12 +297,12 @@ def error_budget(given: GateInput) -> ClosedGate | None:
 
 def precondition(given: GateInput) -> ClosedGate | None:
     """The probed target refuses a one-shot, or another process answered for it."""
-    said = given.world.precondition
-    if said is None:
+    refusal = given.world.precondition
+    if refusal is None:
         return None
-    healthy = not isinstance(said, Impostor)
+    healthy = not isinstance(refusal, Impostor)
     reason = Reason.TARGET_HEALTHY if healthy else Reason.TARGET_IMPOSTOR
-    return Wait(reason=reason, note=str(said), blocked_step=given.index)
+    return Wait(reason=reason, note=str(refusal), blocked_step=given.index)
 
 
 FLEET_GATES: tuple[Gate, ...] = (storm, healthy_share, global_budget)

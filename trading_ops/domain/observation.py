@@ -168,8 +168,10 @@ def _absence_counts(
     For an alert that Prometheus has never returned, the answer may be older than the notification.
     """
     verified = last is not None and last.state is AttemptState.VERIFIED
-    told = incident.resolved_at is not None and incident.resolved_at >= incident.starts_at
-    if verified or told:
+    reported_resolved = (
+        incident.resolved_at is not None and incident.resolved_at >= incident.starts_at
+    )
+    if verified or reported_resolved:
         return True
     is_old = max(snapshot.at - prometheus.started_at, prometheus.known_for) >= YOUNG
     is_evaluated = is_old or incident.id in snapshot.fired_since_start

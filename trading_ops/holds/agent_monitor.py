@@ -238,20 +238,20 @@ class AgentMonitor:
 
     async def _request_halt(self, probe: ProbeState) -> None:
         name, since = probe.target.name, probe.answered
-        said = since.isoformat(timespec="milliseconds") if since else "its start"
+        since_text = since.isoformat(timespec="milliseconds") if since else "its start"
         probe.requested_hold = _key(probe)
         probe.requested_for = probe.incarnation
         self._start(
-            self._record_once(probe, "agent_silent", f"{name} has been silent since {said}")
+            self._record_once(probe, "agent_silent", f"{name} has been silent since {since_text}")
         )
         placed = await self._holding.place(
             probe.target,
             HeldState.HALTED,
             owner=RECONCILER,
-            reason=f"its agent has not answered since {said}",
+            reason=f"its agent has not answered since {since_text}",
             key=probe.requested_hold,
         )
-        log.warning("agent_silent", target=name, since=said, acknowledged=placed.acknowledged)
+        log.warning("agent_silent", target=name, since=since_text, acknowledged=placed.acknowledged)
 
     async def _stop(self, probe: ProbeState, incarnation: str) -> None:
         name, timeouts = probe.target.name, self._timeouts
@@ -336,7 +336,7 @@ class AgentMonitor:
             for by in ("person", "machine")
         }
         unregistered: Counter[str] = Counter()
-        for hold in self._holding.standing:
+        for hold in self._holding.active:
             if hold.target not in self.probes:
                 unregistered[hold.target] += 1
             key = (hold.target, hold.state, "machine" if is_automatic(hold) else "person")

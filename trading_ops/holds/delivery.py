@@ -94,7 +94,7 @@ class HoldSender:
         except TradingOpsError as error:
             log.warning("holds_not_confirmed", target=target.name, error=str(error))
             return
-        log.info("holds_confirmed", target=target.name, said=answer.detail)
+        log.info("holds_confirmed", target=target.name, detail=answer.detail)
 
     async def resume(
         self, target: Target, ids: frozenset[str] | None, owner: str, reason: str

@@ -114,9 +114,9 @@ class HoldManager:
         self._locks = {target.name: asyncio.Lock() for target in registry}
 
     @property
-    def standing(self) -> tuple[Hold, ...]:
+    def active(self) -> tuple[Hold, ...]:
         """Return the active holds known here; does not block."""
-        return self._memory.standing
+        return self._memory.active
 
     @property
     def unsettled(self) -> int:
@@ -273,7 +273,7 @@ class HoldManager:
         # After the reports: a hold placed after this read is for the process that reported.
         read = await self._memory.refresh()
         # A hold released by another replica may be placed again with the same id.
-        self._orders.keep_only({hold.id for hold in self._memory.standing})
+        self._orders.keep_only({hold.id for hold in self._memory.active})
         # In parallel: one misbehaving bot must not delay the others.
         await asyncio.gather(
             *(

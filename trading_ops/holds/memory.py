@@ -55,7 +55,7 @@ class HoldMemory:
         self._take_up_journal()
 
     @property
-    def standing(self) -> tuple[Hold, ...]:
+    def active(self) -> tuple[Hold, ...]:
         """Return the active holds known here; does not block."""
         return tuple((self._standing | self._unsettled).values())
 
@@ -68,7 +68,7 @@ class HoldMemory:
         """Return the holds of a target."""
         if self._by_target is None:
             self._by_target = {}
-            for hold in self.standing:
+            for hold in self.active:
                 self._by_target.setdefault(hold.target, []).append(hold)
         return tuple(self._by_target.get(target, ()))
 

@@ -67,8 +67,8 @@ class Suppression:
             maintenance=covering(self._windows, target.name, now),
         )
         wanted = manual_input(HALT, target.name, History(), world, GlobalLimits(), now)
-        closed = (said for gate in GATES if (said := gate(wanted)) is not None)
-        return next(((said.reason, said.note) for said in closed), None)
+        closed = next((one for gate in GATES if (one := gate(wanted)) is not None), None)
+        return None if closed is None else (closed.reason, closed.note)
 
 
 def _read(connection: Connection) -> Words:

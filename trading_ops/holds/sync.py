@@ -123,8 +123,8 @@ class HoldSync:
             await self._adopt_release(target, hold, release)
         else:
             was_in_force = asyncio.create_task(self._was_in_force(hold))
-            done, said = await self.orders.send(target, hold)
-            log.warning("hold_enforced", hold=hold.id, acknowledged=done, said=said)
+            done, detail = await self.orders.send(target, hold)
+            log.warning("hold_enforced", hold=hold.id, acknowledged=done, detail=detail)
             if await was_in_force and done:
                 await self._note_again(target, hold, "the bot had lost it")
         return False
@@ -176,9 +176,11 @@ class HoldSync:
             self.memory.drop(hold.id)
             self.orders.forget(hold.id)
             return
-        done, said = await self.orders.send(target, hold)
+        done, detail = await self.orders.send(target, hold)
         self.on_reapplied(target.name)
-        log.error("hold_reapplied", hold=hold.id, target=target.name, acknowledged=done, said=said)
+        log.error(
+            "hold_reapplied", hold=hold.id, target=target.name, acknowledged=done, detail=detail
+        )
 
     async def _adopt(self, target: Target, found: ReportedHold) -> None:
         """Store a hold that was placed directly at the bot, so that it survives the bot's file."""

@@ -71,9 +71,9 @@ def load_plan(path: Path) -> ReadinessPlan:
     except yaml.YAMLError as error:
         raise ConfigError(str(place), "", problem_of(error), "correct the YAML") from error
     except msgspec.ValidationError as error:
-        said, _, key = str(error).partition(" - at ")
+        reason, _, key = str(error).partition(" - at ")
         fix = "see docs/readiness.md, “The plan”"
-        raise ConfigError(str(place), key.strip("`"), said, fix) from error
+        raise ConfigError(str(place), key.strip("`"), reason, fix) from error
     return _plan(str(place), file)
 
 

@@ -111,7 +111,7 @@ class AcknowledgementSync:
         """
         kind, now = AcknowledgementKind(kind), self.now()
         incident = await self._open(incident_id)
-        word = await self.writer.run(
+        ack = await self.writer.run(
             partial(
                 acknowledgements.begin,
                 incident_id=incident.id,
@@ -122,10 +122,10 @@ class AcknowledgementSync:
                 now=now,
             )
         )
-        if word is None:
+        if ack is None:
             raise OrderRefused(f"incident {incident.id} is closed")
-        log.info("acknowledged", incident=incident.id, kind=word.kind.value, owner=owner)
-        return await self._sync_one(word)
+        log.info("acknowledged", incident=incident.id, kind=ack.kind.value, owner=owner)
+        return await self._sync_one(ack)
 
     async def withdraw(self, incident_id: str, *, owner: str) -> Acknowledged:
         """Remove the acknowledgement of an incident and its silence.
@@ -135,10 +135,10 @@ class AcknowledgementSync:
             StoreError: it could not be stored; nothing was done.
         """
         incident = await self._open(incident_id)
-        word = await self._end(incident.id, plain(owner), "withdrawn")
-        if word is None:
+        ack = await self._end(incident.id, plain(owner), "withdrawn")
+        if ack is None:
             raise OrderRefused(f"incident {incident.id} is not acknowledged")
-        return await self._sync_one(word)
+        return await self._sync_one(ack)
 
     def note_lost_silences(self, audible: Collection[str], *, asked: float) -> None:
         """Find silences that Alertmanager has lost; the next synchronization creates them again.
@@ -191,14 +191,14 @@ class AcknowledgementSync:
             raise OrderRefused(f"incident {incident.id} is closed")
         return incident
 
-    async def _sync_one(self, word: Acknowledgement) -> Acknowledged:
+    async def _sync_one(self, ack: Acknowledgement) -> Acknowledged:
         """Synchronize one acknowledgement now; return it with the error, if any."""
         self._synced = None
-        find = partial(acknowledgements.find, key=word.id)
+        find = partial(acknowledgements.find, key=ack.id)
         case = await self.reader.read(find)
         if case is None:
-            return Acknowledged(acknowledgement=word, error=None)
-        trouble = await self._sync_silence(case, {word.incident_id}, sure=True)
+            return Acknowledged(acknowledgement=ack, error=None)
+        trouble = await self._sync_silence(case, {ack.incident_id}, sure=True)
         self._export(await self.reader.read(partial(acknowledgements.at_work, now=self.now())))
         fresh = await self.reader.read(find) or case
         return Acknowledged(acknowledgement=fresh.acknowledgement, error=trouble)
@@ -207,14 +207,14 @@ class AcknowledgementSync:
         self, case: AcknowledgedAlert, ids: Collection[str], *, lost: bool
     ) -> str | None:
         """End or renew an acknowledgement if due, and synchronize its silence."""
-        word, now = case.acknowledgement, self.now()
-        ending = word.is_active and (case.closed_at is not None or has_lapsed(word, now))
+        ack, now = case.acknowledgement, self.now()
+        ending = ack.is_active and (case.closed_at is not None or has_lapsed(ack, now))
         if ending:
-            kind = "snooze_ended" if has_lapsed(word, now) else "acknowledgement_ended"
-            await self._end(word.incident_id, "reconciler", kind)
-        elif word.is_active and word.incident_id in ids and (until := renewed_until(word, now)):
-            await self.writer.run(partial(acknowledgements.renew, word=word, until=until, now=now))
-        if not ending and not _is_due(word, ids, now, lost=lost):
+            kind = "snooze_ended" if has_lapsed(ack, now) else "acknowledgement_ended"
+            await self._end(ack.incident_id, "reconciler", kind)
+        elif ack.is_active and ack.incident_id in ids and (until := renewed_until(ack, now)):
+            await self.writer.run(partial(acknowledgements.renew, ack=ack, until=until, now=now))
+        if not ending and not _is_due(ack, ids, now, lost=lost):
             return None
         return await self._sync_silence(case, ids, sure=ending, lost=lost)
 
@@ -238,8 +238,8 @@ class AcknowledgementSync:
                     sure or _is_due(fresh.acknowledgement, ids, self.now(), lost=lost)
                 ):
                     return None
-                word = _unsilenced(fresh.acknowledgement) if lost else fresh.acknowledgement
-                ends = silence_to_create(word, self.now()) if word.is_active else None
+                ack = _unsilenced(fresh.acknowledgement) if lost else fresh.acknowledgement
+                ends = silence_to_create(ack, self.now()) if ack.is_active else None
                 if ends is not None:
                     await self._silence(fresh, ends)
                 elif not fresh.acknowledgement.is_active:
@@ -249,7 +249,7 @@ class AcknowledgementSync:
         return None
 
     async def _silence(self, case: AcknowledgedAlert, ends: datetime) -> None:
-        word = case.acknowledgement
+        ack = case.acknowledgement
         found = await self._ours(case)
         ours = found[0] if found else None
         matchers = matchers_of(case.labels)
@@ -258,19 +258,19 @@ class AcknowledgementSync:
             patterns=matchers.patterns,
             starts=self.now() if ours is None else ours.starts_at,
             ends=ends,
-            owner=word.owner,
-            comment=comment(word),
+            owner=ack.owner,
+            comment=comment(ack),
             id=None if ours is None else ours.id,
         )
         for stray in found[1:]:
             await self.alertmanagers.expire(stray.id)
-        self._placed[word.incident_id] = clock.monotonic()
-        await self._note(word, silence_id, ends)
+        self._placed[ack.incident_id] = clock.monotonic()
+        await self._note(ack, silence_id, ends)
 
     async def _expire(self, case: AcknowledgedAlert) -> None:
-        standing = await self.reader.read(acknowledgements.active)
+        active = await self.reader.read(acknowledgements.active)
         if (
-            case.acknowledgement.incident_id not in standing
+            case.acknowledgement.incident_id not in active
         ):  # otherwise it belongs to the newer acknowledgement
             for silence in await self._ours(case):
                 await self.alertmanagers.expire(silence.id)
@@ -296,18 +296,18 @@ class AcknowledgementSync:
             kind=kind,
             now=self.now(),
         )
-        word = await self.writer.run(order)
-        if word is not None:
+        ack = await self.writer.run(order)
+        if ack is not None:
             log.info(kind, incident=incident_id, owner=owner)
-        return word
+        return ack
 
     async def _note(
-        self, word: Acknowledgement, silence_id: str | None, until: datetime | None
+        self, ack: Acknowledgement, silence_id: str | None, until: datetime | None
     ) -> None:
         await self.writer.run(
             partial(
                 acknowledgements.note_silence,
-                word=word,
+                ack=ack,
                 silence_id=silence_id,
                 until=until,
                 now=self.now(),
@@ -323,18 +323,18 @@ class AcknowledgementSync:
             self.metrics.silences.acknowledged.labels(*key).set(value)
 
 
-def _unsilenced(word: Acknowledgement) -> Acknowledgement:
-    return replace(word, silenced_until=None)
+def _unsilenced(ack: Acknowledgement) -> Acknowledgement:
+    return replace(ack, silenced_until=None)
 
 
 def _is_due(
-    word: Acknowledgement, ids: Collection[str], now: datetime, *, lost: bool = False
+    ack: Acknowledgement, ids: Collection[str], now: datetime, *, lost: bool = False
 ) -> bool:
     """Whether the silence of this acknowledgement must be checked in Alertmanager."""
-    if word.is_active:
-        known = _unsilenced(word) if lost else word
-        return word.incident_id in ids and silence_to_create(known, now) is not None
-    return may_be_silenced(word, now)
+    if ack.is_active:
+        known = _unsilenced(ack) if lost else ack
+        return ack.incident_id in ids and silence_to_create(known, now) is not None
+    return may_be_silenced(ack, now)
 
 
 def length(kind: AcknowledgementKind, for_: timedelta | None) -> timedelta:
@@ -361,6 +361,6 @@ def mark(incident_id: str) -> str:
     return f"trading-ops incident {incident_id}: "
 
 
-def comment(word: Acknowledgement) -> str:
+def comment(ack: Acknowledgement) -> str:
     """Return a silence's comment: the incident, the operator and the reason."""
-    return f"{mark(word.incident_id)}{word.description}{f' ({word.note})' if word.note else ''}"
+    return f"{mark(ack.incident_id)}{ack.description}{f' ({ack.note})' if ack.note else ''}"

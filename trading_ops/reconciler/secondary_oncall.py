@@ -126,12 +126,12 @@ class SilenceMonitor:
         until: dict[Fault, datetime] = {}
         for key, routed in snapshot.alertmanager.items():
             rule = snapshot.prometheus.alerts.get(key)
-            standing = [ends[one] for one in routed.silenced_by if one in ends]
-            if rule is None or not rule.firing or not rule.is_ours or not standing:
+            ends_at = [ends[one] for one in routed.silenced_by if one in ends]
+            if rule is None or not rule.firing or not rule.is_ours or not ends_at:
                 continue
             fault = fault_of(rule.labels)
             if is_registered(fault, self.index):
-                until[fault] = max([*standing, until.get(fault, standing[0])])
+                until[fault] = max([*ends_at, until.get(fault, ends_at[0])])
         self._shown |= until.keys()
         for fault in self._shown:
             end = until.get(fault)

@@ -63,9 +63,9 @@ def read_timeline(connection: Connection, *, key: str) -> Timeline | None:
     incident = incidents.find(connection, key)
     if incident is None:
         return None
-    told = events.of_incident(connection, incident.id)
+    found = events.of_incident(connection, incident.id)
     if incident.target is not None:
-        told += events.about_target(
+        found += events.about_target(
             connection,
             incident.target,
             kinds=BESIDE,
@@ -75,7 +75,7 @@ def read_timeline(connection: Connection, *, key: str) -> Timeline | None:
     return Timeline(
         incident=incident,
         attempts=tuple(attempts.of_incident(connection, incident.id)),
-        events=tuple(sorted(told, key=lambda event: event.seq)),
+        events=tuple(sorted(found, key=lambda event: event.seq)),
     )
 
 
@@ -105,37 +105,37 @@ def read_statuses(
     if not still_open:
         return {}
     words = acknowledgements.active(connection)
-    said = search.last_decisions(connection, [one.id for one in still_open])
+    last = search.last_decisions(connection, [one.id for one in still_open])
     pause = pauses.current(connection, now=now)
     return {
-        one.id: _of_word(words[one.id])
+        one.id: _of_acknowledgement(words[one.id])
         if one.id in words
-        else _of_decision(one, said.get(one.id), pause)
+        else _of_decision(one, last.get(one.id), pause)
         for one in still_open
     }
 
 
-def _of_word(word: Acknowledgement) -> IncidentStatus:
-    snoozed = word.kind is AcknowledgementKind.SNOOZE
+def _of_acknowledgement(ack: Acknowledgement) -> IncidentStatus:
+    snoozed = ack.kind is AcknowledgementKind.SNOOZE
     return IncidentStatus(
         state=SNOOZED if snoozed else ACKNOWLEDGED,
-        owner=word.owner,
-        until=word.until if snoozed else None,  # an acknowledgement is renewed
-        note=word.note,
+        owner=ack.owner,
+        until=ack.until if snoozed else None,  # an acknowledgement is renewed
+        note=ack.note,
     )
 
 
 def _of_decision(
-    incident: Incident, said: search.LastDecision | None, pause: Pause | None
+    incident: Incident, last: search.LastDecision | None, pause: Pause | None
 ) -> IncidentStatus:
-    waits = said is not None and said.kind == "decided_wait"
+    waits = last is not None and last.kind == "decided_wait"
     if incident.escalated_at is not None and not waits:
-        return IncidentStatus(state=Reason.ESCALATED.value, note=said.note if said else "")
-    if said is None:
+        return IncidentStatus(state=Reason.ESCALATED.value, note=last.note if last else "")
+    if last is None:
         return IncidentStatus(state=NEW)
     until = None
-    if said.reason == Reason.PAUSED and pause is not None:
+    if last.reason == Reason.PAUSED and pause is not None:
         until = pause.expires_at
-    elif said.reason == Reason.FLAPPING and incident.quiet_since is not None:
+    elif last.reason == Reason.FLAPPING and incident.quiet_since is not None:
         until = incident.quiet_since + GlobalLimits().flap_quiet
-    return IncidentStatus(state=said.reason, until=until, note=said.note)
+    return IncidentStatus(state=last.reason, until=until, note=last.note)

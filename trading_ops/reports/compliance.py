@@ -147,8 +147,8 @@ def _events(title: str, events: Iterable[Event]) -> Iterator[str]:
     none = True
     for one in events:
         none = False
-        said = " ".join(filter(None, (one.note, one.reason)))
-        yield f"  {one.at:%Y-%m-%d %H:%M:%S}  {one.kind:<22} {one.actor:<20} {said}"
+        details = " ".join(filter(None, (one.note, one.reason)))
+        yield f"  {one.at:%Y-%m-%d %H:%M:%S}  {one.kind:<22} {one.actor:<20} {details}"
     if none:
         yield "  none"
     yield ""

@@ -53,8 +53,8 @@ def run(
     except OSError as error:
         raise Unanswered(f"{name}: {error}") from error
     if done.returncode not in accepted or not done.stdout.strip():
-        said = _last_line(done.stderr) or f"exit code {done.returncode}"
-        raise Unanswered(f"{name}: {said}")
+        problem = _last_line(done.stderr) or f"exit code {done.returncode}"
+        raise Unanswered(f"{name}: {problem}")
     return done.stdout
 
 

@@ -50,7 +50,7 @@ def begin(
     # The lock serializes concurrent acknowledgements.
     if connection.execute(is_open.with_for_update()).one_or_none() is None:
         return None
-    former = _standing_of(connection, incident_id)
+    former = _active_of(connection, incident_id)
     both = AcknowledgementKind.ACKNOWLEDGE
     if former is not None and former.owner == owner and (former.kind, kind) == (both, both):
         return former
@@ -68,7 +68,7 @@ def begin(
         insert(acknowledgements).values(kind=kind.value, **values)
     ).inserted_primary_key
     assert key is not None  # noqa: S101 - an INSERT of one row always has a key
-    word = Acknowledgement(id=int(key[0]), kind=kind, **values)
+    ack = Acknowledgement(id=int(key[0]), kind=kind, **values)
     taken = former is not None and former.owner != owner
     events.add(
         connection,
@@ -78,9 +78,9 @@ def begin(
         actor=owner,
         note=note,
         before=None if former is None else _shown(former),
-        after=_shown(word),
+        after=_shown(ack),
     )
-    return word
+    return ack
 
 
 _BEGUN = {
@@ -97,34 +97,34 @@ def end(
     The event's kind is `withdrawn` by an operator, `acknowledgement_ended` with the incident, and
     `snooze_ended` at its own end.
     """
-    word = _standing_of(connection, incident_id)
-    if word is None:
+    ack = _active_of(connection, incident_id)
+    if ack is None:
         return None
-    _set(connection, word.id, ended_at=now, ended_by=owner)
+    _set(connection, ack.id, ended_at=now, ended_by=owner)
     events.add(
-        connection, at=now, kind=kind, incident_id=incident_id, actor=owner, before=_shown(word)
+        connection, at=now, kind=kind, incident_id=incident_id, actor=owner, before=_shown(ack)
     )
-    return word
+    return ack
 
 
-def renew(connection: Connection, word: Acknowledgement, *, until: datetime, now: datetime) -> None:
+def renew(connection: Connection, ack: Acknowledgement, *, until: datetime, now: datetime) -> None:
     """Extend an active acknowledgement."""
-    statement = update(acknowledgements).where(acknowledgements.c.id == word.id, ACTIVE)
+    statement = update(acknowledgements).where(acknowledgements.c.id == ack.id, ACTIVE)
     if not connection.execute(statement.values(until=until)).rowcount:
         return
     events.add(
         connection,
         at=now,
         kind="acknowledgement_renewed",
-        incident_id=word.incident_id,
-        before={"until": word.until},
+        incident_id=ack.incident_id,
+        before={"until": ack.until},
         after={"until": until},
     )
 
 
 def note_silence(
     connection: Connection,
-    word: Acknowledgement,
+    ack: Acknowledgement,
     *,
     silence_id: str | None,
     until: datetime | None,
@@ -134,13 +134,13 @@ def note_silence(
 
     The acknowledgement may have ended in between: then its silence must still be expired.
     """
-    _set(connection, word.id, silence_id=silence_id, silenced_until=until)
+    _set(connection, ack.id, silence_id=silence_id, silenced_until=until)
     events.add(
         connection,
         at=now,
         kind="silence_ended" if until is None else "silence_laid",
-        incident_id=word.incident_id,
-        before={"silence": word.silence_id, "until": word.silenced_until},
+        incident_id=ack.incident_id,
+        before={"silence": ack.silence_id, "until": ack.silenced_until},
         after={"silence": silence_id, "until": until},
     )
 
@@ -148,12 +148,12 @@ def note_silence(
 def active(connection: Connection) -> dict[str, Acknowledgement]:
     """Return the acknowledgements in force, by incident id."""
     rows = connection.execute(_STANDING).mappings()
-    return {word.incident_id: word for word in map(_from_row, rows)}
+    return {ack.incident_id: ack for ack in map(_from_row, rows)}
 
 
 def phrase(connection: Connection, incident_id: str) -> str | None:
     """Return who has acknowledged an incident, as a phrase, or None."""
-    found = _standing_of(connection, incident_id)
+    found = _active_of(connection, incident_id)
     return found.description if found else None
 
 
@@ -193,7 +193,7 @@ def _cases() -> Select[Any]:
     return select(*columns).select_from(joined)
 
 
-def _standing_of(connection: Connection, incident_id: str) -> Acknowledgement | None:
+def _active_of(connection: Connection, incident_id: str) -> Acknowledgement | None:
     statement = select(acknowledgements).where(
         acknowledgements.c.incident_id == incident_id, ACTIVE
     )
@@ -218,5 +218,5 @@ def _from_row(row: RowMapping) -> Acknowledgement:
     return Acknowledgement(**values | {"kind": AcknowledgementKind(values["kind"])})
 
 
-def _shown(word: Acknowledgement) -> dict[str, Any]:
-    return {"kind": word.kind.value, "owner": word.owner, "until": word.until}
+def _shown(ack: Acknowledgement) -> dict[str, Any]:
+    return {"kind": ack.kind.value, "owner": ack.owner, "until": ack.until}

@@ -171,7 +171,7 @@ def search(
     incident_id: str | None = None,
     limit: int = 100,
 ) -> list[Approval]:
-    """Return requests, newest first; `standing` of each shows whether it has expired."""
+    """Return requests, newest first; `state_at` of each tells whether it has expired."""
     statement = _newest(select(approvals)).limit(limit)
     if state is not None:
         statement = statement.where(approvals.c.state == state)

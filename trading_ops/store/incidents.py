@@ -203,8 +203,8 @@ def add_crash(connection: Connection, key: str, *, note: str, limit: int, now: d
 
     Returns whether the limit is reached.
     """
-    told = events.of_incident(connection, key)
-    count = 1 + sum(event.kind == CRASHED for event in told)
+    recorded = events.of_incident(connection, key)
+    count = 1 + sum(event.kind == CRASHED for event in recorded)
     events.add(connection, at=now, kind=CRASHED, incident_id=key, note=note)
     if count < limit:
         return False

@@ -49,18 +49,18 @@ def end(connection: Connection, *, owner: str, now: datetime, only: int | None =
     if only is not None:
         in_force.append(pauses.c.id == only)
     columns = (pauses.c.id, pauses.c.owner, pauses.c.expires_at)
-    standing = connection.execute(select(*columns).where(*in_force)).all()
+    active = connection.execute(select(*columns).where(*in_force)).all()
     ended = connection.execute(
         update(pauses).where(*in_force).values(lifted_at=now, lifted_by=owner)
     ).rowcount
     if ended:
-        before = [row._asdict() for row in standing]
+        before = [row._asdict() for row in active]
         events.add(
             connection,
             at=now,
             kind="unpaused",
             actor=owner,
             before={"pauses": before},
-            after={"pauses": [], "ended": [row.id for row in standing]},
+            after={"pauses": [], "ended": [row.id for row in active]},
         )
     return ended

@@ -97,8 +97,8 @@ def _arguments(url: URL, bounds: ConnectionLimits) -> dict[str, str | int]:
         "target_session_attrs": "primary",
         **KEEPALIVE,
     }
-    said = {name: value for name, value in ours.items() if name not in url.query}
-    return said | {"options": _options(url, bounds.settings)}
+    defaults = {name: value for name, value in ours.items() if name not in url.query}
+    return defaults | {"options": _options(url, bounds.settings)}
 
 
 def _options(url: URL, settings: Mapping[str, str]) -> str:

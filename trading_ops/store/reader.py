@@ -58,9 +58,9 @@ class Reader:
     def _why(self, error: SQLAlchemyError) -> str:
         """Return the first line of the driver's message; it may contain connection details."""
         cause = getattr(error, "orig", None)
-        said = str(cause or "").strip().partition("\n")[0] or error.__class__.__name__
+        text = str(cause or "").strip().partition("\n")[0] or error.__class__.__name__
         password = self._engine.url.password
-        return said.replace(password, "***") if password else said
+        return text.replace(password, "***") if password else text
 
     def close(self) -> None:
         """Wait for running reads, then close all connections."""

@@ -124,12 +124,12 @@ def change(
     if stored is None:
         fix = f"`trading-ops readiness begin {bot}` begins one"
         raise OrderRefused(f"{bot} has no open run: {fix}")
-    run, told = alter(stored)
+    run, change = alter(stored)
     if not approved:
         asked = _spend_approval(connection, stored, run, actor=actor, now=now)
         if asked is not None:
             return asked
-    if not save(connection, stored, run, (told,), now=now, actor=actor, reason=reason):
+    if not save(connection, stored, run, (change,), now=now, actor=actor, reason=reason):
         raise OrderRefused("the run has changed meanwhile: try again")
     return StoredRun(run=run, plan=stored.plan, version=stored.version + 1)
 

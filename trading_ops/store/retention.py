@@ -187,12 +187,12 @@ def _kept_since(connection: Connection, before: datetime) -> datetime:
     oldest_incident = select(func.min(incidents.c.received_at)).where(
         incidents.c.closed_at.is_(None)
     )
-    begun: list[datetime | None] = [
+    starts: list[datetime | None] = [
         connection.execute(oldest_hold).scalar_one(),
         connection.execute(oldest_incident).scalar_one(),
     ]
     return min(
-        (moment for moment in begun if moment is not None and moment < before), default=before
+        (moment for moment in starts if moment is not None and moment < before), default=before
     )
 
 

@@ -276,12 +276,12 @@ def count_events(connection: Connection, span: TimeRange) -> list[EventCount]:
     """Return how many events there were of each kind and reason, the most frequent first."""
     # Operators' reasons are free text; only the reconciler's reasons are counted.
     reason = case((events.c.actor == "reconciler", events.c.reason), else_="").label("reason")
-    told = select(events.c.kind, reason).where(*span.holds(events.c.at)).subquery()
+    matching = select(events.c.kind, reason).where(*span.holds(events.c.at)).subquery()
     number = func.count().label("number")
     statement = (
-        select(told.c.kind, told.c.reason, number)
-        .group_by(told.c.kind, told.c.reason)
-        .order_by(number.desc(), told.c.kind, told.c.reason)
+        select(matching.c.kind, matching.c.reason, number)
+        .group_by(matching.c.kind, matching.c.reason)
+        .order_by(number.desc(), matching.c.kind, matching.c.reason)
     )
     return [
         EventCount(kind=row.kind, reason=row.reason, count=int(row.number))

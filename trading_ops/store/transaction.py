@@ -40,7 +40,7 @@ def transaction(engine: Engine, audit_key: bytes = b"") -> Iterator[Connection]:
     """
     with _connect(engine) as connection:
         events.take_pending(connection)  # what a transaction that failed has left behind
-        with _begin(connection) as begun:
+        with _begin(connection) as open_transaction:
             try:
                 yield connection
                 audit_chain.write(connection, audit_key)
@@ -53,7 +53,7 @@ def transaction(engine: Engine, audit_key: bytes = b"") -> Iterator[Connection]:
                     "the database file was deleted or replaced while it was open, so nothing is "
                     "stored: restore it and restart the reconciler"
                 )
-            _commit(begun)
+            _commit(open_transaction)
 
 
 def is_collision(error: Exception) -> bool:
@@ -80,9 +80,9 @@ def _begin(connection: Connection) -> RootTransaction:
         raise StoreUnavailable(_sentence("cannot start a transaction", error)) from error
 
 
-def _commit(begun: RootTransaction) -> None:
+def _commit(open_transaction: RootTransaction) -> None:
     try:
-        begun.commit()
+        open_transaction.commit()
     except DBAPIError as error:
         if _surely_rolled_back(error):
             raise

@@ -204,7 +204,7 @@ class Following:
     async def _read_timeline(self) -> None:
         incident = self.timeline.incident if self.timeline else await self._find_incident()
         if incident is not None:
-            self.timeline = await self.scene.reconciler.story(incident.id)
+            self.timeline = await self.scene.reconciler.timeline(incident.id)
 
     async def _find_incident(self) -> IncidentView | None:
         found = await self.scene.reconciler.incidents(

@@ -74,7 +74,7 @@ async def done_for_people(run: Following) -> str:
     """
     since = str(run.injected.timestamp())
     for incident in await run.scene.reconciler.incidents(target=run.bot.name, since=since):
-        timeline = await run.scene.reconciler.story(incident.id)
+        timeline = await run.scene.reconciler.timeline(incident.id)
         attempts = timeline.attempts if timeline else []
         for attempt in attempts:
             if attempt.action not in run.fault.tolerates:

@@ -133,7 +133,7 @@ async def done_twice(run: Following) -> str:
     since = str(run.injected.timestamp())
     seen: set[str] = set()
     for incident in await run.scene.reconciler.incidents(target=run.bot.name, since=since):
-        timeline = await run.scene.reconciler.story(incident.id)
+        timeline = await run.scene.reconciler.timeline(incident.id)
         for attempt in timeline.attempts if timeline else []:
             if attempt.delivery == Delivery.ONE_SHOT and attempt.action in seen:
                 return f"{attempt.action} was run twice"

@@ -183,7 +183,7 @@ async def _under_the_limit(scene: Scene) -> bool | None:
 async def _halted_at(scene: Scene, bot: Target, since: float) -> float | None:
     """Return when the reconciler had halted the bot for the fleet's loss; None: it has not."""
     found = await scene.reconciler.incidents(alertname=ALERT, target=bot.name, since=str(since))
-    timeline = await scene.reconciler.story(found[0].id) if found else None
+    timeline = await scene.reconciler.timeline(found[0].id) if found else None
     ended = [one.ended_at for one in timeline.attempts if one.ended_at] if timeline else []
     return min(ended).timestamp() if ended else None
 

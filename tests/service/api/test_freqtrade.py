@@ -34,8 +34,8 @@ async def test_people_command_it_whether_the_machine_may_or_not(scene: Scene) ->
     await eventually(is_paused)
     release = {**WHY, "holds": [placed["id"]]}
     status, released = await ask(running, "POST", f"{path}/resume", json=release)
-    assert (status, released["ids"], released["standing"]) == (200, [placed["id"]], [])
-    assert (fake.state, fake.standing()) == ("running", [])
+    assert (status, released["ids"], released["remaining"]) == (200, [placed["id"]], [])
+    assert (fake.state, fake.active_locks()) == ("running", [])
 
 
 async def test_halt_all_halts_it_too(scene: Scene, world: FakeWorld) -> None:

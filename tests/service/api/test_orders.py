@@ -264,9 +264,9 @@ async def test_a_bot_is_halted_and_resumed(start: Start, with_tokens: Settings) 
         assert (await ask(running, "POST", f"{path}/resume", OPERATOR, json=release))[0] == 403
         status, released = await ask(running, "POST", f"{path}/resume", ADMIN, json=release)
         assert (status, released["ids"]) == (200, ["hold-1"])
-        assert [hold["id"] for hold in released["standing"]] == [placed["id"]]
+        assert [hold["id"] for hold in released["remaining"]] == [placed["id"]]
         status, released = await ask(running, "POST", f"{path}/resume", ADMIN, json=WHY)
-        assert released["standing"] == []
+        assert released["remaining"] == []
 
 
 async def test_two_persons_release_a_hold(start: Start, with_tokens: Settings) -> None:
@@ -333,10 +333,10 @@ async def test_all_bots_are_resumed_at_once(
         assert (await ask(running, "POST", path, TOKENS[Role.OPERATOR], json=WHY))[0] == 403
         world.command_fails = True
         (refused,) = (await ask(running, "POST", path, admin, json=WHY))[1]["released"]
-        assert (refused["ids"], [one["id"] for one in refused["standing"]]) == ([], [hold])
+        assert (refused["ids"], [one["id"] for one in refused["remaining"]]) == ([], [hold])
         world.command_fails = False
         (released,) = (await ask(running, "POST", path, admin, json=WHY))[1]["released"]
-        assert (released["target"], released["ids"], released["standing"]) == ("alpha", [hold], [])
+        assert (released["target"], released["ids"], released["remaining"]) == ("alpha", [hold], [])
         assert not await running.asking.read(holds.active)
 
 

@@ -55,7 +55,7 @@ async def halt(found: Scene, bot: str) -> None:
     assert (status, placed["stored"]) == (200, True)
 
 
-async def standing(found: Scene, bot: str) -> list[str]:
+async def active_holds(found: Scene, bot: str) -> list[str]:
     targets = (await ask(found.running, "GET", "/api/v1/targets", ADMIN))[1]["targets"]
     return [hold["id"] for one in targets if one["name"] == bot for hold in one["holds"]]
 
@@ -73,7 +73,7 @@ async def test_resume_takes_two_persons(scene: Scene, bot: str, body: dict[str, 
     await halt(scene, bot)
     path, order = f"/api/v1/targets/{bot}/resume", {**WHY, **body}
     status, _ = await ask(scene.running, "POST", path, ADMIN, json=order)
-    assert (status, await standing(scene, bot)) == (409, [HOLD])
+    assert (status, await active_holds(scene, bot)) == (409, [HOLD])
 
     _, page = await ask(scene.running, "GET", "/api/v1/approvals?state=pending", ADMIN)
     (asked,) = page["approvals"]
@@ -83,10 +83,10 @@ async def test_resume_takes_two_persons(scene: Scene, bot: str, body: dict[str, 
     assert (await ask(scene.running, "POST", approve, OPERATOR, json={}))[0] == 200
 
     status, released = await ask(scene.running, "POST", path, ADMIN, json=order)
-    assert (status, released["ids"], released["standing"]) == (200, [HOLD], [])
+    assert (status, released["ids"], released["remaining"]) == (200, [HOLD], [])
     await halt(scene, bot)
     status, _ = await ask(scene.running, "POST", path, ADMIN, json=order)
-    assert (status, await standing(scene, bot)) == (409, [HOLD])
+    assert (status, await active_holds(scene, bot)) == (409, [HOLD])
 
 
 @pytest.mark.parametrize("bot", ["alpha", "freq"])
@@ -108,4 +108,4 @@ async def test_an_approval_is_for_the_holds_that_were_seen(scene: Scene) -> None
     later = {**WHY, "key": "hold-2"}
     await ask(scene.running, "POST", "/api/v1/targets/alpha/halt", OPERATOR, json=later)
     assert (await ask(scene.running, "POST", path, ADMIN, json=WHY))[0] == 409
-    assert sorted(await standing(scene, "alpha")) == [HOLD, "hold-2"]
+    assert sorted(await active_holds(scene, "alpha")) == [HOLD, "hold-2"]

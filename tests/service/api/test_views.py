@@ -349,23 +349,23 @@ async def test_whose_an_incident_is_and_why_nothing_happens(
         await running.call("POST", "/api/v1/pause", json=pause)
         await running.break_it()
 
-        async def standing() -> Any:
+        async def status() -> Any:
             found = await running.call("GET", "/api/v1/incidents")
-            return next(iter(found["standing"].values()), None)
+            return next(iter(found["statuses"].values()), None)
 
         async def paused() -> bool:
-            found = await standing()
+            found = await status()
             return bool(found and found["state"] == "paused" and found["until"])
 
         await eventually(paused)
         incident = await eventually(running.incident)
         path = f"/api/v1/incidents/{incident['id']}/acknowledge"
         await running.call("POST", path, json={"owner": "ada"})
-        found = await standing()
+        found = await status()
         assert (found["state"], found["owner"]) == ("acknowledged", "ada (token local)")
         assert found["until"] is None
         await running.call("DELETE", path)
-        assert (await standing())["state"] not in {"acknowledged", "snoozed"}
+        assert (await status())["state"] not in {"acknowledged", "snoozed"}
         await running.call("DELETE", "/api/v1/pause")
         assert await eventually(running.closed)
-        assert await standing() is None
+        assert await status() is None

@@ -104,7 +104,7 @@ async def test_while_the_loop_is_blocked_it_is_not_stopped() -> None:
         fake.blocked = False
         assert (await order(bot, "flatten", HOLD)).succeeded
     assert fake.state == "stopped"
-    assert len(fake.standing()) == 1
+    assert len(fake.active_locks()) == 1
 
 
 async def test_one_that_is_stopped_is_paused_first() -> None:

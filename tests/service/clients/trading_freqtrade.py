@@ -97,6 +97,6 @@ class TradingFreqtrade(FakeFreqtrade):
         """What was ordered, in its order."""
         return [order for order, _ in self.received]
 
-    def standing(self) -> list[dict[str, Any]]:
+    def active_locks(self) -> list[dict[str, Any]]:
         """Return the locks that stand."""
         return [lock for lock in self.locks if lock["active"]]

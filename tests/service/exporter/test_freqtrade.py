@@ -372,8 +372,8 @@ async def test_only_pause_and_lock_are_a_halt(
         seen = await look(bot)
     assert seen[f"trading_state:{expected}"] == 1
     assert sum(value for name, value in seen.items() if name.startswith("trading_state:")) == 1
-    standing = pair == "*" and ends_in > 0 and active
-    assert seen["trading_freqtrade_locks:global"] == standing
+    is_locked = pair == "*" and ends_in > 0 and active
+    assert seen["trading_freqtrade_locks:global"] == is_locked
 
 
 async def test_a_state_that_is_not_known_is_not_reported(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ class Desk:
     reapplied: list[str]
     """The bots at which an operator's hold was released and placed again."""
 
-    async def standing(self) -> dict[str, str]:
+    async def active_holds(self) -> dict[str, str]:
         found = await self.reader.read(holds.active)
         return {hold.id: hold.state.value for hold in found}
 

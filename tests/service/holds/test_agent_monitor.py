@@ -110,7 +110,7 @@ async def test_an_agent_that_was_frozen_is_halted_and_stays_so(
         labels = {"bot": "alpha", "state": "halted", "source": "machine"}
         await eventually(lambda: run.value("trading_ops_holds_active", **labels) == 1)
         await eventually(lambda: run.reasons_of("agent_answered"))
-        assert (await desk.standing(), bot.holds) == ({key: "halted"}, {key})
+        assert (await desk.active_holds(), bot.holds) == ({key: "halted"}, {key})
         assert len(await run.reasons_of("agent_silent")) == 1
     assert manager[0].orders == []
 
@@ -165,7 +165,7 @@ async def test_a_process_that_is_alive_and_mute_is_stopped(
         bot.start()
         await eventually(lambda: not run.silent)
         await asyncio.sleep(3 * QUICK.poll)
-        assert (bot.state, await desk.standing()) == ("active", {})
+        assert (bot.state, await desk.active_holds()) == ("active", {})
 
 
 async def test_a_crash_ends_in_no_halt(
@@ -179,7 +179,7 @@ async def test_a_crash_ends_in_no_halt(
         bot.stop()
         await eventually(lambda: run.silent)
         await asyncio.sleep(1.2 * QUICK.stop)
-        assert (await desk.standing(), service.orders) == ({}, [])
+        assert (await desk.active_holds(), service.orders) == ({}, [])
         service.running = True
         bot.start()
         await eventually(lambda: not run.silent)
@@ -197,7 +197,7 @@ async def test_a_life_that_is_only_starting_is_left_alone(
         bot.stop()
         await eventually(lambda: run.silent)
         await asyncio.sleep(1.2 * QUICK.stop)
-        assert (await desk.standing(), service.orders) == ({}, [])
+        assert (await desk.active_holds(), service.orders) == ({}, [])
 
 
 async def test_a_crash_after_the_halt_was_asked_for_takes_it_back(
@@ -209,11 +209,11 @@ async def test_a_crash_after_the_halt_was_asked_for_takes_it_back(
         await run.heard()
         service.down = True
         bot.stop()
-        await eventually(desk.standing)
+        await eventually(desk.active_holds)
         assert service.orders == []
         bot.start()
         await eventually(lambda: run.reasons_of("hold_withdrawn"))
-        assert (bot.state, await desk.standing()) == ("active", {})
+        assert (bot.state, await desk.active_holds()) == ("active", {})
 
 
 async def test_without_a_service_manager_the_halt_is_asked_for_and_nothing_is_stopped(
@@ -225,7 +225,7 @@ async def test_without_a_service_manager_the_halt_is_asked_for_and_nothing_is_st
     async with watching(desk) as run:
         await run.heard()
         thaw = bot.freeze()
-        await eventually(desk.standing)
+        await eventually(desk.active_holds)
         await asyncio.sleep(1.2 * QUICK.stop)
         assert service.orders == []
         thaw.set()
@@ -240,7 +240,7 @@ async def test_a_short_silence_is_none(desk: Desk, bot: RealAgent) -> None:
         await eventually(lambda: run.watch.probes["alpha"].misses > 3)
         thaw.set()
         await eventually(lambda: run.watch.probes["alpha"].misses == 0)
-        assert (await desk.standing(), bot.state, run.silent) == ({}, "active", False)
+        assert (await desk.active_holds(), bot.state, run.silent) == ({}, "active", False)
 
 
 async def test_a_hold_on_a_bot_that_was_renamed_is_shown_and_released(desk: Desk) -> None:
@@ -260,7 +260,7 @@ async def test_a_hold_on_a_bot_that_was_renamed_is_shown_and_released(desk: Desk
         )
         assert released.ids == {placed.id}
         await eventually(lambda: run.value(name, bot="alpha") is None)
-        assert await desk.standing() == {}
+        assert await desk.active_holds() == {}
 
 
 async def test_our_own_slowness_is_no_silence(desk: Desk, bot: RealAgent) -> None:
@@ -314,7 +314,7 @@ async def test_a_silence_suppresses_the_restart(
             assert "would have halted" in reason
             await eventually(lambda: run.silent)
         await asyncio.sleep(1.2 * QUICK.stop)
-        assert (await desk.standing(), manager[0].orders) == ({}, [])
+        assert (await desk.active_holds(), manager[0].orders) == ({}, [])
         assert len(await run.reasons_of("decided_wait")) == (why != "off")
         thaw.set()
         await eventually(lambda: not run.silent)
@@ -329,7 +329,7 @@ async def test_a_bot_that_was_never_heard_is_shown_and_left_alone(
     async with watching(desk) as run:
         await eventually(lambda: run.silent)
         await asyncio.sleep(QUICK.stop)
-        assert (await desk.standing(), manager[0].orders) == ({}, [])
+        assert (await desk.active_holds(), manager[0].orders) == ({}, [])
 
 
 async def test_holds_are_kept_in_force_second_by_second(desk: Desk, bot: RealAgent) -> None:
@@ -347,7 +347,7 @@ async def test_holds_are_kept_in_force_second_by_second(desk: Desk, bot: RealAge
         await eventually(lambda: bot.state == "halted")
         labels = {"bot": "alpha", "state": "halted", "source": "person"}
         assert run.value("trading_ops_holds_active", **labels) == 1
-    assert await desk.standing() == {placed.id: "halted"}
+    assert await desk.active_holds() == {placed.id: "halted"}
 
 
 @dataclasses.dataclass
@@ -381,9 +381,9 @@ async def test_a_bot_whose_heartbeat_prometheus_sees_is_left_alone(
         assert "heartbeat" in reason
         probe = run.watch.probes["alpha"]
         await eventually(lambda: clock.monotonic() - probe.quiet_from > 1.5 * QUICK.stop)
-        assert (await desk.standing(), manager[0].orders, run.silent) == ({}, [], True)
+        assert (await desk.active_holds(), manager[0].orders, run.silent) == ({}, [], True)
         heartbeats.age = None
-        await eventually(desk.standing)
+        await eventually(desk.active_holds)
         thaw.set()
         await eventually(lambda: bot.state == "halted")
 
@@ -403,7 +403,7 @@ async def test_an_overloaded_agent_is_neither_halted_nor_stopped(
             assert "overloaded" in (await eventually(lambda: run.reasons_of("agent_spared")))[0]
             probe = run.watch.probes["alpha"]
             await eventually(lambda: clock.monotonic() - probe.quiet_from > 1.5 * QUICK.stop)
-            assert (await desk.standing(), manager[0].orders) == ({}, [])
+            assert (await desk.active_holds(), manager[0].orders) == ({}, [])
 
 
 async def test_a_new_life_that_never_answers_is_stopped_in_the_end(
@@ -417,7 +417,7 @@ async def test_a_new_life_that_never_answers_is_stopped_in_the_end(
         service.incarnation = "77:77"
         bot.stop()
         await asyncio.wait_for(service.stopped.wait(), 60)
-        assert await desk.standing() == {}
+        assert await desk.active_holds() == {}
         service.running, service.incarnation = True, "78:78"
         assert "too often" in (await eventually(lambda: run.reasons_of("agent_spared")))[0]
         assert [order["incarnation"] for order in service.orders] == ["77:77"]

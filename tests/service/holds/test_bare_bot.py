@@ -22,7 +22,7 @@ async def test_nothing_is_done_to_it_and_nothing_is_pretended(
     try:
         async with watching(desk) as run:
             await eventually(lambda: run.silent)
-            assert await desk.standing() == {}
+            assert await desk.active_holds() == {}
             assert await run.reasons_of("agent_silent") == []
             placed = await desk.holding.place(
                 desk.target, HeldState.HALTED, owner="anna", reason="strange prices"

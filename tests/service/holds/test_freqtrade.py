@@ -66,9 +66,9 @@ class Desk:
 
     @property
     def halted(self) -> bool:
-        return self.fake.state == "paused" and len(self.fake.standing()) > 0
+        return self.fake.state == "paused" and len(self.fake.active_locks()) > 0
 
-    async def standing(self) -> dict[str, str]:
+    async def active_holds(self) -> dict[str, str]:
         return {one.id: one.state.value for one in await self.reader.read(holds.active)}
 
     async def kinds(self) -> list[str]:
@@ -134,7 +134,7 @@ async def test_a_halt_is_acknowledged_and_stored(desk: Desk) -> None:
     placed = await desk.holding.place(desk.target, "halted", **ADA)
     assert (placed.acknowledged, placed.stored) == (True, True)
     assert desk.halted
-    assert await desk.standing() == {placed.id: "halted"}
+    assert await desk.active_holds() == {placed.id: "halted"}
 
 
 @pytest.mark.parametrize("how", ["restart", "reload", "start", "unlock"])
@@ -161,8 +161,8 @@ async def test_a_hold_released_elsewhere_is_placed_again(desk: Desk, how: str) -
             return "hold_reapplied" in await desk.kinds()
 
         await eventually(is_reported)
-    assert len(fake.standing()) == 1
-    assert await desk.standing() == {placed.id: "halted"}
+    assert len(fake.active_locks()) == 1
+    assert await desk.active_holds() == {placed.id: "halted"}
 
 
 async def test_a_person_names_what_is_released(desk: Desk) -> None:
@@ -174,11 +174,11 @@ async def test_a_person_names_what_is_released(desk: Desk) -> None:
         assert released.ids == {first.id}
         await desk.holding.enforce()
         assert desk.halted
-        assert await desk.standing() == {second.id: "halted"}
+        assert await desk.active_holds() == {second.id: "halted"}
         await desk.holding.release(desk.target, ids=None, **ADA)
         await desk.holding.enforce()
-        assert (desk.fake.state, desk.fake.standing()) == ("running", [])
-    assert await desk.standing() == {}
+        assert (desk.fake.state, desk.fake.active_locks()) == ("running", [])
+    assert await desk.active_holds() == {}
 
 
 async def test_a_release_is_not_undone_by_what_was_read_before_it_was_stored(
@@ -190,7 +190,7 @@ async def test_a_release_is_not_undone_by_what_was_read_before_it_was_stored(
     write = memory.write
 
     async def late(work: Callable[[Connection], Any]) -> Any:
-        if not desk.fake.standing() and not passes:
+        if not desk.fake.active_locks() and not passes:
             asked_at = clock.monotonic()
             health = await desk.directory.bot(desk.target).health()
             reports = {"freq": AgentReport(asked_at=asked_at, health=health)}
@@ -202,7 +202,7 @@ async def test_a_release_is_not_undone_by_what_was_read_before_it_was_stored(
     await desk.holding.release(desk.target, ids=None, **ADA)
     await asyncio.gather(*passes)
     assert len(passes) == 1
-    assert (desk.fake.state, desk.fake.standing()) == ("running", [])
+    assert (desk.fake.state, desk.fake.active_locks()) == ("running", [])
 
 
 async def test_a_release_that_could_not_be_stored_is_reported_as_undone(
@@ -213,7 +213,7 @@ async def test_a_release_that_could_not_be_stored_is_reported_as_undone(
     write = desk.holding._memory.write
 
     async def broken(work: Callable[[Connection], Any]) -> Any:
-        if not desk.fake.standing():
+        if not desk.fake.active_locks():
             raise StoreUnavailable("away")
         return await write(work)
 
@@ -223,7 +223,7 @@ async def test_a_release_that_could_not_be_stored_is_reported_as_undone(
     monkeypatch.undo()
     await desk.holding.enforce()
     assert desk.halted
-    assert await desk.standing() == {placed.id: "halted"}
+    assert await desk.active_holds() == {placed.id: "halted"}
 
 
 async def test_what_it_alone_was_sent_is_kept(desk: Desk) -> None:
@@ -233,11 +233,11 @@ async def test_what_it_alone_was_sent_is_kept(desk: Desk) -> None:
         "halt", hold, attempt_id="x", fence=0, within=timedelta(seconds=2)
     )
     async with watching(desk):
-        await eventually(desk.standing)
-        assert await desk.standing() == {"by-hand": "halted"}
+        await eventually(desk.active_holds)
+        assert await desk.active_holds() == {"by-hand": "halted"}
         released = await desk.holding.release(desk.target, ids=None, **ADA)
         assert released.ids == {"by-hand"}
-        assert (desk.fake.state, desk.fake.standing()) == ("running", [])
+        assert (desk.fake.state, desk.fake.active_locks()) == ("running", [])
 
 
 async def test_a_restart_is_no_reason_to_halt(desk: Desk) -> None:
@@ -247,13 +247,13 @@ async def test_a_restart_is_no_reason_to_halt(desk: Desk) -> None:
         await desk.die()
         await eventually(lambda: "agent_silent" in watch.probes["freq"].recorded)
         await asyncio.sleep(1.5 * QUICK.stop)
-        assert await desk.standing() == {}
+        assert await desk.active_holds() == {}
         desk.fake.restart()
         await desk.start()
         await eventually(lambda: watch.probes["freq"].incarnation != started)
         await asyncio.sleep(4 * QUICK.poll)
-        assert (desk.fake.state, desk.fake.standing()) == ("running", [])
-    assert await desk.standing() == {}
+        assert (desk.fake.state, desk.fake.active_locks()) == ("running", [])
+    assert await desk.active_holds() == {}
     assert "agent_silent" in await desk.kinds()
     assert "hold_placed" not in await desk.kinds()
 

@@ -32,7 +32,7 @@ async def test_a_halt_is_stored_sent_and_reported(desk: Desk, bot: RealAgent) ->
     placed = await desk.holding.place(desk.target, "halted", **ADA)
     assert (placed.stored, placed.acknowledged) == (True, True)
     assert (bot.state, bot.holds) == ("halted", {placed.id})
-    assert await desk.standing() == {placed.id: "halted"}
+    assert await desk.active_holds() == {placed.id: "halted"}
     assert await desk.kinds() == ["hold_placed", "hold_acknowledged"]
     assert desk.journal.entries() == []
     assert desk.holding.unsettled == 0
@@ -43,7 +43,7 @@ async def test_the_same_key_is_one_hold_and_the_stricter_stands(desk: Desk, bot:
     for state in ("reducing", "halted", "reducing"):
         await desk.holding.place(desk.target, state, **ADA, key="k")
     assert (bot.state, bot.holds) == ("halted", {"k"})
-    assert await desk.standing() == {"k": "halted"}
+    assert await desk.active_holds() == {"k": "halted"}
 
 
 async def test_without_a_database_the_halt_goes_out_and_is_journalled(
@@ -60,7 +60,7 @@ async def test_without_a_database_the_halt_goes_out_and_is_journalled(
     desk.repair_database()
     await desk.holding.settle_journal()
     assert (desk.holding.unsettled, desk.journal.entries()) == (0, [])
-    assert await desk.standing() == {placed.id: "halted"}
+    assert await desk.active_holds() == {placed.id: "halted"}
     await desk.holding.settle_journal()
     assert (await desk.kinds()).count("hold_settled") == 1
 
@@ -83,7 +83,7 @@ async def test_a_stuck_database_delays_nothing_but_the_answer(
         release.set()
     await eventually(lambda: desk.writer.waiting == 0)
     await desk.holding.settle_journal()
-    assert await desk.standing() == {placed.id: "halted"}
+    assert await desk.active_holds() == {placed.id: "halted"}
 
 
 async def test_with_the_disk_full_too_the_halt_goes_out_and_that_is_reported(
@@ -97,7 +97,7 @@ async def test_with_the_disk_full_too_the_halt_goes_out_and_that_is_reported(
     assert "NOT STORED" in placed.detail
     desk.repair_database()
     await desk.holding.settle_journal()
-    assert await desk.standing() == {placed.id: "halted"}
+    assert await desk.active_holds() == {placed.id: "halted"}
 
 
 async def test_killed_between_the_journal_and_the_database(desk: Desk, bot: RealAgent) -> None:
@@ -113,7 +113,7 @@ async def test_killed_between_the_journal_and_the_database(desk: Desk, bot: Real
     assert (bot.state, bot.holds) == ("halted", {placed.id})
     desk.repair_database()
     await after.settle_journal()
-    assert await desk.standing() == {placed.id: "halted"}
+    assert await desk.active_holds() == {placed.id: "halted"}
     # Killed once more, before the journal was shortened: the same entry again changes nothing.
     entry = {
         "id": placed.id,
@@ -128,7 +128,7 @@ async def test_killed_between_the_journal_and_the_database(desk: Desk, bot: Real
     third = desk.again()
     await third.settle_journal()
     await third.enforce()
-    assert await desk.standing() == {}
+    assert await desk.active_holds() == {}
     assert (bot.state, desk.journal.entries()) == ("active", [])
 
 
@@ -227,11 +227,11 @@ async def test_a_person_releases_what_is_named_and_no_more(desk: Desk, bot: Real
     release = {"owner": "bert", "reason": "mended"}
     released = await desk.holding.release(desk.target, ids=frozenset({first.id}), **release)
     assert (set(released.ids), bot.state) == ({first.id}, "reducing")
-    assert await desk.standing() == {second.id: "reducing"}
+    assert await desk.active_holds() == {second.id: "reducing"}
     released = await desk.holding.release(desk.target, ids=None, **release)
     assert (set(released.ids), bot.state) == ({second.id}, "active")
     await desk.holding.enforce()
-    assert (bot.state, await desk.standing()) == ("active", {})
+    assert (bot.state, await desk.active_holds()) == ("active", {})
     kinds = await desk.kinds()
     assert (kinds.count("hold_released"), kinds.count("hold_release_requested")) == (2, 2)
 
@@ -262,7 +262,7 @@ async def test_nothing_is_released_without_the_bot(desk: Desk, bot: RealAgent) -
     bot.stop()
     with pytest.raises(Unreachable, match="holds stay"):
         await desk.holding.release(desk.target, ids=None, **release)
-    assert await desk.standing() == {placed.id: "halted"}
+    assert await desk.active_holds() == {placed.id: "halted"}
 
 
 async def release_at_bot(desk: Desk, hold_id: str, owner: str = "ada (token ada)") -> None:
@@ -302,7 +302,7 @@ async def test_a_persons_hold_that_is_released_at_the_bot_is_placed_again(
         return bot.state == "halted"
 
     await eventually(is_halted)
-    assert await desk.standing() == {placed.id: "halted"}
+    assert await desk.active_holds() == {placed.id: "halted"}
     assert event.actor == "agent:alpha"
     assert "ada" in event.note
     assert "token" not in event.note
@@ -315,7 +315,7 @@ async def test_a_setting_allows_the_release_at_the_bot(desk: Desk, bot: RealAgen
     await release_at_bot(desk, placed.id)
     event = await event_of(desk, "hold_released", desk.again(release_at_bot=True))
     assert event.actor == "agent:alpha"
-    assert (bot.state, await desk.standing()) == ("active", {})
+    assert (bot.state, await desk.active_holds()) == ("active", {})
 
 
 async def test_a_hold_that_was_placed_at_the_bot_is_released_there(
@@ -328,7 +328,7 @@ async def test_a_hold_that_was_placed_at_the_bot_is_released_there(
     await event_of(desk, "hold_adopted")
     await release_at_bot(desk, "by-hand")
     await event_of(desk, "hold_released")
-    assert (bot.state, await desk.standing()) == ("active", {})
+    assert (bot.state, await desk.active_holds()) == ("active", {})
 
 
 @pytest.mark.parametrize("way", ["all", "named", "action"])
@@ -362,7 +362,7 @@ async def test_a_release_that_was_ordered_here_is_learnt_from_the_bot(
     await desk.writer.run(order)
     await release_at_bot(desk, placed.id)
     assert (await event_of(desk, "hold_released")).actor == "bert"
-    assert (bot.state, await desk.standing()) == ("active", {})
+    assert (bot.state, await desk.active_holds()) == ("active", {})
 
 
 async def test_a_hold_placed_at_the_bot_itself_is_kept_too(desk: Desk, bot: RealAgent) -> None:
@@ -371,7 +371,7 @@ async def test_a_hold_placed_at_the_bot_itself_is_kept_too(desk: Desk, bot: Real
         "halt", {**ADA, "id": "by-hand"}, attempt_id="x", fence=0, within=_SECONDS
     )
     await desk.holding.enforce()
-    assert await desk.standing() == {"by-hand": "halted"}
+    assert await desk.active_holds() == {"by-hand": "halted"}
     bot.stop()
     bot.forget()
     bot.start()
@@ -393,13 +393,13 @@ async def test_a_hold_that_no_one_here_knew_of_is_released_and_reported(
     timeline = await desk.reader.read(lambda c: events.since(c, 0))
     assert [event.actor for event in timeline] == ["bert", "agent:alpha", "bert"]
     await desk.holding.enforce()
-    assert (bot.state, await desk.standing()) == ("active", {})
+    assert (bot.state, await desk.active_holds()) == ("active", {})
 
 
 async def test_what_a_bot_says_it_released_releases_no_other_bots_hold(
     desk: Desk, bot: RealAgent
 ) -> None:
-    """The id stands for another bot in the database: there it goes on standing."""
+    """The id stands for another bot in the database: there it stays active."""
     taken = Hold(
         id="h1", target="beta", state=HeldState.HALTED, owner="x", reason="y", at=clock.now()
     )
@@ -409,7 +409,7 @@ async def test_what_a_bot_says_it_released_releases_no_other_bots_hold(
     )
     released = await desk.holding.release(desk.target, ids=None, owner="bert", reason="mended")
     assert (set(released.ids), bot.state) == ({"h1"}, "active")
-    assert await desk.standing() == {"h1": "halted"}
+    assert await desk.active_holds() == {"h1": "halted"}
 
 
 async def test_a_hold_that_never_came_into_force_can_be_withdrawn(
@@ -421,7 +421,7 @@ async def test_a_hold_that_never_came_into_force_can_be_withdrawn(
     assert await desk.holding.withdraw(desk.target, lost.id, reason="its process is gone")
     bot.start()
     await desk.holding.enforce()
-    assert (bot.state, await desk.standing()) == ("active", {})
+    assert (bot.state, await desk.active_holds()) == ("active", {})
     assert (await desk.kinds())[-1] == "hold_withdrawn"
     kept = await desk.holding.place(desk.target, "halted", **ADA)
     assert not await desk.holding.withdraw(desk.target, kept.id, reason="no")
@@ -441,10 +441,10 @@ async def test_a_silences_halt_is_not_placed_on_the_next_life(desk: Desk, bot: R
     other = desk.again()
     for _ in range(2):
         await other.enforce()
-    assert (bot.state, await desk.standing()) == ("active", {key: "halted"})
+    assert (bot.state, await desk.active_holds()) == ("active", {key: "halted"})
     assert await desk.holding.withdraw(desk.target, key, reason="another process answers now")
     await other.enforce()
-    assert (bot.state, other.standing) == ("active", ())
+    assert (bot.state, other.active) == ("active", ())
 
 
 async def test_a_silences_halt_is_placed_on_the_life_that_it_is_of(
@@ -470,7 +470,7 @@ async def test_a_silences_halt_that_was_in_force_is_for_every_life(
     other = desk.again()
     assert not await other.withdraw(desk.target, key, reason="another process answers now")
     await other.enforce()
-    assert (bot.state, bot.holds, await desk.standing()) == ("halted", {key}, {key: "halted"})
+    assert (bot.state, bot.holds, await desk.active_holds()) == ("halted", {key}, {key: "halted"})
 
 
 async def test_a_silences_halt_whose_asker_has_died_is_taken_back(
@@ -482,7 +482,7 @@ async def test_a_silences_halt_whose_asker_has_died_is_taken_back(
     hold = Hold(id=key, target="alpha", state=HeldState.HALTED, at=at, **SILENCE)
     await desk.writer.run(lambda c: holds.place(c, hold, now=clock.now()))
     await desk.holding.enforce()
-    assert (bot.state, await desk.standing()) == ("active", {})
+    assert (bot.state, await desk.active_holds()) == ("active", {})
     assert await desk.kinds() == ["hold_placed", "hold_withdrawn"]
 
 
@@ -499,7 +499,7 @@ async def test_without_a_database_a_silences_halt_stays_with_its_life(
     assert bot.state == "active"
     desk.repair_database()
     assert await desk.holding.withdraw(desk.target, key, reason="another process answers now")
-    assert await desk.standing() == {}
+    assert await desk.active_holds() == {}
 
 
 async def test_what_another_replica_released_is_not_taken_for_being_in_force(
@@ -526,7 +526,7 @@ async def test_hostile_texts_keep_no_halt_from_being_placed(
     spilt = await desk.holding.place(desk.target, "halted", owner=text, reason=text)
     desk.repair_database()
     await desk.again().settle_journal()
-    assert (await desk.standing()).keys() == {placed.id, spilt.id}
+    assert (await desk.active_holds()).keys() == {placed.id, spilt.id}
 
 
 async def test_a_bot_that_only_says_yes_has_acknowledged_nothing(
@@ -623,4 +623,4 @@ async def test_a_fence_from_elsewhere_does_not_block_a_persons_resume(
     await desk.directory.bot(desk.target).raise_fence(highest)
     released = await desk.holding.release(desk.target, ids=None, **ADA)
     assert released.ids == {placed.id}
-    assert (bot.state, await desk.standing()) == ("active", {})
+    assert (bot.state, await desk.active_holds()) == ("active", {})

@@ -81,7 +81,7 @@ def locked(settings: Settings) -> Iterator[None]:
         connection.close()
 
 
-async def standing(reconciler: Reconciler) -> set[str]:
+async def active_holds(reconciler: Reconciler) -> set[str]:
     found = await reconciler.holding._memory._reader.read(holds.active)
     return {hold.id for hold in found}
 
@@ -97,7 +97,7 @@ async def test_the_database_is_locked_by_another(
             assert [entry["id"] for entry in Journal(settings.journal).entries()] == [placed.id]
         while reconciler.holding.unsettled:
             await reconciler.holding.settle_journal()
-        assert await standing(reconciler) == {placed.id}
+        assert await active_holds(reconciler) == {placed.id}
         assert Journal(settings.journal).entries() == []
 
 
@@ -117,7 +117,7 @@ async def test_killed_before_the_journal_was_settled(
     async with build(settings, registry) as reconciler:
         await reconciler.holding.settle_journal()
         await reconciler.holding.enforce()
-        assert await standing(reconciler) == {placed.id}
+        assert await active_holds(reconciler) == {placed.id}
         assert (bot.state, bot.holds) == ("halted", {placed.id})
 
 
@@ -136,7 +136,7 @@ async def test_the_disk_takes_nothing(
         assert reconciler.holding.unsettled == 1
         await writer.run(lambda c: c.exec_driver_sql("DROP TRIGGER full"))
         await reconciler.holding.settle_journal()
-        assert await standing(reconciler) == {placed.id}
+        assert await active_holds(reconciler) == {placed.id}
 
 
 async def test_started_while_postgresql_is_away(
@@ -166,4 +166,4 @@ async def test_started_while_postgresql_is_away(
         await asyncio.to_thread(cluster.start)
         async with build(there, registry) as reconciler:
             await reconciler.holding.enforce()
-            assert await standing(reconciler) == bot.holds
+            assert await active_holds(reconciler) == bot.holds

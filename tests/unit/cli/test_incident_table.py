@@ -14,7 +14,7 @@ NOW = clock.now()
 SOON = NOW + timedelta(minutes=30)
 
 
-def listed(standing: IncidentStatusView | None, **over: object) -> ListedIncidentView:
+def listed(status: IncidentStatusView | None, **over: object) -> ListedIncidentView:
     """Return an incident with a long name."""
     values: dict[str, object] = {
         "id": "3f2a0000-0000",
@@ -27,7 +27,7 @@ def listed(standing: IncidentStatusView | None, **over: object) -> ListedInciden
         "escalated_at": None,
         "closed_at": None,
         "close_reason": None,
-        "standing": standing,
+        "status": status,
     }
     return ListedIncidentView(**values | over)  # type: ignore[arg-type]
 
@@ -48,18 +48,18 @@ CASES = [
 
 
 @pytest.mark.parametrize(
-    ("standing", "message"),
+    ("status", "message"),
     CASES,
     # No times: each process that runs tests must collect the same.
     ids=lambda _: "",
 )
-def test_why_nothing_happens_is_reported(standing: IncidentStatusView | None, message: str) -> None:
+def test_why_nothing_happens_is_reported(status: IncidentStatusView | None, message: str) -> None:
     """In few words."""
-    assert state_words(listed(standing)) == message
+    assert state_words(listed(status)) == message
 
 
 def test_how_it_ended_and_an_older_answer() -> None:
-    """A closed one says how and after how long; without a standing there is still something."""
+    """A closed one says how and after how long; without a status there is still something."""
     closed = listed(None, closed_at=NOW + timedelta(seconds=3), close_reason="recovered")
     assert state_words(closed) == "recovered after 3.0 s"
     assert state_words(listed(None, escalated_at=NOW)) == "escalated"
@@ -68,7 +68,7 @@ def test_how_it_ended_and_an_older_answer() -> None:
 def test_nothing_is_cut_off_in_80_columns() -> None:
     """Long cells go on in the next line; markup in a name is text."""
     console = Console(width=80, record=True, file=None, force_terminal=False)
-    rows = [listed(standing, alert="[red]BotSick[/]") for standing, _ in CASES]
+    rows = [listed(status, alert="[red]BotSick[/]") for status, _ in CASES]
     with console.capture() as capture:
         console.print(incident_table([*rows, listed(CASES[1][0])]))
     output = capture.get()

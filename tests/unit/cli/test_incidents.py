@@ -152,7 +152,7 @@ def test_whose_it_is_and_why_nothing_happens(
         assert run(["incidents", "--open", "--output", "json"]) == ExitCode.OK
         (found,) = json.loads(capsys.readouterr().out)
         assert run(["incidents", "--open"]) == ExitCode.OK
-        return found["standing"], capsys.readouterr().out
+        return found["status"], capsys.readouterr().out
 
     with transaction(engine, b"key") as connection:
         sighting = incidents.FiringAlert(alert=make_alert(), target="alpha")
@@ -165,9 +165,9 @@ def test_whose_it_is_and_why_nothing_happens(
             events.add(
                 connection, at=now, kind="decided_wait", incident_id=key, reason=reason, note="x"
             )
-    standing, output = listed()
-    assert (standing["state"], standing["note"]) == ("flapping", "x")
-    assert datetime.fromisoformat(standing["until"]) - now == GlobalLimits().flap_quiet
+    status, output = listed()
+    assert (status["state"], status["note"]) == ("flapping", "x")
+    assert datetime.fromisoformat(status["until"]) - now == GlobalLimits().flap_quiet
     assert "flapping until" in output
     with transaction(engine, b"key") as connection:
         incidents.escalate(connection, key, Escalate(reason=Reason.STORM), now=now)
@@ -184,8 +184,8 @@ def test_whose_it_is_and_why_nothing_happens(
             now=now,
         )
     engine.dispose()
-    standing, output = listed()
-    assert (standing["state"], standing["owner"]) == ("snoozed", "ada")
+    status, output = listed()
+    assert (status["state"], status["owner"]) == ("snoozed", "ada")
     assert "snoozed until" in output
 
 

@@ -76,7 +76,7 @@ class World:
         del filters
         return [self._timeline.incident]
 
-    async def story(self, key: str) -> TimelineView:
+    async def timeline(self, key: str) -> TimelineView:
         """Return the one."""
         del key
         return self._timeline

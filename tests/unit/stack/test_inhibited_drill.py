@@ -83,7 +83,7 @@ class World:
         del filters
         return [one.incident for one in self._timeline]
 
-    async def story(self, key: str) -> TimelineView:
+    async def timeline(self, key: str) -> TimelineView:
         """Return the one."""
         del key
         return self._timeline[0]

@@ -52,6 +52,6 @@ class StoredTimelines:
         assert filters["target"] == "alpha"
         return [one.incident for one in self._timelines.values()]
 
-    async def story(self, key: str) -> TimelineView:
+    async def timeline(self, key: str) -> TimelineView:
         """Return one."""
         return self._timelines[key]

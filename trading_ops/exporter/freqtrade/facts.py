@@ -97,16 +97,14 @@ def _times(bot: FreqtradeBot) -> Iterator[Metric]:
 
 
 def _state(bot: FreqtradeBot, now: float) -> Iterator[Metric]:
-    locks, config = bot.locks.fresh, bot.config.fresh
-    if locks is None:
+    found, config = bot.locks.fresh, bot.config.fresh
+    if found is None:
         return
-    standing = [
-        lock for lock in locks.locks if lock.active and lock.lock_end_timestamp / 1000 > now
-    ]
-    over_all = sum(1 for lock in standing if lock.pair == GLOBAL)
+    locks = [lock for lock in found.locks if lock.active and lock.lock_end_timestamp / 1000 > now]
+    over_all = sum(1 for lock in locks if lock.pair == GLOBAL)
     yield family(
         "trading_freqtrade_locks",
-        {("global",): over_all, ("pair",): len(standing) - over_all},
+        {("global",): over_all, ("pair",): len(locks) - over_all},
     )
     if config is not None and config.state != "reload_config":
         holds = trading_state(config, locked=over_all > 0)

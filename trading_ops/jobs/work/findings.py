@@ -46,13 +46,13 @@ async def record(
         facts: what the next report needs, and figures without a finding.
     """
     after = {"findings": [msgspec.to_builtins(one) for one in findings], **facts}
-    add = partial(events.add, at=now, kind=kind, note=said(findings), after=after)
+    add = partial(events.add, at=now, kind=kind, note=summary(findings), after=after)
     await context.writer.run(add)
     is_wrong = any(one.fails for one in findings)
-    return Result(JobOutcome.FAILED if is_wrong else JobOutcome.DONE, said(findings))
+    return Result(JobOutcome.FAILED if is_wrong else JobOutcome.DONE, summary(findings))
 
 
-def said(findings: Sequence[Finding]) -> str:
+def summary(findings: Sequence[Finding]) -> str:
     """Return the findings in a line."""
     count = f"{len(findings)} finding{'s' if len(findings) != 1 else ''}"
     return f"{count}: {'; '.join(one.text for one in findings)}" if findings else "no findings"

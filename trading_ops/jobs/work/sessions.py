@@ -54,11 +54,11 @@ class TradingSessions:
             stderr=asyncio.subprocess.PIPE,
         )
         try:
-            output, said = await process.communicate()
+            output, errors = await process.communicate()
         finally:
             await end(process)
         if process.returncode:
-            return Result(JobOutcome.FAILED, last_line(said))
+            return Result(JobOutcome.FAILED, last_line(errors))
         table = msgspec.json.decode(output, type=Table)
         for name, sessions in table.items():
             store = partial(jobs.store_sessions, calendar=name, sessions=sessions, now=clock.now())
