@@ -11,6 +11,7 @@ import msgspec
 
 from trading_ops import clock
 from trading_ops.backup import durable, sqlite
+from trading_ops.backup.bot_start import start_bots
 from trading_ops.backup.manifest import Damaged, Database, Manifest, differences
 from trading_ops.backup.records import Operation, Record, Records
 from trading_ops.backup.repository import Repository
@@ -36,8 +37,8 @@ def verify(
         settings: of this installation.
         repository: with the backup.
         manifest: of the backup.
-        restore_test: also open its databases, compare their content and verify the audit chain; the
-            duration is the measured recovery time.
+        restore_test: also open its databases, compare their content, verify the audit chain and
+            start the bots in observe mode; the duration is the measured recovery time.
 
     Raises:
         Damaged: the backup cannot be restored as it was taken.
@@ -54,6 +55,8 @@ def verify(
             problems = fetch(repository, manifest, scratch)
             if restore_test and not problems:
                 problems = check_contents(settings, manifest, scratch)
+            if restore_test and not problems:
+                problems = start_bots(settings, scratch)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         seconds = round(clock.monotonic() - began, 3)

@@ -14,7 +14,16 @@ import msgspec
 import yaml
 
 from trading_ops.config.files import load_yaml, problem_of
-from trading_ops.domain.target import Kind, Manager, Registry, Restarts, Service, Target
+from trading_ops.domain.target import (
+    NAMED_BOTS,
+    OWN_PYTHON,
+    Kind,
+    Manager,
+    Registry,
+    Restarts,
+    Service,
+    Target,
+)
 from trading_ops.errors import ConfigError
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
@@ -70,6 +79,7 @@ class TargetEntry(msgspec.Struct, forbid_unknown_fields=True):
     faults: str | None = None
     token_file: str | None = None
     service: ServiceEntry | None = None
+    restore_test: list[str] = []
     observe_only: bool | None = None
     labels: dict[str, str] = {}
 
@@ -149,6 +159,7 @@ def _target(entry: TargetEntry) -> Target:
         faults=entry.faults,
         token_file=entry.token_file,
         service=_service(service) if service else None,
+        restore_test=tuple(entry.restore_test),
         observe_only=_observes_only(entry),
         labels=entry.labels,
     )
@@ -203,6 +214,8 @@ def _check(registry: Registry, where: str) -> None:
         _check_reach(target, where, key)
         if target.token_file is not None:
             _check_token_file(target, files, where, f"{key}.token_file")
+        if target.restore_test:
+            _check_restore_test(target, where, f"{key}.restore_test")
         _check_relations(registry, target, where, key)
     _check_kinds(registry, where)
 
@@ -221,6 +234,16 @@ def _check_token_file(target: Target, files: dict[str, str], where: str, key: st
             where, key, f"{file} is already used by {files[file]}", "name another file"
         )
     files[file] = target.name
+
+
+def _check_restore_test(target: Target, where: str, key: str) -> None:
+    program = target.restore_test[0]
+    if target.kind not in NAMED_BOTS:
+        problem = f"a target of kind {target.kind} is not a bot"
+        raise ConfigError(where, key, problem, "remove `restore_test`")
+    if program != OWN_PYTHON and not program.startswith("/"):
+        fix = f"name it by its absolute path, or write `{OWN_PYTHON}` for that of this installation"
+        raise ConfigError(where, key, f"{program!r} is not a program", fix)
 
 
 def _check_service(registry: Registry, service: Service, where: str, key: str) -> None:

@@ -39,6 +39,10 @@ NAMED_BOTS = BOTS | {Kind.BARE_BOT}
 """Kinds that an alert's label `bot` may name."""
 
 
+OWN_PYTHON = "python"
+"""As the program of `restore_test`: the interpreter of this installation."""
+
+
 class Manager(StrEnum):
     """Service manager of a target's process."""
 
@@ -104,6 +108,9 @@ class Target:
     """For a bot: the file with its agent's own token; None: the default."""
 
     service: Service | None = None
+    restore_test: tuple[str, ...] = ()
+    """For a bot: an argv that starts it in observe mode on restored data; empty: none."""
+
     observe_only: bool = False
     """Automation does not act on it; decisions are only recorded."""
 

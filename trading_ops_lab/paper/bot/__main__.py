@@ -2,7 +2,8 @@
 
 A second SIGINT ends it at once with 130: nothing more is sent, the records are closed cleanly, and
 the venue's dead-man switch stays armed. `--last-life` only prints how the last run ended.
-`--events` only prints what the bot did and why, one JSON object per line.
+`--events` only prints what the bot did and why, one JSON object per line. `--observe` starts the
+bot on a copy of its state without the account: a restore test uses it.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from trading_ops.redaction import redact
 from trading_ops_lab.paper.bot.bot import Bot
 from trading_ops_lab.paper.bot.config import BotConfig, load_config
 from trading_ops_lab.paper.bot.failover import Ending
+from trading_ops_lab.paper.bot.observe import observe
 from trading_ops_lab.paper.bot.records_reader import events_of, line_of, read
 from trading_ops_lab.paper.bot.run_record import last_run
 
@@ -51,6 +53,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="trading_ops_lab.paper.bot", description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="the bot's JSON file")
     parser.add_argument("--last-life", action="store_true", help="print how the last run ended")
+    parser.add_argument(
+        "--observe",
+        type=Path,
+        metavar="FOLDER",
+        help="start in observe mode on a copy of the state folder, print what it holds, and stop",
+    )
     parser.add_argument("--events", action="store_true", help="print the latest events")
     parser.add_argument("--kind", choices=list(EventKind), help="only events of this kind")
     parser.add_argument("--last", type=_count, default=50, metavar="N", help="at most N events; 50")
@@ -61,6 +69,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _print_last_run(config)
         if arguments.events:
             return _print_events(config, arguments.kind, arguments.last)
+        if arguments.observe:
+            logs.configure(f"bot-{config.name}", level="WARNING", bot=config.name)
+            print(asyncio.run(observe(config, arguments.observe)))  # noqa: T201 - the answer
+            return 0
         logs.configure(
             f"bot-{config.name}", policy=load_log_policy(config.log_dir), bot=config.name
         )

@@ -163,6 +163,26 @@ class Bot(Assembly):
         self._watchers.start()
         log.info("bot_started", bot=self._config.name, pid=os.getpid())
 
+    async def observe(self, *names: str) -> None:
+        """Start without the account and the agent's port: restore the state, run some components.
+
+        Raises:
+            TradingOpsError: the state cannot be read.
+        """
+        self.nonces = await self._open_nonces()
+        self._undo.callback(self.nonces.close)
+        self._assemble()
+        await self._restore()
+        await self.run_record.begin()
+        self.supervisor.start(*names)
+
+    async def end_observing(self) -> None:
+        """Stop what `observe` started."""
+        if hasattr(self, "supervisor"):
+            await self.supervisor.stop()
+        await self.store.close()
+        self._close()
+
     async def _take_over(self, failover: Failover) -> None:
         """Continue where the last leader stopped; called again after a failure.
 
