@@ -132,6 +132,7 @@ def _handlers(
                 reader=reader,
                 outbox=outbox,
                 bots=tuple(one.name for one in registry if one.kind in NAMED_BOTS),
+                capacity=_capacity(base),
             )
         ),
         jobs=JobRoutes(scheduler),

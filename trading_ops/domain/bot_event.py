@@ -62,8 +62,7 @@ def message_of(one: BotEvent) -> Message | None:
         "Strategy": one.strategy,
         "Symbol": one.symbol,
         "Order": one.order_id,
-        "Time": one.at,
-        **{name.replace("_", " ").capitalize(): value for name, value in one.data.items()},
+        **dict(_fact(name, value) for name, value in one.data.items()),
     }
     return Message(
         key=f"bot-event:{one.bot}:{one.event}",
@@ -74,6 +73,12 @@ def message_of(one: BotEvent) -> Message | None:
         subject=f"{one.bot}: {one.summary}",
         facts={name: value for name, value in facts.items() if value not in ("", None)},
     )
+
+
+def _fact(name: str, value: Any) -> tuple[str, Any]:
+    if name.endswith("_seconds"):
+        name, value = name.removesuffix("_seconds"), f"{value} s"
+    return name.replace("_", " ").capitalize(), value
 
 
 def amount(one: BotEvent, name: str) -> Decimal | None:

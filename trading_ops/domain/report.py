@@ -80,6 +80,38 @@ class TradeFigures:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TradeLine:
+    """One trade that realized a profit or loss."""
+
+    at: datetime
+    bot: str
+    symbol: str
+    currency: str
+    profit: float
+    fee: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Position:
+    """One open position, in units of the symbol's base currency; negative: short."""
+
+    bot: str
+    symbol: str
+    quantity: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchedSymbol:
+    """The last signal of a bot for a symbol."""
+
+    bot: str
+    symbol: str
+    strategy: str
+    signal: str
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class LimitUse:
     """Maximum usage of a risk limit in the period; 1: reached."""
 
@@ -177,7 +209,7 @@ class Report:
     limits: tuple[LimitUse, ...]
     response: ResponseFigures
     previous: ResponseFigures | None
-    """PnL of the previous period; None in a daily report."""
+    """Of the previous period; None in a daily report."""
 
     by_alert: tuple[tuple[str, int], ...]
     incidents: tuple[IncidentLine, ...]
@@ -200,6 +232,22 @@ class Report:
 
     findings: tuple[Finding, ...] = ()
     """Of the newest report on databases and on security."""
+
+    closed_trades: tuple[TradeLine, ...] = ()
+    """The newest of a day, oldest first."""
+
+    positions: tuple[Position, ...] = ()
+    watch_list: tuple[WatchedSymbol, ...] = ()
+    """Of a day: the symbols with a signal, the newest first."""
+
+    previous_results: tuple[tuple[str, float], ...] = ()
+    """PnL by currency of the previous period; of a day none."""
+
+    suggestions: tuple[str, ...] = ()
+    """What to tune, from the incidents of a week or longer."""
+
+    capacity: tuple[str, ...] = ()
+    """Of a quarter: recommendations for resources that will not last, when the report is made."""
 
 
 def span_of(period: Period, day: date, zone: ZoneInfo) -> tuple[datetime, datetime]:

@@ -67,8 +67,8 @@ def window_messages(connection: Connection, *, since: datetime, now: datetime) -
                         "Target": where,
                         "Reason": window.reason,
                         "Owner": window.owner,
-                        "From": _utc(window.begins_at),
-                        "Until": _utc(window.ends_at),
+                        "From": window.begins_at,
+                        "Until": window.ends_at,
                     },
                 )
             )
@@ -175,7 +175,7 @@ def _pause(_connection: Connection, event: events.Event) -> Message:
     change = "paused" if begins else "resumed"
     facts: dict[str, Any] = {"By": event.actor}
     if begins:
-        facts |= {"Reason": event.note, "Until": _after(event).get("expires_at", "")}
+        facts |= {"Reason": event.note, "Until": _moment(_after(event).get("expires_at"))}
     return Message(
         key=f"event:{event.seq}",
         kind=MessageKind.PAUSE,
@@ -200,8 +200,8 @@ def _planned(_connection: Connection, event: events.Event) -> Message:
             "Target": event.note,
             "Reason": event.reason,
             "Owner": event.actor,
-            "From": after.get("begins_at", ""),
-            "Until": after.get("ends_at", ""),
+            "From": _moment(after.get("begins_at")),
+            "Until": _moment(after.get("ends_at")),
         },
     )
 
@@ -228,5 +228,5 @@ def _severity(label: str) -> Severity:
     return Severity(label) if label in set(Severity) else Severity.WARNING
 
 
-def _utc(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M UTC}"
+def _moment(text: Any) -> datetime | str:
+    return datetime.fromisoformat(text) if text else "not set"

@@ -39,9 +39,15 @@ def _message_id(idstring: str | None = None, domain: str | None = None) -> str:
     return f"<{_THREAD.message_id}@{domain or 'trading-ops'}>"
 
 
+def _text(*conversion: object) -> str:
+    """Return the plain text of the message: Apprise would make one out of its HTML."""
+    del conversion
+    return str(_THREAD.text)
+
+
 def deliver(job: Job) -> Answer:
     """Deliver one message."""
-    _THREAD.captured, _THREAD.message_id = [], job.message_id
+    _THREAD.captured, _THREAD.message_id, _THREAD.text = [], job.message_id, job.text
     service = apprise.Apprise.instantiate(job.url, suppress_exceptions=True)
     if service is None:
         return Answer(ticket=job.ticket, error="Apprise does not know this URL")
@@ -72,7 +78,7 @@ def _work(line: bytes) -> None:
 
 def main() -> None:
     """Deliver until standard input ends."""
-    vars(apprise_email)["make_msgid"] = _message_id
+    vars(apprise_email).update(make_msgid=_message_id, convert_between=_text)
     logger = logging.getLogger("apprise")
     logger.setLevel(logging.DEBUG)
     logger.propagate = False

@@ -114,10 +114,13 @@ class Renderer:
         )
         made.filters |= {
             "moment": self._moment,
+            "time": self._time,
+            "fact": self._fact,
             "duration": duration,
             "line": one_line,
             "money": money,
             "number": number,
+            "quantity": quantity,
             "percent": percent,
             "exact": exact_percent,
             "ratio": ratio,
@@ -129,7 +132,14 @@ class Renderer:
     def _moment(self, at: datetime | None) -> str:
         if at is None:
             return MISSING
-        return f"{at.astimezone(self._zone):%a %d %b %Y %H:%M:%S %Z}"
+        return f"{at.astimezone(self._zone):%a %Y-%m-%d %H:%M:%S %Z}"
+
+    def _fact(self, value: Any) -> str:
+        return self._moment(value) if isinstance(value, datetime) else str(value)
+
+    def _time(self, at: datetime) -> str:
+        """Return a time of this year."""
+        return f"{at.astimezone(self._zone):%m-%d %H:%M:%S %Z}"
 
 
 def money(amount: float | None, currency: str) -> str:
@@ -140,6 +150,11 @@ def money(amount: float | None, currency: str) -> str:
 def number(value: float | None) -> str:
     """Return a count, or a dash."""
     return MISSING if value is None else f"{value:,.0f}"
+
+
+def quantity(value: float) -> str:
+    """Return a quantity with at most eight digits after the point."""
+    return f"{value:,.8f}".rstrip("0").rstrip(".")
 
 
 def percent(ratio: float | None) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
 from trading_ops.clients.prometheus import Prometheus
@@ -40,6 +40,10 @@ QUERIES: Mapping[str, tuple[str, tuple[str, ...]]] = {
         f"max by (bot, currency) (max_over_time(trading_daily_loss{{{BOT}}}[$span]))",
         ("bot", "currency"),
     ),
+    "positions": (
+        f"max by (bot, symbol) ({_latest('trading_position', NOW)}) != 0",
+        ("bot", "symbol"),
+    ),
     "open_positions": (f"max by (bot) ({_latest('trading_open_positions', NOW)})", ("bot",)),
     "orders_filled": (
         f'round(sum by (bot) (increase(trading_orders_total{{{BOT}, outcome="filled"}}[$span])))',
@@ -71,9 +75,13 @@ Figures = dict[tuple[str, ...], float]
 
 
 async def read_figures(
-    prometheus: Prometheus, *, since: datetime, until: datetime
+    prometheus: Prometheus,
+    *,
+    since: datetime,
+    until: datetime,
+    only: Collection[str] = QUERIES.keys(),
 ) -> dict[str, Figures | None]:
-    """Return each query's values by its labels; None: Prometheus did not answer it."""
+    """Return the values of these queries by their labels; None: Prometheus did not answer it."""
     span = f"{max(60, (until - since) // timedelta(seconds=1))}s"
 
     async def one(query: str, labels: tuple[str, ...]) -> Figures | None:
@@ -87,5 +95,5 @@ async def read_figures(
             if math.isfinite(sample.value) and sample.labels.keys() >= set(labels)
         }
 
-    answers = await asyncio.gather(*(one(*query) for query in QUERIES.values()))
-    return dict(zip(QUERIES, answers, strict=True))
+    answers = await asyncio.gather(*(one(*QUERIES[name]) for name in only))
+    return dict(zip(only, answers, strict=True))

@@ -1,12 +1,14 @@
 """Renders and sends reports with the time zone and the templates of notify.yml."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from trading_ops import clock
+from trading_ops.capacity.plan import Level
+from trading_ops.capacity.read import Capacity
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.domain.message import Message, MessageKind, Severity
 from trading_ops.domain.report import Period, Report, default_day, span_of
@@ -16,6 +18,8 @@ from trading_ops.notify.config import load_notify
 from trading_ops.notify.rendering import Rendered, Renderer
 from trading_ops.reports.summary import make_report
 from trading_ops.store.reader import Reader
+
+DUE = frozenset({Level.WARNING, Level.CRITICAL})
 
 EARLIEST = date(2000, 1, 1)
 """No data is older, and earlier dates have no previous period."""
@@ -31,6 +35,8 @@ class Reporter:
     bots: tuple[str, ...]
     """Names of the registered bots."""
 
+    capacity: Capacity
+
     async def show(self, period: Period, day: date | None) -> tuple[Report, Rendered]:
         """Return the report on the period that contains a day, as values and as text.
 
@@ -40,7 +46,7 @@ class Reporter:
 
         Raises:
             OrderRefused: there is no report for the day.
-            ConfigError: notify.yml is invalid.
+            ConfigError: notify.yml or capacity.yml is invalid.
             StoreError: the store did not answer.
         """
         report, renderer = await self._create(period, day)
@@ -51,7 +57,7 @@ class Reporter:
 
         Raises:
             OrderRefused: messages are off, no route accepts reports, or there is none for the day.
-            ConfigError: notify.yml is invalid.
+            ConfigError: notify.yml or capacity.yml is invalid.
             StoreError: the store did not answer.
         """
         report, _ = await self._create(period, day)
@@ -77,6 +83,10 @@ class Reporter:
             since=since.astimezone(UTC),
             until=min(end.astimezone(UTC), now),
         )
+        if period is Period.QUARTERLY:
+            plan = await self.capacity.plan(now=now)
+            due = tuple(one.recommendation for one in plan.resources if one.level in DUE)
+            report = replace(report, capacity=due)
         return report, renderer
 
 

@@ -20,6 +20,7 @@ from trading_ops.domain.report import (
     IncidentLine,
     LimitUse,
     Period,
+    Position,
     Ratio,
     Report,
     ResponseFigures,
@@ -28,7 +29,8 @@ from trading_ops.domain.report import (
 from trading_ops.reports.budgets import queries, read_levels
 from trading_ops.reports.figures import Figures, read_figures
 from trading_ops.reports.recovery_times import AlertTimes, recovery_times
-from trading_ops.reports.trades import trade_figures
+from trading_ops.reports.trades import closed_trades, trade_figures, watch_list
+from trading_ops.reports.tuning import suggestions
 from trading_ops.store import (
     Connection,
     approvals,
@@ -78,22 +80,34 @@ async def make_report(
     """
     figures = await read_figures(prometheus, since=since, until=until)
     stored = await reader.read(partial(_read, period=period, since=since, until=until))
-    trades = await reader.read(partial(_trades, since=since, until=until))
+    span = TimeRange(since=since, until=until)
+    trades = await reader.read(partial(_reported, kind=BotEventKind.TRADE, span=span))
+    daily = period is Period.DAILY
+    signals: list[BotEvent] = []
+    before: dict[str, Figures | None] = {"result": None}
+    if daily:
+        signals = await reader.read(partial(_reported, kind=BotEventKind.SIGNAL, span=span))
+    else:
+        earlier = since - (until - since)
+        before = await read_figures(prometheus, since=earlier, until=since, only=before)
     levels: tuple[ServiceLevel, ...] | None = ()
     if period in LEVELS:
         levels = await read_levels(prometheus, bots, since=since, until=until)
     lines = _bots(figures)
-    results: dict[str, float] = defaultdict(float)
-    for one in lines:
-        if one.result is not None:
-            results[one.currency] += one.result
     return Report(
         period=period,
         since=since,
         until=until,
         bots=lines,
         trades=trade_figures(trades),
-        results=tuple(sorted(results.items())),
+        closed_trades=closed_trades(trades) if daily else (),
+        positions=tuple(
+            Position(bot=bot, symbol=symbol, quantity=quantity)
+            for (bot, symbol), quantity in sorted((figures["positions"] or {}).items())
+        ),
+        watch_list=watch_list(signals),
+        results=_results(figures["result"]),
+        previous_results=_results(before["result"]),
         limits=tuple(
             LimitUse(bot=bot, limit=limit, ratio=ratio)
             for (bot, limit), ratio in sorted((figures["limits"] or {}).items())
@@ -111,13 +125,17 @@ async def make_report(
     )
 
 
-def _trades(connection: Connection, *, since: datetime, until: datetime) -> list[BotEvent]:
-    found = bot_events.search(
-        connection,
-        filters={"kind": BotEventKind.TRADE.value},
-        span=TimeRange(since=since, until=until),
-        limit=TRADES_READ,
-    )
+def _results(figures: Figures | None) -> tuple[tuple[str, float], ...]:
+    found: dict[str, float] = defaultdict(float)
+    for (_, currency), result in (figures or {}).items():
+        found[currency] += result
+    return tuple(sorted(found.items()))
+
+
+def _reported(connection: Connection, *, kind: BotEventKind, span: TimeRange) -> list[BotEvent]:
+    """Return the newest events of a kind, newest first."""
+    filters = {"kind": kind.value}
+    found = bot_events.search(connection, filters=filters, span=span, limit=TRADES_READ)
     return [one.event for one in found]
 
 
@@ -166,14 +184,17 @@ def _read(
 ) -> dict[str, Any]:
     """Return the fields of a report that come from the store."""
     times = recovery_times(connection, since=since, until=until)
-    previous = None
+    previous: ResponseFigures | None = None
+    tuning: tuple[str, ...] = ()
     if period is not Period.DAILY:
         before = recovery_times(connection, since=since - (until - since), until=since)
         previous = _response(before.total)
+        tuning = suggestions(search.response_times(connection, since=since, until=until))
     span = TimeRange(since=since, until=until)
     return {
         "response": _response(times.total),
         "previous": previous,
+        "suggestions": tuning,
         "by_alert": tuple(
             sorted(((one.alert, one.incidents) for one in times.alerts), key=lambda one: -one[1])
         ),

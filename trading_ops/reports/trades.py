@@ -3,9 +3,13 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from decimal import Decimal
+from itertools import islice
 
 from trading_ops.domain.bot_event import BotEvent, amount
-from trading_ops.domain.report import TradeFigures
+from trading_ops.domain.report import TradeFigures, TradeLine, WatchedSymbol
+
+SHOWN = 30
+"""Maximum trades and signals that a report lists."""
 
 
 def trade_figures(events: Iterable[BotEvent]) -> tuple[TradeFigures, ...]:
@@ -14,6 +18,34 @@ def trade_figures(events: Iterable[BotEvent]) -> tuple[TradeFigures, ...]:
     for one in events:
         by_bot[one.bot, str(one.data.get("currency", ""))].append(one)
     return tuple(_figures(*key, found) for key, found in sorted(by_bot.items()))
+
+
+def closed_trades(events: Iterable[BotEvent]) -> tuple[TradeLine, ...]:
+    """Return the newest trades with a profit or loss, oldest first; `events` are newest first."""
+    closed = ((one, profit) for one in events if (profit := amount(one, "profit")) is not None)
+    lines = [
+        TradeLine(
+            at=one.at,
+            bot=one.bot,
+            symbol=one.symbol,
+            currency=str(one.data.get("currency", "")),
+            profit=float(profit),
+            fee=None if (fee := amount(one, "fee")) is None else float(fee),
+        )
+        for one, profit in islice(closed, SHOWN)
+    ]
+    return tuple(reversed(lines))
+
+
+def watch_list(signals: Iterable[BotEvent]) -> tuple[WatchedSymbol, ...]:
+    """Return the last signal of each bot and symbol; `signals` are newest first."""
+    found: dict[tuple[str, str], WatchedSymbol] = {}
+    for one in signals:
+        line = WatchedSymbol(
+            bot=one.bot, symbol=one.symbol, strategy=one.strategy, signal=one.summary, at=one.at
+        )
+        found.setdefault((one.bot, one.symbol), line)
+    return tuple(islice(found.values(), SHOWN))
 
 
 def _figures(bot: str, currency: str, found: list[BotEvent]) -> TradeFigures:

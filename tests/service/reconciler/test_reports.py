@@ -35,6 +35,7 @@ async def test_a_report_has_what_happened_and_what_is_missing(start: Start, conf
             "trading_realized_pnl": [(MONEY, 12.5)],
             "trading_risk_limit_used_ratio": [({"bot": "alpha", "limit": "daily_loss"}, 0.5)],
             "trading_equity": [(MONEY, float("nan"))],
+            "trading_position{": [({"bot": "alpha", "symbol": "ETH/USD"}, -0.5)],
         }
         await running.break_it()
         incident = await eventually(running.closed)
@@ -43,6 +44,8 @@ async def test_a_report_has_what_happened_and_what_is_missing(start: Start, conf
         shown = await running.call("GET", "/api/v1/reports/daily")
         report = shown["report"]
         assert report["results"] == [["USD", 12.5]]
+        assert report["positions"] == [{"bot": "alpha", "symbol": "ETH/USD", "quantity": -0.5}]
+        assert report["previous_results"] == []
         (bot,) = report["bots"]
         assert (bot["result"], bot["equity"], bot["orders_filled"]) == (12.5, None, None)
         assert report["limits"] == [{"bot": "alpha", "limit": "daily_loss", "ratio": 0.5}]
@@ -54,6 +57,18 @@ async def test_a_report_has_what_happened_and_what_is_missing(start: Start, conf
         dark = (await running.call("GET", "/api/v1/reports/daily"))["report"]
         assert (dark["bots"], dark["response"]["incidents"]) == ([], 1)
         assert any("did not answer" in one for one in dark["missing"])
+
+
+async def test_a_quarter_compares_and_looks_ahead(start: Start, config: Path) -> None:
+    """With the quarter before; the capacity of what nobody measures is not due."""
+    async with start(notify_config=config) as running:
+        running.world.samples = {"trading_realized_pnl": [(MONEY, 12.5)]}
+        await running.break_it()
+        await eventually(running.closed)
+        report = (await running.call("GET", "/api/v1/reports/quarterly"))["report"]
+    assert report["previous_results"] == [["USD", 12.5]]
+    assert report["previous"]["incidents"] == 0
+    assert (report["suggestions"], report["capacity"]) == ([], [])
 
 
 async def test_a_month_lists_the_objectives_of_every_bot(start: Start, config: Path) -> None:

@@ -70,7 +70,7 @@ def test_a_digest_says_how_many_in_which_time() -> None:
 
 
 def test_times_are_in_the_zone_of_the_file() -> None:
-    assert "Sun 01 Mar 2026 07:00:00 EST" in renderer().message(message()).text
+    assert "Sun 2026-03-01 07:00:00 EST" in renderer().message(message()).text
 
 
 def test_a_template_of_the_user_replaces_ours(tmp_path: Path) -> None:

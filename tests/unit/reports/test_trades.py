@@ -5,7 +5,7 @@ from typing import Any
 from tests.builders import NOW
 from trading_ops.domain.bot_event import BotEvent, BotEventKind, message_of
 from trading_ops.domain.message import MessageKind, Severity
-from trading_ops.reports.trades import trade_figures
+from trading_ops.reports.trades import SHOWN, closed_trades, trade_figures, watch_list
 
 
 def event(kind: BotEventKind = BotEventKind.TRADE, bot: str = "alpha", **over: Any) -> BotEvent:
@@ -51,6 +51,32 @@ def test_what_is_no_number_does_not_count() -> None:
     assert (alpha.trades, alpha.closed, alpha.profit) == (6, 1, 2.0)
 
 
+def test_the_newest_closed_trades_are_listed_oldest_first() -> None:
+    """A purchase realizes nothing; a fee that was not reported is no zero."""
+    newest_first = [trade(profit=str(number)) for number in range(SHOWN + 5, 0, -1)]
+    lines = closed_trades([trade(fee="0.1"), *newest_first])
+    assert [one.profit for one in lines] == list(range(6, SHOWN + 6))
+    assert {(one.bot, one.symbol, one.currency, one.fee) for one in lines} == {
+        ("alpha", "ETH/USD", "USD", None)
+    }
+
+
+def test_the_watch_list_has_the_last_signal_of_each_symbol() -> None:
+    """Events come newest first."""
+    signals = [
+        event(BotEventKind.SIGNAL, summary="flat", strategy="sma"),
+        event(BotEventKind.SIGNAL, summary="long", symbol="BTC/USD"),
+        event(BotEventKind.SIGNAL, summary="long"),
+        event(BotEventKind.SIGNAL, bot="beta", summary="short"),
+    ]
+    found = [(one.bot, one.symbol, one.signal) for one in watch_list(signals)]
+    assert found == [
+        ("alpha", "ETH/USD", "flat"),
+        ("alpha", "BTC/USD", "long"),
+        ("beta", "ETH/USD", "short"),
+    ]
+
+
 def test_which_events_are_sent() -> None:
     """Trades and risk always; the rest only when it is more than routine."""
     kinds = {
@@ -76,4 +102,4 @@ def test_a_restart_is_a_message_of_its_own() -> None:
     message = message_of(restart)
     assert message is not None
     assert message.kind is MessageKind.RESTART
-    assert message.facts["Away seconds"] == "12.0"
+    assert message.facts["Away"] == "12.0 s"
