@@ -550,6 +550,12 @@ def child_environment(settings: Settings) -> dict[str, str]:
     return {**os.environ, **place}
 
 
+def other_environment(root: Path) -> dict[str, str]:
+    """Return the environment for a command on another installation: our settings do not apply."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    return kept | {f"{PREFIX}ROOT": str(root)}
+
+
 def program_environment(**extra: str) -> dict[str, str]:
     """Return the environment for a program that is not ours: its own variables apply."""
     return {**os.environ, **extra}

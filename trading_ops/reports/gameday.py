@@ -21,7 +21,12 @@ from statistics import median
 import msgspec
 
 from trading_ops.errors import SetupError
-from trading_ops.reports.recorded_drills import GameDayRecord, Machine, RecordedDrill
+from trading_ops.reports.recorded_drills import (
+    GameDayRecord,
+    Machine,
+    RecordedDisaster,
+    RecordedDrill,
+)
 
 FILE = "gameday.json"
 PAGE = "gameday.md"
@@ -161,11 +166,14 @@ def page(record: GameDayRecord) -> str:
         "",
         *(line for run in record.runs for line in _run(run, alone=not record.before)),
         *(f"- {sentence}" for sentence in summary(drills)),
+        *disaster_sentence(record),
         "",
         *READING,
     ]
     for grid in grids(drills):
         lines += ["", f"## {grid.title}", "", *_markdown(grid.columns, grid.rows)]
+    if record.last_disaster:
+        lines += ["", "## Disaster recovery", "", *_disaster(record.last_disaster)]
     run = [one for one in drills if not (one.held_back or one.not_possible)]
     known = {_named(one): one for one in run}
     lines += ["", "## Faults and witnesses", ""]
@@ -174,12 +182,30 @@ def page(record: GameDayRecord) -> str:
     return "\n".join(lines) + "\n"
 
 
+def disaster_sentence(record: GameDayRecord) -> list[str]:
+    """Return the result of the drill DisasterRecovery as a list item, if it was run."""
+    found = record.last_disaster
+    if found is None:
+        return []
+    verb = "passed" if found.passed else "failed"
+    seconds, goal = found.seconds, found.limit_seconds
+    return [
+        f"- Disaster recovery {verb}: ready {seconds:.1f} s after the loss (goal {goal:.0f} s)."
+    ]
+
+
+def _disaster(found: RecordedDisaster) -> list[str]:
+    rows = [(one.stage, f"{one.seconds:.2f}", one.note) for one in found.timeline]
+    return _markdown(("stage", "seconds since the loss", "what"), rows)
+
+
 def _run(run: GameDayRecord, *, alone: bool) -> list[str]:
     """Return time, versions and machine of a run; and its drills, if there were several runs."""
     versions = ", ".join(f"{name} {version or 'unknown'}" for name, version in run.versions.items())
     minutes = (run.ended_at - run.began_at).total_seconds() / 60
     changes = " with uncommitted changes" if run.changed else ""
-    names = ", ".join(sorted({one.alert for one in run.drills}))
+    disaster = ["DisasterRecovery"] if run.disaster else []
+    names = ", ".join([*sorted({one.alert for one in run.drills}), *disaster])
     return [
         f"- When: {run.began_at:%Y-%m-%d %H:%M} UTC, {minutes:.0f} minutes",
         f"- What: commit `{run.commit or 'unknown'}`{changes}; {versions}",

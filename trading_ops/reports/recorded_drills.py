@@ -76,6 +76,18 @@ class RecordedDrill(msgspec.Struct, frozen=True, kw_only=True):
         return _between(self.proof, self.ours)
 
 
+class RecordedDisaster(msgspec.Struct, frozen=True, kw_only=True):
+    """The drill DisasterRecovery: everything lost, and restored from a backup."""
+
+    at: datetime
+    passed: bool
+    limit_seconds: float
+    seconds: float
+    """From the loss until every process was healthy again: the recovery time (RTO)."""
+
+    timeline: list[RecordedMark]
+
+
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """The machine of a run."""
 
@@ -96,6 +108,7 @@ class GameDayRecord(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, str]
     machine: Machine
     drills: list[RecordedDrill]
+    disaster: RecordedDisaster | None = None
     before: list["GameDayRecord"] = []
     """Drills of earlier runs that were not repeated."""
 
@@ -112,16 +125,25 @@ class GameDayRecord(msgspec.Struct, frozen=True, kw_only=True):
         found = [drill for run in self.runs for drill in run.drills]
         return sorted(found, key=lambda one: one.alert)
 
+    @property
+    def last_disaster(self) -> RecordedDisaster | None:
+        """Return the newest drill DisasterRecovery."""
+        return next((run.disaster for run in self.runs if run.disaster), None)
+
     def after(self, earlier: "GameDayRecord") -> "GameDayRecord":
         """Return this record, with the drills of an earlier one that were not repeated."""
         repeated = {drill.alert for drill in self.drills}
         kept = [
             msgspec.structs.replace(
-                run, drills=[one for one in run.drills if one.alert not in repeated], before=[]
+                run,
+                drills=[one for one in run.drills if one.alert not in repeated],
+                disaster=None if self.disaster else run.disaster,
+                before=[],
             )
             for run in earlier.runs
         ]
-        return msgspec.structs.replace(self, before=[run for run in kept if run.drills])
+        found = [run for run in kept if run.drills or run.disaster]
+        return msgspec.structs.replace(self, before=found)
 
 
 def _between(begin: float | None, end: float | None) -> float | None:

@@ -14,7 +14,9 @@ from trading_ops.cli.console import out, output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.config.settings import load_settings
 from trading_ops.reports.gameday import FILE, PAGE, grids, read, summary, write
-from trading_ops.reports.recorded_drills import GameDayRecord
+from trading_ops.reports.recorded_drills import GameDayRecord, RecordedDisaster, RecordedMark
+from trading_ops_lab.drills.disaster import NAME as DISASTER
+from trading_ops_lab.drills.disaster import run_disaster_drill
 from trading_ops_lab.drills.drill_run import DrillResult
 from trading_ops_lab.drills.gameday import SIDE_BY_SIDE, GameDay, held_back, run_game_day
 from trading_ops_lab.drills.gameday_record import begin_day, record_of
@@ -56,8 +58,18 @@ def drill(
     Needs a running stack (`trading-ops up`). The runbook of ALERT names the fault. Detection and
     recovery use the real Prometheus, Alertmanager and reconciler. Exits with 5 when the incident
     is not closed within the runbook's `recover_within`.
+
+    DisasterRecovery is not an alert: a second stack in a temporary folder loses `var` and all its
+    processes, and is restored from its backup. It needs no running stack.
     """
     console = _console(output)
+    if alert == DISASTER:
+        _headline(console, alert, "")
+        lost = run_disaster_drill(lambda mark: _say_recorded(console, mark))
+        _disaster_verdict(console, lost)
+        if output == "json":
+            print_json(msgspec.to_builtins(lost))
+        sys.exit(ExitCode.OK if lost.passed else ExitCode.NOT_RECOVERED)
 
     async def run() -> DrillResult:
         async with open_scene(load_settings()) as scene:
@@ -106,24 +118,36 @@ def gameday(
 ) -> None:
     """Run every drill, and each again with automation paused; print the table.
 
+    DisasterRecovery follows at the end.
+
     Needs a running stack (`trading-ops up`). Exits with 5 when a drill is not closed in time, or
     when something recovered although automation was paused.
     """
     console = _console(output)
 
+    alerts = tuple(alert for alert in only if alert != DISASTER)
+
     async def run() -> tuple[GameDay, GameDayRecord]:
         async with open_scene(load_settings()) as scene:
             begun = await begin_day(scene)
-            day = await run_game_day(
-                scene,
-                bot_name=bot,
-                with_paused=not without_paused,
-                only=only,
-                begin=lambda alert, why: _headline(console, alert, why),
-                end=lambda result: _verdict(console, result),
-                say=lambda alert, mark: _say(console, mark, name=_short(alert)),
-            )
-            return day, await record_of(scene, day, begun=begun)
+            day, disaster = GameDay(), None
+            if alerts or not only:
+                day = await run_game_day(
+                    scene,
+                    bot_name=bot,
+                    with_paused=not without_paused,
+                    only=alerts,
+                    begin=lambda alert, why: _headline(console, alert, why),
+                    end=lambda result: _verdict(console, result),
+                    say=lambda alert, mark: _say(console, mark, name=_short(alert)),
+                )
+            if DISASTER in only or not only:
+                _headline(console, DISASTER, "")
+                disaster = await asyncio.to_thread(
+                    run_disaster_drill, lambda mark: _say_recorded(console, mark)
+                )
+                _disaster_verdict(console, disaster)
+            return day, await record_of(scene, day, begun=begun, disaster=disaster)
 
     day, kept = asyncio.run(run())
     _print_tables(console, kept)
@@ -133,7 +157,10 @@ def gameday(
     if output == "json":
         report = {"median_seconds": day.median_seconds, "results": day.results}
         print_json(msgspec.to_builtins(report))
-    sys.exit(ExitCode.OK if day.passed else ExitCode.NOT_RECOVERED)
+    passed = (day.passed or not (alerts or not only)) and (
+        kept.disaster is None or kept.disaster.passed
+    )
+    sys.exit(ExitCode.OK if passed else ExitCode.NOT_RECOVERED)
 
 
 def _console(output: str) -> Console:
@@ -150,6 +177,17 @@ def _say(console: Console, mark: Mark, *, name: str = "") -> None:
         f"  {name}{mark.seconds:7.2f} s  {mark.stage:<10} {mark.note}",
         markup=False,
         soft_wrap=True,
+    )
+
+
+def _say_recorded(console: Console, mark: RecordedMark) -> None:
+    _say(console, Mark(stage=mark.stage, seconds=mark.seconds, note=mark.note))
+
+
+def _disaster_verdict(console: Console, lost: RecordedDisaster) -> None:
+    color, verb = ("green", "ready") if lost.passed else ("red", "failed: ready")
+    console.print(
+        f"  [{color}]{verb} after {lost.seconds:.1f} s[/] (limit {lost.limit_seconds:.0f} s)"
     )
 
 

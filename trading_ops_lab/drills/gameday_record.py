@@ -14,7 +14,12 @@ import psutil
 from trading_ops import __version__, clock
 from trading_ops.clients.engines import Engines
 from trading_ops.errors import ClientError
-from trading_ops.reports.recorded_drills import GameDayRecord, Machine, RecordedDrill
+from trading_ops.reports.recorded_drills import (
+    GameDayRecord,
+    Machine,
+    RecordedDisaster,
+    RecordedDrill,
+)
 from trading_ops_lab.drills.gameday import GameDay
 from trading_ops_lab.drills.lab_clients import Scene
 
@@ -57,7 +62,9 @@ async def begin_day(scene: Scene) -> Begun:
     )
 
 
-async def record_of(scene: Scene, day: GameDay, *, begun: Begun) -> GameDayRecord:
+async def record_of(
+    scene: Scene, day: GameDay, *, begun: Begun, disaster: RecordedDisaster | None
+) -> GameDayRecord:
     """Return the day with what it was run on; an unknown version is left empty."""
     results = msgspec.convert(msgspec.to_builtins(day.results), list[RecordedDrill])
     return GameDayRecord(
@@ -76,6 +83,7 @@ async def record_of(scene: Scene, day: GameDay, *, begun: Begun) -> GameDayRecor
             cores=os.cpu_count() or 0,
             memory_bytes=psutil.virtual_memory().total,
         ),
+        disaster=disaster,
         drills=[_anywhere(drill, scene.settings.root) for drill in results],
     )
 

@@ -22,6 +22,7 @@ from trading_ops.reports.gameday import (
 from trading_ops.reports.recorded_drills import (
     GameDayRecord,
     Machine,
+    RecordedDisaster,
     RecordedDrill,
     RecordedMark,
 )
@@ -278,3 +279,25 @@ def test_a_record_that_cannot_be_read_is_reported_by_its_name(tmp_path: Path) ->
     (tmp_path / FILE).write_text("{", encoding="utf-8")
     with pytest.raises(SetupError, match=FILE):
         read(tmp_path)
+
+
+def test_the_newest_disaster_recovery_stays_until_it_is_run_again() -> None:
+    """A day without it keeps the earlier one, with the run in which it was measured."""
+    stages = [RecordedMark("lost", 0.0), RecordedMark("restored", 1.5), RecordedMark("ready", 9.25)]
+    lost = RecordedDisaster(
+        at=datetime(2026, 3, 1, tzinfo=UTC),
+        passed=True,
+        limit_seconds=300.0,
+        seconds=9.25,
+        timeline=stages,
+    )
+    first = msgspec.structs.replace(record(), disaster=lost)
+    second = record(drill()).after(first)
+    assert second.last_disaster == lost
+    assert ["ready", "9.25"] in [
+        [cell.strip() for cell in line.split("|")[1:3]] for line in page(second).splitlines()
+    ]
+    assert "- Which: DisasterRecovery" in page(second)
+    again = msgspec.structs.replace(lost, seconds=8.0)
+    third = msgspec.structs.replace(record(), disaster=again).after(second)
+    assert [run.disaster for run in third.runs] == [again, None]
