@@ -4,6 +4,9 @@ Tables are ours if they are in the schema of the connection. VACUUM and REINDEX 
 owns them, and cannot run inside a transaction.
 """
 
+import json
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,8 +14,9 @@ from typing import Any
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from trading_ops.domain.report import FINDING_KINDS
 from trading_ops.errors import StoreError
-from trading_ops.store import engine
+from trading_ops.store import engine, search
 
 DEAD_PART = 0.2
 """Of a table's rows; autovacuum starts at the same part, so more means that it does not keep up."""
@@ -22,6 +26,21 @@ DEAD_ROWS = 1000
 
 LONG_TRANSACTION = timedelta(minutes=10)
 """VACUUM cannot remove rows that an older transaction may see; REINDEX waits for its end."""
+
+BLOATED = 2.0
+"""Bytes for each row, as a multiple of the smallest since the index was built."""
+
+BLOATED_BYTES = 2**20
+"""Below this an index is small, and so is its bloat."""
+
+BASELINES_READ = 60
+"""Nightly reports in which the smallest is looked for: two months."""
+
+SPACE_FACTOR = 2
+"""Free space that a rebuild needs, as a multiple of the index: its copy, the sort and the WAL."""
+
+UNSAFE = range(140000, 140004)
+"""Server versions whose REINDEX CONCURRENTLY may leave out rows."""
 
 LEFTOVER = "_cc(new|old)[0-9]*$"
 """The end of an index's name that an interrupted REINDEX CONCURRENTLY leaves behind."""
@@ -39,6 +58,28 @@ class Need:
     statement: str
     owned: bool
     """Whether our role may run it."""
+
+    space: int = 0
+    """Bytes that must be free; 0: it needs none worth a check."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexSize:
+    """A valid index of at least `BLOATED_BYTES`."""
+
+    id: int
+    """Another one after each rebuild."""
+
+    name: str
+    table: str
+    size: int
+    rows: int
+    owned: bool
+
+    @property
+    def bytes_per_row(self) -> float:
+        """Return the figure whose growth is bloat."""
+        return self.size / max(self.rows, 1)
 
 
 _DEAD = text("""
@@ -59,6 +100,26 @@ JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = current_schema() AND NOT i.indisvalid AND c.relkind = 'i'
   AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.relid = i.indrelid)
 ORDER BY c.relname
+""")
+
+# An exclusion constraint's index cannot be rebuilt concurrently.
+_SIZES = text("""
+SELECT c.oid::bigint AS id, quote_ident(c.relname) AS name, quote_ident(t.relname) AS "table",
+       pg_relation_size(c.oid) AS size, pg_has_role(c.relowner, 'USAGE') AS owned,
+       CASE WHEN i.indpred IS NULL
+            THEN greatest(t.reltuples, pg_stat_get_live_tuples(t.oid)) ELSE c.reltuples
+       END::bigint AS rows
+FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = current_schema() AND i.indisvalid AND NOT i.indisexclusion AND c.relkind = 'i'
+  AND pg_relation_size(c.oid) >= :bytes
+ORDER BY c.relname
+""")
+
+_FOLDER = text("""
+SELECT setting FROM pg_settings WHERE name = 'data_directory'
+  AND (inet_server_addr() IS NULL OR inet_server_addr() <<= '127.0.0.0/8'
+       OR inet_server_addr() = '::1')
 """)
 
 _OLDEST = text("""
@@ -85,9 +146,9 @@ def tables_to_vacuum(connection: Connection) -> list[Need]:
 
 
 def indexes_to_rebuild(connection: Connection) -> list[Need]:
-    """Return the indexes that are invalid and that no one is building now."""
+    """Return the indexes that are invalid and that no one is building now, then the bloated."""
     rows = connection.execute(_INVALID, {"leftover": LEFTOVER}).mappings()
-    return [
+    invalid = [
         Need(
             what=f"{'drop' if row['leftover'] else 'rebuild'} index {row['name']}",
             reason=f"it is invalid: queries of {row['table_name']} do not use it, writes update it",
@@ -99,6 +160,79 @@ def indexes_to_rebuild(connection: Connection) -> list[Need]:
         )
         for row in rows
     ]
+    return invalid + _bloated(connection)
+
+
+def index_sizes(connection: Connection) -> list[IndexSize]:
+    """Return the size of each index that may be rebuilt; the nightly report records them."""
+    rows = connection.execute(_SIZES, {"bytes": BLOATED_BYTES}).mappings()
+    return [IndexSize(**row) for row in rows]
+
+
+def _bloated(connection: Connection) -> list[Need]:
+    sizes = index_sizes(connection)
+    baselines = _baselines(connection) if sizes else {}
+    found = []
+    for one in sizes:
+        baseline = baselines.get(one.id)
+        if baseline is not None and one.bytes_per_row >= BLOATED * baseline:
+            found.append(
+                Need(
+                    what=f"rebuild index {one.name}",
+                    reason=f"it is bloated: {one.bytes_per_row:.0f} bytes for each row of "
+                    f"{one.table}, {baseline:.0f} after it was built",
+                    size=one.size,
+                    statement=f"REINDEX INDEX CONCURRENTLY {one.name}",
+                    owned=one.owned,
+                    space=SPACE_FACTOR * one.size,
+                )
+            )
+    return found
+
+
+def _baselines(connection: Connection) -> dict[int, float]:
+    """Return the smallest recorded bytes for each row, by the id of the index."""
+    kind, _ = FINDING_KINDS
+    reports = search.find_events(
+        connection, kind=kind, span=search.TimeRange(), limit=BASELINES_READ
+    )
+    smallest: dict[int, float] = {}
+    for report in reports:
+        for key, value in (json.loads(report.after or "{}").get("index_bytes") or {}).items():
+            smallest[int(key)] = min(value, smallest.get(int(key), value))
+    return smallest
+
+
+def free_space(connection: Connection) -> int | None:
+    """Return the free bytes of the server's disk; None: it is not known.
+
+    It is known for a server on this host whose data folder our role may see.
+    """
+    folder = connection.execute(_FOLDER).scalar_one_or_none()
+    try:
+        return shutil.disk_usage(folder).free if folder else None
+    except OSError:
+        return None
+
+
+def without_space(needs: Sequence[Need], free: int | None) -> tuple[list[Need], str]:
+    """Split off what cannot run for lack of space; return the rest, and the reason.
+
+    One statement runs after the other, so that each needs its own space only.
+    """
+    blocked = [one for one in needs if one.space and (free is None or free < one.space)]
+    if not blocked:
+        return list(needs), ""
+    names = "; ".join(one.statement for one in blocked)
+    if free is None:
+        why = (
+            "the free space of the database server is not known: run yourself, or, if it is on "
+            f"this host, `GRANT pg_read_all_settings` to the reconciler's role: {names}"
+        )
+    else:
+        largest = max(one.space for one in blocked)
+        why = f"{free / 1e6:.0f} MB are free, {largest / 1e6:.0f} MB are needed for {names}"
+    return [one for one in needs if one not in blocked], why
 
 
 def obstacle(connection: Connection, needs: list[Need], now: datetime) -> str:
@@ -107,11 +241,17 @@ def obstacle(connection: Connection, needs: list[Need], now: datetime) -> str:
     if foreign:
         todo = "; ".join(need.statement for need in foreign)
         return f"the reconciler's role does not own the tables: run as their owner: {todo}"
+    if any(need.space for need in needs) and _version(connection) in UNSAFE:
+        return "PostgreSQL 14.0 to 14.3 rebuild indexes wrongly: upgrade to the newest 14.x"
     oldest = connection.execute(_OLDEST).scalar_one()
     if oldest is not None and now - oldest > LONG_TRANSACTION:
         since = oldest.astimezone(UTC)
         return f"a transaction is open since {since:%Y-%m-%d %H:%M} UTC: end it first"
     return ""
+
+
+def _version(connection: Connection) -> int:
+    return int(connection.execute(text("SHOW server_version_num")).scalar_one())
 
 
 @dataclass

@@ -28,13 +28,15 @@ class DatabaseCare:
 
     async def plan(self, context: Context) -> Plan:
         """Return each statement with its reason, or why it cannot run now."""
-        needs, why_not = await context.reader.read(self._needs)
+        needs, why_not, blocked = await context.reader.read(self._needs)
         steps = (Step(one.what, one.reason, f"{one.size / 1e6:.1f} MB") for one in needs or ())
-        return Plan(tuple(steps), refused=why_not)
+        return Plan(tuple(steps), refused=why_not or (blocked if not needs else ""))
 
     async def run(self, context: Context) -> Result:
         """Run the statements; cancel the current one when the job is cancelled."""
-        needs, why_not = await context.reader.read(self._needs)
+        needs, why_not, blocked = await context.reader.read(self._needs)
+        if not needs and blocked:
+            return Result(JobOutcome.REFUSED, blocked)
         if not needs:
             return Result(JobOutcome.NOTHING_TO_DO, SQLITE if needs is None else self.nothing)
         if why_not:
@@ -47,15 +49,23 @@ class DatabaseCare:
             await asyncio.to_thread(work.stop)
             await asyncio.wait({task}, timeout=END_SECONDS)
             raise
-        return Result(JobOutcome.DONE, "; ".join(f"{one.what}: {one.reason}" for one in needs))
+        done = [f"{one.what}: {one.reason}" for one in needs]
+        return Result(JobOutcome.DONE, "; ".join([*done, blocked] if blocked else done))
 
-    def _needs(self, connection: Connection) -> tuple[list[Need] | None, str]:
-        """Return the needed statements, and why they cannot run now; None: no PostgreSQL."""
+    def _needs(self, connection: Connection) -> tuple[list[Need] | None, str, str]:
+        """Return the needed statements, why they cannot run now, and which ones lack space.
+
+        None: no PostgreSQL.
+        """
         if not dialects.is_postgresql(connection):
-            return None, ""
+            return None, "", ""
         needs = self.check(connection)
-        return needs, care.obstacle(connection, needs, clock.now()) if needs else ""
+        blocked = ""
+        if any(one.space for one in needs):
+            needs, blocked = care.without_space(needs, care.free_space(connection))
+        why_not = care.obstacle(connection, needs, clock.now()) if needs else ""
+        return needs, why_not, blocked
 
 
 VACUUM = DatabaseCare(check=care.tables_to_vacuum, nothing="no table has many dead rows")
-REINDEX = DatabaseCare(check=care.indexes_to_rebuild, nothing="every index is valid")
+REINDEX = DatabaseCare(check=care.indexes_to_rebuild, nothing="no index is invalid or bloated")

@@ -20,7 +20,7 @@ from trading_ops.domain.report import FINDING_KINDS, Finding
 from trading_ops.errors import ClientError, ConfigError
 from trading_ops.jobs.job import Context, Plan, Result, Step
 from trading_ops.jobs.work import findings
-from trading_ops.store import Connection, database_figures, dialects
+from trading_ops.store import Connection, care, database_figures, dialects
 
 log = logs.get(__name__)
 
@@ -80,6 +80,7 @@ class DatabaseReport:
             found += advice.slower_statements(day)
             found += advice.autovacuum(figures.tables)
             facts |= _facts(figures, day)
+            facts["index_bytes"] = await context.reader.read(_index_bytes)
         facts["integrity_checked_at"] = next(map(_checked_at, reports), None)
         if _is_due(reports, now):
             found += await asyncio.to_thread(_check, context.settings)
@@ -91,6 +92,11 @@ class DatabaseReport:
 
 def _figures(connection: Connection, *, now: datetime) -> advice.Figures | None:
     return database_figures.read(connection, now) if dialects.is_postgresql(connection) else None
+
+
+def _index_bytes(connection: Connection) -> dict[str, float]:
+    """Return the bytes for each row of each index, by its id: the baseline of database_reindex."""
+    return {str(one.id): round(one.bytes_per_row, 2) for one in care.index_sizes(connection)}
 
 
 def _facts(figures: advice.Figures, day: Sequence[advice.DayOfStatement]) -> dict[str, Any]:
