@@ -13,7 +13,7 @@
     │   ├── Unreachable     no answer: the outcome is unknown (retryable, except one-shots)
     │   └── Refused         rejected: nothing was done (permanent)
     ├── ActionError         an action failed; the next step is due (permanent)
-    └── OrderRefused        an operator's request was rejected; nothing was done
+    └── RequestRefused        an operator's request was rejected; nothing was done
 
 Commands print the message as a single line, never a traceback.
 """
@@ -100,5 +100,5 @@ class ActionError(TradingOpsError):
     """An action failed; retrying does not help."""
 
 
-class OrderRefused(TradingOpsError):
+class RequestRefused(TradingOpsError):
     """An operator's request was rejected and nothing was done; the message gives the reason."""

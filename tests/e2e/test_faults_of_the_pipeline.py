@@ -130,7 +130,7 @@ async def test_the_reconciler_is_killed_in_the_middle_of_an_attempt(
         await eventually(another_is_ready, within=30)
         await eventually(lambda: attempt_started(scene, since), within=60)
         # It is under way when the order has arrived; the frozen bot lives for seconds yet.
-        await eventually(lambda: log.since("restart_ordered", "bot-alpha"), within=10)
+        await eventually(lambda: log.since("restart_requested", "bot-alpha"), within=10)
         os.kill(stack.processes()["reconciler"]["pid"], signal.SIGKILL)
         assert bot.is_running(), "the attempt was over before the reconciler was killed"
         assert not log.since("process_started", "bot-alpha")
@@ -148,7 +148,7 @@ async def test_the_reconciler_is_killed_in_the_middle_of_an_attempt(
     # The supervisor agrees: one order, one new bot, and that is the one that runs.
     after = stack.processes()["bot-alpha"]
     assert after["restarts"] == before["restarts"] + 1
-    assert len(log.since("restart_ordered", "bot-alpha")) == 1
+    assert len(log.since("restart_requested", "bot-alpha")) == 1
     started = log.since("process_started", "bot-alpha")
     assert [one["incarnation"] for one in started] == [after["incarnation"]]
 

@@ -11,7 +11,7 @@ from tests.jobs.conftest import Start
 from trading_ops import clock
 from trading_ops.domain.decision import Pause
 from trading_ops.domain.job import JobOutcome
-from trading_ops.errors import OrderRefused
+from trading_ops.errors import RequestRefused
 from trading_ops.jobs.job import Result
 from trading_ops.store import Connection, events, jobs, pauses
 
@@ -92,7 +92,7 @@ async def test_observe_only_refuses_and_goes_on(start: Start) -> None:
         (standing,) = await replica.scheduler.standings()
         assert standing.state.held_due_at is None
         assert standing.due_at > clock.now() - timedelta(minutes=1)
-        with pytest.raises(OrderRefused):
+        with pytest.raises(RequestRefused):
             await replica.scheduler.start("told", owner="ada")
 
 
@@ -114,7 +114,7 @@ async def test_a_paused_job_waits_for_resume(start: Start) -> None:
         writer = replica.scheduler.writer
         pause = partial(jobs.pause, job="told", reason="slow", owner="ada", now=clock.now())
         await writer.run(pause)
-        with pytest.raises(OrderRefused):
+        with pytest.raises(RequestRefused):
             await writer.run(pause)
         await replica.scheduler.pass_once()
         assert replica.metric("expected_timestamp_seconds") is None
@@ -130,7 +130,7 @@ async def test_only_one_run_at_a_time(start: Start) -> None:
         await replica.make_due()
         await replica.scheduler.pass_once()
         await replica.job.began.wait()
-        with pytest.raises(OrderRefused):
+        with pytest.raises(RequestRefused):
             await replica.scheduler.start("told", owner="ada")
         assert replica.job.runs == 1
 

@@ -21,7 +21,7 @@ from trading_ops.domain.attempt import RUNNING, Attempt, AttemptState
 from trading_ops.domain.decision import Pause, Reason, Wait
 from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.maintenance import Maintenance
-from trading_ops.errors import OrderRefused
+from trading_ops.errors import RequestRefused
 from trading_ops.store import (
     approvals,
     attempts,
@@ -177,7 +177,7 @@ class Incidents(RuleBasedStateMachine):
             answer = approvals.approve if yes else approvals.deny
             try:
                 given = answer(driver.connection, asked.id, owner=owner, now=driver.now)
-            except OrderRefused:
+            except RequestRefused:
                 own = yes and same_person(owner, asked.requested_by)
                 assert own or asked.expires_at <= driver.now
                 continue

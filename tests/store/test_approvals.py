@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from tests.builders import NOW
 from trading_ops.domain.approval import APPROVAL_LASTS, REQUEST_LASTS, Approval, ApprovalState
-from trading_ops.errors import OrderRefused
+from trading_ops.errors import RequestRefused
 from trading_ops.store import approvals, audit_chain, events
 
 LATER = NOW + timedelta(minutes=1)
@@ -63,7 +63,7 @@ def test_asking_again_is_the_same_request(connection: Connection) -> None:
 def test_no_one_approves_what_is_their_own(connection: Connection, owner: str) -> None:
     """Two persons, and not two spellings."""
     asked = ask(connection)
-    with pytest.raises(OrderRefused, match="another operator"):
+    with pytest.raises(RequestRefused, match="another operator"):
         approvals.approve(connection, asked.id, owner=owner, now=NOW)
     assert approvals.find(connection, asked.id) == asked
 
@@ -73,9 +73,9 @@ def test_what_was_answered_is_not_answered_again(connection: Connection) -> None
     asked = ask(connection)
     approvals.deny(connection, asked.id, owner="ada", now=NOW)
     for answer in (approvals.approve, approvals.deny):
-        with pytest.raises(OrderRefused, match="it is denied"):
+        with pytest.raises(RequestRefused, match="it is denied"):
             answer(connection, asked.id, owner="bob", now=NOW)
-    with pytest.raises(OrderRefused, match="unknown request"):
+    with pytest.raises(RequestRefused, match="unknown request"):
         approvals.approve(connection, "nothing", owner="bob", now=NOW)
     assert approvals.usable(connection, asked.digest, now=NOW) is None
     assert kinds(connection) == ["approval_requested", "denied"]
@@ -100,7 +100,7 @@ def test_an_approval_is_not_good_for_long(connection: Connection) -> None:
 def test_a_request_that_has_run_out_cannot_be_approved(connection: Connection) -> None:
     """Who comes too late approves what no one wants any more."""
     asked = ask(connection)
-    with pytest.raises(OrderRefused, match="it is expired"):
+    with pytest.raises(RequestRefused, match="it is expired"):
         approvals.approve(connection, asked.id, owner="bob", now=NOW + REQUEST_LASTS)
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from tests.builders import NOW
 from trading_ops.domain.maintenance import Maintenance
-from trading_ops.errors import OrderRefused
+from trading_ops.errors import RequestRefused
 from trading_ops.store import audit_chain, events, maintenance
 
 HOUR = timedelta(hours=1)
@@ -75,7 +75,7 @@ def test_a_planned_window_is_taken_back(connection: Connection) -> None:
 
 def test_what_is_wrong_is_refused_and_not_stored(connection: Connection) -> None:
     """A week at most."""
-    with pytest.raises(OrderRefused, match="at most 7 days"):
+    with pytest.raises(RequestRefused, match="at most 7 days"):
         maintenance.begin(connection, window(ends_at=NOW + timedelta(days=8)), now=NOW)
     assert maintenance.planned(connection, now=NOW) == []
     assert kinds(connection) == []

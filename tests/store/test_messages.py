@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine
 from tests.builders import NOW
 from tests.databases import postgresql_only, sqlite_only
 from trading_ops.domain.message import GIVE_UP, MessageKind, MessageState, Severity
-from trading_ops.errors import OrderRefused
+from trading_ops.errors import RequestRefused
 from trading_ops.store import events, messages
 from trading_ops.store.engine import writing_engine
 from trading_ops.store.messages import LEASE, SHOWN, Batch, Draft
@@ -136,9 +136,9 @@ def test_a_person_retries_or_discards_what_is_dead(engine: Engine) -> None:
         assert again is not None
         assert (again.id, again.attempts) == (batch.id, 1)
         messages.sent(connection, again, now=NOW + GIVE_UP)
-        with pytest.raises(OrderRefused, match="already"):
+        with pytest.raises(RequestRefused, match="already"):
             messages.discard(connection, key, owner="ann", now=NOW)
-        with pytest.raises(OrderRefused, match="no message"):
+        with pytest.raises(RequestRefused, match="no message"):
             messages.retry(connection, "zz", owner="ann", now=NOW)
         store(connection, draft(2))
         other = messages.id_of("k2", "mail")

@@ -124,7 +124,7 @@ def test_it_is_enough_for_retention(restricted: str, tmp_path: Path) -> None:
             test_retention.orders(connection, NOW)
         for find, remove in (
             (retention.old_incidents, retention.remove_incidents),
-            (retention.old_orders, retention.remove_orders),
+            (retention.old_attempts, retention.remove_attempts),
         ):
             with transaction(engine, b"") as connection:
                 rows = find(connection, before=before, limit=10)

@@ -8,7 +8,7 @@ from trading_ops import clock, logs
 from trading_ops.api.requests import Key, Limit, Person, not_found
 from trading_ops.api.tokens import Identity, token_of
 from trading_ops.domain.approval import Approval, ApprovalState
-from trading_ops.errors import OrderRefused
+from trading_ops.errors import RequestRefused
 from trading_ops.store import approvals
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
@@ -24,7 +24,7 @@ class ApprovalQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     limit: Limit = 100
 
 
-class ApprovalOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class ApprovalRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Who approves or denies."""
 
     owner: Person | None = None
@@ -50,27 +50,27 @@ class ApprovalRoutes:
         )
         return ApprovalPage(approvals=await self._reader.read(find))
 
-    async def approve(self, identity: Identity, id: str, body: ApprovalOrder) -> Approval:  # noqa: A002
+    async def approve(self, identity: Identity, id: str, body: ApprovalRequest) -> Approval:  # noqa: A002
         """Approve a request: valid for one run of exactly what it shows, for ten minutes."""
         asked = await self._find(id)
         if token_of(asked.requested_by) == identity.name:
             # Compare tokens: `owner` is a claim of the client.
-            raise OrderRefused(
+            raise RequestRefused(
                 f"{asked.requested_by} requested it: approve it with another token; on the command "
                 "line use `--token-file PATH`, see `trading-ops token add`"
             )
         owner = identity.actor(body.owner)
-        order = partial(approvals.approve, key=asked.id, owner=owner, now=clock.now())
-        given = await self._writer.run(order)
+        change = partial(approvals.approve, key=asked.id, owner=owner, now=clock.now())
+        given = await self._writer.run(change)
         log.info("approved", approval=given.id, action=given.action, target=given.target, by=owner)
         return given
 
-    async def deny(self, identity: Identity, id: str, body: ApprovalOrder) -> Approval:  # noqa: A002
+    async def deny(self, identity: Identity, id: str, body: ApprovalRequest) -> Approval:  # noqa: A002
         """Deny a request, or withdraw your own."""
         asked = await self._find(id)
         owner = identity.actor(body.owner)
-        order = partial(approvals.deny, key=asked.id, owner=owner, now=clock.now())
-        given = await self._writer.run(order)
+        change = partial(approvals.deny, key=asked.id, owner=owner, now=clock.now())
+        given = await self._writer.run(change)
         log.info("denied", approval=given.id, action=given.action, target=given.target, by=owner)
         return given
 

@@ -19,7 +19,7 @@ from trading_ops.store.writer import Writer
 log = logs.get(__name__)
 
 
-class PauseOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class PauseRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Reason and duration of a pause: at most 24 h."""
 
     owner: Person | None = None
@@ -34,7 +34,7 @@ class ResumeQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     id: Count | None = None
 
 
-class AutomationOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class AutomationRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Operator and reason."""
 
     owner: Person | None = None
@@ -90,7 +90,7 @@ class AutomationRoutes:
         """Return the active pause, or null."""
         return PauseState(pause=await self._current())
 
-    async def pause(self, identity: Identity, body: PauseOrder) -> Paused:
+    async def pause(self, identity: Identity, body: PauseRequest) -> Paused:
         """Pause all automatic remediation; running attempts finish."""
         now = clock.now()
         pause = Pause(
@@ -114,20 +114,20 @@ class AutomationRoutes:
         return Resumed(ended=ended, pause=left)
 
     async def reset_budget(
-        self, identity: Identity, name: str, body: AutomationOrder
+        self, identity: Identity, name: str, body: AutomationRequest
     ) -> BudgetReset:
         """Reset a target's attempt budgets and cooldowns."""
         target = self._registry.find(name)
         if target is None:
             not_found("unknown target: no such name in targets.yml")
-        order = partial(
+        change = partial(
             attempts.reset_budget,
             target=target.name,
             owner=identity.actor(body.owner),
             reason=body.reason,
             now=clock.now(),
         )
-        await self._writer.run(order)
+        await self._writer.run(change)
         return BudgetReset(target=target.name)
 
     async def _current(self) -> PauseView | None:

@@ -20,7 +20,7 @@ class BackupPage(msgspec.Struct, kw_only=True):
     backups: list[Backup]
 
 
-class BackupOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class BackupRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """The command to run."""
 
     operation: Operation = Operation.CREATE
@@ -43,7 +43,7 @@ class BackupRoutes:
         """Return the backups, newest first."""
         return BackupPage(backups=await self._reader.read(backups.read))
 
-    async def start(self, identity: Identity, body: BackupOrder) -> BackupStarted:
+    async def start(self, identity: Identity, body: BackupRequest) -> BackupStarted:
         """Take, verify, restore-test or prune backups now; 409 while another command runs."""
         if not self._backups.start(body.operation):
             conflict("another backup command is running")

@@ -14,7 +14,7 @@ from trading_ops.domain.approval import Approval
 from trading_ops.domain.attempt import Attempt, Delivery
 from trading_ops.domain.runbook import Runbook
 from trading_ops.domain.target import BOTS
-from trading_ops.reconciler.manual_actions import ManualActions, OrderOutcome
+from trading_ops.reconciler.manual_actions import ActionOutcome, ManualActions
 from trading_ops.reconciler.runbook_index import RunbookIndex
 
 Value = Annotated[str, msgspec.Meta(max_length=200, pattern=PLAIN)]
@@ -84,7 +84,7 @@ class ActionPage(msgspec.Struct, kw_only=True):
     actions: list[ActionView]
 
 
-class ActionOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class ActionRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Target, parameters and reason."""
 
     target: Key
@@ -104,7 +104,7 @@ class RefusalView(msgspec.Struct, kw_only=True):
     until: datetime | None
 
 
-class OrderView(msgspec.Struct, kw_only=True):
+class ActionOutcomeView(msgspec.Struct, kw_only=True):
     """The result: a started attempt, or the gate that refused it."""
 
     attempt: Attempt | None
@@ -140,7 +140,9 @@ class CatalogueRoutes:
         """Return every action with its class and parameters."""
         return ActionPage(actions=[_action(name) for name in sorted(KINDS)])
 
-    async def execute(self, identity: Identity, name: str, body: ActionOrder) -> OrderView:
+    async def execute(
+        self, identity: Identity, name: str, body: ActionRequest
+    ) -> ActionOutcomeView:
         """Run an action manually, through the same gates as a runbook step."""
         if name not in KINDS:
             not_found(f"unknown action: use one of {', '.join(sorted(KINDS))}")
@@ -163,9 +165,9 @@ class CatalogueRoutes:
         return _order(outcome)
 
 
-def _order(outcome: OrderOutcome) -> OrderView:
+def _order(outcome: ActionOutcome) -> ActionOutcomeView:
     refusal = outcome.refusal
-    return OrderView(
+    return ActionOutcomeView(
         attempt=outcome.attempt,
         refusal=None
         if refusal is None

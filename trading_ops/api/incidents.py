@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from trading_ops import clock
-from trading_ops.api.automation import AutomationOrder
+from trading_ops.api.automation import AutomationRequest
 from trading_ops.api.requests import (
     Cursor,
     Key,
@@ -25,7 +25,7 @@ from trading_ops.domain.acknowledgement import SNOOZED_AT_MOST, AcknowledgementK
 from trading_ops.domain.decision import Close, Reason
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.observation import Snapshot, why_not_resolvable
-from trading_ops.errors import OrderRefused
+from trading_ops.errors import RequestRefused
 from trading_ops.reconciler.acknowledgements import Acknowledged, AcknowledgementSync
 from trading_ops.reconciler.timeline import IncidentStatus, Timeline, read_statuses, read_timeline
 from trading_ops.store import Connection, incidents, search
@@ -59,7 +59,7 @@ class IncidentPage(msgspec.Struct, kw_only=True):
     """Status of the open incidents by id: who acknowledged it, or why automation waits."""
 
 
-class AcknowledgeOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class AcknowledgeRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Who acknowledges it; a snooze also needs a duration."""
 
     kind: Literal["acknowledge", "snooze"] = "acknowledge"
@@ -137,7 +137,7 @@ class IncidentRoutes:
         self,
         identity: Identity,
         id: str,  # noqa: A002
-        body: AcknowledgeOrder,
+        body: AcknowledgeRequest,
     ) -> AcknowledgementView:
         """Acknowledge or snooze an incident: pages and automatic steps stop for it."""
         kind = AcknowledgementKind(body.kind)
@@ -169,7 +169,7 @@ class IncidentRoutes:
         self,
         identity: Identity,
         id: str,  # noqa: A002
-        body: AutomationOrder,
+        body: AutomationRequest,
     ) -> Incident:
         """Close an incident whose alert no longer fires in Prometheus.
 
@@ -178,14 +178,14 @@ class IncidentRoutes:
         """
         found = await self._find(id)
         if not found.is_open:
-            raise OrderRefused(f"incident {found.id} is already closed")
+            raise RequestRefused(f"incident {found.id} is already closed")
         if refusal := why_not_resolvable(found, self._snapshot()):
-            raise OrderRefused(f"incident {found.id} cannot be resolved: {refusal}")
+            raise RequestRefused(f"incident {found.id} cannot be resolved: {refusal}")
         decision = Close(reason=Reason.RESOLVED_BY_OPERATOR, note=body.reason)
         actor, now = identity.actor(body.owner), clock.now()
         close = partial(incidents.close, key=found.id, decision=decision, now=now, actor=actor)
         if not await self._writer.run(close):
-            raise OrderRefused(
+            raise RequestRefused(
                 f"incident {found.id} cannot be resolved: an attempt is running, or it was just "
                 "closed; see its timeline and retry"
             )

@@ -16,7 +16,7 @@ from trading_ops.store import jobs
 log = logs.get(__name__)
 
 
-class JobRunOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class JobRunRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Operator who starts a job."""
 
     owner: Person | None = None
@@ -110,7 +110,7 @@ class JobRoutes:
         plan = await self._scheduler.plan(name)
         return JobPlan(steps=list(plan.steps), refused=plan.refused)
 
-    async def start(self, identity: Identity, name: str, body: JobRunOrder) -> JobStarted:
+    async def start(self, identity: Identity, name: str, body: JobRunRequest) -> JobStarted:
         """Run a job now."""
         await self._find(name)
         run = await self._scheduler.start(name, owner=identity.actor(body.owner))
@@ -120,8 +120,8 @@ class JobRoutes:
         """Pause the schedule of a job."""
         await self._find(name)
         owner, now = identity.actor(body.owner), clock.now()
-        order = partial(jobs.pause, job=name, owner=owner, reason=body.reason, now=now)
-        await self._scheduler.writer.run(order)
+        change = partial(jobs.pause, job=name, owner=owner, reason=body.reason, now=now)
+        await self._scheduler.writer.run(change)
         log.info("job_paused", job=name, owner=owner)
         return await self._find(name)
 
@@ -129,8 +129,8 @@ class JobRoutes:
         """Resume the schedule of a job."""
         await self._find(name)
         owner = identity.actor(query.owner)
-        order = partial(jobs.resume, job=name, owner=owner, now=clock.now())
-        await self._scheduler.writer.run(order)
+        change = partial(jobs.resume, job=name, owner=owner, now=clock.now())
+        await self._scheduler.writer.run(change)
         log.info("job_resumed", job=name, owner=owner)
         return await self._find(name)
 

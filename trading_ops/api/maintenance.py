@@ -18,7 +18,7 @@ from trading_ops.store.writer import Writer
 log = logs.get(__name__)
 
 
-class WindowOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class WindowRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Target, reason, start (default: now) and duration."""
 
     target: Key | None = None
@@ -55,7 +55,7 @@ class MaintenanceRoutes:
         found = await self._reader.read(partial(maintenance.planned, now=clock.now()))
         return WindowPage(maintenance=found)
 
-    async def begin(self, identity: Identity, body: WindowOrder) -> Maintenance:
+    async def begin(self, identity: Identity, body: WindowRequest) -> Maintenance:
         """Begin or schedule a window: automation does not act on the target meanwhile."""
         if body.target is not None and self._registry.find(body.target) is None:
             invalid("`target` must be a name in targets.yml, or omitted for the whole fleet")
@@ -82,8 +82,8 @@ class MaintenanceRoutes:
         if not known:
             not_found("window not found")
         owner = identity.actor(query.owner)
-        order = partial(maintenance.end, key=int(id), owner=owner, now=clock.now())
-        ended = await self._writer.run(order)
+        change = partial(maintenance.end, key=int(id), owner=owner, now=clock.now())
+        ended = await self._writer.run(change)
         if ended is None:
             not_found("this window has already ended")
         log.info("maintenance_ended", id=ended.id, target=ended.target, owner=owner)

@@ -32,14 +32,14 @@ class MessageQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     cursor: Cursor | None = None
 
 
-class TestOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class SendTestRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """The channel; null: the channels of the routes."""
 
     channel: Key | None = None
     owner: Person | None = None
 
 
-class MessageOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class MessageRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Operator who retries or discards it."""
 
     owner: Person | None = None
@@ -122,27 +122,27 @@ class MessageRoutes:
             not_found(UNKNOWN)
         return MessageText(message=_view(found), text=found.text, html=found.html)
 
-    async def test(self, identity: Identity, body: TestOrder) -> Tested:
+    async def test(self, identity: Identity, body: SendTestRequest) -> Tested:
         """Queue a test message for one channel, or for the channels of its routes."""
         owner, key = identity.actor(body.owner), str(uuid.uuid4())
         message = make_test_message(owner=owner, key=key, now=clock.now())
-        channels = await self._outbox.order(message, channel=body.channel)
+        channels = await self._outbox.enqueue(message, channel=body.channel)
         ids = [messages.id_of(message.key, channel) for channel in channels]
         return Tested(channels=channels, ids=ids)
 
-    async def retry(self, identity: Identity, id: str, body: MessageOrder) -> MessageView:  # noqa: A002
+    async def retry(self, identity: Identity, id: str, body: MessageRequest) -> MessageView:  # noqa: A002
         """Retry a waiting or dead message, with the others of its mail."""
         owner = identity.actor(body.owner)
-        order = partial(messages.retry, key=id, owner=owner, now=clock.now())
-        found = await self._writer.run(order)
+        change = partial(messages.retry, key=id, owner=owner, now=clock.now())
+        found = await self._writer.run(change)
         self._outbox.wake()
         return _view(found)
 
-    async def discard(self, identity: Identity, id: str, body: MessageOrder) -> MessageView:  # noqa: A002
+    async def discard(self, identity: Identity, id: str, body: MessageRequest) -> MessageView:  # noqa: A002
         """Discard a waiting or dead message, with the others of its mail."""
         owner = identity.actor(body.owner)
-        order = partial(messages.discard, key=id, owner=owner, now=clock.now())
-        return _view(await self._writer.run(order))
+        change = partial(messages.discard, key=id, owner=owner, now=clock.now())
+        return _view(await self._writer.run(change))
 
 
 def _view(one: StoredMessage) -> MessageView:

@@ -27,7 +27,7 @@ from trading_ops.domain.readiness import (
     with_checks,
 )
 from trading_ops.domain.target import NAMED_BOTS, Registry, Target
-from trading_ops.errors import OrderRefused
+from trading_ops.errors import RequestRefused
 from trading_ops.readiness.report import PASSES, make, sign, view
 from trading_ops.store import audit_chain
 from trading_ops.store import readiness as stored_runs
@@ -40,14 +40,14 @@ log = logs.get(__name__)
 MOST_RESULTS = 100
 
 
-class ReadinessOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class ReadinessRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Operator and reason."""
 
     reason: Text
     owner: Person | None = None
 
 
-class CheckOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class CheckRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Results of the checks of a run."""
 
     checks: Annotated[list[Checked], msgspec.Meta(min_length=1, max_length=MOST_RESULTS)]
@@ -97,7 +97,7 @@ class ReadinessRoutes:
         """Return a bot's open run, or else its last one."""
         return view(await self._latest(bot), clock.now())
 
-    async def begin(self, identity: Identity, bot: str, body: ReadinessOrder) -> ReadinessRunView:
+    async def begin(self, identity: Identity, bot: str, body: ReadinessRequest) -> ReadinessRunView:
         """Begin a run with the plan of readiness.yml; one per bot at a time."""
         now, target = clock.now(), self._bot(bot)
         run = ReadinessRun(
@@ -108,19 +108,21 @@ class ReadinessRoutes:
             evaluated_until=now,
         )
         actor = identity.actor(body.owner)
-        order = partial(stored_runs.begin, run=run, plan=self._plan, actor=actor)
-        stored = await self._writer.run(order)
+        change = partial(stored_runs.begin, run=run, plan=self._plan, actor=actor)
+        stored = await self._writer.run(change)
         log.info("readiness_begun", bot=bot, by=actor)
         self._wakeup.set()
         return view(stored, now)
 
-    async def approve(self, identity: Identity, bot: str, body: ReadinessOrder) -> ReadinessRunView:
+    async def approve(
+        self, identity: Identity, bot: str, body: ReadinessRequest
+    ) -> ReadinessRunView:
         """Approve the next stage, or the current one again after a step back."""
 
         def enter(stored: StoredRun) -> tuple[ReadinessRun, RunChange]:
             now = clock.now()
             if why := refusal(stored.plan, stored.run, now):
-                raise OrderRefused(f"{bot} cannot be approved: {why}")
+                raise RequestRefused(f"{bot} cannot be approved: {why}")
             after = approve(stored.plan, stored.run, now)
             stage = stored.plan.stages[after.stage]
             note = f"{bot}: {stage.phase}/{stage.name}"
@@ -130,7 +132,7 @@ class ReadinessRoutes:
         return await self._change(bot, enter, actor, body.reason, approved=not self._two_persons)
 
     async def sign_off(
-        self, identity: Identity, bot: str, body: ReadinessOrder
+        self, identity: Identity, bot: str, body: ReadinessRequest
     ) -> ReadinessRunView:
         """Sign off: record a review of the bot, as its watch schedule requires."""
 
@@ -140,7 +142,7 @@ class ReadinessRoutes:
 
         return await self._change(bot, sign_it, identity.actor(body.owner), body.reason)
 
-    async def abort(self, identity: Identity, bot: str, body: ReadinessOrder) -> ReadinessRunView:
+    async def abort(self, identity: Identity, bot: str, body: ReadinessRequest) -> ReadinessRunView:
         """End a run; holds on the bot stay."""
 
         def end(stored: StoredRun) -> tuple[ReadinessRun, RunChange]:
@@ -163,7 +165,7 @@ class ReadinessRoutes:
         ]
         return ChecksPage(checks=found)
 
-    async def checked(self, identity: Identity, bot: str, body: CheckOrder) -> ReadinessRunView:
+    async def checked(self, identity: Identity, bot: str, body: CheckRequest) -> ReadinessRunView:
         """Record check results; the reconciler compares them with the limits."""
         actor = identity.actor(body.owner)
 
@@ -191,7 +193,7 @@ class ReadinessRoutes:
         approved: bool = True,
     ) -> ReadinessRunView:
         self._bot(bot)
-        order = partial(
+        change = partial(
             stored_runs.change,
             bot=bot,
             alter=alter,
@@ -200,7 +202,7 @@ class ReadinessRoutes:
             reason=reason,
             approved=approved,
         )
-        found = await self._writer.run(order)
+        found = await self._writer.run(change)
         if isinstance(found, Approval):
             conflict(
                 f"settings.yml has `two_persons: true`, and no other operator has approved stage "
@@ -237,6 +239,6 @@ class ReadinessRoutes:
 def _judged(stored: StoredRun, one: Checked, actor: str) -> CriterionResult:
     criterion = stored.plan.criteria(stored.run.stage).get(one.name)
     if criterion is None or not criterion.is_run_by_command:
-        raise OrderRefused(f"{one.name!r} is not a check of this stage")
+        raise RequestRefused(f"{one.name!r} is not a check of this stage")
     judged = criterion if criterion.limit else replace(criterion, limit=PASSES)
     return judge(judged, one.value, f"{one.evidence} (run by {actor})", clock.now())

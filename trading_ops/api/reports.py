@@ -31,7 +31,7 @@ class ReportQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     date: dt.date | None = None
 
 
-class ReportOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class ReportRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """A day of the period, and the operator."""
 
     date: dt.date | None = None
@@ -66,7 +66,7 @@ class ReportRoutes:
             report=report, subject=rendered.subject, text=rendered.text, html=rendered.html
         )
 
-    async def send(self, identity: Identity, period: str, body: ReportOrder) -> ReportSent:
+    async def send(self, identity: Identity, period: str, body: ReportRequest) -> ReportSent:
         """Send the report by the routes of notify.yml, once per period and channel."""
         channels = await self._reporting.send(_period(period), body.date)
         log.info("report_sent", period=period, by=identity.actor(body.owner), channels=channels)

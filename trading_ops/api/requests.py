@@ -19,7 +19,7 @@ from trading_ops.api.tokens import Role
 from trading_ops.errors import (
     ClientError,
     CommitUnknown,
-    OrderRefused,
+    RequestRefused,
     StoreError,
     TradingOpsError,
 )
@@ -32,7 +32,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _STATUSES: Mapping[type[TradingOpsError], HTTPStatus] = {
     StoreError: HTTPStatus.SERVICE_UNAVAILABLE,
-    OrderRefused: HTTPStatus.CONFLICT,
+    RequestRefused: HTTPStatus.CONFLICT,
     ClientError: HTTPStatus.BAD_GATEWAY,
 }
 

@@ -86,7 +86,7 @@ class TargetPage(msgspec.Struct, kw_only=True):
     targets: list[TargetView]
 
 
-class HoldOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class HoldRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Reason, and an optional id that makes the request idempotent."""
 
     reason: Text
@@ -94,14 +94,14 @@ class HoldOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     owner: Person | None = None
 
 
-class FleetOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class FleetRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Reason for halting all bots."""
 
     reason: Text
     owner: Person | None = None
 
 
-class ReleaseOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class ReleaseRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Reason, and ids of the holds; default: all of the bot."""
 
     reason: Text
@@ -186,23 +186,23 @@ class TargetRoutes:
             targets=[self._view(one, holds.get(one.name, []), words, now) for one in self._registry]
         )
 
-    async def halt(self, identity: Identity, name: str, body: HoldOrder) -> PlacedView:
+    async def halt(self, identity: Identity, name: str, body: HoldRequest) -> PlacedView:
         """Halt a bot: no new or amended orders; cancels and queries still work."""
         return await self._place(identity, self._bot(name), HeldState.HALTED, body)
 
-    async def reduce(self, identity: Identity, name: str, body: HoldOrder) -> PlacedView:
+    async def reduce(self, identity: Identity, name: str, body: HoldRequest) -> PlacedView:
         """Put a bot in reduce-only mode."""
         return await self._place(identity, self._bot(name), HeldState.REDUCING, body)
 
-    async def halt_all(self, identity: Identity, body: FleetOrder) -> PlacedPage:
+    async def halt_all(self, identity: Identity, body: FleetRequest) -> PlacedPage:
         """Halt all bots at once."""
-        order = HoldOrder(reason=body.reason, owner=body.owner)
+        order = HoldRequest(reason=body.reason, owner=body.owner)
         placing = [
             self._place(identity, bot, HeldState.HALTED, order) for bot in self._registry.bots
         ]
         return PlacedPage(holds=list(await asyncio.gather(*placing)))
 
-    async def resume_all(self, identity: Identity, body: FleetOrder) -> ReleasedPage:
+    async def resume_all(self, identity: Identity, body: FleetRequest) -> ReleasedPage:
         """Release all holds of all bots; one that cannot be resumed does not stop the others."""
         if self._two_persons:
             conflict(
@@ -228,7 +228,7 @@ class TargetRoutes:
 
         return ReleasedPage(released=list(await asyncio.gather(*map(release, held))))
 
-    async def resume(self, identity: Identity, name: str, body: ReleaseOrder) -> ReleasedView:
+    async def resume(self, identity: Identity, name: str, body: ReleaseRequest) -> ReleasedView:
         """Release holds of a bot: it trades again when none is left."""
         bot = self._registry.find(name)
         if bot is None:  # it may have been renamed or removed since
@@ -273,7 +273,7 @@ class TargetRoutes:
             )
 
     async def _place(
-        self, identity: Identity, bot: Target, state: HeldState, body: HoldOrder
+        self, identity: Identity, bot: Target, state: HeldState, body: HoldRequest
     ) -> PlacedView:
         placed = await self._holding.place(
             bot,

@@ -3,7 +3,7 @@
 import click
 
 from trading_ops.cli.console import id_argument
-from trading_ops.cli.reconciler_connection import order, owner_option, reason_option
+from trading_ops.cli.reconciler_connection import ask, owner_option, reason_option
 from trading_ops.cli.times import Duration, Length, moment
 from trading_ops.clients.reconciler_views import AcknowledgementView
 
@@ -22,7 +22,7 @@ def acknowledge(key: str, note: str, owner: str) -> None:
     It is yours until it closes, until you `unack` it, or until another operator takes over by
     acknowledging it too. The first letters of its ID are enough.
     """
-    found = order(lambda api: api.acknowledge(key, owner=owner, note=note))
+    found = ask(lambda api: api.acknowledge(key, owner=owner, note=note))
     _print(found, f"acknowledged by {found.owner} until it closes or is unacknowledged")
 
 
@@ -39,7 +39,7 @@ def acknowledge(key: str, note: str, owner: str) -> None:
 @owner_option
 def snooze(key: str, length: Length, note: str, owner: str) -> None:
     """Snooze an incident; if it still fires afterwards, on-call is paged again."""
-    found = order(lambda api: api.acknowledge(key, owner=owner, note=note, seconds=length.seconds))
+    found = ask(lambda api: api.acknowledge(key, owner=owner, note=note, seconds=length.seconds))
     _print(found, f"on-call is paged again at {moment(found.until)} if it still fires")
 
 
@@ -48,7 +48,7 @@ def snooze(key: str, length: Length, note: str, owner: str) -> None:
 @owner_option
 def withdraw(key: str, owner: str) -> None:
     """Remove an acknowledgement: paging and automation continue."""
-    found = order(lambda api: api.withdraw(key, owner=owner))
+    found = ask(lambda api: api.withdraw(key, owner=owner))
     _print(
         found,
         "no longer acknowledged; secondary on-call is paged in 15 minutes unless acknowledged",
@@ -64,7 +64,7 @@ def resolve(key: str, reason: str, owner: str) -> None:
 
     Refused while the alert is pending or firing in Prometheus, and while an attempt is running.
     """
-    resolved = order(lambda api: api.resolve(key, owner=owner, reason=reason))
+    resolved = ask(lambda api: api.resolve(key, owner=owner, reason=reason))
     click.echo(f"incident {resolved[:8]}: closed; a new one opens if the alert fires again")
 
 

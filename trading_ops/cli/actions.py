@@ -10,7 +10,7 @@ from rich.table import Table
 from trading_ops.cli.console import id_argument, out, output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.reconciler_connection import (
-    order,
+    ask,
     override_budget_option,
     owner_option,
     reason_option,
@@ -18,7 +18,7 @@ from trading_ops.cli.reconciler_connection import (
 from trading_ops.cli.timeline import plain
 from trading_ops.cli.times import moment
 from trading_ops.clients.reconciler import ReconcilerApi
-from trading_ops.clients.reconciler_views import AttemptView, OrderView
+from trading_ops.clients.reconciler_views import ActionOutcomeView, AttemptView
 from trading_ops.domain.attempt import RUNNING, AttemptState
 from trading_ops.errors import Unreachable
 
@@ -61,7 +61,7 @@ def run(
     """
     given = _params(params)
 
-    async def execute(api: ReconcilerApi) -> OrderView:
+    async def execute(api: ReconcilerApi) -> ActionOutcomeView:
         done = await api.execute(
             action, target, given, owner=owner, reason=reason, override_budget=override_budget
         )
@@ -69,7 +69,7 @@ def run(
             done.attempt = await end_of(api, done.attempt)
         return done
 
-    done = order(execute)
+    done = ask(execute)
     if output == "json":
         print_json(msgspec.to_builtins(done))
     elif done.attempt is not None:
@@ -141,7 +141,7 @@ def deny(key: str, owner: str, output: str) -> None:
 
 
 def _answer(key: str, pair: str, owner: str, output: str) -> None:
-    given = order(lambda api: api.answer(key, pair, owner=owner))
+    given = ask(lambda api: api.answer(key, pair, owner=owner))
     if output == "json":
         print_json(msgspec.to_builtins(given))
         return
@@ -154,7 +154,7 @@ def _answer(key: str, pair: str, owner: str, output: str) -> None:
 def approvals(output: str, *, everything: bool) -> None:
     """List actions that wait for approval."""
     filters = {} if everything else {"state": "pending"}
-    found = order(lambda api: api.approvals(**filters))
+    found = ask(lambda api: api.approvals(**filters))
     if output == "json":
         print_json(msgspec.to_builtins(found))
         return

@@ -8,7 +8,7 @@ import msgspec
 
 from trading_ops import clock
 from trading_ops.cli.console import output_option, print_json
-from trading_ops.cli.reconciler_connection import order, owner_option, reason_option
+from trading_ops.cli.reconciler_connection import ask, owner_option, reason_option
 from trading_ops.cli.timeline import plain
 from trading_ops.cli.times import Duration, Length, moment
 from trading_ops.clients.reconciler import ReconcilerApi
@@ -17,7 +17,7 @@ from trading_ops.clients.reconciler_views import HoldView, TargetView
 NAMED = 5
 """Maximum number of targets that are listed for a silence."""
 
-__all__ = ["automation", "automation_state", "order"]
+__all__ = ["ask", "automation", "automation_state"]
 
 
 def automation_state() -> list[str]:
@@ -30,7 +30,7 @@ def automation_state() -> list[str]:
     async def read(api: ReconcilerApi) -> list[str]:
         return (await automation_and_targets(api))[0]
 
-    return order(read)
+    return ask(read)
 
 
 async def automation_and_targets(api: ReconcilerApi) -> tuple[list[str], list[TargetView]]:
@@ -103,7 +103,7 @@ def automation() -> None:
 @owner_option
 def pause(reason: str, length: Length, owner: str) -> None:
     """Pause all automatic remediation; alerts still page."""
-    order(lambda api: api.pause(owner=owner, reason=reason, seconds=length.seconds))
+    ask(lambda api: api.pause(owner=owner, reason=reason, seconds=length.seconds))
     click.echo(f"automation is paused for {length.typed}")
 
 
@@ -111,7 +111,7 @@ def pause(reason: str, length: Length, owner: str) -> None:
 @owner_option
 def resume(owner: str) -> None:
     """Resume automatic remediation: end every pause."""
-    order(lambda api: api.resume(owner=owner))
+    ask(lambda api: api.resume(owner=owner))
     click.echo("automation is running")
 
 
@@ -123,7 +123,7 @@ def show(output: str) -> None:
     Also which maintenance windows are open, and which bots are halted or reduced.
     """
     if output == "json":
-        status = order(lambda api: api.status())
+        status = ask(lambda api: api.status())
         pause, number = msgspec.to_builtins(status.pause), status.incidents_open
         print_json({"running": status.pause is None, "pause": pause, "incidents_open": number})
         return
@@ -137,5 +137,5 @@ def show(output: str) -> None:
 @owner_option
 def reset_budget(target: str, reason: str, owner: str) -> None:
     """Reset the attempt budgets and cooldowns of TARGET."""
-    order(lambda api: api.reset_budget(target, owner=owner, reason=reason))
+    ask(lambda api: api.reset_budget(target, owner=owner, reason=reason))
     click.echo(f"the budgets of {target} were reset")

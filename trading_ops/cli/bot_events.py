@@ -10,7 +10,7 @@ from rich.table import Table
 from trading_ops import clock
 from trading_ops.cli.console import out, output_option, print_json
 from trading_ops.cli.following import follow
-from trading_ops.cli.reconciler_connection import order
+from trading_ops.cli.reconciler_connection import ask
 from trading_ops.cli.timeline import plain
 from trading_ops.cli.times import Duration, Length, moment
 from trading_ops.clients.reconciler_views import BotEventCountView, BotEventView
@@ -58,10 +58,10 @@ def bot_events(
     if summary:
         if unused := set(given) - {"bot", "since"}:
             raise click.UsageError(f"--summary cannot be combined with --{unused.pop()}")
-        counts = order(lambda api: api.bot_event_counts(**given))
+        counts = ask(lambda api: api.bot_event_counts(**given))
         _print(counts, _counts_table(counts), output)
         return
-    found = order(lambda api: api.bot_events(limit=str(limit), **given))
+    found = ask(lambda api: api.bot_events(limit=str(limit), **given))
     if not following:
         _print(found.events, _table(found.events), output)
         return

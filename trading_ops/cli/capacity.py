@@ -12,7 +12,7 @@ from trading_ops.capacity.plan import CapacityView, DaysView, Level, ResourceVie
 from trading_ops.capacity.recommend import amount
 from trading_ops.capacity.trend import Finding
 from trading_ops.cli.console import out, output_option, print_json
-from trading_ops.cli.reconciler_connection import order
+from trading_ops.cli.reconciler_connection import ask
 from trading_ops.cli.timeline import plain
 from trading_ops.clients.reconciler import ReconcilerApi
 
@@ -35,7 +35,7 @@ def capacity(bot: str | None, output: str) -> None:
     async def read(api: ReconcilerApi) -> CapacityView:
         return await api.capacity(CapacityView, bot, WITHIN)
 
-    found = order(read)
+    found = ask(read)
     if output == "json":
         print_json(msgspec.to_builtins(found))
         return

@@ -8,7 +8,7 @@ import msgspec
 
 from trading_ops.cli.console import output_option, print_json
 from trading_ops.cli.following import follow
-from trading_ops.cli.reconciler_connection import order
+from trading_ops.cli.reconciler_connection import ask
 from trading_ops.cli.timeline import plain
 from trading_ops.cli.times import moment
 from trading_ops.clients.reconciler import ReconcilerApi
@@ -36,7 +36,7 @@ def events(*, following: bool, limit: int, output: str, **filters: str | None) -
     given = {key: value for key, value in filters.items() if value is not None}
     if following and given:
         raise click.UsageError("--follow cannot be combined with filters")
-    found = order(lambda api: _search(api, limit, given))
+    found = ask(lambda api: _search(api, limit, given))
     if output == "json" and not following:
         print_json(msgspec.to_builtins(found))
         return

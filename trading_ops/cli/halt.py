@@ -11,9 +11,9 @@ from trading_ops.cli.console import output_option, print_json
 from trading_ops.cli.direct_holds import HALT, REDUCE, STATES, hold_directly
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.reconciler_connection import (
+    ask,
     command_settings,
     connected,
-    order,
     owner_option,
     reason_option,
 )
@@ -87,7 +87,7 @@ def resume(
     if bot is None:
         _resume_all(context, reason, owner, output)
         return
-    released = order(lambda api: api.release(bot, holds=holds, owner=owner, reason=reason))
+    released = ask(lambda api: api.release(bot, holds=holds, owner=owner, reason=reason))
     if output == "json":
         print_json(msgspec.to_builtins(released))
     else:
@@ -100,7 +100,7 @@ def resume(
 
 
 def _resume_all(context: click.Context, reason: str, owner: str, output: str) -> None:
-    released = order(lambda api: api.release_all(owner=owner, reason=reason))
+    released = ask(lambda api: api.release_all(owner=owner, reason=reason))
     if output == "json":
         print_json(msgspec.to_builtins(released))
     for one in released if output != "json" else ():

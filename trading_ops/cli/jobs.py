@@ -9,7 +9,7 @@ from rich.table import Table
 
 from trading_ops.cli.console import out, output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
-from trading_ops.cli.reconciler_connection import order, owner_option, reason_option
+from trading_ops.cli.reconciler_connection import ask, owner_option, reason_option
 from trading_ops.cli.timeline import plain
 from trading_ops.cli.times import short
 from trading_ops.clients.reconciler_views import JobRunView, JobView
@@ -27,7 +27,7 @@ def jobs() -> None:
 @output_option
 def show(output: str) -> None:
     """List the jobs with their next and last run."""
-    found = order(lambda api: api.jobs())
+    found = ask(lambda api: api.jobs())
     if output == "json":
         print_json(msgspec.to_builtins(found))
         return
@@ -46,7 +46,7 @@ def show(output: str) -> None:
 @output_option
 def one(name: str, output: str) -> None:
     """Show one job."""
-    job = order(lambda api: api.job(name)).job
+    job = ask(lambda api: api.job(name)).job
     if output == "json":
         print_json(msgspec.to_builtins(job))
         return
@@ -70,7 +70,7 @@ def one(name: str, output: str) -> None:
 @output_option
 def history(name: str, limit: int, output: str) -> None:
     """Show the newest runs of one job."""
-    runs = order(lambda api: api.job(name, limit=limit)).runs
+    runs = ask(lambda api: api.job(name, limit=limit)).runs
     if output == "json":
         print_json(msgspec.to_builtins(runs))
         return
@@ -101,7 +101,7 @@ def run(
     if dry_run:
         _plan(name, output)
         return
-    key = order(lambda api: api.run_job(name, owner=owner))
+    key = ask(lambda api: api.run_job(name, owner=owner))
     if no_wait:
         click.echo(f"run {key} of {name} has started")
         return
@@ -120,7 +120,7 @@ def run(
 @owner_option
 def pause(name: str, reason: str, owner: str) -> None:
     """Pause the schedule of JOB until it is resumed."""
-    order(lambda api: api.pause_job(name, reason=reason, owner=owner))
+    ask(lambda api: api.pause_job(name, reason=reason, owner=owner))
     click.echo(f"{name} is paused")
 
 
@@ -129,12 +129,12 @@ def pause(name: str, reason: str, owner: str) -> None:
 @owner_option
 def resume(name: str, owner: str) -> None:
     """Resume the schedule of JOB. Missed runs are skipped."""
-    job = order(lambda api: api.resume_job(name, owner=owner))
+    job = ask(lambda api: api.resume_job(name, owner=owner))
     click.echo(f"{name} runs next: {_next(job)}")
 
 
 def _plan(name: str, output: str) -> None:
-    plan = order(lambda api: api.job_plan(name))
+    plan = ask(lambda api: api.job_plan(name))
     if output == "json":
         print_json(msgspec.to_builtins(plan))
         return
@@ -149,7 +149,7 @@ def _plan(name: str, output: str) -> None:
 
 def _ended(name: str, key: int) -> JobRunView:
     while True:
-        found = order(lambda api: api.job(name, limit=100)).runs
+        found = ask(lambda api: api.job(name, limit=100)).runs
         for run in found:
             if run.id == key and run.outcome != "running":
                 return run

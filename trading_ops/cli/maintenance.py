@@ -5,7 +5,7 @@ import msgspec
 from rich.table import Table
 
 from trading_ops.cli.console import out, output_option, print_json
-from trading_ops.cli.reconciler_connection import order, owner_option, reason_option
+from trading_ops.cli.reconciler_connection import ask, owner_option, reason_option
 from trading_ops.cli.timeline import plain
 from trading_ops.cli.times import Duration, Length, moment
 from trading_ops.clients.reconciler_views import WindowView
@@ -45,7 +45,7 @@ def begin(
     """Begin or schedule a window on TARGET."""
     if (target is None) is not fleet:
         raise click.UsageError("name a target, or give --fleet")
-    window = order(
+    window = ask(
         lambda api: api.begin_window(
             target=target, seconds=length.seconds, begins_at=begins_at, reason=reason, owner=owner
         )
@@ -61,7 +61,7 @@ def begin(
 @owner_option
 def end(key: int, owner: str) -> None:
     """End the window ID early, or cancel a scheduled one."""
-    window = order(lambda api: api.end_window(key, owner=owner))
+    window = ask(lambda api: api.end_window(key, owner=owner))
     click.echo(f"window {window.id} on {_on(window)} has ended")
 
 
@@ -69,7 +69,7 @@ def end(key: int, owner: str) -> None:
 @output_option
 def show(output: str) -> None:
     """List open and scheduled windows."""
-    found = order(lambda api: api.windows())
+    found = ask(lambda api: api.windows())
     if output == "json":
         print_json(msgspec.to_builtins(found))
         return

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from trading_ops.cli.console import id_argument, out, output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
-from trading_ops.cli.reconciler_connection import order, owner_option
+from trading_ops.cli.reconciler_connection import ask, owner_option
 from trading_ops.cli.timeline import plain
 from trading_ops.cli.times import moment
 from trading_ops.clients.reconciler import ReconcilerApi
@@ -46,7 +46,7 @@ def test(context: click.Context, channel: str | None, owner: str) -> None:
         keys = await api.test_message(channel=channel, owner=owner)
         return [await _end_of(api, key) for key in keys]
 
-    found = order(send)
+    found = ask(send)
     for one in found:
         error = f": {one.error}" if one.error else ""
         click.echo(plain(f"{one.channel}: {one.state} after attempt {one.attempts}{error}"))
@@ -76,7 +76,7 @@ def outbox(state: str | None, kind: str | None, limit: int, output: str) -> None
     """List messages, newest first."""
     given = {"state": state, "kind": kind, "limit": str(limit)}
     filters = {name: value for name, value in given.items() if value is not None}
-    found = order(lambda api: api.messages(**filters))
+    found = ask(lambda api: api.messages(**filters))
     if output == "json":
         print_json(msgspec.to_builtins(found))
         return
@@ -95,7 +95,7 @@ def outbox(state: str | None, kind: str | None, limit: int, output: str) -> None
 @owner_option
 def retry(key: str, owner: str) -> None:
     """Retry the message ID, if it is waiting or dead."""
-    found = order(lambda api: api.order_message(key, "retry", owner=owner))
+    found = ask(lambda api: api.change_message(key, "retry", owner=owner))
     click.echo(plain(f"message {found.id[:8]} for {found.channel} will be retried"))
 
 
@@ -104,7 +104,7 @@ def retry(key: str, owner: str) -> None:
 @owner_option
 def discard(key: str, owner: str) -> None:
     """Discard the message ID: it is not delivered and raises no alert."""
-    found = order(lambda api: api.order_message(key, "discard", owner=owner))
+    found = ask(lambda api: api.change_message(key, "discard", owner=owner))
     click.echo(plain(f"message {found.id[:8]} for {found.channel} is discarded"))
 
 

@@ -10,8 +10,8 @@ from rich.table import Table
 from trading_ops.cli.console import out, output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.reconciler_connection import (
+    ask,
     command_settings,
-    order,
     owner_option,
     reason_option,
 )
@@ -38,10 +38,10 @@ def begin(bot: str, reason: str, owner: str, output: str) -> None:
     """Begin a run for BOT and run the checks of its first phase."""
 
     async def work(api: ReconcilerApi) -> ReadinessRunView:
-        await api.order_readiness(bot, "", owner=owner, reason=reason)
+        await api.change_readiness(bot, "", owner=owner, reason=reason)
         return await _check(api, bot, owner)
 
-    _tell(order(work), output)
+    _tell(ask(work), output)
 
 
 @readiness.command()
@@ -50,7 +50,7 @@ def begin(bot: str, reason: str, owner: str, output: str) -> None:
 @output_option
 def check(bot: str, owner: str, output: str) -> None:
     """Run the checks of BOT here and send the results to the reconciler."""
-    _tell(order(lambda api: _check(api, bot, owner)), output)
+    _tell(ask(lambda api: _check(api, bot, owner)), output)
 
 
 @readiness.command()
@@ -70,7 +70,7 @@ def status(context: click.Context, bot: str | None, passed: str | None, output: 
     async def work(api: ReconcilerApi) -> list[ReadinessRunView]:
         return await api.readiness() if bot is None else [await api.readiness_of(bot)]
 
-    found = order(work)
+    found = ask(work)
     if output == "json":
         print_json({"runs": msgspec.to_builtins(found)})
     elif not found:
@@ -83,7 +83,7 @@ def status(context: click.Context, bot: str | None, passed: str | None, output: 
         context.exit(ExitCode.FAILED)
 
 
-def _ordered(name: str, text: str) -> click.Command:
+def _change_command(name: str, text: str) -> click.Command:
     """Return a command that changes the open run of a bot."""
 
     @click.command(name=name, help=text)
@@ -92,7 +92,7 @@ def _ordered(name: str, text: str) -> click.Command:
     @owner_option
     @output_option
     def command(bot: str, reason: str, owner: str, output: str) -> None:
-        found = order(lambda api: api.order_readiness(bot, name, owner=owner, reason=reason))
+        found = ask(lambda api: api.change_readiness(bot, name, owner=owner, reason=reason))
         _tell(found, output)
 
     return command
@@ -103,7 +103,7 @@ for _name, _text in (
     ("sign-off", "Sign off BOT: record that you reviewed it, as its watch schedule requires."),
     ("abort", "End the run of BOT; holds on the bot stay."),
 ):
-    readiness.add_command(_ordered(_name, _text))
+    readiness.add_command(_change_command(_name, _text))
 
 
 @readiness.command()
@@ -123,7 +123,7 @@ def report(bot: str | None, file: Path | None, output: str) -> None:
     if file is not None:
         _verify(file)
         return
-    signed = order(lambda api: api.readiness_report(bot or ""))
+    signed = ask(lambda api: api.readiness_report(bot or ""))
     if output == "json":
         print_json(msgspec.to_builtins(signed))
     else:

@@ -70,7 +70,7 @@ def command_settings(load: Callable[[], Settings] = load_settings) -> Settings:
     return msgspec.structs.replace(settings, token_file=given) if given else settings
 
 
-def order(work: Callable[[ReconcilerApi], Awaitable[T]]) -> T:
+def ask(work: Callable[[ReconcilerApi], Awaitable[T]]) -> T:
     """Send one request to the first reconciler that is alive.
 
     Raises:

@@ -5,7 +5,7 @@ import datetime as dt
 import click
 
 from trading_ops.cli.console import print_json
-from trading_ops.cli.reconciler_connection import order, owner_option
+from trading_ops.cli.reconciler_connection import ask, owner_option
 from trading_ops.cli.timeline import plain
 from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.clients.reconciler_views import ReportView
@@ -37,7 +37,7 @@ def report(period: str, day: dt.datetime | None, output: str, owner: str, *, sen
         shown = await api.report(period, date=date)
         return shown, await api.send_report(period, date=date, owner=owner) if send else []
 
-    shown, channels = order(read)
+    shown, channels = ask(read)
     if output == "json":
         print_json(shown.report)
     elif output == "html":

@@ -16,11 +16,11 @@ from trading_ops.cli.reconciler_connection import (
     owner_option,
     reason_option,
 )
-from trading_ops.cli.rolling import Ordered, Rolled, State, roll
+from trading_ops.cli.rolling import Requested, Rolled, State, roll
 from trading_ops.clients.directory import Directory
 from trading_ops.clients.http import session_of
 from trading_ops.clients.reconciler import ReconcilerApi
-from trading_ops.clients.reconciler_views import OrderView
+from trading_ops.clients.reconciler_views import ActionOutcomeView
 from trading_ops.clients.secrets import SecretFiles
 from trading_ops.config.settings import Settings
 from trading_ops.config.targets import load_targets
@@ -115,12 +115,12 @@ def restart_bots(
         async with connected(settings, registry) as api, session_of(settings) as session:
             directory = Directory(session, registry, SecretFiles(settings))
 
-            async def order(bot: str) -> OrderView:
+            async def restart(bot: str) -> ActionOutcomeView:
                 return await api.execute(
                     action, bot, {}, owner=owner, reason=reason, override_budget=override_budget
                 )
 
-            fleet = _Bots(targets, api, directory, order)
+            fleet = _Bots(targets, api, directory, restart)
             async for one in roll(names, fleet, canary=canary, within=HEALTHY_WITHIN):
                 ended.append(one)
                 if output != "json":
@@ -170,32 +170,32 @@ class _Bots:
         targets: Mapping[str, Target],
         api: ReconcilerApi,
         directory: Directory,
-        order: Callable[[str], Awaitable[OrderView]],
+        restart: Callable[[str], Awaitable[ActionOutcomeView]],
     ) -> None:
         self._targets = targets
         self._api = api
         self._directory = directory
-        self._order = order
+        self._restart = restart
 
-    async def restart(self, bot: str) -> Ordered:
+    async def restart(self, bot: str) -> Requested:
         try:
-            done = await self._order(bot)
+            done = await self._restart(bot)
         except Unreachable as error:
-            return Ordered(restarted=None, problem=str(error))
+            return Requested(restarted=None, problem=str(error))
         except TradingOpsError as error:
-            return Ordered(restarted=False, problem=str(error))
+            return Requested(restarted=False, problem=str(error))
         if done.attempt is None:
             refusal = done.refusal
             why = f": {refusal.note}. To open it: {refusal.opens}" if refusal else ""
-            return Ordered(restarted=False, problem=f"refused{why}")
+            return Requested(restarted=False, problem=f"refused{why}")
         try:
             attempt = await end_of(self._api, done.attempt)
         except TradingOpsError as error:
-            return Ordered(restarted=None, problem=str(error))
+            return Requested(restarted=None, problem=str(error))
         restarted = OUTCOMES.get(attempt.state, False)
         if attempt.state in {"completed", "started"}:
-            return Ordered(restarted=restarted)
-        return Ordered(restarted=restarted, problem=f"{attempt.state}: {attempt.detail}")
+            return Requested(restarted=restarted)
+        return Requested(restarted=restarted, problem=f"{attempt.state}: {attempt.detail}")
 
     async def state(self, bot: str, *, canary: bool) -> State:
         try:

@@ -28,8 +28,8 @@ class State:
 
 
 @dataclass(frozen=True)
-class Ordered:
-    """What became of an order to restart a bot."""
+class Requested:
+    """The outcome of a request to restart a bot."""
 
     restarted: bool | None
     """None: unknown."""
@@ -54,7 +54,7 @@ class Rolled:
 class Fleet(Protocol):
     """Restarts bots and reads their state."""
 
-    async def restart(self, bot: str) -> Ordered:
+    async def restart(self, bot: str) -> Requested:
         """Restart it."""
 
     async def state(self, bot: str, *, canary: bool) -> State:
@@ -80,8 +80,8 @@ async def roll(
         first = number == 0 and len(bots) > 1
         began = clock.monotonic()
         before = (await fleet.state(bot, canary=False)).incarnation
-        ordered = await fleet.restart(bot)
-        problem = ordered.problem
+        requested = await fleet.restart(bot)
+        problem = requested.problem
         if problem is None:
             stay = canary if first else timedelta(0)
             problem = await _until_healthy(
@@ -89,7 +89,7 @@ async def roll(
             )
         failed = bot if problem else None
         seconds = round(clock.monotonic() - began, 1)
-        restarted = ordered.restarted if problem else True
+        restarted = requested.restarted if problem else True
         yield Rolled(bot, restarted=restarted, problem=problem, seconds=seconds)
 
 

@@ -177,7 +177,7 @@ class Alertmanager:
             Unreachable: no answer; the silence may exist nevertheless.
             Refused: it was not created.
         """
-        order = {
+        body = {
             "matchers": [
                 *(_Matcher(name, value) for name, value in sorted(matchers.items())),
                 *(_Matcher(name, value, isRegex=True) for name, value in sorted(patterns.items())),
@@ -187,9 +187,9 @@ class Alertmanager:
             "createdBy": owner,
             "comment": comment,
         }
-        answer = await self._post(order | ({"id": id} if id else {}))
+        answer = await self._post(body | ({"id": id} if id else {}))
         if id and answer.status == NOT_FOUND:
-            answer = await self._post(order)
+            answer = await self._post(body)
         return _decoded(_accepted(answer, "POST /api/v2/silences"), _Created).silenceID
 
     async def expire(self, id: str) -> None:  # noqa: A002
@@ -209,8 +209,8 @@ class Alertmanager:
         if answer.status != NOT_FOUND:
             _accepted(answer, f"DELETE {path}")
 
-    async def _post(self, order: Mapping[str, object]) -> HttpResponse:
-        return await self._http.ask("POST", "/api/v2/silences", json=msgspec.to_builtins(order))
+    async def _post(self, body: Mapping[str, object]) -> HttpResponse:
+        return await self._http.ask("POST", "/api/v2/silences", json=msgspec.to_builtins(body))
 
 
 def _alerts(body: bytes) -> dict[Fingerprint, RoutedAlert]:

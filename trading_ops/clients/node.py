@@ -72,14 +72,14 @@ class ServiceUnit(Executor):
     ) -> CommandResult:
         """Restart exactly the process that is meant; another incarnation is left alone.
 
-        Without a fence it is an operator's order, which takes the place of no sender.
+        Without a fence it is an operator's request, which replaces no sender.
 
         Raises:
             Unreachable: no answer: whether it was done is unknown.
             Refused: it was not done, and will not be.
         """
-        order = {"attempt_id": attempt_id, "fence": fence, "incarnation": incarnation}
-        return await self._order("restart", order, within)
+        body = {"attempt_id": attempt_id, "fence": fence, "incarnation": incarnation}
+        return await self._request("restart", body, within)
 
     async def stop(
         self,
@@ -98,13 +98,13 @@ class ServiceUnit(Executor):
             Unreachable: no answer: whether it was done is unknown.
             Refused: it was not done: another process runs there.
         """
-        order = {
+        body = {
             "attempt_id": attempt_id,
             "fence": fence,
             "incarnation": incarnation,
             "grace_seconds": grace.total_seconds(),
         }
-        return await self._order("stop", order, within)
+        return await self._request("stop", body, within)
 
     async def scale(
         self,
@@ -122,18 +122,20 @@ class ServiceUnit(Executor):
             Unreachable: no answer: whether it was done is unknown.
             Refused: it was not done, and will not be.
         """
-        order = {
+        body = {
             "attempt_id": attempt_id,
             "fence": fence,
             "resource": resource,
             "value": value,
             "seconds": seconds,
         }
-        return await self._order("scale", order, within)
+        return await self._request("scale", body, within)
 
-    async def _order(self, what: str, order: Mapping[str, Any], within: timedelta) -> CommandResult:
+    async def _request(
+        self, what: str, body: Mapping[str, Any], within: timedelta
+    ) -> CommandResult:
         answer = await self._http.ask(
-            "POST", f"/processes/{self._unit}/{what}", json=dict(order), within=within
+            "POST", f"/processes/{self._unit}/{what}", json=dict(body), within=within
         )
         if answer.status >= 500:  # noqa: PLR2004
             raise Unreachable(f"{what} of {self._unit}: HTTP {answer.status}")

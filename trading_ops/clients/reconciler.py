@@ -11,6 +11,7 @@ from trading_ops.clients.http import Http
 from trading_ops.clients.readiness_views import Checked, CheckToRun, ReadinessRunView, SignedReport
 from trading_ops.clients.reconciler_views import (
     AcknowledgementView,
+    ActionOutcomeView,
     ApprovalView,
     AttemptView,
     BotEventCountView,
@@ -23,7 +24,6 @@ from trading_ops.clients.reconciler_views import (
     JobView,
     ListedIncidentView,
     MessageView,
-    OrderView,
     PauseView,
     PlacedView,
     ReleasedView,
@@ -63,7 +63,7 @@ class _Approvals(msgspec.Struct):
 
 
 FLEET_WITHIN = timedelta(seconds=60)
-"""For an order to every bot."""
+"""Timeout of a request to all bots."""
 
 
 class _Holds(msgspec.Struct):
@@ -145,7 +145,7 @@ class _Sent(msgspec.Struct):
 
 
 class ReconcilerApi:
-    """Asks and orders with an operator's token."""
+    """Client of the reconciler's API, with an operator's token."""
 
     def __init__(self, http: Http) -> None:
         self._http = http
@@ -209,10 +209,10 @@ class ReconcilerApi:
         await self._order("POST", path, owner=owner, reason=reason)
 
     async def hold(
-        self, target: str, order: str, *, owner: str, reason: str, key: str | None = None
+        self, target: str, state: str, *, owner: str, reason: str, key: str | None = None
     ) -> PlacedView:
-        """Hold a bot: the order is `halt` or `reduce`; asking twice with one key is one hold."""
-        path = f"/api/v1/targets/{_part(target)}/{order}"
+        """Hold a bot: the state is `halt` or `reduce`; asking twice with one key is one hold."""
+        path = f"/api/v1/targets/{_part(target)}/{state}"
         body = await self._order("POST", path, owner=owner, reason=reason, key=key)
         return _decode(body, PlacedView)
 
@@ -255,7 +255,7 @@ class ReconcilerApi:
         owner: str,
         reason: str,
         override_budget: bool | None = None,
-    ) -> OrderView:
+    ) -> ActionOutcomeView:
         """Run a manual action, through the same gates as a runbook step."""
         path = f"/api/v1/actions/{_part(action)}"
         body = await self._order(
@@ -267,7 +267,7 @@ class ReconcilerApi:
             reason=reason,
             override_budget=override_budget,
         )
-        return _decode(body, OrderView)
+        return _decode(body, ActionOutcomeView)
 
     async def attempt(self, key: str) -> AttemptView:
         """Return the current state of one attempt."""
@@ -306,7 +306,7 @@ class ReconcilerApi:
         """Return the open run of a bot, or else its last one."""
         return _decode(await self._get(f"/api/v1/readiness/{_part(bot)}"), ReadinessRunView)
 
-    async def order_readiness(
+    async def change_readiness(
         self, bot: str, name: str, *, owner: str, reason: str
     ) -> ReadinessRunView:
         """Start a run (an empty name), or `approve`, `sign-off` or `abort` it."""
@@ -418,15 +418,15 @@ class ReconcilerApi:
         body = await self._order("POST", "/api/v1/messages", channel=channel, owner=owner)
         return _decode(body, _Tested).ids
 
-    async def order_message(self, key: str, order: str, *, owner: str) -> MessageView:
+    async def change_message(self, key: str, change: str, *, owner: str) -> MessageView:
         """Let a message that was not delivered be tried again, or give it up.
 
         Args:
             key: of the message.
-            order: `retry` or `discard`.
-            owner: who orders it.
+            change: `retry` or `discard`.
+            owner: who asks for it.
         """
-        path = f"/api/v1/messages/{_part(key)}/{order}"
+        path = f"/api/v1/messages/{_part(key)}/{change}"
         return _decode(await self._order("POST", path, owner=owner), MessageView)
 
     async def report(self, period: str, *, date: str | None) -> ReportView:

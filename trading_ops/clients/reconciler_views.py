@@ -227,7 +227,7 @@ class RefusalView(msgspec.Struct):
     until: datetime | None = None
 
 
-class OrderView(msgspec.Struct):
+class ActionOutcomeView(msgspec.Struct):
     """Outcome of a manual action."""
 
     attempt: AttemptView | None

@@ -12,8 +12,8 @@ from trading_ops.clients.prometheus import Prometheus
 from trading_ops.config.settings import Settings
 from trading_ops.console.calls import Calls
 from trading_ops.console.figures import FigureReader
+from trading_ops.console.form_handlers import FormHandlers
 from trading_ops.console.live import Heads, Live
-from trading_ops.console.ordering import Ordering
 from trading_ops.console.pages import Pages
 from trading_ops.console.reading import Reading
 from trading_ops.console.sessions import Sessions
@@ -62,7 +62,7 @@ def add_console(
         ),
         reading=reading,
         pages=Pages(reading, figures),
-        ordering=Ordering(reading, registry),
+        handlers=FormHandlers(reading, registry),
         live=live,
         hosts=frozenset(one for one in hosts if one),
         grafana=grafana,

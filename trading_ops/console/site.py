@@ -15,14 +15,14 @@ from trading_ops.api.tokens import Role, digest_of
 from trading_ops.bounded_site import trust
 from trading_ops.console import border
 from trading_ops.console.calls import Calls, problem_of
+from trading_ops.console.form_handlers import FormHandlers
 from trading_ops.console.live import Live
-from trading_ops.console.ordering import Ordering
 from trading_ops.console.pages import Page, Pages
 from trading_ops.console.reading import Reading
 from trading_ops.console.rendering import STATIC, render, static
 from trading_ops.console.sessions import Notice, Sessions, new_cookie
 from trading_ops.console.visitor import HOME, REFRESH, ROOT, Grafana, Visitor, address, local
-from trading_ops.errors import ClientError, OrderRefused, StoreError, TradingOpsError
+from trading_ops.errors import ClientError, RequestRefused, StoreError, TradingOpsError
 
 log = logs.get(__name__)
 
@@ -67,7 +67,7 @@ class Site:
         sessions: Sessions,
         reading: Reading,
         pages: Pages,
-        ordering: Ordering,
+        handlers: FormHandlers,
         live: Live,
         hosts: frozenset[str],
         grafana: str,
@@ -77,7 +77,7 @@ class Site:
         self._sessions = sessions
         self._reading = reading
         self._pages = pages
-        self._ordering = ordering
+        self._forms = handlers
         self._live = live
         self._hosts = hosts
         self._grafana = Grafana(base=grafana)
@@ -95,8 +95,8 @@ class Site:
         add("GET", f"{ROOT}/live", self._bordered(self._tick))
         for path, page in self._pages.table().items():
             add("GET", f"{ROOT}/{path}", self._bordered(self._page(page)))
-        add("GET", f"{ROOT}/do/{{order}}", self._bordered(self._page(self._ordering.show)))
-        add("POST", f"{ROOT}/do/{{order}}", self._bordered(self._order))
+        add("GET", f"{ROOT}/do/{{form}}", self._bordered(self._page(self._forms.show)))
+        add("POST", f"{ROOT}/do/{{form}}", self._bordered(self._post_form))
 
     def _bordered(self, handler: Answer) -> Answer:
         async def answer(request: web.Request) -> web.StreamResponse:
@@ -210,7 +210,7 @@ class Site:
 
         return answer
 
-    async def _order(self, request: web.Request) -> web.StreamResponse:
+    async def _post_form(self, request: web.Request) -> web.StreamResponse:
         visitor = self._visitor(request)
         if visitor is None:
             return _to_login(request)
@@ -220,7 +220,7 @@ class Site:
         await self._note_use(visitor)
 
         async def carry_out(visitor: Visitor) -> Page:
-            return await self._ordering.carry_out(visitor, form)
+            return await self._forms.carry_out(visitor, form)
 
         return await self._answer(visitor, carry_out)
 
@@ -336,7 +336,7 @@ def _html(text: str, status: int) -> web.Response:
 def _status_of(error: TradingOpsError) -> HTTPStatus:
     statuses: dict[type[TradingOpsError], HTTPStatus] = {
         StoreError: HTTPStatus.SERVICE_UNAVAILABLE,
-        OrderRefused: HTTPStatus.CONFLICT,
+        RequestRefused: HTTPStatus.CONFLICT,
         ClientError: HTTPStatus.BAD_GATEWAY,
     }
     return next(

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from trading_ops.api.tokens import Identity
 from trading_ops.console.calls import Calls
-from trading_ops.console.orders import ORDERS
+from trading_ops.console.forms import FORMS
 from trading_ops.console.sessions import Session, csrf_of
 
 ROOT = "/console"
@@ -39,9 +39,9 @@ class Visitor:
         """Return whether the page sent the request automatically."""
         return REFRESH in self.request.headers
 
-    def can(self, order: str) -> bool:
+    def can(self, form: str) -> bool:
         """Return whether the role allows a form."""
-        return self.calls.may(self.identity, ORDERS[order].call)
+        return self.calls.may(self.identity, FORMS[form].call)
 
     async def get(self, path: str, *, parts: Mapping[str, str] | None = None, **query: Any) -> Any:
         """Return the API's result; parameters that are None or empty are omitted."""

@@ -102,10 +102,10 @@ class HoldManager:
         """
         self._registry = registry
         self._memory = HoldMemory(writer=writer, reader=reader, journal=journal)
-        self._orders = HoldSender(directory, self._memory)
+        self._sender = HoldSender(directory, self._memory)
         self._agreement = HoldSync(
             memory=self._memory,
-            orders=self._orders,
+            sender=self._sender,
             release_at_bot=release_at_bot,
             on_reapplied=on_reapplied,
         )
@@ -133,7 +133,7 @@ class HoldManager:
 
     def is_acknowledged(self, hold_id: str) -> bool:
         """Whether the bot has acknowledged a hold to this process."""
-        return self._orders.is_acknowledged(hold_id)
+        return self._sender.is_acknowledged(hold_id)
 
     def close(self) -> None:
         """End the journal's thread."""
@@ -160,7 +160,7 @@ class HoldManager:
             at=clock.now(),
         )
         self._memory.remember(hold)
-        sending = asyncio.create_task(self._orders.send(target, hold))
+        sending = asyncio.create_task(self._sender.send(target, hold))
         stored, where = await self._memory.keep(hold)
         acknowledged, answer = await sending
         log.warning(
@@ -193,7 +193,7 @@ class HoldManager:
             await self._memory.settle()
             await self._memory.refresh()
             known = {hold.id for hold in self._memory.of(target.name)}
-            there = await self._orders.resume(target, ids, owner, reason)
+            there = await self._sender.resume(target, ids, owner, reason)
             ours = frozenset(known if ids is None else known & ids)
             # A hold placed directly at the bot since its last report is not known here yet.
             others = [one for one in there if one.id not in known and severity(one) >= 0]
@@ -273,7 +273,7 @@ class HoldManager:
         # After the reports: a hold placed after this read is for the process that reported.
         read = await self._memory.refresh()
         # A hold released by another replica may be placed again with the same id.
-        self._orders.keep_only({hold.id for hold in self._memory.active})
+        self._sender.keep_only({hold.id for hold in self._memory.active})
         # In parallel: one misbehaving bot must not delay the others.
         await asyncio.gather(
             *(
@@ -290,7 +290,7 @@ class HoldManager:
             if report.asked_at > self._released_at.get(target.name, -math.inf):
                 agreed = await self._agreement.sync(target, report.health)
                 if agreed and confirm and report.health.awaiting_holds:
-                    await self._orders.confirm(target, report.health.incarnation)
+                    await self._sender.confirm(target, report.health.incarnation)
 
     async def settle_journal(self) -> None:
         """Store journaled holds in the database, then remove them from the journal."""
@@ -327,7 +327,7 @@ class HoldManager:
         async def ask(target: Target) -> None:
             asked_at = clock.monotonic()
             with contextlib.suppress(ClientError):
-                health = await self._orders.directory.bot(target).health()
+                health = await self._sender.directory.bot(target).health()
                 reports[target.name] = AgentReport(asked_at=asked_at, health=health)
 
         await asyncio.gather(*(ask(target) for target in self._registry.bots))
@@ -335,7 +335,7 @@ class HoldManager:
 
     def _drop(self, hold_id: str) -> None:
         self._memory.drop(hold_id)
-        self._orders.forget(hold_id)
+        self._sender.forget(hold_id)
 
 
 def _release(

@@ -36,7 +36,7 @@ class HoldSync:
     """Synchronizes the holds of a bot and the database."""
 
     memory: HoldMemory
-    orders: HoldSender
+    sender: HoldSender
     passed: set[tuple[str, datetime]] = field(default_factory=set)
     """Reported by a bot, but not adopted: released here after they were placed there."""
 
@@ -83,7 +83,7 @@ class HoldSync:
         if not await self.memory.write(withdrawing):
             return False
         self.memory.drop(hold_id)
-        self.orders.forget(hold_id)
+        self.sender.forget(hold_id)
         return True
 
     async def _applies_to(self, hold: Hold, incarnation: str) -> bool:
@@ -92,7 +92,7 @@ class HoldSync:
         Another replica may have requested it for a process that has ended since. Once a bot has
         acknowledged it, it applies to all later processes.
         """
-        if meant_incarnation(hold) in {None, incarnation} or self.orders.is_acknowledged(hold.id):
+        if meant_incarnation(hold) in {None, incarnation} or self.sender.is_acknowledged(hold.id):
             return True
         try:
             return await self.memory.write(partial(holds.is_acknowledged, hold_id=hold.id))
@@ -117,20 +117,20 @@ class HoldSync:
         release: ReportedRelease | None,
     ) -> bool:
         if found is not None and severity(found) >= hold.state.severity:
-            await self.orders.note_acknowledged(hold, f"{target.name} reports it")
+            await self.sender.note_acknowledged(hold, f"{target.name} reports it")
             return True
         if found is None and release is not None and moment(release.released_at) > hold.at:
             await self._adopt_release(target, hold, release)
         else:
             was_in_force = asyncio.create_task(self._was_in_force(hold))
-            done, detail = await self.orders.send(target, hold)
+            done, detail = await self.sender.send(target, hold)
             log.warning("hold_enforced", hold=hold.id, acknowledged=done, detail=detail)
             if await was_in_force and done:
                 await self._note_again(target, hold, "the bot had lost it")
         return False
 
     async def _was_in_force(self, hold: Hold) -> bool:
-        if self.orders.is_acknowledged(hold.id):
+        if self.sender.is_acknowledged(hold.id):
             return True
         try:
             return await self.memory.write(partial(holds.is_acknowledged, hold_id=hold.id))
@@ -174,9 +174,9 @@ class HoldSync:
             return
         if learnt:
             self.memory.drop(hold.id)
-            self.orders.forget(hold.id)
+            self.sender.forget(hold.id)
             return
-        done, detail = await self.orders.send(target, hold)
+        done, detail = await self.sender.send(target, hold)
         self.on_reapplied(target.name)
         log.error(
             "hold_reapplied", hold=hold.id, target=target.name, acknowledged=done, detail=detail

@@ -16,7 +16,7 @@ from trading_ops.config.settings import Settings
 from trading_ops.domain.decision import Pause
 from trading_ops.domain.job import JobOutcome, JobRun, JobState
 from trading_ops.domain.maintenance import Maintenance
-from trading_ops.errors import OrderRefused, StoreError
+from trading_ops.errors import RequestRefused, StoreError
 from trading_ops.jobs.config import Entry, calendars
 from trading_ops.jobs.gates import closed_gate
 from trading_ops.jobs.job import Context, Job, Plan, Result
@@ -147,10 +147,10 @@ class Scheduler:
             if not held:
                 return
             for window in wanted:
-                order = partial(maintenance.begin_once, window=window, now=now)
+                change = partial(maintenance.begin_once, window=window, now=now)
                 try:
-                    stored_window = await self.writer.run(order)
-                except OrderRefused as error:
+                    stored_window = await self.writer.run(change)
+                except RequestRefused as error:
                     log.warning("maintenance_not_planned", owner=window.owner, error=str(error))
                 else:
                     if stored_window is not None:
@@ -191,14 +191,16 @@ class Scheduler:
         Pauses of automation and maintenance windows do not block an operator; observe-only does.
 
         Raises:
-            OrderRefused: it is already running, another replica has its lease, or observe-only is
+            RequestRefused: it is already running, another replica has its lease, or observe-only is
                 set.
         """
         if self.settings.observe_only:
-            raise OrderRefused("the reconciler is observe-only: use --dry-run, or change settings")
+            raise RequestRefused(
+                "the reconciler is observe-only: use --dry-run, or change settings"
+            )
         run = await self._begin(self.entries[name], due_at=None, actor=owner)
         if run is None:
-            raise OrderRefused(f"{name} is running, or another reconciler is about to run it")
+            raise RequestRefused(f"{name} is running, or another reconciler is about to run it")
         return run
 
     async def _consider(self, entry: Entry, state: JobState, known: Known, now: datetime) -> None:
@@ -249,7 +251,7 @@ class Scheduler:
             async with self.lease.pinned(key) as held:
                 run = None
                 if held:
-                    order = partial(
+                    change = partial(
                         stored.begin,
                         claim=self.lease.claim(key),
                         job=entry.name,
@@ -257,7 +259,7 @@ class Scheduler:
                         actor=actor,
                         now=clock.now(),
                     )
-                    run = await self.writer.run(order)
+                    run = await self.writer.run(change)
                 _answer(begun, run)
                 if run is not None:
                     log.info("job_started", job=entry.name, run=run, actor=actor)
@@ -319,20 +321,20 @@ class Scheduler:
         key = key_of_job(name)
         async with self.lease.pinned(key) as held:
             if held:
-                order = partial(
+                change = partial(
                     stored.close_left_behind,
                     claim=self.lease.claim(key),
                     job=name,
                     now=clock.now(),
                 )
-                if await self.writer.run(order):
+                if await self.writer.run(change):
                     log.warning("job_left_behind", job=name)
 
     async def _refuse(self, name: str, due: datetime, gate: str, *, hold: bool) -> None:
         key = key_of_job(name)
         async with self.lease.pinned(key) as held:
             if held:
-                order = partial(
+                change = partial(
                     stored.refuse,
                     job=name,
                     due_at=due,
@@ -341,7 +343,7 @@ class Scheduler:
                     replica=self.lease.replica,
                     now=clock.now(),
                 )
-                await self.writer.run(order)
+                await self.writer.run(change)
                 log.info("job_refused", job=name, reason=gate)
 
     async def stop(self, within: float = DRAIN_SECONDS) -> None:

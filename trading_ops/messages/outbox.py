@@ -14,7 +14,7 @@ from pathlib import Path
 
 from trading_ops import clock, logs
 from trading_ops.domain.message import Message, MessageKind, Severity
-from trading_ops.errors import ConfigError, OrderRefused, StoreError
+from trading_ops.errors import ConfigError, RequestRefused, StoreError
 from trading_ops.messages.announce import SOURCE, read_messages, window_messages
 from trading_ops.notify.channels import Channel, load_channels
 from trading_ops.notify.config import NotifyConfig, load_notify
@@ -59,7 +59,7 @@ class _Found:
 
 @dataclass(kw_only=True)
 class Outbox:
-    """Runs until cancelled; `order` accepts messages from reports and tests."""
+    """Runs until cancelled; `enqueue` accepts messages from reports and tests."""
 
     config_path: Path
     urls_path: Path
@@ -119,7 +119,7 @@ class Outbox:
                 self._delivering[channel] = asyncio.create_task(self._drain(channel, loaded))
         self._show(found.backlog)
 
-    async def order(self, message: Message, *, channel: str | None = None) -> list[str]:
+    async def enqueue(self, message: Message, *, channel: str | None = None) -> list[str]:
         """Store a message for its channels; return the channels.
 
         Args:
@@ -127,18 +127,20 @@ class Outbox:
             channel: only this one, overriding the routes; None: use the routes.
 
         Raises:
-            OrderRefused: messages are off, or the channel is unknown.
+            RequestRefused: messages are off, or the channel is unknown.
             ConfigError: notify.yml or the URLs are invalid.
             StoreError: it could not be stored.
         """
         config = await asyncio.to_thread(load_notify, self.config_path)
         if config is None:
-            raise OrderRefused(f"messages are off: write {self.config_path}, see docs/messages.md")
+            raise RequestRefused(
+                f"messages are off: write {self.config_path}, see docs/messages.md"
+            )
         now = clock.now()
         chosen = deliveries(config, message, now)
         if channel is not None:
             if channel not in config.channels:
-                raise OrderRefused(
+                raise RequestRefused(
                     f"unknown channel {channel}: use one of {', '.join(config.channels)}"
                 )
             chosen = [Delivery(route="", channel=channel, due_at=now, digest=False)]

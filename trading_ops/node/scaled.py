@@ -16,7 +16,7 @@ from trading_ops import clock, logs
 from trading_ops.agent.durable import read_json, write_json
 from trading_ops.errors import SetupError, StackError
 from trading_ops.node.unit import NodeUnit
-from trading_ops.services.orders import RestartOrder
+from trading_ops.services.executor import RestartRequest
 
 _log = logs.get(__name__)
 
@@ -28,7 +28,7 @@ MEGABYTE = 1_000_000
 MAX_CPU_WEIGHT = 10_000
 
 
-class ScaleOrder(RestartOrder, kw_only=True, forbid_unknown_fields=True):
+class ScaleRequest(RestartRequest, kw_only=True, forbid_unknown_fields=True):
     """The body of a request to change a resource of a unit."""
 
     resource: Literal["cpu_weight", "memory_max"]
@@ -74,45 +74,51 @@ class Scaled:
             ) from error
         self._changes = {(one.unit, one.resource): one for one in kept}
 
-    async def scale(self, name: str, order: ScaleOrder) -> dict[str, Any]:
-        """Carry out an order about a unit, and return the answer. Hold the unit's lock.
+    async def scale(self, name: str, request: ScaleRequest) -> dict[str, Any]:
+        """Execute a request about a unit, and return the answer. Hold the unit's lock.
 
         Raises:
             StackError: the service manager does not answer.
         """
         try:
-            detail = await self._scale(self._units[name], order)
+            detail = await self._scale(self._units[name], request)
         except (SetupError, OSError) as error:
             return {"outcome": "failed", "detail": str(error)}
         return {"outcome": "succeeded", "detail": detail}
 
-    async def _scale(self, unit: NodeUnit, order: ScaleOrder) -> str:
-        key = (unit.name, order.resource)
-        if order.seconds == 0:
+    async def _scale(self, unit: NodeUnit, request: ScaleRequest) -> str:
+        key = (unit.name, request.resource)
+        if request.seconds == 0:
             if key not in self._changes:
-                return f"{order.resource} of {unit.name} has its normal value"
+                return f"{request.resource} of {unit.name} has its normal value"
             await self._restore(self._changes[key])
-            return f"{order.resource} of {unit.name} has its normal value again"
-        value = order.value
-        if order.resource == "memory_max":
+            return f"{request.resource} of {unit.name} has its normal value again"
+        value = request.value
+        if request.resource == "memory_max":
             value *= MEGABYTE
         elif value > MAX_CPU_WEIGHT:
             raise SetupError(f"a CPU weight of {value}. Fix: a number from 1 to {MAX_CPU_WEIGHT}")
         control = unit.resources
         earlier = self._changes.get(key)
-        before = earlier.before if earlier else await control.resource(unit.service, order.resource)
-        until = self._now() + order.seconds
-        self._store({**self._changes, key: _Change(unit.name, order.resource, before, until)})
+        before = (
+            earlier.before if earlier else await control.resource(unit.service, request.resource)
+        )
+        until = self._now() + request.seconds
+        self._store({**self._changes, key: _Change(unit.name, request.resource, before, until)})
         try:
-            await control.set_resource(unit.service, order.resource, value)
+            await control.set_resource(unit.service, request.resource, value)
         except SetupError:  # it was not changed
             self._store(
                 {name: one for name, one in self._changes.items() if name != key}
                 | ({key: earlier} if earlier else {})
             )
             raise
-        _log.warning("resource_changed", unit=unit.name, resource=order.resource, value=order.value)
-        return f"{order.resource} of {unit.name} is {order.value} for the next {order.seconds} s"
+        _log.warning(
+            "resource_changed", unit=unit.name, resource=request.resource, value=request.value
+        )
+        return (
+            f"{request.resource} of {unit.name} is {request.value} for the next {request.seconds} s"
+        )
 
     async def run(self) -> None:
         """Restore each change when its time is over, until cancelled."""
@@ -130,7 +136,7 @@ class Scaled:
             unit = self._units.get(change.unit)
             if unit is None or change.until > self._now():
                 continue
-            async with unit.order:
+            async with unit.lock:
                 if self._changes.get((change.unit, change.resource)) is not change:
                     continue  # it was changed or restored while we waited
                 try:

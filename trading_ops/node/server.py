@@ -9,11 +9,11 @@ from aiohttp import web
 from trading_ops.agent.fence import FenceKeeper
 from trading_ops.domain.target import Manager, Registry, Target
 from trading_ops.errors import ConfigError
-from trading_ops.node.scaled import Scaled, ScaleOrder
+from trading_ops.node.scaled import Scaled, ScaleRequest
 from trading_ops.node.unit import NodeUnit
 from trading_ops.services.api import UnitsApi, application
+from trading_ops.services.executor import Executor
 from trading_ops.services.manager import ServiceManager
-from trading_ops.services.orders import Orders
 
 
 def services_of(registry: Registry, node: str) -> tuple[Target, ...]:
@@ -51,14 +51,14 @@ def build(
         scaled: changes resources for a time.
         token: required for every request except the health check.
     """
-    orders = Orders(keeper)
-    api = UnitsApi(orders, units.get, NodeUnit.describe)
+    executor = Executor(keeper)
+    api = UnitsApi(executor, units.get, NodeUnit.describe)
 
     async def scale(request: web.Request) -> web.Response:
         unit = api.unit(request)
-        order = msgspec.json.decode(await request.read(), type=ScaleOrder)
+        body = msgspec.json.decode(await request.read(), type=ScaleRequest)
         return web.json_response(
-            await orders.once(unit, order, lambda: scaled.scale(unit.name, order))
+            await executor.once(unit, body, lambda: scaled.scale(unit.name, body))
         )
 
     async def processes(_request: web.Request) -> web.Response:

@@ -31,7 +31,7 @@ class NodeUnit:
         if target.service is None:
             raise ActionError(f"{target.name} has no service")
         self.name = target.name
-        self.order = asyncio.Lock()
+        self.lock = asyncio.Lock()
         self.restarts = 0
         """Number of restarts by this node process."""
 

@@ -34,7 +34,7 @@ from trading_ops.domain.acknowledgement import (
 from trading_ops.domain.fault import Fault
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.silences import Silence
-from trading_ops.errors import ClientError, OrderRefused
+from trading_ops.errors import ClientError, RequestRefused
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.runbook_index import RunbookIndex
 from trading_ops.reconciler.secondary_oncall import acknowledged_faults
@@ -106,7 +106,7 @@ class AcknowledgementSync:
             for_: how long to snooze; an acknowledgement has no such end.
 
         Raises:
-            OrderRefused: unknown or closed incident, or invalid duration.
+            RequestRefused: unknown or closed incident, or invalid duration.
             StoreError: it could not be stored; nothing was done.
         """
         kind, now = AcknowledgementKind(kind), self.now()
@@ -123,7 +123,7 @@ class AcknowledgementSync:
             )
         )
         if ack is None:
-            raise OrderRefused(f"incident {incident.id} is closed")
+            raise RequestRefused(f"incident {incident.id} is closed")
         log.info("acknowledged", incident=incident.id, kind=ack.kind.value, owner=owner)
         return await self._sync_one(ack)
 
@@ -131,13 +131,13 @@ class AcknowledgementSync:
         """Remove the acknowledgement of an incident and its silence.
 
         Raises:
-            OrderRefused: unknown incident, or it is not acknowledged.
+            RequestRefused: unknown incident, or it is not acknowledged.
             StoreError: it could not be stored; nothing was done.
         """
         incident = await self._open(incident_id)
         ack = await self._end(incident.id, plain(owner), "withdrawn")
         if ack is None:
-            raise OrderRefused(f"incident {incident.id} is not acknowledged")
+            raise RequestRefused(f"incident {incident.id} is not acknowledged")
         return await self._sync_one(ack)
 
     def note_lost_silences(self, audible: Collection[str], *, asked: float) -> None:
@@ -186,9 +186,11 @@ class AcknowledgementSync:
     async def _open(self, incident_id: str) -> Incident:
         incident = await self.reader.read(partial(incidents.find, key=incident_id))
         if incident is None:
-            raise OrderRefused(f"incident {incident_id!r} not found, or several ids begin with it")
+            raise RequestRefused(
+                f"incident {incident_id!r} not found, or several ids begin with it"
+            )
         if not incident.is_open:
-            raise OrderRefused(f"incident {incident.id} is closed")
+            raise RequestRefused(f"incident {incident.id} is closed")
         return incident
 
     async def _sync_one(self, ack: Acknowledgement) -> Acknowledged:
@@ -289,14 +291,14 @@ class AcknowledgementSync:
         ]
 
     async def _end(self, incident_id: str, owner: str, kind: str) -> Acknowledgement | None:
-        order = partial(
+        change = partial(
             acknowledgements.end,
             incident_id=incident_id,
             owner=owner,
             kind=kind,
             now=self.now(),
         )
-        ack = await self.writer.run(order)
+        ack = await self.writer.run(change)
         if ack is not None:
             log.info(kind, incident=incident_id, owner=owner)
         return ack
@@ -341,13 +343,13 @@ def length(kind: AcknowledgementKind, for_: timedelta | None) -> timedelta:
     """Return the duration of an acknowledgement; None: no end.
 
     Raises:
-        OrderRefused: a snooze without a duration, or with one that is too long.
+        RequestRefused: a snooze without a duration, or with one that is too long.
     """
     if kind is AcknowledgementKind.ACKNOWLEDGE:
         return ACKNOWLEDGED_FOR
     if for_ is None or not timedelta() < for_ <= SNOOZED_AT_MOST:
         hours = SNOOZED_AT_MOST // timedelta(hours=1)
-        raise OrderRefused(f"a snooze needs a duration above zero and at most {hours} hours")
+        raise RequestRefused(f"a snooze needs a duration above zero and at most {hours} hours")
     return for_
 
 

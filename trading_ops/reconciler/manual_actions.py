@@ -22,7 +22,7 @@ from trading_ops.domain.gates import GateInput, first_closed_gate
 from trading_ops.domain.manual import Refusal, manual_input, refusal_of
 from trading_ops.domain.runbook import LONGEST_WINDOW, Step
 from trading_ops.domain.target import Registry, Target
-from trading_ops.errors import ActionError, ClientError, OrderRefused
+from trading_ops.errors import ActionError, ClientError, RequestRefused
 from trading_ops.reconciler.crash_recovery import AttemptRecovery
 from trading_ops.reconciler.execute import AttemptRunner
 from trading_ops.reconciler.lease import Leases, key_of_target
@@ -73,7 +73,7 @@ ROLLS = frozenset({"roll_bot"})
 
 
 @dataclass(frozen=True, kw_only=True)
-class OrderOutcome:
+class ActionOutcome:
     """The result: a started attempt, or the gate that refused it."""
 
     attempt: Attempt | None = None
@@ -125,7 +125,7 @@ class ManualActions:
         owner: str,
         reason: str,
         override_budget: bool = False,
-    ) -> OrderOutcome:
+    ) -> ActionOutcome:
         """Start an action, or return the closed gate; does not wait for its end.
 
         Args:
@@ -137,44 +137,44 @@ class ManualActions:
             override_budget: also while the error budget is spent; the audit log says so.
 
         Raises:
-            OrderRefused: unknown action or target, or missing parameters.
+            RequestRefused: unknown action or target, or missing parameters.
             StoreError: it could not be stored; nothing was done.
         """
-        order = self._order(action, target, params, owner, reason)
-        order = replace(order, override_budget=override_budget and action in ROLLS)
+        request = self._order(action, target, params, owner, reason)
+        request = replace(request, override_budget=override_budget and action in ROLLS)
         self._starting[target] += 1
         try:
             async with contextlib.AsyncExitStack() as held:
                 if not await held.enter_async_context(self.leases.borrowed(target)):
-                    return await self._refused(order, _held_elsewhere(target))
-                return await self._start(order, held)
+                    return await self._refused(request, _held_elsewhere(target))
+                return await self._start(request, held)
         finally:
             self._starting[target] -= 1
 
-    async def _start(self, order: _Request, held: contextlib.AsyncExitStack) -> OrderOutcome:
-        gate_input, refusal = await self._gates(order)
+    async def _start(self, request: _Request, held: contextlib.AsyncExitStack) -> ActionOutcome:
+        gate_input, refusal = await self._gates(request)
         if refusal is not None:
-            return await self._refused(order, refusal)
+            return await self._refused(request, refusal)
         start = partial(
-            attempts.start, request=self._start_request(order, gate_input), now=clock.now()
+            attempts.start, request=self._start_request(request, gate_input), now=clock.now()
         )
         failpoints.reached(Failpoint.START_BEFORE)
         attempt = await self.writer.run(start)
         if attempt is None:
             # A gate closed in between; it may even have opened again.
-            _, refusal = await self._gates(order)
-            return await self._refused(order, refusal or _changed(order.target.name))
+            _, refusal = await self._gates(request)
+            return await self._refused(request, refusal or _changed(request.target.name))
         failpoints.reached(Failpoint.STARTED)
         log.info(
             "ordered",
             attempt=attempt.id,
             action=attempt.action,
             target=attempt.target,
-            owner=order.owner,
+            owner=request.owner,
         )
         # This replica keeps the target until the action has ended.
-        self.workers.start(attempt.id, self._perform(attempt, order, held.pop_all()))
-        return OrderOutcome(attempt=attempt)
+        self.workers.start(attempt.id, self._perform(attempt, request, held.pop_all()))
+        return ActionOutcome(attempt=attempt)
 
     def probe_orphans(self, state: State) -> None:
         """Probe orphaned manual attempts; called in each pass."""
@@ -195,70 +195,72 @@ class ManualActions:
     ) -> _Request:
         kind = KINDS.get(action)
         if kind is None:
-            raise OrderRefused(f"unknown action {action!r}: use one of {', '.join(sorted(KINDS))}")
+            raise RequestRefused(
+                f"unknown action {action!r}: use one of {', '.join(sorted(KINDS))}"
+            )
         if set(params) != kind.params:
             allowed = ", ".join(sorted(kind.params)) or "no parameters"
-            raise OrderRefused(f"{action} takes {allowed}")
+            raise RequestRefused(f"{action} takes {allowed}")
         found = self.registry.find(target)
         if found is None:
-            raise OrderRefused(f"no target {target!r} in targets.yml")
+            raise RequestRefused(f"no target {target!r} in targets.yml")
         if found.kind not in kind.kinds:
             fits = ", ".join(sorted(kind.kinds))
-            raise OrderRefused(
+            raise RequestRefused(
                 f"{action} is not supported for {target}, which is of kind {found.kind}: "
                 f"it is for {fits}"
             )
         for name, text in (("owner", owner), ("reason", reason)):
             if not 0 < len(text.strip()) <= LONGEST_TEXT:
-                raise OrderRefused(f"{name} is required, with at most {LONGEST_TEXT} characters")
+                raise RequestRefused(f"{name} is required, with at most {LONGEST_TEXT} characters")
         approval = kind.two_persons or (self.two_persons and kind.delivery is Delivery.ONE_SHOT)
         step = replace(_step(action, params, kind.delivery), approval=approval)
         return _Request(step=step, target=found, owner=owner, reason=reason)
 
-    def _start_request(self, order: _Request, gate_input: GateInput) -> attempts.StartRequest:
-        key = key_of_target(order.target.name)
+    def _start_request(self, request: _Request, gate_input: GateInput) -> attempts.StartRequest:
+        key = key_of_target(request.target.name)
         return attempts.StartRequest(
             gate_input=gate_input,
             claim=None if self.leases.alone else self.leases.claim(key),
-            ordered_by=order.owner,
-            reason=OVERRIDE + order.reason if order.override_budget else order.reason,
+            ordered_by=request.owner,
+            reason=OVERRIDE + request.reason if request.override_budget else request.reason,
         )
 
-    async def _gates(self, order: _Request) -> tuple[GateInput, Refusal | None]:
+    async def _gates(self, request: _Request) -> tuple[GateInput, Refusal | None]:
         """Check the gates; the target is probed last, when all others are open."""
         now = clock.now()
-        read = partial(_read, target=order.target.name, limits=self.limits, now=now)
+        read = partial(_read, target=request.target.name, limits=self.limits, now=now)
         state, history = await self.reader.read(read)
-        world = self.world_builder.build(order.target, state, now)
-        name = order.target.name
-        gate_input = manual_input(order.step, name, history, world, self.limits, now)
+        world = self.world_builder.build(request.target, state, now)
+        name = request.target.name
+        gate_input = manual_input(request.step, name, history, world, self.limits, now)
         refusal = refusal_of(first_closed_gate(gate_input), name)
         if refusal is not None:
             return gate_input, refusal
         spent = None
-        if self.budget is not None and order.step.action in ROLLS and not order.override_budget:
+        if self.budget is not None and request.step.action in ROLLS and not request.override_budget:
             spent = await self.budget.spent(name)
         try:
-            found = await self.runner.precondition(order.step, order.target)
+            found = await self.runner.precondition(request.step, request.target)
         except ActionError as error:
-            raise OrderRefused(str(error)) from error
+            raise RequestRefused(str(error)) from error
         gate_input = replace(
             gate_input, world=replace(gate_input.world, budget_spent=spent, precondition=found)
         )
         return gate_input, refusal_of(first_closed_gate(gate_input), name)
 
-    async def _refused(self, order: _Request, refusal: Refusal) -> OrderOutcome:
+    async def _refused(self, request: _Request, refusal: Refusal) -> ActionOutcome:
         """Record the refusal; create an approval request if only that is missing."""
 
         def keep(connection: Connection) -> Approval | None:
             now = clock.now()
             attempts.refuse_manual(
                 connection,
-                action=order.step.action,
-                target=order.target.name,
-                params=order.step.params,
-                owner=order.owner,
-                reason=order.reason,
+                action=request.step.action,
+                target=request.target.name,
+                params=request.step.params,
+                owner=request.owner,
+                reason=request.reason,
                 gate=refusal.reason,
                 note=refusal.note,
                 now=now,
@@ -268,31 +270,31 @@ class ManualActions:
             return approvals.request(
                 connection,
                 incident_id=None,
-                action=order.step.action,
-                target=order.target.name,
-                params=order.step.params,
+                action=request.step.action,
+                target=request.target.name,
+                params=request.step.params,
                 step=None,
-                requested_by=order.owner,
+                requested_by=request.owner,
                 now=now,
             )
 
         approval = await self.writer.run(keep)
         log.info(
-            "order_refused",
-            action=order.step.action,
-            target=order.target.name,
-            owner=order.owner,
+            "request_refused",
+            action=request.step.action,
+            target=request.target.name,
+            owner=request.owner,
             reason=refusal.reason.value,
             note=refusal.note,
         )
-        return OrderOutcome(refusal=refusal, approval=approval)
+        return ActionOutcome(refusal=refusal, approval=approval)
 
     async def _perform(
-        self, attempt: Attempt, order: _Request, held: contextlib.AsyncExitStack
+        self, attempt: Attempt, request: _Request, held: contextlib.AsyncExitStack
     ) -> None:
         async with held:
-            step, reason = order.step, order.reason
-            await self.runner.perform(attempt, step, order.target, reason=reason)
+            step, reason = request.step, request.reason
+            await self.runner.perform(attempt, step, request.target, reason=reason)
 
     async def _probe(self, attempt: Attempt, target: Target) -> None:
         async with self.leases.borrowed(attempt.target) as ours:

@@ -126,7 +126,7 @@ class Retention:
             "incidents": self._archive_and_remove(
                 retention.old_incidents, retention.remove_incidents
             ),
-            "orders": self._archive_and_remove(retention.old_orders, retention.remove_orders),
+            "orders": self._archive_and_remove(retention.old_attempts, retention.remove_attempts),
             "messages": self._remove(messages.prune, self.messages_kept),
             "bot_events": self._remove(bot_events.prune, self.bot_events_kept),
             "excess_bot_events": self._remove_excess(),

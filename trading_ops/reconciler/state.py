@@ -44,7 +44,7 @@ CHUNK = 500
 DECIDED = "decided_"
 """Prefix of decision events; executed steps have their own events."""
 
-IRRELEVANT = frozenset({"notified", "quarantined", "order_refused", "pruned", "events_removed"})
+IRRELEVANT = frozenset({"notified", "quarantined", "request_refused", "pruned", "events_removed"})
 """Events that do not affect decisions."""
 
 _NONE: tuple[Attempt, ...] = ()

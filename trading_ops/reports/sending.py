@@ -12,7 +12,7 @@ from trading_ops.capacity.read import Capacity
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.domain.message import Message, MessageKind, Severity
 from trading_ops.domain.report import Period, Report, default_day, span_of
-from trading_ops.errors import OrderRefused
+from trading_ops.errors import RequestRefused
 from trading_ops.messages.outbox import Outbox, renderer_of
 from trading_ops.notify.config import load_notify
 from trading_ops.notify.rendering import Rendered, Renderer
@@ -45,7 +45,7 @@ class Reporter:
             day: in the time zone of notify.yml; None: today, or yesterday for longer periods.
 
         Raises:
-            OrderRefused: there is no report for the day.
+            RequestRefused: there is no report for the day.
             ConfigError: notify.yml or capacity.yml is invalid.
             StoreError: the store did not answer.
         """
@@ -56,14 +56,14 @@ class Reporter:
         """Send the report to its channels, once per channel and period; return the channels.
 
         Raises:
-            OrderRefused: messages are off, no route accepts reports, or there is none for the day.
+            RequestRefused: messages are off, no route accepts reports, or the day has no report.
             ConfigError: notify.yml or capacity.yml is invalid.
             StoreError: the store did not answer.
         """
         report, _ = await self._create(period, day)
-        channels = await self.outbox.order(message_of(report))
+        channels = await self.outbox.enqueue(message_of(report))
         if not channels:
-            raise OrderRefused("no route of notify.yml accepts reports: see docs/reports.md")
+            raise RequestRefused("no route of notify.yml accepts reports: see docs/reports.md")
         return channels
 
     async def _create(self, period: Period, day: date | None) -> tuple[Report, Renderer]:
@@ -73,7 +73,7 @@ class Reporter:
         today = now.astimezone(zone).date()
         day = day or default_day(period, today)
         if not EARLIEST <= day <= today:
-            raise OrderRefused(f"no report for {day}: choose a day from {EARLIEST} to today")
+            raise RequestRefused(f"no report for {day}: choose a day from {EARLIEST} to today")
         since, end = span_of(period, day, zone)
         report = await make_report(
             self.prometheus,

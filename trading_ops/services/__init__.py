@@ -1,5 +1,5 @@
 """Service managers behind one protocol, and the HTTP API through which the reconciler uses them.
 
-`orders` stores fences and attempts, and `api` serves them. Both the lab's supervisor and the node
+`executor` stores fences and attempts, and `api` serves them. Both the lab's supervisor and the node
 process on each host use these two.
 """

@@ -1,4 +1,4 @@
-"""The HTTP API of an executor: the state of its units, and orders to restart and stop them.
+"""The HTTP API of an executor: the state of its units, and requests to restart and stop them.
 
 One bearer token. The lab's supervisor and the node process serve the same routes, so that the
 reconciler has one client for both.
@@ -19,12 +19,12 @@ from trading_ops.errors import SetupError, StackError
 from trading_ops.instrument.exposition import Exposition
 from trading_ops.instrument.families import counter
 from trading_ops.logs.throttled import Seldom
-from trading_ops.services.orders import (
+from trading_ops.services.executor import (
+    Executor,
     Fence,
-    Orders,
     OtherIncarnation,
-    RestartOrder,
-    StopOrder,
+    RestartRequest,
+    StopRequest,
     Unit,
 )
 
@@ -54,11 +54,11 @@ class UnitsApi(Generic[U]):
 
     def __init__(
         self,
-        orders: Orders,
+        executor: Executor,
         find: Callable[[str], U | None],
         describe: Callable[[U], Mapping[str, Any]],
     ) -> None:
-        self._orders = orders
+        self._executor = executor
         self._find = find
         self._describe = describe
 
@@ -82,34 +82,34 @@ class UnitsApi(Generic[U]):
     async def restart(self, request: web.Request) -> web.Response:
         """Restart one run of a unit."""
         unit = self.unit(request)
-        order = msgspec.json.decode(await request.read(), type=RestartOrder)
-        return web.json_response(await self._orders.restart(unit, order))
+        body = msgspec.json.decode(await request.read(), type=RestartRequest)
+        return web.json_response(await self._executor.restart(unit, body))
 
     async def fence(self, request: web.Request) -> web.Response:
         """Refuse older senders from now on."""
         unit = self.unit(request)
         wanted = msgspec.json.decode(await request.read(), type=FenceRequest)
-        highest = await self._orders.raise_fence(unit, wanted.fence)
+        highest = await self._executor.raise_fence(unit, wanted.fence)
         return web.json_response({"highest": highest})
 
     async def start(self, request: web.Request) -> web.Response:
         """Start a unit for an operator."""
         unit = self.unit(request)
-        await self._orders.start(unit)
+        await self._executor.start(unit)
         return web.json_response(self._describe(unit))
 
     async def stop(self, request: web.Request) -> web.Response:
         """Stop one run for the reconciler, which names it, or a unit for an operator."""
         unit = self.unit(request)
-        if body := await request.read():
-            order = msgspec.json.decode(body, type=StopOrder)
-            return web.json_response(await self._orders.stop_life(unit, order))
-        await self._orders.stop(unit)
+        if raw := await request.read():
+            body = msgspec.json.decode(raw, type=StopRequest)
+            return web.json_response(await self._executor.stop_life(unit, body))
+        await self._executor.stop(unit)
         return web.json_response(self._describe(unit))
 
     async def attempt(self, request: web.Request) -> web.Response:
         """Return the outcome of an attempt."""
-        answer = self._orders.answer(request.match_info["id"])
+        answer = self._executor.answer(request.match_info["id"])
         if answer is None:
             raise web.HTTPNotFound(text="unknown attempt")
         return web.json_response(answer)

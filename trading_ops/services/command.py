@@ -60,7 +60,7 @@ class Commands:
             SetupError: it failed or took too long.
         """
         verb = "start" if "start" in self._commands[name] else "restart"
-        await self._order(name, verb, within)
+        await self._change(name, verb, within)
 
     async def stop(self, name: str, grace: timedelta) -> None:
         """Run the `stop` command.
@@ -70,7 +70,7 @@ class Commands:
         """
         if "stop" not in self._commands[name]:
             raise SetupError(f"targets.yml has no stop command for {name}")
-        await self._order(name, "stop", grace + timedelta(seconds=STATUS_SECONDS))
+        await self._change(name, "stop", grace + timedelta(seconds=STATUS_SECONDS))
 
     async def restart(self, name: str, within: timedelta) -> None:
         """Run the `restart` command.
@@ -78,12 +78,12 @@ class Commands:
         Raises:
             SetupError: it failed or took too long.
         """
-        await self._order(name, "restart", within)
+        await self._change(name, "restart", within)
 
     async def close(self) -> None:
         """Do nothing: no connection is open."""
 
-    async def _order(self, name: str, verb: str, within: timedelta) -> None:
+    async def _change(self, name: str, verb: str, within: timedelta) -> None:
         try:
             code, output = await self._run(name, verb, within)
         except TimeoutError as error:

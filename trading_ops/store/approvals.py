@@ -15,7 +15,7 @@ from trading_ops.domain.approval import (
     digest,
     same_person,
 )
-from trading_ops.errors import OrderRefused
+from trading_ops.errors import RequestRefused
 from trading_ops.store import events
 from trading_ops.store.dialects import upsert
 from trading_ops.store.tables import approvals, incidents
@@ -73,11 +73,11 @@ def approve(connection: Connection, key: str, *, owner: str, now: datetime) -> A
     """Approve a pending request; return it.
 
     Raises:
-        OrderRefused: there is none, it was answered or has run out, or it is one's own.
+        RequestRefused: there is none, it was answered or has run out, or it is one's own.
     """
     asked = _pending(connection, key, now)
     if same_person(owner, asked.requested_by):
-        raise OrderRefused(f"{asked.requested_by} requested it: another operator must approve it")
+        raise RequestRefused(f"{asked.requested_by} requested it: another operator must approve it")
     return _answer(connection, asked, ApprovalState.APPROVED, owner, now, now + APPROVAL_LASTS)
 
 
@@ -85,7 +85,7 @@ def deny(connection: Connection, key: str, *, owner: str, now: datetime) -> Appr
     """Deny a pending request; also one's own, for that takes it back.
 
     Raises:
-        OrderRefused: there is none, it was answered, or it has run out.
+        RequestRefused: there is none, it was answered, or it has run out.
     """
     asked = _pending(connection, key, now)
     return _answer(connection, asked, ApprovalState.DENIED, owner, now, asked.expires_at)
@@ -184,10 +184,10 @@ def _pending(connection: Connection, key: str, now: datetime) -> Approval:
     statement = select(approvals).where(approvals.c.id == key).with_for_update()
     row = connection.execute(statement).mappings().one_or_none()
     if row is None:
-        raise OrderRefused(f"unknown request {key}")
+        raise RequestRefused(f"unknown request {key}")
     asked = _read(row)
     if (found := asked.state_at(now)) is not ApprovalState.PENDING:
-        raise OrderRefused(f"the request is not open any more: it is {found}")
+        raise RequestRefused(f"the request is not open any more: it is {found}")
     return asked
 
 

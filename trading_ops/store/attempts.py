@@ -272,7 +272,7 @@ def refuse_manual(
     events.add(
         connection,
         at=now,
-        kind="order_refused",
+        kind="request_refused",
         actor=owner,
         reason=gate,
         note=f"{action} on {target}: {note}" if note else f"{action} on {target}",

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from trading_ops.domain.job import GOOD, WRONG_CLOCK, JobOutcome, JobRun, JobState
-from trading_ops.errors import OrderRefused
+from trading_ops.errors import RequestRefused
 from trading_ops.store import claims, events
 from trading_ops.store.claims import Claim
 from trading_ops.store.tables import job_runs, jobs, trading_sessions
@@ -174,12 +174,12 @@ def pause(connection: Connection, job: str, *, owner: str, reason: str, now: dat
     """Keep a job from its schedule until it is resumed.
 
     Raises:
-        OrderRefused: it is paused.
+        RequestRefused: it is paused.
     """
     values = {"paused_at": now, "paused_by": owner, "paused_reason": reason}
     statement = update(jobs).where(jobs.c.name == job, jobs.c.paused_at.is_(None))
     if not connection.execute(statement.values(**values)).rowcount:
-        raise OrderRefused(f"{job} is already paused")
+        raise RequestRefused(f"{job} is already paused")
     events.add(connection, at=now, kind="job_paused", actor=owner, reason=reason, note=job)
 
 
@@ -187,12 +187,12 @@ def resume(connection: Connection, job: str, *, owner: str, now: datetime) -> No
     """Return a job to its schedule; what was due meanwhile is not made up for.
 
     Raises:
-        OrderRefused: it is not paused.
+        RequestRefused: it is not paused.
     """
     values = {"paused_at": None, "paused_by": None, "paused_reason": None, "handled_at": now}
     statement = update(jobs).where(jobs.c.name == job, jobs.c.paused_at.is_not(None))
     if not connection.execute(statement.values(**values)).rowcount:
-        raise OrderRefused(f"{job} is not paused")
+        raise RequestRefused(f"{job} is not paused")
     events.add(connection, at=now, kind="job_resumed", actor=owner, note=job)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
 from trading_ops.domain.maintenance import Maintenance, problem
-from trading_ops.errors import OrderRefused
+from trading_ops.errors import RequestRefused
 from trading_ops.store import events
 from trading_ops.store.tables import maintenance
 
@@ -15,11 +15,11 @@ def begin(connection: Connection, window: Maintenance, *, now: datetime) -> Main
     """Store a window, planned or beginning now; return it with its id.
 
     Raises:
-        OrderRefused: it is over, too long, or too far ahead.
+        RequestRefused: it is over, too long, or too far ahead.
     """
     wrong = problem(window, now)
     if wrong is not None:
-        raise OrderRefused(wrong)
+        raise RequestRefused(wrong)
     values = _shown(window)
     key = connection.execute(insert(maintenance).values(**values)).inserted_primary_key
     assert key is not None  # noqa: S101 - an INSERT of one row always has a key
@@ -40,7 +40,7 @@ def begin_once(connection: Connection, window: Maintenance, *, now: datetime) ->
     """Store a window that a schedule asks for; None when it is there, or an operator ended it.
 
     Raises:
-        OrderRefused: it is over or too far ahead.
+        RequestRefused: it is over or too far ahead.
     """
     same = (maintenance.c.owner == window.owner, maintenance.c.begins_at == window.begins_at)
     if connection.execute(select(maintenance.c.id).where(*same)).first() is not None:

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, case, delete, func, select, update
 
 from trading_ops.domain.message import MessageKind, MessageState, Severity, next_try
-from trading_ops.errors import OrderRefused
+from trading_ops.errors import RequestRefused
 from trading_ops.store import events
 from trading_ops.store.dialects import storable, upsert
 from trading_ops.store.search import PagePosition, TimeRange
@@ -264,7 +264,7 @@ def retry(connection: Connection, key: str, *, owner: str, now: datetime) -> Sto
     """Let a message, with those of its mail, be tried again at once; return it.
 
     Raises:
-        OrderRefused: there is none, or it was delivered or discarded.
+        RequestRefused: there is none, or it was delivered or discarded.
     """
     found = _undelivered(connection, key)
     values = {
@@ -282,7 +282,7 @@ def discard(connection: Connection, key: str, *, owner: str, now: datetime) -> S
     """Give a message up, with those of its mail; return it.
 
     Raises:
-        OrderRefused: there is none, or it was delivered or discarded.
+        RequestRefused: there is none, or it was delivered or discarded.
     """
     found = _undelivered(connection, key)
     values = {"state": MessageState.DISCARDED.value}
@@ -294,9 +294,9 @@ def discard(connection: Connection, key: str, *, owner: str, now: datetime) -> S
 def _undelivered(connection: Connection, key: str) -> StoredMessage:
     found = find(connection, key)
     if found is None:
-        raise OrderRefused(f"no message has the id {key}, or several begin with it")
+        raise RequestRefused(f"no message has the id {key}, or several begin with it")
     if found.state.value not in UNDELIVERED:
-        raise OrderRefused(f"message {found.id[:8]} is {found.state} already")
+        raise RequestRefused(f"message {found.id[:8]} is {found.state} already")
     return found
 
 

@@ -11,7 +11,7 @@ from trading_ops.domain.approval import Approval, digest
 from trading_ops.domain.attempt import AttemptState
 from trading_ops.domain.hold import HeldState
 from trading_ops.domain.readiness import ReadinessPlan, ReadinessRun, RunChange, RunState
-from trading_ops.errors import OrderRefused
+from trading_ops.errors import RequestRefused
 from trading_ops.store import approvals, events
 from trading_ops.store.holds import IN_FORCE
 from trading_ops.store.tables import attempts, holds, maintenance, readiness_runs
@@ -35,11 +35,11 @@ def begin(
     """Store a new run.
 
     Raises:
-        OrderRefused: the bot has a run already.
+        RequestRefused: the bot has a run already.
     """
     if find(connection, run.bot) is not None:
         fix = f"`trading-ops readiness abort {run.bot}` ends it"
-        raise OrderRefused(f"{run.bot} has a run already: {fix}")
+        raise RequestRefused(f"{run.bot} has a run already: {fix}")
     connection.execute(
         insert(readiness_runs).values(
             id=run.id,
@@ -110,7 +110,7 @@ def change(
     Args:
         connection: inside a transaction.
         bot: its name.
-        alter: gives the run after the change and what is recorded; may raise OrderRefused.
+        alter: gives the run after the change and what is recorded; may raise RequestRefused.
         now: the time.
         actor: who ordered it.
         reason: why.
@@ -118,19 +118,19 @@ def change(
             for it is returned and nothing changes.
 
     Raises:
-        OrderRefused: the bot has no open run, or someone else changed it at the same time.
+        RequestRefused: the bot has no open run, or someone else changed it at the same time.
     """
     stored = find(connection, bot)
     if stored is None:
         fix = f"`trading-ops readiness begin {bot}` begins one"
-        raise OrderRefused(f"{bot} has no open run: {fix}")
+        raise RequestRefused(f"{bot} has no open run: {fix}")
     run, change = alter(stored)
     if not approved:
         asked = _spend_approval(connection, stored, run, actor=actor, now=now)
         if asked is not None:
             return asked
     if not save(connection, stored, run, (change,), now=now, actor=actor, reason=reason):
-        raise OrderRefused("the run has changed meanwhile: try again")
+        raise RequestRefused("the run has changed meanwhile: try again")
     return StoredRun(run=run, plan=stored.plan, version=stored.version + 1)
 
 

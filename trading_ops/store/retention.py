@@ -83,7 +83,7 @@ def remove_incidents(
     return len(ids)
 
 
-def old_orders(connection: Connection, *, before: datetime, limit: int) -> Rows:
+def old_attempts(connection: Connection, *, before: datetime, limit: int) -> Rows:
     """Return finished manual actions, released holds, past maintenance windows and job runs.
 
     Args:
@@ -101,10 +101,10 @@ def old_orders(connection: Connection, *, before: datetime, limit: int) -> Rows:
     return found | {approvals.name: _rows(connection, by_hand)}
 
 
-def remove_orders(
+def remove_attempts(
     connection: Connection, *, rows: Rows, before: datetime, now: datetime, archive: str
 ) -> int:
-    """Remove rows that `old_orders` returned, as far as they are still old; return how many."""
+    """Remove rows that `old_attempts` returned, as far as they are still old; return how many."""
     kept_since = _kept_since(connection, before)
     removed = sum(
         connection.execute(

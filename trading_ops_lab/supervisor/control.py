@@ -9,11 +9,11 @@ from aiohttp import web
 from trading_ops.agent.fence import FenceKeeper
 from trading_ops.errors import StackError
 from trading_ops.services.api import UnitsApi, application
-from trading_ops.services.orders import Orders, RestartOrder
+from trading_ops.services.executor import Executor, RestartRequest
 from trading_ops_lab.supervisor.releases import Releases
 from trading_ops_lab.supervisor.supervisor import Supervisor
 from trading_ops_lab.supervisor.unit import Unit
-from trading_ops_lab.supervisor.update import UpdateOrder, Updates
+from trading_ops_lab.supervisor.update import UpdateRequest, Updates
 
 
 def describe(unit: Unit) -> dict[str, Any]:
@@ -58,11 +58,11 @@ def build(
         keeper: stores fences and answers.
         token: that every request but the health check must carry.
         releases: which release each unit runs; without it no unit can be updated.
-        two_persons: refuse what one person alone orders here: it cannot be approved.
+        two_persons: refuse an operator's own request here: nobody can approve it.
     """
-    orders = Orders(keeper, check_open=supervisor.check_open)
-    updates = releases and Updates(supervisor, orders, releases, supervisor.session)
-    units = UnitsApi(orders, supervisor.find, describe)
+    executor = Executor(keeper, check_open=supervisor.check_open)
+    updates = releases and Updates(supervisor, executor, releases, supervisor.session)
+    units = UnitsApi(executor, supervisor.find, describe)
     control = _Control(supervisor, units, updates or None, two_persons=two_persons)
     built = application(token)
     built.add_routes(
@@ -96,11 +96,11 @@ class _Control:
 
     async def restart(self, request: web.Request) -> web.Response:
         self._units.unit(request)
-        order = msgspec.json.decode(await request.read(), type=RestartOrder)
-        if self._two_persons and order.fence is None:
+        body = msgspec.json.decode(await request.read(), type=RestartRequest)
+        if self._two_persons and body.fence is None:
             raise web.HTTPForbidden(
                 text="settings.yml has `two_persons: true`: a restart needs another person's "
-                "approval. Fix: order it while the reconciler runs, with `trading-ops restart`"
+                "approval. Fix: request it while the reconciler runs, with `trading-ops restart`"
             )
         return await self._units.restart(request)
 
@@ -111,10 +111,10 @@ class _Control:
                 text="settings.yml has `two_persons: true`, and an update cannot be approved. Fix: "
                 "agree with another person, set it to false and restart the stack for the update"
             )
-        order = msgspec.json.decode(await request.read(), type=UpdateOrder)
+        body = msgspec.json.decode(await request.read(), type=UpdateRequest)
         if self._updates is None:
             raise StackError("this supervisor does not manage releases")
-        return web.json_response(await self._updates.begin(unit, order))
+        return web.json_response(await self._updates.begin(unit, body))
 
     async def shutdown(self, _request: web.Request) -> web.Response:
         self._supervisor.asked_to_stop.set()

@@ -140,7 +140,7 @@ class Supervisor:
     async def _bring_up(self, unit: Unit) -> None:
         for name in unit.plan.after:
             await self._units[name].ready.wait()
-        async with unit.order:
+        async with unit.lock:
             await unit.start()
         await unit.until_up()
 
@@ -148,7 +148,7 @@ class Supervisor:
         for other in self:
             if unit.plan.unit in other.plan.after:
                 await gone[other.plan.unit].wait()
-        async with unit.order:
+        async with unit.lock:
             await unit.stop()
         gone[unit.plan.unit].set()
 

@@ -77,7 +77,7 @@ class Unit:
         self.restarts = 0
         self.child: Child | None = None
         self.ready = asyncio.Event()
-        self.order = asyncio.Lock()
+        self.lock = asyncio.Lock()
         """Held while this unit is started, stopped or restarted, also automatically."""
 
         self._shared = shared
@@ -299,7 +299,7 @@ class Unit:
 
     async def _restarted(self) -> bool:
         """Restart the process if it is still wanted; return False if this must be repeated."""
-        async with self.order:
+        async with self.lock:
             if self._watch is not asyncio.current_task() or not self._wanted:
                 return True
             self._automatic.append(clock.monotonic())

@@ -19,7 +19,7 @@ import msgspec
 
 from trading_ops import logs
 from trading_ops.errors import SetupError, StackError
-from trading_ops.services.orders import Orders
+from trading_ops.services.executor import Executor
 from trading_ops_lab.supervisor.child import last_error
 from trading_ops_lab.supervisor.health_wait import ask, missing, until_well
 from trading_ops_lab.supervisor.process import AskHttp, Process
@@ -33,7 +33,7 @@ _log = logs.get(__name__)
 LONGEST_SECONDS = 600.0
 
 
-class UpdateOrder(msgspec.Struct, forbid_unknown_fields=True):
+class UpdateRequest(msgspec.Struct, forbid_unknown_fields=True):
     """The body of a request to update a unit."""
 
     attempt_id: str
@@ -56,7 +56,7 @@ class _Trial:
     """One update, handed from step to step."""
 
     unit: Unit
-    order: UpdateOrder
+    request: UpdateRequest
     before: Process
     proven: str | None
     question: AskHttp
@@ -68,18 +68,18 @@ class Updates:
     def __init__(
         self,
         supervisor: Supervisor,
-        orders: Orders,
+        executor: Executor,
         releases: Releases,
         session: aiohttp.ClientSession,
     ) -> None:
-        """Take what is ordered about, the order book, the durable choice, and what asks bots."""
+        """Take the supervisor, the executor, the stored releases, and a session for asking bots."""
         self._supervisor = supervisor
-        self._orders = orders
+        self._executor = executor
         self._releases = releases
         self._session = session
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    async def begin(self, unit: Unit, order: UpdateOrder) -> dict[str, Any]:
+    async def begin(self, unit: Unit, request: UpdateRequest) -> dict[str, Any]:
         """Start an update, or repeat the answer that this attempt got before.
 
         Raises:
@@ -87,43 +87,43 @@ class Updates:
             StackError: the unit cannot be updated, or not now; nothing was done.
             OSError: it could not be stored; nothing was done.
         """
-        trial = self._trial(unit, order)
-        async with unit.order:
-            answer = self._orders.take_up(unit, order.attempt_id, order.incarnation)
+        trial = self._trial(unit, request)
+        async with unit.lock:
+            answer = self._executor.take_up(unit, request.attempt_id, request.incarnation)
         if answer is not None:
             return answer
         name = unit.plan.unit
-        _log.info("update_ordered", unit=name, attempt=order.attempt_id, python=order.python)
+        _log.info("update_requested", unit=name, attempt=request.attempt_id, python=request.python)
         task = asyncio.create_task(self._carry_out(trial), name=f"update-{name}")
         self._tasks[name] = task
-        return {"attempt_id": order.attempt_id, "outcome": "running", "repeated": False}
+        return {"attempt_id": request.attempt_id, "outcome": "running", "repeated": False}
 
-    def _trial(self, unit: Unit, order: UpdateOrder) -> _Trial:
+    def _trial(self, unit: Unit, request: UpdateRequest) -> _Trial:
         task, question = self._tasks.get(unit.plan.unit), unit.plan.ready
-        python = Path(order.python)
+        python = Path(request.python)
         if task is not None and not task.done():
             raise StackError(f"an update of {unit.plan.unit} is in progress: wait until it ends")
         if unit.plan.records is None or not isinstance(question, AskHttp):
             raise StackError(f"{unit.plan.unit} is not a bot: it is updated with the whole stack")
         if not python.is_absolute() or not python.is_file():
-            raise StackError(f"{order.python} is not an interpreter: give its absolute path")
+            raise StackError(f"{request.python} is not an interpreter: give its absolute path")
         if (part := changeable_part(python)) is not None:
             raise StackError(
-                f"{order.python} was not started: {part} belongs to another user or is writable by "
-                "all users. Fix its owner and mode"
+                f"{request.python} was not started: {part} belongs to another user or is "
+                "writable by all users. Fix its owner and mode"
             )
-        if not 0 < order.within_seconds <= LONGEST_SECONDS:
+        if not 0 < request.within_seconds <= LONGEST_SECONDS:
             raise StackError(f"within_seconds must be between 0 and {LONGEST_SECONDS:g}")
         return _Trial(
             unit=unit,
-            order=order,
+            request=request,
             before=unit.plan,
             proven=self._releases.proven(unit.plan.unit),
             question=question,
         )
 
     async def _carry_out(self, trial: _Trial) -> None:
-        order, name = trial.order, trial.unit.plan.unit
+        request, name = trial.request, trial.unit.plan.unit
         try:
             answer = await self._try(trial)
         except StackStopping as error:
@@ -132,30 +132,30 @@ class Updates:
             _log.exception("update_crashed", unit=name)
             answer = _failed(f"the update crashed: {type(error).__name__}: {error}")
         level = _log.info if answer["outcome"] == "succeeded" else _log.error
-        level("update_ended", unit=name, attempt=order.attempt_id, **answer)
-        self._orders.finish(order.attempt_id, {"attempt_id": order.attempt_id, **answer})
+        level("update_ended", unit=name, attempt=request.attempt_id, **answer)
+        self._executor.finish(request.attempt_id, {"attempt_id": request.attempt_id, **answer})
 
     async def _try(self, trial: _Trial) -> dict[str, Any]:
         unit, name = trial.unit, trial.unit.plan.unit
-        lacks = missing(await ask(trial.question, self._session), trial.order.incarnation)
+        lacks = missing(await ask(trial.question, self._session), trial.request.incarnation)
         if lacks is not None:
             return _failed(f"nothing was done: {name} must be well before an update, and {lacks}")
         copy: Path | None = None
-        async with unit.order:
-            self._orders.still(unit, trial.order.incarnation)
-            self._releases.begin_trial(name, trial.order.python)
+        async with unit.lock:
+            self._executor.still(unit, trial.request.incarnation)
+            self._releases.begin_trial(name, trial.request.python)
             await unit.stop(min(unit.plan.stop_seconds, RESTART_STOP_SECONDS))
             try:
                 copy = await self._copy(trial)
-                unit.plan = with_python(trial.before, trial.order.python)
+                unit.plan = with_python(trial.before, trial.request.python)
                 await unit.start()
                 problem = None
             except (OSError, sqlite3.Error, SetupError) as error:
                 problem = str(error)
         problem = problem or await self._until_well(trial)
         if problem is None:
-            self._releases.end_trial(name, trial.order.python, "well")
-            detail = f"{name} runs with {trial.order.python} and is healthy: {unit.incarnation}"
+            self._releases.end_trial(name, trial.request.python, "well")
+            detail = f"{name} runs with {trial.request.python} and is healthy: {unit.incarnation}"
             return {"outcome": "succeeded", "detail": detail, "incarnation": unit.incarnation}
         return await self._take_back(trial, copy, problem)
 
@@ -164,13 +164,13 @@ class Updates:
         if records is None or not records.exists():
             return None  # they are on a server, whose own means make copies
         folder = self._releases.folder_of(trial.before.unit)
-        return await asyncio.to_thread(copy_records, records, folder, trial.order.attempt_id)
+        return await asyncio.to_thread(copy_records, records, folder, trial.request.attempt_id)
 
     async def _take_back(self, trial: _Trial, copy: Path | None, problem: str) -> dict[str, Any]:
         unit, name = trial.unit, trial.unit.plan.unit
-        failure = f"{name} with {trial.order.python}: {problem}"
+        failure = f"{name} with {trial.request.python}: {problem}"
         _log.error("update_taken_back", unit=name, problem=problem)
-        async with unit.order:
+        async with unit.lock:
             await unit.stop(min(unit.plan.stop_seconds, RESTART_STOP_SECONDS))
             unit.plan = trial.before
             records, stays = await asyncio.to_thread(_restored, trial.before.records, copy)
@@ -208,7 +208,7 @@ class Updates:
             trial.question,
             self._session,
             life=lambda: unit.incarnation,
-            within_seconds=trial.order.within_seconds,
+            within_seconds=trial.request.within_seconds,
             in_vain=in_vain,
         )
 

@@ -7,6 +7,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from tests.service.api.conftest import ask
 from tests.service.reconciler.conftest import Start
+from tests.waiting import eventually
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0"
 
@@ -31,13 +32,21 @@ async def test_the_linter_finds_nothing_to_say(start: Start) -> None:
 async def test_the_fast_scrape_and_the_slow_one_share_no_series(start: Start) -> None:
     """`/metrics/vital` is small; the rest is in `/metrics?exclude=vital`; both are everything."""
     async with start() as running:
-        shown = {}
-        for path in ("/metrics", "/metrics/vital", "/metrics?exclude=vital"):
+
+        async def series(path: str) -> set[str]:
             status, text = await ask(running, "GET", path)
             assert status == 200
-            lines = text.splitlines()
-            shown[path] = {line.rpartition(" ")[0] for line in lines if not line.startswith("#")}
-    everything, vital, rest = shown.values()
+            return {
+                line.rpartition(" ")[0] for line in text.splitlines() if not line.startswith("#")
+            }
+
+        async def scrape() -> tuple[set[str], set[str], set[str]] | None:
+            """Return everything and its two parts, unless a series was created in between."""
+            before = await series("/metrics")
+            parts = await series("/metrics/vital"), await series("/metrics?exclude=vital")
+            return (before, *parts) if await series("/metrics") == before else None
+
+        everything, vital, rest = await eventually(scrape)
     assert not vital & rest
     assert vital | rest == everything
     assert "trading_ops_lease_held" in vital

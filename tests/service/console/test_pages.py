@@ -9,7 +9,7 @@ from tests.service.api.conftest import TOKENS, ask
 from tests.service.console.conftest import Console, MoneyWorld, Serving
 from tests.waiting import eventually
 from trading_ops.api.tokens import Role
-from trading_ops.console.orders import HALT_ALL, ORDERS
+from trading_ops.console.forms import FORMS, HALT_ALL
 
 LARGEST_PAGE = 100_000
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>{{7*7}}'
@@ -98,7 +98,7 @@ async def test_a_viewer_sees_all_and_orders_nothing(serving: Serving) -> None:
             status, page = await viewer.get(f"/console/{path}")
             assert (status, "/console/do/" in page) == (200, False)
         csrf = re.findall(r'name="csrf" value="([^"]+)"', page)[0]
-        for name in ORDERS:
+        for name in FORMS:
             assert (await viewer.get(f"/console/do/{name}?subject=alpha"))[0] == 403
             fields = {"subject": "alpha", "typed": "alpha", "reason": "x", "csrf": csrf}
             fields |= {"typed": HALT_ALL} if name == "halt-all" else {}

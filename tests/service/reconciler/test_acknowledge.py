@@ -17,7 +17,7 @@ from trading_ops.clients.http import Http
 from trading_ops.domain.acknowledgement import Acknowledgement
 from trading_ops.domain.decision import Close, Reason
 from trading_ops.domain.incident import Incident
-from trading_ops.errors import OrderRefused
+from trading_ops.errors import RequestRefused
 from trading_ops.reconciler.acknowledgements import AcknowledgementSync
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.runbook_index import RunbookIndex
@@ -210,7 +210,7 @@ async def test_to_withdraw_expires_the_silence_at_once(office: Office) -> None:
     await office.acknowledging.withdraw(office.incident.id, owner="anna")
     assert not office.alertmanager.active
     assert office.shown() == 0
-    with pytest.raises(OrderRefused, match="not acknowledged"):
+    with pytest.raises(RequestRefused, match="not acknowledged"):
         await office.acknowledging.withdraw(office.incident.id, owner="anna")
 
 
@@ -369,7 +369,7 @@ async def test_another_replicas_incident_is_not_extended(office: Office) -> None
 @pytest.mark.parametrize("hours", [0, -1, 25])
 async def test_a_snooze_has_an_end_within_a_day(office: Office, hours: int) -> None:
     """No one is left alone for good by a slip of the finger."""
-    with pytest.raises(OrderRefused, match="at most 24 hours"):
+    with pytest.raises(RequestRefused, match="at most 24 hours"):
         await office.acknowledging.acknowledge(
             office.incident.id, kind="snooze", owner="anna", for_=timedelta(hours=hours)
         )
@@ -377,8 +377,8 @@ async def test_a_snooze_has_an_end_within_a_day(office: Office, hours: int) -> N
 
 async def test_what_has_ended_or_never_was_cannot_be_acknowledged(office: Office) -> None:
     """Each with a sentence."""
-    with pytest.raises(OrderRefused, match="not found"):
+    with pytest.raises(RequestRefused, match="not found"):
         await office.acknowledging.acknowledge("nope", owner="anna")
     await office.close()
-    with pytest.raises(OrderRefused, match="is closed"):
+    with pytest.raises(RequestRefused, match="is closed"):
         await office.acknowledging.acknowledge(office.incident.id, owner="anna")

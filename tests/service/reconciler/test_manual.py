@@ -13,20 +13,20 @@ from trading_ops import clock
 from trading_ops.domain.approval import ApprovalState
 from trading_ops.domain.attempt import Attempt, AttemptState
 from trading_ops.domain.decision import Pause, Reason
-from trading_ops.errors import OrderRefused
-from trading_ops.reconciler.manual_actions import OrderOutcome
+from trading_ops.errors import RequestRefused
+from trading_ops.reconciler.manual_actions import ActionOutcome
 from trading_ops.store import approvals, attempts, events, pauses
 
 
 async def order(
     running: Running, action: str = "restart_bot", *, owner: str = "ada", target: str = "alpha"
-) -> OrderOutcome:
+) -> ActionOutcome:
     return await running.loop.manual_actions.execute(
         action, target, {}, owner=owner, reason="new config"
     )
 
 
-async def ended(running: Running, outcome: OrderOutcome) -> Attempt:
+async def ended(running: Running, outcome: ActionOutcome) -> Attempt:
     """Return the attempt once nothing runs any more."""
     assert outcome.attempt is not None, outcome.refusal
 
@@ -86,7 +86,7 @@ async def test_a_pause_refuses_an_order_and_says_so(start: Start, world: FakeWor
     assert outcome.refusal.reason is Reason.PAUSED
     assert outcome.refusal.note == "by bob: upgrade"
     assert world.commands == []
-    (kept,) = [one for one in latest if one.kind == "order_refused"]
+    (kept,) = [one for one in latest if one.kind == "request_refused"]
     assert (kept.actor, kept.reason) == ("ada", "paused")
 
 
@@ -130,7 +130,7 @@ async def test_a_bot_without_error_budget_is_not_rolled(
             assert outcome.refusal.reason is Reason.BUDGET_SPENT
             assert f"{1 - (left or 0):.0%} of the last 30 days" in outcome.refusal.note
             latest = await running.loop.reader.read(partial(events.latest, limit=50))
-            assert "budget_spent" in [one.reason for one in latest if one.kind == "order_refused"]
+            assert "budget_spent" in [one.reason for one in latest if one.kind == "request_refused"]
             await ended(running, await order(running))
     assert world.commands == ["restart_bot"]
 
@@ -204,7 +204,7 @@ async def test_nonsense_is_refused_in_a_sentence(
 ) -> None:
     """Nothing is stored, and nothing is asked of a target that is not meant."""
     async with start() as running:
-        with pytest.raises(OrderRefused, match=message):
+        with pytest.raises(RequestRefused, match=message):
             await running.loop.manual_actions.execute(
                 action, target, params, owner=owner, reason="why"
             )
@@ -223,7 +223,7 @@ async def test_two_persons(start: Start, world: FakeWorld) -> None:
         assert waits.approval is not None
         assert waits.approval.id == first.approval.id
         approve = partial(approvals.approve, key=first.approval.id, now=clock.now())
-        with pytest.raises(OrderRefused, match="another operator"):
+        with pytest.raises(RequestRefused, match="another operator"):
             await writer.run(partial(approve, owner="ada"))
         await writer.run(partial(approve, owner="bob"))
         await ended(running, await order(running))

@@ -208,7 +208,7 @@ async def test_killed_between_send_and_mark_it_is_the_same_mail_twice(
 ) -> None:
     mail.hold = asyncio.Event()
     async with rig.running() as outbox:
-        await outbox.order(make_test_message(owner="ann", key="1", now=NOW))
+        await outbox.enqueue(make_test_message(owner="ann", key="1", now=NOW))
         await asyncio.wait_for(mail.arrived.wait(), 60)
     found = await rig.message()
     assert found is not None
@@ -228,7 +228,7 @@ async def test_a_server_that_does_not_answer_is_given_up_in_time(
     """Its process is ended, and the same mail goes out when the server answers."""
     mail.hold = asyncio.Event()
     async with rig.running(answer_seconds=3.0) as outbox:
-        await outbox.order(make_test_message(owner="ann", key="1", now=NOW))
+        await outbox.enqueue(make_test_message(owner="ann", key="1", now=NOW))
 
         async def failed() -> bool:
             found = await rig.message()
@@ -247,7 +247,7 @@ async def test_a_dead_server_loses_nothing(rig: Rig, mail: MailServer) -> None:
     right = urls.read_text()
     urls.write_text(f"other {mail.url()}\n")
     async with rig.running() as outbox:
-        await outbox.order(make_test_message(owner="ann", key="1", now=NOW))
+        await outbox.enqueue(make_test_message(owner="ann", key="1", now=NOW))
 
         async def says(text: str) -> bool:
             found = await rig.message()
@@ -266,7 +266,7 @@ async def test_a_dead_server_loses_nothing(rig: Rig, mail: MailServer) -> None:
 async def test_an_invalid_file_keeps_what_was_read_and_is_shown(rig: Rig, mail: MailServer) -> None:
     config = rig.settings.root / "notify.yml"
     async with rig.running() as outbox:
-        await outbox.order(make_test_message(owner="ann", key="1", now=NOW))
+        await outbox.enqueue(make_test_message(owner="ann", key="1", now=NOW))
         await eventually(rig.is_sent)
 
         def since() -> float:

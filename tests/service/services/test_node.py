@@ -26,8 +26,8 @@ from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import ConfigError, FencedOff, Refused, Unreachable
 from trading_ops.node.run import own_entry
 from trading_ops.node.unit import NodeUnit
+from trading_ops.services.executor import Executor, RestartRequest
 from trading_ops.services.manager import Status
-from trading_ops.services.orders import Orders, RestartOrder
 
 WITHIN = timedelta(seconds=60)
 
@@ -212,9 +212,9 @@ async def test_a_restart_that_takes_too_long_is_not_known(folder: Path) -> None:
     """The manager may still finish it: called failed, it would be done a second time."""
     alpha = load_targets(folder / "targets.yml").find("alpha")
     assert alpha is not None
-    orders = Orders(FenceKeeper(folder / "fence.json"))
-    order = RestartOrder(attempt_id="a1", fence=1)
-    answer = await orders.restart(NodeUnit(alpha, Slow()), order)
+    executor = Executor(FenceKeeper(folder / "fence.json"))
+    request = RestartRequest(attempt_id="a1", fence=1)
+    answer = await executor.restart(NodeUnit(alpha, Slow()), request)
     assert answer["outcome"] == "unknown"
 
 
@@ -237,10 +237,10 @@ async def test_the_answer_says_how_the_process_ended(folder: Path) -> None:
     """The incident's timeline has it."""
     alpha = load_targets(folder / "targets.yml").find("alpha")
     assert alpha is not None
-    orders, unit = Orders(FenceKeeper(folder / "fence.json")), NodeUnit(alpha, Dead())
-    answer = await orders.restart(unit, RestartOrder(attempt_id="a1", fence=1))
+    executor, unit = Executor(FenceKeeper(folder / "fence.json")), NodeUnit(alpha, Dead())
+    answer = await executor.restart(unit, RestartRequest(attempt_id="a1", fence=1))
     assert "-1 (oom-kill, exit status 9) → " in answer["detail"]
-    answer = await orders.restart(unit, RestartOrder(attempt_id="a2", fence=1))
+    answer = await executor.restart(unit, RestartRequest(attempt_id="a2", fence=1))
     assert "oom-kill" not in answer["detail"]
 
 

@@ -15,9 +15,9 @@ from tests.waiting import eventually
 from trading_ops.agent.fence import FenceKeeper
 from trading_ops.domain.target import Kind, Manager, Service, Target
 from trading_ops.errors import SetupError
-from trading_ops.node.scaled import Scaled, ScaleOrder
+from trading_ops.node.scaled import Scaled, ScaleRequest
 from trading_ops.node.unit import NodeUnit
-from trading_ops.services.orders import Orders
+from trading_ops.services.executor import Executor
 from trading_ops.services.systemd import NOT_SET, Systemd
 
 LACKS = why_not()
@@ -66,12 +66,12 @@ class Node:
     def __init__(self, folder: Path, systemd: Systemd, clock: Clock) -> None:
         self.unit = NodeUnit(target(), systemd)
         self.scaled = Scaled(folder / "scaled.json", {"alpha": self.unit}, clock)
-        self.orders = Orders(FenceKeeper(folder / "fence.json"))
+        self.executor = Executor(FenceKeeper(folder / "fence.json"))
 
     async def order(self, attempt: str, **wanted: Any) -> dict[str, Any]:
         given = {"resource": "cpu_weight", "value": 20, "seconds": 60} | wanted
-        order = msgspec.convert({"attempt_id": attempt, "fence": 1} | given, ScaleOrder)
-        return await self.orders.once(self.unit, order, lambda: self.scaled.scale("alpha", order))
+        order = msgspec.convert({"attempt_id": attempt, "fence": 1} | given, ScaleRequest)
+        return await self.executor.once(self.unit, order, lambda: self.scaled.scale("alpha", order))
 
     @contextlib.asynccontextmanager
     async def runs(self) -> AsyncIterator[None]:
@@ -166,7 +166,7 @@ class Other:
 async def test_another_service_manager_is_named(tmp_path: Path) -> None:
     unit = NodeUnit(target(), Other())  # type: ignore[arg-type]
     scaled = Scaled(tmp_path / "scaled.json", {"alpha": unit}, Clock())
-    order = ScaleOrder(attempt_id="a1", fence=1, resource="cpu_weight", value=20, seconds=60)
+    order = ScaleRequest(attempt_id="a1", fence=1, resource="cpu_weight", value=20, seconds=60)
     answer = await scaled.scale("alpha", order)
     assert answer["outcome"] == "failed"
     assert "systemd" in answer["detail"]

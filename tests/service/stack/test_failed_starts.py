@@ -57,7 +57,7 @@ async def test_an_ordered_restart_that_fails_is_tried_again(tmp_path: Path) -> N
         await supervisor.start()
         (unit,) = supervisor
         block(unit.log)
-        async with unit.order:
+        async with unit.lock:
             with pytest.raises(SetupError):
                 await unit.restart()
         unit.log.rmdir()

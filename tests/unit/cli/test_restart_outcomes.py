@@ -7,17 +7,17 @@ import pytest
 from trading_ops import clock
 from trading_ops.cli.restart import _Bots
 from trading_ops.clients.reconciler import ReconcilerApi
-from trading_ops.clients.reconciler_views import AttemptView, OrderView, RefusalView
+from trading_ops.clients.reconciler_views import ActionOutcomeView, AttemptView, RefusalView
 from trading_ops.errors import Refused, TradingOpsError, Unreachable
 
 
-def attempt(state: str) -> OrderView:
+def attempt(state: str) -> ActionOutcomeView:
     at = clock.now()
     made = AttemptView("a", "restart_bot", "alpha", state, at, at, None, "why")
-    return OrderView(attempt=made, refusal=None, approval=None)
+    return ActionOutcomeView(attempt=made, refusal=None, approval=None)
 
 
-REFUSED = OrderView(None, RefusalView("paused", "paused by anna", "resume"), None)
+REFUSED = ActionOutcomeView(None, RefusalView("paused", "paused by anna", "resume"), None)
 
 
 class Api:
@@ -40,11 +40,11 @@ class Api:
     ],
 )
 async def test_what_is_known_of_a_restart(
-    answer: OrderView | TradingOpsError, restarted: bool | None, works: bool
+    answer: ActionOutcomeView | TradingOpsError, restarted: bool | None, works: bool
 ) -> None:
     """Nothing is raised: the bots that were restarted before it are still listed."""
 
-    async def order(_bot: str) -> OrderView:
+    async def order(_bot: str) -> ActionOutcomeView:
         if isinstance(answer, TradingOpsError):
             raise answer
         return answer

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from trading_ops.cli.rolling import PAUSE_SECONDS, Ordered, Rolled, State, roll
+from trading_ops.cli.rolling import PAUSE_SECONDS, Requested, Rolled, State, roll
 
 OLD = State("0", None)
 HEALTHY = State("1", None)
@@ -23,11 +23,11 @@ class Bots:
         self.asked: Counter[str] = Counter()
         self.canaries: set[str] = set()
 
-    async def restart(self, bot: str) -> Ordered:
+    async def restart(self, bot: str) -> Requested:
         self.restarted.append(bot)
         if bot == self._refuse:
-            return Ordered(restarted=False, problem="refused: automation is paused")
-        return Ordered(restarted=True)
+            return Requested(restarted=False, problem="refused: automation is paused")
+        return Requested(restarted=True)
 
     async def state(self, bot: str, *, canary: bool) -> State:
         if bot not in self.restarted:

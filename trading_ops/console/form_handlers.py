@@ -7,11 +7,11 @@ from aiohttp import web
 
 from trading_ops import logs
 from trading_ops.console.calls import problem_of
-from trading_ops.console.orders import (
+from trading_ops.console.forms import (
+    FORMS,
     HALT_ALL,
     LENGTHS,
-    ORDERS,
-    Order,
+    Form,
     new_key,
     outcome_of,
     values_of,
@@ -25,10 +25,10 @@ from trading_ops.errors import TradingOpsError
 
 log = logs.get(__name__)
 
-Form = Mapping[str, list[str]]
+Posted = Mapping[str, list[str]]
 
 
-class Ordering:
+class FormHandlers:
     """Shows forms and executes them."""
 
     def __init__(self, reading: Reading, registry: Registry) -> None:
@@ -36,59 +36,59 @@ class Ordering:
         self._registry = registry
 
     async def show(self, visitor: Visitor) -> Page:
-        """Show the form of an order."""
+        """Show a form."""
         values = {name: [value] for name, value in visitor.request.query.items()}
         return await self._form(visitor, values, problem="")
 
-    async def carry_out(self, visitor: Visitor, form: Form) -> Page:
-        """Execute an order and redirect to the next page, or show the form with the problem.
+    async def carry_out(self, visitor: Visitor, posted: Posted) -> Page:
+        """Send a form to the API, and redirect to the next page, or show the form with the problem.
 
         Raises:
             web.HTTPSeeOther: it was carried out.
             web.HTTPForbidden: the role is too low.
         """
-        order, subject = _order(visitor), _one(form, "subject")
-        if order.typed and _one(form, "typed").casefold() != _confirmation(order, subject):
-            problem = f"Type “{_confirmation(order, subject)}” to confirm."
-            return await self._form(visitor, form, problem=problem)
-        values = values_of(order, form, visitor.session.owner)
+        form, subject = _form_of(visitor), _one(posted, "subject")
+        if form.typed and _one(posted, "typed").casefold() != _confirmation(form, subject):
+            problem = f"Type “{_confirmation(form, subject)}” to confirm."
+            return await self._form(visitor, posted, problem=problem)
+        values = values_of(form, posted, visitor.session.owner)
         try:
             answer = await visitor.calls(
                 visitor.identity,
-                order.call,
-                path={order.path: subject} if order.path else {},
-                query=values if order.in_query else None,
-                body=None if order.in_query else values,
+                form.call,
+                path={form.path: subject} if form.path else {},
+                query=values if form.in_query else None,
+                body=None if form.in_query else values,
             )
         except web.HTTPForbidden:
             raise
         except web.HTTPException as error:
-            return await self._form(visitor, form, problem=problem_of(error))
+            return await self._form(visitor, posted, problem=problem_of(error))
         except TradingOpsError as error:
-            return await self._form(visitor, form, problem=str(error))
+            return await self._form(visitor, posted, problem=str(error))
         finally:
             self._reading.forget()
         text, failed = outcome_of(answer)
         visitor.session.notices.append(Notice(text=text, failed=failed))
-        raise web.HTTPSeeOther(local(_one(form, "next")))
+        raise web.HTTPSeeOther(local(_one(posted, "next")))
 
-    async def _form(self, visitor: Visitor, form: Form, *, problem: str) -> Page:
-        order, subject = _order(visitor), _one(form, "subject")
-        name = visitor.request.match_info["order"]
+    async def _form(self, visitor: Visitor, posted: Posted, *, problem: str) -> Page:
+        form, subject = _form_of(visitor), _one(posted, "subject")
+        name = visitor.request.match_info["form"]
         if not visitor.can(name):
-            raise web.HTTPForbidden(text=f"this needs the role {visitor.calls.role(order.call)}")
+            raise web.HTTPForbidden(text=f"this needs the role {visitor.calls.role(form.call)}")
         actions = await self._actions(visitor) if name == "run" else []
         return "order.html", {
             "name": name,
-            "what": order,
+            "what": form,
             "subject": subject,
-            "title": order.title.format(subject=subject or "an action"),
-            "confirmation": _confirmation(order, subject) if order.typed else "",
-            "given": {key: one[0] for key, one in form.items() if one},
-            "chosen": form.get("holds", []),
+            "title": form.title.format(subject=subject or "an action"),
+            "confirmation": _confirmation(form, subject) if form.typed else "",
+            "given": {key: one[0] for key, one in posted.items() if one},
+            "chosen": posted.get("holds", []),
             "problem": problem,
-            "next": local(_one(form, "next")),
-            "key": _one(form, "key") or new_key(),
+            "next": local(_one(posted, "next")),
+            "key": _one(posted, "key") or new_key(),
             "lengths": LENGTHS,
             "targets": self._targets(name),
             "holds": await self._holds(visitor, subject) if name == "resume" else [],
@@ -111,17 +111,17 @@ class Ordering:
         return next((one.holds for one in page.targets if one.name == bot), [])
 
 
-def _order(visitor: Visitor) -> Order:
-    found = ORDERS.get(visitor.request.match_info["order"])
+def _form_of(visitor: Visitor) -> Form:
+    found = FORMS.get(visitor.request.match_info["form"])
     if found is None:
         raise web.HTTPNotFound
     return found
 
 
-def _one(form: Form, name: str) -> str:
-    return (form.get(name) or [""])[0].strip()
+def _one(posted: Posted, name: str) -> str:
+    return (posted.get(name) or [""])[0].strip()
 
 
-def _confirmation(order: Order, subject: str) -> str:
+def _confirmation(form: Form, subject: str) -> str:
     """Return the text that must be typed."""
-    return (subject if order.path else HALT_ALL).casefold()
+    return (subject if form.path else HALT_ALL).casefold()

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from trading_ops.api.catalogue import OrderView
+from trading_ops.api.catalogue import ActionOutcomeView
 from trading_ops.api.incidents import AcknowledgementView
 from trading_ops.api.targets import PlacedPage, PlacedView, ReleasedView
 
@@ -43,7 +43,7 @@ LENGTH = Field("seconds", "For how long", "length")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class Form:
     """A form."""
 
     call: str
@@ -75,8 +75,8 @@ class Order:
     """The form has an ID, so that sending it twice is one request."""
 
 
-ORDERS: Mapping[str, Order] = {
-    "halt-all": Order(
+FORMS: Mapping[str, Form] = {
+    "halt-all": Form(
         call="POST /api/v1/halt",
         title="Halt all bots",
         button="Halt all bots",
@@ -86,7 +86,7 @@ ORDERS: Mapping[str, Order] = {
         typed=True,
         danger=True,
     ),
-    "halt": Order(
+    "halt": Form(
         call="POST /api/v1/targets/{name}/halt",
         title="Halt {subject}",
         button="Halt",
@@ -98,7 +98,7 @@ ORDERS: Mapping[str, Order] = {
         danger=True,
         keyed=True,
     ),
-    "reduce": Order(
+    "reduce": Form(
         call="POST /api/v1/targets/{name}/reduce",
         title="Set {subject} to reduce-only",
         button="Set to reduce-only",
@@ -107,7 +107,7 @@ ORDERS: Mapping[str, Order] = {
         path="name",
         keyed=True,
     ),
-    "resume": Order(
+    "resume": Form(
         call="POST /api/v1/targets/{name}/resume",
         title="Resume {subject}",
         button="Release the holds",
@@ -117,7 +117,7 @@ ORDERS: Mapping[str, Order] = {
         typed=True,
         danger=True,
     ),
-    "reset_budget": Order(
+    "reset_budget": Form(
         call="POST /api/v1/targets/{name}/reset-budget",
         title="Reset the attempt budgets of {subject}",
         button="Reset the budgets",
@@ -125,7 +125,7 @@ ORDERS: Mapping[str, Order] = {
         fields=(REASON,),
         path="name",
     ),
-    "run": Order(
+    "run": Form(
         call="POST /api/v1/actions/{name}",
         title="Run {subject}",
         button="Run",
@@ -133,7 +133,7 @@ ORDERS: Mapping[str, Order] = {
         fields=(Field("target", "Bot", "target"), Field("params", "", "params"), REASON),
         path="name",
     ),
-    "acknowledge": Order(
+    "acknowledge": Form(
         call="POST /api/v1/incidents/{id}/acknowledge",
         title="Acknowledge incident {subject}",
         button="Acknowledge",
@@ -143,7 +143,7 @@ ORDERS: Mapping[str, Order] = {
         path="id",
         fixed={"kind": "acknowledge"},
     ),
-    "snooze": Order(
+    "snooze": Form(
         call="POST /api/v1/incidents/{id}/acknowledge",
         title="Snooze incident {subject}",
         button="Snooze",
@@ -152,7 +152,7 @@ ORDERS: Mapping[str, Order] = {
         path="id",
         fixed={"kind": "snooze"},
     ),
-    "unacknowledge": Order(
+    "unacknowledge": Form(
         call="DELETE /api/v1/incidents/{id}/acknowledge",
         title="Remove the acknowledgement of incident {subject}",
         button="Remove",
@@ -160,7 +160,7 @@ ORDERS: Mapping[str, Order] = {
         path="id",
         in_query=True,
     ),
-    "resolve": Order(
+    "resolve": Form(
         call="POST /api/v1/incidents/{id}/resolve",
         title="Resolve incident {subject}",
         button="Resolve",
@@ -169,14 +169,14 @@ ORDERS: Mapping[str, Order] = {
         fields=(REASON,),
         path="id",
     ),
-    "approve": Order(
+    "approve": Form(
         call="POST /api/v1/approvals/{id}/approve",
         title="Approve request {subject}",
         button="Approve",
         effect="The action may be started once, within ten minutes, exactly as shown.",
         path="id",
     ),
-    "deny": Order(
+    "deny": Form(
         call="POST /api/v1/approvals/{id}/deny",
         title="Deny request {subject}",
         button="Deny",
@@ -184,14 +184,14 @@ ORDERS: Mapping[str, Order] = {
         path="id",
         danger=True,
     ),
-    "retry-message": Order(
+    "retry-message": Form(
         call="POST /api/v1/messages/{id}/retry",
         title="Deliver message {subject} again",
         button="Deliver again",
         effect="The message and the others in the same mail are delivered now.",
         path="id",
     ),
-    "discard-message": Order(
+    "discard-message": Form(
         call="POST /api/v1/messages/{id}/discard",
         title="Discard message {subject}",
         button="Discard",
@@ -199,28 +199,28 @@ ORDERS: Mapping[str, Order] = {
         path="id",
         danger=True,
     ),
-    "test-message": Order(
+    "test-message": Form(
         call="POST /api/v1/messages",
         title="Send a test message",
         button="Send",
         effect="Sends a test message to one channel, or to the channels of its routes.",
         fields=(Field("channel", "Channel", required=False),),
     ),
-    "backup": Order(
+    "backup": Form(
         call="POST /api/v1/backups",
         title="Take a backup",
         button="Take a backup",
         effect="A backup is taken now. The page shows it when it is done.",
         without_owner=True,
     ),
-    "run-job": Order(
+    "run-job": Form(
         call="POST /api/v1/jobs/{name}/run",
         title="Run {subject}",
         button="Run",
         effect="The job runs now, whether it is due or not. Its page shows what it would do.",
         path="name",
     ),
-    "pause-job": Order(
+    "pause-job": Form(
         call="POST /api/v1/jobs/{name}/pause",
         title="Pause {subject}",
         button="Pause",
@@ -228,7 +228,7 @@ ORDERS: Mapping[str, Order] = {
         fields=(REASON,),
         path="name",
     ),
-    "resume-job": Order(
+    "resume-job": Form(
         call="DELETE /api/v1/jobs/{name}/pause",
         title="Resume {subject}",
         button="Resume",
@@ -236,14 +236,14 @@ ORDERS: Mapping[str, Order] = {
         path="name",
         in_query=True,
     ),
-    "send-report": Order(
+    "send-report": Form(
         call="POST /api/v1/reports/{period}",
         title="Send the {subject} report",
         button="Send",
         effect="It goes to the channels whose routes accept reports, once per channel and period.",
         path="period",
     ),
-    "approve-readiness": Order(
+    "approve-readiness": Form(
         call="POST /api/v1/readiness/{bot}/approve",
         title="Let {subject} enter the next stage",
         button="Approve",
@@ -252,7 +252,7 @@ ORDERS: Mapping[str, Order] = {
         path="bot",
         typed=True,
     ),
-    "sign-off-readiness": Order(
+    "sign-off-readiness": Form(
         call="POST /api/v1/readiness/{bot}/sign-off",
         title="Sign off {subject}",
         button="Sign off",
@@ -260,7 +260,7 @@ ORDERS: Mapping[str, Order] = {
         fields=(REASON,),
         path="bot",
     ),
-    "abort-readiness": Order(
+    "abort-readiness": Form(
         call="POST /api/v1/readiness/{bot}/abort",
         title="Abort the run of {subject}",
         button="Abort",
@@ -270,7 +270,7 @@ ORDERS: Mapping[str, Order] = {
         typed=True,
         danger=True,
     ),
-    "maintenance": Order(
+    "maintenance": Form(
         call="POST /api/v1/maintenance",
         title="Begin a maintenance window",
         button="Begin",
@@ -282,7 +282,7 @@ ORDERS: Mapping[str, Order] = {
             REASON,
         ),
     ),
-    "end-maintenance": Order(
+    "end-maintenance": Form(
         call="DELETE /api/v1/maintenance/{id}",
         title="End maintenance window {subject}",
         button="End the window",
@@ -290,14 +290,14 @@ ORDERS: Mapping[str, Order] = {
         path="id",
         in_query=True,
     ),
-    "pause": Order(
+    "pause": Form(
         call="POST /api/v1/pause",
         title="Pause automation",
         button="Pause",
         effect="No automatic step is started on any target. Alerts still reach on-call.",
         fields=(LENGTH, REASON),
     ),
-    "unpause": Order(
+    "unpause": Form(
         call="DELETE /api/v1/pause",
         title="Resume automation",
         button="Resume automation",
@@ -307,25 +307,25 @@ ORDERS: Mapping[str, Order] = {
 }
 
 
-def values_of(order: Order, form: Mapping[str, list[str]], owner: str | None) -> dict[str, Any]:
+def values_of(form: Form, posted: Mapping[str, list[str]], owner: str | None) -> dict[str, Any]:
     """Return the values of a form for the route: only known fields, nothing empty."""
-    values: dict[str, Any] = dict(order.fixed or {})
-    for field in order.fields:
-        given = [one.strip() for one in form.get(field.name, []) if one.strip()]
+    values: dict[str, Any] = dict(form.fixed or {})
+    for field in form.fields:
+        given = [one.strip() for one in posted.get(field.name, []) if one.strip()]
         if field.kind == "holds":
             if given:
                 values[field.name] = given
         elif field.kind == "params":
             values[field.name] = {
                 name.removeprefix("param."): one[0].strip()
-                for name, one in form.items()
+                for name, one in posted.items()
                 if name.startswith("param.") and one
             }
         elif given:
             values[field.name] = given[0]
-    if order.keyed and (key := form.get("key")):
+    if form.keyed and (key := posted.get("key")):
         values["key"] = key[0]
-    if owner and not order.without_owner:
+    if owner and not form.without_owner:
         values["owner"] = owner
     return values
 
@@ -348,7 +348,7 @@ def outcome_of(answer: Any) -> tuple[str, bool]:
         case ReleasedView():
             left = f" {len(answer.remaining)} holds remain." if answer.remaining else ""
             return f"{answer.target}: {answer.detail}.{left}", False
-        case OrderView():
+        case ActionOutcomeView():
             return _of_action(answer)
         case AcknowledgementView(trouble=str() as trouble):
             return f"It is stored, but not in Alertmanager yet: {trouble}", True
@@ -368,7 +368,7 @@ def _of_holds(answer: PlacedPage) -> tuple[str, bool]:
     return result, True
 
 
-def _of_action(answer: OrderView) -> tuple[str, bool]:
+def _of_action(answer: ActionOutcomeView) -> tuple[str, bool]:
     if answer.attempt is not None:
         return f"{answer.attempt.action} was started on {answer.attempt.target}.", False
     refusal, approval = answer.refusal, answer.approval

@@ -23,7 +23,7 @@ class Unit(Protocol):
         """Return its name in targets.yml."""
 
     @property
-    def order(self) -> asyncio.Lock:
+    def lock(self) -> asyncio.Lock:
         """Return the lock that is held while it is started, stopped or restarted."""
 
     @property
@@ -70,7 +70,7 @@ class Unit(Protocol):
 Fence = Annotated[int, msgspec.Meta(ge=0, le=MAXIMUM_FENCE)]
 
 
-class RestartOrder(msgspec.Struct, forbid_unknown_fields=True):
+class RestartRequest(msgspec.Struct, forbid_unknown_fields=True):
     """The body of a restart request."""
 
     attempt_id: str
@@ -81,7 +81,7 @@ class RestartOrder(msgspec.Struct, forbid_unknown_fields=True):
     """The intended run, the last one if the process is dead; None: any."""
 
 
-class StopOrder(msgspec.Struct, forbid_unknown_fields=True):
+class StopRequest(msgspec.Struct, forbid_unknown_fields=True):
     """The body of a request to stop one run of a process."""
 
     attempt_id: str
@@ -101,7 +101,7 @@ class OtherIncarnation(StackError):
         super().__init__(f"the current process is another one: {current}")
 
 
-class Orders:
+class Executor:
     """Fences and answers of one executor; allows one restart at a time per unit."""
 
     def __init__(
@@ -121,7 +121,7 @@ class Orders:
         self._keeper = keeper
         self._running: set[str] = set()
 
-    async def restart(self, unit: Unit, order: RestartOrder) -> dict[str, Any]:
+    async def restart(self, unit: Unit, request: RestartRequest) -> dict[str, Any]:
         """Restart a unit, or return the stored answer of this attempt.
 
         Raises:
@@ -132,22 +132,22 @@ class Orders:
         """
 
         async def effect() -> dict[str, Any]:
-            _log.info("restart_ordered", unit=unit.name, attempt=order.attempt_id)
+            _log.info("restart_requested", unit=unit.name, attempt=request.attempt_id)
             return await self._carry_out(unit)
 
-        return await self.once(unit, order, effect)
+        return await self.once(unit, request, effect)
 
     async def once(
         self,
         unit: Unit,
-        order: RestartOrder,
+        request: RestartRequest,
         effect: Callable[[], Awaitable[dict[str, Any]]],
     ) -> dict[str, Any]:
-        """Carry out the effect of an order, or return the stored answer of this attempt.
+        """Carry out the effect of a request, or return the stored answer of this attempt.
 
         Args:
             unit: that it is about.
-            order: with the attempt, the fence and the intended run.
+            request: with the attempt, the fence and the intended run.
             effect: returns the answer, also that it failed.
 
         Raises:
@@ -156,29 +156,29 @@ class Orders:
             StackError: the executor is stopping, or the service manager does not answer.
             OSError: the fence could not be stored; nothing was done.
         """
-        async with unit.order:
-            if answer := self._keeper.answer(order.attempt_id):
+        async with unit.lock:
+            if answer := self._keeper.answer(request.attempt_id):
                 return {**answer, "repeated": True}
             self._check_open()
-            if self._keeper.begun(order.attempt_id) is not None:
-                return self._interrupted(order.attempt_id)
+            if self._keeper.begun(request.attempt_id) is not None:
+                return self._interrupted(request.attempt_id)
             await unit.refresh()
-            fence = self._keeper.highest(unit.name) if order.fence is None else order.fence
-            if order.incarnation is not None and order.incarnation != unit.incarnation:
+            fence = self._keeper.highest(unit.name) if request.fence is None else request.fence
+            if request.incarnation is not None and request.incarnation != unit.incarnation:
                 self._keeper.check(unit.name, fence)
                 raise OtherIncarnation(unit.incarnation)
             self._keeper.admit(
                 unit.name,
                 fence,
-                attempt_id=order.attempt_id,
+                attempt_id=request.attempt_id,
                 mark={"before": unit.incarnation},
             )
-            self._running.add(order.attempt_id)
+            self._running.add(request.attempt_id)
             try:
-                answer = {"attempt_id": order.attempt_id, **await effect()}
-                self._keep(order.attempt_id, answer)
+                answer = {"attempt_id": request.attempt_id, **await effect()}
+                self._keep(request.attempt_id, answer)
             finally:
-                self._running.discard(order.attempt_id)
+                self._running.discard(request.attempt_id)
         return {**answer, "repeated": False}
 
     def take_up(self, unit: Unit, attempt_id: str, incarnation: str) -> dict[str, Any] | None:
@@ -217,7 +217,7 @@ class Orders:
 
     async def raise_fence(self, unit: Unit, fence: int) -> int:
         """Refuse older senders; on return, none of their requests is running."""
-        async with unit.order:
+        async with unit.lock:
             return self._keeper.raise_to(unit.name, fence)
 
     async def start(self, unit: Unit) -> None:
@@ -227,16 +227,16 @@ class Orders:
             StackError: the executor is stopping.
             SetupError: the program cannot be started.
         """
-        async with unit.order:
+        async with unit.lock:
             self._check_open()
             await unit.start()
 
     async def stop(self, unit: Unit) -> None:
         """Stop a unit for an operator; it stays down until it is started."""
-        async with unit.order:
+        async with unit.lock:
             await unit.stop()
 
-    async def stop_life(self, unit: Unit, order: StopOrder) -> dict[str, Any]:
+    async def stop_life(self, unit: Unit, request: StopRequest) -> dict[str, Any]:
         """Stop exactly one run of a unit, for any sender: a silent process must not keep trading.
 
         A safe action: neither an old fence nor a full disk prevents it. The unit stays down until
@@ -245,25 +245,25 @@ class Orders:
         Raises:
             OtherIncarnation: the intended run has ended; nothing was done.
         """
-        async with unit.order:
-            if answer := self._keeper.answer(order.attempt_id):
+        async with unit.lock:
+            if answer := self._keeper.answer(request.attempt_id):
                 return {**answer, "repeated": True}
             await unit.refresh()
-            if order.incarnation != unit.incarnation:
+            if request.incarnation != unit.incarnation:
                 raise OtherIncarnation(unit.incarnation)
             try:
-                self._keeper.raise_to(unit.name, order.fence)
+                self._keeper.raise_to(unit.name, request.fence)
             except OSError as error:
                 _log.error("fence_not_stored", unit=unit.name, reason=str(error))
-            _log.warning("stop_ordered", unit=unit.name, attempt=order.attempt_id)
-            await unit.stop(min(max(order.grace_seconds, 0.0), LONGEST_GRACE_SECONDS))
+            _log.warning("stop_requested", unit=unit.name, attempt=request.attempt_id)
+            await unit.stop(min(max(request.grace_seconds, 0.0), LONGEST_GRACE_SECONDS))
             answer = {
-                "attempt_id": order.attempt_id,
+                "attempt_id": request.attempt_id,
                 "outcome": "succeeded",
-                "before": order.incarnation,
-                "detail": f"{unit.name} was stopped: {order.incarnation}",
+                "before": request.incarnation,
+                "detail": f"{unit.name} was stopped: {request.incarnation}",
             }
-            self._keep(order.attempt_id, answer)
+            self._keep(request.attempt_id, answer)
         return {**answer, "repeated": False}
 
     def answer(self, attempt_id: str) -> dict[str, Any] | None:
