@@ -8,6 +8,8 @@ import re
 from grafana.boards import links
 from grafana.boards.panels import (
     GREEN,
+    PER_MINUTE,
+    PER_SECOND,
     RED,
     UNKNOWN,
     Absent,
@@ -63,7 +65,8 @@ PanelBuilder = (
 )
 """They share the setters that every panel has."""
 
-COUNTS, RATES = frozenset({"short"}), frozenset({"cps", "ops", "pps", "reqps", "Bps"})
+COUNTS = frozenset({"short", PER_MINUTE})
+RATES = frozenset({PER_SECOND, "ops", "pps", "reqps", "Bps"})
 HEADROOM = 1.2
 """How far above the first limit an axis reaches, when the figures are far below it."""
 
@@ -78,7 +81,7 @@ def build_panel(
     built = _look(panel, place.w)
     built.id(number).title(panel.title).description(panel.description).grid_pos(place)
     built.unit(panel.unit).datasource(DATASOURCE).thresholds(thresholds(panel.thresholds))
-    if panel.queries:
+    if panel.queries and panel.look is not Look.ALERTS:
         built.targets([_target(query, index, panel) for index, query in enumerate(panel.queries)])
     if panel.decimals is not None:
         built.decimals(panel.decimals)
@@ -128,7 +131,7 @@ def _look(panel: Panel, width: int) -> PanelBuilder:
     if panel.look is Look.TABLE:
         return _table(panel)
     if panel.look is Look.ALERTS:
-        return _alert_list()
+        return _alert_list(panel.queries[0].expr)
     legend = common_builder.VizLegendOptions().show_legend(show_legend=True)
     legend.display_mode(common.LegendDisplayMode.LIST).placement(common.LegendPlacement.BOTTOM)
     tooltip = common_builder.VizTooltipOptions().mode(common.TooltipDisplayMode.MULTI)
@@ -240,7 +243,7 @@ def _properties(values: dict[str, object]) -> list[dashboard.DynamicConfigValue]
     return [dashboard.DynamicConfigValue(id_val=key, value=value) for key, value in values.items()]
 
 
-def _alert_list() -> dashboard_builder.Panel:
+def _alert_list(matcher: str) -> dashboard_builder.Panel:
     options = {
         "viewMode": "list",
         "groupMode": "default",
@@ -249,7 +252,7 @@ def _alert_list() -> dashboard_builder.Panel:
         "sortOrder": 5,  # the newest first; by importance sorts only Grafana's own rules
         "dashboardAlerts": False,
         "alertName": "",
-        "alertInstanceLabelFilter": '{alertname!="Watchdog"}',
+        "alertInstanceLabelFilter": f'{{alertname!="Watchdog",{matcher}}}',
         "datasource": None,  # of every data source: the name is the installation's own
         "showInactiveAlerts": False,
         "stateFilter": {"firing": True, "pending": False, "error": True, "noData": False},

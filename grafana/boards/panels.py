@@ -12,6 +12,9 @@ from functools import partial
 GREEN, YELLOW, RED, BLUE, PURPLE = "green", "yellow", "red", "blue", "purple"
 """Healthy, warning, critical; neither; no data."""
 
+PER_SECOND, PER_MINUTE = "suffix:/s", "suffix:/min"
+"""Units of counts over time: Grafana's own are "c/s" and "c/m"."""
+
 Limits = tuple[tuple[float | None, str], ...]
 """From a value on (None: from the bottom), the colour."""
 
@@ -277,9 +280,11 @@ def table(
     )
 
 
-def alert_list(title: str, description: str, *, width: int = 0, height: int = 7) -> Panel:
-    """Write Grafana's own list of what fires, from which an alert can be silenced."""
-    panel = lines(title, "short", {}, description)
+def alert_list(
+    title: str, matcher: str, description: str, *, width: int = 0, height: int = 7
+) -> Panel:
+    """Write Grafana's own list of the firing alerts that match; they can be silenced there."""
+    panel = lines(title, "short", {"": matcher}, description)
     return replace(panel, look=Look.ALERTS, width=width, height=height)
 
 

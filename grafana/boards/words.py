@@ -37,6 +37,11 @@ def rate(selector: str, *by: str, called: str = "") -> dict[str, str]:
     return {_legend(by, called): f"sum by ({', '.join(by)}) (rate({selector}[{RATE_INTERVAL}]))"}
 
 
+def per_minute(selector: str, *by: str) -> dict[str, str]:
+    """Ask how fast a counter grows, per minute: for what happens a few times in a minute."""
+    return {legend: f"60 * {query}" for legend, query in rate(selector, *by).items()}
+
+
 def gain(
     selector: str, *by: str, called: str = "", window: str = RATE_INTERVAL, growing: bool = False
 ) -> dict[str, str]:
@@ -75,12 +80,12 @@ def down_or_all(label: str, *metrics: str) -> str:
 def quantiles(
     metric: str, *by: str, window: str = RATE_INTERVAL, of: tuple[int, ...] = (50, 95)
 ) -> dict[str, str]:
-    """Ask for percentiles of a histogram."""
+    """Ask for percentiles of a histogram; without an observation there is none, instead of NaN."""
     growth = "rate" if window == RATE_INTERVAL else "increase"
     labels = ", ".join(("le", *by))
     return {
         _legend(by, f"p{percent}"): f"histogram_quantile({percent / 100:g}, "
-        f"sum by ({labels}) ({growth}({metric}_bucket[{window}])))"
+        f"sum by ({labels}) ({growth}({metric}_bucket[{window}]))) >= 0"
         for percent in of
     }
 

@@ -39,7 +39,9 @@ ADDED = {"in_the_change": "30 2 * * *", "half_hourly": "*/30 1-3 * * *", "elapse
 MOST_RUNS = 1000
 
 
-class _Instant:
+class Instant:
+    """A job that does nothing."""
+
     async def plan(self, context: Context) -> Plan:
         del context
         return Plan()
@@ -95,7 +97,7 @@ async def _simulate(
         lease=lease,
         metrics=JobMetrics(CollectorRegistry()),
         settings=Settings(root=folder, var=folder),
-        jobs=dict.fromkeys(entries, _Instant()),
+        jobs=dict.fromkeys(entries, Instant()),
     )
     found: list[JobRun] = []
     try:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from grafana.boards.layout import add_rows
-from grafana.boards.panels import row, stat, timeline
+from grafana.boards.panels import PER_MINUTE, PER_SECOND, row, stat, timeline
 from grafana.boards.queries import DASHBOARDS, panels_of
 from grafana.boards.sdk import dashboard_builder
 from grafana.boards.writing import differences, write_boards
@@ -28,7 +28,8 @@ UNITS = frozenset(
         "s",
         "bytes",
         "Bps",
-        "cps",
+        PER_SECOND,
+        PER_MINUTE,
         "reqps",
         "ops",
         "pps",

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from grafana.boards.panels import PER_MINUTE, PER_SECOND
 from tests.rules.boards import PANELS, TARGETS, Panel, where
 
 UNKNOWN = {"text": "unknown", "color": "purple"}
@@ -97,6 +98,17 @@ def test_the_list_of_alerts_is_of_those_that_fire() -> None:
         assert options["stateFilter"]["firing"] is True
         assert options["stateFilter"]["pending"] is False
         assert options["sortOrder"] == 5
+    filters = {one["alertInstanceLabelFilter"] for one in lists}
+    critical = 'severity=~"critical|emergency"'
+    assert {critical in one for one in filters} == {True, False}, "critical alerts apart"
+
+
+def test_percentiles_of_nothing_are_absent() -> None:
+    """NaN gives a graph an axis without figures."""
+    for board, panel in PANELS:
+        for target in panel.get("targets", []):
+            if panel["type"] == "timeseries" and "histogram_quantile(" in target["expr"]:
+                assert target["expr"].endswith(" >= 0"), where(board, panel)
 
 
 def test_a_colour_has_one_meaning() -> None:
@@ -112,6 +124,9 @@ def test_a_colour_has_one_meaning() -> None:
             assert "byRegexp" in matchers, where(board, panel)
 
 
+SCALED = {"short", "percentunit", PER_SECOND, PER_MINUTE}
+
+
 def test_a_graph_of_zeros_keeps_a_scale() -> None:
     """Without one its axis goes to 100, or to 10,000 %, and the limit lies on the floor."""
     for board, panel in PANELS:
@@ -121,7 +136,7 @@ def test_a_graph_of_zeros_keeps_a_scale() -> None:
             defaults.get("color", {}).get("mode") == "thresholds"
         ):  # profit and loss: both sides of zero
             continue
-        if panel["type"] == "timeseries" and defaults["unit"] in {"short", "percentunit", "cps"}:
+        if panel["type"] == "timeseries" and defaults["unit"] in SCALED:
             assert custom.get("axisSoftMax") or "axisSoftMin" not in custom, where(board, panel)
 
 

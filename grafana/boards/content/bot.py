@@ -7,6 +7,7 @@ from grafana.boards.content.inside import INSIDE
 from grafana.boards.content.series import OF_LEVELS, OF_SIGNALS
 from grafana.boards.panels import (
     GREEN,
+    PER_SECOND,
     RED,
     UP,
     YELLOW,
@@ -183,7 +184,7 @@ SIGNALS = row(
         ),
         lines(
             "Signal requests",
-            "cps",
+            PER_SECOND,
             rate("trading_signals_total", "source", "outcome"),
             "Requests per second, by outcome. Skipped: the circuit breaker is open, or not enough "
             "prices yet.",
@@ -243,7 +244,7 @@ LIVES = row(
         ),
         lines(
             "Messages logged",
-            "cps",
+            PER_SECOND,
             rate("trading_log_messages_total", "level"),
             "Log messages per second, by level.",
             colors=OF_LEVELS,

@@ -84,7 +84,7 @@ FLEET: Panel = table(
             last_known("trading_open_positions"),
             Column(unit="short", decimals=0),
         ),
-        "Error budget": (
+        "Budget": (
             "clamp_min(min by (bot) (slo:period_error_budget_remaining:ratio), -1)",
             Column(unit="percentunit", limits=below(0.25, 0.5), decimals=0),
         ),
@@ -92,7 +92,7 @@ FLEET: Panel = table(
     "One row per bot. Daily loss and exposure are ratios of the bot's limits; for a bot that does "
     "not answer, the last value of the past hour. Heartbeat: time since the last trading pass. "
     "Critical and warnings: firing alerts. Silences: manual silences, which stop remediation. "
-    "Error budget: remaining for the month, for the worst SLO. Purple: no data. Click a bot to "
+    "Budget: error budget left for the month, for the worst SLO. Purple: no data. Click a bot to "
     "open its dashboard.",
     runbook="TradingBotDown",
     value_links=(links.OF_THE_BOT,),
@@ -132,9 +132,22 @@ FIRED: Panel = timeline(
     value_links=(links.OF_THE_ALERT,),
 )
 
-LIST: Panel = alert_list(
-    "Alerts now",
-    "Firing alerts, newest first, from all alerting data sources of Grafana. You can silence an "
-    "alert from here, in Alertmanager.",
-    width=8,
+_LISTED = (
+    "newest first, from all alerting data sources of Grafana. You can silence an alert from here, "
+    "in Alertmanager."
 )
+LISTS: tuple[Panel, Panel] = (
+    alert_list(
+        "Critical alerts now",
+        'severity=~"critical|emergency"',
+        f"Firing critical and emergency alerts, {_LISTED}",
+        width=7,
+    ),
+    alert_list(
+        "Other alerts now",
+        'severity!~"critical|emergency"',
+        f"Firing alerts of other severities, {_LISTED}",
+        width=7,
+    ),
+)
+"""Critical alerts apart: the front end cannot sort the rules of Prometheus by severity."""

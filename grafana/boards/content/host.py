@@ -4,7 +4,7 @@ from grafana.boards import links
 from grafana.boards.board import Board
 from grafana.boards.content.machine import NETWORK, PROCESSES
 from grafana.boards.content.series import OF_LEVELS
-from grafana.boards.panels import above, below, lines, row, stack, stat, steps
+from grafana.boards.panels import PER_SECOND, above, below, lines, row, stack, stat, steps
 from grafana.boards.words import forecast, least, linear, most, rate
 
 FREE = "trading_host_disk_free_bytes"
@@ -198,7 +198,7 @@ DISKS = row(
         ),
         steps(
             "Lines logged",
-            "cps",
+            PER_SECOND,
             rate('trading_log_file_lines_total{level=~"warning|error|critical"}', "level"),
             "Log lines per second of every process, warnings and above.",
             colors=OF_LEVELS,

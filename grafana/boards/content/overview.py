@@ -2,11 +2,12 @@
 
 from grafana.boards import links
 from grafana.boards.board import Board
-from grafana.boards.content.fleet import DOWN, FIRED, FLEET, LIST
+from grafana.boards.content.fleet import DOWN, FIRED, FLEET, LISTS
 from grafana.boards.content.heads import DAILY_LOSS, DRAWDOWN, ESCALATED, EXPOSURE
 from grafana.boards.content.healing import ATTEMPTS, TIME_TO_RECOVER, WAITS
 from grafana.boards.content.series import OF_ORDERS
 from grafana.boards.panels import (
+    PER_MINUTE,
     Axis,
     above,
     below,
@@ -15,7 +16,7 @@ from grafana.boards.panels import (
     stat,
     timeline,
 )
-from grafana.boards.words import age, down_or_all, least, most, rate
+from grafana.boards.words import age, down_or_all, least, most, per_minute
 
 STATE = row(
     "",
@@ -44,7 +45,7 @@ STATE = row(
         ESCALATED,
     ),
     (FLEET,),
-    (FIRED, LIST),
+    (FIRED, *LISTS),
 )
 
 TRADING = row(
@@ -69,9 +70,9 @@ TRADING = row(
         ),
         lines(
             "Orders",
-            "cps",
-            rate("trading_orders_total", "outcome"),
-            "Orders per second, by outcome. Rejected: by the venue. Denied: by the bot.",
+            PER_MINUTE,
+            per_minute("trading_orders_total", "outcome"),
+            "Orders per minute, by outcome. Rejected: by the venue. Denied: by the bot.",
             colors=OF_ORDERS,
             runbook="TradingBotOrdersRejected",
         ),

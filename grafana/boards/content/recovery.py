@@ -2,7 +2,7 @@
 
 from grafana.boards import links
 from grafana.boards.board import Board
-from grafana.boards.content.fleet import FIRED, LIST
+from grafana.boards.content.fleet import FIRED, LISTS
 from grafana.boards.content.heads import ESCALATED, RECONCILER
 from grafana.boards.content.healing import ATTEMPTS, TIME_TO_RECOVER, WAITS
 from grafana.boards.content.jobs import JOBS
@@ -111,7 +111,7 @@ HEAD = row(
             limits=above(1, 10),
         ),
     ),
-    (FIRED, LIST),
+    (FIRED, *LISTS),
 )
 
 DONE = row(
@@ -137,7 +137,7 @@ DONE = row(
             {
                 **quantiles("trading_ops_action_start_latency_seconds", window="1h"),
                 "first decision, p50": "histogram_quantile(0.5, sum by (le) "
-                "(increase(trading_ops_decision_lag_seconds_bucket[1h])))",
+                "(increase(trading_ops_decision_lag_seconds_bucket[1h]))) >= 0",
             },
             "From receiving an alert to the start of the first action and to the first decision.",
         ),

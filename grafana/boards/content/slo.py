@@ -2,7 +2,7 @@
 
 from grafana.boards import links
 from grafana.boards.board import Board
-from grafana.boards.panels import Column, Panel, above, below, lines, row, stat, table
+from grafana.boards.panels import PER_SECOND, Column, Panel, above, below, lines, row, stat, table
 
 BY = "bot, sloth_slo"
 LEFT = f"clamp_min(min by ({BY}) (slo:period_error_budget_remaining:ratio), -1)"
@@ -105,7 +105,7 @@ HEAD = row(
                 "Bad, 30 days": (_errors("30d"), Column(unit="percentunit", decimals=3)),
                 "Events per second": (
                     f"max by ({BY}) (slo:sli_events:rate5m)",
-                    Column(unit="cps", decimals=2),
+                    Column(unit=PER_SECOND, decimals=2),
                 ),
             },
             "One row per bot and SLO. Without events the values are unknown.",
@@ -158,7 +158,7 @@ BUDGETS = row(
         ),
         lines(
             "Events",
-            "cps",
+            PER_SECOND,
             {"{{bot}} {{sloth_slo}}": f"max by ({BY}) (slo:sli_events:rate5m)"},
             "Events per second that count for the SLO. Burn rate alerts need ten events.",
         ),

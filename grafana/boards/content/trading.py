@@ -6,8 +6,19 @@ from grafana.boards.content.fleet import BREACHED
 from grafana.boards.content.heads import DAILY_LOSS, DRAWDOWN, EXPOSURE
 from grafana.boards.content.records import BALANCES, POSITIONS
 from grafana.boards.content.series import OF_ORDERS
-from grafana.boards.panels import BLUE, Axis, above, below, events, lines, row, stat, steps
-from grafana.boards.words import gain, last_known, most, quantiles, rate
+from grafana.boards.panels import (
+    BLUE,
+    PER_MINUTE,
+    Axis,
+    above,
+    below,
+    events,
+    lines,
+    row,
+    stat,
+    steps,
+)
+from grafana.boards.words import gain, last_known, most, per_minute, quantiles
 
 ALERTING = "daily_loss|total_drawdown|exposure"
 """The limits with an alert; a bot may use the others in full."""
@@ -140,9 +151,9 @@ ORDERS = row(
     (
         lines(
             "Orders",
-            "cps",
-            rate("trading_orders_total", "outcome"),
-            "Orders per second, by outcome.",
+            PER_MINUTE,
+            per_minute("trading_orders_total", "outcome"),
+            "Orders per minute, by outcome.",
             colors=OF_ORDERS,
             runbook="TradingBotOrdersRejected",
         ),

@@ -6,6 +6,7 @@ from grafana.boards.content.series import OF_CODES
 from grafana.boards.panels import (
     BLUE,
     GREEN,
+    PER_SECOND,
     YELLOW,
     Axis,
     above,
@@ -233,7 +234,7 @@ FEED = row(
         ),
         lines(
             "Ticks",
-            "cps",
+            PER_SECOND,
             rate("trading_market_data_messages_total", "bot"),
             "Per second. Zero with an open connection means a stalled feed.",
             runbook="TradingBotMarketDataStale",

@@ -1,7 +1,18 @@
 """Meta-monitoring: the reconciler's own health, and the path of an alert to it."""
 
 from grafana.boards.content.series import OF_NOTIFICATIONS
-from grafana.boards.panels import GREEN, RED, above, below, events, lines, row, steps, timeline
+from grafana.boards.panels import (
+    GREEN,
+    PER_SECOND,
+    RED,
+    above,
+    below,
+    events,
+    lines,
+    row,
+    steps,
+    timeline,
+)
 from grafana.boards.words import age, gain, least, most, quantiles, rate
 
 WATCHERS = row(
@@ -120,7 +131,7 @@ PATH = row(
         ),
         lines(
             "Notifications received",
-            "cps",
+            PER_SECOND,
             rate("trading_ops_notifications_total", "result")
             | rate("trading_ops_alerts_ignored_total", called="alerts ignored"),
             "By the reconciler, per second. Alertmanager retries refused ones. Quarantined: cannot "

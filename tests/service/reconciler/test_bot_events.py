@@ -1,6 +1,8 @@
 """Events of a real agent, stored once each with the messages about them."""
 
 import asyncio
+import re
+import sys
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from functools import partial
@@ -9,9 +11,11 @@ from typing import Any, cast
 
 import aiohttp
 import pytest
+from freezegun import freeze_time
 
-from tests.builders import make_registry
+from tests.builders import NOW, make_registry
 from tests.free_ports import free_port
+from tests.mail import mail_server
 from tests.service.reconciler.conftest import Start
 from trading_ops import clock
 from trading_ops.agent import Agent, Health
@@ -21,7 +25,7 @@ from trading_ops.clients.agent import EventsHead, EventsPage
 from trading_ops.clients.directory import Directory
 from trading_ops.clients.http import Http
 from trading_ops.config.settings import Settings
-from trading_ops.domain.message import MessageKind
+from trading_ops.domain.message import MessageKind, MessageState
 from trading_ops.errors import StoreError
 from trading_ops.instrument import BotMetrics
 from trading_ops.messages.bot_events import BotEvents, EventBudget
@@ -108,9 +112,9 @@ class Fleet:
         find = partial(bot_events.search, filters=NONE, span=TimeRange(), limit=1_000)
         return await self.reader.read(find)
 
-    async def sent(self) -> list[messages.StoredMessage]:
+    async def sent(self, limit: int = 100) -> list[messages.StoredMessage]:
         """Return the messages in the outbox."""
-        return await self.reader.read(partial(messages.search, span=TimeRange()))
+        return await self.reader.read(partial(messages.search, span=TimeRange(), limit=limit))
 
 
 @pytest.fixture
@@ -225,6 +229,71 @@ async def test_excess_is_dropped_and_counted(fleet: Fleet) -> None:
     fleet.agent.event("trade", "bought", id="t2")
     assert len(await fleet.collected()) == 251
     assert fleet.dropped() == 201
+
+
+TRADES, STEP = 10_000, 120
+"""In an hour, and the seconds between two passes."""
+
+
+class Flood:
+    """A journal with many trades; the clock of this test stands still in an agent's threads."""
+
+    def __init__(self) -> None:
+        self.told = 0
+
+    def heads(self) -> dict[str, EventsHead]:
+        """Return how far the journal reaches."""
+        return {"alpha": EventsHead(journal="j", head=self.told)}
+
+    def bot(self, _target: object) -> "Flood":
+        """Return the client, as the directory does."""
+        return self
+
+    async def events(self, after: int) -> EventsPage:
+        """Return a page of the journal."""
+        numbers = range(after + 1, min(after + 200, self.told) + 1)
+        trades = [
+            ToldEvent(
+                number=number,
+                id=f"t{number}",
+                kind="trade",
+                severity="info",
+                at=clock.timestamp(),
+                summary=f"sell {number} ETH/USD",
+            )
+            for number in numbers
+        ]
+        return EventsPage(journal="j", events=trades)
+
+
+@pytest.mark.parametrize(("route", "most"), [("digest: 10m, ", 7), ("", 61)])
+async def test_ten_thousand_trades_in_an_hour_are_a_few_mails(
+    fleet: Fleet, settings: Settings, route: str, most: int
+) -> None:
+    """From the journal to a mail server, by a digest or the hourly limit alone; none is lost."""
+    routes = f"version: 1\nroutes: [{{name: all, {route}to: [mail]}}]\n"
+    (settings.root / "notify.yml").write_text(routes)
+    flood = Flood()
+    fleet.collector.heads, fleet.collector.directory = flood.heads, cast(Directory, flood)
+    outbox = fleet.collector.outbox
+    async with mail_server() as server:
+        urls = settings.secrets / "notify_urls"
+        urls.write_text(f"mail {server.url()}\n")
+        urls.chmod(0o600)
+        with freeze_time(NOW, real_asyncio=True) as time:
+            for second in range(0, 7200, STEP):
+                flood.told = min(TRADES * second // 3600, TRADES)
+                await fleet.collector.run_once()
+                await outbox.run_once()
+                await asyncio.gather(*outbox._delivering.values())
+                time.tick(timedelta(seconds=STEP))
+            await outbox.courier.close()
+        subjects = [str(one["Subject"]) for one in server.mails]
+    sizes = [int(found[1]) if (found := re.match(r"(\d+) trades", one)) else 1 for one in subjects]
+    sys.stdout.write(f"{TRADES:,} trades, {route or 'no digest, '}{len(sizes)} mails\n")
+    sent = await fleet.sent(limit=2 * TRADES)
+    assert sum(one.state is MessageState.SENT for one in sent) == sum(sizes) == TRADES
+    assert len(sizes) <= most
 
 
 async def test_they_are_searched_and_counted(start: Start) -> None:
