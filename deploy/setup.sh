@@ -3,11 +3,13 @@
 # repeated; what is there already is kept.
 #
 #   setup.sh install [--package SPEC]    SPEC: what pip installs, as trading-ops[node]==0.1.0 or a wheel
-#   setup.sh upgrade [--package SPEC]    a new release beside the old one; local changes are kept
-#   setup.sh rollback                    back to the release before
+#   setup.sh upgrade [--package SPEC]    a new release beside the old one; local changes are kept.
+#                                        If it does not stay healthy, the old one returns
+#   setup.sh rollback                    back to the release before, and to its database schema
 #   setup.sh uninstall                   asks before it removes configuration and data
 #   --dry-run                            prints the commands and runs none
 #   --node NAME                          only the node NAME of targets.yml, on a host beside the reconciler's
+#   --no-backup                          upgrades without a restore point
 #   --no-prometheus                      leaves Debian's Prometheus and Alertmanager alone
 set -eu
 umask 022 # the services' users read what root writes; secrets have modes of their own
@@ -23,6 +25,8 @@ SERVICES='trading-ops-reconciler trading-ops-exporter trading-ops-node'
 PACKAGE='trading-ops[node,exporter,postgresql]'
 DRY_RUN=''
 WITH_PROMETHEUS=yes
+WITH_BACKUP=yes
+STEADY_SECONDS=30 # a new release that ends or hangs does it at once, or when its first pass is over
 NODE=''
 NODE_DEFAULTS=/etc/default/trading-ops-node
 
@@ -77,7 +81,6 @@ release() {
     run "$new/bin/python" -m pip install --quiet --disable-pip-version-check "$PACKAGE"
     run "$new/bin/trading-ops" --version
     old=$(readlink $BASE/current 2>/dev/null || true)
-    [ -z "$old" ] || run ln -sfn "$old" $BASE/previous
     switch "$new"
 }
 
@@ -153,11 +156,9 @@ ARGS="$2"
 END
 }
 
+# A service that does not become ready fails it. The node is first: without it nothing is remediated, and
+# the bots run on.
 start() {
-    if [ -z "$NODE" ]; then
-        run systemctl enable --quiet trading-ops-reconciler trading-ops-exporter
-        run systemctl restart trading-ops-reconciler trading-ops-exporter
-    fi
     if polkit; then
         run systemctl enable --quiet trading-ops-node
         run systemctl restart trading-ops-node
@@ -166,7 +167,63 @@ start() {
     else
         say "No service in targets.yml names the node of this host: to use it, add one and run setup.sh install again."
     fi
+    if [ -z "$NODE" ]; then
+        run systemctl enable --quiet trading-ops-reconciler trading-ops-exporter
+        run systemctl restart trading-ops-exporter trading-ops-reconciler
+    fi
     [ -z "$WITH_PROMETHEUS" ] || run systemctl restart prometheus prometheus-alertmanager
+}
+
+# Runs a function and sets `failed`. In a condition, the shell would go on after a failed command.
+attempt() {
+    set +e
+    (
+        set -e
+        "$@"
+    )
+    failed=$?
+    set -e
+}
+
+# The canary: the services that were started are still the same processes after a while. systemd's
+# watchdog ends one that hangs.
+steady() {
+    [ -z "$DRY_RUN" ] || return 0
+    say "Watching the new release for $STEADY_SECONDS s"
+    before=$(running)
+    sleep $STEADY_SECONDS
+    [ "$before" = "$(running)" ]
+}
+
+running() {
+    for unit in $SERVICES; do
+        ! systemctl is-enabled --quiet "$unit" 2>/dev/null ||
+            say "$unit $(systemctl is-active "$unit") $(systemctl show -P MainPID "$unit")"
+    done
+}
+
+restore_point() {
+    [ -z "$NODE" ] && [ -n "$WITH_BACKUP" ] || return 0
+    ours backup create ||
+        die "there is no restore point: correct what backup create reported, or add --no-backup"
+}
+
+# To another installed release, with its schema and its files.
+go_to() {
+    back=$1 left=$(readlink $BASE/current)
+    for unit in $SERVICES; do
+        run systemctl stop "$unit" || true
+        run systemctl reset-failed "$unit" 2>/dev/null || true
+    done
+    if [ -z "$NODE" ]; then
+        schema=$("$back/bin/python" -c 'from trading_ops.store.migrate import HEAD; print(HEAD)')
+        run runuser -u trading-ops -- env TRADING_OPS_ROOT=$PROJECT "$left/bin/trading-ops" migrate --to "$schema" ||
+            say "The schema was not changed. If the old release refuses it: trading-ops restore ID --in-place (docs/install.md)."
+    fi
+    switch "$back"
+    run $BASE/current/bin/trading-ops init $PROJECT --update
+    units
+    start
 }
 
 # The node may manage the listed units and no others. Fails where no service names a node.
@@ -203,14 +260,23 @@ uninstall() {
     done
 }
 
+configure_and_start() {
+    [ -n "$NODE" ] || command_line
+    project
+    if [ -n "$NODE" ]; then node_folders; else folders; fi
+    units
+    peers
+    start
+    [ "$action" = install ] || steady
+}
+
 rollback() {
     old=$(readlink $BASE/previous) || die "there is no release before this one in $BASE"
-    run ln -sfn "$(readlink $BASE/current)" $BASE/previous
-    switch "$old"
-    for unit in $SERVICES; do
-        run systemctl try-restart "$unit" || say "$unit does not start: journalctl -u $unit"
-    done
-    say "Now $old. If it refuses a newer database: trading-ops restore ID --in-place (docs/install.md)."
+    new=$(readlink $BASE/current)
+    attempt go_to "$old"
+    [ $failed = 0 ] || die "$old does not start: journalctl -u 'trading-ops-*'"
+    run ln -sfn "$new" $BASE/previous
+    say "Now $old."
 }
 
 main() {
@@ -219,6 +285,7 @@ main() {
     while [ $# -gt 0 ]; do
         case $1 in
         --dry-run) DRY_RUN=yes ;;
+        --no-backup) WITH_BACKUP='' ;;
         --no-prometheus) WITH_PROMETHEUS='' ;;
         --node) shift; NODE=${1:?--node needs a name}; WITH_PROMETHEUS=''; SERVICES=trading-ops-node ;;
         --package) shift; PACKAGE=${1:?--package needs a value} ;;
@@ -233,20 +300,28 @@ main() {
             die "only a node is installed here: add --node NAME, or remove $NODE_DEFAULTS"
         [ "$action" = install ] || [ -e $BASE/current ] || [ -n "$DRY_RUN" ] ||
             die "nothing is installed in $BASE: setup.sh install"
+        old=$(readlink $BASE/current 2>/dev/null || true)
+        [ "$action" = install ] || restore_point
         packages
         users
-        [ "$action" = install ] && [ -e $BASE/current ] || release
-        [ -n "$NODE" ] || command_line
-        project
-        if [ -n "$NODE" ]; then node_folders; else folders; fi
-        units
-        peers
-        start
+        [ "$action" = install ] && [ -n "$old" ] || release
+        attempt configure_and_start
+        if [ $failed = 0 ]; then
+            [ "$action" = install ] || run ln -sfn "$old" $BASE/previous
+        elif [ "$action" = install ]; then
+            die "a service does not stay up: journalctl -u 'trading-ops-*'"
+        else
+            new=$(readlink $BASE/current)
+            say "$new does not stay healthy (journalctl -u 'trading-ops-*'): going back to $old"
+            attempt go_to "$old"
+            [ $failed = 0 ] || die "$old does not start either: see docs/install.md"
+            die "the upgrade failed; $old runs again. $new is kept for a look"
+        fi
         say "Done. Next${NODE:+, on the host of the reconciler}: trading-ops doctor"
         ;;
     rollback) rollback ;;
     uninstall) uninstall ;;
-    *) die "usage: setup.sh install|upgrade|rollback|uninstall [--package SPEC] [--node NAME] [--no-prometheus] [--dry-run]" ;;
+    *) die "usage: setup.sh install|upgrade|rollback|uninstall [--package SPEC] [--node NAME] [--no-backup] [--no-prometheus] [--dry-run]" ;;
     esac
 }
 

@@ -1,4 +1,4 @@
-"""`migrate`: upgrade the schema of the reconciler's database."""
+"""`migrate`: upgrade the schema of the reconciler's database, or take it back."""
 
 import click
 
@@ -6,12 +6,20 @@ from trading_ops.config.settings import load_settings
 
 
 @click.command()
-def migrate() -> None:
+@click.option(
+    "--to",
+    "revision",
+    metavar="REVISION",
+    help="Go back to this older revision, for the release before. What newer releases stored in "
+    "new tables and columns is lost: take a backup first.",
+)
+def migrate(revision: str | None) -> None:
     """Upgrade the schema of the reconciler's database.
 
     `up` does this automatically. Refused while a reconciler has the database open.
     """
     from trading_ops.store import migrate as migrations  # noqa: PLC0415 - SQLAlchemy is slow
 
-    revision = migrations.upgrade(load_settings().database_url)
-    click.echo(f"the database is at revision {revision}")
+    url = load_settings().database_url
+    found = migrations.downgrade(url, revision) if revision else migrations.upgrade(url)
+    click.echo(f"the database is at revision {found or 'none: it is empty'}")

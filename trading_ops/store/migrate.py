@@ -64,12 +64,44 @@ def upgrade(url: str) -> str:
     return HEAD
 
 
+def downgrade(url: str, revision: str) -> str | None:
+    """Take the schema back to an older revision, for the release before; return its revision.
+
+    Tables and columns that the newer schema added are dropped with what is in them. A database
+    that is at the revision, or older, is left alone.
+
+    Raises:
+        StoreError: as for `upgrade`; or this release does not know the revision.
+    """
+    known = sorted(path.name[:4] for path in (FOLDER / "versions").glob("[0-9]*.py"))
+    if revision not in known:
+        raise StoreError(
+            f"revision {revision} is not known. Fix: one of {known[0]} to {known[-1]}, from the "
+            "output of `trading-ops migrate` of the release that you go back to"
+        )
+    with sole_writer(url):
+        engine = migrating_engine(url)
+        try:
+            with engine.begin() as connection:
+                _wait_for_others(connection)
+                found = current(connection)
+                if found is not None and found > revision:
+                    _run_alembic(connection, down_to=revision)
+                    found = current(connection)
+        except SQLAlchemyError as error:
+            cause = getattr(error, "orig", None) or error
+            raise StoreError(f"the schema cannot be changed: {str(cause).strip()}") from error
+        finally:
+            engine.dispose()
+    return found
+
+
 def _wait_for_others(connection: Connection) -> None:
     """Take the lock that one transaction has at a time, until it ends (PostgreSQL)."""
     lock_until_commit(connection, LOCK)
 
 
-def _run_alembic(connection: Connection) -> None:
+def _run_alembic(connection: Connection, *, down_to: str | None = None) -> None:
     from alembic import command  # noqa: PLC0415 - 0.1 s and 20 MB that most starts do not need
     from alembic.config import Config  # noqa: PLC0415
     from alembic.util import CommandError  # noqa: PLC0415
@@ -79,7 +111,10 @@ def _run_alembic(connection: Connection) -> None:
     attributes: dict[str, Any] = config.attributes
     attributes["connection"] = connection
     try:
-        command.upgrade(config, "head")
+        if down_to is None:
+            command.upgrade(config, "head")
+        else:
+            command.downgrade(config, down_to)
     except CommandError as error:
         raise StoreError(
             f"the database has revision {current(connection)}, which this version of trading-ops "

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from trading_ops.errors import StoreError
+from trading_ops.store import migrate
 from trading_ops.store.engine import reading_engine, sqlite_path
 
 T = TypeVar("T")
@@ -53,7 +54,22 @@ class Reader:
             with self._engine.connect() as connection:
                 return work(connection)
         except SQLAlchemyError as error:
-            raise StoreError(f"the database could not be read: {self._why(error)}") from error
+            why = f"{self._why(error)}{self._other_schema()}"
+            raise StoreError(f"the database could not be read: {why}") from error
+
+    def _other_schema(self) -> str:
+        """Return both revisions, if the database has another one than this release."""
+        try:
+            with self._engine.connect() as connection:
+                found = migrate.current(connection)
+        except SQLAlchemyError:
+            return ""
+        if found is None or found == migrate.HEAD:
+            return ""
+        return (
+            f" (the schema has revision {found}, this release expects {migrate.HEAD}: run the "
+            "release of that revision, or `trading-ops migrate` if it is older)"
+        )
 
     def _why(self, error: SQLAlchemyError) -> str:
         """Return the first line of the driver's message; it may contain connection details."""
