@@ -32,6 +32,7 @@ from trading_ops.holds.agent_monitor import AgentMonitor
 from trading_ops.holds.agent_probe import ProbeTimeouts
 from trading_ops.holds.holds import HoldManager
 from trading_ops.holds.suppression import Suppression
+from trading_ops.holds.suspension import PartSuspension
 from trading_ops.jobs.config import load_jobs
 from trading_ops.jobs.scheduler import Scheduler
 from trading_ops.jobs.windows import load_windows
@@ -170,6 +171,7 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
                     base.tasks.running("jobs", scheduler.run),
                     base.tasks.running("configuration", _config_watch(base).run),
                     _watching(base) as (holding, watch),
+                    base.tasks.running("suspension", _suspension(base, holding).run),
                     _qualifying(base, holding) as readiness,
                     _reading_events(base, watch, outbox),
                 ):
@@ -275,6 +277,13 @@ async def _watching(base: Base) -> AsyncIterator[tuple[HoldManager, AgentMonitor
             yield holding, watch
         finally:
             holding.close()
+
+
+def _suspension(base: Base, holding: HoldManager) -> PartSuspension:
+    """Build what suspends the parts of bots in a maintenance window."""
+    settings = base.settings
+    suppression = Suppression(reader=base.reader, observe_only=settings.observe_only)
+    return PartSuspension(base.index.registry, suppression, holding.suspend_parts)
 
 
 @contextlib.asynccontextmanager

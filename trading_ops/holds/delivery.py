@@ -96,6 +96,20 @@ class HoldSender:
             return
         log.info("holds_confirmed", target=target.name, detail=answer.detail)
 
+    async def suspend_parts(self, target: Target, seconds: int) -> str:
+        """Suspend the parts of a bot that can wait, for that long; return its answer.
+
+        Raises:
+            ClientError: it failed, or the bot has no such parts.
+        """
+        answer = await self._command(
+            target,
+            "suspend_parts",
+            {"seconds": str(seconds)},
+            attempt_id=f"suspend:{uuid.uuid4()}",
+        )
+        return answer.detail
+
     async def resume(
         self, target: Target, ids: frozenset[str] | None, owner: str, reason: str
     ) -> list[ReportedHold]:

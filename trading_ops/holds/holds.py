@@ -292,6 +292,14 @@ class HoldManager:
                 if agreed and confirm and report.health.awaiting_holds:
                     await self._sender.confirm(target, report.health.incarnation)
 
+    async def suspend_parts(self, target: Target, seconds: int) -> str:
+        """Suspend the parts of a bot that can wait; 0 seconds resume them; return its answer.
+
+        Raises:
+            ClientError: it failed, or the bot has no such parts.
+        """
+        return await self._sender.suspend_parts(target, seconds)
+
     async def settle_journal(self) -> None:
         """Store journaled holds in the database, then remove them from the journal."""
         await self._memory.settle()

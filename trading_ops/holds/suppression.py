@@ -56,6 +56,10 @@ class Suppression:
         except StoreError as error:
             log.warning("pauses_not_read", error=str(error))
 
+    def window(self, target: Target, now: datetime) -> Maintenance | None:
+        """Return the maintenance window of the target, if one is open."""
+        return covering(self._windows, target.name, now)
+
     def why(self, target: Target, now: datetime) -> tuple[Reason, str] | None:
         """Return the reason and who set it, or None if actions may run."""
         pause = self._pause

@@ -56,6 +56,11 @@ MIGRATING = {
 }
 
 
+LIFETIME_SECONDS = 3600.0
+"""Age at which an idle connection is replaced: the server's process for it keeps what it cached,
+and after a failover a pool would stay on the old address."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ConnectionLimits:
     """What a pool of connections is opened with."""
@@ -65,6 +70,7 @@ class ConnectionLimits:
     pool_size: int = 1
     overflow: int = 0
     answer_seconds: float | None = ANSWER_SECONDS
+    lifetime_seconds: float = LIFETIME_SECONDS
 
 
 def engine(url: URL, bounds: ConnectionLimits) -> Engine:
@@ -75,6 +81,7 @@ def engine(url: URL, bounds: ConnectionLimits) -> Engine:
         max_overflow=bounds.overflow,
         pool_timeout=POOL_SECONDS,
         pool_pre_ping=True,
+        pool_recycle=bounds.lifetime_seconds,
         hide_parameters=True,
         connect_args=_arguments(url, bounds),
     )

@@ -20,6 +20,8 @@ class Memory(Part):
     `process_resident_memory_bytes`.
     """
 
+    can_wait = True
+
     def __init__(
         self,
         metrics: BotMetrics,

@@ -9,6 +9,9 @@ class Part(abc.ABC):
     interval_seconds: float
     """Between two checks."""
 
+    can_wait: bool = False
+    """Whether it is left out while the bot's probes are suspended."""
+
     def begin(self) -> None:  # noqa: B027 - most have nothing to do
         """Start watching; called once."""
 

@@ -81,6 +81,8 @@ class TaskGrowth:
 class Tasks(Part):
     """Counts tasks and threads in the watchers' thread, so it takes no time of the loop."""
 
+    can_wait = True
+
     def __init__(
         self,
         metrics: BotMetrics,

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from enum import StrEnum
 
 from trading_ops.instrument.bot import BotMetrics
@@ -37,8 +37,12 @@ class Watchers:
     The thread lets all watchers continue while the bot's loop is blocked.
     """
 
-    def __init__(self, parts: Iterable[Part]) -> None:
+    def __init__(
+        self, parts: Iterable[Part], *, suspended: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Set what to run; `suspended` says whether those that can wait are left out now."""
         self._parts = tuple(parts)
+        self._suspended = suspended
         self._stopping = threading.Event()
         self._failing: set[Part] = set()
         self._thread = threading.Thread(target=self._run, name="watchers", daemon=True)
@@ -65,7 +69,8 @@ class Watchers:
             for part, at in due.items():
                 if now >= at:
                     due[part] = now + part.interval_seconds
-                    self._check(part, now)
+                    if not (part.can_wait and self._suspended()):
+                        self._check(part, now)
             if self._stopping.wait(max(0.0, min(due.values()) - time.monotonic())):
                 return
             now = time.monotonic()
@@ -88,6 +93,7 @@ def watchers_of(
     *,
     on: Collection[Watcher] = ALL,
     progress: Sequence[Progress] = (),
+    suspended: Callable[[], bool] = lambda: False,
 ) -> Watchers:
     """Return the watchers of a bot; those that are off cost nothing and export nothing.
 
@@ -96,6 +102,7 @@ def watchers_of(
         loop: that the bot runs in; None for a bot with threads only.
         on: which watchers to run.
         progress: of the components that can be stuck.
+        suspended: whether the readings of memory and tasks are left out now.
     """
     parts: list[Part] = []
     if Watcher.LOOP_LAG in on and loop is not None:
@@ -108,4 +115,4 @@ def watchers_of(
         parts.append(Stuck(metrics, progress))
     if Watcher.GARBAGE in on:
         parts.append(Garbage(metrics))
-    return Watchers(parts)
+    return Watchers(parts, suspended=suspended)

@@ -25,6 +25,7 @@ from trading_ops.botkit.reconciliation.state import Policy
 from trading_ops.botkit.records.store import Store
 from trading_ops.botkit.risk.guard import RiskGuard
 from trading_ops.botkit.supervisor import Supervisor
+from trading_ops.botkit.suspension import Suspension
 from trading_ops.botkit.throttle import Throttle
 from trading_ops.botkit.venue.broker import Broker
 from trading_ops.botkit.venue.errors import VenueDown
@@ -46,6 +47,9 @@ from trading_ops_lab.paper.bot.trading.orders import Orders
 
 log = logs.get(__name__)
 
+MODEL, PROBES = "model", "probes"
+"""What a maintenance window suspends: the model, and readings of memory and tasks."""
+
 
 class Assembly:
     """The parts of a bot; `Bot` creates the first ones, and starts and stops all of them."""
@@ -60,6 +64,7 @@ class Assembly:
     failover: Failover | None
     stopping: bool
     throttle: Throttle
+    suspension: Suspension
     _config: BotConfig
     _currencies: set[str]
     _key: str
@@ -106,6 +111,7 @@ class Assembly:
             asyncio.get_running_loop(),
             on=self._config.watchers,
             progress=[self._progress(component) for component in components],
+            suspended=lambda: self.suspension.is_suspended(PROBES),
         )
 
     def _make_broker(self) -> Broker:
@@ -134,7 +140,12 @@ class Assembly:
             symbols=config.symbols,
             fast=config.fast_samples,
             slow=config.slow_samples,
-            advice=advice_of(config, self.metrics, record=self.book.record_events),
+            advice=advice_of(
+                config,
+                self.metrics,
+                record=self.book.record_events,
+                suspended=lambda: self.suspension.is_suspended(MODEL),
+            ),
             stand_in=config.signals.stand_in,
         )
 

@@ -16,6 +16,7 @@ from trading_ops.botkit.records.sql import Session
 from trading_ops.botkit.records.sqlite import SqliteDriver
 from trading_ops.botkit.records.store import STATEMENTS, Store
 from trading_ops.botkit.shutdown import exit_now, run_steps
+from trading_ops.botkit.suspension import Suspension
 from trading_ops.botkit.throttle import Throttle
 from trading_ops.botkit.venue.adapter import ENDPOINTS
 from trading_ops.botkit.venue.balances import FACT, LastGood
@@ -23,7 +24,7 @@ from trading_ops.config.token_files import TokenFile
 from trading_ops.errors import ConfigError, StoreError, TradingOpsError
 from trading_ops.instrument import BotMetrics
 from trading_ops.instrument.topics.components import COMPONENTS
-from trading_ops_lab.paper.bot.assembly import Assembly
+from trading_ops_lab.paper.bot.assembly import MODEL, PROBES, Assembly
 from trading_ops_lab.paper.bot.brokerage.ccxt_kraken import kraken_class
 from trading_ops_lab.paper.bot.commands import commands_of
 from trading_ops_lab.paper.bot.config import (
@@ -124,6 +125,7 @@ class Bot(Assembly):
                 config.dead_man_seconds / RENEWALS_PER_TIMEOUT, config.heartbeat_limit_seconds / 2
             ),
         )
+        self.suspension = Suspension({MODEL, PROBES})
         self.agent = self._make_agent()
         self.book.on_event = partial(journal_event, self.agent.events)
         self.feed = Feed(

@@ -14,6 +14,7 @@ from trading_ops.botkit.records.commands import records_commands
 from trading_ops.botkit.records.store import Store
 from trading_ops.botkit.stage import queue_commands
 from trading_ops.botkit.supervisor import Supervisor
+from trading_ops.botkit.suspension import Suspension, suspension_commands
 from trading_ops.botkit.throttle import Throttle, throttle_commands
 from trading_ops.botkit.venue.broker import Broker
 from trading_ops.botkit.venue.errors import VenueRefused
@@ -47,6 +48,7 @@ class Parts(Protocol):
     store: Store
     supervisor: Supervisor
     throttle: Throttle
+    suspension: Suspension
 
 
 def commands_of(parts: Parts) -> dict[str, Command]:
@@ -84,6 +86,7 @@ def commands_of(parts: Parts) -> dict[str, Command]:
         **log_commands(),
         **records_commands(parts),
         **throttle_commands(parts.throttle),
+        **suspension_commands(parts.suspension),
         **queue_commands(parts),
         **leadership_commands(parts),
         "reconcile_positions": Command(run=reconcile_positions, deadline_seconds=30.0),

@@ -61,6 +61,7 @@ class Advice:
         settings: SignalSettings,
         *,
         record: RecordEvent,
+        suspended: Callable[[], bool] = lambda: False,
     ) -> None:
         """Set up the model; `run` starts it.
 
@@ -69,7 +70,9 @@ class Advice:
             metrics: of the bot.
             settings: of the signals.
             record: stores an event.
+            suspended: whether the model is not asked now.
         """
+        self._suspended = suspended
         self._source = source
         self._metrics = metrics
         self._settings = settings
@@ -97,6 +100,9 @@ class Advice:
         """
         if not markets:
             return None
+        if self._suspended():
+            self._leave_out(len(markets))
+            return None
         answered = self._asker.offer(markets)
         if self._decider.model_decides:
             with contextlib.suppress(TimeoutError):
@@ -118,6 +124,15 @@ class Advice:
             for _ in markets:
                 self._metrics.signal_fallback(self._source.name)
         return None
+
+    def _leave_out(self, symbols: int) -> None:
+        if self._decider.model_decides:
+            self._decider.model_decides = False
+            self._asker.problem = "suspended for maintenance"
+            self._report_change()
+        if self._settings.stand_in:
+            for _ in range(symbols):
+                self._metrics.signal_fallback(self._source.name)
 
     async def run(self) -> None:
         """Ask the model and store the events until cancelled; then the model is stopped."""

@@ -1,7 +1,7 @@
 """The signals component: the target positions, from the strategy or from a model."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
 from trading_ops import clock
@@ -29,12 +29,18 @@ def sources_of(settings: SignalSettings) -> list[str]:
     return [SOURCE, MODEL] if settings.stand_in else [MODEL]
 
 
-def advice_of(config: BotConfig, metrics: BotMetrics, *, record: RecordEvent) -> Advice | None:
+def advice_of(
+    config: BotConfig,
+    metrics: BotMetrics,
+    *,
+    record: RecordEvent,
+    suspended: Callable[[], bool],
+) -> Advice | None:
     """Return the model beside the strategy, or None without one."""
     if config.signals.source is not Deciding.MODEL:
         return None
     source = ModelProcess(config.state_dir, seed=config.signals.seed)
-    return Advice(source, metrics, config.signals, record=record)
+    return Advice(source, metrics, config.signals, record=record, suspended=suspended)
 
 
 class Signals(Stage[Mapping[str, Quote], dict[str, Target]]):
