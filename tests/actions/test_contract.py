@@ -11,7 +11,7 @@ import pytest
 from tests.builders import FixedSecrets, make_registry
 from tests.fakes import FakeWorld, RecordingChannel
 from trading_ops.actions.base import Action, Call, Probe
-from trading_ops.actions.registry import KINDS, build
+from trading_ops.actions.registry import ACTIONS, build
 from trading_ops.clients.directory import Directory
 from trading_ops.domain.attempt import AttemptId, Delivery
 from trading_ops.errors import ActionError, Refused, Unreachable
@@ -22,7 +22,7 @@ PARAMS = {
     "scale_resources": {"resource": "cpu_weight", "value": "50", "seconds": "60"},
     "resume_trading": {"holds": "h1"},
 }
-BY_HAND = {name for name, kind in KINDS.items() if kind.by_hand_only}
+BY_HAND = {name for name, kind in ACTIONS.items() if kind.manual_only}
 COMMANDS = {
     "halt_trading": "halt",
     "reduce_trading": "reduce",
@@ -66,7 +66,7 @@ def make_call(world: FakeWorld, name: str, *, fence: int = 1, attempt: str = "on
     )
 
 
-COMMANDED = KINDS.keys() - {"notify"}
+COMMANDED = ACTIONS.keys() - {"notify"}
 """Those that an executor carries out; see test_notify for the other."""
 
 names = pytest.mark.parametrize("name", sorted(COMMANDED))

@@ -6,7 +6,7 @@ import pytest
 
 from trading_ops.actions.base import Action, Call
 from trading_ops.actions.bot_commands import BotCommand
-from trading_ops.actions.registry import KINDS
+from trading_ops.actions.registry import ACTIONS
 from trading_ops.domain.target import NAMED_BOTS, OWN_BOTS, Kind
 from trading_ops.errors import Refused
 
@@ -15,7 +15,7 @@ OF_EVERY_AGENT = {"halt_trading", "reduce_trading", "resume_trading", "relieve_m
 OF_OTHERS = {"flatten_positions"}
 OFFERED = {
     name
-    for name, kind in KINDS.items()
+    for name, kind in ACTIONS.items()
     if issubclass(kind, BotCommand) and name not in OF_EVERY_AGENT | OF_OTHERS
 }
 
@@ -32,8 +32,10 @@ async def test_a_command_that_the_bot_does_not_offer_is_refused(
 def test_what_needs_our_agent_is_passed_over_for_other_bots() -> None:
     """A Freqtrade can be held and flattened; a bare bot only allows notifications."""
     for name in OFFERED | {"relieve_memory", "resume_trading"}:
-        assert KINDS[name].kinds == OWN_BOTS
-    fits = {kind: {name for name, one in KINDS.items() if kind in one.kinds} for kind in NAMED_BOTS}
+        assert ACTIONS[name].kinds == OWN_BOTS
+    fits = {
+        kind: {name for name, one in ACTIONS.items() if kind in one.kinds} for kind in NAMED_BOTS
+    }
     assert fits[Kind.BARE_BOT] == {"notify"}
     assert fits[Kind.FREQTRADE] == {
         *("halt_trading", "reduce_trading", "flatten_positions", "notify")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from trading_ops.actions.base import Action, Call, Probe
-from trading_ops.actions.registry import KINDS
+from trading_ops.actions.registry import ACTIONS
 from trading_ops.agent import Agent, TradingState
 from trading_ops.domain.attempt import AttemptId, Delivery
 from trading_ops.errors import ActionError
@@ -23,10 +23,10 @@ def active_holds(agent: Agent) -> list[str]:
 
 def test_it_is_a_persons_and_a_second_persons() -> None:
     """Not the machine's, and at most once."""
-    kind = KINDS["resume_trading"]
-    assert (kind.by_hand_only, kind.two_persons) == (True, True)
+    kind = ACTIONS["resume_trading"]
+    assert (kind.manual_only, kind.two_persons) == (True, True)
     assert kind.delivery is Delivery.ONE_SHOT
-    assert {name for name, one in KINDS.items() if one.by_hand_only} == {"resume_trading"}
+    assert {name for name, one in ACTIONS.items() if one.manual_only} == {"resume_trading"}
 
 
 async def test_the_named_holds_are_released_in_the_persons_name_and_once(

@@ -29,13 +29,13 @@ async def test_open_positions_of_a_dead_bot_page_both_lines(stack: Stack, scene:
         ]
         return {
             who
-            for who in ("on-call", "second-line")
+            for who in ("on-call", "oncall-secondary")
             for mail in mails
             if f"To: {who}@" in mail and f"[FIRING] {ALERT}" in mail
         }
 
     async def both() -> bool:
-        return await mailed_to() == {"on-call", "second-line"}
+        return await mailed_to() == {"on-call", "oncall-secondary"}
 
     async def over() -> bool:
         return not await scene.reconciler.incidents(alertname=ALERT, open="true")

@@ -110,13 +110,13 @@ BUGS = (
                 "            else:\n"
                 "                work = self.runner.perform(attempt, gate_input.step, target)\n"
                 "                running.call_soon_threadsafe("
-                "self.workers.start, attempt.id, work)\n"
+                "self.workers.spawn, attempt.id, work)\n"
                 '                __import__("time").sleep(0.05)\n',
             ),
             Change(
                 path="trading_ops/reconciler/reconcile.py",
                 old="        work = self.runner.perform(attempt, gate_input.step, target)\n"
-                "        self.workers.start(attempt.id, work, incident_id=incident.id)\n",
+                "        self.workers.spawn(attempt.id, work, incident_id=incident.id)\n",
                 new="",
             ),
             Change(

@@ -4,7 +4,7 @@ import re
 from typing import NamedTuple
 
 from tests.rules.configuration import AlertRule, recorded, selected
-from trading_ops.actions.registry import KINDS
+from trading_ops.actions.registry import ACTIONS
 from trading_ops.domain.target import BOTS, NAMED_BOTS, OWN_BOTS, Kind
 from trading_ops.exporter.freqtrade import facts, message_metrics
 from trading_ops.instrument import catalogue
@@ -45,12 +45,12 @@ class Facility(NamedTuple):
 
 def _of(*actions: str) -> frozenset[Kind]:
     """Return the kinds to which all of these are done automatically, without further settings."""
-    return frozenset.intersection(*(KINDS[name].kinds for name in actions)) & OWN_BOTS
+    return frozenset.intersection(*(ACTIONS[name].kinds for name in actions)) & OWN_BOTS
 
 
 FACILITIES = {
     # The paper bot has these two. Neither our agent nor our metrics bring them along.
-    "dead-man switch": Facility(
+    "dead man's switch": Facility(
         r"dead[- ]man|cancels its orders|orders are cancelled", frozenset()
     ),
     "limits of its own": Facility(

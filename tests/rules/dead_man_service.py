@@ -1,4 +1,4 @@
-"""Someone outside who pages when the sign of life stops: what a dead-man switch service does.
+"""Someone outside who pages when the sign of life stops: what a dead man's switch service does.
 
 It knows nothing of Prometheus or Alertmanager. It is called, and when it was not called for too
 long it pages once; when it is called again, that is over.

@@ -69,9 +69,9 @@ def test_amtool_accepts_the_configuration() -> None:
 def test_the_reconciler_is_notified_first_and_people_by_the_label(rule: AlertRule) -> None:
     """The labels of every rule lead to these receivers, in this order."""
     people = "oncall" if rule.labels["page_after"] == "0s" else "blackhole"
-    people = "second-line" if rule.labels.get("tier") == "l2" else people
+    people = "oncall-secondary" if rule.labels.get("tier") == "l2" else people
     people = "dead-man-switch" if rule.name == "Watchdog" else people
-    people = "oncall,second-line" if rule.labels.get("severity") == "emergency" else people
+    people = "oncall,oncall-secondary" if rule.labels.get("severity") == "emergency" else people
     notified = receivers_of(alertname=rule.name, bot="alpha", venue="paper", **rule.labels)
     assert notified == ("oncall" if rule.name == PAGE else f"reconciler,{people}")
 
@@ -98,11 +98,11 @@ def test_on_call_is_the_last_route_and_takes_everything_else() -> None:
     assert {one["receiver"] for one in others} == RECEIVERS.keys()
 
 
-def test_the_second_line_has_a_receiver_of_its_own() -> None:
+def test_the_secondary_oncall_has_a_receiver_of_its_own() -> None:
     """Another address than the first page went to, grouped or not."""
-    second_line = {"receiver": "second-line", "matchers": ['tier="l2"']}
-    assert second_line in CONFIG["route"]["routes"]
-    assert GROUPED[0]["routes"] == [second_line]
+    secondary = {"receiver": "oncall-secondary", "matchers": ['tier="l2"']}
+    assert secondary in CONFIG["route"]["routes"]
+    assert GROUPED[0]["routes"] == [secondary]
     recipients = {
         mail["to"] for item in RECEIVERS.values() for mail in item.get("email_configs", ())
     }
@@ -135,7 +135,7 @@ def test_one_cause_is_one_page() -> None:
 def test_an_emergency_pages_everyone_without_a_delay_and_again() -> None:
     """By name too: a client that posts emergencies with invented names gets the last page."""
     rules = {rule.name for rule in load_rules() if rule.labels.get("severity") == "emergency"}
-    assert [one["receiver"] for one in EMERGENCIES] == ["oncall", "second-line"]
+    assert [one["receiver"] for one in EMERGENCIES] == ["oncall", "oncall-secondary"]
     assert [one.get("continue", False) for one in EMERGENCIES] == [True, False]
     for route in EMERGENCIES:
         severity, names = route["matchers"]
@@ -166,7 +166,7 @@ def test_a_page_is_never_later_than_15_seconds(name: str) -> None:
         for rule in group["rules"]
         if rule.get("alert") == name
     }
-    # The recording rule of the second line is evaluated in its own group, before the alert.
+    # The recording rule of the secondary on-call is evaluated in its own group, before the alert.
     assert longest_wait_of_a_page(max(intervals)) <= 15
     for route in (*GROUPED, *GROUPED[0]["routes"], CONFIG["route"]["routes"][-1]):
         assert not {"group_wait", "group_interval"} & route.keys()
@@ -201,7 +201,13 @@ def test_the_reconciler_has_exactly_one_webhook_and_nothing_else() -> None:
 
 def test_receivers_names_survive_the_quoting_of_alertmanager() -> None:
     """It sends the name as a quoted regular expression."""
-    assert set(RECEIVERS) == {"reconciler", "oncall", "second-line", "dead-man-switch", "blackhole"}
+    assert set(RECEIVERS) == {
+        "reconciler",
+        "oncall",
+        "oncall-secondary",
+        "dead-man-switch",
+        "blackhole",
+    }
     assert set(RECEIVERS["blackhole"]) == {"name"}
     assert set(RECEIVERS["dead-man-switch"]) == {"name"}
 
@@ -239,7 +245,7 @@ def test_only_what_follows_from_a_venue_is_inhibited_and_both_sides_are_guarded(
     assert all(muted <= names for muted in found.values())
 
 
-def test_what_a_venue_mutes_has_no_page_and_no_second_line() -> None:
+def test_what_a_venue_mutes_has_no_page_and_no_secondary_oncall() -> None:
     """Both name the alert in `origin`."""
     again = {
         rule["source_matchers"][0].split('"')[1]: rule["target_matchers"]

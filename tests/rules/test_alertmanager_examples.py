@@ -98,11 +98,11 @@ def test_a_page_never_follows_a_redirect(path: Path) -> None:
 def test_every_alert_goes_where_its_severity_says(rule: AlertRule) -> None:
     """amtool shows both routes of a warning; the clock then lets one of them speak."""
     people = "chat,mail" if rule.labels.get("severity") in {"warning", "info"} else "pager"
-    people = "second-line" if rule.labels.get("tier") == "l2" else people
+    people = "oncall-secondary" if rule.labels.get("tier") == "l2" else people
     people = people if rule.labels["page_after"] == "0s" else "blackhole"
     people = "dead-man-switch" if rule.name == "Watchdog" else people
     emergency = rule.labels.get("severity") == "emergency"
-    people = "pager,second-line,chat,mail" if emergency else people
+    people = "pager,oncall-secondary,chat,mail" if emergency else people
     pairs = [f"{key}={value}" for key, value in rule.labels.items()]
     command = ["amtool", "config", "routes", "test", f"--config.file={BY_HOUR}"]
     result = run_tool(*command, f"alertname={rule.name}", "bot=alpha", "venue=paper", *pairs)
@@ -150,7 +150,7 @@ def test_pages_are_grouped_as_shipped() -> None:
     assert ours == shipped
     people = [one for one in routes_below(CONFIG["route"]) if one["receiver"] != "reconciler"]
     waits = [one["receiver"] for one in people if "group_wait" in one]
-    assert waits == ["dead-man-switch", "pager", "second-line", "chat", "mail"]
+    assert waits == ["dead-man-switch", "pager", "oncall-secondary", "chat", "mail"]
 
 
 def _groups(route: dict[str, Any]) -> bool:

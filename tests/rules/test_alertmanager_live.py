@@ -170,7 +170,7 @@ async def test_a_second_alert_and_a_re_fire_are_notified_within_seconds(loop: Lo
 
 
 async def test_a_venue_that_says_that_it_is_in_maintenance_is_not_called_dead(loop: Loop) -> None:
-    """Nor are its bots; and the second line is not called for what was muted."""
+    """Nor are its bots; and the secondary on-call is not paged for what was muted."""
     venue = {"venue": "paper", "page_after": "0s"}
     await loop.alertmanager.post(venue | {"alertname": "TradingVenueMaintenance"})
     assert (await next_mail(loop.receivers)).subject.startswith("[FIRING] TradingVenueMaintenance")

@@ -11,7 +11,7 @@ from tests.rules.bot_kinds import (
     raised_by,
 )
 from tests.rules.configuration import ROOT, RUNBOOKS, AlertRule, load_rules
-from trading_ops.actions.registry import KINDS
+from trading_ops.actions.registry import ACTIONS
 from trading_ops.domain.target import BOTS, Kind
 from trading_ops.reconciler.runbook_index import load_runbooks
 
@@ -50,7 +50,7 @@ def prose_and_kinds(alert: str) -> tuple[str, dict[str, str]]:
 
 @each("rule", OF_BOTS.values())
 def test_an_alert_is_true_for_each_kind_that_raises_it(rule: AlertRule) -> None:
-    """A page about a Freqtrade that speaks of a dead-man switch leaves its orders uncovered."""
+    """A page about a Freqtrade that speaks of a dead man's switch leaves its orders uncovered."""
     text = f"{rule.annotations['summary']} {rule.annotations['description']}"
     assert {kind: promises(text, kind) for kind in raised_by(rule) if promises(text, kind)} == {}
 
@@ -60,14 +60,14 @@ def test_a_runbook_promises_all_bots_only_what_all_have(alert: str) -> None:
     """What happens to open orders is told for each kind."""
     prose, by_kind = prose_and_kinds(alert)
     for kind in raised_by(OF_BOTS[alert]):
-        assert "dead-man switch" not in promises(prose, kind)
+        assert "dead man's switch" not in promises(prose, kind)
     assert set(by_kind) <= set(HEADINGS.values())
 
 
 @each("alert", [alert for alert in OF_BOTS if alert in BOOKS])
 def test_a_runbook_reports_each_kind_that_its_steps_do_not_reach(alert: str) -> None:
     """Its commands would answer that it is not possible."""
-    reached = {kind for step in BOOKS[alert].steps for kind in KINDS[step.action].kinds}
+    reached = {kind for step in BOOKS[alert].steps for kind in ACTIONS[step.action].kinds}
     _, by_kind = prose_and_kinds(alert)
     unreached = raised_by(OF_BOTS[alert]) - reached if reached else set()
     assert {HEADINGS[kind] for kind in unreached} <= set(by_kind)
@@ -86,7 +86,7 @@ def test_the_page_about_freqtrade_names_the_alerts_that_one_can_raise() -> None:
 def test_the_page_about_freqtrade_names_the_actions_that_fit_one() -> None:
     """An action is named by its command where it has one."""
     commands = {"halt_trading": "halt", "reduce_trading": "reduce"}
-    fit = {commands.get(name, name) for name, one in KINDS.items() if Kind.FREQTRADE in one.kinds}
+    fit = {commands.get(name, name) for name, one in ACTIONS.items() if Kind.FREQTRADE in one.kinds}
     named = set(re.findall(r"`(\w+)`", row_of_freqtrade("actions")))
     assert named == (fit - {"notify"}) | {"resume"}
 
@@ -97,7 +97,7 @@ def test_the_page_about_freqtrade_names_the_runbooks_that_act_on_one() -> None:
         name
         for name, rule in OF_BOTS.items()
         if Kind.FREQTRADE in raised_by(rule) and name in BOOKS
-        if any(Kind.FREQTRADE in KINDS[step.action].kinds for step in BOOKS[name].steps)
+        if any(Kind.FREQTRADE in ACTIONS[step.action].kinds for step in BOOKS[name].steps)
     }
     text = FREQTRADE.read_text(encoding="utf-8")
     (named,) = re.findall(r"shipped runbook has a step that applies: `(\w+)`", text)

@@ -1,4 +1,4 @@
-"""The dead-man switch: whatever of the way to a page dies, someone outside notices.
+"""The dead man's switch: whatever of the way to a page dies, someone outside notices.
 
 The shipped rules on a real Prometheus, the shipped routes on a real Alertmanager, with the address
 as `settings.yml` gives it. Only times are shorter: a minute is a second here.

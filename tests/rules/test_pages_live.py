@@ -250,7 +250,7 @@ async def test_a_cluster_is_asked_as_one(tmp_path: Path) -> None:
         assert await active(other) == []
 
 
-async def test_the_second_line_is_another_receiver(tmp_path: Path) -> None:
+async def test_the_secondary_oncall_is_another_receiver(tmp_path: Path) -> None:
     """Told at once, at an address of its own, and the subject says so."""
     async with (
         run_receivers() as receivers,
@@ -259,7 +259,7 @@ async def test_the_second_line_is_another_receiver(tmp_path: Path) -> None:
         l2 = {"alertname": "TradingAlertUnacknowledged", "tier": "l2", "page_after": "0s"}
         await alertmanager.post(DOWN | l2 | {"origin": "TradingBotDown"})
         mail = await next_mail(receivers)
-        assert mail.message["To"] == "second-line@example.invalid"
+        assert mail.message["To"] == "oncall-secondary@example.invalid"
         expected = "[FIRING] L2 TradingAlertUnacknowledged after TradingBotDown"
         assert mail.subject.startswith(expected)
         await alertmanager.post(MARK)

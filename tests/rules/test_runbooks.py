@@ -1,5 +1,7 @@
 """The committed runbooks: a plan that fits its times, and prose that a tired person can follow."""
 
+import ast
+import functools
 import re
 from datetime import timedelta
 from pathlib import Path
@@ -7,6 +9,7 @@ from pathlib import Path
 from tests.each import each
 from tests.rules.configuration import (
     OF_OTHERS,
+    ROOT,
     RUNBOOKS,
     front_matter,
     load_rules,
@@ -42,6 +45,14 @@ NOT_DRILLED = {
 
 NOT_OF_A_VENUE = {"TradingBotDiskLow"}
 """What no venue can cause, and what would only grow worse by waiting for one."""
+
+SCRAPE_LIMITS = {
+    "body_size_limit",
+    "label_limit",
+    "label_value_length_limit",
+    "sample_limit",
+}
+"""Settings of Prometheus, not ours."""
 
 FENCE = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 ZERO = timedelta()
@@ -145,6 +156,33 @@ def test_its_queries_name_known_metrics(path: Path) -> None:
     for queries in re.findall(r"```promql\n(.*?)```", text, re.DOTALL):
         for query in filter(None, map(str.strip, queries.splitlines())):
             assert selected(query) <= catalogue.sample_names() | OF_OTHERS
+
+
+@functools.cache
+def names_in_code() -> frozenset[str]:
+    """Return all strings and identifiers in the code; of a log message its first word."""
+    found: set[str] = set()
+    for path in (*ROOT.glob("trading_ops/**/*.py"), *ROOT.glob("trading_ops_lab/**/*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Constant(value=str() as text):
+                    found |= {text, text.partition(" ")[0]}
+                case ast.Name(id=name) | ast.arg(arg=name):
+                    found.add(name)
+                case _:
+                    pass
+    return frozenset(found)
+
+
+@each("path", PATHS, name=lambda path: path.stem)
+def test_the_log_events_and_settings_that_it_names_exist(path: Path) -> None:
+    """A renamed event makes a diagnosis find nothing, which reads as "it did not happen"."""
+    text = path.read_text(encoding="utf-8")
+    named = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`", text)) - SCRAPE_LIMITS
+    assert named <= names_in_code()
+    for pattern in re.findall(r"(?:grep|grep -E) '?([\w|]+)'? var/log/", text):
+        for name in pattern.split("|"):
+            assert any(one.startswith(name) for one in names_in_code()), name
 
 
 @each("path", PATHS, name=lambda path: path.stem)

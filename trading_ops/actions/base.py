@@ -171,7 +171,7 @@ class Action(Protocol):
     two_persons: ClassVar[bool]
     """Whether a manual run always needs another operator's approval."""
 
-    by_hand_only: ClassVar[bool]
+    manual_only: ClassVar[bool]
     """Whether it is manual only: no runbook may use it."""
 
     async def precondition(self, call: Call) -> str | None:

@@ -20,7 +20,7 @@ class BotCommand:
     params: ClassVar[frozenset[str]] = frozenset()
     kinds: ClassVar[frozenset[Kind]] = OWN_BOTS
     two_persons: ClassVar[bool] = False
-    by_hand_only: ClassVar[bool] = False
+    manual_only: ClassVar[bool] = False
 
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
@@ -178,7 +178,7 @@ class ThrottleLoad(BotCommand):
 
     Relieves a venue's rate limit or a busy machine; the bot ends it after `seconds`.
 
-    Meanwhile the bot checks its orders less often, but its dead-man switch and heartbeat are not
+    Meanwhile the bot checks its orders less often, but its dead man's switch and heartbeat are not
     affected. With several requests the latest end applies, and intervals are not extended twice;
     0 seconds end it.
     """

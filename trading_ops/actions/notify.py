@@ -27,7 +27,7 @@ class Notify:
     params: ClassVar[frozenset[str]] = frozenset({"message"})
     kinds: ClassVar[frozenset[Kind]] = NAMED_BOTS | {Kind.VENUE}
     two_persons: ClassVar[bool] = False
-    by_hand_only: ClassVar[bool] = False
+    manual_only: ClassVar[bool] = False
 
     def __init__(self, notices: Notices) -> None:
         self._notices = notices

@@ -22,7 +22,7 @@ from trading_ops.actions.restart_bot import RestartBot, RollBot
 from trading_ops.actions.scale_resources import ScaleResources
 from trading_ops.actions.trading import FlattenPositions, HaltTrading, ReduceTrading, ResumeTrading
 
-KINDS: dict[str, type[BotCommand | RestartBot | ScaleResources | Notify]] = {
+ACTIONS: dict[str, type[BotCommand | RestartBot | ScaleResources | Notify]] = {
     kind.name: kind
     for kind in (
         ReconnectBroker,
@@ -59,5 +59,5 @@ def build(clients: Clients, notices: Notices) -> dict[str, Action]:
     """
     return {
         name: kind(notices) if issubclass(kind, Notify) else kind(clients)
-        for name, kind in KINDS.items()
+        for name, kind in ACTIONS.items()
     }

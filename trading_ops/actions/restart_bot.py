@@ -1,6 +1,7 @@
 """Restart the bot's process through its service manager: at most once per attempt.
 
-Meanwhile the venue's dead-man switch (cancel-all-after), no longer refreshed, cancels open orders.
+Meanwhile the venue's dead man's switch (cancel-all-after), no longer refreshed, cancels open
+orders.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ class RestartBot:
     params: ClassVar[frozenset[str]] = frozenset()
     kinds: ClassVar[frozenset[Kind]] = OWN_BOTS
     two_persons: ClassVar[bool] = False
-    by_hand_only: ClassVar[bool] = False
+    manual_only: ClassVar[bool] = False
 
     def __init__(self, clients: Clients) -> None:
         self._clients = clients

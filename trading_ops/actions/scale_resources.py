@@ -22,7 +22,7 @@ class ScaleResources:
     params: ClassVar[frozenset[str]] = frozenset({"resource", "value", "seconds"})
     kinds: ClassVar[frozenset[Kind]] = OWN_BOTS
     two_persons: ClassVar[bool] = False
-    by_hand_only: ClassVar[bool] = False
+    manual_only: ClassVar[bool] = False
 
     def __init__(self, clients: Clients) -> None:
         self._clients = clients

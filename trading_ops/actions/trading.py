@@ -101,7 +101,7 @@ class ResumeTrading(BotCommand):
     params: ClassVar[frozenset[str]] = frozenset({"holds"})
     kinds: ClassVar[frozenset[Kind]] = OWN_BOTS
     two_persons: ClassVar[bool] = True
-    by_hand_only: ClassVar[bool] = True
+    manual_only: ClassVar[bool] = True
 
     def body(self, call: Call) -> Mapping[str, str]:
         """Return the holds to release, and who releases them.

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from aiohttp import web
 
-from trading_ops.actions.registry import KINDS
+from trading_ops.actions.registry import ACTIONS
 from trading_ops.api.requests import PLAIN, Key, Person, Text, invalid, not_found
 from trading_ops.api.tokens import Identity, Role
 from trading_ops.domain.approval import Approval
@@ -138,16 +138,16 @@ class CatalogueRoutes:
 
     async def actions(self) -> ActionPage:
         """Return every action with its class and parameters."""
-        return ActionPage(actions=[_action(name) for name in sorted(KINDS)])
+        return ActionPage(actions=[_action(name) for name in sorted(ACTIONS)])
 
     async def execute(
         self, identity: Identity, name: str, body: ActionRequest
     ) -> ActionOutcomeView:
         """Run an action manually, through the same gates as a runbook step."""
-        if name not in KINDS:
-            not_found(f"unknown action: use one of {', '.join(sorted(KINDS))}")
-        if set(body.params) != KINDS[name].params:
-            wanted = ", ".join(sorted(KINDS[name].params)) or "none"
+        if name not in ACTIONS:
+            not_found(f"unknown action: use one of {', '.join(sorted(ACTIONS))}")
+        if set(body.params) != ACTIONS[name].params:
+            wanted = ", ".join(sorted(ACTIONS[name].params)) or "none"
             invalid(f"`params` must be exactly: {wanted}")
         target = self._registry.find(body.target)
         if target is not None and target.kind not in BOTS:
@@ -182,11 +182,11 @@ def _order(outcome: ActionOutcome) -> ActionOutcomeView:
 
 
 def _role(name: str) -> Role:
-    return Role.ADMIN if KINDS[name].delivery is Delivery.ONE_SHOT else Role.OPERATOR
+    return Role.ADMIN if ACTIONS[name].delivery is Delivery.ONE_SHOT else Role.OPERATOR
 
 
 def _action(name: str) -> ActionView:
-    kind = KINDS[name]
+    kind = ACTIONS[name]
     return ActionView(
         name=name,
         summary=(kind.__doc__ or "").split("\n\n")[0],

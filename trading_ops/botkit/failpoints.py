@@ -59,19 +59,19 @@ class Failpoint(StrEnum):
     """The reconciliation at startup succeeded; no order has been submitted yet."""
 
     DEADMAN_RENEWING = "deadman_renewing"
-    """The dead-man switch is about to be renewed."""
+    """The dead man's switch is about to be renewed."""
 
     DEADMAN_RENEWED = "deadman_renewed"
-    """The dead-man switch is renewed."""
+    """The dead man's switch is renewed."""
 
     SHUTDOWN_STARTED = "shutdown_started"
     """The bot is stopping, and its orders are still open."""
 
     ORDERS_CANCELLED = "orders_cancelled"
-    """Its orders are cancelled, and the dead-man switch is still armed."""
+    """Its orders are cancelled, and the dead man's switch is still armed."""
 
     DEADMAN_DISARMED = "deadman_disarmed"
-    """No order is open, and the dead-man switch is off."""
+    """No order is open, and the dead man's switch is off."""
 
     RUN_END_STORING = "run_end_storing"
     """The clean end of this run is about to be recorded."""

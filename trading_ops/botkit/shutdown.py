@@ -2,7 +2,7 @@
 
 Graceful (SIGTERM or one SIGINT): a step that fails or misses its deadline is logged, and the next
 step runs; all of it ends before a service manager would send SIGKILL. Immediate (two SIGINTs): the
-bot sends no more requests and closes its records; the venue's dead-man switch stays armed.
+bot sends no more requests and closes its records; the venue's dead man's switch stays armed.
 
     signals = StopSignals()
     signals.install()
@@ -55,7 +55,7 @@ class ShutdownSeconds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Reconcile with the venue again; skipped after a failed step."""
 
     switch: Seconds = 0.5
-    """Disarm the dead-man switch, if no order is open."""
+    """Disarm the dead man's switch, if no order is open."""
 
     mark: Seconds = 0.5
     """Record that this run ended cleanly."""
@@ -191,7 +191,7 @@ async def exit_now(close_records: Callable[[], Awaitable[object]]) -> None:
     """Close the records and exit with `INTERRUPTED`; the caller has stopped all requests."""
     exit_after(RECORDS_SECONDS + MARGIN_SECONDS, INTERRUPTED)
     await _run(ShutdownStep(name="store", seconds=RECORDS_SECONDS, run=close_records))
-    log.warning("bot_interrupted", hint="the dead-man switch stays armed")
+    log.warning("bot_interrupted", hint="the dead man's switch stays armed")
     _exit(INTERRUPTED)
 
 

@@ -53,7 +53,7 @@ COMMANDS: Mapping[str, Entry] = {
     ),
     "incidents": _entry("incidents", "incidents", "List incidents, or show one timeline."),
     "security": _entry("security", "security", "Check packages, secret files and certificates."),
-    "audit": _entry("audit", "audit", "Verify and anchor the audit log."),
+    "audit": _entry("audit", "audit", "Verify and export the audit log."),
     "automation": _entry("automation", "automation", "Show, pause and resume auto-remediation."),
     "halt": _entry("halt", "halt", "Halt trading of one bot or of all bots."),
     "reduce-only": _entry("halt", "reduce", "Put a bot in reduce-only mode."),

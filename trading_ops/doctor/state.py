@@ -1,4 +1,4 @@
-"""Checks of tokens, the database and the dead-man switch."""
+"""Checks of tokens, the database and the dead man's switch."""
 
 import stat
 from collections.abc import Iterable
@@ -71,7 +71,7 @@ def check_database(settings: Settings) -> Check:
 
 def check_dead_man_switch(settings: Settings) -> Check:
     """Check whether an external service detects that this machine or its alerting is down."""
-    name = "dead-man switch"
+    name = "dead man's switch"
     if settings.dead_man_switch:
         return Check(name=name, ok=True, detail="Alertmanager calls it every minute")
     return Check(

@@ -103,7 +103,7 @@ class SilenceLimits:
     """A heartbeat younger than this means that the bot works."""
 
     stop: float = 6.0
-    """AgentSilence after which a live process is stopped."""
+    """Seconds of silence after which a live process is stopped."""
 
     start: float = 120.0
     """Grace period of a new process until its first answer."""

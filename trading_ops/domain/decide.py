@@ -26,6 +26,7 @@ from trading_ops.domain.gates import GateInput, first_closed_gate, held_by_opera
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.runbook import Runbook, Step
 from trading_ops.domain.target import Kind
+from trading_ops.durations import format_duration
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +151,7 @@ def _flapping(case: _Case) -> Decision | None:
     until = over_at(case.incident.quiet_since or case.now, limits.flap_quiet, case.now)
     if count < limits.flap_episodes or case.now >= until:
         return None
-    note = f"{count} episodes in {limits.flap_window}"
+    note = f"{count} episodes in {format_duration(limits.flap_window)}"
     return Wait(reason=Reason.FLAPPING, until=until, note=note)
 
 

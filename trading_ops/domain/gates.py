@@ -23,6 +23,7 @@ from trading_ops.domain.decision import (
 )
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.runbook import Limits, Runbook, Step
+from trading_ops.durations import format_duration
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +183,8 @@ def storm(given: GateInput) -> ClosedGate | None:
     if max(world.failing_targets, world.failing_peak) <= most:
         return None
     # No count: each change of it would be a new decision for every incident.
-    note = f"more than {most} targets failed at once within {given.limits.storm_quiet}"
+    quiet = format_duration(given.limits.storm_quiet)
+    note = f"more than {most} targets failed at once within {quiet}"
     return Wait(reason=Reason.STORM, note=note, blocked_step=given.index)
 
 
@@ -203,7 +205,7 @@ def global_budget(given: GateInput) -> ClosedGate | None:
     most = given.limits.attempts_of(given.world.fleet)
     if given.history.everywhere < most:
         return None
-    note = f"{most} attempts in {given.limits.window}"
+    note = f"{most} attempts in {format_duration(given.limits.window)}"
     return Wait(reason=Reason.GLOBAL_BUDGET, note=note, blocked_step=given.index)
 
 
@@ -240,7 +242,7 @@ def own_budget(given: GateInput) -> ClosedGate | None:
             for one in group
         )
         if tried >= limits.attempts:
-            note = f"{tried} attempts of {what} in {limits.window}"
+            note = f"{tried} attempts of {what} in {format_duration(limits.window)}"
             return Escalate(reason=Reason.ATTEMPTS_EXHAUSTED, note=note)
     starts = [
         one.started_at

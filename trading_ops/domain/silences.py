@@ -36,7 +36,7 @@ OF_OTHERS = ANYWHERE | set(SUBJECT_LABELS)
 
 
 class TooWide(StrEnum):
-    """Why a silence fires an alert; also a label value."""
+    """Why a silence is too wide; also a label value."""
 
     TARGETS = "targets"
     """It covers more than one target, or our own monitoring."""
@@ -119,7 +119,7 @@ class Coverage:
         return tuple(one for one in targets if self._covers(silence, one))
 
     def too_wide(self, silence: Silence, *, longest: timedelta) -> frozenset[TooWide]:
-        """Return why it must fire an alert; empty: acceptable, or not about our alerts."""
+        """Return why the silence is too wide; empty: acceptable, or not about our alerts."""
         covered = self.covered(silence)
         bots = sum(one.kind in NAMED_BOTS for one in covered)
         others = {name for name, label in self.alerts.items() if label not in {BOT, VENUE}}

@@ -1,7 +1,7 @@
 """Probes each bot's agent directly every second, independently of Prometheus.
 
-`domain.silence` decides what a silent agent means, with evidence from the service manager, the
-kernel and Prometheus. A bot without any sign of work is halted. If it answers in time, the halt
+`domain.agent_silence` decides what a silent agent means, with evidence from the service manager,
+the kernel and Prometheus. A bot without any sign of work is halted. If it answers in time, the halt
 stays until an operator releases it; if its process stays alive but silent, the process is stopped
 through its service manager. Delays that may be our own do not count as silence.
 
@@ -166,6 +166,7 @@ class AgentMonitor:
                     probe.restart_timer(now)  # the deadline itself was late: the delay is ours
                 else:
                     probe.misses += 1
+                    _log_failure(probe, error)
             await self._evaluate(probe, now)
             probe.evaluated_at = now
             return
@@ -379,6 +380,13 @@ class AgentMonitor:
         task = asyncio.create_task(guarded())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _log_failure(probe: ProbeState, error: Exception) -> None:
+    """Log why the agent does not answer, once for each silence."""
+    if probe.misses >= MISSES and not probe.failure_logged:
+        probe.failure_logged = True
+        log.warning("agent_probe_failed", target=probe.target.name, error=str(error) or "timeout")
 
 
 def _key(probe: ProbeState) -> str:

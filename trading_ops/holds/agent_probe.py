@@ -60,7 +60,7 @@ class ProbeTimeouts:
 
     @property
     def bounds(self) -> SilenceLimits:
-        """Return the thresholds for `domain.silence`."""
+        """Return the thresholds for `domain.agent_silence`."""
         return SilenceLimits(
             silence=self.silence, stop=self.stop, start=self.start, stops=self.stops
         )
@@ -104,6 +104,9 @@ class ProbeState:
     recorded: set[str] = field(default_factory=set)
     """Events already recorded for this silence."""
 
+    failure_logged: bool = False
+    """Whether the error of this silence was logged."""
+
     def answer_within(self, timeouts: ProbeTimeouts) -> float:
         """Return the probe timeout in seconds."""
         own = self.target.kind is Kind.BOT
@@ -116,6 +119,7 @@ class ProbeState:
         self.answered = clock.now()
         self._reset(now)
         self.recorded.clear()
+        self.failure_logged = False
 
     def restart_timer(self, now: float) -> None:
         """Restart the silence timer: the delay was ours."""
@@ -169,14 +173,15 @@ class Evidence:
         if process is not None:
             life = _life(probe, process)
             holder = _listener(probe.target, process.pid)
+        heartbeat_age = None
+        if life is not ProcessMatch.GONE:
+            heartbeat_age = await self._heartbeat_age(probe.target)
         silence = AgentSilence(
             silent_for=quiet,
             life=life,
             listener=holder,
             cut=probe.cut,
-            heartbeat_age=None
-            if life is ProcessMatch.GONE
-            else await self._heartbeat_age(probe.target),
+            heartbeat_age=heartbeat_age,
             starting_for=probe.starting_for(
                 incarnation if life is ProcessMatch.OTHER else None, clock.monotonic()
             ),

@@ -53,8 +53,7 @@ class HoldSender:
                 COMMANDS[hold.state],
                 {"owner": hold.owner, "reason": hold.reason, "id": hold.id},
                 # A new id each time: a stored answer from before a lost state file or a release
-                # would
-                # # wrongly acknowledge it.
+                # would wrongly acknowledge it.
                 attempt_id=f"hold:{hold.id[:80]}:{uuid.uuid4().hex[:12]}",
             )
         except TradingOpsError as error:

@@ -214,8 +214,8 @@ class HoldManager:
             except StoreError as error:
                 log.error("release_not_stored", target=target.name, error=str(error))  # noqa: TRY400
                 return Released(ids=gone, detail=ONLY_THERE[target.kind])
-            # Holds read while this was written still include them. An agent reports releases, a
-            # # Freqtrade does not: there they would be placed again.
+            # Holds read while this was written still include them. An agent reports releases;
+            # Freqtrade does not, so they would be placed there again.
             for key in gone:
                 self._drop(key)
         log.warning("holds_released", target=target.name, owner=owner, holds=sorted(gone))

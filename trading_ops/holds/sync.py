@@ -202,8 +202,8 @@ class HoldSync:
             log.warning("hold_not_adopted", hold=hold.id, error=str(error))
             return
         if not adopted:
-            # Released here after it was placed there: the bot keeps it, and an operator may
-            # # release it again.
+            # Released here after it was placed there: the bot keeps it, and an operator may release
+            # it again.
             self.passed.add((hold.id, hold.at))
         log.warning("hold_found", hold=hold.id, target=target.name, adopted=adopted)
 

@@ -16,6 +16,7 @@ from trading_ops.config.settings import Settings
 from trading_ops.domain.decision import Pause
 from trading_ops.domain.job import JobOutcome, JobRun, JobState
 from trading_ops.domain.maintenance import Maintenance
+from trading_ops.durations import format_duration
 from trading_ops.errors import RequestRefused, StoreError
 from trading_ops.jobs.config import Entry, calendars
 from trading_ops.jobs.gates import closed_gate
@@ -215,7 +216,8 @@ class Scheduler:
             if not (entry.skip_missed and late > ON_TIME and due != state.held_due_at):
                 await self._begin(entry, due_at=due, actor=SCHEDULE)
                 return
-            gate = f"missed by {timedelta(seconds=late // timedelta(seconds=1))}, and misfire: skip"
+            missed_by = timedelta(seconds=late // timedelta(seconds=1))
+            gate = f"missed by {format_duration(missed_by)}, and misfire: skip"
         elif due == state.held_due_at:
             return  # recorded once
         hold = not entry.skip_missed and not self.settings.observe_only
@@ -278,7 +280,7 @@ class Scheduler:
                 return await self._while_held(key_of_job(entry.name), work)
         except Exception as error:
             if isinstance(error, TimeoutError) and limit.expired():
-                return Result(JobOutcome.FAILED, f"cut off after {entry.timeout}")
+                return Result(JobOutcome.FAILED, f"cut off after {format_duration(entry.timeout)}")
             log.warning("job_error", job=entry.name, exc_info=True)
             return Result(JobOutcome.FAILED, f"{type(error).__name__}: {error}")
 

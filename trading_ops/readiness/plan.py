@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import yaml
 
-from trading_ops.actions.registry import KINDS
+from trading_ops.actions.registry import ACTIONS
 from trading_ops.config.files import load_yaml, parse_duration, problem_of
 from trading_ops.domain.readiness import ZERO, Criterion, Limit, OnBreach, ReadinessPlan, Stage
 from trading_ops.errors import ConfigError
@@ -161,10 +161,10 @@ def _criterion(where: str, key: str, one: _Criterion) -> Criterion:
     if one.check and one.check not in CHECKS:
         problem = f"unknown check {one.check}"
         raise ConfigError(where, key, problem, f"one of {', '.join(sorted(CHECKS))}")
-    unknown = [name for name in one.verified if name not in KINDS]
+    unknown = [name for name in one.verified if name not in ACTIONS]
     if unknown:
         problem = f"unknown action {unknown[0]}"
-        raise ConfigError(where, key, problem, f"one of {', '.join(sorted(KINDS))}")
+        raise ConfigError(where, key, problem, f"one of {', '.join(sorted(ACTIONS))}")
     return Criterion(
         name=one.name,
         query=one.query.strip(),

@@ -173,12 +173,12 @@ class AcknowledgementSync:
         self._export(cases)
         trouble = next(filter(None, troubles), None)
         if trouble and not self.error:
-            log.warning("acknowledgement_not_projected", error=trouble)
+            log.warning("acknowledgement_not_synced", error=trouble)
         self.error = trouble
         self._next_at = self.now() + (TRY_AGAIN if trouble else LOOK_AGAIN)
 
     def is_due(self, open_incidents: Collection[Incident], *, head: int = -1) -> bool:
-        """Whether `project` has work; called in each pass, so it must be cheap."""
+        """Whether `sync` has work; called in each pass, so it must be cheap."""
         if self._lost or self._next_at is None or self.now() >= self._next_at or head < 0:
             return True
         return self._synced != (head, frozenset(incident.id for incident in open_incidents))

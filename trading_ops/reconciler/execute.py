@@ -13,6 +13,7 @@ from trading_ops.backoff import full_jitter
 from trading_ops.domain.attempt import Attempt, AttemptId, AttemptState, Delivery
 from trading_ops.domain.runbook import Step
 from trading_ops.domain.target import Target
+from trading_ops.durations import format_duration
 from trading_ops.errors import ActionError, FencedOff, Refused, Unreachable
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.store import attempts, failpoints, fencing
@@ -138,7 +139,7 @@ class AttemptRunner:
         except (ActionError, Refused) as error:
             return AttemptState.FAILED, str(error)
         except (Unreachable, TimeoutError) as error:
-            detail = str(error) or f"no answer within {step.timeout}"
+            detail = str(error) or f"no answer within {format_duration(step.timeout)}"
         except Exception as error:  # a bug in an action must not stop the loop
             log.exception("action_crashed", action=step.action)
             detail = f"{error.__class__.__name__}: {error}"

@@ -252,7 +252,7 @@ def parse_notification(body: bytes, external: Mapping[str, str] = NO_LABELS) -> 
     """Return the alerts of one notification, without the external labels of Prometheus.
 
     Raises:
-        Unreadable: it is not JSON, or not Alertmanager's.
+        InvalidNotification: it is not JSON, or not a notification of Alertmanager.
     """
     try:
         message = msgspec.json.decode(body, type=_Message)

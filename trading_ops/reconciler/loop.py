@@ -125,7 +125,7 @@ class Loop:
             if clock.monotonic() - removed_at > RETENTION_SECONDS:
                 removed_at = clock.monotonic()
                 if "retention" not in self.workers:
-                    self.workers.start("retention", self.retention.run_once(), wakes=False)
+                    self.workers.spawn("retention", self.retention.run_once(), wake_loop=False)
             until_poll = polled_at + self.poll_seconds - clock.monotonic()
             await self._sleep(min(rest, max(until_poll, self._resting)))
 
@@ -176,7 +176,7 @@ class Loop:
             self.metrics.incidents_held.labels(reason).set(count)
         self._acknowledge()
         if "clocks" not in self.workers and self.clock_reports.export():
-            self.workers.start("clocks", self.clock_reports.report(), wakes=False)
+            self.workers.spawn("clocks", self.clock_reports.report(), wake_loop=False)
         if batch.more:
             return 0.0
         self.manual_actions.probe_orphans(self.state)
@@ -202,10 +202,10 @@ class Loop:
         """Read and synchronize silences in the background: Alertmanager may be slow."""
         mine, head = self._my_incidents, self.state.head
         if "acknowledge" not in self.workers and self.acknowledgements.is_due(mine, head=head):
-            project = self.acknowledgements.sync(mine, head=head)
-            self.workers.start("acknowledge", project, wakes=False)
+            sync = self.acknowledgements.sync(mine, head=head)
+            self.workers.spawn("acknowledge", sync, wake_loop=False)
         if "silences" not in self.workers and self.silences.is_due():
-            self.workers.start("silences", self.silences.poll(self.snapshot), wakes=False)
+            self.workers.spawn("silences", self.silences.poll(self.snapshot), wake_loop=False)
 
     async def _refresh(self) -> None:
         """Read changes from the store, and acquire the leases of open incidents."""
@@ -325,7 +325,7 @@ class Loop:
             await asyncio.wait(tasks)
             raise
         for task in late:
-            self.workers.start(_job_key(tasks[task]), self._finish_late(tasks[task].id, task))
+            self.workers.spawn(_job_key(tasks[task]), self._finish_late(tasks[task].id, task))
 
     async def _finish_late(self, incident_id: str, task: asyncio.Task[None]) -> None:
         """Wait for an incident that outlasted its pass, then store its decision in another pass."""

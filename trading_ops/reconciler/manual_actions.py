@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from trading_ops import clock, logs
-from trading_ops.actions.registry import KINDS
+from trading_ops.actions.registry import ACTIONS
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.domain.approval import Approval
 from trading_ops.domain.attempt import Attempt, AttemptState, Delivery
@@ -173,7 +173,7 @@ class ManualActions:
             owner=request.owner,
         )
         # This replica keeps the target until the action has ended.
-        self.workers.start(attempt.id, self._perform(attempt, request, held.pop_all()))
+        self.workers.spawn(attempt.id, self._perform(attempt, request, held.pop_all()))
         return ActionOutcome(attempt=attempt)
 
     def probe_orphans(self, state: State) -> None:
@@ -186,17 +186,17 @@ class ManualActions:
             if ours or target is None or clock.monotonic() - probed_at < PROBE_SECONDS:
                 continue
             self._probed_at[attempt.id] = clock.monotonic()
-            self.workers.start(f"probe:{attempt.id}", self._probe(attempt, target))
+            self.workers.spawn(f"probe:{attempt.id}", self._probe(attempt, target))
         for key in self._probed_at.keys() - {attempt.id for attempt in state.overrides.manual}:
             del self._probed_at[key]
 
     def _order(
         self, action: str, target: str, params: Mapping[str, str], owner: str, reason: str
     ) -> _Request:
-        kind = KINDS.get(action)
+        kind = ACTIONS.get(action)
         if kind is None:
             raise RequestRefused(
-                f"unknown action {action!r}: use one of {', '.join(sorted(KINDS))}"
+                f"unknown action {action!r}: use one of {', '.join(sorted(ACTIONS))}"
             )
         if set(params) != kind.params:
             allowed = ", ".join(sorted(kind.params)) or "no parameters"

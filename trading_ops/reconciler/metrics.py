@@ -13,7 +13,7 @@ from functools import partial
 from prometheus_client import CollectorRegistry
 
 from trading_ops import __version__, clock, logs
-from trading_ops.actions.registry import KINDS
+from trading_ops.actions.registry import ACTIONS
 from trading_ops.backup.records import Operation
 from trading_ops.domain.attempt import AttemptState
 from trading_ops.domain.decision import Close, Decision, Escalate, Reason, Run, Verify, Wait
@@ -221,7 +221,7 @@ class ReconcilerMetrics:
         gauge("trading_ops_build_info", self.registry).labels(__version__).set(1)
         for decision, reason in possible_decisions():
             self.decisions.labels(decision, reason)
-        for action in KINDS:
+        for action in ACTIONS:
             for outcome in OUTCOMES:
                 self.attempts.labels(action, outcome)
         for result in RESULTS:

@@ -148,7 +148,7 @@ class IncidentReconciler:
                     self.decision_log.record(incident, decision)
                     verify, until = case.runbook.verify, decision.until
                     work = self.verifier.verify(decision.attempt, verify, case.target, until)
-                    self.workers.start(key, work, incident_id=incident.id)
+                    self.workers.spawn(key, work, incident_id=incident.id)
             case Escalate():
                 escalate = partial(incidents.escalate, key=incident.id, decision=decision, now=now)
                 self.decision_log.record(incident, decision, escalate)
@@ -200,7 +200,7 @@ class IncidentReconciler:
         if attempt.step < len(case.runbook.steps):
             step = case.runbook.steps[attempt.step]
             work = self.recovery.probe(attempt, step, case.target)
-            self.workers.start(key, work, incident_id=case.incident.id)
+            self.workers.spawn(key, work, incident_id=case.incident.id)
 
     async def _start(
         self, incident: Incident, decision: Run, gate_input: GateInput, target: Target
@@ -224,7 +224,7 @@ class IncidentReconciler:
         failpoints.reached(Failpoint.STARTED)
         self.decision_log.count(incident, decision)
         work = self.runner.perform(attempt, gate_input.step, target)
-        self.workers.start(attempt.id, work, incident_id=incident.id)
+        self.workers.spawn(attempt.id, work, incident_id=incident.id)
 
 
 def until_seconds(decision: Decision) -> float | None:

@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 import yaml
 
-from trading_ops.actions.registry import KINDS
+from trading_ops.actions.registry import ACTIONS
 from trading_ops.config.files import load_yaml, parse_duration, problem_of
 from trading_ops.domain.alert import Alert
 from trading_ops.domain.attempt import Delivery
@@ -171,12 +171,12 @@ def _front_matter(text: str, where: str) -> _FrontMatter:
 
 def _step(step: _Step, index: int, where: str) -> Step:
     key = f"steps[{index}]"
-    kind = KINDS.get(step.action)
+    kind = ACTIONS.get(step.action)
     if kind is None:
-        known = ", ".join(sorted(KINDS))
+        known = ", ".join(sorted(ACTIONS))
         fix = f"one of {known}"
         raise ConfigError(where, f"{key}.action", f"{step.action!r} does not exist", fix)
-    if kind.by_hand_only:
+    if kind.manual_only:
         problem = f"{step.action} is manual only"
         raise ConfigError(where, f"{key}.action", problem, "remove the step")
     if set(step.params) != kind.params:

@@ -178,38 +178,38 @@ class Workers:
         """Number of running jobs."""
         return len(self._tasks)
 
-    def start(
+    def spawn(
         self,
         key: str,
-        work: Coroutine[Any, Any, Any],
+        coroutine: Coroutine[Any, Any, Any],
         *,
-        wakes: bool = True,
+        wake_loop: bool = True,
         incident_id: str | None = None,
     ) -> None:
         """Start a job.
 
         Args:
             key: must not be in use.
-            work: the coroutine.
-            wakes: whether its end wakes the loop.
+            coroutine: what to run.
+            wake_loop: whether its end wakes the loop.
             incident_id: the incident that it handles, if any.
         """
         if incident_id is not None:
-            work = self._handle(incident_id, work)
-        self._tasks[key] = asyncio.create_task(self._run(key, work, wakes), name=key)
+            coroutine = self._handle(incident_id, coroutine)
+        self._tasks[key] = asyncio.create_task(self._run(key, coroutine, wake_loop), name=key)
 
-    async def _handle(self, incident_id: str, work: Coroutine[Any, Any, Any]) -> None:
+    async def _handle(self, incident_id: str, coroutine: Coroutine[Any, Any, Any]) -> None:
         with self.crash_marks.marked((incident_id,)):
-            await work
+            await coroutine
 
-    async def _run(self, key: str, work: Coroutine[Any, Any, Any], wakes: bool) -> None:  # noqa: FBT001
+    async def _run(self, key: str, coroutine: Coroutine[Any, Any, Any], wake_loop: bool) -> None:  # noqa: FBT001
         try:
-            await work
+            await coroutine
         except Exception:  # the next pass continues from the stored state
             log.exception("job_failed", job=key)
         finally:
             del self._tasks[key]
-            if wakes:
+            if wake_loop:
                 self._wake()
 
     async def stop(self, grace_seconds: float) -> None:

@@ -39,7 +39,7 @@ class PagePosition:
     id: str
 
     def __str__(self) -> str:
-        """Return it as a cursor: what `read_place` understands."""
+        """Return it as a cursor: what `read_position` understands."""
         return f"{(self.at - EPOCH) // timedelta(microseconds=1)}_{self.id}"
 
 

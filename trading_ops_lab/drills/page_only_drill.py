@@ -13,7 +13,7 @@ HOLD_SECONDS = 10.0
 """How long the fault continues after it was noticed; nothing must be done in this time."""
 
 
-NOTHING = "nothing was done to the bot meanwhile"
+NOTHING = "no action was run on the bot"
 
 
 async def must_be_noticed(run: Following, key: str) -> DrillResult:

@@ -29,7 +29,7 @@ class Fault(ABC):
         """Break it; return what is needed to clean up, or nothing."""
 
     async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:  # noqa: B027 - often nothing
-        """The reconciler is not notified of it while it lasts: only Prometheus is queried."""
+        """Undo the fault; `key` is what `inject` returned."""
 
     async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
         """Return what an independent witness saw of the fix since a moment; None: nothing.

@@ -24,8 +24,8 @@ EVERY_SECONDS: Final = 5.5
 
 WOUND: Final = "dead_man_armed"
 SPARING_SECONDS: Final = 7.0
-"""Between two windings of the bot's dead-man switch: it winds at the end of the first pass that is
-5 s after the last, so six seconds later, or eight with pauses four times as long."""
+"""Between two renewals of the bot's dead man's switch: it renews at the end of the first pass that
+ends 5 s after the last renewal, so after 6 s, or after 8 s with pauses four times as long."""
 
 
 class BusyAccount(Fault):
@@ -60,15 +60,15 @@ class BusyAccount(Fault):
         await order(scene, bot, "throttle_load", seconds="0")
 
     async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
-        """Read from the venue's journal how often the bot resets its dead-man switch."""
+        """Read from the venue's journal how often the bot renews its dead man's switch."""
         pause = latest_pause(await scene.faults(bot).journal(since=since), bot.name)
         if pause < SPARING_SECONDS:
             return None
-        return f"the venue's journal has the bot's dead-man switch reset after {pause:.0f} s, not 6"
+        return f"the venue's journal has the bot's switch renewed after {pause:.0f} s, not 6"
 
 
 def latest_pause(journal: list[JournalEntry], account: str) -> float:
-    """Return the seconds between the last two windings of an account's switch; 0 without two."""
+    """Return the seconds between the last two renewals of an account's switch; 0 without two."""
     wound = [one.time for one in journal if one.event == WOUND and one.account == account]
     return wound[-1] - wound[-2] if len(wound) > 1 else 0.0
 

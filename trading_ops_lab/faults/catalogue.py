@@ -183,7 +183,7 @@ FAULTS: Mapping[str, Fault] = {
     ),
     "venue_refuses_the_switch": VenueFault(
         "api_error",
-        "the venue refuses to reset its dead-man switch, without which no pass completes",
+        "the venue refuses to reset its dead man's switch, without which no pass completes",
         methods=["CancelAllOrdersAfter"],
         error="EGeneral:Invalid arguments",
     ),

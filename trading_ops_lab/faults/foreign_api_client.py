@@ -20,7 +20,7 @@ AHEAD = 59 * 60 * 1_000_000
 """Microseconds by which the other client's nonce exceeds the bot's: just within one resync."""
 
 LOOK_BACK_SECONDS = 60.0
-"""Time in which the bot resets its dead-man switch, which the journal records with the nonce."""
+"""Time in which the bot resets its dead man's switch, which the journal records with the nonce."""
 
 PATH = "/0/private/Balance"
 

@@ -37,7 +37,7 @@ OURS = frozenset({"reconciler", "risk"})
 """Owners of the holds that the drill leads to: the fleet's, and those of the bot's own limits."""
 
 SIGNS = 2
-"""Heartbeats after the halt: a halted bot also refreshes its dead-man switch every few seconds."""
+"""Heartbeats after the halt: a halted bot also renews its dead man's switch every few seconds."""
 
 LIMIT_LEFT = "fleet:trading_daily_loss:limit - on (currency) fleet:trading_daily_loss:sum"
 

@@ -53,7 +53,7 @@ def _venue(settings: Settings, registry: Registry, venue: Target) -> dict[str, A
         for bot in registry.of_kind(Kind.BOT)
         if bot.venue == venue.name
     ]
-    # People trade on an account of their own, which the bot's dead-man switch does not touch.
+    # People trade on an account of their own, which the bot's dead man's switch does not touch.
     accounts.append(("manual", "manual"))
     return {
         "address": venue.address,

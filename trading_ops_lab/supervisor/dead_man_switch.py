@@ -1,4 +1,4 @@
-"""The external dead-man switch: Alertmanager sends it a heartbeat.
+"""The external dead man's switch: Alertmanager sends it a heartbeat.
 
 Alertmanager 0.25 cannot read a webhook URL from a file, so the URL is written into a copy.
 """

@@ -1,7 +1,7 @@
 """Creates the var folder: everything that the processes find when they start.
 
 The committed configurations are used as they are, through symbolic links. Only when the registry
-moves an address that Alertmanager's file must name, or a dead-man switch is set, is a copy made.
+moves an address that Alertmanager's file must name, or a dead man's switch is set, is a copy made.
 """
 
 import json

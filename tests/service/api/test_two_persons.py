@@ -4,7 +4,7 @@ import pytest
 
 from tests.service.api.conftest import TOKENS, Scene, ask
 from tests.service.reconciler.conftest import Start
-from trading_ops.actions.registry import KINDS
+from trading_ops.actions.registry import ACTIONS
 from trading_ops.api.tokens import Role
 from trading_ops.config.settings import Settings
 from trading_ops.domain.attempt import Delivery
@@ -16,7 +16,7 @@ HOLD = "hold-1"
 PARAMS = {"holds": HOLD, "component": "broker"}
 ONE_SHOTS = sorted(
     name
-    for name, kind in KINDS.items()
+    for name, kind in ACTIONS.items()
     if Kind.BOT in kind.kinds and kind.delivery is Delivery.ONE_SHOT
 )
 
@@ -33,7 +33,7 @@ async def test_one_person_cannot_order_it(start: Start, with_tokens: Settings, a
         path = "/api/v1/targets/alpha"
         await ask(running, "POST", f"{path}/halt", OPERATOR, json={**WHY, "key": HOLD})
         sent = list(running.world.commands)
-        params = {name: PARAMS[name] for name in KINDS[action].params}
+        params = {name: PARAMS[name] for name in ACTIONS[action].params}
         order = {"target": "alpha", "params": params, **WHY}
         _, reply = await ask(running, "POST", f"/api/v1/actions/{action}", ADMIN, json=order)
         assert reply["refusal"]["reason"] == "approval_missing"

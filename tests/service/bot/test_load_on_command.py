@@ -18,7 +18,7 @@ async def test_a_throttled_bot_asks_less_and_goes_on_automatically(
     assert reply["outcome"] == "succeeded", reply
     assert sample(bot.metrics, "trading_load_throttle_factor") == 4
     assert bot.throttle.pause(0.2) == pytest.approx(0.8)
-    assert bot.throttle.pause(0.3) == 1.0  # a third of the dead-man switch's time
+    assert bot.throttle.pause(0.3) == 1.0  # a third of the dead man's switch's time
     beats = set()
 
     def ended() -> bool:

@@ -151,7 +151,7 @@ async def test_a_silent_feed_ends_new_risk(venue: Venue, config_file: Path) -> N
 async def test_stop_comes_back_after_the_switch_has_taken_it(
     venue: Venue, config_file: Path, spawn: Spawn
 ) -> None:
-    """The dead-man switch cancels a killed bot's stop; the restarted bot places it again."""
+    """The dead man's switch cancels a killed bot's stop; the restarted bot places it again."""
     change(config_file, protection="stop_loss")
     process = spawn()
     await until(

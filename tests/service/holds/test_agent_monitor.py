@@ -14,19 +14,22 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from structlog.testing import capture_logs
 
+from tests.builders import FixedSecrets
 from tests.service.holds.bots import Manager, RealAgent
 from tests.service.holds.conftest import Desk
 from tests.service.stack.small_processes import REPOSITORY
 from tests.waiting import eventually
 from trading_ops import clock
+from trading_ops.clients.directory import Directory
 from trading_ops.clients.http import Http
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.domain.decision import Pause
 from trading_ops.domain.maintenance import Maintenance
 from trading_ops.domain.target import Registry
 from trading_ops.holds.agent_monitor import AgentMonitor
-from trading_ops.holds.agent_probe import ProbeTimeouts
+from trading_ops.holds.agent_probe import MISSES, ProbeTimeouts
 from trading_ops.holds.suppression import Suppression
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.timeline import BEFORE, BESIDE
@@ -330,6 +333,26 @@ async def test_a_bot_that_was_never_heard_is_shown_and_left_alone(
         await eventually(lambda: run.silent)
         await asyncio.sleep(QUICK.stop)
         assert (await desk.active_holds(), manager[0].orders) == ({}, [])
+
+
+async def test_the_error_of_a_silent_agent_is_logged_once_for_each_silence(
+    desk: Desk, bot: RealAgent
+) -> None:
+    """The runbook of TradingBotAgentSilent tells a wrong token from no answer by this line."""
+    tokens = {"alpha": "wrong"}
+    async with aiohttp.ClientSession() as session:
+        directory = Directory(session, desk.registry, FixedSecrets(agents=tokens))
+        with capture_logs() as lines:
+            async with watching(dataclasses.replace(desk, directory=directory)) as run:
+                probe = run.watch.probes["alpha"]
+                await eventually(lambda: probe.misses > 2 * MISSES)
+                tokens["alpha"] = "agent"
+                await run.heard()
+                bot.stop()
+                await eventually(lambda: probe.misses > 2 * MISSES)
+    errors = [one["error"] for one in lines if one["event"] == "agent_probe_failed"]
+    assert ["401" in error for error in errors] == [True, False]
+    assert {one["target"] for one in lines if one["event"] == "agent_probe_failed"} == {"alpha"}
 
 
 async def test_holds_are_kept_in_force_second_by_second(desk: Desk, bot: RealAgent) -> None:

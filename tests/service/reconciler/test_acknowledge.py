@@ -256,7 +256,7 @@ async def test_a_snooze_that_becomes_an_acknowledgement_is_short_again(office: O
 async def test_while_alertmanager_is_down_the_acknowledgement_is_kept_and_retried(
     office: Office,
 ) -> None:
-    """The second line is held back at once; the silence follows when it can."""
+    """The secondary on-call is held back at once; the silence follows when it can."""
     office.alertmanager.away = True
     done = await office.acknowledging.acknowledge(office.incident.id, owner="anna")
     assert done.error is not None

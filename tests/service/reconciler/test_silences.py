@@ -39,7 +39,7 @@ def place(world: FakeWorld, key: str, *matchers: dict[str, Any], hours: float = 
 
 
 def until(world: FakeWorld) -> str:
-    """Return the name of the metric that the second line obeys, for the world's alert."""
+    """Return the name of the metric that the secondary on-call obeys, for the world's alert."""
     fault = fault_of(world.labels)
     labels = ",".join(f'{name}="{value}"' for name, value in sorted(fault._asdict().items()))
     return f"trading_ops_silenced_until_timestamp_seconds{{{labels}}}"
@@ -50,13 +50,13 @@ async def is_at(running: Running, name: str, value: float) -> bool:
 
 
 async def test_a_silence_by_hand_is_shown_and_obeyed(start: Start, world: FakeWorld) -> None:
-    """While it lasts: on the bot's row with who and why, and for the second line; then no more."""
+    """Shown on the bot's row with owner and comment, and to secondary on-call, while it lasts."""
     world.labels |= {"symbol": "BTC"}
     ends = place(world, "s1", matcher("alertname", "BotSick"), matcher("bot", "alpha"))
     async with start(poll_interval_seconds=0.5) as running, ClientSession() as session:
         world.firing = True
         await eventually(lambda: is_at(running, COVERING, 1), what="the silence to be shown")
-        await eventually(lambda: is_at(running, until(world), ends), what="the second line")
+        await eventually(lambda: is_at(running, until(world), ends), what="the secondary on-call")
         api = Http(session, str(running.client.make_url("")).rstrip("/"), token="operator")
         (alpha,) = [one for one in await ReconcilerApi(api).targets() if one.name == "alpha"]
         (shown,) = alpha.silences
@@ -66,7 +66,9 @@ async def test_a_silence_by_hand_is_shown_and_obeyed(start: Start, world: FakeWo
 
         world.silences.silences["s1"]["status"]["state"] = "expired"
         await eventually(lambda: is_at(running, COVERING, 0), what="the silence to be gone")
-        await eventually(lambda: is_at(running, until(world), 0), what="the second line again")
+        await eventually(
+            lambda: is_at(running, until(world), 0), what="the secondary on-call again"
+        )
 
 
 async def test_an_acknowledgement_is_not_a_silence_by_hand(start: Start, world: FakeWorld) -> None:

@@ -79,7 +79,7 @@ async def test_everything_survives_kill_9(
 async def test_a_switch_that_was_due_while_the_venue_was_dead_fires_at_once(
     process: VenueProcess, files: Files, faults: FaultCaller
 ) -> None:
-    """A crash of the venue does not disarm the dead-man switch."""
+    """A crash of the venue does not disarm the dead man's switch."""
     order = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "0.01"}
     await post(files, "AddOrder", 1, **order, price="1000")
     await post(files, "CancelAllOrdersAfter", 2, timeout=1)

@@ -1,4 +1,4 @@
-"""Acknowledgements: what is due at each moment, and what the rule for the second line sees."""
+"""Acknowledgements: what is due at each moment, and what the rule for secondary on-call sees."""
 
 import re
 from datetime import timedelta

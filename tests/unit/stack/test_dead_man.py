@@ -1,4 +1,4 @@
-"""The address of the dead-man switch in Alertmanager's file."""
+"""The address of the dead man's switch in Alertmanager's file."""
 
 from pathlib import Path
 

@@ -1,8 +1,8 @@
 """Stop-loss orders that cover an open position: pure decisions, tested as a table.
 
 A stop-loss order rests at the venue, so it covers the position while the bot is down, until the
-venue's dead-man switch cancels it with all other orders. No resting order survives that switch, so
-the bot places the stop again in its first pass after it has recovered.
+venue's dead man's switch cancels it with all other orders. No resting order survives that switch,
+so the bot places the stop again in its first pass after it has recovered.
 
 A stop is cancelled only to free its quantity for an order that will be sent. A halted bot, which
 may send none, would otherwise leave the position uncovered. A stop for more than the position is

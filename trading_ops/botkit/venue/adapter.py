@@ -202,7 +202,7 @@ class VenueAdapter(Protocol):
         ...
 
     async def cancel_all_after(self, seconds: int) -> None:
-        """Arm the dead-man switch: the venue cancels all orders after `seconds`; 0 disarms it."""
+        """Arm the dead man's switch: the venue cancels all orders after `seconds`; 0 disarms it."""
         ...
 
     async def candles(self, symbol: str, *, timeframe: str, since: float) -> list[Candle]:

@@ -197,12 +197,12 @@ class Alpaca:
         return len(await self._ask("DELETE", "/orders"))
 
     async def cancel_all_after(self, seconds: int) -> None:
-        """Alpaca has no dead-man switch.
+        """Alpaca has no dead man's switch.
 
         Raises:
             AnsweredError: always.
         """
-        raise AnsweredError("refused", f"Alpaca has no dead-man switch of {seconds} s")
+        raise AnsweredError("refused", f"Alpaca has no dead man's switch of {seconds} s")
 
     async def candles(self, symbol: str, *, timeframe: str, since: float) -> list[Candle]:
         """Return bars since a moment, oldest first; the last one may still be open."""

@@ -250,7 +250,7 @@ class CcxtVenue:
         return len(there)
 
     async def cancel_all_after(self, seconds: int) -> None:
-        """Arm the venue's dead-man switch: cancel all orders after `seconds`; 0 disarms it.
+        """Arm the venue's dead man's switch: cancel all orders after `seconds`; 0 disarms it.
 
         Raises:
             NotSupported: of ccxt; many venues have no such switch.

@@ -1,6 +1,6 @@
 """Reads a venue's trade and ledger history page by page.
 
-Each page is a separate request, so that other requests (renewing the dead-man switch, sending a
+Each page is a separate request, so that other requests (renewing the dead man's switch, sending a
 stop, reading balances) wait for one page and not for the whole history.
 """
 

@@ -65,7 +65,7 @@ ORDERS: tuple[Metric, ...] = (
         name="trading_dead_man_switch_deadline_timestamp_seconds",
         unit="seconds",
         vital=True,
-        help="Time at which the dead-man switch cancels all orders, Unix time; 0: not armed.",
+        help="Time at which the dead man's switch cancels all orders, Unix time; 0: not armed.",
         why="In the past while orders are open: no one would cancel them if the bot crashed.",
     ),
     bot_histogram(

@@ -1,7 +1,7 @@
 """`python -m trading_ops_lab.paper.bot --config FILE.json`: run one bot until SIGTERM or SIGINT.
 
 A second SIGINT ends it at once with 130: nothing more is sent, the records are closed cleanly, and
-the venue's dead-man switch stays armed. `--last-life` only prints how the last run ended.
+the venue's dead man's switch stays armed. `--last-life` only prints how the last run ended.
 `--events` only prints what the bot did and why, one JSON object per line. `--observe` starts the
 bot on a copy of its state without the account: a restore test uses it.
 """

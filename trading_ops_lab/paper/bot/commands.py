@@ -151,4 +151,4 @@ async def _try_to_cancel(orders: Orders) -> str:
     try:
         return f"{await orders.cancel_all(stops=False)} orders were cancelled"
     except (Unavailable, VenueRefused) as error:
-        return f"orders could not be cancelled, the dead-man switch will cancel them: {error}"
+        return f"orders could not be cancelled, the dead man's switch will cancel them: {error}"

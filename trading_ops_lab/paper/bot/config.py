@@ -47,7 +47,7 @@ class BotConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Time between the starts of two trading passes."""
 
     dead_man_seconds: Annotated[int, msgspec.Meta(ge=3)] = 15
-    """Timeout of the venue's dead-man switch; it is renewed three times within it."""
+    """Timeout of the venue's dead man's switch; it is renewed three times within it."""
 
     probe_interval_seconds: Positive = 1.0
     """Time between two probes of the broker's session."""

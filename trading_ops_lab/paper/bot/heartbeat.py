@@ -20,13 +20,13 @@ STEP_SECONDS = 10.0
 """Time limit for one step of a pass, enough for several requests to the venue."""
 
 RENEWALS_PER_TIMEOUT = 3
-"""How often the dead-man switch is renewed within its timeout: two renewals may fail."""
+"""How often the dead man's switch is renewed within its timeout: two renewals may fail."""
 
 
 class Heartbeat(Component):
-    """A heartbeat means a complete pass: quotes, signals, orders and the dead-man switch.
+    """A heartbeat means a complete pass: quotes, signals, orders and the dead man's switch.
 
-    It is never a timer: an incomplete pass does not count and does not renew the venue's dead-man
+    It is never a timer: an incomplete pass does not count and does not renew the venue's dead man's
     switch, which then cancels the unattended orders.
 
     While the feed is silent no pass is complete: old prices are not a signal, and orders at old
@@ -54,12 +54,12 @@ class Heartbeat(Component):
             metrics: of the bot.
             symbols: the traded symbols.
             feed: the quotes.
-            broker: renews the dead-man switch.
+            broker: renews the dead man's switch.
             signals: computes the targets.
             orders: submits and cancels orders.
             book: the positions, for the metrics.
             interval_seconds: between the starts of two passes.
-            dead_man_seconds: timeout of the dead-man switch.
+            dead_man_seconds: timeout of the dead man's switch.
         """
         super().__init__("heartbeat", metrics)
         self.beat_at: float | None = None
@@ -135,7 +135,7 @@ class Heartbeat(Component):
         self._armed_until = elapsed + self._dead_man
 
     async def disarm(self) -> None:
-        """Disarm the venue's dead-man switch, once no order is open that it would cancel.
+        """Disarm the venue's dead man's switch, once no order is open that it would cancel.
 
         Raises:
             Unavailable: the broker is down; the switch will fire without an effect.

@@ -41,7 +41,7 @@ class ShutdownSequence:
         Args:
             parts: of the bot.
             stops: whether to cancel protective stop orders too. Otherwise they keep covering the
-                position, and the dead-man switch that would cancel them is disarmed.
+                position, and the dead man's switch that would cancel them is disarmed.
             stop_watchers: stops the watchers, and waits for their threads.
         """
         self._parts = parts
@@ -97,7 +97,7 @@ class ShutdownSequence:
 
     async def _disarm(self) -> None:
         if self._open:
-            raise Unavailable(f"the dead-man switch stays armed: {self._open} orders may be open")
+            raise Unavailable(f"the dead man's switch stays armed: {self._open} orders may be open")
         await self._parts.heartbeat.disarm()
         reached(Failpoint.DEADMAN_DISARMED)
 

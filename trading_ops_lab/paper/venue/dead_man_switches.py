@@ -1,4 +1,4 @@
-"""The dead-man switch: cancels an account's orders unless it is re-armed in time."""
+"""The dead man's switch: cancels an account's orders unless it is re-armed in time."""
 
 from typing import Final
 

@@ -182,7 +182,7 @@ class Engine:
         return self.clearing.deposit(account, asset, amount, now, booked=booked)
 
     def arm(self, account_name: str, timeout: int, now: float) -> float | None:
-        """Arm the account's dead-man switch; 0 seconds disarm. Return the deadline."""
+        """Arm the account's dead man's switch; 0 seconds disarm. Return the deadline."""
         deadline = self.switches.arm(account_name, timeout, now)
         self._store.save_switch(account_name, deadline)
         if deadline is None:
@@ -209,7 +209,7 @@ class Engine:
         self._store.save_fact("walk", self.walk.state)
 
     def fire_switches(self, now: float) -> None:
-        """Cancel the orders of every account whose dead-man switch is due."""
+        """Cancel the orders of every account whose dead man's switch is due."""
         for name in self.switches.due(now):
             count = 0
             if name in self.accounts:

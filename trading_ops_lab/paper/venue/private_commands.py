@@ -73,7 +73,7 @@ class PrivateCommands:
         return {"count": self._engine.cancel(caller.account, orders, "cancel_all", now, caller)}
 
     def cancel_all_after(self, caller: Caller, form: Form) -> rest_shapes.Answer:
-        """Arm the dead-man switch for `timeout` whole seconds, or disarm it with 0."""
+        """Arm the dead man's switch for `timeout` whole seconds, or disarm it with 0."""
         timeout = form_fields.number(form, "timeout", 0)
         if (
             not form_fields.text(form, "timeout")

@@ -212,7 +212,7 @@ class Store:
         self._write(query, *values, encode(entry))
 
     def switches(self) -> dict[str, float]:
-        """Return the deadline of each armed dead-man switch, in epoch seconds."""
+        """Return the deadline of each armed dead man's switch, in epoch seconds."""
         return dict(self._all("SELECT account, deadline FROM switches"))
 
     def save_switch(self, account: str, deadline: float | None) -> None:

@@ -230,7 +230,7 @@ class Kraken:
         ]
 
     async def cancel_all_after(self, seconds: int) -> None:
-        """Set the dead-man switch: cancel all orders after this many seconds; 0 disarms it."""
+        """Set the dead man's switch: cancel all orders after this many seconds; 0 disarms it."""
         await self._client.cancel_all_orders_after(seconds * 1000)
 
     def _symbol(self, pair: str) -> str:
