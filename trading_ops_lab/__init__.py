@@ -1,5 +1,5 @@
 """The lab: a paper venue and bot, a supervisor for one machine, faults and drills.
 
-It proves the product and lets a newcomer try it without a broker. It imports `trading_ops`, never
-the reverse.
+It tests the product end to end and lets newcomers try it without a broker. It imports
+`trading_ops`, never the reverse.
 """

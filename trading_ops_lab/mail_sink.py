@@ -21,14 +21,14 @@ _log = logs.get(__name__)
 
 LARGEST_MAIL_BYTES = 32 * 1024 * 1024
 KEPT_BYTES = 256 * 1024 * 1024
-"""Of the whole folder; the oldest mails go first."""
+"""Maximum size of the folder; the oldest mails are removed first."""
 
 
 class Mailbox:
     """Numbers a folder's mails, continuing after a restart; the hook that aiosmtpd calls."""
 
     def __init__(self, folder: Path, kept_bytes: int = KEPT_BYTES) -> None:
-        """Find the last number that was given."""
+        """Find the last number that was used."""
         self._kept_bytes = kept_bytes
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
@@ -39,10 +39,10 @@ class Mailbox:
     async def handle_DATA(  # noqa: N802 - aiosmtpd's name
         self, _server: SMTP, _session: Session, envelope: Envelope
     ) -> str:
-        """Store one mail; it is on the disk before the sender hears 250."""
+        """Store one mail; it is on disk before the sender gets 250."""
         content = envelope.content or b""
         data = content.encode() if isinstance(content, str) else content
-        # Numbered before the wait, so that two mails at once never share a number.
+        # Numbered before the await, so that concurrent mails never share a number.
         self._last += 1
         number = self._last
         try:
@@ -60,7 +60,7 @@ def _store(folder: Path, number: int, data: bytes) -> None:
 
 
 def _prune(folder: Path, kept_bytes: int) -> None:
-    """Remove the oldest mails beyond the bound; the newest one stays."""
+    """Remove the oldest mails above the limit; the newest one stays."""
     mails = sorted(
         ((int(path.stem), path) for path in folder.glob("*.eml") if path.stem.isdigit()),
         reverse=True,
@@ -74,7 +74,7 @@ def _prune(folder: Path, kept_bytes: int) -> None:
 
 
 async def serve(address: str, folder: Path, *, kept_bytes: int = KEPT_BYTES) -> asyncio.Server:
-    """Listen until the server that is returned is closed."""
+    """Listen until the returned server is closed."""
     host, port = split_address(address)
     mailbox = Mailbox(folder, kept_bytes)
     loop = asyncio.get_running_loop()

@@ -12,7 +12,7 @@ NONCES = 20_000
 
 
 def rate(folder: Path) -> float:
-    """Return the nonces a second of one process, each of them durable before it is used."""
+    """Return the nonces per second of one process, each durable before it is used."""
     owner = ExclusiveSource(folder / "key")
     try:
         began = clock.monotonic()

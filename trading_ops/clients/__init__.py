@@ -1,5 +1,5 @@
-"""The only outbound I/O: one file for each system that we call.
+"""All outbound I/O: one file per system that we call.
 
-No client follows a redirect, retries on its own, or builds an address from an alert's labels. No
+No client follows a redirect, retries by itself, or builds an address from alert labels. A missing
 answer raises `Unreachable`; a clear rejection raises `Refused`.
 """

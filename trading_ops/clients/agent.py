@@ -44,20 +44,20 @@ class ReportedRelease(msgspec.Struct):
 
 
 class EventsHead(msgspec.Struct):
-    """Up to where the bot has events."""
+    """How far the bot's event journal goes."""
 
     journal: str
-    """Changes with the file; empty: it could not be opened yet."""
+    """Changes with the file; empty: the file could not be opened yet."""
 
     head: int | None
-    """Number of the newest; None: unknown, it has to be asked for them."""
+    """Number of the newest event; None: unknown, so the bot must be asked."""
 
     lost: int = 0
-    """Of this process; the disk did not take them."""
+    """Events of this process that could not be written to disk."""
 
 
 class BotEvent(msgspec.Struct):
-    """One event that a bot keeps. Texts and numbers are claims of the bot."""
+    """One event of a bot. Its texts and numbers come from the bot and are not verified."""
 
     number: int
     id: str
@@ -92,7 +92,7 @@ class BotHealth(msgspec.Struct):
     state: str
     components: dict[str, ComponentHealth]
     heartbeat_at: float | None = None
-    """When the last whole pass was done, seconds since the epoch; None: not yet."""
+    """Time of the last complete pass, seconds since the epoch; None: none yet."""
 
     recovered: bool | None = None
     """Whether it has reconciled with the venue; None: not reported."""
@@ -107,14 +107,14 @@ class BotHealth(msgspec.Struct):
     """The latest releases, oldest first."""
 
     events: EventsHead | None = None
-    """None: it keeps none, as an older agent."""
+    """None: the agent keeps no events, as in older versions."""
 
 
 class CommandAnswer(CommandResult):
     """The answer to one command of a bot."""
 
     released: list[ReportedHold] | None = None
-    """Of `resume`: the holds that it released; None: not reported."""
+    """Holds released by `resume`; None: not reported."""
 
 
 HEALTH_PATH = "/health"
@@ -125,7 +125,7 @@ def read_health(body: bytes) -> BotHealth:
     """Return the health in an agent's answer.
 
     Raises:
-        Unreachable: it is not an agent's.
+        Unreachable: it is not an agent's answer.
     """
     try:
         return _HEALTH.decode(body)
@@ -143,15 +143,15 @@ class Agent(Executor):
         """Return the bot's health, asked directly.
 
         Raises:
-            Unreachable: it did not answer, or not as an agent.
+            Unreachable: no answer, or not an agent's answer.
         """
         return read_health(await self._http.get(HEALTH_PATH))
 
     async def events(self, after: int) -> EventsPage:
-        """Return the bot's events after a number, oldest first, a page of them.
+        """Return a page of the bot's events after a number, oldest first.
 
         Raises:
-            Unreachable: it did not answer, or not as an agent.
+            Unreachable: no answer, or not an agent's answer.
         """
         body = await self._http.get("/events", params={"after": str(after)})
         try:
@@ -168,7 +168,7 @@ class Agent(Executor):
         fence: int,
         within: timedelta,
     ) -> CommandAnswer:
-        """Have the bot carry out a command; a repeated `attempt_id` gets the first answer again.
+        """Send the bot a command; a repeated `attempt_id` returns the first answer again.
 
         Raises:
             Unreachable: no answer: whether it was done is unknown.

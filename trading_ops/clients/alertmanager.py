@@ -1,4 +1,4 @@
-"""Alertmanager's API v2, of one instance or of a cluster: alerts with their suppression, silences.
+"""Client of Alertmanager's API v2, for one instance or a cluster: alerts and silences.
 
 Source: alertmanager `api/v2/openapi.yaml`; the parts used are the same from 0.25 to 0.34.
 """
@@ -81,9 +81,9 @@ class PostedAlert:
     def paging_at_once(
         cls, labels: Mapping[str, str], *, summary: str, description: str, resolved: bool
     ) -> "PostedAlert":
-        """Return an alert with the labels that a rule of the same name gives it.
+        """Return an alert with the labels of the rule of the same name.
 
-        When Prometheus fires it too, Alertmanager takes both for one.
+        If Prometheus fires it too, Alertmanager deduplicates them.
         """
         return cls(
             labels={**labels, **PAGE_AT_ONCE},
@@ -100,14 +100,14 @@ class Alertmanager:
     """One Alertmanager."""
 
     def __init__(self, http: Http, *, receivers: Collection[str] = ()) -> None:
-        """Use the receivers whose alerts are ours; without any, every alert is."""
+        """Set the receivers whose alerts are ours; without any, every alert is ours."""
         self._http = http
         self._ours = {"receiver": "|".join(map(re.escape, receivers))} if receivers else None
 
     async def alerts(self) -> dict[Fingerprint, RoutedAlert]:
-        """Return every alert that it routes to our receivers, silenced and inhibited ones too.
+        """Return every alert routed to our receivers, including silenced and inhibited ones.
 
-        Right after its start the list is empty or partial, so absence alone proves nothing.
+        Right after a start the list is empty or partial, so absence alone proves nothing.
 
         Raises:
             Unreachable: no usable answer.
@@ -117,13 +117,13 @@ class Alertmanager:
         return await asyncio.to_thread(_alerts, body) if len(body) > LARGE_BYTES else _alerts(body)
 
     async def post(self, alert: PostedAlert) -> None:
-        """Post an alert, as Prometheus does; repeat it at least every five minutes while it fires.
+        """Post an alert like Prometheus; repeat it at least every five minutes while it fires.
 
-        Alertmanager itself sets the times, so that a difference between the clocks does not matter.
+        Alertmanager sets the times itself, so clock differences do not matter.
 
         Raises:
             Unreachable: no answer.
-            Refused: it was not accepted.
+            Refused: it was rejected.
         """
         body: dict[str, object] = {
             "labels": dict(alert.labels),
@@ -137,20 +137,20 @@ class Alertmanager:
     async def silences(
         self, alertname: str | None = None, *, pattern: bool = False
     ) -> list[Silence]:
-        """Return the silences that name this alert, or just this pattern, and have not expired.
+        """Return the unexpired silences that match this alert name or pattern.
 
-        Without a name, all of them.
+        Without a name, return all unexpired silences.
 
         Raises:
             ClientError: no usable answer.
         """
-        # A silence is found by a matcher of the same type only.
+        # A silence is found only by a matcher of the same type.
         operator = "=~" if pattern else "="
         wanted = (
             None if alertname is None else {"filter": f'alertname{operator}"{_escaped(alertname)}"'}
         )
         body = await self._http.get("/api/v2/silences", params=wanted)
-        # Expired ones are kept for days, so there may be many.
+        # Expired silences are kept for days, so there may be many.
         return (
             await asyncio.to_thread(_standing, body) if len(body) > LARGE_BYTES else _standing(body)
         )
@@ -193,11 +193,11 @@ class Alertmanager:
         return _decoded(_accepted(answer, "POST /api/v2/silences"), _Created).silenceID
 
     async def expire(self, id: str) -> None:  # noqa: A002
-        """End a silence; one that has ended, or that it does not know, is fine too.
+        """Expire a silence; an expired or unknown one is not an error.
 
         Raises:
             Unreachable: no answer.
-            Refused: it was not ended.
+            Refused: it was not expired.
         """
         path = f"/api/v2/silence/{id}"
         answer = await self._http.ask("DELETE", path)
@@ -268,17 +268,17 @@ def _escaped(value: str) -> str:
 log = logs.get(__name__)
 
 STRAGGLER_SECONDS = 1.0
-"""How much later than the first member of a cluster the others may answer."""
+"""Seconds that other cluster members may answer after the first one."""
 
 
 class Alertmanagers:
-    """All Alertmanagers of a cluster: each is queried, and any that answers is trusted."""
+    """All Alertmanagers of a cluster: each is queried, and every answer is trusted."""
 
     def __init__(self, members: Sequence[Alertmanager]) -> None:
         self._members = tuple(members)
 
     async def alerts(self) -> dict[Fingerprint, RoutedAlert]:
-        """Return the merged alerts of all that answer; silenced or inhibited if any reports it.
+        """Return the merged alerts of all that answer; suppressed if any of them says so.
 
         Raises:
             Unreachable: none answers.
@@ -291,7 +291,7 @@ class Alertmanagers:
         return union
 
     async def post(self, alert: PostedAlert) -> None:
-        """Post an alert to each: Alertmanagers gossip notifications and silences, not alerts.
+        """Post an alert to each: Alertmanagers gossip silences and notifications, not alerts.
 
         Raises:
             ClientError: none accepted it.
@@ -301,7 +301,7 @@ class Alertmanagers:
     async def silences(
         self, alertname: str | None = None, *, pattern: bool = False
     ) -> list[Silence]:
-        """Return the silences on this alert, or pattern, or all, that any of them has, each once.
+        """Return the silences of all that answer, each once; see `Alertmanager.silences`.
 
         Raises:
             ClientError: none answers.
@@ -322,7 +322,7 @@ class Alertmanagers:
         patterns: Mapping[str, str] = NO_PATTERNS,
         id: str | None = None,  # noqa: A002
     ) -> str:
-        """Create a silence at the first that answers; gossip replicates it.
+        """Create a silence at the first one that answers; gossip replicates it.
 
         Raises:
             Unreachable: none answers.
@@ -345,7 +345,7 @@ class Alertmanagers:
         raise Unreachable("; ".join(silent))
 
     async def expire(self, id: str) -> None:  # noqa: A002
-        """End a silence at each that answers: gossip may not have brought it to all yet.
+        """Expire a silence at each that answers: gossip may not have replicated it yet.
 
         Raises:
             ClientError: none answers.
@@ -369,7 +369,7 @@ class Alertmanagers:
 
 
 async def _in_time(asked: Sequence[Awaitable[T]]) -> list[T | BaseException]:
-    """Return all answers; after the first one, the others have one more second.
+    """Return all answers; after the first one, the others get one more second.
 
     A hanging member must not delay every pass by a whole request timeout.
     """

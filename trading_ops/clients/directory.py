@@ -1,6 +1,6 @@
 """Finds the client of a registered target; addresses come only from the registry.
 
-`BotControl` is what can be requested from any bot, through its agent or through Freqtrade.
+`BotControl` is what every bot supports, through its agent or through Freqtrade.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,7 +32,7 @@ from trading_ops.turns import Turns
 
 
 class BotControl(Protocol):
-    """The part of `Agent` that other bots have as well."""
+    """The part of `Agent` that every kind of bot supports."""
 
     async def health(self) -> BotHealth:
         """Return the bot's health and its holds, asked directly.
@@ -43,7 +43,7 @@ class BotControl(Protocol):
         ...
 
     async def events(self, after: int) -> EventsPage:
-        """Return the bot's events after a number, oldest first; known ones may follow.
+        """Return the bot's events after a number, oldest first; known ones may be included.
 
         Raises:
             ClientError: no answer.
@@ -59,7 +59,7 @@ class BotControl(Protocol):
         fence: int,
         within: timedelta,
     ) -> CommandAnswer:
-        """Have the bot carry out a command.
+        """Send the bot a command.
 
         Raises:
             Unreachable: no answer: whether it was done is unknown.
@@ -76,17 +76,17 @@ class BotControl(Protocol):
         ...
 
     async def raise_fence(self, fence: int) -> None:
-        """Have everything with a lower token refused from now on, where that matters.
+        """Make the bot reject lower fencing tokens from now on, where it has fences.
 
         Raises:
-            ClientError: an older effect may still arrive.
+            ClientError: an older command may still arrive.
         """
         ...
 
 
 WITHIN = timedelta(seconds=2)
 """A live agent answers in milliseconds; commands have their own deadline. Requests to a Freqtrade
-need no exchange and have the same timeout."""
+do not reach the exchange and have the same timeout."""
 
 
 class Directory:
@@ -99,9 +99,9 @@ class Directory:
         secrets: Secrets,
         on_freqtrade_request: Callable[[str], None] = lambda _name: None,
     ) -> None:
-        """Use these secrets; they are read for each client, so a replaced one is used immediately.
+        """Use these secrets; each client reads them again, so a new secret is used immediately.
 
-        `on_freqtrade_request` is called with the name of a Freqtrade at each request to it.
+        `on_freqtrade_request` is called with the name of the Freqtrade for each request.
         """
         self._session = session
         self._registry = registry
@@ -168,7 +168,7 @@ class Directory:
         """Return the target's process at its service manager.
 
         Raises:
-            ActionError: the registry names no service manager for it.
+            ActionError: it has no service manager in targets.yml.
             Refused: the supervisor's token cannot be read.
         """
         if target.service is None:

@@ -1,4 +1,4 @@
-"""What every executor of effects offers: a fence to raise, and answers kept by attempt id."""
+"""The common part of all executors: fences, and stored answers by attempt id."""
 
 from typing import Literal, TypeVar
 
@@ -14,16 +14,16 @@ class CommandResult(msgspec.Struct):
     outcome: str
     """`succeeded`, `failed`, `running` or `unknown`.
 
-    `unknown`: it was started by a process of the executor that has died since.
+    `unknown`: the executor process that started it has died since.
     """
 
     detail: str = ""
     before: str | None = None
-    """Of a restart: the incarnation that ran when it started."""
+    """For a restart: the incarnation that ran when it started."""
 
     @property
     def succeeded(self) -> bool:
-        """Whether the command did its work."""
+        """Whether the command succeeded."""
         return self.outcome == "succeeded"
 
 
@@ -31,7 +31,7 @@ R = TypeVar("R", bound=CommandResult)
 
 
 class Executor:
-    """The part that an agent and a service manager have in common."""
+    """Requests that agents and node processes have in common."""
 
     def __init__(self, http: Http, *, fence_path: str) -> None:
         self._http = http
@@ -51,7 +51,7 @@ class Executor:
         return decode_result(answer.body)
 
     async def raise_fence(self, fence: int) -> None:
-        """Make the executor refuse every lower fence from now on, durably.
+        """Make the executor reject every lower fence from now on, durably.
 
         Raises:
             Unreachable: no answer; an older command may still arrive.
@@ -70,7 +70,7 @@ class _Stale(msgspec.Struct):
 
 
 def refusal(what: str, answer: HttpResponse) -> Refused:
-    """Return the error of an answer that is a clear no."""
+    """Return the error of a clear rejection."""
     text = answer.body[:200].decode(errors="replace")
     message = f"{what}: HTTP {answer.status}: {text}"
     try:

@@ -1,4 +1,4 @@
-"""A Freqtrade, commanded as an agent is: pause, reduce, halt, resume, reload, emergency exit.
+"""Client that controls a Freqtrade like an agent: pause, reduce, halt, resume, reload, exit.
 
 Freqtrade's answer to a command proves little: commands run later, and some succeed and are answered
 with an error. Each command is therefore confirmed by reading the state afterwards, and its outcome
@@ -59,7 +59,7 @@ class Freqtrade:
         self._backoff = backoff or Backoff()
 
     async def health(self) -> BotHealth:
-        """Return the bot's health and our holds on it, asked directly.
+        """Return the bot's health and our holds on it.
 
         A halt that is no longer in force, as after a restart, is reported as `reducing`: that is
         the effect of its lock alone. The reconciler then places it again.
@@ -141,7 +141,7 @@ class Freqtrade:
     async def attempt(self, attempt_id: str) -> CommandResult:
         """Return the outcome of placing the hold with this ID, read from the active locks.
 
-        Nothing is stored here, so the answer is never that an attempt did not arrive.
+        Freqtrade stores no attempts, so this never says that an attempt did not arrive.
 
         Raises:
             ClientError: it did not answer.
@@ -159,7 +159,7 @@ class Freqtrade:
         """Do nothing: there is no fence, and a late command is harmless."""
 
     async def reapply(self) -> bool:
-        """Pause it again if a halt is active and it runs, as after a restart; say whether it did.
+        """Pause it again if a halt is active but it runs, as after a restart; return if so.
 
         Raises:
             ClientError: it did not answer.
@@ -181,7 +181,7 @@ class Freqtrade:
         orders: list[Awaitable[object]] = [self._lock(state, hold_id, text)]
         if state == "halted":
             orders.append(self._api.pause())
-        # Neither waits for the other's success: each one prevents entries even if the other fails.
+        # Independent of each other: either one prevents entries even if the other fails.
         for ended in await asyncio.gather(*orders, return_exceptions=True):
             if isinstance(ended, BaseException):
                 raise ended
@@ -203,7 +203,7 @@ class Freqtrade:
         return _done(f"it is {await self._api.pause()}")
 
     async def _resume(self, params: Mapping[str, Any]) -> CommandAnswer:
-        """Release the named holds. Locks we did not set, such as a protection's, stay."""
+        """Release the named holds. Locks that we did not set, such as a protection's, stay."""
         _text(params, "owner"), _text(params, "reason")
         named = {part.strip() for part in _text(params, "holds").split(",") if part.strip()}
         state, holds = await asyncio.gather(self._api.state(), self._api.holds())
@@ -237,7 +237,7 @@ class Freqtrade:
             return await self._api.state(), (await self._api.health()).bot_startup_ts
 
         def is_loaded(now: tuple[State, float | None]) -> bool:
-            # If its configuration stops it, there is no new start to report.
+            # If its configuration stops it, it does not report a new start.
             if now[0] == "stopped":
                 return True
             return now[0] != "reload_config" and now[1] not in {None, before.bot_startup_ts}
@@ -250,12 +250,12 @@ class Freqtrade:
         return _done("it is reloaded")
 
     async def _flatten(self, params: Mapping[str, Any], within: timedelta) -> CommandAnswer:
-        # The inner deadline is a little earlier, so that the answer can say how far it came.
+        # The inner deadline is a little earlier, so that the answer can report the progress.
         leaving = EmergencyExit(self._api, lambda: self._place("halted", params))
         return await leaving.run(within * 0.95)
 
     async def _is_flat(self, _params: Mapping[str, Any]) -> CommandAnswer:
-        """Answer `succeeded` when nothing is open, and `failed` when something is."""
+        """Return `succeeded` if nothing is open, else `failed`."""
         stopped = await self._api.state() == "stopped"
         count = await (self._api.trades_of_stopped() if stopped else self._api.open_trades())
         return CommandAnswer(
@@ -268,7 +268,7 @@ def _done(detail: str, released: list[ReportedHold] | None = None) -> CommandAns
 
 
 def _in_force(state: State, holds: list[LockedHold]) -> list[ReportedHold]:
-    """Return our holds as far as they hold: without its pause a halt is a reduction."""
+    """Return our holds as they take effect: without its pause a halt only reduces."""
     return [
         ReportedHold(
             id=hold.id,
@@ -282,7 +282,7 @@ def _in_force(state: State, holds: list[LockedHold]) -> list[ReportedHold]:
 
 
 def _strictest(holds: list[LockedHold]) -> list[LockedHold]:
-    """Return one for each id: a reduction that became a halt is two locks."""
+    """Return one hold per id: a `reduce` that became a `halt` has two locks."""
     by_strictness = sorted(holds, key=lambda hold: STATES.index(hold.state))
     return list({hold.id: hold for hold in by_strictness}.values())
 

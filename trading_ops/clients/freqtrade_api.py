@@ -1,4 +1,4 @@
-"""Freqtrade's REST API as far as it is needed for control: state and commands.
+"""The part of Freqtrade's REST API needed for control: state and commands.
 
 Source: https://www.freqtrade.io/en/stable/rest-api/. These requests need neither the exchange nor
 Freqtrade's loop, so they are answered while the loop is stuck; `/status` and `/balance` need both
@@ -28,7 +28,7 @@ from trading_ops.turns import Turns
 
 MARK = "trading-ops"
 LONGEST_REASON = 255
-"""Of Freqtrade's column, in characters."""
+"""Length of Freqtrade's column, in characters."""
 
 LONGEST_OWNER = 60
 
@@ -50,10 +50,10 @@ class LockedHold:
 
 
 def to_reason(state: str, hold_id: str, owner: str, reason: str) -> str:
-    """Return the text of the lock; who and why are cut off before the id is.
+    """Return the text of the lock; owner and reason are truncated before the id.
 
     Raises:
-        ValueError: the id alone is too long to be kept.
+        ValueError: the id alone is too long.
     """
     head = f"{MARK} {state} {quote(hold_id, safe='')} "
     if len(head) >= LONGEST_REASON:
@@ -87,7 +87,7 @@ SERVER_ERROR = 500
 
 State = Literal["running", "paused", "stopped", "reload_config"]
 QUIET = frozenset({"paused", "stopped"})
-"""States in which its strategy enters nothing."""
+"""States in which the strategy opens no trades."""
 
 
 class FreqtradeConfig(msgspec.Struct):
@@ -123,7 +123,7 @@ class _Count(msgspec.Struct):
 class FreqtradeApi:
     """One Freqtrade; its Http has the address without `/api/v1`, and HTTP Basic.
 
-    It answers one request at a time, also of other processes; orders go before readings.
+    It answers one request at a time, across all clients; commands have priority over reads.
     """
 
     def __init__(self, http: Http, turns: Turns) -> None:
@@ -131,7 +131,7 @@ class FreqtradeApi:
         self._turns = turns
 
     async def ping(self) -> None:
-        """Return when it answers.
+        """Return once it answers.
 
         Raises:
             Unreachable: it did not.
@@ -140,26 +140,26 @@ class FreqtradeApi:
             await self._http.get(f"{ROOT}/ping")
 
     async def state(self) -> State:
-        """Return the state that was last requested; its loop may not have reached it yet."""
+        """Return the state that was last requested; its loop may not be in it yet."""
         return (await self._get("/show_config", FreqtradeConfig)).state
 
     async def health(self) -> FreqtradeHealth:
-        """Return when its loop ended last, and when it started."""
+        """Return the time of the last loop iteration, and of the start."""
         return await self._get("/health", FreqtradeHealth)
 
     async def open_trades(self) -> int:
         """Return how many trades are open, unfilled entries included.
 
         Raises:
-            Unreachable: no usable answer, as from one that is stopped.
+            Unreachable: no usable answer, as when it is stopped.
         """
         return (await self._get("/count", _Count)).current
 
     async def trades_of_stopped(self) -> int:
-        """Return how many trades are open, of one that is stopped: it refuses to count them.
+        """Return how many trades are open while it is stopped, when it does not count them itself.
 
         Raises:
-            Unreachable: no answer; with trades open it asks the exchange for their prices first.
+            Unreachable: no answer; with open trades it asks the exchange for their prices first.
         """
         answer = await self._http.ask("GET", f"{ROOT}/status", within=STATUS_WITHIN)
         if answer.status != 200:  # noqa: PLR2004
@@ -171,7 +171,7 @@ class FreqtradeApi:
         return await self._get("/trades", Trades, params)
 
     async def holds(self) -> list[LockedHold]:
-        """Return our holds, as its locks keep them."""
+        """Return our holds, read from its locks."""
         now = clock.timestamp()
         found = [
             from_reason(lock.id, lock.reason or "", lock.lock_timestamp / 1000)
@@ -191,7 +191,7 @@ class FreqtradeApi:
             Unreachable: no answer.
             Refused: it rejected the command.
         """
-        # An exit waits for the exchange, and `/status` as well: no one waits for them.
+        # An exit waits for the exchange, so other requests must not wait for it.
         waits = path == FORCE_EXIT
         async with contextlib.nullcontext() if waits else self._turns.turn(first=True):
             answer = await self._http.ask(method, ROOT + path, json=json, within=within)
@@ -201,7 +201,7 @@ class FreqtradeApi:
         return answer.status
 
     async def pause(self) -> State:
-        """Make it open no new trades, and return its state: paused or stopped.
+        """Stop it from opening trades, and return its state: paused or stopped.
 
         A stopped one stays stopped, because a pause would start it. A pause during a reload is
         answered and then lost, so it is repeated while the state is running.

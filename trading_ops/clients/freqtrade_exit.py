@@ -1,4 +1,4 @@
-"""Close all positions in the only order that works: halt, exit, check that none is left, stop.
+"""Close all positions in the only order that works: halt, exit, check that nothing is open, stop.
 
 A stopped Freqtrade manages no position and refuses to close one, so stopping comes last, and only
 when nothing is open. If a step fails, the halt stays active and the positions stay managed.
@@ -15,10 +15,10 @@ from trading_ops.clients.freqtrade_api import FORCE_EXIT, FreqtradeApi
 from trading_ops.errors import Refused, Unreachable
 
 EXIT_WITHIN = timedelta(seconds=10)
-"""For one `/forceexit`: it cancels and submits an order for each trade before it answers."""
+"""Timeout of one `/forceexit`: it cancels and submits an order per trade before it answers."""
 
 EXIT_AGAIN_SECONDS = 10.0
-"""With positions left after this time the exit is requested again: the failure of one trade ends
+"""If positions are left after this time, the exit is requested again: one failed trade aborts
 the whole request. Freqtrade cancels its exit orders before it submits new ones, so nothing is sold
 twice."""
 
@@ -35,7 +35,7 @@ class EmergencyExit:
         self._open: int | None = None
 
     async def run(self, within: timedelta) -> CommandAnswer:
-        """Run it; an answer other than `succeeded` names the step that failed.
+        """Run the exit; an outcome other than `succeeded` names the failed step.
 
         Raises:
             Unreachable: the halt was not answered, so the outcome is unknown.
@@ -62,7 +62,7 @@ class EmergencyExit:
         self._doing = "waiting for its current loop to end"
         await self._loop_ended_after(paused_at)
         self._doing = "closing every position"
-        await self._close_all()  # what that loop may have entered before it saw the pause
+        await self._close_all()  # trades that the loop may have opened before it saw the pause
         self._done.append("nothing is open")
         self._doing = "the stop"
         await self._api.order("POST", "/stop")
@@ -79,23 +79,23 @@ class EmergencyExit:
     async def _close_all(self) -> None:
         while await self._left():
             everything = {"tradeid": "all", "ordertype": "market"}
-            # Without an answer it may be at it all the same: the answer waits for the exchange.
+            # Without an answer it may still be running: the answer waits for the exchange.
             with contextlib.suppress(Unreachable):
                 await self._api.order("POST", FORCE_EXIT, everything, within=EXIT_WITHIN)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(EXIT_AGAIN_SECONDS):
                     await self._api.until(self._left, lambda left: not left)
-            await self._be_paused()  # should anyone have reloaded or stopped it meanwhile
+            await self._be_paused()  # in case it was reloaded or stopped in the meantime
 
     async def _left(self) -> bool:
         try:
             self._open = await self._api.open_trades()
         except Unreachable:
-            return True  # unknown, which is not the same as none
+            return True  # unknown is not the same as none
         return self._open > 0
 
     async def _loop_ended_after(self, moment: float) -> None:
-        """Wait for an end of its loop since the pause: an entry may have been under way.
+        """Wait for a loop iteration to end after the pause: an entry may have been in progress.
 
         Time stamps are whole seconds, rounded down.
         """

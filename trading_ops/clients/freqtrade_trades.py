@@ -1,9 +1,8 @@
 """The closed trades of a Freqtrade as events of the bot.
 
-GET /trades reads the database alone: it needs neither the exchange nor Freqtrade's loop. Trades are
-numbered by the time at which they closed. That is not always the order in which Freqtrade stores
-them, so the newest ones are returned at each reading, and the reader recognizes known events by
-their IDs.
+GET /trades only reads the database: it needs neither the exchange nor Freqtrade's loop. Trades are
+numbered by their closing time. That is not always the order in which Freqtrade stores them, so
+each read returns the newest ones again, and the reader recognizes known events by their IDs.
 """
 
 from collections.abc import Awaitable, Callable
@@ -16,21 +15,21 @@ from trading_ops.clients.agent import BotEvent, EventsPage
 JOURNAL = "closed-trades"
 
 NEWEST = 50
-"""Trades in the usual request."""
+"""Number of trades in the usual request."""
 
 DEEPER, REQUESTS = 200, 5
 """Trades in each further request, and their number, while all trades so far are new. Older trades
 than these are left out."""
 
 READ_AT_ONCE = 200
-"""New events in one answer, at most; the oldest first."""
+"""Maximum new events in one answer; the oldest first."""
 
 Ask = Callable[[dict[str, str]], Awaitable["Trades"]]
 """Sends GET /trades with these parameters."""
 
 
 class Trade(msgspec.Struct):
-    """One closed trade, as far as it is read."""
+    """The fields we read of a closed trade."""
 
     trade_id: int
     pair: str
@@ -103,7 +102,7 @@ def _event(trade: Trade) -> BotEvent:
     }
     return BotEvent(
         number=int(trade.close_timestamp),
-        # A new database starts again with trade 1.
+        # A new database starts with trade 1 again.
         id=f"freqtrade-{trade.trade_id}-{int(trade.open_timestamp)}",
         kind="trade",
         severity="info",

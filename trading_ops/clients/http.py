@@ -1,4 +1,4 @@
-"""HTTP requests with a deadline, no redirects and two kinds of error; and the sessions they use."""
+"""HTTP requests with a deadline, no redirects and two kinds of error, and their sessions."""
 
 import base64
 import errno
@@ -25,7 +25,7 @@ HEARTBEAT_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class HttpResponse:
-    """What came back, whatever its status."""
+    """A response of any status."""
 
     status: int
     body: bytes
@@ -46,12 +46,12 @@ class Http:
         on_date: Callable[[float, float, float], None] | None = None,
         tls: Contexts | None = None,
     ) -> None:
-        """Take the address, a token or `user:password` (HTTP Basic), and what counts requests.
+        """Set the address, a token or `user:password` (HTTP Basic), and a request counter.
 
         `tls` are the contexts for https; by default those of the session.
 
-        `on_date` is called for each answer that has a `Date`: with it in seconds since the epoch,
-        and with when it was asked for and answered, on the clock that never steps.
+        `on_date` is called for each answer with a `Date` header: with its value in seconds since
+        the epoch, and the monotonic times of request and answer.
         """
         self._session = session
         self._base = base
@@ -79,8 +79,8 @@ class Http:
         """Return the answer with its status.
 
         Raises:
-            Cut: the connection was accepted, and ended without one.
-            Unreachable: there was none within the deadline.
+            Cut: the connection was accepted and closed without an answer.
+            Unreachable: no answer within the deadline.
         """
         self._on_request()
         limit = aiohttp.ClientTimeout(total=(within or self._within).total_seconds())
@@ -116,7 +116,7 @@ class Http:
         try:
             shown = parsedate_to_datetime(date).timestamp()
         except ValueError:
-            return  # no clock can be read from it
+            return  # invalid date
         self._on_date(shown, asked, clock.boottime())
 
     async def get(
@@ -129,7 +129,7 @@ class Http:
         """Return the body of a 200.
 
         Raises:
-            Unreachable: no answer, or the server itself is in trouble (5xx).
+            Unreachable: no answer, or a server error (5xx).
             Refused: any other status.
         """
         answer = await self.ask("GET", path, params=params, within=within)
@@ -144,7 +144,7 @@ class Http:
         """Yield the text messages of a WebSocket until it ends.
 
         Raises:
-            Unreachable: it could not be opened, or the other side closed it.
+            Unreachable: it could not be opened, or the peer closed it.
         """
         url = self._base + path
         try:
@@ -165,12 +165,12 @@ class Http:
 
 
 def is_timeout(error: ClientError) -> bool:
-    """Whether the connection was accepted or pending and no answer came in time."""
+    """Whether the connection was accepted or pending, but no answer came in time."""
     return isinstance(error.__cause__, TimeoutError)
 
 
 def _is_cut(error: Exception) -> bool:
-    """Whether the other side had accepted the connection, and ended it."""
+    """Whether the peer accepted the connection and closed it."""
     if isinstance(error, aiohttp.ClientConnectorError):
         return False
     if isinstance(error, OSError) and error.errno in {errno.ECONNRESET, errno.EPIPE}:
@@ -196,7 +196,7 @@ def why(error: Exception) -> str:
 
 
 async def _whole(content: aiohttp.StreamReader) -> bytes:
-    """Read to the end; `read(n)` would give what has arrived so far."""
+    """Read to the end; `read(n)` would return only what has arrived so far."""
     body = bytearray()
     async for chunk in content.iter_any():
         body += chunk
@@ -206,7 +206,7 @@ async def _whole(content: aiohttp.StreamReader) -> bytes:
 
 
 OPERATOR = "operator"
-"""Whose certificate the command line shows."""
+"""Name of the client certificate that the command line presents."""
 
 
 def session_of(
@@ -219,10 +219,10 @@ def session_of(
     """Return a session that sends tokens to trusted users, and over TLS to holders of our CA only.
 
     Args:
-        settings: where the TLS files are, and which users are trusted.
-        name: of the target that asks; its certificate is shown.
-        on_impostor: called with the reason when a listener was refused.
-        on_certificate: called with the address and expiry of each certificate that was accepted.
+        settings: the TLS files and the trusted users.
+        name: of the calling target, whose certificate is presented.
+        on_impostor: called with the reason when a listener is refused.
+        on_certificate: called with address and expiry of each accepted certificate.
     """
     connector = KnownListeners(
         trusted_users(settings.listener_users),

@@ -42,8 +42,8 @@ class KeptConnections:
         """Return the body of a 200; the caller sets the deadline.
 
         Raises:
-            Cut: the connection was accepted, and ended without an answer.
-            Unreachable: no answer, or the server itself is in trouble (5xx).
+            Cut: the connection was accepted and closed without an answer.
+            Unreachable: no answer, or a server error (5xx).
             Refused: any other status.
             NotPlain: the answer has no Content-Length.
         """
@@ -70,7 +70,7 @@ class KeptConnections:
             return body
 
     def close(self) -> None:
-        """Close all that no request uses."""
+        """Close all idle connections."""
         while self._idle:
             self._idle.pop().close()
 
@@ -108,11 +108,11 @@ class KeptConnections:
 
 
 class _Closed(Exception):
-    """The other side ended the connection before its answer was complete."""
+    """The peer closed the connection before its answer was complete."""
 
 
 class _InvalidResponse(Exception):
-    """What came is not HTTP, or too long."""
+    """The answer is not HTTP, or too long."""
 
 
 class _Connection(asyncio.Protocol):
@@ -123,7 +123,7 @@ class _Connection(asyncio.Protocol):
     def __init__(self) -> None:
         self.opened_at = clock.boottime()
         self.received = False
-        """Whether anything of an answer to the last request came."""
+        """Whether any part of an answer to the last request has arrived."""
 
         self._buffer = bytearray()
         self._answer: asyncio.Future[tuple[int, bytes]] | None = None
@@ -160,7 +160,7 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._answer is None or self._answer.done():
-            self.close()  # nothing was asked
+            self.close()  # unsolicited data
             return
         self.received = True
         self._buffer += data

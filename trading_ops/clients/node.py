@@ -1,4 +1,4 @@
-"""Client of a host's node process, which controls its services; the lab's supervisor is one too."""
+"""Client of a host's node process, which controls its services, or of the local supervisor."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -15,25 +15,25 @@ UNKNOWN = "unknown"
 
 
 class Process(msgspec.Struct):
-    """One process as its service manager sees it."""
+    """One process as reported by its service manager."""
 
     unit: str
     state: str
     incarnation: str | None = None
-    """Identifies one run of the process; of a stopped one the last, None before the first."""
+    """Identifies one run of the process; the last run if it is stopped, None before the first."""
 
     reported: str | msgspec.UnsetType | None = msgspec.UNSET
-    """What the agent in it reports as its incarnation: unset means the same, None not known."""
+    """Incarnation that its agent reports; unset: the same, None: unknown."""
 
     pid: int | None = None
     """None while it does not run."""
 
     problem: str | None = None
-    """Why the service manager did not answer, or could not start it."""
+    """Why the service manager did not answer or could not start it."""
 
     @property
     def agents(self) -> str | None:
-        """The incarnation that the agent in it reports; None: not known."""
+        """The incarnation that its agent reports; None: unknown."""
         return self.incarnation if self.reported is msgspec.UNSET else self.reported
 
 
@@ -53,7 +53,7 @@ class ServiceUnit(Executor):
 
         Raises:
             Unreachable: the executor or its service manager did not answer.
-            Refused: it has no such unit.
+            Refused: no such unit.
         """
         body = await self._http.get("/processes")
         try:
@@ -70,7 +70,7 @@ class ServiceUnit(Executor):
     async def restart(
         self, *, incarnation: str | None, attempt_id: str, fence: int | None, within: timedelta
     ) -> CommandResult:
-        """Restart exactly the process that is meant; another incarnation is left alone.
+        """Restart the process only if it is still the expected incarnation.
 
         Without a fence it is an operator's request, which replaces no sender.
 
@@ -90,13 +90,13 @@ class ServiceUnit(Executor):
         grace: timedelta,
         within: timedelta,
     ) -> CommandResult:
-        """Stop exactly the process that is meant, with SIGKILL after a grace.
+        """Stop the process only if it is still the expected incarnation; SIGKILL after a grace.
 
-        A safe direction: an old fence is not refused.
+        It is in the safe direction, so an old fence is not refused.
 
         Raises:
             Unreachable: no answer: whether it was done is unknown.
-            Refused: it was not done: another process runs there.
+            Refused: not done; another process runs there.
         """
         body = {
             "attempt_id": attempt_id,
@@ -116,7 +116,7 @@ class ServiceUnit(Executor):
         fence: int,
         within: timedelta,
     ) -> CommandResult:
-        """Give the unit another amount of a resource for a time; the node restores it.
+        """Change a resource limit of the unit for a time; the node restores it.
 
         Raises:
             Unreachable: no answer: whether it was done is unknown.

@@ -1,4 +1,4 @@
-"""Prometheus' HTTP API: what is true.
+"""Client of Prometheus' HTTP API.
 
 Source: prometheus.io/docs/prometheus/latest/querying/api; the parts used are the same in 2.42
 and 3.x.
@@ -121,7 +121,7 @@ class _RangeAnswer(msgspec.Struct):
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """One series over a span: moments in seconds since the epoch, and values."""
+    """One series over a time range: times in seconds since the epoch, and values."""
 
     labels: dict[str, str]
     points: list[tuple[float, float]]
@@ -140,14 +140,14 @@ class Prometheus:
 
     def __init__(self, http: Http) -> None:
         self._http = http
-        # Most alerts of a poll were there at the one before, and computing them takes a while.
+        # Most alerts were in the previous poll too, and computing them takes a while.
         self._known: dict[tuple[tuple[str, str], ...], Fingerprint] = {}
         self._config_read = ""
         self._external: Mapping[str, str] | None = None
         self._start: tuple[datetime, float] | None = None
 
     async def view(self) -> PrometheusView:
-        """Return all pending and firing alerts, and since when the server runs.
+        """Return all pending and firing alerts, and the start time of the server.
 
         Raises:
             Unreachable: no usable answer; what fires is then unknown.
@@ -166,7 +166,7 @@ class Prometheus:
         )
 
     async def external_labels(self) -> Mapping[str, str]:
-        """Return the labels that it adds to every alert it sends; empty while it does not answer.
+        """Return the external labels of its alerts; empty while it does not answer.
 
         They are read again by `view` after each reload of its configuration.
         """
@@ -178,12 +178,12 @@ class Prometheus:
         return self._external or {}
 
     async def rule_groups(self) -> dict[str, str]:
-        """Return a digest of each of our rule groups, as the server evaluates them.
+        """Return a digest of each of our rule groups, as loaded by the server.
 
-        It changes with the rules' names, expressions, durations, labels, order and interval.
+        It depends on the rules' names, expressions, durations, labels, order and interval.
 
         Raises:
-            ClientError: no usable answer, or none of our groups: it may just be loading them.
+            ClientError: no usable answer, or none of our groups, as while it loads them.
         """
         body = await self._http.get("/api/v1/rules")
         found = await asyncio.to_thread(_digests, body)
@@ -205,7 +205,7 @@ class Prometheus:
             try:
                 answer = await self._http.get("/api/v1/status/config")
                 self._external = _external_of(_decode(answer, _ConfigAnswer).data.yaml)
-            except Refused as error:  # a proxy may keep this page from us
+            except Refused as error:  # a proxy may block this page
                 log.warning("external_labels_unknown", error=str(error))
                 self._external = {}
             self._config_read = runtime.lastConfigTime
@@ -231,11 +231,11 @@ class Prometheus:
     async def query(
         self, expression: str, *, at: datetime | None = None, within: timedelta | None = None
     ) -> list[Sample]:
-        """Return the instant vector of an expression, at a moment; by default now.
+        """Return the instant vector of an expression at a given time; by default now.
 
         Raises:
             Unreachable: no usable answer.
-            Refused: the expression is wrong.
+            Refused: the expression is invalid.
         """
         params = {"query": expression}
         if at is not None:
@@ -255,11 +255,11 @@ class Prometheus:
         step: float,
         within: timedelta | None = None,
     ) -> list[Series]:
-        """Return the values of an expression over a span, in seconds since the epoch.
+        """Return the values of an expression over a time range, in seconds since the epoch.
 
         Raises:
             Unreachable: no usable answer.
-            Refused: the expression is wrong.
+            Refused: the expression is invalid.
         """
         asked = {"query": expression, "start": str(start), "end": str(end), "step": str(step)}
         body = await self._http.get("/api/v1/query_range", params=asked, within=within)
@@ -275,9 +275,9 @@ def _series(body: bytes) -> list[Series]:
 
 
 def _external_of(config: str) -> Mapping[str, str]:
-    """Read them from the configuration as Prometheus prints it, of which only `global` is parsed.
+    """Read them from the configuration that Prometheus prints; only `global` is parsed.
 
-    A large installation's configuration has thousands of lines, and they take seconds.
+    Parsing the thousands of lines of a large configuration would take seconds.
     """
     lines = config.splitlines()
     begin = next((at for at, line in enumerate(lines) if line.startswith("global:")), len(lines))

@@ -1,4 +1,4 @@
-"""Readiness as the API shows it, and as the command line reads it."""
+"""Readiness in the API's answers, as the command line reads it."""
 
 from datetime import datetime
 from typing import Annotated
@@ -41,17 +41,17 @@ class ReadinessRunView(msgspec.Struct, kw_only=True):
     hours: float
     hours_needed: float
     ready: bool
-    """Every condition of the stage is met."""
+    """Whether every condition of the stage is met."""
 
     missing: str
-    """What the stage still lacks."""
+    """Unmet conditions of the stage."""
 
     breaches: int
     reason: str
-    """Of the last step back."""
+    """Reason of the last step back."""
 
     regressed: list[str]
-    """Criteria that were passed once and have failed now."""
+    """Criteria that passed before and fail now."""
 
     passed_phases: list[str]
     sign_off_due: datetime | None
@@ -61,7 +61,7 @@ class ReadinessRunView(msgspec.Struct, kw_only=True):
 
 
 class ReadinessReport(msgspec.Struct, kw_only=True):
-    """What is signed."""
+    """The signed content."""
 
     at: datetime
     run: ReadinessRunView
@@ -77,7 +77,7 @@ class SignedReport(msgspec.Struct, kw_only=True):
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
-    """What a check found; the reconciler compares the value with the limit."""
+    """The result of a check; the reconciler compares the value with the limit."""
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=40)]
     value: float | None
@@ -87,10 +87,10 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CheckToRun(msgspec.Struct, kw_only=True):
-    """One check that an operator's command is to run."""
+    """One check that an operator's command must run."""
 
     name: str
     check: str
     command: list[str]
     measures: bool
-    """The command prints a number."""
+    """Whether the command prints a number."""

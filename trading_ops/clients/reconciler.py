@@ -1,4 +1,4 @@
-"""The reconciler's own API, as the command line and the drills use it."""
+"""Client of the reconciler's API, for the command line and the drills."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import timedelta
@@ -121,7 +121,7 @@ class BotEventsPage(msgspec.Struct):
 
     events: list[BotEventView]
     head: int
-    """Where a stream continues this list."""
+    """Cursor from which a stream continues this list."""
 
 
 class _BotEventCounts(msgspec.Struct):
@@ -171,7 +171,7 @@ class ReconcilerApi:
     async def acknowledge(
         self, key: str, *, owner: str, note: str = "", seconds: float | None = None
     ) -> AcknowledgementView:
-        """Take an incident, or with `seconds` only snooze it."""
+        """Acknowledge an incident, or with `seconds` snooze it."""
         kind = "acknowledge" if seconds is None else "snooze"
         fields: dict[str, Any] = {"kind": kind, "owner": owner, "note": note}
         fields |= {} if seconds is None else {"seconds": seconds}
@@ -179,7 +179,7 @@ class ReconcilerApi:
         return _decode(body, AcknowledgementView)
 
     async def withdraw(self, key: str, *, owner: str) -> AcknowledgementView:
-        """Give an incident back."""
+        """Remove an acknowledgement."""
         path = f"/api/v1/incidents/{_part(key)}/acknowledge"
         answer = await self._http.ask("DELETE", path, params={"owner": owner})
         return _decode(_checked(answer.status, answer.body), AcknowledgementView)
@@ -198,7 +198,7 @@ class ReconcilerApi:
         return _decode(body, _Paused).id
 
     async def resume(self, *, owner: str, only: int | None = None) -> PauseView | None:
-        """End every pause, or only one; return a pause that is still in force."""
+        """End all pauses, or only one; return a pause that is still in force."""
         params = {"owner": owner} | ({} if only is None else {"id": str(only)})
         answer = await self._http.ask("DELETE", "/api/v1/pause", params=params)
         return _decode(_checked(answer.status, answer.body), _Resumed).pause
@@ -230,7 +230,7 @@ class ReconcilerApi:
     async def release(
         self, target: str, *, holds: Sequence[str], owner: str, reason: str
     ) -> ReleasedView:
-        """Release holds of a bot; without names, all of them."""
+        """Release holds of a bot; without ids, all of them."""
         path = f"/api/v1/targets/{_part(target)}/resume"
         named = list(holds) or None
         body = await self._order("POST", path, owner=owner, reason=reason, holds=named)
@@ -275,12 +275,12 @@ class ReconcilerApi:
         return _decode(body, _AttemptStory).attempt
 
     async def approvals(self, **filters: str) -> list[ApprovalView]:
-        """Return requests for approval, newest first."""
+        """Return approval requests, newest first."""
         body = await self._get("/api/v1/approvals", params=filters)
         return _decode(body, _Approvals).approvals
 
     async def answer(self, key: str, word: str, *, owner: str) -> ApprovalView:
-        """Answer a request for approval with `approve` or `deny`."""
+        """Decide an approval request: `approve` or `deny`."""
         path = f"/api/v1/approvals/{_part(key)}/{word}"
         return _decode(await self._order("POST", path, owner=owner), ApprovalView)
 
@@ -303,7 +303,7 @@ class ReconcilerApi:
         return _decode(await self._get("/api/v1/readiness"), _Runs).runs
 
     async def readiness_of(self, bot: str) -> ReadinessRunView:
-        """Return the open run of a bot, or else its last one."""
+        """Return the open run of a bot, or its last one."""
         return _decode(await self._get(f"/api/v1/readiness/{_part(bot)}"), ReadinessRunView)
 
     async def change_readiness(
@@ -316,14 +316,14 @@ class ReconcilerApi:
         )
 
     async def readiness_checks(self, bot: str) -> list[CheckToRun]:
-        """Return the checks that are to be run for a bot."""
+        """Return the checks to run for a bot."""
         body = await self._get(f"/api/v1/readiness/{_part(bot)}/checks")
         return _decode(body, _Checks).checks
 
     async def send_checks(
         self, bot: str, found: Sequence[Checked], *, owner: str
     ) -> ReadinessRunView:
-        """Send what the checks of a bot found."""
+        """Send the results of a bot's checks."""
         path = f"/api/v1/readiness/{_part(bot)}/checks"
         checks = msgspec.to_builtins(list(found))
         return _decode(
@@ -369,7 +369,7 @@ class ReconcilerApi:
         return _decode(_checked(answer.status, answer.body), EventPageView)
 
     async def kinds(self) -> frozenset[str]:
-        """Return every kind of event that was ever stored."""
+        """Return every stored kind of event."""
         body = await self._get("/api/v1/events/summary", params={"since": "1970-01-01T00:00:00Z"})
         return frozenset(one.kind for one in _decode(body, _Summary).counts)
 
@@ -377,7 +377,7 @@ class ReconcilerApi:
         """Yield every event after a number as it happens, until the connection ends.
 
         Raises:
-            Unreachable: it could not be opened, or it was closed.
+            Unreachable: the stream could not be opened, or was closed.
         """
         path = "/api/v1/events/stream"
         async for text in self._http.messages(path, params={"after": str(after)}):
@@ -392,7 +392,7 @@ class ReconcilerApi:
         """Yield every event of the bots after a number, until the connection ends.
 
         Raises:
-            Unreachable: it could not be opened, or it was closed.
+            Unreachable: the stream could not be opened, or was closed.
         """
         path = "/api/v1/bot-events/stream"
         async for text in self._http.messages(path, params={**filters, "after": str(after)}):
@@ -419,7 +419,7 @@ class ReconcilerApi:
         return _decode(body, _Tested).ids
 
     async def change_message(self, key: str, change: str, *, owner: str) -> MessageView:
-        """Let a message that was not delivered be tried again, or give it up.
+        """Retry or discard an undelivered message.
 
         Args:
             key: of the message.
@@ -435,16 +435,16 @@ class ReconcilerApi:
         return _decode(await self._get(f"/api/v1/reports/{_part(period)}", params), ReportView)
 
     async def send_report(self, period: str, *, date: str | None, owner: str) -> list[str]:
-        """Send a report; return the channels that it goes to."""
+        """Send a report; return its channels."""
         path = f"/api/v1/reports/{_part(period)}"
         return _decode(await self._order("POST", path, date=date, owner=owner), _Sent).channels
 
     async def test_alert(self) -> str:
-        """Let a test alert fire; return its id."""
+        """Fire a test alert; return its id."""
         return _decode(await self._order("POST", "/api/v1/test-alert"), _Test).test_id
 
     async def end_test_alert(self) -> None:
-        """Let the test alert end."""
+        """Resolve the test alert."""
         await self._order("DELETE", "/api/v1/test-alert")
 
     async def _get(self, path: str, params: Mapping[str, str] | None = None) -> bytes:
@@ -460,7 +460,7 @@ class ReconcilerApi:
 
 
 def _part(text: str) -> str:
-    """Return an operator's text as one part of a path, whatever it contains."""
+    """Escape an operator's text as one path segment."""
     return quote(text, safe="")
 
 

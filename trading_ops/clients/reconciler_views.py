@@ -1,4 +1,4 @@
-"""What the reconciler's API answers, as the command line and the drills read it."""
+"""Answers of the reconciler's API, as the command line and the drills read them."""
 
 from datetime import datetime
 from typing import Any
@@ -24,7 +24,7 @@ class BotEventView(msgspec.Struct):
 
 
 class BotEventCountView(msgspec.Struct):
-    """How many events of one kind a bot had."""
+    """Number of events of one kind of a bot."""
 
     bot: str
     kind: str
@@ -60,7 +60,7 @@ class IncidentView(msgspec.Struct):
 
 
 class IncidentStatusView(msgspec.Struct):
-    """Who has an open incident, or why nothing is done about it now."""
+    """Who has acknowledged an open incident, or why automation does not act on it."""
 
     state: str
     owner: str | None = None
@@ -69,10 +69,10 @@ class IncidentStatusView(msgspec.Struct):
 
 
 class ListedIncidentView(IncidentView):
-    """One incident of a list."""
+    """One incident in a list."""
 
     status: IncidentStatusView | None = None
-    """None: it is closed."""
+    """None: closed."""
 
 
 class AttemptView(msgspec.Struct):
@@ -111,7 +111,7 @@ class EventView(msgspec.Struct):
 
 
 class TimelineView(msgspec.Struct):
-    """An incident with everything that was decided and done, oldest first."""
+    """An incident with its attempts and events, oldest first."""
 
     incident: IncidentView
     attempts: list[AttemptView]
@@ -139,18 +139,18 @@ class AcknowledgementView(msgspec.Struct):
     owner: str
     until: datetime
     trouble: str | None = None
-    """Why Alertmanager does not know of it yet; None: it does."""
+    """Why Alertmanager does not have it yet; None: it does."""
 
 
 class PlacedView(msgspec.Struct):
-    """What became of one hold."""
+    """Result of placing one hold."""
 
     target: str
     id: str
     state: str
     stored: bool
     acknowledged: bool
-    """The bot has confirmed that the hold is in force."""
+    """Whether the bot has confirmed that the hold is in force."""
 
     detail: str
 
@@ -190,7 +190,7 @@ class TargetView(msgspec.Struct):
     name: str
     holds: list[HoldView]
     in_force: list[str] = []
-    """The ids of the holds that the bot has acknowledged."""
+    """Ids of the holds that the bot has acknowledged."""
 
     silences: list[SilenceView] = []
     agent: AgentView | None = None
@@ -206,7 +206,7 @@ class ReleasedView(msgspec.Struct):
 
 
 class ApprovalView(msgspec.Struct):
-    """One request for approval."""
+    """One approval request."""
 
     id: str
     action: str
@@ -219,7 +219,7 @@ class ApprovalView(msgspec.Struct):
 
 
 class RefusalView(msgspec.Struct):
-    """The gate that is shut, and how it is opened."""
+    """The closed gate, and how to open it."""
 
     reason: str
     note: str
@@ -284,7 +284,7 @@ class JobHistoryView(msgspec.Struct):
 
 
 class StepView(msgspec.Struct):
-    """One thing that a job would do."""
+    """One step that a job would run."""
 
     what: str
     reason: str
@@ -292,14 +292,14 @@ class StepView(msgspec.Struct):
 
 
 class JobPlanView(msgspec.Struct):
-    """What a job would do now."""
+    """What a job would do if it ran now."""
 
     steps: list[StepView]
     refused: str
 
 
 class EventPageView(msgspec.Struct):
-    """Some events, and from where the next ones are."""
+    """A page of events, and the cursor of the next one."""
 
     events: list[EventView]
     next: int | None
@@ -321,7 +321,7 @@ class MessageView(msgspec.Struct, kw_only=True):
 
 
 class ReportView(msgspec.Struct, kw_only=True):
-    """A report as values, and as it is sent."""
+    """A report as data, and as text and HTML."""
 
     report: dict[str, Any]
     subject: str

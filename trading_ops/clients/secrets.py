@@ -17,11 +17,11 @@ from trading_ops.errors import ClientError, ConfigError, Refused, SetupError
 from trading_ops.redaction import known
 
 NOTED = 64
-"""Bots of a fleet up to which each token is taken out of every text by its value."""
+"""Fleet size up to which token values are redacted from all log text."""
 
 
 class Secrets(Protocol):
-    """The tokens and passwords that the clients of targets send."""
+    """The tokens and passwords of the clients."""
 
     def agent_token(self, bot: Target) -> str:
         """Return the token of a bot's agent.
@@ -48,7 +48,7 @@ class Secrets(Protocol):
         ...
 
     def freqtrade_credentials_file(self, name: str) -> Path | None:
-        """Return the file of a Freqtrade's credentials; None: they are in no file."""
+        """Return the file with a Freqtrade's credentials; None: there is no file."""
         ...
 
     def freqtrade_credentials(self, name: str) -> str:
@@ -61,14 +61,14 @@ class Secrets(Protocol):
 
 
 def agent_token_file(settings: Settings, bot: Target) -> TokenFile:
-    """Return the file with the token of a bot's agent; a relative path counts from `root`."""
+    """Return the file with the token of a bot's agent; a relative path is relative to `root`."""
     if bot.token_file is not None:
         return TokenFile.of_agent(settings.root / bot.token_file)
     return TokenFile.of_agent(settings.secrets / agent_token_name(bot.name))
 
 
 class SecretFiles:
-    """Those in the files that the settings and the registry name."""
+    """Secrets in the files named by the settings and the registry."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -86,7 +86,7 @@ class SecretFiles:
         """
         if bot.name not in self._agents:
             self._agents[bot.name] = agent_token_file(self._settings, bot)
-        # Each known value costs time in every line that is logged; headers are redacted anyway.
+        # Each known value costs time for every log line; headers are redacted anyway.
         note = known if len(self._agents) <= NOTED else str
         fix = f"run `trading-ops up` once, or `trading-ops token rotate {bot.name}`"
         return note(_first(self._agents[bot.name], fix))
@@ -121,7 +121,7 @@ def _first(file: TokenFile, fix: str) -> str:
 
 
 ROTATION_WITHIN = timedelta(seconds=30)
-"""For the agent, which reads its file each second, to accept the new token."""
+"""Timeout for the agent, which reads its file each second, to accept the new token."""
 
 PAUSE_SECONDS = 0.1
 
@@ -131,8 +131,8 @@ async def rotate_token(
 ) -> bool:
     """Give a bot's agent a new token; return whether the agent has confirmed it.
 
-    The agent gets the new token below the old one, and the old one goes once it accepts both. A
-    crash in between leaves two tokens that work.
+    The new token is added below the old one, which is removed once the agent accepts both. A crash
+    in between leaves two valid tokens.
 
     Raises:
         SetupError: the file cannot be read or written.
@@ -154,7 +154,7 @@ async def rotate_token(
 
 
 async def _accepts(settings: Settings, bot: Target, token: str, within: timedelta) -> bool:
-    """Ask until the agent accepts a token; what does not listen is not waited for."""
+    """Poll until the agent accepts a token; stop at once if nothing listens."""
     deadline = clock.monotonic() + within.total_seconds()
     async with session_of(settings) as session:
         http = Http(session, bot.url, token=token)

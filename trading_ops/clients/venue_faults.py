@@ -1,4 +1,4 @@
-"""The paper venue's fault port: breaking it on purpose, and reading its own journal."""
+"""Client of the paper venue's fault port: injects faults and reads the venue's journal."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -21,17 +21,17 @@ class JournalEntry(msgspec.Struct):
     time: float
     event: str
     account: str = ""
-    """Whose account it concerns; empty where it concerns none."""
+    """The account; empty if it concerns none."""
 
     by_nonce: str = ""
-    """The nonce of the request that caused it; empty where none did."""
+    """The nonce of the request that caused it; empty if there was none."""
 
     client_order_id: str | None = None
-    """Of the order that it is about; None where it is about none, or about one without an id."""
+    """Client order id; None if there is no order, or it has none."""
 
     @property
     def nonce(self) -> int:
-        """The same as a number, 0 if there is none."""
+        """The nonce as a number, 0 if there is none."""
         return int(self.by_nonce) if self.by_nonce.isdecimal() else 0
 
 
@@ -46,7 +46,7 @@ class VenueFaults:
         self._http = http
 
     async def inject(self, kind: str, **details: Any) -> str:
-        """Start a fault; it lasts until it is cleared. Return its id.
+        """Start a fault that lasts until it is cleared; return its id.
 
         Raises:
             Refused: the venue knows no such fault.
@@ -58,11 +58,11 @@ class VenueFaults:
         return str(msgspec.json.decode(answer.body, type=_Fault).id)
 
     async def clear(self, fault: str) -> None:
-        """End a fault, if it is still there."""
+        """Clear a fault, if it is still active."""
         await self._http.ask("DELETE", f"/faults/{fault}")
 
     async def account(self, name: str) -> Mapping[str, Any]:
-        """Return what is really on an account: balances, holds, open orders, number of trades."""
+        """Return the true state of an account: balances, holds, open orders, number of trades."""
         body = await self._http.get(f"/accounts/{name}")
         return msgspec.json.decode(body, type=dict[str, Any])
 
@@ -96,7 +96,7 @@ class VenueFaults:
         return msgspec.json.decode(answer.body, type=dict[str, Any])
 
     async def journal(self, *, since: float) -> list[JournalEntry]:
-        """Return what the venue wrote down since a moment (seconds since the epoch)."""
+        """Return the venue's journal entries since a time (seconds since the epoch)."""
         after = 0
         found: list[JournalEntry] = []
         while True:

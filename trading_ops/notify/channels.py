@@ -1,4 +1,4 @@
-"""The channels' URLs: one secret file, `NAME URL` a line."""
+"""The channels' URLs, in one secret file with `NAME URL` per line."""
 
 import re
 from dataclasses import dataclass
@@ -11,34 +11,34 @@ from trading_ops.redaction import REDACTED, known, redact
 
 FILE = "notify_urls"
 SHORTEST = 4
-"""Characters of a part of a URL that is taken out of error messages."""
+"""Minimum length of a URL part that is redacted from error messages."""
 
 HOSTS = frozenset({"mailto", "http", "json", "form", "xml", "ntfy", "gotify"})
-"""Schemes, without the `s` of TLS, of which the host is a host; of others it may be a token."""
+"""Schemes, without the `s` for TLS, whose host is really a host; in others it may be a token."""
 
 _LINE = re.compile(r"([a-z][a-z0-9_-]{0,39})\s*[:=]?\s+(\S+)")
 
 
 @dataclass(frozen=True, repr=False)
 class Channel:
-    """One channel: its name and the Apprise URL behind it, which is secret."""
+    """One channel: its name and its secret Apprise URL."""
 
     name: str
     url: str
 
     def redact(self, text: str) -> str:
-        """Return a text without any part of the URL but its scheme and host."""
+        """Redact all parts of the URL except its scheme and host from a text."""
         for part in sorted(_parts(self.url), key=len, reverse=True):
             text = text.replace(part, REDACTED)
         return redact(text)
 
 
 def load_channels(path: Path) -> dict[str, Channel]:
-    """Read the channels; a missing file is none.
+    """Read the channels; a missing file means no channels.
 
     Raises:
-        ConfigError: it cannot be read, every user can open it, or a line is invalid. The line is
-            not repeated.
+        ConfigError: it cannot be read, other users can read it, or a line is invalid. The line
+            is not repeated.
     """
     fix = f"write NAME URL on each line of {path}, mode 0600"
     try:
@@ -63,7 +63,7 @@ def load_channels(path: Path) -> dict[str, Channel]:
 
 
 def _parts(url: str) -> set[str]:
-    """Return what must not be repeated of a URL: user, password, tokens, addresses."""
+    """Return the secret parts of a URL: user, password, tokens, addresses."""
     split = urlsplit(url)
     user, _, host = split.netloc.rpartition("@")
     is_host = split.scheme.rstrip("s") in HOSTS

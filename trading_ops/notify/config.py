@@ -1,4 +1,4 @@
-"""notify.yml: which messages go to which channel, when, and how many of them."""
+"""notify.yml: which messages go to which channel, when, and how many per hour."""
 
 import datetime as dt
 from pathlib import Path
@@ -20,16 +20,16 @@ Clock = Annotated[str, msgspec.Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 
 
 class Hours(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A time of each day; past midnight when it ends before it starts."""
+    """Hours of each day; past midnight if the end is before the start."""
 
     begin: Clock = msgspec.field(name="from")
     end: Clock = msgspec.field(name="to")
     days: tuple[str, ...] = DAYS
-    """On which it starts."""
+    """Days on which it starts."""
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One route: what is left out selects everything."""
+    """One route; an omitted condition matches everything."""
 
     name: Name
     to: Annotated[tuple[Name, ...], msgspec.Meta(min_length=1)]
@@ -37,13 +37,13 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     severities: tuple[Severity, ...] = ()
     bots: tuple[str, ...] = ()
     hours: Hours | None = None
-    """The route is used in these hours only."""
+    """The route applies only in these hours."""
 
     quiet: Hours | None = None
-    """What is not critical waits for the end of these hours."""
+    """Messages that are not critical wait for the end of these hours."""
 
     digest: str = "0s"
-    """For how long messages of a kind are collected into one."""
+    """How long messages of a kind are collected into one digest."""
 
     @property
     def digest_for(self) -> dt.timedelta:
@@ -57,16 +57,16 @@ class NotifyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     version: Annotated[int, msgspec.Meta(ge=1, le=1)]
     routes: Annotated[tuple[Route, ...], msgspec.Meta(min_length=1)]
     timezone: str = "UTC"
-    """Of `hours` and `quiet`, and of the times in messages."""
+    """Time zone of `hours`, `quiet` and the times in messages."""
 
     link: str = ""
-    """Where links in messages lead to, such as https://ops.example.com; empty: no links."""
+    """Base URL of links in messages, such as https://ops.example.com; empty: no links."""
 
     templates: str = ""
-    """Folder of your own templates, relative to notify.yml; they replace ours of the same name."""
+    """Folder of your own templates, relative to notify.yml; they replace shipped ones by name."""
 
     hourly_limit: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 60
-    """Deliveries to one channel in an hour; more wait and are collected."""
+    """Maximum deliveries per hour to one channel; further messages are collected."""
 
     @property
     def zone(self) -> ZoneInfo:

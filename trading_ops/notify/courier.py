@@ -20,13 +20,13 @@ from trading_ops.notify.rendering import Rendered
 log = logs.get(__name__)
 
 ANSWER_SECONDS = 60.0
-"""For one delivery; Apprise's own timeouts are shorter, each for one step of it."""
+"""Timeout of one delivery; Apprise's own timeouts are shorter, one for each step."""
 
 IDLE_SECONDS = 30.0
 
 
 class Job(msgspec.Struct, kw_only=True):
-    """One delivery, as a line to the child."""
+    """One delivery: a line sent to the child."""
 
     ticket: str
     url: str
@@ -37,11 +37,11 @@ class Job(msgspec.Struct, kw_only=True):
 
 
 class Answer(msgspec.Struct, kw_only=True):
-    """What became of it, as a line from the child."""
+    """The result: a line from the child."""
 
     ticket: str
     error: str
-    """Empty: it was delivered."""
+    """Empty: delivered."""
 
 
 @dataclass(kw_only=True)
@@ -53,7 +53,7 @@ class _Child:
 
 @dataclass(kw_only=True)
 class Courier:
-    """Delivers; `close` ends its child."""
+    """Delivers messages; `close` stops the child."""
 
     answer_seconds: float = ANSWER_SECONDS
     idle_seconds: float = IDLE_SECONDS
@@ -62,11 +62,11 @@ class Courier:
     _ending: asyncio.TimerHandle | None = None
 
     async def deliver(self, channel: Channel, rendered: Rendered, *, message_id: str) -> str:
-        """Deliver one message; return why that failed, empty when it did not.
+        """Deliver one message; return why that failed, empty if it succeeded.
 
         Args:
-            channel: to where.
-            rendered: what.
+            channel: the destination.
+            rendered: the content.
             message_id: the mail's id, the same for every try.
         """
         job = Job(
@@ -96,7 +96,7 @@ class Courier:
             self._end_when_idle(child)
 
     async def close(self) -> None:
-        """End the child."""
+        """Stop the child."""
         if self._ending is not None:
             self._ending.cancel()
         child, self._child = self._child, None

@@ -1,6 +1,6 @@
-"""The child of `courier`: reads jobs from standard input, delivers them, and answers each.
+"""The child process of `courier`: reads jobs from standard input, delivers them, and answers each.
 
-URLs come by the pipe, never by an argument or the environment, which others could read.
+URLs come through the pipe, never in arguments or the environment, which others could read.
 """
 
 import logging
@@ -24,23 +24,23 @@ _WRITING = threading.Lock()
 
 
 class _Captured(logging.Handler):
-    """Keeps what Apprise logs about a failure in the thread that delivers; it returns no reason."""
+    """Collects what Apprise logs about a failure, per thread: Apprise returns no reason."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep one line; of the debug lines only those with a reason."""
+        """Keep one line; of debug lines only those with a reason."""
         captured, line = getattr(_THREAD, "captured", None), record.getMessage()
         if captured is not None and (record.levelno >= logging.WARNING or line.startswith(REASONS)):
             captured.append(line)
 
 
 def _message_id(idstring: str | None = None, domain: str | None = None) -> str:
-    """Return the id of the message that this thread sends: Apprise would make one for each try."""
+    """Return the Message-ID of this thread's mail: Apprise would create one for each try."""
     del idstring
     return f"<{_THREAD.message_id}@{domain or 'trading-ops'}>"
 
 
 def _text(*conversion: object) -> str:
-    """Return the plain text of the message: Apprise would make one out of its HTML."""
+    """Return the plain text of the message: Apprise would derive it from the HTML."""
     del conversion
     return str(_THREAD.text)
 

@@ -1,7 +1,7 @@
-"""Text and HTML of messages, from Jinja2 templates; a folder of the user's comes before ours.
+"""Text and HTML of messages, from Jinja2 templates; a user's folder takes precedence over ours.
 
-Every value is escaped in HTML: labels and reasons are hostile. A template of the user that fails
-is logged, and ours is used: a message is never lost to it.
+Every value is escaped in HTML: labels and reasons are untrusted. If a user's template fails, that
+is logged and ours is used, so no message is lost.
 """
 
 import math
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 log = logs.get(__name__)
 
 MISSING = "\N{EN DASH}"
-"""What is not measured is never 0."""
+"""Shown for a value that is not measured; it is never 0."""
 
 OURS = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """A message as it is shown."""
+    """A rendered message."""
 
     subject: str
     text: str
@@ -46,7 +46,7 @@ class Line:
 
 
 class Renderer:
-    """Renders for one notify.yml."""
+    """Renders messages for one notify.yml."""
 
     def __init__(self, *, zone: ZoneInfo, link: str = "", folder: Path | None = None) -> None:
         self._zone = zone
@@ -63,9 +63,9 @@ class Renderer:
         """Render many messages of one kind as one.
 
         Args:
-            lines: those that are shown, the oldest first.
-            kind: of all of them.
-            total: how many there are.
+            lines: the shown messages, oldest first.
+            kind: their kind.
+            total: number of messages.
         """
         minutes = (lines[-1].at - lines[0].at).total_seconds() / 60
         plural = kind if kind.endswith("s") else f"{kind}s"
@@ -138,12 +138,12 @@ class Renderer:
         return self._moment(value) if isinstance(value, datetime) else str(value)
 
     def _time(self, at: datetime) -> str:
-        """Return a time of this year."""
+        """Return a time without its year."""
         return f"{at.astimezone(self._zone):%m-%d %H:%M:%S %Z}"
 
 
 def money(amount: float | None, currency: str) -> str:
-    """Return an amount with its currency, or a dash: it is not measured."""
+    """Return an amount with its currency, or a dash if not measured."""
     return MISSING if amount is None else f"{amount:,.2f} {currency}".strip()
 
 
@@ -163,7 +163,7 @@ def percent(ratio: float | None) -> str:
 
 
 def exact_percent(ratio: float | None) -> str:
-    """Return a share in percent with three digits, never rounded up to all, or a dash."""
+    """Return a share in percent with three digits, never rounded up to 100, or a dash."""
     return MISSING if ratio is None else f"{math.floor(1e5 * ratio + 1e-6) / 1e3:.3f} %"
 
 

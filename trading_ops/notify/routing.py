@@ -1,4 +1,4 @@
-"""Which channels get a message, and when: pure functions of notify.yml and a moment."""
+"""Which channels get a message, and when: pure functions of notify.yml and a time."""
 
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
@@ -20,7 +20,7 @@ class Delivery:
 
 
 def deliveries(config: NotifyConfig, message: Message, now: datetime) -> list[Delivery]:
-    """Return the channels of a message: each once, by the first route that names it."""
+    """Return the channels of a message, each once, by the first route that names it."""
     found: dict[str, Delivery] = {}
     for route in config.routes:
         if not _selects(route, message, now, config.zone):
@@ -46,7 +46,7 @@ def _selects(route: Route, message: Message, now: datetime, zone: ZoneInfo) -> b
 
 
 def end_of(hours: Hours, at: datetime, zone: ZoneInfo) -> datetime | None:
-    """Return when the hours end that a moment is in; None: it is in none."""
+    """Return the end of the hours that contain a time; None: no hours contain it."""
     local = at.astimezone(zone)
     begin, end = time.fromisoformat(hours.begin), time.fromisoformat(hours.end)
     for days_ago in (0, 1):
@@ -56,7 +56,7 @@ def end_of(hours: Hours, at: datetime, zone: ZoneInfo) -> datetime | None:
         begins = datetime.combine(day, begin, zone)
         last = day if begin < end else day + timedelta(days=1)
         ends = datetime.combine(last, end, zone)
-        # In UTC: two local times of one zone are compared without its changes of the clock.
+        # In UTC: comparing local times of one zone ignores daylight saving changes.
         if begins.timestamp() <= at.timestamp() < ends.timestamp():
             return ends.astimezone(at.tzinfo)
     return None

@@ -1,8 +1,8 @@
-"""The only SQL of our schema.
+"""The only SQL on our schema.
 
-`tables` is the schema, `engine` opens databases, `writer` is the one thread that writes, and each
-aggregate has a file of functions that take a connection: reading ones return `domain` values,
-writing ones are handed to the writer. `migrate` and `migrations/` bring a database up to date.
+`tables` is the schema, `engine` opens databases, and `writer` is the only thread that writes. Each
+aggregate has a file of functions that take a connection: readers return `domain` values, writers
+run in the writer's thread. `migrate` and `migrations/` upgrade a database.
 """
 
 from sqlalchemy import Connection

@@ -1,4 +1,4 @@
-"""Acknowledgements and snoozes of incidents. A unique index allows one active one for each."""
+"""Acknowledgements and snoozes. A unique index allows one active one per incident."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _STANDING = select(acknowledgements).where(ACTIVE)
 
 @dataclass(frozen=True, kw_only=True)
 class AcknowledgedAlert:
-    """An acknowledgement with what its incident's alert is."""
+    """An acknowledgement with the alert of its incident."""
 
     acknowledgement: Acknowledgement
     labels: Mapping[str, str]
@@ -130,9 +130,9 @@ def note_silence(
     until: datetime | None,
     now: datetime,
 ) -> None:
-    """Store the silence of an acknowledgement and its end; `until` None: it has none any more.
+    """Store the silence of an acknowledgement and its end; `until` None: the silence is gone.
 
-    The acknowledgement may have ended in between: then its silence must still be expired.
+    The acknowledgement may have ended in the meantime; its silence must still be expired.
     """
     _set(connection, ack.id, silence_id=silence_id, silenced_until=until)
     events.add(
@@ -167,8 +167,8 @@ def of_incident(connection: Connection, incident_id: str) -> list[Acknowledgemen
 def at_work(connection: Connection, *, now: datetime) -> list[AcknowledgedAlert]:
     """Return every acknowledgement that still matters, oldest first.
 
-    These are the active ones, those that ended within the hour that rules look back, and those
-    whose silence may still exist.
+    These are the active ones, those that ended within the last hour (rules look back that far),
+    and those whose silence may still exist.
     """
     statement = _cases().where(
         or_(

@@ -1,4 +1,4 @@
-"""Approvals: requested once, decided by another person, valid for one start and a short time."""
+"""Approvals: requested once, decided by another operator, valid for one start and a short time."""
 
 import uuid
 from collections.abc import Collection, Mapping
@@ -35,14 +35,14 @@ def request(
     requested_by: str,
     now: datetime,
 ) -> Approval:
-    """Request an approval; return the open request, a new one only if there is none."""
+    """Request an approval; return the open request, or a new one if there is none."""
     bound = digest(incident_id=incident_id, action=action, target=target, params=params, step=step)
     latest = usable(connection, bound, now=now, states=OPEN)
     if latest is not None:
         return latest
     _expire(connection, bound, now)
     asked = _count(connection, bound)
-    # The same for all who ask at once, so that two replicas make one request of it.
+    # Deterministic, so that two replicas that ask at once create one request.
     key = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{bound}:{asked}"))
     values: dict[str, Any] = {
         "id": key,
@@ -73,7 +73,7 @@ def approve(connection: Connection, key: str, *, owner: str, now: datetime) -> A
     """Approve a pending request; return it.
 
     Raises:
-        RequestRefused: there is none, it was answered or has run out, or it is one's own.
+        RequestRefused: no such request, already answered, expired, or the operator's own.
     """
     asked = _pending(connection, key, now)
     if same_person(owner, asked.requested_by):
@@ -82,10 +82,10 @@ def approve(connection: Connection, key: str, *, owner: str, now: datetime) -> A
 
 
 def deny(connection: Connection, key: str, *, owner: str, now: datetime) -> Approval:
-    """Deny a pending request; also one's own, for that takes it back.
+    """Deny a pending request. An operator may deny their own request to withdraw it.
 
     Raises:
-        RequestRefused: there is none, it was answered, or it has run out.
+        RequestRefused: no such request, already answered, or expired.
     """
     asked = _pending(connection, key, now)
     return _answer(connection, asked, ApprovalState.DENIED, owner, now, asked.expires_at)
@@ -98,7 +98,7 @@ def usable(
     now: datetime,
     states: Collection[ApprovalState] = (ApprovalState.APPROVED,),
 ) -> Approval | None:
-    """Return the approval that is good for this digest now, or None."""
+    """Return the approval that is valid for this digest now, or None."""
     statement = select(approvals).where(
         approvals.c.digest == bound, approvals.c.state.in_(states), approvals.c.expires_at > now
     )
@@ -107,10 +107,10 @@ def usable(
 
 
 def use(connection: Connection, bound: str, *, attempt_id: str | None, now: datetime) -> bool:
-    """Spend the approval for this digest, inside the transaction that starts what was approved.
+    """Mark the approval for this digest as used, in the transaction that starts what was approved.
 
-    `attempt_id` names the attempt, None: a release of holds, which has none. False: no approval is
-    good now; nothing must start.
+    `attempt_id` is None for a release of holds, which has no attempt. Returns False if no approval
+    is valid now; then nothing may start.
     """
     given = usable(connection, bound, now=now)
     if given is None:
@@ -158,7 +158,7 @@ def active(connection: Connection, *, now: datetime) -> dict[str, Approval]:
 
 
 def find(connection: Connection, key: str) -> Approval | None:
-    """Return one request by its id, or by a beginning of it that only one has."""
+    """Return one request by its ID or a unique prefix of it."""
     where = approvals.c.id.startswith(key, autoescape=True)
     rows = connection.execute(select(approvals).where(where).limit(2)).mappings().all()
     return _read(rows[0]) if len(rows) == 1 else None
@@ -218,7 +218,7 @@ def _answer(
 
 
 def _expire(connection: Connection, bound: str, now: datetime) -> None:
-    """Write down what has run out without having led to a start."""
+    """Mark unused requests as expired."""
     over = (approvals.c.digest == bound, approvals.c.state.in_(OPEN), approvals.c.expires_at <= now)
     rows = connection.execute(select(approvals).where(*over)).mappings().all()
     if rows:
@@ -236,7 +236,7 @@ def _expire(connection: Connection, bound: str, now: datetime) -> None:
 
 
 def _insert(connection: Connection, values: Mapping[str, Any]) -> bool:
-    """Store a new request; False if a concurrent one was first."""
+    """Store a new request; False if another replica stored it first."""
     statement = upsert(connection, approvals).on_conflict_do_nothing()
     return bool(connection.execute(statement.values(**values)).rowcount)
 

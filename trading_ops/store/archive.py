@@ -1,7 +1,7 @@
 """The archive of removed records: signed files that retention writes before it deletes anything.
 
-A file is a signed ZIP and never changes. `events-FIRST-LAST.zip` holds a part of the audit chain;
-`records-DATE-DIGEST.zip` holds incidents and orders with what belongs to them.
+A file is a signed ZIP and never changes. `events-FIRST-LAST.zip` holds part of the audit chain;
+`records-DATE-DIGEST.zip` holds incidents and manual actions with their related rows.
 """
 
 import hashlib
@@ -31,25 +31,25 @@ _LINK = msgspec.json.Decoder(list[Any])
 
 @dataclass(frozen=True, kw_only=True)
 class EventFile:
-    """One file of events; `check` proves what its manifest says."""
+    """One file of events; `check` compares it with its manifest."""
 
     path: Path
     first: int
     last: int
     mac: str
-    """Of the last event; empty: it has none."""
+    """MAC of the last event; empty: it has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Archive:
-    """A folder of such files."""
+    """A folder of archive files."""
 
     folder: Path
     keys: Sequence[bytes]
-    """The audit key in use, then older ones."""
+    """The current audit key, then older ones."""
 
     def write_events(self, pages: Iterator[Sequence[Link]]) -> EventFile:
-        """Store events, which follow each other.
+        """Store consecutive events.
 
         Raises:
             OSError: they could not be stored, for example on a full disk.
@@ -74,7 +74,7 @@ class Archive:
         return EventFile(path=path, first=first.seq, last=last.seq, mac=last.mac or "")
 
     def write_records(self, tables: Rows, *, day: datetime) -> Path:
-        """Store rows; the same rows get the same name, so that a repetition replaces the file.
+        """Store rows. The same rows get the same file name, so a retry replaces the file.
 
         Raises:
             OSError: they could not be stored.
@@ -97,7 +97,7 @@ class Archive:
         return path
 
     def event_files(self) -> list[EventFile]:
-        """Return the files of events by rising number, as their signed manifests list them.
+        """Return the files of events in ascending order, as their signed manifests list them.
 
         Raises:
             StoreError: a file is damaged, or not signed with the key.
@@ -122,7 +122,7 @@ class Archive:
         return sorted(found, key=lambda file: (file.first, file.last))
 
     def covering(self, seq: int) -> EventFile | None:
-        """Return the file that holds an event and is intact, or None.
+        """Return the intact file that contains an event, or None.
 
         Raises:
             StoreError: a file is damaged, or not signed with the key.
@@ -147,7 +147,7 @@ class Archive:
             raise StoreError(f"{path}: {'; '.join(problems)}")
 
     def _write(self, what: str, fill: Callable[[signed_zip.SignedZip], dict[str, Any]]) -> Path:
-        """Write a complete file under a scratch name, and sync it."""
+        """Write a complete temporary file, and sync it."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         scratch = self.folder / f".{what}.{os.getpid()}.new"
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -170,7 +170,7 @@ class Archive:
 
 
 def links_of(file: EventFile) -> Iterator[list[Link]]:
-    """Yield the events of a file that was checked, in pages.
+    """Yield the events of a checked file, in pages.
 
     Raises:
         StoreError: it is damaged.

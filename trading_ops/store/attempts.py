@@ -1,7 +1,7 @@
-"""Attempts: the transaction in which one starts, its changes of state, and its queries.
+"""Attempts: the transaction that starts one, its state changes, and queries.
 
-The transaction loads the rows of every gate again, under a lock, and checks the gates a second
-time. So two reconcilers cannot both start a step, and a crash cannot start it twice.
+The transaction reads the rows of every gate again, under a lock, and checks the gates a second
+time, so that two reconcilers cannot both start a step and a crash cannot start it twice.
 """
 
 import uuid
@@ -43,7 +43,7 @@ STARTING = 0x7472_6F71
 
 RUNNING_VALUES = [state.value for state in RUNNING]
 
-# Built once: each pass that finds something new reads these, and building them costs more.
+# Built once: building a statement costs more than running it, and many passes run these.
 _SINCE = bindparam("since", type_=attempts.c.started_at.type)
 _FORGIVEN = select(fences.c.forgiven_at).where(fences.c.target == bindparam("name"))
 _OF_TARGET = (
@@ -84,20 +84,20 @@ _OF_THESE = _OF_OPEN.where(attempts.c.incident_id.in_(bindparam("only", expandin
 
 @dataclass(frozen=True, kw_only=True)
 class StartRequest:
-    """What is about to be started: a runbook's step, or a manual action."""
+    """What is about to start: a runbook step or a manual action."""
 
     gate_input: GateInput
-    """The input of the decision. Stored rows are loaded again; the rest, such as the view of
-    Prometheus and the answers of the target, is taken from here."""
+    """The input of the decision. Stored rows are read again; the rest, such as the state in
+    Prometheus and the target's answers, is used as it is."""
 
     claim: Claim | None = None
-    """The lease under which it starts; None: there is no other replica."""
+    """The lease under which it starts; None: there is only one replica."""
 
     ordered_by: str | None = None
     """Who ordered the manual action."""
 
     reason: str = ""
-    """Why they did."""
+    """The operator's reason."""
 
 
 def start(connection: Connection, request: StartRequest, *, now: datetime) -> Attempt | None:
@@ -106,7 +106,7 @@ def start(connection: Connection, request: StartRequest, *, now: datetime) -> At
         return None
     given, step = request.gate_input, request.gate_input.step
     key = AttemptId(str(uuid.uuid4()))
-    # Last of all, for it changes something: with it the attempt starts, or neither happens.
+    # Last: it modifies the approval, so both commit or neither does.
     if step.approval and not approvals.use(connection, given.digest, attempt_id=key, now=now):
         return None
     attempt = Attempt(
@@ -130,7 +130,7 @@ def start(connection: Connection, request: StartRequest, *, now: datetime) -> At
 def closed_gate(
     connection: Connection, request: StartRequest, *, now: datetime
 ) -> ClosedGate | None:
-    """Ask the gates again, over the rows as they are inside this transaction."""
+    """Check the gates again, on rows read in this transaction."""
     claim, incident = request.claim, request.gate_input.incident
     if claim is not None and not claims.is_held(connection, claim, now=now, margin=claims.MARGIN):
         return Wait(reason=Reason.TARGET_BUSY, note=f"the lease of {claim.key} was lost")
@@ -148,7 +148,7 @@ def closed_gate(
 
 
 def _reload(connection: Connection, given: GateInput, now: datetime) -> GateInput:
-    """Replace everything that another writer may have changed."""
+    """Return the input with everything replaced that another writer may have changed."""
     target, incident = given.target, given.incident
     acknowledged = acknowledgements.phrase(connection, incident.id) if incident else None
     world = replace(
@@ -175,14 +175,14 @@ def _reload(connection: Connection, given: GateInput, now: datetime) -> GateInpu
 
 
 def _start_one_at_a_time(connection: Connection) -> None:
-    """Two replicas that start together on different targets would both see the last free budget."""
+    """Without it, two replicas acting on different targets could both use the last attempt."""
     lock_until_commit(connection, STARTING)
 
 
 def add(
     connection: Connection, attempt: Attempt, *, actor: str = "reconciler", reason: str = ""
 ) -> None:
-    """Store an attempt that starts; the gates were looked at before, in the same transaction."""
+    """Store a started attempt; the caller has checked the gates in the same transaction."""
     connection.execute(
         _ADD,
         {
@@ -268,7 +268,7 @@ def refuse_manual(
     note: str,
     now: datetime,
 ) -> None:
-    """Record a manual action that was requested and the gate that refused it."""
+    """Record a refused manual action and the gate that refused it."""
     events.add(
         connection,
         at=now,
@@ -282,7 +282,7 @@ def refuse_manual(
 
 def of_incident(connection: Connection, incident_id: str) -> list[Attempt]:
     """Return the attempts of one incident, oldest first."""
-    # By the fence, which only grows: the clocks of two replicas, or one put back, may differ.
+    # By the fence, which only grows: clocks of replicas differ, and a clock can step back.
     return _read(connection.execute(_OF_INCIDENT, {"key": incident_id}).mappings().all())
 
 
@@ -307,7 +307,7 @@ def of_open_incidents(
 
 
 def of_target(connection: Connection, target: str, *, since: datetime) -> list[Attempt]:
-    """Return what counts against a target's budgets since a moment, and what runs, oldest first."""
+    """Return the attempts that count against a target's budgets since `since`, and running ones."""
     forgiven = connection.execute(_FORGIVEN, {"name": target}).scalar_one_or_none()
     begin = max(since, forgiven) if forgiven else since
     found = connection.execute(_OF_TARGET, {"name": target, "since": begin})
@@ -315,26 +315,26 @@ def of_target(connection: Connection, target: str, *, since: datetime) -> list[A
 
 
 def count_since(connection: Connection, since: datetime, *, now: datetime) -> int:
-    """Return how many attempts were started on all targets since a moment, forgiven ones apart.
+    """Return the number of attempts on all targets since `since` and the last budget reset.
 
-    What lies as far ahead of now as that moment is past comes from a clock that has stepped back.
+    Attempts as far in the future as `since` is in the past come from a clock that stepped back.
     """
     return sum(not is_ahead(start, now, now - since) for start in starts_since(connection, since))
 
 
 def starts_since(connection: Connection, since: datetime) -> list[datetime]:
-    """Return when attempts were started on any target since a moment, forgiven ones apart."""
+    """Return the start times of attempts on any target since `since` and the last budget reset."""
     return list(connection.execute(_STARTS, {"since": since}).scalars())
 
 
 def running(connection: Connection) -> list[Attempt]:
-    """Return all attempts that hold a target."""
+    """Return all attempts that block their target."""
     statement = select(attempts).where(attempts.c.state.in_(RUNNING_VALUES))
     return _read(connection.execute(statement.order_by(attempts.c.started_at)).mappings().all())
 
 
 def running_manual(connection: Connection) -> list[Attempt]:
-    """Return the manual actions that hold a target, oldest first."""
+    """Return the manual actions that block a target, oldest first."""
     held = attempts.c.state.in_(RUNNING_VALUES)
     return read(connection, select(attempts).where(attempts.c.incident_id.is_(None), held))
 
@@ -366,7 +366,7 @@ def reset_budget(
 
 
 def read(connection: Connection, statement: Select[Any]) -> list[Attempt]:
-    """Return the attempts that a query over their table finds."""
+    """Return the attempts that a query returns."""
     return _read(connection.execute(statement).mappings().all())
 
 

@@ -1,7 +1,7 @@
-"""The audit chain: makes a change of the stored events evident.
+"""The audit chain: makes changes to stored events evident.
 
 Each event's MAC covers its own fields and the MAC of its predecessor, so an edited, removed,
-swapped or inserted row is detected. The signed head detects rows that were cut off the end. Signed
+swapped or inserted row is detected. The signed head detects rows removed from the end. Signed
 checkpoints of where the chain starts distinguish retention from tampering: each has the number and
 MAC of the last event that may be missing, and only the holder of the key can sign it.
 """
@@ -31,7 +31,7 @@ from trading_ops.store.tables import audit_checkpoints, chain
 from trading_ops.store.tables import events as table
 
 KEY_CHANGED = "audit_key_changed"
-"""The kind of the event from which on a newer key is used."""
+"""Event kind: a new key is used from here on."""
 
 BEGINNING_SIGNED = "audit_beginning_signed"
 """Event kind: the start of an older chain was signed."""
@@ -41,7 +41,7 @@ REMOVED = "events_removed"
 
 _MICROSECOND = timedelta(microseconds=1)
 _CHAINED = ("kind", "incident_id", "attempt_id", "actor", "reason", "note", "before", "after")
-# A JSON list is unambiguous: no field can run into the next one. Built once: `dumps` with
+# A JSON list is unambiguous: field boundaries cannot be shifted. Built once: `dumps` with
 # separators builds an encoder for each call. Values that are neither text nor numbers can only
 # come from an attacker.
 _canonical_json = json.JSONEncoder(
@@ -49,13 +49,13 @@ _canonical_json = json.JSONEncoder(
 ).encode
 
 
-# Raw values: converting a million times would cost more than checking.
+# Raw values: converting a million rows would cost more than checking them.
 _LINK = [
     type_coerce(table.c.at, BigInteger) if name == "at" else table.c[name]
     for name in ("seq", "at", *_CHAINED, "mac")
 ]
 
-# Built once: on the way of every change, building them would cost more than running them.
+# Built once: every change uses them, and building them costs more than running them.
 _HEAD = select(chain.c.seq, chain.c.mac, chain.c.signature).where(chain.c.id == 1)
 _LOCK_HEAD = _HEAD.with_for_update()
 _INSERT = insert(table)
@@ -67,7 +67,7 @@ _MOVE_HEAD = (
 
 
 class Link(NamedTuple):
-    """One event as it is stored, for checking the chain."""
+    """One event as stored, for checking the chain."""
 
     seq: int
     at: int
@@ -85,53 +85,53 @@ class Link(NamedTuple):
 
 
 class Head(NamedTuple):
-    """The chain's newest event: what the next one is chained to."""
+    """The chain's newest event, to which the next one is chained."""
 
     seq: int
     mac: str
-    """Empty: nothing was chained yet."""
+    """Empty: no event is chained yet."""
 
     signature: str = ""
-    """Over the number and the MAC: rows cut off the end cannot take an older head along."""
+    """Covers the number and the MAC, so that an older head cannot hide removed rows."""
 
     def is_signed_by(self, key: bytes) -> bool:
-        """Whether the holder of the key wrote this head."""
+        """Whether the head was signed with this key."""
         made = _sign_head(key, self.seq, self.mac)
         return hmac.compare_digest(self.signature.encode(), made.encode())
 
 
 class CheckpointKind(StrEnum):
-    """Why the chain may start behind this event."""
+    """Why the chain may start after this event."""
 
     BEGUN = "begun"
-    """The first event was chained here; what is older never had a MAC."""
+    """The chain begins here; older events never had a MAC."""
 
     REMOVED = "removed"
-    """The events up to here were removed by retention."""
+    """Retention removed the events up to here."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """One signed place from which on the chain is whole."""
+    """A signed position after which the chain is complete."""
 
     kind: str
     seq: int
-    """The last event before it; 0 when there is none."""
+    """Number of the last event before it; 0: none."""
 
     mac: str
-    """Of that event; empty when it has none."""
+    """MAC of that event; empty: it has none."""
 
     at: datetime
     signature: str
 
     def is_signed_by(self, key: bytes) -> bool:
-        """Whether the holder of the key made it."""
+        """Whether it was signed with this key."""
         made = _sign_checkpoint(key, self.kind, self.seq, self.mac, self.at)
         return hmac.compare_digest(self.signature.encode(), made.encode())
 
 
 def write(connection: Connection, key: bytes) -> None:
-    """Chain and insert the pending events; from here on the transaction can only commit or fail."""
+    """Chain and insert the pending events. After this the transaction can only commit or fail."""
     rows = events.take_pending(connection)
     if not rows:
         return
@@ -168,7 +168,7 @@ def mac_of(key: bytes, previous: str, seq: int, fields: Sequence[str | int | Non
 
 
 def newest(connection: Connection) -> Head:
-    """Return the newest event's number and MAC, as the chain's head has them; 0 without a head."""
+    """Return the number and MAC in the chain's head; 0 and empty without a head."""
     row = connection.execute(_HEAD).one_or_none()
     if row is None:
         return Head(seq=0, mac="")
@@ -176,11 +176,11 @@ def newest(connection: Connection) -> Head:
 
 
 def links(connection: Connection, *, after: int | None, limit: int) -> list[Link]:
-    """Return events as they are stored, in order, for checking the chain.
+    """Return events as stored, in order, for checking the chain.
 
     Args:
         connection: to read from.
-        after: only those with a greater number; None: from the first one, whatever its number.
+        after: only events with a greater number; None: from the first stored event.
         limit: maximum number.
     """
     statement = select(*_LINK).order_by(table.c.seq).limit(limit)
@@ -190,7 +190,7 @@ def links(connection: Connection, *, after: int | None, limit: int) -> list[Link
 
 
 def pages(connection: Connection, *, first: int, last: int, size: int) -> Iterator[Sequence[Link]]:
-    """Yield the events from one number to another as they are stored, `size` at a time."""
+    """Yield events as stored, from one number to another, `size` at a time."""
     while first <= last:
         page = links(connection, after=first - 1, limit=min(size, last - first + 1))
         if not page:
@@ -200,11 +200,11 @@ def pages(connection: Connection, *, first: int, last: int, size: int) -> Iterat
 
 
 def note_key(connection: Connection, keys: Sequence[bytes], *, at: datetime) -> str:
-    """Add an event if a new key is used from here on; return a note for the log, or "".
+    """Add an event if the key has changed; return a note for the log, or "".
 
     Args:
         connection: inside a transaction that is written with the first key.
-        keys: the one in use, then older ones.
+        keys: the current one, then older ones.
         at: now.
     """
     rows = links(connection, after=events.head(connection) - 2, limit=2)
@@ -221,7 +221,7 @@ def note_key(connection: Connection, keys: Sequence[bytes], *, at: datetime) -> 
 
 
 def note_beginning(connection: Connection, key: bytes, *, at: datetime) -> str:
-    """Sign the beginning of a chain without checkpoints; return a note for the log, or "".
+    """Sign the start of a chain without checkpoints; return a note for the log, or "".
 
     A database of an earlier version has a chain and no checkpoint.
     """
@@ -237,7 +237,7 @@ def note_beginning(connection: Connection, key: bytes, *, at: datetime) -> str:
 
 
 def removable_through(connection: Connection) -> int:
-    """Return the newest event that may be removed; the two newest stay, for `note_key`."""
+    """Return the number of the newest event that may be removed; `note_key` needs the last two."""
     return events.head(connection) - 2
 
 
@@ -246,17 +246,17 @@ def remove_through(
 ) -> int:
     """Delete the events up to a number, and sign a checkpoint where the chain continues.
 
-    Archive them first. Delete in portions, since all of one call is one transaction.
+    Archive them first. Delete in batches, since each call is one transaction.
 
     Args:
         connection: inside a transaction that is written with the same key.
         key: of the chain.
         through: the last event to delete.
         at: now.
-        archive: the file that holds them, for the event.
+        archive: the file that contains them, for the event.
 
     Returns:
-        How many events were deleted.
+        The number of deleted events.
     """
     through = min(through, removable_through(connection))
     last = connection.execute(
@@ -290,14 +290,14 @@ def name_of(key: bytes) -> str:
 def add_checkpoint(
     connection: Connection, key: bytes, *, kind: CheckpointKind, seq: int, mac: str, at: datetime
 ) -> None:
-    """Store a checkpoint, in the transaction of the change that needs it."""
+    """Store a checkpoint, in the transaction of the change that requires it."""
     signature = _sign_checkpoint(key, kind, seq, mac, at)
     values = {"kind": kind.value, "seq": seq, "mac": mac, "at": at, "signature": signature}
     connection.execute(insert(audit_checkpoints), values)
 
 
 def _has_begun(connection: Connection, seq: int) -> bool:
-    """Whether it is noted that the chain starts behind an event."""
+    """Whether a checkpoint says that the chain starts after an event."""
     wanted = (audit_checkpoints.c.kind == CheckpointKind.BEGUN.value) & (
         audit_checkpoints.c.seq == seq
     )
@@ -305,7 +305,7 @@ def _has_begun(connection: Connection, seq: int) -> bool:
 
 
 def checkpoints(connection: Connection) -> list[Checkpoint]:
-    """Return all checkpoints, by rising number; their signatures are not checked."""
+    """Return all checkpoints in ascending order; their signatures are not checked."""
     rows = connection.execute(select(audit_checkpoints).order_by(audit_checkpoints.c.seq))
     return [Checkpoint(**row) for row in rows.mappings()]
 

@@ -1,6 +1,6 @@
-"""The backups of this installation, as their records say: for the API and the audit log.
+"""The backups of this installation, for the API and the audit log.
 
-The repository is the truth; this table has what the reconciler last read of it.
+The repository is authoritative; this table has what the reconciler last read from it.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from trading_ops.store.tables import backups
 
 
 def replace(connection: Connection, known: Mapping[str, Backup], *, now: datetime) -> int:
-    """Make the table say what is known; return how many rows changed."""
+    """Update the table; return how many rows changed."""
     rows = {one.id: one for one in read(connection)}
     changed = 0
     for key, backup in known.items():

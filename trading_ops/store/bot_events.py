@@ -1,4 +1,4 @@
-"""Events of the bots: stored once, however often they are read from the bot."""
+"""Events of the bots: stored once, no matter how often they are read from the bot."""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from trading_ops.store.tables import bot_event_cursors, bot_event_head, bot_even
 
 @dataclass(frozen=True, kw_only=True)
 class JournalPosition:
-    """Up to where a bot's journal was read."""
+    """How far a bot's journal was read."""
 
     journal: str
     number: int
@@ -31,14 +31,14 @@ class StoredBotEvent:
 
     id: str
     seq: int
-    """Grows in the order in which events were stored."""
+    """Increases in the order in which events were stored."""
 
     event: BotEvent
 
 
 @dataclass(frozen=True, kw_only=True)
 class BotEventCount:
-    """How many events of one kind a bot had."""
+    """Number of events of one kind of a bot."""
 
     bot: str
     kind: BotEventKind
@@ -48,7 +48,7 @@ class BotEventCount:
 
 
 def positions(connection: Connection) -> dict[str, JournalPosition]:
-    """Return up to where each bot's journal was read."""
+    """Return how far each bot's journal was read."""
     rows = connection.execute(select(bot_event_cursors)).mappings()
     return {
         row["bot"]: JournalPosition(journal=row["journal"], number=row["number"]) for row in rows
@@ -64,13 +64,13 @@ def store(
     *,
     now: datetime,
 ) -> None:
-    """Store events, the messages about them, and up to where the journal was read.
+    """Store events, the messages about them, and how far the journal was read.
 
-    All three in the caller's transaction. An event or message that is there already is left as it
-    is, so that a second reconciler, or a repeated reading, changes nothing.
+    All in the caller's transaction. An existing event or message is left unchanged, so a second
+    reconciler or a repeated read changes nothing.
     """
     if found:
-        # The lock on the head makes the order of the numbers the order of the commits.
+        # The lock on the head ensures that numbers increase in commit order.
         taken = update(bot_event_head).values(seq=bot_event_head.c.seq + len(found))
         connection.execute(taken)
         first = head(connection) - len(found) + 1
@@ -86,12 +86,12 @@ def store(
 
 
 def head(connection: Connection) -> int:
-    """Return the last number; it grows with each event that is stored."""
+    """Return the last number; it increases with each stored event."""
     return int(connection.execute(select(bot_event_head.c.seq)).scalar_one())
 
 
 def since(connection: Connection, seq: int, *, limit: int) -> list[StoredBotEvent]:
-    """Return the events after a number, in the order in which they were stored."""
+    """Return the events after a number, in storage order."""
     statement = select(bot_events).where(bot_events.c.seq > seq)
     statement = statement.order_by(bot_events.c.seq).limit(limit)
     return [_read(row) for row in connection.execute(statement).mappings()]
@@ -150,14 +150,14 @@ def prune(connection: Connection, *, before: datetime, now: datetime, limit: int
 
 
 def excess(connection: Connection, *, rows: int) -> dict[str, int]:
-    """Return by how many events each bot exceeds a limit."""
+    """Return the number of events above the limit, by bot."""
     bot, stored = bot_events.c.bot, func.count()
     statement = select(bot, stored).group_by(bot).having(stored > rows)
     return {name: count - rows for name, count in connection.execute(statement)}
 
 
 def prune_oldest(connection: Connection, *, bot: str, limit: int) -> int:
-    """Delete a number of the oldest events of a bot; return how many there were."""
+    """Delete up to `count` of the oldest events of a bot; return how many were deleted."""
     own = select(bot_events.c.id).where(bot_events.c.bot == bot)
     oldest = own.order_by(bot_events.c.at).limit(limit)
     return connection.execute(delete(bot_events).where(bot_events.c.id.in_(oldest))).rowcount

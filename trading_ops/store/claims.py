@@ -31,14 +31,14 @@ from trading_ops.store.tables import claims, replicas
 
 LEASE = timedelta(seconds=15)
 MARGIN = timedelta(seconds=5)
-"""No effect is started when less than this is left of the lease."""
+"""No action starts when less than this is left of the lease."""
 
 GONE = timedelta(minutes=5)
-"""After this a replica that was not seen is forgotten."""
+"""A replica that was not seen for this long is forgotten."""
 
 CHUNK = 500
 
-# Built once: they run many times a second, and building one costs more than running it.
+# Built once: they run many times a second, and building a statement costs more than running it.
 _KEYS: BindParameter[Any] = bindparam("keys", expanding=True)
 _SEEN = update(replicas).where(replicas.c.name == bindparam("replica_name"))
 _EXTEND = update(claims).where(claims.c.replica == bindparam("holder"))
@@ -69,14 +69,14 @@ _HELD_UNTIL = (
 
 @dataclass(frozen=True)
 class Claim:
-    """A key as one replica holds it."""
+    """A key that a replica holds."""
 
     key: str
     replica: str
 
 
 def clear(connection: Connection) -> None:
-    """Drop every claim. Only safe when no other replica can run: behind SQLite's file lock."""
+    """Drop every claim. Safe only when no other replica can run, as under SQLite's file lock."""
     connection.execute(delete(claims))
     connection.execute(delete(replicas))
 
@@ -98,13 +98,13 @@ def renew(connection: Connection, replica: str, *, now: datetime) -> frozenset[s
 def take(
     connection: Connection, replica: str, wanted: Sequence[str], *, held: int, now: datetime
 ) -> frozenset[str]:
-    """Claim what is free of the wanted keys, up to this replica's fair share.
+    """Claim the free ones of the wanted keys, up to this replica's fair share.
 
     Args:
         connection: inside a transaction.
-        replica: who claims.
-        wanted: keys that it does not hold.
-        held: how many it holds already.
+        replica: the one that claims.
+        wanted: keys that it does not hold yet.
+        held: number of keys that it already holds.
         now: the process's time, for databases without a clock.
 
     Returns:
@@ -162,7 +162,7 @@ def release(connection: Connection, replica: str, keys: Collection[str]) -> None
 
 
 def leave(connection: Connection, replica: str) -> None:
-    """Release everything at the end of a replica."""
+    """Release all leases of a replica that stops."""
     mine = claims.c.replica == replica
     connection.execute(update(claims).where(mine).values(replica=None, until=None))
     connection.execute(delete(replicas).where(replicas.c.name == replica))

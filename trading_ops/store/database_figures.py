@@ -8,10 +8,10 @@ from sqlalchemy import Connection, text
 from trading_ops.domain.database_advice import Figures, IndexUse, StatementUse, TableRows
 
 STATEMENTS = 50
-"""With the most time; the others matter little."""
+"""Statements with the most total time; the others matter little."""
 
 LONGEST_TEXT = 120
-"""Characters of a statement."""
+"""Maximum characters of a statement."""
 
 # An index with a constraint is needed whether or not a query uses it.
 _INDEXES = text("""

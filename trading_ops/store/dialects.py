@@ -1,4 +1,4 @@
-"""What makes one schema work on SQLite and PostgreSQL: column types, upserts, time, locks.
+"""What one schema needs to work on SQLite and PostgreSQL: column types, upserts, time, locks.
 
 Labels, names and reasons come from other systems. PostgreSQL text cannot contain NUL, and UTF-8
 cannot encode half of a surrogate pair; both are legal in JSON. One such character must not prevent
@@ -49,7 +49,7 @@ REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 def storable(text: str) -> str:
-    """Return the text with what no database stores replaced; the same object when it is clean."""
+    """Replace characters that no database can store; return the same object if there are none."""
     if not text.isascii():
         try:
             text.encode()
@@ -59,25 +59,25 @@ def storable(text: str) -> str:
 
 
 class StorableText(TypeDecorator[str]):
-    """A text of any length."""
+    """Text of any length."""
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        """Replace what cannot be stored; in comparisons too, so that what was stored is found."""
+        """Replace what cannot be stored; in comparisons too, so that stored text is found."""
         del dialect
         return None if value is None else storable(value)
 
 
 class StorableJson(TypeDecorator[Any]):
-    """A mapping, or what else JSON can say."""
+    """Any JSON value, usually a mapping."""
 
     impl = JSON
     cache_ok = True
 
     def process_bind_param(self, value: Any | None, dialect: Dialect) -> Any | None:
-        """Replace what cannot be stored in every text of it."""
+        """Replace what cannot be stored in every string."""
         del dialect
         return _storable(value)
 
@@ -107,7 +107,7 @@ def upsert(connection: Connection, table: Table) -> "postgresql.Insert | sqlite.
 
 
 def database_now(connection: Connection, now: datetime) -> datetime:
-    """Return the time by which replicas agree: the server's; with SQLite the process's."""
+    """Return the time that all replicas agree on: the server's, or with SQLite the process's."""
     if not is_postgresql(connection):
         return now
     moment: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
@@ -115,6 +115,6 @@ def database_now(connection: Connection, now: datetime) -> datetime:
 
 
 def lock_until_commit(connection: Connection, key: int) -> None:
-    """Wait for a lock that one transaction holds at a time; SQLite has one writer anyway."""
+    """Wait for a lock that only one transaction can hold; SQLite has one writer anyway."""
     if is_postgresql(connection):
         connection.execute(select(func.pg_advisory_xact_lock(key)))

@@ -17,13 +17,13 @@ from trading_ops.errors import StoreError
 
 BUSY_TIMEOUT_SECONDS = 5
 WAL_BYTES = 2**26
-"""To which the WAL is cut off after a long read let it grow."""
+"""Size to which the WAL is truncated after a long read let it grow."""
 
 OPENED = "opened_file"
-"""Under which a connection keeps which file it has opened."""
+"""Key under which a connection keeps the identity of its file."""
 
 DURABLE = ("fsync", "full_page_writes")
-"""What a server must not have switched off, or a crash of its machine takes what it confirmed."""
+"""Server settings that must not be off, or a crash of its machine loses confirmed commits."""
 
 EXAMPLE = "postgresql://USER@HOST/DATABASE"
 
@@ -31,8 +31,8 @@ EXAMPLE = "postgresql://USER@HOST/DATABASE"
 def writing_engine(url: str) -> Engine:
     """Return the engine of the one writer.
 
-    SQLite: WAL with synchronous=FULL, so that an acknowledged commit survives a power cut, and
-    BEGIN IMMEDIATE, because a read lock that wants to become a write lock fails at once.
+    SQLite: WAL with synchronous=FULL, so that an acknowledged commit survives a power loss, and
+    BEGIN IMMEDIATE, because upgrading a read lock to a write lock fails at once.
     """
     parsed = parse(url)
     if _is_postgresql(parsed):
@@ -49,7 +49,7 @@ def writing_engine(url: str) -> Engine:
 
 
 def migrating_engine(url: str) -> Engine:
-    """Return an engine that changes the schema: as long as it takes, and once another is done."""
+    """Return an engine for schema changes: no timeout, and waits for another migration."""
     parsed = parse(url)
     if not _is_postgresql(parsed):
         return writing_engine(url)
@@ -62,7 +62,7 @@ def migrating_engine(url: str) -> Engine:
 
 
 def reading_engine(url: str) -> Engine:
-    """Return an engine whose connections cannot write, and whose transactions see one moment."""
+    """Return an engine with read-only connections, whose transactions see one snapshot."""
     parsed = parse(url)
     if _is_postgresql(parsed):
         from trading_ops.store import postgresql  # noqa: PLC0415 - see writing_engine
@@ -81,8 +81,8 @@ def parse(url: str) -> URL:
     """Return a database's URL, with our driver.
 
     Raises:
-        StoreError: it is not a URL, or of an unsupported database. It may contain a password, so
-            the message does not repeat it.
+        StoreError: invalid URL or unsupported database. The URL may contain a password, so the
+            message does not repeat it.
     """
     try:
         parsed = make_url(url)
@@ -142,7 +142,7 @@ def _begin_immediate(connection: Any) -> None:
 
 
 def _begin_deferred(connection: Any) -> None:
-    # The driver starts no transaction for a SELECT; two reads would see two moments.
+    # The driver starts no transaction for a SELECT, so two reads could see two snapshots.
     connection.exec_driver_sql("BEGIN")
 
 
@@ -165,7 +165,7 @@ def sole_writer(url: str) -> Iterator[None]:
     """Hold the database's file lock while it is open for writing (SQLite only).
 
     SQLite before 3.51.3 can corrupt a WAL when two connections write or checkpoint at once, so
-    there must never be a second writer. The kernel frees the lock when its holder dies.
+    there must never be a second writer. The kernel releases the lock when its holder dies.
 
     Raises:
         StoreError: another process holds it.
@@ -197,7 +197,7 @@ def describe(url: str) -> str:
     """Return a short description of the database, without its password.
 
     Raises:
-        StoreError: it does not answer, or does not keep what it confirms.
+        StoreError: it does not answer, or its commits are not durable.
     """
     path = sqlite_path(url)
     if path is not None:

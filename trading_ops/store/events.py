@@ -1,4 +1,4 @@
-"""The timeline: one row for everything that was received, decided, done or ordered. Append-only.
+"""The timeline: one row for everything that was received, decided, done or requested. Append-only.
 
 Events of a transaction are collected and written together just before it commits; `audit_chain`
 links each to its predecessor.
@@ -16,7 +16,7 @@ from trading_ops.store.tables import chain, events
 
 _PENDING = "trading_ops.events"
 
-# Built once: each pass runs them, and building them costs more.
+# Built once: each pass runs them, and building them costs more than running them.
 _HEAD = select(chain.c.seq).where(chain.c.id == 1)
 _TOUCHED = (
     select(events.c.incident_id, events.c.kind).where(events.c.seq > bindparam("seq")).distinct()
@@ -36,11 +36,11 @@ class Event:
     reason: str
     note: str
     before: str | None = None
-    """What was, as JSON, where something changed."""
+    """The previous state as JSON, if something changed."""
 
     after: str | None = None
     mac: str | None = None
-    """None: written before there was a chain."""
+    """None: written before the chain existed."""
 
 
 def add(
@@ -56,7 +56,7 @@ def add(
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
 ) -> None:
-    """Append one event, at the end of the transaction."""
+    """Append one event; it is written at the end of the transaction."""
     _pending(connection).append(
         {
             "at": at,
@@ -73,34 +73,34 @@ def add(
 
 
 def mark(connection: Connection) -> int:
-    """Return a mark to which `rewind` goes back, for a savepoint that is rolled back."""
+    """Return a mark for `rewind`, for a savepoint that may be rolled back."""
     return len(_pending(connection))
 
 
 def rewind(connection: Connection, to: int) -> None:
-    """Forget what was added since the mark."""
+    """Drop the events added since the mark."""
     del _pending(connection)[to:]
 
 
 def take_pending(connection: Connection) -> list[dict[str, Any]]:
-    """Return what was added and not yet written, and forget it."""
+    """Return the events that were added and not yet written, and clear the list."""
     rows: list[dict[str, Any]] = connection.info.pop(_PENDING, [])
     return rows
 
 
 def head(connection: Connection) -> int:
-    """Return the number of the newest event; it grows with every change that is stored."""
+    """Return the number of the newest event; it increases with every stored change."""
     return int(connection.execute(_HEAD).scalar_one())
 
 
 def touched(connection: Connection, seq: int) -> set[tuple[str | None, str]]:
-    """Return the incident and kind of everything that was written after an event."""
+    """Return the incident and kind of every event after a number."""
     rows = connection.execute(_TOUCHED, {"seq": seq})
     return {(row.incident_id, row.kind) for row in rows}
 
 
 def of_incident(connection: Connection, incident_id: str) -> list[Event]:
-    """Return the timeline of one incident, in the order in which it was written."""
+    """Return the timeline of one incident, in the order it was written."""
     statement = select(events).where(events.c.incident_id == incident_id).order_by(events.c.seq)
     return [Event(**row) for row in connection.execute(statement).mappings()]
 
@@ -150,7 +150,7 @@ def about_target(
 def times_by_target(
     connection: Connection, *, kind: str, since: datetime
 ) -> dict[str, list[datetime]]:
-    """Return when events of a kind were written since a moment, by the target in their `after`."""
+    """Return the times of events of one kind since `since`, by the target in their `after`."""
     found: dict[str, list[datetime]] = {}
     statement = (
         select(events.c.at, events.c.after)
@@ -167,7 +167,7 @@ def times_by_target(
 def exists(
     connection: Connection, *, kinds: Collection[str], since: datetime, **field: str
 ) -> bool:
-    """Whether there is an event of these kinds, from a moment on, whose `after` has this field."""
+    """Whether there is an event of these kinds since `since` whose `after` has this field."""
     fragment = _json_fragment(**field)
     found = connection.execute(
         select(events.c.after)
@@ -178,9 +178,9 @@ def exists(
 
 
 def _json_fragment(**field: str) -> str:
-    """Return a field as JSON, as it is stored in an event's `after`.
+    """Return a field as JSON, as stored in an event's `after`.
 
-    No other text is stored like that: quotes inside a value are escaped.
+    It matches nothing else: quotes inside a value are escaped.
     """
     return str(as_json(field))[1:-1]
 
@@ -190,7 +190,7 @@ def _contains(fragment: str) -> ColumnElement[bool]:
 
 
 def since(connection: Connection, seq: int, *, limit: int = 1000) -> list[Event]:
-    """Return what was written after an event, oldest first."""
+    """Return the events after a number, oldest first."""
     statement = select(events).where(events.c.seq > seq).order_by(events.c.seq).limit(limit)
     return [Event(**row) for row in connection.execute(statement).mappings()]
 
@@ -215,7 +215,7 @@ def _storable(text: str) -> str:
 
 
 def as_json(values: Mapping[str, Any] | None) -> str | None:
-    """Return what an event keeps of a state before or after."""
+    """Return the JSON that an event stores as its state before or after."""
     if values is None:
         return None
     return json.dumps(

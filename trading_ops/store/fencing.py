@@ -1,4 +1,4 @@
-"""Fencing tokens of targets: who was given a lower one was replaced, and is not obeyed any more."""
+"""Fencing tokens. An executor rejects requests with a token lower than the highest it has seen."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -15,7 +15,7 @@ backup can be behind by this much; a larger lead is treated as hostile."""
 
 
 MAXIMUM = 2**53 - 1
-"""The highest fence that executors take: exact in JSON, and far below what a database takes."""
+"""The highest fence that executors accept: exact in JSON, and far below the limit of databases."""
 
 
 _LOCKED = select(fences.c.fence).where(fences.c.target == bindparam("name")).with_for_update()
@@ -25,9 +25,9 @@ _RAISE = update(fences).where(fences.c.target == bindparam("name")).values(fence
 def raise_fence(connection: Connection, target: str) -> int:
     """Return the target's next fencing token: greater than every one before it.
 
-    A database that holds a fence at or above `MAXIMUM` starts again at 1: no executor takes a
-    higher one. An executor that has seen a fence of ours refuses the 1, and its fence is adopted;
-    one that has the `MAXIMUM` itself keeps refusing, and the attempt says how to reset it.
+    A database with a fence at or above `MAXIMUM` starts again at 1, since no executor accepts a
+    higher one. An executor that has seen one of our fences refuses the 1, and its fence is adopted.
+    One that has seen `MAXIMUM` keeps refusing, and the attempt says how to reset it.
     """
     row = connection.execute(_LOCKED, {"name": target}).one_or_none()
     if row is None:
@@ -41,13 +41,13 @@ def raise_fence(connection: Connection, target: str) -> int:
 def raise_all(
     connection: Connection, seen: Mapping[str, int], *, by: int, owner: str, now: datetime
 ) -> None:
-    """Raise every target's fence after a restore, above what was given out since the backup.
+    """Raise every target's fence after a restore, above the fences issued since the backup.
 
     Args:
         connection: of the restored database.
-        seen: the highest fence that each target's executor had seen when it was backed up.
-        by: more than can have been given out since.
-        owner: who restores.
+        seen: the highest fence that each target's executor had seen at the time of the backup.
+        by: more than can have been issued since.
+        owner: operator who restores.
         now: of the event.
     """
     rows = connection.execute(select(fences.c.target, fences.c.fence))
@@ -74,16 +74,16 @@ def raise_all(
 
 
 def adopt_fence(connection: Connection, attempt: Attempt, highest: int, *, now: datetime) -> bool:
-    """Raise a target's fence to the one its executor has seen, unless a successor issued that.
+    """Raise a target's fence to the one its executor has seen, unless we issued a higher one.
 
-    The executor has seen a higher fence than an attempt's. If this database has given out a higher
-    one since, the attempt is stale, and that is what fences are for: nothing is changed. If not,
-    the executor remembers another database: this one is new, or was restored from a backup.
+    The executor has seen a higher fence than an attempt's. If this database has issued a higher
+    one since, the attempt is stale and the refusal is right: nothing changes. If not, the executor
+    knows an earlier database: this one is new, or was restored from a backup.
 
-    One above `MAXIMUM`, or further ahead than `MOST_AHEAD`, is not ours and not believed.
+    A fence above `MAXIMUM`, or more than `MOST_AHEAD` ahead, is not ours and is ignored.
 
     Returns:
-        Whether the fence was raised, so that the next attempt will be taken.
+        Whether the fence was raised, so that the next attempt is accepted.
     """
     if highest > MAXIMUM or highest - attempt.fence > MOST_AHEAD:
         return False

@@ -13,7 +13,7 @@ from trading_ops.store.dialects import upsert
 from trading_ops.store.tables import attempts, fences, holds
 
 IN_FORCE = frozenset({"hold_acknowledged", "hold_adopted"})
-"""Kinds of events that show that a bot has a hold."""
+"""Event kinds that show that a hold is in force at its bot."""
 
 
 class IdTaken(StoreError):
@@ -30,12 +30,12 @@ def place(
 ) -> bool:
     """Store a hold; return whether that changed anything.
 
-    Of two with the same ID, the stricter one wins. A released hold becomes active again only if it
-    was placed after its release: a late copy, as from a journal, does not undo a release.
+    Of two holds with the same ID, the stricter one wins. A released hold becomes active again only
+    if it was placed after the release: a late copy, as from a journal, does not undo a release.
 
     Args:
         connection: of the writer.
-        hold: to store; `hold.at` is the time it was placed.
+        hold: the hold; `hold.at` is the time it was placed.
         now: of the event.
         kind: of the event.
         actor: who reported it, if not the hold's owner.
@@ -71,7 +71,7 @@ def release(
     now: datetime,
     kind: str = "hold_released",
 ) -> frozenset[str]:
-    """Release those of these holds that are active; return their ids."""
+    """Release the active ones of these holds; return their ids."""
     released = set()
     for key in sorted(ids):
         row = connection.execute(
@@ -119,7 +119,7 @@ def active(connection: Connection, target: str | None = None) -> list[Hold]:
 
 
 def halted_by_operators(connection: Connection) -> dict[str, str]:
-    """Return which person has halted a target, and why, by target."""
+    """Return which operator has halted each target, and why."""
     return {
         one.target: f"by {one.owner}: {one.reason}"
         for one in active(connection)
@@ -142,9 +142,10 @@ def is_persons(connection: Connection, hold: Hold) -> bool:
 
 
 def release_orderer(connection: Connection, hold: Hold) -> str | None:
-    """Return who ordered the release of a hold through our API since it was placed, if anyone.
+    """Return who requested the release of a hold through our API since it was placed, if anyone.
 
-    By the route, whose wish is stored before the bot is asked, or by an approved `resume_trading`.
+    Either through the API, which stores the request before it asks the bot, or by an approved
+    `resume_trading`.
     """
     asked = events.about_target(
         connection,
@@ -195,7 +196,7 @@ def note(
 
 
 def note_acknowledged(connection: Connection, hold: Hold, *, text: str, now: datetime) -> None:
-    """Record that a hold is in force at its bot, unless the timeline has it already."""
+    """Record that a hold is in force at its bot, unless the timeline says so already."""
     if is_acknowledged(connection, hold.id):
         return
     note(

@@ -1,4 +1,4 @@
-"""Incidents: at most one open for each fingerprint, by a unique index."""
+"""Incidents: at most one open incident per fingerprint, by a unique index."""
 
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ from trading_ops.store.tables import events as events_table
 
 CHUNK = 500
 CRASHED = "incident_crashed"
-"""The kind of event that counts a crash."""
+"""Event kind: processing the incident crashed."""
 
 OPENING = 0x7472_6F70
 """The advisory lock under which incidents are opened; an arbitrary unique number."""
@@ -41,14 +41,14 @@ OPENING = 0x7472_6F70
 
 @dataclass(frozen=True, kw_only=True)
 class FiringAlert:
-    """An alert that fires, with what it concerns."""
+    """A firing alert, with its target."""
 
     alert: Alert
     target: str | None
-    """The registered target; None when a label names none."""
+    """The registered target; None: no label names one."""
 
 
-# Built once: they run for each incident, and building one costs more than running it.
+# Built once: they run for each incident, and building a statement costs more than running it.
 _FINGERPRINTS = incidents.c.fingerprint.in_(bindparam("fingerprints", expanding=True))
 _OPEN_OF = select(incidents.c.fingerprint).where(_FINGERPRINTS, incidents.c.closed_at.is_(None))
 _RESOLVABLE = select(
@@ -76,9 +76,9 @@ def open_all(
     now: datetime,
     source: str,
 ) -> int:
-    """Open an incident for every alert that has none open; return for how many.
+    """Open an incident for every alert without an open one; return the number opened.
 
-    Idempotent: duplicates and late arrivals find what is already there.
+    Idempotent: duplicates and late arrivals change nothing.
     """
     by_fingerprint = {one.alert.fingerprint: one for one in sightings}
     if not by_fingerprint:
@@ -119,7 +119,7 @@ def _row(one: FiringAlert, *, received_at: datetime, now: datetime) -> dict[str,
 
 
 def _one_at_a_time(connection: Connection) -> None:
-    """Keep two replicas from opening the same incident: the second then sees the first one's."""
+    """Keep two replicas from opening the same incident: the second waits and sees the first's."""
     lock_until_commit(connection, OPENING)
 
 
@@ -165,7 +165,7 @@ def _resolve(connection: Connection, key: str, ends_at: datetime, now: datetime)
 
 
 def forget_resolved(connection: Connection, key: str, *, now: datetime) -> None:
-    """Drop Alertmanager's resolved notification: the alert has fired since."""
+    """Drop the stored resolved notification: the alert has fired since."""
     was = select(incidents.c.resolved_at).where(incidents.c.id == key)
     before = {"resolved_at": connection.execute(was).scalar_one_or_none()}
     connection.execute(update(incidents).where(incidents.c.id == key).values(resolved_at=None))
@@ -174,7 +174,7 @@ def forget_resolved(connection: Connection, key: str, *, now: datetime) -> None:
 
 
 def escalate(connection: Connection, key: str, decision: Escalate, *, now: datetime) -> bool:
-    """Hand an incident to an operator, once; return whether this call did it."""
+    """Escalate an incident once; return whether this call did it."""
     changed = connection.execute(
         update(incidents)
         .where(
@@ -199,7 +199,7 @@ def escalate(connection: Connection, key: str, decision: Escalate, *, now: datet
 
 
 def add_crash(connection: Connection, key: str, *, note: str, limit: int, now: datetime) -> bool:
-    """Keep that the processing of an incident crashed; at the limit, escalate it.
+    """Record that processing an incident crashed; at the limit, escalate it.
 
     Returns whether the limit is reached.
     """
@@ -230,7 +230,7 @@ def add_deaths(
 
 
 def crashes(connection: Connection, keys: Collection[str]) -> dict[str, list[str]]:
-    """Return the kinds of the events of each incident that has crashed, in their order."""
+    """Return the event kinds of each incident that has crashed, in order."""
     ids, found = sorted(keys), dict[str, list[str]]()
     for begin in range(0, len(ids), CHUNK):
         chunk = ids[begin : begin + CHUNK]
@@ -253,7 +253,7 @@ def close(
     """Close an incident once, and release its target; return whether it was closed.
 
     Not while one of its attempts is in progress, as after a COMMIT without an answer: after the
-    close nothing would finish that attempt, and it would block the target for ever.
+    close nothing would finish that attempt, and it would block the target forever.
     """
     values = {"key": key, "closed_at": now, "close_reason": decision.reason.value}
     changed = connection.execute(_CLOSE, values).rowcount
@@ -286,7 +286,7 @@ def open_ones(connection: Connection) -> list[Incident]:
 
 
 def go_quiet(connection: Connection, key: str, *, now: datetime) -> bool:
-    """Keep since when the alert of an incident that flaps is absent; return whether it was new."""
+    """Record since when the alert of a flapping incident is absent; return whether that was new."""
     where = (incidents.c.id == key, incidents.c.closed_at.is_(None))
     changed = connection.execute(
         update(incidents).where(*where, incidents.c.quiet_since.is_(None)).values(quiet_since=now)
@@ -298,7 +298,7 @@ def go_quiet(connection: Connection, key: str, *, now: datetime) -> bool:
 
 
 def end_quiet(connection: Connection, key: str, *, now: datetime) -> bool:
-    """The alert of an incident that flaps came back; return whether it was thought quiet."""
+    """Clear `quiet_since`: the flapping alert fires again. Return whether it was set."""
     where = (incidents.c.id == key, incidents.c.closed_at.is_(None))
     was = connection.execute(select(incidents.c.quiet_since).where(*where)).scalar_one_or_none()
     if was is None:
@@ -310,7 +310,7 @@ def end_quiet(connection: Connection, key: str, *, now: datetime) -> bool:
 
 
 def find(connection: Connection, key: str) -> Incident | None:
-    """Return one incident by its id, or by a beginning of it that only one has."""
+    """Return one incident by its ID or a unique prefix of it."""
     escaped = key.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     rows = (
         connection.execute(
@@ -344,7 +344,7 @@ def search(
     return [Incident(**row) for row in connection.execute(statement).mappings()]
 
 
-# What deciding needs of incidents: no labels but `severity`, and no annotations, which are most of
+# The fields that decisions need: no labels but `severity`, and no annotations, which are most of
 # the memory in a storm. Only an escalated incident of a registered target keeps its labels: the
 # metric on which a rule pages needs them.
 _SUMMARY = [
@@ -365,7 +365,7 @@ _IDS = incidents.c.id.in_(bindparam("ids", expanding=True))
 
 
 class _Statements(NamedTuple):
-    """One statement for all incidents, and one for some of them."""
+    """A statement for all incidents, and one for some of them."""
 
     of_all: Select[Any]
     of_some: Select[Any]
@@ -431,14 +431,14 @@ def closed_since(
 def episodes(
     connection: Connection, window: timedelta, only: Collection[str] | None = None
 ) -> dict[str, int]:
-    """Return how many incidents of its alert were opened within `window` before each open one.
+    """Return, for each open incident, how many of its alert were opened within `window` before it.
 
-    The incident itself counts; those before the last reset of the target's budgets do not. The
-    window ends when the incident was opened, not now, so a flapping one stays flapping.
+    The incident itself counts; those before the last budget reset of the target do not. The window
+    ends when the incident was opened, not now, so a flapping incident stays flapping.
 
     Args:
         connection: to read from.
-        window: how far to look back from each incident's beginning.
+        window: how far to look back from each incident's start.
         only: ids of open incidents; None for all.
     """
     microseconds = window // timedelta(microseconds=1)

@@ -1,4 +1,4 @@
-"""Jobs: up to when each was handled, who paused it, and its runs.
+"""Jobs: how far each schedule was handled, who paused it, and its runs.
 
 A replica that holds the job's lease starts a run in the transaction that checks the lease.
 A job has at most one running run; a run whose replica lost the lease is closed as
@@ -28,7 +28,7 @@ def states(connection: Connection) -> dict[str, JobState]:
 
 
 def register(connection: Connection, names: Iterable[str], *, now: datetime) -> None:
-    """Add jobs that are new; they are due from now on."""
+    """Add new jobs; they are due from now on."""
     known = set(connection.execute(select(jobs.c.name)).scalars())
     for name in sorted(set(names) - known):
         connection.execute(insert(jobs).values(name=name, handled_at=now))
@@ -49,7 +49,7 @@ def begin(
         connection: inside a transaction.
         claim: the job's lease.
         job: its name.
-        due_at: what it runs for; None: an operator started it.
+        due_at: its due time; None: an operator started it.
         actor: who started it.
         now: the time.
     """
@@ -87,7 +87,7 @@ def begin(
 def finish(
     connection: Connection, run: int, *, outcome: JobOutcome, detail: str, now: datetime
 ) -> bool:
-    """End a run that is under way; False: it was closed by another replica."""
+    """End a run in progress; False: another replica closed it."""
     detail = detail[:LONGEST_DETAIL]
     changed = connection.execute(
         update(job_runs)
@@ -117,15 +117,15 @@ def refuse(
     replica: str,
     now: datetime,
 ) -> None:
-    """Note that a due time was not run, and why.
+    """Record that a due time was not run, and why.
 
     Args:
         connection: inside a transaction.
         job: its name.
-        due_at: which was not run.
+        due_at: the due time that was not run.
         detail: why.
-        hold: True: it is run as soon as the gate opens.
-        replica: who decided.
+        hold: whether it runs as soon as the gate opens.
+        replica: the one that decided.
         now: the time.
     """
     if not _handle(connection, job, due_at, now):
@@ -171,10 +171,10 @@ def close_left_behind(connection: Connection, claim: Claim, *, job: str, now: da
 
 
 def pause(connection: Connection, job: str, *, owner: str, reason: str, now: datetime) -> None:
-    """Keep a job from its schedule until it is resumed.
+    """Pause a job until it is resumed.
 
     Raises:
-        RequestRefused: it is paused.
+        RequestRefused: it is already paused.
     """
     values = {"paused_at": now, "paused_by": owner, "paused_reason": reason}
     statement = update(jobs).where(jobs.c.name == job, jobs.c.paused_at.is_(None))
@@ -184,7 +184,7 @@ def pause(connection: Connection, job: str, *, owner: str, reason: str, now: dat
 
 
 def resume(connection: Connection, job: str, *, owner: str, now: datetime) -> None:
-    """Return a job to its schedule; what was due meanwhile is not made up for.
+    """Resume a job; runs that were due in the meantime are not made up.
 
     Raises:
         RequestRefused: it is not paused.
@@ -211,13 +211,13 @@ def history(connection: Connection, job: str, *, limit: int = LATEST) -> list[Jo
 
 
 def running(connection: Connection) -> list[JobRun]:
-    """Return the runs that are under way, or were when their replica stopped."""
+    """Return the runs in progress, including those whose replica has stopped."""
     rows = connection.execute(select(job_runs).where(job_runs.c.outcome == JobOutcome.RUNNING))
     return [_read(row) for row in rows.mappings()]
 
 
 def latest(connection: Connection) -> dict[str, JobRun]:
-    """Return the newest run of each job that was really started and is over, by job."""
+    """Return the newest finished run of each job that was started, by job."""
     return _newest(connection, [one for one in JobOutcome if one not in _NOT_RUN])
 
 
@@ -246,7 +246,7 @@ def store_sessions(
     *,
     now: datetime,
 ) -> None:
-    """Replace the stored sessions of a calendar that are not over."""
+    """Replace the current and future sessions of a calendar."""
     mine = trading_sessions.c.calendar == calendar
     connection.execute(delete(trading_sessions).where(mine))
     if sessions:
@@ -273,7 +273,7 @@ def sessions_of(connection: Connection, calendar: str) -> list[tuple[datetime, d
 
 
 def _handle(connection: Connection, job: str, due_at: datetime, now: datetime) -> bool:
-    """Note a due time as dealt with; False: it was, by another replica."""
+    """Mark a due time as handled; False if another replica already did."""
     row = connection.execute(
         select(jobs.c.handled_at, jobs.c.held_due_at).where(jobs.c.name == job).with_for_update()
     ).one()

@@ -1,8 +1,7 @@
-"""The spill journal: what must not be forgotten while the database is away.
+"""The spill journal: what must survive while the database is unavailable.
 
-One line an entry: its length in bytes, its CRC-32 and the entry as JSON. A line counts only when
-both fit, so one that a crash or a full disk has torn is seen as such, and never as another entry.
-One process owns the file.
+One line per entry: its length in bytes, its CRC-32 and the entry as JSON. A line is valid only if
+both match, so a line torn by a crash or a full disk is detected. One process owns the file.
 """
 
 import json
@@ -19,13 +18,13 @@ log = logs.get(__name__)
 
 
 class Journal:
-    """An append-only file of entries, each with an `id`; safe to call from any thread.
+    """An append-only file of entries, each with an `id`. Thread-safe.
 
-    Each change is on the disk when the call returns.
+    Each change is on disk when the call returns.
     """
 
     def __init__(self, path: Path) -> None:
-        """Take the file; it and its folder are made by the first entry."""
+        """Use this file; the first entry creates it and its folder."""
         self._path = path
         self._lock = Lock()
 
@@ -52,10 +51,10 @@ class Journal:
                 durable.sync(self._path.parent)
 
     def entries(self) -> list[dict[str, Any]]:
-        """Return what is kept, oldest first; unreadable lines are left out, and logged.
+        """Return the entries, oldest first; unreadable lines are skipped and logged.
 
         Raises:
-            OSError: the file is there and cannot be read.
+            OSError: the file exists but cannot be read.
         """
         with self._lock:
             found = []
@@ -68,10 +67,10 @@ class Journal:
             return found
 
     def forget(self, ids: Collection[str]) -> None:
-        """Drop the entries with these ids; the file is replaced as a whole.
+        """Drop the entries with these ids; the whole file is replaced.
 
         Raises:
-            OSError: it could not be replaced; every entry is kept.
+            OSError: the file could not be replaced; all entries are kept.
         """
         with self._lock:
             lines = self._lines()
@@ -89,13 +88,13 @@ class Journal:
 
 
 def _line(entry: Mapping[str, Any]) -> bytes:
-    # ASCII without line breaks, whatever the entry's texts are.
+    # ASCII without line breaks, whatever the texts contain.
     body = json.dumps(dict(entry), ensure_ascii=True, separators=(",", ":")).encode("ascii")
     return b"%d %08x %s\n" % (len(body), zlib.crc32(body), body)
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:
-    """Return the entry in a line without its end, or None when it is damaged."""
+    """Return the entry of a line without its newline, or None if it is damaged."""
     length, _, rest = line.partition(b" ")
     checksum, _, body = rest.partition(b" ")
     if length != b"%d" % len(body) or checksum != b"%08x" % zlib.crc32(body):
@@ -110,7 +109,7 @@ def _entry(line: bytes) -> dict[str, Any] | None:
 
 
 def _is_kept(entry: Mapping[str, Any] | None, ids: Collection[str]) -> bool:
-    # A damaged line stays, as evidence for an operator.
+    # A damaged line stays as evidence for an operator.
     return entry is None or entry["id"] not in ids
 
 
@@ -128,5 +127,5 @@ def _write_all(descriptor: int, data: bytes, *, undo_to: int | None = None) -> N
 def _quietly(work: Callable[[], None]) -> None:
     try:
         work()
-    except OSError as error:  # the half line that is left is known as one by its checksum
+    except OSError as error:  # the checksum reveals the partial line that is left
         log.warning("journal_not_truncated", error=str(error))

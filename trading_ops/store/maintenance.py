@@ -1,4 +1,4 @@
-"""Maintenance windows: who works on what, from when to when. Planned ones wait for their time."""
+"""Maintenance windows: who works on what, and when. They can be planned ahead."""
 
 from datetime import datetime
 from typing import Any
@@ -12,10 +12,10 @@ from trading_ops.store.tables import maintenance
 
 
 def begin(connection: Connection, window: Maintenance, *, now: datetime) -> Maintenance:
-    """Store a window, planned or beginning now; return it with its id.
+    """Store a window that is planned or starts now; return it with its id.
 
     Raises:
-        RequestRefused: it is over, too long, or too far ahead.
+        RequestRefused: it has ended, is too long, or is too far ahead.
     """
     wrong = problem(window, now)
     if wrong is not None:
@@ -37,10 +37,10 @@ def begin(connection: Connection, window: Maintenance, *, now: datetime) -> Main
 
 
 def begin_once(connection: Connection, window: Maintenance, *, now: datetime) -> Maintenance | None:
-    """Store a window that a schedule asks for; None when it is there, or an operator ended it.
+    """Store a scheduled window; None if it exists or an operator has ended it.
 
     Raises:
-        RequestRefused: it is over or too far ahead.
+        RequestRefused: it has ended, or is too far ahead.
     """
     same = (maintenance.c.owner == window.owner, maintenance.c.begins_at == window.begins_at)
     if connection.execute(select(maintenance.c.id).where(*same)).first() is not None:
@@ -49,9 +49,9 @@ def begin_once(connection: Connection, window: Maintenance, *, now: datetime) ->
 
 
 def end(connection: Connection, key: int, *, owner: str, now: datetime) -> Maintenance | None:
-    """End a window early, or take a planned one back; None when it was over or never was.
+    """End a window early, or cancel a planned one; None if it has ended or does not exist.
 
-    Its planned end stays in the event; in the row is when it really ended.
+    The event keeps its planned end; the row has its actual end.
     """
     row = connection.execute(
         select(maintenance).where(maintenance.c.id == key, *_standing(now)).with_for_update()
@@ -88,12 +88,12 @@ def current(connection: Connection, *, now: datetime) -> list[Maintenance]:
 
 
 def planned(connection: Connection, *, now: datetime) -> list[Maintenance]:
-    """Return the windows that are open now or will be, the next one first."""
+    """Return the open and planned windows, the next one first."""
     return [_read(row) for row in connection.execute(_PLANNED, {"now": now}).mappings()]
 
 
 def touching(connection: Connection, *, since: datetime, until: datetime) -> list[Maintenance]:
-    """Return the windows that started or ended after a moment, up to another."""
+    """Return the windows that started or ended in a period."""
     began, ended = maintenance.c.begins_at, maintenance.c.ends_at
     statement = select(maintenance).where(
         or_((began > since) & (began <= until), (ended > since) & (ended <= until))

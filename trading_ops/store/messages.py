@@ -1,7 +1,7 @@
-"""The outbox: messages to operators, each delivered at least once and stored once for each channel.
+"""The outbox: messages to operators, stored once per channel and delivered at least once.
 
-A delivery is a batch: the messages that one mail tells of. The batch's id is stored before it is
-sent and is the mail's own id, so that a mail that goes out twice, as after a crash, is the same.
+A delivery is a batch: the messages in one mail. The batch's id is stored before it is sent and is
+the mail's Message-ID, so a mail that is sent twice, as after a crash, is the same mail.
 """
 
 import uuid
@@ -20,11 +20,11 @@ from trading_ops.store.search import PagePosition, TimeRange
 from trading_ops.store.tables import message_cursors, messages
 
 LEASE = timedelta(seconds=120)
-"""For which a batch is its reconciler's; longer than one delivery may take."""
+"""How long a reconciler owns a batch; longer than one delivery may take."""
 
 HOUR = timedelta(hours=1)
 SHOWN = 50
-"""Messages of a batch that its mail lists; of the others it gives only the number."""
+"""Messages that a mail lists; the others are only counted."""
 
 OPEN = (MessageState.WAITING.value, MessageState.SENDING.value)
 UNDELIVERED = (*OPEN, MessageState.DEAD.value)
@@ -67,7 +67,7 @@ class StoredMessage:
     digest: bool
     state: MessageState
     batch: str | None
-    """The id of the mail that it went out with, or is to."""
+    """The id of its mail, sent or pending."""
 
     attempts: int
     created_at: datetime
@@ -93,12 +93,12 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class Backlog:
-    """What is not delivered."""
+    """Undelivered messages."""
 
     waiting: int
     dead: int
     oldest_due: datetime | None
-    """When the oldest that is overdue or dead was first due."""
+    """When the oldest overdue or dead message was first due."""
 
 
 def id_of(key: str, channel: str) -> str:
@@ -107,7 +107,7 @@ def id_of(key: str, channel: str) -> str:
 
 
 def cursor(connection: Connection, source: str) -> int | None:
-    """Return up to where a source was read; None: never."""
+    """Return how far a source was read; None: never."""
     statement = select(message_cursors.c.seq).where(message_cursors.c.source == source)
     return connection.execute(statement).scalar_one_or_none()
 
@@ -120,14 +120,14 @@ def store(
     source: str | None = None,
     read: tuple[int | None, int] | None = None,
 ) -> bool:
-    """Store messages; return False, and store none, when another reconciler read the source.
+    """Store messages. If another reconciler has read the source, store none and return False.
 
     Args:
         connection: of the writer.
-        drafts: the messages; one whose key its channel has already is left out.
+        drafts: the messages; one whose key its channel already has is skipped.
         now: when they are stored.
-        source: which source they come from; None: no source has to be moved on.
-        read: where the source stood, and up to where it was read.
+        source: where they come from; None: no source to advance.
+        read: the source's previous position, and the new one.
     """
     if source is not None and read is not None and not _move(connection, source, *read):
         return False
@@ -157,18 +157,18 @@ def _move(connection: Connection, source: str, was: int | None, to: int) -> bool
 
 
 def due_channels(connection: Connection, now: datetime) -> list[str]:
-    """Return the channels for which something is due."""
+    """Return the channels with due messages."""
     where = (messages.c.state.in_(OPEN), messages.c.next_try_at <= now)
     rows = connection.execute(select(messages.c.channel).where(*where).distinct())
     return sorted(rows.scalars())
 
 
 def claim(connection: Connection, channel: str, *, hourly: int, now: datetime) -> Batch | None:
-    """Take the batch of a channel that is urgent or has been due longest; None: nothing is due.
+    """Take the channel's urgent batch, or the one due longest; None: nothing is due.
 
-    When the channel had its share of this hour, what is not urgent waits until the oldest delivery
-    of the hour is over, and goes out in batches then. Only other urgent deliveries count against
-    an urgent one, so that trades cannot delay it, and a flood of urgent ones is bounded too.
+    When the channel has reached its hourly limit, messages that are not urgent wait until the
+    oldest delivery is an hour old, then go out in batches. Only urgent deliveries count against
+    an urgent one, so trades cannot delay it, and a flood of urgent ones is bounded too.
     """
     where = (
         messages.c.channel == channel,
@@ -239,13 +239,13 @@ def _free_at(
 
 
 def sent(connection: Connection, batch: Batch, *, now: datetime) -> None:
-    """Note that a batch was delivered."""
+    """Record that a batch was delivered."""
     values = {"state": MessageState.SENT.value, "sent_at": now, "error": ""}
     connection.execute(update(messages).where(messages.c.batch == batch.id).values(values))
 
 
 def failed(connection: Connection, batch: Batch, *, error: str, now: datetime) -> bool:
-    """Note that a delivery failed; return True when the batch was given up."""
+    """Record that a delivery failed; return True if the batch is dead now."""
     again = next_try(attempts=batch.attempts, due_at=batch.due_at, now=now)
     mine = (messages.c.batch == batch.id, messages.c.state == MessageState.SENDING.value)
     if again is not None:
@@ -261,10 +261,10 @@ def failed(connection: Connection, batch: Batch, *, error: str, now: datetime) -
 
 
 def retry(connection: Connection, key: str, *, owner: str, now: datetime) -> StoredMessage:
-    """Let a message, with those of its mail, be tried again at once; return it.
+    """Retry a message and the others of its mail at once; return it.
 
     Raises:
-        RequestRefused: there is none, or it was delivered or discarded.
+        RequestRefused: no such message, or it was delivered or discarded.
     """
     found = _undelivered(connection, key)
     values = {
@@ -279,10 +279,10 @@ def retry(connection: Connection, key: str, *, owner: str, now: datetime) -> Sto
 
 
 def discard(connection: Connection, key: str, *, owner: str, now: datetime) -> StoredMessage:
-    """Give a message up, with those of its mail; return it.
+    """Discard a message and the others of its mail; return it.
 
     Raises:
-        RequestRefused: there is none, or it was delivered or discarded.
+        RequestRefused: no such message, or it was delivered or discarded.
     """
     found = _undelivered(connection, key)
     values = {"state": MessageState.DISCARDED.value}
@@ -305,7 +305,7 @@ def _with(found: StoredMessage) -> ColumnElement[bool]:
 
 
 def find(connection: Connection, key: str) -> StoredMessage | None:
-    """Return one message by its id, or by a beginning of it that only one has."""
+    """Return one message by its ID or a unique prefix of it."""
     where = messages.c.id.startswith(key, autoescape=True)
     rows = connection.execute(select(messages).where(where).limit(2)).mappings().all()
     return _read(rows[0]) if len(rows) == 1 else None
@@ -334,7 +334,7 @@ def search(
 
 
 def backlog(connection: Connection, *, now: datetime) -> Backlog:
-    """Return what is not delivered."""
+    """Return the undelivered messages."""
     by_state = select(messages.c.state, func.count())
     by_state = by_state.where(messages.c.state.in_(UNDELIVERED)).group_by(messages.c.state)
     counts: dict[str, int] = {row[0]: row[1] for row in connection.execute(by_state)}

@@ -1,4 +1,4 @@
-"""Bringing a database up to date. Alembic is imported only when there is something to do."""
+"""Upgrades a database. Alembic is imported only when there is something to do."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ HEAD = "0009"
 """The newest revision; a test compares it with the files."""
 
 LOCK = 0x7452_6164_4F70_7301
-"""The number of our advisory lock in PostgreSQL; any would do, if only we use it."""
+"""The number of our advisory lock in PostgreSQL; arbitrary, but used only here."""
 
 
 def current(connection: Connection) -> str | None:
@@ -26,7 +26,7 @@ def current(connection: Connection) -> str | None:
 
 
 def is_behind(url: str) -> bool:
-    """Whether there is something to do; False when the database does not answer."""
+    """Whether a migration is needed; False when the database does not answer."""
     path = sqlite_path(url)
     if path is not None and not path.exists():
         return True
@@ -41,13 +41,13 @@ def is_behind(url: str) -> bool:
 
 
 def upgrade(url: str) -> str:
-    """Bring the database to the newest revision and return it; cheap when it is already there.
+    """Upgrade the database to the newest revision and return it; cheap if it is up to date.
 
-    Several may ask at once: one migrates, the others wait and find it done.
+    Several processes may call it at once: one migrates, the others wait.
 
     Raises:
-        StoreError: another process has the SQLite database open for writing, the database cannot
-            be reached, refuses the change, or belongs to a newer version of this program.
+        StoreError: another process has the SQLite database open for writing, or the database is
+            unreachable, rejects the change, or belongs to a newer version of this program.
     """
     with sole_writer(url):
         engine = migrating_engine(url)
@@ -97,7 +97,7 @@ def downgrade(url: str, revision: str) -> str | None:
 
 
 def _wait_for_others(connection: Connection) -> None:
-    """Take the lock that one transaction has at a time, until it ends (PostgreSQL)."""
+    """Take the migration lock until the transaction ends (PostgreSQL)."""
     lock_until_commit(connection, LOCK)
 
 

@@ -1,4 +1,4 @@
-"""Webhook bodies, stored raw before they are acknowledged and taken apart afterwards."""
+"""Webhook bodies, stored raw before they are acknowledged and parsed later."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,19 +17,19 @@ class NotificationState(StrEnum):
     PENDING = "pending"
     PARSED = "parsed"
     QUARANTINED = "quarantined"
-    """It could not be parsed; it is kept, and an alert fires."""
+    """It could not be parsed; it is kept and an alert fires."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Notification:
-    """One POST, as it came."""
+    """One POST as received."""
 
     id: int
     received_at: datetime
     body: bytes
 
 
-# Built once: on the way of every notification, building them would cost more than running them.
+# Built once: every notification uses them, and building them costs more than running them.
 _ADD = insert(notifications)
 _COUNT = select(func.count()).where(notifications.c.state == bindparam("state"))
 _LENGTHS = (
@@ -68,7 +68,7 @@ def add(connection: Connection, *, received_at: datetime, body: bytes) -> int:
 def pending(
     connection: Connection, *, after: int = 0, limit: int = 200, size: int = 4 * 1024 * 1024
 ) -> list[Notification]:
-    """Return notifications that were not processed yet, oldest first.
+    """Return unprocessed notifications, oldest first.
 
     Args:
         connection: to read from.
@@ -94,7 +94,7 @@ def claim(connection: Connection, ids: Sequence[int]) -> set[int]:
 
 
 def watchdog_last_seen(connection: Connection) -> datetime | None:
-    """Return when the Watchdog last came, or None for never."""
+    """Return when the Watchdog last arrived, or None."""
     statement = select(func.max(notifications.c.received_at)).where(notifications.c.watchdog)
     return connection.execute(statement).scalar_one_or_none()
 
@@ -129,7 +129,7 @@ def finish(
     error: str | None = None,
     watchdog: bool = False,
 ) -> None:
-    """Record what became of one notification, and whether the Watchdog was in it."""
+    """Record the outcome of one notification, and whether it contained the Watchdog."""
     connection.execute(
         _FINISH, {"key": key, "state": state.value, "error": error, "watchdog": watchdog}
     )

@@ -1,4 +1,4 @@
-"""Pauses of automation: who, why, and until when. Always with an end."""
+"""Pauses of automation: who, why, and until when. A pause always ends."""
 
 from datetime import datetime
 
@@ -17,7 +17,7 @@ _LONGEST = (
 
 
 def current(connection: Connection, *, now: datetime) -> Pause | None:
-    """Return the pause in force, the one that lasts longest when there are several."""
+    """Return the pause in force; of several, the one that ends last."""
     row = connection.execute(_LONGEST, {"now": now}).one_or_none()
     if row is None:
         return None
@@ -25,7 +25,7 @@ def current(connection: Connection, *, now: datetime) -> Pause | None:
 
 
 def begin(connection: Connection, pause: Pause, *, now: datetime) -> int:
-    """Pause automation; return the ID of the pause, with which this pause alone can be ended."""
+    """Pause automation; return the ID of the pause, to end only this one."""
     key = connection.execute(
         insert(pauses).values(
             owner=pause.owner, reason=pause.reason, begins_at=now, expires_at=pause.expires_at
@@ -44,7 +44,7 @@ def begin(connection: Connection, pause: Pause, *, now: datetime) -> int:
 
 
 def end(connection: Connection, *, owner: str, now: datetime, only: int | None = None) -> int:
-    """End the pauses in force, or only one of them; return how many there were."""
+    """End the pauses in force, or only one of them; return how many ended."""
     in_force = [pauses.c.lifted_at.is_(None), pauses.c.expires_at > now]
     if only is not None:
         in_force.append(pauses.c.id == only)

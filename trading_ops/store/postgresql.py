@@ -36,7 +36,7 @@ LIMITS = {
     "idle_in_transaction_session_timeout": "10s",
 }
 WRITING = {
-    # Said, not inherited: a server or role set to `off` would acknowledge what a crash can take.
+    # Set explicitly: with `off` a server acknowledges commits that a crash can lose.
     "synchronous_commit": "on",
     "default_transaction_isolation": "read committed",
     "default_transaction_read_only": "off",
@@ -49,7 +49,7 @@ READING = {
 }
 MIGRATING = {
     **WRITING,
-    # Another replica's migration is waited for, and a large table takes its time.
+    # It waits for another replica's migration, and a large table takes a while.
     "statement_timeout": "0",
     "lock_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
@@ -63,7 +63,7 @@ and after a failover a pool would stay on the old address."""
 
 @dataclass(frozen=True, kw_only=True)
 class ConnectionLimits:
-    """What a pool of connections is opened with."""
+    """Options of a connection pool."""
 
     name: str
     settings: Mapping[str, str]
@@ -96,7 +96,7 @@ def engine(url: URL, bounds: ConnectionLimits) -> Engine:
 
 
 def _arguments(url: URL, bounds: ConnectionLimits) -> dict[str, str | int]:
-    """Return what we say to the driver beyond the URL, whose writer knows their network better."""
+    """Return the driver options that the URL does not set; the URL takes precedence."""
     ours: dict[str, str | int] = {
         "connect_timeout": CONNECT_SECONDS,
         "application_name": f"trading-ops {bounds.name}",
@@ -111,19 +111,19 @@ def _arguments(url: URL, bounds: ConnectionLimits) -> dict[str, str | int]:
 def _options(url: URL, settings: Mapping[str, str]) -> str:
     """Return the server settings of a session; ours follow those of the URL and override them."""
     given = url.query.get("options", "")
-    # A space in a value is not the end of it.
+    # A space must not end the value.
     escaped = {name: value.replace(" ", "\\ ") for name, value in settings.items()}
     ours = [f"-c {name}={value}" for name, value in escaped.items()]
     return " ".join([given if isinstance(given, str) else " ".join(given), *ours]).strip()
 
 
 class _Connection(psycopg.Connection[Any]):
-    """A connection that gives itself up when the server no longer answers."""
+    """A connection that closes itself when the server stops answering."""
 
     answer_seconds: float | None = None
 
     def wait(self, gen: Generator[Any, Any, T], *args: Any, **named: Any) -> T:
-        """Carry out one exchange with the server, as the driver's own, but not for ever."""
+        """Run one exchange with the server like the driver's own, but with a timeout."""
         if self.answer_seconds is None:
             return super().wait(gen, *args, **named)
         limit = clock.monotonic() + self.answer_seconds
@@ -135,11 +135,11 @@ class _Connection(psycopg.Connection[Any]):
 
 
 class NoAnswer(psycopg.OperationalError):
-    """The server is silent: what it did with the last statement is unknown."""
+    """The server does not answer: the outcome of the last statement is unknown."""
 
 
 def _until(limit: float, exchange: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
-    """Hand on what an exchange waits for; the driver wakes it ten times a second in any case."""
+    """Pass on what an exchange waits for; the driver wakes it ten times a second anyway."""
     ready = None  # a generator starts with None
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Reads beside the writer: short transactions in threads, on connections that cannot write."""
+"""Reads next to the writer: short transactions in threads, on read-only connections."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -17,15 +17,15 @@ from trading_ops.store.engine import reading_engine, sqlite_path
 T = TypeVar("T")
 
 THREADS = 2
-"""Each thread waits for the interpreter lock at every row and delays the event loop: with four, the
-API's p99 under load was five times as long."""
+"""Each thread competes for the GIL at every row and delays the event loop: with four threads, the
+API's p99 under load was five times as high."""
 
 
 class Reader:
-    """Reads consistently: each call sees one moment of the database."""
+    """Reads consistently: each call sees one snapshot of the database."""
 
     def __init__(self, engine: Engine) -> None:
-        """Take an engine that no other reader uses.
+        """Use an engine that no other reader uses.
 
         The reader has its own threads too: a database that hangs must not occupy the shared ones.
         """
@@ -43,7 +43,7 @@ class Reader:
         return await loop.run_in_executor(self._threads, self._read, work)
 
     def start(self, work: Callable[[Connection], T]) -> asyncio.Task[T]:
-        """Start a read that its caller need not wait for; `close` cancels it."""
+        """Start a read in the background; `close` cancels it."""
         task = asyncio.create_task(self.read(work))
         self._started.add(task)
         task.add_done_callback(self._started.discard)
@@ -88,7 +88,7 @@ class Reader:
 
 @contextmanager
 def open_reader(url: str) -> Iterator[Reader]:
-    """Open an existing database, whether the reconciler runs or not; nothing is changed.
+    """Open an existing database read-only, whether or not the reconciler runs.
 
     Raises:
         StoreError: the URL is invalid, or the file does not exist.
@@ -98,7 +98,7 @@ def open_reader(url: str) -> Iterator[Reader]:
         if path is not None:
             if not path.is_file():
                 raise StoreError(f"database {path} does not exist")
-            # Opened otherwise, closing it would write the journal into the database.
+            # Otherwise closing it would write the WAL back into the database.
             url = f"sqlite:///file:{quote(str(path.resolve()))}?mode=ro&uri=true"
         reader = Reader(reading_engine(url))
     except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:

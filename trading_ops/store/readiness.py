@@ -1,4 +1,4 @@
-"""Readiness runs, their plans and their progress. One open run for each bot."""
+"""Readiness runs, their plans and their progress. A bot has at most one open run."""
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
@@ -17,16 +17,16 @@ from trading_ops.store.holds import IN_FORCE
 from trading_ops.store.tables import attempts, holds, maintenance, readiness_runs
 
 APPROVAL_ACTION = "readiness_approve"
-"""What a request for approval calls it."""
+"""Action name in approval requests."""
 
 
 class StoredRun(msgspec.Struct, frozen=True, kw_only=True):
-    """A run as it is stored."""
+    """A run as stored."""
 
     run: ReadinessRun
     plan: ReadinessPlan
     version: int
-    """Grows with each change; who has an older one must read again."""
+    """Increases with each change; an update with an older version is rejected."""
 
 
 def begin(
@@ -72,7 +72,7 @@ def save(
     actor: str = "reconciler",
     reason: str = "",
 ) -> bool:
-    """Store what became of a run and record its changes; False: someone else changed it first."""
+    """Store a changed run and record the changes; False: it was changed concurrently."""
     ended = now if run.state is RunState.ABORTED else None
     changed = connection.execute(
         update(readiness_runs)
@@ -105,20 +105,20 @@ def change(
     reason: str,
     approved: bool = True,
 ) -> StoredRun | Approval:
-    """Change the open run of a bot as an operator ordered; return it.
+    """Change the open run of a bot at an operator's request; return it.
 
     Args:
         connection: inside a transaction.
         bot: its name.
-        alter: gives the run after the change and what is recorded; may raise RequestRefused.
+        alter: returns the changed run and what to record; may raise RequestRefused.
         now: the time.
-        actor: who ordered it.
+        actor: who requested it.
         reason: why.
-        approved: False: another person's approval of the stage is needed; without one, the request
-            for it is returned and nothing changes.
+        approved: if False, another operator must approve the stage; without an approval, the
+            request for one is returned and nothing changes.
 
     Raises:
-        RequestRefused: the bot has no open run, or someone else changed it at the same time.
+        RequestRefused: the bot has no open run, or it was changed concurrently.
     """
     stored = find(connection, bot)
     if stored is None:
@@ -140,7 +140,7 @@ def find(connection: Connection, bot: str) -> StoredRun | None:
 
 
 def latest(connection: Connection, bot: str) -> StoredRun | None:
-    """Return the open run of a bot, or else the last one."""
+    """Return the open run of a bot, or the last one."""
     statement = (
         select(readiness_runs)
         .where(readiness_runs.c.bot == bot)
@@ -161,9 +161,9 @@ def open_runs(connection: Connection) -> list[StoredRun]:
 def verified_actions(
     connection: Connection, bot: str, actions: Collection[str], *, since: datetime
 ) -> dict[str, datetime]:
-    """Return when each action was last verified on a bot, of those that were.
+    """Return when each action was last verified on a bot.
 
-    A halt counts as well when the bot acknowledged a hold.
+    An acknowledged hold counts as a halt.
     """
     statement = select(attempts.c.action, attempts.c.verified_at).where(
         attempts.c.target == bot,
@@ -193,13 +193,13 @@ def explanation(
     since: datetime,
     until: datetime,
 ) -> str:
-    """Return what explains a restart of a bot in a period; empty: nothing recorded does.
+    """Return what explains a restart of a bot in a period; empty: nothing recorded.
 
     Args:
         connection: to read from.
         bot: its name.
-        actions: those that restart a process.
-        crashes: runbooks that restart what had crashed, which explains nothing.
+        actions: actions that restart a process.
+        crashes: runbooks that restart a crashed process, which does not explain the crash.
         since: the beginning of the period.
         until: its end.
     """
@@ -225,7 +225,7 @@ def explanation(
 def _spend_approval(
     connection: Connection, stored: StoredRun, run: ReadinessRun, *, actor: str, now: datetime
 ) -> Approval | None:
-    """Spend another person's approval of a stage; without one, return the request for it."""
+    """Use another operator's approval of a stage; without one, return the request for it."""
     params = {
         "run": run.id,
         "stage": stored.plan.stages[run.stage].name,

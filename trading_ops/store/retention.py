@@ -1,6 +1,6 @@
-"""Retention: which records are old, and their removal, some in each transaction.
+"""Retention: finds old records and removes them, in batches.
 
-What is removed is archived first, and an event says how much it was, and in which file it is.
+Records are archived before removal, and an event says how many, and in which file they are.
 
 Active records stay, however old: open incidents, running attempts, acknowledgements that are in
 force or whose silence may still exist, active holds. So does everything since the oldest active
@@ -30,10 +30,10 @@ from trading_ops.store.tables import (
 from trading_ops.store.tables import events as event_rows
 
 OF_INCIDENTS = (attempts, acknowledgements, approvals)
-"""Tables whose rows go with their incident."""
+"""Tables whose rows are removed with their incident."""
 
 CLOCK_ERROR = timedelta(days=1)
-"""What is further ahead than this was written while the clock was wrong."""
+"""Records further in the future than this were written while the clock was wrong."""
 
 
 def old_incidents(connection: Connection, *, before: datetime, limit: int) -> Rows:
@@ -41,7 +41,7 @@ def old_incidents(connection: Connection, *, before: datetime, limit: int) -> Ro
 
     Args:
         connection: to read from.
-        before: an incident is old if it, and everything that belongs to it, ended before this.
+        before: an incident is old if it and all its related rows ended before this.
         limit: maximum number of incidents.
     """
     over = _incidents_over(_kept_since(connection, before))
@@ -59,7 +59,7 @@ def old_incidents(connection: Connection, *, before: datetime, limit: int) -> Ro
 def remove_incidents(
     connection: Connection, *, rows: Rows, before: datetime, now: datetime, archive: str
 ) -> int:
-    """Remove incidents with what belongs to them, as far as they are still old.
+    """Remove incidents and their related rows, if they are still old.
 
     Args:
         connection: of the writer.
@@ -69,7 +69,7 @@ def remove_incidents(
         archive: where the rows are stored, for the event.
 
     Returns:
-        How many incidents were removed.
+        The number of removed incidents.
     """
     over = _incidents_over(_kept_since(connection, before))
     given = incidents.c.id.in_([row["id"] for row in rows[incidents.name]])
@@ -88,7 +88,7 @@ def old_attempts(connection: Connection, *, before: datetime, limit: int) -> Row
 
     Args:
         connection: to read from.
-        before: what ended before this is old.
+        before: records that ended before this are old.
         limit: maximum number of each kind.
     """
     before = _kept_since(connection, before)
@@ -150,7 +150,7 @@ def remove_events(
     limit: int,
     file: EventFile,
 ) -> int:
-    """Remove the oldest events behind a signed checkpoint; return how many.
+    """Remove the oldest events and sign a checkpoint; return how many.
 
     Args:
         connection: inside a transaction that is written with the same key.
@@ -158,10 +158,10 @@ def remove_events(
         before: as for `old_events`.
         now: of the checkpoint.
         limit: maximum number.
-        file: the archive that holds them; none that is not in it is removed.
+        file: the archive that contains them; events that it lacks are not removed.
 
     Raises:
-        StoreError: the archive holds other events with these numbers.
+        StoreError: the archive has different events with these numbers.
     """
     span = old_events(connection, before=before, now=now, limit=limit)
     if span is None or span[0] > file.last:
@@ -178,7 +178,7 @@ def remove_events(
 
 
 def _kept_since(connection: Connection, before: datetime) -> datetime:
-    """Return the moment before which records may be removed: at most the given one.
+    """Return the time before which records may be removed: at most the given one.
 
     Decisions about an active hold or an open incident read the events since it started; for a hold
     also the attempts since then.
@@ -197,7 +197,7 @@ def _kept_since(connection: Connection, before: datetime) -> datetime:
 
 
 def _has_none(table: Table, condition: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Whether no row of the incident meets a condition."""
+    """Whether no row of the incident matches a condition."""
     mine = table.c.incident_id == incidents.c.id
     return ~select(table.c.id).where(mine, condition).exists()
 
@@ -233,7 +233,7 @@ def _orders_over(before: datetime) -> tuple[tuple[Table, ColumnElement[bool]], .
 
 
 def _digests_over(before: datetime) -> Select[tuple[str]]:
-    """All requests for one digest go at once: a new one's id is made from how many there are."""
+    """All requests for one digest are removed together: a new one's id depends on their number."""
     return (
         select(approvals.c.digest)
         .group_by(approvals.c.digest)

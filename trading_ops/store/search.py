@@ -33,13 +33,13 @@ Order = tuple[ColumnElement[Any], ...]
 
 @dataclass(frozen=True)
 class PagePosition:
-    """Where a page ended: the moment and the id of its last row."""
+    """Where a page ended: time and id of its last row."""
 
     at: datetime
     id: str
 
     def __str__(self) -> str:
-        """Return it as a cursor: what `read_position` understands."""
+        """Return it as a cursor, for `read_position`."""
         return f"{(self.at - EPOCH) // timedelta(microseconds=1)}_{self.id}"
 
 
@@ -56,7 +56,7 @@ def read_position(cursor: str) -> PagePosition | None:
 
 @dataclass(frozen=True, kw_only=True)
 class TimeRange:
-    """From a moment on, until before another; None: no bound."""
+    """From the first time, inclusive, to the second, exclusive; None: no bound."""
 
     since: datetime | None = None
     until: datetime | None = None
@@ -72,9 +72,9 @@ class TimeRange:
 
 
 class _Pages:
-    """The SELECT of one table's pages.
+    """The SELECT for pages of one table.
 
-    It is built once for each combination of filters: building one costs more than running it.
+    Built once per combination of filters: building it costs more than running it.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class _Pages:
     def read(
         self, connection: Connection, span: TimeRange, limit: int, **wanted: object
     ) -> MappingResult:
-        """Return a page of rows; a filter that is None is left out."""
+        """Return a page of rows; filters that are None are ignored."""
         wanted |= {"since": span.since, "until": span.until}
         given = {name: value for name, value in wanted.items() if value is not None}
         statement = self._built.get(names := frozenset(given))
@@ -185,14 +185,14 @@ def find_attempts(
 
 
 def find_attempt(connection: Connection, key: str) -> tuple[Attempt, list[Event]] | None:
-    """Return one attempt and what was written about it, or None."""
+    """Return one attempt and its events, or None."""
     row = connection.execute(select(attempts).where(attempts.c.id == key)).mappings().first()
     if row is None:
         return None
     attempt = _attempt(row)
     about = events.c.attempt_id == key
     if attempt.incident_id is not None:
-        # The incident's events have an index; those of an attempt alone have the time.
+        # Events of an incident are indexed; those of a manual attempt are found by time.
         about = and_(about, events.c.incident_id == attempt.incident_id)
     else:
         about = and_(about, events.c.at >= attempt.started_at)
@@ -214,7 +214,7 @@ def find_events(
     before: int | None = None,
     limit: int,
 ) -> list[Event]:
-    """Return events: the newest first, or with `after` those that follow it, oldest first."""
+    """Return events: newest first, or with `after` the following ones, oldest first."""
     pages = _EVENTS_BACKWARDS if after is None else _EVENTS_FORWARDS
     rows = pages.read(
         connection,
@@ -234,7 +234,7 @@ def find_events(
 
 @dataclass(frozen=True, kw_only=True)
 class LastDecision:
-    """What was last decided for an incident."""
+    """The last decision about an incident."""
 
     kind: str
     reason: str
@@ -255,7 +255,7 @@ _DECISIONS = select(events.c.incident_id, events.c.kind, events.c.reason, events
 
 
 def last_decisions(connection: Connection, ids: Sequence[str]) -> dict[str, LastDecision]:
-    """Return what was last decided for each of these incidents, if anything was."""
+    """Return the last decision about each of these incidents, if there is one."""
     rows = connection.execute(_DECISIONS, {"ids": ids})
     return {
         row.incident_id: LastDecision(kind=row.kind, reason=row.reason, note=row.note)
@@ -265,7 +265,7 @@ def last_decisions(connection: Connection, ids: Sequence[str]) -> dict[str, Last
 
 @dataclass(frozen=True, kw_only=True)
 class EventCount:
-    """How many events there were of one kind and reason."""
+    """Number of events of one kind and reason."""
 
     kind: str
     reason: str
@@ -273,8 +273,8 @@ class EventCount:
 
 
 def count_events(connection: Connection, span: TimeRange) -> list[EventCount]:
-    """Return how many events there were of each kind and reason, the most frequent first."""
-    # Operators' reasons are free text; only the reconciler's reasons are counted.
+    """Return the number of events of each kind and reason, most frequent first."""
+    # Operators' reasons are free text, so only the reconciler's reasons are counted.
     reason = case((events.c.actor == "reconciler", events.c.reason), else_="").label("reason")
     matching = select(events.c.kind, reason).where(*span.holds(events.c.at)).subquery()
     number = func.count().label("number")
@@ -291,7 +291,7 @@ def count_events(connection: Connection, span: TimeRange) -> list[EventCount]:
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
-    """How many events of one kind an actor caused."""
+    """Number of events of one kind by one actor."""
 
     actor: str
     kind: str
@@ -299,7 +299,7 @@ class Done:
 
 
 def count_by_actor(connection: Connection, span: TimeRange) -> list[Done]:
-    """Return how many events of each kind each actor caused, by actor and kind."""
+    """Return the number of events by actor and kind."""
     of_actor = (events.c.actor, events.c.kind)
     statement = (
         select(*of_actor, func.count().label("number"))
@@ -327,7 +327,7 @@ _OLDEST_OPEN = (
 
 
 def open_by_target(connection: Connection) -> Mapping[str | None, int]:
-    """Return how many incidents are open, by target."""
+    """Return the number of open incidents, by target."""
     return {row.target: int(row.number) for row in connection.execute(_OPEN_BY_TARGET)}
 
 
@@ -339,7 +339,7 @@ def oldest_open(connection: Connection, *, limit: int) -> list[Incident]:
 
 @dataclass(frozen=True, kw_only=True)
 class IncidentTimes:
-    """What one incident's times are made of."""
+    """The times of one incident, for MTTA and MTTR."""
 
     alert: str
     opened_at: datetime
@@ -352,13 +352,13 @@ class IncidentTimes:
     escalated_at: datetime | None
     closed_at: datetime | None
     verified: bool
-    """Whether an attempt of its runbook was seen to have helped."""
+    """Whether an attempt of its runbook was verified."""
 
 
 def response_times(
     connection: Connection, *, since: datetime, until: datetime
 ) -> list[IncidentTimes]:
-    """Return how the incidents were answered that were opened in a span, its end left out."""
+    """Return the response to each incident opened in a period, its end excluded."""
     mine = attempts.c.incident_id == incidents.c.id
     attempted = select(func.min(attempts.c.started_at)).where(mine).scalar_subquery()
     acknowledged = (

@@ -1,7 +1,7 @@
 """The schema. `migrations/` must produce exactly this; a test compares the two.
 
-Of a partial index, the condition is here for SQLite only, and for both in the migrations, which
-make the tables: with `postgresql_where` each process would import that dialect, 2 MB.
+The condition of a partial index is given here for SQLite only, and for both databases in the
+migrations, which create the tables: `postgresql_where` would import that dialect (2 MB) everywhere.
 """
 
 from sqlalchemy import (
@@ -239,7 +239,7 @@ readiness_runs = Table(
 events = Table(
     "events",
     metadata,
-    # Given by the chain, without gaps: a missing number is a missing row.
+    # Assigned by the chain without gaps: a missing number is a missing row.
     Column("seq", Serial, primary_key=True, autoincrement=False),
     Column("at", Timestamp, nullable=False),
     Column("kind", StorableText, nullable=False),
@@ -277,7 +277,7 @@ audit_checkpoints = Table(
 messages = Table(
     "messages",
     metadata,
-    # Follows from the key and the channel: a channel gets one message about one fact.
+    # Derived from the key and the channel: a channel gets one message about one fact.
     Column("id", StorableText, primary_key=True),
     Column("key", StorableText, nullable=False),
     Column("kind", StorableText, nullable=False),
@@ -318,7 +318,7 @@ message_cursors = Table(
 bot_events = Table(
     "bot_events",
     metadata,
-    # Follows from the bot and the event's own id: read twice, it is stored once.
+    # Derived from the bot and the event's own id: read twice, it is stored once.
     Column("id", StorableText, primary_key=True),
     Column("bot", StorableText, nullable=False),
     Column("event", StorableText, nullable=False),
@@ -332,14 +332,14 @@ bot_events = Table(
     Column("correlation", StorableText, nullable=False),
     Column("summary", StorableText, nullable=False),
     Column("data", StorableJson, nullable=False),
-    # In the order in which they were stored, which is not that of their times.
+    # In storage order, which is not the order of their times.
     Column("seq", BigInteger, nullable=False, server_default="0"),
     Index("ix_bot_events_at", "at", "id"),
     Index("ix_bot_events_bot_at", "bot", "at"),
     Index("ix_bot_events_seq", "seq"),
 )
 
-# One row: the last number. It is never used again, not even after its event was removed.
+# One row: the last number. A number is never reused, not even after its event was removed.
 bot_event_head = Table(
     "bot_event_head",
     metadata,
@@ -377,9 +377,9 @@ jobs = Table(
     "jobs",
     metadata,
     Column("name", StorableText, primary_key=True),
-    # Up to when due times are dealt with: run, refused or skipped.
+    # Time up to which due times are handled: run, refused or skipped.
     Column("handled_at", Timestamp, nullable=False),
-    # A due time that a closed gate holds back, and the gate.
+    # A due time that waits for a closed gate, and the gate.
     Column("held_due_at", Timestamp),
     Column("held_by", StorableText),
     Column("paused_at", Timestamp),
@@ -400,7 +400,7 @@ job_runs = Table(
     Column("actor", StorableText, nullable=False),
     Column("replica", StorableText, nullable=False),
     Index("ix_job_runs_job_id", "job", "id"),
-    # One run at a time, whatever became of the leases.
+    # One run at a time, whatever happened to the leases.
     Index(
         "ux_job_runs_running",
         "job",

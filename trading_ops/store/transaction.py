@@ -1,7 +1,7 @@
 """One transaction of the store: its events are chained and written just before it commits.
 
-The head of the chain is locked last and for the shortest time, so that replicas that write at the
-same time do not wait long for each other and never lock in different orders.
+The head of the chain is locked last and for the shortest time, so that concurrent replicas wait
+only briefly for each other and never lock in different orders.
 
 Failures before and after COMMIT are different errors: before COMMIT was sent, nothing is stored;
 after that, without an answer, the outcome is unknown.
@@ -17,9 +17,9 @@ from trading_ops.errors import CommitUnknown, StoreUnavailable
 from trading_ops.store import audit_chain, events
 from trading_ops.store.engine import is_replaced
 
-# PostgreSQL's codes. Two transactions got in each other's way, and this one was rolled back.
+# PostgreSQL's codes. Two transactions conflicted, and this one was rolled back.
 _COLLISIONS = frozenset({"40001", "40P01", "23505"})
-# A statement ran, or waited for a lock, longer than it may.
+# A statement ran, or waited for a lock, longer than allowed.
 _LIMITS = frozenset({"57014", "55P03"})
 # The connection broke, the server is shutting down, or it reports that it does not know.
 _UNSURE = ("08", "40003", "57P")
@@ -27,19 +27,19 @@ _UNSURE = ("08", "40003", "57P")
 
 @contextmanager
 def transaction(engine: Engine, audit_key: bytes = b"") -> Iterator[Connection]:
-    """Start a transaction; at the end write the events that were added, then commit.
+    """Run a transaction; at the end write the added events, then commit.
 
     Args:
         engine: of the writer.
         audit_key: keys the chain's MACs; empty, they only detect accidents.
 
     Raises:
-        StoreUnavailable: there is no database, it is locked, its file was replaced, or it went away
-            before COMMIT.
+        StoreUnavailable: there is no database, it is locked, its file was replaced, or the
+            connection failed before COMMIT.
         CommitUnknown: COMMIT was sent, and its outcome is unknown.
     """
     with _connect(engine) as connection:
-        events.take_pending(connection)  # what a transaction that failed has left behind
+        events.take_pending(connection)  # left over from a failed transaction
         with _begin(connection) as open_transaction:
             try:
                 yield connection
@@ -62,7 +62,7 @@ def is_collision(error: Exception) -> bool:
 
 
 def is_limit(error: Exception) -> bool:
-    """Whether it waited or ran too long: trying again at once would only wait again."""
+    """Whether it waited or ran too long: an immediate retry would only wait again."""
     return _code(error) in _LIMITS
 
 

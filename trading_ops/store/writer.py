@@ -40,7 +40,7 @@ T = TypeVar("T")
 INTAKE_LIMIT = 10_000
 BATCH_LIMIT = 500
 TRIES = 3
-"""How often a request is tried that another reconciler's transaction got in the way of."""
+"""Maximum tries of a request that conflicts with another reconciler's transaction."""
 
 
 class _Request:
@@ -54,13 +54,13 @@ class _Request:
         self.done: Future[Any] | asyncio.Future[Any] = loop.create_future() if loop else Future()
 
     def is_wanted(self) -> bool:
-        """Whether a caller still waits; from now on it cannot be cancelled."""
+        """Claim the request: True if the caller still waits; then it can no longer be cancelled."""
         if isinstance(self.done, asyncio.Future):
             return not self.done.cancelled()
         return self.done.set_running_or_notify_cancel()
 
     def answer(self, outcome: "_Outcome") -> None:
-        """Give the outcome; for a coroutine this must run in its loop."""
+        """Set the outcome; for a coroutine this must run in its event loop."""
         if isinstance(self.done, asyncio.Future) and self.done.done():
             return  # it was cancelled meanwhile
         if outcome.error is not None:
@@ -76,10 +76,10 @@ class _Outcome:
 
 
 class Writer:
-    """Serialises all writes; create one per database."""
+    """Serializes all writes; create one per database."""
 
     def __init__(self, engine: Engine, audit_key: bytes = b"") -> None:
-        """Take the engine that is its own, and the key of the events' chain."""
+        """Use an engine that only the writer uses, and the key of the audit chain."""
         self._engine = engine
         self._audit_key = audit_key
         self._control: deque[_Request] = deque()
@@ -97,7 +97,7 @@ class Writer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Finish everything that was accepted, then end the thread."""
+        """Finish all accepted requests, then stop the thread."""
         with self._accepting:
             self._stopping = True
         self._wake.set()
@@ -105,11 +105,11 @@ class Writer:
         self._engine.dispose()
 
     async def run(self, work: Callable[[Connection], T]) -> T:
-        """Carry out a control request; the answer comes after the commit.
+        """Run a control request; returns after the commit.
 
         Raises:
-            CommitUnknown: it may be stored, or not.
-            StoreError: it could not be stored; nothing of it was.
+            CommitUnknown: it may or may not be stored.
+            StoreError: nothing was stored.
         """
         request = _Request(work, asyncio.get_running_loop())
         self._accept(request, self._control.append)
@@ -117,12 +117,12 @@ class Writer:
         return answer
 
     async def take_in(self, work: Callable[[Connection], T]) -> T:
-        """Carry out an intake request, behind all control requests.
+        """Run an intake request, after all control requests.
 
         Raises:
-            StoreBusy: too many wait already.
-            CommitUnknown: it may be stored, or not.
-            StoreError: it could not be stored; nothing of it was.
+            StoreBusy: the intake queue is full.
+            CommitUnknown: it may or may not be stored.
+            StoreError: nothing was stored.
         """
         request = _Request(work, asyncio.get_running_loop())
         try:
@@ -145,11 +145,11 @@ class Writer:
 
     @property
     def waiting(self) -> int:
-        """Requests not yet carried out."""
+        """Number of queued requests."""
         return len(self._control) + self._intake.qsize()
 
     def _accept(self, request: _Request, put: Callable[[_Request], None]) -> None:
-        with self._accepting:  # after `stop` the thread would never answer
+        with self._accepting:  # after `stop` the thread never answers
             if self._stopping:
                 raise StoreUnavailable("the writer is stopped; nothing is stored")
             put(request)
@@ -160,7 +160,7 @@ class Writer:
         while not stopping:
             self._wake.wait()
             self._wake.clear()
-            # Read before the queues are emptied: whatever was accepted is in them by now.
+            # Read before the queues are drained: everything accepted is in them by now.
             stopping = self._stopping
             while self.waiting:
                 if batch := self._next_batch():
@@ -195,7 +195,7 @@ class Writer:
             try:
                 outcome = _Outcome(result=self._alone(request))
             except (StoreUnavailable, CommitUnknown) as error:
-                # The others would only wait as long for the same, and those behind them too.
+                # The others would wait just as long, and delay the ones behind them.
                 _refuse(batch[position:], error)
                 return
             except Exception as error:  # noqa: BLE001 - passed on to the sender
@@ -229,7 +229,7 @@ class Writer:
 
 
 def _refuse(batch: list[_Request], error: StoreUnavailable | CommitUnknown) -> None:
-    """Fail every request as not stored or of unknown outcome; each gets its own exception."""
+    """Fail every request as not stored or outcome unknown; each gets its own exception."""
     log.error("write_failed", error=str(error), requests=len(batch))
     _answer(batch, [_Outcome(error=type(error)(str(error))) for _ in batch])
 

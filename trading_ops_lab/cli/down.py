@@ -1,4 +1,4 @@
-"""`trading-ops down`: stops the local stack, and returns when its last process has ended."""
+"""`trading-ops down`: stops the local stack, and returns when its last process has exited."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from trading_ops.config.settings import Settings
 
 STOP_SECONDS = 60.0
-"""Every process has 12 s to end before it is killed, in at most four waves."""
+"""Each process gets 12 s to exit before it is killed, in at most four waves."""
 
 POLL_SECONDS = 0.05
 
@@ -24,7 +24,7 @@ POLL_SECONDS = 0.05
 def down(*, output: str) -> None:
     """Stop the local stack.
 
-    Returns when its last process has ended. It is not an error if nothing runs.
+    Returns when its last process has exited. It is not an error if nothing runs.
     """
     pid = _stop()
     if output == "json":
@@ -36,7 +36,7 @@ def down(*, output: str) -> None:
 def _stop() -> int | None:
     """Return the stack's pid when it and all its processes are gone; None: there was none.
 
-    0: the supervisor was dead, and only its processes were ended.
+    0: the supervisor was dead, and only its processes were stopped.
 
     Raises:
         StackError: it takes too long.
@@ -54,7 +54,7 @@ def _stop() -> int | None:
     except NotRunning:
         return _end_leftovers(settings)
     except StackError as error:
-        # It is frozen, or its token was changed: a signal asks for the same.
+        # It is frozen, or its token was changed: a signal requests the same.
         if not pid:
             raise
         click.echo(f"{error}. Sending it a signal instead.", err=True)
@@ -73,7 +73,7 @@ def _stop() -> int | None:
 
 
 def _end_leftovers(settings: "Settings") -> int | None:
-    """End the processes of a dead supervisor; None: there were none."""
+    """Stop the processes of a dead supervisor; None: there were none."""
     from trading_ops_lab.supervisor.lock import only_stack  # noqa: PLC0415
     from trading_ops_lab.supervisor.orphans import end_leftovers, leftovers  # noqa: PLC0415
     from trading_ops_lab.supervisor.run import log_to_file  # noqa: PLC0415
@@ -86,7 +86,7 @@ def _end_leftovers(settings: "Settings") -> int | None:
 
 
 def _runs(pid: int) -> bool:
-    """Whether the stack's own process is still there; one that only waits to be reaped is not."""
+    """Whether the stack's own process still runs; a zombie does not."""
     import psutil  # noqa: PLC0415
 
     try:

@@ -164,7 +164,7 @@ def gameday(
 
 
 def _console(output: str) -> Console:
-    """Progress goes to standard error when standard output is for a machine."""
+    """Progress goes to standard error when standard output is machine-readable."""
     return Console(stderr=True, highlight=False, soft_wrap=True) if output == "json" else out()
 
 

@@ -1,4 +1,4 @@
-"""What `up` shows: a table that changes in place on a terminal, else one line for each change."""
+"""The output of `up`: on a terminal a table updated in place, otherwise one line per change."""
 
 from types import TracebackType
 from typing import Any, Self
@@ -22,10 +22,10 @@ HINTS = {
 
 
 class LiveStatus:
-    """Shows overviews as they come."""
+    """Shows overviews as they arrive."""
 
     def __init__(self, console: Console | None = None, *, page: str = "") -> None:
-        """Start to count the seconds until everything is ready; then show the operators' page."""
+        """Count the seconds until everything is ready; then show the console's address."""
         self._page = page
         self._console = console or out()
         self._live = (
@@ -47,7 +47,7 @@ class LiveStatus:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Give the terminal back."""
+        """Release the terminal."""
         if self._live:
             self._live.stop()
 
@@ -63,7 +63,7 @@ class LiveStatus:
             self._shown[process["unit"]] = label
 
     def ready(self, overview: Overview) -> None:
-        """Say that everything is ready, with the table."""
+        """Show that everything is ready, with the table."""
         self._seconds = clock.monotonic() - self._began
         if self._live:
             self._live.update(self._picture(overview), refresh=True)

@@ -1,4 +1,4 @@
-"""Adds to an overview what each process takes of the memory."""
+"""Adds the memory of each process to an overview."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import psutil
 
 
 def add_memory(overview: dict[str, Any], *, address: str, log: Path) -> None:
-    """Add `rss_bytes` to each process that runs, and the supervisor itself as a process.
+    """Add `rss_bytes` to each running process, and the supervisor itself as a process.
 
     Resident memory counts shared libraries in each process that uses them.
 

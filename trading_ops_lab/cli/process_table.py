@@ -1,4 +1,4 @@
-"""The table of processes, as rich draws it and as plain lines."""
+"""The table of processes, for rich and as plain lines."""
 
 from typing import Any
 

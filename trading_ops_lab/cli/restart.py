@@ -106,7 +106,7 @@ def bot_of(registry: Registry, name: str) -> Target:
     """Return a bot that the supervisor runs.
 
     Raises:
-        SetupError: there is none of this name.
+        SetupError: there is no such bot.
     """
     found = registry.find(name)
     if found is None or found.kind is not Kind.BOT:
@@ -142,7 +142,7 @@ async def _restart(
     reason: str,
     override_budget: bool | None,
 ) -> str | None:
-    """Have it restarted; return why it was not."""
+    """Request the restart; return why it failed, or None."""
     try:
         async with connected(settings, registry) as api:
             done = await api.execute(

@@ -1,4 +1,4 @@
-"""`trading-ops status`: what runs here."""
+"""`trading-ops status`: the processes of the local stack."""
 
 import click
 

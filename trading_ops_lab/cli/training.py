@@ -86,7 +86,7 @@ def _say_mark(mark: Mark) -> None:
 
 
 class _Lines:
-    """Standard input, line by line, read in a thread that does not delay the end."""
+    """Standard input, line by line, read in a thread that does not delay the exit."""
 
     def __init__(self) -> None:
         self._queue: asyncio.Queue[str | None] = asyncio.Queue()
@@ -108,7 +108,7 @@ class _Lines:
 
     def _read(self) -> None:
         rest = b""
-        # os.read, for a thread that waits in sys.stdin holds its lock at the interpreter's end.
+        # os.read: a thread that waits in sys.stdin would hold its lock at interpreter exit.
         while block := os.read(0, 4096):
             *lines, rest = (rest + block).split(b"\n")
             for line in lines:

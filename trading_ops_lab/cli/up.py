@@ -30,7 +30,7 @@ def up(*, detach: bool, output: str) -> None:
     """
     if output == "json" and not detach:
         raise click.UsageError("--output json needs --detach")
-    # Here and not above: `trading-ops --help` needs none of it.
+    # Imported here: `trading-ops --help` needs none of it.
     from trading_ops.config.settings import load_settings  # noqa: PLC0415
 
     settings = load_settings()

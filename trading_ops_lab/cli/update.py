@@ -34,7 +34,7 @@ from trading_ops_lab.supervisor.update import LONGEST_SECONDS
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,60}")
 STOPS_SECONDS = 40.0
-"""For stopping twice and copying the records, beside the waits for a bot that is healthy."""
+"""For stopping twice and copying the records, in addition to the waits for a healthy bot."""
 
 ASK_AGAIN_SECONDS = 0.5
 
@@ -109,10 +109,10 @@ def python_of(settings: Settings, release: str) -> Path:
     """Return the interpreter of a release.
 
     Raises:
-        SetupError: there is none.
+        SetupError: there is no such release.
     """
     if "/" in release:
-        # Not resolved: a virtual environment is known by the link, not by where it leads.
+        # Not resolved: a virtual environment is identified by the link, not by its destination.
         python = Path(release).absolute()
     elif NAME.fullmatch(release):
         python = (settings.var / "versions" / release / "bin" / "python").absolute()
@@ -124,7 +124,7 @@ def python_of(settings: Settings, release: str) -> Path:
 
 
 async def _spent(settings: Settings, registry: Registry, target: Target) -> str | None:
-    """Return why the bot gets no new release, or None if it may."""
+    """Return why the bot must not be updated, or None."""
     if not settings.freeze_on_spent_budget:
         return None
     async with session_of(settings) as session:
@@ -166,7 +166,7 @@ async def _update(
 async def _window(
     settings: Settings, registry: Registry, target: Target, seconds: float, owner: str, reason: str
 ) -> Any:
-    """Suppress the reconciler meanwhile, if it runs: an update is not an incident."""
+    """Suppress the reconciler during the update, if it runs: an update is not an incident."""
     async with contextlib.AsyncExitStack() as held:
         window = api = None
         try:

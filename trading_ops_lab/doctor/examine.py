@@ -1,7 +1,7 @@
 """`doctor`: check the installation, and that a test alert reaches on-call and the reconciler.
 
-Each check says what it looked at, what it found, and how to fix it. Only the last one changes
-something: it fires a test alert. A check is skipped if one that it depends on has failed.
+Each check says what it checked, what it found, and how to fix it. Only the last one has an effect:
+it fires a test alert. A check is skipped if one that it depends on has failed.
 """
 
 from collections.abc import AsyncIterator
@@ -22,10 +22,10 @@ from trading_ops_lab.drills.lab_clients import open_scene
 
 
 async def examine(settings: Settings, *, test_alert: bool) -> AsyncIterator[Check]:
-    """Yield the checks as they are made.
+    """Yield the checks as they complete.
 
     Raises:
-        ConfigError: targets.yml or a runbook is wrong.
+        ConfigError: targets.yml or a runbook is invalid.
     """
     registry = load_targets(settings.targets_file)
     basics = [*check_tools(), *check_secrets(settings, registry), check_database(settings)]

@@ -1,4 +1,4 @@
-"""What `doctor` can see without asking anyone: tools, secrets, configurations, processes."""
+"""Offline checks of `doctor`: tools, secrets, configurations, processes."""
 
 import shutil
 import subprocess
@@ -16,7 +16,7 @@ from trading_ops_lab.supervisor.tokens import TOKENS
 
 
 def check_tools() -> list[Check]:
-    """Are the programs there, and which versions are they?"""
+    """Are the programs installed, and in which versions?"""
     python = ".".join(str(part) for part in sys.version_info[:3])
     checks = [Check(name="python", ok=sys.version_info >= (3, 11), detail=python)]
     for names in (PROMETHEUS_BINARIES, ("promtool",), ALERTMANAGER_BINARIES, ("amtool",)):
@@ -43,9 +43,9 @@ def check_secrets(settings: Settings, registry: Registry) -> list[Check]:
 
 
 def check_plans(settings: Settings) -> Check:
-    """Do runbooks, rules, actions, queries and drills fit together?
+    """Are runbooks, rules, actions, queries and drills consistent?
 
-    Their queries are parsed where promtool is installed; whether it is, is another check.
+    Queries are parsed if promtool is installed, which another check verifies.
     """
     from trading_ops.reports.runbook_check import check_runbooks  # noqa: PLC0415 - as the database
 
@@ -63,7 +63,7 @@ def check_plans(settings: Settings) -> Check:
 
 
 def check_configs(settings: Settings) -> list[Check]:
-    """Do Prometheus and Alertmanager accept the files that they run with?"""
+    """Do Prometheus and Alertmanager accept their configurations?"""
     files = {
         "prometheus config": (
             ["promtool", "check", "config"],
@@ -78,7 +78,7 @@ def check_configs(settings: Settings) -> list[Check]:
 
 
 def check_processes(settings: Settings) -> list[Check]:
-    """Does the supervisor run, and is everything that it runs ready?"""
+    """Does the supervisor run, and are all its processes ready?"""
     try:
         processes = SupervisorClient(settings).overview()["processes"]
     except TradingOpsError as error:

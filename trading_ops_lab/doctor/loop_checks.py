@@ -18,7 +18,7 @@ SETTLE_SECONDS = 20.0
 
 TICK_SECONDS = 0.2
 STRANGERS = {Kind.BOT: "/metrics/vital", Kind.FREQTRADE: "/api/v1/show_config"}
-"""What a bot must not reveal without a token or a password."""
+"""Paths that a bot must not serve without a token or a password."""
 
 
 async def check_connections(scene: Scene) -> AsyncIterator[Check]:
@@ -72,7 +72,7 @@ async def _link(name: str, ask: Callable[[], Awaitable[str]], fix: str) -> Check
 
 
 class _Wrong(Exception):
-    """A link answered, but not as it should."""
+    """A component answered, but not as expected."""
 
 
 async def _health(scene: Scene, bot: Target) -> str:
@@ -111,7 +111,7 @@ async def _query(scene: Scene, query: str, message: str, *, want: bool) -> str:
 
 
 async def check_whole_way(scene: Scene) -> AsyncIterator[Check]:
-    """Let a test alert fire; yield when it reached the reconciler, and when the on-call mailbox."""
+    """Fire a test alert; yield when it reaches the reconciler, and when on-call's mailbox."""
     began = clock.monotonic()
     try:
         test_id = await scene.reconciler.test_alert()

@@ -59,7 +59,7 @@ def run_disaster_drill(say: Say) -> RecordedDisaster:
 
 
 class _Stack:
-    """A local stack in a folder of its own."""
+    """A local stack in its own folder."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -71,7 +71,7 @@ class _Stack:
         targets.write_text(PORT.sub(lambda _: f"127.0.0.1:{next(ports)}", text))
 
     def run(self, *arguments: str) -> None:
-        """Run a command of ours.
+        """Run one of our commands.
 
         Raises:
             StackError: it failed.
@@ -107,7 +107,7 @@ class _Stack:
         """
         deadline = clock.monotonic() + TRADES_SECONDS
         while True:
-            with contextlib.suppress(sqlite3.OperationalError):  # not made yet
+            with contextlib.suppress(sqlite3.OperationalError):  # not created yet
                 if self.orders() >= count:
                     return
             if clock.monotonic() > deadline:
@@ -125,7 +125,7 @@ class _Stack:
                 shutil.rmtree(path, ignore_errors=True)
 
     def kill(self) -> None:
-        """Kill every process of the stack, as the end of its machine does."""
+        """Kill every process of the stack, like the loss of its machine."""
         processes = [one for one in psutil.process_iter() if self._is_ours(one)]
         for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -153,7 +153,7 @@ def _run(stack: _Stack, folder: Path, say: Say) -> RecordedDisaster:
     shutil.copytree(stack.settings.secrets, folder / "secrets")
     stack.run("backup", "create")
     before = stack.orders()
-    # The second time for what was written until the last process was dead.
+    # The second time for what was written before the last process died.
     stack.lose()
     stack.kill()
     stack.lose()

@@ -1,4 +1,4 @@
-"""A drill under way: what Prometheus shows and the reconciler has stored of it so far."""
+"""A drill in progress: what Prometheus shows and the reconciler has stored so far."""
 
 import asyncio
 from collections.abc import Callable
@@ -29,7 +29,7 @@ class DrillResult:
     """Description of the fault."""
 
     for_people: bool = False
-    """Whether the alert has no steps, so that it has to be noticed and left alone."""
+    """Whether the alert is page-only: it must be detected, and no action may run."""
 
     handed_over: bool = False
     """Whether no step can fix it, so that it must be escalated to on-call."""
@@ -39,7 +39,7 @@ class DrillResult:
     """Whether the alert was silenced in Alertmanager before, so that no action runs."""
 
     during: str = ""
-    """The alert that fired first and suppressed remediation until it was over; empty for none."""
+    """The alert that fired first and suppressed remediation; empty: none."""
 
     passed: bool
     not_possible: bool = False
@@ -53,19 +53,19 @@ class DrillResult:
 
     limit_seconds: float
     total_seconds: float | None = None
-    """From the injection to the end of the incident; None when it did not end in time."""
+    """From the injection to the end of the incident; None: it did not end in time."""
 
     incident: str = ""
     witness: str = ""
     reasons: list[str] = field(default_factory=list)
-    """Stored reasons why nothing was done; only with automation paused."""
+    """Stored reasons why no action ran; only with automation paused."""
 
     timeline: list[Mark] = field(default_factory=list)
 
 
 @dataclass(kw_only=True)
 class Following:
-    """One drill under way."""
+    """One drill in progress."""
 
     scene: Scene
     runbook: Runbook
@@ -77,12 +77,12 @@ class Following:
     """Of the suppressing alert."""
 
     key: str = ""
-    """What is needed to clean the fault up."""
+    """Key for cleaning up the fault."""
 
     injected: datetime = field(default_factory=clock.now)
     detected: datetime | None = None
     fires: bool = False
-    """Whether it fires according to Prometheus."""
+    """Whether the alert fires in Prometheus."""
 
     timeline: TimelineView | None = None
     printed: set[Mark] = field(default_factory=set)
@@ -94,7 +94,7 @@ class Following:
 
     @property
     def subject(self) -> str | None:
-        """Name what the alert is about: the bot or its venue; None: there is one of a kind."""
+        """Return the subject of the alert, the bot or its venue; None: there is only one."""
         subjects = {"bot": self.bot.name, "venue": self.bot.venue}
         return subjects.get(self.runbook.target_label)
 
@@ -105,7 +105,7 @@ class Following:
         return self.drill.recover_within + (first.recover_within if first else timedelta())
 
     def result(self, *, paused: bool, passed: bool, problem: str = "") -> DrillResult:
-        """Return the drill's result with what was seen so far."""
+        """Return the drill's result so far."""
         closed = self.timeline.incident.closed_at if self.timeline else None
         return DrillResult(
             alert=self.runbook.alert,
@@ -134,12 +134,12 @@ class Following:
         return sorted(every, key=lambda mark: mark.seconds)
 
     def note(self, stage: str, note: str, at: datetime | None = None) -> None:
-        """Add what the drill has just done, or what happened at a moment."""
+        """Add an entry: now, or at a given time."""
         seconds = ((at or clock.now()) - self.injected).total_seconds()
         self.extra.append(Mark(stage=stage, seconds=seconds, note=note))
 
     async def pause(self) -> None:
-        """Pause automation for the length of the drill."""
+        """Pause automation for the duration of the drill."""
         seconds = (self.drill.recover_within + RECOVERY_AFTER_PAUSE).total_seconds()
         reason = f"drill {self.runbook.alert}"
         self.paused_by = await self.scene.reconciler.pause(
@@ -147,7 +147,7 @@ class Following:
         )
 
     async def silence(self) -> None:
-        """Silence the alert for the length of the drill, as an operator does in Alertmanager."""
+        """Silence the alert in Alertmanager for the duration of the drill, like an operator."""
         now = clock.now()
         self.silenced = True
         self.silenced_by = await self.scene.alertmanager.silence(
@@ -159,7 +159,7 @@ class Following:
         )
 
     async def resume(self) -> None:
-        """End the drill's own pause or silence; an operator's stays."""
+        """End the drill's own pause or silence, but not an operator's."""
         if self.silenced_by is not None:
             await self.scene.alertmanager.expire(self.silenced_by)
             self.silenced_by = None
@@ -170,21 +170,21 @@ class Following:
             self.say(Mark(stage="resumed", seconds=seconds, note="automation may remediate it now"))
 
     async def follow(self) -> None:
-        """Look once at Prometheus and at the incident, and say what is new."""
+        """Poll Prometheus and the incident once, and report what is new."""
         try:
             if not self.fires and (self.detected is None or self.fault.deafens):
                 await self._look_for_detection()
             if self.timeline is None or self.timeline.incident.closed_at is None:
                 await self._read_timeline()
         except ClientError:
-            return  # a drill may kill what it asks; the deadline decides
+            return  # a drill may kill what it polls; the deadline decides
         for mark in self.marks():
             if mark not in self.printed:
                 self.printed.add(mark)
                 self.say(mark)
 
     async def until(self, reached: Callable[["Following"], bool], deadline: datetime) -> bool:
-        """Follow it until something is so; return whether it was before the deadline."""
+        """Follow it until a condition is true; return whether that was before the deadline."""
         while clock.now() < deadline:
             await self.follow()
             if reached(self):

@@ -1,8 +1,8 @@
 """A drill of a fault that automation cannot fix: the steps fail, then it is escalated to on-call.
 
-Further retries, restarts or sales would make it worse. So each step runs at most once, nothing else
-is done to the bot, and the incident is escalated while the alert still fires. Only then does the
-drill fix the fault, as on-call would.
+Further retries, restarts or sales would make it worse. So each step runs at most once, no other
+action runs, and the incident is escalated while the alert still fires. Only then does the drill fix
+the fault, as on-call would.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from trading_ops_lab.drills.page_only_drill import HOLD_SECONDS, done_for_people
 
 
 async def must_be_handed_over(run: Following) -> DrillResult:
-    """Follow it until it is escalated, fix it as on-call would, and follow it to its end."""
+    """Follow it until it is escalated, fix it like on-call, and follow it to its end."""
     seen = await run.until(_handed_over, run.injected + run.limit)
     if not seen:
         problem = "it ended without escalation" if _closed(run) else "it was not escalated"
@@ -34,7 +34,7 @@ async def must_be_handed_over(run: Following) -> DrillResult:
 
 
 async def settled(run: Following, *, until: datetime) -> bool:
-    """Fix it as on-call would; return whether the incident was closed by a deadline."""
+    """Fix it like on-call; return whether the incident was closed before a deadline."""
     key, run.key = run.key, ""
     await run.fault.clean_up(run.scene, run.bot, key)
     run.note("settled", "the drill has done the manual steps of the runbook")

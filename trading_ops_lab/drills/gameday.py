@@ -32,11 +32,11 @@ SITTINGS = (
 )
 """Page-only drills that take minutes, in groups that do not interfere and can run in parallel.
 
-Those of the last group share one fault, which is removed once all of them have seen it.
+The last group shares one fault, which is removed once all of its drills have detected it.
 """
 
 CALM_AGAIN = timedelta(minutes=5)
-"""Time in which alerts that an earlier drill or a busy machine caused are over."""
+"""Time for alerts from an earlier drill or a busy machine to resolve."""
 
 SIDE_BY_SIDE = frozenset[str]().union(*SITTINGS)
 
@@ -49,13 +49,13 @@ DURING = {"TradingBotDown": "TradingVenueDown"}
 
 @dataclass(frozen=True, kw_only=True)
 class GameDay:
-    """What came of all drills."""
+    """The results of all drills."""
 
     results: list[DrillResult] = field(default_factory=list)
 
     @property
     def expected(self) -> list[DrillResult]:
-        """The drills that were to recover, or to be noticed, as far as they are possible here."""
+        """The drills that must recover or be detected, without those not possible here."""
         held_back = (
             one.paused or one.silenced or one.during or one.not_possible for one in self.results
         )
@@ -63,18 +63,18 @@ class GameDay:
 
     @property
     def paused(self) -> list[DrillResult]:
-        """The drills that were not to recover."""
+        """The drills that must not recover."""
         return [result for result in self.results if result.paused]
 
     @property
     def passed(self) -> bool:
-        """Whether every one that is possible here did as it should, and there was at least one."""
+        """Whether every possible drill passed, and there was at least one."""
         possible = [result for result in self.results if not result.not_possible]
         return bool(possible) and all(result.passed for result in possible)
 
     @property
     def median_seconds(self) -> float | None:
-        """The middle of the times from injection to closed incident."""
+        """Median time from injection to closed incident."""
         times = [one.total_seconds for one in self.expected if one.total_seconds is not None]
         return median(times) if times else None
 
@@ -87,10 +87,10 @@ def held_back(*, paused: bool, silenced: bool, during: str) -> str:
 
 
 def drills_of(scene: Scene, only: Collection[str] = ()) -> list[str]:
-    """Return the alerts that have a drill, or those of them that are wanted, by name.
+    """Return the alerts that have a drill, by name, or only the given ones.
 
     Raises:
-        StackError: one that is wanted has none.
+        StackError: a given alert has no drill.
     """
     known = {book.alert for book in scene.runbooks.values() if book.drill}
     if strange := sorted(set(only) - known):
@@ -155,7 +155,7 @@ async def run_game_day(
                 calm=calm,
             )
         except (StackError, ClientError) as error:
-            # The rest of the day is still worth its while.
+            # Continue with the rest of the drills.
             failed = _not_run(scene, alert, bot.name, problem=str(error))
             result = replace(
                 failed,
@@ -180,7 +180,7 @@ async def run_game_day(
 
 
 class _Again(NamedTuple):
-    """How a drill is run again."""
+    """How a drill is repeated."""
 
     paused: bool = False
     silenced: bool = False

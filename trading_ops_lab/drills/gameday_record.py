@@ -26,7 +26,7 @@ from trading_ops_lab.drills.lab_clients import Scene
 GIT_SECONDS = 10.0
 
 SHIPPED = ("--", "trading_ops", "prometheus", "alertmanager", "runbooks")
-"""What a game day runs; changes of the rest do not count."""
+"""Paths that a game day depends on; other uncommitted changes do not count."""
 
 
 class _Prometheus(msgspec.Struct):
@@ -45,7 +45,7 @@ class _Alertmanager(msgspec.Struct):
 
 @dataclass(frozen=True, kw_only=True)
 class Begun:
-    """When a day started, and with which code: both may have moved on by its end."""
+    """When a game day started, and with which code: the checkout may change during it."""
 
     at: datetime
     commit: str
@@ -53,7 +53,7 @@ class Begun:
 
 
 async def begin_day(scene: Scene) -> Begun:
-    """Return what has to be known before the first drill."""
+    """Return what must be recorded before the first drill."""
     root = scene.settings.root
     return Begun(
         at=clock.now(),
@@ -65,7 +65,7 @@ async def begin_day(scene: Scene) -> Begun:
 async def record_of(
     scene: Scene, day: GameDay, *, begun: Begun, disaster: RecordedDisaster | None
 ) -> GameDayRecord:
-    """Return the day with what it was run on; an unknown version is left empty."""
+    """Return the record with its environment; an unknown version is left empty."""
     results = msgspec.convert(msgspec.to_builtins(day.results), list[RecordedDrill])
     return GameDayRecord(
         began_at=begun.at,
@@ -121,7 +121,7 @@ async def _alertmanager(scene: Scene) -> str:
 
 
 def engines_of(scene: Scene) -> Engines:
-    """Return how Prometheus and Alertmanager are asked."""
+    """Return the requests to Prometheus and Alertmanager."""
     return Engines(scene.session, scene.settings, scene.registry)
 
 

@@ -1,7 +1,7 @@
-"""A drill of a fault during an outage of its dependency: suppressed until that is over.
+"""A drill of a fault during an outage of its dependency: suppressed until the outage ends.
 
-Restarting a bot while its venue is down only uses up attempts. So the bot must stay down as long as
-its venue is, although automation is on, and must be restarted once the venue is back.
+Restarting a bot while its venue is down only uses up attempts. So the bot must stay down during the
+venue's outage, although automation is on, and must be restarted once the venue is back.
 """
 
 import asyncio
@@ -18,10 +18,10 @@ from trading_ops_lab.faults.catalogue import FAULTS
 
 
 def cause_of(runbook: Runbook, cause: Runbook | None) -> Runbook:
-    """Return the runbook of the alert during which nothing is done, if it can be drilled.
+    """Return the runbook of the suppressing alert, if it can be drilled.
 
     Raises:
-        StackError: the first does not wait for the second, or that has no drill.
+        StackError: the first alert does not wait for the second, or the second has no drill.
     """
     if cause is None or cause.alert not in runbook.unless or cause.drill is None:
         known = ", ".join(runbook.unless) or "nothing"
@@ -31,14 +31,14 @@ def cause_of(runbook: Runbook, cause: Runbook | None) -> Runbook:
 
 
 async def must_wait(run: Following, cause: Runbook) -> str:
-    """Break it while its cause fires, see that nothing is done, and take the cause away.
+    """Inject the fault while its cause fires, check that no action runs, and remove the cause.
 
     Args:
         run: the drill, whose fault is not yet in force.
         cause: the runbook of the alert that suppresses remediation.
 
     Returns:
-        what was wrong, empty for nothing.
+        What went wrong; empty: nothing.
     """
     assert cause.drill is not None  # noqa: S101 - `cause_of` has looked
     fault = FAULTS[cause.drill.fault]
@@ -59,7 +59,7 @@ async def must_wait(run: Following, cause: Runbook) -> str:
 
 
 async def _left_alone(run: Following, cause: Runbook) -> str:
-    """Follow it for the time in which it would normally be remediated."""
+    """Follow it for as long as its remediation would normally take."""
     deadline = run.injected + run.drill.recover_within
     while clock.now() < deadline:
         await run.follow()

@@ -1,4 +1,4 @@
-"""What a drill works with: the running stack's clients, all from the registry."""
+"""The clients that a drill uses, all from the registry of the running stack."""
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping
@@ -41,7 +41,7 @@ class Scene:
         """Return the bot of this name, or the first one.
 
         Raises:
-            StackError: there is none.
+            StackError: there is no such bot.
         """
         for bot in self.registry.of_kind(Kind.BOT):
             if name in {None, bot.name}:

@@ -1,7 +1,7 @@
-"""A drill of a page-only alert: it is noticed, nothing is done, and it ends with its fault.
+"""A drill of a page-only alert: it is detected, no action runs, and it ends with its fault.
 
-What must *not* happen is the point: a machine that restarted a bot for what is its venue's outage,
-or for a slow disk, would make it worse.
+It checks what must *not* happen: restarting a bot because of its venue's outage, or a slow disk,
+would make things worse.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from dataclasses import replace
 from trading_ops_lab.drills.drill_run import DrillResult, Following
 
 HOLD_SECONDS = 10.0
-"""How long the fault continues after it was noticed; nothing must be done in this time."""
+"""How long the fault continues after its detection; no action may run in this time."""
 
 
 NOTHING = "no action was run on the bot"
@@ -68,7 +68,7 @@ def _closed(run: Following) -> bool:
 
 
 async def done_for_people(run: Following) -> str:
-    """Return what was done to the bot since the fault started, by any incident; empty: nothing.
+    """Return the actions on the bot since the fault started, by any incident; empty: none.
 
     Failed steps of the fault's own alert do not count, as long as each is tried once.
     """

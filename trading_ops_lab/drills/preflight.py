@@ -11,7 +11,7 @@ from trading_ops_lab.drills.lab_clients import Scene
 from trading_ops_lab.drills.timeline import Mark
 
 OWNER = "drill"
-"""In whose name drills pause and reset budgets."""
+"""Owner recorded for the drills' pauses and budget resets."""
 
 TICK_SECONDS = 0.1
 CALM_WITHIN = timedelta(seconds=60)
@@ -35,7 +35,7 @@ async def wait_until_calm(
     Args:
         scene: the running stack.
         bot: the bot to break.
-        say: called with what is waited for.
+        say: called with what it waits for.
         alerts: alerts of the drills to run.
         within: timeout.
 
@@ -61,11 +61,11 @@ async def wait_until_calm(
 
 
 async def _refuse_while_paused(scene: Scene) -> None:
-    """An operator's pause does not end by waiting; one that a drill left behind may."""
+    """An operator's pause does not end soon; a pause left by a drill may."""
     try:
         pause = (await scene.reconciler.status()).pause
     except ClientError:
-        return  # it is asked again
+        return  # retried
     if pause is not None and pause.owner != OWNER:
         raise StackError(
             f"cannot start a drill: automation is paused by {pause.owner}: {pause.reason}. Resume "

@@ -31,19 +31,19 @@ async def run_drill(
     during: str = "",
     calm: bool = False,
 ) -> DrillResult:
-    """Run one drill to its end and clean up behind it.
+    """Run one drill to its end and clean up.
 
     Args:
         scene: the running stack.
-        alert: whose runbook's drill to run.
+        alert: the alert whose drill to run.
         bot_name: the bot to break; by default the first one.
         paused: automation is paused, and the drill passes only if nothing recovers.
         say: called when a stage is reached.
         silenced: the alert is silenced in Alertmanager, and the drill passes only if nothing
             recovers.
-        during: an alert that suppresses automation; it is made to fire first, and the drill passes
-            only if nothing is done until it is over.
-        calm: the caller has waited for a healthy stack already.
+        during: an alert that suppresses automation; it is fired first, and the drill passes only
+            if no action runs until it is over.
+        calm: whether the caller has already waited for a healthy stack.
 
     Raises:
         StackError: the alert has no drill, or the stack is not healthy before it starts.
@@ -129,7 +129,7 @@ async def _judge(run: Following) -> DrillResult:
 
 
 async def done_twice(run: Following) -> str:
-    """Return which one-shot action was run more than once, by any incident; empty for none."""
+    """Return the one-shot action that ran more than once, by any incident; empty: none."""
     since = str(run.injected.timestamp())
     seen: set[str] = set()
     for incident in await run.scene.reconciler.incidents(target=run.bot.name, since=since):
@@ -149,7 +149,7 @@ def _why_late(run: Following) -> str:
 
 
 async def _must_not_recover(run: Following) -> DrillResult:
-    """Held back, the fault must stay, and the reason for waiting must be stored."""
+    """With automation blocked, the fault must stay and the reason for waiting must be stored."""
     paused = not run.silenced
     deadline = run.injected + run.drill.recover_within
     while clock.now() < deadline:

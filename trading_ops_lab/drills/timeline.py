@@ -1,4 +1,4 @@
-"""What a drill saw, stage by stage, as a value that can be printed or kept."""
+"""The stages of a drill, as a value that can be printed or stored."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +12,7 @@ class Mark:
 
     stage: str
     seconds: float
-    """Since the injection."""
+    """Seconds since the injection."""
 
     note: str = ""
 
@@ -42,7 +42,7 @@ KINDS = {
 
 
 def marks(injected: datetime, detected: datetime | None, timeline: TimelineView) -> list[Mark]:
-    """Return the stages in the order of time, from the incident's own story."""
+    """Return the stages in chronological order, from the incident timeline."""
 
     def mark(stage: str, at: datetime, note: str = "") -> Mark:
         return Mark(stage=stage, seconds=(at - injected).total_seconds(), note=note)

@@ -1,7 +1,7 @@
 """A graded exercise for on-call: find an unnamed fault while automation is paused.
 
-The alert, the cause and the first action are asked for, and the time counts. Afterwards automation
-resumes and remediates the fault, or the exercise removes it where the alert is page-only.
+It asks for the alert, the cause and the first action, and measures the time. Afterwards automation
+resumes and remediates the fault, or the exercise removes it if the alert is page-only.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ EXERCISES = (
     "TradingVenueDown",
     "TradingVenueMaintenance",
 )
-"""Alerts whose drill shows within minutes and leaves the reconciler and Alertmanager working."""
+"""Alerts whose drill is detected within minutes and keeps the reconciler and Alertmanager up."""
 
 NO_ACTION = "none: page-only, a person decides"
 WRONG_CHOICES = 3
@@ -55,7 +55,7 @@ class Question:
 
 @dataclass(frozen=True, kw_only=True)
 class Exercise:
-    """An alert to find, and what is asked about it."""
+    """An alert to find, and the questions about it."""
 
     alert: str
     questions: tuple[Question, ...]
@@ -82,7 +82,7 @@ class Grade:
 
     @property
     def passed(self) -> bool:
-        """Whether the alert was found and the points suffice."""
+        """Whether the alert was found and the score is high enough."""
         return self.points["alert"] > 0 and self.total >= PASS_POINTS
 
 
@@ -130,12 +130,12 @@ def make_exercise(runbooks: Mapping[str, Runbook], seed: int) -> Exercise:
 
 
 def first_action(runbook: Runbook) -> str:
-    """Return the first step's action, or that there is none."""
+    """Return the first step's action, or the text for none."""
     return runbook.steps[0].action if runbook.steps else NO_ACTION
 
 
 def points_for_time(seconds: float, limit_seconds: float) -> int:
-    """Return all points up to `FULL_TIME_SHARE` of the limit, then fewer, none at the limit."""
+    """Return full points up to `FULL_TIME_SHARE` of the limit, then fewer, and 0 at the limit."""
     left = (limit_seconds - seconds) / (limit_seconds * (1 - FULL_TIME_SHARE))
     return round(POINTS["time"] * min(1.0, max(0.0, left)))
 
@@ -143,15 +143,15 @@ def points_for_time(seconds: float, limit_seconds: float) -> int:
 async def run_training(
     scene: Scene, *, bot_name: str | None, seed: int, limit: timedelta, ask: Ask, say: Say
 ) -> Grade:
-    """Run one exercise to its end and clean up behind it.
+    """Run one exercise to its end and clean up.
 
     Args:
         scene: the running stack.
         bot_name: the bot to break; by default the first one.
         seed: chooses the fault and the order of the choices.
         limit: time for all answers, from the injection.
-        ask: asks the person.
-        say: called with what is waited for, and with the timeline once all is answered.
+        ask: asks the operator.
+        say: called with what it waits for, and with the timeline after the last answer.
 
     Raises:
         StackError: the stack is not healthy before it starts.
@@ -174,7 +174,7 @@ async def run_training(
         points, seconds = await answers(exercise.questions, ask, started, limit.total_seconds())
         await run.resume()
         if not runbook.steps:
-            # Removed earlier than it is detected, it would open no incident to close.
+            # If removed before its detection, it would open no incident to close.
             await run.until(_opened, run.injected + drill.recover_within)
             key, run.key = run.key, ""
             await fault.clean_up(scene, bot, key)
@@ -211,7 +211,7 @@ async def answers(
 
 
 async def _points(question: Question, ask: Ask) -> int:
-    """Return all points for the first answer, half for the second; a choice is answered once."""
+    """Return full points for the first answer, half for the second; a choice has one try."""
     worth = POINTS[question.key]
     for attempt in range(1 if question.choices else TRIES):
         answer = (await ask(question)).strip().casefold()

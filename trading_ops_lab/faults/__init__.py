@@ -1,1 +1,1 @@
-"""The faults that drills inject, each with a witness that the remediation did not write."""
+"""The faults that drills inject, each with a witness independent of the remediation."""

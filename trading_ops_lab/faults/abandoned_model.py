@@ -1,4 +1,4 @@
-"""A model that the bot gave up: the cause of the crashes is fixed, but no one has restarted it.
+"""A model that the bot gave up on: the cause of its crashes is fixed, but it was not restarted.
 
 The bot is first configured to use only its model, because its moving averages would replace it: a
 configuration change with a restart. Then the model crashes at each request until the bot gives it
@@ -23,14 +23,14 @@ from trading_ops_lab.paper.bot.signals.model import MODULE
 from trading_ops_lab.supervisor.layout import config_file, state_folder
 
 SIGNALS: Final = {"source": "model", "stand_in": False, "most_starts": 2}
-"""How the bot is set for the drill."""
+"""The bot's configuration for the drill."""
 
 DECIDES, GIVEN_UP = "the model decides", "given up"
 """State of the signals in the bot's health."""
 
 
 class ModelGivenUp(Fault):
-    """The bot gives its model up; the kernel's process table is the witness of a new one."""
+    """The bot gives up on its model; a new process in the kernel's process table is the witness."""
 
     describe = (
         "the bot decides by its model alone, whose process died at each question until the bot "
@@ -41,10 +41,10 @@ class ModelGivenUp(Fault):
         self._before = ""
 
     async def inject(self, scene: Scene, bot: Target) -> str:
-        """Set the bot to its model, and break that until it is given up.
+        """Make the bot use only its model, and break the model until the bot gives up on it.
 
         Raises:
-            StackError: the bot has no configuration here, or the model was not given up.
+            StackError: the bot has no configuration here, or did not give up on the model.
         """
         config = _config(scene, bot)
         self._before = config.read_text(encoding="utf-8")
@@ -60,21 +60,21 @@ class ModelGivenUp(Fault):
         return str(config)
 
     async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
-        """Put the bot's configuration back, and restart it with that."""
+        """Restore the bot's configuration, and restart it."""
         del key
         repair_model(_folder(scene, bot))
         _config(scene, bot).write_text(self._before, encoding="utf-8")
         await restart(scene, bot)
 
     async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
-        """Ask the kernel for a process of the model: when it was given up, there was none."""
+        """Look for a process of the model: while it was given up, there was none."""
         del since
         begun = model_of(await pid_of(scene, bot))
         return None if begun is None else f"the model has a new process, {begun}"
 
 
 def model_of(bot_pid: int) -> int | None:
-    """Return the id of the model's process of a bot; None: it has none."""
+    """Return the pid of a bot's model; None: it has no process."""
     for process in psutil.Process(bot_pid).children():
         with contextlib.suppress(psutil.NoSuchProcess):
             if MODULE in process.cmdline():

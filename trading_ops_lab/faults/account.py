@@ -1,4 +1,4 @@
-"""What befalls the bot's account and its records, past what the bot itself does."""
+"""Faults in the bot's account and records."""
 
 import asyncio
 import contextlib
@@ -30,10 +30,10 @@ T = TypeVar("T")
 
 
 class OrphanedOrder(Fault):
-    """An order whose id is the bot's, but which is missing from its records.
+    """An order with the bot's id that is missing from its records.
 
-    As after a lost answer and records restored from an older copy. The bot compares itself with its
-    venue each minute; that component is restarted, so that it finds the order now and compares
+    As after a lost answer and a restore of older records. The bot compares its records with the
+    venue each minute; that component is restarted so that it finds the order now and compares
     again only after the drill.
     """
 
@@ -62,22 +62,22 @@ class OrphanedOrder(Fault):
         return ""
 
     async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
-        """Look for the order's end in the venue's journal."""
+        """Look for the end of the order in the venue's journal."""
         journal = await scene.faults(bot).journal(since=since)
         ended = {one.client_order_id for one in journal if one.event == "order_cancelled"}
         return "the venue's journal has that order cancelled" if self._id in ended else None
 
 
 class StartedUnder(Fault):
-    """The bot is started while its venue does not answer the requests of its startup.
+    """The bot is started while the venue does not answer its startup requests.
 
-    It retries, which may bring it near its rate limit; then it is rate limited.
+    It retries, which may bring it near its rate limit.
     """
 
     tolerates = frozenset({"throttle_load"})
 
     def __init__(self, describe: str, kind: str, **details: Any) -> None:
-        """Take the fault of the venue."""
+        """Set the venue's fault."""
         self.describe = f"{describe}, and a person restarts the bot"
         self._kind = kind
         self._details = details
@@ -89,13 +89,13 @@ class StartedUnder(Fault):
         return key
 
     async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
-        """Have the venue report it again, and the bot poll at its usual pace."""
+        """Make the venue report it again, and the bot poll at its usual pace."""
         await scene.faults(bot).clear(key)
         await order(scene, bot, "throttle_load", seconds="0")
 
 
 class FolderTaken(Fault):
-    """The bot dies, and something else has its folder: no restart can succeed."""
+    """The bot dies and another process has locked its folder: no restart can succeed."""
 
     describe = "the bot gets SIGKILL, and another process locks its folder"
     tolerates = frozenset({"restart_bot"})
@@ -104,10 +104,10 @@ class FolderTaken(Fault):
         self._lock: TextIO | None = None
 
     async def inject(self, scene: Scene, bot: Target) -> str:
-        """Kill it, and take its folder before anyone starts it again.
+        """Kill it, and lock its folder before it is restarted.
 
         Raises:
-            StackError: it has no folder, or it could not be taken.
+            StackError: it has no folder, or the folder could not be locked.
         """
         if bot.service is None:
             raise StackError(f"{bot.name} has no folder")
@@ -117,7 +117,7 @@ class FolderTaken(Fault):
         return str(path)
 
     async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
-        """Give it back, and start the bot, as the paged operator does."""
+        """Release the folder and start the bot, like the paged operator."""
         del key
         if self._lock is not None:
             self._lock.close()
@@ -131,7 +131,7 @@ class ExpiredSnooze(Fault):
     describe = "the venue is down, an operator snoozes that alert, and the snooze expires"
 
     async def inject(self, scene: Scene, bot: Target) -> str:
-        """Break the venue, wait for the incident, and snooze it for moments."""
+        """Break the venue, wait for the incident, and snooze it for a few seconds."""
         since = clock.timestamp()
         key = await scene.faults(bot).inject("refuse")
         try:
@@ -147,7 +147,7 @@ class ExpiredSnooze(Fault):
         return key
 
     async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
-        """Let the venue answer again."""
+        """Clear the venue's fault."""
         await scene.faults(bot).clear(key)
 
 
@@ -159,7 +159,7 @@ async def kill(scene: Scene, bot: Target) -> int:
 
 
 async def restart(scene: Scene, bot: Target) -> None:
-    """Restart the bot as an operator does, through its service manager."""
+    """Restart the bot through its service manager, like an operator."""
     unit = scene.directory.unit(bot)
     process = await unit.process()
     await unit.restart(
@@ -171,7 +171,7 @@ async def restart(scene: Scene, bot: Target) -> None:
 
 
 async def look(scene: Scene, bot: Target) -> None:
-    """Have the bot compare itself with its venue now.
+    """Make the bot compare its records with its venue now.
 
     Raises:
         StackError: it did not.
@@ -180,7 +180,7 @@ async def look(scene: Scene, bot: Target) -> None:
 
 
 async def order(scene: Scene, bot: Target, name: str, **params: str) -> None:
-    """Have the bot carry out a command, as an operator does who is at its agent.
+    """Send the bot's agent a command, like an operator.
 
     Raises:
         StackError: it did not.

@@ -14,12 +14,12 @@ BAD = "global: {scrape_interval: often}\n"
 
 
 class BadPrometheusConfig(Fault):
-    """The stack's own link to the committed file makes way for a file that is wrong."""
+    """Replaces the stack's link to the committed file with an invalid file."""
 
     describe = "Prometheus is told to load an invalid configuration"
 
     async def inject(self, scene: Scene, bot: Target) -> str:
-        """Write it, and have it loaded."""
+        """Write it, and make Prometheus load it."""
         del bot
         path = scene.settings.var / "prometheus" / "prometheus.yml"
         scratch = path.with_name(".drill.yml")
@@ -29,7 +29,7 @@ class BadPrometheusConfig(Fault):
         return str(path)
 
     async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
-        """Put the link back, as `up` makes it, and have it loaded."""
+        """Restore the link, and make Prometheus load it."""
         del bot, key
         path = scene.settings.var / "prometheus" / "prometheus.yml"
         link(path, scene.settings.prometheus_config / "prometheus.yml")

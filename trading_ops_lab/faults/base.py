@@ -13,16 +13,16 @@ class Fault(ABC):
     describe: str
 
     deafens: bool = False
-    """The reconciler gets no notification of it while it lasts: only Prometheus is queried."""
+    """The reconciler gets no notifications while it lasts; only Prometheus is queried."""
 
     left_to_people: ClassVar[bool] = False
-    """No step can fix it: all are tried, then it is escalated to on-call."""
+    """No step can fix it: all are tried, then the incident is escalated."""
 
     tolerates: ClassVar[frozenset[str]] = frozenset()
-    """Actions that it leads to, be it by another alert of the same fault, and that cannot help."""
+    """Actions that may run, also for another alert of the same fault, but cannot help."""
 
     async def ready(self, scene: Scene, bot: Target) -> None:  # noqa: B027 - often at once
-        """Wait until the bot is as it has to be for it; the time of the drill starts afterwards."""
+        """Wait for the precondition; the time of the drill starts afterwards."""
 
     @abstractmethod
     async def inject(self, scene: Scene, bot: Target) -> str:
@@ -32,7 +32,7 @@ class Fault(ABC):
         """Undo the fault; `key` is what `inject` returned."""
 
     async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
-        """Return what an independent witness saw of the fix since a moment; None: nothing.
+        """Return the evidence of the fix from an independent witness since `since`; None: none yet.
 
         A page-only fault, which is not remediated, has no witness.
         """

@@ -1,4 +1,4 @@
-"""Backups fail: a file is in the place of the folder in which they are prepared."""
+"""Backups fail: a file blocks the folder in which they are prepared."""
 
 import asyncio
 from datetime import timedelta
@@ -12,13 +12,13 @@ from trading_ops_lab.drills.lab_clients import Scene
 from trading_ops_lab.faults.base import Fault
 
 LONGEST = timedelta(seconds=10)
-"""Of the backup interval: the alert fires after five of them."""
+"""Maximum backup interval; the alert fires after five intervals."""
 
 FIRST_SECONDS = 120.0
 
 
 class BlockedBackups(Fault):
-    """The newest backup grows old; nothing that was stored is touched."""
+    """The newest backup becomes too old; stored backups are not touched."""
 
     describe = "a file blocks the folder in which backups are prepared"
 
@@ -42,7 +42,7 @@ class BlockedBackups(Fault):
                 await asyncio.sleep(1)
 
     async def inject(self, scene: Scene, bot: Target) -> str:
-        """Put the file there, between two backups.
+        """Create the file between two backups.
 
         Raises:
             StackError: a backup was running all the time.

@@ -1,8 +1,8 @@
 """Transfers on the bot's account: each makes the bot request its history.
 
-As with a payment service or a sweep of small balances on a bot's account. The bot compares itself
-with its venue after each, which takes about seven requests, until it exceeds the sustained rate of
-its tier.
+As with a payment service or a sweep of small balances on a bot's account. After each transfer the
+bot compares its records with the venue, which takes about seven requests, until it exceeds the
+sustained rate of its tier.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from trading_ops_lab.faults.base import Fault
 ASSET: Final = "ZUSD"
 AMOUNT: Final = Decimal("0.01")
 EVERY_SECONDS: Final = 5.5
-"""More than what the bot's tier lets it ask for in the long run, and less with longer pauses."""
+"""Above the sustained rate of the bot's tier, and below it with longer pauses."""
 
 WOUND: Final = "dead_man_armed"
 SPARING_SECONDS: Final = 7.0
@@ -29,7 +29,7 @@ ends 5 s after the last renewal, so after 6 s, or after 8 s with pauses four tim
 
 
 class BusyAccount(Fault):
-    """Transfers without an end; the venue's journal is the witness that the bot asks for less."""
+    """Endless transfers; the venue's journal is the witness that the bot sends fewer requests."""
 
     describe = (
         f"every {EVERY_SECONDS:g} s a transfer changes the balance of the bot's account, and the "
@@ -40,7 +40,7 @@ class BusyAccount(Fault):
         self._task: asyncio.Task[None] | None = None
 
     async def inject(self, scene: Scene, bot: Target) -> str:
-        """Make the first transfer, and continue with further ones.
+        """Make the first transfer, and keep making more.
 
         Raises:
             Refused: unknown account.
@@ -51,7 +51,7 @@ class BusyAccount(Fault):
         return bot.name
 
     async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
-        """Stop moving, and let the bot ask as often as before."""
+        """Stop the transfers, and end the throttling of the bot."""
         del key
         task, self._task = self._task, None
         if task is not None:
@@ -74,10 +74,10 @@ def latest_pause(journal: list[JournalEntry], account: str) -> float:
 
 
 async def _go_on(scene: Scene, bot: Target) -> None:
-    """What comes in goes out again with the next transfer, so that little is left of it."""
+    """Each deposit is withdrawn by the next transfer, so that the balance hardly changes."""
     for amount in itertools.cycle((-AMOUNT, AMOUNT)):
         await asyncio.sleep(EVERY_SECONDS)
         try:
             await scene.faults(bot).deposit(bot.name, ASSET, amount)
         except ClientError:
-            continue  # the next one may arrive
+            continue  # the next one may succeed

@@ -1,6 +1,6 @@
 """The faults that drills inject, each with a witness independent of the remediation.
 
-A fault lasts until something fixes it: none clears automatically or after a time.
+A fault lasts until something fixes it: none clears automatically.
 """
 
 from collections.abc import Mapping
@@ -48,7 +48,7 @@ class VenueFault(Fault):
     def __init__(
         self, kind: str, describe: str, cured: str = "", saw: str = "", **details: Any
     ) -> None:
-        """Take the venue's name of the fault and its details; without `cured` it is page-only."""
+        """Set the venue's fault and its details; without `cured` it is page-only."""
         self.describe = describe
         self._kind = kind
         self._cured = cured
@@ -73,7 +73,7 @@ class VenueFault(Fault):
 
 
 class ThrottlingVenue(VenueFault):
-    """It leads to TradingBotRateLimitHigh too, whose step helps as little."""
+    """It also fires TradingBotRateLimitHigh, whose step does not help either."""
 
     tolerates = frozenset({"throttle_load"})
 
@@ -88,7 +88,7 @@ class BotKill(Fault):
         return str(await kill(scene, bot))
 
     async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
-        """Ask the kernel when the process that runs now was started."""
+        """Read the start time of the current process from the kernel."""
         process = await scene.directory.unit(bot).process()
         if process.pid is None:
             return None

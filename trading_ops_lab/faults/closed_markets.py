@@ -1,4 +1,4 @@
-"""A venue that answers and takes no orders: each of its watched markets is closed."""
+"""A venue that answers but accepts no orders: all its watched markets are closed."""
 
 import contextlib
 
@@ -10,12 +10,12 @@ from trading_ops_lab.faults.base import Fault
 
 
 class ClosedMarkets(Fault):
-    """Every market that the stack watches takes cancels only, as outside of its hours."""
+    """Every watched market accepts only cancels, as outside of its hours."""
 
     describe = f"the venue reports that {' and '.join(SYMBOLS)} are closed"
 
     async def inject(self, scene: Scene, bot: Target) -> str:
-        """Close one after the other; what was closed is opened again if one cannot be."""
+        """Close them one after the other; if one fails, reopen the others."""
         port, closed = scene.faults(bot), list[str]()
         try:
             for symbol in SYMBOLS:
@@ -27,6 +27,6 @@ class ClosedMarkets(Fault):
         return " ".join(closed)
 
     async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
-        """Open them."""
+        """Reopen them."""
         for one in key.split():
             await scene.faults(bot).clear(one)

@@ -9,18 +9,18 @@ from trading_ops_lab.faults.base import Fault
 
 
 class LostToken(Fault):
-    """As after a write to the file on a full disk; the next rotation repairs it."""
+    """As after a write on a full disk; the next rotation fixes it."""
 
     describe = "the file with the token of the bot's agent is empty"
 
     async def inject(self, scene: Scene, bot: Target) -> str:
-        """Empty it: from then on the reconciler has no token, and the agent accepts none."""
+        """Empty it: now the reconciler has no token, and the agent accepts none."""
         path = agent_token_file(scene.settings, bot).path
         write_secret(path, "")
         return path.name
 
     async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
-        """Give the bot a new token, as an operator does.
+        """Rotate the bot's token, like an operator.
 
         Raises:
             StackError: its agent does not accept it.

@@ -1,7 +1,7 @@
 """Another client on the bot's API key, whose nonces are far above the bot's.
 
 The venue then rejects every request of the bot. The bot skips a minute's worth of nonces at each
-rejection, so an hour's worth lasts longer than any drill; one resync passes it.
+rejection, so an hour's worth lasts longer than any drill; one resync skips all of it.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ AHEAD = 59 * 60 * 1_000_000
 """Microseconds by which the other client's nonce exceeds the bot's: just within one resync."""
 
 LOOK_BACK_SECONDS = 60.0
-"""Time in which the bot resets its dead man's switch, which the journal records with the nonce."""
+"""Time for the bot to renew its dead man's switch, which the journal records with the nonce."""
 
 PATH = "/0/private/Balance"
 
@@ -34,10 +34,10 @@ class StrangerOnKey(Fault):
         self._above = 0
 
     async def inject(self, scene: Scene, bot: Target) -> str:
-        """Make the request.
+        """Send the request.
 
         Raises:
-            StackError: the bot's last nonce is not known, or the venue refused the stranger.
+            StackError: the bot's last nonce is unknown, or the venue rejected the other client.
         """
         last = await self._last(scene, bot, since=_ago(LOOK_BACK_SECONDS))
         if not last:

@@ -1,4 +1,4 @@
-"""How much memory a process may still take: of the machine, and of the control groups it is in."""
+"""How much memory a process may still use: on the machine, and in its control groups."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,17 +7,17 @@ import psutil
 
 GROUPS = Path("/sys/fs/cgroup")
 V2 = "0::/"
-"""How the line starts that names a process's group of the second version."""
+"""Prefix of the line with a process's cgroup v2 path."""
 
 
 def spare_bytes(pid: int, *, proc: Path = Path("/proc"), groups: Path = GROUPS) -> int:
-    """Return the bytes that are left to a process before the kernel has to kill something."""
+    """Return the bytes that a process may still allocate before the kernel kills something."""
     machine: int = psutil.virtual_memory().available
     return min([machine, *_left(pid, proc, groups)])
 
 
 def _left(pid: int, proc: Path, groups: Path) -> Iterator[int]:
-    """Yield what is left in each group that has a limit, from the process's own upwards."""
+    """Yield the bytes left in each control group with a limit, from the process's own upwards."""
     try:
         lines = (proc / str(pid) / "cgroup").read_text(encoding="ascii").splitlines()
     except (OSError, UnicodeDecodeError):
@@ -35,7 +35,7 @@ def _left(pid: int, proc: Path, groups: Path) -> Iterator[int]:
 
 
 def _read(path: Path) -> int | None:
-    """Return the number in a file; None if there is no file or it says `max` (no limit)."""
+    """Return the number in a file; None if it does not exist or says `max` (no limit)."""
     try:
         return int(path.read_text(encoding="ascii"))
     except (OSError, ValueError):

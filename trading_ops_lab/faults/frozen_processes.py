@@ -16,7 +16,7 @@ from trading_ops_lab.drills.lab_clients import Scene
 from trading_ops_lab.faults.base import Fault
 
 SILENT_SECONDS = 4.5
-"""The reconciler asks for a halt after 3 s, and after 6 s it stops the process."""
+"""The reconciler requests a halt after 3 s, and stops the process after 6 s."""
 
 
 class Frozen(Fault):
@@ -41,7 +41,7 @@ class Frozen(Fault):
 
 
 class FrozenAlertmanager(Frozen):
-    """No notifications are sent: only Prometheus knows."""
+    """No notifications are sent; only Prometheus has the alerts."""
 
     deafens = True
 
@@ -51,7 +51,7 @@ class FrozenAlertmanager(Frozen):
 
 
 class FrozenReconciler(Frozen):
-    """Nothing is remediated; the mail to on-call shows that a page does not need the reconciler."""
+    """Nothing is remediated; the mail to on-call proves that pages do not need the reconciler."""
 
     deafens = True
 
@@ -84,7 +84,7 @@ class SilentBot(Fault):
         return bot.name
 
     async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
-        """Release the reconciler's holds on it, as an operator does after checking."""
+        """Release the reconciler's holds on it, like an operator after a check."""
         del bot
         for target in await scene.reconciler.targets():
             placed = [one.id for one in target.holds if one.owner == "reconciler"]
@@ -92,7 +92,7 @@ class SilentBot(Fault):
                 await scene.reconciler.release(key, holds=placed, owner="drill", reason="seen")
 
     async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
-        """Ask the kernel whether it is still the same process."""
+        """Check that it is still the same process."""
         process = psutil.Process(await pid_of(scene, bot))
         same = process.create_time() < since
         return f"process {process.pid} still runs: it was not replaced" if same else None

@@ -1,7 +1,7 @@
-"""The stack's own disk is almost full, in part with old logs of the bot, which may be deleted.
+"""The stack's own disk is almost full, partly with old logs of the bot, which may be deleted.
 
-A shared disk is never filled. So this is possible only where the stack's folder is a separate,
-small mounted file system; see docs/runbooks.md.
+A shared disk is never filled, so this works only if the stack's folder is a separate, small
+mounted file system; see docs/runbooks.md.
 """
 
 import os
@@ -17,27 +17,27 @@ from trading_ops_lab.faults.free_memory import spare_bytes
 
 MEBIBYTE = 1024 * 1024
 LOW = 512 * MEBIBYTE
-"""What is left when the alert fires: prometheus/rules/host.yml has it, as the runbook does."""
+"""Free share at which the alert fires, as in prometheus/rules/host.yml and the runbook."""
 
 BELOW = 64 * MEBIBYTE
-"""By which less is left: so that nothing but old logs takes the bot over the line."""
+"""Margin below it, so that only removing old logs resolves the alert."""
 
 LOGS, LOG = 13, 10 * MEBIBYTE
-"""Old log files, and the size of one: as much as a bot may keep, and of no use compressed."""
+"""Number and size of the old log files: as much as a bot may keep, and incompressible."""
 
 SMALLEST = 1024 * MEBIBYTE
 LARGEST = 4096 * MEBIBYTE
-"""Larger file systems are considered shared and are never filled."""
+"""Larger file systems are considered shared and never filled."""
 
 MEMORY_LEFT = 1024 * MEBIBYTE
-"""Which must stay free, for a file system of the stack's own is often one in memory."""
+"""Memory that must stay free, since the stack's own file system is often a tmpfs."""
 
 FILL = "drill.fill"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Room:
-    """Of a file system, in bytes."""
+    """Size and usage of a file system, in bytes."""
 
     own: bool
     """Whether it is mounted at the stack's own folder, so that nothing else uses it."""
@@ -82,7 +82,7 @@ class FullDisk(Fault):
         return str(self._fill)
 
     async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
-        """Take away what is left of what the drill has written, and nothing else."""
+        """Remove what is left of the drill's files, and nothing else."""
         del scene, bot, key
         for path in (self._fill, *self._logs):
             path.unlink(missing_ok=True)
@@ -102,7 +102,7 @@ class FullDisk(Fault):
 
 
 def room_of(folder: Path) -> Room:
-    """Return what there is of a folder's file system."""
+    """Return size and usage of a folder's file system."""
     space = os.statvfs(folder)
     return Room(
         own=folder.is_mount(),
@@ -112,10 +112,10 @@ def room_of(folder: Path) -> Room:
 
 
 def bytes_to_fill(folder: Path, room: Room, memory: int) -> int:
-    """Return the size of the file that fills the disk beside the logs.
+    """Return the size of the file that fills the disk in addition to the logs.
 
     Raises:
-        NotPossibleHere: nothing may be filled, or filling it would have no effect.
+        NotPossibleHere: the disk may not be filled, or filling it would have no effect.
     """
     if not room.own:
         raise NotPossibleHere(
@@ -141,6 +141,6 @@ def bytes_to_fill(folder: Path, room: Room, memory: int) -> int:
 
 
 def _names(folder: Path, unit: str) -> Iterator[Path]:
-    """Yield names of old logs, older than any other, so that they are the first to be removed."""
+    """Yield names of logs older than any other, so that they are removed first."""
     for number in range(LOGS):
         yield folder / f"{unit}.log.20000101T000000.{number:06}.gz"

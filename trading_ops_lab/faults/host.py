@@ -22,7 +22,7 @@ class Restarts(Fault):
     describe = f"the bot is restarted {RESTARTS} times through its service manager"
 
     async def inject(self, scene: Scene, bot: Target) -> str:
-        """Restart it, each time once it is healthy."""
+        """Restart it several times, each time once it is healthy."""
         unit = scene.directory.unit(bot)
         for _ in range(RESTARTS):
             process = await unit.process()
@@ -42,10 +42,10 @@ class LockedRecords(LockedFile):
     describe = "a transaction holds the lock of the bot's records"
 
     async def inject(self, scene: Scene, bot: Target) -> str:
-        """Take the lock.
+        """Acquire the lock.
 
         Raises:
-            StackError: the bot has no records in a file, or the lock was not to be had.
+            StackError: the bot has no records in a file, or the lock could not be acquired.
         """
         if bot.service is None:
             raise StackError(f"{bot.name} has no folder")
@@ -61,7 +61,7 @@ class LogFlood(Fault):
         self._task: asyncio.Task[None] | None = None
 
     async def inject(self, scene: Scene, bot: Target) -> str:
-        """Start a file in the logs' folder and let it grow."""
+        """Create a file in the log folder and let it grow."""
         del bot
         path = scene.settings.logs / "drill.log"
         path.touch()
@@ -69,7 +69,7 @@ class LogFlood(Fault):
         return str(path)
 
     async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
-        """Take the file away."""
+        """Remove the file."""
         del scene, bot
         if self._task is not None:
             self._task.cancel()

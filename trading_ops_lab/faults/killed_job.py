@@ -19,7 +19,7 @@ ANCHOR_SECONDS = 120.0
 START_SECONDS = 20.0
 RUN_SECONDS = 60.0
 LOOK_SECONDS = 0.02
-"""The process lives for about a second."""
+"""The process runs for about a second."""
 
 
 class KilledJob(Fault):
@@ -54,7 +54,7 @@ class KilledJob(Fault):
         return JOB
 
     async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
-        """Run it again, as an operator does.
+        """Run it again, like an operator.
 
         Raises:
             StackError: it fails.

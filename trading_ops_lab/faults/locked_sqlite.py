@@ -13,16 +13,16 @@ WAIT_SECONDS = 5.0
 
 
 class LockedFile(Fault):
-    """A transaction that holds the lock of a file until it is ended."""
+    """A transaction that holds the lock of a file until it ends."""
 
     def __init__(self) -> None:
         self._connection: sqlite3.Connection | None = None
 
     def lock(self, path: Path) -> str:
-        """Take the lock; return the path.
+        """Acquire the lock; return the path.
 
         Raises:
-            StackError: it was not to be had.
+            StackError: the lock could not be acquired.
         """
         connection = sqlite3.connect(path, isolation_level=None, timeout=WAIT_SECONDS)
         try:
@@ -34,7 +34,7 @@ class LockedFile(Fault):
         return str(path)
 
     async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
-        """Give it back."""
+        """Release the lock."""
         del scene, bot, key
         if self._connection is not None:
             self._connection.rollback()
@@ -49,7 +49,7 @@ class LockedStore(LockedFile):
     deafens = True
 
     async def inject(self, scene: Scene, bot: Target) -> str:
-        """Take the lock.
+        """Acquire the lock.
 
         Raises:
             StackError: the reconciler's database is not a file, or the lock was not acquired.

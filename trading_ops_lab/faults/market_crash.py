@@ -1,7 +1,7 @@
-"""A falling price and a position far above the bot's limits: the fleet loses what it may in a day.
+"""A price drop on an oversized position: it exceeds the fleet's daily loss limit.
 
-One bot's own limits allow half of that, so it needs what no limit of a bot prevents: an order of
-its own that its records do not know, as after a lost answer, and that was filled.
+A bot's own limits allow half of that loss. So the drill uses what no limit of a bot prevents: a
+filled order of its own that its records do not have, as after a lost answer.
 """
 
 import math
@@ -21,20 +21,20 @@ from trading_ops_lab.faults.base import Fault
 
 ALERT = "TradingFleetDailyLossBreached"
 PAIR, BASE = "ETH/USD", "XETH"
-"""What is bought, and what the venue's accounts call it."""
+"""The asset to buy, and its name in the venue's accounts."""
 
 SMALLEST = Decimal("0.001")
-"""The venue's smallest order of it."""
+"""The venue's minimum order size."""
 
 FALL_PERCENT = 30
 MARGIN = 3.0
-"""Quote currency that is lost beyond the limit: prices wander, and what was lost may be won."""
+"""Loss beyond the limit, in quote currency: a price move may recover some of it."""
 
 OTHERS = 2.0
-"""And what the bot may lose beside it, of what it holds itself."""
+"""Margin for losses on the bot's own position."""
 
 OURS = frozenset({"reconciler", "risk"})
-"""Owners of the holds that the drill leads to: the fleet's, and those of the bot's own limits."""
+"""Owners of the holds that the drill causes: the fleet's, and those of the bot's own limits."""
 
 SIGNS = 2
 """Heartbeats after the halt: a halted bot also renews its dead man's switch every few seconds."""
@@ -51,7 +51,7 @@ class _Tickers(msgspec.Struct):
 
 
 class MarketCrash(Fault):
-    """Bought with an id of the bot's, then the price falls; the venue's journal is the witness."""
+    """Buys with an id of the bot, then drops the price; the venue's journal is the witness."""
 
     describe = (
         "an order of the bot's own that its records do not know has been filled, far above its "
@@ -65,10 +65,10 @@ class MarketCrash(Fault):
         self._price = Decimal(0)
 
     async def inject(self, scene: Scene, bot: Target) -> str:
-        """Buy, let the price fall, and have the bot compare itself with its venue.
+        """Buy, drop the price, and make the bot compare its records with its venue.
 
         Raises:
-            StackError: the bot would halt itself before the fleet is stopped, or did not look.
+            StackError: the bot would halt itself before the fleet is stopped, or did not compare.
         """
         worth = await worth_to_lose(scene, bot)
         self._since = clock.timestamp()
@@ -85,10 +85,10 @@ class MarketCrash(Fault):
         return key
 
     async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
-        """Trade the loss back, and release the holds that the drill caused, as an operator would.
+        """Trade the loss back, and release the holds that the drill caused, like an operator.
 
-        What was sold in the crash is bought back at its price, so that only fees are lost when the
-        price is restored: the day's loss still counts, and the fleet would be stopped again.
+        The sold amount is bought back at the crash price, so that only fees are lost when the price
+        is restored: the day's loss still counts, and the fleet would be stopped again.
         """
         sold = self._balance - await _balance(scene, bot)
         if sold >= SMALLEST:
@@ -120,10 +120,10 @@ class MarketCrash(Fault):
 
 
 async def worth_to_lose(scene: Scene, bot: Target) -> int:
-    """Return how much must be bought, in quote currency, for the fall to reach the fleet's limit.
+    """Return how much must be bought, in quote currency, for the drop to reach the fleet's limit.
 
     Raises:
-        StackError: the bot's own limit would halt it first, or Prometheus knows no limit.
+        StackError: the bot's own limit would halt it first, or Prometheus has no limit.
     """
     left, drawdown = await until(
         lambda: _limits(scene, bot), "Prometheus has no samples of the daily loss"
@@ -139,7 +139,7 @@ async def worth_to_lose(scene: Scene, bot: Target) -> int:
 
 
 async def _limits(scene: Scene, bot: Target) -> tuple[float, float] | None:
-    """Return what is left of the fleet's limit and the bot's drawdown; None until both exist.
+    """Return the rest of the fleet's limit and the bot's drawdown; None until both exist.
 
     Both come from rules, whose first evaluation is later than the first sample of `up`.
     """

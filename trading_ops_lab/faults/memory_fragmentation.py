@@ -1,4 +1,4 @@
-"""A bot whose process keeps much memory that it has freed, as after one large piece of work."""
+"""A bot whose process keeps much freed memory, as after one large task."""
 
 import contextlib
 import math
@@ -16,16 +16,16 @@ from trading_ops_lab.paper.bot.drills import MEBIBYTE, MOST_MEBIBYTES
 
 LIMIT = 'max(bot:trading_memory_uss_bytes:limit{{bot="{}"}})'
 BEYOND_MEBIBYTES = 64
-"""By which the bot is over its limit, whatever else it has."""
+"""Amount above the bot's limit, whatever else it uses."""
 
 LEFT_MEBIBYTES = 1024
-"""That must be left to the machine while the drill lasts."""
+"""Memory that must stay free on the machine during the drill."""
 
 
 class MemoryClutter(Fault):
-    """The bot takes it and frees it, and its C library keeps it; the kernel is the witness.
+    """The bot allocates and frees memory, and its C library keeps it; the kernel is the witness.
 
-    Nothing clears it but what returns free memory to the kernel, or the end of the process.
+    Only returning free memory to the kernel, or the end of the process, clears it.
     """
 
     describe = "the bot's process keeps freed memory above its limit"
@@ -35,11 +35,11 @@ class MemoryClutter(Fault):
         self._taken = 0
 
     async def inject(self, scene: Scene, bot: Target) -> str:
-        """Have the bot do it, and ask the kernel whether it has.
+        """Make the bot do it, and check with the kernel.
 
         Raises:
             NotPossibleHere: the machine does not have that much memory to spare.
-            StackError: Prometheus knows no limit, or the bot did not carry it out.
+            StackError: Prometheus has no limit, or the bot did not do it.
         """
         limits = await scene.prometheus.query(LIMIT.format(bot.name))
         if not limits:
@@ -57,15 +57,15 @@ class MemoryClutter(Fault):
         return str(pid)
 
     async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
-        """Free the rest too, and have it returned, if it is still the same process."""
+        """Free the rest too, and return it, if it is still the same process."""
         if await pid_of(scene, bot) != int(key):
             return
         await order(scene, bot, "clutter_memory", mebibytes="0")
-        with contextlib.suppress(StackError):  # nothing is left to give back
+        with contextlib.suppress(StackError):  # nothing is left to return
             await order(scene, bot, "relieve_memory")
 
     async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
-        """Ask the kernel what the process takes now, and whether it is the same one."""
+        """Check the memory of the process, and that it is still the same one."""
         pid = await pid_of(scene, bot)
         now = own_bytes(pid)
         if now > self._limit:
@@ -76,14 +76,14 @@ class MemoryClutter(Fault):
 
 
 def refuse_without_room(wanted_mebibytes: int, spare: int) -> None:
-    """Refuse what the machine could not bear.
+    """Refuse what would exhaust the machine's memory.
 
     Args:
-        wanted_mebibytes: what the bot is to take.
-        spare: bytes that are left to it now.
+        wanted_mebibytes: what the bot should allocate.
+        spare: bytes that it may still allocate.
 
     Raises:
-        NotPossibleHere: too little is left, or the bot's limit is too high to be reached.
+        NotPossibleHere: too little memory is left, or the bot's limit is too high to reach.
     """
     if wanted_mebibytes > MOST_MEBIBYTES:
         raise NotPossibleHere(
@@ -99,10 +99,10 @@ def refuse_without_room(wanted_mebibytes: int, spare: int) -> None:
 
 
 def over(limit: int, taken: int) -> int:
-    """Return what the bot takes, if that is over its limit.
+    """Return the bot's memory, if it is above its limit.
 
     Raises:
-        NotPossibleHere: its C library does not keep what is freed, as that of GNU does.
+        NotPossibleHere: its C library does not keep freed memory, unlike glibc.
     """
     if taken > limit:
         return taken
@@ -113,7 +113,7 @@ def over(limit: int, taken: int) -> int:
 
 
 def own_bytes(pid: int) -> int:
-    """Return the bytes that belong to a process alone, as the kernel counts them.
+    """Return the private memory of a process in bytes, as counted by the kernel.
 
     Raises:
         NotPossibleHere: the kernel refuses, because the process belongs to another user.

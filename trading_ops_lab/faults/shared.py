@@ -1,4 +1,4 @@
-"""A fault that several parallel drills share: it is removed once all of them are done with it."""
+"""A fault shared by parallel drills: it is removed once all of them are done."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ class Shared(Fault):
     """Delegates to another fault: the first drill injects it, the last one removes it."""
 
     def __init__(self, inner: Fault) -> None:
-        """Take what is broken; it deafens as much as that does."""
+        """Wrap another fault."""
         self.describe = inner.describe
         self.deafens = inner.deafens
         self._inner = inner
@@ -43,7 +43,7 @@ class Shared(Fault):
             self._repaired.set()
 
     async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
-        """Ask the other."""
+        """Delegate to the other fault."""
         return await self._inner.witness(scene, bot, since)
 
     def _leave(self) -> None:

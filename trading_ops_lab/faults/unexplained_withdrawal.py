@@ -18,21 +18,21 @@ TAKEN: Mapping[str, tuple[str, Decimal]] = {
     "BTC/USD": ("XBT", Decimal("0.00005")),
     "ETH/USD": ("ETH", Decimal("0.001")),
 }
-"""What is missing afterwards, by what the bot holds: some three US dollars of the venue's paper."""
+"""Missing amount by asset: about three US dollars of paper money."""
 
 CASH = "ZUSD", Decimal(1)
 
 HOLDS_SECONDS = 180.0
-"""In which the bot's strategy has surely bought something."""
+"""Time within which the bot's strategy certainly buys something."""
 
 HOLDS = "recovery-"
 """Prefix of the ids of holds that the bot places on itself for unexplained changes."""
 
 
 class UnbookedMoney(Fault):
-    """The venue's own mistake: no machine can say whose the difference is, so an operator does.
+    """The venue's own mistake: software cannot tell whose the difference is; an operator decides.
 
-    The bot's comparison each minute is made at once, as in the drill of orphaned orders.
+    The bot's comparison, made each minute, is triggered at once, as for orphaned orders.
     """
 
     describe = "a balance of the bot's account shrinks without an entry in the venue's ledger"
@@ -44,10 +44,10 @@ class UnbookedMoney(Fault):
         self._asset, self._amount = CASH
 
     async def ready(self, scene: Scene, bot: Target) -> None:
-        """Wait until it has a position: of what it never held, only a balance would differ.
+        """Wait until it has a position: without one, only a balance would differ.
 
         Raises:
-            StackError: it buys nothing.
+            StackError: it bought nothing.
         """
         symbol = await until(
             lambda: held(scene, bot),
@@ -57,7 +57,7 @@ class UnbookedMoney(Fault):
         self._asset, self._amount = TAKEN[symbol]
 
     async def inject(self, scene: Scene, bot: Target) -> str:
-        """Take some of it, and have the bot compare itself with its venue."""
+        """Remove some of it, and make the bot compare its records with its venue."""
         self._since = clock.timestamp()
         await scene.faults(bot).deposit(bot.name, self._asset, -self._amount, booked=False)
         try:
@@ -76,7 +76,7 @@ class UnbookedMoney(Fault):
             await scene.reconciler.release(key, holds=placed, owner=OWNER, reason="settled")
 
     async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
-        """Look for a bot that holds itself, was not replaced, and has sent no order since."""
+        """Check that the bot holds itself, was not replaced, and has sent no order since."""
         holds = await self._holds(scene, bot)
         process = psutil.Process(await pid_of(scene, bot))
         if not holds or process.create_time() >= since:
@@ -102,7 +102,7 @@ class UnbookedMoney(Fault):
 
 
 class UnbookedCash(UnbookedMoney):
-    """The same with the money that the bot pays in: no position differs, so nothing is tried."""
+    """The same with the quote currency: no position differs, so no action runs."""
 
     describe = "US dollars of the account are missing, and the venue's ledger does not say why"
     left_to_people = False

@@ -1,1 +1,1 @@
-"""The embedded default: a paper venue and a reference bot that trades on it."""
+"""A paper venue, and a reference bot that trades on it."""

@@ -2,5 +2,5 @@
 
 Implements `trading-ops up` on a laptop or a single server, and the supervisor's control API. It
 makes no decisions about remediation: it restarts the processes that `targets.yml` assigns to it,
-with backoff, and carries out the reconciler's orders.
+with backoff, and executes the reconciler's requests.
 """

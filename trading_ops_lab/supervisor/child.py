@@ -1,4 +1,4 @@
-"""One child process: starting it, and making sure that it ends."""
+"""Starts one child process, and ensures that it ends."""
 
 import asyncio
 import contextlib
@@ -17,20 +17,20 @@ from trading_ops_lab.supervisor.layout import unwritable
 from trading_ops_lab.supervisor.process import Process
 
 ROTATE_BYTES = 10 * 1024 * 1024
-"""A log larger than this is moved aside when its process is started; ours do so themselves too."""
+"""A log larger than this is moved aside when its process starts."""
 
 TAIL_LINES = 8
 TAIL_BYTES = 16 * 1024
 
 
 class AdoptedProcess:
-    """A process that a supervisor before this one started. Its exit code is not known."""
+    """A process that an earlier supervisor started. Its exit code is unknown."""
 
     def __init__(self, life: str) -> None:
-        """Take an incarnation that runs.
+        """Use a running incarnation.
 
         Raises:
-            SetupError: it does not.
+            SetupError: it does not run.
         """
         self.pid = int(life.partition(":")[0])
         self._ended = asyncio.Event()
@@ -39,7 +39,7 @@ class AdoptedProcess:
         except OSError as error:
             raise SetupError(f"process {self.pid} has ended") from error
         with contextlib.suppress(SetupError):
-            # Asked after it was opened: from here on the descriptor is of this incarnation.
+            # Checked after opening: from here on the descriptor belongs to this incarnation.
             if incarnation(self.pid) == life:
                 asyncio.get_running_loop().add_reader(self._descriptor, self._end)
                 return
@@ -62,7 +62,7 @@ class AdoptedProcess:
 
 
 class Child:
-    """A running process and what is known of it. Made by `start` and `adopt`."""
+    """A running process. Created by `start` and `adopt`."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Child:
         name: str,
         log_begins: int = 0,
     ) -> None:
-        """Take a running process, its incarnation, and the offset at which its output starts.
+        """Set a running process, its incarnation, and the offset at which its output starts.
 
         The log is shared by all incarnations: earlier output is from previous ones.
         """
@@ -82,11 +82,11 @@ class Child:
         self.started_at = clock.timestamp()
 
     async def wait(self) -> int | None:
-        """Return its exit code when it has ended; negative: the signal that killed it.
+        """Return its exit code if it has ended; negative: the signal that killed it.
 
         None: it was adopted, and only its parent gets the exit code.
 
-        Its orphaned children are ended too, before the next incarnation starts.
+        Its orphaned children are killed too, before the next incarnation starts.
         """
         code = await self._process.wait()
         if not self._swept:
@@ -95,7 +95,7 @@ class Child:
         return code
 
     async def stop(self, seconds: float) -> int | None:
-        """Ask it to end, and kill it with all its descendants when it has not in time."""
+        """Send SIGTERM; after the timeout kill it with all its descendants."""
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGTERM)
         try:
@@ -126,7 +126,7 @@ async def start(plan: Process, *, folder: Path, log: Path, mark: str = "") -> Ch
         SetupError: its log cannot be written, or the program cannot be started.
     """
     program = plan.argv[0]
-    if shutil.which(program) is None:  # `env` would say so only in the log
+    if shutil.which(program) is None:  # `env` would report it only in the log
         raise SetupError(f"{program} cannot be started: executable not found")
     variables = (*plan.environment, *((mark,) if mark else ()))
     with _appending(log) as output:
@@ -152,7 +152,7 @@ async def start(plan: Process, *, folder: Path, log: Path, mark: str = "") -> Ch
 
 
 def adopt(life: str, log: Path) -> Child:
-    """Take over a process that a supervisor before this one started.
+    """Adopt a process that an earlier supervisor started.
 
     Raises:
         SetupError: it has ended.
@@ -171,14 +171,14 @@ def _appending(log: Path) -> BinaryIO:
 
 
 def rotate(log: Path) -> None:
-    """Move a log that has grown large out of the way."""
+    """Move a large log aside."""
     with contextlib.suppress(FileNotFoundError):
         if log.stat().st_size > ROTATE_BYTES:
             move_aside(log, clock.timestamp())
 
 
 def last_error(log: Path, begin: int = 0) -> str | None:
-    """Return the sentence of the last structured line that has an error, if there is one."""
+    """Return the error of the last structured line that has one."""
     for line in reversed(_end(log, begin)):
         try:
             entry = json.loads(line)
@@ -199,7 +199,7 @@ def _end(log: Path, begin: int) -> list[str]:
     try:
         with log.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
-            # Shorter than it was: the process has moved on to a new file.
+            # Shorter than before: the process has started a new file.
             file.seek(max(begin if begin <= size else 0, size - TAIL_BYTES))
             return file.read().decode("utf-8", "replace").splitlines()
     except OSError:

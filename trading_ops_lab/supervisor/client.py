@@ -13,11 +13,11 @@ from trading_ops.listener import refusal, trusted_users
 
 ANSWER_SECONDS = 5.0
 STOP_ANSWER_SECONDS = 30.0
-"""Stopping a unit is answered when it is down."""
+"""Timeout of a stop, which is answered once the unit is down."""
 
 
 def not_running(settings: Settings) -> NotRunning:
-    """Return the error that names the processes that a dead supervisor left, if there are any."""
+    """Return the error that names the processes left by a dead supervisor, if any."""
     from trading_ops_lab.supervisor.orphans import leftovers  # noqa: PLC0415 - only when it is dead
 
     if left := sorted({one.mark.unit for one in leftovers(settings.var)}):
@@ -30,18 +30,18 @@ def not_running(settings: Settings) -> NotRunning:
 
 
 class SupervisorClient:
-    """Talks to the supervisor of the stack in a var folder."""
+    """Client of the supervisor of the stack in a var folder."""
 
     def __init__(self, settings: Settings) -> None:
-        """Take where the stack is; its address it has written down itself."""
+        """Set the folder; the supervisor's address is in a file there."""
         self._settings = settings
 
     def overview(self) -> dict[str, Any]:
         """Return the stack's phase and its processes.
 
         Raises:
-            NotRunning: there is none.
-            StackError: there is one, but it does not answer.
+            NotRunning: no stack runs there.
+            StackError: it does not answer.
         """
         return self._ask("GET", "/processes")
 
@@ -49,17 +49,17 @@ class SupervisorClient:
         """Ask the stack to drain and stop; returns at once.
 
         Raises:
-            NotRunning: there is none.
-            StackError: there is one, but it does not answer.
+            NotRunning: no stack runs there.
+            StackError: it does not answer.
         """
         self._ask("POST", "/shutdown")
 
     def stop(self, unit: str) -> dict[str, Any]:
-        """Stop one process and return what is known of it; nothing restarts it but `start`."""
+        """Stop one process and return its state; only `start` starts it again."""
         return self._ask("POST", f"/processes/{unit}/stop", STOP_ANSWER_SECONDS)
 
     def start(self, unit: str) -> dict[str, Any]:
-        """Start one process and return what is known of it."""
+        """Start one process and return its state."""
         return self._ask("POST", f"/processes/{unit}/start")
 
     def restart(self, unit: str, *, incarnation: str | None, attempt_id: str) -> dict[str, Any]:
@@ -70,7 +70,7 @@ class SupervisorClient:
     def update(
         self, unit: str, *, python: str, incarnation: str, attempt_id: str, within_seconds: float
     ) -> dict[str, Any]:
-        """Start to update a process; `attempt` returns the outcome."""
+        """Start an update of a process; `attempt` returns the outcome."""
         order = {
             "attempt_id": attempt_id,
             "incarnation": incarnation,
@@ -80,7 +80,7 @@ class SupervisorClient:
         return self._ask("POST", f"/processes/{unit}/update", order=order)
 
     def attempt(self, attempt_id: str) -> dict[str, Any]:
-        """Return what became of an attempt; its outcome is `running` until it has ended."""
+        """Return the outcome of an attempt; `running` until it has ended."""
         return self._ask("GET", f"/attempts/{attempt_id}")
 
     def _ask(

@@ -1,4 +1,4 @@
-"""The JSON configuration of each of our own processes, derived from settings and registry."""
+"""The JSON configurations of our own processes, derived from settings and registry."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,22 +10,22 @@ from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops_lab.supervisor.tokens import venue_key_names
 
 VENUE_SEED = 7
-"""Of the paper venue's random walk: the same prices at every fresh start."""
+"""Seed of the paper venue's random walk: the same prices at every fresh start."""
 
 
 PASS_INTERVAL_SECONDS = 1.0
 API_TIER = "paper"
-"""What a bot may ask of the paper venue; of another venue the stack knows no tier."""
+"""Rate limit tier at the paper venue; for other venues the stack knows no tier."""
 
 DEAD_MAN_SECONDS = 15
-"""After this long without the bot, the venue cancels its orders; 15 passes may fail before."""
+"""Without the bot, the venue cancels its orders after this time; 15 passes may fail before."""
 
 
 def bot_keys(registry: Registry) -> Mapping[str, str]:
     """Return the owner of each bot's venue key, by the bot's name.
 
-    Each bot has a key of its own, since a key's nonces must increase and bots know nothing of each
-    other. The first bot's files carry no name.
+    Each bot has its own key, because a key's nonces must increase and bots do not share nonces. The
+    first bot's files have no name.
     """
     bots = registry.of_kind(Kind.BOT)
     return {bot.name: "" if index == 0 else bot.name for index, bot in enumerate(bots)}
@@ -53,7 +53,7 @@ def _venue(settings: Settings, registry: Registry, venue: Target) -> dict[str, A
         for bot in registry.of_kind(Kind.BOT)
         if bot.venue == venue.name
     ]
-    # People trade on an account of their own, which the bot's dead man's switch does not touch.
+    # Manual trades use a separate account, which the bot's dead man's switch does not affect.
     accounts.append(("manual", "manual"))
     return {
         "address": venue.address,

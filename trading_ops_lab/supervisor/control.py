@@ -1,4 +1,4 @@
-"""The supervisor's HTTP API: that of every executor, updates, and the shutdown of the stack."""
+"""The supervisor's HTTP API: that of every executor, updates, and stack shutdown."""
 
 import os
 from typing import Any
@@ -36,7 +36,7 @@ def describe(unit: Unit) -> dict[str, Any]:
 
 
 def overview(supervisor: Supervisor) -> dict[str, Any]:
-    """Return what `GET /processes` answers."""
+    """Return the answer to `GET /processes`."""
     return {
         "stack": {"pid": os.getpid(), "phase": supervisor.phase},
         "processes": [describe(unit) for unit in supervisor],
@@ -56,8 +56,8 @@ def build(
     Args:
         supervisor: runs the units.
         keeper: stores fences and answers.
-        token: that every request but the health check must carry.
-        releases: which release each unit runs; without it no unit can be updated.
+        token: required by every request except the health check.
+        releases: the release of each unit; without it no unit can be updated.
         two_persons: refuse an operator's own request here: nobody can approve it.
     """
     executor = Executor(keeper, check_open=supervisor.check_open)

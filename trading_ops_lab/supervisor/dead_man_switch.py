@@ -9,20 +9,20 @@ from urllib.parse import urlsplit
 from trading_ops.errors import ConfigError, SetupError
 
 RECEIVER = "  - name: dead-man-switch\n"
-"""The receiver in the committed alertmanager.yml; it has no address there."""
+"""The receiver in the committed alertmanager.yml, which has no address there."""
 
 LOOPBACK = ("127.0.0.1", "localhost")
 
 
 def with_switch(text: str, url: str) -> str:
-    """Give the receiver its address.
+    """Set the receiver's address.
 
     Args:
-        text: of the committed alertmanager.yml.
-        url: what is called once a minute, and pages when it was not.
+        text: the committed alertmanager.yml.
+        url: called once a minute; the service behind it pages when the calls stop.
 
     Raises:
-        ConfigError: the address cannot be called, or would be in clear beyond this machine.
+        ConfigError: invalid URL, or plain HTTP to another machine.
         SetupError: the receiver is not in the text.
     """
     _check(url)
@@ -50,7 +50,7 @@ def _check(url: str) -> None:
     if not url.isprintable() or parts.scheme not in {"http", "https"} or not host:
         raise ConfigError("settings", "dead_man_switch", "it is not a URL", fix)
     if parts.scheme == "http" and host not in LOOPBACK:
-        # Anyone who learns the URL can keep the switch from triggering.
+        # Anyone who knows the URL can prevent the switch from triggering.
         raise ConfigError(
             "settings", "dead_man_switch", "an http:// URL outside loopback is not allowed", fix
         )

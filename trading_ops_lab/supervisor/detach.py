@@ -1,4 +1,4 @@
-"""A stack in the background: started, followed until it is ready, then detached.
+"""A stack in the background: starts it, follows it until it is ready, then detaches.
 
 The background process reports over a pipe, one JSON object per line, so that its parent waits for
 events instead of polling.
@@ -26,14 +26,14 @@ def detach(settings: Settings, on_change: Callable[[Report], None]) -> Report:
     """Start the stack in a session of its own and return its overview when all is ready.
 
     Args:
-        settings: the background process finds the same by the environment and this folder.
-        on_change: gets the overview after each change until then.
+        settings: the background process finds the same ones through the environment and folder.
+        on_change: called with the overview after each change until then.
 
     Raises:
-        SetupError: a tool, port, folder or configuration is missing, taken or wrong.
+        SetupError: a tool, port, folder or configuration is missing, in use or invalid.
         StackError: it could not be started for another reason.
     """
-    # The log is opened here already, before the background process can say so for itself.
+    # Opened here, before the background process can report an error itself.
     os.umask(0o077)
     reading, writing = os.pipe()
     with os.fdopen(reading, encoding="utf-8") as reports, _stderr_file(settings.logs) as output:
@@ -50,7 +50,7 @@ def detach(settings: Settings, on_change: Callable[[Report], None]) -> Report:
 
 
 def _stderr_file(folder: Path) -> BinaryIO:
-    """Open where a traceback would go: the same file as its log."""
+    """Open the destination of a traceback: the same file as its log."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return (folder / "supervisor.log").open("ab")

@@ -24,14 +24,14 @@ from trading_ops_lab.supervisor.readiness import is_ready
 _log = logs.get(__name__)
 
 DOWN_SECONDS = 60.0
-"""Longer than a restart, and than the rule of the reconciler."""
+"""Longer than a restart, and longer than the `for` of the reconciler's rule."""
 
 PAUSE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Watched:
-    """One process, and the alert that fires when it does not answer."""
+    """One process, and the alert to fire when it does not answer."""
 
     question: AskHttp
     labels: Mapping[str, str]
@@ -39,7 +39,7 @@ class Watched:
 
 
 def watched(settings: Settings, registry: Registry) -> tuple[Watched, ...]:
-    """Return what is watched: Prometheus, and the reconciler unless there are others beside it."""
+    """Return the watched processes: Prometheus, and the reconciler if it has no replicas."""
     found = []
     for target in registry.of_kind(Kind.PROMETHEUS):
         labels = {"alertname": "TradingOpsPrometheusDown", "instance": target.address}
@@ -72,7 +72,7 @@ class Alarm:
         down_seconds: float = DOWN_SECONDS,
         pause_seconds: float = PAUSE_SECONDS,
     ) -> None:
-        """Take what is watched, and the Alertmanagers to which alerts are posted."""
+        """Set the watched processes, and the Alertmanagers to post to."""
         self._session = session
         self._watched = watched
         self._alertmanagers = [Alertmanager(http) for http in alertmanagers]
@@ -99,7 +99,7 @@ class Alarm:
                 self._posted.add(number)
 
     async def _post(self, one: Watched, *, resolved: bool) -> bool:
-        """Post to every Alertmanager; return whether one of them took it."""
+        """Post to every Alertmanager; return whether one of them accepted it."""
         alert = PostedAlert.paging_at_once(
             one.labels,
             summary=one.summary,

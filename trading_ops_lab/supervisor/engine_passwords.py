@@ -20,11 +20,11 @@ LIBRARY = "libcrypt.so.1"
 BCRYPT = re.compile(r"\$2b\$05\$[./A-Za-z0-9]{53}")
 
 COST = "05"
-"""The password is 256 random bits, so a costly hash protects nothing; it is checked at requests."""
+"""Low: the password has 256 random bits, and every request computes the hash."""
 
 
 def users_of(settings: Settings) -> dict[str, str]:
-    """Return the user for each of them, and nothing where passwords are not asked for."""
+    """Return the user of each server; empty if passwords are disabled."""
     if not settings.engine_passwords:
         return {}
     found = (settings.prometheus_user, settings.alertmanager_user)
@@ -32,7 +32,7 @@ def users_of(settings: Settings) -> dict[str, str]:
 
 
 def write_passwords(settings: Settings) -> None:
-    """Write what is missing; what is there is kept.
+    """Write missing files; keep existing ones.
 
     Raises:
         OSError: a folder cannot be written.
@@ -44,14 +44,14 @@ def write_passwords(settings: Settings) -> None:
         if is_filled(password) and is_filled(config):
             continue
         value = new_token()
-        # The hash is written last: both are made again when this ends in between.
+        # The hash is written last: after an interruption both are created again.
         config.unlink(missing_ok=True)
         write_secret(password, value)
         write_secret(config, web_yml(user, bcrypt(value)))
 
 
 def engine_question(settings: Settings, target: Target, path: str) -> AskHttp:
-    """Return what asks Prometheus or Alertmanager whether it is ready or healthy."""
+    """Return the readiness or health check of Prometheus or Alertmanager."""
     user = users_of(settings).get(target.kind)
     password = settings.secrets / f"{target.kind}_password"
     return AskHttp(
@@ -60,13 +60,13 @@ def engine_question(settings: Settings, target: Target, path: str) -> AskHttp:
 
 
 def bcrypt(password: str) -> str:
-    """Return the hash that Prometheus and Alertmanager take.
+    """Return the hash that Prometheus and Alertmanager accept.
 
     Raises:
         SetupError: the system's library is missing or too old.
     """
     letters = string.ascii_letters + string.digits
-    # The last letter of a salt has two bits only.
+    # The last character of a salt has only two bits.
     salt = "".join(secrets.choice(letters) for _ in range(21)) + "."
     try:
         crypt = ctypes.CDLL(LIBRARY).crypt

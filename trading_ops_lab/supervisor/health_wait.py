@@ -1,6 +1,6 @@
-"""Whether a bot that was just started does its work: it has recovered, and its heart beats.
+"""Waits until a started bot works: it has recovered, and it has heartbeats.
 
-Readiness is less: a bot may answer while it makes no pass, or while it must not trade yet.
+Readiness is not enough: a bot may answer while it runs no passes, or must not trade yet.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ async def until_well(
     Args:
         question: the health request.
         session: for the request.
-        life: returns the expected incarnation, None while it is not known.
+        life: returns the expected incarnation, None while it is unknown.
         within_seconds: timeout.
         in_vain: returns why waiting is pointless, or None.
     """
@@ -65,7 +65,7 @@ async def ask(question: AskHttp, session: aiohttp.ClientSession) -> dict[str, An
 
 
 def missing(reply: dict[str, Any] | None, incarnation: str | None) -> str | None:
-    """Return what a single answer shows to be missing, or None. A heartbeat needs two answers."""
+    """Return what is missing according to one answer, or None. A heartbeat needs two answers."""
     if reply is None:
         return "it does not answer"
     if reply.get("incarnation") != incarnation:

@@ -1,7 +1,7 @@
 """Creates the var folder: everything that the processes find when they start.
 
-The committed configurations are used as they are, through symbolic links. Only when the registry
-moves an address that Alertmanager's file must name, or a dead man's switch is set, is a copy made.
+The committed configurations are used as they are, through symbolic links. A copy is made only if
+the registry changes an address in Alertmanager's file, or a dead man's switch is configured.
 """
 
 import json
@@ -35,7 +35,7 @@ MANUAL_KEY = "manual"
 def lay_out(settings: Settings, registry: Registry) -> None:
     """Write folders, secrets, discovery files, links and the processes' own configurations.
 
-    Safe to repeat; data and secrets that are there are kept.
+    Idempotent; existing data and secrets are kept.
 
     Raises:
         SetupError: the folder cannot be written, or a committed configuration is missing.
@@ -55,12 +55,12 @@ def lay_out(settings: Settings, registry: Registry) -> None:
 
 
 def config_file(settings: Settings, unit: str) -> Path:
-    """Return where a process finds its own JSON configuration."""
+    """Return the path of a process's own JSON configuration."""
     return settings.var / "config" / f"{unit}.json"
 
 
 def state_folder(settings: Settings, unit: str) -> Path:
-    """Return the folder that a process owns for what it keeps."""
+    """Return the state folder of a process."""
     return settings.var / unit
 
 
@@ -109,7 +109,7 @@ def _link_certificates(settings: Settings, folder: Path, name: str) -> None:
 
 
 def _write_copy(path: Path, text: str) -> None:
-    """Write a file in place of a link; never through it into the committed file."""
+    """Replace a link by a file; never write through it into the committed file."""
     if path.is_symlink():
         path.unlink()
     write_if_changed(path, text)
@@ -140,10 +140,10 @@ def _alertmanager(settings: Settings, registry: Registry) -> None:
 
 
 def replace_addresses(text: str, moved: Mapping[str, str]) -> str:
-    """Replace whole addresses in one pass, so that two that change places do not both end up one.
+    """Replace whole addresses in one pass, so that two swapped addresses stay distinct.
 
     Raises:
-        SetupError: an address to replace is not in the text, so the result would be wrong.
+        SetupError: an address to replace is not in the text.
     """
     for old in moved:
         if old not in text:

@@ -1,4 +1,4 @@
-"""One stack in a var folder: a lock that the kernel drops when its holder dies, however it dies."""
+"""One stack per var folder: a lock that the kernel releases when its holder dies."""
 
 import contextlib
 import fcntl
@@ -13,10 +13,10 @@ from trading_ops_lab.supervisor.layout import unwritable
 
 @contextlib.contextmanager
 def only_stack(var: Path) -> Iterator[None]:
-    """Hold the folder while the block runs.
+    """Lock the folder while the block runs.
 
     Raises:
-        StackError: another stack has it; names the process.
+        StackError: another stack has locked it; names the process.
         SetupError: the folder cannot be written.
     """
     path = lock_file(var)
@@ -37,4 +37,4 @@ def only_stack(var: Path) -> Iterator[None]:
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
-        os.close(descriptor)  # the file stays: removing it would let two hold “the” lock
+        os.close(descriptor)  # the file stays: after its removal two processes could hold a lock

@@ -1,8 +1,8 @@
-"""Finds the processes that a dead supervisor of this folder left running: to adopt or to end them.
+"""Finds the processes left running by a dead supervisor of this folder, to adopt or stop them.
 
-Each process carries a mark in its environment: the var folder and the unit that it belongs to, and
-the supervisor that started it. A pid in a file proves nothing in a copied folder, or after the file
-was lost; the mark moves with the process.
+Each process has a mark in its environment: its var folder, its unit, and the supervisor that
+started it. A pid in a file is useless in a copied folder, or when the file is lost; the mark stays
+with the process.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ POLL_SECONDS = 0.05
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
-    """What a process carries in its environment."""
+    """The mark of a process, in its environment."""
 
     var: str
     """Absolute path of the var folder."""
@@ -48,7 +48,7 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Leftover(NamedTuple):
-    """A living process whose supervisor is dead, and that no other leftover has as its child."""
+    """A running process whose supervisor is dead, and whose parent is not itself a leftover."""
 
     incarnation: str
     mark: Mark
@@ -57,9 +57,9 @@ class Leftover(NamedTuple):
 
 
 def leftovers(var: Path) -> tuple[Leftover, ...]:
-    """Return the living processes of this folder whose supervisor is dead.
+    """Return the running processes of this folder whose supervisor is dead.
 
-    Their children are not listed: they end with their parents, or are listed once these are gone.
+    Their children are not listed: they end with their parents, or are listed afterwards.
     """
     marked = {pid: mark for pid, mark in _marked() if mark.var == str(var)}
     found = []
@@ -78,7 +78,7 @@ def digest(plan: Process) -> str:
 
 
 def adoptable(var: Path, plans: Sequence[Process]) -> dict[str, str]:
-    """Return the leftovers that run as planned: the incarnation, by unit."""
+    """Return the leftovers that match their plan: the incarnation by unit."""
     planned = {plan.unit: digest(plan) for plan in plans}
     return {
         one.mark.unit: one.incarnation
@@ -94,13 +94,13 @@ def end_leftovers(
     seconds: float = STOP_SECONDS,
     pause: Callable[[float], None] = time.sleep,
 ) -> int:
-    """End what `leftovers` finds, and return how many processes there were.
+    """Stop what `leftovers` finds, and return how many processes there were.
 
     Args:
         var: absolute path of the folder.
-        keep: incarnations that are not ended.
+        keep: incarnations that are not stopped.
         seconds: until SIGKILL.
-        pause: waits between two looks.
+        pause: waits between two checks.
     """
     count = 0
     while left := [one for one in leftovers(var) if one.incarnation not in keep]:
@@ -135,7 +135,7 @@ def lives(life: str) -> bool:
 
 
 def _marked() -> Iterator[tuple[int, Mark]]:
-    """Yield the pid and the mark of each process of this user that carries one."""
+    """Yield the pid and the mark of each process of this user that has one."""
     beginning = f"{VARIABLE}=".encode()
     for folder in Path("/proc").glob("[0-9]*"):
         try:

@@ -9,19 +9,19 @@ from trading_ops.errors import SetupError
 
 
 def check_ports(registry: Registry, adopted: Collection[str] = ()) -> None:
-    """Try every address that the supervisor's processes, and it itself, will listen on.
+    """Try every address on which the supervisor and its processes will listen.
 
     Args:
-        registry: where the addresses are.
+        registry: has the addresses.
         adopted: units that run already.
 
     Raises:
-        SetupError: one is taken; names its holder when the system tells, and the fix.
+        SetupError: one is in use; names its holder if known, and the fix.
     """
     for target in registry:
         if target.service and target.service.unit in adopted:
             continue
-        if target.service or target.kind is Kind.SUPERVISOR:  # others run already
+        if target.service or target.kind is Kind.SUPERVISOR:  # the others already run
             check_port(target)
 
 
@@ -29,7 +29,7 @@ def check_port(target: Target) -> None:
     """Try the addresses of one target.
 
     Raises:
-        SetupError: one is taken; names its holder when the system tells, and the fix.
+        SetupError: one is in use; names its holder if known, and the fix.
     """
     for key, address in (("address", target.address), ("faults", target.faults)):
         if address and not is_free(address):
@@ -40,7 +40,7 @@ def check_port(target: Target) -> None:
 
 
 def is_free(address: str) -> bool:
-    """Return whether a server can listen there now; connections that are closing do not matter."""
+    """Return whether a server can listen there now; closing connections do not matter."""
     host, port = split_address(address)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as server:
@@ -54,7 +54,7 @@ def is_free(address: str) -> bool:
 
 
 def describe_holder(address: str) -> str:
-    """Name the process that listens there, as far as this user may know."""
+    """Name the process that listens there, if this user may see it."""
     import psutil  # noqa: PLC0415 - only when something is wrong
 
     _, port = split_address(address)

@@ -1,8 +1,8 @@
 """The processes of the stack in the order of their start, derived from settings and registry.
 
-A process is started as soon as those it needs are ready; those that need nothing of each other
-start at the same time. Prometheus comes last, so that no rule fires on what is only just starting,
-and stops first, for the same reason.
+A process starts as soon as its dependencies are ready; independent processes start in parallel.
+Prometheus starts last, so that no rule fires because of a startup, and stops first for the same
+reason.
 """
 
 import dataclasses
@@ -30,13 +30,13 @@ ORDER = (
 
 AFTER = {
     Kind.BOT: (Kind.VENUE,),
-    Kind.EXPORTER: (Kind.VENUE,),  # its first probe tells the truth
+    Kind.EXPORTER: (Kind.VENUE,),  # so that its first probe succeeds
     Kind.ALERTMANAGER: (Kind.MAIL, Kind.RECONCILER),
     Kind.PROMETHEUS: (Kind.BOT, Kind.EXPORTER, Kind.RECONCILER, Kind.ALERTMANAGER),
 }
 
 OURS = (Kind.MAIL, Kind.VENUE, Kind.BOT, Kind.EXPORTER, Kind.RECONCILER)
-"""They look after their log files themselves."""
+"""They rotate their log files themselves."""
 
 PROMETHEUS_BINARIES = ("prometheus",)
 ALERTMANAGER_BINARIES = ("alertmanager", "prometheus-alertmanager")
@@ -47,7 +47,7 @@ RETENTION_SIZE = "10GB"
 
 
 def processes(settings: Settings, registry: Registry) -> tuple[Process, ...]:
-    """Return every process that targets.yml gives to the supervisor, in the order of start.
+    """Return every process that targets.yml assigns to the supervisor, in start order.
 
     Raises:
         SetupError: Prometheus or Alertmanager is not installed.
@@ -85,7 +85,7 @@ def find_binary(names: tuple[str, ...], package: str) -> str:
     """Return the path of the first of these tools that is installed.
 
     Raises:
-        SetupError: none is.
+        SetupError: none is installed.
     """
     for name in names:
         if found := shutil.which(name):
@@ -118,7 +118,7 @@ def _check_units(plans: list[Process], where: str) -> None:
 
 
 def _logging(settings: Settings, unit: str) -> tuple[str, ...]:
-    """Return the settings by which a process keeps the file that its output goes to."""
+    """Return the settings by which a process keeps its log file."""
     values = {
         "DIR": settings.logs,
         "NAME": unit,
@@ -150,7 +150,7 @@ def _venue(settings: Settings, target: Target) -> Process:
         unit=_unit(target),
         argv=_ours(settings, target, "trading_ops_lab.paper.venue"),
         address=target.address,
-        # This page of the fault port wants no token, so none is shown.
+        # This page of the fault port needs no token, so none is sent.
         ready=AskHttp(url=f"http://{target.faults or target.address}/ready"),
     )
 
@@ -179,7 +179,7 @@ def _exporter(settings: Settings, target: Target) -> Process:
 
 
 def _reconciler(settings: Settings, target: Target) -> Process:
-    # `env` hands over where things are and then becomes the reconciler: same pid, no shell.
+    # `env` sets the variables and then becomes the reconciler: same pid, no shell.
     places = {
         "ROOT": settings.root,
         "VAR": settings.var,

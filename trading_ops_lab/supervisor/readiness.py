@@ -1,4 +1,4 @@
-"""Asks a process whether it is ready. A process that only runs is not ready."""
+"""Checks whether a process is ready. Running is not enough."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ async def until_ready(question: AskHttp | AskBanner, session: aiohttp.ClientSess
 
 
 async def is_ready(question: AskHttp | AskBanner, session: aiohttp.ClientSession) -> bool:
-    """Ask once; no answer, a late one and a wrong one are all “no”."""
+    """Check once; no answer, a late one and a wrong one all mean "not ready"."""
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             if isinstance(question, AskBanner):

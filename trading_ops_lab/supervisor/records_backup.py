@@ -1,4 +1,4 @@
-"""A copy of a bot's SQLite records before an update, and whether one may go back to it."""
+"""Copies a bot's SQLite records before an update, and checks whether they may be restored."""
 
 import contextlib
 import sqlite3
@@ -7,7 +7,7 @@ from pathlib import Path
 from trading_ops import durable
 
 KEPT = 3
-"""Copies of one unit that are kept."""
+"""Number of copies kept per unit."""
 
 PARTS = ("", "-wal", "-shm")
 COMPARED = (
@@ -54,7 +54,7 @@ def version(records: Path) -> int:
 
 
 def traded_since(records: Path, copy: Path) -> bool:
-    """Return whether orders, fills, positions or balances differ; what cannot be read differs."""
+    """Return whether orders, fills, positions or balances differ; True if unreadable."""
     try:
         return _traces(records) != _traces(copy)
     except sqlite3.Error:
@@ -62,7 +62,7 @@ def traded_since(records: Path, copy: Path) -> bool:
 
 
 def go_back(records: Path, copy: Path) -> Path:
-    """Replace the records by a copy; return where the replaced records are now.
+    """Replace the records by a copy; return the path of the replaced records.
 
     The mode and the losses since are carried over into the copy.
 

@@ -1,7 +1,7 @@
 """Which release of a program a unit runs: the installed one, or one deployed by an update.
 
-One file per unit, `var/units/<unit>.json`. A release is on trial until it has proven to work; a
-trial that was not finished, because the supervisor died, counts as failed when the stack starts.
+One file per unit, `var/units/<unit>.json`. A release is on trial until it has proven to work. A
+trial interrupted by the supervisor's death counts as failed at the next start.
 """
 
 import dataclasses
@@ -16,25 +16,25 @@ from trading_ops_lab.supervisor.process import Process
 _log = logs.get(__name__)
 
 KEPT = 20
-"""Results of updates that are kept."""
+"""Number of update results kept."""
 
 
 class Releases:
-    """The durable choice for every unit."""
+    """The stored release of every unit."""
 
     def __init__(self, folder: Path) -> None:
-        """Take the folder; it is made when something is written."""
+        """Set the folder; it is created by the first write."""
         self._folder = folder
 
     def folder_of(self, unit: str) -> Path:
-        """Return where copies of a unit's records are kept."""
+        """Return the folder with the copies of a unit's records."""
         return self._folder / unit
 
     def chosen(self, plan: Process) -> Process:
-        """Return the plan with the interpreter that the unit is to run.
+        """Return the plan with the interpreter that the unit should run.
 
         Raises:
-            SetupError: the file holds something else.
+            SetupError: invalid file.
         """
         kept = self._read(plan.unit)
         if kept.get("trial"):
@@ -45,15 +45,15 @@ class Releases:
         return plan if not python else with_python(plan, python)
 
     def begin_trial(self, unit: str, python: str) -> None:
-        """Note that a release is about to be tried.
+        """Record the start of a trial.
 
         Raises:
-            OSError: it could not be stored; nothing may be tried.
+            OSError: it could not be stored; the trial must not start.
         """
         self._write(unit, {**self._read(unit), "trial": python})
 
     def end_trial(self, unit: str, proven: str | None, result: str) -> None:
-        """Note the end of a trial: which interpreter runs from now on, None for the installed one.
+        """Record the end of a trial: the interpreter to run from now on; None: the installed one.
 
         Raises:
             OSError: it could not be stored.
@@ -64,7 +64,7 @@ class Releases:
         self._write(unit, {"proven": proven, "results": results})
 
     def proven(self, unit: str) -> str | None:
-        """Return the interpreter that an update put there; None: the installed one."""
+        """Return the interpreter of the deployed release; None: the installed one."""
         found = self._read(unit).get("proven")
         return str(found) if found else None
 
@@ -84,5 +84,5 @@ class Releases:
 
 
 def with_python(plan: Process, python: str) -> Process:
-    """Return a plan with another interpreter; everything else stays."""
+    """Return a plan with another interpreter."""
     return dataclasses.replace(plan, argv=(python, *plan.argv[1:]))

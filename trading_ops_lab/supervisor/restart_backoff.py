@@ -1,4 +1,4 @@
-"""How long the supervisor pauses before it restarts a process. Pure: time comes in."""
+"""Pauses before automatic restarts of a process. Pure: times are arguments."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 class RestartPauses:
     """Exponential backoff between automatic restarts in a window, up to a maximum.
 
-    Restarts are not limited in number: a cause such as a full disk may end after hours.
+    The number of restarts is not limited: a cause such as a full disk may last hours.
     """
 
     count: int = 5
@@ -25,12 +25,12 @@ DEFAULT_PAUSES = RestartPauses()
 
 
 def is_failing(starts: Sequence[float], now: float, pauses: RestartPauses = DEFAULT_PAUSES) -> bool:
-    """Return whether a process that has exited again was restarted too often.
+    """Return whether a process that exited again was restarted too often.
 
     Args:
         starts: when the process was restarted automatically, in seconds on any one clock.
         now: on the same clock.
-        pauses: how many restarts in which window are too many.
+        pauses: how many restarts, in which window, are too many.
     """
     return _recent(starts, now, pauses) >= pauses.count
 

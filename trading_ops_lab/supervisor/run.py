@@ -1,4 +1,4 @@
-"""From nothing to a running stack, and back: what `trading-ops up` does."""
+"""Starts, runs and stops the stack, for `trading-ops up`."""
 
 import asyncio
 import contextlib
@@ -45,10 +45,10 @@ def run(settings: Settings, *, on_change: Listener, on_ready: Listener) -> None:
     """Start the stack, run it until it is asked to stop, and stop it.
 
     Must be called in the main thread. SIGTERM, SIGINT, SIGHUP and the API's `/shutdown` make it
-    drain; a second signal kills what is left.
+    drain; a second signal kills the remaining processes.
 
     Args:
-        settings: where everything is.
+        settings: the paths and addresses.
         on_change: called after every change of a process's state.
         on_ready: called once, when all processes are ready.
 
@@ -63,8 +63,8 @@ def run(settings: Settings, *, on_change: Listener, on_ready: Listener) -> None:
     # Files of the stack and its processes are private to this user.
     os.umask(0o077)
     with only_stack(settings.var), log_to_file(settings):
-        # First the supervisor's own port: a living supervisor of another folder has it, and then
-        # nothing may be touched.
+        # First the supervisor's own port: if a supervisor of another folder has it,
+        # nothing may be changed.
         check_port(registry.one(Kind.SUPERVISOR))
         releases = Releases(settings.var / "units")
         plans = tuple(map(releases.chosen, plans))
@@ -79,7 +79,7 @@ def run(settings: Settings, *, on_change: Listener, on_ready: Listener) -> None:
 
 
 def _check_for_the_stack(settings: Settings, registry: Registry) -> None:
-    """Find what the stack on one machine needs, and a registry for production may lack.
+    """Check for the targets that a local stack needs and a production registry may lack.
 
     Raises:
         ConfigError: a target is missing.
@@ -137,7 +137,7 @@ class _Stack:
         self._survivors = survivors
 
     async def live(self, on_change: Listener, on_ready: Listener) -> None:
-        """Start all, wait for the stop request, drain; drains too if the start fails."""
+        """Start all, wait for the stop request, drain; also drains if the start fails."""
         async with session_of(self._settings) as session:
             supervisor = Supervisor(
                 self._plans,

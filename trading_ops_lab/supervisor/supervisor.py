@@ -20,7 +20,7 @@ _log = logs.get(__name__)
 
 
 class Phase(StrEnum):
-    """Where the stack as a whole is."""
+    """Phase of the whole stack."""
 
     STARTING = "starting"
     READY = "ready"
@@ -29,7 +29,7 @@ class Phase(StrEnum):
 
 
 class Supervisor:
-    """Starts, watches and stops the processes. All methods belong to one event loop.
+    """Starts, watches and stops the processes. Use it from one event loop only.
 
     If it dies, the processes keep running. The next one adopts those that match the configuration.
     """
@@ -46,27 +46,27 @@ class Supervisor:
         survivors: Mapping[str, str] | None = None,
         pauses: RestartPauses = DEFAULT_PAUSES,
     ) -> None:
-        """Take the plans in the order of their start.
+        """Set the plans in start order.
 
         Args:
             plans: what to run; `after` names only units that come earlier.
             folder: working directory of the processes.
-            log_folder: where their outputs go.
+            log_folder: folder of their logs.
             var: absolute path of the stack's folder, by which its processes are recognized.
-            record: the file that tells others which processes run.
-            session: for asking whether they are ready.
+            record: the file that lists the running processes for others.
+            session: for readiness checks.
             survivors: incarnations to adopt instead of starting the unit, by unit.
             pauses: before automatic restarts.
         """
         self.phase = Phase.STOPPED
         self.listeners: list[Callable[[], None]] = []
-        """Called after every change of a state; must not block. One that raises is dropped."""
+        """Called after every state change; must not block. A callback that raises is dropped."""
 
         self.asked_to_stop = asyncio.Event()
-        """Set by the API and by signals; the caller of the supervisor waits for it and drains."""
+        """Set by the API and by signals; the owner of the supervisor waits for it and drains."""
 
         self.session = session
-        """For asking processes how they are."""
+        """For health requests."""
 
         self._record = record
         self._survivors = dict(survivors or {})
@@ -89,14 +89,14 @@ class Supervisor:
         return self._units.get(unit)
 
     async def start(self) -> None:
-        """Start everything, each as soon as what it needs is ready; returns when all is ready.
+        """Start every process once its dependencies are ready; return when all are ready.
 
         Raises:
-            StackError: one ended or was late; the others run on until `drain`.
-            SetupError: a program cannot be started at all.
+            StackError: one exited or was late; the others keep running until `drain`.
+            SetupError: a program cannot be started.
         """
         for name, life in self._survivors.items():
-            with contextlib.suppress(SetupError):  # it has ended since, so it is started
+            with contextlib.suppress(SetupError):  # it has exited since, so it is started
                 self._units[name].adopt(life)
         self._survivors.clear()
         self._enter(Phase.STARTING)
@@ -111,10 +111,10 @@ class Supervisor:
         _log.info("stack_became_ready", processes=len(self._units))
 
     async def drain(self) -> None:
-        """Stop everything in the reverse order of its start, each with its own deadline.
+        """Stop everything in reverse order, each with its own deadline.
 
-        A process is stopped when all that need it are gone; those that need nothing of each other
-        stop at the same time.
+        A process is stopped once all its dependents have exited; independent processes stop in
+        parallel.
         """
         self._enter(Phase.STOPPING)
         gone = {unit.plan.unit: asyncio.Event() for unit in self}
@@ -123,7 +123,7 @@ class Supervisor:
         _log.info("stack_stopped")
 
     def check_open(self) -> None:
-        """Refuse to start anything while the stack stops.
+        """Refuse to start anything while the stack is stopping.
 
         Raises:
             StackError: it is stopping.
@@ -132,7 +132,7 @@ class Supervisor:
             raise StackError("the stack is stopping: no new process is started")
 
     def kill(self) -> None:
-        """Kill everything at once: for an impatient person."""
+        """Kill everything at once, after a second signal."""
         _log.warning("stack_killed")
         for unit in self:
             unit.kill()
@@ -158,7 +158,7 @@ class Supervisor:
 
     def _changed(self) -> None:
         lives = {unit.plan.unit: unit.incarnation for unit in self if unit.running}
-        # A full disk or a closed terminal must not end the supervision.
+        # A full disk or a closed terminal must not stop the supervisor.
         try:
             write_if_changed(self._record, json.dumps({"incarnations": lives}))
         except OSError as error:

@@ -1,4 +1,4 @@
-"""Generated secrets: one a file, mode 0600, in a folder of mode 0700. Written once, then kept."""
+"""Generated secrets: one per file, mode 0600, in a folder with mode 0700. Written only once."""
 
 import base64
 import secrets
@@ -30,13 +30,13 @@ def venue_key_names(owner: str) -> tuple[str, str]:
 def write_secrets(
     folder: Path, key_owners: tuple[str, ...], agents: Iterable[TokenFile] = ()
 ) -> None:
-    """Write what is missing; what is there is kept, and its mode is tightened.
+    """Write missing files; keep existing ones, and tighten their mode.
 
     Args:
         folder: created with mode 0700.
-        key_owners: for whom there is a key and secret at the venue, see `venue_key_names`.
-        agents: the token files of the bots. A bot whose file is missing keeps the token that an
-            older version wrote for all bots, if there is one.
+        key_owners: owners of a key and secret at the venue, see `venue_key_names`.
+        agents: the token files of the bots. A bot without a file keeps the shared token of an older
+            version, if there is one.
 
     Raises:
         OSError: the folder cannot be written.

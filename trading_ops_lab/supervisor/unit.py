@@ -29,10 +29,10 @@ from trading_ops_lab.supervisor.restart_backoff import (
 _log = logs.get(__name__)
 
 KEPT_RESTARTS = 32
-"""More than fit into the window at the longest pause."""
+"""More than fit into the window at the maximum pause."""
 
 RESTART_STOP_SECONDS = 10.0
-"""For SIGTERM to work in an ordered restart; then SIGKILL."""
+"""Seconds from SIGTERM to SIGKILL in a requested restart."""
 
 
 class State(StrEnum):
@@ -42,14 +42,14 @@ class State(StrEnum):
     READY = "ready"
     EXITED = "exited"
     BACKOFF = "backoff"
-    """It keeps ending or cannot be started; it is restarted after a pause."""
+    """It keeps exiting or cannot be started; it is restarted after a pause."""
 
     STOPPED = "stopped"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
-    """What all units share."""
+    """Data shared by all units."""
 
     folder: Path
     """Working directory of the processes."""
@@ -64,15 +64,15 @@ class Surroundings:
 
 
 class Unit:
-    """Keeps one process running as targets.yml says. All methods belong to one event loop."""
+    """Keeps one process running as targets.yml says. Use it from one event loop only."""
 
     def __init__(self, plan: Process, shared: Surroundings) -> None:
-        """Take the plan; nothing is started yet."""
+        """Set the plan; nothing is started yet."""
         self.plan = plan
         self.state = State.STOPPED
         self.exit_code: int | None = None
         self.problem: str | None = None
-        """Why the last start failed; None when it did not."""
+        """Why the last start failed; None: it did not."""
 
         self.restarts = 0
         self.child: Child | None = None
@@ -93,7 +93,7 @@ class Unit:
 
     @property
     def pid(self) -> int | None:
-        """Its process; None while it does not run."""
+        """Its process; None: not running."""
         return self.child.pid if self.child and self.running else None
 
     @property
@@ -102,7 +102,7 @@ class Unit:
         return "" if self.running or self.exit_code is None else f"exit code {self.exit_code}"
 
     async def refresh(self) -> None:
-        """Nothing to read: a child's end is noticed at once."""
+        """Empty: the end of a child is detected at once."""
 
     @property
     def log(self) -> Path:
@@ -116,7 +116,7 @@ class Unit:
 
     @property
     def running(self) -> bool:
-        """Whether there is a process now."""
+        """Whether a process is running."""
         return self.state in {State.STARTING, State.READY}
 
     async def start(self) -> None:
@@ -131,7 +131,7 @@ class Unit:
         await self._restart()
 
     def adopt(self, life: str) -> None:
-        """Take over a process of this unit that an earlier supervisor started.
+        """Adopt a process of this unit that an earlier supervisor started.
 
         Raises:
             SetupError: it has ended.
@@ -141,7 +141,7 @@ class Unit:
         self._follow_from_now(child)
 
     async def stop(self, seconds: float | None = None) -> None:
-        """Stop it permanently: only `start` starts it again."""
+        """Stop it until `start` is called."""
         self._wanted = False
         if self.running and self.child:
             await self.child.stop(self.plan.stop_seconds if seconds is None else seconds)
@@ -164,7 +164,7 @@ class Unit:
         """Wait until it is ready for the first time.
 
         Raises:
-            StackError: it ended before that, or took longer than its deadline.
+            StackError: it exited before, or exceeded its deadline.
         """
         ready = asyncio.ensure_future(self.ready.wait())
         watch = self._watch
@@ -189,7 +189,7 @@ class Unit:
         raise StackError(f"{self.plan.unit} {what}. The end of {self.log}:\n{end}")
 
     def kill(self) -> None:
-        """Kill it at once; tasks that wait for its end continue."""
+        """Kill it at once; tasks that wait for its exit continue."""
         self._wanted = False
         if self.running and self.child:
             self.child.kill()
@@ -209,7 +209,7 @@ class Unit:
         """Start the process.
 
         Raises:
-            SetupError: it did not start; `problem` says why.
+            SetupError: it did not start; `problem` has the reason.
         """
         self.ready.clear()
         self._wanted = True
@@ -245,14 +245,15 @@ class Unit:
         return self._wanted and self._came_up and self.plan.restarts is Restarts.MANAGER
 
     async def _live(self, child: Child | None) -> None:
-        """Wait until the process ends, if it runs, and restart it if the supervisor has to."""
+        """Wait until the process exits, and restart it if the supervisor owns its restarts."""
         try:
             if child is not None:
                 await self._follow(child)
             if self._is_ours_to_restart:
                 await self._restart_automatically()
         except Exception as error:  # noqa: BLE001 - a defect of ours, whatever it is
-            # No one awaits this task: without this message, the unit would silently be unwatched.
+            # No one awaits this task: without this message, the unit would silently be
+            # unsupervised.
             _log.exception("watch_crashed", unit=self.plan.unit)
             self.problem = f"its supervision failed: {str(error) or type(error).__name__}"
             if self.running and child is not None and self.child is child:
@@ -323,7 +324,7 @@ class Unit:
         if watch is None:
             return
         if not self.running:
-            watch.cancel()  # it may be pausing before a restart that is not wanted any more
+            watch.cancel()  # it may be pausing before a restart that is no longer wanted
         await asyncio.wait({watch})
 
     def _become(self, state: State) -> None:

@@ -3,7 +3,7 @@
 The running release is drained, its records are copied, and the new one is started. If it is not
 healthy in time, it is stopped and the old one is started again. Records that the new release has
 changed so that the old one cannot read them are rolled back too, but only if nothing was traded
-since: else the unit stays down, and the operator is told where the copy is.
+since: else the unit stays down, and the result names the path of the copy.
 """
 
 import asyncio
@@ -44,16 +44,16 @@ class UpdateRequest(msgspec.Struct, forbid_unknown_fields=True):
     """The interpreter of the release to run, as an absolute path."""
 
     within_seconds: float = 60.0
-    """For the new release to be healthy; and again for the old one, if it is taken back."""
+    """Timeout for the new release to become healthy, and again for the old one after a rollback."""
 
 
 class StackStopping(StackError):
-    """The stack stops in the middle: the next one starts with the release that ran before."""
+    """The stack is stopping during an update: the next start uses the previous release."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Trial:
-    """One update, handed from step to step."""
+    """One update in progress."""
 
     unit: Unit
     request: UpdateRequest
@@ -63,7 +63,7 @@ class _Trial:
 
 
 class Updates:
-    """Carries updates out, one at a time for each unit."""
+    """Runs updates, one at a time per unit."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class Updates:
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def begin(self, unit: Unit, request: UpdateRequest) -> dict[str, Any]:
-        """Start an update, or repeat the answer that this attempt got before.
+        """Start an update, or return the earlier answer of this attempt.
 
         Raises:
             OtherIncarnation: the expected incarnation has ended.
@@ -162,7 +162,7 @@ class Updates:
     async def _copy(self, trial: _Trial) -> Path | None:
         records = trial.before.records
         if records is None or not records.exists():
-            return None  # they are on a server, whose own means make copies
+            return None  # they are on a server, which has its own backups
         folder = self._releases.folder_of(trial.before.unit)
         return await asyncio.to_thread(copy_records, records, folder, trial.request.attempt_id)
 
@@ -216,8 +216,8 @@ class Updates:
 def changeable_part(program: Path) -> Path | None:
     """Return the first part of a program's path that a user other than root and us can change.
 
-    Its folders count, and those of what it links to; not folders in which, as in /tmp, everyone may
-    only change what is theirs.
+    This includes its folders and those of link targets, but not sticky folders such as /tmp, in
+    which users can change only their own files.
     """
     for place in (program, program.resolve()):
         for part in (place, *place.parents):
@@ -230,7 +230,7 @@ def changeable_part(program: Path) -> Path | None:
 
 
 def _restored(records: Path | None, copy: Path | None) -> tuple[str, str | None]:
-    """Take changed records back; return what was done, and why the old release must not start."""
+    """Restore changed records; return what was done, and why the old release must not start."""
     if records is None or copy is None:
         return "", None
     try:

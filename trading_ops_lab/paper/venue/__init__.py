@@ -1,6 +1,6 @@
-"""The paper venue: a process of its own that speaks Kraken's REST and WebSocket dialect.
+"""The paper venue: a separate process that speaks Kraken's REST and WebSocket API.
 
-The way of a request: `edge` (faults, sessions) → `rest_private` (`signing`: key, signature,
-nonce) → `engine` (orders, balances) → `store` (one commit) → `wire` (Kraken's shapes).
-The way of a price: `prices` (seeded walk) → `crowd` (everyone else's orders) → `market` → `feed`.
+A request: `edge_middleware` (faults, sessions) → `rest_private` (`signing`: key, signature, nonce)
+→ `engine` (orders, balances) → `store` (one commit) → `rest_shapes` (Kraken's format). A price:
+`prices` (seeded walk) → `other_traders` (simulated orders) → `market` → `feed`.
 """

@@ -1,4 +1,4 @@
-"""What an account owns, and how much of it its open orders hold."""
+"""The balances of an account, and how much of them its open orders reserve."""
 
 from collections.abc import Iterable
 from decimal import Decimal
@@ -10,7 +10,7 @@ from trading_ops_lab.paper.venue.pairs import PAIRS
 
 
 class Fees(msgspec.Struct, frozen=True):
-    """Shares of the cost, such as 0.0026."""
+    """Fees as a share of the cost, such as 0.0026."""
 
     maker: Decimal
     taker: Decimal
@@ -20,13 +20,13 @@ class Account:
     """Balances by asset id, and the open orders by id."""
 
     def __init__(self, name: str, balances: dict[str, Decimal], orders: Iterable[Order]) -> None:
-        """Take over what was stored."""
+        """Continue with the stored state."""
         self.name = name
         self.balances = balances
         self.open: dict[str, Order] = {order.id: order for order in orders}
 
     def held(self, asset_id: str, fees: Fees) -> Decimal:
-        """Return how much of an asset the open orders hold."""
+        """Return how much of an asset the open orders reserve."""
         return sum(
             (
                 amount
@@ -37,11 +37,11 @@ class Account:
         )
 
     def available(self, asset_id: str, fees: Fees) -> Decimal:
-        """Return what a new order may use."""
+        """Return the balance available to a new order."""
         return self.balances.get(asset_id, ZERO) - self.held(asset_id, fees)
 
     def book(self, trade: Trade) -> tuple[str, str]:
-        """Move the money of one trade; return the ids of the two assets that changed."""
+        """Apply one trade to the balances; return the ids of the two changed assets."""
         pair = PAIRS[trade.pair]
         sign = 1 if trade.side == "buy" else -1
         self._add(pair.base.id, sign * trade.volume)
@@ -49,7 +49,7 @@ class Account:
         return pair.base.id, pair.quote.id
 
     def move(self, asset_id: str, amount: Decimal) -> Decimal:
-        """Put money in, or take it out; return the new balance."""
+        """Deposit, or withdraw if negative; return the new balance."""
         self._add(asset_id, amount)
         return self.balances[asset_id]
 
@@ -58,12 +58,11 @@ class Account:
 
 
 def hold(order: Order, fees: Fees) -> tuple[str, Decimal]:
-    """Return the asset that an open order holds, and how much of it.
+    """Return the asset that an open order reserves, and how much of it.
 
-    An order that sleeps holds what it would need at its trigger price, or at its limit if it has
-    one. A buyer's hold counts the taker's fee although a resting order pays the maker's: the
-    difference covers what many small fills lose by rounding, so that a balance never goes below
-    zero.
+    An untriggered order reserves what it needs at its trigger price, or at its limit if it has one.
+    A buy reserves the taker fee although a resting order pays the maker fee: the difference covers
+    rounding losses of many small fills, so that a balance never becomes negative.
     """
     pair = PAIRS[order.pair]
     if order.side == "sell":

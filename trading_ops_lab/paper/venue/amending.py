@@ -1,4 +1,4 @@
-"""Changing an order in place: it keeps its ids and fills, and its place in the queue if it can."""
+"""Amends an order in place: it keeps its ids and fills, and if possible its queue position."""
 
 from decimal import Decimal
 
@@ -14,7 +14,7 @@ from trading_ops_lab.paper.venue.pairs import PAIRS
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be different; None stays as it is. `volume` counts what is already filled."""
+    """The changes; None: unchanged. `volume` includes what is already filled."""
 
     volume: Decimal | None = None
     price: Decimal | None = None
@@ -35,15 +35,15 @@ def amend(
 
     Args:
         matcher: where it trades.
-        account: whose it is.
+        account: its owner.
         order: the order, which is changed.
-        change: what is to be different.
+        change: the changes.
         now: epoch seconds.
-        matches: whether orders meet each other at the moment.
+        matches: whether matching is enabled now.
 
     Raises:
-        VenueRefusal: it has no such price, is too small or unaffordable, or would take though it
-            is post-only; nothing is changed then.
+        VenueRefusal: it has no such price, is too small or unaffordable, or is post-only and would
+            take liquidity; nothing is changed.
     """
     if change.volume is not None and change.volume <= order.filled:
         matcher.clearing.cancel(order, account, "amended", now)

@@ -1,4 +1,4 @@
-"""What was traded in each minute, and what follows from it: longer candles, figures of the day."""
+"""Trades per minute, and what is derived from them: longer candles, and figures of the day."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ class Candle(msgspec.Struct):
 
     @classmethod
     def flat(cls, start: int, price: Decimal) -> "Candle":
-        """Return a candle in which nothing has been traded yet."""
+        """Return a candle without trades."""
         return cls(start, price, price, price, price)
 
     def add(self, price: Decimal, volume: Decimal) -> None:
@@ -48,12 +48,12 @@ class Candle(msgspec.Struct):
 
     @property
     def average(self) -> Decimal:
-        """Price weighted by volume; the close when nothing was traded."""
+        """Volume-weighted price; the close if there were no trades."""
         return self.cost / self.volume if self.volume else self.close
 
 
 class Candles:
-    """The closed minutes of one pair, and the one that is open."""
+    """The closed minutes of one pair, and the open one."""
 
     def __init__(self, closed: Iterable[Candle], price: Decimal, now: float) -> None:
         """Continue after stored minutes; minutes in which the venue was down are flat."""
@@ -66,7 +66,7 @@ class Candles:
             self.closed.extend(Candle.flat(start, close) for start in missing[-DAY_MINUTES:])
 
     def roll(self, now: float) -> Candle | None:
-        """Close the open minute when its time is over; return it."""
+        """Close the open minute if it is over; return it."""
         if now < self.open.start + MINUTE:
             return None
         closed = self.open

@@ -1,4 +1,4 @@
-"""The books: every fill, cancel and deposit becomes balances, ledger, journal and news, at once."""
+"""Books every fill, cancel and deposit: balances, ledger, journal and feed events, together."""
 
 from decimal import Decimal
 
@@ -14,7 +14,7 @@ from trading_ops_lab.paper.venue.store import Store
 
 
 class Clearing:
-    """Writes down what happened to orders and money; decides nothing."""
+    """Records what happened to orders and money; decides nothing."""
 
     def __init__(
         self, store: Store, journal: Journal, board: FaultBoard, outbox: Outbox, fees: Fees
@@ -23,7 +23,7 @@ class Clearing:
         self._store, self._journal, self._board = store, journal, board
         self.outbox, self.fees = outbox, fees
         self.late: dict[str, float] = {}
-        """Delayed trades by id: when they may be reported (epoch seconds)."""
+        """Delayed trades by id, with the time from which they may be reported (epoch seconds)."""
 
     @property
     def skew(self) -> float:
@@ -33,11 +33,11 @@ class Clearing:
 
     @staticmethod
     def owner(order: Order) -> Caller:
-        """Return whom faults of a fill are meant for."""
+        """Return the caller to which faults of a fill apply."""
         return Caller(key=order.key, account=order.account)
 
     def open(self, order: Order, account: Account, now: float) -> None:
-        """Take an order in."""
+        """Accept an order."""
         account.open[order.id] = order
         self._store.save_order(order)
         self._journal.record("order_added", **order_fields(order))
@@ -88,7 +88,7 @@ class Clearing:
     def deposit(
         self, account: Account, asset: str, amount: Decimal, now: float, *, booked: bool = True
     ) -> str:
-        """Book money that comes from outside, or leaves; return the reference, if it is booked."""
+        """Book a deposit or withdrawal; return its reference, if it is in the ledger."""
         balance = account.move(asset, amount)
         self._store.save_balance(account.name, asset, balance)
         entry = ledger.of_deposit(account.name, asset, amount, balance, now + self.skew)
@@ -115,7 +115,7 @@ class Clearing:
         return self.late.get(trade_id, 0.0) <= now
 
     def forget_late(self, now: float) -> None:
-        """Forget the delayed trades that may be reported now."""
+        """Drop the delayed trades that may be reported now."""
         if self.late:
             self.late = {name: due for name, due in self.late.items() if due > now}
 

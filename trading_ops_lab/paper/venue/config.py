@@ -1,4 +1,4 @@
-"""The venue's configuration: one JSON file, checked whole before anything starts."""
+"""The venue's configuration: one JSON file, checked completely before anything starts."""
 
 import re
 from decimal import Decimal
@@ -22,20 +22,20 @@ SMALLEST_JOURNAL: Final = 1000
 
 
 class KeyFiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where one API key is, and the account it acts for."""
+    """The files of one API key, and the account it acts for."""
 
     key_file: str
     secret_file: str
     account: str
     name: str = ""
-    """What the journal and faults call it; the account's name when empty."""
+    """Its name in the journal and in faults; empty: the account's name."""
 
     nonce_window: int = 0
-    """How far a nonce may be below the highest one, if it was never used, as on Kraken."""
+    """How far an unused nonce may be below the highest one, as on Kraken."""
 
 
 class VenueConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Addresses are HOST:PORT; fees are shares of the cost; funds are given to new accounts."""
+    """Addresses are HOST:PORT; fees are shares of the cost; new accounts get `funds`."""
 
     address: str
     faults_address: str
@@ -60,7 +60,7 @@ class VenueConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Time between two heartbeats of the feed."""
 
     tier: Tier | None = None
-    """Whose rate limits are enforced; none unless a tier is named."""
+    """The tier whose rate limits are enforced; empty: none."""
 
     market_hours: dict[str, Hours] = msgspec.field(default_factory=lambda: {"AAPLxUSD": NEW_YORK})
     """Market hours of pairs other than coins, by the pair's id."""
@@ -69,7 +69,7 @@ class VenueConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Maximum number of entries; older ones are dropped."""
 
     journal_bytes: int = 64 * 1024 * 1024
-    """So large `journal.jsonl` grows before it becomes `journal.jsonl.1`; one old one is kept."""
+    """Size at which `journal.jsonl` is renamed to `journal.jsonl.1`; one old file is kept."""
 
     @property
     def fees(self) -> Fees:
@@ -86,7 +86,7 @@ def load_config(path: Path) -> VenueConfig:
     """Read and check the file.
 
     Raises:
-        ConfigError: it is missing or no JSON, or a key is unknown, missing or wrong.
+        ConfigError: it is missing or not JSON, or a key is unknown, missing or invalid.
     """
     try:
         config = msgspec.json.decode(path.read_bytes(), type=VenueConfig)
@@ -106,10 +106,10 @@ def load_config(path: Path) -> VenueConfig:
 
 
 def split_address(where: str, key: str, address: str) -> tuple[str, int]:
-    """Take HOST:PORT apart.
+    """Split HOST:PORT.
 
     Raises:
-        ConfigError: it is not of that form.
+        ConfigError: it has another form.
     """
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or int(port) > LAST_PORT:
@@ -118,7 +118,7 @@ def split_address(where: str, key: str, address: str) -> tuple[str, int]:
 
 
 def read_secret(where: str, path: str) -> str:
-    """Return the text of a file that holds one secret.
+    """Return the content of a file with one secret.
 
     Raises:
         ConfigError: it cannot be read, or is empty.
@@ -187,7 +187,7 @@ def _check_names(where: str, config: VenueConfig) -> None:
 
 
 def _key(message: str) -> str:
-    """Take the name of the wrong key out of msgspec's message."""
+    """Extract the invalid key from msgspec's message."""
     field = re.search(r"field `([^`]+)`", message)
     place = re.search(r"at `\$\.?([^`]*)`", message)
     parts = [place.group(1) if place else "", field.group(1) if field else ""]

@@ -1,4 +1,4 @@
-"""Faults come and go: the board, the store, the journal, and the effects that must follow."""
+"""Starts and ends faults: the board, the store, the journal, and their effects."""
 
 import uuid
 
@@ -39,10 +39,10 @@ class FaultControl:
         self._edge, self._feed, self._listener = edge, feed, listener
 
     def restore(self) -> None:
-        """Take up stored faults at start: dead sessions stay dead, all else ended with the process.
+        """Restore stored faults at startup: dead sessions stay dead, other faults are over.
 
-        A fault that outlived its drill must not keep a new start from working; a dead session
-        harms only the client that clings to it.
+        A fault left by a drill must not break a restarted venue; a dead session affects only the
+        client that keeps using it.
         """
         for fault_id, body in self._store.faults().items():
             fault = msgspec.json.decode(body, type=Fault)
@@ -58,7 +58,7 @@ class FaultControl:
         """Start a fault; return it and the number of its journal entry.
 
         Raises:
-            VenueRefusal: it names a pair that is not there.
+            VenueRefusal: it names an unknown pair.
         """
         if request.pair:
             find_pair(request.pair)
@@ -88,13 +88,13 @@ class FaultControl:
         return fault, seq
 
     async def clear(self, fault_ids: list[str]) -> list[str]:
-        """End faults; return the ids of those that were there."""
+        """End faults; return the ids of those that were active."""
         faults = [f for f in map(self.board.clear, fault_ids) if f is not None]
         await self._ended(faults, reason="cleared")
         return [fault.id for fault in faults]
 
     async def expire(self) -> None:
-        """End the faults whose time is over, or that struck as often as they should."""
+        """End the faults whose time or count is used up."""
         await self._ended(self.board.expire(clock.timestamp()), reason="expired")
 
     async def _ended(self, faults: list[Fault], *, reason: str) -> None:

@@ -1,16 +1,16 @@
-"""The dead man's switch: cancels an account's orders unless it is re-armed in time."""
+"""The dead man's switch: cancels an account's orders unless it is renewed in time."""
 
 from typing import Final
 
 LONGEST: Final = 86_400
-"""Seconds; Kraken takes no longer timeout."""
+"""Seconds; Kraken accepts no longer timeout."""
 
 
 class DeadManSwitches:
     """One deadline per account, in epoch seconds."""
 
     def __init__(self, deadlines: dict[str, float]) -> None:
-        """Continue with stored deadlines; one that passed meanwhile is due at once."""
+        """Continue with stored deadlines; a past one is due at once."""
         self.deadlines = deadlines
 
     def arm(self, account: str, timeout: int, now: float) -> float | None:
@@ -22,7 +22,7 @@ class DeadManSwitches:
         return self.deadlines[account]
 
     def due(self, now: float) -> list[str]:
-        """Return the accounts whose time is up, and disarm them."""
+        """Return the accounts whose deadline has passed, and disarm them."""
         accounts = [name for name, deadline in self.deadlines.items() if deadline <= now]
         for name in accounts:
             del self.deadlines[name]

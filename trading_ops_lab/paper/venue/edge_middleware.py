@@ -22,10 +22,10 @@ from trading_ops_lab.paper.venue.signing import Keyring
 from trading_ops_lab.paper.venue.store import Store
 
 SESSION: Final = web.RequestKey("session", int)
-"""Under this name a request carries the number of its session, if it has one."""
+"""Request key of the session's number, if it has one."""
 
 CALLER: Final = web.RequestKey("caller", Caller)
-"""Under this name a request carries who claims to ask for what; nothing is proven by it."""
+"""Request key of the claimed caller; it is not authenticated."""
 
 DEAD_SESSION_STATUS: Final = 520
 EDGE_PAGE: Final = "<html><head><title>{code}</title></head><body>error code: {code}</body></html>"
@@ -80,17 +80,17 @@ class Edge:
         return len(self._hung)
 
     def kill_sessions(self) -> None:
-        """Journal the death of the sessions that clients were seen to use."""
+        """Journal the end of the sessions that clients have used."""
         for session in sorted(self._alive):
             self._notify_closed(session)
 
     def forgive_sessions(self) -> None:
-        """Forget killed sessions: a later kill is reported again."""
+        """Forget killed sessions, so that a later kill is reported again."""
         self._alive |= self._told
         self._told.clear()
 
     def release(self) -> None:
-        """Release the requests that hang; their connections are closed without a response."""
+        """Release the hanging requests; their connections are closed without a response."""
         for future in self._hung:
             if not future.done():
                 future.set_result(None)
@@ -107,7 +107,7 @@ class Edge:
         return Caller(method, "private", key.name, key.account)
 
     async def _break(self, request: web.Request, caller: Caller) -> web.StreamResponse | None:
-        """Apply the faults; return the broken answer, or None to continue."""
+        """Apply the faults; return the faulty answer, or None to continue."""
         if self._board.strike("hang", caller) is not None:
             return await self._hang(request)
         if self._board.strike("reset", caller) is not None:
@@ -136,7 +136,7 @@ class Edge:
             response.headers["Date"] = formatdate(moment, usegmt=True)
 
     def _notify_closed(self, session: int) -> None:
-        """Journal a session's death once: when it is killed, or when it first shows up dead."""
+        """Journal a session's end once: when it is killed, or when it is first used afterwards."""
         if session in self._told:
             return
         self._told.add(session)

@@ -1,4 +1,4 @@
-"""The exchange itself: accounts, their orders, and the steps in which the market moves.
+"""The exchange itself: accounts, their orders, and market ticks.
 
 Everything here is synchronous and runs in one thread, so an order is stored completely or not at
 all. The caller commits before it answers the request.
@@ -42,7 +42,7 @@ class Engine:
         markets: dict[str, Market],
         board: FaultBoard | None = None,
     ) -> None:
-        """Take over what was stored; accounts that are new get the configured funds."""
+        """Continue with the stored state; new accounts get the configured funds."""
         self.fees = config.fees
         self._config, self._store, self._journal, self.walk = config, store, journal, walk
         self._board = board or FaultBoard()
@@ -60,11 +60,11 @@ class Engine:
     def add(
         self, account_name: str, new: NewOrder, now: float, caller: Caller = NOBODY_UID
     ) -> Order:
-        """Take an order in: match it at once, and let the rest of it rest or sleep.
+        """Accept an order: match it at once; the rest stays on the book or waits for its trigger.
 
         Raises:
-            VenueRefusal: it is too small, unaffordable, a double, post-only and would take, one
-                too many, or the market is not open for it.
+            VenueRefusal: it is too small, unaffordable, a duplicate, post-only and would take
+                liquidity, one too many, or the market is not open for it.
         """
         account = self.accounts[account_name]
         mine = self.find(account_name, pair=new.pair)
@@ -83,7 +83,7 @@ class Engine:
         return order
 
     def match(self, account: Account, new: NewOrder, now: float) -> tuple[Order, Taking]:
-        """Make the order and find its fills; nothing is changed yet.
+        """Create the order and find its fills; nothing is changed yet.
 
         Raises:
             VenueRefusal: as in `add`.
@@ -114,8 +114,8 @@ class Engine:
         """Change an open order in place; return the amendment's id.
 
         Raises:
-            VenueRefusal: the change makes no sense for it, is unaffordable, or would take though
-                it is post-only.
+            VenueRefusal: the change is invalid or unaffordable, or the order is post-only and
+                would take liquidity.
         """
         self.status.require_service()
         age = now + self.clearing.skew - (order.changed_at or order.opened_at)
@@ -152,7 +152,7 @@ class Engine:
         user_reference: int | None = None,
         pair: str | None = None,
     ) -> list[Order]:
-        """Return the account's open orders that match all that is given, oldest first."""
+        """Return the account's open orders that match all conditions, oldest first."""
         return [
             order
             for order in self.accounts[account_name].open.values()
@@ -169,12 +169,12 @@ class Engine:
     def deposit(
         self, account_name: str, asset: str, amount: Decimal, now: float, *, booked: bool = True
     ) -> str:
-        """Book money from outside, or money that leaves when negative; return the reference.
+        """Book a deposit, or a withdrawal if negative; return the reference.
 
-        What is not booked has none, and is in the balance only.
+        Without a ledger entry there is no reference, and only the balance changes.
 
         Raises:
-            VenueRefusal: so much cannot leave.
+            VenueRefusal: insufficient funds.
         """
         account = self.accounts[account_name]
         if account.available(asset, self.fees) + amount < 0:
@@ -192,7 +192,7 @@ class Engine:
         return deadline
 
     def step(self, now: float) -> None:
-        """Move all markets by one step, and fire the switches that are due."""
+        """Advance all markets by one tick, and trigger the switches that are due."""
         self.walk.advance(self._config.tick_seconds)
         for pair_id, market in self.markets.items():
             if self.status.matches(pair_id, now):
@@ -226,7 +226,7 @@ class Engine:
                 self.clearing.deposit(account, asset, amount, clock.timestamp())
             return
         account.balances.update(balances)
-        if not self._store.has_ledger(name):  # a state from before there was a ledger
+        if not self._store.has_ledger(name):  # a state from before the ledger existed
             self.clearing.open_ledger(account, clock.timestamp())
 
 

@@ -4,7 +4,7 @@ from trading_ops.errors import TradingOpsError
 
 
 class VenueRefusal(TradingOpsError):
-    """The request was refused; the text is what Kraken puts into `error`."""
+    """The request was rejected, with the text that Kraken returns in `error`."""
 
     def __init__(self, code: str) -> None:
         """Keep the code, such as `EOrder:Insufficient funds`."""

@@ -1,4 +1,4 @@
-"""Changes of orders and balances, held back until they are committed and may be sent."""
+"""Changes of orders and balances, queued until they are committed and may be sent."""
 
 from typing import Literal
 
@@ -11,7 +11,7 @@ OrderEventKind = Literal["added", "trade", "filled", "canceled", "amended", "tri
 
 
 class OrderEvent(msgspec.Struct, frozen=True):
-    """Something happened to an order; `order` is a copy of it as it was then."""
+    """An order event; `order` is a copy of the order at that time."""
 
     kind: OrderEventKind
     order: Order
@@ -28,14 +28,14 @@ class Outbox:
     def put_order(
         self, kind: OrderEventKind, order: Order, time: float, trade: Trade | None = None
     ) -> None:
-        """Keep what happened to an order."""
+        """Queue an order event."""
         self._events.append(OrderEvent(kind, msgspec.structs.replace(order), time, trade))
 
     def put_entry(self, entry: LedgerEntry) -> None:
-        """Keep a movement of money."""
+        """Queue a ledger event."""
         self._events.append(entry)
 
     def take(self) -> list[OrderEvent | LedgerEntry]:
-        """Return what was kept, and forget it."""
+        """Return and clear the queued events."""
         events, self._events = self._events, []
         return events

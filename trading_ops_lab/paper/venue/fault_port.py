@@ -18,11 +18,11 @@ from trading_ops_lab.paper.venue.journal import Journal
 from trading_ops_lab.paper.venue.manual_changes import ManualChanges
 
 READY: Final = "/ready"
-"""Says nothing but that the venue runs, so it needs no token."""
+"""Only shows that the venue runs, so it needs no token."""
 
 
 class JournalQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which entries are wanted: those after a number, and not before an epoch time."""
+    """Filter of entries: after a number, and not before a time (epoch seconds)."""
 
     after: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0
     since: Annotated[float, msgspec.Meta(ge=0)] = 0.0
@@ -36,7 +36,7 @@ class FaultPort:
         self._control, self._journal, self._changes = control, journal, changes
 
     def build(self, token: str) -> web.Application:
-        """Return the application; all but `READY` wants the token."""
+        """Return the application; all routes except `READY` need the token."""
         app = web.Application(middlewares=[_authorise(token)])
         app.router.add_get(READY, self.ready)
         app.router.add_post("/faults", self.inject)
@@ -51,7 +51,7 @@ class FaultPort:
         return app
 
     async def ready(self, _request: web.Request) -> web.Response:
-        """Answer as long as the venue runs, whatever is broken by faults."""
+        """Answer as long as the venue runs, regardless of faults."""
         return _answer({"status": "ready"})
 
     async def inject(self, request: web.Request) -> web.Response:
@@ -88,15 +88,15 @@ class FaultPort:
         return _answer({"entries": entries, "last": self._journal.last})
 
     async def show_account(self, request: web.Request) -> web.Response:
-        """Return the true state of an account, whatever the faults make the venue report."""
+        """Return the true state of an account, regardless of faults."""
         return await self._by_hand(request, lambda account, _body: self._changes.show(account))
 
     async def deposit(self, request: web.Request) -> web.Response:
-        """Move money into an account, or out of it."""
+        """Deposit into an account, or withdraw from it."""
         return await self._by_hand(request, self._changes.deposit)
 
     async def order(self, request: web.Request) -> web.Response:
-        """Trade on an account manually, beside the bot."""
+        """Trade on an account manually, next to its bot."""
         return await self._by_hand(request, self._changes.order)
 
     async def cancel(self, request: web.Request) -> web.Response:

@@ -1,6 +1,6 @@
-"""What is broken at the moment: the injected faults, whom they meet and how often.
+"""The active faults: whom they affect, and how often.
 
-The effects are elsewhere: a part that can be broken asks the board.
+The effects are elsewhere: each part that can fail asks the board.
 """
 
 import random
@@ -42,7 +42,7 @@ STRUCK: Final = frozenset(
     {"hang", "reset", "slow", "http_5xx", "http_429", "api_error", "nonce", "lost_answer"}
     | {"balance", "gapped_feed", "fill_twice", "fill_late", "partial_cancel"}
 )
-"""Kinds that meet one request, message or fill at a time: these can be counted and rolled for."""
+"""Kinds that affect single requests, messages or fills: they can have a count and a probability."""
 
 TARGETED: Final = STRUCK | {"rate_limit"}
 """Kinds that can be limited to methods, accounts and keys."""
@@ -70,7 +70,7 @@ GROUPS: Final = {
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """Who asks for what: method, border (public, private, websocket), key and account."""
+    """The caller: method, API (public, private, websocket), key and account."""
 
     method: str = ""
     border: str = ""
@@ -82,16 +82,16 @@ ErrorText = Annotated[str, msgspec.Meta(pattern=r"^E[A-Za-z]+:[ -~]{1,120}$")]
 
 
 class FaultRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a drill asks for; without `seconds` and `count` it lasts until cleared."""
+    """A requested fault; without `seconds` and `count` it lasts until cleared."""
 
     kind: Kind
     seconds: Positive | None = None
     count: Annotated[int, msgspec.Meta(ge=1)] | None = None
-    """It ends after this many hits."""
+    """It ends after it has been applied this often."""
 
     probability: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
     seed: int = 0
-    """Of the dice that `probability` and random times roll: the same seed, the same strikes."""
+    """Seed of `probability` and random times: the same seed gives the same results."""
 
     methods: frozenset[Name] = frozenset()
     """Only these Kraken methods or groups of them; all when empty."""
@@ -104,28 +104,28 @@ class FaultRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Status of `http_5xx`."""
 
     delay_seconds: Positive = 2.0
-    """How long `slow` keeps each request waiting, and `fill_late` the news of a fill."""
+    """Delay of each request with `slow`, and of the report of a fill with `fill_late`."""
 
     error: ErrorText = "EService:Unavailable"
-    """What `api_error` and `balance` answer."""
+    """Error that `api_error` and `balance` return."""
 
     instead: ErrorText | None = None
     """Status that `lost_answer` returns in place of the answer; None: the connection is closed."""
 
     where: Literal["rest", "websocket", "both"] = "both"
-    """Which balances fail."""
+    """The balances that fail."""
 
     status: Status = "maintenance"
-    """Of the venue (`maintenance`) or of a pair (`pair_status`)."""
+    """Status of the venue (`maintenance`) or of a pair (`pair_status`)."""
 
     pair: Name = ""
     """Any name of the pair of `pair_status` or `price_jump`."""
 
     channels: frozenset[Channel] = frozenset()
-    """Channels that fall silent or have gaps; all when empty."""
+    """Channels that become silent or have gaps; empty: all."""
 
     percent: Annotated[float, msgspec.Meta(gt=-99, le=1000)] = -10.0
-    """How far the price jumps."""
+    """Size of the price jump."""
 
     offset_seconds: float = 300.0
     """How far the venue's clock is ahead."""
@@ -134,13 +134,13 @@ class FaultRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """How much of an order is filled before `partial_cancel` cancels it."""
 
     tier: Tier = "starter"
-    """Whose limits `rate_limit` enforces."""
+    """Tier whose limits `rate_limit` enforces."""
 
     def __post_init__(self) -> None:
-        """Refuse limits that the kind cannot keep.
+        """Refuse conditions that the kind does not support.
 
         Raises:
-            ValueError: a count, a probability or a target makes no sense for the kind.
+            ValueError: the kind does not support the count, the probability or the target.
         """
         if self.kind not in STRUCK and (self.count is not None or self.probability < 1):
             raise ValueError(f"{self.kind} has no count and no probability, only seconds")
@@ -151,7 +151,7 @@ class FaultRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class Fault(FaultRequest, frozen=True, kw_only=True, forbid_unknown_fields=False):
-    """A fault that was injected; times are epoch seconds."""
+    """An injected fault; times are epoch seconds."""
 
     id: str
     injected_at: float
@@ -163,7 +163,7 @@ class Fault(FaultRequest, frozen=True, kw_only=True, forbid_unknown_fields=False
     """`stale_feed`: these feed connections get no data."""
 
     def meets(self, caller: Caller) -> bool:
-        """Return whether the fault is meant for a caller."""
+        """Return whether the fault applies to a caller."""
         return (
             caller.border != HAND
             and (not self.keys or caller.key in self.keys)
@@ -172,12 +172,12 @@ class Fault(FaultRequest, frozen=True, kw_only=True, forbid_unknown_fields=False
         )
 
     def silent(self, channel: str) -> bool:
-        """Return whether a channel is meant."""
+        """Return whether the fault applies to a channel."""
         return not self.channels or channel in self.channels
 
 
 class FaultBoard:
-    """The faults that are active, by id, in the order of their injection."""
+    """The active faults by id, in the order of their injection."""
 
     def __init__(self) -> None:
         self.active: dict[str, Fault] = {}
@@ -196,11 +196,11 @@ class FaultBoard:
         """Add a fault that starts now.
 
         Args:
-            request: what is wanted.
+            request: the requested fault.
             fault_id: its new id.
             now: epoch seconds.
             last_session: the newest session's number.
-            connections: the feed connections that are open.
+            connections: the open feed connections.
         """
         fault = Fault(
             **{name: getattr(request, name) for name in request.__struct_fields__},
@@ -217,13 +217,13 @@ class FaultBoard:
         return fault
 
     def clear(self, fault_id: str) -> Fault | None:
-        """End one fault; None when there is none of this id."""
+        """End one fault; None if the id is unknown."""
         self._left.pop(fault_id, None)
         self._dice.pop(fault_id, None)
         return self.active.pop(fault_id, None)
 
     def expire(self, now: float) -> list[Fault]:
-        """End the faults whose time is over, and those that struck as often as they should."""
+        """End the faults whose time or count is used up."""
         over = [f for f in self.active.values() if f.ends_at is not None and f.ends_at <= now]
         # Hanging requests keep hanging: they are released when the fault is cleared or expires.
         spent = [self.active[name] for name, left in self._left.items() if left <= 0]
@@ -231,7 +231,7 @@ class FaultBoard:
         return [fault for fault in over if self.clear(fault.id) is not None]
 
     def find(self, kind: Kind, caller: Caller | None = None) -> Fault | None:
-        """Return the newest active fault of a kind that is meant for the caller."""
+        """Return the newest active fault of a kind that applies to the caller."""
         return next(
             (f for f in reversed(self.all(kind)) if caller is None or f.meets(caller)), None
         )
@@ -245,7 +245,7 @@ class FaultBoard:
         ]
 
     def strike(self, kind: Kind, caller: Caller) -> Fault | None:
-        """Return the fault that meets this caller now, counted and rolled for; None if none."""
+        """Return the fault that applies to this request by count and probability, or None."""
         fault = self.find(kind, caller)
         if fault is None or self.dice(fault).random() >= fault.probability:
             return None
@@ -254,7 +254,7 @@ class FaultBoard:
         return fault
 
     def dice(self, fault: Fault) -> random.Random:
-        """Return the fault's own source of chance."""
+        """Return the fault's own random generator."""
         return self._dice.setdefault(fault.id, random.Random(fault.seed))  # noqa: S311
 
     def kills(self, session: int) -> bool:

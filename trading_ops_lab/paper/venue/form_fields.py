@@ -1,4 +1,4 @@
-"""The fields of requests, read into checked values."""
+"""Reads and validates the fields of requests."""
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
@@ -13,14 +13,14 @@ from trading_ops_lab.paper.venue.pairs import LOT_DECIMALS, Pair
 Form = Mapping[str, Any]
 
 LARGEST: Final = Decimal(10) ** 9
-"""No volume or price is larger: what they make together can still be rounded."""
+"""Maximum volume and price, so that their product can still be rounded."""
 
 LARGEST_NUMBER: Final = 1e18
 REFERENCES: Final = 2**31
 
 
 def read_form(body: bytes, content_type: str) -> Form:
-    """Take a body apart, URL-encoded or JSON.
+    """Parse a body, URL-encoded or JSON.
 
     Raises:
         VenueRefusal: it is neither.
@@ -34,21 +34,21 @@ def read_form(body: bytes, content_type: str) -> Form:
 
 
 def text(form: Form, name: str) -> str:
-    """Return a field as text; empty when it is not there."""
+    """Return a field as text; empty if it is missing."""
     value = form.get(name)
     return "" if value is None else str(value)
 
 
 def truth(form: Form, name: str) -> bool:
-    """Return a field that is true or false; Python's `True` counts too."""
+    """Return a boolean field; Python's `True` is accepted too."""
     return text(form, name).lower() in ("true", "1")
 
 
 def number(form: Form, name: str, default: float) -> float:
-    """Return a number that is not negative: a time, a count, an offset.
+    """Return a non-negative number: a time, a count, an offset.
 
     Raises:
-        VenueRefusal: it is none.
+        VenueRefusal: it is not such a number.
     """
     try:
         value = float(form.get(name) or default)
@@ -84,7 +84,7 @@ def choice(form: Form, name: str, choices: Iterable[str], *, default: str | None
     """Return a field that must be one of several values.
 
     Raises:
-        VenueRefusal: it is another, or missing without a default.
+        VenueRefusal: it has another value, or is missing without a default.
     """
     value = text(form, name) or default or ""
     if value not in choices:
@@ -122,7 +122,7 @@ def price(form: Form, pair: Pair, name: str = "price") -> Decimal:
 
 
 def decimal(form: Form, name: str) -> Decimal | None:
-    """Return a field as an exact number; None when it is none, or too large."""
+    """Return a field as an exact number; None if it is not a number, or too large."""
     try:
         amount = Decimal(text(form, name))
     except InvalidOperation:

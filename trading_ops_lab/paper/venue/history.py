@@ -1,4 +1,4 @@
-"""The private methods that read the past in pages: trades and the ledger."""
+"""The private methods that return history in pages: trades and the ledger."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -15,10 +15,10 @@ from trading_ops_lab.paper.venue.pairs import find_asset
 from trading_ops_lab.paper.venue.store import Store
 
 PAGE: Final = 50
-"""Most orders, trades or entries in one answer."""
+"""Maximum orders, trades or entries in one answer."""
 
 FOREVER: Final = form_fields.LARGEST_NUMBER
-"""Epoch seconds after everything."""
+"""A time after all others, in epoch seconds."""
 
 EVERYTHING: Final = ("", "all")
 
@@ -26,7 +26,7 @@ Lookup = Callable[[str], float | None]
 
 
 class Window(msgspec.Struct, frozen=True):
-    """What part of the past is asked for: after `start`, not after `end`, from an offset on."""
+    """The requested period: after `start`, not after `end`, from an offset on."""
 
     start: float
     end: float
@@ -46,20 +46,20 @@ class Window(msgspec.Struct, frozen=True):
         )
 
     def has(self, time: float) -> bool:
-        """Return whether a time is within."""
+        """Return whether a time is in the period."""
         return self.start < time <= self.end
 
     @property
     def slice(self) -> slice:
-        """Return the place of the page in all that was found."""
+        """Return the slice of the page in the results."""
         return slice(self.offset, self.offset + PAGE)
 
 
 class History:
-    """One method per Kraken endpoint; each takes who calls and the form."""
+    """One method per Kraken endpoint; each takes the caller and the form."""
 
     def __init__(self, engine: Engine, store: Store) -> None:
-        """Read from the store what the engine lets be known."""
+        """Read from the store what the engine allows to be reported."""
         self._engine, self._store = engine, store
         self.methods: dict[str, Callable[[Caller, Form], rest_shapes.Answer]] = {
             "TradesHistory": self.trades_history,
@@ -83,7 +83,7 @@ class History:
         return page("trades", {one.id: rest_shapes.trade(one) for one in trades}, count, form)
 
     def query_trades(self, caller: Caller, form: Form) -> rest_shapes.Answer:
-        """Return trades by their ids; those that are not known are left out."""
+        """Return trades by their ids; unknown ones are omitted."""
         ids, late = form_fields.text(form, "txid").split(",")[:PAGE], self._late()
         found = (self._store.trade(caller.account, name.strip()) for name in ids)
         return {
@@ -91,7 +91,7 @@ class History:
         }
 
     def ledgers(self, caller: Caller, form: Form) -> rest_shapes.Answer:
-        """Return a page of the account's movements of money, the latest first."""
+        """Return a page of the account's ledger entries, newest first."""
 
         def moment(entry_id: str) -> float | None:
             entry = self._store.entry(caller.account, entry_id)
@@ -113,7 +113,7 @@ class History:
         )
 
     def query_ledgers(self, caller: Caller, form: Form) -> rest_shapes.Answer:
-        """Return movements by their ids; those that are not known are left out."""
+        """Return ledger entries by their ids; unknown ones are omitted."""
         ids = form_fields.text(form, "id").split(",")[:PAGE]
         found = (self._store.entry(caller.account, name.strip()) for name in ids)
         return {entry.id: rest_shapes.ledger_entry(entry) for entry in found if entry}
@@ -124,7 +124,7 @@ class History:
 
 
 def page(name: str, shown: dict[str, Any], count: int, form: Form) -> rest_shapes.Answer:
-    """Return a page and, unless it was not wanted, how many there are on all pages."""
+    """Return a page and, if requested, the total count."""
     return (
         {name: shown} if form_fields.truth(form, "without_count") else {name: shown, "count": count}
     )

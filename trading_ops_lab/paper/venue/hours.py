@@ -22,10 +22,10 @@ class Hours(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     early_closes: dict[date, time] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse a zone that is not known.
+        """Refuse an unknown time zone.
 
         Raises:
-            ValueError: it is none.
+            ValueError: unknown time zone.
         """
         try:
             ZoneInfo(self.timezone)
@@ -33,7 +33,7 @@ class Hours(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise ValueError(f"{self.timezone!r} is not a time zone") from error
 
     def is_open(self, moment: float) -> bool:
-        """Return whether there is a session at an epoch time."""
+        """Return whether the market is open at a time (epoch seconds)."""
         local = datetime.fromtimestamp(moment, tz=UTC).astimezone(ZoneInfo(self.timezone))
         day = local.date()
         if day.weekday() not in self.weekdays or day in self.holidays:

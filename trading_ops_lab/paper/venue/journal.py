@@ -17,10 +17,10 @@ from trading_ops import clock
 from trading_ops_lab.paper.venue.store import Store
 
 BATCH: Final = 5000
-"""Most entries that one answer holds; the rest is asked for with the last number seen."""
+"""Maximum entries in one answer; request the rest with the last number seen."""
 
 TAIL: Final = 64 * 1024
-"""Bytes at the end of the file in which its last line is looked for."""
+"""Bytes at the end of the file in which its last line is searched."""
 
 ENTRIES: Final = 200_000
 BYTES: Final = 64 * 1024 * 1024
@@ -46,13 +46,13 @@ class Journal:
         self._store, self._path = store, path
         self._entries, self._size = entries, size
         self._file = path.open("ab", buffering=0)
-        # A file that is ahead belongs to a state that was deleted: number on from ours.
+        # A file that is ahead belongs to a deleted state: continue with our numbers.
         written = _repair(path) or _repair(_older(path))
         self._written = min(written, store.last_entry())
         self._trimmed = self._written
         self._by: dict[str, Any] = {}
         self.committed: list[Callable[[], None]] = []
-        """Called after each commit, for what must not be sent before it is durable."""
+        """Called after each commit, to send what must be durable first."""
 
         self.flush()
 
@@ -62,7 +62,7 @@ class Journal:
 
     @contextmanager
     def by(self, **who: Any) -> Iterator[None]:
-        """Add to all entries of a block who caused them: the key and the nonce of a request."""
+        """Add the key and nonce of the causing request to all entries of a block."""
         self._by = {f"by_{name}": value for name, value in who.items()}
         try:
             yield
@@ -118,7 +118,7 @@ def _older(path: Path) -> Path:
 
 
 def _repair(path: Path) -> int:
-    """Cut a last line that a crash tore, and return the number of the last whole one; 0: none."""
+    """Truncate a partial last line after a crash; return the last complete number; 0: none."""
     if not path.exists():
         return 0
     with path.open("r+b") as file:

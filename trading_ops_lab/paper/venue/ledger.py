@@ -1,4 +1,4 @@
-"""The ledger: every movement of an account's money, as Kraken reports it."""
+"""The ledger: every balance change of an account, as Kraken reports it."""
 
 from decimal import Decimal
 from typing import Literal
@@ -12,14 +12,14 @@ EntryKind = Literal["trade", "deposit", "withdrawal"]
 
 
 class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One movement; `balance` is what the account has of the asset after it.
+    """One balance change; `balance` is the asset's balance after it.
 
     The balance changed by `amount` less `fee`.
     """
 
     id: str
     reference: str
-    """The trade or the deposit that it belongs to."""
+    """The trade or deposit that it belongs to."""
 
     account: str
     asset: str
@@ -31,7 +31,7 @@ class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def of_trade(trade: Trade, balances: dict[str, Decimal]) -> list[LedgerEntry]:
-    """Return the two movements of a trade; the balances are those after it."""
+    """Return the two entries of a trade, with the balances after it."""
     pair = PAIRS[trade.pair]
     sign = 1 if trade.side == "buy" else -1
     movements = (
@@ -57,7 +57,7 @@ def of_trade(trade: Trade, balances: dict[str, Decimal]) -> list[LedgerEntry]:
 def of_deposit(
     account: str, asset: str, amount: Decimal, balance: Decimal, time: float
 ) -> LedgerEntry:
-    """Return the movement of money that came from outside, or left."""
+    """Return the entry of a deposit or withdrawal."""
     return LedgerEntry(
         id=new_id("L"),
         reference=new_id("Q"),

@@ -1,8 +1,8 @@
-"""Rate limits as Kraken counts them: calls of each key, orders of each account and pair.
+"""Rate limits like Kraken's: calls per key, orders per account and pair.
 
-A counter rises with each call and sinks with time. Calls of REST have one counter for each key;
-orders have one for each account and pair, which rises the more the younger an order is when it is
-amended or cancelled, and which REST and WebSocket share.
+A counter increases with each call and decays over time. REST calls have one counter per key.
+Orders have one per account and pair, shared by REST and WebSocket; amending or cancelling a young
+order costs more.
 """
 
 from typing import Final
@@ -14,7 +14,7 @@ from trading_ops_lab.paper.venue.errors import VenueRefusal
 
 
 class Allowance(msgspec.Struct, frozen=True):
-    """What a tier may do; decays are per second."""
+    """Limits of a tier; decays are per second."""
 
     calls: float
     call_decay: float
@@ -27,23 +27,24 @@ TIERS: Final[dict[faults.Tier, Allowance]] = {
     "starter": Allowance(15, 0.33, 60, 1.0, 60),
     "intermediate": Allowance(20, 0.5, 125, 2.34, 80),
     "pro": Allowance(20, 1.0, 180, 3.75, 225),
-    # Not Kraken's: for bots with the shipped intervals, which ask more often than any tier allows.
+    # Not Kraken's: for bots with the shipped intervals, which send more requests than any tier
+    # allows.
     "paper": Allowance(40, 3.0, 180, 3.75, 225),
 }
 
 FREE_OF_CALLS: Final = frozenset({"AddOrder", "AmendOrder", "CancelOrder", "CancelOrderBatch"})
-"""These have the counter of orders instead."""
+"""Methods that use the order counter instead."""
 
 HISTORY: Final = frozenset({"TradesHistory", "Ledgers"})
 HISTORY_COST: Final = 2
 
 AMEND_COST: Final = ((5.0, 3), (10.0, 2), (15.0, 1))
 CANCEL_COST: Final = ((5.0, 8), (10.0, 6), (15.0, 5), (45.0, 4), (90.0, 2), (300.0, 1))
-"""Up to this age in seconds, so much."""
+"""Cost by maximum age in seconds."""
 
 
 class Counter:
-    """Rises by costs, sinks with time, never below zero."""
+    """Increases by costs, decays over time, never below zero."""
 
     def __init__(self) -> None:
         self._value = 0.0
@@ -60,16 +61,16 @@ class Limits:
     """All counters; a restart of the process resets them."""
 
     def __init__(self, board: faults.FaultBoard, tier: faults.Tier | None) -> None:
-        """Enforce a tier, or none; a fault can enforce another."""
+        """Enforce a tier, or none; a fault can enforce another one."""
         self._board, self._tier = board, tier
         self._calls: dict[str, Counter] = {}
         self._orders: dict[tuple[str, str], Counter] = {}
 
     def call(self, caller: faults.Caller, now: float) -> None:
-        """Count one call of REST.
+        """Count one REST call.
 
         Raises:
-            VenueRefusal: the key has called too often.
+            VenueRefusal: too many calls of this key.
         """
         allowed = self._allowed(caller)
         if allowed is None or caller.method in FREE_OF_CALLS:
@@ -83,7 +84,7 @@ class Limits:
         """Count a new order.
 
         Raises:
-            VenueRefusal: there were too many, or too many are open.
+            VenueRefusal: too many orders, or too many open ones.
         """
         allowed = self._allowed(caller)
         if allowed is None:
@@ -96,13 +97,13 @@ class Limits:
         """Count an amendment of an order of this age in seconds.
 
         Raises:
-            VenueRefusal: there were too many.
+            VenueRefusal: too many amendments.
         """
         if (allowed := self._allowed(caller)) is not None:
             self._count(caller, pair, 1 + _cost(AMEND_COST, age), now, allowed)
 
     def cancel(self, caller: faults.Caller, pair: str, age: float, now: float) -> None:
-        """Count a cancel; it is never refused, but it uses up what new orders may do."""
+        """Count a cancel; it is never rejected, but counts against new orders."""
         allowed = self._allowed(caller)
         if allowed is not None:
             counter = self._orders.setdefault((caller.account, pair), Counter())

@@ -1,4 +1,4 @@
-"""The listening socket of the REST and WebSocket port, which a fault can really close."""
+"""The listening socket of the REST and WebSocket port, which a fault can close."""
 
 from aiohttp import web
 
@@ -7,12 +7,12 @@ class Listener:
     """Opens and closes the port of a prepared server."""
 
     def __init__(self, runner: web.AppRunner, host: str, port: int) -> None:
-        """Remember where to listen; nothing is opened yet."""
+        """Set the address; nothing is opened yet."""
         self._runner, self._host, self._port = runner, host, port
         self._site: web.TCPSite | None = None
 
     async def follow(self, *, refuse: bool) -> None:
-        """Be closed while connections are to be refused, open otherwise.
+        """Close the port while connections must be refused, else open it.
 
         Raises:
             OSError: the port is taken.
@@ -27,7 +27,7 @@ class Listener:
             self._site = site
 
     def drop_connections(self) -> None:
-        """Cut every open connection; the clients see a reset."""
+        """Reset every open connection."""
         server = self._runner.server
         for connection in server.connections if server is not None else ():
             if connection.transport is not None:

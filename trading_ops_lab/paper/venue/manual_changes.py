@@ -1,4 +1,4 @@
-"""Manual changes of an account beside its bot, and the account's true state."""
+"""Manual changes of an account next to its bot, and the account's true state."""
 
 from decimal import Decimal
 from typing import Any, Final
@@ -19,33 +19,33 @@ FOREVER: Final = 1e18
 
 
 class Deposit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Money from outside; a negative amount leaves."""
+    """A deposit; a negative amount is a withdrawal."""
 
     asset: str
     amount: Decimal
     booked: bool = True
-    """False: the balance changes, and the ledger has no entry: an error of the venue."""
+    """False: the balance changes without a ledger entry, like an error of the venue."""
 
 
 class Cancel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which order; all of them when empty."""
+    """The order; empty: all."""
 
     order: str = ""
 
 
 class ManualChanges:
-    """Acts on accounts past the border: no key, no nonce, no fault, no rate limit."""
+    """Changes accounts directly: no key, no nonce, no fault, no rate limit."""
 
     def __init__(self, engine: Engine, store: Store, journal: Journal) -> None:
         """Share the venue's parts."""
         self._engine, self._store, self._journal = engine, store, journal
 
     def knows(self, account: str) -> bool:
-        """Return whether there is such an account."""
+        """Return whether the account exists."""
         return account in self._engine.accounts
 
     def show(self, account: str) -> dict[str, Any]:
-        """Return balances, holds, open orders and how much was traded."""
+        """Return balances, holds, open orders and number of trades."""
         owner, fees = self._engine.accounts[account], self._engine.fees
         return {
             "balances": {n: rest_shapes.money(ASSETS[n], a) for n, a in owner.balances.items()},
@@ -59,10 +59,10 @@ class ManualChanges:
         }
 
     def deposit(self, account: str, body: bytes) -> dict[str, Any]:
-        """Move money in or out.
+        """Deposit or withdraw.
 
         Raises:
-            VenueRefusal: unknown asset, or not enough of it.
+            VenueRefusal: unknown asset, or insufficient funds.
         """
         wanted = msgspec.json.decode(body, type=Deposit)
         asset = find_asset(wanted.asset)
@@ -81,7 +81,7 @@ class ManualChanges:
         """Place an order with the fields of AddOrder.
 
         Raises:
-            VenueRefusal: as AddOrder.
+            VenueRefusal: as for AddOrder.
         """
         form = msgspec.json.decode(body, type=dict[str, Any])
         new = order_form.read_order(form)
@@ -95,7 +95,7 @@ class ManualChanges:
         """Cancel one order or all.
 
         Raises:
-            VenueRefusal: there is no such open order.
+            VenueRefusal: no such open order.
         """
         wanted = msgspec.json.decode(body or b"{}", type=Cancel)
         orders = self._engine.find(account, order_id=wanted.order or None)

@@ -1,4 +1,4 @@
-"""One pair: the crowd's book now, the last trade, and the candles."""
+"""One pair: the simulated book, the last trade, and the candles."""
 
 import random
 from collections import deque
@@ -15,14 +15,14 @@ from trading_ops_lab.paper.venue.pairs import Pair
 from trading_ops_lab.paper.venue.prices import Walk
 
 RECENT_TRADES: Final = 1000
-"""Public trades that are remembered."""
+"""Number of public trades kept."""
 
 QUARTERS: Final = 4
-"""Trades that make up a minute of the history that a new venue invents."""
+"""Trades per minute in the generated history of a new venue."""
 
 
 class PublicTrade(msgspec.Struct, frozen=True):
-    """A trade as everyone sees it; `side` is the taker's."""
+    """A public trade; `side` is the taker's."""
 
     price: Decimal
     volume: Decimal
@@ -32,7 +32,7 @@ class PublicTrade(msgspec.Struct, frozen=True):
 
 
 class Market:
-    """The state of one pair between two steps."""
+    """The state of one pair between two ticks."""
 
     def __init__(self, pair: Pair, walk: Walk, candles: Iterable[Candle], now: float) -> None:
         """Continue after stored candles."""
@@ -46,18 +46,18 @@ class Market:
         """Trades since the process started; those that are remembered are the last of them."""
 
     def step(self, now: float) -> tuple[other_traders.TradeOfOthers, Candle | None]:
-        """Follow the walk to a new book.
+        """Build a new book around the next price.
 
         Returns:
-            What the crowd's next taker wants, not yet printed, since accounts' orders may come
-            first; and the candle that was closed, if one was.
+            The next simulated trade, not yet published because accounts' orders may come first; and
+            the closed candle, if any.
         """
         closed = self.candles.roll(now)
         self.book = self._gather()
         return other_traders.trade(self.book, self._base_value(), self.dice("trade")), closed
 
     def pause(self, now: float) -> Candle | None:
-        """Advance the time without a trade; return the candle that was closed, if any."""
+        """Advance the time without a trade; return the closed candle, if any."""
         return self.candles.roll(now)
 
     def print(self, price: Decimal, volume: Decimal, side: Side, kind: Kind, now: float) -> None:
@@ -68,7 +68,7 @@ class Market:
         self.candles.open.add(price, volume)
 
     def dice(self, purpose: str) -> random.Random:
-        """Return this step's chance for one purpose of this pair."""
+        """Return this tick's random generator for one purpose of this pair."""
         return self._walk.dice(f"{self.pair.id}/{purpose}")
 
     def depth(
@@ -78,7 +78,7 @@ class Market:
         levels = self.book.bids if side == "buy" else self.book.asks
         volumes = {level.price: level.volume for level in levels if level.volume}
         for order in resting:
-            if order.side == side and order.price is not None:  # all of them: they rest
+            if order.side == side and order.price is not None:  # all of them: they are on the book
                 volumes[order.price] = volumes.get(order.price, ZERO) + order.remaining
         return sorted(volumes.items(), reverse=side == "buy")[:count]
 
@@ -91,10 +91,10 @@ class Market:
 
 
 def invent_history(walk: Walk, pairs: Iterable[Pair], now: float) -> dict[str, list[Candle]]:
-    """Walk through the day before a new venue's first moment, in four trades a minute.
+    """Generate the day before a new venue's start, with four trades a minute.
 
     Returns:
-        The closed minutes of each pair, by its id, oldest first.
+        The closed minutes of each pair by its id, oldest first.
     """
     pairs = list(pairs)
     history: dict[str, list[Candle]] = {pair.id: [] for pair in pairs}

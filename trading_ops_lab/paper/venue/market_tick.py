@@ -1,4 +1,4 @@
-"""The beat of one market: prices move, the crowd meets resting orders, triggers go off."""
+"""One tick of a market: prices move, simulated traders fill resting orders, triggers fire."""
 
 from trading_ops_lab.paper.venue import matching, settlement
 from trading_ops_lab.paper.venue.errors import VenueRefusal
@@ -10,7 +10,7 @@ from trading_ops_lab.paper.venue.other_traders import TradeOfOthers
 
 
 def fill_resting(matcher: OrderMatching, market: Market, trade: TradeOfOthers, now: float) -> None:
-    """Let the crowd meet the resting orders, those with the best price first."""
+    """Match simulated traders with the resting orders, best price first."""
     orders = matcher.resting(market.pair.id)
     orders.sort(key=lambda o: -(o.price or 0) if o.side == "buy" else (o.price or 0))
     for order in orders:
@@ -28,15 +28,15 @@ def fill_resting(matcher: OrderMatching, market: Market, trade: TradeOfOthers, n
 
 
 def wake(matcher: OrderMatching, market: Market, now: float) -> None:
-    """Wake the orders whose trigger price the last trade has reached."""
+    """Trigger the orders whose trigger price the last trade has reached."""
     for order in matcher.asleep(market.pair.id):
         if _reached(order, market):
             _send(matcher, order, now)
 
 
 def _reached(order: Order, market: Market) -> bool:
-    # A stop-loss wakes when the price goes against the position: up for a buyer, down for a
-    # seller. A take-profit wakes the other way.
+    # A stop-loss triggers when the price moves against the position: up for a buy, down for a
+    # sell. A take-profit triggers the other way.
     last, trigger = market.last.price, order.trigger_price
     if trigger is None:
         return False

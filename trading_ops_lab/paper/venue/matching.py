@@ -1,7 +1,7 @@
-"""Who trades with whom, and how much: pure, in Decimals, nothing is changed here.
+"""Matches orders: pure, in Decimals, changes nothing.
 
-A taker walks the crowd's levels and the other accounts' resting orders, best price first; at the
-same price resting orders come before the crowd. It never meets its own account: it stops there.
+A taker matches the simulated levels and the other accounts' resting orders, best price first; at
+the same price resting orders come first. It stops at an order of its own account.
 """
 
 import random
@@ -16,17 +16,17 @@ from trading_ops_lab.paper.venue.other_traders import Level, TradeOfOthers
 from trading_ops_lab.paper.venue.pairs import LOT_DECIMALS, lots
 
 SMALLEST: Final = Decimal(1).scaleb(-LOT_DECIMALS)
-"""The smallest volume there is: one lot."""
+"""The smallest volume: one lot."""
 
 PARTIAL_CHANCE: Final = 0.35
-"""How often the crowd takes only a part of a resting order that it could take whole."""
+"""Probability that a simulated trade fills a resting order only partially."""
 
 PARTIAL_SHARE: Final = (0.3, 0.8)
-"""Least and largest such part."""
+"""Minimum and maximum share of a partial fill."""
 
 
 class Fill(msgspec.Struct, frozen=True):
-    """A taker's fill against a level of the crowd, or against a resting order."""
+    """A taker's fill against a simulated level or a resting order."""
 
     price: Decimal
     volume: Decimal
@@ -39,7 +39,7 @@ class Taking(msgspec.Struct, frozen=True):
 
     fills: list[Fill]
     met_itself: bool
-    """The next order to take was the account's own."""
+    """Whether the next order to match was the account's own."""
 
     @property
     def volume(self) -> Decimal:
@@ -57,7 +57,7 @@ def reaches(side: Side, limit: Decimal | None, price: Decimal) -> bool:
 def ladder(
     side: Side, levels: Sequence[Level], resting: Sequence[Order]
 ) -> list[tuple[Decimal, Decimal, Level | None, Order | None]]:
-    """Return (price, volume, level, resting order) of all that `side` can take, best first."""
+    """Return (price, volume, level, resting order) of all that `side` can match, best first."""
     sign = 1 if side == "buy" else -1
     steps: list[tuple[tuple[Decimal, int, float], Decimal, Level | None, Order | None]] = [
         ((sign * level.price, 1, 0.0), level.volume, level, None) for level in levels
@@ -95,7 +95,7 @@ def take(
 
 
 def cut(fills: Sequence[Fill], volume: Decimal | None) -> list[Fill]:
-    """Return fills up to a volume; all of them when there is no limit."""
+    """Return fills up to a volume; all of them without a limit."""
     if volume is None:
         return list(fills)
     kept: list[Fill] = []
@@ -108,7 +108,7 @@ def cut(fills: Sequence[Fill], volume: Decimal | None) -> list[Fill]:
 
 
 def affordable(budget: Decimal, levels: Sequence[Level]) -> Decimal:
-    """Return the volume, in lots, that a buyer gets from the crowd for a budget in quote."""
+    """Return the volume, in lots, that a budget in quote buys from the simulated levels."""
     volume = ZERO
     for level in levels:
         part = min(level.volume, lots(budget / level.price))
@@ -120,10 +120,10 @@ def affordable(budget: Decimal, levels: Sequence[Level]) -> Decimal:
 
 
 def crossing(order: Order, levels: Sequence[Level]) -> list[Fill]:
-    """Return what a resting order gets when the crowd's prices have moved through its limit.
+    """Return the fills of a resting order when the simulated prices have moved through its limit.
 
-    The price is the resting order's own. The levels it meets are used up, so the book is never
-    left crossed.
+    The price is the resting order's own. The matched levels are consumed, so the book is never left
+    crossed.
     """
     return [
         Fill(order.price or ZERO, fill.volume, fill.level)
@@ -132,13 +132,13 @@ def crossing(order: Order, levels: Sequence[Level]) -> list[Fill]:
 
 
 def hit(order: Order, trade: TradeOfOthers, supply: Decimal, dice: random.Random) -> Decimal:
-    """Return how much of a resting order a trade of the crowd takes, seldom all of it.
+    """Return how much of a resting order a simulated trade fills, rarely all of it.
 
     Args:
         order: open, with a limit price.
-        trade: what the crowd's taker did in this step.
-        supply: volume of that trade that no better order took.
-        dice: the step's chance.
+        trade: the simulated trade of this tick.
+        supply: volume of that trade that no better order has used.
+        dice: the tick's random generator.
     """
     if trade.side == order.side or not reaches(order.side, order.price, trade.price):
         return ZERO

@@ -1,4 +1,4 @@
-"""The fields of AddOrder and AmendOrder, read into checked values."""
+"""Reads and validates the fields of AddOrder and AmendOrder."""
 
 import re
 from decimal import Decimal
@@ -19,9 +19,9 @@ NOT_OFFERED: Final = (
     *("leverage", "reduce_only", "starttm", "expiretm", "displayvol"),
     "close[ordertype]",
 )
-"""Fields of AddOrder that would change what an order means, and that this venue does not know.
+"""Fields of AddOrder that change the meaning of an order and that this venue does not support.
 
-`reduce_only` is for positions on margin, on Kraken too, and this venue lends nothing.
+`reduce_only` is for margin positions, on Kraken too, and this venue has no margin.
 """
 
 SWITCHED_OFF: Final = ("", "0", "none", "false")
@@ -36,7 +36,7 @@ def read_order(form: Form) -> NewOrder:
     """Read the fields of AddOrder.
 
     Raises:
-        VenueRefusal: one is missing, malformed or not offered here.
+        VenueRefusal: one is missing, malformed or not supported here.
     """
     for name in NOT_OFFERED:
         if form_fields.text(form, name).lower() not in SWITCHED_OFF:
@@ -70,7 +70,7 @@ def read_change(form: Form, order: Order) -> Change:
     """Read the fields of AmendOrder.
 
     Raises:
-        VenueRefusal: one is malformed, or nothing is to be changed.
+        VenueRefusal: one is malformed, or there is no change.
     """
     pair = PAIRS[order.pair]
     has = {name: bool(form_fields.text(form, name)) for name in ("limit_price", "trigger_price")}
@@ -96,7 +96,7 @@ def _prices(form: Form, pair: Pair, kind: Kind) -> tuple[Decimal | None, Decimal
     first = form_fields.price(form, pair)
     if kind == "limit":
         return first, None
-    # The index price is Kraken's alone: here the last trade is the only reference.
+    # Only Kraken has an index price: here the last trade is the only reference.
     form_fields.choice(form, "trigger", ("last",), default="last")
     limit = form_fields.price(form, pair, "price2") if kind.endswith("-limit") else None
     return limit, first
@@ -107,7 +107,7 @@ def _references(form: Form) -> tuple[str | None, int | None]:
         form_fields.text(form, "cl_ord_id") or None,
         form_fields.reference(form),
     )
-    # Kraken takes only one of the two.
+    # Kraken accepts only one of the two.
     if client_order_id and (user_reference or not CLIENT_ID.fullmatch(client_order_id)):
         raise VenueRefusal("EGeneral:Invalid arguments:cl_ord_id")
     return client_order_id, user_reference

@@ -1,4 +1,4 @@
-"""The trading floor: orders meet each other and the crowd, and what they agree on is cleared."""
+"""Matches orders with each other and with simulated traders, and clears the fills."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -12,7 +12,7 @@ from trading_ops_lab.paper.venue.orders import ZERO, Kind, Order, Side
 
 
 class OrderMatching:
-    """All accounts and markets, and who trades with whom."""
+    """All accounts and markets, and their matching."""
 
     def __init__(
         self, accounts: dict[str, Account], markets: dict[str, Market], clearing: Clearing
@@ -20,10 +20,10 @@ class OrderMatching:
         """Share the engine's parts."""
         self.accounts, self.markets, self.clearing = accounts, markets, clearing
         self.doomed: dict[str, Decimal] = {}
-        """Orders that are cancelled once so much of them is filled, by id."""
+        """Orders that are cancelled once this much of them is filled, by id."""
 
     def resting(self, pair_id: str) -> list[Order]:
-        """Return all accounts' orders on the book of a pair, those first that came first."""
+        """Return all accounts' orders on the book of a pair, oldest first."""
         orders = [order for order in self._open(pair_id) if order.on_book]
         return sorted(orders, key=lambda order: order.place)
 
@@ -33,13 +33,13 @@ class OrderMatching:
         return sorted(orders, key=lambda order: order.opened_at)
 
     def offers(self, account: str, side: Side, volume: Decimal, order: Order) -> Taking:
-        """Return what an order of this side would take now, down to its own limit."""
+        """Return what an order of this side would match now, up to its limit."""
         levels = self.markets[order.pair].book.against(side)
         others = [other for other in self.resting(order.pair) if other.id != order.id]
         return matching.take(account, side, volume, order.price, levels, others)
 
     def take(self, order: Order, account: Account, fills: Sequence[Fill], now: float) -> None:
-        """Carry out a taker's fills."""
+        """Book a taker's fills."""
         market = self.markets[order.pair]
         kind: Kind = "market" if order.price is None else "limit"
         for fill in matching.cut(fills, self.doomed.get(order.id)):
@@ -52,7 +52,7 @@ class OrderMatching:
         self._end_doomed(order, account, now)
 
     def hit(self, order: Order, fill: Fill, now: float) -> Decimal:
-        """Let the crowd take from a resting order; return the volume that it got."""
+        """Fill a resting order from a simulated trade; return the filled volume."""
         account = self.accounts[order.account]
         limit = self.doomed.get(order.id)
         parts = matching.cut([fill], None if limit is None else limit - order.filled)

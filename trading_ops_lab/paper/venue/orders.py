@@ -1,4 +1,4 @@
-"""The values of trading: orders and trades. Volumes are in base, prices and costs in quote."""
+"""Orders and trades. Volumes are in base, prices and costs in quote."""
 
 import base64
 import secrets
@@ -26,11 +26,11 @@ CancelReason = Literal[
 
 ZERO: Final = Decimal(0)
 ID_BYTES: Final = 10
-"""Bytes of chance in an id: they are just the sixteen characters of Kraken's format."""
+"""Random bytes of an id: they give the sixteen characters of Kraken's format."""
 
 
 def new_id(kind: Literal["O", "T", "L", "Q"]) -> str:
-    """Return a fresh id in Kraken's format.
+    """Return a new id in Kraken's format.
 
     O is an order, T a trade or an amendment, L an entry of a ledger, Q a deposit.
     """
@@ -39,17 +39,17 @@ def new_id(kind: Literal["O", "T", "L", "Q"]) -> str:
 
 
 class NewOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client asks for, already checked for form."""
+    """A requested order, already validated."""
 
     pair: str
     side: Side
     kind: Kind
     volume: Decimal
     price: Decimal | None = None
-    """The limit; none for orders that take what the market gives."""
+    """The limit price; None for market orders."""
 
     trigger_price: Decimal | None = None
-    """The last price at which a stop-loss or take-profit order wakes up."""
+    """The last price at which a stop-loss or take-profit order triggers."""
 
     time_in_force: TimeInForce = "GTC"
     flags: tuple[str, ...] = ()
@@ -58,7 +58,7 @@ class NewOrder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Order(msgspec.Struct, kw_only=True):
-    """An order on its way from open to closed or canceled; times are epoch seconds."""
+    """An order, from open to closed or canceled; times are epoch seconds."""
 
     id: str
     account: str
@@ -85,14 +85,14 @@ class Order(msgspec.Struct, kw_only=True):
     """Name of the API key that placed it."""
 
     queued_at: float = 0.0
-    """Since when it has its place in the queue of its price; 0: since it was opened."""
+    """Since when it has its queue position at its price; 0: since it was opened."""
 
     changed_at: float = 0.0
     """When it was last amended; 0: never."""
 
     @property
     def remaining(self) -> Decimal:
-        """Volume that is not filled."""
+        """Unfilled volume."""
         return self.volume - self.filled
 
     @property
@@ -127,4 +127,4 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
     maker: bool
     time: float
     number: int = 0
-    """Counts all trades of the venue; given when stored."""
+    """Number among all trades of the venue; assigned when stored."""

@@ -19,21 +19,21 @@ LEVEL_GAP: Final = 4e-5
 """Mean distance between two levels, as a share of the price."""
 
 LEVEL_VALUE: Final = (500.0, 15_000.0)
-"""Least and most US dollars that wait on one level."""
+"""Minimum and maximum US dollars on one level."""
 
 TRADE_VALUE: Final = (20.0, 2_000.0)
-"""Least and most US dollars that change hands in one trade of the crowd."""
+"""Minimum and maximum US dollars of one simulated trade."""
 
 
 class Level(msgspec.Struct):
-    """A price and the volume that waits there; takers shrink it until the next step."""
+    """A price and its volume; takers reduce it until the next tick."""
 
     price: Decimal
     volume: Decimal
 
 
 class TradeOfOthers(msgspec.Struct, frozen=True):
-    """A trade inside the crowd; `side` is that of the taker."""
+    """A trade between simulated traders; `side` is the taker's."""
 
     side: Side
     price: Decimal
@@ -41,13 +41,13 @@ class TradeOfOthers(msgspec.Struct, frozen=True):
 
 
 class OtherTraders(msgspec.Struct):
-    """The crowd's order book of one pair, best price first on both sides."""
+    """The simulated order book of one pair, best price first on both sides."""
 
     bids: list[Level]
     asks: list[Level]
 
     def against(self, side: Side) -> list[Level]:
-        """Return the levels that an order of this side can take."""
+        """Return the levels that an order of this side can match."""
         return self.asks if side == "buy" else self.bids
 
 
@@ -55,10 +55,10 @@ def gather(pair: Pair, middle: float, base_value: float, dice: random.Random) ->
     """Build the book around a fair price.
 
     Args:
-        pair: whose book.
+        pair: its pair.
         middle: fair price in quote for one unit of base.
         base_value: US dollars for one unit of base, which sizes the volumes.
-        dice: the step's chance.
+        dice: the tick's random generator.
     """
     steps = middle * 10**pair.price_decimals
     half = max(1, round(steps * HALF_SPREAD))
@@ -77,7 +77,7 @@ def gather(pair: Pair, middle: float, base_value: float, dice: random.Random) ->
 
 
 def trade(traders: OtherTraders, base_value: float, dice: random.Random) -> TradeOfOthers:
-    """Let one of the crowd take from the best level; the level is full again at once."""
+    """Simulate a trade at the best level, which is refilled at once."""
     side: Side = dice.choice(("buy", "sell"))
     best = traders.against(side)[0]
     volume = min(volume_for(dice.uniform(*TRADE_VALUE), base_value), best.volume)
@@ -85,5 +85,5 @@ def trade(traders: OtherTraders, base_value: float, dice: random.Random) -> Trad
 
 
 def volume_for(dollars: float, base_value: float) -> Decimal:
-    """Return the volume in lots that is worth an amount of dollars; at least one lot."""
+    """Return the volume in lots worth an amount of dollars; at least one lot."""
     return Decimal(max(1, round(dollars / base_value * 10**LOT_DECIMALS))).scaleb(-LOT_DECIMALS)

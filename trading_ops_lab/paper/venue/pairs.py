@@ -1,4 +1,4 @@
-"""What is traded: assets and pairs, under all the names that Kraken gives them."""
+"""The traded assets and pairs, with all their names at Kraken."""
 
 from collections.abc import Iterable
 from decimal import ROUND_DOWN, ROUND_UP, Decimal
@@ -13,23 +13,23 @@ LOT_DECIMALS: Final = 8
 
 
 class Asset(msgspec.Struct, frozen=True):
-    """A currency; amounts are kept in whole units with at most `decimals` decimals."""
+    """A currency; amounts have at most `decimals` decimals."""
 
     id: str
     altname: str
     decimals: int
     display_decimals: int
     start: float
-    """Value in US dollars around which the seeded walk wanders."""
+    """Mean value of the seeded walk in US dollars."""
 
     asset_class: str = "currency"
 
     def round(self, amount: Decimal) -> Decimal:
-        """Return the nearest amount that the asset can express."""
+        """Round an amount to the asset's decimals."""
         return amount.quantize(Decimal(1).scaleb(-self.decimals))
 
     def round_up(self, amount: Decimal) -> Decimal:
-        """Return the next larger amount: fees and holds are never too small."""
+        """Round an amount up: fees and holds are never too small."""
         return amount.quantize(Decimal(1).scaleb(-self.decimals), rounding=ROUND_UP)
 
 
@@ -48,16 +48,16 @@ class Pair(msgspec.Struct, frozen=True):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every name under which clients ask for the pair."""
+        """Every name that clients may use for the pair."""
         return (self.id, self.altname, self.wsname, self.symbol)
 
     def price(self, steps: int) -> Decimal:
-        """Return the price that is `steps` smallest steps above zero."""
+        """Return the price of `steps` ticks."""
         return Decimal(steps).scaleb(-self.price_decimals)
 
 
 def lots(amount: Decimal) -> Decimal:
-    """Cut a volume to the lot size, so that it is never more than was meant."""
+    """Round a volume down to the lot size."""
     return amount.quantize(Decimal(1).scaleb(-LOT_DECIMALS), rounding=ROUND_DOWN)
 
 
@@ -67,7 +67,7 @@ ETHER: Final = Asset("XETH", "ETH", decimals=10, display_decimals=5, start=3_000
 SOLANA: Final = Asset("SOL", "SOL", decimals=10, display_decimals=5, start=150.0)
 
 SHARE: Final = "tokenized_asset"
-"""Kraken's class of shares in tokens: they have market hours, and are listed when asked for."""
+"""Kraken's class of tokenized shares: they have market hours, and are listed only on request."""
 
 APPLE: Final = Asset("AAPLx", "AAPLx", 10, 5, start=200.0, asset_class=SHARE)
 
@@ -100,7 +100,7 @@ def find_asset(name: str) -> Asset:
     """Return the asset with this id or altname.
 
     Raises:
-        VenueRefusal: there is none.
+        VenueRefusal: unknown.
     """
     found = next((asset for asset in ASSETS.values() if name in (asset.id, asset.altname)), None)
     if found is None:
@@ -112,7 +112,7 @@ def find_pair(name: str) -> Pair:
     """Return the pair with this id, altname, wsname or symbol.
 
     Raises:
-        VenueRefusal: there is none.
+        VenueRefusal: unknown.
     """
     if (pair := _BY_NAME.get(name)) is None:
         raise VenueRefusal("EQuery:Unknown asset pair")
@@ -120,9 +120,9 @@ def find_pair(name: str) -> Pair:
 
 
 def find_pairs(names: str, asset_class: str = "") -> Iterable[Pair]:
-    """Return the pairs of a comma-separated list; all of the class when it is empty.
+    """Return the pairs of a comma-separated list; empty: all of the class.
 
-    As on Kraken the class is that of currencies when none is given.
+    As on Kraken, the default class is currencies.
     """
     if not names:
         wanted = asset_class or "currency"

@@ -16,14 +16,14 @@ import msgspec
 from trading_ops_lab.paper.venue.pairs import Asset, Pair
 
 VOLATILITY: Final = 2e-4
-"""Standard deviation of the logarithm after one second: livelier than real coins, to trade on."""
+"""Standard deviation of the logarithm after one second: more volatile than real coins."""
 
 PULL: Final = 1e-5
-"""Share of the way back to the start that is gone in one second."""
+"""Share of the distance to the start value that is reverted per second."""
 
 
 class WalkState(msgspec.Struct):
-    """All that a walk has to remember."""
+    """The state of a walk."""
 
     step: int = 0
     offsets: dict[str, float] = msgspec.field(default_factory=dict)
@@ -39,10 +39,10 @@ class Walk:
         self._starts = {asset.id: asset.start for asset in assets}
         self.state = state
         self.jumps: dict[str, tuple[str, float]] = {}
-        """Jumps that last, by name: an asset's id, and by how much its logarithm is off."""
+        """Lasting jumps by name: an asset's id, and the offset of its logarithm."""
 
     def dice(self, purpose: str) -> random.Random:
-        """Return this step's own source of chance for one purpose."""
+        """Return this step's own random generator for one purpose."""
         return random.Random(f"{self._seed}/{self.state.step}/{purpose}")  # noqa: S311
 
     def advance(self, seconds: float) -> None:
@@ -56,7 +56,7 @@ class Walk:
             self.state.offsets[asset_id] = offset * (1 - PULL * seconds) + shock
 
     def jump(self, name: str, asset: Asset, percent: float) -> None:
-        """Release or drop an asset's value from now on, until the jump of this name is undone."""
+        """Shift an asset's value until the jump of this name is removed."""
         self.jumps[name] = (asset.id, math.log1p(percent / 100))
 
     def value(self, asset: Asset) -> float:

@@ -1,4 +1,4 @@
-"""The private methods that change something: orders come, change and go, the switch is armed."""
+"""The private methods that change something: orders and the dead man's switch."""
 
 from collections.abc import Callable
 from typing import Final
@@ -14,14 +14,14 @@ from trading_ops_lab.paper.venue.orders import Order
 Method = Callable[[Caller, Form], rest_shapes.Answer]
 
 NEVER: Final = "0"
-"""What Kraken sends as the trigger time of a switch that is off."""
+"""What Kraken sends as the trigger time of a disarmed switch."""
 
 
 class PrivateCommands:
-    """One method per Kraken endpoint; each takes who calls and the form."""
+    """One method per Kraken endpoint; each takes the caller and the form."""
 
     def __init__(self, engine: Engine) -> None:
-        """Act on the engine."""
+        """Use the engine."""
         self._engine = engine
         self.methods: dict[str, Method] = {
             "AddOrder": self.add_order,
@@ -33,7 +33,7 @@ class PrivateCommands:
         }
 
     def add_order(self, caller: Caller, form: Form) -> rest_shapes.Answer:
-        """Place an order; with `validate` only say whether it could be."""
+        """Place an order; with `validate` only check it."""
         new, now = order_form.read_order(form), clock.timestamp()
         described: rest_shapes.Answer = {"descr": {"order": rest_shapes.sentence(new)}}
         if form_fields.truth(form, "validate"):
@@ -42,7 +42,7 @@ class PrivateCommands:
         return {**described, "txid": [self._engine.add(caller.account, new, now, caller).id]}
 
     def amend_order(self, caller: Caller, form: Form) -> rest_shapes.Answer:
-        """Change an order in place: its volume, limit or trigger price."""
+        """Amend an order in place: its volume, limit or trigger price."""
         name, client_order_id = form_fields.text(form, "txid"), form_fields.text(form, "cl_ord_id")
         orders = self._named(caller.account, name, client_order_id)
         if len(orders) != 1:
@@ -60,7 +60,7 @@ class PrivateCommands:
         return self._canceled(caller, orders)
 
     def cancel_batch(self, caller: Caller, form: Form) -> rest_shapes.Answer:
-        """Cancel a list of orders; those that are not open are left out."""
+        """Cancel a list of orders; those that are not open are skipped."""
         names = form.get("orders")
         if not isinstance(names, list):
             raise VenueRefusal("EGeneral:Invalid arguments:orders")
@@ -68,7 +68,7 @@ class PrivateCommands:
         return self._canceled(caller, list({order.id: order for order in found}.values()))
 
     def cancel_all(self, caller: Caller, _form: Form) -> rest_shapes.Answer:
-        """Cancel everything that is open."""
+        """Cancel all open orders."""
         orders, now = self._engine.find(caller.account), clock.timestamp()
         return {"count": self._engine.cancel(caller.account, orders, "cancel_all", now, caller)}
 

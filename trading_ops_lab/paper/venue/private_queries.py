@@ -21,7 +21,7 @@ NOTHING: Final = rest_shapes.money(USD, ZERO)
 
 
 class PrivateQueries:
-    """One method per Kraken endpoint; each takes who calls and the form."""
+    """One method per Kraken endpoint; each takes the caller and the form."""
 
     def __init__(self, engine: Engine, store: Store, tokens: Tokens) -> None:
         """Read open orders from the engine and closed ones from the store."""
@@ -34,18 +34,18 @@ class PrivateQueries:
             "OpenOrders": self.open_orders,
             "ClosedOrders": self.closed_orders,
             "QueryOrders": self.query_orders,
-            # Nothing is lent here, so as on Kraken nothing of spot trading is a position.
+            # There is no margin here, and as on Kraken spot trades are not positions.
             "OpenPositions": lambda _caller, _form: {},
             "GetWebSocketsToken": self.token,
         }
 
     def balance(self, caller: Caller, _form: Form) -> rest_shapes.Answer:
-        """Return what the account owns."""
+        """Return the account's balances."""
         balances = self._engine.accounts[caller.account].balances
         return {name: rest_shapes.money(ASSETS[name], amount) for name, amount in balances.items()}
 
     def balance_extended(self, caller: Caller, _form: Form) -> rest_shapes.Answer:
-        """Return what the account owns and how much of it is held."""
+        """Return the account's balances and how much of them is reserved."""
         owner = self._engine.accounts[caller.account]
         return {
             name: {
@@ -81,12 +81,12 @@ class PrivateQueries:
         }
 
     def open_orders(self, caller: Caller, form: Form) -> rest_shapes.Answer:
-        """Return open orders, the latest first."""
+        """Return open orders, newest first."""
         orders = _chosen(reversed(self._engine.find(caller.account)), form)
         return {"open": self._written(orders, form)}
 
     def closed_orders(self, caller: Caller, form: Form) -> rest_shapes.Answer:
-        """Return a page of orders that are filled or canceled, the latest first."""
+        """Return a page of filled and canceled orders, newest first."""
 
         def moment(order_id: str) -> float | None:
             order = self._order(caller.account, order_id)
@@ -104,7 +104,7 @@ class PrivateQueries:
         return page("closed", self._written(found[window.slice], form), len(found), form)
 
     def query_orders(self, caller: Caller, form: Form) -> rest_shapes.Answer:
-        """Return orders by their ids; those that are not known are left out."""
+        """Return orders by their ids; unknown ones are omitted."""
         ids = form_fields.text(form, "txid").split(",")[:PAGE]
         found = (self._order(caller.account, order_id.strip()) for order_id in ids)
         return self._written(_chosen((order for order in found if order), form), form)
@@ -115,7 +115,7 @@ class PrivateQueries:
         return {"token": token, "expires": TOKEN_SECONDS}
 
     def _order(self, account: str, order_id: str) -> Order | None:
-        # An open order in memory is as new as the stored one, and costs nothing.
+        # An open order in memory is as recent as the stored one, and costs nothing.
         open_orders = self._engine.accounts[account].open
         return open_orders.get(order_id) or self._store.order(account, order_id)
 
@@ -130,7 +130,7 @@ class PrivateQueries:
 
 
 def _chosen(orders: Iterable[Order], form: Form) -> Iterable[Order]:
-    """Keep the orders with the form's client order id and user reference, if it has them."""
+    """Filter orders by the form's client order id and user reference, if given."""
     client_order_id, user_reference = (
         form_fields.text(form, "cl_ord_id"),
         form_fields.reference(form),

@@ -1,4 +1,4 @@
-"""The private REST border: who asks, what is asked, one commit, then the answer."""
+"""The private REST API: authentication, the request, one commit, then the answer."""
 
 from collections.abc import Callable
 from typing import Any
@@ -53,7 +53,8 @@ class PrivateApi:
                 self._journal.record("private_refused", error=no.code, key=key, **fields)
             answer = rest_shapes.refusal(no.code)
         except Exception:
-            # Orders in memory may now differ from the file, which is right: start again from it.
+            # Orders in memory may now differ from the file, which is authoritative: restart from
+            # it.
             log.exception("private_request_failed", method=request.match_info["method"])
             self._fail()
             return rest_shapes.refusal("EGeneral:Internal error", status=500)

@@ -1,4 +1,4 @@
-"""The public REST methods: what the market looks like to anyone."""
+"""The public REST methods: market data."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -18,13 +18,13 @@ from trading_ops_lab.paper.venue.pairs import ASSETS, find_pair, find_pairs
 Query = Mapping[str, str]
 
 INTERVALS: Final = (1, 5, 15, 30, 60, 240, 1440, 10_080, 21_600)
-"""Minutes that a candle may last."""
+"""Supported candle lengths in minutes."""
 
 DEPTH: Final = 100
-"""Levels of the order book when none are asked for."""
+"""Default number of order book levels."""
 
 LONGEST_ANSWER: Final = 720
-"""Most candles in one answer."""
+"""Maximum candles in one answer."""
 
 
 class PublicApi:
@@ -68,12 +68,12 @@ class PublicApi:
         }
 
     def assets(self, query: Query) -> rest_shapes.Answer:
-        """List the assets of a class; of currencies when none is given."""
+        """List the assets of a class; default: currencies."""
         wanted = query.get("aclass", "currency")
         return {a.id: rest_shapes.asset(a) for a in ASSETS.values() if a.asset_class == wanted}
 
     def asset_pairs(self, query: Query) -> rest_shapes.Answer:
-        """List the pairs, or those that are asked for."""
+        """List all pairs, or the requested ones."""
         fees, now = self._engine.fees, clock.timestamp()
         pairs = find_pairs(query.get("pair", ""), query.get("aclass_base", ""))
         return {
@@ -105,7 +105,7 @@ class PublicApi:
         }
 
     def ohlc(self, query: Query) -> rest_shapes.Answer:
-        """Return candles; `last` is the newest that is closed."""
+        """Return candles; `last` is the newest closed one."""
         market = self._market(query)
         minutes = int(form_fields.number(query, "interval", 1))
         if minutes not in INTERVALS:

@@ -1,4 +1,4 @@
-"""Kraken's shapes: what our values look like on the wire."""
+"""Converts our values to Kraken's REST format."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -37,7 +37,7 @@ def answer(result: object) -> web.Response:
 
 
 def refusal(code: str, *, status: int = 200) -> web.Response:
-    """Return the body of a refused request; Kraken sends its errors with status 200."""
+    """Return the body of a rejected request; Kraken sends errors with status 200."""
     return web.Response(
         body=_encode({"error": [code]}), status=status, content_type="application/json"
     )
@@ -173,7 +173,7 @@ def _prices(of: Pair, value: Order) -> Answer:
 
 
 def ledger_entry(value: LedgerEntry) -> Answer:
-    """Write a movement of money."""
+    """Write a ledger entry."""
     of = ASSETS[value.asset]
     return {
         "refid": value.reference,

@@ -1,7 +1,7 @@
-"""Edge sessions: the cookie that the network in front of the exchange gives each client.
+"""Edge sessions: the cookie that the network in front of the exchange sets for each client.
 
-A session is a number, signed, in the cookie; nothing is remembered per client. Numbers only grow,
-so "every session until now" is one number too.
+A session is a signed number in the cookie; nothing is stored per client. Numbers only increase, so
+"every session until now" is one number too.
 """
 
 import hashlib
@@ -16,21 +16,21 @@ SECRET_BYTES: Final = 32
 
 
 class SessionState(msgspec.Struct):
-    """All that must survive a restart: the signing secret and the last number given."""
+    """What must survive a restart: the signing secret and the last number."""
 
     secret: str = msgspec.field(default_factory=lambda: secrets.token_hex(SECRET_BYTES))
     last: int = 0
 
 
 class Sessions:
-    """Gives and reads session cookies."""
+    """Issues and reads session cookies."""
 
     def __init__(self, state: SessionState) -> None:
         """Continue after the stored number."""
         self.state = state
 
     def open(self) -> tuple[int, str]:
-        """Give a new session: its number and its cookie."""
+        """Issue a new session: its number and its cookie."""
         self.state.last += 1
         return self.state.last, f"{self.state.last}-{self._sign(str(self.state.last))}"
 

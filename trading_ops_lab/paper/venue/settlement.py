@@ -1,4 +1,4 @@
-"""What a fill does to an order and an account, and what an order may cost at most."""
+"""Books fills on orders and accounts, and checks what an order may cost."""
 
 from decimal import Decimal
 
@@ -12,7 +12,7 @@ from trading_ops_lab.paper.venue.pairs import PAIRS, Pair
 
 
 def price_of(pair: Pair, price: Decimal, volume: Decimal, rate: Decimal) -> tuple[Decimal, Decimal]:
-    """Return cost and fee of a fill in quote, each as the quote asset can express it."""
+    """Return cost and fee of a fill in quote, rounded to the quote asset's decimals."""
     cost = pair.quote.round(price * volume)
     return cost, pair.quote.round_up(cost * rate)
 
@@ -48,7 +48,7 @@ def settle(
 
 
 def close(order: Order, account: Account, now: float, *, reason: str | None = None) -> None:
-    """End an order: filled without a reason, canceled with one."""
+    """End an order: filled if there is no reason, else canceled."""
     order.status = "closed" if reason is None else "canceled"
     order.reason = reason
     order.closed_at = now
@@ -81,21 +81,21 @@ def _require_size(pair: Pair, volume: Decimal, price: Decimal) -> None:
 
 
 def numbered(trade: Trade, number: int) -> Trade:
-    """Return a trade with its place among all trades of the venue."""
+    """Return a trade with its number among all trades of the venue."""
     return msgspec.structs.replace(trade, number=number)
 
 
 def require_funds(
     account: Account, order: Order, taking: Taking, fees: Fees, *, held: Order | None = None
 ) -> None:
-    """Check that the account can pay what fills at once, and the hold of what then rests.
+    """Check that the account can pay the immediate fills and the reserve of the rest.
 
     Args:
-        account: whose order it is.
-        order: as it will be.
-        taking: what it takes at once.
+        account: its owner.
+        order: the new order.
+        taking: its immediate fills.
         fees: of the venue.
-        held: the same order as it is now, when it is already open: its hold is free again.
+        held: the current state of an open order, whose reserve becomes free.
 
     Raises:
         VenueRefusal: EOrder:Insufficient funds.

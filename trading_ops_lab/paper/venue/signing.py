@@ -1,8 +1,8 @@
-"""Who may call: API-Key, API-Sign and the nonce, checked as Kraken does.
+"""Authentication: API-Key, API-Sign and the nonce, checked like Kraken.
 
 API-Sign is the base64 of HMAC-SHA512, keyed with the decoded secret, over the path followed by
-SHA-256(nonce + body). A nonce counts as used once the signature was right, whatever becomes of
-the request.
+SHA-256(nonce + body). A nonce is used once the signature is valid, whatever the result of the
+request.
 """
 
 import base64

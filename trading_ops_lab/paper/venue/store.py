@@ -1,9 +1,9 @@
 """What survives `kill -9`: one SQLite file, written by the venue's only thread.
 
-Changes gather in SQLite's open transaction; `commit` makes one request, or one step of the
-prices, durable as a whole: nonce, order, trades, balances and journal entries together. WAL with
-synchronous=NORMAL survives the death of the process and never tears; only a power cut may take
-the last moments, which is enough for play money and keeps a commit at some ten microseconds.
+Changes collect in SQLite's open transaction; `commit` makes one request or one price tick durable
+as a whole: nonce, order, trades, balances and journal entries together. WAL with
+synchronous=NORMAL survives the death of the process. Only a power loss can lose the last commits,
+which is good enough for play money and keeps a commit at about ten microseconds.
 """
 
 import sqlite3
@@ -48,17 +48,17 @@ CREATE INDEX IF NOT EXISTS journal_by_time ON journal (time, seq);
 """
 
 LOCK_SECONDS: Final = 1.0
-"""Time for another venue to release the file."""
+"""Timeout for another venue to release the file."""
 
 T = TypeVar("T")
 encode = msgspec.json.Encoder().encode
 
 
 class Store:
-    """Rows in, values out; nothing here knows a rule of the venue."""
+    """Stores and loads values; has no rules of the venue."""
 
     def __init__(self, path: Path) -> None:
-        """Open the file, made when missing.
+        """Open the file; create it if it is missing.
 
         Raises:
             StoreError: it cannot be opened, or another venue has it.
@@ -77,7 +77,7 @@ class Store:
         self.connection.commit()
 
     def close(self) -> None:
-        """Forget what was not committed, and close the file."""
+        """Roll back uncommitted changes, and close the file."""
         self.connection.rollback()
         self.connection.close()
 
@@ -99,7 +99,7 @@ class Store:
         self._write("INSERT OR REPLACE INTO nonces VALUES (?, ?)", key, str(nonce))
 
     def balances(self, account: str) -> dict[str, Decimal]:
-        """Return what an account owns; empty for one that was never seen."""
+        """Return the balances of an account; empty for a new one."""
         rows = self._all("SELECT asset, amount FROM balances WHERE account = ?", account)
         return {asset: Decimal(amount) for asset, amount in rows}
 
@@ -109,7 +109,7 @@ class Store:
         self._write(query, account, asset, format(amount, "f"))
 
     def open_orders(self, account: str) -> list[Order]:
-        """Return the open orders of an account, in no order."""
+        """Return the open orders of an account, unordered."""
         query = "SELECT body FROM orders WHERE status = 'open' AND account = ?"
         return [msgspec.json.decode(body, type=Order) for (body,) in self._all(query, account)]
 
@@ -120,7 +120,7 @@ class Store:
         return None if row is None else msgspec.json.decode(row[0], type=Order)
 
     def closed_orders(self, account: str, start: float, end: float) -> Iterable[Order]:
-        """Yield orders that closed after `start` and not after `end`, the latest first."""
+        """Yield orders that closed after `start` and not after `end`, newest first."""
         query = (
             "SELECT body FROM orders WHERE account = ? AND status IN ('closed', 'canceled')"
             " AND closed_at > ? AND closed_at <= ? ORDER BY closed_at DESC, id"
@@ -143,9 +143,9 @@ class Store:
         *,
         hidden: Sequence[str] = (),
     ) -> tuple[list[Trade], int]:
-        """Return trades after `start` and not after `end`, the latest first, and how many are.
+        """Return trades after `start` and not after `end`, newest first, and the total count.
 
-        Those whose ids are `hidden` are left out.
+        Trades in `hidden` are omitted.
         """
         marks = ", ".join("?" * len(hidden))
         where = f"FROM trades WHERE account = ? AND time > ? AND time <= ? AND id NOT IN ({marks})"
@@ -178,7 +178,7 @@ class Store:
         asset: str = "",
         kind: str = "",
     ) -> tuple[list[LedgerEntry], int]:
-        """Return entries after `start` and not after `end`, the latest first, and how many are.
+        """Return entries after `start` and not after `end`, newest first, and the total count.
 
         Only those of one asset's id, or of one kind, if it is not empty.
         """
@@ -204,7 +204,7 @@ class Store:
         return None if row is None else msgspec.json.decode(row[0], type=LedgerEntry)
 
     def save_ledger_entry(self, entry: LedgerEntry) -> None:
-        """Append a movement of money."""
+        """Append a ledger entry."""
         query = (
             "INSERT INTO ledger (id, account, asset, kind, time, body) VALUES (?, ?, ?, ?, ?, ?)"
         )
@@ -259,7 +259,7 @@ class Store:
         ]
 
     def drop_entries(self, until: int) -> None:
-        """Forget the journal's entries up to a number."""
+        """Delete the journal's entries up to a number."""
         self._write("DELETE FROM journal WHERE seq <= ?", until)
 
     def last_entry_before(self, time: float) -> int:

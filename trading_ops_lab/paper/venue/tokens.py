@@ -11,11 +11,11 @@ TOKEN_SECONDS: Final = 900
 """A token must be used within this time; a connection that has used it keeps it."""
 
 MOST: Final = 10_000
-"""Tokens that are remembered; the oldest are forgotten first."""
+"""Number of tokens kept; the oldest are dropped first."""
 
 
 class Holder(msgspec.Struct, frozen=True):
-    """Who asked for a token, and until when it can be used first (epoch seconds)."""
+    """The account of a token, and the deadline for its first use (epoch seconds)."""
 
     key: str
     account: str
@@ -23,14 +23,14 @@ class Holder(msgspec.Struct, frozen=True):
 
 
 class Tokens:
-    """All tokens; they end with the process, as the connections do."""
+    """All tokens; they end with the process, like the connections."""
 
     def __init__(self) -> None:
         """Start with none."""
         self._holders: dict[str, Holder] = {}
 
     def give(self, key: str, account: str, now: float) -> str:
-        """Make a token for an account."""
+        """Create a token for an account."""
         if len(self._holders) >= MOST:
             del self._holders[next(iter(self._holders))]
         token = secrets.token_urlsafe()
@@ -46,7 +46,7 @@ class Tokens:
             in_use: whether this connection has used it before.
 
         Raises:
-            VenueRefusal: it is unknown, or was not used in time.
+            VenueRefusal: unknown, or not used in time.
         """
         holder = self._holders.get(token)
         if holder is None or (not in_use and holder.ends_at <= now):

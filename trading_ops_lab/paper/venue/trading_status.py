@@ -1,4 +1,4 @@
-"""Whether trading is open: of the venue, of each pair, by its hours and by what is broken."""
+"""The trading status of the venue and its pairs, from market hours and faults."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -10,14 +10,14 @@ from trading_ops_lab.paper.venue.orders import NewOrder
 from trading_ops_lab.paper.venue.pairs import find_pair
 
 MATCHING: Final = frozenset({"online", "limit_only"})
-"""In these states orders meet each other."""
+"""States in which orders are matched."""
 
 
 class TradingStatus:
     """Answers for the venue and its pairs."""
 
     def __init__(self, board: FaultBoard, hours: Mapping[str, Hours]) -> None:
-        """Ask the board first, then the hours, by the pair's id."""
+        """Use the faults first, then the market hours by the pair's id."""
         self._board, self._hours = board, hours
 
     def system(self) -> Status:
@@ -37,11 +37,11 @@ class TradingStatus:
         return "online" if hours is None or hours.is_open(now) else "cancel_only"
 
     def matches(self, pair_id: str, now: float) -> bool:
-        """Return whether orders of a pair meet each other now."""
+        """Return whether orders of a pair are matched now."""
         return self.pair(pair_id, now) in MATCHING
 
     def require_service(self) -> None:
-        """Check that orders can be sent and cancelled at all.
+        """Check that orders can be sent and cancelled.
 
         Raises:
             VenueRefusal: the venue is in maintenance.

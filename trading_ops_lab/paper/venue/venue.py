@@ -1,4 +1,4 @@
-"""The whole venue: its parts put together, its ports, and the beat that moves it."""
+"""The whole venue: its parts, its ports, and its periodic tasks."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -35,16 +35,16 @@ from trading_ops_lab.paper.venue.tokens import Tokens
 log = logs.get(__name__)
 
 SHUTDOWN_SECONDS: Final = 0.5
-"""How long a request that is being answered may take when the venue stops."""
+"""Time for running requests to finish when the venue stops."""
 
 FOLDER_MODE: Final = 0o700
 
 
 class Venue:
-    """Start it, wait until it failed or is stopped, stop it."""
+    """The venue: start it, wait until it fails or is stopped, stop it."""
 
     def __init__(self, config: VenueConfig) -> None:
-        """Read the state and put the parts together; nothing listens yet.
+        """Read the state and create the parts; nothing listens yet.
 
         Raises:
             ConfigError: a secret cannot be read.
@@ -109,7 +109,7 @@ class Venue:
         self._beats: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Open the ports and let the market move.
+        """Open the ports and start the market.
 
         Raises:
             OSError: a port is taken.
@@ -131,7 +131,7 @@ class Venue:
         log.info("venue_started", address=self._config.address, faults=address)
 
     async def stop(self) -> None:
-        """Close the ports, cut what is open, and close the state; safe after a failed start."""
+        """Close the ports, all connections and the state; safe after a failed start."""
         for beat in self._beats:
             beat.cancel()
         await asyncio.gather(*self._beats, return_exceptions=True)
@@ -152,7 +152,7 @@ class Venue:
         self.feed.beat()
 
     async def _beat(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
-        """Do the work at a steady pace; what comes too late is left out, not caught up."""
+        """Run work at a fixed interval; missed ticks are skipped."""
         loop = asyncio.get_running_loop()
         due = loop.time()
         try:
@@ -166,7 +166,7 @@ class Venue:
 
 
 def _engine(config: VenueConfig, store: Store, journal: Journal, board: FaultBoard) -> Engine:
-    """Continue the stored market, or invent the day before a new one."""
+    """Continue the stored market, or generate a day of history for a new one."""
     now = clock.timestamp()
     state = store.fact("walk", WalkState)
     walk = Walk(config.seed, ASSETS.values(), state or WalkState())
@@ -188,7 +188,7 @@ def _application(edge: Edge, public: PublicApi, private: PrivateApi, feed: Feed)
 
 
 def _runner(app: web.Application) -> web.AppRunner:
-    # A client that goes away takes its hanging request with it.
+    # A client that disconnects ends its hanging request.
     return web.AppRunner(
         app, handler_cancellation=True, shutdown_timeout=SHUTDOWN_SECONDS, access_log=None
     )

@@ -8,7 +8,7 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-# The database itself refuses to change history. A user who may drop a trigger can bypass it; then
+# The database itself rejects changes to history. A user who may drop a trigger can bypass it; then
 # the chain shows what was changed.
 SQLITE_GUARDS = {
     "events_no_update": """
@@ -17,7 +17,7 @@ SQLITE_GUARDS = {
     "events_no_delete": """
         CREATE TRIGGER events_no_delete BEFORE DELETE ON events
         BEGIN SELECT RAISE(ABORT, 'events are append-only'); END""",
-    # INSERT OR REPLACE deletes without asking the trigger above.
+    # INSERT OR REPLACE deletes without running the trigger above.
     "events_no_replace": """
         CREATE TRIGGER events_no_replace BEFORE INSERT ON events
         WHEN NEW.seq <= (SELECT max(seq) FROM events)
@@ -40,7 +40,7 @@ def upgrade() -> None:
         sa.Column("mac", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_chain")),
     )
-    # The chain starts behind what was written before there was one.
+    # The chain starts after the events that were written before it existed.
     op.execute("INSERT INTO chain (id, seq, mac) SELECT 1, COALESCE(MAX(seq), 0), '' FROM events")
     op.create_table(
         "claims",

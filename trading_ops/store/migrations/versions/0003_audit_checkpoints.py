@@ -1,4 +1,4 @@
-"""A signed head of the chain, and signed checkpoints behind which older events may be missing."""
+"""A signed head of the chain, and signed checkpoints before which events may be missing."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -13,7 +13,7 @@ UNREMOVED = "NOT EXISTS (SELECT 1 FROM audit_checkpoints WHERE kind = 'removed' 
 SQLITE_GUARDS = {
     "audit_checkpoints_no_update": "BEFORE UPDATE ON audit_checkpoints",
     "audit_checkpoints_no_delete": "BEFORE DELETE ON audit_checkpoints",
-    # INSERT OR REPLACE deletes without asking the trigger above.
+    # INSERT OR REPLACE deletes without running the trigger above.
     "audit_checkpoints_no_replace": """BEFORE INSERT ON audit_checkpoints
         WHEN EXISTS (SELECT 1 FROM audit_checkpoints WHERE kind = NEW.kind AND seq = NEW.seq)""",
 }
@@ -39,7 +39,7 @@ POSTGRESQL_GUARDS = (
 
 
 def upgrade() -> None:
-    """Add the table and the column; events may be deleted up to a checkpoint, and only there."""
+    """Add the table and the column; only events up to a checkpoint may be deleted."""
     op.create_table(
         "audit_checkpoints",
         sa.Column("kind", sa.Text(), nullable=False),

@@ -1,4 +1,4 @@
-"""Events of the bots, and up to where each bot's journal was read."""
+"""Events of the bots, and how far each bot's journal was read."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -154,7 +154,7 @@ class Asker:
     async def _give_up(self) -> None:
         """Stop asking, until cancelled.
 
-        So many restarts without an effect have a cause that an operator must find first.
+        After so many restarts without effect, an operator must find the cause first.
         """
         self.problem = f"given up after {self._starts} restarts: {self.problem}"
         log.error("source_given_up", source=self.source.name, problem=self.problem)

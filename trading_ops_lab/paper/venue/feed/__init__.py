@@ -1,5 +1,5 @@
-"""The WebSocket feed in Kraken's v2 dialect.
+"""The WebSocket feed of Kraken's API v2.
 
-`hub` has the connections, `requests` reads what clients ask, `market_data` and `account_data` say
-what they subscribed to, `order_entry` takes orders.
+`hub` has the connections, `requests` handles client messages, `market_data` and `account_data`
+produce the channels, and `order_entry` accepts orders.
 """

@@ -18,11 +18,11 @@ FOREVER: Final = 1e18
 MAIN: Final = {"type": "spot", "id": "main"}
 
 ESSENTIAL: Final = frozenset({"new", "filled", "canceled", "trade"})
-"""States that are sent to a client that does not want all of them."""
+"""States sent to a client that does not want all of them."""
 
 
 class AccountData:
-    """Says what an account has and what became of its orders."""
+    """Produces the messages about an account's balances and orders."""
 
     def __init__(self, engine: Engine, store: Store) -> None:
         """Read open orders from the engine, trades from the store."""
@@ -44,7 +44,7 @@ class AccountData:
         return items
 
     def balances(self, account: str) -> list[Message]:
-        """Return a snapshot of all that the account has."""
+        """Return a snapshot of all balances."""
         return [
             {
                 "asset": _name(ASSETS[name]),
@@ -57,7 +57,7 @@ class AccountData:
         ]
 
     def movement(self, entry: LedgerEntry) -> Message:
-        """Return what to say of a movement of money."""
+        """Return the message about a ledger entry."""
         asset = ASSETS[entry.asset]
         return {
             "ledger_id": entry.id,
@@ -77,7 +77,7 @@ class AccountData:
         }
 
     def news(self, event: OrderEvent) -> Iterator[tuple[str, Message]]:
-        """Yield what to say of an order, each with its exec_type."""
+        """Yield the messages about an order, each with its exec_type."""
         order, stamp = event.order, {"timestamp": rest_shapes.stamp(event.time)}
         if event.kind == "added":
             yield "pending_new", _whole(order, "pending_new", "pending_new") | stamp

@@ -1,4 +1,4 @@
-"""One client of the feed: its subscriptions, and what waits to be sent to it."""
+"""One client of the feed: its subscriptions and its send queue."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ from trading_ops_lab.paper.venue.faults import Caller
 from trading_ops_lab.paper.venue.tokens import Holder
 
 QUEUE_LENGTH: Final = 256
-"""Messages that wait for one client; a client that is further behind is dropped."""
+"""Maximum queued messages of a client; a client that is further behind is dropped."""
 
 Levels = dict[Decimal, Decimal]
 
@@ -27,7 +27,7 @@ class BookView(msgspec.Struct):
 
 
 class PrivateChannel(msgspec.Struct):
-    """A client's subscription to news of an account; every message of it is numbered."""
+    """A client's subscription to an account channel; its messages are numbered."""
 
     holder: Holder
     all_states: bool = True
@@ -40,7 +40,7 @@ class PrivateChannel(msgspec.Struct):
 
 
 class Connection:
-    """What is known of one client."""
+    """State of one client."""
 
     def __init__(
         self, number: int, socket: web.WebSocketResponse, drop: Callable[[], None]
@@ -61,7 +61,7 @@ class Connection:
         self._waiting: asyncio.Queue[str] = asyncio.Queue(QUEUE_LENGTH)
 
     def caller(self, method: str = "") -> Caller:
-        """Return who this is, as far as it showed a token."""
+        """Return the caller, if it presented a token."""
         if self.holder is None:
             return Caller(method, "websocket")
         return Caller(method, "websocket", self.holder.key, self.holder.account)
@@ -74,7 +74,7 @@ class Connection:
             self.drop()
 
     async def drain(self) -> None:
-        """Send what waits, until the connection is closed."""
+        """Send queued messages until the connection is closed."""
         with contextlib.suppress(ConnectionError):
             while True:
                 await self._socket.send_str(await self._waiting.get())

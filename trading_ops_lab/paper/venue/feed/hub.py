@@ -1,4 +1,4 @@
-"""All connections of the feed, and what is published to them."""
+"""All connections of the feed, and publishing to them."""
 
 import asyncio
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from trading_ops_lab.paper.venue.tokens import Tokens
 
 
 class News(msgspec.Struct, frozen=True):
-    """A message about one account, which may have to wait (epoch seconds)."""
+    """A message about one account, which may be delayed (epoch seconds)."""
 
     channel: str
     account: str
@@ -74,7 +74,7 @@ class Feed:
         return frozenset(self._connections)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Serve one client until it goes."""
+        """Serve one client until it disconnects."""
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         self._next += 1
@@ -99,7 +99,7 @@ class Feed:
         return socket
 
     def publish(self) -> None:
-        """Send the markets' news, and those of accounts that were late."""
+        """Send market data, and delayed account messages."""
         updates = self._market.updater()
         for connection in self._connections.values():
             for channel, text in updates(connection):
@@ -111,7 +111,7 @@ class Feed:
             self._send(news)
 
     def beat(self) -> None:
-        """Send a heartbeat to everyone, those without data included."""
+        """Send a heartbeat to all clients, including those without data."""
         for connection in self._connections.values():
             connection.send(shapes.HEARTBEAT)
 
@@ -124,7 +124,7 @@ class Feed:
                 connection.send(shapes.status(status, connection.number))
 
     def _publish_news(self) -> None:
-        """Publish what was just committed."""
+        """Publish the changes that were just committed."""
         for event in self._engine.outbox.take():
             for news in self._news(event):
                 if news.due > 0:
@@ -171,7 +171,7 @@ class Feed:
         return fault is not None and fault.where != "rest"
 
     def _emit(self, connection: Connection, channel: str, text: str) -> None:
-        """Send data, unless a fault keeps it back; its number is used up nevertheless."""
+        """Send data unless a fault suppresses it; its number is used in either case."""
         if self._board.silences(connection.number, channel):
             return
         caller = connection.caller()

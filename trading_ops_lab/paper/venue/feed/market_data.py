@@ -23,7 +23,7 @@ Update = tuple[str, str]
 
 
 class MarketData:
-    """Says what the markets look like, to those who subscribed."""
+    """Produces market data for the subscribers."""
 
     def __init__(self, engine: Engine) -> None:
         """Read from the engine's markets."""
@@ -53,11 +53,11 @@ class MarketData:
         shown = [asset for asset in ASSETS.values() if shares or asset.asset_class != SHARE]
         pairs = [self._pair(pair) for pair in PAIRS.values() if _shown(connection, pair)]
         content = {"assets": [shapes.asset(asset) for asset in shown], "pairs": pairs}
-        # Unlike other channels this one has an object for its data.
+        # Unlike in other channels, the data is an object.
         return shapes.text({"channel": "instrument", "type": "snapshot", "data": content})
 
     def unsubscribe(self, connection: Connection, channel: str, symbol: str) -> None:
-        """Take a subscription away."""
+        """Remove a subscription."""
         if channel == "ticker":
             connection.tickers.discard(symbol)
         elif channel == "book":

@@ -20,11 +20,11 @@ REST_NAMES: Final = {
     "cancel_all": "CancelAll",
     "cancel_all_orders_after": "CancelAllOrdersAfter",
 }
-"""What each method is called over REST, where faults know it by."""
+"""The REST name of each method, which faults use."""
 
 
 class Triggers(msgspec.Struct):
-    """When an order wakes up."""
+    """The trigger of an order."""
 
     price: Decimal | None = None
     reference: str = "last"
@@ -32,7 +32,7 @@ class Triggers(msgspec.Struct):
 
 
 class OrderParams(msgspec.Struct, forbid_unknown_fields=True):
-    """All that order methods take; numbers are read exactly."""
+    """Parameters of the order methods; numbers are read exactly."""
 
     token: str = ""
     order_type: str = ""
@@ -56,7 +56,7 @@ class OrderParams(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class OrderEntry:
-    """Carries out order methods."""
+    """Runs order methods."""
 
     def __init__(self, commands: PrivateCommands) -> None:
         """Share the commands with REST."""
@@ -70,7 +70,7 @@ class OrderEntry:
         }
 
     def perform(self, method: str, caller: Caller, params: OrderParams) -> Iterator[Message]:
-        """Carry out one request; yield its results.
+        """Run one request; yield its results.
 
         Raises:
             VenueRefusal: as over REST.
@@ -147,7 +147,7 @@ def _new_order(params: OrderParams) -> Form:
 
 
 def _number(amount: Decimal | None) -> str | None:
-    # Not written out in full: 1e999999999 is refused later, by its size.
+    # Not expanded: 1e999999999 is rejected later, by its size.
     return None if amount is None else str(amount)
 
 

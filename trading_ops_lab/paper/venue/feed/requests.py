@@ -1,4 +1,4 @@
-"""What clients ask of the feed: ping, subscribe, unsubscribe, and orders."""
+"""Requests of the feed's clients: ping, subscribe, unsubscribe, and orders."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -25,7 +25,7 @@ PRIVATE: Final = ("executions", "balances")
 
 
 class Params(msgspec.Struct):
-    """What a client subscribes to."""
+    """Parameters of a subscription."""
 
     channel: str = ""
     symbol: list[str] = []
@@ -63,7 +63,7 @@ class Requests:
         emit: Callable[[Connection, str, str], None],
         fail: Callable[[], None],
     ) -> None:
-        """Share the feed's parts; `emit` sends what faults may keep back."""
+        """Share the feed's parts; `emit` sends what faults may suppress."""
         self._engine, self._board, self._journal = engine, board, journal
         self._tokens, self._market, self._account = tokens, market, account
         self._orders, self._emit, self._fail = orders, emit, fail
@@ -207,7 +207,8 @@ class Requests:
         except VenueRefusal as no:
             answers.append({"error": no.code, "success": False})
         except Exception:
-            # Orders in memory may now differ from the file, which is right: start again from it.
+            # Orders in memory may now differ from the file, which is authoritative: restart from
+            # it.
             log.exception("feed_request_failed", method=method)
             self._fail()
             return
@@ -231,7 +232,7 @@ class Requests:
         return holder
 
     def tell(self, event: str, connection: Connection, **fields: object) -> None:
-        """Journal what a client did."""
+        """Journal a client's action."""
         self._journal.record(event, connection=connection.number, **fields)
         self._journal.commit()
 

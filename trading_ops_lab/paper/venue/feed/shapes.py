@@ -1,4 +1,4 @@
-"""Kraken's WebSocket shapes: what our values look like in messages. Numbers are exact."""
+"""Converts our values to Kraken's WebSocket messages. Numbers are exact."""
 
 import zlib
 from collections.abc import Mapping
@@ -48,7 +48,7 @@ def status(system: Status, connection: int) -> str:
 
 
 def reply(received_at: float, skew: float, **fields: object) -> str:
-    """Answer a request that came at an epoch time."""
+    """Return the answer to a request received at a time (epoch seconds)."""
     sent_at = clock.timestamp() + skew
     times = {
         "time_in": rest_shapes.stamp(received_at + skew),
@@ -58,7 +58,7 @@ def reply(received_at: float, skew: float, **fields: object) -> str:
 
 
 def public_trade(symbol: str, number: int, trade: PublicTrade) -> Message:
-    """Write a trade as everyone sees it."""
+    """Return a public trade."""
     return {
         "symbol": symbol,
         "side": trade.side,
@@ -71,12 +71,12 @@ def public_trade(symbol: str, number: int, trade: PublicTrade) -> Message:
 
 
 def levels(side: Levels) -> list[Message]:
-    """Write one side of a book, or what changed of it; volume 0 means that a level is gone."""
+    """Return one side of a book, or its changes; volume 0 means that a level was removed."""
     return [{"price": price, "qty": volume} for price, volume in side.items()]
 
 
 def checksum(pair: Pair, bids: Levels, asks: Levels) -> int:
-    """Return Kraken's CRC32 of the best levels, those for sale first."""
+    """Return Kraken's CRC32 of the best levels, asks first."""
     best = [*sorted(asks.items())[:CHECKED_LEVELS]]
     best += sorted(bids.items(), reverse=True)[:CHECKED_LEVELS]
     digits = "".join(
