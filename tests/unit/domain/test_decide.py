@@ -571,8 +571,8 @@ def test_a_refusal_says_what_would_have_run() -> None:
         ({"runbook": make_runbook(observe_only=True)}, "runbook BotSick"),
         ({"world": world(target_observe_only=True)}, "target alpha"),
         ({"world": world(maintenance=WINDOW)}, "of the whole fleet by ada: move"),
-        ({"world": world(failing_targets=4)}, "more than 3 targets failed at once within 0:02:00"),
-        ({"world": world(failing_peak=5)}, "more than 3 targets failed at once within 0:02:00"),
+        ({"world": world(failing_targets=4)}, "more than 3 targets failed at once within 2m"),
+        ({"world": world(failing_peak=5)}, "more than 3 targets failed at once within 2m"),
         (
             {"world": world(peers=3, failing_peers=2)},
             "fewer than 50% of 3 other targets are healthy",
