@@ -38,6 +38,10 @@ NOT_SET = 2**64 - 1
 RUNNING = frozenset({"active", "activating", "reloading", "deactivating"})
 
 
+CHECK_SECONDS = 2.0
+"""After this long without a job's signal, the job itself is queried."""
+
+
 class Systemd:
     """systemd of the system, or of a user if a bus address is given."""
 
@@ -162,13 +166,36 @@ class Systemd:
     async def _job(self, what: str, name: str, within: timedelta) -> None:
         async with self._listening():
             path = (await self._manager(what, "ss", name, "replace"))[0]
-            async with asyncio.timeout(within.total_seconds()), self._ended:
-                await self._ended.wait_for(lambda: path in self._jobs)
-            result = self._jobs.pop(path)
+            async with asyncio.timeout(within.total_seconds()):
+                while path not in self._jobs:
+                    await self._wait_for_signal(path)
+                    if path not in self._jobs and await self._is_gone(path):
+                        break
+            result = self._jobs.pop(path, "") or await self._result_of(what, name)
         if result != "done":
             status = await self.status(name)
             reason = status.detail or f"it is {status.state}"
             raise SetupError(f"systemd's job for {name} ended with {result!r}: {reason}")
+
+    async def _wait_for_signal(self, path: str) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CHECK_SECONDS), self._ended:
+                await self._ended.wait_for(lambda: path in self._jobs)
+
+    async def _is_gone(self, path: str) -> bool:
+        """Whether the job has ended: its signal may have gone to a connection that closed."""
+        try:
+            await self._properties(path, f"{SYSTEMD}.Job")
+        except SetupError:
+            return True
+        except ManagerUnavailable:
+            pass  # asked again until the deadline
+        return False
+
+    async def _result_of(self, what: str, name: str) -> str:
+        """Return the result of a job whose signal was lost, by what the unit does now."""
+        state = (await self.status(name)).state
+        return "done" if (state in RUNNING) is (what != "StopUnit") else "failed"
 
     @contextlib.asynccontextmanager
     async def _listening(self) -> AsyncIterator[None]:

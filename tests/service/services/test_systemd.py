@@ -1,5 +1,6 @@
 """The service manager `systemd`, on a real one."""
 
+import asyncio
 import os
 import signal
 import tempfile
@@ -22,6 +23,10 @@ pytestmark = pytest.mark.skipif(LACKS is not None, reason=str(LACKS))
 WITHIN = timedelta(seconds=60)
 SLEEPER = "[Service]\nExecStart=/bin/sleep 1000\n"
 WRAPPED = "[Service]\nExecStart=/bin/sh -c 'sleep 1000; true'\n"
+SLOW = """[Service]
+ExecStartPre=/bin/sh -c 'touch {flag}; while test -e {flag}; do sleep 0.1; done'
+ExecStart=/bin/sleep 1000
+"""
 BROKEN = "[Service]\nType=notify\nExecStart=/bin/false\n"
 STUBBORN = (
     "[Service]\nExecStart=/bin/sh -c 'trap \"\" TERM; while :; do sleep 0.1; done'\n"
@@ -69,6 +74,22 @@ async def test_a_restart_makes_a_new_incarnation(running: UserSystemd, systemd: 
     assert after.running
     assert after.pid != before.pid
     assert after.incarnation not in {None, before.incarnation}
+
+
+async def test_a_lost_connection_does_not_lose_the_result(
+    running: UserSystemd, systemd: Systemd
+) -> None:
+    """The job's signal goes to a connection that has closed; the job itself is asked then."""
+    running.install("slow.service", SLOW.format(flag=running.folder / "waits"))
+    starting = asyncio.create_task(systemd.start("slow.service", WITHIN))
+    try:
+        await eventually((running.folder / "waits").exists)
+        await systemd.close()
+        (running.folder / "waits").unlink()
+        await starting
+    finally:
+        starting.cancel()
+    assert (await systemd.status("slow.service")).running
 
 
 async def test_a_wrapper_is_not_taken_for_the_bot(running: UserSystemd, systemd: Systemd) -> None:
