@@ -38,7 +38,9 @@ GONE = "the listener was closed"
 """End of the refusal when the listener was closed after it accepted the connection."""
 
 _TABLES = (Path("/proc/self/net/tcp"), Path("/proc/self/net/tcp6"))
-_LISTENING = "0A"
+_LISTENING = " 0A "
+"""The state in a row; no other column has two digits."""
+
 _MAPPED = "0000000000000000FFFF0000"
 """Prefix of IPv4 addresses in the kernel's IPv6 table."""
 
@@ -101,15 +103,17 @@ def _kernel_form(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
 
 def _listening(table: Path, port: int) -> Iterator[tuple[str, int]]:
     """Yield address and user of the listeners on a port."""
+    wanted = f":{port:04X} "
     with table.open(encoding="ascii") as file:
         next(file, None)
         for line in file:
-            fields = line.split()
-            if fields[3] != _LISTENING:
+            if _LISTENING not in line:
                 return  # listeners come first, and there may be many connections
-            local, _, at = fields[1].partition(":")
-            if int(at, 16) == port:
-                yield local, int(fields[7])
+            if wanted in line:
+                fields = line.split()
+                local, _, at = fields[1].partition(":")
+                if int(at, 16) == port:
+                    yield local, int(fields[7])
 
 
 class KnownListeners(aiohttp.TCPConnector):

@@ -8,16 +8,17 @@ Prometheus and Alertmanager; the reconciler is a process of its own.
 import argparse
 import asyncio
 import contextlib
+import json
 import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import psutil
-from aiohttp import web
 
 from tests.bench.latency import ask
 from tests.bench.say import p50_p99, say
@@ -36,32 +37,68 @@ PASS = "trading_ops_reconcile_duration_seconds"
 GOALS = "goals at 1,000: CPU < 20 %, RSS < 250 MB, API p99 < 20 ms"
 
 
-class Fleet(World):
-    """Bots that keep their holds and report them, as real agents do."""
+class FleetAgent(asyncio.Protocol):
+    """One connection to a bot's agent, played at a small cost: a bot keeps its holds."""
 
-    def __init__(self, bots: int) -> None:
-        super().__init__(bots, seed=1)
-        self._holds: dict[str, dict[str, dict[str, Any]]] = {bot: {} for bot in self.bots}
+    def __init__(self, bot: str, holds: dict[str, dict[str, Any]]) -> None:
+        self._bot, self._holds = bot, holds
+        self._buffer = b""
 
-    async def _health(self, request: web.Request) -> web.Response:
-        bot = self._bot(request)
-        held = list(self._holds[bot].values())
-        state = "halted" if held else "active"
-        about = {"status": "ok", "incarnation": "1:1", "state": state, "holds": held}
-        return web.json_response({"bot": bot, "components": {}, **about})
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
 
-    async def _command(self, request: web.Request) -> web.Response:
-        bot, name = self._bot(request), request.match_info["name"]
-        order = await request.json()
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
+            head = self._buffer[:end].lower()
+            length = int(head.partition(b"content-length:")[2].split(b"\r\n")[0] or 0)
+            if len(self._buffer) < end + 4 + length:
+                return
+            body = self._buffer[end + 4 : end + 4 + length]
+            path = self._buffer.split(b" ", 2)[1].decode()
+            self._buffer = self._buffer[end + 4 + length :]
+            answer = json.dumps(self._answer(path, json.loads(body or b"{}"))).encode()
+            self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n")
+            self._transport.write(b"Content-Length: %d\r\n\r\n" % len(answer) + answer)
+
+    def _answer(self, path: str, order: dict[str, Any]) -> dict[str, Any]:
+        if path == "/health":
+            held = list(self._holds.values())
+            state = "halted" if held else "active"
+            about = {"status": "ok", "incarnation": "1:1", "state": state, "holds": held}
+            return {"bot": self._bot, "components": {}, **about}
+        if path == "/fence":
+            return {"highest": order["fence"]}
         answer = {"attempt_id": order["attempt_id"], "outcome": "succeeded", "detail": "done"}
-        params = order["params"]
-        if name == "halt":
-            hold = {"state": "halted", "at": clock.timestamp(), **params}
-            self._holds[bot][params["id"]] = hold
-        elif name == "resume":
-            answer["lifted"] = list(self._holds[bot].values())
-            self._holds[bot].clear()
-        return web.json_response(answer)
+        if path == "/commands/halt":
+            hold = {"state": "halted", "at": clock.timestamp(), **order["params"]}
+            self._holds[hold["id"]] = hold
+        elif path == "/commands/resume":
+            answer["released"] = list(self._holds.values())
+            self._holds.clear()
+        return answer
+
+
+class Fleet(World):
+    """All bots' agents, each on a port of its own, beside what is central."""
+
+    async def start(self) -> None:
+        """Serve."""
+        bots, self.bots = self.bots, []
+        await super().start()
+        self.bots = bots
+        loop = asyncio.get_running_loop()
+        self._agents = []
+        for bot in bots:
+            made = partial(FleetAgent, bot, {})
+            self._agents.append(await loop.create_server(made, "127.0.0.1", 0))
+            self.ports[self._agents[-1].sockets[0].getsockname()[1]] = bot
+
+    async def stop(self) -> None:
+        """End it."""
+        for agent in self._agents:
+            agent.close()
+        await super().stop()
 
 
 @dataclass
@@ -104,7 +141,7 @@ async def running(bots: int) -> AsyncIterator[tuple[Running, float]]:
     """Start one; yield it with the seconds until it was ready."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "installation"
-        world = Fleet(bots)
+        world = Fleet(bots, seed=1)
         await world.start()
         port = free_port()
         lay_out(folder, world, port, "audit")

@@ -1,10 +1,12 @@
-"""docker-compose.yml started for real: healthy, and recovered after two kills.
+"""“Docker” of docs/install.md, followed literally: healthy, and recovered after two kills.
 
 Needs a Docker engine with Compose. TRADING_OPS_TEST_BASE names another base image than
 `debian:12` for stand-ins (tests/compose/images.py).
 """
 
 import json
+import os
+import re
 import subprocess
 import time
 import uuid
@@ -16,7 +18,7 @@ import pytest
 import yaml
 
 from tests.bench.say import say
-from tests.compose.composed import ONCE, SERVICES
+from tests.compose.composed import ONCE, ROOT, SERVICES
 from tests.compose.images import (
     GRAFANA,
     build_ours,
@@ -39,9 +41,33 @@ class Composed:
 
     def __init__(self, folder: Path, services: list[str]) -> None:
         self.services = services
-        self._files = ["--project-directory", str(folder), "-p", f"test-{uuid.uuid4().hex[:8]}"]
+        self._folder = folder
+        self._project = f"test-{uuid.uuid4().hex[:8]}"
+        self._files = ["--project-directory", str(folder), "-p", self._project]
         for name in ("docker-compose.yml", "ports.yml"):
             self._files += ["-f", str(folder / name)]
+
+    def follow_docs(self) -> None:
+        """Run every command of docs/install.md, “Docker”, in the folder of the project."""
+        text = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+        part = text.partition("\n## Docker\n")[2].partition("\n## ")[0]
+        blocks = re.findall(r"^```sh\n(.*?)^```", part, re.MULTILINE | re.DOTALL)
+        assert blocks
+        files = {
+            "COMPOSE_FILE": "docker-compose.yml:ports.yml",
+            "COMPOSE_PROJECT_NAME": self._project,
+        }
+        for block in blocks:
+            done = subprocess.run(
+                ["sh", "-ec", block],
+                cwd=self._folder,
+                env=os.environ | files,  # noqa: TID251 - the client's own
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=900,
+            )
+            assert done.returncode == 0, f"{block}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
 
     def __call__(self, *arguments: str, within: float = 900) -> str:
         return docker("compose", *self._files, *arguments, within=within)
@@ -84,22 +110,20 @@ def composed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Composed]:
     stand_ins = provide(without=[GRAFANA])
     folder = tmp_path_factory.mktemp("project")
     copy_project(folder)
-    subprocess.run(["sh", folder / "docker" / "secrets.sh"], check=True)
     ports = [f"127.0.0.1:{free_port()}:{inside}" for inside in (3000, 9090, 9093)]
     override = (
         "services:\n"
         f"  net: {{ports: !override {json.dumps(ports)}}}\n"
         "  grafana: {profiles: [never]}\n"
+        "  migrate: {pull_policy: never, build: !reset null}\n"
     )
-    (folder / "ports.yml").write_text(override)
     build_ours(folder)
-    override += "  migrate: {pull_policy: never}\n"
     (folder / "ports.yml").write_text(override)
     run = Composed(folder, [name for name in SERVICES if name != "grafana"])
     say(f"stand-ins: {', '.join(stand_ins) or 'none built'}")
     try:
         began = time.monotonic()
-        run("up", "--detach", "--no-build", "--wait", within=600)
+        run.follow_docs()
         say(f"up and healthy after {time.monotonic() - began:.0f} s")
         yield run
     finally:

@@ -30,6 +30,7 @@ PYTHON = "/opt/trading-ops/current/bin/python"
 RUN = f"#!/bin/sh\nexec {PYTHON} bot.py alpha 8411 secrets /var/lib/trading-bot/alpha\n"
 NODE = f"https://{SUBNET}5:8461/processes"
 UNIT = "trading-bot@alpha"
+ACTIVE = "trading is active"
 REQUEST = """
 import ssl, sys, urllib.request
 url, token, folder, *name = sys.argv[1:]
@@ -140,8 +141,14 @@ class Site:
         return {one["name"] for one in found["checks"] if not one["ok"]}
 
     async def calm(self) -> None:
-        """Wait until what an earlier test left is over."""
+        """Wait until what an earlier test left is over; its restarts count for no budget."""
         await eventually(lambda: not self.incidents("--open"), within=120, what="nothing is open")
+        self.a("trading-ops automation reset-budget alpha --reason 'next test'")
+        await eventually(self.is_active, within=60, what=ACTIVE)
+
+    def is_active(self) -> bool:
+        """Whether the bot answers, and no hold restricts it."""
+        return ACTIVE in self.a("trading-ops status || true")
 
     async def recovered(self, name: str, fault: Callable[[], object], at: str = "host-a") -> str:
         """Inject a fault; wait until the bot was started once and its new incidents are closed.

@@ -12,7 +12,7 @@ import pytest
 
 from tests.bench.say import say
 from tests.compose.images import docker, missing_tools
-from tests.hosts.site import NODE, PYTHON, SUBNET, Site, running_site
+from tests.hosts.site import ACTIVE, NODE, PYTHON, SUBNET, Site, running_site
 from tests.waiting import eventually
 
 WHY_NOT = missing_tools(compose=False)
@@ -49,7 +49,8 @@ async def test_alerts_reach_the_reconciler_over_tls(site: Site) -> None:
     sent = 'alertmanager_notifications_total{integration="webhook"}'
     await eventually(lambda: site.sum_of(sent), within=60, what="a webhook was sent")
     assert site.sum_of(sent.replace("_total", "_failed_total")) == 0
-    assert site.sum_of('up{job=~"trading.*|prometheus|alertmanager"}') == TARGETS
+    up = 'up{job=~"trading.*|prometheus|alertmanager"}'
+    await eventually(lambda: site.sum_of(up) == TARGETS, within=60, what="all are scraped")
 
 
 def test_a_token_without_a_certificate_is_refused(site: Site) -> None:
@@ -83,8 +84,7 @@ async def test_a_host_that_is_cut_off_is_unknown_and_its_bot_is_not_restarted(si
     say(f"network back: {resolved} after {time.monotonic() - began:.1f} s")
     assert (site.unit("InvocationID"), site.restarts()) == (before, restarts)
     site.a("trading-ops resume alpha --reason 'the network is back'")
-    active = "trading is active"
-    await eventually(lambda: active in site.a("trading-ops status || true"), within=60, what=active)
+    await eventually(site.is_active, within=60, what=ACTIVE)
 
 
 async def test_paging_goes_on_without_any_process_of_ours(site: Site) -> None:

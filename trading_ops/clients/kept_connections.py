@@ -17,6 +17,10 @@ from trading_ops.errors import ConfigError, Cut, Refused, Unreachable
 from trading_ops.listener import Impostor, KnownListeners
 
 HEAD_LIMIT_BYTES = 64 * 1024
+CONNECT_SECONDS = 3.0
+MOST = 3
+"""Connections to one address; a request that finds all of them waiting replaces the oldest."""
+
 OK = 200
 SERVER_ERRORS = 500
 
@@ -26,7 +30,11 @@ class NotPlain(Exception):
 
 
 class KeptConnections:
-    """Connections to one base address; each is used by one request at a time."""
+    """Connections to one base address; each is used by one request at a time.
+
+    A request that is cancelled gives up neither its connection nor one that is being made: when
+    this process is late, every request would otherwise begin with another TLS handshake.
+    """
 
     def __init__(self, base: str, path: str, connector: KnownListeners) -> None:
         """Request `base` + `path` under the rules of `connector`."""
@@ -36,7 +44,8 @@ class KeptConnections:
         self._head = f"GET {path} HTTP/1.1\r\nHost: {url.authority}\r\nAccept: */*\r\n"
         self._secured = url.scheme == "https"
         self._connector = connector
-        self._idle: list[_Connection] = []
+        self._open: list[_Connection] = []
+        self._connecting: asyncio.Task[None] | None = None
 
     async def get(self, token: str) -> bytes:
         """Return the body of a 200; the caller sets the deadline.
@@ -49,19 +58,17 @@ class KeptConnections:
         """
         request = f"{self._head}Authorization: Bearer {token}\r\n\r\n".encode("ascii")
         while True:
-            connection, fresh = self._take(), False
-            if connection is None:
-                connection, fresh = await self._connect(), True
+            while (connection := self._free()) is None:
+                await self._connected()
+            used = connection.used
             try:
                 status, body = await connection.ask(request)
             except _Closed as error:
-                if not fresh and not connection.received:
+                if used and not connection.received:
                     continue  # the server closed it while it was idle
                 raise Cut(f"{self._what}: {error}") from error
             except _InvalidResponse as error:
                 raise Unreachable(f"{self._what}: {error}") from error
-            finally:
-                self._release(connection)
             if status >= SERVER_ERRORS:
                 raise Unreachable(f"{self._what}: HTTP {status}")
             if status != OK:
@@ -70,32 +77,42 @@ class KeptConnections:
             return body
 
     def close(self) -> None:
-        """Close all idle connections."""
-        while self._idle:
-            self._idle.pop().close()
-
-    def _take(self) -> "_Connection | None":
-        while self._idle:
-            connection = self._idle.pop()
-            is_old = clock.boottime() - connection.opened_at > self._connector.secured_seconds
-            if connection.reusable and not (self._secured and is_old):
-                return connection
-            connection.close()
-        return None
-
-    def _release(self, connection: "_Connection") -> None:
-        if connection.reusable:
-            self._idle.append(connection)
-        else:
+        """Close all connections."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+        for connection in self._open:
             connection.close()
 
-    async def _connect(self) -> "_Connection":
+    def _free(self) -> "_Connection | None":
+        """Return a connection that can be used; close what is old, or waits too long."""
+        oldest = clock.boottime() - self._connector.secured_seconds
+        kept: list[_Connection] = []
+        for one in self._open:
+            is_old = self._secured and one.used and one.opened_at < oldest
+            if one.ended or (is_old and not one.busy):
+                one.close()
+            else:
+                kept.append(one)
+        self._open = kept
+        free = next((one for one in kept if not one.busy), None)
+        if free is None and len(kept) >= MOST:
+            kept.pop(0).close()
+        return free
+
+    async def _connected(self) -> None:
+        if self._connecting is None or self._connecting.done():
+            self._connecting = asyncio.create_task(self._connect())
+            self._connecting.add_done_callback(_retrieve)
+        await asyncio.shield(self._connecting)
+
+    async def _connect(self) -> None:
         try:
             context = self._connector.tls() if self._secured and self._connector.tls else None
             loop = asyncio.get_running_loop()
-            _, connection = await loop.create_connection(
-                _Connection, self._host, self._port, ssl=context or (self._secured or None)
-            )
+            async with asyncio.timeout(CONNECT_SECONDS):
+                _, connection = await loop.create_connection(
+                    _Connection, self._host, self._port, ssl=context or (self._secured or None)
+                )
         except (ConfigError, OSError) as error:
             kind = Cut if isinstance(error, ConnectionResetError) else Unreachable
             raise kind(f"{self._what}: {why(error)}") from error
@@ -104,7 +121,13 @@ class KeptConnections:
         except Impostor as error:
             connection.close()
             raise Unreachable(f"{self._what}: {error}") from error
-        return connection
+        self._open.append(connection)
+
+
+def _retrieve(connecting: asyncio.Task[None]) -> None:
+    """Its error is no one's if whoever asked has gone."""
+    if not connecting.cancelled():
+        connecting.exception()
 
 
 class _Closed(Exception):
@@ -122,6 +145,13 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.opened_at = clock.boottime()
+        self.used = False
+        """Whether it has served a request."""
+
+        self.busy = False
+        """Whether an answer is still to come, if only to be dropped."""
+
+        self.ended = False
         self.received = False
         """Whether any part of an answer to the last request has arrived."""
 
@@ -130,36 +160,27 @@ class _Connection(asyncio.Protocol):
         self._body: tuple[int, int, int] | None = None
         """Status, start and end of the body in the buffer."""
 
-        self._ended = False
-
-    @property
-    def reusable(self) -> bool:
-        """Whether another request can be sent."""
-        return self._answer is None and not self._ended
-
     async def ask(self, request: bytes) -> tuple[int, bytes]:
         """Send a request; return status and body of its answer."""
+        self.used = self.busy = True
         self.received = False
         self._answer = asyncio.get_running_loop().create_future()
         self.transport.write(request)
-        answer = await self._answer
-        self._answer = None  # otherwise the connection is not used again
-        return answer
+        return await self._answer
 
     def close(self) -> None:
         """Close it at once."""
-        self._ended = True
+        self.ended = True
         self.transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._ended = True
         self._fail(_Closed(why(exc) if exc else "it closed the connection without an answer"))
 
     def data_received(self, data: bytes) -> None:
-        if self._answer is None or self._answer.done():
+        if not self.busy:
             self.close()  # unsolicited data
             return
         self.received = True
@@ -169,14 +190,17 @@ class _Connection(asyncio.Protocol):
                 self._body = self._read_head()
             if self._body is None or len(self._buffer) < self._body[2]:
                 return
-        except (ValueError, NotPlain) as error:
-            self._ended = True
-            invalid = _InvalidResponse("invalid HTTP response")
-            self._fail(error if isinstance(error, NotPlain) else invalid)
+        except NotPlain as error:
+            self._fail(error)
+            return
+        except ValueError:
+            self._fail(_InvalidResponse("invalid HTTP response"))
             return
         status, start, end = self._body
-        self._ended = self._ended or len(self._buffer) > end
-        self._answer.set_result((status, bytes(self._buffer[start:end])))
+        self.ended = self.ended or len(self._buffer) > end
+        self.busy = False
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result((status, bytes(self._buffer[start:end])))
         self._buffer.clear()
         self._body = None
 
@@ -197,10 +221,11 @@ class _Connection(asyncio.Protocol):
         if not protocol.startswith(b"http/1."):
             raise ValueError
         length, stays = _framing(fields)
-        self._ended = self._ended or not stays
+        self.ended = self.ended or not stays
         return int(status), end + 4, end + 4 + length
 
     def _fail(self, error: Exception) -> None:
+        self.ended = True
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(error)
 

@@ -95,6 +95,7 @@ class AgentMonitor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._busy: set[str] = set()
         self._confirmation_awaited = asyncio.Event()
+        self._exported: dict[tuple[str, HeldState, str], int] = {}
         now = clock.monotonic()
         self.probes = {
             target.name: ProbeState(target=target, quiet_from=now) for target in registry.bots
@@ -112,8 +113,9 @@ class AgentMonitor:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._recall_stops())
                 group.create_task(self._enforce_holds(succeeded))
-                for probe in self.probes.values():
-                    group.create_task(self._follow(probe))
+                for number, probe in enumerate(self.probes.values()):
+                    share = number / len(self.probes)  # not all at once
+                    group.create_task(self._follow(probe, share * self._timeouts.poll))
         finally:
             for task in self._tasks:
                 task.cancel()
@@ -142,8 +144,9 @@ class AgentMonitor:
                 probe.stops = max(probe.stops, stops, key=len)
             return
 
-    async def _follow(self, probe: ProbeState) -> None:
+    async def _follow(self, probe: ProbeState, first_after: float) -> None:
         timeouts = self._timeouts
+        await asyncio.sleep(first_after)
         while True:
             self._start(self._poll(probe))
             rest = timeouts.poll if probe.misses == 0 else timeouts.poll / 2
@@ -343,8 +346,9 @@ class AgentMonitor:
             key = (hold.target, hold.state, "machine" if is_automatic(hold) else "person")
             if key in counts:
                 counts[key] += 1
-        for labels, count in counts.items():
+        for labels, count in counts.items() - self._exported.items():
             self._metrics.agents.holds_active.labels(*labels).set(count)
+        self._exported = counts
         self._metrics.agents.holds_unregistered.clear()
         for name, count in unregistered.items():
             self._metrics.agents.holds_unregistered.labels(name).set(count)

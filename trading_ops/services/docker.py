@@ -44,8 +44,8 @@ class Docker:
             ManagerUnavailable: the engine does not answer.
         """
         async with _explained(name, INSPECT_SECONDS):
-            container = await self._docker().containers.get(name)
-            found: Mapping[str, Any] = await container.show()
+            # Its name, not its id, is what a filtering proxy can allow.
+            found: Mapping[str, Any] = await self._docker().containers.container(name).show()
         state = found["State"]
         started = str(state["StartedAt"])
         pid = int(state["Pid"]) or None

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.waiting import eventually
-from trading_ops.clients.kept_connections import KeptConnections, NotPlain
+from trading_ops.clients.kept_connections import MOST, KeptConnections, NotPlain
 from trading_ops.errors import ClientError, Cut, Refused, Unreachable
 from trading_ops.listener import KnownListeners
 from trading_ops.tls.authority import Authority, Wanted
@@ -25,8 +25,10 @@ OURS = frozenset({os.geteuid()})
 class Server:
     """Counts connections, keeps what it is sent, and answers each request with the given bytes."""
 
-    def __init__(self, *answers: bytes) -> None:
+    def __init__(self, *answers: bytes, wait: asyncio.Event | None = None) -> None:
+        """Give these answers in turn, the last one again and again, once `wait` is set."""
         self.answers = list(answers)
+        self._wait = wait
         self.connections = 0
         self.requests: list[bytes] = []
         self.port = 0
@@ -45,6 +47,8 @@ class Server:
                 answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
                 if not answer:
                     break
+                if self._wait is not None:
+                    await self._wait.wait()
                 for part in answer.split(b"|"):  # each in a packet of its own
                     writer.write(part)
                     await writer.drain()
@@ -61,7 +65,9 @@ class Server:
             server.close()
             for writer in self.writers:
                 writer.transport.abort()
-            await asyncio.gather(*self._served)
+            for task in self._served:
+                task.cancel()
+            await asyncio.gather(*self._served, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager
@@ -102,6 +108,49 @@ async def test_a_slow_answer_does_not_delay_the_next_request() -> None:
         await asyncio.gather(slow, return_exceptions=True)
         assert await client.get("x") == b"ok"
     assert server.connections == 2
+
+
+async def test_a_late_answer_is_dropped_and_its_connection_used_again() -> None:
+    late = asyncio.Event()
+    first = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate"
+    async with Server(first, PLAIN, wait=late).running() as server, kept(server.port) as client:
+        slow = asyncio.create_task(client.get("x"))
+        await eventually(lambda: server.requests)
+        slow.cancel()
+        await asyncio.gather(slow, return_exceptions=True)
+        late.set()
+        await eventually(lambda: not client._open[0].busy)
+        assert await client.get("x") == b"ok"
+    assert server.connections == 1
+
+
+async def test_a_silent_server_gets_few_connections() -> None:
+    async with Server(PLAIN, wait=asyncio.Event()).running() as server, kept(server.port) as client:
+        for _ in range(6):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await client.get("x")
+        assert len(client._open) <= MOST
+
+
+async def test_a_connection_that_takes_longer_than_the_request_is_used_by_the_next(
+    tmp_path: Path,
+) -> None:
+    """A TLS handshake of a process that is late is not thrown away."""
+    Authority(tmp_path).issue(Wanted("alpha", ("127.0.0.1",), calls=True), HOUR)
+    connector = KnownListeners(OURS, tls=calling(TlsFiles(tmp_path, "alpha")))
+    context = serving(TlsFiles(tmp_path, "alpha"), every_client=True)()
+    async with (
+        Server(PLAIN).running(context) as server,
+        kept(server.port, connector, "https") as client,
+    ):
+        for _ in range(2):
+            hurried = asyncio.create_task(client.get("x"))
+            await asyncio.sleep(0)
+            hurried.cancel()
+            await asyncio.gather(hurried, return_exceptions=True)
+        assert await client.get("x") == b"ok"
+        assert server.connections == 1
 
 
 async def test_a_connection_closed_while_idle_is_replaced() -> None:

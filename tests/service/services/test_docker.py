@@ -136,6 +136,64 @@ async def test_an_unknown_container_is_named(engine: Docker) -> None:
         await engine.status("nothing-here")
 
 
+@contextlib.contextmanager
+def filtering_proxy(folder: Path, name: str) -> Iterator[str]:
+    """Run the example, for one container; yield the URL of its socket."""
+    engine = os.environ["DOCKER_HOST"].removeprefix("unix://")  # noqa: TID251
+    text = (Path(__file__).parents[3] / "deploy" / "docker-proxy.conf").read_text("utf-8")
+    replaced = {
+        "/var/run/docker.sock": engine,
+        "/var/lib/trading-ops-docker/proxy.sock": f"{folder}/proxy.sock",
+        "alpha|beta": name,
+    }
+    for old, new in replaced.items():
+        assert old in text
+        text = text.replace(old, new)
+    settings = f"daemon off; user root; pid {folder}/pid; error_log {folder}/log; events {{}}"
+    (folder / "nginx.conf").write_text(f"{settings}\nhttp {{ {text} }}\n", "utf-8")
+    with subprocess.Popen(["nginx", "-c", str(folder / "nginx.conf")]) as process:
+        try:
+            yield f"unix://{folder}/proxy.sock"
+        finally:
+            process.terminate()
+
+
+def is_refused(url: str, *command: str) -> bool:
+    done = subprocess.run(["docker", "--host", url, *command], capture_output=True, check=False)
+    return done.returncode != 0
+
+
+@pytest.mark.skipif(
+    not shutil.which("nginx") or "DOCKER_HOST" not in os.environ,  # noqa: TID251
+    reason="needs nginx, and DOCKER_HOST",
+)
+async def test_the_filtering_proxy_allows_the_listed_container_only(
+    name: str, engine: Docker, tmp_path: Path
+) -> None:
+    other = f"{name}-other"
+    await started(other, engine)
+    try:
+        before = await started(name, engine)
+        with filtering_proxy(tmp_path, name) as url:
+            await eventually((tmp_path / "proxy.sock").exists)
+            proxied = Docker(url)
+            assert (await proxied.status(name)).incarnation == before.incarnation
+            await proxied.restart(name, WITHIN)
+            assert (await proxied.status(name)).incarnation != before.incarnation
+            await proxied.stop(name, timedelta(seconds=1))
+            await proxied.start(name, WITHIN)
+            assert (await proxied.status(name)).running
+            with pytest.raises(SetupError, match="403"):
+                await proxied.status(other)
+            with pytest.raises(SetupError, match="403"):
+                await proxied.restart(other, WITHIN)
+            await proxied.close()
+            for command in (["ps"], ["exec", name, "/bin/sh"], ["rm", "--force", name]):
+                assert is_refused(url, *command)
+    finally:
+        docker("rm", "--force", other)
+
+
 async def test_an_engine_that_is_gone_is_unavailable(tmp_path: Path) -> None:
     """No answer is not the same as no container."""
     gone = Docker(f"unix://{tmp_path}/docker.sock")
