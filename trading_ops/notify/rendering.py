@@ -144,7 +144,7 @@ class Renderer:
 
 def money(amount: float | None, currency: str) -> str:
     """Return an amount with its currency, or a dash if not measured."""
-    return MISSING if amount is None else f"{amount:,.2f} {currency}".strip()
+    return MISSING if amount is None else f"{amount:z,.2f} {currency}".strip()
 
 
 def number(value: float | None) -> str:

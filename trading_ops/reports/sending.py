@@ -104,7 +104,7 @@ def message_of(report: Report) -> Message:
 
 
 def _headline(report: Report) -> str:
-    results = ", ".join(f"{amount:+,.2f} {currency}" for currency, amount in report.results)
+    results = ", ".join(f"{amount:+z,.2f} {currency}" for currency, amount in report.results)
     incidents = report.response.incidents
     count = "no incidents" if not incidents else f"{incidents} incident{'s'[: incidents > 1]}"
     still = f", {len(report.open)} open" if report.open else ""

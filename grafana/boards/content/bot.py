@@ -116,7 +116,7 @@ LIFE = row(
         timeline(
             "Components",
             "min by (bot, component) (trading_component_up)",
-            "{{bot}} {{component}}",
+            "{{component}}",
             "Whether each component of the bot works.",
             limits=below(1),
             runbook="TradingBotBrokerDisconnected",
@@ -154,7 +154,7 @@ WORK = row(
         timeline(
             "Circuit breakers",
             "max by (bot, component) (trading_circuit_breaker_state)",
-            "{{bot}} {{component}}",
+            "{{component}}",
             "Open: the component does not call its dependency for a while.",
             states=BREAKER,
             limits=above(1, 2),

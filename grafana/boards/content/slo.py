@@ -103,7 +103,7 @@ HEAD = row(
                 "Bad, 1 h": (_errors("1h"), Column(unit="percentunit", decimals=3)),
                 "Bad, 1 day": (_errors("1d"), Column(unit="percentunit", decimals=3)),
                 "Bad, 30 days": (_errors("30d"), Column(unit="percentunit", decimals=3)),
-                "Events per second": (
+                "Events": (
                     f"max by ({BY}) (slo:sli_events:rate5m)",
                     Column(unit=PER_SECOND, decimals=2),
                 ),

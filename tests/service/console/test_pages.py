@@ -290,7 +290,7 @@ async def test_jobs_are_paused_and_resumed(serving: Serving) -> None:
         assert "slow disk" in page
         _, page = await browser.get("/console/jobs/audit_verify")
         assert "verify the audit log" in page
-        assert "It never ran." in page
+        assert "No runs yet." in page
         await browser.order("resume-job", subject="audit_verify")
         _, page = await browser.get("/console/jobs")
         assert "slow disk" not in page
@@ -309,6 +309,6 @@ async def test_reports_capacity_and_readiness(serving: Serving) -> None:
         _, page = await browser.get("/console/capacity")
         assert "postgresql-connections" in page
         _, page = await browser.get("/console/readiness")
-        assert "No bot is on its way" in page
+        assert "No bot is moving" in page
         _, page = await browser.get("/console/bot-events?kind=trade")
         assert "No event matches." in page

@@ -21,7 +21,7 @@ from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.messages.bot_events import BotEvents
 from trading_ops.messages.outbox import Outbox
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.reports.trades import trade_figures
+from trading_ops.reports.trades import closed_trades, trade_figures
 from trading_ops.store import bot_events, messages
 from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.migrate import upgrade
@@ -124,6 +124,13 @@ async def test_a_closed_trade_is_an_event_with_a_message(collecting: Collecting)
     assert (lost.data["side"], lost.data["profit"]) == ("short", "-2.5")
     sent = await collecting.reader.read(partial(messages.search, span=TimeRange()))
     assert [one.kind for one in sent] == [MessageKind.TRADE, MessageKind.TRADE]
+    assert {one.subject for one in sent} == {f"freq: {one.summary}" for one in stored}
+    assert all("Profit: " in one.text for one in sent)
+    lines = closed_trades(reversed(stored))
+    assert [(one.bot, one.symbol, one.profit) for one in lines] == [
+        ("freq", "ETH/USDT", 12.5),
+        ("freq", "SOL/USDT:USDT", -2.5),
+    ]
     (figures,) = trade_figures(stored)
     assert (figures.bot, figures.currency, figures.closed) == ("freq", "USDT", 2)
     assert (figures.profit, figures.win_ratio, figures.profit_factor) == (10.0, 0.5, 5.0)

@@ -66,7 +66,7 @@ def order_event(
             "fee": str(fill.fee),
         }
     if profit is not None:
-        detail["profit"] = str(profit)
+        detail["profit"] = f"{profit.normalize():f}"
     return Event(
         at=clock.timestamp(),
         kind=kind,
