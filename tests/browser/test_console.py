@@ -109,6 +109,10 @@ def test_every_page(page: Page, served: Served, theme: Any, size: Any) -> None:
     expect(page.get_by_role("heading", level=1)).to_contain_text("TradingBotBrokerDisconnected")
     faults["incident"] = page.evaluate(FAULTS)
     page.screenshot(path=SHOTS / f"incident-{kind}.png")
+    page.get_by_role("link", name="Post-mortem draft").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Post-mortem draft")
+    faults["post-mortem"] = page.evaluate(FAULTS)
+    page.screenshot(path=SHOTS / f"post-mortem-{kind}.png")
     assert {name: found for name, found in faults.items() if found} == {}
 
 

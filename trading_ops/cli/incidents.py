@@ -161,7 +161,7 @@ def post_mortem(context: click.Context, key: str) -> None:
     It contains times, actions with their outcomes, and the timeline. Impact, root cause and action
     items are left for you to write.
     """
-    from trading_ops.cli.post_mortem import draft  # noqa: PLC0415 - used by this command only
+    from trading_ops.reports.post_mortem import draft  # noqa: PLC0415 - used by this command only
 
     click.echo(draft(_timeline(context, key)), nl=False)
 

@@ -4,9 +4,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
+import msgspec
+
 from trading_ops.api.openapi import document
 from trading_ops.api.requests import not_found
 from trading_ops.capacity.plan import Level
+from trading_ops.clients.reconciler_views import TimelineView
 from trading_ops.console.api_docs import operations, schemas
 from trading_ops.console.figures import FigureReader
 from trading_ops.console.fleet import PAGE, Row
@@ -16,6 +19,7 @@ from trading_ops.domain.bot_event import BotEventKind
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.message import MessageState
 from trading_ops.domain.report import Period
+from trading_ops.reports.post_mortem import draft
 
 Page = tuple[str, Mapping[str, Any]]
 """A template and its values."""
@@ -48,6 +52,7 @@ class Pages:
             "bots/{name}": self.bot,
             "incidents": self.incidents,
             "incidents/{id}": self.incident,
+            "incidents/{id}/post-mortem": self.post_mortem,
             "alerts": self.alerts,
             "maintenance": self.maintenance,
             "events": self.events,
@@ -114,6 +119,13 @@ class Pages:
             "alertname": visitor.parameter("alertname"),
             "is_first": not visitor.parameter("cursor"),
         }
+
+    async def post_mortem(self, visitor: Visitor) -> Page:
+        """Show a draft post-mortem of one incident, as Markdown to copy."""
+        key = visitor.request.match_info["id"]
+        timeline = await visitor.get("/api/v1/incidents/{id}", parts={"id": key})
+        text = draft(msgspec.convert(timeline, TimelineView, from_attributes=True))
+        return "post_mortem.html", {"incident": timeline.incident, "text": text}
 
     async def incident(self, visitor: Visitor) -> Page:
         """Show one incident with its timeline."""

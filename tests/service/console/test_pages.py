@@ -188,6 +188,9 @@ async def test_an_incident_in_the_hands_of_a_person(serving: Serving) -> None:
         order["subject"] = "restart_component"
         status, page = await browser.order("run", **order)
         assert (status, "`params` must be exactly: component" in page) == (422, True)
+        _, page = await browser.get(f"/console/incidents/{key}/post-mortem")
+        assert "# Post-mortem: BotSick on alpha" in page
+        assert "acknowledged" in page
         assert "/console/runbooks/BotSick" in (await browser.get(f"/console/incidents/{key}"))[1]
 
 
@@ -228,6 +231,7 @@ async def test_what_others_name_is_inert(serving: Serving, world: MoneyWorld) ->
             "bots/alpha",
             "incidents",
             f"incidents/{incident['id']}",
+            f"incidents/{incident['id']}/post-mortem",
             "alerts?state=all",
             "events",
             "do/resume?subject=alpha",
@@ -247,7 +251,10 @@ async def test_what_others_name_is_inert(serving: Serving, world: MoneyWorld) ->
                 assert "<script>alert" not in page
 
 
-@pytest.mark.parametrize("path", ["bots/nothing", "incidents/nothing", "runbooks/nothing", "x"])
+@pytest.mark.parametrize(
+    "path",
+    ["bots/nothing", "incidents/nothing", "incidents/nothing/post-mortem", "runbooks/nothing", "x"],
+)
 async def test_what_is_not_there(serving: Serving, path: str) -> None:
     async with serving() as console:
         browser = await console.browser()

@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
-from trading_ops.cli.timeline import plain
 from trading_ops.clients.reconciler_views import TimelineView
+from trading_ops.domain.message import one_line
 
 ADD = "_To be written._"
 CELL_LIMIT = 300
@@ -77,7 +77,7 @@ def _after(begin: datetime, end: datetime) -> str:
 
 def _cell(text: str | None) -> str:
     """Escape text for a cell of a Markdown table."""
-    words = " ".join(plain(text or "").split())[:CELL_LIMIT]
+    words = one_line(text or "", CELL_LIMIT)
     for mark in "\\`*_[]<>|":
         words = words.replace(mark, f"\\{mark}")
     return words
