@@ -1,7 +1,7 @@
 """The gates: checks that can block a due step. All fail closed.
 
 A gate returns None if it is open, else the decision and its reason. Runbook steps and manual
-actions pass the same gates, with a common input, `Wanted`. The transaction that starts a step
+actions pass the same gates, with a common input, `GateInput`. The transaction that starts a step
 reloads the rows under its lock and checks the same gates (`store.attempts.start`).
 """
 
@@ -23,6 +23,7 @@ from trading_ops.domain.decision import (
 )
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.runbook import Limits, Runbook, Step
+from trading_ops.domain.suppression import Suppressed, by_maintenance, by_observe_only, by_pause
 from trading_ops.durations import format_duration
 
 
@@ -119,35 +120,29 @@ def held_by_operator(incident: Incident, world: World) -> Wait | None:
 
 def paused(given: GateInput) -> ClosedGate | None:
     """Automation is paused."""
-    pause = given.world.pause
-    if pause is None:
-        return None
-    note = f"by {pause.owner}: {pause.reason}"
-    return Wait(reason=Reason.PAUSED, until=pause.expires_at, note=note, blocked_step=given.index)
+    return _wait(given, by_pause(given.world.pause, given.now))
 
 
 def observe_only(given: GateInput) -> ClosedGate | None:
     """Observe-only: everywhere, for this runbook, or for this target."""
-    if given.world.observe_only:
-        note = "everywhere, by settings"
-    elif given.runbook is not None and given.runbook.observe_only:
-        note = f"runbook {given.runbook.alert}"
-    elif given.world.target_observe_only:
-        note = f"target {given.target}"
-    else:
-        return None
-    return Wait(reason=Reason.OBSERVE_ONLY, note=note, blocked_step=given.index)
+    world, book = given.world, given.runbook
+    found = by_observe_only(
+        everywhere=world.observe_only,
+        runbook=book.alert if book is not None and book.observe_only else None,
+        target=given.target if world.target_observe_only else None,
+    )
+    return _wait(given, found)
 
 
 def maintenance(given: GateInput) -> ClosedGate | None:
     """The target or the fleet is in maintenance."""
-    window = given.world.maintenance
-    if window is None:
+    return _wait(given, by_maintenance(given.world.maintenance))
+
+
+def _wait(given: GateInput, found: Suppressed | None) -> ClosedGate | None:
+    if found is None:
         return None
-    note = f"of {window.target or 'the whole fleet'} by {window.owner}: {window.reason}"
-    return Wait(
-        reason=Reason.MAINTENANCE, until=window.ends_at, note=note, blocked_step=given.index
-    )
+    return Wait(reason=found.reason, until=found.until, note=found.note, blocked_step=given.index)
 
 
 def halted(given: GateInput) -> ClosedGate | None:

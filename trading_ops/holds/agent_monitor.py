@@ -211,8 +211,8 @@ class AgentMonitor:
             return
         suppressed = self._suppression.why(probe.target, clock.now())
         if suppressed is not None:
-            reason, by = suppressed
-            text = f"{name} is silent: would have halted it; blocked: {reason} {by}"
+            reason = suppressed.reason
+            text = f"{name} is silent: would have halted it; blocked: {suppressed}"
             if await self._record_once(probe, "decided_wait", text, reason=reason):
                 self._metrics.decisions.labels("wait", reason).inc()
             return

@@ -2,16 +2,12 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from trading_ops import clock, logs
-from trading_ops.domain.attempt import Delivery
-from trading_ops.domain.decision import AlertState, GlobalLimits, History, Pause, Reason, World
-from trading_ops.domain.gates import maintenance as maintenance_window
-from trading_ops.domain.gates import observe_only, paused
+from trading_ops.domain.decision import Pause
 from trading_ops.domain.maintenance import Maintenance, covering
-from trading_ops.domain.manual import manual_input
-from trading_ops.domain.runbook import Step
+from trading_ops.domain.suppression import Suppressed, by_maintenance, by_observe_only, by_pause
 from trading_ops.domain.target import Target
 from trading_ops.errors import StoreError
 from trading_ops.store import Connection, maintenance, pauses
@@ -21,15 +17,7 @@ log = logs.get(__name__)
 
 READ_SECONDS = 1.0
 
-HALT = Step(
-    action="halt_trading",
-    timeout=timedelta(0),
-    verify_within=timedelta(0),
-    delivery=Delivery.SAFE_DIRECTION,
-)
-GATES = (observe_only, paused, maintenance_window)
-
-Words = tuple[Pause | None, list[Maintenance]]
+Current = tuple[Pause | None, list[Maintenance]]
 
 
 @dataclass(kw_only=True)
@@ -40,7 +28,7 @@ class Suppression:
     observe_only: bool
     _pause: Pause | None = None
     _windows: list[Maintenance] = field(default_factory=list)
-    _reading: asyncio.Task[Words] | None = None
+    _reading: asyncio.Task[Current] | None = None
 
     async def refresh(self) -> None:
         """Read pauses and windows; returns within a second."""
@@ -60,21 +48,18 @@ class Suppression:
         """Return the maintenance window of the target, if one is open."""
         return covering(self._windows, target.name, now)
 
-    def why(self, target: Target, now: datetime) -> tuple[Reason, str] | None:
-        """Return the reason and who set it, or None if actions may run."""
-        pause = self._pause
-        world = World(
-            view=AlertState.FIRING,
-            observe_only=self.observe_only,
-            target_observe_only=target.observe_only,
-            pause=pause if pause is not None and now < pause.expires_at else None,
-            maintenance=covering(self._windows, target.name, now),
+    def why(self, target: Target, now: datetime) -> Suppressed | None:
+        """Return why no action may run; None: actions may run."""
+        return (
+            by_pause(self._pause, now)
+            or by_observe_only(
+                everywhere=self.observe_only,
+                target=target.name if target.observe_only else None,
+            )
+            or by_maintenance(covering(self._windows, target.name, now))
         )
-        wanted = manual_input(HALT, target.name, History(), world, GlobalLimits(), now)
-        closed = next((one for gate in GATES if (one := gate(wanted)) is not None), None)
-        return None if closed is None else (closed.reason, closed.note)
 
 
-def _read(connection: Connection) -> Words:
+def _read(connection: Connection) -> Current:
     now = clock.now()
     return pauses.current(connection, now=now), maintenance.current(connection, now=now)

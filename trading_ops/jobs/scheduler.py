@@ -15,11 +15,11 @@ from trading_ops import clock, logs
 from trading_ops.config.settings import Settings
 from trading_ops.domain.decision import Pause
 from trading_ops.domain.job import JobOutcome, JobRun, JobState
-from trading_ops.domain.maintenance import Maintenance
+from trading_ops.domain.maintenance import Maintenance, covering
+from trading_ops.domain.suppression import by_maintenance, by_observe_only, by_pause
 from trading_ops.durations import format_duration
 from trading_ops.errors import RequestRefused, StoreError
 from trading_ops.jobs.config import Entry, calendars
-from trading_ops.jobs.gates import closed_gate
 from trading_ops.jobs.job import Context, Job, Plan, Result
 from trading_ops.jobs.registry import load
 from trading_ops.jobs.schedule import AtSession, Session, grace, jitter, next_due
@@ -224,13 +224,14 @@ class Scheduler:
         await self._refuse(entry.name, due, gate, hold=hold)
 
     def _gate(self, entry: Entry, known: Known, now: datetime) -> str | None:
-        return closed_gate(
-            now,
-            observe_only=self.settings.observe_only,
-            pause=known.pause,
-            windows=known.windows,
-            in_maintenance=entry.in_maintenance,
+        """Return the closed gate as text; only maintenance of the whole fleet concerns jobs."""
+        window = None if entry.in_maintenance else covering(known.windows, None, now)
+        found = (
+            by_observe_only(everywhere=self.settings.observe_only)
+            or by_pause(known.pause, now)
+            or by_maintenance(window)
         )
+        return None if found is None else str(found)
 
     async def _begin(self, entry: Entry, *, due_at: datetime | None, actor: str) -> int | None:
         """Begin a run if this replica has the lease, which the run keeps."""

@@ -164,7 +164,7 @@ class Evaluator:
         await self.suppression.refresh()
         held_off = self.suppression.why(target, self.now())
         if target.kind not in BOTS or held_off is not None:
-            why = f"a {target.kind} takes no orders" if held_off is None else held_off[1]
+            why = f"a {target.kind} takes no orders" if held_off is None else str(held_off)
             log.warning("readiness_not_reduced", bot=target.name, why=why)
             return
         await self.holding.place(
