@@ -1,4 +1,4 @@
-"""The same bot in threads: the agent's commands run in the main thread's loop, beside them."""
+"""The same bot in threads: the agent's commands run in the main thread's loop, next to them."""
 
 import asyncio
 import random

@@ -3,7 +3,7 @@
 The data flow:
 
 1. the bot holds one `instrument.BotMetrics` and embeds an `agent` (metrics, health, commands),
-2. an `exporter` beside it collects what the bot cannot measure itself,
+2. an `exporter` next to it collects what the bot cannot measure itself,
 3. Prometheus scrapes both and evaluates `prometheus/rules/*.yml`,
 4. Alertmanager groups firing alerts and notifies the reconciler at once,
    and on-call after the alert's `page_after` time,

@@ -6,9 +6,10 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.open_incidents import open_incidents
 from tests.property.incident_driver import BOTS, Alert, IncidentDriver
 from trading_ops.domain.attempt import AttemptState
-from trading_ops.store import attempts, incidents
+from trading_ops.store import attempts
 
 facts = st.lists(
     st.tuples(st.sampled_from(["fires", "ends"]), st.sampled_from(BOTS[:3])), max_size=10
@@ -34,7 +35,7 @@ def rest(reported: list[tuple[str, str]], firing: set[Alert]) -> tuple[object, .
                 )
             driver.commit()
             driver.now += timedelta(seconds=60)
-        left = incidents.open_ones(driver.connection)
+        left = open_incidents(driver.connection)
         done = attempts.of_open_incidents(driver.connection)
         return (
             sorted((one.fingerprint, one.escalated_at is not None) for one in left),

@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from sqlalchemy import select
 
 from tests.builders import ONE_SHOT, make_step
+from tests.open_incidents import open_incidents
 from tests.property.incident_driver import BOOKS, BOTS, LIMITS, OWN, Alert, IncidentDriver, counted
 from trading_ops.domain.approval import ApprovalState, same_person
 from trading_ops.domain.attempt import RUNNING, Attempt, AttemptState
@@ -27,7 +28,6 @@ from trading_ops.store import (
     attempts,
     events,
     holds,
-    incidents,
     maintenance,
     pauses,
     tables,
@@ -237,7 +237,7 @@ class Incidents(RuleBasedStateMachine):
             return
         looked = self.driver.make_pass()
         # What a pass closes and what then is absent is gone; everything that fires is there.
-        left = {(one.alert, one.target) for one in incidents.open_ones(self.driver.connection)}
+        left = {(one.alert, one.target) for one in open_incidents(self.driver.connection)}
         assert self.driver.firing <= left
         reasons = {
             (one.alert, one.target): decision.reason
@@ -245,7 +245,7 @@ class Incidents(RuleBasedStateMachine):
             if isinstance(decision, Wait)
         }
         held = {(one.incident_id) for one in self.running()}
-        for one in incidents.open_ones(self.driver.connection):
+        for one in open_incidents(self.driver.connection):
             alert = (one.alert, str(one.target))
             flaps = reasons.get(alert) is Reason.FLAPPING
             assert alert in self.driver.firing or one.id in held or flaps
@@ -285,7 +285,7 @@ class Incidents(RuleBasedStateMachine):
     @invariant()
     def one_of_each(self) -> None:
         """One open incident for each alert, one running attempt for each target."""
-        seen = [one.fingerprint for one in incidents.open_ones(self.driver.connection)]
+        seen = [one.fingerprint for one in open_incidents(self.driver.connection)]
         assert len(seen) == len(set(seen))
         held = [one.target for one in self.all_attempts() if one.state in RUNNING]
         assert len(held) == len(set(held))

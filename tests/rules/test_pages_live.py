@@ -19,6 +19,7 @@ from prometheus_client import generate_latest
 
 from tests.builders import make_alert, make_registry, make_runbook
 from tests.free_ports import free_port
+from tests.open_incidents import open_incidents
 from tests.rules.receivers import Mail, Receivers, run_receivers
 from tests.rules.running_alertmanager import RunningAlertmanager, run_alertmanager
 from tests.rules.running_prometheus import run_prometheus
@@ -101,7 +102,7 @@ class Person:
     async def passes(self, *, ahead: timedelta = timedelta()) -> None:
         """Make one pass of the loop, so much later than now."""
         self.ahead = ahead
-        await self.acknowledging.sync(await self.reader.read(incidents.open_ones))
+        await self.acknowledging.sync(await self.reader.read(open_incidents))
 
     async def recovers(self) -> None:
         """Let the incident end."""
@@ -199,7 +200,7 @@ async def test_withdrawn_the_silence_is_gone_at_once(tmp_path: Path) -> None:
         await person.acknowledging.acknowledge(person.incident.id, owner="ben")
         (silence,) = await active(alertmanager)
         assert silence["createdBy"] == "ben"
-        await person.acknowledging.withdraw(person.incident.id, owner="ben")
+        await person.acknowledging.unacknowledge(person.incident.id, owner="ben")
         assert await active(alertmanager) == []
         await eventually(lambda: _is_active(alertmanager), what="the alert to be active again")
 
@@ -218,7 +219,7 @@ async def test_one_alertmanager_of_two_is_dead_the_other_has_the_silence(tmp_pat
         done = await person.acknowledging.acknowledge(person.incident.id, owner="anna")
         assert done.error is None
         assert len(await active(alertmanager)) == 1
-        await person.acknowledging.withdraw(person.incident.id, owner="anna")
+        await person.acknowledging.unacknowledge(person.incident.id, owner="anna")
         assert await active(alertmanager) == []
 
 
@@ -245,7 +246,7 @@ async def test_a_cluster_is_asked_as_one(tmp_path: Path) -> None:
             return by_name["TradingBotDown"].silenced and not by_name["Mark"].silenced
 
         await eventually(silenced, within=DEADLINE, what="the other's silence to take hold")
-        await person.acknowledging.withdraw(person.incident.id, owner="anna")
+        await person.acknowledging.unacknowledge(person.incident.id, owner="anna")
         assert await active(one) == []
         assert await active(other) == []
 

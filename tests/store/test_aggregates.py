@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import Connection
 
 from tests.builders import NOW, make_alert, make_attempt, make_runbook, make_step, make_wanted
+from tests.open_incidents import open_incidents
 from trading_ops.domain.attempt import AttemptState
 from trading_ops.domain.decision import Close, Escalate, Pause, Reason
 from trading_ops.domain.hold import RECONCILER, HeldState, Hold
@@ -29,7 +30,7 @@ from trading_ops.store import (
 def opened(connection: Connection) -> Incident:
     sighting = incidents.FiringAlert(alert=make_alert(), target="alpha")
     incidents.open_all(connection, [sighting], received_at=NOW, now=NOW, source="test")
-    (found,) = incidents.open_ones(connection)
+    (found,) = open_incidents(connection)
     return found
 
 
@@ -219,11 +220,11 @@ def test_episodes_are_counted_back_from_each_beginning(connection: Connection) -
 
     def again(seconds: float) -> str:
         now = NOW + timedelta(seconds=seconds)
-        for one in incidents.open_ones(connection):
+        for one in open_incidents(connection):
             incidents.close(connection, one.id, Close(reason=Reason.RESOLVED), now=now)
         sighting = incidents.FiringAlert(alert=make_alert(), target="alpha")
         incidents.open_all(connection, [sighting], received_at=now, now=now, source="test")
-        (one,) = incidents.open_ones(connection)
+        (one,) = open_incidents(connection)
         return one.id
 
     def count(key: str) -> int:

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import BigInteger, Boolean, Connection, Engine, Integer, LargeBinary
 
 from tests.builders import LABELS, NOW, make_alert, make_wanted
+from tests.open_incidents import open_incidents
 from trading_ops.domain.acknowledgement import AcknowledgementKind
 from trading_ops.domain.attempt import AttemptState
 from trading_ops.domain.decision import Close, Escalate, Pause, Reason
@@ -92,7 +93,7 @@ def _opened(connection: Connection, text: str) -> str:
     sighting = incidents.FiringAlert(alert=alert, target="alpha")
     opened = incidents.open_all(connection, [sighting], received_at=NOW, now=NOW, source=text)
     assert opened == 1
-    found = incidents.open_ones(connection)[0]
+    found = open_incidents(connection)[0]
     assert found.annotations["summary"] == storable(text)
     assert found.labels["note"] == storable(label)
     assert found.labels[storable(label[:100])] == "x"

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, func, insert, select
 
 from tests.builders import NOW, make_alert, make_wanted
 from tests.databases import sqlite_only
+from tests.open_incidents import open_incidents
 from tests.store.conftest import DAY, KEY, Make
 from trading_ops.audit.report import AnchorBook, Verdict, unproven, verify
 from trading_ops.domain.acknowledgement import AcknowledgementKind
@@ -57,7 +58,7 @@ def incident(connection: Connection, at: datetime, name: str = "", *, closed: bo
     alert = make_alert(labels=dict(make_alert().labels) | {"symbol": name or at.isoformat()})
     sighting = incidents.FiringAlert(alert=alert, target="alpha")
     incidents.open_all(connection, [sighting], received_at=at, now=at, source="test")
-    (found,) = [one for one in incidents.open_ones(connection) if one.labels == alert.labels]
+    (found,) = [one for one in open_incidents(connection) if one.labels == alert.labels]
     attempt = attempts.start(connection, plan(found, at), now=at)
     assert attempt is not None
     verified = AttemptState.VERIFIED

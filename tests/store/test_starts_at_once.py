@@ -7,6 +7,7 @@ from sqlalchemy import Engine
 
 from tests.builders import NOW, make_alert, make_wanted
 from tests.databases import postgresql_only
+from tests.open_incidents import open_incidents
 from trading_ops.domain.attempt import Attempt
 from trading_ops.domain.decision import GlobalLimits
 from trading_ops.store import attempts, incidents
@@ -24,7 +25,7 @@ def test_the_last_start_is_given_once(url: str, engine: Engine) -> None:
         incidents.open_all(connection, sightings, received_at=NOW, now=NOW, source="test")
         plans = [
             attempts.StartRequest(gate_input=make_wanted(incident, limits=GlobalLimits(attempts=1)))
-            for incident in incidents.open_ones(connection)
+            for incident in open_incidents(connection)
         ]
     second: list[Attempt | None] = []
     other = writing_engine(url)

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from tests.builders import NOW, make_alert
+from tests.open_incidents import open_incidents
 from trading_ops.domain.decision import Close, Escalate, GlobalLimits, Pause, Reason
 from trading_ops.reconciler.state import State, read_state
 from trading_ops.store import audit_chain, incidents, pauses
@@ -32,7 +33,7 @@ def test_what_was_closed_is_known_as_if_all_were_read_again(connection: Connecti
         incidents.open_all(connection, sightings, received_at=NOW, now=NOW, source="test")
 
     def closed(key: str, now: datetime) -> None:
-        (one,) = (one for one in incidents.open_ones(connection) if one.fingerprint == key)
+        (one,) = (one for one in open_incidents(connection) if one.fingerprint == key)
         incidents.close(connection, one.id, Close(reason=Reason.RECOVERED), now=now)
 
     opened("a", "b", "c")

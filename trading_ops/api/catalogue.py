@@ -92,7 +92,7 @@ class ActionRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     reason: Text
     owner: Person | None = None
     override_budget: bool = False
-    """Roll a bot although its error budget is spent; recorded with the reason."""
+    """Roll a bot although its error budget is exhausted; recorded with the reason."""
 
 
 class RefusalView(msgspec.Struct, kw_only=True):

@@ -102,7 +102,7 @@ class HealthProbe(Generic[Answer]):
             state = ComponentState.DEGRADED if age < PROBE_SECONDS else ComponentState.FAILING
             return state, f"no answer for {age:.1f} s", age
         if self._asking is asking:
-            self._asking = None  # first, so that a judge that fails does not fail for ever
+            self._asking = None  # first, so that a judge that fails does not fail forever
             self._last = self.judge(asking, age)
         return (*self._last, age)
 

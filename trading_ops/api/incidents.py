@@ -71,7 +71,7 @@ class AcknowledgeRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=Tru
 
 
 class WithdrawQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Who withdraws."""
+    """Operator who removes the acknowledgement."""
 
     owner: Person | None = None
 
@@ -154,7 +154,7 @@ class IncidentRoutes:
         )
         return _view(done)
 
-    async def withdraw(
+    async def unacknowledge(
         self,
         identity: Identity,
         id: str,  # noqa: A002
@@ -163,7 +163,7 @@ class IncidentRoutes:
         """Remove the acknowledgement of an incident: pages and automatic steps continue."""
         found = await self._find(id)
         owner = identity.actor(query.owner)
-        return _view(await self._acknowledging.withdraw(found.id, owner=owner))
+        return _view(await self._acknowledging.unacknowledge(found.id, owner=owner))
 
     async def resolve(
         self,

@@ -109,7 +109,7 @@ def _incidents(to: IncidentRoutes) -> list[Route]:
         route("GET", path, VIEWER, tag, to.search),
         route("GET", f"{path}/{{id}}", VIEWER, tag, to.show),
         route("POST", word, OPERATOR, tag, to.acknowledge, status=201, refusals=(409,)),
-        route("DELETE", word, OPERATOR, tag, to.withdraw, refusals=(409,)),
+        route("DELETE", word, OPERATOR, tag, to.unacknowledge, refusals=(409,)),
         route("POST", f"{path}/{{id}}/resolve", OPERATOR, tag, to.resolve, refusals=(409,)),
     ]
 

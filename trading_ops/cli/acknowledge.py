@@ -33,7 +33,7 @@ def acknowledge(key: str, note: str, owner: str) -> None:
     "length",
     required=True,
     type=Duration("24h"),
-    help="How long, as 30m or 2h; at most 24h.",
+    help="How long, for example 30m or 2h; at most 24h.",
 )
 @note_option
 @owner_option
@@ -46,9 +46,9 @@ def snooze(key: str, length: Length, note: str, owner: str) -> None:
 @click.command()
 @id_argument
 @owner_option
-def withdraw(key: str, owner: str) -> None:
+def unack(key: str, owner: str) -> None:
     """Remove an acknowledgement: paging and automation continue."""
-    found = ask(lambda api: api.withdraw(key, owner=owner))
+    found = ask(lambda api: api.unacknowledge(key, owner=owner))
     _print(
         found,
         "no longer acknowledged; secondary on-call is paged in 15 minutes unless acknowledged",

@@ -80,8 +80,8 @@ def verify(
     Includes the events that retention removed, as far as they are in the archive.
 
     Finds every event that was edited, removed, inserted, reordered or truncated, up to the last
-    anchor. Read-only: it can run beside the reconciler, or on a copy. Exits with 1 when the log is
-    not intact, and names the first bad event; also when events have no MAC, or when a file of
+    anchor. Read-only: it can run alongside the reconciler, or on a copy. Exits with 1 when the log
+    is not intact, and names the first bad event; also when events have no MAC, or when a file of
     anchors has none.
     """
     settings = load_settings()
@@ -117,7 +117,11 @@ def verify(
 @audit.command()
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
-    "--since", default="30d", show_default=True, type=Duration(), help="Period to export, as 90d."
+    "--since",
+    default="30d",
+    show_default=True,
+    type=Duration(),
+    help="Period to export, for example 90d.",
 )
 @click.option("--check", is_flag=True, help="Verify FILE instead of writing it.")
 @click.pass_context

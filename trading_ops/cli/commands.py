@@ -61,7 +61,7 @@ COMMANDS: Mapping[str, Entry] = {
     "ack": _entry(
         "acknowledge", "acknowledge", "Acknowledge an incident: pages and automation stop."
     ),
-    "unack": _entry("acknowledge", "withdraw", "Remove an acknowledgement."),
+    "unack": _entry("acknowledge", "unack", "Remove an acknowledgement."),
     "snooze": _entry("acknowledge", "snooze", "Snooze an incident."),
     "resolve": _entry("acknowledge", "resolve", "Close an incident whose alert no longer fires."),
     "run": _entry("actions", "run", "Run an action manually, through the same gates."),

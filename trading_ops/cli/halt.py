@@ -1,4 +1,4 @@
-"""`halt`, `reduce` and `resume`: manual holds on bots, also while the reconciler is down."""
+"""`halt`, `reduce-only` and `resume`: manual holds on bots, also while the reconciler is down."""
 
 import asyncio
 import uuid
@@ -173,7 +173,10 @@ async def _place(
     if not meant and not placed:
         if isinstance(refused, Refused):
             raise refused
-        raise StackError(f"targets.yml has no bot {', '.join(bots or ()) or 'at all'}")
+        missing = (
+            f"targets.yml has no bot {', '.join(bots)}" if bots else "targets.yml lists no bots"
+        )
+        raise StackError(missing)
     if refused is not None:
         click.echo(f"{refused}. Sending the command to the bot directly.", err=True)
     left = [bot for bot in meant if bot.name not in placed or not placed[bot.name].acknowledged]

@@ -25,7 +25,7 @@ def init(folder: Path, *, update: bool, dry_run: bool) -> None:
 
     With --update it prints the diff to this release. Files that you did not change are replaced;
     files that you changed are kept. If this release also changed such a file, its version is
-    written beside yours as FILE.new, for you to merge.
+    written next to yours as FILE.new, for you to merge.
     """
     from trading_ops.project import folder as project  # noqa: PLC0415
     from trading_ops.project.shipped import shipped  # noqa: PLC0415

@@ -19,7 +19,7 @@ def lock_file(var: Path) -> Path:
 def address_file(var: Path) -> Path:
     """Return the file with the supervisor's address.
 
-    It is beside the lock, so that the stack can be stopped while targets.yml is being edited.
+    It is next to the lock, so that the stack can be stopped while targets.yml is being edited.
     """
     return var / "supervisor" / "address"
 

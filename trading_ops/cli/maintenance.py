@@ -24,10 +24,13 @@ def maintenance() -> None:
     "length",
     required=True,
     type=Duration("7d"),
-    help="How long, as 30m or 2h; at most 7d.",
+    help="How long, for example 30m or 2h; at most 7d.",
 )
 @click.option(
-    "--at", "begins_at", metavar="TIME", help="Start time, as 2026-03-01T12:00:00Z. Default: now."
+    "--at",
+    "begins_at",
+    metavar="TIME",
+    help="Start time, for example 2026-03-01T12:00:00Z. Default: now.",
 )
 @reason_option
 @owner_option

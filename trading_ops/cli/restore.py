@@ -40,7 +40,7 @@ def _moment_of(
     "--to",
     metavar="TIME",
     callback=_moment_of,
-    help="Restore the last state at or before this time, as 2026-03-01T12:00:00Z.",
+    help="Restore the last state at or before this time, for example 2026-03-01T12:00:00Z.",
 )
 @click.option(
     "--into",

@@ -39,7 +39,9 @@ def token() -> None:
 @token.command()
 @click.argument("name")
 @click.option("--role", required=True, type=click.Choice([str(role) for role in TOKEN_ROLES]))
-@click.option("--expires", type=Duration(), help="Lifetime, as 90d. Default: never expires.")
+@click.option(
+    "--expires", type=Duration(), help="Lifetime, for example 90d. Default: never expires."
+)
 def add(name: str, role: str, expires: Length | None) -> None:
     """Create a token for NAME and print it once; only its hash is stored.
 

@@ -178,7 +178,7 @@ class ReconcilerApi:
         body = await self._order("POST", f"/api/v1/incidents/{_part(key)}/acknowledge", **fields)
         return _decode(body, AcknowledgementView)
 
-    async def withdraw(self, key: str, *, owner: str) -> AcknowledgementView:
+    async def unacknowledge(self, key: str, *, owner: str) -> AcknowledgementView:
         """Remove an acknowledgement."""
         path = f"/api/v1/incidents/{_part(key)}/acknowledge"
         answer = await self._http.ask("DELETE", path, params={"owner": owner})

@@ -1,6 +1,6 @@
 """Settings; the only reader of the environment.
 
-Each field can be set by `settings.yml` beside `targets.yml`, and by an environment variable
+Each field can be set by `settings.yml` next to `targets.yml`, and by an environment variable
 `TRADING_OPS_<FIELD>`, which wins. Addresses and ports are not here: they are in `targets.yml`.
 """
 
@@ -228,7 +228,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     backup_repository: str = ""
     """Where backups are stored: a folder, or `restic:` and a restic repository, such as
-    `restic:sftp:user@host:/backups`; empty: the folder `backups` beside `var`, not encrypted."""
+    `restic:sftp:user@host:/backups`; empty: the folder `backups` next to `var`, not encrypted."""
 
     backup_password_file: Path | None = None
     """File with the password of a restic repository; None: `backup_password` in secrets."""
@@ -245,19 +245,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     `pg_receivewal` are used."""
 
     backup_keep_last: Annotated[int, msgspec.Meta(ge=1)] = 12
-    """Number of newest backups to keep; of older ones, the newest of each of this many …"""
+    """Number of newest backups to keep."""
 
     backup_keep_hourly: Annotated[int, msgspec.Meta(ge=0)] = 24
-    """… hours, …"""
+    """Also keep the newest backup of each of the last N hours that have one."""
 
     backup_keep_daily: Annotated[int, msgspec.Meta(ge=0)] = 14
-    """… days, …"""
+    """Also keep the newest backup of each of the last N days that have one."""
 
     backup_keep_weekly: Annotated[int, msgspec.Meta(ge=0)] = 8
-    """… weeks, …"""
+    """Also keep the newest backup of each of the last N weeks that have one."""
 
     backup_keep_monthly: Annotated[int, msgspec.Meta(ge=0)] = 12
-    """… and months that have one."""
+    """Also keep the newest backup of each of the last N months that have one."""
 
     log_dir: Path | None = None
     """Folder of log files; None: `log` in `var` for the stack, and standard error for a process

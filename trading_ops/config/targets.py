@@ -364,7 +364,7 @@ def _check_reach(target: Target, where: str, key: str) -> None:
         problem = f"a target of kind {target.kind} does not support TLS"
         raise ConfigError(where, f"{key}.tls", problem, "remove `tls`")
     if target.tls and target.service and target.service.manager is Manager.SUPERVISOR:
-        problem = "the lab's supervisor starts its processes without TLS"
+        problem = "the local stack's supervisor starts its processes without TLS"
         raise ConfigError(where, f"{key}.tls", problem, "remove `tls`, or name another manager")
     for address in filter(None, (target.address, target.faults)):
         host, _ = split_address(address)

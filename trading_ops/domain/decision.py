@@ -134,7 +134,7 @@ class World:
     """The latest request for each digest."""
 
     budget_spent: str | None = None
-    """Why the bot must not be rolled: its error budget is spent; None: it may. Manual only."""
+    """Why the bot must not be rolled: its error budget is exhausted; None: it may. Manual only."""
 
     precondition: str | None = None
     """Why the probed target must not run the next step; None: it may."""

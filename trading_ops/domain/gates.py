@@ -196,7 +196,7 @@ def healthy_share(given: GateInput) -> ClosedGate | None:
 
 
 def global_budget(given: GateInput) -> ClosedGate | None:
-    """The global attempt budget is spent."""
+    """The global attempt budget is exhausted."""
     most = given.limits.attempts_of(given.world.fleet)
     if given.history.everywhere < most:
         return None
@@ -287,7 +287,7 @@ def approved(given: GateInput) -> ClosedGate | None:
 
 
 def error_budget(given: GateInput) -> ClosedGate | None:
-    """The target's error budget is spent: it gets no new release."""
+    """The target's error budget is exhausted: it gets no new release."""
     spent = given.world.budget_spent
     return None if spent is None else Wait(reason=Reason.BUDGET_SPENT, note=spent)
 

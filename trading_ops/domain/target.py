@@ -78,7 +78,7 @@ class Service:
 
     restarts: Restarts = Restarts.MANAGER
     node: str | None = None
-    """The target of kind node that manages it; None for the lab's supervisor."""
+    """The target of kind node that manages it; None for the local stack's supervisor."""
 
     commands: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """For the manager `command`: an argv for each verb."""

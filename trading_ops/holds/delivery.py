@@ -57,17 +57,17 @@ class HoldSender:
                 attempt_id=f"hold:{hold.id[:80]}:{uuid.uuid4().hex[:12]}",
             )
         except TradingOpsError as error:
-            return False, f"{target.name} has not acknowledged it: {error}"
+            return False, f"Hold not acknowledged by {target.name}: {error}"
         except Exception as error:  # a bug here must not prevent storing the hold
             log.exception("hold_not_sent", hold=hold.id)
-            return False, f"cannot send it to {target.name}: {error}"
+            return False, f"Hold not sent to {target.name}: {error}"
         if not result.succeeded:
             # It may be in force without being stored there: the bot's next report shows it.
-            return False, f"{target.name} answered: {result.detail}"
+            return False, f"Hold refused by {target.name}: {result.detail}"
         if not await self._is_reported(target, hold):
-            return False, f"{target.name} acknowledged it, but does not report the hold"
+            return False, f"Hold acknowledged by {target.name}, but its health does not show it"
         await self.note_acknowledged(hold, result.detail)
-        return True, f"{target.name} has acknowledged it: {result.detail}"
+        return True, f"Hold acknowledged by {target.name}: {result.detail}"
 
     async def _is_reported(self, target: Target, hold: Hold) -> bool:
         """Whether the bot reports the hold now; for a Freqtrade, the command checked it."""

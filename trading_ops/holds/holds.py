@@ -172,7 +172,7 @@ class HoldManager:
             acknowledged=acknowledged,
             stored=where,
         )
-        detail = f"{answer}; {where}"
+        detail = f"{answer}. {where}"
         return Placed(id=hold.id, stored=stored, acknowledged=acknowledged, detail=detail)
 
     async def release(

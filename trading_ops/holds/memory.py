@@ -180,14 +180,14 @@ class HoldMemory:
             log.error("hold_not_in_database", hold=hold.id, error=str(error))  # noqa: TRY400
         else:
             self._settled(hold, stands=True)
-            return True, "stored in the database"
+            return True, "Stored in the database"
         try:
             await self._on_disk(partial(self._journal.append, _as_entry(hold)))
         except (OSError, TimeoutError, RuntimeError) as error:
             why = str(error) or "too slow"
             log.error("hold_not_in_journal", hold=hold.id, error=why)  # noqa: TRY400
             return False, "NOT STORED: the database and the disk both failed"
-        return True, "stored in the journal until the database answers"
+        return True, "Stored in the journal until the database answers"
 
     def _settled(self, hold: Hold, *, stands: bool) -> None:
         if self._unsettled.get(hold.id) == hold:  # otherwise a stricter one is still to be stored

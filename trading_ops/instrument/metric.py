@@ -25,7 +25,7 @@ class Owner(StrEnum):
     EXPORTER = "exporter"
     RECONCILER = "reconciler"
     NODE = "node"
-    """A node, and the lab's supervisor."""
+    """A node, and the local stack's supervisor."""
 
     PROCESS = "process"
     """Every process, through the process collector of prometheus_client."""

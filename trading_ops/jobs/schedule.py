@@ -86,7 +86,7 @@ def parse(text: str, zone: str, *, where: str = "", key: str = "") -> Schedule:
         problem = f"unknown time zone {zone!r}"
         raise ConfigError(where, f"{key}.zone", problem, "write one such as UTC") from error
     schedule = Cron(expression=" ".join(text.split()), zone=zone)
-    fix = 'write "MINUTE HOUR DAY MONTH WEEKDAY", or such as "XNYS close + 30min"'
+    fix = 'write "MINUTE HOUR DAY MONTH WEEKDAY", or, for example, "XNYS close + 30min"'
     if len(text.split()) != CRON_FIELDS:
         raise ConfigError(where, f"{key}.schedule", f"invalid schedule {text!r}", fix)
     try:

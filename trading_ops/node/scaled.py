@@ -97,7 +97,7 @@ class Scaled:
         if request.resource == "memory_max":
             value *= MEGABYTE
         elif value > MAX_CPU_WEIGHT:
-            raise SetupError(f"a CPU weight of {value}. Fix: a number from 1 to {MAX_CPU_WEIGHT}")
+            raise SetupError(f"invalid CPU weight {value}. Fix: use 1 to {MAX_CPU_WEIGHT}")
         control = unit.resources
         earlier = self._changes.get(key)
         before = (

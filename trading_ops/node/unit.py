@@ -29,7 +29,7 @@ class NodeUnit:
 
     def __init__(self, target: Target, manager: ServiceManager) -> None:
         if target.service is None:
-            raise ActionError(f"{target.name} has no service")
+            raise ActionError(f"{target.name} has no `service` in targets.yml")
         self.name = target.name
         self.lock = asyncio.Lock()
         self.restarts = 0

@@ -18,7 +18,7 @@ from trading_ops.project.writing import write
 
 RECORD = Path(".trading-ops.json")
 NEW = ".new"
-"""Appended to the name of a shipped file beside one that was changed locally."""
+"""Appended to the name of a shipped file next to one that was changed locally."""
 
 
 class Step(StrEnum):
@@ -32,7 +32,7 @@ class Step(StrEnum):
     """Changed or removed locally; not changed in this release."""
 
     CONFLICT = "conflict"
-    """Changed locally and in this release: the new version is written beside it."""
+    """Changed locally and in this release: the new version is written next to it."""
 
 
 def step(recorded: str | None, local: str | None, new: str | None) -> Step:

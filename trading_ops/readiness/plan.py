@@ -157,7 +157,9 @@ def _criterion(where: str, key: str, one: _Criterion) -> Criterion:
         raise ConfigError(where, key, "`restarts` has no query", fix)
     needs_limit = sources[0] in {"query", "check"} and not one.restarts
     if needs_limit and not one.limit:
-        raise ConfigError(where, f"{key}.limit", "missing", 'write such as limit: "< 0.001"')
+        raise ConfigError(
+            where, f"{key}.limit", "missing", 'add a limit, for example limit: "< 0.001"'
+        )
     if one.check and one.check not in CHECKS:
         problem = f"unknown check {one.check}"
         raise ConfigError(where, key, problem, f"one of {', '.join(sorted(CHECKS))}")

@@ -106,7 +106,7 @@ def is_genuine(text: bytes, keys: Sequence[bytes]) -> bool:
     """
     given: dict[str, Any] = msgspec.json.decode(text, type=dict[str, Any])
     if given.keys() != {"report", "signature"}:
-        raise msgspec.DecodeError("it has not the two keys `report` and `signature`")
+        raise msgspec.DecodeError("the keys `report` and `signature` are required")
     signature = str(given["signature"]).encode("utf-8", "replace")
     return any(hmac.compare_digest(signature, _mac(given["report"], key).encode()) for key in keys)
 

@@ -100,7 +100,7 @@ class AcknowledgementSync:
 
         Args:
             incident_id: or a beginning of it that no other one has.
-            kind: an acknowledgement lasts until the incident ends or it is withdrawn.
+            kind: an acknowledgement lasts until the incident closes or it is removed.
             owner: the operator; it replaces another operator's acknowledgement.
             note: why, for the timeline.
             for_: how long to snooze; an acknowledgement has no such end.
@@ -127,7 +127,7 @@ class AcknowledgementSync:
         log.info("acknowledged", incident=incident.id, kind=ack.kind.value, owner=owner)
         return await self._sync_one(ack)
 
-    async def withdraw(self, incident_id: str, *, owner: str) -> Acknowledged:
+    async def unacknowledge(self, incident_id: str, *, owner: str) -> Acknowledged:
         """Remove the acknowledgement of an incident and its silence.
 
         Raises:

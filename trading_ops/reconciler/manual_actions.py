@@ -55,10 +55,8 @@ class ErrorBudget:
         left = min((one.value for one in found if "bot" in one.labels), default=1.0)
         if left > 0:
             return None
-        return (
-            f"the error budget of {bot} for {OBJECTIVE} is spent: {1 - left:.0%} of the last 30 "
-            "days' budget"
-        )
+        used = f"{1 - left:.0%} of the last 30 days' budget"
+        return f"the error budget of {bot} for {OBJECTIVE} is exhausted: {used}"
 
 
 log = logs.get(__name__)
@@ -69,7 +67,7 @@ WITHIN = timedelta(minutes=1)
 PROBE_SECONDS = 1.0
 LONGEST_TEXT = 200
 ROLLS = frozenset({"roll_bot"})
-"""Actions that deploy: not to a bot whose error budget is spent."""
+"""Actions that deploy: not to a bot whose error budget is exhausted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +132,7 @@ class ManualActions:
             params: all that the action takes.
             owner: who wants it.
             reason: why.
-            override_budget: also while the error budget is spent; the audit log says so.
+            override_budget: also while the error budget is exhausted; the audit log says so.
 
         Raises:
             RequestRefused: unknown action or target, or missing parameters.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 HEAD = """\
 # Written by `python -m trading_ops.reports.slo`; change the objectives there. Recording rules are
-# named as in Sloth. Burning the monthly error budget pages if it would be spent in two to five
+# named as in Sloth. Burning the monthly error budget pages if it would be exhausted in two to five
 # days, and opens a ticket if in ten to thirty. Both alerts use a short and a long window, and skip
 # bots with too few events or too short a history.
 groups:
@@ -175,7 +175,7 @@ _ALERTS = """\
           severity: critical
           page_after: 15m
         annotations:
-          summary: A bot burns its error budget so fast that it will be spent within days.
+          summary: A bot burns its error budget fast enough to exhaust it within days.
           description: >-
             {{{{ $value | humanizePercentage }}}} of the events of {{{{ $labels.sloth_slo }}}}
             of bot {{{{ $labels.bot }}}} on venue {{{{ $labels.venue }}}} are bad, many times the

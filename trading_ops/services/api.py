@@ -1,7 +1,7 @@
 """The HTTP API of an executor: the state of its units, and requests to restart and stop them.
 
-One bearer token. The lab's supervisor and the node process serve the same routes, so that the
-reconciler has one client for both.
+One bearer token. The local stack's supervisor and the node process serve the same routes, so that
+the reconciler has one client for both.
 """
 
 import hmac

@@ -199,7 +199,7 @@ def _check(unit: Workload, found: Object) -> None:
     """Refuse a workload that may run two pods at once: two bots with the same API keys."""
     spec = found["spec"]
     if spec.get("replicas", 1) > 1:
-        raise SetupError(f"{unit.name} has {spec['replicas']} replicas. Fix: a bot has one")
+        raise SetupError(f"{unit.name} has {spec['replicas']} replicas. Fix: set replicas to 1")
     strategy = spec.get("strategy", {}).get("type")
     if unit.kind == DEPLOYMENT and strategy != "Recreate":
         raise SetupError(

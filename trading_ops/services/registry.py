@@ -1,6 +1,6 @@
 """The service managers that a node can use. Their libraries are imported on demand.
 
-The lab's supervisor is not listed: it serves the executor's API itself.
+The local stack's supervisor is not listed: it serves the executor's API itself.
 """
 
 from collections.abc import Callable, Iterable, Mapping

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, bindparam, select
 
+from trading_ops.store.dialects import storable
 from trading_ops.store.tables import chain, events
 
 _PENDING = "trading_ops.events"
@@ -63,9 +64,9 @@ def add(
             "kind": kind,
             "incident_id": incident_id,
             "attempt_id": attempt_id,
-            "actor": _storable(actor),
-            "reason": _storable(str(reason)),
-            "note": _storable(note),
+            "actor": storable(actor),
+            "reason": storable(str(reason)),
+            "note": storable(note),
             "before": as_json(before),
             "after": as_json(after),
         }
@@ -204,14 +205,6 @@ def latest(connection: Connection, *, limit: int = 100) -> list[Event]:
 def _pending(connection: Connection) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = connection.info.setdefault(_PENDING, [])
     return rows
-
-
-def _storable(text: str) -> str:
-    """Return text that every database can store: PostgreSQL has no NUL, UTF-8 no lone surrogate."""
-    if text.isascii():
-        return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
-    clean = text.encode("utf-8", "replace").decode("utf-8")
-    return clean.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def as_json(values: Mapping[str, Any] | None) -> str | None:

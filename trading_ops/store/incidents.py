@@ -278,13 +278,6 @@ def close(
     return True
 
 
-def open_ones(connection: Connection) -> list[Incident]:
-    """Return all open incidents, oldest first."""
-    statement = select(incidents).where(incidents.c.closed_at.is_(None))
-    rows = connection.execute(statement.order_by(incidents.c.opened_at)).mappings()
-    return [Incident(**row) for row in rows]
-
-
 def go_quiet(connection: Connection, key: str, *, now: datetime) -> bool:
     """Record since when the alert of a flapping incident is absent; return whether that was new."""
     where = (incidents.c.id == key, incidents.c.closed_at.is_(None))

@@ -196,12 +196,6 @@ def resume(connection: Connection, job: str, *, owner: str, now: datetime) -> No
     events.add(connection, at=now, kind="job_resumed", actor=owner, note=job)
 
 
-def run_of(connection: Connection, run: int) -> JobRun | None:
-    """Return one run."""
-    row = connection.execute(select(job_runs).where(job_runs.c.id == run)).mappings().one_or_none()
-    return None if row is None else _read(row)
-
-
 def history(connection: Connection, job: str, *, limit: int = LATEST) -> list[JobRun]:
     """Return the newest runs of a job, newest first."""
     rows = connection.execute(

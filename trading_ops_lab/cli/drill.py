@@ -46,7 +46,7 @@ BOT = click.option(
     "--during",
     metavar="ALERT",
     default="",
-    help="Make this alert fire first, one that suppresses the runbook; the drill passes only if "
+    help="First trigger this alert, which suppresses the runbook; the drill passes only if "
     "no action runs until it resolves.",
 )
 @output_option

@@ -34,7 +34,7 @@ INTRODUCTION = (
     type=Duration("2h"),
     help="Time for all answers.",
 )
-@click.option("--seed", type=int, help="Repeat the exercise of this number. Default: a new one.")
+@click.option("--seed", type=int, help="Repeat the exercise with this seed. Default: a new one.")
 @output_option
 def training(bot: str | None, limit: Length, seed: int | None, output: str) -> None:
     """Find an unnamed fault, and get a grade for the answers and the time.

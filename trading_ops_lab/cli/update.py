@@ -70,7 +70,7 @@ def update(
 
     The bot is stopped gracefully, its records are copied, and the new release is started. If it is
     not healthy in time, the previous release is restored. Exits with 1 then, and when the update
-    was refused. A bot whose error budget is spent is not updated.
+    was refused. A bot whose error budget is exhausted is not updated.
     """
     settings = command_settings()
     registry = load_targets(settings.targets_file)

@@ -44,14 +44,14 @@ async def test_a_crash_is_found_reported_and_counted(
     venue: Venue, spawn: Spawn, config: BotConfig, config_file: Path, tmp_path: Path
 ) -> None:
     """Each start after a kill is one more unclean start; an ordered end is none."""
-    assert main(["--config", str(config_file), "--last-life"]) == UNKNOWN
+    assert main(["--config", str(config_file), "--last-run"]) == UNKNOWN
     process = spawn()
     await until(lambda: venue.journal("dead_man_armed"), within=40)
-    assert main(["--config", str(config_file), "--last-life"]) == 0
+    assert main(["--config", str(config_file), "--last-run"]) == 0
     process.send_signal(signal.SIGKILL)
     process.wait()
     make_impatient(config, config_file)
-    assert main(["--config", str(config_file), "--last-life"]) == CRASHED
+    assert main(["--config", str(config_file), "--last-run"]) == CRASHED
 
     bot = await started_bot(config)
     assert sample(bot.metrics, "trading_bot_last_exit", how="crashed") == 1

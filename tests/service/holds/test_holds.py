@@ -106,7 +106,7 @@ async def test_killed_between_the_journal_and_the_database(desk: Desk, bot: Real
     desk.break_database()
     placed = await desk.holding.place(desk.target, "halted", **ADA)
     assert (placed.stored, placed.acknowledged) == (True, False)
-    assert "has not acknowledged" in placed.detail
+    assert "not acknowledged" in placed.detail
     after = desk.again()
     bot.start()
     await after.enforce()

@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 
 from tests.builders import NOW, make_alert, make_registry, make_runbook
+from tests.open_incidents import open_incidents
 from tests.silences import FakeAlertmanager, ends_at
 from trading_ops import clock
 from trading_ops.clients.alertmanager import Alertmanager, Alertmanagers
@@ -46,7 +47,7 @@ class Office:
     async def passes(self, *, later: timedelta = timedelta(), seconds: int = 0) -> None:
         """Let the clock continue and make one pass, as the loop does."""
         self.now += later + timedelta(seconds=seconds)
-        open_ones = await self.reader.read(incidents.open_ones)
+        open_ones = await self.reader.read(open_incidents)
         head = await self.reader.read(events.head)
         await self.acknowledging.sync(open_ones, head=head)
 
@@ -207,11 +208,11 @@ async def test_it_goes_when_the_incident_ends(office: Office) -> None:
 async def test_to_withdraw_expires_the_silence_at_once(office: Office) -> None:
     """The metric goes to 0, for the rule looks at it; no one can withdraw twice."""
     await office.acknowledging.acknowledge(office.incident.id, owner="anna")
-    await office.acknowledging.withdraw(office.incident.id, owner="anna")
+    await office.acknowledging.unacknowledge(office.incident.id, owner="anna")
     assert not office.alertmanager.active
     assert office.shown() == 0
     with pytest.raises(RequestRefused, match="not acknowledged"):
-        await office.acknowledging.withdraw(office.incident.id, owner="anna")
+        await office.acknowledging.unacknowledge(office.incident.id, owner="anna")
 
 
 async def test_a_snooze_lasts_as_long_as_was_reported(office: Office) -> None:
@@ -273,7 +274,7 @@ async def test_a_withdrawal_while_alertmanager_is_away_follows_too(office: Offic
     """The metric is 0 at once; the silence goes when it can."""
     await office.acknowledging.acknowledge(office.incident.id, owner="anna")
     office.alertmanager.away = True
-    done = await office.acknowledging.withdraw(office.incident.id, owner="anna")
+    done = await office.acknowledging.unacknowledge(office.incident.id, owner="anna")
     assert done.error is not None
     assert office.shown() == 0
     office.alertmanager.away = False
@@ -302,7 +303,7 @@ async def test_withdrawn_after_such_a_crash_nothing_is_left(office: Office) -> N
         office.incident.id, kind="snooze", owner="anna", for_=60 * MINUTE
     )
     office.alertmanager.loses_answer = False
-    await office.restarted().acknowledging.withdraw(office.incident.id, owner="anna")
+    await office.restarted().acknowledging.unacknowledge(office.incident.id, owner="anna")
     assert not office.alertmanager.active
 
 
@@ -312,7 +313,7 @@ async def test_after_a_restart_the_metric_says_the_same(office: Office) -> None:
     again = office.restarted()
     await again.passes(seconds=1)
     assert again.shown() == (NOW + 60 * MINUTE).timestamp()
-    await again.acknowledging.withdraw(office.incident.id, owner="anna")
+    await again.acknowledging.unacknowledge(office.incident.id, owner="anna")
     again = again.restarted()
     await again.passes(seconds=1)
     assert again.shown() == 0
@@ -331,7 +332,7 @@ async def test_another_persons_silence_is_left_alone(office: Office) -> None:
         "status": {"state": "active"},
     }
     await office.acknowledging.acknowledge(office.incident.id, owner="anna")
-    await office.acknowledging.withdraw(office.incident.id, owner="anna")
+    await office.acknowledging.unacknowledge(office.incident.id, owner="anna")
     assert [one["id"] for one in office.alertmanager.active] == ["theirs"]
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from tests.builders import make_alert, make_attempt
 from tests.databases import postgresql_only
 from tests.fakes import FakeWorld
+from tests.open_incidents import open_incidents
 from tests.service.reconciler.conftest import Running, Start
 from tests.waiting import eventually
 from trading_ops import clock
@@ -70,7 +71,7 @@ async def test_what_another_did_last_is_known(start: Start, world: FakeWorld) ->
         writer = running.loop.incident_reconciler.writer
 
         def other_fails(connection: Connection) -> None:
-            (incident,) = incidents.open_ones(connection)
+            (incident,) = open_incidents(connection)
             tried = make_attempt(
                 incident_id=incident.id, fence=fencing.raise_fence(connection, "alpha")
             )

@@ -47,7 +47,7 @@ async def test_the_machine_keeps_its_hands_off_until_it_is_given_back(
         assert world.commands == []
         assert await running.metric(GAUGE) > 0
 
-        await person.withdraw(key, owner="anna")
+        await person.unacknowledge(key, owner="anna")
         assert world.silences.active == []
         assert await running.metric(GAUGE) == 0
         await eventually(running.closed, what="the machine to heal it")

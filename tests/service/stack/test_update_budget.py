@@ -38,5 +38,5 @@ async def test_a_spent_error_budget_refuses_an_update(
         command = ["update", "alpha", "--to", sys.executable, "--reason", "a fix", *options]
         code = await asyncio.to_thread(run, command)
     errors = capsys.readouterr().err
-    assert ("for availability is spent: 240% of the last 30 days" in errors) is refused
+    assert ("for availability is exhausted: 240% of the last 30 days" in errors) is refused
     assert code == (ExitCode.FAILED if refused else ExitCode.NOT_RUNNING), errors

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from tests.builders import LABELS, make_alert, make_wanted
 from tests.databases import place_database
+from tests.open_incidents import open_incidents
 from trading_ops import clock
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.main import run
@@ -37,7 +38,7 @@ def live_through(connection: Connection) -> str:
         now=now + timedelta(seconds=0.01),
         source="webhook",
     )
-    (incident,) = incidents.open_ones(connection)
+    (incident,) = open_incidents(connection)
     events.add(
         connection,
         at=now + timedelta(seconds=0.02),
@@ -157,7 +158,7 @@ def test_whose_it_is_and_why_nothing_happens(
     with transaction(engine, b"key") as connection:
         sighting = incidents.FiringAlert(alert=make_alert(), target="alpha")
         incidents.open_all(connection, [sighting], received_at=now, now=now, source="webhook")
-        (key,) = (one.id for one in incidents.open_ones(connection))
+        (key,) = (one.id for one in open_incidents(connection))
     assert listed()[0]["state"] == "new"
     with transaction(engine, b"key") as connection:
         incidents.go_quiet(connection, key, now=now)

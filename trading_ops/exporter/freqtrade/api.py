@@ -25,7 +25,8 @@ ROOT = "/api/v1"
 PING = "/ping"
 FROM_THE_EXCHANGE = frozenset({"/status", "/profit", "/balance", "/daily"})
 """These wait for the exchange, or go through all trades. With an exchange that throttles they take
-15 s and more, and each keeps a thread of Freqtrade busy: one of them at a time, beside the turns of
+15 s and more, and each keeps a thread of Freqtrade busy: one of them at a time, in addition to the
+turns of
 the others."""
 
 LARGEST_ANSWER_BYTES = 8 * 1024 * 1024

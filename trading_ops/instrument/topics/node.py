@@ -1,4 +1,4 @@
-"""The metrics of a node, and of the lab's supervisor, which has the same API."""
+"""The metrics of a node, and of the local stack's supervisor, which has the same API."""
 
 from trading_ops.instrument.metric import Kind, Metric, Owner
 

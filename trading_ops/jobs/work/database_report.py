@@ -141,7 +141,7 @@ def _is_due(reports: Sequence[findings.Recorded], now: datetime) -> bool:
 
 
 def _check(settings: Settings) -> list[Finding]:
-    """Run `integrity_check` on each SQLite database in `var`, beside the programs that use it."""
+    """Run `integrity_check` on each SQLite database in `var`, while programs use it."""
     found = []
     for source in sources(settings, secrets=False):
         try:

@@ -1,7 +1,7 @@
 """`python -m trading_ops_lab.paper.bot --config FILE.json`: run one bot until SIGTERM or SIGINT.
 
 A second SIGINT ends it at once with 130: nothing more is sent, the records are closed cleanly, and
-the venue's dead man's switch stays armed. `--last-life` only prints how the last run ended.
+the venue's dead man's switch stays armed. `--last-run` only prints how the last run ended.
 `--events` only prints what the bot did and why, one JSON object per line. `--observe` starts the
 bot on a copy of its state without the account: a restore test uses it.
 """
@@ -48,11 +48,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     0: a graceful shutdown. 1: it could not start. 5: another instance of the bot has taken over;
     started again, this one is a standby. 130: interrupted.
 
-    With `--last-life`: 0 after a clean end or while it runs, 3 after a crash, 4 for unknown.
+    With `--last-run`: 0 after a clean end or while it runs, 3 after a crash, 4 for unknown.
     """
     parser = argparse.ArgumentParser(prog="trading_ops_lab.paper.bot", description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="the bot's JSON file")
-    parser.add_argument("--last-life", action="store_true", help="print how the last run ended")
+    parser.add_argument("--last-run", action="store_true", help="print how the last run ended")
     parser.add_argument(
         "--observe",
         type=Path,
@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         config = load_config(arguments.config)
-        if arguments.last_life:
+        if arguments.last_run:
             return _print_last_run(config)
         if arguments.events:
             return _print_events(config, arguments.kind, arguments.last)

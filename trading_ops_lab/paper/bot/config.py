@@ -147,7 +147,7 @@ class BotConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Time between two stored heartbeats, with the signals' prices."""
 
     crash_after_seconds: Positive = 300.0
-    """Age of the last stored heartbeat from which `--last-life` reports a crash."""
+    """Age of the last stored heartbeat from which `--last-run` reports a crash."""
 
     signals_restore_seconds: Positive = 60.0
     """Maximum age of the stored prices that the signals continue from after a restart."""

@@ -6,7 +6,6 @@ Ages use the server's clock. No query reads a user table, so none waits for its 
 from trading_ops.exporter.databases.postgresql.reading import Reading
 
 STATES = ("active", "idle", "idle_in_transaction", "idle_in_transaction_aborted", "other")
-HOLDERS = ("session", "prepared", "slot")
 
 SERVER = """
 SELECT pg_is_in_recovery()::int AS in_recovery,

@@ -1,4 +1,4 @@
-"""Opens a SQLite file so that reading changes nothing in it or beside it.
+"""Opens a SQLite file so that reading changes nothing in it or next to it.
 
 Debian 12's SQLite is one of the versions whose WAL can be corrupted by two connections that write
 or checkpoint at the same time. A plain read-only connection writes too: into the -shm file, and in
