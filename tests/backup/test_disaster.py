@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from trading_ops.reports.recorded_drills import RecordedMark
 from trading_ops_lab.drills.disaster import run_disaster_drill
+from trading_ops_lab.drills.recorded_drills import RecordedMark
 
 STAGES = ["lost", "restored", "verified", "ready", "trading"]
 

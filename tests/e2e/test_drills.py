@@ -10,9 +10,9 @@ from grafana.boards.queries import board_queries
 from tests.e2e.board_answers import unanswered
 from tests.stack import Stack
 from tests.waiting import eventually
-from trading_ops.reports.gameday import FILE
-from trading_ops.reports.recorded_drills import GameDayRecord, RecordedDrill
+from trading_ops_lab.drills.gameday_page import FILE
 from trading_ops_lab.drills.lab_clients import Scene
+from trading_ops_lab.drills.recorded_drills import GameDayRecord, RecordedDrill
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,7 @@ from tests.bench.say import say
 from tests.engines.record import DRILLS, Generation, merged, read, seconds_of, write
 from tests.stack import running_stack
 from trading_ops import clock
-from trading_ops.reports.gameday import read as read_game_day
+from trading_ops_lab.drills.gameday_page import read as read_game_day
 
 WITHIN = 1800.0
 

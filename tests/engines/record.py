@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from tests.rules.configuration import ROOT
-from trading_ops.reports.recorded_drills import RecordedDrill
+from trading_ops_lab.drills.recorded_drills import RecordedDrill
 
 FILE = ROOT / "docs" / "engines.json"
 PAGE = ROOT / "docs" / "proofs.md"

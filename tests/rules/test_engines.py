@@ -19,7 +19,7 @@ from tests.engines.record import (
 )
 from tests.rules.configuration import ROOT, RUNBOOKS
 from trading_ops.reconciler.runbook_index import load_runbooks
-from trading_ops.reports.gameday import read as read_game_day
+from trading_ops_lab.drills.gameday_page import read as read_game_day
 
 SCRIPT = ROOT / "scripts" / "test-newest.sh"
 OLD = Generation(
@@ -59,9 +59,8 @@ def test_a_drill_that_waited_for_another_alert_is_not_compared() -> None:
     """A game day runs TradingBotDown once more while its venue is down, which takes a minute."""
     record = read_game_day(PAGE.parent)
     assert record
-    plain = structs.replace(
-        record.drills[0], alert="TradingBotDown", during="", total_seconds=15.04
-    )
+    drill = next(one for run in (record, *record.before) for one in run.drills)
+    plain = structs.replace(drill, alert="TradingBotDown", during="", total_seconds=15.04)
     waited = structs.replace(plain, during="TradingVenueDown", total_seconds=75.4)
     assert seconds_of([plain, waited]) == {"TradingBotDown": 15.0}
 

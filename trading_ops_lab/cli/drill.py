@@ -13,14 +13,14 @@ from rich.table import Table
 from trading_ops.cli.console import out, output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.config.settings import load_settings
-from trading_ops.reports.gameday import FILE, PAGE, grids, read, summary, write
-from trading_ops.reports.recorded_drills import GameDayRecord, RecordedDisaster, RecordedMark
 from trading_ops_lab.drills.disaster import NAME as DISASTER
 from trading_ops_lab.drills.disaster import run_disaster_drill
 from trading_ops_lab.drills.drill_run import DrillResult
 from trading_ops_lab.drills.gameday import SIDE_BY_SIDE, GameDay, held_back, run_game_day
+from trading_ops_lab.drills.gameday_page import FILE, PAGE, grids, read, summary, write
 from trading_ops_lab.drills.gameday_record import begin_day, record_of
 from trading_ops_lab.drills.lab_clients import open_scene
+from trading_ops_lab.drills.recorded_drills import GameDayRecord, RecordedDisaster, RecordedMark
 from trading_ops_lab.drills.run import run_drill
 from trading_ops_lab.drills.timeline import Mark
 

@@ -22,8 +22,8 @@ from trading_ops import clock
 from trading_ops.agent.state import Holds, TradingState
 from trading_ops.config.settings import Settings, load_settings, other_environment
 from trading_ops.errors import StackError
-from trading_ops.reports.recorded_drills import RecordedDisaster, RecordedMark
 from trading_ops_lab.cli.up import fill_empty
+from trading_ops_lab.drills.recorded_drills import RecordedDisaster, RecordedMark
 
 NAME = "DisasterRecovery"
 RTO_SECONDS = 300.0

@@ -14,14 +14,14 @@ import psutil
 from trading_ops import __version__, clock
 from trading_ops.clients.engines import Engines
 from trading_ops.errors import ClientError
-from trading_ops.reports.recorded_drills import (
+from trading_ops_lab.drills.gameday import GameDay
+from trading_ops_lab.drills.lab_clients import Scene
+from trading_ops_lab.drills.recorded_drills import (
     GameDayRecord,
     Machine,
     RecordedDisaster,
     RecordedDrill,
 )
-from trading_ops_lab.drills.gameday import GameDay
-from trading_ops_lab.drills.lab_clients import Scene
 
 GIT_SECONDS = 10.0
 

@@ -14,13 +14,13 @@ from trading_ops.clients.http import Http, session_of
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.clients.secrets import SecretFiles
-from trading_ops.clients.venue_faults import VenueFaults
 from trading_ops.config.settings import Settings
 from trading_ops.config.targets import load_targets
 from trading_ops.domain.runbook import Runbook
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import StackError
 from trading_ops.reconciler.runbook_index import load_runbooks
+from trading_ops_lab.faults.venue_faults import VenueFaults
 from trading_ops_lab.supervisor.client import not_running
 
 

@@ -10,12 +10,12 @@ import itertools
 from decimal import Decimal
 from typing import Final
 
-from trading_ops.clients.venue_faults import JournalEntry
 from trading_ops.domain.target import Target
 from trading_ops.errors import ClientError
 from trading_ops_lab.drills.lab_clients import Scene
 from trading_ops_lab.faults.account import order
 from trading_ops_lab.faults.base import Fault
+from trading_ops_lab.faults.venue_faults import JournalEntry
 
 ASSET: Final = "ZUSD"
 AMOUNT: Final = Decimal("0.01")

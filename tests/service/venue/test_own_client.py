@@ -8,8 +8,8 @@ import pytest
 
 from tests.service.venue.harness import TOKEN, Files
 from trading_ops.clients.http import Http
-from trading_ops.clients.venue_faults import VenueFaults
 from trading_ops.errors import Refused
+from trading_ops_lab.faults.venue_faults import VenueFaults
 from trading_ops_lab.paper.venue.venue import Venue
 
 

@@ -9,12 +9,12 @@ import pytest
 
 from tests.waiting import eventually
 from trading_ops.clients.agent import CommandAnswer
-from trading_ops.clients.venue_faults import JournalEntry
 from trading_ops.domain.target import Target
 from trading_ops.errors import Unreachable
 from trading_ops_lab.drills.lab_clients import Scene
 from trading_ops_lab.faults import busy_account
 from trading_ops_lab.faults.busy_account import AMOUNT, ASSET, WOUND, BusyAccount
+from trading_ops_lab.faults.venue_faults import JournalEntry
 
 ALPHA = cast(Target, type("Bot", (), {"name": "alpha", "venue": "paper"})())
 

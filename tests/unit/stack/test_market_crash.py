@@ -12,7 +12,6 @@ import pytest
 from tests.unit.stack.timelines import StoredTimelines, attempt, timeline
 from trading_ops.clients.prometheus import Sample
 from trading_ops.clients.reconciler_views import HoldView, TargetView
-from trading_ops.clients.venue_faults import JournalEntry
 from trading_ops.domain.target import Target
 from trading_ops.errors import StackError
 from trading_ops_lab.drills.lab_clients import Scene
@@ -23,6 +22,7 @@ from trading_ops_lab.faults.market_crash import (
     MarketCrash,
     worth_to_lose,
 )
+from trading_ops_lab.faults.venue_faults import JournalEntry
 
 AT, LONG_AGO = datetime(2126, 5, 4, tzinfo=UTC), datetime(2020, 5, 4, tzinfo=UTC)
 ALPHA = cast(Target, type("Bot", (), {"name": "alpha", "venue": "paper"})())

@@ -10,12 +10,12 @@ import pytest
 
 from trading_ops.clients.prometheus import Sample
 from trading_ops.clients.reconciler_views import HoldView, TargetView
-from trading_ops.clients.venue_faults import JournalEntry
 from trading_ops.domain.target import Target
 from trading_ops.errors import StackError
 from trading_ops_lab.drills.lab_clients import Scene
 from trading_ops_lab.faults import unexplained_withdrawal as unbooked
 from trading_ops_lab.faults.unexplained_withdrawal import UnbookedMoney
+from trading_ops_lab.faults.venue_faults import JournalEntry
 
 AT = datetime(2126, 5, 4, tzinfo=UTC)
 LATER = AT.timestamp() + 1

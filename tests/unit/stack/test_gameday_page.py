@@ -10,7 +10,8 @@ import pytest
 
 from trading_ops.errors import SetupError
 from trading_ops.reconciler.runbook_index import load_runbooks
-from trading_ops.reports.gameday import (
+from trading_ops_lab.drills.drill_run import DrillResult
+from trading_ops_lab.drills.gameday_page import (
     FILE,
     PAGE,
     grids,
@@ -19,14 +20,13 @@ from trading_ops.reports.gameday import (
     summary,
     write,
 )
-from trading_ops.reports.recorded_drills import (
+from trading_ops_lab.drills.recorded_drills import (
     GameDayRecord,
     Machine,
     RecordedDisaster,
     RecordedDrill,
     RecordedMark,
 )
-from trading_ops_lab.drills.drill_run import DrillResult
 
 DOCS = Path(__file__).parents[3] / "docs"
 RUNBOOKS = DOCS.parent / "runbooks"

@@ -1,6 +1,6 @@
 """The record of a game day, and the page generated from it.
 
-    python -m trading_ops.reports.gameday FOLDER
+    python -m trading_ops_lab.drills.gameday_page FOLDER
 
 regenerates the page next to the record.
 
@@ -21,7 +21,7 @@ from statistics import median
 import msgspec
 
 from trading_ops.errors import SetupError
-from trading_ops.reports.recorded_drills import (
+from trading_ops_lab.drills.recorded_drills import (
     GameDayRecord,
     Machine,
     RecordedDisaster,
