@@ -1,10 +1,11 @@
-"""SIGKILL during backup, prune and restore, at every change of a file: what can be restored stays.
+"""SIGKILL during backup, prune, restore and migration, at every change: what can be restored stays.
 
     python -m tests.backup.kills --kills 500 [--postgresql]
 
 A life is a forked child that ends itself with SIGKILL just before its n-th change of a file or a
-folder, as told by Python's audit hooks. After each death every complete backup must still be
-listed, restore exactly and pass its restore test, and the same command must then succeed.
+folder, as told by Python's audit hooks, or its n-th SQL statement. After each death every complete
+backup must still be listed, restore exactly and pass its restore test, and the same command must
+then succeed.
 """
 
 import argparse
@@ -23,6 +24,8 @@ from pathlib import Path
 
 import structlog
 from msgspec.structs import replace
+from sqlalchemy import Engine
+from sqlalchemy.event import listen
 
 from tests.backup import postgresql
 from tests.backup.installation import KEY, Installation
@@ -31,6 +34,7 @@ from trading_ops.audit import report as audit
 from trading_ops.backup import prune
 from trading_ops.backup.in_place import restore_in_place
 from trading_ops.backup.verify import check_contents, fetch
+from trading_ops.store import migrate
 from trading_ops.store.reader import open_reader
 
 DATABASE = "test_1"
@@ -75,11 +79,19 @@ def base(installation: Installation) -> None:
     create(installation)
 
 
+def migrate_schema(installation: Installation) -> None:
+    """Take the schema of the store back by one revision, and up again."""
+    url = installation.settings.database_url
+    migrate.downgrade(url, f"{int(migrate.HEAD) - 1:04}")
+    migrate.upgrade(url)
+
+
 OPERATIONS: dict[str, Callable[[Installation], None]] = {
     "create": create,
     "base": base,
     "prune": remove,
     "restore": restore,
+    "migrate": migrate_schema,
 }
 
 
@@ -123,15 +135,20 @@ def live(work: Callable[[], None], last: int | None) -> int:
 def _die_before(last: int | None, work: Callable[[], None], sending: int) -> None:
     seen = 0
 
-    def hook(event: str, arguments: tuple[object, ...]) -> None:
+    def count(*_: object) -> None:
         nonlocal seen
+        seen += 1
+        if seen == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
         flags = arguments[2] if event == "open" else 0
         if event in CHANGES or (isinstance(flags, int) and flags & WRITING):
-            seen += 1
-            if seen == last:
-                os.kill(os.getpid(), signal.SIGKILL)
+            count()
 
     sys.addaudithook(hook)
+    listen(Engine, "before_cursor_execute", count)
+    listen(Engine, "commit", count)
     try:
         work()
         os.write(sending, str(seen).encode())
