@@ -106,8 +106,8 @@ def _written(config: Any) -> str:
 
 
 class _WithoutAnchors(yaml.SafeDumper):
-    """Writes what occurs twice twice, as a reader expects."""
+    """Writes repeated values in full, without YAML aliases."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
-        """Make no aliases."""
+        """Return True: use no alias."""
         return True

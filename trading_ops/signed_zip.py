@@ -18,7 +18,7 @@ LARGEST_MANIFEST = 1_000_000
 BLOCK = 1 << 20
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
-"""What reading a file raises that is not such an archive, or is damaged."""
+"""Exceptions raised when reading a damaged file, or one that is not such an archive."""
 
 
 class SignedZip:
@@ -78,7 +78,7 @@ def manifest_of(path: Path) -> dict[str, Any]:
 
 
 def check(path: Path, purpose: str, keys: Sequence[bytes]) -> tuple[dict[str, Any], list[str]]:
-    """Return the manifest of an archive, and what is wrong with its files or its signature.
+    """Return the manifest of an archive, and the problem with its files or signature.
 
     Raises:
         One of `UNREADABLE`.

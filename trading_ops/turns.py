@@ -1,7 +1,7 @@
-"""One request at a time to a server, across all processes of this host that ask it.
+"""Allows one request at a time to a server, across all processes of this host.
 
-The processes lock a file that all of them can read (`flock`): the kernel releases the lock of one
-that ends, and no folder has to be shared or writable.
+The processes lock a file that all of them can read (`flock`): the kernel releases the lock of a
+process that exits, and no shared or writable folder is needed.
 """
 
 import asyncio
@@ -14,33 +14,33 @@ from pathlib import Path
 from trading_ops import clock
 
 PATIENCE_SECONDS = 3.0
-"""Longer than any request that takes turns: only a frozen process keeps its turn for this long."""
+"""Longer than any such request: only a frozen process keeps its turn for this long."""
 
 LOOK_SECONDS = 0.003
 PAUSE_SECONDS = 0.01
-"""Between two turns of one process; the others look several times meanwhile."""
+"""Pause between two turns of one process, so that the others can take theirs."""
 
 
 class Turns:
-    """The turns at one server."""
+    """The turns of one server."""
 
     def __init__(self, file: Path | None = None) -> None:
-        """Lock this file; if it cannot be opened, only the requests of this process take turns."""
+        """Use this lock file; if it cannot be opened, only requests of this process take turns."""
         self._file = file
         self._door, self._own = asyncio.Lock(), asyncio.Lock()
         self._not_before = 0.0
         self.is_kept = False
-        """Whether another process kept its turn for too long and has not ended it yet."""
+        """Whether another process has exceeded its turn and still holds it."""
 
     @contextlib.asynccontextmanager
     async def turn(self, *, first: bool = False) -> AsyncIterator[None]:
         """Wait for the turn, and keep it during the block.
 
-        A process that was frozen during its turn delays the others once by PATIENCE_SECONDS; they
-        go on without it.
+        A process that is frozen during its turn delays the others once, by PATIENCE_SECONDS; then
+        they continue without it.
 
         Args:
-            first: go before those that wait in this process, except the next one.
+            first: go before the waiting requests of this process, except the next one.
         """
         async with contextlib.nullcontext() if first else self._door:
             await self._own.acquire()
@@ -66,7 +66,7 @@ class Turns:
             await self._lock(descriptor)
             yield
         finally:
-            # To close it is not enough: a child that is being started may still have it.
+            # Closing it is not enough: a child that is being started may still have it.
             fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
 

@@ -33,7 +33,7 @@ class ScaleResources:
         return None
 
     async def perform(self, call: Call) -> str:
-        """Have the node change it."""
+        """Send the change to the node."""
         result = await self._clients.unit(call.target).scale(
             resource=call.params["resource"],
             value=_whole(call, "value"),

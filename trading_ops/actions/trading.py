@@ -2,8 +2,8 @@
 
 Halt and reduce are safe actions, which pass every gate except a pause. The hold that one places has
 the attempt's id, so a repeat is the same hold. The reconciler finds it in the bot's next report and
-stores it; it stays until an operator releases it. Its owner is the one who ordered it. Flattening
-and resuming need two operators.
+stores it; it stays until an operator releases it. Its owner is the operator who requested it.
+Flattening and resuming need two operators.
 """
 
 from collections.abc import Mapping

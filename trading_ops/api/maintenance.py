@@ -56,7 +56,7 @@ class MaintenanceRoutes:
         return WindowPage(maintenance=found)
 
     async def begin(self, identity: Identity, body: WindowRequest) -> Maintenance:
-        """Begin or schedule a window: automation does not act on the target meanwhile."""
+        """Begin or schedule a window: automation does not act on the target during it."""
         if body.target is not None and self._registry.find(body.target) is None:
             invalid("`target` must be a name in targets.yml, or omitted for the whole fleet")
         now = clock.now()

@@ -1,4 +1,4 @@
-"""What the figures of a PostgreSQL database and of connection pools say should be changed.
+"""Advice on a PostgreSQL database and on connection pools, from their figures.
 
 Pure: today's figures and those of earlier reports come from the caller. Nothing is changed; each
 finding is advice with its reason.
@@ -15,28 +15,28 @@ from trading_ops.domain.report import Finding
 
 UNUSED_FOR = timedelta(days=30)
 UNUSED_BYTES = 1_000_000
-"""A smaller index costs little."""
+"""Smaller indexes are ignored."""
 
 SLOWER = 2.0
-"""Times its usual mean, from which a statement is reported."""
+"""Factor of its usual mean from which a statement is reported."""
 
 SLOWER_BY_MS = 1.0
 LEAST_CALLS = 100
-"""In a day; a mean over fewer calls says little."""
+"""Minimum calls in a day; a mean over fewer calls is not significant."""
 
 TOP = 5
-"""Statements that are listed with the time that they took."""
+"""Number of listed statements."""
 
 DEAD_ROWS = 100_000
-"""Autovacuum should not wait for more dead rows than this."""
+"""Maximum dead rows before autovacuum should start."""
 
 LATE = 2.0
-"""Times the threshold of autovacuum, from which it does not keep up."""
+"""Factor of autovacuum's threshold above which it does not keep up."""
 
 WAIT_SECONDS = 0.01
 HELD_SECONDS = 1.0
 SPARE = 1.5
-"""Of the connections that are needed on average, in the busiest five minutes."""
+"""Pool size relative to the connections in use in the busiest five minutes."""
 
 SMALLEST_POOL = 5
 
@@ -88,7 +88,7 @@ class Figures:
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """What an earlier report recorded."""
+    """An earlier report."""
 
     at: datetime
     scans: Mapping[str, int]
@@ -104,26 +104,26 @@ class PoolUse:
     pool: str
     size: int
     peak: int
-    """Most connections in use."""
+    """Maximum connections in use."""
 
     wait_p99: float
     hold_p95: float
     needed: float
-    """Connections that were in use on average during the busiest five minutes."""
+    """Mean connections in use during the busiest five minutes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DayOfStatement:
-    """One statement since the report before."""
+    """One statement since the previous report."""
 
     text: str
     calls: int
     mean_ms: float
     share: float
-    """Of the time of all statements."""
+    """Share of the time of all statements."""
 
     usual_ms: float | None
-    """The median of its daily means; None: not known yet."""
+    """The median of its daily means; None: unknown yet."""
 
     @property
     def is_slower(self) -> bool:
@@ -142,7 +142,7 @@ def unused_indexes(now: Figures, earlier: Sequence[Snapshot]) -> Iterator[Findin
 
     Args:
         now: today's figures.
-        earlier: the newest first.
+        earlier: newest first.
     """
     old = next((one for one in earlier if now.at - one.at >= UNUSED_FOR), None)
     for index in now.indexes:
@@ -158,11 +158,11 @@ def unused_indexes(now: Figures, earlier: Sequence[Snapshot]) -> Iterator[Findin
 
 
 def day_of_statements(now: Figures, earlier: Sequence[Snapshot]) -> list[DayOfStatement]:
-    """Return the statements since the newest report, by the time that they took.
+    """Return the statements since the newest report, by total time.
 
     Args:
         now: today's figures.
-        earlier: the newest first; without any, nothing is known of the last day.
+        earlier: newest first; without any, nothing is known of the last day.
     """
     if not earlier or now.statements is None:
         return []
@@ -176,7 +176,7 @@ def day_of_statements(now: Figures, earlier: Sequence[Snapshot]) -> list[DayOfSt
         days = [
             (calls - before[0], spent - before[1]) for (calls, spent), before in pairwise(counters)
         ]
-        # A counter that went back was reset: what was before it says nothing.
+        # A counter that decreased was reset: earlier values are useless.
         reset = next((at for at, (calls, _) in enumerate(days) if calls < 0), len(days))
         days = days[:reset]
         if not days or not days[0][0]:

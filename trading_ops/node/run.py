@@ -91,7 +91,7 @@ async def serve(settings: Settings, registry: Registry, name: str) -> None:
 
 @contextlib.asynccontextmanager
 async def _running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Run it beside what is inside, and cancel it at the end."""
+    """Run it during the context, and cancel it at the end."""
     task = asyncio.create_task(work)
     try:
         yield

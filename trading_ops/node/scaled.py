@@ -1,7 +1,6 @@
-"""Changes what a unit may use, for a limited time, and restores it.
+"""Changes a unit's resource limits for a limited time, and restores them.
 
-What a unit had before is on disk before it is changed: a node that dies meanwhile restores it when
-it runs again.
+The earlier value is on disk before the change, so a node that dies restores it at its next start.
 """
 
 import asyncio
@@ -22,7 +21,7 @@ _log = logs.get(__name__)
 
 MAX_SECONDS = 3600
 AGAIN_SECONDS = 5.0
-"""After a restore that failed."""
+"""Retry delay after a failed restore."""
 
 MEGABYTE = 1_000_000
 MAX_CPU_WEIGHT = 10_000
@@ -36,7 +35,7 @@ class ScaleRequest(RestartRequest, kw_only=True, forbid_unknown_fields=True):
     """A CPU weight from 1 to 10000, or megabytes of memory."""
 
     seconds: Annotated[int, msgspec.Meta(ge=0, le=MAX_SECONDS)]
-    """After which the earlier value is restored; 0 restores it now."""
+    """Time until the earlier value is restored; 0 restores it now."""
 
 
 class _Change(msgspec.Struct):
@@ -48,7 +47,7 @@ class _Change(msgspec.Struct):
 
 
 class Scaled:
-    """The changes that are in force, in one file. One process owns it."""
+    """The active changes, in one file. One process owns it."""
 
     def __init__(
         self,
@@ -56,10 +55,10 @@ class Scaled:
         units: Mapping[str, NodeUnit],
         now: Callable[[], float] = clock.timestamp,
     ) -> None:
-        """Read the file, if there is one; its folder must exist.
+        """Read the file, if it exists; its folder must exist.
 
         Raises:
-            SetupError: the file has other content.
+            SetupError: the file is invalid.
         """
         self._path = path
         self._units = units
@@ -121,7 +120,7 @@ class Scaled:
         )
 
     async def run(self) -> None:
-        """Restore each change when its time is over, until cancelled."""
+        """Restore each change when it expires, until cancelled."""
         while True:
             self._changed.clear()
             wait = await self._restore_due()
@@ -130,7 +129,7 @@ class Scaled:
                     await self._changed.wait()
 
     async def _restore_due(self) -> float | None:
-        """Restore what is due; return the seconds until the next is, None: there is none."""
+        """Restore due changes; return the seconds until the next one is due, or None."""
         failed = False
         for change in list(self._changes.values()):
             unit = self._units.get(change.unit)

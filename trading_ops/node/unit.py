@@ -128,7 +128,7 @@ class NodeUnit:
 
     @property
     def service(self) -> str:
-        """The service manager's name of it."""
+        """Its name at the service manager."""
         return self._service.unit
 
     async def described(self) -> Mapping[str, Any]:

@@ -16,7 +16,7 @@ REQUESTS = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """What the built-in checks look at."""
+    """Inputs of the built-in checks."""
 
     settings: Settings
     ask: Callable[[], Awaitable[object]]
@@ -24,7 +24,7 @@ class Bench:
 
 
 async def secret_modes(bench: Bench) -> tuple[float, str]:
-    """Count the secrets that others than their owner can open."""
+    """Count the secrets that other users can open."""
     files = [one for one in sorted(bench.settings.secrets.rglob("*")) if one.is_file()]
     if not files:
         raise FileNotFoundError(f"no file in {bench.settings.secrets}")
@@ -60,7 +60,7 @@ CHECKS: Mapping[str, Callable[[Bench], Awaitable[tuple[float, str]]]] = {
 
 
 async def run_check(name: str, check: str, bench: Bench) -> Checked:
-    """Run a built-in check; what it cannot measure is unknown."""
+    """Run a built-in check; a value that it cannot measure is unknown."""
     try:
         value, evidence = await CHECKS[check](bench)
     except OSError as error:
@@ -73,8 +73,8 @@ def run_command(name: str, argv: Sequence[str], folder: Path, *, measures: bool)
 
     Args:
         name: of the criterion.
-        argv: the program; `python` and `trading-ops` mean those that run now.
-        folder: in which it runs.
+        argv: the program; `python` and `trading-ops` mean the current ones.
+        folder: its working folder.
         measures: its last line is a number; otherwise its exit code is the value.
     """
     command = [*_OURS.get(argv[0], (argv[0],)), *argv[1:]]

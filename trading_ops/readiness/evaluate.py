@@ -1,8 +1,8 @@
 """Evaluates every open readiness run: a background task of the reconciler.
 
-Time is evaluated in slots, each once, at its own end: hours of a bot that worked while the
-reconciler or its network was down are found in Prometheus afterwards. What Prometheus does not have
-counts as nothing.
+Time is evaluated in slots, each once, at its end: hours in which a bot worked while the reconciler
+or its network was down are found in Prometheus afterwards. Time that Prometheus does not have does
+not count.
 """
 
 import asyncio
@@ -45,22 +45,22 @@ log = logs.get(__name__)
 
 EVERY_SECONDS = 15.0
 SLOT = timedelta(minutes=1)
-"""At least so much is evaluated at once where hours count."""
+"""Minimum length of a slot where hours count."""
 
 SLOTS_A_PASS = 24
-"""Of one run; after a long pause the rest follows in the next passes."""
+"""Maximum slots of one run per pass; after a long pause the rest follows in the next passes."""
 
 CHECKS_LAST = timedelta(days=7)
 RECORDS_LAST = timedelta(days=30)
 
 RESTARTING = ("restart_bot", "roll_bot", "failover_bot")
 CRASHES = ("TradingBotDown",)
-"""Their runbooks restart a process that died: that explains nothing."""
+"""Their runbooks restart a process that died, which does not explain the restart."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Records:
-    """What the store knows for one slot."""
+    """The stored facts about one slot."""
 
     verified: dict[str, datetime]
     explained: str
@@ -68,7 +68,7 @@ class _Records:
 
 @dataclass(kw_only=True)
 class Evaluator:
-    """Moves the runs on."""
+    """Advances the runs."""
 
     reader: Reader
     writer: Writer
@@ -79,10 +79,10 @@ class Evaluator:
     metrics: ReadinessMetrics
     now: Callable[[], datetime] = clock.now
     longest_slot: timedelta = timedelta(minutes=5)
-    """At most so much is evaluated at once, after a pause."""
+    """Maximum length of a slot, after a pause."""
 
     wakeup: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set: evaluate now."""
+    """Set to evaluate now."""
 
     async def run(self, succeeded: Succeeded = unwatched) -> None:
         """Evaluate until cancelled."""
@@ -142,7 +142,7 @@ class Evaluator:
         ):
             family.clear()
         for target in self.registry:
-            if target.kind in NAMED_BOTS:  # those without a run are at stage 0
+            if target.kind in NAMED_BOTS:  # bots without a run are at stage 0
                 for gauge in (shown.stage, shown.credited, shown.regressed, shown.held):
                     gauge.labels(target.name)
                 for status in CriterionStatus:
@@ -160,7 +160,7 @@ class Evaluator:
                 shown.sign_off_due.labels(bot).set(due.timestamp())
 
     async def _reduce(self, target: Target, run: readiness.ReadinessRun) -> None:
-        """Make the bot reduce-only; killed behind it, the next start finds the same hold."""
+        """Make the bot reduce-only; after a kill, the next start finds the same hold."""
         await self.suppression.refresh()
         held_off = self.suppression.why(target, self.now())
         if target.kind not in BOTS or held_off is not None:
@@ -222,7 +222,7 @@ class Evaluator:
 
 
 def end_of_slot(stored: StoredRun, now: datetime, longest: timedelta) -> datetime | None:
-    """Return up to when a run is to be evaluated next; None: too little time has passed."""
+    """Return the end of the next slot of a run; None: too little time has passed."""
     since = now - stored.run.evaluated_until
     if stored.plan.stages[stored.run.stage].on_breach is OnBreach.WAIT:
         return now if since > timedelta(0) else None

@@ -57,7 +57,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 def load_plan(path: Path) -> ReadinessPlan:
-    """Return the plan of a file; of the shipped one when there is no such file.
+    """Return the plan of a file, or the shipped plan if there is no file.
 
     Raises:
         ConfigError: the file cannot be read, or is invalid.

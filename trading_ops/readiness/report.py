@@ -28,7 +28,7 @@ HOUR = timedelta(hours=1)
 
 
 def view(stored: StoredRun, now: datetime) -> ReadinessRunView:
-    """Return a run as the API shows it."""
+    """Return a run in the API's format."""
     plan, run = stored.plan, stored.run
     stage = plan.stages[run.stage]
     phases = list(dict.fromkeys(one.phase for one in plan.stages))
@@ -85,7 +85,7 @@ def _criterion(stored: StoredRun, one: Criterion, phase: str) -> CriterionView:
 _UNWRITTEN = {True: "no unexplained restart", False: "passes"}
 
 PASSES = Limit(operator="<=", value=0.0)
-"""The limit of a command without one: its exit code is 0."""
+"""The default limit of a command: its exit code is 0."""
 
 
 def sign(report: ReadinessReport, key: bytes) -> SignedReport:
@@ -94,12 +94,12 @@ def sign(report: ReadinessReport, key: bytes) -> SignedReport:
 
 
 def make(stored: StoredRun, head: Head, now: datetime) -> ReadinessReport:
-    """Return the report of a run at a moment."""
+    """Return the report of a run at a given time."""
     return ReadinessReport(at=now, run=view(stored, now), audit_seq=head.seq, audit_mac=head.mac)
 
 
 def is_genuine(text: bytes, keys: Sequence[bytes]) -> bool:
-    """Whether a report in JSON was signed with one of the keys, and not changed since.
+    """Whether a JSON report was signed with one of the keys and not changed since.
 
     Raises:
         msgspec.DecodeError: it is not a report.

@@ -1,1 +1,1 @@
-"""What `trading-ops security` looks at on this host: packages, secrets and certificates."""
+"""The checks of `trading-ops security` on this host: packages, secrets and certificates."""

@@ -1,7 +1,7 @@
 """Outdated and vulnerable packages of this installation.
 
-`pip` and `pip-audit` do the work, in processes of their own. Without a network, or without
-pip-audit, the report says that it is not known; it never says that all is well.
+`pip` and `pip-audit` do the work in separate processes. Without a network or pip-audit, the report
+says that the state is unknown; it never says that all is well.
 """
 
 import sysconfig
@@ -18,7 +18,7 @@ AUDIT_SECONDS = 600
 REQUEST_SECONDS = 15
 ASK_INDEX = ("--disable-pip-version-check", "index", "versions", "pip", "--retries=0")
 LISTED = 10
-"""Outdated packages that the sentence names."""
+"""Maximum outdated packages named in the sentence."""
 
 
 T = TypeVar("T")
@@ -81,7 +81,7 @@ def vulnerable(database: str) -> Iterator[Finding]:
     command += ["--vulnerability-service=osv", f"--osv-url={database}", "--skip-editable"]
     command += [f"--timeout={REQUEST_SECONDS}", f"--path={sysconfig.get_path('purelib')}"]
     try:
-        # It exits with 1 both when it found something and when it could not ask.
+        # It exits with 1 both when it finds something and when the request fails.
         answer = tools.run("pip-audit", command, AUDIT_SECONDS, accepted={0, 1})
         audit = _decode(answer, _Audit)
     except tools.Unanswered as error:

@@ -8,7 +8,7 @@ from trading_ops.security import dependencies, secrets
 
 
 def look(settings: Settings) -> Iterator[Finding]:
-    """Yield everything that was found, what cannot wait first."""
+    """Yield all findings, urgent ones first."""
     found = [
         *secrets.exposed(settings),
         *secrets.copied(settings),

@@ -1,8 +1,8 @@
 """Secrets that others can read: files with open permissions, and copies in other files.
 
-The copies are found by the values themselves, which are in the folder of secrets: tokens, keys and
-passwords that were pasted into a configuration file, a script or a note, or written to a log.
-Patterns of other secrets are the work of detect-secrets, if it is installed.
+Copies are found by value: tokens, keys and passwords from the folder of secrets that were pasted
+into a configuration file, a script or a note, or written to a log. Other secrets are found by
+detect-secrets, if it is installed.
 """
 
 import os
@@ -22,22 +22,22 @@ from trading_ops.security import tools
 from trading_ops.tls.expiry import expiries
 
 SHORTEST = 12
-"""Characters; a shorter value would be found by chance."""
+"""Minimum characters; shorter values match by chance."""
 
 LARGEST_BYTES = 50_000_000
 CHUNK = 1 << 20
 SECRETS = "secrets"
-"""The name of each folder in which secrets belong; Prometheus and Alertmanager have one too."""
+"""Name of the folders for secrets; Prometheus and Alertmanager have one too."""
 
 SKIPPED = frozenset({".git", ".venv", "node_modules", "__pycache__", "data", "versions", SECRETS})
-"""Folders that are not ours, hold samples and releases, or hold secrets."""
+"""Skipped folders: not ours, samples, releases, or secrets."""
 
 SKIPPED_PATHS = r"(^|/)(\.git|\.venv|node_modules|__pycache__|data|versions|secrets|log|var)/"
-"""Of the scan for patterns: `var` is state, in which only our own secrets are looked for."""
+"""Folders skipped by the pattern scan: in `var`, only our own secrets are searched."""
 
 SCAN_SECONDS = 600
 LISTED = 10
-"""Lines that a sentence names."""
+"""Maximum lines named in a sentence."""
 
 DAYS_LEFT = 30
 DAY_SECONDS = 86400.0
@@ -63,7 +63,7 @@ def exposed(settings: Settings) -> Iterator[Finding]:
         except ConfigError as error:
             yield Finding(topic="exposed secret", subject=str(path), text=str(error), fails=True)
         except OSError:
-            continue  # removed meanwhile
+            continue  # removed in the meantime
 
 
 def copied(settings: Settings) -> Iterator[Finding]:
@@ -92,7 +92,7 @@ def copied(settings: Settings) -> Iterator[Finding]:
 def suspected(settings: Settings) -> Iterator[Finding]:
     """Yield the files of the project in which detect-secrets suspects a secret.
 
-    A baseline, `.secrets.baseline` in the project folder, lists what is none.
+    A baseline, `.secrets.baseline` in the project folder, lists false positives.
     """
     command = ["scan", "--all-files", "--no-verify", "--exclude-files", SKIPPED_PATHS]
     baseline = settings.root / ".secrets.baseline"
@@ -135,7 +135,7 @@ def expiring(settings: Settings) -> Iterator[Finding]:
 
 
 def _folders_of_secrets(settings: Settings) -> set[Path]:
-    """Return the folders in which secrets belong: that of the backups and of paper venues too."""
+    """Return the folders for secrets, including those of backups and paper venues."""
     repository = settings.root / (settings.backup_repository or "backups")
     venues = (settings.var / name for name in venue_folders(settings))
     return {one.resolve() for one in (settings.secrets, settings.tls, repository, *venues)}
@@ -171,7 +171,7 @@ def _files(place: Path, left_out: set[Path]) -> Iterator[Path]:
 
 
 def _found_in(path: Path, values: Mapping[bytes, str]) -> set[str]:
-    """Return the names of the secrets in a file; of a large one, in its end."""
+    """Return the names of the secrets in a file; only the end of a large file is searched."""
     longest = max(map(len, values))
     found: set[str] = set()
     try:
@@ -185,5 +185,5 @@ def _found_in(path: Path, values: Mapping[bytes, str]) -> set[str]:
                 found |= {name for value, name in values.items() if value in text}
                 kept = text[-longest:]
     except OSError:
-        pass  # removed meanwhile, or not ours to read
+        pass  # removed in the meantime, or not ours to read
     return found

@@ -1,4 +1,4 @@
-"""Other programs that look for security problems: each is optional, and its answer is JSON."""
+"""Other programs that find security problems: each is optional and prints JSON."""
 
 import shutil
 import subprocess
@@ -10,7 +10,7 @@ from trading_ops.domain.report import Finding
 
 
 class Unanswered(Exception):
-    """A tool is not installed, or gave no usable answer."""
+    """A tool is not installed, or printed nothing usable."""
 
 
 def run(
@@ -27,10 +27,10 @@ def run(
     Args:
         name: of the program.
         arguments: of its command line.
-        seconds: after which it is ended.
-        accepted: exit codes with which its output counts.
+        seconds: timeout.
+        accepted: exit codes with usable output.
         within: its working folder.
-        ours: only the one of this Python environment.
+        ours: use only the program of this Python environment.
 
     Raises:
         Unanswered: it is not installed, failed, printed nothing, or did not end in time.
@@ -59,7 +59,7 @@ def run(
 
 
 def not_checked(topic: str, why: str) -> Finding:
-    """Return the finding that something is not known; it must not read as if all were well."""
+    """Return the finding that something is unknown; it must not read as if all were well."""
     return Finding(topic=topic, subject="not checked", text=f"{topic}: not checked: {why}")
 
 

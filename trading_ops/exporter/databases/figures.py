@@ -1,4 +1,4 @@
-"""The samples of one source between two readings, by metric and label values."""
+"""The samples of one source from one reading, by metric and label values."""
 
 from collections.abc import Iterable, Mapping
 

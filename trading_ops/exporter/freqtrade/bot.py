@@ -150,7 +150,7 @@ class FreqtradeBot:
             self.health.last is not None
             and health.bot_startup_ts != self.health.last.bot_startup_ts
         ):
-            self._triggered["logs"].trigger()  # they tell whether it was a reload
+            self._triggered["logs"].trigger()  # they show whether it was a reload
         return health
 
     async def _config(self) -> answers.Config:

@@ -1,4 +1,4 @@
-"""Tells a reload of Freqtrade's configuration from a restart of its process.
+"""Distinguishes a reload of Freqtrade's configuration from a restart of its process.
 
 Its API reports a new start after both. Its log buffer is in the memory of the process, so lines
 from before a start that are still listed after it show that the process did not end.
@@ -10,7 +10,7 @@ from trading_ops.exporter.freqtrade.exchange_errors import Line
 
 
 class Reloads:
-    """Counts reloads; a start that could be either is none."""
+    """Counts reloads; an ambiguous start is not counted."""
 
     def __init__(self) -> None:
         self.total = 0
@@ -20,7 +20,7 @@ class Reloads:
         """Whether the process may have been replaced since its last known start."""
 
     def see(self, lines: Iterable[Line], start: float | None) -> None:
-        """Take the log's lines and the last known start, in seconds since the epoch."""
+        """Set the log's lines and the last known start, in seconds since the epoch."""
         listed = list(lines)
         if self._newest not in listed:
             self._may_be_new = True

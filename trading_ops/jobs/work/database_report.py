@@ -1,4 +1,4 @@
-"""The job that reports what should be changed in databases and connection pools."""
+"""The job that reports recommended changes of databases and connection pools."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +27,7 @@ log = logs.get(__name__)
 KIND, _ = FINDING_KINDS
 RECONCILER = "reconciler"
 CHECK_EVERY = timedelta(days=28)
-"""Between two runs of `integrity_check`, which reads each SQLite database whole."""
+"""Interval of `integrity_check`, which reads each whole SQLite database."""
 
 POOLS = {
     "size": 'max by (bot, pool) (trading_database_pool_size{job="trading-bot"})',
@@ -95,7 +95,7 @@ def _figures(connection: Connection, *, now: datetime) -> advice.Figures | None:
 
 
 def _index_bytes(connection: Connection) -> dict[str, float]:
-    """Return the bytes for each row of each index, by its id: the baseline of database_reindex."""
+    """Return the bytes per row of each index, by its id: the baseline of database_reindex."""
     return {str(one.id): round(one.bytes_per_row, 2) for one in care.index_sizes(connection)}
 
 
@@ -162,7 +162,7 @@ def _check(settings: Settings) -> list[Finding]:
 
 
 async def _pools(settings: Settings) -> tuple[list[advice.PoolUse], str]:
-    """Return the pools of the bots, and what is not known of them."""
+    """Return the pools of the bots, and what is unknown about them."""
     try:
         registry = await asyncio.to_thread(load_targets, settings.targets_file)
         async with session_of(settings, name=RECONCILER) as session:

@@ -1,4 +1,4 @@
-"""Reports of jobs: what was found, on record as one event and as the detail of the run."""
+"""Reports of jobs: the findings, stored as one event and as the detail of the run."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,7 +13,7 @@ from trading_ops.jobs.job import Context, Result
 from trading_ops.store import Connection, events, search
 
 READ = 60
-"""Earlier reports that are read; with one a day, two months."""
+"""Number of earlier reports to read: two months, with one a day."""
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +43,7 @@ async def record(
         kind: of the event.
         findings: each is a sentence of the detail.
         now: of the event.
-        facts: what the next report needs, and figures without a finding.
+        facts: data for the next report, and figures without a finding.
     """
     after = {"findings": [msgspec.to_builtins(one) for one in findings], **facts}
     add = partial(events.add, at=now, kind=kind, note=summary(findings), after=after)
@@ -53,7 +53,7 @@ async def record(
 
 
 def summary(findings: Sequence[Finding]) -> str:
-    """Return the findings in a line."""
+    """Return the findings on one line."""
     count = f"{len(findings)} finding{'s' if len(findings) != 1 else ''}"
     return f"{count}: {'; '.join(one.text for one in findings)}" if findings else "no findings"
 

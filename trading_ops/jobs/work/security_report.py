@@ -14,7 +14,7 @@ COMMAND = ("security", "--output", "json")
 
 
 class SecurityReport:
-    """Runs `trading-ops security` in a process of its own and records what it found."""
+    """Runs `trading-ops security` in a separate process and records its findings."""
 
     async def plan(self, context: Context) -> Plan:
         """Return the parts of the report."""
@@ -28,7 +28,7 @@ class SecurityReport:
         )
 
     async def run(self, context: Context) -> Result:
-        """Make the report; it fails if something cannot wait."""
+        """Make the report; it fails on urgent findings."""
         code, output, errors = await execute(context, COMMAND)
         try:
             found = msgspec.json.decode(output, type=list[Finding])

@@ -1,7 +1,7 @@
 """The job that keeps the table of trading sessions a year ahead.
 
-Calendars come from `exchange_calendars` (extra `calendars`), which needs pandas: it is imported in
-a process of its own only.
+Calendars come from `exchange_calendars` (extra `calendars`), which needs pandas, so it is imported
+only in a separate process.
 """
 
 import asyncio
@@ -19,10 +19,10 @@ from trading_ops.store import jobs
 
 AHEAD = timedelta(days=365)
 BEHIND = timedelta(days=7)
-"""Past sessions that are stored: of a job that was missed."""
+"""Stored past sessions, for missed jobs."""
 
 FRESH = timedelta(days=335)
-"""While the table reaches so far, there is nothing to do."""
+"""If the table reaches this far, there is nothing to do."""
 
 Table = dict[str, list[tuple[datetime, datetime]]]
 
