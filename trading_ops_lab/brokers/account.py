@@ -147,6 +147,10 @@ class Account:
         """Return the orders that may still be filled."""
         return (one for one in self.orders.values() if one.status == OPEN)
 
+    def open_orders_by_id(self) -> Mapping[str, PaperOrder]:
+        """Return the same by their IDs."""
+        return {one.order_id: one for one in self.open_orders()}
+
     def fills(self) -> Iterator[tuple[PaperOrder, Fill]]:
         """Return all executions, oldest first."""
         found = [(order, one) for order in self.orders.values() for one in order.fills]

@@ -13,6 +13,7 @@ from trading_ops.botkit.orders.order import Order, OrderType, new_client_id
 from trading_ops_lab.brokers.account import Account
 from trading_ops_lab.brokers.alpaca import AlpacaServer
 from trading_ops_lab.brokers.faults import Board
+from trading_ops_lab.brokers.tws import TwsServer
 
 KEY, SECRET = "AKTEST", "a-secret"
 SYMBOL, SHARE = "AAPL/USD", "AAPL"
@@ -28,6 +29,12 @@ class Lab:
     address: str
     """HOST:PORT."""
 
+    tws: TwsServer | None = None
+
+    @property
+    def port(self) -> int:
+        return int(self.address.rpartition(":")[2])
+
 
 def paper_account(fee: str = "0") -> Account:
     return Account({SHARE: PRICE}, cash=Decimal(100_000), fee=Decimal(fee))
@@ -39,6 +46,17 @@ async def alpaca_lab(*, limit: int = 10_000) -> AsyncIterator[Lab]:
     app = AlpacaServer(account, board, key=KEY, secret=SECRET, limit=limit).build()
     async with TestServer(app) as server:
         yield Lab(account, board, f"{server.host}:{server.port}")
+
+
+@asynccontextmanager
+async def tws_lab() -> AsyncIterator[Lab]:
+    account, board = paper_account(fee="1"), Board()
+    server = TwsServer(account, board)
+    port = await server.start("127.0.0.1", 0)
+    try:
+        yield Lab(account, board, f"127.0.0.1:{port}", server)
+    finally:
+        await server.stop()
 
 
 def order(

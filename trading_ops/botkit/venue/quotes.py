@@ -79,6 +79,7 @@ class QuoteFeed(Component):
                     detail = "the connection ended"
                 except Exception as error:  # noqa: BLE001 - a library's own
                     detail = f"{type(error).__name__} {error}"
+                log.warning("quotes_ended", detail=detail[:200])
                 self.fail(detail)
                 self.mark(up=False, detail=detail)
                 failures = 0 if self._heard_at > before else failures + 1

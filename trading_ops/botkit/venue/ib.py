@@ -1,0 +1,423 @@
+"""A venue adapter for Interactive Brokers, through `ib_async`: shares of a cash account.
+
+It talks to TWS or IB Gateway over one socket. A share is handled as on a spot market: the symbol
+`AAPL/USD` has the base `AAPL`, and a holding is a balance of it. IB shows ended orders and
+executions of the current day only, so the history is never complete.
+
+    venue = InteractiveBrokers("127.0.0.1", 4002, client_id=1, symbols=["AAPL/USD"])
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import partial
+from typing import TypeVar
+from zoneinfo import ZoneInfo
+
+from ib_async import IB, Contract, Fill, RequestError, Stock, Trade
+from ib_async import Order as IbOrder
+from ib_async.ib import StartupFetchNONE
+from ib_async.util import UNSET_DOUBLE
+
+from trading_ops import clock
+from trading_ops.agent import Side
+from trading_ops.botkit.orders.market import Rules
+from trading_ops.botkit.orders.order import Order, OrderStatus, OrderType, VenueOrder
+from trading_ops.botkit.venue.adapter import Balance, Candle, Cursor, HistoryPage, VenueTrade
+from trading_ops.botkit.venue.errors import AnsweredError, VenueDown
+from trading_ops.botkit.venue.rate_limit import Limit
+
+Result = TypeVar("Result")
+
+RATE_LIMIT = Limit(50, 50.0)
+"""Messages to TWS: 50 a second. The library keeps to 45 and delays the rest."""
+
+TYPES = {OrderType.LIMIT: "LMT", OrderType.MARKET: "MKT", OrderType.STOP_LOSS: "STP"}
+ENDED = {
+    "Filled": OrderStatus.FILLED,
+    "Cancelled": OrderStatus.CANCELLED,
+    "ApiCancelled": OrderStatus.CANCELLED,
+    "Inactive": OrderStatus.REJECTED,
+}
+NO_SECURITY, LINK_LOST, LINK_BACK = 200, 1100, (1101, 1102)
+"""Codes of IB's messages; the last ones are about the connection between TWS and IB."""
+
+LEDGER = "$LEDGER:ALL"
+BARS = {"1m": ("1 min", 60), "1h": ("1 hour", 3600), "1d": ("1 day", 86_400)}
+NEW_YORK = ZoneInfo("America/New_York")
+RESET_HOURS = 1
+"""After midnight in New York, in which the orders of the day before may have just disappeared."""
+
+
+class InteractiveBrokers:
+    """Makes each request once. A connection that ended stays down until `renew`."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        client_id: int,
+        symbols: Sequence[str],
+        timeout_seconds: float = 5.0,
+    ) -> None:
+        """Connect with the first request.
+
+        Args:
+            host: of TWS or IB Gateway.
+            port: of its API.
+            client_id: of this connection; a second one with the same number is refused. Orders can
+                be cancelled only by the number that placed them.
+            symbols: such as `AAPL/USD`: a stock, routed by IB (`SMART`).
+            timeout_seconds: of connecting and of each answer.
+        """
+        self._address = host, port
+        self._client_id = client_id
+        self._timeout = timeout_seconds
+        self.contracts = contracts_of(symbols)
+        self._rules: dict[str, Rules] = {}
+        self._ib: IB | None = None
+        self._link_up = True
+
+    def renew(self) -> None:
+        """Drop the connection; the next request opens a new one."""
+        old, self._ib, self._link_up = self._ib, None, True
+        if old is not None:
+            old.disconnect()
+
+    async def close(self) -> None:
+        """Close the connection."""
+        self.renew()
+
+    async def load_markets(self) -> None:
+        """Load the trading rules of the symbols."""
+        for symbol, contract in self.contracts.items():
+            details = await self._ask(partial(IB.reqContractDetailsAsync, contract=contract))
+            if len(details) != 1:
+                raise AnsweredError("refused", f"IB has {len(details)} contracts for {symbol}")
+            lot = _decimal(details[0].sizeIncrement)
+            minimum = _decimal(details[0].minSize)
+            self._rules[symbol] = Rules(tick=_decimal(details[0].minTick), lot=lot, minimum=minimum)
+
+    def rules(self, symbol: str) -> Rules:
+        """Return the trading rules of a symbol; call `load_markets` first.
+
+        Raises:
+            KeyError: the symbol was not loaded.
+        """
+        return self._rules[symbol]
+
+    async def server_time(self) -> float:
+        """Return the venue's clock in seconds since the epoch, without fractions."""
+        return float((await self._ask(IB.reqCurrentTimeAsync)).timestamp())
+
+    async def balances(self) -> dict[str, Balance]:
+        """Return the cash in each currency and the shares of the account."""
+        cash = await self._ask(_ledger)
+        account = await self._account()
+        found = {
+            currency: Balance(total=Decimal(value))
+            for (owner, tag, currency), value in cash.items()
+            if (owner, tag) == (account, "TotalCashBalance") and currency != "BASE"
+        }
+        for one in await self._ask(IB.reqPositionsAsync):
+            if one.account == account and one.position:
+                found[one.contract.symbol] = Balance(total=_decimal(one.position))
+        return found
+
+    async def positions(self) -> dict[str, Decimal]:
+        """Return an empty mapping: shares are balances."""
+        return {}
+
+    async def open_orders(self) -> list[VenueOrder]:
+        """Return the open orders of all API clients, and those placed in TWS.
+
+        Raises:
+            VenueDown: the executions of an order are not all reported yet.
+        """
+        return await self._exact(await self._ask(IB.reqAllOpenOrdersAsync))
+
+    async def orders(self, venue_ids: Sequence[str]) -> list[VenueOrder]:
+        """Return the state of these orders, open or ended today; unknown IDs are omitted."""
+        wanted = set(venue_ids)
+        return [one for one in await self._all() if one.venue_id in wanted]
+
+    async def find(self, client_id: str) -> VenueOrder | None:
+        """Return the order with this client ID, open or ended today; None if there is none.
+
+        Raises:
+            VenueDown: it was not found, and the orders of the day before may have just disappeared.
+        """
+        for one in await self._all():
+            if one.client_id == client_id:
+                return one
+        if datetime.fromtimestamp(clock.timestamp(), NEW_YORK).hour < RESET_HOURS:
+            raise VenueDown(f"IB starts a new day; order {client_id} may be of the day before")
+        return None
+
+    async def history(self, since: float, cursor: Cursor) -> HistoryPage:
+        """Return today's executions since a moment; never complete, and without transfers."""
+        del cursor
+        trades = [_trade(one) for one in await self._fills()]
+        return HistoryPage(
+            trades=tuple(one for one in trades if one.at >= int(since)), complete=False
+        )
+
+    async def submit(self, order: Order) -> str:
+        """Send an order for the day with its client ID; return IB's permanent order ID.
+
+        Raises:
+            AnsweredError: IB rejected it.
+            TimeoutError: IB did not acknowledge it; it may have arrived.
+        """
+        wanted = IbOrder(
+            action=order.side.value.upper(),
+            orderType=TYPES[order.type],
+            totalQuantity=float(order.quantity),
+            tif="DAY",
+            orderRef=order.client_id,
+        )
+        if order.type is OrderType.LIMIT:
+            wanted.lmtPrice = float(order.price)
+        if order.type is OrderType.STOP_LOSS:
+            wanted.auxPrice = float(order.stop_price or order.price)
+        contract = self.contracts[order.symbol]
+
+        async def send(ib: IB) -> Trade:
+            trade, changed = ib.placeOrder(contract, wanted), asyncio.Event()
+            trade.statusEvent += lambda _: changed.set()
+            ib.disconnectedEvent += changed.set
+            while not trade.orderStatus.permId and not trade.isDone() and ib.isConnected():
+                changed.clear()
+                await changed.wait()
+            return trade
+
+        trade = await self._ask(send)
+        if trade.orderStatus.permId:
+            return str(trade.orderStatus.permId)
+        if trade.isDone():
+            raise AnsweredError("refused", trade.log[-1].message)
+        raise ConnectionError("the connection ended before IB acknowledged the order")
+
+    async def cancel(self, venue_id: str) -> None:
+        """Cancel an order of this client by IB's permanent ID."""
+        for trade in await self._ask(IB.reqAllOpenOrdersAsync):
+            if str(trade.order.permId) == venue_id:
+                await self._ask(partial(_cancelled, trade=trade))
+                return
+        raise AnsweredError("refused", f"no open order {venue_id}")
+
+    async def cancel_all(self) -> int:
+        """Cancel all open orders of the account; return how many were open."""
+        there = await self._ask(IB.reqAllOpenOrdersAsync)
+
+        await self._ask(partial(_all_cancelled, trades=there))
+        return len(there)
+
+    async def cancel_all_after(self, seconds: int) -> None:
+        """IB has no dead-man switch.
+
+        Raises:
+            AnsweredError: always.
+        """
+        raise AnsweredError("refused", f"IB has no dead-man switch of {seconds} s")
+
+    async def candles(self, symbol: str, *, timeframe: str, since: float) -> list[Candle]:
+        """Return bars of at most the last day since a moment, oldest first."""
+        size, seconds = BARS[timeframe]
+        age = int(clock.timestamp() - since) // seconds * seconds + seconds
+        duration = f"{min(age, 86_400)} S" if seconds < BARS["1d"][1] else f"{age // seconds} D"
+        contract = self.contracts[symbol]
+        bars = await self._ask(
+            lambda ib: ib.reqHistoricalDataAsync(
+                contract, "", duration, size, "TRADES", useRTH=True, formatDate=2, timeout=0
+            )
+        )
+        candles = [
+            Candle(
+                opened_at=one.date.timestamp() if isinstance(one.date, datetime) else 0.0,
+                open=_decimal(one.open),
+                high=_decimal(one.high),
+                low=_decimal(one.low),
+                close=_decimal(one.close),
+                volume=_decimal(one.volume),
+            )
+            for one in bars
+        ]
+        return [one for one in candles if one.opened_at >= since]
+
+    async def _ask(self, request: Callable[[IB], Awaitable[Result]]) -> Result:
+        """Make a request within the timeout.
+
+        Raises:
+            AnsweredError: IB answered with an error.
+            ConnectionError: the connection ended, or TWS has lost its own to IB.
+            TimeoutError: no answer.
+        """
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await request(await self._connected())
+        except RequestError as error:
+            code = "refused" if error.code == NO_SECURITY else "other"
+            raise AnsweredError(code, f"{error.code}: {error.message}") from error
+
+    async def _connected(self) -> IB:
+        if self._ib is None:
+            host, port = self._address
+            ib = await connected(host, port, self._client_id, self._timeout)
+            ib.errorEvent += self._heard
+            self._ib = ib
+        if not self._ib.isConnected():
+            raise ConnectionError("the connection to TWS ended")
+        if not self._link_up:
+            raise ConnectionError("TWS has lost its connection to IB")
+        return self._ib
+
+    def _heard(self, _request: int, code: int, *_: object) -> None:
+        if code == LINK_LOST:
+            self._link_up = False
+        elif code in LINK_BACK:
+            self._link_up = True
+
+    async def _account(self) -> str:
+        return (await self._connected()).managedAccounts()[0]
+
+    async def _all(self) -> list[VenueOrder]:
+        found = await self._ask(IB.reqAllOpenOrdersAsync)
+        ended = await self._ask(lambda ib: ib.reqCompletedOrdersAsync(apiOnly=False))
+        return await self._exact([*found, *ended])
+
+    async def _fills(self) -> list[Fill]:
+        """Return today's executions.
+
+        Raises:
+            VenueDown: the commission of one is not reported yet.
+        """
+        await self._ask(IB.reqExecutionsAsync)
+        # Not its result: the library adds commissions to the fills that it keeps.
+        fills = (await self._connected()).fills()
+        if any(not one.commissionReport.execId for one in fills):
+            raise VenueDown("the commissions of today's executions are not all reported yet")
+        return fills
+
+    async def _exact(self, trades: Sequence[Trade]) -> list[VenueOrder]:
+        """Convert orders; costs and fees are those of their executions.
+
+        Raises:
+            VenueDown: the executions of an order are not all reported yet.
+        """
+        reports = [_order(one) for one in trades]
+        if not any(one.filled for one in reports):
+            return reports
+        fills = [_trade(one) for one in await self._fills()]
+        exact = []
+        for report in reports:
+            own = [one for one in fills if one.venue_id == report.venue_id]
+            if sum((one.quantity for one in own), Decimal(0)) != report.filled:
+                raise VenueDown(f"the fills of order {report.venue_id} are not all reported yet")
+            cost = sum((one.cost for one in own), Decimal(0))
+            fee = sum((one.fee for one in own), Decimal(0))
+            exact.append(replace(report, cost=cost, fee=fee))
+        return exact
+
+
+async def connected(host: str, port: int, client_id: int, timeout_seconds: float) -> IB:
+    """Return a new connection.
+
+    Raises:
+        OSError: nothing listens there, or the client ID is in use.
+        TimeoutError: no answer.
+    """
+    ib = IB()
+    ib.RaiseRequestErrors = True
+    await ib.connectAsync(
+        host, port, client_id, timeout=timeout_seconds, fetchFields=StartupFetchNONE
+    )
+    return ib
+
+
+def contracts_of(symbols: Sequence[str]) -> dict[str, Contract]:
+    """Return IB's contracts of symbols such as `AAPL/USD`."""
+    parts = {symbol: symbol.partition("/") for symbol in symbols}
+    return {one: Stock(name, "SMART", currency) for one, (name, _, currency) in parts.items()}
+
+
+async def _ledger(ib: IB) -> dict[tuple[str, str, str], str]:
+    """Return the account's ledger by account, tag and currency."""
+    number = ib.client.getReqId()
+    ib.wrapper.acctSummary.clear()
+    answered = ib.wrapper.startReq(number)
+    ib.client.reqAccountSummary(number, "All", LEDGER)
+    try:
+        await answered
+    finally:
+        ib.client.cancelAccountSummary(number)
+    return {key: one.value for key, one in ib.wrapper.acctSummary.items()}
+
+
+async def _cancelled(ib: IB, trade: Trade) -> None:
+    changed = asyncio.Event()
+    trade.statusEvent += lambda _: changed.set()
+    ib.disconnectedEvent += changed.set
+    ib.cancelOrder(trade.order)
+    await _until_done(ib, [trade], changed)
+
+
+async def _all_cancelled(ib: IB, trades: Sequence[Trade]) -> None:
+    changed = asyncio.Event()
+    for trade in trades:
+        trade.statusEvent += lambda _: changed.set()
+    ib.disconnectedEvent += changed.set
+    ib.reqGlobalCancel()
+    await _until_done(ib, trades, changed)
+
+
+async def _until_done(ib: IB, trades: Sequence[Trade], changed: asyncio.Event) -> None:
+    while not all(trade.isDone() for trade in trades):
+        if not ib.isConnected():
+            raise ConnectionError("the connection ended before IB confirmed the cancel")
+        changed.clear()
+        await changed.wait()
+
+
+def _order(trade: Trade) -> VenueOrder:
+    order, contract = trade.order, trade.contract
+    kind = {text: name for name, text in TYPES.items()}.get(order.orderType, OrderType.LIMIT)
+    ended = order.filledQuantity not in {0, UNSET_DOUBLE}
+    filled = order.filledQuantity if ended else trade.orderStatus.filled
+    return VenueOrder(
+        venue_id=str(order.permId),
+        client_id=order.orderRef or None,
+        symbol=f"{contract.symbol}/{contract.currency}",
+        side=Side(order.action.lower()),
+        price=_decimal(order.lmtPrice) if kind is OrderType.LIMIT else Decimal(0),
+        quantity=_decimal(order.totalQuantity or filled),
+        status=ENDED.get(trade.orderStatus.status, OrderStatus.ACCEPTED),
+        filled=_decimal(filled),
+        cost=Decimal(0),
+        fee=Decimal(0),
+        type=kind,
+        stop_price=_decimal(order.auxPrice) if kind is OrderType.STOP_LOSS else None,
+    )
+
+
+def _trade(fill: Fill) -> VenueTrade:
+    execution, quantity = fill.execution, _decimal(fill.execution.shares)
+    return VenueTrade(
+        trade_id=execution.execId,
+        venue_id=str(execution.permId),
+        client_id=execution.orderRef or None,
+        symbol=f"{fill.contract.symbol}/{fill.contract.currency}",
+        side=Side.BUY if execution.side == "BOT" else Side.SELL,
+        quantity=quantity,
+        cost=quantity * _decimal(execution.price),
+        fee=_decimal(fill.commissionReport.commission),
+        at=execution.time.astimezone(UTC).timestamp(),
+    )
+
+
+def _decimal(value: object) -> Decimal:
+    """Convert the library's floats, which are the nearest to IB's texts, back to these texts."""
+    return Decimal(str(value))
