@@ -20,6 +20,7 @@ def exporter_config(settings: Settings, registry: Registry, exporter: Target) ->
         "venues": [
             {"name": venue.name, "address": venue.address, "symbols": list(SYMBOLS)}
             for venue in registry.of_kind(Kind.VENUE)
+            if venue.probe
         ],
         "paths": [str(settings.var)],
         "listener_users": settings.listener_users,

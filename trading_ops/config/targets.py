@@ -77,6 +77,7 @@ class TargetEntry(msgspec.Struct, forbid_unknown_fields=True):
     venue: str | None = None
     tls: bool = False
     faults: str | None = None
+    probe: bool = True
     token_file: str | None = None
     service: ServiceEntry | None = None
     restore_test: list[str] = []
@@ -157,6 +158,7 @@ def _target(entry: TargetEntry) -> Target:
         venue=entry.venue,
         tls=entry.tls,
         faults=entry.faults,
+        probe=entry.probe,
         token_file=entry.token_file,
         service=_service(service) if service else None,
         restore_test=tuple(entry.restore_test),

@@ -104,6 +104,9 @@ class Target:
     faults: str | None = None
     """For the paper venue: `host:port` of its fault port."""
 
+    probe: bool = True
+    """For a venue: whether it has Kraken's public API, with which the exporter probes it."""
+
     token_file: str | None = None
     """For a bot: the file with its agent's own token; None: the default."""
 
