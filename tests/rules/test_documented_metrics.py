@@ -109,11 +109,19 @@ def test_a_metric_that_does_not_exist_is_noticed() -> None:
     assert unknown_metrics(text) == {"trading_sate"}
 
 
+LINKED = {"share_bot.py": "brokers.md"}
+"""Examples that a page links instead of showing them whole."""
+
+
 def test_the_examples_on_the_page_are_the_files() -> None:
     """Whole and in order of the page: what is read is what the tests run."""
     shown = list(blocks(INSTRUMENT, "python"))
-    files = {path.read_text(encoding="utf-8"): path.name for path in EXAMPLES}
+    files = {
+        path.read_text(encoding="utf-8"): path.name for path in EXAMPLES if path.name not in LINKED
+    }
     assert sorted(files[text] for text in shown[1:]) == sorted(files.values())
+    for name, page in LINKED.items():
+        assert f"(../examples/{name})" in (ROOT / "docs" / page).read_text(encoding="utf-8")
     # The first block is the three lines, which are in an example too.
     bare = (ROOT / "examples" / "bare_metrics.py").read_text(encoding="utf-8")
     for line in shown[0].splitlines():
@@ -124,7 +132,7 @@ def test_the_examples_on_the_page_are_the_files() -> None:
 def test_an_example_fits_a_screen(path: Path) -> None:
     """The first ones are read whole."""
     lines = path.read_text(encoding="utf-8").splitlines()
-    limits = {"bare_metrics.py": 25, "asyncio_bot.py": 40, "ccxt_bot.py": 220}
+    limits = {"bare_metrics.py": 25, "asyncio_bot.py": 40, "ccxt_bot.py": 220, "share_bot.py": 260}
     assert len(lines) <= limits.get(path.name, 120)
 
 
