@@ -1,5 +1,7 @@
 """Converts ccxt's unified structures to the value types of `venue.adapter`."""
 
+import re
+import uuid
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -17,13 +19,29 @@ STATUSES = {
 }
 
 
+HEX_DIGITS = 32
+"""Of a UUID without hyphens."""
+
+
+def compact(client_id: str) -> str:
+    """Return a client ID without hyphens, for venues that allow letters and digits only."""
+    return client_id.replace("-", "")
+
+
+def hyphenated(client_id: str | None) -> str | None:
+    """Return the UUID that `compact` was given; other IDs are not changed."""
+    if client_id is None or not re.fullmatch(f"[0-9a-f]{{{HEX_DIGITS}}}", client_id):
+        return client_id
+    return str(uuid.UUID(client_id))
+
+
 def order_of(entry: Mapping[str, Any]) -> VenueOrder:
     """Convert an order structure."""
     stop = entry.get("stopLossPrice") or entry.get("triggerPrice")
     kind = OrderType.MARKET if entry["type"] == "market" else OrderType.LIMIT
     return VenueOrder(
         venue_id=str(entry["id"]),
-        client_id=entry.get("clientOrderId"),
+        client_id=hyphenated(entry.get("clientOrderId")),
         symbol=str(entry["symbol"]),
         side=Side(entry["side"]),
         price=decimal(entry["price"]) if kind is OrderType.LIMIT and not stop else Decimal(0),
@@ -39,16 +57,19 @@ def order_of(entry: Mapping[str, Any]) -> VenueOrder:
 
 
 def trade_of(entry: Mapping[str, Any]) -> VenueTrade:
-    """Convert a trade structure of the account."""
+    """Convert a trade structure of the account; a fee in base currency lowers the quantity."""
+    fee = entry.get("fee") or {}
+    in_base = fee.get("currency") == str(entry["symbol"]).partition("/")[0]
+    paid = decimal(fee.get("cost"))
     return VenueTrade(
         trade_id=str(entry["id"]),
         venue_id=str(entry["order"]),
         client_id=None,  # not part of ccxt's trade structure
         symbol=str(entry["symbol"]),
         side=Side(entry["side"]),
-        quantity=decimal(entry["amount"]),
+        quantity=decimal(entry["amount"]) - (paid if in_base else 0),
         cost=decimal(entry["cost"]),
-        fee=decimal((entry.get("fee") or {}).get("cost")),
+        fee=Decimal(0) if in_base else paid,
         at=float(entry["timestamp"]) / 1000,
     )
 

@@ -5,7 +5,7 @@ pages its history differently. An answer that may be cut off is reported as inco
 is concluded from what is missing in it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -19,10 +19,10 @@ from trading_ops.botkit.venue.adapter import (
     Candle,
     Cursor,
     HistoryPage,
-    VenueTrade,
 )
 from trading_ops.botkit.venue.ccxt_history import Ask, CcxtCursor, HistoryRange
 from trading_ops.botkit.venue.ccxt_values import (
+    compact,
     decimal,
     entry_of,
     order_of,
@@ -49,7 +49,14 @@ class CcxtVenue:
         broker = Broker(metrics, make_client=lambda: venue, nonces=nonces, ...)
     """
 
-    def __init__(self, client: Any, *, symbols: Sequence[str], page_size: int = 50) -> None:
+    def __init__(
+        self,
+        client: Any,
+        *,
+        symbols: Sequence[str],
+        page_size: int = 50,
+        compact_client_ids: bool = False,
+    ) -> None:
         """Use the client; no request is made yet.
 
         Args:
@@ -57,11 +64,13 @@ class CcxtVenue:
             symbols: queried one by one where the venue requires a symbol.
             page_size: maximum number of entries in the venue's answers: a page of this length may
                 be cut off.
+            compact_client_ids: for venues whose client IDs have letters and digits only, as OKX.
         """
         client.number = str  # ccxt's floats would round amounts that must be exact
         self._client = client
         self._symbols = tuple(symbols)
         self._page_size = page_size
+        self._sent_id: Callable[[str], str] = compact if compact_client_ids else str
 
     def use_session(self, session: aiohttp.ClientSession) -> None:
         """Make all further requests through this session."""
@@ -138,7 +147,8 @@ class CcxtVenue:
             VenueDown: it was not found, but the answer may be cut off or the venue does not return
                 closed orders.
         """
-        params, ended = {"clientOrderId": client_id}, self._has(ENDED) or self._has(ENDED_TOO)
+        wanted = self._sent_id(client_id)
+        params, ended = {"clientOrderId": wanted}, self._has(ENDED) or self._has(ENDED_TOO)
         cut = not ended
         for name in (*self._has(("fetchOpenOrders",)), *ended):
             ask = getattr(self._client, snake(name))
@@ -146,7 +156,7 @@ class CcxtVenue:
                 page = await ask(symbol, params=params)
                 cut = cut or len(page) >= self._page_size
                 for one in page:
-                    if one.get("clientOrderId") == client_id:
+                    if one.get("clientOrderId") == wanted:
                         return (await self._exact([order_of(one)]))[0]
         if cut:
             raise VenueDown(f"the venue does not return all orders; {client_id} may be missing")
@@ -188,20 +198,23 @@ class CcxtVenue:
         end = int(await self.server_time() * 1000) + 1000
         return CcxtCursor(which=0, part=HistoryRange(start=max(1, int(since * 1000)), end=end))
 
-    async def _trades(self, since: float) -> list[VenueTrade]:
+    async def _trades(self, since: float) -> list[dict[str, Any]]:
         """Return all trades since a moment that the venue returns."""
-        trades: list[VenueTrade] = []
+        trades: list[dict[str, Any]] = []
         first = (await self._first(since)).part
         for symbol in self._scopes("fetchMyTrades"):
             part = first
             while not part.finished:
                 page = await part.ask(self._client.fetch_my_trades, symbol)
-                trades += [trade_of(one) for one in part.new_entries(page)]
+                trades += part.new_entries(page)
                 part = part.after(page, page_size=self._page_size)
         return trades
 
     async def _exact(self, reports: list[VenueOrder]) -> list[VenueOrder]:
         """Replace costs and fees by those of the trades, because ccxt computes inexact ones.
+
+        A quantity is what the account received: less than the order's if the fee is in base
+        currency.
 
         Raises:
             VenueDown: the trades of an order are not all reported yet.
@@ -213,17 +226,23 @@ class CcxtVenue:
         trades = await self._trades(since)
         exact = []
         for report in reports:
-            own = [trade for trade in trades if trade.venue_id == report.venue_id]
-            if sum((trade.quantity for trade in own), Decimal(0)) != report.filled:
+            entries = [one for one in trades if str(one["order"]) == report.venue_id]
+            if sum((decimal(one["amount"]) for one in entries), Decimal(0)) != report.filled:
                 raise VenueDown(f"the trades of order {report.venue_id} are not all reported yet")
-            cost = sum((trade.cost for trade in own), Decimal(0))
-            fee = sum((trade.fee for trade in own), Decimal(0))
-            exact.append(replace(report, cost=cost, fee=fee))
+            own = [trade_of(one) for one in entries]
+            exact.append(
+                replace(
+                    report,
+                    filled=sum((one.quantity for one in own), Decimal(0)),
+                    cost=sum((one.cost for one in own), Decimal(0)),
+                    fee=sum((one.fee for one in own), Decimal(0)),
+                )
+            )
         return exact
 
     async def submit(self, order: Order) -> str:
         """Send an order with its client ID; return the venue's order ID."""
-        params: dict[str, str] = {"clientOrderId": order.client_id}
+        params: dict[str, str] = {"clientOrderId": self._sent_id(order.client_id)}
         limit = order.type is OrderType.LIMIT
         if order.type is OrderType.STOP_LOSS:
             params["stopLossPrice"] = format(order.stop_price or order.price, "f")
@@ -239,12 +258,16 @@ class CcxtVenue:
 
     async def cancel(self, venue_id: str) -> None:
         """Cancel an order by the venue's ID."""
-        order = await self._one(venue_id) if self._wants_symbol("cancelOrder") else None
+        order = await self._one(venue_id) if self._wants_symbol("fetchOrder") else None
         await self._client.cancel_order(venue_id, order.symbol if order else None)
 
     async def cancel_all(self) -> int:
         """Cancel all open orders of the account; return how many were open."""
         there = await self.open_orders()
+        if not self._has(("cancelAllOrders",)):
+            for one in there:
+                await self._client.cancel_order(one.venue_id, one.symbol)
+            return len(there)
         for symbol in self._scopes("cancelAllOrders"):
             await self._client.cancel_all_orders(symbol)
         return len(there)
