@@ -120,8 +120,8 @@ def test_the_examples_on_the_page_are_the_files() -> None:
         path.read_text(encoding="utf-8"): path.name for path in EXAMPLES if path.name not in LINKED
     }
     assert sorted(files[text] for text in shown[1:]) == sorted(files.values())
-    for name, page in LINKED.items():
-        assert f"(../examples/{name})" in (ROOT / "docs" / page).read_text(encoding="utf-8")
+    for name, where in LINKED.items():
+        assert f"(../examples/{name})" in (ROOT / "docs" / where).read_text(encoding="utf-8")
     # The first block is the three lines, which are in an example too.
     bare = (ROOT / "examples" / "bare_metrics.py").read_text(encoding="utf-8")
     for line in shown[0].splitlines():
