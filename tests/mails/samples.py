@@ -1,5 +1,6 @@
 """One message of every kind, and reports with all their parts, to be shown as people get them."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ from trading_ops.domain.report import (
     TradeLine,
     WatchedSymbol,
 )
+from trading_ops.messages.alerts import alerts_message
 from trading_ops.messages.outbox import make_test_message
 from trading_ops.notify.rendering import Line, Rendered, Renderer
 from trading_ops.reports.sending import message_of
@@ -205,7 +207,27 @@ def _message(kind: MessageKind, severity: Severity, subject: str, **facts: objec
     )
 
 
+NOTIFICATION = {
+    "version": "4",
+    "status": "firing",
+    "alerts": [
+        {
+            "status": "firing",
+            "labels": {"alertname": "TradingBotDown", "bot": "alpha", "severity": "critical"},
+            "annotations": {"summary": f"Bot alpha is down {HOSTILE}"},
+            "startsAt": "2026-03-02T14:59:00Z",
+        },
+        {
+            "status": "firing",
+            "labels": {"alertname": "TradingVenueSlow", "venue": "paper", "severity": "warning"},
+            "annotations": {"summary": "The venue answers slowly."},
+            "startsAt": "2026-03-02T14:59:30Z",
+        },
+    ],
+}
+
 MESSAGES: Mapping[str, Message] = {
+    "alert": alerts_message(json.dumps(NOTIFICATION).encode(), now=AT),
     "trade": _event(
         BotEventKind.TRADE,
         "sell 0.5 ETH/USD for 1005",

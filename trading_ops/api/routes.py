@@ -32,7 +32,7 @@ from trading_ops.api.stream import StreamRoutes
 from trading_ops.api.system import TEXT, SystemRoutes
 from trading_ops.api.targets import TargetRoutes
 from trading_ops.api.tokens import Role
-from trading_ops.api.webhook import BODY_LIMIT_BYTES, Webhook
+from trading_ops.api.webhook import BODY_LIMIT_BYTES, MessageWebhook, Webhook
 
 VIEWER, OPERATOR, ADMIN = Role.VIEWER, Role.OPERATOR, Role.ADMIN
 
@@ -42,6 +42,7 @@ class Handlers:
     """The handlers of all routes."""
 
     webhook: Webhook
+    message_webhook: MessageWebhook
     incidents: IncidentRoutes
     attempts: AttemptRoutes
     catalogue: CatalogueRoutes
@@ -88,6 +89,15 @@ def routes(to: Handlers) -> list[Route]:
             "intake",
             to.webhook.post,
             refusals=(413,),
+            media=TEXT,
+        ),
+        route(
+            "POST",
+            "/api/v1/webhook/messages",
+            Role.INTAKE,
+            "intake",
+            to.message_webhook.post,
+            refusals=(400, 413),
             media=TEXT,
         ),
     ]

@@ -25,7 +25,7 @@ from trading_ops.api.routes import Handlers, build_application, routes
 from trading_ops.api.stream import StreamRoutes
 from trading_ops.api.system import SystemRoutes
 from trading_ops.api.targets import TargetRoutes
-from trading_ops.api.webhook import Webhook
+from trading_ops.api.webhook import MessageWebhook, Webhook
 from trading_ops.app.base import Base
 from trading_ops.backup.scheduled import Backups
 from trading_ops.capacity.read import Capacity, choices_of
@@ -116,6 +116,7 @@ def _handlers(
     books = {path.stem: path.read_text("utf-8") for path in settings.runbooks.glob("*.md")}
     return Handlers(
         webhook=Webhook(loop.intake),
+        message_webhook=MessageWebhook(outbox),
         incidents=IncidentRoutes(reader, writer, loop.acknowledgements, lambda: loop.snapshot),
         attempts=AttemptRoutes(reader),
         catalogue=CatalogueRoutes(base.index, books, loop.manual_actions),

@@ -18,6 +18,9 @@ GIVE_UP = timedelta(hours=24)
 class MessageKind(StrEnum):
     """Kind of message; routes select by it."""
 
+    ALERT = "alert"
+    """From the receiver bridge; pages are Alertmanager's own."""
+
     TRADE = "trade"
     RISK = "risk"
     ERROR = "error"

@@ -107,7 +107,7 @@ def opens(role: Role, route: Route) -> bool:
     if route.role is Role.ANYONE or role is Role.ADMIN:
         return True
     if role is Role.INTAKE:
-        return route.path.endswith("/webhook/alertmanager")
+        return "/webhook/" in route.path
     if role is Role.METRICS:
         return route.path in {"/metrics", "/metrics/vital"}
     if route.method == "GET":

@@ -11,6 +11,7 @@ import pytest
 
 from tests.builders import NOW
 from tests.mail import MailServer, mail_server, part
+from tests.mails.samples import NOTIFICATION
 from tests.service.reconciler.conftest import Running, Start
 from tests.waiting import eventually
 from trading_ops.config.settings import Settings
@@ -140,6 +141,30 @@ async def test_a_test_message_says_why_it_failed(
             return await running.metric(name) == 0
 
         await eventually(calm)
+
+
+async def test_alertmanager_may_send_by_apprise(
+    start: Start, notify: Settings, mail: MailServer
+) -> None:
+    """A retry is one mail; another notification another; it opens no incident."""
+    headers = {"Authorization": "Bearer webhook"}
+    path = "/api/v1/webhook/messages"
+    async with start(notify_config=notify.root / "notify.yml") as running:
+        for _ in range(2):
+            async with running.client.post(path, json=NOTIFICATION, headers=headers) as answer:
+                assert answer.status == 200, await answer.text()
+        found = await eventually(partial(sent, running, "alert"))
+        assert found["severity"] == "critical"
+        (got,) = mail.mails
+        assert got["Subject"] == "firing: TradingBotDown on alpha and 1 more"
+        assert "The venue answers slowly." in part(got, "plain")
+        assert await running.incident() is None
+        async with running.client.post(path, data=b"{}", headers=headers) as answer:
+            assert answer.status == 400
+        (notify.root / "notify.yml").unlink()
+        async with running.client.post(path, json=NOTIFICATION, headers=headers) as answer:
+            assert answer.status == 503
+            assert "messages are off" in await answer.text()
 
 
 async def test_without_a_configuration_no_message_is_stored(start: Start) -> None:
