@@ -17,7 +17,7 @@ from trading_ops.console.reading import Reading
 from trading_ops.console.visitor import Visitor
 from trading_ops.domain.bot_event import BotEventKind
 from trading_ops.domain.incident import Incident
-from trading_ops.domain.message import MessageState
+from trading_ops.domain.message import MessageState, Severity
 from trading_ops.domain.report import Period
 from trading_ops.reports.post_mortem import draft
 
@@ -163,6 +163,7 @@ class Pages:
                 covered.setdefault(one.id, []).append(row.name)
         return "alerts.html", {
             "page": page,
+            "alerts": sorted(page.alerts, key=lambda one: _rank(one.labels)),
             "state": state,
             "alertname": visitor.parameter("alertname"),
             "silences": sorted(silences.values(), key=lambda one: one.ends_at),
@@ -286,6 +287,13 @@ class Pages:
     async def _has_runbook(self, visitor: Visitor, alert: str) -> bool:
         found = await visitor.get("/api/v1/runbooks")
         return any(one.alert == alert for one in found.runbooks)
+
+
+def _rank(labels: Mapping[str, str]) -> int:
+    """Return the place of an alert in a list, the worst first."""
+    worst = [one.value for one in reversed(Severity)]
+    severity = labels.get("severity", "")
+    return worst.index(severity) if severity in worst else len(worst)
 
 
 def _whole(text: str) -> int:

@@ -214,6 +214,15 @@ async def test_maintenance_and_pause(serving: Serving) -> None:
         assert (await browser.order("maintenance", seconds="60", target="nothing"))[0] == 422
 
 
+async def test_the_worst_alert_comes_first(serving: Serving, world: MoneyWorld) -> None:
+    severities = ("info", "unknown", "critical", "warning", "emergency")
+    world.foreign = [{"alertname": f"Of{one}", "severity": one} for one in severities]
+    async with serving() as console:
+        _, page = await (await console.browser()).get("/console/alerts?state=all")
+    shown = re.findall(r'data-label="Alert">Of(\w+)', page)
+    assert shown == ["emergency", "critical", "warning", "info", "unknown"]
+
+
 async def test_what_others_name_is_inert(serving: Serving, world: MoneyWorld) -> None:
     """Labels, annotations, reasons and filters: text, whatever is in them."""
     world.labels |= {"component": HOSTILE, "strategy": HOSTILE}

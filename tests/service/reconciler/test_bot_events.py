@@ -266,6 +266,7 @@ class Flood:
         return EventsPage(journal="j", events=trades)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("route", "most"), [("digest: 10m, ", 7), ("", 61)])
 async def test_ten_thousand_trades_in_an_hour_are_a_few_mails(
     fleet: Fleet, settings: Settings, route: str, most: int
