@@ -26,6 +26,7 @@ from tests.crash.fork_server import server
 from tests.crash.rounds import lay_out
 from tests.crash.services import World
 from tests.free_ports import free_port
+from tests.waiting import eventually
 from trading_ops import clock
 
 REST_SECONDS = 20.0
@@ -119,6 +120,11 @@ class Running:
                 raise RuntimeError(f"{path}: {response.status} {await response.text()}")
             return await response.json()
 
+    async def is_in_force(self, bots: int) -> bool:
+        """Whether so many bots have acknowledged a hold."""
+        targets = json.loads(await self.get("/api/v1/targets"))["targets"]
+        return sum(bool(target["in_force"]) for target in targets) == bots
+
     def used(self) -> float:
         """Seconds of CPU so far, of all its threads."""
         times = self.process.cpu_times()
@@ -156,9 +162,11 @@ async def running(bots: int) -> AsyncIterator[tuple[Running, float]]:
                     if "ready" in await one.get("/-/ready"):
                         break
                 await asyncio.sleep(0.05)
-            yield one, time.perf_counter() - began
-            await life.end()
-        await world.stop()
+            try:
+                yield one, time.perf_counter() - began
+            finally:
+                await life.end()
+                await world.stop()
 
 
 async def measure(bots: int) -> None:
@@ -179,10 +187,9 @@ async def measure(bots: int) -> None:
         latencies, failed = await ask(one.session, one.url)
         p50, p99 = p50_p99(latencies)
         began = time.perf_counter()
-        placed = (await one.post("/api/v1/halt"))["holds"]
+        await one.post("/api/v1/halt")
+        await eventually(lambda: one.is_in_force(bots))
         halted = time.perf_counter() - began
-        if not all(hold["acknowledged"] and hold["stored"] for hold in placed):
-            raise RuntimeError("a halt was not acknowledged")
         began = time.perf_counter()
         released = (await one.post("/api/v1/resume"))["released"]
         resumed = time.perf_counter() - began

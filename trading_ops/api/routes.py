@@ -154,6 +154,7 @@ def _targets(to: TargetRoutes, automation: AutomationRoutes) -> list[Route]:
     tag, path = "targets", "/api/v1/targets"
     return [
         route("GET", path, VIEWER, tag, to.show),
+        route("GET", "/api/v1/discovery/{name}", Role.METRICS, tag, to.discover),
         route("POST", "/api/v1/halt", OPERATOR, tag, to.halt_all),
         route("POST", "/api/v1/resume", ADMIN, tag, to.resume_all, refusals=(409,)),
         route("POST", f"{path}/{{name}}/halt", OPERATOR, tag, to.halt),

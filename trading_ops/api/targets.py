@@ -21,6 +21,7 @@ from trading_ops.domain.target import BOTS, Kind, Registry, Target
 from trading_ops.errors import ClientError, StoreError
 from trading_ops.holds.agent_probe import ProbeState
 from trading_ops.holds.holds import HoldManager
+from trading_ops.project.discovery import discovery
 from trading_ops.store import Connection, approvals, maintenance, pauses, search
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
@@ -28,7 +29,8 @@ from trading_ops.store.writer import Writer
 HoldKey = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$(?!\n)")]
 MANY = 100
 AT_A_TIME = 50
-"""Bots that are resumed at the same time."""
+"""Bots that are halted or resumed at the same time: more requests would wait for a connection until
+their deadline."""
 
 
 class SilenceView(msgspec.Struct, kw_only=True):
@@ -84,6 +86,13 @@ class TargetPage(msgspec.Struct, kw_only=True):
     """All registered targets, as in targets.yml."""
 
     targets: list[TargetView]
+
+
+class TargetGroup(msgspec.Struct, kw_only=True):
+    """Targets with the same labels, as Prometheus' `http_sd_configs` reads them."""
+
+    targets: list[str]
+    labels: dict[str, str]
 
 
 class HoldRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -186,6 +195,13 @@ class TargetRoutes:
             targets=[self._view(one, holds.get(one.name, []), words, now) for one in self._registry]
         )
 
+    async def discover(self, name: str) -> list[TargetGroup]:
+        """Return a discovery file for `http_sd_configs`, such as `bots`."""
+        files = discovery(self._registry)
+        if name not in files:
+            not_found(f"no discovery file {name}: one of {', '.join(files)}")
+        return msgspec.convert(files[name], list[TargetGroup])
+
     async def halt(self, identity: Identity, name: str, body: HoldRequest) -> PlacedView:
         """Halt a bot: no new or amended orders; cancels and queries still work."""
         return await self._place(identity, self._bot(name), HeldState.HALTED, body)
@@ -197,10 +213,13 @@ class TargetRoutes:
     async def halt_all(self, identity: Identity, body: FleetRequest) -> PlacedPage:
         """Halt all bots at once."""
         order = HoldRequest(reason=body.reason, owner=body.owner)
-        placing = [
-            self._place(identity, bot, HeldState.HALTED, order) for bot in self._registry.bots
-        ]
-        return PlacedPage(holds=list(await asyncio.gather(*placing)))
+        turn = asyncio.Semaphore(AT_A_TIME)
+
+        async def place(bot: Target) -> PlacedView:
+            async with turn:
+                return await self._place(identity, bot, HeldState.HALTED, order)
+
+        return PlacedPage(holds=list(await asyncio.gather(*map(place, self._registry.bots))))
 
     async def resume_all(self, identity: Identity, body: FleetRequest) -> ReleasedPage:
         """Release all holds of all bots; one that cannot be resumed does not stop the others."""

@@ -109,7 +109,7 @@ def opens(role: Role, route: Route) -> bool:
     if role is Role.INTAKE:
         return "/webhook/" in route.path
     if role is Role.METRICS:
-        return route.path in {"/metrics", "/metrics/vital"}
+        return route.path in {"/metrics", "/metrics/vital", "/api/v1/discovery/{name}"}
     if route.method == "GET":
         return True
     return role is Role.OPERATOR and route.role is Role.OPERATOR

@@ -369,3 +369,12 @@ async def test_whose_an_incident_is_and_why_nothing_happens(
         await running.call("DELETE", "/api/v1/pause")
         assert await eventually(running.closed)
         assert await status() is None
+
+
+async def test_prometheus_discovers_the_targets_over_http(start: Start) -> None:
+    """As the discovery files have them."""
+    async with start() as running:
+        (group,) = await running.call("GET", "/api/v1/discovery/bots")
+        assert group["targets"] == [running.world.address]
+        assert group["labels"]["bot"] == "alpha"
+        assert await running.call("GET", "/api/v1/discovery/nodes") == []
