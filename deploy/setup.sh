@@ -18,6 +18,7 @@ BASE=/opt/trading-ops
 PROJECT=/etc/trading-ops
 VAR=/var/lib/trading-ops
 NODE_VAR=/var/lib/trading-ops-node
+BACKUPS=/var/lib/trading-ops-backups # until settings.yml names a place off this host
 UNITS=/etc/systemd/system
 POLKIT=/etc/polkit-1/rules.d/50-trading-ops-node.rules
 COMMAND=/usr/local/bin/trading-ops
@@ -104,6 +105,7 @@ project() {
     else
         run $BASE/current/bin/trading-ops init $PROJECT
         run sed -i -e "s|^# var: var\$|var: $VAR|" \
+            -e "s|^# backup_repository: .*|backup_repository: $BACKUPS|" \
             -e "s|^# listener_users: .*|listener_users: trading-ops-node|" $PROJECT/settings.yml
     fi
 }
@@ -122,7 +124,7 @@ folders() {
     reader=$(getent group prometheus >/dev/null && echo prometheus || echo trading-ops)
     # Others may pass through to their own folder; the tokens of the group's folders are copies.
     run install -d -o trading-ops -g trading-ops -m 0711 $VAR
-    run install -d -o trading-ops -g trading-ops -m 0700 $VAR/secrets $VAR/log
+    run install -d -o trading-ops -g trading-ops -m 0700 $VAR/secrets $VAR/log $BACKUPS
     for folder in prometheus prometheus/targets alertmanager; do
         run install -d -o trading-ops -g trading-ops -m 0755 "$VAR/$folder"
     done
@@ -205,7 +207,8 @@ running() {
 restore_point() {
     [ -z "$NODE" ] && [ -n "$WITH_BACKUP" ] || return 0
     ours backup create ||
-        die "there is no restore point: correct what backup create reported, or add --no-backup"
+        die "there is no restore point: correct what backup create reported (backup_repository in
+$PROJECT/settings.yml must be writable, as $BACKUPS is), or add --no-backup"
 }
 
 # To another installed release, with its schema and its files.
@@ -252,7 +255,7 @@ uninstall() {
     run rm -f $POLKIT $COMMAND
     run rm -rf $BASE
     run systemctl daemon-reload
-    for folder in $PROJECT $VAR $NODE_VAR; do
+    for folder in $PROJECT $VAR $NODE_VAR $BACKUPS; do
         [ -e "$folder" ] || continue
         answer=''
         [ ! -t 0 ] || { printf 'Remove %s too? [y/N] ' "$folder"; read -r answer || true; }
