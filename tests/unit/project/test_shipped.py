@@ -71,6 +71,7 @@ def test_every_setting_is_in_it_with_its_default(project: Path, tmp_path: Path) 
             values[name] = yaml.safe_load(value)
     assert {*values, "root"} == set(Settings.__struct_fields__)
     explained = {"observe_only", "listener_users", "database", "dead_man_switch", "grafana_url"}
+    explained |= {"backup_repository"}
     rest = {name: value for name, value in values.items() if name not in explained}
     (tmp_path / "settings.yml").write_text(yaml.safe_dump(rest))
     written = load_settings(tmp_path, {})
