@@ -1,5 +1,6 @@
 """Bots at Alpaca and Interactive Brokers on a whole stack: the shipped drills, unchanged."""
 
+import asyncio
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from tests.free_ports import free_port
 from tests.stack import ROOT, Stack, running_stack
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
@@ -58,12 +60,19 @@ def started(stack: Stack, ports: dict[str, tuple[int, int, int]]) -> Iterator[No
                 argv = ["env", f"PYTHONPATH={ROOT}", sys.executable, *arguments]
                 processes.append(subprocess.Popen(argv, stdout=log, stderr=log))
         try:
+            asyncio.run(eventually(lambda: recovered(stack) == len(BOTS), within=60, what="bots"))
             yield
         finally:
             for process in reversed(processes):
                 process.terminate()
             for process in processes:
                 process.wait(30)
+
+
+def recovered(stack: Stack) -> int:
+    """Return how many bots have compared themselves with their broker: a drill breaks a session."""
+    log = (stack.settings.var / "brokers.log").read_text()
+    return len(re.findall(r" recovered\b", log))
 
 
 @pytest.mark.parametrize("protocol", list(BOTS))
