@@ -133,7 +133,7 @@ class FenceKeeper:
             self.store()
 
     def remember(self, attempt_id: str, answer: dict[str, Any]) -> bool:
-        """Keep an answer in memory only, without waiting; return False if there already was one."""
+        """Store an answer in memory only, without waiting; return False if one exists."""
         with self._memory:
             if attempt_id in self._answers:
                 return False

@@ -63,7 +63,7 @@ def relief_commands(
 
 
 def _trim() -> None:
-    """Have the C library return free memory; only glibc can."""
+    """Make the C library return free memory to the kernel; only glibc can."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

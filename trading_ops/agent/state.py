@@ -19,7 +19,7 @@ REPORTED_RELEASED = 20
 
 
 class TradingState(StrEnum):
-    """What a bot may do."""
+    """The trading state of a bot."""
 
     ACTIVE = "active"
     """Everything."""

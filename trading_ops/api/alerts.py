@@ -85,7 +85,7 @@ class AlertRoutes:
         snapshot: Callable[[], Snapshot | None],
         open_incidents: Callable[[], Mapping[str, Incident]],
     ) -> None:
-        """Take functions that return the last observation and the open incidents by id."""
+        """Set functions that return the last observation and the open incidents by id."""
         self._reader = reader
         self._snapshot = snapshot
         self._open = open_incidents

@@ -77,5 +77,5 @@ class ApprovalRoutes:
     async def _find(self, key: str) -> Approval:
         found = await self._reader.read(partial(approvals.find, key=key))
         if found is None:
-            not_found("request not found, or several ids begin with this")
+            not_found("no request matches this ID, or the prefix is ambiguous")
         return found

@@ -166,4 +166,4 @@ def _view(one: StoredBotEvent) -> BotEventView:
 
 
 BOT_EVENTS = StreamSource(bot_events.head, _lines)
-"""What the bots reported, as a stream."""
+"""The bots' events as a stream."""

@@ -119,7 +119,7 @@ class CatalogueRoutes:
     def __init__(
         self, index: RunbookIndex, texts: Mapping[str, str], manual: ManualActions
     ) -> None:
-        """Take each runbook's text by alert, as loaded together with its plan."""
+        """Set each runbook's text by alert, as loaded together with its plan."""
         self._runbooks = {name: _runbook(book) for name, book in sorted(index.runbooks.items())}
         self._texts = texts
         self._manual = manual

@@ -99,7 +99,7 @@ class EventRoutes:
     """Handlers of `events` and `recovery`, except the stream."""
 
     def __init__(self, reader: Reader, recovery_times: Callable[..., Any]) -> None:
-        """Take `reports.recovery_times`, whose values `RecoveryView` shows."""
+        """Set `reports.recovery_times`, whose values `RecoveryView` shows."""
         self._reader = reader
         self._recovery_times = recovery_times
         self._recovery: asyncio.Task[RecoveryView] | None = None

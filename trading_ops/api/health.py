@@ -95,7 +95,7 @@ class HealthProbe(Generic[Answer]):
                 return (*self._last, clock.monotonic() - self._asked_at)
             self._asked_at = clock.monotonic()
             self._asking = self.ask()
-        asking = self._asking  # others may be waiting for it
+        asking = self._asking  # other requests may be waiting for it
         await asyncio.wait({asking}, timeout=ANSWER_SECONDS)
         age = clock.monotonic() - self._asked_at
         if not asking.done():

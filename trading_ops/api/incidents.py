@@ -33,7 +33,7 @@ from trading_ops.store.reader import Reader
 from trading_ops.store.search import PagePosition, TimeRange
 from trading_ops.store.writer import Writer
 
-UNKNOWN = "incident not found, or several ids begin with this"
+UNKNOWN = "no incident matches this ID, or the prefix is ambiguous"
 
 
 class IncidentQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

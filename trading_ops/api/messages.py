@@ -17,7 +17,7 @@ from trading_ops.store.reader import Reader
 from trading_ops.store.search import PagePosition, TimeRange
 from trading_ops.store.writer import Writer
 
-UNKNOWN = "message not found, or several ids begin with this"
+UNKNOWN = "no message matches this ID, or the prefix is ambiguous"
 
 
 class MessageQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

@@ -55,7 +55,7 @@ class SystemRoutes:
         passed_ago: Callable[[], float],
         trouble: Callable[[], str],
     ) -> None:
-        """Take functions for the seconds since the last pass and for failed background tasks."""
+        """Set functions for the seconds since the last pass and for failed background tasks."""
         self._trouble = trouble
         self._reader = reader
         self._metrics = metrics

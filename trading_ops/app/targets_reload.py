@@ -59,7 +59,7 @@ class TargetsReload:
         metrics.targets.succeeded_at.set(self._succeeded_at)
 
     async def run(self, metrics: ReconcilerMetrics, succeeded: Succeeded) -> None:
-        """Check at the interval and when asked, until cancelled."""
+        """Check at the interval and on request, until cancelled."""
         while True:
             await asyncio.to_thread(self.check)
             self.show(metrics)

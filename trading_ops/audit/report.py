@@ -197,7 +197,7 @@ async def verify(
 
 @dataclass(frozen=True, kw_only=True)
 class _Past:
-    """What the archives hold of the events that were removed."""
+    """The removed events in the archives."""
 
     first: int | None = None
     events: int = 0

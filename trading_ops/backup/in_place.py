@@ -1,6 +1,6 @@
 """`restore --in-place`: replaces `var` with a backup, with guards against replays.
 
-The new `var` is built beside the old one and swapped in with two renames; the old one is kept as
+The new `var` is built next to the old one and swapped in with two renames; the old one is kept as
 `var.before-restore-…`. Refused while one of our processes holds a lock in it.
 """
 
@@ -55,7 +55,7 @@ def restore_in_place(
 
     Fences and nonces are raised above everything that may have been used since the backup, and each
     bot is reduce-only until its hold is released. Missing configuration files are restored.
-    PostgreSQL is recovered into a folder beside `var`, because its server is not ours to stop.
+    PostgreSQL is recovered into a folder next to `var`, because we must not stop its server.
 
     Args:
         settings: of this installation.

@@ -13,7 +13,7 @@ from trading_ops.config.settings import Settings
 
 RESTIC = "restic:"
 DEFAULT = "backups"
-"""The folder beside `var` that is used when the setting is empty."""
+"""The folder next to `var` that is used when the setting is empty."""
 
 
 class Listing(NamedTuple):

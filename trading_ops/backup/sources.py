@@ -98,4 +98,4 @@ def _is_file(path: Path) -> bool:
     try:
         return stat.S_ISREG(path.lstat().st_mode)
     except OSError:
-        return False  # deleted meanwhile
+        return False  # deleted in the meantime

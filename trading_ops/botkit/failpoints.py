@@ -90,5 +90,5 @@ def reached(point: Failpoint) -> None:
 
 
 def watch(watcher: Callable[[Failpoint], None]) -> None:
-    """Have `watcher` called at each point from now on; for crash tests."""
+    """Call `watcher` at each point from now on; for crash tests."""
     _watchers.append(watcher)

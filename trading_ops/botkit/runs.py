@@ -66,7 +66,7 @@ class End(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class LastRun:
-    """What is known of the latest recorded run."""
+    """The outcome of the latest recorded run."""
 
     end: End
     age_seconds: float | None = None
@@ -79,7 +79,7 @@ def assess_at_start(run: Run | None, now: float) -> LastRun:
     """Assess the run before this one; the caller holds the records, so that run is over.
 
     Args:
-        run: the latest recorded run; None when there is none.
+        run: the latest recorded run, or None.
         now: seconds since the epoch.
     """
     if run is None:
@@ -92,7 +92,7 @@ def assess_from_outside(run: Run | None, now: float, crash_after_seconds: float)
     """Assess a run that may still be in progress.
 
     Args:
-        run: the latest recorded run; None when there is none.
+        run: the latest recorded run, or None.
         now: seconds since the epoch.
         crash_after_seconds: a run without a heartbeat for longer than this counts as crashed.
     """

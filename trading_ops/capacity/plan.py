@@ -58,10 +58,10 @@ class ResourceView(msgspec.Struct, kw_only=True):
     unit: Unit
     now: float | None
     p95: float | None
-    """Of the last seven days."""
+    """From the last seven days."""
 
     peak: float | None
-    """Of the last seven days."""
+    """From the last seven days."""
 
     limit: float | None
     warning: float | None

@@ -31,7 +31,7 @@ Every command with its options, as `--help` shows them. `man` reads the same pag
 
 @dataclass(frozen=True)
 class Described:
-    """What `--help` says of one command."""
+    """The content of one command's `--help`."""
 
     name: str
     """With the program's, such as `trading-ops token add`."""

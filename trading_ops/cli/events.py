@@ -52,7 +52,7 @@ async def _search(api: ReconcilerApi, limit: int, given: dict[str, str]) -> list
     if (key := given.get("incident")) is not None:
         timeline = await api.timeline(key) if key.strip() else None
         if timeline is None:
-            raise Refused(f"incident {key} not found, or several ids begin with it")
+            raise Refused(f"no incident matches {key}, or the prefix is ambiguous")
         given = given | {"incident": timeline.incident.id}
     found = (await api.events(limit=str(limit), **given)).events
     if not found and (kind := given.get("kind")) is not None:

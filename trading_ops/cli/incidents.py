@@ -147,7 +147,7 @@ def _timeline(context: click.Context, key: str) -> TimelineView:
 
     found = _answer(lambda api: api.timeline(key), read)
     if found is None:
-        click.echo(f"incident {key} not found, or several ids begin with it", err=True)
+        click.echo(f"no incident matches {key}, or the prefix is ambiguous", err=True)
         context.exit(ExitCode.FAILED)
     return found
 

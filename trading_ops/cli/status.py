@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from trading_ops.domain.target import Registry, Target
 
 SILENT = timedelta(seconds=10)
-"""The reconciler asks each bot once a second."""
+"""The reconciler queries each bot once a second."""
 
 
 @dataclass(frozen=True)
 class State:
-    """What is known of one target."""
+    """The state of one target."""
 
     summary: str
     ok: bool
@@ -75,7 +75,7 @@ def status(context: click.Context, output: str) -> None:
 async def _overview(
     settings: "Settings", registry: "Registry"
 ) -> tuple[dict[str, State], list[str]]:
-    """Return the state of each target that can be asked, by name, and the lines below them."""
+    """Return the state of each target that can be queried, by name, and the lines below them."""
     from trading_ops.cli.automation import automation_and_targets  # noqa: PLC0415
     from trading_ops.clients.reconciler import ReconcilerApi  # noqa: PLC0415
     from trading_ops.doctor.connections import ALIVE, connections  # noqa: PLC0415

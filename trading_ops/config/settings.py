@@ -224,7 +224,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Where retention stores what it removes; empty: `archive` in `var`."""
 
     vulnerability_database: str = "https://api.osv.dev/v1/query"
-    """URL of the OSV API that pip-audit asks about the installed packages; empty: none."""
+    """URL of the OSV API that pip-audit queries for the installed packages; empty: none."""
 
     backup_repository: str = ""
     """Where backups are stored: a folder, or `restic:` and a restic repository, such as

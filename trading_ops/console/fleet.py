@@ -111,7 +111,7 @@ class Fleet:
     """Open incidents without a bot."""
 
     loss: Mapping[str, float] = field(default_factory=dict)
-    """Of all bots, by currency."""
+    """Total of all bots, by currency."""
 
     exposure: Mapping[str, float] = field(default_factory=dict)
 

@@ -74,7 +74,7 @@ def _environment() -> "Environment":
 
 
 def age(since: datetime | float | None) -> str:
-    """Return the time since a moment, or a number of seconds, as `12 s`, `3 min` or `2 h`."""
+    """Return the time since a given time, or a number of seconds, as `12 s`, `3 min` or `2 h`."""
     if since is None:
         return "-"
     seconds = (clock.now() - since).total_seconds() if isinstance(since, datetime) else since
@@ -113,7 +113,7 @@ def quantity(value: float, unit: Unit) -> str:
 
 
 def seconds_since(moment: datetime) -> float:
-    """Return the seconds since a moment."""
+    """Return the seconds since a given time."""
     return max(0.0, (clock.now() - moment).total_seconds())
 
 

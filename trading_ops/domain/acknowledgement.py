@@ -68,7 +68,7 @@ class Acknowledgement:
 
     @property
     def is_active(self) -> bool:
-        """Whether it is active."""
+        """Whether it was neither removed nor closed; it may be past its expiry."""
         return self.ended_at is None
 
     @property

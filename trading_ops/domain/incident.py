@@ -46,7 +46,7 @@ class Incident:
 
     @property
     def is_open(self) -> bool:
-        """Whether it is open."""
+        """Whether it is open: at most one incident per fingerprint is."""
         return self.closed_at is None
 
 

@@ -117,7 +117,7 @@ class Stage:
     """Entering it needs an operator's approval."""
 
     hours: float = 0.0
-    """Of the phase where a breach restarts it, else of this stage."""
+    """Required hours: of the phase if a breach restarts it, else of this stage."""
 
     sign_off_every: timedelta | None = None
     sign_off_for: timedelta = ZERO

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 
 class Period(StrEnum):
-    """What a report covers."""
+    """The period of a report."""
 
     DAILY = "daily"
     WEEKLY = "weekly"
@@ -209,7 +209,7 @@ class Report:
     limits: tuple[LimitUse, ...]
     response: ResponseFigures
     previous: ResponseFigures | None
-    """Of the previous period; None in a daily report."""
+    """Incident response in the previous period; None in a daily report."""
 
     by_alert: tuple[tuple[str, int], ...]
     incidents: tuple[IncidentLine, ...]
@@ -220,10 +220,10 @@ class Report:
 
     budgets: tuple[Ratio, ...]
     levels: tuple[ServiceLevel, ...]
-    """Of a month or a quarter only."""
+    """Only in a monthly or quarterly report."""
 
     level_queries: dict[str, str]
-    """PromQL of `levels`, asked at `until`."""
+    """PromQL of `levels`, evaluated at `until`."""
 
     disks: tuple[Ratio, ...]
     backups: BackupFigures
@@ -231,20 +231,20 @@ class Report:
     """Missing data."""
 
     findings: tuple[Finding, ...] = ()
-    """Of the newest report on databases and on security."""
+    """Findings of the newest reports on databases and security."""
 
     closed_trades: tuple[TradeLine, ...] = ()
-    """The newest of a day, oldest first."""
+    """The newest ones of a day, oldest first."""
 
     positions: tuple[Position, ...] = ()
     watch_list: tuple[WatchedSymbol, ...] = ()
-    """Of a day: the symbols with a signal, the newest first."""
+    """Only in a daily report: the symbols with a signal, newest first."""
 
     previous_results: tuple[tuple[str, float], ...] = ()
-    """PnL by currency of the previous period; of a day none."""
+    """PnL by currency of the previous period; empty in a daily report."""
 
     suggestions: tuple[str, ...] = ()
-    """What to tune, from the incidents of a week or longer."""
+    """Recommended tuning, from the incidents of a week or longer."""
 
     capacity: tuple[str, ...] = ()
     """Of a quarter: recommendations for resources that will not last, when the report is made."""

@@ -77,7 +77,7 @@ class AgentMonitor:
         prometheus: Prometheus | None = None,
         timeouts: ProbeTimeouts | None = None,
     ) -> None:
-        """Take the dependencies.
+        """Set the dependencies.
 
         `directory` and `prometheus` use their own HTTP session; without Prometheus no heartbeat is
         known.

@@ -149,7 +149,7 @@ class HoldMemory:
         except StoreError as error:
             log.warning("holds_not_read", error=str(error))
             return False
-        if changes != self._changes:  # it may be older than changes made meanwhile
+        if changes != self._changes:  # it may be older than changes made in the meantime
             return False
         self._standing = {hold.id: hold for hold in stored}
         self._by_target = None

@@ -51,7 +51,7 @@ BOT_METRICS: tuple[Metric, ...] = (
     *LEADERSHIP,
     *LOGS,
 )
-"""What `BotMetrics` records."""
+"""The metrics that `BotMetrics` records."""
 
 EXPORTER_METRICS: tuple[Metric, ...] = (
     *HOST,

@@ -1,4 +1,4 @@
-"""What the topics share: how a time is recorded, and how one of several states is shown."""
+"""Shared code of the topics: recording times, and showing one of several states."""
 
 import math
 

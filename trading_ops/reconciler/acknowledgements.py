@@ -186,9 +186,7 @@ class AcknowledgementSync:
     async def _open(self, incident_id: str) -> Incident:
         incident = await self.reader.read(partial(incidents.find, key=incident_id))
         if incident is None:
-            raise RequestRefused(
-                f"incident {incident_id!r} not found, or several ids begin with it"
-            )
+            raise RequestRefused(f"no incident matches {incident_id!r}, or the prefix is ambiguous")
         if not incident.is_open:
             raise RequestRefused(f"incident {incident.id} is closed")
         return incident

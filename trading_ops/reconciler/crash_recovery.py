@@ -241,7 +241,7 @@ class CrashCounter:
         return incident.id in self._suspects
 
     def is_set_aside(self, incident: Incident, state: State) -> bool:
-        """Whether to leave an incident alone: until an operator acknowledges it, or lets it go."""
+        """Whether to leave an incident alone, until its acknowledgement is added or removed."""
         if incident.id not in self._aside:
             return False
         if self._aside[incident.id] == state.overrides.acknowledged.get(incident.id):

@@ -38,7 +38,7 @@ class _Entry:
 
 @dataclass(kw_only=True)
 class DecisionLog:
-    """Records decisions."""
+    """Collects the decisions of a pass and stores them in one transaction."""
 
     writer: Writer
     leases: Leases
@@ -53,7 +53,7 @@ class DecisionLog:
         Dropped if it equals the incident's last decision and changes nothing.
         """
         if decision.reason is Reason.ATTEMPT_RUNNING:
-            return  # the timeline has `started`, and whether a pass comes by meanwhile is chance
+            return  # the timeline already has `started`; recording this would depend on timing
         if change is not None or not self._is_known(incident, decision):
             self._entries.append(_Entry(incident=incident, decision=decision, change=change))
 

@@ -28,7 +28,7 @@ RETRY_CAP = timedelta(seconds=5)
 
 @dataclass(frozen=True, kw_only=True)
 class AttemptRunner:
-    """Executes steps."""
+    """Runs the action of a started attempt, retries idempotent ones, and stores the outcome."""
 
     clients: Clients
     actions: Mapping[str, Action]
@@ -100,7 +100,7 @@ class AttemptRunner:
         """Record an outcome, unless another process already did.
 
         The executing process changes the state from `started`, a probing one from `unknown`: the
-        result of a process that was frozen meanwhile is ignored.
+        result of a process that was frozen in the meantime is ignored.
         """
         if attempt.incident_id is None and state is AttemptState.SUCCEEDED:
             state = AttemptState.COMPLETED  # manual: there is no query to verify it

@@ -55,7 +55,7 @@ class Leases:
     """The leases of this replica."""
 
     def __init__(self, writer: Writer, replica: str, *, alone: bool) -> None:
-        """Take a writer whose connection is not used by others.
+        """Use a writer whose connection is not shared.
 
         Args:
             writer: writes the leases.

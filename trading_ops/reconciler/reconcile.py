@@ -57,7 +57,7 @@ class _Case:
 
 @dataclass(frozen=True, kw_only=True)
 class IncidentReconciler:
-    """Reconciles incidents."""
+    """Decides and starts the next step of an incident; at most one per target and pass."""
 
     writer: Writer
     index: RunbookIndex
@@ -220,7 +220,7 @@ class IncidentReconciler:
         failpoints.reached(Failpoint.START_BEFORE)
         attempt = await self.writer.run(start_and_record)
         if attempt is None:
-            return  # a gate closed meanwhile; the next pass records which
+            return  # a gate has closed since; the next pass records which
         failpoints.reached(Failpoint.STARTED)
         self.decision_log.count(incident, decision)
         work = self.runner.perform(attempt, gate_input.step, target)

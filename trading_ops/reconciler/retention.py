@@ -62,7 +62,7 @@ KINDS = (
     "excess_bot_events",
     "events",
 )
-"""What is removed, in this order."""
+"""The kinds of records, in the order of removal."""
 
 
 class Find(Protocol):
@@ -99,7 +99,7 @@ class Retention:
     events_kept: timedelta
     bot_events_kept: timedelta
     bot_events_kept_rows: int
-    """Of each bot."""
+    """Maximum events of each bot."""
 
     pause_seconds: float = PAUSE_SECONDS
     now: Callable[[], datetime] = clock.now
@@ -165,7 +165,7 @@ class Retention:
             step = partial(remove, rows=rows, before=before, now=self.now(), archive=file.name)
             count = await self.writer.run(step)
             if not count:
-                return  # none of them is old any longer: something began meanwhile
+                return  # none of them is old any longer: something has started since
             yield count
 
     async def _archive_and_remove_events(self) -> AsyncIterator[int]:
@@ -190,7 +190,7 @@ class Retention:
                 removed += count
                 yield count
             if not removed:
-                return  # they are not old any longer: something began meanwhile
+                return  # they are not old any longer: something has started since
 
     def _archive_events(self, first: int, last: int, connection: Connection) -> EventFile:
         pages = audit_chain.pages(connection, first=first, last=last, size=PAGE)

@@ -1,4 +1,4 @@
-"""What suppresses paging of secondary on-call: acknowledgements and manual silences, as metrics.
+"""Metrics that suppress paging of secondary on-call: acknowledgements and manual silences.
 
 Silences of acknowledgements are excluded by their stored ids, so no comment or name can imitate
 one. A manual silence that is too wide or too long is reported.

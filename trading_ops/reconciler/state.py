@@ -1,4 +1,4 @@
-"""What a decision needs: the stored state, and the world around a target, built from it.
+"""The inputs of a decision: the stored state, and the context of a target, built from it.
 
 The state is read at one moment and kept until something changes.
 
@@ -73,7 +73,7 @@ class Overrides:
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """Open incidents with their attempts. Labels and annotations are left out."""
+    """Open incidents with their attempts, without labels and annotations."""
 
     head: int = -1
     """Number of the newest event at the time of reading."""
@@ -263,7 +263,7 @@ class _Fleet:
 
 @dataclass(kw_only=True)
 class WorldBuilder:
-    """Knows the index, the limits and the settings; asks the state for the rest."""
+    """Has the index, the limits and the settings; reads the rest from the state."""
 
     index: RunbookIndex
     limits: GlobalLimits

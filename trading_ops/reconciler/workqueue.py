@@ -165,7 +165,7 @@ class Workers:
     """Runs background jobs by key; wakes the loop when one ends."""
 
     def __init__(self, wake: Callable[[], None], crash_marks: CrashMarks) -> None:
-        """Take the wake-up of the loop, and the marks of incidents being handled."""
+        """Set the wake-up of the loop, and the marks of incidents being handled."""
         self._wake = wake
         self.crash_marks = crash_marks
         self._tasks: dict[str, asyncio.Task[None]] = {}

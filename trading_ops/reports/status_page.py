@@ -43,7 +43,7 @@ class PartState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class StatusPage:
-    """What the page shows."""
+    """The content of the page."""
 
     at: datetime
     maintenance: bool

@@ -1,4 +1,4 @@
-"""What to tune, from how the incidents of a period went."""
+"""Recommends tuning, from the incidents of a period."""
 
 import statistics
 from collections import defaultdict

@@ -71,7 +71,7 @@ class Kubernetes:
     """The workloads of a cluster."""
 
     def __init__(self, api: KubernetesApi) -> None:
-        """Take the API server."""
+        """Use this API server."""
         self._api = api
 
     async def status(self, name: str) -> Status:

@@ -34,7 +34,7 @@ class KubernetesApi:
     """A connection to the API server, as a service account."""
 
     def __init__(self, url: str, account: Path) -> None:
-        """Take the URL, and the folder with `token` and `ca.crt` of the service account."""
+        """Set the URL, and the folder with `token` and `ca.crt` of the service account."""
         self._url = url.rstrip("/")
         self._account = account
         self._session: aiohttp.ClientSession | None = None

@@ -189,7 +189,7 @@ class Systemd:
         except SetupError:
             return True
         except ManagerUnavailable:
-            pass  # asked again until the deadline
+            pass  # retried until the deadline
         return False
 
     async def _result_of(self, what: str, name: str) -> str:

@@ -294,7 +294,7 @@ def discard(connection: Connection, key: str, *, owner: str, now: datetime) -> S
 def _undelivered(connection: Connection, key: str) -> StoredMessage:
     found = find(connection, key)
     if found is None:
-        raise RequestRefused(f"no message has the id {key}, or several begin with it")
+        raise RequestRefused(f"no message matches {key}, or the prefix is ambiguous")
     if found.state.value not in UNDELIVERED:
         raise RequestRefused(f"message {found.id[:8]} is {found.state} already")
     return found

@@ -91,7 +91,7 @@ class Chain:
         """Take a base when one is due; return the base of this backup.
 
         Raises:
-            StoreError: the server failed meanwhile.
+            StoreError: the server failed.
             SetupError: a program is missing, or there is too little space.
         """
         bases = self._complete()

@@ -171,7 +171,7 @@ class PgBackRest:
         return stanza
 
     def receive(self, _server: Server, taken: Taken, end: int) -> None:
-        """Have the server archive its WAL up to a position.
+        """Make the server archive its WAL up to a position.
 
         Raises:
             StoreError: it failed to, or needed WAL is missing.

@@ -90,7 +90,7 @@ def failure(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def end_with_parent() -> None:
-    """Have the kernel kill this process when its parent dies, even by SIGKILL.
+    """Make the kernel kill this process when its parent dies, even by SIGKILL.
 
     SIGQUIT: a server exits immediately with all its children.
     """

@@ -177,7 +177,7 @@ class Leadership(Component):
         if self.lease.token is None:
             return self._settings.watch_seconds
         due = self._settings.renew_seconds - self.lease.age_seconds
-        # A failed renewal is retried soon; the shared holds are synced meanwhile.
+        # A failed renewal is retried soon; the shared holds are synced in the meantime.
         return max(min(due, self._settings.watch_seconds), 0.05) if due > 0 else RETRY_SECONDS
 
     async def _keep_warm(self) -> None:

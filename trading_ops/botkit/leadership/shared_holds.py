@@ -31,7 +31,7 @@ ON CONFLICT (id) DO UPDATE SET state = excluded.state, owner = excluded.owner,
 WHERE (holds.lifted_at IS NOT NULL AND holds.at <> excluded.at)
     OR (holds.lifted_at IS NULL AND holds.state <> 'halted' AND excluded.state = 'halted')
 """
-"""Of two holds with one id the stricter applies; a released hold is not placed again by a copy."""
+"""Of two holds with one id the stricter applies; a copy does not bring back a released hold."""
 
 Row = tuple[Any, ...]
 

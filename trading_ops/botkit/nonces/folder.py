@@ -67,7 +67,7 @@ class KeyFolder:
             raise
 
     def release_setup_lock(self) -> None:
-        """Let the next process open the directory; call this when its files are prepared."""
+        """Let the next process open the folder; call this when its files are prepared."""
         fcntl.flock(self._setup_lock, fcntl.LOCK_UN)
 
     def close(self) -> None:

@@ -121,7 +121,7 @@ class SharedSource:
         return nonce
 
     def raise_to(self, floor: int) -> None:
-        """Have all processes that share the key issue only nonces above `floor` from now on.
+        """Make all processes that share the key issue only nonces above `floor` from now on.
 
         Raises:
             NonceExhausted: the new ceiling could not be made durable, a process that shares the

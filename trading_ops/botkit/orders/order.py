@@ -129,7 +129,7 @@ class VenueOrder:
     """The cumulative filled quantity."""
 
     cost: Decimal
-    """Of the filled quantity, without fees."""
+    """Cost of the filled quantity, without fees."""
 
     fee: Decimal
     type: OrderType = OrderType.LIMIT

@@ -77,7 +77,7 @@ class TimeLimitedCaller:
 
 @dataclass(frozen=True, kw_only=True)
 class BotState:
-    """What the bot has in memory when a comparison starts."""
+    """The bot's state in memory at the start of a comparison."""
 
     owns: Callable[[str | None], bool]
     """Returns whether a client order id belongs to this bot."""

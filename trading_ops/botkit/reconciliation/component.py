@@ -168,7 +168,7 @@ class Reconciliation(Component):
         return self.detail
 
     async def accept_venue(self, owner: str, reason: str) -> str:
-        """Take the venue's balances as the expected ones: an operator accepts unexplained drift.
+        """Accept the venue's balances as the expected ones: an operator accepts unexplained drift.
 
         Positions are lowered to the balances. Holds stay in force: the operator releases them.
 
@@ -272,7 +272,7 @@ class Reconciliation(Component):
             reached(Failpoint.RECOVERED)
 
     async def _advance_watermark(self, comparison: Comparison) -> None:
-        """Have the next comparison read the history from a little before the start of this one."""
+        """Make the next comparison read the history from shortly before the start of this one."""
         with contextlib.suppress(*UNREADABLE):  # then the next one reads a little more history
             await self._store.set_fact(WATERMARK, comparison.read_at - OVERLAP_SECONDS)
 

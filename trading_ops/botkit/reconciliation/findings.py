@@ -1,4 +1,4 @@
-"""What a comparison finds, and the steps that correct it."""
+"""The findings of a comparison, and the steps that correct them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ class Cause(StrEnum):
 
 
 class Remedy(StrEnum):
-    """What is done about a discrepancy."""
+    """The response to a discrepancy."""
 
     CORRECT = "correct"
     """The records are changed to match the venue: the cause is certain."""

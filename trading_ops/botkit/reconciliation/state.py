@@ -31,7 +31,7 @@ class ExternalTradePolicy(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """What the settings decide."""
+    """The settings of reconciliation."""
 
     orphaned_orders: OrphanPolicy = OrphanPolicy.CANCEL
     external_trades: ExternalTradePolicy = ExternalTradePolicy.HALT

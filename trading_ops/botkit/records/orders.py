@@ -46,7 +46,7 @@ class Adopted:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """What must be stored in one transaction.
+    """Changes that must be stored in one transaction.
 
     Example:
         change = Change(order=order, fill=fill, positions={"BTC/USD": position})

@@ -38,7 +38,7 @@ class Rows(Protocol):
         ...
 
     def one(self) -> Row | None:
-        """Return the next row; None when there is none."""
+        """Return the next row, or None."""
         ...
 
     def all(self) -> list[Row]:

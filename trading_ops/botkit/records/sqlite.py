@@ -17,7 +17,7 @@ CACHE_KIB = 256
 """Size of SQLite's page cache; a trading pass reads few rows."""
 
 WAL_BYTES = 2**26
-"""To which the WAL is cut off after a long read let it grow."""
+"""Size to which the WAL is truncated after a long read let it grow."""
 
 
 class SqliteDriver:

@@ -32,7 +32,7 @@ EXITS_PER_ENTRY = 2
 
 @dataclass(frozen=True, kw_only=True)
 class RiskInputs:
-    """What the checks read; each function is called for each order."""
+    """Inputs of the checks; each function is called for each order."""
 
     holdings: Callable[[], Sequence[Holding]]
     unknown_reason: Callable[[], str | None]

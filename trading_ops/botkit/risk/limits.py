@@ -33,7 +33,7 @@ class Holding:
     """The venue's minimum order size, in base currency."""
 
     buying: Decimal = ZERO
-    """What open buys may still cost, in quote currency."""
+    """Maximum remaining cost of open buys, in quote currency."""
 
     fresh: bool = True
     """Whether the price is recent enough to trade on."""

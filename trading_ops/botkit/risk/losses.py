@@ -37,7 +37,7 @@ class AcceptedLoss(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LossState(msgspec.Struct, kw_only=True):
-    """What a restart must not reset; stored in the records as one fact."""
+    """State that a restart must not reset; stored in the records as one fact."""
 
     days: dict[str, TradingDay] = {}
     """By currency."""

@@ -29,7 +29,7 @@ class CancelStop(Cancel):
 
 
 class Protection(StrEnum):
-    """What covers an open position."""
+    """The protection of an open position."""
 
     NONE = "none"
     """Only the bot itself."""

@@ -80,7 +80,7 @@ class LedgerEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """Trades and ledger entries of the account since a moment."""
+    """Trades and ledger entries of the account since a given time."""
 
     since: float
     trades: tuple[VenueTrade, ...]
@@ -107,7 +107,7 @@ class HistoryPage:
     """False when the venue may have omitted entries of this page."""
 
     next_cursor: Cursor | None = None
-    """Of the next page; None after the last page."""
+    """Cursor of the next page; None after the last page."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,7 +183,7 @@ class VenueAdapter(Protocol):
         ...
 
     async def history(self, since: float, cursor: Cursor) -> HistoryPage:
-        """Return one page of the trades and ledger entries since a moment.
+        """Return one page of the trades and ledger entries since a given time.
 
         The same cursor returns the same page again. `history.read_history` reads all pages.
         """
@@ -206,7 +206,7 @@ class VenueAdapter(Protocol):
         ...
 
     async def candles(self, symbol: str, *, timeframe: str, since: float) -> list[Candle]:
-        """Return bars since a moment, oldest first; the last one may still be open."""
+        """Return bars since a given time, oldest first; the last one may still be open."""
         ...
 
     async def close(self) -> None:
@@ -232,4 +232,4 @@ class ConnectedVenueAdapter(VenueAdapter, Protocol):
 
 
 AnyVenueAdapter = HttpVenueAdapter | ConnectedVenueAdapter
-"""What the `Broker` works with."""
+"""The dependencies of the `Broker`."""

@@ -157,7 +157,7 @@ class Alpaca:
         return (await self._exact([self._order(one)]))[0] if one else None
 
     async def history(self, since: float, cursor: Cursor) -> HistoryPage:
-        """Return one page of the account's activities since a moment; see `VenueAdapter`."""
+        """Return one page of the account's activities since a given time; see `VenueAdapter`."""
         token = cursor.token if isinstance(cursor, AlpacaCursor) else ""
         page = await self._activities("", since, token)
         # Activities other than trades have a time of creation only since 2024, otherwise a day.
@@ -205,7 +205,7 @@ class Alpaca:
         raise AnsweredError("refused", f"Alpaca has no dead man's switch of {seconds} s")
 
     async def candles(self, symbol: str, *, timeframe: str, since: float) -> list[Candle]:
-        """Return bars since a moment, oldest first; the last one may still be open."""
+        """Return bars since a given time, oldest first; the last one may still be open."""
         from alpaca.data.requests import StockBarsRequest  # noqa: PLC0415 - imports pandas
         from alpaca.data.timeframe import TimeFrame, TimeFrameUnit  # noqa: PLC0415
 

@@ -163,7 +163,7 @@ class CcxtVenue:
         return None
 
     async def history(self, since: float, cursor: Cursor) -> HistoryPage:
-        """Return one page of trades and ledger entries since a moment; see `VenueAdapter`."""
+        """Return one page of trades and ledger entries since a given time; see `VenueAdapter`."""
         lists = self._lists()
         at = cursor if isinstance(cursor, CcxtCursor) else await self._first(since)
         ask, scopes = lists[at.which]
@@ -199,7 +199,7 @@ class CcxtVenue:
         return CcxtCursor(which=0, part=HistoryRange(start=max(1, int(since * 1000)), end=end))
 
     async def _trades(self, since: float) -> list[dict[str, Any]]:
-        """Return all trades since a moment that the venue returns."""
+        """Return all trades since a given time that the venue returns."""
         trades: list[dict[str, Any]] = []
         first = (await self._first(since)).part
         for symbol in self._scopes("fetchMyTrades"):
@@ -281,7 +281,7 @@ class CcxtVenue:
         await self._client.cancel_all_orders_after(seconds * 1000)
 
     async def candles(self, symbol: str, *, timeframe: str, since: float) -> list[Candle]:
-        """Return bars since a moment, oldest first; the last one may still be open."""
+        """Return bars since a given time, oldest first; the last one may still be open."""
         bars = await self._client.fetch_ohlcv(symbol, timeframe, round(since * 1000) or None)
         return [
             Candle(

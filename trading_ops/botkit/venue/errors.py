@@ -47,10 +47,10 @@ AMBIGUOUS = re.compile("internal|time ?out|unknown error|unexpected|unavailable"
 
 
 class AnsweredError(TradingOpsError):
-    """A venue's error that its adapter has classified, where the library has no class for it."""
+    """A venue's error that its adapter has classified; the library has no class for it."""
 
     def __init__(self, code: str, text: str) -> None:
-        """Take the code, as in `trading_venue_requests_total`, and the venue's text."""
+        """Set the code, as in `trading_venue_requests_total`, and the venue's text."""
         super().__init__(text)
         self.code = code
 

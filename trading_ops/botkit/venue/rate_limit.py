@@ -39,10 +39,10 @@ class Limit(NamedTuple):
     """The limit of a tier."""
 
     maximum: float
-    """Of the counter."""
+    """Limit of the counter."""
 
     decay: float
-    """By which the counter falls each second."""
+    """Decay of the counter per second."""
 
 
 LIMITS = {
@@ -54,7 +54,7 @@ LIMITS = {
 
 
 class RateLimit(Protocol):
-    """What the broker tells of its requests."""
+    """Events of the broker's requests."""
 
     def request_sent(self, endpoint: str) -> None:
         """Count a request that is about to be sent."""

@@ -37,7 +37,7 @@ class TriggeredReading(PolledSource):
     """Reads at its interval, and earlier when triggered."""
 
     def __init__(self, source: Source, budget: RequestBudget, *, requests: int = 1) -> None:
-        """Take the source; nothing is read yet.
+        """Set the source; nothing is read yet.
 
         Args:
             source: to read.

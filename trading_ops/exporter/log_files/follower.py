@@ -105,7 +105,7 @@ class LogFollower:
         while at < todo.end:
             data = os.pread(descriptor, min(CHUNK_BYTES, todo.end - at), at)
             if not data:
-                break  # truncated meanwhile
+                break  # truncated in the meantime
             tail.lines.feed(data)
             at += len(data)
         tail.path = path
