@@ -55,7 +55,7 @@ async def test_steps_that_it_cannot_take_are_left_to_people(scene: Scene, world:
     await eventually(lambda: scene.running.has_event("decided_wait", "page_only"))
     timeline = await scene.running.timeline()
     (event,) = (one for one in timeline["events"] if one["reason"] == "page_only")
-    assert event["note"] == "not possible on a freqtrade: reconnect_broker, restart_bot"
+    assert all(name in event["note"] for name in ("reconnect_broker", "restart_bot"))
     assert (timeline["attempts"], world.commands) == ([], [])
     assert "pause" not in scene.fake.asked
 

@@ -157,6 +157,7 @@ def test_what_lapsed_keeps_its_end() -> None:
 
 def test_it_is_reported_in_one_phrase() -> None:
     """With who, and for a snooze until when."""
-    assert make_acknowledgement().description == "acknowledged by anna"
-    assert make_snooze().description == "snoozed by anna until 2026-03-01T12:20:00+00:00"
+    assert "anna" in make_acknowledgement().description
+    snooze = make_snooze()
+    assert all(part in snooze.description for part in ("anna", snooze.until.isoformat()))
     assert make_acknowledgement().is_active
