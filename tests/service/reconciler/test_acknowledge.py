@@ -378,7 +378,7 @@ async def test_a_snooze_has_an_end_within_a_day(office: Office, hours: int) -> N
 
 async def test_what_has_ended_or_never_was_cannot_be_acknowledged(office: Office) -> None:
     """Each with a sentence."""
-    with pytest.raises(RequestRefused, match="not found"):
+    with pytest.raises(RequestRefused, match="no incident"):
         await office.acknowledging.acknowledge("nope", owner="anna")
     await office.close()
     with pytest.raises(RequestRefused, match="is closed"):

@@ -194,7 +194,7 @@ def test_one_that_is_not_there(incident: str, capsys: pytest.CaptureFixture[str]
     """A sentence, and the exit code of a failure."""
     del incident
     assert run(["incidents", "show", "nothing%"]) == ExitCode.FAILED
-    assert "incident nothing% not found" in capsys.readouterr().err
+    assert "no incident matches nothing%" in capsys.readouterr().err
 
 
 def test_times(incident: str, capsys: pytest.CaptureFixture[str]) -> None:
