@@ -31,6 +31,7 @@ from trading_ops.botkit import (
     Store,
     Supervisor,
     ThreadedDatabase,
+    Throttle,
     Unavailable,
     VenueRefused,
     allowed_by_gate,
@@ -39,6 +40,7 @@ from trading_ops.botkit import (
     new_client_id,
     run_steps,
 )
+from trading_ops.botkit.throttle import throttle_commands
 from trading_ops.botkit.venue.adapter import ConnectedVenueAdapter
 from trading_ops.botkit.venue.quotes import QuoteFeed, QuoteSource
 from trading_ops.botkit.venue.rate_limit import RateLimit, RateLimitCounter, ReportedRateLimit
@@ -107,6 +109,7 @@ class Bot:
     def __init__(self) -> None:
         folder = Path(state)
         parts = IbParts() if protocol == "ib" else AlpacaParts()
+        self.throttle = Throttle(metrics, max_pause_seconds=8)
         self.agent = embed(
             metrics,
             name,
@@ -114,6 +117,7 @@ class Bot:
             secrets=secrets,
             state=folder,
             commands={
+                **throttle_commands(self.throttle),
                 "cancel_orders": Command(run=self.cancel_orders, safe_direction=True),
                 "reconnect_broker": Command(run=lambda _: self.broker.reconnect()),
                 "restart_component": Command(
@@ -133,6 +137,7 @@ class Bot:
             currencies=["AAPL", "USD"],
             rate_limit=parts.rate_limit,
         )
+        self.broker.pause = self.throttle.pause
         self.orders = OrderSync(
             metrics, self.broker, self.book, on_orphan=self.reconcile, lost_seconds=15
         )
@@ -234,7 +239,7 @@ class Bot:
             except (Unavailable, VenueRefused) as error:
                 print(f"this pass failed: {error}", file=sys.stderr)
             metrics.heartbeat()  # the loop works; the broker has its own metric
-            await asyncio.sleep(PASS_SECONDS)
+            await asyncio.sleep(self.throttle.pause(PASS_SECONDS))
         stop, agent = self.supervisor.stop, self.agent
         await run_steps(  # each step has its own deadline; a failed one does not block the next
             [

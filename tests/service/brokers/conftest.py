@@ -15,7 +15,7 @@ from trading_ops_lab.brokers.alpaca import AlpacaServer
 from trading_ops_lab.brokers.faults import Board
 from trading_ops_lab.brokers.tws import TwsServer
 
-KEY, SECRET = "AKTEST", "a-secret"
+KEY = SECRET = "AKTEST"
 SYMBOL, SHARE = "AAPL/USD", "AAPL"
 PRICE = Decimal(190)
 
