@@ -227,7 +227,7 @@ async def serve(folder: Path, port: int) -> None:
         await BoundedSite(runner, "127.0.0.1", port).start()
         async with asyncio.TaskGroup() as group:
             group.create_task(reconciler.loop.run())
-            group.create_task(reconciler.watch.run())
+            group.create_task(reconciler.agent_monitor.run())
             await _notify(sources, port)
 
 

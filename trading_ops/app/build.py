@@ -12,7 +12,7 @@ from aiohttp import web
 from trading_ops import logs
 from trading_ops.actions import registry as actions
 from trading_ops.api.readiness import ReadinessRoutes
-from trading_ops.app.base import Base, own_entry
+from trading_ops.app.dependencies import Dependencies, own_entry
 from trading_ops.app.http import application_of
 from trading_ops.audit.checkpoint import Anchors, note_key
 from trading_ops.audit.config_watch import ConfigWatch
@@ -85,10 +85,10 @@ class Reconciler:
     application: web.Application
     loop: Loop
     holding: HoldManager
-    watch: AgentMonitor
+    agent_monitor: AgentMonitor
     tasks: Tasks
     metrics: ReconcilerMetrics
-    asking: Reader
+    api_reader: Reader
     """Reader of the HTTP API; the loop has its own."""
 
 
@@ -134,11 +134,11 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
     migrate.upgrade(settings.database_url)
     with (
         sole_writer(settings.database_url),
-        CrashMarks(settings.handling) as handling,
+        CrashMarks(settings.handling) as crash_marks,
         _writers(settings) as (writer, leasing),
     ):
         reader = Reader(reading_engine(settings.database_url))
-        asking = Reader(reading_engine(settings.database_url))
+        api_reader = Reader(reading_engine(settings.database_url))
         alone = sqlite_path(settings.database_url) is not None
         try:
             metrics = ReconcilerMetrics()
@@ -146,41 +146,41 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
             addresses = {f"{host}:{port}": name for name, host, port in _listeners(registry)}
             certificates = Certificates(settings.tls, addresses)
             async with _session(settings, name, metrics, certificates) as session:
-                base = Base(
+                deps = Dependencies(
                     settings=settings,
                     index=index,
                     metrics=metrics,
                     tasks=Tasks(on_success=metrics.task_succeeded),
                     writer=writer,
                     reader=reader,
-                    asking=asking,
-                    lease=Leases(leasing, replica_name(), alone=alone),
+                    api_reader=api_reader,
+                    leases=Leases(leasing, replica_name(), alone=alone),
                     session=session,
-                    handling=handling,
+                    crash_marks=crash_marks,
                     certificates=certificates,
                     name=name,
                     wakeup=asyncio.Event(),
                 )
-                loop = _loop(base)
-                scheduler = _scheduler(base)
+                loop = _loop(deps)
+                scheduler = _scheduler(deps)
                 async with (
-                    _audited(base),
-                    _measured(base),
-                    _messaging(base) as outbox,
-                    _backed_up(base) as backups,
-                    base.tasks.running("jobs", scheduler.run),
-                    base.tasks.running("configuration", _config_watch(base).run),
-                    _watching(base) as (holding, watch),
-                    base.tasks.running("suspension", _suspension(base, holding).run),
-                    _qualifying(base, holding) as readiness,
-                    _reading_events(base, watch, outbox),
+                    _audit_anchors(deps),
+                    _database_metrics(deps),
+                    _outbox(deps) as outbox,
+                    _backups(deps) as backups,
+                    deps.tasks.running("jobs", scheduler.run),
+                    deps.tasks.running("configuration", _config_watch(deps).run),
+                    _agent_monitor(deps) as (holding, agent_monitor),
+                    deps.tasks.running("suspension", _suspension(deps, holding).run),
+                    _readiness(deps, holding) as readiness,
+                    _bot_events(deps, agent_monitor, outbox),
                 ):
                     yield Reconciler(
                         application=application_of(
-                            base,
+                            deps,
                             loop,
                             holding,
-                            watch,
+                            agent_monitor,
                             outbox=outbox,
                             backups=backups,
                             readiness=readiness,
@@ -188,13 +188,13 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
                         ),
                         loop=loop,
                         holding=holding,
-                        watch=watch,
-                        tasks=base.tasks,
+                        agent_monitor=agent_monitor,
+                        tasks=deps.tasks,
                         metrics=metrics,
-                        asking=asking,
+                        api_reader=api_reader,
                     )
         finally:
-            asking.close()
+            api_reader.close()
             reader.close()
 
 
@@ -218,91 +218,91 @@ def _session(
 
 
 @contextlib.asynccontextmanager
-async def _audited(base: Base) -> AsyncIterator[None]:
+async def _audit_anchors(deps: Dependencies) -> AsyncIterator[None]:
     """Anchor the audit log outside the database."""
-    keys = _audit_keys(base.settings)
-    await note_key(base.writer, keys)
+    keys = _audit_keys(deps.settings)
+    await note_key(deps.writer, keys)
     anchors = Anchors(
-        path=base.settings.anchors,
+        path=deps.settings.anchors,
         key=keys[0],
-        reader=base.reader,
-        on_anchor=base.metrics.audit.anchored.set,
-        on_changed=lambda: base.metrics.audit.history_changed.set(1),
+        reader=deps.reader,
+        on_anchor=deps.metrics.audit.anchored.set,
+        on_changed=lambda: deps.metrics.audit.history_changed.set(1),
     )
-    async with anchors.running(base.tasks):
+    async with anchors.running(deps.tasks):
         yield
 
 
-def _config_watch(base: Base) -> ConfigWatch:
+def _config_watch(deps: Dependencies) -> ConfigWatch:
     return ConfigWatch(
-        prometheus=_prometheus(base, base.session),
-        runbooks=base.settings.runbooks,
-        writer=base.writer,
-        reader=base.reader,
-        changed_at=base.metrics.audit.configuration_changed,
+        prometheus=_prometheus(deps, deps.session),
+        runbooks=deps.settings.runbooks,
+        writer=deps.writer,
+        reader=deps.reader,
+        changed_at=deps.metrics.audit.configuration_changed,
     )
 
 
 @contextlib.asynccontextmanager
-async def _watching(base: Base) -> AsyncIterator[tuple[HoldManager, AgentMonitor]]:
+async def _agent_monitor(deps: Dependencies) -> AsyncIterator[tuple[HoldManager, AgentMonitor]]:
     """Build the agent monitor, with its own HTTP session so that it is never starved."""
-    settings, registry = base.settings, base.index.registry
-    async with _session(settings, base.name, base.metrics, base.certificates) as session:
-        directory = _directory(session, base)
+    settings, registry = deps.settings, deps.index.registry
+    async with _session(settings, deps.name, deps.metrics, deps.certificates) as session:
+        directory = _directory(session, deps)
         for target in registry.bots:
-            base.metrics.agents.holds_reapplied.labels(target.name)
+            deps.metrics.agents.holds_reapplied.labels(target.name)
         holding = HoldManager(
-            writer=base.writer,
-            reader=base.reader,
+            writer=deps.writer,
+            reader=deps.reader,
             directory=directory,
             registry=registry,
             journal=Journal(settings.journal),
             release_at_bot=settings.release_at_bot,
-            on_reapplied=lambda target: base.metrics.agents.holds_reapplied.labels(target).inc(),
+            on_reapplied=lambda target: deps.metrics.agents.holds_reapplied.labels(target).inc(),
         )
-        watch = AgentMonitor(
+        agent_monitor = AgentMonitor(
             registry=registry,
             directory=directory,
             holding=holding,
-            suppression=Suppression(reader=base.reader, observe_only=settings.observe_only),
-            writer=base.writer,
-            reader=base.reader,
-            metrics=base.metrics,
-            prometheus=_prometheus(base, session),
+            suppression=Suppression(reader=deps.reader, observe_only=settings.observe_only),
+            writer=deps.writer,
+            reader=deps.reader,
+            metrics=deps.metrics,
+            prometheus=_prometheus(deps, session),
             timeouts=ProbeTimeouts(
                 silence=settings.agent_silence_seconds, stop=2 * settings.agent_silence_seconds
             ),
         )
         try:
-            yield holding, watch
+            yield holding, agent_monitor
         finally:
             holding.close()
 
 
-def _suspension(base: Base, holding: HoldManager) -> PartSuspension:
+def _suspension(deps: Dependencies, holding: HoldManager) -> PartSuspension:
     """Build what suspends the parts of bots in a maintenance window."""
-    settings = base.settings
-    suppression = Suppression(reader=base.reader, observe_only=settings.observe_only)
-    return PartSuspension(base.index.registry, suppression, holding.suspend_parts)
+    settings = deps.settings
+    suppression = Suppression(reader=deps.reader, observe_only=settings.observe_only)
+    return PartSuspension(deps.index.registry, suppression, holding.suspend_parts)
 
 
 @contextlib.asynccontextmanager
-async def _qualifying(base: Base, holding: HoldManager) -> AsyncIterator[ReadinessRoutes]:
+async def _readiness(deps: Dependencies, holding: HoldManager) -> AsyncIterator[ReadinessRoutes]:
     """Build the evaluation of readiness runs."""
-    settings, registry = base.settings, base.index.registry
+    settings, registry = deps.settings, deps.index.registry
     evaluator = Evaluator(
-        reader=base.reader,
-        writer=base.writer,
-        prometheus=_prometheus(base, base.session),
+        reader=deps.reader,
+        writer=deps.writer,
+        prometheus=_prometheus(deps, deps.session),
         registry=registry,
         holding=holding,
-        suppression=Suppression(reader=base.reader, observe_only=settings.observe_only),
-        metrics=base.metrics.readiness,
+        suppression=Suppression(reader=deps.reader, observe_only=settings.observe_only),
+        metrics=deps.metrics.readiness,
     )
-    async with base.tasks.running("readiness", evaluator.run):
+    async with deps.tasks.running("readiness", evaluator.run):
         yield ReadinessRoutes(
-            base.writer,
-            base.asking,
+            deps.writer,
+            deps.api_reader,
             registry,
             load_plan(settings.readiness_config),
             evaluator.wakeup,
@@ -312,83 +312,85 @@ async def _qualifying(base: Base, holding: HoldManager) -> AsyncIterator[Readine
 
 
 @contextlib.asynccontextmanager
-async def _reading_events(base: Base, watch: AgentMonitor, outbox: Outbox) -> AsyncIterator[None]:
+async def _bot_events(
+    deps: Dependencies, agent_monitor: AgentMonitor, outbox: Outbox
+) -> AsyncIterator[None]:
     """Build the collection of bot events."""
 
     def heads() -> dict[str, EventsHead]:
         found = {}
-        for name, probe in watch.probes.items():
+        for name, probe in agent_monitor.probes.items():
             head = None if probe.report is None or probe.misses else probe.report.health.events
             if head is not None:
                 found[name] = head
         return found
 
     collector = BotEvents(
-        registry=base.index.registry,
-        directory=_directory(base.session, base),
+        registry=deps.index.registry,
+        directory=_directory(deps.session, deps),
         heads=heads,
         outbox=outbox,
-        writer=base.writer,
-        reader=base.reader,
-        dropped=base.metrics.agents.events_dropped,
-        per_minute=base.settings.bot_events_per_minute,
+        writer=deps.writer,
+        reader=deps.reader,
+        dropped=deps.metrics.agents.events_dropped,
+        per_minute=deps.settings.bot_events_per_minute,
     )
-    async with base.tasks.running("bot_events", collector.run):
+    async with deps.tasks.running("bot_events", collector.run):
         yield
 
 
 def _prometheus(
-    base: Base, session: aiohttp.ClientSession, on_date: OnDate | None = None
+    deps: Dependencies, session: aiohttp.ClientSession, on_date: OnDate | None = None
 ) -> Prometheus:
-    return Prometheus(base.engines.over(session).prometheus(on_date=on_date))
+    return Prometheus(deps.engines.over(session).prometheus(on_date=on_date))
 
 
-def _directory(session: aiohttp.ClientSession, base: Base) -> Directory:
-    count = base.metrics.agents.freqtrade_requests
-    for target in base.index.registry.of_kind(Kind.FREQTRADE):
+def _directory(session: aiohttp.ClientSession, deps: Dependencies) -> Directory:
+    count = deps.metrics.agents.freqtrade_requests
+    for target in deps.index.registry.of_kind(Kind.FREQTRADE):
         count.labels(target.name)
     return Directory(
         session,
-        base.index.registry,
-        SecretFiles(base.settings),
+        deps.index.registry,
+        SecretFiles(deps.settings),
         on_freqtrade_request=lambda name: count.labels(name).inc(),
     )
 
 
 @contextlib.asynccontextmanager
-async def _measured(base: Base) -> AsyncIterator[None]:
+async def _database_metrics(deps: Dependencies) -> AsyncIterator[None]:
     """Publish metrics outside the loop, so that a hung loop does not hide them."""
     measuring = DatabaseMetrics(
-        writer=base.writer,
-        reader=base.reader,
-        leases=base.lease,
-        certificates=base.certificates,
-        metrics=base.metrics,
+        writer=deps.writer,
+        reader=deps.reader,
+        leases=deps.leases,
+        certificates=deps.certificates,
+        metrics=deps.metrics,
     )
     measuring.register()
-    async with base.tasks.running("measurements", measuring.run):
+    async with deps.tasks.running("measurements", measuring.run):
         yield
 
 
 @contextlib.asynccontextmanager
-async def _messaging(base: Base) -> AsyncIterator[Outbox]:
+async def _outbox(deps: Dependencies) -> AsyncIterator[Outbox]:
     """Build the delivery of notifications that do not page."""
     outbox = Outbox(
-        config_path=base.settings.notify_config,
-        urls_path=base.settings.secrets / NOTIFY_URLS,
-        writer=base.writer,
-        reader=base.reader,
-        metrics=base.metrics.outbox,
+        config_path=deps.settings.notify_config,
+        urls_path=deps.settings.secrets / NOTIFY_URLS,
+        writer=deps.writer,
+        reader=deps.reader,
+        metrics=deps.metrics.outbox,
     )
-    async with base.tasks.running("outbox", outbox.run):
+    async with deps.tasks.running("outbox", outbox.run):
         yield outbox
 
 
 @contextlib.asynccontextmanager
-async def _backed_up(base: Base) -> AsyncIterator[Backups]:
+async def _backups(deps: Dependencies) -> AsyncIterator[Backups]:
     """Build scheduled backups and their metrics."""
-    backups = Backups(settings=base.settings, writer=base.writer, metrics=base.metrics.backups)
-    async with base.tasks.running("backups", backups.run):
+    backups = Backups(settings=deps.settings, writer=deps.writer, metrics=deps.metrics.backups)
+    async with deps.tasks.running("backups", backups.run):
         yield backups
 
 
@@ -408,66 +410,66 @@ def _writers(settings: Settings) -> Iterator[tuple[Writer, Writer]]:
             writer.stop()
 
 
-def _loop(base: Base) -> Loop:
-    wakeup = base.wakeup
+def _loop(deps: Dependencies) -> Loop:
+    wakeup = deps.wakeup
     clocks = Clocks()
-    prometheus = _prometheus(base, base.session, clocks.other(PROMETHEUS))
-    receivers = [one.strip() for one in base.settings.alertmanager_receivers.split(",")]
+    prometheus = _prometheus(deps, deps.session, clocks.other(PROMETHEUS))
+    receivers = [one.strip() for one in deps.settings.alertmanager_receivers.split(",")]
     alertmanagers = Alertmanagers(
         [
             Alertmanager(http, receivers=receivers)
-            for http in base.engines.alertmanagers(on_date=clocks.other(ALERTMANAGER))
+            for http in deps.engines.alertmanagers(on_date=clocks.other(ALERTMANAGER))
         ]
     )
-    workers = Workers(wakeup.set, base.handling)
-    incident_reconciler = _incident_reconciler(base, prometheus, workers)
+    workers = Workers(wakeup.set, deps.crash_marks)
+    incident_reconciler = _incident_reconciler(deps, prometheus, workers)
     return Loop(
-        reader=base.reader,
-        index=base.index,
-        leases=base.lease,
+        reader=deps.reader,
+        index=deps.index,
+        leases=deps.leases,
         intake=Intake(
-            writer=base.writer,
-            reader=base.reader,
-            index=base.index,
-            metrics=base.metrics,
+            writer=deps.writer,
+            reader=deps.reader,
+            index=deps.index,
+            metrics=deps.metrics,
             wake=wakeup.set,
         ),
         observer=Observer(
             prometheus=prometheus,
             alertmanagers=alertmanagers,
-            writer=base.writer,
-            index=base.index,
-            metrics=base.metrics,
+            writer=deps.writer,
+            index=deps.index,
+            metrics=deps.metrics,
             clocks=clocks,
         ),
         incident_reconciler=incident_reconciler,
-        manual_actions=_manual(base, incident_reconciler, prometheus),
+        manual_actions=_manual(deps, incident_reconciler, prometheus),
         acknowledgements=AcknowledgementSync(
-            writer=base.writer,
-            reader=base.reader,
+            writer=deps.writer,
+            reader=deps.reader,
             alertmanagers=alertmanagers,
-            index=base.index,
-            metrics=base.metrics,
+            index=deps.index,
+            metrics=deps.metrics,
         ),
         clock_reports=ClockReports(
             clocks=clocks,
-            writer=base.writer,
-            metrics=base.metrics,
+            writer=deps.writer,
+            metrics=deps.metrics,
             alertmanagers=alertmanagers,
         ),
         silences=SilenceMonitor(
-            reader=base.reader,
+            reader=deps.reader,
             alertmanagers=alertmanagers,
-            index=base.index,
-            metrics=base.metrics,
-            longest=timedelta(seconds=base.settings.silence_longest_seconds),
+            index=deps.index,
+            metrics=deps.metrics,
+            longest=timedelta(seconds=deps.settings.silence_longest_seconds),
         ),
         workers=workers,
-        retention=_retention(base),
-        tasks=base.tasks,
-        metrics=base.metrics,
-        limits=limits_of(base.settings),
-        poll_seconds=base.settings.poll_interval_seconds,
+        retention=_retention(deps),
+        tasks=deps.tasks,
+        metrics=deps.metrics,
+        limits=limits_of(deps.settings),
+        poll_seconds=deps.settings.poll_interval_seconds,
         wakeup=wakeup,
     )
 
@@ -477,77 +479,77 @@ def _audit_keys(settings: Settings) -> list[bytes]:
     return [key.encode() for key in settings.accepted_secrets("audit_key")]
 
 
-def _retention(base: Base) -> Retention:
+def _retention(deps: Dependencies) -> Retention:
     return Retention(
-        writer=base.writer,
-        reader=base.asking,
-        archive=Archive(folder=base.settings.archive, keys=_audit_keys(base.settings)),
-        on_result=base.metrics.jobs.note_retention,
-        notifications_kept=timedelta(days=base.settings.notifications_kept_days),
-        incidents_kept=timedelta(days=base.settings.incidents_kept_days),
-        messages_kept=timedelta(days=base.settings.messages_kept_days),
-        bot_events_kept=timedelta(days=base.settings.bot_events_kept_days),
-        bot_events_kept_rows=base.settings.bot_events_kept_rows,
-        events_kept=timedelta(days=base.settings.events_kept_days),
+        writer=deps.writer,
+        reader=deps.api_reader,
+        archive=Archive(folder=deps.settings.archive, keys=_audit_keys(deps.settings)),
+        on_result=deps.metrics.jobs.note_retention,
+        notifications_kept=timedelta(days=deps.settings.notifications_kept_days),
+        incidents_kept=timedelta(days=deps.settings.incidents_kept_days),
+        messages_kept=timedelta(days=deps.settings.messages_kept_days),
+        bot_events_kept=timedelta(days=deps.settings.bot_events_kept_days),
+        bot_events_kept_rows=deps.settings.bot_events_kept_rows,
+        events_kept=timedelta(days=deps.settings.events_kept_days),
     )
 
 
-def _scheduler(base: Base) -> Scheduler:
+def _scheduler(deps: Dependencies) -> Scheduler:
     return Scheduler(
-        entries=load_jobs(base.settings.targets_file.parent),
-        windows=load_windows(base.settings.targets_file.parent, base.index.registry),
-        writer=base.writer,
-        reader=base.asking,
-        lease=base.lease,
-        metrics=base.metrics.jobs,
-        settings=base.settings,
+        entries=load_jobs(deps.settings.targets_file.parent),
+        windows=load_windows(deps.settings.targets_file.parent, deps.index.registry),
+        writer=deps.writer,
+        reader=deps.api_reader,
+        lease=deps.leases,
+        metrics=deps.metrics.jobs,
+        settings=deps.settings,
     )
 
 
 def _manual(
-    base: Base, incident_reconciler: IncidentReconciler, prometheus: Prometheus
+    deps: Dependencies, incident_reconciler: IncidentReconciler, prometheus: Prometheus
 ) -> ManualActions:
     return ManualActions(
-        writer=base.writer,
-        reader=base.reader,
-        registry=base.index.registry,
-        leases=base.lease,
+        writer=deps.writer,
+        reader=deps.reader,
+        registry=deps.index.registry,
+        leases=deps.leases,
         workers=incident_reconciler.workers,
         runner=incident_reconciler.runner,
         recovery=incident_reconciler.recovery,
         world_builder=incident_reconciler.world_builder,
         limits=incident_reconciler.limits,
-        budget=ErrorBudget(prometheus=prometheus) if base.settings.freeze_on_spent_budget else None,
-        two_persons=base.settings.two_persons,
+        budget=ErrorBudget(prometheus=prometheus) if deps.settings.freeze_on_spent_budget else None,
+        two_persons=deps.settings.two_persons,
     )
 
 
 def _incident_reconciler(
-    base: Base, prometheus: Prometheus, workers: Workers
+    deps: Dependencies, prometheus: Prometheus, workers: Workers
 ) -> IncidentReconciler:
-    directory = _directory(base.session, base)
+    directory = _directory(deps.session, deps)
     runner = AttemptRunner(
         clients=directory,
-        actions=actions.build(directory, Notices(base.metrics)),
-        writer=base.writer,
-        metrics=base.metrics,
-        may_start=base.lease.may_start,
+        actions=actions.build(directory, Notices(deps.metrics)),
+        writer=deps.writer,
+        metrics=deps.metrics,
+        may_start=deps.leases.may_start,
     )
     return IncidentReconciler(
-        writer=base.writer,
-        index=base.index,
-        leases=base.lease,
+        writer=deps.writer,
+        index=deps.index,
+        leases=deps.leases,
         decision_log=DecisionLog(
-            writer=base.writer, leases=base.lease, index=base.index, metrics=base.metrics
+            writer=deps.writer, leases=deps.leases, index=deps.index, metrics=deps.metrics
         ),
         workers=workers,
         runner=runner,
-        verifier=Verifier(prometheus=prometheus, writer=base.writer, metrics=base.metrics),
-        recovery=AttemptRecovery(writer=base.writer, leases=base.lease, runner=runner),
-        limits=limits_of(base.settings),
+        verifier=Verifier(prometheus=prometheus, writer=deps.writer, metrics=deps.metrics),
+        recovery=AttemptRecovery(writer=deps.writer, leases=deps.leases, runner=runner),
+        limits=limits_of(deps.settings),
         world_builder=WorldBuilder(
-            index=base.index,
-            limits=limits_of(base.settings),
-            observe_only=base.settings.observe_only,
+            index=deps.index,
+            limits=limits_of(deps.settings),
+            observe_only=deps.settings.observe_only,
         ),
     )

@@ -26,7 +26,7 @@ from trading_ops.api.stream import StreamRoutes
 from trading_ops.api.system import SystemRoutes
 from trading_ops.api.targets import TargetRoutes
 from trading_ops.api.webhook import MessageWebhook, Webhook
-from trading_ops.app.base import Base
+from trading_ops.app.dependencies import Dependencies
 from trading_ops.backup.scheduled import Backups
 from trading_ops.capacity.read import Capacity, choices_of
 from trading_ops.clients.prometheus import Prometheus
@@ -42,10 +42,10 @@ from trading_ops.reports.sending import Reporter
 
 
 def application_of(
-    base: Base,
+    deps: Dependencies,
     loop: Loop,
     holding: HoldManager,
-    watch: AgentMonitor,
+    agent_monitor: AgentMonitor,
     *,
     outbox: Outbox,
     backups: Backups,
@@ -54,15 +54,15 @@ def application_of(
 ) -> web.Application:
     """Return the application; it closes its streams on shutdown."""
     authenticator = Authenticator(
-        base.settings, lambda reason: base.metrics.security.auth_refused.labels(reason).inc()
+        deps.settings, lambda reason: deps.metrics.security.auth_refused.labels(reason).inc()
     )
-    stream = StreamRoutes(Feed(base.asking), Feed(base.asking, BOT_EVENTS), authenticator)
-    base.metrics.websocket_clients.set_function(lambda: stream.clients)
+    stream = StreamRoutes(Feed(deps.api_reader), Feed(deps.api_reader, BOT_EVENTS), authenticator)
+    deps.metrics.websocket_clients.set_function(lambda: stream.clients)
     handlers = _handlers(
-        base,
+        deps,
         loop,
         holding,
-        watch,
+        agent_monitor,
         stream,
         outbox=outbox,
         backups=backups,
@@ -75,10 +75,10 @@ def application_of(
         application,
         table=table,
         authenticator=authenticator,
-        settings=base.settings,
-        registry=base.index.registry,
-        reader=base.asking,
-        engines=base.engines,
+        settings=deps.settings,
+        registry=deps.index.registry,
+        reader=deps.api_reader,
+        engines=deps.engines,
     )
 
     async def close_streams(_application: web.Application) -> None:
@@ -89,10 +89,10 @@ def application_of(
 
 
 def _handlers(
-    base: Base,
+    deps: Dependencies,
     loop: Loop,
     holding: HoldManager,
-    watch: AgentMonitor,
+    agent_monitor: AgentMonitor,
     stream: StreamRoutes,
     *,
     outbox: Outbox,
@@ -100,8 +100,8 @@ def _handlers(
     readiness: ReadinessRoutes,
     scheduler: Scheduler,
 ) -> Handlers:
-    settings, reader, writer = base.settings, base.asking, base.writer
-    registry = base.index.registry
+    settings, reader, writer = deps.settings, deps.api_reader, deps.writer
+    registry = deps.index.registry
 
     def passed_ago() -> float:
         return clock.monotonic() - loop.passed_at
@@ -110,7 +110,7 @@ def _handlers(
         passed_ago=passed_ago,
         poll_seconds=loop.poll_seconds,
         snapshot=lambda: loop.snapshot,
-        probes=lambda: list(watch.probes.values()),
+        probes=lambda: list(agent_monitor.probes.values()),
         queue=lambda: writer.waiting,
     )
     books = {path.stem: path.read_text("utf-8") for path in settings.runbooks.glob("*.md")}
@@ -119,9 +119,9 @@ def _handlers(
         message_webhook=MessageWebhook(outbox),
         incidents=IncidentRoutes(reader, writer, loop.acknowledgements, lambda: loop.snapshot),
         attempts=AttemptRoutes(reader),
-        catalogue=CatalogueRoutes(base.index, books, loop.manual_actions),
+        catalogue=CatalogueRoutes(deps.index, books, loop.manual_actions),
         approvals=ApprovalRoutes(writer, reader),
-        automation=AutomationRoutes(writer, reader, registry, base.metrics),
+        automation=AutomationRoutes(writer, reader, registry, deps.metrics),
         backups=BackupRoutes(reader, backups),
         bot_events=BotEventRoutes(reader),
         maintenance=MaintenanceRoutes(writer, reader, registry),
@@ -129,11 +129,11 @@ def _handlers(
         readiness=readiness,
         reports=ReportRoutes(
             Reporter(
-                prometheus=Prometheus(base.engines.reports_prometheus()),
+                prometheus=Prometheus(deps.engines.reports_prometheus()),
                 reader=reader,
                 outbox=outbox,
                 bots=tuple(one.name for one in registry if one.kind in NAMED_BOTS),
-                capacity=_capacity(base),
+                capacity=_capacity(deps),
             )
         ),
         jobs=JobRoutes(scheduler),
@@ -143,18 +143,18 @@ def _handlers(
             registry,
             holding,
             lambda: loop.silences.of_target,
-            lambda: watch.probes,
+            lambda: agent_monitor.probes,
             observe_only=settings.observe_only,
             two_persons=settings.two_persons,
         ),
         health=HealthRoutes(known=known, reader=reader, registry=registry, var=settings.var),
         alerts=AlertRoutes(reader, lambda: loop.snapshot, lambda: loop.state.by_id),
-        capacity=CapacityRoutes(_capacity(base), registry),
+        capacity=CapacityRoutes(_capacity(deps), registry),
         events=EventRoutes(reader, recovery_times),
         stream=stream,
-        system=SystemRoutes(reader, base.metrics, passed_ago, base.tasks.problems),
+        system=SystemRoutes(reader, deps.metrics, passed_ago, deps.tasks.problems),
     )
 
 
-def _capacity(base: Base) -> Capacity:
-    return Capacity(Prometheus(base.engines.prometheus()), lambda: choices_of(base.settings))
+def _capacity(deps: Dependencies) -> Capacity:
+    return Capacity(Prometheus(deps.engines.prometheus()), lambda: choices_of(deps.settings))

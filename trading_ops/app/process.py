@@ -12,8 +12,8 @@ from functools import partial
 from aiohttp import web
 
 from trading_ops import logs, service_notify
-from trading_ops.app.base import own_entry
 from trading_ops.app.build import build
+from trading_ops.app.dependencies import own_entry
 from trading_ops.app.targets_reload import TargetsReload
 from trading_ops.bounded_site import BoundedSite
 from trading_ops.config.last_good import keep_last_good
@@ -97,7 +97,7 @@ async def _serve_once(
         tasks = reconciler.tasks
         async with contextlib.AsyncExitStack() as running:
             await running.enter_async_context(tasks.running("loop", reconciler.loop.run))
-            await running.enter_async_context(tasks.running("agents", reconciler.watch.run))
+            await running.enter_async_context(tasks.running("agents", reconciler.agent_monitor.run))
             if reload is not None:
                 reload.show(reconciler.metrics)
                 check = partial(reload.run, reconciler.metrics)

@@ -10,7 +10,7 @@ import contextlib
 import stat
 
 from trading_ops import clock, logs
-from trading_ops.app.base import own_entry
+from trading_ops.app.dependencies import own_entry
 from trading_ops.config.last_good import keep_last_good
 from trading_ops.config.settings import Settings
 from trading_ops.config.targets import load_targets

@@ -97,9 +97,11 @@ async def scene(
         built = build(own, Registry((*ours, freq)))
         reconciler = await open_.enter_async_context(built)
         server = TestServer(reconciler.application, host="127.0.0.1")
-        tasks = [asyncio.create_task(one.run()) for one in (reconciler.loop, reconciler.watch)]
+        tasks = [
+            asyncio.create_task(one.run()) for one in (reconciler.loop, reconciler.agent_monitor)
+        ]
         client = await open_.enter_async_context(TestClient(server))
-        running = Running(client, reconciler.loop, world, reconciler.asking)
+        running = Running(client, reconciler.loop, world, reconciler.api_reader)
         await running.has_polled()
         yield Scene(running, fake)
         for task in tasks:

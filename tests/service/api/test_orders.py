@@ -307,7 +307,7 @@ async def test_holds_of_a_bot_that_was_renamed_are_released_under_its_old_name(
             return bool(status == 200 and body["ids"] == ["h"])
 
         await eventually(released)
-        assert not await running.asking.read(holds.active)
+        assert not await running.api_reader.read(holds.active)
         assert running.world.commands == []
 
 
@@ -337,7 +337,7 @@ async def test_all_bots_are_resumed_at_once(
         world.command_fails = False
         (released,) = (await ask(running, "POST", path, admin, json=WHY))[1]["released"]
         assert (released["target"], released["ids"], released["remaining"]) == ("alpha", [hold], [])
-        assert not await running.asking.read(holds.active)
+        assert not await running.api_reader.read(holds.active)
 
 
 @pytest.mark.parametrize(("name", "status"), [("nothing", 404), ("prometheus", 422)])

@@ -225,7 +225,7 @@ async def test_health_does_not_wait_for_a_database_that_hangs(start: Start) -> N
     """It says so, at once, and asks again in one thread only."""
     async with start() as running:
         release = threading.Event()
-        reader = running.asking
+        reader = running.api_reader
         honest = reader._read
 
         def hang(work: Any) -> Any:
@@ -269,16 +269,16 @@ async def test_a_mistake_of_ours_shows_no_traceback(
     """The answer has an id, and the log has the rest under it."""
 
     async with start() as running:
-        honest = running.asking._read
+        honest = running.api_reader._read
 
         def broken(work: Any) -> Any:
             if work.__qualname__.startswith("EventRoutes._read_recovery"):
                 raise ZeroDivisionError("a secret")
             return honest(work)
 
-        running.asking._read = broken  # type: ignore[method-assign]
+        running.api_reader._read = broken  # type: ignore[method-assign]
         status, problem = await ask(running, "GET", "/api/v1/recovery")
-        running.asking._read = honest  # type: ignore[method-assign]
+        running.api_reader._read = honest  # type: ignore[method-assign]
     assert (status, problem["error"]) == (500, "internal_server_error")
     assert "secret" not in problem["detail"]
     assert "Traceback" not in problem["detail"]

@@ -160,10 +160,10 @@ def serving(with_tokens: Settings, world: MoneyWorld) -> Serving:
             built = build(replace(with_tokens, **over), Registry((*ours, *more)))
             reconciler = await stack.enter_async_context(built)
             server = TestServer(reconciler.application, host="127.0.0.1")
-            jobs = [reconciler.loop.run()] + ([reconciler.watch.run()] if watched else [])
+            jobs = [reconciler.loop.run()] + ([reconciler.agent_monitor.run()] if watched else [])
             tasks = [asyncio.create_task(one) for one in jobs]
             client = await stack.enter_async_context(TestClient(server))
-            running = Running(client, reconciler.loop, world, reconciler.asking)
+            running = Running(client, reconciler.loop, world, reconciler.api_reader)
             await running.has_polled()
             yield Console(running, server, stack)
             for task in tasks:

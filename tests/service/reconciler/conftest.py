@@ -56,12 +56,12 @@ class Running:
     """A running reconciler, as its clients see it."""
 
     def __init__(
-        self, client: TestClient[Any, Any], loop: Loop, world: FakeWorld, asking: Reader
+        self, client: TestClient[Any, Any], loop: Loop, world: FakeWorld, api_reader: Reader
     ) -> None:
         self.client = client
         self.loop = loop
         self.world = world
-        self.asking = asking
+        self.api_reader = api_reader
 
     async def call(self, method: str, path: str, **arguments: Any) -> Any:
         """Ask as an operator; return the decoded answer."""
@@ -183,7 +183,7 @@ def start(settings: Settings, world: FakeWorld) -> Start:
             server = TestServer(reconciler.application, host="127.0.0.1")
             looping = asyncio.create_task(reconciler.loop.run())
             async with TestClient(server) as client:
-                running = Running(client, reconciler.loop, world, reconciler.asking)
+                running = Running(client, reconciler.loop, world, reconciler.api_reader)
                 await running.has_polled()
                 yield running
             if killed:

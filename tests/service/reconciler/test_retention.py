@@ -29,6 +29,6 @@ async def test_old_rows_are_removed_at_the_start(settings: Settings, start: Star
             return notifications.count(connection, PARSED) == 1
 
         async def removed() -> bool:
-            return await running.asking.read(is_removed)
+            return await running.api_reader.read(is_removed)
 
         await eventually(removed, what="the old body to be removed")

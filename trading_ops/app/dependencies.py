@@ -20,7 +20,7 @@ from trading_ops.tls.expiry import Certificates
 
 
 @dataclass(frozen=True, kw_only=True)
-class Base:
+class Dependencies:
     """Dependencies that the other parts share."""
 
     settings: Settings
@@ -28,13 +28,13 @@ class Base:
     metrics: ReconcilerMetrics
     writer: Writer
     reader: Reader
-    asking: Reader
+    api_reader: Reader
     """Reader of the HTTP API, so that API requests never delay the loop."""
 
-    lease: Leases
+    leases: Leases
     tasks: Tasks
     session: aiohttp.ClientSession
-    handling: CrashMarks
+    crash_marks: CrashMarks
     certificates: Certificates
     name: str
     """Name of this reconciler in targets.yml."""
