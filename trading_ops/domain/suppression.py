@@ -1,4 +1,4 @@
-"""Why operators or settings keep automation from acting: each rule once, for all that asks."""
+"""Why operators or settings suppress automation: each rule exists once, for all callers."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +13,7 @@ class Suppressed:
 
     reason: Reason
     note: str
-    """Who wants that and why; continues the reason in a sentence."""
+    """Who suppresses it and why; continues the reason in a sentence."""
 
     until: datetime | None = None
     """None: until someone changes it."""

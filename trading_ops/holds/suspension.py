@@ -1,7 +1,7 @@
 """While a maintenance window is open, the parts of its bots that can wait are suspended.
 
-Feed, orders, stops and risk limits go on. Each request lasts for a minute and is renewed, so that
-the parts resume without us when the reconciler dies or the window is gone.
+Feed, orders, stops and risk limits continue. Each request lasts for a minute and is renewed, so
+that the parts resume without us when the reconciler dies or the window is gone.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ class PartSuspension:
         *,
         now: Callable[[], datetime] = clock.now,
     ) -> None:
-        """Take who knows the windows, and what sends a bot the number of seconds."""
+        """Set the source of windows, and the function that sends a bot the number of seconds."""
         self._registry = registry
         self._suppression = suppression
         self._send = send

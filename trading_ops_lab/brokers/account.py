@@ -45,13 +45,13 @@ class PaperOrder:
     kind: str
     quantity: Decimal
     price: Decimal
-    """Of a limit or stop order."""
+    """Price of a limit or stop order."""
 
     owner: int = 0
-    """The API client that placed it, where the protocol knows several."""
+    """The API client that placed it, if the protocol has several."""
 
     local_id: int = 0
-    """That client's own number of the order."""
+    """That client's own order number."""
 
     at: float = field(default_factory=clock.timestamp)
     order_id: str = field(default_factory=lambda: str(uuid.uuid4()))
@@ -98,10 +98,10 @@ class Account:
         return self.prices[symbol] - CENT, self.prices[symbol] + CENT
 
     def submit(self, order: PaperOrder) -> None:
-        """Take an order; a market order is filled.
+        """Accept an order; a market order is filled at once.
 
         Raises:
-            Refusal: it is rejected.
+            Refusal: the order is rejected.
         """
         if order.symbol not in self.prices:
             raise Refusal(f"asset {order.symbol} not found")
@@ -127,7 +127,7 @@ class Account:
         return True
 
     def deposit(self, amount: Decimal) -> None:
-        """Move cash in, or out."""
+        """Deposit cash, or withdraw it if negative."""
         self.cash += amount
         self.transfers.append((str(uuid.uuid4()), amount, clock.timestamp()))
 

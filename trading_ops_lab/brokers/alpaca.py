@@ -42,7 +42,7 @@ class AlpacaServer:
 
         Args:
             account: the account.
-            board: its faults; a disconnect refuses every connection that is open then.
+            board: its faults; a disconnect refuses every connection that was open at that time.
             key: the API key.
             secret: its secret.
             limit: requests a minute.
@@ -276,12 +276,12 @@ class Feed:
         """Start without a symbol."""
         self.symbols: list[str] = []
         self.silent = False
-        """A stale feed stays connected and says nothing more."""
+        """A stale feed stays connected but sends nothing."""
 
         self._socket = socket
 
     async def send(self, *messages: dict[str, Any]) -> None:
-        """Send messages, if it is still there."""
+        """Send messages, if the client is still connected."""
         if not self._socket.closed:
             await self._socket.send_bytes(msgspec.msgpack.encode(messages))
 

@@ -22,10 +22,10 @@ class Board:
 
         self.entries: list[dict[str, Any]] = []
         self.on_fault: Callable[[str], None] = lambda _kind: None
-        """Called with the kind of a fault that begins."""
+        """Called with the kind of a new fault."""
 
     def has(self, kind: str) -> bool:
-        """Return whether there is such a fault now."""
+        """Return whether a fault of this kind is active."""
         return kind in self.active.values()
 
     def begin(self, kind: str) -> str:
@@ -42,7 +42,7 @@ class Board:
         self.entries.append({"seq": number, "time": clock.timestamp(), "event": event})
 
     def after(self, number: int, since: float) -> Iterator[dict[str, Any]]:
-        """Return the entries after a number and since a moment."""
+        """Return the entries after a number and since a given time."""
         return (one for one in self.entries if one["seq"] > number and one["time"] >= since)
 
 

@@ -33,7 +33,7 @@ VERSION = 178
 ACCOUNT = "DU0000001"
 TICK_SECONDS = 0.25
 MAX_MESSAGES = 50
-"""A second; TWS warns a client that sends more, and disconnects it."""
+"""Messages per second; TWS warns a client that sends more, and disconnects it."""
 
 KINDS = {"LMT": LIMIT, "MKT": MARKET, "STP": STOP}
 NAMES = {kind: name for name, kind in KINDS.items()}
@@ -139,7 +139,7 @@ class Client:
         """
         self.number = ""
         self.silent = False
-        """A stale feed stays connected, and its subscriptions say nothing more."""
+        """A stale feed stays connected, but its subscriptions send nothing."""
 
         self._account, self._board, self._writer = account, board, writer
         self._tell_all = tell_all

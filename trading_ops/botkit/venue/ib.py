@@ -217,12 +217,12 @@ class InteractiveBrokers:
         return len(there)
 
     async def cancel_all_after(self, seconds: int) -> None:
-        """IB has no dead-man switch.
+        """IB has no dead man's switch.
 
         Raises:
             AnsweredError: always.
         """
-        raise AnsweredError("refused", f"IB has no dead-man switch of {seconds} s")
+        raise AnsweredError("refused", f"IB has no dead man's switch of {seconds} s")
 
     async def candles(self, symbol: str, *, timeframe: str, since: float) -> list[Candle]:
         """Return bars of at most the last day since a moment, oldest first."""

@@ -1,6 +1,6 @@
 """Observe mode: the bot starts on a copy of its state, follows prices and sends nothing.
 
-A restore test starts it like this beside the bot that trades. The account is not asked either: a
+A restore test starts it alongside the bot that trades. It sends no account requests either: a
 second user of the key, with the nonces of the copy, would disturb the first.
 """
 
@@ -44,7 +44,7 @@ async def observe(config: BotConfig, folder: Path) -> str:
                 await bot.store.wait_up()
         except TimeoutError as error:
             raise StoreError(f"{folder}/bot.db: {bot.store.detail}") from error
-        with contextlib.suppress(TimeoutError):  # the venue may be away; the state is intact
+        with contextlib.suppress(TimeoutError):  # the venue may be down; the state is intact
             async with asyncio.timeout(PRICES_SECONDS):
                 await bot.feed.wait_up()
         return _description(bot)
