@@ -87,5 +87,5 @@ def test_text_that_no_database_stores_is_made_storable(connection: Connection) -
     events.add(connection, at=NOW, kind="opened", note="a\0b", actor="\ud800ü", after={"x": "\0"})
     audit_chain.write(connection, KEY)
     (row,) = audit_chain.links(connection, after=0, limit=1)
-    assert (row.note, row.actor) == ("a\ufffdb", "?ü")
+    assert (row.note, row.actor) == ("a\ufffdb", "\ufffdü")
     assert row.mac == audit_chain.mac_of(KEY, "", 1, row[1:-1])

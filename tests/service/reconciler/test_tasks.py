@@ -122,7 +122,7 @@ async def test_every_task_of_a_served_reconciler_is_watched(settings: Settings) 
 
         async def all_began() -> dict[str, float] | None:
             began = await times()
-            return began if len(began) == 11 else None
+            return began if len(began) == 12 else None
 
         first = await eventually(all_began)
 
