@@ -9,6 +9,7 @@ import contextlib
 import math
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from dbus_fast import BusType, Message, MessageType, Variant
@@ -37,6 +38,9 @@ NOT_SET = 2**64 - 1
 
 RUNNING = frozenset({"active", "activating", "reloading", "deactivating"})
 
+
+READS = frozenset({"LoadUnit", "GetAll"})
+"""Methods that change nothing, and so may be called twice."""
 
 CHECK_SECONDS = 2.0
 """After this long without a job's signal, the job itself is queried."""
@@ -218,7 +222,8 @@ class Systemd:
     async def _call(
         self, path: str, interface: str, member: str, signature: str, *body: Any
     ) -> list[Any]:
-        message = Message(
+        message = partial(
+            Message,
             destination=SYSTEMD,
             path=path,
             interface=interface,
@@ -227,17 +232,25 @@ class Systemd:
             body=list(body),
         )
         try:
-            async with asyncio.timeout(CALL_SECONDS):
-                bus = await self._connected()
-                reply = await bus.call(message)
+            return await self._ask(message())
         except (OSError, EOFError, TimeoutError) as error:
             await self.close()
+            if member in READS and not isinstance(error, TimeoutError):
+                # The connection had been lost: only the next call notices it.
+                with contextlib.suppress(OSError, EOFError, TimeoutError):
+                    return await self._ask(message())
+                await self.close()
             reason = str(error) or "no answer"
             raise ManagerUnavailable(f"cannot query systemd: {reason}") from error
+
+    async def _ask(self, message: Message) -> list[Any]:
+        async with asyncio.timeout(CALL_SECONDS):
+            bus = await self._connected()
+            reply = await bus.call(message)
         if reply is None:
-            raise ManagerUnavailable(f"systemd did not answer {member}")
+            raise ManagerUnavailable(f"systemd did not answer {message.member}")
         if reply.message_type is MessageType.ERROR:
-            raise _error(member, reply)
+            raise _error(str(message.member), reply)
         return list(reply.body)
 
     async def _connected(self) -> MessageBus:

@@ -265,7 +265,7 @@ async def test_a_venue_that_shows_only_some_orders(
             assert found.status is OrderStatus.FILLED
             assert await adapter.find(new().client_id) is None
         else:
-            with pytest.raises(VenueDown, match="does not tell all"):
+            with pytest.raises(VenueDown, match="does not return all orders"):
                 await adapter.find(done.client_id)
         await adapter.close()
 

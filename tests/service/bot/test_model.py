@@ -221,7 +221,7 @@ async def test_without_a_fallback_a_failed_model_decides_nothing(
     break_model(tmp_path, ModelFault.CRASH)
     await desk.passes_until(lambda: desk.decider == "")
     assert await desk.pass_() == {SYMBOL: Target.UNKNOWN, ETH: Target.UNKNOWN}
-    assert desk.signals.detail.startswith("nobody decides: ")
+    assert desk.signals.detail.startswith("no source decides: ")
     await until(lambda: [one.code for one in desk.events] == ["model_decides", "nobody_decides"])
     sample = metrics.registry.get_sample_value
     assert sample("trading_signal_fallback_active") is None

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -90,6 +91,15 @@ async def test_a_lost_connection_does_not_lose_the_result(
     finally:
         starting.cancel()
     assert (await systemd.status("slow.service")).running
+
+
+async def test_a_lost_connection_is_replaced(running: UserSystemd, systemd: Systemd) -> None:
+    """The bus drops a client: the state is read over a new connection."""
+    await started(running, systemd, "dropped.service", SLEEPER)
+    bus = cast("Any", systemd._bus)
+    bus._stream.close()
+    bus._sock.close()
+    assert (await systemd.status("dropped.service")).running
 
 
 async def test_a_wrapper_is_not_taken_for_the_bot(running: UserSystemd, systemd: Systemd) -> None:
