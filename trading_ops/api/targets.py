@@ -20,7 +20,7 @@ from trading_ops.domain.silences import Silence
 from trading_ops.domain.target import BOTS, Kind, Registry, Target
 from trading_ops.errors import ClientError, StoreError
 from trading_ops.holds.agent_probe import ProbeState
-from trading_ops.holds.holds import HoldManager
+from trading_ops.holds.holds import AT_A_TIME, HoldManager, Placed
 from trading_ops.project.discovery import discovery
 from trading_ops.store import Connection, approvals, maintenance, pauses, search
 from trading_ops.store.reader import Reader
@@ -28,9 +28,6 @@ from trading_ops.store.writer import Writer
 
 HoldKey = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$(?!\n)")]
 MANY = 100
-AT_A_TIME = 50
-"""Bots that are halted or resumed at the same time: more requests would wait for a connection until
-their deadline."""
 
 
 class SilenceView(msgspec.Struct, kw_only=True):
@@ -212,14 +209,10 @@ class TargetRoutes:
 
     async def halt_all(self, identity: Identity, body: FleetRequest) -> PlacedPage:
         """Halt all bots at once."""
-        order = HoldRequest(reason=body.reason, owner=body.owner)
-        turn = asyncio.Semaphore(AT_A_TIME)
-
-        async def place(bot: Target) -> PlacedView:
-            async with turn:
-                return await self._place(identity, bot, HeldState.HALTED, order)
-
-        return PlacedPage(holds=list(await asyncio.gather(*map(place, self._registry.bots))))
+        bots, state = self._registry.bots, HeldState.HALTED
+        owner = identity.actor(body.owner)
+        placed = await self._holding.place_all(bots, state.value, owner=owner, reason=body.reason)
+        return PlacedPage(holds=[_placed(*one, state) for one in zip(bots, placed, strict=True)])
 
     async def resume_all(self, identity: Identity, body: FleetRequest) -> ReleasedPage:
         """Release all holds of all bots; one that cannot be resumed does not stop the others."""
@@ -292,7 +285,11 @@ class TargetRoutes:
             )
 
     async def _place(
-        self, identity: Identity, bot: Target, state: HeldState, body: HoldRequest
+        self,
+        identity: Identity,
+        bot: Target,
+        state: HeldState,
+        body: HoldRequest,
     ) -> PlacedView:
         placed = await self._holding.place(
             bot,
@@ -301,14 +298,7 @@ class TargetRoutes:
             reason=body.reason,
             key=body.key,
         )
-        return PlacedView(
-            target=bot.name,
-            id=placed.id,
-            state=state,
-            stored=placed.stored,
-            acknowledged=placed.acknowledged,
-            detail=placed.detail,
-        )
+        return _placed(bot, placed, state)
 
     def _bot(self, name: str) -> Target:
         target = self._registry.find(name)
@@ -409,4 +399,15 @@ def _approval(
         step=None,
         requested_by=actor,
         now=now,
+    )
+
+
+def _placed(bot: Target, placed: Placed, state: HeldState) -> PlacedView:
+    return PlacedView(
+        target=bot.name,
+        id=placed.id,
+        state=state,
+        stored=placed.stored,
+        acknowledged=placed.acknowledged,
+        detail=placed.detail,
     )

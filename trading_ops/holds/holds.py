@@ -32,6 +32,9 @@ from trading_ops.store.writer import Writer
 
 log = logs.get(__name__)
 
+AT_A_TIME = 100
+"""Bots that are told at the same time: a session has as many connections."""
+
 ONLY_THERE = {
     Kind.BOT: "released at the bot; the database will learn of it when it answers",
     Kind.FREQTRADE: "released at the bot, but not stored: it is placed again. Release it again "
@@ -140,7 +143,13 @@ class HoldManager:
         self._memory.close()
 
     async def place(
-        self, target: Target, state: str, *, owner: str, reason: str, key: str | None = None
+        self,
+        target: Target,
+        state: str,
+        *,
+        owner: str,
+        reason: str,
+        key: str | None = None,
     ) -> Placed:
         """Place a hold on a bot; reports failures in the result instead of raising.
 
@@ -151,6 +160,29 @@ class HoldManager:
             reason: why.
             key: the hold's id, for idempotent requests; default: a new id.
         """
+        return await self._place(target, state, owner, reason, key)
+
+    async def place_all(
+        self, targets: Iterable[Target], state: str, *, owner: str, reason: str
+    ) -> list[Placed]:
+        """Place a hold on each of several bots; like `place`, in the order of the bots.
+
+        All holds are stored at once. The bots are told in turns: more requests would wait for a
+        connection until their deadline.
+        """
+        turn = asyncio.Semaphore(AT_A_TIME)
+        placing = (self._place(one, state, owner, reason, None, turn) for one in targets)
+        return await asyncio.gather(*placing)
+
+    async def _place(
+        self,
+        target: Target,
+        state: str,
+        owner: str,
+        reason: str,
+        key: str | None,
+        turn: asyncio.Semaphore | None = None,
+    ) -> Placed:
         hold = Hold(
             id=key or str(uuid.uuid4()),
             target=target.name,
@@ -160,7 +192,7 @@ class HoldManager:
             at=clock.now(),
         )
         self._memory.remember(hold)
-        sending = asyncio.create_task(self._sender.send(target, hold))
+        sending = asyncio.create_task(self._send(target, hold, turn))
         stored, where = await self._memory.keep(hold)
         acknowledged, answer = await sending
         log.warning(
@@ -174,6 +206,12 @@ class HoldManager:
         )
         detail = f"{answer}. {where}"
         return Placed(id=hold.id, stored=stored, acknowledged=acknowledged, detail=detail)
+
+    async def _send(
+        self, target: Target, hold: Hold, turn: asyncio.Semaphore | None
+    ) -> tuple[bool, str]:
+        async with turn or contextlib.nullcontext():
+            return await self._sender.send(target, hold)
 
     async def release(
         self, target: Target, *, ids: frozenset[str] | None, owner: str, reason: str

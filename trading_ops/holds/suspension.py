@@ -53,7 +53,11 @@ class PartSuspension:
     async def renew(self) -> None:
         """Suspend the parts of bots in a window; resume those whose window ended early."""
         now = self._now()
-        bots = [one for one in self._registry.bots if one.kind is Kind.BOT]
+        bots = [
+            one
+            for one in self._registry.bots
+            if one.kind is Kind.BOT and not (self._suppression.observe_only or one.observe_only)
+        ]
         windows = [(bot, self._suppression.window(bot, now)) for bot in bots]
         await asyncio.gather(
             *(
@@ -71,7 +75,9 @@ class PartSuspension:
             log.info("parts_not_suspended", target=bot.name, error=str(error))
             return
         if (window is not None) is not (bot.name in self._suspended):
-            log.info("parts_suspended" if window else "parts_resumed", target=bot.name, said=answer)
+            log.info(
+                "parts_suspended" if window else "parts_resumed", target=bot.name, detail=answer
+            )
         if window is None:
             self._suspended.discard(bot.name)
         else:

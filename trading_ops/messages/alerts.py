@@ -15,7 +15,7 @@ SHOWN = 20
 def alerts_message(body: bytes, *, now: datetime) -> Message:
     """Return one notification as a message.
 
-    The key has the hour in it: a retry is the same message, a reminder a new one.
+    The key has the minute in it: a retry is the same message, a reminder a new one.
 
     Raises:
         InvalidNotification: the body is not a notification of Alertmanager.
@@ -23,7 +23,7 @@ def alerts_message(body: bytes, *, now: datetime) -> Message:
     alerts = parse_notification(body)
     firing = [one for one in alerts if one.status is AlertStatus.FIRING]
     told = sorted(f"{one.fingerprint} {one.status} {one.starts_at}" for one in alerts)
-    digest = hashlib.sha256("\n".join((f"{now:%Y-%m-%dT%H}", *told)).encode()).hexdigest()
+    digest = hashlib.sha256("\n".join((f"{now:%Y-%m-%dT%H:%M}", *told)).encode()).hexdigest()
     bots = {one.labels.get("bot") for one in alerts}
     return Message(
         key=f"alert:{digest}",

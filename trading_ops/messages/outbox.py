@@ -127,7 +127,8 @@ class Outbox:
             channel: only this one, overriding the routes; None: use the routes.
 
         Raises:
-            RequestRefused: messages are off, or the channel is unknown.
+            RequestRefused: messages are off, no route accepts this kind, or the channel is
+                unknown.
             ConfigError: notify.yml or the URLs are invalid.
             StoreError: it could not be stored.
         """
@@ -138,6 +139,11 @@ class Outbox:
             )
         now = clock.now()
         chosen = deliveries(config, message, now)
+        if channel is None and not any(route.accepts(message.kind) for route in config.routes):
+            raise RequestRefused(
+                f"no route of {self.config_path} has the kind `{message.kind.value}`: add it to "
+                "`kinds`, see docs/messages.md"
+            )
         if channel is not None:
             if channel not in config.channels:
                 raise RequestRefused(

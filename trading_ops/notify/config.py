@@ -50,6 +50,10 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         """Return `digest` as a duration."""
         return parse_duration(self.digest)
 
+    def accepts(self, kind: MessageKind) -> bool:
+        """Whether messages of this kind may match, by their other properties."""
+        return not self.kinds or kind in self.kinds
+
 
 class NotifyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file."""

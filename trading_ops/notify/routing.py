@@ -38,7 +38,7 @@ def deliveries(config: NotifyConfig, message: Message, now: datetime) -> list[De
 
 def _selects(route: Route, message: Message, now: datetime, zone: ZoneInfo) -> bool:
     return (
-        (not route.kinds or message.kind in route.kinds)
+        route.accepts(message.kind)
         and (not route.severities or message.severity in route.severities)
         and (not route.bots or message.bot in route.bots)
         and (route.hours is None or end_of(route.hours, now, zone) is not None)

@@ -19,7 +19,7 @@ from trading_ops import clock
 from trading_ops.agent.fence import MAXIMUM_FENCE
 from trading_ops.domain.hold import HeldState, Hold, silence_id
 from trading_ops.errors import Refused, StoreError, Unreachable
-from trading_ops.holds.holds import HoldManager
+from trading_ops.holds.holds import AT_A_TIME, HoldManager
 from trading_ops.store import attempts, events, holds
 from trading_ops.store.events import Event
 
@@ -624,3 +624,21 @@ async def test_a_fence_from_elsewhere_does_not_block_a_persons_resume(
     released = await desk.holding.release(desk.target, ids=None, **ADA)
     assert released.ids == {placed.id}
     assert (bot.state, await desk.active_holds()) == ("active", {})
+
+
+async def test_holds_of_many_are_stored_before_all_are_told(desk: Desk, bot: RealAgent) -> None:
+    """The bots that do not answer take all turns; the others' holds are stored meanwhile."""
+    thaw = bot.freeze()
+    try:
+        many = [desk.target] * (AT_A_TIME + 1)
+        placing = asyncio.create_task(desk.holding.place_all(many, "halted", **ADA))
+
+        async def all_stored() -> bool:
+            return len(await desk.active_holds()) == len(many)
+
+        await eventually(all_stored)
+        assert not placing.done()
+    finally:
+        thaw.set()
+    placed = await placing
+    assert {one.id for one in placed} == (await desk.active_holds()).keys()

@@ -30,11 +30,11 @@ MINUTE = timedelta(minutes=1)
 class Desk:
     """The suspension at a set time, with the windows that a test opens."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, observe_only: bool = False) -> None:
         self.now = NOW
         self.sent: list[tuple[str, int]] = []
         self.away = False
-        self._known = Suppression(reader=cast("Any", None), observe_only=False)
+        self._known = Suppression(reader=cast("Any", None), observe_only=observe_only)
         self._suspension = PartSuspension(BOTS, self._known, self._send, now=lambda: self.now)
 
     async def _send(self, target: Target, seconds: int) -> str:
@@ -75,6 +75,13 @@ async def test_a_window_of_the_fleet_concerns_each_bot_with_our_agent() -> None:
     desk = Desk()
     desk.open(None, 10 * MINUTE)
     assert await desk.renew() == [("alpha", 60), ("beta", 60)]
+
+
+async def test_observe_only_suspends_nothing() -> None:
+    """It is an action."""
+    desk = Desk(observe_only=True)
+    desk.open(None, 10 * MINUTE)
+    assert await desk.renew() == []
 
 
 async def test_an_early_end_resumes_also_when_the_bot_was_away() -> None:

@@ -161,6 +161,12 @@ async def test_alertmanager_may_send_by_apprise(
         assert await running.incident() is None
         async with running.client.post(path, data=b"{}", headers=headers) as answer:
             assert answer.status == 400
+        config = notify.root / "notify.yml"
+        routed = config.read_text()
+        config.write_text(routed.replace("{name: all,", "{name: all, kinds: [report],"))
+        async with running.client.post(path, json=NOTIFICATION, headers=headers) as answer:
+            assert answer.status == 503
+            assert "`alert`" in await answer.text()
         (notify.root / "notify.yml").unlink()
         async with running.client.post(path, json=NOTIFICATION, headers=headers) as answer:
             assert answer.status == 503
