@@ -47,11 +47,20 @@ class PaperOrder:
     price: Decimal
     """Price of a limit or stop order."""
 
+    notional: Decimal | None = None
+    """Dollars of an order for an amount of money; the broker shows no quantity then."""
+
     owner: int = 0
     """The API client that placed it, if the protocol has several."""
 
     local_id: int = 0
     """That client's own order number."""
+
+    security: str = "STK"
+    """IB's type of the security."""
+
+    holder: str = ""
+    """The account it belongs to, where a login has several; empty for this one."""
 
     at: float = field(default_factory=clock.timestamp)
     order_id: str = field(default_factory=lambda: str(uuid.uuid4()))

@@ -6,10 +6,11 @@ Fields that the account does not have are empty, as TWS sends them.
 
 import asyncio
 import struct
-from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
+from zoneinfo import ZoneInfo
 
 from trading_ops import clock
 from trading_ops_lab.brokers.account import (
@@ -31,6 +32,7 @@ from trading_ops_lab.brokers.faults import DISCONNECT, REFUSE, STALE_FEED, Board
 
 VERSION = 178
 ACCOUNT = "DU0000001"
+NEW_YORK = ZoneInfo("America/New_York")
 TICK_SECONDS = 0.25
 MAX_MESSAGES = 50
 """Messages per second; TWS warns a client that sends more, and disconnects it."""
@@ -51,6 +53,9 @@ class TwsServer:
         self._clients: set[Client] = set()
         self._server: asyncio.Server | None = None
         self._market: asyncio.Task[None] | None = None
+        self.other_positions: list[tuple[str, str, str, Decimal]] = []
+        """What the login shows besides: account, symbol, type of the security, quantity."""
+
         board.on_fault = self._fault_began
 
     async def start(self, host: str, port: int) -> int:
@@ -75,6 +80,16 @@ class TwsServer:
         for client in self._clients:
             client.error(-1, code, text)
 
+    def hold(self) -> None:
+        """Delay what is sent on the open connections until `release`."""
+        for client in self._clients:
+            client.held = []
+
+    def release(self) -> None:
+        """Send what was delayed."""
+        for client in self._clients:
+            client.release()
+
     def _fault_began(self, kind: str) -> None:
         for client in list(self._clients):
             if kind == DISCONNECT:
@@ -83,7 +98,7 @@ class TwsServer:
                 client.silent = True
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        client = Client(self._account, self._board, writer, self._tell_all)
+        client = Client(self._account, self._board, writer, self._tell_all, self.other_positions)
         try:
             if self._board.has(REFUSE) or await reader.readexactly(4) != b"API\0":
                 return
@@ -128,6 +143,7 @@ class Client:
         board: Board,
         writer: asyncio.StreamWriter,
         tell_all: Callable[[Callable[["Client"], None]], None],
+        other_positions: Sequence[tuple[str, str, str, Decimal]],
     ) -> None:
         """Start before its first message.
 
@@ -136,13 +152,17 @@ class Client:
             board: whose journal is written.
             writer: to the socket.
             tell_all: calls a function with every client.
+            other_positions: of the login, beside the account's shares.
         """
         self.number = ""
+        self.held: list[bytes] | None = None
+        """What is delayed; None if nothing is."""
+
         self.silent = False
         """A stale feed stays connected, but its subscriptions send nothing."""
 
         self._account, self._board, self._writer = account, board, writer
-        self._tell_all = tell_all
+        self._tell_all, self._other_positions = tell_all, other_positions
         self._subscribed: dict[str, str] = {}
         self._second, self._messages = 0, 0
         self._answers: dict[str, Callable[[Fields], None]] = {
@@ -166,9 +186,17 @@ class Client:
 
     def send(self, *fields: object) -> None:
         """Send one message."""
-        if not self._writer.is_closing():
-            text = "".join(f"{field}\0" for field in fields).encode()
-            self._writer.write(struct.pack(">I", len(text)) + text)
+        text = "".join(f"{field}\0" for field in fields).encode()
+        message = struct.pack(">I", len(text)) + text
+        if self.held is not None:
+            self.held.append(message)
+        elif not self._writer.is_closing():
+            self._writer.write(message)
+
+    def release(self) -> None:
+        """Send what was delayed."""
+        held, self.held = self.held or [], None
+        self._writer.writelines(held)
 
     def error(self, number: int | str, code: int, text: str) -> None:
         """Send an error; number -1 concerns no request."""
@@ -255,7 +283,7 @@ class Client:
     def _cancel_all(self, _: Fields) -> None:
         for order in list(self._account.open_orders()):
             self._account.cancel(order.order_id)
-            self._tell_all(partial(Client.tell_status, order=order))
+            self._tell_all(partial(Client.tell_owner, order=order))
 
     def _open_orders(self, _: Fields) -> None:
         for order in self._account.open_orders():
@@ -266,9 +294,10 @@ class Client:
         limit, stop = _prices(order)
         state = [STATUSES[order.status], *blanks(9), *blanks(5)]
         self.send(
-            *(5, order.local_id, *_contract(order.symbol)),
+            *(5, order.local_id, *_contract(order.symbol, order.security)),
             *("BUY" if order.side == BUY else "SELL", order.quantity, NAMES[order.kind]),
-            *(limit, stop, "DAY", "", ACCOUNT, "", 0, order.client_id, order.owner, order.number),
+            *(limit, stop, "DAY", "", order.holder or ACCOUNT, "", 0),
+            *(order.client_id, order.owner, order.number),
             *(0, 0, 0, *blanks(5)),
             *blanks(29),
             *(*blanks(7), 0, 0, 0, *blanks(3), ""),
@@ -287,14 +316,20 @@ class Client:
             *(order.fills[-1].price if order.fills else 0, order.owner, "", 0),
         )
 
+    def tell_owner(self, order: PaperOrder) -> None:
+        """Send an order's status if this client placed it: others are not told."""
+        if str(order.owner) == self.number:
+            self.tell_status(order)
+
     def _completed_orders(self, _: Fields) -> None:
         for order in self._account.orders.values():
             if order.status != OPEN:
                 limit, stop = _prices(order)
                 self.send(
-                    *(101, *_contract(order.symbol)),
+                    *(101, *_contract(order.symbol, order.security)),
                     *("BUY" if order.side == BUY else "SELL", order.quantity, NAMES[order.kind]),
-                    *(limit, stop, "DAY", "", ACCOUNT, "", 0, order.client_id, order.number),
+                    *(limit, stop, "DAY", "", order.holder or ACCOUNT, "", 0),
+                    *(order.client_id, order.number),
                     *(0, 0, 0, *blanks(4)),
                     *blanks(23),
                     *(*blanks(5), 0, 0, 0, *blanks(3), ""),
@@ -311,8 +346,9 @@ class Client:
 
     def _execution(self, number: int | str, order: PaperOrder, fill: Fill) -> None:
         self.send(
-            *(11, number, order.local_id, *_contract(order.symbol), fill.fill_id),
-            *(_time(fill.at), ACCOUNT, "ISLAND", "BOT" if order.side == BUY else "SLD"),
+            *(11, number, order.local_id, *_contract(order.symbol, order.security), fill.fill_id),
+            *(_time(fill.at), order.holder or ACCOUNT, "ISLAND"),
+            "BOT" if order.side == BUY else "SLD",
             *(fill.quantity, fill.price, order.number, order.owner, 0, fill.cumulative),
             *(fill.price, order.client_id, "", "", "", 2, 0),
         )
@@ -334,6 +370,8 @@ class Client:
     def _positions(self, _: Fields) -> None:
         for symbol, quantity in self._account.shares.items():
             self.send(61, 3, ACCOUNT, *_contract(symbol), quantity, self._account.prices[symbol])
+        for holder, symbol, security, quantity in self._other_positions:
+            self.send(61, 3, holder, *_contract(symbol, security), quantity, 1)
         self.send(62, 1)
 
     def _summary(self, fields: Fields) -> None:
@@ -343,10 +381,14 @@ class Client:
         self.send(64, 1, fields[2])
 
     def _bars(self, fields: Fields) -> None:
-        number, symbol, duration = fields[1], fields[3], fields[17]
-        seconds = int(duration.split()[0])
+        number, symbol, size, duration = fields[1], fields[3], fields[16], fields[17]
+        count = int(duration.split()[0])
         price, end = self._account.prices[symbol], int(clock.timestamp())
-        times = list(range((end - seconds) // 60 * 60 + 60, end, 60))
+        times: list[object] = list(range((end - count) // 60 * 60 + 60, end, 60))
+        if size == "1 day":  # dates, whatever format was asked for
+            today = datetime.fromtimestamp(end, NEW_YORK)
+            days = (today - timedelta(days=age) for age in reversed(range(count)))
+            times = [f"{day:%Y%m%d}" for day in days]
         bars: Iterable[object] = (
             value for at in times for value in (at, *[price] * 4, 100, price, 1)
         )
@@ -366,8 +408,8 @@ def _prices(order: PaperOrder) -> tuple[object, object]:
     )
 
 
-def _contract(symbol: str) -> tuple[object, ...]:
-    return (_con_id(symbol), symbol, "STK", "", 0, "", "", "SMART", CASH, symbol, "NMS")
+def _contract(symbol: str, security: str = "STK") -> tuple[object, ...]:
+    return (_con_id(symbol), symbol, security, "", 0, "", "", "SMART", CASH, symbol, "NMS")
 
 
 def _con_id(symbol: str) -> int:

@@ -1,6 +1,7 @@
 """Alpaca's adapter with the unmodified `alpaca-py`, against a local server of its protocol."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
@@ -113,6 +114,72 @@ async def test_a_stop_waits(adapter: Alpaca) -> None:
         Decimal(50),
         OrderStatus.ACCEPTED,
     )
+
+
+@pytest.mark.parametrize("kind", ["stop_limit", "trailing_stop"])
+async def test_an_order_of_a_type_that_the_bot_does_not_use_is_reported(
+    lab: Lab, adapter: Alpaca, kind: str
+) -> None:
+    """From Alpaca's own page: one order of another kind must not end reconciliation."""
+    await adapter.submit(order(OrderType.LIMIT))
+    (foreign,) = lab.account.open_orders()
+    foreign.kind = kind
+    (reported,) = await adapter.open_orders()
+    assert (reported.type, reported.quantity) == (OrderType.LIMIT, Decimal(10))
+
+
+async def test_an_order_for_an_amount_of_money_has_the_quantity_that_it_filled(
+    lab: Lab, adapter: Alpaca
+) -> None:
+    venue_id = await adapter.submit(order())
+    lab.account.orders[venue_id].notional = Decimal(1900)
+    (reported,) = await adapter.orders([venue_id])
+    assert (reported.quantity, reported.filled) == (Decimal(10), Decimal(10))
+
+
+class HeldClient(AlpacaClient):
+    """Its POST requests begin when they are released."""
+
+    def __init__(self, lab: Lab) -> None:
+        super().__init__(KEY, SECRET, url_override=f"http://{lab.address}", timeout_seconds=5)
+        self.begun, self.released = threading.Event(), threading.Event()
+
+    def post(self, *args: Any, **options: Any) -> Any:
+        self.begun.set()
+        self.released.wait(30)
+        return super().post(*args, **options)
+
+
+async def test_a_cancelled_order_that_is_being_sent_is_cancelled_by_what_follows(lab: Lab) -> None:
+    """Its thread cannot be stopped: the next request waits until it ends."""
+    client = HeldClient(lab)
+    broker = Broker(
+        metrics_of(),
+        make_client=lambda: Alpaca(client, symbols=[SYMBOL]),
+        probe_interval_seconds=0.05,
+        currencies=["USD"],
+    )
+    running = asyncio.create_task(broker.run())
+    try:
+        await until(lambda: broker.up)
+        sending = asyncio.create_task(
+            broker.call("AddOrder", lambda venue: venue.submit(order(OrderType.LIMIT)))
+        )
+        await until(client.begun.is_set)
+        sending.cancel()
+        clearing = asyncio.create_task(broker.call("CancelAll", lambda venue: venue.cancel_all()))
+        await asyncio.wait({clearing}, timeout=0.5)
+        sending.cancel()
+        client.released.set()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+        assert await clearing == 1
+        assert list(lab.account.open_orders()) == []
+    finally:
+        client.released.set()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await broker.close()
 
 
 @pytest.mark.parametrize(

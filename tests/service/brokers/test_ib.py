@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
 from tests.service.botkit.conftest import sample, until
-from tests.service.brokers.conftest import SYMBOL, Lab, order, tws_lab
+from tests.service.brokers.conftest import SHARE, SYMBOL, Lab, order, tws_lab
 from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.agent import Side
@@ -18,9 +19,12 @@ from trading_ops.botkit.venue.errors import error_code
 from trading_ops.botkit.venue.history import read_history
 from trading_ops.botkit.venue.ib import RATE_LIMIT, InteractiveBrokers
 from trading_ops.botkit.venue.ib_quotes import IbQuotes
+from trading_ops.botkit.venue.ib_values import NEW_YORK
 from trading_ops.botkit.venue.quotes import QuoteFeed
 from trading_ops.botkit.venue.rate_limit import RateLimitCounter
 from trading_ops.instrument import BotMetrics
+from trading_ops_lab.brokers.account import BUY, LIMIT, MARKET, PaperOrder
+from trading_ops_lab.brokers.tws import ACCOUNT
 
 
 def adapter_of(lab: Lab, client_id: int = 1) -> InteractiveBrokers:
@@ -56,6 +60,18 @@ async def test_markets_clock_and_bars(adapter: InteractiveBrokers) -> None:
     bars = await adapter.candles(SYMBOL, timeframe="1m", since=clock.timestamp() - 600)
     assert len(bars) in {9, 10, 11}
     assert {bar.opened_at % 60 for bar in bars} == {0}
+
+
+async def test_a_daily_bar_opens_at_midnight_in_new_york(adapter: InteractiveBrokers) -> None:
+    bars = await adapter.candles(SYMBOL, timeframe="1d", since=clock.timestamp() - 5 * 86_400)
+    today = datetime.fromtimestamp(clock.timestamp(), NEW_YORK).replace(
+        hour=0, minute=0, second=0, microsecond=0
+    )
+    assert len(bars) >= 5
+    assert [bar.opened_at for bar in bars[-2:]] == [
+        (today - timedelta(days=1)).timestamp(),
+        today.timestamp(),
+    ]
 
 
 async def test_an_unknown_symbol_is_refused(lab: Lab) -> None:
@@ -101,6 +117,107 @@ async def test_an_order_from_its_submission_to_its_cancel(adapter: InteractiveBr
     for _ in range(3):
         await adapter.submit(order(OrderType.LIMIT))
     assert await adapter.cancel_all() == 3
+
+
+async def test_other_securities_and_accounts_of_the_login_are_left_out(
+    lab: Lab, adapter: InteractiveBrokers
+) -> None:
+    """An AAPL option is not AAPL, and a position in EUR.USD is not cash in EUR."""
+    assert lab.tws is not None
+    own_id = await adapter.submit(order())
+    waiting_id = await adapter.submit(order(OrderType.LIMIT))
+    lab.tws.other_positions += [
+        (ACCOUNT, SHARE, "OPT", Decimal(2)),
+        (ACCOUNT, "USD", "CASH", Decimal(7)),
+        ("DU0000002", SHARE, "STK", Decimal(5)),
+    ]
+    for number, (security, holder) in enumerate([("OPT", ACCOUNT), ("STK", "DU0000002")]):
+        for kind in (MARKET, LIMIT):
+            lab.account.submit(
+                PaperOrder(
+                    number=7 + number if kind == MARKET else 17 + number,
+                    client_id=f"{security} {kind}",
+                    symbol=SHARE,
+                    side=BUY,
+                    kind=kind,
+                    quantity=Decimal(3),
+                    price=Decimal(90),
+                    owner=9,
+                    security=security,
+                    holder=holder,
+                )
+            )
+    lab.account.shares[SHARE] = Decimal(10)
+    balances = await adapter.balances()
+    assert balances[SHARE].total == Decimal(10)
+    assert balances["USD"].total == lab.account.cash
+    assert [one.venue_id for one in await adapter.open_orders()] == [waiting_id]
+    assert await adapter.orders(["7", "8", "17", "18"]) == []
+    history = await read_history(lambda at: adapter.history(clock.timestamp() - 60, at), since=0)
+    assert {one.venue_id for one in history.trades} == {own_id}
+
+
+async def test_orders_of_another_client_are_cancelled_with_the_own_ones(
+    lab: Lab, adapter: InteractiveBrokers
+) -> None:
+    """IB reports the end of an order only to the client that placed it."""
+    other = adapter_of(lab, client_id=2)
+    await other.load_markets()
+    await other.submit(order(OrderType.LIMIT))
+    await adapter.submit(order(OrderType.LIMIT))
+    assert await adapter.cancel_all() == 2
+    assert list(lab.account.open_orders()) == []
+    await other.close()
+
+
+async def test_the_cancel_of_another_clients_order_is_refused(
+    lab: Lab, adapter: InteractiveBrokers
+) -> None:
+    """IB knows an order to cancel by the client's own number, which may be one of ours too."""
+    other = adapter_of(lab, client_id=2)
+    await other.load_markets()
+    foreign = await other.submit(order(OrderType.LIMIT))
+    own = await adapter.submit(order(OrderType.LIMIT))
+    with pytest.raises(Exception) as caught:
+        await adapter.cancel(foreign)
+    assert error_code(caught.value) == "refused"
+    assert {one.venue_id for one in await adapter.open_orders()} == {foreign, own}
+    await other.close()
+
+
+@pytest.mark.parametrize("given_up_after", [0.2, 30.0], ids=["cancelled", "timed out"])
+async def test_a_late_answer_is_not_taken_for_that_of_the_next_request(
+    lab: Lab, given_up_after: float
+) -> None:
+    """It was made before the order: a bot that believes it sends the order twice."""
+    assert lab.tws is not None
+    adapter = InteractiveBrokers(
+        "127.0.0.1", lab.port, client_id=1, symbols=[SYMBOL], timeout_seconds=2
+    )
+    await adapter.load_markets()
+    lab.tws.hold()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(given_up_after):
+            await adapter.open_orders()
+    sent = PaperOrder(
+        number=7,
+        client_id="mine",
+        symbol=SHARE,
+        side=BUY,
+        kind=LIMIT,
+        quantity=Decimal(1),
+        price=Decimal(90),
+        owner=1,
+        local_id=7,
+    )
+    lab.account.submit(sent)
+    finding = asyncio.create_task(adapter.find("mine"))
+    await asyncio.wait({finding}, timeout=0.5)
+    lab.tws.release()
+    found = await finding
+    assert found is not None
+    assert found.venue_id == "7"
+    await adapter.close()
 
 
 async def test_an_order_is_found_after_a_restart(lab: Lab, adapter: InteractiveBrokers) -> None:

@@ -9,7 +9,8 @@ Requests and answers are Alpaca's texts, because the library's models convert qu
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -235,7 +236,8 @@ class Alpaca:
             "POST": self._client.post,
             "DELETE": self._client.delete,
         }
-        return await _in_thread(ask[method], path, data and dict(data))
+        answer = _in_thread(ask[method], path, data and dict(data))
+        return await (answer if method == "GET" else _to_its_end(answer))
 
     async def _one(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
         """Return one object; None if Alpaca has none."""
@@ -280,14 +282,15 @@ class Alpaca:
         return exact
 
     def _order(self, one: Mapping[str, Any]) -> VenueOrder:
-        kind = {text: name for name, text in TYPES.items()}[one["type"]]
+        # An order from elsewhere can have another type, or an amount of money and no quantity.
+        kind = {text: name for name, text in TYPES.items()}.get(one["type"], OrderType.LIMIT)
         return VenueOrder(
             venue_id=one["id"],
             client_id=one["client_order_id"],
             symbol=self._symbol(one["symbol"]),
             side=Side(one["side"]),
             price=Decimal(one["limit_price"] or 0),
-            quantity=Decimal(one["qty"]),
+            quantity=Decimal(one["qty"] or one["filled_qty"]),
             status=ENDED.get(one["status"], OrderStatus.ACCEPTED),
             filled=Decimal(one["filled_qty"]),
             cost=Decimal(0),
@@ -377,6 +380,22 @@ async def _in_thread(ask: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.to_thread(ask, *arguments)
     except APIError as error:
         raise AnsweredError(_code(error), str(error)) from error
+
+
+async def _to_its_end(request: Coroutine[Any, Any, Any]) -> Any:
+    """Await a request; a cancellation takes effect once it has ended.
+
+    Its thread goes on in any case. The caller, which makes one request at a time, must not send a
+    cancel before an order that is still under way.
+    """
+    task = asyncio.create_task(request)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait({task})
+        raise
 
 
 def _code(error: APIError) -> str:

@@ -57,17 +57,21 @@ def order_of(entry: Mapping[str, Any]) -> VenueOrder:
 
 
 def trade_of(entry: Mapping[str, Any]) -> VenueTrade:
-    """Convert a trade structure of the account; a fee in base currency lowers the quantity."""
+    """Convert a trade structure of the account.
+
+    A fee in base currency is part of the quantity: less for a purchase, more for a sale.
+    """
     fee = entry.get("fee") or {}
     in_base = fee.get("currency") == str(entry["symbol"]).partition("/")[0]
     paid = decimal(fee.get("cost"))
+    in_quantity = (-paid if entry["side"] == "buy" else paid) if in_base else Decimal(0)
     return VenueTrade(
         trade_id=str(entry["id"]),
         venue_id=str(entry["order"]),
         client_id=None,  # not part of ccxt's trade structure
         symbol=str(entry["symbol"]),
         side=Side(entry["side"]),
-        quantity=decimal(entry["amount"]) - (paid if in_base else 0),
+        quantity=decimal(entry["amount"]) + in_quantity,
         cost=decimal(entry["cost"]),
         fee=Decimal(0) if in_base else paid,
         at=float(entry["timestamp"]) / 1000,

@@ -1,8 +1,9 @@
 """A venue adapter for Interactive Brokers, through `ib_async`: shares of a cash account.
 
 It talks to TWS or IB Gateway over one socket. A share is handled as on a spot market: the symbol
-`AAPL/USD` has the base `AAPL`, and a holding is a balance of it. IB shows ended orders and
-executions of the current day only, so the history is never complete.
+`AAPL/USD` has the base `AAPL`, and a holding is a balance of it. Other securities, and other
+accounts than the first of the login, are left out. IB shows ended orders and executions of the
+current day only, so the history is never complete.
 
     venue = InteractiveBrokers("127.0.0.1", 4002, client_id=1, symbols=["AAPL/USD"])
 """
@@ -10,23 +11,29 @@ executions of the current day only, so the history is never complete.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from typing import TypeVar
-from zoneinfo import ZoneInfo
 
 from ib_async import IB, Contract, Fill, RequestError, Stock, Trade
 from ib_async import Order as IbOrder
 from ib_async.ib import StartupFetchNONE
-from ib_async.util import UNSET_DOUBLE
 
 from trading_ops import clock
-from trading_ops.agent import Side
 from trading_ops.botkit.orders.market import Rules
-from trading_ops.botkit.orders.order import Order, OrderStatus, OrderType, VenueOrder
-from trading_ops.botkit.venue.adapter import Balance, Candle, Cursor, HistoryPage, VenueTrade
+from trading_ops.botkit.orders.order import Order, OrderType, VenueOrder
+from trading_ops.botkit.venue.adapter import Balance, Candle, Cursor, HistoryPage
 from trading_ops.botkit.venue.errors import AnsweredError, VenueDown
+from trading_ops.botkit.venue.ib_values import (
+    NEW_YORK,
+    TYPES,
+    decimal,
+    is_share_of,
+    opened_at,
+    order_of,
+    trade_of,
+)
 from trading_ops.botkit.venue.rate_limit import Limit
 
 Result = TypeVar("Result")
@@ -34,25 +41,24 @@ Result = TypeVar("Result")
 RATE_LIMIT = Limit(50, 50.0)
 """Messages to TWS: 50 a second. The library keeps to 45 and delays the rest."""
 
-TYPES = {OrderType.LIMIT: "LMT", OrderType.MARKET: "MKT", OrderType.STOP_LOSS: "STP"}
-ENDED = {
-    "Filled": OrderStatus.FILLED,
-    "Cancelled": OrderStatus.CANCELLED,
-    "ApiCancelled": OrderStatus.CANCELLED,
-    "Inactive": OrderStatus.REJECTED,
-}
 NO_SECURITY, LINK_LOST, LINK_BACK = 200, 1100, (1101, 1102)
 """Codes of IB's messages; the last ones are about the connection between TWS and IB."""
 
 LEDGER = "$LEDGER:ALL"
 BARS = {"1m": ("1 min", 60), "1h": ("1 hour", 3600), "1d": ("1 day", 86_400)}
-NEW_YORK = ZoneInfo("America/New_York")
+CONFIRM_SECONDS = 0.2
+"""Between two looks at the open orders after all were cancelled."""
+
 RESET_HOURS = 1
 """After midnight in New York, in which the orders of the day before may have just disappeared."""
 
 
 class InteractiveBrokers:
-    """Makes each request once. A connection that ended stays down until `renew`."""
+    """Makes each request once. A connection that ended stays down until `renew`.
+
+    A request without an answer ends the connection, and the next one opens another: many of IB's
+    answers name no request, so a late one would be taken for the answer to the next.
+    """
 
     def __init__(
         self,
@@ -97,9 +103,9 @@ class InteractiveBrokers:
             details = await self._ask(partial(IB.reqContractDetailsAsync, contract=contract))
             if len(details) != 1:
                 raise AnsweredError("refused", f"IB has {len(details)} contracts for {symbol}")
-            lot = _decimal(details[0].sizeIncrement)
-            minimum = _decimal(details[0].minSize)
-            self._rules[symbol] = Rules(tick=_decimal(details[0].minTick), lot=lot, minimum=minimum)
+            lot = decimal(details[0].sizeIncrement)
+            minimum = decimal(details[0].minSize)
+            self._rules[symbol] = Rules(tick=decimal(details[0].minTick), lot=lot, minimum=minimum)
 
     def rules(self, symbol: str) -> Rules:
         """Return the trading rules of a symbol; call `load_markets` first.
@@ -123,8 +129,8 @@ class InteractiveBrokers:
             if (owner, tag) == (account, "TotalCashBalance") and currency != "BASE"
         }
         for one in await self._ask(IB.reqPositionsAsync):
-            if one.account == account and one.position:
-                found[one.contract.symbol] = Balance(total=_decimal(one.position))
+            if is_share_of(account, one.account, one.contract) and one.position:
+                found[one.contract.symbol] = Balance(total=decimal(one.position))
         return found
 
     async def positions(self) -> dict[str, Decimal]:
@@ -132,7 +138,7 @@ class InteractiveBrokers:
         return {}
 
     async def open_orders(self) -> list[VenueOrder]:
-        """Return the open orders of all API clients, and those placed in TWS.
+        """Return the account's open orders of all API clients, and those placed in TWS.
 
         Raises:
             VenueDown: the executions of an order are not all reported yet.
@@ -160,7 +166,7 @@ class InteractiveBrokers:
     async def history(self, since: float, cursor: Cursor) -> HistoryPage:
         """Return today's executions since a moment; never complete, and without transfers."""
         del cursor
-        trades = [_trade(one) for one in await self._fills()]
+        trades = [trade_of(one) for one in await self._fills()]
         return HistoryPage(
             trades=tuple(one for one in trades if one.at >= int(since)), complete=False
         )
@@ -186,6 +192,7 @@ class InteractiveBrokers:
         contract = self.contracts[order.symbol]
 
         async def send(ib: IB) -> Trade:
+            wanted.account = ib.managedAccounts()[0]
             trade, changed = ib.placeOrder(contract, wanted), asyncio.Event()
             trade.statusEvent += lambda _: changed.set()
             ib.disconnectedEvent += changed.set
@@ -202,19 +209,24 @@ class InteractiveBrokers:
         raise ConnectionError("the connection ended before IB acknowledged the order")
 
     async def cancel(self, venue_id: str) -> None:
-        """Cancel an order of this client by IB's permanent ID."""
+        """Cancel an order of this client by IB's permanent ID.
+
+        Raises:
+            AnsweredError: it is not open, or another client placed it.
+        """
         for trade in await self._ask(IB.reqAllOpenOrdersAsync):
             if str(trade.order.permId) == venue_id:
+                # IB wants the number that the client gave it; two clients can use the same.
+                if trade.order.clientId != self._client_id:
+                    placed_by = f"API client {trade.order.clientId} placed order {venue_id}"
+                    raise AnsweredError("refused", f"{placed_by}, and only it can cancel it")
                 await self._ask(partial(_cancelled, trade=trade))
                 return
         raise AnsweredError("refused", f"no open order {venue_id}")
 
     async def cancel_all(self) -> int:
-        """Cancel all open orders of the account; return how many were open."""
-        there = await self._ask(IB.reqAllOpenOrdersAsync)
-
-        await self._ask(partial(_all_cancelled, trades=there))
-        return len(there)
+        """Cancel all open orders of the login, of each client; return how many were open."""
+        return await self._ask(_cancel_all)
 
     async def cancel_all_after(self, seconds: int) -> None:
         """IB has no dead man's switch.
@@ -237,12 +249,12 @@ class InteractiveBrokers:
         )
         candles = [
             Candle(
-                opened_at=one.date.timestamp() if isinstance(one.date, datetime) else 0.0,
-                open=_decimal(one.open),
-                high=_decimal(one.high),
-                low=_decimal(one.low),
-                close=_decimal(one.close),
-                volume=_decimal(one.volume),
+                opened_at=opened_at(one.date),
+                open=decimal(one.open),
+                high=decimal(one.high),
+                low=decimal(one.low),
+                close=decimal(one.close),
+                volume=decimal(one.volume),
             )
             for one in bars
         ]
@@ -259,6 +271,9 @@ class InteractiveBrokers:
         try:
             async with asyncio.timeout(self._timeout):
                 return await request(await self._connected())
+        except (TimeoutError, asyncio.CancelledError):
+            self.renew()
+            raise
         except RequestError as error:
             code = "refused" if error.code == NO_SECURITY else "other"
             raise AnsweredError(code, f"{error.code}: {error.message}") from error
@@ -297,21 +312,29 @@ class InteractiveBrokers:
         """
         await self._ask(IB.reqExecutionsAsync)
         # Not its result: the library adds commissions to the fills that it keeps.
-        fills = (await self._connected()).fills()
+        account = await self._account()
+        fills = [
+            one
+            for one in (await self._connected()).fills()
+            if is_share_of(account, one.execution.acctNumber, one.contract)
+        ]
         if any(not one.commissionReport.execId for one in fills):
             raise VenueDown("the commissions of today's executions are not all reported yet")
         return fills
 
     async def _exact(self, trades: Sequence[Trade]) -> list[VenueOrder]:
-        """Convert orders; costs and fees are those of their executions.
+        """Convert the account's orders of shares, with costs and fees of their executions.
 
         Raises:
             VenueDown: the executions of an order are not all reported yet.
         """
-        reports = [_order(one) for one in trades]
+        account = await self._account()
+        reports = [
+            order_of(one) for one in trades if is_share_of(account, one.order.account, one.contract)
+        ]
         if not any(one.filled for one in reports):
             return reports
-        fills = [_trade(one) for one in await self._fills()]
+        fills = [trade_of(one) for one in await self._fills()]
         exact = []
         for report in reports:
             own = [one for one in fills if one.venue_id == report.venue_id]
@@ -362,62 +385,23 @@ async def _cancelled(ib: IB, trade: Trade) -> None:
     trade.statusEvent += lambda _: changed.set()
     ib.disconnectedEvent += changed.set
     ib.cancelOrder(trade.order)
-    await _until_done(ib, [trade], changed)
-
-
-async def _all_cancelled(ib: IB, trades: Sequence[Trade]) -> None:
-    changed = asyncio.Event()
-    for trade in trades:
-        trade.statusEvent += lambda _: changed.set()
-    ib.disconnectedEvent += changed.set
-    ib.reqGlobalCancel()
-    await _until_done(ib, trades, changed)
-
-
-async def _until_done(ib: IB, trades: Sequence[Trade], changed: asyncio.Event) -> None:
-    while not all(trade.isDone() for trade in trades):
+    while not trade.isDone():
         if not ib.isConnected():
             raise ConnectionError("the connection ended before IB confirmed the cancel")
         changed.clear()
         await changed.wait()
 
 
-def _order(trade: Trade) -> VenueOrder:
-    order, contract = trade.order, trade.contract
-    kind = {text: name for name, text in TYPES.items()}.get(order.orderType, OrderType.LIMIT)
-    ended = order.filledQuantity not in {0, UNSET_DOUBLE}
-    filled = order.filledQuantity if ended else trade.orderStatus.filled
-    return VenueOrder(
-        venue_id=str(order.permId),
-        client_id=order.orderRef or None,
-        symbol=f"{contract.symbol}/{contract.currency}",
-        side=Side(order.action.lower()),
-        price=_decimal(order.lmtPrice) if kind is OrderType.LIMIT else Decimal(0),
-        quantity=_decimal(order.totalQuantity or filled),
-        status=ENDED.get(trade.orderStatus.status, OrderStatus.ACCEPTED),
-        filled=_decimal(filled),
-        cost=Decimal(0),
-        fee=Decimal(0),
-        type=kind,
-        stop_price=_decimal(order.auxPrice) if kind is OrderType.STOP_LOSS else None,
-    )
+async def _cancel_all(ib: IB) -> int:
+    """Cancel all orders, and look until none of them is open.
 
-
-def _trade(fill: Fill) -> VenueTrade:
-    execution, quantity = fill.execution, _decimal(fill.execution.shares)
-    return VenueTrade(
-        trade_id=execution.execId,
-        venue_id=str(execution.permId),
-        client_id=execution.orderRef or None,
-        symbol=f"{fill.contract.symbol}/{fill.contract.currency}",
-        side=Side.BUY if execution.side == "BOT" else Side.SELL,
-        quantity=quantity,
-        cost=quantity * _decimal(execution.price),
-        fee=_decimal(fill.commissionReport.commission),
-        at=execution.time.astimezone(UTC).timestamp(),
-    )
-
-
-def _decimal(value: object) -> Decimal:
-    """Convert the library's floats, which are the nearest to IB's texts, back to these texts."""
-    return Decimal(str(value))
+    IB does not report the end of another client's order.
+    """
+    there = await ib.reqAllOpenOrdersAsync()
+    numbers = {one.order.permId for one in there}
+    ib.reqGlobalCancel()
+    while True:
+        left = [one for one in await ib.reqAllOpenOrdersAsync() if not one.isDone()]
+        if not any(one.order.permId in numbers for one in left):
+            return len(there)
+        await asyncio.sleep(CONFIRM_SECONDS)
