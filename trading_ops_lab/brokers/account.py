@@ -57,7 +57,7 @@ class PaperOrder:
     """That client's own order number."""
 
     security: str = "STK"
-    """IB's type of the security."""
+    """IB's type of the security; `BAG` has several legs."""
 
     holder: str = ""
     """The account it belongs to, where a login has several; empty for this one."""

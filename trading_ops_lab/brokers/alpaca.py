@@ -300,12 +300,12 @@ class Feed:
 
 
 def _order(one: PaperOrder) -> dict[str, Any]:
-    return {
+    # A multi-leg order has them in its legs only.
+    whole = {"symbol": one.symbol, "side": one.side} if one.security == "STK" else {}
+    return whole | {
         "id": one.order_id,
         "client_order_id": one.client_id,
         "created_at": _text(one.at),
-        "symbol": one.symbol,
-        "side": one.side,
         "type": one.kind,
         "qty": str(one.quantity) if one.notional is None else None,
         "notional": str(one.notional) if one.notional is not None else None,

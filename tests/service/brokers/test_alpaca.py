@@ -128,6 +128,14 @@ async def test_an_order_of_a_type_that_the_bot_does_not_use_is_reported(
     assert (reported.type, reported.quantity) == (OrderType.LIMIT, Decimal(10))
 
 
+async def test_a_multi_leg_order_of_options_is_left_out(lab: Lab, adapter: Alpaca) -> None:
+    await adapter.submit(order(OrderType.LIMIT))
+    (foreign,) = lab.account.open_orders()
+    foreign.security = "BAG"
+    venue_id = await adapter.submit(order(OrderType.LIMIT))
+    assert [one.venue_id for one in await adapter.open_orders()] == [venue_id]
+
+
 async def test_an_order_for_an_amount_of_money_has_the_quantity_that_it_filled(
     lab: Lab, adapter: Alpaca
 ) -> None:

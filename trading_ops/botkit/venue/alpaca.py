@@ -137,7 +137,7 @@ class Alpaca:
         return {}
 
     async def open_orders(self) -> list[VenueOrder]:
-        """Return all open orders of the account.
+        """Return all open orders of the account, but no multi-leg orders of options.
 
         Raises:
             VenueDown: there are too many, or the fills of one are not all reported yet.
@@ -145,7 +145,7 @@ class Alpaca:
         found = await self._ask("GET", "/orders", {"status": "open", "limit": MAX_ORDERS})
         if len(found) >= MAX_ORDERS:
             raise VenueDown(f"Alpaca returns {MAX_ORDERS} open orders at most; there may be more")
-        return await self._exact([self._order(one) for one in found])
+        return await self._exact([self._order(one) for one in found if one.get("symbol")])
 
     async def orders(self, venue_ids: Sequence[str]) -> list[VenueOrder]:
         """Return the state of these orders, open or closed; unknown IDs are omitted."""

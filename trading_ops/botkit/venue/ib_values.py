@@ -37,6 +37,7 @@ def order_of(trade: Trade) -> VenueOrder:
     """Convert an order, without costs and fees."""
     order, contract = trade.order, trade.contract
     kind = {text: name for name, text in TYPES.items()}.get(order.orderType, OrderType.LIMIT)
+    limited = kind is OrderType.LIMIT and order.lmtPrice != UNSET_DOUBLE
     ended = order.filledQuantity not in {0, UNSET_DOUBLE}
     filled = order.filledQuantity if ended else trade.orderStatus.filled
     return VenueOrder(
@@ -44,7 +45,7 @@ def order_of(trade: Trade) -> VenueOrder:
         client_id=order.orderRef or None,
         symbol=f"{contract.symbol}/{contract.currency}",
         side=Side(order.action.lower()),
-        price=decimal(order.lmtPrice) if kind is OrderType.LIMIT else Decimal(0),
+        price=decimal(order.lmtPrice) if limited else Decimal(0),
         quantity=decimal(order.totalQuantity or filled),
         status=ENDED.get(trade.orderStatus.status, OrderStatus.ACCEPTED),
         filled=decimal(filled),
