@@ -9,7 +9,7 @@
 #   setup.sh uninstall                   asks before it removes configuration and data
 #   --dry-run                            prints the commands and runs none
 #   --node NAME                          only the node NAME of targets.yml, on a host beside the reconciler's
-#   --no-backup                          upgrades without a restore point
+#   --no-backup                          upgrades, or goes back, without a restore point
 #   --no-prometheus                      leaves Debian's Prometheus and Alertmanager alone
 set -eu
 umask 022 # the services' users read what root writes; secrets have modes of their own
@@ -81,7 +81,14 @@ release() {
     run python3 -m venv "$new"
     run "$new/bin/python" -m pip install --quiet --disable-pip-version-check "$PACKAGE"
     run "$new/bin/trading-ops" --version
-    old=$(readlink $BASE/current 2>/dev/null || true)
+    if [ "$action" = upgrade ]; then
+        # A signal ends the attempt and not this shell, which then goes back. Without a terminal, it
+        # is silent: what writes would fail.
+        trap : INT TERM
+        trap 'exec >/dev/null 2>&1' HUP
+        earlier=$(readlink $BASE/previous || true)
+        run ln -sfn "$old" $BASE/previous
+    fi
     switch "$new"
 }
 
@@ -148,9 +155,11 @@ peers() {
     peer prometheus-alertmanager "--config.file=$VAR/alertmanager/alertmanager.yml --web.listen-address=127.0.0.1:9093 --cluster.listen-address="
 }
 
+is_ours() { grep -qs 'written by trading-ops' "/etc/default/$1"; }
+
 peer() {
+    ! is_ours "$1" || return 0
     file=/etc/default/$1
-    grep -qs 'written by trading-ops' "$file" && return 0
     [ ! -e "$file" ] || [ -e "$file.before-trading-ops" ] || run cp -p "$file" "$file.before-trading-ops"
     put 0644 "$file" <<END
 # written by trading-ops setup.sh; the file before is $file.before-trading-ops
@@ -161,7 +170,8 @@ END
 # A service that does not become ready fails it. The node is first: without it nothing is remediated, and
 # the bots run on.
 start() {
-    if polkit; then
+    polkit
+    if [ -n "$has_services" ]; then
         run systemctl enable --quiet trading-ops-node
         run systemctl restart trading-ops-node
     elif [ -n "$NODE" ]; then
@@ -173,7 +183,11 @@ start() {
         run systemctl enable --quiet trading-ops-reconciler trading-ops-exporter
         run systemctl restart trading-ops-exporter trading-ops-reconciler
     fi
-    [ -z "$WITH_PROMETHEUS" ] || run systemctl restart prometheus prometheus-alertmanager
+    [ -n "$WITH_PROMETHEUS" ] || return 0
+    for name in prometheus prometheus-alertmanager; do
+        is_ours "$name" || continue
+        run systemctl restart "$name" || say "Warning: $name does not start: journalctl -u $name"
+    done
 }
 
 # Runs a function and sets `failed`. In a condition, the shell would go on after a failed command.
@@ -187,8 +201,8 @@ attempt() {
     set -e
 }
 
-# The canary: the services that were started are still the same processes after a while. systemd's
-# watchdog ends one that hangs.
+# The canary: the enabled services are active, and the same processes after a while. systemd's watchdog
+# ends one that hangs.
 steady() {
     [ -z "$DRY_RUN" ] || return 0
     say "Watching the new release for $STEADY_SECONDS s"
@@ -199,8 +213,9 @@ steady() {
 
 running() {
     for unit in $SERVICES; do
-        ! systemctl is-enabled --quiet "$unit" 2>/dev/null ||
-            say "$unit $(systemctl is-active "$unit") $(systemctl show -P MainPID "$unit")"
+        systemctl is-enabled --quiet "$unit" 2>/dev/null || continue
+        systemctl is-active --quiet "$unit" || die "$unit is not active"
+        say "$unit $(systemctl show -P MainPID "$unit")"
     done
 }
 
@@ -213,15 +228,16 @@ $PROJECT/settings.yml must be writable, as $BACKUPS is), or add --no-backup"
 
 # To another installed release, with its schema and its files.
 go_to() {
-    back=$1 left=$(readlink $BASE/current)
+    back=$1 left=$(readlink $BASE/current) schema=''
+    # -I: not the trading_ops of the folder that this runs in.
+    [ -n "$NODE" ] || schema=$("$back/bin/python" -I -c 'from trading_ops.store.migrate import HEAD; print(HEAD)')
     for unit in $SERVICES; do
         run systemctl stop "$unit" || true
         run systemctl reset-failed "$unit" 2>/dev/null || true
     done
     if [ -z "$NODE" ]; then
-        schema=$("$back/bin/python" -c 'from trading_ops.store.migrate import HEAD; print(HEAD)')
         run runuser -u trading-ops -- env TRADING_OPS_ROOT=$PROJECT "$left/bin/trading-ops" migrate --to "$schema" ||
-            say "The schema was not changed. If the old release refuses it: trading-ops restore ID --in-place (docs/install.md)."
+            say "The schema was not changed. If the old release refuses it, see docs/install.md. The command: $left/bin/trading-ops migrate --to $schema"
     fi
     switch "$back"
     run $BASE/current/bin/trading-ops init $PROJECT --update
@@ -229,16 +245,30 @@ go_to() {
     start
 }
 
-# The node may manage the listed units and no others. Fails where no service names a node.
+# The node may manage the listed units and no others. Sets `has_services`: whether a service names it.
 polkit() {
+    has_services=yes code=0
     if [ -n "$DRY_RUN" ]; then
         say "would write: $POLKIT"
         return 0
     fi
+    rule=$(polkit_rule 2>/dev/null) || code=$?
+    case $code in
+    0) printf '%s\n' "$rule" | put 0644 $POLKIT ;;
+    4) # the configuration says so, or is invalid
+        has_services=''
+        polkit_rule 2>&1 | sed 's/^Error: /The node is not started: /'
+        ;;
+    *)
+        polkit_rule || true
+        die "the node's polkit rule cannot be made"
+        ;;
+    esac
+}
+
+polkit_rule() {
     name=$(sed -n 's/^NODE_NAME=//p' $NODE_DEFAULTS 2>/dev/null || true)
-    rule=$(TRADING_OPS_ROOT=$PROJECT $BASE/current/bin/trading-ops node --name "$name" --polkit trading-ops-node 2>/dev/null) ||
-        return 1
-    printf '%s\n' "$rule" | put 0644 $POLKIT
+    TRADING_OPS_ROOT=$PROJECT $BASE/current/bin/trading-ops node --name "$name" --polkit trading-ops-node
 }
 
 uninstall() {
@@ -276,6 +306,7 @@ configure_and_start() {
 rollback() {
     old=$(readlink $BASE/previous) || die "there is no release before this one in $BASE"
     new=$(readlink $BASE/current)
+    restore_point
     attempt go_to "$old"
     [ $failed = 0 ] || die "$old does not start: journalctl -u 'trading-ops-*'"
     run ln -sfn "$new" $BASE/previous
@@ -297,10 +328,10 @@ main() {
         shift
     done
     [ -n "$DRY_RUN" ] || [ "$(id -u)" = 0 ] || die "run it as root, or with --dry-run"
+    [ "$action" = uninstall ] || [ -n "$NODE" ] || ! grep -qs "setup.sh --node" $NODE_DEFAULTS ||
+        die "only a node is installed here: add --node NAME, or remove $NODE_DEFAULTS"
     case $action in
     install | upgrade)
-        [ -n "$NODE" ] || ! grep -qs "setup.sh --node" $NODE_DEFAULTS ||
-            die "only a node is installed here: add --node NAME, or remove $NODE_DEFAULTS"
         [ "$action" = install ] || [ -e $BASE/current ] || [ -n "$DRY_RUN" ] ||
             die "nothing is installed in $BASE: setup.sh install"
         old=$(readlink $BASE/current 2>/dev/null || true)
@@ -309,15 +340,15 @@ main() {
         users
         [ "$action" = install ] && [ -n "$old" ] || release
         attempt configure_and_start
-        if [ $failed = 0 ]; then
-            [ "$action" = install ] || run ln -sfn "$old" $BASE/previous
-        elif [ "$action" = install ]; then
+        if [ $failed != 0 ] && [ "$action" = install ]; then
             die "a service does not stay up: journalctl -u 'trading-ops-*'"
-        else
+        elif [ $failed != 0 ]; then
+            trap '' HUP INT TERM
             new=$(readlink $BASE/current)
             say "$new does not stay healthy (journalctl -u 'trading-ops-*'): going back to $old"
             attempt go_to "$old"
             [ $failed = 0 ] || die "$old does not start either: see docs/install.md"
+            if [ -n "$earlier" ]; then run ln -sfn "$earlier" $BASE/previous; else run rm -f $BASE/previous; fi
             die "the upgrade failed; $old runs again. $new is kept for a look"
         fi
         say "Done. Next${NODE:+, on the host of the reconciler}: trading-ops doctor"

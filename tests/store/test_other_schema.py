@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from tests.builders import NOW
+from tests.databases import postgresql_only
 from trading_ops.errors import StoreError
 from trading_ops.store import (
     Connection,
@@ -81,6 +82,17 @@ def test_the_way_back_and_up_again_keeps_the_records(filled: str, engine: Engine
     assert migrate.downgrade(filled, migrate.HEAD) == migrate.HEAD
     with engine.connect() as connection:
         assert records(connection) == ["before"]
+
+
+@postgresql_only
+def test_the_way_back_waits_for_other_reconcilers(filled: str, engine: Engine) -> None:
+    """They would work on a schema that lacks what they use."""
+    with engine.connect():
+        with pytest.raises(StoreError, match="a reconciler uses the database"):
+            migrate.downgrade(filled, BEHIND)
+        assert migrate.downgrade(filled, migrate.HEAD) == migrate.HEAD
+    engine.dispose()
+    assert migrate.downgrade(filled, BEHIND) == BEHIND
 
 
 @pytest.mark.parametrize("revision", ["", "9", AHEAD, "../0001", "base"])

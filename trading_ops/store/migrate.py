@@ -7,12 +7,19 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from trading_ops.errors import StoreError
-from trading_ops.store.dialects import lock_until_commit
+from trading_ops.store.dialects import is_postgresql, lock_until_commit
 from trading_ops.store.engine import migrating_engine, reading_engine, sole_writer, sqlite_path
 
 FOLDER = Path(__file__).parent / "migrations"
 HEAD = "0009"
 """The newest revision; a test compares it with the files."""
+
+_WRITERS = text(
+    "SELECT DISTINCT coalesce(host(client_addr), 'the host of the database') FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    # A name in the URL is that of every session.
+    " AND application_name IN ('trading-ops writer', current_setting('application_name'))"
+)
 
 LOCK = 0x7452_6164_4F70_7301
 """The number of our advisory lock in PostgreSQL; arbitrary, but used only here."""
@@ -71,7 +78,8 @@ def downgrade(url: str, revision: str) -> str | None:
     that is at the revision, or older, is left alone.
 
     Raises:
-        StoreError: as for `upgrade`; or this release does not know the revision.
+        StoreError: as for `upgrade`; or a reconciler uses the database, or this release does not
+            know the revision.
     """
     known = sorted(path.name[:4] for path in (FOLDER / "versions").glob("[0-9]*.py"))
     if revision not in known:
@@ -86,6 +94,7 @@ def downgrade(url: str, revision: str) -> str | None:
                 _wait_for_others(connection)
                 found = current(connection)
                 if found is not None and found > revision:
+                    _refuse_beside_others(connection)
                     _run_alembic(connection, down_to=revision)
                     found = current(connection)
         except SQLAlchemyError as error:
@@ -99,6 +108,18 @@ def downgrade(url: str, revision: str) -> str | None:
 def _wait_for_others(connection: Connection) -> None:
     """Take the migration lock until the transaction ends (PostgreSQL)."""
     lock_until_commit(connection, LOCK)
+
+
+def _refuse_beside_others(connection: Connection) -> None:
+    """Raise StoreError while a reconciler has a session; SQLite has a file lock instead."""
+    if not is_postgresql(connection):
+        return
+    hosts = sorted(connection.execute(_WRITERS).scalars())
+    if hosts:
+        raise StoreError(
+            f"a reconciler uses the database from {', '.join(hosts)}. Fix: stop the reconcilers "
+            "of all hosts, then repeat the command"
+        )
 
 
 def _run_alembic(connection: Connection, *, down_to: str | None = None) -> None:

@@ -1,0 +1,162 @@
+"""setup.sh with stubs of systemctl and of the releases: what an upgrade and a rollback decide."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SETUP = Path(__file__).parents[3] / "deploy" / "setup.sh"
+PREFIXES = ("/opt", "/etc", "/var/lib", "/usr/local/bin")
+
+SYSTEMCTL = """#!/bin/sh
+echo "$*" >>"$ROOT/systemctl.log"
+case $1 in
+is-active) [ "$3" != "$BROKEN" ] ;;
+show) echo 7 ;;
+restart) for unit; do [ "$unit" != "$NOT_STARTING" ] || exit 1; done ;;
+esac
+"""
+PYTHON = '#!/bin/sh\necho "$1" >>"$ROOT/python.log"\necho 0008\n'
+VENV = '#!/bin/sh\ncp -r "$ROOT/opt/trading-ops/releases/a" "$3"\n'
+TRADING_OPS = """#!/bin/sh
+echo "$*" >>"$ROOT/trading-ops.log"
+case $1 in
+node) echo 'Error: reason' >&2; exit "${POLKIT_CODE:-0}" ;;
+esac
+"""
+
+
+class Site:
+    """A copy of the script whose folders are below a temporary one."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        text = SETUP.read_text()
+        for prefix in PREFIXES:
+            (root / prefix[1:]).mkdir(parents=True)
+            text = text.replace(f"={prefix}/", f"={root}{prefix}/")
+        text = text.replace("/etc/default/", f"{root}/etc/default/").replace(
+            f"{root}" * 2, str(root)
+        )
+        self.script = text.removesuffix('main "$@"\n')
+        for folder in ("default", "polkit-1/rules.d"):
+            (root / "etc" / folder).mkdir(parents=True)
+        self.base = root / "opt/trading-ops"
+        for name in ("a", "b"):
+            created = self.base / "releases" / name / "bin"
+            created.mkdir(parents=True)
+            self.stub(created / "python", PYTHON)
+            self.stub(created / "trading-ops", TRADING_OPS)
+        (self.base / "current").symlink_to(self.base / "releases/b")
+        (self.base / "previous").symlink_to(self.base / "releases/a")
+        (root / "bin").mkdir()
+        self.stub(root / "bin/systemctl", SYSTEMCTL)
+        self.stub(root / "bin/runuser", '#!/bin/sh\nshift 3\nexec "$@"\n')
+        self.stub(root / "bin/python3", VENV)
+        self.stub(root / "bin/id", "#!/bin/sh\necho 0\n")
+
+    def stub(self, path: Path, text: str) -> None:
+        path.write_text(text)
+        path.chmod(0o755)
+
+    def run(self, commands: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run commands after the script's functions; installing is left out."""
+        path = f"{self.root / 'bin'}:{os.defpath}"
+        left_out = "packages() { :; }; users() { :; }; units() { :; }; STEADY_SECONDS=0\n"
+        return subprocess.run(
+            ["sh", "-c", self.script + left_out + commands, "setup.sh"],
+            env={"PATH": path, "ROOT": str(self.root)} | variables,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    def log(self, name: str) -> list[str]:
+        path = self.root / f"{name}.log"
+        return path.read_text().splitlines() if path.exists() else []
+
+    def link(self, name: str) -> str:
+        return (self.base / name).readlink().name
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+def test_every_enabled_service_must_be_active(site: Site) -> None:
+    assert site.run("attempt steady; exit $failed").returncode == 0
+    done = site.run("attempt steady; exit $failed", BROKEN="trading-ops-exporter")
+    assert done.returncode != 0
+    assert "trading-ops-exporter is not active" in done.stderr
+
+
+def test_a_rollback_makes_a_restore_point_first(site: Site) -> None:
+    done = site.run("main rollback")
+    assert done.returncode == 0, done.stderr
+    commands = [line.split()[0] for line in site.log("trading-ops")]
+    assert commands[:2] == ["backup", "migrate"]
+    assert "-I" in site.log("python")
+    assert (site.link("current"), site.link("previous")) == ("a", "b")
+
+
+def test_no_backup_skips_the_restore_point(site: Site) -> None:
+    assert site.run("main rollback --no-backup").returncode == 0
+    assert site.log("trading-ops")[0] == "migrate --to 0008"
+
+
+def test_a_rollback_of_a_node_needs_its_name(site: Site) -> None:
+    (site.root / "etc/default/trading-ops-node").write_text("# written by setup.sh --node\n")
+    done = site.run("main rollback")
+    assert done.returncode == 1
+    assert "only a node is installed here" in done.stderr
+    assert not site.log("systemctl")
+
+
+def test_prometheus_decides_nothing(site: Site) -> None:
+    """One that is not ours is left alone, one of ours that does not start is a warning."""
+    assert site.run("start").returncode == 0
+    assert not any("prometheus" in line for line in site.log("systemctl"))
+    (site.root / "etc/default/prometheus").write_text("# written by trading-ops setup.sh\n")
+    done = site.run("start", NOT_STARTING="prometheus")
+    assert done.returncode == 0, done.stderr
+    assert "Warning: prometheus does not start" in done.stdout
+
+
+@pytest.mark.parametrize(("code", "starts"), [("0", True), ("4", True), ("1", False)])
+def test_only_a_node_without_services_is_left_out(site: Site, code: str, *, starts: bool) -> None:
+    done = site.run("start", POLKIT_CODE=code)
+    assert (done.returncode == 0) is starts, done.stderr
+    restarted = "restart trading-ops-node" in site.log("systemctl")
+    assert restarted is (code == "0")
+    assert ("The node is not started: reason" in done.stdout) is (code == "4")
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_upgrade_returns(site: Site, number: signal.Signals) -> None:
+    """With the release before the old one still known."""
+    commands = f"""
+configure_and_start() {{ kill -{number} $$; kill -{number} "$(sh -c 'echo $PPID')"; sleep 60; }}
+main upgrade
+"""
+    done = site.run(commands)
+    assert done.returncode == 1
+    assert (site.link("current"), site.link("previous")) == ("b", "a")
+    assert site.log("systemctl")[-1].startswith("restart trading-ops-exporter")
+
+
+def test_an_upgrade_that_is_not_healthy_keeps_what_was_known(site: Site) -> None:
+    done = site.run("configure_and_start() { steady; }; main upgrade", BROKEN="trading-ops-node")
+    assert done.returncode == 1
+    assert "runs again" in done.stderr
+    assert (site.link("current"), site.link("previous")) == ("b", "a")
+
+
+def test_a_good_upgrade_can_be_taken_back(site: Site) -> None:
+    done = site.run("configure_and_start() { steady; }; main upgrade")
+    assert done.returncode == 0, done.stderr
+    assert site.link("current") not in {"a", "b"}
+    assert site.link("previous") == "b"
