@@ -1,13 +1,21 @@
 """A restore test starts the bots on the restored data, with the commands of targets.yml."""
 
+import json
+import os
+import subprocess
+import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.backup.installation import TARGETS, Installation
-from trading_ops.backup.manifest import Damaged
+from trading_ops.backup.bot_start import AT_A_TIME, BotsNotStarted, start_bots
+from trading_ops.backup.due import due
+from trading_ops.backup.records import Operation, Records, Run
 from trading_ops.config.targets import parse_targets
 from trading_ops.errors import ConfigError
+from trading_ops.redaction import known
 
 
 def name_command(installation: Installation, *argv: str) -> None:
@@ -34,8 +42,11 @@ def test_the_bot_starts_on_the_restored_data(installation: Installation, tmp_pat
 @pytest.mark.parametrize(
     ("argv", "problem"),
     [
-        (("python", "-c", "import sys; sys.exit('no such table: orders')"), "no such table"),
-        (("/no/such/program",), "No such file"),
+        (
+            ("python", "-c", "import sys; sys.exit('no such table: orders')", "{var}"),
+            "no such table",
+        ),
+        (("/no/such/program", "{var}"), "No such file"),
     ],
 )
 def test_a_bot_that_does_not_start_fails_the_restore_test(
@@ -44,12 +55,107 @@ def test_a_bot_that_does_not_start_fails_the_restore_test(
     name_command(installation, *argv)
     installation.back_up()
     (manifest,) = installation.manifests()
-    with pytest.raises(Damaged, match=f"alpha does not start.*{problem}"):
+    with pytest.raises(BotsNotStarted, match=f"alpha does not start.*{problem}"):
         installation.restore_test(manifest)
+
+
+def test_a_bot_that_does_not_start_leaves_the_backup_intact(installation: Installation) -> None:
+    """The contents passed, and another restore five minutes later would tell nothing new."""
+    name_command(installation, "/no/such/program", "{var}")
+    installation.back_up()
+    (manifest,) = installation.manifests()
+    with pytest.raises(BotsNotStarted):
+        installation.restore_test(manifest)
+    records = Records(installation.settings.backup_records)
+    record = records.get(manifest, installation.repository.location)
+    assert record.problem == ""
+    assert record.restore_tested_at is not None
+    assert record.restore_seconds is not None
+    run = records.runs()[Operation.RESTORE_TEST]
+    assert not run.succeeded
+    done = Run(at=run.at, succeeded=True)
+    runs = dict.fromkeys(Operation, done) | {Operation.RESTORE_TEST: run}
+    hour, day = timedelta(hours=1), timedelta(days=1)
+    assert due(runs, interval=2 * day, began=run.at, now=run.at + hour) is None
+    later = due(runs, interval=2 * day, began=run.at, now=run.at + day)
+    assert later is Operation.RESTORE_TEST
+
+
+def test_the_bot_gets_neither_the_live_folder_nor_our_secrets(
+    installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VENUE_API_SECRET", "s3cr3t")
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.setenv("TRADING_OPS_ROOT", str(installation.root))
+    seen = tmp_path / "seen"
+    code = f"import json, os; json.dump(dict(os.environ), open('{seen}', 'w'))"
+    name_command(installation, "python", "-c", code, "{var}")
+    start_bots(installation.settings, tmp_path / "restored")
+    environment = json.loads(seen.read_text())
+    assert "VENUE_API_SECRET" not in environment
+    assert "TRADING_OPS_ROOT" not in environment
+    assert environment["TRADING_OPS_VAR"] == str(tmp_path / "restored" / "var")
+    assert environment["PATH"] == "/usr/bin:/bin"
+
+
+def test_secrets_in_the_output_are_not_shown(installation: Installation, tmp_path: Path) -> None:
+    """Not even one whose beginning is no longer among the characters shown."""
+    secret = known("k3y" * 20)
+    text = f"{secret}{'.' * 280}"
+    name_command(installation, "python", "-c", f"import sys; sys.exit('{text}')", "{var}")
+    with pytest.raises(BotsNotStarted) as caught:
+        start_bots(installation.settings, tmp_path)
+    assert "..." in str(caught.value)
+    assert "k3y" not in str(caught.value)
+
+
+def test_the_bots_share_one_deadline(installation: Installation, tmp_path: Path) -> None:
+    """More of them than run at a time: every one of them hangs and is named, and none is left."""
+    bots = [f"b{number}" for number in range(AT_A_TIME + 1)]
+    hang = ["python", "-c", f"open('{tmp_path}/' + str(__import__('os').getpid()) + '.pid', 'w'); "]
+    hang[2] += "__import__('time').sleep(600)"
+    entries = "".join(
+        f"  - {{name: {name}, kind: bot, venue: paper, address: '127.0.0.1:{8500 + number}', "
+        f"restore_test: {json.dumps([*hang, '{var}'])}}}\n"
+        for number, name in enumerate(bots)
+    )
+    (installation.root / "targets.yml").write_text(TARGETS + entries)
+    with pytest.raises(BotsNotStarted) as caught:
+        start_bots(installation.settings, tmp_path, seconds=2)
+    assert all(f"{name} does not start" in str(caught.value) for name in bots)
+    assert not [path for path in tmp_path.glob("*.pid") if Path("/proc", path.stem).exists()]
+
+
+def test_a_bot_does_not_outlive_the_restore_test(
+    installation: Installation, tmp_path: Path
+) -> None:
+    """Even if that is killed."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    hang = f"held = open('{fifo}', 'w'); print(1, file=held, flush=True); "
+    name_command(installation, "python", "-c", f"{hang}__import__('time').sleep(600)", "{var}")
+    code = (
+        "import sys; from pathlib import Path; from trading_ops.backup.bot_start import start_bots;"
+        "from trading_ops.config.settings import load_settings;"
+        "start_bots(load_settings(Path(sys.argv[1])), Path(sys.argv[2]))"
+    )
+    command = [sys.executable, "-c", code, str(installation.root), str(tmp_path)]
+    with subprocess.Popen(command) as parent, fifo.open() as bot:
+        assert bot.readline() == "1\n"
+        parent.kill()
+        assert bot.read() == ""  # the end of the file: the bot is gone
 
 
 def test_a_relative_program_is_refused() -> None:
     """It would depend on the folder that the command happens to run in."""
     text = TARGETS.replace("    venue: paper\n", "    venue: paper\n    restore_test: [bot]\n", 1)
     with pytest.raises(ConfigError, match="absolute path"):
+        parse_targets(text, where="targets.yml")
+
+
+def test_a_command_without_the_restored_folder_is_refused() -> None:
+    """It would start a second bot on live data."""
+    entry = "    venue: paper\n"
+    text = TARGETS.replace(entry, f"{entry}    restore_test: [/opt/bot, --observe, live]\n", 1)
+    with pytest.raises(ConfigError, match=r"restore_test: no argument contains `{var}`"):
         parse_targets(text, where="targets.yml")

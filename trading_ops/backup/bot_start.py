@@ -2,68 +2,143 @@
 
 import contextlib
 import os
+import selectors
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import IO
 
-from trading_ops.config.settings import Settings, child_environment
+from trading_ops import clock
+from trading_ops.backup.postgresql.tools import end_with_parent
+from trading_ops.config.settings import Settings, restored_environment
 from trading_ops.config.targets import load_targets
-from trading_ops.domain.target import OWN_PYTHON
-
-VAR = "{var}"
-"""In an argument: the restored folder `var`."""
+from trading_ops.domain.target import OWN_PYTHON, RESTORED_VAR
+from trading_ops.errors import TradingOpsError
+from trading_ops.redaction import redact
 
 START_SECONDS = 60.0
+"""For all bots together: no backup is taken meanwhile."""
+
+AT_A_TIME = 8
+"""The bots that trade need this host, too."""
+
 SHOWN = 300
 """Characters of a command's output in a problem."""
 
+SEARCHED = 16_384
+"""Bytes of a command's output that are read; more than shown, so that no secret is cut in two."""
 
-def start_bots(settings: Settings, folder: Path) -> list[str]:
-    """Run the commands one after another; return the problems, one sentence each.
+
+class BotsNotStarted(TradingOpsError):
+    """A bot does not start on the restored data; the backup is intact."""
+
+
+def start_bots(settings: Settings, folder: Path, *, seconds: float = START_SECONDS) -> None:
+    """Run the commands of all bots, several at a time.
 
     Args:
         settings: of this installation.
         folder: a restored backup.
+        seconds: for all of them together.
 
     Raises:
+        BotsNotStarted: some failed; says which and why.
         ConfigError: targets.yml cannot be read.
     """
-    problems = []
-    for target in load_targets(settings.targets_file):
-        if target.restore_test:
-            argv = [one.replace(VAR, str(folder / "var")) for one in target.restore_test]
-            if problem := _run(settings, argv):
-                problems.append(f"{target.name} does not start on the restored data: {problem}")
-    return problems
+    var = folder / "var"
+    waiting = [
+        (target.name, [one.replace(RESTORED_VAR, str(var)) for one in target.restore_test])
+        for target in load_targets(settings.targets_file)
+        if target.restore_test
+    ]
+    deadline = clock.monotonic() + seconds
+    with contextlib.ExitStack() as started, selectors.DefaultSelector() as ends:
+        bots = _Bots(settings.root, var, started, ends)
+        while (waiting or bots.running) and (left := deadline - clock.monotonic()) > 0:
+            while waiting and len(bots.running) < AT_A_TIME:
+                bots.start(*waiting.pop(0))
+            bots.collect(left)
+        late = [(name, f"it did not end within {seconds:g} s") for name in bots.running]
+    late += [(name, f"the bots before it used up the {seconds:g} s") for name, _ in waiting]
+    if problems := bots.problems | dict(late):
+        raise BotsNotStarted(
+            "; ".join(
+                f"{name} does not start on the restored data: {problem}"
+                for name, problem in sorted(problems.items())
+            )
+        )
 
 
-def _run(settings: Settings, argv: Sequence[str]) -> str:
+@dataclass
+class _Bots:
+    root: Path
+    var: Path
+    started: contextlib.ExitStack
+    ends: selectors.BaseSelector
+    running: dict[str, "_Command"] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+
+    def start(self, name: str, argv: Sequence[str]) -> None:
+        try:
+            command = self.started.enter_context(_running(self.root, self.var, argv))
+        except OSError as error:
+            self.problems[name] = f"{argv[0]}: {error.strerror or error}"
+            return
+        self.running[name] = command
+        self.ends.register(command.ended, selectors.EVENT_READ, name)
+
+    def collect(self, seconds: float) -> None:
+        """Wait until one ends, or for so many seconds."""
+        for key, _ in self.ends.select(seconds) if self.running else ():
+            self.ends.unregister(key.fd)
+            if problem := self.running.pop(key.data).problem():
+                self.problems[key.data] = problem
+
+
+@dataclass(frozen=True)
+class _Command:
+    process: subprocess.Popen[bytes]
+    output: IO[bytes]
+    ended: int
+    """A file descriptor: readable when the process has ended."""
+
+    def problem(self) -> str:
+        code = self.process.wait()
+        if not code:
+            return ""
+        size = self.output.seek(0, os.SEEK_END)
+        self.output.seek(max(0, size - SEARCHED))
+        text = redact(self.output.read().decode(errors="replace"))
+        return f"exit code {code}: {text.strip()[-SHOWN:]}"
+
+
+@contextlib.contextmanager
+def _running(root: Path, var: Path, argv: Sequence[str]) -> Iterator[_Command]:
     program = sys.executable if argv[0] == OWN_PYTHON else argv[0]
     # A file, not a pipe: a process that the command leaves running would keep a pipe open.
     with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            [program, *argv[1:]],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=root,
+            env=restored_environment(var),
+            start_new_session=True,
+            preexec_fn=partial(end_with_parent, signal.SIGKILL),  # noqa: PLW1509 - one system call
+        )
         try:
-            process = subprocess.Popen(
-                [program, *argv[1:]],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=settings.root,
-                env=child_environment(settings),
-                start_new_session=True,
-            )
-        except OSError as error:
-            return f"{program}: {error.strerror or error}"
-        try:
-            code = process.wait(START_SECONDS)
-        except subprocess.TimeoutExpired:
-            return f"it did not end within {START_SECONDS:g} s"
+            ended = os.pidfd_open(process.pid)
+            try:
+                yield _Command(process, output, ended)
+            finally:
+                os.close(ended)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        output.seek(0)
-        last = output.read().decode(errors="replace").strip()[-SHOWN:]
-    return f"exit code {code}: {last}" if code else ""

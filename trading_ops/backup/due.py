@@ -14,7 +14,7 @@ EVERY = {
     Operation.VERIFY: timedelta(days=7),
 }
 RETRY = timedelta(minutes=5)
-"""Delay after a failure, unless the interval is shorter."""
+"""Delay after a failure that is worth a retry, unless the interval is shorter."""
 
 
 def due(
@@ -47,5 +47,5 @@ def due(
 
 
 def _is_due(last: Run, every: timedelta, now: datetime) -> bool:
-    wait = every if last.succeeded else min(every, RETRY)
+    wait = every if last.succeeded or not last.retry else min(every, RETRY)
     return not last.at <= now < last.at + wait

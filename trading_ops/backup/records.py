@@ -62,6 +62,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     succeeded: bool
     detail: str = ""
+    retry: bool = True
+    """After a failure: try again soon, not only after the usual interval."""
 
 
 def record_of(

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from trading_ops import clock
 from trading_ops.backup import durable
+from trading_ops.backup.bot_start import BotsNotStarted
 from trading_ops.backup.records import Operation, Records, Run
 from trading_ops.config.settings import Settings
 from trading_ops.errors import StoreError
@@ -38,6 +39,8 @@ def noted(records: Records, operation: Operation) -> Iterator[None]:
         yield
     except Exception as error:
         with contextlib.suppress(OSError):
-            records.ran(operation, Run(at=clock.now(), succeeded=False, detail=str(error)[:500]))
+            retry = not isinstance(error, BotsNotStarted)
+            failed = Run(at=clock.now(), succeeded=False, detail=str(error)[:500], retry=retry)
+            records.ran(operation, failed)
         raise
     records.ran(operation, Run(at=clock.now(), succeeded=True))

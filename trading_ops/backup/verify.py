@@ -37,11 +37,12 @@ def verify(
         settings: of this installation.
         repository: with the backup.
         manifest: of the backup.
-        restore_test: also open its databases, compare their content, verify the audit chain and
-            start the bots in observe mode; the duration is the measured recovery time.
+        restore_test: also open its databases, compare their content and verify the audit chain,
+            whose duration is the measured recovery time, and then start the bots in observe mode.
 
     Raises:
         Damaged: the backup cannot be restored as it was taken.
+        BotsNotStarted: the backup is intact, and is recorded as such.
         TradingOpsError: the repository or this host failed; the backup may be intact.
     """
     records = Records(settings.backup_records)
@@ -55,23 +56,23 @@ def verify(
             problems = fetch(repository, manifest, scratch)
             if restore_test and not problems:
                 problems = check_contents(settings, manifest, scratch)
-            if restore_test and not problems:
-                problems = start_bots(settings, scratch)
+            seconds = round(clock.monotonic() - began, 3)
+            record = msgspec.structs.replace(
+                records.get(manifest, repository.location), problem="; ".join(problems)[:500]
+            )
+            if not problems:
+                record = msgspec.structs.replace(record, verified_at=clock.now())
+            if not problems and restore_test:
+                record = msgspec.structs.replace(
+                    record, restore_tested_at=clock.now(), restore_seconds=seconds
+                )
+            records.put(record)
+            if problems:
+                raise Damaged(f"backup {manifest.id} is damaged: {'; '.join(problems[:5])}")
+            if restore_test:
+                start_bots(settings, scratch)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-        seconds = round(clock.monotonic() - began, 3)
-        record = msgspec.structs.replace(
-            records.get(manifest, repository.location), problem="; ".join(problems)[:500]
-        )
-        if not problems:
-            record = msgspec.structs.replace(record, verified_at=clock.now())
-        if not problems and restore_test:
-            record = msgspec.structs.replace(
-                record, restore_tested_at=clock.now(), restore_seconds=seconds
-            )
-        records.put(record)
-        if problems:
-            raise Damaged(f"backup {manifest.id} is damaged: {'; '.join(problems[:5])}")
         return record
 
 

@@ -7,16 +7,17 @@ from rich.table import Table
 from trading_ops.backup import create as creating
 from trading_ops.backup import prune as pruning
 from trading_ops.backup import verify as verifying
+from trading_ops.backup.bot_start import BotsNotStarted
 from trading_ops.backup.durable import size
 from trading_ops.backup.manifest import Damaged, Manifest
 from trading_ops.backup.records import Record, Records
-from trading_ops.backup.repository import Repository, open_repository
+from trading_ops.backup.repository import open_repository
 from trading_ops.backup.restore import LATEST, choose
 from trading_ops.cli.console import out, output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.timeline import plain
 from trading_ops.cli.times import moment, short
-from trading_ops.config.settings import Settings, load_settings
+from trading_ops.config.settings import load_settings
 
 
 @click.group()
@@ -91,38 +92,38 @@ def verify(
 ) -> None:
     """Read a backup back and compare every file with its manifest; by default the latest one.
 
-    Exits with 1 when a backup cannot be restored as it was taken.
+    Exits with 1 when a backup cannot be restored as it was taken, or a bot does not start on it.
     """
     settings = load_settings()
     repository = open_repository(settings)
     listing = repository.listing()
     damaged = list(listing.damaged) if everything else []
     chosen = list(listing.manifests) if everything else [choose(listing.manifests, key)]
-    records = []
+    records, not_started = [], []
     for manifest in chosen:
-        record, problem = _verify_one(settings, repository, manifest, restore_test=restore_test)
+        found = len(damaged)
+        try:
+            verifying.verify(settings, repository, manifest, restore_test=restore_test)
+        except Damaged as error:
+            damaged.append(str(error))
+        except BotsNotStarted as error:
+            not_started.append(f"{manifest.id}: {error}")
+        record = Records(settings.backup_records).get(manifest, repository.location)
         records.append(record)
-        damaged += [problem] if problem else []
-        if output != "json" and not problem:
+        if output != "json" and len(damaged) == found:
             how = "restored and opened" if restore_test else "every file compared"
             tested = restore_test and record.restore_seconds is not None
             took = f" in {record.restore_seconds:.1f} s" if tested else ""
             click.echo(f"backup {manifest.id}: intact ({how}{took})")
     if output == "json":
-        print_json({"backups": msgspec.to_builtins(records), "damaged": damaged})
+        found_problems = {"damaged": damaged, "not_started": not_started}
+        print_json({"backups": msgspec.to_builtins(records), **found_problems})
     for line in damaged:
         click.echo(f"damaged: {line}", err=True)
-    if damaged:
+    for line in not_started:
+        click.echo(f"bots not started: {line}", err=True)
+    if damaged or not_started:
         context.exit(ExitCode.FAILED)
-
-
-def _verify_one(
-    settings: Settings, repository: Repository, manifest: Manifest, *, restore_test: bool
-) -> tuple[Record, str]:
-    try:
-        return verifying.verify(settings, repository, manifest, restore_test=restore_test), ""
-    except Damaged as error:
-        return Records(settings.backup_records).get(manifest, repository.location), str(error)
 
 
 @backup.command()

@@ -28,6 +28,19 @@ from trading_ops.errors import ConfigError
 from trading_ops.redaction import known
 
 PREFIX = "TRADING_OPS_"
+HARMLESS = (
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "TMPDIR",
+    "TZ",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+)
+"""Variables that a command on restored data gets from our environment."""
 
 
 class EngineAccess(NamedTuple):
@@ -548,6 +561,16 @@ def child_environment(settings: Settings) -> dict[str, str]:
     """Return the environment for a child command that uses these settings' folders."""
     place = {f"{PREFIX}ROOT": str(settings.root), f"{PREFIX}VAR": str(settings.var)}
     return {**os.environ, **place}
+
+
+def restored_environment(var: Path) -> dict[str, str]:
+    """Return the environment for a command on restored data: no secrets, no live folder.
+
+    Args:
+        var: the restored folder `var`.
+    """
+    kept = {name: os.environ[name] for name in HARMLESS if name in os.environ}
+    return kept | {f"{PREFIX}VAR": str(var)}
 
 
 def other_environment(root: Path) -> dict[str, str]:

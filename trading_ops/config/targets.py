@@ -17,6 +17,7 @@ from trading_ops.config.files import load_yaml, problem_of
 from trading_ops.domain.target import (
     NAMED_BOTS,
     OWN_PYTHON,
+    RESTORED_VAR,
     Kind,
     Manager,
     Registry,
@@ -246,6 +247,10 @@ def _check_restore_test(target: Target, where: str, key: str) -> None:
     if program != OWN_PYTHON and not program.startswith("/"):
         fix = f"name it by its absolute path, or write `{OWN_PYTHON}` for that of this installation"
         raise ConfigError(where, key, f"{program!r} is not a program", fix)
+    if not any(RESTORED_VAR in one for one in target.restore_test[1:]):
+        problem = f"no argument contains `{RESTORED_VAR}`, so the bot would start on live data"
+        fix = f"pass the bot its files below `{RESTORED_VAR}`, the restored folder `var`"
+        raise ConfigError(where, key, problem, fix)
 
 
 def _check_service(registry: Registry, service: Service, where: str, key: str) -> None:

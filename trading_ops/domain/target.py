@@ -42,6 +42,9 @@ NAMED_BOTS = BOTS | {Kind.BARE_BOT}
 OWN_PYTHON = "python"
 """As the program of `restore_test`: the interpreter of this installation."""
 
+RESTORED_VAR = "{var}"
+"""In an argument of `restore_test`: the restored folder `var`."""
+
 
 class Manager(StrEnum):
     """Service manager of a target's process."""

@@ -89,12 +89,13 @@ def failure(done: subprocess.CompletedProcess[str]) -> str:
     return f"{name} failed ({done.returncode}): {output}"
 
 
-def end_with_parent() -> None:
+def end_with_parent(by: signal.Signals = signal.SIGQUIT) -> None:
     """Make the kernel kill this process when its parent dies, even by SIGKILL.
 
-    SIGQUIT: a server exits immediately with all its children.
+    Args:
+        by: the signal. At SIGQUIT, a server exits immediately with all its children.
     """
-    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGQUIT.value, 0, 0, 0)
+    _LIBC.prctl(PR_SET_PDEATHSIG, by.value, 0, 0, 0)
 
 
 def server_user() -> pwd.struct_passwd | None:
