@@ -16,6 +16,7 @@ from tests.databases import postgresql_only
 from tests.postgres import Cluster
 from tests.store import test_retention
 from tests.store.test_hostile_text import USES
+from trading_ops.errors import StoreError
 from trading_ops.store import audit_chain, care, claims, events, migrate, notifications, retention
 from trading_ops.store.archive import Archive
 from trading_ops.store.engine import writing_engine
@@ -69,6 +70,13 @@ def test_it_is_enough_for_what_is_swept_up(restricted: str) -> None:
         key = notifications.add(connection, received_at=NOW, body=b"x")
         notifications.finish(connection, key, notifications.NotificationState.PARSED)
         notifications.prune(connection, before=NOW.replace(year=2027), now=NOW)
+
+
+def test_the_owner_sees_that_it_works(url: str, restricted: str) -> None:
+    """The owner takes the schema back, and may not see everything of another role's session."""
+    refused = pytest.raises(StoreError, match="a reconciler uses the database")
+    with opened(restricted) as engine, engine.connect(), refused:
+        migrate.downgrade(url, f"{int(migrate.HEAD) - 1:04}")
 
 
 @pytest.mark.parametrize(
