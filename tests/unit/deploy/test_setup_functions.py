@@ -28,6 +28,12 @@ esac
 """
 
 
+def _heed_signals() -> None:
+    """Under nohup or in the background signals are ignored, and a shell cannot trap these."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Site:
     """A copy of the script whose folders are below a temporary one."""
 
@@ -72,6 +78,7 @@ class Site:
             text=True,
             check=False,
             timeout=60,
+            preexec_fn=_heed_signals,
         )
 
     def log(self, name: str) -> list[str]:
