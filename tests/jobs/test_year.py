@@ -1,7 +1,7 @@
 """A year of daily reports: one for each session at the right minute, or one a day for crypto.
 
 The scheduler and its store are real. The clock jumps to just before and to each due time, which the
-test computes by itself from the exchange's calendar and the time zone.
+test computes from the exchange's calendar and the time zone.
 """
 
 import asyncio

@@ -15,7 +15,7 @@ MAX_SECONDS = 300
 
 
 class Suspension:
-    """Which parts are suspended, and until when; they look at it themselves.
+    """Which parts are suspended, and until when; the parts ask it.
 
     Example:
         suspension = Suspension({"model", "probes"})

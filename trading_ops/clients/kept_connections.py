@@ -125,7 +125,7 @@ class KeptConnections:
 
 
 def _retrieve(connecting: asyncio.Task[None]) -> None:
-    """Its error is no one's if whoever asked has gone."""
+    """Retrieve the error of an attempt whose request was cancelled."""
     if not connecting.cancelled():
         connecting.exception()
 

@@ -22,8 +22,8 @@ def alerts_message(body: bytes, *, now: datetime) -> Message:
     """
     alerts = parse_notification(body)
     firing = [one for one in alerts if one.status is AlertStatus.FIRING]
-    told = sorted(f"{one.fingerprint} {one.status} {one.starts_at}" for one in alerts)
-    digest = hashlib.sha256("\n".join((f"{now:%Y-%m-%dT%H:%M}", *told)).encode()).hexdigest()
+    states = sorted(f"{one.fingerprint} {one.status} {one.starts_at}" for one in alerts)
+    digest = hashlib.sha256("\n".join((f"{now:%Y-%m-%dT%H:%M}", *states)).encode()).hexdigest()
     bots = {one.labels.get("bot") for one in alerts}
     return Message(
         key=f"alert:{digest}",

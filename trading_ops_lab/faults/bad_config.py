@@ -16,7 +16,7 @@ BAD = "global: {scrape_interval: often}\n"
 class BadPrometheusConfig(Fault):
     """Replaces the stack's link to the committed file with an invalid file."""
 
-    describe = "Prometheus is told to load an invalid configuration"
+    describe = "Prometheus loads an invalid configuration"
 
     async def inject(self, scene: Scene, bot: Target) -> str:
         """Write it, and make Prometheus load it."""

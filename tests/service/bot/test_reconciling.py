@@ -213,7 +213,7 @@ async def test_a_history_without_end_gives_the_orders_their_turn(scene: Scene) -
 
 
 async def test_others_have_their_turn_between_two_pages(scene: Scene) -> None:
-    """What winds the dead man's switch must not wait for the end of a long history."""
+    """The dead man's switch is renewed without waiting for the end of a long history."""
     asked: list[str] = []
     pages = iter((HistoryPage(next_cursor=Cursor(endpoint="Ledgers")), HistoryPage()))
 

@@ -150,10 +150,10 @@ class HeldClient(AlpacaClient):
 
     def __init__(self, lab: Lab) -> None:
         super().__init__(KEY, SECRET, url_override=f"http://{lab.address}", timeout_seconds=5)
-        self.begun, self.released = threading.Event(), threading.Event()
+        self.started, self.released = threading.Event(), threading.Event()
 
     def post(self, *args: Any, **options: Any) -> Any:
-        self.begun.set()
+        self.started.set()
         self.released.wait(30)
         return super().post(*args, **options)
 
@@ -173,7 +173,7 @@ async def test_a_cancelled_order_that_is_being_sent_is_cancelled_by_what_follows
         sending = asyncio.create_task(
             broker.call("AddOrder", lambda venue: venue.submit(order(OrderType.LIMIT)))
         )
-        await until(client.begun.is_set)
+        await until(client.started.is_set)
         sending.cancel()
         clearing = asyncio.create_task(broker.call("CancelAll", lambda venue: venue.cancel_all()))
         await asyncio.wait({clearing}, timeout=0.5)

@@ -244,7 +244,7 @@ async def test_mutual_tls(tmp_path: Path) -> None:
         assert await client.get("x") == b"ok"
         assert server.connections == 2
         assert set(noted) == {f"127.0.0.1:{server.port}"}
-        stranger = KnownListeners(OURS, tls=calling(TlsFiles(tmp_path, "nobody")))
+        stranger = KnownListeners(OURS, tls=calling(TlsFiles(tmp_path, "without-files")))
         async with kept(server.port, stranger, "https") as refused:
             with pytest.raises(Unreachable):
                 await refused.get("x")

@@ -60,7 +60,7 @@ async def test_a_report_has_what_happened_and_what_is_missing(start: Start, conf
 
 
 async def test_a_quarter_compares_and_looks_ahead(start: Start, config: Path) -> None:
-    """With the quarter before; the capacity of what nobody measures is not due."""
+    """With the quarter before; the capacity of what is not measured is left out."""
     async with start(notify_config=config) as running:
         running.world.samples = {"trading_realized_pnl": [(MONEY, 12.5)]}
         await running.break_it()

@@ -13,7 +13,7 @@ from trading_ops.botkit.venue.ib_values import order_of
 def test_an_order_of_another_type_has_the_limit_price_that_it_has(
     kind: str, limit: str | None
 ) -> None:
-    """The library's number for *none* is 1.8e308, which is no price."""
+    """The library's value for *none*, 1.8e308, is not taken for a price."""
     wanted = Order(action="BUY", orderType=kind, totalQuantity=3, permId=7, auxPrice=5)
     if limit:
         wanted.lmtPrice = float(limit)

@@ -28,10 +28,8 @@ esac
 """
 
 
-def _heed_signals() -> None:
-    """Under nohup or in the background signals are ignored, and a shell cannot trap these."""
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
+HEEDED = ("env", "--default-signal=HUP,INT,TERM")
+"""Under nohup or in the background signals are ignored, and a shell cannot trap these."""
 
 
 class Site:
@@ -72,13 +70,12 @@ class Site:
         path = f"{self.root / 'bin'}:{os.defpath}"
         left_out = "packages() { :; }; users() { :; }; units() { :; }; STEADY_SECONDS=0\n"
         return subprocess.run(
-            ["sh", "-c", self.script + left_out + commands, "setup.sh"],
+            [*HEEDED, "sh", "-c", self.script + left_out + commands, "setup.sh"],
             env={"PATH": path, "ROOT": str(self.root)} | variables,
             capture_output=True,
             text=True,
             check=False,
             timeout=60,
-            preexec_fn=_heed_signals,
         )
 
     def log(self, name: str) -> list[str]:

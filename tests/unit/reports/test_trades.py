@@ -52,7 +52,7 @@ def test_what_is_no_number_does_not_count() -> None:
 
 
 def test_the_newest_closed_trades_are_listed_oldest_first() -> None:
-    """A purchase realizes nothing; a fee that was not reported is no zero."""
+    """A purchase realizes nothing; a fee that was not reported is unknown, not zero."""
     newest_first = [trade(profit=str(number)) for number in range(SHOWN + 5, 0, -1)]
     lines = closed_trades([trade(fee="0.1"), *newest_first])
     assert [one.profit for one in lines] == list(range(6, SHOWN + 6))
