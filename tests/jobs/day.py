@@ -7,9 +7,10 @@ time, and the jobs do nothing. Three jobs at the hours of the change are added.
 """
 
 import asyncio
+import contextlib
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
@@ -82,43 +83,54 @@ def simulate(
         return asyncio.run(_simulate(Path(folder), begin, end, entries, step))
 
 
-async def _simulate(
-    folder: Path, begin: datetime, end: datetime, entries: Mapping[str, Entry], step: timedelta
-) -> list[JobRun]:
+@contextlib.contextmanager
+def simulated(folder: Path, entries: Mapping[str, Entry]) -> Iterator[tuple[Scheduler, Leases]]:
+    """A scheduler on a store of its own, whose jobs do nothing."""
     url = f"sqlite:///{folder / 'store.db'}"
     upgrade(url)
     writer, reader = Writer(writing_engine(url)), Reader(reading_engine(url))
     writer.start()
     lease = Leases(writer, "simulated", alone=True)
-    scheduler = Scheduler(
-        entries=entries,
-        writer=writer,
-        reader=reader,
-        lease=lease,
-        metrics=JobMetrics(CollectorRegistry()),
-        settings=Settings(root=folder, var=folder),
-        jobs=dict.fromkeys(entries, Instant()),
-    )
-    found: list[JobRun] = []
     try:
-        # A second before midnight, so that midnight itself is due.
-        with freeze_time(begin - timedelta(seconds=1), real_asyncio=True) as clock:
-            await lease.begin()
-            await scheduler.pass_once()
-            at = begin
-            while at < end:
-                clock.move_to(at)
-                await lease.hold(())  # the monotonic clock moved too: it renews
-                await scheduler.pass_once()
-                await scheduler.stop(within=60)
-                at += step
-            for name in entries:
-                read = partial(jobs.history, job=name, limit=MOST_RUNS)
-                found += await reader.read(read)
-            await lease.end()
+        yield (
+            Scheduler(
+                entries=entries,
+                writer=writer,
+                reader=reader,
+                lease=lease,
+                metrics=JobMetrics(CollectorRegistry()),
+                settings=Settings(root=folder, var=folder),
+                jobs=dict.fromkeys(entries, Instant()),
+            ),
+            lease,
+        )
     finally:
         reader.close()
         writer.stop()
+
+
+async def _simulate(
+    folder: Path, begin: datetime, end: datetime, entries: Mapping[str, Entry], step: timedelta
+) -> list[JobRun]:
+    found: list[JobRun] = []
+    # A second before midnight, so that midnight itself is due.
+    with (
+        simulated(folder, entries) as (scheduler, lease),
+        freeze_time(begin - timedelta(seconds=1), real_asyncio=True) as clock,
+    ):
+        await lease.begin()
+        await scheduler.pass_once()
+        at = begin
+        while at < end:
+            clock.move_to(at)
+            await lease.hold(())  # the monotonic clock moved too: it renews
+            await scheduler.pass_once()
+            await scheduler.stop(within=60)
+            at += step
+        for name in entries:
+            read = partial(jobs.history, job=name, limit=MOST_RUNS)
+            found += await scheduler.reader.read(read)
+        await lease.end()
     return sorted(found, key=lambda run: (run.started_at, run.job))
 
 

@@ -16,21 +16,12 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 from freezegun import freeze_time
-from prometheus_client import CollectorRegistry
 
-from tests.jobs.day import Instant
-from trading_ops.config.settings import Settings
+from tests.jobs.day import simulated
 from trading_ops.domain.job import JobRun
 from trading_ops.jobs.config import load_jobs
-from trading_ops.jobs.scheduler import Scheduler
 from trading_ops.jobs.work.sessions import Table
-from trading_ops.reconciler.lease import Leases
-from trading_ops.reconciler.metrics import JobMetrics
 from trading_ops.store import jobs
-from trading_ops.store.engine import reading_engine, writing_engine
-from trading_ops.store.migrate import upgrade
-from trading_ops.store.reader import Reader
-from trading_ops.store.writer import Writer
 
 pytestmark = pytest.mark.slow
 
@@ -78,24 +69,10 @@ async def runs_of_a_year(folder: Path, yaml: str, due: list[datetime]) -> list[J
     """Return the reports of a year, with passes a second before, at and after each due time."""
     (folder / "jobs.yml").write_text(f"jobs:\n  {REPORT}: {yaml}\n")
     entries = {REPORT: load_jobs(folder)[REPORT]}
-    url = f"sqlite:///{folder / 'store.db'}"
-    upgrade(url)
-    writer, reader = Writer(writing_engine(url)), Reader(reading_engine(url))
-    writer.start()
-    lease = Leases(writer, "simulated", alone=True)
-    scheduler = Scheduler(
-        entries=entries,
-        writer=writer,
-        reader=reader,
-        lease=lease,
-        metrics=JobMetrics(CollectorRegistry()),
-        settings=Settings(root=folder, var=folder),
-        jobs={REPORT: Instant()},
-    )
-    try:
+    with simulated(folder, entries) as (scheduler, lease):
         for name, sessions in table().items():
             store = partial(jobs.store_sessions, calendar=name, sessions=sessions, now=BEGIN)
-            await writer.run(store)
+            await scheduler.writer.run(store)
         with freeze_time(BEGIN, real_asyncio=True) as frozen:
             await lease.begin()
             await scheduler.pass_once()
@@ -106,10 +83,7 @@ async def runs_of_a_year(folder: Path, yaml: str, due: list[datetime]) -> list[J
                     await scheduler.pass_once()
                     await scheduler.stop(within=60)
             await lease.end()
-        return await reader.read(partial(jobs.history, job=REPORT, limit=1_000))
-    finally:
-        reader.close()
-        writer.stop()
+        return await scheduler.reader.read(partial(jobs.history, job=REPORT, limit=1_000))
 
 
 @pytest.mark.parametrize(

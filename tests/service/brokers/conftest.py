@@ -5,11 +5,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 
+import pytest
 from aiohttp.test_utils import TestServer
 
 from trading_ops import clock
 from trading_ops.agent import Side
+from trading_ops.botkit import ENDPOINTS
 from trading_ops.botkit.orders.order import Order, OrderType, new_client_id
+from trading_ops.botkit.venue.adapter import VenueAdapter
+from trading_ops.instrument import BotMetrics
 from trading_ops_lab.brokers.account import Account
 from trading_ops_lab.brokers.alpaca import AlpacaServer
 from trading_ops_lab.brokers.faults import Board
@@ -57,6 +61,24 @@ async def tws_lab() -> AsyncIterator[Lab]:
         yield Lab(account, board, f"127.0.0.1:{port}", server)
     finally:
         await server.stop()
+
+
+def metrics_of() -> BotMetrics:
+    return BotMetrics(
+        version="1", mode="paper", symbols=[SYMBOL], currencies=["USD"], endpoints=ENDPOINTS
+    )
+
+
+async def check_market_data(adapter: VenueAdapter) -> None:
+    """Its rules, its clock, and the bars of ten minutes."""
+    rules = adapter.rules(SYMBOL)
+    assert (rules.tick, rules.lot, rules.minimum) == (Decimal("0.01"), Decimal(1), Decimal(1))
+    with pytest.raises(KeyError):
+        adapter.rules("NO/SUCH")
+    assert abs(await adapter.server_time() - clock.timestamp()) < 5
+    bars = await adapter.candles(SYMBOL, timeframe="1m", since=clock.timestamp() - 600)
+    assert len(bars) in {9, 10, 11}
+    assert {bar.opened_at % 60 for bar in bars} == {0}
 
 
 def order(

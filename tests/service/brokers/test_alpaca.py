@@ -10,11 +10,19 @@ import pytest
 from alpaca.data.historical.stock import StockHistoricalDataClient
 
 from tests.service.botkit.conftest import sample, until
-from tests.service.brokers.conftest import KEY, SECRET, SYMBOL, Lab, alpaca_lab, order
+from tests.service.brokers.conftest import (
+    KEY,
+    SECRET,
+    SYMBOL,
+    Lab,
+    alpaca_lab,
+    check_market_data,
+    metrics_of,
+    order,
+)
 from trading_ops import clock
 from trading_ops.agent import Side
 from trading_ops.botkit.orders.order import OrderStatus, OrderType
-from trading_ops.botkit.venue.adapter import ENDPOINTS
 from trading_ops.botkit.venue.alpaca import Alpaca, AlpacaClient
 from trading_ops.botkit.venue.alpaca_quotes import AlpacaQuotes
 from trading_ops.botkit.venue.broker import Broker
@@ -22,7 +30,6 @@ from trading_ops.botkit.venue.errors import VenueDown, VenueRefused, error_code
 from trading_ops.botkit.venue.history import read_history
 from trading_ops.botkit.venue.quotes import QuoteFeed
 from trading_ops.botkit.venue.rate_limit import ReportedRateLimit
-from trading_ops.instrument import BotMetrics
 
 
 def adapter_of(lab: Lab, **options: Any) -> Alpaca:
@@ -32,12 +39,6 @@ def adapter_of(lab: Lab, **options: Any) -> Alpaca:
         bars=StockHistoricalDataClient(KEY, SECRET, raw_data=True, url_override=url),
         symbols=[SYMBOL],
         **options,
-    )
-
-
-def metrics_of() -> BotMetrics:
-    return BotMetrics(
-        version="1", mode="paper", symbols=[SYMBOL], currencies=["USD"], endpoints=ENDPOINTS
     )
 
 
@@ -56,14 +57,7 @@ async def adapter(lab: Lab) -> AsyncIterator[Alpaca]:
 
 
 async def test_markets_clock_and_bars(adapter: Alpaca) -> None:
-    rules = adapter.rules(SYMBOL)
-    assert (rules.tick, rules.lot, rules.minimum) == (Decimal("0.01"), Decimal(1), Decimal(1))
-    with pytest.raises(KeyError):
-        adapter.rules("NO/SUCH")
-    assert abs(await adapter.server_time() - clock.timestamp()) < 5
-    bars = await adapter.candles(SYMBOL, timeframe="1m", since=clock.timestamp() - 600)
-    assert len(bars) in {10, 11}
-    assert {bar.opened_at % 60 for bar in bars} == {0}
+    await check_market_data(adapter)
 
 
 async def test_a_market_order_is_exact_to_the_last_digit(adapter: Alpaca) -> None:

@@ -8,12 +8,19 @@ from decimal import Decimal
 import pytest
 
 from tests.service.botkit.conftest import sample, until
-from tests.service.brokers.conftest import SHARE, SYMBOL, Lab, order, tws_lab
+from tests.service.brokers.conftest import (
+    SHARE,
+    SYMBOL,
+    Lab,
+    check_market_data,
+    metrics_of,
+    order,
+    tws_lab,
+)
 from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.agent import Side
 from trading_ops.botkit.orders.order import OrderStatus, OrderType
-from trading_ops.botkit.venue.adapter import ENDPOINTS
 from trading_ops.botkit.venue.broker import Broker
 from trading_ops.botkit.venue.errors import error_code
 from trading_ops.botkit.venue.history import read_history
@@ -22,19 +29,12 @@ from trading_ops.botkit.venue.ib_quotes import IbQuotes
 from trading_ops.botkit.venue.ib_values import NEW_YORK
 from trading_ops.botkit.venue.quotes import QuoteFeed
 from trading_ops.botkit.venue.rate_limit import RateLimitCounter
-from trading_ops.instrument import BotMetrics
 from trading_ops_lab.brokers.account import BUY, LIMIT, MARKET, PaperOrder
 from trading_ops_lab.brokers.tws import ACCOUNT
 
 
 def adapter_of(lab: Lab, client_id: int = 1) -> InteractiveBrokers:
     return InteractiveBrokers("127.0.0.1", lab.port, client_id=client_id, symbols=[SYMBOL])
-
-
-def metrics_of() -> BotMetrics:
-    return BotMetrics(
-        version="1", mode="paper", symbols=[SYMBOL], currencies=["USD"], endpoints=ENDPOINTS
-    )
 
 
 @pytest.fixture
@@ -52,14 +52,7 @@ async def adapter(lab: Lab) -> AsyncIterator[InteractiveBrokers]:
 
 
 async def test_markets_clock_and_bars(adapter: InteractiveBrokers) -> None:
-    rules = adapter.rules(SYMBOL)
-    assert (rules.tick, rules.lot, rules.minimum) == (Decimal("0.01"), Decimal(1), Decimal(1))
-    with pytest.raises(KeyError):
-        adapter.rules("NO/SUCH")
-    assert abs(await adapter.server_time() - clock.timestamp()) < 5
-    bars = await adapter.candles(SYMBOL, timeframe="1m", since=clock.timestamp() - 600)
-    assert len(bars) in {9, 10, 11}
-    assert {bar.opened_at % 60 for bar in bars} == {0}
+    await check_market_data(adapter)
 
 
 async def test_a_daily_bar_opens_at_midnight_in_new_york(adapter: InteractiveBrokers) -> None:
