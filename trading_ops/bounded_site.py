@@ -107,9 +107,9 @@ class BoundedSite(web.TCPSite):
         listening = await asyncio.get_running_loop().create_server(
             lambda: _Newcomer(self._admit), self._host, self._port, backlog=ACCEPTED_AT_ONCE
         )
-        for one in listening.sockets:
+        for listener in listening.sockets:
             # asyncio has one parameter for both.
-            with socket.socket(fileno=socket.dup(one.fileno())) as same:
+            with socket.socket(fileno=socket.dup(listener.fileno())) as same:
                 same.listen(QUEUE)
         self._server = listening
 
@@ -117,8 +117,8 @@ class BoundedSite(web.TCPSite):
         """Stop listening."""
         if isinstance(self._server, asyncio.Server):
             # Before 3.12, a connection that is accepted while the server closes is never closed.
-            for one in self._server.sockets:
-                asyncio.get_running_loop().remove_reader(one.fileno())
+            for listener in self._server.sockets:
+                asyncio.get_running_loop().remove_reader(listener.fileno())
             for _ in range(TURNS):
                 await asyncio.sleep(0)
         for task in self._handshakes:
@@ -127,7 +127,7 @@ class BoundedSite(web.TCPSite):
 
     def _admit(self, newcomer: "_Newcomer", transport: asyncio.Transport) -> None:
         if len(self._idle) + self._answering >= self._most:
-            self._idle = {one: None for one in self._idle if one.transport is not None}
+            self._idle = {handler: None for handler in self._idle if handler.transport is not None}
         if len(self._idle) + self._answering >= self._most:
             if not self._idle:
                 transport.abort()

@@ -60,11 +60,11 @@ def alertmanager_yml(
         name: of Alertmanager's client certificate in `secrets`.
     """
     config = yaml.safe_load(text)
-    for one in config["receivers"]:
-        if one["name"] in receivers:
-            (webhook,) = one["webhook_configs"]
+    for receiver in config["receivers"]:
+        if receiver["name"] in receivers:
+            (webhook,) = receiver["webhook_configs"]
             webhook["http_config"].setdefault("tls_config", _tls(name))
-            one["webhook_configs"] = [
+            receiver["webhook_configs"] = [
                 webhook | {"url": f"{url}/api/v1/webhook/alertmanager"} for url in urls
             ]
     return _written(config)
@@ -85,7 +85,11 @@ def tls_web_yml(name: str) -> str:
 
 def _is_derived(client: Mapping[str, Any]) -> bool:
     """Return whether its targets come from targets.yml; others have their own certificates."""
-    files = [file for one in client.get("file_sd_configs", ()) for file in one["files"]]
+    files = [
+        file
+        for file_sd_config in client.get("file_sd_configs", ())
+        for file in file_sd_config["files"]
+    ]
     return any(file.startswith(DISCOVERED) for file in files)
 
 

@@ -59,7 +59,7 @@ _PATTERNS = (
     # USER:PASSWORD@ of a URL; the user alone may be a token.
     (r"""(://)[^\s/@"'\\]+@""", rf"\1{REDACTED}@"),
 )
-_COMPILED = tuple((re.compile(one, re.IGNORECASE), instead) for one, instead in _PATTERNS)
+_COMPILED = tuple((re.compile(pattern, re.IGNORECASE), instead) for pattern, instead in _PATTERNS)
 
 
 def known(value: str) -> str:

@@ -104,7 +104,7 @@ def _manifest(archive: zipfile.ZipFile) -> dict[str, Any]:
 
 
 def _files(archive: zipfile.ZipFile, manifest: Mapping[str, Any]) -> Iterator[str]:
-    names = {one for one in archive.namelist() if one != MANIFEST}
+    names = {name for name in archive.namelist() if name != MANIFEST}
     listed = dict(manifest["files"])
     for name in sorted(names ^ set(listed)):
         yield f"{name} is {'not in the manifest' if name in names else 'missing'}"

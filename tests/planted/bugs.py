@@ -194,7 +194,7 @@ BUGS = (
         changes=(
             Change(
                 path="trading_ops/reconciler/intake.py",
-                old="NotificationState.PARSED if one.error is None "
+                old="NotificationState.PARSED if entry.error is None "
                 "else NotificationState.QUARANTINED",
                 new="NotificationState.PARSED",
             ),
@@ -297,8 +297,8 @@ BUGS = (
         changes=(
             Change(
                 path="trading_ops/instrument/exposition.py",
-                old="for one in family.samples if one.name != created]",
-                new="for one in family.samples]",
+                old="for sample in family.samples if sample.name != created]",
+                new="for sample in family.samples]",
             ),
         ),
         tests=(f"{_RECORDER}/test_exposition.py",),

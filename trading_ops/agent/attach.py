@@ -150,7 +150,7 @@ def _attach_aiohttp(app: web.Application, attached: Attached) -> None:
         return await respond(attached.answer, request)
 
     async def run(app: web.Application) -> AsyncIterator[None]:
-        _check_free(one.canonical for one in app.router.resources())
+        _check_free(resource.canonical for resource in app.router.resources())
         async with attached.running():
             yield
 
@@ -186,7 +186,7 @@ class AgentMiddleware:
         async with AsyncExitStack() as stack:
             try:
                 routes = getattr(scope.get("app"), "routes", [])
-                _check_free(getattr(one, "path", "") for one in routes)
+                _check_free(getattr(route, "path", "") for route in routes)
                 await stack.enter_async_context(self._attached.running())
             except SetupError as error:
                 await send({"type": "lifespan.startup.failed", "message": str(error)})

@@ -51,7 +51,7 @@ class FenceKeeper:
         whole = all(isinstance(part, dict) for part in (fences, answers, begun))
         # A fence above the maximum, from an older release, is kept: it is refused, and the error
         # says how to reset it.
-        if not whole or not all(type(one) is int and one >= 0 for one in fences.values()):
+        if not whole or not all(type(fence) is int and fence >= 0 for fence in fences.values()):
             raise SetupError(f"{path} is not a valid fence file. Fix: restore or remove it")
         self._fences: dict[str, int] = fences
         self._answers: dict[str, dict[str, Any]] = answers
@@ -138,7 +138,9 @@ class FenceKeeper:
             if attempt_id in self._answers:
                 return False
             self._answers = self._latest({**self._answers, attempt_id: dict(answer)})
-            self._begun = {key: one for key, one in self._begun.items() if key != attempt_id}
+            self._begun = {
+                key: attempt for key, attempt in self._begun.items() if key != attempt_id
+            }
         return True
 
     def store(self) -> None:

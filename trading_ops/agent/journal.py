@@ -244,7 +244,7 @@ class EventJournal:
                 connection.executemany(
                     "INSERT INTO events (id, event) SELECT ?1, ?2"
                     " WHERE NOT EXISTS (SELECT 1 FROM events WHERE id = ?1)",
-                    [(one.id, one.event) for one in batch],
+                    [(waiting.id, waiting.event) for waiting in batch],
                 )
                 head = connection.execute("SELECT max(number) FROM events").fetchone()[0] or 0
                 connection.execute("DELETE FROM events WHERE number <= ?", (head - self.kept,))

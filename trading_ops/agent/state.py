@@ -120,9 +120,9 @@ class Holds:
         """Return the latest releases, oldest first: ID, placed at, released at, by whom and why."""
         names = ("id", "at", "released_at", "released_by", "released_for")
         return [
-            {name: one[name] for name in names}
-            for one in self._released[-REPORTED_RELEASED:]
-            if all(name in one for name in names)
+            {name: hold[name] for name in names}
+            for hold in self._released[-REPORTED_RELEASED:]
+            if all(name in hold for name in names)
         ]
 
     def share(self, mirror: Mirror) -> None:
@@ -209,7 +209,7 @@ class Holds:
                 if self.changes != seen:
                     return ()
                 before = self._holds
-            ends = {(one["id"], one["at"]): one for one in released}
+            ends = {(hold["id"], hold["at"]): hold for hold in released}
             theirs = {hold.id: hold for hold in active}
             kept, ending, unshared = [], [], []
             for hold in before:
@@ -255,8 +255,8 @@ class Holds:
                 for entry in data.get("holds", [])
             )
             self._released = [dict(entry) for entry in data.get("released", [])]
-            for one in (*map(asdict, self._holds), *self._released):
-                _check_entry(one)
+            for checked in (*map(asdict, self._holds), *self._released):
+                _check_entry(checked)
         except (KeyError, TypeError, ValueError) as error:
             raise SetupError(f"{self._path} is not a valid file of holds: {error}") from error
 
@@ -265,7 +265,7 @@ class Holds:
 
 
 def _without(holds: Sequence[Hold], gone: Sequence[Hold]) -> tuple[Hold, ...]:
-    return tuple(hold for hold in holds if not any(hold is one for one in gone))
+    return tuple(hold for hold in holds if not any(hold is removed for removed in gone))
 
 
 def _check_entry(entry: dict[str, Any]) -> None:

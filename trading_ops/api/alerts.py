@@ -104,7 +104,7 @@ class AlertRoutes:
                 found.append(key)
             if len(found) > query.limit:
                 break
-        incidents = {one.fingerprint: key for key, one in self._open().items()}
+        incidents = {incident.fingerprint: key for key, incident in self._open().items()}
         shown = [
             _view(key, rules.get(key), routed.get(key), incidents.get(key))
             for key in found[: query.limit]
@@ -141,22 +141,22 @@ def _state(rule: RuleAlert | None) -> AlertState:
 
 
 def _labels(rule: RuleAlert | None, routed: RoutedAlert | None) -> Mapping[str, str]:
-    one = rule or routed
-    return {} if one is None else one.labels
+    alert = rule or routed
+    return {} if alert is None else alert.labels
 
 
 def _view(
     key: Fingerprint, rule: RuleAlert | None, routed: RoutedAlert | None, incident: str | None
 ) -> AlertView:
-    one = rule or routed
-    assert one is not None  # noqa: S101 - the key is from one of the two
+    alert = rule or routed
+    assert alert is not None  # noqa: S101 - the key is from one of the two
     return AlertView(
         fingerprint=key,
-        alertname=one.labels.get("alertname", ""),
-        labels=one.labels,
-        annotations=one.annotations,
+        alertname=alert.labels.get("alertname", ""),
+        labels=alert.labels,
+        annotations=alert.annotations,
         state=_state(rule),
-        active_at=one.active_at if isinstance(one, RuleAlert) else one.starts_at,
+        active_at=alert.active_at if isinstance(alert, RuleAlert) else alert.starts_at,
         silenced=None if routed is None else routed.silenced,
         silenced_by=[] if routed is None else sorted(routed.silenced_by),
         inhibited=None if routed is None else routed.inhibited,

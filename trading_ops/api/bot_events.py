@@ -122,19 +122,19 @@ class BotEventRoutes:
         place = None
         if len(found) > query.limit:
             place = str(PagePosition(page[-1].event.at, page[-1].id))
-        return BotEventPage(events=[_view(one) for one in page], next=place, head=head)
+        return BotEventPage(events=[_view(event) for event in page], next=place, head=head)
 
     async def summary(self, query: BotEventSummaryQuery) -> BotEventSummary:
         """Return the number of events by bot, kind and severity."""
         span = TimeRange(since=query.since, until=query.until)
         found = await self._reader.read(partial(bot_events.counts, bot=query.bot, span=span))
         names = BotEventCount.__struct_fields__
-        counts = [BotEventCount(**{name: getattr(one, name) for name in names}) for one in found]
+        counts = [BotEventCount(**{name: getattr(row, name) for name in names}) for row in found]
         return BotEventSummary(counts=counts)
 
 
 def _lines(connection: Connection, seq: int) -> list[StreamLine]:
-    views = [_view(one) for one in bot_events.since(connection, seq, limit=PAGE)]
+    views = [_view(event) for event in bot_events.since(connection, seq, limit=PAGE)]
     return [
         StreamLine(
             view.seq,
@@ -145,11 +145,11 @@ def _lines(connection: Connection, seq: int) -> list[StreamLine]:
     ]
 
 
-def _view(one: StoredBotEvent) -> BotEventView:
-    event = one.event
+def _view(stored: StoredBotEvent) -> BotEventView:
+    event = stored.event
     return BotEventView(
-        id=one.id,
-        seq=one.seq,
+        id=stored.id,
+        seq=stored.seq,
         bot=event.bot,
         event=event.event,
         kind=event.kind,

@@ -18,21 +18,21 @@ _COLUMNS = (Role.VIEWER, Role.OPERATOR, Role.ADMIN)
 def route_table(table: list[Route]) -> str:
     """Return the table of routes and roles in Markdown."""
     lines = ["| | path | viewer | operator | admin | what it does |", "|---|---|---|---|---|---|"]
-    lines += [_line(one) for one in table]
+    lines += [_line(route) for route in table]
     return "\n".join(lines)
 
 
-def _line(one: Route) -> str:
-    summary = one.summary
-    if one.role in _COLUMNS:
-        marks = ["✓" if _rank(role) >= _rank(one.role) else "" for role in _COLUMNS]
-    elif one.role is Role.ANYONE:
+def _line(route: Route) -> str:
+    summary = route.summary
+    if route.role in _COLUMNS:
+        marks = ["✓" if _rank(role) >= _rank(route.role) else "" for role in _COLUMNS]
+    elif route.role is Role.ANYONE:
         marks, summary = ["✓"] * 3, f"{summary} Without a token."
-    elif one.role is Role.METRICS:
+    elif route.role is Role.METRICS:
         marks, summary = ["✓"] * 3, f"{summary} Also with the role metrics."
     else:
         marks, summary = ["", "", "✓"], f"{summary} Also with the role intake."
-    return f"| {one.method} | `{one.path}` | {' | '.join(marks)} | {summary} |"
+    return f"| {route.method} | `{route.path}` | {' | '.join(marks)} | {summary} |"
 
 
 def _rank(role: Role) -> int:

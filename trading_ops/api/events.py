@@ -133,7 +133,7 @@ class EventRoutes:
         since, until = _span(query, DAY)
         span = TimeRange(since=since, until=until)
         counts = await self._reader.read(partial(search.count_events, span=span))
-        total = sum(one.count for one in counts)
+        total = sum(count.count for count in counts)
         return EventSummary(since=since, until=until, total=total, counts=counts)
 
     async def recovery(self, query: SpanQuery) -> RecoveryView:

@@ -166,8 +166,8 @@ class HealthRoutes:
             _part("disk", *await self._disk.look()),
             self._prometheus(snapshot),
             self._alertmanager(snapshot),
-            *(_venue(one, snapshot) for one in self._registry.of_kind(Kind.VENUE)),
-            *(_agent(one, probes.get(one.name)) for one in self._registry.bots),
+            *(_venue(venue, snapshot) for venue in self._registry.of_kind(Kind.VENUE)),
+            *(_agent(bot, probes.get(bot.name)) for bot in self._registry.bots),
         ]
 
     async def _database_part(self) -> PartView:
@@ -229,7 +229,7 @@ def _venue(target: Target, snapshot: Snapshot | None) -> PartView:
         if alert.labels.get("venue") == target.name and not alert.labels.get("bot")
     ]
     firing = sorted({alert.name for alert in about if alert.firing})
-    critical = any(one.firing and one.labels.get("severity") in SEVERE for one in about)
+    critical = any(alert.firing and alert.labels.get("severity") in SEVERE for alert in about)
     if firing:
         state = ComponentState.FAILING if critical else ComponentState.DEGRADED
         return _part(name, state, f"firing: {', '.join(firing)}", _age(snapshot))

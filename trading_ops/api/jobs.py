@@ -96,7 +96,7 @@ class JobRoutes:
 
     async def show(self) -> JobPage:
         """Return every job with its schedule and its last run."""
-        return JobPage(jobs=[_view(one) for one in await self._scheduler.standings()])
+        return JobPage(jobs=[_view(job) for job in await self._scheduler.standings()])
 
     async def one(self, name: str, query: JobHistoryQuery) -> JobHistory:
         """Return one job and its newest runs."""
@@ -135,25 +135,25 @@ class JobRoutes:
         return await self._find(name)
 
     async def _find(self, name: str) -> JobView:
-        found = [one for one in await self._scheduler.standings() if one.entry.name == name]
+        found = [job for job in await self._scheduler.standings() if job.entry.name == name]
         if not found:
             not_found("unknown job")
         return _view(found[0])
 
 
-def _view(one: Standing) -> JobView:
-    entry, state = one.entry, one.state
+def _view(job: Standing) -> JobView:
+    entry, state = job.entry, job.state
     return JobView(
         name=entry.name,
         schedule=str(entry.schedule),
         misfire="skip" if entry.skip_missed else "run_once",
         timeout_seconds=entry.timeout.total_seconds(),
         enabled=entry.enabled,
-        due_at=one.due_at,
+        due_at=job.due_at,
         held_by=state.held_by if state else None,
         paused_by=state.paused_by if state else None,
         paused_reason=state.paused_reason if state else None,
-        running=one.running,
-        last=one.last,
-        succeeded_at=one.succeeded.ended_at if one.succeeded else None,
+        running=job.running,
+        last=job.last,
+        succeeded_at=job.succeeded.ended_at if job.succeeded else None,
     )

@@ -113,7 +113,7 @@ class MessageRoutes:
         page = found[: query.limit]
         more = len(found) > query.limit
         place = str(PagePosition(page[-1].created_at, page[-1].id)) if more else None
-        return MessagePage(messages=[_view(one) for one in page], next=place)
+        return MessagePage(messages=[_view(message) for message in page], next=place)
 
     async def show(self, id: str) -> MessageText:  # noqa: A002 - name of the path parameter
         """Return one message with its text."""
@@ -145,5 +145,5 @@ class MessageRoutes:
         return _view(await self._writer.run(change))
 
 
-def _view(one: StoredMessage) -> MessageView:
-    return MessageView(**{name: getattr(one, name) for name in MessageView.__struct_fields__})
+def _view(message: StoredMessage) -> MessageView:
+    return MessageView(**{name: getattr(message, name) for name in MessageView.__struct_fields__})

@@ -23,8 +23,8 @@ def document(table: Iterable[Route]) -> dict[str, Any]:
     routes = list(table)
     schemas, components = _schemas(routes)
     paths: dict[str, dict[str, Any]] = {}
-    for one in routes:
-        paths.setdefault(one.path, {})[one.method.lower()] = _operation(one, schemas)
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -34,7 +34,7 @@ def document(table: Iterable[Route]) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "tags": [{"name": tag} for tag in dict.fromkeys(one.tag for one in routes)],
+        "tags": [{"name": tag} for tag in dict.fromkeys(route.tag for route in routes)],
         "paths": paths,
         "components": {
             "schemas": components,
@@ -68,8 +68,8 @@ class OpenApi:
 def _schemas(routes: list[Route]) -> tuple[Mapping[Any, Any], Mapping[str, Any]]:
     """Return the schemas of all request and response types, and the components."""
     kinds = [Problem]
-    for one in routes:
-        kinds += [kind for kind in (one.takes.get("body"), _json_of(one)) if kind is not None]
+    for route in routes:
+        kinds += [kind for kind in (route.takes.get("body"), _json_of(route)) if kind is not None]
     kinds = list(dict.fromkeys(kinds))
     schemas, components = msgspec.json.schema_components(
         kinds, ref_template="#/components/schemas/{name}"
@@ -77,40 +77,40 @@ def _schemas(routes: list[Route]) -> tuple[Mapping[Any, Any], Mapping[str, Any]]
     return dict(zip(kinds, schemas, strict=True)), dict(sorted(components.items()))
 
 
-def _json_of(one: Route) -> Any:
+def _json_of(route: Route) -> Any:
     """Return the response type, if the response is JSON."""
-    is_response = isinstance(one.gives, type) and issubclass(one.gives, web.StreamResponse)
-    return None if is_response else one.gives
+    is_response = isinstance(route.gives, type) and issubclass(route.gives, web.StreamResponse)
+    return None if is_response else route.gives
 
 
-def _operation(one: Route, schemas: Mapping[Any, Any]) -> dict[str, Any]:
+def _operation(route: Route, schemas: Mapping[Any, Any]) -> dict[str, Any]:
     operation: dict[str, Any] = {
-        "operationId": _name(one),
-        "summary": one.summary,
-        "tags": [one.tag],
-        "x-role": one.role.value,
-        "security": [] if one.role is Role.ANYONE else [{"token": []}],
-        "parameters": _parameters(one),
-        "responses": _responses(one, schemas),
+        "operationId": _name(route),
+        "summary": route.summary,
+        "tags": [route.tag],
+        "x-role": route.role.value,
+        "security": [] if route.role is Role.ANYONE else [{"token": []}],
+        "parameters": _parameters(route),
+        "responses": _responses(route, schemas),
     }
-    if (body := one.takes.get("body")) is not None:
+    if (body := route.takes.get("body")) is not None:
         operation["requestBody"] = {"required": True, "content": {JSON: {"schema": schemas[body]}}}
-    elif one.role is Role.INTAKE:
+    elif route.role is Role.INTAKE:
         operation["requestBody"] = {"required": True, "content": {JSON: {"schema": {}}}}
     return operation
 
 
-def _name(one: Route) -> str:
-    kind = one.handler.__qualname__.split(".")[0]
-    return f"{kind[0].lower()}{kind[1:]}_{one.handler.__name__}"
+def _name(route: Route) -> str:
+    kind = route.handler.__qualname__.split(".")[0]
+    return f"{kind[0].lower()}{kind[1:]}_{route.handler.__name__}"
 
 
-def _parameters(one: Route) -> list[dict[str, Any]]:
+def _parameters(route: Route) -> list[dict[str, Any]]:
     found = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
-        for name in one.in_path
+        for name in route.in_path
     ]
-    if (query := one.takes.get("query")) is not None:
+    if (query := route.takes.get("query")) is not None:
         required = {field.name for field in msgspec.structs.fields(query) if field.required}
         found += [
             {"name": name, "in": "query", "required": name in required, "schema": _plain(schema)}
@@ -122,7 +122,7 @@ def _parameters(one: Route) -> list[dict[str, Any]]:
 def _plain(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Return a parameter's schema without null: it is omitted instead."""
     plain = {key: value for key, value in schema.items() if value is not None}
-    options = [one for one in schema.get("anyOf", ()) if one.get("type") != "null"]
+    options = [option for option in schema.get("anyOf", ()) if option.get("type") != "null"]
     if len(options) == 1:
         del plain["anyOf"]
         plain |= options[0]
@@ -132,19 +132,19 @@ def _plain(schema: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _responses(one: Route, schemas: Mapping[Any, Any]) -> dict[str, Any]:
-    success: dict[str, Any] = {"description": HTTPStatus(one.status).phrase}
-    if (kind := _json_of(one)) is not None:
+def _responses(route: Route, schemas: Mapping[Any, Any]) -> dict[str, Any]:
+    success: dict[str, Any] = {"description": HTTPStatus(route.status).phrase}
+    if (kind := _json_of(route)) is not None:
         success["content"] = {JSON: {"schema": schemas[kind]}}
-    elif one.gives is not None and one.status == HTTPStatus.OK:
+    elif route.gives is not None and route.status == HTTPStatus.OK:
         success["content"] = {
-            one.media: {"schema": {} if one.media == JSON else {"type": "string"}}
+            route.media: {"schema": {} if route.media == JSON else {"type": "string"}}
         }
     problem = {JSON: {"schema": schemas[Problem]}}
     errors = {
         str(status): {"description": HTTPStatus(status).phrase, "content": problem}
-        for status in (*one.errors, int(HTTPStatus.INTERNAL_SERVER_ERROR))
+        for status in (*route.errors, int(HTTPStatus.INTERNAL_SERVER_ERROR))
         if status != HTTPStatus.SERVICE_UNAVAILABLE
     }
     errors["503"] = {"description": "The database does not answer", "content": problem}
-    return {str(one.status): success, **dict(sorted(errors.items()))}
+    return {str(route.status): success, **dict(sorted(errors.items()))}

@@ -91,7 +91,7 @@ class ReadinessRoutes:
     async def show(self) -> RunPage:
         """Return all open runs."""
         found = await self._reader.read(stored_runs.open_runs)
-        return RunPage(runs=[view(one, clock.now()) for one in found])
+        return RunPage(runs=[view(stored, clock.now()) for stored in found])
 
     async def of(self, bot: str) -> ReadinessRunView:
         """Return a bot's open run, or else its last one."""
@@ -155,13 +155,13 @@ class ReadinessRoutes:
         stored = await self._open(bot)
         found = [
             CheckToRun(
-                name=one.name,
-                check=one.check,
-                command=list(one.command),
-                measures=one.limit is not None,
+                name=criterion.name,
+                check=criterion.check,
+                command=list(criterion.command),
+                measures=criterion.limit is not None,
             )
-            for one in stored.plan.criteria(stored.run.stage).values()
-            if one.is_run_by_command
+            for criterion in stored.plan.criteria(stored.run.stage).values()
+            if criterion.is_run_by_command
         ]
         return ChecksPage(checks=found)
 
@@ -170,8 +170,8 @@ class ReadinessRoutes:
         actor = identity.actor(body.owner)
 
         def note(stored: StoredRun) -> tuple[ReadinessRun, RunChange]:
-            found = {one.name: _judged(stored, one, actor) for one in body.checks}
-            statuses = ", ".join(f"{name} {one.status}" for name, one in found.items())
+            found = {check.name: _judged(stored, check, actor) for check in body.checks}
+            statuses = ", ".join(f"{name} {result.status}" for name, result in found.items())
             after = with_checks(stored.run, found)
             return after, RunChange(kind="readiness_checked", note=f"{bot}: {statuses}")
 
@@ -236,9 +236,9 @@ class ReadinessRoutes:
         return target
 
 
-def _judged(stored: StoredRun, one: Checked, actor: str) -> CriterionResult:
-    criterion = stored.plan.criteria(stored.run.stage).get(one.name)
+def _judged(stored: StoredRun, check: Checked, actor: str) -> CriterionResult:
+    criterion = stored.plan.criteria(stored.run.stage).get(check.name)
     if criterion is None or not criterion.is_run_by_command:
-        raise RequestRefused(f"{one.name!r} is not a check of this stage")
+        raise RequestRefused(f"{check.name!r} is not a check of this stage")
     judged = criterion if criterion.limit else replace(criterion, limit=PASSES)
-    return judge(judged, one.value, f"{one.evidence} (run by {actor})", clock.now())
+    return judge(judged, check.value, f"{check.evidence} (run by {actor})", clock.now())

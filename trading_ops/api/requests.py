@@ -244,14 +244,14 @@ def fields_of(kind: Any) -> Mapping[str, Mapping[str, Any]]:
     """Return the JSON schema of each field of a struct, references resolved."""
     (schema,), components = msgspec.json.schema_components([kind], ref_template="{name}")
     properties: Mapping[str, Mapping[str, Any]] = components[schema["$ref"]]["properties"]
-    return {name: _resolved(one, components) for name, one in properties.items()}
+    return {name: _resolved(field, components) for name, field in properties.items()}
 
 
 def _resolved(schema: Mapping[str, Any], components: Mapping[str, Any]) -> Mapping[str, Any]:
     if "$ref" in schema:
         return _resolved(components[schema["$ref"]], components)
     if "anyOf" in schema:
-        return {**schema, "anyOf": [_resolved(one, components) for one in schema["anyOf"]]}
+        return {**schema, "anyOf": [_resolved(option, components) for option in schema["anyOf"]]}
     return schema
 
 
@@ -262,9 +262,11 @@ def _allowed(fields: Mapping[str, Mapping[str, Any]], name: str) -> str:
 def _describe(schema: Mapping[str, Any]) -> str:
     """Describe the values that a schema allows."""
     if "anyOf" in schema:
-        return " or ".join(_describe(one) for one in schema["anyOf"] if one.get("type") != "null")
+        return " or ".join(
+            _describe(option) for option in schema["anyOf"] if option.get("type") != "null"
+        )
     if "enum" in schema:
-        return "one of " + ", ".join(str(one) for one in schema["enum"])
+        return "one of " + ", ".join(str(value) for value in schema["enum"])
     kind = str(schema.get("type"))
     if kind in _NUMBERS:
         return _NUMBERS[kind] + _range(schema)

@@ -110,7 +110,7 @@ def route(
         tag=tag,
         handler=handler,
         status=int(HTTPStatus.NO_CONTENT) if gives is type(None) else int(status),
-        refusals=tuple(int(one) for one in refusals),
+        refusals=tuple(int(refusal) for refusal in refusals),
         media=media,
         summary=(inspect.getdoc(handler) or "").split("\n\n")[0].replace("\n", " "),
         takes=hints,
@@ -118,38 +118,38 @@ def route(
     )
 
 
-def guarded(one: Route, authenticator: Authenticator) -> Handler:
+def guarded(route: Route, authenticator: Authenticator) -> Handler:
     """Return the route's handler with its role check."""
-    carry_out = _adapted(one)
+    carry_out = _adapted(route)
 
     async def guard(request: web.Request) -> web.StreamResponse:
         identity: Identity | None = ANONYMOUS
-        if one.role is not Role.ANYONE:
+        if route.role is not Role.ANYONE:
             identity = authenticator.identify(request)
         if identity is None:
             authenticator.note_refused(request)
             return unauthorized()
-        if not identity.may(one.role):
+        if not identity.may(route.role):
             authenticator.note_refused(request, identity.role)
-            return forbidden(one.role)
+            return forbidden(route.role)
         request[IDENTITY] = identity
         return await carry_out(request)
 
     return guard
 
 
-def _adapted(one: Route) -> Handler:
+def _adapted(route: Route) -> Handler:
     async def carry_out(request: web.Request) -> web.StreamResponse:
-        given: dict[str, Any] = {name: read_path(request, name) for name in one.in_path}
-        if "query" in one.takes:
-            given["query"] = read_query(request, one.takes["query"])
-        if "body" in one.takes:
-            given["body"] = await read_json(request, one.takes["body"])
-        if "identity" in one.takes:
+        given: dict[str, Any] = {name: read_path(request, name) for name in route.in_path}
+        if "query" in route.takes:
+            given["query"] = read_query(request, route.takes["query"])
+        if "body" in route.takes:
+            given["body"] = await read_json(request, route.takes["body"])
+        if "identity" in route.takes:
             given["identity"] = request[IDENTITY]
-        if "request" in one.takes:
+        if "request" in route.takes:
             given["request"] = request
-        return _answer(await one.handler(**given), one.status)
+        return _answer(await route.handler(**given), route.status)
 
     return carry_out
 

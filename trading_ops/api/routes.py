@@ -202,14 +202,14 @@ def _readiness(to: ReadinessRoutes) -> list[Route]:
 
 def _jobs(to: JobRoutes) -> list[Route]:
     tag, path = "jobs", "/api/v1/jobs"
-    one = f"{path}/{{name}}"
+    item = f"{path}/{{name}}"
     return [
         route("GET", path, VIEWER, tag, to.show),
-        route("GET", one, VIEWER, tag, to.one),
-        route("GET", f"{one}/plan", VIEWER, tag, to.plan),
-        route("POST", f"{one}/run", OPERATOR, tag, to.start, status=202, refusals=(409,)),
-        route("POST", f"{one}/pause", OPERATOR, tag, to.pause, refusals=(409,)),
-        route("DELETE", f"{one}/pause", OPERATOR, tag, to.resume, refusals=(409,)),
+        route("GET", item, VIEWER, tag, to.one),
+        route("GET", f"{item}/plan", VIEWER, tag, to.plan),
+        route("POST", f"{item}/run", OPERATOR, tag, to.start, status=202, refusals=(409,)),
+        route("POST", f"{item}/pause", OPERATOR, tag, to.pause, refusals=(409,)),
+        route("DELETE", f"{item}/pause", OPERATOR, tag, to.resume, refusals=(409,)),
     ]
 
 
@@ -277,6 +277,6 @@ def _system(to: SystemRoutes, health: HealthRoutes) -> list[Route]:
 def build_application(table: Sequence[Route], authenticator: Authenticator) -> web.Application:
     """Return the application; compressed bodies are not decompressed, to prevent zip bombs."""
     app = web.Application(client_max_size=BODY_LIMIT_BYTES, middlewares=[problems])
-    for one in table:
-        app.router.add_route(one.method, one.path, guarded(one, authenticator))
+    for entry in table:
+        app.router.add_route(entry.method, entry.path, guarded(entry, authenticator))
     return app

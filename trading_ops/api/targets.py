@@ -189,7 +189,10 @@ class TargetRoutes:
         for hold in self._holding.active:
             holds.setdefault(hold.target, []).append(hold)
         return TargetPage(
-            targets=[self._view(one, holds.get(one.name, []), words, now) for one in self._registry]
+            targets=[
+                self._view(target, holds.get(target.name, []), words, now)
+                for target in self._registry
+            ]
         )
 
     async def discover(self, name: str) -> list[TargetGroup]:
@@ -212,7 +215,7 @@ class TargetRoutes:
         bots, state = self._registry.bots, HeldState.HALTED
         owner = identity.actor(body.owner)
         placed = await self._holding.place_all(bots, state.value, owner=owner, reason=body.reason)
-        return PlacedPage(holds=[_placed(*one, state) for one in zip(bots, placed, strict=True)])
+        return PlacedPage(holds=[_placed(*pair, state) for pair in zip(bots, placed, strict=True)])
 
     async def resume_all(self, identity: Identity, body: FleetRequest) -> ReleasedPage:
         """Release all holds of all bots; one that cannot be resumed does not stop the others."""
@@ -322,8 +325,8 @@ class TargetRoutes:
             venue=target.venue,
             open_incidents=words.open.get(target.name, 0),
             holds=holds,
-            in_force=[one.id for one in holds if self._holding.is_acknowledged(one.id)],
-            silences=[_shown(one) for one in self._silences().get(target.name, ())],
+            in_force=[hold.id for hold in holds if self._holding.is_acknowledged(hold.id)],
+            silences=[_shown(silence) for silence in self._silences().get(target.name, ())],
             automation=automation,
             automation_note=note,
             agent=_said(self._probes().get(target.name)),
@@ -349,7 +352,7 @@ def _said(probe: ProbeState | None) -> AgentView | None:
         status=health.status,
         answered_at=probe.answered,
         heartbeat_at=_moment(health.heartbeat_at),
-        components={name: one.up for name, one in health.components.items()},
+        components={name: component.up for name, component in health.components.items()},
     )
 
 
@@ -369,7 +372,7 @@ def _shown(silence: Silence) -> SilenceView:
         owner=silence.created_by,
         comment=silence.comment,
         ends_at=silence.ends_at,
-        matchers=[str(one) for one in silence.matchers],
+        matchers=[str(matcher) for matcher in silence.matchers],
     )
 
 

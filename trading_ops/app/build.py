@@ -414,7 +414,7 @@ def _loop(deps: Dependencies) -> Loop:
     wakeup = deps.wakeup
     clocks = Clocks()
     prometheus = _prometheus(deps, deps.session, clocks.other(PROMETHEUS))
-    receivers = [one.strip() for one in deps.settings.alertmanager_receivers.split(",")]
+    receivers = [receiver.strip() for receiver in deps.settings.alertmanager_receivers.split(",")]
     alertmanagers = Alertmanagers(
         [
             Alertmanager(http, receivers=receivers)

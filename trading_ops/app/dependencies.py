@@ -57,7 +57,7 @@ def own_entry(settings: Settings, registry: Registry) -> Target:
         return registry.one(Kind.RECONCILER)
     found = registry.find(settings.reconciler)
     if found is None or found.kind is not Kind.RECONCILER:
-        names = ", ".join(one.name for one in registry.of_kind(Kind.RECONCILER))
+        names = ", ".join(target.name for target in registry.of_kind(Kind.RECONCILER))
         problem = f"no reconciler {settings.reconciler!r} in targets.yml"
         raise ConfigError("settings", "reconciler", problem, f"one of {names}")
     return found

@@ -132,7 +132,7 @@ def _handlers(
                 prometheus=Prometheus(deps.engines.reports_prometheus()),
                 reader=reader,
                 outbox=outbox,
-                bots=tuple(one.name for one in registry if one.kind in NAMED_BOTS),
+                bots=tuple(target.name for target in registry if target.kind in NAMED_BOTS),
                 capacity=_capacity(deps),
             )
         ),

@@ -107,7 +107,7 @@ class TargetsReload:
 
 
 def _difference(old: Registry, new: Registry) -> dict[str, list[str]]:
-    before, after = ({one.name: one for one in registry} for registry in (old, new))
+    before, after = ({target.name: target for target in registry} for registry in (old, new))
     return {
         "added": sorted(after.keys() - before.keys()),
         "removed": sorted(before.keys() - after.keys()),

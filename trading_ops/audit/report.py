@@ -218,9 +218,9 @@ def _archived(
     try:
         files = []
         for folder in folders:
-            one = Archive(folder=folder, keys=keys)
-            for file in one.event_files():
-                one.check(file.path)
+            archive = Archive(folder=folder, keys=keys)
+            for file in archive.event_files():
+                archive.check(file.path)
                 files.append(file)
         points = [point for point in checkpoints if point.kind == CheckpointKind.REMOVED]
         removed = max((point.seq for point in points), default=0)
@@ -231,7 +231,10 @@ def _archived(
         for point in points:
             made = Anchor(at=str(point.at), seq=point.seq, mac=point.mac, signature="")
             known.setdefault((point.seq, point.mac), made)
-        met = sorted((one for one in known.values() if one.seq <= removed), key=lambda one: one.seq)
+        met = sorted(
+            (anchor for anchor in known.values() if anchor.seq <= removed),
+            key=lambda anchor: anchor.seq,
+        )
         walk = Walk(keys=keys, anchors=met)
         walk.start(checkpoints, first=files[0].first)
         problem = _follow(walk, files, removed)

@@ -52,7 +52,10 @@ def start_bots(settings: Settings, folder: Path, *, seconds: float = START_SECON
     """
     var = folder / "var"
     waiting = [
-        (target.name, [one.replace(RESTORED_VAR, str(var)) for one in target.restore_test])
+        (
+            target.name,
+            [argument.replace(RESTORED_VAR, str(var)) for argument in target.restore_test],
+        )
         for target in load_targets(settings.targets_file)
         if target.restore_test
     ]

@@ -132,6 +132,6 @@ def _copy_database(source: Source, target: Path) -> Database:
 def _refuse_old(settings: Settings, databases: list[Database]) -> None:
     """Refuse a backup that lacks the existing database of the reconciler."""
     path = sqlite_path(settings.database_url)
-    has_store = any(one.audit_head is not None for one in databases)
+    has_store = any(database.audit_head is not None for database in databases)
     if path is not None and path.exists() and not has_store:
         raise StoreError(f"{path} is not in the backup: it has no audit chain")

@@ -60,7 +60,7 @@ def space(folder: Path) -> Space:
     Raises:
         OSError: it cannot be read.
     """
-    existing = next(one for one in (folder, *folder.parents) if one.exists())
+    existing = next(existing for existing in (folder, *folder.parents) if existing.exists())
     usage = shutil.disk_usage(existing)
     return Space(usage.free, usage.total)
 

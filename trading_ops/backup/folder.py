@@ -42,9 +42,9 @@ class FolderRepository:
     def add(self, staging: Path, manifest: Manifest) -> None:
         """Store the new contents, then the manifest."""
         with self._changing():
-            missing = [one for one in manifest.entries if not self._is_intact(one)]
-            durable.require_space(self._path, sum(one.bytes for one in missing), "the backup")
-            folders = {self._store(staging / one.path, one).parent for one in missing}
+            missing = [entry for entry in manifest.entries if not self._is_intact(entry)]
+            durable.require_space(self._path, sum(entry.bytes for entry in missing), "the backup")
+            folders = {self._store(staging / entry.path, entry).parent for entry in missing}
             for folder in folders:
                 durable.sync(folder)
             durable.sync(self._objects)
@@ -63,7 +63,7 @@ class FolderRepository:
                 found.append(manifest)
             else:
                 damaged.append(f"{path.name}: it contains the manifest of {manifest.id}")
-        return Listing(sorted(found, key=lambda one: one.order), damaged)
+        return Listing(sorted(found, key=lambda manifest: manifest.order), damaged)
 
     def space(self) -> durable.Space:
         """Return the space of the folder's file system."""
@@ -93,7 +93,7 @@ class FolderRepository:
             listing = self.listing()
             if listing.damaged:
                 return  # a damaged manifest may name any object
-            named = {entry.sha256 for one in listing.manifests for entry in one.entries}
+            named = {entry.sha256 for manifest in listing.manifests for entry in manifest.entries}
             for path in self._objects.glob("*/*"):
                 if path.name not in named:
                     path.unlink()

@@ -86,7 +86,7 @@ def _raise_file(path: Path) -> dict[str, int]:
     """Raise the fences in an executor's file; return the old ones."""
     data = read_json(path)
     before: dict[str, int] = data.get("fences", {})
-    raised = {one: min(fence + FENCES, fencing.MAXIMUM) for one, fence in before.items()}
+    raised = {target: min(fence + FENCES, fencing.MAXIMUM) for target, fence in before.items()}
     write_json(path, data | {"fences": raised})
     return before
 
@@ -123,7 +123,7 @@ def _hold_in_file(
     path: Path, registry: Registry, made: Mapping[str, Hold], *, owner: str, reason: str
 ) -> None:
     unit = path.parent.name
-    bot = next((one for one in registry.bots if one.service and one.service.unit == unit), None)
+    bot = next((bot for bot in registry.bots if bot.service and bot.service.unit == unit), None)
     name = bot.name if bot else unit
     hold = made.get(name)
     entry: dict[str, Any] = {
@@ -134,7 +134,7 @@ def _hold_in_file(
         "at": clock.timestamp(),
     }
     data = read_json(path)
-    kept = [one for one in data.get("holds", []) if one.get("id") != entry["id"]]
+    kept = [hold for hold in data.get("holds", []) if hold.get("id") != entry["id"]]
     write_json(path, data | {"holds": [*kept, entry]})
 
 

@@ -160,14 +160,14 @@ def _keep_secrets(var: Path, new: Path) -> None:
     moved = sorted(var.parent.glob(f"{var.name}{BEFORE}*"))
     if not (var / SECRETS).exists() and moved:
         var = moved[-1]
-    for folder in (one for one in var.rglob(SECRETS) if one.is_dir() and not one.is_symlink()):
+    for folder in (path for path in var.rglob(SECRETS) if path.is_dir() and not path.is_symlink()):
         target = new / folder.relative_to(var)
         shutil.copytree(folder, target, dirs_exist_ok=True, symlinks=True)
 
 
 def _restore_configuration(folder: Path, root: Path) -> list[str]:
     differing = []
-    for path in sorted(one for one in folder.rglob("*") if one.is_file()):
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         target = root / path.relative_to(folder)
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -198,7 +198,7 @@ def _exchange(var: Path, new: Path, manifest: Manifest, left_out: Collection[str
 def _free_name(path: Path) -> Path:
     name = path.name
     names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
-    return next(one for one in map(path.with_name, names) if not one.exists())
+    return next(beside for beside in map(path.with_name, names) if not beside.exists())
 
 
 def _carry_over(before: Path, var: Path, names: Collection[str]) -> None:

@@ -101,7 +101,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def postgresql(self) -> Database | None:
         """Return the PostgreSQL database, if there is one."""
-        return next((one for one in self.databases if one.engine == "postgresql"), None)
+        return next(
+            (database for database in self.databases if database.engine == "postgresql"), None
+        )
 
     @property
     def period(self) -> datetime:
@@ -113,15 +115,17 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def covers(self, moment: datetime) -> bool:
         """Return whether PostgreSQL can be restored to exactly this moment."""
-        one = self.postgresql
-        if one is None or one.recoverable_from is None or one.recoverable_to is None:
+        database = self.postgresql
+        if database is None or database.recoverable_from is None or database.recoverable_to is None:
             return False
-        return one.recoverable_from <= moment <= one.recoverable_to
+        return database.recoverable_from <= moment <= database.recoverable_to
 
     @property
     def store(self) -> Database | None:
         """Return the reconciler's database, the one with an audit chain."""
-        return next((one for one in self.databases if one.audit_head is not None), None)
+        return next(
+            (database for database in self.databases if database.audit_head is not None), None
+        )
 
 
 def new_id(now: datetime) -> str:

@@ -18,20 +18,20 @@ def prune(settings: Settings, repository: Repository, *, dry_run: bool = False) 
         known, listing = records.all(), repository.listing()
         backups = [
             Kept(
-                id=one.id,
-                created_at=one.created_at,
-                period=one.period,
-                is_restorable=one.id in known
-                and known[one.id].restore_tested_at is not None
-                and not known[one.id].problem,
+                id=manifest.id,
+                created_at=manifest.created_at,
+                period=manifest.period,
+                is_restorable=manifest.id in known
+                and known[manifest.id].restore_tested_at is not None
+                and not known[manifest.id].problem,
             )
-            for one in listing.manifests
+            for manifest in listing.manifests
         ]
         ids = to_remove(backups, keep_of(settings))
         if ids and not dry_run:
             repository.remove(ids)
         if not dry_run:
-            kept = {one.id for one in listing.manifests} - set(ids)
+            kept = {manifest.id for manifest in listing.manifests} - set(ids)
             for key in known.keys() - kept:
                 records.forget(key)
         return ids

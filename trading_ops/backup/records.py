@@ -96,7 +96,7 @@ class Records:
     def all(self) -> dict[str, Record]:
         """Return the records, oldest first; unreadable ones are logged and skipped."""
         found = (_read(path, Record) for path in sorted(self._folder.glob("[0-9]*.json")))
-        return {one.id: one for one in found if one is not None}
+        return {record.id: record for record in found if record is not None}
 
     def get(self, manifest: Manifest, location: str) -> Record:
         """Return the record of a backup, or a new one."""

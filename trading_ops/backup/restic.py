@@ -33,7 +33,7 @@ class _Snapshot(msgspec.Struct):
 
     @property
     def key(self) -> str:
-        return next((one.removeprefix(ID_TAG) for one in self.tags if one.startswith(ID_TAG)), "")
+        return next((tag.removeprefix(ID_TAG) for tag in self.tags if tag.startswith(ID_TAG)), "")
 
 
 class ResticRepository:
@@ -76,7 +76,7 @@ class ResticRepository:
         durable.write(staging / manifests.NAME, encode(manifest))
         tags = ["--tag", TAG, "--tag", f"{ID_TAG}{manifest.id}"]
         self._run("backup", "--json", "--host", TAG, *tags, ".", cwd=staging)
-        stored = {one.key: one for one in self._snapshots()}
+        stored = {snapshot.key: snapshot for snapshot in self._snapshots()}
         if manifest.id not in stored or self._dump(stored[manifest.id]) != encode(manifest):
             raise StoreError(f"restic stored a backup with another manifest than {manifest.id}")
 
@@ -88,7 +88,7 @@ class ResticRepository:
                 found.append(self._manifest(snapshot))
             except (Damaged, StoreError) as error:
                 damaged.append(f"{snapshot.key or snapshot.id[:8]}: {error}")
-        return Listing(sorted(found, key=lambda one: one.order), damaged)
+        return Listing(sorted(found, key=lambda manifest: manifest.order), damaged)
 
     def space(self) -> durable.Space | None:
         """Return the space of the file system of a local repository, or of one on an SFTP server.
@@ -102,7 +102,9 @@ class ResticRepository:
 
     def fetch(self, manifest: Manifest, into: Path) -> None:
         """Restore the snapshot into a folder."""
-        snapshot = next((one for one in self._snapshots() if one.key == manifest.id), None)
+        snapshot = next(
+            (snapshot for snapshot in self._snapshots() if snapshot.key == manifest.id), None
+        )
         if snapshot is None:
             raise Damaged(f"restic has no snapshot of {manifest.id}")
         try:
@@ -113,7 +115,7 @@ class ResticRepository:
 
     def remove(self, ids: Collection[str]) -> None:
         """Forget snapshots and remove the data that no other one needs."""
-        gone = [one.id for one in self._snapshots() if one.key in ids]
+        gone = [snapshot.id for snapshot in self._snapshots() if snapshot.key in ids]
         self._run("unlock")  # removes only the locks of dead processes
         if gone:
             self._run("forget", *gone)

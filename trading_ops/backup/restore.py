@@ -31,17 +31,17 @@ def choose(
     if not manifests:
         raise SetupError("the repository has no backup. Fix: run `trading-ops backup create`")
     if to is not None:
-        exact = next((one for one in manifests if one.covers(to)), None)
+        exact = next((manifest for manifest in manifests if manifest.covers(to)), None)
         if exact is not None:
             return exact
-        before = [one for one in manifests if one.recoverable_to <= to]
+        before = [manifest for manifest in manifests if manifest.recoverable_to <= to]
         if not before:
             oldest = manifests[0].recoverable_to
             raise SetupError(f"there is no backup before {to}; the oldest is from {oldest}")
         return before[-1]
     if wanted == LATEST:
         return manifests[-1]
-    found = [one for one in manifests if one.id.startswith(wanted)]
+    found = [manifest for manifest in manifests if manifest.id.startswith(wanted)]
     if len(found) != 1:
         how_many = "no backup has" if not found else "several backups have"
         raise SetupError(f"{how_many} the id {wanted!r}: see `trading-ops backup list`")

@@ -43,20 +43,20 @@ def to_remove(backups: Collection[Kept], keep: Keep) -> list[str]:
     Nothing is removed before a restore test has passed. The newest restorable backup always
     stays, and so does everything newer than it.
     """
-    newest_first = sorted(backups, key=lambda one: (one.created_at, one.id), reverse=True)
-    proven = next((at for at, one in enumerate(newest_first) if one.is_restorable), None)
+    newest_first = sorted(backups, key=lambda backup: (backup.created_at, backup.id), reverse=True)
+    proven = next((at for at, backup in enumerate(newest_first) if backup.is_restorable), None)
     if proven is None:
         return []
-    kept = {one.id for one in newest_first[: max(proven + 1, keep.last)]}
+    kept = {backup.id for backup in newest_first[: max(proven + 1, keep.last)]}
     for name, period in _PERIODS:
         kept |= _first_of_each(newest_first, period, getattr(keep, name))
-    return [one.id for one in reversed(newest_first) if one.id not in kept]
+    return [backup.id for backup in reversed(newest_first) if backup.id not in kept]
 
 
 def _first_of_each(
     newest_first: Sequence[Kept], period: Callable[[datetime], tuple[int, ...]], count: int
 ) -> set[str]:
     newest: dict[tuple[int, ...], str] = {}
-    for one in newest_first:
-        newest.setdefault(period((one.period or one.created_at).astimezone(UTC)), one.id)
+    for backup in newest_first:
+        newest.setdefault(period((backup.period or backup.created_at).astimezone(UTC)), backup.id)
     return set(list(newest.values())[:count])

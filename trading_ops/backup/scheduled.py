@@ -116,17 +116,19 @@ class Backups:
             run = runs.get(operation)
             metrics.failed.labels(operation.value).set(run is not None and not run.succeeded)
         newest = stored[-1] if stored else None
-        tested = [one for one in stored if one.restore_tested_at and not one.problem]
-        last = max(tested, key=lambda one: _stamp(one.restore_tested_at), default=None)
-        untested = [one for one in stored if last is None or one.created_at > last.created_at]
+        tested = [record for record in stored if record.restore_tested_at and not record.problem]
+        last = max(tested, key=lambda record: _stamp(record.restore_tested_at), default=None)
+        untested = [
+            record for record in stored if last is None or record.created_at > last.created_at
+        ]
         metrics.created.set(_stamp(newest.created_at if newest else None))
         metrics.recoverable.set(_stamp(newest.recoverable_to if newest else None))
         metrics.size.set(newest.bytes if newest else 0)
         metrics.free.set((newest and newest.free_bytes) or 0)
         metrics.capacity.set((newest and newest.file_system_bytes) or 0)
-        metrics.verified.set(max((_stamp(one.verified_at) for one in stored), default=0.0))
+        metrics.verified.set(max((_stamp(record.verified_at) for record in stored), default=0.0))
         metrics.tested.set(_stamp(last.restore_tested_at if last else None))
-        metrics.untested.set(min((_stamp(one.created_at) for one in untested), default=0.0))
+        metrics.untested.set(min((_stamp(record.created_at) for record in untested), default=0.0))
         metrics.restore.set((last and last.restore_seconds) or 0.0)
 
 

@@ -75,7 +75,7 @@ def venue_folders(settings: Settings) -> frozenset[str]:
         venues = load_targets(settings.targets_file).of_kind(Kind.VENUE)
     except TradingOpsError:
         return frozenset()
-    return frozenset(one.service.unit for one in venues if one.service)
+    return frozenset(venue.service.unit for venue in venues if venue.service)
 
 
 def _files(place: Path, *, secrets: bool, left_out: frozenset[str] = frozenset()) -> Iterator[Path]:
@@ -84,9 +84,9 @@ def _files(place: Path, *, secrets: bool, left_out: frozenset[str] = frozenset()
     for parent, folders, names in os.walk(place):
         inside = Path(parent).relative_to(place)
         folders[:] = [
-            one
-            for one in sorted(folders)
-            if (inside / one).as_posix() not in left_out and (secrets or one != SECRETS)
+            folder
+            for folder in sorted(folders)
+            if (inside / folder).as_posix() not in left_out and (secrets or folder != SECRETS)
         ]
         for name in sorted(names):
             path = Path(parent, name)

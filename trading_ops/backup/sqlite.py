@@ -64,7 +64,7 @@ def describe(path: Path, name: str) -> Database:
         }
         rows, newest = {}, {}
         for table, columns in tables.items():
-            time = next((one for one in TIMES if one in columns), None)
+            time = next((column for column in TIMES if column in columns), None)
             highest = f"max({_quoted(time)})" if time else "NULL"
             query = f"SELECT count(*), {highest} FROM {_quoted(table)}"  # noqa: S608 - quoted names
             rows[table], latest = connection.execute(query).fetchone()

@@ -165,7 +165,11 @@ def queue_commands(bot: HasSupervisor) -> dict[str, Command]:
     """Return the command `clear_queue`, which drops abandoned requests of all stages."""
 
     async def clear_queue(_params: Params) -> str:
-        stages = [one for one in bot.supervisor.components.values() if isinstance(one, Stage)]
+        stages = [
+            component
+            for component in bot.supervisor.components.values()
+            if isinstance(component, Stage)
+        ]
         dropped = {stage.name: stage.drop_abandoned() for stage in stages}
         left = sum(stage.waiting for stage in stages)
         if not any(dropped.values()):

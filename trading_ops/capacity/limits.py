@@ -65,8 +65,8 @@ def load_choices(path: Path, known: frozenset[str]) -> Choices:
             if name not in known:
                 fix = f"use one of {', '.join(sorted(known))}"
                 raise ConfigError(str(path), f"{section}.{name}", "unknown resource", fix)
-    for name, one in choices.thresholds.items():
-        if one.warning > one.critical:
+    for name, threshold in choices.thresholds.items():
+        if threshold.warning > threshold.critical:
             raise ConfigError(
                 str(path), f"thresholds.{name}", "warning is above critical", "swap them"
             )

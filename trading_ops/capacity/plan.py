@@ -182,21 +182,25 @@ def cost(resource: Resource, advice: Advice, choices: Choices) -> float | None:
 def bottlenecks(found: Iterable[ResourceView]) -> list[ResourceView]:
     """Return the bottlenecks: by errors, then saturation, then utilization."""
 
-    def rank(one: ResourceView) -> tuple[bool, float, float]:
-        return (one.errors or 0) > 0, round(one.saturation or 0, 2), _utilization(one)
+    def rank(resource: ResourceView) -> tuple[bool, float, float]:
+        return (
+            (resource.errors or 0) > 0,
+            round(resource.saturation or 0, 2),
+            _utilization(resource),
+        )
 
     limiting = [
-        one
-        for one in found
-        if (one.errors or 0) > 0
-        or (one.saturation or 0) >= SATURATED
-        or _utilization(one) >= LIMITED
+        resource
+        for resource in found
+        if (resource.errors or 0) > 0
+        or (resource.saturation or 0) >= SATURATED
+        or _utilization(resource) >= LIMITED
     ]
     return sorted(limiting, key=rank, reverse=True)[:SHOWN]
 
 
-def _utilization(one: ResourceView) -> float:
-    return one.p95 / one.limit if one.p95 is not None and one.limit else 0.0
+def _utilization(resource: ResourceView) -> float:
+    return resource.p95 / resource.limit if resource.p95 is not None and resource.limit else 0.0
 
 
 def _days(threshold: float | None, used: Usage | None) -> DaysView | None:

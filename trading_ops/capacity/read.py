@@ -75,8 +75,8 @@ class Capacity:
             ConfigError: `capacity.yml` is invalid.
         """
         choices = self._choices()
-        chosen = [one for one in RESOURCES if bot is None or "bot" in one.by]
-        histories = await asyncio.gather(*(self._history(one, now) for one in chosen))
+        chosen = [resource for resource in RESOURCES if bot is None or "bot" in resource.by]
+        histories = await asyncio.gather(*(self._history(resource, now) for resource in chosen))
         return await asyncio.to_thread(plan_of, histories, choices, now, bot)
 
     async def _history(self, resource: Resource, now: datetime) -> _History:
@@ -121,12 +121,14 @@ def plan_of(
 ) -> CapacityView:
     """Return the plan for the histories, worst first."""
     found = [
-        one
+        view
         for history in histories
-        for one in _views(history, choices, now)
-        if bot is None or one.labels.get("bot", bot) == bot
+        for view in _views(history, choices, now)
+        if bot is None or view.labels.get("bot", bot) == bot
     ]
-    found.sort(key=lambda one: (ORDER.index(one.level), one.resource, sorted(one.labels.items())))
+    found.sort(
+        key=lambda view: (ORDER.index(view.level), view.resource, sorted(view.labels.items()))
+    )
     return CapacityView(
         resources=found,
         bottlenecks=bottlenecks(found),
@@ -140,7 +142,7 @@ def _views(history: _History, choices: Choices, now: datetime) -> list[ResourceV
     if not history.used:
         return [view(resource, {}, None, None, choices)]
     found = []
-    ordered = sorted(history.used, key=lambda one: sorted(one.labels.items()))
+    ordered = sorted(history.used, key=lambda series: sorted(series.labels.items()))
     for series in ordered[:SERIES]:
         labels = {name: series.labels[name] for name in resource.by if name in series.labels}
         limit = choices.limits.get(resource.name, resource.limit)

@@ -41,7 +41,9 @@ def _left(share: float) -> float:
 
 
 EVENT_LOOP_LIMIT = next(
-    one.limit for one in RESOURCES if one.name == "event-loop" and isinstance(one.limit, float)
+    resource.limit
+    for resource in RESOURCES
+    if resource.name == "event-loop" and isinstance(resource.limit, float)
 )
 
 
@@ -79,7 +81,7 @@ PLACES: tuple[Place, ...] = (
     _place("rate-limit", "TradingBotRateLimitHigh", r"\[30s\]\)\) > ", _used),
 )
 
-_DEFAULTS = {one.name: one.thresholds for one in RESOURCES}
+_DEFAULTS = {resource.name: resource.thresholds for resource in RESOURCES}
 
 
 def applied(text: str, file: str, choices: Choices) -> str:
@@ -135,13 +137,13 @@ groups:
 def warnings(choices: Choices) -> str:
     """Return the rule file of the warning thresholds."""
     terms = []
-    for one in WARNED:
-        limit = choices.limits.get(one.name)
-        if limit is None and one.limit is None:
+    for resource in WARNED:
+        limit = choices.limits.get(resource.name)
+        if limit is None and resource.limit is None:
             continue
-        level = choices.thresholds.get(one.name, one.thresholds).warning
-        share = f"{one.share(limit)} >= {level:g}"
-        terms.append(f'label_replace({share}, "resource", "{one.name}", "", "")')
+        level = choices.thresholds.get(resource.name, resource.thresholds).warning
+        share = f"{resource.share(limit)} >= {level:g}"
+        terms.append(f'label_replace({share}, "resource", "{resource.name}", "", "")')
     return _WARNINGS.format(expression="\n          or ".join(terms))
 
 

@@ -64,18 +64,26 @@ def carry_out(settings: Settings, found: Sequence[Leftover], stop: Event | None 
 
     def one_by_one(some: Sequence[Leftover]) -> None:
         nonlocal freed
-        for one in takewhile(lambda _: not stop.is_set(), some):
+        for leftover in takewhile(lambda _: not stop.is_set(), some):
             try:
-                freed += _empty(one, stop) if one.kind is Kind.LARGE_LOG else _remove(one)
+                freed += (
+                    _empty(leftover, stop) if leftover.kind is Kind.LARGE_LOG else _remove(leftover)
+                )
             except (FileNotFoundError, _Stopped):
                 continue
             except OSError as error:
-                failures.append(f"{one.found.path}: {error.strerror or error}")
+                failures.append(f"{leftover.found.path}: {error.strerror or error}")
             else:
-                counts[one.kind] += 1
+                counts[leftover.kind] += 1
 
-    of_backups = [one for one in found if one.kind in (Kind.INTERRUPTED, Kind.CACHE)]
-    one_by_one([one for one in found if one not in of_backups and one.kind is not Kind.LARGE_LOG])
+    of_backups = [leftover for leftover in found if leftover.kind in (Kind.INTERRUPTED, Kind.CACHE)]
+    one_by_one(
+        [
+            leftover
+            for leftover in found
+            if leftover not in of_backups and leftover.kind is not Kind.LARGE_LOG
+        ]
+    )
     if of_backups:
         try:
             with only_one(settings):
@@ -84,16 +92,16 @@ def carry_out(settings: Settings, found: Sequence[Leftover], stop: Event | None 
             skipped = "backup folders were kept: a backup command is running"
         except (OSError, SetupError) as error:
             failures.append(f"{settings.backup_work}: {error}")
-    one_by_one([one for one in found if one.kind is Kind.LARGE_LOG])
+    one_by_one([leftover for leftover in found if leftover.kind is Kind.LARGE_LOG])
     return Removed(counts=counts, bytes=freed, skipped=skipped, failures=failures)
 
 
-def _remove(one: Leftover) -> int:
-    inside.remove(one.found)
-    return one.found.bytes
+def _remove(leftover: Leftover) -> int:
+    inside.remove(leftover.found)
+    return leftover.found.bytes
 
 
-def _empty(one: Leftover, stop: Event) -> int:
+def _empty(leftover: Leftover, stop: Event) -> int:
     """Compress a log into a new file and truncate it; return the freed bytes.
 
     Its process continues in append mode. Lines written between the two steps are lost.
@@ -102,7 +110,7 @@ def _empty(one: Leftover, stop: Event) -> int:
         OSError: it could not be compressed, and is unchanged. On a full disk it is truncated
             anyway.
     """
-    found, freed = one.found, one.found.bytes
+    found, freed = leftover.found, leftover.found.bytes
     stamp = datetime.fromtimestamp(clock.timestamp(), UTC).strftime("%Y%m%dT%H%M%S.%f")
     name = f"{found.relative.name}.{stamp}.gz"
     with inside.opened(found.base, found.relative.parent) as folder:

@@ -72,11 +72,11 @@ def entries(base: Path, folder: str = ".") -> list[Found]:
     try:
         with opened(base, PurePath(folder)) as descriptor:
             with os.scandir(descriptor) as listed:
-                names = sorted(one.name for one in listed)
+                names = sorted(entry.name for entry in listed)
             found = [_entry(base, PurePath(folder, name), descriptor) for name in names]
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return [one for one in found if one is not None]
+    return [entry for entry in found if entry is not None]
 
 
 def remove(found: Found) -> None:
@@ -147,8 +147,8 @@ def _measure(name: str, parent: int, top: os.stat_result) -> tuple[int, float]:
     """
     size, newest = _freed(top), top.st_mtime
     for _, folders, names, descriptor in os.fwalk(name, dir_fd=parent, follow_symlinks=False):
-        for one in (*folders, *names):
-            seen = os.stat(one, dir_fd=descriptor, follow_symlinks=False)
+        for entry in (*folders, *names):
+            seen = os.stat(entry, dir_fd=descriptor, follow_symlinks=False)
             if seen.st_dev != top.st_dev:
                 raise Changed(f"{name} contains another file system")
             size += _freed(seen)

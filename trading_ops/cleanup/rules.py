@@ -107,16 +107,18 @@ def _logs(settings: Settings, now: float) -> Iterator[Leftover]:
     policy, folder = settings.log_policy, settings.logs
     if not folder.is_dir() or folder.is_symlink():
         return
-    found = {one.path: one for one in inside.entries(folder)}
+    found = {entry.path: entry for entry in inside.entries(folder)}
     large = [
-        one
-        for path, one in found.items()
-        if path.suffix == ".log" and one.bytes > OVER * policy.file_bytes
+        file
+        for path, file in found.items()
+        if path.suffix == ".log" and file.bytes > OVER * policy.file_bytes
     ]
-    for one in large:
+    for file in large:
         limit = f"log_file_megabytes is {settings.log_file_megabytes:g}"
-        yield Leftover(one, Kind.LARGE_LOG, f"its process does not rotate it, and {limit}")
-    for path, reason in rotation.excess(policy, folder, now, freed=sum(one.bytes for one in large)):
+        yield Leftover(file, Kind.LARGE_LOG, f"its process does not rotate it, and {limit}")
+    for path, reason in rotation.excess(
+        policy, folder, now, freed=sum(file.bytes for file in large)
+    ):
         if path in found:
             yield Leftover(found[path], Kind.LOG, reason)
 

@@ -161,9 +161,17 @@ def approvals(output: str, *, everything: bool) -> None:
     table = Table()
     for column in ("id", "action", "target", "params", "requested by", "until", "state"):
         table.add_column(column)
-    for one in found:
-        params = " ".join(f"{key}={value}" for key, value in one.params.items())
-        until = moment(one.expires_at)
-        cells = (one.id[:8], one.action, one.target, params, one.requested_by, until, one.state)
+    for approval in found:
+        params = " ".join(f"{key}={value}" for key, value in approval.params.items())
+        until = moment(approval.expires_at)
+        cells = (
+            approval.id[:8],
+            approval.action,
+            approval.target,
+            params,
+            approval.requested_by,
+            until,
+            approval.state,
+        )
         table.add_row(*map(plain, cells))
     out().print(table if found else "no requests")

@@ -75,13 +75,13 @@ def _silences(targets: Sequence[TargetView]) -> Iterator[str]:
             by_id[silence.id] = silence
             covered.setdefault(silence.id, []).append(target.name)
     for key, names in covered.items():
-        one = by_id[key]
+        silence = by_id[key]
         shown = ", ".join(names[:NAMED]) + (
             f" and {more} more" if (more := len(names) - NAMED) > 0 else ""
         )
         yield (
-            f"{shown}: SILENCED by {one.owner} until {moment(one.ends_at)}, so not remediated: "
-            f"{one.comment} (silence {key}: {', '.join(one.matchers)})"
+            f"{shown}: SILENCED by {silence.owner} until {moment(silence.ends_at)}, "
+            f"so not remediated: {silence.comment} (silence {key}: {', '.join(silence.matchers)})"
         )
 
 

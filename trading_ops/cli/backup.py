@@ -48,15 +48,15 @@ def show(context: click.Context, output: str) -> None:
     settings = load_settings()
     repository = open_repository(settings)
     listing, records = repository.listing(), Records(settings.backup_records)
-    found = [records.get(one, repository.location) for one in listing.manifests]
+    found = [records.get(manifest, repository.location) for manifest in listing.manifests]
     if output == "json":
         print_json({"backups": msgspec.to_builtins(found), "damaged": list(listing.damaged)})
     else:
         table = Table()
         for column in ("id", "taken", "size", "schema", "verified", "restore-tested", "RTO"):
             table.add_column(column)
-        for one in found:
-            table.add_row(*map(plain, _cells(one)))
+        for record in found:
+            table.add_row(*map(plain, _cells(record)))
         out().print(table if found else f"no backup in {repository.location}")
     for line in listing.damaged:
         click.echo(f"damaged: {line}", err=True)
@@ -64,15 +64,21 @@ def show(context: click.Context, output: str) -> None:
         context.exit(ExitCode.FAILED)
 
 
-def _cells(one: Record) -> tuple[str, ...]:
-    verified = "damaged" if one.problem else short(one.verified_at) if one.verified_at else "never"
-    tested = short(one.restore_tested_at) if one.restore_tested_at else "never"
-    seconds = f"{one.restore_seconds:.1f} s" if one.restore_seconds is not None else ""
+def _cells(record: Record) -> tuple[str, ...]:
+    verified = (
+        "damaged"
+        if record.problem
+        else short(record.verified_at)
+        if record.verified_at
+        else "never"
+    )
+    tested = short(record.restore_tested_at) if record.restore_tested_at else "never"
+    seconds = f"{record.restore_seconds:.1f} s" if record.restore_seconds is not None else ""
     return (
-        one.id,
-        short(one.created_at),
-        size(one.bytes),
-        one.revision or "",
+        record.id,
+        short(record.created_at),
+        size(record.bytes),
+        record.revision or "",
         verified,
         tested,
         seconds,
@@ -140,8 +146,8 @@ def prune(output: str, *, dry_run: bool) -> None:
     if output == "json":
         print_json({"removed": ids, "dry_run": dry_run})
         return
-    for one in ids:
-        click.echo(f"{'would remove' if dry_run else 'removed'} {one}")
+    for backup_id in ids:
+        click.echo(f"{'would remove' if dry_run else 'removed'} {backup_id}")
     if not ids:
         click.echo("nothing to remove")
 

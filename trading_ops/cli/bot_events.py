@@ -20,8 +20,8 @@ from trading_ops.domain.message import Severity
 
 @click.command()
 @click.option("--bot", metavar="NAME", help="Only events of this bot.")
-@click.option("--kind", type=click.Choice([one.value for one in BotEventKind]))
-@click.option("--severity", type=click.Choice([one.value for one in Severity]))
+@click.option("--kind", type=click.Choice([kind.value for kind in BotEventKind]))
+@click.option("--severity", type=click.Choice([severity.value for severity in Severity]))
 @click.option("--strategy", metavar="NAME", help="Only events of this strategy.")
 @click.option("--symbol", metavar="NAME", help="Only events about this symbol.")
 @click.option("--order", "order_id", metavar="ID", help="Only events about this order.")
@@ -66,22 +66,22 @@ def bot_events(
         _print(found.events, _table(found.events), output)
         return
     del given["since"]
-    for one in reversed(found.events):
-        _show(one, output)
+    for event in reversed(found.events):
+        _show(event, output)
     asyncio.run(
         follow(
             lambda api, after: api.follow_bot_events(after, **given),
             found.head,
-            lambda one: _show(one, output),
+            lambda event: _show(event, output),
         )
     )
 
 
-def _show(one: BotEventView, output: str) -> None:
+def _show(event: BotEventView, output: str) -> None:
     if output == "json":
-        click.echo(msgspec.json.encode(one).decode())
+        click.echo(msgspec.json.encode(event).decode())
         return
-    cells = (moment(one.at), one.bot, one.kind, one.severity, one.strategy, one.summary)
+    cells = (moment(event.at), event.bot, event.kind, event.severity, event.strategy, event.summary)
     click.echo(plain("  ".join(filter(None, cells))))
 
 
@@ -96,8 +96,15 @@ def _table(found: list[BotEventView]) -> Table:
     table = Table()
     for column in ("time", "bot", "kind", "severity", "strategy", "summary"):
         table.add_column(column)
-    for one in found:
-        cells = (moment(one.at), one.bot, one.kind, one.severity, one.strategy, one.summary)
+    for event in found:
+        cells = (
+            moment(event.at),
+            event.bot,
+            event.kind,
+            event.severity,
+            event.strategy,
+            event.summary,
+        )
         table.add_row(*map(plain, cells))
     return table
 
@@ -106,7 +113,7 @@ def _counts_table(counts: list[BotEventCountView]) -> Table:
     table = Table()
     for column in ("bot", "kind", "severity", "count", "latest"):
         table.add_column(column)
-    for one in counts:
-        cells = (one.bot, one.kind, one.severity, str(one.count), moment(one.latest))
+    for count in counts:
+        cells = (count.bot, count.kind, count.severity, str(count.count), moment(count.latest))
         table.add_row(*map(plain, cells))
     return table

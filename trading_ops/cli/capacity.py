@@ -42,13 +42,21 @@ def capacity(bot: str | None, output: str) -> None:
     out().print(capacity_table(found.resources))
     if found.bottlenecks:
         click.echo("\nBottlenecks, worst first:")
-        for number, one in enumerate(found.bottlenecks, 1):
-            click.echo(f"{number:>3}. {_bottleneck(one)}")
-    due = [one for one in found.resources if one.level in {Level.CRITICAL, Level.WARNING}]
+        for number, bottleneck in enumerate(found.bottlenecks, 1):
+            click.echo(f"{number:>3}. {_bottleneck(bottleneck)}")
+    due = [
+        resource
+        for resource in found.resources
+        if resource.level in {Level.CRITICAL, Level.WARNING}
+    ]
     click.echo("\nRecommendations:" if due else "\nNo action needed.")
-    for one in due:
-        price = "" if one.cost is None else f" Cost: {one.cost:,.2f} {found.currency} per month."
-        click.echo(f"  - {plain(one.recommendation)}{price}")
+    for resource in due:
+        price = (
+            ""
+            if resource.cost is None
+            else f" Cost: {resource.cost:,.2f} {found.currency} per month."
+        )
+        click.echo(f"  - {plain(resource.recommendation)}{price}")
 
 
 def capacity_table(found: Sequence[ResourceView]) -> Table:
@@ -60,47 +68,54 @@ def capacity_table(found: Sequence[ResourceView]) -> Table:
         table.add_column(column, justify="right", overflow="fold")
     table.add_column("critical", justify="right")
     table.add_column("full", justify="right")
-    for one in found:
-        figures = (one.now, one.p95, one.peak, one.limit)
+    for resource in found:
+        figures = (resource.now, resource.p95, resource.peak, resource.limit)
         table.add_row(
-            Text(plain(" ".join([one.resource, *one.labels.values()]))),
-            Text(one.level.value, style=COLOURS.get(one.level, "")),
-            *("-" if value is None else amount(one.unit, value) for value in figures),
-            _growth(one),
-            *(_days(one, days) for days in (one.to_warning, one.to_critical, one.to_full)),
+            Text(plain(" ".join([resource.resource, *resource.labels.values()]))),
+            Text(resource.level.value, style=COLOURS.get(resource.level, "")),
+            *("-" if value is None else amount(resource.unit, value) for value in figures),
+            _growth(resource),
+            *(
+                _days(resource, days)
+                for days in (resource.to_warning, resource.to_critical, resource.to_full)
+            ),
         )
     return table
 
 
-def _growth(one: ResourceView) -> str:
-    if one.growth is None:
+def _growth(resource: ResourceView) -> str:
+    if resource.growth is None:
         return "-"
-    if one.growth.finding in {Finding.NO_TREND, Finding.TOO_SHORT}:
-        return one.growth.finding.value.replace("_", " ")
-    parts = (one.growth.per_day, one.growth.low, one.growth.high)
-    middle, low, high = (amount(one.unit, part) for part in parts)
+    if resource.growth.finding in {Finding.NO_TREND, Finding.TOO_SHORT}:
+        return resource.growth.finding.value.replace("_", " ")
+    parts = (resource.growth.per_day, resource.growth.low, resource.growth.high)
+    middle, low, high = (amount(resource.unit, part) for part in parts)
     return f"{middle} ({low} to {high})"
 
 
-def _days(one: ResourceView, days: DaysView | None) -> str:
+def _days(resource: ResourceView, days: DaysView | None) -> str:
     if days is None:
         return "-"
     if days.expected is None:
-        return "never" if one.growth and one.growth.finding is not Finding.GROWING else ">3650"
+        return (
+            "never"
+            if resource.growth and resource.growth.finding is not Finding.GROWING
+            else ">3650"
+        )
     if days.expected == 0:
         return "reached"
     latest = "-" if days.latest is None else f"{days.latest:.0f}"
     return f"{days.expected:.0f} ({days.earliest or 0:.0f} to {latest})"
 
 
-def _bottleneck(one: ResourceView) -> str:
+def _bottleneck(resource: ResourceView) -> str:
     parts = []
-    if one.limit and one.p95 is not None:
-        parts.append(f"p95 {one.p95 / one.limit:.0%} of the limit")
-    if one.saturation is not None:
-        parts.append(f"waiting {one.saturation:.1%} of the time")
-    if one.errors is not None:
-        parts.append(f"{one.errors:.0f} errors in the last hour")
-    name = plain(" ".join([one.resource, *one.labels.values()]))
-    runbook = f"; see {one.runbook}" if one.runbook else ""
+    if resource.limit and resource.p95 is not None:
+        parts.append(f"p95 {resource.p95 / resource.limit:.0%} of the limit")
+    if resource.saturation is not None:
+        parts.append(f"waiting {resource.saturation:.1%} of the time")
+    if resource.errors is not None:
+        parts.append(f"{resource.errors:.0f} errors in the last hour")
+    name = plain(" ".join([resource.resource, *resource.labels.values()]))
+    runbook = f"; see {resource.runbook}" if resource.runbook else ""
     return f"{name}: {', '.join(parts)}{runbook}"

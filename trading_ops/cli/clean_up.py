@@ -22,26 +22,27 @@ def clean_up(context: click.Context, output: str, *, dry_run: bool) -> None:
     settings = load_settings()
     found = leftovers(settings)
     done = None if dry_run else carry_out(settings, found)
-    total = sum(one.found.bytes for one in found)
+    total = sum(leftover.found.bytes for leftover in found)
     if output == "json":
         print_json(
             {
                 "found": [
                     {
-                        "path": str(one.found.path),
-                        "bytes": one.found.bytes,
-                        "kind": one.kind,
-                        "reason": one.reason,
+                        "path": str(leftover.found.path),
+                        "bytes": leftover.found.bytes,
+                        "kind": leftover.kind,
+                        "reason": leftover.reason,
                     }
-                    for one in found
+                    for leftover in found
                 ],
                 "bytes": total if done is None else done.bytes,
                 "failures": [] if done is None else done.failures,
             }
         )
     elif done is None:
-        for one in found:
-            click.echo(f"{size(one.found.bytes):>9}  {one.found.path}  ({one.kind}: {one.reason})")
+        for leftover in found:
+            file = leftover.found
+            click.echo(f"{size(file.bytes):>9}  {file.path}  ({leftover.kind}: {leftover.reason})")
         click.echo(f"{size(total)} in {len(found)} files and folders would be removed")
     else:
         click.echo(str(done))

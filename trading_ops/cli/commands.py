@@ -33,7 +33,7 @@ class Entry:
         """Return whether the module can be imported, without importing it."""
         needed = (self.module, self.needs) if self.needs else (self.module,)
         try:
-            return all(importlib.util.find_spec(one) is not None for one in needed)
+            return all(importlib.util.find_spec(module) is not None for module in needed)
         except ModuleNotFoundError:  # a parent package is missing
             return False
 
@@ -101,9 +101,9 @@ def added() -> Mapping[str, Entry]:
 @functools.cache
 def _loaded() -> Mapping[str, Entry]:
     found: dict[str, Entry] = {}
-    for one in entry_points(group=ADDED_BY):
+    for entry_point in entry_points(group=ADDED_BY):
         try:
-            found |= one.load()
+            found |= entry_point.load()
         except ImportError:
             continue  # its own dependencies are not installed
     return found

@@ -58,7 +58,7 @@ async def _make(since: dt.datetime, until: dt.datetime) -> Compliance:
             return await make_compliance(
                 Prometheus(engines.reports_prometheus()),
                 reader,
-                bots=sorted(one.name for one in registry if one.kind in BOTS),
+                bots=sorted(target.name for target in registry if target.kind in BOTS),
                 since=since,
                 until=until,
             )

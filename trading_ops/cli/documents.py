@@ -67,7 +67,7 @@ def _describe(command: click.Command, context: click.Context) -> Described:
         part.removeprefix("\b\n") if number in kept else " ".join(part.split())
         for number, part in enumerate(parts)
     )
-    records = (one.get_help_record(context) for one in command.get_params(context))
+    records = (param.get_help_record(context) for param in command.get_params(context))
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     return Described(
         name=context.command_path,
@@ -87,15 +87,15 @@ def _describe(command: click.Command, context: click.Context) -> Described:
 def page() -> str:
     """Return the content of docs/commands.md."""
     lines = [_HEAD]
-    for one in described():
-        lines += [f"## {one.name}\n", f"```\n{one.usage}\n```\n"]
+    for command in described():
+        lines += [f"## {command.name}\n", f"```\n{command.usage}\n```\n"]
         lines += [
-            f"```\n{text}\n```\n" if number in one.preformatted else f"{_prose(text)}\n"
-            for number, text in enumerate(one.paragraphs)
+            f"```\n{text}\n```\n" if number in command.preformatted else f"{_prose(text)}\n"
+            for number, text in enumerate(command.paragraphs)
         ]
-        if one.options:
+        if command.options:
             lines += [
-                *(f"- `{name}`: {_prose(text)}".rstrip(": ") for name, text in one.options),
+                *(f"- `{name}`: {_prose(text)}".rstrip(": ") for name, text in command.options),
                 "",
             ]
     return "\n".join(lines).rstrip() + "\n"
@@ -122,22 +122,22 @@ def manual() -> str:
         *_body(top, skip=1),
         ".SH COMMANDS",
     ]
-    for one in commands:
-        lines += [f".SS {_roff(one.usage.removeprefix(PROGRAM).strip())}", *_body(one)]
+    for command in commands:
+        lines += [f".SS {_roff(command.usage.removeprefix(PROGRAM).strip())}", *_body(command)]
     lines.append(".SH EXIT STATUS")
     for code in ExitCode:
         lines += [".TP", str(code.value), _roff(code.name.lower().replace("_", " "))]
     return "\n".join(lines) + "\n"
 
 
-def _body(one: Described, *, skip: int = 0) -> Iterator[str]:
-    for number, text in enumerate(one.paragraphs[skip:], skip):
+def _body(command: Described, *, skip: int = 0) -> Iterator[str]:
+    for number, text in enumerate(command.paragraphs[skip:], skip):
         yield ".PP"
-        if number in one.preformatted:
+        if number in command.preformatted:
             yield from (".nf", *(_roff(line) for line in text.splitlines()), ".fi")
         else:
             yield _roff(text)
-    for name, text in one.options:
+    for name, text in command.options:
         yield from (".TP", _roff(name), _roff(text))
 
 

@@ -102,9 +102,9 @@ def _once(config: "ExporterConfig", collectors: tuple[str, ...]) -> None:
     logs.configure("exporter", level="ERROR")  # the result of each one is printed below
     read: Read = asyncio.run(read_once(config, collectors))
     click.echo(read.text, nl=False)
-    for one in read.collectors:
-        result = "ok" if one.up else f"failed: {one.problem}"
-        click.echo(f"{one.source.name} ({one.duration:.3f} s): {result}", err=True)
+    for collector in read.collectors:
+        result = "ok" if collector.up else f"failed: {collector.problem}"
+        click.echo(f"{collector.source.name} ({collector.duration:.3f} s): {result}", err=True)
     if not read.succeeded:
         click.get_current_context().exit(ExitCode.FAILED)
 

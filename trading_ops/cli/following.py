@@ -33,9 +33,9 @@ async def follow(
     while True:
         async with connected(settings, registry) as api:
             try:
-                async for one in stream(api, after):
-                    show(one)
-                    after = one.seq
+                async for event in stream(api, after):
+                    show(event)
+                    after = event.seq
             except Unreachable as error:
                 click.echo(f"{error}; trying again", err=True)
         await asyncio.sleep(AGAIN_SECONDS)

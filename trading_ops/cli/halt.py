@@ -92,8 +92,10 @@ def resume(
         print_json(msgspec.to_builtins(released))
     else:
         click.echo(f"{bot}: {released.detail}")
-        for one in released.remaining:
-            click.echo(f"{bot} is still {one.state}: {one.reason} (by {one.owner}, hold {one.id})")
+        for hold in released.remaining:
+            click.echo(
+                f"{bot} is still {hold.state}: {hold.reason} (by {hold.owner}, hold {hold.id})"
+            )
     if missing := sorted(set(holds) - set(released.ids)):
         click.echo(f"{bot} has no hold {', '.join(missing)}: see `trading-ops status`", err=True)
         context.exit(ExitCode.FAILED)
@@ -103,11 +105,11 @@ def _resume_all(context: click.Context, reason: str, owner: str, output: str) ->
     released = ask(lambda api: api.release_all(owner=owner, reason=reason))
     if output == "json":
         print_json(msgspec.to_builtins(released))
-    for one in released if output != "json" else ():
-        click.echo(f"{one.target}: {one.detail}")
+    for bot in released if output != "json" else ():
+        click.echo(f"{bot.target}: {bot.detail}")
     if not released and output != "json":
         click.echo("no bot has a hold")
-    if any(one.remaining for one in released):
+    if any(bot.remaining for bot in released):
         context.exit(ExitCode.FAILED)
 
 
@@ -130,13 +132,13 @@ def _hold(
     placed = asyncio.run(_place(settings, registry, command, bots, owner, reason))
     if output == "json":
         print_json(msgspec.to_builtins(placed))
-    for one in placed if output != "json" else ():
-        done = "is" if one.acknowledged else "has NOT acknowledged that it is"
+    for hold in placed if output != "json" else ():
+        done = "is" if hold.acknowledged else "has NOT acknowledged that it is"
         known = (
-            "" if one.id in one.detail or not one.id else f" (hold {one.id})"
+            "" if hold.id in hold.detail or not hold.id else f" (hold {hold.id})"
         )  # most answers name it
-        click.echo(f"{one.target} {done} {STATES[command]}: {one.detail}{known}")
-    if not all(one.acknowledged for one in placed):
+        click.echo(f"{hold.target} {done} {STATES[command]}: {hold.detail}{known}")
+    if not all(hold.acknowledged for hold in placed):
         context.exit(ExitCode.FAILED)
 
 
@@ -164,11 +166,13 @@ async def _place(
                 answers = await api.halt_all(owner=owner, reason=reason)
             else:
                 answers = [await api.hold(bots[0], command, owner=owner, reason=reason, key=key)]
-            placed = {one.target: one for one in answers}
+            placed = {answer.target: answer for answer in answers}
     except (TradingOpsError, OSError) as error:
         refused = error
     meant = [
-        one for one in registry if one.kind in NAMED_BOTS and (bots is None or one.name in bots)
+        target
+        for target in registry
+        if target.kind in NAMED_BOTS and (bots is None or target.name in bots)
     ]
     if not meant and not placed:
         if isinstance(refused, Refused):

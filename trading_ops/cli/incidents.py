@@ -117,8 +117,14 @@ def incident_table(found: Sequence[ListedIncidentView]) -> Table:
         table.add_column(column, overflow="fold")
     table.add_column(f"opened {offset()}", no_wrap=True)
     table.add_column("state", overflow="fold")
-    for one in found:
-        cells = (one.id[:8], one.alert, one.target or "-", short(one.opened_at), state_words(one))
+    for incident in found:
+        cells = (
+            incident.id[:8],
+            incident.alert,
+            incident.target or "-",
+            short(incident.opened_at),
+            state_words(incident),
+        )
         table.add_row(*(Text(plain(cell)) for cell in cells))
     return table
 
@@ -224,16 +230,16 @@ def _times_table(found: "RecoveryTimes", since: str) -> Table:
         table.add_column(column, justify="right")
     table.add_column("first response (MTTA)", justify="right")
     table.add_column("closed (MTTR)", justify="right")
-    for one in found.alerts:
-        table.add_row(plain(one.alert), *_cells(one))
+    for alert in found.alerts:
+        table.add_row(plain(alert.alert), *_cells(alert))
     table.add_section()
     table.add_row("all", *_cells(found.total))
     return table
 
 
-def _cells(one: "AlertTimes") -> tuple[str, ...]:
-    counts = (one.incidents, one.remediated, one.escalated, one.open)
-    return (*map(str, counts), _spread(one.first_response), _spread(one.close))
+def _cells(times: "AlertTimes") -> tuple[str, ...]:
+    counts = (times.incidents, times.remediated, times.escalated, times.open)
+    return (*map(str, counts), _spread(times.first_response), _spread(times.close))
 
 
 def _spread(spread: "Spread") -> str:

@@ -66,9 +66,9 @@ def _listed(
     found = search(connection)
     statuses = read_statuses(connection, found, now=clock.now())
     views = _viewed(found, list[ListedIncidentView])
-    for one in views:
-        if one.id in statuses:
-            one.status = _viewed(statuses[one.id], IncidentStatusView)
+    for view in views:
+        if view.id in statuses:
+            view.status = _viewed(statuses[view.id], IncidentStatusView)
     return views
 
 

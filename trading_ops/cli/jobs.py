@@ -34,10 +34,10 @@ def show(output: str) -> None:
     table = Table()
     for column in ("job", "schedule", "next", "last run", "outcome"):
         table.add_column(column)
-    for one in found:
-        ran = short(one.last.started_at) if one.last else "never"
-        outcome = "running" if one.running else _result(one.last) if one.last else ""
-        table.add_row(*map(plain, (one.name, one.schedule, _next(one), ran, outcome)))
+    for job in found:
+        ran = short(job.last.started_at) if job.last else "never"
+        outcome = "running" if job.running else _result(job.last) if job.last else ""
+        table.add_row(*map(plain, (job.name, job.schedule, _next(job), ran, outcome)))
     out().print(table)
 
 

@@ -79,9 +79,11 @@ def show(output: str) -> None:
     table = Table()
     for column in ("id", "target", "from", "until", "owner", "reason"):
         table.add_column(column)
-    for one in found:
-        times = (moment(one.begins_at), moment(one.ends_at))
-        table.add_row(*map(plain, (str(one.id), _on(one), *times, one.owner, one.reason)))
+    for window in found:
+        times = (moment(window.begins_at), moment(window.ends_at))
+        table.add_row(
+            *map(plain, (str(window.id), _on(window), *times, window.owner, window.reason))
+        )
     out().print(table if found else "no maintenance windows")
 
 

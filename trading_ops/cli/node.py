@@ -48,8 +48,10 @@ def node(*, name: str, targets: Path | None, polkit: str | None, rbac: str | Non
     registry = load_targets(settings.targets_file)
 
     def units(manager: Manager) -> list[str]:
-        services = [one.service for one in services_of(registry, own_entry(registry, name).name)]
-        return [one.unit for one in services if one and one.manager is manager]
+        services = [
+            target.service for target in services_of(registry, own_entry(registry, name).name)
+        ]
+        return [service.unit for service in services if service and service.manager is manager]
 
     if polkit is not None:
         from trading_ops.services.systemd import polkit_rule  # noqa: PLC0415

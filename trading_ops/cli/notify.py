@@ -47,12 +47,14 @@ def test(context: click.Context, channel: str | None, owner: str) -> None:
         return [await _end_of(api, key) for key in keys]
 
     found = ask(send)
-    for one in found:
-        error = f": {one.error}" if one.error else ""
-        click.echo(plain(f"{one.channel}: {one.state} after attempt {one.attempts}{error}"))
+    for message in found:
+        error = f": {message.error}" if message.error else ""
+        click.echo(
+            plain(f"{message.channel}: {message.state} after attempt {message.attempts}{error}")
+        )
     if not found:
         click.echo("no route matches test messages: give --channel NAME")
-    if not found or any(one.state != MessageState.SENT for one in found):
+    if not found or any(message.state != MessageState.SENT for message in found):
         context.exit(ExitCode.FAILED)
 
 
@@ -68,8 +70,8 @@ async def _end_of(api: ReconcilerApi, key: str) -> MessageView:
 
 
 @notify.command()
-@click.option("--state", type=click.Choice([one.value for one in MessageState]))
-@click.option("--kind", type=click.Choice([one.value for one in MessageKind]))
+@click.option("--state", type=click.Choice([state.value for state in MessageState]))
+@click.option("--kind", type=click.Choice([kind.value for kind in MessageKind]))
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 @output_option
 def outbox(state: str | None, kind: str | None, limit: int, output: str) -> None:
@@ -83,10 +85,10 @@ def outbox(state: str | None, kind: str | None, limit: int, output: str) -> None
     table = Table()
     for column in ("id", "created", "channel", "kind", "state", "tries", "subject", "error"):
         table.add_column(column)
-    for one in found:
-        created, tries = moment(one.created_at), str(one.attempts)
-        cells = (one.id[:8], created, one.channel, one.kind, one.state, tries)
-        table.add_row(*map(plain, (*cells, one.subject, one.error)))
+    for message in found:
+        created, tries = moment(message.created_at), str(message.attempts)
+        cells = (message.id[:8], created, message.channel, message.kind, message.state, tries)
+        table.add_row(*map(plain, (*cells, message.subject, message.error)))
     out().print(table if found else "no messages")
 
 

@@ -76,9 +76,9 @@ def status(context: click.Context, bot: str | None, passed: str | None, output: 
     elif not found:
         out().print("no runs: start one with `trading-ops readiness begin BOT --reason …`")
     else:
-        for one in found:
-            _show(one)
-    good = all(one.state == "running" and not one.regressed for one in found)
+        for run in found:
+            _show(run)
+    good = all(run.state == "running" and not run.regressed for run in found)
     if not good or (passed is not None and passed not in found[0].passed_phases):
         context.exit(ExitCode.FAILED)
 
@@ -145,11 +145,13 @@ async def _check(api: ReconcilerApi, bot: str, owner: str) -> ReadinessRunView:
     settings = command_settings()
     bench = Bench(settings=settings, ask=api.status)
     found: list[Checked] = []
-    for one in await api.readiness_checks(bot):
-        if one.check:
-            found.append(await run_check(one.name, one.check, bench))
+    for criterion in await api.readiness_checks(bot):
+        if criterion.check:
+            found.append(await run_check(criterion.name, criterion.check, bench))
         else:
-            command = run_command(one.name, one.command, settings.root, measures=one.measures)
+            command = run_command(
+                criterion.name, criterion.command, settings.root, measures=criterion.measures
+            )
             found.append(command)
     if not found:
         return await api.readiness_of(bot)
@@ -177,9 +179,16 @@ def _show(run: ReadinessRunView) -> None:
     table = Table()
     for column in ("criterion", "phase", "status", "limit", "evidence", "at"):
         table.add_column(column)
-    for one in run.criteria:
-        when = moment(one.at) if one.at else ""
-        cells = (one.name, one.phase, str(one.status), one.limit, one.evidence, when)
+    for criterion in run.criteria:
+        when = moment(criterion.at) if criterion.at else ""
+        cells = (
+            criterion.name,
+            criterion.phase,
+            str(criterion.status),
+            criterion.limit,
+            criterion.evidence,
+            when,
+        )
         table.add_row(*map(plain, cells))
     out().print(table)
 

@@ -13,7 +13,7 @@ from trading_ops.domain.report import Period
 
 
 @click.command()
-@click.argument("period", type=click.Choice([one.value for one in Period]))
+@click.argument("period", type=click.Choice([period.value for period in Period]))
 @click.option(
     "--date",
     "day",

@@ -121,34 +121,34 @@ def restart_bots(
                 )
 
             fleet = _Bots(targets, api, directory, restart)
-            async for one in roll(names, fleet, canary=canary, within=HEALTHY_WITHIN):
-                ended.append(one)
+            async for rolled in roll(names, fleet, canary=canary, within=HEALTHY_WITHIN):
+                ended.append(rolled)
                 if output != "json":
-                    _print(one)
+                    _print(rolled)
         return ended
 
     ended = asyncio.run(run())
     if output == "json":
-        views = [_view(one) for one in ended]
+        views = [_view(rolled) for rolled in ended]
         print_json(views[0] if len(views) == 1 else {"bots": views})
-    if any(one.problem for one in ended):
+    if any(rolled.problem for rolled in ended):
         context.exit(ExitCode.FAILED)
 
 
-def _print(one: Rolled) -> None:
-    if one.problem is None:
-        click.echo(f"{one.bot} was restarted and is healthy after {one.seconds} s")
+def _print(rolled: Rolled) -> None:
+    if rolled.problem is None:
+        click.echo(f"{rolled.bot} was restarted and is healthy after {rolled.seconds} s")
     else:
-        click.echo(f"{one.bot}: {one.problem}", err=True)
+        click.echo(f"{rolled.bot}: {rolled.problem}", err=True)
 
 
-def _view(one: Rolled) -> dict[str, object]:
+def _view(rolled: Rolled) -> dict[str, object]:
     return {
-        "bot": one.bot,
-        "restarted": one.restarted,
-        "healthy": one.problem is None,
-        "problem": one.problem,
-        "seconds": one.seconds,
+        "bot": rolled.bot,
+        "restarted": rolled.restarted,
+        "healthy": rolled.problem is None,
+        "problem": rolled.problem,
+        "seconds": rolled.seconds,
     }
 
 
@@ -204,7 +204,9 @@ class _Bots:
         except TradingOpsError as error:
             return State(None, str(error))
         down = [name for name, part in health.components.items() if not part.up]
-        critical = [one.alert for one in incidents if one.labels.get("severity") in CRITICAL]
+        critical = [
+            incident.alert for incident in incidents if incident.labels.get("severity") in CRITICAL
+        ]
         problem = None
         if health.status != "ok":
             problem = f"{health.status} ({', '.join(down) or 'no component is down'})"

@@ -36,7 +36,9 @@ def check() -> None:
 def known_faults() -> frozenset[str] | None:
     """Return the faults that installed packages can inject, for `drill:` keys; None: no lab."""
     try:
-        return frozenset(name for one in entry_points(group=FAULTS_GROUP) for name in one.load())
+        return frozenset(
+            name for entry_point in entry_points(group=FAULTS_GROUP) for name in entry_point.load()
+        )
     except ImportError:  # installed, but a dependency is missing
         return None
 

@@ -24,9 +24,9 @@ def security(context: click.Context, output: str) -> None:
     if output == "json":
         print_json(msgspec.to_builtins(found))
     else:
-        for one in found:
-            click.echo(f"{'!' if one.fails else '-'} {plain(one.text)}")
+        for finding in found:
+            click.echo(f"{'!' if finding.fails else '-'} {plain(finding.text)}")
         if not found:
             click.echo("no findings")
-    if any(one.fails for one in found):
+    if any(finding.fails for finding in found):
         context.exit(ExitCode.FAILED)

@@ -49,24 +49,24 @@ def status(context: click.Context, output: str) -> None:
     settings = load_settings()
     registry = load_targets(settings.targets_file)
     found, lines = asyncio.run(_overview(settings, registry))
-    shown = [(one, found[one.name]) for one in registry if one.name in found]
+    shown = [(target, found[target.name]) for target in registry if target.name in found]
     if output == "json":
         targets = [
             {
-                "name": one.name,
-                "kind": one.kind,
-                "address": one.address,
+                "name": target.name,
+                "kind": target.kind,
+                "address": target.address,
                 "state": state.summary,
                 "ok": state.ok,
             }
-            for one, state in shown
+            for target, state in shown
         ]
         print_json({"targets": targets, "automation": lines})
     else:
         _print_table(shown)
         for line in lines:
             click.echo(line)
-    if not any(state.ok for one, state in shown if one.kind is Kind.RECONCILER):
+    if not any(state.ok for target, state in shown if target.kind is Kind.RECONCILER):
         context.exit(ExitCode.NOT_RUNNING)
     if not all(state.ok for _, state in shown):
         context.exit(ExitCode.FAILED)
@@ -81,9 +81,9 @@ async def _overview(
     from trading_ops.doctor.connections import ALIVE, connections  # noqa: PLC0415
     from trading_ops.domain.target import BOTS, Kind  # noqa: PLC0415
 
-    bots = [one for one in registry if one.kind in BOTS]
+    bots = [target for target in registry if target.kind in BOTS]
     async with connections(settings, registry) as ask:
-        found = await _ask(ask, (one for one in registry if one.kind in ALIVE))
+        found = await _ask(ask, (target for target in registry if target.kind in ALIVE))
         for target in registry.of_kind(Kind.RECONCILER):
             if not found[target.name].ok:
                 continue
@@ -129,7 +129,10 @@ def _reported(view: "TargetView | None") -> State:
 
 def _print_table(shown: Iterable[tuple["Target", State]]) -> None:
     """Print it plainly: a thousand rows of a Rich table take half a second."""
-    rows = [(one.name, str(one.kind), one.address, plain(state.summary)) for one, state in shown]
+    rows = [
+        (target.name, str(target.kind), target.address, plain(state.summary))
+        for target, state in shown
+    ]
     rows.insert(0, ("target", "kind", "address", "state"))
     name, kind, address, _ = (max(map(len, column)) for column in zip(*rows, strict=True))
     click.echo("\n".join(f"{a:{name}} {b:{kind}} {c:{address}} {d}" for a, b, c, d in rows))

@@ -51,7 +51,7 @@ def init(days: int) -> None:
     folder, registry = _place()
     try:
         authority = Authority(folder)
-        there = {one.name: one for one in issued(folder)}
+        there = {certificate.name: certificate for certificate in issued(folder)}
         for name, hosts, calls in wanted(registry):
             found = there.get(name)
             key = folder / f"{name}.key"
@@ -103,19 +103,21 @@ def renew(names: Sequence[str], days: int, within: int) -> None:
     from trading_ops.tls.authority import Authority, issued  # noqa: PLC0415
 
     folder, _ = _place()
-    there = {one.name: one for one in issued(folder) if one.name != CA}
+    there = {
+        certificate.name: certificate for certificate in issued(folder) if certificate.name != CA
+    }
     unknown = sorted(set(names) - set(there))
     if unknown:
         fix = f"use one of {', '.join(there) or 'none yet: run `trading-ops tls init`'}"
         raise ConfigError(str(folder), unknown[0], "unknown certificate", fix)
     before = clock.now() + timedelta(days=within)
-    due = names or [name for name, one in there.items() if one.expires_at < before]
+    due = names or [name for name, certificate in there.items() if certificate.expires_at < before]
     try:
         authority = Authority(folder) if due else None
         for name in due:
             if authority:
-                one = there[name]
-                _issue(authority, name, one.hosts, calls=one.calls, days=days)
+                certificate = there[name]
+                _issue(authority, name, certificate.hosts, calls=certificate.calls, days=days)
     except OSError as error:
         raise SetupError(f"cannot write {folder}: {error.strerror or error}") from error
     if not due:
@@ -134,22 +136,22 @@ def show(output: str) -> None:
         print_json(
             [
                 {
-                    "name": one.name,
-                    "hosts": list(one.hosts),
-                    "expires_at": one.expires_at.isoformat(),
-                    "client": one.calls,
+                    "name": certificate.name,
+                    "hosts": list(certificate.hosts),
+                    "expires_at": certificate.expires_at.isoformat(),
+                    "client": certificate.calls,
                 }
-                for one in found
+                for certificate in found
             ]
         )
         return
     if not found:
         click.echo(f"no certificates in {folder}: run `trading-ops tls init`")
-    for one in found:
-        left = (one.expires_at - clock.now()).days
+    for certificate in found:
+        left = (certificate.expires_at - clock.now()).days
         state = f"expires in {left} days" if left >= 0 else "EXPIRED"
-        hosts = f"  {', '.join(one.hosts)}" if one.hosts else ""
-        click.echo(f"{one.name:<24} {one.expires_at:%Y-%m-%d}  {state}{hosts}")
+        hosts = f"  {', '.join(certificate.hosts)}" if certificate.hosts else ""
+        click.echo(f"{certificate.name:<24} {certificate.expires_at:%Y-%m-%d}  {state}{hosts}")
 
 
 def wanted(registry: Registry) -> Iterable[tuple[str, tuple[str, ...], bool]]:

@@ -49,8 +49,8 @@ def add(name: str, role: str, expires: Length | None) -> None:
     """
     check_name(name, "trading-ops token add", "NAME")
     path, now = _path(), clock.now()
-    kept = [one for one in load(path) if one.identity.name != name or one.is_valid(now)]
-    own = [one for one in kept if one.identity.name == name]
+    kept = [token for token in load(path) if token.identity.name != name or token.is_valid(now)]
+    own = [token for token in kept if token.identity.name == name]
     if len(own) >= TOKENS_A_NAME:
         raise SetupError(f"{name} has two tokens: `trading-ops token revoke {name} --old` first")
     if own and own[0].identity.role != role:
@@ -77,22 +77,22 @@ def show(output: str) -> None:
     now = clock.now()
     found = [
         {
-            "name": one.identity.name,
-            "role": str(one.identity.role),
-            "expires_at": one.expires_at.isoformat() if one.expires_at else None,
-            "valid": one.is_valid(now),
-            "hash": one.digest[:12],
+            "name": token.identity.name,
+            "role": str(token.identity.role),
+            "expires_at": token.expires_at.isoformat() if token.expires_at else None,
+            "valid": token.is_valid(now),
+            "hash": token.digest[:12],
         }
-        for one in load(_path())
+        for token in load(_path())
     ]
     if output == "json":
         print_json(found)
         return
-    for one in found:
-        until = one["expires_at"]
+    for token in found:
+        until = token["expires_at"]
         end = f"until {moment(datetime.fromisoformat(str(until)))}" if until else "never expires"
-        state = "" if one["valid"] else "  EXPIRED"
-        click.echo(f"{one['name']:<20} {one['role']:<9} {one['hash']}  {end}{state}")
+        state = "" if token["valid"] else "  EXPIRED"
+        click.echo(f"{token['name']:<20} {token['role']:<9} {token['hash']}  {end}{state}")
     if not found:
         click.echo("no tokens: trading-ops token add NAME --role viewer")
 
@@ -131,7 +131,7 @@ def revoke(name: str, *, old: bool) -> None:
     """Revoke the tokens of NAME, within a second."""
     path = _path()
     entries = load(path)
-    own = [one for one in entries if one.identity.name == name]
+    own = [token for token in entries if token.identity.name == name]
     if not own:
         raise SetupError(f"{name} has no token: see `trading-ops token list`")
     if old and len(own) < TOKENS_A_NAME:
@@ -142,7 +142,7 @@ def revoke(name: str, *, old: bool) -> None:
 
 
 def _without(entries: Sequence[TokenEntry], gone: Sequence[TokenEntry]) -> list[TokenEntry]:
-    return [one for one in entries if one not in gone]
+    return [token for token in entries if token not in gone]
 
 
 def _path() -> Path:

@@ -215,35 +215,35 @@ class Alertmanager:
 
 def _alerts(body: bytes) -> dict[Fingerprint, RoutedAlert]:
     return {
-        Fingerprint(one.fingerprint): RoutedAlert(
-            fingerprint=Fingerprint(one.fingerprint),
-            labels=one.labels,
-            annotations=one.annotations,
-            starts_at=one.startsAt,
-            ends_at=one.endsAt,
-            silenced=bool(one.status.silencedBy),
-            silenced_by=frozenset(one.status.silencedBy),
-            inhibited=bool(one.status.inhibitedBy),
+        Fingerprint(alert.fingerprint): RoutedAlert(
+            fingerprint=Fingerprint(alert.fingerprint),
+            labels=alert.labels,
+            annotations=alert.annotations,
+            starts_at=alert.startsAt,
+            ends_at=alert.endsAt,
+            silenced=bool(alert.status.silencedBy),
+            silenced_by=frozenset(alert.status.silencedBy),
+            inhibited=bool(alert.status.inhibitedBy),
         )
-        for one in _decoded(body, list[_Alert])
+        for alert in _decoded(body, list[_Alert])
     }
 
 
 def _standing(body: bytes) -> list[Silence]:
     return [
         Silence(
-            id=one.id,
-            starts_at=one.startsAt,
-            ends_at=one.endsAt,
-            created_by=one.createdBy,
-            comment=one.comment,
+            id=silence.id,
+            starts_at=silence.startsAt,
+            ends_at=silence.endsAt,
+            created_by=silence.createdBy,
+            comment=silence.comment,
             matchers=tuple(
                 Matcher(it.name, it.value, is_regex=it.isRegex, is_equal=it.isEqual)
-                for it in one.matchers
+                for it in silence.matchers
             ),
         )
-        for one in _decoded(body, list[_Silence])
-        if one.status.state != EXPIRED
+        for silence in _decoded(body, list[_Silence])
+        if silence.status.state != EXPIRED
     ]
 
 
@@ -283,7 +283,7 @@ class Alertmanagers:
         Raises:
             Unreachable: none answers.
         """
-        union, *others = await self._ask_all([one.alerts() for one in self._members])
+        union, *others = await self._ask_all([member.alerts() for member in self._members])
         for alerts in others:
             for key, alert in alerts.items():
                 known = union.get(key)
@@ -296,7 +296,7 @@ class Alertmanagers:
         Raises:
             ClientError: none accepted it.
         """
-        await self._ask_all([one.post(alert) for one in self._members])
+        await self._ask_all([member.post(alert) for member in self._members])
 
     async def silences(
         self, alertname: str | None = None, *, pattern: bool = False
@@ -307,7 +307,7 @@ class Alertmanagers:
             ClientError: none answers.
         """
         answers = await self._ask_all(
-            [one.silences(alertname, pattern=pattern) for one in self._members]
+            [member.silences(alertname, pattern=pattern) for member in self._members]
         )
         return list({silence.id: silence for found in answers for silence in found}.values())
 
@@ -329,9 +329,9 @@ class Alertmanagers:
             Refused: one rejected it.
         """
         silent: list[str] = []
-        for one in self._members:
+        for member in self._members:
             try:
-                return await one.silence(
+                return await member.silence(
                     matchers,
                     starts=starts,
                     ends=ends,
@@ -350,7 +350,7 @@ class Alertmanagers:
         Raises:
             ClientError: none answers.
         """
-        await self._ask_all([one.expire(id) for one in self._members])
+        await self._ask_all([member.expire(id) for member in self._members])
 
     async def _ask_all(self, asked: Sequence[Awaitable[T]]) -> list[T]:
         good, bad = [], []
@@ -373,29 +373,29 @@ async def _in_time(asked: Sequence[Awaitable[T]]) -> list[T | BaseException]:
 
     A hanging member must not delay every pass by a whole request timeout.
     """
-    tasks = [asyncio.ensure_future(one) for one in asked]
+    tasks = [asyncio.ensure_future(request) for request in asked]
     waiting = set(tasks)
     try:
-        while waiting and not any(one.done() and not one.exception() for one in tasks):
+        while waiting and not any(task.done() and not task.exception() for task in tasks):
             _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         if waiting:
             await asyncio.wait(waiting, timeout=STRAGGLER_SECONDS)
     finally:
-        for one in tasks:
-            one.cancel()
+        for task in tasks:
+            task.cancel()
     answers = await asyncio.gather(*tasks, return_exceptions=True)
     return [
-        Unreachable("too slow") if isinstance(one, asyncio.CancelledError) else one
-        for one in answers
+        Unreachable("too slow") if isinstance(answer, asyncio.CancelledError) else answer
+        for answer in answers
     ]
 
 
-def _merged(one: RoutedAlert, other: RoutedAlert) -> RoutedAlert:
-    newer = max(one, other, key=lambda alert: alert.ends_at)
+def _merged(routed: RoutedAlert, other: RoutedAlert) -> RoutedAlert:
+    newer = max(routed, other, key=lambda alert: alert.ends_at)
     return replace(
         newer,
-        starts_at=min(one.starts_at, other.starts_at),
-        silenced=one.silenced or other.silenced,
-        silenced_by=one.silenced_by | other.silenced_by,
-        inhibited=one.inhibited or other.inhibited,
+        starts_at=min(routed.starts_at, other.starts_at),
+        silenced=routed.silenced or other.silenced,
+        silenced_by=routed.silenced_by | other.silenced_by,
+        inhibited=routed.inhibited or other.inhibited,
     )

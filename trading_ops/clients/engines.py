@@ -112,7 +112,7 @@ def urls(access: EngineAccess, targets: tuple[Target, ...]) -> list[str]:
     Raises:
         ConfigError: a URL is none, or would be asked in clear beyond this machine.
     """
-    given = [one.strip().rstrip("/") for one in access.url.split(",") if one.strip()]
+    given = [url.strip().rstrip("/") for url in access.url.split(",") if url.strip()]
     for url in given:
         _check(url, access.key)
     return given or [target.url for target in targets]

@@ -190,7 +190,7 @@ class Freqtrade:
 
     async def _lock(self, state: str, hold_id: str, text: str) -> None:
         def stands(holds: list[LockedHold]) -> bool:
-            return any(one.id == hold_id and one.state in {state, "halted"} for one in holds)
+            return any(hold.id == hold_id and hold.state in {state, "halted"} for hold in holds)
 
         if stands(await self._api.holds()):
             return

@@ -79,11 +79,12 @@ async def closed_trades(ask: Ask, after: int) -> EventsPage:
         found += page
         if len(page) < limit or page[-1].close_timestamp <= after:
             break
-    known = [one for one in found if one.close_timestamp <= after]
+    known = [trade for trade in found if trade.close_timestamp <= after]
     new = sorted(
-        (one for one in found if one.close_timestamp > after), key=lambda one: one.close_timestamp
+        (trade for trade in found if trade.close_timestamp > after),
+        key=lambda trade: trade.close_timestamp,
     )
-    events = [_event(one) for one in (*new[:READ_AT_ONCE], *known[:NEWEST])]
+    events = [_event(trade) for trade in (*new[:READ_AT_ONCE], *known[:NEWEST])]
     return EventsPage(journal=JOURNAL, events=events)
 
 

@@ -87,14 +87,14 @@ class KeptConnections:
         """Return a connection that can be used; close what is old, or waits too long."""
         oldest = clock.boottime() - self._connector.secured_seconds
         kept: list[_Connection] = []
-        for one in self._open:
-            is_old = self._secured and one.used and one.opened_at < oldest
-            if one.ended or (is_old and not one.busy):
-                one.close()
+        for connection in self._open:
+            is_old = self._secured and connection.used and connection.opened_at < oldest
+            if connection.ended or (is_old and not connection.busy):
+                connection.close()
             else:
-                kept.append(one)
+                kept.append(connection)
         self._open = kept
-        free = next((one for one in kept if not one.busy), None)
+        free = next((connection for connection in kept if not connection.busy), None)
         if free is None and len(kept) >= MOST:
             kept.pop(0).close()
         return free

@@ -81,7 +81,7 @@ class _Group(msgspec.Struct):
 
     @property
     def is_ours(self) -> bool:
-        return self.name.startswith(GROUP_PREFIXES) or any(one.is_ours for one in self.rules)
+        return self.name.startswith(GROUP_PREFIXES) or any(rule.is_ours for rule in self.rules)
 
 
 class _Groups(msgspec.Struct):
@@ -214,17 +214,17 @@ class Prometheus:
     def _alerts(self, body: bytes) -> dict[Fingerprint, RuleAlert]:
         known, self._known = self._known, {}
         alerts = {}
-        for one in _decode(body, _AlertsAnswer).data.alerts:
-            kept = stripped(one.labels, self._external or {})
+        for alert in _decode(body, _AlertsAnswer).data.alerts:
+            kept = stripped(alert.labels, self._external or {})
             labels = tuple(kept.items())
             key = known.get(labels) or fingerprint_of(kept)
             self._known[labels] = key
             alerts[key] = RuleAlert(
                 fingerprint=key,
                 labels=kept,
-                annotations=one.annotations,
-                firing=one.state == "firing",
-                active_at=one.activeAt,
+                annotations=alert.annotations,
+                firing=alert.state == "firing",
+                active_at=alert.activeAt,
             )
         return alerts
 
@@ -244,7 +244,10 @@ class Prometheus:
         answer = _decode(body, _QueryAnswer)
         if answer.data.resultType != "vector":
             raise Unreachable(f"{expression!r} gave a {answer.data.resultType}, not a vector")
-        return [Sample(labels=one.metric, value=float(one.value[1])) for one in answer.data.result]
+        return [
+            Sample(labels=result.metric, value=float(result.value[1]))
+            for result in answer.data.result
+        ]
 
     async def query_range(
         self,
@@ -269,8 +272,8 @@ class Prometheus:
 
 def _series(body: bytes) -> list[Series]:
     return [
-        Series(labels=one.metric, points=[(at, float(value)) for at, value in one.values])
-        for one in _decode(body, _RangeAnswer).data.result
+        Series(labels=result.metric, points=[(at, float(value)) for at, value in result.values])
+        for result in _decode(body, _RangeAnswer).data.result
     ]
 
 
@@ -293,9 +296,9 @@ def _external_of(config: str) -> Mapping[str, str]:
 def _digests(body: bytes) -> dict[str, str]:
     encode = msgspec.json.Encoder(order="deterministic").encode
     return {
-        one.name: hashlib.sha256(encode(one)).hexdigest()[:16]
-        for one in _decode(body, _GroupsAnswer).data.groups
-        if one.is_ours
+        group.name: hashlib.sha256(encode(group)).hexdigest()[:16]
+        for group in _decode(body, _GroupsAnswer).data.groups
+        if group.is_ours
     }
 
 

@@ -157,8 +157,8 @@ class ReconcilerApi:
     async def incidents(self, **filters: str) -> list[ListedIncidentView]:
         """Return incidents, newest first; filters as the API has them."""
         page = _decode(await self._get("/api/v1/incidents", params=filters), _Incidents)
-        for one in page.incidents:
-            one.status = page.statuses.get(one.id)
+        for incident in page.incidents:
+            incident.status = page.statuses.get(incident.id)
         return page.incidents
 
     async def timeline(self, key: str) -> TimelineView | None:
@@ -371,7 +371,7 @@ class ReconcilerApi:
     async def kinds(self) -> frozenset[str]:
         """Return every stored kind of event."""
         body = await self._get("/api/v1/events/summary", params={"since": "1970-01-01T00:00:00Z"})
-        return frozenset(one.kind for one in _decode(body, _Summary).counts)
+        return frozenset(count.kind for count in _decode(body, _Summary).counts)
 
     async def follow(self, after: int) -> AsyncIterator[EventView]:
         """Yield every event after a number as it happens, until the connection ends.

@@ -163,6 +163,6 @@ def read_valid_lines(path: Path) -> dict[str, Any]:
         return found
     for line in lines:
         with contextlib.suppress(yaml.YAMLError):
-            if isinstance(one := yaml.safe_load(line), dict):
-                found |= one
+            if isinstance(entry := yaml.safe_load(line), dict):
+                found |= entry
     return found

@@ -42,5 +42,5 @@ def registry_or_last_good(settings: Settings) -> tuple[Registry, ConfigError | N
         if problem is not None:
             raise problem from None
         return current, None
-    removed = tuple(one for one in kept if current.find(one.name) is None)
+    removed = tuple(target for target in kept if current.find(target.name) is None)
     return Registry((*current, *removed)), problem

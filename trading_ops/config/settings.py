@@ -603,8 +603,8 @@ def load_usable_settings(
     usable: dict[str, Any] = {"root": str(folder)}
     for name in fields & found.keys():
         with contextlib.suppress(msgspec.ValidationError):
-            one = {"root": str(folder), name: found[name]}
-            msgspec.convert(one, Settings, strict=False, dec_hook=_decode)
+            values = {"root": str(folder), name: found[name]}
+            msgspec.convert(values, Settings, strict=False, dec_hook=_decode)
             usable[name] = found[name]
     return _absolute(msgspec.convert(usable, Settings, strict=False, dec_hook=_decode))
 

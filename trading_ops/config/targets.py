@@ -47,7 +47,7 @@ UNITS = {
 }
 """Allowed unit names of each service manager, and their description."""
 
-OTHERS = ", ".join(one for one in UNITS if one is not Manager.SUPERVISOR)
+OTHERS = ", ".join(unit for unit in UNITS if unit is not Manager.SUPERVISOR)
 
 VERBS = frozenset({"status", "restart", "start", "stop"})
 NEEDED_VERBS = ("status", "restart")
@@ -247,7 +247,7 @@ def _check_restore_test(target: Target, where: str, key: str) -> None:
     if program != OWN_PYTHON and not program.startswith("/"):
         fix = f"name it by its absolute path, or write `{OWN_PYTHON}` for that of this installation"
         raise ConfigError(where, key, f"{program!r} is not a program", fix)
-    if not any(RESTORED_VAR in one for one in target.restore_test[1:]):
+    if not any(RESTORED_VAR in argument for argument in target.restore_test[1:]):
         problem = f"no argument contains `{RESTORED_VAR}`, so the bot would start on live data"
         fix = f"pass the bot its files below `{RESTORED_VAR}`, the restored folder `var`"
         raise ConfigError(where, key, problem, fix)

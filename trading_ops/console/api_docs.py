@@ -38,13 +38,13 @@ class Schema:
 
 def operations(whole: Mapping[str, Any], tag: str) -> list[Operation]:
     """Return the operations of one tag."""
-    return [_operation(*one) for one in _tagged(whole, tag)]
+    return [_operation(*entry) for entry in _tagged(whole, tag)]
 
 
 def schemas(whole: Mapping[str, Any], tag: str) -> list[Schema]:
     """Return the types that these operations use, directly or indirectly."""
     components = whole["components"]["schemas"]
-    wanted = list(_references([one for _, _, one in _tagged(whole, tag)]))
+    wanted = list(_references([operation for _, _, operation in _tagged(whole, tag)]))
     found: dict[str, Schema] = {}
     while wanted:
         name = wanted.pop()
@@ -58,30 +58,31 @@ def schemas(whole: Mapping[str, Any], tag: str) -> list[Schema]:
 
 def _tagged(whole: Mapping[str, Any], tag: str) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
     for path, methods in whole["paths"].items():
-        for method, one in methods.items():
-            if tag in one["tags"]:
-                yield method.upper(), path, one
+        for method, operation in methods.items():
+            if tag in operation["tags"]:
+                yield method.upper(), path, operation
 
 
-def _operation(method: str, path: str, one: Mapping[str, Any]) -> Operation:
-    succeeded = next(iter(one["responses"].values()))
+def _operation(method: str, path: str, operation: Mapping[str, Any]) -> Operation:
+    succeeded = next(iter(operation["responses"].values()))
     return Operation(
         method=method,
         path=path,
-        summary=one["summary"],
-        role=one["x-role"],
+        summary=operation["summary"],
+        role=operation["x-role"],
         parameters=[
-            (given["name"], given["in"], _type(given["schema"])) for given in one["parameters"]
+            (given["name"], given["in"], _type(given["schema"]))
+            for given in operation["parameters"]
         ],
-        body=_content(one.get("requestBody", {})),
+        body=_content(operation.get("requestBody", {})),
         answer=_content(succeeded),
-        statuses=list(one["responses"]),
+        statuses=list(operation["responses"]),
     )
 
 
 def _content(holder: Mapping[str, Any]) -> str:
-    for media, one in holder.get("content", {}).items():
-        return _type(one["schema"]) if "schema" in one else str(media)
+    for media, content in holder.get("content", {}).items():
+        return _type(content["schema"]) if "schema" in content else str(media)
     return ""
 
 
@@ -91,10 +92,10 @@ def _schema(name: str, schema: Mapping[str, Any]) -> Schema:
         name=name,
         description=str(schema.get("description", "")).split("\n\n")[0],
         fields=[
-            (field, _type(one), field in required)
-            for field, one in schema.get("properties", {}).items()
+            (field, _type(field_schema), field in required)
+            for field, field_schema in schema.get("properties", {}).items()
         ],
-        values=[str(one) for one in schema.get("enum", ())],
+        values=[str(value) for value in schema.get("enum", ())],
     )
 
 
@@ -104,9 +105,9 @@ def _type(schema: Any) -> str:
     if "$ref" in schema:
         return str(schema["$ref"]).removeprefix(REFERENCE)
     if "anyOf" in schema:
-        return " or ".join(_type(one) for one in schema["anyOf"])
+        return " or ".join(_type(option) for option in schema["anyOf"])
     if "enum" in schema:
-        return " or ".join(str(one) for one in schema["enum"])
+        return " or ".join(str(value) for value in schema["enum"])
     kind = str(schema.get("type", "any"))
     if kind == "array":
         return f"list of {_type(schema.get('items', {}))}"
@@ -119,5 +120,5 @@ def _references(value: Any) -> Iterator[str]:
             yield str(value["$ref"]).removeprefix(REFERENCE)
         value = list(value.values())
     if isinstance(value, list):
-        for one in value:
-            yield from _references(one)
+        for item in value:
+            yield from _references(item)

@@ -40,15 +40,15 @@ def add_console(
 ) -> None:
     """Add the console's routes to the reconciler's application."""
     calls = Calls(table)
-    bots = [one for one in registry if one.kind in NAMED_BOTS]
+    bots = [target for target in registry if target.kind in NAMED_BOTS]
     figures = FigureReader(
         Prometheus(engines.prometheus(within=PROMETHEUS_WITHIN)),
-        [one.name for one in bots],
-        all_have_agents=all(one.kind is Kind.BOT for one in bots),
+        [bot.name for bot in bots],
+        all_have_agents=all(bot.kind is Kind.BOT for bot in bots),
     )
     reading = Reading(calls, figures)
     live = Live(lambda: reader.start(_heads))
-    hosts = (one.strip().lower() for one in settings.console_hosts.split(","))
+    hosts = (host.strip().lower() for host in settings.console_hosts.split(","))
     grafana = settings.grafana_url.strip()
     if grafana and not grafana.startswith(WEB):
         log.error("grafana_url_ignored", fix="begin it with http:// or https://")
@@ -64,7 +64,7 @@ def add_console(
         pages=Pages(reading, figures),
         handlers=FormHandlers(reading, registry),
         live=live,
-        hosts=frozenset(one for one in hosts if one),
+        hosts=frozenset(host for host in hosts if host),
         grafana=grafana,
     ).add_to(application)
 

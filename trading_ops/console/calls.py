@@ -21,7 +21,7 @@ class Calls:
 
     def __init__(self, table: Sequence[Route]) -> None:
         self.table = table
-        self._routes = {f"{one.method} {one.path}": one for one in table}
+        self._routes = {f"{route.method} {route.path}": route for route in table}
 
     def has(self, name: str) -> bool:
         """Return whether there is such a route."""

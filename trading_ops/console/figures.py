@@ -121,8 +121,8 @@ class FigureReader:
         except ClientError:
             found = []
         first: dict[str, Series] = {}
-        for one in sorted(found, key=lambda series: series.labels.get("currency", "")):
-            first.setdefault(one.labels.get("bot", ""), one)
+        for line in sorted(found, key=lambda series: series.labels.get("currency", "")):
+            first.setdefault(line.labels.get("bot", ""), line)
         while len(self._lines) >= LINES_KEPT:
             del self._lines[next(iter(self._lines))]
         self._lines[wanted] = clock.monotonic(), first
@@ -164,13 +164,13 @@ def _money(found: Mapping[str, list[Sample]], bots: Collection[str]) -> dict[str
     of: dict[str, Money] = {}
     for kind, samples in found.items():
         fill = _FILL[kind]
-        for one in samples:
-            bot = one.labels.get("bot", "")
-            if bot in bots and math.isfinite(one.value):
+        for sample in samples:
+            bot = sample.labels.get("bot", "")
+            if bot in bots and math.isfinite(sample.value):
                 money = of.get(bot)
                 if money is None:
                     money = of[bot] = Money()
-                fill(money, one.labels, one.value)
+                fill(money, sample.labels, sample.value)
     return of
 
 

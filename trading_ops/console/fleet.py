@@ -59,7 +59,7 @@ class Row:
     @property
     def not_in_force(self) -> int:
         """Return the number of holds that the bot has not acknowledged."""
-        return sum(one.id not in self.target.in_force for one in self.target.holds)
+        return sum(hold.id not in self.target.in_force for hold in self.target.holds)
 
     @cached_property
     def severity(self) -> int:
@@ -81,7 +81,7 @@ class Row:
             found.append("is above its exposure limit")
         if money.drift:
             found.append(f"disagrees with the venue on {', '.join(sorted(money.drift))}")
-        if any(one.labels.get("severity") in SEVERE for one in self.incidents):
+        if any(incident.labels.get("severity") in SEVERE for incident in self.incidents):
             found.append(f"has {self.incidents[0].alert}")
         return tuple(found)
 
@@ -159,14 +159,14 @@ def gather(
     targets: Iterable[TargetView], incidents: Iterable[Incident], figures: Figures, now: datetime
 ) -> Fleet:
     """Return the current fleet."""
-    bots = [one for one in targets if one.kind in NAMED_BOTS]
-    named = {one.name for one in bots}
+    bots = [target for target in targets if target.kind in NAMED_BOTS]
+    named = {bot.name for bot in bots}
     of: dict[str, list[Incident]] = {}
     others: list[Incident] = []
-    for one in incidents:
-        bot = one.target if one.target in named else one.labels.get("bot")
-        (of.setdefault(bot, []) if bot in named else others).append(one)
-    rows = [_row(one, sorted(of.get(one.name, ()), key=_rank), figures, now) for one in bots]
+    for incident in incidents:
+        bot = incident.target if incident.target in named else incident.labels.get("bot")
+        (of.setdefault(bot, []) if bot in named else others).append(incident)
+    rows = [_row(bot, sorted(of.get(bot.name, ()), key=_rank), figures, now) for bot in bots]
     rows.sort(key=lambda row: (-row.severity, _ORDER.index(row.state), row.name))
     return Fleet(
         rows=tuple(rows),
@@ -206,7 +206,7 @@ def _state(target: TargetView, money: Money, now: datetime) -> str:
         return SILENT
     reported = agent.state if agent.state in _ORDER else UNKNOWN
     # Our holds count as in force until the agent's next answer.
-    held = [one.state for one in target.holds if one.id in target.in_force]
+    held = [hold.state for hold in target.holds if hold.id in target.in_force]
     if HeldState.HALTED in held:
         return HALTED
     return REDUCING if HeldState.REDUCING in held and reported == ACTIVE else reported
@@ -219,12 +219,12 @@ def _rank(incident: Incident) -> tuple[int, datetime]:
 
 def _total(amounts: Iterable[Mapping[str, float]]) -> dict[str, float]:
     total: dict[str, float] = {}
-    for one in amounts:
-        for currency, amount in one.items():
+    for by_currency in amounts:
+        for currency, amount in by_currency.items():
             total[currency] = total.get(currency, 0.0) + amount
     return dict(sorted(total.items()))
 
 
 def _most(rows: Iterable[Row], share: Callable[[Row], float | None]) -> Row | None:
     known = [(value, row) for row in rows if (value := share(row)) is not None]
-    return max(known, key=lambda one: one[0])[1] if known else None
+    return max(known, key=lambda ranked: ranked[0])[1] if known else None

@@ -84,7 +84,7 @@ class FormHandlers:
             "subject": subject,
             "title": form.title.format(subject=subject or "an action"),
             "confirmation": _confirmation(form, subject) if form.typed else "",
-            "given": {key: one[0] for key, one in posted.items() if one},
+            "given": {key: values[0] for key, values in posted.items() if values},
             "chosen": posted.get("holds", []),
             "problem": problem,
             "next": local(_one(posted, "next")),
@@ -93,22 +93,22 @@ class FormHandlers:
             "targets": self._targets(name),
             "holds": await self._holds(visitor, subject) if name == "resume" else [],
             "actions": actions,
-            "params": next((one.params for one in actions if one.name == subject), []),
+            "params": next((action.params for action in actions if action.name == subject), []),
             "choose": name == "run" and not subject,
             "status": 422 if problem else 200,
         }
 
     def _targets(self, name: str) -> list[str]:
         among = self._registry.bots if name == "run" else self._registry
-        return [one.name for one in among]
+        return [choice.name for choice in among]
 
     async def _actions(self, visitor: Visitor) -> list[Any]:
         page = await visitor.get("/api/v1/actions")
-        return [one for one in page.actions if visitor.identity.may(one.role)]
+        return [action for action in page.actions if visitor.identity.may(action.role)]
 
     async def _holds(self, visitor: Visitor, bot: str) -> list[Any]:
         page = await visitor.get("/api/v1/targets")
-        return next((one.holds for one in page.targets if one.name == bot), [])
+        return next((target.holds for target in page.targets if target.name == bot), [])
 
 
 def _form_of(visitor: Visitor) -> Form:

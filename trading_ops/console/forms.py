@@ -311,15 +311,15 @@ def values_of(form: Form, posted: Mapping[str, list[str]], owner: str | None) ->
     """Return the values of a form for the route: only known fields, nothing empty."""
     values: dict[str, Any] = dict(form.fixed or {})
     for field in form.fields:
-        given = [one.strip() for one in posted.get(field.name, []) if one.strip()]
+        given = [value.strip() for value in posted.get(field.name, []) if value.strip()]
         if field.kind == "holds":
             if given:
                 values[field.name] = given
         elif field.kind == "params":
             values[field.name] = {
-                name.removeprefix("param."): one[0].strip()
-                for name, one in posted.items()
-                if name.startswith("param.") and one
+                name.removeprefix("param."): values[0].strip()
+                for name, values in posted.items()
+                if name.startswith("param.") and values
             }
         elif given:
             values[field.name] = given[0]
@@ -357,7 +357,7 @@ def outcome_of(answer: Any) -> tuple[str, bool]:
 
 
 def _of_holds(answer: PlacedPage) -> tuple[str, bool]:
-    missing = [one.target for one in answer.holds if not one.acknowledged]
+    missing = [hold.target for hold in answer.holds if not hold.acknowledged]
     if not missing:
         return f"All {len(answer.holds)} bots have acknowledged the halt.", False
     more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""

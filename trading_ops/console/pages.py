@@ -158,15 +158,15 @@ class Pages:
         silences: dict[str, Any] = {}
         covered: dict[str, list[str]] = {}
         for row in fleet.rows:
-            for one in row.target.silences:
-                silences[one.id] = one
-                covered.setdefault(one.id, []).append(row.name)
+            for silence in row.target.silences:
+                silences[silence.id] = silence
+                covered.setdefault(silence.id, []).append(row.name)
         return "alerts.html", {
             "page": page,
-            "alerts": sorted(page.alerts, key=lambda one: _rank(one.labels)),
+            "alerts": sorted(page.alerts, key=lambda alert: _rank(alert.labels)),
             "state": state,
             "alertname": visitor.parameter("alertname"),
-            "silences": sorted(silences.values(), key=lambda one: one.ends_at),
+            "silences": sorted(silences.values(), key=lambda silence: silence.ends_at),
             "silence_of": silences,
             "covered": covered,
         }
@@ -182,7 +182,7 @@ class Pages:
         before = visitor.parameter("before")
         page = await visitor.get("/api/v1/events", **chosen, limit=EVENTS, before=before)
         summary = await visitor.get("/api/v1/events/summary")
-        kinds = sorted({one.kind for one in summary.counts})
+        kinds = sorted({count.kind for count in summary.counts})
         return "events.html", {
             "page": page,
             "chosen": chosen,
@@ -197,7 +197,7 @@ class Pages:
         return "messages.html", {
             "page": page,
             "state": state,
-            "states": [one.value for one in MessageState],
+            "states": [state.value for state in MessageState],
             "is_first": not cursor,
         }
 
@@ -214,7 +214,7 @@ class Pages:
         return "bot_events.html", {
             "page": page,
             "chosen": chosen,
-            "kinds": [one.value for one in BotEventKind],
+            "kinds": [kind.value for kind in BotEventKind],
             "is_first": not cursor,
         }
 
@@ -227,7 +227,7 @@ class Pages:
         return "reports.html", {
             "report": report,
             "period": period,
-            "periods": [one.value for one in Period],
+            "periods": [period.value for period in Period],
             "date": date,
         }
 
@@ -246,7 +246,11 @@ class Pages:
     async def capacity(self, visitor: Visitor) -> Page:
         """Show what each resource uses and when it runs out."""
         plan = await visitor.get("/api/v1/capacity")
-        due = [one for one in plan.resources if one.level in {Level.CRITICAL, Level.WARNING}]
+        due = [
+            resource
+            for resource in plan.resources
+            if resource.level in {Level.CRITICAL, Level.WARNING}
+        ]
         return "capacity.html", {"plan": plan, "due": due}
 
     async def readiness(self, visitor: Visitor) -> Page:
@@ -265,7 +269,7 @@ class Pages:
         """Show the API by its own OpenAPI document, one tag at a time."""
         whole = self._described or document(visitor.calls.table)
         self._described = whole
-        tags = [one["name"] for one in whole["tags"]]
+        tags = [tag["name"] for tag in whole["tags"]]
         tag = visitor.parameter("tag")
         tag = tag if tag in tags else tags[0]
         return "api.html", {
@@ -274,24 +278,24 @@ class Pages:
             "tag": tag,
             "operations": operations(whole, tag),
             "schemas": (types := schemas(whole, tag)),
-            "names": {one.name for one in types},
+            "names": {event_type.name for event_type in types},
         }
 
     async def _row(self, name: str) -> Row:
         fleet = await self._reading.fleet()
-        row = next((one for one in fleet.rows if one.name == name), None)
+        row = next((row for row in fleet.rows if row.name == name), None)
         if row is None:
             not_found("targets.yml has no bot of this name")
         return row
 
     async def _has_runbook(self, visitor: Visitor, alert: str) -> bool:
         found = await visitor.get("/api/v1/runbooks")
-        return any(one.alert == alert for one in found.runbooks)
+        return any(runbook.alert == alert for runbook in found.runbooks)
 
 
 def _rank(labels: Mapping[str, str]) -> int:
     """Return the place of an alert in a list, the worst first."""
-    worst = [one.value for one in reversed(Severity)]
+    worst = [severity.value for severity in reversed(Severity)]
     severity = labels.get("severity", "")
     return worst.index(severity) if severity in worst else len(worst)
 

@@ -119,8 +119,8 @@ class Reading:
         now = clock.now()
         return Situation(
             pause=pause.pause,
-            windows=[one for one in windows.maintenance if one.begins_at <= now],
-            approvals=[one for one in waiting.approvals if one.expires_at > now],
+            windows=[window for window in windows.maintenance if window.begins_at <= now],
+            approvals=[approval for approval in waiting.approvals if approval.expires_at > now],
         )
 
     async def _get(self, path: str, **query: Any) -> Any:

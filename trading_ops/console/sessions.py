@@ -74,15 +74,15 @@ class Sessions:
         self._idle_seconds = idle_seconds
         self._by_key: dict[str, Session] = {}
         self._saving = asyncio.Lock()
-        for one in self._read():
-            self._by_key[one.key] = Session(**msgspec.structs.asdict(one))
+        for stored in self._read():
+            self._by_key[stored.key] = Session(**msgspec.structs.asdict(stored))
 
     def begin(self, digest: str, owner: str | None) -> str:
         """Log in with a valid token; return the new cookie."""
         now = clock.timestamp()
         cookie = new_cookie()
-        same = [one for one in self._by_key.values() if one.digest == digest]
-        for old in sorted(same, key=lambda one: -one.used_at)[SESSIONS_A_TOKEN - 1 :]:
+        same = [session for session in self._by_key.values() if session.digest == digest]
+        for old in sorted(same, key=lambda session: -session.used_at)[SESSIONS_A_TOKEN - 1 :]:
             self.end(old)
         session = Session(key=_hash(cookie), digest=digest, owner=owner, begun_at=now, used_at=now)
         self._by_key[session.key] = session
@@ -109,11 +109,11 @@ class Sessions:
         """Write the sessions; if that fails, they only end at the next restart."""
         async with self._saving:
             now = clock.timestamp()
-            kept = [one for one in self._by_key.values() if self._is_live(one, now)]
-            for one in kept:
-                one.saved_at = one.used_at
+            kept = [session for session in self._by_key.values() if self._is_live(session, now)]
+            for session in kept:
+                session.saved_at = session.used_at
             try:
-                await asyncio.to_thread(self._write, [_stored(one) for one in kept])
+                await asyncio.to_thread(self._write, [_stored(session) for session in kept])
             except OSError as error:
                 log.warning("sessions_not_saved", error=str(error))
 
@@ -150,5 +150,5 @@ def _hash(cookie: str) -> str:
     return hashlib.sha256(cookie.encode(errors="replace")).hexdigest()
 
 
-def _stored(one: Session) -> _Stored:
-    return _Stored(one.key, one.digest, one.owner, one.begun_at, one.used_at)
+def _stored(session: Session) -> _Stored:
+    return _Stored(session.key, session.digest, session.owner, session.begun_at, session.used_at)

@@ -64,7 +64,7 @@ def _jobs(settings: Settings) -> str:
     from trading_ops.jobs.config import load_jobs  # noqa: PLC0415 - heavy
 
     found = load_jobs(settings.targets_file.parent)
-    return f"{sum(one.enabled for one in found.values())} enabled"
+    return f"{sum(entry.enabled for entry in found.values())} enabled"
 
 
 def _messages(settings: Settings) -> str:

@@ -94,8 +94,8 @@ class Connections:
         loaded = {str(rule.get("name")) for group in groups for rule in group.get("rules") or ()}
         yield rules_check(wanted, loaded, str(self._settings.prometheus_config / "rules"))
         active = _data(await http.get("/api/v1/alertmanagers")).get("activeAlertmanagers") or ()
-        registered = [one.url for one in self._registry.of_kind(Kind.ALERTMANAGER)]
-        yield delivery_check([str(one.get("url")) for one in active], registered)
+        registered = [target.url for target in self._registry.of_kind(Kind.ALERTMANAGER)]
+        yield delivery_check([str(alertmanager.get("url")) for alertmanager in active], registered)
 
     async def alertmanager(self, target: Target) -> AsyncIterator[Check]:
         """Check its version, and whether it has our receiver.
@@ -109,7 +109,7 @@ class Connections:
         config: Any = None
         with contextlib.suppress(yaml.YAMLError):
             config = load_yaml(original)
-        names = [one.strip() for one in self._settings.alertmanager_receivers.split(",")]
+        names = [receiver.strip() for receiver in self._settings.alertmanager_receivers.split(",")]
         yield receiver_check(config, names)
 
     async def automation(self, target: Target) -> AsyncIterator[Check]:
@@ -178,7 +178,7 @@ async def check_connections(
         for target in filter(_can_be_queried, registry):
             name = f"{target.kind} {target.name}"
             yield await _check(name, partial(ask.alive, target), _fix(target))
-        for target in (one for one in registry if one.service):
+        for target in (target for target in registry if target.service):
             name = f"service of {target.name}"
             fix = "start the node of its host, and see docs/service-managers.md"
             yield await _check(name, partial(ask.service, target), fix)

@@ -80,6 +80,6 @@ def digest(
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def same_person(one: str, other: str) -> bool:
+def same_person(first: str, other: str) -> bool:
     """Whether two names are the same person, ignoring case and spaces."""
-    return one.strip().casefold() == other.strip().casefold()
+    return first.strip().casefold() == other.strip().casefold()

@@ -44,33 +44,33 @@ class BotEvent:
     data: Mapping[str, Any]
 
 
-def message_of(one: BotEvent) -> Message | None:
+def message_of(event: BotEvent) -> Message | None:
     """Return the message about an event; None for orders, signals and routine events."""
-    match one.kind:
+    match event.kind:
         case BotEventKind.TRADE:
             kind = MessageKind.TRADE
         case BotEventKind.RISK:
             kind = MessageKind.RISK
-        case BotEventKind.SYSTEM if AWAY in one.data:
+        case BotEventKind.SYSTEM if AWAY in event.data:
             kind = MessageKind.RESTART
-        case _ if one.severity is not Severity.INFO:
+        case _ if event.severity is not Severity.INFO:
             kind = MessageKind.ERROR
         case _:
             return None
     facts = {
-        "Bot": one.bot,
-        "Strategy": one.strategy,
-        "Symbol": one.symbol,
-        "Order": one.order_id,
-        **dict(_fact(name, value) for name, value in one.data.items()),
+        "Bot": event.bot,
+        "Strategy": event.strategy,
+        "Symbol": event.symbol,
+        "Order": event.order_id,
+        **dict(_fact(name, value) for name, value in event.data.items()),
     }
     return Message(
-        key=f"bot-event:{one.bot}:{one.event}",
+        key=f"bot-event:{event.bot}:{event.event}",
         kind=kind,
-        severity=one.severity,
-        bot=one.bot,
-        at=one.at,
-        subject=f"{one.bot}: {one.summary}",
+        severity=event.severity,
+        bot=event.bot,
+        at=event.at,
+        subject=f"{event.bot}: {event.summary}",
         facts={name: value for name, value in facts.items() if value not in ("", None)},
     )
 
@@ -81,10 +81,10 @@ def _fact(name: str, value: Any) -> tuple[str, Any]:
     return name.replace("_", " ").capitalize(), value
 
 
-def amount(one: BotEvent, name: str) -> Decimal | None:
+def amount(event: BotEvent, name: str) -> Decimal | None:
     """Return an amount of a trade, such as `fee`; None: no finite number was reported."""
     try:
-        value = Decimal(str(one.data[name]))
+        value = Decimal(str(event.data[name]))
     except (KeyError, InvalidOperation):
         return None
     return value if value.is_finite() else None

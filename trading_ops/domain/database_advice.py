@@ -144,7 +144,7 @@ def unused_indexes(now: Figures, earlier: Sequence[Snapshot]) -> Iterator[Findin
         now: today's figures.
         earlier: newest first.
     """
-    old = next((one for one in earlier if now.at - one.at >= UNUSED_FOR), None)
+    old = next((snapshot for snapshot in earlier if now.at - snapshot.at >= UNUSED_FOR), None)
     for index in now.indexes:
         if old is None or index.bytes < UNUSED_BYTES or old.scans.get(index.name) != index.scans:
             continue
@@ -167,12 +167,12 @@ def day_of_statements(now: Figures, earlier: Sequence[Snapshot]) -> list[DayOfSt
     if not earlier or now.statements is None:
         return []
     found = []
-    for one in now.statements:
-        counters = [(one.calls, one.milliseconds)]
+    for statement in now.statements:
+        counters = [(statement.calls, statement.milliseconds)]
         for snapshot in earlier:
-            if one.id not in snapshot.statements:
+            if statement.id not in snapshot.statements:
                 break
-            counters.append(snapshot.statements[one.id])
+            counters.append(snapshot.statements[statement.id])
         days = [
             (calls - before[0], spent - before[1]) for (calls, spent), before in pairwise(counters)
         ]
@@ -182,7 +182,7 @@ def day_of_statements(now: Figures, earlier: Sequence[Snapshot]) -> list[DayOfSt
         if not days or not days[0][0]:
             continue
         usual = [spent / calls for calls, spent in days[1:] if calls >= LEAST_CALLS]
-        found.append((one.text, *days[0], median(usual) if usual else None))
+        found.append((statement.text, *days[0], median(usual) if usual else None))
     total = sum(spent for _, _, spent, _ in found)
     lines = [
         DayOfStatement(
@@ -199,60 +199,61 @@ def day_of_statements(now: Figures, earlier: Sequence[Snapshot]) -> list[DayOfSt
 
 def slower_statements(day: Sequence[DayOfStatement]) -> Iterator[Finding]:
     """Yield the statements that take much longer than usual."""
-    for one in day:
-        if one.is_slower:
+    for statement in day:
+        if statement.is_slower:
             yield Finding(
                 topic="slower statement",
-                subject=one.text,
-                text=f"{one.text} took {one.mean_ms:.1f} ms on average, usually "
-                f"{one.usual_ms:.1f} ms ({one.calls} calls, {one.share:.0%} of all time): compare "
-                "its EXPLAIN ANALYZE; ANALYZE the tables or add an index",
+                subject=statement.text,
+                text=f"{statement.text} took {statement.mean_ms:.1f} ms on average, usually "
+                f"{statement.usual_ms:.1f} ms ({statement.calls} calls, {statement.share:.0%} of "
+                "all time): compare its EXPLAIN ANALYZE; ANALYZE the tables or add an index",
             )
 
 
 def autovacuum(tables: Sequence[TableRows]) -> Iterator[Finding]:
     """Yield the tables on which autovacuum is off, starts too late, or does not keep up."""
-    for one in tables:
-        alter = f"ALTER TABLE {one.name} SET"
-        if not one.enabled:
-            text = f"autovacuum is off for {one.name}: {alter} (autovacuum_enabled = true)"
-        elif one.dead > LATE * one.threshold and one.dead >= DEAD_ROWS / 100:
+    for table in tables:
+        alter = f"ALTER TABLE {table.name} SET"
+        if not table.enabled:
+            text = f"autovacuum is off for {table.name}: {alter} (autovacuum_enabled = true)"
+        elif table.dead > LATE * table.threshold and table.dead >= DEAD_ROWS / 100:
             text = (
-                f"autovacuum does not keep up with {one.name}: {one.dead} dead rows, it starts at "
-                f"{one.threshold:.0f}: raise autovacuum_vacuum_cost_limit or autovacuum_max_workers"
+                f"autovacuum does not keep up with {table.name}: {table.dead} dead rows, it starts "
+                f"at {table.threshold:.0f}: raise autovacuum_vacuum_cost_limit or "
+                "autovacuum_max_workers"
             )
-        elif one.threshold > DEAD_ROWS:
-            factor = f"{DEAD_ROWS / one.rows:.1g}"
+        elif table.threshold > DEAD_ROWS:
+            factor = f"{DEAD_ROWS / table.rows:.1g}"
             text = (
-                f"autovacuum waits for {one.threshold:.0f} dead rows of {one.rows} in {one.name}: "
-                f"{alter} (autovacuum_vacuum_scale_factor = {factor})"
+                f"autovacuum waits for {table.threshold:.0f} dead rows of {table.rows} in "
+                f"{table.name}: {alter} (autovacuum_vacuum_scale_factor = {factor})"
             )
         else:
             continue
-        yield Finding(topic="autovacuum", subject=one.name, text=text)
+        yield Finding(topic="autovacuum", subject=table.name, text=text)
 
 
 def pools(found: Sequence[PoolUse]) -> Iterator[Finding]:
     """Yield the pools that are too small, too large, or whose connections are held too long."""
-    for one in found:
-        name = f"pool {one.pool} of bot {one.bot}"
-        wanted = max(SMALLEST_POOL, math.ceil(SPARE * one.needed))
-        if one.wait_p99 > WAIT_SECONDS and one.hold_p95 > HELD_SECONDS:
+    for pool in found:
+        name = f"pool {pool.pool} of bot {pool.bot}"
+        wanted = max(SMALLEST_POOL, math.ceil(SPARE * pool.needed))
+        if pool.wait_p99 > WAIT_SECONDS and pool.hold_p95 > HELD_SECONDS:
             text = (
-                f"{name}: waits up to {one.wait_p99 * 1000:.0f} ms (p99), because connections are "
-                f"held for {one.hold_p95:.1f} s (p95): release them before calls to a venue"
+                f"{name}: waits up to {pool.wait_p99 * 1000:.0f} ms (p99), because connections are "
+                f"held for {pool.hold_p95:.1f} s (p95): release them before calls to a venue"
             )
-        elif one.wait_p99 > WAIT_SECONDS and one.peak >= one.size:
+        elif pool.wait_p99 > WAIT_SECONDS and pool.peak >= pool.size:
             text = (
-                f"{name}: waits up to {one.wait_p99 * 1000:.0f} ms (p99) with all {one.size} "
-                f"connections in use, {one.needed:.1f} on average in the busiest five minutes: "
-                f"raise its size to {max(wanted, one.size + 1)}"
+                f"{name}: waits up to {pool.wait_p99 * 1000:.0f} ms (p99) with all {pool.size} "
+                f"connections in use, {pool.needed:.1f} on average in the busiest five minutes: "
+                f"raise its size to {max(wanted, pool.size + 1)}"
             )
-        elif one.size > SMALLEST_POOL and one.peak * 4 <= one.size:
+        elif pool.size > SMALLEST_POOL and pool.peak * 4 <= pool.size:
             text = (
-                f"{name}: at most {one.peak} of {one.size} connections were in use: reduce its "
-                f"size to {max(wanted, 2 * one.peak)}"
+                f"{name}: at most {pool.peak} of {pool.size} connections were in use: reduce its "
+                f"size to {max(wanted, 2 * pool.peak)}"
             )
         else:
             continue
-        yield Finding(topic="pool", subject=f"{one.bot} {one.pool}", text=text)
+        yield Finding(topic="pool", subject=f"{pool.bot} {pool.pool}", text=text)

@@ -94,7 +94,7 @@ def next_step(runbook: Runbook, attempts: tuple[Attempt, ...], kind: Kind | None
     spent = STEP_IS_SPENT | {AttemptState.VERIFIED}
     reached = max((attempt.step + 1 for attempt in attempts if attempt.state in spent), default=0)
     left = range(min(reached, len(runbook.steps)), len(runbook.steps))
-    return next((one for one in left if _fits(runbook.steps[one], kind)), len(runbook.steps))
+    return next((index for index in left if _fits(runbook.steps[index], kind)), len(runbook.steps))
 
 
 def _fits(step: Step, kind: Kind | None) -> bool:

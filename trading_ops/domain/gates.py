@@ -81,7 +81,7 @@ class GateInput:
         if self.step.delivery is Delivery.SAFE_DIRECTION:
             return () if self.incident is None else SUPPRESSION_GATES
         every = SUPPRESSION_GATES + ACTION_GATES
-        return tuple(one for one in every if one not in FLEET_GATES) if self.emergency else every
+        return tuple(gate for gate in every if gate not in FLEET_GATES) if self.emergency else every
 
     @property
     def own_limits(self) -> Limits:
@@ -206,7 +206,7 @@ def global_budget(given: GateInput) -> ClosedGate | None:
 
 def busy(given: GateInput) -> ClosedGate | None:
     """One action at a time for each target."""
-    running = next((one for one in given.history.target if one.state in RUNNING), None)
+    running = next((attempt for attempt in given.history.target if attempt.state in RUNNING), None)
     if running is None:
         return None
     began = running.ended_at or running.started_at
@@ -228,21 +228,22 @@ def own_budget(given: GateInput) -> ClosedGate | None:
     """
     limits, action, runbook = given.own_limits, given.step.action, given.runbook
     done = given.history.target
-    ours = [one for one in done if runbook is not None and one.runbook == runbook.alert]
-    same = [one for one in done if one.action == action]
+    ours = [attempt for attempt in done if runbook is not None and attempt.runbook == runbook.alert]
+    same = [attempt for attempt in done if attempt.action == action]
     since = given.now - limits.window
     for group, what in ((ours, f"runbook {runbook.alert if runbook else ''}"), (same, action)):
         tried = sum(
-            one.started_at > since and not is_ahead(one.started_at, given.now, limits.window)
-            for one in group
+            attempt.started_at > since
+            and not is_ahead(attempt.started_at, given.now, limits.window)
+            for attempt in group
         )
         if tried >= limits.attempts:
             note = f"{tried} attempts of {what} in {format_duration(limits.window)}"
             return Escalate(reason=Reason.ATTEMPTS_EXHAUSTED, note=note)
     starts = [
-        one.started_at
-        for one in (*ours, *same)
-        if not is_ahead(one.started_at, given.now, limits.cooldown)
+        attempt.started_at
+        for attempt in (*ours, *same)
+        if not is_ahead(attempt.started_at, given.now, limits.cooldown)
     ]
     if starts and given.now < (until := max(starts) + limits.cooldown):
         return Wait(reason=Reason.COOLDOWN, until=until, note=action, blocked_step=given.index)

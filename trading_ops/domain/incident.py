@@ -69,33 +69,33 @@ def failing_episodes(incidents: Iterable[Incident], now: datetime) -> tuple[Fail
     """
     return tuple(
         FailingEpisode(
-            target=one.target,
-            begins_at=min(one.opened_at, now) if one.is_open else one.opened_at,
-            ends_at=one.closed_at and (one.quiet_since or one.closed_at),
+            target=incident.target,
+            begins_at=min(incident.opened_at, now) if incident.is_open else incident.opened_at,
+            ends_at=incident.closed_at and (incident.quiet_since or incident.closed_at),
         )
-        for one in incidents
-        if one.target is not None
+        for incident in incidents
+        if incident.target is not None
     )
 
 
 def failing_targets(episodes: Iterable[FailingEpisode], now: datetime) -> frozenset[str]:
     """Return the targets that fail at this time."""
     return frozenset(
-        one.target
-        for one in episodes
-        if one.begins_at <= now and (one.ends_at is None or now < one.ends_at)
+        episode.target
+        for episode in episodes
+        if episode.begins_at <= now and (episode.ends_at is None or now < episode.ends_at)
     )
 
 
 def most_failing(episodes: Iterable[FailingEpisode], *, since: datetime, now: datetime) -> int:
     """Return the maximum of targets failing at the same time between `since` and `now`."""
     changes: list[tuple[datetime, int, str]] = []
-    for one in episodes:
-        if one.begins_at > now or (one.ends_at is not None and one.ends_at <= since):
+    for episode in episodes:
+        if episode.begins_at > now or (episode.ends_at is not None and episode.ends_at <= since):
             continue
-        changes.append((max(one.begins_at, since), 1, one.target))
-        if one.ends_at is not None:
-            changes.append((one.ends_at, -1, one.target))
+        changes.append((max(episode.begins_at, since), 1, episode.target))
+        if episode.ends_at is not None:
+            changes.append((episode.ends_at, -1, episode.target))
     # At equal times, ends sort before starts: the end of an episode is exclusive.
     held: Counter[str] = Counter()
     most = 0

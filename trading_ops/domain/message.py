@@ -94,6 +94,6 @@ def next_try(*, attempts: int, due_at: datetime, now: datetime) -> datetime | No
 
 def one_line(text: str, limit: int = 150) -> str:
     """Return text without control characters and line breaks, truncated to the limit."""
-    plain = "".join(one if one.isprintable() else " " for one in text)
+    plain = "".join(letter if letter.isprintable() else " " for letter in text)
     plain = " ".join(plain.split())
     return plain if len(plain) <= limit else f"{plain[: limit - 1]}…"

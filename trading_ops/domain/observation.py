@@ -85,7 +85,7 @@ class PrometheusView:
     @property
     def watchdog_seen(self) -> bool:
         """Whether the Watchdog alert fires: our rules are being evaluated."""
-        return any(one.firing and one.is_ours for one in self.by_name.get(WATCHDOG, ()))
+        return any(alert.firing and alert.is_ours for alert in self.by_name.get(WATCHDOG, ()))
 
 
 @dataclass(frozen=True, kw_only=True)

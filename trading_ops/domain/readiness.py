@@ -135,18 +135,24 @@ class ReadinessPlan:
 
     def criteria(self, stage: int) -> dict[str, Criterion]:
         """Return the criteria in force at a stage; a later one replaces an earlier one by name."""
-        return {one.name: one for at in self.stages[: stage + 1] for one in at.criteria}
+        return {
+            criterion.name: criterion
+            for at in self.stages[: stage + 1]
+            for criterion in at.criteria
+        }
 
     def own(self, stage: int) -> frozenset[str]:
         """Return the names of the criteria of the stage's phase, up to this stage."""
         phase = self.stages[stage].phase
         upto = self.stages[: stage + 1]
-        return frozenset(one.name for at in upto if at.phase == phase for one in at.criteria)
+        return frozenset(
+            criterion.name for at in upto if at.phase == phase for criterion in at.criteria
+        )
 
     def first_of_phase(self, stage: int) -> int:
         """Return the first stage of a stage's phase."""
         phase = self.stages[stage].phase
-        return next(index for index, one in enumerate(self.stages) if one.phase == phase)
+        return next(index for index, at in enumerate(self.stages) if at.phase == phase)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,8 +262,8 @@ def regressed(run: ReadinessRun) -> list[str]:
     """Return the criteria that had passed and now fail."""
     return sorted(
         name
-        for name, one in run.results.items()
-        if one.status is CriterionStatus.FAILED and name in run.passed
+        for name, result in run.results.items()
+        if result.status is CriterionStatus.FAILED and name in run.passed
     )
 
 
@@ -271,9 +277,9 @@ def advance(
     if run.state is RunState.ABORTED or not run.evaluated_until < seen.until <= now:
         return run, ()
     results = _complete(plan, run, seen)
-    failed = {name for name, one in results.items() if one.status is CriterionStatus.FAILED}
+    failed = {name for name, result in results.items() if result.status is CriterionStatus.FAILED}
     breaches = sorted(failed & (plan.own(run.stage) | run.passed))
-    passed = {name for name, one in results.items() if one.status is CriterionStatus.PASSED}
+    passed = {name for name, result in results.items() if result.status is CriterionStatus.PASSED}
     overdue = (due := sign_off_due(plan, run)) is not None and due < seen.until
     after = replace(
         run,
@@ -368,7 +374,9 @@ def refusal(plan: ReadinessPlan, run: ReadinessRun, now: datetime) -> str:
     if now - run.evaluated_until > FRESH:
         return f"the last evaluation is from {run.evaluated_until:%Y-%m-%d %H:%M:%S} UTC, too old"
     if run.state is RunState.HELD:
-        bad = [n for n, one in run.results.items() if one.status is not CriterionStatus.PASSED]
+        bad = [
+            n for n, result in run.results.items() if result.status is not CriterionStatus.PASSED
+        ]
         bad = sorted(set(bad) & (plan.own(run.stage) | set(regressed(run))))
         return f"these criteria are not passed: {', '.join(bad)}" if bad else ""
     if not run.ready:
@@ -381,7 +389,7 @@ def refusal(plan: ReadinessPlan, run: ReadinessRun, now: datetime) -> str:
 def missing(plan: ReadinessPlan, run: ReadinessRun, now: datetime) -> str:
     """Return what a stage is still missing."""
     stage, found = plan.stages[run.stage], []
-    names = [n for n, one in run.results.items() if one.status is not CriterionStatus.PASSED]
+    names = [n for n, result in run.results.items() if result.status is not CriterionStatus.PASSED]
     if names or not run.results:
         found.append("not passed: " + (", ".join(sorted(names)) or "all criteria"))
     if run.credited < timedelta(hours=stage.hours):

@@ -140,7 +140,7 @@ def age_of(query: str) -> str:
     in seconds, by the clock of Prometheus.
     """
     ages = (
-        f'label_replace(max(time() - timestamp({one})), "selector", "{index}", "", "")'
-        for index, one in enumerate(selectors(query))
+        f'label_replace(max(time() - timestamp({selector})), "selector", "{index}", "", "")'
+        for index, selector in enumerate(selectors(query))
     )
     return " or ".join(ages)

@@ -94,9 +94,9 @@ class Silence:
             names: the names that the alert may have.
             free: labels that it may have, with any value; it has no other labels.
         """
-        for one in self.matchers:
-            values = names if one.name == ALERTNAME else (fixed.get(one.name, ""),)
-            if one.name not in free and not any(map(one.may_match, values)):
+        for matcher in self.matchers:
+            values = names if matcher.name == ALERTNAME else (fixed.get(matcher.name, ""),)
+            if matcher.name not in free and not any(map(matcher.may_match, values)):
                 return False
         return True
 
@@ -115,13 +115,13 @@ class Coverage:
     def covered(self, silence: Silence) -> tuple[Target, ...]:
         """Return the bots and venues some of whose alerts it may silence."""
         kinds = NAMED_BOTS | {Kind.VENUE}
-        targets = (one for one in self.registry if one.kind in kinds)
-        return tuple(one for one in targets if self._covers(silence, one))
+        targets = (target for target in self.registry if target.kind in kinds)
+        return tuple(target for target in targets if self._covers(silence, target))
 
     def too_wide(self, silence: Silence, *, longest: timedelta) -> frozenset[TooWide]:
         """Return why the silence is too wide; empty: acceptable, or not about our alerts."""
         covered = self.covered(silence)
-        bots = sum(one.kind in NAMED_BOTS for one in covered)
+        bots = sum(target.kind in NAMED_BOTS for target in covered)
         others = {name for name, label in self.alerts.items() if label not in {BOT, VENUE}}
         fixed = {BOT: "", VENUE: "", **self.external}
         beside = silence.may_match(fixed, others, OF_OTHERS)
@@ -136,7 +136,7 @@ class Coverage:
 
     def _covers(self, silence: Silence, target: Target) -> bool:
         label = VENUE if target.kind is Kind.VENUE else BOT
-        names = {name for name, one in self.alerts.items() if one == label}
+        names = {name for name, alert_label in self.alerts.items() if alert_label == label}
         of_target = {BOT: target.name, VENUE: target.venue or ""}
         if label == VENUE:
             of_target = {BOT: "", VENUE: target.name}

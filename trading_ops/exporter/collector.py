@@ -132,12 +132,12 @@ def bounded(families: Sequence[Metric]) -> tuple[Sequence[Metric], int]:
     """
     room, left_out = LARGEST_SERIES, 0
     copies = []
-    for one in families:
-        kept = [sample for sample in islice(one.samples, room) if _fits(sample)]
-        left_out += len(one.samples) - len(kept)
+    for metric in families:
+        kept = [sample for sample in islice(metric.samples, room) if _fits(sample)]
+        left_out += len(metric.samples) - len(kept)
         room -= len(kept)
         # A copy: a source may return the same family again, and a scrape merges those of several.
-        copy = Metric(one.name, one.documentation, one.type, one.unit)
+        copy = Metric(metric.name, metric.documentation, metric.type, metric.unit)
         copy.samples = kept
         copies.append(copy)
     return copies, left_out
@@ -173,8 +173,8 @@ class MergedCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         """Yield each family once, with the samples of all sources that have it."""
         merged: dict[str, Metric] = {}
-        for one in self._watched:
-            for found in one.figures():
+        for collector in self._watched:
+            for found in collector.figures():
                 if found.name in merged:
                     merged[found.name].samples.extend(found.samples)
                 else:
@@ -186,14 +186,14 @@ class MergedCollector(Collector):
         for name, score in _STATES.items():
             yield family(
                 f"trading_exporter_collector_{name}",
-                {(one.source.name,): score(one) for one in self._watched},
+                {(collector.source.name,): score(collector) for collector in self._watched},
             )
 
 
 _STATES: Mapping[str, Callable[[PolledSource], float]] = {
-    "up": lambda one: float(one.up),
-    "last_success_timestamp_seconds": lambda one: one.last_success,
-    "failures_total": lambda one: one.failures,
-    "duration_seconds": lambda one: one.duration,
-    "dropped_series": lambda one: one.left_out,
+    "up": lambda collector: float(collector.up),
+    "last_success_timestamp_seconds": lambda collector: collector.last_success,
+    "failures_total": lambda collector: collector.failures,
+    "duration_seconds": lambda collector: collector.duration,
+    "dropped_series": lambda collector: collector.left_out,
 }

@@ -59,9 +59,11 @@ class Finder:
         if clock.monotonic() < self._search_due:
             return None
         self._search_due = clock.monotonic() + self._search_interval
-        matches = [one for one in psutil.process_iter() if _command(one) == wanted]
+        matches = [process for process in psutil.process_iter() if _command(process) == wanted]
         # The oldest match: its forks may have the same command line.
-        self._found = min(matches, key=lambda one: (one.create_time(), one.pid), default=None)
+        self._found = min(
+            matches, key=lambda process: (process.create_time(), process.pid), default=None
+        )
         return self._found
 
     def _by_unit(self, unit: str, path: Path) -> psutil.Process | None:

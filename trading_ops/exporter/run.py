@@ -48,7 +48,7 @@ class Read:
     @property
     def succeeded(self) -> bool:
         """Return whether all collectors succeeded."""
-        return all(one.up for one in self.collectors)
+        return all(collector.up for collector in self.collectors)
 
 
 async def read_once(config: ExporterConfig, names: Sequence[str] = ()) -> Read:
@@ -64,20 +64,20 @@ async def read_once(config: ExporterConfig, names: Sequence[str] = ()) -> Read:
     """
     async with opened(config) as sources:
         chosen = _chosen(sources, names)
-        await asyncio.gather(*(one.once() for one in chosen))
+        await asyncio.gather(*(collector.once() for collector in chosen))
         return Read(_exposition(sources, chosen), chosen)
 
 
 def _chosen(sources: Sources, names: Sequence[str]) -> tuple[PolledSource, ...]:
-    known = [one.source.name for one in sources.watched]
+    known = [collector.source.name for collector in sources.watched]
     for name in names:
-        if not any(_is_named(one, name) for one in known):
+        if not any(_is_named(other, name) for other in known):
             fix = f"one of {', '.join(known)}"
             raise ConfigError("collectors", name, "unknown collector", fix)
     return tuple(
-        one
-        for one in sources.watched
-        if not names or any(_is_named(one.source.name, name) for name in names)
+        collector
+        for collector in sources.watched
+        if not names or any(_is_named(collector.source.name, name) for name in names)
     )
 
 
@@ -90,7 +90,7 @@ def _exposition(sources: Sources, chosen: Sequence[PolledSource]) -> str:
     registry.register(MergedCollector(chosen))
     texts = [Exposition(registry).everything()[0].decode()]
     for name, bot in sources.bots.items():
-        if any(one in chosen for one in bot.watched):
+        if any(collector in chosen for collector in bot.watched):
             body = freqtrade_exposition(bot).everything()[0].decode()
             texts.append(f"# Under /metrics?bot={name}:\n{body}")
     return "".join(texts)

@@ -44,7 +44,10 @@ async def serving(config: ExporterConfig) -> AsyncIterator[None]:
     token = read_secret(config.metrics_token_file, "metrics_token_file")
     async with opened(config) as sources:
         watched = sources.watched
-        tasks = [asyncio.create_task(one.run(), name=one.source.name) for one in watched]
+        tasks = [
+            asyncio.create_task(collector.run(), name=collector.source.name)
+            for collector in watched
+        ]
         runner = web.AppRunner(application(watched, token, sources.bots), access_log=None)
         try:
             await _first_read(watched)
@@ -66,8 +69,8 @@ async def _first_read(watched: Sequence[PolledSource]) -> None:
     """Wait for one reading of every source before the first scrape."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(FIRST_READ_SECONDS):
-            for one in watched:
-                await one.read_once.wait()
+            for collector in watched:
+                await collector.read_once.wait()
 
 
 def application(

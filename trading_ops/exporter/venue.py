@@ -90,7 +90,7 @@ def status_family(label: tuple[str, ...], status: str | None) -> Metric:
     status_value = None if status is None else status if status in VENUE_STATUSES else OTHER_STATUS
     return family(
         "trading_venue_status",
-        {(*label, one): float(one == status_value) for one in VENUE_STATUSES},
+        {(*label, status): float(status == status_value) for status in VENUE_STATUSES},
     )
 
 

@@ -136,7 +136,7 @@ class ProbeState:
 
     def stops_since(self, moment: float) -> int:
         """Return the number of stops since then; forget older ones."""
-        self.stops = [one for one in self.stops if one > moment]
+        self.stops = [stop for stop in self.stops if stop > moment]
         return len(self.stops)
 
     def _reset(self, now: float) -> None:

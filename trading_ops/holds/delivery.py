@@ -79,7 +79,9 @@ class HoldSender:
             log.warning("hold_not_seen", hold=hold.id, error=str(error))
             return False
         strict = {state.value for state in HeldState if state.severity >= hold.state.severity}
-        return there is None or any(one.id == hold.id and one.state in strict for one in there)
+        return there is None or any(
+            known.id == hold.id and known.state in strict for known in there
+        )
 
     async def confirm(self, target: Target, incarnation: str) -> None:
         """Confirm to a process that its reported holds are complete. Never raises."""

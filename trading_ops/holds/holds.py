@@ -171,7 +171,7 @@ class HoldManager:
         connection until their deadline.
         """
         turn = asyncio.Semaphore(AT_A_TIME)
-        placing = (self._place(one, state, owner, reason, None, turn) for one in targets)
+        placing = (self._place(target, state, owner, reason, None, turn) for target in targets)
         return await asyncio.gather(*placing)
 
     async def _place(
@@ -234,15 +234,15 @@ class HoldManager:
             there = await self._sender.resume(target, ids, owner, reason)
             ours = frozenset(known if ids is None else known & ids)
             # A hold placed directly at the bot since its last report is not known here yet.
-            others = [one for one in there if one.id not in known and severity(one) >= 0]
-            gone = ours.union(one.id for one in there)
+            others = [held for held in there if held.id not in known and severity(held) >= 0]
+            gone = ours.union(held.id for held in there)
             for key in gone:
                 self._drop(key)
             self._released_at[target.name] = clock.monotonic()
             releasing = partial(
                 _release,
                 ids=ours,
-                others=[as_hold(target, one) for one in others],
+                others=[as_hold(target, held) for held in others],
                 owner=owner,
                 reason=reason,
                 now=clock.now(),

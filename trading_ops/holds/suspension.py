@@ -54,9 +54,9 @@ class PartSuspension:
         """Suspend the parts of bots in a window; resume those whose window ended early."""
         now = self._now()
         bots = [
-            one
-            for one in self._registry.bots
-            if one.kind is Kind.BOT and not (self._suppression.observe_only or one.observe_only)
+            bot
+            for bot in self._registry.bots
+            if bot.kind is Kind.BOT and not (self._suppression.observe_only or bot.observe_only)
         ]
         windows = [(bot, self._suppression.window(bot, now)) for bot in bots]
         await asyncio.gather(

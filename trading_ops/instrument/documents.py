@@ -72,13 +72,15 @@ def _topic(name: str) -> Topic:
     module = importlib.import_module(f"{files.__name__}.{name}")
     title = (inspect.getdoc(module) or name).partition("\n")[0].removesuffix(".")
     here = {
-        id(one)
+        id(metric)
         for value in vars(module).values()
         if isinstance(value, tuple)
-        for one in value
-        if isinstance(one, Metric)
+        for metric in value
+        if isinstance(metric, Metric)
     }
-    return Topic(name=name, title=title, metrics=tuple(one for one in CATALOGUE if id(one) in here))
+    return Topic(
+        name=name, title=title, metrics=tuple(metric for metric in CATALOGUE if id(metric) in here)
+    )
 
 
 def page() -> str:
@@ -88,7 +90,9 @@ def page() -> str:
 
 def _of(owner: Owner) -> list[tuple[Topic, list[Metric]]]:
     """Return each topic with the metrics of it that this process exports."""
-    mine = [(topic, [one for one in topic.metrics if one.owner is owner]) for topic in topics()]
+    mine = [
+        (topic, [metric for metric in topic.metrics if metric.owner is owner]) for topic in topics()
+    ]
     return [(topic, metrics) for topic, metrics in mine if metrics]
 
 

@@ -95,7 +95,7 @@ class One(Collector):
         if family.type in WITH_CREATED:
             created = f"{family.name}_created"
             family = copy(family)
-            family.samples = [one for one in family.samples if one.name != created]
+            family.samples = [sample for sample in family.samples if sample.name != created]
         yield family
 
 

@@ -78,7 +78,7 @@ class Single:
     def exemplars(self, children: Sequence[Counter | Gauge], state: list[object]) -> list[bytes]:
         """Return the last exemplar of each counter."""
         found = cast(list[Exemplar | None], state[len(children) :])
-        return [exemplar_text(self._metric.exemplar, one) for one in found]
+        return [exemplar_text(self._metric.exemplar, exemplar) for exemplar in found]
 
 
 class Buckets:
@@ -143,7 +143,7 @@ class Buckets:
         label = self._metric.exemplar
         suffixes: list[bytes] = []
         for child in children:
-            suffixes += [exemplar_text(label, one) for one in child.exemplars or none]
+            suffixes += [exemplar_text(label, exemplar) for exemplar in child.exemplars or none]
             suffixes += rest
         return suffixes
 

@@ -74,9 +74,9 @@ def load_jobs(folder: Path, known: Collection[str] = JOBS) -> dict[str, Entry]:
 def calendars(entries: Mapping[str, Entry]) -> frozenset[str]:
     """Return the exchange calendars that enabled jobs use."""
     return frozenset(
-        one.schedule.calendar
-        for one in entries.values()
-        if one.enabled and isinstance(one.schedule, AtSession)
+        entry.schedule.calendar
+        for entry in entries.values()
+        if entry.enabled and isinstance(entry.schedule, AtSession)
     )
 
 

@@ -114,7 +114,7 @@ def next_due(
     """
     after = now if last is None or last - now > WRONG_CLOCK else last
     if isinstance(schedule, AtSession):
-        moments = (_edge(schedule, one) for one in sessions)
+        moments = (_edge(schedule, session) for session in sessions)
         return min((moment for moment in moments if moment > after), default=None)
     return _next_cron(schedule, after)
 

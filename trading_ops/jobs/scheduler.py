@@ -140,8 +140,10 @@ class Scheduler:
 
     async def _plan_windows(self, now: datetime) -> None:
         """Store the next window of each entry, on one replica only."""
-        found = [window for one in self.windows if (window := one.next(now)) is not None]
-        wanted = [one for one in found if (one.owner, one.begins_at) not in self._planned]
+        found = [window for owner in self.windows if (window := owner.next(now)) is not None]
+        wanted = [
+            window for window in found if (window.owner, window.begins_at) not in self._planned
+        ]
         if not wanted:
             return
         async with self.lease.pinned(WINDOWS_KEY) as held:
@@ -156,7 +158,7 @@ class Scheduler:
                 else:
                     if stored_window is not None:
                         log.info("maintenance_planned", id=stored_window.id, owner=window.owner)
-        self._planned = {(one.owner, one.begins_at) for one in found}
+        self._planned = {(window.owner, window.begins_at) for window in found}
 
     async def _store_sessions(self, known: Known, now: datetime) -> None:
         """Fill the table of a calendar without future sessions, ahead of the job's schedule."""
@@ -404,19 +406,24 @@ class Scheduler:
 
     def _show(self, known: Known, now: datetime) -> None:
         for name, entry in self.entries.items():
-            one = self._standing(entry, known, now)
-            if one.due_at is None or one.running is not None:
+            standing = self._standing(entry, known, now)
+            if standing.due_at is None or standing.running is not None:
                 # Nothing is expected; a series that remained would eventually be in the past.
                 self.metrics.expected.remove_by_labels({"name": name})
             else:
-                expected = one.due_at + entry.jitter + self._grace(entry, one.due_at, known)
+                expected = (
+                    standing.due_at + entry.jitter + self._grace(entry, standing.due_at, known)
+                )
                 self.metrics.expected.labels(name).set(expected.timestamp())
-            ok = one.last is None or one.last.outcome in (JobOutcome.DONE, JobOutcome.NOTHING_TO_DO)
+            ok = standing.last is None or standing.last.outcome in (
+                JobOutcome.DONE,
+                JobOutcome.NOTHING_TO_DO,
+            )
             self.metrics.failing.labels(name).set(0 if ok else 1)
-            if one.last is not None and one.last.ended_at is not None:
-                took = one.last.ended_at - one.last.started_at
+            if standing.last is not None and standing.last.ended_at is not None:
+                took = standing.last.ended_at - standing.last.started_at
                 self.metrics.duration.labels(name).set(took.total_seconds())
-            done = one.succeeded.ended_at if one.succeeded is not None else None
+            done = standing.succeeded.ended_at if standing.succeeded is not None else None
             self.metrics.succeeded.labels(name).set(done.timestamp() if done else 0)
 
 
@@ -432,7 +439,7 @@ def _read(connection: Connection, *, names: frozenset[str], now: datetime) -> Kn
         latest=stored.latest(connection),
         succeeded=stored.succeeded(connection),
         sessions={
-            name: tuple(Session(*one) for one in stored.sessions_of(connection, name))
+            name: tuple(Session(*session) for session in stored.sessions_of(connection, name))
             for name in sorted(names)
         },
         pause=pauses.current(connection, now=now),

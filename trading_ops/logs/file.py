@@ -189,8 +189,8 @@ class LogFile:
         with contextlib.suppress(OSError):
             was = os.fstat(old)
             for descriptor in STANDARD:
-                one = os.fstat(descriptor)
-                if (one.st_dev, one.st_ino) == (was.st_dev, was.st_ino):
+                status = os.fstat(descriptor)
+                if (status.st_dev, status.st_ino) == (was.st_dev, was.st_ino):
                     # Other output, such as that of a crashing interpreter, also goes to the new
                     # file.
                     os.dup2(new, descriptor)

@@ -138,7 +138,7 @@ def excess(
         elif match := ASIDE.match(path.name):
             logs.setdefault(match["log"], []).append((path, size))
     while total > policy.folder_bytes and logs:
-        name = max(logs, key=lambda one: sum(size for _, size in logs[one]))
+        name = max(logs, key=lambda log: sum(size for _, size in logs[log]))
         path, size = logs[name].pop(0)
         if not logs[name]:
             del logs[name]

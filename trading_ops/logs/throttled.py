@@ -16,7 +16,7 @@ class Seldom:
     def is_due(self, key: str) -> bool:
         """Return whether the key was not used within the span, and record it as used now."""
         now = clock.monotonic()
-        for old in [one for one, at in self._last.items() if now - at >= self._seconds]:
+        for old in [key for key, at in self._last.items() if now - at >= self._seconds]:
             del self._last[old]
         if key in self._last or len(self._last) >= MOST:
             return False

@@ -97,7 +97,7 @@ def free(handler: FileHandler) -> Freed:
 def file_handler() -> FileHandler | None:
     """Return the handler of this process's log file; None when it logs to standard error."""
     handlers = logging.getLogger().handlers
-    return next((one for one in handlers if isinstance(one, FileHandler)), None)
+    return next((handler for handler in handlers if isinstance(handler, FileHandler)), None)
 
 
 def _aside(folder: Path, log: str) -> list[Path]:

@@ -21,10 +21,10 @@ def alerts_message(body: bytes, *, now: datetime) -> Message:
         InvalidNotification: the body is not a notification of Alertmanager.
     """
     alerts = parse_notification(body)
-    firing = [one for one in alerts if one.status is AlertStatus.FIRING]
-    states = sorted(f"{one.fingerprint} {one.status} {one.starts_at}" for one in alerts)
+    firing = [alert for alert in alerts if alert.status is AlertStatus.FIRING]
+    states = sorted(f"{alert.fingerprint} {alert.status} {alert.starts_at}" for alert in alerts)
     digest = hashlib.sha256("\n".join((f"{now:%Y-%m-%dT%H:%M}", *states)).encode()).hexdigest()
-    bots = {one.labels.get("bot") for one in alerts}
+    bots = {alert.labels.get("bot") for alert in alerts}
     return Message(
         key=f"alert:{digest}",
         kind=MessageKind.ALERT,
@@ -33,8 +33,8 @@ def alerts_message(body: bytes, *, now: datetime) -> Message:
         at=now,
         subject=_subject(alerts, firing),
         facts={
-            f"{number}. {one.status}": f"{_name(one)}: {one.annotations.get('summary', '')}"
-            for number, one in enumerate((firing or alerts)[:SHOWN], start=1)
+            f"{number}. {alert.status}": f"{_name(alert)}: {alert.annotations.get('summary', '')}"
+            for number, alert in enumerate((firing or alerts)[:SHOWN], start=1)
         },
     )
 
@@ -46,11 +46,11 @@ def _subject(alerts: Sequence[Alert], firing: Sequence[Alert]) -> str:
     return f"{state}: {first}" + (f" and {len(shown) - 1} more" if len(shown) > 1 else "")
 
 
-def _name(one: Alert) -> str:
-    about = one.labels.get("bot") or one.labels.get("venue") or one.labels.get("instance", "")
-    return f"{one.name} on {about}" if about else one.name
+def _name(alert: Alert) -> str:
+    about = alert.labels.get("bot") or alert.labels.get("venue") or alert.labels.get("instance", "")
+    return f"{alert.name} on {about}" if about else alert.name
 
 
-def _severity(one: Alert) -> Severity:
-    label = one.labels.get("severity", "")
+def _severity(alert: Alert) -> Severity:
+    label = alert.labels.get("severity", "")
     return Severity(label) if label in set(Severity) else Severity.WARNING

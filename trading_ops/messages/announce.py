@@ -124,13 +124,13 @@ def _still_open(connection: Connection, timeline: Timeline) -> list[str]:
     if incident.target is None:
         return []
     held = [
-        f"{one.target} is {one.state} by {one.owner}: {one.reason}"
-        for one in holds.active(connection, incident.target)
+        f"{hold.target} is {hold.state} by {hold.owner}: {hold.reason}"
+        for hold in holds.active(connection, incident.target)
     ]
     others = search.find_incidents(
         connection, only_open=True, target=incident.target, span=TimeRange(), limit=10
     )
-    return held + [f"incident {one.alert} ({one.id[:8]})" for one in others]
+    return held + [f"incident {other.alert} ({other.id[:8]})" for other in others]
 
 
 def _approval(connection: Connection, event: events.Event) -> Message | None:

@@ -204,19 +204,19 @@ class BotEvents:
 
     def _without_recent(self, bot: str, page: wire.EventsPage) -> wire.EventsPage:
         recent = self._recent.setdefault(bot, deque(maxlen=RECENT))
-        new = [one for one in page.events if one.id not in recent]
+        new = [event for event in page.events if event.id not in recent]
         return wire.EventsPage(journal=page.journal, events=new)
 
     async def _store(self, bot: str, page: wire.EventsPage) -> int:
         now = self.now()
         read = page.events[:PAGE]
-        events = list({one.id: _checked(one, bot, now) for one in read}.values())
+        events = list({event.id: _checked(event, bot, now) for event in read}.values())
         budget = self._budget(bot)
         found = events[: budget.left()]
-        sent = [message_of(one) for one in found if now - one.at <= FRESH]
-        drafts = await self.outbox.drafts_of([one for one in sent if one is not None])
+        sent = [message_of(event) for event in found if now - event.at <= FRESH]
+        drafts = await self.outbox.drafts_of([message for message in sent if message is not None])
         journal = page.journal[:NAME_LIMIT]
-        newest = max(self._position(bot, journal), *(one.number for one in read))
+        newest = max(self._position(bot, journal), *(event.number for event in read))
         position = JournalPosition(journal=journal, number=min(newest, 2**63 - 1))
         store = partial(
             bot_events.store, bot=bot, found=found, position=position, drafts=drafts, now=now
@@ -224,7 +224,7 @@ class BotEvents:
         await self.writer.run(store)
         budget.spend(len(found))
         if bot in self._recent:
-            self._recent[bot] += [one.id for one in read]
+            self._recent[bot] += [event.id for event in read]
         self.dropped.labels(bot).inc(len(events) - len(found))
         if drafts:
             self.outbox.wake()
@@ -238,21 +238,21 @@ class BotEvents:
         return self._budgets[bot]
 
 
-def _checked(one: wire.BotEvent, bot: str, now: datetime) -> BotEvent:
+def _checked(event: wire.BotEvent, bot: str, now: datetime) -> BotEvent:
     """Return an event with all fields bounded."""
     return BotEvent(
         bot=bot,
-        event=one.id[:NAME_LIMIT],
-        kind=_member(BotEventKind, one.kind, BotEventKind.SYSTEM),
-        severity=_member(Severity, one.severity, Severity.INFO),
-        at=_moment(one.at, now),
+        event=event.id[:NAME_LIMIT],
+        kind=_member(BotEventKind, event.kind, BotEventKind.SYSTEM),
+        severity=_member(Severity, event.severity, Severity.INFO),
+        at=_moment(event.at, now),
         received_at=now,
-        strategy=one.strategy[:NAME_LIMIT],
-        symbol=one.symbol[:NAME_LIMIT],
-        order_id=one.order[:NAME_LIMIT],
-        correlation=one.correlation[:NAME_LIMIT],
-        summary=one.summary[:TEXT_LIMIT],
-        data=_data(one.data),
+        strategy=event.strategy[:NAME_LIMIT],
+        symbol=event.symbol[:NAME_LIMIT],
+        order_id=event.order[:NAME_LIMIT],
+        correlation=event.correlation[:NAME_LIMIT],
+        summary=event.summary[:TEXT_LIMIT],
+        data=_data(event.data),
     )
 
 

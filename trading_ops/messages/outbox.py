@@ -154,7 +154,7 @@ class Outbox:
         drafts = await asyncio.to_thread(_drafts, renderer, message, chosen)
         await self.writer.run(partial(messages.store, drafts=drafts, now=now))
         self._wake.set()
-        return [one.channel for one in chosen]
+        return [delivery.channel for delivery in chosen]
 
     async def drafts_of(self, found: list[Message]) -> list[Draft]:
         """Return messages for their channels, to be stored with their source."""
@@ -196,8 +196,8 @@ class Outbox:
         read, found = read_messages(connection, was, now=now)
         windows = window_messages(connection, since=now - WINDOWS_BACK, now=now)
         if was is None:
-            self._announced |= {one.key for one in windows}
-        found += [one for one in windows if one.key not in self._announced]
+            self._announced |= {window.key for window in windows}
+        found += [window for window in windows if window.key not in self._announced]
         drafts = _all_drafts(loaded, found, now)
         return _Found(
             was=was,
@@ -270,8 +270,8 @@ def renderer_of(config: NotifyConfig, path: Path) -> Renderer:
 def _all_drafts(loaded: _Loaded, found: list[Message], now: datetime) -> list[Draft]:
     return [
         draft
-        for one in found
-        for draft in _drafts(loaded.renderer, one, deliveries(loaded.config, one, now))
+        for message in found
+        for draft in _drafts(loaded.renderer, message, deliveries(loaded.config, message, now))
     ]
 
 
@@ -285,15 +285,15 @@ def _drafts(renderer: Renderer, message: Message, chosen: list[Delivery]) -> lis
             kind=message.kind,
             severity=message.severity,
             bot=message.bot,
-            route=one.route,
-            channel=one.channel,
+            route=delivery.route,
+            channel=delivery.channel,
             subject=rendered.subject,
             text=rendered.text,
             html=rendered.html,
-            digest=one.digest,
-            due_at=one.due_at,
+            digest=delivery.digest,
+            due_at=delivery.due_at,
         )
-        for one in chosen
+        for delivery in chosen
     ]
 
 
@@ -301,7 +301,10 @@ def _mail(renderer: Renderer, batch: Batch) -> Rendered:
     first = batch.messages[0]
     if batch.total == 1:
         return Rendered(first.subject, first.text, first.html or "")
-    lines = [Line(at=one.created_at, subject=one.subject, text=one.text) for one in batch.messages]
+    lines = [
+        Line(at=message.created_at, subject=message.subject, text=message.text)
+        for message in batch.messages
+    ]
     return renderer.digest(lines, kind=first.kind.value, total=batch.total)
 
 

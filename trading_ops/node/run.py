@@ -32,12 +32,12 @@ def own_entry(registry: Registry, name: str) -> Target:
         ConfigError: there is none, or there are several to choose from.
     """
     nodes = registry.of_kind(Kind.NODE)
-    local = [one for one in nodes if is_loopback(split_address(one.address)[0])]
+    local = [node for node in nodes if is_loopback(split_address(node.address)[0])]
     if not name and len(local) == 1:
         return local[0]
-    found = next((one for one in nodes if one.name == name), None)
+    found = next((node for node in nodes if node.name == name), None)
     if found is None:
-        names = ", ".join(one.name for one in nodes) or "none yet: add a target of kind node"
+        names = ", ".join(node.name for node in nodes) or "none yet: add a target of kind node"
         problem = f"{name!r} is not a node of targets.yml" if name else "no node was named"
         raise ConfigError("--name", "", problem, f"one of {names}")
     return found
@@ -105,10 +105,12 @@ async def _managers(
     settings: Settings, targets: Iterable[Target]
 ) -> AsyncIterator[dict[Manager, ServiceManager]]:
     """Create the service managers of these targets; their libraries are imported on demand."""
-    services = [one.service for one in targets if one.service]
+    services = [target.service for target in targets if target.service]
     named = {service.manager for service in services}
     created = {
-        one: connect(settings, services) for one, connect in MANAGERS.items() if one in named
+        manager: connect(settings, services)
+        for manager, connect in MANAGERS.items()
+        if manager in named
     }
     try:
         yield created

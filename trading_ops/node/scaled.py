@@ -71,7 +71,7 @@ class Scaled:
             raise SetupError(
                 f"{path} is not a valid file of changes: {error}. Fix: {fix}"
             ) from error
-        self._changes = {(one.unit, one.resource): one for one in kept}
+        self._changes = {(change.unit, change.resource): change for change in kept}
 
     async def scale(self, name: str, request: ScaleRequest) -> dict[str, Any]:
         """Execute a request about a unit, and return the answer. Hold the unit's lock.
@@ -108,7 +108,7 @@ class Scaled:
             await control.set_resource(unit.service, request.resource, value)
         except SetupError:  # it was not changed
             self._store(
-                {name: one for name, one in self._changes.items() if name != key}
+                {name: change for name, change in self._changes.items() if name != key}
                 | ({key: earlier} if earlier else {})
             )
             raise
@@ -144,7 +144,9 @@ class Scaled:
                     failed = True
                     _log.error("resource_not_restored", unit=change.unit, reason=str(error))
         ends = [
-            one.until - self._now() for one in self._changes.values() if one.unit in self._units
+            change.until - self._now()
+            for change in self._changes.values()
+            if change.unit in self._units
         ]
         if failed:
             return AGAIN_SECONDS
@@ -154,7 +156,7 @@ class Scaled:
         unit = self._units[change.unit]
         await unit.resources.set_resource(unit.service, change.resource, change.before)
         key = (change.unit, change.resource)
-        self._store({name: one for name, one in self._changes.items() if name != key})
+        self._store({name: other for name, other in self._changes.items() if name != key})
         _log.warning("resource_restored", unit=change.unit, resource=change.resource)
 
     def _store(self, changes: dict[tuple[str, str], _Change]) -> None:

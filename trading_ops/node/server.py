@@ -22,7 +22,7 @@ def services_of(registry: Registry, node: str) -> tuple[Target, ...]:
     Raises:
         ConfigError: there is none.
     """
-    found = tuple(one for one in registry if one.service and one.service.node == node)
+    found = tuple(target for target in registry if target.service and target.service.node == node)
     if not found:
         fix = f"write `service: {{…, node: {node}}}` in the entries of the targets on its host"
         raise ConfigError("targets.yml", f"targets[{node}]", "no service names this node", fix)

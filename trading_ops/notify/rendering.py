@@ -78,7 +78,7 @@ class Renderer:
     def _render(self, name: str, subject: str, values: Mapping[str, Any]) -> Rendered:
         text = self._one(f"{name}.txt", "message.txt", values)
         html = self._one(f"{name}.html", "message.html", values)
-        plain = "".join(one for one in text if one == "\n" or one.isprintable())
+        plain = "".join(letter for letter in text if letter == "\n" or letter.isprintable())
         return Rendered(subject, plain, html)
 
     def _one(self, name: str, otherwise: str, values: Mapping[str, Any]) -> str:

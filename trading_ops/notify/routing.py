@@ -31,8 +31,8 @@ def deliveries(config: NotifyConfig, message: Message, now: datetime) -> list[De
             end = end_of(route.quiet, due_at, config.zone)
             due_at, digest = (end, True) if end is not None else (due_at, digest)
         for channel in route.to:
-            one = Delivery(route=route.name, channel=channel, due_at=due_at, digest=digest)
-            found.setdefault(channel, one)
+            delivery = Delivery(route=route.name, channel=channel, due_at=due_at, digest=digest)
+            found.setdefault(channel, delivery)
     return list(found.values())
 
 

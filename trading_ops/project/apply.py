@@ -65,7 +65,7 @@ def _with_tls(settings: Settings, registry: Registry) -> dict[Path, bytes]:
     """
     prometheus, alertmanager = registry.one(Kind.PROMETHEUS), registry.one(Kind.ALERTMANAGER)
     here = (AUTHORITY_KEY, f"{prometheus.name}.crt", f"{alertmanager.name}.crt")
-    elsewhere = settings.reconciler and not any((settings.tls / one).exists() for one in here)
+    elsewhere = settings.reconciler and not any((settings.tls / name).exists() for name in here)
     if elsewhere or not any(target.tls for target in registry):
         return {}
     found: dict[Path, bytes] = {}
@@ -80,10 +80,10 @@ def _with_tls(settings: Settings, registry: Registry) -> dict[Path, bytes]:
     text = prometheus_yml(text, users={}, name=prometheus.name, alertmanager_tls=alertmanager.tls)
     found[settings.var / "prometheus" / "prometheus.yml"] = text.encode()
     reconcilers = registry.of_kind(Kind.RECONCILER)
-    if all(one.tls for one in reconcilers):
+    if all(reconciler.tls for reconciler in reconcilers):
         text = _read(settings.alertmanager_config / "alertmanager.yml", update).decode()
-        receivers = [one.strip() for one in settings.alertmanager_receivers.split(",")]
-        urls = [one.url for one in reconcilers]
+        receivers = [receiver.strip() for receiver in settings.alertmanager_receivers.split(",")]
+        urls = [reconciler.url for reconciler in reconcilers]
         text = alertmanager_yml(text, receivers=receivers, urls=urls, name=alertmanager.name)
         found[settings.var / "alertmanager" / "alertmanager.yml"] = text.encode()
     return found

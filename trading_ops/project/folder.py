@@ -151,7 +151,7 @@ def read_record(folder: Path) -> dict[Path, str]:
         problem = f"{type(error).__name__}: {error}"
         fix = "delete it: files that differ from this release then count as changed locally"
         raise ConfigError(str(path), "", problem, fix) from error
-    if outside := [str(one) for one in found if one.is_absolute() or ".." in one.parts]:
+    if outside := [str(path) for path in found if path.is_absolute() or ".." in path.parts]:
         raise ConfigError(str(path), outside[0], "outside of the folder", "remove the entry")
     return found
 

@@ -31,7 +31,7 @@ def shipped(targets: Traversable | None = None) -> dict[Path, bytes]:
 
 
 def _below(folder: Traversable, path: Path) -> Iterator[tuple[Path, bytes]]:
-    for entry in sorted(folder.iterdir(), key=lambda one: one.name):
+    for entry in sorted(folder.iterdir(), key=lambda child: child.name):
         inner = path / entry.name
         if entry.name.startswith("."):
             continue

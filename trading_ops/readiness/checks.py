@@ -25,17 +25,17 @@ class Bench:
 
 async def secret_modes(bench: Bench) -> tuple[float, str]:
     """Count the secrets that other users can open."""
-    files = [one for one in sorted(bench.settings.secrets.rglob("*")) if one.is_file()]
+    files = [path for path in sorted(bench.settings.secrets.rglob("*")) if path.is_file()]
     if not files:
         raise FileNotFoundError(f"no file in {bench.settings.secrets}")
-    exposed = [one.name for one in files if one.stat().st_mode & 0o077]
+    exposed = [file.name for file in files if file.stat().st_mode & 0o077]
     evidence = f"{len(files)} files; others can open {', '.join(exposed) or 'none'}"
     return float(len(exposed)), evidence
 
 
 async def largest_log_bytes(bench: Bench) -> tuple[float, str]:
     """Return the size of the largest log file."""
-    sizes = {one.name: one.stat().st_size for one in bench.settings.logs.glob("*.log")}
+    sizes = {path.name: path.stat().st_size for path in bench.settings.logs.glob("*.log")}
     if not sizes:
         raise FileNotFoundError(f"no log in {bench.settings.logs}")
     largest = max(sizes, key=lambda name: sizes[name])

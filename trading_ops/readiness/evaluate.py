@@ -105,15 +105,15 @@ class Evaluator:
             StoreError: the database did not answer.
         """
         found = await self.reader.read(stored_runs.open_runs)
-        for one in found:
-            target = self.registry.find(one.run.bot)
+        for stored in found:
+            target = self.registry.find(stored.run.bot)
             if target is None:
                 continue
             try:
-                await self._catch_up(one, target)
+                await self._catch_up(stored, target)
             except ClientError as error:
                 # The slot is evaluated when Prometheus answers again.
-                log.warning("readiness_not_evaluated", bot=one.run.bot, error=str(error))
+                log.warning("readiness_not_evaluated", bot=stored.run.bot, error=str(error))
         self._show(await self.reader.read(stored_runs.open_runs) if found else [])
 
     async def _catch_up(self, stored: StoredRun, target: Target) -> None:
@@ -147,8 +147,8 @@ class Evaluator:
                     gauge.labels(target.name)
                 for status in CriterionStatus:
                     shown.criteria.labels(target.name, status.value)
-        for one in found:
-            run, bot = one.run, one.run.bot
+        for stored in found:
+            run, bot = stored.run, stored.run.bot
             shown.stage.labels(bot).set(run.stage + 1)
             shown.credited.labels(bot).set(run.credited.total_seconds())
             for status in CriterionStatus:
@@ -156,7 +156,7 @@ class Evaluator:
                 shown.criteria.labels(bot, status.value).set(count)
             shown.regressed.labels(bot).set(len(readiness.regressed(run)))
             shown.held.labels(bot).set(run.state is RunState.HELD)
-            if (due := readiness.sign_off_due(one.plan, run)) is not None:
+            if (due := readiness.sign_off_due(stored.plan, run)) is not None:
                 shown.sign_off_due.labels(bot).set(due.timestamp())
 
     async def _reduce(self, target: Target, run: readiness.ReadinessRun) -> None:
@@ -181,15 +181,15 @@ class Evaluator:
         window = until - run.evaluated_until
         records = await self.reader.read(partial(_records, stored=stored, until=until))
         results, start = {}, None
-        for name, one in criteria.items():
-            if one.restarts:
-                start, _ = await self._measure(one.query, target, window, until)
+        for name, criterion in criteria.items():
+            if criterion.restarts:
+                start, _ = await self._measure(criterion.query, target, window, until)
                 results[name] = judge_restarts(run, start, records.explained, until)
-            elif one.query:
-                value, evidence = await self._measure(one.query, target, window, until)
-                results[name] = judge(one, value, evidence, until)
-            elif one.verified:
-                results[name] = _of_records(one, records.verified, until)
+            elif criterion.query:
+                value, evidence = await self._measure(criterion.query, target, window, until)
+                results[name] = judge(criterion, value, evidence, until)
+            elif criterion.verified:
+                results[name] = _of_records(criterion, records.verified, until)
             else:
                 results[name] = _of_check(run.results.get(name), until)
         present, _ = await self._measure(plan.present, target, window, until)
@@ -231,7 +231,11 @@ def end_of_slot(stored: StoredRun, now: datetime, longest: timedelta) -> datetim
 
 def _records(connection: Connection, *, stored: StoredRun, until: datetime) -> _Records:
     run = stored.run
-    actions = {name for one in stored.plan.criteria(run.stage).values() for name in one.verified}
+    actions = {
+        name
+        for criterion in stored.plan.criteria(run.stage).values()
+        for name in criterion.verified
+    }
     verified = stored_runs.verified_actions(
         connection, run.bot, actions, since=until - RECORDS_LAST
     )
@@ -246,12 +250,16 @@ def _records(connection: Connection, *, stored: StoredRun, until: datetime) -> _
     return _Records(verified=verified, explained=explained)
 
 
-def _of_records(one: Criterion, verified: dict[str, datetime], until: datetime) -> CriterionResult:
-    lacking = [name for name in one.verified if name not in verified]
+def _of_records(
+    criterion: Criterion, verified: dict[str, datetime], until: datetime
+) -> CriterionResult:
+    lacking = [name for name in criterion.verified if name not in verified]
     if lacking:
         evidence = f"no verified attempt in {RECORDS_LAST.days} days: {', '.join(lacking)}"
         return CriterionResult(status=CriterionStatus.UNKNOWN, evidence=evidence, at=until)
-    evidence = ", ".join(f"{name} at {verified[name]:%Y-%m-%d %H:%M}" for name in one.verified)
+    evidence = ", ".join(
+        f"{name} at {verified[name]:%Y-%m-%d %H:%M}" for name in criterion.verified
+    )
     return CriterionResult(status=CriterionStatus.PASSED, evidence=evidence, at=until)
 
 

@@ -87,8 +87,8 @@ def _plan(where: str, file: _File) -> ReadinessPlan:
     if not stages:
         raise ConfigError(where, "phases", "no stages", "write at least one")
     for kind, names in (
-        ("phase", [one.name for one in file.phases]),
-        ("stage", [one.name for one in stages]),
+        ("phase", [phase.name for phase in file.phases]),
+        ("stage", [stage.name for stage in stages]),
     ):
         for name in names:
             if names.count(name) > 1:
@@ -105,22 +105,22 @@ def _stages(where: str, phase: _Phase) -> list[Stage]:
         raise ConfigError(where, phase.name, "the phase has no stages", "write at least one")
     shared = _criteria(where, f"{phase.name}.criteria", phase.criteria)
     found = []
-    for index, one in enumerate(phase.stages):
-        _check_name(where, one.name)
-        key = f"{phase.name}.{one.name}"
-        if one.hours < 0:
+    for index, stage in enumerate(phase.stages):
+        _check_name(where, stage.name)
+        key = f"{phase.name}.{stage.name}"
+        if stage.hours < 0:
             raise ConfigError(where, f"{key}.hours", "negative", "write 0 or more")
-        every, lasts = _sign_off(where, key, one.sign_off)
+        every, lasts = _sign_off(where, key, stage.sign_off)
         found.append(
             Stage(
-                name=one.name,
+                name=stage.name,
                 phase=phase.name,
                 on_breach=phase.on_breach,
                 approval=phase.approval,
-                hours=one.hours,
+                hours=stage.hours,
                 sign_off_every=every,
                 sign_off_for=lasts,
-                criteria=(shared if index == 0 else ()) + _criteria(where, key, one.criteria),
+                criteria=(shared if index == 0 else ()) + _criteria(where, key, stage.criteria),
             )
         )
     return found
@@ -138,43 +138,45 @@ def _sign_off(where: str, key: str, given: _SignOff | None) -> tuple[timedelta |
 
 
 def _criteria(where: str, key: str, given: list[_Criterion]) -> tuple[Criterion, ...]:
-    names = [one.name for one in given]
+    names = [criterion.name for criterion in given]
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(where, f"{key}.{name}", "two criteria have this name", "rename one")
-    return tuple(_criterion(where, f"{key}.{one.name}", one) for one in given)
+    return tuple(_criterion(where, f"{key}.{criterion.name}", criterion) for criterion in given)
 
 
-def _criterion(where: str, key: str, one: _Criterion) -> Criterion:
-    _check_name(where, one.name)
-    sources = [name for name in ("query", "check", "command", "verified") if getattr(one, name)]
+def _criterion(where: str, key: str, criterion: _Criterion) -> Criterion:
+    _check_name(where, criterion.name)
+    sources = [
+        name for name in ("query", "check", "command", "verified") if getattr(criterion, name)
+    ]
     if len(sources) != 1:
         problem = f"it has {' and '.join(sources) or 'no source'}"
         fix = "give exactly one of query, check, command and verified"
         raise ConfigError(where, key, problem, fix)
-    if one.restarts and not one.query:
+    if criterion.restarts and not criterion.query:
         fix = "give `query` for the time at which the process started"
         raise ConfigError(where, key, "`restarts` has no query", fix)
-    needs_limit = sources[0] in {"query", "check"} and not one.restarts
-    if needs_limit and not one.limit:
+    needs_limit = sources[0] in {"query", "check"} and not criterion.restarts
+    if needs_limit and not criterion.limit:
         raise ConfigError(
             where, f"{key}.limit", "missing", 'add a limit, for example limit: "< 0.001"'
         )
-    if one.check and one.check not in CHECKS:
-        problem = f"unknown check {one.check}"
+    if criterion.check and criterion.check not in CHECKS:
+        problem = f"unknown check {criterion.check}"
         raise ConfigError(where, key, problem, f"one of {', '.join(sorted(CHECKS))}")
-    unknown = [name for name in one.verified if name not in ACTIONS]
+    unknown = [name for name in criterion.verified if name not in ACTIONS]
     if unknown:
         problem = f"unknown action {unknown[0]}"
         raise ConfigError(where, key, problem, f"one of {', '.join(sorted(ACTIONS))}")
     return Criterion(
-        name=one.name,
-        query=one.query.strip(),
-        check=one.check,
-        command=tuple(one.command),
-        verified=tuple(one.verified),
-        restarts=one.restarts,
-        limit=_limit(where, f"{key}.limit", one.limit),
+        name=criterion.name,
+        query=criterion.query.strip(),
+        check=criterion.check,
+        command=tuple(criterion.command),
+        verified=tuple(criterion.verified),
+        restarts=criterion.restarts,
+        limit=_limit(where, f"{key}.limit", criterion.limit),
     )
 
 

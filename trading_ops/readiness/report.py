@@ -31,11 +31,13 @@ def view(stored: StoredRun, now: datetime) -> ReadinessRunView:
     """Return a run in the API's format."""
     plan, run = stored.plan, stored.run
     stage = plan.stages[run.stage]
-    phases = list(dict.fromkeys(one.phase for one in plan.stages))
+    phases = list(dict.fromkeys(stage.phase for stage in plan.stages))
     done = phases[: phases.index(stage.phase)]
     if run.ready and (run.stage + 1 == len(plan.stages) or _is_last_of_phase(stored)):
         done.append(stage.phase)
-    owners = {one.name: at.phase for at in plan.stages[: run.stage + 1] for one in at.criteria}
+    owners = {
+        criterion.name: at.phase for at in plan.stages[: run.stage + 1] for criterion in at.criteria
+    }
     return ReadinessRunView(
         id=run.id,
         bot=run.bot,
@@ -56,7 +58,8 @@ def view(stored: StoredRun, now: datetime) -> ReadinessRunView:
         begun_at=run.begun_at,
         evaluated_until=run.evaluated_until,
         criteria=[
-            _criterion(stored, one, owners[name]) for name, one in plan.criteria(run.stage).items()
+            _criterion(stored, criterion, owners[name])
+            for name, criterion in plan.criteria(run.stage).items()
         ],
     )
 
@@ -66,12 +69,17 @@ def _is_last_of_phase(stored: StoredRun) -> bool:
     return stages[at + 1].phase != stages[at].phase
 
 
-def _criterion(stored: StoredRun, one: Criterion, phase: str) -> CriterionView:
-    result = stored.run.results.get(one.name)
-    source = one.query or one.check or " ".join(one.command) or ", ".join(one.verified)
-    limit = str(one.limit) if one.limit else _UNWRITTEN[one.restarts]
+def _criterion(stored: StoredRun, criterion: Criterion, phase: str) -> CriterionView:
+    result = stored.run.results.get(criterion.name)
+    source = (
+        criterion.query
+        or criterion.check
+        or " ".join(criterion.command)
+        or ", ".join(criterion.verified)
+    )
+    limit = str(criterion.limit) if criterion.limit else _UNWRITTEN[criterion.restarts]
     return CriterionView(
-        name=one.name,
+        name=criterion.name,
         phase=phase,
         source=source,
         limit=limit,

@@ -111,12 +111,12 @@ class Clocks:
 
     def other(self, name: str) -> OnDate:
         """Return a callback for each `Date` of another process and its request time."""
-        one = _Clock(name)
-        self._others.append(one)
+        other = _Clock(name)
+        self._others.append(other)
 
         def note(shown: float, asked: float, answered: float) -> None:
             self._note(
-                one,
+                other,
                 Offset.of_reading(
                     shown, asked=asked, answered=answered, resolution=HTTP_DATE_SECONDS
                 ),
@@ -135,36 +135,36 @@ class Clocks:
         """Whether the sources are not trusted yet."""
         since = self.steady() - self.unknown_seconds
         return any(
-            one.stepped_at > since
-            for one in (self._ours, *self._others)
-            if one.name != ALERTMANAGER
+            other.stepped_at > since
+            for other in (self._ours, *self._others)
+            if other.name != ALERTMANAGER
         )
 
     def problems(self) -> dict[str, str]:
         """Return the clocks that stepped recently or differ from ours, with the problem."""
         since, found = self.steady() - SHOWN_SECONDS, dict[str, str]()
-        for one in (self._ours, *self._others):
-            ahead = self._ahead_of_ours(one)
+        for other in (self._ours, *self._others):
+            ahead = self._ahead_of_ours(other)
             if abs(ahead) > DIFFERENCE_SECONDS:
-                found[one.name] = f"It differs from the reconciler's by {ahead:+.0f} s."
-            elif one.stepped_at > since:
-                found[one.name] = f"It stepped by {one.step:+.0f} s."
+                found[other.name] = f"It differs from the reconciler's by {ahead:+.0f} s."
+            elif other.stepped_at > since:
+                found[other.name] = f"It stepped by {other.step:+.0f} s."
         return found
 
-    def _ahead_of_ours(self, one: _Clock) -> float:
-        if one.offset is None or self._ours.offset is None:
+    def _ahead_of_ours(self, other: _Clock) -> float:
+        if other.offset is None or self._ours.offset is None:
             return 0.0
-        return one.offset.ahead_of(self._ours.offset)
+        return other.offset.ahead_of(self._ours.offset)
 
-    def _note(self, one: _Clock, offset: Offset) -> None:
-        step = 0.0 if one.offset is None else offset.ahead_of(one.offset)
+    def _note(self, other: _Clock, offset: Offset) -> None:
+        step = 0.0 if other.offset is None else offset.ahead_of(other.offset)
         if abs(step) > STEP_SECONDS:
-            one.step, one.stepped_at = step, self.steady()
-            self.steps.append((one.name, step))
-            log.error("clock_stepped", clock=one.name, seconds=round(step, 1))
-        elif one.offset is not None and offset.width > max(NARROW_SECONDS, one.offset.width):
+            other.step, other.stepped_at = step, self.steady()
+            self.steps.append((other.name, step))
+            log.error("clock_stepped", clock=other.name, seconds=round(step, 1))
+        elif other.offset is not None and offset.width > max(NARROW_SECONDS, other.offset.width):
             return
-        one.offset = offset
+        other.offset = offset
 
 
 @dataclass(kw_only=True)

@@ -90,18 +90,18 @@ class Intake:
             if not batch:
                 return ProcessedBatch(more=False, truncated=truncated)
             after = batch[-1].id
-            parsed = [self._parsed(one, external) for one in batch]
+            parsed = [self._parsed(notification, external) for notification in batch]
             try:
                 await self.writer.run(partial(self._record, parsed=parsed))
             except AWAY:
                 raise  # they stay pending until the database is back
             except Exception:
                 log.exception("notifications_failed", count=len(parsed))
-                for one in parsed:
-                    await self._record_alone(one)
+                for entry in parsed:
+                    await self._record_alone(entry)
             failpoints.reached(Failpoint.PROCESS_AFTER)
             self._count(parsed)
-            truncated = truncated or any(one.truncated for one in parsed)
+            truncated = truncated or any(entry.truncated for entry in parsed)
         return ProcessedBatch(more=True, truncated=truncated)
 
     def _parsed(
@@ -113,46 +113,46 @@ class Intake:
         except Exception as error:  # noqa: BLE001 - one bad notification must not block the next
             return _Parsed(notification, [], error=str(error) or type(error).__name__)
 
-    async def _record_alone(self, one: "_Parsed") -> None:
+    async def _record_alone(self, parsed: "_Parsed") -> None:
         try:
-            await self.writer.run(partial(self._record, parsed=[one]))
+            await self.writer.run(partial(self._record, parsed=[parsed]))
         except AWAY:
             raise
         except Exception as error:  # noqa: BLE001 - quarantine what cannot be recorded
-            one.error = str(error) or type(error).__name__
-            await self.writer.run(partial(self._record, parsed=[one]))
+            parsed.error = str(error) or type(error).__name__
+            await self.writer.run(partial(self._record, parsed=[parsed]))
 
     def _record(self, connection: Connection, parsed: "list[_Parsed]") -> None:
         failpoints.reached(Failpoint.PROCESS_BEFORE)
-        mine = notifications.claim(connection, [one.notification.id for one in parsed])
+        mine = notifications.claim(connection, [entry.notification.id for entry in parsed])
         now = clock.now()
-        for one in parsed:
-            if one.notification.id not in mine:
+        for entry in parsed:
+            if entry.notification.id not in mine:
                 continue
-            if one.error is None:
-                self._open(connection, one, now)
+            if entry.error is None:
+                self._open(connection, entry, now)
             notifications.finish(
                 connection,
-                one.notification.id,
-                NotificationState.PARSED if one.error is None else NotificationState.QUARANTINED,
-                error=one.error,
-                watchdog=_has_watchdog(one.alerts),
+                entry.notification.id,
+                NotificationState.PARSED if entry.error is None else NotificationState.QUARANTINED,
+                error=entry.error,
+                watchdog=_has_watchdog(entry.alerts),
             )
             events.add(
                 connection,
                 at=now,
-                kind="notified" if one.error is None else "quarantined",
+                kind="notified" if entry.error is None else "quarantined",
                 actor="alertmanager",
-                note=_digest(one),
+                note=_digest(entry),
             )
 
-    def _open(self, connection: Connection, one: "_Parsed", now: datetime) -> None:
-        alerts = [alert for alert in one.alerts if alert.is_ours and not alert.is_context]
+    def _open(self, connection: Connection, parsed: "_Parsed", now: datetime) -> None:
+        alerts = [alert for alert in parsed.alerts if alert.is_ours and not alert.is_context]
         firing = [alert for alert in alerts if alert.status is AlertStatus.FIRING]
         incidents.open_all(
             connection,
             [self.index.with_target(alert) for alert in firing],
-            received_at=one.notification.received_at,
+            received_at=parsed.notification.received_at,
             now=now,
             source="webhook",
         )
@@ -164,14 +164,14 @@ class Intake:
         incidents.note_resolved(connection, ends, now=now)
 
     def _count(self, parsed: "list[_Parsed]") -> None:
-        for one in parsed:
-            if one.error is not None:
-                key = one.notification.id
-                log.warning("notification_quarantined", id=key, error=one.error)
+        for entry in parsed:
+            if entry.error is not None:
+                key = entry.notification.id
+                log.warning("notification_quarantined", id=key, error=entry.error)
                 self.metrics.notifications.labels("quarantined").inc()
-            elif _has_watchdog(one.alerts):
-                self.metrics.watchdog.set(one.notification.received_at.timestamp())
-            foreign = [alert for alert in one.alerts if not alert.is_ours]
+            elif _has_watchdog(entry.alerts):
+                self.metrics.watchdog.set(entry.notification.received_at.timestamp())
+            foreign = [alert for alert in entry.alerts if not alert.is_ours]
             if foreign:
                 names = sorted({alert.name for alert in foreign})
                 log.warning(
@@ -206,12 +206,12 @@ class ProcessedBatch:
     """A notification was truncated: poll the sources for the missing alerts."""
 
 
-def _digest(one: _Parsed) -> str:
-    body = one.notification.body
-    more = f", {one.truncated} more truncated" if one.truncated else ""
+def _digest(parsed: _Parsed) -> str:
+    body = parsed.notification.body
+    more = f", {parsed.truncated} more truncated" if parsed.truncated else ""
     return (
-        f"notification {one.notification.id}: {len(one.alerts)} alerts{more}, {len(body)} bytes, "
-        f"sha256 {hashlib.sha256(body).hexdigest()}"
+        f"notification {parsed.notification.id}: {len(parsed.alerts)} alerts{more}, "
+        f"{len(body)} bytes, sha256 {hashlib.sha256(body).hexdigest()}"
     )
 
 
@@ -256,7 +256,7 @@ def parse_notification(body: bytes, external: Mapping[str, str] = NO_LABELS) -> 
     """
     try:
         message = msgspec.json.decode(body, type=_Message)
-        return [_alert(one, external) for one in message.alerts]
+        return [_alert(alert, external) for alert in message.alerts]
     except (msgspec.DecodeError, RecursionError, UnicodeError, OverflowError) as error:
         # OverflowError: a time whose zone offset moves it beyond the supported range.
         raise InvalidNotification(str(error)) from error
@@ -276,18 +276,18 @@ def truncated_alerts(body: bytes) -> int:
     return number if isinstance(number, int) and number > 0 else 0
 
 
-def _alert(one: _Alert, external: Mapping[str, str]) -> Alert:
-    ended = one.endsAt is not None and one.endsAt.year > ZERO_TIME_YEAR
-    labels = stripped(one.labels, external)
-    given = labels == one.labels and FINGERPRINT.fullmatch(one.fingerprint)
+def _alert(alert: _Alert, external: Mapping[str, str]) -> Alert:
+    ended = alert.endsAt is not None and alert.endsAt.year > ZERO_TIME_YEAR
+    labels = stripped(alert.labels, external)
+    given = labels == alert.labels and FINGERPRINT.fullmatch(alert.fingerprint)
     return Alert(
         # It is a database key: a value not from Alertmanager may have any length.
-        fingerprint=Fingerprint(one.fingerprint) if given else fingerprint_of(labels),
+        fingerprint=Fingerprint(alert.fingerprint) if given else fingerprint_of(labels),
         labels=labels,
-        annotations=one.annotations,
-        status=one.status,
-        starts_at=_utc(one.startsAt),
-        ends_at=_utc(one.endsAt) if ended and one.endsAt else None,
+        annotations=alert.annotations,
+        status=alert.status,
+        starts_at=_utc(alert.startsAt),
+        ends_at=_utc(alert.endsAt) if ended and alert.endsAt else None,
     )
 
 

@@ -196,7 +196,7 @@ class Loop:
         if now >= self._not_before:
             return self._queue.is_due(now)
         due = (self.state.by_id.get(key) for key in self._queue.due(now))
-        return any(one is not None and one.target is not None for one in due)
+        return any(incident is not None and incident.target is not None for incident in due)
 
     def _acknowledge(self) -> None:
         """Read and synchronize silences in the background: Alertmanager may be slow."""
@@ -218,7 +218,9 @@ class Loop:
         unchanged = state is former and held == self._held_keys
         mine = self._mine
         if not unchanged:
-            mine = frozenset(key for key, one in state.by_id.items() if key_of(one) in held)
+            mine = frozenset(
+                key for key, incident in state.by_id.items() if key_of(incident) in held
+            )
         if not (self._has_state and self.leases.alone):
             # A previous process or another replica may have crashed on incidents new to this one.
             await self._crashes.load(self.reader, mine - self._mine, state)
@@ -233,7 +235,7 @@ class Loop:
         self._forget(self._mine - mine)
         self._queue.add((mine - self._mine) | (state.changed & mine))
         self._mine = mine
-        self._my_incidents = [one for key, one in state.by_id.items() if key in mine]
+        self._my_incidents = [incident for key, incident in state.by_id.items() if key in mine]
 
     async def _read(self, former: State | None) -> State:
         read = partial(read_state, limits=self.limits, now=clock.now(), former=former)
@@ -265,13 +267,13 @@ class Loop:
         late = set[str]()
         state_before, known = (
             self.state.by_id,
-            {one.fingerprint for one in self.state.by_id.values()},
+            {incident.fingerprint for incident in self.state.by_id.values()},
         )
         if snapshot.prometheus and await self.observer.adopt(snapshot, known):
             await self._refresh()
             firing = snapshot.prometheus.alerts
             new = (self.state.by_id[key] for key in self._mine - state_before.keys())
-            late = {one.id for one in new if one.fingerprint not in firing}
+            late = {incident.id for incident in new if incident.fingerprint not in firing}
         if snapshot.prometheus:
             self.incident_reconciler.world_builder.note_firing(snapshot.prometheus, self.state)
         world_builder = self.incident_reconciler.world_builder
@@ -294,12 +296,12 @@ class Loop:
             del due[UNREGISTERED_AT_ONCE - len(others) :]
         # An incident in process is due again when that ends.
         due = [incident for incident in due if _job_key(incident) not in self.workers]
-        due = [one for one in due if not self._crashes.is_set_aside(one, self.state)]
+        due = [incident for incident in due if not self._crashes.is_set_aside(incident, self.state)]
         # An incident that may have killed a process is handled alone, so that only it is counted.
-        alone = [one for one in due if self._crashes.is_suspect(one)]
-        together = [one for one in due if not self._crashes.is_suspect(one)]
+        alone = [incident for incident in due if self._crashes.is_suspect(incident)]
+        together = [incident for incident in due if not self._crashes.is_suspect(incident)]
         try:
-            for group in (together, *([one] for one in alone)):
+            for group in (together, *([incident] for incident in alone)):
                 await self._handle(group)
         except Exception:
             self._queue.add(incident.id for incident in due)  # decided again in a second
@@ -316,7 +318,9 @@ class Loop:
             self._queue.retry(incident.id, clock.monotonic())
 
     async def _reconcile_concurrently(self, due: list[Incident]) -> None:
-        tasks = {asyncio.create_task(self._guarded_reconcile(one)): one for one in due}
+        tasks = {
+            asyncio.create_task(self._guarded_reconcile(incident)): incident for incident in due
+        }
         try:
             _, late = await asyncio.wait(tasks, timeout=BATCH_SECONDS)
         except asyncio.CancelledError:

@@ -52,7 +52,7 @@ class ErrorBudget:
             found = await self.prometheus.query(query)
         except ClientError as error:
             return f"the error budget of {bot} is not known: {error}"
-        left = min((one.value for one in found if "bot" in one.labels), default=1.0)
+        left = min((sample.value for sample in found if "bot" in sample.labels), default=1.0)
         if left > 0:
             return None
         used = f"{1 - left:.0%} of the last 30 days' budget"

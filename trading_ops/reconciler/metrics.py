@@ -418,6 +418,6 @@ class Notices:
     def end_old(self) -> None:
         """Remove expired notices."""
         now = self._monotonic()
-        for labels in [one for one, until in self._until.items() if until <= now]:
+        for labels in [key for key, until in self._until.items() if until <= now]:
             del self._until[labels]
             self._gauge.remove(*labels)

@@ -95,7 +95,7 @@ class Observer:
             if len(missed) == 1:  # one bad alert must not block the others
                 log.exception("alert_not_adopted", alert=missed[0].name, error=str(error))
                 return 0
-            return sum([await self._adopt([one], routed) for one in missed])
+            return sum([await self._adopt([alert], routed) for alert in missed])
 
     def _open(
         self,

@@ -31,7 +31,7 @@ class RunbookIndex:
     @property
     def bots(self) -> int:
         """Number of registered bots: the fleet size for relative limits."""
-        return sum(one.kind in NAMED_BOTS for one in self.registry)
+        return sum(target.kind in NAMED_BOTS for target in self.registry)
 
     def runbook(self, alert: str) -> Runbook | None:
         """Return the runbook of an alert, or None."""

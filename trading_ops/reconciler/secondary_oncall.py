@@ -36,10 +36,10 @@ def acknowledged_faults(
 
 def is_registered(fault: Fault, index: RunbookIndex) -> bool:
     """Whether its alert has a runbook and its targets are registered."""
-    bots = {one.name for one in index.registry if one.kind in NAMED_BOTS}
-    venues = {one.name for one in index.registry.of_kind(Kind.VENUE)}
+    bots = {target.name for target in index.registry if target.kind in NAMED_BOTS}
+    venues = {target.name for target in index.registry.of_kind(Kind.VENUE)}
     # The venue of a Freqtrade is not a target.
-    venues |= {one.venue for one in index.registry if one.venue is not None}
+    venues |= {target.venue for target in index.registry if target.venue is not None}
     known = fault.bot in bots | {""} and fault.venue in venues | {""}
     return known and fault.origin in index.runbooks
 
@@ -82,7 +82,11 @@ class SilenceMonitor:
             return
         cases = await self.reader.read(partial(acknowledgements.at_work, now=self.now()))
         of_ours = {case.acknowledgement.silence_id for case in cases}
-        by_hand = [one for one in found if one.id not in of_ours and one.starts_at <= self.now()]
+        by_hand = [
+            silence
+            for silence in found
+            if silence.id not in of_ours and silence.starts_at <= self.now()
+        ]
         self._show_covered(by_hand, snapshot)
         if snapshot is not None:
             self._show_faults(by_hand, snapshot)
@@ -110,7 +114,7 @@ class SilenceMonitor:
                     id=silence.id,
                     by=silence.created_by,
                     reasons=sorted(reasons),
-                    matchers=[str(one) for one in silence.matchers],
+                    matchers=[str(matcher) for matcher in silence.matchers],
                 )
         self.of_target, self._wide = covering, frozenset(wide)
         for bot in self.index.registry:
@@ -122,11 +126,11 @@ class SilenceMonitor:
     def _show_faults(self, by_hand: Sequence[Silence], snapshot: Snapshot) -> None:
         if snapshot.prometheus is None or snapshot.alertmanager is None:
             return
-        ends = {one.id: one.ends_at for one in by_hand}
+        ends = {silence.id: silence.ends_at for silence in by_hand}
         until: dict[Fault, datetime] = {}
         for key, routed in snapshot.alertmanager.items():
             rule = snapshot.prometheus.alerts.get(key)
-            ends_at = [ends[one] for one in routed.silenced_by if one in ends]
+            ends_at = [ends[silence_id] for silence_id in routed.silenced_by if silence_id in ends]
             if rule is None or not rule.firing or not rule.is_ours or not ends_at:
                 continue
             fault = fault_of(rule.labels)

@@ -166,22 +166,22 @@ def _read_changes(connection: Connection, head: int, former: State, now: datetim
     touched = {key for key, kind in found if key is not None and not kind.startswith(DECIDED)}
     # Events without an incident concern all: a pause, a budget, a manual action.
     concerns_all = any(key is None and kind not in IRRELEVANT for key, kind in found)
-    fresh = {one.id: one for one in incidents.open_summaries(connection, touched)}
+    fresh = {summary.id: summary for summary in incidents.open_summaries(connection, touched)}
     kept = {
-        key: fresh.get(key, one)
-        for key, one in former.by_id.items()
+        key: fresh.get(key, summary)
+        for key, summary in former.by_id.items()
         if key not in touched or key in fresh
     }
     by_id = {**kept, **fresh}
-    targets = {one.target for one in by_id.values() if one.target}
+    targets = {summary.target for summary in by_id.values() if summary.target}
     closed = (former.by_id[key] for key in touched & former.by_id.keys() - fresh.keys())
-    changed_targets = {one.target for one in (*fresh.values(), *closed) if one.target}
+    changed_targets = {summary.target for summary in (*fresh.values(), *closed) if summary.target}
     stale = (
         targets if concerns_all else changed_targets
     )  # incidents without a target do not affect the others
     of_target = {name: done for name, done in former.of_target.items() if name in targets - stale}
     of_incident = {key: done for key, done in former.of_incident.items() if key in by_id}
-    tried = [key for key, one in fresh.items() if one.target]  # nothing without a target
+    tried = [key for key, summary in fresh.items() if summary.target]  # nothing without a target
     of_incident |= dict.fromkeys(tried, _NONE)
     for begin in range(0, len(tried), CHUNK):
         of_incident |= attempts.of_open_incidents(connection, tried[begin : begin + CHUNK])
@@ -193,7 +193,9 @@ def _read_changes(connection: Connection, head: int, former: State, now: datetim
         starts=tuple(attempts.starts_since(connection, now - former.limits.window)),
         episodes=_episodes(connection, former, by_id, None if concerns_all else fresh),
         changed=frozenset(
-            key for key, one in by_id.items() if concerns_all or key in fresh or one.target in stale
+            key
+            for key, summary in by_id.items()
+            if concerns_all or key in fresh or summary.target in stale
         ),
         closed=_recently_closed(connection, former, touched - fresh.keys(), now),
         limits=former.limits,
@@ -208,7 +210,9 @@ def _overrides(connection: Connection, now: datetime) -> Overrides:
         pause=pauses.current(connection, now=now),
         maintenance=tuple(maintenance.planned(connection, now=now)),
         halted=holds.halted_by_operators(connection),
-        acknowledged={key: one.description for key, one in acknowledged.items()},
+        acknowledged={
+            key: acknowledgement.description for key, acknowledgement in acknowledged.items()
+        },
         approvals=approvals.active(connection, now=now),
         manual=tuple(attempts.running_manual(connection)),
     )
@@ -220,12 +224,14 @@ def _recently_closed(
     """Read what was closed since the former state, and drop what is too long ago."""
     since = now - former.limits.storm_quiet
     kept = [
-        one
-        for one in former.closed
-        if one.closed_at and one.closed_at > since and one.id not in touched
+        incident
+        for incident in former.closed
+        if incident.closed_at and incident.closed_at > since and incident.id not in touched
     ]
     new = incidents.closed_since(connection, since, touched) if touched else []
-    return tuple(sorted((*kept, *new), key=lambda one: (one.closed_at or since, one.id)))
+    return tuple(
+        sorted((*kept, *new), key=lambda incident: (incident.closed_at or since, incident.id))
+    )
 
 
 def _episodes(
@@ -246,7 +252,9 @@ def _of_targets(
     connection: Connection, targets: set[str], now: datetime
 ) -> dict[str, tuple[Attempt, ...]]:
     since = now - LONGEST_WINDOW
-    return {one: tuple(attempts.of_target(connection, one, since=since)) for one in targets}
+    return {
+        target: tuple(attempts.of_target(connection, target, since=since)) for target in targets
+    }
 
 
 FRESH = timedelta(seconds=1)
@@ -282,15 +290,15 @@ class WorldBuilder:
         """Record which incidents' alerts fire in Prometheus: a notification may be forged."""
         alerts = prometheus.alerts
         firing = {
-            one.id
-            for one in state.by_id.values()
-            if one.fingerprint in alerts and alerts[one.fingerprint].firing
+            incident.id
+            for incident in state.by_id.values()
+            if incident.fingerprint in alerts and alerts[incident.fingerprint].firing
         }
         if prometheus.started_at != self._prometheus_start:
             self._prometheus_start = prometheus.started_at
             self.fired_since_start = frozenset()
         self.fired_since_start = frozenset(firing | (self.fired_since_start & state.by_id.keys()))
-        known = state.by_id.keys() | {one.id for one in state.closed}
+        known = state.by_id.keys() | {incident.id for incident in state.closed}
         fired = frozenset(firing | (self.fired & known))
         if fired != self.fired:
             self.fired, self._fleet = fired, None
@@ -309,9 +317,9 @@ class WorldBuilder:
         fleet = self._fleet_at(state, now)
         name = target.name if target else None
         peers = {
-            one.name
-            for one in self.index.registry
-            if target is not None and one.kind is target.kind and one.name != name
+            entry.name
+            for entry in self.index.registry
+            if target is not None and entry.kind is target.kind and entry.name != name
         }
         return World(
             view=view,
@@ -345,14 +353,14 @@ class WorldBuilder:
     def _failures(self, state: State) -> Iterator[Incident]:
         """Yield the incidents that determine which targets fail, including recently closed ones."""
         first: dict[str | None, Incident] = {}
-        for one in state.by_id.values():  # oldest first: the others of a target add nothing
-            if one.target not in first and self._counts(one):
-                first[one.target] = one
+        for incident in state.by_id.values():  # oldest first: the others of a target add nothing
+            if incident.target not in first and self._counts(incident):
+                first[incident.target] = incident
         yield from first.values()
-        for one in state.closed:
+        for incident in state.closed:
             # Incidents that ended before our start were counted then.
-            if self._counts(one, fired=one.opened_at < self._began_at):
-                yield one
+            if self._counts(incident, fired=incident.opened_at < self._began_at):
+                yield incident
 
     def _counts(self, incident: Incident, *, fired: bool = False) -> bool:
         """Whether it counts as a failing target: critical and auto-remediated."""

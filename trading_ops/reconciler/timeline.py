@@ -101,17 +101,17 @@ def read_statuses(
     connection: Connection, incidents: Sequence[Incident], *, now: datetime
 ) -> dict[str, IncidentStatus]:
     """Return the status of each open one of these incidents, by id."""
-    still_open = [one for one in incidents if one.is_open]
+    still_open = [incident for incident in incidents if incident.is_open]
     if not still_open:
         return {}
     words = acknowledgements.active(connection)
-    last = search.last_decisions(connection, [one.id for one in still_open])
+    last = search.last_decisions(connection, [incident.id for incident in still_open])
     pause = pauses.current(connection, now=now)
     return {
-        one.id: _of_acknowledgement(words[one.id])
-        if one.id in words
-        else _of_decision(one, last.get(one.id), pause)
-        for one in still_open
+        incident.id: _of_acknowledgement(words[incident.id])
+        if incident.id in words
+        else _of_decision(incident, last.get(incident.id), pause)
+        for incident in still_open
     }
 
 

@@ -68,28 +68,28 @@ async def read_levels(
     return tuple(
         level(
             bot,
-            one,
-            bad=bad.get((bot, one.name)),
-            events=events.get((bot, one.name)),
-            measured=measured.get((bot, one.name), 0.0),
+            objective,
+            bad=bad.get((bot, objective.name)),
+            events=events.get((bot, objective.name)),
+            measured=measured.get((bot, objective.name), 0.0),
         )
         for bot in names
-        for one in objectives()
+        for objective in objectives()
     )
 
 
 def level(
-    bot: str, one: Objective, *, bad: float | None, events: float | None, measured: float
+    bot: str, slo: Objective, *, bad: float | None, events: float | None, measured: float
 ) -> ServiceLevel:
     """Return the row of a bot's objective; without events its ratio and budget are unknown."""
-    objective, budget = round(one.percent / 100, 6), round(1 - one.percent / 100, 6)
+    objective, budget = round(slo.percent / 100, 6), round(1 - slo.percent / 100, 6)
     spent = good = None
     if bad is not None and events:
         good = 1 - bad / events
         spent = bad / events / budget
     return ServiceLevel(
         bot=bot,
-        slo=one.name,
+        slo=slo.name,
         objective=objective,
         ratio=good,
         budget=budget,

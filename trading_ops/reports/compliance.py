@@ -108,7 +108,9 @@ def _read(
 
 
 def _in_order(found: dict[str, list[Event]], kinds: Iterable[str]) -> tuple[Event, ...]:
-    return tuple(sorted((one for kind in kinds for one in found[kind]), key=lambda one: one.seq))
+    return tuple(
+        sorted((event for kind in kinds for event in found[kind]), key=lambda event: event.seq)
+    )
 
 
 def lines_of(report: Compliance) -> Iterator[str]:
@@ -116,8 +118,8 @@ def lines_of(report: Compliance) -> Iterator[str]:
     yield f"Compliance report, {report.since:%Y-%m-%d} to {report.until:%Y-%m-%d %H:%M} UTC"
     yield ""
     yield "Who did what"
-    for one in report.done:
-        yield f"  {one.actor:<28} {one.kind:<28} {one.count:>8}"
+    for row in report.done:
+        yield f"  {row.actor:<28} {row.kind:<28} {row.count:>8}"
     yield ""
     yield from _events("Approvals", report.approvals)
     yield from _events("Restore tests", report.restore_tests)
@@ -145,10 +147,10 @@ def lines_of(report: Compliance) -> Iterator[str]:
 def _events(title: str, events: Iterable[Event]) -> Iterator[str]:
     yield title
     none = True
-    for one in events:
+    for event in events:
         none = False
-        details = " ".join(filter(None, (one.note, one.reason)))
-        yield f"  {one.at:%Y-%m-%d %H:%M:%S}  {one.kind:<22} {one.actor:<20} {details}"
+        details = " ".join(filter(None, (event.note, event.reason)))
+        yield f"  {event.at:%Y-%m-%d %H:%M:%S}  {event.kind:<22} {event.actor:<20} {details}"
     if none:
         yield "  none"
     yield ""

@@ -96,8 +96,8 @@ def _summary(connection: Connection, *, since: datetime, until: datetime) -> dic
     return {
         "incidents": msgspec.to_builtins(times),
         "backups": [
-            msgspec.to_builtins(one)
-            for one in backups.read(connection)
-            if since <= one.created_at < until
+            msgspec.to_builtins(backup)
+            for backup in backups.read(connection)
+            if since <= backup.created_at < until
         ],
     }

@@ -84,7 +84,7 @@ async def read_figures(
     """Return the values of these queries by their labels; None: Prometheus did not answer it."""
     span = f"{max(60, (until - since) // timedelta(seconds=1))}s"
 
-    async def one(query: str, labels: tuple[str, ...]) -> Figures | None:
+    async def ask(query: str, labels: tuple[str, ...]) -> Figures | None:
         try:
             found = await prometheus.query(query.replace("$span", span), at=until)
         except ClientError:
@@ -95,5 +95,5 @@ async def read_figures(
             if math.isfinite(sample.value) and sample.labels.keys() >= set(labels)
         }
 
-    answers = await asyncio.gather(*(one(*QUERIES[name]) for name in only))
+    answers = await asyncio.gather(*(ask(*QUERIES[name]) for name in only))
     return dict(zip(only, answers, strict=True))

@@ -46,9 +46,10 @@ def draft(timeline: TimelineView) -> str:
         "| time | event | reason | note | by |",
         "|---|---|---|---|---|",
         *(
-            f"| {_moment(one.at)} | {_cell(one.kind.replace('_', ' '))}"
-            f" | {_cell(one.reason.replace('_', ' '))} | {_cell(one.note)} | {_cell(one.actor)} |"
-            for one in timeline.events
+            f"| {_moment(event.at)} | {_cell(event.kind.replace('_', ' '))}"
+            f" | {_cell(event.reason.replace('_', ' '))} | {_cell(event.note)}"
+            f" | {_cell(event.actor)} |"
+            for event in timeline.events
         ),
     ]
     for heading in ("Root cause", "What went well", "What went wrong", "Action items"):
@@ -60,9 +61,9 @@ def _attempts(timeline: TimelineView) -> list[str]:
     if not timeline.attempts:
         return ["No action was started."]
     rows = [
-        f"| {_moment(one.started_at)} | {_cell(one.action)} | {_cell(one.target)}"
-        f" | {_cell(one.state)} | {_cell(one.detail)} |"
-        for one in timeline.attempts
+        f"| {_moment(attempt.started_at)} | {_cell(attempt.action)} | {_cell(attempt.target)}"
+        f" | {_cell(attempt.state)} | {_cell(attempt.detail)} |"
+        for attempt in timeline.attempts
     ]
     return ["| started | action | target | outcome | detail |", "|---|---|---|---|---|", *rows]
 

@@ -63,8 +63,8 @@ def recovery_times(connection: Connection, *, since: datetime, until: datetime) 
     """Return the times of all incidents opened from `since` until before `until`."""
     found = search.response_times(connection, since=since, until=until)
     by_alert: dict[str, list[IncidentTimes]] = defaultdict(list)
-    for one in found:
-        by_alert[one.alert].append(one)
+    for incident in found:
+        by_alert[incident.alert].append(incident)
     return RecoveryTimes(
         since=since,
         until=until,
@@ -77,28 +77,30 @@ def _times(alert: str, found: Sequence[IncidentTimes]) -> AlertTimes:
     return AlertTimes(
         alert=alert,
         incidents=len(found),
-        open=sum(one.closed_at is None for one in found),
-        remediated=sum(_remediated(one) for one in found),
-        escalated=sum(one.escalated_at is not None for one in found),
+        open=sum(incident.closed_at is None for incident in found),
+        remediated=sum(_remediated(incident) for incident in found),
+        escalated=sum(incident.escalated_at is not None for incident in found),
         first_response=spread(
-            (answered - one.opened_at).total_seconds()
-            for one in found
-            if (answered := _first_response(one)) is not None
+            (answered - incident.opened_at).total_seconds()
+            for incident in found
+            if (answered := _first_response(incident)) is not None
         ),
         close=spread(
-            (one.closed_at - one.opened_at).total_seconds()
-            for one in found
-            if one.closed_at is not None
+            (incident.closed_at - incident.opened_at).total_seconds()
+            for incident in found
+            if incident.closed_at is not None
         ),
     )
 
 
-def _remediated(one: IncidentTimes) -> bool:
-    return one.closed_at is not None and one.escalated_at is None and one.verified
+def _remediated(incident: IncidentTimes) -> bool:
+    return incident.closed_at is not None and incident.escalated_at is None and incident.verified
 
 
-def _first_response(one: IncidentTimes) -> datetime | None:
-    given = [moment for moment in (one.attempted_at, one.acknowledged_at) if moment is not None]
+def _first_response(incident: IncidentTimes) -> datetime | None:
+    given = [
+        moment for moment in (incident.attempted_at, incident.acknowledged_at) if moment is not None
+    ]
     return min(given, default=None)
 
 

@@ -85,7 +85,9 @@ class Reporter:
         )
         if period is Period.QUARTERLY:
             plan = await self.capacity.plan(now=now)
-            due = tuple(one.recommendation for one in plan.resources if one.level in DUE)
+            due = tuple(
+                resource.recommendation for resource in plan.resources if resource.level in DUE
+            )
             report = replace(report, capacity=due)
         return report, renderer
 

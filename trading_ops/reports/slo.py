@@ -113,17 +113,17 @@ def _record(name: str, expr: str, labels: dict[str, str]) -> str:
     )
 
 
-def _group(one: Objective) -> str:
+def _group(objective: Objective) -> str:
     slo = {
-        "sloth_id": f"trading-bot-{one.name}",
+        "sloth_id": f"trading-bot-{objective.name}",
         "sloth_service": "trading-bot",
-        "sloth_slo": one.name,
+        "sloth_slo": objective.name,
     }
     me = f'{{sloth_id="{slo["sloth_id"]}"}}'
-    text = f"  # {one.percent:g} %: {one.why}.\n"
+    text = f"  # {objective.percent:g} %: {objective.why}.\n"
     text += f"  - name: sloth-slo-{slo['sloth_id']}\n    interval: 30s\n    rules:\n"
-    text += _record("slo:sli_bad:rate5m", one.bad, slo)
-    text += _record("slo:sli_events:rate5m", one.events, slo)
+    text += _record("slo:sli_bad:rate5m", objective.bad, slo)
+    text += _record("slo:sli_events:rate5m", objective.events, slo)
     ratio = f"slo:sli_bad:rate5m{me} / slo:sli_events:rate5m{me}"
     text += _record("slo:sli_error:ratio_rate5m", ratio, slo | {"sloth_window": "5m"})
     for window in WINDOWS:
@@ -134,8 +134,8 @@ def _group(one: Objective) -> str:
         ratio = ratio.replace(" / ", "\n          / ")
         labels = slo | {"sloth_window": window}
         text += _record(f"slo:sli_error:ratio_rate{window}", ratio, labels)
-    budget = round(1 - one.percent / 100, 6)
-    text += _record("slo:objective:ratio", f"vector({one.percent / 100:g})", slo)
+    budget = round(1 - objective.percent / 100, 6)
+    text += _record("slo:objective:ratio", f"vector({objective.percent / 100:g})", slo)
     text += _record("slo:error_budget:ratio", f"vector({budget:g})", slo)
     text += _record("slo:time_period:days", f"vector({PERIOD_DAYS})", slo)
     by = "/ on (sloth_id) group_left () slo:error_budget:ratio"
@@ -149,7 +149,7 @@ def _group(one: Objective) -> str:
     left = f"1 - slo:period_burn_rate:ratio{me}\n          * clamp_max({measured}, 1)"
     text += _record("slo:period_error_budget_remaining:ratio", left, slo)
     values = slo | {"sloth_version": "none", "sloth_spec": "none", "sloth_mode": "none"}
-    values |= {"sloth_objective": f'"{one.percent:g}"'}
+    values |= {"sloth_objective": f'"{objective.percent:g}"'}
     return text + _record("sloth_slo_info", "vector(1)", values)
 
 
@@ -244,7 +244,7 @@ def rules() -> str:
     """Return the whole file."""
     fast = _burning(("5m", "1h", 14.4), ("30m", "6h", 6))
     slow = _burning(("2h", "1d", 3), ("6h", "3d", 1))
-    groups = "".join(_group(one) for one in objectives())
+    groups = "".join(_group(objective) for objective in objectives())
     return (
         HEAD
         + groups

@@ -63,7 +63,9 @@ async def make_status_page(prometheus: Prometheus, *, now: datetime) -> StatusPa
 
 
 def _parts(alerts: Sequence[Sample]) -> Iterable[tuple[str, PartState]]:
-    firing = [(one.labels.get("alertname", ""), one.labels.get("severity", "")) for one in alerts]
+    firing = [
+        (alert.labels.get("alertname", ""), alert.labels.get("severity", "")) for alert in alerts
+    ]
     alive = any(name == ALIVE for name, _ in firing)
     for title, pattern in PARTS.items():
         severities = {severity for name, severity in firing if re.fullmatch(pattern, name)}

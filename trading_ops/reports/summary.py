@@ -136,7 +136,7 @@ def _reported(connection: Connection, *, kind: BotEventKind, span: TimeRange) ->
     """Return the newest events of a kind, newest first."""
     filters = {"kind": kind.value}
     found = bot_events.search(connection, filters=filters, span=span, limit=TRADES_READ)
-    return [one.event for one in found]
+    return [stored.event for stored in found]
 
 
 def _unread(trades: int) -> list[str]:
@@ -196,22 +196,27 @@ def _read(
         "previous": previous,
         "suggestions": tuning,
         "by_alert": tuple(
-            sorted(((one.alert, one.incidents) for one in times.alerts), key=lambda one: -one[1])
+            sorted(
+                ((alert.alert, alert.incidents) for alert in times.alerts),
+                key=lambda counted: -counted[1],
+            )
         ),
         "incidents": tuple(
             IncidentLine(
-                id=one.id[:8],
-                alert=one.alert,
-                target=one.target,
-                opened_at=one.opened_at,
-                seconds=(one.closed_at - one.opened_at).total_seconds() if one.closed_at else None,
-                escalated=one.escalated_at is not None,
+                id=incident.id[:8],
+                alert=incident.alert,
+                target=incident.target,
+                opened_at=incident.opened_at,
+                seconds=(incident.closed_at - incident.opened_at).total_seconds()
+                if incident.closed_at
+                else None,
+                escalated=incident.escalated_at is not None,
                 actions=tuple(
                     f"{attempt.action} {attempt.state}"
-                    for attempt in attempts.of_incident(connection, one.id)
+                    for attempt in attempts.of_incident(connection, incident.id)
                 ),
             )
-            for one in search.find_incidents(connection, span=span, limit=SHOWN)
+            for incident in search.find_incidents(connection, span=span, limit=SHOWN)
         ),
         "open": tuple(_open(connection, until)),
         "backups": _backups(backups.read(connection)),
@@ -231,21 +236,23 @@ def _findings(connection: Connection) -> Iterator[Finding]:
 
 
 def _backups(found: Sequence[Backup]) -> BackupFigures:
-    sound = [one for one in found if not one.problem]
-    tested = max((one for one in sound if one.restore_tested_at), key=_tested_at, default=None)
+    sound = [backup for backup in found if not backup.problem]
+    tested = max(
+        (backup for backup in sound if backup.restore_tested_at), key=_tested_at, default=None
+    )
     took = tested.restore_milliseconds if tested else None
     return BackupFigures(
         kept=len(found),
         damaged=len(found) - len(sound),
-        bytes=sum(one.bytes for one in found),
-        recoverable_to=max((one.recoverable_to for one in sound), default=None),
+        bytes=sum(backup.bytes for backup in found),
+        recoverable_to=max((backup.recoverable_to for backup in sound), default=None),
         restore_tested_at=tested.restore_tested_at if tested else None,
         restore_seconds=took / 1000 if took is not None else None,
     )
 
 
-def _tested_at(one: Backup) -> datetime:
-    return one.restore_tested_at or one.created_at
+def _tested_at(backup: Backup) -> datetime:
+    return backup.restore_tested_at or backup.created_at
 
 
 def _response(total: AlertTimes) -> ResponseFigures:
@@ -260,22 +267,23 @@ def _response(total: AlertTimes) -> ResponseFigures:
 
 def _open(connection: Connection, now: datetime) -> list[str]:
     found = [
-        f"incident {one.alert}{f' on {one.target}' if one.target else ''} ({one.id[:8]})"
-        for one in search.oldest_open(connection, limit=SHOWN)
+        f"incident {incident.alert}{f' on {incident.target}' if incident.target else ''}"
+        f" ({incident.id[:8]})"
+        for incident in search.oldest_open(connection, limit=SHOWN)
     ]
     found += [
-        f"{one.target} is {one.state} by {one.owner}: {one.reason}"
-        for one in holds.active(connection)
+        f"{hold.target} is {hold.state} by {hold.owner}: {hold.reason}"
+        for hold in holds.active(connection)
     ]
     if (pause := pauses.current(connection, now=now)) is not None:
         found.append(f"automation is paused by {pause.owner}: {pause.reason}")
     found += [
-        f"approval of {one.action} on {one.target}, requested by {one.requested_by}"
-        for one in approvals.search(connection, state=ApprovalState.PENDING, limit=SHOWN)
-        if one.state_at(now) is ApprovalState.PENDING
+        f"approval of {approval.action} on {approval.target}, requested by {approval.requested_by}"
+        for approval in approvals.search(connection, state=ApprovalState.PENDING, limit=SHOWN)
+        if approval.state_at(now) is ApprovalState.PENDING
     ]
     found += [
-        f"maintenance of {one.target or 'the whole fleet'} by {one.owner}: {one.reason}"
-        for one in maintenance.current(connection, now=now)
+        f"maintenance of {window.target or 'the whole fleet'} by {window.owner}: {window.reason}"
+        for window in maintenance.current(connection, now=now)
     ]
     return found[:SHOWN]

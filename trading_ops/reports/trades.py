@@ -15,24 +15,26 @@ SHOWN = 30
 def trade_figures(events: Iterable[BotEvent]) -> tuple[TradeFigures, ...]:
     """Return a line for each bot and currency. A value that no trade reported is None, not 0."""
     by_bot: dict[tuple[str, str], list[BotEvent]] = defaultdict(list)
-    for one in events:
-        by_bot[one.bot, str(one.data.get("currency", ""))].append(one)
+    for event in events:
+        by_bot[event.bot, str(event.data.get("currency", ""))].append(event)
     return tuple(_figures(*key, found) for key, found in sorted(by_bot.items()))
 
 
 def closed_trades(events: Iterable[BotEvent]) -> tuple[TradeLine, ...]:
     """Return the newest trades with a profit or loss, oldest first; `events` are newest first."""
-    closed = ((one, profit) for one in events if (profit := amount(one, "profit")) is not None)
+    closed = (
+        (event, profit) for event in events if (profit := amount(event, "profit")) is not None
+    )
     lines = [
         TradeLine(
-            at=one.at,
-            bot=one.bot,
-            symbol=one.symbol,
-            currency=str(one.data.get("currency", "")),
+            at=event.at,
+            bot=event.bot,
+            symbol=event.symbol,
+            currency=str(event.data.get("currency", "")),
             profit=float(profit),
-            fee=None if (fee := amount(one, "fee")) is None else float(fee),
+            fee=None if (fee := amount(event, "fee")) is None else float(fee),
         )
-        for one, profit in islice(closed, SHOWN)
+        for event, profit in islice(closed, SHOWN)
     ]
     return tuple(reversed(lines))
 
@@ -40,24 +42,28 @@ def closed_trades(events: Iterable[BotEvent]) -> tuple[TradeLine, ...]:
 def watch_list(signals: Iterable[BotEvent]) -> tuple[WatchedSymbol, ...]:
     """Return the last signal of each bot and symbol; `signals` are newest first."""
     found: dict[tuple[str, str], WatchedSymbol] = {}
-    for one in signals:
+    for signal in signals:
         line = WatchedSymbol(
-            bot=one.bot, symbol=one.symbol, strategy=one.strategy, signal=one.summary, at=one.at
+            bot=signal.bot,
+            symbol=signal.symbol,
+            strategy=signal.strategy,
+            signal=signal.summary,
+            at=signal.at,
         )
-        found.setdefault((one.bot, one.symbol), line)
+        found.setdefault((signal.bot, signal.symbol), line)
     return tuple(islice(found.values(), SHOWN))
 
 
 def _figures(bot: str, currency: str, found: list[BotEvent]) -> TradeFigures:
     profits = _amounts(found, "profit")
-    gains = sum((one for one in profits if one > 0), Decimal(0))
-    losses = -sum((one for one in profits if one < 0), Decimal(0))
+    gains = sum((profit for profit in profits if profit > 0), Decimal(0))
+    losses = -sum((profit for profit in profits if profit < 0), Decimal(0))
     return TradeFigures(
         bot=bot,
         currency=currency,
         trades=len(found),
         closed=len(profits),
-        win_ratio=sum(one > 0 for one in profits) / len(profits) if profits else None,
+        win_ratio=sum(profit > 0 for profit in profits) / len(profits) if profits else None,
         profit=_total(profits),
         profit_factor=float(gains / losses) if losses else None,
         fees=_total(_amounts(found, "fee")),
@@ -66,7 +72,7 @@ def _figures(bot: str, currency: str, found: list[BotEvent]) -> TradeFigures:
 
 
 def _amounts(found: list[BotEvent], name: str) -> list[Decimal]:
-    return [value for one in found if (value := amount(one, name)) is not None]
+    return [value for event in found if (value := amount(event, name)) is not None]
 
 
 def _total(amounts: list[Decimal]) -> float | None:

@@ -17,26 +17,28 @@ OFTEN = 10
 def suggestions(found: Sequence[IncidentTimes]) -> tuple[str, ...]:
     """Return a sentence for each alert that should be tuned, by name."""
     by_alert: dict[str, list[IncidentTimes]] = defaultdict(list)
-    for one in found:
-        by_alert[one.alert].append(one)
+    for incident in found:
+        by_alert[incident.alert].append(incident)
     made = (_suggestion(alert, by_alert[alert]) for alert in sorted(by_alert))
-    return tuple(one for one in made if one)
+    return tuple(incident for incident in made if incident)
 
 
 def _suggestion(alert: str, found: Sequence[IncidentTimes]) -> str:
     count = len(found)
     if count < FEWEST:
         return ""
-    if all(_ended_alone(one) for one in found):
+    if all(_ended_alone(incident) for incident in found):
         seconds = statistics.median(
-            (one.closed_at - one.opened_at).total_seconds() for one in found if one.closed_at
+            (incident.closed_at - incident.opened_at).total_seconds()
+            for incident in found
+            if incident.closed_at
         )
         return (
             f"{alert}: all {count} incidents ended without an action or an acknowledgement, after "
             f"a median of {duration(seconds)}. Raise the rule's `for`."
         )
-    attempted = [one for one in found if one.attempted_at is not None]
-    helped = sum(one.verified for one in attempted)
+    attempted = [incident for incident in found if incident.attempted_at is not None]
+    helped = sum(incident.verified for incident in attempted)
     if len(attempted) >= FEWEST and helped < len(attempted) / 2:
         return (
             f"{alert}: its steps helped in {helped} of {len(attempted)} incidents. Change the "
@@ -47,6 +49,6 @@ def _suggestion(alert: str, found: Sequence[IncidentTimes]) -> str:
     return ""
 
 
-def _ended_alone(one: IncidentTimes) -> bool:
-    answered = (one.attempted_at, one.acknowledged_at, one.escalated_at)
-    return one.closed_at is not None and all(at is None for at in answered)
+def _ended_alone(incident: IncidentTimes) -> bool:
+    answered = (incident.attempted_at, incident.acknowledged_at, incident.escalated_at)
+    return incident.closed_at is not None and all(at is None for at in answered)

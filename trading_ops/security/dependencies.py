@@ -59,7 +59,10 @@ def outdated() -> Iterator[Finding]:
         yield tools.not_checked("outdated packages", str(error))
         return
     if found:
-        some = [f"{one.name} {one.version} → {one.latest_version}" for one in found[:LISTED]]
+        some = [
+            f"{package.name} {package.version} → {package.latest_version}"
+            for package in found[:LISTED]
+        ]
         rest = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
         yield Finding(
             topic="outdated packages",
@@ -87,13 +90,13 @@ def vulnerable(database: str) -> Iterator[Finding]:
     except tools.Unanswered as error:
         yield tools.not_checked("vulnerable packages", str(error))
         return
-    for one in audit.dependencies:
-        for each in one.vulns:
+    for dependency in audit.dependencies:
+        for each in dependency.vulns:
             fix = f"update to {' or '.join(each.fix_versions)}" if each.fix_versions else "no fix"
             yield Finding(
                 topic="vulnerable package",
-                subject=one.name,
-                text=f"{one.name} {one.version} has {each.id}: {fix}",
+                subject=dependency.name,
+                text=f"{dependency.name} {dependency.version} has {each.id}: {fix}",
                 fails=True,
             )
 

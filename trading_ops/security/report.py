@@ -17,4 +17,4 @@ def look(settings: Settings) -> Iterator[Finding]:
         *dependencies.vulnerable(settings.vulnerability_database),
         *dependencies.outdated(),
     ]
-    yield from sorted(found, key=lambda one: not one.fails)
+    yield from sorted(found, key=lambda finding: not finding.fails)

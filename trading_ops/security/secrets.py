@@ -104,11 +104,11 @@ def suspected(settings: Settings) -> Iterator[Finding]:
         return
     for name, places in sorted(found.results.items()):
         ours = (settings.root / name).resolve()
-        left_out = any(ours.is_relative_to(one) for one in _folders_of_secrets(settings))
-        hashes = {one.hashed_secret for one in known.get(name, [])}
-        new = [one for one in places if one.hashed_secret not in hashes]
+        left_out = any(ours.is_relative_to(folder) for folder in _folders_of_secrets(settings))
+        hashes = {secret.hashed_secret for secret in known.get(name, [])}
+        new = [place for place in places if place.hashed_secret not in hashes]
         if new and not left_out:
-            lines = ", ".join(str(one.line_number) for one in new[:LISTED])
+            lines = ", ".join(str(place.line_number) for place in new[:LISTED])
             yield Finding(
                 topic="suspected secret",
                 subject=name,
@@ -138,7 +138,7 @@ def _folders_of_secrets(settings: Settings) -> set[Path]:
     """Return the folders for secrets, including those of backups and paper venues."""
     repository = settings.root / (settings.backup_repository or "backups")
     venues = (settings.var / name for name in venue_folders(settings))
-    return {one.resolve() for one in (settings.secrets, settings.tls, repository, *venues)}
+    return {folder.resolve() for folder in (settings.secrets, settings.tls, repository, *venues)}
 
 
 def _scanned(output: bytes) -> _Scan:
@@ -163,9 +163,9 @@ def _values(settings: Settings) -> Mapping[bytes, str]:
 def _files(place: Path, left_out: set[Path]) -> Iterator[Path]:
     for parent, folders, names in os.walk(place):
         folders[:] = [
-            one
-            for one in sorted(folders)
-            if one not in SKIPPED and Path(parent, one).resolve() not in left_out
+            folder
+            for folder in sorted(folders)
+            if folder not in SKIPPED and Path(parent, folder).resolve() not in left_out
         ]
         yield from (Path(parent, name) for name in sorted(names))
 

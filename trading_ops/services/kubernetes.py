@@ -157,10 +157,10 @@ class Kubernetes:
         _check(unit, found)
         selector = _selector(unit, found)
         pods = (await self._api.get(unit.pods, labelSelector=selector))["items"]
-        pods = [one for one in pods if one["status"].get("phase") not in {"Succeeded", "Failed"}]
-        staying = [one for one in pods if not _is_ending(one)]
+        pods = [pod for pod in pods if pod["status"].get("phase") not in {"Succeeded", "Failed"}]
+        staying = [pod for pod in pods if not _is_ending(pod)]
         if len(staying) > 1:
-            names = ", ".join(sorted(str(one["metadata"]["name"]) for one in staying))
+            names = ", ".join(sorted(str(pod["metadata"]["name"]) for pod in staying))
             raise ManagerUnavailable(f"{unit.name} has more than one pod: {names}")
         return found, next(iter([*staying, *pods]), None)
 
@@ -183,7 +183,10 @@ class Kubernetes:
             if reason in CANNOT_START:
                 raise SetupError(f"the pod of {unit.name} cannot start: {reason}")
             conditions = pod["status"].get("conditions", ())
-            return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+            return any(
+                condition["type"] == "Ready" and condition["status"] == "True"
+                for condition in conditions
+            )
 
         await self._until(unit, ready, within)
 
@@ -228,7 +231,7 @@ def _container(pod: Object) -> Object:
     annotations = pod["metadata"].get("annotations") or {}
     name = annotations.get(MAIN_CONTAINER) or pod["spec"]["containers"][0]["name"]
     statuses: Sequence[Object] = pod["status"].get("containerStatuses") or ()
-    return next((one for one in statuses if one["name"] == name), {})
+    return next((status for status in statuses if status["name"] == name), {})
 
 
 def _waits_for(pod: Object) -> str:
@@ -264,8 +267,8 @@ def role(account: str, units: Iterable[str]) -> str:
     subject = {"kind": "ServiceAccount", "name": name, "namespace": namespace}
     found = [Workload.of(unit) for unit in sorted(units)]
     documents: list[Object] = []
-    for space in sorted({one.namespace for one in found}):
-        mine = [one for one in found if one.namespace == space]
+    for space in sorted({unit.namespace for unit in found}):
+        mine = [unit for unit in found if unit.namespace == space]
         meta = {"name": "trading-ops-node", "namespace": space}
         api = "rbac.authorization.k8s.io"
         documents.append(
@@ -286,13 +289,13 @@ def role(account: str, units: Iterable[str]) -> str:
 def _rules(units: Sequence[Workload]) -> list[Object]:
     rules: list[Object] = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]
     for kind, verbs in ((STATEFUL_SET, ["get"]), (DEPLOYMENT, ["get", "patch"])):
-        names = [one.name for one in units if one.kind == kind]
+        names = [unit.name for unit in units if unit.kind == kind]
         if not names:
             continue
         for resource, allowed in ((f"{kind}s", verbs), (f"{kind}s/scale", ["patch"])):
             rule = {"apiGroups": ["apps"], "resources": [resource]}
             rules.append(rule | {"resourceNames": list(names), "verbs": allowed})
-    pods = [f"{one.name}-0" for one in units if one.kind == STATEFUL_SET]
+    pods = [f"{unit.name}-0" for unit in units if unit.kind == STATEFUL_SET]
     if pods:
         rule = {"apiGroups": [""], "resources": ["pods"]}
         rules.append(rule | {"resourceNames": pods, "verbs": ["delete"]})

@@ -239,7 +239,7 @@ def finish(
     known = {
         "key": attempt.id,
         "of_fence": attempt.fence,
-        "only_from": [one.value for one in only_from],
+        "only_from": [state.value for state in only_from],
     }
     changed = connection.execute(_FINISH, known | values).rowcount
     if changed:

@@ -16,7 +16,7 @@ from trading_ops.store.tables import backups
 
 def replace(connection: Connection, known: Mapping[str, Backup], *, now: datetime) -> int:
     """Update the table; return how many rows changed."""
-    rows = {one.id: one for one in read(connection)}
+    rows = {backup.id: backup for backup in read(connection)}
     changed = 0
     for key, backup in known.items():
         before = rows.pop(key, None)

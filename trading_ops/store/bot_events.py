@@ -75,8 +75,8 @@ def store(
         connection.execute(taken)
         first = head(connection) - len(found) + 1
         rows = [
-            asdict(one) | {"id": id_of(one.bot, one.event), "seq": first + at}
-            for at, one in enumerate(found)
+            asdict(stored) | {"id": id_of(stored.bot, stored.event), "seq": first + at}
+            for at, stored in enumerate(found)
         ]
         connection.execute(upsert(connection, bot_events).on_conflict_do_nothing(), rows)
     messages.store(connection, drafts, now=now)
@@ -136,9 +136,9 @@ def counts(connection: Connection, *, bot: str | None, span: TimeRange) -> list[
     statement = statement.where(*span.holds(bot_events.c.at), *given).group_by(*by).order_by(*by)
     return [
         BotEventCount(
-            bot=one, kind=BotEventKind(kind), severity=Severity(word), count=count, latest=latest
+            bot=bot, kind=BotEventKind(kind), severity=Severity(word), count=count, latest=latest
         )
-        for one, kind, word, count, latest in connection.execute(statement)
+        for bot, kind, word, count, latest in connection.execute(statement)
     ]
 
 

@@ -173,18 +173,18 @@ def _bloated(connection: Connection) -> list[Need]:
     sizes = index_sizes(connection)
     baselines = _baselines(connection) if sizes else {}
     found = []
-    for one in sizes:
-        baseline = baselines.get(one.id)
-        if baseline is not None and one.bytes_per_row >= BLOATED * baseline:
+    for size in sizes:
+        baseline = baselines.get(size.id)
+        if baseline is not None and size.bytes_per_row >= BLOATED * baseline:
             found.append(
                 Need(
-                    what=f"rebuild index {one.name}",
-                    reason=f"it is bloated: {one.bytes_per_row:.0f} bytes for each row of "
-                    f"{one.table}, {baseline:.0f} after it was built",
-                    size=one.size,
-                    statement=f"REINDEX INDEX CONCURRENTLY {one.name}",
-                    owned=one.owned,
-                    space=SPACE_FACTOR * one.size,
+                    what=f"rebuild index {size.name}",
+                    reason=f"it is bloated: {size.bytes_per_row:.0f} bytes for each row of "
+                    f"{size.table}, {baseline:.0f} after it was built",
+                    size=size.size,
+                    statement=f"REINDEX INDEX CONCURRENTLY {size.name}",
+                    owned=size.owned,
+                    space=SPACE_FACTOR * size.size,
                 )
             )
     return found
@@ -220,19 +220,19 @@ def without_space(needs: Sequence[Need], free: int | None) -> tuple[list[Need], 
 
     One statement runs after the other, so that each needs its own space only.
     """
-    blocked = [one for one in needs if one.space and (free is None or free < one.space)]
+    blocked = [need for need in needs if need.space and (free is None or free < need.space)]
     if not blocked:
         return list(needs), ""
-    names = "; ".join(one.statement for one in blocked)
+    names = "; ".join(need.statement for need in blocked)
     if free is None:
         why = (
             "the free space of the database server is not known: run yourself, or, if it is on "
             f"this host, `GRANT pg_read_all_settings` to the reconciler's role: {names}"
         )
     else:
-        largest = max(one.space for one in blocked)
+        largest = max(need.space for need in blocked)
         why = f"{free / 1e6:.0f} MB are free, {largest / 1e6:.0f} MB are needed for {names}"
-    return [one for one in needs if one not in blocked], why
+    return [need for need in needs if need not in blocked], why
 
 
 def obstacle(connection: Connection, needs: list[Need], now: datetime) -> str:

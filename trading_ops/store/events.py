@@ -144,7 +144,7 @@ def about_target(
         statement = statement.where(events.c.at <= until)
     found = [Event(**row) for row in connection.execute(statement).mappings()]
     # To SQLite's LIKE, `Alpha` is `alpha`.
-    exact = [one for one in found if one.incident_id is None and fragment in str(one.after)]
+    exact = [event for event in found if event.incident_id is None and fragment in str(event.after)]
     return sorted(exact, key=lambda event: event.seq)
 
 

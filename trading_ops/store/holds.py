@@ -121,9 +121,9 @@ def active(connection: Connection, target: str | None = None) -> list[Hold]:
 def halted_by_operators(connection: Connection) -> dict[str, str]:
     """Return which operator has halted each target, and why."""
     return {
-        one.target: f"by {one.owner}: {one.reason}"
-        for one in active(connection)
-        if one.state is HeldState.HALTED and not is_automatic(one)
+        hold.target: f"by {hold.owner}: {hold.reason}"
+        for hold in active(connection)
+        if hold.state is HeldState.HALTED and not is_automatic(hold)
     }
 
 

@@ -80,14 +80,14 @@ def open_all(
 
     Idempotent: duplicates and late arrivals change nothing.
     """
-    by_fingerprint = {one.alert.fingerprint: one for one in sightings}
+    by_fingerprint = {sighting.alert.fingerprint: sighting for sighting in sightings}
     if not by_fingerprint:
         return 0
     _one_at_a_time(connection)
     known = _open_fingerprints(connection, list(by_fingerprint))
     rows = [
-        _row(one, received_at=received_at, now=now)
-        for key, one in by_fingerprint.items()
+        _row(sighting, received_at=received_at, now=now)
+        for key, sighting in by_fingerprint.items()
         if key not in known
     ]
     if rows:
@@ -102,13 +102,13 @@ def open_all(
     return len(rows)
 
 
-def _row(one: FiringAlert, *, received_at: datetime, now: datetime) -> dict[str, Any]:
-    alert = one.alert
+def _row(firing_alert: FiringAlert, *, received_at: datetime, now: datetime) -> dict[str, Any]:
+    alert = firing_alert.alert
     return {
         "id": str(uuid.uuid4()),
         "fingerprint": alert.fingerprint,
         "alert": alert.name,
-        "target": one.target,
+        "target": firing_alert.target,
         "labels": dict(alert.labels),
         "annotations": dict(alert.annotations),
         # A sender may give any start; none is later than its arrival.

@@ -212,7 +212,7 @@ def running(connection: Connection) -> list[JobRun]:
 
 def latest(connection: Connection) -> dict[str, JobRun]:
     """Return the newest finished run of each job that was started, by job."""
-    return _newest(connection, [one for one in JobOutcome if one not in _NOT_RUN])
+    return _newest(connection, [outcome for outcome in JobOutcome if outcome not in _NOT_RUN])
 
 
 def succeeded(connection: Connection) -> dict[str, JobRun]:

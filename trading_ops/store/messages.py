@@ -28,7 +28,7 @@ SHOWN = 50
 
 OPEN = (MessageState.WAITING.value, MessageState.SENDING.value)
 UNDELIVERED = (*OPEN, MessageState.DEAD.value)
-URGENT = messages.c.severity.in_([one.value for one in Severity if one.is_urgent])
+URGENT = messages.c.severity.in_([severity.value for severity in Severity if severity.is_urgent])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,7 +208,7 @@ def claim(connection: Connection, channel: str, *, hourly: int, now: datetime) -
     total = connection.execute(update(messages).where(*mine).values(taken)).rowcount
     found = select(messages).where(messages.c.batch == batch)
     found = found.order_by(messages.c.created_at, messages.c.id).limit(SHOWN)
-    shown = tuple(_read(one) for one in connection.execute(found).mappings())
+    shown = tuple(_read(row) for row in connection.execute(found).mappings())
     return Batch(
         id=batch,
         channel=channel,

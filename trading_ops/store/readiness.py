@@ -81,14 +81,14 @@ def save(
     ).rowcount
     if not changed:
         return False
-    for one in changes:
+    for entry in changes:
         events.add(
             connection,
             at=now,
-            kind=one.kind,
+            kind=entry.kind,
             actor=actor,
             reason=reason,
-            note=one.note,
+            note=entry.note,
             before=_shown(stored.run),
             after=_shown(run),
         )
@@ -136,7 +136,7 @@ def change(
 
 def find(connection: Connection, bot: str) -> StoredRun | None:
     """Return the open run of a bot."""
-    return next((one for one in open_runs(connection) if one.run.bot == bot), None)
+    return next((run for run in open_runs(connection) if run.run.bot == bot), None)
 
 
 def latest(connection: Connection, bot: str) -> StoredRun | None:

@@ -111,10 +111,17 @@ def issued(folder: Path) -> list[Issued]:
     found = []
     for path in sorted(folder.glob("*.crt")):
         try:
-            one = x509.load_pem_x509_certificate(path.read_bytes())
+            certificate = x509.load_pem_x509_certificate(path.read_bytes())
         except (OSError, ValueError) as error:
             raise ConfigError(str(path), "", str(error), "correct or remove the file") from error
-        found.append(Issued(path.stem, _hosts(one), one.not_valid_after_utc, _may_call(one)))
+        found.append(
+            Issued(
+                path.stem,
+                _hosts(certificate),
+                certificate.not_valid_after_utc,
+                _may_call(certificate),
+            )
+        )
     return found
 
 
@@ -124,7 +131,7 @@ def _hosts(certificate: x509.Certificate) -> tuple[str, ...]:
     except x509.ExtensionNotFound:
         return ()
     addresses = names.get_values_for_type(x509.IPAddress)
-    return (*names.get_values_for_type(x509.DNSName), *(str(one) for one in addresses))
+    return (*names.get_values_for_type(x509.DNSName), *(str(address) for address in addresses))
 
 
 def _may_call(certificate: x509.Certificate) -> bool:

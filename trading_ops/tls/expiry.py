@@ -31,7 +31,7 @@ def expiry_of(pem: str) -> float:
         der = ssl.PEM_cert_to_DER_cert(first[first.index("-----BEGIN") :] + found)
         (_, certificate), *_ = _elements(der)
         (_, signed), *_ = _elements(certificate)
-        fields = [one for one in _elements(signed) if one[0] != CONTEXT_0]
+        fields = [element for element in _elements(signed) if element[0] != CONTEXT_0]
         _, (kind, text) = _elements(fields[FIELDS_TO_VALIDITY][1])
     except IndexError as error:
         raise ValueError("not a certificate") from error

@@ -69,5 +69,7 @@ def _capture(chain: Driver[Set], url: str, staging: Path, *, streams: bool) -> C
         recoverable_from=base.taken_at,
         recoverable_to=recoverable_to,
     )
-    placed = {f"{NAME}/{path}": replace(one, path=f"{NAME}/{path}") for path, one in known.items()}
+    placed = {
+        f"{NAME}/{path}": replace(entry, path=f"{NAME}/{path}") for path, entry in known.items()
+    }
     return Captured(database, placed, chain)

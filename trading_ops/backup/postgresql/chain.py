@@ -121,7 +121,7 @@ class Chain:
         done = tools.run(command, server.password)
         present = {wal.order_of(path.name) for path in self._segments()}
         needed = wal.segments(wal.position(base.start), end, base.layout.segment)
-        missing = [one for one in needed if one not in present]
+        missing = [segment for segment in needed if segment not in present]
         if done.returncode:
             raise StoreError(tools.failure(done))
         if missing:
@@ -135,7 +135,7 @@ class Chain:
         layout = into / LAYOUT
         layout.write_bytes(msgspec.json.encode(base.layout))
         layout.chmod(MODE)
-        known = {f"{BASE}/{one.path}": one for one in base.entries}
+        known = {f"{BASE}/{entry.path}": entry for entry in base.entries}
         for entry in base.entries:
             target = into / BASE / entry.path
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -167,10 +167,12 @@ class Chain:
         for base in old:
             shutil.rmtree(self._bases / base.name)
         first = wal.segment_of(wal.position(newest.start), newest.layout.segment)
-        gone = [one for one in self._segments() if wal.order_of(one.name) < first]
+        gone = [segment for segment in self._segments() if wal.order_of(segment.name) < first]
         for path in gone:
             path.unlink()
-        kept = {name: one for name, one in self._hashes().items() if wal.order_of(name) >= first}
+        kept = {
+            name: digest for name, digest in self._hashes().items() if wal.order_of(name) >= first
+        }
         durable.write(self._folder / HASHES, msgspec.json.encode(kept))
 
     def _take(self, server: Server, *, first: bool) -> Base:
@@ -216,8 +218,8 @@ class Chain:
                     if path.name != "new":
                         shutil.rmtree(path) if path.is_dir() else path.unlink()
             (self._folder / HASHES).unlink(missing_ok=True)
-        segments = sorted(one for one in received.iterdir() if one.is_file())
-        complete = [one for one in segments if wal.SEGMENT.match(one.name)]
+        segments = sorted(path for path in received.iterdir() if path.is_file())
+        complete = [segment for segment in segments if wal.SEGMENT.match(segment.name)]
         for path in segments:
             if not first:
                 path.unlink()
@@ -235,7 +237,7 @@ class Chain:
                 found.append(msgspec.json.decode((path / "base.json").read_bytes(), type=Base))
             except (OSError, msgspec.DecodeError):
                 shutil.rmtree(path, ignore_errors=True)
-        return sorted(found, key=lambda one: one.name)
+        return sorted(found, key=lambda path: path.name)
 
     def _segments(self) -> Iterator[Path]:
         for path in sorted(self._wal.iterdir()):

@@ -140,14 +140,14 @@ class PgBackRest:
             SetupError: there is too little space.
         """
         stanza = self._stanza_of(server)
-        present = {one.label for one in stanza.backup}
-        taken = [one for one in self._taken() if one.label in present]
-        own = [one for one in taken if not one.is_over and one.system == server.system]
+        present = {listed.label for listed in stanza.backup}
+        taken = [backup for backup in self._taken() if backup.label in present]
+        own = [backup for backup in taken if not backup.is_over and backup.system == server.system]
         if own and (missing := self._await(own[0], self._newest(own[0]))):
             log.warning("wal_missing", first=missing[0], effect="a new set")
             own = []
         if not own or own[-1].taken_at.date() < server.now().date():
-            over = [replace(one, is_over=True) for one in taken if one not in own]
+            over = [replace(backup, is_over=True) for backup in taken if backup not in own]
             own.append(self._take(server, stanza))
             durable.write(self._taken_file, msgspec.json.encode([*over, *own]))
         return own[0]
@@ -207,39 +207,39 @@ class PgBackRest:
         if not old:
             return
         listed = self._info().backup
-        over = [replace(one, is_over=True) for one in old]
+        over = [replace(backup, is_over=True) for backup in old]
         durable.write(self._taken_file, msgspec.json.encode([*over, newest]))
-        for one in reversed(over):
-            if any(one.label in (other.reference or ()) for other in listed):
+        for backup in reversed(over):
+            if any(backup.label in (other.reference or ()) for other in listed):
                 continue
-            listed = [other for other in listed if other.label != one.label]
+            listed = [other for other in listed if other.label != backup.label]
             keep = (*KEEP, f"--repo1-retention-archive={len(listed)}")
-            self._run("expire", f"--set={one.label}", *keep)
-        present = {one.label for one in listed}
-        left = [one for one in (*over, newest) if one.label in present]
+            self._run("expire", f"--set={backup.label}", *keep)
+        present = {backup.label for backup in listed}
+        left = [backup for backup in (*over, newest) if backup.label in present]
         durable.write(self._taken_file, msgspec.json.encode(left))
 
     def _take(self, server: Server, stanza: _Stanza) -> Taken:
         full_since = clock.now() - FULL_EVERY
         is_incremental = any(
-            one.type == "full"
-            and not one.error
-            and one.database.id == stanza.db[-1].id
-            and datetime.fromtimestamp(one.timestamp.start, UTC) > full_since
-            for one in stanza.backup
+            backup.type == "full"
+            and not backup.error
+            and backup.database.id == stanza.db[-1].id
+            and datetime.fromtimestamp(backup.timestamp.start, UTC) > full_since
+            for backup in stanza.backup
         )
         durable.require_space(self._path, 0 if is_incremental else server.size, "the base backup")
         kind = "incr" if is_incremental else "full"
         self._run("backup", f"--type={kind}", "--start-fast", "--no-expire-auto")
         taken_at = server.now()
-        before = {one.label for one in stanza.backup}
+        before = {backup.label for backup in stanza.backup}
         stanza = self._info()
         listed = stanza.backup[-1] if stanza.backup else None
         if listed is None or listed.label in before:
             raise StoreError("pgBackRest reported a new backup but does not list it")
         if listed.error:
             raise StoreError(f"pgBackRest found damaged pages in PostgreSQL: set {listed.label}")
-        cluster = next(one for one in stanza.db if one.id == listed.database.id)
+        cluster = next(database for database in stanza.db if database.id == listed.database.id)
         return Taken(
             label=listed.label,
             needs=tuple(listed.reference or ()),
@@ -292,7 +292,7 @@ class PgBackRest:
         deadline = clock.monotonic() + ARCHIVE_SECONDS
         while True:
             present = self._orders(taken)
-            missing = [one for one in needed if one not in present]
+            missing = [segment for segment in needed if segment not in present]
             if not missing or clock.monotonic() > deadline:
                 return missing
             time.sleep(CHECK_SECONDS)
@@ -303,7 +303,9 @@ class PgBackRest:
             found = msgspec.json.decode(output or "[]", type=list[_Stanza])
         except msgspec.DecodeError as error:
             raise StoreError(f"the output of `pgbackrest info` is invalid: {error}") from error
-        return next((one for one in found if one.name == self._stanza), _Stanza(self._stanza))
+        return next(
+            (stanza for stanza in found if stanza.name == self._stanza), _Stanza(self._stanza)
+        )
 
     def _run(self, *arguments: str) -> str:
         command = [self._program, f"--config={self._config}", f"--stanza={self._stanza}"]
@@ -372,7 +374,9 @@ def _read(config: Path) -> tuple[str, Path]:
         parser.read_string(config.read_text())
     except (OSError, configparser.Error) as error:
         raise SetupError(f"{config} (backup_pgbackrest) cannot be read: {error}") from error
-    stanzas = [one for one in parser.sections() if one != "global" and ":" not in one]
+    stanzas = [
+        section for section in parser.sections() if section != "global" and ":" not in section
+    ]
     if len(stanzas) != 1:
         raise SetupError(
             f"{config} (backup_pgbackrest) has {len(stanzas)} stanzas. Fix: name a file with one"

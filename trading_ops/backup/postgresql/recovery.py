@@ -246,7 +246,7 @@ def _wal_from(
             descriptors.append(os.open(folder, os.O_RDONLY | os.O_DIRECTORY))
             opened.callback(os.close, descriptors[-1])
         config = socket / "pgbackrest.conf"
-        places = [Path(f"/proc/self/fd/{one}") for one in descriptors]
+        places = [Path(f"/proc/self/fd/{descriptor}") for descriptor in descriptors]
         config.write_text(pgbackrest.configuration(layout, *places, lock=socket))
         get = shlex.join(
             [

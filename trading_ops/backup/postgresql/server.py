@@ -233,7 +233,7 @@ def describe(connection: Connection, *, counted: str | None) -> Database:
     rows: dict[str, int] = {}
     newest: dict[str, str] = {}
     for table in tables if counted else ():
-        time = next((one for one in TIMES if one in table.columns), None)
+        time = next((column for column in TIMES if column in table.columns), None)
         highest = f"max({_quoted(time)})::text" if time else "NULL"
         query = f"SELECT count(*), {highest} FROM {table.quoted}"  # noqa: S608 - quoted names
         rows[table.key], latest = connection.exec_driver_sql(query).one()

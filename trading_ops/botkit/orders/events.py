@@ -140,9 +140,11 @@ def _journal_restart(journal: EventJournal, event: Event) -> None:
     if away is None:  # the first start
         return
     found: dict[bool, list[str]] = {True: [], False: []}
-    for one in detail["found"]:
-        corrected = one["remedy"] in CORRECTED
-        found[corrected].append(f"{one['cause']} {one['subject']}: {one['detail']}"[:LINE])
+    for finding in detail["found"]:
+        corrected = finding["remedy"] in CORRECTED
+        found[corrected].append(
+            f"{finding['cause']} {finding['subject']}: {finding['detail']}"[:LINE]
+        )
     differences = int(detail["count"])
     summary = f"back after {away:.0f} s; {differences or 'no'} differences with the venue"
     _add(

@@ -130,13 +130,15 @@ class OrderSync:
         The strategy does not see the orphan and would send it again. An order that reduces the
         position even if the orphan is filled is allowed.
         """
-        orphans = [one for one in self._orphans.values() if one.symbol == intent.symbol]
+        orphans = [orphan for orphan in self._orphans.values() if orphan.symbol == intent.symbol]
         if not orphans:
             return None
-        same_side = sum((one.quantity for one in orphans if one.side is intent.side), Decimal(0))
+        same_side = sum(
+            (orphan.quantity for orphan in orphans if orphan.side is intent.side), Decimal(0)
+        )
         if replace(intent, committed=intent.committed + same_side).reduces_position:
             return None
-        names = ", ".join(one.venue_id for one in orphans)
+        names = ", ".join(orphan.venue_id for orphan in orphans)
         return Denial(
             code="recovering", detail=f"orders of this bot that are not in its records: {names}"
         )

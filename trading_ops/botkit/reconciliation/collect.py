@@ -113,7 +113,9 @@ async def collect(
     """
     began = clock.timestamp()
     open_orders = await caller.call("OpenOrders", lambda venue: venue.open_orders())
-    reports = await _reports(caller, bot.open_orders, {one.client_id for one in open_orders})
+    reports = await _reports(
+        caller, bot.open_orders, {open_order.client_id for open_order in open_orders}
+    )
     history = await read_history(
         lambda cursor: caller.call(cursor.endpoint, lambda venue: venue.history(since, cursor)),
         since=since,

@@ -188,7 +188,9 @@ class _Comparing:
         open_ids = {report.venue_id for report in self._venue.snapshot.open_orders}
         adopted_ids: set[str] = set()
         # Oldest first: what is sold must have been bought before.
-        for trade in sorted(self._venue.history.trades, key=lambda one: (one.at, one.trade_id)):
+        for trade in sorted(
+            self._venue.history.trades, key=lambda traded: (traded.at, traded.trade_id)
+        ):
             if trade.venue_id in recorded_ids or trade.client_id in self._recorded.orders:
                 continue
             report = self._venue.unrecorded.get(trade.venue_id)

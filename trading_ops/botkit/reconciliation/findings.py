@@ -86,9 +86,9 @@ class Discrepancy:
 def event_detail(found: Iterable[Discrepancy]) -> list[dict[str, str]]:
     """Return discrepancies as they are stored in an event."""
     return [
-        {"cause": one.cause, "remedy": one.remedy, "subject": one.subject}
-        | {"ours": one.ours, "theirs": one.theirs, "detail": one.detail}
-        for one in found
+        {"cause": discrepancy.cause, "remedy": discrepancy.remedy, "subject": discrepancy.subject}
+        | {"ours": discrepancy.ours, "theirs": discrepancy.theirs, "detail": discrepancy.detail}
+        for discrepancy in found
     ]
 
 
@@ -194,4 +194,6 @@ class Comparison:
     @property
     def halting(self) -> tuple[Discrepancy, ...]:
         """Return the discrepancies that need an operator."""
-        return tuple(one for one in self.discrepancies if one.remedy is Remedy.HALT)
+        return tuple(
+            discrepancy for discrepancy in self.discrepancies if discrepancy.remedy is Remedy.HALT
+        )

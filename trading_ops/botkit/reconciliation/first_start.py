@@ -72,7 +72,7 @@ class FirstStart:
             )
         for step in steps:
             await self._apply(step, venue.snapshot.at)
-        totals = {name: one.total for name, one in venue.snapshot.balances.items()}
+        totals = {name: balance.total for name, balance in venue.snapshot.balances.items()}
         # The watermark before the balances: a crash after adopting balances without a watermark
         # would count the whole history again, on top of balances that already include it.
         await self._store.set_fact(WATERMARK, venue.snapshot.at)

@@ -89,7 +89,11 @@ class Reporter:
             self._metrics.discrepancy(found.cause)
         self._metrics.orphaned_orders(by_cause.get(Cause.ORPHANED_ORDER, 0))
         self._metrics.lost_orders(by_cause.get(Cause.LOST_ORDER, 0))
-        current = tuple(one for one in comparison.discrepancies if one.remedy is not Remedy.WAIT)
+        current = tuple(
+            discrepancy
+            for discrepancy in comparison.discrepancies
+            if discrepancy.remedy is not Remedy.WAIT
+        )
         if current and current != self._reported:
             found_now = event_detail(comparison.discrepancies)
             await self.record("recovery" if at_start else "comparison", {"found": found_now})

@@ -114,10 +114,10 @@ def save(session: Session, change: Change, now: float) -> None:
             (currency, str(amount)),
         )
     if change.adopted is not None:
-        one = change.adopted
+        adopted = change.adopted
         session.execute(
             "INSERT INTO adopted (kind, id, detail, at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            (one.kind, one.id, one.detail, one.at),
+            (adopted.kind, adopted.id, adopted.detail, adopted.at),
         )
     add_events(session, change.events)
 
@@ -128,7 +128,11 @@ def _origins(session: Session, orders: list[Order]) -> dict[str, dict[str, str]]
         return {}
     oldest = min(order.created_at for order in orders)
     found = events_since(session, kind=EventKind.SIGNAL, since=oldest)
-    return {one.order_id: origin_of(one) for one in found if one.order_id and one.order_id in ids}
+    return {
+        order.order_id: origin_of(order)
+        for order in found
+        if order.order_id and order.order_id in ids
+    }
 
 
 def load(session: Session) -> StoredState:

@@ -147,7 +147,7 @@ class Store(Stage[tuple[Change, ...], None]):
         """Return which of these trades and ledger entries, as (kind, id), were adopted before."""
 
         def read(session: Session) -> set[tuple[str, str]]:
-            return {one for one in ids if orders.is_adopted(session, *one)}
+            return {known for known in ids if orders.is_adopted(session, *known)}
 
         return await self.transact(read)
 

@@ -251,7 +251,7 @@ class RiskGuard(Component):
     def _released_at(self, name: str) -> float | None:
         if self._in_force(name):
             return None
-        times = [float(one["released_at"]) for one in self._holds.released if one["id"] == name]
+        times = [float(hold["released_at"]) for hold in self._holds.released if hold["id"] == name]
         return max(times, default=None)
 
     def _add_event(self, code: str, detail: Mapping[str, str]) -> None:
@@ -264,13 +264,13 @@ class RiskGuard(Component):
 
     def _holding(self, symbol: str) -> Holding:
         quote = self._quotes.get(symbol)
-        buys = (one for one in self._book.open_orders(symbol) if one.side is Side.BUY)
+        buys = (order for order in self._book.open_orders(symbol) if order.side is Side.BUY)
         return Holding(
             symbol=symbol,
             quantity=self._book.position(symbol).quantity,
             price=None if quote is None else quote.middle,
             minimum=self._minimum(symbol),
-            buying=sum((one.remaining * one.price for one in buys), ZERO),
+            buying=sum((buy.remaining * buy.price for buy in buys), ZERO),
             fresh=quote is not None and abs(clock.timestamp() - quote.at) <= self._stale,
         )
 
@@ -281,12 +281,14 @@ class RiskGuard(Component):
 
     def _export_uses(self, holdings: Sequence[Holding]) -> None:
         limits, used, now = self._limits, self.metrics.risk_limit_used, clock.timestamp()
-        exposures = {one.currency: exposure_of(holdings, one.currency) for one in holdings}
+        exposures = {
+            holding.currency: exposure_of(holdings, holding.currency) for holding in holdings
+        }
         for currency in exposures:
             # A trading pass exports the same value without open buys, but it needs a feed.
-            mine = (one.value for one in holdings if one.currency == currency)
+            mine = (holding.value for holding in holdings if holding.currency == currency)
             self.metrics.exposure(currency, float(sum(mine, ZERO)))
-        self.metrics.open_positions(sum(one.quantity != 0 for one in holdings))
+        self.metrics.open_positions(sum(holding.quantity != 0 for holding in holdings))
         number = len(open_symbols(holdings))
         largest = max(map(position_value, holdings), default=ZERO)
         used("exposure", float(max(exposures.values(), default=ZERO) / limits.exposure))

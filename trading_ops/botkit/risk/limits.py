@@ -71,18 +71,22 @@ def position_value_after(held: Holding, quantity: Decimal, price: Decimal) -> De
 
 def exposure_of(holdings: Iterable[Holding], currency: str) -> Decimal:
     """Return the value of all positions, dust and open buys in a quote currency."""
-    mine = (one for one in holdings if one.currency == currency)
-    return sum((one.value + one.buying for one in mine), ZERO)
+    mine = (holding for holding in holdings if holding.currency == currency)
+    return sum((holding.value + holding.buying for holding in mine), ZERO)
 
 
 def open_symbols(holdings: Iterable[Holding]) -> frozenset[str]:
     """Return the symbols with a sellable position or an open buy."""
-    return frozenset(one.symbol for one in holdings if one.sellable or one.buying > 0)
+    return frozenset(
+        holding.symbol for holding in holdings if holding.sellable or holding.buying > 0
+    )
 
 
 def holding_of(holdings: Sequence[Holding], symbol: str) -> Holding:
     """Return the holding of a symbol, an empty one if there is none."""
-    return next((one for one in holdings if one.symbol == symbol), Holding(symbol=symbol))
+    return next(
+        (holding for holding in holdings if holding.symbol == symbol), Holding(symbol=symbol)
+    )
 
 
 def deviation_percent(price: Decimal, mid: Decimal) -> Decimal:

@@ -88,8 +88,8 @@ def _cancel_stop(
     stops: Sequence[Order], held: Position, wanted: Decimal, then: Submit | None
 ) -> CancelStop:
     """Cancel the stop that fits worst; in any trading state if they sell more than is held."""
-    worst = max(stops, key=lambda one: (one.remaining > wanted, abs(one.remaining - wanted)))
-    excess = sum((one.remaining for one in stops), Decimal(0)) > held.quantity
+    worst = max(stops, key=lambda stop: (stop.remaining > wanted, abs(stop.remaining - wanted)))
+    excess = sum((stop.remaining for stop in stops), Decimal(0)) > held.quantity
     return CancelStop(order=worst, then=None if excess else then)
 
 

@@ -127,9 +127,9 @@ class Alpaca:
         cash = Decimal(account["cash"])
         free = Decimal(account["non_marginable_buying_power"])
         found = {CASH: Balance(total=cash, held=max(Decimal(0), cash - free))}
-        for one in await self._ask("GET", "/positions"):
-            quantity, free = Decimal(one["qty"]), Decimal(one["qty_available"])
-            found[one["symbol"]] = Balance(total=quantity, held=quantity - free)
+        for position in await self._ask("GET", "/positions"):
+            quantity, free = Decimal(position["qty"]), Decimal(position["qty_available"])
+            found[position["symbol"]] = Balance(total=quantity, held=quantity - free)
         return found
 
     async def positions(self) -> dict[str, Decimal]:
@@ -145,30 +145,34 @@ class Alpaca:
         found = await self._ask("GET", "/orders", {"status": "open", "limit": MAX_ORDERS})
         if len(found) >= MAX_ORDERS:
             raise VenueDown(f"Alpaca returns {MAX_ORDERS} open orders at most; there may be more")
-        return await self._exact([self._order(one) for one in found if one.get("symbol")])
+        return await self._exact([self._order(order) for order in found if order.get("symbol")])
 
     async def orders(self, venue_ids: Sequence[str]) -> list[VenueOrder]:
         """Return the state of these orders, open or closed; unknown IDs are omitted."""
         found = [await self._one(f"/orders/{venue_id}") for venue_id in venue_ids]
-        return await self._exact([self._order(one) for one in found if one])
+        return await self._exact([self._order(order) for order in found if order])
 
     async def find(self, client_id: str) -> VenueOrder | None:
         """Return the order with this client ID, open or closed; None if Alpaca has none."""
-        one = await self._one("/orders:by_client_order_id", {"client_order_id": client_id})
-        return (await self._exact([self._order(one)]))[0] if one else None
+        order = await self._one("/orders:by_client_order_id", {"client_order_id": client_id})
+        return (await self._exact([self._order(order)]))[0] if order else None
 
     async def history(self, since: float, cursor: Cursor) -> HistoryPage:
         """Return one page of the account's activities since a given time; see `VenueAdapter`."""
         token = cursor.token if isinstance(cursor, AlpacaCursor) else ""
         page = await self._activities("", since, token)
         # Activities other than trades have a time of creation only since 2024, otherwise a day.
-        timed = [one for one in page if "transaction_time" in one or "created_at" in one]
-        trades = [one for one in timed if one["activity_type"] == "FILL"]
-        others = [one for one in timed if one["activity_type"] != "FILL"]
-        ledger = [_entry(one) for one in others]
+        timed = [
+            activity
+            for activity in page
+            if "transaction_time" in activity or "created_at" in activity
+        ]
+        trades = [activity for activity in timed if activity["activity_type"] == "FILL"]
+        others = [activity for activity in timed if activity["activity_type"] != "FILL"]
+        ledger = [_entry(activity) for activity in others]
         return HistoryPage(
-            trades=tuple(one for one in map(self._trade, trades) if one.at >= since),
-            ledger=tuple(one for one in ledger if one.at >= since),
+            trades=tuple(trade for trade in map(self._trade, trades) if trade.at >= since),
+            ledger=tuple(entry for entry in ledger if entry.at >= since),
             complete=len(timed) == len(page),
             next_cursor=AlpacaCursor(token=page[-1]["id"]) if len(page) == PAGE_SIZE else None,
         )
@@ -220,14 +224,14 @@ class Alpaca:
         found = await _in_thread(self._bars.get_stock_bars, request)
         return [
             Candle(
-                opened_at=_seconds(one["t"]),
-                open=Decimal(str(one["o"])),
-                high=Decimal(str(one["h"])),
-                low=Decimal(str(one["l"])),
-                close=Decimal(str(one["c"])),
-                volume=Decimal(str(one["v"])),
+                opened_at=_seconds(bar["t"]),
+                open=Decimal(str(bar["o"])),
+                high=Decimal(str(bar["h"])),
+                low=Decimal(str(bar["l"])),
+                close=Decimal(str(bar["c"])),
+                volume=Decimal(str(bar["v"])),
             )
-            for one in found.get(name, ())
+            for bar in found.get(name, ())
         ]
 
     async def _ask(self, method: str, path: str, data: Mapping[str, Any] | None = None) -> Any:
@@ -269,49 +273,49 @@ class Alpaca:
         fills: list[VenueTrade] = []
         while True:
             page = await self._activities("/FILL", since, token)
-            fills += [self._trade(one) for one in page]
+            fills += [self._trade(activity) for activity in page]
             if len(page) < PAGE_SIZE:
                 break
             token = page[-1]["id"]
         exact = []
         for report in reports:
-            own = [one for one in fills if one.venue_id == report.venue_id]
-            if sum((one.quantity for one in own), Decimal(0)) != report.filled:
+            own = [fill for fill in fills if fill.venue_id == report.venue_id]
+            if sum((fill.quantity for fill in own), Decimal(0)) != report.filled:
                 raise VenueDown(f"the fills of order {report.venue_id} are not all reported yet")
-            exact.append(replace(report, cost=sum((one.cost for one in own), Decimal(0))))
+            exact.append(replace(report, cost=sum((fill.cost for fill in own), Decimal(0))))
         return exact
 
-    def _order(self, one: Mapping[str, Any]) -> VenueOrder:
+    def _order(self, order: Mapping[str, Any]) -> VenueOrder:
         # An order from elsewhere can have another type, or an amount of money and no quantity.
-        kind = {text: name for name, text in TYPES.items()}.get(one["type"], OrderType.LIMIT)
+        kind = {text: name for name, text in TYPES.items()}.get(order["type"], OrderType.LIMIT)
         return VenueOrder(
-            venue_id=one["id"],
-            client_id=one["client_order_id"],
-            symbol=self._symbol(one["symbol"]),
-            side=Side(one["side"]),
-            price=Decimal(one["limit_price"] or 0),
-            quantity=Decimal(one["qty"] or one["filled_qty"]),
-            status=ENDED.get(one["status"], OrderStatus.ACCEPTED),
-            filled=Decimal(one["filled_qty"]),
+            venue_id=order["id"],
+            client_id=order["client_order_id"],
+            symbol=self._symbol(order["symbol"]),
+            side=Side(order["side"]),
+            price=Decimal(order["limit_price"] or 0),
+            quantity=Decimal(order["qty"] or order["filled_qty"]),
+            status=ENDED.get(order["status"], OrderStatus.ACCEPTED),
+            filled=Decimal(order["filled_qty"]),
             cost=Decimal(0),
             fee=Decimal(0),
             type=kind,
-            stop_price=Decimal(one["stop_price"]) if one["stop_price"] else None,
-            opened_at=_seconds(one["created_at"]),
+            stop_price=Decimal(order["stop_price"]) if order["stop_price"] else None,
+            opened_at=_seconds(order["created_at"]),
         )
 
-    def _trade(self, one: Mapping[str, Any]) -> VenueTrade:
-        quantity = Decimal(one["qty"])
+    def _trade(self, activity: Mapping[str, Any]) -> VenueTrade:
+        quantity = Decimal(activity["qty"])
         return VenueTrade(
-            trade_id=one["id"],
-            venue_id=one["order_id"],
+            trade_id=activity["id"],
+            venue_id=activity["order_id"],
             client_id=None,
-            symbol=self._symbol(one["symbol"]),
-            side=Side.BUY if one["side"] == "buy" else Side.SELL,  # also sell_short
+            symbol=self._symbol(activity["symbol"]),
+            side=Side.BUY if activity["side"] == "buy" else Side.SELL,  # also sell_short
             quantity=quantity,
-            cost=quantity * Decimal(one["price"]),
+            cost=quantity * Decimal(activity["price"]),
             fee=Decimal(0),  # regulatory fees are entries of the ledger, at the end of the day
-            at=_seconds(one["transaction_time"]),
+            at=_seconds(activity["transaction_time"]),
         )
 
     def _symbol(self, name: str) -> str:
@@ -407,15 +411,15 @@ def _code(error: APIError) -> str:
     return CODES.get(status, "unavailable" if status >= SERVER_ERROR else "other")
 
 
-def _entry(one: Mapping[str, Any]) -> LedgerEntry:
-    money = Decimal(one["net_amount"])
+def _entry(activity: Mapping[str, Any]) -> LedgerEntry:
+    money = Decimal(activity["net_amount"])
     return LedgerEntry(
-        ledger_id=one["id"],
-        kind=one["activity_type"],
-        currency=CASH if money else one.get("symbol", CASH),
-        amount=money or Decimal(one.get("qty", 0)),
+        ledger_id=activity["id"],
+        kind=activity["activity_type"],
+        currency=CASH if money else activity.get("symbol", CASH),
+        amount=money or Decimal(activity.get("qty", 0)),
         fee=Decimal(0),
-        at=_seconds(one["created_at"]),
+        at=_seconds(activity["created_at"]),
     )
 
 

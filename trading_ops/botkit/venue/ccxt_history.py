@@ -72,17 +72,17 @@ class HistoryRange:
     def new_entries(self, page: Page) -> Page:
         """Return the entries of a page that are inside the range and were not read before."""
         return [
-            one
-            for one in page
-            if self.start <= one["timestamp"] <= self.end and one["id"] not in self.known
+            entry
+            for entry in page
+            if self.start <= entry["timestamp"] <= self.end and entry["id"] not in self.known
         ]
 
     def after(self, page: Page, *, page_size: int) -> "HistoryRange":
         """Return the state after a page; a page shorter than `page_size` was not cut off."""
-        times = [one["timestamp"] for one in self.new_entries(page)]
+        times = [entry["timestamp"] for entry in self.new_entries(page)]
         read = replace(
             self,
-            known=self.known | {one["id"] for one in self.new_entries(page)},
+            known=self.known | {entry["id"] for entry in self.new_entries(page)},
             oldest=min([*times, self.oldest] if self.known else times, default=0),
             newest=max([*times, self.newest], default=0),
         )

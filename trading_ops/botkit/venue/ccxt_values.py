@@ -98,4 +98,4 @@ def decimal(value: object) -> Decimal:
 
 def snake(name: str) -> str:
     """Return the Python name of a ccxt method: `fetchOrders` becomes `fetch_orders`."""
-    return "".join(f"_{one.lower()}" if one.isupper() else one for one in name)
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)

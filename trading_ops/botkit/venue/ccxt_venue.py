@@ -125,7 +125,9 @@ class CcxtVenue:
         """
         ask = self._client.fetch_open_orders
         scopes = self._scopes("fetchOpenOrders")
-        return await self._exact([order_of(one) for symbol in scopes for one in await ask(symbol)])
+        return await self._exact(
+            [order_of(order) for symbol in scopes for order in await ask(symbol)]
+        )
 
     async def orders(self, venue_ids: Sequence[str]) -> list[VenueOrder]:
         """Return the state of these orders, open or closed; unknown ones are omitted.
@@ -155,9 +157,9 @@ class CcxtVenue:
             for symbol in self._scopes(name):
                 page = await ask(symbol, params=params)
                 cut = cut or len(page) >= self._page_size
-                for one in page:
-                    if one.get("clientOrderId") == wanted:
-                        return (await self._exact([order_of(one)]))[0]
+                for order in page:
+                    if order.get("clientOrderId") == wanted:
+                        return (await self._exact([order_of(order)]))[0]
         if cut:
             raise VenueDown(f"the venue does not return all orders; {client_id} may be missing")
         return None
@@ -182,15 +184,19 @@ class CcxtVenue:
         # Without a ledger, deposits cannot be distinguished from losses.
         has_ledger = following is not None or ledger
         return HistoryPage(
-            trades=() if ledger else tuple(trade_of(one) for one in entries),
-            ledger=tuple(entry_of(one) for one in entries if ledger and one["type"] != "trade"),
+            trades=() if ledger else tuple(trade_of(entry) for entry in entries),
+            ledger=tuple(
+                entry_of(entry) for entry in entries if ledger and entry["type"] != "trade"
+            ),
             complete=has_ledger and (part.complete or not part.finished),
             next_cursor=following,
         )
 
     def _lists(self) -> list[tuple[Ask, str | None]]:
         """Return the lists of the history: trades (per symbol where required), and the ledger."""
-        trades = [(self._client.fetch_my_trades, one) for one in self._scopes("fetchMyTrades")]
+        trades = [
+            (self._client.fetch_my_trades, symbol) for symbol in self._scopes("fetchMyTrades")
+        ]
         has_ledger = self._client.has.get("fetchLedger")
         return [*trades, (self._client.fetch_ledger, None)] if has_ledger else trades
 
@@ -226,16 +232,16 @@ class CcxtVenue:
         trades = await self._trades(since)
         exact = []
         for report in reports:
-            entries = [one for one in trades if str(one["order"]) == report.venue_id]
-            if sum((decimal(one["amount"]) for one in entries), Decimal(0)) != report.filled:
+            entries = [trade for trade in trades if str(trade["order"]) == report.venue_id]
+            if sum((decimal(entry["amount"]) for entry in entries), Decimal(0)) != report.filled:
                 raise VenueDown(f"the trades of order {report.venue_id} are not all reported yet")
-            own = [trade_of(one) for one in entries]
+            own = [trade_of(entry) for entry in entries]
             exact.append(
                 replace(
                     report,
-                    filled=sum((one.quantity for one in own), Decimal(0)),
-                    cost=sum((one.cost for one in own), Decimal(0)),
-                    fee=sum((one.fee for one in own), Decimal(0)),
+                    filled=sum((trade.quantity for trade in own), Decimal(0)),
+                    cost=sum((trade.cost for trade in own), Decimal(0)),
+                    fee=sum((trade.fee for trade in own), Decimal(0)),
                 )
             )
         return exact
@@ -265,8 +271,8 @@ class CcxtVenue:
         """Cancel all open orders of the account; return how many were open."""
         there = await self.open_orders()
         if not self._has(("cancelAllOrders",)):
-            for one in there:
-                await self._client.cancel_order(one.venue_id, one.symbol)
+            for order in there:
+                await self._client.cancel_order(order.venue_id, order.symbol)
             return len(there)
         for symbol in self._scopes("cancelAllOrders"):
             await self._client.cancel_all_orders(symbol)

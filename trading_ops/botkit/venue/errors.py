@@ -85,5 +85,5 @@ def _is_rejection(text: str) -> bool:
     """Return whether all of Kraken's errors in a text are definite rejections."""
     errors = KRAKEN_ERRORS.findall(text)
     return bool(errors) and all(
-        one.startswith(REJECTIONS) and not AMBIGUOUS.search(one) for one in errors
+        error.startswith(REJECTIONS) and not AMBIGUOUS.search(error) for error in errors
     )

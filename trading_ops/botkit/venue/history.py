@@ -37,8 +37,8 @@ async def read_history(ask: Ask, *, since: float) -> History:
     complete = True
     while cursor is not None:
         page = await ask(cursor)
-        trades.update((one.trade_id, one) for one in page.trades)
-        ledger.update((one.ledger_id, one) for one in page.ledger)
+        trades.update((trade.trade_id, trade) for trade in page.trades)
+        ledger.update((entry.ledger_id, entry) for entry in page.ledger)
         complete = complete and page.complete
         cursor = page.next_cursor
     return History(

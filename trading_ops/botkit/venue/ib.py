@@ -128,9 +128,9 @@ class InteractiveBrokers:
             for (owner, tag, currency), value in cash.items()
             if (owner, tag) == (account, "TotalCashBalance") and currency != "BASE"
         }
-        for one in await self._ask(IB.reqPositionsAsync):
-            if is_share_of(account, one.account, one.contract) and one.position:
-                found[one.contract.symbol] = Balance(total=decimal(one.position))
+        for position in await self._ask(IB.reqPositionsAsync):
+            if is_share_of(account, position.account, position.contract) and position.position:
+                found[position.contract.symbol] = Balance(total=decimal(position.position))
         return found
 
     async def positions(self) -> dict[str, Decimal]:
@@ -148,7 +148,7 @@ class InteractiveBrokers:
     async def orders(self, venue_ids: Sequence[str]) -> list[VenueOrder]:
         """Return the state of these orders, open or ended today; unknown IDs are omitted."""
         wanted = set(venue_ids)
-        return [one for one in await self._all() if one.venue_id in wanted]
+        return [order for order in await self._all() if order.venue_id in wanted]
 
     async def find(self, client_id: str) -> VenueOrder | None:
         """Return the order with this client ID, open or ended today; None if there is none.
@@ -156,9 +156,9 @@ class InteractiveBrokers:
         Raises:
             VenueDown: it was not found, and the orders of the day before may have just disappeared.
         """
-        for one in await self._all():
-            if one.client_id == client_id:
-                return one
+        for order in await self._all():
+            if order.client_id == client_id:
+                return order
         if datetime.fromtimestamp(clock.timestamp(), NEW_YORK).hour < RESET_HOURS:
             raise VenueDown(f"IB starts a new day; order {client_id} may be of the day before")
         return None
@@ -166,9 +166,9 @@ class InteractiveBrokers:
     async def history(self, since: float, cursor: Cursor) -> HistoryPage:
         """Return today's executions since a moment; never complete, and without transfers."""
         del cursor
-        trades = [trade_of(one) for one in await self._fills()]
+        trades = [trade_of(fill) for fill in await self._fills()]
         return HistoryPage(
-            trades=tuple(one for one in trades if one.at >= int(since)), complete=False
+            trades=tuple(trade for trade in trades if trade.at >= int(since)), complete=False
         )
 
     async def submit(self, order: Order) -> str:
@@ -249,16 +249,16 @@ class InteractiveBrokers:
         )
         candles = [
             Candle(
-                opened_at=opened_at(one.date),
-                open=decimal(one.open),
-                high=decimal(one.high),
-                low=decimal(one.low),
-                close=decimal(one.close),
-                volume=decimal(one.volume),
+                opened_at=opened_at(bar.date),
+                open=decimal(bar.open),
+                high=decimal(bar.high),
+                low=decimal(bar.low),
+                close=decimal(bar.close),
+                volume=decimal(bar.volume),
             )
-            for one in bars
+            for bar in bars
         ]
-        return [one for one in candles if one.opened_at >= since]
+        return [candle for candle in candles if candle.opened_at >= since]
 
     async def _ask(self, request: Callable[[IB], Awaitable[Result]]) -> Result:
         """Make a request within the timeout.
@@ -314,11 +314,11 @@ class InteractiveBrokers:
         # Not its result: the library adds commissions to the fills that it keeps.
         account = await self._account()
         fills = [
-            one
-            for one in (await self._connected()).fills()
-            if is_share_of(account, one.execution.acctNumber, one.contract)
+            fill
+            for fill in (await self._connected()).fills()
+            if is_share_of(account, fill.execution.acctNumber, fill.contract)
         ]
-        if any(not one.commissionReport.execId for one in fills):
+        if any(not fill.commissionReport.execId for fill in fills):
             raise VenueDown("the commissions of today's executions are not all reported yet")
         return fills
 
@@ -330,18 +330,20 @@ class InteractiveBrokers:
         """
         account = await self._account()
         reports = [
-            order_of(one) for one in trades if is_share_of(account, one.order.account, one.contract)
+            order_of(trade)
+            for trade in trades
+            if is_share_of(account, trade.order.account, trade.contract)
         ]
-        if not any(one.filled for one in reports):
+        if not any(report.filled for report in reports):
             return reports
-        fills = [trade_of(one) for one in await self._fills()]
+        fills = [trade_of(fill) for fill in await self._fills()]
         exact = []
         for report in reports:
-            own = [one for one in fills if one.venue_id == report.venue_id]
-            if sum((one.quantity for one in own), Decimal(0)) != report.filled:
+            own = [fill for fill in fills if fill.venue_id == report.venue_id]
+            if sum((fill.quantity for fill in own), Decimal(0)) != report.filled:
                 raise VenueDown(f"the fills of order {report.venue_id} are not all reported yet")
-            cost = sum((one.cost for one in own), Decimal(0))
-            fee = sum((one.fee for one in own), Decimal(0))
+            cost = sum((fill.cost for fill in own), Decimal(0))
+            fee = sum((fill.fee for fill in own), Decimal(0))
             exact.append(replace(report, cost=cost, fee=fee))
         return exact
 
@@ -364,7 +366,7 @@ async def connected(host: str, port: int, client_id: int, timeout_seconds: float
 def contracts_of(symbols: Sequence[str]) -> dict[str, Contract]:
     """Return IB's contracts of symbols such as `AAPL/USD`."""
     parts = {symbol: symbol.partition("/") for symbol in symbols}
-    return {one: Stock(name, "SMART", currency) for one, (name, _, currency) in parts.items()}
+    return {symbol: Stock(name, "SMART", currency) for symbol, (name, _, currency) in parts.items()}
 
 
 async def _ledger(ib: IB) -> dict[tuple[str, str, str], str]:
@@ -377,7 +379,7 @@ async def _ledger(ib: IB) -> dict[tuple[str, str, str], str]:
         await answered
     finally:
         ib.client.cancelAccountSummary(number)
-    return {key: one.value for key, one in ib.wrapper.acctSummary.items()}
+    return {key: value.value for key, value in ib.wrapper.acctSummary.items()}
 
 
 async def _cancelled(ib: IB, trade: Trade) -> None:
@@ -398,10 +400,10 @@ async def _cancel_all(ib: IB) -> int:
     IB does not report the end of another client's order.
     """
     there = await ib.reqAllOpenOrdersAsync()
-    numbers = {one.order.permId for one in there}
+    numbers = {trade.order.permId for trade in there}
     ib.reqGlobalCancel()
     while True:
-        left = [one for one in await ib.reqAllOpenOrdersAsync() if not one.isDone()]
-        if not any(one.order.permId in numbers for one in left):
+        left = [trade for trade in await ib.reqAllOpenOrdersAsync() if not trade.isDone()]
+        if not any(trade.order.permId in numbers for trade in left):
             return len(there)
         await asyncio.sleep(CONFIRM_SECONDS)

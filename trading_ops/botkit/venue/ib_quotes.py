@@ -55,9 +55,9 @@ class IbQuotes:
             for symbol, contract in self._contracts.items():
                 ticker = ib.reqMktData(contract)
 
-                def receive(one: Ticker, symbol: str = symbol) -> None:
-                    if _is_price(one.bid) and _is_price(one.ask):
-                        on_quote(symbol, Decimal(str(one.bid)), Decimal(str(one.ask)), None)
+                def receive(ticker: Ticker, symbol: str = symbol) -> None:
+                    if _is_price(ticker.bid) and _is_price(ticker.ask):
+                        on_quote(symbol, Decimal(str(ticker.bid)), Decimal(str(ticker.ask)), None)
 
                 ticker.updateEvent += receive
             await ended.wait()

@@ -165,7 +165,7 @@ def exchange_class(name: str) -> Callable[[dict[str, Any]], Any]:
     try:
         return _class_of(importlib.import_module(f"ccxt.{name}"), name)
     except (ImportError, AttributeError):  # in this ccxt release, venues need the whole package
-        for loaded in [one for one in sys.modules if one.partition(".")[0] == "ccxt"]:
+        for loaded in [module for module in sys.modules if module.partition(".")[0] == "ccxt"]:
             del sys.modules[loaded]
         return _class_of(importlib.import_module("ccxt"), name)
 

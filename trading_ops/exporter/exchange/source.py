@@ -84,10 +84,10 @@ class ExchangeSource:
         if account is not None:
             total: dict[tuple[str, ...], float] = {}
             free: dict[tuple[str, ...], float] = {}
-            for one in account.balances:
-                total[*label, one.currency] = one.total
-                if one.free is not None:
-                    free[*label, one.currency] = one.free
+            for balance in account.balances:
+                total[*label, balance.currency] = balance.total
+                if balance.free is not None:
+                    free[*label, balance.currency] = balance.free
             yield family("trading_venue_account_balance", total)
             yield family("trading_venue_account_free_balance", free)
 

@@ -45,7 +45,7 @@ class ExchangeErrors:
 
     def is_failing(self, now: float) -> bool:
         """Return whether there were so many errors recently that trading is impossible."""
-        return sum(1 for one in self._moments if now - one <= WINDOW_SECONDS) >= ENOUGH
+        return sum(1 for moment in self._moments if now - moment <= WINDOW_SECONDS) >= ENOUGH
 
 
 def _is_error(line: Line) -> bool:

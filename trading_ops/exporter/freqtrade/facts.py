@@ -109,7 +109,7 @@ def _state(bot: FreqtradeBot, now: float) -> Iterator[Metric]:
     if config is not None and config.state != "reload_config":
         holds = trading_state(config, locked=over_all > 0)
         states = ("active", "reducing", "halted")
-        yield family("trading_state", {(one,): float(one == holds) for one in states})
+        yield family("trading_state", {(state,): float(state == holds) for state in states})
 
 
 def trading_state(config: answers.Config, *, locked: bool) -> str:

@@ -35,7 +35,7 @@ def file_system(path: Path) -> Iterator[Metric]:
 
 def devices() -> Iterator[Metric]:
     """Yield bytes read and written, and busy time of each disk."""
-    disks = {one.name for one in DEVICES.iterdir() if not one.name.startswith(NOT_DISKS)}
+    disks = {device.name for device in DEVICES.iterdir() if not device.name.startswith(NOT_DISKS)}
     counters = psutil.disk_io_counters(perdisk=True, nowrap=False)
     names = sorted(disks & counters.keys())[:LARGEST_COUNT]
     for metric, value in _OF_DEVICE.items():
@@ -45,7 +45,7 @@ def devices() -> Iterator[Metric]:
 
 
 _OF_DEVICE: Mapping[str, Callable[[Any], float]] = {
-    "read_bytes": lambda one: one.read_bytes,
-    "written_bytes": lambda one: one.write_bytes,
-    "busy_seconds": lambda one: one.busy_time * MILLISECOND,
+    "read_bytes": lambda counters: counters.read_bytes,
+    "written_bytes": lambda counters: counters.write_bytes,
+    "busy_seconds": lambda counters: counters.busy_time * MILLISECOND,
 }

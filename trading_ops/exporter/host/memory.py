@@ -35,7 +35,7 @@ def pressure(proc: Path = PROC) -> Iterator[Metric]:
             continue
         for line in text.splitlines():
             kind, *fields = line.split()
-            total = dict(one.split("=", 1) for one in fields)["total"]
+            total = dict(field.split("=", 1) for field in fields)["total"]
             waited[resource, kind] = int(total) / 1e6
     if waited:
         yield family("trading_host_pressure_seconds_total", waited)

@@ -49,5 +49,7 @@ def chosen(interfaces: Path = INTERFACES) -> list[str]:
     Containers create and remove many virtual interfaces, whose traffic would be counted twice; but
     inside a container there are no others.
     """
-    names = sorted(one.name for one in interfaces.iterdir() if one.name != LOOPBACK)
+    names = sorted(
+        interface.name for interface in interfaces.iterdir() if interface.name != LOOPBACK
+    )
     return [name for name in names if (interfaces / name / "device").exists()] or names

@@ -83,4 +83,4 @@ def _list(folder: Path, wanted: list[str], listing: Listing) -> None:
 def _fits(name: str, wanted: list[str]) -> bool:
     if name.endswith(COMPRESSED) and name not in wanted:
         return False
-    return any(name == one or fnmatch.fnmatchcase(name, one) for one in wanted)
+    return any(name == pattern or fnmatch.fnmatchcase(name, pattern) for pattern in wanted)

@@ -121,18 +121,18 @@ class LogFollower:
         known = self._tails.values()
         if self._sizes is not None and identity in self._sizes:
             tail.offset = min(size, self._sizes[identity])
-        elif any(is_copy(head, one, path) for one in known):
+        elif any(is_copy(head, tail, path) for tail in known):
             tail.offset = size
-        elif any(one.path == path for one in known):
+        elif any(tail.path == path for tail in known):
             self._totals.rotations += 1
         return tail
 
     def _forget(self, listing: Listing, wanted: dict[Identity, Seen]) -> None:
         """Forget files that are gone, and old ones that are no longer followed."""
         matched = {seen.identity for seen in listing.matched}
-        gone = [one for one in self._tails if one not in wanted]
+        gone = [tail for tail in self._tails if tail not in wanted]
         # A renamed file is followed while it grows, until the writer has closed it.
         limit = 2 * self._entry.largest_files
-        old = [one for one in self._tails if one in wanted and one not in matched]
+        old = [tail for tail in self._tails if tail in wanted and tail not in matched]
         for identity in (*gone, *old[: max(0, len(self._tails) - len(gone) - limit)]):
             del self._tails[identity]

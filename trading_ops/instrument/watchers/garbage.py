@@ -22,7 +22,7 @@ class Garbage(Part):
         metrics.registry.register(pauses)
         metrics.registry.register(uncollectable)
         # Created in advance: the callback should allocate as little as possible.
-        self._observe = tuple(pauses.labels(one).observe for one in GENERATIONS)
+        self._observe = tuple(pauses.labels(generation).observe for generation in GENERATIONS)
         self._uncollectable = uncollectable.labels()
         self._began = 0.0
 

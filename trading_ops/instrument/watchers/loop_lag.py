@@ -117,4 +117,4 @@ class LoopLag(Part):
         frames = traceback.StackSummary.extract(
             traceback.walk_stack(frame), limit=LOGGED_FRAMES, lookup_lines=False
         )
-        return " < ".join(f"{one.filename}:{one.lineno}({one.name})" for one in frames)
+        return " < ".join(f"{frame.filename}:{frame.lineno}({frame.name})" for frame in frames)

@@ -142,7 +142,7 @@ class Blocks:
     def fit(self) -> tuple[float, float]:
         """Return the level at the start and the median absolute deviation from the slope."""
         start = self.minima[0].at
-        levels = [one.size - self.slope * (one.at - start) for one in self.minima]
+        levels = [minimum.size - self.slope * (minimum.at - start) for minimum in self.minima]
         base = statistics.median(levels)
         return base, statistics.median(abs(level - base) for level in levels)
 

@@ -41,8 +41,8 @@ class Stuck(Part):
         Raises:
             ValueError: a component is named twice, or a limit is not above zero.
         """
-        names = [one.component for one in progress]
-        if len(set(names)) < len(names) or any(one.limit_seconds <= 0 for one in progress):
+        names = [entry.component for entry in progress]
+        if len(set(names)) < len(names) or any(entry.limit_seconds <= 0 for entry in progress):
             raise ValueError("each component may be named once, with a limit above zero")
         self.interval_seconds = interval_seconds
         known = {"component": names}
@@ -51,8 +51,8 @@ class Stuck(Part):
         metrics.registry.register(stuck)
         metrics.registry.register(ages)
         self._seen = [
-            _Seen(one, stuck.labels(one.component).set, ages.labels(one.component).set)
-            for one in progress
+            _Seen(entry, stuck.labels(entry.component).set, ages.labels(entry.component).set)
+            for entry in progress
         ]
 
     def check(self, now: float) -> None:

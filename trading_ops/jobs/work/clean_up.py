@@ -18,8 +18,12 @@ class CleanUp:
         found = await asyncio.to_thread(leftovers, context.settings)
         return Plan(
             tuple(
-                Step(f"remove {one.found.path}", f"{one.kind}: {one.reason}", size(one.found.bytes))
-                for one in found
+                Step(
+                    f"remove {leftover.found.path}",
+                    f"{leftover.kind}: {leftover.reason}",
+                    size(leftover.found.bytes),
+                )
+                for leftover in found
             )
         )
 

@@ -29,7 +29,7 @@ class DatabaseCare:
     async def plan(self, context: Context) -> Plan:
         """Return each statement with its reason, or why it cannot run now."""
         needs, why_not, blocked = await context.reader.read(self._needs)
-        steps = (Step(one.what, one.reason, f"{one.size / 1e6:.1f} MB") for one in needs or ())
+        steps = (Step(need.what, need.reason, f"{need.size / 1e6:.1f} MB") for need in needs or ())
         return Plan(tuple(steps), refused=why_not or (blocked if not needs else ""))
 
     async def run(self, context: Context) -> Result:
@@ -49,7 +49,7 @@ class DatabaseCare:
             await asyncio.to_thread(work.stop)
             await asyncio.wait({task}, timeout=END_SECONDS)
             raise
-        done = [f"{one.what}: {one.reason}" for one in needs]
+        done = [f"{need.what}: {need.reason}" for need in needs]
         return Result(JobOutcome.DONE, "; ".join([*done, blocked] if blocked else done))
 
     def _needs(self, connection: Connection) -> tuple[list[Need] | None, str, str]:
@@ -61,7 +61,7 @@ class DatabaseCare:
             return None, "", ""
         needs = self.check(connection)
         blocked = ""
-        if any(one.space for one in needs):
+        if any(need.space for need in needs):
             needs, blocked = care.without_space(needs, care.free_space(connection))
         why_not = care.obstacle(connection, needs, clock.now()) if needs else ""
         return needs, why_not, blocked

@@ -74,7 +74,7 @@ class DatabaseReport:
         facts: dict[str, Any] = {}
         figures = await context.reader.read(partial(_figures, now=now))
         if figures is not None:
-            snapshots = [one for one in map(_snapshot, reports) if one is not None]
+            snapshots = [snapshot for snapshot in map(_snapshot, reports) if snapshot is not None]
             day = advice.day_of_statements(figures, snapshots)
             found += advice.unused_indexes(figures, snapshots)
             found += advice.slower_statements(day)
@@ -96,24 +96,27 @@ def _figures(connection: Connection, *, now: datetime) -> advice.Figures | None:
 
 def _index_bytes(connection: Connection) -> dict[str, float]:
     """Return the bytes per row of each index, by its id: the baseline of database_reindex."""
-    return {str(one.id): round(one.bytes_per_row, 2) for one in care.index_sizes(connection)}
+    return {str(size.id): round(size.bytes_per_row, 2) for size in care.index_sizes(connection)}
 
 
 def _facts(figures: advice.Figures, day: Sequence[advice.DayOfStatement]) -> dict[str, Any]:
     statements = figures.statements
     return {
-        "scans": {one.name: one.scans for one in figures.indexes},
+        "scans": {index.name: index.scans for index in figures.indexes},
         "statements": None
         if statements is None
-        else {one.id: [one.calls, round(one.milliseconds, 3)] for one in statements},
+        else {
+            statement.id: [statement.calls, round(statement.milliseconds, 3)]
+            for statement in statements
+        },
         "top": [
             {
-                "statement": one.text,
-                "calls": one.calls,
-                "mean_ms": round(one.mean_ms, 3),
-                "share": round(one.share, 3),
+                "statement": statement.text,
+                "calls": statement.calls,
+                "mean_ms": round(statement.mean_ms, 3),
+                "share": round(statement.share, 3),
             }
-            for one in day[: advice.TOP]
+            for statement in day[: advice.TOP]
         ],
     }
 
@@ -126,7 +129,9 @@ def _snapshot(report: findings.Recorded) -> advice.Snapshot | None:
     return advice.Snapshot(
         at=report.at,
         scans=scans,
-        statements={key: (int(one[0]), float(one[1])) for key, one in statements.items()},
+        statements={
+            key: (int(figures[0]), float(figures[1])) for key, figures in statements.items()
+        },
     )
 
 
@@ -175,13 +180,13 @@ async def _pools(settings: Settings) -> tuple[list[advice.PoolUse], str]:
         return [], f"not read: {error}"
     values: dict[tuple[str, str], dict[str, float]] = {}
     for name, samples in read.items():
-        for one in samples:
-            key = one.labels.get("bot", ""), one.labels.get("pool", "")
-            values.setdefault(key, {})[name] = one.value
+        for sample in samples:
+            key = sample.labels.get("bot", ""), sample.labels.get("pool", "")
+            values.setdefault(key, {})[name] = sample.value
     return [
-        _pool(bot, pool, one)
-        for (bot, pool), one in sorted(values.items())
-        if set(one) == set(POOLS)
+        _pool(bot, pool, figures)
+        for (bot, pool), figures in sorted(values.items())
+        if set(figures) == set(POOLS)
     ], "read"
 
 

@@ -45,22 +45,24 @@ async def record(
         now: of the event.
         facts: data for the next report, and figures without a finding.
     """
-    after = {"findings": [msgspec.to_builtins(one) for one in findings], **facts}
+    after = {"findings": [msgspec.to_builtins(finding) for finding in findings], **facts}
     add = partial(events.add, at=now, kind=kind, note=summary(findings), after=after)
     await context.writer.run(add)
-    is_wrong = any(one.fails for one in findings)
+    is_wrong = any(finding.fails for finding in findings)
     return Result(JobOutcome.FAILED if is_wrong else JobOutcome.DONE, summary(findings))
 
 
 def summary(findings: Sequence[Finding]) -> str:
     """Return the findings on one line."""
     count = f"{len(findings)} finding{'s' if len(findings) != 1 else ''}"
-    return f"{count}: {'; '.join(one.text for one in findings)}" if findings else "no findings"
+    return (
+        f"{count}: {'; '.join(finding.text for finding in findings)}" if findings else "no findings"
+    )
 
 
 def _earlier(connection: Connection, *, kind: str) -> list[Recorded]:
     found = search.find_events(connection, kind=kind, span=search.TimeRange(), limit=READ)
     return [
-        Recorded(at=one.at, after=msgspec.json.decode(one.after or "{}", type=dict[str, Any]))
-        for one in found
+        Recorded(at=report.at, after=msgspec.json.decode(report.after or "{}", type=dict[str, Any]))
+        for report in found
     ]

@@ -46,8 +46,8 @@ class SendReport:
         config = await asyncio.to_thread(load_notify, context.settings.notify_config)
         if config is None:
             return OFF
-        takes = (not one.kinds or MessageKind.REPORT in one.kinds for one in config.routes)
+        takes = (not route.kinds or MessageKind.REPORT in route.kinds for route in config.routes)
         return "" if any(takes) else NO_ROUTE
 
 
-DAILY, WEEKLY, MONTHLY, QUARTERLY = (SendReport(period=one) for one in Period)
+DAILY, WEEKLY, MONTHLY, QUARTERLY = (SendReport(period=period) for period in Period)

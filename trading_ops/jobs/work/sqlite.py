@@ -15,7 +15,10 @@ class SqliteCare:
         """Return each needed step with its reason."""
         needs = await context.reader.read(sqlite_care.needs)
         return Plan(
-            tuple(Step(one.what, one.reason, size(one.bytes) if one.bytes else "") for one in needs)
+            tuple(
+                Step(need.what, need.reason, size(need.bytes) if need.bytes else "")
+                for need in needs
+            )
         )
 
     async def run(self, context: Context) -> Result:
@@ -27,7 +30,7 @@ class SqliteCare:
                 await context.writer.run(partial(sqlite_care.carry_out, need=need, times=times))
         if not needs:
             return Result(JobOutcome.NOTHING_TO_DO, "statistics are recent, and few pages are free")
-        return Result(JobOutcome.DONE, "; ".join(f"{one.what}: {one.reason}" for one in needs))
+        return Result(JobOutcome.DONE, "; ".join(f"{need.what}: {need.reason}" for need in needs))
 
 
 OPTIMIZE = SqliteCare()
