@@ -146,7 +146,7 @@ def _ask(url: str, expr: str, end: float, seconds: float) -> tuple[int, str]:
             answer: dict[str, Any] = json.load(response)
     except urllib.error.HTTPError as error:
         return 0, json.load(error).get("error", str(error))
-    return sum(_has_a_figure(one["values"]) for one in answer["data"]["result"]), ""
+    return sum(_has_a_figure(series["values"]) for series in answer["data"]["result"]), ""
 
 
 def _has_a_figure(values: Sequence[Sequence[Any]]) -> bool:

@@ -70,12 +70,12 @@ class PaperOrder:
     @property
     def filled(self) -> Decimal:
         """Return the filled quantity."""
-        return sum((one.quantity for one in self.fills), Decimal(0))
+        return sum((fill.quantity for fill in self.fills), Decimal(0))
 
     @property
     def average(self) -> Decimal:
         """Return the average price, rounded as brokers do."""
-        cost = sum((one.quantity * one.price for one in self.fills), Decimal(0))
+        cost = sum((fill.quantity * fill.price for fill in self.fills), Decimal(0))
         return (cost / self.filled).quantize(Decimal("0.000001")) if self.fills else Decimal(0)
 
 
@@ -154,27 +154,31 @@ class Account:
 
     def open_orders(self) -> Iterator[PaperOrder]:
         """Return the orders that may still be filled."""
-        return (one for one in self.orders.values() if one.status == OPEN)
+        return (order for order in self.orders.values() if order.status == OPEN)
 
     def open_orders_by_id(self) -> Mapping[str, PaperOrder]:
         """Return the same by their IDs."""
-        return {one.order_id: one for one in self.open_orders()}
+        return {order.order_id: order for order in self.open_orders()}
 
     def fills(self) -> Iterator[tuple[PaperOrder, Fill]]:
         """Return all executions, oldest first."""
-        found = [(order, one) for order in self.orders.values() for one in order.fills]
+        found = [(order, fill) for order in self.orders.values() for fill in order.fills]
         return iter(sorted(found, key=lambda pair: (pair[1].at, pair[1].fill_id)))
 
     def available(self, symbol: str) -> Decimal:
         """Return the shares that no open order sells."""
-        sold = [one for one in self.open_orders() if one.symbol == symbol and one.side == SELL]
-        return self.shares.get(symbol, Decimal(0)) - sum((one.quantity for one in sold), Decimal(0))
+        sold = [
+            order for order in self.open_orders() if order.symbol == symbol and order.side == SELL
+        ]
+        return self.shares.get(symbol, Decimal(0)) - sum(
+            (order.quantity for order in sold), Decimal(0)
+        )
 
     @property
     def reserved_cash(self) -> Decimal:
         """Return the cash that open orders may need."""
-        bought = [one for one in self.open_orders() if one.side == BUY]
-        return sum((one.quantity * one.price for one in bought), Decimal(0))
+        bought = [order for order in self.open_orders() if order.side == BUY]
+        return sum((order.quantity * order.price for order in bought), Decimal(0))
 
     def _fill(self, order: PaperOrder, price: Decimal) -> None:
         # In two parts at two prices, so that the average price has to be rounded.

@@ -167,7 +167,7 @@ class AlpacaServer:
         found = list(self._account.orders.values())
         if request.query.get("status", "open") == "open":
             found = list(self._account.open_orders())
-        return web.json_response([_order(one) for one in found[: int(request.query["limit"])]])
+        return web.json_response([_order(order) for order in found[: int(request.query["limit"])]])
 
     async def _order(self, request: web.Request) -> web.Response:
         return self._found(self._account.orders.get(request.match_info["id"]))
@@ -181,7 +181,7 @@ class AlpacaServer:
         return web.json_response(_order(order))
 
     def _with_client_id(self, client_id: str) -> PaperOrder | None:
-        of = (one for one in self._account.orders.values() if one.client_id == client_id)
+        of = (order for order in self._account.orders.values() if order.client_id == client_id)
         return next(of, None)
 
     async def _submit(self, request: web.Request) -> web.Response:
@@ -213,18 +213,22 @@ class AlpacaServer:
 
     async def _cancel_all(self, _: web.Request) -> web.Response:
         there = list(self._account.open_orders())
-        for one in there:
-            self._account.cancel(one.order_id)
-        return web.json_response([{"id": one.order_id, "status": 200} for one in there], status=207)
+        for order in there:
+            self._account.cancel(order.order_id)
+        return web.json_response(
+            [{"id": order.order_id, "status": 200} for order in there], status=207
+        )
 
     async def _activities(self, request: web.Request) -> web.Response:
         after = datetime.fromisoformat(request.query["after"]).timestamp()
         fills_only = request.path.endswith("/FILL")
-        found = [one for at, one in self._all_activities() if at >= after]
-        found = [one for one in found if not fills_only or one["activity_type"] == "FILL"]
+        found = [activity for at, activity in self._all_activities() if at >= after]
+        found = [
+            activity for activity in found if not fills_only or activity["activity_type"] == "FILL"
+        ]
         token = request.query.get("page_token")
         if token:
-            found = [one for one in found if one["id"] > token]
+            found = [activity for activity in found if activity["id"] > token]
         return web.json_response(found[: int(request.query.get("page_size", PAGE_SIZE))])
 
     def _all_activities(self) -> Iterator[tuple[float, dict[str, Any]]]:
@@ -291,29 +295,29 @@ class Feed:
             now = datetime.fromtimestamp(clock.timestamp(), UTC)
             await self.send(
                 *(
-                    {"T": "q", "S": one, "t": now, "bp": float(bid), "bs": 1, "ap": float(ask)}
+                    {"T": "q", "S": symbol, "t": now, "bp": float(bid), "bs": 1, "ap": float(ask)}
                     | {"as": 1, "bx": "V", "ax": "V", "c": ["R"], "z": "C"}
-                    for one in self.symbols
-                    for bid, ask in (account.quote(one),)
+                    for symbol in self.symbols
+                    for bid, ask in (account.quote(symbol),)
                 )
             )
 
 
-def _order(one: PaperOrder) -> dict[str, Any]:
+def _order(order: PaperOrder) -> dict[str, Any]:
     # A multi-leg order has them in its legs only.
-    whole = {"symbol": one.symbol, "side": one.side} if one.security == "STK" else {}
+    whole = {"symbol": order.symbol, "side": order.side} if order.security == "STK" else {}
     return whole | {
-        "id": one.order_id,
-        "client_order_id": one.client_id,
-        "created_at": _text(one.at),
-        "type": one.kind,
-        "qty": str(one.quantity) if one.notional is None else None,
-        "notional": str(one.notional) if one.notional is not None else None,
-        "filled_qty": str(one.filled),
-        "filled_avg_price": str(one.average) if one.fills else None,
-        "limit_price": str(one.price) if one.kind == LIMIT else None,
-        "stop_price": str(one.price) if one.kind == STOP else None,
-        "status": STATUSES[one.status],
+        "id": order.order_id,
+        "client_order_id": order.client_id,
+        "created_at": _text(order.at),
+        "type": order.kind,
+        "qty": str(order.quantity) if order.notional is None else None,
+        "notional": str(order.notional) if order.notional is not None else None,
+        "filled_qty": str(order.filled),
+        "filled_avg_price": str(order.average) if order.fills else None,
+        "limit_price": str(order.price) if order.kind == LIMIT else None,
+        "stop_price": str(order.price) if order.kind == STOP else None,
+        "status": STATUSES[order.status],
         "time_in_force": "day",
     }
 

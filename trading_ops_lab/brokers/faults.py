@@ -43,7 +43,7 @@ class Board:
 
     def after(self, number: int, since: float) -> Iterator[dict[str, Any]]:
         """Return the entries after a number and since a given time."""
-        return (one for one in self.entries if one["seq"] > number and one["time"] >= since)
+        return (entry for entry in self.entries if entry["seq"] > number and entry["time"] >= since)
 
 
 def fault_port(board: Board, token: str) -> web.Application:

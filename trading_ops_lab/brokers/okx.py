@@ -166,16 +166,16 @@ class OkxServer:
 
     async def _history(self, request: web.Request) -> web.Response:
         state = request.query.get("state")
-        rows = [self._row(one) for one in reversed(self._account.orders.values())]
-        return _answer(*[one for one in rows if one["state"] == state][:100])
+        rows = [self._row(order) for order in reversed(self._account.orders.values())]
+        return _answer(*[row for row in rows if row["state"] == state][:100])
 
     async def _fills(self, request: web.Request) -> web.Response:
         begin = int(request.query.get("begin", 0))
         end = int(request.query.get("end", 10**15))
         rows = [
-            self._fill(order, one)
-            for order, one in self._account.fills()
-            if begin <= int(_milliseconds(one.at)) <= end
+            self._fill(order, fill)
+            for order, fill in self._account.fills()
+            if begin <= int(_milliseconds(fill.at)) <= end
         ]
         return _answer(*rows[::-1][:100])
 
@@ -185,7 +185,7 @@ class OkxServer:
         client_id = wanted["clOrdId"]
         if not client_id.isalnum() or len(client_id) > MAX_CLIENT_ID:
             return _rejected("51000", "Parameter clOrdId error")
-        if any(one.client_id == client_id for one in self._account.orders.values()):
+        if any(order.client_id == client_id for order in self._account.orders.values()):
             return _rejected("51016", "Client order ID already exists")
         order = PaperOrder(
             number=len(self._account.orders),
@@ -214,11 +214,11 @@ class OkxServer:
         return _answer({"ordId": order_id, "clOrdId": "", "sCode": "0", "sMsg": ""})
 
     def _take_fees(self, order: PaperOrder) -> None:
-        for one in order.fills:
+        for fill in order.fills:
             if order.side == BUY:
-                self._account.shares[order.symbol] -= one.quantity * FEE_RATE
+                self._account.shares[order.symbol] -= fill.quantity * FEE_RATE
             else:
-                self._account.cash -= one.quantity * one.price * FEE_RATE
+                self._account.cash -= fill.quantity * fill.price * FEE_RATE
 
     def _row(self, order: PaperOrder) -> Row:
         return {
@@ -240,23 +240,23 @@ class OkxServer:
             "uTime": _milliseconds(order.at),
         }
 
-    def _fill(self, order: PaperOrder, one: Fill) -> Row:
+    def _fill(self, order: PaperOrder, fill: Fill) -> Row:
         bought = order.side == BUY
-        fee = one.quantity * FEE_RATE * (1 if bought else one.price)
+        fee = fill.quantity * FEE_RATE * (1 if bought else fill.price)
         return {
             "instType": "SPOT",
             "instId": f"{order.symbol}-{CASH}",
-            "tradeId": one.fill_id,
-            "billId": one.fill_id,
+            "tradeId": fill.fill_id,
+            "billId": fill.fill_id,
             "ordId": order.order_id,
             "clOrdId": order.client_id,
             "side": order.side,
-            "fillPx": str(one.price),
-            "fillSz": str(one.quantity),
+            "fillPx": str(fill.price),
+            "fillSz": str(fill.quantity),
             "fee": str(-fee),
             "feeCcy": order.symbol if bought else CASH,
             "execType": "T",
-            "ts": _milliseconds(one.at),
+            "ts": _milliseconds(fill.at),
         }
 
 

@@ -106,7 +106,9 @@ class TwsServer:
             client.send(VERSION, f"{_time(clock.timestamp())}")
             while True:
                 fields = await _read(reader)
-                if fields[0] == "71" and any(one.number == fields[2] for one in self._clients):
+                if fields[0] == "71" and any(
+                    client.number == fields[2] for client in self._clients
+                ):
                     client.error(-1, 326, "Unable to connect as the client id is already in use")
                     return
                 if fields[0] == "71":

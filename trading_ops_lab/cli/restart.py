@@ -125,9 +125,9 @@ def process_of(settings: Settings, target: Target) -> dict[str, Any]:
         StackError: no stack is running, or it has no such unit.
     """
     unit = target.service.unit if target.service else target.name
-    for one in SupervisorClient(settings).overview()["processes"]:
-        if one["unit"] == unit:
-            return dict(one)
+    for process in SupervisorClient(settings).overview()["processes"]:
+        if process["unit"] == unit:
+            return dict(process)
     raise StackError(f"the supervisor has no unit {unit}")
 
 

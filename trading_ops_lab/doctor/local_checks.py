@@ -83,7 +83,11 @@ def check_processes(settings: Settings) -> list[Check]:
         processes = SupervisorClient(settings).overview()["processes"]
     except TradingOpsError as error:
         return [Check(name="processes", ok=False, detail=str(error), fix="run `make up`")]
-    bad = [f"{one['unit']} {one['state']}" for one in processes if one["state"] != "ready"]
+    bad = [
+        f"{process['unit']} {process['state']}"
+        for process in processes
+        if process["state"] != "ready"
+    ]
     return [
         Check(
             name="processes",

@@ -106,7 +106,9 @@ async def _query(scene: Scene, query: str, message: str, *, want: bool) -> str:
         if clock.monotonic() > deadline:
             break
         await asyncio.sleep(TICK_SECONDS)
-    seen = [f"{one.labels.get('job', '')} {one.labels.get('instance', '')}" for one in samples]
+    seen = [
+        f"{sample.labels.get('job', '')} {sample.labels.get('instance', '')}" for sample in samples
+    ]
     raise _Wrong(f"{query} → {', '.join(seen) or 'nothing'}")
 
 

@@ -126,7 +126,7 @@ class _Stack:
 
     def kill(self) -> None:
         """Kill every process of the stack, like the loss of its machine."""
-        processes = [one for one in psutil.process_iter() if self._is_ours(one)]
+        processes = [process for process in psutil.process_iter() if self._is_ours(process)]
         for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
@@ -188,7 +188,7 @@ def _run(stack: _Stack, folder: Path, say: Say) -> RecordedDisaster:
 def _free_ports(count: int) -> Iterator[int]:
     with contextlib.ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        ports = [int(one.getsockname()[1]) for one in sockets]
+        for bound in sockets:
+            bound.bind(("127.0.0.1", 0))
+        ports = [int(bound.getsockname()[1]) for bound in sockets]
     yield from ports

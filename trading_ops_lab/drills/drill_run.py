@@ -211,5 +211,5 @@ class Following:
             alertname=self.runbook.alert, since=str(self.injected.timestamp())
         )
         about = {None, self.subject}
-        mine = [one for one in found if self.subject is None or one.target in about]
+        mine = [incident for incident in found if self.subject is None or incident.target in about]
         return mine[-1] if mine else None

@@ -57,9 +57,10 @@ class GameDay:
     def expected(self) -> list[DrillResult]:
         """The drills that must recover or be detected, without those not possible here."""
         held_back = (
-            one.paused or one.silenced or one.during or one.not_possible for one in self.results
+            result.paused or result.silenced or result.during or result.not_possible
+            for result in self.results
         )
-        return [one for one, back in zip(self.results, held_back, strict=True) if not back]
+        return [result for result, back in zip(self.results, held_back, strict=True) if not back]
 
     @property
     def paused(self) -> list[DrillResult]:
@@ -75,7 +76,9 @@ class GameDay:
     @property
     def median_seconds(self) -> float | None:
         """Median time from injection to closed incident."""
-        times = [one.total_seconds for one in self.expected if one.total_seconds is not None]
+        times = [
+            result.total_seconds for result in self.expected if result.total_seconds is not None
+        ]
         return median(times) if times else None
 
 

@@ -44,14 +44,16 @@ class Grid:
 
 def grids(drills: Sequence[RecordedDrill]) -> list[Grid]:
     """Return the tables of a day."""
-    absent = [one for one in drills if one.not_possible]
-    drills = [one for one in drills if not one.not_possible]
-    waited = [one for one in drills if one.during]
-    others = [one for one in drills if not (one.for_people or one.held_back or one.during)]
-    machines = [one for one in others if not one.handed_over]
-    handed = [one for one in others if one.handed_over]
-    people = [one for one in drills if one.for_people]
-    paused = {one.alert: one for one in drills if one.paused}
+    absent = [drill for drill in drills if drill.not_possible]
+    drills = [drill for drill in drills if not drill.not_possible]
+    waited = [drill for drill in drills if drill.during]
+    others = [
+        drill for drill in drills if not (drill.for_people or drill.held_back or drill.during)
+    ]
+    machines = [drill for drill in others if not drill.handed_over]
+    handed = [drill for drill in others if drill.handed_over]
+    people = [drill for drill in drills if drill.for_people]
+    paused = {drill.alert: drill for drill in drills if drill.paused}
     found = [
         Grid(
             title="Auto-remediated",
@@ -66,7 +68,7 @@ def grids(drills: Sequence[RecordedDrill]) -> list[Grid]:
                     "result",
                 ),
             ),
-            rows=[_recovered(one, paused.get(one.alert)) for one in machines],
+            rows=[_recovered(drill, paused.get(drill.alert)) for drill in machines],
         ),
         Grid(
             title="Suppressed until the cause was resolved, then remediated",
@@ -74,7 +76,7 @@ def grids(drills: Sequence[RecordedDrill]) -> list[Grid]:
                 *("alert", "during", "injected", "detected", "received", "waited", "fault removed"),
                 *("acted", "verified", "closed", "limit", "result"),
             ),
-            rows=[_waited(one) for one in waited],
+            rows=[_waited(drill) for drill in waited],
         ),
         Grid(
             title="Escalated after failed steps",
@@ -82,7 +84,7 @@ def grids(drills: Sequence[RecordedDrill]) -> list[Grid]:
                 *("alert", "injected", "detected", "received", "acted", "escalated", "settled"),
                 *("closed", "limit", "automation paused", "result"),
             ),
-            rows=[_handed(one, paused.get(one.alert)) for one in handed],
+            rows=[_handed(drill, paused.get(drill.alert)) for drill in handed],
         ),
         Grid(
             title="Page-only",
@@ -98,12 +100,12 @@ def grids(drills: Sequence[RecordedDrill]) -> list[Grid]:
                 ),
                 *("limit", "alerting", "reconciler", "result"),
             ),
-            rows=[_left(one) for one in people],
+            rows=[_left(drill) for drill in people],
         ),
         Grid(
             title="Not run: this machine does not support them",
             columns=("alert", "why"),
-            rows=[(one.alert, one.problem) for one in absent],
+            rows=[(drill.alert, drill.problem) for drill in absent],
         ),
     ]
     return [grid for grid in found if grid.rows]
@@ -111,47 +113,47 @@ def grids(drills: Sequence[RecordedDrill]) -> list[Grid]:
 
 def summary(drills: Sequence[RecordedDrill]) -> list[str]:
     """Return the day in sentences."""
-    absent = sum(one.not_possible for one in drills)
-    drills = [one for one in drills if not one.not_possible]
-    whole = [one for one in drills if not (one.held_back or one.during)]
-    waited = [one for one in drills if one.during]
-    machines = [one for one in whole if not (one.for_people or one.handed_over)]
-    people = [one for one in whole if one.for_people]
+    absent = sum(drill.not_possible for drill in drills)
+    drills = [drill for drill in drills if not drill.not_possible]
+    whole = [drill for drill in drills if not (drill.held_back or drill.during)]
+    waited = [drill for drill in drills if drill.during]
+    machines = [drill for drill in whole if not (drill.for_people or drill.handed_over)]
+    people = [drill for drill in whole if drill.for_people]
     back = {
-        "with automation paused": [one for one in drills if one.paused],
-        "while the alert was silenced": [one for one in drills if one.silenced],
+        "with automation paused": [drill for drill in drills if drill.paused],
+        "while the alert was silenced": [drill for drill in drills if drill.silenced],
     }
-    good = sum(one.passed for one in whole)
+    good = sum(drill.passed for drill in whole)
     sentences = [f"{good} of {len(whole)} drills passed within their limits."]
     if absent:
         sentences.append(f"{absent} were not run: this machine does not support them.")
     for how, runs in back.items():
         if runs:
-            stayed = sum(one.passed for one in runs)
+            stayed = sum(drill.passed for drill in runs)
             sentences.append(f"{stayed} of {len(runs)} did not recover, and no action ran, {how}.")
     if waited:
-        good = sum(one.passed for one in waited)
+        good = sum(drill.passed for drill in waited)
         sentences.append(
             f"{good} of {len(waited)} suppressed until the cause was resolved, then remediated."
         )
-    handed = [one for one in whole if one.handed_over]
+    handed = [drill for drill in whole if drill.handed_over]
     if handed:
-        good = sum(one.passed for one in handed)
+        good = sum(drill.passed for drill in handed)
         sentences.append(f"{good} of {len(handed)} escalated after failed steps.")
     if machines:
         shares: dict[str, Callable[[RecordedDrill], float | None]] = {
-            "closed after": lambda one: one.total_seconds,
-            "alerting": lambda one: one.theirs,
-            "remediation": lambda one: one.ours,
-            "remediation without verification": lambda one: one.without_proof,
+            "closed after": lambda drill: drill.total_seconds,
+            "alerting": lambda drill: drill.theirs,
+            "remediation": lambda drill: drill.ours,
+            "remediation without verification": lambda drill: drill.without_proof,
         }
         spread = "; ".join(f"{name} {_spread(machines, of)}" for name, of in shares.items())
         sentences.append(f"Auto-remediated, median and worst: {spread}.")
     if people:
         sentences.append(
             "Page-only, median and worst: "
-            f"received {_spread(people, lambda one: one.theirs)}; "
-            f"recorded as page-only after {_spread(people, lambda one: one.ours)}."
+            f"received {_spread(people, lambda drill: drill.theirs)}; "
+            f"recorded as page-only after {_spread(people, lambda drill: drill.ours)}."
         )
     return sentences
 
@@ -174,10 +176,10 @@ def page(record: GameDayRecord) -> str:
         lines += ["", f"## {grid.title}", "", *_markdown(grid.columns, grid.rows)]
     if record.last_disaster:
         lines += ["", "## Disaster recovery", "", *_disaster(record.last_disaster)]
-    run = [one for one in drills if not (one.held_back or one.not_possible)]
-    known = {_named(one): one for one in run}
+    run = [drill for drill in drills if not (drill.held_back or drill.not_possible)]
+    known = {_named(drill): drill for drill in run}
     lines += ["", "## Faults and witnesses", ""]
-    seen = [(alert, one.broken, one.witness or NEVER) for alert, one in sorted(known.items())]
+    seen = [(alert, drill.broken, drill.witness or NEVER) for alert, drill in sorted(known.items())]
     lines += _markdown(("alert", "fault", "witness"), seen)
     return "\n".join(lines) + "\n"
 
@@ -195,7 +197,7 @@ def disaster_sentence(record: GameDayRecord) -> list[str]:
 
 
 def _disaster(found: RecordedDisaster) -> list[str]:
-    rows = [(one.stage, f"{one.seconds:.2f}", one.note) for one in found.timeline]
+    rows = [(step.stage, f"{step.seconds:.2f}", step.note) for step in found.timeline]
     return _markdown(("stage", "seconds since the loss", "what"), rows)
 
 
@@ -205,7 +207,7 @@ def _run(run: GameDayRecord, *, alone: bool) -> list[str]:
     minutes = (run.ended_at - run.began_at).total_seconds() / 60
     changes = " with uncommitted changes" if run.changed else ""
     disaster = ["DisasterRecovery"] if run.disaster else []
-    names = ", ".join([*sorted({one.alert for one in run.drills}), *disaster])
+    names = ", ".join([*sorted({drill.alert for drill in run.drills}), *disaster])
     return [
         f"- When: {run.began_at:%Y-%m-%d %H:%M} UTC, {minutes:.0f} minutes",
         f"- What: commit `{run.commit or 'unknown'}`{changes}; {versions}",
@@ -260,45 +262,45 @@ def _where(machine: Machine) -> str:
     return f"{machine.system}, {machine.cores} cores, {memory}"
 
 
-def _recovered(one: RecordedDrill, twin: RecordedDrill | None) -> list[str]:
-    stages = (one.first("detected"), one.theirs, one.first("acted"), one.last("verified"))
-    shares = (one.theirs, one.ours, one.proof)
+def _recovered(drill: RecordedDrill, twin: RecordedDrill | None) -> list[str]:
+    stages = (drill.first("detected"), drill.theirs, drill.first("acted"), drill.last("verified"))
+    shares = (drill.theirs, drill.ours, drill.proof)
     return [
-        one.alert,
-        *map(_cell, (0.0, *stages, one.total_seconds)),
-        f"{one.limit_seconds:.0f}",
+        drill.alert,
+        *map(_cell, (0.0, *stages, drill.total_seconds)),
+        f"{drill.limit_seconds:.0f}",
         *map(_cell, shares),
         NEVER if twin is None else _stayed(twin),
-        _verdict(one),
+        _verdict(drill),
     ]
 
 
-def _waited(one: RecordedDrill) -> list[str]:
+def _waited(drill: RecordedDrill) -> list[str]:
     stages = ("detected", "received", "waited", "mended", "acted")
-    times = (0.0, *map(one.first, stages), one.last("verified"), one.total_seconds)
-    limit = f"{one.limit_seconds:.0f}"
-    return [one.alert, one.during, *map(_cell, times), limit, _verdict(one)]
+    times = (0.0, *map(drill.first, stages), drill.last("verified"), drill.total_seconds)
+    limit = f"{drill.limit_seconds:.0f}"
+    return [drill.alert, drill.during, *map(_cell, times), limit, _verdict(drill)]
 
 
-def _handed(one: RecordedDrill, twin: RecordedDrill | None) -> list[str]:
+def _handed(drill: RecordedDrill, twin: RecordedDrill | None) -> list[str]:
     stages = ("detected", "received", "acted", "escalated", "settled")
-    times = (0.0, *map(one.first, stages), one.total_seconds)
+    times = (0.0, *map(drill.first, stages), drill.total_seconds)
     stayed = NEVER if twin is None else _stayed(twin)
-    return [one.alert, *map(_cell, times), f"{one.limit_seconds:.0f}", stayed, _verdict(one)]
+    return [drill.alert, *map(_cell, times), f"{drill.limit_seconds:.0f}", stayed, _verdict(drill)]
 
 
-def _named(one: RecordedDrill) -> str:
-    return f"{one.alert}, during {one.during}" if one.during else one.alert
+def _named(drill: RecordedDrill) -> str:
+    return f"{drill.alert}, during {drill.during}" if drill.during else drill.alert
 
 
-def _left(one: RecordedDrill) -> list[str]:
-    stages = [one.first(stage) for stage in ("detected", "received", "noticed", "mended")]
+def _left(drill: RecordedDrill) -> list[str]:
+    stages = [drill.first(stage) for stage in ("detected", "received", "noticed", "mended")]
     return [
-        one.alert,
-        *map(_cell, (0.0, *stages, one.total_seconds)),
-        f"{one.limit_seconds:.0f}",
-        *map(_cell, (one.theirs, one.ours)),
-        _verdict(one),
+        drill.alert,
+        *map(_cell, (0.0, *stages, drill.total_seconds)),
+        f"{drill.limit_seconds:.0f}",
+        *map(_cell, (drill.theirs, drill.ours)),
+        _verdict(drill),
     ]
 
 
@@ -306,8 +308,8 @@ def _stayed(twin: RecordedDrill) -> str:
     return f"broken after {twin.limit_seconds:.0f}" if twin.passed else f"failed: {twin.problem}"
 
 
-def _verdict(one: RecordedDrill) -> str:
-    return "closed" if one.passed else f"failed: {one.problem}"
+def _verdict(drill: RecordedDrill) -> str:
+    return "closed" if drill.passed else f"failed: {drill.problem}"
 
 
 def _cell(seconds: float | None) -> str:
@@ -315,7 +317,7 @@ def _cell(seconds: float | None) -> str:
 
 
 def _spread(drills: Iterable[RecordedDrill], of: Callable[[RecordedDrill], float | None]) -> str:
-    known = [seconds for one in drills if (seconds := of(one)) is not None]
+    known = [seconds for drill in drills if (seconds := of(drill)) is not None]
     return f"{median(known):.2f} s and {max(known):.2f} s" if known else "unknown"
 
 

@@ -72,7 +72,9 @@ async def _left_alone(run: Following, cause: Runbook) -> str:
         return done
     events = run.timeline.events
     kept = [
-        one for one in events if one.reason == Reason.CAUSE_ELSEWHERE and cause.alert in one.note
+        event
+        for event in events
+        if event.reason == Reason.CAUSE_ELSEWHERE and cause.alert in event.note
     ]
     if not kept:
         return f"it was not stored that {cause.alert} suppresses it"
@@ -86,9 +88,9 @@ async def _fires(run: Following, cause: Runbook, *, since: datetime) -> bool:
     about = {None, run.bot.name, run.bot.venue}
     view = await run.scene.prometheus.view()
     return any(
-        one.name == cause.alert
-        and one.firing
-        and one.active_at >= since
-        and one.labels.get(cause.target_label) in about
-        for one in view.alerts.values()
+        alert.name == cause.alert
+        and alert.firing
+        and alert.active_at >= since
+        and alert.labels.get(cause.target_label) in about
+        for alert in view.alerts.values()
     )

@@ -84,12 +84,12 @@ async def _trouble(scene: Scene, bot: Target, alerts: Collection[str]) -> str | 
     if status.pause is not None:
         return f"automation is paused by {status.pause.owner}: {status.pause.reason}"
     drilled = [scene.runbooks[alert] for alert in alerts if alert in scene.runbooks]
-    in_the_way = {*alerts, *(one for book in drilled for one in book.unless)}
-    for one in listed:
-        book = scene.runbooks.get(one.alert)
-        mine = one.target == bot.name and (book is None or bool(book.steps))
-        if mine or one.alert in in_the_way:
-            return f"incident {one.alert} of {one.target or 'this stack'} is open"
+    in_the_way = {*alerts, *(alertname for book in drilled for alertname in book.unless)}
+    for incident in listed:
+        book = scene.runbooks.get(incident.alert)
+        mine = incident.target == bot.name and (book is None or bool(book.steps))
+        if mine or incident.alert in in_the_way:
+            return f"incident {incident.alert} of {incident.target or 'this stack'} is open"
     if health.status != "ok":
         return f"{bot.name} reports that it is {health.status}"
     return None if up else f"Prometheus does not see {bot.name} up"

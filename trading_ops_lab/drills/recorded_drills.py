@@ -123,7 +123,7 @@ class GameDayRecord(msgspec.Struct, frozen=True, kw_only=True):
         if not self.before:
             return self.drills
         found = [drill for run in self.runs for drill in run.drills]
-        return sorted(found, key=lambda one: one.alert)
+        return sorted(found, key=lambda drill: drill.alert)
 
     @property
     def last_disaster(self) -> RecordedDisaster | None:
@@ -136,7 +136,7 @@ class GameDayRecord(msgspec.Struct, frozen=True, kw_only=True):
         kept = [
             msgspec.structs.replace(
                 run,
-                drills=[one for one in run.drills if one.alert not in repeated],
+                drills=[drill for drill in run.drills if drill.alert not in repeated],
                 disaster=None if self.disaster else run.disaster,
                 before=[],
             )

@@ -56,7 +56,7 @@ def marks(injected: datetime, detected: datetime | None, timeline: TimelineView)
         if stage is not None:
             note = f"{event.reason} {event.note}".strip() if event.reason else event.note
             found.append(mark(stage, event.at, note))
-    return sorted(found, key=lambda one: (one.seconds, _rank(one.stage)))
+    return sorted(found, key=lambda step: (step.seconds, _rank(step.stage)))
 
 
 def _rank(stage: str) -> int:

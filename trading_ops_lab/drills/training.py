@@ -103,11 +103,13 @@ def make_exercise(runbooks: Mapping[str, Runbook], seed: int) -> Exercise:
     runbook = runbooks[chance.choice(known)]
     drill = _drill(runbook)
     same_fault = {
-        one.alert for one in runbooks.values() if one.drill and one.drill.fault == drill.fault
+        runbook.alert
+        for runbook in runbooks.values()
+        if runbook.drill and runbook.drill.fault == drill.fault
     }
     others = [runbooks[alert] for alert in known if alert not in same_fault]
-    causes = [FAULTS[_drill(one).fault].describe for one in others]
-    actions = [first_action(one) for one in others]
+    causes = [FAULTS[_drill(alert).fault].describe for alert in others]
+    actions = [first_action(alert) for alert in others]
     cause = FAULTS[drill.fault].describe
     return Exercise(
         alert=runbook.alert,
@@ -201,8 +203,8 @@ async def answers(
     points = dict.fromkeys(POINTS, 0)
     try:
         async with asyncio.timeout(limit_seconds):
-            for one in questions:
-                points[one.key] = await _points(one, ask)
+            for question in questions:
+                points[question.key] = await _points(question, ask)
     except TimeoutError:
         return points, limit_seconds
     seconds = clock.monotonic() - started
@@ -215,7 +217,7 @@ async def _points(question: Question, ask: Ask) -> int:
     worth = POINTS[question.key]
     for attempt in range(1 if question.choices else TRIES):
         answer = (await ask(question)).strip().casefold()
-        if answer in {one.casefold() for one in question.right}:
+        if answer in {right.casefold() for right in question.right}:
             return worth // (attempt + 1)
     return 0
 

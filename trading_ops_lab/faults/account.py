@@ -64,7 +64,7 @@ class OrphanedOrder(Fault):
     async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
         """Look for the end of the order in the venue's journal."""
         journal = await scene.faults(bot).journal(since=since)
-        ended = {one.client_order_id for one in journal if one.event == "order_cancelled"}
+        ended = {event.client_order_id for event in journal if event.event == "order_cancelled"}
         return "the venue's journal has that order cancelled" if self._id in ended else None
 
 

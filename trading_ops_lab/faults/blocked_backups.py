@@ -65,4 +65,4 @@ class BlockedBackups(Fault):
 
 
 def _is_recent(records: Records) -> bool:
-    return any(clock.now() - one.created_at < 3 * LONGEST for one in records.all().values())
+    return any(clock.now() - row.created_at < 3 * LONGEST for row in records.all().values())

@@ -69,7 +69,7 @@ class BusyAccount(Fault):
 
 def latest_pause(journal: list[JournalEntry], account: str) -> float:
     """Return the seconds between the last two renewals of an account's switch; 0 without two."""
-    wound = [one.time for one in journal if one.event == WOUND and one.account == account]
+    wound = [event.time for event in journal if event.event == WOUND and event.account == account]
     return wound[-1] - wound[-2] if len(wound) > 1 else 0.0
 
 

@@ -28,5 +28,5 @@ class ClosedMarkets(Fault):
 
     async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
         """Reopen them."""
-        for one in key.split():
-            await scene.faults(bot).clear(one)
+        for part in key.split():
+            await scene.faults(bot).clear(part)

@@ -55,7 +55,7 @@ class StrangerOnKey(Fault):
 
     async def _last(self, scene: Scene, bot: Target, *, since: float) -> int:
         journal = await scene.faults(bot).journal(since=since)
-        return max((one.nonce for one in journal if one.account == bot.name), default=0)
+        return max((event.nonce for event in journal if event.account == bot.name), default=0)
 
 
 async def _ask(scene: Scene, bot: Target, *, nonce: str) -> None:

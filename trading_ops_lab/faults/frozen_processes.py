@@ -87,7 +87,7 @@ class SilentBot(Fault):
         """Release the reconciler's holds on it, like an operator after a check."""
         del bot
         for target in await scene.reconciler.targets():
-            placed = [one.id for one in target.holds if one.owner == "reconciler"]
+            placed = [hold.id for hold in target.holds if hold.owner == "reconciler"]
             if target.name == key and placed:
                 await scene.reconciler.release(key, holds=placed, owner="drill", reason="seen")
 

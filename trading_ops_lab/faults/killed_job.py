@@ -81,7 +81,7 @@ async def _outcome(scene: Scene, run: int) -> str:
     async with asyncio.timeout(RUN_SECONDS):
         while True:
             history = await scene.reconciler.job(JOB)
-            found = next((one for one in history.runs if one.id == run), None)
+            found = next((recorded for recorded in history.runs if recorded.id == run), None)
             if found is not None and found.ended_at is not None:
                 return found.outcome
             await asyncio.sleep(0.2)

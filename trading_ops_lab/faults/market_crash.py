@@ -100,8 +100,8 @@ class MarketCrash(Fault):
         await look(scene, bot)
         await until(lambda: _under_the_limit(scene), "the fleet's loss is still over its limit")
         for target in await scene.reconciler.targets():
-            ours = [one for one in target.holds if one.owner in OURS]
-            placed = [one.id for one in ours if one.at.timestamp() >= self._since]
+            ours = [hold for hold in target.holds if hold.owner in OURS]
+            placed = [hold.id for hold in ours if hold.at.timestamp() >= self._since]
             if placed:
                 await scene.reconciler.release(
                     target.name, holds=placed, owner=OWNER, reason="seen"
@@ -114,7 +114,7 @@ class MarketCrash(Fault):
             return None
         alive = await until(lambda: _alive(scene, bot, halted), f"{bot.name} is silent")
         journal = await scene.faults(bot).journal(since=halted)
-        if any(one.event == "order_added" and one.account == bot.name for one in journal):
+        if any(event.event == "order_added" and event.account == bot.name for event in journal):
             return None
         return f"the venue's journal has {alive} requests of the halted bot, and no order"
 
@@ -143,7 +143,7 @@ async def _limits(scene: Scene, bot: Target) -> tuple[float, float] | None:
 
     Both come from rules, whose first evaluation is later than the first sample of `up`.
     """
-    left = [one.value for one in await scene.prometheus.query(LIMIT_LEFT)]
+    left = [sample.value for sample in await scene.prometheus.query(LIMIT_LEFT)]
     drawdown = await scene.prometheus.query(f'max(trading_drawdown{{bot="{bot.name}"}})')
     return (min(left), drawdown[0].value) if left and drawdown else None
 
@@ -177,18 +177,22 @@ async def _above(scene: Scene, bot: Target, price: Decimal) -> bool | None:
 
 
 async def _under_the_limit(scene: Scene) -> bool | None:
-    return all(one.value > 0 for one in await scene.prometheus.query(LIMIT_LEFT)) or None
+    return all(sample.value > 0 for sample in await scene.prometheus.query(LIMIT_LEFT)) or None
 
 
 async def _halted_at(scene: Scene, bot: Target, since: float) -> float | None:
     """Return when the reconciler had halted the bot for the fleet's loss; None: it has not."""
     found = await scene.reconciler.incidents(alertname=ALERT, target=bot.name, since=str(since))
     timeline = await scene.reconciler.timeline(found[0].id) if found else None
-    ended = [one.ended_at for one in timeline.attempts if one.ended_at] if timeline else []
+    ended = (
+        [attempt.ended_at for attempt in timeline.attempts if attempt.ended_at] if timeline else []
+    )
     return min(ended).timestamp() if ended else None
 
 
 async def _alive(scene: Scene, bot: Target, since: float) -> int | None:
     journal = await scene.faults(bot).journal(since=since)
-    signs = [one for one in journal if one.event == "dead_man_armed" and one.account == bot.name]
+    signs = [
+        event for event in journal if event.event == "dead_man_armed" and event.account == bot.name
+    ]
     return len(signs) if len(signs) >= SIGNS else None

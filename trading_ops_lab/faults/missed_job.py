@@ -30,7 +30,7 @@ class MissedJob(Frozen):
         await super().ready(scene, bot)
         jobs = await scene.reconciler.jobs()
         soon = clock.now() + WITHIN
-        if not any(one.due_at is not None and one.due_at <= soon for one in jobs):
+        if not any(job.due_at is not None and job.due_at <= soon for job in jobs):
             raise NotPossibleHere(
                 'no job runs each minute: write `jobs: {clean_up: {schedule: "* * * * *", jitter: '
                 "0s}}` to jobs.yml before the stack is started"

@@ -83,7 +83,7 @@ class UnbookedMoney(Fault):
             return None
         halted = min(hold.at.timestamp() for hold in holds)
         journal = await scene.faults(bot).journal(since=halted)
-        if any(one.event == "order_added" and one.account == bot.name for one in journal):
+        if any(event.event == "order_added" and event.account == bot.name for event in journal):
             return None
         return (
             f"the kernel has process {process.pid} still, and the venue's journal no order of it "

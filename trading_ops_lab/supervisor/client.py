@@ -20,7 +20,7 @@ def not_running(settings: Settings) -> NotRunning:
     """Return the error that names the processes left by a dead supervisor, if any."""
     from trading_ops_lab.supervisor.orphans import leftovers  # noqa: PLC0415 - only when it is dead
 
-    if left := sorted({one.mark.unit for one in leftovers(settings.var)}):
+    if left := sorted({leftover.mark.unit for leftover in leftovers(settings.var)}):
         return NotRunning(
             f"the supervisor of this folder ({settings.var}) is dead, but its processes run on "
             f"({', '.join(left)}): adopt them with `trading-ops up`, or end them with "

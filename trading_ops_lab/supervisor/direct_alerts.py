@@ -78,7 +78,7 @@ class Alarm:
         self._alertmanagers = [Alertmanager(http) for http in alertmanagers]
         self._down_seconds = down_seconds
         self._pause_seconds = pause_seconds
-        self._answered = {one: clock.monotonic() for one in range(len(watched))}
+        self._answered = {index: clock.monotonic() for index in range(len(watched))}
         self._posted: set[int] = set()
 
     async def run(self) -> None:
@@ -88,22 +88,22 @@ class Alarm:
             await asyncio.sleep(self._pause_seconds)
 
     async def _check(self, number: int) -> None:
-        one = self._watched[number]
-        if await is_ready(one.question, self._session):
+        watched = self._watched[number]
+        if await is_ready(watched.question, self._session):
             self._answered[number] = clock.monotonic()
-            if number in self._posted and await self._post(one, resolved=True):
+            if number in self._posted and await self._post(watched, resolved=True):
                 self._posted.discard(number)
         elif clock.monotonic() - self._answered[number] >= self._down_seconds:
-            _log.error("process_does_not_answer", alert=one.labels["alertname"])
-            if await self._post(one, resolved=False):
+            _log.error("process_does_not_answer", alert=watched.labels["alertname"])
+            if await self._post(watched, resolved=False):
                 self._posted.add(number)
 
-    async def _post(self, one: Watched, *, resolved: bool) -> bool:
+    async def _post(self, watched: Watched, *, resolved: bool) -> bool:
         """Post to every Alertmanager; return whether one of them accepted it."""
         alert = PostedAlert.paging_at_once(
-            one.labels,
-            summary=one.summary,
-            description=f"The supervisor has had no answer from {one.question.url}.",
+            watched.labels,
+            summary=watched.summary,
+            description=f"The supervisor has had no answer from {watched.question.url}.",
             resolved=resolved,
         )
         taken = False
@@ -112,5 +112,7 @@ class Alarm:
                 await alertmanager.post(alert)
                 taken = True
             except ClientError as error:
-                _log.warning("alert_not_posted", alert=one.labels["alertname"], reason=str(error))
+                _log.warning(
+                    "alert_not_posted", alert=watched.labels["alertname"], reason=str(error)
+                )
         return taken

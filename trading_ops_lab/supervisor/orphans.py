@@ -81,9 +81,9 @@ def adoptable(var: Path, plans: Sequence[Process]) -> dict[str, str]:
     """Return the leftovers that match their plan: the incarnation by unit."""
     planned = {plan.unit: digest(plan) for plan in plans}
     return {
-        one.mark.unit: one.incarnation
-        for one in leftovers(var)
-        if one.leads and planned.get(one.mark.unit) == one.mark.plan
+        leftover.mark.unit: leftover.incarnation
+        for leftover in leftovers(var)
+        if leftover.leads and planned.get(leftover.mark.unit) == leftover.mark.plan
     }
 
 
@@ -103,23 +103,23 @@ def end_leftovers(
         pause: waits between two checks.
     """
     count = 0
-    while left := [one for one in leftovers(var) if one.incarnation not in keep]:
+    while left := [leftover for leftover in leftovers(var) if leftover.incarnation not in keep]:
         count += len(left)
         _end(left, seconds, pause)
     return count
 
 
 def _end(left: Sequence[Leftover], seconds: float, pause: Callable[[float], None]) -> None:
-    for one in left:
-        _log.warning("leftover_found", unit=one.mark.unit, incarnation=one.incarnation)
-        _signal(one.incarnation, signal.SIGTERM)
+    for leftover in left:
+        _log.warning("leftover_found", unit=leftover.mark.unit, incarnation=leftover.incarnation)
+        _signal(leftover.incarnation, signal.SIGTERM)
         # A stopped process handles SIGTERM only after SIGCONT.
-        _signal(one.incarnation, signal.SIGCONT)
+        _signal(leftover.incarnation, signal.SIGCONT)
     deadline = clock.monotonic() + seconds
-    while any(lives(one.incarnation) for one in left):
+    while any(lives(leftover.incarnation) for leftover in left):
         if clock.monotonic() > deadline:
-            for one in left:
-                _signal(one.incarnation, signal.SIGKILL)
+            for leftover in left:
+                _signal(leftover.incarnation, signal.SIGKILL)
         pause(POLL_SECONDS)
 
 
@@ -140,7 +140,7 @@ def _marked() -> Iterator[tuple[int, Mark]]:
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             variables = (folder / "environ").read_bytes().split(b"\0")
-            found = [one for one in variables if one.startswith(beginning)]
+            found = [variable for variable in variables if variable.startswith(beginning)]
             if found:
                 mark = msgspec.json.decode(found[0].removeprefix(beginning), type=Mark)
                 yield int(folder.name), mark

@@ -35,7 +35,9 @@ def copy_records(records: Path, folder: Path, name: str) -> Path:
         sqlite3.Error: it cannot be read.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for old in sorted(folder.glob("before-*.db"), key=lambda one: one.stat().st_mtime)[: -KEPT + 1]:
+    for old in sorted(folder.glob("before-*.db"), key=lambda path: path.stat().st_mtime)[
+        : -KEPT + 1
+    ]:
         old.unlink()
     target = folder / f"before-{name}.db"
     _copy(records, target)

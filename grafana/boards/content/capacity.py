@@ -55,8 +55,8 @@ STOCKS = frozenset(
 )
 """Resources that fill up; the others are loads that come and go."""
 
-LIMITED = tuple(one for one in RESOURCES if one.limit is not None)
-BY_NAME = {one.name: one for one in RESOURCES}
+LIMITED = tuple(resource for resource in RESOURCES if resource.limit is not None)
+BY_NAME = {resource.name: resource for resource in RESOURCES}
 
 NO_FORECAST, NO_GROWTH = -1, 3650
 """Values for what is not a number of days."""
@@ -72,16 +72,16 @@ SLOWEST = 1e-12
 """Growth per second below which a resource never fills up."""
 
 
-def _level(one: Resource) -> str:
+def _level(resource: Resource) -> str:
     """Return the PromQL of the thresholds that are exceeded: 0, 1 or 2."""
-    share, levels = one.share(), one.thresholds
+    share, levels = resource.share(), resource.thresholds
     return f"({share} >= bool {levels.warning}) + ({share} >= bool {levels.critical})"
 
 
-def _days(one: Resource) -> str:
+def _days(resource: Resource) -> str:
     """Return the PromQL of the days until the limit is reached at the growth of a week."""
-    share = one.share()
-    if one.name not in STOCKS:
+    share = resource.share()
+    if resource.name not in STOCKS:
         return f"0 * ({share}) + {NO_FORECAST}"
     growth = f"(deriv(({share}){HISTORY}) and count_over_time(({share}){HISTORY}) >= {SAMPLES})"
     days = f"clamp_min(1 - {share}, 0) / clamp_min({growth}, {SLOWEST}) / {DAY}"
@@ -91,35 +91,35 @@ def _days(one: Resource) -> str:
 def _all(resources: Iterable[Resource], figures: Iterable[str]) -> str:
     """Return the PromQL of all figures, by resource and by what tells the series apart."""
     named = []
-    for one, figure in zip(resources, figures, strict=True):
-        labels = ", ".join(f'"{label}"' for label in one.by)
-        expression = f'label_replace({figure}, "resource", "{one.name}", "", "")'
+    for resource, figure in zip(resources, figures, strict=True):
+        labels = ", ".join(f'"{label}"' for label in resource.by)
+        expression = f'label_replace({figure}, "resource", "{resource.name}", "", "")'
         named.append(f'label_join({expression}, "series", " ", {labels})')
     return f"max by (resource, series) ({' or '.join(named)})"
 
 
 def _tile(name: str) -> Panel:
-    one = BY_NAME[name]
+    resource = BY_NAME[name]
     return stat(
         TILES[name],
         "percentunit",
-        f"max({one.share()})",
+        f"max({resource.share()})",
         f"`{name}`: share of the limit that is used, of the series that uses most of it, over the "
         "last hour.",
-        limits=above(one.thresholds.warning, one.thresholds.critical),
+        limits=above(resource.thresholds.warning, resource.thresholds.critical),
         decimals=0,
-        runbook=one.runbook,
+        runbook=resource.runbook,
     )
 
 
 def _shares(title: str, resources: Iterable[Resource], description: str) -> Panel:
-    limited = [one for one in resources if one.limit is not None]
+    limited = [resource for resource in resources if resource.limit is not None]
     query = _all(limited, map(Resource.share, limited))
     return lines(title, "percentunit", {"{{resource}} {{series}}": query}, description)
 
 
 NAMES = list(TILES)
-HEAD = row("", [_tile(one) for one in NAMES[:4]], [_tile(one) for one in NAMES[4:]])
+HEAD = row("", [_tile(name) for name in NAMES[:4]], [_tile(name) for name in NAMES[4:]])
 
 FIRST = row(
     "What runs out first",

@@ -24,8 +24,8 @@ def _burns(window: str) -> str:
 
 def _shortest(short: str, long: str) -> str:
     """Return the smaller burn rate of two windows: an alert needs both."""
-    one, other = f"({_burns(short)})", f"({_burns(long)})"
-    return f"({one} < {other} or {other} <= {one})"
+    fast, slow = f"({_burns(short)})", f"({_burns(long)})"
+    return f"({fast} < {slow} or {slow} <= {fast})"
 
 
 FASTEST = (

@@ -119,7 +119,11 @@ def mode_commands(parts: Parts) -> dict[str, Command]:
         # In force and stored first: cancelling may take longer than the command's deadline.
         problem = await _switch_to_paper(parts.mode, params)
         cancelled = await _try_to_cancel(parts.orders)
-        held = {name: one.quantity for name, one in parts.book.positions.items() if one.quantity}
+        held = {
+            name: position.quantity
+            for name, position in parts.book.positions.items()
+            if position.quantity
+        }
         stays = ", ".join(f"{quantity} of {name}" for name, quantity in held.items()) or "nothing"
         if problem is not None:
             raise CommandFailed(

@@ -166,8 +166,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (TradingOpsError, StoreError) as error:
         print(error, file=sys.stderr)  # noqa: T201 - the error message for the caller
         return FAILED
-    for one in updates:
-        print(f"{one.symbol}: days stored {one.added}, lacking {len(one.lacking)}")  # noqa: T201
+    for stored in updates:
+        print(f"{stored.symbol}: days stored {stored.added}, lacking {len(stored.lacking)}")  # noqa: T201
     return 0
 
 

@@ -80,7 +80,7 @@ class History:
         trades, count = self._store.trades(
             caller.account, window.start, window.end, window.offset, PAGE, hidden=late
         )
-        return page("trades", {one.id: rest_shapes.trade(one) for one in trades}, count, form)
+        return page("trades", {trade.id: rest_shapes.trade(trade) for trade in trades}, count, form)
 
     def query_trades(self, caller: Caller, form: Form) -> rest_shapes.Answer:
         """Return trades by their ids; unknown ones are omitted."""
@@ -109,7 +109,7 @@ class History:
             kind="" if kind in EVERYTHING else kind,
         )
         return page(
-            "ledger", {one.id: rest_shapes.ledger_entry(one) for one in entries}, count, form
+            "ledger", {entry.id: rest_shapes.ledger_entry(entry) for entry in entries}, count, form
         )
 
     def query_ledgers(self, caller: Caller, form: Form) -> rest_shapes.Answer:

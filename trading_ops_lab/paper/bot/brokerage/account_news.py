@@ -101,8 +101,10 @@ class AccountNews:
         """Apply a snapshot of the open orders; REST is asked about all other orders."""
         self._executions.begin(snapshot)
         open_ids = {order.client_id for order in self._book.open_orders()}
-        tracked = (one for one in snapshot if self._executions.sums(one.order_id) is not None)
-        self._open = {one.order_id: one.cl_ord_id for one in tracked if one.cl_ord_id in open_ids}
+        tracked = (order for order in snapshot if self._executions.sums(order.order_id) is not None)
+        self._open = {
+            order.order_id: order.cl_ord_id for order in tracked if order.cl_ord_id in open_ids
+        }
         self._behind.clear()
         self._all_uncertain = True
         self._work.set()
@@ -121,7 +123,7 @@ class AccountNews:
 
     def money_begun(self, snapshot: Iterable[Money]) -> None:
         """Apply a snapshot of all balances."""
-        self._balances.feed_started({one.asset: one.balance for one in snapshot})
+        self._balances.feed_started({balance.asset: balance.balance for balance in snapshot})
 
     def money_moved(self, news: Iterable[Money]) -> None:
         """Apply changes of balances."""

@@ -68,7 +68,7 @@ class Executions:
         A fill that is in the snapshot's sum may be sent again later, so the sum of a partly filled
         order is not reliable.
         """
-        self._tracks = {one.order_id: _Track() for one in snapshot if one.cum_qty == 0}
+        self._tracks = {order.order_id: _Track() for order in snapshot if order.cum_qty == 0}
 
     def sums(self, order_id: str) -> Sums | None:
         """Return what is filled of an order, None if it is unknown."""

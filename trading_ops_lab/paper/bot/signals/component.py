@@ -180,7 +180,7 @@ class Signals(Stage[Mapping[str, Quote], dict[str, Target]]):
     def prices_to_store(self) -> SignalPrices:
         """Return the prices that the next run needs to continue."""
         return prices_to_store(
-            self._seen_at, {name: one.prices for name, one in self._crosses.items()}
+            self._seen_at, {name: cross.prices for name, cross in self._crosses.items()}
         )
 
     def resume(self, prices: Mapping[str, Sequence[Decimal]]) -> None:

@@ -169,9 +169,9 @@ class Orders(Stage[Mapping[str, Target], None]):
             committed=sum(
                 # Without stops: they are cancelled before an exit is sent.
                 (
-                    one.remaining
-                    for one in without_stops(self._book.open_orders(symbol))
-                    if one.side is step.side
+                    stop.remaining
+                    for stop in without_stops(self._book.open_orders(symbol))
+                    if stop.side is step.side
                 ),
                 Decimal(0),
             ),

@@ -129,7 +129,7 @@ class MarketData:
         market = self._market(symbol)
         newest = list(market.trades)[-count:]
         first = market.printed - len(newest) + 1
-        items = [shapes.public_trade(symbol, n, one) for n, one in enumerate(newest, first)]
+        items = [shapes.public_trade(symbol, n, trade) for n, trade in enumerate(newest, first)]
         return shapes.data("trade", kind, *items)
 
     def _ticker(self, symbol: str, kind: str) -> str:
