@@ -34,7 +34,7 @@ def each(
             assert not failures, "\n".join(failures)
 
         signature = inspect.signature(check)
-        left = [one for key, one in signature.parameters.items() if key != argument]
+        left = [parameter for key, parameter in signature.parameters.items() if key != argument]
         run.__signature__ = signature.replace(parameters=left)  # type: ignore[attr-defined]
         return run
 

@@ -29,7 +29,9 @@ class FakeAlertmanager:
     @property
     def active(self) -> list[dict[str, Any]]:
         """Return the silences that were not expired."""
-        return [one for one in self.silences.values() if one["status"]["state"] == "active"]
+        return [
+            silence for silence in self.silences.values() if silence["status"]["state"] == "active"
+        ]
 
     def server(self) -> TestServer:
         """Return the server, not yet started."""
@@ -59,9 +61,9 @@ class FakeAlertmanager:
     async def _all(self, request: web.Request) -> web.Response:
         wanted = request.query.get("filter")
         found = [
-            one
-            for one in self.silences.values()
-            if wanted is None or wanted in _spelt(one["matchers"])
+            silence
+            for silence in self.silences.values()
+            if wanted is None or wanted in _spelt(silence["matchers"])
         ]
         return web.json_response(found)
 
@@ -94,7 +96,10 @@ class FakeAlertmanager:
 
 
 def _spelt(matchers: list[dict[str, Any]]) -> list[str]:
-    return [f'{one["name"]}{"=~" if one["isRegex"] else "="}"{one["value"]}"' for one in matchers]
+    return [
+        f'{matcher["name"]}{"=~" if matcher["isRegex"] else "="}"{matcher["value"]}"'
+        for matcher in matchers
+    ]
 
 
 def ends_at(silence: dict[str, Any]) -> datetime:

@@ -71,7 +71,7 @@ class Stack:
 
     def processes(self) -> dict[str, dict[str, Any]]:
         """Return what the supervisor says of each process."""
-        return {one["unit"]: one for one in self.supervisor.overview()["processes"]}
+        return {process["unit"]: process for process in self.supervisor.overview()["processes"]}
 
     def pids(self) -> set[int]:
         """Return every process of this stack, found in the process table by its environment."""

@@ -25,8 +25,8 @@ def summed_up(outputs: list[str]) -> str:
             counts["errors"] += 1
             continue
         seconds += float(found[-1]["seconds"])
-        for one in found[-1]["counts"].split(", "):
-            number, kind = one.split()
+        for count in found[-1]["counts"].split(", "):
+            number, kind = count.split()
             counts[{"warning": "warnings", "error": "errors"}.get(kind, kind)] += int(number)
     parts = [f"{counts[kind]} {_named(kind, counts[kind])}" for kind in ORDER if counts[kind]]
     return f"{', '.join(parts)} in {seconds:.2f}s"

@@ -70,5 +70,5 @@ async def flood(port: int, *, seconds: float, processes: int = 2) -> float:
     outputs = await asyncio.gather(
         *(run_unprivileged(FLOOD, port, seconds) for _ in range(processes))
     )
-    counts = [[float(figure) for figure in one.split()] for one in outputs]
+    counts = [[float(figure) for figure in line.split()] for line in outputs]
     return sum(opened / lasted for opened, lasted in counts)

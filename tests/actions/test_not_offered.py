@@ -34,7 +34,8 @@ def test_what_needs_our_agent_is_passed_over_for_other_bots() -> None:
     for name in OFFERED | {"relieve_memory", "resume_trading"}:
         assert ACTIONS[name].kinds == OWN_BOTS
     fits = {
-        kind: {name for name, one in ACTIONS.items() if kind in one.kinds} for kind in NAMED_BOTS
+        kind: {name for name, action in ACTIONS.items() if kind in action.kinds}
+        for kind in NAMED_BOTS
     }
     assert fits[Kind.BARE_BOT] == {"notify"}
     assert fits[Kind.FREQTRADE] == {

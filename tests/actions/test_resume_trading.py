@@ -26,7 +26,7 @@ def test_it_is_a_persons_and_a_second_persons() -> None:
     kind = ACTIONS["resume_trading"]
     assert (kind.manual_only, kind.two_persons) == (True, True)
     assert kind.delivery is Delivery.ONE_SHOT
-    assert {name for name, one in ACTIONS.items() if one.manual_only} == {"resume_trading"}
+    assert {name for name, action in ACTIONS.items() if action.manual_only} == {"resume_trading"}
 
 
 async def test_the_named_holds_are_released_in_the_persons_name_and_once(

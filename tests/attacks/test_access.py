@@ -185,4 +185,4 @@ async def test_no_token_is_on_a_command_line_or_in_an_environment(stranger: Stra
     for pid in stranger.stack.pids():
         process = psutil.Process(pid)
         shown = " ".join(process.cmdline()) + json.dumps(process.environ())
-        assert not [one for one in secrets if one and one in shown], process.name()
+        assert not [secret for secret in secrets if secret and secret in shown], process.name()

@@ -37,13 +37,13 @@ def senders(address: tuple[str, int], payload: bytes, number: int) -> Iterator[l
     held: list[socket.socket] = []
     try:
         for _ in range(number):
-            one = socket.create_connection(address, timeout=60)
-            one.sendall(payload)
-            held.append(one)
+            connection = socket.create_connection(address, timeout=60)
+            connection.sendall(payload)
+            held.append(connection)
         yield held
     finally:
-        for one in held:
-            one.close()
+        for connection in held:
+            connection.close()
 
 
 @needs_root

@@ -57,7 +57,7 @@ async def end_alerts(stranger: Stranger, alerts: list[dict[str, Any]]) -> None:
     """Have Alertmanager take forged alerts for over."""
     now = clock.now().isoformat()
     began = "2026-01-01T00:00:00Z"
-    await post_alerts(stranger, [one | {"startsAt": began, "endsAt": now} for one in alerts])
+    await post_alerts(stranger, [alert | {"startsAt": began, "endsAt": now} for alert in alerts])
 
 
 @pytest.mark.usefixtures("calm")
@@ -229,8 +229,8 @@ async def test_the_agents_answer_releases_no_halt_of_an_operator(
             # A release of a hold that the reconciler has not yet heard of leaves no trace.
             await asyncio.sleep(1)
             found = (await stranger.json(events_url, token=operator))["events"]
-            assert not [one for one in found if one["actor"].startswith("ada")]
-            return any(one["kind"] == "hold_reapplied" for one in found)
+            assert not [event for event in found if event["actor"].startswith("ada")]
+            return any(event["kind"] == "hold_reapplied" for event in found)
 
         await eventually(reapplied, within=60)
         await until_state(scene, "halted")

@@ -66,7 +66,7 @@ async def test_an_impostor_of_a_freqtrade_gets_no_password(tmp_path: Path, colle
         )
         async with opened(ExporterConfig(freqtrades=(entry,))) as sources:
             named = f"freqtrade:freq:{collector}"
-            (asked,) = (one for one in sources.watched if one.source.name == named)
+            (asked,) = (watched for watched in sources.watched if watched.source.name == named)
             await asked.once()
             assert f"belongs to user {NOBODY_UID}" in asked.problem
 

@@ -73,9 +73,9 @@ async def test_a_halt_is_not_sent_to_who_holds_the_reconcilers_port(
             done = await asyncio.to_thread(stack.run, "halt", "alpha", "--reason", "squatted")
             await until_state(scene, "halted")
         tokens = [stack.settings.secret(name) for name in ("operator_token", "agent_token_alpha")]
-        assert not [received for received in heard for one in tokens if one.encode() in received], (
-            done
-        )
+        assert not [
+            received for received in heard for token in tokens if token.encode() in received
+        ], done
     finally:
         await asyncio.to_thread(stack.supervisor.start, "reconciler")
 
@@ -106,7 +106,7 @@ async def test_who_holds_a_dead_bots_port_gets_no_command(stranger: Stranger, sc
 
             await eventually(command_was_refused, within=60)
             token = stack.settings.secret("agent_token_alpha").encode()
-            assert not [one for one in heard if token in one]
+            assert not [received for received in heard if token in received]
     finally:
         await asyncio.to_thread(stack.supervisor.start, "bot-alpha")
         await scene.reconciler.resume(owner="test")

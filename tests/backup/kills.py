@@ -187,11 +187,11 @@ class Sweep:
     def kill(self, operation: str, last: int) -> None:
         """Kill one life and look at what it left."""
         installation = self._fresh()
-        complete = {one.id for one in installation.manifests()}
+        complete = {manifest.id for manifest in installation.manifests()}
         if live(lambda: OPERATIONS[operation](installation), last) != -1:
             return
         self.killed[operation] += 1
-        left = {one.id for one in installation.repository.listing().manifests}
+        left = {manifest.id for manifest in installation.repository.listing().manifests}
         place = f"{operation}, killed before change {last}"
         # Pruning may have removed what it was to remove, and nothing else removes anything.
         expected = set(sorted(complete)[2:]) if operation == "prune" else complete
@@ -241,7 +241,7 @@ class Sweep:
 def run(folder: Path, kills: int, seed: int, cluster: Cluster | None = None) -> Sweep:
     """Spread the kills over the operations and their changes."""
     sweep, chosen = Sweep(folder, cluster), random.Random(seed)
-    operations = [one for one in OPERATIONS if cluster or one != "base"]
+    operations = [operation for operation in OPERATIONS if cluster or operation != "base"]
     for operation in operations:
         changes = sweep.changes(operation)
         share = -(-kills // len(operations))

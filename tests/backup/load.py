@@ -58,7 +58,9 @@ class Load:
             place = bisect.bisect(starts, commit.due) - 1
             return place >= 0 and commit.due < self.backups[place][1]
 
-        return sorted(one.latency for one in self.commits if covered(one) is in_backup)
+        return sorted(
+            attempted.latency for attempted in self.commits if covered(attempted) is in_backup
+        )
 
 
 def write(path: Path, rate: float, end: Event, result: Path) -> None:
@@ -136,7 +138,7 @@ def run(folder: Path, *, seconds: float, every: float, rate: float, megabytes: i
     end.set()
     writer.join()
     made = Load(msgspec.json.decode(result.read_bytes(), type=list[Commit]), backups)
-    made.wrong = [one for one in wrong if one]
+    made.wrong = [problem for problem in wrong if problem]
     return made
 
 
@@ -152,7 +154,7 @@ def say(load: Load) -> None:
     out.write(f"a backup took {took:.1f} s (median)\n")
     for name, in_backup in (("during backups", True), ("otherwise", False)):
         found = load.latencies(in_backup=in_backup)
-        late = sum(1 for one in found if one > LATE_SECONDS)
+        late = sum(1 for lateness in found if lateness > LATE_SECONDS)
         if found:
             p50, p99 = (1000 * found[int(share * (len(found) - 1))] for share in (0.5, 0.99))
             out.write(

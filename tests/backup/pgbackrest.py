@@ -40,5 +40,5 @@ def age_set(installation: Installation) -> None:
     path = installation.settings.backup_work / "pgbackrest/sets.json"
     taken = msgspec.json.decode(path.read_bytes(), type=list[Taken])
     day = timedelta(days=1)
-    older = [msgspec.structs.replace(one, taken_at=one.taken_at - day) for one in taken]
+    older = [msgspec.structs.replace(backup, taken_at=backup.taken_at - day) for backup in taken]
     path.write_bytes(msgspec.json.encode(older))

@@ -135,7 +135,7 @@ def test_a_venue_that_runs_here_is_not_in_a_backup(installation: Installation) -
     (venue / "venue.db").write_text("of the exchange")
     installation.back_up()
     (manifest,) = installation.manifests()
-    assert not [one.path for one in manifest.entries if "venue" in one.path]
+    assert not [entry.path for entry in manifest.entries if "venue" in entry.path]
     restore_in_place(installation.settings, installation.repository, manifest, owner="ann")
     assert (venue / "venue.db").read_text() == "of the exchange"
 
@@ -196,14 +196,14 @@ def test_a_bad_content_is_replaced_by_the_next_backup(installation: Installation
     """A new backup does not rest on a content that has gone bad; older ones are repaired too."""
     installation.back_up()
     (manifest,) = installation.manifests()
-    entry = next(one for one in manifest.entries if one.path == "config/targets.yml")
+    entry = next(entry for entry in manifest.entries if entry.path == "config/targets.yml")
     stored = installation.root / "backups/objects" / entry.sha256[:2] / entry.sha256
     stored.write_bytes(b"#" + stored.read_bytes()[1:])
     with pytest.raises(Damaged, match=r"targets\.yml"):
         installation.restore_test(manifest)
     installation.back_up()
-    for one in installation.manifests():
-        assert installation.restore_test(one).problem == ""
+    for manifest in installation.manifests():
+        assert installation.restore_test(manifest).problem == ""
 
 
 def test_pruning_keeps_what_can_be_restored(installation: Installation) -> None:
@@ -219,14 +219,14 @@ def test_pruning_keeps_what_can_be_restored(installation: Installation) -> None:
     )
     assert prune.prune(strict, installation.repository) == []
     installation.restore_test(installation.manifests()[2])
-    ordered = [one.id for one in installation.manifests()]
+    ordered = [manifest.id for manifest in installation.manifests()]
     assert ids == ordered
     assert prune.prune(strict, installation.repository, dry_run=True) == ordered[:2]
     assert len(installation.manifests()) == 4
     assert prune.prune(strict, installation.repository) == ordered[:2]
-    assert [one.id for one in installation.manifests()] == ordered[2:]
-    for one in installation.manifests():
-        assert installation.restore_test(one).problem == ""
+    assert [manifest.id for manifest in installation.manifests()] == ordered[2:]
+    for manifest in installation.manifests():
+        assert installation.restore_test(manifest).problem == ""
     assert set(Records(installation.settings.backup_records).all()) == set(ordered[2:])
 
 
@@ -267,7 +267,9 @@ def test_a_link_is_not_followed(installation: Installation, tmp_path: Path) -> N
     os.mkfifo(installation.bot / "pipe")
     installation.back_up()
     (manifest,) = installation.manifests()
-    assert not [one.path for one in manifest.entries if one.path.endswith(("link", "private"))]
+    assert not [
+        entry.path for entry in manifest.entries if entry.path.endswith(("link", "private"))
+    ]
 
 
 def test_restic_says_what_is_missing(

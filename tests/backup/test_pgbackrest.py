@@ -40,7 +40,7 @@ def archiving(cluster: Cluster, tmp_path: Path) -> Installation:
 def sets(cluster: Cluster) -> list[str]:
     """Return the labels of the sets in the repository."""
     folder = cluster.folder / "pgbackrest/repository/backup" / pgbackrest.STANZA
-    return sorted(one.name for one in folder.iterdir() if one.name[:1].isdigit())
+    return sorted(path.name for path in folder.iterdir() if path.name[:1].isdigit())
 
 
 @pytest.mark.slow
@@ -57,10 +57,13 @@ def test_what_is_restored_is_a_data_folder_of_that_moment(
         connection.execute("DELETE FROM orders")
     archiving.back_up()
     manifests = archiving.manifests()
-    assert [one.postgresql is not None for one in manifests] == [True, True]
+    assert [manifest.postgresql is not None for manifest in manifests] == [True, True]
     archiving.restore_test(manifests[1])
     restore_into(archiving.repository, choose(manifests, to=to), tmp_path / "new", to)
-    assert {one.name for one in (tmp_path / "new/postgresql").iterdir()} == {"data", "layout.json"}
+    assert {path.name for path in (tmp_path / "new/postgresql").iterdir()} == {
+        "data",
+        "layout.json",
+    }
     with postgresql.server_of(tmp_path / "new/postgresql/data", cluster.password) as twin:
         assert twin.execute("SELECT id FROM orders", url.rpartition("/")[2]) == [(1,)]
         assert twin.execute("SHOW restore_command") == [("",)]
@@ -75,7 +78,7 @@ def test_a_new_set_leaves_no_gap(archiving: Installation, cluster: Cluster, tmp_
     with postgresql.Writing(url):
         for _ in range(3):
             archiving.back_up()
-    first, turned, new, _ = (one.databases[0] for one in archiving.manifests())
+    first, turned, new, _ = (manifest.databases[0] for manifest in archiving.manifests())
     assert first.wal_start == turned.wal_start != new.wal_start
     assert turned.recoverable_to is not None
     assert new.recoverable_from is not None
@@ -120,11 +123,11 @@ def test_lost_wal_costs_a_new_set(archiving: Installation, cluster: Cluster) -> 
     archive = cluster.folder / "pgbackrest/repository/archive"
     for _ in range(2):
         archiving.back_up()
-    lost = sorted(one for one in archive.rglob("*.gz"))[-2]
+    lost = sorted(path for path in archive.rglob("*.gz"))[-2]
     lost.unlink()
     archiving.back_up()
     manifests = archiving.manifests()
-    before, after = (one.databases[0] for one in manifests[-2:])
+    before, after = (manifest.databases[0] for manifest in manifests[-2:])
     assert after.wal_start != before.wal_start
     archiving.restore_test(manifests[-1])
 

@@ -106,7 +106,7 @@ class Scene:
 
     @property
     def sets(self) -> list[str]:
-        return [one["label"] for one in json.loads(self._state.read_text())["backup"]]
+        return [backup["label"] for backup in json.loads(self._state.read_text())["backup"]]
 
     def ran(self, verb: str) -> list[dict[str, str]]:
         ran = json.loads(self._state.read_text())["ran"]
@@ -162,8 +162,8 @@ def test_what_a_newer_set_depends_on_stays_until_it_is_gone(
     newest = scene.back_up()
     assert scene.sets == [full, newest]
     state = json.loads((tmp_path / "state.json").read_text())
-    for one in state["backup"]:
-        one["timestamp"]["start"] -= 8 * 86_400  # so the next one is full
+    for backup in state["backup"]:
+        backup["timestamp"]["start"] -= 8 * 86_400  # so the next one is full
     (tmp_path / "state.json").write_text(json.dumps(state))
     scene.server.days = 3
     scene.back_up()

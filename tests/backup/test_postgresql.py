@@ -113,7 +113,7 @@ def test_a_new_base_leaves_no_moment_out(installation: Installation, tmp_path: P
         installation.back_up()
         installation.write_events(number + 1)
     installation.back_up()
-    first, turned, new, newest = [one.databases[0] for one in installation.manifests()]
+    first, turned, new, newest = [manifest.databases[0] for manifest in installation.manifests()]
     assert first.wal_start == turned.wal_start != new.wal_start == newest.wal_start
     assert turned.recoverable_to is not None
     assert new.recoverable_from is not None
@@ -139,7 +139,7 @@ def test_wal_that_the_server_removed_costs_a_new_base(
             connection.execute("INSERT INTO orders SELECT coalesce(max(id), 0) + 1 FROM orders")
     installation.back_up()
     manifests = installation.manifests()
-    before, after = (one.databases[0] for one in manifests)
+    before, after = (manifest.databases[0] for manifest in manifests)
     assert before.recoverable_to is not None
     assert after.wal_start != before.wal_start
     between = before.recoverable_to + timedelta(microseconds=1)
@@ -156,7 +156,7 @@ def test_a_flipped_bit_in_a_base_or_its_wal_is_found(
     (manifest,) = installation.manifests()
     chosen = random.Random(4)
     files = stored_files(installation.root / "backups")
-    largest = sorted(files, key=lambda one: one.stat().st_size)[-8:]
+    largest = sorted(files, key=lambda file: file.stat().st_size)[-8:]
     for path in [*largest, *chosen.sample(files, 4)]:
         bit = chosen.randrange(max(8 * path.stat().st_size, 1))
         if path.stat().st_size:
@@ -279,4 +279,4 @@ def test_the_last_backup_of_a_base_is_kept_for_its_day(installation: Installatio
         backup_keep_monthly=0,
     )
     prune.prune(settings, installation.repository)
-    assert [one.id for one in installation.manifests()] == [turned.id, newest.id]
+    assert [manifest.id for manifest in installation.manifests()] == [turned.id, newest.id]

@@ -66,7 +66,7 @@ TABLE: list[tuple[str, dict[Operation, Run], timedelta, Operation | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("why", "runs", "up", "expected"), TABLE, ids=[one[0] for one in TABLE])
+@pytest.mark.parametrize(("why", "runs", "up", "expected"), TABLE, ids=[row[0] for row in TABLE])
 def test_what_is_due(
     why: str, runs: dict[Operation, Run], up: timedelta, expected: Operation | None
 ) -> None:
@@ -120,7 +120,9 @@ async def test_a_backup_is_taken_stored_shown_and_audited(installation: Installa
             assert stored.restore_milliseconds
 
             async def event_kinds() -> set[str]:
-                found = await reader.read(lambda one: audit_chain.links(one, after=0, limit=1000))
+                found = await reader.read(
+                    lambda connection: audit_chain.links(connection, after=0, limit=1000)
+                )
                 return {link.kind for link in found}
 
             assert {"backup_taken", "backup_restore_tested"} <= await event_kinds()
@@ -132,7 +134,8 @@ async def test_a_backup_is_taken_stored_shown_and_audited(installation: Installa
 
             async def shown() -> bool:
                 return not any(
-                    figure("trading_ops_backup_failed", operation=one.value) for one in Operation
+                    figure("trading_ops_backup_failed", operation=operation.value)
+                    for operation in Operation
                 )
 
             await eventually(shown)
@@ -202,7 +205,9 @@ def test_untested_and_failed_are_shown(installation: Installation) -> None:
         )
 
     def since(*known: Record) -> float | None:
-        watching._show({one.id: one for one in known}, {CREATE: Run(at=NOON, succeeded=False)})
+        watching._show(
+            {record.id: record for record in known}, {CREATE: Run(at=NOON, succeeded=False)}
+        )
         name = "trading_ops_backup_untested_since_timestamp_seconds"
         return metrics.registry.get_sample_value(name)
 

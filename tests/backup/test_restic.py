@@ -36,7 +36,7 @@ def test_a_backup_comes_back_with_its_secrets(installation: Installation, tmp_pa
     key = tmp_path / "new/var/secrets/audit_key"
     assert key.read_bytes() == (installation.settings.secrets / "audit_key").read_bytes()
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
-    stored = b"".join(one.read_bytes() for one in tmp_path.glob("repository/data/*/*"))
+    stored = b"".join(path.read_bytes() for path in tmp_path.glob("repository/data/*/*"))
     assert key.read_bytes().strip() not in stored
 
 
@@ -46,7 +46,7 @@ def test_pruning_removes_snapshots_and_keeps_what_is_restorable(
     """Another program's snapshots in the repository are left alone by their tag."""
     for _ in range(3):
         installation.back_up()
-    ordered = [one.id for one in installation.manifests()]
+    ordered = [manifest.id for manifest in installation.manifests()]
     installation.restore_test(installation.manifests()[1])
     strict = replace(
         installation.settings,
@@ -57,16 +57,16 @@ def test_pruning_removes_snapshots_and_keeps_what_is_restorable(
         backup_keep_monthly=0,
     )
     assert prune.prune(strict, installation.repository) == ordered[:1]
-    assert [one.id for one in installation.manifests()] == ordered[1:]
-    for one in installation.manifests():
-        assert installation.restore_test(one).problem == ""
+    assert [manifest.id for manifest in installation.manifests()] == ordered[1:]
+    for manifest in installation.manifests():
+        assert installation.restore_test(manifest).problem == ""
 
 
 def test_a_flipped_byte_in_a_pack_is_found(installation: Installation, tmp_path: Path) -> None:
     """By reading the backup back, whatever exit code restic would have."""
     installation.back_up()
     (manifest,) = installation.manifests()
-    packs = sorted(tmp_path.glob("repository/data/*/*"), key=lambda one: one.stat().st_size)
+    packs = sorted(tmp_path.glob("repository/data/*/*"), key=lambda path: path.stat().st_size)
     data = bytearray(packs[-1].read_bytes())
     data[len(data) // 3] ^= 1
     packs[-1].chmod(0o600)

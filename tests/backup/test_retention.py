@@ -19,8 +19,8 @@ def taken(minutes_ago: float, *, proven: bool = False) -> Kept:
 def ages(backups: list[Kept], keep: Keep) -> list[float]:
     """Return the minutes of those that stay, newest first."""
     gone = set(to_remove(backups, keep))
-    stay = [one for one in backups if one.id not in gone]
-    return sorted((NOON - one.created_at) / timedelta(minutes=1) for one in stay)
+    stay = [backup for backup in backups if backup.id not in gone]
+    return sorted((NOON - backup.created_at) / timedelta(minutes=1) for backup in stay)
 
 
 def test_nothing_goes_before_a_restore_test_has_passed() -> None:
@@ -50,7 +50,7 @@ def test_the_newest_of_each_hour_stays() -> None:
         st.tuples(st.integers(0, 600_000), st.booleans()),
         min_size=1,
         max_size=60,
-        unique_by=lambda one: one[0],
+        unique_by=lambda pair: pair[0],
     ),
     st.builds(
         Keep,
@@ -66,12 +66,12 @@ def test_the_newest_backup_and_the_newest_proven_one_always_stay(
 ) -> None:
     backups = [taken(age, proven=proven) for age, proven in made]
     gone = to_remove(backups, keep)
-    stay = [one for one in backups if one.id not in gone]
-    newest = max(backups, key=lambda one: one.created_at)
-    proven = [one for one in backups if one.is_restorable]
+    stay = [backup for backup in backups if backup.id not in gone]
+    newest = max(backups, key=lambda backup: backup.created_at)
+    proven = [backup for backup in backups if backup.is_restorable]
     assert newest in stay
     if proven:
-        assert max(proven, key=lambda one: one.created_at) in stay
+        assert max(proven, key=lambda backup: backup.created_at) in stay
     else:
         assert not gone
     assert to_remove(stay, keep) == []

@@ -72,7 +72,7 @@ def series(days: int, seed: int) -> Iterator[tuple[str, str]]:
         values = [curve(at) for at in range(days * DAY)]
         begin = (days - 1) * DAY + AT_MINUTE
         values[begin : begin + LASTING] = [value] * LASTING
-        text = " ".join(f"{one:.4g}" for one in values)
+        text = " ".join(f"{value:.4g}" for value in values)
         yield f'trading_unrealized_pnl{{job="trading-bot-detail", bot="{name}"}}', text
 
 

@@ -110,9 +110,9 @@ def show_decisions(rounds: list[Times]) -> None:
     load = os.getloadavg()[0] / (os.cpu_count() or 1)
     say(f"tick → decision, {ROUNDS} rounds of {DECISIONS:,}, load a core {load:.1f}")
     rows = {
-        "arrival → targets": [p50_p99(one.decisions) for one in rounds],
-        "processor time of it": [p50_p99(one.processor) for one in rounds],
-        "counting to some number, in turns": [p50_p99(one.nothing) for one in rounds],
+        "arrival → targets": [p50_p99(measured.decisions) for measured in rounds],
+        "processor time of it": [p50_p99(measured.processor) for measured in rounds],
+        "counting to some number, in turns": [p50_p99(measured.nothing) for measured in rounds],
     }
     for name, samples in rows.items():
         p50, p99 = (statistics.median(column) for column in zip(*samples, strict=True))
@@ -127,7 +127,7 @@ def show_decisions(rounds: list[Times]) -> None:
 def show_memory(at_first: float, readings: list[Sample], rate: float) -> None:
     """Print the memory, and what a tick leaves: the slope of the second half."""
     slope = Blocks(readings[len(readings) // 2 :]).slope
-    last, most = readings[-1].size / 1e6, max(one.size for one in readings) / 1e6
+    last, most = readings[-1].size / 1e6, max(reading.size for reading in readings) / 1e6
     say(f"memory of the bot (RSS, bench included): {at_first / 1e6:.1f} MB when it began to trade,")
     say(f"  {last:.1f} MB after {TICKS:,} ticks ({rate:,.0f} a second), most {most:.1f} MB,")
     say(f"  {slope:+.3f} bytes a tick over the second half (Theil-Sen)")

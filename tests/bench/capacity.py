@@ -160,12 +160,12 @@ def main() -> None:
     growing: list[float] = []
     everything: list[float] = []
     for name, found in results(seeds):
-        actual = [one.actual for one in found if one.actual is not None]
-        predicted = [one.predicted for one in found if one.predicted is not None]
-        errors = sorted(one.error for one in found)
+        actual = [forecast.actual for forecast in found if forecast.actual is not None]
+        predicted = [forecast.predicted for forecast in found if forecast.predicted is not None]
+        errors = sorted(forecast.error for forecast in found)
         everything += errors
         growing += errors if name in GROWING else []
-        covered = sum(one.covered for one in found)
+        covered = sum(forecast.covered for forecast in found)
         say(
             f"{name:<20} {_median(actual):>7} {_median(predicted):>9}"
             f" {statistics.median(errors):>7.1%} {errors[int(0.9 * (seeds - 1))]:>6.1%}"

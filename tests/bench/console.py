@@ -30,14 +30,14 @@ PAGES = ("fleet", "fleet?page=20", "bots/bot-0500", "incidents", "alerts", "even
 def _money() -> Mapping[str, Sequence[tuple[dict[str, str], float]]]:
     bots = [f"bot-{number:04}" for number in range(BOTS)]
     return {
-        "trading_daily_loss": [({"bot": one, "currency": "USD"}, 120.0) for one in bots],
-        "trading_exposure": [({"bot": one, "currency": "USD"}, 8000.0) for one in bots],
+        "trading_daily_loss": [({"bot": bot, "currency": "USD"}, 120.0) for bot in bots],
+        "trading_exposure": [({"bot": bot, "currency": "USD"}, 8000.0) for bot in bots],
         "limit_used_ratio": [
-            ({"bot": one, "limit": limit}, 0.4)
-            for one in bots
+            ({"bot": bot, "limit": limit}, 0.4)
+            for bot in bots
             for limit in ("daily_loss", "exposure")
         ],
-        "heartbeat": [({"bot": one}, clock.timestamp()) for one in bots],
+        "heartbeat": [({"bot": bot}, clock.timestamp()) for bot in bots],
     }
 
 

@@ -76,7 +76,7 @@ async def postgresql(folder: Path, cluster: Cluster, tables: int) -> None:
 def _processor_seconds(cluster: Cluster) -> float:
     """Return the time of the server's processes that live."""
     times = [process.cpu_times() for process in cluster._family()]
-    return sum(one.user + one.system for one in times)
+    return sum(spent.user + spent.system for spent in times)
 
 
 async def sqlite(folder: Path) -> None:

@@ -64,9 +64,9 @@ def measure(folder: Path, what: str, config: str) -> None:
         text = scraped(address)
     share = (used(process) - spent) / (time.monotonic() - began)
     say(f"  processor: {share:.2%} of one, with a scrape a second of {len(text) / 1000:.0f} kB")
-    for one in (process, *process.children()):
-        memory = one.memory_full_info()
-        kind = "the exporter" if one == process else "the venue's child"
+    for measured in (process, *process.children()):
+        memory = measured.memory_full_info()
+        kind = "the exporter" if measured == process else "the venue's child"
         say(f"  {kind}: {memory.rss / 1e6:.0f} MB resident, {memory.uss / 1e6:.0f} MB of its own")
     for collector, seconds in DURATION.findall(text):
         say(f"  a reading of {collector}: {float(seconds) * 1000:.1f} ms")
@@ -89,7 +89,7 @@ def scraped(address: str) -> str:
 
 def used(process: psutil.Process) -> float:
     """Return the processor's seconds of a process and its children."""
-    return sum(sum(one.cpu_times()[:2]) for one in (process, *process.children()))
+    return sum(sum(measured.cpu_times()[:2]) for measured in (process, *process.children()))
 
 
 if __name__ == "__main__":

@@ -156,14 +156,14 @@ async def running(bots: int) -> AsyncIterator[tuple[Running, float]]:
         async with server() as lives, aiohttp.ClientSession() as session:
             began = time.perf_counter()
             life = await lives.begin({"folder": str(folder), "environ": environ})
-            one = Running(session, f"http://127.0.0.1:{port}", psutil.Process(life.pid))
+            fleet = Running(session, f"http://127.0.0.1:{port}", psutil.Process(life.pid))
             while True:
                 with contextlib.suppress(aiohttp.ClientError):
-                    if "ready" in await one.get("/-/ready"):
+                    if "ready" in await fleet.get("/-/ready"):
                         break
                 await asyncio.sleep(0.05)
             try:
-                yield one, time.perf_counter() - began
+                yield fleet, time.perf_counter() - began
             finally:
                 await life.end()
                 await world.stop()
@@ -171,27 +171,27 @@ async def running(bots: int) -> AsyncIterator[tuple[Running, float]]:
 
 async def measure(bots: int) -> None:
     """Print one row."""
-    async with running(bots) as (one, started):
+    async with running(bots) as (fleet, started):
         await asyncio.sleep(REST_SECONDS / 2)  # what a start costs is over
-        began, used, (spent, passed) = time.perf_counter(), one.used(), await one.passes()
+        began, used, (spent, passed) = time.perf_counter(), fleet.used(), await fleet.passes()
         await asyncio.sleep(REST_SECONDS)
-        share = (one.used() - used) / (time.perf_counter() - began)
-        after = await one.passes()
+        share = (fleet.used() - used) / (time.perf_counter() - began)
+        after = await fleet.passes()
         spent, passed = after[0] - spent, after[1] - passed
-        memory = one.process.memory_info().rss / 2**20
+        memory = fleet.process.memory_info().rss / 2**20
         scrapes = []
         for _ in range(SCRAPES):
             began = time.perf_counter()
-            await one.get("/metrics/vital", METRICS)
+            await fleet.get("/metrics/vital", METRICS)
             scrapes.append(time.perf_counter() - began)
-        latencies, failed = await ask(one.session, one.url)
+        latencies, failed = await ask(fleet.session, fleet.url)
         p50, p99 = p50_p99(latencies)
         began = time.perf_counter()
-        await one.post("/api/v1/halt")
-        await eventually(lambda: one.is_in_force(bots))
+        await fleet.post("/api/v1/halt")
+        await eventually(lambda: fleet.is_in_force(bots))
         halted = time.perf_counter() - began
         began = time.perf_counter()
-        released = (await one.post("/api/v1/resume"))["released"]
+        released = (await fleet.post("/api/v1/resume"))["released"]
         resumed = time.perf_counter() - began
         if len(released) != bots or any(bot["remaining"] for bot in released):
             raise RuntimeError("a bot was not resumed")

@@ -181,10 +181,10 @@ def main() -> None:
         some = [(1000 * number + seed, days) for seed, days in cases(seeds)]
         found = [outcome(shape, seed, days) for seed, days in some]
         wrong = sum(is_false_trend(shape, seed, days) for seed, days in some)
-        own = sorted(one.error for one in found)
-        predicted = [one.predicted for one in found if one.predicted is not None]
+        own = sorted(forecast.error for forecast in found)
+        predicted = [forecast.predicted for forecast in found if forecast.predicted is not None]
         say(
-            f"| `{name}` | {shape.__name__} | {statistics.median(one.actual for one in found):.1f}"
+            f"| `{name}` | {shape.__name__} | {statistics.median(f.actual for f in found):.1f}"
             f" | {statistics.median(predicted or [math.nan]):.1f}"
             f" | {statistics.median(own):.1%} | {own[int(0.9 * (len(own) - 1))]:.1%}"
             f" | {wrong} of {len(some)} |"

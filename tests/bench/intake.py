@@ -48,14 +48,14 @@ HEADERS = {"Authorization": "Bearer webhook_token"}
 
 def notification(alerts: int) -> bytes:
     """Return a webhook body with so many alerts, of the usual size."""
-    one: dict[str, Any] = {
+    alert: dict[str, Any] = {
         "status": "firing",
         "annotations": {"summary": "A bench alert.", "description": "x" * 200},
         "startsAt": datetime(2026, 1, 1, tzinfo=UTC).isoformat(),
         "endsAt": "0001-01-01T00:00:00Z",
     }
     many = [
-        one | {"labels": {"alertname": "Bench", "bot": f"bot-{n}", "venue": "paper"}}
+        alert | {"labels": {"alertname": "Bench", "bot": f"bot-{n}", "venue": "paper"}}
         for n in range(alerts)
     ]
     return json.dumps({"version": "4", "status": "firing", "alerts": many}).encode()
@@ -132,7 +132,7 @@ async def load(url: str, body: bytes, *, seconds: float, connections: int) -> li
     latencies: list[float] = []
     deadline = clock.monotonic() + seconds
 
-    async def one(session: aiohttp.ClientSession) -> None:
+    async def send_all(session: aiohttp.ClientSession) -> None:
         while clock.monotonic() < deadline:
             began = time.perf_counter()
             async with session.post(url, data=body, headers=HEADERS) as response:
@@ -142,7 +142,7 @@ async def load(url: str, body: bytes, *, seconds: float, connections: int) -> li
 
     connector = aiohttp.TCPConnector(limit=connections)
     async with aiohttp.ClientSession(connector=connector) as session:
-        await asyncio.gather(*(one(session) for _ in range(connections)))
+        await asyncio.gather(*(send_all(session) for _ in range(connections)))
     return latencies
 
 

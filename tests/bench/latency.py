@@ -69,7 +69,7 @@ async def ask(session: aiohttp.ClientSession, url: str) -> tuple[list[float], in
     latencies: list[float] = []
     failed = 0
 
-    async def one(path: str, due: float) -> None:
+    async def send(path: str, due: float) -> None:
         nonlocal failed
         await asyncio.sleep(due - time.perf_counter())
         async with session.get(url + path, headers=headers) as response:
@@ -81,7 +81,7 @@ async def ask(session: aiohttp.ClientSession, url: str) -> tuple[list[float], in
     paths = itertools.cycle(PATHS)
     count = int(REQUESTS_A_SECOND * API_SECONDS)
     await asyncio.gather(
-        *(one(next(paths), began + number / REQUESTS_A_SECOND) for number in range(count))
+        *(send(next(paths), began + number / REQUESTS_A_SECOND) for number in range(count))
     )
     return latencies, failed
 

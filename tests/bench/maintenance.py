@@ -92,7 +92,7 @@ async def main() -> int:
                     bot.suspension.suspend(WINDOW_SECONDS)
                     during = await half()
                     bot.suspension.suspend(0)
-                rows = [p50_p99(one) for one in (before, during)]
+                rows = [p50_p99(latencies) for latencies in (before, during)]
                 ratios.append(rows[1][1] / rows[0][1])
                 say(
                     f"  before p50 {rows[0][0]:6.2f}  p99 {rows[0][1]:7.2f} ms   "

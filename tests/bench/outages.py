@@ -47,7 +47,7 @@ async def send(url: str, seen: Seen) -> None:
     timeout = aiohttp.ClientTimeout(total=30)
     async with aiohttp.ClientSession(timeout=timeout) as session, asyncio.TaskGroup() as group:
 
-        async def one() -> None:
+        async def send() -> None:
             began = time.monotonic()
             async with session.post(url, data=body, headers=HEADERS) as response:
                 await response.read()
@@ -57,7 +57,7 @@ async def send(url: str, seen: Seen) -> None:
                 seen.stored_at = time.monotonic()
 
         while True:
-            group.create_task(one())
+            group.create_task(send())
             await asyncio.sleep(EACH_SECONDS)
 
 

@@ -52,22 +52,28 @@ def labels(number: int) -> dict[str, str]:
 
 def routed(number: int) -> dict[str, Any]:
     """Return the alert as a webhook and as Alertmanager have it."""
-    one = labels(number)
+    own = labels(number)
     return {
         "status": "firing",
-        "labels": one,
+        "labels": own,
         "annotations": {"summary": "A bench alert.", "description": "x" * 200},
         "startsAt": LONG_AGO,
         "endsAt": "0001-01-01T00:00:00Z",
-        "fingerprint": fingerprint_of(one),
+        "fingerprint": fingerprint_of(own),
     }
 
 
 async def serve_sources(count: int) -> None:
     """Answer as Prometheus and Alertmanager with so many alerts, until standard input ends."""
     rules = [
-        {"labels": one, "annotations": {}, "state": "firing", "activeAt": LONG_AGO, "value": "1"}
-        for one in (WATCHDOG, *map(labels, range(count)))
+        {
+            "labels": alert_labels,
+            "annotations": {},
+            "state": "firing",
+            "activeAt": LONG_AGO,
+            "value": "1",
+        }
+        for alert_labels in (WATCHDOG, *map(labels, range(count)))
     ]
     status = {"state": "active", "silencedBy": [], "inhibitedBy": []}
     ends = (clock.now() + timedelta(hours=1)).isoformat()

@@ -47,8 +47,8 @@ def microseconds(work: Callable[[int], object]) -> float:
     rounds = []
     for number in range(ROUNDS):
         began = time.process_time()
-        for one in range(STATEMENTS):
-            work(number * STATEMENTS + one)
+        for index in range(STATEMENTS):
+            work(number * STATEMENTS + index)
         rounds.append((time.process_time() - began) / STATEMENTS * 1e6)
     return statistics.median(rounds)
 

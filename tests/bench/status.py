@@ -105,7 +105,7 @@ async def _measure(folder: Path) -> None:
         theirs.append(await _seconds(folder, "-c", PEER, f"127.0.0.1:{port}"))
     await runner.cleanup()
     median, peer = statistics.median(ours), statistics.median(theirs)
-    ratio = statistics.median(one / other for one, other in zip(ours, theirs, strict=True))
+    ratio = statistics.median(own / other for own, other in zip(ours, theirs, strict=True))
     met = "met" if median < GOAL_SECONDS and ratio < GOAL_RATIO else "MISSED"
     say(
         f"status of {FLEET} bots: median {median:.2f} s, {ratio:.2f} of the peer's {peer:.2f} s "

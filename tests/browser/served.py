@@ -48,7 +48,7 @@ class Agent(FakeWorld):
         broker = self.name != DISCONNECTED
         late = 42.0 if not broker else 0.4
         held = {"halt": "halted", "reduce": "reducing", "resume": "active"}
-        orders = [held[one] for one in self.commands if one in held]
+        orders = [held[command] for command in self.commands if command in held]
         return web.json_response(
             {
                 "bot": self.name,
@@ -106,8 +106,8 @@ class Sources(FakeWorld):
     async def rules(self, request: web.Request) -> web.Response:
         """GET /api/v1/alerts of Prometheus."""
         shown = [
-            {**one, "state": "firing", "activeAt": one["startsAt"], "value": "1"}
-            for one in [
+            {**alert, "state": "firing", "activeAt": alert["startsAt"], "value": "1"}
+            for alert in [
                 *self.alerts,
                 {"labels": WATCHDOG, "annotations": {}, "startsAt": "2026-01-01T00:00:00Z"},
             ]
@@ -121,12 +121,12 @@ class Sources(FakeWorld):
         return web.json_response(
             [
                 {
-                    **one,
+                    **alert,
                     "endsAt": ends,
                     "status": state,
-                    "fingerprint": fingerprint_of(one["labels"]),
+                    "fingerprint": fingerprint_of(alert["labels"]),
                 }
-                for one in self.alerts
+                for alert in self.alerts
             ]
         )
 
@@ -181,8 +181,8 @@ def settings_in(folder: Path) -> Settings:
         for name in ("agent", "supervisor", "webhook", "metrics", "operator"):
             (secrets / f"{name}_token").write_text(name)
         (secrets / "audit_key").write_text("audit")
-        for one in secrets.iterdir():
-            one.chmod(0o600)
+        for secret in secrets.iterdir():
+            secret.chmod(0o600)
         save(secrets / FILE, everybody())
     return Settings(
         root=folder,
@@ -218,7 +218,7 @@ async def serve(folder: Path, port: int) -> None:
             make_target(name=name, address=await started(Agent(name)), service=None)
             for name in BOTS
         ]
-        others = [one for one in ours if one.name != "alpha"]
+        others = [target for target in ours if target.name != "alpha"]
         reconciler = await stack.enter_async_context(
             build(settings_in(folder), Registry((*others, *bots)))
         )
@@ -233,9 +233,9 @@ async def serve(folder: Path, port: int) -> None:
 
 async def _notify(sources: Sources, port: int) -> None:
     alerts = [
-        {**one, "status": "firing", "endsAt": "0001-01-01T00:00:00Z",
-         "fingerprint": fingerprint_of(one["labels"])}
-        for one in sources.alerts
+        {**alert, "status": "firing", "endsAt": "0001-01-01T00:00:00Z",
+         "fingerprint": fingerprint_of(alert["labels"])}
+        for alert in sources.alerts
     ]  # fmt: skip
     body = {"version": "4", "status": "firing", "receiver": "reconciler", "alerts": alerts}
     async with aiohttp.ClientSession(headers={"Authorization": "Bearer webhook"}) as session:

@@ -423,21 +423,21 @@ def test_twenty_pages_are_stale_at_once_and_come_back(page: Page, served: Served
     """The server is killed: each shows it within three seconds, and each its return."""
     log_in(page, served)
     pages = [page, *(page.context.new_page() for _ in range(CLIENTS - 1))]
-    for one in pages[1:]:
-        one.goto(f"{served.url}/fleet")
-    for one in pages:
-        expect(one.locator("#age")).to_have_text(re.compile("Live"))
-        one.evaluate(NOTE_STALE)
+    for tab in pages[1:]:
+        tab.goto(f"{served.url}/fleet")
+    for tab in pages:
+        expect(tab.locator("#age")).to_have_text(re.compile("Live"))
+        tab.evaluate(NOTE_STALE)
     killed_at = clock.timestamp()
     served.signal(signal.SIGKILL)
     late = []
-    for one in pages:
-        one.locator("#stale").wait_for(state="visible")
-        late.append(one.evaluate("window.staleAt") / 1000 - killed_at)
+    for tab in pages:
+        tab.locator("#stale").wait_for(state="visible")
+        late.append(tab.evaluate("window.staleAt") / 1000 - killed_at)
     sys.stdout.write(f"{CLIENTS} pages: stale after {min(late):.2f} to {max(late):.2f} s\n")
     assert max(late) < STALE_WITHIN
     served.start()
-    for one in pages:
-        one.bring_to_front()
-        one.locator("#stale").wait_for(state="hidden")
-        expect(one.locator("#age")).to_have_text(re.compile("Live"))
+    for tab in pages:
+        tab.bring_to_front()
+        tab.locator("#stale").wait_for(state="hidden")
+        expect(tab.locator("#age")).to_have_text(re.compile("Live"))

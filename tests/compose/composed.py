@@ -20,8 +20,8 @@ VAR = "/var/lib/trading-ops"
 SRV = "/srv/trading-ops"
 """The folder of the project in our containers."""
 
-OURS = [name for name, one in SERVICES.items() if one["image"].startswith("trading-ops:")]
-ONCE = [name for name, one in SERVICES.items() if one["restart"] == "no"]
+OURS = [name for name, service in SERVICES.items() if service["image"].startswith("trading-ops:")]
+ONCE = [name for name, service in SERVICES.items() if service["restart"] == "no"]
 MEMBERS = [name for name in SERVICES if name != "net"]
 """Everyone but the holder of the network namespace."""
 
@@ -45,9 +45,9 @@ def volumes(name: str) -> Mapping[str, str]:
 def secrets(name: str) -> Mapping[str, str]:
     """Return a service's secrets: the name of each by the path in the container."""
     found = {}
-    for one in SERVICES[name].get("secrets", ()):
-        source = one if isinstance(one, str) else one["source"]
-        target = source if isinstance(one, str) else one["target"]
+    for secret in SERVICES[name].get("secrets", ()):
+        source = secret if isinstance(secret, str) else secret["source"]
+        target = source if isinstance(secret, str) else secret["target"]
         found[target if target.startswith("/") else f"/run/secrets/{target}"] = source
     return found
 

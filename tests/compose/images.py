@@ -84,7 +84,7 @@ def missing_base() -> str:
 
 def provide(without: Sequence[str] = ()) -> list[str]:
     """Pull the images that are missing, or build stand-ins; return the tags of the stand-ins."""
-    wanted = {one["image"] for one in SERVICES.values()} | {_python()}
+    wanted = {service["image"] for service in SERVICES.values()} | {_python()}
     built = []
     for tag in sorted(wanted):
         if tag == OURS or tag in without or _succeeds("image", "inspect", tag):

@@ -18,8 +18,8 @@ PACKAGES = [
 """What the images of docker-compose.yml need, with what these depend on."""
 
 DEPENDS = ["apt-cache", "depends", "--recurse", "--installed"]
-DEPENDS += [f"--no-{one}" for one in ("recommends", "suggests", "conflicts", "breaks")]
-DEPENDS += [f"--no-{one}" for one in ("replaces", "enhances")]
+DEPENDS += [f"--no-{option}" for option in ("recommends", "suggests", "conflicts", "breaks")]
+DEPENDS += [f"--no-{option}" for option in ("replaces", "enhances")]
 
 ALSO = ["/bin", "/sbin", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/ssl/certs/ca-certificates.crt"]
 """Made when packages are installed, not part of any."""
@@ -42,7 +42,9 @@ def import_image(tag: str) -> None:
 
 def _closure() -> Sequence[str]:
     """Return the packages and all that they depend on."""
-    missing = [one for one in PACKAGES if not Path(f"/var/lib/dpkg/info/{one}.list").exists()]
+    missing = [
+        package for package in PACKAGES if not Path(f"/var/lib/dpkg/info/{package}.list").exists()
+    ]
     if missing:
         raise LookupError(f"these Debian packages are not installed: {' '.join(missing)}")
     listed = subprocess.run([*DEPENDS, *PACKAGES], capture_output=True, text=True, check=True)

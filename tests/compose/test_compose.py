@@ -43,9 +43,13 @@ MODULES = {"venue": "venue", "exporter": "exporter", "reconciler": "reconciler",
 def test_the_registry_is_the_shipped_one_in_which_only_the_bot_is_ours_to_restart() -> None:
     """The same names, addresses and labels; Docker restarts everything else."""
     assert [
-        (one.name, one.kind, one.address, one.faults, one.venue, one.labels) for one in REGISTRY
-    ] == [(one.name, one.kind, one.address, one.faults, one.venue, one.labels) for one in SHIPPED]
-    (bot,) = (one for one in REGISTRY if one.service)
+        (target.name, target.kind, target.address, target.faults, target.venue, target.labels)
+        for target in REGISTRY
+    ] == [
+        (target.name, target.kind, target.address, target.faults, target.venue, target.labels)
+        for target in SHIPPED
+    ]
+    (bot,) = (target for target in REGISTRY if target.service)
     assert bot.kind is Kind.BOT
     assert bot.service == SHIPPED.one(Kind.BOT).service
     assert bot.service is not None
@@ -78,7 +82,7 @@ def test_a_process_is_started_as_the_stack_starts_it(name: str, unit: str) -> No
 
 
 @pytest.mark.parametrize(
-    "name", [one for one in OURS if SERVICES[one].get("command", ["-"])[0] == "trading-ops"]
+    "name", [name for name in OURS if SERVICES[name].get("command", ["-"])[0] == "trading-ops"]
 )
 def test_a_command_line_is_one_of_ours(name: str) -> None:
     """Parsed by our own parser, without being run."""
@@ -123,18 +127,18 @@ def test_who_is_waited_for_exists_and_can_be_waited_for(name: str) -> None:
     assert name == "net" or "net" in SERVICES[name]["depends_on"]
     seen, ahead = {name}, list(SERVICES[name].get("depends_on", ()))
     while ahead:
-        one = ahead.pop()
-        assert one != name
-        if one not in seen:
-            seen.add(one)
-            ahead += SERVICES[one].get("depends_on", ())
+        awaited = ahead.pop()
+        assert awaited != name
+        if awaited not in seen:
+            seen.add(awaited)
+            ahead += SERVICES[awaited].get("depends_on", ())
 
 
 def test_no_one_starts_before_those_that_the_stack_starts_before() -> None:
     """Prometheus last, so that no rule fires on what is only just starting."""
     for unit, plan in STACK.items():
         mine = "bot" if unit.startswith("bot-") else unit
-        others = {"bot" if one.startswith("bot-") else one for one in plan.after}
+        others = {"bot" if name.startswith("bot-") else name for name in plan.after}
         assert others <= set(SERVICES[mine]["depends_on"])
 
 
@@ -144,7 +148,7 @@ def test_volumes_are_defined_and_belong_to_one_service() -> None:
     assert sorted(used) == sorted(COMPOSE["volumes"])
 
 
-@pytest.mark.parametrize("name", [one for one in OURS if one not in {"net", "mail"}])
+@pytest.mark.parametrize("name", [name for name in OURS if name not in {"net", "mail"}])
 def test_settings_are_known_and_the_folders_can_be_written(name: str, tmp_path: Path) -> None:
     """Our own loader reads the container's environment; a misspelt variable is an error."""
     settings = load_settings(tmp_path, environment(name))
@@ -168,7 +172,7 @@ def test_what_our_processes_read_of_the_project_is_mounted(name: str) -> None:
     assert found[PurePosixPath(SRV) / "targets.yml"].samefile(ROOT / "docker" / "targets.yml")
 
 
-@pytest.mark.parametrize("name", [one for one in MEMBERS if "healthcheck" in SERVICES[one]])
+@pytest.mark.parametrize("name", [name for name in MEMBERS if "healthcheck" in SERVICES[name]])
 def test_a_health_check_asks_the_address_of_the_registry(name: str) -> None:
     """And the page by which the stack reports that the process is ready."""
     test = SERVICES[name]["healthcheck"]["test"]

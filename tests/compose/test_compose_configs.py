@@ -47,7 +47,7 @@ def test_a_configuration_is_what_the_stack_would_write(name: str, unit: str) -> 
     """It is committed so that it can be read; nothing in it is anyone's own idea."""
     config = read(name, SERVICES[name]["command"][-1])
     assert config == CONFIGS[unit]
-    assert {f"/run/secrets/{one}" for one in secret_files(config)} == set(secrets(name))
+    assert {f"/run/secrets/{file}" for file in secret_files(config)} == set(secrets(name))
 
 
 def test_the_venue_reads_its_configuration() -> None:
@@ -65,7 +65,10 @@ def test_the_exporter_reads_its_configuration_and_has_no_part_that_is_not_there(
     assert str(config.metrics_token_file) == stacks["metrics_token_file"]
     assert read("exporter", SERVICES["exporter"]["command"][-1])["venues"] == stacks["venues"]
     assert (config.processes, config.sqlite, config.log_files) == ((), (), ())
-    names = {config.metrics_token_file.name, *(one.dsn_file.name for one in config.postgresql)}
+    names = {
+        config.metrics_token_file.name,
+        *(database.dsn_file.name for database in config.postgresql),
+    }
     assert {f"/run/secrets/{name}" for name in names} == set(secrets("exporter"))
 
 
@@ -121,7 +124,7 @@ def test_prometheus_finds_all_it_reads(tmp_path: Path) -> None:
     config = read_yaml(place / "prometheus.yml")
     for job in config["scrape_configs"]:
         assert (place / job.get("authorization", {}).get("credentials_file", ".")).exists()
-        assert all((place / one).is_file() for one in job["file_sd_configs"][0]["files"])
+        assert all((place / file).is_file() for file in job["file_sd_configs"][0]["files"])
 
 
 def test_prometheus_discovers_what_the_registry_lists() -> None:
@@ -146,7 +149,9 @@ def test_grafana_is_provisioned_with_the_addresses_of_the_registry() -> None:
     """Its data sources, its boards, and where links in alerts lead."""
     provisioning = mounts("grafana")[PurePosixPath("/etc/grafana/provisioning")]
     (sources,) = (provisioning / "datasources").glob("*.yaml")
-    urls = {one["type"]: one["url"] for one in read_yaml(sources)["datasources"]}
+    urls = {
+        datasource["type"]: datasource["url"] for datasource in read_yaml(sources)["datasources"]
+    }
     for kind in (Kind.PROMETHEUS, Kind.ALERTMANAGER):
         assert urls[kind.value] == f"http://{REGISTRY.one(kind).address}"
     (boards,) = (provisioning / "dashboards").glob("*.yaml")

@@ -79,18 +79,18 @@ class Composed:
         """State and health of each service that stays."""
         lines = self("ps", "--all", "--format", "json").splitlines()
         found = [json.loads(line) for line in lines]
-        return {one["Service"]: (one["State"], one["Health"]) for one in found}
+        return {service["Service"]: (service["State"], service["Health"]) for service in found}
 
     def are_healthy(self) -> bool:
         states = self.states()
         wanted = {("running", "healthy"), ("running", "")}
-        return all(states[one] in wanted for one in self.services if one not in ONCE)
+        return all(states[name] in wanted for name in self.services if name not in ONCE)
 
     def closed_incidents(self) -> list[dict[str, Any]]:
         """The incidents of a dead bot that were closed."""
         command = ("trading-ops", "incidents", "--alert", "TradingBotDown", "--output", "json")
         found: list[dict[str, Any]] = json.loads(self.inside("reconciler", *command))
-        return [one for one in found if one["closed_at"]]
+        return [incident for incident in found if incident["closed_at"]]
 
     def pid(self, service: str, pattern: str) -> str:
         """The pid, in its container, of the process with this command line."""

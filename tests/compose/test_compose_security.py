@@ -91,7 +91,7 @@ def test_our_image_is_built_once_and_pulled_from_nowhere() -> None:
     (builder,) = (name for name in SERVICES if "build" in SERVICES[name])
     assert (SERVICES[builder]["build"], SERVICES[builder]["pull_policy"]) == (".", "build")
     assert builder in OURS
-    assert {SERVICES[one]["pull_policy"] for one in OURS if one != builder} == {"never"}
+    assert {SERVICES[name]["pull_policy"] for name in OURS if name != builder} == {"never"}
     assert "net" not in OURS  # an update would take everyone's network away
 
 
@@ -119,7 +119,7 @@ def test_ports_are_published_on_loopback_alone_and_by_the_holder_of_the_network(
 
 def test_a_process_that_stays_up_is_restarted_and_probed(service: dict[str, Any]) -> None:
     """All but those that run once, and the holder of the network, in which nothing happens."""
-    name = next(one for one, found in SERVICES.items() if found is service)
+    name = next(key for key, found in SERVICES.items() if found is service)
     once = name in ONCE
     assert service["restart"] == ("no" if once else "unless-stopped")
     assert ("healthcheck" in service) == (not once and name != "net")
@@ -129,7 +129,9 @@ def test_every_secret_is_written_by_the_script_and_given_to_someone(tmp_path: Pa
     """Neither list has a name that the other has not."""
     folder = made_secrets(tmp_path)
     defined = COMPOSE["secrets"]
-    assert all(one == {"file": f"./docker/secrets/{name}"} for name, one in defined.items())
+    assert all(
+        definition == {"file": f"./docker/secrets/{name}"} for name, definition in defined.items()
+    )
     assert {path.name for path in folder.iterdir()} == set(defined)
     used = {secret for name in SERVICES for secret in secrets(name).values()}
     assert used == set(defined)
@@ -188,5 +190,7 @@ def test_our_processes_get_a_copy_that_no_one_else_can_read(
             text=True,
         )
         assert completed.stdout == "$0 a b\n"
-    assert {path.name: path.read_text() for path in kept.iterdir()} == {one: one for one in given}
+    assert {path.name: path.read_text() for path in kept.iterdir()} == {
+        variable: variable for variable in given
+    }
     assert {stat.S_IMODE(path.stat().st_mode) for path in kept.iterdir()} <= {0o600}

@@ -65,7 +65,7 @@ async def work(given: argparse.Namespace) -> None:
         processes = await stack.enter_async_context(server())
         while left > 0:
             number += 1
-            one = Round(
+            killed = Round(
                 folder=folder / f"round-{number}",
                 world=world,
                 chooser=chooser,
@@ -75,14 +75,14 @@ async def work(given: argparse.Namespace) -> None:
                 database_url=cluster.new_database() if cluster else None,
                 lease=LEASE_SECONDS if cluster else None,
             )
-            await one.run(
+            await killed.run(
                 processes, min(left, KILLS_A_ROUND), full_disk=chooser.syscalls and number % 4 == 1
             )
             left -= KILLS_A_ROUND
-            tally.found.add(one.found)
-            tally.settled = max(tally.settled, one.settled_after)
-            if one.found.count:
-                sys.stderr.write(f"seed {given.seed}: kept for a look: {one.folder}\n")
+            tally.found.add(killed.found)
+            tally.settled = max(tally.settled, killed.settled_after)
+            if killed.found.count:
+                sys.stderr.write(f"seed {given.seed}: kept for a look: {killed.folder}\n")
                 if given.fail_fast:
                     break
     await world.stop()
@@ -120,7 +120,7 @@ async def run(given: argparse.Namespace) -> int:
         *(start_worker(given, number, share) for number in range(given.workers))
     )
     for again in range(0 if given.some else AGAIN):
-        if _never(tallies) and not any(Found(**one["found"]).count for one in tallies):
+        if _never(tallies) and not any(Found(**tally["found"]).count for tally in tallies):
             tallies.append(await start_worker(given, given.workers + again, len(Failpoint)))
     kills: Counter[str] = Counter()
     misses: Counter[str] = Counter()
@@ -136,7 +136,7 @@ async def run(given: argparse.Namespace) -> int:
 
 
 def _never(tallies: list[dict[str, Any]]) -> list[Failpoint]:
-    return [place for place in Failpoint if not any(one["kills"].get(place) for one in tallies)]
+    return [place for place in Failpoint if not any(tally["kills"].get(place) for tally in tallies)]
 
 
 def print_table(given: argparse.Namespace, kills: Counter[str], misses: Counter[str]) -> None:

@@ -248,18 +248,18 @@ class Pair:
 
     async def first_order_of(self, tag: str) -> float | None:
         """Return when the venue took the first order of a run."""
-        return next((one["time"] for one in await self.orders() if tag_of(one) == tag), None)
+        return next((order["time"] for order in await self.orders() if tag_of(order) == tag), None)
 
     async def leader(self) -> Instance | None:
         """Return who says that it leads."""
-        for one in self.instances:
-            if one.code is None and not one.stopped and await one.role() == "leader":
-                return one
+        for instance in self.instances:
+            if instance.code is None and not instance.stopped and await instance.role() == "leader":
+                return instance
         return None
 
     def other(self, instance: Instance) -> Instance:
         """Return the other one."""
-        return next(one for one in self.instances if one is not instance)
+        return next(other for other in self.instances if other is not instance)
 
 
 def tag_of(entry: dict[str, Any]) -> str:
@@ -305,8 +305,8 @@ async def begin(
 
 async def finish(pair: Pair, wires: list[Wire]) -> None:
     """End everything that was started."""
-    for one in pair.instances:
-        one.end()
+    for instance in pair.instances:
+        instance.end()
     for wire in wires:
         wire.restore()
         wire.__exit__()

@@ -171,8 +171,8 @@ class Drill:
         """Wait, and see that nothing is sent once no lease can stand any more."""
         began = clock.timestamp()
         await asyncio.sleep(seconds)
-        late = [one for one in await self.pair.orders() if one["time"] > began + 15]
-        self.problems += [f"order {one['order']} without any lease" for one in late]
+        late = [order for order in await self.pair.orders() if order["time"] > began + 15]
+        self.problems += [f"order {order['order']} without any lease" for order in late]
 
     async def _roles(self) -> tuple[Instance, Instance]:
         """Return who leads and who watches, when that is settled."""
@@ -227,7 +227,7 @@ class Drill:
 
     async def _overlaps(self) -> list[str]:
         found = returned(await self.pair.orders())
-        return [one for one in found if one not in self.problems]
+        return [problem for problem in found if problem not in self.problems]
 
 
 async def run(minutes: float, seed: int, *, plant: str) -> int:
@@ -258,19 +258,22 @@ def report(drill: Drill, orders: list[dict[str, object]]) -> int:
     cores, load = os.cpu_count(), os.getloadavg()[1]
     say(f"{'load of the machine:':<22} {load:.1f} on {cores} cores")
     sudden = [
-        one for what, took in drill.takeovers.items() if "ordered" not in what for one in took
+        seconds
+        for what, took in drill.takeovers.items()
+        if "ordered" not in what
+        for seconds in took
     ]
     for what, took in (("sudden", sudden), ("ordered", drill.takeovers.get("ordered ends", []))):
         if took:
             times = f"p50 {statistics.median(took):.1f} s, max {max(took):.1f} s"
             say(f"{'takeovers, ' + what + ':':<22} {len(took)}, {times}")
-    say(f"{'orders:':<22} {len(orders)}, of {len({tag_of(one) for one in orders})} runs")
+    say(f"{'orders:':<22} {len(orders)}, of {len({tag_of(order) for order in orders})} runs")
     say(f"{'overlaps:':<22} {len(overlaps)}")
-    other = [one for one in drill.problems if one not in overlaps]
+    other = [problem for problem in drill.problems if problem not in overlaps]
     say(f"{'other problems:':<22} {len(other)}")
     for sentence in (overlaps + other)[:10]:
         say(f"    {sentence}")
-    slowest = max((one for took in drill.takeovers.values() for one in took), default=0.0)
+    slowest = max((seconds for took in drill.takeovers.values() for seconds in took), default=0.0)
     if slowest > TAKEOVER_PROMISED:
         say(f"a takeover took longer than {TAKEOVER_PROMISED:g} s")
     if not drill.done["freezes at a place"]:

@@ -107,8 +107,8 @@ class Soak:
         if not await self._is_well(START_SECONDS):
             self.wrong.append(f"it is not well {START_SECONDS:.0f} s after its start")
         trouble = [
-            asyncio.create_task(one())
-            for one in (
+            asyncio.create_task(work())
+            for work in (
                 self.faults.break_things,
                 self.faults.move_money,
                 self.bot.order_at_whim,

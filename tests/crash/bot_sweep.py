@@ -144,7 +144,7 @@ class Sweep:
         return RANDOM
 
     async def _misbehave(self, chance: float) -> None:
-        faults = [one for one in FAULTS if self._given.fault in {None, one["kind"]}]
+        faults = [fault for fault in FAULTS if self._given.fault in {None, fault["kind"]}]
         if self._given.fault or self._random.random() < chance:
             fault = self._random.choice(faults)
             await self._world.break_({**fault, "seed": self._random.randrange(1 << 30)})
@@ -298,24 +298,24 @@ async def run(given: argparse.Namespace) -> int:
     counted: dict[str, Counter[str]] = {}
     for name in ("kills", "misses", "faults"):
         counted[name] = Counter()
-        for one in tallies:
-            counted[name].update(one[name])
+        for tally in tallies:
+            counted[name].update(tally[name])
     say(f"{'place':<20} {'kills':>6}   never reached in time")
     for place in (*Failpoint, RANDOM):
         say(f"{place:<20} {counted['kills'][place]:>6}   {counted['misses'][place] or ''}")
     faults = ", ".join(f"{name} {count}" for name, count in counted["faults"].most_common())
     say(f"faults: {faults or 'none'}")
     seconds, kills = clock.monotonic() - began, counted["kills"].total()
-    orders, trades = (sum(one[name] for one in tallies) for name in ("orders", "trades"))
+    orders, trades = (sum(tally[name] for tally in tallies) for name in ("orders", "trades"))
     say(f"seed {given.seed}: {kills} kills in {seconds:.0f} s; {orders} orders, {trades} fills")
-    commands = sum((Counter(one["words"]) for one in tallies), Counter[str]())
+    commands = sum((Counter(tally["words"]) for tally in tallies), Counter[str]())
     say(
         f"said and acknowledged: halt {commands['halt']}, go_paper {commands['go_paper']}, "
         f"go_live {commands['go_live']}; deaths that one outlived beyond the first: "
         f"{commands['outlived']}"
     )
-    say(f"settled at most {max(one['settled'] for one in tallies):.1f} s after a kill")
-    wrong = [sentence for one in tallies for sentence in one["wrong"]]
+    say(f"settled at most {max(tally['settled'] for tally in tallies):.1f} s after a kill")
+    wrong = [sentence for tally in tallies for sentence in tally["wrong"]]
     say(f"wrong: {len(wrong)}")
     for sentence in wrong[:20]:
         say(f"    {sentence}")
@@ -338,7 +338,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 20))
     parser.add_argument("--plant", choices=sorted(PLANTS), help="break a promise on purpose")
-    parser.add_argument("--fault", choices=sorted({one["kind"] for one in FAULTS}))
+    parser.add_argument("--fault", choices=sorted({fault["kind"] for fault in FAULTS}))
     parser.add_argument("--fail-fast", action="store_true", help="no further kills then")
     parser.add_argument("--some", action="store_true", help="places without a kill are no failure")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)

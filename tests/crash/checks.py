@@ -62,7 +62,7 @@ def check_integrity(connection: Connection, audit_key: bytes) -> list[str]:
     found = []
     if connection.dialect.name == "sqlite":
         verdicts = connection.execute(text("PRAGMA integrity_check")).scalars().all()
-        found += [f"integrity_check: {one}" for one in verdicts if one != "ok"]
+        found += [f"integrity_check: {verdict}" for verdict in verdicts if verdict != "ok"]
         orphans = connection.execute(text("PRAGMA foreign_key_check")).all()
         found += [f"foreign_key_check: {row}" for row in orphans]
     previous, number = "", 0
@@ -87,8 +87,14 @@ def check_lost(connection: Connection, promised: Promised) -> list[str]:
     bodies = connection.execute(select(notifications.c.body)).scalars()
     kept = {msgspec.json.decode(body).get("groupKey") for body in bodies}
     return [
-        *(f"alert {one} has no incident" for one in sorted(promised.alerts - opened)),
-        *(f"notification {one} is not stored" for one in sorted(promised.notifications - kept)),
+        *(
+            f"alert {fingerprint} has no incident"
+            for fingerprint in sorted(promised.alerts - opened)
+        ),
+        *(
+            f"notification {notification_id} is not stored"
+            for notification_id in sorted(promised.notifications - kept)
+        ),
     ]
 
 
@@ -120,8 +126,16 @@ def _doubled(done: list[dict[str, Any]]) -> list[str]:
     shots = Counter(line["episode"] for line in done if line["one_shot"] and line["episode"])
     twice = Counter(line["attempt"] for line in done)
     return [
-        *(f"episode {one} had {count} one-shots" for one, count in shots.items() if count > 1),
-        *(f"attempt {one} took effect {count} times" for one, count in twice.items() if count > 1),
+        *(
+            f"episode {episode} had {count} one-shots"
+            for episode, count in shots.items()
+            if count > 1
+        ),
+        *(
+            f"attempt {attempt} took effect {count} times"
+            for attempt, count in twice.items()
+            if count > 1
+        ),
     ]
 
 

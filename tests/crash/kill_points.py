@@ -64,7 +64,9 @@ class Chooser:
         if self.syscalls and self._random.random() < 0.2:
             place = self._random.choices(list(SYSCALLS), weights=(6, 3, 1))[0]
             return Candidate(place=place, nth=self._random.randint(1, SYSCALLS[place]))
-        place = self._least([one for one in Failpoint if one not in OF_A_RECOVERY])
+        place = self._least(
+            [failpoint for failpoint in Failpoint if failpoint not in OF_A_RECOVERY]
+        )
         return Candidate(place=place, nth=self._random.randint(1, 12 if place in OFTEN else 2))
 
     def ended(self, choice: Candidate, *, there: bool) -> None:

@@ -105,7 +105,7 @@ class Load:
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5))
         work = [self._send_flashes(pause) for _ in range(senders)]
         work += [self._let_fall_ill() for _ in range(self.ill_at_once)]
-        self._tasks = [asyncio.create_task(one) for one in work]
+        self._tasks = [asyncio.create_task(coroutine) for coroutine in work]
 
     async def stop_falling_ill(self) -> None:
         """Nothing new from now on; what is under way comes to its end."""
@@ -159,7 +159,7 @@ class Load:
         while self._going:
             count = self._random.choice((1, 1, 2, 5))
             labels = [labels_of("Flash", next(self._numbers)) for _ in range(count)]
-            await self.notify([alert_of(one) for one in labels])
+            await self.notify([alert_of(alert_labels) for alert_labels in labels])
             await asyncio.sleep(pause * 2 * self._random.random())
 
     async def _let_fall_ill(self) -> None:

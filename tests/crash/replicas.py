@@ -189,11 +189,11 @@ class Drill:
         for row in taken:
             at, key = row.at.timestamp(), row.note.partition(" ")[0]
             opened = [
-                one.opened_at.timestamp()
-                for one in known
-                if key_of(one) == key
-                and one.opened_at <= row.at
-                and (one.closed_at is None or one.closed_at > row.at)
+                incident.opened_at.timestamp()
+                for incident in known
+                if key_of(incident) == key
+                and incident.opened_at <= row.at
+                and (incident.closed_at is None or incident.closed_at > row.at)
             ]
             for pid, gone in self.gone.items():
                 if f"-{pid}-" in row.note and at >= gone and opened:
@@ -259,14 +259,14 @@ async def run(minutes: float, seed: int, *, fences: bool = True) -> int:
         drill = Drill(cluster, database, replicas, random.Random(seed), world)
         load = Load(
             world=world,
-            urls=[f"http://127.0.0.1:{one.port}" for one in replicas],
+            urls=[f"http://127.0.0.1:{replica.port}" for replica in replicas],
             token="webhook",
             seed=seed,
             ill_at_once=ILL_AT_ONCE,
             episode_seconds=EPISODE_SECONDS,
         )
-        for one in replicas:
-            await one.begin(database)
+        for replica in replicas:
+            await replica.begin(database)
         engine = reading_engine(database)
         try:
             async with load.running(senders=3, pause=0.1):
@@ -280,9 +280,9 @@ async def run(minutes: float, seed: int, *, fences: bool = True) -> int:
             drill.found.add(check_all(engine, key.encode(), load.promised, seen))
         finally:
             engine.dispose()
-            for one in replicas:
-                if one.process is not None:
-                    await one.process.end()
+            for replica in replicas:
+                if replica.process is not None:
+                    await replica.process.end()
     await world.stop()
     code = tell(drill, load, seen, took)
     if code == 0:

@@ -220,8 +220,8 @@ class World:
         labels: list[dict[str, str]] = [WATCHDOG]
         labels += [episode.labels for episode in self._firing()]
         alerts = [
-            {"labels": one, "annotations": {}, "state": "firing", "activeAt": LONG_AGO}
-            for one in labels
+            {"labels": alert_labels, "annotations": {}, "state": "firing", "activeAt": LONG_AGO}
+            for alert_labels in labels
         ]
         return web.json_response({"status": "success", "data": {"alerts": alerts}})
 

@@ -166,7 +166,7 @@ class SoakBot:
         """Read how many tasks its loop has."""
         text = await self._get("/metrics", as_json=False)
         if text:
-            self.tasks = sum(float(one) for one in TASKS.findall(text))
+            self.tasks = sum(float(number) for number in TASKS.findall(text))
 
     async def _recover(self, name: str, *, up: bool) -> None:
         now = clock.monotonic()

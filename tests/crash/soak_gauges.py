@@ -81,17 +81,19 @@ class Series:
         """Return the least of the first quarter after the warm-up, and of the last quarter."""
         kept = after_warm_up(self.readings, self.warm_up)
         part = max(1, len(kept) // 4)
-        return min(one.size for one in kept[:part]), min(one.size for one in kept[-part:])
+        return min(reading.size for reading in kept[:part]), min(
+            reading.size for reading in kept[-part:]
+        )
 
     @property
     def most(self) -> float:
         """Return the greatest reading."""
-        return max(one.size for one in self.readings)
+        return max(reading.size for reading in self.readings)
 
 
 def after_warm_up(readings: Sequence[Sample], warm_up: float) -> Sequence[Sample]:
     """Return the readings that count."""
-    return [one for one in readings if one.at >= warm_up * readings[-1].at]
+    return [reading for reading in readings if reading.at >= warm_up * readings[-1].at]
 
 
 def rule_for(minutes: float, warm_up: float) -> TrendRule:

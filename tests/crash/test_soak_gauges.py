@@ -34,7 +34,10 @@ def test_a_late_leak_is_not_flat() -> None:
     """One that begins in the middle is no warm-up."""
     series = memory(0.0)
     late = Series(
-        [one._replace(size=one.size + max(0, one.at - 900) * 10_000) for one in series.readings]
+        [
+            reading._replace(size=reading.size + max(0, reading.at - 900) * 10_000)
+            for reading in series.readings
+        ]
     )
     assert not judge_memory("memory", late, MINUTES).flat
 
@@ -53,7 +56,7 @@ def test_what_grows_in_the_warm_up_alone_is_flat() -> None:
     """A heap finds its size while everything fails for the first time; a leak goes on."""
     grows = memory(0.0, warm=4.0).readings
     leaks = memory(0.15).readings
-    slow = [one._replace(at=4 * one.at) for one in grows]
+    slow = [gauge._replace(at=4 * gauge.at) for gauge in grows]
     assert judge_memory("memory", Series(slow, warm_up=0.5), MINUTES).flat
     assert not judge_memory("memory", Series(leaks, warm_up=0.5), MINUTES).flat
 

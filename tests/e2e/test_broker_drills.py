@@ -22,7 +22,7 @@ BOTS = {"alpaca": "gamma", "ib": "delta"}
 @pytest.fixture(scope="module")
 def ports() -> dict[str, tuple[int, int, int]]:
     """Return the ports of broker, fault port and bot of each protocol."""
-    return {one: (free_port(), free_port(), free_port()) for one in BOTS}
+    return {bot: (free_port(), free_port(), free_port()) for bot in BOTS}
 
 
 @pytest.fixture(scope="module")

@@ -24,13 +24,21 @@ FASTEST = 8
 def fastest() -> list[RecordedDrill]:
     """Return the fastest drills of the committed game day that end on their own."""
     day = msgspec.json.decode((DOCS / FILE).read_bytes(), type=GameDayRecord)
-    plain = [one for one in day.all_drills if not (one.held_back or one.during or one.handed_over)]
-    ended = [(one.total_seconds, one.alert, one) for one in plain if one.total_seconds is not None]
-    return [one for _, _, one in sorted(ended, key=lambda one: one[:2])[:FASTEST]]
+    plain = [
+        drill
+        for drill in day.all_drills
+        if not (drill.held_back or drill.during or drill.handed_over)
+    ]
+    ended = [
+        (drill.total_seconds, drill.alert, drill)
+        for drill in plain
+        if drill.total_seconds is not None
+    ]
+    return [drill for _, _, drill in sorted(ended, key=lambda row: row[:2])[:FASTEST]]
 
 
-DRILLS = [one.alert for one in fastest() if not one.for_people]
-FOR_PEOPLE = [one.alert for one in fastest() if one.for_people]
+DRILLS = [drill.alert for drill in fastest() if not drill.for_people]
+FOR_PEOPLE = [drill.alert for drill in fastest() if drill.for_people]
 HELD_BACK = ["TradingBotBrokerDisconnected"]
 """Each costs its whole limit."""
 

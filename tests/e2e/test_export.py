@@ -16,6 +16,6 @@ def test_every_process_of_the_stack_is_found(stack: Stack) -> None:
     targets = str(stack.settings.targets_file)
     done = stack.run("export", "--targets", targets, "--once", "processes", "host")
     assert done.returncode == 0, done.stderr
-    supervised = [one.name for one in stack.registry if one.service]
+    supervised = [target.name for target in stack.registry if target.service]
     assert dict(UP.findall(done.stdout)) == dict.fromkeys(supervised, "1.0")
     assert done.stderr.count(": ok\n") == 2

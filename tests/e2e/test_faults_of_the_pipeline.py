@@ -48,7 +48,7 @@ async def attempt_started(scene: Scene, since: float) -> bool:
     """Whether the incident has an attempt that is under way."""
     incident = await newest(scene, "TradingBotDown", since)
     timeline = await scene.reconciler.timeline(incident.id) if incident else None
-    return timeline is not None and [one.state for one in timeline.attempts] == ["started"]
+    return timeline is not None and [attempt.state for attempt in timeline.attempts] == ["started"]
 
 
 class SupervisorLog:
@@ -64,7 +64,11 @@ class SupervisorLog:
             file.seek(self._begin)
             whole = file.read().rpartition(b"\n")[0]  # its last line may still be half written
         events = [json.loads(line) for line in whole.splitlines() if line.startswith(b"{")]
-        return [one for one in events if (one.get("event"), one.get("unit")) == (event, unit)]
+        return [
+            logged
+            for logged in events
+            if (logged.get("event"), logged.get("unit")) == (event, unit)
+        ]
 
 
 async def test_a_refused_webhook_is_made_good_by_the_poll(stack: Stack, scene: Scene) -> None:
@@ -95,7 +99,9 @@ async def test_the_reconciler_was_away_while_the_alert_fired(stack: Stack, scene
 
         async def fires() -> bool:
             alerts = (await scene.prometheus.view()).alerts.values()
-            return any(one.firing and one.name == "TradingBotBrokerDisconnected" for one in alerts)
+            return any(
+                alert.firing and alert.name == "TradingBotBrokerDisconnected" for alert in alerts
+            )
 
         await eventually(fires, within=30)
     finally:
@@ -150,7 +156,7 @@ async def test_the_reconciler_is_killed_in_the_middle_of_an_attempt(
     assert after["restarts"] == before["restarts"] + 1
     assert len(log.since("restart_requested", "bot-alpha")) == 1
     started = log.since("process_started", "bot-alpha")
-    assert [one["incarnation"] for one in started] == [after["incarnation"]]
+    assert [start["incarnation"] for start in started] == [after["incarnation"]]
 
 
 async def test_an_order_is_covered_by_the_dead_man_switch(stack: Stack, scene: Scene) -> None:

@@ -202,13 +202,13 @@ async def node_answers(stack: Stack) -> bool:
 async def rolls_out(stack: Stack) -> None:
     await eventually(partial(node_answers, stack), within=60, what="the node answers")
     before = {
-        one: await eventually(partial(incarnation, stack, one), within=90, what=f"{one} is healthy")
-        for one in BOTS
+        bot: await eventually(partial(incarnation, stack, bot), within=90, what=f"{bot} is healthy")
+        for bot in BOTS
     }
     code, output = await roll(stack, *BOTS)
-    assert (code, [one["restarted"] for one in output["bots"]]) == (0, [True, True]), output
-    for one in BOTS:
-        assert await incarnation(stack, one) not in {None, before[one]}
+    assert (code, [bot["restarted"] for bot in output["bots"]]) == (0, [True, True]), output
+    for bot in BOTS:
+        assert await incarnation(stack, bot) not in {None, before[bot]}
 
 
 async def spares_the_second(stack: Stack) -> None:

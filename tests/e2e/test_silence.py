@@ -97,7 +97,7 @@ async def test_a_bot_that_is_back_in_time_is_halted_until_a_person_says_otherwis
     assert await halted()
     assert bot_of(stack)["incarnation"] == before["incarnation"]
     targets = (await api(stack, scene, "GET", "/api/v1/targets"))["targets"]
-    (hold,) = next(one["holds"] for one in targets if one["name"] == "alpha")
+    (hold,) = next(target["holds"] for target in targets if target["name"] == "alpha")
     assert (hold["owner"], hold["state"]) == ("reconciler", "halted")
     order = {"reason": "seen", "holds": [hold["id"]]}
     released = await api(stack, scene, "POST", "/api/v1/targets/alpha/resume", order)

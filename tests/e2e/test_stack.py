@@ -44,7 +44,7 @@ def test_status_has_every_process_ready(stack: Stack) -> None:
     """One row for each process, all ready."""
     code, status = stack.json("status")
     assert code == 0
-    assert {one["state"] for one in status["processes"]} == {"ready"}
+    assert {process["state"] for process in status["processes"]} == {"ready"}
     assert status["automation"].startswith("automation is running")
 
 

@@ -113,12 +113,12 @@ async def test_a_killed_bot_is_restarted_by_systemd_and_verified(
     def closed() -> list[dict[str, Any]]:
         found = incidents(stack)
         fresh = found[: len(found) - known]
-        return fresh if all(one["closed_at"] for one in fresh) else []
+        return fresh if all(incident["closed_at"] for incident in fresh) else []
 
     fresh = await eventually(closed, within=120, what="the incident of the killed bot is closed")
     assert invocation(systemd) not in {"", before}
-    assert "TradingBotDown" in {one["alert"] for one in fresh}, fresh
-    assert all(one["close_reason"] == "recovered" for one in fresh), fresh
+    assert "TradingBotDown" in {incident["alert"] for incident in fresh}, fresh
+    assert all(incident["close_reason"] == "recovered" for incident in fresh), fresh
     assert await healthy(stack)
 
 

@@ -32,7 +32,7 @@ async def test_an_exercise_is_graded_and_leaves_nothing_behind(
     """While it runs automation is paused; at the end it runs, and the incident is closed."""
     seed = next(n for n in range(1000) if make_exercise(scene.runbooks, n).alert == alert)
     questions = make_exercise(scene.runbooks, seed).questions
-    typed = "".join(f"{next(iter(one.right))}\n" for one in questions)
+    typed = "".join(f"{next(iter(question.right))}\n" for question in questions)
     done = await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-m", "trading_ops.cli.main", "training",

@@ -74,7 +74,7 @@ def test_an_update_stays_and_a_sick_one_is_taken_back(stack: Stack) -> None:
     assert "no maintenance" in stack.run("maintenance", "list").stdout
     kept = json.loads((stack.settings.var / "units" / "bot-alpha.json").read_text())
     assert kept["proven"].endswith("versions/good/bin/python")
-    assert [one["result"].partition(";")[0] for one in kept["results"]] == [
+    assert [result["result"].partition(";")[0] for result in kept["results"]] == [
         "well",
         "it ended with code 3",
     ]

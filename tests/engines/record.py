@@ -38,21 +38,26 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
 def seconds_of(drills: Sequence[RecordedDrill]) -> dict[str, float]:
     """Return after how many seconds each was closed; not those that waited for another alert."""
     return {
-        one.alert: round(one.total_seconds, 1)
-        for one in drills
-        if not one.during and one.total_seconds is not None
+        drill.alert: round(drill.total_seconds, 1)
+        for drill in drills
+        if not drill.during and drill.total_seconds is not None
     }
 
 
 def table(generations: Sequence[Generation]) -> str:
     """Return the drills' seconds, side by side."""
-    names = [f"Prometheus {one.prometheus}, Alertmanager {one.alertmanager}" for one in generations]
+    names = [
+        f"Prometheus {generation.prometheus}, Alertmanager {generation.alertmanager}"
+        for generation in generations
+    ]
     lines = ["| drill | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
     lines += [
-        f"| {drill} | " + " | ".join(f"{one.seconds[drill]:.1f}" for one in generations) + " |"
+        f"| {drill} | "
+        + " | ".join(f"{generation.seconds[drill]:.1f}" for generation in generations)
+        + " |"
         for drill in DRILLS
     ]
-    days = sorted({one.measured for one in generations})
+    days = sorted({generation.measured for generation in generations})
     return "\n".join(lines) + f"\n\nSeconds until the incident was closed; {', '.join(days)}.\n"
 
 
@@ -65,8 +70,8 @@ def with_table(page: str, generations: Sequence[Generation]) -> str:
 def merged(kept: Sequence[Generation], found: Generation) -> list[Generation]:
     """Return what is kept with this run in place of the one on the same engines."""
     engines = (found.prometheus, found.alertmanager)
-    others = [one for one in kept if (one.prometheus, one.alertmanager) != engines]
-    return sorted([*others, found], key=lambda one: _number(one.prometheus))
+    others = [record for record in kept if (record.prometheus, record.alertmanager) != engines]
+    return sorted([*others, found], key=lambda record: _number(record.prometheus))
 
 
 def _number(version: str) -> list[int]:

@@ -82,11 +82,11 @@ async def unharmed(stack: Stack, scene: Scene) -> AsyncIterator[None]:
     stored_events = StoredEvents(stack)
     await eventually(lambda: is_heard(scene), within=60)
     before = stack.processes()["bot-alpha"]
-    seen = max((one.seq for one in stored_events()), default=0)
+    seen = max((event.seq for event in stored_events()), default=0)
     yield
     await eventually(lambda: is_heard(scene), within=60)
     await asyncio.sleep(AFTERWARDS_SECONDS)
-    done = [(one.kind, one.note) for one in stored_events(since=seen) if one.kind in HARM]
+    done = [(event.kind, event.note) for event in stored_events(since=seen) if event.kind in HARM]
     assert done == []
     after = stack.processes()["bot-alpha"]
     assert (after["incarnation"], after["restarts"]) == (before["incarnation"], before["restarts"])

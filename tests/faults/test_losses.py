@@ -63,12 +63,12 @@ async def test_a_copy_of_the_folder_touches_nothing(
     stack: Stack, scene: Scene, tmp_path: Path
 ) -> None:
     """`up` in a copy, which a backup or a staging environment is, ends no process of the first."""
-    before = {name: one["incarnation"] for name, one in stack.processes().items()}
+    before = {name: process["incarnation"] for name, process in stack.processes().items()}
     copy = tmp_path / "copy"
     shutil.copytree(stack.settings.var, copy, symlinks=True, ignore_dangling_symlinks=True)
     done = await asyncio.to_thread(up_in, stack, copy)
     assert done.returncode != 0
-    assert {name: one["incarnation"] for name, one in stack.processes().items()} == before
+    assert {name: process["incarnation"] for name, process in stack.processes().items()} == before
     assert await trades(stack, scene)
 
 
@@ -95,7 +95,7 @@ async def test_frozen_sources_close_nothing(stack: Stack, scene: Scene) -> None:
 
         async def opened() -> list[str]:
             filters = {"alertname": "TradingBotDown", "open": "true"}
-            return [one.id for one in await scene.reconciler.incidents(**filters)]
+            return [incident.id for incident in await scene.reconciler.incidents(**filters)]
 
         before = await eventually(opened, within=60)
         for pid in frozen:
@@ -126,7 +126,7 @@ async def test_a_full_disk_gives_no_process_up(tmp_path_factory: pytest.TempPath
             fill.unlink()
 
             async def all_ready() -> bool:
-                return {one["state"] for one in stack.processes().values()} == {"ready"}
+                return {process["state"] for process in stack.processes().values()} == {"ready"}
 
             await eventually(all_ready, within=120)
             await eventually(lambda: trades(stack, scene), within=60)

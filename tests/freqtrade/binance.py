@@ -89,7 +89,7 @@ class Exchange:
         begin, end = self._level(opened), self._level(opened + MINUTE)
         low, high = min(begin, end) * 0.9999, max(begin, end) * 1.0001
         return [
-            opened, *(f"{one:.2f}" for one in (begin, high, low, end)), "12.5", opened + MINUTE - 1,
+            opened, *(f"{at:.2f}" for at in (begin, high, low, end)), "12.5", opened + MINUTE - 1,
             "625000.0", 100, "6.0", "300000.0", "0",
         ]  # fmt: skip
 

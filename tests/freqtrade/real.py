@@ -177,7 +177,9 @@ class RealFreqtrade(Process):
         return int(self.get("/count")["current"])
 
     def global_locks(self) -> list[dict[str, Any]]:
-        return [one for one in self.get("/locks")["locks"] if one["active"] and one["pair"] == "*"]
+        return [
+            lock for lock in self.get("/locks")["locks"] if lock["active"] and lock["pair"] == "*"
+        ]
 
 
 def _request(

@@ -268,7 +268,7 @@ async def test_its_messages_are_heard_and_a_reload_ends_the_connection(
     real: RealFreqtrade, bot: FreqtradeBot
 ) -> None:
     """Each reload closes it with 1012; the listener reconnects and keeps what it received."""
-    (listener,) = (one for one in bot.watched if isinstance(one, Listener))
+    (listener,) = (watched for watched in bot.watched if isinstance(watched, Listener))
     async with running(listener):
         await patiently(lambda: listener.up, within=20)
         real.post("/pause")
@@ -284,7 +284,7 @@ async def test_its_messages_are_heard_and_a_reload_ends_the_connection(
 
 async def test_a_fill_and_a_candle_are_heard(real: RealFreqtrade, bot: FreqtradeBot) -> None:
     """Orders by how they ended, which no endpoint tells; and a candle's analysis."""
-    (listener,) = (one for one in bot.watched if isinstance(one, Listener))
+    (listener,) = (watched for watched in bot.watched if isinstance(watched, Listener))
     await hold_two(real)
     await look(bot, "pair_candles")
     async with running(listener):

@@ -64,8 +64,12 @@ async def test_it_is_exported(real: RealFreqtrade, scrapes: Scrapes) -> None:
     """Each figure is what its own API says, under the names of our own bots."""
 
     async def agree() -> bool:
-        count, profit, config = (real.get(f"/{one}") for one in ("count", "profit", "show_config"))
-        trades, health, locks = (real.get(f"/{one}") for one in ("status", "health", "locks"))
+        count, profit, config = (
+            real.get(f"/{endpoint}") for endpoint in ("count", "profit", "show_config")
+        )
+        trades, health, locks = (
+            real.get(f"/{endpoint}") for endpoint in ("status", "health", "locks")
+        )
         balance = real.get("/balance")
         seen = await scrapes.now()
         expected = {
@@ -101,7 +105,11 @@ async def test_it_is_exported(real: RealFreqtrade, scrapes: Scrapes) -> None:
             expected[f"trading_freqtrade_candle_timestamp_seconds:{pair}"] = stop
         disagreements.clear()
         disagreements.update(
-            {name: (seen.get(name), one) for name, one in expected.items() if seen.get(name) != one}
+            {
+                name: (seen.get(name), value)
+                for name, value in expected.items()
+                if seen.get(name) != value
+            }
         )
         return not disagreements
 
@@ -205,7 +213,8 @@ async def test_an_exchange_that_is_away_is_alerted_on(
     async def fires(alert: str) -> bool:
         alerts = (await scene.prometheus.view()).alerts.values()
         return any(
-            one.firing and one.name == alert and one.labels.get("bot") == NAME for one in alerts
+            seen_alert.firing and seen_alert.name == alert and seen_alert.labels.get("bot") == NAME
+            for seen_alert in alerts
         )
 
     exchange.mode("down")

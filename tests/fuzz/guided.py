@@ -19,13 +19,13 @@ def main() -> None:
     """Run so many inputs; the process ends with 0 when none crashed."""
     runs, seed = int(sys.argv[1]), int(sys.argv[2])
 
-    def one(data: bytes) -> None:
+    def fuzz(data: bytes) -> None:
         # Half as they come, half as the seed of a body that is nearly right.
         check(data if data[:1] < b"\x80" else payload(random.Random(data)))
 
     arguments = [sys.argv[0], f"-runs={runs}", f"-seed={seed}", "-max_len=4096", "-verbosity=0"]
     arguments.append(f"-artifact_prefix={tempfile.gettempdir()}/atheris-")
-    atheris.Setup(arguments, one)
+    atheris.Setup(arguments, fuzz)
     atheris.Fuzz()
 
 

@@ -122,7 +122,9 @@ class Site:
     def state_of(self, alert: str) -> str:
         """What the open incident of an alert waits for; empty without one."""
         found = json.loads(self.a("trading-ops incidents --open --output json"))
-        return next((one["status"]["state"] for one in found if one["alert"] == alert), "")
+        return next(
+            (incident["status"]["state"] for incident in found if incident["alert"] == alert), ""
+        )
 
     def pages(self) -> str:
         """The mails that on-call got."""
@@ -138,7 +140,7 @@ class Site:
     def failed_checks(self, at: str = "host-a") -> set[str]:
         """The checks of `doctor` that fail."""
         found = json.loads(self.hosts[at]("trading-ops doctor --output json || true"))
-        return {one["name"] for one in found["checks"] if not one["ok"]}
+        return {check["name"] for check in found["checks"] if not check["ok"]}
 
     async def calm(self) -> None:
         """Wait until what an earlier test left is over; its restarts count for no budget."""
@@ -165,15 +167,17 @@ class Site:
         def closed() -> list[dict[str, Any]]:
             found = self.incidents(at=at)
             fresh = found[: len(found) - known]
-            return fresh if all(one["closed_at"] for one in fresh) else []
+            return fresh if all(incident["closed_at"] for incident in fresh) else []
 
         fresh = await eventually(closed, within=120, what="its incident is closed")
         seconds = time.monotonic() - began
         say(f"{name}: started after {started:.1f} s, closed after {seconds:.1f} s")
-        assert {one["close_reason"] for one in fresh} == {"recovered"}, fresh
+        assert {incident["close_reason"] for incident in fresh} == {"recovered"}, fresh
         assert self.starts() == before + 1
         assert self.unit("NRestarts") == "0"  # not by systemd on its own
-        return "\n".join(self.hosts[at](f"trading-ops incidents show {one['id']}") for one in fresh)
+        return "\n".join(
+            self.hosts[at](f"trading-ops incidents show {incident['id']}") for incident in fresh
+        )
 
 
 def bot() -> str:

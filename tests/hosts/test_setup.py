@@ -27,7 +27,7 @@ def host(image: str, package: Path) -> Iterator[Host]:
 
 def failed(run: Host) -> set[str]:
     found = json.loads(run("trading-ops doctor --output json || true"))
-    return {one["name"] for one in found["checks"] if not one["ok"]}
+    return {check["name"] for check in found["checks"] if not check["ok"]}
 
 
 async def test_what_is_installed_is_healthy(host: Host) -> None:

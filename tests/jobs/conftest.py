@@ -80,7 +80,7 @@ class Replica:
 
     async def history(self) -> list[JobRun]:
         """Return the runs, newest first."""
-        return await self.scheduler.reader.read(lambda one: jobs.history(one, "told"))
+        return await self.scheduler.reader.read(lambda connection: jobs.history(connection, "told"))
 
     async def ended(self) -> JobRun:
         """Wait until the newest run is over, and return it."""

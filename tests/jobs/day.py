@@ -55,7 +55,7 @@ class Instant:
 def entries_in(zone: str) -> dict[str, Entry]:
     """Return the shipped jobs that run by cron, and some more, all in a zone."""
     shipped = load_jobs(Path("/nonexistent"))
-    found = {name: _in_zone(one, zone) for name, one in shipped.items()}
+    found = {name: _in_zone(entry, zone) for name, entry in shipped.items()}
     example = replace(next(iter(found.values())), jitter=timedelta(0))
     for name, expression in ADDED.items():
         found[name] = replace(example, name=name, schedule=Cron(expression=expression, zone=zone))
@@ -76,8 +76,8 @@ def simulate(
 ) -> list[JobRun]:
     """Return the runs of one local day, in the order of their start."""
     begin, end = (
-        datetime.combine(one, time(), ZoneInfo(zone)).astimezone(UTC)
-        for one in (day, day + timedelta(days=1))
+        datetime.combine(date_, time(), ZoneInfo(zone)).astimezone(UTC)
+        for date_ in (day, day + timedelta(days=1))
     )
     with tempfile.TemporaryDirectory() as folder:
         return asyncio.run(_simulate(Path(folder), begin, end, entries, step))

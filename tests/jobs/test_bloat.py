@@ -166,5 +166,5 @@ def needs(*space: int) -> list[Need]:
 def test_what_has_no_space_does_not_run(free: int | None, run: list[str], why: str) -> None:
     """What needs no space always runs."""
     found: tuple[Any, str] = without_space(needs(0, 100, 500), free)
-    assert [one.statement for one in found[0]] == run
+    assert [need.statement for need in found[0]] == run
     assert (why in found[1], bool(found[1])) == (True, bool(why))

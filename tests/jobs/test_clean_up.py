@@ -65,12 +65,12 @@ def put(path: Path, size: int = 5000, *, days: float = 40) -> Path:
 def age(path: Path, days: float = 40) -> None:
     """Let it be so old, with everything in it."""
     then = clock.timestamp() - days * 86_400
-    for one in (path, *path.rglob("*")):
-        os.utime(one, (then, then), follow_symlinks=False)
+    for inner in (path, *path.rglob("*")):
+        os.utime(inner, (then, then), follow_symlinks=False)
 
 
 def everything(folder: Path) -> set[str]:
-    return {str(one.relative_to(folder)) for one in folder.rglob("*")}
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
 def make_leftovers(settings: Settings) -> set[str]:
@@ -95,7 +95,7 @@ def make_leftovers(settings: Settings) -> set[str]:
         "var/backup/create",
         "var/backup/create/reconciler.db",
         *(".restored-2.partial", ".restored-2.partial/var", ".restored-2.partial/var/a"),
-        *(f"var/backup/restic-cache{one}" for one in ("", "/a", "/a/b")),
+        *(f"var/backup/restic-cache{suffix}" for suffix in ("", "/a", "/a/b")),
     }
 
 
@@ -157,8 +157,8 @@ def test_a_path_that_leaves_the_base_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_hard_link_frees_nothing(settings: Settings) -> None:
-    one = put(settings.var / "reconciler/.journal.new")
-    os.link(one, settings.var / "reconciler/other")
+    journal = put(settings.var / "reconciler/.journal.new")
+    os.link(journal, settings.var / "reconciler/other")
     assert [found.found.bytes for found in leftovers(settings)] == [0]
 
 
@@ -279,7 +279,7 @@ def test_a_large_log_that_is_being_packed_is_left_whole(settings: Settings) -> N
     """Told to end in the middle, it leaves neither half an archive nor an empty log."""
     log = settings.logs / "prometheus.log"
     put(log, int(settings.log_policy.file_bytes * OVER + 1))
-    (found,) = (one for one in leftovers(settings) if one.kind is Kind.LARGE_LOG)
+    (found,) = (leftover for leftover in leftovers(settings) if leftover.kind is Kind.LARGE_LOG)
     before = everything(settings.logs)
 
     class SetLater(threading.Event):
@@ -305,7 +305,7 @@ def test_the_command_needs_no_reconciler(
     before = everything(settings.root)
     listed = CliRunner().invoke(clean_up, ["--dry-run", "--output", "json"])
     found = msgspec.json.decode(listed.output)
-    assert found["bytes"] == sum(one["bytes"] for one in found["found"]) > 50_000
+    assert found["bytes"] == sum(leftover["bytes"] for leftover in found["found"]) > 50_000
     assert everything(settings.root) == before
     done = CliRunner().invoke(clean_up)
     assert (done.exit_code, "freed" in done.output) == (0, True)

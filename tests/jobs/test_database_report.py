@@ -153,7 +153,7 @@ async def test_autovacuum_that_is_off_is_reported_until_it_is_on(
     async with installed(tmp_path, url) as days:
         findings = of(await days.report(0))
         assert 'autovacuum is off for "Quiet one"' in findings
-        (advice,) = (one["text"] for one in (await days.recorded())["findings"])
+        (advice,) = (finding["text"] for finding in (await days.recorded())["findings"])
         session.execute(advice.partition(": ")[2])
         assert of(await days.report(1)) == "no findings"
 
@@ -167,7 +167,9 @@ async def test_utility_statements_are_not_recorded(
     async with installed(tmp_path, url) as days:
         for day in (0, 1):
             await days.report(day)
-        recorded = json.dumps([one.after for one in await findings.earlier(days.context, KIND)])
+        recorded = json.dumps(
+            [report.after for report in await findings.earlier(days.context, KIND)]
+        )
     assert "plain-to-see" not in recorded
 
 
@@ -225,7 +227,9 @@ def test_the_queries_of_pools_give_what_they_say(tmp_path: Path) -> None:
         "tests": [
             {
                 "interval": "1m",
-                "input_series": [{"series": one, "values": two} for one, two in SERIES.items()],
+                "input_series": [
+                    {"series": series, "values": two} for series, two in SERIES.items()
+                ],
                 "promql_expr_test": [
                     {
                         "expr": POOLS[name],

@@ -173,7 +173,7 @@ def test_jitter_is_the_same_everywhere() -> None:
     due, most = utc("2026-05-10T03"), timedelta(minutes=10)
     spread = {jitter(f"job {n}", due, most) for n in range(50)}
     assert jitter("job 1", due, most) == jitter("job 1", due, most)
-    assert all(timedelta(0) <= one < most for one in spread)
+    assert all(timedelta(0) <= delay < most for delay in spread)
     assert len(spread) > 40
 
 

@@ -162,14 +162,14 @@ async def test_a_run_of_a_dead_replica_is_unknown(start: Start) -> None:
 @postgresql_only
 async def test_two_replicas_run_it_once(start: Start) -> None:
     """The lease holder runs it; the other one sees that it has run."""
-    async with start() as one, start("two") as two:
-        await one.make_due()
-        one.job.end.set()
+    async with start() as first, start("two") as two:
+        await first.make_due()
+        first.job.end.set()
         two.job.end.set()
-        await asyncio.gather(one.scheduler.pass_once(), two.scheduler.pass_once())
-        await one.ended()
-        await asyncio.gather(one.scheduler.pass_once(), two.scheduler.pass_once())
-        assert one.job.runs + two.job.runs == 1
+        await asyncio.gather(first.scheduler.pass_once(), two.scheduler.pass_once())
+        await first.ended()
+        await asyncio.gather(first.scheduler.pass_once(), two.scheduler.pass_once())
+        assert first.job.runs + two.job.runs == 1
 
 
 async def test_a_run_is_in_the_audit_log(start: Start) -> None:
@@ -181,7 +181,7 @@ async def test_a_run_is_in_the_audit_log(start: Start) -> None:
         await replica.ended()
 
         def kinds(connection: Connection) -> list[str]:
-            return [f"{one.kind} {one.actor}" for one in events.latest(connection)]
+            return [f"{event.kind} {event.actor}" for event in events.latest(connection)]
 
         found = await replica.scheduler.reader.read(kinds)
         assert found[:2] == ["job_finished reconciler", "job_started ada"]

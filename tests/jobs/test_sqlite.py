@@ -32,8 +32,8 @@ def context_of(replica: Replica, folder: Path) -> Context:
 
 async def do(replica: Replica, *statements: str) -> None:
     def work(connection: Connection) -> None:
-        for one in statements:
-            connection.exec_driver_sql(one)
+        for statement in statements:
+            connection.exec_driver_sql(statement)
 
     await replica.scheduler.writer.run(work)
 

@@ -25,8 +25,8 @@ windows:
 def loaded(folder: Path, text: str = WEEKLY) -> Recurring:
     """Return the only entry of a file."""
     (folder / FILE).write_text(text)
-    (one,) = load_windows(folder, make_registry(alpha="127.0.0.1:1"))
-    return one
+    (window,) = load_windows(folder, make_registry(alpha="127.0.0.1:1"))
+    return window
 
 
 async def planned(replica: Replica) -> list[Maintenance]:
@@ -37,13 +37,13 @@ async def planned(replica: Replica) -> list[Maintenance]:
 
 def test_a_window_a_week_at_the_same_local_time(tmp_path: Path) -> None:
     """For a year, over both clock changes; during a window it is this one, not the next."""
-    one, now = loaded(tmp_path), datetime(2026, 1, 1, tzinfo=UTC)
+    recurring, now = loaded(tmp_path), datetime(2026, 1, 1, tzinfo=UTC)
     begins = []
     while now < datetime(2027, 1, 1, tzinfo=UTC):
-        window = one.next(now)
+        window = recurring.next(now)
         assert window is not None
         assert window.ends_at - window.begins_at == timedelta(hours=1)
-        assert one.next(window.begins_at + timedelta(minutes=59)) == window
+        assert recurring.next(window.begins_at + timedelta(minutes=59)) == window
         begins.append(window.begins_at)
         now = window.ends_at
     local = [begin.astimezone(BERLIN) for begin in begins if begin.year == 2026]
@@ -55,10 +55,10 @@ def test_a_window_a_week_at_the_same_local_time(tmp_path: Path) -> None:
 
 async def test_each_window_is_stored_once(start: Start, tmp_path: Path) -> None:
     """Over passes and replicas; one that a person ended does not come back."""
-    one = loaded(tmp_path)
+    recurring = loaded(tmp_path)
     async with start("one") as first, start("two") as second:
         for replica in (first, second, first):
-            replica.scheduler.windows = (one,)
+            replica.scheduler.windows = (recurring,)
             await replica.scheduler.pass_once()
         (window,) = await planned(first)
         assert (window.target, window.owner, window.reason) == (

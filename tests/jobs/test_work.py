@@ -36,18 +36,18 @@ def test_a_daily_summary_for_each_session_of_a_year() -> None:
         capture_output=True,
         check=True,
     )
-    year = [Session(*one) for one in msgspec.json.decode(done.stdout, type=Table)["XNYS"]]
+    year = [Session(*row) for row in msgspec.json.decode(done.stdout, type=Table)["XNYS"]]
     schedule = parse("XNYS close + 30min", "UTC")
     due, last = [], datetime(2026, 1, 1, tzinfo=UTC)
     while (moment := next_due(schedule, last, last, year)) is not None:
         due.append(moment)
         last = moment
-    local = [one.astimezone(NEW_YORK) for one in due]
-    assert len({one.date() for one in local}) == len(local) == len(year)
-    times = {one.date(): f"{one:%H:%M}" for one in local}
+    local = [due_at.astimezone(NEW_YORK) for due_at in due]
+    assert len({due_at.date() for due_at in local}) == len(local) == len(year)
+    times = {due_at.date(): f"{due_at:%H:%M}" for due_at in local}
     assert {day for day, at in times.items() if at != "16:30"} == HALF_DAYS
     assert {times[day] for day in HALF_DAYS} == {"13:30"}
-    assert {one.utcoffset() for one in local} == {timedelta(hours=-5), timedelta(hours=-4)}
+    assert {due_at.utcoffset() for due_at in local} == {timedelta(hours=-5), timedelta(hours=-4)}
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ async def test_an_empty_table_is_filled_without_waiting(start: Start) -> None:
 
 async def due_at(scheduler: Scheduler) -> datetime | None:
     """Return when the job is due next."""
-    (due,) = [one for one in await scheduler.standings() if one.entry.name == "told"]
+    (due,) = [standing for standing in await scheduler.standings() if standing.entry.name == "told"]
     return due.due_at
 
 

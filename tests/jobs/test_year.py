@@ -32,8 +32,8 @@ MINUTE = timedelta(minutes=1)
 
 HALF_DAYS = {date(2026, 11, 27), date(2026, 12, 24)}
 HOLIDAYS = {
-    date(2026, *one)
-    for one in (
+    date(2026, *day)
+    for day in (
         (1, 1), (1, 19), (2, 16), (4, 3), (5, 25), (6, 19), (7, 3), (9, 7), (11, 26), (12, 25),
     )
 }  # fmt: skip
@@ -48,8 +48,8 @@ SPRING = date(2026, 3, 8)
 
 def moments(clocks: dict[date, time]) -> list[datetime]:
     """Return these local times in UTC, as far as they are in the year."""
-    found = [datetime.combine(*one, NEW_YORK).astimezone(UTC) for one in clocks.items()]
-    return [one for one in found if BEGIN < one < END]
+    found = [datetime.combine(*clock, NEW_YORK).astimezone(UTC) for clock in clocks.items()]
+    return [due_at for due_at in found if BEGIN < due_at < END]
 
 
 def after_closes() -> list[datetime]:

@@ -106,10 +106,12 @@ class Cluster:
 
     def _pods(self, request: web.Request, words: list[str], body: Any) -> web.Response:
         if not words:
-            wanted = dict(one.split("=") for one in request.query["labelSelector"].split(","))
+            wanted = dict(
+                selector.split("=") for selector in request.query["labelSelector"].split(",")
+            )
             assert wanted == SELECTOR
             return web.json_response({"kind": "PodList", "items": self.pods})
-        found = next((one for one in self.pods if one["metadata"]["name"] == words[0]), None)
+        found = next((pod for pod in self.pods if pod["metadata"]["name"] == words[0]), None)
         if found is None:
             return _status(404, f'pods "{words[0]}" not found')
         if body["preconditions"]["uid"] != found["metadata"]["uid"]:

@@ -48,17 +48,19 @@ class OpenApi:
         self, method: str, path: str, query: Mapping[str, str], content: str, body: Any
     ) -> Iterator[str]:
         """Yield what is wrong with a request."""
-        operations = next((one for form, one in self._paths if form.fullmatch(path)), None)
+        operations = next((item for form, item in self._paths if form.fullmatch(path)), None)
         operation = (operations or {}).get(method.lower())
         if operations is None or operation is None:
             yield f"there is no {method} {path}"
             return
         parameters = [*operation.get("parameters", ()), *operations.get("parameters", ())]
-        known = {one["name"] for one in parameters if one.get("in") == "query"}
+        known = {parameter["name"] for parameter in parameters if parameter.get("in") == "query"}
         known |= {
-            one["$ref"].split("/")[-1].rsplit("-", 1)[0] for one in parameters if "$ref" in one
+            parameter["$ref"].split("/")[-1].rsplit("-", 1)[0]
+            for parameter in parameters
+            if "$ref" in parameter
         }
-        yield from (f"{method} {path}: unknown query {one}" for one in query if one not in known)
+        yield from (f"{method} {path}: unknown query {name}" for name in query if name not in known)
         if body is None:
             return
         consumed = operation.get("consumes", ["*/*"])
@@ -85,14 +87,14 @@ class OpenApi:
         schema = self._resolved(schema)
         kind = schema.get("type", "object")
         if kind == "array" and isinstance(value, list):
-            for index, one in enumerate(value):
-                yield from self.faults(one, schema["items"], f"{where}[{index}]")
+            for index, item in enumerate(value):
+                yield from self.faults(item, schema["items"], f"{where}[{index}]")
         elif kind == "object" and isinstance(value, dict):
             other = schema.get("additionalProperties")
-            for key, one in value.items():
+            for key, item in value.items():
                 inner = schema.get("properties", {}).get(key) or other
                 if inner is not None:
-                    yield from self.faults(one, inner, f"{where}.{key}")
+                    yield from self.faults(item, inner, f"{where}.{key}")
                 elif "properties" in schema:
                     yield f"{where}: unknown field {key}"
         elif not _is_of(value, kind, schema.get("format", "")):
@@ -101,17 +103,17 @@ class OpenApi:
     def _missing(self, value: Any, schema: Mapping[str, Any], where: str) -> Iterator[str]:
         schema = self._resolved(schema)
         if isinstance(value, list):
-            for index, one in enumerate(value):
-                yield from self._missing(one, schema.get("items", {}), f"{where}[{index}]")
+            for index, item in enumerate(value):
+                yield from self._missing(item, schema.get("items", {}), f"{where}[{index}]")
         elif isinstance(value, dict):
             yield from (
                 f"{where}: {key} is missing"
                 for key in schema.get("required", ())
                 if key not in value
             )
-            for key, one in value.items():
+            for key, item in value.items():
                 inner = schema.get("properties", {}).get(key, {})
-                yield from self._missing(one, inner, f"{where}.{key}")
+                yield from self._missing(item, inner, f"{where}.{key}")
 
     def _resolved(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
         while "$ref" in schema:

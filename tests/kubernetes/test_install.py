@@ -48,12 +48,12 @@ def base(project: Path) -> list[dict[str, Any]]:
     """The objects of the base, as the project folder has it."""
     folder = project / "deploy" / "kubernetes"
     (listed,) = read(folder / "kustomization.yaml")
-    return [one for name in listed["resources"] for one in read(folder / name)]
+    return [document for name in listed["resources"] for document in read(folder / name)]
 
 
 def pods(project: Path) -> list[dict[str, Any]]:
-    sets = [one for one in base(project) if one["kind"] == "StatefulSet"]
-    return [one["spec"]["template"]["spec"] for one in sets]
+    sets = [document for document in base(project) if document["kind"] == "StatefulSet"]
+    return [stateful_set["spec"]["template"]["spec"] for stateful_set in sets]
 
 
 def test_the_shipped_role_is_that_of_the_documented_targets(project: Path) -> None:
@@ -64,9 +64,9 @@ def test_the_shipped_role_is_that_of_the_documented_targets(project: Path) -> No
 def test_each_file_is_there_and_each_mounted_object_is_made(project: Path) -> None:
     (kustomization,) = read(project / "kustomization.yaml")
     made = {}
-    for one in [*kustomization["secretGenerator"], *kustomization["configMapGenerator"]]:
-        made[one["name"]] = {Path(file).name for file in one["files"]}
-        for file in one["files"]:
+    for generator in [*kustomization["secretGenerator"], *kustomization["configMapGenerator"]]:
+        made[generator["name"]] = {Path(file).name for file in generator["files"]}
+        for file in generator["files"]:
             assert (project / file).is_file(), file
     mounted = {
         volume.get("secret", {}).get("secretName") or volume["configMap"]["name"]
@@ -86,14 +86,20 @@ def test_the_pods_find_their_settings_and_targets(project: Path) -> None:
     names = {
         target.address.partition(".")[0] for target in registry if "trading.svc" in target.address
     }
-    services = {one["metadata"]["name"]: one for one in base(project) if one["kind"] == "Service"}
+    services = {
+        document["metadata"]["name"]: document
+        for document in base(project)
+        if document["kind"] == "Service"
+    }
     assert names == set(services)
     for target in registry:
         service = services.get(target.address.partition(".")[0])
         assert service is None or target.address.endswith(f":{service['spec']['ports'][0]['port']}")
     for pod in pods(project):
         for container in pod["containers"]:
-            environment = {one["name"]: one["value"] for one in container.get("env", ())}
+            environment = {
+                variable["name"]: variable["value"] for variable in container.get("env", ())
+            }
             load_settings(project, environment)  # refuses what it does not know
 
 
@@ -106,9 +112,9 @@ def test_every_container_is_hardened(project: Path) -> None:
             assert context["readOnlyRootFilesystem"]
             assert not context["allowPrivilegeEscalation"]
             assert context["capabilities"] == {"drop": ["ALL"]}
-            mounts = {one["name"] for one in container["volumeMounts"]}
+            mounts = {mount["name"] for mount in container["volumeMounts"]}
             claims = {"data"}
-            assert mounts <= {one["name"] for one in pod["volumes"]} | claims
+            assert mounts <= {volume["name"] for volume in pod["volumes"]} | claims
 
 
 @pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed")
@@ -117,9 +123,13 @@ def test_kustomize_builds_it(project: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     found = list(yaml.safe_load_all(done.stdout))
-    assert {one["metadata"].get("namespace") for one in found} == {"trading"}
+    assert {document["metadata"].get("namespace") for document in found} == {"trading"}
     images = set(re.findall(r"image: (\S+)", done.stdout))
     assert images == {"registry.example/trading-ops:0.1.0", "registry.example/alpha-bot:1.0"}
-    generated = {one["metadata"]["name"] for one in found if one["kind"] in {"Secret", "ConfigMap"}}
+    generated = {
+        document["metadata"]["name"]
+        for document in found
+        if document["kind"] in {"Secret", "ConfigMap"}
+    }
     for name in re.findall(r"secretName: (\S+)", done.stdout):
         assert name in generated

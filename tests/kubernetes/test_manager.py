@@ -210,7 +210,7 @@ async def test_the_printed_role_allows_what_is_done_and_no_more(
     await kubernetes.restart(name, WITHIN)
     await kubernetes.stop(name, SOON)
     documents = list(yaml.safe_load_all(role("ops:trading-ops-node", [name])))
-    assert [one["kind"] for one in documents] == ["Role", "RoleBinding"]
+    assert [document["kind"] for document in documents] == ["Role", "RoleBinding"]
     granted = set()
     for rule in documents[0]["rules"]:
         for verb in rule["verbs"]:

@@ -43,7 +43,9 @@ async def test_every_request_is_valid(openapi: OpenApi, tmp_path: Path, kind: st
     await kubernetes.close()
     await runner.cleanup()
     assert {method for method, *_ in cluster.requests} >= {"GET", "PATCH"}
-    assert [fault for one in cluster.requests for fault in openapi.faults_of_request(*one)] == []
+    assert [
+        fault for request in cluster.requests for fault in openapi.faults_of_request(*request)
+    ] == []
     # The fake answers with fields of the real objects.
     pod = {"apiVersion": "v1", "kind": "Pod", **cluster.pod}
     (workload,) = cluster.workloads.values()
@@ -55,8 +57,8 @@ async def test_every_request_is_valid(openapi: OpenApi, tmp_path: Path, kind: st
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.stem)
 def test_every_manifest_is_valid(openapi: OpenApi, path: Path) -> None:
     documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
-    found = [one for one in documents if one["kind"] != "Kustomization"]
-    assert [fault for one in found for fault in openapi.faults_of_object(one)] == []
+    found = [document for document in documents if document["kind"] != "Kustomization"]
+    assert [fault for document in found for fault in openapi.faults_of_object(document)] == []
 
 
 def test_faults_are_found(openapi: OpenApi) -> None:

@@ -42,7 +42,7 @@ def stable(mail: EmailMessage) -> str:
     for part in mail.iter_parts():
         assert isinstance(part, EmailMessage)
         kept = [f"{name}: {value}" for name, value in part.items() if name.startswith("Content-")]
-        kept = [one for one in kept if not one.startswith("Content-Transfer-Encoding")]
+        kept = [header for header in kept if not header.startswith("Content-Transfer-Encoding")]
         body = str(part.get_content()).replace("\r\n", "\n")
         lines += ["", f"--{BOUNDARY}", *kept, "Content-Transfer-Encoding: 8bit", "", body]
     return "\n".join([*lines, "", f"--{BOUNDARY}--", ""])

@@ -51,8 +51,8 @@ def try_one(bug: Bug) -> _Tried:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix=f"planted-{bug.name}-") as name:
         root = Path(name)
-        for one in COPIED:
-            _copy(ROOT / one, root / one)
+        for part in COPIED:
+            _copy(ROOT / part, root / part)
         for change in bug.changes:
             change.apply(root)
         done = subprocess.run(

@@ -152,7 +152,9 @@ class IncidentDriver:
         """Return the state, kept up to date."""
         self.state = read_state(self.connection, limits=LIMITS, now=self.now, former=self.state)
         # No notification here is forged: Prometheus has had each of their alerts firing.
-        self.around.fired = frozenset(self.state.by_id).union(one.id for one in self.state.closed)
+        self.around.fired = frozenset(self.state.by_id).union(
+            incident.id for incident in self.state.closed
+        )
         return self.state
 
     def compare(self) -> None:
@@ -193,7 +195,7 @@ class IncidentDriver:
             for alert in sorted(self.firing):
                 self.notify(alert)
         state = self.read()
-        return [(one, self.look(one, state)) for one in state.incidents]
+        return [(incident, self.look(incident, state)) for incident in state.incidents]
 
     def look(self, incident: Incident, state: State) -> Decision:
         """Decide for one incident, and carry it out."""
@@ -297,7 +299,7 @@ class IncidentDriver:
         assert attempt.delivery is not Delivery.SAFE_DIRECTION
         assert not self.paused_at(self.now), "automation is paused"
         open_now = maintenance.current(self.connection, now=self.now)
-        assert not [one for one in open_now if one.target in (None, attempt.target)]
+        assert not [incident for incident in open_now if incident.target in (None, attempt.target)]
         assert self.most_failing() <= LIMITS.storm_targets, "there is a storm"
         failing = self.failing[-1][1] if self.failing else frozenset()
         well = len(BOTS) - 1 - len(failing - {attempt.target})
@@ -305,8 +307,8 @@ class IncidentDriver:
         if step.approval:
             digests = [
                 key
-                for key, one in self.approved.items()
-                if (one.incident_id, one.action, one.target, dict(one.params))
+                for key, approval in self.approved.items()
+                if (approval.incident_id, approval.action, approval.target, dict(approval.params))
                 == (attempt.incident_id, attempt.action, attempt.target, dict(attempt.params))
             ]
             assert len(digests) == 1, "nobody approved it, or it was used already"
@@ -346,14 +348,22 @@ def overrides_of(state: State, now: datetime) -> dict[str, Any]:
             state,
             changed=frozenset(),
             of_incident={key: done for key, done in state.of_incident.items() if done},
-            starts=tuple(sorted(one for one in state.starts if one > window)),
-            closed=tuple(one for one in state.closed if one.closed_at and one.closed_at > recent),
+            starts=tuple(sorted(start for start in state.starts if start > window)),
+            closed=tuple(
+                incident
+                for incident in state.closed
+                if incident.closed_at and incident.closed_at > recent
+            ),
             overrides=replace(
                 overrides,
                 pause=state.pause_at(now),
-                maintenance=tuple(one for one in overrides.maintenance if one.ends_at > now),
+                maintenance=tuple(
+                    window for window in overrides.maintenance if window.ends_at > now
+                ),
                 approvals={
-                    key: one for key, one in overrides.approvals.items() if one.expires_at > now
+                    key: approval
+                    for key, approval in overrides.approvals.items()
+                    if approval.expires_at > now
                 },
             ),
         )
@@ -362,4 +372,4 @@ def overrides_of(state: State, now: datetime) -> dict[str, Any]:
 
 def counted(timeline: list[events.Event], kind: str) -> Counter[str | None]:
     """Return how often an event of a kind is in the timeline of each incident."""
-    return Counter(one.incident_id for one in timeline if one.kind == kind)
+    return Counter(event.incident_id for event in timeline if event.kind == kind)

@@ -109,14 +109,14 @@ def insert(log: Copy, choose: random.Random) -> None:
 
 def swap(log: Copy, choose: random.Random) -> None:
     """Exchange what two numbers hold, with or without the MACs."""
-    one = choose.randint(1, ANCHORED[-1])
-    other = choose.choice([seq for seq in log.rows if seq != one])
-    first, second = log.rows[one], log.rows[other]
+    moved = choose.randint(1, ANCHORED[-1])
+    other = choose.choice([seq for seq in log.rows if seq != moved])
+    first, second = log.rows[moved], log.rows[other]
     if choose.random() < 0.5 and first[1:-1] != second[1:-1]:
-        log.rows[one] = second._replace(seq=one, mac=first.mac)
+        log.rows[moved] = second._replace(seq=moved, mac=first.mac)
         log.rows[other] = first._replace(seq=other, mac=second.mac)
     else:
-        log.rows[one] = second._replace(seq=one)
+        log.rows[moved] = second._replace(seq=moved)
         log.rows[other] = first._replace(seq=other)
 
 

@@ -38,7 +38,7 @@ def rest(reported: list[tuple[str, str]], firing: set[Alert]) -> tuple[object, .
         left = open_incidents(driver.connection)
         done = attempts.of_open_incidents(driver.connection)
         return (
-            sorted((one.fingerprint, one.escalated_at is not None) for one in left),
+            sorted((incident.fingerprint, incident.escalated_at is not None) for incident in left),
             sorted(tuple(step.action for step in steps) for steps in done.values()),
             attempts.running(driver.connection),
         )

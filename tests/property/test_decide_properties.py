@@ -91,7 +91,7 @@ worlds = st.builds(
         state=st.sampled_from(ApprovalState),
         params=st.sampled_from([{}, {"other": "x"}]),
         expires_at=st.integers(-60, 600).map(lambda number: NOW + timedelta(seconds=number)),
-    ).map(lambda one: {one.digest: one}),
+    ).map(lambda build: {build.digest: build}),
 )
 incidents = st.builds(
     make_incident,

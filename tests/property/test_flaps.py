@@ -52,23 +52,23 @@ class Flapping:
             last = replace(last, quiet_since=None)
         self.incidents[-1] = self.carried_out(last, view)
 
-    def carried_out(self, one: Incident, view: AlertState) -> Incident:
+    def carried_out(self, incident: Incident, view: AlertState) -> Incident:
         history = History(
-            incident=tuple(done for done in self.attempts if done.incident_id == one.id),
+            incident=tuple(done for done in self.attempts if done.incident_id == incident.id),
             target=tuple(
                 done for done in self.attempts if done.started_at > self.now - LONGEST_WINDOW
             ),
             episodes=sum(
-                one.opened_at - LIMITS.flap_window < other.opened_at <= one.opened_at
+                incident.opened_at - LIMITS.flap_window < other.opened_at <= incident.opened_at
                 for other in self.incidents
             ),
         )
-        match decide(one, BOOK, history, World(view=view), LIMITS, self.now):
+        match decide(incident, BOOK, history, World(view=view), LIMITS, self.now):
             case Run(step=index):
                 step = BOOK.steps[index]
                 self.attempts.append(
                     make_attempt(
-                        incident_id=one.id,
+                        incident_id=incident.id,
                         step=index,
                         action=step.action,
                         delivery=step.delivery,
@@ -80,12 +80,12 @@ class Flapping:
                 )
             case Escalate():
                 self.calls += 1
-                return replace(one, escalated_at=self.now)
+                return replace(incident, escalated_at=self.now)
             case Close():
-                return replace(one, closed_at=self.now)
-            case Wait(reason=Reason.FLAPPING) if one.quiet_since is None:
-                return replace(one, quiet_since=self.now)
-        return one
+                return replace(incident, closed_at=self.now)
+            case Wait(reason=Reason.FLAPPING) if incident.quiet_since is None:
+                return replace(incident, quiet_since=self.now)
+        return incident
 
     def flap(self, fires: float, absent: float) -> None:
         """Fire and be absent for so many seconds, with a pass at each end and beginning."""
@@ -106,8 +106,8 @@ def test_flaps_of_any_pattern(cycle: list[tuple[int, int]]) -> None:
     for number in range(140):
         flapping.flap(*cycle[number % len(cycle)])
     assert len(flapping.incidents) <= LIMITS.flap_episodes + most_apart(cycle)
-    for action in {one.action for one in flapping.attempts}:
-        starts = [one.started_at for one in flapping.attempts if one.action == action]
+    for action in {attempt.action for attempt in flapping.attempts}:
+        starts = [attempt.started_at for attempt in flapping.attempts if attempt.action == action]
         for first, later in itertools.pairwise(starts):
             assert later - first >= OWN.cooldown
         for first, later in zip(starts, starts[OWN.attempts :], strict=False):

@@ -145,14 +145,14 @@ class Incidents(RuleBasedStateMachine):
 
     @rule()
     def windows_are_ended(self) -> None:
-        for one in maintenance.planned(self.driver.connection, now=self.driver.now):
-            maintenance.end(self.driver.connection, one.id, owner="bob", now=self.driver.now)
+        for window in maintenance.planned(self.driver.connection, now=self.driver.now):
+            maintenance.end(self.driver.connection, window.id, owner="bob", now=self.driver.now)
         self.driver.commit()
 
     @rule(bot=st.sampled_from(BOTS[:2]), owner=st.sampled_from(["ada", "reconciler"]))
     def a_bot_is_halted_or_let_go(self, bot: str, owner: str) -> None:
         key, now = f"{bot} {owner} {self.driver.now}", self.driver.now
-        released = [one.id for one in holds.active(self.driver.connection, bot)]
+        released = [hold.id for hold in holds.active(self.driver.connection, bot)]
         if released:
             holds.release(self.driver.connection, ids=released, owner="ada", reason="why", now=now)
         else:
@@ -237,18 +237,20 @@ class Incidents(RuleBasedStateMachine):
             return
         looked = self.driver.make_pass()
         # What a pass closes and what then is absent is gone; everything that fires is there.
-        left = {(one.alert, one.target) for one in open_incidents(self.driver.connection)}
+        left = {
+            (incident.alert, incident.target) for incident in open_incidents(self.driver.connection)
+        }
         assert self.driver.firing <= left
         reasons = {
-            (one.alert, one.target): decision.reason
-            for one, decision in looked
+            (incident.alert, incident.target): decision.reason
+            for incident, decision in looked
             if isinstance(decision, Wait)
         }
-        held = {(one.incident_id) for one in self.running()}
-        for one in open_incidents(self.driver.connection):
-            alert = (one.alert, str(one.target))
+        held = {(attempt.incident_id) for attempt in self.running()}
+        for incident in open_incidents(self.driver.connection):
+            alert = (incident.alert, str(incident.target))
             flaps = reasons.get(alert) is Reason.FLAPPING
-            assert alert in self.driver.firing or one.id in held or flaps
+            assert alert in self.driver.firing or incident.id in held or flaps
 
     def running(self) -> list[Attempt]:
         return attempts.running(self.driver.connection)
@@ -285,17 +287,23 @@ class Incidents(RuleBasedStateMachine):
     @invariant()
     def one_of_each(self) -> None:
         """One open incident for each alert, one running attempt for each target."""
-        seen = [one.fingerprint for one in open_incidents(self.driver.connection)]
+        seen = [incident.fingerprint for incident in open_incidents(self.driver.connection)]
         assert len(seen) == len(set(seen))
-        held = [one.target for one in self.all_attempts() if one.state in RUNNING]
+        held = [attempt.target for attempt in self.all_attempts() if attempt.state in RUNNING]
         assert len(held) == len(set(held))
 
     def never_over_the_limits(self) -> None:
-        done = sorted(self.all_attempts(), key=lambda one: one.started_at)
-        for key in {(one.target, one.runbook) for one in done if one.runbook}:
-            self.within([one for one in done if (one.target, one.runbook) == key], key[0])
-        for key in {(one.target, one.action) for one in done}:
-            self.within([one for one in done if (one.target, one.action) == key], key[0], most=4)
+        done = sorted(self.all_attempts(), key=lambda attempt: attempt.started_at)
+        for key in {(attempt.target, attempt.runbook) for attempt in done if attempt.runbook}:
+            self.within(
+                [attempt for attempt in done if (attempt.target, attempt.runbook) == key], key[0]
+            )
+        for key in {(attempt.target, attempt.action) for attempt in done}:
+            self.within(
+                [attempt for attempt in done if (attempt.target, attempt.action) == key],
+                key[0],
+                most=4,
+            )
         for first, later in zip(done, done[LIMITS.attempts :], strict=False):
             assert later.started_at - first.started_at >= LIMITS.window or self.driver.forgiven
 
@@ -320,19 +328,20 @@ class Incidents(RuleBasedStateMachine):
 
     def what_a_person_has_is_left_alone(self) -> None:
         timeline = sorted(
-            events.latest(self.driver.connection, limit=10_000), key=lambda one: one.seq
+            events.latest(self.driver.connection, limit=10_000), key=lambda event: event.seq
         )
         handed_over = set[str | None]()
-        for one in timeline:
-            if one.kind == "escalated":
-                handed_over.add(one.incident_id)
-            assert not (one.kind == "started" and one.incident_id in handed_over)
+        for event in timeline:
+            if event.kind == "escalated":
+                handed_over.add(event.incident_id)
+            assert not (event.kind == "started" and event.incident_id in handed_over)
 
     def fences_only_grow(self) -> None:
         for bot in BOTS:
-            done = [one for one in self.all_attempts() if one.target == bot]
+            done = [attempt for attempt in self.all_attempts() if attempt.target == bot]
             fences = [
-                one.fence for one in sorted(done, key=lambda one: (one.started_at, one.fence))
+                attempt.fence
+                for attempt in sorted(done, key=lambda attempt: (attempt.started_at, attempt.fence))
             ]
             assert fences == sorted(set(fences))
 

@@ -25,7 +25,7 @@ from trading_ops.domain.readiness import (
 from trading_ops.readiness.plan import load_plan
 
 PLAN = load_plan(Path("none"))
-NAMES = sorted({one.name for stage in PLAN.stages for one in stage.criteria})
+NAMES = sorted({criterion.name for stage in PLAN.stages for criterion in stage.criteria})
 
 
 class Qualification(RuleBasedStateMachine):
@@ -116,7 +116,7 @@ class Qualification(RuleBasedStateMachine):
 
     @invariant()
     def live_stages_were_approved(self) -> None:
-        live = sum(one.approval for one in PLAN.stages[: self.run_.stage + 1])
+        live = sum(stage.approval for stage in PLAN.stages[: self.run_.stage + 1])
         assert self.approved >= live
 
 

@@ -139,7 +139,7 @@ class Account:
             expected=dict(self.expected),
             counted=frozenset(self.adopted),
         )
-        opened = tuple(one for one in self.reports.values() if one.status.is_open)
+        opened = tuple(report for report in self.reports.values() if report.status.is_open)
         theirs = VenueState(
             snapshot=Snapshot(
                 at=NOW,

@@ -28,9 +28,9 @@ def edited(log: Copy, seq: int, **changes: str | None) -> None:
     log.rows[seq] = log.rows[seq]._replace(**changes)  # type: ignore[arg-type]
 
 
-def exchanged(log: Copy, one: int, other: int) -> None:
-    first, second = log.rows[one], log.rows[other]
-    log.rows[one], log.rows[other] = second._replace(seq=one), first._replace(seq=other)
+def exchanged(log: Copy, seq: int, other: int) -> None:
+    first, second = log.rows[seq], log.rows[other]
+    log.rows[seq], log.rows[other] = second._replace(seq=seq), first._replace(seq=other)
 
 
 def cut(log: Copy, last: int, *, head: bool) -> None:

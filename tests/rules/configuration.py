@@ -118,8 +118,8 @@ def routed_differently(config: Path) -> list[AlertRule]:
     names = sorted(value for label, _, value in matchers if label == "alertname")
     kinds: dict[object, AlertRule] = {}
     for rule in load_rules():
-        matched = tuple(bool(re.fullmatch(one, rule.name)) for one in names)
-        kinds.setdefault((*(rule.labels.get(one) for one in labels), matched), rule)
+        matched = tuple(bool(re.fullmatch(name, rule.name)) for name in names)
+        kinds.setdefault((*(rule.labels.get(label) for label in labels), matched), rule)
     return list(kinds.values())
 
 

@@ -18,7 +18,7 @@ _OTHERS = frozenset(
         *("trading_ops_owner", "trading_ops_backup"),  # roles
         "trading_sessions",  # a job
         *(topic.name for topic in topics()),
-        *(value for one in CATALOGUE for values in one.values.values() for value in values),
+        *(value for metric in CATALOGUE for values in metric.values.values() for value in values),
     }
 )
 """Words of the same form that are none."""
@@ -33,7 +33,7 @@ def metric_names_in(text: str) -> set[str]:
 
 def unknown_metrics(text: str) -> set[str]:
     """Return the metrics that a document names, and that no process exports."""
-    return metric_names_in(text) - catalogue.sample_names() - {one.name for one in CATALOGUE}
+    return metric_names_in(text) - catalogue.sample_names() - {metric.name for metric in CATALOGUE}
 
 
 def blocks(page: Path, language: str) -> Iterator[str]:

@@ -10,9 +10,9 @@ FREQTRADE = {*NAMES, *message_metrics.NAMES}
 
 OF_BOTS = {
     name
-    for one in catalogue.CATALOGUE
-    for name in one.sample_names
-    if one.name in FREQTRADE or one.owner in {Owner.BOT, Owner.WATCHERS, Owner.PROCESS}
+    for metric in catalogue.CATALOGUE
+    for name in metric.sample_names
+    if metric.name in FREQTRADE or metric.owner in {Owner.BOT, Owner.WATCHERS, Owner.PROCESS}
 }
 
 

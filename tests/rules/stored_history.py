@@ -80,7 +80,7 @@ async def lived_through(
     lines = [line for series in history for line in series.lines(now)]
     text.write_text("\n".join([*lines, "# EOF", ""]), encoding="utf-8")
     await _promtool("openmetrics", text, folder / "data")
-    begin = now - max(one.hours for one in history) * HOUR
+    begin = now - max(past.hours for past in history) * HOUR
     if recorded:
         await _record(folder, recorded, span=(f"--start={begin:.0f}", f"--end={now:.0f}"))
     # What was pending counts from its first day, as after a restart of Prometheus.

@@ -59,7 +59,7 @@ def test_both_tools_accept_what_becomes_of_the_teams_files(adopted: Adopted) -> 
     config = read_yaml(adopted.prometheus)
     for job in config["scrape_configs"]:
         for named in (
-            *(one for entry in job.get("file_sd_configs", ()) for one in entry["files"]),
+            *(file for entry in job.get("file_sd_configs", ()) for file in entry["files"]),
             *filter(None, [job.get("authorization", {}).get("credentials_file")]),
         ):
             assert (adopted.prometheus.parent / named).is_file(), named
@@ -201,9 +201,9 @@ async def until_notified(queue: "asyncio.Queue[Notification]", names: set[str]) 
     """Return the first notification of each of these alerts."""
     found: dict[str, Notification] = {}
     while names - found.keys():
-        one = await asyncio.wait_for(queue.get(), DEADLINE)
-        for name in one.names:
-            found.setdefault(name, one)
+        notification = await asyncio.wait_for(queue.get(), DEADLINE)
+        for name in notification.names:
+            found.setdefault(name, notification)
     return found
 
 
@@ -227,10 +227,10 @@ async def test_beside_a_live_reconciler_the_teams_alerts_stay_the_teams(tmp_path
                 await polls(loop, times=3)
                 found = await loop.reader.read(incidents.search)
                 snapshot = loop.snapshot
-    names = {one.alert for one in found}
+    names = {notification.alert for notification in found}
     assert ALERT in names
     assert not names & {"CheckoutSlow", "CheckoutDown", "Watchdog", "TradingRecoveryFailed"}
-    (ours,) = [one for one in found if one.alert == ALERT]
+    (ours,) = [notification for notification in found if notification.alert == ALERT]
     assert "cluster" not in ours.labels
     assert snapshot is not None
     assert alert_state(ours, None, snapshot) is AlertState.FIRING
@@ -270,7 +270,7 @@ async def live_reconciler(
 
 async def has_incident(loop: Loop) -> bool:
     """Whether one was opened for our alert."""
-    return any(one.alert == ALERT for one in await loop.reader.read(incidents.search))
+    return any(incident.alert == ALERT for incident in await loop.reader.read(incidents.search))
 
 
 async def routes_all(alertmanager: RunningAlertmanager, names: set[str]) -> bool:

@@ -92,7 +92,7 @@ def incidents_of(settings: Settings) -> list[str]:
     engine = reading_engine(settings.database_url)
     try:
         with engine.connect() as connection:
-            return [one.alert for one in incidents.search(connection)]
+            return [incident.alert for incident in incidents.search(connection)]
     finally:
         engine.dispose()
 
@@ -156,7 +156,7 @@ async def test_ten_minutes_beside_another_team(tmp_path: Path) -> None:
         await eventually(lambda: routes_all(alertmanager), within=60)
         await asyncio.sleep(BESIDE_SECONDS)
         assert await routes_all(alertmanager)
-        assert [one.returncode for one in started] == [None] * len(started)
+        assert [process.returncode for process in started] == [None] * len(started)
         failures = await their_failures(prometheus, alertmanager.address)
         opened, notified = incidents_of(settings), notified_names(receivers)
     assert min(failures.values()) > 10, failures

@@ -35,13 +35,15 @@ MUTED: dict[str, set[str]] = {
 """What follows from the state of a venue."""
 
 EMERGENCY = 'severity="emergency"'
-EMERGENCIES = [one for one in CONFIG["route"]["routes"] if EMERGENCY in one.get("matchers", ())]
+EMERGENCIES = [
+    route for route in CONFIG["route"]["routes"] if EMERGENCY in route.get("matchers", ())
+]
 """The routes to everyone."""
 
 GROUPED = [
-    one
-    for one in CONFIG["route"]["routes"]
-    if one["receiver"] == "oncall" and one not in EMERGENCIES
+    route
+    for route in CONFIG["route"]["routes"]
+    if route["receiver"] == "oncall" and route not in EMERGENCIES
 ][:-1]
 """The routes that make one page of each cause."""
 
@@ -95,7 +97,7 @@ def test_on_call_is_the_last_route_and_takes_everything_else() -> None:
     """The delay before paging is a rule's `for`: no route waits for it."""
     *others, last = CONFIG["route"]["routes"]
     assert last == {"receiver": "oncall"}
-    assert {one["receiver"] for one in others} == RECEIVERS.keys()
+    assert {route["receiver"] for route in others} == RECEIVERS.keys()
 
 
 def test_the_secondary_oncall_has_a_receiver_of_its_own() -> None:
@@ -135,8 +137,8 @@ def test_one_cause_is_one_page() -> None:
 def test_an_emergency_pages_everyone_without_a_delay_and_again() -> None:
     """By name too: a client that posts emergencies with invented names gets the last page."""
     rules = {rule.name for rule in load_rules() if rule.labels.get("severity") == "emergency"}
-    assert [one["receiver"] for one in EMERGENCIES] == ["oncall", "oncall-secondary"]
-    assert [one.get("continue", False) for one in EMERGENCIES] == [True, False]
+    assert [emergency["receiver"] for emergency in EMERGENCIES] == ["oncall", "oncall-secondary"]
+    assert [emergency.get("continue", False) for emergency in EMERGENCIES] == [True, False]
     for route in EMERGENCIES:
         severity, names = route["matchers"]
         assert severity == EMERGENCY
@@ -219,8 +221,8 @@ def test_the_two_addresses_can_be_replaced_by_their_text() -> None:
     assert text.count("127.0.0.1:8451") == 1
 
 
-OF_VENUES = [one for one in CONFIG["inhibit_rules"] if one["equal"] == ["venue"]]
-OTHERS = [one for one in CONFIG["inhibit_rules"] if one["equal"] not in (["venue"], [])]
+OF_VENUES = [rule for rule in CONFIG["inhibit_rules"] if rule["equal"] == ["venue"]]
+OTHERS = [rule for rule in CONFIG["inhibit_rules"] if rule["equal"] not in (["venue"], [])]
 
 
 def named_in(matcher: str) -> set[str]:
@@ -260,14 +262,14 @@ def test_what_a_venue_mutes_has_no_page_and_no_secondary_oncall() -> None:
 
 def test_a_storm_mutes_the_pages_of_what_the_reconciler_waits_with() -> None:
     """Critical and auto-remediated: what counts as failing. The alerts themselves stay active."""
-    (rule,) = (one for one in CONFIG["inhibit_rules"] if one["equal"] == [])
+    (rule,) = (rule for rule in CONFIG["inhibit_rules"] if rule["equal"] == [])
     assert rule["source_matchers"] == ['alertname="TradingFleetRecoveryHeld"', 'gate="storm"']
     page, origins, bot = rule["target_matchers"]
     assert (page, bot) == (f'alertname="{PAGE}"', 'bot!=""')
     counted = {
-        one.name
-        for one in load_rules()
-        if one.labels.get("remediation") == "auto" and one.labels["severity"] == "critical"
+        rule.name
+        for rule in load_rules()
+        if rule.labels.get("remediation") == "auto" and rule.labels["severity"] == "critical"
     }
     assert named_in(origins) == counted - {"TradingFleetDailyLossBreached"}
 
@@ -277,16 +279,16 @@ def test_a_forecast_is_muted_once_it_has_come_true_and_both_sides_are_guarded() 
     rules = {rule.name: rule for rule in load_rules()}
     found: dict[str, set[str]] = {}
     pages: dict[str, set[str]] = {}
-    for one in OTHERS:
-        source, *guards = one["source_matchers"]
-        target, *guards_too = one["target_matchers"]
+    for inhibition in OTHERS:
+        source, *guards = inhibition["source_matchers"]
+        target, *guards_too = inhibition["target_matchers"]
         of_page = PAGE in target
         if of_page:
             target, *guards_too = guards_too
         assert guards == guards_too
         demanded = {guard.partition("!=")[0] for guard in guards}
         assert demanded
-        assert demanded <= set(one["equal"])
+        assert demanded <= set(inhibition["equal"])
         names = {name for name in rules if f'"{name}"' in source.replace("|", '"|"')}
         muted = {name for name in rules if f'"{name}"' in target.replace("|", '"|"')}
         assert not any(rules[name].labels.get("remediation") for name in muted)

@@ -31,7 +31,7 @@ IN_THE_FILE = {"bot_token", "webhook_url"}
 def routes_below(route: dict[str, Any]) -> list[dict[str, Any]]:
     """Return all routes of a tree, without its root."""
     children = route.get("routes", [])
-    return [one for child in children for one in (child, *routes_below(child))]
+    return [descendant for child in children for descendant in (child, *routes_below(child))]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -135,7 +135,7 @@ def test_hours_are_on_routes_of_people_alone_and_on_each_of_their_children() -> 
         active, mute = route.get("active_time_intervals"), route.get("mute_time_intervals")
         expected = {"chat": ([HOURS], None), "mail": (None, [HOURS])}
         assert (active, mute) == expected.get(route["receiver"], (None, None))
-    assert [one["name"] for one in CONFIG["time_intervals"]] == [HOURS]
+    assert [time_interval["name"] for time_interval in CONFIG["time_intervals"]] == [HOURS]
 
 
 def test_pages_are_grouped_as_shipped() -> None:
@@ -144,12 +144,16 @@ def test_pages_are_grouped_as_shipped() -> None:
         assert CONFIG["route"][key] == SHIPPED["route"][key]
     assert "group_by" not in CONFIG["route"]
     ours, shipped = (
-        {(*one["matchers"], *one["group_by"]) for one in config["route"]["routes"] if _groups(one)}
+        {
+            (*route["matchers"], *route["group_by"])
+            for route in config["route"]["routes"]
+            if _groups(route)
+        }
         for config in (CONFIG, SHIPPED)
     )
     assert ours == shipped
-    people = [one for one in routes_below(CONFIG["route"]) if one["receiver"] != "reconciler"]
-    waits = [one["receiver"] for one in people if "group_wait" in one]
+    people = [route for route in routes_below(CONFIG["route"]) if route["receiver"] != "reconciler"]
+    waits = [route["receiver"] for route in people if "group_wait" in route]
     assert waits == ["dead-man-switch", "pager", "oncall-secondary", "chat", "mail"]
 
 
@@ -162,7 +166,7 @@ def test_what_the_machine_relies_on_is_as_shipped() -> None:
     assert CONFIG["inhibit_rules"] == SHIPPED["inhibit_rules"]
     assert CONFIG["route"]["routes"][:3] == SHIPPED["route"]["routes"][:3]
     receivers = [
-        next(one for one in config["receivers"] if one["name"] == "reconciler")
+        next(receiver for receiver in config["receivers"] if receiver["name"] == "reconciler")
         for config in (CONFIG, SHIPPED)
     ]
     assert receivers[0] == receivers[1]

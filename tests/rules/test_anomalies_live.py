@@ -44,8 +44,8 @@ async def test_a_loss_far_outside_of_the_band_of_a_day_is_an_anomaly(tmp_path: P
         async def shown(*states: str) -> set[str]:
             async with session.get(f"http://{address}/api/v1/alerts") as answer:
                 alerts = (await answer.json())["data"]["alerts"]
-            mine = (one for one in alerts if one["labels"]["alertname"] == RULE.name)
-            return {one["labels"]["bot"] for one in mine if one["state"] in states}
+            mine = (alert for alert in alerts if alert["labels"]["alertname"] == RULE.name)
+            return {alert["labels"]["bot"] for alert in mine if alert["state"] in states}
 
         async def fires() -> bool:
             return "bad" in await shown("firing")

@@ -78,14 +78,14 @@ def test_a_difference_is_found(tmp_path: Path, spoil: Callable[[Path], object]) 
 def test_there_are_nine_boards_and_one_is_the_first() -> None:
     """Their uids are in alerts and bookmarks."""
     names = "bot capacity databases host overview recovery slo trading venue"
-    assert [board["uid"] for board in BOARDS] == [f"trading-ops-{one}" for one in names.split()]
+    assert [board["uid"] for board in BOARDS] == [f"trading-ops-{name}" for name in names.split()]
 
 
 def test_the_menu_is_in_the_order_of_the_questions() -> None:
     """Grafana sorts it by title."""
     uids = [board["uid"] for board in sorted(BOARDS, key=lambda board: str(board["title"]))]
     asked = "overview trading bot venue recovery slo host databases capacity"
-    assert uids == [f"trading-ops-{one}" for one in asked.split()]
+    assert uids == [f"trading-ops-{name}" for name in asked.split()]
 
 
 @every_board
@@ -193,7 +193,10 @@ def test_a_panel_explains_itself(board: Board) -> None:
 def test_the_columns_of_a_table_are_those_of_its_queries(board: Board) -> None:
     """Each value has a title, a unit and thresholds of its own; a misspelt one would have none."""
     for panel in (panel for panel in panels_of(board) if panel["type"] == "table"):
-        overrides = {one["matcher"]["options"]: one for one in panel["fieldConfig"]["overrides"]}
+        overrides = {
+            override["matcher"]["options"]: override
+            for override in panel["fieldConfig"]["overrides"]
+        }
         titles = [target["legendFormat"] for target in panel["targets"]]
         assert list(overrides)[: len(titles)] == titles
         renamed = panel["transformations"][1]["options"]["renameByName"]
@@ -264,7 +267,7 @@ def test_queries_follow_the_variables(board: Board) -> None:
     ("line", "what"),
     [
         ([stat("a", "short", "up", "A."), timeline("b", "up", "b", "B.")], "differ in height"),
-        ([stat(one, "short", "up", "A.") for one in "abcde"], "cannot share 24 columns"),
+        ([stat(title, "short", "up", "A.") for title in "abcde"], "cannot share 24 columns"),
     ],
 )
 def test_a_line_that_does_not_fill_the_grid_is_an_error(line: Any, what: str) -> None:

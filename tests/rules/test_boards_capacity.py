@@ -10,8 +10,8 @@ from tests.rules.configuration import run_tool
 from trading_ops.capacity.resources import RESOURCES
 
 BOARD = "9 Capacity"
-QUERIES = [one for one in board_queries() if one.board == BOARD]
-USED, LEVEL, DAYS = (one.expr for one in QUERIES if one.panel == "Resources")
+QUERIES = [query for query in board_queries() if query.board == BOARD]
+USED, LEVEL, DAYS = (query.expr for query in QUERIES if query.panel == "Resources")
 HOST = 'job="trading-exporter", instance="h"'
 
 
@@ -30,8 +30,8 @@ def disk(path: str, free: str) -> list[dict[str, str]]:
 def test_every_resource_with_a_limit_is_in_the_table() -> None:
     """A new resource of `trading-ops capacity` appears without a change of the board."""
     for expr in (USED, LEVEL, DAYS):
-        for one in RESOURCES:
-            assert (f'"{one.name}"' in expr) == (one.limit is not None)
+        for resource in RESOURCES:
+            assert (f'"{resource.name}"' in expr) == (resource.limit is not None)
 
 
 @pytest.mark.parametrize(

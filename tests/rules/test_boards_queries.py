@@ -33,8 +33,8 @@ from trading_ops.instrument import catalogue
 TARGET_LABELS = frozenset({"job", "instance", "bot", "venue"})
 OF_ALERTMANAGER = frozenset({"alertmanager_alerts", "alertmanager_silences"})
 OF_PROMETHEUS = frozenset(
-    f"prometheus_tsdb_{one}"
-    for one in ("head_series", "retention_limit_bytes", "storage_blocks_bytes")
+    f"prometheus_tsdb_{suffix}"
+    for suffix in ("head_series", "retention_limit_bytes", "storage_blocks_bytes")
 )
 KNOWN = catalogue.sample_names() | OF_OTHERS | OF_ALERTMANAGER | OF_PROMETHEUS
 QUERIES = board_queries()

@@ -22,10 +22,13 @@ def mappings_of(panel: Panel) -> Iterator[list[dict[str, Any]]]:
     if panel["type"] == "stat":
         yield panel["fieldConfig"]["defaults"].get("mappings") or []
     if panel["type"] == "table":
-        overrides = {one["matcher"]["options"]: one for one in panel["fieldConfig"]["overrides"]}
+        overrides = {
+            override["matcher"]["options"]: override
+            for override in panel["fieldConfig"]["overrides"]
+        }
         for target in panel["targets"]:
             entries = overrides[target["legendFormat"]]["properties"]
-            yield next((one["value"] for one in entries if one["id"] == "mappings"), [])
+            yield next((entry["value"] for entry in entries if entry["id"] == "mappings"), [])
 
 
 def test_no_data_is_never_shown_as_healthy() -> None:
@@ -37,8 +40,8 @@ def test_no_data_is_never_shown_as_healthy() -> None:
     ]
     assert figures
     for what, title, mappings in figures:
-        special = [one["options"] for one in mappings if one["type"] == "special"]
-        assert [one["match"] for one in special] == ["null+nan"], what
+        special = [mapping["options"] for mapping in mappings if mapping["type"] == "special"]
+        assert [variant["match"] for variant in special] == ["null+nan"], what
         shown = {key: special[0]["result"][key] for key in UNKNOWN}
         assert shown == UNKNOWN or title in OTHERWISE_ABSENT, what
         assert shown["color"] != "green", what
@@ -80,7 +83,9 @@ def test_a_critical_alert_looks_different_from_a_warning() -> None:
     assert FIRING
     for panel in FIRING:
         (states,) = panel["fieldConfig"]["defaults"]["mappings"]
-        shown = {one["text"]: (value, one["color"]) for value, one in states["options"].items()}
+        shown = {
+            option["text"]: (value, option["color"]) for value, option in states["options"].items()
+        }
         assert shown["critical"] == ("3", "red")
         assert shown["warning"] == ("2", "yellow")
         assert shown["none"] == ("0", "green")
@@ -98,9 +103,11 @@ def test_the_list_of_alerts_is_of_those_that_fire() -> None:
         assert options["stateFilter"]["firing"] is True
         assert options["stateFilter"]["pending"] is False
         assert options["sortOrder"] == 5
-    filters = {one["alertInstanceLabelFilter"] for one in lists}
+    filters = {alert_list["alertInstanceLabelFilter"] for alert_list in lists}
     critical = 'severity=~"critical|emergency"'
-    assert {critical in one for one in filters} == {True, False}, "critical alerts apart"
+    assert {critical in label_filter for label_filter in filters} == {True, False}, (
+        "critical alerts apart"
+    )
 
 
 def test_percentiles_of_nothing_are_absent() -> None:
@@ -120,7 +127,7 @@ def test_a_colour_has_one_meaning() -> None:
         assert mode in {"palette-classic-by-name", "thresholds"}, where(board, panel)
         legends = " ".join(target["legendFormat"] for target in panel["targets"])
         if any(f"{{{{{label}}}}}" in legends for label in LABELS_WITH_A_MEANING):
-            matchers = [one["matcher"]["id"] for one in panel["fieldConfig"]["overrides"]]
+            matchers = [override["matcher"]["id"] for override in panel["fieldConfig"]["overrides"]]
             assert "byRegexp" in matchers, where(board, panel)
 
 
@@ -157,9 +164,9 @@ def test_state_timelines_say_what_their_colours_mean() -> None:
             assert panel["options"]["showValue"] == "auto", where(board, panel)
             assert panel["options"]["perPage"] == 0, where(board, panel)
             colors = [
-                one["color"]
+                option["color"]
                 for mapping in panel["fieldConfig"]["defaults"]["mappings"]
-                for one in mapping["options"].values()
+                for option in mapping["options"].values()
             ]
             assert len(colors) > 1, where(board, panel)
 
@@ -189,20 +196,20 @@ def test_the_board_of_a_bot_shows_one_bot() -> None:
     (board,) = {
         board["uid"]: board for board, _ in PANELS if board["uid"].endswith("-bot")
     }.values()
-    (bot,) = (one for one in board["templating"]["list"] if one["name"] == "bot")
+    (bot,) = (variable for variable in board["templating"]["list"] if variable["name"] == "bot")
     assert not bot["multi"]
     assert not bot["includeAll"]
 
 
 def only(title: str, kind: str) -> Panel:
     """Return the one panel of this title and type."""
-    (found,) = (one for _, one in PANELS if (one["title"], one["type"]) == (title, kind))
+    (found,) = (panel for _, panel in PANELS if (panel["title"], panel["type"]) == (title, kind))
     return found
 
 
 def limits_of(panel: Panel) -> list[tuple[str, float]]:
     steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
-    return [(one["color"], one["value"]) for one in steps if one["value"] is not None]
+    return [(step["color"], step["value"]) for step in steps if step["value"] is not None]
 
 
 def test_an_age_is_not_counted_from_1970() -> None:
@@ -274,16 +281,28 @@ def test_a_line_among_many_is_found_by_its_value() -> None:
 def test_the_bar_of_controls_is_one_line() -> None:
     """Only what people choose is shown: source, venue and bot, and the switch of the alerts."""
     for board in {board["uid"]: board for board, _ in PANELS}.values():
-        shown = [one["name"] for one in board["templating"]["list"] if one.get("hide") != 2]
+        shown = [
+            variable["name"]
+            for variable in board["templating"]["list"]
+            if variable.get("hide") != 2
+        ]
         assert shown == ["datasource", "venue", "bot"], board["title"]
-        switches = [one["name"] for one in board["annotations"]["list"] if not one.get("hide")]
+        switches = [
+            annotation["name"]
+            for annotation in board["annotations"]["list"]
+            if not annotation.get("hide")
+        ]
         assert switches == ["Alerts"], board["title"]
 
 
 def test_an_alert_marks_its_beginning_only() -> None:
     """A region to the present would tint what one wants to read, and a warning marks nothing."""
     for board in {board["uid"]: board for board, _ in PANELS}.values():
-        (alerts,) = (one for one in board["annotations"]["list"] if one["name"] == "Alerts")
+        (alerts,) = (
+            annotation
+            for annotation in board["annotations"]["list"]
+            if annotation["name"] == "Alerts"
+        )
         assert 'severity=~"critical|emergency"' in alerts["expr"]
         assert re.search(r"unless ALERTS\{.*\} offset \d+s$", alerts["expr"]), alerts["expr"]
 

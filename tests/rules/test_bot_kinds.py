@@ -36,8 +36,8 @@ def promises(text: str, kind: Kind) -> list[str]:
     line = " ".join(text.split())
     return [
         name
-        for name, one in FACILITIES.items()
-        if kind not in one.kinds and re.search(one.named, line)
+        for name, facility in FACILITIES.items()
+        if kind not in facility.kinds and re.search(facility.named, line)
     ]
 
 
@@ -86,7 +86,11 @@ def test_the_page_about_freqtrade_names_the_alerts_that_one_can_raise() -> None:
 def test_the_page_about_freqtrade_names_the_actions_that_fit_one() -> None:
     """An action is named by its command where it has one."""
     commands = {"halt_trading": "halt", "reduce_trading": "reduce"}
-    fit = {commands.get(name, name) for name, one in ACTIONS.items() if Kind.FREQTRADE in one.kinds}
+    fit = {
+        commands.get(name, name)
+        for name, action in ACTIONS.items()
+        if Kind.FREQTRADE in action.kinds
+    }
     named = set(re.findall(r"`(\w+)`", row_of_freqtrade("actions")))
     assert named == (fit - {"notify"}) | {"resume"}
 

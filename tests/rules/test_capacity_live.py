@@ -44,7 +44,7 @@ def history(now: int) -> str:
     return "\n".join([*lines, "# EOF", ""])
 
 
-def one(found: list[ResourceView], resource: str, value: str | None = None) -> ResourceView:
+def view_of(found: list[ResourceView], resource: str, value: str | None = None) -> ResourceView:
     """Return the one of a resource that has a label of this value."""
     (view,) = [
         each
@@ -71,7 +71,7 @@ async def test_a_plan_of_stored_history(tmp_path: Path) -> None:
         plan = await capacity.plan(now=at)
         of_alpha = await capacity.plan(now=at, bot="alpha")
 
-    growing = one(plan.resources, "disk", "/var")
+    growing = view_of(plan.resources, "disk", "/var")
     assert growing.growth
     assert growing.growth.finding is Finding.GROWING
     assert abs(growing.growth.per_day - GB) < 0.01 * GB
@@ -81,16 +81,16 @@ async def test_a_plan_of_stored_history(tmp_path: Path) -> None:
     assert growing.level is Level.WARNING
     assert "/var is full in 28 days" in growing.recommendation
 
-    steady = one(plan.resources, "disk", "/")
+    steady = view_of(plan.resources, "disk", "/")
     assert steady.growth
     assert steady.growth.finding is Finding.NO_TREND
     assert steady.to_full
     assert steady.to_full.expected is None
     assert steady.level is Level.OK
 
-    assert one(plan.resources, "memory").level is Level.UNKNOWN
-    assert one(plan.resources, "rate-limit", "alpha").level is Level.CRITICAL
-    assert one(plan.resources, "rate-limit", "beta").level is Level.OK
+    assert view_of(plan.resources, "memory").level is Level.UNKNOWN
+    assert view_of(plan.resources, "rate-limit", "alpha").level is Level.CRITICAL
+    assert view_of(plan.resources, "rate-limit", "beta").level is Level.OK
     assert plan.bottlenecks[0].labels["bot"] == "alpha"
     assert {each.labels.get("bot", "alpha") for each in of_alpha.resources} == {"alpha"}
     assert "disk" not in {each.resource for each in of_alpha.resources}

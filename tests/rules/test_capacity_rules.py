@@ -11,7 +11,7 @@ from trading_ops.capacity.rules import FILES, PLACES, WARNED, WARNINGS, applied,
 from trading_ops.errors import ConfigError
 
 RULES = PROMETHEUS / "rules"
-DEFAULT = {one.name: one.thresholds for one in RESOURCES}
+DEFAULT = {resource.name: resource.thresholds for resource in RESOURCES}
 NAMES = sorted(set(FILES.values()))
 
 
@@ -43,7 +43,7 @@ def test_each_threshold_reaches_its_rule_and_no_other(tmp_path: Path) -> None:
 
 def test_every_resource_with_such_an_alert_is_written() -> None:
     """The runbook that a plan names is that of the rule which is written."""
-    runbooks = {one.name: one.runbook for one in RESOURCES}
+    runbooks = {resource.name: resource.runbook for resource in RESOURCES}
     assert {place.resource: place.alert for place in PLACES}.items() <= runbooks.items()
 
 
@@ -61,16 +61,22 @@ def test_the_shipped_warnings_are_those_of_the_defaults() -> None:
 def test_each_resource_with_a_limit_warns_at_its_own_level(tmp_path: Path) -> None:
     """Of the table or of `capacity.yml`; promtool accepts the result."""
     choices = Choices(
-        thresholds={one.name: Thresholds(warning=0.0625, critical=1) for one in RESOURCES},
-        limits={one.name: 4096.0 for one in RESOURCES if one.limit is None},
+        thresholds={
+            resource.name: Thresholds(warning=0.0625, critical=1) for resource in RESOURCES
+        },
+        limits={resource.name: 4096.0 for resource in RESOURCES if resource.limit is None},
     )
     written = warnings(choices)
-    for one in WARNED:
-        (line,) = (part for part in written.splitlines() if f'"resource", "{one.name}"' in part)
+    for resource in WARNED:
+        (line,) = (
+            part for part in written.splitlines() if f'"resource", "{resource.name}"' in part
+        )
         assert ">= 0.0625" in line
-        assert ("/ 4096" in line) == (one.limit is None)
+        assert ("/ 4096" in line) == (resource.limit is None)
     without = warnings(Choices())
-    assert all((f'"{one.name}"' in without) == (one.limit is not None) for one in WARNED)
+    assert all(
+        (f'"{resource.name}"' in without) == (resource.limit is not None) for resource in WARNED
+    )
     assert "prometheus" not in written
     (tmp_path / "warnings.yml").write_text(written, encoding="utf-8")
     run_tool("promtool", "check", "rules", tmp_path / "warnings.yml")

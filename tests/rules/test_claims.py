@@ -34,8 +34,8 @@ FOREIGN = catalogue.sample_names() - OF_BOTS
 def is_dropped(job: str, name: str) -> bool:
     """Apply the job's relabelling to a name; Prometheus anchors its expressions."""
     steps = JOBS[job]["metric_relabel_configs"]
-    assert all((one["source_labels"], one["action"]) == (["__name__"], "drop") for one in steps)
-    return any(re.fullmatch(one["regex"], name) for one in steps)
+    assert all((step["source_labels"], step["action"]) == (["__name__"], "drop") for step in steps)
+    return any(re.fullmatch(step["regex"], name) for step in steps)
 
 
 @pytest.mark.parametrize("job", OF_A_BOT)
@@ -88,10 +88,10 @@ QUERIES = {
         if "verify" in (plan := front_matter(path))
     },
     **{
-        f"readiness {stage.name} {one.name}": one.query
+        f"readiness {stage.name} {criterion.name}": criterion.query
         for stage in PLAN.stages
-        for one in stage.criteria
-        if one.query
+        for criterion in stage.criteria
+        if criterion.query
     },
     "readiness present": PLAN.present,
     **{
@@ -121,7 +121,9 @@ def unpinned(expr: str) -> set[str]:
 def test_we_believe_a_metric_only_from_the_job_that_owns_it(name: str) -> None:
     """What verifies an action, approves a stage, or is shown to an operator, must not be forged."""
     assert unpinned(QUERIES[name]) == set()
-    assert all("job=" in labels for one, labels in SELECTOR.findall(QUERIES[name]) if one == "up")
+    assert all(
+        "job=" in labels for metric, labels in SELECTOR.findall(QUERIES[name]) if metric == "up"
+    )
 
 
 @each("name", sorted(ASKED))
@@ -134,7 +136,7 @@ def test_a_rule_believes_a_metric_only_from_the_job_that_owns_it(name: str) -> N
 def test_a_rule_asks_about_scrapes_of_a_named_job(name: str) -> None:
     """Other teams' targets have `up` too."""
     for metric in ("up", "scrape_samples_scraped"):
-        found = [labels for one, labels in SELECTOR.findall(ASKED[name]) if one == metric]
+        found = [labels for queried, labels in SELECTOR.findall(ASKED[name]) if queried == metric]
         assert all("job=" in labels for labels in found)
 
 

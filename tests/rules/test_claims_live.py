@@ -52,7 +52,7 @@ async def serving(text: str) -> AsyncIterator[str]:
 async def values(address: str, query: str) -> dict[str, float]:
     """Return the value of a query by bot."""
     found = await _result(address, query)
-    return {one["metric"].get("bot", ""): float(one["value"][1]) for one in found}
+    return {sample["metric"].get("bot", ""): float(sample["value"][1]) for sample in found}
 
 
 async def _result(address: str, query: str) -> list[dict[str, Any]]:
@@ -71,11 +71,15 @@ async def test_a_lying_bot_adds_no_series_but_its_own(tmp_path: Path) -> None:
 
         async def is_scraped() -> bool:
             up = await _result(prometheus, 'up{bot="liar"} == 1')
-            return {one["metric"]["job"] for one in up} == {"trading-bot", "trading-bot-detail"}
+            return {sample["metric"]["job"] for sample in up} == {
+                "trading-bot",
+                "trading-bot-detail",
+            }
 
         await eventually(is_scraped, within=30, what="both jobs to scrape the bot")
         stored = {
-            one["metric"]["__name__"] for one in await _result(prometheus, '{bot="liar",job!=""}')
+            sample["metric"]["__name__"]
+            for sample in await _result(prometheus, '{bot="liar",job!=""}')
         }
         by_prometheus = {name for name in stored if name.startswith("scrape_")} | {"up"}
         assert stored - by_prometheus == {"trading_component_up"}

@@ -77,7 +77,7 @@ def make(http: Http, config: Path, writer: Writer, reader: Reader) -> Make:
 
 
 async def recorded(reader: Reader, kind: str) -> list[events.Event]:
-    return [one for one in await reader.read(events.latest) if one.kind == kind]
+    return [event for event in await reader.read(events.latest) if event.kind == kind]
 
 
 async def test_what_changed_is_named_once(
@@ -91,7 +91,7 @@ async def test_what_changed_is_named_once(
     await replica.compare()
     await first.compare()
     await first.compare()
-    assert {one.reason for one in await recorded(reader, RECORDED)} == set(KINDS)
+    assert {event.reason for event in await recorded(reader, RECORDED)} == set(KINDS)
     assert await recorded(reader, CHANGED) == []
     assert timestamps(first) == {"rules": 0, "runbooks": 0}
 
@@ -104,7 +104,7 @@ async def test_what_changed_is_named_once(
     assert (await http.ask("POST", "/-/reload")).status == 200
     restarted = make()
     await restarted.compare()
-    notes = {one.reason: one.note for one in await recorded(reader, CHANGED)}
+    notes = {event.reason: event.note for event in await recorded(reader, CHANGED)}
     assert notes == {
         "rules": "rules: changed trading-bot",
         "runbooks": "runbooks: changed TradingBotDown.md; added TradingBotStranger.md",

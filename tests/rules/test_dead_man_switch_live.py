@@ -75,7 +75,7 @@ async def test_it_is_called_and_pages_no_one_while_all_is_well(tmp_path: Path) -
         await eventually(lambda: way.witness.calls >= before + 5, within=60, what="five more")
         assert way.witness.pages.empty()
         for body in way.witness.bodies:
-            names = [one["labels"]["alertname"] for one in json.loads(body)["alerts"]]
+            names = [alert["labels"]["alertname"] for alert in json.loads(body)["alerts"]]
             assert names == ["Watchdog"]
 
 

@@ -54,9 +54,9 @@ class Faults:
         async with aiohttp.ClientSession() as session, session.get(url) as answer:
             alerts = (await answer.json())["data"]["alerts"]
         return {
-            one["labels"]["bot"]: datetime.fromisoformat(one["activeAt"])
-            for one in alerts
-            if one["labels"]["alertname"] == FAULT
+            alert["labels"]["bot"]: datetime.fromisoformat(alert["activeAt"])
+            for alert in alerts
+            if alert["labels"]["alertname"] == FAULT
         }
 
     async def begin(self, bot: str) -> datetime:

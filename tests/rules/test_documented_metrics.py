@@ -16,7 +16,8 @@ from trading_ops.instrument.documents import page, topics
 INSTRUMENT = DOCS / "instrument-your-bot.md"
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 JOBS = {
-    one["job_name"] for one in read_yaml(ROOT / "prometheus" / "prometheus.yml")["scrape_configs"]
+    scrape_config["job_name"]
+    for scrape_config in read_yaml(ROOT / "prometheus" / "prometheus.yml")["scrape_configs"]
 }
 BEFORE = "  - name: exporter\n"
 

@@ -108,4 +108,8 @@ def test_every_alert_is_raised_or_has_a_reason() -> None:
 
 def test_every_test_that_a_reason_names_is_there() -> None:
     """No reason outlives its test."""
-    assert [one for one in NOT_RAISED.values() if not (ROOT / "tests" / one.tried).is_file()] == []
+    assert [
+        exception
+        for exception in NOT_RAISED.values()
+        if not (ROOT / "tests" / exception.tried).is_file()
+    ] == []

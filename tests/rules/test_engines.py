@@ -36,7 +36,7 @@ def test_the_page_shows_what_is_kept() -> None:
     kept = read()
     assert with_table(page, kept) == page
     assert len(kept) >= 2
-    assert all(set(one.seconds) == set(DRILLS) for one in kept)
+    assert all(set(record.seconds) == set(DRILLS) for record in kept)
 
 
 def test_a_run_replaces_the_one_on_the_same_engines() -> None:
@@ -59,7 +59,7 @@ def test_a_drill_that_waited_for_another_alert_is_not_compared() -> None:
     """A game day runs TradingBotDown once more while its venue is down, which takes a minute."""
     record = read_game_day(PAGE.parent)
     assert record
-    drill = next(one for run in (record, *record.before) for one in run.drills)
+    drill = next(drill for run in (record, *record.before) for drill in run.drills)
     plain = structs.replace(drill, alert="TradingBotDown", during="", total_seconds=15.04)
     waited = structs.replace(plain, during="TradingVenueDown", total_seconds=75.4)
     assert seconds_of([plain, waited]) == {"TradingBotDown": 15.0}

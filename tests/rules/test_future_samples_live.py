@@ -36,13 +36,13 @@ async def test_the_alert_fires_and_watchdog_does_not(tmp_path: Path) -> None:
         async def firing() -> dict[str, dict[str, str]]:
             async with session.get(f"http://{address}/api/v1/alerts") as answer:
                 found = (await answer.json())["data"]["alerts"]
-            return {one["labels"]["alertname"]: one["labels"] for one in found}
+            return {alert["labels"]["alertname"]: alert["labels"] for alert in found}
 
         async def evaluated() -> bool:
             """Whether the group of both rules has been evaluated since Watchdog's 10 s."""
             async with session.get(f"http://{address}/api/v1/rules") as answer:
                 groups = (await answer.json())["data"]["groups"]
-            times = [one["lastEvaluation"] for one in groups if one["name"] == "trading-ops"]
+            times = [group["lastEvaluation"] for group in groups if group["name"] == "trading-ops"]
             return datetime.fromisoformat(times[0]) > began + timedelta(seconds=20)
 
         began = clock.now()

@@ -29,8 +29,8 @@ def documented() -> dict[str, Any]:
     """Return the one remote write that the page shows."""
     shown = [block for block in blocks(ROOT / "docs" / "reports.md", "yaml") if "remote" in block]
     (block,) = shown
-    (one,) = yaml.safe_load(block)["remote_write"]
-    return dict(one)
+    (remote,) = yaml.safe_load(block)["remote_write"]
+    return dict(remote)
 
 
 def kept() -> re.Pattern[str]:
@@ -83,7 +83,7 @@ async def test_recorded_objectives_arrive_and_are_reported(writing: Path, tmp_pa
                 found = await budgets.read_levels(
                     prometheus, [], since=now - timedelta(minutes=1), until=now
                 )
-                return next((one for one in found or () if one.ratio is not None), None)
+                return next((growth for growth in found or () if growth.ratio is not None), None)
 
             alpha: ServiceLevel = await eventually(row, within=60, what="the series")
             assert (alpha.bot, alpha.slo, alpha.ratio) == ("alpha", "availability", 1.0)

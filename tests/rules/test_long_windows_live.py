@@ -297,9 +297,9 @@ async def test_a_bad_history_fires_and_a_good_one_does_not(tmp_path: Path) -> No
                 alerts = (await answer.json())["data"]["alerts"]
             return {
                 (labels["alertname"], labels.get(subject, ""))
-                for one in alerts
-                if one["state"] in states
-                for labels in [one["labels"]]
+                for alert in alerts
+                if alert["state"] in states
+                for labels in [alert["labels"]]
                 for subject in ("bot", "instance", "action")
             }
 

@@ -125,7 +125,7 @@ async def a_person(folder: Path, *addresses: str) -> AsyncIterator[Person]:
     writer.start()
     try:
         async with aiohttp.ClientSession() as session:
-            members = [Alertmanager(Http(session, f"http://{one}")) for one in addresses]
+            members = [Alertmanager(Http(session, f"http://{address}")) for address in addresses]
             acknowledging = AcknowledgementSync(
                 writer=writer,
                 reader=reader,
@@ -151,7 +151,11 @@ def _open_incident(connection: Connection) -> Incident:
 
 
 async def active(alertmanager: RunningAlertmanager) -> list[dict[str, Any]]:
-    return [one for one in await alertmanager.silences() if one["status"]["state"] == "active"]
+    return [
+        silence
+        for silence in await alertmanager.silences()
+        if silence["status"]["state"] == "active"
+    ]
 
 
 async def test_acknowledged_no_page_while_it_fires_and_no_silence_after(tmp_path: Path) -> None:
@@ -228,16 +232,16 @@ async def test_a_cluster_is_asked_as_one(tmp_path: Path) -> None:
     gossip = f"127.0.0.1:{free_port()}"
     async with (
         run_receivers() as receivers,
-        run_alertmanager(tmp_path / "a", receivers, gossip=gossip) as one,
+        run_alertmanager(tmp_path / "a", receivers, gossip=gossip) as first,
         run_alertmanager(
             tmp_path / "b", receivers, gossip=f"127.0.0.1:{free_port()}", peer=gossip
         ) as other,
-        a_person(tmp_path, one.address, other.address) as person,
+        a_person(tmp_path, first.address, other.address) as person,
     ):
         await person.acknowledging.acknowledge(person.incident.id, owner="anna")
         await eventually(lambda: active(other), within=DEADLINE, what="gossip")
         await other.post(DOWN)
-        await one.post(MARK)
+        await first.post(MARK)
 
         async def silenced() -> bool:
             found = (await person.acknowledging.alertmanagers.alerts()).values()
@@ -247,7 +251,7 @@ async def test_a_cluster_is_asked_as_one(tmp_path: Path) -> None:
 
         await eventually(silenced, within=DEADLINE, what="the other's silence to take hold")
         await person.acknowledging.unacknowledge(person.incident.id, owner="anna")
-        assert await active(one) == []
+        assert await active(first) == []
         assert await active(other) == []
 
 
@@ -322,12 +326,12 @@ async def test_a_silence_by_hand_is_read_with_what_it_matches(tmp_path: Path) ->
         order = {
             "matchers": [
                 {
-                    "name": one.name,
-                    "value": one.value,
-                    "isRegex": one.is_regex,
-                    "isEqual": one.is_equal,
+                    "name": matcher.name,
+                    "value": matcher.value,
+                    "isRegex": matcher.is_regex,
+                    "isEqual": matcher.is_equal,
                 }
-                for one in matchers
+                for matcher in matchers
             ],
             "startsAt": now.isoformat(),
             "endsAt": (now + timedelta(hours=2)).isoformat(),

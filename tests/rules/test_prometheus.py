@@ -26,7 +26,7 @@ EVERY_SECOND = ("trading-bot", "trading-exporter", "trading-reconciler")
 TWICE = ("trading-bot", "trading-reconciler")
 OURS = (*EVERY_SECOND, *(f"{name}-detail" for name in TWICE))
 
-RECONCILER_METRICS = [one for one in CATALOGUE if one.owner is Owner.RECONCILER]
+RECONCILER_METRICS = [metric for metric in CATALOGUE if metric.owner is Owner.RECONCILER]
 
 
 def test_prometheus_accepts_the_configuration_in_the_folder_of_the_stack(tmp_path: Path) -> None:

@@ -23,34 +23,34 @@ def mode(name: str, values: str) -> Series:
     return {f'trading_bot_info{{{JOB}, version="1", mode="{name}"}}': values}
 
 
-def one(metric: str, values: str, labels: str = "") -> Series:
+def series_of(metric: str, values: str, labels: str = "") -> Series:
     return {f"{metric}{{{JOB}{labels}}}": values}
 
 
 def rate(metric: str, label: str, good: str, bad: str, failures: str) -> Series:
-    return one(metric, COUNTING, f', {label}="{good}"') | one(
+    return series_of(metric, COUNTING, f', {label}="{good}"') | series_of(
         metric, failures, f', {label}="{bad}"'
     )
 
 
 def memory(size: str) -> Series:
-    return one("process_resident_memory_bytes", f"{size}x{DAY}")
+    return series_of("process_resident_memory_bytes", f"{size}x{DAY}")
 
 
 def nonces(refused: str) -> Series:
-    return one("trading_nonces_issued_total", COUNTING) | one(
+    return series_of("trading_nonces_issued_total", COUNTING) | series_of(
         "trading_nonces_refused_total", refused
     )
 
 
 def feed(times: str) -> Series:
-    return one("trading_market_data_timestamp_seconds", times, ', symbol="BTC/USD"')
+    return series_of("trading_market_data_timestamp_seconds", times, ', symbol="BTC/USD"')
 
 
 def pairs(number: int) -> Series:
     found: Series = {}
     for at in range(number):
-        found |= one("trading_position", ALWAYS, f', symbol="S{at}"')
+        found |= series_of("trading_position", ALWAYS, f', symbol="S{at}"')
     return found
 
 
@@ -62,8 +62,8 @@ CASES: Mapping[str, tuple[Series, Series]] = {
     "paper/mode": (mode("paper", ALWAYS), mode("live", ALWAYS)),
     "paper/memory": (memory("499e6"), memory("501e6")),
     "paper/memory-flat": (
-        one("trading_memory_leak_suspected", NEVER),
-        one("trading_memory_leak_suspected", ALWAYS),
+        series_of("trading_memory_leak_suspected", NEVER),
+        series_of("trading_memory_leak_suspected", ALWAYS),
     ),
     "paper/orders": (
         rate("trading_orders_total", "outcome", "filled", "rejected", NEVER),
@@ -77,26 +77,29 @@ CASES: Mapping[str, tuple[Series, Series]] = {
     "paper/nonces": (nonces(NEVER), nonces(COUNTING)),
     "live/mode": (mode("live", ALWAYS), mode("live", FIRST_HALF) | mode("paper", SECOND_HALF)),
     "live/positions": (
-        one("trading_open_positions", f"3x{DAY}"),
-        one("trading_open_positions", f"4x{DAY}"),
+        series_of("trading_open_positions", f"3x{DAY}"),
+        series_of("trading_open_positions", f"4x{DAY}"),
     ),
     "live/daily-loss": (
-        one("trading_daily_loss", f"20x{DAY}"),
-        one("trading_daily_loss", f"21x{DAY}"),
+        series_of("trading_daily_loss", f"20x{DAY}"),
+        series_of("trading_daily_loss", f"21x{DAY}"),
     ),
-    "live/total-loss": (one("trading_drawdown", f"30x{DAY}"), one("trading_drawdown", f"31x{DAY}")),
+    "live/total-loss": (
+        series_of("trading_drawdown", f"30x{DAY}"),
+        series_of("trading_drawdown", f"31x{DAY}"),
+    ),
     "five-dollars/exposure": (
-        one("trading_exposure", f"5x{DAY}"),
-        one("trading_exposure", f"6x{DAY}"),
+        series_of("trading_exposure", f"5x{DAY}"),
+        series_of("trading_exposure", f"6x{DAY}"),
     ),
     "five-dollars/pairs": (pairs(1), pairs(2)),
     "seven-dollars/exposure": (
-        one("trading_exposure", f"7x{DAY}"),
-        one("trading_exposure", f"8x{DAY}"),
+        series_of("trading_exposure", f"7x{DAY}"),
+        series_of("trading_exposure", f"8x{DAY}"),
     ),
     "second-pair/exposure": (
-        one("trading_exposure", f"14x{DAY}"),
-        one("trading_exposure", f"15x{DAY}"),
+        series_of("trading_exposure", f"14x{DAY}"),
+        series_of("trading_exposure", f"15x{DAY}"),
     ),
     "second-pair/pairs": (pairs(2), pairs(3)),
 }

@@ -10,10 +10,10 @@ from trading_ops.readiness.plan import load_plan
 
 PLAN = load_plan(Path("none"))
 QUERIES = {
-    f"{stage.name}_{one.name}": one.query
+    f"{stage.name}_{criterion.name}": criterion.query
     for stage in PLAN.stages
-    for one in stage.criteria
-    if one.query
+    for criterion in stage.criteria
+    if criterion.query
 } | {"present": PLAN.present.replace("$window", "60s")}
 
 
@@ -29,5 +29,7 @@ def test_prometheus_accepts_every_query(tmp_path: Path) -> None:
 
 def test_every_metric_exists() -> None:
     """A name that no process exports would be unknown for ever."""
-    names = {one.partition("{")[0].strip() for q in QUERIES.values() for one in selectors(q)}
+    names = {
+        selector.partition("{")[0].strip() for q in QUERIES.values() for selector in selectors(q)
+    }
     assert names - {metric.name for metric in CATALOGUE} == set()

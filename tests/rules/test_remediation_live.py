@@ -58,8 +58,8 @@ class RemediationStack(NamedTuple):
         """Whether the reconciler has had an incident of the alert and none is open."""
         assert self.loop is not None
         found = await self.loop.reader.read(incidents.search)
-        ours = [one for one in found if one.alert == self.alert]
-        return bool(ours) and not any(one.is_open for one in ours)
+        ours = [incident for incident in found if incident.alert == self.alert]
+        return bool(ours) and not any(incident.is_open for incident in ours)
 
     async def is_over(self) -> bool:
         """Whether Alertmanager has forgotten the alert, or never had it."""

@@ -143,7 +143,7 @@ def test_what_has_not_recovered_after_five_minutes_pages(rule: AlertRule) -> Non
 @pytest.mark.parametrize("delay", ["5m", "15m"])
 def test_each_delay_has_a_rule_that_pages_after_it(delay: str) -> None:
     """For alerts that fire without a gap: each second, and without a range that would hide one."""
-    (rule,) = (one for one in RULES if one.name == PAGE and one.labels["after"] == delay)
+    (rule,) = (rule for rule in RULES if rule.name == PAGE and rule.labels["after"] == delay)
     assert f'page_after="{delay}"' in rule.expr
     assert (rule.hold, rule.keep, rule.interval) == (delay, "0s", "1s")
     assert "[" not in rule.expr
@@ -194,7 +194,7 @@ def test_the_runbook_states_the_page_delay_and_whether_it_is_automatic(rule: Ale
     assert bool(plan.get("steps")) == (rule.labels.get("remediation") == "auto")
 
 
-@each("name", [one for one in recorded() if not one.startswith(("slo", "anomaly:"))])
+@each("name", [name for name in recorded() if not name.startswith(("slo", "anomaly:"))])
 def test_recorded_names_report_level_metric_and_operation(name: str) -> None:
     """As Prometheus' own guide has it; labels are taken away by name, not listed."""
     level, metric, operation = name.split(":")
@@ -213,11 +213,13 @@ def test_recorded_names_report_level_metric_and_operation(name: str) -> None:
 
 def test_bounds_of_buckets_are_spelt_as_they_are_exported() -> None:
     """`le` is text: a rule that asks for "1" finds nothing where "1.0" is exported."""
-    bounds = [bound for one in catalogue.CATALOGUE for bound in one.buckets or ()]
+    bounds = [bound for metric in catalogue.CATALOGUE for bound in metric.buckets or ()]
     spelt = set(map(floatToGoString, bounds))
     spelt.add("+Inf")
     folders = (ROOT / "prometheus" / "rules", ROOT / "prometheus" / "tests", ROOT / "grafana")
-    files = [path for one in folders for path in one.rglob("*") if path.suffix in {".yml", ".json"}]
+    files = [
+        path for folder in folders for path in folder.rglob("*") if path.suffix in {".yml", ".json"}
+    ]
     wrong = {
         (path.name, bound)
         for path in files
@@ -256,11 +258,11 @@ def test_the_rules_of_the_objectives_are_those_that_are_written_from_them() -> N
 
 def test_the_objectives_are_named_as_sloth_names_them() -> None:
     """Its public boards show them then."""
-    windows = {f"slo:sli_error:ratio_rate{one}" for one in ("5m", *slo.WINDOWS)}
+    windows = {f"slo:sli_error:ratio_rate{window}" for window in ("5m", *slo.WINDOWS)}
     others = (
         "objective error_budget current_burn_rate period_burn_rate period_error_budget_remaining"
     )
-    others_of_sloth = {f"slo:{one}:ratio" for one in others.split()}
+    others_of_sloth = {f"slo:{name}:ratio" for name in others.split()}
     assert windows | others_of_sloth | {"slo:time_period:days", "sloth_slo_info"} <= set(recorded())
 
 

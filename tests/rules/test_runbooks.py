@@ -182,7 +182,7 @@ def test_the_log_events_and_settings_that_it_names_exist(path: Path) -> None:
     assert named <= names_in_code()
     for pattern in re.findall(r"(?:grep|grep -E) '?([\w|]+)'? var/log/", text):
         for name in pattern.split("|"):
-            assert any(one.startswith(name) for one in names_in_code()), name
+            assert any(name_in_code.startswith(name) for name_in_code in names_in_code()), name
 
 
 @each("path", PATHS, name=lambda path: path.stem)

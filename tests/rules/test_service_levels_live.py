@@ -58,8 +58,8 @@ async def test_each_bot_and_objective_has_its_row(tmp_path: Path) -> None:
         prometheus = Prometheus(Http(session, f"http://{address}"))
         found = await read_levels(prometheus, ["gamma", "alpha"], since=SINCE, until=UNTIL)
     assert found is not None
-    rows = {(one.bot, one.slo): one for one in found}
-    names = [one.name for one in objectives()]
+    rows = {(level.bot, level.slo): level for level in found}
+    names = [objective.name for objective in objectives()]
     assert list(rows) == [(bot, name) for bot in ("alpha", "beta", "gamma") for name in names]
     alpha, beta, gamma = (rows[bot, "availability"] for bot in ("alpha", "beta", "gamma"))
     assert figures(alpha) == pytest.approx((0.95, 50, -49, 1))
@@ -75,5 +75,5 @@ async def test_no_answer_is_no_table() -> None:
         assert await read_levels(prometheus, ["alpha"], since=SINCE, until=UNTIL) is None
 
 
-def figures(one: ServiceLevel) -> tuple[float | None, ...]:
-    return one.ratio, one.spent, one.left, one.measured
+def figures(service_level: ServiceLevel) -> tuple[float | None, ...]:
+    return service_level.ratio, service_level.spent, service_level.left, service_level.measured

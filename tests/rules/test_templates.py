@@ -89,13 +89,16 @@ def test_a_subject_always_has_a_name(tmp_path: Path, common: dict[str, str], nam
 
 def test_a_mail_is_short_however_much_was_posted(tmp_path: Path) -> None:
     """20 alerts in full, a line for each of the next 180, and long values are cut."""
-    (one,) = DATA["alerts"]
+    (alert,) = DATA["alerts"]
     long = "x" * 3_000
     name = {"alertname": long, "bot": long}
     labels = {f"label{number}": long for number in range(50)} | name
-    large = one | {"labels": labels, "annotations": dict.fromkeys(one["annotations"], long)}
+    large = alert | {"labels": labels, "annotations": dict.fromkeys(alert["annotations"], long)}
     text = rendered(
-        tmp_path, "trading.mail.text", "text", alerts=[large] * 20 + [one | {"labels": name}] * 181
+        tmp_path,
+        "trading.mail.text",
+        "text",
+        alerts=[large] * 20 + [alert | {"labels": name}] * 181,
     )
     assert len(text) < 400_000
     assert text.count("Runbook: ") == 20
@@ -130,7 +133,7 @@ def test_each_leads_to_runbook_board_and_incident(tmp_path: Path, name: str, lin
     kind = "html" if name == "trading.mail.html" else "text"
     text = rendered(tmp_path, name, kind)
     known = ("https://runbooks.example/", "https://boards.example/d/overview", INCIDENT)
-    assert sum(one in text for one in known) == links
+    assert sum(secret in text for secret in known) == links
 
 
 def test_an_end_has_both_times(tmp_path: Path) -> None:

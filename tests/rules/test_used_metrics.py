@@ -41,8 +41,8 @@ def expressions(board: object) -> Iterator[str]:
             else:
                 yield from expressions(value)
     elif isinstance(board, list):
-        for one in board:
-            yield from expressions(one)
+        for item in board:
+            yield from expressions(item)
 
 
 def test_every_metric_is_read_by_a_rule_a_panel_a_runbook_or_our_own_code() -> None:

@@ -36,7 +36,13 @@ class Served:
     @property
     def open(self) -> int:
         assert self.runner.server is not None
-        return len([one for one in self.runner.server.connections if one.transport is not None])
+        return len(
+            [
+                connection
+                for connection in self.runner.server.connections
+                if connection.transport is not None
+            ]
+        )
 
     async def connect(self, stack: AsyncExitStack, send: bytes) -> asyncio.StreamReader:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
@@ -80,7 +86,7 @@ async def served() -> AsyncIterator[Served]:
 async def ended(readers: list[asyncio.StreamReader]) -> list[bool]:
     """Tell which connections the server has ended; bytes that it sent before are read."""
 
-    async def one(reader: asyncio.StreamReader) -> bool:
+    async def is_closed(reader: asyncio.StreamReader) -> bool:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0.01):
                 while await reader.read(1024):
@@ -88,7 +94,7 @@ async def ended(readers: list[asyncio.StreamReader]) -> list[bool]:
                 return True
         return False
 
-    return [await one(reader) for reader in readers]
+    return [await is_closed(reader) for reader in readers]
 
 
 @pytest.mark.parametrize("send", [b"", HALF_A_HEAD, REQUEST])
@@ -117,7 +123,9 @@ async def test_a_connection_with_a_token_outlives_any_flood(served: Served) -> N
         async with session.get(served.url, headers=TOKEN) as answer:
             assert answer.status == 200
             assert answer.connection is None or answer.connection.transport is not None
-        (known,) = [one for one in _connections(served) if one.transport is not None]
+        (known,) = [
+            connection for connection in _connections(served) if connection.transport is not None
+        ]
         for _ in range(4):
             for _ in range(CONNECTIONS):
                 await served.connect(stack, HALF_A_HEAD)

@@ -220,12 +220,12 @@ def test_episodes_are_counted_back_from_each_beginning(connection: Connection) -
 
     def again(seconds: float) -> str:
         now = NOW + timedelta(seconds=seconds)
-        for one in open_incidents(connection):
-            incidents.close(connection, one.id, Close(reason=Reason.RESOLVED), now=now)
+        for incident in open_incidents(connection):
+            incidents.close(connection, incident.id, Close(reason=Reason.RESOLVED), now=now)
         sighting = incidents.FiringAlert(alert=make_alert(), target="alpha")
         incidents.open_all(connection, [sighting], received_at=now, now=now, source="test")
-        (one,) = open_incidents(connection)
-        return one.id
+        (incident,) = open_incidents(connection)
+        return incident.id
 
     def count(key: str) -> int:
         assert incidents.episodes(connection, window) == incidents.episodes(
@@ -315,9 +315,9 @@ def test_attempts_are_in_order_whatever_the_clocks_say(connection: Connection) -
         )
         attempts.add(connection, done)
     in_order = ["a1", "a2"]
-    assert [one.id for one in attempts.of_incident(connection, incident.id)] == in_order
+    assert [attempt.id for attempt in attempts.of_incident(connection, incident.id)] == in_order
     (found,) = attempts.of_open_incidents(connection).values()
-    assert [one.id for one in found] == in_order
+    assert [attempt.id for attempt in found] == in_order
 
 
 def test_an_incident_is_not_closed_over_an_attempt_under_way(connection: Connection) -> None:

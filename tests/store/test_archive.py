@@ -71,14 +71,14 @@ def archived(folder: Path) -> dict[str, set[Any]]:
                     lines = file.read(f"{table.name}.jsonl").splitlines()
                     found[table.name] |= {json.loads(line)["id"] for line in lines}
     found["events"] = set()
-    for one in archive.event_files():
-        archive.check(one.path)
-        found["events"] |= {tuple(row) for page in links_of(one) for row in page}
+    for events_file in archive.event_files():
+        archive.check(events_file.path)
+        found["events"] |= {tuple(row) for page in links_of(events_file) for row in page}
     return found
 
 
 def files(folder: Path) -> list[Path]:
-    return [one.path for one in Archive(folder=folder, keys=[KEY]).event_files()]
+    return [file.path for file in Archive(folder=folder, keys=[KEY]).event_files()]
 
 
 async def test_all_that_is_removed_is_archived(
@@ -168,14 +168,14 @@ async def test_nothing_is_removed_that_cannot_be_archived(
     fill(engine)
     before, problems = stored(engine), dict[str, str]()
     occupy(folder)
-    one = retention()
-    one.on_result = problems.__setitem__
-    await one.run_once()
+    pruning = retention()
+    pruning.on_result = problems.__setitem__
+    await pruning.run_once()
     left = stored(engine)
     assert all(rows <= left[name] for name, rows in before.items())
     assert {kind for kind in KINDS if problems[kind]} == {"incidents", "orders", "events"}
     shutil.move(folder, folder.with_name("aside"))
-    await one.run_once()
+    await pruning.run_once()
     assert not any(problems.values())
     assert stored(engine)["incidents"] < before["incidents"]
 
@@ -190,10 +190,10 @@ async def test_the_archive_of_another_database_is_refused(
     foreign = [audit_chain.Link(*row)._replace(mac="0" * 64) for row in rows]
     Archive(folder=folder, keys=[KEY]).write_events(iter([foreign]))
     problems: dict[str, str] = {}
-    one = retention()
-    one.on_result = problems.__setitem__
+    pruning = retention()
+    pruning.on_result = problems.__setitem__
     before = stored(engine)["events"]
-    await one.run_once()
+    await pruning.run_once()
     assert "another database" in problems["events"]
     assert before <= stored(engine)["events"]
 
@@ -256,7 +256,7 @@ def _live(nth: int, url: str, folder: Path) -> None:
         writer.start()
         with open_reader(url) as reader:
             problems: dict[str, str] = {}
-            one = Retention(
+            pruning = Retention(
                 writer=writer,
                 reader=reader,
                 archive=Archive(folder=folder, keys=[KEY]),
@@ -273,7 +273,7 @@ def _live(nth: int, url: str, folder: Path) -> None:
             steps = iter(range(1, 1_000_000))
             failpoints.watch(lambda reached: _step(steps, nth, reached in _COMMITS))
             sys.addaudithook(lambda event, arguments: _step(steps, nth, _changes(event, arguments)))
-            asyncio.run(one.run_once())
+            asyncio.run(pruning.run_once())
         writer.stop()
         failed = any(problems.values())
     finally:

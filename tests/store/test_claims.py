@@ -73,7 +73,7 @@ def test_a_lease_that_ran_out_is_taken_over_and_reported(connection: Connection)
     assert renew(connection, "one") == frozenset()
     assert claims.holder(connection, KEYS[0], now=clock.now()) == "two"
     audit_chain.write(connection, b"")
-    (event,) = (one for one in events.latest(connection) if one.kind == "claim_taken_over")
+    (event,) = (event for event in events.latest(connection) if event.kind == "claim_taken_over")
     assert (event.actor, event.note) == ("two", f"{KEYS[0]} from one")
 
 

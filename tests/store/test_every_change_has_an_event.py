@@ -55,7 +55,7 @@ def called(function: ast.FunctionDef) -> set[str]:
 
 def used(node: ast.AST) -> set[str]:
     """Names that occur in it."""
-    return {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
+    return {name_node.id for name_node in ast.walk(node) if isinstance(name_node, ast.Name)}
 
 
 def changing(path: Path) -> set[str]:
@@ -75,7 +75,9 @@ def untold(path: Path) -> set[str]:
 
     def adds(name: str, seen: frozenset[str] = frozenset()) -> bool:
         mine = calls.get(name, set()) - seen
-        return "events.add" in mine or any(adds(one, seen | {name}) for one in mine & set(calls))
+        return "events.add" in mine or any(
+            adds(callee, seen | {name}) for callee in mine & set(calls)
+        )
 
     return {name for name in change if not adds(name)}
 

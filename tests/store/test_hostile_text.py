@@ -146,7 +146,9 @@ def _maintenance(connection: Connection, text: str) -> None:
     )
     begun = maintenance.begin(connection, window, now=NOW)
     assert begun.id is not None
-    assert [one.reason for one in maintenance.current(connection, now=NOW)] == [storable(text)]
+    assert [window.reason for window in maintenance.current(connection, now=NOW)] == [
+        storable(text)
+    ]
     assert maintenance.end(connection, begun.id, owner=text, now=NOW)
 
 
@@ -156,7 +158,7 @@ def _hold(connection: Connection, text: str) -> None:
     )
     assert holds.place(connection, hold, now=NOW)
     assert not holds.place(connection, hold, now=NOW), "laid again it is the same"
-    assert [one.reason for one in holds.active(connection)] == [storable(text)]
+    assert [hold.reason for hold in holds.active(connection)] == [storable(text)]
     released = holds.release(connection, ids=[text[:100]], owner=text, reason=text, now=NOW)
     assert len(released) == 1
 

@@ -48,7 +48,7 @@ def claim(connection: Connection, now: datetime = NOW, hourly: int = 60) -> Batc
 
 def states(connection: Connection) -> list[str]:
     found = messages.search(connection, span=TimeRange(), limit=1000)
-    return sorted(one.state.value for one in found)
+    return sorted(message.state.value for message in found)
 
 
 def test_one_fact_is_one_message_for_each_channel(connection: Connection) -> None:
@@ -76,7 +76,7 @@ def test_single_messages_go_out_one_by_one_in_their_order(connection: Connection
     first, second = claim(connection), claim(connection)
     assert first is not None
     assert second is not None
-    assert [one.messages[0].key for one in (first, second)] == ["k2", "k1"]
+    assert [batch.messages[0].key for batch in (first, second)] == ["k2", "k1"]
     assert claim(connection) is None
     messages.sent(connection, first, now=NOW)
     assert states(connection) == ["sending", "sent", "waiting"]
@@ -146,7 +146,7 @@ def test_a_person_retries_or_discards_what_is_dead(engine: Engine) -> None:
         assert found.state is MessageState.DISCARDED
         assert messages.backlog(connection, now=NOW + GIVE_UP).oldest_due is None
     with engine.connect() as connection:
-        recorded = [(one.kind, one.actor) for one in events.latest(connection)]
+        recorded = [(event.kind, event.actor) for event in events.latest(connection)]
     assert recorded == [
         ("message_discarded", "bob"),
         ("message_retried", "ann"),
@@ -193,7 +193,7 @@ def test_trades_do_not_delay_an_urgent_message(connection: Connection) -> None:
     store(connection, draft(4, severity=Severity.CRITICAL, due_at=later), now=later)
     urgent = claim(connection, later, hourly=2)
     assert urgent is not None
-    assert [one.key for one in urgent.messages] == ["k4"]
+    assert [message.key for message in urgent.messages] == ["k4"]
     messages.sent(connection, urgent, now=later)
     assert claim(connection, later, hourly=2) is None
 
@@ -217,7 +217,7 @@ def test_pages_are_newest_first(connection: Connection) -> None:
     first = messages.search(connection, span=TimeRange(), limit=3)
     place = PagePosition(first[-1].created_at, first[-1].id)
     rest = messages.search(connection, span=TimeRange(), after=place, limit=3)
-    assert [one.key for one in first + rest] == ["k4", "k3", "k2", "k1", "k0"]
+    assert [message.key for message in first + rest] == ["k4", "k3", "k2", "k1", "k0"]
     assert messages.search(connection, span=TimeRange(), kind=MessageKind.HOLD) == []
 
 

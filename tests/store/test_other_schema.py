@@ -50,7 +50,7 @@ def records(connection: Connection) -> list[str]:
     jobs.latest(connection)
     maintenance.current(connection, now=NOW)
     backups.read(connection)
-    return [one.note for one in search.find_events(connection, span=span, limit=10)]
+    return [event.note for event in search.find_events(connection, span=span, limit=10)]
 
 
 async def test_one_behind_is_readable(filled: str) -> None:

@@ -58,7 +58,7 @@ def incident(connection: Connection, at: datetime, name: str = "", *, closed: bo
     alert = make_alert(labels=dict(make_alert().labels) | {"symbol": name or at.isoformat()})
     sighting = incidents.FiringAlert(alert=alert, target="alpha")
     incidents.open_all(connection, [sighting], received_at=at, now=at, source="test")
-    (found,) = [one for one in open_incidents(connection) if one.labels == alert.labels]
+    (found,) = [opened for opened in open_incidents(connection) if opened.labels == alert.labels]
     attempt = attempts.start(connection, plan(found, at), now=at)
     assert attempt is not None
     verified = AttemptState.VERIFIED
@@ -210,7 +210,7 @@ async def test_the_same_can_be_approved_again(engine: Engine, retention: Make) -
     with transaction(engine, KEY) as connection:
         ask(connection, NOW)
         waiting = approvals.search(connection, state=ApprovalState.PENDING)
-        assert [one.requested_at for one in waiting] == [NOW]
+        assert [approval.requested_at for approval in waiting] == [NOW]
 
 
 async def test_each_bot_keeps_its_newest_events(engine: Engine, retention: Make) -> None:
@@ -236,9 +236,9 @@ async def test_a_clock_that_was_set_forward_removes_nothing(
         incident(connection, YOUNG)
         orders(connection, YOUNG)
     before, moments = counts(engine), [NOW]
-    one = replace(retention(), now=lambda: moments[-1])
+    pruning = replace(retention(), now=lambda: moments[-1])
     moments.append(NOW + 365 * DAY)
-    await one.run_once()
+    await pruning.run_once()
     assert counts(engine) == before
 
 

@@ -20,7 +20,7 @@ pytestmark = [postgresql_only, pytest.mark.usefixtures("database_url")]
 def test_the_last_start_is_given_once(url: str, engine: Engine) -> None:
     """The second waits for the first, and then sees it."""
     alerts = {name: make_alert(fingerprint=name) for name in ("alpha", "beta")}
-    sightings = [incidents.FiringAlert(alert=one, target=name) for name, one in alerts.items()]
+    sightings = [incidents.FiringAlert(alert=alert, target=name) for name, alert in alerts.items()]
     with transaction(engine) as connection:
         incidents.open_all(connection, sightings, received_at=NOW, now=NOW, source="test")
         plans = [

@@ -33,8 +33,10 @@ def test_what_was_closed_is_known_as_if_all_were_read_again(connection: Connecti
         incidents.open_all(connection, sightings, received_at=NOW, now=NOW, source="test")
 
     def closed(key: str, now: datetime) -> None:
-        (one,) = (one for one in open_incidents(connection) if one.fingerprint == key)
-        incidents.close(connection, one.id, Close(reason=Reason.RECOVERED), now=now)
+        (incident,) = (
+            incident for incident in open_incidents(connection) if incident.fingerprint == key
+        )
+        incidents.close(connection, incident.id, Close(reason=Reason.RECOVERED), now=now)
 
     opened("a", "b", "c")
     state = both(None, NOW)
@@ -46,10 +48,10 @@ def test_what_was_closed_is_known_as_if_all_were_read_again(connection: Connecti
     closed("d", later)
     closed("a", later + timedelta(seconds=1))
     state = both(state, later)
-    assert [one.fingerprint for one in state.closed] == ["b", "d", "a"]
+    assert [incident.fingerprint for incident in state.closed] == ["b", "d", "a"]
     opened("e")
     state = both(state, NOW + limits.storm_quiet)
-    assert [one.fingerprint for one in state.closed] == ["d", "a"]
+    assert [incident.fingerprint for incident in state.closed] == ["d", "a"]
     assert both(state, NOW + limits.storm_quiet).closed == state.closed
 
 
@@ -61,7 +63,7 @@ def test_what_names_no_target_changes_alone(connection: Connection) -> None:
     ]
     incidents.open_all(connection, sightings, received_at=NOW, now=NOW, source="test")
     first = read(connection)
-    by_key = {str(one.fingerprint): key for key, one in first.by_id.items()}
+    by_key = {str(incident.fingerprint): key for key, incident in first.by_id.items()}
     decision = Escalate(reason=Reason.NO_RUNBOOK)
     incidents.escalate(connection, by_key["a"], decision, now=NOW)
     second = read(connection, first)

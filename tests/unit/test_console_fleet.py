@@ -96,13 +96,13 @@ def test_the_worst_comes_first_and_the_money_is_added() -> None:
     )
     incidents = [make_incident(target=None, labels={"alertname": "TradingHostDiskFull"})]
     fleet = gather([target(name=name) for name in "abcd"], incidents, figures, NOW)
-    assert [one.name for one in fleet.rows] == ["c", "b", "a", "d"]
+    assert [shown.name for shown in fleet.rows] == ["c", "b", "a", "d"]
     assert (fleet.loss, fleet.exposure) == ({"EUR": 5.0, "USD": 3.0}, {"USD": 10.0})
     assert fleet.worst_loss is not None
     assert (fleet.worst_loss.name, fleet.worst_exposure) == ("b", None)
     assert (fleet.open_incidents, len(fleet.others)) == (1, 1)
-    assert [one.name for one in fleet.found("", "trouble")] == ["c", "b"]
-    assert [one.name for one in fleet.found("C", "")] == ["c"]
+    assert [shown.name for shown in fleet.found("", "trouble")] == ["c", "b"]
+    assert [shown.name for shown in fleet.found("C", "")] == ["c"]
     assert len(fleet.found("PAPER", "")) == 4  # their venue
 
 
@@ -124,14 +124,14 @@ def test_only_pages_of_ours_come_next(asked: str, given: str) -> None:
 
 
 def test_figures_as_people_read_them() -> None:
-    assert [amount(one) for one in (0, 0.5, 12.5, 1234.5, -2e6)] == [
+    assert [amount(number) for number in (0, 0.5, 12.5, 1234.5, -2e6)] == [
         "0",
         "0.50",
         "12.50",
         "1,234",
         "-2,000,000",
     ]
-    assert [age(one) for one in (None, 0.4, 59, 600, 86400, 864000, -600)] == [
+    assert [age(seconds) for seconds in (None, 0.4, 59, 600, 86400, 864000, -600)] == [
         "-",
         "0.4 s",
         "59 s",

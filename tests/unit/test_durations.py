@@ -12,7 +12,11 @@ from trading_ops.durations import format_duration
 def test_only_the_units_that_count_are_printed() -> None:
     hour = timedelta(hours=1)
     minute = timedelta(minutes=1, seconds=30)
-    assert [format_duration(one) for one in (hour, minute, timedelta())] == ["1h", "1m30s", "0s"]
+    assert [format_duration(duration) for duration in (hour, minute, timedelta())] == [
+        "1h",
+        "1m30s",
+        "0s",
+    ]
 
 
 @given(st.integers(min_value=0, max_value=10**11))

@@ -32,7 +32,7 @@ def test_the_shipped_registry() -> None:
 def test_a_target_may_be_for_looking_at_only() -> None:
     """Nothing is done to it automatically."""
     text = TEXT.replace("name: alpha\n", "name: alpha\n    observe_only: true\n")
-    watched = [one.name for one in parse_targets(text, where="test") if one.observe_only]
+    watched = [target.name for target in parse_targets(text, where="test") if target.observe_only]
     assert watched == ["alpha"]
 
 
@@ -170,7 +170,7 @@ def test_beyond_this_machine_with_tls() -> None:
     ):
         more += f"  - {{name: {name}, kind: node, address: {address}, tls: true}}\n"
     registry = parse_targets(more, where="targets.yml")
-    assert [one.url for one in registry.of_kind(Kind.NODE)] == [
+    assert [target.url for target in registry.of_kind(Kind.NODE)] == [
         "https://10.0.0.5:8461",
         "https://[fd00::5]:8461",
         "https://bot-3.example.com:8461",

@@ -60,9 +60,9 @@ async def test_turns_never_overlap(file: Path) -> None:
             now -= 1
             done += 1
 
-    one, other = Turns(file), Turns(file)
+    own, other = Turns(file), Turns(file)
     await asyncio.gather(
-        *(request(mine, first=first) for mine in (one, other) for first in (True, False) * 10)
+        *(request(mine, first=first) for mine in (own, other) for first in (True, False) * 10)
     )
     assert (most, done) == (1, 40)
 

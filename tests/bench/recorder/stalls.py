@@ -38,7 +38,7 @@ def stalls() -> None:
         exposition = Exposition(both.ours)
         lines = exposition.everything()[0].count(b"\n")
         worst = [asyncio.run(_stall(way, both)) for way in _ways(both, exposition)]
-        sliced, ours, agent, theirs, thread, idle = (f"{one * 1e3:.1f}" for one in worst)
+        sliced, ours, agent, theirs, thread, idle = (f"{stall * 1e3:.1f}" for stall in worst)
         own = asyncio.run(_longest_turn(exposition, both))
         say(
             f"  {lines:>7} {kind:<12} {own * 1e3:>10.1f} {sliced:>12} {ours:>12} {agent:>13} "

@@ -176,7 +176,7 @@ async def test_it_runs_as_long_as_the_application(framework: Any, secrets: Path)
         assert second.agent.holds.state == "halted"
         assert await asyncio.to_thread(second.agent.events.flush, 60)
         _, page = await ask.get("/events")
-        assert [one["id"] for one in page["events"]] == ["t1", "t2"]
+        assert [event["id"] for event in page["events"]] == ["t1", "t2"]
 
 
 async def test_an_application_can_start_twice(secrets: Path) -> None:
@@ -186,7 +186,7 @@ async def test_an_application_can_start_twice(secrets: Path) -> None:
         bot.agent.event("trade", "bought", id=f"t{number}")
         async with bot.running():
             assert await asyncio.to_thread(bot.agent.events.flush, 60)
-    assert [one["id"] for one in bot.agent.events.read(0)] == ["t1", "t2"]
+    assert [event["id"] for event in bot.agent.events.read(0)] == ["t1", "t2"]
 
 
 @pytest.mark.parametrize("path", ["/health", "/metrics"])

@@ -51,8 +51,8 @@ async def test_repeat_while_running_waits_for_the_first(ask: Asker, bot: Bot) ->
     await asyncio.to_thread(bot.entered.wait, 5)
     second = asyncio.create_task(ask.command("wait", attempt_id=attempt_id))
     bot.hold.set()
-    (_, one), (_, two) = await asyncio.gather(first, second)
-    assert (one["repeated"], two["repeated"]) == (False, True)
+    (_, answered), (_, two) = await asyncio.gather(first, second)
+    assert (answered["repeated"], two["repeated"]) == (False, True)
     assert len(bot.ran) == 1
 
 

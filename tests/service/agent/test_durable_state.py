@@ -232,5 +232,5 @@ async def test_the_latest_releases_are_reported(tmp_path: Path) -> None:
         holds.place(Hold(id=f"h{number}", state=TradingState.HALTED, owner="a", reason="b", at=1.0))
         holds.release(owner="ada", reason="fine", ids=None)
     released = Holds(tmp_path / "holds.json").released
-    assert [one["id"] for one in released] == [f"h{number}" for number in range(5, 25)]
+    assert [hold["id"] for hold in released] == [f"h{number}" for number in range(5, 25)]
     assert set(released[0]) == {"id", "at", "released_at", "released_by", "released_for"}

@@ -97,7 +97,7 @@ async def test_resume_releases_the_named_and_no_other(
         await say(ask, "halt", id=name)
     _, answer = await say(ask, "resume", holds="a, c,unknown")
     assert answer["detail"] == "2 holds were released by anna; the state is halted"
-    assert [(one["id"], one["state"], one["owner"]) for one in answer["released"]] == [
+    assert [(hold["id"], hold["state"], hold["owner"]) for hold in answer["released"]] == [
         ("a", "halted", "anna"),
         ("c", "halted", "anna"),
     ]

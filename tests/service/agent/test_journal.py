@@ -44,10 +44,10 @@ def test_events_are_read_in_order_from_where_a_reader_stopped(journal: EventJour
     journal.add("trade", "told again after a crash", id="t3")
     assert journal.flush()
     found = journal.read(after=0)
-    assert [one["summary"] for one in found] == [f"trade {number}" for number in range(5)]
+    assert [event["summary"] for event in found] == [f"trade {number}" for number in range(5)]
     assert found[0]["data"] == {"fee": "0.1"}
     rest = journal.read(after=found[2]["number"])
-    assert [one["id"] for one in rest] == ["t3", "t4"]
+    assert [event["id"] for event in rest] == ["t3", "t4"]
     assert journal.head >= rest[-1]["number"]
 
 
@@ -56,7 +56,7 @@ def test_repeated_events_use_up_no_numbers(journal: EventJournal) -> None:
     for name in ("a", "b", *(["a", "b"] * 50), "c"):
         journal.add("trade", "a trade", id=name)
     assert journal.flush()
-    assert [(one["id"], one["number"]) for one in journal.read(after=0)] == [
+    assert [(event["id"], event["number"]) for event in journal.read(after=0)] == [
         ("a", 1),
         ("b", 2),
         ("c", 3),
@@ -76,7 +76,7 @@ def test_what_was_flushed_survives_sigkill(tmp_path: Path) -> None:
         assert done.returncode == -signal.SIGKILL, done.stderr
         assert done.stdout == "stored\n"
     found = EventJournal(path=path).read(after=0)
-    assert [one["id"] for one in found] == [f"t{number}" for number in range(75)]
+    assert [event["id"] for event in found] == [f"t{number}" for number in range(75)]
     assert oct(path.stat().st_mode & 0o777) == "0o600"
 
 
@@ -89,7 +89,7 @@ def test_the_oldest_are_removed(tmp_path: Path) -> None:
         assert journal.flush()
     journal.close()
     found = journal.read(after=0)
-    assert [one["summary"] for one in found] == [str(number) for number in range(20, 30)]
+    assert [event["summary"] for event in found] == [str(number) for number in range(20, 30)]
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_a_damaged_file_is_set_aside(tmp_path: Path) -> None:
     journal.add("system", "started")
     assert journal.flush(within_seconds=60)
     journal.close()
-    assert [one["summary"] for one in journal.read(after=0)] == ["started"]
+    assert [event["summary"] for event in journal.read(after=0)] == ["started"]
     assert path.with_name("events.sqlite.damaged").exists()
 
 
@@ -148,7 +148,7 @@ async def test_the_agent_serves_them_to_its_reconciler_only(agent: Agent, ask: A
     status, page = await ask.get("/events?after=0")
     assert status == 200
     assert page["journal"] == health["events"]["journal"]
-    assert [one["severity"] for one in page["events"]] == ["warning"]
+    assert [event["severity"] for event in page["events"]] == ["warning"]
     assert (await ask.get("/events?after=0", METRICS_TOKEN))[0] == 401
     for wrong in ("x", "-1", str(2**63)):
         assert (await ask.get(f"/events?after={wrong}"))[0] == 422
@@ -156,5 +156,7 @@ async def test_the_agent_serves_them_to_its_reconciler_only(agent: Agent, ask: A
 
 def test_the_reconciler_knows_the_same_values() -> None:
     """The agent imports nothing of the reconciler, so both have the list."""
-    assert {one.value for one in EventKind} == {one.value for one in BotEventKind}
-    assert {one.value for one in EventSeverity} <= {one.value for one in Severity}
+    assert {kind.value for kind in EventKind} == {kind.value for kind in BotEventKind}
+    assert {severity.value for severity in EventSeverity} <= {
+        severity.value for severity in Severity
+    }

@@ -100,8 +100,8 @@ async def test_a_command_that_the_disk_takes_too_late_never_begins(
 def test_a_hold_that_is_placed_while_others_are_released_stands(tmp_path: Path) -> None:
     """The release means what stood before it: not a new hold, and not one that is placed again."""
     holds = Holds(tmp_path / "holds.json")
-    one = Hold(id="one", state=TradingState.HALTED, owner="ada", reason="odd", at=1.0)
-    holds.place(one)
+    first = Hold(id="one", state=TradingState.HALTED, owner="ada", reason="odd", at=1.0)
+    holds.place(first)
     holds.place(Hold(id="two", state=TradingState.HALTED, owner="ada", reason="odd", at=1.0))
 
     class Meanwhile:
@@ -110,7 +110,7 @@ def test_a_hold_that_is_placed_while_others_are_released_stands(tmp_path: Path) 
         def placed(self, hold: Hold) -> None: ...
 
         def released(self, gone: object, *, owner: str, reason: str, at: float) -> None:
-            holds.put(one)
+            holds.put(first)
             holds.put(Hold(id="three", state=TradingState.REDUCING, owner="b", reason="c", at=2.0))
 
     holds.share(Meanwhile())
@@ -120,5 +120,5 @@ def test_a_hold_that_is_placed_while_others_are_released_stands(tmp_path: Path) 
     }
     assert [hold.id for hold in holds.holds] == ["one", "three"]
     assert holds.state is TradingState.HALTED
-    holds.keep(one)
+    holds.keep(first)
     assert [hold.id for hold in Holds(tmp_path / "holds.json").holds] == ["one", "three"]

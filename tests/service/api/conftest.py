@@ -98,7 +98,8 @@ async def scene(
         reconciler = await open_.enter_async_context(built)
         server = TestServer(reconciler.application, host="127.0.0.1")
         tasks = [
-            asyncio.create_task(one.run()) for one in (reconciler.loop, reconciler.agent_monitor)
+            asyncio.create_task(service.run())
+            for service in (reconciler.loop, reconciler.agent_monitor)
         ]
         client = await open_.enter_async_context(TestClient(server))
         running = Running(client, reconciler.loop, world, reconciler.api_reader)

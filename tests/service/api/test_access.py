@@ -166,9 +166,9 @@ async def test_no_other_spelling_of_a_path_opens_anything(
             for token in (None, TOKENS[Role.METRICS], TOKENS[Role.INTAKE]):
                 if opens(Role.METRICS, route) or opens(Role.INTAKE, route):
                     token = None  # noqa: PLW2901 - one of the two may
-                for one in spellings:
-                    status = await status_of(running, route.method, one, token)
-                    assert status in {400, 401, 403, 404, 405}, (route.method, one, token)
+                for spelling in spellings:
+                    status = await status_of(running, route.method, spelling, token)
+                    assert status in {400, 401, 403, 404, 405}, (route.method, spelling, token)
 
 
 async def test_no_other_method_opens_anything(start: Start, with_tokens: Settings) -> None:
@@ -285,11 +285,11 @@ async def test_refused_requests_are_counted_and_logged_once_a_minute(
             reason: await running.metric(f'trading_ops_auth_refused_total{{reason="{reason}"}}')
             for reason in REFUSALS
         }
-        lines = [one for one in logged if one["event"] == "auth_refused"]
+        lines = [line for line in logged if line["event"] == "auth_refused"]
     assert counted == {"no_token": 1, "unknown_token": 5, "role": 1, "forged": 1}
-    assert {one["reason"] for one in lines} == set(REFUSALS)
+    assert {line["reason"] for line in lines} == set(REFUSALS)
     assert len(lines) < 7, "not one for each request"
-    assert {one["peer"] for one in lines} == {"127.0.0.1"}
+    assert {line["peer"] for line in lines} == {"127.0.0.1"}
     assert "guess" not in str(lines)
 
 

@@ -49,8 +49,8 @@ def event(name: str, bot: str = "alpha", *, age: timedelta = timedelta(0)) -> Bo
 async def keep(running: Running, *found: BotEvent) -> None:
     """Store events as the collector does; a repeated one is left as it is."""
     by_bot: dict[str, list[BotEvent]] = {}
-    for one in found:
-        by_bot.setdefault(one.bot, []).append(one)
+    for stored in found:
+        by_bot.setdefault(stored.bot, []).append(stored)
     for bot, events in by_bot.items():
         await running.loop.intake.writer.run(
             partial(
@@ -90,10 +90,10 @@ async def test_it_continues_a_list_and_a_lost_connection(start: Start) -> None:
             second = await receive(socket, 2)
             await keep(running, event("f"))
             second += await receive(socket, 1)
-        numbers = [one["seq"] for one in first + second]
+        numbers = [view["seq"] for view in first + second]
         _, page = await ask(running, "GET", f"{LIST}?limit=1000")
-    assert {one["event"] for one in page["events"]} >= {"a", "b"}
-    assert [one["event"] for one in first + second] == ["c", "late", "d", "e", "f"]
+    assert {view["event"] for view in page["events"]} >= {"a", "b"}
+    assert [view["event"] for view in first + second] == ["c", "late", "d", "e", "f"]
     assert numbers == sorted(set(numbers))
     assert page["head"] == numbers[-1]
     assert second[-1] == page["events"][0]
@@ -107,8 +107,8 @@ async def test_it_filters_as_the_list_does(start: Start) -> None:
             await listen(running, "?bot=alpha&kind=trade&symbol=ETH/USD") as alpha,
         ):
             await keep(running, event("1", "alpha"), event("2", "beta"), event("3", "alpha"))
-            assert [one["event"] for one in await receive(beta, 1)] == ["2"]
-            assert [one["event"] for one in await receive(alpha, 2)] == ["1", "3"]
+            assert [view["event"] for view in await receive(beta, 1)] == ["2"]
+            assert [view["event"] for view in await receive(alpha, 2)] == ["1", "3"]
         with pytest.raises(WSServerHandshakeError) as caught:
             await listen(running, "?kind=gossip")
         assert caught.value.status == 422
@@ -142,8 +142,8 @@ class Proxy:
             await asyncio.gather(_copy(reader, far_writer), _copy(far_reader, writer))
 
     def cut(self) -> None:
-        for one in self._open:
-            one.transport.abort()
+        for response in self._open:
+            response.transport.abort()
         self._open.clear()
 
 

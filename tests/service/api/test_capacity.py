@@ -11,8 +11,8 @@ async def test_without_data_everything_is_unknown(start: Start) -> None:
     """Prometheus here answers no range query: each resource is listed and none is ok."""
     async with start() as running:
         plan = await running.call("GET", "/api/v1/capacity")
-        assert {one["level"] for one in plan["resources"]} == {"unknown"}
-        assert len({one["resource"] for one in plan["resources"]}) >= 14
+        assert {resource["level"] for resource in plan["resources"]} == {"unknown"}
+        assert len({resource["resource"] for resource in plan["resources"]}) >= 14
         assert plan["bottlenecks"] == []
         of_bot = await running.call("GET", "/api/v1/capacity?bot=alpha")
         assert 0 < len(of_bot["resources"]) < len(plan["resources"])

@@ -411,7 +411,7 @@ async def test_tokens_are_made_listed_and_revoked(settings: Settings, type_: Typ
     assert all(token.startswith("tops_") and token not in kept() for token in tokens)
     assert (await type_("token", "add", "ada", "--role", "operator"))[0] == ExitCode.SETUP
     listed: Any = json.loads((await type_("token", "list", "--output", "json"))[1])
-    assert [one["name"] for one in listed] == ["ada", "ada"]
+    assert [token["name"] for token in listed] == ["ada", "ada"]
     assert (await type_("token", "revoke", "ada", "--old"))[0] == ExitCode.OK
     left: Any = json.loads((await type_("token", "list", "--output", "json"))[1])
     assert left == listed[1:]

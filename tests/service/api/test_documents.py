@@ -39,10 +39,14 @@ def test_every_reference_leads_somewhere() -> None:
     text = json.dumps(whole)
     for name in {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}:
         assert name in whole["components"]["schemas"]
-    operations = [one for path in whole["paths"].values() for one in path.values()]
-    assert len({one["operationId"] for one in operations}) == len(operations) == len(described())
-    for one in operations:
-        assert one["summary"].endswith("."), one["operationId"]
-        assert "500" in one["responses"]
-        if one["security"]:
-            assert {"401", "403"} <= set(one["responses"])
+    operations = [operation for path in whole["paths"].values() for operation in path.values()]
+    assert (
+        len({operation["operationId"] for operation in operations})
+        == len(operations)
+        == len(described())
+    )
+    for operation in operations:
+        assert operation["summary"].endswith("."), operation["operationId"]
+        assert "500" in operation["responses"]
+        if operation["security"]:
+            assert {"401", "403"} <= set(operation["responses"])

@@ -20,7 +20,7 @@ async def test_people_command_it_whether_the_machine_may_or_not(scene: Scene) ->
     assert (status, placed["acknowledged"], placed["stored"]) == (200, True, True)
     assert fake.state == "paused"
     targets = (await ask(running, "GET", "/api/v1/targets"))[1]["targets"]
-    (view,) = (one for one in targets if one["name"] == "freq")
+    (view,) = (target for target in targets if target["name"] == "freq")
     assert [hold["id"] for hold in view["holds"]] == [placed["id"]]
     await eventually(lambda: fake.asked.count("health") > 1)
     fake.restart()
@@ -41,7 +41,7 @@ async def test_people_command_it_whether_the_machine_may_or_not(scene: Scene) ->
 async def test_halt_all_halts_it_too(scene: Scene, world: FakeWorld) -> None:
     """Both kinds in one answer."""
     _, placed = await ask(scene.running, "POST", "/api/v1/halt", json=WHY)
-    assert {one["target"]: one["acknowledged"] for one in placed["holds"]} == {
+    assert {hold["target"]: hold["acknowledged"] for hold in placed["holds"]} == {
         "alpha": True,
         "freq": True,
     }
@@ -54,7 +54,7 @@ async def test_steps_that_it_cannot_take_are_left_to_people(scene: Scene, world:
     await scene.running.break_it()
     await eventually(lambda: scene.running.has_event("decided_wait", "page_only"))
     timeline = await scene.running.timeline()
-    (event,) = (one for one in timeline["events"] if one["reason"] == "page_only")
+    (event,) = (event for event in timeline["events"] if event["reason"] == "page_only")
     assert all(name in event["note"] for name in ("reconnect_broker", "restart_bot"))
     assert (timeline["attempts"], world.commands) == ([], [])
     assert "pause" not in scene.fake.asked
@@ -101,7 +101,7 @@ async def test_an_emergency_exit_takes_two_persons(scene: Scene) -> None:
 
     async def kept() -> bool:
         targets = (await ask(running, "GET", "/api/v1/targets"))[1]["targets"]
-        return any(one["name"] == "freq" and one["holds"] for one in targets)
+        return any(target["name"] == "freq" and target["holds"] for target in targets)
 
     await eventually(kept)
 

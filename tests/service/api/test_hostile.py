@@ -134,5 +134,5 @@ async def test_no_query_is_our_mistake(
 
 def test_every_order_is_tried() -> None:
     """A new route cannot be left out."""
-    orders = [one for one in TABLE if one.method == "POST" and one.role is not Role.INTAKE]
+    orders = [route for route in TABLE if route.method == "POST" and route.role is not Role.INTAKE]
     assert len(TAKING) == len(orders) - 1  # the test alert takes nothing

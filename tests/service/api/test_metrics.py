@@ -51,5 +51,5 @@ async def test_the_fast_scrape_and_the_slow_one_share_no_series(start: Start) ->
     assert vital | rest == everything
     assert "trading_ops_lease_held" in vital
     assert "trading_ops_automation_paused" in rest
-    assert not [one for one in everything if "recovery_duration" in one]
+    assert not [line for line in everything if "recovery_duration" in line]
     assert len(vital) < 250

@@ -257,7 +257,7 @@ async def test_a_bot_is_halted_and_resumed(start: Start, with_tokens: Settings) 
         status, placed = await ask(running, "POST", f"{path}/reduce", OPERATOR, json=WHY)
         assert (status, placed["state"]) == (200, "reducing")
         targets = (await ask(running, "GET", "/api/v1/targets", VIEWER))[1]["targets"]
-        alpha = next(one for one in targets if one["name"] == "alpha")
+        alpha = next(target for target in targets if target["name"] == "alpha")
         assert {hold["id"] for hold in alpha["holds"]} == {"hold-1", placed["id"]}
         assert alpha["holds"][0]["owner"] == "operator-1"
         release = {**WHY, "holds": ["hold-1"]}
@@ -283,7 +283,7 @@ async def test_two_persons_release_a_hold(start: Start, with_tokens: Settings) -
         _, refused = await ask(running, "POST", action, ADMIN, json=order)
         assert refused["refusal"]["reason"] == "approval_missing"
         targets = (await ask(running, "GET", "/api/v1/targets", VIEWER))[1]["targets"]
-        alpha = next(one for one in targets if one["name"] == "alpha")
+        alpha = next(target for target in targets if target["name"] == "alpha")
         assert [hold["id"] for hold in alpha["holds"]] == ["hold-1"]
 
 
@@ -316,7 +316,7 @@ async def test_all_bots_are_halted_at_once(start: Start, world: FakeWorld) -> No
     async with start() as running:
         status, placed = await ask(running, "POST", "/api/v1/halt", json=WHY)
     assert status == 200
-    assert [(one["target"], one["acknowledged"]) for one in placed["holds"]] == [("alpha", True)]
+    assert [(hold["target"], hold["acknowledged"]) for hold in placed["holds"]] == [("alpha", True)]
     assert world.commands == ["halt"]
 
 
@@ -333,7 +333,7 @@ async def test_all_bots_are_resumed_at_once(
         assert (await ask(running, "POST", path, TOKENS[Role.OPERATOR], json=WHY))[0] == 403
         world.command_fails = True
         (refused,) = (await ask(running, "POST", path, admin, json=WHY))[1]["released"]
-        assert (refused["ids"], [one["id"] for one in refused["remaining"]]) == ([], [hold])
+        assert (refused["ids"], [hold["id"] for hold in refused["remaining"]]) == ([], [hold])
         world.command_fails = False
         (released,) = (await ask(running, "POST", path, admin, json=WHY))[1]["released"]
         assert (released["target"], released["ids"], released["remaining"]) == ("alpha", [hold], [])
@@ -383,10 +383,10 @@ async def test_a_window_is_planned_and_ended(start: Start, with_tokens: Settings
         beyond = body | {"begins_at": "9999-12-31T23:59:59Z"}
         assert (await ask(running, "POST", path, OPERATOR, json=beyond))[0] in {409, 422}
         targets = (await ask(running, "GET", "/api/v1/targets", VIEWER))[1]["targets"]
-        states = {one["name"]: one["automation"] for one in targets}
+        states = {target["name"]: target["automation"] for target in targets}
         assert (states["alpha"], states["paper"]) == ("maintenance", "acts")
         found = (await ask(running, "GET", path, VIEWER))[1]["maintenance"]
-        assert [one["id"] for one in found] == [window["id"]]
+        assert [item["id"] for item in found] == [window["id"]]
         assert (await ask(running, "DELETE", f"{path}/{window['id']}", OPERATOR))[0] == 200
         for key in (window["id"], "x", "9" * 30, "-1", "²"):
             assert (await ask(running, "DELETE", f"{path}/{key}", OPERATOR))[0] == 404

@@ -26,14 +26,14 @@ async def test_a_run_is_begun_checked_and_aborted(start: Start, with_tokens: Set
         assert (status, begun["phase"], begun["state"]) == (201, "validation", "running")
         assert (await ask(running, "POST", RUN, OPERATOR, json=WHY))[0] == 409
         checks = (await ask(running, "GET", f"{RUN}/checks", OPERATOR))[1]["checks"]
-        assert {"doctor", "secrets", "logs"} <= {one["name"] for one in checks}
+        assert {"doctor", "secrets", "logs"} <= {check["name"] for check in checks}
         found = [
             {"name": "doctor", "value": 0, "evidence": "exit code 0"},
             {"name": "secrets", "value": 1, "evidence": "others can open it"},
             {"name": "logs", "value": None, "evidence": "no log"},
         ]
         status, run = await ask(running, "POST", f"{RUN}/checks", OPERATOR, json={"checks": found})
-        judged = {one["name"]: one["status"] for one in run["criteria"]}
+        judged = {criterion["name"]: criterion["status"] for criterion in run["criteria"]}
         assert status == 200
         assert (judged["doctor"], judged["secrets"], judged["logs"]) == (
             "passed",

@@ -57,12 +57,12 @@ async def test_ten_listeners_get_the_same_events_in_order(start: Start) -> None:
     async with start() as running:
         sockets = [await listen(running) for _ in range(10)]
         assert await running.metric("trading_ops_websocket_clients") == 10
-        receiving = [asyncio.create_task(next_tests(one, 200)) for one in sockets]
+        receiving = [asyncio.create_task(next_tests(socket, 200)) for socket in sockets]
         for begin in range(0, 200, 20):
             await tell(running, begin, 20)
         found = await asyncio.gather(*receiving)
-        assert [event["reason"] for event in found[0]] == [str(one) for one in range(200)]
-        assert all(one == found[0] for one in found)
+        assert [event["reason"] for event in found[0]] == [str(number) for number in range(200)]
+        assert all(event == found[0] for event in found)
         for socket in sockets:
             await socket.close()
         await eventually(lambda: has_no_listeners(running))
@@ -88,7 +88,7 @@ async def test_a_listener_resumes_where_it_left(start: Start) -> None:
             await tell(running, 800, 1)
             assert (await next_tests(socket, 1))[0]["reason"] == "800"
             assert (await next_tests(new, 1))[0]["reason"] == "800"
-    assert [event["reason"] for event in first + rest] == [str(one) for one in range(800)]
+    assert [event["reason"] for event in first + rest] == [str(number) for number in range(800)]
 
 
 async def test_one_that_does_not_read_holds_no_one_up(
@@ -127,7 +127,7 @@ async def test_one_that_a_storm_leaves_behind_catches_up(
         for begin in range(0, 3000, 300):
             await tell(running, begin, 300)
         found = await receiving
-    assert [event["reason"] for event in found] == [str(one) for one in range(3000)]
+    assert [event["reason"] for event in found] == [str(number) for number in range(3000)]
     numbers = [event["seq"] for event in found]
     assert numbers == sorted(set(numbers))
 

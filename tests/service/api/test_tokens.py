@@ -150,7 +150,7 @@ def test_tokens_are_random_and_marked() -> None:
     """256 bits behind the prefix."""
     tokens = {mint() for _ in range(100)}
     assert len(tokens) == 100
-    assert all(one.startswith(PREFIX) and len(one) == len(PREFIX) + 43 for one in tokens)
+    assert all(token.startswith(PREFIX) and len(token) == len(PREFIX) + 43 for token in tokens)
     assert len(digest_of(mint())) == 64
 
 

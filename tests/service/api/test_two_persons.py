@@ -57,7 +57,7 @@ async def halt(found: Scene, bot: str) -> None:
 
 async def active_holds(found: Scene, bot: str) -> list[str]:
     targets = (await ask(found.running, "GET", "/api/v1/targets", ADMIN))[1]["targets"]
-    return [hold["id"] for one in targets if one["name"] == bot for hold in one["holds"]]
+    return [hold["id"] for target in targets if target["name"] == bot for hold in target["holds"]]
 
 
 @pytest.fixture

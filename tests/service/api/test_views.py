@@ -58,7 +58,7 @@ async def test_pages_hold_everything_once(start: Start, database_url: str) -> No
             ("/api/v1/events?limit=7&kind=opened", "events", "before", 25),
         ):
             found = await pages(running, path, key, cursor)
-            ids = [one.get("id") or one["seq"] for one in found]
+            ids = [item.get("id") or item["seq"] for item in found]
             assert len(ids) == len(set(ids)) == count, path
         up: list[int] = []
         after: int | None = 0
@@ -90,9 +90,9 @@ async def test_attempts_are_found(start: Start, world: FakeWorld, database_url: 
             found = (await running.call("GET", f"/api/v1/attempts?{query}"))["attempts"]
             assert len(found) == count, query
         attempts = (await running.call("GET", "/api/v1/attempts"))["attempts"]
-        one = await running.call("GET", f"/api/v1/attempts/{attempts[0]['id']}")
-        assert one["attempt"] == attempts[0]
-        assert one["events"][0]["kind"] == "started"
+        shown = await running.call("GET", f"/api/v1/attempts/{attempts[0]['id']}")
+        assert shown["attempt"] == attempts[0]
+        assert shown["events"][0]["kind"] == "started"
         assert (await ask(running, "GET", "/api/v1/attempts/nothing"))[0] == 404
     assert world.commands == ["reconnect_broker"]
 
@@ -121,7 +121,7 @@ async def test_events_are_filtered_and_counted(
             assert found == list(filter(wanted, everything)), query
         summary = await running.call("GET", "/api/v1/events/summary")
         assert summary["total"] == len(everything)
-        counts = {(one["kind"], one["reason"]): one["count"] for one in summary["counts"]}
+        counts = {(count["kind"], count["reason"]): count["count"] for count in summary["counts"]}
         assert counts["paused", ""] == 1
         assert counts["opened", ""] == 1
         assert ("paused", "mine") not in counts
@@ -136,7 +136,7 @@ async def test_recovery_times(start: Start, world: FakeWorld) -> None:
         await running.break_it()
         await eventually(running.closed)
         times = await running.call("GET", "/api/v1/recovery")
-    assert [one["alert"] for one in times["alerts"]] == ["BotSick"]
+    assert [alert["alert"] for alert in times["alerts"]] == ["BotSick"]
     assert (times["total"]["incidents"], times["total"]["remediated"]) == (1, 1)
     assert times["total"]["close"]["mean_seconds"] > 0
     assert world.commands == ["reconnect_broker"]
@@ -147,19 +147,21 @@ async def test_runbooks_and_actions(start: Start) -> None:
     async with start() as running:
         books = (await running.call("GET", "/api/v1/runbooks"))["runbooks"]
         assert [book["alert"] for book in books] == ["BotDown", "BotSick", "ForPeople"]
-        one = await running.call("GET", "/api/v1/runbooks/BotSick")
-        assert [step["action"] for step in one["plan"]["steps"]] == [
+        runbook = await running.call("GET", "/api/v1/runbooks/BotSick")
+        assert [step["action"] for step in runbook["plan"]["steps"]] == [
             "reconnect_broker",
             "restart_bot",
         ]
-        assert one["markdown"].startswith("---\nversion: 1\nalert: BotSick\n")
+        assert runbook["markdown"].startswith("---\nversion: 1\nalert: BotSick\n")
         for name in ("Nothing", "..%2F..%2Fvar%2Fsecrets%2Foperator_token", "BotSick.md"):
             assert (await ask(running, "GET", f"/api/v1/runbooks/{name}"))[0] == 404
         actions = (await running.call("GET", "/api/v1/actions"))["actions"]
-        one_shots = {one["name"] for one in actions if one["delivery"] == Delivery.ONE_SHOT}
-        assert one_shots == {one["name"] for one in actions if one["role"] == "admin"}
+        one_shots = {
+            action["name"] for action in actions if action["delivery"] == Delivery.ONE_SHOT
+        }
+        assert one_shots == {action["name"] for action in actions if action["role"] == "admin"}
         assert "restart_bot" in one_shots
-        assert all(one["summary"] for one in actions)
+        assert all(action["summary"] for action in actions)
 
 
 async def test_alerts_of_the_last_look(start: Start, world: FakeWorld) -> None:
@@ -179,14 +181,14 @@ async def test_alerts_of_the_last_look(start: Start, world: FakeWorld) -> None:
         assert (page["prometheus"], page["alertmanager"]) == (True, True)
         assert page["age_seconds"] < 10
         everything = await running.call("GET", "/api/v1/alerts")
-        assert {one["alertname"] for one in everything["alerts"]} == {"Watchdog", "ForPeople"}
+        assert {alert["alertname"] for alert in everything["alerts"]} == {"Watchdog", "ForPeople"}
         first = await running.call("GET", "/api/v1/alerts?limit=1")
         second = await running.call("GET", f"/api/v1/alerts?limit=1&after={first['next']}")
         assert first["alerts"] + second["alerts"] == everything["alerts"]
         assert second["next"] is None
         assert (await running.call("GET", "/api/v1/alerts?state=pending"))["alerts"] == []
         history = await running.call("GET", "/api/v1/alerts/ForPeople/history")
-        assert [one["id"] for one in history["incidents"]] == [incident["id"]]
+        assert [incident["id"] for incident in history["incidents"]] == [incident["id"]]
 
 
 async def test_health_of_every_part(start: Start, world: FakeWorld) -> None:
@@ -244,7 +246,7 @@ async def test_health_does_not_wait_for_a_database_that_hangs(start: Start) -> N
 
             await eventually(fails)
             answers = [running.call("GET", "/api/v1/health") for _ in range(50)]
-            assert all(one["state"] == "failing" for one in await asyncio.gather(*answers))
+            assert all(health["state"] == "failing" for health in await asyncio.gather(*answers))
         finally:
             release.set()
 
@@ -260,7 +262,7 @@ async def test_many_ask_for_health_at_once(start: Start, monkeypatch: pytest.Mon
     async with start() as running:
         answers = [running.call("GET", "/api/v1/health/database") for _ in range(200)]
         found = await asyncio.gather(*answers)
-    assert {one["name"] for one in found} == {"database"}
+    assert {item["name"] for item in found} == {"database"}
 
 
 async def test_a_mistake_of_ours_shows_no_traceback(

@@ -59,7 +59,7 @@ class FakeKraken:
 
     async def find(self, client_id: str) -> VenueOrder | None:
         known = [*self.open.values(), *self.closed.values()]
-        return next((one for one in known if one.client_id == client_id), None)
+        return next((order for order in known if order.client_id == client_id), None)
 
     async def submit(self, order: Order) -> str:
         venue_id = f"O{len(self.submitted)}"

@@ -82,7 +82,7 @@ async def test_every_recovery_is_reported_whole(
     await bot.stop()
     first, second, third = events(tmp_path, "recovered")
     assert first["away_seconds"] is None
-    assert [one["cause"] for one in second["found"]] == ["balance"]
+    assert [discrepancy["cause"] for discrepancy in second["found"]] == ["balance"]
     assert second["away_seconds"] >= 0
     assert second["took_seconds"] > 0
     assert (third["found"], third["count"]) == ([], 0)

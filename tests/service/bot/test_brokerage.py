@@ -146,9 +146,9 @@ async def test_an_order_from_its_submission_to_its_cancel(adapter: HttpVenueAdap
     held = (await adapter.balances())["USD"]
     assert 0 < held.held < held.total
     await adapter.cancel(venue_id)
-    for one in (await adapter.find(order.client_id), *await adapter.orders([venue_id])):
-        assert one is not None
-        assert (one.venue_id, one.status) == (venue_id, OrderStatus.CANCELLED)
+    for cancelled in (await adapter.find(order.client_id), *await adapter.orders([venue_id])):
+        assert cancelled is not None
+        assert (cancelled.venue_id, cancelled.status) == (venue_id, OrderStatus.CANCELLED)
     assert await adapter.open_orders() == []
     assert await adapter.find(new().client_id) is None
     assert await adapter.orders(["OAAAAA-BBBBB-CCCCCC"]) == []
@@ -171,9 +171,9 @@ async def test_a_market_order_is_reported_to_the_last_digit(
     assert before["USD"].total - after["USD"].total == reported.cost + reported.fee
     trades = (await history_of(adapter, 0)).trades
     assert len(trades) > 1
-    assert sum(one.cost for one in trades) == reported.cost
-    assert sum(one.fee for one in trades) == reported.fee
-    assert {one.venue_id for one in trades} == {venue_id}
+    assert sum(trade.cost for trade in trades) == reported.cost
+    assert sum(trade.fee for trade in trades) == reported.fee
+    assert {trade.venue_id for trade in trades} == {venue_id}
 
 
 async def test_a_stop_waits_and_says_so(adapter: HttpVenueAdapter) -> None:
@@ -279,9 +279,9 @@ async def test_history_reports_deposits_with_their_signs(
     await trade_by_hand(venue, 2)
     history = await history_of(adapter, since)
     assert history.complete
-    moved = [one for one in history.ledger if one.currency == "USD"]
-    assert {Decimal(-100), Decimal(250)} <= {one.amount for one in moved}
-    assert len({one.ledger_id for one in history.ledger}) == len(history.ledger)
+    moved = [entry for entry in history.ledger if entry.currency == "USD"]
+    assert {Decimal(-100), Decimal(250)} <= {entry.amount for entry in moved}
+    assert len({entry.ledger_id for entry in history.ledger}) == len(history.ledger)
 
 
 async def test_a_long_history_is_whole_or_says_that_it_is_not(
@@ -291,7 +291,7 @@ async def test_a_long_history_is_whole_or_says_that_it_is_not(
     trades = {entry["trade"] for entry in venue.journal("order_filled")}
     assert len(trades) >= 130
     history = await history_of(adapter, 0)
-    known = {one.trade_id for one in history.trades}
+    known = {trade.trade_id for trade in history.trades}
     assert known <= trades
     assert known == trades or not history.complete, (len(known), len(trades))
     if isinstance(adapter, Kraken):
@@ -314,7 +314,7 @@ async def test_what_is_traded_between_two_pages_moves_nothing(
         for _ in range(3):
             before = {entry["trade"] for entry in venue.journal("order_filled")}
             history = await history_of(adapter, 0)
-            known = {one.trade_id for one in history.trades}
+            known = {trade.trade_id for trade in history.trades}
             if history.complete:
                 assert before <= known, sorted(before - known)
             if isinstance(adapter, Kraken):

@@ -70,7 +70,7 @@ def test_the_table_is_bounded_by_age_and_number(
             assert not prune_events(session, now, retention)
             return latest_events(session, kind=None, number=10_000)
 
-        young = [one for one in ever if one.at >= now - kept_days * DAY][-kept_number:]
+        young = [event for event in ever if event.at >= now - kept_days * DAY][-kept_number:]
         assert driver.transact(look)[::-1] == young
     driver.close()
 
@@ -125,7 +125,7 @@ def test_events_are_printed(config_file: Path, capsys: pytest.CaptureFixture[str
         return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
     every = printed()
-    assert [one["detail"] for one in every] == [{"n": n} for n in range(6)]
+    assert [event["detail"] for event in every] == [{"n": n} for n in range(6)]
     assert every[0] == {
         "at": BEGIN,
         "kind": "ORDER",
@@ -134,7 +134,7 @@ def test_events_are_printed(config_file: Path, capsys: pytest.CaptureFixture[str
         "order": "o",
         "detail": {"n": 0},
     }
-    assert [one["detail"] for one in printed("--kind", "RISK", "--last", "1")] == [{"n": 5}]
+    assert [event["detail"] for event in printed("--kind", "RISK", "--last", "1")] == [{"n": 5}]
     for wrong in (["--last", "0"], ["--kind", "NONE"]):
         with pytest.raises(SystemExit):
             printed(*wrong)

@@ -35,8 +35,8 @@ async def pair(tmp_path: Path, postgres: Cluster) -> AsyncIterator[Pair]:
     try:
         yield pair
     finally:
-        for one in pair.instances:  # shown when the test fails
-            sys.stdout.write(f"--- {one.name}\n{one.log[-20000:]}\n")
+        for instance in pair.instances:  # shown when the test fails
+            sys.stdout.write(f"--- {instance.name}\n{instance.log[-20000:]}\n")
         await finish(pair, wires)
 
 
@@ -72,7 +72,7 @@ async def trades_on(pair: Pair, instance: Instance, *, within: float = START_SEC
     after = len(await pair.orders())
 
     async def ask() -> bool:
-        return any(tag_of(one) == instance.tag for one in (await pair.orders())[after:])
+        return any(tag_of(order) == instance.tag for order in (await pair.orders())[after:])
 
     await until(ask, within=within, what=f"{instance.name} trades on")
 

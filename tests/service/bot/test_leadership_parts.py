@@ -110,8 +110,8 @@ def sharers(postgres: Cluster, tmp_path: Path) -> Iterator[tuple[Sharer, Sharer]
     driver.close()
     made = Sharer(tmp_path / "a", url), Sharer(tmp_path / "b", url)
     yield made
-    for one in made:
-        for connection in one.connections:
+    for instance in made:
+        for connection in instance.connections:
             connection.close()
 
 
@@ -148,9 +148,9 @@ async def test_the_stricter_stands(sharers: Both) -> None:
     here, there = sharers
     here.holds.place(hold("one", TradingState.REDUCING))
     there.holds.place(hold("one", TradingState.HALTED))
-    for one in (here, there):
-        await one.shared.sync()
-        assert one.holds.state is TradingState.HALTED
+    for instance in (here, there):
+        await instance.shared.sync()
+        assert instance.holds.state is TradingState.HALTED
     here.holds.place(hold("one", TradingState.REDUCING))
     await there.shared.sync()
     assert there.holds.state is TradingState.HALTED
@@ -199,10 +199,10 @@ async def test_one_that_cannot_be_reported_is_in_force(sharers: Both, postgres: 
 async def test_older_news_changes_no_hold(sharers: Both) -> None:
     """What was read before a change here says nothing about it."""
     here, _ = sharers
-    one = here.holds.place(hold("one"))
+    placed = here.holds.place(hold("one"))
     seen = here.holds.changes
     here.holds.release(owner="anna", reason="over", ids=None)
-    assert here.holds.follow([one], [], seen=seen) == ()
+    assert here.holds.follow([placed], [], seen=seen) == ()
     assert here.ids == []
 
 

@@ -72,7 +72,7 @@ class Desk:
 
     @property
     def decider(self) -> str:
-        return next((one.source for one in self.signals.decided.values()), "")
+        return next((decided.source for decided in self.signals.decided.values()), "")
 
     def count(self, outcome: str) -> float:
         return sample(self.metrics, "trading_signals_total", source=MODEL, outcome=outcome)
@@ -136,7 +136,9 @@ async def test_a_sick_model_is_replaced_and_comes_back(
     await desk.passes_until(lambda: desk.decider == MODEL)
     codes = [event.code for event in desk.events]
     assert {codes[0], codes[-1]} == {"model_decides"}
-    problems = [one.detail["problem"] for one in desk.events if one.code == "fallback_decides"]
+    problems = [
+        event.detail["problem"] for event in desk.events if event.code == "fallback_decides"
+    ]
     assert any(problem in reported for reported in problems)
 
 
@@ -222,7 +224,9 @@ async def test_without_a_fallback_a_failed_model_decides_nothing(
     await desk.passes_until(lambda: desk.decider == "")
     assert await desk.pass_() == {SYMBOL: Target.UNKNOWN, ETH: Target.UNKNOWN}
     assert desk.signals.detail.startswith("no source decides: ")
-    await until(lambda: [one.code for one in desk.events] == ["model_decides", "nobody_decides"])
+    await until(
+        lambda: [event.code for event in desk.events] == ["model_decides", "nobody_decides"]
+    )
     sample = metrics.registry.get_sample_value
     assert sample("trading_signal_fallback_active") is None
     assert not sample("trading_signal_fallbacks_total", {"source": MODEL})

@@ -53,8 +53,8 @@ async def test_a_model_decides_is_replaced_and_everything_is_reported(
         return [json.loads(line) for line in done.stdout.splitlines()]
 
     def ordered_by(source: str) -> list[dict[str, Any]]:
-        ordered = [one for one in events_of("SIGNAL") if one["code"] == "ordered"]
-        return [one for one in ordered if one["detail"]["source"] == source]
+        ordered = [event for event in events_of("SIGNAL") if event["code"] == "ordered"]
+        return [event for event in ordered if event["detail"]["source"] == source]
 
     await until(lambda: log.exists() and "decider_changed" in log.read_text(), within=60)
     await until(lambda: ordered_by("model"), within=60)
@@ -70,16 +70,16 @@ async def test_a_model_decides_is_replaced_and_everything_is_reported(
     assert bot.wait(60) == 0
     first = ordered_by("model")[0]
     assert set(first["detail"]) >= {"signal", "confidence", "horizon_seconds", "target"}
-    assert first["order"] in {one.get("order") for one in events_of("ORDER")}
-    codes = [one["code"] for one in events_of("SIGNAL") if one["code"] != "ordered"]
+    assert first["order"] in {event.get("order") for event in events_of("ORDER")}
+    codes = [event["code"] for event in events_of("SIGNAL") if event["code"] != "ordered"]
     assert codes[:2] == ["model_decides", "fallback_decides"]
     lines = [json.loads(line) for line in lines_of(log)]
-    life = [one for one in lines if one.get("order") == first["order"]]
-    assert {"order_acknowledged"} <= {one["event"] for one in life}
-    acknowledged = next(one for one in life if one["event"] == "order_acknowledged")
+    life = [line for line in lines if line.get("order") == first["order"]]
+    assert {"order_acknowledged"} <= {event["event"] for event in life}
+    acknowledged = next(event for event in life if event["event"] == "order_acknowledged")
     assert (acknowledged["strategy"], acknowledged["bot"]) == ("model", "alpha")
     assert acknowledged["pass_number"] > 0
-    assert any(one.get("attempt") == answer["attempt_id"] for one in lines)
+    assert any(line.get("attempt") == answer["attempt_id"] for line in lines)
     assert lines[-1]["event"] == "bot_stopped"
     written = "".join(lines_of(log)) + (tmp_path / "bot.log").read_text()
     for secret in (tmp_path / "secrets").iterdir():

@@ -114,7 +114,7 @@ async def test_contradicted_order_is_cancelled(desk: Desk, metrics: BotMetrics) 
     await desk.trade(Target.FLAT)
     await desk.trade(Target.FLAT)
     assert desk.statuses == ["cancelled"]
-    (ended,) = [await desk.store.find(one.client_id) for one in desk.venue.submitted]
+    (ended,) = [await desk.store.find(order.client_id) for order in desk.venue.submitted]
     assert ended is not None
     await desk.sync.cancel(ended)
     assert sample(metrics, "trading_open_orders") == 0
@@ -183,7 +183,7 @@ async def test_none_is_sent_beside_an_order_that_the_book_takes_for_refused(
     await desk.book.update(order, desk.venue.closed["O0"])
     assert desk.book.position(SYMBOL).quantity == order.quantity
     await desk.trade(Target.FLAT)
-    assert [one.side for one in desk.venue.submitted] == [Side.BUY, Side.SELL]
+    assert [order.side for order in desk.venue.submitted] == [Side.BUY, Side.SELL]
 
 
 @pytest.mark.parametrize("end", ["adopted", "cancelled"])

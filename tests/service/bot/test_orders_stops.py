@@ -98,9 +98,9 @@ class Stops:
     def resting(self) -> list[tuple[str, Decimal]]:
         """The stops at the venue, with their sizes."""
         return [
-            (one.symbol, one.remaining)
-            for one in self.desk.book.open_orders()
-            if one.purpose is Purpose.PROTECTION and one.venue_id in self.desk.venue.open
+            (order.symbol, order.remaining)
+            for order in self.desk.book.open_orders()
+            if order.purpose is Purpose.PROTECTION and order.venue_id in self.desk.venue.open
         ]
 
     @property

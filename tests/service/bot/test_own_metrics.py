@@ -35,9 +35,10 @@ UNKNOWN = {
 def outcomes(metrics: BotMetrics) -> dict[str, float]:
     names = ("ok", "timeout", "failed", "invalid", "skipped")
     counts = {
-        one: sample(metrics, "trading_signals_total", source=SOURCE, outcome=one) for one in names
+        name: sample(metrics, "trading_signals_total", source=SOURCE, outcome=name)
+        for name in names
     }
-    return {one: count for one, count in counts.items() if count}
+    return {kind: count for kind, count in counts.items() if count}
 
 
 def quote(price: int) -> Quote:
@@ -55,9 +56,9 @@ async def test_a_trading_bot_reports_what_it_knows(
     await until(venue.open_orders, within=40)
     text = await control.get("/metrics")
     written = (tmp_path / "bot.log").stat().st_size
-    samples = [one for family in text_string_to_metric_families(text) for one in family.samples]
-    values = {(one.name, *sorted(one.labels.values())): one.value for one in samples}
-    assert {one.name for one in samples} & UNKNOWN == set()
+    samples = [point for family in text_string_to_metric_families(text) for point in family.samples]
+    values = {(point.name, *sorted(point.labels.values())): point.value for point in samples}
+    assert {point.name for point in samples} & UNKNOWN == set()
     assert values["trading_log_messages_total", "info"] > 0
     assert 0 < sum(v for key, v in values.items() if key[0] == "trading_log_bytes_total") <= written
     assert values["trading_signals_total", SOURCE, "ok"] > 0

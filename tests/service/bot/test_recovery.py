@@ -48,7 +48,11 @@ def recoveries(folder: Path) -> list[dict[str, Any]]:
 
 
 def causes(folder: Path) -> set[str]:
-    return {one["cause"] for event in recoveries(folder) for one in event.get("found", [])}
+    return {
+        discrepancy["cause"]
+        for event in recoveries(folder)
+        for discrepancy in event.get("found", [])
+    }
 
 
 async def balances_at(venue: Venue) -> dict[str, Decimal]:

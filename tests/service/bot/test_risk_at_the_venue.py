@@ -74,7 +74,7 @@ async def crash_prices(venue: Venue, percent: float) -> None:
 
 
 def stops(venue: Venue, after: int = 0) -> list[dict[str, Any]]:
-    return [one for one in venue.journal("order_added", after) if one["type"] == "stop-loss"]
+    return [order for order in venue.journal("order_added", after) if order["type"] == "stop-loss"]
 
 
 async def test_daily_loss_halts_until_a_person_resumes(
@@ -130,7 +130,7 @@ async def test_reducing_lets_the_way_out_open(venue: Venue, config_file: Path) -
             lambda: sample(bot.metrics, "trading_order_denials_total", code="trading_reducing") > 0,
             within=60,
         )
-        buys = [one for one in venue.journal("order_added", before) if one["side"] == "buy"]
+        buys = [order for order in venue.journal("order_added", before) if order["side"] == "buy"]
         assert buys == []
 
 
@@ -169,7 +169,7 @@ async def test_stop_comes_back_after_the_switch_has_taken_it(
     await until(lambda: stops(venue, gone_at), within=30)
     # Of the position that was naked, the first that is sent covers it or, if that is due, sells it.
     added = venue.journal("order_added", after=gone_at)
-    first = next((one for one in added if one["symbol"] == stop["symbol"]), None)
+    first = next((order for order in added if order["symbol"] == stop["symbol"]), None)
     assert first is None or first["side"] == "sell"
 
 
@@ -194,21 +194,21 @@ async def test_stop_stays_when_the_bot_is_stopped_and_sells_when_the_price_falls
         assert covered()
         assert not any(code.startswith("recovery") for code in hold_ids(bot))
     left = venue.open_orders()
-    kept = [one for one in stops(venue) if one["order"] in left]
+    kept = [stop for stop in stops(venue) if stop["order"] in left]
     if not kept:
         pytest.fail("the stop went with the bot")
     assert venue.journal("dead_man_disarmed")
     await crash_prices(venue, -30)
-    await until(lambda: {one["order"] for one in kept}.isdisjoint(venue.open_orders()))
-    sold = {one["order"] for one in venue.journal("order_filled")}
-    assert {one["order"] for one in kept} <= sold
+    await until(lambda: {order["order"] for order in kept}.isdisjoint(venue.open_orders()))
+    sold = {order["order"] for order in venue.journal("order_filled")}
+    assert {order["order"] for order in kept} <= sold
     async with trading(config_file) as bot:
         await until(lambda: bot.reconciliation.recovered)
         assert hold_ids(bot) == {HALT.id}
 
 
 def _stop_of(bot: Bot, symbol: str) -> str | None:
-    found = [one for one in bot.book.open_orders(symbol) if one.stop_price is not None]
+    found = [order for order in bot.book.open_orders(symbol) if order.stop_price is not None]
     return found[0].venue_id if found else None
 
 
@@ -278,10 +278,10 @@ async def test_paper_is_in_force_while_venue_and_records_are_away(
 def info(bot: Bot) -> dict[str, float]:
     text = bot.metrics.registry.collect()
     return {
-        one.labels["mode"]: one.value
+        sample.labels["mode"]: sample.value
         for family in text
-        for one in family.samples
-        if one.name == "trading_bot_info"
+        for sample in family.samples
+        if sample.name == "trading_bot_info"
     }
 
 

@@ -130,12 +130,12 @@ async def query_api(session: aiohttp.ClientSession, path: str, **asked: str) -> 
 async def stored(session: aiohttp.ClientSession, job: str) -> dict[tuple[str, ...], str]:
     """Return every sample that Prometheus has of a job, without what it adds itself."""
     found = (await query_api(session, "query", query=f'{{job="{job}"}}'))["result"]
-    for one in found:
-        del one["metric"]["job"], one["metric"]["instance"]
+    for series in found:
+        del series["metric"]["job"], series["metric"]["instance"]
     return {
-        _key(one["metric"]): repr(float(one["value"][1]))
-        for one in found
-        if not one["metric"]["__name__"].startswith(("scrape_", "up"))
+        _key(series["metric"]): repr(float(series["value"][1]))
+        for series in found
+        if not series["metric"]["__name__"].startswith(("scrape_", "up"))
     }
 
 
@@ -146,10 +146,10 @@ async def exemplars(session: aiohttp.ClientSession, metric: str) -> dict[str, se
         session, "query_exemplars", query=metric, start=str(now - 300), end=str(now + 300)
     )
     return {
-        one["seriesLabels"]["job"]: {
-            (exemplar["labels"]["order_id"], exemplar["value"]) for exemplar in one["exemplars"]
+        series["seriesLabels"]["job"]: {
+            (exemplar["labels"]["order_id"], exemplar["value"]) for exemplar in series["exemplars"]
         }
-        for one in found
+        for series in found
     }
 
 

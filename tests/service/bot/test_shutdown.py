@@ -129,8 +129,8 @@ async def test_steps_are_taken_in_order(venue: Venue, spawn: Spawn, tmp_path: Pa
     assert await ended(process) == 0
     assert [line["step"] for line in logged(tmp_path, "stop_step_done")] == STEPS
     (off,) = venue.journal("dead_man_disarmed", after=seq)
-    cancelled = [one["seq"] for one in venue.journal("order_cancelled", after=seq)]
-    added = [one["seq"] for one in venue.journal("order_added", after=seq)]
+    cancelled = [order["seq"] for order in venue.journal("order_cancelled", after=seq)]
+    added = [order["seq"] for order in venue.journal("order_added", after=seq)]
     assert max([*cancelled, *added, 0]) < off["seq"]
     assert venue.unattended() == set()
     last_run = run_in(tmp_path)
@@ -248,8 +248,8 @@ async def test_interrupted_twice(
     assert run_in(tmp_path).ended_at is None
     assert "Traceback" not in (tmp_path / "bot.log").read_text()
     at_once = (*("order_added", "order_cancelled"),)
-    late = [one for event in at_once for one in venue.journal(event, after=sent)]
-    assert all(one.get("reason") == "dead_man" for one in late)
+    late = [entry for event in at_once for entry in venue.journal(event, after=sent)]
+    assert all(order.get("reason") == "dead_man" for order in late)
     (interruption,) = logged(tmp_path, "bot_interrupted")
     assert interruption
 

@@ -101,7 +101,7 @@ async def test_one_correlation_id_from_signal_to_trade(
     await book.add(order, signal_of(order))
     book = await book_of(store, metrics, journal)
     await book.update(order, half_of(order))
-    assert [ids(one) for one in reported(journal)] == [
+    assert [ids(reported_event) for reported_event in reported(journal)] == [
         ("signal", "sma", "o-1", "s-1"),
         ("order", "sma", "o-1", "s-1"),
         ("trade", "sma", "o-1", "s-1"),
@@ -122,7 +122,7 @@ async def test_orders_without_a_fill_and_risk_decisions(
         Event(at=2.0, kind=EventKind.ORDER, code="price_age", symbol=SYMBOL, detail=denial),
     )
     found = reported(journal)
-    assert [(one["kind"], one["severity"], one["summary"]) for one in found] == [
+    assert [(event["kind"], event["severity"], event["summary"]) for event in found] == [
         ("order", "info", "rejected: buy 1 BTC/USD no funds"),
         ("risk", "critical", "breach: daily_loss: 120 USD"),
         ("order", "info", "price_age: buy 1 BTC/USD too old a price"),
@@ -166,7 +166,7 @@ async def test_a_report_that_fails_does_not_fail_the_order(
     detail = {"source": "sma", "signal": "s-1", "why": "x" * 5_000}
     long = Event(at=1.0, kind=EventKind.SIGNAL, code="ordered", detail=detail)
     await book.add(order_of("o-1"), long)
-    assert [one.client_id for one in book.open_orders()] == ["o-1"]
+    assert [order.client_id for order in book.open_orders()] == ["o-1"]
     assert reported(journal) == []
 
 
@@ -187,7 +187,7 @@ async def test_a_restart_is_reported_with_what_it_corrected(
         )
     )
     found = reported(journal)
-    assert [(one["kind"], one["severity"]) for one in found] == [
+    assert [(event["kind"], event["severity"]) for event in found] == [
         ("system", "info"),
         ("system", "warning"),
     ]
@@ -200,8 +200,18 @@ async def test_a_restart_with_a_thousand_differences_fits_into_an_event(
     store: Store, metrics: BotMetrics, journal: EventJournal
 ) -> None:
     book = await book_of(store, metrics, journal)
-    one = {"cause": "missed_fill", "remedy": "correct", "subject": "o" * 90, "detail": "x" * 500}
-    detail = {"found": [one] * 200, "count": 1_000, "away_seconds": 12.0, "took_seconds": 0.8}
+    discrepancy = {
+        "cause": "missed_fill",
+        "remedy": "correct",
+        "subject": "o" * 90,
+        "detail": "x" * 500,
+    }
+    detail = {
+        "found": [discrepancy] * 200,
+        "count": 1_000,
+        "away_seconds": 12.0,
+        "took_seconds": 0.8,
+    }
     await book.record_events(
         Event(at=1.0, kind=EventKind.RECOVERY, code="recovered", detail=detail)
     )

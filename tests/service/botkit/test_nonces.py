@@ -426,7 +426,7 @@ async def test_who_shares_a_key_waits_for_its_turn(
     tmp_path: Path, metrics: BotMetrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One request at a time; one that is frozen in its turn is named, not waited for forever."""
-    one = open_nonces(tmp_path, "k", metrics, sharing=Sharing.SHARED)
+    first = open_nonces(tmp_path, "k", metrics, sharing=Sharing.SHARED)
     two = open_nonces(tmp_path, "k", metrics, sharing=Sharing.SHARED)
     order: list[int] = []
 
@@ -437,25 +437,25 @@ async def test_who_shares_a_key_waits_for_its_turn(
             order.append(nonce)
 
     for _ in range(10):
-        await asyncio.gather(request(one), request(two))
+        await asyncio.gather(request(first), request(two))
     assert order == sorted(order)
     monkeypatch.setattr(issuer, "REQUEST_LOCK_SECONDS", 0.05)
-    async with one.request_lock():
+    async with first.request_lock():
         with pytest.raises(NonceExhausted, match=r"request lock .* Fix: stop the frozen bot"):
             await request(two)
     await request(two)
-    one.close()
+    first.close()
     two.close()
 
 
 def test_keys_have_folders_of_their_own(tmp_path: Path, metrics: BotMetrics) -> None:
     """Two keys do not meet, and a folder's name does not tell the key."""
-    one = open_nonces(tmp_path, "secret-key", metrics)
+    first = open_nonces(tmp_path, "secret-key", metrics)
     two = open_nonces(tmp_path, "other-key", metrics, floor=wall_clock() + HOUR)
-    assert two.issue() - one.issue() > HOUR // 2
+    assert two.issue() - first.issue() > HOUR // 2
     assert {path.name for path in tmp_path.iterdir()} == {
         key_folder(tmp_path, key).name for key in ("secret-key", "other-key")
     }
     assert not any("secret" in path.name for path in tmp_path.iterdir())
-    one.close()
+    first.close()
     two.close()

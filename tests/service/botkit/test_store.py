@@ -194,8 +194,8 @@ async def test_old_orders_are_removed_with_their_fills(store: Store) -> None:
     held = {SYMBOL: Position(quantity=Decimal(3))}
     await store.work(
         tuple(
-            Change(order=one, fill=fill(one.client_id), positions=held, events=events)
-            for one in orders
+            Change(order=placed, fill=fill(placed.client_id), positions=held, events=events)
+            for placed in orders
         )
     )
 
@@ -258,11 +258,11 @@ async def test_first_version_is_upgraded(tmp_path: Path, metrics: BotMetrics) ->
         connection.commit()
     store = Store(metrics, lambda: ThreadedDatabase(SqliteDriver(path)))
     memory = await store.load()
-    assert [(one.client_id, one.status) for one in memory.open_orders] == [
+    assert [(open_order.client_id, open_order.status) for open_order in memory.open_orders] == [
         ("c", OrderStatus.SUBMITTED),
         ("d", OrderStatus.ACCEPTED),
     ]
-    assert all(one.type is OrderType.LIMIT for one in memory.open_orders)
+    assert all(open_order.type is OrderType.LIMIT for open_order in memory.open_orders)
     assert memory.positions["BTC/USD"].quantity == 1
     assert await count(store, "fills") == 1
     await store.close()

@@ -71,8 +71,8 @@ async def test_a_market_order_is_exact_to_the_last_digit(adapter: Alpaca) -> Non
     assert before["USD"].total - after["USD"].total == reported.cost + reported.fee
     history = await read_history(lambda at: adapter.history(sent.created_at - 1, at), since=0)
     assert history.complete
-    assert sum(one.cost for one in history.trades) == reported.cost
-    assert {(one.venue_id, one.side) for one in history.trades} == {(venue_id, Side.BUY)}
+    assert sum(trade.cost for trade in history.trades) == reported.cost
+    assert {(trade.venue_id, trade.side) for trade in history.trades} == {(venue_id, Side.BUY)}
 
 
 async def test_an_order_from_its_submission_to_its_cancel(adapter: Alpaca) -> None:
@@ -127,7 +127,7 @@ async def test_a_multi_leg_order_of_options_is_left_out(lab: Lab, adapter: Alpac
     (foreign,) = lab.account.open_orders()
     foreign.security = "BAG"
     venue_id = await adapter.submit(order(OrderType.LIMIT))
-    assert [one.venue_id for one in await adapter.open_orders()] == [venue_id]
+    assert [open_order.venue_id for open_order in await adapter.open_orders()] == [venue_id]
 
 
 async def test_an_order_for_an_amount_of_money_has_the_quantity_that_it_filled(
@@ -209,8 +209,8 @@ async def test_transfers_are_in_the_history_over_several_pages(lab: Lab, adapter
         lab.account.deposit(Decimal(number) if number % 2 else -Decimal(number))
     history = await read_history(lambda at: adapter.history(clock.timestamp() - 60, at), since=0)
     assert history.complete
-    assert len({one.ledger_id for one in history.ledger}) == 120
-    assert sum(one.amount for one in history.ledger) == Decimal(-60)
+    assert len({entry.ledger_id for entry in history.ledger}) == 120
+    assert sum(entry.amount for entry in history.ledger) == Decimal(-60)
 
 
 async def test_requests_are_not_repeated_at_the_rate_limit() -> None:
@@ -251,7 +251,7 @@ async def test_a_broker_whose_session_is_dropped_reconnects_by_command(lab: Lab)
         with pytest.raises(VenueRefused):
             await broker.call("CancelOrder", lambda venue: venue.cancel("unknown"))
         assert broker.up
-        joined = [one for one in lab.board.entries if one["event"] == "session_joined"]
+        joined = [entry for entry in lab.board.entries if entry["event"] == "session_joined"]
         assert len(joined) == 2
     finally:
         running.cancel()

@@ -87,8 +87,10 @@ async def test_a_market_order_is_exact_to_the_last_digit(adapter: InteractiveBro
     assert before["USD"].total - after["USD"].total == reported.cost + reported.fee
     history = await read_history(lambda at: adapter.history(sent.created_at, at), since=0)
     assert not history.complete
-    assert sum(one.cost for one in history.trades) == reported.cost
-    assert {(one.client_id, one.side) for one in history.trades} == {(sent.client_id, Side.BUY)}
+    assert sum(trade.cost for trade in history.trades) == reported.cost
+    assert {(trade.client_id, trade.side) for trade in history.trades} == {
+        (sent.client_id, Side.BUY)
+    }
 
 
 async def test_an_order_from_its_submission_to_its_cancel(adapter: InteractiveBrokers) -> None:
@@ -144,10 +146,10 @@ async def test_other_securities_and_accounts_of_the_login_are_left_out(
     balances = await adapter.balances()
     assert balances[SHARE].total == Decimal(10)
     assert balances["USD"].total == lab.account.cash
-    assert [one.venue_id for one in await adapter.open_orders()] == [waiting_id]
+    assert [open_order.venue_id for open_order in await adapter.open_orders()] == [waiting_id]
     assert await adapter.orders(["7", "8", "17", "18"]) == []
     history = await read_history(lambda at: adapter.history(clock.timestamp() - 60, at), since=0)
-    assert {one.venue_id for one in history.trades} == {own_id}
+    assert {trade.venue_id for trade in history.trades} == {own_id}
 
 
 async def test_orders_of_another_client_are_cancelled_with_the_own_ones(
@@ -174,7 +176,7 @@ async def test_the_cancel_of_another_clients_order_is_refused(
     with pytest.raises(Exception) as caught:
         await adapter.cancel(foreign)
     assert error_code(caught.value) == "refused"
-    assert {one.venue_id for one in await adapter.open_orders()} == {foreign, own}
+    assert {open_order.venue_id for open_order in await adapter.open_orders()} == {foreign, own}
     await other.close()
 
 
@@ -293,7 +295,7 @@ async def test_a_burst_keeps_to_the_rate_limit(lab: Lab, adapter: InteractiveBro
     assert used == pytest.approx(0.5, abs=0.2)
     for _ in range(120):
         await adapter.server_time()
-    assert "rate_exceeded" not in {one["event"] for one in lab.board.entries}
+    assert "rate_exceeded" not in {entry["event"] for entry in lab.board.entries}
 
 
 async def test_a_broker_whose_session_is_dropped_reconnects_by_command(lab: Lab) -> None:
@@ -312,7 +314,7 @@ async def test_a_broker_whose_session_is_dropped_reconnects_by_command(lab: Lab)
         venue_id = await broker.call("AddOrder", lambda venue: venue.submit(order()))
         (found,) = await broker.call("QueryOrders", lambda venue: venue.orders([venue_id]))
         assert found.status is OrderStatus.FILLED
-        joined = [one for one in lab.board.entries if one["event"] == "session_joined"]
+        joined = [entry for entry in lab.board.entries if entry["event"] == "session_joined"]
         assert len(joined) == 2
     finally:
         running.cancel()

@@ -98,7 +98,7 @@ async def test_a_purchase_is_exact_although_its_fee_is_in_base_currency(venue: C
     assert before["USD"].total - after["USD"].total == reported.cost + reported.fee
     history = await read_history(lambda at: venue.history(sent.created_at - 1, at), since=0)
     assert history.complete
-    assert sum(one.quantity for one in history.trades) == reported.filled
+    assert sum(trade.quantity for trade in history.trades) == reported.filled
     sold = await venue.submit(order(side=Side.SELL, quantity="0.1"))
     (sale,) = await venue.orders([sold])
     earned = (await venue.balances())["USD"].total - after["USD"].total

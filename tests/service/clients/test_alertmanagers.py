@@ -21,7 +21,7 @@ HOUR = timedelta(hours=1)
 class Cluster(NamedTuple):
     """Two members, as servers and as clients."""
 
-    one: FakeAlertmanager
+    first: FakeAlertmanager
     other: FakeAlertmanager
     clients: tuple[Alertmanager, Alertmanager]
     all: Alertmanagers
@@ -35,10 +35,10 @@ async def cluster() -> AsyncIterator[Cluster]:
     for server in servers:
         await server.start_server()
     async with aiohttp.ClientSession() as session:
-        one, other = (
+        first, other = (
             Alertmanager(Http(session, f"http://127.0.0.1:{server.port}")) for server in servers
         )
-        yield Cluster(*members, (one, other), Alertmanagers([one, other]))
+        yield Cluster(*members, (first, other), Alertmanagers([first, other]))
     for server in servers:
         await server.close()
 
@@ -66,10 +66,10 @@ async def place(client: Alertmanager | Alertmanagers, **over: Any) -> str:
 
 async def test_the_cluster_has_what_any_member_has(cluster: Cluster) -> None:
     """One restarted and knows half; one has a silence that the other was not told of yet."""
-    cluster.one.alerts = [alert("A"), alert("B", silenced=True), alert("C")]
+    cluster.first.alerts = [alert("A"), alert("B", silenced=True), alert("C")]
     cluster.other.alerts = [alert("A", inhibited=True), alert("B"), alert("D")]
-    found = {one.labels["alertname"]: one for one in (await cluster.all.alerts()).values()}
-    states = {name: (one.silenced, one.inhibited) for name, one in found.items()}
+    found = {routed.labels["alertname"]: routed for routed in (await cluster.all.alerts()).values()}
+    states = {name: (routed.silenced, routed.inhibited) for name, routed in found.items()}
     assert states == {
         "A": (False, True),
         "B": (True, False),
@@ -80,7 +80,7 @@ async def test_the_cluster_has_what_any_member_has(cluster: Cluster) -> None:
 
 async def test_one_that_answers_is_enough_and_none_is_unknown(cluster: Cluster) -> None:
     """Never an empty list from no one."""
-    cluster.one.away = True
+    cluster.first.away = True
     cluster.other.alerts = [alert("A")]
     assert len(await cluster.all.alerts()) == 1
     cluster.other.away = True
@@ -90,7 +90,7 @@ async def test_one_that_answers_is_enough_and_none_is_unknown(cluster: Cluster) 
 
 async def test_a_silence_goes_to_the_first_that_answers(cluster: Cluster) -> None:
     """Gossip tells the rest."""
-    cluster.one.away = True
+    cluster.first.away = True
     key = await place(cluster.all)
     assert list(cluster.other.silences) == [key]
     cluster.other.away = True
@@ -101,13 +101,15 @@ async def test_a_silence_goes_to_the_first_that_answers(cluster: Cluster) -> Non
 async def test_silences_are_listed_once_and_expired_everywhere(cluster: Cluster) -> None:
     """At a member that was not told of it, too: there it is unknown, which is fine."""
     key = await place(cluster.all)
-    cluster.other.silences[key] = dict(cluster.one.silences[key])
+    cluster.other.silences[key] = dict(cluster.first.silences[key])
     only = await place(cluster.clients[1])
-    assert sorted(one.id for one in await cluster.all.silences("BotSick")) == sorted([key, only])
+    assert sorted(silence.id for silence in await cluster.all.silences("BotSick")) == sorted(
+        [key, only]
+    )
     assert await cluster.all.silences("Another") == []
     await cluster.all.expire(only)
-    assert [one.id for one in await cluster.all.silences("BotSick")] == [key]
-    cluster.one.away = cluster.other.away = True
+    assert [silence.id for silence in await cluster.all.silences("BotSick")] == [key]
+    cluster.first.away = cluster.other.away = True
     with pytest.raises(Unreachable):
         await cluster.all.expire(key)
 
@@ -115,7 +117,7 @@ async def test_silences_are_listed_once_and_expired_everywhere(cluster: Cluster)
 async def test_a_silence_that_was_lost_is_placed_again(cluster: Cluster) -> None:
     """An Alertmanager that lost its data must not keep an operator's word from being shown."""
     key = await place(cluster.clients[0], id="lost-long-ago")
-    assert list(cluster.one.silences) == [key]
+    assert list(cluster.first.silences) == [key]
 
 
 async def test_the_returned_id_is_the_one_that_counts(cluster: Cluster) -> None:
@@ -123,7 +125,7 @@ async def test_the_returned_id_is_the_one_that_counts(cluster: Cluster) -> None:
     key = await place(cluster.clients[0])
     again = await place(cluster.clients[0], id=key)
     assert again != key
-    assert [one.id for one in await cluster.clients[0].silences("BotSick")] == [again]
+    assert [silence.id for silence in await cluster.clients[0].silences("BotSick")] == [again]
 
 
 async def test_an_alert_name_cannot_leave_its_filter(cluster: Cluster) -> None:
@@ -133,7 +135,7 @@ async def test_an_alert_name_cannot_leave_its_filter(cluster: Cluster) -> None:
 
 async def test_a_no_is_a_no(cluster: Cluster) -> None:
     """It is not asked of the next."""
-    cluster.one.refuses = True
+    cluster.first.refuses = True
     with pytest.raises(Refused, match="HTTP 400"):
         await place(cluster.all)
     assert not cluster.other.silences
@@ -142,7 +144,7 @@ async def test_a_no_is_a_no(cluster: Cluster) -> None:
 async def test_a_server_in_trouble_is_not_a_silence_that_is_gone(cluster: Cluster) -> None:
     """500 is what 0.25 says of an unknown id; with a known one it means something else."""
     key = await place(cluster.clients[0])
-    cluster.one.cannot_expire = True
+    cluster.first.cannot_expire = True
     with pytest.raises(Unreachable, match="HTTP 500"):
         await cluster.clients[0].expire(key)
 
@@ -157,12 +159,12 @@ async def test_a_member_that_hangs_does_not_hold_up_the_others(cluster: Cluster)
         writer.close()
         gone.set()
 
-    cluster.one.alerts = [alert("A")]
+    cluster.first.alerts = [alert("A")]
     server = await asyncio.start_server(hang, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with server, aiohttp.ClientSession() as session:
         mute = Alertmanager(Http(session, f"http://127.0.0.1:{port}", within=HOUR))
         found = await asyncio.wait_for(Alertmanagers([mute, cluster.clients[0]]).alerts(), 30)
-    assert [one.labels["alertname"] for one in found.values()] == ["A"]
+    assert [routed.labels["alertname"] for routed in found.values()] == ["A"]
     assert hanging.is_set()
     await asyncio.wait_for(gone.wait(), 30)

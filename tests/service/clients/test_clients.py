@@ -60,12 +60,12 @@ async def test_an_answer_in_many_pieces_is_read_whole(serve: Serve) -> None:
     alerts = [FakeWorld(labels={"alertname": f"A{n}"}).alert() for n in range(50)]
     whole = json.dumps(
         [
-            one
+            alert
             | {
-                "endsAt": one["startsAt"],
+                "endsAt": alert["startsAt"],
                 "status": {"state": "active", "silencedBy": [], "inhibitedBy": []},
             }
-            for one in alerts
+            for alert in alerts
         ]
     ).encode()
 

@@ -147,7 +147,7 @@ async def test_a_reduction_becomes_a_halt() -> None:
         assert (await order(bot, "halt", HOLD)).succeeded
         holds = (await bot.health()).holds
         assert holds is not None
-        assert [(one.id, one.state) for one in holds] == [("hold-1", "halted")]
+        assert [(hold.id, hold.state) for hold in holds] == [("hold-1", "halted")]
         assert (await order(bot, "resume", RELEASE)).succeeded
         assert (await bot.health()).state == "active"
 
@@ -161,7 +161,7 @@ async def test_a_halt_outlives_a_restart() -> None:
         health = await bot.health()
         assert (fake.state, health.state) == ("running", "reducing")
         assert health.holds is not None
-        assert [one.state for one in health.holds] == ["reducing"]
+        assert [hold.state for hold in health.holds] == ["reducing"]
         assert (await order(bot, "halt", HOLD)).succeeded
         assert (await bot.health()).state == "halted"
         assert len(fake.locks) == 1

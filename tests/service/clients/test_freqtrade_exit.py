@@ -29,7 +29,7 @@ async def test_the_order_that_works() -> None:
         health = await bot.health()
         assert health.state == "halted"
         assert health.holds is not None
-        assert [(one.id, one.state) for one in health.holds] == [("hold-1", "halted")]
+        assert [(hold.id, hold.state) for hold in health.holds] == [("hold-1", "halted")]
         assert (await order(bot, "is_flat", {})).succeeded
 
 

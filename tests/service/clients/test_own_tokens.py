@@ -181,7 +181,7 @@ async def test_an_older_folder_keeps_its_shared_token_until_each_bot_is_rotated(
         assert "alpha, beta" in check.detail
         assert await rotate_token(settings, alpha, within=LONG)
         assert await rotate_token(settings, beta, within=LONG)
-        assert not any(one.warning for one in check_secrets(settings, Registry(bots)))
+        assert not any(check.warning for check in check_secrets(settings, Registry(bots)))
         for bot in bots:
             await refuses(session, bot, "shared-by-all-bots")
             assert await status(session, bot, token_of(settings, bot)) == 200

@@ -44,7 +44,9 @@ class MoneyWorld(FakeWorld):
         for part, samples in self.money.items():
             if part in asked and not self.prometheus_down:
                 now = clock.timestamp()
-                found = [{"metric": one, "value": [now, str(value)]} for one, value in samples]
+                found = [
+                    {"metric": sample, "value": [now, str(value)]} for sample, value in samples
+                ]
                 return web.json_response({"data": {"resultType": "vector", "result": found}})
         return await super().query(request)
 
@@ -161,7 +163,7 @@ def serving(with_tokens: Settings, world: MoneyWorld) -> Serving:
             reconciler = await stack.enter_async_context(built)
             server = TestServer(reconciler.application, host="127.0.0.1")
             jobs = [reconciler.loop.run()] + ([reconciler.agent_monitor.run()] if watched else [])
-            tasks = [asyncio.create_task(one) for one in jobs]
+            tasks = [asyncio.create_task(job) for job in jobs]
             client = await stack.enter_async_context(TestClient(server))
             running = Running(client, reconciler.loop, world, reconciler.api_reader)
             await running.has_polled()

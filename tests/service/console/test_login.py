@@ -53,9 +53,9 @@ async def test_a_token_opens_a_session(serving: Serving) -> None:
             ) as response:
                 assert (response.status, response.headers["Location"]) == (303, "/console/fleet")
                 cookie = next(
-                    one
-                    for one in response.headers.getall("Set-Cookie")
-                    if one.startswith("trading_ops_session=")
+                    cookie
+                    for cookie in response.headers.getall("Set-Cookie")
+                    if cookie.startswith("trading_ops_session=")
                 )
             assert {"HttpOnly", "SameSite=Strict", "Path=/console"} <= set(cookie.split("; "))
             assert ("Secure" in cookie) == (scheme == "https")
@@ -116,7 +116,7 @@ async def test_a_revoked_token_ends_its_sessions(serving: Serving, with_tokens: 
     async with serving() as console:
         browser = await console.browser(Role.OPERATOR)
         assert (await browser.get("/console/fleet"))[0] == 200
-        left = [one for one in everybody() if one.identity.role is not Role.OPERATOR]
+        left = [token for token in everybody() if token.identity.role is not Role.OPERATOR]
         save(with_tokens.secrets / FILE, left)
 
         async def is_out() -> bool:
@@ -147,10 +147,10 @@ async def test_sessions_end_when_idle_and_are_bounded(tmp_path: Path) -> None:
     sessions = Sessions(path, idle_seconds=60)
     cookies = [sessions.begin("digest", None) for _ in range(SESSIONS_A_TOKEN + 5)]
     other = sessions.begin("other", "ada")
-    assert sum(sessions.find(one) is not None for one in cookies) == SESSIONS_A_TOKEN
+    assert sum(sessions.find(cookie) is not None for cookie in cookies) == SESSIONS_A_TOKEN
     await sessions.save()
     assert path.stat().st_mode & 0o777 == 0o600
-    assert not any(one in path.read_text() for one in (*cookies, other))
+    assert not any(cookie in path.read_text() for cookie in (*cookies, other))
     again = Sessions(path, idle_seconds=60).find(other)
     assert again is not None
     assert (again.digest, again.owner) == ("other", "ada")

@@ -17,7 +17,7 @@ HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>{{7*7}}'
 
 async def holds_of(console: Console, bot: str = "alpha") -> list[dict[str, Any]]:
     _, page = await ask(console.running, "GET", "/api/v1/targets", TOKENS[Role.ADMIN])
-    return next(one["holds"] for one in page["targets"] if one["name"] == bot)
+    return next(target["holds"] for target in page["targets"] if target["name"] == bot)
 
 
 async def test_a_thousand_bots_stay_usable(serving: Serving, world: MoneyWorld) -> None:
@@ -216,7 +216,9 @@ async def test_maintenance_and_pause(serving: Serving) -> None:
 
 async def test_the_worst_alert_comes_first(serving: Serving, world: MoneyWorld) -> None:
     severities = ("info", "unknown", "critical", "warning", "emergency")
-    world.foreign = [{"alertname": f"Of{one}", "severity": one} for one in severities]
+    world.foreign = [
+        {"alertname": f"Of{severity}", "severity": severity} for severity in severities
+    ]
     async with serving() as console:
         _, page = await (await console.browser()).get("/console/alerts?state=all")
     shown = re.findall(r'data-label="Alert">Of(\w+)', page)

@@ -92,7 +92,7 @@ def test_apply_writes_what_prometheus_and_alertmanager_need(
     assert run(["config", "apply"]) == ExitCode.OK
     assert (var / "secrets" / "metrics_token").read_text() == token == copy.read_text()
     assert stat.S_IMODE(copy.stat().st_mode) == 0o640
-    assert {stat.S_IMODE(one.stat().st_mode) for one in (var / "secrets").iterdir()} == {0o600}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (var / "secrets").iterdir()} == {0o600}
     assert stat.S_IMODE((var / "secrets").stat().st_mode) == 0o700
     assert (var / "prometheus" / "rules" / "bot.yml").is_file()
     found = json.loads((var / "prometheus" / "targets" / "reconcilers.json").read_text())
@@ -144,7 +144,7 @@ async def test_status_says_who_does_not_answer(project: Path) -> None:
     """No one: code 3. A reconciler alone: 1."""
     code, found = await command(project, "status")
     assert code == ExitCode.NOT_RUNNING
-    assert {one["name"]: one["ok"] for one in found["targets"]} == {
+    assert {target["name"]: target["ok"] for target in found["targets"]} == {
         "reconciler": False,
         "prometheus": False,
         "alertmanager": False,
@@ -152,7 +152,7 @@ async def test_status_says_who_does_not_answer(project: Path) -> None:
     async with answering(load_address(project, 0), {"/-/healthy": {}}):
         code, found = await command(project, "status")
     assert code == ExitCode.FAILED
-    assert [one["name"] for one in found["targets"] if one["ok"]] == ["reconciler"]
+    assert [target["name"] for target in found["targets"] if target["ok"]] == ["reconciler"]
 
 
 BOTS = ("well", "down", "silent", "absent", "new")
@@ -191,7 +191,7 @@ async def test_the_states_of_bots_take_one_request(project: Path) -> None:
             "notifications_waiting": 0, "notifications_quarantined": 0,
         },
         "/api/v1/targets": {
-            "targets": [{"name": name, "holds": [], "agent": one} for name, one in known.items()]
+            "targets": [{"name": name, "holds": [], "agent": got} for name, got in known.items()]
         },
         "/api/v1/maintenance": {"maintenance": []},
     }  # fmt: skip
@@ -201,14 +201,14 @@ async def test_the_states_of_bots_take_one_request(project: Path) -> None:
         (secrets / name).write_text(f"{name}\n")
         (secrets / name).chmod(0o600)
     listed = yaml.safe_load(targets.read_text())["targets"]
-    (well,) = (one["address"] for one in listed if one["name"] == "well")
+    (well,) = (target["address"] for target in listed if target["name"] == "well")
     asked, of_bot = list[str](), list[str]()
     async with (
         answering(load_address(project, 0), answers, asked),
         answering(well, {"/health": {}}, of_bot),
     ):
         _, found = await command(project, "status")
-    states = {one["name"]: (one["ok"], one["state"]) for one in found["targets"]}
+    states = {target["name"]: (target["ok"], target["state"]) for target in found["targets"]}
     assert states["well"] == (True, "ok, trading is active")
     assert [name for name in BOTS if states[name][0]] == ["well"]
     assert "broker" in states["down"][1]
@@ -245,7 +245,7 @@ async def test_doctor_finds_what_is_missing_in_the_peers(project: Path) -> None:
     ):
         code, found = await command(project, "doctor")
     assert code == ExitCode.FAILED
-    checks = {one["name"]: one for one in found["checks"]}
+    checks = {check["name"]: check for check in found["checks"]}
     assert checks["targets"]["ok"]
     assert checks["prometheus prometheus"]["ok"]
     assert checks["Prometheus"]["ok"]
@@ -255,4 +255,4 @@ async def test_doctor_finds_what_is_missing_in_the_peers(project: Path) -> None:
     assert not checks["receiver in Alertmanager"]["ok"]
     assert not checks["reconciler reconciler"]["ok"]
     assert not checks["secrets"]["ok"]
-    assert all(one["fix"] for one in found["checks"] if not one["ok"])
+    assert all(check["fix"] for check in found["checks"] if not check["ok"])

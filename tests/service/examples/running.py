@@ -94,8 +94,8 @@ class Example:
     async def value(self, sample: str, **labels: str) -> float | None:
         """Return the value of one sample, or None where there is none."""
         _, body = await self.get("/metrics")
-        samples = [one for family in families_of(body) for one in family.samples]
-        found = [one.value for one in samples if (one.name, one.labels) == (sample, labels)]
+        samples = [point for family in families_of(body) for point in family.samples]
+        found = [point.value for point in samples if (point.name, point.labels) == (sample, labels)]
         return found[0] if found else None
 
     async def until(self, sample: str, *, within: float = 30.0, **labels: str) -> None:

@@ -31,14 +31,14 @@ class Asked:
         url = f"http://{self.address}/api/v1/query"
         async with self.session.get(url, params={"query": promql}) as answer:
             found: list[dict[str, Any]] = (await answer.json())["data"]["result"]
-        return [one["metric"] for one in found]
+        return [series["metric"] for series in found]
 
     async def until(self, promql: str, bots: set[str]) -> list[dict[str, str]]:
         """Wait until a query finds exactly these bots."""
 
         async def found() -> list[dict[str, str]] | None:
             labels = await self.query(promql)
-            return labels if {one["bot"] for one in labels} == bots else None
+            return labels if {of_series["bot"] for of_series in labels} == bots else None
 
         last: list[dict[str, str]] = await eventually(found, within=PATIENCE_SECONDS, what=promql)
         return last
@@ -76,5 +76,5 @@ async def test_they_are_watched_and_missed(tmp_path: Path) -> None:
         for bot in bots.values():
             await bot.kill()
         fired = await prometheus.until(f'{alerts[:-1]},alertstate="firing"}}', names)
-        assert {one["alertname"] for one in fired} == {"TradingBotDown"}
-        assert {one["venue"] for one in fired} == {"paper"}
+        assert {labels["alertname"] for labels in fired} == {"TradingBotDown"}
+        assert {labels["venue"] for labels in fired} == {"paper"}

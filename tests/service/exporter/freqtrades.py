@@ -118,7 +118,7 @@ class FakeFreqtrade:
         limit, offset = int(query["limit"]), int(query["offset"])
         assert 0 < limit <= 500
         assert query["order_by_id"] == "false"
-        newest_first = sorted(self.closed, key=lambda one: -one["close_timestamp"])
+        newest_first = sorted(self.closed, key=lambda trade: -trade["close_timestamp"])
         page = newest_first[offset : offset + limit]
         counts = {"trades_count": len(page), "offset": offset, "total_trades": len(self.closed)}
         return {"trades": page, **counts}

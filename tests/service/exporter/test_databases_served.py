@@ -60,8 +60,11 @@ async def exporting(
         log_files=log_files,
     )
     headers = {"Authorization": "Bearer metrics"}
-    async with serving(config), aiohttp.ClientSession(f"http://{address}", headers=headers) as one:
-        yield one
+    async with (
+        serving(config),
+        aiohttp.ClientSession(f"http://{address}", headers=headers) as session,
+    ):
+        yield session
 
 
 async def scrape(session: aiohttp.ClientSession) -> tuple[str, Seen]:
@@ -102,7 +105,9 @@ async def test_all_of_them_beside_dead_ones(postgres: Cluster, tmp_path: Path) -
             text, seen = await scrape(session)
     postgres.drop(url)
     ours = ("trading_postgresql_", "trading_sqlite_", "trading_log_file_")
-    promised = {one.name for one in EXPORTER_METRICS if one.name.startswith(ours)} - NOT_ALWAYS
+    promised = {
+        metric.name for metric in EXPORTER_METRICS if metric.name.startswith(ours)
+    } - NOT_ALWAYS
     assert len(promised) > 70
     assert promised <= set(seen)
     assert seen["trading_postgresql_up"] == {("bot",): 1, ("dead",): 0}

@@ -97,10 +97,10 @@ def test_once_reads_what_is_named_and_reports_failures(
     add(config, f"venues: [{{name: a, address: '{gone}'}}, {{name: b, address: '{gone}'}}]\n")
     assert run(["export", "--config", str(config), "--once", "venue", "host"]) == ExitCode.FAILED
     output = capsys.readouterr()
-    host, one, other = output.err.splitlines()
+    host, first, other = output.err.splitlines()
     assert host.startswith("host (")
-    assert one.startswith("venue:a (")
-    assert "failed: Cannot connect" in one
+    assert first.startswith("venue:a (")
+    assert "failed: Cannot connect" in first
     assert other.startswith("venue:b (")
     assert 'trading_venue_up{venue="a"} 0.0' in output.out
     assert "disk_free" not in output.out

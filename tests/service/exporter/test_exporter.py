@@ -124,10 +124,10 @@ async def test_every_metric_of_the_catalogue_is_there(tmp_path: Path) -> None:
         ) as session,
     ):
         seen = await scrape(session)
-    promised = {one.name for one in (*HOST, *PROCESSES, *VENUE_PROBES, *COLLECTORS)}
+    promised = {metric.name for metric in (*HOST, *PROCESSES, *VENUE_PROBES, *COLLECTORS)}
     assert promised - NOT_EVERYWHERE <= seen.keys()
     exported = {name for name in seen if name.startswith("trading_")}
-    assert exported <= {one.name for one in EXPORTER_METRICS}
+    assert exported <= {metric.name for metric in EXPORTER_METRICS}
 
 
 async def test_a_hanging_venue_delays_no_scrape(tmp_path: Path) -> None:

@@ -61,8 +61,10 @@ async def reading(
 
 async def look(bot: FreqtradeBot, *endpoints: str) -> dict[str, float]:
     """Read these endpoints, or all; return the figures, labels after a colon."""
-    wanted = [one for one in bot.watched if not endpoints or endpoint_of(one) in endpoints]
-    await asyncio.gather(*(one.once() for one in wanted))
+    wanted = [
+        watched for watched in bot.watched if not endpoints or endpoint_of(watched) in endpoints
+    ]
+    await asyncio.gather(*(watched.once() for watched in wanted))
     return figures(bot)
 
 
@@ -82,7 +84,7 @@ def endpoint_of(watched: PolledSource) -> str:
 
 
 def collector(bot: FreqtradeBot, endpoint: str) -> PolledSource:
-    (found,) = (one for one in bot.watched if endpoint_of(one) == endpoint)
+    (found,) = (watched for watched in bot.watched if endpoint_of(watched) == endpoint)
     return found
 
 
@@ -203,7 +205,7 @@ async def test_the_catalogue_knows_every_name(tmp_path: Path) -> None:
     async with reading(tmp_path, FakeFreqtrade()) as bot:
         seen = await look(bot)
     assert {name.partition(":")[0] for name in seen} == set(NAMES)
-    own = {one.name for one in CATALOGUE if one.name.startswith("trading_freqtrade_")}
+    own = {metric.name for metric in CATALOGUE if metric.name.startswith("trading_freqtrade_")}
     assert own <= {*NAMES, *HEARD_NAMES}
 
 
@@ -327,12 +329,12 @@ async def test_a_slow_status_hides_nothing_else(tmp_path: Path) -> None:
     fake = FakeFreqtrade()
     fake.hangs = {"status"}
     async with reading(tmp_path, fake) as bot:
-        tasks = [asyncio.create_task(one.once()) for one in bot.watched]
+        tasks = [asyncio.create_task(watched.once()) for watched in bot.watched]
         await asyncio.gather(
             *(
-                one.read_once.wait()
-                for one in bot.watched
-                if endpoint_of(one) not in OF_THE_EXCHANGE
+                watched.read_once.wait()
+                for watched in bot.watched
+                if endpoint_of(watched) not in OF_THE_EXCHANGE
             )
         )
         seen = figures(bot)
@@ -393,7 +395,7 @@ async def test_a_wrong_password_is_not_a_dead_bot(tmp_path: Path) -> None:
     async with reading(tmp_path, FakeFreqtrade(), password="wrong") as bot:
         seen = await look(bot)
     assert bot.is_alive
-    assert {endpoint_of(one) for one in bot.watched if one.up} == {"ping"}
+    assert {endpoint_of(watched) for watched in bot.watched if watched.up} == {"ping"}
     assert set(seen) == {
         "trading_freqtrade_exchange_warnings_total",
         "trading_freqtrade_reloads_total",
@@ -446,7 +448,10 @@ BAD = {
 
 async def _fail_alone(bot: FreqtradeBot, meant: set[str]) -> bool:
     await look(bot)
-    return bot.is_alive and {endpoint_of(one) for one in bot.watched if not one.up} == meant
+    return (
+        bot.is_alive
+        and {endpoint_of(watched) for watched in bot.watched if not watched.up} == meant
+    )
 
 
 @pytest.mark.parametrize("bad", BAD)
@@ -499,7 +504,7 @@ async def test_what_cannot_be_true_is_not_believed(
     async with reading(tmp_path, fake) as bot:
         await look(bot)
     assert collector(bot, endpoint).failures == 1
-    assert all(one.up for one in bot.watched if endpoint_of(one) != endpoint)
+    assert all(watched.up for watched in bot.watched if endpoint_of(watched) != endpoint)
 
 
 @pytest.mark.parametrize("change", [{"timeframe_ms": 0}, {"state": "dancing"}, {"version": ""}])
@@ -681,7 +686,8 @@ async def test_every_request_is_counted_and_the_budget_kept(tmp_path: Path) -> N
     assert sample.value == len(fake.asked)
     of_candles = 2 + WATCHED_PAIRS
     a_second = sum(
-        (of_candles if endpoint_of(one) == "pair_candles" else 1) / one.source.interval_seconds
-        for one in bot.watched
+        (of_candles if endpoint_of(watched) == "pair_candles" else 1)
+        / watched.source.interval_seconds
+        for watched in bot.watched
     )
     assert a_second < BUDGET_PER_SECOND

@@ -142,8 +142,8 @@ def test_only_known_endpoints_are_looked_at() -> None:
 @contextlib.asynccontextmanager
 async def listening(folder: Path, fake: FakeFreqtrade) -> AsyncIterator[aiohttp.ClientSession]:
     async with fake.serving() as address:
-        one = entry(folder, address, ws_token="listen")
-        async with exporter(folder, freqtrades=(one,)) as session:
+        target = entry(folder, address, ws_token="listen")
+        async with exporter(folder, freqtrades=(target,)) as session:
             yield session
 
 
@@ -284,13 +284,13 @@ async def test_a_token_that_cannot_be_read_is_named(tmp_path: Path, content: byt
     """By its file, never on its own."""
     fake = FakeFreqtrade()
     async with fake.serving() as address, aiohttp.ClientSession() as session:
-        one = entry(tmp_path, address, ws_token="x")
+        target = entry(tmp_path, address, ws_token="x")
         file = tmp_path / "freqtrade_freq.ws_token"
         if content is None:
             file.unlink()
         else:
             file.write_bytes(content)
-        bot = FreqtradeBot(one, session)
+        bot = FreqtradeBot(target, session)
         (listener,) = (each for each in bot.watched if isinstance(each, Listener))
         await listener.once()
     assert listener.failures == 1

@@ -121,7 +121,9 @@ async def test_a_frozen_one_is_pinged_by_one_at_a_time(tmp_path: Path) -> None:
             return False
 
         await eventually(is_well)
-    others = [one for one in frozen if one != "ping" and one not in OF_THE_EXCHANGE]
+    others = [
+        endpoint for endpoint in frozen if endpoint != "ping" and endpoint not in OF_THE_EXCHANGE
+    ]
     assert len(others) <= 3, frozen
 
 

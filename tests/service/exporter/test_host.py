@@ -69,7 +69,7 @@ def test_file_system(tmp_path: Path) -> None:
 
 def test_a_read_only_file_system_is_reported() -> None:
     """Any that this host has mounted so."""
-    mounts = [one.mountpoint for one in psutil.disk_partitions(all=True)]
+    mounts = [partition.mountpoint for partition in psutil.disk_partitions(all=True)]
     found = [
         path
         for path in mounts

@@ -29,7 +29,7 @@ def line(level: str = "info", **more: object) -> bytes:
 def append(path: Path, *lines: bytes) -> int:
     """Write and return how many bytes."""
     with path.open("ab") as file:
-        return sum(file.write(one) for one in lines)
+        return sum(file.write(text) for text in lines)
 
 
 class Reader:

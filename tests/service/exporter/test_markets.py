@@ -68,7 +68,8 @@ async def test_what_no_one_reported_is_absent() -> None:
 
 
 @pytest.mark.parametrize(
-    "symbols", [["BTC/USD&pair=ETH/USD"], [""], [f"S{one}" for one in range(MOST_SYMBOLS + 1)]]
+    "symbols",
+    [["BTC/USD&pair=ETH/USD"], [""], [f"S{number}" for number in range(MOST_SYMBOLS + 1)]],
 )
 def test_symbols_are_plain_and_few(tmp_path: Path, symbols: list[str]) -> None:
     """Each is a request every five seconds, and a label."""

@@ -168,8 +168,8 @@ async def test_all_slots_used(
         assert refused["up"] == 0
         assert refused["statistic_unavailable:connection,no_slot"] == 1
     finally:
-        for one in clients:
-            one.close()
+        for connection in clients:
+            connection.close()
     await eventually(lambda: _has_room(server, url))
     assert (await look(late))["up"] == 1
     late.close()
@@ -187,16 +187,16 @@ async def test_a_deadlock_and_a_prepared_transaction(
     source: Postgresql, server: Cluster, url: str
 ) -> None:
     """Both are the server's own word."""
-    with client(url) as one, client(url) as other:
-        one.execute("CREATE TABLE a (); CREATE TABLE b ()")
-        one.commit()
-        one.execute("LOCK TABLE a")
+    with client(url) as first, client(url) as other:
+        first.execute("CREATE TABLE a (); CREATE TABLE b ()")
+        first.commit()
+        first.execute("LOCK TABLE a")
         other.execute("LOCK TABLE b")
-        waiting = threading.Thread(target=_suppressed, args=(one, "LOCK TABLE b"))
+        waiting = threading.Thread(target=_suppressed, args=(first, "LOCK TABLE b"))
         waiting.start()
         _suppressed(other, "LOCK TABLE a")
         waiting.join()
-        one.rollback()
+        first.rollback()
         other.rollback()
     with client(url) as forgetful:
         forgetful.execute("CREATE TABLE c ()")

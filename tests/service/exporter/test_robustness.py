@@ -144,7 +144,7 @@ async def test_bad_sources_leave_the_good_one_alone() -> None:
             ("good", [series("figure", 3)]),
         )
     }  # fmt: skip
-    tasks = [asyncio.create_task(one.run()) for one in watched.values()]
+    tasks = [asyncio.create_task(collector.run()) for collector in watched.values()]
     await eventually(lambda: watched["hanging"].failures > 2 and watched["raising"].failures > 2)
     began = watched["good"].last_success
     await eventually(lambda: watched["good"].last_success > began)
@@ -153,7 +153,7 @@ async def test_bad_sources_leave_the_good_one_alone() -> None:
     assert len(families["flood"].samples) == LARGEST_SERIES
     assert not families["more"].samples
     scores = {
-        name: {one.labels["collector"]: one.value for one in families[name].samples}
+        name: {sample.labels["collector"]: sample.value for sample in families[name].samples}
         for name in families
         if name.startswith("trading_exporter_collector")
     }
@@ -224,13 +224,16 @@ async def test_a_source_that_cannot_report_costs_no_scrape(
 ) -> None:
     """Its figures are absent, all of them; each time counts as its failure, the first is logged."""
     sources = [PolledSource(Mute()), PolledSource(Loud())]
-    for one in sources:
-        await one.once()
+    for source in sources:
+        await source.once()
     exported = {family.name: family for family in MergedCollector(sources).collect()}
     assert "whole" in exported
     assert "half" not in exported
     failures = exported["trading_exporter_collector_failures"].samples
-    assert {one.labels["collector"]: one.value for one in failures} == {"mute": 1, "loud": 0}
+    assert {failure.labels["collector"]: failure.value for failure in failures} == {
+        "mute": 1,
+        "loud": 0,
+    }
     for _ in range(3):
         assert not sources[0].figures()
     assert sources[0].failures == 4

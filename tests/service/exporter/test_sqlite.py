@@ -40,16 +40,18 @@ def path(folder: Path) -> Path:
 
 @pytest.fixture(params=MODES)
 def writer(request: pytest.FixtureRequest, path: Path) -> Iterator[Writer]:
-    with Writer(path) as one:
-        one.do(f"PRAGMA journal_mode={request.param}", "CREATE TABLE t (a, b)", FILL.format(1000))
-        yield one
+    with Writer(path) as database:
+        database.do(
+            f"PRAGMA journal_mode={request.param}", "CREATE TABLE t (a, b)", FILL.format(1000)
+        )
+        yield database
 
 
 @pytest.fixture
 def in_wal(path: Path) -> Iterator[Writer]:
-    with Writer(path) as one:
-        one.do("PRAGMA journal_mode=wal", "CREATE TABLE t (a, b)", FILL.format(1000))
-        yield one
+    with Writer(path) as database:
+        database.do("PRAGMA journal_mode=wal", "CREATE TABLE t (a, b)", FILL.format(1000))
+        yield database
 
 
 async def test_a_healthy_file(writer: Writer, path: Path) -> None:
@@ -250,10 +252,10 @@ async def test_a_wal_without_its_shared_memory(in_wal: Writer, path: Path) -> No
 
 async def test_a_journal_that_must_be_rolled_back(path: Path, folder: Path) -> None:
     """Left by a crash in the middle of a commit: only who may write can undo it."""
-    with Writer(path) as one:
-        one.do("CREATE TABLE t (a, b)", FILL.format(1000), "PRAGMA cache_size=1")
-        one.do("BEGIN", "UPDATE t SET b = 'half'")
-        one.kill()
+    with Writer(path) as database:
+        database.do("CREATE TABLE t (a, b)", FILL.format(1000), "PRAGMA cache_size=1")
+        database.do("BEGIN", "UPDATE t SET b = 'half'")
+        database.kill()
     assert path.with_name("bot.db-journal").stat().st_size > 0
     before = state(folder)
     seen = await look(source(path))
@@ -274,8 +276,8 @@ def open_folder() -> Iterator[Path]:
 async def test_as_a_user_who_may_only_read(open_folder: Path) -> None:
     """Another user's database, in a folder that is closed to our writing: read, or said why not."""
     path = open_folder / "bot.db"
-    with Writer(path) as one:
-        one.do("PRAGMA journal_mode=wal", "CREATE TABLE t (a, b)")
+    with Writer(path) as database:
+        database.do("PRAGMA journal_mode=wal", "CREATE TABLE t (a, b)")
         before = state(open_folder)
         assert set(before) == {"bot.db", "bot.db-wal", "bot.db-shm"}
         assert _found_as_other_user(path) == "None 1"

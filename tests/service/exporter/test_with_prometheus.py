@@ -162,8 +162,8 @@ def test_the_linter_finds_nothing_to_say_of_any_metric() -> None:
 
     class Everything(Collector):
         def collect(self) -> Iterator[Metric]:
-            for one in EXPORTER_METRICS:
-                yield family(one.name, {tuple("x" for _ in one.labels): 1.0})
+            for metric in EXPORTER_METRICS:
+                yield family(metric.name, {tuple("x" for _ in metric.labels): 1.0})
 
     registry = CollectorRegistry()
     registry.register(Everything())
@@ -189,7 +189,10 @@ async def test_prometheus_scrapes_it(tmp_path: Path, accept: str) -> None:
             scraping(tmp_path / "prometheus", relayed, freqtrade) as prometheus,
         ):
             up = await prometheus.until('up{bot="freq"} == 1', count=2)
-            assert {one["metric"]["job"] for one in up} == {"trading-bot", "trading-bot-detail"}
+            assert {sample["metric"]["job"] for sample in up} == {
+                "trading-bot",
+                "trading-bot-detail",
+            }
             (state,) = await prometheus.until('trading_state{bot="freq"} == 1')
             labels = state["metric"]
             assert (labels["state"], labels["venue"]) == ("active", "binance")

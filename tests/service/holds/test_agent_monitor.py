@@ -251,8 +251,8 @@ async def test_a_hold_on_a_bot_that_was_renamed_is_shown_and_released(desk: Desk
     placed = await desk.holding.place(desk.target, "halted", owner="ada", reason="odd fills")
     renamed = Registry(
         tuple(
-            dataclasses.replace(one, name="omega") if one == desk.target else one
-            for one in desk.registry
+            dataclasses.replace(target, name="omega") if target == desk.target else target
+            for target in desk.registry
         )
     )
     name = "trading_ops_holds_unregistered"
@@ -303,7 +303,7 @@ async def test_a_silence_suppresses_the_restart(
     registry = desk.registry
     if why == "target_observe_only":
         registry = Registry(
-            tuple(dataclasses.replace(one, observe_only=True) for one in desk.registry)
+            tuple(dataclasses.replace(target, observe_only=True) for target in desk.registry)
         )
     timeouts = dataclasses.replace(QUICK, silence=0.0) if why == "off" else QUICK
     async with watching(
@@ -350,9 +350,9 @@ async def test_the_error_of_a_silent_agent_is_logged_once_for_each_silence(
                 await run.heard()
                 bot.stop()
                 await eventually(lambda: probe.misses > 2 * MISSES)
-    errors = [one["error"] for one in lines if one["event"] == "agent_probe_failed"]
+    errors = [line["error"] for line in lines if line["event"] == "agent_probe_failed"]
     assert ["401" in error for error in errors] == [True, False]
-    assert {one["target"] for one in lines if one["event"] == "agent_probe_failed"} == {"alpha"}
+    assert {line["target"] for line in lines if line["event"] == "agent_probe_failed"} == {"alpha"}
 
 
 async def test_holds_are_kept_in_force_second_by_second(desk: Desk, bot: RealAgent) -> None:

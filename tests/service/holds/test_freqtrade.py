@@ -69,7 +69,7 @@ class Desk:
         return self.fake.state == "paused" and len(self.fake.active_locks()) > 0
 
     async def active_holds(self) -> dict[str, str]:
-        return {one.id: one.state.value for one in await self.reader.read(holds.active)}
+        return {hold.id: hold.state.value for hold in await self.reader.read(holds.active)}
 
     async def kinds(self) -> list[str]:
         return [event.kind for event in await self.reader.read(lambda c: events.since(c, 0))]

@@ -641,4 +641,4 @@ async def test_holds_of_many_are_stored_before_all_are_told(desk: Desk, bot: Rea
     finally:
         thaw.set()
     placed = await placing
-    assert {one.id for one in placed} == (await desk.active_holds()).keys()
+    assert {hold.id for hold in placed} == (await desk.active_holds()).keys()

@@ -64,7 +64,7 @@ def forms(value: str) -> list[str]:
     """Return how a secret may be seen."""
     plain = [value, quote(value, safe=""), quote(value), repr(value)[1:-1]]
     plain += [base64.b64encode(value.encode()).decode().rstrip("="), repr(value.encode())[2:-1]]
-    return plain + [json.dumps(one)[1:-1] for one in plain]
+    return plain + [json.dumps(secret)[1:-1] for secret in plain]
 
 
 def clean(text: str) -> bool:

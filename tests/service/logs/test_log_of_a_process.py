@@ -118,7 +118,7 @@ def test_a_full_disk_costs_lines_and_nothing_else(tmp_path: Path) -> None:
     assert numbers == sorted(set(numbers))
     assert numbers[-10:] == list(range(60_010, 60_020))
     reports = [json.loads(line) for line in lines_of(writer.log) if "log_lines_dropped" in line]
-    assert sum(int(one["event"].partition("count=")[2]) for one in reports) == dropped
+    assert sum(int(report["event"].partition("count=")[2]) for report in reports) == dropped
 
 
 def test_kill_9_leaves_a_beginning_without_gaps(tmp_path: Path) -> None:

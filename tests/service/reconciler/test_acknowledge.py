@@ -129,7 +129,9 @@ async def test_to_acknowledge_is_a_short_silence_on_every_label(office: Office) 
     done = await office.acknowledging.acknowledge(office.incident.id, owner="anna", note="on it")
     assert done.error is None
     (silence,) = office.alertmanager.active
-    matched = {one["name"]: (one["value"], one["isRegex"]) for one in silence["matchers"]}
+    matched = {
+        matcher["name"]: (matcher["value"], matcher["isRegex"]) for matcher in silence["matchers"]
+    }
     assert matched == {
         "alertname": ("BotSick|TradingAlertPersists", True),
         "origin": ("(BotSick)?", True),
@@ -137,7 +139,7 @@ async def test_to_acknowledge_is_a_short_silence_on_every_label(office: Office) 
         "venue": ("paper", False),
         "severity": ("critical", False),
     }
-    assert all(one["isEqual"] for one in silence["matchers"])
+    assert all(matcher["isEqual"] for matcher in silence["matchers"])
     assert silence["createdBy"] == "anna"
     assert office.incident.id in silence["comment"]
     assert "on it" in silence["comment"]
@@ -333,7 +335,7 @@ async def test_another_persons_silence_is_left_alone(office: Office) -> None:
     }
     await office.acknowledging.acknowledge(office.incident.id, owner="anna")
     await office.acknowledging.unacknowledge(office.incident.id, owner="anna")
-    assert [one["id"] for one in office.alertmanager.active] == ["theirs"]
+    assert [silence["id"] for silence in office.alertmanager.active] == ["theirs"]
 
 
 async def test_a_quiet_pass_reads_nothing(office: Office) -> None:

@@ -92,7 +92,7 @@ async def test_the_log_carries_it_even_when_the_disk_does_not(
     with capture_logs() as logged:
         made = await anchors.anchor_now()
     assert made is not None
-    assert [one["event"] for one in logged] == ["audit_anchor_failed", "audit_anchored"]
+    assert [line["event"] for line in logged] == ["audit_anchor_failed", "audit_anchored"]
     assert parse_anchor(json.dumps(logged[1])) == made
     anchors.path.rmdir()
     assert await anchors.anchor_now() is not None
@@ -123,8 +123,8 @@ async def test_a_start_looks_back_at_the_last_anchor(
         await anchors.anchor_now()
     with capture_logs() as logged:
         await anchors._check_last()
-    changed = [one for one in logged if one["event"] == "audit_history_changed"]
-    assert [one["found"] for one in changed] == (["no such event"] if restored else [])
+    changed = [line for line in logged if line["event"] == "audit_history_changed"]
+    assert [line["found"] for line in changed] == (["no such event"] if restored else [])
 
 
 async def test_a_history_that_is_changed_later_is_found_within_a_minute(

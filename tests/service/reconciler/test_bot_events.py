@@ -145,9 +145,9 @@ async def test_every_event_is_stored_once(fleet: Fleet) -> None:
     fleet.agent.event("risk", "daily loss at 80 %", severity="warning")
     stored = await fleet.collected()
     assert len(stored) == 452
-    (trade,) = [one.event for one in stored if one.event.event == "t1"]
+    (trade,) = [entry.event for entry in stored if entry.event.event == "t1"]
     assert (trade.summary, trade.strategy, trade.data) == ("bought", "sma", {"fee": "0.1"})
-    kinds = sorted(one.kind for one in await fleet.sent())
+    kinds = sorted(message.kind for message in await fleet.sent())
     assert kinds == [MessageKind.RISK, MessageKind.TRADE]
 
 
@@ -160,7 +160,7 @@ async def test_another_journal_is_read_from_its_beginning(fleet: Fleet) -> None:
     for number in range(4, 7):
         fleet.agent.event("trade", f"trade {number}", id=f"t{number}")
     stored = await fleet.collected()
-    assert sorted(one.event.event for one in stored) == [f"t{number}" for number in range(7)]
+    assert sorted(entry.event.event for entry in stored) == [f"t{number}" for number in range(7)]
 
 
 async def test_what_was_not_stored_is_read_again(fleet: Fleet) -> None:
@@ -177,7 +177,7 @@ async def test_what_was_not_stored_is_read_again(fleet: Fleet) -> None:
     with pytest.raises(StoreError):
         await fleet.collector.run_once()
     fleet.collector.writer = writer
-    assert [one.event.event for one in await fleet.collected()] == ["t1"]
+    assert [entry.event.event for entry in await fleet.collected()] == ["t1"]
     assert len(await fleet.sent()) == 1
 
 
@@ -289,11 +289,14 @@ async def test_ten_thousand_trades_in_an_hour_are_a_few_mails(
                 await asyncio.gather(*outbox._delivering.values())
                 time.tick(timedelta(seconds=STEP))
             await outbox.courier.close()
-        subjects = [str(one["Subject"]) for one in server.mails]
-    sizes = [int(found[1]) if (found := re.match(r"(\d+) trades", one)) else 1 for one in subjects]
+        subjects = [str(mail["Subject"]) for mail in server.mails]
+    sizes = [
+        int(found[1]) if (found := re.match(r"(\d+) trades", subject)) else 1
+        for subject in subjects
+    ]
     sys.stdout.write(f"{TRADES:,} trades, {route or 'no digest, '}{len(sizes)} mails\n")
     sent = await fleet.sent(limit=2 * TRADES)
-    assert sum(one.state is MessageState.SENT for one in sent) == sum(sizes) == TRADES
+    assert sum(message.state is MessageState.SENT for message in sent) == sum(sizes) == TRADES
     assert len(sizes) <= most
 
 

@@ -15,15 +15,15 @@ HOUR = timedelta(hours=1)
 
 def posted(world: FakeWorld, name: str) -> list[dict[str, Any]]:
     """Return what was posted to Alertmanager about one clock."""
-    found = [one for one in world.posted if one["labels"]["clock"] == name]
-    assert all(one["labels"]["alertname"] == "TradingOpsClockStepped" for one in found)
+    found = [alert for alert in world.posted if alert["labels"]["clock"] == name]
+    assert all(alert["labels"]["alertname"] == "TradingOpsClockStepped" for alert in found)
     return found
 
 
 async def stepped(running: Running, name: str) -> bool:
     """Whether the step of a clock is recorded and exported."""
     events = (await running.call("GET", "/api/v1/events"))["events"]
-    recorded = any(one["kind"] == "clock_stepped" and one["reason"] == name for one in events)
+    recorded = any(event["kind"] == "clock_stepped" and event["reason"] == name for event in events)
     value = await running.metric(f'trading_ops_clock_stepped{{clock="{name}"}}')
     return recorded and value == 1
 

@@ -56,4 +56,4 @@ def test_the_settings_are_the_limits_by_default(settings: Settings) -> None:
     assert limits_of(settings) == GlobalLimits()
     names = {"storm_targets", "storm_share", "healthy_share", "unhealthy_targets"}
     names |= {"attempts_total", "attempts_share"}
-    assert names <= {one.name for one in fields(Settings)}
+    assert names <= {field.name for field in fields(Settings)}

@@ -73,7 +73,7 @@ class Collecting:
         """Read once; return everything that is stored, in the order of storing."""
         await self._collector.run_once()
         found = await self.reader.read(partial(bot_events.since, seq=0, limit=5_000))
-        return [one.event for one in found]
+        return [event.event for event in found]
 
     def requests(self) -> int:
         """Return the number of requests for trades so far."""
@@ -123,11 +123,11 @@ async def test_a_closed_trade_is_an_event_with_a_message(collecting: Collecting)
     }
     assert (lost.data["side"], lost.data["profit"]) == ("short", "-2.5")
     sent = await collecting.reader.read(partial(messages.search, span=TimeRange()))
-    assert [one.kind for one in sent] == [MessageKind.TRADE, MessageKind.TRADE]
-    assert {one.subject for one in sent} == {f"freq: {one.summary}" for one in stored}
-    assert all("Profit: " in one.text for one in sent)
+    assert [message.kind for message in sent] == [MessageKind.TRADE, MessageKind.TRADE]
+    assert {message.subject for message in sent} == {f"freq: {event.summary}" for event in stored}
+    assert all("Profit: " in message.text for message in sent)
     lines = closed_trades(reversed(stored))
-    assert [(one.bot, one.symbol, one.profit) for one in lines] == [
+    assert [(line.bot, line.symbol, line.profit) for line in lines] == [
         ("freq", "ETH/USDT", 12.5),
         ("freq", "SOL/USDT:USDT", -2.5),
     ]
@@ -157,9 +157,9 @@ async def test_a_long_history_is_read_in_parts(collecting: Collecting) -> None:
     for number in range(HISTORY + 10):
         collecting.fake.close(at=long_ago + number)
     stored = await collecting.read()
-    known = [one.order_id for one in stored]
+    known = [event.order_id for event in stored]
     assert known == [str(number) for number in range(11, 11 + READ_AT_ONCE)]
-    while len(more := [one.order_id for one in await collecting.read()]) > len(known):
+    while len(more := [event.order_id for event in await collecting.read()]) > len(known):
         known = more
     assert known == [str(number) for number in range(11, HISTORY + 11)]
     assert not await collecting.reader.read(partial(messages.search, span=TimeRange()))
@@ -171,10 +171,10 @@ async def test_a_trade_that_is_stored_late_is_found(collecting: Collecting) -> N
     collecting.fake.close(at=now - 100)
     assert len(await collecting.read()) == 1
     collecting.fake.close(at=now - 200, profit=7.0)
-    assert [one.data["profit"] for one in await collecting.read()] == ["1", "7"]
+    assert [event.data["profit"] for event in await collecting.read()] == ["1", "7"]
     collecting.fake.closed.clear()
     collecting.fake.close(at=now - 300, profit=9.0)
-    assert [one.data["profit"] for one in await collecting.read()] == ["1", "7", "9"]
+    assert [event.data["profit"] for event in await collecting.read()] == ["1", "7", "9"]
 
 
 async def test_an_answer_that_is_not_understood_changes_nothing(collecting: Collecting) -> None:

@@ -129,7 +129,10 @@ async def test_an_answer_says_nothing_of_what_came_after_it(start: Start, world:
         running.loop.wakeup.set()
         await asyncio.wait_for(late.asked_again.wait(), 60)
         found = (await running.call("GET", "/api/v1/incidents"))["incidents"]
-    assert {one["alert"]: one["closed_at"] for one in found} == {"BotSick": None, "ForPeople": None}
+    assert {incident["alert"]: incident["closed_at"] for incident in found} == {
+        "BotSick": None,
+        "ForPeople": None,
+    }
 
 
 class Hanging(AcknowledgementSync):

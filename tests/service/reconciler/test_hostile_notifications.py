@@ -48,4 +48,4 @@ async def test_it_holds_up_none_behind_it(
 
         await eventually(nothing_waits)
         found = (await running.call("GET", "/api/v1/incidents"))["incidents"]
-        assert good["fingerprint"] in {one["fingerprint"] for one in found}
+        assert good["fingerprint"] in {incident["fingerprint"] for incident in found}

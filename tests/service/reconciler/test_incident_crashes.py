@@ -39,7 +39,9 @@ async def crashes(running: Running) -> list[dict[str, Any]]:
     if await running.incident() is None:
         return []
     return [
-        one for one in (await running.timeline())["events"] if one["kind"] == "incident_crashed"
+        event
+        for event in (await running.timeline())["events"]
+        if event["kind"] == "incident_crashed"
     ]
 
 

@@ -54,7 +54,7 @@ async def test_an_answer_that_is_lost_is_asked_for_again(start: Start, world: Fa
         timeline = await running.timeline()
     assert world.drops == 0
     assert world.commands == ["reconnect_broker"]
-    assert [one["state"] for one in timeline["attempts"]] == ["verified"]
+    assert [attempt["state"] for attempt in timeline["attempts"]] == ["verified"]
 
 
 async def test_a_clear_no_is_not_repeated(start: Start, world: FakeWorld) -> None:

@@ -122,7 +122,7 @@ async def test_an_end_that_was_not_one_is_forgotten(start: Start, world: FakeWor
 
         async def seen_again() -> bool:
             events = (await running.timeline())["events"]
-            return [one["kind"] for one in events][-2:] == ["resolved", "seen_again"]
+            return [event["kind"] for event in events][-2:] == ["resolved", "seen_again"]
 
         await eventually(seen_again)
         timeline = await running.timeline()
@@ -266,7 +266,8 @@ async def test_a_bot_that_does_not_answer_holds_up_no_other_incident(
             if found is None or found["alert"] != "ForPeople":
                 return False
             return any(
-                one["kind"].startswith("decided") for one in (await running.timeline())["events"]
+                event["kind"].startswith("decided")
+                for event in (await running.timeline())["events"]
             )
 
         await eventually(is_decided)

@@ -48,7 +48,7 @@ async def test_an_order_is_carried_out(start: Start, world: FakeWorld) -> None:
     assert (attempt.state, attempt.ordered_by) == (AttemptState.COMPLETED, "ada")
     assert attempt.incident_id is None
     assert world.commands == ["restart_bot"]
-    (begun,) = [one for one in latest if one.kind == "started"]
+    (begun,) = [event for event in latest if event.kind == "started"]
     assert (begun.actor, begun.reason) == ("ada", "new config")
     assert again.refusal is not None
     assert again.refusal.reason is Reason.COOLDOWN
@@ -69,7 +69,7 @@ async def test_an_order_counts_for_the_runbooks(start: Start, world: FakeWorld) 
         history = await running.loop.reader.read(
             partial(attempts.of_target, target="alpha", since=clock.now() - timedelta(hours=1))
         )
-    assert [one.action for one in history] == ["reconnect_broker"]
+    assert [attempt.action for attempt in history] == ["reconnect_broker"]
 
 
 async def test_a_pause_refuses_an_order_and_says_so(start: Start, world: FakeWorld) -> None:
@@ -86,7 +86,7 @@ async def test_a_pause_refuses_an_order_and_says_so(start: Start, world: FakeWor
     assert outcome.refusal.reason is Reason.PAUSED
     assert outcome.refusal.note == "by bob: upgrade"
     assert world.commands == []
-    (kept,) = [one for one in latest if one.kind == "request_refused"]
+    (kept,) = [event for event in latest if event.kind == "request_refused"]
     assert (kept.actor, kept.reason) == ("ada", "paused")
 
 
@@ -130,7 +130,9 @@ async def test_a_bot_without_error_budget_is_not_rolled(
             assert outcome.refusal.reason is Reason.BUDGET_SPENT
             assert f"{1 - (left or 0):.0%} of the last 30 days" in outcome.refusal.note
             latest = await running.loop.reader.read(partial(events.latest, limit=50))
-            assert "budget_spent" in [one.reason for one in latest if one.kind == "request_refused"]
+            assert "budget_spent" in [
+                event.reason for event in latest if event.kind == "request_refused"
+            ]
             await ended(running, await order(running))
     assert world.commands == ["restart_bot"]
 
@@ -144,7 +146,7 @@ async def test_an_operator_overrides_a_spent_error_budget(start: Start, world: F
         )
         await ended(running, result)
         latest = await running.loop.reader.read(partial(events.latest, limit=50))
-    (begun,) = [one for one in latest if one.kind == "started"]
+    (begun,) = [event for event in latest if event.kind == "started"]
     assert (begun.actor, begun.reason) == ("ada", "error budget overridden: a fix")
 
 
@@ -178,8 +180,8 @@ async def test_two_orders_at_once_are_one(start: Start, world: FakeWorld) -> Non
     world.hang = asyncio.Event()
     async with start() as running:
         first, second = await asyncio.gather(order(running), order(running, owner="bob"))
-        started = [one for one in (first, second) if one.attempt]
-        refused = [one.refusal for one in (first, second) if one.refusal]
+        started = [result for result in (first, second) if result.attempt]
+        refused = [result.refusal for result in (first, second) if result.refusal]
         world.hang.set()
         await ended(running, started[0])
     assert len(started) == 1

@@ -74,7 +74,7 @@ async def test_a_recovery_is_reported(start: Start, notify: Settings, mail: Mail
         await eventually(running.closed)
         message = await eventually(partial(sent, running, "recovery"))
         text = await running.call("GET", f"/api/v1/messages/{message['id']}")
-    (got,) = [one for one in mail.mails if one["Subject"] == message["subject"]]
+    (got,) = [received for received in mail.mails if received["Subject"] == message["subject"]]
     assert got["Message-ID"] == f"<{message['batch']}@127.0.0.1>"
     assert "BotSick" in got["Subject"]
     assert "reconnect_broker on alpha: verified" in part(got, "plain")
@@ -100,8 +100,8 @@ async def test_what_people_order_is_announced(
         await running.call("DELETE", f"/api/v1/maintenance/{window['id']}")
         await eventually(lambda: len(mail.mails) >= 6)
         await eventually(partial(delivered, running, 6))
-    subjects = sorted(str(one["Subject"]) for one in mail.mails)
-    assert [one.split(":")[0] for one in subjects] == [
+    subjects = sorted(str(received["Subject"]) for received in mail.mails)
+    assert [subject.split(":")[0] for subject in subjects] == [
         "Automation paused by ann (token local)",
         "Automation resumed by local",
         "Hold placed",
@@ -250,7 +250,7 @@ async def test_killed_between_send_and_mark_it_is_the_same_mail_twice(
     async with rig.running():
         await eventually(rig.is_sent)
     assert len(mail.mails) == 2
-    assert len({str(one["Message-ID"]) for one in mail.mails}) == 1
+    assert len({str(received["Message-ID"]) for received in mail.mails}) == 1
 
 
 async def test_a_server_that_does_not_answer_is_given_up_in_time(
@@ -269,7 +269,7 @@ async def test_a_server_that_does_not_answer_is_given_up_in_time(
         outbox.courier.answer_seconds = 600.0
         mail.hold.set()
         await eventually(rig.is_sent)
-    assert len({str(one["Message-ID"]) for one in mail.mails}) == 1
+    assert len({str(received["Message-ID"]) for received in mail.mails}) == 1
 
 
 async def test_a_dead_server_loses_nothing(rig: Rig, mail: MailServer) -> None:

@@ -158,8 +158,8 @@ class Scene:
         )
         checks = {
             name: Found(status=CriterionStatus.PASSED, evidence="run", at=self.now, value=0.0)
-            for name, one in PLAN.criteria(stage).items()
-            if one.is_run_by_command
+            for name, criterion in PLAN.criteria(stage).items()
+            if criterion.is_run_by_command
         }
         run = with_checks(run, checks)
         await self.write(partial(runs.begin, run=run, plan=PLAN, actor="ada"))
@@ -245,7 +245,7 @@ async def test_a_restart_is_explained_or_starts_the_hours_again(
 
 async def test_a_breach_in_a_live_stage_reduces_once_and_waits(scene: Scene) -> None:
     """Also when the reconciler dies between the hold and the record: the hold is the same one."""
-    live = next(at for at, one in enumerate(PLAN.stages) if one.name == "seven-dollars")
+    live = next(at for at, stage in enumerate(PLAN.stages) if stage.name == "seven-dollars")
     await scene.begin(stage=live)
     assert (await scene.evaluate(after=HOUR)).run.credited == HOUR
     scene.history.values["trading_exposure"] = 8
@@ -291,8 +291,8 @@ OPERATOR_RUN = {"drilled", "restore-tested"}
 def test_every_measured_criterion_has_a_breach() -> None:
     own = {
         name
-        for name, one in PLAN.criteria(len(PLAN.stages) - 1).items()
-        if not one.is_run_by_command and name not in OPERATOR_RUN
+        for name, criterion in PLAN.criteria(len(PLAN.stages) - 1).items()
+        if not criterion.is_run_by_command and name not in OPERATOR_RUN
     }
     assert own - {"halt-tested"} == set(LIVE_BREACHES)
 

@@ -32,14 +32,14 @@ async def test_two_replicas_do_it_once(
     start: Start, world: FakeWorld, elsewhere: dict[str, Any]
 ) -> None:
     """Both are told, both poll; one of them acts, and the timeline is one."""
-    async with start() as one, start(**elsewhere) as two:
-        assert one.loop.leases.replica != two.loop.leases.replica
+    async with start() as first, start(**elsewhere) as two:
+        assert first.loop.leases.replica != two.loop.leases.replica
         world.firing = True
         alert = world.alert()
-        statuses = await asyncio.gather(one.notify(alert), two.notify(alert))
+        statuses = await asyncio.gather(first.notify(alert), two.notify(alert))
         assert set(statuses) == {200}
         await eventually(two.closed)
-        timeline = await one.timeline()
+        timeline = await first.timeline()
     assert world.commands == ["reconnect_broker"]
     kinds = [event["kind"] for event in timeline["events"]]
     assert kinds.count("opened") == kinds.count("started") == kinds.count("closed") == 1
@@ -53,13 +53,13 @@ async def test_the_other_goes_on_and_probes(
     world.hang = asyncio.Event()
     arrived = asyncio.Event()
     world.sees_command = lambda _name: arrived.set()
-    async with start(killed=True) as one:
-        await one.break_it()
+    async with start(killed=True) as first:
+        await first.break_it()
         await asyncio.wait_for(arrived.wait(), 60)
         async with start(**elsewhere) as two:
             assert not await two.loop.leases.hold(["target:alpha"])
-            await one.loop.workers.stop(0)
-            await one.loop.leases.end()
+            await first.loop.workers.stop(0)
+            await first.loop.leases.end()
             world.hang.set()
             world.hang = None
             await eventually(two.closed)
@@ -72,7 +72,7 @@ async def test_the_other_goes_on_and_probes(
 async def test_a_target_is_with_one_of_them(start: Start, elsewhere: dict[str, Any]) -> None:
     """An order manually must reach the one that has it; it is free again when that one ends."""
     async with start(**elsewhere) as two:
-        async with start() as one, one.loop.leases.borrowed("alpha") as mine:
+        async with start() as first, first.loop.leases.borrowed("alpha") as mine:
             assert mine
             async with two.loop.leases.borrowed("alpha") as held:
                 assert not held
@@ -85,7 +85,7 @@ async def test_what_is_borrowed_does_not_starve_a_key(
 ) -> None:
     """Orders manually hold targets for a while; the share of what is open is taken all the same."""
     wanted = ["target:x", "target:y"]
-    async with start() as one, start(**elsewhere), contextlib.AsyncExitStack() as orders:
+    async with start() as first, start(**elsewhere), contextlib.AsyncExitStack() as orders:
         for target in ("a", "b", "c"):
-            assert await orders.enter_async_context(one.loop.leases.borrowed(target))
-        assert len(await one.loop.leases.hold(wanted) & set(wanted)) == 1
+            assert await orders.enter_async_context(first.loop.leases.borrowed(target))
+        assert len(await first.loop.leases.hold(wanted) & set(wanted)) == 1

@@ -49,14 +49,14 @@ async def test_a_report_has_what_happened_and_what_is_missing(start: Start, conf
         (bot,) = report["bots"]
         assert (bot["result"], bot["equity"], bot["orders_filled"]) == (12.5, None, None)
         assert report["limits"] == [{"bot": "alpha", "limit": "daily_loss", "ratio": 0.5}]
-        assert [one["id"] for one in report["incidents"]] == [incident["id"][:8]]
+        assert [incident["id"] for incident in report["incidents"]] == [incident["id"][:8]]
         assert report["response"]["remediated"] == 1
-        assert any("alpha is halted by ann" in one for one in report["open"])
+        assert any("alpha is halted by ann" in line for line in report["open"])
         assert report["backups"]["kept"] == 0
         running.world.prometheus_down = True
         dark = (await running.call("GET", "/api/v1/reports/daily"))["report"]
         assert (dark["bots"], dark["response"]["incidents"]) == ([], 1)
-        assert any("did not answer" in one for one in dark["missing"])
+        assert any("did not answer" in line for line in dark["missing"])
 
 
 async def test_a_quarter_compares_and_looks_ahead(start: Start, config: Path) -> None:
@@ -83,13 +83,13 @@ async def test_a_month_lists_the_objectives_of_every_bot(start: Start, config: P
         shown = await running.call("GET", "/api/v1/reports/monthly?date=2026-03-02")
         running.world.prometheus_down = True
         dark = await running.call("GET", "/api/v1/reports/monthly?date=2026-03-02")
-    rows = {(one["bot"], one["slo"]): one for one in shown["report"]["levels"]}
+    rows = {(level["bot"], level["slo"]): level for level in shown["report"]["levels"]}
     spent = rows["beta", "availability"]
     assert (spent["ratio"], spent["spent"], spent["measured"]) == (0.9995, 0.5, 0.75)
     assert rows["alpha", "availability"]["ratio"] is None
     assert "[2678400s]" in shown["report"]["level_queries"]["bad"]
     assert dark["report"]["levels"] == []
-    assert any("did not answer" in one for one in dark["report"]["missing"])
+    assert any("did not answer" in line for line in dark["report"]["missing"])
 
 
 async def test_a_period_is_sent_once(start: Start, config: Path) -> None:

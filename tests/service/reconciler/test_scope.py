@@ -19,7 +19,7 @@ async def test_alerts_of_other_teams_open_no_incident(start: Start, world: FakeW
         world.firing = True  # no webhook: it is found by a poll, which sees the others as well
         await eventually(running.closed)
         found = (await running.call("GET", "/api/v1/incidents"))["incidents"]
-    assert {one["alert"] for one in found} == {LABELS["alertname"]}
+    assert {incident["alert"] for incident in found} == {LABELS["alertname"]}
     assert world.receivers == {"reconciler|trading\\-ops"}
 
 
@@ -42,7 +42,7 @@ async def test_an_alert_without_the_page_label_at_the_webhook_is_ignored(start: 
 
         await eventually(all_taken)
         found = (await running.call("GET", "/api/v1/incidents"))["incidents"]
-    assert [one["alert"] for one in found] == [LABELS["alertname"]]
+    assert [incident["alert"] for incident in found] == [LABELS["alertname"]]
 
 
 async def test_another_teams_watchdog_is_no_sign_of_life(start: Start, world: FakeWorld) -> None:

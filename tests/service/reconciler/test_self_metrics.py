@@ -49,7 +49,7 @@ LABELLED = {
 }
 """Their labels are alerts, targets and notices: a process learns of them later."""
 
-RECONCILER_METRICS = [one for one in CATALOGUE if one.owner is Owner.RECONCILER]
+RECONCILER_METRICS = [metric for metric in CATALOGUE if metric.owner is Owner.RECONCILER]
 
 
 def test_every_metric_is_there_from_the_start() -> None:

@@ -58,7 +58,9 @@ async def test_a_silence_by_hand_is_shown_and_obeyed(start: Start, world: FakeWo
         await eventually(lambda: is_at(running, COVERING, 1), what="the silence to be shown")
         await eventually(lambda: is_at(running, until(world), ends), what="the secondary on-call")
         api = Http(session, str(running.client.make_url("")).rstrip("/"), token="operator")
-        (alpha,) = [one for one in await ReconcilerApi(api).targets() if one.name == "alpha"]
+        (alpha,) = [
+            target for target in await ReconcilerApi(api).targets() if target.name == "alpha"
+        ]
         (shown,) = alpha.silences
         assert (shown.id, shown.owner, shown.comment) == ("s1", "ada", "new disk")
         assert shown.matchers == ['alertname="BotSick"', 'bot="alpha"']
@@ -95,7 +97,7 @@ async def test_a_silence_that_is_too_wide_is_a_metric(start: Start, world: FakeW
     async with start(poll_interval_seconds=0.5) as running:
         await eventually(lambda: is_at(running, TOO_WIDE, 1), what="the wide one")
         assert await running.metric(TOO_LONG) == 1
-        for one in world.silences.silences.values():
-            one["status"]["state"] = "expired"
+        for silence in world.silences.silences.values():
+            silence["status"]["state"] = "expired"
         await eventually(lambda: is_at(running, TOO_WIDE, 0), what="its end")
         assert await running.metric(TOO_LONG) == 0

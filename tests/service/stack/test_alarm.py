@@ -80,7 +80,7 @@ async def test_silence_and_recovery_of_an_agent_are_reported() -> None:
         assert names(world.posted) == {"TradingOpsPrometheusDown", "TradingOpsReconcilerDown"}
         assert not any("endsAt" in alert for alert in world.posted)
         world.answers = True
-        await until(lambda: len([one for one in world.posted if "endsAt" in one]) == 2)
+        await until(lambda: len([alert for alert in world.posted if "endsAt" in alert]) == 2)
 
 
 async def test_an_alertmanager_that_is_away_is_tried_again() -> None:
@@ -106,7 +106,7 @@ def test_the_labels_are_those_of_the_rule(number: int) -> None:
     """So that Alertmanager takes both for one alert, and routes it as it routes the rule's."""
     labels = dict(watched(settings_in(Path("var")), registry("127.0.0.1:9090"))[number].labels)
     name = labels.pop("alertname")
-    (rule,) = (one for one in load_rules() if one.name == name)
+    (rule,) = (rule for rule in load_rules() if rule.name == name)
     labels.pop("instance", None)  # the rule keeps it from its series
     assert labels == rule.labels
 

@@ -104,7 +104,7 @@ async def test_a_stranger_is_refused_and_ours_go_through(tmp_path: Path) -> None
 
         async def delivered() -> bool:
             alerts = (await alertmanager.alerts()).values()
-            return any(one.labels.get("alertname") == "Watchdog" for one in alerts)
+            return any(alert.labels.get("alertname") == "Watchdog" for alert in alerts)
 
         # Prometheus shows its password to Alertmanager, and both take ours.
         await eventually(delivered, within=30, what="the Watchdog at Alertmanager")

@@ -44,8 +44,8 @@ def test_the_sdist_makes_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
     subprocess.run(["tar", "-xzf", sdist, "-C", tmp_path / "source"], check=True, timeout=60)
     (source,) = (tmp_path / "source").iterdir()
     again = build("wheel", source, tmp_path)
-    with zipfile.ZipFile(wheel) as one, zipfile.ZipFile(again) as other:
-        assert {item.filename: item.CRC for item in one.infolist()} == {
+    with zipfile.ZipFile(wheel) as first, zipfile.ZipFile(again) as other:
+        assert {item.filename: item.CRC for item in first.infolist()} == {
             item.filename: item.CRC for item in other.infolist()
         }
 
@@ -76,7 +76,7 @@ def test_a_project_is_made_and_checked_without_a_checkout(wheel: Path, tmp_path:
     assert (project / "prometheus" / "rules" / "bot.yml").is_file()
     assert (project / "grafana" / "dashboards" / "overview.json").is_file()
     checked = run("config", "check", "--output", "json", cwd=project)
-    checks = {one["name"]: one for one in json.loads(checked.stdout)["checks"]}
+    checks = {check["name"]: check for check in json.loads(checked.stdout)["checks"]}
     assert checks["targets"]["ok"], checks
     assert checks["runbooks"]["ok"], checks
     assert "is up to date" in run("init", "project", "--update").stdout

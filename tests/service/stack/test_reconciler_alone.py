@@ -50,7 +50,7 @@ class Alone:
             async with aiohttp.request(
                 "GET", f"http://{self.address}/api/v1/targets", headers=headers
             ) as answer:
-                return {one["name"] for one in (await answer.json())["targets"]}
+                return {target["name"] for target in (await answer.json())["targets"]}
         return set()
 
 

@@ -152,7 +152,7 @@ async def test_what_an_earlier_stack_left_is_ended(tmp_path: Path) -> None:
     """A process of the folder is ended, even one that was frozen and so did not learn of it."""
     child = await started(tmp_path, marked(tmp_path))
     kill(child.pid, signal.SIGSTOP)
-    assert [one.incarnation for one in leftovers(tmp_path)] == [child.incarnation]
+    assert [leftover.incarnation for leftover in leftovers(tmp_path)] == [child.incarnation]
     assert await asyncio.to_thread(end_leftovers, tmp_path) == 1
     assert await child.wait() == 0
 

@@ -84,7 +84,7 @@ class Project:
 
     async def pids(self) -> dict[str, int]:
         ended = await self.run("status", "--output", "json")
-        return {one["unit"]: one["pid"] for one in json.loads(ended.out)["processes"]}
+        return {process["unit"]: process["pid"] for process in json.loads(ended.out)["processes"]}
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ async def test_up_and_down_for_a_machine(project: Project) -> None:
     up = await project.run("up", "--detach", "--output", "json")
     assert (up.code, up.err) == (ExitCode.OK, "")
     output = json.loads(up.out)
-    assert {one["unit"]: one["state"] for one in output["processes"]} == dict.fromkeys(
+    assert {process["unit"]: process["state"] for process in output["processes"]} == dict.fromkeys(
         UNITS, "ready"
     )
     for expected in (

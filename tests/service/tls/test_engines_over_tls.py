@@ -89,7 +89,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "targets.yml").write_text(yaml.safe_dump({"version": 1, "targets": targets}))
     prometheus = tmp_path / "prometheus" / "prometheus.yml"
     config = yaml.safe_load(prometheus.read_text())
-    clients = [one for one in config["scrape_configs"] if one["job_name"] in ENGINES]
+    clients = [scrape for scrape in config["scrape_configs"] if scrape["job_name"] in ENGINES]
     for client in [*clients, *config["alerting"]["alertmanagers"]]:
         engine = client.get("job_name", "alertmanager")
         client["basic_auth"] = {
@@ -162,8 +162,8 @@ async def test_all_of_ours_go_through_and_no_one_else(folder: Path) -> None:
         async def delivered() -> bool:
             try:
                 return any(
-                    one.labels.get("alertname") == "Watchdog"
-                    for one in (await alertmanager.alerts()).values()
+                    alert.labels.get("alertname") == "Watchdog"
+                    for alert in (await alertmanager.alerts()).values()
                 )
             except Unreachable:
                 return False
@@ -190,14 +190,14 @@ async def _silences_work(alertmanager: Alertmanager) -> None:
         owner="anna",
         comment="a test",
     )
-    assert [one.id for one in await alertmanager.silences()] == [key]
+    assert [silence.id for silence in await alertmanager.silences()] == [key]
     await alertmanager.expire(key)
     assert await alertmanager.silences() == []
 
 
 async def _commands_work(scene: Protected) -> None:
     _, found = await scene.command("doctor")
-    checks = {one["name"]: one["ok"] for one in found["checks"]}
+    checks = {check["name"]: check["ok"] for check in found["checks"]}
     assert all(checks[f"{kind} {kind}"] for kind in KINDS), checks
     for name in ("Prometheus", "rules in Prometheus", "alerts to Alertmanager", "Alertmanager"):
         assert checks[name], found

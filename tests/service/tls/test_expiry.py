@@ -22,7 +22,9 @@ from trading_ops.tls.expiry import Certificates, expiries, expiry_of
 def test_the_expiry_is_read_from_a_file(tmp_path: Path, minutes: int) -> None:
     """The CA of ten years ends after any of them."""
     issue(tmp_path, "alpha", lifetime=timedelta(minutes=minutes))
-    expected = {one.name: one.expires_at.timestamp() for one in issued(tmp_path)}
+    expected = {
+        certificate.name: certificate.expires_at.timestamp() for certificate in issued(tmp_path)
+    }
     assert expiries(tmp_path) == expected
 
 
@@ -39,9 +41,11 @@ def test_what_is_not_a_certificate_counts_as_expired(tmp_path: Path, text: str) 
 def test_a_year_after_2049_has_four_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(authority, "AUTHORITY_LIFETIME", timedelta(days=20_000))
     issue(tmp_path, "alpha", lifetime=timedelta(days=15_000))
-    expected = {one.name: one.expires_at for one in issued(tmp_path)}
-    assert all(one.year > 2049 for one in expected.values())
-    assert expiries(tmp_path) == {name: one.timestamp() for name, one in expected.items()}
+    expected = {certificate.name: certificate.expires_at for certificate in issued(tmp_path)}
+    assert all(expires_at.year > 2049 for expires_at in expected.values())
+    assert expiries(tmp_path) == {
+        name: expires_at.timestamp() for name, expires_at in expected.items()
+    }
 
 
 async def test_what_a_listener_shows_counts_before_its_file(

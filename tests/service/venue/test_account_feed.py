@@ -32,8 +32,15 @@ async def test_every_event_of_an_order_is_reported_in_order(account_feed: Accoun
     gone = await account_feed.ask("cancel_order", order_id=[order_id])
     assert gone["result"] == {"order_id": order_id}
     executions = await account_feed.executions(4)
-    assert [one["exec_type"] for one in executions] == ["pending_new", "new", "amended", "canceled"]
-    assert {(one["order_id"], one["cl_ord_id"]) for one in executions} == {(order_id, "mine")}
+    assert [execution["exec_type"] for execution in executions] == [
+        "pending_new",
+        "new",
+        "amended",
+        "canceled",
+    ]
+    assert {(execution["order_id"], execution["cl_ord_id"]) for execution in executions} == {
+        (order_id, "mine")
+    }
     assert (executions[0]["limit_price"], executions[2]["limit_price"]) == (
         Decimal("1000.0"),
         Decimal("1001.5"),
@@ -52,16 +59,16 @@ async def test_fills_add_up_to_the_order_and_to_the_balance(account_feed: Accoun
     while executions[-1]["exec_type"] != "filled":
         executions += await account_feed.executions(1)
     trades, whole = executions[2:-1], executions[-1]
-    assert {one["exec_type"] for one in trades} == {"trade"}
-    assert {one["order_status"] for one in trades} == {"partially_filled"}
-    assert sum(one["last_qty"] for one in trades) == whole["cum_qty"] == Decimal("0.6")
-    assert sum(one["cost"] for one in trades) == whole["cum_cost"]
-    assert {one["order_id"] for one in executions} == {placed["result"]["order_id"]}
+    assert {trade["exec_type"] for trade in trades} == {"trade"}
+    assert {trade["order_status"] for trade in trades} == {"partially_filled"}
+    assert sum(trade["last_qty"] for trade in trades) == whole["cum_qty"] == Decimal("0.6")
+    assert sum(trade["cost"] for trade in trades) == whole["cum_cost"]
+    assert {execution["order_id"] for execution in executions} == {placed["result"]["order_id"]}
     moved = [(await account_feed.of("balances"))["data"][0] for _ in range(2 * len(trades))]
-    paid = [one for one in moved if one["asset"] == "USD"]
-    fees = sum(one["fees"][0]["qty"] for one in trades)
+    paid = [entry for entry in moved if entry["asset"] == "USD"]
+    fees = sum(trade["fees"][0]["qty"] for trade in trades)
     assert paid[-1]["balance"] == dollars - whole["cum_cost"] - fees
-    assert {one["ref_id"] for one in moved} == {one["exec_id"] for one in trades}
+    assert {entry["ref_id"] for entry in moved} == {entry["exec_id"] for entry in trades}
 
 
 async def test_a_snapshot_has_what_was_before(account_feed: AccountFeed, call: Any) -> None:
@@ -71,10 +78,12 @@ async def test_a_snapshot_has_what_was_before(account_feed: AccountFeed, call: A
     limit = market | {"ordertype": "limit", "price": "1000"}
     resting = (await call("AddOrder", **limit))["result"]["txid"][0]
     snapshot = await subscribe(account_feed, "executions", snap_trades=True)
-    kinds = [(one["exec_type"], one["order_status"]) for one in snapshot["data"]]
+    kinds = [(execution["exec_type"], execution["order_status"]) for execution in snapshot["data"]]
     assert kinds == [("new", "new"), ("trade", "partially_filled")]
     assert snapshot["data"][0]["order_id"] == resting
-    dollars = {one["asset"]: one for one in (await subscribe(account_feed, "balances"))["data"]}
+    dollars = {
+        balance["asset"]: balance for balance in (await subscribe(account_feed, "balances"))["data"]
+    }
     assert dollars["USD"]["hold_trade"] == Decimal("0.01") * 1000 * Decimal("1.0026")
     assert dollars["BTC"]["balance"] == Decimal("1.01")
 
@@ -86,7 +95,7 @@ async def test_only_the_essential_is_reported_if_requested(account_feed: Account
     await account_feed.ask("amend_order", cl_ord_id="a", order_qty=0.02)
     await account_feed.ask("cancel_all")
     executions = await account_feed.executions(2)
-    assert [one["exec_type"] for one in executions] == ["new", "canceled"]
+    assert [execution["exec_type"] for execution in executions] == ["new", "canceled"]
 
 
 async def test_another_account_hears_nothing(account_feed: AccountFeed, call: Any) -> None:

@@ -92,11 +92,11 @@ async def test_nothing_acknowledged_is_lost_and_nothing_is_doubled(
         orders = opened | await pages(files, nonces, "ClosedOrders", "closed")
         names = [order["cl_ord_id"] for order in orders.values()]
         assert len(names) == len(set(names))
-        for one in traders:
-            assert one.placed
-            for client_id, order_id in one.placed.items():
+        for sent in traders:
+            assert sent.placed
+            for client_id, order_id in sent.placed.items():
                 assert orders[order_id]["cl_ord_id"] == client_id
-            for order_id in one.cancelled:
+            for order_id in sent.cancelled:
                 assert orders[order_id]["status"] == "canceled"
         await _money_adds_up(files, nonces, faults, orders)
     entries = [json.loads(line) for line in files.journal.read_text().splitlines()]

@@ -221,7 +221,7 @@ async def test_a_fill_is_reported_twice(
     await faults.inject("fill_twice", count=1)
     await call("AddOrder", **MARKET)
     executions = await account_feed.executions(5)
-    assert [one["exec_type"] for one in executions] == [
+    assert [execution["exec_type"] for execution in executions] == [
         "pending_new",
         "new",
         "trade",
@@ -244,10 +244,13 @@ async def test_a_fill_is_reported_late(
     assert (order["status"], order["vol_exec"]) == ("closed", "0.01000000")
     assert "trades" not in order
     assert (await call("TradesHistory"))["result"] == {"trades": {}, "count": 0}
-    assert [one["exec_type"] for one in await account_feed.executions(2)] == ["pending_new", "new"]
+    assert [execution["exec_type"] for execution in await account_feed.executions(2)] == [
+        "pending_new",
+        "new",
+    ]
     await faults.clear(fault)
     executions = await account_feed.executions(2)
-    assert [one["exec_type"] for one in executions] == ["trade", "filled"]
+    assert [execution["exec_type"] for execution in executions] == ["trade", "filled"]
     history = (await call("TradesHistory"))["result"]["trades"]
     assert set(history) == {executions[0]["exec_id"]}
     assert history[executions[0]["exec_id"]]["ordertxid"] == order_id
@@ -265,7 +268,12 @@ async def test_an_order_is_filled_in_part_and_then_cancelled(
     assert (order["status"], order["vol_exec"]) == ("canceled", "0.00250000")
     assert order["reason"] == "Insufficient liquidity"
     executions = await account_feed.executions(4)
-    assert [one["exec_type"] for one in executions] == ["pending_new", "new", "trade", "canceled"]
+    assert [execution["exec_type"] for execution in executions] == [
+        "pending_new",
+        "new",
+        "trade",
+        "canceled",
+    ]
     assert (await call("BalanceEx"))["result"]["ZUSD"]["hold_trade"] == "0.0000"
 
 

@@ -21,7 +21,7 @@ class FakeBook:
     """Holds orders in memory; remembers each word."""
 
     def __init__(self, *orders: Order) -> None:
-        self.orders = {one.client_id: one for one in orders}
+        self.orders = {placed.client_id: placed for placed in orders}
         self.reports: list[VenueOrder] = []
         self.down = False
 
@@ -29,7 +29,7 @@ class FakeBook:
         return (client_id or "").startswith("own-")
 
     def open_orders(self) -> list[Order]:
-        return [one for one in self.orders.values() if one.status.is_open]
+        return [placed for placed in self.orders.values() if placed.status.is_open]
 
     async def find(self, client_id: str) -> Order | None:
         return self.orders.get(client_id)

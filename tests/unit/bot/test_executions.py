@@ -42,7 +42,7 @@ def sums(qty: str) -> Sums:
 def test_fills_of_an_order_seen_from_nothing_on_add_up() -> None:
     executions = Executions()
     received = [opened(), trade(1), trade(2, "0.5"), trade(1), ended("filled", "1.5")]
-    heard = [executions.hear(one) for one in received]
+    heard = [executions.hear(message) for message in received]
     assert heard == [Sums(), sums("1"), sums("1.5"), sums("1.5"), sums("1.5")]
     assert executions.sums("O1") is None, "an order that ended is forgotten"
     assert executions.hear(trade(3)) is None
@@ -88,8 +88,8 @@ def test_any_order_with_repeats_has_the_same_sum(
     order.shuffle(repeated)  # type: ignore[attr-defined]
     executions = Executions()
     executions.hear(opened())
-    for one in repeated:
-        executions.hear(one)
+    for message in repeated:
+        executions.hear(message)
     total = str(sum((Decimal(q) / 1000 for q in quantities), Decimal(0)))
     assert executions.hear(ended("filled", total)) == sums(total)
 
@@ -103,8 +103,8 @@ def test_an_end_after_lost_fills_is_never_believed(quantities: list[int], lost: 
     gone = {n % len(fills) for n in lost}
     executions = Executions()
     executions.hear(opened())
-    for number, one in enumerate(fills):
+    for number, fill in enumerate(fills):
         if number not in gone:
-            executions.hear(one)
+            executions.hear(fill)
     total = str(sum((Decimal(q) / 1000 for q in quantities), Decimal(0)))
     assert executions.hear(ended("filled", total)) is None

@@ -98,7 +98,7 @@ def run(
     """Compare; `expected` and `there` are the balances in BTC and USD."""
     ours = RecordedState(
         owns=lambda name: (name or "").startswith(PREFIX),
-        orders={one.client_id: one for one in orders},
+        orders={recorded.client_id: recorded for recorded in orders},
         positions={SYMBOL: Decimal(held)},
         expected=dict(zip(("BTC", "USD"), map(Decimal, expected), strict=True)),
         counted=counted,
@@ -115,6 +115,6 @@ def run(
         ),
         history=History(since=0, trades=trades, ledger=ledger, complete=complete),
         reports=reports or {},
-        unrecorded={one.venue_id: one for one in unrecorded},
+        unrecorded={unknown.venue_id: unknown for unknown in unrecorded},
     )
     return compare(ours, theirs, policy or Policy(), now=NOW, at_start=at_start)

@@ -25,8 +25,8 @@ class Listing:
         self, _symbol: str | None, since: int, _limit: None = None, params: Any = None
     ) -> Page:
         until = (params or {}).get("until", END) if self.until else END
-        there = [one for one in self.entries if since <= one["timestamp"] <= until]
-        there.sort(key=lambda one: one["timestamp"], reverse=self.newest_first)
+        there = [entry for entry in self.entries if since <= entry["timestamp"] <= until]
+        there.sort(key=lambda entry: entry["timestamp"], reverse=self.newest_first)
         return there[:SIZE]
 
 
@@ -35,7 +35,7 @@ async def read(listing: Listing, begin: int) -> tuple[set[str], bool, int]:
     part, found, pages = HistoryRange(start=begin, end=END), set[str](), 0
     while not part.finished:
         page = await part.ask(listing.ask, None)
-        found |= {one["id"] for one in part.new_entries(page)}
+        found |= {entry["id"] for entry in part.new_entries(page)}
         part = part.after(page, page_size=SIZE)
         pages += 1
         assert pages < 500, "it does not end"
@@ -53,7 +53,7 @@ def test_a_complete_answer_is_complete(
 ) -> None:
     """Whichever end a venue starts with, and whether it can go back or not."""
     listing = Listing(times, newest_first=newest_first, until=until)
-    there = {one["id"] for one in listing.entries if one["timestamp"] >= begin}
+    there = {entry["id"] for entry in listing.entries if entry["timestamp"] >= begin}
     found, whole, _ = asyncio.run(read(listing, begin))
     assert found <= there
     assert found == there or not whole

@@ -228,7 +228,9 @@ CASES: dict[str, tuple[dict[str, Any], list[tuple[str, str]], list[type]]] = {
 def test_each_case(case: tuple[dict[str, Any], list[tuple[str, str]], list[type]]) -> None:
     given, findings, steps = case
     found = run(**given)
-    assert [(one.cause, one.remedy) for one in found.discrepancies] == findings
+    assert [
+        (discrepancy.cause, discrepancy.remedy) for discrepancy in found.discrepancies
+    ] == findings
     assert [type(step) for step in found.steps] == steps
     unexplained = {"quantity_smaller", "quantity_larger", "side_flipped", "balance"}
     assert bool(found.drift) == any(

@@ -39,8 +39,10 @@ class Account:
     sent: list[tuple[float, bool]] = field(default_factory=list)
 
     def buying(self, symbol: str) -> Decimal:
-        buys = (one for one in self.resting if one.symbol == symbol and one.side is Side.BUY)
-        return sum((one.price * one.quantity for one in buys), Decimal(0))
+        buys = (
+            order for order in self.resting if order.symbol == symbol and order.side is Side.BUY
+        )
+        return sum((buy.price * buy.quantity for buy in buys), Decimal(0))
 
     def holdings(self) -> list[Holding]:
         return [
@@ -55,7 +57,7 @@ class Account:
         ]
 
     def wanted(self, symbol: str, side: Side, quantity: Decimal, off: Decimal) -> Intent:
-        same = [one for one in self.resting if one.symbol == symbol and one.side is side]
+        same = [order for order in self.resting if order.symbol == symbol and order.side is side]
         return intent(
             side,
             str(quantity),
@@ -63,7 +65,7 @@ class Account:
             price=self.prices[symbol] * (1 + off / 100),
             quote=quote(self.prices[symbol]),
             position=self.held[symbol],
-            committed=sum((one.quantity for one in same), Decimal(0)),
+            committed=sum((order.quantity for order in same), Decimal(0)),
             at=self.now,
         )
 
@@ -128,7 +130,7 @@ def _try(account: Account, bot: Bot, wanted: Intent) -> None:
     symbol, shrinks = wanted.symbol, wanted.reduces_position
     account.resting.append(Resting(symbol, wanted.side, wanted.price, wanted.quantity))
     account.sent.append((account.now, shrinks))
-    recent = [one for at, one in account.sent if at > account.now - LIMITS.orders_seconds]
+    recent = [order for at, order in account.sent if at > account.now - LIMITS.orders_seconds]
     assert len(recent) <= 2 * LIMITS.orders
     off = abs(wanted.price / account.prices[symbol] - 1) * 100
     if shrinks:

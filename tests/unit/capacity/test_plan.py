@@ -16,7 +16,7 @@ from trading_ops.errors import ConfigError
 LIMIT = 50.0
 """Of every resource here, in units of its `Unit`."""
 
-BY_NAME = {one.name: one for one in RESOURCES}
+BY_NAME = {resource.name: resource for resource in RESOURCES}
 
 
 def used_of(peak: float, slope: float, finding: Finding | None = None) -> Usage:
@@ -48,12 +48,12 @@ def planned(resource: Resource, peak: float, slope: float, **choices: object) ->
 def test_there_are_enough_resources() -> None:
     """Names are unique, thresholds in order, and each has something to change."""
     assert len(NAMES) == len(RESOURCES) >= 14
-    for one in RESOURCES:
-        assert 0 < one.thresholds.warning < one.thresholds.critical <= 1
-        assert one.change
+    for resource in RESOURCES:
+        assert 0 < resource.thresholds.warning < resource.thresholds.critical <= 1
+        assert resource.change
 
 
-@pytest.mark.parametrize("resource", RESOURCES, ids=lambda one: one.name)
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.name)
 def test_the_arithmetic_of_each_recommendation(resource: Resource) -> None:
     """The amount is what is needed until the horizon ends, and the sentence has all its terms."""
     found = planned(resource, peak=40, slope=1, horizon_days=60)
@@ -73,7 +73,7 @@ def test_the_arithmetic_of_each_recommendation(resource: Resource) -> None:
         r"\(([\d.,]+).* \+ (\d+) x ([\d.]+).*\) / ([\d.]+) = ([\d.,]+)", found.recommendation
     )
     assert terms
-    level, days, pace, share, result = (float(one.replace(",", "")) for one in terms.groups())
+    level, days, pace, share, result = (float(group.replace(",", "")) for group in terms.groups())
     assert (level + days * pace) / share == pytest.approx(result, rel=0.01)
 
 
@@ -124,9 +124,9 @@ def test_missing_data_is_unknown() -> None:
     disk = BY_NAME["disk"]
     without_data = view(disk, {}, None, 100.0, Choices())
     without_limit = view(disk, {}, used_of(1e9, 1e9), None, Choices())
-    for one in (without_data, without_limit):
-        assert one.level is Level.UNKNOWN
-        assert one.to_full is None
+    for unknown in (without_data, without_limit):
+        assert unknown.level is Level.UNKNOWN
+        assert unknown.to_full is None
     short = used_of(10.0, 0.0, Finding.TOO_SHORT)
     assert view(disk, {}, short, 100.0, Choices()).to_full is None
 
@@ -134,7 +134,7 @@ def test_missing_data_is_unknown() -> None:
 def test_the_ranking_has_errors_first_then_saturation_then_utilisation() -> None:
     """What has none of them is no bottleneck."""
 
-    def one(name: str, peak: float, saturation: float, errors: float) -> ResourceView:
+    def ranked(name: str, peak: float, saturation: float, errors: float) -> ResourceView:
         resource = BY_NAME["disk"]
         return view(
             resource,
@@ -148,11 +148,11 @@ def test_the_ranking_has_errors_first_then_saturation_then_utilisation() -> None
 
     found = bottlenecks(
         [
-            one("idle", 10, 0, 0),
-            one("full", 90, 0, 0),
-            one("fuller", 95, 0, 0),
-            one("waiting", 20, 0.3, 0),
-            one("failing", 5, 0, 2),
+            ranked("idle", 10, 0, 0),
+            ranked("full", 90, 0, 0),
+            ranked("fuller", 95, 0, 0),
+            ranked("waiting", 20, 0.3, 0),
+            ranked("failing", 5, 0, 2),
         ]
     )
     assert [each.labels["path"] for each in found] == ["failing", "waiting", "fuller", "full"]

@@ -91,21 +91,21 @@ def test_a_reached_threshold_is_zero_days_away() -> None:
 def test_forecasts_of_what_grows(shape: str) -> None:
     """The median error over 30 days of history is at most 15 %."""
     found = [forecast(GROWING[shape], seed) for seed in range(5)]
-    assert statistics.median(one.error for one in found) <= 0.15
+    assert statistics.median(forecast.error for forecast in found) <= 0.15
 
 
 @pytest.mark.parametrize("shape", STEADY)
 def test_forecasts_of_what_does_not_grow(shape: str) -> None:
     """Cycles, rotation and a step are not taken for growth."""
     found = [forecast(STEADY[shape], seed) for seed in range(3)]
-    assert [one.predicted for one in found] == [None, None, None]
+    assert [forecast.predicted for forecast in found] == [None, None, None]
 
 
 @pytest.mark.parametrize("resource", sorted(NAMES))
 def test_forecasts_of_each_resource(resource: str) -> None:
     """The median error after two, three and four weeks is at most 15 %."""
     found = [outcome(SHAPES[resource], seed, days) for seed, days in cases(5)]
-    assert statistics.median(one.error for one in found) <= 0.15
+    assert statistics.median(forecast.error for forecast in found) <= 0.15
 
 
 def test_shapes_without_growth_rarely_seem_to_grow() -> None:

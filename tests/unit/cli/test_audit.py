@@ -404,10 +404,10 @@ def test_an_evidence_bundle_is_whole_and_signed(
     with zipfile.ZipFile(file) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     events = [json.loads(line) for line in parts["events.jsonl"].splitlines()]
-    assert [one["note"] for one in events if one["kind"] == "opened"] == [
+    assert [event["note"] for event in events if event["kind"] == "opened"] == [
         f"number {number}" for count in (10, 15, 5) for number in range(count)
     ]
-    assert all(one["mac"] for one in events)
+    assert all(event["mac"] for event in events)
     assert json.loads(parts["manifest.json"])["events"] == len(events)
     for name in parts:
         changed = tmp_path / f"changed-{name}.zip"

@@ -8,7 +8,7 @@ from trading_ops.capacity.plan import ResourceView, view
 from trading_ops.capacity.resources import RESOURCES
 from trading_ops.cli.capacity import capacity_table
 
-DISK = next(one for one in RESOURCES if one.name == "disk")
+DISK = next(resource for resource in RESOURCES if resource.name == "disk")
 HOUR = 3600.0
 
 

@@ -26,9 +26,9 @@ EVERY = list(commands(cli, click.Context(cli, info_name=PROGRAM)))
 
 
 def options(command: click.Command) -> Iterator[str]:
-    for one in command.params:
-        if isinstance(one, click.Option) and not one.hidden:
-            yield from one.opts
+    for param in command.params:
+        if isinstance(param, click.Option) and not param.hidden:
+            yield from param.opts
 
 
 def test_the_committed_page_is_current() -> None:

@@ -12,7 +12,7 @@ HEAVY = ("alembic", "apprise", "ccxt", "psycopg", "sqlalchemy")
     "module",
     [
         "trading_ops_lab.cli.status",
-        *(f"trading_ops.cli.{one}" for one in ("main", "incidents", "halt", "acknowledge")),
+        *(f"trading_ops.cli.{command}" for command in ("main", "incidents", "halt", "acknowledge")),
     ],
 )
 def test_a_command_that_asks_the_reconciler_imports_no_database(module: str) -> None:

@@ -158,7 +158,7 @@ def test_whose_it_is_and_why_nothing_happens(
     with transaction(engine, b"key") as connection:
         sighting = incidents.FiringAlert(alert=make_alert(), target="alpha")
         incidents.open_all(connection, [sighting], received_at=now, now=now, source="webhook")
-        (key,) = (one.id for one in open_incidents(connection))
+        (key,) = (opened.id for opened in open_incidents(connection))
     assert listed()[0]["state"] == "new"
     with transaction(engine, b"key") as connection:
         incidents.go_quiet(connection, key, now=now)

@@ -39,11 +39,11 @@ class Bots:
 
 
 async def rolled(fleet: Bots, *bots: str) -> list[Rolled]:
-    return [one async for one in roll(bots, fleet, canary=CANARY, within=timedelta(0))]
+    return [bot async for bot in roll(bots, fleet, canary=CANARY, within=timedelta(0))]
 
 
 async def problems(fleet: Bots, *bots: str) -> list[str | None]:
-    return [one.problem for one in await rolled(fleet, *bots)]
+    return [bot.problem for bot in await rolled(fleet, *bots)]
 
 
 async def test_the_first_of_several_is_watched_and_the_others_follow() -> None:
@@ -82,18 +82,18 @@ async def test_a_canary_that_does_not_stay_healthy_spares_the_others(
 async def test_a_failed_canary_was_restarted_and_the_others_were_not() -> None:
     """What is told apart: not restarted, and restarted but not healthy."""
     sick = Bots(lambda _bot, _times: State("1", "degraded (feed)"))
-    assert [one.restarted for one in await rolled(sick, "a", "b")] == [True, False]
+    assert [bot.restarted for bot in await rolled(sick, "a", "b")] == [True, False]
     refused = Bots(lambda _bot, _times: HEALTHY, refuse="a")
-    assert [one.restarted for one in await rolled(refused, "a", "b")] == [False, False]
+    assert [bot.restarted for bot in await rolled(refused, "a", "b")] == [False, False]
     well = Bots(lambda _bot, _times: HEALTHY)
-    assert [one.restarted for one in await rolled(well, "a", "b")] == [True, True]
+    assert [bot.restarted for bot in await rolled(well, "a", "b")] == [True, True]
 
 
 async def test_a_canary_that_is_restarted_by_its_manager_between_two_answers_failed() -> None:
     states = {1: HEALTHY, 2: State(None, "no answer")}
     fleet = Bots(lambda _bot, times: states.get(times, State("2", None)))
     rolled = roll(["a", "b"], fleet, canary=CANARY, within=timedelta(seconds=30))
-    first, _second = [one.problem async for one in rolled]
+    first, _second = [bot.problem async for bot in rolled]
     assert "restarted again" in str(first)
 
 
@@ -109,5 +109,5 @@ async def test_the_old_process_is_not_taken_for_the_restarted_one() -> None:
     """While it drains it still answers, and is healthy."""
     fleet = Bots(lambda _bot, times: OLD if times <= 2 else HEALTHY)
     rolled = roll(["a", "b"], fleet, canary=CANARY, within=timedelta(seconds=30))
-    assert [one.problem async for one in rolled] == [None, None]
+    assert [bot.problem async for bot in rolled] == [None, None]
     assert min(fleet.asked.values()) > 2

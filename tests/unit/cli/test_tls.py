@@ -36,7 +36,10 @@ def run(*arguments: str) -> str:
 
 
 def shown() -> dict[str, Any]:
-    return {one["name"]: one for one in json.loads(run("show", "--output", "json"))}
+    return {
+        certificate["name"]: certificate
+        for certificate in json.loads(run("show", "--output", "json"))
+    }
 
 
 def test_each_process_gets_what_it_needs(project: Path) -> None:
@@ -47,7 +50,9 @@ def test_each_process_gets_what_it_needs(project: Path) -> None:
         "ca", "reconciler", "prometheus", "alertmanager", "operator", "host-1",
     }  # fmt: skip
     assert found["host-1"]["hosts"] == ["host-1", "10.0.0.5"]
-    callers = {name for name, one in found.items() if one["client"] and name != "ca"}
+    callers = {
+        name for name, certificate in found.items() if certificate["client"] and name != "ca"
+    }
     assert callers == {"reconciler", "prometheus", "alertmanager", "operator"}
     folder = project / "var" / "tls"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700

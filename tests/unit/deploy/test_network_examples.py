@@ -15,7 +15,7 @@ PROXY = ROOT / "deploy" / "nginx.conf"
 def documented_ports() -> set[int]:
     """Return the ports of the table in docs/security.md."""
     text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
-    return {int(one) for one in re.findall(r"^\| (\d{4,5})\b", text, flags=re.MULTILINE)}
+    return {int(port) for port in re.findall(r"^\| (\d{4,5})\b", text, flags=re.MULTILINE)}
 
 
 def test_every_documented_port_is_guarded() -> None:

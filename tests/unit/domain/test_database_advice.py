@@ -64,7 +64,7 @@ def test_advice_on_autovacuum(
 ) -> None:
     """Off, too late, or behind."""
     table = TableRows(name="t", rows=rows, dead=dead, threshold=threshold, enabled=enabled)
-    found = [one.text for one in advice.autovacuum([table])]
+    found = [finding.text for finding in advice.autovacuum([table])]
     assert text in found[0] if text else not found
 
 
@@ -92,5 +92,5 @@ def test_advice_on_pools(
         hold_p95=hold,
         needed=needed,
     )
-    found = [one.text for one in advice.pools([use])]
+    found = [pool.text for pool in advice.pools([use])]
     assert text in found[0] if text else not found

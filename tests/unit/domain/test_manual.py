@@ -126,8 +126,8 @@ def test_every_refusal_can_be_explained(history: History, around: World) -> None
         wanted = manual_input(step, "alpha", history, around, LIMITS, NOW)
         refusal = refusal_of(first_closed_gate(wanted), "alpha")
         if refusal is None:
-            same = [one for one in history.target if one.action == step.action]
-            assert all(NOW - one.started_at >= Limits().cooldown for one in same)
+            same = [attempt for attempt in history.target if attempt.action == step.action]
+            assert all(NOW - attempt.started_at >= Limits().cooldown for attempt in same)
         else:
             assert refusal.reason in HOW_TO_OPEN
             assert refusal.until is None or refusal.until > NOW

@@ -31,7 +31,7 @@ from trading_ops.readiness.plan import load_plan
 
 PLAN = load_plan(Path("none"))
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
-FIRST_LIVE = next(i for i, one in enumerate(PLAN.stages) if one.phase == "live")
+FIRST_LIVE = next(i for i, stage in enumerate(PLAN.stages) if stage.phase == "live")
 
 
 def new_run(**over: Any) -> ReadinessRun:
@@ -110,10 +110,10 @@ def test_a_breach_at_every_criterion_steps_back(stage: int) -> None:
         assert name in after.reason
         if PLAN.stages[stage].on_breach is OnBreach.RESTART:
             assert (after.state, after.stage) == (RunState.RUNNING, 1)
-            assert [one.kind for one in changes] == ["readiness_restarted"]
+            assert [change.kind for change in changes] == ["readiness_restarted"]
         else:
             assert (after.state, after.stage) == (RunState.HELD, max(FIRST_LIVE, stage - 1))
-            assert [one.kind for one in changes] == ["readiness_stepped_back"]
+            assert [change.kind for change in changes] == ["readiness_stepped_back"]
         assert regressed(after) == [name]
 
 

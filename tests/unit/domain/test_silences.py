@@ -24,7 +24,7 @@ def ours(*bots: str, **external: str) -> Coverage:
     """Return what is registered: bots on one venue."""
     targets = [Target(name="paper", kind=Kind.VENUE, address="v:1")]
     targets += [
-        Target(name=one, kind=Kind.BOT, address="b:1", venue="paper") for one in bots or BOTS
+        Target(name=bot, kind=Kind.BOT, address="b:1", venue="paper") for bot in bots or BOTS
     ]
     return Coverage(alerts=ALERTS, registry=Registry(tuple(targets)), external=external)
 
@@ -71,7 +71,7 @@ def test_it_covers_the_targets_whose_alerts_it_may_match(
     matchers: tuple[Matcher, ...], covered: set[str]
 ) -> None:
     """By name and venue; other teams' silences cover nothing of ours."""
-    assert {one.name for one in ours().covered(silence(*matchers))} == covered
+    assert {target.name for target in ours().covered(silence(*matchers))} == covered
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def test_an_incident_is_an_episode_of_its_target() -> None:
         ],
         NOW,
     )
-    assert {(one.target, one.ends_at) for one in found} == {
+    assert {(episode_.target, episode_.ends_at) for episode_ in found} == {
         ("open", None),
         ("closed", ago(1)),
         ("quiet", None),
@@ -81,7 +81,9 @@ def test_the_most_at_once(failures: tuple[FailingEpisode, ...], expected: int) -
 seconds = st.integers(-20, 400)
 episode_lists = st.lists(
     st.tuples(st.sampled_from("abcde"), seconds, st.none() | seconds).map(
-        lambda one: episode(one[0], one[1], None if one[2] is None else min(one[1], one[2]))
+        lambda drawn: episode(
+            drawn[0], drawn[1], None if drawn[2] is None else min(drawn[1], drawn[2])
+        )
     ),
     max_size=8,
 )
@@ -93,7 +95,11 @@ def test_it_agrees_with_looking_at_each_second(
 ) -> None:
     """The sweep finds what a look at every single second finds, in any order of telling."""
     slow = max(len(failing_targets(failures, ago(second))) for second in range(121))
-    lasting = [one for one in failures if one.ends_at is None or one.ends_at > one.begins_at]
+    lasting = [
+        failure
+        for failure in failures
+        if failure.ends_at is None or failure.ends_at > failure.begins_at
+    ]
     random.shuffle(lasting)  # type: ignore[attr-defined]
     assert most_failing(lasting, since=SINCE, now=NOW) == slow
     assert most_failing(lasting, since=NOW - timedelta(0), now=NOW) == len(

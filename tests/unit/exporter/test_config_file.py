@@ -27,7 +27,7 @@ def test_the_example_with_everything_on(tmp_path: Path) -> None:
     used = [line.removeprefix("#") if line.startswith("#  ") else line for line in lines]
     text = "\n".join(used).replace(": []", ":")
     config = load_config(written(tmp_path, text))
-    assert [one.name for one in config.processes] == ["freqtrade", "collector"]
+    assert [process.name for process in config.processes] == ["freqtrade", "collector"]
     assert config.processes[1].command == "python3 -m collector --live"
     assert config.ccxt[0].key_file == tmp_path / "secrets/kraken_key"
     assert config.freqtrades[0].credentials_file == tmp_path / "secrets/freqtrade"

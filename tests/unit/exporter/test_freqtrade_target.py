@@ -99,8 +99,8 @@ def test_it_is_looked_at_only_until_its_entry_says_otherwise(setting: str, expec
 def test_it_is_a_bot_and_none_of_ours() -> None:
     """Anyone who halts all bots halts it too; it has no agent and no key of ours."""
     found = registry()
-    assert [one.name for one in found.bots] == ["alpha", "freq"]
-    assert [one.name for one in found.of_kind(Kind.BOT)] == ["alpha"]
+    assert [bot.name for bot in found.bots] == ["alpha", "freq"]
+    assert [target.name for target in found.of_kind(Kind.BOT)] == ["alpha"]
     assert "freq" not in bot_keys(found)
 
 

@@ -63,7 +63,9 @@ class Watch:
             self.faults.append(f"not to be parsed: {error}")
             return before
         grows = growing(found)
-        self.faults += [f"{one} fell" for one, value in before.items() if grows[one] < value]
+        self.faults += [
+            f"{series} fell" for series, value in before.items() if grows[series] < value
+        ]
         for family in found:
             if family.type == "histogram":
                 self.faults += histogram_faults(family)

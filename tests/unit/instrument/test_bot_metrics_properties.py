@@ -42,8 +42,8 @@ def call_of(name: str) -> st.SearchStrategy[tuple[str, dict[str, Any]]]:
     hints = get_type_hints(getattr(BotMetrics, name))
     parameters = list(inspect.signature(getattr(BotMetrics, name)).parameters)[1:]
     chosen = {
-        one: identities if one in {"order_id", "trace_id"} else VALUES[hints[one]]
-        for one in parameters
+        parameter: identities if parameter in {"order_id", "trace_id"} else VALUES[hints[parameter]]
+        for parameter in parameters
     }
     return st.tuples(st.just(name), st.fixed_dictionaries(chosen))
 

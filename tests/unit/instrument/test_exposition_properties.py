@@ -50,12 +50,12 @@ class Event:
 def events() -> st.SearchStrategy[list[Event]]:
     labels = st.tuples(hostile, hostile)
     order = st.one_of(st.just(""), hostile)
-    one = st.one_of(
+    event = st.one_of(
         st.builds(Event, st.just(Kind.COUNTER), labels, amounts, order),
         st.builds(Event, st.just(Kind.GAUGE), labels, numbers, order),
         st.builds(Event, st.just(Kind.HISTOGRAM), labels, observations, order),
     )
-    return st.lists(one, max_size=30)
+    return st.lists(event, max_size=30)
 
 
 NAMES = {Kind.COUNTER: "things_total", Kind.GAUGE: "level", Kind.HISTOGRAM: "wait_seconds"}

@@ -29,7 +29,9 @@ number = st.one_of(st.integers(-(2**70), 2**70), st.floats(), st.sampled_from([-
 def test_every_digit_is_there(encode: Encode, values: list[object]) -> None:
     """What is read back is the very number, be it -0.0, beyond 64 bits or not finite."""
     found = printable(values, encode)
-    assert [repr(float(text)) for text in found] == [repr(float(text_of(one))) for one in values]
+    assert [repr(float(text)) for text in found] == [
+        repr(float(text_of(value))) for value in values
+    ]
 
 
 @pytest.mark.parametrize("encode", ENCODERS)
@@ -37,7 +39,7 @@ def test_every_digit_is_there(encode: Encode, values: list[object]) -> None:
 def test_what_is_no_number_spoils_no_other(encode: Encode, values: list[object]) -> None:
     """Anything may be in a gauge: a text for each, in its place."""
     found = [float(text) for text in printable(values, encode)]
-    wanted = [float(text_of(one)) for one in values]
+    wanted = [float(text_of(value)) for value in values]
     assert list(map(repr, found)) == list(map(repr, wanted))
 
 

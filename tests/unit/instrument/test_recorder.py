@@ -182,9 +182,9 @@ def test_two_bots_in_one_registry_clash() -> None:
 
 def test_bots_in_registries_of_their_own_do_not_meet() -> None:
     """Several bots in one process have a registry each."""
-    one, other = (BotMetrics(CollectorRegistry(), version="1", mode="paper") for _ in range(2))
-    one.nonce_issued()
-    assert one.registry.get_sample_value("trading_nonces_issued_total") == 1
+    first, other = (BotMetrics(CollectorRegistry(), version="1", mode="paper") for _ in range(2))
+    first.nonce_issued()
+    assert first.registry.get_sample_value("trading_nonces_issued_total") == 1
     assert other.registry.get_sample_value("trading_nonces_issued_total") == 0
 
 

@@ -28,7 +28,7 @@ SAYS: list[tuple[str, dict[str, str], Callable[[BotMetrics, float], None]]] = [
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize(("metric", "labels", "say"), SAYS, ids=[one[0] for one in SAYS])
+@pytest.mark.parametrize(("metric", "labels", "say"), SAYS, ids=[row[0] for row in SAYS])
 def test_the_last_amount_stays_and_the_refusal_is_counted(
     metric: str, labels: dict[str, str], say: Callable[[BotMetrics, float], None], value: float
 ) -> None:

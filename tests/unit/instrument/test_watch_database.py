@@ -141,7 +141,9 @@ def test_errors_by_kind(metrics: BotMetrics, engine: Engine, statement: str, kin
     with pytest.raises(exc.DBAPIError), engine.begin() as connection:
         connection.execute(text(statement))
     assert value(metrics, "errors_total", kind=kind) == 1
-    assert sum(value(metrics, "errors_total", kind=one) or 0 for one in ("integrity", "other")) == 1
+    assert (
+        sum(value(metrics, "errors_total", kind=kind) or 0 for kind in ("integrity", "other")) == 1
+    )
 
 
 def test_an_invalidated_connection(metrics: BotMetrics, engine: Engine) -> None:
@@ -209,8 +211,8 @@ def test_two_engines(metrics: BotMetrics, engine: Engine, path: Path) -> None:
     """Each has its own pool, and both the same statements."""
     second = create_engine(f"sqlite:///{path}")
     watch_engine(metrics, second, pool="archive")
-    for one in (engine, second):
-        with one.connect() as connection:
+    for watched in (engine, second):
+        with watched.connect() as connection:
             connection.execute(text("SELECT * FROM trades"))
     second.dispose()
     assert value(metrics, "pool_wait_seconds_count", pool="main") == 1
@@ -252,5 +254,7 @@ def test_it_needs_only_sqlalchemy() -> None:
         "print(*(name for name in sys.modules if name.startswith('trading_ops.')))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    outside = {one for one in done.stdout.split() if not one.startswith("trading_ops.instrument")}
+    outside = {
+        module for module in done.stdout.split() if not module.startswith("trading_ops.instrument")
+    }
     assert outside == {"trading_ops.watch_database"}

@@ -52,7 +52,7 @@ def test_a_new_file_is_begun_and_the_earlier_one_compressed(
         handler.drain(WITHIN)
         rotated = seen.read().totals.rotations
         assert rotated == number + 1
-    assert [one.compressed for one in done] == [0, 1, 1]
+    assert [file.compressed for file in done] == [0, 1, 1]
     aside = files_aside(tmp_path)
     assert [path.suffix == ".gz" for path in aside] == [True, True, False]
     assert done[-1].aside == aside[-1]

@@ -85,6 +85,8 @@ def test_a_line_of_the_urls_is_never_repeated(tmp_path: Path) -> None:
 def test_no_part_of_a_url_is_in_an_error(tmp_path: Path, url: str, secrets: list[str]) -> None:
     """Neither the URL as it is written nor its parts, as a library repeats them."""
     channel = load_channels(write(tmp_path / "urls", f"# ours\n\none {url}\n"))["one"]
-    text = channel.redact(f"failed: {url} " + " ".join(f"refused for {one};" for one in secrets))
+    text = channel.redact(
+        f"failed: {url} " + " ".join(f"refused for {secret};" for secret in secrets)
+    )
     assert "refused" in text
-    assert [one for one in secrets if one in text.replace("refused for bob:", "")] == []
+    assert [secret for secret in secrets if secret in text.replace("refused for bob:", "")] == []

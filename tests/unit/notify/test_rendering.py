@@ -44,7 +44,7 @@ def renderer(folder: Path | None = None) -> Renderer:
     )
 
 
-@pytest.mark.parametrize("kind", [one for one in MessageKind if one is not MessageKind.REPORT])
+@pytest.mark.parametrize("kind", [kind for kind in MessageKind if kind is not MessageKind.REPORT])
 def test_hostile_labels_are_inert(kind: MessageKind) -> None:
     facts = FACTS.get(kind, {"Reason": HOSTILE, HOSTILE: "x"})
     made = renderer().message(message(kind=kind, subject=HOSTILE, facts=facts))

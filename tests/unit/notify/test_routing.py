@@ -54,7 +54,10 @@ def test_a_channel_gets_a_message_once() -> None:
     """By the first route that names it, though every matching route is used."""
     both = config({"name": "a", "to": ["mail"]}, {"name": "b", "to": ["mail", "chat"]})
     found = deliveries(both, message(), NOW)
-    assert [(one.route, one.channel) for one in found] == [("a", "mail"), ("b", "chat")]
+    assert [(delivery.route, delivery.channel) for delivery in found] == [
+        ("a", "mail"),
+        ("b", "chat"),
+    ]
 
 
 @pytest.mark.parametrize(

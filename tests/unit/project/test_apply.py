@@ -45,14 +45,14 @@ def applied(project: Path, **environ: str) -> Settings:
 
 def webhooks(settings: Settings) -> list[dict[str, Any]]:
     text = (settings.var / "alertmanager" / "alertmanager.yml").read_text(encoding="utf-8")
-    receivers = {one["name"]: one for one in yaml.safe_load(text)["receivers"]}
+    receivers = {receiver["name"]: receiver for receiver in yaml.safe_load(text)["receivers"]}
     found: list[dict[str, Any]] = receivers["reconciler"]["webhook_configs"]
     return found
 
 
 def test_alertmanager_notifies_each_reconciler_over_tls(project: Path) -> None:
     found = webhooks(applied(project))
-    urls = [one.pop("url") for one in found]
+    urls = [config.pop("url") for config in found]
     assert urls == [f"https://{FAR}{host}:9002/api/v1/webhook/alertmanager" for host in (4, 8)]
     assert found[0] == found[1]
     assert found[0]["http_config"]["tls_config"]["cert_file"] == "secrets/alertmanager.crt"

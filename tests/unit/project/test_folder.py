@@ -95,7 +95,7 @@ def test_an_interrupted_update_can_be_repeated(tmp_path: Path) -> None:
     assert update(tmp_path, {FILE: NEXT}) == ()
     assert (tmp_path / FILE).read_bytes() == NEXT
     (tmp_path / FILE).write_bytes(MINE)
-    assert [one.step for one in changes(tmp_path, {FILE: NEXT})] == [Step.KEEP]
+    assert [change.step for change in changes(tmp_path, {FILE: NEXT})] == [Step.KEEP]
 
 
 @pytest.mark.parametrize("record", ["{", "[]", '{"files": {"../outside": "x"}}'])

@@ -46,7 +46,7 @@ def test_the_folder_is_valid(project: Path, capsys: pytest.CaptureFixture[str]) 
     assert load_targets(settings.targets_file).targets
     capsys.readouterr()
     run(["config", "check", "--output", "json"])
-    checks = {one["name"]: one for one in json.loads(capsys.readouterr().out)["checks"]}
+    checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
     for name in ("targets", "runbooks", "jobs", "messages", "readiness", "capacity"):
         assert checks[name]["ok"], checks[name]
 
@@ -59,7 +59,7 @@ def test_the_examples_in_it_are_valid(project: Path) -> None:
         for line in text.splitlines()
     )
     loaded = parse_targets("\n".join(lines), where="targets.yml")
-    assert {"alpha", "freq", "beta"} <= {one.name for one in loaded}
+    assert {"alpha", "freq", "beta"} <= {loaded_file.name for loaded_file in loaded}
 
 
 def test_every_setting_is_in_it_with_its_default(project: Path, tmp_path: Path) -> None:

@@ -35,10 +35,10 @@ def notices(metrics: ReconcilerMetrics, clock: Clock) -> Notices:
 def shown(metrics: ReconcilerMetrics) -> set[tuple[str, ...]]:
     names = ("target", "bot", "venue", "message")
     return {
-        tuple(one.labels[name] for name in names)
+        tuple(sample.labels[name] for name in names)
         for family in metrics.registry.collect()
-        for one in family.samples
-        if one.name == "trading_ops_notice" and one.value == 1
+        for sample in family.samples
+        if sample.name == "trading_ops_notice" and sample.value == 1
     }
 
 

@@ -5,7 +5,7 @@ import pytest
 from trading_ops.reports.budgets import level
 from trading_ops.reports.slo import objectives
 
-AVAILABILITY = next(one for one in objectives() if one.name == "availability")
+AVAILABILITY = next(objective for objective in objectives() if objective.name == "availability")
 
 
 @pytest.mark.parametrize(

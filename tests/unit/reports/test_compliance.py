@@ -60,13 +60,13 @@ def url(tmp_path: Path) -> str:
 async def test_it_names_people_approvals_and_restore_tests(url: str) -> None:
     """Of the period only; without Prometheus the objectives are missing, not kept."""
     report = await made(url, ago(3600))
-    assert {(one.actor, one.kind): one.count for one in report.done}["ada", "hold_placed"] == 2
-    assert "eve" not in {one.actor for one in report.done}
-    assert [(one.kind, one.actor) for one in report.approvals] == [
+    assert {(row.actor, row.kind): row.count for row in report.done}["ada", "hold_placed"] == 2
+    assert "eve" not in {row.actor for row in report.done}
+    assert [(approval.kind, approval.actor) for approval in report.approvals] == [
         ("approval_requested", "ada"),
         ("approved", "ben"),
     ]
-    assert [(one.kind, one.note) for one in report.restore_tests] == [
+    assert [(restore_test.kind, restore_test.note) for restore_test in report.restore_tests] == [
         ("backup_restore_tested", "b1"),
         ("backup_damaged", "b0"),
     ]

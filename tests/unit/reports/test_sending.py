@@ -36,7 +36,7 @@ def test_a_monthly_report_lists_each_objective() -> None:
     made = Renderer(zone=NEW_YORK).message(message_of(replace(REPORT, levels=(LEVEL, absent))))
     rows = [line.split() for line in made.text.splitlines()]
     percent = ("99.9", "99.999", "0.1", "0.4", "99.6", "98.0")
-    assert ["availability", *(cell for one in percent for cell in (one, "%"))] in rows
+    assert ["availability", *(cell for number in percent for cell in (number, "%"))] in rows
     assert ["nonces", "99.9", "%", MISSING, "0.1", "%", MISSING, MISSING, "0.0", "%"] in rows
     assert "99.999 %" in made.html
 
@@ -73,7 +73,7 @@ def test_nothing_measured_is_reported() -> None:
 )
 def test_spans_are_of_the_calendar(period: Period, day: date, first: str, last: str) -> None:
     found = [moment.astimezone(UTC) for moment in span_of(period, day, NEW_YORK)]
-    assert found == [datetime.fromisoformat(one) for one in (first, last)]
+    assert found == [datetime.fromisoformat(text) for text in (first, last)]
 
 
 def test_on_the_first_day_of_a_week_the_last_week_is_meant() -> None:

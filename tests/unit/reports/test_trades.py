@@ -47,7 +47,7 @@ def test_profits_fees_and_their_ratio() -> None:
 def test_what_is_no_number_does_not_count() -> None:
     """The data is a bot's claim."""
     claims: list[object] = ["NaN", "Infinity", "x", None, [], "2"]
-    (alpha,) = trade_figures([trade(profit=one) for one in claims])
+    (alpha,) = trade_figures([trade(profit=claim) for claim in claims])
     assert (alpha.trades, alpha.closed, alpha.profit) == (6, 1, 2.0)
 
 
@@ -55,8 +55,8 @@ def test_the_newest_closed_trades_are_listed_oldest_first() -> None:
     """A purchase realizes nothing; a fee that was not reported is unknown, not zero."""
     newest_first = [trade(profit=str(number)) for number in range(SHOWN + 5, 0, -1)]
     lines = closed_trades([trade(fee="0.1"), *newest_first])
-    assert [one.profit for one in lines] == list(range(6, SHOWN + 6))
-    assert {(one.bot, one.symbol, one.currency, one.fee) for one in lines} == {
+    assert [line.profit for line in lines] == list(range(6, SHOWN + 6))
+    assert {(line.bot, line.symbol, line.currency, line.fee) for line in lines} == {
         ("alpha", "ETH/USD", "USD", None)
     }
 
@@ -69,7 +69,7 @@ def test_the_watch_list_has_the_last_signal_of_each_symbol() -> None:
         event(BotEventKind.SIGNAL, summary="long"),
         event(BotEventKind.SIGNAL, bot="beta", summary="short"),
     ]
-    found = [(one.bot, one.symbol, one.signal) for one in watch_list(signals)]
+    found = [(symbol.bot, symbol.symbol, symbol.signal) for symbol in watch_list(signals)]
     assert found == [
         ("alpha", "ETH/USD", "flat"),
         ("alpha", "BTC/USD", "long"),
@@ -84,7 +84,7 @@ def test_which_events_are_sent() -> None:
         for kind in BotEventKind
         for severity in (Severity.INFO, Severity.WARNING)
     }
-    sent = {key: one.kind for key, one in kinds.items() if one is not None}
+    sent = {key: kind.kind for key, kind in kinds.items() if kind is not None}
     info = {kind: sent.get((kind, Severity.INFO)) for kind in BotEventKind}
     assert info == {
         BotEventKind.TRADE: MessageKind.TRADE,

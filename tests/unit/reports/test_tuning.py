@@ -34,9 +34,9 @@ def incidents(count: int, **over: Any) -> list[IncidentTimes]:
     ],
 )
 def test_what_repeats_is_named_with_the_fix(found: list[IncidentTimes], part: str) -> None:
-    (one,) = suggestions(found)
-    assert one.startswith("TradingBotDown: ")
-    assert part in one
+    (suggestion,) = suggestions(found)
+    assert suggestion.startswith("TradingBotDown: ")
+    assert part in suggestion
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ class Venue:
 
     async def journal(self, *, since: float) -> list[JournalEntry]:
         """Tell what happened since then."""
-        return [one for one in self.entries if one.time >= since]
+        return [entry for entry in self.entries if entry.time >= since]
 
     def wound(self, *times: float, account: str = "alpha", event: str = WOUND) -> None:
         """Write down that a switch was wound at these times."""

@@ -16,7 +16,7 @@ COMMITTED = (REPOSITORY / "alertmanager" / "alertmanager.yml").read_text(encodin
 
 def receiver(text: str) -> object:
     (found,) = (
-        one for one in yaml.safe_load(text)["receivers"] if one["name"] == "dead-man-switch"
+        entry for entry in yaml.safe_load(text)["receivers"] if entry["name"] == "dead-man-switch"
     )
     return found.get("webhook_configs")
 

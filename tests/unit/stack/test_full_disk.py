@@ -131,7 +131,7 @@ async def test_a_bot_without_a_log_there_is_no_bot_for_it(world: World) -> None:
 
 def test_the_line_is_the_one_of_the_rule() -> None:
     """And of the runbook, whose query says when room was made."""
-    [rule] = [one for one in load_rules() if one.name == "TradingBotDiskLow"]
+    [rule] = [rule for rule in load_rules() if rule.name == "TradingBotDiskLow"]
     assert f"< {LOW}" in rule.expr
     book = load_runbooks(RUNBOOKS)["TradingBotDiskLow"]
     assert book.verify is not None

@@ -43,5 +43,5 @@ def test_what_is_not_possible_is_no_failure_and_no_day(
 def test_what_was_not_run_is_in_no_figure() -> None:
     """Nor what was held back."""
     day = GameDay(results=[result(10.0), result(None, paused=True), ABSENT, result(20.0)])
-    assert [one.total_seconds for one in day.expected] == [10.0, 20.0]
+    assert [result.total_seconds for result in day.expected] == [10.0, 20.0]
     assert day.median_seconds == 15.0

@@ -100,8 +100,10 @@ def test_the_committed_day_has_every_drill_and_all_of_them_went_well() -> None:
     """A drill that is new, or that failed, is not shown by it."""
     kept = msgspec.json.decode((DOCS / FILE).read_bytes(), type=GameDayRecord, strict=True)
     drilled = {book.alert for book in load_runbooks(RUNBOOKS).values() if book.drill}
-    assert {one.alert for one in kept.all_drills} == drilled
-    assert [one.alert for one in kept.all_drills if not (one.passed or one.not_possible)] == []
+    assert {result.alert for result in kept.all_drills} == drilled
+    assert [
+        result.alert for result in kept.all_drills if not (result.passed or result.not_possible)
+    ] == []
 
 
 def test_the_record_has_every_field_of_a_result() -> None:
@@ -111,28 +113,28 @@ def test_the_record_has_every_field_of_a_result() -> None:
 
 def test_shares_add_up() -> None:
     """Theirs until it was received, ours until it was closed, the proof within ours."""
-    one = drill()
-    assert one.theirs == pytest.approx(5.6)
-    assert one.ours == pytest.approx(6.0)
-    assert one.proof == pytest.approx(5.5)
-    assert one.without_proof == pytest.approx(0.5)
-    assert (one.theirs or 0) + (one.ours or 0) == pytest.approx(one.total_seconds)
+    closed = drill()
+    assert closed.theirs == pytest.approx(5.6)
+    assert closed.ours == pytest.approx(6.0)
+    assert closed.proof == pytest.approx(5.5)
+    assert closed.without_proof == pytest.approx(0.5)
+    assert (closed.theirs or 0) + (closed.ours or 0) == pytest.approx(closed.total_seconds)
 
 
 def test_the_proof_is_that_of_the_step_that_helped() -> None:
     """Two steps: only what followed the last action's end is proof."""
     twice = drill()
     again = [RecordedMark("acted", 7.0), RecordedMark("done", 8.0)]
-    one = msgspec.structs.replace(twice, timeline=[*twice.timeline, *again])
-    assert one.first("acted") == pytest.approx(5.62)
-    assert one.proof == pytest.approx(3.5)
+    closed = msgspec.structs.replace(twice, timeline=[*twice.timeline, *again])
+    assert closed.first("acted") == pytest.approx(5.62)
+    assert closed.proof == pytest.approx(3.5)
 
 
 def test_what_is_for_people_is_ours_until_it_was_left_to_them() -> None:
     """The rest of its time is the drill's own and the rule's."""
-    one = left()
-    assert one.ours == pytest.approx(0.25)
-    assert one.proof is None
+    paged = left()
+    assert paged.ours == pytest.approx(0.25)
+    assert paged.proof is None
 
 
 def test_a_paused_twin_is_a_column_of_its_drill() -> None:
@@ -170,7 +172,7 @@ def test_median_and_worst_are_of_what_ran() -> None:
 def test_the_page_changes_with_every_drill(alert: str) -> None:
     """Nothing in the tables stands still."""
     whole = [drill(), left()]
-    less = [one for one in whole if one.alert != alert]
+    less = [kept for kept in whole if kept.alert != alert]
     assert page(record(*whole)) != page(record(*less))
     assert alert in page(record(*whole))
     assert alert not in page(record(*less))
@@ -253,8 +255,8 @@ def test_a_drill_that_this_machine_cannot_have_is_reported_and_counted_nowhere()
 def test_a_disconnected_client_starts_when_the_fault_is_cleared() -> None:
     """What was heard of by then waited for the drill's own hand, not for us."""
     stages = {"injected": 0.0, "received": 9.0, "mended": 99.0, "noticed": 99.25, "closed": 110.0}
-    one = drill(for_people=True, deaf=True, stages=stages)
-    assert one.ours == pytest.approx(0.25)
+    paged = drill(for_people=True, deaf=True, stages=stages)
+    assert paged.ours == pytest.approx(0.25)
     late = drill(for_people=True, deaf=True, stages=stages | {"received": 99.2})
     assert late.ours == pytest.approx(0.05)
     assert drill(for_people=True, stages=stages).ours == pytest.approx(90.25)
@@ -265,7 +267,7 @@ def test_what_is_run_again_takes_the_place_of_what_was_and_the_rest_stays() -> N
     first = record(drill(), drill(paused=True), left())
     second = record(drill(total_seconds=99.0)).after(first)
     assert [len(run.drills) for run in second.runs] == [1, 1]
-    assert [one.total_seconds for one in second.all_drills if not one.for_people] == [99.0]
+    assert [result.total_seconds for result in second.all_drills if not result.for_people] == [99.0]
     text = page(second)
     assert text.count("- When: ") == 2
     assert "- Which: TradingVenueDown" in text

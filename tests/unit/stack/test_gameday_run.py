@@ -48,7 +48,9 @@ async def test_every_drill_is_tried_as_often_as_it_should_be() -> None:
     during = {(alert, f"during {cause}") for alert, cause in DURING.items()}
     assert Counter(begun) == Counter({(alert, "") for alert in drilled} | held | during)
     assert day.results == ended
-    assert not any(one.passed for one in ended)
-    assert all("paused by ada" in one.problem for one in ended)
-    assert {(one.alert, f"during {one.during}") for one in ended if one.during} == during
+    assert not any(result.passed for result in ended)
+    assert all("paused by ada" in result.problem for result in ended)
+    assert {
+        (result.alert, f"during {result.during}") for result in ended if result.during
+    } == during
     assert drilled > SIDE_BY_SIDE

@@ -81,7 +81,7 @@ class World:
     async def incidents(self, **filters: str) -> Sequence[IncidentView]:
         """Return those that are told of."""
         del filters
-        return [one.incident for one in self._timeline]
+        return [item.incident for item in self._timeline]
 
     async def timeline(self, key: str) -> TimelineView:
         """Return the one."""
@@ -91,10 +91,10 @@ class World:
     async def view(self) -> object:
         """Return what fires."""
         fires = self._fires and bool(self.venue.broken)
-        one = SimpleNamespace(
+        alert = SimpleNamespace(
             name=VENUE.alert, firing=True, active_at=clock.now(), labels={"venue": "paper"}
         )
-        return SimpleNamespace(alerts={"1": one} if fires else {})
+        return SimpleNamespace(alerts={"1": alert} if fires else {})
 
 
 def waiting(note: str = "would have run restart_bot; TradingVenueDown") -> TimelineView:

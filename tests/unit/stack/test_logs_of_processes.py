@@ -12,7 +12,7 @@ def test_a_large_log_is_moved_out_of_the_way(tmp_path: Path) -> None:
             file.truncate(ROTATE_BYTES + 1)
         rotate(log)
         assert not log.exists()
-    assert [one.stat().st_size for one in files_aside(tmp_path)] == [ROTATE_BYTES + 1] * 2
+    assert [file.stat().st_size for file in files_aside(tmp_path)] == [ROTATE_BYTES + 1] * 2
 
 
 def test_a_small_log_goes_on(tmp_path: Path) -> None:

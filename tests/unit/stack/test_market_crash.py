@@ -79,7 +79,7 @@ class Venue:
 
     async def journal(self, *, since: float) -> list[JournalEntry]:
         """Tell what happened."""
-        return [one for one in self.entries if one.time >= since]
+        return [recorded for recorded in self.entries if recorded.time >= since]
 
 
 class World:

@@ -139,7 +139,7 @@ async def test_a_shared_fault_is_repaired_once_by_the_last_and_all_wait_for_it()
         assert inner.calls == ["broken"]
         first = [asyncio.create_task(shared.clean_up(scene, BOT, key)) for key in keys[:2]]
         await asyncio.sleep(0)
-        assert (inner.calls, [one.done() for one in first]) == (["broken"], [False, False])
+        assert (inner.calls, [task.done() for task in first]) == (["broken"], [False, False])
         await shared.clean_up(scene, BOT, keys[2])
         await asyncio.gather(*first)
         assert inner.calls == ["broken", "mended with key"]
@@ -152,7 +152,7 @@ async def test_a_shared_fault_that_cannot_be_broken_fails_for_all_and_can_be_tri
     failed = await asyncio.gather(
         *(shared.inject(scene, BOT) for _ in range(2)), return_exceptions=True
     )
-    assert [str(one) for one in failed] == ["not today"] * 2
+    assert [str(error) for error in failed] == ["not today"] * 2
     inner.refuses = False
     assert await shared.inject(scene, BOT) == "key"
 

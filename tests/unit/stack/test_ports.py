@@ -35,7 +35,7 @@ def test_a_bot_that_others_run_may_listen_already(taken: str) -> None:
 
     def alone(text: str) -> Registry:
         return Registry(
-            tuple(one for one in changed((before, text + before)) if one.name == "mybot")
+            tuple(change for change in changed((before, text + before)) if change.name == "mybot")
         )
 
     check_ports(alone(entry))
@@ -48,7 +48,9 @@ def test_a_prometheus_that_others_run_may_listen_already(taken: str) -> None:
     own = "    address: 127.0.0.1:9090\n    service: {manager: supervisor, unit: prometheus}\n"
 
     def alone(entry: str) -> Registry:
-        return Registry(tuple(one for one in changed((own, entry)) if one.name == "prometheus"))
+        return Registry(
+            tuple(change for change in changed((own, entry)) if change.name == "prometheus")
+        )
 
     check_ports(alone(f"    address: {taken}\n"))
     with pytest.raises(SetupError, match="of target prometheus"):

@@ -79,8 +79,8 @@ def test_without_the_shipped_runbooks_there_is_no_exercise() -> None:
 async def test_answers_give_points(typed: tuple[str, ...], points: tuple[int, ...]) -> None:
     """A second try at the alert gives half; without the alert, speed gives nothing."""
     questions = make_exercise(BOOKS, 3).questions
-    alert, cause, action = (next(iter(one.right)) for one in questions)
-    texts = [one.format(alert=alert, cause=cause, action=action) for one in typed]
+    alert, cause, action = (next(iter(question.right)) for question in questions)
+    texts = [template.format(alert=alert, cause=cause, action=action) for template in typed]
     found, _ = await answers(questions, replies(*texts), clock.monotonic(), HOUR)
     assert tuple(found[key] for key in POINTS) == points
 

@@ -83,7 +83,8 @@ class World:
         """Tell of the orders."""
         assert since == AT.timestamp()
         return [
-            JournalEntry(seq=1, time=LATER, event="order_added", account=one) for one in self.orders
+            JournalEntry(seq=1, time=LATER, event="order_added", account=order)
+            for order in self.orders
         ]
 
 

@@ -45,12 +45,12 @@ class StoredTimelines:
 
     def __init__(self, timelines: Sequence[TimelineView]) -> None:
         """Take them."""
-        self._timelines = {one.incident.id: one for one in timelines}
+        self._timelines = {view.incident.id: view for view in timelines}
 
     async def incidents(self, **filters: str) -> list[IncidentView]:
         """Return those of the target."""
         assert filters["target"] == "alpha"
-        return [one.incident for one in self._timelines.values()]
+        return [view.incident for view in self._timelines.values()]
 
     async def timeline(self, key: str) -> TimelineView:
         """Return one."""

@@ -23,11 +23,11 @@ def decimals(*values: float | str) -> list[Decimal]:
     return [Decimal(str(value)) for value in values]
 
 
-def path(one: Walk, steps: int) -> list[float]:
+def path(prices: Walk, steps: int) -> list[float]:
     values = []
     for _ in range(steps):
-        one.advance(0.25)
-        values.append(one.value(BITCOIN))
+        prices.advance(0.25)
+        values.append(prices.value(BITCOIN))
     return values
 
 
@@ -47,20 +47,20 @@ def test_a_walk_goes_on_where_it_stopped() -> None:
 
 def test_prices_stay_in_reach_of_their_start() -> None:
     """Months of steps neither explode nor vanish; the dollar is always a dollar."""
-    one = walk()
+    prices = walk()
     for _ in range(3000):
-        one.advance(3600)
-    assert one.value(USD) == 1.0
-    assert 0.5 < one.value(BITCOIN) / BITCOIN.start < 2
+        prices.advance(3600)
+    assert prices.value(USD) == 1.0
+    assert 0.5 < prices.value(BITCOIN) / BITCOIN.start < 2
 
 
 def test_pairs_do_not_contradict_each_other() -> None:
     """Ether in bitcoin is the quotient of both in dollars."""
-    one = walk()
-    path(one, 10)
-    ratio = one.middle(PAIRS["XETHZUSD"]) / one.middle(PAIR)
-    assert one.middle(PAIRS["XETHXXBT"]) == pytest.approx(ratio)
-    assert one.value(ETHER) == one.middle(PAIRS["XETHZUSD"])
+    prices = walk()
+    path(prices, 10)
+    ratio = prices.middle(PAIRS["XETHZUSD"]) / prices.middle(PAIR)
+    assert prices.middle(PAIRS["XETHXXBT"]) == pytest.approx(ratio)
+    assert prices.value(ETHER) == prices.middle(PAIRS["XETHZUSD"])
 
 
 @pytest.mark.parametrize("pair", PAIRS.values(), ids=lambda pair: pair.symbol)
@@ -160,9 +160,9 @@ def test_minutes_without_the_venue_are_flat() -> None:
 
 def test_a_new_venue_invents_one_day() -> None:
     """The invented day ends where the market starts, without a gap."""
-    one = walk()
-    history = invent_history(one, [PAIR], NOW)[PAIR.id]
+    prices = walk()
+    history = invent_history(prices, [PAIR], NOW)[PAIR.id]
     starts = [candle.start for candle in history]
     assert starts == list(range(int(NOW) - DAY_MINUTES * MINUTE, int(NOW), MINUTE))
-    assert float(history[-1].close) == pytest.approx(one.middle(PAIR), rel=1e-3)
+    assert float(history[-1].close) == pytest.approx(prices.middle(PAIR), rel=1e-3)
     assert all(candle.low <= candle.average <= candle.high for candle in history)

@@ -18,8 +18,8 @@ from trading_ops.instrument.watchers.memory_trend import (
 
 SEEDS = range(3)
 RULE = TrendRule()
-LEAKS = [one for one in SCENARIOS if one.leaks]
-HARMLESS = [one for one in SCENARIOS if not one.leaks and one.asked]
+LEAKS = [scenario for scenario in SCENARIOS if scenario.leaks]
+HARMLESS = [scenario for scenario in SCENARIOS if not scenario.leaks and scenario.asked]
 
 
 def line(hours: float, rate: float = 0.0, base: float = 150 * MB) -> list[Sample]:
@@ -28,7 +28,7 @@ def line(hours: float, rate: float = 0.0, base: float = 150 * MB) -> list[Sample
     return [Sample(i * STEP, base + rate * MB * i * STEP / HOUR) for i in range(count)]
 
 
-@pytest.mark.parametrize("scenario", LEAKS, ids=lambda one: one.name)
+@pytest.mark.parametrize("scenario", LEAKS, ids=lambda scenario: scenario.name)
 def test_leak_is_found(scenario: Scenario) -> None:
     """Within five days for every seed, whatever else memory does meanwhile."""
     for seed in SEEDS:
@@ -37,7 +37,7 @@ def test_leak_is_found(scenario: Scenario) -> None:
         assert at > scenario.begins
 
 
-@pytest.mark.parametrize("scenario", HARMLESS, ids=lambda one: one.name)
+@pytest.mark.parametrize("scenario", HARMLESS, ids=lambda scenario: scenario.name)
 def test_what_is_no_leak_is_not_suspected(scenario: Scenario) -> None:
     """Never within a week."""
     assert [suspected_at(scenario, seed) for seed in SEEDS] == [None] * len(SEEDS)
@@ -124,7 +124,7 @@ def test_growth_within_the_noise_is_small() -> None:
 def test_blocks_without_their_rises_keep_the_falls() -> None:
     """Only rises are taken out, and every later block is lowered with them."""
     minima = [Sample(at, size) for at, size in enumerate([1.0, 5.0, 4.0, 14.0, 15.0])]
-    kept = [one.size for one in Blocks(minima).without_rises(2).minima]
+    kept = [block.size for block in Blocks(minima).without_rises(2).minima]
     assert kept == [1.0, 1.0, 0.0, 0.0, 1.0]
     falling = [Sample(at, -float(at)) for at in range(5)]
     assert Blocks(falling).without_rises(3).minima == falling
@@ -156,5 +156,5 @@ def test_only_minima_of_bins_are_kept_and_only_of_the_window() -> None:
     memory = MemoryTrend()
     for minute in range(5 * 24 * 60):
         memory.add(minute * 60.0, (200 if minute % 10 else 100) * MB)
-    assert {one.size for one in memory._bins} == {100 * MB}
+    assert {block.size for block in memory._bins} == {100 * MB}
     assert len(memory._bins) == 72 * 6 + 1

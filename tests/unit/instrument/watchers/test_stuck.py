@@ -82,7 +82,7 @@ def test_marker_that_raises_makes_no_progress_and_hides_no_other(
             stuck.check(float(second))
     assert value("trading_component_stuck", component="feed") == 1
     assert value("trading_component_stuck", component="broker") == 0
-    assert len([one for one in caplog.records if one.levelname == "ERROR"]) == 1
+    assert len([record for record in caplog.records if record.levelname == "ERROR"]) == 1
 
 
 def test_contradictory_setup_is_refused(metrics: BotMetrics) -> None:

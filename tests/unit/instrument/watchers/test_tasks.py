@@ -108,7 +108,7 @@ async def test_leak_is_exported_and_reported(
     assert value("trading_tasks_growth", coroutine="wait_for") == 48
     assert value("trading_task_leak_suspected") == 1
     assert (value("trading_threads") or 0) >= 1
-    assert [one.message for one in caplog.records] == ["tasks_leaking coroutines=wait_for"]
+    assert [record.message for record in caplog.records] == ["tasks_leaking coroutines=wait_for"]
     event.set()
     await asyncio.gather(*waiting)
     for minute in range(90, 120, 5):

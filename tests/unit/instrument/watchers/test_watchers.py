@@ -55,7 +55,7 @@ def test_all_on_export_exactly_the_catalogue(
     """Every entry of the watchers, and no other; each of them belongs to one watcher."""
     before = exported(metrics)
     watchers_of(metrics, loop, progress=PROGRESS)
-    wanted = {one.family for one in CATALOGUE if one.owner is Owner.WATCHERS}
+    wanted = {metric.family for metric in CATALOGUE if metric.owner is Owner.WATCHERS}
     assert exported(metrics) - before == wanted
 
 
@@ -66,14 +66,14 @@ def test_each_can_be_off(
     watchers_of(metrics, loop, on=ALL - {off}, progress=PROGRESS)
     names = exported(metrics)
     assert SIGNS[off] not in names
-    assert {SIGNS[one] for one in ALL - {off}} <= names
+    assert {SIGNS[watcher] for watcher in ALL - {off}} <= names
 
 
 def test_bot_of_threads_has_no_lag(metrics: BotMetrics) -> None:
     watchers_of(metrics, None, progress=PROGRESS)
     names = exported(metrics)
     assert SIGNS[Watcher.LOOP_LAG] not in names
-    assert {sign for one, sign in SIGNS.items() if one is not Watcher.LOOP_LAG} <= names
+    assert {sign for watcher, sign in SIGNS.items() if watcher is not Watcher.LOOP_LAG} <= names
 
 
 def test_real_ones_run_and_leave_nothing(
@@ -118,4 +118,4 @@ def test_one_that_fails_is_reported_once_and_tried_again(caplog: pytest.LogCaptu
         assert broken.wait(60)
         assert well.wait(60)
         watchers.stop()
-    assert [one.message for one in caplog.records] == ["watcher_failed watcher=Looks"]
+    assert [record.message for record in caplog.records] == ["watcher_failed watcher=Looks"]
