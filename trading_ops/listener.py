@@ -190,9 +190,9 @@ class KnownListeners(aiohttp.TCPConnector):
         return secured_at is not None and clock.boottime() - secured_at > self.secured_seconds
 
     def _note_certificate(self, transport: asyncio.Transport | None, address: str) -> None:
-        shown = transport.get_extra_info("peercert") if transport else None
-        if isinstance(shown, dict) and "notAfter" in shown:
-            self._on_certificate(address, float(ssl.cert_time_to_seconds(shown["notAfter"])))
+        certificate = transport.get_extra_info("peercert") if transport else None
+        if isinstance(certificate, dict) and "notAfter" in certificate:
+            self._on_certificate(address, float(ssl.cert_time_to_seconds(certificate["notAfter"])))
 
     def _check_listener(self, transport: asyncio.Transport | None) -> None:
         # Stored at connection time: a socket that was reset has no peer address.

@@ -198,9 +198,9 @@ def _size_of(pool: QueuePool) -> Callable[[], float] | None:
 def name_of(statement: str) -> str:
     """Return a name for a statement: its verb and first table, never more of its text."""
     verb = _VERB.match(statement)
-    if verb is None or (word := verb[1].lower()) not in VERBS:
+    if verb is None or (kind := verb[1].lower()) not in VERBS:
         return OTHER
     table = _TABLE.search(statement, verb.start(1))
     if table is None:
-        return word
-    return f"{word}_{(table[2] or table[1]).lower()[:LONGEST]}"
+        return kind
+    return f"{kind}_{(table[2] or table[1]).lower()[:LONGEST]}"

@@ -44,7 +44,7 @@ pytestmark = [needs_root, pytest.mark.usefixtures("calm"), pytest.mark.long]
 @asynccontextmanager
 async def squatter(port: int) -> AsyncIterator[list[bytes]]:
     """Hold a port as another user, and note what is sent to it."""
-    heard: list[bytes] = []
+    requests: list[bytes] = []
     async with unprivileged_process(SQUAT, port) as process:
         assert process.stdout is not None
         output = process.stdout
@@ -52,11 +52,11 @@ async def squatter(port: int) -> AsyncIterator[list[bytes]]:
 
         async def listen() -> None:
             async for line in output:
-                heard.append(bytes.fromhex(line.decode().strip("-\n")))
+                requests.append(bytes.fromhex(line.decode().strip("-\n")))
 
         listening = asyncio.create_task(listen())
         try:
-            yield heard
+            yield requests
         finally:
             listening.cancel()
 
@@ -69,12 +69,12 @@ async def test_a_halt_is_not_sent_to_who_holds_the_reconcilers_port(
     _, port = split_address(stack.registry.one(Kind.RECONCILER).address)
     await asyncio.to_thread(stack.supervisor.stop, "reconciler")
     try:
-        async with squatter(port) as heard:
+        async with squatter(port) as requests:
             done = await asyncio.to_thread(stack.run, "halt", "alpha", "--reason", "squatted")
             await until_state(scene, "halted")
         tokens = [stack.settings.secret(name) for name in ("operator_token", "agent_token_alpha")]
         assert not [
-            received for received in heard for token in tokens if token.encode() in received
+            received for received in requests for token in tokens if token.encode() in received
         ], done
     finally:
         await asyncio.to_thread(stack.supervisor.start, "reconciler")
@@ -98,7 +98,7 @@ async def test_who_holds_a_dead_bots_port_gets_no_command(stranger: Stranger, sc
     await scene.reconciler.pause(owner="test", reason="the bot stays down", seconds=600)
     await asyncio.to_thread(stack.supervisor.stop, "bot-alpha")
     try:
-        async with squatter(port) as heard:
+        async with squatter(port) as requests:
             query = 'ALERTS{alertname="TradingOpsImpostor"}'
 
             async def command_was_refused() -> object:
@@ -106,7 +106,7 @@ async def test_who_holds_a_dead_bots_port_gets_no_command(stranger: Stranger, sc
 
             await eventually(command_was_refused, within=60)
             token = stack.settings.secret("agent_token_alpha").encode()
-            assert not [received for received in heard if token in received]
+            assert not [received for received in requests if token in received]
     finally:
         await asyncio.to_thread(stack.supervisor.start, "bot-alpha")
         await scene.reconciler.resume(owner="test")

@@ -13,11 +13,11 @@ STAGES = ["lost", "restored", "verified", "ready", "trading"]
 @pytest.mark.long
 def test_var_is_deleted_under_load() -> None:
     """Docs: docs/disaster-recovery.md."""
-    told: list[RecordedMark] = []
-    found = run_disaster_drill(told.append)
+    marks: list[RecordedMark] = []
+    found = run_disaster_drill(marks.append)
     assert found.passed, found
-    assert [mark.stage for mark in told] == STAGES
-    assert told == found.timeline
+    assert [mark.stage for mark in marks] == STAGES
+    assert marks == found.timeline
 
 
 def test_the_page_says_what_the_commands_are() -> None:

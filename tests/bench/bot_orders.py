@@ -178,8 +178,8 @@ def show(times: Times) -> None:
     _goal("processor time p50", p50_p99(times.processor)[0], GOAL_PROCESSOR_MS)
 
 
-def _goal(what: str, measured: float, goal: float) -> None:
-    say(f"goal: {what} <= {goal:g} ms: {measured:.2f}: {'met' if measured <= goal else 'MISSED'}")
+def _goal(name: str, measured: float, goal: float) -> None:
+    say(f"goal: {name} <= {goal:g} ms: {measured:.2f}: {'met' if measured <= goal else 'MISSED'}")
 
 
 if __name__ == "__main__":

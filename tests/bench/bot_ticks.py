@@ -136,9 +136,9 @@ def show_memory(at_first: float, readings: list[Sample], rate: float) -> None:
     _goal("memory a tick", slope, GOAL_A_TICK_BYTES, "bytes")
 
 
-def _goal(what: str, measured: float, goal: float, unit: str) -> None:
+def _goal(name: str, measured: float, goal: float, unit: str) -> None:
     verdict = "met" if measured <= goal else "MISSED"
-    say(f"goal: {what} <= {goal:g} {unit}: {measured:.2f}: {verdict}")
+    say(f"goal: {name} <= {goal:g} {unit}: {measured:.2f}: {verdict}")
 
 
 if __name__ == "__main__":

@@ -85,14 +85,14 @@ class Phases:
     def __init__(self, orders: Orders) -> None:
         self._orders, self._from = orders, 0
 
-    def end(self, what: str) -> None:
+    def end(self, phase: str) -> None:
         """Print the phase that ends now."""
         until = len(self._orders.written)
         found = [latency for _, latency in self._orders.written[self._from : until]]
         self._from = until
         p50, p99 = p50_p99(found)
         say(
-            f"  {what:<34} {len(found):5} orders  p50 {p50:6.2f}  p99 {p99:6.2f}  "
+            f"  {phase:<34} {len(found):5} orders  p50 {p50:6.2f}  p99 {p99:6.2f}  "
             f"max {1000 * max(found):7.1f} ms"
         )
 

@@ -33,7 +33,7 @@ LINES = 3000
 """New lines for each reading of the log: 200 a second at the default interval."""
 
 
-async def measure(what: str, read: Callable[[], Awaitable[None]], times: int = READINGS) -> None:
+async def measure(name: str, read: Callable[[], Awaitable[None]], times: int = READINGS) -> None:
     """Print the time of a reading, and what of it is our own processor's."""
     await read()
     spent, began = [], time.process_time()
@@ -43,7 +43,7 @@ async def measure(what: str, read: Callable[[], Awaitable[None]], times: int = R
         spent.append(time.perf_counter() - start)
     own = (time.process_time() - began) / times * 1000
     p50, p99 = p50_p99(spent)
-    say(f"  {what:<46} p50 {p50:7.2f} ms   p99 {p99:7.2f} ms   ours {own:6.2f} ms")
+    say(f"  {name:<46} p50 {p50:7.2f} ms   p99 {p99:7.2f} ms   ours {own:6.2f} ms")
 
 
 async def postgresql(folder: Path, cluster: Cluster, tables: int) -> None:

@@ -45,7 +45,7 @@ def main() -> None:
         venue.stop()
 
 
-def measure(folder: Path, what: str, config: str) -> None:
+def measure(folder: Path, name: str, config: str) -> None:
     """Run an exporter with this configuration and print what it took."""
     address = f"127.0.0.1:{free_port()}"
     path = folder / "exporter.yml"
@@ -55,7 +55,7 @@ def measure(folder: Path, what: str, config: str) -> None:
     exporter = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     while not (text := scraped(address)):
         time.sleep(0.02)
-    say(f"\n{what}: first scrape after {time.monotonic() - began:.2f} s")
+    say(f"\n{name}: first scrape after {time.monotonic() - began:.2f} s")
     time.sleep(WARM_SECONDS)
     process = psutil.Process(exporter.pid)
     spent, began = used(process), time.monotonic()

@@ -171,8 +171,8 @@ def show_goals(ours: float, bot: float, rows: float) -> None:
         ("as the bot asks, a second", bot, GOAL_A_SECOND),
         ("times a row in SQLite for each", ours / rows, GOAL_TIMES_SQLITE),
     )
-    for what, measured, goal in goals:
-        say(f"goal: {what} >= {goal:,}: {measured:,.0f}: {'met' if measured >= goal else 'MISSED'}")
+    for name, measured, goal in goals:
+        say(f"goal: {name} >= {goal:,}: {measured:,.0f}: {'met' if measured >= goal else 'MISSED'}")
 
 
 if __name__ == "__main__":

@@ -53,20 +53,20 @@ def seconds_of(work: Callable[[], object], times: int) -> float:
     return statistics.median(spent)
 
 
-def show(what: str, seconds: float, interval: float | None = None) -> None:
+def show(name: str, seconds: float, interval: float | None = None) -> None:
     """Print one line."""
     share = (
         "" if interval is None else f"every {interval:>5g} s: {seconds / interval:8.4%} of a core"
     )
-    say(f"{what:<44}{seconds * 1e6:>10.1f} us  {share}")
+    say(f"{name:<44}{seconds * 1e6:>10.1f} us  {share}")
 
 
-def looks(what: str, part: Part, times: int = 200) -> None:
+def looks(name: str, part: Part, times: int = 200) -> None:
     """Time a watcher's looks, as if each was due."""
     now = time.monotonic()
     turns = iter(range(times + 1))
     show(
-        what,
+        name,
         seconds_of(lambda: part.check(now + next(turns) * part.interval_seconds), times),
         part.interval_seconds,
     )

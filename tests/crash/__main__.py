@@ -161,14 +161,14 @@ def print_verdict(
         say("strace is not installed: nothing was killed at system calls (Debian: strace)")
     say(f"seed {given.seed}, {given.database}: {total} kills in {seconds:.0f} s")
     say(f"settled at most {settled:.1f} s after the last fault")
-    for what, sentences in (
+    for kind, sentences in (
         ("acknowledged lost", found.lost),
         ("one-shot repeated", found.repeated),
         ("stuck", found.stuck),
         ("integrity", found.integrity),
         ("unexpected answers", found.answers),
     ):
-        say(f"{what + ':':<20} {len(sentences)}")
+        say(f"{kind + ':':<20} {len(sentences)}")
         for sentence in sentences[:10]:
             say(f"    {sentence}")
     never = [place for place in Failpoint if not kills[place]]

@@ -184,13 +184,13 @@ class Drill:
             await self._back(other)
         return leader, other
 
-    async def _takes_over(self, what: str, other: Instance, began: float) -> None:
+    async def _takes_over(self, kind: str, other: Instance, began: float) -> None:
         at = await until(
-            lambda: self.pair.first_order_of(other.tag), within=WITHIN, what=f"{what}: a takeover"
+            lambda: self.pair.first_order_of(other.tag), within=WITHIN, what=f"{kind}: a takeover"
         )
-        self.done[what] += 1
-        self.takeovers.setdefault(what, []).append(at - began)
-        say(f"{what + ':':<22} {other.name} trades after {at - began:.1f} s")
+        self.done[kind] += 1
+        self.takeovers.setdefault(kind, []).append(at - began)
+        say(f"{kind + ':':<22} {other.name} trades after {at - began:.1f} s")
 
     async def _thaw(self, old: Instance) -> None:
         old.send(signal.SIGCONT)
@@ -252,21 +252,21 @@ async def run(minutes: float, seed: int, *, plant: str) -> int:
 
 def report(drill: Drill, orders: list[dict[str, object]]) -> int:
     """Print what happened; return the exit code."""
-    for what, count in sorted(drill.done.items()):
-        say(f"{what + ':':<22} {count}")
+    for kind, count in sorted(drill.done.items()):
+        say(f"{kind + ':':<22} {count}")
     overlaps = returned(orders)
     cores, load = os.cpu_count(), os.getloadavg()[1]
     say(f"{'load of the machine:':<22} {load:.1f} on {cores} cores")
     sudden = [
         seconds
-        for what, took in drill.takeovers.items()
-        if "ordered" not in what
+        for kind, took in drill.takeovers.items()
+        if "ordered" not in kind
         for seconds in took
     ]
-    for what, took in (("sudden", sudden), ("ordered", drill.takeovers.get("ordered ends", []))):
+    for kind, took in (("sudden", sudden), ("ordered", drill.takeovers.get("ordered ends", []))):
         if took:
             times = f"p50 {statistics.median(took):.1f} s, max {max(took):.1f} s"
-            say(f"{'takeovers, ' + what + ':':<22} {len(took)}, {times}")
+            say(f"{'takeovers, ' + kind + ':':<22} {len(took)}, {times}")
     say(f"{'orders:':<22} {len(orders)}, of {len({tag_of(order) for order in orders})} runs")
     say(f"{'overlaps:':<22} {len(overlaps)}")
     other = [problem for problem in drill.problems if problem not in overlaps]

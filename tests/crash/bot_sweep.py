@@ -252,8 +252,8 @@ class Sweep:
         for sentence in self._witness.take():
             self._wrong(after, sentence)
 
-    def _wrong(self, after: str, what: str) -> None:
-        self.tally.wrong.append(f"after {after}: {what}")
+    def _wrong(self, after: str, problem: str) -> None:
+        self.tally.wrong.append(f"after {after}: {problem}")
 
 
 async def work(given: argparse.Namespace) -> None:

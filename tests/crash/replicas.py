@@ -301,8 +301,8 @@ def tell(drill: Drill, load: Load, seen: list[dict[str, Any]], took: list[float]
         for line in seen
         if line["kind"] == "refused"
     )
-    for what, count in sorted(drill.done.items()):
-        say(f"{what + ':':<28} {count}")
+    for kind, count in sorted(drill.done.items()):
+        say(f"{kind + ':':<28} {count}")
     say(f"{'acknowledged alerts:':<28} {len(load.promised.alerts)}")
     say(f"{'effects, one-shots:':<28} {kinds['done']}, {shots}")
     say(f"{'stale commands refused:':<28} {kinds['refused']}, {late} of them after a thaw")
@@ -313,8 +313,8 @@ def tell(drill: Drill, load: Load, seen: list[dict[str, Any]], took: list[float]
             f"max {slowest:.1f} s"
         )
     found = drill.found
-    for what, sentences in vars(found).items():
-        say(f"{what + ':':<28} {len(sentences)}")
+    for kind, sentences in vars(found).items():
+        say(f"{kind + ':':<28} {len(sentences)}")
         for sentence in sentences[:10]:
             say(f"    {sentence}")
     if not late:

@@ -234,10 +234,10 @@ class World:
         query = request.query["query"]
         named = BOT.search(query)
         episode = self.episodes.get(named.group(1)) if named else None
-        ill = episode is not None and episode.firing
+        is_firing = episode is not None and episode.firing
         is_age = "timestamp(" in query  # every sample is new
         shown = [{"metric": {}, "value": [now, "0" if is_age else "1"]}]
-        holds = is_age or not ill
+        holds = is_age or not is_firing
         return web.json_response(
             {"data": {"resultType": "vector", "result": shown if holds else []}}
         )
@@ -264,8 +264,12 @@ class World:
         bot = self._bot(request)
         self._refuse_when_down(request, bot)
         episode = self.episodes.get(bot)
-        ill = episode is not None and episode.firing
-        status = {"status": "failing" if ill else "ok", "incarnation": "1:1", "state": "active"}
+        is_firing = episode is not None and episode.firing
+        status = {
+            "status": "failing" if is_firing else "ok",
+            "incarnation": "1:1",
+            "state": "active",
+        }
         return web.json_response({"bot": bot, "components": {}, **status})
 
     async def _processes(self, _request: web.Request) -> web.Response:

@@ -62,8 +62,8 @@ class SupervisorLog:
         """Return the events of this kind about a unit."""
         with self._path.open("rb") as file:
             file.seek(self._begin)
-            whole = file.read().rpartition(b"\n")[0]  # its last line may still be half written
-        events = [json.loads(line) for line in whole.splitlines() if line.startswith(b"{")]
+            complete = file.read().rpartition(b"\n")[0]  # its last line may still be half written
+        events = [json.loads(line) for line in complete.splitlines() if line.startswith(b"{")]
         return [
             logged
             for logged in events

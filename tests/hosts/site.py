@@ -90,8 +90,8 @@ class Site:
 
     def incidents(self, *more: str, at: str = "host-a") -> list[dict[str, Any]]:
         """The incidents of the dead bot, newest first."""
-        words = f"trading-ops incidents --alert TradingBotDown --output json {' '.join(more)}"
-        found: list[dict[str, Any]] = json.loads(self.hosts[at](words))
+        command = f"trading-ops incidents --alert TradingBotDown --output json {' '.join(more)}"
+        found: list[dict[str, Any]] = json.loads(self.hosts[at](command))
         return found
 
     def unit(self, name: str) -> str:

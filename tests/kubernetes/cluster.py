@@ -97,36 +97,36 @@ class Cluster:
             return _status(401, "Unauthorized")
         if request.method in self.denied:
             return _status(403, f"User cannot {request.method.lower()} it")
-        words = path.strip("/").split("/")
-        if words[:4] == ["api", "v1", "namespaces", "bots"] and words[4] == "pods":
-            return self._pods(request, words[5:], body)
-        if words[:5] == ["apis", "apps", "v1", "namespaces", "bots"]:
-            return self._workload(request, words[5:], body)
+        parts = path.strip("/").split("/")
+        if parts[:4] == ["api", "v1", "namespaces", "bots"] and parts[4] == "pods":
+            return self._pods(request, parts[5:], body)
+        if parts[:5] == ["apis", "apps", "v1", "namespaces", "bots"]:
+            return self._workload(request, parts[5:], body)
         return _status(404, "the server could not find the requested resource")
 
-    def _pods(self, request: web.Request, words: list[str], body: Any) -> web.Response:
-        if not words:
+    def _pods(self, request: web.Request, parts: list[str], body: Any) -> web.Response:
+        if not parts:
             wanted = dict(
                 selector.split("=") for selector in request.query["labelSelector"].split(",")
             )
             assert wanted == SELECTOR
             return web.json_response({"kind": "PodList", "items": self.pods})
-        found = next((pod for pod in self.pods if pod["metadata"]["name"] == words[0]), None)
+        found = next((pod for pod in self.pods if pod["metadata"]["name"] == parts[0]), None)
         if found is None:
-            return _status(404, f'pods "{words[0]}" not found')
+            return _status(404, f'pods "{parts[0]}" not found')
         if body["preconditions"]["uid"] != found["metadata"]["uid"]:
             return _status(409, "Precondition failed: UID in precondition")
         self._end(found)
         self._reconcile()
         return web.json_response(found)
 
-    def _workload(self, request: web.Request, words: list[str], body: Any) -> web.Response:
-        found = self.workloads.get(words[0])
-        if found is None or words[1] != "alpha":
-            return _status(404, f'{words[0]}.apps "{words[1]}" not found')
+    def _workload(self, request: web.Request, parts: list[str], body: Any) -> web.Response:
+        found = self.workloads.get(parts[0])
+        if found is None or parts[1] != "alpha":
+            return _status(404, f'{parts[0]}.apps "{parts[1]}" not found')
         if request.method == "PATCH":
             assert request.content_type == "application/merge-patch+json"
-            if words[2:] == ["scale"]:
+            if parts[2:] == ["scale"]:
                 found["spec"]["replicas"] = body["spec"]["replicas"]
             else:
                 annotations = body["spec"]["template"]["metadata"]["annotations"]

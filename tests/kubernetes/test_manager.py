@@ -221,8 +221,8 @@ async def test_the_printed_role_allows_what_is_done_and_no_more(
 
 def _needed(method: str, path: str) -> tuple[str, str, str, str]:
     """The API group, resource, name and verb that a request needs."""
-    words = path.strip("/").split("/")
-    group, rest = ("", words[4:]) if words[0] == "api" else (words[1], words[5:])
+    parts = path.strip("/").split("/")
+    group, rest = ("", parts[4:]) if parts[0] == "api" else (parts[1], parts[5:])
     named = rest[1] if len(rest) > 1 else ""
     resource = "/".join([rest[0], *rest[2:]])
     verb = {"GET": "get" if named else "list", "PATCH": "patch", "DELETE": "delete"}[method]

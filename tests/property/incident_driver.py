@@ -114,8 +114,8 @@ class IncidentDriver:
         """End a transaction: write its events, and keep who fails from now on."""
         audit_chain.write(self.connection, b"")
         table = tables.incidents.c
-        ill = select(table.target).where(table.closed_at.is_(None))
-        now_failing = frozenset(self.connection.execute(ill).scalars())
+        open_targets = select(table.target).where(table.closed_at.is_(None))
+        now_failing = frozenset(self.connection.execute(open_targets).scalars())
         if not self.failing or self.failing[-1][1] != now_failing:
             self.failing.append((self.now, now_failing))
 

@@ -199,10 +199,10 @@ def lives(draw: Callable[[st.SearchStrategy[object]], object]) -> Account:
     """An account after some events, each of which the records saw or missed."""
     account = Account()
     for number in range(draw(st.integers(0, 8))):  # type: ignore[call-overload]
-        what = draw(st.sampled_from(["order", "order", "order", "stranger", "deposit"]))
+        kind = draw(st.sampled_from(["order", "order", "order", "stranger", "deposit"]))
         quantity = draw(QUANTITY)
         assert isinstance(quantity, Decimal)
-        match what:
+        match kind:
             case "order":
                 filled = draw(st.sampled_from([Decimal(0), LOT, quantity]))
                 assert isinstance(filled, Decimal)

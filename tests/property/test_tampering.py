@@ -105,9 +105,9 @@ def rotated(kind: str, key: bytes) -> Copy:
     """A story that continues with another key, from an event of some kind."""
     log = full_log(random.Random(4))
     seq, mac = log.head[:2]
-    for what in (kind, "opened"):
+    for event_kind in (kind, "opened"):
         seq += 1
-        row = Link(seq, 0, what, None, None, "", "", "", None, None, None)
+        row = Link(seq, 0, event_kind, None, None, "", "", "", None, None, None)
         mac = audit_chain.mac_of(key, mac, seq, row[1:-1])
         log.rows[seq] = row._replace(mac=mac)
     log.head = Head(seq, mac)

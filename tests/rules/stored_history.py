@@ -45,8 +45,8 @@ class Series:
     def lines(self, now: float) -> Iterator[str]:
         """Return its samples in the order of time, in the text format of OpenMetrics."""
         known = catalogue.find(self.name)
-        whole = {**self.labels, "job": job_of(self.name)} if known else self.labels
-        labels = ",".join(f'{name}="{value}"' for name, value in whole.items())
+        label_set = {**self.labels, "job": job_of(self.name)} if known else self.labels
+        labels = ",".join(f'{name}="{value}"' for name, value in label_set.items())
         for number in range(int(self.hours * HOUR / STEP_SECONDS), -1, -1):
             age = float(number * STEP_SECONDS)
             yield f"{self.name}{{{labels}}} {float(self.curve(age))!r} {now - age:.3f}"
@@ -115,5 +115,5 @@ def _groups(names: frozenset[str]) -> list[dict[str, object]]:
     return [group for group in kept if group["rules"]]
 
 
-async def _promtool(what: str, *arguments: str | Path) -> None:
-    await asyncio.to_thread(run_tool, "promtool", "tsdb", "create-blocks-from", what, *arguments)
+async def _promtool(kind: str, *arguments: str | Path) -> None:
+    await asyncio.to_thread(run_tool, "promtool", "tsdb", "create-blocks-from", kind, *arguments)

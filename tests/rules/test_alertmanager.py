@@ -70,12 +70,12 @@ def test_amtool_accepts_the_configuration() -> None:
 @each("rule", routed_differently(ROUTES))
 def test_the_reconciler_is_notified_first_and_people_by_the_label(rule: AlertRule) -> None:
     """The labels of every rule lead to these receivers, in this order."""
-    people = "oncall" if rule.labels["page_after"] == "0s" else "blackhole"
-    people = "oncall-secondary" if rule.labels.get("tier") == "l2" else people
-    people = "dead-man-switch" if rule.name == "Watchdog" else people
-    people = "oncall,oncall-secondary" if rule.labels.get("severity") == "emergency" else people
+    receiver = "oncall" if rule.labels["page_after"] == "0s" else "blackhole"
+    receiver = "oncall-secondary" if rule.labels.get("tier") == "l2" else receiver
+    receiver = "dead-man-switch" if rule.name == "Watchdog" else receiver
+    receiver = "oncall,oncall-secondary" if rule.labels.get("severity") == "emergency" else receiver
     notified = receivers_of(alertname=rule.name, bot="alpha", venue="paper", **rule.labels)
-    assert notified == ("oncall" if rule.name == PAGE else f"reconciler,{people}")
+    assert notified == ("oncall" if rule.name == PAGE else f"reconciler,{receiver}")
 
 
 @pytest.mark.parametrize(

@@ -97,16 +97,16 @@ def test_a_page_never_follows_a_redirect(path: Path) -> None:
 @each("rule", routed_differently(BY_HOUR))
 def test_every_alert_goes_where_its_severity_says(rule: AlertRule) -> None:
     """amtool shows both routes of a warning; the clock then lets one of them speak."""
-    people = "chat,mail" if rule.labels.get("severity") in {"warning", "info"} else "pager"
-    people = "oncall-secondary" if rule.labels.get("tier") == "l2" else people
-    people = people if rule.labels["page_after"] == "0s" else "blackhole"
-    people = "dead-man-switch" if rule.name == "Watchdog" else people
+    receiver = "chat,mail" if rule.labels.get("severity") in {"warning", "info"} else "pager"
+    receiver = "oncall-secondary" if rule.labels.get("tier") == "l2" else receiver
+    receiver = receiver if rule.labels["page_after"] == "0s" else "blackhole"
+    receiver = "dead-man-switch" if rule.name == "Watchdog" else receiver
     emergency = rule.labels.get("severity") == "emergency"
-    people = "pager,oncall-secondary,chat,mail" if emergency else people
+    receiver = "pager,oncall-secondary,chat,mail" if emergency else receiver
     pairs = [f"{key}={value}" for key, value in rule.labels.items()]
     command = ["amtool", "config", "routes", "test", f"--config.file={BY_HOUR}"]
     result = run_tool(*command, f"alertname={rule.name}", "bot=alpha", "venue=paper", *pairs)
-    assert result.stdout.strip() == (people if rule.name == PAGE else f"reconciler,{people}")
+    assert result.stdout.strip() == (receiver if rule.name == PAGE else f"reconciler,{receiver}")
 
 
 @pytest.mark.parametrize("labels", [[], ["severity=fatal"], ["page_after=soon"], ["page_after=5m"]])
@@ -117,13 +117,14 @@ def test_what_says_nothing_of_itself_pages(labels: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("severity", "people"), [("critical", "pager"), ("warning", "chat,mail"), ("info", "chat,mail")]
+    ("severity", "receiver"),
+    [("critical", "pager"), ("warning", "chat,mail"), ("info", "chat,mail")],
 )
-def test_a_page_goes_where_the_severity_of_its_alert_says(severity: str, people: str) -> None:
+def test_a_page_goes_where_the_severity_of_its_alert_says(severity: str, receiver: str) -> None:
     """It keeps the label."""
     command = ["amtool", "config", "routes", "test", f"--config.file={BY_HOUR}"]
     pairs = [f"alertname={PAGE}", "page_after=0s", f"severity={severity}"]
-    assert run_tool(*command, *pairs).stdout.strip() == people
+    assert run_tool(*command, *pairs).stdout.strip() == receiver
 
 
 def test_hours_are_on_routes_of_people_alone_and_on_each_of_their_children() -> None:
@@ -152,8 +153,8 @@ def test_pages_are_grouped_as_shipped() -> None:
         for config in (CONFIG, SHIPPED)
     )
     assert ours == shipped
-    people = [route for route in routes_below(CONFIG["route"]) if route["receiver"] != "reconciler"]
-    waits = [route["receiver"] for route in people if "group_wait" in route]
+    routes = [route for route in routes_below(CONFIG["route"]) if route["receiver"] != "reconciler"]
+    waits = [route["receiver"] for route in routes if "group_wait" in route]
     assert waits == ["dead-man-switch", "pager", "oncall-secondary", "chat", "mail"]
 
 

@@ -174,19 +174,19 @@ def test_panels_have_ids_and_titles_of_their_own(board: Board) -> None:
 def test_a_panel_explains_itself(board: Board) -> None:
     """Title, description, unit, thresholds, the variable data source, a legend."""
     for panel in (panel for panel in panels_of(board) if panel["type"] != "row"):
-        what = where(board, panel)
-        assert panel["title"], what
-        assert panel["description"].endswith("."), what
+        place = where(board, panel)
+        assert panel["title"], place
+        assert panel["description"].endswith("."), place
         defaults = panel["fieldConfig"]["defaults"]
-        assert defaults["unit"] in UNITS, what
+        assert defaults["unit"] in UNITS, place
         steps = defaults["thresholds"]["steps"]
-        assert steps[0]["value"] is None, what
+        assert steps[0]["value"] is None, place
         values = [step["value"] for step in steps[1:]]
-        assert values == sorted(values), what
-        assert {step["color"] for step in steps} <= COLORS, what
-        assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}, what
+        assert values == sorted(values), place
+        assert {step["color"] for step in steps} <= COLORS, place
+        assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}, place
         if panel["type"] in LEGENDS:
-            assert panel["options"]["legend"]["showLegend"] is True, what
+            assert panel["options"]["legend"]["showLegend"] is True, place
 
 
 @every_board
@@ -246,31 +246,31 @@ def selectors_without(label: str, expr: str) -> list[str]:
 def test_queries_follow_the_variables(board: Board) -> None:
     """Each has a source, a name, the chosen jobs and instances, and a window that fits the zoom."""
     for panel in (panel for panel in panels_of(board) if panel["type"] not in {"row", "alertlist"}):
-        what = where(board, panel)
-        assert panel["targets"], what
+        place = where(board, panel)
+        assert panel["targets"], place
         letters = [target["refId"] for target in panel["targets"]]
-        assert len(set(letters)) == len(letters), what
+        assert len(set(letters)) == len(letters), place
         names = [target["legendFormat"] for target in panel["targets"]]
-        assert all(names), what
-        assert len(set(names)) == len(names), what
+        assert all(names), place
+        assert len(set(names)) == len(names), place
         for target in panel["targets"]:
             expr = target["expr"]
-            assert target["datasource"]["uid"] == "${datasource}", what
+            assert target["datasource"]["uid"] == "${datasource}", place
             for name in ("job", "instance"):
                 missing = selectors_without(name, expr)
-                assert not missing or excused(f"target-{name}", board, panel), (what, missing)
+                assert not missing or excused(f"target-{name}", board, panel), (place, missing)
             for window in re.findall(r"\bi?rate\([^\[]*\[([^\]]+)\]", expr):
-                assert window == "$__rate_interval", what
+                assert window == "$__rate_interval", place
 
 
 @pytest.mark.parametrize(
-    ("line", "what"),
+    ("line", "problem"),
     [
         ([stat("a", "short", "up", "A."), timeline("b", "up", "b", "B.")], "differ in height"),
         ([stat(title, "short", "up", "A.") for title in "abcde"], "cannot share 24 columns"),
     ],
 )
-def test_a_line_that_does_not_fill_the_grid_is_an_error(line: Any, what: str) -> None:
+def test_a_line_that_does_not_fill_the_grid_is_an_error(line: Any, problem: str) -> None:
     """Found when the board is made, by name."""
-    with pytest.raises(ValueError, match=what):
+    with pytest.raises(ValueError, match=problem):
         add_rows(dashboard_builder.Dashboard("a"), [row("", line)])

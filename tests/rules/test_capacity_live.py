@@ -47,9 +47,9 @@ def history(now: int) -> str:
 def view_of(found: list[ResourceView], resource: str, value: str | None = None) -> ResourceView:
     """Return the one of a resource that has a label of this value."""
     (view,) = [
-        each
-        for each in found
-        if each.resource == resource and (value is None or value in each.labels.values())
+        view
+        for view in found
+        if view.resource == resource and (value is None or value in view.labels.values())
     ]
     return view
 
@@ -92,5 +92,5 @@ async def test_a_plan_of_stored_history(tmp_path: Path) -> None:
     assert view_of(plan.resources, "rate-limit", "alpha").level is Level.CRITICAL
     assert view_of(plan.resources, "rate-limit", "beta").level is Level.OK
     assert plan.bottlenecks[0].labels["bot"] == "alpha"
-    assert {each.labels.get("bot", "alpha") for each in of_alpha.resources} == {"alpha"}
-    assert "disk" not in {each.resource for each in of_alpha.resources}
+    assert {resource_.labels.get("bot", "alpha") for resource_ in of_alpha.resources} == {"alpha"}
+    assert "disk" not in {resource_.resource for resource_ in of_alpha.resources}

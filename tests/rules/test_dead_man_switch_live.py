@@ -70,11 +70,11 @@ def faster(text: str) -> str:
 
 async def test_it_is_called_and_pages_no_one_while_all_is_well(tmp_path: Path) -> None:
     """With Watchdog alone: no alert of ours leaves the machine that way."""
-    async with watched(tmp_path) as way:
-        before = way.witness.calls
-        await eventually(lambda: way.witness.calls >= before + 5, within=60, what="five more")
-        assert way.witness.pages.empty()
-        for body in way.witness.bodies:
+    async with watched(tmp_path) as path:
+        before = path.witness.calls
+        await eventually(lambda: path.witness.calls >= before + 5, within=60, what="five more")
+        assert path.witness.pages.empty()
+        for body in path.witness.bodies:
             names = [alert["labels"]["alertname"] for alert in json.loads(body)["alerts"]]
             assert names == ["Watchdog"]
 
@@ -82,12 +82,12 @@ async def test_it_is_called_and_pages_no_one_while_all_is_well(tmp_path: Path) -
 @pytest.mark.parametrize("who", ["prometheus", "alertmanager"])
 async def test_it_pages_once_when_one_of_them_dies(tmp_path: Path, who: str) -> None:
     """And no one of ours has to live for that."""
-    async with watched(tmp_path) as way:
-        await getattr(way, who).aclose()
-        page = await asyncio.wait_for(way.witness.pages.get(), 60 * PATIENCE)
+    async with watched(tmp_path) as path:
+        await getattr(path, who).aclose()
+        page = await asyncio.wait_for(path.witness.pages.get(), 60 * PATIENCE)
         assert page == "not called for 15 s"
-        assert way.witness.silent
-        assert way.witness.pages.empty()
+        assert path.witness.silent
+        assert path.witness.pages.empty()
 
 
 def test_the_switch_is_called_each_minute_as_committed(tmp_path: Path) -> None:

@@ -76,9 +76,9 @@ def count(per_second: float, *, since: float = 30 * HOUR) -> Curve:
     return lambda age: per_second * max(0.0, since - age)
 
 
-def lost(*, each: float, within: float) -> Curve:
+def lost(*, every: float, within: float) -> Curve:
     """Return scrapes of which one was lost each so many seconds of late."""
-    return lambda age: 0.0 if age < within and age % each == MINUTE / 2 else 1.0
+    return lambda age: 0.0 if age < within and age % every == MINUTE / 2 else 1.0
 
 
 def burnt_by_scrapes(name: str, bad: bool) -> list[Series]:

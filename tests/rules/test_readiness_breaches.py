@@ -113,10 +113,12 @@ def criteria() -> dict[str, Criterion]:
     found: dict[str, Criterion] = {}
     for at, stage in enumerate(PLAN.stages):
         first = PLAN.first_of_phase(at) == at
-        for each in stage.criteria:
-            named = stage.name if not first or each.name in {"exposure", "pairs"} else stage.phase
-            found[f"{named}/{each.name}"] = each
-    return {name: each for name, each in found.items() if each.query}
+        for criterion in stage.criteria:
+            named = (
+                stage.name if not first or criterion.name in {"exposure", "pairs"} else stage.phase
+            )
+            found[f"{named}/{criterion.name}"] = criterion
+    return {name: criterion for name, criterion in found.items() if criterion.query}
 
 
 def case(criterion: Criterion, series: Series, expected: list[dict[str, object]]) -> object:

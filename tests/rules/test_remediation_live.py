@@ -195,20 +195,20 @@ async def reconciler(
 
 async def test_what_is_remediated_in_time_pages_no_one(tmp_path: Path) -> None:
     """A session is lost; the reconciler is notified, reconnects it and verifies: no mail."""
-    async with remediation_stack(tmp_path, alive=True) as way:
-        way.bot.firing = True
-        await eventually(way.is_closed, within=SLOWLY, what="the incident to be closed")
-        await eventually(way.is_over, within=SLOWLY, what="the alert to be resolved")
-        assert way.bot.commands == ["reconnect_broker"]
-        assert await way.pages() == []
+    async with remediation_stack(tmp_path, alive=True) as stack:
+        stack.bot.firing = True
+        await eventually(stack.is_closed, within=SLOWLY, what="the incident to be closed")
+        await eventually(stack.is_over, within=SLOWLY, what="the alert to be resolved")
+        assert stack.bot.commands == ["reconnect_broker"]
+        assert await stack.pages() == []
 
 
 async def test_a_dead_reconciler_pages_once(tmp_path: Path) -> None:
     """No one listens to the webhook: the fault pages at the end of its wait, and once."""
-    async with remediation_stack(tmp_path, alive=False) as way:
-        way.bot.firing = True
-        mail = await asyncio.wait_for(way.receivers.mails.get(), SLOWLY)
+    async with remediation_stack(tmp_path, alive=False) as stack:
+        stack.bot.firing = True
+        mail = await asyncio.wait_for(stack.receivers.mails.get(), SLOWLY)
         while ALERT not in mail.subject:  # the reconciler's own death pages too, in its time
             assert "TradingOpsReconcilerDown" in mail.subject
-            mail = await asyncio.wait_for(way.receivers.mails.get(), SLOWLY)
-        assert not [subject for subject in await way.pages() if "bot=alpha" in subject]
+            mail = await asyncio.wait_for(stack.receivers.mails.get(), SLOWLY)
+        assert not [subject for subject in await stack.pages() if "bot=alpha" in subject]

@@ -80,9 +80,9 @@ async def test_it_is_remediated_by_its_first_steps_and_closed(
     """Each step once, no more after the fix, and nothing was given up."""
     async with remediation_stack(
         tmp_path, alive=True, alert=alert, shows=shows, cures=frozenset({action})
-    ) as way:
-        way.bot.firing = True
-        await eventually(way.is_closed, within=SLOWLY, what="the incident to be closed")
-        await eventually(way.is_over, within=SLOWLY, what="the alert to be resolved")
-        assert way.bot.commands == tried
-        assert "TradingRecoveryFailed" not in await way.alertmanager.states()
+    ) as stack:
+        stack.bot.firing = True
+        await eventually(stack.is_closed, within=SLOWLY, what="the incident to be closed")
+        await eventually(stack.is_over, within=SLOWLY, what="the alert to be resolved")
+        assert stack.bot.commands == tried
+        assert "TradingRecoveryFailed" not in await stack.alertmanager.states()

@@ -50,9 +50,9 @@ def test_a_torn_last_line_is_no_entry_and_hides_none(path: Path, cut: int) -> No
     journal.append({"id": "before"})
     end = path.stat().st_size
     journal.append({"id": "torn", "n": "123"})
-    whole = path.read_bytes()
-    assert len(whole) - end > 34
-    path.write_bytes(whole[: end + cut])
+    original = path.read_bytes()
+    assert len(original) - end > 34
+    path.write_bytes(original[: end + cut])
     assert [entry["id"] for entry in Journal(path).entries()] == ["before"]
     Journal(path).append({"id": "after"})
     Journal(path).forget({"never"})

@@ -163,7 +163,7 @@ def test_types_of_the_api_are_read_whatever_their_form() -> None:
         "rest": True,
         "one": {"anyOf": [_reference("Row"), {"type": "null"}]},
     }
-    whole = {
+    described = {
         "paths": {"/x": {"get": {"tags": ["x"], "responses": answer}}},
         "components": {
             "schemas": {
@@ -172,7 +172,7 @@ def test_types_of_the_api_are_read_whatever_their_form() -> None:
             }
         },
     }
-    assert schemas(whole, "x") == [
+    assert schemas(described, "x") == [
         Schema(
             name="Page",
             description="",

@@ -48,10 +48,10 @@ class FenceKeeper:
         data = read_json(path)
         fences, answers = data.get("fences", {}), data.get("answers", {})
         begun = data.get("begun", {})
-        whole = all(isinstance(part, dict) for part in (fences, answers, begun))
+        is_valid = all(isinstance(part, dict) for part in (fences, answers, begun))
         # A fence above the maximum, from an older release, is kept: it is refused, and the error
         # says how to reset it.
-        if not whole or not all(type(fence) is int and fence >= 0 for fence in fences.values()):
+        if not is_valid or not all(type(fence) is int and fence >= 0 for fence in fences.values()):
             raise SetupError(f"{path} is not a valid fence file. Fix: restore or remove it")
         self._fences: dict[str, int] = fences
         self._answers: dict[str, dict[str, Any]] = answers

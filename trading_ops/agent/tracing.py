@@ -132,14 +132,14 @@ async def _trace(parameters: _Parameters, timer: _Timer) -> str:
         if await timer.wait(settling):
             before = await asyncio.to_thread(tracemalloc.take_snapshot)
             began = clock.monotonic()
-        whole = await timer.wait(parameters.seconds - settling)
+        completed = await timer.wait(parameters.seconds - settling)
         spent = clock.monotonic() - began
         after = await asyncio.to_thread(tracemalloc.take_snapshot)
     finally:
         # Always stop tracing, even if the bot stops.
         tracemalloc.stop()
     summary = await asyncio.to_thread(_summary, before, after, parameters.lines)
-    cut = "" if whole else f" (cut short: the records reached {timer.limit_bytes} bytes)"
+    cut = "" if completed else f" (cut short: the records reached {timer.limit_bytes} bytes)"
     return f"in {spent:.1f} s{cut} {summary}"
 
 

@@ -52,24 +52,24 @@ class ApprovalRoutes:
 
     async def approve(self, identity: Identity, id: str, body: ApprovalRequest) -> Approval:  # noqa: A002
         """Approve a request: valid for one run of exactly what it shows, for ten minutes."""
-        asked = await self._find(id)
-        if token_of(asked.requested_by) == identity.name:
+        approval = await self._find(id)
+        if token_of(approval.requested_by) == identity.name:
             # Compare tokens: `owner` is a claim of the client.
             raise RequestRefused(
-                f"{asked.requested_by} requested it: approve it with another token; on the command "
-                "line use `--token-file PATH`, see `trading-ops token add`"
+                f"{approval.requested_by} requested it: approve it with another token; on the "
+                "command line use `--token-file PATH`, see `trading-ops token add`"
             )
         owner = identity.actor(body.owner)
-        change = partial(approvals.approve, key=asked.id, owner=owner, now=clock.now())
+        change = partial(approvals.approve, key=approval.id, owner=owner, now=clock.now())
         given = await self._writer.run(change)
         log.info("approved", approval=given.id, action=given.action, target=given.target, by=owner)
         return given
 
     async def deny(self, identity: Identity, id: str, body: ApprovalRequest) -> Approval:  # noqa: A002
         """Deny a request, or withdraw your own."""
-        asked = await self._find(id)
+        approval = await self._find(id)
         owner = identity.actor(body.owner)
-        change = partial(approvals.deny, key=asked.id, owner=owner, now=clock.now())
+        change = partial(approvals.deny, key=approval.id, owner=owner, now=clock.now())
         given = await self._writer.run(change)
         log.info("denied", approval=given.id, action=given.action, target=given.target, by=owner)
         return given

@@ -188,10 +188,12 @@ def read_query(request: web.Request, kind: type[T]) -> T:
         invalid(explain(str(error), kind, "the query"))
     struct: Any = asked
     # Not `msgspec.structs.fields`, which evaluates every annotation again.
-    for shown, name in zip(struct.__struct_encode_fields__, struct.__struct_fields__, strict=True):
+    for encoded, name in zip(
+        struct.__struct_encode_fields__, struct.__struct_fields__, strict=True
+    ):
         # The converter would read the text `null` as None.
-        if shown in given and getattr(asked, name) is None:
-            invalid(f"`{shown}` must not be null: omit it")
+        if encoded in given and getattr(asked, name) is None:
+            invalid(f"`{encoded}` must not be null: omit it")
     return asked
 
 
@@ -278,13 +280,13 @@ def _describe(schema: Mapping[str, Any]) -> str:
 
 
 def _range(schema: Mapping[str, Any]) -> str:
-    words = {
+    phrases = {
         "minimum": "at least",
         "exclusiveMinimum": "more than",
         "maximum": "at most",
         "exclusiveMaximum": "less than",
     }
-    given = [f"{word} {schema[key]:g}" for key, word in words.items() if key in schema]
+    given = [f"{phrase} {schema[key]:g}" for key, phrase in phrases.items() if key in schema]
     return ", " + " and ".join(given) if given else ""
 
 

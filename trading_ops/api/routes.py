@@ -114,12 +114,12 @@ def described() -> list[Route]:
 
 def _incidents(to: IncidentRoutes) -> list[Route]:
     tag, path = "incidents", "/api/v1/incidents"
-    word = f"{path}/{{id}}/acknowledge"
+    acknowledge = f"{path}/{{id}}/acknowledge"
     return [
         route("GET", path, VIEWER, tag, to.search),
         route("GET", f"{path}/{{id}}", VIEWER, tag, to.show),
-        route("POST", word, OPERATOR, tag, to.acknowledge, status=201, refusals=(409,)),
-        route("DELETE", word, OPERATOR, tag, to.unacknowledge, refusals=(409,)),
+        route("POST", acknowledge, OPERATOR, tag, to.acknowledge, status=201, refusals=(409,)),
+        route("DELETE", acknowledge, OPERATOR, tag, to.unacknowledge, refusals=(409,)),
         route("POST", f"{path}/{{id}}/resolve", OPERATOR, tag, to.resolve, refusals=(409,)),
     ]
 

@@ -151,7 +151,7 @@ class ReleasedPage(msgspec.Struct, kw_only=True):
     released: list[ReleasedView]
 
 
-class _Words(msgspec.Struct, kw_only=True):
+class _Suppressions(msgspec.Struct, kw_only=True):
     pause: Pause | None
     windows: list[Maintenance]
     open: dict[str, int]
@@ -184,13 +184,13 @@ class TargetRoutes:
     async def show(self) -> TargetPage:
         """Return every registered target with its holds, open incidents and automation."""
         now = clock.now()
-        words = await self._reader.read(partial(_read, now=now))
+        suppressions = await self._reader.read(partial(_read, now=now))
         holds: dict[str, list[Hold]] = {}
         for hold in self._holding.active:
             holds.setdefault(hold.target, []).append(hold)
         return TargetPage(
             targets=[
-                self._view(target, holds.get(target.name, []), words, now)
+                self._view(target, holds.get(target.name, []), suppressions, now)
                 for target in self._registry
             ]
         )
@@ -317,13 +317,15 @@ class TargetRoutes:
     def _holds(self, name: str) -> list[Hold]:
         return list(self._holding.of(name))
 
-    def _view(self, target: Target, holds: list[Hold], words: _Words, now: datetime) -> TargetView:
-        automation, note = self._automation(target, words, now)
+    def _view(
+        self, target: Target, holds: list[Hold], suppressions: _Suppressions, now: datetime
+    ) -> TargetView:
+        automation, note = self._automation(target, suppressions, now)
         return TargetView(
             name=target.name,
             kind=target.kind,
             venue=target.venue,
-            open_incidents=words.open.get(target.name, 0),
+            open_incidents=suppressions.open.get(target.name, 0),
             holds=holds,
             in_force=[hold.id for hold in holds if self._holding.is_acknowledged(hold.id)],
             silences=[_shown(silence) for silence in self._silences().get(target.name, ())],
@@ -332,12 +334,14 @@ class TargetRoutes:
             agent=_said(self._probes().get(target.name)),
         )
 
-    def _automation(self, target: Target, words: _Words, now: datetime) -> tuple[str, str]:
-        if words.pause is not None:
-            return "paused", f"by {words.pause.owner}: {words.pause.reason}"
+    def _automation(
+        self, target: Target, suppressions: _Suppressions, now: datetime
+    ) -> tuple[str, str]:
+        if suppressions.pause is not None:
+            return "paused", f"by {suppressions.pause.owner}: {suppressions.pause.reason}"
         if self._observe_only or target.observe_only:
             return "observe_only", "everywhere" if self._observe_only else "this target"
-        window = covering(words.windows, target.name, now)
+        window = covering(suppressions.windows, target.name, now)
         if window is not None:
             return "maintenance", f"by {window.owner}: {window.reason}"
         return "acts", ""
@@ -376,9 +380,9 @@ def _shown(silence: Silence) -> SilenceView:
     )
 
 
-def _read(connection: Connection, now: datetime) -> _Words:
+def _read(connection: Connection, now: datetime) -> _Suppressions:
     counted = search.open_by_target(connection)
-    return _Words(
+    return _Suppressions(
         pause=pauses.current(connection, now=now),
         windows=maintenance.current(connection, now=now),
         open={name: count for name, count in counted.items() if name is not None},

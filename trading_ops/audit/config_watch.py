@@ -118,7 +118,7 @@ def _note(kind: str, known: Digests | None, found: Digests) -> str:
         "added": found.keys() - known.keys(),
         "removed": known.keys() - found.keys(),
     }
-    parts_text = [f"{what} {_names(sorted(names))}" for what, names in parts.items() if names]
+    parts_text = [f"{change} {_names(sorted(names))}" for change, names in parts.items() if names]
     return f"{kind}: {'; '.join(parts_text)}"
 
 

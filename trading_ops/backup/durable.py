@@ -65,7 +65,7 @@ def space(folder: Path) -> Space:
     return Space(usage.free, usage.total)
 
 
-def require_space(folder: Path, needed: int, what: str) -> None:
+def require_space(folder: Path, needed: int, purpose: str) -> None:
     """Fail unless there is enough free space, with 10 % to spare.
 
     Raises:
@@ -74,7 +74,7 @@ def require_space(folder: Path, needed: int, what: str) -> None:
     free = space(folder).free
     if free < needed * 1.1:
         raise SetupError(
-            f"{what} needs {size(needed)} and 10 % to spare in {folder}, which has {size(free)} "
+            f"{purpose} needs {size(needed)} and 10 % to spare in {folder}, which has {size(free)} "
             "free. Fix: free some space, or name another folder"
         )
 

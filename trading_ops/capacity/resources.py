@@ -84,8 +84,8 @@ class Resource:
             limit: takes the place of the resource's own.
         """
         by = ", ".join(self.by)
-        whole = limit or self.limit
-        divisor = whole if isinstance(whole, float | int) else f"max by ({by}) ({whole})"
+        total = limit or self.limit
+        divisor = total if isinstance(total, float | int) else f"max by ({by}) ({total})"
         return f"max by ({by}) ({self.used}) / {divisor}"
 
 

@@ -183,12 +183,12 @@ def _interval(slopes: Sequence[float], variance: float) -> tuple[float, float]:
 
 def _split(points: Sequence[Point]) -> int | None:
     """Return the index of the first point after a step, or None."""
-    whole = _deviation([points])
+    unsplit = _deviation([points])
     candidates = range(MIN_POINTS // 2, len(points) - MIN_POINTS // 2 + 1)
     cost, split = min((_deviation([points[:at], points[at:]]), at) for at in candidates)
     typical = statistics.median(abs(value) for _, value in points)
-    is_straight = whole <= NEGLIGIBLE_SHARE * typical * len(points)
-    return None if is_straight or cost >= SPLIT_COST * whole else split
+    is_straight = unsplit <= NEGLIGIBLE_SHARE * typical * len(points)
+    return None if is_straight or cost >= SPLIT_COST * unsplit else split
 
 
 def _deviation(parts: Sequence[Sequence[Point]]) -> float:

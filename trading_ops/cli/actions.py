@@ -95,13 +95,13 @@ async def end_of(api: ReconcilerApi, attempt: AttemptView) -> AttemptView:
 
 
 def _outcome(attempt: AttemptView) -> str:
-    what = f"{attempt.action} on {attempt.target}"
+    subject = f"{attempt.action} on {attempt.target}"
     if attempt.state in RUNNING:
         see = f"for the result, see `trading-ops events --target {attempt.target}`"
-        return plain(f"{what} has started: attempt {attempt.id}; {see}")
+        return plain(f"{subject} has started: attempt {attempt.id}; {see}")
     took = ((attempt.ended_at or attempt.started_at) - attempt.started_at).total_seconds()
     detail = f": {attempt.detail}" if attempt.detail else ""
-    return plain(f"{what} is {attempt.state} after {took:.1f} s{detail} (attempt {attempt.id})")
+    return plain(f"{subject} is {attempt.state} after {took:.1f} s{detail} (attempt {attempt.id})")
 
 
 def _params(pairs: tuple[str, ...]) -> dict[str, str]:

@@ -57,11 +57,11 @@ async def automation_and_targets(api: ReconcilerApi) -> tuple[list[str], list[Ta
 
 def _hold_line(target: TargetView, hold: HoldView) -> str:
     if hold.id in target.in_force:
-        what = f"is {hold.state.upper()}"
+        state = f"is {hold.state.upper()}"
     else:
-        what = f"has not acknowledged that it is {hold.state}, so it is NOT IN FORCE; requested"
+        state = f"has not acknowledged that it is {hold.state}, so it is NOT IN FORCE; requested"
     return (
-        f"{target.name} {what} by {hold.owner} since {moment(hold.at)}: {hold.reason} "
+        f"{target.name} {state} by {hold.owner} since {moment(hold.at)}: {hold.reason} "
         f"(hold {hold.id})"
     )
 

@@ -37,16 +37,16 @@ def show(output: str) -> None:
     """Show every setting with its value and source."""
     from rich.table import Table  # noqa: PLC0415
 
-    shown = _values()
+    values = _values()
     if output == "json":
         print_json(
-            {name: {"value": value, "from": source} for name, (value, source) in shown.items()}
+            {name: {"value": value, "from": source} for name, (value, source) in values.items()}
         )
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("setting", "value", "from"):
         table.add_column(column, overflow="fold")
-    for name, (value, source) in shown.items():
+    for name, (value, source) in values.items():
         table.add_row(name, str(value), source)
     out().print(table)
 

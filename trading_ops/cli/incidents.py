@@ -139,8 +139,8 @@ def state_words(incident: ListedIncidentView) -> str:
         return "escalated" if incident.escalated_at else "open"
     if status.state == ACKNOWLEDGED and status.owner:
         return f"{status.owner.partition(' (token ')[0]}'s"
-    words = WORDS.get(status.state, status.state.replace("_", " "))
-    return f"{words} until {short(status.until)}" if status.until else words
+    text = WORDS.get(status.state, status.state.replace("_", " "))
+    return f"{text} until {short(status.until)}" if status.until else text
 
 
 def _timeline(context: click.Context, key: str) -> TimelineView:

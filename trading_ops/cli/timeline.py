@@ -56,17 +56,17 @@ def _state(incident: IncidentView) -> str:
 
 def _event(event: EventView, begin: datetime, attempts: set[str]) -> Iterator[str]:
     seconds = (event.at - begin).total_seconds()
-    what = " ".join(filter(None, (event.reason, event.note)))
+    text = " ".join(filter(None, (event.reason, event.note)))
     if event.actor != "reconciler":
-        what = f"{what} (by {event.actor})".strip()
+        text = f"{text} (by {event.actor})".strip()
     kind = plain(event.kind)
     head = f"{_offset(seconds):>12}  {kind:<16} "
-    yield from _wrapped(head, what, INDENT)
+    yield from _wrapped(head, text, INDENT)
     if event.kind in _TOLD_ELSEWHERE or event.attempt_id in attempts:
         return
-    for word, values in (("was", event.before), ("now", event.after)):
+    for prefix, values in (("was", event.before), ("now", event.after)):
         if values:
-            yield from _wrapped(f"{INDENT}{word} ", _pairs(_decoded(values)), f"{INDENT}    ")
+            yield from _wrapped(f"{INDENT}{prefix} ", _pairs(_decoded(values)), f"{INDENT}    ")
 
 
 def _attempt(number: int, attempt: AttemptView) -> Iterator[str]:
@@ -125,7 +125,7 @@ def _offset(seconds: float) -> str:
 def _length(seconds: float) -> str:
     if seconds < 120:  # noqa: PLR2004 - from two minutes on, minutes read better
         return f"{seconds:.1f} s"
-    whole = timedelta(seconds=round(seconds))
-    hours, rest = divmod(whole.seconds, 3600)
-    days = f"{whole.days}d " if whole.days else ""
+    duration = timedelta(seconds=round(seconds))
+    hours, rest = divmod(duration.seconds, 3600)
+    days = f"{duration.days}d " if duration.days else ""
     return f"{days}{hours}:{rest // 60:02}:{rest % 60:02}"

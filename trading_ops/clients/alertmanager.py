@@ -254,10 +254,10 @@ def _decoded(body: bytes, kind: type[T]) -> T:
         raise Unreachable(f"invalid response from Alertmanager: {error}") from error
 
 
-def _accepted(answer: HttpResponse, what: str) -> bytes:
+def _accepted(answer: HttpResponse, request: str) -> bytes:
     if answer.status == OK:
         return answer.body
-    text = f"{what}: HTTP {answer.status}: {answer.body[:200].decode(errors='replace')}"
+    text = f"{request}: HTTP {answer.status}: {answer.body[:200].decode(errors='replace')}"
     raise Unreachable(text) if answer.status >= SERVER_ERROR else Refused(text)
 
 
@@ -352,9 +352,9 @@ class Alertmanagers:
         """
         await self._ask_all([member.expire(id) for member in self._members])
 
-    async def _ask_all(self, asked: Sequence[Awaitable[T]]) -> list[T]:
+    async def _ask_all(self, requests: Sequence[Awaitable[T]]) -> list[T]:
         good, bad = [], []
-        for answer in await _in_time(asked):
+        for answer in await _in_time(requests):
             if isinstance(answer, ClientError):
                 bad.append(answer)
             elif isinstance(answer, BaseException):
@@ -368,12 +368,12 @@ class Alertmanagers:
         return good
 
 
-async def _in_time(asked: Sequence[Awaitable[T]]) -> list[T | BaseException]:
+async def _in_time(requests: Sequence[Awaitable[T]]) -> list[T | BaseException]:
     """Return all answers; after the first one, the others get one more second.
 
     A hanging member must not delay every pass by a whole request timeout.
     """
-    tasks = [asyncio.ensure_future(request) for request in asked]
+    tasks = [asyncio.ensure_future(request) for request in requests]
     waiting = set(tasks)
     try:
         while waiting and not any(task.done() and not task.exception() for task in tasks):

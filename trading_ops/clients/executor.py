@@ -69,10 +69,10 @@ class _Stale(msgspec.Struct):
     highest: int
 
 
-def refusal(what: str, answer: HttpResponse) -> Refused:
+def refusal(request: str, answer: HttpResponse) -> Refused:
     """Return the error of a clear rejection."""
     text = answer.body[:200].decode(errors="replace")
-    message = f"{what}: HTTP {answer.status}: {text}"
+    message = f"{request}: HTTP {answer.status}: {text}"
     try:
         stale = msgspec.json.decode(answer.body, type=_Stale)
     except msgspec.DecodeError:

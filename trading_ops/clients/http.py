@@ -84,7 +84,7 @@ class Http:
         """
         self._on_request()
         limit = aiohttp.ClientTimeout(total=(within or self._within).total_seconds())
-        asked = clock.boottime()
+        sent_at = clock.boottime()
         try:
             async with self._session.request(
                 method,
@@ -96,7 +96,7 @@ class Http:
                 allow_redirects=False,
                 ssl=self._context(),
             ) as response:
-                self._note_date(response.headers.get("Date"), asked)
+                self._note_date(response.headers.get("Date"), sent_at)
                 return HttpResponse(response.status, await _whole(response.content))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             kind = Cut if _is_cut(error) else Unreachable
@@ -110,14 +110,14 @@ class Http:
         except ConfigError as error:
             raise Unreachable(f"{self._base}: {error}") from error
 
-    def _note_date(self, date: str | None, asked: float) -> None:
+    def _note_date(self, date: str | None, sent_at: float) -> None:
         if self._on_date is None or date is None:
             return
         try:
-            shown = parsedate_to_datetime(date).timestamp()
+            server_time = parsedate_to_datetime(date).timestamp()
         except ValueError:
             return  # invalid date
-        self._on_date(shown, asked, clock.boottime())
+        self._on_date(server_time, sent_at, clock.boottime())
 
     async def get(
         self,

@@ -132,16 +132,16 @@ class ServiceUnit(Executor):
         return await self._request("scale", body, within)
 
     async def _request(
-        self, what: str, body: Mapping[str, Any], within: timedelta
+        self, command: str, body: Mapping[str, Any], within: timedelta
     ) -> CommandResult:
         answer = await self._http.ask(
-            "POST", f"/processes/{self._unit}/{what}", json=dict(body), within=within
+            "POST", f"/processes/{self._unit}/{command}", json=dict(body), within=within
         )
         if answer.status >= 500:  # noqa: PLR2004
-            raise Unreachable(f"{what} of {self._unit}: HTTP {answer.status}")
+            raise Unreachable(f"{command} of {self._unit}: HTTP {answer.status}")
         if answer.status != 200:  # noqa: PLR2004
-            raise refusal(f"{what} of {self._unit}", answer)
+            raise refusal(f"{command} of {self._unit}", answer)
         result = decode_result(answer.body)
         if result.outcome == "unknown":
-            raise Unreachable(f"{what} of {self._unit}: {result.detail}")
+            raise Unreachable(f"{command} of {self._unit}: {result.detail}")
         return result

@@ -264,8 +264,8 @@ class Prometheus:
             Unreachable: no usable answer.
             Refused: the expression is invalid.
         """
-        asked = {"query": expression, "start": str(start), "end": str(end), "step": str(step)}
-        body = await self._http.get("/api/v1/query_range", params=asked, within=within)
+        params = {"query": expression, "start": str(start), "end": str(end), "step": str(step)}
+        body = await self._http.get("/api/v1/query_range", params=params, within=within)
         large = len(body) > LARGE_BYTES
         return await asyncio.to_thread(_series, body) if large else _series(body)
 

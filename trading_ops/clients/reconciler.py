@@ -279,9 +279,9 @@ class ReconcilerApi:
         body = await self._get("/api/v1/approvals", params=filters)
         return _decode(body, _Approvals).approvals
 
-    async def answer(self, key: str, word: str, *, owner: str) -> ApprovalView:
+    async def answer(self, key: str, verdict: str, *, owner: str) -> ApprovalView:
         """Decide an approval request: `approve` or `deny`."""
-        path = f"/api/v1/approvals/{_part(key)}/{word}"
+        path = f"/api/v1/approvals/{_part(key)}/{verdict}"
         return _decode(await self._order("POST", path, owner=owner), ApprovalView)
 
     async def windows(self) -> list[WindowView]:

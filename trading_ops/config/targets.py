@@ -356,12 +356,12 @@ def _check_freqtrade(registry: Registry, target: Target, where: str, key: str) -
         )
 
 
-def _check_not_ours(target: Target, where: str, key: str, what: str) -> None:
+def _check_not_ours(target: Target, where: str, key: str, entry: str) -> None:
     """Check a bot that is not run by us: any venue, and not by the supervisor."""
     _check_venue_name(target, where, key)
     if target.service is not None:
         raise ConfigError(
-            where, f"{key}.service", f"the supervisor cannot run {what}", "remove `service`"
+            where, f"{key}.service", f"the supervisor cannot run {entry}", "remove `service`"
         )
 
 

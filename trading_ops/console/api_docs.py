@@ -36,15 +36,15 @@ class Schema:
     """Values of an enumeration."""
 
 
-def operations(whole: Mapping[str, Any], tag: str) -> list[Operation]:
+def operations(described: Mapping[str, Any], tag: str) -> list[Operation]:
     """Return the operations of one tag."""
-    return [_operation(*entry) for entry in _tagged(whole, tag)]
+    return [_operation(*entry) for entry in _tagged(described, tag)]
 
 
-def schemas(whole: Mapping[str, Any], tag: str) -> list[Schema]:
+def schemas(described: Mapping[str, Any], tag: str) -> list[Schema]:
     """Return the types that these operations use, directly or indirectly."""
-    components = whole["components"]["schemas"]
-    wanted = list(_references([operation for _, _, operation in _tagged(whole, tag)]))
+    components = described["components"]["schemas"]
+    wanted = list(_references([operation for _, _, operation in _tagged(described, tag)]))
     found: dict[str, Schema] = {}
     while wanted:
         name = wanted.pop()
@@ -56,8 +56,8 @@ def schemas(whole: Mapping[str, Any], tag: str) -> list[Schema]:
     return [found[name] for name in sorted(found)]
 
 
-def _tagged(whole: Mapping[str, Any], tag: str) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    for path, methods in whole["paths"].items():
+def _tagged(described: Mapping[str, Any], tag: str) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    for path, methods in described["paths"].items():
         for method, operation in methods.items():
             if tag in operation["tags"]:
                 yield method.upper(), path, operation

@@ -267,17 +267,17 @@ class Pages:
 
     async def api(self, visitor: Visitor) -> Page:
         """Show the API by its own OpenAPI document, one tag at a time."""
-        whole = self._described or document(visitor.calls.table)
-        self._described = whole
-        tags = [tag["name"] for tag in whole["tags"]]
+        described = self._described or document(visitor.calls.table)
+        self._described = described
+        tags = [tag["name"] for tag in described["tags"]]
         tag = visitor.parameter("tag")
         tag = tag if tag in tags else tags[0]
         return "api.html", {
-            "info": whole["info"],
+            "info": described["info"],
             "tags": tags,
             "tag": tag,
-            "operations": operations(whole, tag),
-            "schemas": (types := schemas(whole, tag)),
+            "operations": operations(described, tag),
+            "schemas": (types := schemas(described, tag)),
             "names": {event_type.name for event_type in types},
         }
 

@@ -129,17 +129,17 @@ def may_be_silenced(ack: Acknowledgement, now: datetime) -> bool:
 
 
 def acknowledged_until(
-    words: Iterable[tuple[Acknowledgement, Mapping[str, str]]],
+    acks: Iterable[tuple[Acknowledgement, Mapping[str, str]]],
 ) -> dict[Fault, datetime | None]:
     """Return until when each fault is acknowledged; None: no longer.
 
     An expired one keeps its past end, by which a rule pages again.
 
     Args:
-        words: acknowledgements with the labels of their alerts.
+        acks: acknowledgements with the labels of their alerts.
     """
     ends: dict[Fault, datetime | None] = {}
-    for ack, labels in words:
+    for ack, labels in acks:
         key = fault_of(labels)
         end = ack.until if ack.is_active or ack.has_expired else None
         known = ends.get(key)

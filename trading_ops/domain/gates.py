@@ -231,14 +231,14 @@ def own_budget(given: GateInput) -> ClosedGate | None:
     ours = [attempt for attempt in done if runbook is not None and attempt.runbook == runbook.alert]
     same = [attempt for attempt in done if attempt.action == action]
     since = given.now - limits.window
-    for group, what in ((ours, f"runbook {runbook.alert if runbook else ''}"), (same, action)):
+    for group, scope in ((ours, f"runbook {runbook.alert if runbook else ''}"), (same, action)):
         tried = sum(
             attempt.started_at > since
             and not is_ahead(attempt.started_at, given.now, limits.window)
             for attempt in group
         )
         if tried >= limits.attempts:
-            note = f"{tried} attempts of {what} in {format_duration(limits.window)}"
+            note = f"{tried} attempts of {scope} in {format_duration(limits.window)}"
             return Escalate(reason=Reason.ATTEMPTS_EXHAUSTED, note=note)
     starts = [
         attempt.started_at
@@ -267,24 +267,26 @@ def approved(given: GateInput) -> ClosedGate | None:
     """A valid approval by a second operator for exactly this step, if required."""
     if not given.step.approval:
         return None
-    asked = given.world.approvals.get(given.digest)
-    if asked is None:
+    approval = given.world.approvals.get(given.digest)
+    if approval is None:
         note = f"{given.step.action} on {given.target}"
         return Wait(reason=Reason.APPROVAL_MISSING, note=note, blocked_step=given.index)
-    state = asked.state_at(given.now)
+    state = approval.state_at(given.now)
     if state is ApprovalState.APPROVED:
         return None
     if state is ApprovalState.DENIED:
-        note = f"by {asked.decided_by}: {given.step.action} on {given.target}"
+        note = f"by {approval.decided_by}: {given.step.action} on {given.target}"
         return Escalate(reason=Reason.APPROVAL_DENIED, note=note)
     if state is ApprovalState.PENDING:
-        note, until = f"request {asked.id} waits for approval", asked.expires_at
+        note, until = f"request {approval.id} waits for approval", approval.expires_at
         return Wait(
             reason=Reason.APPROVAL_MISSING, until=until, note=note, blocked_step=given.index
         )
     expired = state is ApprovalState.EXPIRED  # otherwise it was used: it is valid for one attempt
     reason = Reason.APPROVAL_EXPIRED if expired else Reason.APPROVAL_MISSING
-    return Wait(reason=reason, note=f"the previous request is {asked.id}", blocked_step=given.index)
+    return Wait(
+        reason=reason, note=f"the previous request is {approval.id}", blocked_step=given.index
+    )
 
 
 def error_budget(given: GateInput) -> ClosedGate | None:

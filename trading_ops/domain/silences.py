@@ -62,10 +62,10 @@ class Matcher:
         """
         if not self.is_regex:
             return (value == self.value) is self.is_equal
-        words = self.value.split("|")
-        if not all(map(LITERAL.fullmatch, words)):
+        names = self.value.split("|")
+        if not all(map(LITERAL.fullmatch, names)):
             return True
-        return (value in (word.replace("\\.", ".") for word in words)) is self.is_equal
+        return (value in (name.replace("\\.", ".") for name in names)) is self.is_equal
 
     def __str__(self) -> str:
         """Return it as Alertmanager writes it."""

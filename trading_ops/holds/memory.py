@@ -125,7 +125,7 @@ class HoldMemory:
                 log.warning("hold_not_settled", hold=hold.id, error=str(error))
                 break
             settled.add(hold.id)
-            self._settled(hold, stands=changed)
+            self._settled(hold, in_force=changed)
         if settled:
             await self._forget(settled)
 
@@ -179,7 +179,7 @@ class HoldMemory:
         except Exception as error:  # noqa: BLE001 - a halt must not depend on the database
             log.error("hold_not_in_database", hold=hold.id, error=str(error))  # noqa: TRY400
         else:
-            self._settled(hold, stands=True)
+            self._settled(hold, in_force=True)
             return True, "Stored in the database"
         try:
             await self._on_disk(partial(self._journal.append, _as_entry(hold)))
@@ -189,11 +189,11 @@ class HoldMemory:
             return False, "NOT STORED: the database and the disk both failed"
         return True, "Stored in the journal until the database answers"
 
-    def _settled(self, hold: Hold, *, stands: bool) -> None:
+    def _settled(self, hold: Hold, *, in_force: bool) -> None:
         if self._unsettled.get(hold.id) == hold:  # otherwise a stricter one is still to be stored
             self._changed()
             del self._unsettled[hold.id]
-            if stands:
+            if in_force:
                 self._standing[hold.id] = hold
 
     async def _forget(self, ids: set[str]) -> None:
@@ -250,5 +250,5 @@ def _from_entry(entry: Mapping[str, Any]) -> Hold:
     at = datetime.fromisoformat(entry["at"])
     if at.tzinfo is None:
         raise ValueError("time without a time zone")
-    texts = {word: str(entry[word]) for word in ("id", "target", "owner", "reason")}
+    texts = {field: str(entry[field]) for field in ("id", "target", "owner", "reason")}
     return Hold(**texts, state=HeldState(entry["state"]), at=at)

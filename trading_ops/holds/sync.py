@@ -275,5 +275,5 @@ def clean(text: str) -> str:
 
     Invalid text must not prevent a halt.
     """
-    whole = text.replace("\0", "").encode("utf-8", "replace").decode()
-    return whole[:LONGEST_TEXT] or "not given"
+    cleaned = text.replace("\0", "").encode("utf-8", "replace").decode()
+    return cleaned[:LONGEST_TEXT] or "not given"

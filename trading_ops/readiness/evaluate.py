@@ -135,29 +135,29 @@ class Evaluator:
             stored = StoredRun(run=run, plan=stored.plan, version=stored.version + 1)
 
     def _show(self, found: list[StoredRun]) -> None:
-        shown = self.metrics
+        metrics = self.metrics
         for family in (
-            *(shown.stage, shown.credited, shown.criteria),
-            *(shown.regressed, shown.held, shown.sign_off_due),
+            *(metrics.stage, metrics.credited, metrics.criteria),
+            *(metrics.regressed, metrics.held, metrics.sign_off_due),
         ):
             family.clear()
         for target in self.registry:
             if target.kind in NAMED_BOTS:  # bots without a run are at stage 0
-                for gauge in (shown.stage, shown.credited, shown.regressed, shown.held):
+                for gauge in (metrics.stage, metrics.credited, metrics.regressed, metrics.held):
                     gauge.labels(target.name)
                 for status in CriterionStatus:
-                    shown.criteria.labels(target.name, status.value)
+                    metrics.criteria.labels(target.name, status.value)
         for stored in found:
             run, bot = stored.run, stored.run.bot
-            shown.stage.labels(bot).set(run.stage + 1)
-            shown.credited.labels(bot).set(run.credited.total_seconds())
+            metrics.stage.labels(bot).set(run.stage + 1)
+            metrics.credited.labels(bot).set(run.credited.total_seconds())
             for status in CriterionStatus:
                 count = sum(result.status is status for result in run.results.values())
-                shown.criteria.labels(bot, status.value).set(count)
-            shown.regressed.labels(bot).set(len(readiness.regressed(run)))
-            shown.held.labels(bot).set(run.state is RunState.HELD)
+                metrics.criteria.labels(bot, status.value).set(count)
+            metrics.regressed.labels(bot).set(len(readiness.regressed(run)))
+            metrics.held.labels(bot).set(run.state is RunState.HELD)
             if (due := readiness.sign_off_due(stored.plan, run)) is not None:
-                shown.sign_off_due.labels(bot).set(due.timestamp())
+                metrics.sign_off_due.labels(bot).set(due.timestamp())
 
     async def _reduce(self, target: Target, run: readiness.ReadinessRun) -> None:
         """Make the bot reduce-only; after a kill, the next start finds the same hold."""

@@ -256,11 +256,11 @@ class Loop:
         The sources are polled after the store was read: an incident must never be processed with an
         answer that is older than the incident.
         """
-        before, asked = self.snapshot.prometheus if self.snapshot else None, clock.monotonic()
+        before, polled_at = self.snapshot.prometheus if self.snapshot else None, clock.monotonic()
         self.snapshot = snapshot = replace(await self.observer.poll(), before=before)
         acknowledged = self.state.overrides.acknowledged.keys() & self._mine
         audible = [key for key in acknowledged if is_audible(self.state.by_id[key], snapshot)]
-        self.acknowledgements.note_lost_silences(audible, asked=asked)
+        self.acknowledgements.note_lost_silences(audible, asked=polled_at)
         alerts = len(snapshot.prometheus.alerts) if snapshot.prometheus else 0
         rest = min(alerts * REST_PER_ALERT_SECONDS, LONGEST_REST_SECONDS)
         self._not_before = clock.monotonic() + rest

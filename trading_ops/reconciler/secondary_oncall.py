@@ -30,8 +30,8 @@ def acknowledged_faults(
     cases: Collection[AcknowledgedAlert], index: RunbookIndex
 ) -> dict[Fault, datetime | None]:
     """Return the metric's labels: registered names only, to bound cardinality."""
-    words = acknowledged_until((case.acknowledgement, case.labels) for case in cases)
-    return {key: end for key, end in words.items() if is_registered(key, index)}
+    until = acknowledged_until((case.acknowledgement, case.labels) for case in cases)
+    return {key: end for key, end in until.items() if is_registered(key, index)}
 
 
 def is_registered(fault: Fault, index: RunbookIndex) -> bool:

@@ -104,12 +104,12 @@ def read_statuses(
     still_open = [incident for incident in incidents if incident.is_open]
     if not still_open:
         return {}
-    words = acknowledgements.active(connection)
+    acks = acknowledgements.active(connection)
     last = search.last_decisions(connection, [incident.id for incident in still_open])
     pause = pauses.current(connection, now=now)
     return {
-        incident.id: _of_acknowledgement(words[incident.id])
-        if incident.id in words
+        incident.id: _of_acknowledgement(acks[incident.id])
+        if incident.id in acks
         else _of_decision(incident, last.get(incident.id), pause)
         for incident in still_open
     }

@@ -88,19 +88,21 @@ class Verifier:
         since: float | None = None
         is_seen = False
         while True:
-            asked = clock.monotonic()
+            queried_at = clock.monotonic()
             answer = await self._ask(query)
-            fresh = answer.age < asked - ended_at
+            fresh = answer.age < queried_at - ended_at
             if fresh and not is_seen:
                 is_seen = True
                 # Allow one full hold period; no more if it started late.
-                give_up_at = asked + one_try if is_late else max(give_up_at, asked + one_try)
-            since = (asked if since is None else since) if fresh and answer.holds else None
-            held = 0.0 if since is None else asked - since
+                give_up_at = (
+                    queried_at + one_try if is_late else max(give_up_at, queried_at + one_try)
+                )
+            since = (queried_at if since is None else since) if fresh and answer.holds else None
+            held = 0.0 if since is None else queried_at - since
             # The last sample must be within the hold period: one old sample is not enough.
             if since is not None and held >= hold and answer.age <= held:
                 return True, f"held for {held:.1f} s"
-            if asked >= give_up_at:
+            if queried_at >= give_up_at:
                 return False, _why(answer, fresh=fresh, held=held, hold=hold)
             await asyncio.sleep(INTERVAL.total_seconds())
 

@@ -78,7 +78,7 @@ def _after(begin: datetime, end: datetime) -> str:
 
 def _cell(text: str | None) -> str:
     """Escape text for a cell of a Markdown table."""
-    words = one_line(text or "", CELL_LIMIT)
+    cell = one_line(text or "", CELL_LIMIT)
     for mark in "\\`*_[]<>|":
-        words = words.replace(mark, f"\\{mark}")
-    return words
+        cell = cell.replace(mark, f"\\{mark}")
+    return cell

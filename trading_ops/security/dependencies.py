@@ -91,12 +91,16 @@ def vulnerable(database: str) -> Iterator[Finding]:
         yield tools.not_checked("vulnerable packages", str(error))
         return
     for dependency in audit.dependencies:
-        for each in dependency.vulns:
-            fix = f"update to {' or '.join(each.fix_versions)}" if each.fix_versions else "no fix"
+        for vulnerability in dependency.vulns:
+            fix = (
+                f"update to {' or '.join(vulnerability.fix_versions)}"
+                if vulnerability.fix_versions
+                else "no fix"
+            )
             yield Finding(
                 topic="vulnerable package",
                 subject=dependency.name,
-                text=f"{dependency.name} {dependency.version} has {each.id}: {fix}",
+                text=f"{dependency.name} {dependency.version} has {vulnerability.id}: {fix}",
                 fails=True,
             )
 

@@ -170,8 +170,8 @@ class Kubernetes:
     async def _delete(self, unit: Workload, pod: Object, options: Object) -> None:
         """Delete exactly this pod: its name may already be that of the next one."""
         path = f"{unit.pods}/{pod['metadata']['name']}"
-        what = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": _uid(pod)}}
-        await self._api.delete(path, what | dict(options))
+        body = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": _uid(pod)}}
+        await self._api.delete(path, body | dict(options))
 
     async def _ready(
         self, unit: Workload, within: timedelta, *, other_than: str | None = None
@@ -247,9 +247,9 @@ def _status(pod: Object) -> Status:
     detail = ""
     if ended and not running:
         detail = f"{ended.get('reason') or 'ended'}, exit code {ended['exitCode']}"
-    shown = "terminating" if _is_ending(pod) else str(pod["status"].get("phase", "")).lower()
+    phase = "terminating" if _is_ending(pod) else str(pod["status"].get("phase", "")).lower()
     return Status(
-        state=shown if running else _waits_for(pod) or shown,
+        state=phase if running else _waits_for(pod) or phase,
         running=running,
         incarnation=f"{_uid(pod)}/{restarts}" if container else None,
         detail=detail,

@@ -167,15 +167,15 @@ class Systemd:
         if unit["ActiveState"] == "failed":
             await self._manager("ResetFailedUnit", "s", name)
 
-    async def _job(self, what: str, name: str, within: timedelta) -> None:
+    async def _job(self, method: str, name: str, within: timedelta) -> None:
         async with self._listening():
-            path = (await self._manager(what, "ss", name, "replace"))[0]
+            path = (await self._manager(method, "ss", name, "replace"))[0]
             async with asyncio.timeout(within.total_seconds()):
                 while path not in self._jobs:
                     await self._wait_for_signal(path)
                     if path not in self._jobs and await self._is_gone(path):
                         break
-            result = self._jobs.pop(path, "") or await self._result_of(what, name)
+            result = self._jobs.pop(path, "") or await self._result_of(method, name)
         if result != "done":
             status = await self.status(name)
             reason = status.detail or f"it is {status.state}"
@@ -196,10 +196,10 @@ class Systemd:
             pass  # retried until the deadline
         return False
 
-    async def _result_of(self, what: str, name: str) -> str:
+    async def _result_of(self, method: str, name: str) -> str:
         """Return the result of a job whose signal was lost, by what the unit does now."""
         state = (await self.status(name)).state
-        return "done" if (state in RUNNING) is (what != "StopUnit") else "failed"
+        return "done" if (state in RUNNING) is (method != "StopUnit") else "failed"
 
     @contextlib.asynccontextmanager
     async def _listening(self) -> AsyncIterator[None]:

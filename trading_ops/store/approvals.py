@@ -41,9 +41,9 @@ def request(
     if latest is not None:
         return latest
     _expire(connection, bound, now)
-    asked = _count(connection, bound)
+    pending = _count(connection, bound)
     # Deterministic, so that two replicas that ask at once create one request.
-    key = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{bound}:{asked}"))
+    key = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{bound}:{pending}"))
     values: dict[str, Any] = {
         "id": key,
         "incident_id": incident_id,
@@ -75,10 +75,12 @@ def approve(connection: Connection, key: str, *, owner: str, now: datetime) -> A
     Raises:
         RequestRefused: no such request, already answered, expired, or the operator's own.
     """
-    asked = _pending(connection, key, now)
-    if same_person(owner, asked.requested_by):
-        raise RequestRefused(f"{asked.requested_by} requested it: another operator must approve it")
-    return _answer(connection, asked, ApprovalState.APPROVED, owner, now, now + APPROVAL_LASTS)
+    approval = _pending(connection, key, now)
+    if same_person(owner, approval.requested_by):
+        raise RequestRefused(
+            f"{approval.requested_by} requested it: another operator must approve it"
+        )
+    return _answer(connection, approval, ApprovalState.APPROVED, owner, now, now + APPROVAL_LASTS)
 
 
 def deny(connection: Connection, key: str, *, owner: str, now: datetime) -> Approval:
@@ -87,8 +89,8 @@ def deny(connection: Connection, key: str, *, owner: str, now: datetime) -> Appr
     Raises:
         RequestRefused: no such request, already answered, or expired.
     """
-    asked = _pending(connection, key, now)
-    return _answer(connection, asked, ApprovalState.DENIED, owner, now, asked.expires_at)
+    approval = _pending(connection, key, now)
+    return _answer(connection, approval, ApprovalState.DENIED, owner, now, approval.expires_at)
 
 
 def usable(
@@ -185,15 +187,15 @@ def _pending(connection: Connection, key: str, now: datetime) -> Approval:
     row = connection.execute(statement).mappings().one_or_none()
     if row is None:
         raise RequestRefused(f"unknown request {key}")
-    asked = _read(row)
-    if (found := asked.state_at(now)) is not ApprovalState.PENDING:
+    approval = _read(row)
+    if (found := approval.state_at(now)) is not ApprovalState.PENDING:
         raise RequestRefused(f"the request is not open any more: it is {found}")
-    return asked
+    return approval
 
 
 def _answer(
     connection: Connection,
-    asked: Approval,
+    approval: Approval,
     state: ApprovalState,
     owner: str,
     now: datetime,
@@ -201,20 +203,20 @@ def _answer(
 ) -> Approval:
     connection.execute(
         update(approvals)
-        .where(approvals.c.id == asked.id)
+        .where(approvals.c.id == approval.id)
         .values(state=state, decided_by=owner, decided_at=now, expires_at=expires_at)
     )
     events.add(
         connection,
         at=now,
         kind=state,
-        incident_id=asked.incident_id,
+        incident_id=approval.incident_id,
         actor=owner,
-        note=f"{asked.action} on {asked.target}, asked by {asked.requested_by}",
-        before={"id": asked.id, "state": asked.state, "expires_at": asked.expires_at},
-        after={"id": asked.id, "state": state, "expires_at": expires_at},
+        note=f"{approval.action} on {approval.target}, asked by {approval.requested_by}",
+        before={"id": approval.id, "state": approval.state, "expires_at": approval.expires_at},
+        after={"id": approval.id, "state": state, "expires_at": expires_at},
     )
-    return _one(connection, asked.id)
+    return _one(connection, approval.id)
 
 
 def _expire(connection: Connection, bound: str, now: datetime) -> None:

@@ -146,10 +146,10 @@ class Archive:
         if problems:
             raise StoreError(f"{path}: {'; '.join(problems)}")
 
-    def _write(self, what: str, fill: Callable[[signed_zip.SignedZip], dict[str, Any]]) -> Path:
+    def _write(self, kind: str, fill: Callable[[signed_zip.SignedZip], dict[str, Any]]) -> Path:
         """Write a complete temporary file, and sync it."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        scratch = self.folder / f".{what}.{os.getpid()}.new"
+        scratch = self.folder / f".{kind}.{os.getpid()}.new"
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             with os.fdopen(os.open(scratch, flags, 0o600), "wb") as file:

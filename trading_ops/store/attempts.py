@@ -229,8 +229,8 @@ def finish(
 ) -> bool:
     """Change the state of an attempt by compare-and-set; False if another process did it first."""
     verification = state in (AttemptState.VERIFIED, AttemptState.UNVERIFIED)
-    whole = f"{attempt.detail}; {detail}" if verification and attempt.detail else detail
-    values: dict[str, object] = {"state": state.value, "detail": whole}
+    full_detail = f"{attempt.detail}; {detail}" if verification and attempt.detail else detail
+    values: dict[str, object] = {"state": state.value, "detail": full_detail}
     if state is AttemptState.VERIFIED:
         values["verified_at"] = now
     elif state is not AttemptState.UNVERIFIED:

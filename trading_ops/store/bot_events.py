@@ -136,9 +136,13 @@ def counts(connection: Connection, *, bot: str | None, span: TimeRange) -> list[
     statement = statement.where(*span.holds(bot_events.c.at), *given).group_by(*by).order_by(*by)
     return [
         BotEventCount(
-            bot=bot, kind=BotEventKind(kind), severity=Severity(word), count=count, latest=latest
+            bot=bot,
+            kind=BotEventKind(kind),
+            severity=Severity(severity),
+            count=count,
+            latest=latest,
         )
-        for bot, kind, word, count, latest in connection.execute(statement)
+        for bot, kind, severity, count, latest in connection.execute(statement)
     ]
 
 

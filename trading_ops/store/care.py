@@ -280,19 +280,19 @@ class Work:
             name="care", settings={**postgresql.WRITING, **limits}, answer_seconds=None
         )
         made = postgresql.engine(engine.parse(self.url), bounds)
-        what = "connect"
+        step = "connect"
         try:
             with made.connect() as connection:
                 connection.execution_options(isolation_level="AUTOCOMMIT")
                 self._session = connection.connection.driver_connection
                 for need in self.needs:
-                    what = need.what
+                    step = need.what
                     if self._stopped:
                         return
                     connection.exec_driver_sql(need.statement)
         except SQLAlchemyError as error:
             why = str(getattr(error, "orig", None) or error).partition("\n")[0]
-            raise StoreError(f"{what}: {why}") from error
+            raise StoreError(f"{step}: {why}") from error
         finally:
             made.dispose()
 

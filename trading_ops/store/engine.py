@@ -205,7 +205,7 @@ def describe(url: str) -> str:
     engine = reading_engine(url)
     try:
         with engine.connect() as connection:
-            asked = {
+            server_settings = {
                 name: connection.exec_driver_sql(f"SHOW {name}").scalar_one()
                 for name in ("server_version", *DURABLE)
             }
@@ -214,13 +214,15 @@ def describe(url: str) -> str:
         raise StoreError(f"the database does not answer: {str(cause).strip()}") from error
     finally:
         engine.dispose()
-    if unsafe := [f"{name} = {asked[name]}" for name in DURABLE if asked[name] != "on"]:
+    if unsafe := [
+        f"{name} = {server_settings[name]}" for name in DURABLE if server_settings[name] != "on"
+    ]:
         raise StoreError(
             f"the server runs with {', '.join(unsafe)}: a crash of its machine would take what it "
             "confirmed"
         )
     place = engine.url
     return (
-        f"PostgreSQL {asked['server_version'].split()[0]}, {place.database or 'the default'} on "
-        f"{place.host or 'a local socket'}"
+        f"PostgreSQL {server_settings['server_version'].split()[0]}, "
+        f"{place.database or 'the default'} on {place.host or 'a local socket'}"
     )

@@ -129,8 +129,8 @@ def halted_by_operators(connection: Connection) -> dict[str, str]:
 
 def is_acknowledged(connection: Connection, hold_id: str) -> bool:
     """Whether an active hold was reported in force at its bot since it was placed."""
-    stands = select(holds.c.at).where(holds.c.id == hold_id, holds.c.lifted_at.is_(None))
-    row = connection.execute(stands).one_or_none()
+    query = select(holds.c.at).where(holds.c.id == hold_id, holds.c.lifted_at.is_(None))
+    row = connection.execute(query).one_or_none()
     return row is not None and events.exists(connection, kinds=IN_FORCE, since=row.at, id=hold_id)
 
 
@@ -147,14 +147,14 @@ def release_orderer(connection: Connection, hold: Hold) -> str | None:
     Either through the API, which stores the request before it asks the bot, or by an approved
     `resume_trading`.
     """
-    asked = events.about_target(
+    requests = events.about_target(
         connection,
         hold.target,
         kinds=("hold_release_requested", "hold_lift_asked"),
         since=hold.at,
         until=None,
     )
-    for event in reversed(asked):
+    for event in reversed(requests):
         if _names(json.loads(event.after or "{}").get("id", ""), hold.id, every="all"):
             return event.actor
     ordered = select(attempts.c.params, attempts.c.ordered_by).where(

@@ -208,13 +208,13 @@ def claim(connection: Connection, channel: str, *, hourly: int, now: datetime) -
     total = connection.execute(update(messages).where(*mine).values(taken)).rowcount
     found = select(messages).where(messages.c.batch == batch)
     found = found.order_by(messages.c.created_at, messages.c.id).limit(SHOWN)
-    shown = tuple(_read(row) for row in connection.execute(found).mappings())
+    newest = tuple(_read(row) for row in connection.execute(found).mappings())
     return Batch(
         id=batch,
         channel=channel,
         attempts=row["attempts"] + 1,
         due_at=row["due_at"],
-        messages=shown,
+        messages=newest,
         total=total,
     )
 

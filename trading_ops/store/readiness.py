@@ -126,9 +126,9 @@ def change(
         raise RequestRefused(f"{bot} has no open run: {fix}")
     run, change = alter(stored)
     if not approved:
-        asked = _spend_approval(connection, stored, run, actor=actor, now=now)
-        if asked is not None:
-            return asked
+        approval = _spend_approval(connection, stored, run, actor=actor, now=now)
+        if approval is not None:
+            return approval
     if not save(connection, stored, run, (change,), now=now, actor=actor, reason=reason):
         raise RequestRefused("the run has changed meanwhile: try again")
     return StoredRun(run=run, plan=stored.plan, version=stored.version + 1)

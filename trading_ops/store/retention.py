@@ -248,8 +248,8 @@ def _rows(connection: Connection, statement: Select[Any]) -> list[dict[str, Any]
 
 
 def _tell(
-    connection: Connection, count: int, what: str, *, before: datetime, now: datetime, archive: str
+    connection: Connection, count: int, kind: str, *, before: datetime, now: datetime, archive: str
 ) -> None:
-    note = f"{count} {what} from before {before.isoformat()}"
+    note = f"{count} {kind} from before {before.isoformat()}"
     after = {"deleted": count, "archive": archive}
     events.add(connection, at=now, kind="pruned", note=note, after=after)

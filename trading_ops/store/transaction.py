@@ -99,7 +99,7 @@ def _code(error: Exception) -> str:
     return getattr(getattr(error, "orig", None), "sqlstate", None) or ""
 
 
-def _sentence(what: str, error: SQLAlchemyError) -> str:
+def _sentence(problem: str, error: SQLAlchemyError) -> str:
     cause = getattr(error, "orig", None) or error
     lines = str(cause).strip().splitlines() or [""]
-    return f"{what}: {cause.__class__.__name__}: {lines[0]}"
+    return f"{problem}: {cause.__class__.__name__}: {lines[0]}"

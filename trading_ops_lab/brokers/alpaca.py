@@ -260,12 +260,12 @@ class AlpacaServer:
             self._feeds.discard(feed)
         return socket
 
-    async def _answer(self, feed: "Feed", asked: dict[str, Any]) -> None:
-        match asked["action"]:
-            case "auth" if (asked["key"], asked["secret"]) == (self._key, self._secret):
+    async def _answer(self, feed: "Feed", message: dict[str, Any]) -> None:
+        match message["action"]:
+            case "auth" if (message["key"], message["secret"]) == (self._key, self._secret):
                 await feed.send({"T": "success", "msg": "authenticated"})
             case "subscribe":
-                feed.symbols += asked.get("quotes", [])
+                feed.symbols += message.get("quotes", [])
                 self._feeds.add(feed)
                 self._board.note("feed_subscribed")
                 await feed.send({"T": "subscription", "quotes": feed.symbols})
@@ -305,8 +305,8 @@ class Feed:
 
 def _order(order: PaperOrder) -> dict[str, Any]:
     # A multi-leg order has them in its legs only.
-    whole = {"symbol": order.symbol, "side": order.side} if order.security == "STK" else {}
-    return whole | {
+    single = {"symbol": order.symbol, "side": order.side} if order.security == "STK" else {}
+    return single | {
         "id": order.order_id,
         "client_order_id": order.client_id,
         "created_at": _text(order.at),

@@ -76,7 +76,7 @@ class _Stack:
         Raises:
             StackError: it failed.
         """
-        what = f"trading-ops {' '.join(arguments)}"
+        command = f"trading-ops {' '.join(arguments)}"
         try:
             done = subprocess.run(
                 [sys.executable, "-m", "trading_ops.cli.main", *arguments],
@@ -88,10 +88,10 @@ class _Stack:
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise StackError(f"`{what}` took over {COMMAND_SECONDS:g} s") from error
+            raise StackError(f"`{command}` took over {COMMAND_SECONDS:g} s") from error
         if done.returncode:
             last = (done.stderr or done.stdout).strip()[-500:]
-            raise StackError(f"`{what}` exited with {done.returncode}: {last}")
+            raise StackError(f"`{command}` exited with {done.returncode}: {last}")
 
     def orders(self) -> int:
         """Return how many orders the bot has recorded."""
@@ -134,10 +134,10 @@ class _Stack:
 
     def _is_ours(self, process: psutil.Process) -> bool:
         try:
-            words = [*process.environ().values(), *process.cmdline()]
+            arguments = [*process.environ().values(), *process.cmdline()]
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             return False
-        return any(str(self.root) in word for word in words)
+        return any(str(self.root) in argument for argument in arguments)
 
 
 def _run(stack: _Stack, folder: Path, say: Say) -> RecordedDisaster:

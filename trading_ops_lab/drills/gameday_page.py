@@ -52,7 +52,7 @@ def grids(drills: Sequence[RecordedDrill]) -> list[Grid]:
     ]
     machines = [drill for drill in others if not drill.handed_over]
     handed = [drill for drill in others if drill.handed_over]
-    people = [drill for drill in drills if drill.for_people]
+    page_only = [drill for drill in drills if drill.for_people]
     paused = {drill.alert: drill for drill in drills if drill.paused}
     found = [
         Grid(
@@ -100,7 +100,7 @@ def grids(drills: Sequence[RecordedDrill]) -> list[Grid]:
                 ),
                 *("limit", "alerting", "reconciler", "result"),
             ),
-            rows=[_left(drill) for drill in people],
+            rows=[_left(drill) for drill in page_only],
         ),
         Grid(
             title="Not run: this machine does not support them",
@@ -115,16 +115,16 @@ def summary(drills: Sequence[RecordedDrill]) -> list[str]:
     """Return the day in sentences."""
     absent = sum(drill.not_possible for drill in drills)
     drills = [drill for drill in drills if not drill.not_possible]
-    whole = [drill for drill in drills if not (drill.held_back or drill.during)]
+    regular = [drill for drill in drills if not (drill.held_back or drill.during)]
     waited = [drill for drill in drills if drill.during]
-    machines = [drill for drill in whole if not (drill.for_people or drill.handed_over)]
-    people = [drill for drill in whole if drill.for_people]
+    machines = [drill for drill in regular if not (drill.for_people or drill.handed_over)]
+    page_only = [drill for drill in regular if drill.for_people]
     back = {
         "with automation paused": [drill for drill in drills if drill.paused],
         "while the alert was silenced": [drill for drill in drills if drill.silenced],
     }
-    good = sum(drill.passed for drill in whole)
-    sentences = [f"{good} of {len(whole)} drills passed within their limits."]
+    good = sum(drill.passed for drill in regular)
+    sentences = [f"{good} of {len(regular)} drills passed within their limits."]
     if absent:
         sentences.append(f"{absent} were not run: this machine does not support them.")
     for how, runs in back.items():
@@ -136,7 +136,7 @@ def summary(drills: Sequence[RecordedDrill]) -> list[str]:
         sentences.append(
             f"{good} of {len(waited)} suppressed until the cause was resolved, then remediated."
         )
-    handed = [drill for drill in whole if drill.handed_over]
+    handed = [drill for drill in regular if drill.handed_over]
     if handed:
         good = sum(drill.passed for drill in handed)
         sentences.append(f"{good} of {len(handed)} escalated after failed steps.")
@@ -149,11 +149,11 @@ def summary(drills: Sequence[RecordedDrill]) -> list[str]:
         }
         spread = "; ".join(f"{name} {_spread(machines, of)}" for name, of in shares.items())
         sentences.append(f"Auto-remediated, median and worst: {spread}.")
-    if people:
+    if page_only:
         sentences.append(
             "Page-only, median and worst: "
-            f"received {_spread(people, lambda drill: drill.theirs)}; "
-            f"recorded as page-only after {_spread(people, lambda drill: drill.ours)}."
+            f"received {_spread(page_only, lambda drill: drill.theirs)}; "
+            f"recorded as page-only after {_spread(page_only, lambda drill: drill.ours)}."
         )
     return sentences
 

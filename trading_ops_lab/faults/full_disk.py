@@ -92,8 +92,8 @@ class FullDisk(Fault):
         del bot, since
         room = room_of(scene.settings.var)
         removed = sum(not path.exists() for path in self._logs)
-        whole = self._fill.exists() and self._fill.stat().st_size == self._bytes
-        if room.free < LOW or not removed or not whole:
+        is_full = self._fill.exists() and self._fill.stat().st_size == self._bytes
+        if room.free < LOW or not removed or not is_full:
             return None
         return (
             f"the file system has {room.free // MEBIBYTE} MiB free: {removed} old log files are "

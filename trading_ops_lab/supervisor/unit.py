@@ -177,16 +177,16 @@ class Unit:
             ready.cancel()
         if ready in done:
             return
-        what = (
+        problem = (
             f"ended with code {self.exit_code} before it was ready"
             if done
             else f"was not ready after {self.plan.ready_seconds:.0f} s"
         )
         begins = self.child.log_begins if self.child else 0
         if (error := last_error(self.log, begins)) is not None:
-            raise StackError(f"{self.plan.unit} {what}: {error} (its log: {self.log})")
+            raise StackError(f"{self.plan.unit} {problem}: {error} (its log: {self.log})")
         end = tail(self.log, begins)
-        raise StackError(f"{self.plan.unit} {what}. The end of {self.log}:\n{end}")
+        raise StackError(f"{self.plan.unit} {problem}. The end of {self.log}:\n{end}")
 
     def kill(self) -> None:
         """Kill it at once; tasks that wait for its exit continue."""

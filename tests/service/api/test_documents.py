@@ -35,11 +35,11 @@ async def test_it_is_served(start: Start) -> None:
 
 def test_every_reference_leads_somewhere() -> None:
     """And every operation has a name of its own, a summary, and its errors."""
-    whole = document(described())
-    text = json.dumps(whole)
+    schema = document(described())
+    text = json.dumps(schema)
     for name in {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}:
-        assert name in whole["components"]["schemas"]
-    operations = [operation for path in whole["paths"].values() for operation in path.values()]
+        assert name in schema["components"]["schemas"]
+    operations = [operation for path in schema["paths"].values() for operation in path.values()]
     assert (
         len({operation["operationId"] for operation in operations})
         == len(operations)

@@ -200,11 +200,11 @@ async def test_health_of_every_part(start: Start, world: FakeWorld) -> None:
             return bool(part["state"] == "ok")
 
         await eventually(scheduler_is_ok)
-        whole = await running.call("GET", "/api/v1/health")
-        states = {part["name"]: part["state"] for part in whole["parts"]}
+        health = await running.call("GET", "/api/v1/health")
+        states = {part["name"]: part["state"] for part in health["parts"]}
         for name in ("database", "scheduler", "disk", "prometheus", "alertmanager", "venue:paper"):
-            assert states[name] == "ok", whole
-        assert states["agent:alpha"] == whole["state"] == "degraded"  # no one watches it here
+            assert states[name] == "ok", health
+        assert states["agent:alpha"] == health["state"] == "degraded"  # no one watches it here
         assert (await ask(running, "GET", "/api/v1/health/nothing"))[0] == 404
         world.prometheus_down = True
 

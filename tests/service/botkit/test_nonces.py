@@ -77,9 +77,9 @@ def test_a_damaged_file_is_refused_or_jumped_over(make: Make, tmp_path: Path) ->
     source = open_one()
     last = [source.issue() for _ in range(130)][-1]
     source.close()
-    whole = bytearray((key / "ceiling").read_bytes())
+    original = bytearray((key / "ceiling").read_bytes())
     for slot in (0, 1):
-        rotten = whole.copy()
+        rotten = original.copy()
         rotten[slot * PAGE + 9] ^= 1
         (key / "ceiling").write_bytes(rotten)
         source = open_one()
@@ -385,8 +385,8 @@ async def test_without_the_lease_nothing_is_remediated(tmp_path: Path, metrics: 
 
 async def test_a_new_leader_goes_on_above_the_old_one(tmp_path: Path, metrics: BotMetrics) -> None:
     """What the old one published is above all that it issued, jumps and new blocks included."""
-    heard = Heard()
-    old = nonces(tmp_path / "old", metrics, publish=heard)
+    published = Heard()
+    old = nonces(tmp_path / "old", metrics, publish=published)
     with pytest.raises(NonceExhausted, match="published"):
         old.issue()
     issued = []
@@ -395,9 +395,9 @@ async def test_a_new_leader_goes_on_above_the_old_one(tmp_path: Path, metrics: B
         issued += [old.issue() for _ in range(900)]
         if turn == 5:
             await old.jump_ahead()
-    assert max(issued) <= heard.reserved
+    assert max(issued) <= published.reserved
     new = nonces(tmp_path / "new", metrics)
-    await new.raise_to(heard.reserved)
+    await new.raise_to(published.reserved)
     while True:  # the old one is thawed and uses what it still may
         try:
             issued.append(old.issue())
@@ -408,18 +408,18 @@ async def test_a_new_leader_goes_on_above_the_old_one(tmp_path: Path, metrics: B
 
 async def test_what_is_not_published_is_not_used(tmp_path: Path, metrics: BotMetrics) -> None:
     """With the database away the published ones are used up, and there is no jump."""
-    heard = Heard()
-    ours = nonces(tmp_path, metrics, publish=heard)
+    published = Heard()
+    ours = nonces(tmp_path, metrics, publish=published)
     await ours.reserve()
-    heard.away = True
+    published.away = True
     last = ours.issue()
     with pytest.raises(StoreError):
         await ours.jump_ahead()
     with pytest.raises(NonceExhausted, match="published"):
         ours.issue()
-    heard.away = False
+    published.away = False
     await ours.reserve()
-    assert last + JUMP < ours.issue() <= heard.reserved
+    assert last + JUMP < ours.issue() <= published.reserved
 
 
 async def test_who_shares_a_key_waits_for_its_turn(

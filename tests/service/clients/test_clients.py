@@ -58,7 +58,7 @@ def says(body: Any, status: int = 200) -> Callable[[web.Request], Awaitable[web.
 async def test_an_answer_in_many_pieces_is_read_whole(serve: Serve) -> None:
     """Chunks that arrive one by one are one answer."""
     alerts = [FakeWorld(labels={"alertname": f"A{n}"}).alert() for n in range(50)]
-    whole = json.dumps(
+    answer = json.dumps(
         [
             alert
             | {
@@ -72,8 +72,8 @@ async def test_an_answer_in_many_pieces_is_read_whole(serve: Serve) -> None:
     async def in_pieces(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
-        for begin in range(0, len(whole), 1000):
-            await response.write(whole[begin : begin + 1000])
+        for begin in range(0, len(answer), 1000):
+            await response.write(answer[begin : begin + 1000])
             await asyncio.sleep(0)
         return response
 

@@ -34,55 +34,57 @@ MINUTE = 60.0
 
 
 def take(
-    heard: MessageMetrics, kind: str, now: float = 0.0, data: object = None, **more: object
+    metrics: MessageMetrics, kind: str, now: float = 0.0, data: object = None, **more: object
 ) -> str:
     text = json.dumps({"type": kind, "data": data, **more})
-    return heard.add(text, now, timeframe=MINUTE, pairs=PAIRS)
+    return metrics.add(text, now, timeframe=MINUTE, pairs=PAIRS)
 
 
-def figures_of(heard: MessageMetrics) -> dict[str, float]:
+def figures_of(metrics: MessageMetrics) -> dict[str, float]:
     """Return every sample, with its label values after colons."""
     return {
         ":".join([sample.name, *sample.labels.values()]): sample.value
-        for family in heard.families()
+        for family in metrics.families()
         for sample in family.samples
     }
 
 
-def candle(heard: MessageMetrics, at: float, pair: str = PAIRS[0]) -> None:
-    take(heard, "new_candle", at, [pair, "1m", "spot"])
+def candle(metrics: MessageMetrics, at: float, pair: str = PAIRS[0]) -> None:
+    take(metrics, "new_candle", at, [pair, "1m", "spot"])
 
 
 def test_every_kind_is_counted_and_is_there_from_the_start() -> None:
     """A rate needs the zero before the first one."""
-    heard = MessageMetrics()
-    assert all(figures_of(heard)[f"{MESSAGES}:{kind}"] == 0 for kind in KINDS)
+    metrics = MessageMetrics()
+    assert all(figures_of(metrics)[f"{MESSAGES}:{kind}"] == 0 for kind in KINDS)
     for count, kind in enumerate(KINDS, 1):
         for _ in range(count):
-            assert take(heard, kind) == kind
-    assert {kind: figures_of(heard)[f"{MESSAGES}:{kind}"] for kind in KINDS} == {
+            assert take(metrics, kind) == kind
+    assert {kind: figures_of(metrics)[f"{MESSAGES}:{kind}"] for kind in KINDS} == {
         kind: count for count, kind in enumerate(KINDS, 1)
     }
 
 
 def test_orders_are_counted_by_how_they_ended() -> None:
     """Four messages tell of an end; two of them of a beginning, which is no outcome yet."""
-    heard = MessageMetrics()
+    metrics = MessageMetrics()
     ended = ("entry", "entry_fill", "entry_cancel", "exit", "exit_fill", "exit_fill", "exit_cancel")
     for kind in ended:
-        take(heard, kind, pair="BTC/USDT", amount=1)
-    outcomes = {name: value for name, value in figures_of(heard).items() if name.startswith(ORDERS)}
+        take(metrics, kind, pair="BTC/USDT", amount=1)
+    outcomes = {
+        name: value for name, value in figures_of(metrics).items() if name.startswith(ORDERS)
+    }
     assert outcomes == {f"{ORDERS}:filled": 3, f"{ORDERS}:cancelled": 2}
     assert {name.partition(":")[2] for name in outcomes} <= set(OUTCOMES)
 
 
 def test_a_candles_delay_counts_from_its_close() -> None:
     """Of candles that follow one another; the first one after a start comes at any time."""
-    heard = MessageMetrics()
+    metrics = MessageMetrics()
     for at in (31.0, 61.2, 122.4, 181.0):
-        candle(heard, at)
-    candle(heard, 125.0, PAIRS[1])
-    seen = figures_of(heard)
+        candle(metrics, at)
+    candle(metrics, 125.0, PAIRS[1])
+    seen = figures_of(metrics)
     assert seen[f"{DELAY}_count:{PAIRS[0]}"] == 3
     assert seen[f"{DELAY}_sum:{PAIRS[0]}"] == pytest.approx(1.2 + 2.4 + 1.0)
     assert seen[f"{DELAY}_bucket:{PAIRS[0]}:1.0"] == 1
@@ -94,10 +96,10 @@ def test_a_candles_delay_counts_from_its_close() -> None:
 @pytest.mark.parametrize("moments", [(61.0, 61.5), (61.0, 100.0), (61.0, 241.0)])
 def test_an_analysis_that_follows_on_no_candle_measures_nothing(moments: tuple[float, ...]) -> None:
     """Twice in one timeframe, as by a reload; or after a gap, which the candle's age tells."""
-    heard = MessageMetrics()
+    metrics = MessageMetrics()
     for at in moments:
-        candle(heard, at)
-    assert f"{DELAY}_count:{PAIRS[0]}" not in figures_of(heard)
+        candle(metrics, at)
+    assert f"{DELAY}_count:{PAIRS[0]}" not in figures_of(metrics)
 
 
 @pytest.mark.parametrize(
@@ -113,24 +115,26 @@ def test_an_analysis_that_follows_on_no_candle_measures_nothing(moments: tuple[f
 )  # fmt: skip
 def test_hostile_messages_make_no_series(text: str) -> None:
     """Whatever is sent, it is counted under a known name and nothing else comes of it."""
-    heard = MessageMetrics()
-    before = set(figures_of(heard))
-    assert heard.add(text, 61.0, timeframe=MINUTE, pairs=PAIRS) in KINDS
-    heard.add(text, 121.0, timeframe=MINUTE, pairs=PAIRS)
-    assert set(figures_of(heard)) == before
-    assert sum(value for name, value in figures_of(heard).items() if name.startswith(MESSAGES)) == 2
+    metrics = MessageMetrics()
+    before = set(figures_of(metrics))
+    assert metrics.add(text, 61.0, timeframe=MINUTE, pairs=PAIRS) in KINDS
+    metrics.add(text, 121.0, timeframe=MINUTE, pairs=PAIRS)
+    assert set(figures_of(metrics)) == before
+    assert (
+        sum(value for name, value in figures_of(metrics).items() if name.startswith(MESSAGES)) == 2
+    )
 
 
 def test_a_pair_that_left_the_whitelist_leaves_the_delays() -> None:
     """Its last delay would stand for ever."""
-    heard = MessageMetrics()
-    candle(heard, 1.0)
-    candle(heard, 61.0)
-    assert figures_of(heard)[f"{DELAY}_count:{PAIRS[0]}"] == 1
-    heard.add(
+    metrics = MessageMetrics()
+    candle(metrics, 1.0)
+    candle(metrics, 61.0)
+    assert figures_of(metrics)[f"{DELAY}_count:{PAIRS[0]}"] == 1
+    metrics.add(
         '{"type": "new_candle", "data": ["SOL/USDT"]}', 62.0, timeframe=MINUTE, pairs=["SOL/USDT"]
     )
-    assert f"{DELAY}_count:{PAIRS[0]}" not in figures_of(heard)
+    assert f"{DELAY}_count:{PAIRS[0]}" not in figures_of(metrics)
 
 
 def test_only_known_endpoints_are_looked_at() -> None:
@@ -291,7 +295,7 @@ async def test_a_token_that_cannot_be_read_is_named(tmp_path: Path, content: byt
         else:
             file.write_bytes(content)
         bot = FreqtradeBot(target, session)
-        (listener,) = (each for each in bot.watched if isinstance(each, Listener))
+        (listener,) = (watched for watched in bot.watched if isinstance(watched, Listener))
         await listener.once()
     assert listener.failures == 1
     assert str(file) in listener.problem

@@ -285,8 +285,8 @@ def _size(path: Path) -> int:
 )
 def test_lines_are_the_same_however_they_arrive(kinds: list[str], chance: random.Random) -> None:
     """Cut anywhere, every line counts once, under its own level."""
-    whole = [_text(kind) for kind in kinds]
-    data = b"".join(whole)
+    texts = [_text(kind) for kind in kinds]
+    data = b"".join(texts)
     lines = Lines()
     for piece in _pieces(data, chance):
         lines.feed(piece)

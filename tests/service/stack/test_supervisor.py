@@ -170,10 +170,10 @@ async def test_a_stop_ends_the_pause_before_a_restart(tmp_path: Path) -> None:
 
 async def test_a_broken_terminal_ends_nothing(tmp_path: Path) -> None:
     """A listener that raises is dropped, and the processes are kept up all the same."""
-    heard: list[str] = []
+    calls: list[str] = []
 
     def broken() -> None:
-        heard.append("called")
+        calls.append("called")
         raise BrokenPipeError
 
     async with supervising(tmp_path, greeter("venue", tmp_path)) as supervisor:
@@ -182,7 +182,7 @@ async def test_a_broken_terminal_ends_nothing(tmp_path: Path) -> None:
         (unit,) = supervisor
         await _kill_when_ready(unit, 0)
         await until(lambda: unit.state is State.READY and unit.restarts == 1)
-    assert heard == ["called"]
+    assert calls == ["called"]
 
 
 async def test_a_full_disk_ends_nothing(tmp_path: Path) -> None:

@@ -42,8 +42,8 @@ def sums(qty: str) -> Sums:
 def test_fills_of_an_order_seen_from_nothing_on_add_up() -> None:
     executions = Executions()
     received = [opened(), trade(1), trade(2, "0.5"), trade(1), ended("filled", "1.5")]
-    heard = [executions.hear(message) for message in received]
-    assert heard == [Sums(), sums("1"), sums("1.5"), sums("1.5"), sums("1.5")]
+    totals = [executions.hear(message) for message in received]
+    assert totals == [Sums(), sums("1"), sums("1.5"), sums("1.5"), sums("1.5")]
     assert executions.sums("O1") is None, "an order that ended is forgotten"
     assert executions.hear(trade(3)) is None
 

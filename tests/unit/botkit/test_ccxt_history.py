@@ -54,22 +54,22 @@ def test_a_complete_answer_is_complete(
     """Whichever end a venue starts with, and whether it can go back or not."""
     listing = Listing(times, newest_first=newest_first, until=until)
     there = {entry["id"] for entry in listing.entries if entry["timestamp"] >= begin}
-    found, whole, _ = asyncio.run(read(listing, begin))
+    found, complete, _ = asyncio.run(read(listing, begin))
     assert found <= there
-    assert found == there or not whole
+    assert found == there or not complete
 
 
 @pytest.mark.parametrize("newest_first", [False, True])
 async def test_all_is_read_where_it_can_be(newest_first: bool) -> None:
     """A hundred entries at a hundred moments, five at a time."""
     listing = Listing(list(range(0, END, 10)), newest_first=newest_first)
-    found, whole, pages = await read(listing, 0)
-    assert (len(found), whole) == (100, True)
+    found, complete, pages = await read(listing, 0)
+    assert (len(found), complete) == (100, True)
     assert pages <= 2 * 100 / (SIZE - 1) + 3
 
 
 async def test_what_is_cut_at_one_moment_is_not_called_whole() -> None:
     """More entries at one millisecond than a page has."""
-    _, whole, pages = await read(Listing([7] * (SIZE + 1), newest_first=False), 0)
-    assert not whole
+    _, complete, pages = await read(Listing([7] * (SIZE + 1), newest_first=False), 0)
+    assert not complete
     assert pages < 6

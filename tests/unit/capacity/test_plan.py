@@ -155,7 +155,12 @@ def test_the_ranking_has_errors_first_then_saturation_then_utilisation() -> None
             ranked("failing", 5, 0, 2),
         ]
     )
-    assert [each.labels["path"] for each in found] == ["failing", "waiting", "fuller", "full"]
+    assert [resource.labels["path"] for resource in found] == [
+        "failing",
+        "waiting",
+        "fuller",
+        "full",
+    ]
 
 
 @pytest.mark.parametrize(

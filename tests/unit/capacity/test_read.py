@@ -16,5 +16,5 @@ async def test_a_prometheus_that_does_not_answer_is_unknown() -> None:
         prometheus = Prometheus(Http(session, "http://127.0.0.1:9"))
         plan = await Capacity(prometheus, Choices).plan(now=clock.now())
     assert len(plan.resources) >= 14
-    assert {each.level for each in plan.resources} == {Level.UNKNOWN}
+    assert {resource.level for resource in plan.resources} == {Level.UNKNOWN}
     assert plan.bottlenecks == []

@@ -72,8 +72,8 @@ async def test_it_names_people_approvals_and_restore_tests(url: str) -> None:
     ]
     assert {month.levels for month in report.months} == {None}
     text = "\n".join(lines_of(report))
-    for said in ("flatten_positions on alpha", "checksum", "not measured", "0 opened"):
-        assert said in text
+    for expected in ("flatten_positions on alpha", "checksum", "not measured", "0 opened"):
+        assert expected in text
 
 
 async def test_an_empty_period_has_a_report(url: str) -> None:

@@ -171,10 +171,10 @@ def test_median_and_worst_are_of_what_ran() -> None:
 @pytest.mark.parametrize("alert", ["TradingBotDown", "TradingVenueDown"])
 def test_the_page_changes_with_every_drill(alert: str) -> None:
     """Nothing in the tables stands still."""
-    whole = [drill(), left()]
-    less = [kept for kept in whole if kept.alert != alert]
-    assert page(record(*whole)) != page(record(*less))
-    assert alert in page(record(*whole))
+    drills = [drill(), left()]
+    less = [kept for kept in drills if kept.alert != alert]
+    assert page(record(*drills)) != page(record(*less))
+    assert alert in page(record(*drills))
     assert alert not in page(record(*less))
 
 

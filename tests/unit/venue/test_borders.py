@@ -159,9 +159,9 @@ def test_a_torn_file_is_repaired(tmp_path: Path, keep: int) -> None:
     """A crash while a line was written costs nothing: the store knows it."""
     journal_of(tmp_path, "a", "b")
     path = tmp_path / "journal.jsonl"
-    whole = path.read_bytes()
-    path.write_bytes(whole[:keep])
-    assert journal_of(tmp_path) == whole.decode().splitlines()
+    original = path.read_bytes()
+    path.write_bytes(original[:keep])
+    assert journal_of(tmp_path) == original.decode().splitlines()
 
 
 def test_what_was_not_committed_is_nowhere(tmp_path: Path) -> None:

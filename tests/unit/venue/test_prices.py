@@ -39,10 +39,10 @@ def test_the_same_seed_gives_the_same_prices() -> None:
 
 def test_a_walk_goes_on_where_it_stopped() -> None:
     """A restart leaves no trace in the prices."""
-    whole = path(walk(), 50)
+    complete = path(walk(), 50)
     first = walk()
     path(first, 20)
-    assert path(walk(state=first.state), 30) == whole[20:]
+    assert path(walk(state=first.state), 30) == complete[20:]
 
 
 def test_prices_stay_in_reach_of_their_start() -> None:

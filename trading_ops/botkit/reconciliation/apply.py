@@ -92,8 +92,8 @@ def counted_event(step: CountTrade | CountLedgerEntry) -> Adopted:
     """Return the record that makes an external trade or ledger entry count only once."""
     if isinstance(step, CountTrade):
         trade = step.trade
-        what = f"{trade.side} {trade.quantity} {trade.symbol} for {trade.cost}, fee {trade.fee}"
-        return Adopted(kind="trade", id=trade.trade_id, detail=what, at=trade.at)
+        detail = f"{trade.side} {trade.quantity} {trade.symbol} for {trade.cost}, fee {trade.fee}"
+        return Adopted(kind="trade", id=trade.trade_id, detail=detail, at=trade.at)
     entry = step.entry
-    what = f"{entry.kind} of {entry.amount} {entry.currency}, fee {entry.fee}"
-    return Adopted(kind="ledger", id=entry.ledger_id, detail=what, at=entry.at)
+    detail = f"{entry.kind} of {entry.amount} {entry.currency}, fee {entry.fee}"
+    return Adopted(kind="ledger", id=entry.ledger_id, detail=detail, at=entry.at)

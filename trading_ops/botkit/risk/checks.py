@@ -162,7 +162,7 @@ def _order_rate(limits: RiskLimits, rate: OrderRate) -> Check:
     return check
 
 
-def _above(code: str, what: str, amount: Decimal, limit: Decimal) -> Denial | None:
+def _above(code: str, subject: str, amount: Decimal, limit: Decimal) -> Denial | None:
     if amount <= limit:
         return None
-    return Denial(code=code, detail=f"{what} {amount:.8g}, above the limit of {limit}")
+    return Denial(code=code, detail=f"{subject} {amount:.8g}, above the limit of {limit}")

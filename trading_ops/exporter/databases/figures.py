@@ -35,5 +35,5 @@ class Figures:
 
 def printable(text: str) -> str:
     """Return a name from outside as a valid label value."""
-    shown = "".join(sign if sign.isprintable() else "?" for sign in text[-LONGEST_LABEL:])
-    return shown.encode("utf-8", "replace").decode()
+    label = "".join(sign if sign.isprintable() else "?" for sign in text[-LONGEST_LABEL:])
+    return label.encode("utf-8", "replace").decode()

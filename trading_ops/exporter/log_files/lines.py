@@ -29,8 +29,8 @@ class Lines:
 
     def feed(self, data: bytes) -> None:
         """Count the complete lines in these bytes, and keep the incomplete rest."""
-        *whole, rest = data.split(b"\n")
-        for line in whole:
+        *complete, rest = data.split(b"\n")
+        for line in complete:
             self._count(self._pending + line)
             self._pending, self._is_spoiled = b"", False
         self._pending += rest

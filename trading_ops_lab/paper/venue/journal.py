@@ -126,7 +126,7 @@ def _repair(path: Path) -> int:
         start = max(0, size - TAIL)
         file.seek(start)
         tail = file.read()
-        whole = tail.rfind(b"\n") + 1
-        file.truncate(start + whole)
-    lines = tail[:whole].splitlines()
+        complete = tail.rfind(b"\n") + 1
+        file.truncate(start + complete)
+    lines = tail[:complete].splitlines()
     return int(msgspec.json.decode(lines[-1])["seq"]) if lines else 0

@@ -115,8 +115,8 @@ class Advice:
             for symbol, signal in latest.items()
             if signal is not None and usable(signal, now=now, maximum_age=age)
         }
-        whole = len(found) == len(markets)
-        if self._decider.update(usable=whole, good_rounds=self._asker.good_rounds):
+        complete = len(found) == len(markets)
+        if self._decider.update(usable=complete, good_rounds=self._asker.good_rounds):
             self._report_change()
         if self._decider.model_decides:
             return found

@@ -83,7 +83,7 @@ class Signals(Stage[Mapping[str, Quote], dict[str, Target]]):
         self._crosses = self._new_crosses()
         self._seen_at = 0.0
 
-    async def ask(self, asked: Mapping[str, Quote], *, within: float) -> dict[str, Target]:
+    async def ask(self, quotes: Mapping[str, Quote], *, within: float) -> dict[str, Target]:
         """Return the targets, and record the outcome in the metrics.
 
         Raises:
@@ -93,7 +93,7 @@ class Signals(Stage[Mapping[str, Quote], dict[str, Target]]):
         breaker = self.breaker
         held_back = breaker.state is BreakerState.HALF_OPEN or breaker.seconds_until_trial() > 0
         try:
-            targets = await super().ask(asked, within=within)
+            targets = await super().ask(quotes, within=within)
         except Unavailable as error:
             timed_out = isinstance(error.__cause__, TimeoutError)
             self._record("timeout" if timed_out else "skipped" if held_back else "failed", began)
@@ -107,11 +107,11 @@ class Signals(Stage[Mapping[str, Quote], dict[str, Target]]):
         seconds = None if outcome == "skipped" else clock.monotonic() - began
         self.metrics.signal(SOURCE, outcome=outcome, seconds=seconds)
 
-    async def work(self, asked: Mapping[str, Quote]) -> dict[str, Target]:
+    async def work(self, quotes: Mapping[str, Quote]) -> dict[str, Target]:
         """Return the target of each symbol; one without a quote is unknown."""
         self._seen_at = clock.timestamp()
         targets = {
-            symbol: cross.see(asked[symbol].middle) if symbol in asked else Target.UNKNOWN
+            symbol: cross.see(quotes[symbol].middle) if symbol in quotes else Target.UNKNOWN
             for symbol, cross in self._crosses.items()
         }
         self.decided = await self._decide(targets)

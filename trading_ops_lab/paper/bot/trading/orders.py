@@ -78,7 +78,7 @@ class Orders(Stage[Mapping[str, Target], None]):
         self.lock = asyncio.Lock()
         """Held while orders are refreshed or sent, and during a comparison."""
 
-    async def work(self, asked: Mapping[str, Target]) -> None:
+    async def work(self, targets: Mapping[str, Target]) -> None:
         """Do one pass.
 
         Raises:
@@ -93,7 +93,7 @@ class Orders(Stage[Mapping[str, Target], None]):
             for symbol in self._symbols:
                 quote = self._quotes.get(symbol)
                 if quote is not None:
-                    await self._step(symbol, asked.get(symbol, Target.UNKNOWN), quote)
+                    await self._step(symbol, targets.get(symbol, Target.UNKNOWN), quote)
 
     async def cancel_all(self, *, stops: bool = True) -> int:
         """Cancel all own open orders and refresh their state; return how many were open.

@@ -108,12 +108,12 @@ class MarketData:
         if changes.bids or changes.asks:
             yield "book", self._book_message(symbol, "update", changes, now)
 
-    def _book_message(self, symbol: str, kind: str, shown: BookView, whole: BookView) -> str:
+    def _book_message(self, symbol: str, kind: str, shown: BookView, full: BookView) -> str:
         content = {
             "symbol": symbol,
             "bids": shapes.levels(shown.bids),
             "asks": shapes.levels(shown.asks),
-            "checksum": shapes.checksum(SYMBOLS[symbol], whole.bids, whole.asks),
+            "checksum": shapes.checksum(SYMBOLS[symbol], full.bids, full.asks),
             "timestamp": rest_shapes.stamp(clock.timestamp() + self._engine.clearing.skew),
         }
         return shapes.data("book", kind, content)
