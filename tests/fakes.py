@@ -83,7 +83,7 @@ class FakeWorld:
     drops: int = 0
     """How many more commands are answered 503, and not carried out."""
 
-    cures: frozenset[str] = frozenset({"reconnect_broker", "restart_bot"})
+    fixed_by: frozenset[str] = frozenset({"reconnect_broker", "restart_bot"})
     """Which commands end the alert."""
 
     hang: asyncio.Event | None = None
@@ -234,7 +234,7 @@ class FakeWorld:
                 "outcome": "failed" if failed else "succeeded",
                 "detail": f"{name} done",
             }
-            if name in self.cures and not failed:
+            if name in self.fixed_by and not failed:
                 self.firing = False
         if self.sees_command is not None:
             self.sees_command(name)

@@ -36,7 +36,7 @@ COMMANDS = {
 @pytest.fixture
 async def world() -> AsyncIterator[FakeWorld]:
     """Executors that remember what they were asked."""
-    fake = FakeWorld(cures=frozenset())
+    fake = FakeWorld(fixed_by=frozenset())
     server = fake.server()
     await server.start_server()
     fake.address = f"127.0.0.1:{server.port}"

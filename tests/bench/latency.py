@@ -52,7 +52,7 @@ async def recover(world: World, session: aiohttp.ClientSession, url: str, rate: 
             number=number,
             bot=world.bots[number % BOTS],
             alert="Stuck",
-            cures=frozenset({"restart_component"}),
+            fixed_by=frozenset({"restart_component"}),
         )
         world.fall_ill(episode)
         body = {"version": "4", "status": "firing", "alerts": [alert_of(episode.labels)]}

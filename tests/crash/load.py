@@ -174,7 +174,7 @@ class Load:
                 number=next(self._numbers),
                 bot=self._random.choice(well),
                 alert=alert,
-                cures=KINDS[alert],
+                fixed_by=KINDS[alert],
             )
             self.world.fall_ill(episode)
             if self._random.random() < 0.6:  # the others are found by the poll

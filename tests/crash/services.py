@@ -36,7 +36,7 @@ class Episode:
     number: int
     bot: str
     alert: str
-    cures: frozenset[str]
+    fixed_by: frozenset[str]
     fires_until: float | None = None
     """When Prometheus stops showing it; None: it fires."""
 
@@ -325,11 +325,11 @@ class World:
         attempt = about["attempt"]
         if self.random.random() < self.faults.fails:
             self._saw("failed", **about)
-            return {"attempt_id": attempt, "outcome": "failed", "detail": "as told"}
+            return {"attempt_id": attempt, "outcome": "failed", "detail": "as configured"}
         episode = self.episodes.get(bot)
         number = episode.number if episode and not episode.ended_alone else None
         self._saw("done", episode=number, one_shot=name in ONE_SHOTS, **about)
-        if episode is not None and name in episode.cures and episode.fires_until is None:
+        if episode is not None and name in episode.fixed_by and episode.fires_until is None:
             # As with real scrapes, it is seen a little later.
             episode.fires_until = clock.monotonic() + self.random.random() * 0.2
         return {"attempt_id": attempt, "outcome": "succeeded", "detail": f"{name} done"}

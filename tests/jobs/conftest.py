@@ -32,7 +32,7 @@ class RecordingJob:
 
     began: asyncio.Event = field(default_factory=asyncio.Event)
     end: asyncio.Event = field(default_factory=asyncio.Event)
-    result: Result = field(default_factory=lambda: Result(JobOutcome.DONE, "as told"))
+    result: Result = field(default_factory=lambda: Result(JobOutcome.DONE, "as configured"))
     runs: int = 0
 
     async def plan(self, context: Context) -> Plan:
@@ -47,7 +47,7 @@ class RecordingJob:
         return self.result
 
 
-def entry(name: str = "told", **over: Any) -> Entry:
+def entry(name: str = "nightly", **over: Any) -> Entry:
     """A job that is due once a year, so that no test meets its next due time."""
     values: dict[str, Any] = {
         "name": name,
@@ -74,13 +74,15 @@ class Replica:
         past = clock.now() - timedelta(days=400)
 
         def age(connection: Connection) -> None:
-            jobs.register(connection, ["told"], now=past)
+            jobs.register(connection, ["nightly"], now=past)
 
         await self.scheduler.writer.run(age)
 
     async def history(self) -> list[JobRun]:
         """Return the runs, newest first."""
-        return await self.scheduler.reader.read(lambda connection: jobs.history(connection, "told"))
+        return await self.scheduler.reader.read(
+            lambda connection: jobs.history(connection, "nightly")
+        )
 
     async def ended(self) -> JobRun:
         """Wait until the newest run is over, and return it."""
@@ -93,7 +95,7 @@ class Replica:
 
     def metric(self, name: str) -> float | None:
         """Return the job's value of a metric."""
-        return self.registry.get_sample_value(f"trading_ops_job_{name}", {"name": "told"})
+        return self.registry.get_sample_value(f"trading_ops_job_{name}", {"name": "nightly"})
 
 
 Start = Callable[..., Any]
@@ -121,13 +123,13 @@ def start(database_url: str, settings: Settings) -> Start:
         job, registry = RecordingJob(), CollectorRegistry()
         given = Settings(root=settings.root, var=settings.var, observe_only=observe_only)
         scheduler = Scheduler(
-            entries={"told": entry(**over)},
+            entries={"nightly": entry(**over)},
             writer=writer,
             reader=reader,
             lease=lease,
             metrics=JobMetrics(registry),
             settings=given,
-            jobs={"told": job},
+            jobs={"nightly": job},
         )
         try:
             yield Replica(scheduler=scheduler, job=job, registry=registry)

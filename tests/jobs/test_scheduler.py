@@ -28,7 +28,11 @@ async def test_what_is_due_runs_once(start: Start) -> None:
         assert replica.metric("expected_timestamp_seconds") is None
         replica.job.end.set()
         run = await replica.ended()
-        assert (run.outcome, run.detail, run.actor) == (JobOutcome.DONE, "as told", "schedule")
+        assert (run.outcome, run.detail, run.actor) == (
+            JobOutcome.DONE,
+            "as configured",
+            "schedule",
+        )
         await replica.scheduler.pass_once()
         assert replica.job.runs == 1
         assert replica.metric("failing") == 0
@@ -47,7 +51,7 @@ async def test_a_failure_is_shown_until_the_next_success(start: Start) -> None:
         await replica.scheduler.pass_once()
         assert replica.metric("failing") == 1
         replica.job.result = Result(JobOutcome.NOTHING_TO_DO)
-        await replica.scheduler.start("told", owner="ada")
+        await replica.scheduler.start("nightly", owner="ada")
         assert (await replica.ended()).actor == "ada"
         await replica.scheduler.pass_once()
         assert replica.metric("failing") == 0
@@ -93,7 +97,7 @@ async def test_observe_only_refuses_and_goes_on(start: Start) -> None:
         assert standing.state.held_due_at is None
         assert standing.due_at > clock.now() - timedelta(minutes=1)
         with pytest.raises(RequestRefused):
-            await replica.scheduler.start("told", owner="ada")
+            await replica.scheduler.start("nightly", owner="ada")
 
 
 async def test_a_missed_run_can_be_skipped(start: Start) -> None:
@@ -112,13 +116,13 @@ async def test_a_paused_job_waits_for_resume(start: Start) -> None:
     async with start() as replica:
         await replica.make_due()
         writer = replica.scheduler.writer
-        pause = partial(jobs.pause, job="told", reason="slow", owner="ada", now=clock.now())
+        pause = partial(jobs.pause, job="nightly", reason="slow", owner="ada", now=clock.now())
         await writer.run(pause)
         with pytest.raises(RequestRefused):
             await writer.run(pause)
         await replica.scheduler.pass_once()
         assert replica.metric("expected_timestamp_seconds") is None
-        await writer.run(partial(jobs.resume, job="told", owner="ada", now=clock.now()))
+        await writer.run(partial(jobs.resume, job="nightly", owner="ada", now=clock.now()))
         (standing,) = await replica.scheduler.standings()
         assert standing.due_at > clock.now() - timedelta(minutes=1)
         assert await replica.history() == []
@@ -131,7 +135,7 @@ async def test_only_one_run_at_a_time(start: Start) -> None:
         await replica.scheduler.pass_once()
         await replica.job.began.wait()
         with pytest.raises(RequestRefused):
-            await replica.scheduler.start("told", owner="ada")
+            await replica.scheduler.start("nightly", owner="ada")
         assert replica.job.runs == 1
 
 
@@ -177,7 +181,7 @@ async def test_a_run_is_in_the_audit_log(start: Start) -> None:
     async with start() as replica:
         await replica.make_due()
         replica.job.end.set()
-        await replica.scheduler.start("told", owner="ada")
+        await replica.scheduler.start("nightly", owner="ada")
         await replica.ended()
 
         def kinds(connection: Connection) -> list[str]:

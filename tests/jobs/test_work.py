@@ -106,17 +106,19 @@ async def test_an_empty_table_is_filled_without_waiting(start: Start) -> None:
     """A schedule by sessions works from the first pass on, not from the next night on."""
     async with start() as replica:
         scheduler = replica.scheduler
-        by_session = entry("told", schedule=parse("XNYS close + 30min", "UTC"))
+        by_session = entry("nightly", schedule=parse("XNYS close + 30min", "UTC"))
         filler = entry(SESSIONS_JOB)
-        scheduler.entries = {"told": by_session, SESSIONS_JOB: filler}
-        scheduler.jobs = {"told": replica.job, SESSIONS_JOB: load(SESSIONS_JOB)}
+        scheduler.entries = {"nightly": by_session, SESSIONS_JOB: filler}
+        scheduler.jobs = {"nightly": replica.job, SESSIONS_JOB: load(SESSIONS_JOB)}
         await scheduler.pass_once()
         await eventually(partial(due_at, scheduler), within=20)
 
 
 async def due_at(scheduler: Scheduler) -> datetime | None:
     """Return when the job is due next."""
-    (due,) = [standing for standing in await scheduler.standings() if standing.entry.name == "told"]
+    (due,) = [
+        standing for standing in await scheduler.standings() if standing.entry.name == "nightly"
+    ]
     return due.due_at
 
 

@@ -90,7 +90,7 @@ async def remediation_stack(
     alive: bool,
     alert: str = ALERT,
     shows: Shows | None = None,
-    cures: frozenset[str] = frozenset({"reconnect_broker"}),
+    fixed_by: frozenset[str] = frozenset({"reconnect_broker"}),
 ) -> AsyncIterator[RemediationStack]:
     """Build all of it; the bot is healthy.
 
@@ -101,7 +101,7 @@ async def remediation_stack(
         shows: returns what is to be seen, by whether the bot is sick; by default of its broker.
         fixes: commands that recover it.
     """
-    bot = FakeWorld(labels={"alertname": alert}, bot_status="ok", cures=cures)
+    bot = FakeWorld(labels={"alertname": alert}, bot_status="ok", fixed_by=fixed_by)
     webhook = f"127.0.0.1:{free_port()}"
     async with (
         run_receivers() as receivers,

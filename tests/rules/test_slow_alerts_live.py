@@ -79,7 +79,7 @@ async def test_it_is_remediated_by_its_first_steps_and_closed(
 ) -> None:
     """Each step once, no more after the fix, and nothing was given up."""
     async with remediation_stack(
-        tmp_path, alive=True, alert=alert, shows=shows, cures=frozenset({action})
+        tmp_path, alive=True, alert=alert, shows=shows, fixed_by=frozenset({action})
     ) as stack:
         stack.bot.firing = True
         await eventually(stack.is_closed, within=SLOWLY, what="the incident to be closed")

@@ -34,10 +34,10 @@ def test_a_hold_stands_until_it_is_released(connection: Connection) -> None:
     assert holds.active(connection) == [make_hold()]
     assert holds.active(connection, "alpha") == [make_hold()]
     assert holds.active(connection, "beta") == []
-    released = holds.release(connection, ids=["h1", "h9"], owner="bert", reason="mended", now=NOW)
+    released = holds.release(connection, ids=["h1", "h9"], owner="bert", reason="fixed", now=NOW)
     assert released == {"h1"}
     assert holds.active(connection) == []
-    assert not holds.release(connection, ids=["h1"], owner="bert", reason="mended", now=NOW)
+    assert not holds.release(connection, ids=["h1"], owner="bert", reason="fixed", now=NOW)
     assert kinds(connection) == ["hold_placed", "hold_released"]
     placed, gone = events.since(connection, 0)
     assert (placed.actor, placed.before) == ("ada", None)
@@ -45,7 +45,7 @@ def test_a_hold_stands_until_it_is_released(connection: Connection) -> None:
     assert '"halted"' in str(placed.after)
     assert gone.actor == "bert"
     assert '"ada"' in str(gone.before)
-    assert '"mended"' in str(gone.after)
+    assert '"fixed"' in str(gone.after)
 
 
 def test_of_two_with_one_id_the_stricter_stands(connection: Connection) -> None:

@@ -27,7 +27,7 @@ def open_incident(connection: Connection, target: str | None, **labels: str) -> 
 
 def tell(connection: Connection, kind: str, at: timedelta, target: str = "alpha") -> None:
     after = {"target": target, "incarnation": "1:1"}
-    events.add(connection, at=NOW + at, kind=kind, note="told", after=after)
+    events.add(connection, at=NOW + at, kind=kind, note="nightly", after=after)
 
 
 def timeline_of(connection: Connection, key: str) -> Timeline:

@@ -16,7 +16,7 @@ from trading_ops.config.settings import load_settings
 from trading_ops_lab.drills.disaster import NAME as DISASTER
 from trading_ops_lab.drills.disaster import run_disaster_drill
 from trading_ops_lab.drills.drill_run import DrillResult
-from trading_ops_lab.drills.gameday import SIDE_BY_SIDE, GameDay, held_back, run_game_day
+from trading_ops_lab.drills.gameday import SIDE_BY_SIDE, GameDay, not_remediated, run_game_day
 from trading_ops_lab.drills.gameday_page import FILE, PAGE, grids, read, summary, write
 from trading_ops_lab.drills.gameday_record import begin_day, record_of
 from trading_ops_lab.drills.lab_clients import open_scene
@@ -73,7 +73,7 @@ def drill(
 
     async def run() -> DrillResult:
         async with open_scene(load_settings()) as scene:
-            why = held_back(paused=paused, silenced=silenced, during=during)
+            why = not_remediated(paused=paused, silenced=silenced, during=during)
             _headline(console, alert, why)
             return await run_drill(
                 scene,

@@ -28,10 +28,10 @@ class DrillResult:
     broken: str = ""
     """Description of the fault."""
 
-    for_people: bool = False
+    page_only: bool = False
     """Whether the alert is page-only: it must be detected, and no action may run."""
 
-    handed_over: bool = False
+    escalated: bool = False
     """Whether no step can fix it, so that it must be escalated to on-call."""
 
     paused: bool
@@ -45,7 +45,7 @@ class DrillResult:
     not_possible: bool = False
     """Whether it was skipped because this machine lacks a prerequisite, named in `problem`."""
 
-    deaf: bool = False
+    notifications_blocked: bool = False
     """Whether the fault stops the reconciler or Alertmanager: no notifications until it ends."""
 
     problem: str = ""
@@ -112,9 +112,9 @@ class Following:
             target=self.bot.name,
             fault=self.drill.fault,
             broken=self.fault.describe,
-            for_people=not self.runbook.steps,
-            handed_over=self.fault.left_to_people,
-            deaf=self.fault.deafens,
+            page_only=not self.runbook.steps,
+            escalated=self.fault.needs_operator,
+            notifications_blocked=self.fault.blocks_notifications,
             paused=paused,
             silenced=self.silenced,
             during=self.during.alert if self.during else "",
@@ -172,7 +172,7 @@ class Following:
     async def follow(self) -> None:
         """Poll Prometheus and the incident once, and report what is new."""
         try:
-            if not self.fires and (self.detected is None or self.fault.deafens):
+            if not self.fires and (self.detected is None or self.fault.blocks_notifications):
                 await self._look_for_detection()
             if self.timeline is None or self.timeline.incident.closed_at is None:
                 await self._read_timeline()

@@ -10,12 +10,12 @@ from dataclasses import replace
 from datetime import datetime
 
 from trading_ops_lab.drills.drill_run import DrillResult, Following
-from trading_ops_lab.drills.page_only_drill import HOLD_SECONDS, done_for_people
+from trading_ops_lab.drills.page_only_drill import HOLD_SECONDS, forbidden_actions
 
 
-async def must_be_handed_over(run: Following) -> DrillResult:
+async def must_be_escalated(run: Following) -> DrillResult:
     """Follow it until it is escalated, fix it like on-call, and follow it to its end."""
-    seen = await run.until(_handed_over, run.injected + run.limit)
+    seen = await run.until(_is_escalated, run.injected + run.limit)
     if not seen:
         problem = "it ended without escalation" if _closed(run) else "it was not escalated"
         return _result(run, problem)
@@ -23,7 +23,7 @@ async def must_be_handed_over(run: Following) -> DrillResult:
     await run.follow()
     if _closed(run):
         return _result(run, "it ended without a fix, after it was escalated")
-    if done := await done_for_people(run):
+    if done := await forbidden_actions(run):
         return _result(run, done)
     witness = await run.fault.witness(run.scene, run.bot, run.injected.timestamp())
     if witness is None:
@@ -41,7 +41,7 @@ async def settled(run: Following, *, until: datetime) -> bool:
     return await run.until(_closed, until)
 
 
-def _handed_over(run: Following) -> bool:
+def _is_escalated(run: Following) -> bool:
     return run.timeline is not None and run.timeline.incident.escalated_at is not None
 
 

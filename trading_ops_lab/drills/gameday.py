@@ -56,11 +56,13 @@ class GameDay:
     @property
     def expected(self) -> list[DrillResult]:
         """The drills that must recover or be detected, without those not possible here."""
-        held_back = (
+        not_remediated = (
             result.paused or result.silenced or result.during or result.not_possible
             for result in self.results
         )
-        return [result for result, back in zip(self.results, held_back, strict=True) if not back]
+        return [
+            result for result, back in zip(self.results, not_remediated, strict=True) if not back
+        ]
 
     @property
     def paused(self) -> list[DrillResult]:
@@ -82,7 +84,7 @@ class GameDay:
         return median(times) if times else None
 
 
-def held_back(*, paused: bool, silenced: bool, during: str) -> str:
+def not_remediated(*, paused: bool, silenced: bool, during: str) -> str:
     """Return what suppresses automation, for a headline; empty: nothing."""
     if during:
         return f"during {during}"
@@ -141,7 +143,7 @@ async def run_game_day(
         during: str = "",
         calm: bool = False,
     ) -> DrillResult:
-        begin(alert, held_back(paused=paused, silenced=silenced, during=during))
+        begin(alert, not_remediated(paused=paused, silenced=silenced, during=during))
 
         def tell(mark: Mark) -> None:
             say(alert, mark)
@@ -225,8 +227,8 @@ def _not_run(scene: Scene, alert: str, target: str, *, problem: str) -> DrillRes
         target=target,
         fault=drill.fault if drill else "",
         broken=FAULTS[drill.fault].describe if drill else "",
-        for_people=not book.steps,
-        handed_over=drill is not None and FAULTS[drill.fault].left_to_people,
+        page_only=not book.steps,
+        escalated=drill is not None and FAULTS[drill.fault].needs_operator,
         paused=False,
         passed=False,
         problem=problem,

@@ -48,11 +48,11 @@ def grids(drills: Sequence[RecordedDrill]) -> list[Grid]:
     drills = [drill for drill in drills if not drill.not_possible]
     waited = [drill for drill in drills if drill.during]
     others = [
-        drill for drill in drills if not (drill.for_people or drill.held_back or drill.during)
+        drill for drill in drills if not (drill.page_only or drill.not_remediated or drill.during)
     ]
-    machines = [drill for drill in others if not drill.handed_over]
-    handed = [drill for drill in others if drill.handed_over]
-    page_only = [drill for drill in drills if drill.for_people]
+    remediated = [drill for drill in others if not drill.escalated]
+    escalated = [drill for drill in others if drill.escalated]
+    page_only = [drill for drill in drills if drill.page_only]
     paused = {drill.alert: drill for drill in drills if drill.paused}
     found = [
         Grid(
@@ -68,7 +68,7 @@ def grids(drills: Sequence[RecordedDrill]) -> list[Grid]:
                     "result",
                 ),
             ),
-            rows=[_recovered(drill, paused.get(drill.alert)) for drill in machines],
+            rows=[_recovered(drill, paused.get(drill.alert)) for drill in remediated],
         ),
         Grid(
             title="Suppressed until the cause was resolved, then remediated",
@@ -84,7 +84,7 @@ def grids(drills: Sequence[RecordedDrill]) -> list[Grid]:
                 *("alert", "injected", "detected", "received", "acted", "escalated", "settled"),
                 *("closed", "limit", "automation paused", "result"),
             ),
-            rows=[_handed(drill, paused.get(drill.alert)) for drill in handed],
+            rows=[_handed(drill, paused.get(drill.alert)) for drill in escalated],
         ),
         Grid(
             title="Page-only",
@@ -115,10 +115,10 @@ def summary(drills: Sequence[RecordedDrill]) -> list[str]:
     """Return the day in sentences."""
     absent = sum(drill.not_possible for drill in drills)
     drills = [drill for drill in drills if not drill.not_possible]
-    regular = [drill for drill in drills if not (drill.held_back or drill.during)]
+    regular = [drill for drill in drills if not (drill.not_remediated or drill.during)]
     waited = [drill for drill in drills if drill.during]
-    machines = [drill for drill in regular if not (drill.for_people or drill.handed_over)]
-    page_only = [drill for drill in regular if drill.for_people]
+    remediated = [drill for drill in regular if not (drill.page_only or drill.escalated)]
+    page_only = [drill for drill in regular if drill.page_only]
     back = {
         "with automation paused": [drill for drill in drills if drill.paused],
         "while the alert was silenced": [drill for drill in drills if drill.silenced],
@@ -136,24 +136,27 @@ def summary(drills: Sequence[RecordedDrill]) -> list[str]:
         sentences.append(
             f"{good} of {len(waited)} suppressed until the cause was resolved, then remediated."
         )
-    handed = [drill for drill in regular if drill.handed_over]
-    if handed:
-        good = sum(drill.passed for drill in handed)
-        sentences.append(f"{good} of {len(handed)} escalated after failed steps.")
-    if machines:
+    escalated = [drill for drill in regular if drill.escalated]
+    if escalated:
+        good = sum(drill.passed for drill in escalated)
+        sentences.append(f"{good} of {len(escalated)} escalated after failed steps.")
+    if remediated:
         shares: dict[str, Callable[[RecordedDrill], float | None]] = {
             "closed after": lambda drill: drill.total_seconds,
-            "alerting": lambda drill: drill.theirs,
-            "remediation": lambda drill: drill.ours,
-            "remediation without verification": lambda drill: drill.without_proof,
+            "alerting": lambda drill: drill.alerting_seconds,
+            "remediation": lambda drill: drill.remediation_seconds,
+            "remediation without verification": lambda drill: (
+                drill.remediation_without_verification
+            ),
         }
-        spread = "; ".join(f"{name} {_spread(machines, of)}" for name, of in shares.items())
+        spread = "; ".join(f"{name} {_spread(remediated, of)}" for name, of in shares.items())
         sentences.append(f"Auto-remediated, median and worst: {spread}.")
     if page_only:
         sentences.append(
             "Page-only, median and worst: "
-            f"received {_spread(page_only, lambda drill: drill.theirs)}; "
-            f"recorded as page-only after {_spread(page_only, lambda drill: drill.ours)}."
+            f"received {_spread(page_only, lambda drill: drill.alerting_seconds)}; "
+            "recorded as page-only after "
+            f"{_spread(page_only, lambda drill: drill.remediation_seconds)}."
         )
     return sentences
 
@@ -176,7 +179,7 @@ def page(record: GameDayRecord) -> str:
         lines += ["", f"## {grid.title}", "", *_markdown(grid.columns, grid.rows)]
     if record.last_disaster:
         lines += ["", "## Disaster recovery", "", *_disaster(record.last_disaster)]
-    run = [drill for drill in drills if not (drill.held_back or drill.not_possible)]
+    run = [drill for drill in drills if not (drill.not_remediated or drill.not_possible)]
     known = {_named(drill): drill for drill in run}
     lines += ["", "## Faults and witnesses", ""]
     seen = [(alert, drill.broken, drill.witness or NEVER) for alert, drill in sorted(known.items())]
@@ -263,8 +266,13 @@ def _where(machine: Machine) -> str:
 
 
 def _recovered(drill: RecordedDrill, twin: RecordedDrill | None) -> list[str]:
-    stages = (drill.first("detected"), drill.theirs, drill.first("acted"), drill.last("verified"))
-    shares = (drill.theirs, drill.ours, drill.proof)
+    stages = (
+        drill.first("detected"),
+        drill.alerting_seconds,
+        drill.first("acted"),
+        drill.last("verified"),
+    )
+    shares = (drill.alerting_seconds, drill.remediation_seconds, drill.verification_seconds)
     return [
         drill.alert,
         *map(_cell, (0.0, *stages, drill.total_seconds)),
@@ -276,7 +284,7 @@ def _recovered(drill: RecordedDrill, twin: RecordedDrill | None) -> list[str]:
 
 
 def _waited(drill: RecordedDrill) -> list[str]:
-    stages = ("detected", "received", "waited", "mended", "acted")
+    stages = ("detected", "received", "waited", "removed", "acted")
     times = (0.0, *map(drill.first, stages), drill.last("verified"), drill.total_seconds)
     limit = f"{drill.limit_seconds:.0f}"
     return [drill.alert, drill.during, *map(_cell, times), limit, _verdict(drill)]
@@ -294,12 +302,12 @@ def _named(drill: RecordedDrill) -> str:
 
 
 def _left(drill: RecordedDrill) -> list[str]:
-    stages = [drill.first(stage) for stage in ("detected", "received", "noticed", "mended")]
+    stages = [drill.first(stage) for stage in ("detected", "received", "noticed", "removed")]
     return [
         drill.alert,
         *map(_cell, (0.0, *stages, drill.total_seconds)),
         f"{drill.limit_seconds:.0f}",
-        *map(_cell, (drill.theirs, drill.ours)),
+        *map(_cell, (drill.alerting_seconds, drill.remediation_seconds)),
         _verdict(drill),
     ]
 

@@ -12,7 +12,7 @@ from trading_ops.domain.decision import Reason
 from trading_ops.domain.runbook import Runbook
 from trading_ops.errors import StackError
 from trading_ops_lab.drills.drill_run import Following
-from trading_ops_lab.drills.page_only_drill import done_for_people
+from trading_ops_lab.drills.page_only_drill import forbidden_actions
 from trading_ops_lab.drills.preflight import TICK_SECONDS
 from trading_ops_lab.faults.catalogue import FAULTS
 
@@ -54,7 +54,7 @@ async def must_wait(run: Following, cause: Runbook) -> str:
         problem = await _left_alone(run, cause)
     finally:
         await fault.clean_up(run.scene, run.bot, key)
-    run.note("mended", f"no longer so: {fault.describe}")
+    run.note("removed", f"no longer so: {fault.describe}")
     return problem
 
 
@@ -68,7 +68,7 @@ async def _left_alone(run: Following, cause: Runbook) -> str:
         await asyncio.sleep(TICK_SECONDS)
     if run.timeline is None:
         return "no incident was opened"
-    if done := await done_for_people(run):
+    if done := await forbidden_actions(run):
         return done
     events = run.timeline.events
     kept = [

@@ -24,29 +24,29 @@ async def must_be_noticed(run: Following, key: str) -> DrillResult:
         key: key of the fault, for removing it.
     """
     try:
-        reached = _fires if run.fault.deafens else _noticed
+        reached = _fires if run.fault.blocks_notifications else _noticed
         seen = await run.until(reached, run.injected + run.drill.recover_within)
         if seen:
             await asyncio.sleep(HOLD_SECONDS)
     finally:
         if key:
             await run.fault.clean_up(run.scene, run.bot, key)
-    run.note("mended", "the drill removed the fault")
-    if run.fault.deafens and seen:
+    run.note("removed", "the drill removed the fault")
+    if run.fault.blocks_notifications and seen:
         seen = await run.until(_noticed, run.injected + run.drill.recover_within)
     if not seen:
         problem = "no incident was opened" if run.detected else "Prometheus did not detect it"
         return run.result(paused=False, passed=False, problem=problem)
     if not await run.until(_closed, run.injected + run.drill.recover_within):
         return run.result(paused=False, passed=False, problem="it did not end with its fault")
-    done = await done_for_people(run)
-    saw = await run.fault.witness(run.scene, run.bot, run.injected.timestamp())
+    done = await forbidden_actions(run)
+    evidence = await run.fault.witness(run.scene, run.bot, run.injected.timestamp())
     result = run.result(paused=False, passed=not done, problem=done)
-    return result if done else replace(result, witness=saw or _nothing_was_done(run))
+    return result if done else replace(result, witness=evidence or _nothing_was_done(run))
 
 
 def _nothing_was_done(run: Following) -> str:
-    tried = ", ".join(sorted(run.fault.tolerates))
+    tried = ", ".join(sorted(run.fault.expected_failures))
     return f"nothing but {tried}, which cannot help, was done to the bot" if tried else NOTHING
 
 
@@ -67,7 +67,7 @@ def _closed(run: Following) -> bool:
     return run.timeline is not None and run.timeline.incident.closed_at is not None
 
 
-async def done_for_people(run: Following) -> str:
+async def forbidden_actions(run: Following) -> str:
     """Return the actions on the bot since the fault started, by any incident; empty: none.
 
     Failed steps of the fault's own alert do not count, as long as each is tried once.
@@ -77,7 +77,7 @@ async def done_for_people(run: Following) -> str:
         timeline = await run.scene.reconciler.timeline(incident.id)
         attempts = timeline.attempts if timeline else []
         for attempt in attempts:
-            if attempt.action not in run.fault.tolerates:
+            if attempt.action not in run.fault.expected_failures:
                 return f"{attempt.action} was run for {incident.alert}"
         steps = len(run.scene.runbooks[incident.alert].steps) if attempts else 0
         if len(attempts) > steps:

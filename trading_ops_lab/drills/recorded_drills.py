@@ -20,7 +20,7 @@ class RecordedDrill(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     fault: str
     broken: str
-    for_people: bool
+    page_only: bool
     paused: bool
     silenced: bool
     passed: bool
@@ -32,9 +32,9 @@ class RecordedDrill(msgspec.Struct, frozen=True, kw_only=True):
     reasons: list[str]
     timeline: list[RecordedMark]
     during: str = ""
-    handed_over: bool = False
+    escalated: bool = False
     not_possible: bool = False
-    deaf: bool = False
+    notifications_blocked: bool = False
 
     def first(self, *stages: str) -> float | None:
         """Return when the first of some stages was reached, or None."""
@@ -45,35 +45,35 @@ class RecordedDrill(msgspec.Struct, frozen=True, kw_only=True):
         return max((mark.seconds for mark in self.timeline if mark.stage == stage), default=None)
 
     @property
-    def held_back(self) -> bool:
+    def not_remediated(self) -> bool:
         """Return whether it must not recover."""
         return self.paused or self.silenced
 
     @property
-    def theirs(self) -> float | None:
+    def alerting_seconds(self) -> float | None:
         """Return the share of Prometheus and Alertmanager: until the alert was received."""
         return self.first("received")
 
     @property
-    def ours(self) -> float | None:
+    def remediation_seconds(self) -> float | None:
         """Return our share: from receipt until the end, or until on-call took over.
 
         While the fault kept the reconciler from receiving alerts, its share had not started.
         """
-        begin, removed = self.theirs, self.first("mended")
-        if self.deaf and begin is not None and removed is not None:
+        begin, removed = self.alerting_seconds, self.first("removed")
+        if self.notifications_blocked and begin is not None and removed is not None:
             begin = max(begin, removed)
-        return _between(begin, self.first("noticed" if self.for_people else "closed"))
+        return _between(begin, self.first("noticed" if self.page_only else "closed"))
 
     @property
-    def proof(self) -> float | None:
+    def verification_seconds(self) -> float | None:
         """Return the part of our share that is verification."""
         return _between(self.last("done"), self.last("verified"))
 
     @property
-    def without_proof(self) -> float | None:
+    def remediation_without_verification(self) -> float | None:
         """Return the rest of our share: decision, action, closing."""
-        return _between(self.proof, self.ours)
+        return _between(self.verification_seconds, self.remediation_seconds)
 
 
 class RecordedDisaster(msgspec.Struct, frozen=True, kw_only=True):

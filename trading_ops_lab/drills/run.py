@@ -12,7 +12,7 @@ from trading_ops.domain.attempt import Delivery
 from trading_ops.domain.runbook import Drill, Runbook, fill_query
 from trading_ops.errors import StackError
 from trading_ops_lab.drills.drill_run import RECOVERY_AFTER_PAUSE, DrillResult, Following
-from trading_ops_lab.drills.escalation_drill import must_be_handed_over, settled
+from trading_ops_lab.drills.escalation_drill import must_be_escalated, settled
 from trading_ops_lab.drills.inhibited_drill import cause_of, must_wait
 from trading_ops_lab.drills.lab_clients import Scene
 from trading_ops_lab.drills.page_only_drill import must_be_noticed
@@ -78,7 +78,7 @@ async def run_drill(
             return await must_be_noticed(run, key)
         if paused or silenced:
             return await _must_not_recover(run)
-        return await (must_be_handed_over if fault.left_to_people else _must_recover)(run)
+        return await (must_be_escalated if fault.needs_operator else _must_recover)(run)
     finally:
         await run.resume()
         if run.key:
@@ -169,8 +169,8 @@ async def _paused_problem(run: Following) -> str:
         return "no incident was opened"
     if run.timeline.attempts:
         return f"{run.timeline.attempts[0].action} was run in spite of it"
-    held_back = "silenced" if run.silenced else "paused"
-    if not any(held_back in reason for reason in _reasons(run)):
+    not_remediated = "silenced" if run.silenced else "paused"
+    if not any(not_remediated in reason for reason in _reasons(run)):
         return "no reason was stored for doing nothing"
     verify = run.runbook.verify
     if verify and await run.scene.prometheus.query(fill_query(verify.query, run.bot)):
@@ -191,7 +191,7 @@ async def _remediate(run: Following) -> None:
         StackError: the incident did not end.
     """
     await run.resume()
-    if run.fault.left_to_people:
+    if run.fault.needs_operator:
         if not await settled(run, until=clock.now() + RECOVERY_AFTER_PAUSE):
             raise StackError(f"{run.runbook.alert} did not end after it was fixed")
         return

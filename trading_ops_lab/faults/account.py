@@ -74,7 +74,7 @@ class StartedUnder(Fault):
     It retries, which may bring it near its rate limit.
     """
 
-    tolerates = frozenset({"throttle_load"})
+    expected_failures = frozenset({"throttle_load"})
 
     def __init__(self, describe: str, kind: str, **details: Any) -> None:
         """Set the venue's fault."""
@@ -98,7 +98,7 @@ class FolderTaken(Fault):
     """The bot dies and another process has locked its folder: no restart can succeed."""
 
     describe = "the bot gets SIGKILL, and another process locks its folder"
-    tolerates = frozenset({"restart_bot"})
+    expected_failures = frozenset({"restart_bot"})
 
     def __init__(self) -> None:
         self._lock: TextIO | None = None

@@ -12,13 +12,13 @@ class Fault(ABC):
 
     describe: str
 
-    deafens: bool = False
+    blocks_notifications: bool = False
     """The reconciler gets no notifications while it lasts; only Prometheus is queried."""
 
-    left_to_people: ClassVar[bool] = False
+    needs_operator: ClassVar[bool] = False
     """No step can fix it: all are tried, then the incident is escalated."""
 
-    tolerates: ClassVar[frozenset[str]] = frozenset()
+    expected_failures: ClassVar[frozenset[str]] = frozenset()
     """Actions that may run, also for another alert of the same fault, but cannot help."""
 
     async def ready(self, scene: Scene, bot: Target) -> None:  # noqa: B027 - often at once

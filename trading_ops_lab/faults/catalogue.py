@@ -39,20 +39,20 @@ from trading_ops_lab.faults.market_crash import MarketCrash
 from trading_ops_lab.faults.memory_fragmentation import MemoryClutter
 from trading_ops_lab.faults.missed_job import MissedJob
 from trading_ops_lab.faults.shared import Shared
-from trading_ops_lab.faults.unexplained_withdrawal import UnbookedCash, UnbookedMoney
+from trading_ops_lab.faults.unexplained_withdrawal import UnexplainedWithdrawal, UnrecordedCash
 
 
 class VenueFault(Fault):
     """A fault of the venue; its journal is the witness."""
 
     def __init__(
-        self, kind: str, describe: str, cured: str = "", saw: str = "", **details: Any
+        self, kind: str, describe: str, fixed_by: str = "", evidence: str = "", **details: Any
     ) -> None:
-        """Set the venue's fault and its details; without `cured` it is page-only."""
+        """Set the venue's fault and its details; without `fixed_by` it is page-only."""
         self.describe = describe
         self._kind = kind
-        self._cured = cured
-        self._saw = saw
+        self._fixed_by = fixed_by
+        self._evidence = evidence
         self._details = details
 
     async def inject(self, scene: Scene, bot: Target) -> str:
@@ -66,16 +66,16 @@ class VenueFault(Fault):
     async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
         """Search the venue's journal for the fix."""
         journal = await scene.faults(bot).journal(since=since)
-        cured = (
-            entry.event == self._cured and entry.account in {"", bot.name} for entry in journal
+        fixed_by = (
+            entry.event == self._fixed_by and entry.account in {"", bot.name} for entry in journal
         )
-        return self._saw if any(cured) else None
+        return self._evidence if any(fixed_by) else None
 
 
 class ThrottlingVenue(VenueFault):
     """It also fires TradingBotRateLimitHigh, whose step does not help either."""
 
-    tolerates = frozenset({"throttle_load"})
+    expected_failures = frozenset({"throttle_load"})
 
 
 class BotKill(Fault):
@@ -170,8 +170,8 @@ FAULTS: Mapping[str, Fault] = {
     "busy_account": BusyAccount(),
     "model_given_up": ModelGivenUp(),
     "market_crash": MarketCrash(),
-    "money_unbooked": UnbookedMoney(),
-    "cash_unbooked": UnbookedCash(),
+    "money_unbooked": UnexplainedWithdrawal(),
+    "cash_unbooked": UnrecordedCash(),
     "memory_clutter": MemoryClutter(),
     "full_disk": FullDisk(),
     "backups_blocked": BlockedBackups(),

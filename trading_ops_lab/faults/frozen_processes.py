@@ -43,7 +43,7 @@ class Frozen(Fault):
 class FrozenAlertmanager(Frozen):
     """No notifications are sent; only Prometheus has the alerts."""
 
-    deafens = True
+    blocks_notifications = True
 
     def __init__(self) -> None:
         """It is the only one."""
@@ -53,7 +53,7 @@ class FrozenAlertmanager(Frozen):
 class FrozenReconciler(Frozen):
     """Nothing is remediated; the mail to on-call proves that pages do not need the reconciler."""
 
-    deafens = True
+    blocks_notifications = True
 
     def __init__(self) -> None:
         """It is the only one."""

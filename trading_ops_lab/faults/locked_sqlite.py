@@ -46,7 +46,7 @@ class LockedStore(LockedFile):
     """An open write transaction on the reconciler's database file."""
 
     describe = "a transaction holds the lock of the reconciler's database"
-    deafens = True
+    blocks_notifications = True
 
     async def inject(self, scene: Scene, bot: Target) -> str:
         """Acquire the lock.

@@ -14,7 +14,7 @@ WITHIN = timedelta(minutes=1)
 class MissedJob(Frozen):
     """Prometheus knows when the job should have started; the run is made up later."""
 
-    deafens = True
+    blocks_notifications = True
 
     def __init__(self) -> None:
         """It is the only one that could run it."""

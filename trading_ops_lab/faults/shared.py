@@ -13,7 +13,7 @@ class Shared(Fault):
     def __init__(self, inner: Fault) -> None:
         """Wrap another fault."""
         self.describe = inner.describe
-        self.deafens = inner.deafens
+        self.blocks_notifications = inner.blocks_notifications
         self._inner = inner
         self._users = 0
         self._key: asyncio.Future[str] | None = None

@@ -29,15 +29,15 @@ HOLDS = "recovery-"
 """Prefix of the ids of holds that the bot places on itself for unexplained changes."""
 
 
-class UnbookedMoney(Fault):
+class UnexplainedWithdrawal(Fault):
     """The venue's own mistake: software cannot tell whose the difference is; an operator decides.
 
     The bot's comparison, made each minute, is triggered at once, as for orphaned orders.
     """
 
     describe = "a balance of the bot's account shrinks without an entry in the venue's ledger"
-    left_to_people = True
-    tolerates = frozenset({"reconcile_positions"})
+    needs_operator = True
+    expected_failures = frozenset({"reconcile_positions"})
 
     def __init__(self) -> None:
         self._since = 0.0
@@ -101,12 +101,12 @@ class UnbookedMoney(Fault):
         ]
 
 
-class UnbookedCash(UnbookedMoney):
+class UnrecordedCash(UnexplainedWithdrawal):
     """The same with the quote currency: no position differs, so no action runs."""
 
     describe = "US dollars of the account are missing, and the venue's ledger does not say why"
-    left_to_people = False
-    tolerates = frozenset()
+    needs_operator = False
+    expected_failures = frozenset()
 
     async def ready(self, scene: Scene, bot: Target) -> None:
         """It needs no position."""

@@ -124,10 +124,10 @@ def test_resume_is_remembered(tmp_path: Path) -> None:
     path = tmp_path / "holds.json"
     holds = Holds(path)
     holds.place(Hold(id="h", state=TradingState.HALTED, owner="anna", reason="odd", at=1.0))
-    holds.release(owner="bert", reason="mended", ids=frozenset({"h"}))
+    holds.release(owner="bert", reason="fixed", ids=frozenset({"h"}))
     (released,) = read_json(path)["released"]
     assert (released["id"], released["owner"]) == ("h", "anna")
-    assert (released["released_by"], released["released_for"]) == ("bert", "mended")
+    assert (released["released_by"], released["released_for"]) == ("bert", "fixed")
 
 
 @pytest.mark.parametrize(

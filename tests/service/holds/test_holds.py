@@ -123,7 +123,7 @@ async def test_killed_between_the_journal_and_the_database(desk: Desk, bot: Real
         "reason": "odd fills",
         "at": "2026-01-01T00:00:00+00:00",
     }
-    await after.release(desk.target, ids=None, owner="bert", reason="mended")
+    await after.release(desk.target, ids=None, owner="bert", reason="fixed")
     desk.journal.append(entry)
     third = desk.again()
     await third.settle_journal()
@@ -168,7 +168,7 @@ async def test_an_acknowledgement_is_reported_once(desk: Desk, bot: RealAgent) -
         await after.enforce()
         assert after.is_acknowledged(placed.id)
     assert await desk.kinds() == ["hold_placed", "hold_acknowledged"]
-    await desk.holding.release(desk.target, ids=None, owner="bert", reason="mended")
+    await desk.holding.release(desk.target, ids=None, owner="bert", reason="fixed")
     await desk.holding.place(desk.target, "halted", **ADA, key="k")
     await desk.again().enforce()
     assert (await desk.kinds())[2:] == [
@@ -224,7 +224,7 @@ async def test_a_person_releases_what_is_named_and_no_more(desk: Desk, bot: Real
     """By name, then all; who and why are kept."""
     first = await desk.holding.place(desk.target, "halted", **ADA)
     second = await desk.holding.place(desk.target, "reducing", **ADA)
-    release = {"owner": "bert", "reason": "mended"}
+    release = {"owner": "bert", "reason": "fixed"}
     released = await desk.holding.release(desk.target, ids=frozenset({first.id}), **release)
     assert (set(released.ids), bot.state) == ({first.id}, "reducing")
     assert await desk.active_holds() == {second.id: "reducing"}
@@ -246,7 +246,7 @@ async def test_nothing_is_released_without_the_database(
     desk.writer.submit(lambda _: release.wait(20))
     try:
         with pytest.raises(StoreError, match="no hold was released on alpha"):
-            await desk.holding.release(desk.target, ids=None, owner="bert", reason="mended")
+            await desk.holding.release(desk.target, ids=None, owner="bert", reason="fixed")
     finally:
         release.set()
     assert bot.state == "halted"
@@ -255,7 +255,7 @@ async def test_nothing_is_released_without_the_database(
 async def test_nothing_is_released_without_the_bot(desk: Desk, bot: RealAgent) -> None:
     """It does not answer, or cannot store it: the holds stand, here too."""
     placed = await desk.holding.place(desk.target, "halted", **ADA)
-    release = {"owner": "bert", "reason": "mended"}
+    release = {"owner": "bert", "reason": "fixed"}
     (bot.folder / ".holds.json.new").mkdir()
     with pytest.raises(Refused, match="alpha released no holds"):
         await desk.holding.release(desk.target, ids=None, **release)
@@ -355,7 +355,7 @@ async def test_a_release_that_was_ordered_here_is_learnt_from_the_bot(
             target="alpha",
             kind="hold_release_requested",
             actor="bert",
-            text="mended",
+            text="fixed",
             now=clock.now(),
         )
 
@@ -387,7 +387,7 @@ async def test_a_hold_that_no_one_here_knew_of_is_released_and_reported(
     await desk.directory.bot(desk.target).command(
         "halt", {**ADA, "id": "step"}, attempt_id="x", fence=0, within=_SECONDS
     )
-    released = await desk.holding.release(desk.target, ids=ids, owner="bert", reason="mended")
+    released = await desk.holding.release(desk.target, ids=ids, owner="bert", reason="fixed")
     assert (set(released.ids), released.detail) == ({"step"}, "holds released by bert: 1")
     assert await desk.kinds() == ["hold_release_requested", "hold_adopted", "hold_released"]
     timeline = await desk.reader.read(lambda c: events.since(c, 0))
@@ -407,7 +407,7 @@ async def test_what_a_bot_says_it_released_releases_no_other_bots_hold(
     await desk.directory.bot(desk.target).command(
         "halt", {**ADA, "id": "h1"}, attempt_id="x", fence=0, within=_SECONDS
     )
-    released = await desk.holding.release(desk.target, ids=None, owner="bert", reason="mended")
+    released = await desk.holding.release(desk.target, ids=None, owner="bert", reason="fixed")
     assert (set(released.ids), bot.state) == ({"h1"}, "active")
     assert await desk.active_holds() == {"h1": "halted"}
 
@@ -508,7 +508,7 @@ async def test_what_another_replica_released_is_not_taken_for_being_in_force(
     """Or the same life, silent once more, would be neither halted nor stopped."""
     key = silence_id("alpha", bot.incarnation)
     await desk.holding.place(desk.target, "halted", **SILENCE, key=key)
-    await desk.again().release(desk.target, ids=None, owner="bert", reason="mended")
+    await desk.again().release(desk.target, ids=None, owner="bert", reason="fixed")
     await desk.holding.enforce()
     assert not desk.holding.is_acknowledged(key)
 

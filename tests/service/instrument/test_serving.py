@@ -348,7 +348,7 @@ def test_a_collector_that_fails_is_an_error_and_not_the_end(
         def collect(self) -> Iterator[GaugeMetricFamily]:
             if self.broken:
                 raise OSError("the disk is gone")
-            yield GaugeMetricFamily("mended", "One.", value=1)
+            yield GaugeMetricFamily("fixed", "One.", value=1)
 
         def describe(self) -> list[GaugeMetricFamily]:
             return []

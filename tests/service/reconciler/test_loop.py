@@ -168,7 +168,7 @@ async def test_nothing_is_done_until_the_condition_ends(
 
 async def test_an_empty_answer_is_not_resolved(start: Start, world: FakeWorld) -> None:
     """Without the Watchdog an empty list of alerts means nothing."""
-    world.cures = frozenset()
+    world.fixed_by = frozenset()
     async with start() as running:
         await running.break_it()
         await eventually(lambda: bool(world.commands))
@@ -184,7 +184,7 @@ async def test_a_step_that_does_not_help_is_followed_by_the_next(
 ) -> None:
     """Done is not recovered: only the verify query counts."""
     give_little_time(settings, "reconnect_broker")
-    world.cures = frozenset({"restart_bot"})
+    world.fixed_by = frozenset({"restart_bot"})
     async with start() as running:
         await running.break_it()
         await eventually(running.closed)

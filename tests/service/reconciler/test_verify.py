@@ -24,7 +24,7 @@ async def test_what_the_target_says_itself_is_no_success(
 ) -> None:
     """The command succeeded, and the symptom stays."""
     give_little_time(settings, "reconnect_broker")
-    world.cures = frozenset()
+    world.fixed_by = frozenset()
     async with start() as running:
         await running.break_it()
         attempt = await eventually(lambda: first_attempt(running))

@@ -12,7 +12,7 @@ from trading_ops.domain.target import Target
 from trading_ops.reconciler.runbook_index import load_runbooks
 from trading_ops_lab.drills.drill_run import Following
 from trading_ops_lab.drills.lab_clients import Scene
-from trading_ops_lab.drills.page_only_drill import done_for_people
+from trading_ops_lab.drills.page_only_drill import forbidden_actions
 from trading_ops_lab.drills.run import done_twice
 from trading_ops_lab.faults.base import Fault
 
@@ -23,7 +23,7 @@ class Broken(Fault):
     """A fault that leads to vain restarts."""
 
     describe = "broken"
-    tolerates = frozenset({"restart_bot"})
+    expected_failures = frozenset({"restart_bot"})
 
     async def inject(self, scene: Scene, bot: Target) -> str:
         """Break nothing."""
@@ -34,7 +34,7 @@ class Broken(Fault):
 class Whole(Broken):
     """A fault that leads to nothing."""
 
-    tolerates = frozenset()
+    expected_failures = frozenset()
 
 
 class World:
@@ -88,7 +88,7 @@ async def test_what_is_done_for_people_is_found(
     fault: Fault, timelines: list[TimelineView], problem: str
 ) -> None:
     """Any attempt of any incident of the bot, but for what the fault is known to lead to."""
-    assert await done_for_people(following(fault, *timelines)) == problem
+    assert await forbidden_actions(following(fault, *timelines)) == problem
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from tests.unit.stack.test_drill_checks import BOOKS
 from tests.unit.stack.timelines import AT, attempt, timeline
 from trading_ops.clients.reconciler_views import AttemptView, IncidentView, TimelineView
 from trading_ops.domain.target import Target
-from trading_ops_lab.drills import escalation_drill as handing_over
+from trading_ops_lab.drills import escalation_drill
 from trading_ops_lab.drills.drill_run import Following
 from trading_ops_lab.drills.lab_clients import Scene
 from trading_ops_lab.faults.base import Fault
@@ -26,8 +26,8 @@ class Owed(Fault):
     """A fault that an operator settles, if the world lets them."""
 
     describe = "owed"
-    left_to_people = True
-    tolerates = frozenset({"reconcile_positions"})
+    needs_operator = True
+    expected_failures = frozenset({"reconcile_positions"})
 
     def __init__(self, seen: str | None) -> None:
         """Take what the witness says."""
@@ -88,7 +88,7 @@ class World:
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handing_over, "HOLD_SECONDS", 0.0)
+    monkeypatch.setattr(escalation_drill, "HOLD_SECONDS", 0.0)
 
 
 def following(world: World, fault: Fault) -> Following:
@@ -140,9 +140,9 @@ async def test_steps_in_vain_and_then_a_person(
     fault = Owed(seen)
     broken = World(attempts, **{"escalated": True, "closed": False, "settles": True} | world)
     run = following(broken, fault)
-    result = await handing_over.must_be_handed_over(run)
+    result = await escalation_drill.must_be_escalated(run)
     assert (result.passed, result.problem) == (not problem, problem)
-    assert result.handed_over
+    assert result.escalated
     assert fault.settled in ([], ["what is owed"])
     assert bool(run.key) != bool(fault.settled), "the drill cleans up what was not settled"
     assert result.witness == (seen if result.passed else "")

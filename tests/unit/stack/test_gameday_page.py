@@ -42,7 +42,7 @@ REMEDIATED = {
     "verified": 11.5,
     "closed": 11.6,
 }
-LEFT = {"injected": 0.0, "detected": 3.0, "received": 9.0, "noticed": 9.25, "mended": 19.0}
+LEFT = {"injected": 0.0, "detected": 3.0, "received": 9.0, "noticed": 9.25, "removed": 19.0}
 
 
 def drill(alert: str = "TradingBotDown", **given: object) -> RecordedDrill:
@@ -54,7 +54,7 @@ def drill(alert: str = "TradingBotDown", **given: object) -> RecordedDrill:
         "target": "alpha",
         "fault": "bot_kill",
         "broken": "the process is killed",
-        "for_people": False,
+        "page_only": False,
         "paused": False,
         "silenced": False,
         "passed": True,
@@ -72,7 +72,7 @@ def drill(alert: str = "TradingBotDown", **given: object) -> RecordedDrill:
 def left(alert: str = "TradingVenueDown") -> RecordedDrill:
     """Return a drill of what is for people."""
     return drill(
-        alert, for_people=True, stages=LEFT | {"closed": 40.0}, total_seconds=40.0, witness="nobody"
+        alert, page_only=True, stages=LEFT | {"closed": 40.0}, total_seconds=40.0, witness="nobody"
     )
 
 
@@ -114,11 +114,13 @@ def test_the_record_has_every_field_of_a_result() -> None:
 def test_shares_add_up() -> None:
     """Theirs until it was received, ours until it was closed, the proof within ours."""
     closed = drill()
-    assert closed.theirs == pytest.approx(5.6)
-    assert closed.ours == pytest.approx(6.0)
-    assert closed.proof == pytest.approx(5.5)
-    assert closed.without_proof == pytest.approx(0.5)
-    assert (closed.theirs or 0) + (closed.ours or 0) == pytest.approx(closed.total_seconds)
+    assert closed.alerting_seconds == pytest.approx(5.6)
+    assert closed.remediation_seconds == pytest.approx(6.0)
+    assert closed.verification_seconds == pytest.approx(5.5)
+    assert closed.remediation_without_verification == pytest.approx(0.5)
+    assert (closed.alerting_seconds or 0) + (closed.remediation_seconds or 0) == pytest.approx(
+        closed.total_seconds
+    )
 
 
 def test_the_proof_is_that_of_the_step_that_helped() -> None:
@@ -127,14 +129,14 @@ def test_the_proof_is_that_of_the_step_that_helped() -> None:
     again = [RecordedMark("acted", 7.0), RecordedMark("done", 8.0)]
     closed = msgspec.structs.replace(twice, timeline=[*twice.timeline, *again])
     assert closed.first("acted") == pytest.approx(5.62)
-    assert closed.proof == pytest.approx(3.5)
+    assert closed.verification_seconds == pytest.approx(3.5)
 
 
 def test_what_is_for_people_is_ours_until_it_was_left_to_them() -> None:
     """The rest of its time is the drill's own and the rule's."""
     paged = left()
-    assert paged.ours == pytest.approx(0.25)
-    assert paged.proof is None
+    assert paged.remediation_seconds == pytest.approx(0.25)
+    assert paged.verification_seconds is None
 
 
 def test_a_paused_twin_is_a_column_of_its_drill() -> None:
@@ -206,7 +208,7 @@ def test_a_folder_that_cannot_be_written_to_is_reported(tmp_path: Path) -> None:
 
 def test_a_drill_during_an_outage_has_a_table_of_its_own() -> None:
     """Its time holds the outage: it is in no median, and in no other row."""
-    stages = REMEDIATED | {"waited": 5.62, "mended": 45.0, "acted": 62.0, "closed": 68.0}
+    stages = REMEDIATED | {"waited": 5.62, "removed": 45.0, "acted": 62.0, "closed": 68.0}
     waited = drill(during="TradingVenueDown", stages=stages, total_seconds=68.0)
     healed, apart = grids([drill(), waited])
     assert [row[0] for row in healed.rows] == [row[0] for row in apart.rows]
@@ -222,14 +224,14 @@ def test_a_drill_during_an_outage_has_a_table_of_its_own() -> None:
 def test_a_drill_that_people_end_has_a_table_of_its_own() -> None:
     """It was tried without success: what people took for it is in no median of the machine's."""
     stages = REMEDIATED | {"escalated": 38.0, "settled": 48.0, "closed": 54.5}
-    handed = drill("TradingBotPositionDrift", handed_over=True, stages=stages, total_seconds=54.5)
-    twin = drill("TradingBotPositionDrift", handed_over=True, paused=True, total_seconds=None)
-    healed, apart = grids([drill(), handed, twin])
+    escalated = drill("TradingBotPositionDrift", escalated=True, stages=stages, total_seconds=54.5)
+    twin = drill("TradingBotPositionDrift", escalated=True, paused=True, total_seconds=None)
+    healed, apart = grids([drill(), escalated, twin])
     assert [row[0] for row in healed.rows] == ["TradingBotDown"]
     [row] = apart.rows
     assert row[1:8] == ["0.00", "3.50", "5.60", "5.62", "38.00", "48.00", "54.50"]
     assert row[8:] == ["45", "broken after 45", "closed"]
-    lines = summary([drill(), handed, twin])
+    lines = summary([drill(), escalated, twin])
     assert lines[0] == "2 of 2 drills passed within their limits."
     assert lines[2].startswith("1 of 1 escalated")
     assert "closed after 11.60 s and 11.60 s" in lines[3]
@@ -254,12 +256,12 @@ def test_a_drill_that_this_machine_cannot_have_is_reported_and_counted_nowhere()
 
 def test_a_disconnected_client_starts_when_the_fault_is_cleared() -> None:
     """What was heard of by then waited for the drill's own hand, not for us."""
-    stages = {"injected": 0.0, "received": 9.0, "mended": 99.0, "noticed": 99.25, "closed": 110.0}
-    paged = drill(for_people=True, deaf=True, stages=stages)
-    assert paged.ours == pytest.approx(0.25)
-    late = drill(for_people=True, deaf=True, stages=stages | {"received": 99.2})
-    assert late.ours == pytest.approx(0.05)
-    assert drill(for_people=True, stages=stages).ours == pytest.approx(90.25)
+    stages = {"injected": 0.0, "received": 9.0, "removed": 99.0, "noticed": 99.25, "closed": 110.0}
+    paged = drill(page_only=True, notifications_blocked=True, stages=stages)
+    assert paged.remediation_seconds == pytest.approx(0.25)
+    late = drill(page_only=True, notifications_blocked=True, stages=stages | {"received": 99.2})
+    assert late.remediation_seconds == pytest.approx(0.05)
+    assert drill(page_only=True, stages=stages).remediation_seconds == pytest.approx(90.25)
 
 
 def test_what_is_run_again_takes_the_place_of_what_was_and_the_rest_stays() -> None:
@@ -267,7 +269,7 @@ def test_what_is_run_again_takes_the_place_of_what_was_and_the_rest_stays() -> N
     first = record(drill(), drill(paused=True), left())
     second = record(drill(total_seconds=99.0)).after(first)
     assert [len(run.drills) for run in second.runs] == [1, 1]
-    assert [result.total_seconds for result in second.all_drills if not result.for_people] == [99.0]
+    assert [result.total_seconds for result in second.all_drills if not result.page_only] == [99.0]
     text = page(second)
     assert text.count("- When: ") == 2
     assert "- Which: TradingVenueDown" in text

@@ -150,7 +150,7 @@ async def test_whatever_was_done_or_not_reported_is_a_problem(
     assert bool(found) == bool(problem)
     assert world.venue.broken == []
     assert run.key == "pid"
-    assert [mark.stage for mark in run.extra][-1] == "mended"
+    assert [mark.stage for mark in run.extra][-1] == "removed"
 
 
 async def test_nothing_is_broken_before_its_cause_fires() -> None:

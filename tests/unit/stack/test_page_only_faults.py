@@ -102,7 +102,7 @@ class Counted(Fault):
     """A fault that tells how often it was broken and fixed."""
 
     describe = "counted"
-    deafens = True
+    blocks_notifications = True
 
     def __init__(self, *, refuses: bool = False) -> None:
         """Start whole."""
@@ -125,14 +125,14 @@ class Counted(Fault):
     async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:
         """Fix it."""
         del scene, bot
-        self.calls.append(f"mended with {key}")
+        self.calls.append(f"fixed with {key}")
 
 
 async def test_a_shared_fault_is_repaired_once_by_the_last_and_all_wait_for_it() -> None:
     """A drill that continued before would take another's fault for its own fix."""
     inner, scene = Counted(), cast(Scene, None)
     shared = Shared(inner)
-    assert (shared.deafens, shared.describe) == (True, "counted")
+    assert (shared.blocks_notifications, shared.describe) == (True, "counted")
     for _ in range(2):  # the next game day too
         inner.calls.clear()
         keys = await asyncio.gather(*(shared.inject(scene, BOT) for _ in range(3)))
@@ -142,7 +142,7 @@ async def test_a_shared_fault_is_repaired_once_by_the_last_and_all_wait_for_it()
         assert (inner.calls, [task.done() for task in first]) == (["broken"], [False, False])
         await shared.clean_up(scene, BOT, keys[2])
         await asyncio.gather(*first)
-        assert inner.calls == ["broken", "mended with key"]
+        assert inner.calls == ["broken", "fixed with key"]
 
 
 async def test_a_shared_fault_that_cannot_be_broken_fails_for_all_and_can_be_tried_again() -> None:
@@ -167,7 +167,7 @@ async def test_a_drill_that_is_given_up_does_not_keep_the_others_waiting() -> No
     given_up.cancel()
     await eventually(key.done, what="the other to have broken it")
     await shared.clean_up(scene, BOT, await key)
-    assert inner.calls == ["broken", "mended with key"]
+    assert inner.calls == ["broken", "fixed with key"]
 
 
 def test_no_drill_runs_twice_at_once_and_all_of_a_batch_are_page_only() -> None:

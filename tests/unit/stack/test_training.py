@@ -45,8 +45,8 @@ def test_a_fault_of_an_exercise_shows_and_ends(alert: str) -> None:
     drill = BOOKS[alert].drill
     assert drill is not None
     fault = FAULTS[drill.fault]
-    assert not fault.deafens
-    assert not fault.left_to_people
+    assert not fault.blocks_notifications
+    assert not fault.needs_operator
 
 
 @given(seed=st.integers(0, 10_000))

@@ -14,7 +14,7 @@ from trading_ops.domain.target import Target
 from trading_ops.errors import StackError
 from trading_ops_lab.drills.lab_clients import Scene
 from trading_ops_lab.faults import unexplained_withdrawal as unbooked
-from trading_ops_lab.faults.unexplained_withdrawal import UnbookedMoney
+from trading_ops_lab.faults.unexplained_withdrawal import UnexplainedWithdrawal
 from trading_ops_lab.faults.venue_faults import JournalEntry
 
 AT = datetime(2126, 5, 4, tzinfo=UTC)
@@ -94,7 +94,7 @@ def scene_of(world: World) -> Scene:
 
 async def test_it_is_taken_and_the_bot_looks_and_a_person_settles_it() -> None:
     """The venue's word is taken before the bot's own hold goes; an operator's own hold stays."""
-    world, fault = World(OLD, OWN, PERSONS), UnbookedMoney()
+    world, fault = World(OLD, OWN, PERSONS), UnexplainedWithdrawal()
     await fault.ready(scene_of(world), ALPHA)
     key = await fault.inject(scene_of(world), ALPHA)
     await fault.clean_up(scene_of(world), ALPHA, key)
@@ -105,7 +105,7 @@ async def test_it_is_taken_and_the_bot_looks_and_a_person_settles_it() -> None:
 
 async def test_a_bot_that_does_not_look_is_left_as_it_was() -> None:
     """The drill does not start, and nothing is left for the next one."""
-    world, fault = World(obeys=False), UnbookedMoney()
+    world, fault = World(obeys=False), UnexplainedWithdrawal()
     await fault.ready(scene_of(world), ALPHA)
     with pytest.raises(StackError, match="alpha did not carry out restart_component: no"):
         await fault.inject(scene_of(world), ALPHA)
@@ -120,7 +120,7 @@ async def test_of_what_the_bot_does_not_hold_nothing_can_be_missing(
     world = World()
     world.positions = ["SOL/USD"]
     with pytest.raises(StackError, match="alpha holds nothing that could be missing"):
-        await UnbookedMoney().ready(scene_of(world), ALPHA)
+        await UnexplainedWithdrawal().ready(scene_of(world), ALPHA)
     assert world.done == []
 
 
@@ -145,5 +145,5 @@ async def test_nothing_else_was_done_or_no_one_saw_it(
     started = psutil.Process(os.getpid()).create_time()
     since = started - 1 if replaced else started + 1
     world = World(*holds, orders=orders)
-    evidence = await UnbookedMoney().witness(scene_of(world), ALPHA, since)
+    evidence = await UnexplainedWithdrawal().witness(scene_of(world), ALPHA, since)
     assert (evidence is not None) == seen
