@@ -3,7 +3,7 @@
     python -m tests.backup.kills --kills 500 [--postgresql]
 
 A life is a forked child that ends itself with SIGKILL just before its n-th change of a file or a
-folder, as told by Python's audit hooks, or its n-th SQL statement. After each death every complete
+folder, counted by Python's audit hooks, or its n-th SQL statement. After each death every complete
 backup must still be listed, restore exactly and pass its restore test, and the same command must
 then succeed.
 """

@@ -167,7 +167,7 @@ def main() -> None:
     say("scenario                   truth   suspected     after: median  longest")
     for scenario in SCENARIOS:
         show(scenario, seeds)
-    say("* not told apart for certain within a week: see docs/watchers.md")
+    say("* not reliably distinguished within a week: see docs/watchers.md")
     judged, kept = cost()
     say(f"cost: {judged * 1e6:.0f} us every {STEP / 60:g} min, {kept * 1e6:.1f} us a reading")
 

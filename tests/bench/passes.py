@@ -38,7 +38,7 @@ LONG_AGO = "2026-01-01T00:00:00Z"
 
 
 def labels(number: int) -> dict[str, str]:
-    """Return the labels of one alert that is for people, so that nothing is done."""
+    """Return the labels of one page-only alert, so that no action runs."""
     return {
         "alertname": "ForPeople",
         "bot": f"bot-{number}",

@@ -87,7 +87,7 @@ def page(chromium: Browser) -> Iterator[Page]:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_every_page(page: Page, served: Served, theme: Any, size: Any) -> None:
-    """It can be read and used; the pictures are for people to look at."""
+    """It can be read and used; the pictures are for human review."""
     page.emulate_media(color_scheme=theme)
     page.set_viewport_size(size)
     page.goto(f"{served.url}/login")

@@ -1,4 +1,4 @@
-"""What people say to the bot of a sweep, and what must be left of it after each death.
+"""Operators' commands to the bot of a sweep, and the state they must leave after each crash.
 
 A halt and a word for paper stand until a person takes them back, however often the bot dies
 meanwhile. One that was not acknowledged may stand or not; what the next run finds is then kept.
@@ -88,7 +88,7 @@ class OperatorCommands:
         for gone in self._holds if belief["state"] != "halted" else self._holds - holds:
             wrong.append(f"the halt {gone} is gone")
         if self.external and EXTERNAL not in holds:
-            wrong.append("somebody traded on the account, and it is not held")
+            wrong.append("another client traded on the account, and no hold was placed")
         unasked = holds - self._holds - ({EXTERNAL} if self.external else set())
         if unasked:
             wrong.append(f"held by {', '.join(sorted(unasked))}")

@@ -152,7 +152,7 @@ class Drill:
         async def trades() -> bool:
             return len(await self.pair.orders()) > before
 
-        await until(trades, within=WITHIN, what="somebody trades again")
+        await until(trades, within=WITHIN, what="an instance trades again")
 
     async def settle(self) -> None:
         """In the end records and venue agree to the last digit."""

@@ -89,7 +89,7 @@ class Soak:
             finally:
                 if not self.bot.ended:
                     code = await self.bot.stop()
-                    self._demand(code == 0, f"told to end, it ended with {code}")
+                    self._demand(code == 0, f"asked to stop, it exited with {code}")
             self._check_run()
             await self._settle()
         finally:

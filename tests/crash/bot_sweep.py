@@ -179,10 +179,10 @@ class Sweep:
             await asyncio.wait({process.ended}, timeout=1.0)
             process.send(signal.SIGTERM)
         elif self._random.random() < 0.2:
-            if self._random.random() < 0.7:  # the others are told while they recover
+            if self._random.random() < 0.7:  # the others get the command during recovery
                 await self._until_covered(process)
             if await self._commands.send(process):
-                await self._read_journal("what was done before it was told")
+                await self._read_journal("what was done before the command")
                 # Orders are lost at that point.
                 self._witness.halted = place is not Failpoint.BALANCES_ADOPTED
                 patience += HALTED_SECONDS
@@ -199,7 +199,7 @@ class Sweep:
             done, _ = await asyncio.wait({process.ended}, timeout=0.05)
             if done:
                 return
-            await self._read_journal("what was done before it was told")
+            await self._read_journal("what was done before the command")
 
     def _seen(self, place: Failpoint) -> tuple[int, float]:
         return self.tally.kills[place] + self.tally.misses[place], self._random.random()

@@ -47,7 +47,7 @@ class Round:
     settle_seconds: float = 60.0
     """When the faults have stopped, everything is closed or with a person after so long.
 
-    An alert that only a notification told of closes after 30 s (`NEVER_SHOWN`)."""
+    An alert known only from a notification closes after 30 s (`NEVER_SHOWN`)."""
 
     lease: float | None = None
     """In seconds; None: as in production."""
@@ -122,7 +122,7 @@ class Round:
             done, _ = await asyncio.wait({process.ended}, timeout=LIFE_SECONDS)
             code = await process.end() if not done else process.ended.result()
         if done and code != -signal.SIGKILL:
-            self.found.stuck.append(f"a reconciler ended by itself with {code}, see its log")
+            self.found.stuck.append(f"a reconciler exited unexpectedly with {code}, see its log")
         self.chooser.ended(choice, there=bool(done))
 
     async def _fill_the_disk(self, server: Server, load: Load) -> None:

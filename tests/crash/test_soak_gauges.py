@@ -48,7 +48,7 @@ def test_a_late_leak_is_not_flat() -> None:
     ids=["level", "noisy", "falling", "warm-up", "too slow to tell"],
 )
 def test_what_does_not_grow_is_flat(series: Series) -> None:
-    """A warm-up is over before that; below the printed line nothing can be told."""
+    """A warm-up is over before that; below the printed line no trend can be detected."""
     assert judge_memory("memory", series, MINUTES).flat
 
 

@@ -49,7 +49,7 @@ def test_a_bot_is_restarted_in_order(stack: Stack) -> None:
 
 
 async def test_a_restart_needs_no_reconciler(stack: Stack) -> None:
-    """The supervisor itself is told, and names the same life."""
+    """The supervisor's own update is announced, and it reports the same incarnation."""
     before = life(stack)
     await asyncio.to_thread(stack.supervisor.stop, "reconciler")
     try:

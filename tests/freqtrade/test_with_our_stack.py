@@ -118,7 +118,7 @@ async def test_it_is_exported(real: RealFreqtrade, scrapes: Scrapes) -> None:
     try:
         await patiently(agree, within=90)
     except AssertionError as error:
-        raise AssertionError(f"told and true: {disagreements}") from error
+        raise AssertionError(f"reported and actual: {disagreements}") from error
 
 
 async def test_prometheus_has_it_as_one_of_our_bots(scrapes: Scrapes) -> None:

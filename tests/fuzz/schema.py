@@ -25,7 +25,7 @@ positive_data_acceptance.enabled = false
 include-name = "POST /api/v1/webhook/alertmanager"
 checks.negative_data_rejection.enabled = false
 
-# Whoever does not ask for a WebSocket is told so first.
+# A client that does not ask for a WebSocket gets that error first.
 [[operations]]
 include-name = "GET /api/v1/events/stream"
 checks.negative_data_rejection.enabled = false

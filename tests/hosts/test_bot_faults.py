@@ -36,7 +36,7 @@ async def test_a_frozen_bot(site: Site) -> None:
 
 async def test_a_bot_that_runs_out_of_memory(site: Site) -> None:
     timeline = await site.recovered("OOM", lambda: site.b(f"kill -USR1 {site.unit('MainPID')}"))
-    # With cgroup v1, systemd is not told that the kernel killed it for lack of memory.
+    # With cgroup v1, systemd does not learn that the kernel killed it for lack of memory.
     v2 = site.b("stat --file-system --format %T /sys/fs/cgroup").strip() == "cgroup2fs"
     assert ("(oom-kill, exit status 9)" if v2 else "(signal, exit status 9)") in " ".join(
         timeline.split()

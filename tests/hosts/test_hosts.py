@@ -72,7 +72,7 @@ async def test_a_host_that_is_cut_off_is_unknown_and_its_bot_is_not_restarted(si
     address = f"{SUBNET}5"
     docker("network", "connect", "--ip", address, site.network, site.b.container)
     began = time.monotonic()
-    halted = "trading is halted"  # as silent: known again, and released by people only
+    halted = "trading is halted"  # as unresponsive: known again, and released only by an operator
     await eventually(lambda: halted in site.a("trading-ops status || true"), within=60, what=halted)
     say(f"network back: the bot's state is known after {time.monotonic() - began:.1f} s")
 

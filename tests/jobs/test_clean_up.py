@@ -1,4 +1,4 @@
-"""Clean-up removes what is left behind and nothing else, however the folder is laid out."""
+"""Clean-up removes what is left behind and nothing else, whatever the folder's layout."""
 
 import asyncio
 import contextlib
@@ -276,7 +276,7 @@ async def test_a_run_that_is_cut_off_removes_nothing_more(
 
 
 def test_a_large_log_that_is_being_packed_is_left_whole(settings: Settings) -> None:
-    """Told to end in the middle, it leaves neither half an archive nor an empty log."""
+    """Stopped in the middle, it leaves neither half an archive nor an empty log."""
     log = settings.logs / "prometheus.log"
     put(log, int(settings.log_policy.file_bytes * OVER + 1))
     (found,) = (leftover for leftover in leftovers(settings) if leftover.kind is Kind.LARGE_LOG)

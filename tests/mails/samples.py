@@ -1,4 +1,4 @@
-"""One message of every kind, and reports with all their parts, to be shown as people get them."""
+"""One message of every kind, and reports with all their parts, as recipients see them."""
 
 import json
 from collections.abc import Mapping

@@ -214,7 +214,7 @@ BUGS = (
         tests=("tests/store/test_claims.py",),
     ),
     Bug(
-        name="unreachable-is-healed",
+        name="unreachable-is-recovered",
         what="a Prometheus that does not answer counts as success",
         changes=(
             Change(
@@ -329,7 +329,7 @@ BUGS = (
     ),
     Bug(
         name="stops-forgotten",
-        what="a restart of the reconciler begins the budget of stops anew",
+        what="a restart of the reconciler resets the budget of stops",
         changes=(
             Change(
                 path="trading_ops/holds/agent_monitor.py",

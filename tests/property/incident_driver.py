@@ -78,7 +78,7 @@ Alert = tuple[str, str]
 
 @dataclass
 class IncidentDriver:
-    """One reconciler, the world that it sees, and what people said."""
+    """One reconciler, the world it observes, and the operators' commands."""
 
     now: datetime = NOW
     firing: set[Alert] = field(default_factory=set)
@@ -119,7 +119,7 @@ class IncidentDriver:
         if not self.failing or self.failing[-1][1] != now_failing:
             self.failing.append((self.now, now_failing))
 
-    # What people and sources tell.
+    # What operators and sources report.
 
     def notify(self, alert: Alert, *, late: int = 0) -> None:
         """Take in a notification that an alert fires, perhaps from some seconds ago."""
@@ -190,7 +190,7 @@ class IncidentDriver:
         assert checked == decided
 
     def make_pass(self) -> list[tuple[Incident, Decision]]:
-        """Adopt what no notification told of, then look at every open incident once."""
+        """Adopt alerts without a notification, then look at every open incident once."""
         if not self.blind:
             for alert in sorted(self.firing):
                 self.notify(alert)

@@ -19,7 +19,7 @@ from trading_ops.audit.walk import Problem, Walk
 from trading_ops.store import audit_chain
 from trading_ops.store.audit_chain import Head, Link
 
-KEY = b"the key of the story"
+KEY = b"the key of the audit log"
 EVENTS = 40
 ANCHORED = (7, 19, 20, 33)
 
@@ -34,7 +34,7 @@ class Copy:
 
 
 def full_log(choose: random.Random) -> Copy:
-    """Return an untouched story of different events, in which equal neighbours occur too."""
+    """Return an untouched audit log of different events, in which equal neighbours occur too."""
     log = Copy()
     seq, mac = 0, ""
     for _ in range(EVENTS):
@@ -177,7 +177,7 @@ def tamper(count: int, seed: int) -> tuple[Counter[tuple[str, str]], int]:
     for number in range(count):
         if number % 50 == 0:
             original = full_log(choose)
-            assert check(original) is None, "an untouched story is whole"
+            assert check(original) is None, "an untouched audit log is intact"
         log = Copy(dict(original.rows), original.head, original.anchors)
         attack = choose.choice(ATTACKS)
         attack(log, choose)

@@ -51,10 +51,10 @@ def rest(reported: list[tuple[str, str]], firing: set[Alert]) -> tuple[object, .
 def test_the_order_of_facts_does_not_matter(
     reported: list[tuple[str, str]], firing: set[str], random: Random
 ) -> None:
-    """What fires in the end is what is worked on, and it ends with the same people."""
+    """What fires in the end is what is worked on, and it ends with the same on-call engineer."""
     truth = {("BotDown", bot) for bot in firing}
-    # Of what has long ended, only its end: several others that are thought ill for a moment make
-    # the fleet look ill, and an operator is called instead. That errs to the safe side.
+    # Of what has long ended, only its end: several others that look unhealthy for a moment make
+    # the fleet look unhealthy, and on-call is paged instead. That errs to the safe side.
     reported = [(kind, bot) for kind, bot in reported if kind == "ends" or bot in firing]
     doubled = reported + random.sample(reported, k=len(reported) // 2)
     random.shuffle(doubled)

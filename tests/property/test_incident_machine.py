@@ -1,6 +1,6 @@
 """The life of incidents as a state machine over the real store, driven by hypothesis.
 
-Facts come in any order, doubled, late or never; attempts end in any way; people say what they like
+Facts come in any order, doubled, late or never; attempts end in any way; operators act at any time
 at any moment; the process dies at any point. Whatever happens, the invariants hold.
 
 More of it: `pytest tests/property --hypothesis-profile long`.
@@ -47,7 +47,7 @@ class Incidents(RuleBasedStateMachine):
         self.stormy = False
 
     def teardown(self) -> None:
-        # Nothing stored is ever taken back, so it is enough to look at the whole story at its end.
+        # Nothing stored is ever removed, so it is enough to check the whole audit log at the end.
         try:
             self.never_over_the_limits()
             self.a_person_is_called_once()
@@ -65,7 +65,7 @@ class Incidents(RuleBasedStateMachine):
         looks=st.booleans(),
     )
     def an_alert_fires(self, alert: Alert, copies: int, late: int, looks: bool) -> None:
-        """Told several times, or never; or late, when it is over again."""
+        """Reported several times, never, or late, when it is over again."""
         if not late:
             self.driver.firing.add(alert)
         for _ in range(copies):
@@ -83,7 +83,7 @@ class Incidents(RuleBasedStateMachine):
     @precondition(lambda self: not self.stormy)
     @rule(alert=alerts, seconds=st.sampled_from([1, 100, 130]))
     def a_storm_passes(self, alert: Alert, seconds: int) -> None:
-        """And a little later one bot alone falls ill."""
+        """And a little later only one bot fails."""
         self.stormy = True
         self.many_bots_fall_ill(len(BOTS))
         for firing in (set[Alert](), {alert}):
@@ -117,7 +117,7 @@ class Incidents(RuleBasedStateMachine):
     def time_passes(self, seconds: int) -> None:
         self.driver.now += timedelta(seconds=seconds)
 
-    # What people say.
+    # What operators do.
 
     @rule(seconds=st.integers(1, 60))
     def a_person_pauses(self, seconds: int) -> None:

@@ -273,7 +273,7 @@ def test_whatever_was_missed_is_remediated_exactly(account: Account) -> None:
 @given(lives(), st.sampled_from(["BTC", "USD"]), st.integers(-(10**6), 10**6).filter(bool))
 @settings(max_examples=60)
 def test_what_nothing_explains_is_found_exactly(account: Account, currency: str, lots: int) -> None:
-    """However much else was missed, the rest is told to the last digit, and nothing hides it."""
+    """However much else was missed, the rest is reported to the last digit and not hidden."""
     wrong = {**account.there, currency: account.there[currency] + lots * LOT}
     found = account.compare(wrong)
     assert found.drift.balances[currency] == -lots * LOT

@@ -60,7 +60,7 @@ def cut(log: Copy, last: int, *, head: bool) -> None:
 def test_the_first_bad_event_is_named(
     attack: Callable[[Copy], object], fault: Fault, seq: int
 ) -> None:
-    """An operator is told what was done, and where to look."""
+    """The operator learns what was done, and where to look."""
     log = full_log(random.Random(4))
     attack(log)
     problem = check(log)
@@ -102,7 +102,7 @@ def test_what_is_older_than_the_chain_is_counted_and_no_fault() -> None:
 
 
 def rotated(kind: str, key: bytes) -> Copy:
-    """A story that continues with another key, from an event of some kind."""
+    """An audit log that continues with another key, from an event of some kind."""
     log = full_log(random.Random(4))
     seq, mac = log.head[:2]
     for event_kind in (kind, "opened"):

@@ -19,7 +19,7 @@ TOKEN = "a-secret-of-the-service"
 
 @dataclass
 class Services:
-    """What Slack, Telegram, Discord, PagerDuty, Opsgenie and the webhooks were told, in order."""
+    """What Slack, Telegram, Discord, PagerDuty, Opsgenie and the webhooks received, in order."""
 
     address: str = ""
     requests: "asyncio.Queue[tuple[str, str, dict[str, Any]]]" = field(

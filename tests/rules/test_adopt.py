@@ -94,7 +94,7 @@ def test_the_jobs_are_the_shipped_ones() -> None:
 
 
 def receivers_for(adopted: Adopted, **labels: str) -> str:
-    """Ask amtool who is told, in order."""
+    """Ask amtool which receivers are notified, in order."""
     pairs = [f"{name}={value}" for name, value in labels.items()]
     config = f"--config.file={adopted.alertmanager}"
     return run_tool("amtool", "config", "routes", "test", config, *pairs).stdout.strip()
@@ -279,7 +279,7 @@ async def routes_all(alertmanager: RunningAlertmanager, names: set[str]) -> bool
 
 
 def notified_names(receivers: Receivers) -> list[str]:
-    """Return the names of all alerts of which the team was told."""
+    """Return the names of all alerts that the team received."""
     names = []
     while not receivers.notifications.empty():
         names += receivers.notifications.get_nowait().names

@@ -80,7 +80,7 @@ def settings_of(folder: Path, adopted: Adopted, places: dict[str, str]) -> Setti
 
 
 def notified_names(receivers: Receivers) -> list[str]:
-    """Return the names of all alerts of which the team was told."""
+    """Return the names of all alerts that the team received."""
     names = []
     while not receivers.notifications.empty():
         names += receivers.notifications.get_nowait().names

@@ -147,7 +147,7 @@ async def test_a_warning_is_for_the_chat_by_day_and_for_the_mail_by_night(
                 assert "https://runbooks.example/TradingBotOrdersSlow.md" in mail.body("plain")
                 assert INCIDENT in mail.body("plain")
                 mailed.append(mail.subject)
-            # Told to the pager after all of them: whatever else was due has been told.
+            # Sent to the pager after all of them: everything else that was due has been sent.
             await alertmanager.post(ALERT | {"alertname": "Mark", "bot": "beta"})
             while True:
                 path, _, body = await asyncio.wait_for(services.requests.get(), DEADLINE)

@@ -125,7 +125,7 @@ def test_variables_let_it_be_used_with_any_data_source(board: Board) -> None:
 
 @every_board
 def test_annotations_show_what_happened(board: Board) -> None:
-    """On every panel: alerts, what the reconciler did, what people deployed, what stands still."""
+    """On every panel: alerts, what the reconciler did, deployments, and what is stalled."""
     annotations = {entry["name"]: entry for entry in board["annotations"]["list"]}
     happened = "Alerts Incidents Attempts Deploys Restarts Halts Maintenance"
     assert list(annotations) == happened.split()
@@ -164,7 +164,7 @@ def test_the_most_important_comes_first(board: Board) -> None:
 
 @every_board
 def test_panels_have_ids_and_titles_of_their_own(board: Board) -> None:
-    """Two of one id break Grafana's links; two of one title confuse people and `.lint`."""
+    """Two of one id break Grafana's links; two with one title confuse readers and `.lint`."""
     for key in ("id", "title"):
         values = [panel[key] for panel in panels_of(board)]
         assert len(set(values)) == len(values)

@@ -57,7 +57,7 @@ def test_an_alert_is_true_for_each_kind_that_raises_it(rule: AlertRule) -> None:
 
 @each("alert", OF_BOTS)
 def test_a_runbook_promises_all_bots_only_what_all_have(alert: str) -> None:
-    """What happens to open orders is told for each kind."""
+    """The page says what happens to open orders, for each kind."""
     prose, by_kind = prose_and_kinds(alert)
     for kind in raised_by(OF_BOTS[alert]):
         assert "dead man's switch" not in promises(prose, kind)

@@ -90,7 +90,7 @@ def test_every_entry_is_on_the_page(metric: Metric) -> None:
 
 
 def test_every_topic_has_its_own_heading() -> None:
-    """Two files of one title could not be told apart in the page."""
+    """Two files with one title could not be distinguished in the page."""
     titles = [topic.title for topic in topics()]
     assert len(set(titles)) == len(titles) > 10
 

@@ -193,7 +193,7 @@ async def _suppressed(alertmanager: RunningAlertmanager) -> bool:
 
 
 async def test_withdrawn_the_silence_is_gone_at_once(tmp_path: Path) -> None:
-    """The alert is anyone's again, for people and for the reconciler."""
+    """The alert is unassigned again, for on-call and for the reconciler."""
     async with (
         run_receivers() as receivers,
         run_alertmanager(tmp_path / "alertmanager", receivers) as alertmanager,
@@ -214,7 +214,7 @@ async def _is_active(alertmanager: RunningAlertmanager) -> bool:
 
 
 async def test_one_alertmanager_of_two_is_dead_the_other_has_the_silence(tmp_path: Path) -> None:
-    """The first that answers is told."""
+    """The first one that answers is notified."""
     async with (
         run_receivers() as receivers,
         run_alertmanager(tmp_path / "alertmanager", receivers) as alertmanager,
@@ -256,7 +256,7 @@ async def test_a_cluster_is_asked_as_one(tmp_path: Path) -> None:
 
 
 async def test_the_secondary_oncall_is_another_receiver(tmp_path: Path) -> None:
-    """Told at once, at an address of its own, and the subject says so."""
+    """Notified at once, at an address of its own, and the subject says so."""
     async with (
         run_receivers() as receivers,
         run_alertmanager(tmp_path / "alertmanager", receivers) as alertmanager,

@@ -114,7 +114,7 @@ def test_other_parameters_are_another_request(connection: Connection) -> None:
 
 
 def test_what_stands_is_the_latest_for_each(connection: Connection) -> None:
-    """As deciding needs it; and as people see it, newest first."""
+    """In the order that deciding needs, and newest first for display."""
     asked = ask(connection)
     denied = approvals.deny(connection, asked.id, owner="bob", now=NOW)
     assert approvals.active(connection, now=NOW) == {asked.digest: denied}

@@ -19,7 +19,7 @@ def test_the_embedded_one(url: str) -> None:
 
 @postgresql_only
 def test_a_server_that_does_not_keep_what_it_confirms(url: str) -> None:
-    """The tests' own server is fast because it does not wait for the disk: exactly that is told."""
+    """The tests' own server is fast because it does not wait for the disk: it is reported."""
     with pytest.raises(StoreError, match="fsync = off, full_page_writes = off: a crash"):
         describe(url)
 

@@ -20,7 +20,7 @@ UNTOLD = {
     (
         "claims",
         "*",
-    ): "leases say who works now; taking one over is told, renewing it each 5 s is not",
+    ): "leases say who works now; a takeover is an event, a renewal each 5 s is not",
     ("replicas", "*"): "who is alive now",
     ("audit_chain", "write"): "writes the events",
     ("audit_chain", "add_checkpoint"): "of one row, for callers that tell",
@@ -29,7 +29,7 @@ UNTOLD = {
     ("messages", "*"): "deliveries are no part of the audit; giving up, and what persons order, is",
     ("approvals", "_insert"): "of one row, for callers that tell",
     ("holds", "_insert"): "of one row, for callers that tell",
-    ("jobs", "register"): "from when on a shipped job is scheduled; each run is told",
+    ("jobs", "register"): "from when on a shipped job is scheduled; each run is an event",
     ("jobs", "_handle"): "of one row, for callers that tell",
 }
 

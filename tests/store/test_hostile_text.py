@@ -157,7 +157,7 @@ def _hold(connection: Connection, text: str) -> None:
         id=text[:100], target="alpha", state=HeldState.HALTED, owner=text, reason=text, at=NOW
     )
     assert holds.place(connection, hold, now=NOW)
-    assert not holds.place(connection, hold, now=NOW), "laid again it is the same"
+    assert not holds.place(connection, hold, now=NOW), "placed again it is the same"
     assert [hold.reason for hold in holds.active(connection)] == [storable(text)]
     released = holds.release(connection, ids=[text[:100]], owner=text, reason=text, now=NOW)
     assert len(released) == 1
@@ -175,7 +175,7 @@ def _approval(connection: Connection, text: str) -> None:
         now=NOW,
     )
     assert asked.params == {"note": storable(text)}
-    approvals.approve(connection, asked.id, owner="somebody else", now=NOW)
+    approvals.approve(connection, asked.id, owner="another operator", now=NOW)
 
 
 def _acknowledgement(connection: Connection, text: str) -> None:

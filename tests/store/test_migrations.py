@@ -129,7 +129,7 @@ def test_one_of_several_migrates(empty_url: str) -> None:
 
 
 def test_a_newer_programs_database_is_left_alone(url: str, engine: Engine) -> None:
-    """Anyone who goes back to an older version is told so, and nothing is changed."""
+    """An older version refuses the database, and changes nothing."""
     with engine.begin() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(StoreError, match="has revision 9999, which this version"):

@@ -1,4 +1,4 @@
-"""What is told when the database goes away, and that it is the truth: nothing that was
+"""What callers are told when the database goes away, and that it is true: nothing that was
 acknowledged is lost, nothing is done twice, no one waits for ever, and normal operation resumes."""
 
 import asyncio
@@ -86,7 +86,7 @@ async def test_a_commit_without_an_answer_is_not_done_again(
         assert [type(answer) for answer in answers] == [CommitUnknown] * 4
         assert cable.cuts == 1
         assert [work.times for work in works] == [1, 1, 1]
-        assert isinstance(await writer.run(add), int), "it goes on by itself"
+        assert isinstance(await writer.run(add), int), "it continues automatically"
         await asyncio.to_thread(writer.stop)
     assert count(reading) == 4
 
@@ -170,7 +170,7 @@ def server() -> Iterator[Cluster]:
 
 @pytest.mark.parametrize("mode", ["fast", "immediate", "kill"])
 async def test_a_server_that_stops_and_comes_back(server: Cluster, mode: str) -> None:
-    """While it is away everyone is told so at once; afterwards what was acknowledged is there."""
+    """While it is down every caller gets an error at once; what was acknowledged is kept."""
     url = server.new_database()
     writer, reader = Writer(writing_engine(url)), Reader(reading_engine(url))
     writer.start()

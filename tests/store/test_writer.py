@@ -102,7 +102,7 @@ async def test_control_goes_ahead_of_intake(writer: Writer) -> None:
 
 
 async def test_a_full_intake_says_so(writer: Writer, reading: Engine) -> None:
-    """Beyond the limit the sender is told to come again; what was accepted is stored."""
+    """Beyond the limit the sender is asked to retry; what was accepted is stored."""
     held = Held(writer)
     accepted = [asyncio.create_task(writer.take_in(add)) for _ in range(INTAKE_LIMIT)]
     await asyncio.sleep(0)
@@ -145,7 +145,7 @@ async def test_readers_cannot_write(url: str, reading: Engine) -> None:
 
 
 async def test_why_a_read_failed_is_reported_without_the_password() -> None:
-    """The driver's first line; a driver may repeat how it was told to connect."""
+    """The driver's first line; a driver may repeat the connection string."""
 
     def refuse() -> None:
         raise psycopg.OperationalError("FATAL: no entry for ada:geheim\nHINT: look elsewhere")

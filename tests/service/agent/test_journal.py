@@ -41,7 +41,7 @@ def test_events_are_read_in_order_from_where_a_reader_stopped(journal: EventJour
     """Each with its number; one that is added twice is there once."""
     for number in range(5):
         journal.add("trade", f"trade {number}", id=f"t{number}", data={"fee": "0.1"})
-    journal.add("trade", "told again after a crash", id="t3")
+    journal.add("trade", "reported again after a crash", id="t3")
     assert journal.flush()
     found = journal.read(after=0)
     assert [event["summary"] for event in found] == [f"trade {number}" for number in range(5)]

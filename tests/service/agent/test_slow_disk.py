@@ -84,7 +84,7 @@ async def ask_attempt(ask: Asker, attempt_id: str, outcome: str) -> bool:
 async def test_a_command_that_the_disk_takes_too_late_never_begins(
     bot: Bot, tmp_path: Path
 ) -> None:
-    """Its sender is told, then and later, that nothing was done."""
+    """Its sender learns, then and later, that nothing was done."""
     keeper, disk = FenceKeeper(tmp_path / "fence.json"), DiskThread()
     attempts = Attempts("alpha", keeper, disk, bot.loop, admit_seconds=0.1)
     count, request = bot.commands()["count"], Request(attempt_id="a", fence=1, params={})

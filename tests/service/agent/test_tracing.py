@@ -104,7 +104,7 @@ async def test_end_of_the_agent_ends_it(ask: Asker, agent: Agent) -> None:
 
 @pytest.mark.parametrize("limit", [1, 300_000])
 async def test_large_records_end_it_early(limit: int) -> None:
-    """Before the first look or after it; what there is by then is told."""
+    """Before the first look or after it; what was traced by then is reported."""
     command = tracing_commands(asyncio.Event(), limit_bytes=limit)["trace_memory"]
     stopping, kept = threading.Event(), []
 

@@ -98,7 +98,7 @@ async def test_a_bot_is_halted_reduced_and_resumed(
 async def test_a_halt_needs_no_reconciler(
     settings: Settings, type_: Type, world: FakeWorld
 ) -> None:
-    """Nothing answers at its address: the bot itself is told, with one hold for one command."""
+    """Nothing answers at its address: the bot gets the command, with one hold per command."""
     write_targets(settings, world, free_port())
     code, output = await type_("halt", "alpha", "--reason", "odd fills")
     assert code == ExitCode.OK

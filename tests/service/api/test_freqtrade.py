@@ -49,7 +49,7 @@ async def test_halt_all_halts_it_too(scene: Scene, world: FakeWorld) -> None:
 
 
 async def test_steps_that_it_cannot_take_are_left_to_people(scene: Scene, world: FakeWorld) -> None:
-    """No attempt, no error: the incident says which steps, and its alert calls people in time."""
+    """No attempt, no error: the incident says which steps, and its alert pages on-call in time."""
     world.labels = {**world.labels, "bot": "freq", "venue": "binance"}
     await scene.running.break_it()
     await eventually(lambda: scene.running.has_event("decided_wait", "page_only"))

@@ -1,4 +1,4 @@
-"""What people order through the API: who may, in whose name it is kept, and what comes of it."""
+"""Requests of operators through the API: roles, the recorded owner, and the result."""
 
 import sqlite3
 from collections.abc import Awaitable, Callable
@@ -24,7 +24,7 @@ WHY = {"reason": "odd fills"}
 
 
 async def open_incident(running: Running) -> str:
-    """Let an alert fire whose runbook is for people only; return its incident's id."""
+    """Let an alert with a page-only runbook fire; return its incident's id."""
     running.world.labels["alertname"] = "ForPeople"
     await running.break_it()
     incident = await eventually(running.incident)

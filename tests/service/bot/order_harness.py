@@ -1,4 +1,4 @@
-"""The orders component with its book, on a venue that does as it is told."""
+"""The orders component with its book, on a scripted venue."""
 
 import sqlite3
 from collections.abc import Awaitable, Callable

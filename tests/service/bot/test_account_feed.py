@@ -64,7 +64,7 @@ async def test_a_fill_that_is_reported_twice_counts_once(desk: Desk, venue: Venu
 
 
 async def test_late_fills_count_once_when_rest_was_faster(desk: Desk, venue: Venue) -> None:
-    """The order is whole at once, its fills are told later: what REST told is not added to."""
+    """The order is whole at once, its fills come later: REST's are not counted twice."""
     await venue.break_("fill_late", delay_seconds=2)
     await desk.place(Side.BUY, "0.3")
     await desk.sync.refresh()
@@ -78,7 +78,7 @@ async def test_late_fills_count_once_when_rest_was_faster(desk: Desk, venue: Ven
 
 
 async def test_late_fills_alone_are_heard_late(desk: Desk, venue: Venue) -> None:
-    """Without REST the same fills are heard when they are told, and end the order."""
+    """Without REST the same fills count when the feed reports them, and end the order."""
     await venue.break_("fill_late", delay_seconds=1.5)
     await desk.place(Side.BUY, "0.3")
     assert desk.book.position(SYMBOL).quantity == 0
@@ -87,7 +87,7 @@ async def test_late_fills_alone_are_heard_late(desk: Desk, venue: Venue) -> None
 
 
 async def test_late_fills_after_a_new_snapshot_count_once(desk: Desk, venue: Venue) -> None:
-    """A snapshot that already has a fill in its sum, and the same fill told after it."""
+    """A snapshot that already has a fill in its sum, and the same fill reported after it."""
     await venue.break_("fill_late", delay_seconds=3)
     bars = await desk.broker.call("OHLC", lambda v: v.candles(SYMBOL, timeframe="1m", since=0))
     above = (bars[-1].close * Decimal("1.0003")).quantize(Decimal("0.1"))

@@ -65,7 +65,7 @@ async def test_the_feed_fails_alone_and_rest_is_used(desk: Desk, venue: Venue) -
     await until(lambda: shown(desk) == "rest", within=10)
     assert sample(desk.metrics, "trading_balance_contradictions_total") == 1
     await until(lambda: desk.broker.balances == desk.book.expected)
-    assert desk.feed.up, "executions are told as before"
+    assert desk.feed.up, "executions are reported as before"
     await venue.clear_faults()
     await until(lambda: shown(desk) == "websocket", within=30)
     await until(lambda: desk.broker.balances == desk.book.expected)

@@ -301,7 +301,7 @@ async def test_a_long_history_is_whole_or_says_that_it_is_not(
 async def test_what_is_traded_between_two_pages_moves_nothing(
     venue: Venue, adapter: HttpVenueAdapter
 ) -> None:
-    """What was there before the first page is told, whatever is added while pages are read."""
+    """What was there before the first page is returned, whatever is added while pages are read."""
     await trade_by_hand(venue, 120)
     stop = asyncio.Event()
 

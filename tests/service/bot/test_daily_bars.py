@@ -133,7 +133,7 @@ def test_what_is_missing_and_what_is_known_are_all_closed_days(
 
 
 def test_as_a_command_beside_the_real_venue(config_file: Path, venue: Venue) -> None:
-    """What the venue has of closed days is stored once; that it is away is told in a sentence."""
+    """What the venue has of closed days is stored once; an outage is reported in one sentence."""
 
     def command() -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -1,4 +1,4 @@
-"""Events: kept within bounds, printed for people, without secrets."""
+"""Events: kept within bounds, printed as readable text, without secrets."""
 
 import json
 from collections.abc import Callable

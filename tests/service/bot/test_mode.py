@@ -184,7 +184,7 @@ async def test_a_standby_that_knows_of_paper_takes_over_in_paper(runs: ModeHisto
 
 
 async def test_a_standby_takes_over_in_paper_without_its_file(runs: ModeHistory) -> None:
-    """Neither file nor records took it: what this process was told counts as long as it lives."""
+    """Neither file nor records took it: the mode set in this process applies until it exits."""
     store = Away(runs.desk.metrics, lambda: ThreadedDatabase(SqliteDriver(runs.folder / "bot.db")))
     switch = runs.switch(store=store, folder=runs.folder / "absent")
     with pytest.raises(CommandFailed, match=r"it would be lost on restart: .*absent.*standby"):

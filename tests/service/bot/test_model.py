@@ -92,7 +92,7 @@ async def desk(metrics: BotMetrics, tmp_path: Path) -> AsyncIterator[Desk]:
 
 
 async def test_the_fallback_decides_until_the_model_has_proved_itself(desk: Desk) -> None:
-    """Both are told; the strategy goes on seeing prices all the time."""
+    """Both are reported; the strategy keeps receiving prices."""
     await desk.pass_()
     targets = await desk.pass_()
     assert (targets, desk.decider) == ({SYMBOL: Target.LONG, ETH: Target.LONG}, SOURCE)
@@ -199,7 +199,7 @@ async def test_the_model_dies_with_the_signals(desk: Desk) -> None:
 
 
 async def test_records_that_are_away_cost_no_pass(desk: Desk) -> None:
-    """A change is told when they are back; until then passes continue."""
+    """A change is reported when they are back; until then passes continue."""
     desk.store_is_down = True
     await desk.passes_until(lambda: desk.decider == MODEL)
     await desk.pass_()

@@ -65,7 +65,7 @@ async def test_a_request_recovers_itself_once(bot: Bot, venue: Venue, times: int
 
 
 async def test_a_resync_moves_the_nonces_on(bot: Bot, venue: Venue, control: Control) -> None:
-    """On command, at once, and it is told from where on."""
+    """On command, at once, and the answer says from which nonce on."""
     before = bot.nonces.issue()
     reply = await control.command("resync_nonce")
     assert reply["outcome"] == "succeeded", reply

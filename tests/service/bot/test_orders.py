@@ -123,7 +123,7 @@ async def test_contradicted_order_is_cancelled(desk: Desk, metrics: BotMetrics) 
 async def test_leftovers_of_an_earlier_life_are_cancelled(
     metrics: BotMetrics, tmp_path: Path
 ) -> None:
-    """At the first pass recorded orders go; unknown ones of ours are told, and others' stay."""
+    """At the first pass recorded orders go; unknown ones of ours are reported, and others' stay."""
     first = Desk(metrics, tmp_path / "bot.db")
     await first.start()
     await first.trade(Target.LONG)

@@ -143,7 +143,7 @@ async def test_someone_trades_on_the_account(bot: Bot, venue: Venue, tmp_path: P
 
 
 async def test_order_that_the_records_do_not_know(bot: Bot, venue: Venue, tmp_path: Path) -> None:
-    """It is ours by its id: it is recorded, cancelled, and told as an orphan."""
+    """It is ours by its id: it is recorded, cancelled, and reported as an orphan."""
     await recovered(bot)
     order = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit"}
     order |= {"volume": "0.01", "price": "10000", "cl_ord_id": new_client_id("alpha")}

@@ -29,7 +29,7 @@ ACCEPTS = {
     "as-3": PROMETHEUS_3,
     "text-as-3": PROMETHEUS_3_TEXT,
 }
-"""By job: what is asked for on behalf of a Prometheus that cannot be told to ask for it."""
+"""By job: what is asked for on behalf of a Prometheus that cannot be configured to request it."""
 
 AS_IT_ASKS = "as-it-asks"
 """The job that is answered by what a bot really serves with."""

@@ -139,7 +139,7 @@ async def test_steps_are_taken_in_order(venue: Venue, spawn: Spawn, tmp_path: Pa
 
 
 async def test_venue_that_hangs(venue: Venue, spawn: Spawn, tmp_path: Path) -> None:
-    """The switch stays armed for the orders that could not be cancelled, and the end is told."""
+    """The switch stays armed for the orders that were not cancelled, and the end is reported."""
     process = spawn()
     await until(venue.unattended, within=40)
     await venue.break_("hang")

@@ -50,7 +50,7 @@ def caused(error: Exception, cause: Exception) -> Exception:
     ids=str,
 )
 def test_error_codes(error: Exception, code: str) -> None:
-    """What failed is told by the error's kind or its cause's."""
+    """The error's kind, or its cause's, says what failed."""
     assert error_code(error) == code
 
 

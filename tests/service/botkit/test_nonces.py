@@ -320,7 +320,7 @@ def test_those_who_share_count_in_one_order(tmp_path: Path) -> None:
 
 
 class Heard:
-    """Another machine that is told what was reserved; it can be away."""
+    """Another machine that receives what was reserved; it can be down."""
 
     def __init__(self) -> None:
         self.reserved = 0

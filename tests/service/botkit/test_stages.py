@@ -103,7 +103,7 @@ async def test_hanging_stage_is_seen_and_can_be_restarted(metrics: BotMetrics) -
 
 
 async def test_restart_refuses_who_waits(metrics: BotMetrics) -> None:
-    """Who waits for a stage that is restarted is told, and not left waiting."""
+    """A caller that waits for a restarted stage gets an error instead of waiting forever."""
     stage = Doubler(metrics)
     supervisor = Supervisor([stage])
     supervisor.start()

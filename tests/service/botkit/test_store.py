@@ -386,7 +386,7 @@ async def _again(work: Callable[[], Awaitable[None]]) -> None:
 async def test_a_database_that_is_away_is_opened_when_it_is_back(
     tmp_path: Path, metrics: BotMetrics
 ) -> None:
-    """A renewal that found nothing is told, and what comes after it tries again on its own."""
+    """A renewal that found nothing is reported, and the next one tries again."""
     home = tmp_path / "home"
     home.mkdir()
     store = Store(metrics, lambda: ThreadedDatabase(SqliteDriver(home / "bot.db"), metrics))

@@ -65,7 +65,7 @@ async def place(client: Alertmanager | Alertmanagers, **over: Any) -> str:
 
 
 async def test_the_cluster_has_what_any_member_has(cluster: Cluster) -> None:
-    """One restarted and knows half; one has a silence that the other was not told of yet."""
+    """One restarted and knows half; one has a silence that the other does not have yet."""
     cluster.first.alerts = [alert("A"), alert("B", silenced=True), alert("C")]
     cluster.other.alerts = [alert("A", inhibited=True), alert("B"), alert("D")]
     found = {routed.labels["alertname"]: routed for routed in (await cluster.all.alerts()).values()}
@@ -99,7 +99,7 @@ async def test_a_silence_goes_to_the_first_that_answers(cluster: Cluster) -> Non
 
 
 async def test_silences_are_listed_once_and_expired_everywhere(cluster: Cluster) -> None:
-    """At a member that was not told of it, too: there it is unknown, which is fine."""
+    """Also at a member that does not have it: there it is unknown, which is fine."""
     key = await place(cluster.all)
     cluster.other.silences[key] = dict(cluster.first.silences[key])
     only = await place(cluster.clients[1])

@@ -1,4 +1,4 @@
-"""A running reconciler with its console, and people who look at it."""
+"""A running reconciler with its console, and browsers of several users."""
 
 import asyncio
 import contextlib
@@ -78,7 +78,7 @@ async def world() -> AsyncIterator[MoneyWorld]:
 
 @dataclass
 class Browser:
-    """One person's browser: it keeps cookies and follows redirects when it is told to."""
+    """One person's browser: it keeps cookies and follows redirects if configured."""
 
     client: TestClient[Any, Any]
     headers: dict[str, str] = field(default_factory=dict)

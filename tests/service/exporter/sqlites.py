@@ -32,7 +32,7 @@ NOBODY_UID = 65534
 
 
 class Writer:
-    """A process that has a database open and does as it is told."""
+    """A process that holds a database open and executes commands."""
 
     def __init__(self, path: Path) -> None:
         self._process = subprocess.Popen(
@@ -89,7 +89,7 @@ def write(path: Path, data: bytes | bytearray) -> None:
 
 
 def source(path: Path, **named: Any) -> Sqlite:
-    """Return a source that checks nothing unless it is told to."""
+    """Return a source without checks, unless given."""
     settings = {"check_interval_seconds": 0, "busy_seconds": 0.1} | named
     return Sqlite(SqliteEntry(name="bot", path=path, **settings))
 

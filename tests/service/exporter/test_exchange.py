@@ -279,7 +279,7 @@ async def between(files: Files, ahead: int = 0, permissions: tuple[str, ...] = (
 @pytest.mark.usefixtures("venue")
 @pytest.mark.parametrize("ahead", [-3600, 45])
 async def test_a_wrong_clock_is_seen(files: Files, ahead: int) -> None:
-    """The venue's, or ours: the difference is told, and the venue is up."""
+    """The venue's, or ours: the result distinguishes them, and the venue is up."""
     async with between(files, ahead) as url, looking(files, url=url) as looked:
         seen = await looked.once()
     assert seen["up"] == 1

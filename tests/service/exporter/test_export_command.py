@@ -147,7 +147,7 @@ def test_it_can_be_derived_from_the_registry(
 
 
 async def test_it_serves_until_sigterm(config: Path, address: str) -> None:
-    """In the foreground; a second one is told in a sentence that the address is taken."""
+    """In the foreground; a second one reports in one sentence that the address is in use."""
     command = (sys.executable, "-m", "trading_ops.cli.main", "export", "--config", str(config))
     process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.DEVNULL)
     async with aiohttp.ClientSession(f"http://{address}") as session:

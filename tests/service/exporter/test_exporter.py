@@ -131,7 +131,7 @@ async def test_every_metric_of_the_catalogue_is_there(tmp_path: Path) -> None:
 
 
 async def test_a_hanging_venue_delays_no_scrape(tmp_path: Path) -> None:
-    """While a probe hangs, the host and the other venue are told at once."""
+    """While a probe hangs, the host and the other venue are reported at once."""
     healthy, stuck = FakeVenue(), FakeVenue()
     async with (
         healthy.serving() as good,

@@ -142,7 +142,7 @@ async def test_the_bots_money_is_reported_and_not_the_accounts(tmp_path: Path) -
 
 
 async def test_one_that_was_stopped_is_not_stuck(tmp_path: Path) -> None:
-    """It makes no loops, as it was told to; running again it must make them."""
+    """Stopped by command, it makes no loops; after a start it must."""
     fake = FakeFreqtrade()
     fake.looped -= 3600
     for state, stuck in (("stopped", None), ("paused", 0), ("running", 0)):
@@ -152,7 +152,7 @@ async def test_one_that_was_stopped_is_not_stuck(tmp_path: Path) -> None:
 
 
 async def test_a_resting_entry_is_no_loss(tmp_path: Path) -> None:
-    """Its stake is neither free nor held to Freqtrade; other people's orders are not added."""
+    """Its stake is neither free nor held to Freqtrade; orders of other clients are not added."""
     fake = FakeFreqtrade()
     for used, equity in ((0.0, 1010), (30.0, 1040), (500.0, 1060)):
         fake.answers["balance"]["currencies"][0]["used"] = used
@@ -169,7 +169,7 @@ async def test_a_resting_entry_is_no_loss(tmp_path: Path) -> None:
 
 
 async def test_what_has_no_price_now_is_not_worth_nothing(tmp_path: Path) -> None:
-    """The exchange is away: no equity is told, rather than one without all that is held."""
+    """The exchange is away: no equity is exported, rather than one that misses holdings."""
     fake = FakeFreqtrade()
     held = fake.answers["balance"]["currencies"][1]
     held["est_stake"] = 0.0
@@ -325,7 +325,7 @@ async def test_before_the_first_loop_nothing_is_known(tmp_path: Path) -> None:
 
 
 async def test_a_slow_status_hides_nothing_else(tmp_path: Path) -> None:
-    """It asks the exchange for prices; the rest is told while it is awaited."""
+    """It asks the exchange for prices; the rest is exported meanwhile."""
     fake = FakeFreqtrade()
     fake.hangs = {"status"}
     async with reading(tmp_path, fake) as bot:
@@ -391,7 +391,7 @@ async def test_a_state_that_is_not_known_is_not_reported(tmp_path: Path) -> None
 
 
 async def test_a_wrong_password_is_not_a_dead_bot(tmp_path: Path) -> None:
-    """It answers pings, so no one restarts it; that nothing else can be read is told."""
+    """It answers pings, so it is not restarted; the failed reads are exported."""
     async with reading(tmp_path, FakeFreqtrade(), password="wrong") as bot:
         seen = await look(bot)
     assert bot.is_alive
@@ -676,7 +676,7 @@ async def test_another_server_at_its_port_is_not_it(tmp_path: Path, body: bytes)
 
 
 async def test_every_request_is_counted_and_the_budget_kept(tmp_path: Path) -> None:
-    """What the intervals add up to, and what Freqtrade was asked: both are what is told."""
+    """What the intervals add up to, and Freqtrade's requests: both match the page."""
     fake = FakeFreqtrade()
     async with reading(tmp_path, fake) as bot:
         await look(bot)

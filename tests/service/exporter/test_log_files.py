@@ -144,7 +144,7 @@ async def test_compressed_files_are_not_read(log: Path, tmp_path: Path) -> None:
 
 
 async def test_a_flood_is_counted_and_not_all_read(log: Path) -> None:
-    """The newest bytes are; how many were not is told."""
+    """The newest bytes are; the number of skipped bytes is exported."""
     reader = Reader(log, largest_read_bytes=64 * 1024)
     await reader.read()
     written = append(log, *[line("info")] * 5000, line("critical"))

@@ -77,7 +77,7 @@ async def test_a_healthy_server(source: Postgresql) -> None:
 async def test_one_connection_is_kept_and_cannot_write(
     server: Cluster, source: Postgresql, url: str
 ) -> None:
-    """People see whose it is; it is the same in every reading, and read-only."""
+    """The session is identifiable, the same in every reading, and read-only."""
     await look(source)
     seen = "SELECT pid, application_name FROM pg_stat_activity WHERE usename = 'watcher'"
     (first,) = server.execute(seen)
@@ -390,7 +390,7 @@ BAD = {
 async def test_a_connection_string_that_is_of_no_use(
     server: Cluster, url: str, source: Postgresql, tmp_path: Path, bad: str
 ) -> None:
-    """The reason is told, and the password never; once the file is fixed no restart is needed."""
+    """The reason is reported, the password never; once the file is fixed no restart is needed."""
     text, reason = BAD[bad]
     file = tmp_path / "dsn"
     good = file.read_text()

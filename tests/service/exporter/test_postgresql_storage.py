@@ -70,7 +70,7 @@ async def test_bloat_and_its_fix(
         found = await look(source)
         return found if found["table_dead_rows:public.orders"] == 0.9 * ROWS else None
 
-    seen = await eventually(dead, what="the dead rows are told")
+    seen = await eventually(dead, what="the dead rows to be exported")
     assert seen["table_dead_ratio:public.orders"] > 0.4  # the live ones are an estimate
     owner.execute("VACUUM ANALYZE orders")
 

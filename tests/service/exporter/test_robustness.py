@@ -92,7 +92,7 @@ async def test_the_log_has_the_current_reason() -> None:
 
 
 async def test_a_part_that_fails_costs_only_itself() -> None:
-    """Of a collector that reads several things the others are told, and it counts as failed."""
+    """Of a collector that reads several things the others are exported, and it counts as failed."""
 
     def broken() -> Iterable[Metric]:
         raise OSError("no such file")

@@ -174,7 +174,7 @@ DAMAGE: dict[str, Callable[[bytearray], bytes | bytearray]] = {
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("damage", DAMAGE)
 async def test_a_corrupt_file(path: Path, mode: str, damage: str) -> None:
-    """It is down, and why; what can be known of it is told all the same."""
+    """It is down, and why; what can be read is still exported."""
     write(path, DAMAGE[damage](_closed(path, mode)))
     seen = await look(source(path))
     assert seen["up"] == 0
@@ -272,7 +272,7 @@ def open_folder() -> Iterator[Path]:
         yield folder
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can switch users")
 async def test_as_a_user_who_may_only_read(open_folder: Path) -> None:
     """Another user's database, in a folder that is closed to our writing: read, or said why not."""
     path = open_folder / "bot.db"

@@ -1,4 +1,4 @@
-"""The watch: silence of an agent is told from a crash, a restart, and our own slowness."""
+"""The agent monitor: an unresponsive agent is no crash, no restart and no delay of ours."""
 
 import asyncio
 import contextlib

@@ -270,7 +270,7 @@ async def test_one_that_is_frozen_is_halted_when_it_answers(desk: Desk) -> None:
 
 
 async def test_one_that_does_not_obey_keeps_no_one_waiting(desk: Desk, tmp_path: Path) -> None:
-    """As long as the first of two is being told, the second is halted."""
+    """While the first of two is being halted, the second is halted too."""
     other = TradingFreqtrade()
     async with other.serving() as address:
         second = replace(desk.target, name="second", address=address)
@@ -345,7 +345,7 @@ async def test_without_a_reconciler_the_halt_goes_to_the_freqtrade(
 async def test_halt_all_reaches_every_bot(
     root: Path, desk: Desk, bot: RealAgent, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One word for both kinds; one that cannot be told is named, and the other is halted."""
+    """One command for both kinds; one that cannot be reached is named, and the other is halted."""
     command = ["halt", "--all", "--reason", "odd fills", "--owner", "ada"]
     assert await asyncio.to_thread(trading_ops, command) == ExitCode.OK
     assert (bot.state, desk.halted) == ("halted", True)

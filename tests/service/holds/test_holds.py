@@ -161,7 +161,7 @@ async def test_neither_a_restart_nor_a_lost_file_releases_a_halt(
 
 
 async def test_an_acknowledgement_is_reported_once(desk: Desk, bot: RealAgent) -> None:
-    """Not again by the reconciler's next life, nor by another replica; a new hold is told again."""
+    """Not again by the reconciler's next life, nor by another replica; a new hold is sent."""
     placed = await desk.holding.place(desk.target, "halted", **ADA, key="k")
     for _ in range(2):
         after = desk.again()
@@ -182,7 +182,7 @@ async def test_an_acknowledgement_is_reported_once(desk: Desk, bot: RealAgent) -
 async def test_a_hold_that_was_found_at_the_bot_is_known_to_be_in_force(
     desk: Desk, bot: RealAgent
 ) -> None:
-    """That it was found tells so; nothing is told after that."""
+    """The finding is recorded once; nothing is recorded after that."""
     await desk.directory.bot(desk.target).command(
         "halt", {**ADA, "id": "by-hand"}, attempt_id="x", fence=0, within=_SECONDS
     )

@@ -146,7 +146,7 @@ async def test_started_while_postgresql_is_away(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """It ends with a sentence; a halt is told to the bot itself, and kept when all is back."""
+    """It exits with one sentence; a halt is sent directly to the bot, and stays after recovery."""
     (tmp_path / "targets.yml").write_text(
         TARGETS.format(agent=bot.address, free=[free_port() for _ in range(6)])
     )

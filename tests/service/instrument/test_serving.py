@@ -271,7 +271,7 @@ def test_a_client_that_never_stops_sending_is_cut_off(
 async def test_many_that_hold_a_connection_are_bounded(
     metrics: BotMetrics, token_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Beyond the limit they are told so; when the others' time is over it scrapes again."""
+    """Beyond the limit they get an error; when the others' time is over it scrapes again."""
     monkeypatch.setattr(serving, "READ_SECONDS", 3.0)
     served = serve_metrics(metrics, 0, token_file=token_file)
     before = threading.active_count()
@@ -340,7 +340,7 @@ def received(connection: socket.socket) -> int:
 def test_a_collector_that_fails_is_an_error_and_not_the_end(
     metrics: BotMetrics, served: Served, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """500 until it is fixed, told once each time, and the vital scrape does without it."""
+    """500 until it is fixed, logged once each time, and the vital scrape does without it."""
 
     class Broken(Collector):
         broken = True

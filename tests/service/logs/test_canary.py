@@ -29,7 +29,7 @@ KNOWN = 'canary-öl"x\\y/z+1-9f31'
 """Read from a file; of every character that some writer escapes."""
 
 UNKNOWN = "swordfish-77e1"
-"""No one told us: only its place gives it away."""
+"""It is in no list: only its position reveals it."""
 
 PLACES = [
     f"Authorization: Bearer {UNKNOWN}",

@@ -1,4 +1,4 @@
-"""A process that logs numbered lines: `writer.py FOLDER COUNT FILE_BYTES`, told more on its input.
+"""A process that logs numbered lines: `writer.py FOLDER COUNT FILE_BYTES`, controlled by its input.
 
 `limit N`: no file may grow beyond N bytes, as on a full disk; `log N`: so many lines, `log`: for
 ever; `stray`: a print to standard error; `flush`; `end`. Each answer

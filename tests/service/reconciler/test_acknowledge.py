@@ -35,7 +35,7 @@ GAUGE = "trading_ops_acknowledged_until_timestamp_seconds"
 
 @dataclass
 class Office:
-    """Where people's words are kept, a clock that a test moves, and the Alertmanager."""
+    """The store of acknowledgements, a clock that a test moves, and the Alertmanager."""
 
     acknowledging: AcknowledgementSync
     alertmanager: FakeAlertmanager

@@ -53,7 +53,7 @@ def lines(anchors: Anchors) -> list[str]:
 
 
 async def test_the_head_is_anchored_once(anchors: Anchors, writer: Writer) -> None:
-    """Nothing is to anchor in an empty story, nor twice in one that did not grow."""
+    """An empty audit log needs no anchor, and one that did not grow no second one."""
     assert await anchors.anchor_now() is None
     await writer.run(add)
     made = await anchors.anchor_now()

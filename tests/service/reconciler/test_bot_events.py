@@ -141,7 +141,7 @@ async def test_every_event_is_stored_once(fleet: Fleet) -> None:
         fleet.agent.event("signal", f"signal {number}")
     fleet.agent.event("trade", "bought", id="t1", data={"fee": "0.1"}, strategy="sma")
     assert len(await fleet.collected()) == 451
-    fleet.agent.event("trade", "the same trade, told again", id="t1")
+    fleet.agent.event("trade", "the same trade, reported again", id="t1")
     fleet.agent.event("risk", "daily loss at 80 %", severity="warning")
     stored = await fleet.collected()
     assert len(stored) == 452

@@ -111,7 +111,7 @@ async def test_ending_one_pause_leaves_the_others(start: Start, world: FakeWorld
 
 
 async def test_an_end_that_was_not_one_is_forgotten(start: Start, world: FakeWorld) -> None:
-    """Told that it ended, then seen firing again: an absence needs a new second word."""
+    """Resolved, then seen firing again: an absence needs a new confirmation."""
     order = {"owner": "ada", "reason": "why", "seconds": 60}
     async with start() as running:
         await running.call("POST", "/api/v1/pause", json=order)
@@ -301,7 +301,7 @@ async def test_alerts_that_only_a_notification_reports_are_no_storm(
 
 
 async def test_two_old_answers_close_nothing(start: Start, world: FakeWorld) -> None:
-    """A cache before both sources hides an alert that a notification has just told of."""
+    """A cache before both sources hides an alert that a notification has just reported."""
     async with start(poll_interval_seconds=0.2) as running:
         assert await running.notify(world.alert()) == 200
         await eventually(lambda: running.has_event("decided_wait", "source_unknown"))
@@ -439,7 +439,7 @@ async def test_a_denied_approval_goes_to_a_person(
 
 @on_both_databases
 async def test_maintenance_holds_recovery_back(start: Start, world: FakeWorld) -> None:
-    """People work on it: the machine waits until they have ended."""
+    """Operators work on it: automation waits until they have finished."""
     async with start() as running:
         writer, now = running.loop.incident_reconciler.writer, clock.now()
         window = Maintenance(

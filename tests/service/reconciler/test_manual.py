@@ -93,7 +93,7 @@ async def test_a_pause_refuses_an_order_and_says_so(start: Start, world: FakeWor
 async def test_a_healthy_bot_is_not_restarted_manually_either(
     start: Start, world: FakeWorld
 ) -> None:
-    """The precondition protects the target from people too."""
+    """The precondition also protects the target from operators."""
     world.bot_status = "ok"
     async with start() as running:
         outcome = await order(running)

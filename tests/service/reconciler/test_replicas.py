@@ -31,7 +31,7 @@ def elsewhere(settings: Settings, tmp_path: Path) -> dict[str, Any]:
 async def test_two_replicas_do_it_once(
     start: Start, world: FakeWorld, elsewhere: dict[str, Any]
 ) -> None:
-    """Both are told, both poll; one of them acts, and the timeline is one."""
+    """Both are notified, both poll; one of them acts, and there is one timeline."""
     async with start() as first, start(**elsewhere) as two:
         assert first.loop.leases.replica != two.loop.leases.replica
         world.firing = True

@@ -50,7 +50,7 @@ async def test_the_machine_keeps_its_hands_off_until_it_is_given_back(
         await person.unacknowledge(key, owner="anna")
         assert world.silences.active == []
         assert await running.metric(GAUGE) == 0
-        await eventually(running.closed, what="the machine to heal it")
+        await eventually(running.closed, what="automation to remediate it")
         assert world.commands == ["reconnect_broker"]
 
 

@@ -14,7 +14,7 @@ from trading_ops.tasks import Succeeded, Tasks
 
 
 class Task:
-    """A task that does as it is told: ends in some way, or succeeds and continues."""
+    """A scripted task: ends in some way, or succeeds and continues."""
 
     def __init__(self, end: Callable[[], Awaitable[None]]) -> None:
         self._end = end

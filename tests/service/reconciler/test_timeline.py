@@ -1,4 +1,4 @@
-"""What a reconciler that ran for real leaves: a whole, anchored timeline that can be told."""
+"""The timeline that a real run of the reconciler leaves: complete and anchored."""
 
 import asyncio
 

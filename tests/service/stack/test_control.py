@@ -97,7 +97,7 @@ async def test_processes_are_described(api: Api, tmp_path: Path) -> None:
 
 
 async def test_a_dead_process_keeps_the_name_of_its_last_life(api: Api) -> None:
-    """A restart can name the life that died; its pid is told no more."""
+    """A restart can name the incarnation that died; its pid is not shown any more."""
     life = api.bot.incarnation
     kill(api.bot.child.pid if api.bot.child else None, signal.SIGKILL)
     await until(lambda: api.bot.state is State.EXITED)
@@ -186,7 +186,7 @@ async def test_a_restart_in_whose_middle_the_supervisor_died_is_unknown(tmp_path
 
 
 async def test_one_life_is_stopped_for_a_machine(api: Api, tmp_path: Path) -> None:
-    """Whatever its fence and the disk are; another life is left alone, a repetition is told so."""
+    """Whatever its fence and the disk; not another incarnation, and a repetition is reported."""
     await api.post("/processes/bot/fence", {"fence": 7})
     (tmp_path / ".fence.json.new").mkdir()
     life = api.bot.incarnation

@@ -101,7 +101,7 @@ async def test_only_what_this_start_reported_is_shown(tmp_path: Path) -> None:
 
 
 async def test_the_error_of_a_structured_log_is_the_sentence(tmp_path: Path) -> None:
-    """Of a process that writes JSON, people are shown the last error and not the lines."""
+    """For a process that logs JSON, the last error is shown and not the lines."""
     says = 'import sys; print(\'{"event": "failed", "error": "no such table"}\'); sys.exit(1)'
     plan = replace(greeter("venue", tmp_path), argv=(sys.executable, "-c", says))
     async with supervising(tmp_path, plan) as supervisor:

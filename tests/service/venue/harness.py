@@ -1,4 +1,4 @@
-"""A paper venue for tests: its files, its process, and people who call its ports."""
+"""A paper venue for tests: its files, its process, and clients that call its ports."""
 
 import asyncio
 import base64

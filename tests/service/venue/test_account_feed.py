@@ -1,4 +1,4 @@
-"""The private channels and orders over a raw WebSocket, told in order and without a gap."""
+"""The private channels and orders over a raw WebSocket, in order and without a gap."""
 
 from decimal import Decimal
 from typing import Any
@@ -124,7 +124,7 @@ async def test_a_token_is_needed(
     params: dict[str, Any],
     error: str,
 ) -> None:
-    """Without a token that the venue gave nothing private is told or done."""
+    """Without a token from the venue, no private data is returned and nothing is done."""
     async with http.ws_connect(files.url + "/v2") as socket:
         feed = AccountFeed(socket, "")
         await socket.send_json({"method": method, "params": params})

@@ -243,7 +243,7 @@ async def test_a_wrong_fault_is_refused(
 async def test_the_fault_port_wants_its_token(
     venue: Venue, files: Files, faults: FaultCaller
 ) -> None:
-    """Only readiness is told to everyone."""
+    """Only readiness is public."""
     stranger = FaultCaller(faults.session, files.faults, token="guess")
     for method, path in (("GET", "/faults"), ("POST", "/faults"), ("GET", "/journal")):
         assert (await stranger.call(method, path))[0] == 401

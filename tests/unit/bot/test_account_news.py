@@ -106,7 +106,7 @@ async def test_each_end_is_a_terminal_state(kind: str) -> None:
 
 
 async def test_nothing_is_added_to_a_book_that_is_ahead() -> None:
-    """REST told of one fill that the feed has not: the next one is not put in its place."""
+    """REST reported a fill that the feed has not: the next one does not replace it."""
     scene = Scene(order(filled=ONE, cost=Decimal(100)))
     scene.answers = [replace(venue_order(filled="2"), venue_id="V1", cost=Decimal(250))]
     await scene.news.orders_moved([NEW, trade(2, TWO)])

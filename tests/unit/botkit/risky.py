@@ -50,7 +50,7 @@ def holding(symbol: str = SYMBOL, quantity: str = "0", **given: Any) -> Holding:
 
 @dataclass
 class Bot:
-    """What the checks are told of a bot, and the code of their answer."""
+    """The facts about a bot that the checks get, and the code of their answer."""
 
     limits: RiskLimits = field(default_factory=RiskLimits)
     holdings: Sequence[Holding] = ()

@@ -14,7 +14,7 @@ END = 1_000
 
 
 class Listing:
-    """A venue's list: entries at milliseconds, told `SIZE` at a time from one of its ends."""
+    """A venue's list: entries at milliseconds, returned `SIZE` at a time from one of its ends."""
 
     def __init__(self, times: list[int], *, newest_first: bool, until: bool = True) -> None:
         self.entries: Page = [{"id": str(at), "timestamp": time} for at, time in enumerate(times)]

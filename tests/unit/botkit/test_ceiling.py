@@ -31,7 +31,7 @@ class Torn(OSError):
 
 
 class Disk:
-    """Writes until it is told to die: of write number `at` only `size` bytes arrive."""
+    """Writes until it is killed: of write number `at` only `size` bytes arrive."""
 
     def __init__(self, at: int = -1, size: int = 0) -> None:
         self.at, self.size, self.writes = at, size, 0

@@ -45,7 +45,7 @@ CASES: dict[str, tuple[dict[str, Any], list[tuple[str, str]], list[type]]] = {
         [("missed_fill", "correct")],
         [UpdateOrder],
     ),
-    "a fill that was told late, after the order had ended here": (
+    "a fill that was reported late, after the order had ended here": (
         {
             "orders": (order(status=CANCELLED),),
             "reports": {"own-1": venue_order(filled="1", status=CANCELLED)},

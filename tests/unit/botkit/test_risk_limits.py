@@ -168,7 +168,7 @@ def test_denied_orders_do_not_count_in_the_rate() -> None:
 
 
 def test_rate_counts_in_a_window() -> None:
-    """Orders from before a restart count, in whatever order they are told."""
+    """Orders from before a restart count, in whatever order they are reported."""
     rate = OrderRate(10.0, [5.0, 1.0, 3.0])
     assert [rate.count(at) for at in (10.9, 11.0, 13.0, 15.0)] == [3, 2, 1, 0]
 

@@ -71,5 +71,5 @@ def test_a_life_seen_from_outside(last: Run | None, end: End) -> None:
     ],
 )
 def test_it_is_reported_in_a_line(last: Run | None, message: str) -> None:
-    """People read what is known, and what is not."""
+    """The text says what is known, and what is not."""
     assert message in describe(assess_from_outside(last, NOW, 100.0))

@@ -1,4 +1,4 @@
-"""Lengths of time as people type them: what is wrong is said with the option, before anything."""
+"""Durations as users type them: an invalid one is reported with its option, at once."""
 
 import pytest
 

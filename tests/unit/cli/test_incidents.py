@@ -198,7 +198,7 @@ def test_one_that_is_not_there(incident: str, capsys: pytest.CaptureFixture[str]
 
 
 def test_times(incident: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """To the first response and to the end, for people and for machines."""
+    """To the first response and to the end, as text and as JSON."""
     del incident
     assert run(["incidents", "stats"]) == ExitCode.OK
     output = capsys.readouterr().out

@@ -80,7 +80,7 @@ async def test_a_canary_that_does_not_stay_healthy_spares_the_others(
 
 
 async def test_a_failed_canary_was_restarted_and_the_others_were_not() -> None:
-    """What is told apart: not restarted, and restarted but not healthy."""
+    """The result distinguishes: not restarted, and restarted but not healthy."""
     sick = Bots(lambda _bot, _times: State("1", "degraded (feed)"))
     assert [bot.restarted for bot in await rolled(sick, "a", "b")] == [True, False]
     refused = Bots(lambda _bot, _times: HEALTHY, refuse="a")

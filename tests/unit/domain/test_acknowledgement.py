@@ -148,7 +148,7 @@ def test_the_metric_knows_the_latest_end_and_what_was_withdrawn() -> None:
 
 
 def test_what_lapsed_keeps_its_end() -> None:
-    """A rule tells people again while that end is past and the alert still fires."""
+    """A rule pages again while that end is past and the alert still fires."""
     lapsed = make_snooze(until=ago(5), ended_at=ago(4))
     assert lapsed.has_expired
     assert acknowledged_until([(lapsed, LABELS)]) == {KEY: ago(5)}

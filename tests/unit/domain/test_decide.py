@@ -173,7 +173,7 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
         Reason.AWAITING_RESOLVE,
     ),
     "an alert without runbook goes to a person": ({"runbook": None}, Escalate, Reason.NO_RUNBOOK),
-    "a runbook without steps is for people": (
+    "a runbook without steps is page-only": (
         {"runbook": make_runbook(steps=())},
         Wait,
         Reason.PAGE_ONLY,
@@ -402,7 +402,7 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
         Wait,
         Reason.STORM,
     ),
-    "too many of its kind are ill": (
+    "too many of its kind are unhealthy": (
         {"world": world(failing_targets=3, peers=3, failing_peers=2)},
         Wait,
         Reason.FLEET_UNHEALTHY,

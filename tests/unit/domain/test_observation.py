@@ -123,7 +123,12 @@ SILENT = PrometheusView(alerts={}, started_at=ago(3600))
         pytest.param(YOUNG, {}, {}, VERIFIED, AlertState.ABSENT, id="young, but verified"),
         pytest.param(YOUNG, {}, {}, make_attempt(), AlertState.UNKNOWN, id="young, fix failed"),
         pytest.param(
-            YOUNG, {}, {"resolved_at": ago(2)}, None, AlertState.ABSENT, id="young, but told so"
+            YOUNG,
+            {},
+            {"resolved_at": ago(2)},
+            None,
+            AlertState.ABSENT,
+            id="young, but reported resolved",
         ),
         pytest.param(
             YOUNG,
@@ -131,7 +136,7 @@ SILENT = PrometheusView(alerts={}, started_at=ago(3600))
             {"resolved_at": ago(60)},
             None,
             AlertState.UNKNOWN,
-            id="told of an earlier episode",
+            id="resolved of an earlier episode",
         ),
     ],
 )

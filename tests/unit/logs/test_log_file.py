@@ -47,7 +47,7 @@ STEPS = st.lists(
 @settings(max_examples=60, deadline=None)
 @given(steps=STEPS)
 def test_every_line_is_kept_once_and_in_order(steps: list[tuple[str, list[int]]]) -> None:
-    """Whatever the sizes, the clock (which may be set back), restarts and other people's moves."""
+    """Whatever the sizes, the clock (which may be set back), restarts and renames by others."""
     with tempfile.TemporaryDirectory() as name:
         folder, clock = Path(name), Clock()
         policy = {"file_bytes": 1000, "file_seconds": HOUR, "kept_seconds": 1e9}

@@ -121,7 +121,7 @@ BREAKAGES: dict[str, tuple[Callable[[Settings], None], str]] = {
         ),
         f"no rule has the alert {BROKER}",
     ),
-    "a rule that does not say that it heals": (
+    "a rule without the label `remediation`": (
         lambda settings: edit(
             settings.prometheus_config / "rules" / "bot.yml", "remediation: auto", "recovery: never"
         ),

@@ -1,4 +1,4 @@
-"""Figures of trades: what no trade told of is no zero."""
+"""Figures of trades: a missing value is not zero."""
 
 from typing import Any
 

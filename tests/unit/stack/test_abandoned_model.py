@@ -32,7 +32,7 @@ SHIPPED = {"name": "alpha", "symbols": ["BTC/USD"]}
 
 
 class Stack:
-    """A bot's file and folder, and a bot that says what it was told at its last start."""
+    """A bot's file and folder, and a bot that reports what it was given at its last start."""
 
     def __init__(self, var: Path) -> None:
         """Write the file as the stack does."""

@@ -1,4 +1,4 @@
-"""A drill fails for what must not happen: anything done for people's alerts, one-shots twice."""
+"""A drill fails for what must not happen: any action for page-only alerts, one-shots twice."""
 
 from collections.abc import Sequence
 from typing import Any, cast

@@ -70,7 +70,7 @@ def drill(alert: str = "TradingBotDown", **given: object) -> RecordedDrill:
 
 
 def left(alert: str = "TradingVenueDown") -> RecordedDrill:
-    """Return a drill of what is for people."""
+    """Return a drill of a page-only alert."""
     return drill(
         alert, page_only=True, stages=LEFT | {"closed": 40.0}, total_seconds=40.0, witness="nobody"
     )
@@ -140,7 +140,7 @@ def test_what_is_for_people_is_ours_until_it_was_left_to_them() -> None:
 
 
 def test_a_paused_twin_is_a_column_of_its_drill() -> None:
-    """It is no row of its own, and a recovery in spite of the pause is told."""
+    """It is no row of its own, and a recovery in spite of the pause is reported."""
     good = drill(paused=True, total_seconds=None, stages={"injected": 0.0})
     bad = msgspec.structs.replace(good, passed=False, problem="it recovered while paused")
     (grid,) = grids([drill(), good])

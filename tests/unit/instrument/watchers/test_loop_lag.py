@@ -88,7 +88,7 @@ def test_closed_loop_lags_no_more(metrics: BotMetrics, value: Value) -> None:
 
 
 def test_thread_that_is_not_known_has_no_place(metrics: BotMetrics) -> None:
-    """A loop that was stuck from the first question on is told without one."""
+    """A loop that was stuck before the first probe is reported without one."""
     loop = asyncio.new_event_loop()
     assert LoopLag(metrics, loop)._place() == "unknown"
     loop.close()
