@@ -84,13 +84,13 @@ def lost(*, every: float, within: float) -> Curve:
 def burnt_by_scrapes(name: str, bad: bool) -> list[Series]:
     """Lost: one scrape in ten for an hour; or four in a row, two hours ago."""
     outage: Curve = lambda age: 0.0 if 120 * MINUTE <= age < 122 * MINUTE else 1.0  # noqa: E731
-    curve = lost(each=5 * MINUTE, within=70 * MINUTE) if bad else outage
+    curve = lost(every=5 * MINUTE, within=70 * MINUTE) if bad else outage
     return [Series(name="up", labels=of_bot(name), curve=curve)]
 
 
 def smouldering(name: str, bad: bool) -> list[Series]:
     """Lost: one scrape in two hundred for a day; or a single one in that day."""
-    curve = lost(each=(100 if bad else 24 * 60) * MINUTE, within=DAY * HOUR)
+    curve = lost(every=(100 if bad else 24 * 60) * MINUTE, within=DAY * HOUR)
     return [Series(name="up", labels=of_bot(name), curve=curve, hours=DAY)]
 
 
