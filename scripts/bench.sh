@@ -45,6 +45,7 @@ for bench in intake storm passes latency outages recorder watchers nonces export
 done
 run leaks --seeds 20
 run audit
+run heap
 
 # A line may contain several goals.
 met=$(grep goal "$OUTPUT" | grep -ow met | wc -l || true)

@@ -7,7 +7,6 @@ only a restart frees it.
 """
 
 import asyncio
-import ctypes
 import gc
 import linecache
 import re
@@ -15,6 +14,7 @@ from collections.abc import Callable, Sequence
 
 from trading_ops.agent.commands import Command, CommandFailed, Params
 from trading_ops.instrument import BotMetrics
+from trading_ops.instrument.heap import trim_heap
 from trading_ops.instrument.uss import read_uss
 
 DEADLINE_SECONDS = 30.0
@@ -45,7 +45,7 @@ def relief_commands(
         for empty in (*PYTHON_CACHES, *caches):
             empty()
         collected = gc.collect()
-        _trim()
+        trim_heap()
         after = read()
         if before is None or after is None:
             raise CommandFailed("its effect is unknown: the kernel does not report the memory")
@@ -60,10 +60,3 @@ def relief_commands(
 
     command = Command(run=run, deadline_seconds=DEADLINE_SECONDS, in_agent=True)
     return {"relieve_memory": command}
-
-
-def _trim() -> None:
-    """Make the C library return free memory to the kernel; only glibc can."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)

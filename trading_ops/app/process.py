@@ -21,6 +21,7 @@ from trading_ops.config.settings import Settings, load_settings
 from trading_ops.config.targets import load_targets, split_address
 from trading_ops.domain.target import Registry
 from trading_ops.errors import TradingOpsError
+from trading_ops.instrument.heap import limit_heap
 from trading_ops.reconciler.loop import Loop
 from trading_ops.store import migrate
 from trading_ops.tls.contexts import TlsFiles, serving
@@ -157,6 +158,7 @@ def main() -> int:
     """Run the reconciler; return the exit code."""
     # Its database and lock are private, regardless of the umask it was started with.
     os.umask(0o077)
+    limit_heap()
     logs.configure("reconciler")
     try:
         asyncio.run(_main())

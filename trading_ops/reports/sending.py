@@ -13,6 +13,7 @@ from trading_ops.clients.prometheus import Prometheus
 from trading_ops.domain.message import Message, MessageKind, Severity
 from trading_ops.domain.report import Period, Report, default_day, span_of
 from trading_ops.errors import RequestRefused
+from trading_ops.instrument.heap import trim_heap
 from trading_ops.messages.outbox import Outbox, renderer_of
 from trading_ops.notify.config import load_notify
 from trading_ops.notify.rendering import Rendered, Renderer
@@ -89,6 +90,7 @@ class Reporter:
                 resource.recommendation for resource in plan.resources if resource.level in DUE
             )
             report = replace(report, capacity=due)
+        await asyncio.to_thread(trim_heap)  # a report reads megabytes of series
         return report, renderer
 
 

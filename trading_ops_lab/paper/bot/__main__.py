@@ -23,6 +23,7 @@ from trading_ops.botkit.runs import End, assess_from_outside, describe
 from trading_ops.botkit.shutdown import INTERRUPTED, MARGIN_SECONDS, StopSignals, exit_after
 from trading_ops.config.settings import load_log_policy
 from trading_ops.errors import TradingOpsError
+from trading_ops.instrument.heap import limit_heap
 from trading_ops.instrument.log_count import count_log
 from trading_ops.logs.tidying import file_handler
 from trading_ops.redaction import redact
@@ -99,6 +100,7 @@ async def serve(config: BotConfig, *, leave_by: Callable[[float], None] | None =
     Raises:
         TradingOpsError: it could not start.
     """
+    limit_heap()
     signals = StopSignals()
     signals.install()
     bot = Bot(config)
