@@ -116,10 +116,10 @@ test-backup: setup-dev ## Flip bits in backups, kill during backup, prune and re
 	@.venv/bin/python -m tests.backup.load --minutes "$(MINUTES)"
 	@scripts/pytest.sh -m '' tests/backup
 
-ENGINES ?=
+BINARIES ?=
 VERSIONS ?=
-test-newest: setup-dev ## Test on another Prometheus and Alertmanager: make test-newest ENGINES=FOLDER
-	@scripts/test-newest.sh "$(ENGINES)" $(VERSIONS)
+test-newest: setup-dev ## Test on another Prometheus and Alertmanager: make test-newest BINARIES=FOLDER
+	@scripts/test-newest.sh "$(BINARIES)" $(VERSIONS)
 
 planted: setup-dev ## Plant bugs in a copy of the code and check that the tests catch each one
 	@.venv/bin/python -m tests.planted

@@ -1,7 +1,7 @@
 """The images of docker-compose.yml on a machine that cannot pull them.
 
 An image is pulled when its registry can be reached. Otherwise a stand-in with the same tag is built
-from Debian packages and from the engines on the PATH: it proves the compose file, its
+from Debian packages and from the binaries on the PATH: it proves the compose file, its
 configuration and our image, but not the image that it stands for. Where no base image can be pulled
 either, it is made of the packages of this machine (tests/compose/installed.py).
 """
@@ -150,10 +150,10 @@ def _recipe(name: str, folder: Path) -> list[str]:
             "COPY pip.conf /etc/pip.conf",
         ]
     if name.startswith("prom/"):
-        engine = name.partition("/")[2]
-        found = shutil.which(engine) or shutil.which(f"prometheus-{engine}")
-        assert found, f"no {engine} on the PATH"
-        shutil.copy(found, folder / engine)
+        server = name.partition("/")[2]
+        found = shutil.which(server) or shutil.which(f"prometheus-{server}")
+        assert found, f"no {server} on the PATH"
+        shutil.copy(found, folder / server)
         share = folder / "share"  # Debian's builds read their templates from there
         if SHARE.is_dir():
             shutil.copytree(SHARE, share)
@@ -162,9 +162,9 @@ def _recipe(name: str, folder: Path) -> list[str]:
         return [
             f"{APT} wget",
             f"COPY share {SHARE}",
-            f"COPY {engine} /bin/{engine}",
-            f"RUN install -d -o 65534 -g 65534 /{engine}",
-            f'ENTRYPOINT ["/bin/{engine}"]',
+            f"COPY {server} /bin/{server}",
+            f"RUN install -d -o 65534 -g 65534 /{server}",
+            f'ENTRYPOINT ["/bin/{server}"]',
         ]
     if name == "postgres":
         (folder / "initialize").write_text(INITIALIZE)

@@ -54,7 +54,7 @@ def test_both_tools_accept_what_becomes_of_the_teams_files(adopted: Adopted) -> 
     """Rules, discovery files and tokens are where the configuration looks for them."""
     found = run_tool("promtool", "check", "config", adopted.prometheus).stdout
     rules = list((PROMETHEUS / "rules").glob("*.yml"))
-    assert f"{len(rules)} rule files found" in found  # theirs is one more, engines.yml one less
+    assert f"{len(rules)} rule files found" in found  # monitoring_stack.yml is left out
     assert "SUCCESS" in run_tool("amtool", "check-config", adopted.alertmanager).stdout
     config = read_yaml(adopted.prometheus)
     for job in config["scrape_configs"]:
@@ -76,12 +76,12 @@ def test_no_rule_is_about_the_teams_servers_as_a_whole(adopted: Adopted) -> None
     left_out = {path.name for path in (PROMETHEUS / "rules").glob("*.yml")} - {
         path.name for path in files
     }
-    assert left_out == {"engines.yml"}
+    assert left_out == {"monitoring_stack.yml"}
     about_them = re.compile(
         r"\b(prometheus|alertmanager)_\w|job=~?\"[^\"]*(prometheus|alertmanager)"
     )
     found = {rule.file for rule in load_rules() if about_them.search(rule.expr)}
-    assert found == {"engines.yml"}
+    assert found == {"monitoring_stack.yml"}
 
 
 def test_the_jobs_are_the_shipped_ones() -> None:

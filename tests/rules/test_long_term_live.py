@@ -15,7 +15,7 @@ from tests.rules.documented import blocks
 from tests.rules.running_prometheus import start_prometheus
 from tests.waiting import eventually
 from trading_ops import clock
-from trading_ops.clients.engines import Engines
+from trading_ops.clients.monitoring import Monitoring
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.config.settings import Settings
 from trading_ops.domain.report import ServiceLevel
@@ -75,8 +75,8 @@ async def test_recorded_objectives_arrive_and_are_reported(writing: Path, tmp_pa
             settings = Settings(
                 root=tmp_path, var=tmp_path, reports_prometheus_url=f"http://{receiver}"
             )
-            engines = Engines(session, settings, Registry(()))
-            prometheus = Prometheus(engines.reports_prometheus())
+            monitoring = Monitoring(session, settings, Registry(()))
+            prometheus = Prometheus(monitoring.reports_prometheus())
 
             async def row() -> ServiceLevel | None:
                 now = clock.now()

@@ -342,7 +342,7 @@ async def _bot_events(
 def _prometheus(
     deps: Dependencies, session: aiohttp.ClientSession, on_date: OnDate | None = None
 ) -> Prometheus:
-    return Prometheus(deps.engines.over(session).prometheus(on_date=on_date))
+    return Prometheus(deps.monitoring.over(session).prometheus(on_date=on_date))
 
 
 def _directory(session: aiohttp.ClientSession, deps: Dependencies) -> Directory:
@@ -418,7 +418,7 @@ def _loop(deps: Dependencies) -> Loop:
     alertmanagers = Alertmanagers(
         [
             Alertmanager(http, receivers=receivers)
-            for http in deps.engines.alertmanagers(on_date=clocks.other(ALERTMANAGER))
+            for http in deps.monitoring.alertmanagers(on_date=clocks.other(ALERTMANAGER))
         ]
     )
     workers = Workers(wakeup.set, deps.crash_marks)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from trading_ops.clients.engines import Engines
+from trading_ops.clients.monitoring import Monitoring
 from trading_ops.config.settings import Settings
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import ConfigError
@@ -42,9 +42,9 @@ class Dependencies:
     wakeup: asyncio.Event
 
     @property
-    def engines(self) -> Engines:
+    def monitoring(self) -> Monitoring:
         """Return the Prometheus and Alertmanager clients."""
-        return Engines(self.session, self.settings, self.index.registry, name=self.name)
+        return Monitoring(self.session, self.settings, self.index.registry, name=self.name)
 
 
 def own_entry(settings: Settings, registry: Registry) -> Target:

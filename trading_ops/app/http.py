@@ -78,7 +78,7 @@ def application_of(
         settings=deps.settings,
         registry=deps.index.registry,
         reader=deps.api_reader,
-        engines=deps.engines,
+        monitoring=deps.monitoring,
     )
 
     async def close_streams(_application: web.Application) -> None:
@@ -129,7 +129,7 @@ def _handlers(
         readiness=readiness,
         reports=ReportRoutes(
             Reporter(
-                prometheus=Prometheus(deps.engines.reports_prometheus()),
+                prometheus=Prometheus(deps.monitoring.reports_prometheus()),
                 reader=reader,
                 outbox=outbox,
                 bots=tuple(target.name for target in registry if target.kind in NAMED_BOTS),
@@ -157,4 +157,4 @@ def _handlers(
 
 
 def _capacity(deps: Dependencies) -> Capacity:
-    return Capacity(Prometheus(deps.engines.prometheus()), lambda: choices_of(deps.settings))
+    return Capacity(Prometheus(deps.monitoring.prometheus()), lambda: choices_of(deps.settings))

@@ -9,7 +9,7 @@ import msgspec
 from trading_ops import clock
 from trading_ops.cli.console import output_option, print_json
 from trading_ops.cli.timeline import plain
-from trading_ops.clients.engines import Engines
+from trading_ops.clients.monitoring import Monitoring
 from trading_ops.clients.http import session_of
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.config.settings import load_settings
@@ -53,10 +53,10 @@ async def _make(since: dt.datetime, until: dt.datetime) -> Compliance:
     settings = load_settings()
     registry = load_targets(settings.targets_file)
     async with session_of(settings) as session:
-        engines = Engines(session, settings, registry)
+        monitoring = Monitoring(session, settings, registry)
         with open_reader(settings.database_url) as reader:
             return await make_compliance(
-                Prometheus(engines.reports_prometheus()),
+                Prometheus(monitoring.reports_prometheus()),
                 reader,
                 bots=sorted(target.name for target in registry if target.kind in BOTS),
                 since=since,

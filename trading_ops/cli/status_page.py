@@ -7,7 +7,7 @@ import msgspec
 
 from trading_ops import clock
 from trading_ops.cli.console import print_json
-from trading_ops.clients.engines import Engines
+from trading_ops.clients.monitoring import Monitoring
 from trading_ops.clients.http import session_of
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.config.settings import load_settings
@@ -33,5 +33,5 @@ async def _make() -> StatusPage:
     settings = load_settings()
     registry = load_targets(settings.targets_file)
     async with session_of(settings) as session:
-        engines = Engines(session, settings, registry)
-        return await make_status_page(Prometheus(engines.prometheus()), now=clock.now())
+        monitoring = Monitoring(session, settings, registry)
+        return await make_status_page(Prometheus(monitoring.prometheus()), now=clock.now())

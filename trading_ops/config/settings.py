@@ -43,7 +43,7 @@ HARMLESS = (
 """Variables that a command on restored data gets from our environment."""
 
 
-class EngineAccess(NamedTuple):
+class MonitoringAccess(NamedTuple):
     """Connection settings of Prometheus or Alertmanager."""
 
     key: str
@@ -110,7 +110,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     alertmanager_password_file: Path | None = None
     alertmanager_ca_file: Path | None = None
 
-    engine_passwords: bool = False
+    monitoring_passwords: bool = False
     """True: `trading-ops up` protects Prometheus and Alertmanager with generated passwords."""
 
     tls_folder: Path | None = None
@@ -304,9 +304,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.tls_folder or self.var / "tls"
 
     @property
-    def prometheus_access(self) -> EngineAccess:
+    def prometheus_access(self) -> MonitoringAccess:
         """Return the connection settings of Prometheus."""
-        return EngineAccess(
+        return MonitoringAccess(
             "prometheus_url",
             self.prometheus_url,
             self.prometheus_user,
@@ -315,11 +315,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         )
 
     @property
-    def reports_prometheus_access(self) -> EngineAccess:
+    def reports_prometheus_access(self) -> MonitoringAccess:
         """Return the connection settings of the Prometheus for reports."""
         if not self.reports_prometheus_url:
             return self.prometheus_access
-        return EngineAccess(
+        return MonitoringAccess(
             "reports_prometheus_url",
             self.reports_prometheus_url,
             self.reports_prometheus_user,
@@ -328,9 +328,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         )
 
     @property
-    def alertmanager_access(self) -> EngineAccess:
+    def alertmanager_access(self) -> MonitoringAccess:
         """Return the connection settings of each Alertmanager."""
-        return EngineAccess(
+        return MonitoringAccess(
             "alertmanager_url",
             self.alertmanager_url,
             self.alertmanager_user,

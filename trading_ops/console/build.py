@@ -7,7 +7,7 @@ from aiohttp import web
 from trading_ops import logs
 from trading_ops.api.auth import Authenticator
 from trading_ops.api.route import Route
-from trading_ops.clients.engines import Engines
+from trading_ops.clients.monitoring import Monitoring
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.config.settings import Settings
 from trading_ops.console.calls import Calls
@@ -36,13 +36,13 @@ def add_console(
     settings: Settings,
     registry: Registry,
     reader: Reader,
-    engines: Engines,
+    monitoring: Monitoring,
 ) -> None:
     """Add the console's routes to the reconciler's application."""
     calls = Calls(table)
     bots = [target for target in registry if target.kind in NAMED_BOTS]
     figures = FigureReader(
-        Prometheus(engines.prometheus(within=PROMETHEUS_WITHIN)),
+        Prometheus(monitoring.prometheus(within=PROMETHEUS_WITHIN)),
         [bot.name for bot in bots],
         all_have_agents=all(bot.kind is Kind.BOT for bot in bots),
     )

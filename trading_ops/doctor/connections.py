@@ -11,7 +11,7 @@ import msgspec
 import yaml
 
 from trading_ops.clients.directory import Directory
-from trading_ops.clients.engines import Engines
+from trading_ops.clients.monitoring import Monitoring
 from trading_ops.clients.http import Http, session_of
 from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.clients.secrets import SecretFiles
@@ -50,16 +50,16 @@ class Connections:
         self._settings = settings
         self._registry = registry
         self._session = session
-        self._engines = Engines(session, settings, registry)
+        self._monitoring = Monitoring(session, settings, registry)
         self._directory = Directory(session, registry, SecretFiles(settings))
 
     def http(self, target: Target, token: str = "") -> Http:
         """Return the HTTP client for a target."""
         if target.kind is Kind.PROMETHEUS:
-            return self._engines.prometheus(within=WITHIN)
+            return self._monitoring.prometheus(within=WITHIN)
         if target.kind is Kind.ALERTMANAGER:
             members = self._registry.of_kind(Kind.ALERTMANAGER)
-            reached = self._engines.alertmanagers(within=WITHIN)
+            reached = self._monitoring.alertmanagers(within=WITHIN)
             return reached[min(members.index(target), len(reached) - 1)]
         return Http(self._session, target.url, token=token, within=WITHIN)
 

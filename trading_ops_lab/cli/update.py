@@ -20,7 +20,7 @@ from trading_ops.cli.reconciler_connection import (
     reason_option,
 )
 from trading_ops.cli.times import Duration, Length
-from trading_ops.clients.engines import Engines
+from trading_ops.clients.monitoring import Monitoring
 from trading_ops.clients.http import session_of
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.config.settings import Settings
@@ -128,7 +128,7 @@ async def _spent(settings: Settings, registry: Registry, target: Target) -> str 
     if not settings.freeze_on_spent_budget:
         return None
     async with session_of(settings) as session:
-        prometheus = Prometheus(Engines(session, settings, registry).prometheus())
+        prometheus = Prometheus(Monitoring(session, settings, registry).prometheus())
         return await ErrorBudget(prometheus=prometheus).spent(target.name)
 
 

@@ -12,7 +12,7 @@ import msgspec
 import psutil
 
 from trading_ops import __version__, clock
-from trading_ops.clients.engines import Engines
+from trading_ops.clients.monitoring import Monitoring
 from trading_ops.errors import ClientError
 from trading_ops_lab.drills.gameday import GameDay
 from trading_ops_lab.drills.lab_clients import Scene
@@ -106,7 +106,7 @@ def _anywhere(drill: RecordedDrill, root: Path) -> RecordedDrill:
 async def _prometheus(scene: Scene) -> str:
     path = "/api/v1/status/buildinfo"
     try:
-        body = await engines_of(scene).prometheus().get(path)
+        body = await monitoring_of(scene).prometheus().get(path)
         return msgspec.json.decode(body, type=_Prometheus).data.version
     except (ClientError, msgspec.DecodeError):
         return ""
@@ -114,15 +114,15 @@ async def _prometheus(scene: Scene) -> str:
 
 async def _alertmanager(scene: Scene) -> str:
     try:
-        body = await engines_of(scene).alertmanagers()[0].get("/api/v2/status")
+        body = await monitoring_of(scene).alertmanagers()[0].get("/api/v2/status")
         return msgspec.json.decode(body, type=_Alertmanager).versionInfo.version
     except (ClientError, msgspec.DecodeError):
         return ""
 
 
-def engines_of(scene: Scene) -> Engines:
+def monitoring_of(scene: Scene) -> Monitoring:
     """Return the requests to Prometheus and Alertmanager."""
-    return Engines(scene.session, scene.settings, scene.registry)
+    return Monitoring(scene.session, scene.settings, scene.registry)
 
 
 def _git(root: Path, *arguments: str) -> str:

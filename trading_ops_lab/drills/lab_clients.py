@@ -9,7 +9,7 @@ import aiohttp
 from trading_ops.cli.local_stack import holder
 from trading_ops.clients.alertmanager import Alertmanager
 from trading_ops.clients.directory import Directory
-from trading_ops.clients.engines import Engines
+from trading_ops.clients.monitoring import Monitoring
 from trading_ops.clients.http import Http, session_of
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.clients.reconciler import ReconcilerApi
@@ -73,14 +73,14 @@ async def open_scene(settings: Settings) -> AsyncIterator[Scene]:
     registry = load_targets(settings.targets_file)
     async with session_of(settings) as session:
         reconciler = registry.one(Kind.RECONCILER).url
-        engines = Engines(session, settings, registry)
+        monitoring = Monitoring(session, settings, registry)
         yield Scene(
             settings=settings,
             registry=registry,
             runbooks=load_runbooks(settings.runbooks),
             reconciler=ReconcilerApi(Http(session, reconciler, token=settings.command_token)),
-            prometheus=Prometheus(engines.prometheus()),
-            alertmanager=Alertmanager(engines.alertmanagers()[0]),
+            prometheus=Prometheus(monitoring.prometheus()),
+            alertmanager=Alertmanager(monitoring.alertmanagers()[0]),
             directory=Directory(session, registry, SecretFiles(settings)),
             session=session,
         )

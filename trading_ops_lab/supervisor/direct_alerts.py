@@ -17,7 +17,7 @@ from trading_ops.clients.http import Http
 from trading_ops.config.settings import Settings
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import ClientError
-from trading_ops_lab.supervisor.engine_passwords import engine_question
+from trading_ops_lab.supervisor.monitoring_passwords import health_question
 from trading_ops_lab.supervisor.process import AskHttp
 from trading_ops_lab.supervisor.readiness import is_ready
 
@@ -43,7 +43,7 @@ def watched(settings: Settings, registry: Registry) -> tuple[Watched, ...]:
     found = []
     for target in registry.of_kind(Kind.PROMETHEUS):
         labels = {"alertname": "TradingOpsPrometheusDown", "instance": target.address}
-        question = engine_question(settings, target, "/-/healthy")
+        question = health_question(settings, target, "/-/healthy")
         found.append(
             _watched(question, labels, "Prometheus does not answer, so no alert can fire.")
         )

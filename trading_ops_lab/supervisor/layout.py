@@ -12,14 +12,14 @@ from pathlib import Path
 from trading_ops.clients.secrets import agent_token_file
 from trading_ops.config.settings import Settings
 from trading_ops.domain.target import Kind, Registry
-from trading_ops.engine_configs import alertmanager_yml, prometheus_yml
+from trading_ops.monitoring_configs import alertmanager_yml, prometheus_yml
 from trading_ops.errors import SetupError
 from trading_ops.project.discovery import write_discovery
 from trading_ops.project.writing import link, write_if_changed
 from trading_ops.tls.contexts import AUTHORITY
 from trading_ops_lab.supervisor.configs import bot_keys, process_configs
 from trading_ops_lab.supervisor.dead_man_switch import with_switch
-from trading_ops_lab.supervisor.engine_passwords import users_of, write_passwords
+from trading_ops_lab.supervisor.monitoring_passwords import users_of, write_passwords
 from trading_ops_lab.supervisor.tokens import write_secrets
 
 WEBHOOK_DEFAULT = "127.0.0.1:8431"
@@ -83,8 +83,8 @@ def _prometheus(settings: Settings, registry: Registry) -> None:
     link(folder / "secrets" / "metrics_token", settings.secrets / "metrics_token")
     users, own = users_of(settings), registry.one(Kind.PROMETHEUS).name
     over_tls = any(target.tls for target in registry)
-    for engine in users:
-        name = f"{engine}_password"
+    for server in users:
+        name = f"{server}_password"
         link(folder / "secrets" / name, settings.secrets / name)
     if over_tls:
         _link_certificates(settings, folder, own)

@@ -14,7 +14,7 @@ from pathlib import Path
 from trading_ops.config.settings import Settings
 from trading_ops.domain.target import Kind, Manager, Registry, Target
 from trading_ops.errors import ConfigError, SetupError
-from trading_ops_lab.supervisor.engine_passwords import WEB_CONFIG, engine_question
+from trading_ops_lab.supervisor.monitoring_passwords import WEB_CONFIG, health_question
 from trading_ops_lab.supervisor.layout import config_file
 from trading_ops_lab.supervisor.process import AskBanner, AskHttp, Process
 
@@ -214,7 +214,7 @@ def _alertmanager(settings: Settings, target: Target) -> Process:
             *_web_config(settings, folder),
         ),
         address=target.address,
-        ready=_asks_engine(settings, target),
+        ready=_asks_monitoring(settings, target),
     )
 
 
@@ -237,17 +237,17 @@ def _prometheus(settings: Settings, target: Target) -> Process:
             *_web_config(settings, folder),
         ),
         address=target.address,
-        ready=_asks_engine(settings, target),
+        ready=_asks_monitoring(settings, target),
     )
 
 
 def _web_config(settings: Settings, folder: Path) -> tuple[str, ...]:
-    return (f"--web.config.file={folder / WEB_CONFIG}",) if settings.engine_passwords else ()
+    return (f"--web.config.file={folder / WEB_CONFIG}",) if settings.monitoring_passwords else ()
 
 
 def _asks_ready(target: Target) -> AskHttp:
     return AskHttp(url=f"http://{target.address}/-/ready")
 
 
-def _asks_engine(settings: Settings, target: Target) -> AskHttp:
-    return engine_question(settings, target, "/-/ready")
+def _asks_monitoring(settings: Settings, target: Target) -> AskHttp:
+    return health_question(settings, target, "/-/ready")

@@ -15,7 +15,7 @@ from trading_ops.agent.fence import FenceKeeper
 from trading_ops.bounded_site import BoundedSite
 from trading_ops.cli.exporter_config import units_file
 from trading_ops.cli.local_stack import address_file
-from trading_ops.clients.engines import Engines
+from trading_ops.clients.monitoring import Monitoring
 from trading_ops.clients.http import session_of
 from trading_ops.config.last_good import keep_last_good
 from trading_ops.config.settings import Settings
@@ -161,7 +161,7 @@ class _Stack:
 
     @contextlib.asynccontextmanager
     async def _alarm(self, session: aiohttp.ClientSession) -> AsyncIterator[None]:
-        alertmanagers = Engines(session, self._settings, self._registry).alertmanagers()
+        alertmanagers = Monitoring(session, self._settings, self._registry).alertmanagers()
         asked = watched(self._settings, self._registry)
         alarm = asyncio.create_task(Alarm(session, asked, alertmanagers).run(), name="alarm")
         try:

@@ -10,7 +10,7 @@ from typing import Any
 from trading_ops import clock, logs
 from trading_ops.backup import sqlite
 from trading_ops.backup.sources import sources
-from trading_ops.clients.engines import Engines
+from trading_ops.clients.monitoring import Monitoring
 from trading_ops.clients.http import session_of
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.config.settings import Settings
@@ -172,7 +172,7 @@ async def _pools(settings: Settings) -> tuple[list[advice.PoolUse], str]:
         registry = await asyncio.to_thread(load_targets, settings.targets_file)
         async with session_of(settings, name=RECONCILER) as session:
             prometheus = Prometheus(
-                Engines(session, settings, registry, name=RECONCILER).reports_prometheus()
+                Monitoring(session, settings, registry, name=RECONCILER).reports_prometheus()
             )
             read = {name: await prometheus.query(query) for name, query in POOLS.items()}
     except (ClientError, ConfigError) as error:

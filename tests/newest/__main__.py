@@ -1,8 +1,8 @@
-"""`python -m tests.engines [VERSION VERSION]`: the eight fastest drills on the engines of the PATH.
+"""`python -m tests.newest [VERSION VERSION]`: the eight fastest drills on the binaries of the PATH.
 
 The versions of Prometheus and Alertmanager are for builds that do not know their own.
 
-Replaces what docs/engines.json and docs/proofs.md have of these versions. Ends with 1, and changes
+Replaces what docs/newest.json and docs/proofs.md have of these versions. Ends with 1, and changes
 nothing, when a drill failed. `scripts/test-newest.sh` runs it once for each generation.
 """
 
@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from tests.bench.say import say
-from tests.engines.record import DRILLS, Generation, merged, read, seconds_of, write
+from tests.newest.record import DRILLS, Generation, merged, read, seconds_of, write
 from tests.stack import running_stack
 from trading_ops import clock
 from trading_ops_lab.drills.gameday_page import read as read_game_day
@@ -21,7 +21,7 @@ WITHIN = 1800.0
 
 def measured(prometheus: str, alertmanager: str) -> Generation | None:
     """Run the drills, one after the other; None when one of them failed."""
-    with tempfile.TemporaryDirectory(prefix="engines-") as name:
+    with tempfile.TemporaryDirectory(prefix="newest-") as name:
         folder = Path(name)
         only = [argument for drill in DRILLS for argument in ("--only", drill)]
         with running_stack(folder) as stack:

@@ -1,4 +1,4 @@
-"""The drills on two generations of engines: what is kept of them, and what is shown."""
+"""The record of the drills on two generations of Prometheus and Alertmanager, and its table."""
 
 import subprocess
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from tests.engines.record import (
+from tests.newest.record import (
     BEGIN,
     DRILLS,
     END,
@@ -78,4 +78,4 @@ def test_missing_engines_are_named(given: list[str], tmp_path: Path) -> None:
     arguments = [argument.format(folder=tmp_path) for argument in given]
     done = subprocess.run([SCRIPT, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "make test-newest ENGINES" in done.stderr or "has no prometheus" in done.stderr
+    assert "make test-newest BINARIES" in done.stderr or "has no prometheus" in done.stderr

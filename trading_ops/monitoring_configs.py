@@ -15,8 +15,8 @@ AUTHORITY = "secrets/ca.crt"
 DISCOVERED = "targets/"
 """Folder of the files that are derived from targets.yml."""
 
-ENGINES = ("prometheus", "alertmanager")
-"""Scrape jobs of the engines themselves."""
+MONITORING = ("prometheus", "alertmanager")
+"""Scrape jobs of Prometheus and Alertmanager themselves."""
 
 
 def prometheus_yml(
@@ -35,10 +35,10 @@ def prometheus_yml(
     config = yaml.safe_load(text)
     jobs: list[dict[str, Any]] = config["scrape_configs"]
     alertmanagers: list[dict[str, Any]] = config["alerting"]["alertmanagers"]
-    for engine in users:
-        clients = [job for job in jobs if job["job_name"] == engine]
-        for client in clients + (alertmanagers if engine == "alertmanager" else []):
-            client["basic_auth"] = _basic(users, engine)
+    for server in users:
+        clients = [job for job in jobs if job["job_name"] == server]
+        for client in clients + (alertmanagers if server == "alertmanager" else []):
+            client["basic_auth"] = _basic(users, server)
     if name is not None:
         for client in filter(_is_derived, (*jobs, *alertmanagers)):
             client.setdefault("tls_config", _tls(name))
@@ -93,8 +93,8 @@ def _is_derived(client: Mapping[str, Any]) -> bool:
     return any(file.startswith(DISCOVERED) for file in files)
 
 
-def _basic(users: Mapping[str, str], engine: str) -> dict[str, str]:
-    return {"username": users[engine], "password_file": f"secrets/{engine}_password"}
+def _basic(users: Mapping[str, str], server: str) -> dict[str, str]:
+    return {"username": users[server], "password_file": f"secrets/{server}_password"}
 
 
 def _tls(name: str) -> dict[str, str]:

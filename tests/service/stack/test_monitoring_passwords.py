@@ -1,4 +1,4 @@
-"""`engine_passwords: true`: who has no password can neither read nor write at the real engines."""
+"""`monitoring_passwords: true`: no access to Prometheus or Alertmanager without the password."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -15,7 +15,7 @@ from tests.stack import PORT
 from tests.unit.stack.registries import REPOSITORY
 from tests.waiting import eventually
 from trading_ops.clients.alertmanager import Alertmanager
-from trading_ops.clients.engines import Engines
+from trading_ops.clients.monitoring import Monitoring
 from trading_ops.clients.http import session_of
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.config.settings import Settings, load_settings
@@ -28,7 +28,7 @@ from trading_ops_lab.supervisor.readiness import until_ready
 
 pytestmark = pytest.mark.slow
 
-ENGINES = (Kind.ALERTMANAGER, Kind.PROMETHEUS)
+MONITORING = (Kind.ALERTMANAGER, Kind.PROMETHEUS)
 ALERT = {"labels": {"alertname": "TradingBotDown", "bot": "alpha", "severity": "critical"}}
 SILENCE = {
     "matchers": [{"name": "bot", "value": ".*", "isRegex": True}],
@@ -48,8 +48,8 @@ class Protected:
     session: aiohttp.ClientSession
 
     @property
-    def engines(self) -> Engines:
-        return Engines(self.session, self.settings, self.registry)
+    def monitoring(self) -> Monitoring:
+        return Monitoring(self.session, self.settings, self.registry)
 
     async def as_stranger(self, kind: Kind, method: str, path: str, body: Any = None) -> int:
         async with (
@@ -65,13 +65,13 @@ async def protected(folder: Path) -> AsyncIterator[Protected]:
     text = (REPOSITORY / "targets.yml").read_text(encoding="utf-8")
     moved = PORT.sub(lambda _: f"127.0.0.1:{free_port()}", text)
     registry = parse_targets(moved, where="targets.yml")
-    environ = {"TRADING_OPS_VAR": str(folder), "TRADING_OPS_ENGINE_PASSWORDS": "true"}
+    environ = {"TRADING_OPS_VAR": str(folder), "TRADING_OPS_MONITORING_PASSWORDS": "true"}
     settings = load_settings(REPOSITORY, environ)
     lay_out(settings, registry)
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(session_of(settings))
         for plan in processes(settings, registry):
-            if plan.unit in set(ENGINES):
+            if plan.unit in set(MONITORING):
                 await stack.enter_async_context(_running(plan.argv, folder / f"{plan.unit}.log"))
                 await asyncio.wait_for(until_ready(plan.ready, session), 60)
         yield Protected(settings, registry, session)
@@ -99,8 +99,8 @@ async def test_a_stranger_is_refused_and_ours_go_through(tmp_path: Path) -> None
         ):
             assert await scene.as_stranger(kind, method, path, body) == 401, path
 
-        alertmanager = Alertmanager(scene.engines.alertmanagers()[0])
-        prometheus = Prometheus(scene.engines.prometheus())
+        alertmanager = Alertmanager(scene.monitoring.alertmanagers()[0])
+        prometheus = Prometheus(scene.monitoring.prometheus())
 
         async def delivered() -> bool:
             alerts = (await alertmanager.alerts()).values()
@@ -111,7 +111,7 @@ async def test_a_stranger_is_refused_and_ours_go_through(tmp_path: Path) -> None
 
         async def scraped() -> bool:
             up = await prometheus.query('up{job=~"prometheus|alertmanager"} == 1')
-            return len(up) == len(ENGINES)
+            return len(up) == len(MONITORING)
 
         await eventually(scraped, within=40, what="Prometheus scrapes both")
         wrong = tmp_path / "wrong"
@@ -124,6 +124,6 @@ async def test_a_stranger_is_refused_and_ours_go_through(tmp_path: Path) -> None
                 "TRADING_OPS_PROMETHEUS_PASSWORD_FILE": str(wrong),
             },
         )
-        refused = Engines(scene.session, settings, scene.registry).prometheus()
+        refused = Monitoring(scene.session, settings, scene.registry).prometheus()
         with pytest.raises(Refused, match="401"):
             await Prometheus(refused).query("up")

@@ -26,7 +26,7 @@ from trading_ops import clock
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.main import run
 from trading_ops.clients.alertmanager import Alertmanager
-from trading_ops.clients.engines import Engines
+from trading_ops.clients.monitoring import Monitoring
 from trading_ops.clients.http import Http, session_of
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.config.settings import Settings, load_settings
@@ -36,14 +36,14 @@ from trading_ops.errors import Refused, Unreachable
 from trading_ops.project.folder import create
 from trading_ops.project.shipped import shipped
 from trading_ops.tls.contexts import TlsFiles, calling
-from trading_ops_lab.supervisor.engine_passwords import bcrypt
+from trading_ops_lab.supervisor.monitoring_passwords import bcrypt
 
-ENGINES = ("prometheus", "alertmanager")
-KINDS = ("reconciler", *ENGINES)
+MONITORING = ("prometheus", "alertmanager")
+KINDS = ("reconciler", *MONITORING)
 SHOWN = {
     'up{job=~"prometheus|alertmanager|.*reconciler"} == 1': len(KINDS),
     "trading_ops_watchdog_last_seen_timestamp_seconds > 0": 1,
-    "trading_ops_poll_last_success_timestamp_seconds > 0": len(ENGINES),
+    "trading_ops_poll_last_success_timestamp_seconds > 0": len(MONITORING),
 }
 """Queries and how many series they have: scrapes, the webhook, and the polls of both."""
 
@@ -58,8 +58,8 @@ class Protected:
     session: aiohttp.ClientSession
 
     @property
-    def engines(self) -> Engines:
-        return Engines(self.session, self.settings, self.registry)
+    def monitoring(self) -> Monitoring:
+        return Monitoring(self.session, self.settings, self.registry)
 
     async def command(self, *arguments: str) -> tuple[int, Any]:
         """Run a command; return its exit code and its JSON."""
@@ -89,24 +89,24 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "targets.yml").write_text(yaml.safe_dump({"version": 1, "targets": targets}))
     prometheus = tmp_path / "prometheus" / "prometheus.yml"
     config = yaml.safe_load(prometheus.read_text())
-    clients = [scrape for scrape in config["scrape_configs"] if scrape["job_name"] in ENGINES]
+    clients = [scrape for scrape in config["scrape_configs"] if scrape["job_name"] in MONITORING]
     for client in [*clients, *config["alerting"]["alertmanagers"]]:
-        engine = client.get("job_name", "alertmanager")
+        server = client.get("job_name", "alertmanager")
         client["basic_auth"] = {
             "username": "trading-ops",
-            "password_file": f"secrets/{engine}_password",
+            "password_file": f"secrets/{server}_password",
         }
     prometheus.write_text(yaml.safe_dump(config, sort_keys=False))
     monkeypatch.setenv("TRADING_OPS_ROOT", str(tmp_path))
     assert run(["tls", "init"]) == ExitCode.OK
     assert run(["config", "apply"]) == ExitCode.OK
-    for engine in ENGINES:
-        password = f"of-{engine}"
+    for server in MONITORING:
+        password = f"of-{server}"
         for secrets in ("secrets", "prometheus/secrets"):
-            file = tmp_path / "var" / secrets / f"{engine}_password"
+            file = tmp_path / "var" / secrets / f"{server}_password"
             file.write_text(password)
             file.chmod(0o600)
-        web = tmp_path / "var" / engine / "web.yml"
+        web = tmp_path / "var" / server / "web.yml"
         users = {"basic_auth_users": {"trading-ops": bcrypt(password)}}
         web.write_text(web.read_text() + yaml.safe_dump(users))
     return tmp_path
@@ -155,8 +155,8 @@ async def _running(folder: Path, name: str, *argv: str) -> AsyncIterator[None]:
 async def test_all_of_ours_go_through_and_no_one_else(folder: Path) -> None:
     """Polls, webhooks, silences and commands; a stranger fails at TLS or at the password."""
     async with protected(folder) as scene:
-        prometheus = Prometheus(scene.engines.prometheus())
-        (reached,) = scene.engines.alertmanagers()
+        prometheus = Prometheus(scene.monitoring.prometheus())
+        (reached,) = scene.monitoring.alertmanagers()
         alertmanager = Alertmanager(reached)
 
         async def delivered() -> bool:
@@ -208,13 +208,13 @@ async def _commands_work(scene: Protected) -> None:
 
 async def _strangers_are_refused(scene: Protected) -> None:
     own = calling(TlsFiles(scene.settings.tls, "operator"))
-    for engine, path in (
+    for server, path in (
         ("prometheus", "/api/v1/query?query=up"),
         ("alertmanager", "/api/v2/status"),
     ):
-        url = scene.registry.one(Kind(engine)).url
+        url = scene.registry.one(Kind(server)).url
         with pytest.raises(Refused, match="401"):
             await Http(scene.session, url, tls=own).get(path)
         async with aiohttp.ClientSession() as stranger:
             with pytest.raises(Unreachable):
-                await Http(stranger, url, basic=f"trading-ops:of-{engine}").get(path)
+                await Http(stranger, url, basic=f"trading-ops:of-{server}").get(path)

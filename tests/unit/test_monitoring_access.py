@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 
 from tests.unit.stack.registries import REPOSITORY, committed
-from trading_ops.clients.engines import Engines, credentials, urls
+from trading_ops.clients.monitoring import Monitoring, credentials, urls
 from trading_ops.config.settings import Settings, load_settings
 from trading_ops.domain.target import Kind
 from trading_ops.errors import ConfigError
@@ -64,4 +64,4 @@ async def test_a_named_password_file_must_be_there(tmp_path: Path) -> None:
     given = settings(tmp_path, prometheus_password_file=str(tmp_path / "missing"))
     async with aiohttp.ClientSession() as session:
         with pytest.raises(ConfigError, match="missing"):
-            Engines(session, given, committed()).prometheus()
+            Monitoring(session, given, committed()).prometheus()

@@ -12,7 +12,7 @@ import aiohttp
 
 from trading_ops.clients.http import Http
 from trading_ops.config.files import read_password
-from trading_ops.config.settings import EngineAccess, Settings
+from trading_ops.config.settings import MonitoringAccess, Settings
 from trading_ops.config.targets import is_loopback
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import ConfigError
@@ -22,7 +22,7 @@ from trading_ops.tls.contexts import TlsFiles, calling
 WITHIN = timedelta(seconds=5)
 
 
-class Engines:
+class Monitoring:
     """Requests to Prometheus and to each Alertmanager."""
 
     def __init__(
@@ -39,9 +39,9 @@ class Engines:
         self._registry = registry
         self._name = name
 
-    def over(self, session: aiohttp.ClientSession) -> "Engines":
+    def over(self, session: aiohttp.ClientSession) -> "Monitoring":
         """Return the same over another session."""
-        return Engines(session, self._settings, self._registry, name=self._name)
+        return Monitoring(session, self._settings, self._registry, name=self._name)
 
     def prometheus(
         self,
@@ -83,7 +83,7 @@ class Engines:
     def _https(
         self,
         kind: Kind,
-        access: EngineAccess,
+        access: MonitoringAccess,
         within: timedelta,
         on_date: Callable[[float, float, float], None] | None,
     ) -> list[Http]:
@@ -95,7 +95,7 @@ class Engines:
         ]
 
 
-def credentials(access: EngineAccess) -> str:
+def credentials(access: MonitoringAccess) -> str:
     """Return `user:password`, or an empty string if no password is configured.
 
     Raises:
@@ -106,8 +106,8 @@ def credentials(access: EngineAccess) -> str:
     return f"{access.user}:{known(read_password(access.password_file))}"
 
 
-def urls(access: EngineAccess, targets: tuple[Target, ...]) -> list[str]:
-    """Return where an engine is reached: as the settings say, or as targets.yml does.
+def urls(access: MonitoringAccess, targets: tuple[Target, ...]) -> list[str]:
+    """Return the URLs of a server: as the settings say, or as targets.yml does.
 
     Raises:
         ConfigError: a URL is none, or would be asked in clear beyond this machine.

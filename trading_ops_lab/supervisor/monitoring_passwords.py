@@ -1,6 +1,6 @@
 """Passwords for the lab's Prometheus and Alertmanager, so that other local users cannot use them.
 
-`engine_passwords: true` writes a random password for each, and a `web.config.file` with its hash.
+`monitoring_passwords: true` writes a random password for each, and a `web.config.file` with its hash.
 """
 
 import ctypes
@@ -11,7 +11,7 @@ import string
 from trading_ops.config.settings import Settings
 from trading_ops.config.token_files import is_filled, new_token, write_secret
 from trading_ops.domain.target import Target
-from trading_ops.engine_configs import ENGINES, web_yml
+from trading_ops.monitoring_configs import MONITORING, web_yml
 from trading_ops.errors import SetupError
 from trading_ops_lab.supervisor.process import AskHttp
 
@@ -25,10 +25,10 @@ COST = "05"
 
 def users_of(settings: Settings) -> dict[str, str]:
     """Return the user of each server; empty if passwords are disabled."""
-    if not settings.engine_passwords:
+    if not settings.monitoring_passwords:
         return {}
     found = (settings.prometheus_user, settings.alertmanager_user)
-    return dict(zip(ENGINES, found, strict=True))
+    return dict(zip(MONITORING, found, strict=True))
 
 
 def write_passwords(settings: Settings) -> None:
@@ -38,9 +38,9 @@ def write_passwords(settings: Settings) -> None:
         OSError: a folder cannot be written.
         SetupError: this system cannot compute the hash.
     """
-    for engine, user in users_of(settings).items():
-        password = settings.secrets / f"{engine}_password"
-        config = settings.var / engine / WEB_CONFIG
+    for server, user in users_of(settings).items():
+        password = settings.secrets / f"{server}_password"
+        config = settings.var / server / WEB_CONFIG
         if is_filled(password) and is_filled(config):
             continue
         value = new_token()
@@ -50,7 +50,7 @@ def write_passwords(settings: Settings) -> None:
         write_secret(config, web_yml(user, bcrypt(value)))
 
 
-def engine_question(settings: Settings, target: Target, path: str) -> AskHttp:
+def health_question(settings: Settings, target: Target, path: str) -> AskHttp:
     """Return the readiness or health check of Prometheus or Alertmanager."""
     user = users_of(settings).get(target.kind)
     password = settings.secrets / f"{target.kind}_password"
@@ -82,5 +82,5 @@ def bcrypt(password: str) -> str:
 def _fix(problem: str) -> str:
     return (
         f"{LIBRARY} {problem}, so no password can be hashed. Fix: install Debian's libcrypt1, or "
-        "remove `engine_passwords` from settings.yml"
+        "remove `monitoring_passwords` from settings.yml"
     )

@@ -9,9 +9,9 @@ import msgspec
 from tests.rules.configuration import ROOT
 from trading_ops_lab.drills.recorded_drills import RecordedDrill
 
-FILE = ROOT / "docs" / "engines.json"
+FILE = ROOT / "docs" / "newest.json"
 PAGE = ROOT / "docs" / "proofs.md"
-BEGIN, END = "<!-- engines: written by `python -m tests.engines` -->\n", "<!-- end of engines -->\n"
+BEGIN, END = "<!-- newest: written by `python -m tests.newest` -->\n", "<!-- end of newest -->\n"
 
 DRILLS = (
     "TradingFleetDailyLossBreached",
@@ -68,9 +68,9 @@ def with_table(page: str, generations: Sequence[Generation]) -> str:
 
 
 def merged(kept: Sequence[Generation], found: Generation) -> list[Generation]:
-    """Return what is kept with this run in place of the one on the same engines."""
-    engines = (found.prometheus, found.alertmanager)
-    others = [record for record in kept if (record.prometheus, record.alertmanager) != engines]
+    """Return what is kept with this run in place of the one on the same versions."""
+    monitoring = (found.prometheus, found.alertmanager)
+    others = [record for record in kept if (record.prometheus, record.alertmanager) != monitoring]
     return sorted([*others, found], key=lambda record: _number(record.prometheus))
 
 
