@@ -30,7 +30,7 @@ AFTERWARDS_SECONDS = 10
 """In which what the trouble has led to would be done: a halt is asked for after 3 s of silence, a
 process is stopped after 6 s."""
 
-HARM = frozenset({"agent_silent", "agent_stopped", "hold_placed", "started"})
+HARM = frozenset({"agent_unresponsive", "agent_stopped", "hold_placed", "started"})
 """Events of a halt, a stop, and an attempt."""
 
 pytestmark = [needs_root, needs_disks, pytest.mark.long]

@@ -27,7 +27,7 @@ OF_EVERY_BOT = {
 
 OF_THE_RECONCILER = frozenset(
     {
-        "TradingBotAgentSilent",
+        "TradingBotAgentUnresponsive",
         "TradingBotAutoHalted",
         "TradingBotHoldNotInForce",
         "TradingBotHoldReapplied",

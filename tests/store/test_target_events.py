@@ -43,9 +43,9 @@ def kinds(connection: Connection, key: str) -> list[str]:
 
 def test_a_frozen_bots_incident_reports_that_it_was_frozen(connection: Connection) -> None:
     """Silent before the alert fired, halted, stopped, free again: in the order of the timeline."""
-    tell(connection, "agent_silent", -7 * SECOND)
+    tell(connection, "agent_unresponsive", -7 * SECOND)
     hold = Hold(
-        id="agent-silent-alpha-1:1",
+        id="agent-unresponsive-alpha-1:1",
         target="alpha",
         state=HeldState.HALTED,
         owner="reconciler",
@@ -61,7 +61,7 @@ def test_a_frozen_bots_incident_reports_that_it_was_frozen(connection: Connectio
     )
     tell(connection, "agent_answered", 5 * SECOND)
     assert kinds(connection, key) == [
-        "agent_silent",
+        "agent_unresponsive",
         "hold_placed",
         "received",
         "opened",
@@ -73,7 +73,7 @@ def test_a_frozen_bots_incident_reports_that_it_was_frozen(connection: Connectio
 
 def test_what_is_older_or_later_is_another_incident(connection: Connection) -> None:
     """From two minutes before it was opened until it was closed."""
-    tell(connection, "agent_silent", -BEFORE - SECOND)
+    tell(connection, "agent_unresponsive", -BEFORE - SECOND)
     tell(connection, "agent_answered", -BEFORE)
     key = open_incident(connection, "alpha")
     closed = update(table).where(table.c.id == key).values(closed_at=NOW + MINUTE)
@@ -87,7 +87,7 @@ def test_only_the_target_that_is_meant(connection: Connection) -> None:
     """Not another one whose name is alike, nor one whose text speaks of it, nor another kind."""
     key = open_incident(connection, "al_ha")
     for name in ("alpha", "al_ha2", 'x","target":"al_ha', "AL_HA"):
-        tell(connection, "agent_silent", SECOND, target=name)
+        tell(connection, "agent_unresponsive", SECOND, target=name)
     tell(connection, "replica_started", SECOND, target="al_ha")
     tell(connection, "agent_stopped", SECOND, target="al_ha")
     assert kinds(connection, key) == ["received", "opened", "agent_stopped"]
@@ -97,13 +97,13 @@ def test_only_the_target_that_is_meant(connection: Connection) -> None:
 def test_any_name_is_found_as_it_is(connection: Connection, name: str) -> None:
     """Whatever characters a target's name has."""
     key = open_incident(connection, name)
-    tell(connection, "agent_silent", SECOND, target=name)
-    assert kinds(connection, key) == ["received", "opened", "agent_silent"]
+    tell(connection, "agent_unresponsive", SECOND, target=name)
+    assert kinds(connection, key) == ["received", "opened", "agent_unresponsive"]
 
 
 def test_without_a_target_nothing_is_beside(connection: Connection) -> None:
     """No label named a registered one."""
-    tell(connection, "agent_silent", SECOND, target="None")
+    tell(connection, "agent_unresponsive", SECOND, target="None")
     assert kinds(connection, open_incident(connection, None)) == ["received", "opened"]
 
 
@@ -114,9 +114,9 @@ def test_what_belongs_to_an_incident_is_in_that_one_only(connection: Connection)
     events.add(
         connection, at=NOW, kind="decided_wait", incident_id=first, after={"target": "alpha"}
     )
-    tell(connection, "agent_silent", SECOND)
-    assert kinds(connection, first) == ["received", "opened", "decided_wait", "agent_silent"]
-    assert kinds(connection, second) == ["received", "opened", "agent_silent"]
+    tell(connection, "agent_unresponsive", SECOND)
+    assert kinds(connection, first) == ["received", "opened", "decided_wait", "agent_unresponsive"]
+    assert kinds(connection, second) == ["received", "opened", "agent_unresponsive"]
 
 
 def test_events_of_each_target_are_counted_after_a_restart(connection: Connection) -> None:
@@ -125,7 +125,7 @@ def test_events_of_each_target_are_counted_after_a_restart(connection: Connectio
     tell(connection, "agent_stopped", -SECOND)
     tell(connection, "agent_stopped", SECOND)
     tell(connection, "agent_stopped", SECOND, target="beta")
-    tell(connection, "agent_silent", SECOND)
+    tell(connection, "agent_unresponsive", SECOND)
     events.add(connection, at=NOW, kind="agent_stopped", after={"target": 7})
     events.add(connection, at=NOW, kind="agent_stopped")
     audit_chain.write(connection, b"")

@@ -59,7 +59,7 @@ REDUCE = Hold(
     [
         (row(), "active", 0),
         (row(agent=None), "unknown", 1),
-        (row(agent=agent(answered_at=ago(10))), "silent", 2),
+        (row(agent=agent(answered_at=ago(10))), "unresponsive", 2),
         (row(agent=agent(state="halted")), "halted", 1),
         (row(agent=agent(state="strange")), "unknown", 1),
         (row(holds=[HALT], in_force=["h1"]), "halted", 1),

@@ -47,7 +47,7 @@ def test_the_root_is_named_by_the_environment(tmp_path: Path) -> None:
         ("poll_interval_seconds: -3\n", "$.poll_interval_seconds"),
         ("poll_interval_seconds: 0\n", "$.poll_interval_seconds"),
         ("poll_interval_seconds: .nan\n", "$.poll_interval_seconds"),
-        ("agent_silence_seconds: -1\n", "$.agent_silence_seconds"),
+        ("agent_unresponsive_seconds: -1\n", "$.agent_unresponsive_seconds"),
         ("- var\n", "mapping"),
         ("var: [\n", "correct or remove the file"),
     ],

@@ -246,7 +246,7 @@ def _agent(target: Target, probe: ProbeState | None) -> PartView:
         return _part(name, ComponentState.DEGRADED, "no answer since the reconciler started", None)
     age = (clock.now() - probe.answered).total_seconds()
     if age > SILENT_SECONDS:
-        return _part(name, ComponentState.FAILING, f"silent for {age:.1f} s", age)
+        return _part(name, ComponentState.FAILING, f"no answer for {age:.1f} s", age)
     health = probe.report.health
     states = {"ok": ComponentState.OK, "degraded": ComponentState.DEGRADED}
     state = states.get(health.status, ComponentState.FAILING)

@@ -270,7 +270,8 @@ async def _agent_monitor(deps: Dependencies) -> AsyncIterator[tuple[HoldManager,
             metrics=deps.metrics,
             prometheus=_prometheus(deps, session),
             timeouts=ProbeTimeouts(
-                silence=settings.agent_silence_seconds, stop=2 * settings.agent_silence_seconds
+                halt=settings.agent_unresponsive_seconds,
+                stop=2 * settings.agent_unresponsive_seconds,
             ),
         )
         try:

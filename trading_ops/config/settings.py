@@ -182,9 +182,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     grafana_url: str = ""
     """URL of Grafana for the console's links to dashboards; empty: no links."""
 
-    agent_silence_seconds: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 3.0
-    """A bot whose agent is silent for this long is halted; after twice that, a process that is
-    alive but silent is stopped. 0: never."""
+    agent_unresponsive_seconds: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 3.0
+    """A bot whose agent does not answer for this long is halted; after twice that, a process that
+    is alive but unresponsive is stopped. 0: never."""
 
     storm_targets: Annotated[int, msgspec.Meta(ge=0)] = 3
     """Circuit breaker: number of targets that may fail at once before automation waits. A target

@@ -13,8 +13,8 @@ from trading_ops.domain.incident import Incident
 from trading_ops.domain.target import NAMED_BOTS, Kind
 
 PAGE = 50
-SILENT_SECONDS = 3.0
-"""After this time without an answer of its agent, a bot is silent, as in the API."""
+UNRESPONSIVE_SECONDS = 3.0
+"""After this time without an answer of its agent, a bot is unresponsive, as in the API."""
 
 SLOW_SECONDS, STUCK_SECONDS = 5.0, 30.0
 """Thresholds for the age of a heartbeat, as on the boards."""
@@ -28,8 +28,14 @@ NEAR = 0.8
 BREACHED = 1.001
 """For exposure: a bot may use the whole limit."""
 
-UNKNOWN, SILENT, HALTED, REDUCING, ACTIVE = "unknown", "silent", "halted", "reducing", "active"
-_ORDER = (SILENT, UNKNOWN, HALTED, REDUCING, ACTIVE)
+UNKNOWN, UNRESPONSIVE, HALTED, REDUCING, ACTIVE = (
+    "unknown",
+    "unresponsive",
+    "halted",
+    "reducing",
+    "active",
+)
+_ORDER = (UNRESPONSIVE, UNKNOWN, HALTED, REDUCING, ACTIVE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +77,7 @@ class Row:
         """Return why money is at risk; empty: it is not."""
         money, found = self.money, []
         exposed = any(amount > 0 for amount in money.exposure.values())
-        if self.state == SILENT:
+        if self.state == UNRESPONSIVE:
             found.append("does not answer" + (" with open positions" if exposed else ""))
         if self.not_in_force:
             found.append("has not acknowledged a hold")
@@ -202,8 +208,8 @@ def _state(target: TargetView, money: Money, now: datetime) -> str:
         return money.state if money.state in _ORDER else UNKNOWN
     if agent is None:
         return UNKNOWN
-    if (now - agent.answered_at).total_seconds() > SILENT_SECONDS:
-        return SILENT
+    if (now - agent.answered_at).total_seconds() > UNRESPONSIVE_SECONDS:
+        return UNRESPONSIVE
     reported = agent.state if agent.state in _ORDER else UNKNOWN
     # Our holds count as in force until the agent's next answer.
     held = [hold.state for hold in target.holds if hold.id in target.in_force]

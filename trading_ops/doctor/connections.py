@@ -11,8 +11,8 @@ import msgspec
 import yaml
 
 from trading_ops.clients.directory import Directory
-from trading_ops.clients.monitoring import Monitoring
 from trading_ops.clients.http import Http, session_of
+from trading_ops.clients.monitoring import Monitoring
 from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.clients.secrets import SecretFiles
 from trading_ops.config.files import load_yaml

@@ -46,21 +46,21 @@ def is_automatic(hold: Hold) -> bool:
     return hold.owner == RECONCILER or of_the_bot
 
 
-_SILENCE = "agent-silent"
+_UNRESPONSIVE = "agent-unresponsive"
 
 
-def silence_id(target: str, incarnation: str) -> str:
-    """Return the id of the halt for a silence: one per incarnation, the same at every replica."""
-    return f"{_SILENCE}-{target}-{incarnation}"
+def unresponsive_halt_id(target: str, incarnation: str) -> str:
+    """Return the id of the halt of an unresponsive bot: one per incarnation, on every replica."""
+    return f"{_UNRESPONSIVE}-{target}-{incarnation}"
 
 
 def meant_incarnation(hold: Hold) -> str | None:
-    """Return the incarnation that a halt for a silence is for; None: the hold is for all.
+    """Return the incarnation that the halt of an unresponsive bot is for; None: for all.
 
     Until it was in force it is never placed on another incarnation: a process that replaces a
-    crashed silent one starts without it.
+    crashed unresponsive one starts without it.
     """
-    prefix = silence_id(hold.target, "")
+    prefix = unresponsive_halt_id(hold.target, "")
     if hold.owner != RECONCILER or not hold.id.startswith(prefix):
         return None
     return hold.id.removeprefix(prefix)

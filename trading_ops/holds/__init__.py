@@ -1,4 +1,4 @@
-"""Holds on bots, and the monitor that places them when a bot falls silent.
+"""Holds on bots, and the monitor that places them when a bot becomes unresponsive.
 
 `agent_monitor` probes each bot's agent every second and `agent_probe` judges the evidence; `holds`
 places and releases holds, `memory` knows them while the database is away, `delivery` sends them to

@@ -1,14 +1,14 @@
 """Probes each bot's agent directly every second, independently of Prometheus.
 
-`domain.agent_silence` decides what a silent agent means, with evidence from the service manager,
-the kernel and Prometheus. A bot without any sign of work is halted. If it answers in time, the halt
-stays until an operator releases it; if its process stays alive but silent, the process is stopped
-through its service manager. Delays that may be our own do not count as silence.
+`domain.agent_liveness` decides what an unresponsive agent means, with evidence from the service
+manager, the kernel and Prometheus. A bot without any sign of work is halted. If it answers in time,
+the halt stays until an operator releases it; if its process stays alive but unresponsive, it is
+stopped through its service manager. Delays that may be our own do not count.
 
-A Freqtrade is probed too, but a silent one is not halted: it has no separate thread that could
-receive a halt, and a frozen one cannot be distinguished from one that restarts, which takes
+A Freqtrade is probed too, but an unresponsive one is not halted: it has no separate thread that
+could receive a halt, and a frozen one cannot be distinguished from one that restarts, which takes
 seconds. The halt would take effect too late, after each restart. Instead TradingBotDown or
-TradingBotAgentSilent notifies on-call.
+TradingBotAgentUnresponsive notifies on-call.
 """
 
 import asyncio
@@ -22,8 +22,8 @@ from typing import Any
 from trading_ops import clock, logs
 from trading_ops.clients.directory import Directory
 from trading_ops.clients.prometheus import Prometheus
-from trading_ops.domain.agent_silence import SPARED, AgentSilence, SilenceVerdict, classify
-from trading_ops.domain.hold import RECONCILER, HeldState, is_automatic, silence_id
+from trading_ops.domain.agent_liveness import NOT_STOPPED, AgentEvidence, LivenessVerdict, classify
+from trading_ops.domain.hold import RECONCILER, HeldState, is_automatic, unresponsive_halt_id
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import Cut, StoreError, TradingOpsError
 from trading_ops.holds.agent_probe import (
@@ -48,11 +48,11 @@ WRITE_SECONDS = 1.0
 STOPPED = "agent_stopped"
 """Event kind that counts against the budget of stops, also across restarts."""
 
-WHY_SPARED = {
-    SilenceVerdict.IMPOSTOR: "a process of another user listens on its port",
-    SilenceVerdict.WORKING: "Prometheus has new heartbeats, so it trades; fix its agent",
-    SilenceVerdict.OVERLOADED: "its agent is overloaded: it closes connections unanswered",
-    SilenceVerdict.SPENT: "its process was already stopped too often within an hour",
+WHY_NOT_STOPPED = {
+    LivenessVerdict.IMPOSTOR: "a process of another user listens on its port",
+    LivenessVerdict.WORKING: "Prometheus has new heartbeats, so it trades; fix its agent",
+    LivenessVerdict.OVERLOADED: "its agent is overloaded: it closes connections unanswered",
+    LivenessVerdict.SPENT: "its process was already stopped too often within an hour",
 }
 SHORTEST_REST = 0.2
 """Fraction of the poll interval before holds are enforced again."""
@@ -101,7 +101,7 @@ class AgentMonitor:
             target.name: ProbeState(target=target, quiet_from=now) for target in registry.bots
         }
         for name in self.probes:
-            metrics.agents.silent.labels(name).set(0)
+            metrics.agents.unresponsive.labels(name).set(0)
             metrics.agents.answered.labels(name).set(0)
         self._export()
 
@@ -176,14 +176,14 @@ class AgentMonitor:
         probe.evaluated_at = clock.monotonic()
         if probe.report is not None and probe.report.asked_at > asked_at:
             return  # a later probe was answered first
-        was_silent = probe.recorded.copy()
+        was_unresponsive = probe.recorded.copy()
         probe.record_answer(health, asked_at, clock.monotonic())
         name = probe.target.name
-        self._metrics.agents.silent.labels(name).set(0)
+        self._metrics.agents.unresponsive.labels(name).set(0)
         self._metrics.agents.answered.labels(name).set(clock.timestamp())
         if health.awaiting_holds:
             self._confirmation_awaited.set()
-        if was_silent:
+        if was_unresponsive:
             await self._record(probe, "agent_answered", f"{name} answers again")
 
     async def _evaluate(self, probe: ProbeState, now: float) -> None:
@@ -191,53 +191,54 @@ class AgentMonitor:
         if probe.incarnation is None:
             # No answer ever: the process is unknown, so there is nothing to act on.
             if quiet >= timeouts.unknown:
-                self._metrics.agents.silent.labels(probe.target.name).set(1)
+                self._metrics.agents.unresponsive.labels(probe.target.name).set(1)
             return
-        if probe.misses < MISSES or quiet < (timeouts.silence or ProbeTimeouts.silence):
+        if probe.misses < MISSES or quiet < (timeouts.halt or ProbeTimeouts.halt):
             return
-        self._metrics.agents.silent.labels(probe.target.name).set(1)
-        if timeouts.silence and probe.target.name not in self._busy:
+        self._metrics.agents.unresponsive.labels(probe.target.name).set(1)
+        if timeouts.halt and probe.target.name not in self._busy:
             self._busy.add(probe.target.name)
             try:
-                await self._handle_silence(probe, quiet)
+                await self._handle_unresponsive(probe, quiet)
             finally:
                 self._busy.discard(probe.target.name)
 
-    async def _handle_silence(self, probe: ProbeState, quiet: float) -> None:
+    async def _handle_unresponsive(self, probe: ProbeState, quiet: float) -> None:
         name, epoch = probe.target.name, probe.epoch
         if probe.target.kind is not Kind.BOT:
             text = f"{name} has not answered for {quiet:.0f} s; no action on a Freqtrade"
-            await self._record_once(probe, "agent_silent", text)
+            await self._record_once(probe, "agent_unresponsive", text)
             return
         suppressed = self._suppression.why(probe.target, clock.now())
         if suppressed is not None:
             reason = suppressed.reason
-            text = f"{name} is silent: would have halted it; blocked: {suppressed}"
+            text = f"{name} is unresponsive: would have halted it; blocked: {suppressed}"
             if await self._record_once(probe, "decided_wait", text, reason=reason):
                 self._metrics.decisions.labels("wait", reason).inc()
             return
         began = clock.monotonic()
-        silence, incarnation = await self._evidence.collect(
+        evidence, incarnation = await self._evidence.collect(
             probe, quiet, halt_in_force=self._holding.is_acknowledged(_key(probe))
         )
         if clock.monotonic() - began > 2 * self._timeouts.answer + self._timeouts.late:
             probe.restart_timer(clock.monotonic())  # the delay was ours
         if probe.epoch == epoch:  # otherwise it has answered, or we were late
-            await self._respond(probe, silence, incarnation)
+            await self._respond(probe, evidence, incarnation)
 
     async def _respond(
-        self, probe: ProbeState, silence: AgentSilence, incarnation: str | None
+        self, probe: ProbeState, evidence: AgentEvidence, incarnation: str | None
     ) -> None:
-        name, verdict = probe.target.name, classify(silence, self._timeouts.bounds)
-        if verdict in {SilenceVerdict.GONE, SilenceVerdict.STARTING}:
+        name, verdict = probe.target.name, classify(evidence, self._timeouts.bounds)
+        if verdict in {LivenessVerdict.GONE, LivenessVerdict.STARTING}:
             # It cannot trade. The runbook handles the next process, which starts without a hold.
-            await self._withdraw(probe, f"the silent process is {silence.life}")
-        elif verdict in SPARED and silence.silent_for >= self._timeouts.stop:
-            text = f"{name} has not answered for {silence.silent_for:.0f} s: {WHY_SPARED[verdict]}"
-            await self._record_once(probe, "agent_spared", text)
-        elif verdict is SilenceVerdict.HALT:
+            await self._withdraw(probe, f"the unresponsive process is {evidence.life}")
+        elif verdict in NOT_STOPPED and evidence.unanswered_for >= self._timeouts.stop:
+            seconds, why = evidence.unanswered_for, WHY_NOT_STOPPED[verdict]
+            text = f"{name} has not answered for {seconds:.0f} s: {why}"
+            await self._record_once(probe, "agent_not_stopped", text)
+        elif verdict is LivenessVerdict.HALT:
             await self._request_halt(probe)
-        elif verdict is SilenceVerdict.STOP and incarnation is not None:
+        elif verdict is LivenessVerdict.STOP and incarnation is not None:
             await self._stop(probe, incarnation)
 
     async def _request_halt(self, probe: ProbeState) -> None:
@@ -246,7 +247,9 @@ class AgentMonitor:
         probe.requested_hold = _key(probe)
         probe.requested_for = probe.incarnation
         self._start(
-            self._record_once(probe, "agent_silent", f"{name} has been silent since {since_text}")
+            self._record_once(
+                probe, "agent_unresponsive", f"{name} has not answered since {since_text}"
+            )
         )
         placed = await self._holding.place(
             probe.target,
@@ -255,25 +258,27 @@ class AgentMonitor:
             reason=f"its agent has not answered since {since_text}",
             key=probe.requested_hold,
         )
-        log.warning("agent_silent", target=name, since=since_text, acknowledged=placed.acknowledged)
+        log.warning(
+            "agent_unresponsive", target=name, since=since_text, acknowledged=placed.acknowledged
+        )
 
     async def _stop(self, probe: ProbeState, incarnation: str) -> None:
         name, timeouts = probe.target.name, self._timeouts
         try:
             result = await self._directory.unit(probe.target).stop(
                 incarnation=incarnation,
-                attempt_id=f"stop-silent-{name}-{incarnation}",
+                attempt_id=f"stop-unresponsive-{name}-{incarnation}",
                 fence=self._holding.fence(probe.target),
                 grace=timedelta(seconds=timeouts.grace),
                 within=timedelta(seconds=timeouts.grace + 2 * timeouts.answer),
             )
         except TradingOpsError as error:
-            log.error("silent_process_not_stopped", target=name, error=str(error))  # noqa: TRY400
+            log.error("unresponsive_process_not_stopped", target=name, error=str(error))  # noqa: TRY400
             return
         probe.stops.append(clock.monotonic())
-        log.warning("silent_process_stopped", target=name, detail=result.detail)
-        # Each stop is an event, including the second of one silence: they are counted.
-        await self._record(probe, STOPPED, f"{name} was alive but silent: {result.detail}")
+        log.warning("unresponsive_process_stopped", target=name, detail=result.detail)
+        # Each stop is an event, including the second without an answer between: they are counted.
+        await self._record(probe, STOPPED, f"{name} was alive but unresponsive: {result.detail}")
         await self._withdraw(probe, "its process was stopped before the halt was in force")
 
     async def _withdraw(self, probe: ProbeState, reason: str) -> None:
@@ -395,7 +400,7 @@ def _log_failure(probe: ProbeState, error: Exception) -> None:
 
 def _key(probe: ProbeState) -> str:
     """Return the id of the halt for a silence of the incarnation that last answered."""
-    return silence_id(probe.target.name, str(probe.incarnation))
+    return unresponsive_halt_id(probe.target.name, str(probe.incarnation))
 
 
 def _add(connection: Connection, **fields: Any) -> None:

@@ -1,4 +1,4 @@
-"""Probe state of one bot's agent: how long it has been silent, and evidence on why.
+"""Probe state of one bot's agent: how long it has not answered, and evidence on why.
 
 The evidence comes from the service manager, the kernel and Prometheus.
 """
@@ -15,7 +15,7 @@ from trading_ops.clients.directory import Directory
 from trading_ops.clients.node import Process
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.config.targets import split_address
-from trading_ops.domain.agent_silence import AgentSilence, PortOwner, ProcessMatch, SilenceLimits
+from trading_ops.domain.agent_liveness import AgentEvidence, LivenessLimits, PortOwner, ProcessMatch
 from trading_ops.domain.target import Kind, Target
 from trading_ops.errors import ConfigError, TradingOpsError
 from trading_ops.holds.holds import AgentReport
@@ -28,11 +28,11 @@ MISSES = 3
 class ProbeTimeouts:
     """Timeouts and limits, in seconds."""
 
-    silence: float = 3.0
-    """Silence until the bot is halted; 0: never, only measured."""
+    halt: float = 3.0
+    """Time without an answer until the bot is halted; 0: never, only measured."""
 
     stop: float = 6.0
-    """Silence until a live process is stopped."""
+    """Time without an answer until a live process is stopped."""
 
     poll: float = 1.0
     """Probe interval; 50 % of it after a missed answer."""
@@ -52,18 +52,16 @@ class ProbeTimeouts:
     grace: float = 1.5
     """Time between SIGTERM and SIGKILL."""
 
-    start: float = SilenceLimits.start
+    start: float = LivenessLimits.start
     """Grace period of a new process until its first answer."""
 
-    stops: int = SilenceLimits.stops
+    stops: int = LivenessLimits.stops
     """Maximum stops of one bot per hour."""
 
     @property
-    def bounds(self) -> SilenceLimits:
-        """Return the thresholds for `domain.agent_silence`."""
-        return SilenceLimits(
-            silence=self.silence, stop=self.stop, start=self.start, stops=self.stops
-        )
+    def bounds(self) -> LivenessLimits:
+        """Return the thresholds for `domain.agent_liveness`."""
+        return LivenessLimits(halt=self.halt, stop=self.stop, start=self.start, stops=self.stops)
 
 
 @dataclass(kw_only=True)
@@ -96,16 +94,16 @@ class ProbeState:
     """Monotonic time of the last evaluation of an answer or timeout."""
 
     requested_hold: str | None = None
-    """Hold for the current silence that is not known to be in force."""
+    """Halt for the current lack of answers that is not known to be in force."""
 
     requested_for: str | None = None
     """The incarnation that it is for."""
 
     recorded: set[str] = field(default_factory=set)
-    """Events already recorded for this silence."""
+    """Events recorded since the last answer."""
 
     failure_logged: bool = False
-    """Whether the error of this silence was logged."""
+    """Whether an error was logged since the last answer."""
 
     def answer_within(self, timeouts: ProbeTimeouts) -> float:
         """Return the probe timeout in seconds."""
@@ -122,7 +120,7 @@ class ProbeState:
         self.failure_logged = False
 
     def restart_timer(self, now: float) -> None:
-        """Restart the silence timer: the delay was ours."""
+        """Restart the timer: the delay was ours."""
         self._reset(now)
 
     def starting_for(self, incarnation: str | None, now: float) -> float:
@@ -165,7 +163,7 @@ class Evidence:
 
     async def collect(
         self, probe: ProbeState, quiet: float, *, halt_in_force: bool
-    ) -> tuple[AgentSilence, str | None]:
+    ) -> tuple[AgentEvidence, str | None]:
         """Return the evidence, and the running incarnation if known."""
         process = await self._process(probe.target)
         life, holder = ProcessMatch.UNKNOWN, PortOwner.UNKNOWN
@@ -176,8 +174,8 @@ class Evidence:
         heartbeat_age = None
         if life is not ProcessMatch.GONE:
             heartbeat_age = await self._heartbeat_age(probe.target)
-        silence = AgentSilence(
-            silent_for=quiet,
+        evidence = AgentEvidence(
+            unanswered_for=quiet,
             life=life,
             listener=holder,
             cut=probe.cut,
@@ -189,7 +187,7 @@ class Evidence:
             halt_in_force=halt_in_force,
             stops=probe.stops_since(clock.monotonic() - HOUR_SECONDS),
         )
-        return silence, incarnation
+        return evidence, incarnation
 
     async def _process(self, target: Target) -> Process | None:
         try:

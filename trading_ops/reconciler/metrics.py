@@ -162,7 +162,7 @@ class AgentMetrics:
     """The agents of the bots, and the holds on trading."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.silent = gauge("trading_ops_agent_silent", registry)
+        self.unresponsive = gauge("trading_ops_agent_unresponsive", registry)
         self.answered = gauge("trading_ops_agent_last_answer_timestamp_seconds", registry)
         self.holds_active = gauge("trading_ops_holds_active", registry)
         self.holds_unregistered = gauge("trading_ops_holds_unregistered", registry)

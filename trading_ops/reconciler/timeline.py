@@ -30,8 +30,8 @@ BEFORE = timedelta(minutes=2)
 BESIDE = frozenset(
     {
         "agent_answered",
-        "agent_silent",
-        "agent_spared",
+        "agent_unresponsive",
+        "agent_not_stopped",
         "agent_stopped",
         "decided_wait",
         "hold_acknowledged",

@@ -20,8 +20,8 @@ from trading_ops.cli.reconciler_connection import (
     reason_option,
 )
 from trading_ops.cli.times import Duration, Length
-from trading_ops.clients.monitoring import Monitoring
 from trading_ops.clients.http import session_of
+from trading_ops.clients.monitoring import Monitoring
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.config.settings import Settings
 from trading_ops.config.targets import load_targets

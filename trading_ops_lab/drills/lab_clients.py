@@ -9,8 +9,8 @@ import aiohttp
 from trading_ops.cli.local_stack import holder
 from trading_ops.clients.alertmanager import Alertmanager
 from trading_ops.clients.directory import Directory
-from trading_ops.clients.monitoring import Monitoring
 from trading_ops.clients.http import Http, session_of
+from trading_ops.clients.monitoring import Monitoring
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.clients.secrets import SecretFiles

@@ -29,7 +29,7 @@ from trading_ops_lab.faults.frozen_processes import (
     Frozen,
     FrozenAlertmanager,
     FrozenReconciler,
-    SilentBot,
+    UnresponsiveBot,
 )
 from trading_ops_lab.faults.full_disk import FullDisk
 from trading_ops_lab.faults.host import LockedRecords, LogFlood, Restarts
@@ -153,7 +153,7 @@ FAULTS: Mapping[str, Fault] = {
     "alertmanager_frozen": Shared(FrozenAlertmanager()),
     "reconciler_frozen": FrozenReconciler(),
     "reconciler_locked_out": LockedStore(),
-    "bot_silent": SilentBot(),
+    "bot_unresponsive": UnresponsiveBot(),
     "reconciler_has_wrong_token": LostToken(),
     "bot_folder_taken": FolderTaken(),
     "bot_without_history": StartedUnder(

@@ -15,7 +15,7 @@ from trading_ops.errors import StackError
 from trading_ops_lab.drills.lab_clients import Scene
 from trading_ops_lab.faults.base import Fault
 
-SILENT_SECONDS = 4.5
+FROZEN_SECONDS = 4.5
 """The reconciler requests a halt after 3 s, and stops the process after 6 s."""
 
 
@@ -68,17 +68,17 @@ class FrozenReconciler(Frozen):
         return "Alertmanager mailed on-call while the reconciler was frozen" if found else None
 
 
-class SilentBot(Fault):
+class UnresponsiveBot(Fault):
     """The bot does not answer for some seconds, and then continues."""
 
-    describe = f"the bot's process is frozen for {SILENT_SECONDS:g} s, then continues, auto-halted"
+    describe = f"the bot's process is frozen for {FROZEN_SECONDS:g} s, then continues, auto-halted"
 
     async def inject(self, scene: Scene, bot: Target) -> str:
         """Freeze a process, and continue it."""
         pid = await pid_of(scene, bot)
         os.kill(pid, signal.SIGSTOP)
         try:
-            await asyncio.sleep(SILENT_SECONDS)
+            await asyncio.sleep(FROZEN_SECONDS)
         finally:
             os.kill(pid, signal.SIGCONT)
         return bot.name

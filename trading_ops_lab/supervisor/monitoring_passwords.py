@@ -1,6 +1,7 @@
 """Passwords for the lab's Prometheus and Alertmanager, so that other local users cannot use them.
 
-`monitoring_passwords: true` writes a random password for each, and a `web.config.file` with its hash.
+`monitoring_passwords: true` writes a random password for each, and a `web.config.file` with its
+hash.
 """
 
 import ctypes
@@ -11,8 +12,8 @@ import string
 from trading_ops.config.settings import Settings
 from trading_ops.config.token_files import is_filled, new_token, write_secret
 from trading_ops.domain.target import Target
-from trading_ops.monitoring_configs import MONITORING, web_yml
 from trading_ops.errors import SetupError
+from trading_ops.monitoring_configs import MONITORING, web_yml
 from trading_ops_lab.supervisor.process import AskHttp
 
 WEB_CONFIG = "web.yml"

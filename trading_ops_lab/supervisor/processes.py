@@ -14,8 +14,8 @@ from pathlib import Path
 from trading_ops.config.settings import Settings
 from trading_ops.domain.target import Kind, Manager, Registry, Target
 from trading_ops.errors import ConfigError, SetupError
-from trading_ops_lab.supervisor.monitoring_passwords import WEB_CONFIG, health_question
 from trading_ops_lab.supervisor.layout import config_file
+from trading_ops_lab.supervisor.monitoring_passwords import WEB_CONFIG, health_question
 from trading_ops_lab.supervisor.process import AskBanner, AskHttp, Process
 
 ORDER = (
@@ -189,7 +189,7 @@ def _reconciler(settings: Settings, target: Target) -> Process:
         "ALERTMANAGER_CONFIG": settings.alertmanager_config,
         "OBSERVE_ONLY": str(settings.observe_only).lower(),
         "POLL_INTERVAL_SECONDS": settings.poll_interval_seconds,
-        "AGENT_SILENCE_SECONDS": settings.agent_silence_seconds,
+        "AGENT_UNRESPONSIVE_SECONDS": settings.agent_unresponsive_seconds,
     }
     variables = tuple(f"TRADING_OPS_{name}={value}" for name, value in places.items())
     return Process(

@@ -15,8 +15,8 @@ from trading_ops.agent.fence import FenceKeeper
 from trading_ops.bounded_site import BoundedSite
 from trading_ops.cli.exporter_config import units_file
 from trading_ops.cli.local_stack import address_file
-from trading_ops.clients.monitoring import Monitoring
 from trading_ops.clients.http import session_of
+from trading_ops.clients.monitoring import Monitoring
 from trading_ops.config.last_good import keep_last_good
 from trading_ops.config.settings import Settings
 from trading_ops.config.targets import load_targets, split_address

@@ -204,13 +204,13 @@ REFUSED = row(
         ),
         timeline(
             "Agents up",
-            "max by (bot) (trading_ops_agent_silent)",
+            "max by (bot) (trading_ops_agent_unresponsive)",
             "{{bot}}",
             "Whether each bot answers the reconciler's probe, every second. After 3 s of silence "
             "the bot is halted.",
             states=(("0", "answers", GREEN), ("1", "silent", YELLOW)),
             limits=above(1),
-            runbook="TradingBotAgentSilent TradingOpsImpostor",
+            runbook="TradingBotAgentUnresponsive TradingOpsImpostor",
         ),
     ),
     (

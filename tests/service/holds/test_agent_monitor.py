@@ -35,7 +35,7 @@ from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.timeline import BEFORE, BESIDE
 from trading_ops.store import events, maintenance, pauses
 
-QUICK = ProbeTimeouts(silence=1.2, stop=2.4, poll=0.2, answer=0.6, late=2.0, unknown=2.0, grace=0.2)
+QUICK = ProbeTimeouts(halt=1.2, stop=2.4, poll=0.2, answer=0.6, late=2.0, unknown=2.0, grace=0.2)
 """The same proportions, two fifths of the time."""
 
 
@@ -54,8 +54,8 @@ class Watching:
         return self.metrics.registry.get_sample_value(name, labels)
 
     @property
-    def silent(self) -> bool:
-        return self.value("trading_ops_agent_silent", bot="alpha") == 1
+    def unresponsive(self) -> bool:
+        return self.value("trading_ops_agent_unresponsive", bot="alpha") == 1
 
     async def heard(self) -> None:
         """Wait until the bot that runs now was heard."""
@@ -107,14 +107,14 @@ async def test_an_agent_that_was_frozen_is_halted_and_stays_so(
         assert time.monotonic() - frozen > 0.3
         thaw.set()
         await eventually(lambda: bot.state == "halted")
-        key = f"agent-silent-alpha-{bot.incarnation}"
+        key = f"agent-unresponsive-alpha-{bot.incarnation}"
         await eventually(lambda: desk.holding.is_acknowledged(key))
-        await eventually(lambda: not run.silent)
+        await eventually(lambda: not run.unresponsive)
         labels = {"bot": "alpha", "state": "halted", "source": "machine"}
         await eventually(lambda: run.value("trading_ops_holds_active", **labels) == 1)
         await eventually(lambda: run.reasons_of("agent_answered"))
         assert (await desk.active_holds(), bot.holds) == ({key: "halted"}, {key})
-        assert len(await run.reasons_of("agent_silent")) == 1
+        assert len(await run.reasons_of("agent_unresponsive")) == 1
     assert manager[0].orders == []
 
 
@@ -151,7 +151,7 @@ async def test_a_process_that_is_alive_and_mute_is_stopped(
         await asyncio.wait_for(service.stopped.wait(), 10)
         assert process.returncode == -signal.SIGKILL
         assert [order["incarnation"] for order in service.orders] == [mute]
-        assert run.silent
+        assert run.unresponsive
         await eventually(lambda: run.reasons_of("hold_withdrawn"))
         assert await run.reasons_of("agent_stopped")
         # As the timeline of an incident of alpha that opens now looks for them.
@@ -163,10 +163,10 @@ async def test_a_process_that_is_alive_and_mute_is_stopped(
             until=None,
         )
         kinds = {event.kind for event in await desk.reader.read(seen)}
-        assert kinds == {"agent_silent", "hold_placed", "agent_stopped", "hold_withdrawn"}
+        assert kinds == {"agent_unresponsive", "hold_placed", "agent_stopped", "hold_withdrawn"}
         service.running, service.incarnation = True, None
         bot.start()
-        await eventually(lambda: not run.silent)
+        await eventually(lambda: not run.unresponsive)
         await asyncio.sleep(3 * QUICK.poll)
         assert (bot.state, await desk.active_holds()) == ("active", {})
 
@@ -180,12 +180,12 @@ async def test_a_crash_ends_in_no_halt(
         await run.heard()
         service.running = False
         bot.stop()
-        await eventually(lambda: run.silent)
+        await eventually(lambda: run.unresponsive)
         await asyncio.sleep(1.2 * QUICK.stop)
         assert (await desk.active_holds(), service.orders) == ({}, [])
         service.running = True
         bot.start()
-        await eventually(lambda: not run.silent)
+        await eventually(lambda: not run.unresponsive)
         assert bot.state == "active"
 
 
@@ -198,7 +198,7 @@ async def test_a_life_that_is_only_starting_is_left_alone(
         await run.heard()
         service.incarnation = "77:77"
         bot.stop()
-        await eventually(lambda: run.silent)
+        await eventually(lambda: run.unresponsive)
         await asyncio.sleep(1.2 * QUICK.stop)
         assert (await desk.active_holds(), service.orders) == ({}, [])
 
@@ -235,15 +235,15 @@ async def test_without_a_service_manager_the_halt_is_asked_for_and_nothing_is_st
         await eventually(lambda: bot.state == "halted")
 
 
-async def test_a_short_silence_is_none(desk: Desk, bot: RealAgent) -> None:
+async def test_a_short_gap_is_ignored(desk: Desk, bot: RealAgent) -> None:
     """Two thirds of the time that it takes: nothing happens."""
-    async with watching(desk, timeouts=dataclasses.replace(QUICK, silence=2.0, stop=4.0)) as run:
+    async with watching(desk, timeouts=dataclasses.replace(QUICK, halt=2.0, stop=4.0)) as run:
         await run.heard()
         thaw = bot.freeze()
         await eventually(lambda: run.watch.probes["alpha"].misses > 3)
         thaw.set()
         await eventually(lambda: run.watch.probes["alpha"].misses == 0)
-        assert (await desk.active_holds(), bot.state, run.silent) == ({}, "active", False)
+        assert (await desk.active_holds(), bot.state, run.unresponsive) == ({}, "active", False)
 
 
 async def test_a_hold_on_a_bot_that_was_renamed_is_shown_and_released(desk: Desk) -> None:
@@ -276,7 +276,7 @@ async def test_our_own_slowness_is_no_silence(desk: Desk, bot: RealAgent) -> Non
             for _ in range(4):
                 time.sleep(1.0)  # noqa: ASYNC251 - that is the fault
                 await asyncio.sleep(0.05)
-            assert (run.silent, run.watch.probes["alpha"].requested_hold) == (False, None)
+            assert (run.unresponsive, run.watch.probes["alpha"].requested_hold) == (False, None)
         finally:
             thaw.set()
 
@@ -284,7 +284,7 @@ async def test_our_own_slowness_is_no_silence(desk: Desk, bot: RealAgent) -> Non
 @pytest.mark.parametrize(
     "why", ["paused", "maintenance", "observe_only", "target_observe_only", "off"]
 )
-async def test_a_silence_suppresses_the_restart(
+async def test_what_suppresses_automation_suppresses_the_halt(
     desk: Desk, bot: RealAgent, manager: tuple[Manager, str], why: str
 ) -> None:
     """Nothing is halted or stopped; what would have been done is recorded, once."""
@@ -305,7 +305,7 @@ async def test_a_silence_suppresses_the_restart(
         registry = Registry(
             tuple(dataclasses.replace(target, observe_only=True) for target in desk.registry)
         )
-    timeouts = dataclasses.replace(QUICK, silence=0.0) if why == "off" else QUICK
+    timeouts = dataclasses.replace(QUICK, halt=0.0) if why == "off" else QUICK
     async with watching(
         desk, observe_only=why == "observe_only", registry=registry, timeouts=timeouts
     ) as run:
@@ -315,12 +315,12 @@ async def test_a_silence_suppresses_the_restart(
         if why != "off":
             (reason,) = await eventually(lambda: run.reasons_of("decided_wait"))
             assert "would have halted" in reason
-            await eventually(lambda: run.silent)
+            await eventually(lambda: run.unresponsive)
         await asyncio.sleep(1.2 * QUICK.stop)
         assert (await desk.active_holds(), manager[0].orders) == ({}, [])
         assert len(await run.reasons_of("decided_wait")) == (why != "off")
         thaw.set()
-        await eventually(lambda: not run.silent)
+        await eventually(lambda: not run.unresponsive)
     assert bot.state == "active"
 
 
@@ -330,7 +330,7 @@ async def test_a_bot_that_was_never_heard_is_shown_and_left_alone(
     """No one knows which process is meant."""
     bot.stop()
     async with watching(desk) as run:
-        await eventually(lambda: run.silent)
+        await eventually(lambda: run.unresponsive)
         await asyncio.sleep(QUICK.stop)
         assert (await desk.active_holds(), manager[0].orders) == ({}, [])
 
@@ -338,7 +338,7 @@ async def test_a_bot_that_was_never_heard_is_shown_and_left_alone(
 async def test_the_error_of_a_silent_agent_is_logged_once_for_each_silence(
     desk: Desk, bot: RealAgent
 ) -> None:
-    """The runbook of TradingBotAgentSilent tells a wrong token from no answer by this line."""
+    """The runbook distinguishes a wrong token from no answer by this line."""
     tokens = {"alpha": "wrong"}
     async with aiohttp.ClientSession() as session:
         directory = Directory(session, desk.registry, FixedSecrets(agents=tokens))
@@ -400,11 +400,11 @@ async def test_a_bot_whose_heartbeat_prometheus_sees_is_left_alone(
     async with heartbeats.served() as prometheus, watching(desk, prometheus=prometheus) as run:
         await run.heard()
         thaw = bot.freeze()
-        (reason,) = await eventually(lambda: run.reasons_of("agent_spared"))
+        (reason,) = await eventually(lambda: run.reasons_of("agent_not_stopped"))
         assert "heartbeat" in reason
         probe = run.watch.probes["alpha"]
         await eventually(lambda: clock.monotonic() - probe.quiet_from > 1.5 * QUICK.stop)
-        assert (await desk.active_holds(), manager[0].orders, run.silent) == ({}, [], True)
+        assert (await desk.active_holds(), manager[0].orders, run.unresponsive) == ({}, [], True)
         heartbeats.age = None
         await eventually(desk.active_holds)
         thaw.set()
@@ -423,7 +423,9 @@ async def test_an_overloaded_agent_is_neither_halted_nor_stopped(
         await run.heard()
         bot.stop()
         async with await asyncio.start_server(refuse, "127.0.0.1", bot.port):
-            assert "overloaded" in (await eventually(lambda: run.reasons_of("agent_spared")))[0]
+            assert (
+                "overloaded" in (await eventually(lambda: run.reasons_of("agent_not_stopped")))[0]
+            )
             probe = run.watch.probes["alpha"]
             await eventually(lambda: clock.monotonic() - probe.quiet_from > 1.5 * QUICK.stop)
             assert (await desk.active_holds(), manager[0].orders) == ({}, [])
@@ -442,7 +444,7 @@ async def test_a_new_life_that_never_answers_is_stopped_in_the_end(
         await asyncio.wait_for(service.stopped.wait(), 60)
         assert await desk.active_holds() == {}
         service.running, service.incarnation = True, "78:78"
-        assert "too often" in (await eventually(lambda: run.reasons_of("agent_spared")))[0]
+        assert "too often" in (await eventually(lambda: run.reasons_of("agent_not_stopped")))[0]
         assert [order["incarnation"] for order in service.orders] == ["77:77"]
 
 
@@ -465,5 +467,5 @@ async def test_the_budget_of_stops_outlives_the_reconciler(
         await eventually(lambda: run.watch.probes["alpha"].stops)
         service.incarnation = "78:78"
         bot.stop()
-        assert "too often" in (await eventually(lambda: run.reasons_of("agent_spared")))[0]
+        assert "too often" in (await eventually(lambda: run.reasons_of("agent_not_stopped")))[0]
         assert [order["incarnation"] for order in service.orders] == ["77:77"]

@@ -14,16 +14,16 @@ from trading_ops.instrument.serving import serve_metrics
 async def test_nothing_is_done_to_it_and_nothing_is_pretended(
     desk: Desk, bot: RealAgent, manager: tuple[Manager, str], tmp_path: Path
 ) -> None:
-    """It counts as silent but is not halted for it; an operator's halt is not reported in force."""
+    """It counts as unresponsive but is not halted; an operator's halt is not in force."""
     token = tmp_path / "token"
     token.write_text("metrics\n")
     bot.stop()
     served = serve_metrics(BotMetrics(version="1", mode="paper"), bot.port, token_file=token)
     try:
         async with watching(desk) as run:
-            await eventually(lambda: run.silent)
+            await eventually(lambda: run.unresponsive)
             assert await desk.active_holds() == {}
-            assert await run.reasons_of("agent_silent") == []
+            assert await run.reasons_of("agent_unresponsive") == []
             placed = await desk.holding.place(
                 desk.target, HeldState.HALTED, owner="anna", reason="strange prices"
             )

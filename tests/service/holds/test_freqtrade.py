@@ -39,7 +39,7 @@ from trading_ops.store.writer import Writer
 
 ADA = {"owner": "ada", "reason": "odd fills"}
 QUICK = ProbeTimeouts(
-    silence=0.4, stop=0.8, poll=0.1, answer=0.2, answer_of_freqtrade=0.2, late=1.0, unknown=1.0
+    halt=0.4, stop=0.8, poll=0.1, answer=0.2, answer_of_freqtrade=0.2, late=1.0, unknown=1.0
 )
 
 
@@ -245,7 +245,7 @@ async def test_a_restart_is_no_reason_to_halt(desk: Desk) -> None:
     async with watching(desk) as watch:
         started = watch.probes["freq"].incarnation
         await desk.die()
-        await eventually(lambda: "agent_silent" in watch.probes["freq"].recorded)
+        await eventually(lambda: "agent_unresponsive" in watch.probes["freq"].recorded)
         await asyncio.sleep(1.5 * QUICK.stop)
         assert await desk.active_holds() == {}
         desk.fake.restart()
@@ -254,7 +254,7 @@ async def test_a_restart_is_no_reason_to_halt(desk: Desk) -> None:
         await asyncio.sleep(4 * QUICK.poll)
         assert (desk.fake.state, desk.fake.active_locks()) == ("running", [])
     assert await desk.active_holds() == {}
-    assert "agent_silent" in await desk.kinds()
+    assert "agent_unresponsive" in await desk.kinds()
     assert "hold_placed" not in await desk.kinds()
 
 

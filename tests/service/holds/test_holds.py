@@ -17,7 +17,7 @@ from tests.service.holds.conftest import Desk
 from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.agent.fence import MAXIMUM_FENCE
-from trading_ops.domain.hold import HeldState, Hold, silence_id
+from trading_ops.domain.hold import HeldState, Hold, unresponsive_halt_id
 from trading_ops.errors import Refused, StoreError, Unreachable
 from trading_ops.holds.holds import AT_A_TIME, HoldManager
 from trading_ops.store import attempts, events, holds
@@ -431,9 +431,11 @@ async def test_a_hold_that_never_came_into_force_can_be_withdrawn(
 SILENCE = {"owner": "reconciler", "reason": "silent"}
 
 
-async def test_a_silences_halt_is_not_placed_on_the_next_life(desk: Desk, bot: RealAgent) -> None:
+async def test_the_halt_of_an_unresponsive_bot_is_not_placed_on_the_next_life(
+    desk: Desk, bot: RealAgent
+) -> None:
     """Another replica than the one that asked for it is first: the next life stays free."""
-    key = silence_id("alpha", bot.incarnation)
+    key = unresponsive_halt_id("alpha", bot.incarnation)
     bot.stop()
     placed = await desk.holding.place(desk.target, "halted", **SILENCE, key=key)
     assert not placed.acknowledged
@@ -447,22 +449,22 @@ async def test_a_silences_halt_is_not_placed_on_the_next_life(desk: Desk, bot: R
     assert (bot.state, other.active) == ("active", ())
 
 
-async def test_a_silences_halt_is_placed_on_the_life_that_it_is_of(
+async def test_the_halt_of_an_unresponsive_bot_is_placed_on_the_life_that_it_is_of(
     desk: Desk, bot: RealAgent
 ) -> None:
     """It was only mute: whichever replica hears it first, it is halted."""
-    key = silence_id("alpha", bot.incarnation)
+    key = unresponsive_halt_id("alpha", bot.incarnation)
     hold = Hold(id=key, target="alpha", state=HeldState.HALTED, at=clock.now(), **SILENCE)
     await desk.writer.run(lambda c: holds.place(c, hold, now=clock.now()))
     await desk.again().enforce()
     assert (bot.state, bot.holds) == ("halted", {key})
 
 
-async def test_a_silences_halt_that_was_in_force_is_for_every_life(
+async def test_the_halt_of_an_unresponsive_bot_that_was_in_force_is_for_every_life(
     desk: Desk, bot: RealAgent
 ) -> None:
     """Its process dies and its file is lost: a replica that only knows the database places it."""
-    key = silence_id("alpha", bot.incarnation)
+    key = unresponsive_halt_id("alpha", bot.incarnation)
     await desk.holding.place(desk.target, "halted", **SILENCE, key=key)
     bot.stop()
     bot.forget()
@@ -473,11 +475,11 @@ async def test_a_silences_halt_that_was_in_force_is_for_every_life(
     assert (bot.state, bot.holds, await desk.active_holds()) == ("halted", {key}, {key: "halted"})
 
 
-async def test_a_silences_halt_whose_asker_has_died_is_taken_back(
+async def test_the_halt_of_an_unresponsive_bot_whose_asker_has_died_is_taken_back(
     desk: Desk, bot: RealAgent
 ) -> None:
     """It would stand for ever without being in force anywhere."""
-    key = silence_id("alpha", "0:0")
+    key = unresponsive_halt_id("alpha", "0:0")
     at = clock.now() - timedelta(seconds=11)
     hold = Hold(id=key, target="alpha", state=HeldState.HALTED, at=at, **SILENCE)
     await desk.writer.run(lambda c: holds.place(c, hold, now=clock.now()))
@@ -490,7 +492,7 @@ async def test_without_a_database_a_silences_halt_stays_with_its_life(
     desk: Desk, bot: RealAgent
 ) -> None:
     """Whether it was ever in force is unknown: do not place a hold of a previous process."""
-    key = silence_id("alpha", bot.incarnation)
+    key = unresponsive_halt_id("alpha", bot.incarnation)
     bot.stop()
     desk.break_database()
     await desk.holding.place(desk.target, "halted", **SILENCE, key=key)
@@ -505,8 +507,8 @@ async def test_without_a_database_a_silences_halt_stays_with_its_life(
 async def test_what_another_replica_released_is_not_taken_for_being_in_force(
     desk: Desk, bot: RealAgent
 ) -> None:
-    """Or the same life, silent once more, would be neither halted nor stopped."""
-    key = silence_id("alpha", bot.incarnation)
+    """Or the same life, unresponsive once more, would be neither halted nor stopped."""
+    key = unresponsive_halt_id("alpha", bot.incarnation)
     await desk.holding.place(desk.target, "halted", **SILENCE, key=key)
     await desk.again().release(desk.target, ids=None, owner="bert", reason="fixed")
     await desk.holding.enforce()

@@ -37,7 +37,7 @@ LABELLED = {
     "trading_ops_notice",
     "trading_ops_recovery_duration_seconds",
     "trading_ops_task_last_success_timestamp_seconds",
-    "trading_ops_agent_silent",
+    "trading_ops_agent_unresponsive",
     "trading_ops_agent_last_answer_timestamp_seconds",
     "trading_ops_holds_active",
     "trading_ops_readiness_stage",

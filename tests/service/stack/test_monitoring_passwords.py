@@ -15,8 +15,8 @@ from tests.stack import PORT
 from tests.unit.stack.registries import REPOSITORY
 from tests.waiting import eventually
 from trading_ops.clients.alertmanager import Alertmanager
-from trading_ops.clients.monitoring import Monitoring
 from trading_ops.clients.http import session_of
+from trading_ops.clients.monitoring import Monitoring
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.config.settings import Settings, load_settings
 from trading_ops.config.targets import parse_targets

@@ -26,8 +26,8 @@ from trading_ops import clock
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.main import run
 from trading_ops.clients.alertmanager import Alertmanager
-from trading_ops.clients.monitoring import Monitoring
 from trading_ops.clients.http import Http, session_of
+from trading_ops.clients.monitoring import Monitoring
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.config.settings import Settings, load_settings
 from trading_ops.config.targets import load_targets

@@ -9,7 +9,7 @@ from trading_ops.domain.hold import (
     Hold,
     is_automatic,
     meant_incarnation,
-    silence_id,
+    unresponsive_halt_id,
 )
 
 
@@ -23,8 +23,8 @@ def test_the_more_a_state_forbids_the_higher_is_its_rank() -> None:
     ("over", "life"),
     [
         ({}, "41:7"),
-        ({"id": "agent-silent-alpha-"}, ""),
-        ({"id": "agent-silent-alpha2-41:7"}, None),
+        ({"id": "agent-unresponsive-alpha-"}, ""),
+        ({"id": "agent-unresponsive-alpha2-41:7"}, None),
         ({"id": "by-hand"}, None),
         ({"owner": "ada"}, None),
         ({"target": "beta"}, None),
@@ -33,7 +33,7 @@ def test_the_more_a_state_forbids_the_higher_is_its_rank() -> None:
 def test_a_silences_halt_is_of_one_life(over: dict[str, str], life: str | None) -> None:
     """What an operator places is for every life, whatever its id is."""
     values = {
-        "id": silence_id("alpha", "41:7"),
+        "id": unresponsive_halt_id("alpha", "41:7"),
         "target": "alpha",
         "owner": RECONCILER,
         "reason": "silent",

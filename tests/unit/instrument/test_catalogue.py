@@ -19,7 +19,7 @@ CROSS_LABELS = {
     "trading_ops_acknowledged_until_timestamp_seconds",
     "trading_ops_silenced_until_timestamp_seconds",
     "trading_ops_silences_covering",
-    "trading_ops_agent_silent",
+    "trading_ops_agent_unresponsive",
     "trading_ops_agent_last_answer_timestamp_seconds",
     "trading_ops_holds_reapplied_total",
     "trading_ops_bot_events_dropped_total",

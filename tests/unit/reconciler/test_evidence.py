@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from trading_ops.domain.agent_silence import PortOwner
+from trading_ops.domain.agent_liveness import PortOwner
 from trading_ops.holds.agent_probe import holder, user_of
 from trading_ops.listener import owners
 

@@ -318,7 +318,7 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         vital=True,
     ),
     _gauge(
-        name="trading_ops_agent_silent",
+        name="trading_ops_agent_unresponsive",
         labels=("bot",),
         help="1 while a bot's agent does not answer the reconciler's probes, else 0.",
         why="An unreachable bot cannot be halted: it is stopped, or halted once it answers.",
@@ -329,7 +329,7 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         unit="seconds",
         labels=("bot",),
         help="Time of a bot's last answer to a probe, Unix time; 0: never since our start.",
-        why="The duration of a silence.",
+        why="How long a bot has not answered.",
     ),
     _gauge(
         name="trading_ops_holds_active",

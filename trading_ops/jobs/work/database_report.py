@@ -10,8 +10,8 @@ from typing import Any
 from trading_ops import clock, logs
 from trading_ops.backup import sqlite
 from trading_ops.backup.sources import sources
-from trading_ops.clients.monitoring import Monitoring
 from trading_ops.clients.http import session_of
+from trading_ops.clients.monitoring import Monitoring
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.config.settings import Settings
 from trading_ops.config.targets import load_targets

@@ -1,8 +1,8 @@
-"""Classifies a silent agent, and decides the response.
+"""Classifies an unresponsive agent, and decides the response.
 
-A silent bot is not necessarily dead: its host may be slow, its port flooded or used by another
-process, or our connection broken. Only a bot without any sign of work is halted, and only a process
-that is proven to be the silent one is stopped.
+An unresponsive bot is not necessarily dead: its host may be slow, its port flooded or used by
+another process, or our connection broken. Only a bot without any sign of work is halted, and only a
+process that is proven to be the unresponsive one is stopped.
 """
 
 from dataclasses import dataclass
@@ -26,8 +26,8 @@ class PortOwner(StrEnum):
     UNKNOWN = "unknown"
 
 
-class SilenceVerdict(StrEnum):
-    """Classification of a silence, which determines the response."""
+class LivenessVerdict(StrEnum):
+    """Why an agent does not answer, which determines the response."""
 
     GONE = "gone"
     """No process that could trade: a requested halt is withdrawn."""
@@ -54,28 +54,28 @@ class SilenceVerdict(StrEnum):
     """A halt was requested; too early to stop the process, or the process is unknown."""
 
     STOP = "stop"
-    """Stop the process: it is alive but silent."""
+    """Stop the process: it is alive but unresponsive."""
 
     SPENT = "spent"
     """It should be stopped, but was stopped too often already."""
 
 
-SPARED = frozenset(
+NOT_STOPPED = frozenset(
     {
-        SilenceVerdict.IMPOSTOR,
-        SilenceVerdict.WORKING,
-        SilenceVerdict.OVERLOADED,
-        SilenceVerdict.SPENT,
+        LivenessVerdict.IMPOSTOR,
+        LivenessVerdict.WORKING,
+        LivenessVerdict.OVERLOADED,
+        LivenessVerdict.SPENT,
     }
 )
-"""Verdicts in which a process that is silent long enough to be stopped is spared."""
+"""Verdicts in which an unresponsive process is not stopped, however long it lasts."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class AgentSilence:
-    """Evidence on a silent agent; times in seconds."""
+class AgentEvidence:
+    """Evidence on an unresponsive agent; times in seconds."""
 
-    silent_for: float
+    unanswered_for: float
     """Time since its last answer, or since the end of our own delay."""
 
     life: ProcessMatch
@@ -96,14 +96,14 @@ class AgentSilence:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SilenceLimits:
+class LivenessLimits:
     """Thresholds in seconds, and the budget of stops."""
 
-    silence: float = 3.0
+    halt: float = 3.0
     """A heartbeat younger than this means that the bot works."""
 
     stop: float = 6.0
-    """Seconds of silence after which a live process is stopped."""
+    """Seconds without an answer after which a live process is stopped."""
 
     start: float = 120.0
     """Grace period of a new process until its first answer."""
@@ -112,32 +112,32 @@ class SilenceLimits:
     """Maximum stops per hour and bot."""
 
 
-def classify(silence: AgentSilence, bounds: SilenceLimits) -> SilenceVerdict:
-    """Classify a silence of at least `bounds.silence`."""
-    if silence.life is ProcessMatch.GONE:
-        return SilenceVerdict.GONE
-    if silence.listener is PortOwner.FOREIGN:
-        return SilenceVerdict.IMPOSTOR
+def classify(evidence: AgentEvidence, bounds: LivenessLimits) -> LivenessVerdict:
+    """Classify an agent that has not answered for at least `bounds.halt`."""
+    if evidence.life is ProcessMatch.GONE:
+        return LivenessVerdict.GONE
+    if evidence.listener is PortOwner.FOREIGN:
+        return LivenessVerdict.IMPOSTOR
     # Ignore a heartbeat from the future: that clock is wrong.
-    if silence.heartbeat_age is not None and -1.0 < silence.heartbeat_age < bounds.silence:
-        return SilenceVerdict.WORKING
-    if silence.cut:
-        return SilenceVerdict.OVERLOADED
-    if silence.life is ProcessMatch.OTHER and silence.starting_for < bounds.start:
-        return SilenceVerdict.STARTING
+    if evidence.heartbeat_age is not None and -1.0 < evidence.heartbeat_age < bounds.halt:
+        return LivenessVerdict.WORKING
+    if evidence.cut:
+        return LivenessVerdict.OVERLOADED
+    if evidence.life is ProcessMatch.OTHER and evidence.starting_for < bounds.start:
+        return LivenessVerdict.STARTING
     if (
-        silence.life is not ProcessMatch.OTHER
-        and (verdict := _halting(silence, bounds)) is not None
+        evidence.life is not ProcessMatch.OTHER
+        and (verdict := _halting(evidence, bounds)) is not None
     ):
         return verdict
-    return SilenceVerdict.STOP if silence.stops < bounds.stops else SilenceVerdict.SPENT
+    return LivenessVerdict.STOP if evidence.stops < bounds.stops else LivenessVerdict.SPENT
 
 
-def _halting(silence: AgentSilence, bounds: SilenceLimits) -> SilenceVerdict | None:
+def _halting(evidence: AgentEvidence, bounds: LivenessLimits) -> LivenessVerdict | None:
     """Return the verdict before a stop, or None if halting had no effect."""
-    if silence.halt_in_force:
-        return SilenceVerdict.HALTED
-    if not silence.halt_requested:
-        return SilenceVerdict.HALT
-    too_early = silence.silent_for < bounds.stop or silence.life is not ProcessMatch.SAME
-    return SilenceVerdict.WAIT if too_early else None
+    if evidence.halt_in_force:
+        return LivenessVerdict.HALTED
+    if not evidence.halt_requested:
+        return LivenessVerdict.HALT
+    too_early = evidence.unanswered_for < bounds.stop or evidence.life is not ProcessMatch.SAME
+    return LivenessVerdict.WAIT if too_early else None
