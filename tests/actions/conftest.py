@@ -47,7 +47,7 @@ def call(agent: Agent) -> Call:
         target=target,
         params={},
         within=timedelta(seconds=5),
-        ordered_by="ada",
+        requested_by="ada",
         reason="settled with the venue",
     )
 

@@ -62,7 +62,7 @@ def make_call(world: FakeWorld, name: str, *, fence: int = 1, attempt: str = "on
         target=target,
         params=PARAMS.get(name, {}),
         within=timedelta(seconds=1),
-        ordered_by="ada" if name in BY_HAND else None,
+        requested_by="ada" if name in BY_HAND else None,
     )
 
 
@@ -214,21 +214,21 @@ async def test_a_hold_of_a_runbook_is_named_after_its_attempt(
 
 
 @pytest.mark.parametrize(
-    ("ordered_by", "reason", "expected"),
+    ("requested_by", "reason", "expected"),
     [
         (None, "", ("reconciler", "a runbook's step, attempt one")),
         ("ada", "odd fills", ("ada", "odd fills")),
-        ("ada", "", ("ada", "ordered as one")),
+        ("ada", "", ("ada", "request one")),
     ],
 )
 async def test_a_hold_is_theirs_who_ordered_it(
     actions: dict[str, Action],
     world: FakeWorld,
-    ordered_by: str | None,
+    requested_by: str | None,
     reason: str,
     expected: tuple[str, str],
 ) -> None:
     """An operator's is an operator's, with their words: it stops recovery, a runbook's does not."""
-    call = replace(make_call(world, "halt_trading"), ordered_by=ordered_by, reason=reason)
+    call = replace(make_call(world, "halt_trading"), requested_by=requested_by, reason=reason)
     await actions["halt_trading"].perform(call)
     assert (world.params[-1]["owner"], world.params[-1]["reason"]) == expected

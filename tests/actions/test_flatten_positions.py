@@ -36,7 +36,7 @@ async def ordering(
             target=freq,
             params={},
             within=timedelta(seconds=5),
-            ordered_by="ada",
+            requested_by="ada",
             reason="the exchange is closing",
         )
         yield build(directory, RecordingChannel()), call

@@ -52,7 +52,7 @@ async def test_the_named_holds_are_released_in_the_persons_name_and_once(
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"ordered_by": None}, "only an operator"),
+        ({"requested_by": None}, "only an operator"),
         ({"params": {"holds": "all"}}, "holds"),
         ({"params": {"holds": "h1, all"}}, "holds"),
         ({"params": {"holds": " , "}}, "holds"),

@@ -84,7 +84,7 @@ BUGS = (
                 new="",
             ),
         ),
-        tests=(f"{_SERVICE}/test_loop.py::test_budgets_survive_and_can_be_forgiven",),
+        tests=(f"{_SERVICE}/test_loop.py::test_budgets_survive_and_can_be_reset",),
     ),
     Bug(
         name="resolved-acts",

@@ -89,7 +89,7 @@ class IncidentDriver:
     approved: dict[str, Approval] = field(default_factory=dict)
     """What is approved and not yet used, by digest, as the machine remembers it."""
 
-    forgiven: list[tuple[str, datetime]] = field(default_factory=list)
+    budget_resets: list[tuple[str, datetime]] = field(default_factory=list)
     failing: list[tuple[datetime, frozenset[str]]] = field(default_factory=list)
     """Which targets had an open incident, from each moment on."""
 
@@ -285,7 +285,7 @@ class IncidentDriver:
                 )
             self.commit()
             return None
-        plan = attempts.StartRequest(gate_input=wanted, ordered_by=owner, reason="why")
+        plan = attempts.StartRequest(gate_input=wanted, requested_by=owner, reason="why")
         started = attempts.start(self.connection, plan, now=self.now)
         assert started is not None, "nothing can have changed"
         self.judge(started, step)
@@ -317,7 +317,7 @@ class IncidentDriver:
 
     def paused_at(self, now: datetime) -> bool:
         table = tables.pauses.c
-        rows = self.connection.execute(tables.pauses.select().where(table.lifted_at.is_(None)))
+        rows = self.connection.execute(tables.pauses.select().where(table.ended_at.is_(None)))
         return any(row.begins_at <= now < row.expires_at for row in rows)
 
     def most_failing(self) -> int:

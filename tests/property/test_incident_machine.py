@@ -163,10 +163,10 @@ class Incidents(RuleBasedStateMachine):
         self.driver.commit()
 
     @rule(bot=st.sampled_from(BOTS[:2]))
-    def a_target_is_forgiven(self, bot: str) -> None:
+    def a_budget_is_reset(self, bot: str) -> None:
         now = self.driver.now
         attempts.reset_budget(self.driver.connection, bot, owner="ada", reason="why", now=now)
-        self.driver.forgiven.append((bot, now))
+        self.driver.budget_resets.append((bot, now))
         self.driver.commit()
 
     @rule(owner=people, yes=st.booleans())
@@ -188,7 +188,7 @@ class Incidents(RuleBasedStateMachine):
         driver.commit()
 
     @rule(bot=st.sampled_from(BOTS[:2]), step=st.sampled_from(ORDERS), owner=people)
-    def something_is_ordered_by_hand(self, bot: str, step: object, owner: str) -> None:
+    def a_manual_action_is_requested(self, bot: str, step: object, owner: str) -> None:
         assert step in ORDERS
         self.driver.order(bot, ORDERS[ORDERS.index(step)], owner)
 
@@ -305,7 +305,7 @@ class Incidents(RuleBasedStateMachine):
                 most=4,
             )
         for first, later in zip(done, done[LIMITS.attempts :], strict=False):
-            assert later.started_at - first.started_at >= LIMITS.window or self.driver.forgiven
+            assert later.started_at - first.started_at >= LIMITS.window or self.driver.budget_resets
 
     def within(self, group: list[Attempt], target: str, most: int = OWN.attempts) -> None:
         """Cooldown and budget hold between all that no forgiving lies between."""
@@ -313,7 +313,7 @@ class Incidents(RuleBasedStateMachine):
         def repeated(first: Attempt, later: Attempt) -> bool:
             return any(
                 name == target and first.started_at <= moment <= later.started_at
-                for name, moment in self.driver.forgiven
+                for name, moment in self.driver.budget_resets
             )
 
         for first, later in itertools.pairwise(group):

@@ -215,7 +215,7 @@ def test_a_start_spends_its_approval(connection: Connection) -> None:
 
 
 def test_episodes_are_counted_back_from_each_beginning(connection: Connection) -> None:
-    """Only of the same alert, only so far back, and not what was before it was forgiven."""
+    """Only of the same alert, only so far back, and not what was before the budget was reset."""
     window = timedelta(minutes=10)
 
     def again(seconds: float) -> str:
@@ -235,8 +235,8 @@ def test_episodes_are_counted_back_from_each_beginning(connection: Connection) -
 
     assert [count(again(seconds)) for seconds in (0, 100, 200)] == [1, 2, 3]
     assert count(again(601)) == 3, "the first is more than ten minutes ago"
-    forgiven = NOW + timedelta(seconds=650)
-    attempts.reset_budget(connection, "alpha", owner="ada", reason="test", now=forgiven)
+    reset_at = NOW + timedelta(seconds=650)
+    attempts.reset_budget(connection, "alpha", owner="ada", reason="test", now=reset_at)
     assert incidents.episodes(connection, window) == {}
     assert count(again(700)) == 1
     closed = incidents.closed_since(connection, NOW + timedelta(seconds=601))

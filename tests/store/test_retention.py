@@ -111,7 +111,7 @@ def orders(connection: Connection, at: datetime) -> None:
         delivery="one_shot",
         fence=0,
         state="verified",
-        ordered_by="ann",
+        requested_by="ann",
         started_at=at,
     )
     connection.execute(attempt)

@@ -1,4 +1,4 @@
-"""docs/architecture.md names every package."""
+"""docs/architecture.md names every package, and the pages name only modules that exist."""
 
 import re
 from pathlib import Path
@@ -17,3 +17,20 @@ def test_every_package_is_in_the_table() -> None:
         for path in (ROOT / product).glob("*/__init__.py")
     }
     assert named == packages
+
+
+def test_the_pages_name_only_modules_that_exist() -> None:
+    """A renamed module would lead the reader nowhere."""
+    modules = {
+        f"/{path.relative_to(ROOT).as_posix()}"
+        for folder in ("trading_ops", "trading_ops_lab", "tests", "examples", "scripts", "grafana")
+        for path in (ROOT / folder).rglob("*.py")
+    }
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+    missing = {
+        f"{page.name}: {name}"
+        for page in (*pages, *(ROOT / "docs").rglob("*.md"), *(ROOT / "runbooks").glob("*.md"))
+        for name in re.findall(r"`([\w/]+\.py)`", page.read_text(encoding="utf-8"))
+        if not any(module.endswith(f"/{name}") for module in modules)
+    }
+    assert missing == set()

@@ -139,7 +139,7 @@ class Call:
     target: Target
     params: Mapping[str, str]
     within: timedelta
-    ordered_by: str | None = None
+    requested_by: str | None = None
     """The operator who ordered it; None: a runbook step."""
 
     reason: str = ""

@@ -32,8 +32,8 @@ def hold_of(call: Call) -> Mapping[str, str]:
     """Return the hold of an attempt: id, owner and reason."""
     step = f"a runbook's step, attempt {call.attempt_id}"
     owner, reason = RECONCILER, step
-    if call.ordered_by is not None:
-        owner, reason = call.ordered_by, call.reason or f"ordered as {call.attempt_id}"
+    if call.requested_by is not None:
+        owner, reason = call.requested_by, call.reason or f"request {call.attempt_id}"
     return {"id": call.attempt_id, "owner": owner, "reason": reason}
 
 
@@ -109,12 +109,12 @@ class ResumeTrading(BotCommand):
         Raises:
             ActionError: no operator ordered it, or no holds are named.
         """
-        if call.ordered_by is None:
+        if call.requested_by is None:
             raise ActionError("only an operator can release holds")
         named = [name for part in call.params["holds"].split(",") if (name := part.strip())]
         if not named or EVERY in named:
             raise ActionError(
                 "`holds` must list the ids of the holds, separated by commas; `all` is not allowed"
             )
-        reason = call.reason or f"ordered as {call.attempt_id}"
-        return {"holds": ",".join(named), "owner": call.ordered_by, "reason": reason}
+        reason = call.reason or f"request {call.attempt_id}"
+        return {"holds": ",".join(named), "owner": call.requested_by, "reason": reason}

@@ -70,7 +70,7 @@ def _event(event: EventView, begin: datetime, attempts: set[str]) -> Iterator[st
 
 
 def _attempt(number: int, attempt: AttemptView) -> Iterator[str]:
-    by = f", ordered by {attempt.ordered_by}" if attempt.ordered_by else ""
+    by = f", requested by {attempt.requested_by}" if attempt.requested_by else ""
     yield plain(f"  {number}. {attempt.action} on {attempt.target}: {attempt.state}{by}")
     yield from _field("id", attempt.id)
     runbook = f"step {attempt.step + 1} of {attempt.runbook}" if attempt.runbook else "none"

@@ -91,7 +91,7 @@ class AttemptView(msgspec.Struct):
     delivery: str = ""
     fence: int = 0
     params: dict[str, str] = {}
-    ordered_by: str | None = None
+    requested_by: str | None = None
     incident_id: str | None = None
 
 

@@ -82,7 +82,7 @@ class Attempt:
 
     state: AttemptState
     params: Mapping[str, str] = field(default_factory=dict)
-    ordered_by: str | None = None
+    requested_by: str | None = None
     """The operator who ordered it; None: the runbook."""
 
     started_at: datetime

@@ -214,7 +214,7 @@ def busy(given: GateInput) -> ClosedGate | None:
     by_hand = running.incident_id is None
     if by_hand and running.state is AttemptState.UNKNOWN and given.now >= lost_by:
         # It has no incident that would page, unlike an automatic attempt.
-        note = f"the outcome of {running.action}, ordered by {running.ordered_by}, is unknown"
+        note = f"the outcome of {running.action}, requested by {running.requested_by}, is unknown"
         return Escalate(reason=Reason.OUTCOME_UNKNOWN, note=note)
     note = f"{given.step.action} waits for {running.action}"
     return Wait(reason=Reason.TARGET_BUSY, note=note, blocked_step=given.index)

@@ -48,7 +48,7 @@ class AttemptRunner:
             target=target,
             params=step.params,
             within=step.timeout,
-            ordered_by=attempt.ordered_by,
+            requested_by=attempt.requested_by,
             reason=reason,
         )
 

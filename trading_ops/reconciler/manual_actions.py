@@ -220,7 +220,7 @@ class ManualActions:
         return attempts.StartRequest(
             gate_input=gate_input,
             claim=None if self.leases.alone else self.leases.claim(key),
-            ordered_by=request.owner,
+            requested_by=request.owner,
             reason=OVERRIDE + request.reason if request.override_budget else request.reason,
         )
 

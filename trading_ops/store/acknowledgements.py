@@ -17,7 +17,7 @@ from trading_ops.store import events
 from trading_ops.store.tables import acknowledgements, incidents
 
 ACTIVE = acknowledgements.c.ended_at.is_(None)
-_STANDING = select(acknowledgements).where(ACTIVE)
+_ACTIVE = select(acknowledgements).where(ACTIVE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +147,7 @@ def note_silence(
 
 def active(connection: Connection) -> dict[str, Acknowledgement]:
     """Return the acknowledgements in force, by incident id."""
-    rows = connection.execute(_STANDING).mappings()
+    rows = connection.execute(_ACTIVE).mappings()
     return {ack.incident_id: ack for ack in map(_from_row, rows)}
 
 
@@ -214,7 +214,7 @@ def _case(row: RowMapping) -> AcknowledgedAlert:
 
 
 def _from_row(row: RowMapping) -> Acknowledgement:
-    values = {column.name: row[column.name] for column in acknowledgements.c}
+    values = {column.key: row[column.key] for column in acknowledgements.c}
     return Acknowledgement(**values | {"kind": AcknowledgementKind(values["kind"])})
 
 

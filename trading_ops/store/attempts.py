@@ -45,7 +45,7 @@ RUNNING_VALUES = [state.value for state in RUNNING]
 
 # Built once: building a statement costs more than running it, and many passes run these.
 _SINCE = bindparam("since", type_=attempts.c.started_at.type)
-_FORGIVEN = select(fences.c.forgiven_at).where(fences.c.target == bindparam("name"))
+_BUDGET_RESET = select(fences.c.budget_reset_at).where(fences.c.target == bindparam("name"))
 _OF_TARGET = (
     select(attempts)
     .where(
@@ -59,7 +59,7 @@ _STARTS = (
     .select_from(attempts.outerjoin(fences, fences.c.target == attempts.c.target))
     .where(
         attempts.c.started_at > _SINCE,
-        (fences.c.forgiven_at.is_(None)) | (attempts.c.started_at > fences.c.forgiven_at),
+        (fences.c.budget_reset_at.is_(None)) | (attempts.c.started_at > fences.c.budget_reset_at),
     )
 )
 
@@ -93,7 +93,7 @@ class StartRequest:
     claim: Claim | None = None
     """The lease under which it starts; None: there is only one replica."""
 
-    ordered_by: str | None = None
+    requested_by: str | None = None
     """Who ordered the manual action."""
 
     reason: str = ""
@@ -120,10 +120,10 @@ def start(connection: Connection, request: StartRequest, *, now: datetime) -> At
         delivery=step.delivery,
         fence=raise_fence(connection, given.target),
         state=AttemptState.STARTED,
-        ordered_by=request.ordered_by,
+        requested_by=request.requested_by,
         started_at=now,
     )
-    add(connection, attempt, actor=request.ordered_by or "reconciler", reason=request.reason)
+    add(connection, attempt, actor=request.requested_by or "reconciler", reason=request.reason)
     return attempt
 
 
@@ -196,7 +196,7 @@ def add(
             "delivery": attempt.delivery.value,
             "fence": attempt.fence,
             "state": attempt.state.value,
-            "ordered_by": attempt.ordered_by,
+            "requested_by": attempt.requested_by,
             "started_at": attempt.started_at,
         },
     )
@@ -308,8 +308,8 @@ def of_open_incidents(
 
 def of_target(connection: Connection, target: str, *, since: datetime) -> list[Attempt]:
     """Return the attempts that count against a target's budgets since `since`, and running ones."""
-    forgiven = connection.execute(_FORGIVEN, {"name": target}).scalar_one_or_none()
-    begin = max(since, forgiven) if forgiven else since
+    reset_at = connection.execute(_BUDGET_RESET, {"name": target}).scalar_one_or_none()
+    begin = max(since, reset_at) if reset_at else since
     found = connection.execute(_OF_TARGET, {"name": target, "since": begin})
     return _read(found.mappings().all())
 
@@ -351,8 +351,8 @@ def reset_budget(
     """Reset a target's attempt budgets and cooldowns, and record who did it."""
     fence = raise_fence(connection, target)
     mine = fences.c.target == target
-    was = connection.execute(select(fences.c.forgiven_at).where(mine)).scalar_one()
-    connection.execute(update(fences).where(mine).values(forgiven_at=now))
+    was = connection.execute(select(fences.c.budget_reset_at).where(mine)).scalar_one()
+    connection.execute(update(fences).where(mine).values(budget_reset_at=now))
     events.add(
         connection,
         at=now,
@@ -360,8 +360,8 @@ def reset_budget(
         actor=owner,
         reason=reason,
         note=f"budgets of {target}",
-        before={"forgiven_at": was},
-        after={"forgiven_at": now, "fence": fence},
+        before={"budget_reset_at": was},
+        after={"budget_reset_at": now, "fence": fence},
     )
 
 
@@ -373,7 +373,7 @@ def read(connection: Connection, statement: Select[Any]) -> list[Attempt]:
 def _read(rows: Collection[RowMapping]) -> list[Attempt]:
     read = []
     for row in rows:
-        values: dict[str, Any] = dict(row)
+        values: dict[str, Any] = {column.key: row[column.key] for column in attempts.c}
         values["delivery"] = Delivery(row["delivery"])
         values["state"] = AttemptState(row["state"])
         read.append(Attempt(**values))

@@ -48,7 +48,7 @@ def place(
         row = connection.execute(select(holds).where(holds.c.id == hold.id).with_for_update()).one()
         if not _is_news(row, hold):
             return False
-        values = _columns(hold) | {"lifted_at": None, "lifted_by": None, "lifted_for": None}
+        values = _columns(hold) | {"released_at": None, "released_by": None, "released_for": None}
         connection.execute(update(holds).where(holds.c.id == hold.id).values(values))
     events.add(
         connection,
@@ -57,7 +57,7 @@ def place(
         actor=actor or hold.owner,
         note=f"{hold.target} is {hold.state}{f' by {hold.owner}' if actor else ''}: {hold.reason}",
         before=None if row is None else _as_json(row),
-        after={"id": hold.id, "target": hold.target, "state": hold.state, "laid_at": hold.at},
+        after={"id": hold.id, "target": hold.target, "state": hold.state, "placed_at": hold.at},
     )
     return True
 
@@ -75,14 +75,14 @@ def release(
     released = set()
     for key in sorted(ids):
         row = connection.execute(
-            select(holds).where(holds.c.id == key, holds.c.lifted_at.is_(None)).with_for_update()
+            select(holds).where(holds.c.id == key, holds.c.released_at.is_(None)).with_for_update()
         ).one_or_none()
         if row is None:
             continue
         connection.execute(
             update(holds)
             .where(holds.c.id == key)
-            .values(lifted_at=now, lifted_by=owner, lifted_for=reason)
+            .values(released_at=now, released_by=owner, released_for=reason)
         )
         events.add(
             connection,
@@ -91,7 +91,7 @@ def release(
             actor=owner,
             note=f"{row.target} is no longer {row.state} by {row.owner}: {reason}",
             before=_as_json(row),
-            after={"id": key, "target": row.target, "lifted_by": owner, "lifted_for": reason},
+            after={"id": key, "target": row.target, "released_by": owner, "released_for": reason},
         )
         released.add(key)
     return frozenset(released)
@@ -107,15 +107,15 @@ def withdraw(
     return True
 
 
-_STANDING = select(holds).where(holds.c.lifted_at.is_(None)).order_by(holds.c.at, holds.c.id)
-_STANDING_OF = _STANDING.where(holds.c.target == bindparam("target"))
+_ACTIVE = select(holds).where(holds.c.released_at.is_(None)).order_by(holds.c.at, holds.c.id)
+_ACTIVE_OF = _ACTIVE.where(holds.c.target == bindparam("target"))
 
 
 def active(connection: Connection, target: str | None = None) -> list[Hold]:
     """Return the active holds, oldest first, of one target or of all."""
     if target is None:
-        return [_hold(row) for row in connection.execute(_STANDING)]
-    return [_hold(row) for row in connection.execute(_STANDING_OF, {"target": target})]
+        return [_hold(row) for row in connection.execute(_ACTIVE)]
+    return [_hold(row) for row in connection.execute(_ACTIVE_OF, {"target": target})]
 
 
 def halted_by_operators(connection: Connection) -> dict[str, str]:
@@ -129,7 +129,7 @@ def halted_by_operators(connection: Connection) -> dict[str, str]:
 
 def is_acknowledged(connection: Connection, hold_id: str) -> bool:
     """Whether an active hold was reported in force at its bot since it was placed."""
-    query = select(holds.c.at).where(holds.c.id == hold_id, holds.c.lifted_at.is_(None))
+    query = select(holds.c.at).where(holds.c.id == hold_id, holds.c.released_at.is_(None))
     row = connection.execute(query).one_or_none()
     return row is not None and events.exists(connection, kinds=IN_FORCE, since=row.at, id=hold_id)
 
@@ -157,15 +157,15 @@ def release_orderer(connection: Connection, hold: Hold) -> str | None:
     for event in reversed(requests):
         if _names(json.loads(event.after or "{}").get("id", ""), hold.id, every="all"):
             return event.actor
-    ordered = select(attempts.c.params, attempts.c.ordered_by).where(
+    ordered = select(attempts.c.params, attempts.c.requested_by).where(
         attempts.c.target == hold.target,
         attempts.c.action == "resume_trading",
         attempts.c.started_at >= hold.at,
-        attempts.c.ordered_by.is_not(None),
+        attempts.c.requested_by.is_not(None),
     )
     for row in connection.execute(ordered):
         if _names(row.params.get("holds", ""), hold.id):
-            return str(row.ordered_by)
+            return str(row.requested_by)
     return None
 
 
@@ -218,8 +218,8 @@ def _insert(connection: Connection, hold: Hold) -> bool:
 def _is_news(row: Row[tuple[object, ...]], hold: Hold) -> bool:
     if row.target != hold.target:
         raise IdTaken(f"the id {hold.id} belongs to a hold on {row.target}; choose another one")
-    if row.lifted_at is not None:
-        return bool(hold.at > row.lifted_at)
+    if row.released_at is not None:
+        return bool(hold.at > row.released_at)
     return hold.state.severity > HeldState(row.state).severity
 
 
@@ -251,5 +251,5 @@ def _as_json(row: Row[tuple[object, ...]]) -> dict[str, object]:
         "target": row.target,
         "state": row.state,
         "owner": row.owner,
-        "lifted_at": row.lifted_at,
+        "released_at": row.released_at,
     }

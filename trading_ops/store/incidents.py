@@ -382,13 +382,13 @@ def _same_alert_before() -> Select[Any]:
     former = incidents.alias()
     opened = type_coerce(incidents.c.opened_at, BigInteger)
     began = type_coerce(former.c.opened_at, BigInteger)
-    forgiven = type_coerce(fences.c.forgiven_at, BigInteger)
+    reset_at = type_coerce(fences.c.budget_reset_at, BigInteger)
     return (
         select(incidents.c.id, func.count().label("number"))
         .join(former, former.c.fingerprint == incidents.c.fingerprint)
         .outerjoin(fences, fences.c.target == incidents.c.target)
         .where(began > opened - bindparam("window", type_=BigInteger()), began <= opened)
-        .where(forgiven.is_(None) | (began > forgiven))
+        .where(reset_at.is_(None) | (began > reset_at))
         .group_by(incidents.c.id)
     )
 

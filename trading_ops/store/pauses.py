@@ -10,7 +10,7 @@ from trading_ops.store.tables import pauses
 
 _LONGEST = (
     select(pauses.c.owner, pauses.c.reason, pauses.c.expires_at)
-    .where(pauses.c.lifted_at.is_(None), pauses.c.expires_at > bindparam("now"))
+    .where(pauses.c.ended_at.is_(None), pauses.c.expires_at > bindparam("now"))
     .order_by(pauses.c.expires_at.desc())
     .limit(1)
 )
@@ -45,13 +45,13 @@ def begin(connection: Connection, pause: Pause, *, now: datetime) -> int:
 
 def end(connection: Connection, *, owner: str, now: datetime, only: int | None = None) -> int:
     """End the pauses in force, or only one of them; return how many ended."""
-    in_force = [pauses.c.lifted_at.is_(None), pauses.c.expires_at > now]
+    in_force = [pauses.c.ended_at.is_(None), pauses.c.expires_at > now]
     if only is not None:
         in_force.append(pauses.c.id == only)
     columns = (pauses.c.id, pauses.c.owner, pauses.c.expires_at)
     active = connection.execute(select(*columns).where(*in_force)).all()
     ended = connection.execute(
-        update(pauses).where(*in_force).values(lifted_at=now, lifted_by=owner)
+        update(pauses).where(*in_force).values(ended_at=now, ended_by=owner)
     ).rowcount
     if ended:
         before = [row._asdict() for row in active]

@@ -183,7 +183,7 @@ def _kept_since(connection: Connection, before: datetime) -> datetime:
     Decisions about an active hold or an open incident read the events since it started; for a hold
     also the attempts since then.
     """
-    oldest_hold = select(func.min(holds.c.at)).where(holds.c.lifted_at.is_(None))
+    oldest_hold = select(func.min(holds.c.at)).where(holds.c.released_at.is_(None))
     oldest_incident = select(func.min(incidents.c.received_at)).where(
         incidents.c.closed_at.is_(None)
     )
@@ -225,7 +225,7 @@ def _incidents_over(before: datetime) -> tuple[ColumnElement[bool], ...]:
 def _orders_over(before: datetime) -> tuple[tuple[Table, ColumnElement[bool]], ...]:
     return (
         (attempts, attempts.c.incident_id.is_(None) & ~_is_recent(before)),
-        (holds, holds.c.lifted_at < before),
+        (holds, holds.c.released_at < before),
         (pauses, pauses.c.expires_at < before),
         (maintenance, maintenance.c.ends_at < before),
         (job_runs, job_runs.c.ended_at < before),

@@ -367,7 +367,7 @@ def response_times(
         .scalar_subquery()
     )
     verified = exists().where(
-        mine, attempts.c.state == AttemptState.VERIFIED.value, attempts.c.ordered_by.is_(None)
+        mine, attempts.c.state == AttemptState.VERIFIED.value, attempts.c.requested_by.is_(None)
     )
     statement = (
         select(

@@ -1,5 +1,7 @@
 """The schema. `migrations/` must produce exactly this; a test compares the two.
 
+A column with `key=` keeps the name that older releases read; the code uses its key.
+
 The condition of a partial index is given here for SQLite only, and for both databases in the
 migrations, which create the tables: `postgresql_where` would import that dialect (2 MB) everywhere.
 """
@@ -90,7 +92,7 @@ attempts = Table(
     Column("delivery", StorableText, nullable=False),
     Column("fence", BigInteger, nullable=False),
     Column("state", StorableText, nullable=False),
-    Column("ordered_by", StorableText),
+    Column("ordered_by", StorableText, key="requested_by"),
     Column("started_at", Timestamp, nullable=False),
     Column("ended_at", Timestamp),
     Column("verified_at", Timestamp),
@@ -112,7 +114,7 @@ fences = Table(
     metadata,
     Column("target", StorableText, primary_key=True),
     Column("fence", BigInteger, nullable=False),
-    Column("forgiven_at", Timestamp),
+    Column("forgiven_at", Timestamp, key="budget_reset_at"),
 )
 
 replicas = Table(
@@ -140,9 +142,9 @@ holds = Table(
     Column("owner", StorableText, nullable=False),
     Column("reason", StorableText, nullable=False),
     Column("at", Timestamp, nullable=False),
-    Column("lifted_at", Timestamp),
-    Column("lifted_by", StorableText),
-    Column("lifted_for", StorableText),
+    Column("lifted_at", Timestamp, key="released_at"),
+    Column("lifted_by", StorableText, key="released_by"),
+    Column("lifted_for", StorableText, key="released_for"),
     Index(
         "ix_holds_standing",
         "target",
@@ -158,8 +160,8 @@ pauses = Table(
     Column("reason", StorableText, nullable=False),
     Column("begins_at", Timestamp, nullable=False),
     Column("expires_at", Timestamp, nullable=False),
-    Column("lifted_at", Timestamp),
-    Column("lifted_by", StorableText),
+    Column("lifted_at", Timestamp, key="ended_at"),
+    Column("lifted_by", StorableText, key="ended_by"),
 )
 
 maintenance = Table(

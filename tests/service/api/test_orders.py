@@ -193,7 +193,7 @@ async def test_one_may_take_ones_own_request_back(start: Start, with_tokens: Set
         assert running.world.commands == []
 
 
-async def test_an_action_is_ordered_by_hand(start: Start, with_tokens: Settings) -> None:
+async def test_a_manual_action_is_requested(start: Start, with_tokens: Settings) -> None:
     """An operator orders what can be repeated; a one-shot needs an admin."""
     del with_tokens
     async with start() as running:
@@ -208,7 +208,7 @@ async def test_an_action_is_ordered_by_hand(start: Start, with_tokens: Settings)
             return attempt if attempt["attempt"]["state"] == "completed" else None
 
         timeline = await eventually(completed)
-        assert timeline["attempt"]["ordered_by"] == "ada (token operator-1)"
+        assert timeline["attempt"]["requested_by"] == "ada (token operator-1)"
         assert {"started", "completed"} <= {event["kind"] for event in timeline["events"]}
         restart = "/api/v1/actions/restart_bot"
         status, problem = await ask(running, "POST", restart, OPERATOR, json=body)

@@ -344,7 +344,7 @@ async def test_a_release_that_was_ordered_here_is_learnt_from_the_bot(
                 incident_id=None,
                 action="resume_trading",
                 params={"holds": f"other, {placed.id}"},
-                ordered_by="bert",
+                requested_by="bert",
                 started_at=clock.now(),
             )
             attempts.add(connection, attempt)

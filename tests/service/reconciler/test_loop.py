@@ -357,7 +357,7 @@ async def test_an_alert_without_runbook_goes_to_a_person(start: Start, world: Fa
 
 
 @on_both_databases
-async def test_budgets_survive_and_can_be_forgiven(
+async def test_budgets_survive_and_can_be_reset(
     start: Start, world: FakeWorld, settings: Settings
 ) -> None:
     """Two attempts an hour, also over incidents and restarts; an operator may start them again."""

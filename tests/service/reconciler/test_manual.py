@@ -45,7 +45,7 @@ async def test_an_order_is_carried_out(start: Start, world: FakeWorld) -> None:
         attempt = await ended(running, await order(running))
         latest = await running.loop.reader.read(partial(events.latest, limit=50))
         again = await order(running)
-    assert (attempt.state, attempt.ordered_by) == (AttemptState.COMPLETED, "ada")
+    assert (attempt.state, attempt.requested_by) == (AttemptState.COMPLETED, "ada")
     assert attempt.incident_id is None
     assert world.commands == ["restart_bot"]
     (begun,) = [event for event in latest if event.kind == "started"]

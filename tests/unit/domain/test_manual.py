@@ -29,9 +29,9 @@ def answer(over: dict[str, Any]) -> Refusal | None:
     return refusal_of(first_closed_gate(manual_input(**asked)), asked["target"])
 
 
-BY_HAND = make_attempt(incident_id=None, runbook="", ordered_by="bob", started_at=ago(5))
+BY_HAND = make_attempt(incident_id=None, runbook="", requested_by="bob", started_at=ago(5))
 UNKNOWN = make_attempt(
-    incident_id=None, runbook="", state=AttemptState.UNKNOWN, ended_at=ago(60), ordered_by="bob"
+    incident_id=None, runbook="", state=AttemptState.UNKNOWN, ended_at=ago(60), requested_by="bob"
 )
 
 
