@@ -27,7 +27,11 @@ from trading_ops.domain.message import Severity
 @click.option("--order", "order_id", metavar="ID", help="Only events about this order.")
 @click.option("--correlation", metavar="ID", help="Only events with this correlation id.")
 @click.option(
-    "--since", default="1d", show_default=True, type=Duration(), help="Period to show, as 6h."
+    "--since",
+    default="1d",
+    show_default=True,
+    type=Duration(),
+    help="Period to show, for example 6h.",
 )
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 @click.option("--follow", "-f", "following", is_flag=True, help="Stream new events until Ctrl-C.")

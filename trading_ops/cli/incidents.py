@@ -192,7 +192,11 @@ def show(context: click.Context, key: str, output: str) -> None:
 
 @incidents.command()
 @click.option(
-    "--since", default="30d", show_default=True, type=Duration(), help="Period to cover, as 7d."
+    "--since",
+    default="30d",
+    show_default=True,
+    type=Duration(),
+    help="Period to cover, for example 7d.",
 )
 @output_option
 def stats(since: Length, output: str) -> None:
