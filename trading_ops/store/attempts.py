@@ -370,11 +370,13 @@ def read(connection: Connection, statement: Select[Any]) -> list[Attempt]:
     return _read(connection.execute(statement).mappings().all())
 
 
+def from_row(row: RowMapping) -> Attempt:
+    """Return the attempt of a row of the table."""
+    values: dict[str, Any] = {column.key: row[column.key] for column in attempts.c}
+    values["delivery"] = Delivery(row["delivery"])
+    values["state"] = AttemptState(row["state"])
+    return Attempt(**values)
+
+
 def _read(rows: Collection[RowMapping]) -> list[Attempt]:
-    read = []
-    for row in rows:
-        values: dict[str, Any] = {column.key: row[column.key] for column in attempts.c}
-        values["delivery"] = Delivery(row["delivery"])
-        values["state"] = AttemptState(row["state"])
-        read.append(Attempt(**values))
-    return read
+    return [from_row(row) for row in rows]

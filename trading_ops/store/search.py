@@ -22,8 +22,9 @@ from sqlalchemy import (
     select,
 )
 
-from trading_ops.domain.attempt import Attempt, AttemptState, Delivery
+from trading_ops.domain.attempt import Attempt, AttemptState
 from trading_ops.domain.incident import Incident
+from trading_ops.store.attempts import from_row
 from trading_ops.store.dialects import EPOCH
 from trading_ops.store.events import Event
 from trading_ops.store.tables import acknowledgements, attempts, events, incidents
@@ -181,7 +182,7 @@ def find_attempts(
     """Return attempts, newest first."""
     wanted = {"incident_id": incident_id, "target": target, "action": action, "state": state}
     rows = _ATTEMPTS.read(connection, span, limit, **wanted, **_after(after))
-    return [_attempt(row) for row in rows]
+    return [from_row(row) for row in rows]
 
 
 def find_attempt(connection: Connection, key: str) -> tuple[Attempt, list[Event]] | None:
@@ -189,7 +190,7 @@ def find_attempt(connection: Connection, key: str) -> tuple[Attempt, list[Event]
     row = connection.execute(select(attempts).where(attempts.c.id == key)).mappings().first()
     if row is None:
         return None
-    attempt = _attempt(row)
+    attempt = from_row(row)
     about = events.c.attempt_id == key
     if attempt.incident_id is not None:
         # Events of an incident are indexed; those of a manual attempt are found by time.
@@ -383,10 +384,3 @@ def response_times(
         .order_by(incidents.c.opened_at)
     )
     return [IncidentTimes(**row) for row in connection.execute(statement).mappings()]
-
-
-def _attempt(row: Mapping[Any, Any]) -> Attempt:
-    values: dict[str, Any] = dict(row)
-    values["delivery"] = Delivery(values["delivery"])
-    values["state"] = AttemptState(values["state"])
-    return Attempt(**values)
