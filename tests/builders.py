@@ -159,7 +159,7 @@ def make_registry(**addresses: str) -> Registry:
         "supervisor": Kind.SUPERVISOR,
         "prometheus": Kind.PROMETHEUS,
         "alertmanager": Kind.ALERTMANAGER,
-        "people": Kind.MAIL,
+        "oncall-mailbox": Kind.MAIL,
     }
     return Registry(
         tuple(

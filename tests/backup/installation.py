@@ -33,7 +33,7 @@ targets:
   - {name: exporter, kind: exporter, address: 127.0.0.1:8421}
   - {name: reconciler, kind: reconciler, address: 127.0.0.1:8431}
   - {name: supervisor, kind: supervisor, address: 127.0.0.1:8441}
-  - {name: people, kind: mail, address: 127.0.0.1:8451}
+  - {name: oncall-mailbox, kind: mail, address: 127.0.0.1:8451}
   - {name: prometheus, kind: prometheus, address: 127.0.0.1:9090}
   - {name: alertmanager, kind: alertmanager, address: 127.0.0.1:9093}
 """

@@ -8,7 +8,7 @@ from tests.free_ports import free_port
 from trading_ops.config.settings import Settings, load_settings
 
 TOKENS = ("agent", "supervisor", "webhook", "metrics", "operator")
-PEOPLE = "---\nversion: 1\nalert: ForPeople\npage_after: 0s\n---\n# ForPeople\n"
+PAGE_ONLY = "---\nversion: 1\nalert: PageOnly\npage_after: 0s\n---\n# PageOnly\n"
 DOWN = """\
 ---
 version: 1
@@ -36,7 +36,7 @@ def install(
         port: the reconciler's own; 0: a free one.
     """
     (folder / "runbooks").mkdir()
-    (folder / "runbooks" / "ForPeople.md").write_text(PEOPLE, "utf-8")
+    (folder / "runbooks" / "PageOnly.md").write_text(PAGE_ONLY, "utf-8")
     (folder / "runbooks" / "BotDown.md").write_text(DOWN, "utf-8")
     secrets = folder / "var" / "secrets"
     secrets.mkdir(parents=True)
@@ -47,7 +47,7 @@ def install(
         {"name": "paper", "kind": "venue", "address": f"127.0.0.1:{free_port()}"},
         {"name": "reconciler", "kind": "reconciler", "address": f"127.0.0.1:{port or free_port()}"},
         {"name": "supervisor", "kind": "supervisor", "address": f"127.0.0.1:{free_port()}"},
-        {"name": "people", "kind": "mail", "address": f"127.0.0.1:{free_port()}"},
+        {"name": "oncall-mailbox", "kind": "mail", "address": f"127.0.0.1:{free_port()}"},
         {"name": "prometheus", "kind": "prometheus", "address": f"127.0.0.2:{sources_port}"},
         {"name": "alertmanager", "kind": "alertmanager", "address": f"127.0.0.3:{sources_port}"},
     ]

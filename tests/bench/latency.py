@@ -135,7 +135,7 @@ async def measure(load: Load) -> None:
             await asyncio.sleep(2)
             async with asyncio.TaskGroup() as both:
                 if load.rate is not None:
-                    healing = both.create_task(recover(world, session, url, load.rate))
+                    remediation = both.create_task(recover(world, session, url, load.rate))
                 if load.api:
                     latencies, failed = await ask(session, url)
                     p50, p99 = p50_p99(latencies)
@@ -144,7 +144,7 @@ async def measure(load: Load) -> None:
         await world.stop()
         if load.rate is not None:
             p50, p99 = p50_p99(started_after(load_settings(folder, environ).database_url))
-            webhook = f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, {healing.result():.1f}/s"
+            webhook = f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, {remediation.result():.1f}/s"
     say(f"{load.name:<28} {webhook:<36} {api}".rstrip())
 
 

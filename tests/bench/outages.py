@@ -1,6 +1,6 @@
 """A database that is locked for a minute, and one that is stopped for forty seconds.
 
-The reconciler runs on all the while, as a process of its own. What is told: how it answered
+The reconciler runs on all the while, as a process of its own. What is reported: how it answered
 meanwhile, how long the longest answer took, and when it stored again after the end. Run by
 `make bench`; the exit code is 1 when something other than 200 and 503 was answered, or when it did
 not continue automatically.

@@ -40,7 +40,7 @@ LONG_AGO = "2026-01-01T00:00:00Z"
 def labels(number: int) -> dict[str, str]:
     """Return the labels of one page-only alert, so that no action runs."""
     return {
-        "alertname": "ForPeople",
+        "alertname": "PageOnly",
         "bot": f"bot-{number}",
         "venue": "paper",
         "severity": "critical",

@@ -230,7 +230,7 @@ def _targets(world: World, port: int) -> list[dict[str, Any]]:
         },
         {"name": "reconciler", "kind": "reconciler", "address": f"127.0.0.1:{port}"},
         {"name": "supervisor", "kind": "supervisor", "address": f"127.0.0.2:{central}"},
-        {"name": "people", "kind": "mail", "address": f"127.0.0.1:{free_port()}"},
+        {"name": "oncall-mailbox", "kind": "mail", "address": f"127.0.0.1:{free_port()}"},
         {"name": "prometheus", "kind": "prometheus", "address": f"127.0.0.3:{central}"},
         {"name": "alertmanager", "kind": "alertmanager", "address": f"127.0.0.4:{central}"},
     ]

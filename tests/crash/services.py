@@ -176,7 +176,7 @@ class World:
     def fall_ill(self, episode: Episode) -> None:
         """Let a bot's alert fire."""
         self.episodes[episode.bot] = episode
-        self._saw("ill", episode=episode.number, bot=episode.bot, alert=episode.alert)
+        self._saw("failing", episode=episode.number, bot=episode.bot, alert=episode.alert)
 
     def end(self, episode: Episode) -> None:
         """End a fault without an action."""

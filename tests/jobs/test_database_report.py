@@ -162,7 +162,7 @@ async def test_utility_statements_are_not_recorded(
     url: str, counting: Cluster, session: psycopg.Connection[Any], tmp_path: Path
 ) -> None:
     """Their constants stay in their text, and may be passwords."""
-    counting.execute("CREATE ROLE somebody PASSWORD 'plain-to-see'", url.rpartition("/")[2])
+    counting.execute("CREATE ROLE reader PASSWORD 'plain-to-see'", url.rpartition("/")[2])
     session.execute("SELECT 'plain-to-see'")
     async with installed(tmp_path, url) as days:
         for day in (0, 1):

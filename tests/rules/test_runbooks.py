@@ -25,7 +25,7 @@ from trading_ops_lab.faults.catalogue import FAULTS
 
 BOOKS = load_runbooks(RUNBOOKS)
 AUTOMATIC = [book for book in BOOKS.values() if book.steps]
-HEALING = [
+REMEDIATION = [
     book
     for book in AUTOMATIC
     if any(step.delivery is not Delivery.SAFE_DIRECTION for step in book.steps)
@@ -70,7 +70,7 @@ def test_the_steps_end_before_on_call_is_paged(book: Runbook) -> None:
     assert worst + waits <= timedelta(seconds=seconds(book.page_after))
 
 
-@each("book", HEALING, name=by_alert)
+@each("book", REMEDIATION, name=by_alert)
 def test_the_first_step_recovers_within_the_time_of_the_drill(book: Runbook) -> None:
     """With the seconds until the alert fires, which no step can shorten."""
     assert (book.drill is None) == (book.alert in NOT_DRILLED)
@@ -81,7 +81,7 @@ def test_the_first_step_recovers_within_the_time_of_the_drill(book: Runbook) -> 
     assert detection + first.timeout + first.verify_within <= book.drill.recover_within
 
 
-@each("book", HEALING, name=by_alert)
+@each("book", REMEDIATION, name=by_alert)
 def test_every_fault_of_a_venue_keeps_hands_off_its_bots(book: Runbook) -> None:
     """And the alert that it waits for exists."""
     assert ("TradingVenueDown" in book.unless) != (book.alert in NOT_OF_A_VENUE)

@@ -60,9 +60,9 @@ def acknowledge(connection: Connection, incident_id: str, at: datetime, until: d
 
 def test_each_alert_has_its_times(connection: Connection) -> None:
     """Remediated, escalated, acknowledged, ended on its own and still open are distinguished."""
-    healed = incident(connection, "healed", closed_at=ago(80))
-    attempt(connection, healed, "failed", ago(98))
-    attempt(connection, healed, "verified", ago(90))
+    remediated = incident(connection, "remediated", closed_at=ago(80))
+    attempt(connection, remediated, "failed", ago(98))
+    attempt(connection, remediated, "verified", ago(90))
     late = incident(connection, "late", escalated_at=ago(50), closed_at=ago(20))
     attempt(connection, late, "verified", ago(95))
     person = incident(connection, "person", escalated_at=ago(50))

@@ -18,7 +18,7 @@ from trading_ops.reports.status_page import StatusPage, as_html, make_status_pag
 @click.command("status-page")
 @click.option("--output", type=click.Choice(["html", "json"]), default="html", show_default=True)
 def status_page(output: str) -> None:
-    """Print a static status page for people outside, from the firing alerts.
+    """Print a static status page for stakeholders, from the firing alerts.
 
     Shows parts and their states only: no names of bots, venues or alerts, and no amounts.
     """

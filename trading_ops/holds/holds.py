@@ -33,7 +33,7 @@ from trading_ops.store.writer import Writer
 log = logs.get(__name__)
 
 AT_A_TIME = 100
-"""Bots that are told at the same time: a session has as many connections."""
+"""Bots that get a request at the same time: a session has as many connections."""
 
 ONLY_THERE = {
     Kind.BOT: "released at the bot; the database will learn of it when it answers",
@@ -167,8 +167,8 @@ class HoldManager:
     ) -> list[Placed]:
         """Place a hold on each of several bots; like `place`, in the order of the bots.
 
-        All holds are stored at once. The bots are told in turns: more requests would wait for a
-        connection until their deadline.
+        All holds are stored at once. The bots get the request in turns: more requests would wait
+        for a connection until their deadline.
         """
         turn = asyncio.Semaphore(AT_A_TIME)
         placing = (self._place(target, state, owner, reason, None, turn) for target in targets)

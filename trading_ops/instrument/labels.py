@@ -34,7 +34,7 @@ class Bounds:
         """
         if unknown := set(declared) - set(names):
             raise ValueError(f"unknown labels: {', '.join(sorted(unknown))}")
-        # Keyed by itself, so that many label sets share one copy of a value.
+        # Its own key, so that many label sets share one copy of a value.
         self._known = [
             {value: value for value in map(clean, declared.get(name, ()))} for name in names
         ]

@@ -4,7 +4,7 @@ from grafana.boards import links
 from grafana.boards.board import Board
 from grafana.boards.content.fleet import DOWN, FIRED, FLEET, LISTS
 from grafana.boards.content.heads import DAILY_LOSS, DRAWDOWN, ESCALATED, EXPOSURE
-from grafana.boards.content.healing import ATTEMPTS, TIME_TO_RECOVER, WAITS
+from grafana.boards.content.remediation import ATTEMPTS, TIME_TO_RECOVER, WAITS
 from grafana.boards.content.series import OF_ORDERS
 from grafana.boards.panels import (
     PER_MINUTE,
@@ -117,7 +117,7 @@ MARKET = row(
     opens=links.VENUE,
 )
 
-HEALING = row(
+REMEDIATION = row(
     "Recovery",
     (
         ATTEMPTS,
@@ -164,5 +164,5 @@ OVERVIEW = Board(
     title="1 Trading overview",
     question="Is everything healthy? If not: which bot, and is it the bot, its venue, the host or "
     "remediation itself?",
-    rows=(STATE, TRADING, MARKET, HEALING, MACHINE),
+    rows=(STATE, TRADING, MARKET, REMEDIATION, MACHINE),
 )

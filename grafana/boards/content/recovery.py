@@ -4,8 +4,8 @@ from grafana.boards import links
 from grafana.boards.board import Board
 from grafana.boards.content.fleet import FIRED, LISTS
 from grafana.boards.content.heads import ESCALATED, RECONCILER
-from grafana.boards.content.healing import ATTEMPTS, TIME_TO_RECOVER, WAITS
 from grafana.boards.content.jobs import JOBS
+from grafana.boards.content.remediation import ATTEMPTS, TIME_TO_RECOVER, WAITS
 from grafana.boards.content.watchers import PATH, WATCHERS
 from grafana.boards.panels import (
     GREEN,

@@ -32,7 +32,7 @@ targets:
   - {{name: supervisor, kind: supervisor, address: "127.0.0.1:{supervisor}"}}
   - {{name: prometheus, kind: prometheus, address: "127.0.0.1:{prometheus}"}}
   - {{name: alertmanager, kind: alertmanager, address: "127.0.0.1:{alertmanager}"}}
-  - {{name: people, kind: mail, address: "127.0.0.1:{people}"}}
+  - {{name: oncall-mailbox, kind: mail, address: "127.0.0.1:{mail}"}}
 """
 
 
@@ -53,7 +53,7 @@ def type_(
 
 def write_targets(settings: Settings, world: FakeWorld, port: int) -> None:
     """Write the registry by which the commands find the reconciler."""
-    names = ("venue", "supervisor", "prometheus", "alertmanager", "people")
+    names = ("venue", "supervisor", "prometheus", "alertmanager", "mail")
     ports = {name: free_port() for name in names}
     text = TARGETS.format(agent=world.address, reconciler=port, **ports)
     (settings.root / "targets.yml").write_text(text)
@@ -265,7 +265,7 @@ async def test_an_incident_is_taken_and_given_back(
     start: Start, settings: Settings, type_: Type, world: FakeWorld
 ) -> None:
     """`ack`, `snooze`, `unack`, and `resolve`, which is refused while it fires."""
-    world.labels["alertname"] = "ForPeople"
+    world.labels["alertname"] = "PageOnly"
     async with start() as running:
         found_by_commands(settings, running)
         await running.break_it()

@@ -25,7 +25,7 @@ WHY = {"reason": "odd fills"}
 
 async def open_incident(running: Running) -> str:
     """Let an alert with a page-only runbook fire; return its incident's id."""
-    running.world.labels["alertname"] = "ForPeople"
+    running.world.labels["alertname"] = "PageOnly"
     await running.break_it()
     incident = await eventually(running.incident)
     return str(incident["id"])

@@ -146,7 +146,7 @@ async def test_runbooks_and_actions(start: Start) -> None:
     """The plan as values and as its author wrote it; each action with who may order it."""
     async with start() as running:
         books = (await running.call("GET", "/api/v1/runbooks"))["runbooks"]
-        assert [book["alert"] for book in books] == ["BotDown", "BotSick", "ForPeople"]
+        assert [book["alert"] for book in books] == ["BotDown", "BotSick", "PageOnly"]
         runbook = await running.call("GET", "/api/v1/runbooks/BotSick")
         assert [step["action"] for step in runbook["plan"]["steps"]] == [
             "reconnect_broker",
@@ -167,12 +167,12 @@ async def test_runbooks_and_actions(start: Start) -> None:
 async def test_alerts_of_the_last_look(start: Start, world: FakeWorld) -> None:
     """With what Alertmanager says, and the incident that each has become."""
     async with start(poll_interval_seconds=0.3) as running:
-        world.labels["alertname"] = "ForPeople"
+        world.labels["alertname"] = "PageOnly"
         await running.break_it()
         incident = await eventually(running.incident)
 
         async def seen() -> Any:
-            page = await running.call("GET", "/api/v1/alerts?alertname=ForPeople&state=firing")
+            page = await running.call("GET", "/api/v1/alerts?alertname=PageOnly&state=firing")
             return page if page["alerts"] and page["alerts"][0]["incident"] else None
 
         page = await eventually(seen)
@@ -181,13 +181,13 @@ async def test_alerts_of_the_last_look(start: Start, world: FakeWorld) -> None:
         assert (page["prometheus"], page["alertmanager"]) == (True, True)
         assert page["age_seconds"] < 10
         everything = await running.call("GET", "/api/v1/alerts")
-        assert {alert["alertname"] for alert in everything["alerts"]} == {"Watchdog", "ForPeople"}
+        assert {alert["alertname"] for alert in everything["alerts"]} == {"Watchdog", "PageOnly"}
         first = await running.call("GET", "/api/v1/alerts?limit=1")
         second = await running.call("GET", f"/api/v1/alerts?limit=1&after={first['next']}")
         assert first["alerts"] + second["alerts"] == everything["alerts"]
         assert second["next"] is None
         assert (await running.call("GET", "/api/v1/alerts?state=pending"))["alerts"] == []
-        history = await running.call("GET", "/api/v1/alerts/ForPeople/history")
+        history = await running.call("GET", "/api/v1/alerts/PageOnly/history")
         assert [incident["id"] for incident in history["incidents"]] == [incident["id"]]
 
 

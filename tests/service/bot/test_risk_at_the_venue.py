@@ -38,7 +38,7 @@ targets:
   - {{name: supervisor, kind: supervisor, address: "127.0.0.1:{free[1]}"}}
   - {{name: prometheus, kind: prometheus, address: "127.0.0.1:{free[2]}"}}
   - {{name: alertmanager, kind: alertmanager, address: "127.0.0.1:{free[3]}"}}
-  - {{name: people, kind: mail, address: "127.0.0.1:{free[4]}"}}
+  - {{name: oncall-mailbox, kind: mail, address: "127.0.0.1:{free[4]}"}}
 """
 
 

@@ -211,13 +211,13 @@ async def test_a_wrong_key_is_no_outage(files: Files) -> None:
     """The venue is up, the account is not, and the reason says which; fixed, it is used."""
     secret = files.folder / f"{KEY_OF}.secret"
     good = secret.read_text()
-    secret.write_text(files.secret("somebody"))
+    secret.write_text(files.secret("other"))
     async with looking(files) as looked:
         seen = await looked.once()
         assert (seen["up"], seen["account_up"], looked.watched.up) == (1, 0, False)
         assert seen["probe_failures_total"]["key"] == 1
         assert "account_balance" not in seen
-        assert files.secret("somebody") not in looked.watched.problem
+        assert files.secret("other") not in looked.watched.problem
         secret.write_text(good)
         assert (await looked.once())["account_up"] == 1
 

@@ -39,7 +39,7 @@ page_after: 5m
 """
 RECONNECT = "  - {action: reconnect_broker, timeout: 60s, verify_within: 60s}"
 RESTART = "  - {action: restart_bot, timeout: 60s, verify_within: 60s}"
-PEOPLE = "---\nversion: 1\nalert: ForPeople\npage_after: 0s\n---\n# ForPeople\n"
+PAGE_ONLY = "---\nversion: 1\nalert: PageOnly\npage_after: 0s\n---\n# PageOnly\n"
 
 
 def give_little_time(settings: Settings, action: str) -> None:
@@ -137,7 +137,7 @@ def settings(tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
     steps = f"{RECONNECT}\n{RESTART}"
     (books / "BotSick.md").write_text(RUNBOOK.format(alert="BotSick", steps=steps))
     (books / "BotDown.md").write_text(RUNBOOK.format(alert="BotDown", steps=RESTART))
-    (books / "ForPeople.md").write_text(PEOPLE)
+    (books / "PageOnly.md").write_text(PAGE_ONLY)
     secrets = tmp_path / "var" / "secrets"
     secrets.mkdir(parents=True)
     for name in ("agent", "supervisor", "webhook", "metrics", "operator"):

@@ -239,11 +239,11 @@ class Flood:
     """A journal with many trades; the clock of this test stands still in an agent's threads."""
 
     def __init__(self) -> None:
-        self.told = 0
+        self.reported = 0
 
     def heads(self) -> dict[str, EventsHead]:
         """Return how far the journal reaches."""
-        return {"alpha": EventsHead(journal="j", head=self.told)}
+        return {"alpha": EventsHead(journal="j", head=self.reported)}
 
     def bot(self, _target: object) -> "Flood":
         """Return the client, as the directory does."""
@@ -251,7 +251,7 @@ class Flood:
 
     async def events(self, after: int) -> EventsPage:
         """Return a page of the journal."""
-        numbers = range(after + 1, min(after + 200, self.told) + 1)
+        numbers = range(after + 1, min(after + 200, self.reported) + 1)
         trades = [
             ToldEvent(
                 number=number,
@@ -283,7 +283,7 @@ async def test_ten_thousand_trades_in_an_hour_are_a_few_mails(
         urls.chmod(0o600)
         with freeze_time(NOW, real_asyncio=True) as time:
             for second in range(0, 7200, STEP):
-                flood.told = min(TRADES * second // 3600, TRADES)
+                flood.reported = min(TRADES * second // 3600, TRADES)
                 await fleet.collector.run_once()
                 await outbox.run_once()
                 await asyncio.gather(*outbox._delivering.values())

@@ -110,7 +110,7 @@ class Late:
 
 async def test_an_answer_says_nothing_of_what_came_after_it(start: Start, world: FakeWorld) -> None:
     """Another replica opens an incident while the sources are asked: it is not thought over."""
-    later = make_alert(labels={"alertname": "ForPeople", "severity": "warning"})
+    later = make_alert(labels={"alertname": "PageOnly", "severity": "warning"})
     async with start() as running:
         writer = running.loop.incident_reconciler.writer
 
@@ -131,7 +131,7 @@ async def test_an_answer_says_nothing_of_what_came_after_it(start: Start, world:
         found = (await running.call("GET", "/api/v1/incidents"))["incidents"]
     assert {incident["alert"]: incident["closed_at"] for incident in found} == {
         "BotSick": None,
-        "ForPeople": None,
+        "PageOnly": None,
     }
 
 

@@ -61,7 +61,7 @@ async def test_it_is_escalated_once_and_set_aside(start: Start, world: FakeWorld
 
         crashing = await running.incident()
         assert crashing is not None
-        other = LABELS | {"alertname": "ForPeople"}
+        other = LABELS | {"alertname": "PageOnly"}
         world.foreign.append(other)
         world.labels, former = other, world.labels
         await running.break_it()

@@ -258,12 +258,12 @@ async def test_a_bot_that_does_not_answer_holds_up_no_other_incident(
     async with start() as running:
         await running.break_it()
         await eventually(lambda: world.asked)
-        labels = {"alertname": "ForPeople", "bot": "alpha", "page_after": "0s"}
+        labels = {"alertname": "PageOnly", "bot": "alpha", "page_after": "0s"}
         assert await running.notify(world.alert() | {"labels": labels, "fingerprint": ""}) == 200
 
         async def is_decided() -> bool:
             found = await running.incident()
-            if found is None or found["alert"] != "ForPeople":
+            if found is None or found["alert"] != "PageOnly":
                 return False
             return any(
                 event["kind"].startswith("decided")
@@ -325,7 +325,7 @@ async def test_hostile_labels_act_on_nothing(start: Start, world: FakeWorld) -> 
 
 async def test_an_alert_for_people_is_left_to_them(start: Start, world: FakeWorld) -> None:
     """No steps: the incident is kept and nothing is done."""
-    world.labels["alertname"] = "ForPeople"
+    world.labels["alertname"] = "PageOnly"
     async with start(poll_interval_seconds=0.5) as running:
         await running.break_it()
         await eventually(lambda: running.has_event("decided_wait", "page_only"))

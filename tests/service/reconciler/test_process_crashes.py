@@ -50,7 +50,7 @@ async def test_three_deaths_escalate_it_and_the_others_are_processed(
         crashing = await running.incident()
         assert crashing is not None
 
-        other = LABELS | {"alertname": "ForPeople"}
+        other = LABELS | {"alertname": "PageOnly"}
         world.foreign.append(other)
         world.labels, former = other, world.labels
         await running.break_it()

@@ -128,7 +128,7 @@ class Scene:
                 writer=writer,
                 prometheus=self.history,
                 registry=self.registry,
-                holding=self.holds,  # type: ignore[arg-type]  # only `lay` is used
+                holding=self.holds,  # type: ignore[arg-type]  # only `place` is used
                 suppression=Suppression(reader=reader, observe_only=observe_only),
                 metrics=self.metrics,
                 now=lambda: self.now,

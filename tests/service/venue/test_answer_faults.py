@@ -54,10 +54,10 @@ async def test_an_order_is_taken_and_answered_with_an_error(
 ) -> None:
     """The answer is the error, and the order is there."""
     await faults.inject("lost_answer", instead="EService:Timeout", methods=["AddOrder"], count=1)
-    assert (await call("AddOrder", **ORDER, cl_ord_id="told-wrongly")) == {
+    assert (await call("AddOrder", **ORDER, cl_ord_id="wrong-answer")) == {
         "error": ["EService:Timeout"]
     }
-    assert len((await call("OpenOrders", cl_ord_id="told-wrongly"))["result"]["open"]) == 1
+    assert len((await call("OpenOrders", cl_ord_id="wrong-answer"))["result"]["open"]) == 1
     entries = await faults.journal("order_added", "answer_lost")
     assert [entry["event"] for entry in entries] == ["order_added", "answer_lost"]
     assert (await call("AddOrder", **ORDER, cl_ord_id="another"))["error"] == []

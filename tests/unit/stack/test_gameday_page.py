@@ -210,8 +210,8 @@ def test_a_drill_during_an_outage_has_a_table_of_its_own() -> None:
     """Its time holds the outage: it is in no median, and in no other row."""
     stages = REMEDIATED | {"waited": 5.62, "removed": 45.0, "acted": 62.0, "closed": 68.0}
     waited = drill(during="TradingVenueDown", stages=stages, total_seconds=68.0)
-    healed, apart = grids([drill(), waited])
-    assert [row[0] for row in healed.rows] == [row[0] for row in apart.rows]
+    remediated, apart = grids([drill(), waited])
+    assert [row[0] for row in remediated.rows] == [row[0] for row in apart.rows]
     assert apart.rows[0][1] == "TradingVenueDown"
     assert list(apart.rows[0][5:8]) == ["5.62", "45.00", "62.00"]
     lines = summary([drill(), waited])
@@ -222,12 +222,12 @@ def test_a_drill_during_an_outage_has_a_table_of_its_own() -> None:
 
 
 def test_a_drill_that_people_end_has_a_table_of_its_own() -> None:
-    """It was tried without success: what people took for it is in no median of the machine's."""
+    """It was tried without success: the operator's time is in no median of automation."""
     stages = REMEDIATED | {"escalated": 38.0, "settled": 48.0, "closed": 54.5}
     escalated = drill("TradingBotPositionDrift", escalated=True, stages=stages, total_seconds=54.5)
     twin = drill("TradingBotPositionDrift", escalated=True, paused=True, total_seconds=None)
-    healed, apart = grids([drill(), escalated, twin])
-    assert [row[0] for row in healed.rows] == ["TradingBotDown"]
+    remediated, apart = grids([drill(), escalated, twin])
+    assert [row[0] for row in remediated.rows] == ["TradingBotDown"]
     [row] = apart.rows
     assert row[1:8] == ["0.00", "3.50", "5.60", "5.62", "38.00", "48.00", "54.50"]
     assert row[8:] == ["45", "broken after 45", "closed"]
@@ -243,8 +243,8 @@ def test_a_drill_that_this_machine_cannot_have_is_reported_and_counted_nowhere()
     absent = drill(
         "TradingBotDiskLow", not_possible=True, passed=False, problem=why, total_seconds=None
     )
-    healed, apart = grids([drill(), absent])
-    assert [row[0] for row in healed.rows] == ["TradingBotDown"]
+    remediated, apart = grids([drill(), absent])
+    assert [row[0] for row in remediated.rows] == ["TradingBotDown"]
     assert list(apart.rows) == [("TradingBotDiskLow", why)]
     lines = summary([drill(), absent])
     assert lines[:2] == [

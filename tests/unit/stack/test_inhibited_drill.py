@@ -79,7 +79,7 @@ class World:
         return self.venue
 
     async def incidents(self, **filters: str) -> Sequence[IncidentView]:
-        """Return those that are told of."""
+        """Return those that are reported."""
         del filters
         return [item.incident for item in self._timeline]
 

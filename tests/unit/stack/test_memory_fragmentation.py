@@ -106,7 +106,7 @@ class World:
 async def test_the_kernel_says_what_the_process_takes(
     room: int, age: int, seen: str | None
 ) -> None:
-    """One that still takes more than it may has not recovered; whose memory it was is told."""
+    """One that still takes more than it may has not recovered; whose memory it was is reported."""
     fault = MemoryClutter()
     fault._limit = own_bytes(PID) + room * 200 * MEBIBYTE
     since = psutil.Process(PID).create_time() - age

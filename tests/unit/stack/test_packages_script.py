@@ -92,7 +92,7 @@ def debian(tmp_path: Path) -> Debian:
 
 
 def test_services_do_not_start_and_the_policy_is_removed(debian: Debian) -> None:
-    """While packages are installed Debian is told 101, and afterwards nothing of it is left."""
+    """While packages are installed policy-rc.d returns 101; afterwards it is removed."""
     ended = debian.run("install_packages prometheus")
     assert ended.returncode == 0, ended.stderr
     asked = debian.asked()

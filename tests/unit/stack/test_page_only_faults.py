@@ -81,14 +81,14 @@ async def test_no_one_writes_to_the_locked_store_until_it_is_given_back(tmp_path
     """And it can be read all the while."""
     path = tmp_path / "reconciler.db"
     with sqlite3.connect(path, timeout=0) as other:
-        other.execute("CREATE TABLE told (word TEXT)")
+        other.execute("CREATE TABLE notes (text TEXT)")
     fault, scene = LockedStore(), store(f"sqlite:///{path}")
     key = await fault.inject(scene, BOT)
     with pytest.raises(sqlite3.OperationalError, match="locked"):
-        other.execute("INSERT INTO told VALUES ('a')")
-    assert other.execute("SELECT count(*) FROM told").fetchone() == (0,)
+        other.execute("INSERT INTO notes VALUES ('a')")
+    assert other.execute("SELECT count(*) FROM notes").fetchone() == (0,)
     await fault.clean_up(scene, BOT, key)
-    other.execute("INSERT INTO told VALUES ('a')")
+    other.execute("INSERT INTO notes VALUES ('a')")
     other.close()
 
 

@@ -32,7 +32,7 @@ def path(prices: Walk, steps: int) -> list[float]:
 
 
 def test_the_same_seed_gives_the_same_prices() -> None:
-    """Prices can be told again from the seed, and another seed tells others."""
+    """The same seed gives the same prices, and another seed gives others."""
     assert path(walk(), 50) == path(walk(), 50)
     assert path(walk(), 50) != path(walk(seed=8), 50)
 

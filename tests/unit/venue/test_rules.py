@@ -147,7 +147,7 @@ def test_a_target_is_all_that_it_names(target: dict[str, Any], met: bool) -> Non
 
 
 def test_no_fault_meets_a_hand() -> None:
-    """What people do at the fault port is never broken."""
+    """Requests to the fault port are never broken."""
     board = FaultBoard()
     inject(board, kind="partial_cancel")
     assert board.strike("partial_cancel", Caller("AddOrder", "hand", "hand", "alpha")) is None
