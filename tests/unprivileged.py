@@ -26,12 +26,12 @@ address, seconds = ("127.0.0.1", int(sys.argv[1])), float(sys.argv[2])
 reset = struct.pack("ii", 1, 0)
 held, opened, began = collections.deque(), 0, time.monotonic()
 while time.monotonic() - began < seconds:
-    one = socket.socket()
-    one.setblocking(False)
+    connection = socket.socket()
+    connection.setblocking(False)
     # Closed by a reset: otherwise this machine's ports are used up within seconds.
-    one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
-    one.connect_ex(address)
-    held.append(one)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+    connection.connect_ex(address)
+    held.append(connection)
     opened += 1
     if len(held) > 256:
         held.popleft().close()

@@ -20,16 +20,16 @@ PROGRAM = """#!{python} -IS
 import json, sys, time
 file = "{folder}/state.json"
 state = json.load(open(file))
-command = [one for one in sys.argv[1:] if not one.startswith(("--config", "--stanza", "--log"))]
-given = dict(one[2:].partition("=")[::2] for one in command if one.startswith("--"))
-verb = next(one for one in command if not one.startswith("--"))
+command = [arg for arg in sys.argv[1:] if not arg.startswith(("--config", "--stanza", "--log"))]
+given = dict(arg[2:].partition("=")[::2] for arg in command if arg.startswith("--"))
+verb = next(arg for arg in command if not arg.startswith("--"))
 state["ran"].append([verb, given])
 sets = state["backup"]
 if verb in ("stanza-create", "stanza-upgrade"):
     state["db"] = [dict(id=1, **{{"system-id": state["server"]}}, version="15")]
 elif verb == "backup":
     kind = given["type"]
-    base = [one["label"] for one in sets if one["type"] == "full"][-1:] if kind == "incr" else []
+    base = [item["label"] for item in sets if item["type"] == "full"][-1:] if kind == "incr" else []
     now = int(time.time())
     sets.append(dict(
         label="%04d%s" % (len(state["ran"]), kind[0].upper()), type=kind, database=dict(id=1),
@@ -39,7 +39,7 @@ elif verb == "backup":
 elif verb == "expire":
     gone = given["set"]
     state["backup"] = [
-        one for one in sets if one["label"] != gone and gone not in (one["reference"] or ())
+        item for item in sets if item["label"] != gone and gone not in (item["reference"] or ())
     ]
 json.dump(state, open(file, "w"))
 if verb == "info":

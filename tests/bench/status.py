@@ -31,9 +31,10 @@ targets = yaml.load(open("targets.yml"), yaml.CSafeLoader)["targets"]
 async def main():
     async with aiohttp.ClientSession() as session:
         async with session.get(f"http://{sys.argv[1]}/api/v1/targets") as answer:
-            known = {one["name"]: one for one in (await answer.json())["targets"]}
-    for one in targets:
-        print(one["name"], one["kind"], one["address"], known.get(one["name"], {}).get("agent"))
+            known = {target["name"]: target for target in (await answer.json())["targets"]}
+    for target in targets:
+        name = target["name"]
+        print(name, target["kind"], target["address"], known.get(name, {}).get("agent"))
 asyncio.run(main())
 """
 

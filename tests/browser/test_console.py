@@ -281,9 +281,9 @@ def _tab_to(page: Page, name: str) -> None:
     for _ in range(150):
         page.keyboard.press("Tab")
         found = page.evaluate(
-            "() => { const one = document.activeElement;"
-            " return [one.getAttribute('aria-label') || one.textContent.trim(),"
-            " getComputedStyle(one).outlineStyle]; }"
+            "() => { const element = document.activeElement;"
+            " return [element.getAttribute('aria-label') || element.textContent.trim(),"
+            " getComputedStyle(element).outlineStyle]; }"
         )
         if found[0] == name:
             assert found[1] != "none"

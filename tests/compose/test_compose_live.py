@@ -96,10 +96,10 @@ class Composed:
         """The pid, in its container, of the process with this command line."""
         script = (
             "import pathlib, sys\n"
-            "for one in pathlib.Path('/proc').glob('[0-9]*/cmdline'):\n"
-            "    words = one.read_bytes().split(b'\\0')\n"
+            "for file in pathlib.Path('/proc').glob('[0-9]*/cmdline'):\n"
+            "    words = file.read_bytes().split(b'\\0')\n"
             "    if words[0].endswith(b'python') and sys.argv[1].encode() in words:\n"
-            "        print(one.parent.name)\n"
+            "        print(file.parent.name)\n"
         )
         return self.inside(service, "python", "-c", script, pattern).split()[0]
 

@@ -25,9 +25,9 @@ from pathlib import Path
 from trading_ops.tls.authority import Authority, Wanted, issued
 
 folder = Path("/var/lib/trading-ops/tls")
-for one in issued(folder):
-    if one.name in {"host-b", "operator"}:
-        wanted = Wanted(one.name, one.hosts, one.calls)
+for certificate in issued(folder):
+    if certificate.name in {"host-b", "operator"}:
+        wanted = Wanted(certificate.name, certificate.hosts, certificate.calls)
         Authority(folder).issue(wanted, timedelta(seconds=-1))
 """
 
