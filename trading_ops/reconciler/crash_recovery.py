@@ -186,6 +186,10 @@ LIMIT = 3
 
 LONGEST_NOTE = 500
 
+SUSPECTS_SECONDS = 2.0
+"""Seconds per pass for incidents that are handled one at a time. A pass that takes too long loses
+the leases and stops feeding systemd's watchdog."""
+
 RESUMED_BY = frozenset({"acknowledged", "snoozed", "taken_over", "withdrawn", "snooze_ended"})
 """Kinds of events after which an incident that was set aside is processed again."""
 
@@ -213,6 +217,9 @@ class CrashCounter:
     _suspects: set[str] = field(init=False, default_factory=set)
     """Ids of the incidents that crashed in a former process or at another replica."""
 
+    postponed: tuple[str, ...] = field(init=False, default=())
+    """Ids of the suspects for which the last pass had no time, in their order."""
+
     async def count_deaths(self, marks: CrashMarks) -> None:
         """Count a crash of each incident that the former process was handling when it died.
 
@@ -239,6 +246,23 @@ class CrashCounter:
     def is_suspect(self, incident: Incident) -> bool:
         """Whether the incident may be the one that kills the process."""
         return incident.id in self._suspects
+
+    def one_at_a_time(self, suspects: Iterable[Incident]) -> Iterator[Incident]:
+        """Yield suspects while the pass has time for them; those left come first in the next one.
+
+        At least one is yielded. Remediable ones come before the others.
+        """
+        place = {key: number for number, key in enumerate(self.postponed)}
+        waiting = sorted(
+            suspects,
+            key=lambda incident: (incident.target is None, place.get(incident.id, len(place))),
+        )
+        until = clock.monotonic() + SUSPECTS_SECONDS
+        while waiting:
+            yield waiting.pop(0)
+            if clock.monotonic() >= until:
+                break
+        self.postponed = tuple(incident.id for incident in waiting)
 
     def is_set_aside(self, incident: Incident, state: State) -> bool:
         """Whether to leave an incident alone, until its acknowledgement is added or removed."""

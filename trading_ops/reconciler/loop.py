@@ -301,8 +301,10 @@ class Loop:
         alone = [incident for incident in due if self._crashes.is_suspect(incident)]
         together = [incident for incident in due if not self._crashes.is_suspect(incident)]
         try:
-            for group in (together, *([incident] for incident in alone)):
-                await self._handle(group)
+            await self._handle(together)
+            for incident in self._crashes.one_at_a_time(alone):
+                await self._handle([incident])
+            self._queue.add(self._crashes.postponed)
         except Exception:
             self._queue.add(incident.id for incident in due)  # decided again in a second
             raise
