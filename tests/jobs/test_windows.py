@@ -3,16 +3,20 @@
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.builders import make_registry
 from tests.jobs.conftest import Replica, Start
 from trading_ops import clock
-from trading_ops.domain.maintenance import Maintenance
+from trading_ops.domain.maintenance import Maintenance, RecurringWindow
 from trading_ops.errors import ConfigError
-from trading_ops.jobs.windows import FILE, Recurring, load_windows
+from trading_ops.jobs.schedule import cron_of
+from trading_ops.jobs.windows import FILE, Recurring, load_windows, ordered
 from trading_ops.store import maintenance
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -20,6 +24,24 @@ WEEKLY = """\
 windows:
   patches: {every: "0 2 * * 0", zone: Europe/Berlin, for: 1h, target: alpha, reason: OS patches}
 """
+
+
+NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+
+def order(**over: Any) -> RecurringWindow:
+    """Return a recurring window as an operator orders it."""
+    values: dict[str, Any] = {
+        "target": "alpha",
+        "owner": "ada",
+        "reason": "OS patches",
+        "every": "Sun 02:00",
+        "zone": "Europe/Berlin",
+        "seconds": 3600,
+        "created_at": NEW_YEAR,
+    }
+    return RecurringWindow(**(values | over))
 
 
 def loaded(folder: Path, text: str = WEEKLY) -> Recurring:
@@ -74,6 +96,103 @@ async def test_each_window_is_stored_once(start: Start, tmp_path: Path) -> None:
         assert await planned(first) == []
 
 
+@pytest.mark.parametrize(
+    ("every", "expression"),
+    [
+        ("Sun 02:00", "0 2 * * sun"),
+        ("mon-fri  6:30", "30 6 * * mon-fri"),
+        ("Sat,Sun 23:59", "59 23 * * sat,sun"),
+        ("day 04:05", "5 4 * * *"),
+        ("0 2 * * 0", "0 2 * * 0"),
+        ("Sun 24:00", "Sun 24:00"),
+        ("Someday 02:00", "Someday 02:00"),
+    ],
+)
+def test_days_and_a_time_are_a_cron_expression(every: str, expression: str) -> None:
+    """Anything else is left for the parser of cron to accept or refuse."""
+    assert cron_of(every) == expression
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    zone=st.sampled_from(
+        ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata", "UTC")
+    ),
+    day=st.sampled_from(DAYS),
+    hour=st.integers(0, 23),
+    minute=st.integers(0, 59),
+    seconds=st.integers(60, 6 * 86400),
+)
+def test_a_year_of_windows(zone: str, day: str, hour: int, minute: int, seconds: int) -> None:
+    """One each week, of the whole length, none twice; a skipped time begins after the gap."""
+    one = ordered(order(every=f"{day} {hour:02}:{minute:02}", zone=zone, seconds=seconds))
+    local = ZoneInfo(zone)
+    end, beginnings = NEW_YEAR, []
+    while True:
+        window = one.next(end)
+        assert window is not None
+        if window.begins_at >= datetime(2027, 1, 1, tzinfo=UTC):
+            break
+        assert window.ends_at - window.begins_at == timedelta(seconds=seconds)
+        assert one.next(window.ends_at - timedelta(seconds=1)) == window
+        begins = window.begins_at.astimezone(local)
+        beginnings.append(begins)
+        assert DAYS[begins.weekday()] == day
+        wanted = begins.replace(hour=hour, minute=minute, fold=0)
+        exists = wanted.astimezone(UTC).astimezone(local).replace(fold=0) == wanted
+        assert begins == wanted if exists else begins > wanted.replace(tzinfo=local)
+        end = window.ends_at
+    assert len(beginnings) in {52, 53}
+    assert len({f"{at:%G-%V}" for at in beginnings}) == len(beginnings)
+
+
+def test_an_order_begins_with_its_next_window() -> None:
+    """A window that would be open at the time of the order is not made up afterwards."""
+    sunday = datetime(2026, 1, 4, 1, 30, tzinfo=UTC)  # 02:30 in Berlin
+    window = ordered(order(created_at=sunday)).next(sunday)
+    assert window is not None
+    assert window.begins_at == datetime(2026, 1, 11, 1, tzinfo=UTC)
+
+
+async def test_an_order_is_planned_until_it_is_ended(start: Start) -> None:
+    """By any replica; its window goes with it."""
+    async with start("one") as first, start("two") as second:
+        place = partial(maintenance.order_recurring, order=order(created_at=clock.now()))
+        stored = await first.scheduler.writer.run(place)
+        for replica in (first, second, first):
+            await replica.scheduler.pass_once()
+        (window,) = await planned(first)
+        assert (window.target, window.owner) == ("alpha", stored.owner_of_windows)
+        end = partial(maintenance.end_recurring, key=stored.id, owner="bob", now=clock.now())
+        assert (await first.scheduler.writer.run(end)) == stored
+        assert (await first.scheduler.writer.run(end)) is None
+        assert await planned(first) == []
+        late = partial(maintenance.plan_recurring, key=stored.id, window=window, now=clock.now())
+        assert await second.scheduler.writer.run(late) is None
+        for replica in (first, second):
+            replica.scheduler._planned = set()
+            await replica.scheduler.pass_once()
+        assert await planned(first) == []
+
+
+@pytest.mark.parametrize(
+    ("over", "key"),
+    [
+        ({"every": "Someday 02:00"}, "every"),
+        ({"every": "XNYS close"}, "every"),
+        ({"zone": "Mars"}, "zone"),
+        ({"seconds": 8 * 86400}, "for"),
+        ({"every": "day 02:00", "seconds": 86400}, "for"),
+        ({"every": "Mon-Fri 02:00", "seconds": 2 * 86400}, "for"),
+    ],
+)
+def test_an_order_that_makes_no_sense_is_refused(over: dict[str, Any], key: str) -> None:
+    """Also one whose windows would leave no time for remediation."""
+    with pytest.raises(ConfigError) as error:
+        ordered(order(**over))
+    assert error.value.key == key
+
+
 def test_without_the_file_there_is_none(tmp_path: Path) -> None:
     """It is optional."""
     assert load_windows(tmp_path, make_registry(alpha="127.0.0.1:1")) == ()
@@ -84,7 +203,7 @@ def test_without_the_file_there_is_none(tmp_path: Path) -> None:
     [
         ("windows: [", FILE),
         ("windows: {a: {}}", "every"),
-        ('windows: {a: {every: "0 2 * *", for: 1h, reason: x}}', "windows.a.schedule"),
+        ('windows: {a: {every: "0 2 * *", for: 1h, reason: x}}', "windows.a.every"),
         ('windows: {a: {every: "0 2 * * 0", for: 8d, reason: x}}', "windows.a.for"),
         ('windows: {a: {every: "0 2 * * 0", for: 0s, reason: x}}', "windows.a.for"),
         (
@@ -92,6 +211,7 @@ def test_without_the_file_there_is_none(tmp_path: Path) -> None:
             "windows.a.target",
         ),
         ('windows: {a: {every: "0 2 * * 0", for: 1h, reason: x, zone: Mars}}', "windows.a.zone"),
+        ("windows: {a: {every: day 02:00, for: 1d, reason: x}}", "windows.a.for"),
         ("windows: {a: {every: XNYS close, for: 1h, reason: x}}", "windows.a.every"),
     ],
 )

@@ -74,6 +74,8 @@ NOT_RAISED = {
     "TradingOpsCertificateExpiring": Not(LONG, "service/tls/test_expiry.py"),
     "TradingOpsImpostor": Not(ATTACK, "service/clients/test_listener.py"),
     "TradingOpsWebhookBacklog": Not(LONG, "service/reconciler/test_self_metrics.py"),
+    "TradingOpsMaintenanceEnding": Not(LONG, "service/reconciler/test_self_metrics.py"),
+    "TradingOpsMaintenanceHoldLeft": Not(LONG, "service/reconciler/test_self_metrics.py"),
     "TradingOpsRetentionFailed": Not(LONG, "store/test_archive.py"),
     "TradingOpsLeaseLost": Not(ALONE, "service/reconciler/test_replicas.py"),
     "TradingBotEventsDropped": Not(NOT_ON_PURPOSE, "service/reconciler/test_bot_events.py"),

@@ -1,13 +1,15 @@
 """Maintenance windows as stored: planned, open, ended early, and what is refused."""
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection
 
 from tests.builders import NOW
-from trading_ops.domain.maintenance import Maintenance
+from trading_ops.domain.hold import HeldState, Hold
+from trading_ops.domain.maintenance import Maintenance, RecurringWindow
 from trading_ops.errors import RequestRefused
 from trading_ops.store import audit_chain, events, maintenance
 
@@ -79,3 +81,68 @@ def test_what_is_wrong_is_refused_and_not_stored(connection: Connection) -> None
         maintenance.begin(connection, window(ends_at=NOW + timedelta(days=8)), now=NOW)
     assert maintenance.planned(connection, now=NOW) == []
     assert kinds(connection) == []
+
+
+def test_the_history_has_what_ended_and_what_was_canceled(connection: Connection) -> None:
+    """Newest first; of a target with those of the fleet."""
+    over = maintenance.begin(connection, window(), now=NOW)
+    fleet = maintenance.begin(connection, window(target=None, ends_at=NOW + 2 * HOUR), now=NOW)
+    other = maintenance.begin(
+        connection, window(target="beta", begins_at=NOW + 5 * HOUR, ends_at=NOW + 6 * HOUR), now=NOW
+    )
+    assert maintenance.history(connection, target=None, limit=9, now=NOW) == []
+    maintenance.end(connection, other.id, owner="bob", now=NOW)
+    now = NOW + 3 * HOUR
+    found = maintenance.history(connection, target=None, limit=9, now=now)
+    assert [(one.id, one.ended_by) for one in found] == [
+        (other.id, "bob"),
+        (fleet.id, None),
+        (over.id, None),
+    ]
+    assert maintenance.history(connection, target=None, limit=1, now=now) == found[:1]
+    found = maintenance.history(connection, target="alpha", limit=9, now=now)
+    assert [one.id for one in found] == [fleet.id, over.id]
+
+
+@pytest.mark.parametrize(
+    ("target", "at", "placed"),
+    [
+        ("alpha", NOW, True),
+        (None, NOW + HOUR / 2, True),
+        ("alpha", NOW - HOUR, False),
+        ("alpha", NOW + HOUR, False),
+        ("beta", NOW, False),
+    ],
+)
+def test_a_hold_that_was_placed_in_a_window(
+    connection: Connection, target: str | None, at: datetime, *, placed: bool
+) -> None:
+    """In one of its bot or of the fleet, which has its beginning and not its end."""
+    maintenance.begin(connection, window(target=target), now=NOW)
+    hold = Hold(id="h", target="alpha", state=HeldState.HALTED, owner="ada", reason="disk", at=at)
+    assert maintenance.was_placed_in_window(connection, hold) is placed
+
+
+def test_recurring_windows_are_kept_with_their_events(connection: Connection) -> None:
+    order = RecurringWindow(
+        target=None,
+        owner="ada",
+        reason="patches",
+        every="Sun 02:00",
+        zone="UTC",
+        seconds=60,
+        created_at=NOW,
+    )
+    stored = maintenance.order_recurring(connection, order)
+    assert maintenance.recurring(connection) == [replace(order, id=stored.id)]
+    planned = window(owner=stored.owner_of_windows, begins_at=NOW + HOUR, ends_at=NOW + 2 * HOUR)
+    assert maintenance.plan_recurring(connection, stored.id, planned, now=NOW) is not None
+    assert maintenance.plan_recurring(connection, stored.id, planned, now=NOW) is None
+    assert maintenance.end_recurring(connection, stored.id, owner="bob", now=NOW) == stored
+    assert maintenance.recurring(connection) == []
+    assert kinds(connection) == [
+        "maintenance_recurring",
+        "maintenance_planned",
+        "maintenance_recurring_ended",
+        "maintenance_ended",
+    ]

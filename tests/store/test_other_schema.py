@@ -12,7 +12,6 @@ from trading_ops.store import (
     Connection,
     attempts,
     backups,
-    bot_events,
     events,
     holds,
     incidents,
@@ -59,7 +58,7 @@ async def test_one_behind_is_readable(filled: str) -> None:
     with open_reader(filled) as reader:
         assert await reader.read(records) == ["before"]
         with pytest.raises(StoreError, match=f"{BEHIND}.*{migrate.HEAD}.*trading-ops migrate"):
-            await reader.read(bot_events.head)
+            await reader.read(maintenance.recurring)
 
 
 async def test_one_ahead_is_readable(filled: str, engine: Engine) -> None:

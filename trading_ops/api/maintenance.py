@@ -1,6 +1,6 @@
-"""Maintenance windows: list, begin and end."""
+"""Maintenance windows: list, begin and end, once or recurring."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Annotated
 
@@ -9,9 +9,11 @@ import msgspec
 from trading_ops import clock, logs
 from trading_ops.api.requests import GREATEST, Key, Moment, Person, Text, invalid, not_found
 from trading_ops.api.tokens import Identity
-from trading_ops.domain.maintenance import LONGEST, Maintenance
+from trading_ops.domain.maintenance import LONGEST, Maintenance, RecurringWindow
 from trading_ops.domain.target import Registry
-from trading_ops.store import maintenance
+from trading_ops.errors import ConfigError
+from trading_ops.jobs.windows import ordered
+from trading_ops.store import Connection, maintenance
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
 
@@ -30,6 +32,32 @@ class WindowRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     owner: Person | None = None
 
 
+class RecurringRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Target, reason, schedule and duration."""
+
+    target: Key | None = None
+    """None: the whole fleet."""
+
+    reason: Text
+    every: Text
+    """`Sun 02:00`, `Mon-Fri 06:30`, `day 04:00`, or a cron expression."""
+
+    zone: Text = "UTC"
+    """IANA time zone of `every`."""
+
+    seconds: Annotated[int, msgspec.Meta(gt=0, le=LONGEST // timedelta(seconds=1))]
+    owner: Person | None = None
+
+
+class HistoryQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Which windows, and how many."""
+
+    target: Key | None = None
+    """Only windows of this target and of the fleet."""
+
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 50
+
+
 class EndQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Operator who ends it."""
 
@@ -37,7 +65,15 @@ class EndQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class WindowPage(msgspec.Struct, kw_only=True):
-    """Open and scheduled windows, next one first."""
+    """Open and scheduled windows, next one first; and what recurs."""
+
+    maintenance: list[Maintenance]
+    recurring: list[RecurringWindow]
+    """Ordered by operators; those of maintenance.yml are not in it, but their windows are."""
+
+
+class HistoryPage(msgspec.Struct, kw_only=True):
+    """Past and cancelled windows, newest first."""
 
     maintenance: list[Maintenance]
 
@@ -51,14 +87,17 @@ class MaintenanceRoutes:
         self._registry = registry
 
     async def show(self) -> WindowPage:
-        """Return the open and scheduled windows."""
-        found = await self._reader.read(partial(maintenance.planned, now=clock.now()))
-        return WindowPage(maintenance=found)
+        """Return the open, scheduled and recurring windows."""
+        return await self._reader.read(partial(_page, now=clock.now()))
+
+    async def history(self, query: HistoryQuery) -> HistoryPage:
+        """Return the windows that have ended or were cancelled, newest first."""
+        read = partial(maintenance.history, target=query.target, limit=query.limit, now=clock.now())
+        return HistoryPage(maintenance=await self._reader.read(read))
 
     async def begin(self, identity: Identity, body: WindowRequest) -> Maintenance:
         """Begin or schedule a window: automation does not act on the target during it."""
-        if body.target is not None and self._registry.find(body.target) is None:
-            invalid("`target` must be a name in targets.yml, or omitted for the whole fleet")
+        self._check(body.target)
         now = clock.now()
         begins_at = body.begins_at or now
         try:
@@ -78,13 +117,72 @@ class MaintenanceRoutes:
 
     async def end(self, identity: Identity, id: str, query: EndQuery) -> Maintenance:  # noqa: A002
         """End a window early, or cancel a scheduled one."""
-        known = id.isascii() and id.isdecimal() and len(id) < len(str(GREATEST))
-        if not known:
-            not_found("window not found")
         owner = identity.actor(query.owner)
-        change = partial(maintenance.end, key=int(id), owner=owner, now=clock.now())
+        change = partial(maintenance.end, key=_number(id), owner=owner, now=clock.now())
         ended = await self._writer.run(change)
         if ended is None:
             not_found("this window has already ended")
         log.info("maintenance_ended", id=ended.id, target=ended.target, owner=owner)
         return ended
+
+    async def recur(self, identity: Identity, body: RecurringRequest) -> RecurringWindow:
+        """Order a recurring window; its next window is always scheduled."""
+        self._check(body.target)
+        now = clock.now()
+        order = RecurringWindow(
+            target=body.target,
+            owner=identity.actor(body.owner),
+            reason=body.reason,
+            every=body.every,
+            zone=body.zone,
+            seconds=body.seconds,
+            created_at=now,
+        )
+        try:
+            ordered(order)
+        except ConfigError as error:
+            name = "seconds" if error.key == "for" else error.key
+            invalid(f"`{name}`: {error.problem}; {error.fix}")
+        stored = await self._writer.run(partial(_recur, order=order, now=now))
+        log.info("maintenance_recurs", id=stored.id, target=stored.target, owner=stored.owner)
+        return stored
+
+    async def end_recurring(
+        self,
+        identity: Identity,
+        id: str,  # noqa: A002
+        query: EndQuery,
+    ) -> RecurringWindow:
+        """End a recurring window, with its open and scheduled windows."""
+        owner = identity.actor(query.owner)
+        change = partial(maintenance.end_recurring, key=_number(id), owner=owner, now=clock.now())
+        ended = await self._writer.run(change)
+        if ended is None:
+            not_found("this recurring window has already ended")
+        log.info("maintenance_recurs_no_more", id=ended.id, target=ended.target, owner=owner)
+        return ended
+
+    def _check(self, target: str | None) -> None:
+        if target is not None and self._registry.find(target) is None:
+            invalid("`target` must be a name in targets.yml, or omitted for the whole fleet")
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < len(str(GREATEST))):
+        not_found("window not found")
+    return int(text)
+
+
+def _page(connection: Connection, *, now: datetime) -> WindowPage:
+    return WindowPage(
+        maintenance=maintenance.planned(connection, now=now),
+        recurring=maintenance.recurring(connection),
+    )
+
+
+def _recur(connection: Connection, *, order: RecurringWindow, now: datetime) -> RecurringWindow:
+    """Store it with its first window, which the scheduler would plan in its next pass."""
+    stored = maintenance.order_recurring(connection, order)
+    if (window := ordered(stored).next(now)) is not None:
+        maintenance.begin_once(connection, window, now=now)
+    return stored

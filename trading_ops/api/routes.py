@@ -172,6 +172,11 @@ def _automation(to: AutomationRoutes, windows: MaintenanceRoutes) -> list[Route]
         route("DELETE", "/api/v1/pause", OPERATOR, tag, to.resume),
         route("GET", path, VIEWER, tag, windows.show),
         route("POST", path, OPERATOR, tag, windows.begin, status=201, refusals=(409,)),
+        route("GET", f"{path}/history", VIEWER, tag, windows.history),
+        route(
+            "POST", f"{path}/recurring", OPERATOR, tag, windows.recur, status=201, refusals=(409,)
+        ),
+        route("DELETE", f"{path}/recurring/{{id}}", OPERATOR, tag, windows.end_recurring),
         route("DELETE", f"{path}/{{id}}", OPERATOR, tag, windows.end),
     ]
 

@@ -44,7 +44,7 @@ async def automation_and_targets(api: ReconcilerApi) -> tuple[list[str], list[Ta
     if (pause := status.pause) is not None:
         doing = f"is PAUSED by {pause.owner} until {moment(pause.expires_at)}: {pause.reason}"
     lines = [f"automation {doing}; open incidents: {status.incidents_open}"]
-    for window in windows:
+    for window in windows.maintenance:
         if window.begins_at <= clock.now():
             where = f"MAINTENANCE of {window.target or 'the whole fleet'}"
             until = moment(window.ends_at)

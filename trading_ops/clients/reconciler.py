@@ -26,20 +26,18 @@ from trading_ops.clients.reconciler_views import (
     MessageView,
     PauseView,
     PlacedView,
+    RecurringWindowView,
     ReleasedView,
     ReportView,
     StatusView,
     TargetView,
     TimelineView,
+    WindowsView,
     WindowView,
 )
 from trading_ops.errors import Refused, Unreachable
 
 T = TypeVar("T")
-
-
-class _Windows(msgspec.Struct):
-    maintenance: list[WindowView]
 
 
 class _Runs(msgspec.Struct):
@@ -284,9 +282,25 @@ class ReconcilerApi:
         path = f"/api/v1/approvals/{_part(key)}/{verdict}"
         return _decode(await self._order("POST", path, owner=owner), ApprovalView)
 
-    async def windows(self) -> list[WindowView]:
-        """Return the maintenance windows that are open or planned."""
-        return _decode(await self._get("/api/v1/maintenance"), _Windows).maintenance
+    async def windows(self) -> WindowsView:
+        """Return the maintenance windows that are open or planned, and the recurring ones."""
+        return _decode(await self._get("/api/v1/maintenance"), WindowsView)
+
+    async def past_windows(self, **filters: str) -> list[WindowView]:
+        """Return the maintenance windows that have ended, the newest first."""
+        body = await self._get("/api/v1/maintenance/history", params=filters)
+        return _decode(body, WindowsView).maintenance
+
+    async def recur_window(self, **fields: Any) -> RecurringWindowView:
+        """Order a recurring maintenance window; fields as the API has them."""
+        body = await self._order("POST", "/api/v1/maintenance/recurring", **fields)
+        return _decode(body, RecurringWindowView)
+
+    async def end_recurring_window(self, key: int, *, owner: str) -> RecurringWindowView:
+        """End a recurring maintenance window."""
+        path = f"/api/v1/maintenance/recurring/{key}"
+        answer = await self._http.ask("DELETE", path, params={"owner": owner})
+        return _decode(_checked(answer.status, answer.body), RecurringWindowView)
 
     async def begin_window(self, **fields: Any) -> WindowView:
         """Start or plan a maintenance window; fields as the API has them."""

@@ -244,6 +244,26 @@ class WindowView(msgspec.Struct):
     reason: str
     begins_at: datetime
     ends_at: datetime
+    ended_by: str | None = None
+
+
+class RecurringWindowView(msgspec.Struct):
+    """One recurring maintenance window."""
+
+    id: int
+    target: str | None
+    owner: str
+    reason: str
+    every: str
+    zone: str
+    seconds: int
+
+
+class WindowsView(msgspec.Struct):
+    """Open and scheduled windows, and what recurs."""
+
+    maintenance: list[WindowView]
+    recurring: list[RecurringWindowView] = []
 
 
 class JobRunView(msgspec.Struct):

@@ -25,11 +25,40 @@ class Maintenance:
     reason: str
     begins_at: datetime
     ends_at: datetime
+    ended_by: str | None = None
+    """Who ended it early, or cancelled it."""
 
     def covers(self, target: str | None, now: datetime) -> bool:
         """Whether it applies to this target at this time."""
         concerns = self.target is None or self.target == target
         return concerns and self.begins_at <= now < self.ends_at
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecurringWindow:
+    """A recurring window that an operator ordered."""
+
+    id: int = 0
+    """Assigned by the store; 0: not stored yet."""
+
+    target: str | None
+    """None: the whole fleet."""
+
+    owner: str
+    reason: str
+    every: str
+    """As typed, such as `Sun 02:00`."""
+
+    zone: str
+    seconds: int
+    """Length of each window."""
+
+    created_at: datetime
+
+    @property
+    def owner_of_windows(self) -> str:
+        """Return the owner of its windows: no other one has windows of this owner."""
+        return f"{self.owner} (recurring {self.id})"
 
 
 def covering(

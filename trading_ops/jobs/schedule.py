@@ -24,6 +24,13 @@ SESSION = re.compile(
     r"(?P<calendar>[A-Z0-9_]{2,12}) (?P<edge>open|close)"
     r"(?: ?(?P<sign>[+-]) ?(?P<offset>[0-9a-z]+))?"
 )
+EVERY = re.compile(
+    r"(?P<days>day|(?:sun|mon|tue|wed|thu|fri|sat)(?:[-,](?:sun|mon|tue|wed|thu|fri|sat))*)"
+    r" (?P<hour>[01]?[0-9]|2[0-3]):(?P<minute>[0-5][0-9])",
+    re.IGNORECASE,
+)
+"""`Sun 02:00`, `Mon-Fri 06:30`, `Sat,Sun 23:15` or `day 04:00`."""
+
 NEAR = timedelta(hours=3)
 """An upper bound of clock changes."""
 
@@ -95,6 +102,15 @@ def parse(text: str, zone: str, *, where: str = "", key: str = "") -> Schedule:
         problem = f"invalid schedule {text!r} ({error})"
         raise ConfigError(where, f"{key}.schedule", problem, fix) from error
     return schedule
+
+
+def cron_of(every: str) -> str:
+    """Return the cron expression of `Sun 02:00`, `Mon-Fri 06:30` or `day 04:00`; others as is."""
+    found = EVERY.fullmatch(" ".join(every.split()))
+    if found is None:
+        return every
+    days = "*" if found["days"].lower() == "day" else found["days"].lower()
+    return f"{int(found['minute'])} {int(found['hour'])} * * {days}"
 
 
 def next_due(

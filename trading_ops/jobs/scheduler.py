@@ -15,7 +15,7 @@ from trading_ops import clock, logs
 from trading_ops.config.settings import Settings
 from trading_ops.domain.decision import Pause
 from trading_ops.domain.job import JobOutcome, JobRun, JobState
-from trading_ops.domain.maintenance import Maintenance, covering
+from trading_ops.domain.maintenance import Maintenance, RecurringWindow, covering
 from trading_ops.domain.suppression import by_maintenance, by_observe_only, by_pause
 from trading_ops.durations import format_duration
 from trading_ops.errors import RequestRefused, StoreError
@@ -23,7 +23,7 @@ from trading_ops.jobs.config import Entry, calendars
 from trading_ops.jobs.job import Context, Job, Plan, Result
 from trading_ops.jobs.registry import load
 from trading_ops.jobs.schedule import AtSession, Session, grace, jitter, next_due
-from trading_ops.jobs.windows import Recurring
+from trading_ops.jobs.windows import Recurring, ordered
 from trading_ops.reconciler.lease import Leases
 from trading_ops.reconciler.metrics import JobMetrics
 from trading_ops.store import Connection, maintenance, pauses
@@ -69,6 +69,7 @@ class Known:
     sessions: Mapping[str, tuple[Session, ...]]
     pause: Pause | None
     windows: tuple[Maintenance, ...]
+    recurring: tuple[RecurringWindow, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +97,7 @@ class Scheduler:
     metrics: JobMetrics
     settings: Settings
     windows: Sequence[Recurring] = ()
-    """Recurring maintenance windows."""
+    """The recurring maintenance windows of the file."""
 
     jobs: Mapping[str, Job] = field(default_factory=dict)
     """For tests: jobs that are not in the registry."""
@@ -135,22 +136,30 @@ class Scheduler:
             if name not in known.running:
                 await self._consider(entry, state, known, now)
         await self._store_sessions(known, now)
-        await self._plan_windows(now)
+        await self._plan_windows(known, now)
         self._show(known, now)
 
-    async def _plan_windows(self, now: datetime) -> None:
-        """Store the next window of each entry, on one replica only."""
-        found = [window for owner in self.windows if (window := owner.next(now)) is not None]
+    async def _plan_windows(self, known: Known, now: datetime) -> None:
+        """Store the next window of each recurring one, on one replica only."""
+        found = [
+            (one.order, window)
+            for one in (*self.windows, *map(ordered, known.recurring))
+            if (window := one.next(now)) is not None
+        ]
         wanted = [
-            window for window in found if (window.owner, window.begins_at) not in self._planned
+            (order, one) for order, one in found if (one.owner, one.begins_at) not in self._planned
         ]
         if not wanted:
             return
         async with self.lease.pinned(WINDOWS_KEY) as held:
             if not held:
                 return
-            for window in wanted:
+            for order, window in wanted:
                 change = partial(maintenance.begin_once, window=window, now=now)
+                if order is not None:
+                    change = partial(
+                        maintenance.plan_recurring, key=order.id, window=window, now=now
+                    )
                 try:
                     stored_window = await self.writer.run(change)
                 except RequestRefused as error:
@@ -158,7 +167,7 @@ class Scheduler:
                 else:
                     if stored_window is not None:
                         log.info("maintenance_planned", id=stored_window.id, owner=window.owner)
-        self._planned = {(window.owner, window.begins_at) for window in found}
+        self._planned = {(one.owner, one.begins_at) for _, one in found}
 
     async def _store_sessions(self, known: Known, now: datetime) -> None:
         """Fill the table of a calendar without future sessions, ahead of the job's schedule."""
@@ -444,4 +453,5 @@ def _read(connection: Connection, *, names: frozenset[str], now: datetime) -> Kn
         },
         pause=pauses.current(connection, now=now),
         windows=tuple(maintenance.current(connection, now=now)),
+        recurring=tuple(maintenance.recurring(connection)),
     )

@@ -1,20 +1,26 @@
-"""`maintenance.yml`: recurring maintenance windows."""
+"""Recurring maintenance windows: those of `maintenance.yml`, and those that operators ordered."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
 import yaml
 
+from trading_ops import clock
 from trading_ops.config.files import load_yaml, parse_duration, problem_of
-from trading_ops.domain.maintenance import LONGEST, Maintenance
+from trading_ops.domain.maintenance import LONGEST, Maintenance, RecurringWindow
 from trading_ops.domain.target import Registry
+from trading_ops.durations import format_duration
 from trading_ops.errors import ConfigError
-from trading_ops.jobs.schedule import AtSession, Cron, next_due, parse
+from trading_ops.jobs.schedule import AtSession, Cron, cron_of, next_due, parse
 
 FILE = "maintenance.yml"
+COMPARED = 50
+"""Windows in a row whose distance is compared with their length."""
+
 OWNER = "schedule"
 """Prefix of the windows' owner; followed by the name of the entry."""
 
@@ -35,22 +41,24 @@ class _File(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 class Recurring:
     """One recurring window."""
 
-    name: str
+    owner: str
+    """Of its windows; unique."""
+
     schedule: Cron
     length: timedelta
     target: str | None
     """None: the whole fleet."""
 
     reason: str
-
-    @property
-    def owner(self) -> str:
-        """Return the owner of its windows."""
-        return f"{OWNER} {self.name}"
+    order: RecurringWindow | None = None
+    """As an operator ordered it; None: it is in the file."""
 
     def next(self, now: datetime) -> Maintenance | None:
         """Return the open window, or the next one."""
-        begins_at = next_due(self.schedule, now - self.length, now)
+        after = now - self.length
+        if self.order is not None:
+            after = max(after, self.order.created_at)
+        begins_at = next_due(self.schedule, after, now)
         if begins_at is None:
             return None
         return Maintenance(
@@ -79,30 +87,81 @@ def load_windows(folder: Path, registry: Registry) -> Sequence[Recurring]:
     except (OSError, UnicodeError) as error:
         raise ConfigError(where, "", str(error), "make it a readable text file") from error
     except msgspec.ValidationError as error:
-        fix = 'write windows: {NAME: {every: "0 2 * * 0", for: 1h, reason: …}}'
+        fix = "write windows: {NAME: {every: Sun 02:00, for: 1h, reason: …}}"
         raise ConfigError(where, "", str(error), fix) from error
     return tuple(
         _recurring(name, entry, where, registry) for name, entry in sorted(found.windows.items())
     )
 
 
+def ordered(order: RecurringWindow) -> Recurring:
+    """Return the recurring window that an operator ordered.
+
+    Raises:
+        ConfigError: `every`, `zone` or `seconds` is invalid, or the windows would overlap.
+    """
+    length = timedelta(seconds=order.seconds)
+    schedule = _schedule(order.every, order.zone, length, order.created_at, where="", prefix="")
+    return Recurring(
+        owner=order.owner_of_windows,
+        schedule=schedule,
+        length=length,
+        target=order.target,
+        reason=order.reason,
+        order=order,
+    )
+
+
 def _recurring(name: str, entry: _Entry, where: str, registry: Registry) -> Recurring:
     key = f"windows.{name}"
-    schedule = parse(entry.every, entry.zone, where=where, key=key)
-    if isinstance(schedule, AtSession):
-        fix = 'write "MINUTE HOUR DAY MONTH WEEKDAY"'
-        raise ConfigError(where, f"{key}.every", "a window cannot use a trading session", fix)
     length = parse_duration(entry.length, where, f"{key}.for")
-    if not timedelta(0) < length <= LONGEST:
-        problem = f"{entry.length} is not a valid length for a window"
-        raise ConfigError(where, f"{key}.for", problem, f"at most {LONGEST.days}d")
+    schedule = _schedule(
+        entry.every, entry.zone, length, clock.now(), where=where, prefix=f"{key}."
+    )
     if entry.target is not None and registry.find(entry.target) is None:
         problem = f"targets.yml has no {entry.target}"
         raise ConfigError(where, f"{key}.target", problem, "name a target, or leave it out")
     return Recurring(
-        name=name,
+        owner=f"{OWNER} {name}",
         schedule=schedule,
         length=length,
         target=entry.target,
         reason=entry.reason,
     )
+
+
+def _schedule(
+    every: str, zone: str, length: timedelta, now: datetime, *, where: str, prefix: str
+) -> Cron:
+    fix = 'write "Sun 02:00", "Mon-Fri 06:30", "day 04:00", or "MINUTE HOUR DAY MONTH WEEKDAY"'
+    try:
+        schedule = parse(cron_of(every), zone)
+    except ConfigError as error:
+        of_zone = error.key.endswith("zone")
+        raise ConfigError(
+            where,
+            f"{prefix}{'zone' if of_zone else 'every'}",
+            error.problem if of_zone else f"invalid schedule {every!r}",
+            error.fix if of_zone else fix,
+        ) from error
+    if isinstance(schedule, AtSession):
+        raise ConfigError(where, f"{prefix}every", "a window cannot use a trading session", fix)
+    if not timedelta(0) < length <= LONGEST:
+        problem = f"{format_duration(length)} is not a valid length for a window"
+        raise ConfigError(where, f"{prefix}for", problem, f"at most {LONGEST.days}d")
+    if (shortest := _shortest_period(schedule, now)) <= length:
+        # Remediation would be off for ever.
+        problem = f"a window would begin before the last one has ended, {every!r}"
+        fix = f"write less than {format_duration(shortest)}"
+        raise ConfigError(where, f"{prefix}for", problem, fix)
+    return schedule
+
+
+def _shortest_period(schedule: Cron, now: datetime) -> timedelta:
+    """Return the shortest time between the beginnings of the next windows."""
+    moments = [now]
+    while len(moments) <= COMPARED:
+        due = next_due(schedule, moments[-1], moments[-1])
+        assert due is not None  # noqa: S101 - cron never ends
+        moments.append(due)
+    return min(late - early for early, late in pairwise(moments[1:]))

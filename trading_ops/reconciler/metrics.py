@@ -8,6 +8,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 
 from prometheus_client import CollectorRegistry
@@ -18,7 +19,9 @@ from trading_ops.backup.records import Operation
 from trading_ops.domain.attempt import AttemptState
 from trading_ops.domain.decision import Close, Decision, Escalate, Reason, Run, Verify, Wait
 from trading_ops.domain.fault import subject_of
+from trading_ops.domain.hold import is_automatic
 from trading_ops.domain.incident import Incident
+from trading_ops.domain.maintenance import covering
 from trading_ops.domain.silences import TooWide
 from trading_ops.domain.target import NAMED_BOTS, Kind, Target
 from trading_ops.errors import StoreError
@@ -26,7 +29,7 @@ from trading_ops.instrument.families import counter, gauge, histogram
 from trading_ops.reconciler import retention
 from trading_ops.reconciler.lease import LEASE_SECONDS, USABLE_SECONDS, Leases
 from trading_ops.reconciler.runbook_index import RunbookIndex
-from trading_ops.store import Connection, events, maintenance, notifications
+from trading_ops.store import Connection, events, holds, maintenance, notifications
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
 from trading_ops.tasks import Succeeded, unwatched
@@ -196,6 +199,8 @@ class ReconcilerMetrics:
         self.targets = TargetsMetrics(self.registry)
         self.paused = gauge("trading_ops_automation_paused", self.registry)
         self.maintenance = gauge("trading_ops_maintenance_active", self.registry)
+        self.maintenance_end = gauge("trading_ops_maintenance_end_timestamp_seconds", self.registry)
+        self.maintenance_holds = gauge("trading_ops_maintenance_holds_left", self.registry)
         self.polled = gauge("trading_ops_poll_last_success_timestamp_seconds", self.registry)
         self.watchdog = gauge("trading_ops_watchdog_last_seen_timestamp_seconds", self.registry)
         self.test_alert = gauge("trading_ops_test_alert", self.registry)
@@ -332,12 +337,33 @@ class DatabaseMetrics:
         self.metrics.inbox.labels("pending").set(notifications.count(connection, state.PENDING))
         for name, expiry in self.certificates.known().items():
             self.metrics.security.certificate_expiry.labels(name).set(expiry)
-        self.metrics.maintenance.clear()
-        for window in maintenance.current(connection, now=clock.now()):
-            self.metrics.maintenance.labels(window.target or "fleet").set(1)
+        self._measure_maintenance(connection, clock.now())
         if scan:
             quarantined = notifications.count(connection, state.QUARANTINED)
             self.metrics.inbox.labels("quarantined").set(quarantined)
+
+    def _measure_maintenance(self, connection: Connection, now: datetime) -> None:
+        ends: dict[str, datetime] = {}
+        windows = maintenance.current(connection, now=now)
+        for window in windows:
+            target = window.target or "fleet"
+            ends[target] = max(window.ends_at, ends.get(target, window.ends_at))
+        left = Counter(
+            hold.target
+            for hold in holds.active(connection)
+            if not is_automatic(hold)
+            and covering(windows, hold.target, now) is None
+            and maintenance.was_placed_in_window(connection, hold)
+        )
+        metrics = self.metrics
+        metrics.maintenance.clear()
+        metrics.maintenance_end.clear()
+        metrics.maintenance_holds.clear()
+        for target, end in ends.items():
+            metrics.maintenance.labels(target).set(1)
+            metrics.maintenance_end.labels(target).set(end.timestamp())
+        for bot, count in left.items():
+            metrics.maintenance_holds.labels(bot).set(count)
 
     def _lease_until(self) -> float:
         age = self.leases.age_seconds

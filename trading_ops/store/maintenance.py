@@ -1,14 +1,15 @@
-"""Maintenance windows: who works on what, and when. They can be planned ahead."""
+"""Maintenance windows: who works on what, and when. They can be planned ahead, and recur."""
 
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
-from trading_ops.domain.maintenance import Maintenance, problem
+from trading_ops.domain.hold import Hold
+from trading_ops.domain.maintenance import Maintenance, RecurringWindow, problem
 from trading_ops.errors import RequestRefused
 from trading_ops.store import events
-from trading_ops.store.tables import maintenance
+from trading_ops.store.tables import maintenance, recurring_windows
 
 
 def begin(connection: Connection, window: Maintenance, *, now: datetime) -> Maintenance:
@@ -92,6 +93,34 @@ def planned(connection: Connection, *, now: datetime) -> list[Maintenance]:
     return [_read(row) for row in connection.execute(_PLANNED, {"now": now}).mappings()]
 
 
+def history(
+    connection: Connection, *, target: str | None, limit: int, now: datetime
+) -> list[Maintenance]:
+    """Return the windows that have ended or were cancelled, the newest first.
+
+    Args:
+        connection: to read from.
+        target: only windows of this target, and those of the fleet; None: all.
+        limit: maximum number.
+        now: the time.
+    """
+    over = or_(maintenance.c.ends_at <= now, maintenance.c.ended_by.is_not(None))
+    statement = select(maintenance).where(over)
+    if target is not None:
+        concerns = or_(maintenance.c.target == target, maintenance.c.target.is_(None))
+        statement = statement.where(concerns)
+    newest = statement.order_by(maintenance.c.ends_at.desc(), maintenance.c.id.desc())
+    return [_read(row) for row in connection.execute(newest.limit(limit)).mappings()]
+
+
+def was_placed_in_window(connection: Connection, hold: Hold) -> bool:
+    """Whether a window of its target or of the fleet was open when a hold was placed."""
+    mine = or_(maintenance.c.target == hold.target, maintenance.c.target.is_(None))
+    around = (maintenance.c.begins_at <= hold.at, maintenance.c.ends_at > hold.at)
+    found = connection.execute(select(maintenance.c.id).where(mine, *around).limit(1))
+    return found.first() is not None
+
+
 def touching(connection: Connection, *, since: datetime, until: datetime) -> list[Maintenance]:
     """Return the windows that started or ended in a period."""
     began, ended = maintenance.c.begins_at, maintenance.c.ends_at
@@ -100,6 +129,72 @@ def touching(connection: Connection, *, since: datetime, until: datetime) -> lis
     )
     rows = connection.execute(statement.order_by(maintenance.c.id)).mappings()
     return [_read(row) for row in rows]
+
+
+def order_recurring(connection: Connection, order: RecurringWindow) -> RecurringWindow:
+    """Store a recurring window; return it with its id."""
+    values = {name: getattr(order, name) for name in _ORDERED}
+    key = connection.execute(insert(recurring_windows).values(**values)).inserted_primary_key
+    assert key is not None  # noqa: S101 - an INSERT of one row always has a key
+    stored = RecurringWindow(id=int(key[0]), **values)
+    events.add(
+        connection,
+        at=order.created_at,
+        kind="maintenance_recurring",
+        actor=order.owner,
+        reason=order.reason,
+        note=order.target or "the whole fleet",
+        after={"id": stored.id, **values},
+    )
+    return stored
+
+
+def recurring(connection: Connection) -> list[RecurringWindow]:
+    """Return the recurring windows that no one has ended, the oldest first."""
+    statement = select(recurring_windows).where(recurring_windows.c.ended_at.is_(None))
+    rows = connection.execute(statement.order_by(recurring_windows.c.id)).mappings()
+    return [RecurringWindow(**{name: row[name] for name in ("id", *_ORDERED)}) for row in rows]
+
+
+def plan_recurring(
+    connection: Connection, key: int, window: Maintenance, *, now: datetime
+) -> Maintenance | None:
+    """Store the next window of a recurring one; None if it exists, or the recurring one ended."""
+    standing = select(recurring_windows.c.id).where(
+        recurring_windows.c.id == key, recurring_windows.c.ended_at.is_(None)
+    )
+    if connection.execute(standing.with_for_update()).first() is None:
+        return None
+    return begin_once(connection, window, now=now)
+
+
+def end_recurring(
+    connection: Connection, key: int, *, owner: str, now: datetime
+) -> RecurringWindow | None:
+    """End a recurring window and its open or planned windows; None: it has ended or is unknown."""
+    order = next((one for one in recurring(connection) if one.id == key), None)
+    ended = (
+        update(recurring_windows)
+        .where(recurring_windows.c.id == key, recurring_windows.c.ended_at.is_(None))
+        .values(ended_at=now, ended_by=owner)
+    )
+    if order is None or not connection.execute(ended).rowcount:
+        return None
+    events.add(
+        connection,
+        at=now,
+        kind="maintenance_recurring_ended",
+        actor=owner,
+        note=order.target or "the whole fleet",
+        before={"id": key},
+    )
+    for window in planned(connection, now=now):
+        if window.owner == order.owner_of_windows:
+            end(connection, window.id, owner=owner, now=now)
+    return order
+
+
+_ORDERED = ("target", "owner", "reason", "every", "zone", "seconds", "created_at")
 
 
 def _standing(now: datetime) -> tuple[Any, ...]:

@@ -11,7 +11,7 @@ from trading_ops.store.dialects import is_postgresql, lock_until_commit
 from trading_ops.store.engine import migrating_engine, reading_engine, sole_writer, sqlite_path
 
 FOLDER = Path(__file__).parent / "migrations"
-HEAD = "0009"
+HEAD = "0010"
 """The newest revision; a test compares it with the files."""
 
 _WRITERS = text(

@@ -26,6 +26,7 @@ from trading_ops.store.tables import (
     job_runs,
     maintenance,
     pauses,
+    recurring_windows,
 )
 from trading_ops.store.tables import events as event_rows
 
@@ -228,6 +229,7 @@ def _orders_over(before: datetime) -> tuple[tuple[Table, ColumnElement[bool]], .
         (holds, holds.c.released_at < before),
         (pauses, pauses.c.expires_at < before),
         (maintenance, maintenance.c.ends_at < before),
+        (recurring_windows, recurring_windows.c.ended_at < before),
         (job_runs, job_runs.c.ended_at < before),
     )
 

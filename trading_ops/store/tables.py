@@ -176,6 +176,21 @@ maintenance = Table(
     Column("ended_by", StorableText),
 )
 
+recurring_windows = Table(
+    "recurring_windows",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("target", StorableText),
+    Column("owner", StorableText, nullable=False),
+    Column("reason", StorableText, nullable=False),
+    Column("every", StorableText, nullable=False),
+    Column("zone", StorableText, nullable=False),
+    Column("seconds", BigInteger, nullable=False),
+    Column("created_at", Timestamp, nullable=False),
+    Column("ended_at", Timestamp),
+    Column("ended_by", StorableText),
+)
+
 acknowledgements = Table(
     "acknowledgements",
     metadata,

@@ -22,6 +22,26 @@ JOBS = row(
             limits=above(1),
             runbook="TradingOpsRetentionFailed",
         ),
+        timeline(
+            "Holds left by maintenance",
+            "max by (bot) (trading_ops_maintenance_holds_left)",
+            "{{bot}}",
+            "An operator restricted the bot in a maintenance window that has ended.",
+            limits=above(1),
+            runbook="TradingOpsMaintenanceHoldLeft",
+        ),
+    ),
+    (
+        lines(
+            "Maintenance ends in",
+            "s",
+            {
+                "{{target}}": "max by (target) "
+                "(trading_ops_maintenance_end_timestamp_seconds) - time()"
+            },
+            "Time until the open window ends and automation acts again.",
+            runbook="TradingOpsMaintenanceEnding",
+        ),
     ),
     (
         lines(

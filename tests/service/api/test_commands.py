@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -361,7 +363,7 @@ async def test_another_token_is_another_person(
         monkeypatch.setenv("TRADING_OPS_TOKEN_FILE", "bob.token")
         await type_("maintenance", "begin", "--fleet", "--for", "1m", "--reason", "x")
         found = from_json((await type_("maintenance", "list", "--output", "json"))[1])
-        assert found[0]["owner"].endswith("(token bob)")
+        assert found["maintenance"][0]["owner"].endswith("(token bob)")
         monkeypatch.setenv("TRADING_OPS_TOKEN_FILE", "nobody.token")
         assert (await type_("maintenance", "list"))[0] == ExitCode.SETUP
     assert world.commands == ["restart_bot"]
@@ -386,6 +388,10 @@ async def test_maintenance_events_and_automation(
         assert (await type_("maintenance", "end", "1"))[0] == ExitCode.FAILED
         assert (await type_(*line[:2], *line[3:]))[0] == ExitCode.USAGE
         assert "no maintenance" in (await type_("maintenance", "list"))[1]
+        past = from_json((await type_("maintenance", "history", "alpha", "--output", "json"))[1])
+        assert [(one["id"], one["reason"]) for one in past] == [(1, "upgrade")]
+        assert past[0]["ended_by"].endswith("(token local)")
+        assert "upgrade" in (await type_("maintenance", "history"))[1]
         output = (await type_("events", "--kind", "maintenance_begun"))[1]
         assert "upgrade alpha by" in output
         assert "(token local)" in output
@@ -394,6 +400,33 @@ async def test_maintenance_events_and_automation(
         assert (await type_("events", "--kind", "maintenance_begun", "--target", "x"))[0] == 0
         output = (await type_("automation", "show", "--output", "json"))[1]
         assert from_json(output)["running"] is True
+
+
+async def test_a_recurring_window(start: Start, settings: Settings, type_: Type) -> None:
+    """Its next window is planned at once; ended, both are gone."""
+    async with start() as running:
+        found_by_commands(settings, running)
+        line = ("maintenance", "begin", "--fleet", "--for", "1h", "--reason", "patches")
+        assert (await type_(*line, "--every", "Sun 02:00", "--tz", "Europe/Berlin"))[0] == 0
+        found = from_json((await type_("maintenance", "list", "--output", "json"))[1])
+        (order,), (window,) = found["recurring"], found["maintenance"]
+        assert (order["every"], order["zone"], order["seconds"]) == (
+            "Sun 02:00",
+            "Europe/Berlin",
+            3600,
+        )
+        begins = datetime.fromisoformat(window["begins_at"]).astimezone(ZoneInfo("Europe/Berlin"))
+        assert (begins.weekday(), begins.minute) == (6, 0)
+        output = (await type_("maintenance", "list"))[1]
+        assert "begins in" in output
+        assert "Sun 02:00" in output
+        assert (await type_("maintenance", "end", str(order["id"]), "--recurring"))[0] == 0
+        assert "no maintenance" in (await type_("maintenance", "list"))[1]
+        assert (await type_("maintenance", "end", "7", "--recurring"))[0] == ExitCode.FAILED
+        assert (await type_(*line, "--every", "never"))[0] == ExitCode.FAILED
+        assert (await type_(*line, "--tz", "UTC"))[0] == ExitCode.USAGE
+        both = ("--every", "Sun 02:00", "--at", "2026-03-01T12:00:00Z")
+        assert (await type_(*line, *both))[0] == ExitCode.USAGE
 
 
 async def test_tokens_are_made_listed_and_revoked(settings: Settings, type_: Type) -> None:

@@ -393,6 +393,32 @@ async def test_a_window_is_planned_and_ended(start: Start, with_tokens: Settings
         assert (await ask(running, "GET", path, VIEWER))[1]["maintenance"] == []
 
 
+async def test_a_recurring_window_is_ordered_and_ended(start: Start, with_tokens: Settings) -> None:
+    """Privileged like a single one; a schedule that makes no sense is named."""
+    del with_tokens
+    async with start() as running:
+        path = "/api/v1/maintenance/recurring"
+        body = {"target": "alpha", "reason": "patches", "every": "Sun 02:00", "seconds": 3600}
+        assert (await ask(running, "POST", path, VIEWER, json=body))[0] == 403
+        status, order = await ask(running, "POST", path, OPERATOR, json=body)
+        assert (status, order["owner"], order["zone"]) == (201, "operator-1", "UTC")
+        for wrong in (
+            {"every": "Someday"},
+            {"zone": "Mars"},
+            {"target": "nothing"},
+            {"every": "day 02:00", "seconds": 86400},
+        ):
+            status, refused = await ask(running, "POST", path, OPERATOR, json=body | wrong)
+            assert status == 422
+            assert f"`{[*wrong][-1]}`" in refused["detail"]
+        for key in ("x", "99"):
+            assert (await ask(running, "DELETE", f"{path}/{key}", OPERATOR))[0] == 404
+        assert (await ask(running, "DELETE", f"{path}/{order['id']}", OPERATOR))[0] == 200
+        history = (await ask(running, "GET", "/api/v1/maintenance/history", VIEWER))[1]
+        (window,) = history["maintenance"]
+        assert window["ended_by"] == "operator-1"
+
+
 async def test_forgiving_is_an_admins(start: Start, with_tokens: Settings) -> None:
     """It lets budgets start again that kept a bot from being restarted again and again."""
     del with_tokens

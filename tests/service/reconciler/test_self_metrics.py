@@ -1,6 +1,7 @@
 """What the reconciler shows of itself, through the real thing and its own /metrics."""
 
 import math
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -9,12 +10,13 @@ import pytest
 from tests.service.reconciler.conftest import Start
 from tests.waiting import eventually
 from trading_ops import clock
+from trading_ops.domain.hold import RECONCILER, HeldState, Hold
 from trading_ops.domain.maintenance import Maintenance
 from trading_ops.instrument.catalogue import CATALOGUE
 from trading_ops.instrument.metric import Owner
 from trading_ops.reconciler import metrics
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.store import maintenance
+from trading_ops.store import holds, maintenance
 
 LABELLED = {
     "trading_ops_certificate_expiry_timestamp_seconds",
@@ -33,6 +35,8 @@ LABELLED = {
     "trading_ops_silenced_until_timestamp_seconds",
     "trading_ops_silences_covering",
     "trading_ops_maintenance_active",
+    "trading_ops_maintenance_end_timestamp_seconds",
+    "trading_ops_maintenance_holds_left",
     "trading_ops_test_alert",
     "trading_ops_notice",
     "trading_ops_recovery_duration_seconds",
@@ -120,7 +124,11 @@ async def test_a_maintenance_window_is_shown_while_it_is_open(
         writer = running.loop.incident_reconciler.writer
 
         async def is_shown() -> bool:
-            return await running.metric(f'trading_ops_maintenance_active{{target="{shown}"}}') == 1
+            label = f'{{target="{shown}"}}'
+            end = await running.metric(f"trading_ops_maintenance_end_timestamp_seconds{label}")
+            active = await running.metric(f"trading_ops_maintenance_active{label}") == 1
+            assert (end == window.ends_at.timestamp()) is active
+            return active
 
         async def is_gone() -> bool:
             return not await is_shown()
@@ -130,3 +138,39 @@ async def test_a_maintenance_window_is_shown_while_it_is_open(
         await eventually(is_shown, what="the window to be shown")
         await writer.run(partial(maintenance.end, key=stored.id, owner="ada", now=clock.now()))
         await eventually(is_gone, what="the window to be gone")
+
+
+async def test_a_hold_of_a_window_is_shown_when_the_window_has_ended(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a person, and not while another window is open; one from before the window is no news."""
+    monkeypatch.setattr(metrics, "EVERY_SECONDS", 0.02)
+    now = clock.now()
+    window = Maintenance(
+        target=None, owner="ada", reason="disk", begins_at=now, ends_at=now + timedelta(hours=1)
+    )
+    async with start() as running:
+        writer = running.loop.incident_reconciler.writer
+
+        async def is_left() -> bool:
+            return await running.metric('trading_ops_maintenance_holds_left{bot="alpha"}') == 1
+
+        async def is_not_left() -> bool:
+            return not await is_left()
+
+        for key, owner, at in (
+            ("old", "ada", now - timedelta(minutes=1)),
+            ("ours", RECONCILER, now),
+            ("hers", "ada", now),
+        ):
+            held = Hold(
+                id=key, target="alpha", state=HeldState.HALTED, owner=owner, reason="disk", at=at
+            )
+            await writer.run(partial(holds.place, hold=held, now=now))
+        stored = await writer.run(partial(maintenance.begin, window=window, now=now))
+        assert await is_not_left()
+        await writer.run(partial(maintenance.end, key=stored.id, owner="ada", now=clock.now()))
+        await eventually(is_left, what="the hold to be shown")
+        again = replace(window, begins_at=clock.now())
+        await writer.run(partial(maintenance.begin, window=again, now=clock.now()))
+        await eventually(is_not_left, what="the hold to be covered by the new window")

@@ -104,6 +104,21 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         why="Annotations on the boards show who was not remediated, and when.",
     ),
     _gauge(
+        name="trading_ops_maintenance_end_timestamp_seconds",
+        unit="seconds",
+        labels=("target",),
+        help="Planned end of the open maintenance window, Unix time; target `fleet`: all targets.",
+        why="Automation acts again from then on, also on what is still being worked on.",
+        vital=True,
+    ),
+    _gauge(
+        name="trading_ops_maintenance_holds_left",
+        labels=("bot",),
+        help="Holds that operators placed in a maintenance window and that outlasted it.",
+        why="A bot that was halted for maintenance does not trade until someone resumes it.",
+        vital=True,
+    ),
+    _gauge(
         name="trading_ops_automation_paused",
         help="1 while automation is paused, else 0.",
         why="A forgotten pause disables all remediation.",
