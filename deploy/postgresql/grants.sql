@@ -7,7 +7,7 @@ GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO trading_ops;
 -- Leases that ended, and what retention removes.
 GRANT DELETE ON claims, replicas TO trading_ops;
 GRANT DELETE ON notifications, incidents, attempts, acknowledgements, approvals, holds, pauses,
-    maintenance, messages, job_runs, trading_sessions TO trading_ops;
+    maintenance, recurring_windows, messages, job_runs, trading_sessions TO trading_ops;
 
 -- History is only added to; its head moves, and cannot go away. Old events can be deleted behind a
 -- checkpoint: a trigger refuses every other deletion, and `audit verify` an unsigned checkpoint.

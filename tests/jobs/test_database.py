@@ -12,6 +12,7 @@ from sqlalchemy import make_url
 
 from tests.databases import postgresql_only
 from tests.jobs.conftest import Replica, Start
+from tests.postgres import Cluster
 from tests.waiting import eventually
 from trading_ops.config.settings import Settings
 from trading_ops.domain.job import JobOutcome
@@ -43,9 +44,21 @@ def other(database_url: str) -> Iterator[Session]:
         yield made
 
 
-def context_of(replica: Replica, folder: Path, url: str) -> Context:
+TARGETS = """\
+version: 1
+targets:
+  - {name: reconciler, kind: reconciler, address: "127.0.0.1:1"}
+  - {name: prometheus, kind: prometheus, address: "127.0.0.1:2"}
+  - {name: alertmanager, kind: alertmanager, address: "127.0.0.1:3"}
+"""
+
+
+def context_of(replica: Replica, folder: Path, url: str, *, bots: str = "") -> Context:
+    (folder / "targets.yml").write_text(TARGETS + bots)
     return Context(
-        settings=Settings(root=folder, var=folder / "var", database=url),
+        settings=Settings(
+            root=folder, var=folder / "var", database=url, targets_file=folder / "targets.yml"
+        ),
         writer=replica.scheduler.writer,
         reader=replica.scheduler.reader,
         timeout=timedelta(minutes=5),
@@ -201,3 +214,87 @@ def test_what_stands_in_the_way(owned: bool, open_for: timedelta | None, why: st
     found = obstacle(connection, [need], now)
     assert why in found
     assert bool(found) is bool(why)
+
+
+BOT = """\
+  - {{name: {0}, kind: bare_bot, address: "127.0.0.1:{1}", venue: kraken, database_file: {0}.url}}
+"""
+ALPHA, BETA = BOT.format("alpha", 4), BOT.format("beta", 5)
+
+
+@pytest.fixture
+def of_a_bot(postgres: Cluster) -> Iterator[str]:
+    """The URL of a bot's database, as its owner."""
+    url = postgres.new_database(migrated=False)
+    yield url
+    postgres.drop(url)
+
+
+def name_databases(folder: Path, **urls: str) -> None:
+    for name, url in urls.items():
+        (folder / f"{name}.url").write_text(f"{url}\n")
+        (folder / f"{name}.url").chmod(0o600)
+
+
+async def test_the_database_of_a_bot_is_taken_care_of(
+    start: Start, database_url: str, tmp_path: Path, of_a_bot: str
+) -> None:
+    """Wherever ours is; with the same rules, and named in the history."""
+    with connect(of_a_bot) as session:
+        make_dead_rows(session)
+        make_invalid_index(session)
+    name_databases(tmp_path, alpha=of_a_bot)
+    async with start() as replica:
+        context = context_of(replica, tmp_path, database_url, bots=ALPHA)
+        vacuum, reindex = map(load, JOBS)
+
+        async def dead() -> Any:
+            return (await vacuum.plan(context)).steps
+
+        (step,) = await eventually(dead)
+        assert step.what == 'alpha: vacuum "Many dead"'
+        assert [one.what for one in (await reindex.plan(context)).steps] == [
+            "alpha: rebuild index only_once"
+        ]
+        for job in (vacuum, reindex):
+            result = await job.run(context)
+            assert (result.outcome, result.detail[:7]) == (JobOutcome.DONE, "alpha: ")
+        assert (await reindex.run(context)).outcome is JobOutcome.NOTHING_TO_DO
+
+
+async def test_one_database_that_is_away_does_not_stop_the_care_of_others(
+    start: Start, database_url: str, tmp_path: Path, of_a_bot: str
+) -> None:
+    """The run fails and names it, without its password."""
+    with connect(of_a_bot) as session:
+        make_invalid_index(session)
+    gone = "postgresql://ada:hush-hush@127.0.0.1:1/gone"
+    name_databases(tmp_path, alpha=gone, beta=of_a_bot)
+    async with start() as replica:
+        context = context_of(replica, tmp_path, database_url, bots=ALPHA + BETA)
+        job = load("database_reindex")
+        with pytest.raises(StoreError, match="alpha: ") as error:
+            await job.run(context)
+        assert "beta: rebuild index only_once" in str(error.value)
+        assert "hush-hush" not in str(error.value)
+        name_databases(tmp_path, alpha="sqlite:///alpha.db")
+        with pytest.raises(StoreError, match=r"alpha.url: .*PostgreSQL"):
+            await job.run(context)
+
+
+async def test_the_database_of_an_observed_bot_is_left_alone(
+    start: Start, database_url: str, tmp_path: Path, of_a_bot: str
+) -> None:
+    """The history names it."""
+    with connect(of_a_bot) as session:
+        make_invalid_index(session)
+    name_databases(tmp_path, alpha=of_a_bot)
+    watched = """\
+  - {name: paper, kind: venue, address: "127.0.0.1:6"}
+  - {name: alpha, kind: bot, address: "127.0.0.1:4", venue: paper, observe_only: true,
+     database_file: alpha.url}
+"""
+    async with start() as replica:
+        context = context_of(replica, tmp_path, database_url, bots=watched)
+        result = await load("database_reindex").run(context)
+        assert (result.outcome, result.detail) == (JobOutcome.REFUSED, "alpha: observe-only")

@@ -47,14 +47,27 @@ class Days:
         return (await findings.earlier(self.context, KIND))[0].after
 
 
+TARGETS = """\
+version: 1
+targets:
+  - {name: reconciler, kind: reconciler, address: "127.0.0.1:1"}
+  - {name: prometheus, kind: prometheus, address: "127.0.0.1:2"}
+  - {name: alertmanager, kind: alertmanager, address: "127.0.0.1:3"}
+"""
+BOTS = """\
+  - {name: alpha, kind: bare_bot, address: "127.0.0.1:4", venue: kraken, database_file: alpha.url}
+"""
+
+
 @contextlib.asynccontextmanager
-async def installed(folder: Path, url: str) -> AsyncIterator[Days]:
+async def installed(folder: Path, url: str, *, bots: str = "") -> AsyncIterator[Days]:
     """Open an installation without a Prometheus."""
-    targets = "version: 1\ntargets: []\n"
-    (folder / "targets.yml").write_text(targets)
+    (folder / "targets.yml").write_text(TARGETS + bots)
     writer, reader = Writer(writing_engine(url)), Reader(reading_engine(url))
     writer.start()
-    settings = Settings(root=folder, var=folder / "var", database=url)
+    settings = Settings(
+        root=folder, var=folder / "var", database=url, targets_file=folder / "targets.yml"
+    )
     try:
         yield Days(
             Context(settings=settings, writer=writer, reader=reader, timeout=timedelta(minutes=5))
@@ -247,3 +260,21 @@ def test_the_queries_of_pools_give_what_they_say(tmp_path: Path) -> None:
         ["promtool", "test", "rules", path], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+async def test_the_database_of_a_bot_has_its_own_findings_and_baselines(
+    url: str, counting: Cluster, session: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    """Ours is another one, of which nothing is to be said."""
+    session.execute("CREATE TABLE quiet (id int) WITH (autovacuum_enabled = false)")
+    fill(session)
+    (tmp_path / "alpha.url").write_text(url)
+    (tmp_path / "alpha.url").chmod(0o600)
+    ours = counting.new_database()
+    async with installed(tmp_path, ours, bots=BOTS) as days:
+        assert "alpha: autovacuum is off for quiet" in of(await days.report(0))
+        recorded = await days.recorded()
+        assert recorded["index_bytes"] == {}
+        assert len(recorded["bots"]["alpha"]["index_bytes"]) == 3
+        findings = of(await days.report(31))
+        assert "alpha: no query has used index ix_orders_venue" in findings

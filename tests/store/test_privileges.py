@@ -167,7 +167,7 @@ def test_care_of_the_database_is_refused_with_what_to_run(url: str, restricted: 
         with pytest.raises(DBAPIError, match="unique"):
             connection.exec_driver_sql("CREATE UNIQUE INDEX CONCURRENTLY only_once ON twice (id)")
     with opened(restricted) as engine, engine.connect() as connection:
-        assert care.tables_to_vacuum(connection) == []
-        needs = care.indexes_to_rebuild(connection)
+        assert care.tables_to_vacuum(connection, {}) == []
+        needs = care.indexes_to_rebuild(connection, {})
         assert [need.owned for need in needs] == [False]
         assert "REINDEX INDEX CONCURRENTLY only_once" in care.obstacle(connection, needs, NOW)

@@ -165,18 +165,16 @@ def _targets(to: TargetRoutes, automation: AutomationRoutes) -> list[Route]:
 
 
 def _automation(to: AutomationRoutes, windows: MaintenanceRoutes) -> list[Route]:
-    tag, path = "automation", "/api/v1/maintenance"
+    tag, path, recurring = "automation", "/api/v1/maintenance", "/api/v1/recurring-maintenance"
     return [
         route("GET", "/api/v1/pause", VIEWER, tag, to.show),
         route("POST", "/api/v1/pause", OPERATOR, tag, to.pause, status=201),
         route("DELETE", "/api/v1/pause", OPERATOR, tag, to.resume),
         route("GET", path, VIEWER, tag, windows.show),
         route("POST", path, OPERATOR, tag, windows.begin, status=201, refusals=(409,)),
-        route("GET", f"{path}/history", VIEWER, tag, windows.history),
-        route(
-            "POST", f"{path}/recurring", OPERATOR, tag, windows.recur, status=201, refusals=(409,)
-        ),
-        route("DELETE", f"{path}/recurring/{{id}}", OPERATOR, tag, windows.end_recurring),
+        route("GET", "/api/v1/past-maintenance", VIEWER, tag, windows.history),
+        route("POST", recurring, OPERATOR, tag, windows.recur, status=201, refusals=(409,)),
+        route("DELETE", f"{recurring}/{{id}}", OPERATOR, tag, windows.end_recurring),
         route("DELETE", f"{path}/{{id}}", OPERATOR, tag, windows.end),
     ]
 

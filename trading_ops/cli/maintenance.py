@@ -110,9 +110,9 @@ def show(output: str) -> None:
         return
     table = _table("id", "target", "from", "until", "", "owner", "reason")
     now = clock.now()
-    for one in found.maintenance:
-        times = (moment(one.begins_at), moment(one.ends_at), _countdown(one, now))
-        _add(table, str(one.id), _on(one), *times, one.owner, one.reason)
+    for window in found.maintenance:
+        times = (moment(window.begins_at), moment(window.ends_at), _countdown(window, now))
+        _add(table, str(window.id), _on(window), *times, window.owner, window.reason)
     out().print(table if found.maintenance else "no maintenance windows")
     if found.recurring:
         table = _table("recurring", "target", "every", "for", "owner", "reason")
@@ -135,9 +135,10 @@ def history(target: str | None, limit: int, output: str) -> None:
         print_json(msgspec.to_builtins(found))
         return
     table = _table("id", "target", "from", "lasted", "owner", "ended by", "reason")
-    for one in found:
-        times = (moment(one.begins_at), _rounded(one.ends_at - one.begins_at))
-        _add(table, str(one.id), _on(one), *times, one.owner, one.ended_by or "", one.reason)
+    for window in found:
+        times = (moment(window.begins_at), _rounded(window.ends_at - window.begins_at))
+        by = (window.owner, window.ended_by or "")
+        _add(table, str(window.id), _on(window), *times, *by, window.reason)
     out().print(table if found else "no past maintenance windows")
 
 

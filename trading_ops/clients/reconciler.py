@@ -288,17 +288,17 @@ class ReconcilerApi:
 
     async def past_windows(self, **filters: str) -> list[WindowView]:
         """Return the maintenance windows that have ended, the newest first."""
-        body = await self._get("/api/v1/maintenance/history", params=filters)
+        body = await self._get("/api/v1/past-maintenance", params=filters)
         return _decode(body, WindowsView).maintenance
 
     async def recur_window(self, **fields: Any) -> RecurringWindowView:
         """Order a recurring maintenance window; fields as the API has them."""
-        body = await self._order("POST", "/api/v1/maintenance/recurring", **fields)
+        body = await self._order("POST", "/api/v1/recurring-maintenance", **fields)
         return _decode(body, RecurringWindowView)
 
     async def end_recurring_window(self, key: int, *, owner: str) -> RecurringWindowView:
         """End a recurring maintenance window."""
-        path = f"/api/v1/maintenance/recurring/{key}"
+        path = f"/api/v1/recurring-maintenance/{key}"
         answer = await self._http.ask("DELETE", path, params={"owner": owner})
         return _decode(_checked(answer.status, answer.body), RecurringWindowView)
 

@@ -82,6 +82,7 @@ class TargetEntry(msgspec.Struct, forbid_unknown_fields=True):
     token_file: str | None = None
     service: ServiceEntry | None = None
     restore_test: list[str] = []
+    database_file: str | None = None
     observe_only: bool | None = None
     labels: dict[str, str] = {}
 
@@ -163,6 +164,7 @@ def _target(entry: TargetEntry) -> Target:
         token_file=entry.token_file,
         service=_service(service) if service else None,
         restore_test=tuple(entry.restore_test),
+        database_file=entry.database_file,
         observe_only=_observes_only(entry),
         labels=entry.labels,
     )
@@ -217,8 +219,7 @@ def _check(registry: Registry, where: str) -> None:
         _check_reach(target, where, key)
         if target.token_file is not None:
             _check_token_file(target, files, where, f"{key}.token_file")
-        if target.restore_test:
-            _check_restore_test(target, where, f"{key}.restore_test")
+        _check_care(target, where, key)
         _check_relations(registry, target, where, key)
     _check_kinds(registry, where)
 
@@ -251,6 +252,22 @@ def _check_restore_test(target: Target, where: str, key: str) -> None:
         problem = f"no argument contains `{RESTORED_VAR}`, so the bot would start on live data"
         fix = f"pass the bot its files below `{RESTORED_VAR}`, the restored folder `var`"
         raise ConfigError(where, key, problem, fix)
+
+
+def _check_care(target: Target, where: str, key: str) -> None:
+    if target.restore_test:
+        _check_restore_test(target, where, f"{key}.restore_test")
+    if target.database_file is not None:
+        _check_database_file(target, where, f"{key}.database_file")
+
+
+def _check_database_file(target: Target, where: str, key: str) -> None:
+    if target.kind not in NAMED_BOTS:
+        problem = f"a target of kind {target.kind} is not a bot"
+        raise ConfigError(where, key, problem, "remove `database_file`")
+    if not str(target.database_file).strip():
+        fix = "name a file with postgresql://OWNER:PASSWORD@HOST/DATABASE, or remove it"
+        raise ConfigError(where, key, "it is empty", fix)
 
 
 def _check_service(registry: Registry, service: Service, where: str, key: str) -> None:

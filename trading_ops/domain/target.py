@@ -117,6 +117,9 @@ class Target:
     restore_test: tuple[str, ...] = ()
     """For a bot: an argv that starts it in observe mode on restored data; empty: none."""
 
+    database_file: str | None = None
+    """For a bot: the file with the URL of its PostgreSQL database, which jobs take care of."""
+
     observe_only: bool = False
     """Automation does not act on it; decisions are only recorded."""
 

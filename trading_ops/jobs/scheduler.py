@@ -142,12 +142,14 @@ class Scheduler:
     async def _plan_windows(self, known: Known, now: datetime) -> None:
         """Store the next window of each recurring one, on one replica only."""
         found = [
-            (one.order, window)
-            for one in (*self.windows, *map(ordered, known.recurring))
-            if (window := one.next(now)) is not None
+            (recurring.order, window)
+            for recurring in (*self.windows, *map(ordered, known.recurring))
+            if (window := recurring.next(now)) is not None
         ]
         wanted = [
-            (order, one) for order, one in found if (one.owner, one.begins_at) not in self._planned
+            (order, window)
+            for order, window in found
+            if (window.owner, window.begins_at) not in self._planned
         ]
         if not wanted:
             return
@@ -167,7 +169,7 @@ class Scheduler:
                 else:
                     if stored_window is not None:
                         log.info("maintenance_planned", id=stored_window.id, owner=window.owner)
-        self._planned = {(one.owner, one.begins_at) for _, one in found}
+        self._planned = {(window.owner, window.begins_at) for _, window in found}
 
     async def _store_sessions(self, known: Known, now: datetime) -> None:
         """Fill the table of a calendar without future sessions, ahead of the job's schedule."""

@@ -1,12 +1,12 @@
-"""Care of our PostgreSQL database: what needs it, why, and how it is done. SQLite needs none of it.
+"""Care of a PostgreSQL database, ours or a bot's: what needs it, why, and how it is done.
 
-Tables are ours if they are in the schema of the connection. VACUUM and REINDEX need the role that
+Tables count if they are in the schema of the connection. VACUUM and REINDEX need the role that
 owns them, and cannot run inside a transaction.
 """
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -129,7 +129,11 @@ WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_xmin 
 """)
 
 
-def tables_to_vacuum(connection: Connection) -> list[Need]:
+Baselines = Mapping[int, float]
+"""Smallest recorded bytes for each row of an index, by the id of the index."""
+
+
+def tables_to_vacuum(connection: Connection, _baselines: Baselines) -> list[Need]:
     """Return the tables with many dead rows, as the server counts them; most dead rows first."""
     rows = connection.execute(_DEAD, {"rows": DEAD_ROWS, "part": DEAD_PART}).mappings()
     return [
@@ -145,7 +149,7 @@ def tables_to_vacuum(connection: Connection) -> list[Need]:
     ]
 
 
-def indexes_to_rebuild(connection: Connection) -> list[Need]:
+def indexes_to_rebuild(connection: Connection, baselines: Baselines) -> list[Need]:
     """Return the indexes that are invalid and that no one is building now, then the bloated."""
     rows = connection.execute(_INVALID, {"leftover": LEFTOVER}).mappings()
     invalid = [
@@ -160,7 +164,7 @@ def indexes_to_rebuild(connection: Connection) -> list[Need]:
         )
         for row in rows
     ]
-    return invalid + _bloated(connection)
+    return invalid + _bloated(connection, baselines)
 
 
 def index_sizes(connection: Connection) -> list[IndexSize]:
@@ -169,11 +173,9 @@ def index_sizes(connection: Connection) -> list[IndexSize]:
     return [IndexSize(**row) for row in rows]
 
 
-def _bloated(connection: Connection) -> list[Need]:
-    sizes = index_sizes(connection)
-    baselines = _baselines(connection) if sizes else {}
+def _bloated(connection: Connection, baselines: Baselines) -> list[Need]:
     found = []
-    for size in sizes:
+    for size in index_sizes(connection):
         baseline = baselines.get(size.id)
         if baseline is not None and size.bytes_per_row >= BLOATED * baseline:
             found.append(
@@ -190,15 +192,23 @@ def _bloated(connection: Connection) -> list[Need]:
     return found
 
 
-def _baselines(connection: Connection) -> dict[int, float]:
-    """Return the smallest recorded bytes for each row, by the id of the index."""
+def read_baselines(connection: Connection, *, bot: str | None) -> Baselines:
+    """Return the baselines in the nightly reports.
+
+    Args:
+        connection: of our own store, whatever its database.
+        bot: the bot whose database it is; None: ours.
+    """
     kind, _ = FINDING_KINDS
     reports = search.find_events(
         connection, kind=kind, span=search.TimeRange(), limit=BASELINES_READ
     )
     smallest: dict[int, float] = {}
     for report in reports:
-        for key, value in (json.loads(report.after or "{}").get("index_bytes") or {}).items():
+        facts = json.loads(report.after or "{}")
+        if bot is not None:
+            facts = (facts.get("bots") or {}).get(bot) or {}
+        for key, value in (facts.get("index_bytes") or {}).items():
             smallest[int(key)] = min(value, smallest.get(int(key), value))
     return smallest
 
@@ -240,7 +250,7 @@ def obstacle(connection: Connection, needs: list[Need], now: datetime) -> str:
     foreign = [need for need in needs if not need.owned]
     if foreign:
         todo = "; ".join(need.statement for need in foreign)
-        return f"the reconciler's role does not own the tables: run as their owner: {todo}"
+        return f"the role does not own the tables: run as their owner: {todo}"
     if any(need.space for need in needs) and _version(connection) in UNSAFE:
         return "PostgreSQL 14.0 to 14.3 rebuild indexes wrongly: upgrade to the newest 14.x"
     oldest = connection.execute(_OLDEST).scalar_one()

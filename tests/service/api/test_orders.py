@@ -397,7 +397,7 @@ async def test_a_recurring_window_is_ordered_and_ended(start: Start, with_tokens
     """Privileged like a single one; a schedule that makes no sense is named."""
     del with_tokens
     async with start() as running:
-        path = "/api/v1/maintenance/recurring"
+        path = "/api/v1/recurring-maintenance"
         body = {"target": "alpha", "reason": "patches", "every": "Sun 02:00", "seconds": 3600}
         assert (await ask(running, "POST", path, VIEWER, json=body))[0] == 403
         status, order = await ask(running, "POST", path, OPERATOR, json=body)
@@ -414,7 +414,7 @@ async def test_a_recurring_window_is_ordered_and_ended(start: Start, with_tokens
         for key in ("x", "99"):
             assert (await ask(running, "DELETE", f"{path}/{key}", OPERATOR))[0] == 404
         assert (await ask(running, "DELETE", f"{path}/{order['id']}", OPERATOR))[0] == 200
-        history = (await ask(running, "GET", "/api/v1/maintenance/history", VIEWER))[1]
+        history = (await ask(running, "GET", "/api/v1/past-maintenance", VIEWER))[1]
         (window,) = history["maintenance"]
         assert window["ended_by"] == "operator-1"
 

@@ -124,11 +124,11 @@ async def test_a_maintenance_window_is_shown_while_it_is_open(
         writer = running.loop.incident_reconciler.writer
 
         async def is_shown() -> bool:
-            label = f'{{target="{shown}"}}'
-            end = await running.metric(f"trading_ops_maintenance_end_timestamp_seconds{label}")
-            active = await running.metric(f"trading_ops_maintenance_active{label}") == 1
-            assert (end == window.ends_at.timestamp()) is active
-            return active
+            return await running.metric(f'trading_ops_maintenance_active{{target="{shown}"}}') == 1
+
+        async def has_its_end() -> bool:
+            name = f'trading_ops_maintenance_end_timestamp_seconds{{target="{shown}"}}'
+            return await running.metric(name) == window.ends_at.timestamp()
 
         async def is_gone() -> bool:
             return not await is_shown()
@@ -136,6 +136,7 @@ async def test_a_maintenance_window_is_shown_while_it_is_open(
         await writer.run(partial(maintenance.begin, window=planned, now=now))
         stored = await writer.run(partial(maintenance.begin, window=window, now=now))
         await eventually(is_shown, what="the window to be shown")
+        await eventually(has_its_end, what="its end to be shown")
         await writer.run(partial(maintenance.end, key=stored.id, owner="ada", now=clock.now()))
         await eventually(is_gone, what="the window to be gone")
 

@@ -102,6 +102,7 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         labels=("target",),
         help="1 while a maintenance window is open; target `fleet`: all targets.",
         why="Annotations on the boards show who was not remediated, and when.",
+        vital=True,
     ),
     _gauge(
         name="trading_ops_maintenance_end_timestamp_seconds",

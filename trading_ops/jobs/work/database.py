@@ -1,4 +1,4 @@
-"""Maintenance jobs for our PostgreSQL database, one statement at a time.
+"""Maintenance jobs for PostgreSQL databases, ours and the bots', one statement at a time.
 
 The locks of each statement do not block requests or intake, and it gives up after three seconds if
 it cannot get them.
@@ -7,64 +7,112 @@ it cannot get them.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from trading_ops import clock
 from trading_ops.domain.job import JobOutcome
+from trading_ops.errors import StoreError
 from trading_ops.jobs.job import Context, Plan, Result, Step
-from trading_ops.store import Connection, care, dialects
-from trading_ops.store.care import Need
+from trading_ops.jobs.work.databases import Database, databases
+from trading_ops.store import Connection, care
+from trading_ops.store.care import Baselines, Need
 
-SQLITE = "the store is in SQLite"
+SQLITE = "no database is in PostgreSQL"
 END_SECONDS = 10.0
 """Time for the server to end a cancelled statement."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class DatabaseCare:
-    """Runs the maintenance statements that a check of the database finds necessary."""
+class _Needs:
+    """What a database needs."""
 
-    check: Callable[[Connection], list[Need]]
+    statements: list[Need]
+    refused: str
+    """Why they cannot run now; empty: they can."""
+
+    blocked: str
+    """Which further statements lack space, and why; empty: none."""
+
+    @property
+    def reasons(self) -> list[str]:
+        """Return why something is not done."""
+        return [why for why in (self.refused, self.blocked) if why]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseCare:
+    """Runs the maintenance statements that a check of each database finds necessary."""
+
+    check: Callable[[Connection, Baselines], list[Need]]
     nothing: str
 
     async def plan(self, context: Context) -> Plan:
         """Return each statement with its reason, or why it cannot run now."""
-        needs, why_not, blocked = await context.reader.read(self._needs)
-        steps = (Step(need.what, need.reason, f"{need.size / 1e6:.1f} MB") for need in needs or ())
-        return Plan(tuple(steps), refused=why_not or (blocked if not needs else ""))
+        found, problems, refusals = await databases(context)
+        steps: list[Step] = []
+        for database in found:
+            try:
+                needs = await self._needs(context, database)
+            except StoreError as error:
+                problems.append(database.named(str(error)))
+                continue
+            refusals += map(database.named, needs.reasons)
+            if not needs.refused:
+                steps += [
+                    Step(database.named(need.what), need.reason, f"{need.size / 1e6:.1f} MB")
+                    for need in needs.statements
+                ]
+        return Plan(tuple(steps), refused="" if steps else "; ".join(problems + refusals))
 
     async def run(self, context: Context) -> Result:
-        """Run the statements; cancel the current one when the job is cancelled."""
-        needs, why_not, blocked = await context.reader.read(self._needs)
-        if not needs and blocked:
-            return Result(JobOutcome.REFUSED, blocked)
-        if not needs:
-            return Result(JobOutcome.NOTHING_TO_DO, SQLITE if needs is None else self.nothing)
-        if why_not:
-            return Result(JobOutcome.REFUSED, why_not)
-        work = care.Work(context.settings.database_url, needs, context.timeout)
-        task = asyncio.create_task(asyncio.to_thread(work.carry_out))
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError:
-            await asyncio.to_thread(work.stop)
-            await asyncio.wait({task}, timeout=END_SECONDS)
-            raise
-        done = [f"{need.what}: {need.reason}" for need in needs]
-        return Result(JobOutcome.DONE, "; ".join([*done, blocked] if blocked else done))
+        """Run the statements; cancel the current one when the job is cancelled.
 
-    def _needs(self, connection: Connection) -> tuple[list[Need] | None, str, str]:
-        """Return the needed statements, why they cannot run now, and which ones lack space.
-
-        None: no PostgreSQL.
+        Raises:
+            StoreError: some could not be run; the other databases were taken care of.
         """
-        if not dialects.is_postgresql(connection):
-            return None, "", ""
-        needs = self.check(connection)
+        found, problems, refusals = await databases(context)
+        done: list[str] = []
+        for database in found:
+            try:
+                needs = await self._needs(context, database)
+                refusals += map(database.named, needs.reasons)
+                if needs.statements and not needs.refused:
+                    await _carry_out(context, database, needs.statements)
+                    done += [
+                        database.named(f"{need.what}: {need.reason}") for need in needs.statements
+                    ]
+            except StoreError as error:
+                problems.append(database.named(str(error)))
+        if problems:
+            raise StoreError("; ".join(problems + done + refusals))
+        if done:
+            return Result(JobOutcome.DONE, "; ".join(done + refusals))
+        if refusals:
+            return Result(JobOutcome.REFUSED, "; ".join(refusals))
+        return Result(JobOutcome.NOTHING_TO_DO, self.nothing if found else SQLITE)
+
+    async def _needs(self, context: Context, database: Database) -> _Needs:
+        recorded = await context.reader.read(partial(care.read_baselines, bot=database.bot))
+        return await database.read(context, partial(self._read, baselines=recorded))
+
+    def _read(self, connection: Connection, *, baselines: Baselines) -> _Needs:
+        needs = self.check(connection, baselines)
         blocked = ""
         if any(need.space for need in needs):
             needs, blocked = care.without_space(needs, care.free_space(connection))
-        why_not = care.obstacle(connection, needs, clock.now()) if needs else ""
-        return needs, why_not, blocked
+        refused = care.obstacle(connection, needs, clock.now()) if needs else ""
+        return _Needs(statements=needs, refused=refused, blocked=blocked)
+
+
+async def _carry_out(context: Context, database: Database, needs: list[Need]) -> None:
+    work = care.Work(database.url, needs, context.timeout)
+    task = asyncio.create_task(asyncio.to_thread(work.carry_out))
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.to_thread(work.stop)
+        await asyncio.wait({task}, timeout=END_SECONDS)
+        raise
 
 
 VACUUM = DatabaseCare(check=care.tables_to_vacuum, nothing="no table has many dead rows")

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -17,10 +17,11 @@ from trading_ops.config.settings import Settings
 from trading_ops.config.targets import load_targets
 from trading_ops.domain import database_advice as advice
 from trading_ops.domain.report import FINDING_KINDS, Finding
-from trading_ops.errors import ClientError, ConfigError
+from trading_ops.errors import ClientError, ConfigError, StoreError
 from trading_ops.jobs.job import Context, Plan, Result, Step
 from trading_ops.jobs.work import findings
-from trading_ops.store import Connection, care, database_figures, dialects
+from trading_ops.jobs.work.databases import Database, databases
+from trading_ops.store import Connection, care, database_figures
 
 log = logs.get(__name__)
 
@@ -53,11 +54,14 @@ class DatabaseReport:
     async def plan(self, context: Context) -> Plan:
         """Return the parts of the report."""
         reports = await findings.earlier(context, KIND)
+        opened, _, _ = await databases(context)
         steps = [
-            Step("read the figures of PostgreSQL", "unused indexes, slower statements, vacuum")
+            Step(
+                database.named("read the figures of PostgreSQL"),
+                "unused indexes, slower statements, vacuum",
+            )
+            for database in opened
         ]
-        if not await context.reader.read(dialects.is_postgresql):
-            steps = []
         if _is_due(reports, self.now()):
             steps.append(
                 Step("run integrity_check", f"the last one is over {CHECK_EVERY.days} d ago")
@@ -72,15 +76,22 @@ class DatabaseReport:
         reports = await findings.earlier(context, KIND)
         found: list[Finding] = []
         facts: dict[str, Any] = {}
-        figures = await context.reader.read(partial(_figures, now=now))
-        if figures is not None:
-            snapshots = [snapshot for snapshot in map(_snapshot, reports) if snapshot is not None]
-            day = advice.day_of_statements(figures, snapshots)
-            found += advice.unused_indexes(figures, snapshots)
-            found += advice.slower_statements(day)
-            found += advice.autovacuum(figures.tables)
-            facts |= _facts(figures, day)
-            facts["index_bytes"] = await context.reader.read(_index_bytes)
+        opened, problems, _ = await databases(context)
+        for database in opened:
+            earlier = [_of_bot(report, database.bot) for report in reports]
+            try:
+                mine, recorded = await _advice(context, database, earlier, now)
+            except StoreError as error:
+                problems.append(database.named(str(error)))
+                continue
+            found += [replace(finding, text=database.named(finding.text)) for finding in mine]
+            if database.bot is None:
+                facts |= recorded
+            else:
+                facts.setdefault("bots", {})[database.bot] = recorded
+        found += [
+            Finding(topic="database", subject="not read", text=why, fails=True) for why in problems
+        ]
         facts["integrity_checked_at"] = next(map(_checked_at, reports), None)
         if _is_due(reports, now):
             found += await asyncio.to_thread(_check, context.settings)
@@ -90,8 +101,26 @@ class DatabaseReport:
         return await findings.record(context, KIND, found, now=now, facts=facts)
 
 
-def _figures(connection: Connection, *, now: datetime) -> advice.Figures | None:
-    return database_figures.read(connection, now) if dialects.is_postgresql(connection) else None
+def _of_bot(report: findings.Recorded, bot: str | None) -> findings.Recorded:
+    """Return a report with the facts of one database only."""
+    if bot is None:
+        return report
+    return findings.Recorded(at=report.at, after=(report.after.get("bots") or {}).get(bot) or {})
+
+
+async def _advice(
+    context: Context, database: Database, reports: Sequence[findings.Recorded], now: datetime
+) -> tuple[list[Finding], dict[str, Any]]:
+    """Return the findings about a database, and the facts for the next report."""
+    figures = await database.read(context, partial(database_figures.read, now=now))
+    snapshots = [snapshot for snapshot in map(_snapshot, reports) if snapshot is not None]
+    day = advice.day_of_statements(figures, snapshots)
+    found = [
+        *advice.unused_indexes(figures, snapshots),
+        *advice.slower_statements(day),
+        *advice.autovacuum(figures.tables),
+    ]
+    return found, _facts(figures, day) | {"index_bytes": await database.read(context, _index_bytes)}
 
 
 def _index_bytes(connection: Connection) -> dict[str, float]:
