@@ -201,6 +201,18 @@ attempt() {
     set -e
 }
 
+# An attempt that no signal ends, not even in the middle: one release must run afterwards. The output of
+# its commands goes to a file first, because writing to a closed terminal would fail them.
+unbroken() {
+    trap '' HUP INT TERM
+    output=$(mktemp)
+    attempt "$@" >"$output" 2>&1
+    tell "$(cat "$output")"
+    rm -f "$output"
+}
+
+tell() { printf '%s\n' "$*" 2>/dev/null || true; }
+
 # The canary: the enabled services are active, and the same processes after a while. systemd's watchdog
 # ends one that hangs.
 steady() {
@@ -255,7 +267,7 @@ polkit() {
     rule=$(polkit_rule 2>/dev/null) || code=$?
     case $code in
     0) printf '%s\n' "$rule" | put 0644 $POLKIT ;;
-    4) # the configuration says so, or is invalid
+    6) # no service in targets.yml names this node, or the node is not in it yet
         has_services=''
         polkit_rule 2>&1 | sed 's/^Error: /The node is not started: /'
         ;;
@@ -307,10 +319,15 @@ rollback() {
     old=$(readlink $BASE/previous) || die "there is no release before this one in $BASE"
     new=$(readlink $BASE/current)
     restore_point
-    attempt go_to "$old"
-    [ $failed = 0 ] || die "$old does not start: journalctl -u 'trading-ops-*'"
+    unbroken go_to "$old"
+    if [ $failed != 0 ]; then
+        tell "$old does not start (journalctl -u 'trading-ops-*'): going back to $new"
+        unbroken go_to "$new"
+        [ $failed = 0 ] || die "$new does not start either: see docs/install.md"
+        die "the rollback failed; $new runs again"
+    fi
     run ln -sfn "$new" $BASE/previous
-    say "Now $old."
+    tell "Now $old."
 }
 
 main() {
@@ -343,10 +360,9 @@ main() {
         if [ $failed != 0 ] && [ "$action" = install ]; then
             die "a service does not stay up: journalctl -u 'trading-ops-*'"
         elif [ $failed != 0 ]; then
-            trap '' HUP INT TERM
             new=$(readlink $BASE/current)
-            say "$new does not stay healthy (journalctl -u 'trading-ops-*'): going back to $old"
-            attempt go_to "$old"
+            tell "$new does not stay healthy (journalctl -u 'trading-ops-*'): going back to $old"
+            unbroken go_to "$old"
             [ $failed = 0 ] || die "$old does not start either: see docs/install.md"
             if [ -n "$earlier" ]; then run ln -sfn "$earlier" $BASE/previous; else run rm -f $BASE/previous; fi
             die "the upgrade failed; $old runs again. $new is kept for a look"

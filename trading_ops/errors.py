@@ -33,6 +33,10 @@ class ConfigError(TradingOpsError):
         super().__init__(f"{place}: {problem}. Fix: {fix}")
 
 
+class NoServices(ConfigError):
+    """targets.yml assigns no service to this node, or does not list it."""
+
+
 class SetupError(TradingOpsError):
     """A tool, port, folder or permission is missing or in use."""
 

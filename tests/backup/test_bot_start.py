@@ -17,6 +17,9 @@ from trading_ops.config.targets import parse_targets
 from trading_ops.errors import ConfigError
 from trading_ops.redaction import known
 
+HANG = 'echo $$ >"$0"; exec sleep 600'
+"""A bot that names its process in a file and never gets up."""
+
 
 def name_command(installation: Installation, *argv: str) -> None:
     entry = "    venue: paper\n"
@@ -60,7 +63,7 @@ def test_a_bot_that_does_not_start_fails_the_restore_test(
 
 
 def test_a_bot_that_does_not_start_leaves_the_backup_intact(installation: Installation) -> None:
-    """The contents passed, and another restore five minutes later would tell nothing new."""
+    """The contents passed; the next attempt is an hour later, not five minutes."""
     name_command(installation, "/no/such/program", "{var}")
     installation.back_up()
     (manifest,) = installation.manifests()
@@ -76,9 +79,12 @@ def test_a_bot_that_does_not_start_leaves_the_backup_intact(installation: Instal
     done = Run(at=run.at, succeeded=True)
     runs = dict.fromkeys(Operation, done) | {Operation.RESTORE_TEST: run}
     hour, day = timedelta(hours=1), timedelta(days=1)
-    assert due(runs, interval=2 * day, began=run.at, now=run.at + hour) is None
-    later = due(runs, interval=2 * day, began=run.at, now=run.at + day)
+    assert due(runs, interval=2 * day, began=run.at, now=run.at + hour / 2) is None
+    later = due(runs, interval=2 * day, began=run.at, now=run.at + hour)
     assert later is Operation.RESTORE_TEST
+    name_command(installation, "python", "-c", "", "{var}")
+    installation.restore_test(manifest)
+    assert records.runs()[Operation.RESTORE_TEST].succeeded
 
 
 def test_the_bot_gets_neither_the_live_folder_nor_our_secrets(
@@ -110,20 +116,21 @@ def test_secrets_in_the_output_are_not_shown(installation: Installation, tmp_pat
 
 
 def test_the_bots_share_one_deadline(installation: Installation, tmp_path: Path) -> None:
-    """More of them than run at a time: every one of them hangs and is named, and none is left."""
+    """One that has to wait for those before it is never started; none is left running."""
     bots = [f"b{number}" for number in range(AT_A_TIME + 1)]
-    hang = ["python", "-c", f"open('{tmp_path}/' + str(__import__('os').getpid()) + '.pid', 'w'); "]
-    hang[2] += "__import__('time').sleep(600)"
     entries = "".join(
         f"  - {{name: {name}, kind: bot, venue: paper, address: '127.0.0.1:{8500 + number}', "
-        f"restore_test: {json.dumps([*hang, '{var}'])}}}\n"
+        f"restore_test: {json.dumps(['/bin/sh', '-c', HANG, str(tmp_path / name), '{var}'])}}}\n"
         for number, name in enumerate(bots)
     )
     (installation.root / "targets.yml").write_text(TARGETS + entries)
     with pytest.raises(BotsNotStarted) as caught:
         start_bots(installation.settings, tmp_path, seconds=2)
     assert all(f"{name} does not start" in str(caught.value) for name in bots)
-    assert not [path for path in tmp_path.glob("*.pid") if Path("/proc", path.stem).exists()]
+    assert not (tmp_path / bots[-1]).exists()
+    started = [int(path.read_text()) for path in map(tmp_path.joinpath, bots) if path.exists()]
+    assert started, "no bot was started"
+    assert not [pid for pid in started if Path("/proc", str(pid)).exists()]
 
 
 def test_a_bot_does_not_outlive_the_restore_test(

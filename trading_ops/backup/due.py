@@ -14,7 +14,10 @@ EVERY = {
     Operation.VERIFY: timedelta(days=7),
 }
 RETRY = timedelta(minutes=5)
-"""Delay after a failure that is worth a retry, unless the interval is shorter."""
+"""Delay after a failure, unless the interval is shorter."""
+
+RETRY_BOTS = timedelta(hours=1)
+"""The same if only a bot did not start: another restore costs more than it tells."""
 
 
 def due(
@@ -47,5 +50,5 @@ def due(
 
 
 def _is_due(last: Run, every: timedelta, now: datetime) -> bool:
-    wait = every if last.succeeded or not last.retry else min(every, RETRY)
+    wait = every if last.succeeded else min(every, RETRY if last.retry else RETRY_BOTS)
     return not last.at <= now < last.at + wait

@@ -63,7 +63,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     succeeded: bool
     detail: str = ""
     retry: bool = True
-    """After a failure: try again soon, not only after the usual interval."""
+    """After a failure: try again within minutes; false: within an hour."""
 
 
 def record_of(

@@ -22,6 +22,9 @@ class ExitCode(IntEnum):
     NOT_RECOVERED = 5
     """A drill did not close in time (or, with automation paused, something recovered)."""
 
+    NO_SERVICES = 6
+    """targets.yml assigns no service to this node."""
+
     UNEXPECTED = 70
     """Internal error in trading-ops; the log named in the message has the details."""
 

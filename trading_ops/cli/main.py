@@ -91,6 +91,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def _explain(error: Exception) -> int:
     from trading_ops.errors import (  # noqa: PLC0415
         ConfigError,
+        NoServices,
         NotRunning,
         SetupError,
         TradingOpsError,
@@ -100,6 +101,8 @@ def _explain(error: Exception) -> int:
         click.echo(f"Error: {error}", err=True)
         if isinstance(error, NotRunning):
             return ExitCode.NOT_RUNNING
+        if isinstance(error, NoServices):
+            return ExitCode.NO_SERVICES
         return ExitCode.SETUP if isinstance(error, ConfigError | SetupError) else ExitCode.FAILED
     place = _write_traceback(error)
     click.echo(

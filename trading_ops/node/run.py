@@ -13,7 +13,7 @@ from trading_ops.bounded_site import BoundedSite
 from trading_ops.config.settings import Settings
 from trading_ops.config.targets import is_loopback, split_address
 from trading_ops.domain.target import Kind, Manager, Registry, Target
-from trading_ops.errors import ConfigError, SetupError
+from trading_ops.errors import NoServices, SetupError
 from trading_ops.node.scaled import Scaled
 from trading_ops.node.server import build, services_of, units_of
 from trading_ops.services.manager import ServiceManager
@@ -29,7 +29,7 @@ def own_entry(registry: Registry, name: str) -> Target:
     Other addresses may belong to another host.
 
     Raises:
-        ConfigError: there is none, or there are several to choose from.
+        NoServices: there is none, or there are several to choose from.
     """
     nodes = registry.of_kind(Kind.NODE)
     local = [node for node in nodes if is_loopback(split_address(node.address)[0])]
@@ -39,7 +39,7 @@ def own_entry(registry: Registry, name: str) -> Target:
     if found is None:
         names = ", ".join(node.name for node in nodes) or "none yet: add a target of kind node"
         problem = f"{name!r} is not a node of targets.yml" if name else "no node was named"
-        raise ConfigError("--name", "", problem, f"one of {names}")
+        raise NoServices("--name", "", problem, f"one of {names}")
     return found
 
 

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from trading_ops.agent.fence import FenceKeeper
 from trading_ops.domain.target import Manager, Registry, Target
-from trading_ops.errors import ConfigError
+from trading_ops.errors import NoServices
 from trading_ops.node.scaled import Scaled, ScaleRequest
 from trading_ops.node.unit import NodeUnit
 from trading_ops.services.api import UnitsApi, application
@@ -20,12 +20,12 @@ def services_of(registry: Registry, node: str) -> tuple[Target, ...]:
     """Return the targets whose services a node manages.
 
     Raises:
-        ConfigError: there is none.
+        NoServices: there is none.
     """
     found = tuple(target for target in registry if target.service and target.service.node == node)
     if not found:
         fix = f"write `service: {{…, node: {node}}}` in the entries of the targets on its host"
-        raise ConfigError("targets.yml", f"targets[{node}]", "no service names this node", fix)
+        raise NoServices("targets.yml", f"targets[{node}]", "no service names this node", fix)
     return found
 
 

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from trading_ops.cli.exit_codes import ExitCode
+from trading_ops.cli.main import run
+
 SETUP = Path(__file__).parents[3] / "deploy" / "setup.sh"
 PREFIXES = ("/opt", "/etc", "/var/lib", "/usr/local/bin")
 
@@ -25,6 +28,15 @@ echo "$*" >>"$ROOT/trading-ops.log"
 case $1 in
 node) echo 'Error: reason' >&2; exit "${POLKIT_CODE:-0}" ;;
 esac
+"""
+
+
+TARGETS = """\
+version: 1
+targets:
+  - {name: reconciler, kind: reconciler, address: "127.0.0.1:1"}
+  - {name: prometheus, kind: prometheus, address: "127.0.0.1:2"}
+  - {name: alertmanager, kind: alertmanager, address: "127.0.0.1:3"}
 """
 
 
@@ -130,13 +142,48 @@ def test_prometheus_decides_nothing(site: Site) -> None:
     assert "Warning: prometheus does not start" in done.stdout
 
 
-@pytest.mark.parametrize(("code", "starts"), [("0", True), ("4", True), ("1", False)])
+@pytest.mark.parametrize(("code", "starts"), [("0", True), ("6", True), ("4", False)])
 def test_only_a_node_without_services_is_left_out(site: Site, code: str, *, starts: bool) -> None:
     done = site.run("start", POLKIT_CODE=code)
     assert (done.returncode == 0) is starts, done.stderr
     restarted = "restart trading-ops-node" in site.log("systemctl")
     assert restarted is (code == "0")
-    assert ("The node is not started: reason" in done.stdout) is (code == "4")
+    assert ("The node is not started: reason" in done.stdout) is (code == "6")
+
+
+def test_a_node_that_is_not_listed_has_an_exit_code_of_its_own(tmp_path: Path) -> None:
+    """setup.sh goes on then, and not with a targets.yml that it cannot read."""
+    targets = tmp_path / "targets.yml"
+    argv = ["node", "--name", "host-b", "--polkit", "user", "--targets", str(targets)]
+    targets.write_text(TARGETS)
+    assert run(argv) == ExitCode.NO_SERVICES
+    targets.write_text(TARGETS + "  - {name: host-b, kind: node, address: '127.0.0.1:4'}\n")
+    assert run(argv) == ExitCode.NO_SERVICES
+    targets.write_text("version: 1\ntargets: [")
+    assert run(argv) == ExitCode.SETUP
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
+def test_a_rollback_cannot_be_interrupted(site: Site, number: signal.Signals) -> None:
+    """Between the stop of one release and the start of the other."""
+    done = site.run(
+        f"""
+units() {{ kill -{number} $$; kill -{number} "$(sh -c 'echo $PPID')"; }}
+main rollback
+"""
+    )
+    assert done.returncode == 0, done.stderr
+    assert (site.link("current"), site.link("previous")) == ("a", "b")
+    assert site.log("systemctl")[-1].startswith("restart trading-ops-exporter")
+
+
+def test_a_rollback_to_a_release_that_does_not_start_returns(site: Site) -> None:
+    site.stub(site.base / "releases/a/bin/trading-ops", '#!/bin/sh\n[ "$1" != init ]\n')
+    done = site.run("main rollback")
+    assert done.returncode == 1
+    assert "runs again" in done.stderr
+    assert (site.link("current"), site.link("previous")) == ("b", "a")
+    assert site.log("systemctl")[-1].startswith("restart trading-ops-exporter")
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
