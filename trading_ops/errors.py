@@ -92,6 +92,10 @@ class Refused(ClientError):
     """The request was rejected: nothing was done."""
 
 
+class NotOffered(Refused):
+    """The bot does not offer this command."""
+
+
 class FencedOff(Refused):
     """The executor has seen a higher fence than the request's."""
 

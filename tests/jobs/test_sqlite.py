@@ -4,12 +4,18 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import Connection
 
 from tests.databases import sqlite_only
+from tests.free_ports import free_port
 from tests.jobs.conftest import Replica, Start
+from trading_ops.agent import Agent, Command, Health, Params
 from trading_ops.config.settings import Settings
+from trading_ops.config.token_files import write_secret
 from trading_ops.domain.job import JobOutcome
+from trading_ops.errors import StoreError
+from trading_ops.instrument import BotMetrics
 from trading_ops.jobs.job import Context
 from trading_ops.jobs.registry import load
 from trading_ops.store.engine import WAL_BYTES, reading_engine, writing_engine
@@ -22,8 +28,10 @@ INSERT INTO "Odd ""name" SELECT i, hex(randomblob(200)) FROM n
 
 
 def context_of(replica: Replica, folder: Path) -> Context:
+    if not (folder / "targets.yml").exists():
+        (folder / "targets.yml").write_text(TARGETS.rpartition("  - {{name: alpha")[0].format())
     return Context(
-        settings=Settings(root=folder, var=folder / "var"),
+        settings=Settings(root=folder, var=folder / "var", targets_file=folder / "targets.yml"),
         writer=replica.scheduler.writer,
         reader=replica.scheduler.reader,
         timeout=timedelta(minutes=5),
@@ -120,3 +128,65 @@ def test_the_wal_gets_smaller_after_a_long_read(database_url: str) -> None:
     assert wal.stat().st_size <= WAL_BYTES
     writer.dispose()
     reader.dispose()
+
+
+TARGETS = """\
+version: 1
+targets:
+  - {{name: reconciler, kind: reconciler, address: "127.0.0.1:1"}}
+  - {{name: prometheus, kind: prometheus, address: "127.0.0.1:2"}}
+  - {{name: alertmanager, kind: alertmanager, address: "127.0.0.1:3"}}
+  - {{name: paper, kind: venue, address: "127.0.0.1:4"}}
+  - {{name: alpha, kind: bot, address: "{address}", venue: paper}}
+"""
+
+
+@pytest.mark.parametrize("offered", [True, False])
+async def test_a_bot_takes_care_of_its_own_records(
+    start: Start, tmp_path: Path, *, offered: bool
+) -> None:
+    """On the job's command, if it has one: a second writer could damage its file."""
+    asked = []
+
+    async def optimize(params: Params) -> str:
+        asked.append(params["dry_run"])
+        return "analyze orders: 5000 rows and no statistics"
+
+    command = Command(run=optimize, required={"dry_run": None})
+    port = free_port()
+    agent = Agent(
+        name="alpha",
+        address=("127.0.0.1", port),
+        metrics=BotMetrics(version="1", mode="paper"),
+        health=Health,
+        commands={"optimize_records": command} if offered else {},
+        state_dir=tmp_path,
+        metrics_token="metrics",
+        agent_token="agent",
+    )
+    (tmp_path / "targets.yml").write_text(TARGETS.format(address=f"127.0.0.1:{port}"))
+    (tmp_path / "var" / "secrets").mkdir(parents=True)
+    write_secret(tmp_path / "var" / "secrets" / "agent_token_alpha", "agent")
+    agent.start()
+    try:
+        async with start() as replica:
+            context = context_of(replica, tmp_path)
+            plan, result = await JOB.plan(context), await JOB.run(context)
+    finally:
+        agent.stop()
+    assert plan.refused == ""
+    assert [step.what for step in plan.steps] == [
+        "alpha: analyze orders: 5000 rows and no statistics"
+    ] * offered
+    assert result.outcome is (JobOutcome.DONE if offered else JobOutcome.NOTHING_TO_DO)
+    assert asked == ["yes", "no"] * offered
+
+
+async def test_a_bot_that_is_away_fails_the_run(start: Start, tmp_path: Path) -> None:
+    """With its name."""
+    (tmp_path / "targets.yml").write_text(TARGETS.format(address=f"127.0.0.1:{free_port()}"))
+    (tmp_path / "var" / "secrets").mkdir(parents=True)
+    write_secret(tmp_path / "var" / "secrets" / "agent_token_alpha", "agent")
+    async with start() as replica:
+        with pytest.raises(StoreError, match="alpha: "):
+            await JOB.run(context_of(replica, tmp_path))

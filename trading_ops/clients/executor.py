@@ -1,11 +1,12 @@
 """The common part of all executors: fences, and stored answers by attempt id."""
 
+from http import HTTPStatus
 from typing import Literal, TypeVar
 
 import msgspec
 
 from trading_ops.clients.http import Http, HttpResponse
-from trading_ops.errors import FencedOff, Refused, Unreachable
+from trading_ops.errors import FencedOff, NotOffered, Refused, Unreachable
 
 
 class CommandResult(msgspec.Struct):
@@ -73,6 +74,8 @@ def refusal(request: str, answer: HttpResponse) -> Refused:
     """Return the error of a clear rejection."""
     text = answer.body[:200].decode(errors="replace")
     message = f"{request}: HTTP {answer.status}: {text}"
+    if answer.status == HTTPStatus.NOT_FOUND and b'"unknown_command"' in answer.body:
+        return NotOffered(message)
     try:
         stale = msgspec.json.decode(answer.body, type=_Stale)
     except msgspec.DecodeError:

@@ -107,7 +107,7 @@ def _is_postgresql(url: URL) -> bool:
 def _prepare_writer(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves
     for pragma in (
-        "auto_vacuum=INCREMENTAL",  # of a new database; see sqlite_care
+        "auto_vacuum=INCREMENTAL",  # of a new database; see trading_ops.sqlite_care
         "journal_mode=WAL",
         f"journal_size_limit={WAL_BYTES}",
         "synchronous=FULL",

@@ -6,6 +6,7 @@ from functools import partial
 
 from tests.service.bot.conftest import Control
 from tests.service.botkit.conftest import sample, until
+from trading_ops.botkit.records.sql import Session
 from trading_ops_lab.paper.bot.bot import Bot
 from trading_ops_lab.paper.bot.config import BotConfig
 
@@ -43,3 +44,19 @@ async def test_records_that_are_locked_by_others_are_not_called_reconnected(
     assert "locked" in reply["detail"]
     await bot.store.set_fact("after", 1)
     assert await bot.store.fact("after", int) == 1
+
+
+async def test_the_bot_takes_care_of_its_records(bot: Bot, control: Control) -> None:
+    """Only named at first; done on command, then there is nothing to do."""
+
+    def fill(session: Session) -> None:
+        for number in range(2000):
+            session.execute("INSERT INTO nonces (key, ceiling) VALUES (?, ?)", (f"k{number}", 1))
+
+    await bot.store.transact(fill)
+    for dry_run in ("yes", "no"):
+        reply = await control.command("optimize_records", dry_run=dry_run)
+        assert reply["outcome"] == "succeeded", reply
+        assert "analyze nonces: 2" in reply["detail"]
+    reply = await control.command("optimize_records", dry_run="no")
+    assert reply["detail"] == "nothing to do"

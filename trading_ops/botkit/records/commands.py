@@ -1,15 +1,20 @@
-"""Commands that replace the bot's connection to its records."""
+"""Commands that replace the bot's connection to its records, and take care of them."""
 
+from functools import partial
 from typing import Protocol
 
+from trading_ops import clock
 from trading_ops.agent import Command, CommandFailed, Params
 from trading_ops.botkit.component import Unavailable
+from trading_ops.botkit.records.sql import Session
 from trading_ops.botkit.records.store import Store
 from trading_ops.errors import StoreError
+from trading_ops.sqlite_care import Need, Query, batches, carry_out, find
 
+CARE_SECONDS = 30.0
 DEADLINE_SECONDS = 15.0
-"""Deadline of a command: the running transaction and the first statement of the new connection may
-each wait up to 5 s for a lock."""
+"""Deadline of a reconnection: the running transaction and the first statement of the new
+connection may each wait up to 5 s for a lock."""
 
 
 class HasStore(Protocol):
@@ -33,6 +38,49 @@ def records_commands(bot: HasStore) -> dict[str, Command]:
         "recycle_pool": Command(run=recycle_pool, deadline_seconds=DEADLINE_SECONDS),
         "reconnect_database": Command(run=reconnect_database, deadline_seconds=DEADLINE_SECONDS),
     }
+
+
+def sqlite_commands(bot: HasStore) -> dict[str, Command]:
+    """Return the command `optimize_records`, for records in SQLite.
+
+    It renews statistics and returns free pages to the file system, in short transactions between
+    those of the bot. Its parameter `dry_run` is `yes` to only name what is needed.
+    """
+
+    async def optimize_records(params: Params) -> str:
+        try:
+            needs = await bot.store.transact(lambda session: find(_query(session)))
+            if params["dry_run"] == "no":
+                await _carry_out(bot.store, needs)
+        except (StoreError, Unavailable) as error:
+            raise CommandFailed(f"the records were not optimized: {error}") from error
+        return "; ".join(f"{need.what}: {need.reason}" for need in needs) or "nothing to do"
+
+    return {
+        "optimize_records": Command(
+            run=optimize_records,
+            required={"dry_run": frozenset({"yes", "no"})},
+            deadline_seconds=CARE_SECONDS + DEADLINE_SECONDS,
+        )
+    }
+
+
+async def _carry_out(store: Store, needs: list[Need]) -> None:
+    """Do what is needed; what takes too long continues with the next command."""
+    limit = clock.monotonic() + CARE_SECONDS
+    for need in needs:
+        for times in batches(need):
+            if clock.monotonic() > limit:
+                return
+            await store.transact(partial(_one_batch, need=need, times=times))
+
+
+def _one_batch(session: Session, *, need: Need, times: int) -> None:
+    carry_out(_query(session), need, times)
+
+
+def _query(session: Session) -> Query:
+    return lambda statement: session.execute(statement).all()
 
 
 async def _reconnect(store: Store, *, interrupt: bool) -> None:

@@ -50,6 +50,8 @@ class SqliteDriver:
         try:
             self._connection = sqlite3.connect(self._path, isolation_level=None)
             self.connections += 1
+            # Of a new file: `optimize_records` can then return free pages.
+            self._connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
             self._connection.execute("PRAGMA journal_mode=WAL")
             # After a long read of another process the WAL gets smaller again.
             self._connection.execute(f"PRAGMA journal_size_limit={WAL_BYTES}")

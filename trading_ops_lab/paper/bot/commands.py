@@ -10,7 +10,7 @@ from trading_ops.botkit.log_commands import log_commands
 from trading_ops.botkit.nonces.issuer import Nonces
 from trading_ops.botkit.orders.book import Book
 from trading_ops.botkit.reconciliation.component import Reconciliation
-from trading_ops.botkit.records.commands import records_commands
+from trading_ops.botkit.records.commands import records_commands, sqlite_commands
 from trading_ops.botkit.records.store import Store
 from trading_ops.botkit.stage import queue_commands
 from trading_ops.botkit.supervisor import Supervisor
@@ -85,6 +85,7 @@ def commands_of(parts: Parts) -> dict[str, Command]:
         **mode_commands(parts),
         **log_commands(),
         **records_commands(parts),
+        **(sqlite_commands(parts) if parts.failover is None else {}),
         **throttle_commands(parts.throttle),
         **suspension_commands(parts.suspension),
         **queue_commands(parts),

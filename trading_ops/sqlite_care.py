@@ -1,14 +1,16 @@
-"""Care of our SQLite database: what needs it, why, and how it is done.
+"""Care of a SQLite database, ours or a bot's: what needs it, why, and how it is done.
 
-Everything is carried out by the writer's thread: a second connection that writes could corrupt the
-WAL before SQLite 3.51.3. The WAL itself needs no care: SQLite writes it back at a thousand pages,
-and `journal_size_limit` cuts it off afterwards.
+Everything is carried out by the thread that writes: a second connection that writes could corrupt
+the WAL before SQLite 3.51.3. The WAL itself needs no care: SQLite writes it back at a thousand
+pages, and `journal_size_limit` cuts it off afterwards.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection
+Query = Callable[[str], Sequence[Sequence[Any]]]
+"""Runs a statement in a transaction, and returns its rows."""
 
 ROWS = 1000
 """Below this a table is small, and a scan of it is cheap."""
@@ -41,29 +43,32 @@ class Need:
     """By which the file gets smaller."""
 
 
-def needs(connection: Connection) -> list[Need]:
-    """Return what needs to be done; nothing on PostgreSQL."""
-    if connection.dialect.name != "sqlite":
-        return []
-    return [*_tables_to_analyze(connection), *_free_pages(connection)]
+def find(query: Query) -> list[Need]:
+    """Return what needs to be done."""
+    return [*_tables_to_analyze(query), *_free_pages(query)]
 
 
-def carry_out(connection: Connection, need: Need, times: int) -> None:
-    """Run a statement so many times, in the writer's transaction."""
-    connection.exec_driver_sql(f"PRAGMA analysis_limit={SAMPLE}")
+def batches(need: Need) -> list[int]:
+    """Return how often the statement runs in each of its transactions."""
+    return [min(BATCH, need.times - done) for done in range(0, need.times, BATCH)]
+
+
+def carry_out(query: Query, need: Need, times: int) -> None:
+    """Run a statement so many times, in one transaction."""
+    query(f"PRAGMA analysis_limit={SAMPLE}")
     for _ in range(times):
-        connection.exec_driver_sql(need.statement)
+        query(need.statement)
 
 
-def _tables_to_analyze(connection: Connection) -> list[Need]:
-    known = _known_rows(connection)
+def _tables_to_analyze(query: Query) -> list[Need]:
+    known = _known_rows(query)
     found = []
     for table in _column(
-        connection,
+        query,
         "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'",
     ):
         quoted = '"' + str(table).replace('"', '""') + '"'
-        rows = int(_column(connection, f"SELECT count(*) FROM {quoted}")[0])  # noqa: S608
+        rows = int(_column(query, f"SELECT count(*) FROM {quoted}")[0])  # noqa: S608
         before = known.get(str(table))
         if before is None:
             reason = f"{rows} rows and no statistics" if rows >= ROWS else ""
@@ -77,20 +82,20 @@ def _tables_to_analyze(connection: Connection) -> list[Need]:
     return found
 
 
-def _known_rows(connection: Connection) -> dict[str, int]:
+def _known_rows(query: Query) -> dict[str, int]:
     """Return how many rows each table had when it was analyzed."""
-    if not _column(connection, "SELECT 1 FROM sqlite_master WHERE name = 'sqlite_stat1'"):
+    if not _column(query, "SELECT 1 FROM sqlite_master WHERE name = 'sqlite_stat1'"):
         return {}
-    rows = connection.exec_driver_sql("SELECT tbl, stat FROM sqlite_stat1").all()
+    rows = query("SELECT tbl, stat FROM sqlite_stat1")
     found: dict[str, int] = {}
     for table, stat in rows:
         found[table] = max(found.get(table, 0), int(str(stat).partition(" ")[0]))
     return found
 
 
-def _free_pages(connection: Connection) -> list[Need]:
+def _free_pages(query: Query) -> list[Need]:
     mode, pages, free, size = (
-        int(_column(connection, f"PRAGMA {name}")[0])
+        int(_column(query, f"PRAGMA {name}")[0])
         for name in ("auto_vacuum", "page_count", "freelist_count", "page_size")
     )
     if mode != INCREMENTAL or free < max(FREE_PAGES, FREE_PART * pages):
@@ -107,5 +112,5 @@ def _free_pages(connection: Connection) -> list[Need]:
     ]
 
 
-def _column(connection: Connection, statement: str) -> list[Any]:
-    return list(connection.exec_driver_sql(statement).scalars())
+def _column(query: Query, statement: str) -> list[Any]:
+    return [row[0] for row in query(statement)]
