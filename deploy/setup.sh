@@ -23,6 +23,7 @@ UNITS=/etc/systemd/system
 POLKIT=/etc/polkit-1/rules.d/50-trading-ops-node.rules
 COMMAND=/usr/local/bin/trading-ops
 SERVICES='trading-ops-reconciler trading-ops-exporter trading-ops-node'
+CLEAN_UP=trading-ops-clean-up # on a host with a node only; the reconciler has a job for it
 PACKAGE='trading-ops[node,exporter,postgresql]'
 DRY_RUN=''
 WITH_PROMETHEUS=yes
@@ -71,6 +72,16 @@ users() {
         getent passwd $user >/dev/null ||
             run useradd --system --user-group --no-create-home --home-dir /nonexistent \
                 --shell /usr/sbin/nologin $user
+    done
+}
+
+# Keeps the releases in use and the newest one besides, which may have failed.
+old_releases() {
+    kept=0
+    for folder in $(printf '%s\n' $BASE/releases/* | sort -r); do
+        case $folder in "$(readlink $BASE/current)" | "$(readlink $BASE/previous || true)") continue ;; esac
+        kept=$((kept + 1))
+        [ $kept = 1 ] || run rm -rf "$folder"
     done
 }
 
@@ -145,7 +156,11 @@ units() {
     for unit in $SERVICES; do
         run install -m 0644 "$PROJECT/deploy/systemd/$unit.service" $UNITS/
     done
+    [ -z "$NODE" ] || for unit in $CLEAN_UP.service $CLEAN_UP.timer; do
+        run install -m 0644 "$PROJECT/deploy/systemd/$unit" $UNITS/
+    done
     run systemctl daemon-reload
+    [ -z "$NODE" ] || run systemctl enable --quiet --now $CLEAN_UP.timer
 }
 
 # Debian's units read these files; the one that was there is kept for uninstall.
@@ -288,6 +303,8 @@ uninstall() {
         [ ! -e "$UNITS/$unit.service" ] || run systemctl disable --quiet --now "$unit"
         run rm -f "$UNITS/$unit.service"
     done
+    [ ! -e $UNITS/$CLEAN_UP.timer ] || run systemctl disable --quiet --now $CLEAN_UP.timer
+    run rm -f $UNITS/$CLEAN_UP.service $UNITS/$CLEAN_UP.timer
     for name in prometheus prometheus-alertmanager; do
         [ ! -e "/etc/default/$name.before-trading-ops" ] || {
             run mv "/etc/default/$name.before-trading-ops" "/etc/default/$name"
@@ -367,6 +384,7 @@ main() {
             if [ -n "$earlier" ]; then run ln -sfn "$earlier" $BASE/previous; else run rm -f $BASE/previous; fi
             die "the upgrade failed; $old runs again. $new is kept for a look"
         fi
+        old_releases
         say "Done. Next${NODE:+, on the host of the reconciler}: trading-ops doctor"
         ;;
     rollback) rollback ;;

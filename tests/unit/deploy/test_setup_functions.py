@@ -211,3 +211,22 @@ def test_a_good_upgrade_can_be_taken_back(site: Site) -> None:
     assert done.returncode == 0, done.stderr
     assert site.link("current") not in {"a", "b"}
     assert site.link("previous") == "b"
+
+
+def test_an_upgrade_removes_old_releases(site: Site) -> None:
+    """Not the one before, nor the newest of the others, which may have failed."""
+    for name in ("20240101T000000Z", "20240102T000000Z"):
+        (site.base / "releases" / name).mkdir()
+    assert site.run("configure_and_start() { :; }; main upgrade").returncode == 0
+    kept = {path.name for path in (site.base / "releases").iterdir()}
+    assert kept == {"a", "b", site.link("current")}
+
+
+def test_a_host_with_a_node_only_is_cleaned_up_by_a_timer(site: Site) -> None:
+    """Elsewhere the reconciler's job does it."""
+    body = site.script.partition("\nunits() {")[2].partition("\n}\n")[0]
+    site.stub(site.root / "bin/install", "#!/bin/sh\n")
+    assert site.run(f"units() {{{body}\n}}\nunits").returncode == 0
+    assert not [line for line in site.log("systemctl") if "timer" in line]
+    assert site.run(f"units() {{{body}\n}}\nNODE=host-b; units").returncode == 0
+    assert site.log("systemctl")[-1] == "enable --quiet --now trading-ops-clean-up.timer"
