@@ -174,7 +174,10 @@ class Pages:
     async def maintenance(self, visitor: Visitor) -> Page:
         """Show maintenance windows, open and planned, and whether automation is paused."""
         windows = await visitor.get("/api/v1/maintenance")
-        return "maintenance.html", {"windows": windows.maintenance}
+        return "maintenance.html", {
+            "windows": windows.maintenance,
+            "recurring": windows.recurring,
+        }
 
     async def events(self, visitor: Visitor) -> Page:
         """Show events, newest first."""

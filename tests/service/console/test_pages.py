@@ -194,6 +194,21 @@ async def test_an_incident_in_the_hands_of_a_person(serving: Serving) -> None:
         assert "/console/runbooks/BotSick" in (await browser.get(f"/console/incidents/{key}"))[1]
 
 
+async def test_recurring_windows_are_listed(serving: Serving) -> None:
+    """With when they come; their next window is one of the planned."""
+    order = {"target": "alpha", "reason": "patches", "every": "Sun 02:00", "seconds": 3600}
+    async with serving() as console:
+        path = "/api/v1/recurring-maintenance"
+        assert (await ask(console.running, "POST", path, TOKENS[Role.OPERATOR], json=order))[
+            0
+        ] == 201
+        browser = await console.browser(Role.VIEWER)
+        _, page = await browser.get("/console/maintenance")
+        assert "Recurring windows" in page
+        assert "Sun 02:00 UTC" in page
+        assert page.count("patches") == 2
+
+
 async def test_maintenance_and_pause(serving: Serving) -> None:
     """Start and end; every page says so meanwhile."""
     async with serving() as console:
