@@ -13,7 +13,8 @@
     │   ├── Unreachable     no answer: the outcome is unknown (retryable, except one-shots)
     │   └── Refused         rejected: nothing was done (permanent)
     ├── ActionError         an action failed; the next step is due (permanent)
-    └── RequestRefused        an operator's request was rejected; nothing was done
+    ├── RequestRefused        an operator's request was rejected; nothing was done
+    └── NothingSelected     no target has the requested team or host
 
 Commands print the message as a single line, never a traceback.
 """
@@ -110,3 +111,7 @@ class ActionError(TradingOpsError):
 
 class RequestRefused(TradingOpsError):
     """An operator's request was rejected and nothing was done; the message gives the reason."""
+
+
+class NothingSelected(TradingOpsError):
+    """No target has the requested team or host."""

@@ -38,7 +38,7 @@ SLOW = {
 """They lead to recovery too, from what unfolds over minutes: a scrape each second is no help."""
 
 QUICK = [rule for rule in RECOVERED if rule.name not in SLOW]
-OF_A_PROCESS = frozenset({"instance", "job", "pod", "strategy"})
+OF_A_PROCESS = frozenset({"instance", "job", "pod", "strategy", "team", "host"})
 PAGE = "TradingAlertPersists"
 """Pages for other alerts, and has their severity and their runbooks."""
 

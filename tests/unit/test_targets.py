@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from trading_ops.config.targets import load_targets, parse_targets, split_address
-from trading_ops.domain.target import Kind, Manager, Restarts
-from trading_ops.errors import ConfigError
+from trading_ops.domain.target import Kind, Manager, Restarts, Selection
+from trading_ops.errors import ConfigError, NothingSelected
 from trading_ops.project.discovery import discovery
 
 SHIPPED = Path(__file__).parents[2] / "targets.yml"
@@ -214,6 +214,28 @@ def test_a_service_on_a_node_is_read(service: str, manager: Manager) -> None:
     assert bot is not None
     assert bot.service is not None
     assert (bot.service.manager, bot.service.node) == (manager, "host-1")
+
+
+def test_a_part_of_the_fleet_is_selected_by_team_and_host() -> None:
+    """A bot is on the host of its node unless a label says otherwise; so Prometheus is told."""
+    text = with_service("{manager: docker, unit: alpha, node: host-1}")
+    registry = parse_targets(text, where="targets.yml")
+
+    def names(**wanted: str) -> set[str]:
+        return {one.name for one in registry.select(Selection(**wanted))}
+
+    assert names(host="host-1") == {"alpha", "host-1"}
+    assert names() == {one.name for one in registry}
+    with pytest.raises(NothingSelected, match=r"team 'fx'.* Hosts: host-1"):
+        names(team="fx")
+    (bot,) = discovery(registry)["bots"]
+    assert bot["labels"]["host"] == "host-1"
+    text = text.replace("strategy: sma_cross", "team: fx, host: rack-2")
+    registry = parse_targets(text, where="targets.yml")
+    assert names(team="fx", host="rack-2") == {"alpha"}
+    assert names(host="host-1") == {"host-1"}
+    (bot,) = discovery(registry)["bots"]
+    assert (bot["labels"]["team"], bot["labels"]["host"]) == ("fx", "rack-2")
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,11 @@ import msgspec
 
 from trading_ops import clock
 from trading_ops.api.incidents import IncidentPage, incident_page
-from trading_ops.api.requests import Cursor, Key, Limit, Moment, place_of
+from trading_ops.api.requests import Cursor, Key, Limit, Moment, Selected, place_of
 from trading_ops.domain.alert import Fingerprint
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.observation import RoutedAlert, RuleAlert, Snapshot
+from trading_ops.reconciler.runbook_index import RunbookIndex
 from trading_ops.store import search
 from trading_ops.store.reader import Reader
 from trading_ops.store.search import TimeRange
@@ -20,7 +21,7 @@ from trading_ops.store.search import TimeRange
 AlertState = Literal["firing", "pending", "ended"]
 
 
-class AlertQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class AlertQuery(Selected, forbid_unknown_fields=True, kw_only=True):
     """Filters and page of the list."""
 
     alertname: Key | None = None
@@ -82,17 +83,19 @@ class AlertRoutes:
     def __init__(
         self,
         reader: Reader,
+        index: RunbookIndex,
         snapshot: Callable[[], Snapshot | None],
         open_incidents: Callable[[], Mapping[str, Incident]],
     ) -> None:
         """Set functions that return the last observation and the open incidents by id."""
         self._reader = reader
+        self._index = index
         self._snapshot = snapshot
         self._open = open_incidents
 
     async def search(self, query: AlertQuery) -> AlertPage:
         """Return the alerts as last observed, each with its incident."""
-        snapshot = self._snapshot()
+        snapshot, names = self._snapshot(), query.names(self._index.registry)
         if snapshot is None:
             return _page([], None, snapshot)
         rules = snapshot.prometheus.alerts if snapshot.prometheus else {}
@@ -100,7 +103,7 @@ class AlertRoutes:
         keys = sorted(key for key in rules.keys() | routed.keys() if key > (query.after or ""))
         found: list[Fingerprint] = []
         for key in keys:
-            if _is_wanted(query, rules.get(key), routed.get(key)):
+            if self._is_wanted(query, names, rules.get(key), routed.get(key)):
                 found.append(key)
             if len(found) > query.limit:
                 break
@@ -126,12 +129,22 @@ class AlertRoutes:
         )
         return incident_page(found, query.limit)
 
-
-def _is_wanted(query: AlertQuery, rule: RuleAlert | None, routed: RoutedAlert | None) -> bool:
-    labels = _labels(rule, routed)
-    if query.alertname is not None and labels.get("alertname") != query.alertname:
-        return False
-    return query.state is None or _state(rule) == query.state
+    def _is_wanted(
+        self,
+        query: AlertQuery,
+        names: frozenset[str] | None,
+        rule: RuleAlert | None,
+        routed: RoutedAlert | None,
+    ) -> bool:
+        labels = _labels(rule, routed)
+        name = labels.get("alertname", "")
+        if query.alertname is not None and name != query.alertname:
+            return False
+        if names is not None:
+            target = self._index.target(name, labels)
+            if target is None or target.name not in names:
+                return False
+        return query.state is None or _state(rule) == query.state
 
 
 def _state(rule: RuleAlert | None) -> AlertState:

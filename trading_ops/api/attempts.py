@@ -4,15 +4,16 @@ from functools import partial
 
 import msgspec
 
-from trading_ops.api.requests import Cursor, Key, Limit, Moment, not_found, place_of
+from trading_ops.api.requests import Cursor, Key, Limit, Moment, Selected, not_found, place_of
 from trading_ops.domain.attempt import Attempt, AttemptState
+from trading_ops.domain.target import Registry
 from trading_ops.store import search
 from trading_ops.store.events import Event
 from trading_ops.store.reader import Reader
 from trading_ops.store.search import PagePosition, TimeRange
 
 
-class AttemptQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class AttemptQuery(Selected, forbid_unknown_fields=True, kw_only=True):
     """Filters and page of the list."""
 
     incident: Key | None = None
@@ -43,8 +44,9 @@ class AttemptDetail(msgspec.Struct, kw_only=True):
 class AttemptRoutes:
     """Handlers of `attempts`."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, registry: Registry) -> None:
         self._reader = reader
+        self._registry = registry
 
     async def search(self, query: AttemptQuery) -> AttemptPage:
         """Return attempts, newest first."""
@@ -53,6 +55,7 @@ class AttemptRoutes:
                 search.find_attempts,
                 incident_id=query.incident,
                 target=query.target,
+                targets=query.names(self._registry),
                 action=query.action,
                 state=query.state,
                 span=TimeRange(since=query.since, until=query.until),

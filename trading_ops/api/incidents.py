@@ -16,6 +16,7 @@ from trading_ops.api.requests import (
     Moment,
     Note,
     Person,
+    Selected,
     invalid,
     not_found,
     place_of,
@@ -25,6 +26,7 @@ from trading_ops.domain.acknowledgement import SNOOZED_AT_MOST, AcknowledgementK
 from trading_ops.domain.decision import Close, Reason
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.observation import Snapshot, why_not_resolvable
+from trading_ops.domain.target import Registry
 from trading_ops.errors import RequestRefused
 from trading_ops.reconciler.acknowledgements import Acknowledged, AcknowledgementSync
 from trading_ops.reconciler.timeline import IncidentStatus, Timeline, read_statuses, read_timeline
@@ -36,7 +38,7 @@ from trading_ops.store.writer import Writer
 UNKNOWN = "no incident matches this ID, or the prefix is ambiguous"
 
 
-class IncidentQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class IncidentQuery(Selected, forbid_unknown_fields=True, kw_only=True):
     """Filters and page of the list."""
 
     open: bool = False
@@ -99,11 +101,13 @@ class IncidentRoutes:
         self,
         reader: Reader,
         writer: Writer,
+        registry: Registry,
         acknowledging: AcknowledgementSync,
         snapshot: Callable[[], Snapshot | None],
     ) -> None:
         self._reader = reader
         self._writer = writer
+        self._registry = registry
         self._acknowledging = acknowledging
         self._snapshot = snapshot
 
@@ -113,6 +117,7 @@ class IncidentRoutes:
             search.find_incidents,
             only_open=query.open,
             target=query.target,
+            targets=query.names(self._registry),
             alert=query.alertname,
             span=TimeRange(since=query.since, until=query.until),
             after=place_of(query.cursor),

@@ -16,6 +16,7 @@ from aiohttp import web
 
 from trading_ops import logs
 from trading_ops.api.tokens import Role
+from trading_ops.domain.target import Registry, Selection
 from trading_ops.errors import (
     ClientError,
     CommitUnknown,
@@ -144,6 +145,26 @@ Cursor = Annotated[str, msgspec.Meta(max_length=100, pattern=r"^[0-9]{1,19}_[!-~
 """`next` of the previous page."""
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=GREATEST)]
+
+
+class Selected(msgspec.Struct, kw_only=True):
+    """The part of the fleet that a request is about; default: all."""
+
+    team: Key | None = None
+    """Only targets with this label `team` in targets.yml."""
+
+    host: Key | None = None
+    """Only targets on this host: their label `host`, by default their node."""
+
+    def names(self, registry: Registry) -> frozenset[str] | None:
+        """Return the names of the targets; None: no restriction.
+
+        Raises:
+            NothingSelected: no target has this team or host.
+        """
+        selection = Selection(team=self.team, host=self.host)
+        return frozenset(one.name for one in registry.select(selection)) if selection else None
+
 
 T = TypeVar("T")
 

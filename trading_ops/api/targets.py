@@ -10,7 +10,7 @@ import msgspec
 
 from trading_ops import clock
 from trading_ops.actions.trading import ResumeTrading
-from trading_ops.api.requests import Key, Person, Text, conflict, invalid, not_found
+from trading_ops.api.requests import Key, Person, Selected, Text, conflict, invalid, not_found
 from trading_ops.api.tokens import Identity
 from trading_ops.domain.approval import Approval, digest
 from trading_ops.domain.decision import Pause
@@ -63,6 +63,12 @@ class TargetView(msgspec.Struct, kw_only=True):
     name: str
     kind: Kind
     venue: str | None
+    team: str
+    """Empty: none."""
+
+    host: str
+    """Empty: not known."""
+
     open_incidents: int
     holds: list[Hold]
     in_force: list[str]
@@ -100,8 +106,8 @@ class HoldRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     owner: Person | None = None
 
 
-class FleetRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Reason for halting all bots."""
+class FleetRequest(Selected, forbid_unknown_fields=True, kw_only=True):
+    """Reason for halting or resuming bots: all, or those of a team or a host."""
 
     reason: Text
     owner: Person | None = None
@@ -113,6 +119,10 @@ class ReleaseRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     reason: Text
     holds: Annotated[list[Key], msgspec.Meta(min_length=1, max_length=MANY)] | None = None
     owner: Person | None = None
+
+
+class TargetQuery(Selected, forbid_unknown_fields=True, kw_only=True):
+    """Filters of the list."""
 
 
 class PlacedView(msgspec.Struct, kw_only=True):
@@ -181,9 +191,9 @@ class TargetRoutes:
         self._observe_only = observe_only
         self._two_persons = two_persons
 
-    async def show(self) -> TargetPage:
-        """Return every registered target with its holds, open incidents and automation."""
-        now = clock.now()
+    async def show(self, query: TargetQuery) -> TargetPage:
+        """Return the registered targets with their holds, open incidents and automation."""
+        now, names = clock.now(), query.names(self._registry)
         suppressions = await self._reader.read(partial(_read, now=now))
         holds: dict[str, list[Hold]] = {}
         for hold in self._holding.active:
@@ -192,6 +202,7 @@ class TargetRoutes:
             targets=[
                 self._view(target, holds.get(target.name, []), suppressions, now)
                 for target in self._registry
+                if names is None or target.name in names
             ]
         )
 
@@ -211,14 +222,17 @@ class TargetRoutes:
         return await self._place(identity, self._bot(name), HeldState.REDUCING, body)
 
     async def halt_all(self, identity: Identity, body: FleetRequest) -> PlacedPage:
-        """Halt all bots at once."""
-        bots, state = self._registry.bots, HeldState.HALTED
+        """Halt all bots at once, or those of a team or a host."""
+        bots, state = self._selected_bots(body), HeldState.HALTED
         owner = identity.actor(body.owner)
         placed = await self._holding.place_all(bots, state.value, owner=owner, reason=body.reason)
         return PlacedPage(holds=[_placed(*pair, state) for pair in zip(bots, placed, strict=True)])
 
     async def resume_all(self, identity: Identity, body: FleetRequest) -> ReleasedPage:
-        """Release all holds of all bots; one that cannot be resumed does not stop the others."""
+        """Release all holds of all bots, or of those of a team or a host.
+
+        One that cannot be resumed does not stop the others.
+        """
         if self._two_persons:
             conflict(
                 "settings.yml has `two_persons: true`: each release is approved by its holds. Fix: "
@@ -226,7 +240,7 @@ class TargetRoutes:
             )
         await self._holding.refresh()
         actor = identity.actor(body.owner)
-        held = [bot for bot in self._registry.bots if self._holds(bot.name)]
+        held = [bot for bot in self._selected_bots(body) if self._holds(bot.name)]
         turn = asyncio.Semaphore(AT_A_TIME)
 
         async def release(bot: Target) -> ReleasedView:
@@ -303,6 +317,10 @@ class TargetRoutes:
         )
         return _placed(bot, placed, state)
 
+    def _selected_bots(self, request: FleetRequest) -> list[Target]:
+        names = request.names(self._registry)
+        return [bot for bot in self._registry.bots if names is None or bot.name in names]
+
     def _bot(self, name: str) -> Target:
         target = self._registry.find(name)
         if target is None:
@@ -325,6 +343,8 @@ class TargetRoutes:
             name=target.name,
             kind=target.kind,
             venue=target.venue,
+            team=target.team,
+            host=target.host,
             open_incidents=suppressions.open.get(target.name, 0),
             holds=holds,
             in_force=[hold.id for hold in holds if self._holding.is_acknowledged(hold.id)],

@@ -117,8 +117,10 @@ def _handlers(
     return Handlers(
         webhook=Webhook(loop.intake),
         message_webhook=MessageWebhook(outbox),
-        incidents=IncidentRoutes(reader, writer, loop.acknowledgements, lambda: loop.snapshot),
-        attempts=AttemptRoutes(reader),
+        incidents=IncidentRoutes(
+            reader, writer, registry, loop.acknowledgements, lambda: loop.snapshot
+        ),
+        attempts=AttemptRoutes(reader, registry),
         catalogue=CatalogueRoutes(deps.index, books, loop.manual_actions),
         approvals=ApprovalRoutes(writer, reader),
         automation=AutomationRoutes(writer, reader, registry, deps.metrics),
@@ -148,7 +150,7 @@ def _handlers(
             two_persons=settings.two_persons,
         ),
         health=HealthRoutes(known=known, reader=reader, registry=registry, var=settings.var),
-        alerts=AlertRoutes(reader, lambda: loop.snapshot, lambda: loop.state.by_id),
+        alerts=AlertRoutes(reader, deps.index, lambda: loop.snapshot, lambda: loop.state.by_id),
         capacity=CapacityRoutes(_capacity(deps), registry),
         events=EventRoutes(reader, recovery_times),
         stream=stream,

@@ -30,6 +30,7 @@ log = logs.get(__name__)
 
 KEEPALIVE_SECONDS = 75.0
 SHUTDOWN_SECONDS = 2.0
+SETTLED_SECONDS = 15.0
 CONNECTIONS = 512
 """Maximum connections: below the usual file descriptor limit, enough for an alert storm."""
 
@@ -95,6 +96,11 @@ async def _serve_once(
             auto_decompress=False,
         )
         await runner.setup()
+        # What lives as long as these targets is excluded from garbage collection, which would
+        # otherwise stop the loop for 50 ms every few seconds with 1,000 bots. First collect what
+        # earlier targets left behind.
+        gc.unfreeze()
+        gc.collect()
         tasks = reconciler.tasks
         async with contextlib.AsyncExitStack() as running:
             await running.enter_async_context(tasks.running("loop", reconciler.loop.run))
@@ -107,7 +113,11 @@ async def _serve_once(
                 await BoundedSite(runner, host, port, connections=CONNECTIONS, tls=tls).start()
                 log.info("reconciler_started", address=f"{host}:{port}")
                 await process.ready(reconciler.loop)
+                gc.freeze()
+                # By then each bot has its connection and its metrics too.
+                again = asyncio.get_running_loop().call_later(SETTLED_SECONDS, gc.freeze)
                 await _first(stop, *([reload.changed] if reload else []))
+                again.cancel()
             finally:
                 await runner.cleanup()
 
@@ -148,9 +158,6 @@ async def _main() -> None:
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.ask)
     await migrate_apart(settings)
-    # Imported objects live as long as the process: exclude them from garbage collection.
-    gc.collect()
-    gc.freeze()
     await serve(settings, registry, stop, reload=reload)
 
 

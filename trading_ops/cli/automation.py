@@ -1,7 +1,7 @@
 """`automation`: pause and resume automatic remediation."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import click
 import msgspec
@@ -33,13 +33,16 @@ def automation_state() -> list[str]:
     return ask(read)
 
 
-async def automation_and_targets(api: ReconcilerApi) -> tuple[list[str], list[TargetView]]:
-    """Return the same lines, and the registered targets.
+async def automation_and_targets(
+    api: ReconcilerApi, names: Collection[str] | None = None
+) -> tuple[list[str], list[TargetView]]:
+    """Return the same lines, and the registered targets, or those with these names.
 
     Raises:
         TradingOpsError: the reconciler does not answer.
     """
     status, targets, windows = await asyncio.gather(api.status(), api.targets(), api.windows())
+    targets = [one for one in targets if names is None or one.name in names]
     doing = "is running"
     if (pause := status.pause) is not None:
         doing = f"is PAUSED by {pause.owner} until {moment(pause.expires_at)}: {pause.reason}"

@@ -43,6 +43,13 @@ def output_option(function: Command) -> Command:
     return option(function)
 
 
+def selection_options(function: Command) -> Command:
+    """Add `--team` and `--host`, passed to the command as `team` and `host`."""
+    team = click.option("--team", metavar="NAME", help="Only targets with this label `team`.")
+    host = click.option("--host", metavar="NAME", help="Only targets on this host.")
+    return team(host(function))
+
+
 def print_json(value: object) -> None:
     """Print one JSON object on standard output."""
     click.echo(json.dumps(value, indent=2, default=str))

@@ -2,12 +2,12 @@
 
 import asyncio
 import uuid
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import click
 import msgspec
 
-from trading_ops.cli.console import output_option, print_json
+from trading_ops.cli.console import output_option, print_json, selection_options
 from trading_ops.cli.direct_holds import HALT, REDUCE, STATES, hold_directly
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.reconciler_connection import (
@@ -17,31 +17,59 @@ from trading_ops.cli.reconciler_connection import (
     owner_option,
     reason_option,
 )
+from trading_ops.clients.reconciler import EVERYTHING
 from trading_ops.clients.reconciler_views import PlacedView
 from trading_ops.config.last_good import registry_or_last_good
 from trading_ops.config.settings import Settings, load_usable_settings
-from trading_ops.domain.target import NAMED_BOTS, Registry
+from trading_ops.domain.target import NAMED_BOTS, Registry, Selection
 from trading_ops.errors import ConfigError, Refused, StackError, TradingOpsError
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Order:
+    """A hold for one bot, or for the selected ones."""
+
+    command: str
+    bot: str | None
+    selection: Selection = EVERYTHING
+    owner: str
+    reason: str
+
+    @property
+    def meant(self) -> str:
+        """Name the bots in an error."""
+        return f"bot {self.bot}" if self.bot else f"bot {self.selection}".rstrip()
 
 
 @click.command()
 @click.argument("bot", required=False)
 @click.option("--all", "everyone", is_flag=True, help="All bots.")
+@selection_options
 @reason_option
 @owner_option
 @output_option
 @click.pass_context
 def halt(
-    context: click.Context, bot: str | None, reason: str, owner: str, output: str, *, everyone: bool
+    context: click.Context,
+    bot: str | None,
+    reason: str,
+    owner: str,
+    output: str,
+    *,
+    everyone: bool,
+    team: str | None,
+    host: str | None,
 ) -> None:
     """Halt BOT, or all bots: no new or amended orders; cancels and queries still work.
+
+    With --team or --host: all bots of the team, or on the host.
 
     If the reconciler cannot halt a bot, the command goes to the bot directly. Exits with 1 when a
     bot has not acknowledged it.
     """
-    if (bot is None) is not everyone:
-        raise click.UsageError("name a bot, or give --all")
-    _hold(context, HALT, None if bot is None else (bot,), owner, reason, output)
+    selection = _selection(bot, everyone=everyone, team=team, host=host)
+    order = _Order(command=HALT, bot=bot, selection=selection, owner=owner, reason=reason)
+    _hold(context, order, output)
 
 
 @click.command()
@@ -56,12 +84,13 @@ def reduce(context: click.Context, bot: str, reason: str, owner: str, output: st
     If the reconciler cannot reach the bot, the command goes to the bot directly. Exits with 1 when
     the bot has not acknowledged it.
     """
-    _hold(context, REDUCE, (bot,), owner, reason, output)
+    _hold(context, _Order(command=REDUCE, bot=bot, owner=owner, reason=reason), output)
 
 
 @click.command()
 @click.argument("bot", required=False)
 @click.option("--all", "everyone", is_flag=True, help="All bots.")
+@selection_options
 @click.option("--hold", "holds", multiple=True, metavar="ID", help="Only this hold; repeatable.")
 @reason_option
 @owner_option
@@ -76,16 +105,21 @@ def resume(
     output: str,
     *,
     everyone: bool,
+    team: str | None,
+    host: str | None,
 ) -> None:
     """Release all or some holds of BOT, or all of all bots; one without holds trades again.
+
+    With --team or --host: all holds of all bots of the team, or on the host.
 
     `trading-ops status` shows the holds. Exits with 1 when a named hold does not exist, or when a
     bot still has one.
     """
-    if (bot is None) is not everyone or (holds and everyone):
-        raise click.UsageError("name a bot, or give --all, which takes no --hold")
+    selection = _selection(bot, everyone=everyone, team=team, host=host)
     if bot is None:
-        _resume_all(context, reason, owner, output)
+        if holds:
+            raise click.UsageError("--hold needs a bot")
+        _resume_all(context, selection, reason, owner, output)
         return
     released = ask(lambda api: api.release(bot, holds=holds, owner=owner, reason=reason))
     if output == "json":
@@ -101,8 +135,18 @@ def resume(
         context.exit(ExitCode.FAILED)
 
 
-def _resume_all(context: click.Context, reason: str, owner: str, output: str) -> None:
-    released = ask(lambda api: api.release_all(owner=owner, reason=reason))
+def _selection(bot: str | None, *, everyone: bool, team: str | None, host: str | None) -> Selection:
+    """Return the bots that are meant if none is named."""
+    selection = Selection(team=team, host=host)
+    if [bot is not None, everyone, bool(selection)].count(True) != 1:
+        raise click.UsageError("name a bot, or give either --all or --team and --host")
+    return selection
+
+
+def _resume_all(
+    context: click.Context, selection: Selection, reason: str, owner: str, output: str
+) -> None:
+    released = ask(lambda api: api.release_all(owner=owner, reason=reason, selection=selection))
     if output == "json":
         print_json(msgspec.to_builtins(released))
     for bot in released if output != "json" else ():
@@ -113,14 +157,7 @@ def _resume_all(context: click.Context, reason: str, owner: str, output: str) ->
         context.exit(ExitCode.FAILED)
 
 
-def _hold(
-    context: click.Context,
-    command: str,
-    bots: Sequence[str] | None,
-    owner: str,
-    reason: str,
-    output: str,
-) -> None:
+def _hold(context: click.Context, order: _Order, output: str) -> None:
     try:
         settings = command_settings()
     except ConfigError as error:
@@ -129,7 +166,7 @@ def _hold(
     registry, problem = registry_or_last_good(settings)
     if problem is not None:
         click.echo(f"{problem}. Using the last valid targets.yml.", err=True)
-    placed = asyncio.run(_place(settings, registry, command, bots, owner, reason))
+    placed = asyncio.run(_place(settings, registry, order))
     if output == "json":
         print_json(msgspec.to_builtins(placed))
     for hold in placed if output != "json" else ():
@@ -137,19 +174,12 @@ def _hold(
         known = (
             "" if hold.id in hold.detail or not hold.id else f" (hold {hold.id})"
         )  # most answers name it
-        click.echo(f"{hold.target} {done} {STATES[command]}: {hold.detail}{known}")
+        click.echo(f"{hold.target} {done} {STATES[order.command]}: {hold.detail}{known}")
     if not all(hold.acknowledged for hold in placed):
         context.exit(ExitCode.FAILED)
 
 
-async def _place(
-    settings: Settings,
-    registry: Registry,
-    command: str,
-    bots: Sequence[str] | None,
-    owner: str,
-    reason: str,
-) -> list[PlacedView]:
+async def _place(settings: Settings, registry: Registry, order: _Order) -> list[PlacedView]:
     """Place the hold through the reconciler, then directly on each bot that did not acknowledge.
 
     Raises:
@@ -157,34 +187,32 @@ async def _place(
         StackError: targets.yml has no such bot.
     """
     # The key is the hold's id: if both ways reach the bot, it is still one hold.
-    key = str(uuid.uuid4())
+    key, bot = str(uuid.uuid4()), order.bot
+    person = {"owner": order.owner, "reason": order.reason}
     placed: dict[str, PlacedView] = {}
     refused: Exception | None = None
     try:
         async with connected(settings, registry) as api:
-            if bots is None:
-                answers = await api.halt_all(owner=owner, reason=reason)
+            if bot is None:
+                answers = await api.halt_all(**person, selection=order.selection)
             else:
-                answers = [await api.hold(bots[0], command, owner=owner, reason=reason, key=key)]
+                answers = [await api.hold(bot, order.command, **person, key=key)]
             placed = {answer.target: answer for answer in answers}
     except (TradingOpsError, OSError) as error:
         refused = error
     meant = [
         target
         for target in registry
-        if target.kind in NAMED_BOTS and (bots is None or target.name in bots)
+        if target.kind in NAMED_BOTS and order.selection.has(target) and bot in {None, target.name}
     ]
     if not meant and not placed:
         if isinstance(refused, Refused):
             raise refused
-        missing = (
-            f"targets.yml has no bot {', '.join(bots)}" if bots else "targets.yml lists no bots"
-        )
-        raise StackError(missing)
+        raise StackError(f"targets.yml has no {order.meant}")
     if refused is not None:
         click.echo(f"{refused}. Sending the command to the bot directly.", err=True)
     left = [bot for bot in meant if bot.name not in placed or not placed[bot.name].acknowledged]
     if left:
-        hold = {"owner": owner, "reason": reason, "id": key}
-        placed |= await hold_directly(settings, registry, left, command, hold, placed)
+        hold = {**person, "id": key}
+        placed |= await hold_directly(settings, registry, left, order.command, hold, placed)
     return list(placed.values())

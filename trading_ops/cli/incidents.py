@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trading_ops import clock
-from trading_ops.cli.console import id_argument, out, output_option, print_json
+from trading_ops.cli.console import id_argument, out, output_option, print_json, selection_options
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.local_stack import holder, not_running
 from trading_ops.cli.reconciler_connection import command_settings, connected
@@ -24,6 +24,7 @@ from trading_ops.clients.reconciler_views import ListedIncidentView, TimelineVie
 from trading_ops.config.settings import Settings, load_settings
 from trading_ops.config.targets import load_targets
 from trading_ops.domain.acknowledgement import ACKNOWLEDGED, NEW
+from trading_ops.domain.target import Selection
 from trading_ops.errors import ConfigError, StackError, StoreError, Unreachable
 
 if TYPE_CHECKING:  # SQLAlchemy takes longer to import than the API to answer
@@ -47,6 +48,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 @click.group(invoke_without_command=True)
 @click.option("--open", "only_open", is_flag=True, help="Only open incidents.")
 @click.option("--target", metavar="NAME", help="Only incidents of this target.")
+@selection_options
 @click.option("--alert", metavar="NAME", help="Only incidents of this alert.")
 @click.option("--limit", default=20, show_default=True, help="Maximum number of results.")
 @output_option
@@ -56,6 +58,8 @@ def incidents(
     *,
     only_open: bool,
     target: str | None,
+    team: str | None,
+    host: str | None,
     alert: str | None,
     limit: int,
     output: str,
@@ -69,6 +73,8 @@ def incidents(
     given = {
         "open": "true" if only_open else None,
         "target": target,
+        "team": team,
+        "host": host,
         "alertname": alert,
         "limit": str(limit),
     }
@@ -77,7 +83,14 @@ def incidents(
     async def read(settings: Settings) -> list[ListedIncidentView]:
         from trading_ops.cli.incidents_stored import listed  # noqa: PLC0415
 
-        return await listed(settings, only_open=only_open, target=target, alert=alert, limit=limit)
+        return await listed(
+            settings,
+            only_open=only_open,
+            target=target,
+            selection=Selection(team=team, host=host),
+            alert=alert,
+            limit=limit,
+        )
 
     found = _answer(lambda api: api.incidents(**filters), read)
     if output == "json":

@@ -14,7 +14,9 @@ from trading_ops.clients.reconciler_views import (
     TimelineView,
 )
 from trading_ops.config.settings import Settings
+from trading_ops.config.targets import load_targets
 from trading_ops.domain.incident import Incident
+from trading_ops.domain.target import Selection
 from trading_ops.reconciler.timeline import read_statuses, read_timeline
 from trading_ops.reports.recovery_times import RecoveryTimes, recovery_times
 from trading_ops.store import Connection
@@ -25,14 +27,32 @@ T = TypeVar("T")
 
 
 async def listed(
-    settings: Settings, *, only_open: bool, target: str | None, alert: str | None, limit: int
+    settings: Settings,
+    *,
+    only_open: bool,
+    target: str | None,
+    selection: Selection,
+    alert: str | None,
+    limit: int,
 ) -> list[ListedIncidentView]:
     """Return stored incidents as the API lists them.
 
     Raises:
         StoreError: the database cannot be read.
+        NothingSelected: no target has this team or host.
     """
-    search = partial(stored.search, only_open=only_open, target=target, alert=alert, limit=limit)
+    targets = None
+    if selection:
+        found = load_targets(settings.targets_file).select(selection)
+        targets = [one.name for one in found]
+    search = partial(
+        stored.search,
+        only_open=only_open,
+        target=target,
+        targets=targets,
+        alert=alert,
+        limit=limit,
+    )
     return await _read(settings, partial(_listed, search=search))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from trading_ops import clock
-from trading_ops.cli.console import output_option, print_json
+from trading_ops.cli.console import output_option, print_json, selection_options
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.timeline import plain
 from trading_ops.errors import TradingOpsError
@@ -33,9 +33,10 @@ class State:
 
 
 @click.command()
+@selection_options
 @output_option
 @click.pass_context
-def status(context: click.Context, output: str) -> None:
+def status(context: click.Context, *, team: str | None, host: str | None, output: str) -> None:
     """Show every registered process, the state of automation, and holds.
 
     The bots are shown as the reconciler knows them; without a reconciler each is asked directly.
@@ -44,18 +45,29 @@ def status(context: click.Context, output: str) -> None:
     """
     from trading_ops.config.settings import load_settings  # noqa: PLC0415
     from trading_ops.config.targets import load_targets  # noqa: PLC0415
-    from trading_ops.domain.target import Kind  # noqa: PLC0415
+    from trading_ops.domain.target import Kind, Registry, Selection  # noqa: PLC0415
 
     settings = load_settings()
     registry = load_targets(settings.targets_file)
-    found, lines = asyncio.run(_overview(settings, registry))
-    shown = [(target, found[target.name]) for target in registry if target.name in found]
+    selected = {target.name for target in registry.select(Selection(team=team, host=host))}
+    reconcilers = registry.of_kind(Kind.RECONCILER)
+    asked = tuple(
+        target for target in registry if target.name in selected or target.kind is Kind.RECONCILER
+    )
+    found, lines = asyncio.run(_overview(settings, Registry(asked)))
+    shown = [
+        (target, found[target.name])
+        for target in registry
+        if target.name in selected and target.name in found
+    ]
     if output == "json":
         targets = [
             {
                 "name": target.name,
                 "kind": target.kind,
                 "address": target.address,
+                "team": target.team,
+                "host": target.host,
                 "state": state.summary,
                 "ok": state.ok,
             }
@@ -66,7 +78,7 @@ def status(context: click.Context, output: str) -> None:
         _print_table(shown)
         for line in lines:
             click.echo(line)
-    if not any(state.ok for target, state in shown if target.kind is Kind.RECONCILER):
+    if not any(found[target.name].ok for target in reconcilers):
         context.exit(ExitCode.NOT_RUNNING)
     if not all(state.ok for _, state in shown):
         context.exit(ExitCode.FAILED)
@@ -89,7 +101,7 @@ async def _overview(
                 continue
             try:
                 api = ReconcilerApi(ask.http(target, settings.command_token))
-                lines, known = await automation_and_targets(api)
+                lines, known = await automation_and_targets(api, {one.name for one in registry})
             except TradingOpsError as error:
                 lines = [f"automation: unknown ({error})"]
                 break

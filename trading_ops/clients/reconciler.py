@@ -35,9 +35,12 @@ from trading_ops.clients.reconciler_views import (
     WindowsView,
     WindowView,
 )
+from trading_ops.domain.target import Selection
 from trading_ops.errors import Refused, Unreachable
 
 T = TypeVar("T")
+
+EVERYTHING = Selection()
 
 
 class _Runs(msgspec.Struct):
@@ -214,15 +217,21 @@ class ReconcilerApi:
         body = await self._order("POST", path, owner=owner, reason=reason, key=key)
         return _decode(body, PlacedView)
 
-    async def halt_all(self, *, owner: str, reason: str) -> list[PlacedView]:
-        """Halt every bot."""
-        body = await self._order("POST", "/api/v1/halt", owner=owner, reason=reason)
+    async def halt_all(
+        self, *, owner: str, reason: str, selection: Selection = EVERYTHING
+    ) -> list[PlacedView]:
+        """Halt every bot of a part of the fleet."""
+        asked: dict[str, Any] = {"team": selection.team, "host": selection.host, "owner": owner}
+        body = await self._order("POST", "/api/v1/halt", reason=reason, **asked)
         return _decode(body, _Holds).holds
 
-    async def release_all(self, *, owner: str, reason: str) -> list[ReleasedView]:
-        """Release all holds of every bot."""
+    async def release_all(
+        self, *, owner: str, reason: str, selection: Selection = EVERYTHING
+    ) -> list[ReleasedView]:
+        """Release all holds of every bot of a part of the fleet."""
+        asked: dict[str, Any] = {"team": selection.team, "host": selection.host, "owner": owner}
         path = "/api/v1/resume"
-        body = await self._order("POST", path, within=FLEET_WITHIN, owner=owner, reason=reason)
+        body = await self._order("POST", path, within=FLEET_WITHIN, reason=reason, **asked)
         return _decode(body, _Releases).released
 
     async def release(

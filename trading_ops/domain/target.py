@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from trading_ops.errors import NothingSelected
+
 
 class Kind(StrEnum):
     """Kind of a target; determines its scrape job."""
@@ -127,12 +129,44 @@ class Target:
     """Further labels for everything that Prometheus scrapes from it."""
 
     @property
+    def host(self) -> str:
+        """Its label `host`, by default the node that manages its process; empty: not known."""
+        node = self.name if self.kind is Kind.NODE else self.service and self.service.node
+        return self.labels.get("host") or node or ""
+
+    @property
+    def team(self) -> str:
+        """Its label `team`; empty: none."""
+        return self.labels.get("team", "")
+
+    @property
     def url(self) -> str:
         """Return its base URL."""
         host, _, port = self.address.rpartition(":")
         if ":" in host and not host.startswith("["):
             host = f"[{host}]"
         return f"{'https' if self.tls else 'http'}://{host}:{port}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Part of a fleet: of a team, on a host, or both."""
+
+    team: str | None = None
+    host: str | None = None
+
+    def __bool__(self) -> bool:
+        """Whether it leaves anything out."""
+        return self.team is not None or self.host is not None
+
+    def __str__(self) -> str:
+        """Return it for an error message."""
+        given = {"of the team": self.team, "on the host": self.host}
+        return " ".join(f"{what} {name!r}" for what, name in given.items() if name is not None)
+
+    def has(self, target: Target) -> bool:
+        """Whether a target is part of it."""
+        return self.team in {None, target.team} and self.host in {None, target.host}
 
 
 @dataclass(frozen=True)
@@ -157,6 +191,22 @@ class Registry:
     def one(self, kind: Kind) -> Target:
         """Return the first target of a kind; `parse_targets` ensures that there is one."""
         return self.of_kind(kind)[0]
+
+    def select(self, selection: Selection) -> tuple[Target, ...]:
+        """Return the targets of a team, on a host, or both.
+
+        Raises:
+            NothingSelected: there are none.
+        """
+        found = tuple(target for target in self.targets if selection.has(target))
+        if not found:
+            teams = ", ".join(sorted({target.team for target in self.targets} - {""})) or "none"
+            hosts = ", ".join(sorted({target.host for target in self.targets} - {""})) or "none"
+            raise NothingSelected(
+                f"targets.yml has no target {selection}. Teams: {teams}. Hosts: {hosts}. Fix: set "
+                "`labels: {team: …, host: …}` of the target"
+            )
+        return found
 
     def find(self, name: str) -> Target | None:
         """Return the target with exactly this name, or None."""

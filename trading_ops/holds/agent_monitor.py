@@ -13,6 +13,7 @@ TradingBotAgentUnresponsive notifies on-call.
 
 import asyncio
 import contextlib
+import itertools
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
@@ -95,7 +96,7 @@ class AgentMonitor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._busy: set[str] = set()
         self._confirmation_awaited = asyncio.Event()
-        self._exported: dict[tuple[str, HeldState, str], int] = {}
+        self._exported: Counter[tuple[str, HeldState, str]] = Counter()
         now = clock.monotonic()
         self.probes = {
             target.name: ProbeState(target=target, quiet_from=now) for target in registry.bots
@@ -103,6 +104,8 @@ class AgentMonitor:
         for name in self.probes:
             metrics.agents.unresponsive.labels(name).set(0)
             metrics.agents.answered.labels(name).set(0)
+            for state, by in itertools.product(HeldState, ("person", "machine")):
+                metrics.agents.holds_active.labels(name, state, by).set(0)
         self._export()
 
     async def run(self, succeeded: Succeeded = unwatched) -> None:
@@ -338,21 +341,17 @@ class AgentMonitor:
         return reports
 
     def _export(self) -> None:
-        counts = {
-            (name, state, by): 0
-            for name in self.probes
-            for state in HeldState
-            for by in ("person", "machine")
-        }
+        counts: Counter[tuple[str, HeldState, str]] = Counter()
         unregistered: Counter[str] = Counter()
         for hold in self._holding.active:
             if hold.target not in self.probes:
                 unregistered[hold.target] += 1
-            key = (hold.target, hold.state, "machine" if is_automatic(hold) else "person")
-            if key in counts:
-                counts[key] += 1
-        for labels, count in counts.items() - self._exported.items():
-            self._metrics.agents.holds_active.labels(*labels).set(count)
+            else:
+                by = "machine" if is_automatic(hold) else "person"
+                counts[hold.target, hold.state, by] += 1
+        for labels in counts.keys() | self._exported.keys():
+            if counts[labels] != self._exported[labels]:
+                self._metrics.agents.holds_active.labels(*labels).set(counts[labels])
         self._exported = counts
         self._metrics.agents.holds_unregistered.clear()
         for name, count in unregistered.items():

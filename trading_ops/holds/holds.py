@@ -315,14 +315,20 @@ class HoldManager:
         # In parallel: one misbehaving bot must not delay the others.
         await asyncio.gather(
             *(
-                self._sync_bot(target, reports.get(target.name), confirm=read)
+                self._sync_bot(target, report, confirm=read)
                 for target in self._registry.bots
+                if (report := reports.get(target.name)) and self._has_holds(target, report)
             )
         )
 
-    async def _sync_bot(self, target: Target, report: AgentReport | None, *, confirm: bool) -> None:
-        if report is None or report.health.holds is None:
-            return
+    def _has_holds(self, target: Target, report: AgentReport) -> bool:
+        """Whether the bot, or we, know of a hold: most bots of a fleet have none."""
+        health = report.health
+        if health.holds is None:
+            return False
+        return bool(health.holds or health.awaiting_holds or self._memory.of(target.name))
+
+    async def _sync_bot(self, target: Target, report: AgentReport, *, confirm: bool) -> None:
         async with self._locks[target.name]:
             # A report requested before a release does not include it.
             if report.asked_at > self._released_at.get(target.name, -math.inf):

@@ -74,7 +74,8 @@ def _read_by_exporter(registry: Registry, bot: Target) -> dict[str, Any]:
 def _labels(target: Target) -> dict[str, str]:
     labels = dict(target.labels)
     if target.kind in {Kind.BOT, Kind.BARE_BOT}:
-        labels |= {"bot": target.name, "venue": target.venue or ""}
+        host = {"host": target.host} if target.host else {}
+        labels |= {**host, "bot": target.name, "venue": target.venue or ""}
     return labels | _scheme(target)
 
 

@@ -84,6 +84,13 @@ class Evaluator:
     wakeup: asyncio.Event = field(default_factory=asyncio.Event)
     """Set to evaluate now."""
 
+    _shown: set[str] = field(init=False)
+    """Bots whose metrics may differ from those of a bot without a run."""
+
+    def __post_init__(self) -> None:
+        """At first, every bot needs its metrics."""
+        self._shown = {one.name for one in self.registry if one.kind in NAMED_BOTS}
+
     async def run(self, succeeded: Succeeded = unwatched) -> None:
         """Evaluate until cancelled."""
         while True:
@@ -135,18 +142,14 @@ class Evaluator:
             stored = StoredRun(run=run, plan=stored.plan, version=stored.version + 1)
 
     def _show(self, found: list[StoredRun]) -> None:
-        metrics = self.metrics
-        for family in (
-            *(metrics.stage, metrics.credited, metrics.criteria),
-            *(metrics.regressed, metrics.held, metrics.sign_off_due),
-        ):
-            family.clear()
-        for target in self.registry:
-            if target.kind in NAMED_BOTS:  # bots without a run are at stage 0
-                for gauge in (metrics.stage, metrics.credited, metrics.regressed, metrics.held):
-                    gauge.labels(target.name)
-                for status in CriterionStatus:
-                    metrics.criteria.labels(target.name, status.value)
+        metrics, bots = self.metrics, {stored.run.bot for stored in found}
+        metrics.sign_off_due.clear()
+        for bot in self._shown - bots:  # bots without a run are at stage 0
+            for gauge in (metrics.stage, metrics.credited, metrics.regressed, metrics.held):
+                gauge.labels(bot).set(0)
+            for status in CriterionStatus:
+                metrics.criteria.labels(bot, status.value).set(0)
+        self._shown = bots
         for stored in found:
             run, bot = stored.run, stored.run.bot
             metrics.stage.labels(bot).set(run.stage + 1)

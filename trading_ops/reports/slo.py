@@ -22,7 +22,7 @@ PERIOD_DAYS = 30
 SAMPLES = PERIOD_DAYS * 86400 // 30
 """Samples of a rule in a whole period, one every 30 s."""
 
-OF_A_SERIES = "instance, job, pod, strategy"
+OF_A_SERIES = "instance, job, pod, strategy, team, host"
 VITAL, DETAIL = 'job="trading-bot"', 'job="trading-bot-detail"'
 """The scrape job of a bot's metric, which excludes other processes."""
 

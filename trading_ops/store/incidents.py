@@ -320,6 +320,7 @@ def search(
     *,
     only_open: bool = False,
     target: str | None = None,
+    targets: Collection[str] | None = None,
     alert: str | None = None,
     since: datetime | None = None,
     limit: int = 100,
@@ -330,6 +331,8 @@ def search(
         statement = statement.where(incidents.c.closed_at.is_(None))
     if target is not None:
         statement = statement.where(incidents.c.target == target)
+    if targets is not None:
+        statement = statement.where(incidents.c.target.in_(list(targets)))
     if alert is not None:
         statement = statement.where(incidents.c.alert == alert)
     if since is not None:

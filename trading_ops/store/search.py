@@ -1,6 +1,6 @@
 """Search: filters and pages over incidents, attempts and events."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -110,6 +110,10 @@ def _equal(*columns: Column[Any]) -> dict[str, ColumnElement[bool]]:
     return {column.name: column == bindparam(column.name) for column in columns}
 
 
+def _one_of(target: Column[Any]) -> ColumnElement[bool]:
+    return target.in_(bindparam("targets", expanding=True))
+
+
 def _newest(at: Column[Any], key: Column[Any]) -> Order:
     return (at.desc(), key.desc())
 
@@ -128,6 +132,7 @@ _INCIDENTS = _Pages(
     incidents.c.opened_at,
     _equal(incidents.c.target, incidents.c.alert)
     | {
+        "targets": _one_of(incidents.c.target),
         "only_open": incidents.c.closed_at.is_(None),
         "after_at": _older(incidents.c.opened_at, incidents.c.id),
     },
@@ -137,7 +142,10 @@ _ATTEMPTS = _Pages(
     attempts,
     attempts.c.started_at,
     _equal(attempts.c.incident_id, attempts.c.target, attempts.c.action, attempts.c.state)
-    | {"after_at": _older(attempts.c.started_at, attempts.c.id)},
+    | {
+        "targets": _one_of(attempts.c.target),
+        "after_at": _older(attempts.c.started_at, attempts.c.id),
+    },
     _newest(attempts.c.started_at, attempts.c.id),
 )
 _OF_INCIDENT = select(incidents.c.id).where(incidents.c.target == bindparam("target"))
@@ -158,14 +166,21 @@ def find_incidents(
     *,
     only_open: bool = False,
     target: str | None = None,
+    targets: Collection[str] | None = None,
     alert: str | None = None,
     span: TimeRange,
     after: PagePosition | None = None,
     limit: int,
 ) -> list[Incident]:
-    """Return incidents, newest first."""
-    wanted = {"target": target, "alert": alert, "only_open": only_open or None, **_after(after)}
-    return [Incident(**row) for row in _INCIDENTS.read(connection, span, limit, **wanted)]
+    """Return incidents, newest first; None: no filter."""
+    wanted: dict[str, object] = {
+        "target": target,
+        "targets": None if targets is None else list(targets),
+        "alert": alert,
+        "only_open": only_open or None,
+    }
+    rows = _INCIDENTS.read(connection, span, limit, **wanted, **_after(after))
+    return [Incident(**row) for row in rows]
 
 
 def find_attempts(
@@ -173,14 +188,21 @@ def find_attempts(
     *,
     incident_id: str | None = None,
     target: str | None = None,
+    targets: Collection[str] | None = None,
     action: str | None = None,
     state: AttemptState | None = None,
     span: TimeRange,
     after: PagePosition | None = None,
     limit: int,
 ) -> list[Attempt]:
-    """Return attempts, newest first."""
-    wanted = {"incident_id": incident_id, "target": target, "action": action, "state": state}
+    """Return attempts, newest first; None: no filter."""
+    wanted: dict[str, object] = {
+        "incident_id": incident_id,
+        "target": target,
+        "targets": None if targets is None else list(targets),
+        "action": action,
+        "state": state,
+    }
     rows = _ATTEMPTS.read(connection, span, limit, **wanted, **_after(after))
     return [from_row(row) for row in rows]
 

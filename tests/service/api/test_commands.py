@@ -97,6 +97,32 @@ async def test_a_bot_is_halted_reduced_and_resumed(
         assert (await type_("halt", "nobody", "--reason", "x"))[0] == ExitCode.FAILED
 
 
+async def test_a_team_is_halted_and_resumed(
+    start: Start, settings: Settings, type_: Type, world: FakeWorld
+) -> None:
+    """`--team` and `--host` are in place of a bot, also without a reconciler."""
+    async with start(labels={"team": "fx"}) as running:
+        found_by_commands(settings, running)
+        code, output = await type_("halt", "--team", "fx", "--reason", "x")
+        assert (code, "alpha is halted" in output) == (ExitCode.OK, True)
+        code, output = await type_("resume", "--team", "fx", "--reason", "x")
+        assert (code, "alpha: " in output) == (ExitCode.OK, True)
+        assert (await type_("incidents", "--team", "fx"))[0] == ExitCode.OK
+        for command in ("halt", "resume"):
+            code, _ = await type_(command, "--team", "crypto", "--reason", "x")
+            assert code == ExitCode.FAILED
+        assert (await type_("halt", "alpha", "--team", "fx", "--reason", "x"))[0] == ExitCode.USAGE
+    assert world.commands == ["halt", "resume"]
+    write_targets(settings, world, free_port())
+    targets = settings.root / "targets.yml"
+    labelled = targets.read_text().replace("venue: paper}", "venue: paper, labels: {team: fx}}")
+    targets.write_text(labelled)
+    code, output = await type_("halt", "--team", "fx", "--reason", "x")
+    assert (code, "alpha is halted" in output) == (ExitCode.OK, True)
+    code, _ = await type_("incidents", "--team", "crypto")
+    assert code == ExitCode.FAILED
+
+
 async def test_a_halt_needs_no_reconciler(
     settings: Settings, type_: Type, world: FakeWorld
 ) -> None:

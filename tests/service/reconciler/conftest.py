@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from tests.fakes import FakeWorld
 from tests.waiting import eventually
 from trading_ops.app.build import build
 from trading_ops.config.settings import Settings
+from trading_ops.domain.target import Registry
 from trading_ops.reconciler.loop import Loop
 from trading_ops.store.reader import Reader
 
@@ -172,13 +174,24 @@ def start(settings: Settings, world: FakeWorld) -> Start:
 
     @contextlib.asynccontextmanager
     async def run(
-        *, killed: bool = False, bot: str | None = None, **over: Any
+        *,
+        killed: bool = False,
+        bot: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        **over: Any,
     ) -> AsyncIterator[Running]:
         names = ("alpha", "supervisor", "prometheus", "alertmanager")
         addresses = dict.fromkeys(names, world.address)
         if bot is not None:  # a real one, instead of the world's
             addresses["alpha"] = bot
         registry = make_registry(**addresses)
+        if labels is not None:  # of the bot
+            registry = Registry(
+                tuple(
+                    dataclasses.replace(one, labels=labels) if one.name == "alpha" else one
+                    for one in registry
+                )
+            )
         async with build(replace(settings, **over), registry) as reconciler:
             server = TestServer(reconciler.application, host="127.0.0.1")
             looping = asyncio.create_task(reconciler.loop.run())

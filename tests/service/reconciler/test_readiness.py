@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -123,23 +124,26 @@ class Scene:
         """Start a reconciler again, evaluate up to a later moment, and stop it again."""
         self.now += after
         with opened(self.url) as (writer, reader):
-            evaluator = Evaluator(
-                reader=reader,
-                writer=writer,
-                prometheus=self.history,
-                registry=self.registry,
-                holding=self.holds,  # type: ignore[arg-type]  # only `place` is used
-                suppression=Suppression(reader=reader, observe_only=observe_only),
-                metrics=self.metrics,
-                now=lambda: self.now,
-                longest_slot=HOUR,
-            )
+            evaluator = self.evaluator(writer, reader, observe_only=observe_only)
             before = None
             while (found := await reader.read(partial(runs.find, bot="alpha"))) != before:
                 before = found
                 await evaluator.evaluate()
         assert found is not None
         return found
+
+    def evaluator(self, writer: Writer, reader: Reader, *, observe_only: bool = False) -> Evaluator:
+        return Evaluator(
+            reader=reader,
+            writer=writer,
+            prometheus=self.history,
+            registry=self.registry,
+            holding=self.holds,  # type: ignore[arg-type]  # only `place` is used
+            suppression=Suppression(reader=reader, observe_only=observe_only),
+            metrics=self.metrics,
+            now=lambda: self.now,
+            longest_slot=HOUR,
+        )
 
     async def write(self, work: Any) -> Any:
         with opened(self.url) as (writer, _):
@@ -333,6 +337,31 @@ async def test_an_observe_only_installation_places_no_hold(scene: Scene) -> None
 
 
 @sqlite_only
+async def test_bots_without_a_run_cost_nothing_after_the_first_evaluation(scene: Scene) -> None:
+    """With 1,000 bots, making their metrics again each time stopped the loop for 40 ms."""
+
+    def shown() -> list[float]:
+        families = scene.metrics.stage.collect()
+        return [sample.value for family in families for sample in family.samples]
+
+    with opened(scene.url) as (writer, reader):
+        evaluator = scene.evaluator(writer, reader)
+        await evaluator.evaluate()
+        stage = scene.metrics.stage.labels("alpha")
+        await evaluator.evaluate()
+        assert scene.metrics.stage.labels("alpha") is stage
+    await scene.begin(stage=1)
+    with opened(scene.url) as (writer, reader):
+        evaluator = scene.evaluator(writer, reader)
+        await evaluator.evaluate()
+        assert shown() == [2]
+        (stored,) = await reader.read(runs.open_runs)
+        ended = replace(stored.run, state=RunState.ABORTED)
+        await writer.run(partial(runs.save, stored=stored, run=ended, changes=(), now=scene.now))
+        await evaluator.evaluate()
+        assert shown() == [0]
+
+
 async def test_a_missing_metric_is_named(scene: Scene) -> None:
     """Such as the nonces of a Freqtrade."""
     await scene.begin(stage=1)
