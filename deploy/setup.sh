@@ -9,6 +9,7 @@
 #   setup.sh uninstall                   asks before it removes configuration and data
 #   --dry-run                            prints the commands and runs none
 #   --node NAME                          only the node NAME of targets.yml, on a host beside the reconciler's
+#   --lab                                only the lab, on a host of its own: paper venue, paper bot, drills
 #   --no-backup                          upgrades, or goes back, without a restore point
 #   --no-prometheus                      leaves Debian's Prometheus and Alertmanager alone
 set -eu
@@ -30,6 +31,9 @@ WITH_PROMETHEUS=yes
 WITH_BACKUP=yes
 STEADY_SECONDS=30 # a new release that ends or hangs does it at once, or when its first pass is over
 NODE=''
+LAB=''
+LAB_VAR=/var/lib/trading-ops-lab
+USERS='trading-ops trading-ops-node'
 NODE_DEFAULTS=/etc/default/trading-ops-node
 
 say() { printf '%s\n' "$*"; }
@@ -65,10 +69,12 @@ packages() {
     run apt-get update -q
     # shellcheck disable=SC2086 # names have no spaces
     run env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $missing
+    # The lab starts the same programs itself, on the same ports.
+    [ -z "$LAB" ] || run systemctl disable --quiet --now prometheus prometheus-alertmanager
 }
 
 users() {
-    for user in trading-ops trading-ops-node; do
+    for user in $USERS; do
         getent passwd $user >/dev/null ||
             run useradd --system --user-group --no-create-home --home-dir /nonexistent \
                 --shell /usr/sbin/nologin $user
@@ -112,8 +118,8 @@ command_line() {
     put 0755 $COMMAND <<END
 #!/bin/sh
 # Written by setup.sh: trading-ops as the user of its services, whose tokens it reads.
-[ "\$(id -u)" = 0 ] && exec runuser -u trading-ops -- "\$0" "\$@"
-TRADING_OPS_ROOT=\${TRADING_OPS_ROOT:-$PROJECT} exec $BASE/current/bin/trading-ops "\$@"
+[ "\$(id -u)" = 0 ] && exec runuser -u ${USERS%% *} -- "\$0" "\$@"
+TRADING_OPS_ROOT=\${TRADING_OPS_ROOT:-${LAB:-$PROJECT}} exec $BASE/current/bin/trading-ops "\$@"
 END
 }
 
@@ -126,6 +132,16 @@ project() {
             -e "s|^# backup_repository: .*|backup_repository: $BACKUPS|" \
             -e "s|^# listener_users: .*|listener_users: trading-ops-node|" $PROJECT/settings.yml
     fi
+}
+
+# `up` fills its empty folder itself.
+lab() {
+    command_line
+    run install -d -o trading-ops-lab -g trading-ops-lab -m 0700 $LAB_VAR
+    run install -m 0644 "$(dirname "$0")/systemd/trading-ops-lab.service" $UNITS/
+    run systemctl daemon-reload
+    run systemctl enable --quiet trading-ops-lab
+    run systemctl restart trading-ops-lab
 }
 
 # A host with a node only: its files come from the reconciler's host (docs/install.md).
@@ -253,6 +269,22 @@ restore_point() {
 $PROJECT/settings.yml must be writable, as $BACKUPS is), or add --no-backup"
 }
 
+# The lab uses the ports and the folder /opt/trading-ops of the services.
+for_lab() {
+    if [ -z "$LAB" ]; then
+        [ "$action" = uninstall ] || [ ! -e $UNITS/trading-ops-lab.service ] ||
+            die "the lab is installed here: add --lab, or run setup.sh uninstall first"
+        return 0
+    fi
+    case $action in install | uninstall) ;; *) die "--lab is for install and uninstall" ;; esac
+    [ "$action" = install ] && [ -z "$DRY_RUN" ] || return 0
+    [ ! -e $PROJECT/targets.yml ] || die "the services are installed here: use another host for the lab"
+    for name in prometheus prometheus-alertmanager; do
+        ! systemctl is-active --quiet $name ||
+            die "$name is active, and the lab starts its own: systemctl disable --now $name"
+    done
+}
+
 # To another installed release, with its schema and its files.
 go_to() {
     back=$1 left=$(readlink $BASE/current) schema=''
@@ -299,7 +331,7 @@ polkit_rule() {
 }
 
 uninstall() {
-    for unit in $SERVICES; do
+    for unit in $SERVICES trading-ops-lab; do
         [ ! -e "$UNITS/$unit.service" ] || run systemctl disable --quiet --now "$unit"
         run rm -f "$UNITS/$unit.service"
     done
@@ -314,7 +346,7 @@ uninstall() {
     run rm -f $POLKIT $COMMAND
     run rm -rf $BASE
     run systemctl daemon-reload
-    for folder in $PROJECT $VAR $NODE_VAR $BACKUPS; do
+    for folder in $PROJECT $VAR $NODE_VAR $BACKUPS $LAB_VAR; do
         [ -e "$folder" ] || continue
         answer=''
         [ ! -t 0 ] || { printf 'Remove %s too? [y/N] ' "$folder"; read -r answer || true; }
@@ -323,6 +355,7 @@ uninstall() {
 }
 
 configure_and_start() {
+    [ -z "$LAB" ] || { lab; return; }
     [ -n "$NODE" ] || command_line
     project
     if [ -n "$NODE" ]; then node_folders; else folders; fi
@@ -356,6 +389,10 @@ main() {
         --no-backup) WITH_BACKUP='' ;;
         --no-prometheus) WITH_PROMETHEUS='' ;;
         --node) shift; NODE=${1:?--node needs a name}; WITH_PROMETHEUS=''; SERVICES=trading-ops-node ;;
+        --lab)
+            LAB=$LAB_VAR WITH_BACKUP='' USERS=trading-ops-lab SERVICES=trading-ops-lab
+            PACKAGE='trading-ops[lab]'
+            ;;
         --package) shift; PACKAGE=${1:?--package needs a value} ;;
         *) die "unknown option $1" ;;
         esac
@@ -364,6 +401,7 @@ main() {
     [ -n "$DRY_RUN" ] || [ "$(id -u)" = 0 ] || die "run it as root, or with --dry-run"
     [ "$action" = uninstall ] || [ -n "$NODE" ] || ! grep -qs "setup.sh --node" $NODE_DEFAULTS ||
         die "only a node is installed here: add --node NAME, or remove $NODE_DEFAULTS"
+    for_lab
     case $action in
     install | upgrade)
         [ "$action" = install ] || [ -e $BASE/current ] || [ -n "$DRY_RUN" ] ||
@@ -389,7 +427,7 @@ main() {
         ;;
     rollback) rollback ;;
     uninstall) uninstall ;;
-    *) die "usage: setup.sh install|upgrade|rollback|uninstall [--package SPEC] [--node NAME] [--no-backup] [--no-prometheus] [--dry-run]" ;;
+    *) die "usage: setup.sh install|upgrade|rollback|uninstall [--package SPEC] [--node NAME | --lab] [--no-backup] [--no-prometheus] [--dry-run]" ;;
     esac
 }
 

@@ -7,20 +7,23 @@ from grafana.boards.layout import add_rows
 from grafana.boards.looks import DATASOURCE, build_link
 from grafana.boards.panels import Link, Row
 from grafana.boards.sdk import dashboard, dashboard_builder
-from grafana.boards.selectors import VENUE, WATCHED, select
+from grafana.boards.selectors import TEAM_AND_HOST, VENUE, WATCHED, select
 
 TAG = "trading-ops"
 
 VARIABLES = (
     ("job", 'label_values(up{job=~"trading-.+|prometheus|alertmanager"}, job)', ".+"),
     ("instance", 'label_values(up{job=~"$job"}, instance)', ".+"),
-    # `.*`: what has no bot, or no venue, is there as long as none is chosen.
-    ("venue", f"label_values(up{{{WATCHED}}}, venue)", ".*"),
-    ("bot", f"label_values(up{{{WATCHED},{VENUE}}}, bot)", ".*"),
+    # `.*`: what has none of them is there as long as none is chosen.
+    ("team", f"label_values(up{{{WATCHED}}}, team)", ".*"),
+    ("host", f"label_values(up{{{WATCHED}}}, host)", ".*"),
+    ("venue", f"label_values(up{{{WATCHED},{TEAM_AND_HOST}}}, venue)", ".*"),
+    ("bot", f"label_values(up{{{WATCHED},{TEAM_AND_HOST},{VENUE}}}, bot)", ".*"),
+    ("bots", f"label_values(up{{{WATCHED},{TEAM_AND_HOST}}}, bot)", ""),
 )
-"""Name, query, and the value of “All”."""
+"""Name, query, and the value of “All”; empty: all values that were found."""
 
-HIDDEN = frozenset({"job", "instance"})
+HIDDEN = frozenset({"job", "instance", "bots"})
 """Variables that a link can set, but that take no room: the others narrow enough."""
 
 
@@ -122,7 +125,7 @@ class Board:
         board.with_variable(source.type("prometheus"))
         for name, query, every in VARIABLES:
             several = not (self.one_bot and name == "bot")
-            board.with_variable(_variable(name, query, every if several else ""))
+            board.with_variable(_variable(name, query, every, several=several))
         for annotation in ANNOTATIONS:
             board.annotation(_annotation(annotation))
         board.link(_other_boards())
@@ -133,16 +136,20 @@ class Board:
         return board.build()
 
 
-def _variable(name: str, query: str, every: str) -> dashboard_builder.QueryVariable:
+def _variable(
+    name: str, query: str, every: str, *, several: bool
+) -> dashboard_builder.QueryVariable:
     variable = dashboard_builder.QueryVariable(name).label(name.title()).datasource(DATASOURCE)
     variable.query({"query": query, "refId": f"variable-{name}"}).definition(query)
     variable.refresh(dashboard.VariableRefresh.ON_TIME_RANGE_CHANGED)
     variable.sort(dashboard.VariableSort.ALPHABETICAL_ASC)
     if name in HIDDEN:
         variable.hide(dashboard.VariableHide.HIDE_VARIABLE)
-    if every:
+    if several:
         chosen = dashboard.VariableOption(selected=True, text=["All"], value=["$__all"])
-        variable.multi(multi=True).include_all(include_all=True).all_value(every).current(chosen)
+        variable.multi(multi=True).include_all(include_all=True).current(chosen)
+        if every:
+            variable.all_value(every)
     return variable
 
 

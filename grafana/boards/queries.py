@@ -17,7 +17,10 @@ VARIABLES: Mapping[str, str] = {
     "__range": "30m",
     "job": ".+",
     "instance": ".+",
+    "team": ".*",
+    "host": ".*",
     "bot": ".*",
+    "bots": ".*",
     "venue": ".*",
 }
 _VARIABLE = re.compile(r"\$\{?(\w+)\}?")

@@ -13,8 +13,14 @@ from trading_ops.instrument.metric import Metric, Owner
 WATCHED = 'job=~"$job",instance=~"$instance"'
 """Of what our own processes export."""
 
-BOT = 'bot=~"$bot"'
+BOT = 'bot=~"$bot",bot=~"$bots|"'
+"""`$bots` are those of the chosen teams and hosts. What has no bot belongs to every team."""
+
 VENUE = 'venue=~"$venue"'
+HOST = 'host=~"$host"'
+TEAM_AND_HOST = f'team=~"$team",{HOST}'
+"""Labels of targets. Rules drop them, so only what is scraped has them."""
+
 OF_BOT = f"{WATCHED},{BOT},{VENUE}"
 """Of what a bot exports: its target has these labels."""
 
@@ -29,9 +35,12 @@ RECORDED = {
     "bot:": f"{BOT},{VENUE}",
     "bot_code:": f"{BOT},{VENUE}",
     "fleet:": "",
-    "instance:": WATCHED,
+    "instance:": f"{WATCHED},{HOST}",
 }
 """By the beginning of the name of what a rule records; the first that fits."""
+
+OF_HOST = ("trading_host_", "trading_process_")
+"""Metrics of a whole host, by their beginning; its exporter has the label `host`."""
 
 OF_OTHERS = ("prometheus_", "alertmanager_")
 """Metrics of Prometheus and Alertmanager themselves, by their beginning."""
@@ -68,6 +77,8 @@ def _of_ours(metric: Metric) -> str:
     if metric.owner in (Owner.BOT, Owner.WATCHERS):
         return OF_BOT
     own = [matcher for matcher in (BOT, VENUE) if matcher.partition("=")[0] in metric.labels]
+    if metric.owner is Owner.EXPORTER and metric.name.startswith(OF_HOST):
+        own.append(HOST)
     return ",".join((WATCHED, *own))
 
 

@@ -31,6 +31,6 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     wheel = folder / built.stdout.split()[-1]
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--only-binary=:all:"]
-    wanted = f"{wheel}[node,exporter,postgresql]"
+    wanted = f"{wheel}[node,exporter,postgresql,lab]"
     subprocess.run([*pip, "--python-version", "3.11", "-d", folder, wanted], check=True)
     return wheel

@@ -101,9 +101,11 @@ def test_a_board_is_fixed(board: Board) -> None:
 
 @every_board
 def test_variables_let_it_be_used_with_any_data_source(board: Board) -> None:
-    """One data source variable, and the four that narrow the view, reloaded with the time."""
+    """One data source variable, and those that narrow the view, reloaded with the time."""
     variables = {variable["name"]: variable for variable in board["templating"]["list"]}
-    assert list(variables) == ["datasource", "job", "instance", "venue", "bot"]
+    assert list(variables) == [
+        *("datasource", "job", "instance", "team", "host", "venue", "bot", "bots")
+    ]
     source = variables.pop("datasource")
     assert (source["type"], source["query"]) == ("datasource", "prometheus")
     assert source["label"] == "Data source"
@@ -118,8 +120,9 @@ def test_variables_let_it_be_used_with_any_data_source(board: Board) -> None:
             continue
         assert variable["multi"]
         assert variable["includeAll"]
-        # Every scrape has a job and an instance; not everything has a bot or a venue.
-        assert variable["allValue"] == (".+" if name in {"job", "instance"} else ".*")
+        # Every scrape has a job and an instance; not everything has a team, a bot or a venue.
+        every = {"job": ".+", "instance": ".+", "bots": None}
+        assert variable.get("allValue") == every.get(name, ".*")
         assert re.fullmatch(r"label_values\(.+, *\w+\)", variable["query"]["query"])
 
 

@@ -30,7 +30,7 @@ from tests.rules.configuration import (
 )
 from trading_ops.instrument import catalogue
 
-TARGET_LABELS = frozenset({"job", "instance", "bot", "venue"})
+TARGET_LABELS = frozenset({"job", "instance", "bot", "venue", "team", "host"})
 OF_ALERTMANAGER = frozenset({"alertmanager_alerts", "alertmanager_silences"})
 OF_PROMETHEUS = frozenset(
     f"prometheus_tsdb_{suffix}"
@@ -101,7 +101,7 @@ def test_every_query_parses(tmp_path: Path) -> None:
 
 def test_no_query_of_a_board_is_left_out() -> None:
     """The list that is put to a real Prometheus has the panels, annotations and variables."""
-    assert len(QUERIES) == len(TARGETS) + len(BOARDS) * (7 + 4)
+    assert len(QUERIES) == len(TARGETS) + len(BOARDS) * (7 + 7)
     assert len(list(raw_queries(BOARDS[0]))) < len(QUERIES)
     assert count_panels(BOARDS) == {
         board["title"]: len([1 for of_board, _ in PANELS if of_board is board]) for board in BOARDS
@@ -131,7 +131,7 @@ def test_an_unknown_variable_is_an_error_and_not_an_empty_answer() -> None:
             'max by (bot) (trading_state{state="halted"} * 2)',
             f'max by (bot) (trading_state{{state="halted",{OF_BOT}}} * 2)',
         ),
-        ("trading_host_load1", f"trading_host_load1{{{WATCHED}}}"),
+        ("trading_host_load1", f'trading_host_load1{{{WATCHED},host=~"$host"}}'),
         ("trading_venue_up", f'trading_venue_up{{{WATCHED},venue=~"$venue"}}'),
         (
             "rate(trading_ops_attempts_total[5m])",
@@ -139,12 +139,12 @@ def test_an_unknown_variable_is_an_error_and_not_an_empty_answer() -> None:
         ),
         ('up{job="trading-bot"}', f'up{{job="trading-bot",{OF_BOT}}}'),
         ("up", f"up{{{WATCHED}}}"),
-        ("ALERTS", 'ALERTS{bot=~"$bot",venue=~"$venue"}'),
+        ("ALERTS", 'ALERTS{bot=~"$bot",bot=~"$bots|",venue=~"$venue"}'),
         ("slo:error_budget:ratio", "slo:error_budget:ratio"),
         ("fleet:trading_daily_loss:sum", "fleet:trading_daily_loss:sum"),
         (
             "slo:current_burn_rate:ratio",
-            'slo:current_burn_rate:ratio{bot=~"$bot",venue=~"$venue"}',
+            'slo:current_burn_rate:ratio{bot=~"$bot",bot=~"$bots|",venue=~"$venue"}',
         ),
         ("time() - 3 * 24", "time() - 3 * 24"),
         ("trading_nothing", "trading_nothing"),

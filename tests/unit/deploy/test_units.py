@@ -59,7 +59,9 @@ def test_the_exposure_is_at_most_one_and_a_half(name: str) -> None:
     assert float(exposure[1]) <= 1.5
 
 
-@pytest.mark.parametrize("action", ["install", "install --node host-b", "upgrade", "uninstall"])
+@pytest.mark.parametrize(
+    "action", ["install", "install --node host-b", "install --lab", "upgrade", "uninstall"]
+)
 def test_a_dry_run_prints_and_changes_nothing(action: str) -> None:
     done = subprocess.run(
         ["sh", SETUP, *action.split(), "--dry-run"],
@@ -87,7 +89,28 @@ def test_a_host_with_a_node_only_gets_nothing_else() -> None:
         assert other not in done.stdout
 
 
-@pytest.mark.parametrize("arguments", [[], ["nonsense", "--dry-run"], ["install", "--nonsense"]])
+def test_the_lab_is_installed_only_if_asked() -> None:
+    """And then nothing else."""
+    printed = {}
+    for options in ("", "--lab"):
+        command = ["sh", str(SETUP), "install", *options.split(), "--dry-run"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        printed[bool(options)] = done.stdout
+    assert "trading-ops-lab" not in printed[False]
+    assert "trading-ops-lab.service" in printed[True]
+    for other in ("ops-reconciler", "ops-exporter", "ops-node", "config apply"):
+        assert other not in printed[True]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["nonsense", "--dry-run"],
+        ["install", "--nonsense"],
+        ["upgrade", "--lab", "--dry-run"],
+    ],
+)
 def test_a_wrong_line_is_one_sentence(arguments: list[str]) -> None:
     done = subprocess.run(
         ["sh", SETUP, *arguments], capture_output=True, text=True, check=False, timeout=60
