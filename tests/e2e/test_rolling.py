@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,6 +15,7 @@ import aiohttp
 import pytest
 
 from tests.free_ports import free_port
+from tests.service.services.test_docker import IMAGE, docker, engine_answers, image
 from tests.service.services.user_systemd import user_systemd, why_not
 from tests.stack import ROOT, Stack, running_stack
 from tests.waiting import eventually
@@ -38,6 +40,7 @@ COMMAND = (
     "{{manager: command, unit: bot-{name}, node: host-1, restarts: reconciler, commands: "
     "{{status: [{script}, status], restart: [{script}, restart], stop: [{script}, stop]}}}}"
 )
+DOCKER = "{{manager: docker, unit: {name}, node: host-1, restarts: reconciler}}"
 # The stack writes the configuration when it starts; the service manager has the bot wait for it.
 UNIT = """
 [Service]
@@ -96,6 +99,9 @@ class Managed:
     node: dict[str, str] = field(default_factory=dict)
     """The environment of the node."""
 
+    names: dict[str, str] = field(default_factory=lambda: {name: name for name in BOTS})
+    """Of each bot, as the service manager knows it."""
+
 
 @contextlib.contextmanager
 def bots_of_systemd(folder: Path, var: Path, release: Path) -> Iterator[Managed]:
@@ -135,7 +141,32 @@ def bots_of_commands(folder: Path, var: Path, release: Path) -> Iterator[Managed
         stop()
 
 
-MANAGERS = {"systemd": bots_of_systemd, "command": bots_of_commands}
+@contextlib.contextmanager
+def bots_of_docker(folder: Path, var: Path, release: Path) -> Iterator[Managed]:
+    """Containers that see this machine's programs; each bot is the first process of its own."""
+    if not engine_answers():
+        pytest.skip("no Docker engine answers")
+    docker("import", "-", IMAGE, stdin=image())
+    shown = {"/usr": "/usr", "/usr/bin": "/bin", "/usr/lib": "/lib", "/usr/lib64": "/lib64"}
+    shown |= {str(path): str(path) for path in ("/etc", sys.base_prefix, sys.prefix, ROOT)}
+    mounts = [f"--volume={here}:{there}:ro" for here, there in shown.items()]
+    containers = {name: f"bot-{name}-{uuid.uuid4().hex[:8]}" for name in BOTS}
+    for container in containers.values():
+        config = var / "config" / f"{container}.json"
+        start = f"until test -e {config}; do sleep 0.1; done; exec {release} {config}"
+        options = ["--detach", "--network", "host", "--name", container, f"--workdir={ROOT}"]
+        docker("run", *options, *mounts, f"--volume={folder}:{folder}", IMAGE, "sh", "-c", start)
+
+    def stop() -> None:
+        docker("stop", *containers.values())
+
+    try:
+        yield Managed(DOCKER, stop, names=containers)
+    finally:
+        docker("rm", "--force", *containers.values())
+
+
+MANAGERS = {"systemd": bots_of_systemd, "docker": bots_of_docker, "command": bots_of_commands}
 
 
 @contextlib.contextmanager
@@ -175,7 +206,7 @@ async def test_a_release_is_rolled_out_and_a_failing_one_stops_at_the_canary(
     with MANAGERS[manager](tmp_path, tmp_path / "var", releases.link) as bots:
         lines = [NODE.format(port=free_port())]
         for name in BOTS:
-            service = bots.service.format(name=name)
+            service = bots.service.format(name=bots.names[name])
             lines.append(BOT.format(name=name, port=free_port(), service=service))
         with running_stack(tmp_path, "".join(lines)) as stack:
             try:
