@@ -2,7 +2,7 @@
 # Targets that need the virtual environment create it first; this is instant when nothing changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev up down status doctor unit unit-pythons test coverage test-slow test-long lint drill gameday bench bench-capacity rules boards crash crash-bot crash-replicas soak fuzz planted test-compose test-hosts test-freqtrade test-newest test-backup attacks faults test-console docs
+.PHONY: help setup setup-dev up down status doctor unit unit-pythons test coverage test-slow test-long lint drill gameday bench bench-capacity bench-fleet rules boards crash crash-bot crash-replicas soak fuzz planted test-compose test-hosts test-freqtrade test-newest test-backup attacks faults test-console docs
 SHELL := /bin/bash
 
 help: ## Show this help
@@ -69,6 +69,10 @@ gameday: setup ## Run every drill and write the results to docs/gameday.md
 
 bench: setup ## Measure startup, memory, intake, recorder and exporters against their goals
 	@scripts/bench.sh
+
+BOTS ?= 1000
+bench-fleet: setup-dev ## Measure CPU, memory, passes and the API with 1, 10, 100 … bots: make bench-fleet BOTS=1000
+	@.venv/bin/python -m tests.bench.fleet --targets "$(BOTS)"
 
 bench-capacity: setup-dev ## Compare capacity forecasts with what then happens in generated history
 	@.venv/bin/python -m tests.bench.capacity
