@@ -37,7 +37,7 @@ async def healthy(run: Host) -> None:
         text = run("trading-ops status --output json 2>/dev/null || true")
         if not text.startswith("{"):
             return False
-        return all(one["state"] == "ready" for one in json.loads(text)["processes"])
+        return all(process["state"] == "ready" for process in json.loads(text)["processes"])
 
     await eventually(ready, within=120, what="all processes are ready")
 

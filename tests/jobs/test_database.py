@@ -253,7 +253,7 @@ async def test_the_database_of_a_bot_is_taken_care_of(
 
         (step,) = await eventually(dead)
         assert step.what == 'alpha: vacuum "Many dead"'
-        assert [one.what for one in (await reindex.plan(context)).steps] == [
+        assert [step.what for step in (await reindex.plan(context)).steps] == [
             "alpha: rebuild index only_once"
         ]
         for job in (vacuum, reindex):

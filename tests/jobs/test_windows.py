@@ -125,16 +125,16 @@ def test_days_and_a_time_are_a_cron_expression(every: str, expression: str) -> N
 )
 def test_a_year_of_windows(zone: str, day: str, hour: int, minute: int, seconds: int) -> None:
     """One each week, of the whole length, none twice; a skipped time begins after the gap."""
-    one = ordered(order(every=f"{day} {hour:02}:{minute:02}", zone=zone, seconds=seconds))
+    weekly = ordered(order(every=f"{day} {hour:02}:{minute:02}", zone=zone, seconds=seconds))
     local = ZoneInfo(zone)
     end, beginnings = NEW_YEAR, []
     while True:
-        window = one.next(end)
+        window = weekly.next(end)
         assert window is not None
         if window.begins_at >= datetime(2027, 1, 1, tzinfo=UTC):
             break
         assert window.ends_at - window.begins_at == timedelta(seconds=seconds)
-        assert one.next(window.ends_at - timedelta(seconds=1)) == window
+        assert weekly.next(window.ends_at - timedelta(seconds=1)) == window
         begins = window.begins_at.astimezone(local)
         beginnings.append(begins)
         assert DAYS[begins.weekday()] == day

@@ -94,14 +94,14 @@ def test_the_history_has_what_ended_and_what_was_canceled(connection: Connection
     maintenance.end(connection, other.id, owner="bob", now=NOW)
     now = NOW + 3 * HOUR
     found = maintenance.history(connection, target=None, limit=9, now=now)
-    assert [(one.id, one.ended_by) for one in found] == [
+    assert [(window.id, window.ended_by) for window in found] == [
         (other.id, "bob"),
         (fleet.id, None),
         (over.id, None),
     ]
     assert maintenance.history(connection, target=None, limit=1, now=now) == found[:1]
     found = maintenance.history(connection, target="alpha", limit=9, now=now)
-    assert [one.id for one in found] == [fleet.id, over.id]
+    assert [window.id for window in found] == [fleet.id, over.id]
 
 
 @pytest.mark.parametrize(

@@ -222,10 +222,10 @@ def test_a_part_of_the_fleet_is_selected_by_team_and_host() -> None:
     registry = parse_targets(text, where="targets.yml")
 
     def names(**wanted: str) -> set[str]:
-        return {one.name for one in registry.select(Selection(**wanted))}
+        return {target.name for target in registry.select(Selection(**wanted))}
 
     assert names(host="host-1") == {"alpha", "host-1"}
-    assert names() == {one.name for one in registry}
+    assert names() == {target.name for target in registry}
     with pytest.raises(NothingSelected, match=r"team 'fx'.* Hosts: host-1"):
         names(team="fx")
     (bot,) = discovery(registry)["bots"]

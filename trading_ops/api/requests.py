@@ -163,7 +163,9 @@ class Selected(msgspec.Struct, kw_only=True):
             NothingSelected: no target has this team or host.
         """
         selection = Selection(team=self.team, host=self.host)
-        return frozenset(one.name for one in registry.select(selection)) if selection else None
+        return (
+            frozenset(target.name for target in registry.select(selection)) if selection else None
+        )
 
 
 T = TypeVar("T")

@@ -42,7 +42,7 @@ async def automation_and_targets(
         TradingOpsError: the reconciler does not answer.
     """
     status, targets, windows = await asyncio.gather(api.status(), api.targets(), api.windows())
-    targets = [one for one in targets if names is None or one.name in names]
+    targets = [target for target in targets if names is None or target.name in names]
     doing = "is running"
     if (pause := status.pause) is not None:
         doing = f"is PAUSED by {pause.owner} until {moment(pause.expires_at)}: {pause.reason}"

@@ -44,7 +44,7 @@ async def listed(
     targets = None
     if selection:
         found = load_targets(settings.targets_file).select(selection)
-        targets = [one.name for one in found]
+        targets = [target.name for target in found]
     search = partial(
         stored.search,
         only_open=only_open,

@@ -101,7 +101,9 @@ async def _overview(
                 continue
             try:
                 api = ReconcilerApi(ask.http(target, settings.command_token))
-                lines, known = await automation_and_targets(api, {one.name for one in registry})
+                lines, known = await automation_and_targets(
+                    api, {target.name for target in registry}
+                )
             except TradingOpsError as error:
                 lines = [f"automation: unknown ({error})"]
                 break

@@ -89,7 +89,7 @@ class Evaluator:
 
     def __post_init__(self) -> None:
         """At first, every bot needs its metrics."""
-        self._shown = {one.name for one in self.registry if one.kind in NAMED_BOTS}
+        self._shown = {target.name for target in self.registry if target.kind in NAMED_BOTS}
 
     async def run(self, succeeded: Succeeded = unwatched) -> None:
         """Evaluate until cancelled."""

@@ -172,7 +172,7 @@ def end_recurring(
     connection: Connection, key: int, *, owner: str, now: datetime
 ) -> RecurringWindow | None:
     """End a recurring window and its open or planned windows; None: it has ended or is unknown."""
-    order = next((one for one in recurring(connection) if one.id == key), None)
+    order = next((recurrence for recurrence in recurring(connection) if recurrence.id == key), None)
     ended = (
         update(recurring_windows)
         .where(recurring_windows.c.id == key, recurring_windows.c.ended_at.is_(None))

@@ -415,7 +415,7 @@ async def test_maintenance_events_and_automation(
         assert (await type_(*line[:2], *line[3:]))[0] == ExitCode.USAGE
         assert "no maintenance" in (await type_("maintenance", "list"))[1]
         past = from_json((await type_("maintenance", "history", "alpha", "--output", "json"))[1])
-        assert [(one["id"], one["reason"]) for one in past] == [(1, "upgrade")]
+        assert [(window["id"], window["reason"]) for window in past] == [(1, "upgrade")]
         assert past[0]["ended_by"].endswith("(token local)")
         assert "upgrade" in (await type_("maintenance", "history"))[1]
         output = (await type_("events", "--kind", "maintenance_begun"))[1]

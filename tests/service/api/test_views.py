@@ -179,7 +179,7 @@ async def test_a_team_sees_its_own(start: Start, database_url: str) -> None:
             for part in ("team=fx", "host=h1", "team=fx&host=h1"):
                 found = (await running.call("GET", f"/api/v1/{path}?{part}"))[key]
                 alpha = [
-                    one for one in everything if "alpha" in (one.get("name"), one.get("target"))
+                    item for item in everything if "alpha" in (item.get("name"), item.get("target"))
                 ]
                 assert found == alpha != []
             status, body = await ask(running, "GET", f"/api/v1/{path}?team=crypto")

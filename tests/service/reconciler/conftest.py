@@ -188,8 +188,8 @@ def start(settings: Settings, world: FakeWorld) -> Start:
         if labels is not None:  # of the bot
             registry = Registry(
                 tuple(
-                    dataclasses.replace(one, labels=labels) if one.name == "alpha" else one
-                    for one in registry
+                    dataclasses.replace(target, labels=labels) if target.name == "alpha" else target
+                    for target in registry
                 )
             )
         async with build(replace(settings, **over), registry) as reconciler:
