@@ -157,8 +157,10 @@ def test_an_order_begins_with_its_next_window() -> None:
 async def test_an_order_is_planned_until_it_is_ended(start: Start) -> None:
     """By any replica; its window goes with it."""
     async with start("one") as first, start("two") as second:
-        place = partial(maintenance.order_recurring, order=order(created_at=clock.now()))
-        stored = await first.scheduler.writer.run(place)
+        refused = order(zone="Mars", owner="eve")  # say, by a newer release
+        for given in (refused, order(created_at=clock.now())):
+            place = partial(maintenance.order_recurring, order=given)
+            stored = await first.scheduler.writer.run(place)
         for replica in (first, second, first):
             await replica.scheduler.pass_once()
         (window,) = await planned(first)

@@ -11,7 +11,7 @@ from tests.builders import NOW
 from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.maintenance import Maintenance, RecurringWindow
 from trading_ops.errors import RequestRefused
-from trading_ops.store import audit_chain, events, maintenance
+from trading_ops.store import audit_chain, events, holds, maintenance
 
 HOUR = timedelta(hours=1)
 
@@ -120,7 +120,8 @@ def test_a_hold_that_was_placed_in_a_window(
     """In one of its bot or of the fleet, which has its beginning and not its end."""
     maintenance.begin(connection, window(target=target), now=NOW)
     hold = Hold(id="h", target="alpha", state=HeldState.HALTED, owner="ada", reason="disk", at=at)
-    assert maintenance.was_placed_in_window(connection, hold) is placed
+    holds.place(connection, hold, now=at)
+    assert holds.placed_in_windows(connection) == [hold] * placed
 
 
 def test_recurring_windows_are_kept_with_their_events(connection: Connection) -> None:

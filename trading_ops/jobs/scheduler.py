@@ -18,7 +18,7 @@ from trading_ops.domain.job import JobOutcome, JobRun, JobState
 from trading_ops.domain.maintenance import Maintenance, RecurringWindow, covering
 from trading_ops.domain.suppression import by_maintenance, by_observe_only, by_pause
 from trading_ops.durations import format_duration
-from trading_ops.errors import RequestRefused, StoreError
+from trading_ops.errors import ConfigError, RequestRefused, StoreError
 from trading_ops.jobs.config import Entry, calendars
 from trading_ops.jobs.job import Context, Job, Plan, Result
 from trading_ops.jobs.registry import load
@@ -104,6 +104,7 @@ class Scheduler:
 
     _runs: dict[str, asyncio.Task[None]] = field(init=False, default_factory=dict)
     _planned: set[tuple[str, datetime]] = field(init=False, default_factory=set)
+    _ordered: dict[RecurringWindow, Recurring | None] = field(init=False, default_factory=dict)
     _due: dict[str, tuple[object, datetime | None]] = field(init=False, default_factory=dict)
 
     async def run(self, succeeded: Succeeded = unwatched) -> None:
@@ -143,7 +144,7 @@ class Scheduler:
         """Store the next window of each recurring one, on one replica only."""
         found = [
             (recurring.order, window)
-            for recurring in (*self.windows, *map(ordered, known.recurring))
+            for recurring in (*self.windows, *self._ordered_windows(known.recurring))
             if (window := recurring.next(now)) is not None
         ]
         wanted = [
@@ -170,6 +171,17 @@ class Scheduler:
                     if stored_window is not None:
                         log.info("maintenance_planned", id=stored_window.id, owner=window.owner)
         self._planned = {(window.owner, window.begins_at) for _, window in found}
+
+    def _ordered_windows(self, orders: Sequence[RecurringWindow]) -> list[Recurring]:
+        """Return the windows that operators ordered; one that this release refuses is left out."""
+        for order in orders:
+            if order not in self._ordered:
+                try:
+                    self._ordered[order] = ordered(order)
+                except ConfigError as error:
+                    self._ordered[order] = None
+                    log.warning("maintenance_not_planned", id=order.id, error=str(error))
+        return [found for order in orders if (found := self._ordered[order]) is not None]
 
     async def _store_sessions(self, known: Known, now: datetime) -> None:
         """Fill the table of a calendar without future sessions, ahead of the job's schedule."""

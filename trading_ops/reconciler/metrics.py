@@ -350,10 +350,8 @@ class DatabaseMetrics:
             ends[target] = max(window.ends_at, ends.get(target, window.ends_at))
         left = Counter(
             hold.target
-            for hold in holds.active(connection)
-            if not is_automatic(hold)
-            and covering(windows, hold.target, now) is None
-            and maintenance.was_placed_in_window(connection, hold)
+            for hold in holds.placed_in_windows(connection)
+            if not is_automatic(hold) and covering(windows, hold.target, now) is None
         )
         metrics = self.metrics
         metrics.maintenance.clear()

@@ -4,13 +4,13 @@ import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, Row, bindparam, or_, select, update
 
 from trading_ops.domain.hold import HeldState, Hold, is_automatic
 from trading_ops.errors import StoreError
 from trading_ops.store import events
 from trading_ops.store.dialects import upsert
-from trading_ops.store.tables import attempts, fences, holds
+from trading_ops.store.tables import attempts, fences, holds, maintenance
 
 IN_FORCE = frozenset({"hold_acknowledged", "hold_adopted"})
 """Event kinds that show that a hold is in force at its bot."""
@@ -116,6 +116,17 @@ def active(connection: Connection, target: str | None = None) -> list[Hold]:
     if target is None:
         return [_hold(row) for row in connection.execute(_ACTIVE)]
     return [_hold(row) for row in connection.execute(_ACTIVE_OF, {"target": target})]
+
+
+def placed_in_windows(connection: Connection) -> list[Hold]:
+    """Return the active holds that were placed while a maintenance window was open."""
+    around = select(maintenance.c.id).where(
+        or_(maintenance.c.target == holds.c.target, maintenance.c.target.is_(None)),
+        maintenance.c.begins_at <= holds.c.at,
+        maintenance.c.ends_at > holds.c.at,
+    )
+    statement = select(holds).where(holds.c.released_at.is_(None), around.exists())
+    return [_hold(row) for row in connection.execute(statement.order_by(holds.c.at))]
 
 
 def halted_by_operators(connection: Connection) -> dict[str, str]:

@@ -5,7 +5,6 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
-from trading_ops.domain.hold import Hold
 from trading_ops.domain.maintenance import Maintenance, RecurringWindow, problem
 from trading_ops.errors import RequestRefused
 from trading_ops.store import events
@@ -111,14 +110,6 @@ def history(
         statement = statement.where(concerns)
     newest = statement.order_by(maintenance.c.ends_at.desc(), maintenance.c.id.desc())
     return [_read(row) for row in connection.execute(newest.limit(limit)).mappings()]
-
-
-def was_placed_in_window(connection: Connection, hold: Hold) -> bool:
-    """Whether a window of its target or of the fleet was open when a hold was placed."""
-    mine = or_(maintenance.c.target == hold.target, maintenance.c.target.is_(None))
-    around = (maintenance.c.begins_at <= hold.at, maintenance.c.ends_at > hold.at)
-    found = connection.execute(select(maintenance.c.id).where(mine, *around).limit(1))
-    return found.first() is not None
 
 
 def touching(connection: Connection, *, since: datetime, until: datetime) -> list[Maintenance]:
