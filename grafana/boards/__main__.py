@@ -49,8 +49,6 @@ def _ask(folder: Path, url: str, minutes: float) -> int:
     missing = [answer for answer in answers if answer.missing]
     for answer in missing:
         _complain(f"empty: {answer}")
-    if missing:
-        _complain("What is about alerts and recoveries comes with the first: trading-ops drill")
     return 1 if missing else 0
 
 

@@ -159,19 +159,18 @@ def _look(panel: Panel, width: int) -> PanelBuilder:
 
 def _scale(lines: timeseries_builder.Panel, panel: Panel) -> None:
     """Set the axis, the colours of the series, and how the limits are drawn."""
-    signed = panel.axis is Axis.SIGNED
     by_name = dashboard.FieldColorModeId.PALETTE_CLASSIC_BY_NAME
-    lines.color_scheme(_color(dashboard.FieldColorModeId.THRESHOLDS if signed else by_name))
+    lines.color_scheme(_color(by_name))
     # A line alone does not say on which side it is bad when that is below.
-    bad_below = panel.thresholds[0][1] == RED and not signed
+    bad_below = panel.thresholds[0][1] == RED
     mode = common.GraphThresholdsStyleMode
     style = common_builder.GraphThresholdsStyleConfig()
-    shown = mode.DASHED_AND_AREA if bad_below else mode.OFF if signed else mode.DASHED
+    shown = mode.DASHED_AND_AREA if bad_below else mode.DASHED
     lines.thresholds_style(style.mode(shown))
     if panel.axis is Axis.FREE:
         return
     lines.axis_soft_min(0)
-    if signed:
+    if panel.axis is Axis.SIGNED:
         lines.axis_soft_max(0)
         return
     values = [value for value, _ in panel.thresholds if value is not None]

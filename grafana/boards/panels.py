@@ -89,7 +89,7 @@ class Axis(StrEnum):
     """Only the values: for large figures of which the change matters."""
 
     SIGNED = "signed"
-    """Zero, with the colour of the limits: profit and loss."""
+    """Zero, wherever the values are: profit and loss."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,6 +45,22 @@ NOT_ON_EVERY_SERVER: Mapping[str, str] = {
 }
 """Metrics of a PostgreSQL server, and forecasts, that are there only if something holds."""
 
+CAUSES: Mapping[str, str] = {
+    'ALERTS{alertstate="firing"': 'ALERTS{alertstate="firing",severity=~"critical|emergency"}',
+    "trading_ops_decision": "increase(trading_ops_decisions_total[1m]) > 0",
+    "trading_ops_attempts_total": "increase(trading_ops_attempts_total[1m]) > 0",
+    "trading_ops_action_start_latency": (
+        "increase(trading_ops_action_start_latency_seconds_count[1m]) > 0"
+    ),
+    "trading_ops_recovery_duration": (
+        "increase(trading_ops_recovery_duration_seconds_count[1m]) > 0"
+    ),
+    "changes(trading_bot_start": "changes(trading_bot_start_timestamp_seconds[1m]) > 0",
+    'trading_state{state!="active"': 'trading_state{state!="active"} == 1',
+    "trading_ops_maintenance_active": "trading_ops_maintenance_active == 1",
+}
+"""What must have happened in the time range before a query with this text shows anything."""
+
 OF_POSTGRESQL = re.compile(r"\btrading_(?!postgresql_)|\bup\b|ALERTS|slo:")
 """What a query holds unless it asks for nothing but PostgreSQL servers."""
 
@@ -65,11 +81,15 @@ class Answer:
     skipped: bool = False
     """It asks for PostgreSQL servers, and none is watched."""
 
+    early: bool = False
+    """It asks for something that has not happened in the time range; see `CAUSES`."""
+
     @property
     def missing(self) -> bool:
         """Tell whether its panel is empty and must not be."""
         excused = (
             self.skipped
+            or self.early
             or self.query.title in LEGITIMATELY_EMPTY
             or any(name in self.query.expr for name in NOT_ON_EVERY_SERVER)
         )
@@ -91,14 +111,20 @@ def ask_all(url: str, queries: Sequence[BoardQuery], *, end: float, seconds: flo
         raise OSError(f"{url}: {error}")
     answers = []
     known: dict[str, tuple[int, str]] = {}
+
+    def ask(expr: str) -> tuple[int, str]:
+        if expr not in known:
+            known[expr] = _ask(url, expr, end, seconds)
+        return known[expr]
+
     for query in queries:
         if not watched and only_postgresql(query.expr):
             answers.append(Answer(query=query, series=0, skipped=True))
             continue
-        if query.expr not in known:
-            known[query.expr] = _ask(url, query.expr, end, seconds)
-        series, error = known[query.expr]
-        answers.append(Answer(query=query, series=series, error=error))
+        series, error = ask(query.expr)
+        causes = (cause for text, cause in CAUSES.items() if text in query.expr)
+        early = not series and any(not ask(cause)[0] for cause in causes)
+        answers.append(Answer(query=query, series=series, error=error, early=early))
     return answers
 
 
@@ -119,8 +145,10 @@ def table(answers: Sequence[Answer], panels: Mapping[str, int]) -> str:
         asked = [answer for answer in of_board if not answer.skipped]
         figures = [count, len(asked), sum(answer.series for answer in asked)]
         totals = [total + figure for total, figure in zip(totals, figures, strict=True)]
-        left = len(of_board) - len(asked)
+        left, early = len(of_board) - len(asked), sum(answer.early for answer in asked)
         note = f"  ({left} more ask for PostgreSQL, and no server is watched)" if left else ""
+        if early:
+            note += f"  ({early} ask for what has not happened)"
         written.append(f"{board:28} {figures[0]:6} {figures[1]:7} {figures[2]:7}{note}")
     written.append(f"{'all':28} {totals[0]:6} {totals[1]:7} {totals[2]:7}")
     return "\n".join(written)

@@ -26,7 +26,7 @@ async def unanswered(stack: Stack, queries: Sequence[BoardQuery]) -> list[str]:
         answers = await asyncio.to_thread(
             proof.ask_all, url, tuple(missing), end=end, seconds=60 * MINUTES
         )
-        empty = [answer for answer in answers if answer.missing or answer.skipped]
+        empty = [answer for answer in answers if answer.missing or answer.skipped or answer.early]
         missing[:] = [answer.query for answer in empty]
         problems[:] = [str(answer) for answer in empty]
         return not missing

@@ -99,6 +99,8 @@ async def test_it_is_exported(real: RealFreqtrade, scrapes: Scrapes) -> None:
         }
         for trade in trades:
             expected[f"trading_position:{trade['pair']}"] = pytest.approx(trade["amount"])
+            unrealized = pytest.approx(trade["profit_abs"], abs=0.5)
+            expected[f"trading_position_unrealized_pnl:{trade['pair']}"] = unrealized
         for pair in PAIRS:
             query = f"/pair_candles?pair={pair}&timeframe=1m&limit=1"
             stop = real.get(query)["data_stop_ts"] / 1000

@@ -92,8 +92,8 @@ REPORT = Report(
         ),
     ),
     positions=(
-        Position(bot="alpha", symbol="BTC/USD", quantity=-0.0125),
-        Position(bot="alpha", symbol="ETH/USD", quantity=1.5),
+        Position(bot="alpha", symbol="BTC/USD", quantity=-0.0125, unrealized=-4.25, currency="USD"),
+        Position(bot="alpha", symbol="ETH/USD", quantity=1.5, unrealized=None, currency="USD"),
     ),
     watch_list=(
         WatchedSymbol(bot="alpha", symbol="ETH/USD", strategy="sma", signal="long ETH/USD", at=AT),
@@ -175,6 +175,22 @@ QUARTER = replace(
         ),
     ),
     capacity=("disk e:1 / is full in 23 days at 1.2 GB a day: add 20 GB of disk space.",),
+)
+
+
+WEEK = replace(
+    QUARTER,
+    period=Period.WEEKLY,
+    since=datetime(2026, 3, 2, 5, 0, tzinfo=UTC),
+    until=datetime(2026, 3, 9, 4, 0, tzinfo=UTC),
+    levels=(),
+    capacity=(),
+)
+MONTH = replace(
+    QUARTER,
+    period=Period.MONTHLY,
+    since=datetime(2026, 3, 1, 5, 0, tzinfo=UTC),
+    capacity=(),
 )
 
 
@@ -304,7 +320,9 @@ MESSAGES: Mapping[str, Message] = {
         Until=AT + timedelta(hours=1),
     ),
     "report-daily": message_of(REPORT),
+    "report-monthly": message_of(MONTH),
     "report-quarterly": message_of(QUARTER),
+    "report-weekly": message_of(WEEK),
     "test": make_test_message(owner="ann", key="1", now=AT),
 }
 

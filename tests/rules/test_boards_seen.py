@@ -139,10 +139,8 @@ def test_a_graph_of_zeros_keeps_a_scale() -> None:
     for board, panel in PANELS:
         defaults = panel["fieldConfig"]["defaults"]
         custom = defaults.get("custom", {})
-        if (
-            defaults.get("color", {}).get("mode") == "thresholds"
-        ):  # profit and loss: both sides of zero
-            continue
+        if (custom.get("axisSoftMin"), custom.get("axisSoftMax")) == (0, 0):
+            continue  # profit and loss: both sides of zero
         if panel["type"] == "timeseries" and defaults["unit"] in SCALED:
             assert custom.get("axisSoftMax") or "axisSoftMin" not in custom, where(board, panel)
 
@@ -153,8 +151,7 @@ def test_a_floor_is_drawn_as_an_area() -> None:
         defaults = panel["fieldConfig"]["defaults"]
         if panel["type"] == "timeseries" and defaults["thresholds"]["steps"][0]["color"] == "red":
             mode = defaults["custom"]["thresholdsStyle"]["mode"]
-            by_value = defaults["color"]["mode"] == "thresholds"
-            assert mode == ("off" if by_value else "dashed+area"), where(board, panel)
+            assert mode == "dashed+area", where(board, panel)
 
 
 def test_state_timelines_say_what_their_colours_mean() -> None:

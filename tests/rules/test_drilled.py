@@ -79,7 +79,6 @@ NOT_RAISED = {
     "TradingOpsRetentionFailed": Not(LONG, "store/test_archive.py"),
     "TradingOpsLeaseLost": Not(ALONE, "service/reconciler/test_replicas.py"),
     "TradingBotEventsDropped": Not(NOT_ON_PURPOSE, "service/reconciler/test_bot_events.py"),
-    "TradingOpsMessagesFailing": Not(LONG, "service/reconciler/test_outbox.py"),
     "TradingOpsNodeDown": Not("the local stack has no node", "service/services/test_node.py"),
     "TradingOpsNotice": Not("a person raises it", "actions/test_notify.py"),
     "TradingOpsNotificationQuarantined": Not(LONG, "service/reconciler/test_border.py"),

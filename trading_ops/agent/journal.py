@@ -161,6 +161,9 @@ class EventJournal:
             "correlation": correlation[:ID_LIMIT],
             "data": json.loads(details),
         }
+        ids = {"id": key, "symbol": symbol, "order": order, "strategy": strategy}
+        fields = ids | {"correlation": correlation, "kind": event["kind"]}
+        _logger.info("event_reported", extra={name: text for name, text in fields.items() if text})
         with self._changed:
             if len(self._waiting) >= MOST_WAITING:
                 self.lost += 1

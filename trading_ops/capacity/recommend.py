@@ -53,7 +53,7 @@ def advise(
     growth = max(used.trend.slope, 0.0)
     needed = (peak + growth * choices.horizon_days) / levels.critical
     if needed <= limit:
-        return Advice(text=_fine(name, resource, used, peak, limit))
+        return Advice(text=_fine(name, resource, used, limit, levels))
     total = amount(resource.unit, peak)
     if growth:
         total += f" + {choices.horizon_days} x {amount(resource.unit, growth)}"
@@ -126,9 +126,13 @@ def amount(unit: Unit, value: float) -> str:
     return digits if unit is Unit.COUNT else f"{digits} {name}"
 
 
-def _fine(name: str, resource: Resource, used: Usage, peak: float, limit: float) -> str:
-    begin = f"{name}: nothing to do: the peak is {_share(peak, limit)} of"
-    begin += f" {amount(resource.unit, limit)}"
+def _fine(name: str, resource: Resource, used: Usage, limit: float, levels: Thresholds) -> str:
+    peak = max(used.peak, used.trend.level)
+    high = used.peak >= limit * levels.warning
+    begin = f"{name}: {'no change yet' if high else 'nothing to do'}: the peak is"
+    begin += f" {_share(peak, limit)} of {amount(resource.unit, limit)}"
+    if high:
+        begin += f", over the warning threshold of {100 * levels.warning:.0f} %"
     if used.trend.finding is Finding.TOO_SHORT:
         return f"{begin}; {used.trend.days:.0f} days of data are too few for a trend."
     if used.trend.finding is not Finding.GROWING:

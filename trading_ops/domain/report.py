@@ -98,6 +98,11 @@ class Position:
     bot: str
     symbol: str
     quantity: float
+    unrealized: float | None
+    """At the price of the report's end, in units of `currency`; None: not measured."""
+
+    currency: str
+    """The symbol's quote currency; empty if the symbol does not name one."""
 
 
 @dataclass(frozen=True, kw_only=True)

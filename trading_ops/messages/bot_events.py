@@ -222,6 +222,8 @@ class BotEvents:
             bot_events.store, bot=bot, found=found, position=position, drafts=drafts, now=now
         )
         await self.writer.run(store)
+        for event in found:
+            _log_stored(event)
         budget.spend(len(found))
         if bot in self._recent:
             self._recent[bot] += [event.id for event in read]
@@ -236,6 +238,22 @@ class BotEvents:
         if bot not in self._budgets:
             self._budgets[bot] = EventBudget(per_minute=self.per_minute)
         return self._budgets[bot]
+
+
+def _log_stored(event: BotEvent) -> None:
+    """Log what is not routine, with the ids that the bot's log lines have."""
+    if event.severity is not Severity.INFO:
+        log.info(
+            "bot_event_stored",
+            bot=event.bot,
+            id=event.event,
+            kind=event.kind.value,
+            severity=event.severity.value,
+            symbol=event.symbol,
+            order=event.order_id,
+            strategy=event.strategy,
+            correlation=event.correlation,
+        )
 
 
 def _checked(event: wire.BotEvent, bot: str, now: datetime) -> BotEvent:

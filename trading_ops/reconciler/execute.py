@@ -120,6 +120,7 @@ class AttemptRunner:
         log.info(
             "attempt_ended",
             attempt=attempt.id,
+            incident=attempt.incident_id,
             action=attempt.action,
             target=attempt.target,
             outcome=state.value,

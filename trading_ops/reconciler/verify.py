@@ -69,7 +69,13 @@ class Verifier:
         failpoints.reached(Failpoint.VERIFIED_AFTER)
         if changed:
             self.metrics.attempts.labels(attempt.action, state).inc()
-        log.info("attempt_verified", attempt=attempt.id, held=held, detail=detail)
+        log.info(
+            "attempt_verified",
+            attempt=attempt.id,
+            incident=attempt.incident_id,
+            held=held,
+            detail=detail,
+        )
 
     async def _hold(
         self, attempt: Attempt, verify: VerifyQuery, target: Target, until: datetime

@@ -44,6 +44,10 @@ QUERIES: Mapping[str, tuple[str, tuple[str, ...]]] = {
         f"max by (bot, symbol) ({_latest('trading_position', NOW)}) != 0",
         ("bot", "symbol"),
     ),
+    "position_profits": (
+        f"max by (bot, symbol) ({_latest('trading_position_unrealized_pnl', NOW)})",
+        ("bot", "symbol"),
+    ),
     "open_positions": (f"max by (bot) ({_latest('trading_open_positions', NOW)})", ("bot",)),
     "orders_filled": (
         f'round(sum by (bot) (increase(trading_orders_total{{{BOT}, outcome="filled"}}[$span])))',

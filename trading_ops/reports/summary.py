@@ -101,10 +101,7 @@ async def make_report(
         bots=lines,
         trades=trade_figures(trades),
         closed_trades=closed_trades(trades) if daily else (),
-        positions=tuple(
-            Position(bot=bot, symbol=symbol, quantity=quantity)
-            for (bot, symbol), quantity in sorted((figures["positions"] or {}).items())
-        ),
+        positions=tuple(_positions(figures)),
         watch_list=watch_list(signals),
         results=_results(figures["result"]),
         previous_results=_results(before["result"]),
@@ -123,6 +120,21 @@ async def make_report(
         ),
         **stored,
     )
+
+
+def _positions(figures: dict[str, Figures | None]) -> Iterator[Position]:
+    profits = figures["position_profits"] or {}
+    for key, quantity in sorted((figures["positions"] or {}).items()):
+        bot, symbol = key
+        # Freqtrade appends the settlement currency of a future: BTC/USDT:USDT.
+        currency = symbol.partition("/")[2].partition(":")[0]
+        yield Position(
+            bot=bot,
+            symbol=symbol,
+            quantity=quantity,
+            unrealized=profits.get(key),
+            currency=currency,
+        )
 
 
 def _results(figures: Figures | None) -> tuple[tuple[str, float], ...]:

@@ -39,6 +39,7 @@ from trading_ops_lab.faults.market_crash import MarketCrash
 from trading_ops_lab.faults.memory_fragmentation import MemoryClutter
 from trading_ops_lab.faults.missed_job import MissedJob
 from trading_ops_lab.faults.shared import Shared
+from trading_ops_lab.faults.undelivered_messages import UndeliveredMessages
 from trading_ops_lab.faults.unexplained_withdrawal import UnexplainedWithdrawal, UnrecordedCash
 
 
@@ -177,6 +178,8 @@ FAULTS: Mapping[str, Fault] = {
     "backups_blocked": BlockedBackups(),
     "job_killed": KilledJob(),
     "job_missed": MissedJob(),
+    "daily_report_missed": MissedJob("report_daily"),
+    "messages_undelivered": UndeliveredMessages(),
     "prometheus_config_bad": BadPrometheusConfig(),
     "venue_maintenance": VenueFault(
         "maintenance", "the venue reports maintenance", status="post_only"

@@ -16,10 +16,11 @@ class MissedJob(Frozen):
 
     blocks_notifications = True
 
-    def __init__(self) -> None:
-        """It is the only one that could run it."""
+    def __init__(self, job: str = "") -> None:
+        """Freeze the only reconciler; without `job`, any job may come due."""
         super().__init__(Kind.RECONCILER)
-        self.describe = "the reconciler's process is frozen while a job comes due"
+        self.describe = f"the reconciler's process is frozen while {job or 'a job'} comes due"
+        self._job = job
 
     async def ready(self, scene: Scene, bot: Target) -> None:
         """Look for a job that runs each minute.
@@ -28,10 +29,11 @@ class MissedJob(Frozen):
             NotPossibleHere: there is none.
         """
         await super().ready(scene, bot)
-        jobs = await scene.reconciler.jobs()
+        jobs = [job for job in await scene.reconciler.jobs() if self._job in {"", job.name}]
         soon = clock.now() + WITHIN
         if not any(job.due_at is not None and job.due_at <= soon for job in jobs):
             raise NotPossibleHere(
-                'no job runs each minute: write `jobs: {clean_up: {schedule: "* * * * *", jitter: '
-                "0s}}` to jobs.yml before the stack is started"
+                f"{self._job or 'no job'} does not run each minute: write `jobs: "
+                f'{{{self._job or "clean_up"}: {{schedule: "* * * * *", jitter: 0s}}}}` to jobs.yml'
+                " before the stack is started"
             )

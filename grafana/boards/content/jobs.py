@@ -50,7 +50,7 @@ JOBS = row(
             age("trading_ops_job_expected_timestamp_seconds", "name"),
             "Time since a job's latest start; negative: not due yet.",
             limits=above(0, 60),
-            runbook="TradingOpsJobMissed",
+            runbook="TradingOpsJobMissed TradingOpsDailySummaryMissing",
         ),
         lines(
             "Age of the last success",

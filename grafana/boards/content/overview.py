@@ -64,7 +64,6 @@ TRADING = row(
             {"{{bot}} {{currency}}": "-max by (bot, currency) (trading_daily_loss)"},
             "Loss of each bot since the start of its trading day, as a negative value in units of "
             "the currency; 0 in profit.",
-            limits=below(0),
             axis=Axis.SIGNED,
             runbook="TradingFleetDailyLossBreached",
         ),

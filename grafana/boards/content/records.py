@@ -26,13 +26,17 @@ POSITIONS = row(
             "Positions",
             {
                 "Quantity": (HELD, Column(unit="short")),
+                "Unrealized": (
+                    "max by (bot, symbol) (trading_position_unrealized_pnl)",
+                    Column(unit="short", decimals=2),
+                ),
                 "Value": (
                     f"{HELD} * max by (bot, symbol) (trading_market_data_price)",
                     Column(unit="short", decimals=2),
                 ),
             },
             "Position of each bot in units of the base currency, negative when short, and its "
-            "value in the quote currency at the last price.",
+            "unrealized profit and value in the quote currency at the last price.",
             height=7,
         ),
         lines(

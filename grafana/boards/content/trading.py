@@ -103,7 +103,6 @@ MONEY = row(
             },
             "Realized: closed positions after fees, since the start of the bot's records. "
             "Unrealized: open positions at current prices.",
-            limits=below(0),
             axis=Axis.SIGNED,
         ),
         lines(

@@ -170,6 +170,7 @@ async def test_a_daily_loss_reduces_and_a_drawdown_halts(small: GuardedBot) -> N
     assert sample(metrics, "trading_risk_limit_used_ratio", limit="total_drawdown") == 1
     assert sample(metrics, "trading_risk_breaches_total", limit="daily_loss") == 1
     assert sample(metrics, "trading_exposure", currency="USD") == 1
+    assert sample(metrics, "trading_position_unrealized_pnl", symbol=SYMBOL) == -3
 
 
 async def test_neither_recovery_nor_restart_nor_the_next_day_releases(

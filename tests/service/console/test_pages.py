@@ -221,6 +221,8 @@ async def test_maintenance_and_pause(serving: Serving) -> None:
         assert "of alpha by operator-1" in page
         _, page = await browser.get("/console/maintenance")
         (window,) = re.findall(r"/console/do/end-maintenance\?subject=(\d+)", page)
+        (most, elapsed) = re.findall(r'<progress [^>]*max="([\d.]+)" value="([\d.]+)"', page)[0]
+        assert float(most) == 3600 > float(elapsed)
         assert (await browser.order("end-maintenance", subject=window))[0] == 303
         assert (await browser.order("unpause"))[0] == 303
         _, page = await browser.get("/console/maintenance")

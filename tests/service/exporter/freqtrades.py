@@ -320,10 +320,11 @@ def _steady() -> dict[str, Any]:
         "count": {"current": 2, "max": 3, "total_stake": 199.5},
         "status": [
             {"trade_id": 1, "pair": "BTC/USDT", "is_short": False, "amount": 0.002,
-             "stake_amount": 99.5, "current_rate": 49_000.0,
+             "stake_amount": 99.5, "current_rate": 49_000.0, "profit_abs": -2.2,
              "orders": [order, order | {"is_open": True}]},
             {"trade_id": 2, "pair": "SOL/USDT", "is_short": True, "amount": 1.5,
-             "stake_amount": 100.0, "current_rate": 60.0, "orders": [order]},
+             "stake_amount": 100.0, "current_rate": 60.0, "profit_abs": None,
+             "orders": [order]},
         ],
         "profit": {
             "profit_closed_coin": 12.5, "profit_all_coin": 10.0, "closed_trade_count": 7,

@@ -133,6 +133,18 @@ async def test_what_is_mapped_to_what(tmp_path: Path) -> None:
     assert seen["trading_freqtrade_exchange_warnings_total"] == 0
 
 
+async def test_the_unrealized_profit_of_a_pair_needs_all_its_prices(tmp_path: Path) -> None:
+    """The sum of its trades; 0 without a trade; absent while one has no price."""
+    fake = FakeFreqtrade()
+    first, *others = fake.answers["status"]
+    fake.answers["status"] = [first, first | {"trade_id": 3, "profit_abs": 5.0}, *others]
+    async with reading(tmp_path, fake) as bot:
+        seen = await look(bot)
+    assert seen["trading_position_unrealized_pnl:BTC/USDT"] == pytest.approx(2.8)
+    assert seen["trading_position_unrealized_pnl:ETH/USDT"] == 0
+    assert "trading_position_unrealized_pnl:SOL/USDT" not in seen
+
+
 async def test_the_bots_money_is_reported_and_not_the_accounts(tmp_path: Path) -> None:
     """Of the balance it is the part that the bot manages; of the days it is today."""
     async with reading(tmp_path, FakeFreqtrade()) as bot:
@@ -564,7 +576,8 @@ async def test_huge_lists_stay_bounded(tmp_path: Path) -> None:
 
         await eventually(were_all_asked)
     assert sum(name.startswith("trading_balance") for name in seen) == 100
-    assert sum(name.startswith("trading_position") for name in seen) <= 110
+    assert sum(name.startswith("trading_position:") for name in seen) <= 110
+    assert sum(name.startswith("trading_position_unrealized_pnl") for name in seen) <= 110
     assert seen["trading_position:C499/USDT"] == 0.002
 
 

@@ -35,7 +35,11 @@ async def test_a_report_has_what_happened_and_what_is_missing(start: Start, conf
             "trading_realized_pnl": [(MONEY, 12.5)],
             "trading_risk_limit_used_ratio": [({"bot": "alpha", "limit": "daily_loss"}, 0.5)],
             "trading_equity": [(MONEY, float("nan"))],
-            "trading_position{": [({"bot": "alpha", "symbol": "ETH/USD"}, -0.5)],
+            "trading_position{": [
+                ({"bot": "alpha", "symbol": "ETH/USD"}, -0.5),
+                ({"bot": "alpha", "symbol": "SOL/USDT:USDT"}, 2.0),
+            ],
+            "trading_position_unrealized_pnl{": [({"bot": "alpha", "symbol": "ETH/USD"}, -12.5)],
         }
         await running.break_it()
         incident = await eventually(running.closed)
@@ -44,7 +48,9 @@ async def test_a_report_has_what_happened_and_what_is_missing(start: Start, conf
         shown = await running.call("GET", "/api/v1/reports/daily")
         report = shown["report"]
         assert report["results"] == [["USD", 12.5]]
-        assert report["positions"] == [{"bot": "alpha", "symbol": "ETH/USD", "quantity": -0.5}]
+        short, future = report["positions"]
+        assert (short["quantity"], short["unrealized"], short["currency"]) == (-0.5, -12.5, "USD")
+        assert (future["unrealized"], future["currency"]) == (None, "USDT")
         assert report["previous_results"] == []
         (bot,) = report["bots"]
         assert (bot["result"], bot["equity"], bot["orders_filled"]) == (12.5, None, None)

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import json
+import logging
 import os
 import signal
 import stat
@@ -9,13 +11,18 @@ import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
+import pytest
 
 from tests.free_ports import free_port
 from tests.service.stack.small_processes import REPOSITORY, until
 from tests.unit.stack.registries import changed, settings_in
 from tests.waiting import eventually
+from trading_ops.agent import Agent, Health
+from trading_ops.config.token_files import agent_token_name
+from trading_ops.instrument import BotMetrics
 from trading_ops_lab.supervisor.layout import lay_out
 
 
@@ -42,6 +49,11 @@ class Alone:
                 return await answer.text()
         return ""
 
+    def lines(self, event: str) -> list[dict[str, Any]]:
+        """Return the log lines of an event."""
+        lines = (line for line in self.log.splitlines() if line.startswith("{"))
+        return [fields for line in lines if (fields := json.loads(line))["event"] == event]
+
     async def names(self) -> set[str]:
         """Return the registered targets, as the API shows them."""
         token = (self.folder / "var" / "secrets" / "operator_token").read_text().strip()
@@ -55,12 +67,15 @@ class Alone:
 
 
 @contextlib.asynccontextmanager
-async def alone(folder: Path) -> AsyncIterator[Alone]:
+async def alone(folder: Path, *, bot: str = "127.0.0.1:8411") -> AsyncIterator[Alone]:
     address = f"127.0.0.1:{free_port()}"
-    moved = ("127.0.0.1:8431", address)
-    lay_out(settings_in(folder / "var"), changed(moved))
+    moved = (("127.0.0.1:8431", address), ("127.0.0.1:8411", bot))
+    lay_out(settings_in(folder / "var"), changed(*moved))
     targets = folder / "targets.yml"
-    targets.write_text((REPOSITORY / "targets.yml").read_text().replace(*moved))
+    text = (REPOSITORY / "targets.yml").read_text()
+    for before, after in moved:
+        text = text.replace(before, after)
+    targets.write_text(text)
     output = os.open(folder / "log", os.O_WRONLY | os.O_CREAT, 0o600)
     process = await asyncio.create_subprocess_exec(
         "env",
@@ -91,6 +106,43 @@ async def test_its_database_is_for_the_owner_only(tmp_path: Path) -> None:
     written = [path for path in (tmp_path / "var" / "reconciler").iterdir() if path.is_file()]
     assert any(path.suffix == ".db" for path in written), written
     assert [path for path in written if stat.S_IMODE(path.stat().st_mode) & 0o077] == []
+
+
+async def test_an_event_has_the_same_ids_in_both_logs(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In the bot's, the reconciler's and the API's; the routine ones are in the bot's log only."""
+    ids: dict[str, Any] = {"symbol": "BTC/USD", "order": "o-1", "strategy": "sma"}
+    ids["correlation"] = "sma-17"
+    port, state = free_port(), tmp_path / "state"
+    state.mkdir()
+    async with alone(tmp_path, bot=f"127.0.0.1:{port}") as running:
+        secret = settings_in(tmp_path / "var").secret
+        agent = Agent(
+            name="alpha",
+            address=("127.0.0.1", port),
+            metrics=BotMetrics(version="1", mode="paper"),
+            health=Health,
+            commands={},
+            state_dir=state,
+            metrics_token=secret("metrics_token"),
+            agent_token=secret(agent_token_name("alpha")),
+        )
+        agent.start()
+        try:
+            with caplog.at_level(logging.INFO):
+                agent.event("trade", "bought", id="t-1", **ids)
+                agent.event("risk", "too much", id="r-1", severity="warning", **ids)
+            await until(lambda: bool(running.lines("bot_event_stored")))
+        finally:
+            agent.stop()
+        (stored,) = running.lines("bot_event_stored")
+    assert {name: stored[name] for name in ids} == ids
+    assert (stored["bot"], stored["id"], stored["severity"]) == ("alpha", "r-1", "warning")
+    reported = [vars(record) for record in caplog.records if record.message == "event_reported"]
+    assert [line["id"] for line in reported] == ["t-1", "r-1"]
+    for line in reported:
+        assert {name: line[name] for name in ids} == ids
 
 
 BOT = """

@@ -116,7 +116,9 @@ def test_logs_may_be_kept_for_fewer_days_instead() -> None:
 )
 def test_statuses(peak: float, slope: float, expected: Level) -> None:
     """By the peak of the week, or because critical is reached within the horizon."""
-    assert planned(BY_NAME["disk"], peak, slope).level is expected
+    found = planned(BY_NAME["disk"], peak, slope)
+    assert found.level is expected
+    assert ("nothing to do" in found.recommendation) == (expected is Level.OK)
 
 
 def test_missing_data_is_unknown() -> None:

@@ -94,6 +94,7 @@ def test_what_no_one_measured_is_absent(metrics: BotMetrics) -> None:
         *("trading_database_pool_connections", "trading_database_pool_size"),
         *("trading_market_data_price", "trading_position", "trading_balance", "trading_equity"),
         *("trading_realized_pnl", "trading_unrealized_pnl"),
+        "trading_position_unrealized_pnl",
         *("trading_bot_leader", "trading_bot_lease_renewal_timestamp_seconds"),
         *("trading_bot_last_exit", "trading_bot_unclean_starts"),
         "trading_startup_reconciliation_duration_seconds",
@@ -126,6 +127,7 @@ def test_each_method_reaches_its_series(metrics: BotMetrics) -> None:
     metrics.nonce_issued()
     metrics.nonce_refused()
     metrics.position("BTC/USD", 0.5)
+    metrics.position_profit("BTC/USD", -7.5)
     metrics.balance("USD", 100.0)
     metrics.equity("USD", 120.0)
     metrics.profit("USD", realized=-1.0, unrealized=2.0)
@@ -156,6 +158,7 @@ def test_each_method_reaches_its_series(metrics: BotMetrics) -> None:
         ("trading_nonces_issued_total", ()): 1,
         ("trading_nonces_refused_total", ()): 1,
         ("trading_position", (("symbol", "BTC/USD"),)): 0.5,
+        ("trading_position_unrealized_pnl", (("symbol", "BTC/USD"),)): -7.5,
         ("trading_balance", (("currency", "USD"),)): 100,
         ("trading_equity", (("currency", "USD"),)): 120,
         ("trading_realized_pnl", (("currency", "USD"),)): -1,

@@ -11,6 +11,11 @@ from trading_ops.instrument import BotMetrics
 USD = {"currency": "USD"}
 SAYS: list[tuple[str, dict[str, str], Callable[[BotMetrics, float], None]]] = [
     ("trading_position", {"symbol": "BTC/USD"}, lambda m, v: m.position("BTC/USD", v)),
+    (
+        "trading_position_unrealized_pnl",
+        {"symbol": "BTC/USD"},
+        lambda m, v: m.position_profit("BTC/USD", v),
+    ),
     ("trading_balance", USD, lambda m, v: m.balance("USD", v)),
     ("trading_equity", USD, lambda m, v: m.equity("USD", v)),
     ("trading_realized_pnl", USD, lambda m, v: m.profit("USD", realized=v, unrealized=1)),

@@ -69,6 +69,7 @@ class LossWatch:
         if self.state is None:
             return []
         prices = {held.symbol: held.price for held in holdings if held.price is not None}
+        self._export_positions(prices)
         fresh = all(held.valued for held in holdings)
         found: list[Breach] = []
         uses = {"daily_loss": ZERO, "total_drawdown": ZERO}
@@ -87,6 +88,13 @@ class LossWatch:
         for limit, use in uses.items():
             self._metrics.risk_limit_used(limit, float(use))
         return found
+
+    def _export_positions(self, prices: Mapping[str, Decimal]) -> None:
+        for symbol, held in self._positions().items():
+            if not held.quantity:
+                self._metrics.position_profit(symbol, 0.0)
+            elif symbol in prices:
+                self._metrics.position_profit(symbol, float(held.unrealized(prices[symbol])))
 
     def _losses(
         self, state: losses.LossState, currency: str, result: Decimal

@@ -80,6 +80,9 @@ class Trade(msgspec.Struct, frozen=True):
     current_rate: float | None = None
     """Price of one unit, in the stake currency; null if the exchange did not report it."""
 
+    profit_abs: float | None = None
+    """Unrealized profit after fees, in the stake currency; null without a price."""
+
     orders: tuple[Order, ...] = ()
 
 

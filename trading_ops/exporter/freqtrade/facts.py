@@ -31,6 +31,7 @@ NAMES = (
     "trading_open_positions",
     "trading_exposure",
     "trading_position",
+    "trading_position_unrealized_pnl",
     "trading_balance",
     "trading_equity",
     "trading_realized_pnl",

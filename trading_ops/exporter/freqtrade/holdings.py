@@ -27,7 +27,10 @@ def trades(bot: FreqtradeBot) -> Iterator[Metric]:
         held = {trade.pair for trade in trades if trade.amount}
         yield family("trading_open_positions", {(): len(held)})
         yield from _exposure(trades, config)
-        yield family("trading_position", _positions(trades, bot.candles_opened))
+        net, pairs = _net(trades), _largest(trades)
+        watched: dict[tuple[str, ...], float] = {(pair,): 0.0 for pair in bot.candles_opened}
+        yield family("trading_position", watched | {(pair,): net[pair] for pair in pairs})
+        yield family("trading_position_unrealized_pnl", watched | _unrealized(trades, pairs))
 
 
 def _exposure(trades: Iterable[answers.Trade], config: answers.Config | None) -> Iterator[Metric]:
@@ -39,18 +42,35 @@ def _exposure(trades: Iterable[answers.Trade], config: answers.Config | None) ->
         yield family("trading_exposure", {(config.stake_currency,): value})
 
 
-def _positions(
-    trades: Iterable[answers.Trade], pairs: Iterable[str]
-) -> dict[tuple[str, ...], float]:
-    """Return the net amount by pair; watched pairs without a position are zero."""
-    found: dict[tuple[str, ...], float] = {(pair,): 0.0 for pair in pairs}
+def _net(trades: Iterable[answers.Trade]) -> dict[str, float]:
+    """Return the amount that each pair with a trade holds; negative: short."""
     net: dict[str, float] = defaultdict(float)
-    stake: dict[str, float] = defaultdict(float)
     for trade in trades:
         net[trade.pair] += -trade.amount if trade.is_short else trade.amount
+    return net
+
+
+def _largest(trades: Iterable[answers.Trade]) -> list[str]:
+    """Return the pairs with the largest stakes."""
+    stake: dict[str, float] = defaultdict(float)
+    for trade in trades:
         stake[trade.pair] += abs(trade.stake_amount)
-    largest = sorted(net, key=lambda pair: stake[pair], reverse=True)[:LARGEST_COUNT]
-    return found | {(pair,): net[pair] for pair in largest}
+    return sorted(stake, key=stake.__getitem__, reverse=True)[:LARGEST_COUNT]
+
+
+def _unrealized(
+    trades: Iterable[answers.Trade], pairs: Iterable[str]
+) -> dict[tuple[str, ...], float]:
+    """Return the unrealized profit of each pair of which all trades have a price."""
+    profits: dict[str, list[float | None]] = defaultdict(list)
+    for trade in trades:
+        profits[trade.pair].append(trade.profit_abs)
+    return {
+        (pair,): sum(known)
+        for pair in pairs
+        if len(known := [profit for profit in profits[pair] if profit is not None])
+        == len(profits[pair])
+    }
 
 
 def money(bot: FreqtradeBot) -> Iterator[Metric]:

@@ -43,6 +43,13 @@ MONEY: tuple[Metric, ...] = (
         why="The profit or loss of closing now.",
     ),
     bot_gauge(
+        name="trading_position_unrealized_pnl",
+        labels=("symbol",),
+        help="Unrealized profit of the position at the current price, in the symbol's quote "
+        "currency.",
+        why="Which position makes the loss.",
+    ),
+    bot_gauge(
         name="trading_balance_timestamp_seconds",
         unit="seconds",
         vital=True,
@@ -73,6 +80,7 @@ MONEY: tuple[Metric, ...] = (
                 "trading_equity",
                 "trading_exposure",
                 "trading_position",
+                "trading_position_unrealized_pnl",
                 "trading_realized_pnl",
                 "trading_risk_limit_used_ratio",
                 "trading_unrealized_pnl",
@@ -90,6 +98,10 @@ class MoneyMetrics:
     def position(self, symbol: str, quantity: float) -> None:
         """Set the position in units of the symbol's base currency."""
         put(self._position, symbol, quantity, self._refused)
+
+    def position_profit(self, symbol: str, unrealized: float) -> None:
+        """Set the position's unrealized profit at the current price, in the quote currency."""
+        put(self._position_unrealized, symbol, unrealized, self._refused)
 
     def balance(self, currency: str, amount: float) -> None:
         """Set the balance in units of the currency."""
@@ -124,6 +136,9 @@ class MoneyMetrics:
         by_symbol, by_currency = {"symbol": symbols}, {"currency": currencies}
         self._refused = recorder.counter("trading_values_refused_total")
         self._position = recorder.gauge("trading_position", by_symbol, at_once=False)
+        self._position_unrealized = recorder.gauge(
+            "trading_position_unrealized_pnl", by_symbol, at_once=False
+        )
         self._balance = recorder.gauge("trading_balance", by_currency, at_once=False)
         self._equity = recorder.gauge("trading_equity", by_currency, at_once=False)
         self._realized = recorder.gauge("trading_realized_pnl", by_currency, at_once=False)
