@@ -60,6 +60,8 @@ POSITIONS = row(
             limits=above(1),
             runbook="TradingBotOrphanedOrders",
         ),
+    ),
+    (
         lines(
             "Age of the last comparison",
             "s",
@@ -68,8 +70,6 @@ POSITIONS = row(
             limits=above(120, 600),
             runbook="TradingBotRecoveryIncomplete",
         ),
-    ),
-    (
         events(
             "Comparisons",
             "short",
