@@ -25,6 +25,7 @@ CROSS_LABELS = {
     "trading_ops_bot_events_dropped_total",
     "trading_ops_holds_active",
     "trading_ops_holds_unregistered",
+    "trading_ops_maintenance_holds_left",
     "trading_ops_readiness_stage",
     "trading_ops_readiness_credited_seconds",
     "trading_ops_readiness_criteria",
