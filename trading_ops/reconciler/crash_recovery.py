@@ -259,10 +259,11 @@ class CrashCounter:
         )
         until = clock.monotonic() + SUSPECTS_SECONDS
         while waiting:
-            yield waiting.pop(0)
+            suspect = waiting.pop(0)
+            self.postponed = tuple(incident.id for incident in waiting)
+            yield suspect
             if clock.monotonic() >= until:
                 break
-        self.postponed = tuple(incident.id for incident in waiting)
 
     def is_set_aside(self, incident: Incident, state: State) -> bool:
         """Whether to leave an incident alone, until its acknowledgement is added or removed."""

@@ -58,3 +58,13 @@ def test_remediable_suspects_come_first_and_all_are_handled_when_there_is_time()
     suspects = [make_incident(id="page-only", target=None), make_incident(id="bot", target="alpha")]
     order = [suspect.id for suspect in crashes.one_at_a_time(suspects)]
     assert (order, crashes.postponed) == (["bot", "page-only"], ())
+
+
+def test_a_suspect_that_cannot_be_handled_is_not_first_again() -> None:
+    """A store that fails ends the pass; the next one begins with another suspect."""
+    unused: Any = None
+    crashes = CrashCounter(writer=unused)
+    suspects = [make_incident(id=f"{number}", target="alpha") for number in range(3)]
+    first = next(iter(crashes.one_at_a_time(suspects)))
+    again = next(iter(crashes.one_at_a_time(suspects)))
+    assert (first.id, again.id) == ("0", "1")

@@ -74,6 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             logs.configure(f"bot-{config.name}", level="WARNING", bot=config.name)
             print(asyncio.run(observe(config, arguments.observe)))  # noqa: T201 - the answer
             return 0
+        limit_heap()
         logs.configure(
             f"bot-{config.name}", policy=load_log_policy(config.log_dir), bot=config.name
         )
@@ -100,7 +101,6 @@ async def serve(config: BotConfig, *, leave_by: Callable[[float], None] | None =
     Raises:
         TradingOpsError: it could not start.
     """
-    limit_heap()
     signals = StopSignals()
     signals.install()
     bot = Bot(config)
