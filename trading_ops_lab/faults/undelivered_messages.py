@@ -1,13 +1,14 @@
 """A channel whose server refuses every connection."""
 
 import asyncio
+import contextlib
 import re
 from pathlib import Path
 
 from trading_ops import durable
 from trading_ops.domain.message import MessageKind, MessageState
 from trading_ops.domain.target import Target
-from trading_ops.errors import NotPossibleHere
+from trading_ops.errors import NotPossibleHere, Refused
 from trading_ops.notify.channels import FILE
 from trading_ops.notify.config import load_notify
 from trading_ops_lab.drills.lab_clients import Scene
@@ -52,10 +53,11 @@ class UndeliveredMessages(Fault):
         del bot
         path = scene.settings.secrets / FILE
         await asyncio.to_thread(_kept(path).replace, path)
-        for message in await _undelivered(scene, key):
-            await scene.reconciler.change_message(message, "retry", owner=OWNER)
+        for message in await _failed(scene, key):
+            with contextlib.suppress(Refused):  # delivered with another one's mail
+                await scene.reconciler.change_message(message, "retry", owner=OWNER)
         async with asyncio.timeout(DELIVERED_SECONDS):
-            while await _undelivered(scene, key):  # noqa: ASYNC110 - another process delivers
+            while await _failed(scene, key):  # noqa: ASYNC110 - another process delivers
                 await asyncio.sleep(1)
 
 
@@ -72,11 +74,14 @@ async def _channel(scene: Scene) -> str:
     return accepting[0].to[0]
 
 
-async def _undelivered(scene: Scene, channel: str) -> list[str]:
-    states = {MessageState.WAITING, MessageState.SENDING, MessageState.DEAD}
-    found = await scene.reconciler.messages(kind=MessageKind.TEST.value)
-    mine = (message for message in found if message.channel == channel)
-    return [message.id for message in mine if message.state in states]
+async def _failed(scene: Scene, channel: str) -> list[str]:
+    """Return the messages that were tried without success, not only the test message."""
+    found = [
+        message
+        for state in (MessageState.WAITING, MessageState.SENDING, MessageState.DEAD)
+        for message in await scene.reconciler.messages(state=state.value)
+    ]
+    return [message.id for message in found if message.channel == channel and message.attempts]
 
 
 def _kept(path: Path) -> Path:
