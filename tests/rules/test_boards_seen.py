@@ -276,14 +276,14 @@ def test_a_line_among_many_is_found_by_its_value() -> None:
 
 
 def test_the_bar_of_controls_is_one_line() -> None:
-    """Only what users choose is shown: source, venue and bot, and the switch of the alerts."""
+    """Only what users choose is shown: source, team, host, venue and bot, and the switch of the alerts."""
     for board in {board["uid"]: board for board, _ in PANELS}.values():
         shown = [
             variable["name"]
             for variable in board["templating"]["list"]
             if variable.get("hide") != 2
         ]
-        assert shown == ["datasource", "venue", "bot"], board["title"]
+        assert shown == ["datasource", "team", "host", "venue", "bot"], board["title"]
         switches = [
             annotation["name"]
             for annotation in board["annotations"]["list"]

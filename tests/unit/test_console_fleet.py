@@ -32,6 +32,8 @@ def target(**over: Any) -> TargetView:
         "name": "alpha",
         "kind": Kind.BOT,
         "venue": "paper",
+        "team": "",
+        "host": "",
         "open_incidents": 0,
         "holds": [],
         "in_force": [],

@@ -71,6 +71,10 @@ GOOD = {
     "begins_at": "2026-01-01T00:00:00Z",
     "channel": "mail",
     "date": "2026-01-01",
+    "team": "",
+    "host": "",
+    "every": "Sun 02:00",
+    "zone": "UTC",
     "checks": [{"name": "x", "passed": True, "value": None, "evidence": "x"}],
 }
 TABLE = [route for route in described() if not route.path.endswith("/stream")]
