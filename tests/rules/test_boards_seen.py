@@ -276,7 +276,7 @@ def test_a_line_among_many_is_found_by_its_value() -> None:
 
 
 def test_the_bar_of_controls_is_one_line() -> None:
-    """Only what users choose is shown: source, team, host, venue and bot, and the switch of the alerts."""
+    """Only what users choose is shown, and the switch of the alerts."""
     for board in {board["uid"]: board for board, _ in PANELS}.values():
         shown = [
             variable["name"]
