@@ -58,6 +58,8 @@ CAUSES: Mapping[str, str] = {
     "changes(trading_bot_start": "changes(trading_bot_start_timestamp_seconds[1m]) > 0",
     'trading_state{state!="active"': 'trading_state{state!="active"} == 1',
     "trading_ops_maintenance_active": "trading_ops_maintenance_active == 1",
+    "trading_ops_maintenance_end": "trading_ops_maintenance_active == 1",
+    "trading_ops_maintenance_holds_left": "trading_ops_maintenance_holds_left > 0",
 }
 """What must have happened in the time range before a query with this text shows anything."""
 

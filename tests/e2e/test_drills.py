@@ -100,26 +100,35 @@ def test_incidents_report_what_happened(stack: Stack) -> None:
 async def test_every_query_of_every_board_returns_figures(stack: Stack, scene: Scene) -> None:
     """A panel that shows nothing is a broken promise; every query of every board is asked.
 
-    Over the session so far: the drills are in it, a halt and a maintenance window.
+    Over the session so far: the drills are in it, a halt that outlasts its maintenance window, and
+    one more window.
     """
     if not await scene.reconciler.incidents(alertname="TradingBotDown"):
         assert stack.json("drill", "TradingBotDown")[0] == 0
-    assert stack.run("halt", "alpha", "--reason", "the boards show it").returncode == 0
+    reason = ("--reason", "the boards show it")
+    begin = ("maintenance", "begin", "alpha", "--for", "10m", *reason)
 
-    async def halted() -> object:
-        return await scene.prometheus.query('trading_state{state="halted"} == 1')
+    def end_window() -> None:
+        (window,) = stack.json("maintenance", "list")[1]["maintenance"]
+        assert stack.run("maintenance", "end", str(window["id"])).returncode == 0
 
-    await eventually(halted, what="Prometheus knows of the halt")
-    assert stack.run("resume", "alpha", "--reason", "seen").returncode == 0
-    assert (
-        stack.run(
-            "maintenance", "begin", "alpha", "--for", "10m", "--reason", "the boards show it"
-        ).returncode
-        == 0
-    )
+    async def known(query: str) -> None:
+        async def ask() -> object:
+            return await scene.prometheus.query(query)
+
+        await eventually(ask, what=query)
+
+    assert stack.run(*begin).returncode == 0
+    try:
+        assert stack.run("halt", "alpha", *reason).returncode == 0
+        await known('trading_state{state="halted"} == 1')
+    finally:
+        end_window()
+    await known("trading_ops_maintenance_holds_left > 0")
+    assert stack.run("resume", "alpha", *reason).returncode == 0
+    assert stack.run(*begin).returncode == 0
     queries = [query for query in board_queries() if not proof.only_postgresql(query.expr)]
     try:
         assert await unanswered(stack, queries) == []
     finally:
-        (window,) = stack.json("maintenance", "list")[1]
-        stack.run("maintenance", "end", str(window["id"]))
+        end_window()

@@ -12,6 +12,7 @@ from typing import Any, cast
 import msgspec
 import pytest
 
+from tests.waiting import eventually
 from trading_ops.clients.agent import BotHealth, ComponentHealth
 from trading_ops.domain.target import Kind, Manager, Service, Target
 from trading_ops.errors import StackError, Unreachable
@@ -151,8 +152,12 @@ async def test_the_witness_is_a_process_of_the_model(
     await fault.inject(scene(stack), ALPHA)
     assert await fault.witness(scene(stack), ALPHA, 0.0) is None
     child.append(begin(MODULE))
-    evidence = await fault.witness(scene(stack), ALPHA, 0.0)
-    assert evidence == f"the model has a new process, {child[-1].pid}"
+
+    async def seen() -> str | None:
+        """It has no arguments for a moment after it was started."""
+        return await fault.witness(scene(stack), ALPHA, 0.0)
+
+    assert await eventually(seen) == f"the model has a new process, {child[-1].pid}"
 
 
 async def test_a_model_that_runs_on_was_not_given_up(
