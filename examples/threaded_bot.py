@@ -54,7 +54,7 @@ async def main() -> None:
         commands={"cancel_orders": Command(run=in_a_thread, safe_direction=True)},
         watch_loop=False,
     )
-    trader = Trader(bot.gate)  # the holds of an earlier life are in force before the first order
+    trader = Trader(bot.gate)  # the holds of an earlier run are in force before the first order
     trader.start()
     await asyncio.to_thread(trader.join)
 
