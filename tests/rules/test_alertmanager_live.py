@@ -125,7 +125,7 @@ async def test_three_hundred_alerts_of_a_stranger_are_one_small_page(loop: Loop)
         last = await next_mail(loop.receivers)
         mails.append(last)
     assert len(mails) <= 2
-    assert last.subject == "[FIRING] different alerts (300 firing, 0 resolved)"
+    assert last.subject == "[FIRING] multiple alerts (300 firing, 0 resolved)"
     assert len(last.message.as_bytes()) < 200_000
     # A page of our own is not lost among them.
     await loop.alertmanager.post(page_of("TradingBotDiskLow"))

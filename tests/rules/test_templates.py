@@ -76,7 +76,7 @@ def test_markup_in_a_value_is_no_markup(tmp_path: Path, name: str, kind: str) ->
 @pytest.mark.parametrize(
     ("common", "name"),
     [
-        ({}, "different alerts"),
+        ({}, "multiple alerts"),
         ({"alertname": "TradingAlertPersists"}, "TradingAlertPersists"),
         ({"alertname": "TradingAlertPersists", "origin": "TradingBotDown"}, "TradingBotDown"),
     ],

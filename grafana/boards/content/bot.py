@@ -1,4 +1,4 @@
-"""One bot: is it up, does it work, what slows it down?"""
+"""One bot: is it up, is it making progress, what slows it down?"""
 
 from grafana.boards import links
 from grafana.boards.board import Board
@@ -107,8 +107,8 @@ LIFE = row(
             "Trading state",
             STATE_OR_DOWN,
             "{{bot}}",
-            "The most restrictive of the holds that a person, the reconciler or the bot itself has "
-            "placed.",
+            "The most restrictive of all holds, placed by an operator, the reconciler or the bot "
+            "itself.",
             states=STATES_OR_DOWN,
             limits=above(1, 2),
             runbook="TradingBotAutoHalted",
@@ -117,7 +117,7 @@ LIFE = row(
             "Components",
             "min by (bot, component) (trading_component_up)",
             "{{component}}",
-            "Whether each component of the bot works.",
+            "Whether each component of the bot is up.",
             limits=below(1),
             runbook="TradingBotBrokerDisconnected",
         ),
@@ -155,7 +155,7 @@ WORK = row(
             "Circuit breakers",
             "max by (bot, component) (trading_circuit_breaker_state)",
             "{{component}}",
-            "Open: the component does not call its dependency for a while.",
+            "Open: the component has stopped calling its dependency for a while.",
             states=BREAKER,
             limits=above(1, 2),
             runbook="TradingBotVenueErrorsHigh",
@@ -256,7 +256,7 @@ LIVES = row(
 BOT = Board(
     uid=links.BOT,
     title="3 Trading bot",
-    question="Is this bot up, does it work, and what slows it down? Select a bot above.",
+    question="Is this bot up, is it making progress, and what slows it down? Select a bot above.",
     one_bot=True,
     rows=(LIFE, WORK, *INSIDE, SIGNALS, LIVES),
 )

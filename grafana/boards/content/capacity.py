@@ -146,9 +146,9 @@ FIRST = row(
                 ),
             },
             "Share of the limit, the threshold that is exceeded, and the days until the limit is "
-            "reached at the growth of the last week. "
-            "No forecast: less than two days of data, or a load that does not accumulate. A "
-            "resource leads to its recommendation, with an interval and arithmetic.",
+            "reached at the growth of the last week. No forecast: less than two days of data, or "
+            "a load that does not accumulate. Click a resource for its recommendation, with the "
+            "confidence interval and the calculation.",
             height=14,
             value_links=(links.RECOMMENDATIONS,),
             linked="resource",

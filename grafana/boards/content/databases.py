@@ -166,7 +166,7 @@ STATEMENTS = row(
             "Statement duration",
             "s",
             quantiles("trading_database_query_duration_seconds", "statement"),
-            "By the name that the bot gives it.",
+            "By statement name, as set by the bot.",
             limits=above(0.1, 0.5),
             runbook="TradingDatabaseSlow",
         ),

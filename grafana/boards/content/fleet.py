@@ -150,4 +150,4 @@ LISTS: tuple[Panel, Panel] = (
         width=7,
     ),
 )
-"""Critical alerts apart: the front end cannot sort the rules of Prometheus by severity."""
+"""Critical alerts separately: the front end cannot sort the rules of Prometheus by severity."""

@@ -39,7 +39,7 @@ JOBS = row(
                 "{{target}}": "max by (target) "
                 "(trading_ops_maintenance_end_timestamp_seconds) - time()"
             },
-            "Time until the open window ends and automation acts again.",
+            "Time until the open window ends and automation resumes.",
             runbook="TradingOpsMaintenanceEnding",
         ),
     ),

@@ -79,7 +79,7 @@ POSITIONS = row(
             runbook="TradingBotPositionDrift",
         ),
         steps(
-            "Differences found in a day",
+            "Differences found in 24 h",
             "short",
             gain("trading_discrepancies_total", "bot", "cause", window="1d"),
             "By cause: what happened while the bot was down, or through other clients.",

@@ -58,7 +58,7 @@ WATCHERS = row(
                 "trading_ops_bot_events_dropped_total[$__rate_interval])))",
             },
             "Stored notifications, writer requests, holds that are only in the journal, and "
-            "waiting or dead messages. And events that bots reported beyond their budget.",
+            "waiting or dead messages. Also events that bots reported beyond their budget.",
             limits=above(10, 50),
             runbook="TradingOpsWebhookBacklog TradingOpsHoldsNotStored TradingOpsMessagesFailing "
             "TradingBotEventsDropped",
@@ -66,7 +66,7 @@ WATCHERS = row(
     ),
     (
         timeline(
-            "May start actions",
+            "Lease held",
             "max by (instance) (trading_ops_lease_held)",
             "{{instance}}",
             "Whether each replica holds its lease.",
@@ -125,7 +125,7 @@ PATH = row(
                 "missed": "round(sum(increase("
                 "prometheus_rule_group_iterations_missed_total[$__rate_interval])))",
             },
-            "An alert whose rule is not evaluated does not fire or resolve.",
+            "An alert whose rule is not evaluated neither fires nor resolves.",
             limits=above(1, 10),
             runbook="TradingOpsRuleFailing",
         ),
@@ -155,7 +155,8 @@ PATH = row(
             "or min by (job, instance) (trading_ops_targets_last_reload_successful)",
             "{{job}} {{instance}}",
             "Whether Prometheus could load its configuration, and the reconciler targets.yml. "
-            "After a failure each keeps what it loaded before, but will not start again.",
+            "After a failure each keeps the previous configuration, but will fail to start with "
+            "this one.",
             states=(("0", "refused", RED), ("1", "loaded", GREEN)),
             limits=below(1),
             runbook="TradingOpsPrometheusConfigBad TradingOpsTargetsReloadFailed",
@@ -184,15 +185,16 @@ PATH = row(
                     called="failed or dropped alerts",
                 ),
             },
-            "Known Alertmanagers: at 0 no one is notified. And alerts that it failed to send.",
+            "Known Alertmanagers (at 0 no one is notified), and alerts that Prometheus failed to "
+            "send.",
             runbook="TradingOpsAlertsUndelivered",
         ),
         steps(
             "Alerts in Alertmanager",
             "short",
             most("alertmanager_alerts", "state"),
-            "Active ones, Watchdog among them, and those that a silence or an inhibition holds "
-            "back.",
+            "Active alerts, including Watchdog, and alerts suppressed by a silence or an "
+            "inhibition.",
             limits=above(3, 10),
         ),
     ),
