@@ -78,9 +78,9 @@ def recovered(stack: Stack) -> int:
 @pytest.mark.parametrize("protocol", list(BOTS))
 @pytest.mark.parametrize("alert", ["TradingBotBrokerDisconnected", "TradingBotMarketDataStale"])
 def test_it_is_remediated(stack: Stack, protocol: str, alert: str, tmp_path: Path) -> None:
-    """By the runbook's first step; the broker's own journal is the witness."""
+    """By the runbook's first step; the evidence is the broker's own journal."""
     done = stack.run("drill", alert, "--bot", BOTS[protocol], within=240)
     log = stack.settings.var / "brokers.log"
     assert done.returncode == 0, done.stdout + done.stderr + log.read_text()[-3000:] + stack.logs()
-    assert re.search(r"closed after .* witness: the venue's journal", done.stdout), done.stdout
+    assert re.search(r"closed after .* evidence: the venue's journal", done.stdout), done.stdout
     print(protocol, alert, re.findall(r"closed after [\d.]+ s", done.stdout))  # noqa: T201

@@ -13,7 +13,7 @@ KINDS = (DISCONNECT, STALE_FEED, REFUSE)
 
 
 class Board:
-    """The active faults and the journal, which is the witness of a recovery."""
+    """The active faults and the journal, which is evidence of a recovery."""
 
     def __init__(self) -> None:
         """Start healthy."""

@@ -210,7 +210,7 @@ def _verdict(console: Console, result: DrillResult) -> None:
     else:
         console.print(
             f"  [green]closed after {result.total_seconds:.1f} s[/] "
-            f"(limit {result.limit_seconds:.0f} s); witness: {result.witness}",
+            f"(limit {result.limit_seconds:.0f} s); evidence: {result.evidence}",
             soft_wrap=True,
         )
 

@@ -56,7 +56,7 @@ class DrillResult:
     """From the injection to the end of the incident; None: it did not end in time."""
 
     incident: str = ""
-    witness: str = ""
+    evidence: str = ""
     reasons: list[str] = field(default_factory=list)
     """Stored reasons why no action ran; only with automation paused."""
 

@@ -25,12 +25,12 @@ async def must_be_escalated(run: Following) -> DrillResult:
         return _result(run, "it ended without a fix, after it was escalated")
     if done := await forbidden_actions(run):
         return _result(run, done)
-    witness = await run.fault.witness(run.scene, run.bot, run.injected.timestamp())
-    if witness is None:
-        return _result(run, "no witness saw that nothing else was done")
+    evidence = await run.fault.evidence(run.scene, run.bot, run.injected.timestamp())
+    if evidence is None:
+        return _result(run, "no evidence that nothing else was done")
     if not await settled(run, until=run.injected + run.limit):
         return _result(run, "it did not end after it was fixed")
-    return replace(_result(run), witness=witness)
+    return replace(_result(run), evidence=evidence)
 
 
 async def settled(run: Following, *, until: datetime) -> bool:

@@ -181,9 +181,11 @@ def page(record: GameDayRecord) -> str:
         lines += ["", "## Disaster recovery", "", *_disaster(record.last_disaster)]
     run = [drill for drill in drills if not (drill.not_remediated or drill.not_possible)]
     known = {_named(drill): drill for drill in run}
-    lines += ["", "## Faults and witnesses", ""]
-    seen = [(alert, drill.broken, drill.witness or NEVER) for alert, drill in sorted(known.items())]
-    lines += _markdown(("alert", "fault", "witness"), seen)
+    lines += ["", "## Faults and evidence", ""]
+    seen = [
+        (alert, drill.broken, drill.evidence or NEVER) for alert, drill in sorted(known.items())
+    ]
+    lines += _markdown(("alert", "fault", "evidence"), seen)
     return "\n".join(lines) + "\n"
 
 

@@ -97,7 +97,7 @@ def _anywhere(drill: RecordedDrill, root: Path) -> RecordedDrill:
     return msgspec.structs.replace(
         drill,
         problem=drill.problem.replace(here, ""),
-        witness=drill.witness.replace(here, ""),
+        evidence=drill.evidence.replace(here, ""),
         reasons=[reason.replace(here, "") for reason in drill.reasons],
         timeline=timeline,
     )

@@ -79,8 +79,8 @@ async def _left_alone(run: Following, cause: Runbook) -> str:
     if not kept:
         return f"it was not stored that {cause.alert} suppresses it"
     run.note("waited", f"{kept[0].reason}: {kept[0].note}", kept[0].at)
-    if await run.fault.witness(run.scene, run.bot, run.injected.timestamp()):
-        return f"a witness saw a remediation during {cause.alert}"
+    if await run.fault.evidence(run.scene, run.bot, run.injected.timestamp()):
+        return f"there is evidence of a remediation during {cause.alert}"
     return ""
 
 

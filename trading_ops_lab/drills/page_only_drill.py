@@ -40,9 +40,9 @@ async def must_be_noticed(run: Following, key: str) -> DrillResult:
     if not await run.until(_closed, run.injected + run.drill.recover_within):
         return run.result(paused=False, passed=False, problem="it did not end with its fault")
     done = await forbidden_actions(run)
-    evidence = await run.fault.witness(run.scene, run.bot, run.injected.timestamp())
+    evidence = await run.fault.evidence(run.scene, run.bot, run.injected.timestamp())
     result = run.result(paused=False, passed=not done, problem=done)
-    return result if done else replace(result, witness=evidence or _nothing_was_done(run))
+    return result if done else replace(result, evidence=evidence or _nothing_was_done(run))
 
 
 def _nothing_was_done(run: Following) -> str:

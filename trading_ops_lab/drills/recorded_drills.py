@@ -28,7 +28,7 @@ class RecordedDrill(msgspec.Struct, frozen=True, kw_only=True):
     limit_seconds: float
     total_seconds: float | None
     incident: str
-    witness: str
+    evidence: str
     reasons: list[str]
     timeline: list[RecordedMark]
     during: str = ""

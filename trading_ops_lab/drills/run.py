@@ -114,18 +114,18 @@ async def _judge(run: Following) -> DrillResult:
     """The incident is closed; whether that is a recovery is decided elsewhere."""
     assert run.timeline is not None  # noqa: S101 - the caller has just looked
     incident = run.timeline.incident
-    witness = await run.fault.witness(run.scene, run.bot, run.injected.timestamp())
+    evidence = await run.fault.evidence(run.scene, run.bot, run.injected.timestamp())
     problem = ""
     if incident.close_reason != "recovered":
         problem = f"closed as {incident.close_reason}, not as recovered"
     elif incident.escalated_at is not None:
         problem = "it was handed to a person"
-    elif witness is None:
-        problem = "closed, but no witness saw the fix"
+    elif evidence is None:
+        problem = "closed, but no evidence of the fix"
     else:
         problem = await done_twice(run)
     result = run.result(paused=False, passed=not problem, problem=problem)
-    return replace(result, witness=witness or "")
+    return replace(result, evidence=evidence or "")
 
 
 async def done_twice(run: Following) -> str:

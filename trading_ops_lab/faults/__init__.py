@@ -1,1 +1,1 @@
-"""The faults that drills inject, each with a witness independent of the remediation."""
+"""The faults that drills inject, each with evidence independent of the remediation."""

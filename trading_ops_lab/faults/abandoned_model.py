@@ -29,8 +29,8 @@ DECIDES, GIVEN_UP = "the model decides", "given up"
 """State of the signals in the bot's health."""
 
 
-class ModelGivenUp(Fault):
-    """The bot gives up on its model; a new process in the kernel's process table is the witness."""
+class AbandonedModel(Fault):
+    """The bot gives up on its model; the evidence is its new process."""
 
     describe = (
         "the bot decides by its model alone, whose process died at each question until the bot "
@@ -66,7 +66,7 @@ class ModelGivenUp(Fault):
         _config(scene, bot).write_text(self._before, encoding="utf-8")
         await restart(scene, bot)
 
-    async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
+    async def evidence(self, scene: Scene, bot: Target, since: float) -> str | None:
         """Look for a process of the model: while it was given up, there was none."""
         del since
         begun = model_of(await pid_of(scene, bot))

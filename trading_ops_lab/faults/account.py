@@ -61,7 +61,7 @@ class OrphanedOrder(Fault):
         await look(scene, bot)
         return ""
 
-    async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
+    async def evidence(self, scene: Scene, bot: Target, since: float) -> str | None:
         """Look for the end of the order in the venue's journal."""
         journal = await scene.faults(bot).journal(since=since)
         ended = {event.client_order_id for event in journal if event.event == "order_cancelled"}
@@ -94,7 +94,7 @@ class StartedUnder(Fault):
         await order(scene, bot, "throttle_load", seconds="0")
 
 
-class FolderTaken(Fault):
+class LockedFolder(Fault):
     """The bot dies and another process has locked its folder: no restart can succeed."""
 
     describe = "the bot gets SIGKILL, and another process locks its folder"

@@ -31,10 +31,10 @@ class Fault(ABC):
     async def clean_up(self, scene: Scene, bot: Target, key: str) -> None:  # noqa: B027 - often nothing
         """Undo the fault; `key` is what `inject` returned."""
 
-    async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
-        """Return the evidence of the fix from an independent witness since `since`; None: none yet.
+    async def evidence(self, scene: Scene, bot: Target, since: float) -> str | None:
+        """Return independent evidence of the fix since `since`; None: none yet.
 
-        A page-only fault, which is not remediated, has no witness.
+        A page-only fault, which is not remediated, has no evidence.
         """
         del scene, bot, since
         return None

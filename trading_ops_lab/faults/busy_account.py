@@ -29,7 +29,7 @@ ends 5 s after the last renewal, so after 6 s, or after 8 s with pauses four tim
 
 
 class BusyAccount(Fault):
-    """Endless transfers; the venue's journal is the witness that the bot sends fewer requests."""
+    """Endless transfers; the venue's journal shows that the bot sends fewer requests."""
 
     describe = (
         f"every {EVERY_SECONDS:g} s a transfer changes the balance of the bot's account, and the "
@@ -59,7 +59,7 @@ class BusyAccount(Fault):
             await asyncio.wait({task})
         await order(scene, bot, "throttle_load", seconds="0")
 
-    async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
+    async def evidence(self, scene: Scene, bot: Target, since: float) -> str | None:
         """Read from the venue's journal how often the bot renews its dead man's switch."""
         pause = latest_pause(await scene.faults(bot).journal(since=since), bot.name)
         if pause < SPARING_SECONDS:

@@ -1,4 +1,4 @@
-"""The faults that drills inject, each with a witness independent of the remediation.
+"""The faults that drills inject, each with evidence independent of the remediation.
 
 A fault lasts until something fixes it: none clears automatically.
 """
@@ -10,10 +10,10 @@ import psutil
 
 from trading_ops.domain.target import Kind, Target
 from trading_ops_lab.drills.lab_clients import Scene
-from trading_ops_lab.faults.abandoned_model import ModelGivenUp
+from trading_ops_lab.faults.abandoned_model import AbandonedModel
 from trading_ops_lab.faults.account import (
     ExpiredSnooze,
-    FolderTaken,
+    LockedFolder,
     OrphanedOrder,
     StartedUnder,
     kill,
@@ -23,8 +23,8 @@ from trading_ops_lab.faults.base import Fault
 from trading_ops_lab.faults.blocked_backups import BlockedBackups
 from trading_ops_lab.faults.busy_account import BusyAccount
 from trading_ops_lab.faults.closed_markets import ClosedMarkets
-from trading_ops_lab.faults.empty_token import LostToken
-from trading_ops_lab.faults.foreign_api_client import StrangerOnKey
+from trading_ops_lab.faults.empty_token import EmptyToken
+from trading_ops_lab.faults.foreign_api_client import ForeignApiClient
 from trading_ops_lab.faults.frozen_processes import (
     Frozen,
     FrozenAlertmanager,
@@ -36,15 +36,18 @@ from trading_ops_lab.faults.host import LockedRecords, LogFlood, Restarts
 from trading_ops_lab.faults.killed_job import KilledJob
 from trading_ops_lab.faults.locked_sqlite import LockedStore
 from trading_ops_lab.faults.market_crash import MarketCrash
-from trading_ops_lab.faults.memory_fragmentation import MemoryClutter
+from trading_ops_lab.faults.memory_fragmentation import MemoryFragmentation
 from trading_ops_lab.faults.missed_job import MissedJob
 from trading_ops_lab.faults.shared import Shared
 from trading_ops_lab.faults.undelivered_messages import UndeliveredMessages
-from trading_ops_lab.faults.unexplained_withdrawal import UnexplainedWithdrawal, UnrecordedCash
+from trading_ops_lab.faults.unexplained_withdrawal import (
+    UnexplainedCashWithdrawal,
+    UnexplainedWithdrawal,
+)
 
 
 class VenueFault(Fault):
-    """A fault of the venue; its journal is the witness."""
+    """A fault of the venue; the evidence is its journal."""
 
     def __init__(
         self, kind: str, describe: str, fixed_by: str = "", evidence: str = "", **details: Any
@@ -64,7 +67,7 @@ class VenueFault(Fault):
         """Clear it at the venue."""
         await scene.faults(bot).clear(key)
 
-    async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
+    async def evidence(self, scene: Scene, bot: Target, since: float) -> str | None:
         """Search the venue's journal for the fix."""
         journal = await scene.faults(bot).journal(since=since)
         fixed_by = (
@@ -80,7 +83,7 @@ class ThrottlingVenue(VenueFault):
 
 
 class BotKill(Fault):
-    """`kill -9` of the bot's process; the operating system is the witness."""
+    """`kill -9` of the bot's process; the evidence is its process."""
 
     describe = "the bot's process gets SIGKILL"
 
@@ -88,7 +91,7 @@ class BotKill(Fault):
         """Kill it; return the dead process's id."""
         return str(await kill(scene, bot))
 
-    async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
+    async def evidence(self, scene: Scene, bot: Target, since: float) -> str | None:
         """Read the start time of the current process from the kernel."""
         process = await scene.directory.unit(bot).process()
         if process.pid is None:
@@ -114,8 +117,8 @@ FAULTS: Mapping[str, Fault] = {
         "the venue's journal has a new feed subscription",
     ),
     "bot_kill": BotKill(),
-    "stranger_on_key": StrangerOnKey(),
-    "venue_refuses": VenueFault("refuse", "the venue refuses every connection"),
+    "foreign_api_client": ForeignApiClient(),
+    "venue_down": VenueFault("refuse", "the venue refuses every connection"),
     "venue_errors": VenueFault(
         "http_5xx",
         "three in ten of the venue's answers to signed requests are errors",
@@ -144,7 +147,7 @@ FAULTS: Mapping[str, Fault] = {
         "the venue does not report which of its markets are open",
         methods=["AssetPairs"],
     ),
-    "venue_wrong_clock": VenueFault(
+    "venue_clock_skewed": VenueFault(
         "wrong_clock", "the venue's clock is 30 s ahead", offset_seconds=30
     ),
     "bot_restarts": Restarts(),
@@ -153,10 +156,10 @@ FAULTS: Mapping[str, Fault] = {
     "exporter_frozen": Frozen(Kind.EXPORTER),
     "alertmanager_frozen": Shared(FrozenAlertmanager()),
     "reconciler_frozen": FrozenReconciler(),
-    "reconciler_locked_out": LockedStore(),
+    "reconciler_database_locked": LockedStore(),
     "bot_unresponsive": UnresponsiveBot(),
-    "reconciler_has_wrong_token": LostToken(),
-    "bot_folder_taken": FolderTaken(),
+    "agent_token_empty": EmptyToken(),
+    "bot_folder_locked": LockedFolder(),
     "bot_without_history": StartedUnder(
         "the venue does not return the history",
         "api_error",
@@ -166,14 +169,14 @@ FAULTS: Mapping[str, Fault] = {
     "bot_without_balances": StartedUnder(
         "the venue does not report balances, over REST or its feed", "balance"
     ),
-    "order_orphaned": OrphanedOrder(),
-    "snooze_lapses": ExpiredSnooze(),
+    "orphaned_order": OrphanedOrder(),
+    "snooze_expired": ExpiredSnooze(),
     "busy_account": BusyAccount(),
-    "model_given_up": ModelGivenUp(),
+    "model_abandoned": AbandonedModel(),
     "market_crash": MarketCrash(),
-    "money_unbooked": UnexplainedWithdrawal(),
-    "cash_unbooked": UnrecordedCash(),
-    "memory_clutter": MemoryClutter(),
+    "unexplained_withdrawal": UnexplainedWithdrawal(),
+    "unexplained_cash_withdrawal": UnexplainedCashWithdrawal(),
+    "memory_fragmentation": MemoryFragmentation(),
     "full_disk": FullDisk(),
     "backups_blocked": BlockedBackups(),
     "job_killed": KilledJob(),
@@ -184,7 +187,7 @@ FAULTS: Mapping[str, Fault] = {
     "venue_maintenance": VenueFault(
         "maintenance", "the venue reports maintenance", status="post_only"
     ),
-    "venue_refuses_the_switch": VenueFault(
+    "venue_refuses_dead_man_switch": VenueFault(
         "api_error",
         "the venue refuses to reset its dead man's switch, without which no pass completes",
         methods=["CancelAllOrdersAfter"],

@@ -8,7 +8,7 @@ from trading_ops_lab.drills.lab_clients import Scene
 from trading_ops_lab.faults.base import Fault
 
 
-class LostToken(Fault):
+class EmptyToken(Fault):
     """As after a write on a full disk; the next rotation fixes it."""
 
     describe = "the file with the token of the bot's agent is empty"

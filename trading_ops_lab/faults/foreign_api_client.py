@@ -25,8 +25,8 @@ LOOK_BACK_SECONDS = 60.0
 PATH = "/0/private/Balance"
 
 
-class StrangerOnKey(Fault):
-    """One signed request with the bot's own key; the venue's journal is the witness."""
+class ForeignApiClient(Fault):
+    """One signed request with the bot's own key; the evidence is the venue's journal."""
 
     describe = "another client uses the bot's API key with nonces an hour ahead"
 
@@ -46,7 +46,7 @@ class StrangerOnKey(Fault):
         await _ask(scene, bot, nonce=str(self._above))
         return ""
 
-    async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
+    async def evidence(self, scene: Scene, bot: Target, since: float) -> str | None:
         """Look for a request of the bot that the venue accepted above the other client's nonce."""
         accepted = await self._last(scene, bot, since=since) > self._above
         return (

@@ -59,7 +59,7 @@ class FrozenReconciler(Frozen):
         """It is the only one."""
         super().__init__(Kind.RECONCILER)
 
-    async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
+    async def evidence(self, scene: Scene, bot: Target, since: float) -> str | None:
         """Look for a mail that names the alert."""
         del bot
         found = await asyncio.to_thread(
@@ -91,7 +91,7 @@ class UnresponsiveBot(Fault):
             if target.name == key and placed:
                 await scene.reconciler.release(key, holds=placed, owner="drill", reason="seen")
 
-    async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
+    async def evidence(self, scene: Scene, bot: Target, since: float) -> str | None:
         """Check that it is still the same process."""
         process = psutil.Process(await pid_of(scene, bot))
         same = process.create_time() < since

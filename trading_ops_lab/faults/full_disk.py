@@ -47,7 +47,7 @@ class Room:
 
 
 class FullDisk(Fault):
-    """Filled with a foreign file and old logs; the file system itself is the witness."""
+    """Filled with a foreign file and old logs; the evidence is the file system itself."""
 
     describe = "the stack's own disk is almost full and contains old logs of the bot"
 
@@ -87,7 +87,7 @@ class FullDisk(Fault):
         for path in (self._fill, *self._logs):
             path.unlink(missing_ok=True)
 
-    async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
+    async def evidence(self, scene: Scene, bot: Target, since: float) -> str | None:
         """Check the free space, and that the foreign file is unchanged."""
         del bot, since
         room = room_of(scene.settings.var)

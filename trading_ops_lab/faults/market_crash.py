@@ -51,7 +51,7 @@ class _Tickers(msgspec.Struct):
 
 
 class MarketCrash(Fault):
-    """Buys with an id of the bot, then drops the price; the venue's journal is the witness."""
+    """Buys with an id of the bot, then drops the price; the evidence is the venue's journal."""
 
     describe = (
         "an order of the bot's own that its records do not know has been filled, far above its "
@@ -107,7 +107,7 @@ class MarketCrash(Fault):
                     target.name, holds=placed, owner=OWNER, reason="seen"
                 )
 
-    async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
+    async def evidence(self, scene: Scene, bot: Target, since: float) -> str | None:
         """Search the journal for heartbeats of the bot after its halt, and for orders."""
         halted = await _halted_at(scene, bot, since)
         if halted is None:

@@ -22,8 +22,8 @@ LEFT_MEBIBYTES = 1024
 """Memory that must stay free on the machine during the drill."""
 
 
-class MemoryClutter(Fault):
-    """The bot allocates and frees memory, and its C library keeps it; the kernel is the witness.
+class MemoryFragmentation(Fault):
+    """The bot allocates and frees memory, and its C library keeps it; the kernel shows it.
 
     Only returning free memory to the kernel, or the end of the process, clears it.
     """
@@ -49,7 +49,7 @@ class MemoryClutter(Fault):
         pid = await pid_of(scene, bot)
         refuse_without_room(wanted, spare_bytes(pid))
         try:
-            await order(scene, bot, "clutter_memory", mebibytes=str(wanted))
+            await order(scene, bot, "fragment_memory", mebibytes=str(wanted))
             self._taken = over(self._limit, own_bytes(pid))
         except BaseException:
             await self.clean_up(scene, bot, str(pid))
@@ -60,11 +60,11 @@ class MemoryClutter(Fault):
         """Free the rest too, and return it, if it is still the same process."""
         if await pid_of(scene, bot) != int(key):
             return
-        await order(scene, bot, "clutter_memory", mebibytes="0")
+        await order(scene, bot, "fragment_memory", mebibytes="0")
         with contextlib.suppress(StackError):  # nothing is left to return
             await order(scene, bot, "relieve_memory")
 
-    async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
+    async def evidence(self, scene: Scene, bot: Target, since: float) -> str | None:
         """Check the memory of the process, and that it is still the same one."""
         pid = await pid_of(scene, bot)
         now = own_bytes(pid)

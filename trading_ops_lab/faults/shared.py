@@ -42,9 +42,9 @@ class Shared(Fault):
         finally:
             self._repaired.set()
 
-    async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
+    async def evidence(self, scene: Scene, bot: Target, since: float) -> str | None:
         """Delegate to the other fault."""
-        return await self._inner.witness(scene, bot, since)
+        return await self._inner.evidence(scene, bot, since)
 
     def _leave(self) -> None:
         self._users -= 1

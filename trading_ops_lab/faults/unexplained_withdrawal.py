@@ -75,7 +75,7 @@ class UnexplainedWithdrawal(Fault):
         if placed:
             await scene.reconciler.release(key, holds=placed, owner=OWNER, reason="settled")
 
-    async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
+    async def evidence(self, scene: Scene, bot: Target, since: float) -> str | None:
         """Check that the bot holds itself, was not replaced, and has sent no order since."""
         holds = await self._holds(scene, bot)
         process = psutil.Process(await pid_of(scene, bot))
@@ -101,7 +101,7 @@ class UnexplainedWithdrawal(Fault):
         ]
 
 
-class UnrecordedCash(UnexplainedWithdrawal):
+class UnexplainedCashWithdrawal(UnexplainedWithdrawal):
     """The same with the quote currency: no position differs, so no action runs."""
 
     describe = "US dollars of the account are missing, and the venue's ledger does not say why"

@@ -17,7 +17,7 @@ from trading_ops.instrument.uss import read_uss
 from trading_ops_lab.paper.bot.drills import MEBIBYTE, drill_commands
 
 async def main():
-    clutter = drill_commands(allowed=True)["clutter_memory"]
+    clutter = drill_commands(allowed=True)["fragment_memory"]
     relief = relief_commands(BotMetrics(version="1", mode="paper"))["relieve_memory"]
     sizes = [read_uss()]
     await clutter.run({"mebibytes": "96"})
@@ -48,7 +48,7 @@ def test_the_memory_stays_until_it_is_relieved() -> None:
 def test_only_a_bounded_number_is_taken(given: str) -> None:
     """An order that is wrong takes nothing."""
     with pytest.raises(BadRequest, match="whole number of at most 2048"):
-        drill_commands(allowed=True)["clutter_memory"].check({"mebibytes": given})
+        drill_commands(allowed=True)["fragment_memory"].check({"mebibytes": given})
 
 
 @pytest.mark.usefixtures("bot")
@@ -57,7 +57,7 @@ async def test_a_bot_knows_no_such_command_unless_its_configuration_says_so(
 ) -> None:
     """As every bot but those of the local stack."""
     with pytest.raises(AssertionError, match="unknown_command"):
-        await control.command("clutter_memory", mebibytes="1")
+        await control.command("fragment_memory", mebibytes="1")
 
 
 def test_nothing_is_offered_where_drills_are_not_allowed() -> None:

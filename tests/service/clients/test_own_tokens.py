@@ -24,7 +24,7 @@ from trading_ops.errors import ConfigError, Refused, SetupError, Unreachable
 from trading_ops.instrument import BotMetrics
 from trading_ops_lab.doctor.local_checks import check_secrets
 from trading_ops_lab.drills.lab_clients import Scene
-from trading_ops_lab.faults.empty_token import LostToken
+from trading_ops_lab.faults.empty_token import EmptyToken
 from trading_ops_lab.supervisor.tokens import write_secrets
 
 LONG = timedelta(seconds=120)
@@ -233,12 +233,12 @@ async def test_the_drill_of_a_lost_token(settings: Settings, bots: tuple[Target,
     scene = cast(Scene, SceneOf(settings))
     async with running(settings, alpha) as agent, aiohttp.ClientSession() as session:
         directory = Directory(session, Registry(bots), SecretFiles(settings))
-        key = await LostToken().inject(scene, alpha)
+        key = await EmptyToken().inject(scene, alpha)
         await eventually(lambda: not agent._agent_tokens.accepted, within=60)
         with pytest.raises(Refused, match="it is empty"):
             directory.bot(alpha)
         directory.bot(beta)
-        await LostToken().clean_up(scene, alpha, key)
+        await EmptyToken().clean_up(scene, alpha, key)
         assert await named(directory, alpha) == "alpha"
     assert set(settings.secrets.iterdir()) == before
 

@@ -18,7 +18,7 @@ from trading_ops.domain.target import Kind, Manager, Service, Target
 from trading_ops.errors import StackError, Unreachable
 from trading_ops_lab.drills.lab_clients import Scene
 from trading_ops_lab.faults import account as account_faults
-from trading_ops_lab.faults.abandoned_model import DECIDES, GIVEN_UP, SIGNALS, ModelGivenUp
+from trading_ops_lab.faults.abandoned_model import DECIDES, GIVEN_UP, SIGNALS, AbandonedModel
 from trading_ops_lab.paper.bot.signals.faults import ModelFault, read_fault
 from trading_ops_lab.paper.bot.signals.model import MODULE
 from trading_ops_lab.paper.bot.signals.settings import Deciding, SignalSettings
@@ -107,7 +107,7 @@ def test_the_bot_takes_these_settings() -> None:
 
 async def test_the_model_is_well_again_when_the_fault_is_in(stack: Stack) -> None:
     """What is left is that the bot gave it up; cleaning up puts the bot's file back."""
-    fault = ModelGivenUp()
+    fault = AbandonedModel()
     key = await fault.inject(scene(stack), ALPHA)
     assert key
     assert read_fault(stack.folder) == (None, 0.0)
@@ -123,7 +123,7 @@ async def test_a_model_that_is_not_given_up_leaves_nothing_behind(
     monkeypatch.setattr(account_faults, "WAIT_SECONDS", 0.2)
     stack.gives_up = False
     with pytest.raises(StackError, match="does not report for its signals: given up"):
-        await ModelGivenUp().inject(scene(stack), ALPHA)
+        await AbandonedModel().inject(scene(stack), ALPHA)
     assert read_fault(stack.folder) == (None, 0.0)
     assert stack.started_with[-1] == json.loads(stack.file.read_text()) == SHIPPED
 
@@ -147,15 +147,15 @@ async def test_the_witness_is_a_process_of_the_model(
     stack: Stack, child: list[subprocess.Popen[bytes]]
 ) -> None:
     """A child of the bot that runs the model; there was none when it was given up."""
-    fault = ModelGivenUp()
+    fault = AbandonedModel()
     child.append(begin("something.else"))
     await fault.inject(scene(stack), ALPHA)
-    assert await fault.witness(scene(stack), ALPHA, 0.0) is None
+    assert await fault.evidence(scene(stack), ALPHA, 0.0) is None
     child.append(begin(MODULE))
 
     async def seen() -> str | None:
         """It has no arguments for a moment after it was started."""
-        return await fault.witness(scene(stack), ALPHA, 0.0)
+        return await fault.evidence(scene(stack), ALPHA, 0.0)
 
     assert await eventually(seen) == f"the model has a new process, {child[-1].pid}"
 
@@ -163,8 +163,8 @@ async def test_the_witness_is_a_process_of_the_model(
 async def test_a_model_that_runs_on_was_not_given_up(
     stack: Stack, child: list[subprocess.Popen[bytes]]
 ) -> None:
-    """The witness would see it, and no fix."""
+    """The evidence would see it, and no fix."""
     child.append(begin(MODULE))
     with pytest.raises(StackError, match="still runs it"):
-        await ModelGivenUp().inject(scene(stack), ALPHA)
+        await AbandonedModel().inject(scene(stack), ALPHA)
     assert json.loads(stack.file.read_text()) == SHIPPED

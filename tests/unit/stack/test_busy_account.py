@@ -124,6 +124,6 @@ async def test_the_witness_is_how_the_switch_is_wound(
     venue.wound(*times)
     venue.wound(120.0, account="beta")
     venue.wound(130.0, event="dead_man_disarmed")
-    evidence = await BusyAccount().witness(scene(venue), ALPHA, 99.0)
+    evidence = await BusyAccount().evidence(scene(venue), ALPHA, 99.0)
     assert (evidence is not None) == seen
     assert evidence is None or "after 8 s" in evidence

@@ -30,7 +30,7 @@ class Owed(Fault):
     expected_failures = frozenset({"reconcile_positions"})
 
     def __init__(self, seen: str | None) -> None:
-        """Take what the witness says."""
+        """Take what the evidence says."""
         self._seen = seen
         self.settled: list[str] = []
 
@@ -45,7 +45,7 @@ class Owed(Fault):
         self.settled.append(key)
         cast(World, scene).settle()
 
-    async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
+    async def evidence(self, scene: Scene, bot: Target, since: float) -> str | None:
         """Return what was given; it must be asked before anything is settled."""
         del scene, bot, since
         assert self.settled == []
@@ -117,7 +117,7 @@ def following(world: World, fault: Fault) -> Following:
             "the journal",
             "it ended without a fix, after it was escalated",
         ),
-        (TRIED, {}, None, "no witness saw that nothing else was done"),
+        (TRIED, {}, None, "no evidence that nothing else was done"),
         (
             [*TRIED, attempt("restart_bot")],
             {},
@@ -145,4 +145,4 @@ async def test_steps_in_vain_and_then_a_person(
     assert result.escalated
     assert fault.settled in ([], ["what is owed"])
     assert bool(run.key) != bool(fault.settled), "the drill cleans up what was not settled"
-    assert result.witness == (seen if result.passed else "")
+    assert result.evidence == (seen if result.passed else "")

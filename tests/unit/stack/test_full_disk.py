@@ -116,7 +116,7 @@ async def test_the_file_system_says_whether_room_was_made_and_of_what(
     if not filled:
         (world.settings.var / FILL).unlink()
     monkeypatch.setattr(full_disk, "room_of", lambda _: Room(own=True, size=1024 * MIB, free=free))
-    evidence = await fault.witness(scene_of(world), BOT, 0.0)
+    evidence = await fault.evidence(scene_of(world), BOT, 0.0)
     assert (evidence is None) == (seen is None)
     assert (seen or "") in (evidence or "")
 

@@ -62,7 +62,7 @@ def drill(alert: str = "TradingBotDown", **given: object) -> RecordedDrill:
         "limit_seconds": 45.0,
         "total_seconds": 11.6,
         "incident": "1",
-        "witness": "the kernel",
+        "evidence": "the kernel",
         "reasons": [],
         "timeline": [RecordedMark(stage, seconds) for stage, seconds in stages.items()],
     }
@@ -72,7 +72,7 @@ def drill(alert: str = "TradingBotDown", **given: object) -> RecordedDrill:
 def left(alert: str = "TradingVenueDown") -> RecordedDrill:
     """Return a drill of a page-only alert."""
     return drill(
-        alert, page_only=True, stages=LEFT | {"closed": 40.0}, total_seconds=40.0, witness="nobody"
+        alert, page_only=True, stages=LEFT | {"closed": 40.0}, total_seconds=40.0, evidence="nobody"
     )
 
 

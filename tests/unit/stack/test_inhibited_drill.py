@@ -27,7 +27,7 @@ class Killed(Whole):
     """A fault whose fix someone may see."""
 
     def __init__(self, seen: str | None = None) -> None:
-        """Take what the witness says."""
+        """Take what the evidence says."""
         self._seen = seen
         self.injected = False
 
@@ -37,7 +37,7 @@ class Killed(Whole):
         self.injected = True
         return "pid"
 
-    async def witness(self, scene: Scene, bot: Target, since: float) -> str | None:
+    async def evidence(self, scene: Scene, bot: Target, since: float) -> str | None:
         """Return what was given."""
         del scene, bot, since
         return self._seen
@@ -131,7 +131,7 @@ def soon(book: Runbook) -> Runbook:
         (None, None, "no incident was opened"),
         (timeline(DOWN.alert), None, "it was not stored that TradingVenueDown suppresses it"),
         (waiting("x; TradingBotDown"), None, "it was not stored that TradingVenueDown"),
-        (waiting(), "a new process", "a witness saw a remediation during TradingVenueDown"),
+        (waiting(), "a new process", "there is evidence of a remediation during TradingVenueDown"),
         (
             timeline(DOWN.alert, attempt("restart_bot")),
             None,

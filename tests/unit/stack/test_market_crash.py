@@ -224,4 +224,4 @@ async def test_the_journal_must_show_a_bot_that_runs_and_orders_nothing(
     world = World()
     world.venue.entries = [*ALIVE, *more]
     world.reconciler = cast(Any, StoredTimelines([timeline(ALERT, *attempts)]))
-    assert await MarketCrash().witness(scene_of(world), ALPHA, 0.0) == seen
+    assert await MarketCrash().evidence(scene_of(world), ALPHA, 0.0) == seen

@@ -14,7 +14,7 @@ from trading_ops_lab.drills.lab_clients import Scene
 from trading_ops_lab.faults.free_memory import spare_bytes
 from trading_ops_lab.faults.memory_fragmentation import (
     LEFT_MEBIBYTES,
-    MemoryClutter,
+    MemoryFragmentation,
     over,
     own_bytes,
     refuse_without_room,
@@ -107,9 +107,9 @@ async def test_the_kernel_says_what_the_process_takes(
     room: int, age: int, seen: str | None
 ) -> None:
     """One that still takes more than it may has not recovered; whose memory it was is reported."""
-    fault = MemoryClutter()
+    fault = MemoryFragmentation()
     fault._limit = own_bytes(PID) + room * 200 * MEBIBYTE
     since = psutil.Process(PID).create_time() - age
-    evidence = await fault.witness(cast(Scene, World()), ALPHA, since)
+    evidence = await fault.evidence(cast(Scene, World()), ALPHA, since)
     assert (evidence is None) == (seen is None)
     assert (seen or "") in (evidence or "")

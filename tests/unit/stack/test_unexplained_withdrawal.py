@@ -145,5 +145,5 @@ async def test_nothing_else_was_done_or_no_one_saw_it(
     started = psutil.Process(os.getpid()).create_time()
     since = started - 1 if replaced else started + 1
     world = World(*holds, orders=orders)
-    evidence = await UnexplainedWithdrawal().witness(scene_of(world), ALPHA, since)
+    evidence = await UnexplainedWithdrawal().evidence(scene_of(world), ALPHA, since)
     assert (evidence is not None) == seen

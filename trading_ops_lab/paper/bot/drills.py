@@ -59,7 +59,7 @@ def drill_commands(*, allowed: bool) -> dict[str, Command]:
         required={"mebibytes": None},
         check=_check,
     )
-    return {"clutter_memory": command}
+    return {"fragment_memory": command}
 
 
 def _check(params: Params) -> None:
