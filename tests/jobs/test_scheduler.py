@@ -64,7 +64,7 @@ async def test_a_run_is_cut_off_at_its_timeout(start: Start) -> None:
         await replica.scheduler.pass_once()
         run = await replica.ended()
         assert run.outcome is JobOutcome.FAILED
-        assert "cut off" in run.detail
+        assert "timed out" in run.detail
 
 
 async def test_a_pause_of_automation_holds_it_back(start: Start) -> None:

@@ -10,7 +10,7 @@ from grafana.boards.panels import PER_MINUTE, PER_SECOND
 from tests.rules.boards import PANELS, TARGETS, Panel, where
 
 UNKNOWN = {"text": "unknown", "color": "purple"}
-OTHERWISE_ABSENT = {"MTTA", "MTTR", "Query time", "Dead man's switch"}
+OTHERWISE_ABSENT = {"MTTA", "MTTR", "Query time", "Dead man"}
 """Figures of which there is legitimately none: nothing happened, or nothing is armed."""
 
 LABELS_WITH_A_MEANING = ("outcome", "level", "result")

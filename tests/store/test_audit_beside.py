@@ -69,7 +69,7 @@ GUARDS = {
     [
         ("UPDATE events SET note = 'nothing' WHERE seq = 9", Fault.EDITED, 9),
         ("DELETE FROM events WHERE seq = 9", Fault.REMOVED, 9),
-        ("DELETE FROM events WHERE seq > 9", Fault.CUT_OFF, 10),
+        ("DELETE FROM events WHERE seq > 9", Fault.TRUNCATED, 10),
         ("UPDATE events SET seq = -9 WHERE seq = 9", Fault.INSERTED, -9),
     ],
 )

@@ -110,7 +110,7 @@ def _check_params(params: dict[str, Any], command: Command) -> None:
     if missing := sorted(command.required.keys() - params.keys()):
         raise BadRequest(f"params.{missing[0]} is missing")
     if unknown := sorted(params.keys() - command.required.keys() - command.optional):
-        raise BadRequest(f"params.{unknown[0]} is not known")
+        raise BadRequest(f"params.{unknown[0]} is unknown")
     for name, value in params.items():
         if not isinstance(value, str) or not 0 < len(value) <= MAXIMUM_TEXT:
             raise BadRequest(f"params.{name} must be a string of 1 to {MAXIMUM_TEXT} characters")

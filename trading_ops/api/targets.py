@@ -235,8 +235,8 @@ class TargetRoutes:
         """
         if self._two_persons:
             conflict(
-                "settings.yml has `two_persons: true`: each release is approved by its holds. Fix: "
-                "resume one bot after another"
+                "settings.yml has `two_persons: true`: releases are approved per bot. Fix: resume "
+                "the bots one by one"
             )
         await self._holding.refresh()
         actor = identity.actor(body.owner)

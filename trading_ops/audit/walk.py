@@ -19,7 +19,7 @@ class Fault(StrEnum):
     REMOVED = "removed"
     INSERTED = "inserted"
     SWAPPED = "swapped"
-    CUT_OFF = "cut off"
+    TRUNCATED = "truncated"
     REWRITTEN = "rewritten"
     HEAD_CHANGED = "head changed"
     WRONG_KEY = "wrong key"
@@ -194,13 +194,13 @@ class Walk:
         anchor = self.missed_anchor
         if self.seq < head.seq:
             return Problem(
-                fault=Fault.CUT_OFF,
+                fault=Fault.TRUNCATED,
                 seq=self.seq + 1,
                 detail=f"events {self.seq + 1} to {head.seq} are missing at the end",
             )
         if anchor is not None:
             return Problem(
-                fault=Fault.CUT_OFF,
+                fault=Fault.TRUNCATED,
                 seq=self.seq + 1,
                 detail=f"events from {self.seq + 1} on are missing at the end: event {anchor.seq} "
                 f"was anchored at {anchor.at}",

@@ -10,8 +10,8 @@ from trading_ops.config.settings import load_settings
     "--to",
     "revision",
     metavar="REVISION",
-    help="Go back to this older revision, for the release before. What newer releases stored in "
-    "new tables and columns is lost: take a backup first.",
+    help="Downgrade to this older revision, for the previous release. What newer releases stored "
+    "in new tables and columns is lost: take a backup first.",
 )
 def migrate(revision: str | None) -> None:
     """Upgrade the schema of the reconciler's database.

@@ -78,7 +78,7 @@ def issue(name: str, hosts: Sequence[str], days: int) -> None:
     folder, registry = _place()
     if not NAME.fullmatch(name) or name == CA:
         raise ConfigError(
-            "NAME", "", f"{name!r} is not a name", "use lower-case letters, digits, -"
+            "NAME", "", f"{name!r} is not valid as a name", "use lower-case letters, digits, -"
         )
     if name in {of_target for of_target, _, _ in wanted(registry)}:
         fix = "choose another name; `trading-ops tls init` issues those of targets"

@@ -128,7 +128,7 @@ class Freqtrade:
             "is_flat": self._is_flat,
         }
         if name not in commands:
-            raise Refused(f"a Freqtrade knows {', '.join(sorted(commands))}, not {name}")
+            raise Refused(f"a Freqtrade supports {', '.join(sorted(commands))}, not {name}")
         try:
             async with asyncio.timeout(within.total_seconds()):
                 return await commands[name](params)
@@ -150,7 +150,7 @@ class Freqtrade:
         meant = {hold.id: hold.state for hold in _strictest(holds)}.get(attempt_id)
         now = {hold.id: hold.state for hold in _in_force(state, holds)}.get(attempt_id)
         if meant is None or meant != now:
-            return CommandResult(outcome="unknown", detail="a Freqtrade keeps no attempts")
+            return CommandResult(outcome="unknown", detail="a Freqtrade stores no attempts")
         return CommandResult(
             outcome="succeeded", detail=f"hold {attempt_id} is in force as {meant}"
         )
@@ -221,7 +221,9 @@ class Freqtrade:
         if any(hold.state == "halted" for hold in left):
             return _done(f"{done_text}; another halt is in force", gone)
         if await self._api.state() == "stopped":
-            return _done(f"{done_text}; it is stopped, and only a person starts it there", gone)
+            return _done(
+                f"{done_text}; it is stopped; an operator must start it in Freqtrade", gone
+            )
         await self._api.order("POST", "/start")
         await self._api.until(self._api.state, lambda now: now == "running")
         return _done(f"{done_text}; it is running", gone)

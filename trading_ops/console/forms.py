@@ -217,7 +217,7 @@ FORMS: Mapping[str, Form] = {
         call="POST /api/v1/jobs/{name}/run",
         title="Run {subject}",
         button="Run",
-        effect="The job runs now, whether it is due or not. Its page shows what it would do.",
+        effect="The job runs now, even if it is not due. Its page shows the plan.",
         path="name",
     ),
     "pause-job": Form(
@@ -245,9 +245,9 @@ FORMS: Mapping[str, Form] = {
     ),
     "approve-readiness": Form(
         call="POST /api/v1/readiness/{bot}/approve",
-        title="Let {subject} enter the next stage",
+        title="Approve the next stage of {subject}",
         button="Approve",
-        effect="The bot enters the next stage, or the present one again after a step back.",
+        effect="The bot enters the next stage, or the current one again after a step back.",
         fields=(REASON,),
         path="bot",
         typed=True,
@@ -286,7 +286,7 @@ FORMS: Mapping[str, Form] = {
         call="DELETE /api/v1/maintenance/{id}",
         title="End maintenance window {subject}",
         button="End the window",
-        effect="Automation works on the target again.",
+        effect="Automation acts on the target again.",
         path="id",
         in_query=True,
     ),
@@ -301,7 +301,7 @@ FORMS: Mapping[str, Form] = {
         call="DELETE /api/v1/pause",
         title="Resume automation",
         button="Resume automation",
-        effect="Every pause of automation ends.",
+        effect="Ends every pause of automation.",
         in_query=True,
     ),
 }
@@ -374,5 +374,5 @@ def _of_action(answer: ActionOutcomeView) -> tuple[str, bool]:
     refusal, approval = answer.refusal, answer.approval
     result = "Refused" if refusal is None else f"Refused ({refusal.reason}): {refusal.note}"
     if approval is not None:
-        return f"{result}. Request {approval.id[:8]} waits for another person.", True
+        return f"{result}. Request {approval.id[:8]} waits for another operator.", True
     return f"{result}. {refusal.opens if refusal else ''}", True

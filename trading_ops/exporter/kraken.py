@@ -30,7 +30,7 @@ def result_of(body: object) -> dict[str, Any]:
         ClientError: it has another format, or contains an error.
     """
     if not isinstance(body, dict) or body.get("error") != []:
-        raise ClientError(f"the answer is an error or of another form: {str(body)[:200]}")
+        raise ClientError(f"unexpected response: {str(body)[:200]}")
     result = body.get("result")
     if not isinstance(result, dict):
         raise ClientError("the answer has no result")

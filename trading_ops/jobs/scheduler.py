@@ -306,7 +306,9 @@ class Scheduler:
                 return await self._while_held(key_of_job(entry.name), work)
         except Exception as error:
             if isinstance(error, TimeoutError) and limit.expired():
-                return Result(JobOutcome.FAILED, f"cut off after {format_duration(entry.timeout)}")
+                return Result(
+                    JobOutcome.FAILED, f"timed out after {format_duration(entry.timeout)}"
+                )
             log.warning("job_error", job=entry.name, exc_info=True)
             return Result(JobOutcome.FAILED, f"{type(error).__name__}: {error}")
 
@@ -317,7 +319,7 @@ class Scheduler:
             while not task.done():
                 await asyncio.wait({task}, timeout=LEASE_CHECK_SECONDS)
                 if not task.done() and key not in self.lease.keys:
-                    return Result(JobOutcome.UNKNOWN, "cut off: the lease was lost")
+                    return Result(JobOutcome.UNKNOWN, "aborted: the lease was lost")
             return task.result()
         finally:
             task.cancel()

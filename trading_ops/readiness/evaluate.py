@@ -220,7 +220,7 @@ class Evaluator:
         if len(samples) == 1:
             return samples[0].value, figure(samples[0].value)
         if samples:
-            return None, f"the query gave {len(samples)} samples instead of one"
+            return None, f"the query returned {len(samples)} samples instead of one"
         return None, f"no sample of {filled}"[:300]
 
 

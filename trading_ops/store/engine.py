@@ -218,8 +218,7 @@ def describe(url: str) -> str:
         f"{name} = {server_settings[name]}" for name in DURABLE if server_settings[name] != "on"
     ]:
         raise StoreError(
-            f"the server runs with {', '.join(unsafe)}: a crash of its machine would take what it "
-            "confirmed"
+            f"the server runs with {', '.join(unsafe)}: a crash could lose confirmed commits"
         )
     place = engine.url
     return (

@@ -103,7 +103,7 @@ def adopt_fence(connection: Connection, attempt: Attempt, highest: int, *, now: 
             kind="fence_adopted",
             incident_id=attempt.incident_id,
             attempt_id=attempt.id,
-            note=f"{attempt.target}: its executor has seen {highest}, from another database's time",
+            note=f"{attempt.target}: its executor has seen {highest}, issued by another database",
             before={"fence": attempt.fence},
             after={"fence": highest},
         )

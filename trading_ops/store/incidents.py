@@ -223,7 +223,7 @@ def add_deaths(
     is_open = (incidents.c.id.in_(sorted(keys)), incidents.c.closed_at.is_(None))
     counted = frozenset(connection.execute(select(incidents.c.id).where(*is_open)).scalars())
     others = f", as one of {len(counted)}" if len(counted) > 1 else ""
-    note = f"the reconciler process died while it handled this incident{others}"
+    note = f"the reconciler process died while it processed this incident{others}"
     for key in sorted(counted):
         add_crash(connection, key, note=note, limit=limit, now=now)
     return counted

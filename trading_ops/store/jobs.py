@@ -166,7 +166,7 @@ def close_left_behind(connection: Connection, claim: Claim, *, job: str, now: da
     ).first()
     if row is None or row.replica == claim.replica:
         return False
-    detail = f"{row.replica} stopped in the middle of it"
+    detail = f"{row.replica} stopped during the run"
     return finish(connection, row.id, outcome=JobOutcome.UNKNOWN, detail=detail, now=now)
 
 

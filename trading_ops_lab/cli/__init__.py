@@ -16,7 +16,7 @@ COMMANDS: Mapping[str, Entry] = {
     "doctor": _entry("doctor", "doctor", "Check tools, configuration and every connection."),
     "drill": _entry("drill", "drill", "Inject one fault and time the recovery."),
     "gameday": _entry("drill", "gameday", "Run all drills and print the results."),
-    "training": _entry("training", "training", "Find an unnamed fault, and get a grade."),
+    "training": _entry("training", "training", "Diagnose an unnamed fault, with a grade."),
     "restart": _entry(
         "restart", "restart", "Restart a bot gracefully and wait until it is healthy."
     ),

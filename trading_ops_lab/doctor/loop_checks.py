@@ -31,9 +31,9 @@ async def check_connections(scene: Scene) -> AsyncIterator[Check]:
             f"read the log of {bot.name}, then `trading-ops incidents`",
         )
         yield await _link(
-            f"bot {bot.name} refuses strangers",
+            f"bot {bot.name} rejects requests without a token",
             partial(_refuses, scene, bot.url, STRANGERS[bot.kind]),
-            "it must ask for a token or a password: check its configuration",
+            "it must require a token or a password: check its configuration",
         )
     yield await _link("automation", partial(_automation, scene), "`trading-ops automation resume`")
     ours = f'{{instance="{scene.registry.one(Kind.RECONCILER).address}"}}'
@@ -47,7 +47,7 @@ async def check_connections(scene: Scene) -> AsyncIterator[Check]:
             "check var/prometheus/targets/alertmanagers.json",
         ),
         (
-            "reconciler reads both",
+            "reconciler polls both",
             f"time() - min(trading_ops_poll_last_success_timestamp_seconds{ours}) < 60",
             True,
             "polled within the last minute",

@@ -25,8 +25,8 @@ def cause_of(runbook: Runbook, cause: Runbook | None) -> Runbook:
     """
     if cause is None or cause.alert not in runbook.unless or cause.drill is None:
         known = ", ".join(runbook.unless) or "nothing"
-        why = "has no drill" if cause and cause.alert in runbook.unless else "is not waited for"
-        raise StackError(f"the cause {why}; {runbook.alert} waits for: {known}")
+        why = "has no drill" if cause and cause.alert in runbook.unless else "does not suppress it"
+        raise StackError(f"the cause {why}; {runbook.alert} is suppressed by: {known}")
     return cause
 
 
@@ -54,7 +54,7 @@ async def must_wait(run: Following, cause: Runbook) -> str:
         problem = await _left_alone(run, cause)
     finally:
         await fault.clean_up(run.scene, run.bot, key)
-    run.note("removed", f"no longer so: {fault.describe}")
+    run.note("removed", f"fault removed: {fault.describe}")
     return problem
 
 
@@ -77,7 +77,7 @@ async def _left_alone(run: Following, cause: Runbook) -> str:
         if event.reason == Reason.CAUSE_ELSEWHERE and cause.alert in event.note
     ]
     if not kept:
-        return f"it was not stored that {cause.alert} suppresses it"
+        return f"no record that {cause.alert} suppresses it"
     run.note("waited", f"{kept[0].reason}: {kept[0].note}", kept[0].at)
     if await run.fault.evidence(run.scene, run.bot, run.injected.timestamp()):
         return f"there is evidence of a remediation during {cause.alert}"

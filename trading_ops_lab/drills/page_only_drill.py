@@ -47,7 +47,7 @@ async def must_be_noticed(run: Following, key: str) -> DrillResult:
 
 def _nothing_was_done(run: Following) -> str:
     tried = ", ".join(sorted(run.fault.expected_failures))
-    return f"nothing but {tried}, which cannot help, was done to the bot" if tried else NOTHING
+    return f"only {tried} was run on the bot, which cannot fix it" if tried else NOTHING
 
 
 def _fires(run: Following) -> bool:

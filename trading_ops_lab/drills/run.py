@@ -119,7 +119,7 @@ async def _judge(run: Following) -> DrillResult:
     if incident.close_reason != "recovered":
         problem = f"closed as {incident.close_reason}, not as recovered"
     elif incident.escalated_at is not None:
-        problem = "it was handed to a person"
+        problem = "it was escalated"
     elif evidence is None:
         problem = "closed, but no evidence of the fix"
     else:
@@ -145,7 +145,7 @@ def _why_late(run: Following) -> str:
     if run.timeline is None:
         return "no incident was opened" if run.detected else "Prometheus did not detect it"
     last = run.timeline.events[-1]
-    return f"not closed in time; the last that happened: {last.kind} {last.reason} {last.note}"
+    return f"not closed in time; last event: {last.kind} {last.reason} {last.note}"
 
 
 async def _must_not_recover(run: Following) -> DrillResult:
@@ -168,10 +168,10 @@ async def _paused_problem(run: Following) -> str:
     if run.timeline is None:
         return "no incident was opened"
     if run.timeline.attempts:
-        return f"{run.timeline.attempts[0].action} was run in spite of it"
+        return f"{run.timeline.attempts[0].action} was run anyway"
     not_remediated = "silenced" if run.silenced else "paused"
     if not any(not_remediated in reason for reason in _reasons(run)):
-        return "no reason was stored for doing nothing"
+        return "no reason was recorded for not acting"
     verify = run.runbook.verify
     if verify and await run.scene.prometheus.query(fill_query(verify.query, run.bot)):
         return "the verify query holds: it recovered without automation"

@@ -34,7 +34,7 @@ EXERCISES = (
 )
 """Alerts whose drill is detected within minutes and keeps the reconciler and Alertmanager up."""
 
-NO_ACTION = "none: page-only, a person decides"
+NO_ACTION = "none: page-only, on-call decides"
 WRONG_CHOICES = 3
 TRIES = 2
 POINTS = {"alert": 40, "cause": 20, "first action": 20, "time": 20}

@@ -33,8 +33,8 @@ class AbandonedModel(Fault):
     """The bot gives up on its model; the evidence is its new process."""
 
     describe = (
-        "the bot decides by its model alone, whose process died at each question until the bot "
-        "gave it up"
+        "the bot uses only its model, whose process died at each request until the bot stopped "
+        "restarting it"
     )
 
     def __init__(self) -> None:

@@ -37,7 +37,7 @@ class OrphanedOrder(Fault):
     again only after the drill.
     """
 
-    describe = "an order with one of the bot's ids rests at the venue but is not in its records"
+    describe = "an order with one of the bot's ids is open at the venue but is not in its records"
 
     def __init__(self) -> None:
         self._id = ""
@@ -78,7 +78,7 @@ class StartedUnder(Fault):
 
     def __init__(self, describe: str, kind: str, **details: Any) -> None:
         """Set the venue's fault."""
-        self.describe = f"{describe}, and a person restarts the bot"
+        self.describe = f"{describe}, and an operator restarts the bot"
         self._kind = kind
         self._details = details
 

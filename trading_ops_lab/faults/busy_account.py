@@ -64,7 +64,9 @@ class BusyAccount(Fault):
         pause = latest_pause(await scene.faults(bot).journal(since=since), bot.name)
         if pause < SPARING_SECONDS:
             return None
-        return f"the venue's journal has the bot's switch renewed after {pause:.0f} s, not 6"
+        return (
+            f"the venue's journal shows the dead man's switch refreshed after {pause:.0f} s, not 6"
+        )
 
 
 def latest_pause(journal: list[JournalEntry], account: str) -> float:

@@ -100,7 +100,7 @@ class BotKill(Fault):
             started = psutil.Process(process.pid).create_time()
         except psutil.NoSuchProcess:
             return None
-        return f"the kernel has a new process {process.pid}" if started > since else None
+        return f"the bot has a new process {process.pid}" if started > since else None
 
 
 FAULTS: Mapping[str, Fault] = {

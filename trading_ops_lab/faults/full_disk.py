@@ -119,13 +119,13 @@ def bytes_to_fill(folder: Path, room: Room, memory: int) -> int:
     """
     if not room.own:
         raise NotPossibleHere(
-            f"others are on the disk of {folder}, and no disk is filled that is not the stack's "
-            "own. Mount one of 1 GiB at that folder first: docs/runbooks.md, Drills"
+            f"{folder} is on a shared disk, and a drill fills only a disk of the stack's own. "
+            "Mount one of 1 GiB at that folder first: docs/runbooks.md, Drills"
         )
     if room.size < SMALLEST:
         raise NotPossibleHere(
-            f"the file system of {folder} has {room.size // MEBIBYTE} MiB, and the rule looks at "
-            "none below a GiB"
+            f"the file system of {folder} has {room.size // MEBIBYTE} MiB, and the "
+            "rule ignores those below 1 GiB"
         )
     if room.size > LARGEST:
         raise NotPossibleHere(

@@ -54,8 +54,8 @@ class MarketCrash(Fault):
     """Buys with an id of the bot, then drops the price; the evidence is the venue's journal."""
 
     describe = (
-        "an order of the bot's own that its records do not know has been filled, far above its "
-        f"limits, and the price falls by {FALL_PERCENT} %"
+        "an order with one of the bot's ids that is not in its records is filled far above its "
+        "limits, and the price falls by {FALL_PERCENT} %"
     )
 
     def __init__(self) -> None:
@@ -95,7 +95,7 @@ class MarketCrash(Fault):
             await _trade(scene, bot, "buy", format(sold, "f"))
         await scene.faults(bot).clear(key)
         half_way = self._price * (100 - FALL_PERCENT // 2) / 100
-        await until(lambda: _above(scene, bot, half_way), "the price was not put back")
+        await until(lambda: _above(scene, bot, half_way), "the price was not restored")
         await _trade(scene, bot, "sell", format(self._bought, "f"))
         await look(scene, bot)
         await until(lambda: _under_the_limit(scene), "the fleet's loss is still over its limit")
@@ -132,8 +132,8 @@ async def worth_to_lose(scene: Scene, bot: Target) -> int:
     most = float(RiskLimits().total_drawdown) - drawdown - OTHERS
     if more > most:
         raise StackError(
-            f"{more:.2f} more must be lost for the fleet's limit, and {bot.name} halts itself at "
-            f"{most:.2f}: begin with a new var folder, or tomorrow"
+            f"the fleet's limit needs a further loss of {more:.2f}, but {bot.name} halts itself "
+            f"at {most:.2f}: use a new var folder, or wait until tomorrow"
         )
     return math.ceil(more * 100 / FALL_PERCENT)
 

@@ -72,7 +72,7 @@ class MemoryFragmentation(Fault):
             return None
         same = psutil.Process(pid).create_time() < since
         which = "the same process" if same else "a new process"
-        return f"the kernel counts {_told(now)} of {which} {pid}, and counted {_told(self._taken)}"
+        return f"{which} {pid} uses {_text(now)}, down from {_text(self._taken)}"
 
 
 def refuse_without_room(wanted_mebibytes: int, spare: int) -> None:
@@ -87,14 +87,14 @@ def refuse_without_room(wanted_mebibytes: int, spare: int) -> None:
     """
     if wanted_mebibytes > MOST_MEBIBYTES:
         raise NotPossibleHere(
-            f"the bot would have to take {wanted_mebibytes} MiB, and a drill "
-            f"takes {MOST_MEBIBYTES} MiB at most"
+            f"the bot would have to allocate {wanted_mebibytes} MiB, but a drill "
+            f"allocates at most {MOST_MEBIBYTES} MiB"
         )
     left = spare // MEBIBYTE - wanted_mebibytes
     if left < LEFT_MEBIBYTES:
         raise NotPossibleHere(
-            f"the bot would have to take {wanted_mebibytes} MiB, and "
-            f"{spare // MEBIBYTE} MiB are free, of which {LEFT_MEBIBYTES} MiB must stay free"
+            f"the bot would have to allocate {wanted_mebibytes} MiB, but of "
+            f"{spare // MEBIBYTE} MiB that are free {LEFT_MEBIBYTES} MiB must stay free"
         )
 
 
@@ -107,8 +107,8 @@ def over(limit: int, taken: int) -> int:
     if taken > limit:
         return taken
     raise NotPossibleHere(
-        f"the kernel counts only {_told(taken)} of the bot: its C library does "
-        "not keep what is freed, so there is nothing to give back"
+        f"the bot uses only {_text(taken)}: its C library returns freed memory, so there is "
+        "nothing to release"
     )
 
 
@@ -124,5 +124,5 @@ def own_bytes(pid: int) -> int:
         raise NotPossibleHere(f"the kernel does not report the memory of {pid}") from error
 
 
-def _told(size: int) -> str:
+def _text(size: int) -> str:
     return f"{size // MEBIBYTE} MiB"

@@ -51,7 +51,7 @@ class UnexplainedWithdrawal(Fault):
         """
         symbol = await until(
             lambda: held(scene, bot),
-            f"{bot.name} holds nothing that could be missing",
+            f"{bot.name} has no position that could be missing",
             within=HOLDS_SECONDS,
         )
         self._asset, self._amount = TAKEN[symbol]
@@ -86,8 +86,8 @@ class UnexplainedWithdrawal(Fault):
         if any(event.event == "order_added" and event.account == bot.name for event in journal):
             return None
         return (
-            f"the kernel has process {process.pid} still, and the venue's journal no order of it "
-            "since the bot held itself"
+            f"process {process.pid} still runs, and the venue's journal has no order from it "
+            "since the bot halted itself"
         )
 
     async def _holds(self, scene: Scene, bot: Target) -> list[HoldView]:
@@ -104,7 +104,7 @@ class UnexplainedWithdrawal(Fault):
 class UnexplainedCashWithdrawal(UnexplainedWithdrawal):
     """The same with the quote currency: no position differs, so no action runs."""
 
-    describe = "US dollars of the account are missing, and the venue's ledger does not say why"
+    describe = "US dollars of the account are missing, without an entry in the venue's ledger"
     needs_operator = False
     expected_failures = frozenset()
 

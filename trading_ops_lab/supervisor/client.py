@@ -22,8 +22,8 @@ def not_running(settings: Settings) -> NotRunning:
 
     if left := sorted({leftover.mark.unit for leftover in leftovers(settings.var)}):
         return NotRunning(
-            f"the supervisor of this folder ({settings.var}) is dead, but its processes run on "
-            f"({', '.join(left)}): adopt them with `trading-ops up`, or end them with "
+            f"the supervisor of this folder ({settings.var}) is dead, but its processes keep "
+            f"running ({', '.join(left)}): adopt them with `trading-ops up`, or end them with "
             "`trading-ops down`"
         )
     return local_stack.not_running(settings)

@@ -99,7 +99,7 @@ class _Control:
         body = msgspec.json.decode(await request.read(), type=RestartRequest)
         if self._two_persons and body.fence is None:
             raise web.HTTPForbidden(
-                text="settings.yml has `two_persons: true`: a restart needs another person's "
+                text="settings.yml has `two_persons: true`: a restart needs another operator's "
                 "approval. Fix: request it while the reconciler runs, with `trading-ops restart`"
             )
         return await self._units.restart(request)
@@ -109,7 +109,7 @@ class _Control:
         if self._two_persons:
             raise web.HTTPForbidden(
                 text="settings.yml has `two_persons: true`, and an update cannot be approved. Fix: "
-                "agree with another person, set it to false and restart the stack for the update"
+                "agree with another operator, set it to false and restart the stack for the update"
             )
         body = msgspec.json.decode(await request.read(), type=UpdateRequest)
         if self._updates is None:

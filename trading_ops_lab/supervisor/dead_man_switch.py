@@ -28,8 +28,8 @@ def with_switch(text: str, url: str) -> str:
     _check(url)
     if text.count(RECEIVER) != 1:
         raise SetupError(
-            "alertmanager.yml has no receiver `dead-man-switch` any more, so it cannot be given "
-            "the address of `dead_man_switch`: put the receiver back, or remove the setting"
+            "alertmanager.yml no longer has the receiver `dead-man-switch`, so the URL of "
+            "`dead_man_switch` cannot be set: restore the receiver, or remove the setting"
         )
     webhook = (
         "    webhook_configs:\n"

@@ -71,9 +71,9 @@ def missing(reply: dict[str, Any] | None, incarnation: str | None) -> str | None
     if reply.get("incarnation") != incarnation:
         return f"another process answers: {str(reply.get('incarnation'))[:40]}"
     if reply.get("status") == "failing":
-        return "it calls itself failing"
+        return "it reports that it is failing"
     if reply.get("recovered") is False:
-        return "it has not recovered: what it found at the venue is in its records"
+        return "its startup reconciliation has not succeeded: see its records"
     if reply.get("heartbeat_at") is None:
-        return "it has made no whole pass"
+        return "it has not completed a pass"
     return None

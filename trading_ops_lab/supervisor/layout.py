@@ -148,8 +148,8 @@ def replace_addresses(text: str, moved: Mapping[str, str]) -> str:
     for old in moved:
         if old not in text:
             raise SetupError(
-                f"alertmanager.yml does not name {old} any more, so it cannot be moved: "
-                "put that address back there, and change it in targets.yml only"
+                f"alertmanager.yml no longer contains {old}, so the address cannot be replaced: "
+                "restore it there, and change it in targets.yml only"
             )
     pattern = "|".join(re.escape(old) for old in moved)
     return re.sub(rf"(?<![\d.])(?:{pattern})(?!\d)", lambda match: moved[match[0]], text)

@@ -34,7 +34,7 @@ def check_port(target: Target) -> None:
     for key, address in (("address", target.address), ("faults", target.faults)):
         if address and not is_free(address):
             raise SetupError(
-                f"{address} is taken by {describe_holder(address)}: end that, or change "
+                f"{address} is taken by {describe_holder(address)}: stop it, or change "
                 f"`{key}` of target {target.name} in targets.yml"
             )
 

@@ -39,7 +39,7 @@ class Releases:
         kept = self._read(plan.unit)
         if kept.get("trial"):
             _log.error("update_unfinished", unit=plan.unit, python=kept["trial"])
-            self.end_trial(plan.unit, kept.get("proven"), "the supervisor ended in its middle")
+            self.end_trial(plan.unit, kept.get("proven"), "the supervisor ended during the update")
             kept = self._read(plan.unit)
         python = kept.get("proven")
         return plan if not python else with_python(plan, python)

@@ -315,7 +315,7 @@ class Unit:
             "process_failing",
             unit=self.plan.unit,
             restarts=self.restarts,
-            reason=self.problem or f"it ended with code {self.exit_code} again and again",
+            reason=self.problem or f"it keeps exiting with code {self.exit_code}",
         )
         self._become(State.BACKOFF)
 

@@ -139,7 +139,7 @@ class Updates:
         unit, name = trial.unit, trial.unit.plan.unit
         lacks = missing(await ask(trial.question, self._session), trial.request.incarnation)
         if lacks is not None:
-            return _failed(f"nothing was done: {name} must be well before an update, and {lacks}")
+            return _failed(f"not updated: {name} must be healthy before an update, but {lacks}")
         copy: Path | None = None
         async with unit.lock:
             self._executor.still(unit, trial.request.incarnation)
@@ -178,10 +178,10 @@ class Updates:
                 await unit.start()
         self._releases.end_trial(name, trial.proven, f"{problem}; {stays or records}")
         if stays is not None:
-            return _failed(f"{failure}. It was NOT taken back, and is down: {stays}")
+            return _failed(f"{failure}. It was NOT rolled back, and is down: {stays}")
         lacks = await self._until_well(trial)
         if lacks is not None:
-            return _failed(f"{failure}. The release before was started again, but {lacks}")
+            return _failed(f"{failure}. The previous release was started again, but {lacks}")
         detail = f"{failure}. The previous release runs again and is healthy{records}"
         return {**_failed(detail), "rolled_back": True, "incarnation": unit.incarnation}
 
@@ -196,7 +196,9 @@ class Updates:
 
         def in_vain() -> str | None:
             if self._supervisor.phase in stopping or self._supervisor.asked_to_stop.is_set():
-                raise StackStopping("the stack stops: it begins with the release before next time")
+                raise StackStopping(
+                    "the stack is stopping: its next start uses the previous release"
+                )
             if unit.child is not child:
                 return "it was restarted by another request"
             if unit.running:
@@ -237,18 +239,28 @@ def _restored(records: Path | None, copy: Path | None) -> tuple[str, str | None]
         if version(records) == version(copy):
             return "", None
     except sqlite3.Error as error:
-        return "", f"its records cannot be read any more ({error}); the copy before is {copy}"
+        return (
+            "",
+            f"its records can no longer be read ({error}); the earlier copy is {copy}",
+        )
     if traded_since(records, copy):
         return "", (
-            f"the new release changed the records so that the old one cannot read them, and traded "
-            f"since. The copy before is {copy}. To go back all the same, put it in the place of "
-            f"{records} and start the unit: its recovery takes what is missing from the venue"
+            "the new release changed the records so that the previous one cannot read them, and "
+            f"has traded since. The copy from before the update is {copy}. To roll back anyway, "
+            f"replace {records} with it and start the unit: its startup reconciliation reads the "
+            "missing trades from the venue"
         )
     try:
         aside = go_back(records, copy)
     except (OSError, sqlite3.Error) as error:
-        return "", f"its records could not be taken back ({error}); the copy before is {copy}"
-    return f"; its records are those from before, and the newer ones are in {aside}", None
+        return (
+            "",
+            f"its records could not be restored ({error}); the earlier copy is {copy}",
+        )
+    return (
+        f"; its records are those from before the update, and the newer ones are in {aside}",
+        None,
+    )
 
 
 def _failed(detail: str) -> dict[str, Any]:

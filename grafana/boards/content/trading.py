@@ -61,7 +61,7 @@ HEAD = row(
             runbook="TradingBotOrphanedOrders",
         ),
         stat(
-            "Dead man's switch",
+            "Dead man",
             "s",
             f"min({last_known('trading_dead_man_switch_deadline_timestamp_seconds')} > 0) - time()",
             "Time until the venue cancels a bot's orders unless the bot refreshes the switch, for "

@@ -225,7 +225,7 @@ async def test_without_a_fallback_a_failed_model_decides_nothing(
     assert await desk.pass_() == {SYMBOL: Target.UNKNOWN, ETH: Target.UNKNOWN}
     assert desk.signals.detail.startswith("no source decides: ")
     await until(
-        lambda: [event.code for event in desk.events] == ["model_decides", "nobody_decides"]
+        lambda: [event.code for event in desk.events] == ["model_decides", "no_source_decides"]
     )
     sample = metrics.registry.get_sample_value
     assert sample("trading_signal_fallback_active") is None

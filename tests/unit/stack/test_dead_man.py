@@ -51,7 +51,7 @@ def test_what_cannot_be_called_or_read_by_others_is_refused(url: str) -> None:
 
 def test_a_file_without_the_receiver_is_refused() -> None:
     """Rather than to believe in a switch that no one calls."""
-    with pytest.raises(SetupError, match="no receiver `dead-man-switch`"):
+    with pytest.raises(SetupError, match="receiver `dead-man-switch`"):
         with_switch("receivers: []\n", "https://switch.example")
 
 

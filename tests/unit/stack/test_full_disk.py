@@ -30,8 +30,8 @@ def room(free: int = 1000, size: int = 1024, *, own: bool = True) -> Room:
 @pytest.mark.parametrize(
     ("given", "memory", "why"),
     [
-        (room(own=False), PLENTY, "others are on the disk of /somewhere/var"),
-        (room(size=1023), PLENTY, "1023 MiB, and the rule looks at none below a GiB"),
+        (room(own=False), PLENTY, "/somewhere/var is on a shared disk"),
+        (room(size=1023), PLENTY, "1023 MiB"),
         (room(size=4097), PLENTY, "4097 MiB, and one of more than 4096 MiB may be a shared disk"),
         (room(free=578), PLENTY, "only 578 MiB are free on /somewhere/var already"),
         (room(), 1400 * MIB, "only 1400 MiB of memory are free on this machine"),

@@ -116,7 +116,7 @@ def test_addresses_that_change_places_stay_two() -> None:
 
 def test_an_address_that_is_not_there_is_an_error() -> None:
     """A file that does not name the address would silently keep the wrong one."""
-    with pytest.raises(SetupError, match=r"does not name 127\.0\.0\.1:3"):
+    with pytest.raises(SetupError, match=r"alertmanager\.yml .* 127\.0\.0\.1:3"):
         replace_addresses("nothing", {"127.0.0.1:3": "127.0.0.1:4"})
 
 

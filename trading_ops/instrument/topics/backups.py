@@ -64,7 +64,7 @@ BACKUP_METRICS: tuple[Metric, ...] = (
         name="trading_ops_backup_repository_capacity_bytes",
         unit="bytes",
         help="Size of the repository's file system; 0: the repository is not a local folder.",
-        why="The measure of what is free; 0 turns the alert off.",
+        why="The base for the free ratio; 0 turns the alert off.",
         vital=True,
     ),
     _gauge(

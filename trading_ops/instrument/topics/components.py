@@ -27,7 +27,7 @@ COMPONENT_METRICS: tuple[Metric, ...] = (
         name="trading_component_up",
         labels=("component",),
         vital=True,
-        help="1 if the component works, 0 if it does not.",
+        help="1 if the component is up, else 0.",
         why="Identifies the broken component, which remediation acts on.",
     ),
     bot_gauge(

@@ -47,7 +47,7 @@ BOT_DATABASE: tuple[Metric, ...] = (
         name="trading_database_pool_connections_made_total",
         labels=("pool",),
         help="Connections opened.",
-        why="Constant growth means that connections do not last.",
+        why="Constant growth means that connections are short-lived.",
     ),
     bot_counter(
         name="trading_database_pool_invalidated_total",

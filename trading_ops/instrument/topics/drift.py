@@ -55,7 +55,7 @@ DRIFT: tuple[Metric, ...] = (
         vital=True,
         help="1 once the startup reconciliation with the venue succeeded, else 0; absent if the "
         "bot makes none.",
-        why="A bot that stays at 0 does not trade: it found a difference that needs a person.",
+        why="A bot that stays at 0 does not trade: an operator must resolve a difference.",
     ),
     bot_gauge(
         name="trading_startup_reconciliation_duration_seconds",

@@ -109,7 +109,7 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         unit="seconds",
         labels=("target",),
         help="Planned end of the open maintenance window, Unix time; target `fleet`: all targets.",
-        why="Automation acts again from then on, also on what is still being worked on.",
+        why="Automation acts again from then on, even if the work is not finished.",
         vital=True,
     ),
     _gauge(
@@ -278,7 +278,7 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         values={"kind": ("rules", "runbooks")},
         help="Time of the last change of our rules in Prometheus or of the runbooks, Unix time; 0 "
         "if none is known.",
-        why="A changed rule detects something else, and a changed runbook does something else.",
+        why="A change affects what is detected and what automation does.",
         vital=True,
     ),
     _counter(

@@ -49,7 +49,7 @@ _MESSAGES = {
 FIXES = {
     PRIVILEGE: "GRANT pg_read_all_stats TO the role of the exporter",
     VERSION: "the server is too old for it",
-    LOCK: "something holds a lock on a system table",
+    LOCK: "a system table is locked",
 }
 
 

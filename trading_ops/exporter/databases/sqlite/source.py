@@ -58,7 +58,7 @@ class Sqlite:
             async with asyncio.timeout(self._entry.timeout_seconds):
                 self._found = await self._thread.do(lambda: self._find(self._entry))
         except (TimeoutError, TradingOpsError):
-            self._found = Found(None, {}, failure=SqliteFailure(TOO_SLOW, "the reading hangs"))
+            self._found = Found(None, {}, failure=SqliteFailure(TOO_SLOW, "the read hangs"))
         finally:
             self._duration = clock.monotonic() - began
         if self._found.failure is not None:

@@ -79,7 +79,7 @@ class Advice:
         self._record = record
         self._pending: asyncio.Queue[Event] = asyncio.Queue(MAX_PENDING)
         self._why = ""
-        self._otherwise = "fallback" if settings.stand_in else "nobody"
+        self._otherwise = "fallback" if settings.stand_in else "no_source"
         self._start_over()
         if settings.stand_in:
             metrics.fallback_active(active=True)
