@@ -83,7 +83,7 @@ def make_runbook(**over: Any) -> Runbook:
         "steps": (make_step(), ONE_SHOT),
         "limits": Limits(),
         "unless": ("VenueDown",),
-        "verify": VerifyQuery(query='up{bot="$bot"} == 1', hold=timedelta(seconds=5)),
+        "verify": VerifyQuery(query='up{bot="$bot"} == 1', duration=timedelta(seconds=5)),
     }
     return Runbook(**(values | over))
 

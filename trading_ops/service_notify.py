@@ -43,7 +43,7 @@ async def _feed(address: str, pause: float, works: Callable[[], bool]) -> None:
             _send(address, "WATCHDOG=1")
         else:
             _log.error(
-                "watchdog_not_fed",
+                "watchdog_not_notified",
                 reason="this process is unhealthy",
             )
         await asyncio.sleep(pause)

@@ -102,7 +102,7 @@ async def log_files(folder: Path) -> None:
     """Measure a reading with new lines each time, and one without."""
     path = folder / "bot.log"
     path.touch()
-    source = LogFiles(LogFilesEntry(name="bench", paths=(path,), largest_read_bytes=8 * 2**20))
+    source = LogFiles(LogFilesEntry(name="bench", paths=(path,), max_read_bytes=8 * 2**20))
     line = json.dumps({"event": "order_placed", "level": "info", "symbol": "BTC/USD", "n": 1.5})
     block = f"{line}\n" * LINES
 

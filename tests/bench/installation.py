@@ -17,7 +17,7 @@ target: bot
 steps:
   - {action: reconnect_broker, timeout: 5s, verify_within: 5s}
 limits: {cooldown: 0s, attempts: 1000000, window: 1h}
-verify: {query: 'up{bot="$bot"} == 1', hold: 0s}
+verify: {query: 'up{bot="$bot"} == 1', for: 0s}
 page_after: 5m
 ---
 # BotDown

@@ -38,7 +38,7 @@ target: bot
 steps:
 {steps}
 limits: {{cooldown: 0s, attempts: 1000000, window: 1h}}
-verify: {{query: 'up{{bot="$bot"}} == 1', hold: 0s}}
+verify: {{query: 'up{{bot="$bot"}} == 1', for: 0s}}
 page_after: 5m
 ---
 # {alert}

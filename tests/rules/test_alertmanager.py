@@ -263,7 +263,7 @@ def test_what_a_venue_mutes_has_no_page_and_no_secondary_oncall() -> None:
 def test_a_storm_mutes_the_pages_of_what_the_reconciler_waits_with() -> None:
     """Critical and auto-remediated: what counts as failing. The alerts themselves stay active."""
     (rule,) = (rule for rule in CONFIG["inhibit_rules"] if rule["equal"] == [])
-    assert rule["source_matchers"] == ['alertname="TradingFleetRecoveryHeld"', 'gate="storm"']
+    assert rule["source_matchers"] == ['alertname="TradingFleetRecoverySuspended"', 'gate="storm"']
     page, origins, bot = rule["target_matchers"]
     assert (page, bot) == (f'alertname="{PAGE}"', 'bot!=""')
     counted = {

@@ -46,7 +46,7 @@ NOT_RAISED = {
         "a run takes days to pass a criterion of it", "service/reconciler/test_readiness.py"
     ),
     "TradingBotHoldReapplied": Not(ATTACK, "service/holds/test_holds.py"),
-    "TradingFleetRecoveryHeld": Not(ALONE, "service/reconciler/test_fleet.py"),
+    "TradingFleetRecoverySuspended": Not(ALONE, "service/reconciler/test_fleet.py"),
     "TradingBotFallbackActive": Not(NO_MODEL, "service/bot/test_model.py"),
     "TradingBotMetricsRejected": Not("no bot of ours exports that", "rules/test_claims_live.py"),
     "TradingBotValueImpossible": Not(

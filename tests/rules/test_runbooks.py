@@ -96,7 +96,7 @@ def test_the_verify_query_is_about_this_bot_and_known_metrics(
     assert book.verify is not None
     assert 'bot="$bot"' in book.verify.query
     assert selected(book.verify.query) <= catalogue.sample_names() | {"up"}
-    assert book.verify.hold >= timedelta(seconds=3)
+    assert book.verify.duration >= timedelta(seconds=3)
     file = tmp_path / "query.yml"
     query = book.verify.query.replace('"', '\\"')
     file.write_text(

@@ -47,5 +47,5 @@ class BackupRoutes:
         """Take, verify, restore-test or prune backups now; 409 while another command runs."""
         if not self._backups.start(body.operation):
             conflict("another backup command is running")
-        log.info("backup_ordered", operation=body.operation.value, owner=identity.name)
+        log.info("backup_requested", operation=body.operation.value, owner=identity.name)
         return BackupStarted(operation=body.operation)

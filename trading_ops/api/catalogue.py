@@ -47,7 +47,7 @@ class RunbookView(msgspec.Struct, kw_only=True):
     verify: str | None
     """The PromQL query that must hold; null: page-only."""
 
-    verify_hold_seconds: float | None
+    verify_for_seconds: float | None
     drill: str | None
     """The fault that the drill injects."""
 
@@ -219,6 +219,6 @@ def _runbook(book: Runbook) -> RunbookView:
         window_seconds=book.limits.window.total_seconds(),
         unless=list(book.unless),
         verify=book.verify.query if book.verify else None,
-        verify_hold_seconds=book.verify.hold.total_seconds() if book.verify else None,
+        verify_for_seconds=book.verify.duration.total_seconds() if book.verify else None,
         drill=book.drill.fault if book.drill else None,
     )

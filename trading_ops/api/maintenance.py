@@ -112,7 +112,7 @@ class MaintenanceRoutes:
             ends_at=ends_at,
         )
         stored = await self._writer.run(partial(maintenance.begin, window=window, now=now))
-        log.info("maintenance_ordered", id=stored.id, target=stored.target, owner=stored.owner)
+        log.info("maintenance_created", id=stored.id, target=stored.target, owner=stored.owner)
         return stored
 
     async def end(self, identity: Identity, id: str, query: EndQuery) -> Maintenance:  # noqa: A002
@@ -144,7 +144,9 @@ class MaintenanceRoutes:
             name = "seconds" if error.key == "for" else error.key
             invalid(f"`{name}`: {error.problem}; {error.fix}")
         stored = await self._writer.run(partial(_recur, order=order, now=now))
-        log.info("maintenance_recurs", id=stored.id, target=stored.target, owner=stored.owner)
+        log.info(
+            "recurring_maintenance_created", id=stored.id, target=stored.target, owner=stored.owner
+        )
         return stored
 
     async def end_recurring(
@@ -159,7 +161,7 @@ class MaintenanceRoutes:
         ended = await self._writer.run(change)
         if ended is None:
             not_found("this recurring window has already ended")
-        log.info("maintenance_recurs_no_more", id=ended.id, target=ended.target, owner=owner)
+        log.info("recurring_maintenance_ended", id=ended.id, target=ended.target, owner=owner)
         return ended
 
     def _check(self, target: str | None) -> None:

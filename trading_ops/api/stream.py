@@ -117,7 +117,7 @@ class StreamRoutes:
         position = head if after is None else min(after, head)
         await socket_.prepare(request)
         _bound_buffer(request)
-        log.info("stream_begun", who=identity.name, after=position)
+        log.info("stream_started", who=identity.name, after=position)
         self.clients += 1
         try:
             await self._serve(request, _Sender(socket_, feed, wanted), position)

@@ -463,7 +463,7 @@ def _loop(deps: Dependencies) -> Loop:
             alertmanagers=alertmanagers,
             index=deps.index,
             metrics=deps.metrics,
-            longest=timedelta(seconds=deps.settings.silence_longest_seconds),
+            longest=timedelta(seconds=deps.settings.silence_max_seconds),
         ),
         workers=workers,
         retention=_retention(deps),

@@ -161,7 +161,7 @@ class Anchors:
                 return
             stored = await self.reader.read(partial(_mac_at, anchor=anchor, key=self.key))
         except (OSError, StoreError) as error:
-            log.warning("audit_anchor_unread", path=str(self.path), error=str(error))
+            log.warning("audit_anchor_unreadable", path=str(self.path), error=str(error))
             return
         if stored != anchor.mac:
             self.on_changed()
@@ -192,7 +192,7 @@ async def note_key(writer: Writer, keys: Sequence[bytes]) -> None:
     if note:
         log.warning("audit_key_changed", note=note)
     if beginning:
-        log.warning("audit_beginning_signed", note=beginning)
+        log.warning("audit_start_signed", note=beginning)
 
 
 def _mac_at(connection: Connection, *, anchor: Anchor, key: bytes) -> str | None:

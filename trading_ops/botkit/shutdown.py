@@ -106,7 +106,7 @@ async def run_steps(steps: Sequence[ShutdownStep]) -> tuple[str, ...]:
     missed: list[str] = []
     for step in steps:
         if step.skip_after_failure and missed:
-            log.warning("stop_step_left_out", step=step.name, missed=list(missed))
+            log.warning("stop_step_skipped", step=step.name, missed=list(missed))
             missed.append(step.name)
         elif not await _run(step):
             missed.append(step.name)

@@ -63,7 +63,7 @@ class Throttle:
     def stop(self) -> None:
         """End the throttling; the next pause has its normal length."""
         self._until = 0.0
-        log.warning("load_no_longer_throttled")
+        log.warning("load_throttle_ended")
 
 
 def throttle_commands(throttle: Throttle) -> dict[str, Command]:

@@ -165,7 +165,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     alertmanager_receivers: str = "reconciler,trading-ops"
     """Alertmanager receivers whose alerts are handled, separated by commas."""
 
-    silence_longest_seconds: Annotated[float, msgspec.Meta(gt=0)] = 86400.0
+    silence_max_seconds: Annotated[float, msgspec.Meta(gt=0)] = 86400.0
     """A manual silence of our alerts that lasts longer fires TradingOpsSilenceWide."""
 
     token_file: Path | None = None

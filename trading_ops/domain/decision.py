@@ -31,7 +31,7 @@ class Reason(StrEnum):
     MAINTENANCE = "maintenance"
     TARGET_HALTED = "target_halted"
     CAUSE_ELSEWHERE = "cause_elsewhere"
-    CAUSE_MAY_SHOW = "cause_may_show"
+    AWAITING_CAUSE = "awaiting_cause"
     COOLDOWN = "cooldown"
     TARGET_BUSY = "target_busy"
     TARGET_HEALTHY = "target_healthy"

@@ -168,7 +168,7 @@ def cause(given: GateInput) -> ClosedGate | None:
     shows_by = min(incident.starts_at, incident.received_at) + within
     is_early = given.now < shows_by <= given.now + 2 * within
     if given.step.delivery is Delivery.ONE_SHOT and is_early:
-        return Wait(reason=Reason.CAUSE_MAY_SHOW, until=shows_by, blocked_step=given.index)
+        return Wait(reason=Reason.AWAITING_CAUSE, until=shows_by, blocked_step=given.index)
     return None
 
 

@@ -52,7 +52,8 @@ class VerifyQuery:
     query: str
     """PromQL with `$bot`, `$venue` and `$target`; it holds if it returns any series."""
 
-    hold: timedelta
+    duration: timedelta
+    """For how long it must hold without a gap; `for` in the runbook."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -143,7 +143,7 @@ class SqliteEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     check_seconds: Annotated[float, msgspec.Meta(ge=0.01, le=60)] = 10.0
     """A longer check is cancelled: while it reads, the WAL cannot be reset."""
 
-    largest_checked_bytes: Annotated[int, msgspec.Meta(ge=0)] = 256 * 1024 * 1024
+    max_checked_bytes: Annotated[int, msgspec.Meta(ge=0)] = 256 * 1024 * 1024
     """A larger file is not checked."""
 
 
@@ -158,10 +158,10 @@ class LogFilesEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     interval_seconds: Seconds = 15.0
     timeout_seconds: Seconds = 5.0
-    largest_files: Annotated[int, msgspec.Meta(ge=1, le=100)] = 20
+    max_files: Annotated[int, msgspec.Meta(ge=1, le=100)] = 20
     """Number of most recently written files to read; the others are only counted."""
 
-    largest_read_bytes: Annotated[int, msgspec.Meta(ge=4096, le=64 * 1024 * 1024)] = 1024 * 1024
+    max_read_bytes: Annotated[int, msgspec.Meta(ge=4096, le=64 * 1024 * 1024)] = 1024 * 1024
     """Maximum new bytes of a file to read at once; older ones are skipped."""
 
 

@@ -316,7 +316,7 @@ class AgentMonitor:
                 if self._all_evaluated():
                     succeeded()
             except Exception:  # one bad hold must not block the others
-                log.exception("holds_not_kept_up")
+                log.exception("holds_sync_failed")
 
     def _all_evaluated(self) -> bool:
         """Whether every agent was probed recently and the result evaluated."""

@@ -167,7 +167,7 @@ class HoldSender:
         try:
             return await self._send(target, name, params, attempt_id=attempt_id, fence=fence)
         except FencedOff as error:
-            log.warning("fence_of_agent_taken", target=target.name, ours=fence, its=error.highest)
+            log.warning("agent_fence_adopted", target=target.name, ours=fence, its=error.highest)
             highest = error.highest
         return await self._send(target, name, params, attempt_id=attempt_id, fence=highest)
 

@@ -119,10 +119,10 @@ class HoldMemory:
             try:
                 changed = await self.write(partial(_settle, hold=hold, now=clock.now()))
             except holds.IdTaken as error:
-                log.error("hold_not_settled", hold=hold.id, error=str(error))  # noqa: TRY400
+                log.error("hold_store_failed", hold=hold.id, error=str(error))  # noqa: TRY400
                 changed = False
             except StoreError as error:
-                log.warning("hold_not_settled", hold=hold.id, error=str(error))
+                log.warning("hold_store_failed", hold=hold.id, error=str(error))
                 break
             settled.add(hold.id)
             self._settled(hold, in_force=changed)
@@ -168,7 +168,7 @@ class HoldMemory:
             try:
                 self.remember(_from_entry(entry))
             except (KeyError, TypeError, ValueError) as error:
-                log.error("journal_entry_strange", error=repr(error))  # noqa: TRY400
+                log.error("journal_entry_invalid", error=repr(error))  # noqa: TRY400
 
     async def _keep(self, hold: Hold) -> tuple[bool, str]:
         try:
@@ -221,7 +221,7 @@ def _settle(connection: Connection, hold: Hold, now: datetime) -> bool:
         connection,
         hold_id=hold.id,
         target=hold.target,
-        kind="hold_settled",
+        kind="hold_stored",
         actor=RECONCILER,
         text="stored in the database" if changed else "already in the database",
         now=now,

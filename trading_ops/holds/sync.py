@@ -97,7 +97,7 @@ class HoldSync:
         try:
             return await self.memory.write(partial(holds.is_acknowledged, hold_id=hold.id))
         except StoreError as error:
-            log.warning("life_meant_unknown", hold=hold.id, error=str(error))
+            log.warning("hold_incarnation_unknown", hold=hold.id, error=str(error))
             return False
 
     async def _withdraw_orphan(self, hold: Hold) -> None:

@@ -358,7 +358,7 @@ class Scheduler:
                     now=clock.now(),
                 )
                 if await self.writer.run(change):
-                    log.warning("job_left_behind", job=name)
+                    log.warning("job_abandoned", job=name)
 
     async def _refuse(self, name: str, due: datetime, gate: str, *, hold: bool) -> None:
         key = key_of_job(name)

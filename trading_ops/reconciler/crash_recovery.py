@@ -108,7 +108,7 @@ class CrashMarks:
         try:
             self._memory = _mapped(path)
         except OSError as error:
-            log.warning("deaths_not_counted", path=str(path), error=str(error))
+            log.warning("crashes_not_counted", path=str(path), error=str(error))
             self._memory = mmap.mmap(-1, _SIZE)
         found = {slot: self._read(slot) for slot in range(SLOTS)}
         self._left = {slot: key for slot, key in found.items() if key}
@@ -232,7 +232,7 @@ class CrashCounter:
         counted = await self.writer.run(counting)
         marks.clear_left()
         if counted:
-            log.error("died_handling", incidents=sorted(counted))
+            log.error("crashed_processing", incidents=sorted(counted))
 
     async def load(self, reader: Reader, keys: Collection[str], state: State) -> None:
         """Read from the store which incidents crashed before this process had them."""

@@ -98,7 +98,7 @@ class Leases:
         """Renew the leases until cancelled, while the loop makes progress."""
         while True:
             if not works():
-                log.error("lease_left_to_end", age=round(self.age_seconds, 1))
+                log.error("lease_renewal_stopped", age=round(self.age_seconds, 1))
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             try:

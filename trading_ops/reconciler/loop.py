@@ -173,7 +173,7 @@ class Loop:
             self._queue.add(late)
             await self._reconcile_due([self.state.by_id[key] for key in due if key in self._mine])
         for reason, count in self._queue.waits_for_fleet().items():
-            self.metrics.incidents_held.labels(reason).set(count)
+            self.metrics.incidents_waiting.labels(reason).set(count)
         self._acknowledge()
         if "clocks" not in self.workers and self.clock_reports.export():
             self.workers.spawn("clocks", self.clock_reports.report(), wake_loop=False)

@@ -184,7 +184,7 @@ class ReconcilerMetrics:
         self.attempts = counter("trading_ops_attempts_total", self.registry)
         self.notifications = counter("trading_ops_notifications_total", self.registry)
         self.alerts_ignored = counter("trading_ops_alerts_ignored_total", self.registry)
-        self.incidents_held = gauge("trading_ops_incidents_held", self.registry)
+        self.incidents_waiting = gauge("trading_ops_incidents_waiting", self.registry)
         self.incidents_open = gauge("trading_ops_incidents_open", self.registry)
         self.escalated = gauge("trading_ops_incident_escalated", self.registry)
         self.agents = AgentMetrics(self.registry)
@@ -325,7 +325,7 @@ class DatabaseMetrics:
             try:
                 await self.reader.read(partial(self._measure, scan=turn % QUARANTINE_EVERY == 0))
             except StoreError as error:
-                log.warning("not_measured", error=str(error))
+                log.warning("measurement_failed", error=str(error))
             else:
                 succeeded()
             turn += 1

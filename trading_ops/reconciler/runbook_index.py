@@ -69,7 +69,7 @@ class _Limits(msgspec.Struct, forbid_unknown_fields=True):
 
 class _Verify(msgspec.Struct, forbid_unknown_fields=True):
     query: str
-    hold: str = "5s"
+    duration: str = msgspec.field(name="for", default="5s")
 
 
 class _Drill(msgspec.Struct, forbid_unknown_fields=True):
@@ -144,8 +144,8 @@ def _limits(limits: _Limits, where: str) -> Limits:
 
 
 def _verify(verify: _Verify, where: str) -> VerifyQuery:
-    hold = parse_duration(verify.hold, where, "verify.hold")
-    return VerifyQuery(query=verify.query, hold=hold)
+    duration = parse_duration(verify.duration, where, "verify.for")
+    return VerifyQuery(query=verify.query, duration=duration)
 
 
 def _drill(drill: _Drill, where: str) -> Drill:

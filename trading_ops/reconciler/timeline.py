@@ -39,7 +39,7 @@ BESIDE = frozenset(
         "hold_placed",
         "hold_release_requested",
         "hold_released",
-        "hold_settled",
+        "hold_stored",
         "hold_withdrawn",
     }
 )

@@ -81,7 +81,7 @@ class Verifier:
         self, attempt: Attempt, verify: VerifyQuery, target: Target, until: datetime
     ) -> tuple[bool, str]:
         query = fill_query(verify.query, target)
-        hold, now = verify.hold.total_seconds(), clock.now()
+        hold, now = verify.duration.total_seconds(), clock.now()
         one_try = hold + 2 * INTERVAL.total_seconds()
         ended = attempt.ended_at or attempt.started_at
         began = clock.monotonic()

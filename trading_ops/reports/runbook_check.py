@@ -140,8 +140,8 @@ def _times(path: Path, book: Runbook) -> Iterator[str]:
     lengths = [step.timeout + step.verify_within for step in book.steps]
     if not lengths:
         return
-    if book.verify and any(book.verify.hold > step.verify_within for step in book.steps):
-        yield f"{path}: verify.hold is longer than a step's verify_within. Fix: shorten it"
+    if book.verify and any(book.verify.duration > step.verify_within for step in book.steps):
+        yield f"{path}: verify.for is longer than a step's verify_within. Fix: shorten it"
     worst = sum(lengths, timedelta())
     if book.page_after not in {"0s", "never"} and worst > parse_duration(book.page_after):
         yield (

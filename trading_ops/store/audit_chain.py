@@ -33,7 +33,7 @@ from trading_ops.store.tables import events as table
 KEY_CHANGED = "audit_key_changed"
 """Event kind: a new key is used from here on."""
 
-BEGINNING_SIGNED = "audit_beginning_signed"
+START_SIGNED = "audit_start_signed"
 """Event kind: the start of an older chain was signed."""
 
 REMOVED = "events_removed"
@@ -232,7 +232,7 @@ def note_beginning(connection: Connection, key: bytes, *, at: datetime) -> str:
     begun = CheckpointKind.BEGUN
     add_checkpoint(connection, key, kind=begun, seq=first - 1, mac="", at=at)
     note = f"the chain of an earlier version begins at event {first}; its beginning is signed now"
-    events.add(connection, at=at, kind=BEGINNING_SIGNED, note=note, after={"first": first})
+    events.add(connection, at=at, kind=START_SIGNED, note=note, after={"first": first})
     return note
 
 

@@ -22,7 +22,7 @@ from trading_ops_lab.paper.bot.signals.faults import ModelFault, break_model, re
 from trading_ops_lab.paper.bot.signals.model import MODULE
 from trading_ops_lab.supervisor.layout import config_file, state_folder
 
-SIGNALS: Final = {"source": "model", "stand_in": False, "most_starts": 2}
+SIGNALS: Final = {"source": "model", "fallback": False, "max_restarts": 2}
 """The bot's configuration for the drill."""
 
 DECIDES, GIVEN_UP = "the model decides", "given up"

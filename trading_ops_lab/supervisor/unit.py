@@ -332,4 +332,4 @@ class Unit:
         try:
             self._shared.on_change()
         except Exception:  # noqa: BLE001 - an observer's error must not end the watch
-            _log.exception("change_not_told", unit=self.plan.unit)
+            _log.exception("change_not_reported", unit=self.plan.unit)

@@ -169,7 +169,7 @@ class Updates:
     async def _take_back(self, trial: _Trial, copy: Path | None, problem: str) -> dict[str, Any]:
         unit, name = trial.unit, trial.unit.plan.unit
         failure = f"{name} with {trial.request.python}: {problem}"
-        _log.error("update_taken_back", unit=name, problem=problem)
+        _log.error("update_rolled_back", unit=name, problem=problem)
         async with unit.lock:
             await unit.stop(min(unit.plan.stop_seconds, RESTART_STOP_SECONDS))
             unit.plan = trial.before

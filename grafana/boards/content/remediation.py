@@ -21,7 +21,7 @@ WAITS = events(
     "Decisions to wait, by reason. Suppressed: silenced, inhibited, escalated, paused, "
     "maintenance. Not yet: cooldown, cause_elsewhere, alert_pending. Many targets fail: storm, "
     "fleet_unhealthy, global_budget.",
-    runbook="TradingFleetRecoveryHeld",
+    runbook="TradingFleetRecoverySuspended",
 )
 
 TIME_TO_RECOVER = lines(

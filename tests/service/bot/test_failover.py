@@ -123,7 +123,9 @@ async def test_killed_leader(pair: Pair) -> None:
     await trades_on(pair, standby)
     await agree(pair)
     assert returned(await pair.orders()) == []
-    taken = pair.rows("SELECT detail FROM bot_alpha.events WHERE code = 'lease_taken' ORDER BY id")
+    taken = pair.rows(
+        "SELECT detail FROM bot_alpha.events WHERE code = 'lease_acquired' ORDER BY id"
+    )
     assert len(taken) == 2
     assert pair.rows("SELECT token FROM bot_alpha.lease") == [(2,)]
 

@@ -33,7 +33,7 @@ SETTINGS = SignalSettings(
     maximum_age_seconds=3.0,
     failures=2,
     recover_after=3,
-    longest_backoff_seconds=0.2,
+    max_backoff_seconds=0.2,
 )
 
 
@@ -52,7 +52,7 @@ class Desk:
             fast=1,
             slow=2,
             advice=Advice(self.source, metrics, settings, record=self._note),
-            stand_in=settings.stand_in,
+            fallback=settings.fallback,
         )
         self.supervisor = Supervisor([self.signals])
         self._price = 100
@@ -209,7 +209,7 @@ async def test_records_that_are_away_cost_no_pass(desk: Desk) -> None:
     assert [event.code for event in desk.events] == ["model_decides"]
 
 
-ALONE = msgspec.structs.replace(SETTINGS, stand_in=False, most_starts=2)
+ALONE = msgspec.structs.replace(SETTINGS, fallback=False, max_restarts=2)
 
 
 async def test_without_a_fallback_a_failed_model_decides_nothing(

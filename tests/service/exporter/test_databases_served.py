@@ -172,7 +172,7 @@ async def test_a_server_that_hangs_delays_no_scrape(tmp_path: Path) -> None:
         ("postgresql: [{name: a, dsn: 'password=p'}]", "postgresql"),
         ("postgresql: [{name: a, dsn_file: x, largest_tables: 100000}]", "postgresql"),
         ("log_files: [{name: a, paths: []}]", "log_files"),
-        ("log_files: [{name: a, paths: [x], largest_read_bytes: 1}]", "log_files"),
+        ("log_files: [{name: a, paths: [x], max_read_bytes: 1}]", "log_files"),
         ("sqlite: [{name: a, path: x, busy_seconds: 100}]", "sqlite"),
     ],
 )

@@ -37,7 +37,7 @@ TOKEN = "metrics"
 
 NOT_EVERYWHERE = {
     "trading_host_pressure_seconds_total",
-    "trading_host_clock_synchronised",
+    "trading_host_clock_synchronized",
     "trading_host_clock_error_bound_seconds",
     "trading_host_disk_inodes",
     "trading_host_disk_inodes_free",

@@ -145,7 +145,7 @@ async def test_compressed_files_are_not_read(log: Path, tmp_path: Path) -> None:
 
 async def test_a_flood_is_counted_and_not_all_read(log: Path) -> None:
     """The newest bytes are; the number of skipped bytes is exported."""
-    reader = Reader(log, largest_read_bytes=64 * 1024)
+    reader = Reader(log, max_read_bytes=64 * 1024)
     await reader.read()
     written = append(log, *[line("info")] * 5000, line("critical"))
     seen = await reader.read()
@@ -213,7 +213,7 @@ async def test_many_files(tmp_path: Path) -> None:
         path = tmp_path / f"{number}.log"
         append(path, *[line()] * 100)
         os.utime(path, (1_000_000 + number, 1_000_000 + number))
-    reader = Reader(tmp_path / "*.log", largest_files=5)
+    reader = Reader(tmp_path / "*.log", max_files=5)
     seen = await reader.read()
     assert (seen["matched"], seen["dropped:too_many"]) == (5, 25)
     written = append(tmp_path / "0.log", line("error"))

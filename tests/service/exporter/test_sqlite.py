@@ -205,7 +205,7 @@ async def test_damage_that_only_a_check_finds(path: Path, mode: str, folder: Pat
 async def test_a_check_is_bounded(path: Path) -> None:
     """By the file's size, and by its time; it is not done at each reading."""
     _closed(path, "wal")
-    large = source(path, check_interval_seconds=60, largest_checked_bytes=1000)
+    large = source(path, check_interval_seconds=60, max_checked_bytes=1000)
     assert "check_ok" not in await look(large)
     once = source(path, check_interval_seconds=3600)
     first = await look(once)
@@ -213,7 +213,7 @@ async def test_a_check_is_bounded(path: Path) -> None:
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute(FILL.format(40_000))
     connection.close()
-    slow = source(path, check_interval_seconds=60, check_seconds=0.01, largest_checked_bytes=10**12)
+    slow = source(path, check_interval_seconds=60, check_seconds=0.01, max_checked_bytes=10**12)
     seen = await look(slow)
     assert seen["up"] == 1
     assert "check_ok" not in seen

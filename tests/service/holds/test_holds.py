@@ -62,7 +62,7 @@ async def test_without_a_database_the_halt_goes_out_and_is_journalled(
     assert (desk.holding.unsettled, desk.journal.entries()) == (0, [])
     assert await desk.active_holds() == {placed.id: "halted"}
     await desk.holding.settle_journal()
-    assert (await desk.kinds()).count("hold_settled") == 1
+    assert (await desk.kinds()).count("hold_stored") == 1
 
 
 async def test_a_stuck_database_delays_nothing_but_the_answer(
@@ -613,7 +613,7 @@ async def test_settling_beside_a_halt_reports_it_once(desk: Desk) -> None:
         await desk.holding.settle_journal()
         await placing
     kinds = await desk.kinds()
-    assert (kinds.count("hold_placed"), kinds.count("hold_settled")) == (20, 0)
+    assert (kinds.count("hold_placed"), kinds.count("hold_stored")) == (20, 0)
 
 
 @pytest.mark.parametrize("highest", [7, MAXIMUM_FENCE])

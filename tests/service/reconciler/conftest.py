@@ -34,7 +34,7 @@ steps:
 {steps}
 limits: {{cooldown: 0s, attempts: 4, window: 1h}}
 unless: [VenueDown]
-verify: {{query: 'up{{bot="$bot"}} == 1', hold: 200ms}}
+verify: {{query: 'up{{bot="$bot"}} == 1', for: 200ms}}
 page_after: 5m
 ---
 # {alert}

@@ -14,7 +14,7 @@ from trading_ops.domain.decision import GlobalLimits
 
 async def held(running: Running, gate: str) -> bool:
     """Whether the metric says that an incident waits for a gate."""
-    return await running.metric(f'trading_ops_incidents_held{{gate="{gate}"}}') == 1
+    return await running.metric(f'trading_ops_incidents_waiting{{gate="{gate}"}}') == 1
 
 
 @pytest.mark.parametrize(

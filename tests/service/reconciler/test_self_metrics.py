@@ -30,7 +30,7 @@ LABELLED = {
     "trading_ops_job_last_success_timestamp_seconds",
     "trading_ops_job_duration_seconds",
     "trading_ops_incident_escalated",
-    "trading_ops_incidents_held",
+    "trading_ops_incidents_waiting",
     "trading_ops_acknowledged_until_timestamp_seconds",
     "trading_ops_silenced_until_timestamp_seconds",
     "trading_ops_silences_covering",

@@ -245,7 +245,7 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
             "incident": make_incident(starts_at=ago(1), received_at=ago(1)),
         },
         Wait,
-        Reason.CAUSE_MAY_SHOW,
+        Reason.AWAITING_CAUSE,
     ),
     "a start that a sender has set in the future holds nothing back": (
         {

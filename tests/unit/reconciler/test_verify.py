@@ -47,7 +47,7 @@ async def verify(
     verifier = Verifier(prometheus=cast("Any", shown), writer=anything, metrics=anything)
     at = clock.now() - ended
     attempt = make_attempt(started_at=at, ended_at=at)
-    query = VerifyQuery(query='ok{bot="$bot"} == 1', hold=hold)
+    query = VerifyQuery(query='ok{bot="$bot"} == 1', duration=hold)
     async with asyncio.timeout(60):
         return await verifier._hold(attempt, query, alpha, at + planned)
 

@@ -67,7 +67,7 @@ BREAKAGES: dict[str, tuple[Callable[[Settings], None], str]] = {
     "an unknown key": (broken("unless:", "unles:"), "unles"),
     "another name than the file's": (broken(f"alert: {BROKER}", "alert: Other"), "the file's name"),
     "another version": (broken("version: 1", "version: 2"), "write `version: 1`"),
-    "a duration that is none": (broken("hold: 5s", "hold: soon"), "duration 'soon'"),
+    "a duration that is none": (broken("for: 5s", "for: soon"), "duration 'soon'"),
     "a window that is too long": (broken("window: 1h", "window: 2d"), "at most 1d"),
     "a cooldown that is too long": (broken("cooldown: 20s", "cooldown: 25h"), "at most 1d"),
     "an approval that is none": (
@@ -96,7 +96,7 @@ BREAKAGES: dict[str, tuple[Callable[[Settings], None], str]] = {
         broken("recover_within: 30s", "recover_within: 3s"),
         "shorter than the first step",
     ),
-    "a hold that cannot be reached": (broken("hold: 5s", "hold: 1h"), "verify.hold is longer"),
+    "a hold that cannot be reached": (broken("for: 5s", "for: 1h"), "verify.for is longer"),
     "an unknown fault": (broken("fault: venue_disconnect", "fault: rain"), "rain is unknown"),
     "an unless that no rule has": (
         broken("unless: [TradingVenueDown,", "unless: [TradingNothing,"),

@@ -101,8 +101,8 @@ def scene(stack: Stack) -> Scene:
 def test_the_bot_takes_these_settings() -> None:
     """The model alone, given up before anyone could wait for it for long."""
     taken = msgspec.convert(SIGNALS, SignalSettings)
-    assert (taken.source, taken.stand_in) == (Deciding.MODEL, False)
-    assert taken.most_starts is not None
+    assert (taken.source, taken.fallback) == (Deciding.MODEL, False)
+    assert taken.max_restarts is not None
 
 
 async def test_the_model_is_well_again_when_the_fault_is_in(stack: Stack) -> None:

@@ -140,7 +140,7 @@ class Leadership(Component):
             self.mark(up=False, detail="another instance leads")
             return
         except TradingOpsError as error:
-            log.warning("lease_unsure", error=str(error), leading=self.leading)
+            log.warning("lease_unconfirmed", error=str(error), leading=self.leading)
             self.fail(str(error))
             self.mark(up=self.breaker.closed, detail=str(error))
             self.breaker.allow()
@@ -155,7 +155,7 @@ class Leadership(Component):
         lease, settings = self.lease, self._settings
         if lease.token is None:
             if await lease.take():
-                log.warning("lease_taken", token=lease.token)
+                log.warning("lease_acquired", token=lease.token)
         elif lease.age_seconds >= settings.renew_seconds:
             await lease.renew()
             self.metrics.lease_renewed()

@@ -183,7 +183,7 @@ class Lease:
         session.execute(TAKE, (self.holder, self._seconds))
         detail = {"holder": self.holder, "from": found.holder, "token": found.token + 1}
         event = Event(
-            at=clock.timestamp(), kind=EventKind.RECOVERY, code="lease_taken", detail=detail
+            at=clock.timestamp(), kind=EventKind.RECOVERY, code="lease_acquired", detail=detail
         )
         add_events(session, [event])
         return found.token + 1

@@ -71,5 +71,5 @@ def start_above(known: int, now: int) -> int:
     """
     most = min(known + MAX_CLOCK_STEP, MAX_CLOCK) if known >= MIN_CLOCK else MAX_CLOCK
     if now > most:
-        log.warning("nonce_clock_disbelieved", clock=now, known=known, taken=most)
+        log.warning("nonce_clock_ignored", clock=now, known=known, taken=most)
     return max(known, min(now, most))

@@ -78,7 +78,7 @@ class FirstStart:
         await self._store.set_fact(WATERMARK, venue.snapshot.at)
         await self._book.adopt_balances(totals)
         reached(Failpoint.BALANCES_ADOPTED)
-        log.info("records_begun", orders_found=len(rebuilt), currencies=len(totals))
+        log.info("records_created", orders_found=len(rebuilt), currencies=len(totals))
 
     async def _apply(self, step: Step, at: float) -> None:
         """Apply a step; external changes are only marked: the balances already include them."""

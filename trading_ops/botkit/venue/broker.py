@@ -200,7 +200,7 @@ class Broker(Component):
         self._sessions += 1
         if self._sessions > 1:
             self.metrics.venue_session_restarted()
-        log.info("session_begun", number=self._sessions)
+        log.info("session_started", number=self._sessions)
 
     async def _probe(self) -> None:
         try:

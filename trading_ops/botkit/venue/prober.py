@@ -143,4 +143,4 @@ class Prober:
             async with asyncio.timeout(STORE_SECONDS):
                 await self.store_last_good(last)
         except (StoreError, Unavailable, TimeoutError) as error:
-            log.warning("balances_not_kept", error=str(error) or type(error).__name__)
+            log.warning("balances_not_stored", error=str(error) or type(error).__name__)

@@ -74,5 +74,5 @@ def clock_state() -> Iterator[Metric]:
     if adjtimex is None or adjtimex(ctypes.byref(timex)) < 0:  # a container may forbid it
         return
     synchronized = not timex.status & STA_UNSYNC
-    yield family("trading_host_clock_synchronised", {(): float(synchronized)})
+    yield family("trading_host_clock_synchronized", {(): float(synchronized)})
     yield family("trading_host_clock_error_bound_seconds", {(): timex.maxerror * MICROSECOND})

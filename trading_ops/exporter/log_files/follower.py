@@ -49,7 +49,7 @@ class LogFollower:
         Raises:
             OSError: a folder cannot be listed.
         """
-        listing = list_files(self._entry.paths, self._entry.largest_files)
+        listing = list_files(self._entry.paths, self._entry.max_files)
         wanted = {seen.identity: seen for seen in listing.matched}
         # The last lines of a file that was renamed to a name outside the patterns are still read.
         for identity in self._tails.keys() - wanted.keys():
@@ -96,7 +96,7 @@ class LogFollower:
         if tail is None:
             tail = self._tails[identity] = self._new(head, identity, size, path)
         begun = tail.offset
-        todo = plan(tail, head, size, self._entry.largest_read_bytes)
+        todo = plan(tail, head, size, self._entry.max_read_bytes)
         if todo.start and (todo.start != begun or is_new):
             is_line_end = os.pread(descriptor, 1, todo.start - 1) == b"\n"
             tail.lines.start_file() if is_line_end else tail.lines.skip()
@@ -132,7 +132,7 @@ class LogFollower:
         matched = {seen.identity for seen in listing.matched}
         gone = [tail for tail in self._tails if tail not in wanted]
         # A renamed file is followed while it grows, until the writer has closed it.
-        limit = 2 * self._entry.largest_files
+        limit = 2 * self._entry.max_files
         old = [tail for tail in self._tails if tail in wanted and tail not in matched]
         for identity in (*gone, *old[: max(0, len(self._tails) - len(gone) - limit)]):
             del self._tails[identity]

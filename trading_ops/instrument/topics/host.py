@@ -198,7 +198,7 @@ _SYSTEM: tuple[Metric, ...] = (
         why="A reboot explains all other restarts.",
     ),
     exporter_gauge(
-        name="trading_host_clock_synchronised",
+        name="trading_host_clock_synchronized",
         help="1 if the kernel's clock is synchronized, else 0; absent if unknown.",
         why="An unsynchronized clock breaks signatures, nonces and latency metrics.",
     ),

@@ -35,7 +35,7 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         vital=True,
     ),
     _gauge(
-        name="trading_ops_incidents_held",
+        name="trading_ops_incidents_waiting",
         labels=("gate",),
         help="Open incidents that wait for a fleet-wide gate.",
         why="Many targets fail at once: a rule pages once for all of them.",

@@ -146,7 +146,7 @@ class Assembly:
                 record=self.book.record_events,
                 suspended=lambda: self.suspension.is_suspended(MODEL),
             ),
-            stand_in=config.signals.stand_in,
+            fallback=config.signals.fallback,
         )
 
     def _make_risk_guard(self) -> RiskGuard:

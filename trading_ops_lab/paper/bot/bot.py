@@ -298,7 +298,7 @@ class Bot(Assembly):
             within_seconds=self._config.signals_restore_seconds,
         )
         self.signals.resume(prices)
-        log.info("signals_recalled", symbols=len(prices))
+        log.info("signals_restored", symbols=len(prices))
 
     async def _restore_balances(self) -> None:
         """Restore the last known balances, and store them from now on."""

@@ -118,7 +118,7 @@ async def update(
     have = {*known, *(bar.opened_at for bar in closed)}
     gaps = missing(have, first=min(have), now=today) if have else []
     if gaps:
-        log.warning("daily_bars_lack", symbol=symbol, days=len(gaps), first=gaps[0])
+        log.warning("daily_bars_missing", symbol=symbol, days=len(gaps), first=gaps[0])
     return Update(symbol=symbol, added=added, lacking=tuple(gaps))
 
 

@@ -161,7 +161,7 @@ class Venue:
                 await asyncio.sleep(due - loop.time())
                 await work()
         except Exception:
-            log.exception("venue_beat_failed")
+            log.exception("dead_man_switch_refresh_failed")
             self.failed.set()
 
 

@@ -90,7 +90,7 @@ class Sqlite:
         return (
             self._entry.check_interval_seconds > 0
             and files is not None
-            and files.size <= self._entry.largest_checked_bytes
+            and files.size <= self._entry.max_checked_bytes
             and clock.monotonic() >= self._check_due
         )
 
@@ -100,7 +100,7 @@ class Sqlite:
         try:
             damage: list[str] = await self._thread.do(lambda: check(self._entry))
         except SqliteFailure as failure:
-            _log.warning("check_broken_off", database=self._entry.name, reason=str(failure))
+            _log.warning("check_aborted", database=self._entry.name, reason=str(failure))
             return
         self._check_due = began + self._entry.check_interval_seconds
         self._check = {

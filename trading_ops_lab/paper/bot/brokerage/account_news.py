@@ -144,7 +144,7 @@ class AccountNews:
                 for start in range(0, len(uncertain), ORDERS_AT_ONCE):
                     await self._ask(uncertain[start : start + ORDERS_AT_ONCE])
             except Unavailable as error:  # the next pass refreshes them
-                log.info("news_not_settled", reason=str(error))
+                log.info("account_update_not_applied", reason=str(error))
 
     def look(self) -> str | None:
         """Request a comparison if one is due; return why the feed is stale, or None."""
@@ -200,7 +200,7 @@ class AccountNews:
         try:
             await self._book.update(order, report)
         except Unavailable as error:
-            log.info("news_not_stored", order=order.client_id, reason=str(error))
+            log.info("account_update_not_stored", order=order.client_id, reason=str(error))
             self._executions.forget(update.order_id)
 
     def _check_by_rest(self, order_id: str) -> None:

@@ -79,9 +79,9 @@ class Advice:
         self._record = record
         self._pending: asyncio.Queue[Event] = asyncio.Queue(MAX_PENDING)
         self._why = ""
-        self._otherwise = "fallback" if settings.stand_in else "no_source"
+        self._otherwise = "fallback" if settings.fallback else "no_source"
         self._start_over()
-        if settings.stand_in:
+        if settings.fallback:
             metrics.fallback_active(active=True)
 
     @property
@@ -90,7 +90,7 @@ class Advice:
         if self._decider.model_decides:
             return f"the {self._source.name} decides"
         why = self._asker.problem or self._why or "the model has not answered enough rounds yet"
-        who = "the fallback" if self._settings.stand_in else "no source"
+        who = "the fallback" if self._settings.fallback else "no source"
         return f"{who} decides: {why}"
 
     async def signals(self, markets: Mapping[str, Market]) -> Mapping[str, Signal] | None:
@@ -120,7 +120,7 @@ class Advice:
             self._report_change()
         if self._decider.model_decides:
             return found
-        if self._settings.stand_in:
+        if self._settings.fallback:
             for _ in markets:
                 self._metrics.signal_fallback(self._source.name)
         return None
@@ -130,7 +130,7 @@ class Advice:
             self._decider.model_decides = False
             self._asker.problem = "suspended for maintenance"
             self._report_change()
-        if self._settings.stand_in:
+        if self._settings.fallback:
             for _ in range(symbols):
                 self._metrics.signal_fallback(self._source.name)
 
@@ -158,7 +158,7 @@ class Advice:
 
     def _report_change(self) -> None:
         decides = self._decider.model_decides
-        if self._settings.stand_in:
+        if self._settings.fallback:
             self._metrics.fallback_active(active=not decides)
         problem = "" if decides else self._asker.problem or "its signals are too old"
         self._why = problem

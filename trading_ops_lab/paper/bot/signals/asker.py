@@ -40,7 +40,7 @@ class Asker:
         self._metrics = metrics
         self._settings = settings
         self._breaker = CircuitBreaker(
-            threshold=settings.failures, cool_off_seconds=settings.longest_backoff_seconds
+            threshold=settings.failures, cool_off_seconds=settings.max_backoff_seconds
         )
         self._starts = 0
         self._offered: tuple[Mapping[str, Market], asyncio.Event] | None = None
@@ -137,11 +137,11 @@ class Asker:
     async def _restart(self) -> None:
         """Restart the source, after a pause that doubles while restarts do not help."""
         await self.source.close()
-        if self._starts == self._settings.most_starts:
+        if self._starts == self._settings.max_restarts:
             await self._give_up()
         pause = min(
             FIRST_BACKOFF_SECONDS * 2 ** min(self._starts, 16),
-            self._settings.longest_backoff_seconds,
+            self._settings.max_backoff_seconds,
         )
         self._starts += 1
         log.warning(
@@ -157,7 +157,7 @@ class Asker:
         After so many restarts without effect, an operator must find the cause first.
         """
         self.problem = f"given up after {self._starts} restarts: {self.problem}"
-        log.error("source_given_up", source=self.source.name, problem=self.problem)
+        log.error("source_abandoned", source=self.source.name, problem=self.problem)
         await asyncio.Event().wait()
 
     async def _start(self) -> None:

@@ -26,7 +26,7 @@ def sources_of(settings: SignalSettings) -> list[str]:
     """Return the names of the signal sources in metrics."""
     if settings.source is not Deciding.MODEL:
         return [SOURCE]
-    return [SOURCE, MODEL] if settings.stand_in else [MODEL]
+    return [SOURCE, MODEL] if settings.fallback else [MODEL]
 
 
 def advice_of(
@@ -48,7 +48,7 @@ class Signals(Stage[Mapping[str, Quote], dict[str, Target]]):
 
     Each pass counts as one signal of the strategy: ok if there is a target for each symbol, skipped
     while there are too few prices or the breaker is open. Without a model there is no metric of the
-    fallback; without `stand_in` there is none of the strategy.
+    fallback; without `fallback` there is none of the strategy.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Signals(Stage[Mapping[str, Quote], dict[str, Target]]):
         fast: int,
         slow: int,
         advice: Advice | None = None,
-        stand_in: bool = True,
+        fallback: bool = True,
     ) -> None:
         """Set up the strategies.
 
@@ -69,11 +69,11 @@ class Signals(Stage[Mapping[str, Quote], dict[str, Target]]):
             fast: passes in the fast moving average.
             slow: passes in the slow moving average.
             advice: of the model; None: the strategy decides.
-            stand_in: whether the strategy decides while the model does not; otherwise the bot
+            fallback: whether the strategy decides while the model does not; otherwise the bot
                 keeps its positions.
         """
         self._advice = advice
-        self._stands_in = stand_in or advice is None
+        self._stands_in = fallback or advice is None
         super().__init__("signals", metrics)
         self.decided: dict[str, Signal] = {}
         """The signal behind each target of the latest pass, by symbol."""

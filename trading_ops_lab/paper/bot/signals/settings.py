@@ -16,7 +16,7 @@ class Deciding(StrEnum):
     """The moving averages only."""
 
     MODEL = "model"
-    """A model in a separate process; with `stand_in` the strategy replaces it while it fails."""
+    """A model in a separate process; with `fallback` the strategy replaces it while it fails."""
 
 
 class SignalSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,14 +39,14 @@ class SignalSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     recover_after: Count = 5
     """Good rounds in a row after which the model decides again."""
 
-    longest_backoff_seconds: Seconds = 60.0
+    max_backoff_seconds: Seconds = 60.0
     """Maximum pause between two restarts of the model; the first is 1 s, then it doubles."""
 
-    most_starts: Count | None = None
+    max_restarts: Count | None = None
     """Restarts in a row without an effect after which the model is given up until the signals
     component is restarted; None: never."""
 
-    stand_in: bool = True
+    fallback: bool = True
     """Whether the moving averages decide while the model fails; otherwise the bot keeps its
     positions."""
 
