@@ -89,6 +89,10 @@ class Cut(Unreachable):
     """The connection was accepted and closed before an answer: the process is alive."""
 
 
+class NotListening(Unreachable):
+    """The connection was refused: no process listens on the port, or a firewall rejects it."""
+
+
 class Refused(ClientError):
     """The request was rejected: nothing was done."""
 

@@ -218,7 +218,7 @@ def _damage(path: Path) -> None:
         )
 
 
-BOT = 'job="trading-bot", instance="b:1", bot="alpha", pool="orders"'
+BOT = 'job="trading-bot-detail", instance="b:1", bot="alpha", pool="orders"'
 SERIES = {
     f"trading_database_pool_size{{{BOT}}}": "10x1440",
     f'trading_database_pool_connections{{{BOT}, state="in_use"}}': "2x700 9x10 2x730",

@@ -34,4 +34,6 @@ def job_of(name: str) -> str:
         return "trading-bot" if metric.vital else "trading-bot-detail"
     if metric.owner is Owner.NODE:
         return "trading-node"
-    return "trading-reconciler" if metric.owner is Owner.RECONCILER else "trading-exporter"
+    if metric.owner is Owner.RECONCILER:
+        return "trading-reconciler" if metric.vital else "trading-reconciler-detail"
+    return "trading-exporter"

@@ -16,8 +16,11 @@ from tests.rules.configuration import (
     recorded,
 )
 from tests.rules.jobs import OF_BOTS, pin_of
+from trading_ops.capacity.resources import RESOURCES
 from trading_ops.console import figures as console
+from trading_ops.holds.agent_probe import HEARTBEAT_AGE
 from trading_ops.instrument import catalogue
+from trading_ops.jobs.work.database_report import POOLS
 from trading_ops.readiness.plan import load_plan
 from trading_ops.reports import budgets
 from trading_ops.reports import figures as reports
@@ -101,6 +104,16 @@ QUERIES = {
     **{f"report {name}": query for name, query in budgets.QUERIES.items()},
     **{f"console {name}": query for name, query in console.QUERIES.items()},
     **{f"console {name}": query for name, query in console.WITHOUT_AGENT.items()},
+    "heartbeat of a silent bot": HEARTBEAT_AGE.format(bot="alpha"),
+    **{f"pool {name}": query for name, query in POOLS.items()},
+    **{
+        f"capacity {resource.name} {number}": query
+        for resource in RESOURCES
+        for number, query in enumerate(
+            (resource.used, resource.limit, resource.saturation, resource.errors)
+        )
+        if isinstance(query, str) and query
+    },
 }
 SELECTOR = re.compile(r"(?<![\w:])([a-z]\w*)(\{[^}]*\})?(?![\w:(])")
 

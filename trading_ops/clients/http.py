@@ -14,7 +14,7 @@ import aiohttp
 
 from trading_ops import clock
 from trading_ops.config.settings import Settings
-from trading_ops.errors import ClientError, ConfigError, Cut, Refused, Unreachable
+from trading_ops.errors import ClientError, ConfigError, Cut, NotListening, Refused, Unreachable
 from trading_ops.listener import KnownListeners, trusted_users
 from trading_ops.tls.contexts import Contexts, TlsFiles, calling
 from trading_ops.tls.expiry import OnCertificate
@@ -80,6 +80,7 @@ class Http:
 
         Raises:
             Cut: the connection was accepted and closed without an answer.
+            NotListening: the connection was refused.
             Unreachable: no answer within the deadline.
         """
         self._on_request()
@@ -99,8 +100,7 @@ class Http:
                 self._note_date(response.headers.get("Date"), sent_at)
                 return HttpResponse(response.status, await _whole(response.content))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            kind = Cut if _is_cut(error) else Unreachable
-            raise kind(f"{method} {self._base}{path}: {why(error)}") from error
+            raise kind_of(error)(f"{method} {self._base}{path}: {why(error)}") from error
 
     def _context(self) -> ssl.SSLContext | bool:
         if self._tls is None:
@@ -169,13 +169,17 @@ def is_timeout(error: ClientError) -> bool:
     return isinstance(error.__cause__, TimeoutError)
 
 
-def _is_cut(error: Exception) -> bool:
-    """Whether the peer accepted the connection and closed it."""
+def kind_of(error: Exception) -> type[Unreachable]:
+    """Return the error class for a request without an answer."""
     if isinstance(error, aiohttp.ClientConnectorError):
-        return False
+        refused = error.os_error.errno == errno.ECONNREFUSED
+        return NotListening if refused else Unreachable
+    if isinstance(error, ConnectionRefusedError):
+        return NotListening
     if isinstance(error, OSError) and error.errno in {errno.ECONNRESET, errno.EPIPE}:
-        return True
-    return isinstance(error, aiohttp.ServerDisconnectedError | ConnectionResetError)
+        return Cut
+    cut = isinstance(error, aiohttp.ServerDisconnectedError | ConnectionResetError)
+    return Cut if cut else Unreachable
 
 
 def why(error: Exception) -> str:

@@ -12,7 +12,7 @@ from typing import cast
 import yarl
 
 from trading_ops import clock
-from trading_ops.clients.http import BODY_LIMIT_BYTES, why
+from trading_ops.clients.http import BODY_LIMIT_BYTES, kind_of, why
 from trading_ops.errors import ConfigError, Cut, Refused, Unreachable
 from trading_ops.listener import Impostor, KnownListeners
 
@@ -52,6 +52,7 @@ class KeptConnections:
 
         Raises:
             Cut: the connection was accepted and closed without an answer.
+            NotListening: the connection was refused.
             Unreachable: no answer, or a server error (5xx).
             Refused: any other status.
             NotPlain: the answer has no Content-Length.
@@ -114,8 +115,7 @@ class KeptConnections:
                     _Connection, self._host, self._port, ssl=context or (self._secured or None)
                 )
         except (ConfigError, OSError) as error:
-            kind = Cut if isinstance(error, ConnectionResetError) else Unreachable
-            raise kind(f"{self._what}: {why(error)}") from error
+            raise kind_of(error)(f"{self._what}: {why(error)}") from error
         try:
             self._connector.vouch(connection.transport, f"{self._host}:{self._port}")
         except Impostor as error:

@@ -23,6 +23,12 @@ class PortOwner(StrEnum):
 
     OWN = "own"
     FOREIGN = "foreign"
+    NONE = "none"
+    """It refuses connections, and the kernel of our host has no listener on it."""
+
+    REFUSED = "refused"
+    """Another host refuses connections: its process is gone, or a firewall rejects us."""
+
     UNKNOWN = "unknown"
 
 
@@ -31,6 +37,13 @@ class LivenessVerdict(StrEnum):
 
     GONE = "gone"
     """No process that could trade: a requested halt is withdrawn."""
+
+    CLOSED = "closed"
+    """Another host refuses connections, and no service manager shows a process.
+
+    Most likely it died. It is not halted: a halt could not be delivered, and if a firewall is the
+    cause, the bot works. A halt that was requested before stays, for the case that it returns.
+    """
 
     STARTING = "starting"
     """A new process runs and has not answered yet. A requested halt is withdrawn."""
@@ -65,10 +78,17 @@ NOT_STOPPED = frozenset(
         LivenessVerdict.IMPOSTOR,
         LivenessVerdict.WORKING,
         LivenessVerdict.OVERLOADED,
+        LivenessVerdict.CLOSED,
         LivenessVerdict.SPENT,
     }
 )
 """Verdicts in which an unresponsive process is not stopped, however long it lasts."""
+
+_CLOSED = {PortOwner.NONE: LivenessVerdict.GONE, PortOwner.REFUSED: LivenessVerdict.CLOSED}
+"""What a closed port means where no service manager shows the process.
+
+A process that is frozen or slow keeps its port open, for the kernel accepts in its place.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +143,8 @@ def classify(evidence: AgentEvidence, bounds: LivenessLimits) -> LivenessVerdict
         return LivenessVerdict.WORKING
     if evidence.cut:
         return LivenessVerdict.OVERLOADED
+    if evidence.life is ProcessMatch.UNKNOWN and evidence.listener in _CLOSED:
+        return _CLOSED[evidence.listener]
     if evidence.life is ProcessMatch.OTHER and evidence.starting_for < bounds.start:
         return LivenessVerdict.STARTING
     if (

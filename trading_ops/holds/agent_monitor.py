@@ -23,10 +23,16 @@ from typing import Any
 from trading_ops import clock, logs
 from trading_ops.clients.directory import Directory
 from trading_ops.clients.prometheus import Prometheus
-from trading_ops.domain.agent_liveness import NOT_STOPPED, AgentEvidence, LivenessVerdict, classify
+from trading_ops.domain.agent_liveness import (
+    NOT_STOPPED,
+    AgentEvidence,
+    LivenessVerdict,
+    PortOwner,
+    classify,
+)
 from trading_ops.domain.hold import RECONCILER, HeldState, is_automatic, unresponsive_halt_id
 from trading_ops.domain.target import Kind, Registry
-from trading_ops.errors import Cut, StoreError, TradingOpsError
+from trading_ops.errors import Cut, NotListening, StoreError, TradingOpsError
 from trading_ops.holds.agent_probe import (
     HOUR_SECONDS,
     MISSES,
@@ -53,6 +59,7 @@ WHY_NOT_STOPPED = {
     LivenessVerdict.IMPOSTOR: "a process of another user listens on its port",
     LivenessVerdict.WORKING: "Prometheus has new heartbeats, so it trades; fix its agent",
     LivenessVerdict.OVERLOADED: "its agent is overloaded: it closes connections unanswered",
+    LivenessVerdict.CLOSED: "its host refuses connections; no service manager shows its process",
     LivenessVerdict.SPENT: "its process was already stopped too often within an hour",
 }
 SHORTEST_REST = 0.2
@@ -167,6 +174,7 @@ class AgentMonitor:
             now = clock.monotonic()
             if probe.epoch == epoch:
                 probe.cut = isinstance(error, Cut)
+                probe.refused = isinstance(error, NotListening)
                 within = probe.answer_within(self._timeouts)
                 if now - asked_at > within + self._timeouts.late:
                     probe.restart_timer(now)  # the deadline itself was late: the delay is ours
@@ -234,7 +242,9 @@ class AgentMonitor:
         name, verdict = probe.target.name, classify(evidence, self._timeouts.bounds)
         if verdict in {LivenessVerdict.GONE, LivenessVerdict.STARTING}:
             # It cannot trade. The runbook handles the next process, which starts without a hold.
-            await self._withdraw(probe, f"the unresponsive process is {evidence.life}")
+            closed = evidence.listener is PortOwner.NONE
+            why = "its port is closed" if closed else f"the unresponsive process is {evidence.life}"
+            await self._withdraw(probe, why)
         elif verdict in NOT_STOPPED and evidence.unanswered_for >= self._timeouts.stop:
             seconds, why = evidence.unanswered_for, WHY_NOT_STOPPED[verdict]
             text = f"{name} has not answered for {seconds:.0f} s: {why}"

@@ -4,6 +4,7 @@ The evidence comes from the service manager, the kernel and Prometheus.
 """
 
 import asyncio
+import ipaddress
 import math
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -81,6 +82,9 @@ class ProbeState:
     cut: bool = False
     """Whether the last failed probe was closed without an answer."""
 
+    refused: bool = False
+    """Whether the connection of the last failed probe was refused."""
+
     starting: tuple[str, float] | None = None
     """Another incarnation than the one that answered, and when it was first seen, monotonic."""
 
@@ -148,9 +152,12 @@ log = logs.get(__name__)
 HOUR_SECONDS = 3600.0
 
 HEARTBEAT_AGE = (
-    'time() - max(max_over_time(trading_bot_heartbeat_timestamp_seconds{{bot="{bot}"}}[15s]))'
+    "time() - max(max_over_time(trading_bot_heartbeat_timestamp_seconds"
+    '{{job="trading-bot",bot="{bot}"}}[15s]))'
 )
-"""Uses the values of the last samples, so that a failed scrape does not hide them."""
+"""The job is named: any other that exports this metric could prevent the halt of a frozen bot.
+
+Uses the values of the last samples, so that a failed scrape does not hide them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,18 +173,16 @@ class Evidence:
     ) -> tuple[AgentEvidence, str | None]:
         """Return the evidence, and the running incarnation if known."""
         process = await self._process(probe.target)
-        life, holder = ProcessMatch.UNKNOWN, PortOwner.UNKNOWN
+        life = ProcessMatch.UNKNOWN if process is None else _life(probe, process)
         incarnation = None if process is None else process.incarnation
-        if process is not None:
-            life = _life(probe, process)
-            holder = _listener(probe.target, process.pid)
+        pid = None if process is None else process.pid
         heartbeat_age = None
         if life is not ProcessMatch.GONE:
             heartbeat_age = await self._heartbeat_age(probe.target)
         evidence = AgentEvidence(
             unanswered_for=quiet,
             life=life,
-            listener=holder,
+            listener=port_owner(probe.target.address, pid, refused=probe.refused),
             cut=probe.cut,
             heartbeat_age=heartbeat_age,
             starting_for=probe.starting_for(
@@ -217,12 +222,30 @@ def _life(probe: ProbeState, process: Process) -> ProcessMatch:
     return ProcessMatch.SAME if process.agents == probe.incarnation else ProcessMatch.OTHER
 
 
-def _listener(target: Target, pid: int | None) -> PortOwner:
+def port_owner(address: str, pid: int | None, *, refused: bool) -> PortOwner:
+    """Return who listens on an agent's port.
+
+    The kernel knows the listeners of its own host only. A connection that another host refuses
+    says less: a firewall can answer like a closed port.
+
+    Args:
+        address: of the agent.
+        pid: of the bot's process on this host; None: not known.
+        refused: whether the last connection to it was refused.
+    """
     try:
-        host, port = split_address(target.address)
-    except ConfigError:  # on another host, whose kernel cannot be queried
-        return PortOwner.UNKNOWN
-    return holder(owners(host, port), None if pid is None else user_of(pid))
+        host, port = split_address(address)
+        local = ipaddress.ip_address(host).is_loopback
+    except (ConfigError, ValueError):
+        local = False
+    if not local:
+        return PortOwner.REFUSED if refused else PortOwner.UNKNOWN
+    found = owners(host, port)
+    # A refused connection alone may be older than a new listener, and a missing listener alone
+    # means nothing where packet rules forward the port to a container.
+    if refused and not found:
+        return PortOwner.NONE
+    return holder(found, None if pid is None else user_of(pid))
 
 
 def holder(found: frozenset[int] | None, own: int | None) -> PortOwner:

@@ -203,19 +203,42 @@ async def test_a_life_that_is_only_starting_is_left_alone(
         assert (await desk.active_holds(), service.orders) == ({}, [])
 
 
-async def test_a_crash_after_the_halt_was_asked_for_takes_it_back(
+async def test_a_crash_without_a_service_manager_ends_in_no_halt(
     desk: Desk, bot: RealAgent, manager: tuple[Manager, str]
 ) -> None:
-    """Asked for while no one could tell whether it lives; then its next life answers."""
+    """A closed port is a process that died: nothing is halted, so no page says that it was."""
     service, _ = manager
     async with watching(desk) as run:
         await run.heard()
         service.down = True
         bot.stop()
+        probe = run.watch.probes["alpha"]
+        await eventually(lambda: clock.monotonic() - probe.quiet_from > 1.5 * QUICK.stop)
+        assert (run.unresponsive, await desk.active_holds(), service.orders) == (True, {}, [])
+        assert await run.reasons_of("hold_placed") == []
+
+
+async def test_a_crash_after_the_halt_was_asked_for_takes_it_back(
+    desk: Desk, bot: RealAgent, manager: tuple[Manager, str]
+) -> None:
+    """Asked for while it was mute and no one could tell whether it lives; then its port closes."""
+    service, _ = manager
+    async with watching(desk) as run:
+        await run.heard()
+        service.down = True
+        bot.stop()
+        accepted: list[asyncio.StreamWriter] = []
+        mute = await asyncio.start_server(
+            lambda _reader, writer: accepted.append(writer), "127.0.0.1", bot.port
+        )
         await eventually(desk.active_holds)
-        assert service.orders == []
-        bot.start()
+        mute.close()
+        for writer in accepted:
+            writer.transport.abort()
         await eventually(lambda: run.reasons_of("hold_withdrawn"))
+        assert (service.orders, await desk.active_holds()) == ([], {})
+        bot.start()
+        await eventually(lambda: not run.unresponsive)
         assert (bot.state, await desk.active_holds()) == ("active", {})
 
 

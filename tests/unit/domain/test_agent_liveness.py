@@ -49,6 +49,22 @@ MUTE = AgentEvidence(
         ({"heartbeat_age": float("-inf")}, LivenessVerdict.STOP),
         ({"heartbeat_age": 0.5, "life": ProcessMatch.UNKNOWN}, LivenessVerdict.WORKING),
         ({"heartbeat_age": 0.5, "life": ProcessMatch.GONE}, LivenessVerdict.GONE),
+        ({"listener": PortOwner.NONE, "life": ProcessMatch.UNKNOWN}, LivenessVerdict.GONE),
+        (
+            {"listener": PortOwner.NONE, "life": ProcessMatch.UNKNOWN, "halt_requested": False},
+            LivenessVerdict.GONE,
+        ),
+        (
+            {"listener": PortOwner.NONE, "life": ProcessMatch.UNKNOWN, "heartbeat_age": 0.5},
+            LivenessVerdict.WORKING,
+        ),
+        ({"listener": PortOwner.NONE}, LivenessVerdict.STOP),
+        (
+            {"listener": PortOwner.REFUSED, "life": ProcessMatch.UNKNOWN, "halt_requested": False},
+            LivenessVerdict.CLOSED,
+        ),
+        ({"listener": PortOwner.REFUSED, "life": ProcessMatch.UNKNOWN}, LivenessVerdict.CLOSED),
+        ({"listener": PortOwner.REFUSED}, LivenessVerdict.STOP),
     ],
 )
 def test_verdict(change: dict[str, Any], verdict: LivenessVerdict) -> None:

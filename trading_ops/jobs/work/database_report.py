@@ -31,16 +31,16 @@ CHECK_EVERY = timedelta(days=28)
 """Interval of `integrity_check`, which reads each whole SQLite database."""
 
 POOLS = {
-    "size": 'max by (bot, pool) (trading_database_pool_size{job="trading-bot"})',
+    "size": 'max by (bot, pool) (trading_database_pool_size{job="trading-bot-detail"})',
     "peak": "max by (bot, pool) (max_over_time(sum by (bot, pool, instance) "
-    '(trading_database_pool_connections{job="trading-bot", state="in_use"})[1d:1m]))',
+    '(trading_database_pool_connections{job="trading-bot-detail", state="in_use"})[1d:1m]))',
     "wait_p99": "histogram_quantile(0.99, sum by (bot, pool, le) "
-    '(increase(trading_database_pool_wait_seconds_bucket{job="trading-bot"}[1d])))',
+    '(increase(trading_database_pool_wait_seconds_bucket{job="trading-bot-detail"}[1d])))',
     "hold_p95": "histogram_quantile(0.95, sum by (bot, pool, le) "
-    '(increase(trading_database_pool_hold_seconds_bucket{job="trading-bot"}[1d])))',
+    '(increase(trading_database_pool_hold_seconds_bucket{job="trading-bot-detail"}[1d])))',
     # Seconds held in each second are the connections that were in use, on average.
     "needed": "max_over_time(sum by (bot, pool) "
-    '(rate(trading_database_pool_hold_seconds_sum{job="trading-bot"}[5m]))[1d:5m])',
+    '(rate(trading_database_pool_hold_seconds_sum{job="trading-bot-detail"}[5m]))[1d:5m])',
 }
 """PromQL of each figure of a pool."""
 
