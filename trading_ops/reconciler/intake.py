@@ -7,7 +7,7 @@ Unknown keys are ignored: newer versions add some.
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -37,6 +37,16 @@ log = logs.get(__name__)
 
 NO_PAGE_LABEL = "no_page_label"
 """Why an alert of a notification opens no incident: it is not ours."""
+
+UNCONFIRMED = "unconfirmed"
+"""Why an alert of a notification opens no incident: too many others may be forged."""
+
+MAX_UNCONFIRMED = 200
+"""Open incidents that never fired in Prometheus, above which notifications open no more.
+
+Whoever can post to Alertmanager could fill the database otherwise. Alerts that really fire are
+found by a poll at once, so a storm of any size is unaffected.
+"""
 
 NAMES_SHOWN = 10
 """Maximum ignored alerts in one log line."""
@@ -75,7 +85,9 @@ class Intake:
         if seen is not None:
             self.metrics.watchdog.set(seen.timestamp())
 
-    async def process_pending(self, external: Mapping[str, str]) -> "ProcessedBatch":
+    async def process_pending(
+        self, external: Mapping[str, str], fired: Collection[str] = ()
+    ) -> "ProcessedBatch":
         """Process pending notifications into incidents; safe to repeat after a crash.
 
         In batches, since there may be many and large ones; and a limited number of batches, since
@@ -83,26 +95,27 @@ class Intake:
 
         Args:
             external: external labels of Prometheus, which are not part of an alert's identity.
+            fired: ids of the incidents whose alert has fired in Prometheus.
         """
-        after, truncated = 0, False
+        after, incomplete = 0, False
         for _ in range(BATCHES):
             batch = await self.reader.read(partial(notifications.pending, after=after))
             if not batch:
-                return ProcessedBatch(more=False, truncated=truncated)
+                return ProcessedBatch(more=False, incomplete=incomplete)
             after = batch[-1].id
             parsed = [self._parsed(notification, external) for notification in batch]
             try:
-                await self.writer.run(partial(self._record, parsed=parsed))
+                await self.writer.run(partial(self._record, parsed=parsed, fired=fired))
             except AWAY:
                 raise  # they stay pending until the database is back
             except Exception:
                 log.exception("notifications_failed", count=len(parsed))
                 for entry in parsed:
-                    await self._record_alone(entry)
+                    await self._record_alone(entry, fired)
             failpoints.reached(Failpoint.PROCESS_AFTER)
             self._count(parsed)
-            truncated = truncated or any(entry.truncated for entry in parsed)
-        return ProcessedBatch(more=True, truncated=truncated)
+            incomplete = incomplete or any(entry.truncated or entry.left_out for entry in parsed)
+        return ProcessedBatch(more=True, incomplete=incomplete)
 
     def _parsed(
         self, notification: notifications.Notification, external: Mapping[str, str]
@@ -113,16 +126,18 @@ class Intake:
         except Exception as error:  # noqa: BLE001 - one bad notification must not block the next
             return _Parsed(notification, [], error=str(error) or type(error).__name__)
 
-    async def _record_alone(self, parsed: "_Parsed") -> None:
+    async def _record_alone(self, parsed: "_Parsed", fired: Collection[str]) -> None:
         try:
-            await self.writer.run(partial(self._record, parsed=[parsed]))
+            await self.writer.run(partial(self._record, parsed=[parsed], fired=fired))
         except AWAY:
             raise
         except Exception as error:  # noqa: BLE001 - quarantine what cannot be recorded
             parsed.error = str(error) or type(error).__name__
-            await self.writer.run(partial(self._record, parsed=[parsed]))
+            await self.writer.run(partial(self._record, parsed=[parsed], fired=fired))
 
-    def _record(self, connection: Connection, parsed: "list[_Parsed]") -> None:
+    def _record(
+        self, connection: Connection, parsed: "list[_Parsed]", fired: Collection[str]
+    ) -> None:
         failpoints.reached(Failpoint.PROCESS_BEFORE)
         mine = notifications.claim(connection, [entry.notification.id for entry in parsed])
         now = clock.now()
@@ -130,7 +145,7 @@ class Intake:
             if entry.notification.id not in mine:
                 continue
             if entry.error is None:
-                self._open(connection, entry, now)
+                self._open(connection, entry, now, fired)
             notifications.finish(
                 connection,
                 entry.notification.id,
@@ -146,16 +161,21 @@ class Intake:
                 note=_digest(entry),
             )
 
-    def _open(self, connection: Connection, parsed: "_Parsed", now: datetime) -> None:
+    def _open(
+        self, connection: Connection, parsed: "_Parsed", now: datetime, fired: Collection[str]
+    ) -> None:
         alerts = [alert for alert in parsed.alerts if alert.is_ours and not alert.is_context]
         firing = [alert for alert in alerts if alert.status is AlertStatus.FIRING]
-        incidents.open_all(
-            connection,
-            [self.index.with_target(alert) for alert in firing],
-            received_at=parsed.notification.received_at,
-            now=now,
-            source="webhook",
-        )
+        if firing:
+            room = MAX_UNCONFIRMED - incidents.count_open(connection, besides=fired)
+            parsed.left_out = incidents.open_all(
+                connection,
+                [self.index.with_target(alert) for alert in firing],
+                received_at=parsed.notification.received_at,
+                now=now,
+                source="webhook",
+                at_most=max(0, room),
+            ).left_out
         ends = {
             alert.fingerprint: alert.ends_at
             for alert in alerts
@@ -182,6 +202,9 @@ class Intake:
                     fix=f"route only alerts with the label {PAGE_LABEL} to this receiver",
                 )
                 self.metrics.alerts_ignored.labels(NO_PAGE_LABEL).inc(len(foreign))
+            if entry.left_out:
+                log.warning("alerts_ignored", reason=UNCONFIRMED, count=entry.left_out)
+                self.metrics.alerts_ignored.labels(UNCONFIRMED).inc(entry.left_out)
 
 
 @dataclass
@@ -194,6 +217,9 @@ class _Parsed:
     truncated: int = 0
     """Number of alerts that Alertmanager truncated."""
 
+    left_out: int = 0
+    """Number of alerts that opened no incident because too many are unconfirmed."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessedBatch:
@@ -202,8 +228,8 @@ class ProcessedBatch:
     more: bool
     """More notifications are pending."""
 
-    truncated: bool
-    """A notification was truncated: poll the sources for the missing alerts."""
+    incomplete: bool
+    """Not every firing alert opened an incident: poll the sources for those that are missing."""
 
 
 def _digest(parsed: _Parsed) -> str:

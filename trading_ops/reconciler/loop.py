@@ -165,9 +165,10 @@ class Loop:
 
     async def make_pass(self, *, poll: bool) -> float:
         """Make one pass; return the maximum seconds until the next one."""
-        batch = await self.intake.process_pending(await self.observer.external_labels())
+        fired = self.incident_reconciler.world_builder.fired
+        batch = await self.intake.process_pending(await self.observer.external_labels(), fired)
         await self._refresh()
-        if poll or batch.truncated or self._is_due():
+        if poll or batch.incomplete or self._is_due():
             late = await self._observe()
             due = self._queue.take(clock.monotonic()) - late
             self._queue.add(late)

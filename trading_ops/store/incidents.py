@@ -48,9 +48,17 @@ class FiringAlert:
     """The registered target; None: no label names one."""
 
 
+class Opened(NamedTuple):
+    """How many incidents were opened, and how many alerts were left out."""
+
+    count: int
+    left_out: int
+
+
 # Built once: they run for each incident, and building a statement costs more than running it.
 _FINGERPRINTS = incidents.c.fingerprint.in_(bindparam("fingerprints", expanding=True))
 _OPEN_OF = select(incidents.c.fingerprint).where(_FINGERPRINTS, incidents.c.closed_at.is_(None))
+_OPEN_IDS = select(incidents.c.id).where(incidents.c.closed_at.is_(None))
 _RESOLVABLE = select(
     incidents.c.id, incidents.c.fingerprint, incidents.c.starts_at, incidents.c.resolved_at
 ).where(_FINGERPRINTS, incidents.c.closed_at.is_(None))
@@ -75,21 +83,19 @@ def open_all(
     received_at: datetime,
     now: datetime,
     source: str,
-) -> int:
-    """Open an incident for every alert without an open one; return the number opened.
+    at_most: int | None = None,
+) -> Opened:
+    """Open an incident for every alert without an open one, but no more than `at_most`.
 
     Idempotent: duplicates and late arrivals change nothing.
     """
     by_fingerprint = {sighting.alert.fingerprint: sighting for sighting in sightings}
     if not by_fingerprint:
-        return 0
+        return Opened(0, 0)
     _one_at_a_time(connection)
     known = _open_fingerprints(connection, list(by_fingerprint))
-    rows = [
-        _row(sighting, received_at=received_at, now=now)
-        for key, sighting in by_fingerprint.items()
-        if key not in known
-    ]
+    new = [sighting for key, sighting in by_fingerprint.items() if key not in known]
+    rows = [_row(sighting, received_at=received_at, now=now) for sighting in new[:at_most]]
     if rows:
         connection.execute(_INSERT, rows)
     for row in rows:
@@ -99,7 +105,12 @@ def open_all(
         events.add(
             connection, at=now, kind="opened", incident_id=key, note=row["alert"], after=opened
         )
-    return len(rows)
+    return Opened(len(rows), len(new) - len(rows))
+
+
+def count_open(connection: Connection, *, besides: Collection[str]) -> int:
+    """Return the number of open incidents whose ids are not among `besides`."""
+    return len(set(connection.execute(_OPEN_IDS).scalars()).difference(besides))
 
 
 def _row(firing_alert: FiringAlert, *, received_at: datetime, now: datetime) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from tests.builders import LABELS
 from tests.fakes import FakeWorld
 from tests.service.reconciler.conftest import Start
 from tests.waiting import eventually
+from trading_ops.reconciler.intake import MAX_UNCONFIRMED
+from trading_ops.store import events
 
 FOREIGN = {"alertname": "CheckoutDown", "severity": "critical"}
 ELSEWHERE = FOREIGN | {"alertname": "CheckoutSlow", "page_after": "5m", "bot": "alpha"}
@@ -43,6 +45,35 @@ async def test_an_alert_without_the_page_label_at_the_webhook_is_ignored(start: 
         await eventually(all_taken)
         found = (await running.call("GET", "/api/v1/incidents"))["incidents"]
     assert [incident["alert"] for incident in found] == [LABELS["alertname"]]
+
+
+async def test_a_thousand_forged_alerts_open_few_incidents_and_hide_no_real_one(
+    start: Start, world: FakeWorld
+) -> None:
+    """Prometheus has none of them. The real alert comes last, when no more are opened."""
+    world.labels["team"] = "ours"
+    count = 'trading_ops_alerts_ignored_total{reason="unconfirmed"}'
+    async with start(poll_interval_seconds=600) as running:
+        await running.has_polled()
+        for first in range(0, 1000, 250):
+            forged = [
+                world.alert() | {"labels": LABELS | {"bot": f"b{number}"}, "fingerprint": ""}
+                for number in range(first, first + 250)
+            ]
+            assert await running.notify(*forged) == 200
+
+        async def all_counted() -> bool:
+            return await running.metric(count) == 1000 - MAX_UNCONFIRMED
+
+        await eventually(all_counted)
+        await running.break_it()
+        await eventually(lambda: world.commands == ["reconnect_broker"])
+        opened = await running.api_reader.read(
+            lambda connection: [
+                event for event in events.since(connection, 0) if event.kind == "opened"
+            ]
+        )
+    assert len(opened) == MAX_UNCONFIRMED + 1
 
 
 async def test_another_teams_watchdog_is_no_sign_of_life(start: Start, world: FakeWorld) -> None:

@@ -64,8 +64,9 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
     _counter(
         name="trading_ops_alerts_ignored_total",
         labels=("reason",),
-        help="Alerts in notifications that opened no incident because they have no page label.",
-        why="A route sends alerts without our page label to the reconciler.",
+        help="Alerts in notifications that opened no incident.",
+        why="`no_page_label`: a route sends alerts that are not ours. `unconfirmed`: 200 open "
+        "incidents never fired in Prometheus, so someone may be posting forged alerts.",
     ),
     _gauge(
         name="trading_ops_acknowledged_until_timestamp_seconds",
