@@ -15,11 +15,12 @@ from tests.rules.configuration import (
     read_yaml,
     recorded,
 )
-from tests.rules.jobs import OF_BOTS, pin_of
+from tests.rules.jobs import OF_BOTS, job_of, pin_of
 from trading_ops.capacity.resources import RESOURCES
 from trading_ops.console import figures as console
 from trading_ops.holds.agent_probe import HEARTBEAT_AGE
 from trading_ops.instrument import catalogue
+from trading_ops.instrument.metric import Kind
 from trading_ops.jobs.work.database_report import POOLS
 from trading_ops.readiness.plan import load_plan
 from trading_ops.reports import budgets
@@ -37,8 +38,11 @@ FOREIGN = catalogue.sample_names() - OF_BOTS
 def is_dropped(job: str, name: str) -> bool:
     """Apply the job's relabelling to a name; Prometheus anchors its expressions."""
     steps = JOBS[job]["metric_relabel_configs"]
-    assert all((step["source_labels"], step["action"]) == (["__name__"], "drop") for step in steps)
-    return any(re.fullmatch(step["regex"], name) for step in steps)
+    assert {step["action"] for step in steps} == {"keep", "drop"}
+    assert all(step["source_labels"] == ["__name__"] for step in steps)
+    return any(
+        bool(re.fullmatch(step["regex"], name)) == (step["action"] == "drop") for step in steps
+    )
 
 
 @pytest.mark.parametrize("job", OF_A_BOT)
@@ -65,10 +69,20 @@ def test_nothing_that_prometheus_writes_is_taken_from_a_bot(name: str) -> None:
     assert all(is_dropped(job, name) for job in OF_A_BOT)
 
 
-@pytest.mark.parametrize("name", ["mybot_signals_total", "python_info", "upstream_calls_total"])
+@pytest.mark.parametrize(
+    "name", ["trading_mybot_edge_ratio", "python_info", "process_resident_memory_bytes"]
+)
 def test_metrics_of_the_bots_own_are_taken(name: str) -> None:
-    """A team's bot may export more than the catalogue knows."""
+    """A team's bot may export more than the catalogue knows, under a prefix of its own."""
     assert not any(is_dropped(job, name) for job in OF_A_BOT)
+
+
+@pytest.mark.parametrize(
+    "name", ["kube_pod_status_ready", "node_load1", "http_requests_total", "go_goroutines", "my:x"]
+)
+def test_a_family_of_another_team_is_not_taken_from_a_bot(name: str) -> None:
+    """A rule of theirs may read it without naming a job."""
+    assert all(is_dropped(job, name) for job in OF_A_BOT)
 
 
 @pytest.mark.parametrize("name", [name for name in JOBS if name.startswith("trading-")])
@@ -143,6 +157,21 @@ def test_we_believe_a_metric_only_from_the_job_that_owns_it(name: str) -> None:
 def test_a_rule_believes_a_metric_only_from_the_job_that_owns_it(name: str) -> None:
     """Add the job to the selector: what any other process exports under this name is a claim."""
     assert unpinned(ASKED[name]) == set()
+
+
+def test_a_gauge_of_a_bot_that_a_rule_reads_cannot_hold_an_impossible_value_unnoticed() -> None:
+    """NaN in it mutes every rule that reads it."""
+    expr = ASKED["TradingBotValueImpossible"]
+    (first, *_) = re.findall(r'job="trading-bot-detail",\s*__name__=~"([^"]+)"', expr)
+    read = {name for rule in ASKED.values() for name in metric_names(rule)} & OF_BOTS
+    gauges = {
+        name
+        for name in read
+        if (metric := catalogue.find(name)) is not None
+        and metric.kind is Kind.GAUGE
+        and job_of(name) == "trading-bot-detail"
+    }
+    assert {name for name in gauges if not re.fullmatch(first, name)} == set()
 
 
 @each("name", sorted(ASKED))

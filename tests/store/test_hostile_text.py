@@ -92,13 +92,13 @@ def _opened(connection: Connection, text: str) -> str:
     alert = make_alert(labels=labels, annotations={"summary": text})
     sighting = incidents.FiringAlert(alert=alert, target="alpha")
     opened = incidents.open_all(connection, [sighting], received_at=NOW, now=NOW, source=text)
-    assert opened.count == 1
+    assert opened.opened == 1
     found = open_incidents(connection)[0]
     assert found.annotations["summary"] == storable(text)
     assert found.labels["note"] == storable(label)
     assert found.labels[storable(label[:100])] == "x"
     again = incidents.open_all(connection, [sighting], received_at=NOW, now=NOW, source=text)
-    assert again.count == 0, "a duplicate finds it"
+    assert again.opened == 0, "a duplicate finds it"
     return found.id
 
 

@@ -231,8 +231,8 @@ class ReconcilerMetrics:
                 self.attempts.labels(action, outcome)
         for result in RESULTS:
             self.notifications.labels(result)
-        for reason in ("no_page_label", "unconfirmed"):
-            self.alerts_ignored.labels(reason)
+        for ignored in ("no_page_label", "unconfirmed"):
+            self.alerts_ignored.labels(ignored)
         for source in ("prometheus", "alertmanager"):
             self.polled.labels(source)
         for name in ("reconciler", "prometheus", "alertmanager"):

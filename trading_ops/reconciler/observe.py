@@ -111,7 +111,7 @@ class Observer:
             received_at=now,
             now=now,
             source="poll",
-        ).count
+        ).opened
 
 
 def _as_prometheus_has_them(

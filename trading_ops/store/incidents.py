@@ -51,7 +51,7 @@ class FiringAlert:
 class Opened(NamedTuple):
     """How many incidents were opened, and how many alerts were left out."""
 
-    count: int
+    opened: int
     left_out: int
 
 
