@@ -1,5 +1,10 @@
 """Care of the SQLite database: what needs it is found, done with its reason, then not needed."""
 
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -29,7 +34,7 @@ INSERT INTO "Odd ""name" SELECT i, hex(randomblob(200)) FROM n
 
 def context_of(replica: Replica, folder: Path) -> Context:
     if not (folder / "targets.yml").exists():
-        (folder / "targets.yml").write_text(TARGETS.rpartition("  - {{name: alpha")[0].format())
+        (folder / "targets.yml").write_text(TARGETS)
     return Context(
         settings=Settings(root=folder, var=folder / "var", targets_file=folder / "targets.yml"),
         writer=replica.scheduler.writer,
@@ -133,12 +138,49 @@ def test_the_wal_gets_smaller_after_a_long_read(database_url: str) -> None:
 TARGETS = """\
 version: 1
 targets:
-  - {{name: reconciler, kind: reconciler, address: "127.0.0.1:1"}}
-  - {{name: prometheus, kind: prometheus, address: "127.0.0.1:2"}}
-  - {{name: alertmanager, kind: alertmanager, address: "127.0.0.1:3"}}
-  - {{name: paper, kind: venue, address: "127.0.0.1:4"}}
-  - {{name: alpha, kind: bot, address: "{address}", venue: paper}}
+  - {name: reconciler, kind: reconciler, address: "127.0.0.1:1"}
+  - {name: prometheus, kind: prometheus, address: "127.0.0.1:2"}
+  - {name: alertmanager, kind: alertmanager, address: "127.0.0.1:3"}
+  - {name: paper, kind: venue, address: "127.0.0.1:4"}
 """
+BOT = "  - {{name: {}, kind: bot, address: '127.0.0.1:{}', venue: paper}}\n"
+
+
+Optimize = Callable[[], Awaitable[str]]
+DONE = "analyze orders: 5000 rows and no statistics"
+
+
+@contextmanager
+def running_bots(folder: Path, **bots: Optimize | None) -> Iterator[None]:
+    """Run agents that offer the command, or not (None), and list them in targets.yml."""
+    ports = {name: free_port() for name in bots}
+    entries = (BOT.format(name, port) for name, port in ports.items())
+    (folder / "targets.yml").write_text(TARGETS + "".join(entries))
+    (folder / "var" / "secrets").mkdir(parents=True)
+    with ExitStack() as stack:
+        for name, optimize in bots.items():
+            write_secret(folder / "var" / "secrets" / f"agent_token_{name}", "agent")
+            (folder / name).mkdir()
+            agent = Agent(
+                name=name,
+                address=("127.0.0.1", ports[name]),
+                metrics=BotMetrics(version="1", mode="paper"),
+                health=Health,
+                commands=_offer(optimize) if optimize else {},
+                state_dir=folder / name,
+                metrics_token="metrics",
+                agent_token="agent",
+            )
+            agent.start()
+            stack.callback(agent.stop)
+        yield
+
+
+def _offer(optimize: Optimize) -> dict[str, Command]:
+    async def run(_params: Params) -> str:
+        return await optimize()
+
+    return {"optimize_records": Command(run=run)}
 
 
 @pytest.mark.parametrize("offered", [True, False])
@@ -146,47 +188,84 @@ async def test_a_bot_takes_care_of_its_own_records(
     start: Start, tmp_path: Path, *, offered: bool
 ) -> None:
     """On the job's command, if it has one: a second writer could damage its file."""
+
+    async def optimize() -> str:
+        return DONE
+
+    with running_bots(tmp_path, alpha=optimize if offered else None):
+        async with start() as replica:
+            result = await JOB.run(context_of(replica, tmp_path))
+    assert result.outcome is (JobOutcome.DONE if offered else JobOutcome.NOTHING_TO_DO)
+    assert (f"alpha: {DONE}" in result.detail) is offered
+
+
+async def test_a_plan_sends_no_bot_a_command(start: Start, tmp_path: Path) -> None:
+    """A viewer may ask for it, and the bot's check could delay its orders."""
     asked = []
 
-    async def optimize(params: Params) -> str:
-        asked.append(params["dry_run"])
-        return "analyze orders: 5000 rows and no statistics"
+    async def optimize() -> str:
+        asked.append("alpha")
+        return DONE
 
-    command = Command(run=optimize, required={"dry_run": None})
-    port = free_port()
-    agent = Agent(
-        name="alpha",
-        address=("127.0.0.1", port),
-        metrics=BotMetrics(version="1", mode="paper"),
-        health=Health,
-        commands={"optimize_records": command} if offered else {},
-        state_dir=tmp_path,
-        metrics_token="metrics",
-        agent_token="agent",
-    )
-    (tmp_path / "targets.yml").write_text(TARGETS.format(address=f"127.0.0.1:{port}"))
-    (tmp_path / "var" / "secrets").mkdir(parents=True)
-    write_secret(tmp_path / "var" / "secrets" / "agent_token_alpha", "agent")
-    agent.start()
-    try:
+    with running_bots(tmp_path, alpha=optimize):
         async with start() as replica:
-            context = context_of(replica, tmp_path)
-            plan, result = await JOB.plan(context), await JOB.run(context)
-    finally:
-        agent.stop()
-    assert plan.refused == ""
-    assert [step.what for step in plan.steps] == [
-        "alpha: analyze orders: 5000 rows and no statistics"
-    ] * offered
-    assert result.outcome is (JobOutcome.DONE if offered else JobOutcome.NOTHING_TO_DO)
-    assert asked == ["yes", "no"] * offered
+            plan = await JOB.plan(context_of(replica, tmp_path))
+    assert asked == []
+    assert (plan.refused, [step.what for step in plan.steps]) == ("", ["alpha: optimize_records"])
 
 
-async def test_a_bot_that_is_away_fails_the_run(start: Start, tmp_path: Path) -> None:
-    """With its name."""
-    (tmp_path / "targets.yml").write_text(TARGETS.format(address=f"127.0.0.1:{free_port()}"))
-    (tmp_path / "var" / "secrets").mkdir(parents=True)
-    write_secret(tmp_path / "var" / "secrets" / "agent_token_alpha", "agent")
-    async with start() as replica:
-        with pytest.raises(StoreError, match="alpha: "):
-            await JOB.run(context_of(replica, tmp_path))
+async def test_a_slow_bot_does_not_keep_the_next_one_waiting(start: Start, tmp_path: Path) -> None:
+    beta_asked = threading.Event()
+
+    async def slow() -> str:
+        await asyncio.to_thread(beta_asked.wait, 30)
+        return DONE
+
+    async def prompt() -> str:
+        beta_asked.set()
+        return DONE
+
+    with running_bots(tmp_path, alpha=slow, beta=prompt):
+        async with start() as replica:
+            result = await JOB.run(context_of(replica, tmp_path))
+    assert (result.outcome, result.detail.count(DONE)) == (JobOutcome.DONE, 2)
+
+
+async def test_a_bot_that_hangs_does_not_use_up_the_time_of_the_job(
+    start: Start, tmp_path: Path
+) -> None:
+    """The run ends before its own limit, and tells what was done."""
+    end = threading.Event()
+
+    async def hang() -> str:
+        await asyncio.to_thread(end.wait, 60)
+        return DONE
+
+    async def prompt() -> str:
+        return DONE
+
+    with running_bots(tmp_path, alpha=hang, beta=prompt):
+        async with start() as replica:
+            context = replace(context_of(replica, tmp_path), timeout=timedelta(seconds=3))
+            with pytest.raises(StoreError, match=r"alpha: .*beta: analyze orders"):
+                await JOB.run(context)
+        end.set()
+
+
+@pytest.mark.parametrize("is_away", [True, False], ids=["away", "without a token"])
+async def test_a_bot_that_cannot_be_asked_fails_the_run(
+    start: Start, tmp_path: Path, *, is_away: bool
+) -> None:
+    """With its name; the others are still asked."""
+
+    async def prompt() -> str:
+        return DONE
+
+    with running_bots(tmp_path, beta=prompt):
+        with (tmp_path / "targets.yml").open("a") as targets:
+            targets.write(BOT.format("alpha", free_port()))
+        if is_away:
+            write_secret(tmp_path / "var" / "secrets" / "agent_token_alpha", "agent")
+        async with start() as replica:
+            with pytest.raises(StoreError, match=r"alpha: .*beta: analyze orders"):
+                await JOB.run(context_of(replica, tmp_path))

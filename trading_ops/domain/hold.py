@@ -47,6 +47,8 @@ def is_automatic(hold: Hold) -> bool:
 
 
 _UNRESPONSIVE = "agent-unresponsive"
+_FORMER_UNRESPONSIVE = "agent-silent"
+"""The same in holds that earlier releases stored."""
 
 
 def unresponsive_halt_id(target: str, incarnation: str) -> str:
@@ -60,7 +62,8 @@ def meant_incarnation(hold: Hold) -> str | None:
     Until it was in force it is never placed on another incarnation: a process that replaces a
     crashed unresponsive one starts without it.
     """
-    prefix = unresponsive_halt_id(hold.target, "")
-    if hold.owner != RECONCILER or not hold.id.startswith(prefix):
-        return None
-    return hold.id.removeprefix(prefix)
+    for kind in (_UNRESPONSIVE, _FORMER_UNRESPONSIVE):
+        prefix = f"{kind}-{hold.target}-"
+        if hold.owner == RECONCILER and hold.id.startswith(prefix):
+            return hold.id.removeprefix(prefix)
+    return None

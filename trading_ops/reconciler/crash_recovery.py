@@ -257,6 +257,7 @@ class CrashCounter:
             suspects,
             key=lambda incident: (incident.target is None, place.get(incident.id, len(place))),
         )
+        self.postponed = ()  # those that are no longer due must not make each pass due
         until = clock.monotonic() + SUSPECTS_SECONDS
         while waiting:
             suspect = waiting.pop(0)

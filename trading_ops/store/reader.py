@@ -40,7 +40,7 @@ class Reader:
             StoreError: the database did not answer.
         """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._read, work)
+        return await loop.run_in_executor(self._threads, self.read_now, work)
 
     def start(self, work: Callable[[Connection], T]) -> asyncio.Task[T]:
         """Start a read in the background; `close` cancels it."""
@@ -49,7 +49,12 @@ class Reader:
         task.add_done_callback(self._started.discard)
         return task
 
-    def _read(self, work: Callable[[Connection], T]) -> T:
+    def read_now(self, work: Callable[[Connection], T]) -> T:
+        """Return what `work` reads; blocks the calling thread.
+
+        Raises:
+            StoreError: the database did not answer.
+        """
         try:
             with self._engine.connect() as connection:
                 return work(connection)
@@ -109,3 +114,13 @@ def open_reader(url: str) -> Iterator[Reader]:
         yield reader
     finally:
         reader.close()
+
+
+def read_once(url: str, work: Callable[[Connection], T]) -> T:
+    """Return what `work` reads from an existing database, over a connection of its own; blocks.
+
+    Raises:
+        StoreError: the URL is invalid, or the database did not answer.
+    """
+    with open_reader(url) as reader:
+        return reader.read_now(work)

@@ -265,14 +265,14 @@ async def test_health_does_not_wait_for_a_database_that_hangs(start: Start) -> N
     async with start() as running:
         release = threading.Event()
         reader = running.api_reader
-        honest = reader._read
+        honest = reader.read_now
 
         def hang(work: Any) -> Any:
             if work is events.head:
                 release.wait(20)
             return honest(work)
 
-        reader._read = hang  # type: ignore[method-assign]
+        reader.read_now = hang  # type: ignore[method-assign]
         try:
 
             async def fails() -> bool:
@@ -308,16 +308,16 @@ async def test_a_mistake_of_ours_shows_no_traceback(
     """The answer has an id, and the log has the rest under it."""
 
     async with start() as running:
-        honest = running.api_reader._read
+        honest = running.api_reader.read_now
 
         def broken(work: Any) -> Any:
             if work.__qualname__.startswith("EventRoutes._read_recovery"):
                 raise ZeroDivisionError("a secret")
             return honest(work)
 
-        running.api_reader._read = broken  # type: ignore[method-assign]
+        running.api_reader.read_now = broken  # type: ignore[method-assign]
         status, problem = await ask(running, "GET", "/api/v1/recovery")
-        running.api_reader._read = honest  # type: ignore[method-assign]
+        running.api_reader.read_now = honest  # type: ignore[method-assign]
     assert (status, problem["error"]) == (500, "internal_server_error")
     assert "secret" not in problem["detail"]
     assert "Traceback" not in problem["detail"]

@@ -1,7 +1,9 @@
 """A trading bot whose connection to its records is renewed on command; its metrics tell."""
 
+import asyncio
 import contextlib
 import sqlite3
+import threading
 from functools import partial
 
 from tests.service.bot.conftest import Control
@@ -47,16 +49,35 @@ async def test_records_that_are_locked_by_others_are_not_called_reconnected(
 
 
 async def test_the_bot_takes_care_of_its_records(bot: Bot, control: Control) -> None:
-    """Only named at first; done on command, then there is nothing to do."""
+    """On command; then there is nothing to do."""
 
     def fill(session: Session) -> None:
         for number in range(2000):
             session.execute("INSERT INTO nonces (key, ceiling) VALUES (?, ?)", (f"k{number}", 1))
 
     await bot.store.transact(fill)
-    for dry_run in ("yes", "no"):
-        reply = await control.command("optimize_records", dry_run=dry_run)
-        assert reply["outcome"] == "succeeded", reply
-        assert "analyze nonces: 2" in reply["detail"]
-    reply = await control.command("optimize_records", dry_run="no")
+    reply = await control.command("optimize_records")
+    assert reply["outcome"] == "succeeded", reply
+    assert "analyze nonces: 2" in reply["detail"]
+    reply = await control.command("optimize_records")
     assert reply["detail"] == "nothing to do"
+
+
+async def test_the_check_of_the_records_leaves_their_writer_alone(
+    bot: Bot, control: Control
+) -> None:
+    """It answers while the writer is busy: a large table takes seconds to count."""
+    busy, end = threading.Event(), threading.Event()
+
+    def write(_session: Session) -> None:
+        busy.set()
+        end.wait(30)
+
+    writing = asyncio.create_task(bot.store.transact(write))
+    await asyncio.to_thread(busy.wait)
+    try:
+        reply = await control.command("optimize_records")
+    finally:
+        end.set()
+    await writing
+    assert (reply["outcome"], reply["detail"]) == ("succeeded", "nothing to do")

@@ -25,6 +25,7 @@ def test_the_more_a_state_forbids_the_higher_is_its_rank() -> None:
         ({}, "41:7"),
         ({"id": "agent-unresponsive-alpha-"}, ""),
         ({"id": "agent-unresponsive-alpha2-41:7"}, None),
+        ({"id": "agent-silent-alpha-41:7"}, "41:7"),
         ({"id": "by-hand"}, None),
         ({"owner": "ada"}, None),
         ({"target": "beta"}, None),

@@ -68,3 +68,13 @@ def test_a_suspect_that_cannot_be_handled_is_not_first_again() -> None:
     first = next(iter(crashes.one_at_a_time(suspects)))
     again = next(iter(crashes.one_at_a_time(suspects)))
     assert (first.id, again.id) == ("0", "1")
+
+
+def test_postponed_ones_that_were_closed_are_forgotten() -> None:
+    """Otherwise each pass makes them due again, and the loop never rests."""
+    unused: Any = None
+    crashes = CrashCounter(writer=unused)
+    next(iter(crashes.one_at_a_time([make_incident(id=key, target="alpha") for key in "ab"])))
+    assert set(crashes.postponed) == {"b"}
+    assert list(crashes.one_at_a_time([])) == []
+    assert not crashes.postponed

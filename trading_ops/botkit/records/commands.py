@@ -1,12 +1,15 @@
 """Commands that replace the bot's connection to its records, and take care of them."""
 
+import asyncio
 from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 from trading_ops import clock
 from trading_ops.agent import Command, CommandFailed, Params
 from trading_ops.botkit.component import Unavailable
 from trading_ops.botkit.records.sql import Session
+from trading_ops.botkit.records.sqlite import read_only
 from trading_ops.botkit.records.store import Store
 from trading_ops.errors import StoreError
 from trading_ops.sqlite_care import Need, Query, batches, carry_out, find
@@ -40,18 +43,22 @@ def records_commands(bot: HasStore) -> dict[str, Command]:
     }
 
 
-def sqlite_commands(bot: HasStore) -> dict[str, Command]:
+def sqlite_commands(bot: HasStore, path: Path) -> dict[str, Command]:
     """Return the command `optimize_records`, for records in SQLite.
 
     It renews statistics and returns free pages to the file system, in short transactions between
-    those of the bot. Its parameter `dry_run` is `yes` to only name what is needed.
+    those of the bot. What is needed is found over a read-only connection in a thread of its own:
+    it counts the rows of each table, and orders must not wait for that.
+
+    Args:
+        bot: whose records they are.
+        path: of the file of the records.
     """
 
-    async def optimize_records(params: Params) -> str:
+    async def optimize_records(_params: Params) -> str:
         try:
-            needs = await bot.store.transact(lambda session: find(_query(session)))
-            if params["dry_run"] == "no":
-                await _carry_out(bot.store, needs)
+            needs = await asyncio.to_thread(read_only, path, lambda session: find(_query(session)))
+            await _carry_out(bot.store, needs)
         except (StoreError, Unavailable) as error:
             raise CommandFailed(f"the records were not optimized: {error}") from error
         return "; ".join(f"{need.what}: {need.reason}" for need in needs) or "nothing to do"
@@ -59,7 +66,6 @@ def sqlite_commands(bot: HasStore) -> dict[str, Command]:
     return {
         "optimize_records": Command(
             run=optimize_records,
-            required={"dry_run": frozenset({"yes", "no"})},
             deadline_seconds=CARE_SECONDS + DEADLINE_SECONDS,
         )
     }

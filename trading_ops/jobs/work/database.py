@@ -1,4 +1,4 @@
-"""Maintenance jobs for PostgreSQL databases, ours and the bots', one statement at a time.
+"""Maintenance jobs for PostgreSQL databases, ours and the bots', one statement at a time in each.
 
 The locks of each statement do not block requests or intake, and it gives up after three seconds if
 it cannot get them.
@@ -7,17 +7,22 @@ it cannot get them.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 
 from trading_ops import clock
 from trading_ops.domain.job import JobOutcome
 from trading_ops.errors import StoreError
 from trading_ops.jobs.job import Context, Plan, Result, Step
-from trading_ops.jobs.work.databases import Database, databases
+from trading_ops.jobs.work.concurrently import SHARE
+from trading_ops.jobs.work.databases import Database, databases, of_each
 from trading_ops.store import Connection, care
 from trading_ops.store.care import Baselines, Need
 
 SQLITE = "no database is in PostgreSQL"
+PLAN_WITHIN = timedelta(seconds=20)
+"""For the databases of all bots: a person waits for it."""
+
 END_SECONDS = 10.0
 """Time for the server to end a cancelled statement."""
 
@@ -48,48 +53,50 @@ class DatabaseCare:
 
     async def plan(self, context: Context) -> Plan:
         """Return each statement with its reason, or why it cannot run now."""
-        found, problems, refusals = await databases(context)
+        found, problems, left_alone = await databases(context)
+        needed, failed = await of_each(found, partial(self._needs, context), within=PLAN_WITHIN)
         steps: list[Step] = []
-        for database in found:
-            try:
-                needs = await self._needs(context, database)
-            except StoreError as error:
-                problems.append(database.named(str(error)))
-                continue
+        refusals: list[str] = []
+        for database, needs in needed:
             refusals += map(database.named, needs.reasons)
             if not needs.refused:
                 steps += [
                     Step(database.named(need.what), need.reason, f"{need.size / 1e6:.1f} MB")
                     for need in needs.statements
                 ]
-        return Plan(tuple(steps), refused="" if steps else "; ".join(problems + refusals))
+        why = [*problems, *failed, *refusals, *left_alone]
+        return Plan(tuple(steps), refused="" if steps else "; ".join(why))
 
     async def run(self, context: Context) -> Result:
-        """Run the statements; cancel the current one when the job is cancelled.
+        """Run the statements; cancel the current ones when the job is cancelled.
 
         Raises:
             StoreError: some could not be run; the other databases were taken care of.
         """
-        found, problems, refusals = await databases(context)
-        done: list[str] = []
-        for database in found:
-            try:
-                needs = await self._needs(context, database)
-                refusals += map(database.named, needs.reasons)
-                if needs.statements and not needs.refused:
-                    await _carry_out(context, database, needs.statements)
-                    done += [
-                        database.named(f"{need.what}: {need.reason}") for need in needs.statements
-                    ]
-            except StoreError as error:
-                problems.append(database.named(str(error)))
+        found, problems, left_alone = await databases(context)
+        care_of = partial(self._care_of, context)
+        needed, failed = await of_each(found, care_of, within=SHARE * context.timeout)
+        problems += failed
+        refusals = [database.named(why) for database, needs in needed for why in needs.reasons]
+        done = [
+            database.named(f"{need.what}: {need.reason}")
+            for database, needs in needed
+            for need in (() if needs.refused else needs.statements)
+        ]
         if problems:
             raise StoreError("; ".join(problems + done + refusals))
         if done:
             return Result(JobOutcome.DONE, "; ".join(done + refusals))
         if refusals:
             return Result(JobOutcome.REFUSED, "; ".join(refusals))
-        return Result(JobOutcome.NOTHING_TO_DO, self.nothing if found else SQLITE)
+        nothing = self.nothing if found else SQLITE
+        return Result(JobOutcome.NOTHING_TO_DO, "; ".join([nothing, *left_alone]))
+
+    async def _care_of(self, context: Context, database: Database) -> _Needs:
+        needs = await self._needs(context, database)
+        if needs.statements and not needs.refused:
+            await _carry_out(context, database, needs.statements)
+        return needs
 
     async def _needs(self, context: Context, database: Database) -> _Needs:
         recorded = await context.reader.read(partial(care.read_baselines, bot=database.bot))

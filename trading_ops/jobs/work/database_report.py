@@ -17,10 +17,10 @@ from trading_ops.config.settings import Settings
 from trading_ops.config.targets import load_targets
 from trading_ops.domain import database_advice as advice
 from trading_ops.domain.report import FINDING_KINDS, Finding
-from trading_ops.errors import ClientError, ConfigError, StoreError
+from trading_ops.errors import ClientError, ConfigError
 from trading_ops.jobs.job import Context, Plan, Result, Step
 from trading_ops.jobs.work import findings
-from trading_ops.jobs.work.databases import Database, databases
+from trading_ops.jobs.work.databases import Database, databases, of_each
 from trading_ops.store import Connection, care, database_figures
 
 log = logs.get(__name__)
@@ -29,6 +29,9 @@ KIND, _ = FINDING_KINDS
 RECONCILER = "reconciler"
 CHECK_EVERY = timedelta(days=28)
 """Interval of `integrity_check`, which reads each whole SQLite database."""
+
+READ_SHARE = 0.5
+"""Of the time limit, for the figures of PostgreSQL; `integrity_check` gets the rest."""
 
 POOLS = {
     "size": 'max by (bot, pool) (trading_database_pool_size{job="trading-bot-detail"})',
@@ -77,13 +80,10 @@ class DatabaseReport:
         found: list[Finding] = []
         facts: dict[str, Any] = {}
         opened, problems, _ = await databases(context)
-        for database in opened:
-            earlier = [_of_bot(report, database.bot) for report in reports]
-            try:
-                mine, recorded = await _advice(context, database, earlier, now)
-            except StoreError as error:
-                problems.append(database.named(str(error)))
-                continue
+        advice_on = partial(_advice, context, reports, now)
+        advised, failed = await of_each(opened, advice_on, within=READ_SHARE * context.timeout)
+        problems += failed
+        for database, (mine, recorded) in advised:
             found += [replace(finding, text=database.named(finding.text)) for finding in mine]
             if database.bot is None:
                 facts |= recorded
@@ -109,11 +109,12 @@ def _of_bot(report: findings.Recorded, bot: str | None) -> findings.Recorded:
 
 
 async def _advice(
-    context: Context, database: Database, reports: Sequence[findings.Recorded], now: datetime
+    context: Context, reports: Sequence[findings.Recorded], now: datetime, database: Database
 ) -> tuple[list[Finding], dict[str, Any]]:
     """Return the findings about a database, and the facts for the next report."""
     figures = await database.read(context, partial(database_figures.read, now=now))
-    snapshots = [snapshot for snapshot in map(_snapshot, reports) if snapshot is not None]
+    earlier = (_snapshot(_of_bot(report, database.bot)) for report in reports)
+    snapshots = [snapshot for snapshot in earlier if snapshot is not None]
     day = advice.day_of_statements(figures, snapshots)
     found = [
         *advice.unused_indexes(figures, snapshots),

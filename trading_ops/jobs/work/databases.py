@@ -1,8 +1,9 @@
 """The PostgreSQL databases that jobs take care of: ours, and those that targets.yml names."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 
@@ -12,12 +13,17 @@ from trading_ops.config.targets import load_targets
 from trading_ops.domain.target import Kind
 from trading_ops.errors import ConfigError, StoreError
 from trading_ops.jobs.job import Context
+from trading_ops.jobs.work.concurrently import concurrently
 from trading_ops.redaction import known
 from trading_ops.store import Connection, dialects
 from trading_ops.store.engine import parse
-from trading_ops.store.reader import open_reader
+from trading_ops.store.reader import read_once
 
 T = TypeVar("T")
+OURS = "reconciler's database"
+AT_ONCE = 4
+"""Databases at the same time; several may be on one server."""
+
 FIX = "write postgresql://OWNER:PASSWORD@HOST/DATABASE to it"
 
 
@@ -42,8 +48,31 @@ class Database:
         """
         if self.bot is None:
             return await context.reader.read(work)
-        with open_reader(self.url) as reader:
-            return await reader.read(work)
+        # All of it in the thread: closing a reader waits for its query, also when cancelled.
+        return await asyncio.to_thread(read_once, self.url, work)
+
+
+async def of_each(
+    found: Sequence[Database], work: Callable[[Database], Awaitable[T]], *, within: timedelta
+) -> tuple[list[tuple[Database, T]], list[str]]:
+    """Call `work` with each database; return what it returned, and what failed.
+
+    Args:
+        found: the databases.
+        work: for one of them; its errors do not stop the others.
+        within: time limit of all together.
+    """
+    of_name = {database.bot or OURS: database for database in found}
+    results, problems = await concurrently(
+        {name: partial(work, database) for name, database in of_name.items()},
+        at_once=AT_ONCE,
+        within=within,
+    )
+    prefix = f"{OURS}: "
+    return (
+        [(of_name[name], result) for name, result in results.items()],
+        [problem.removeprefix(prefix) for problem in problems],
+    )
 
 
 async def databases(context: Context) -> tuple[list[Database], list[str], list[str]]:
@@ -57,7 +86,7 @@ async def databases(context: Context) -> tuple[list[Database], list[str], list[s
     try:
         registry = await asyncio.to_thread(load_targets, context.settings.targets_file)
     except ConfigError as error:
-        return found, [], [f"the bots' databases are not known: {error}"]
+        return found, [f"the bots' databases are not known: {error}"], []
     problems, left_alone = [], []
     for target in registry:
         if target.database_file is None:

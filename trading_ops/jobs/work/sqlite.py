@@ -15,16 +15,10 @@ from trading_ops.clients.http import session_of
 from trading_ops.clients.secrets import SecretFiles
 from trading_ops.config.targets import load_targets
 from trading_ops.domain.job import JobOutcome
-from trading_ops.domain.target import Kind, Target
-from trading_ops.errors import (
-    ActionError,
-    ClientError,
-    ConfigError,
-    FencedOff,
-    NotOffered,
-    StoreError,
-)
+from trading_ops.domain.target import Kind, Registry, Target
+from trading_ops.errors import ClientError, ConfigError, FencedOff, NotOffered, StoreError
 from trading_ops.jobs.job import Context, Plan, Result, Step
+from trading_ops.jobs.work.concurrently import SHARE, concurrently
 from trading_ops.sqlite_care import Need
 from trading_ops.store import Connection, dialects, holds
 
@@ -36,6 +30,9 @@ NOTHING = "nothing to do"
 WITHIN = timedelta(seconds=60)
 """For the command of one bot, which stops itself earlier."""
 
+AT_ONCE = 20
+"""Bots that take care of their records at the same time: those of a host share its disk."""
+
 
 class SqliteCare:
     """Updates statistics and releases free pages, through the writer like every other write.
@@ -45,14 +42,21 @@ class SqliteCare:
     """
 
     async def plan(self, context: Context) -> Plan:
-        """Return each needed step with its reason."""
+        """Return each needed step with its reason.
+
+        Bots are not asked: a viewer may request a plan, and what a bot does for it could delay
+        its orders.
+        """
         needs = await context.reader.read(_needs)
         ours = [
             Step(need.what, need.reason, size(need.bytes) if need.bytes else "") for need in needs
         ]
-        answers, problems = await _ask_bots(context, dry_run=True)
-        steps = [*ours, *(Step(text, "the bot's own check") for text in answers)]
-        return Plan(tuple(steps), refused="" if steps else "; ".join(problems))
+        try:
+            bots = _bots(await _registry(context))
+        except ConfigError as error:
+            return Plan(tuple(ours), refused="" if ours else f"the bots are not known: {error}")
+        theirs = [Step(f"{bot.name}: {COMMAND}", "the bot checks its own records") for bot in bots]
+        return Plan((*ours, *theirs))
 
     async def run(self, context: Context) -> Result:
         """Run the steps in short transactions; other writes continue in between.
@@ -64,7 +68,7 @@ class SqliteCare:
         for need in needs:
             for times in sqlite_care.batches(need):
                 await context.writer.run(partial(_carry_out, need=need, times=times))
-        answers, problems = await _ask_bots(context, dry_run=False)
+        answers, problems = await _ask_bots(context)
         done = [*(f"{need.what}: {need.reason}" for need in needs), *answers]
         if problems:
             raise StoreError("; ".join(problems + done))
@@ -88,45 +92,53 @@ def _query(connection: Connection, statement: str) -> Sequence[Sequence[Any]]:
     return found.all() if found.returns_rows else ()
 
 
-async def _ask_bots(context: Context, *, dry_run: bool) -> tuple[list[str], list[str]]:
-    """Send each bot the command; return what they do, and what failed."""
-    settings = context.settings
+async def _registry(context: Context) -> Registry:
+    return await asyncio.to_thread(load_targets, context.settings.targets_file)
+
+
+def _bots(registry: Registry) -> list[Target]:
+    """Return the bots that may have records in SQLite and take commands."""
+    return [
+        bot
+        for bot in registry.of_kind(Kind.BOT)
+        if not bot.observe_only and bot.database_file is None
+    ]
+
+
+async def _ask_bots(context: Context) -> tuple[list[str], list[str]]:
+    """Send each bot the command; return what they did, and what failed."""
     try:
-        registry = await asyncio.to_thread(load_targets, settings.targets_file)
+        registry = await _registry(context)
     except ConfigError as error:
         return [], [f"the bots are not known: {error}"]
-    bots = [bot for bot in registry.of_kind(Kind.BOT) if not bot.observe_only]
+    bots = _bots(registry)
     if not bots:
         return [], []
     fences = await context.reader.read(holds.fences_seen)
-    answers, problems = [], []
     async with AsyncExitStack() as stack:
-        session = await stack.enter_async_context(session_of(settings, name=RECONCILER))
-        directory = Directory(session, registry, SecretFiles(settings))
+        session = await stack.enter_async_context(session_of(context.settings, name=RECONCILER))
+        directory = Directory(session, registry, SecretFiles(context.settings))
         stack.callback(directory.close)
-        for bot in bots:
-            try:
-                answer = await _send(directory, bot, fences.get(bot.name, 0), dry_run=dry_run)
-            except NotOffered:
-                continue
-            except (ActionError, ClientError) as error:
-                problems.append(f"{bot.name}: {error}")
-                continue
-            if answer != NOTHING:
-                answers.append(f"{bot.name}: {answer}")
-    return answers, problems
+        found, problems = await concurrently(
+            {bot.name: partial(_send, directory, bot, fences.get(bot.name, 0)) for bot in bots},
+            at_once=AT_ONCE,
+            within=SHARE * context.timeout,
+        )
+    return [f"{name}: {answer}" for name, answer in found.items() if answer != NOTHING], problems
 
 
-async def _send(directory: Directory, bot: Target, fence: int, *, dry_run: bool) -> str:
+async def _send(directory: Directory, bot: Target, fence: int) -> str:
     ask = partial(
         directory.bot(bot).command,
         COMMAND,
-        {"dry_run": "yes" if dry_run else "no"},
+        {},
         attempt_id=f"care:{uuid.uuid4()}",
         within=WITHIN,
     )
     try:
         result = await ask(fence=fence)
+    except NotOffered:
+        return NOTHING
     except FencedOff as error:
         result = await ask(fence=error.highest)
     if not result.succeeded:

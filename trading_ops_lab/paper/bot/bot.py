@@ -4,6 +4,7 @@ import asyncio
 import os
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 
 from trading_ops import __version__, clock, logs
 from trading_ops.agent import Agent, Health
@@ -226,7 +227,12 @@ class Bot(Assembly):
     def _open_records(self) -> ThreadedDatabase:
         if self.failover is not None:
             return ThreadedDatabase(self.failover.driver(), self.metrics)
-        return ThreadedDatabase(SqliteDriver(self._config.state_dir / "bot.db"), self.metrics)
+        return ThreadedDatabase(SqliteDriver(self.records_file), self.metrics)
+
+    @property
+    def records_file(self) -> Path:
+        """The file of the records, without failover."""
+        return self._config.state_dir / "bot.db"
 
     async def stop(self) -> tuple[str, ...]:
         """Shut down gracefully within the deadlines; return the steps that failed. Never raises."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Protocol
 
 from trading_ops.agent import BadRequest, Command, CommandFailed, Params
@@ -50,6 +51,11 @@ class Parts(Protocol):
     throttle: Throttle
     suspension: Suspension
 
+    @property
+    def records_file(self) -> Path:
+        """The file of the records, without failover."""
+        ...
+
 
 def commands_of(parts: Parts) -> dict[str, Command]:
     """Return the commands by name."""
@@ -85,7 +91,7 @@ def commands_of(parts: Parts) -> dict[str, Command]:
         **mode_commands(parts),
         **log_commands(),
         **records_commands(parts),
-        **(sqlite_commands(parts) if parts.failover is None else {}),
+        **(sqlite_commands(parts, parts.records_file) if parts.failover is None else {}),
         **throttle_commands(parts.throttle),
         **suspension_commands(parts.suspension),
         **queue_commands(parts),
