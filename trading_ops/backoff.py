@@ -1,4 +1,4 @@
-"""Backoff between retries of failed requests."""
+"""Backoff between retries of failed requests, and a limit on repeated log messages."""
 
 from datetime import timedelta
 
@@ -59,3 +59,25 @@ def full_jitter(attempt: int, *, base: timedelta, cap: timedelta, fraction: floa
     doublings = min(attempt, 32)  # beyond this, the cap is reached
     ceiling: timedelta = min(cap, base * (1 << doublings))
     return ceiling * fraction
+
+
+MOST = 64
+"""Maximum number of keys; further ones are suppressed until one of these expires."""
+
+
+class Seldom:
+    """Allows each key once per time span."""
+
+    def __init__(self, seconds: float = 60.0) -> None:
+        self._seconds = seconds
+        self._last: dict[str, float] = {}
+
+    def is_due(self, key: str) -> bool:
+        """Return whether the key was not used within the span, and record it as used now."""
+        now = clock.monotonic()
+        for old in [key for key, at in self._last.items() if now - at >= self._seconds]:
+            del self._last[old]
+        if key in self._last or len(self._last) >= MOST:
+            return False
+        self._last[key] = now
+        return True

@@ -7,8 +7,7 @@ import pytest
 
 from trading_ops.actions.base import Call, Clients
 from trading_ops.actions.restart_bot import RestartBot
-from trading_ops.clients.agent import BotHealth
-from trading_ops.clients.executor import CommandResult
+from trading_ops.clients.agent import BotHealth, CommandResult
 from trading_ops.clients.node import Process
 from trading_ops.errors import ActionError, ClientError, Cut, Unreachable
 

@@ -15,10 +15,9 @@ from trading_ops.backup.records import Record
 from trading_ops.backup.repository import Repository, open_repository
 from trading_ops.botkit.nonces.ceiling import CeilingFile
 from trading_ops.config.settings import Settings, load_settings
-from trading_ops.store import audit_chain, events, fencing, migrate
+from trading_ops.store import audit_chain, events, leases, migrate
 from trading_ops.store.engine import reading_engine, writing_engine
-from trading_ops.store.transaction import transaction
-from trading_ops.store.writer import Writer
+from trading_ops.store.writer import Writer, transaction
 
 KEY = b"5e" * 32
 TARGETS = """\
@@ -118,7 +117,7 @@ class Installation:
         """Add events to the audit chain, raise a fence and anchor the head."""
         engine = writing_engine(self.settings.database_url)
         with transaction(engine, KEY) as connection:
-            fencing.raise_fence(connection, "alpha")
+            leases.raise_fence(connection, "alpha")
             for number in range(count):
                 events.add(connection, at=clock.now(), kind="noted", note=f"{number}")
         engine.dispose()

@@ -24,7 +24,7 @@ from trading_ops.audit.report import AnchorBook, verify
 from trading_ops.store import audit_chain, events, migrate, tables
 from trading_ops.store.engine import writing_engine
 from trading_ops.store.reader import open_reader
-from trading_ops.store.transaction import transaction
+from trading_ops.store.writer import transaction
 
 KEY = b"5e" * 32
 ROUNDS = 5

@@ -25,8 +25,7 @@ from tests.bench.say import p50_p99, say
 from tests.postgres import Cluster
 from trading_ops.config.settings import Settings
 from trading_ops.domain.job import JobOutcome
-from trading_ops.jobs.job import Context
-from trading_ops.jobs.registry import load
+from trading_ops.jobs.job import Context, load
 from trading_ops.jobs.work.database_report import DatabaseReport
 from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.reader import Reader

@@ -13,7 +13,7 @@ import threading
 
 from tests.bench.say import say
 from trading_ops.instrument.heap import limit_heap
-from trading_ops.instrument.uss import read_uss
+from trading_ops.instrument.watchers.memory import read_uss
 
 THREADS = 8
 ROUNDS = 10

@@ -25,10 +25,9 @@ from aiohttp import web
 from tests.bench.say import p50_p99, say
 from tests.postgres import Cluster
 from trading_ops import clock
-from trading_ops.api.auth import PLAIN, Authenticator
+from trading_ops.api.auth import PLAIN, Authenticator, Role
 from trading_ops.api.route import route
 from trading_ops.api.routes import build_application
-from trading_ops.api.tokens import Role
 from trading_ops.api.webhook import Webhook
 from trading_ops.config.settings import Settings
 from trading_ops.domain.target import Registry

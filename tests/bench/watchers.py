@@ -18,11 +18,10 @@ from contextlib import contextmanager
 from tests.bench.say import say
 from trading_ops.agent.tracing import LIMIT_BYTES
 from trading_ops.instrument import BotMetrics
-from trading_ops.instrument.uss import read_uss
 from trading_ops.instrument.watchers import ALL, Progress, watchers_of
 from trading_ops.instrument.watchers.garbage import Garbage
 from trading_ops.instrument.watchers.loop_lag import LoopLag
-from trading_ops.instrument.watchers.memory import Memory
+from trading_ops.instrument.watchers.memory import Memory, read_uss
 from trading_ops.instrument.watchers.part import Part
 from trading_ops.instrument.watchers.stuck import Stuck
 from trading_ops.instrument.watchers.tasks import Tasks

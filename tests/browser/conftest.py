@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Error, Page, sync_playwright
 
 from tests.free_ports import free_port
 from tests.service.api.conftest import TOKENS
-from trading_ops.api.tokens import Role
+from trading_ops.api.auth import Role
 
 ROOT = Path(__file__).parents[2]
 SHOTS = ROOT / "var" / "screenshots"

@@ -19,7 +19,7 @@ from tests.builders import WATCHDOG, make_registry, make_target
 from tests.fakes import FakeWorld
 from tests.service.api.conftest import everybody
 from trading_ops import clock
-from trading_ops.api.tokens import FILE, save
+from trading_ops.api.auth import FILE, save
 from trading_ops.app.build import build
 from trading_ops.bounded_site import BoundedSite
 from trading_ops.config.settings import Settings

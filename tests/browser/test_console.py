@@ -16,7 +16,7 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from tests.browser.conftest import SHOTS, Served, log_in
 from tests.browser.served import AT_LIMIT, BOTS, DISCONNECTED
 from trading_ops import clock
-from trading_ops.api.tokens import Role
+from trading_ops.api.auth import Role
 
 pytestmark = pytest.mark.long
 

@@ -11,9 +11,9 @@ from tests.builders import NOW
 from tests.compose.composed import ROOT, SERVICES, made_secrets
 from tests.postgres import Cluster, binary
 from trading_ops.domain.decision import Pause
-from trading_ops.store import migrate, pauses
+from trading_ops.store import maintenance, migrate
 from trading_ops.store.engine import writing_engine
-from trading_ops.store.transaction import transaction
+from trading_ops.store.writer import transaction
 
 
 def test_from_an_empty_server_to_a_reconciler_that_can_write(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_from_an_empty_server_to_a_reconciler_that_can_write(tmp_path: Path) -> 
         engine = writing_engine(url("trading_ops", "database_password"))
         try:
             with transaction(engine, b"key") as connection:
-                pauses.begin(
+                maintenance.begin_pause(
                     connection, Pause(owner="anna", reason="work", expires_at=NOW), now=NOW
                 )
         finally:

@@ -26,7 +26,7 @@ from trading_ops.config.settings import load_settings
 from trading_ops.config.targets import load_targets
 from trading_ops.domain.decision import GlobalLimits
 from trading_ops.reconciler import crash_recovery, lease
-from trading_ops.store import claims, failpoints
+from trading_ops.store import failpoints, leases
 from trading_ops.store.failpoints import Failpoint
 
 FAST = functools.partial(
@@ -107,8 +107,8 @@ def _remove_limits() -> None:
 
 def _shorten_leases(seconds: float) -> None:
     """Shorten leases in proportion: a sweep cannot wait fifteen seconds a thousand times."""
-    claims.LEASE = timedelta(seconds=seconds)
-    claims.MARGIN = timedelta(seconds=seconds / 3)
+    leases.LEASE = timedelta(seconds=seconds)
+    leases.MARGIN = timedelta(seconds=seconds / 3)
     lease.LEASE_SECONDS = seconds
     lease.USABLE_SECONDS = seconds * 2 / 3
     lease.RENEW_SECONDS = lease.RETRY_SECONDS = seconds / 3

@@ -12,8 +12,7 @@ from tests.jobs.conftest import Replica, Start
 from tests.jobs.test_database import Session, connect, context_of
 from tests.postgres import Cluster
 from trading_ops.domain.job import JobOutcome
-from trading_ops.jobs.job import Context
-from trading_ops.jobs.registry import load
+from trading_ops.jobs.job import Context, load
 from trading_ops.jobs.work.database_report import DatabaseReport
 from trading_ops.store import care
 from trading_ops.store.care import Need, without_space

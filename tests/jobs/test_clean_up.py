@@ -25,8 +25,7 @@ from trading_ops.cleanup.rules import OVER, Kind, leftovers
 from trading_ops.cli.clean_up import clean_up
 from trading_ops.config.settings import Settings
 from trading_ops.domain.job import JobOutcome
-from trading_ops.jobs.job import Context
-from trading_ops.jobs.registry import load
+from trading_ops.jobs.job import Context, load
 
 STAMP = "20260301T000000.000000"
 

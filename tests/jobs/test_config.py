@@ -7,7 +7,7 @@ import pytest
 
 from trading_ops.errors import ConfigError
 from trading_ops.jobs.config import load_jobs
-from trading_ops.jobs.registry import JOBS, load
+from trading_ops.jobs.job import JOBS, load
 from trading_ops.jobs.schedule import Cron
 
 

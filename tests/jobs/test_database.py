@@ -17,8 +17,7 @@ from tests.waiting import eventually
 from trading_ops.config.settings import Settings
 from trading_ops.domain.job import JobOutcome
 from trading_ops.errors import StoreError
-from trading_ops.jobs.job import Context
-from trading_ops.jobs.registry import load
+from trading_ops.jobs.job import Context, load
 from trading_ops.store.care import LONG_TRANSACTION, Need, obstacle
 
 JOBS = ("database_vacuum", "database_reindex")

@@ -13,7 +13,7 @@ from trading_ops.domain.decision import Pause
 from trading_ops.domain.job import JobOutcome
 from trading_ops.errors import RequestRefused
 from trading_ops.jobs.job import Result
-from trading_ops.store import Connection, events, jobs, pauses
+from trading_ops.store import Connection, events, jobs, maintenance
 
 SKIP = {"skip_missed": True}
 
@@ -73,13 +73,13 @@ async def test_a_pause_of_automation_holds_it_back(start: Start) -> None:
         await replica.make_due()
         now = clock.now()
         pause = Pause(owner="ada", reason="new disk", expires_at=now + timedelta(hours=1))
-        await replica.scheduler.writer.run(partial(pauses.begin, pause=pause, now=now))
+        await replica.scheduler.writer.run(partial(maintenance.begin_pause, pause=pause, now=now))
         await replica.scheduler.pass_once()
         await replica.scheduler.pass_once()
         (noted,) = await replica.history()
         assert noted.outcome is JobOutcome.REFUSED
         assert "paused by ada: new disk" in noted.detail
-        release = partial(pauses.end, owner="ada", now=clock.now())
+        release = partial(maintenance.end_pause, owner="ada", now=clock.now())
         await replica.scheduler.writer.run(release)
         await replica.scheduler.pass_once()
         await replica.job.began.wait()

@@ -8,7 +8,7 @@ from tests.databases import sqlite_only
 from tests.jobs.conftest import Start
 from tests.jobs.test_database import context_of
 from trading_ops.domain.job import JobOutcome
-from trading_ops.jobs.registry import load
+from trading_ops.jobs.job import load
 from trading_ops.jobs.work import findings
 
 TOKEN = "k3J9sPq2vXz7LmN4"

@@ -21,8 +21,7 @@ from trading_ops.config.token_files import write_secret
 from trading_ops.domain.job import JobOutcome
 from trading_ops.errors import StoreError
 from trading_ops.instrument import BotMetrics
-from trading_ops.jobs.job import Context
-from trading_ops.jobs.registry import load
+from trading_ops.jobs.job import Context, load
 from trading_ops.store.engine import WAL_BYTES, reading_engine, writing_engine
 
 JOB = load("database_optimize")

@@ -16,8 +16,7 @@ from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.config.settings import Settings
 from trading_ops.domain.job import JobOutcome
-from trading_ops.jobs.job import Context
-from trading_ops.jobs.registry import load
+from trading_ops.jobs.job import Context, load
 from trading_ops.jobs.schedule import Session, next_due, parse
 from trading_ops.jobs.scheduler import SESSIONS_JOB, Scheduler
 from trading_ops.jobs.work import session_table

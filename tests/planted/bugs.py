@@ -206,7 +206,7 @@ BUGS = (
         what="a replica that was frozen starts what another has taken over",
         changes=(
             Change(
-                path="trading_ops/store/claims.py",
+                path="trading_ops/store/leases.py",
                 old="    return until is not None and until > moment + margin\n",
                 new="    return True\n",
             ),

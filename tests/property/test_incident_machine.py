@@ -29,7 +29,6 @@ from trading_ops.store import (
     events,
     holds,
     maintenance,
-    pauses,
     tables,
 )
 
@@ -123,7 +122,7 @@ class Incidents(RuleBasedStateMachine):
     def a_person_pauses(self, seconds: int) -> None:
         now = self.driver.now
         pause = Pause(owner="ada", reason="why", expires_at=now + timedelta(seconds=seconds))
-        pauses.begin(self.driver.connection, pause, now=now)
+        maintenance.begin_pause(self.driver.connection, pause, now=now)
         self.driver.commit()
 
     @rule(

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from tests.rules.configuration import PROMETHEUS, load_rules, read_yaml, recorded
-from trading_ops.domain.fault import BOT, ORIGIN, SUBJECT_LABELS, VENUE
+from trading_ops.domain.acknowledgement import BOT, ORIGIN, SUBJECT_LABELS, VENUE
 
 OF_ALL = frozenset(
     {"alertname", BOT, ORIGIN, VENUE, "severity", "page_after", "remediation", "tier", "after"}

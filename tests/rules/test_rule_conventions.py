@@ -207,7 +207,7 @@ def test_recorded_names_report_level_metric_and_operation(name: str) -> None:
     assert {metric, f"{metric}_total"} & names
     assert not metric.endswith("_total")
     # But for what is of the whole fleet, which no label of a target may divide, and for faults,
-    # whose labels are listed in `domain.fault`.
+    # whose labels are listed in `domain.acknowledgement`.
     assert " by (" not in recorded()[name] or level in {"fleet", "fault"}
 
 

@@ -13,8 +13,7 @@ from trading_ops.reconciler.retention import Retention
 from trading_ops.store.archive import Archive
 from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.reader import open_reader
-from trading_ops.store.transaction import transaction
-from trading_ops.store.writer import Writer
+from trading_ops.store.writer import Writer, transaction
 
 
 @pytest.fixture

@@ -18,12 +18,11 @@ from trading_ops.store import (
     attempts,
     audit_chain,
     events,
-    fencing,
     holds,
     incidents,
+    leases,
     maintenance,
     notifications,
-    pauses,
 )
 
 
@@ -128,10 +127,12 @@ def test_a_gate_that_shut_meanwhile_stops_the_start(connection: Connection) -> N
     """Inside the transaction everything is looked at again."""
     incident = opened(connection)
     expires_at = NOW + timedelta(minutes=1)
-    pauses.begin(connection, Pause(owner="a", reason="b", expires_at=expires_at), now=NOW)
+    maintenance.begin_pause(
+        connection, Pause(owner="a", reason="b", expires_at=expires_at), now=NOW
+    )
     assert attempts.start(connection, plan(incident), now=NOW) is None
-    assert pauses.end(connection, owner="a", now=NOW) == 1
-    assert pauses.end(connection, owner="a", now=NOW) == 0
+    assert maintenance.end_pause(connection, owner="a", now=NOW) == 1
+    assert maintenance.end_pause(connection, owner="a", now=NOW) == 0
     attempt = attempts.start(connection, plan(incident), now=NOW)
     assert attempt is not None
     assert attempts.start(connection, plan(incident), now=NOW) is None, "the target is held"
@@ -206,9 +207,11 @@ def test_a_start_spends_its_approval(connection: Connection) -> None:
     assert attempts.start(connection, wanted, now=NOW) is None
     approvals.approve(connection, asked.id, owner="ada", now=NOW)
     expires_at = NOW + timedelta(minutes=1)
-    pauses.begin(connection, Pause(owner="a", reason="b", expires_at=expires_at), now=NOW)
+    maintenance.begin_pause(
+        connection, Pause(owner="a", reason="b", expires_at=expires_at), now=NOW
+    )
     assert attempts.start(connection, wanted, now=NOW) is None
-    pauses.end(connection, owner="a", now=NOW)
+    maintenance.end_pause(connection, owner="a", now=NOW)
     assert approvals.usable(connection, asked.digest, now=NOW) is not None
     assert attempts.start(connection, wanted, now=NOW) is not None
     assert approvals.usable(connection, asked.digest, now=NOW) is None
@@ -344,10 +347,10 @@ def test_a_stale_attempt_does_not_raise_the_fence(connection: Connection) -> Non
     incident = opened(connection)
     attempt = attempts.start(connection, plan(incident), now=NOW)
     assert attempt is not None
-    successor = fencing.raise_fence(connection, "alpha")
-    assert not fencing.adopt_fence(connection, attempt, successor, now=NOW)
-    assert not fencing.adopt_fence(connection, attempt, successor + 10, now=NOW)
-    assert fencing.raise_fence(connection, "alpha") == successor + 1
+    successor = leases.raise_fence(connection, "alpha")
+    assert not leases.adopt_fence(connection, attempt, successor, now=NOW)
+    assert not leases.adopt_fence(connection, attempt, successor + 10, now=NOW)
+    assert leases.raise_fence(connection, "alpha") == successor + 1
 
 
 def test_a_younger_database_takes_its_executors_fence_up(connection: Connection) -> None:
@@ -355,9 +358,9 @@ def test_a_younger_database_takes_its_executors_fence_up(connection: Connection)
     incident = opened(connection)
     attempt = attempts.start(connection, plan(incident), now=NOW)
     assert attempt is not None
-    assert not fencing.adopt_fence(connection, attempt, attempt.fence, now=NOW)
-    assert fencing.adopt_fence(connection, attempt, 50, now=NOW)
-    assert fencing.raise_fence(connection, "alpha") == 51
+    assert not leases.adopt_fence(connection, attempt, attempt.fence, now=NOW)
+    assert leases.adopt_fence(connection, attempt, 50, now=NOW)
+    assert leases.raise_fence(connection, "alpha") == 51
 
 
 @pytest.mark.parametrize("highest", [2**63 - 1, 2**53 - 1, 1 + 1_000_001])
@@ -365,5 +368,5 @@ def test_a_fence_far_above_ours_is_not_believed(connection: Connection, highest:
     """One hostile word must not use up all the numbers there are."""
     attempt = attempts.start(connection, plan(opened(connection)), now=NOW)
     assert attempt is not None
-    assert not fencing.adopt_fence(connection, attempt, highest, now=NOW)
-    assert fencing.raise_fence(connection, "alpha") == attempt.fence + 1
+    assert not leases.adopt_fence(connection, attempt, highest, now=NOW)
+    assert leases.raise_fence(connection, "alpha") == attempt.fence + 1

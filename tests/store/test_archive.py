@@ -25,8 +25,7 @@ from trading_ops.store import audit_chain, events, failpoints, tables
 from trading_ops.store.archive import Archive, links_of
 from trading_ops.store.engine import sqlite_path, writing_engine
 from trading_ops.store.reader import open_reader
-from trading_ops.store.transaction import transaction
-from trading_ops.store.writer import Writer
+from trading_ops.store.writer import Writer, transaction
 
 ARCHIVED = (
     tables.incidents,

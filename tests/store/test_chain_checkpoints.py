@@ -13,8 +13,7 @@ from trading_ops.audit.report import AnchorBook, Verdict, unproven, verify
 from trading_ops.audit.walk import Fault
 from trading_ops.store import Connection, audit_chain, events
 from trading_ops.store.reader import open_reader
-from trading_ops.store.transaction import transaction
-from trading_ops.store.writer import Writer
+from trading_ops.store.writer import Writer, transaction
 
 KEY = b""
 """What the fixtures write with."""

@@ -8,22 +8,21 @@ from datetime import timedelta
 from sqlalchemy import Connection, Engine, select, update
 
 from trading_ops import clock
-from trading_ops.store import audit_chain, claims, events
-from trading_ops.store.claims import LEASE, MARGIN, Claim
-from trading_ops.store.dialects import database_now
-from trading_ops.store.engine import writing_engine
+from trading_ops.store import audit_chain, events, leases
+from trading_ops.store.engine import database_now, writing_engine
+from trading_ops.store.leases import LEASE, MARGIN, Claim
 from trading_ops.store.tables import claims as table
-from trading_ops.store.transaction import transaction
+from trading_ops.store.writer import transaction
 
 KEYS = ["target:a", "target:b", "target:c", "target:d"]
 
 
 def renew(connection: Connection, replica: str) -> frozenset[str]:
-    return claims.renew(connection, replica, now=clock.now())
+    return leases.renew(connection, replica, now=clock.now())
 
 
 def take(connection: Connection, replica: str, keys: list[str], held: int = 0) -> frozenset[str]:
-    return claims.take(connection, replica, keys, held=held, now=clock.now())
+    return leases.take(connection, replica, keys, held=held, now=clock.now())
 
 
 def runs_out(connection: Connection, *, left: timedelta = timedelta(seconds=-1)) -> None:
@@ -44,7 +43,7 @@ def test_what_one_holds_another_does_not_get(connection: Connection) -> None:
     take(connection, "one", KEYS)
     renew(connection, "two")
     assert take(connection, "two", KEYS) == set()
-    claims.release(connection, "one", KEYS[:1])
+    leases.release(connection, "one", KEYS[:1])
     assert take(connection, "two", KEYS) == {KEYS[0]}
     assert renew(connection, "one") == set(KEYS[1:])
 
@@ -64,14 +63,14 @@ def test_a_lease_that_ran_out_is_taken_over_and_reported(connection: Connection)
     renew(connection, "one")
     take(connection, "one", KEYS[:1])
     claim = Claim(KEYS[0], "one")
-    assert claims.is_held(connection, claim, now=clock.now(), margin=MARGIN)
+    assert leases.is_held(connection, claim, now=clock.now(), margin=MARGIN)
     runs_out(connection)
-    assert not claims.is_held(connection, claim, now=clock.now())
-    assert claims.holder(connection, KEYS[0], now=clock.now()) is None
+    assert not leases.is_held(connection, claim, now=clock.now())
+    assert leases.holder(connection, KEYS[0], now=clock.now()) is None
     renew(connection, "two")
     assert take(connection, "two", KEYS[:1]) == {KEYS[0]}
     assert renew(connection, "one") == frozenset()
-    assert claims.holder(connection, KEYS[0], now=clock.now()) == "two"
+    assert leases.holder(connection, KEYS[0], now=clock.now()) == "two"
     audit_chain.write(connection, b"")
     (event,) = (event for event in events.latest(connection) if event.kind == "claim_taken_over")
     assert (event.actor, event.note) == ("two", f"{KEYS[0]} from one")
@@ -83,8 +82,8 @@ def test_no_effect_is_started_at_the_end_of_a_lease(connection: Connection) -> N
     take(connection, "one", KEYS[:1])
     runs_out(connection, left=MARGIN - timedelta(seconds=1))
     claim = Claim(KEYS[0], "one")
-    assert claims.is_held(connection, claim, now=clock.now())
-    assert not claims.is_held(connection, claim, now=clock.now(), margin=MARGIN)
+    assert leases.is_held(connection, claim, now=clock.now())
+    assert not leases.is_held(connection, claim, now=clock.now(), margin=MARGIN)
 
 
 def test_a_lease_that_ran_out_and_that_no_one_took_goes_on(connection: Connection) -> None:
@@ -94,7 +93,7 @@ def test_a_lease_that_ran_out_and_that_no_one_took_goes_on(connection: Connectio
     runs_out(connection)
     assert renew(connection, "one") == set(KEYS)
     claim = Claim(KEYS[0], "one")
-    assert claims.is_held(connection, claim, now=clock.now(), margin=LEASE - MARGIN)
+    assert leases.is_held(connection, claim, now=clock.now(), margin=LEASE - MARGIN)
 
 
 def test_a_replica_that_ends_leaves_nothing_behind(connection: Connection) -> None:
@@ -102,7 +101,7 @@ def test_a_replica_that_ends_leaves_nothing_behind(connection: Connection) -> No
     renew(connection, "one")
     renew(connection, "two")
     take(connection, "one", KEYS)
-    claims.leave(connection, "one")
+    leases.leave(connection, "one")
     assert take(connection, "two", KEYS) == set(KEYS)
 
 

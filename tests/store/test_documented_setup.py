@@ -11,9 +11,9 @@ from tests.builders import NOW
 from tests.postgres import Cluster, binary
 from trading_ops.cli.migrate import migrate
 from trading_ops.config.settings import load_settings
-from trading_ops.store import pauses
+from trading_ops.store import maintenance
 from trading_ops.store.engine import writing_engine
-from trading_ops.store.transaction import transaction
+from trading_ops.store.writer import transaction
 
 ROOT = Path(__file__).parents[2]
 GRANTS = "deploy/postgresql/grants.sql"
@@ -79,7 +79,7 @@ def test_the_documented_setup_works(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         (tmp_path / "settings.yml").write_text(f"{mine}\n")
         engine = writing_engine(load_settings(tmp_path).database_url)
         with transaction(engine) as connection:
-            assert pauses.current(connection, now=NOW) is None
+            assert maintenance.current_pause(connection, now=NOW) is None
             who = connection.exec_driver_sql("SELECT current_user").scalar_one()
         engine.dispose()
     assert who == "trading_ops"

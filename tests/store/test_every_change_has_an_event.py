@@ -16,11 +16,11 @@ UNTOLD = {
         "add",
     ): "the event comes when it is taken apart; a storm must be stored first",
     ("notifications", "finish"): "its caller adds `notified` or `quarantined`, with the hash",
-    ("fencing", "raise_fence"): "a counter; each attempt's event says its value",
-    (
-        "claims",
-        "*",
-    ): "leases say who works now; a takeover is an event, a renewal each 5 s is not",
+    ("leases", "raise_fence"): "a counter; each attempt's event says its value",
+    **dict.fromkeys(
+        [("leases", name) for name in ("clear", "renew", "_make_rows", "release", "leave")],
+        "leases say who works now; a takeover is an event, a renewal each 5 s is not",
+    ),
     ("replicas", "*"): "who is alive now",
     ("audit_chain", "write"): "writes the events",
     ("audit_chain", "add_checkpoint"): "of one row, for callers that tell",

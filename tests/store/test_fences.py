@@ -9,13 +9,13 @@ from sqlalchemy import Connection, delete, insert
 
 from tests.builders import NOW, make_attempt
 from trading_ops.agent.fence import MAXIMUM_FENCE
-from trading_ops.store import fencing
+from trading_ops.store import leases
 from trading_ops.store.tables import fences
 
 LARGEST_INTEGER = 2**63 - 1
 NEAR = [
     edge + offset
-    for edge in (0, fencing.MOST_AHEAD, fencing.MAXIMUM, LARGEST_INTEGER)
+    for edge in (0, leases.MOST_AHEAD, leases.MAXIMUM_FENCE, LARGEST_INTEGER)
     for offset in (-2, -1, 0, 1)
     if 0 <= edge + offset <= LARGEST_INTEGER
 ]
@@ -24,7 +24,7 @@ SEEN = STORED | st.integers(LARGEST_INTEGER, 2**80)
 
 
 def test_agents_take_the_same_fences() -> None:
-    assert fencing.MAXIMUM == MAXIMUM_FENCE
+    assert leases.MAXIMUM_FENCE == MAXIMUM_FENCE
 
 
 def hold(connection: Connection, fence: int) -> None:
@@ -40,24 +40,27 @@ def test_a_fence_is_always_one_that_executors_take(
 ) -> None:
     """It also rises with each attempt, but for the one restart above the maximum."""
     hold(connection, stored)
-    before = stored if stored < fencing.MAXIMUM else 0
+    before = stored if stored < leases.MAXIMUM_FENCE else 0
     for highest in seen:
-        token = fencing.raise_fence(connection, "alpha")
-        assert before < token <= fencing.MAXIMUM or (before, token) == (fencing.MAXIMUM, 1)
+        token = leases.raise_fence(connection, "alpha")
+        assert before < token <= leases.MAXIMUM_FENCE or (before, token) == (
+            leases.MAXIMUM_FENCE,
+            1,
+        )
         attempt = make_attempt(target="alpha", fence=token)
-        adopted = fencing.adopt_fence(connection, attempt, highest, now=NOW)
+        adopted = leases.adopt_fence(connection, attempt, highest, now=NOW)
         before = highest if adopted else token
-        assert before <= fencing.MAXIMUM
-    assert 1 <= fencing.raise_fence(connection, "alpha") <= fencing.MAXIMUM
+        assert before <= leases.MAXIMUM_FENCE
+    assert 1 <= leases.raise_fence(connection, "alpha") <= leases.MAXIMUM_FENCE
 
 
-@pytest.mark.parametrize("stored", [fencing.MAXIMUM, LARGEST_INTEGER])
+@pytest.mark.parametrize("stored", [leases.MAXIMUM_FENCE, LARGEST_INTEGER])
 def test_a_database_at_the_end_finds_its_executors_fence_again(
     connection: Connection, stored: int
 ) -> None:
     """The executor never took the impossible fence, so its own is adopted."""
     hold(connection, stored)
-    token = fencing.raise_fence(connection, "alpha")
+    token = leases.raise_fence(connection, "alpha")
     attempt: Any = make_attempt(target="alpha", fence=token)
-    assert fencing.adopt_fence(connection, attempt, 57, now=NOW)
-    assert fencing.raise_fence(connection, "alpha") == 58
+    assert leases.adopt_fence(connection, attempt, 57, now=NOW)
+    assert leases.raise_fence(connection, "alpha") == 58

@@ -25,11 +25,10 @@ from trading_ops.store import (
     maintenance,
     messages,
     notifications,
-    pauses,
 )
-from trading_ops.store.dialects import StorableJson, StorableText, Timestamp, storable
+from trading_ops.store.engine import StorableJson, StorableText, Timestamp, storable
 from trading_ops.store.tables import metadata
-from trading_ops.store.transaction import transaction
+from trading_ops.store.writer import transaction
 
 TEXTS = {
     "a NUL": "a\0b",
@@ -133,11 +132,11 @@ def _attempt(connection: Connection, text: str) -> None:
 
 def _pause(connection: Connection, text: str) -> None:
     pause = Pause(owner=text, reason=text, expires_at=NOW + timedelta(minutes=1))
-    pauses.begin(connection, pause, now=NOW)
-    active = pauses.current(connection, now=NOW)
+    maintenance.begin_pause(connection, pause, now=NOW)
+    active = maintenance.current_pause(connection, now=NOW)
     assert active is not None
     assert (active.owner, active.reason) == (storable(text), storable(text))
-    assert pauses.end(connection, owner=text, now=NOW) == 1
+    assert maintenance.end_pause(connection, owner=text, now=NOW) == 1
 
 
 def _maintenance(connection: Connection, text: str) -> None:

@@ -15,7 +15,7 @@ from trading_ops.store import events, messages
 from trading_ops.store.engine import writing_engine
 from trading_ops.store.messages import LEASE, SHOWN, Batch, Draft
 from trading_ops.store.search import PagePosition, TimeRange
-from trading_ops.store.transaction import transaction
+from trading_ops.store.writer import transaction
 
 MINUTE = timedelta(minutes=1)
 DIGEST = timedelta(minutes=10)

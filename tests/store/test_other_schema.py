@@ -22,7 +22,7 @@ from trading_ops.store import (
 )
 from trading_ops.store.engine import writing_engine
 from trading_ops.store.reader import open_reader
-from trading_ops.store.transaction import transaction
+from trading_ops.store.writer import transaction
 
 BEHIND = f"{int(migrate.HEAD) - 1:04}"
 AHEAD = f"{int(migrate.HEAD) + 1:04}"

@@ -16,7 +16,7 @@ from tests.database_cable import Cable
 from tests.databases import postgresql_only, sqlite_only
 from tests.postgres import Cluster
 from trading_ops.errors import CommitUnknown, StoreError, StoreUnavailable
-from trading_ops.store import fencing, notifications
+from trading_ops.store import leases, notifications
 from trading_ops.store.engine import parse, reading_engine, sqlite_path, writing_engine
 from trading_ops.store.postgresql import WRITING, ConnectionLimits
 from trading_ops.store.postgresql import engine as bounded
@@ -116,16 +116,16 @@ async def test_two_writers_in_each_others_way_both_get_through(url: str, writer:
     other.start()
     met = threading.Barrier(2)
     for target in ("a", "b"):
-        await writer.run(functools.partial(fencing.raise_fence, target=target))
+        await writer.run(functools.partial(leases.raise_fence, target=target))
 
     def crossing(first: str, second: str) -> Callable[[Connection], int]:
         meet = [met.wait]
 
         def work(connection: Connection) -> int:
-            fencing.raise_fence(connection, first)
+            leases.raise_fence(connection, first)
             if meet:
                 meet.pop()(PATIENCE)
-            return fencing.raise_fence(connection, second)
+            return leases.raise_fence(connection, second)
 
         return work
 
@@ -143,7 +143,7 @@ async def test_two_writers_that_insert_the_same(url: str, writer: Writer) -> Non
     inserted, waiting = threading.Event(), threading.Event()
 
     def first(connection: Connection) -> int:
-        token = fencing.raise_fence(connection, "new")
+        token = leases.raise_fence(connection, "new")
         inserted.set()
         assert waiting.wait(PATIENCE)
         return token
@@ -151,7 +151,7 @@ async def test_two_writers_that_insert_the_same(url: str, writer: Writer) -> Non
     def second(connection: Connection) -> int:
         # From here on its insert waits for the first's end, or comes just after it.
         threading.Timer(0.1, waiting.set).start()
-        return fencing.raise_fence(connection, "new")
+        return leases.raise_fence(connection, "new")
 
     ahead = asyncio.create_task(writer.run(first))
     assert await asyncio.to_thread(inserted.wait, PATIENCE)

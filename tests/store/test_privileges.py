@@ -17,10 +17,10 @@ from tests.postgres import Cluster
 from tests.store import test_retention
 from tests.store.test_hostile_text import USES
 from trading_ops.errors import StoreError
-from trading_ops.store import audit_chain, care, claims, events, migrate, notifications, retention
+from trading_ops.store import audit_chain, care, events, leases, migrate, notifications, retention
 from trading_ops.store.archive import Archive
 from trading_ops.store.engine import writing_engine
-from trading_ops.store.transaction import transaction
+from trading_ops.store.writer import transaction
 
 GRANTS = Path(__file__).parents[2] / "deploy" / "postgresql" / "grants.sql"
 
@@ -63,10 +63,10 @@ def test_it_is_enough_for_what_is_swept_up(restricted: str) -> None:
     """Leases and old notifications are deleted; a start looks whether there is a migration."""
     assert migrate.upgrade(restricted) == migrate.HEAD
     with opened(restricted) as engine, transaction(engine) as connection:
-        claims.clear(connection)
-        claims.renew(connection, "one", now=NOW)
-        assert claims.take(connection, "one", ["target:alpha"], held=0, now=NOW)
-        claims.leave(connection, "one")
+        leases.clear(connection)
+        leases.renew(connection, "one", now=NOW)
+        assert leases.take(connection, "one", ["target:alpha"], held=0, now=NOW)
+        leases.leave(connection, "one")
         key = notifications.add(connection, received_at=NOW, body=b"x")
         notifications.finish(connection, key, notifications.NotificationState.PARSED)
         notifications.prune(connection, before=NOW.replace(year=2027), now=NOW)

@@ -32,12 +32,10 @@ from trading_ops.store import (
     incidents,
     maintenance,
     notifications,
-    pauses,
     tables,
 )
 from trading_ops.store.reader import open_reader
-from trading_ops.store.transaction import transaction
-from trading_ops.store.writer import Writer
+from trading_ops.store.writer import Writer, transaction
 
 OLD = NOW - 40 * DAY
 YOUNG = NOW - 20 * DAY
@@ -98,7 +96,7 @@ def orders(connection: Connection, at: datetime) -> None:
     """Give one order of each kind, all over soon afterwards."""
     soon = at + timedelta(hours=1)
     hold(connection, at)
-    pauses.begin(connection, Pause(owner="ann", reason="test", expires_at=soon), now=at)
+    maintenance.begin_pause(connection, Pause(owner="ann", reason="test", expires_at=soon), now=at)
     window = Maintenance(target="beta", owner="ann", reason="test", begins_at=at, ends_at=soon)
     maintenance.begin(connection, window, now=at)
     ask(connection, at, target=f"target of {at}")

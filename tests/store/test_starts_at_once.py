@@ -12,7 +12,7 @@ from trading_ops.domain.attempt import Attempt
 from trading_ops.domain.decision import GlobalLimits
 from trading_ops.store import attempts, incidents
 from trading_ops.store.engine import writing_engine
-from trading_ops.store.transaction import transaction
+from trading_ops.store.writer import transaction
 
 pytestmark = [postgresql_only, pytest.mark.usefixtures("database_url")]
 

@@ -8,7 +8,7 @@ from tests.builders import NOW, make_alert
 from tests.open_incidents import open_incidents
 from trading_ops.domain.decision import Close, Escalate, GlobalLimits, Pause, Reason
 from trading_ops.reconciler.state import State, read_state
-from trading_ops.store import audit_chain, incidents, pauses
+from trading_ops.store import audit_chain, incidents, maintenance
 
 
 def read(connection: Connection, former: State | None = None) -> State:
@@ -71,5 +71,5 @@ def test_what_names_no_target_changes_alone(connection: Connection) -> None:
     incidents.escalate(connection, by_key["c"], decision, now=NOW)
     third = read(connection, second)
     assert third.changed == {by_key["c"], by_key["d"]}
-    pauses.begin(connection, Pause(owner="ada", reason="x", expires_at=NOW), now=NOW)
+    maintenance.begin_pause(connection, Pause(owner="ada", reason="x", expires_at=NOW), now=NOW)
     assert read(connection, third).changed == set(by_key.values())

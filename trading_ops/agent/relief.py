@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from trading_ops.agent.commands import Command, CommandFailed, Params
 from trading_ops.instrument import BotMetrics
 from trading_ops.instrument.heap import trim_heap
-from trading_ops.instrument.uss import read_uss
+from trading_ops.instrument.watchers.memory import read_uss
 
 DEADLINE_SECONDS = 30.0
 

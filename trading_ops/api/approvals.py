@@ -5,8 +5,8 @@ from functools import partial
 import msgspec
 
 from trading_ops import clock, logs
+from trading_ops.api.auth import Identity, token_of
 from trading_ops.api.requests import Key, Limit, Person, not_found
-from trading_ops.api.tokens import Identity, token_of
 from trading_ops.domain.approval import Approval, ApprovalState
 from trading_ops.errors import RequestRefused
 from trading_ops.store import approvals

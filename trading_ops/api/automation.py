@@ -7,12 +7,12 @@ from typing import Annotated
 import msgspec
 
 from trading_ops import clock, logs
+from trading_ops.api.auth import Identity
 from trading_ops.api.requests import Count, Person, Text, not_found
-from trading_ops.api.tokens import Identity
 from trading_ops.domain.decision import Pause
 from trading_ops.domain.target import Registry
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.store import attempts, pauses
+from trading_ops.store import attempts, maintenance
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
 
@@ -98,7 +98,7 @@ class AutomationRoutes:
             reason=body.reason,
             expires_at=now + timedelta(seconds=body.seconds),
         )
-        key = await self._writer.run(partial(pauses.begin, pause=pause, now=now))
+        key = await self._writer.run(partial(maintenance.begin_pause, pause=pause, now=now))
         self._metrics.paused.set(1)
         log.info("automation_paused", owner=pause.owner, reason=pause.reason)
         return Paused(pause=pause_view(pause), id=key)
@@ -106,7 +106,7 @@ class AutomationRoutes:
     async def resume(self, identity: Identity, query: ResumeQuery) -> Resumed:
         """Resume: end every pause, or with `id` only that one."""
         owner = identity.actor(query.owner)
-        end = partial(pauses.end, owner=owner, now=clock.now(), only=query.id)
+        end = partial(maintenance.end_pause, owner=owner, now=clock.now(), only=query.id)
         ended = await self._writer.run(end)
         left = await self._current()
         self._metrics.paused.set(left is not None)
@@ -131,7 +131,7 @@ class AutomationRoutes:
         return BudgetReset(target=target.name)
 
     async def _current(self) -> PauseView | None:
-        found = await self._reader.read(partial(pauses.current, now=clock.now()))
+        found = await self._reader.read(partial(maintenance.current_pause, now=clock.now()))
         return None if found is None else pause_view(found)
 
 

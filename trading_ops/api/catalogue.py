@@ -8,8 +8,8 @@ import msgspec
 from aiohttp import web
 
 from trading_ops.actions.registry import ACTIONS
+from trading_ops.api.auth import Identity, Role
 from trading_ops.api.requests import PLAIN, Key, Person, Text, invalid, not_found
-from trading_ops.api.tokens import Identity, Role
 from trading_ops.domain.approval import Approval
 from trading_ops.domain.attempt import Attempt, Delivery
 from trading_ops.domain.runbook import Runbook

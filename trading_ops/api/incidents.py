@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from trading_ops import clock
+from trading_ops.api.auth import Identity
 from trading_ops.api.automation import AutomationRequest
 from trading_ops.api.requests import (
     Cursor,
@@ -21,7 +22,6 @@ from trading_ops.api.requests import (
     not_found,
     place_of,
 )
-from trading_ops.api.tokens import Identity
 from trading_ops.domain.acknowledgement import SNOOZED_AT_MOST, AcknowledgementKind
 from trading_ops.domain.decision import Close, Reason
 from trading_ops.domain.incident import Incident

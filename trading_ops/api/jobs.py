@@ -6,8 +6,8 @@ from functools import partial
 import msgspec
 
 from trading_ops import clock, logs
+from trading_ops.api.auth import Identity
 from trading_ops.api.requests import Limit, Person, Text, not_found
-from trading_ops.api.tokens import Identity
 from trading_ops.domain.job import JobRun
 from trading_ops.jobs.job import Step
 from trading_ops.jobs.scheduler import Scheduler, Standing

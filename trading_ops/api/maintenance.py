@@ -7,8 +7,8 @@ from typing import Annotated
 import msgspec
 
 from trading_ops import clock, logs
+from trading_ops.api.auth import Identity
 from trading_ops.api.requests import GREATEST, Key, Moment, Person, Text, invalid, not_found
-from trading_ops.api.tokens import Identity
 from trading_ops.domain.maintenance import LONGEST, Maintenance, RecurringWindow
 from trading_ops.domain.target import Registry
 from trading_ops.errors import ConfigError

@@ -8,9 +8,9 @@ import msgspec
 from aiohttp import web
 
 from trading_ops import __version__
+from trading_ops.api.auth import Role
 from trading_ops.api.requests import JSON, Problem, fields_of
 from trading_ops.api.route import Route
-from trading_ops.api.tokens import Role
 
 PATH = "/api/v1/openapi.json"
 DESCRIPTION = """\

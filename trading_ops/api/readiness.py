@@ -10,8 +10,8 @@ from typing import Annotated
 import msgspec
 
 from trading_ops import clock, logs
+from trading_ops.api.auth import Identity
 from trading_ops.api.requests import Person, Text, conflict, invalid, not_found
-from trading_ops.api.tokens import Identity
 from trading_ops.clients.readiness_views import Checked, CheckToRun, ReadinessRunView, SignedReport
 from trading_ops.domain.approval import Approval
 from trading_ops.domain.readiness import (

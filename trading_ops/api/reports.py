@@ -6,8 +6,8 @@ from typing import Any, Protocol
 import msgspec
 
 from trading_ops import logs
+from trading_ops.api.auth import Identity
 from trading_ops.api.requests import Person, not_found
-from trading_ops.api.tokens import Identity
 from trading_ops.domain.report import Period, Report
 
 log = logs.get(__name__)

@@ -15,7 +15,7 @@ import msgspec
 from aiohttp import web
 
 from trading_ops import logs
-from trading_ops.api.tokens import Role
+from trading_ops.api.auth import Role
 from trading_ops.domain.target import Registry, Selection
 from trading_ops.errors import (
     ClientError,

@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from trading_ops.api.auth import Authenticator
+from trading_ops.api.auth import Authenticator, Identity, Role
 from trading_ops.api.requests import (
     JSON,
     Handler,
@@ -33,7 +33,6 @@ from trading_ops.api.requests import (
     read_query,
     unauthorized,
 )
-from trading_ops.api.tokens import Identity, Role
 
 IDENTITY = web.RequestKey("identity", Identity)
 ANONYMOUS = Identity("", Role.ANYONE)

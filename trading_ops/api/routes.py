@@ -11,7 +11,7 @@ from trading_ops.api import openapi
 from trading_ops.api.alerts import AlertRoutes
 from trading_ops.api.approvals import ApprovalRoutes
 from trading_ops.api.attempts import AttemptRoutes
-from trading_ops.api.auth import Authenticator
+from trading_ops.api.auth import Authenticator, Role
 from trading_ops.api.automation import AutomationRoutes
 from trading_ops.api.backups import BackupRoutes
 from trading_ops.api.bot_events import BotEventRoutes
@@ -31,7 +31,6 @@ from trading_ops.api.route import Route, guarded, route
 from trading_ops.api.stream import StreamRoutes
 from trading_ops.api.system import TEXT, SystemRoutes
 from trading_ops.api.targets import TargetRoutes
-from trading_ops.api.tokens import Role
 from trading_ops.api.webhook import BODY_LIMIT_BYTES, MessageWebhook, Webhook
 
 VIEWER, OPERATOR, ADMIN = Role.VIEWER, Role.OPERATOR, Role.ADMIN

@@ -17,10 +17,9 @@ import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from trading_ops import logs
-from trading_ops.api.auth import Authenticator
+from trading_ops.api.auth import Authenticator, Identity, Role
 from trading_ops.api.event_stream import Feed, StreamLine
 from trading_ops.api.requests import Count, Key
-from trading_ops.api.tokens import Identity, Role
 from trading_ops.domain.bot_event import BotEventKind
 from trading_ops.domain.message import Severity
 from trading_ops.errors import StoreError

@@ -14,7 +14,7 @@ from trading_ops.domain.incident import Incident
 from trading_ops.errors import StoreError
 from trading_ops.instrument.exposition import Exposition, View
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.store import Connection, notifications, pauses, search
+from trading_ops.store import Connection, maintenance, notifications, search
 from trading_ops.store.reader import Reader
 
 TEST_ALERT_SECONDS = 60.0
@@ -73,7 +73,7 @@ class SystemRoutes:
         if trouble := self._trouble():
             raise web.HTTPServiceUnavailable(text=f"background task: {trouble}\n")
         try:
-            await self._reader.read(partial(pauses.current, now=clock.now()))
+            await self._reader.read(partial(maintenance.current_pause, now=clock.now()))
         except StoreError as error:
             raise web.HTTPServiceUnavailable(text=f"{error}\n") from error
         return web.Response(text="ready\n")
@@ -99,7 +99,7 @@ class SystemRoutes:
 
     def _status(self, connection: Connection) -> SystemStatus:
         state = notifications.NotificationState
-        pause = pauses.current(connection, now=clock.now())
+        pause = maintenance.current_pause(connection, now=clock.now())
         return SystemStatus(
             version=__version__,
             pause=None if pause is None else pause_view(pause),

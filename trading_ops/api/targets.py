@@ -10,8 +10,8 @@ import msgspec
 
 from trading_ops import clock
 from trading_ops.actions.trading import ResumeTrading
+from trading_ops.api.auth import Identity
 from trading_ops.api.requests import Key, Person, Selected, Text, conflict, invalid, not_found
-from trading_ops.api.tokens import Identity
 from trading_ops.domain.approval import Approval, digest
 from trading_ops.domain.decision import Pause
 from trading_ops.domain.hold import HeldState, Hold
@@ -22,7 +22,7 @@ from trading_ops.errors import ClientError, StoreError
 from trading_ops.holds.agent_probe import ProbeState
 from trading_ops.holds.holds import AT_A_TIME, HoldManager, Placed
 from trading_ops.project.discovery import discovery
-from trading_ops.store import Connection, approvals, maintenance, pauses, search
+from trading_ops.store import Connection, approvals, maintenance, search
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
 
@@ -403,7 +403,7 @@ def _shown(silence: Silence) -> SilenceView:
 def _read(connection: Connection, now: datetime) -> _Suppressions:
     counted = search.open_by_target(connection)
     return _Suppressions(
-        pause=pauses.current(connection, now=now),
+        pause=maintenance.current_pause(connection, now=now),
         windows=maintenance.current(connection, now=now),
         open={name: count for name, count in counted.items() if name is not None},
     )

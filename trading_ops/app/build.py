@@ -16,6 +16,7 @@ from trading_ops.app.dependencies import Dependencies, own_entry
 from trading_ops.app.http import application_of
 from trading_ops.audit.checkpoint import Anchors, note_key
 from trading_ops.audit.config_watch import ConfigWatch
+from trading_ops.backoff import Seldom
 from trading_ops.backup.scheduled import Backups
 from trading_ops.clients.agent import EventsHead
 from trading_ops.clients.alertmanager import Alertmanager, Alertmanagers
@@ -36,7 +37,6 @@ from trading_ops.holds.suspension import PartSuspension
 from trading_ops.jobs.config import load_jobs
 from trading_ops.jobs.scheduler import Scheduler
 from trading_ops.jobs.windows import load_windows
-from trading_ops.logs.throttled import Seldom
 from trading_ops.messages.bot_events import BotEvents
 from trading_ops.messages.outbox import Outbox
 from trading_ops.notify.channels import FILE as NOTIFY_URLS
@@ -51,7 +51,6 @@ from trading_ops.reconciler.clocks import (
     OnDate,
 )
 from trading_ops.reconciler.crash_recovery import AttemptRecovery, CrashMarks
-from trading_ops.reconciler.decision_log import DecisionLog
 from trading_ops.reconciler.execute import AttemptRunner
 from trading_ops.reconciler.intake import Intake
 from trading_ops.reconciler.lease import Leases, replica_name
@@ -59,7 +58,7 @@ from trading_ops.reconciler.loop import Loop
 from trading_ops.reconciler.manual_actions import ErrorBudget, ManualActions
 from trading_ops.reconciler.metrics import DatabaseMetrics, Notices, ReconcilerMetrics
 from trading_ops.reconciler.observe import Observer
-from trading_ops.reconciler.reconcile import IncidentReconciler
+from trading_ops.reconciler.reconcile import DecisionLog, IncidentReconciler
 from trading_ops.reconciler.retention import Retention
 from trading_ops.reconciler.runbook_index import RunbookIndex, load_runbooks
 from trading_ops.reconciler.secondary_oncall import SilenceMonitor

@@ -21,9 +21,9 @@ from trading_ops.config.targets import load_targets
 from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.target import Registry
 from trading_ops.errors import SetupError, TradingOpsError
-from trading_ops.store import audit_chain, fencing, holds, migrate
+from trading_ops.store import audit_chain, holds, leases, migrate
 from trading_ops.store.engine import writing_engine
-from trading_ops.store.transaction import transaction
+from trading_ops.store.writer import transaction
 
 FENCES = 100_000
 """More attempts than automation can start on a target in a year; less than `MOST_AHEAD`."""
@@ -86,7 +86,7 @@ def _raise_file(path: Path) -> dict[str, int]:
     """Raise the fences in an executor's file; return the old ones."""
     data = read_json(path)
     before: dict[str, int] = data.get("fences", {})
-    raised = {target: min(fence + FENCES, fencing.MAXIMUM) for target, fence in before.items()}
+    raised = {target: min(fence + FENCES, leases.MAXIMUM_FENCE) for target, fence in before.items()}
     write_json(path, data | {"fences": raised})
     return before
 
@@ -146,7 +146,7 @@ def _change_store(
     try:
         with transaction(engine, key) as connection:
             now = clock.now()
-            fencing.raise_all(connection, seen, by=FENCES, owner=owner, now=now)
+            leases.raise_all(connection, seen, by=FENCES, owner=owner, now=now)
             for hold in bots:
                 holds.place(connection, hold, now=now)
         with engine.connect() as connection:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from trading_ops import clock
-from trading_ops.api.tokens import (
+from trading_ops.api.auth import (
     FILE,
     TOKEN_ROLES,
     TOKENS_A_NAME,

@@ -16,10 +16,10 @@ from trading_ops.clients.agent import (
     Agent,
     BotHealth,
     CommandAnswer,
+    CommandResult,
     EventsPage,
     read_health,
 )
-from trading_ops.clients.executor import CommandResult
 from trading_ops.clients.freqtrade import Freqtrade
 from trading_ops.clients.http import Http
 from trading_ops.clients.kept_connections import KeptConnections, NotPlain

@@ -19,12 +19,12 @@ from trading_ops.backoff import Backoff
 from trading_ops.clients.agent import (
     BotHealth,
     CommandAnswer,
+    CommandResult,
     ComponentHealth,
     EventsHead,
     EventsPage,
     ReportedHold,
 )
-from trading_ops.clients.executor import CommandResult
 from trading_ops.clients.freqtrade_api import (
     GLOBAL,
     QUIET,

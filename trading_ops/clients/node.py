@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from trading_ops.clients.executor import CommandResult, Executor, decode_result, refusal
+from trading_ops.clients.agent import CommandResult, Executor, decode_result, refusal
 from trading_ops.clients.http import Http
 from trading_ops.errors import Refused, Unreachable
 

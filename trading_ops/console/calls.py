@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from trading_ops.api.auth import Identity
 from trading_ops.api.requests import Key, explain, invalid, not_found
 from trading_ops.api.route import Route
-from trading_ops.api.tokens import Identity
 
 
 class Calls:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from trading_ops import clock, logs
+from trading_ops.backoff import Seldom
 from trading_ops.clients.prometheus import Prometheus, Sample, Series
 from trading_ops.errors import ClientError
-from trading_ops.logs.throttled import Seldom
 
 log = logs.get(__name__)
 

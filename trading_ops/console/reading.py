@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from trading_ops import clock
+from trading_ops.api.auth import Identity, Role
 from trading_ops.api.automation import PauseView
-from trading_ops.api.tokens import Identity, Role
 from trading_ops.console.calls import Calls
 from trading_ops.console.figures import FigureReader
 from trading_ops.console.fleet import Fleet, gather

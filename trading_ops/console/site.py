@@ -9,9 +9,8 @@ from urllib.parse import parse_qs
 from aiohttp import web
 
 from trading_ops import __version__, logs
-from trading_ops.api.auth import Authenticator
+from trading_ops.api.auth import Authenticator, Role, digest_of
 from trading_ops.api.requests import PLAIN, read_body
-from trading_ops.api.tokens import Role, digest_of
 from trading_ops.bounded_site import trust
 from trading_ops.console import border
 from trading_ops.console.calls import Calls, problem_of

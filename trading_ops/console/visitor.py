@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 
 from aiohttp import web
 
-from trading_ops.api.tokens import Identity
+from trading_ops.api.auth import Identity
 from trading_ops.console.calls import Calls
 from trading_ops.console.forms import FORMS
 from trading_ops.console.sessions import Session, csrf_of

@@ -4,6 +4,9 @@ An acknowledgement suppresses pages and automation until the incident closes or 
 stored for at most an hour at a time and renewed while the alert fires, so that it does not outlive
 the reconciler that renews it. A snooze suppresses them until a given time, then pages again. Both
 create a silence on the alert's full label set in Alertmanager.
+
+Acknowledgements and pages of secondary on-call have the fault as key, which alerts about one cause
+share.
 """
 
 import re
@@ -11,9 +14,70 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 from trading_ops.domain.alert import PAGE_LABEL
-from trading_ops.domain.fault import ORIGIN, Fault, fault_of
+
+ORIGIN, BOT, VENUE, SUBJECT = "origin", "bot", "venue", "subject"
+
+SUBJECT_LABELS = (
+    SUBJECT,
+    "instance",
+    "database",
+    "path",
+    "component",
+    "symbol",
+    "currency",
+    "pool",
+    "queue",
+    "log",
+    "kind",
+    "code",
+    "source",
+    "metric",
+    "group",
+    "failover",
+    "anomaly_name",
+    "sloth_id",
+    "collector",
+    "integration",
+    "task",
+    "action",
+    "rule_group",
+    "gate",
+    "reason",
+    "clock",
+    "operation",
+    "name",
+    "resource",
+)
+"""Labels that distinguish two alerts with the same name, bot and venue; the recording rule
+`fault:ALERTS:max` joins them in the same order. An alert about another alert has only `subject`."""
+
+
+class Fault(NamedTuple):
+    """Labels of the metrics that suppress paging of secondary on-call."""
+
+    origin: str
+    bot: str
+    venue: str
+    subject: str
+
+
+def subject_of(labels: Mapping[str, str]) -> str:
+    """Return the values of the identifying labels, joined as the recording rule does."""
+    return "".join(labels.get(name, "") for name in SUBJECT_LABELS)
+
+
+def fault_of(labels: Mapping[str, str]) -> Fault:
+    """Return the fault of an alert.
+
+    `TradingRecoveryFailed` and similar alerts have the original alert in `origin`: acknowledging
+    one of them acknowledges the fault.
+    """
+    origin = labels.get(ORIGIN) or labels.get("alertname", "")
+    return Fault(origin, labels.get(BOT, ""), labels.get(VENUE, ""), subject_of(labels))
+
 
 PAGE = "TradingAlertPersists"
 """The alert that pages when another alert still fires after its delay; named in `origin`."""

@@ -3,6 +3,9 @@
 A gate returns None if it is open, else the decision and its reason. Runbook steps and manual
 actions pass the same gates, with a common input, `GateInput`. The transaction that starts a step
 reloads the rows under its lock and checks the same gates (`store.attempts.start`).
+
+The functions `by_pause`, `by_observe_only` and `by_maintenance` say why operators or settings
+suppress automation; manual actions, jobs and holds call them too.
 """
 
 from collections.abc import Callable
@@ -17,14 +20,67 @@ from trading_ops.domain.decision import (
     GlobalLimits,
     History,
     Impostor,
+    Pause,
     Reason,
     Wait,
     World,
 )
 from trading_ops.domain.incident import Incident
+from trading_ops.domain.maintenance import Maintenance
 from trading_ops.domain.runbook import Limits, Runbook, Step
-from trading_ops.domain.suppression import Suppressed, by_maintenance, by_observe_only, by_pause
 from trading_ops.durations import format_duration
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suppressed:
+    """No action may run."""
+
+    reason: Reason
+    note: str
+    """Who suppresses it and why; continues the reason in a sentence."""
+
+    until: datetime | None = None
+    """None: until someone changes it."""
+
+    def __str__(self) -> str:
+        return f"{self.reason.value.replace('_', '-')} {self.note}"
+
+
+def by_pause(pause: Pause | None, now: datetime) -> Suppressed | None:
+    """Automation is paused."""
+    if pause is None or now >= pause.expires_at:
+        return None
+    note = f"by {pause.owner}: {pause.reason}"
+    return Suppressed(reason=Reason.PAUSED, note=note, until=pause.expires_at)
+
+
+def by_observe_only(
+    *, everywhere: bool, runbook: str | None = None, target: str | None = None
+) -> Suppressed | None:
+    """Automation only observes: everywhere, for a runbook, or for a target.
+
+    Args:
+        everywhere: the setting.
+        runbook: alert of the runbook, if it is observe-only.
+        target: its name, if it is observe-only.
+    """
+    if everywhere:
+        note = "everywhere, by settings"
+    elif runbook is not None:
+        note = f"runbook {runbook}"
+    elif target is not None:
+        note = f"target {target}"
+    else:
+        return None
+    return Suppressed(reason=Reason.OBSERVE_ONLY, note=note)
+
+
+def by_maintenance(window: Maintenance | None) -> Suppressed | None:
+    """The target or the fleet is in maintenance; takes the window that covers it."""
+    if window is None:
+        return None
+    note = f"of {window.target or 'the whole fleet'} by {window.owner}: {window.reason}"
+    return Suppressed(reason=Reason.MAINTENANCE, note=note, until=window.ends_at)
 
 
 @dataclass(frozen=True, kw_only=True)

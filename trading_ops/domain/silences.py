@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from trading_ops.domain.acknowledgement import BOT, ORIGIN, SUBJECT_LABELS, VENUE
 from trading_ops.domain.alert import PAGE_LABEL, WATCHDOG
-from trading_ops.domain.fault import BOT, ORIGIN, SUBJECT_LABELS, VENUE
 from trading_ops.domain.target import NAMED_BOTS, Kind, Registry, Target
 
 ALERTNAME = "alertname"

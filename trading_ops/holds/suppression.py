@@ -6,11 +6,11 @@ from datetime import datetime
 
 from trading_ops import clock, logs
 from trading_ops.domain.decision import Pause
+from trading_ops.domain.gates import Suppressed, by_maintenance, by_observe_only, by_pause
 from trading_ops.domain.maintenance import Maintenance, covering
-from trading_ops.domain.suppression import Suppressed, by_maintenance, by_observe_only, by_pause
 from trading_ops.domain.target import Target
 from trading_ops.errors import StoreError
-from trading_ops.store import Connection, maintenance, pauses
+from trading_ops.store import Connection, maintenance
 from trading_ops.store.reader import Reader
 
 log = logs.get(__name__)
@@ -62,4 +62,4 @@ class Suppression:
 
 def _read(connection: Connection) -> Current:
     now = clock.now()
-    return pauses.current(connection, now=now), maintenance.current(connection, now=now)
+    return maintenance.current_pause(connection, now=now), maintenance.current(connection, now=now)

@@ -10,7 +10,7 @@ from trading_ops.instrument.topics.collectors import COLLECTORS
 from trading_ops.instrument.topics.components import COMPONENT_METRICS
 from trading_ops.instrument.topics.database import BOT_DATABASE
 from trading_ops.instrument.topics.drift import DRIFT
-from trading_ops.instrument.topics.every_process import PROCESS_METRICS
+from trading_ops.instrument.topics.every_process import NODE_METRICS, PROCESS_METRICS
 from trading_ops.instrument.topics.freqtrade import FREQTRADE
 from trading_ops.instrument.topics.host import HOST
 from trading_ops.instrument.topics.jobs import JOB_METRICS
@@ -19,7 +19,6 @@ from trading_ops.instrument.topics.log_files import LOG_FILES
 from trading_ops.instrument.topics.logs import LOGS
 from trading_ops.instrument.topics.market_data import MARKET_DATA
 from trading_ops.instrument.topics.money import MONEY
-from trading_ops.instrument.topics.node import NODE_METRICS
 from trading_ops.instrument.topics.orders import ORDERS
 from trading_ops.instrument.topics.postgresql import POSTGRESQL
 from trading_ops.instrument.topics.postgresql_statistics import POSTGRESQL_STATISTICS

@@ -12,7 +12,7 @@ import yaml
 
 from trading_ops.config.files import load_yaml, parse_duration, problem_of
 from trading_ops.errors import ConfigError
-from trading_ops.jobs.registry import JOBS
+from trading_ops.jobs.job import JOBS
 from trading_ops.jobs.schedule import AtSession, Schedule, parse
 
 FILE = "jobs.yml"

@@ -14,19 +14,18 @@ from typing import Any
 from trading_ops import clock, logs
 from trading_ops.config.settings import Settings
 from trading_ops.domain.decision import Pause
+from trading_ops.domain.gates import by_maintenance, by_observe_only, by_pause
 from trading_ops.domain.job import JobOutcome, JobRun, JobState
 from trading_ops.domain.maintenance import Maintenance, RecurringWindow, covering
-from trading_ops.domain.suppression import by_maintenance, by_observe_only, by_pause
 from trading_ops.durations import format_duration
 from trading_ops.errors import ConfigError, RequestRefused, StoreError
 from trading_ops.jobs.config import Entry, calendars
-from trading_ops.jobs.job import Context, Job, Plan, Result
-from trading_ops.jobs.registry import load
+from trading_ops.jobs.job import Context, Job, Plan, Result, load
 from trading_ops.jobs.schedule import AtSession, Session, grace, jitter, next_due
 from trading_ops.jobs.windows import Recurring, ordered
 from trading_ops.reconciler.lease import Leases
 from trading_ops.reconciler.metrics import JobMetrics
-from trading_ops.store import Connection, maintenance, pauses
+from trading_ops.store import Connection, maintenance
 from trading_ops.store import jobs as stored
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
@@ -467,7 +466,7 @@ def _read(connection: Connection, *, names: frozenset[str], now: datetime) -> Kn
             name: tuple(Session(*session) for session in stored.sessions_of(connection, name))
             for name in sorted(names)
         },
-        pause=pauses.current(connection, now=now),
+        pause=maintenance.current_pause(connection, now=now),
         windows=tuple(maintenance.current(connection, now=now)),
         recurring=tuple(maintenance.recurring(connection)),
     )

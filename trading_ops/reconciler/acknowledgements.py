@@ -25,13 +25,13 @@ from trading_ops.domain.acknowledgement import (
     SNOOZED_AT_MOST,
     Acknowledgement,
     AcknowledgementKind,
+    Fault,
     has_lapsed,
     matchers_of,
     may_be_silenced,
     renewed_until,
     silence_to_create,
 )
-from trading_ops.domain.fault import Fault
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.silences import Silence
 from trading_ops.errors import ClientError, RequestRefused

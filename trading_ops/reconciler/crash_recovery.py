@@ -30,7 +30,7 @@ from trading_ops.reconciler.execute import AttemptRunner
 from trading_ops.reconciler.lease import Leases, key_of_target
 from trading_ops.reconciler.state import State
 from trading_ops.redaction import redact
-from trading_ops.store import Connection, claims, failpoints, fencing, incidents
+from trading_ops.store import Connection, failpoints, incidents, leases
 from trading_ops.store.failpoints import Failpoint
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
@@ -59,11 +59,11 @@ class AttemptRecovery:
 
     def _raise_fence(self, connection: Connection, attempt: Attempt) -> int | None:
         key = key_of_target(attempt.target)
-        if not self.leases.alone and not claims.is_held(
+        if not self.leases.alone and not leases.is_held(
             connection, self.leases.claim(key), now=clock.now()
         ):
             return None
-        return fencing.raise_fence(connection, attempt.target)
+        return leases.raise_fence(connection, attempt.target)
 
     async def probe(self, attempt: Attempt, step: Step, target: Target) -> bool:
         """Probe an attempt's target once; return whether the outcome is known now."""

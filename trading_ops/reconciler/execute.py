@@ -16,7 +16,7 @@ from trading_ops.domain.target import Target
 from trading_ops.durations import format_duration
 from trading_ops.errors import ActionError, FencedOff, Refused, Unreachable
 from trading_ops.reconciler.metrics import ReconcilerMetrics
-from trading_ops.store import attempts, failpoints, fencing
+from trading_ops.store import attempts, failpoints, leases
 from trading_ops.store.failpoints import Failpoint
 from trading_ops.store.writer import Writer
 
@@ -155,7 +155,7 @@ class AttemptRunner:
         The latter is fixed once per target, action and process: otherwise two reconcilers that do
         not share a database would raise fences forever.
         """
-        if error.highest - attempt.fence > fencing.MOST_AHEAD:
+        if error.highest - attempt.fence > leases.MOST_AHEAD:
             detail = f"refused: the executor has fence {error.highest}, ours is {attempt.fence}"
             return (
                 AttemptState.FAILED,
@@ -164,7 +164,7 @@ class AttemptRunner:
         key = attempt.target, attempt.action
         if key not in self.adopted:
             adopt = partial(
-                fencing.adopt_fence, attempt=attempt, highest=error.highest, now=clock.now()
+                leases.adopt_fence, attempt=attempt, highest=error.highest, now=clock.now()
             )
             if await self.writer.run(adopt):
                 self.adopted.add(key)

@@ -17,8 +17,8 @@ from functools import partial
 from trading_ops import clock, logs
 from trading_ops.domain.incident import Incident
 from trading_ops.errors import StoreError
-from trading_ops.store import claims
-from trading_ops.store.claims import LEASE, MARGIN, Claim
+from trading_ops.store import leases
+from trading_ops.store.leases import LEASE, MARGIN, Claim
 from trading_ops.store.writer import Writer
 from trading_ops.tasks import Succeeded
 
@@ -91,7 +91,7 @@ class Leases:
     async def begin(self) -> None:
         """Start: register this replica, and clear leases of a previous process."""
         if self.alone:
-            await self._writer.run(claims.clear)
+            await self._writer.run(leases.clear)
         await self._renew()
 
     async def run(self, succeeded: Succeeded, *, works: Callable[[], bool]) -> None:
@@ -115,7 +115,7 @@ class Leases:
         self._keys = frozenset()
         with contextlib.suppress(StoreError, TimeoutError):
             async with asyncio.timeout(RETRY_SECONDS):
-                await self._writer.run(partial(claims.leave, replica=self.replica))
+                await self._writer.run(partial(leases.leave, replica=self.replica))
 
     async def hold(self, wanted: Collection[str]) -> frozenset[str]:
         """Acquire free ones of the wanted keys, release others, and return the held keys.
@@ -157,14 +157,14 @@ class Leases:
         async with self._lock:
             before = clock.monotonic()
             self._keys = await self._writer.run(
-                partial(claims.renew, replica=self.replica, now=clock.now())
+                partial(leases.renew, replica=self.replica, now=clock.now())
             )
             self._renewed_at = before
 
     async def _take(self, missing: Iterable[str], *, held: int) -> None:
         taken = await self._writer.run(
             partial(
-                claims.take,
+                leases.take,
                 replica=self.replica,
                 wanted=sorted(missing),
                 held=held,
@@ -175,4 +175,4 @@ class Leases:
 
     async def _release(self, spare: frozenset[str]) -> None:
         self._keys -= spare
-        await self._writer.run(partial(claims.release, replica=self.replica, keys=spare))
+        await self._writer.run(partial(leases.release, replica=self.replica, keys=spare))

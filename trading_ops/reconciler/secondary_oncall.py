@@ -13,8 +13,7 @@ from functools import partial
 
 from trading_ops import clock, logs
 from trading_ops.clients.alertmanager import Alertmanagers
-from trading_ops.domain.acknowledgement import acknowledged_until
-from trading_ops.domain.fault import Fault, fault_of
+from trading_ops.domain.acknowledgement import Fault, acknowledged_until, fault_of
 from trading_ops.domain.observation import Snapshot
 from trading_ops.domain.silences import Coverage, Silence, TooWide
 from trading_ops.domain.target import NAMED_BOTS, Kind

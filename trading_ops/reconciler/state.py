@@ -33,7 +33,6 @@ from trading_ops.store import (
     holds,
     incidents,
     maintenance,
-    pauses,
 )
 
 MANY_EVENTS = 5_000
@@ -207,7 +206,7 @@ def _overrides(connection: Connection, now: datetime) -> Overrides:
     """Read all of them: they are few."""
     acknowledged = acknowledgements.active(connection)
     return Overrides(
-        pause=pauses.current(connection, now=now),
+        pause=maintenance.current_pause(connection, now=now),
         maintenance=tuple(maintenance.planned(connection, now=now)),
         halted=holds.halted_by_operators(connection),
         acknowledged={

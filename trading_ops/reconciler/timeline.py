@@ -20,7 +20,7 @@ from trading_ops.store import (
     attempts,
     events,
     incidents,
-    pauses,
+    maintenance,
     search,
 )
 
@@ -106,7 +106,7 @@ def read_statuses(
         return {}
     acks = acknowledgements.active(connection)
     last = search.last_decisions(connection, [incident.id for incident in still_open])
-    pause = pauses.current(connection, now=now)
+    pause = maintenance.current_pause(connection, now=now)
     return {
         incident.id: _of_acknowledgement(acks[incident.id])
         if incident.id in acks

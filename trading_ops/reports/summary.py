@@ -39,7 +39,6 @@ from trading_ops.store import (
     bot_events,
     holds,
     maintenance,
-    pauses,
     search,
 )
 from trading_ops.store.reader import Reader
@@ -287,7 +286,7 @@ def _open(connection: Connection, now: datetime) -> list[str]:
         f"{hold.target} is {hold.state} by {hold.owner}: {hold.reason}"
         for hold in holds.active(connection)
     ]
-    if (pause := pauses.current(connection, now=now)) is not None:
+    if (pause := maintenance.current_pause(connection, now=now)) is not None:
         found.append(f"automation is paused by {pause.owner}: {pause.reason}")
     found += [
         f"approval of {approval.action} on {approval.target}, requested by {approval.requested_by}"

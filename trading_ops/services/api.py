@@ -14,11 +14,11 @@ from prometheus_client import CollectorRegistry, Counter
 
 from trading_ops import logs
 from trading_ops.agent.fence import StaleFence
+from trading_ops.backoff import Seldom
 from trading_ops.bounded_site import trust
 from trading_ops.errors import SetupError, StackError
 from trading_ops.instrument.exposition import Exposition
 from trading_ops.instrument.families import counter
-from trading_ops.logs.throttled import Seldom
 from trading_ops.services.executor import (
     Executor,
     Fence,

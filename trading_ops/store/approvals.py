@@ -17,7 +17,7 @@ from trading_ops.domain.approval import (
 )
 from trading_ops.errors import RequestRefused
 from trading_ops.store import events
-from trading_ops.store.dialects import upsert
+from trading_ops.store.engine import upsert
 from trading_ops.store.tables import approvals, incidents
 
 OPEN = (ApprovalState.PENDING, ApprovalState.APPROVED)

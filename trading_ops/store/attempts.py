@@ -27,15 +27,13 @@ from trading_ops.domain.runbook import LONGEST_WINDOW
 from trading_ops.store import (
     acknowledgements,
     approvals,
-    claims,
     events,
     holds,
+    leases,
     maintenance,
-    pauses,
 )
-from trading_ops.store.claims import Claim
-from trading_ops.store.dialects import lock_until_commit
-from trading_ops.store.fencing import raise_fence
+from trading_ops.store.engine import lock_until_commit
+from trading_ops.store.leases import Claim, raise_fence
 from trading_ops.store.tables import attempts, fences, incidents
 
 STARTING = 0x7472_6F71
@@ -132,7 +130,7 @@ def closed_gate(
 ) -> ClosedGate | None:
     """Check the gates again, on rows read in this transaction."""
     claim, incident = request.claim, request.gate_input.incident
-    if claim is not None and not claims.is_held(connection, claim, now=now, margin=claims.MARGIN):
+    if claim is not None and not leases.is_held(connection, claim, now=now, margin=leases.MARGIN):
         return Wait(reason=Reason.TARGET_BUSY, note=f"the lease of {claim.key} was lost")
     given = _reload(connection, request.gate_input, now)
     if incident is None:
@@ -152,7 +150,7 @@ def _reload(connection: Connection, given: GateInput, now: datetime) -> GateInpu
     target, incident = given.target, given.incident
     acknowledged = acknowledgements.phrase(connection, incident.id) if incident else None
     world = replace(
-        given.world, pause=pauses.current(connection, now=now), acknowledged=acknowledged
+        given.world, pause=maintenance.current_pause(connection, now=now), acknowledged=acknowledged
     )
     if given.step.delivery is Delivery.SAFE_DIRECTION:
         return replace(given, world=world, now=now)  # no other gate is asked

@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 from trading_ops.store import events
-from trading_ops.store.dialects import EPOCH
+from trading_ops.store.engine import EPOCH
 from trading_ops.store.tables import audit_checkpoints, chain
 from trading_ops.store.tables import events as table
 

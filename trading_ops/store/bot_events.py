@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, func, select, update
 from trading_ops.domain.bot_event import BotEvent, BotEventKind
 from trading_ops.domain.message import Severity
 from trading_ops.store import messages
-from trading_ops.store.dialects import storable, upsert
+from trading_ops.store.engine import storable, upsert
 from trading_ops.store.messages import Draft
 from trading_ops.store.search import PagePosition, TimeRange
 from trading_ops.store.tables import bot_event_cursors, bot_event_head, bot_events

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, bindparam, select
 
-from trading_ops.store.dialects import storable
+from trading_ops.store.engine import storable
 from trading_ops.store.tables import chain, events
 
 _PENDING = "trading_ops.events"

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, bindparam, or_, select, update
 from trading_ops.domain.hold import HeldState, Hold, is_automatic
 from trading_ops.errors import StoreError
 from trading_ops.store import events
-from trading_ops.store.dialects import upsert
+from trading_ops.store.engine import upsert
 from trading_ops.store.tables import attempts, fences, holds, maintenance
 
 IN_FORCE = frozenset({"hold_acknowledged", "hold_adopted"})

@@ -27,7 +27,7 @@ from trading_ops.domain.attempt import AttemptState
 from trading_ops.domain.decision import Close, Escalate, Reason
 from trading_ops.domain.incident import Incident
 from trading_ops.store import events
-from trading_ops.store.dialects import lock_until_commit
+from trading_ops.store.engine import lock_until_commit
 from trading_ops.store.tables import attempts, fences, incidents
 from trading_ops.store.tables import events as events_table
 

@@ -13,8 +13,8 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from trading_ops.domain.job import GOOD, WRONG_CLOCK, JobOutcome, JobRun, JobState
 from trading_ops.errors import RequestRefused
-from trading_ops.store import claims, events
-from trading_ops.store.claims import Claim
+from trading_ops.store import events, leases
+from trading_ops.store.leases import Claim
 from trading_ops.store.tables import job_runs, jobs, trading_sessions
 
 LATEST = 20
@@ -53,7 +53,7 @@ def begin(
         actor: who started it.
         now: the time.
     """
-    if not claims.is_held(connection, claim, now=now, margin=claims.MARGIN):
+    if not leases.is_held(connection, claim, now=now, margin=leases.MARGIN):
         return None
     busy = select(job_runs.c.id).where(
         job_runs.c.job == job, job_runs.c.outcome == JobOutcome.RUNNING
@@ -157,7 +157,7 @@ def refuse(
 
 def close_left_behind(connection: Connection, claim: Claim, *, job: str, now: datetime) -> bool:
     """Close a run of a replica that no longer holds the lease; its outcome is unknown."""
-    if not claims.is_held(connection, claim, now=now):
+    if not leases.is_held(connection, claim, now=now):
         return False
     row = connection.execute(
         select(job_runs.c.id, job_runs.c.replica)

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Select, case, delete, func, se
 from trading_ops.domain.message import MessageKind, MessageState, Severity, next_try
 from trading_ops.errors import RequestRefused
 from trading_ops.store import events
-from trading_ops.store.dialects import storable, upsert
+from trading_ops.store.engine import storable, upsert
 from trading_ops.store.search import PagePosition, TimeRange
 from trading_ops.store.tables import message_cursors, messages
 

@@ -7,8 +7,14 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from trading_ops.errors import StoreError
-from trading_ops.store.dialects import is_postgresql, lock_until_commit
-from trading_ops.store.engine import migrating_engine, reading_engine, sole_writer, sqlite_path
+from trading_ops.store.engine import (
+    is_postgresql,
+    lock_until_commit,
+    migrating_engine,
+    reading_engine,
+    sole_writer,
+    sqlite_path,
+)
 
 FOLDER = Path(__file__).parent / "migrations"
 HEAD = "0010"

@@ -25,7 +25,7 @@ from sqlalchemy import (
 from trading_ops.domain.attempt import Attempt, AttemptState
 from trading_ops.domain.incident import Incident
 from trading_ops.store.attempts import from_row
-from trading_ops.store.dialects import EPOCH
+from trading_ops.store.engine import EPOCH
 from trading_ops.store.events import Event
 from trading_ops.store.tables import acknowledgements, attempts, events, incidents
 

@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-from trading_ops.store.dialects import StorableJson, StorableText, Timestamp
+from trading_ops.store.engine import StorableJson, StorableText, Timestamp
 
 metadata = MetaData(
     naming_convention={

@@ -9,7 +9,7 @@ from tests.service.agent.conftest import Asker, Bot
 from trading_ops.agent.commands import CommandFailed
 from trading_ops.agent.relief import NOISE_BYTES, relief_commands
 from trading_ops.instrument import BotMetrics
-from trading_ops.instrument.uss import read_uss
+from trading_ops.instrument.watchers.memory import read_uss
 
 MEGABYTE = 1024 * 1024
 GARBAGE = 48 * MEGABYTE

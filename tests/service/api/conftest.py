@@ -17,7 +17,7 @@ from tests.service.clients.trading_freqtrade import TradingFreqtrade
 from tests.service.exporter.freqtrades import PASSWORD, USER
 from tests.service.reconciler.conftest import Running, settings, start, world
 from trading_ops import clock
-from trading_ops.api.tokens import FILE, TOKEN_ROLES, Identity, Role, TokenEntry, digest_of, save
+from trading_ops.api.auth import FILE, TOKEN_ROLES, Identity, Role, TokenEntry, digest_of, save
 from trading_ops.app.build import build
 from trading_ops.config.settings import Settings
 from trading_ops.domain.target import Kind, Registry

@@ -11,10 +11,18 @@ from structlog.testing import capture_logs
 from tests.service.api.conftest import EXPIRED, REVOKED, TOKENS, ask, everybody
 from tests.service.reconciler.conftest import Running, Start
 from tests.waiting import eventually
-from trading_ops.api.auth import LOOK_SECONDS, REFUSALS, Authenticator
+from trading_ops.api.auth import (
+    FILE,
+    LOOK_SECONDS,
+    REFUSALS,
+    TOKEN_ROLES,
+    Authenticator,
+    Identity,
+    Role,
+    save,
+)
 from trading_ops.api.route import Route
 from trading_ops.api.routes import described
-from trading_ops.api.tokens import FILE, TOKEN_ROLES, Identity, Role, save
 from trading_ops.config.settings import Settings
 
 TABLE = described()

@@ -16,7 +16,7 @@ from tests.free_ports import free_port
 from tests.service.holds.bots import RealAgent
 from tests.service.reconciler.conftest import Running, Start
 from tests.waiting import eventually
-from trading_ops.api.tokens import FILE
+from trading_ops.api.auth import FILE
 from trading_ops.cli import actions
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.main import run

@@ -5,7 +5,7 @@ import pytest
 from tests.fakes import FakeWorld
 from tests.service.api.conftest import TOKENS, Scene, ask
 from tests.waiting import eventually
-from trading_ops.api.tokens import Role
+from trading_ops.api.auth import Role
 
 WHY = {"reason": "odd fills"}
 FLATTEN = {"target": "freq", "params": {}, "reason": "the exchange is in trouble"}

@@ -8,10 +8,10 @@ import pytest
 from tests.service.api.conftest import LOCAL
 from tests.service.api.test_access import concrete
 from tests.service.reconciler.conftest import Start
+from trading_ops.api.auth import Role
 from trading_ops.api.requests import fields_of
 from trading_ops.api.route import Route
 from trading_ops.api.routes import described
-from trading_ops.api.tokens import Role
 
 VALUES: list[Any] = [
     None,

@@ -13,7 +13,7 @@ from tests.service.api.conftest import TOKENS, ask
 from tests.service.reconciler.conftest import Running, Start
 from tests.waiting import eventually
 from trading_ops import clock
-from trading_ops.api.tokens import Role
+from trading_ops.api.auth import Role
 from trading_ops.config.settings import Settings
 from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.store import approvals, holds

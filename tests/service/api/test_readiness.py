@@ -7,7 +7,7 @@ import pytest
 
 from tests.service.api.conftest import TOKENS, ask
 from tests.service.reconciler.conftest import Start
-from trading_ops.api.tokens import Role
+from trading_ops.api.auth import Role
 from trading_ops.config.settings import Settings
 from trading_ops.errors import ConfigError
 from trading_ops.readiness.plan import DEFAULT, load_plan

@@ -13,8 +13,8 @@ from tests.service.reconciler.conftest import Running, Start
 from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.api import event_stream, stream
+from trading_ops.api.auth import FILE, Role, save
 from trading_ops.api.event_stream import StreamLine, StreamListener
-from trading_ops.api.tokens import FILE, Role, save
 from trading_ops.clients.http import Http
 from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.config.settings import Settings

@@ -11,7 +11,7 @@ from tests.service.api.conftest import TOKENS, ask, entry
 from tests.service.reconciler.conftest import Start
 from tests.waiting import eventually
 from trading_ops import clock
-from trading_ops.api.tokens import FILE, PREFIX, Role, digest_of, load, mint, parse, save, token_of
+from trading_ops.api.auth import FILE, PREFIX, Role, digest_of, load, mint, parse, save, token_of
 from trading_ops.config.settings import Settings
 from trading_ops.errors import ConfigError
 

@@ -5,7 +5,7 @@ import pytest
 from tests.service.api.conftest import TOKENS, Scene, ask
 from tests.service.reconciler.conftest import Start
 from trading_ops.actions.registry import ACTIONS
-from trading_ops.api.tokens import Role
+from trading_ops.api.auth import Role
 from trading_ops.config.settings import Settings
 from trading_ops.domain.attempt import Delivery
 from trading_ops.domain.target import Kind

@@ -13,7 +13,7 @@ CLUTTERED = """
 import asyncio
 from trading_ops.agent.relief import relief_commands
 from trading_ops.instrument import BotMetrics
-from trading_ops.instrument.uss import read_uss
+from trading_ops.instrument.watchers.memory import read_uss
 from trading_ops_lab.paper.bot.drills import MEBIBYTE, drill_commands
 
 async def main():

@@ -14,9 +14,8 @@ from tests.builders import FixedSecrets
 from tests.service.clients.trading_freqtrade import TradingFreqtrade
 from tests.service.exporter.freqtrades import EVERYTHING, PASSWORD, USER, FakeFreqtrade
 from tests.waiting import eventually
-from trading_ops.clients.agent import Agent, CommandAnswer
+from trading_ops.clients.agent import Agent, CommandAnswer, CommandResult
 from trading_ops.clients.directory import BotControl, Directory
-from trading_ops.clients.executor import CommandResult
 from trading_ops.clients.freqtrade import Freqtrade
 from trading_ops.clients.freqtrade_api import LONGEST_REASON, from_reason, to_reason
 from trading_ops.clients.http import Http

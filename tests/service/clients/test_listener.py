@@ -15,13 +15,13 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tests.builders import make_target
+from trading_ops.backoff import MOST, Seldom
 from trading_ops.cli.reconciler_connection import connected
 from trading_ops.clients.http import Http
 from trading_ops.config.settings import Settings
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import Unreachable
 from trading_ops.listener import GONE, KnownListeners, owners, refusal, trusted_users
-from trading_ops.logs.throttled import MOST, Seldom
 
 OURS = frozenset({os.geteuid()})
 ANOTHERS = frozenset({os.geteuid() + 1})

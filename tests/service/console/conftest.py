@@ -19,7 +19,7 @@ from tests.fakes import FakeWorld
 from tests.service.api.conftest import TOKENS, with_tokens
 from tests.service.reconciler.conftest import Running, settings
 from trading_ops import clock
-from trading_ops.api.tokens import Role
+from trading_ops.api.auth import Role
 from trading_ops.app.build import build
 from trading_ops.config.settings import Settings
 from trading_ops.domain.target import Registry

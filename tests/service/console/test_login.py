@@ -9,7 +9,7 @@ from aiohttp import WSMsgType, WSServerHandshakeError
 from tests.service.api.conftest import EXPIRED, TOKENS, everybody
 from tests.service.console.conftest import Serving, csrf_in
 from tests.waiting import eventually
-from trading_ops.api.tokens import FILE, Role, save
+from trading_ops.api.auth import FILE, Role, save
 from trading_ops.config.settings import Settings
 from trading_ops.console.border import FAILURES, HEADERS, is_own_host
 from trading_ops.console.sessions import SESSIONS_A_TOKEN, Sessions

@@ -8,7 +8,7 @@ import pytest
 from tests.service.api.conftest import TOKENS, ask
 from tests.service.console.conftest import Console, MoneyWorld, Serving
 from tests.waiting import eventually
-from trading_ops.api.tokens import Role
+from trading_ops.api.auth import Role
 from trading_ops.console.forms import FORMS, HALT_ALL
 
 LARGEST_PAGE = 100_000

@@ -33,7 +33,7 @@ from trading_ops.holds.agent_probe import MISSES, ProbeTimeouts
 from trading_ops.holds.suppression import Suppression
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.timeline import BEFORE, BESIDE
-from trading_ops.store import events, maintenance, pauses
+from trading_ops.store import events, maintenance
 
 QUICK = ProbeTimeouts(halt=1.2, stop=2.4, poll=0.2, answer=0.6, late=2.0, unknown=2.0, grace=0.2)
 """The same proportions, two fifths of the time."""
@@ -313,7 +313,7 @@ async def test_what_suppresses_automation_suppresses_the_halt(
     """Nothing is halted or stopped; what would have been done is recorded, once."""
     if why == "paused":
         pause = Pause(owner="ada", reason="upgrade", expires_at=clock.now() + _HOUR)
-        await desk.writer.run(lambda c: pauses.begin(c, pause, now=clock.now()))
+        await desk.writer.run(lambda c: maintenance.begin_pause(c, pause, now=clock.now()))
     if why == "maintenance":
         window = Maintenance(
             target="alpha",

@@ -21,7 +21,7 @@ from trading_ops.errors import StoreUnavailable
 from trading_ops.reconciler.acknowledgements import AcknowledgementSync
 from trading_ops.reconciler.lease import Leases
 from trading_ops.reconciler.observe import Observer
-from trading_ops.store import attempts, fencing, incidents
+from trading_ops.store import attempts, incidents, leases
 
 
 class Interrupted:
@@ -73,7 +73,7 @@ async def test_what_another_did_last_is_known(start: Start, world: FakeWorld) ->
         def other_fails(connection: Connection) -> None:
             (incident,) = open_incidents(connection)
             tried = make_attempt(
-                incident_id=incident.id, fence=fencing.raise_fence(connection, "alpha")
+                incident_id=incident.id, fence=leases.raise_fence(connection, "alpha")
             )
             attempts.add(connection, tried)
 

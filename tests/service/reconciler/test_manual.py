@@ -15,7 +15,7 @@ from trading_ops.domain.attempt import Attempt, AttemptState
 from trading_ops.domain.decision import Pause, Reason
 from trading_ops.errors import RequestRefused
 from trading_ops.reconciler.manual_actions import ActionOutcome
-from trading_ops.store import approvals, attempts, events, pauses
+from trading_ops.store import approvals, attempts, events, maintenance
 
 
 async def order(
@@ -78,7 +78,7 @@ async def test_a_pause_refuses_an_order_and_says_so(start: Start, world: FakeWor
         expires_at = clock.now() + timedelta(minutes=1)
         pause = Pause(owner="bob", reason="upgrade", expires_at=expires_at)
         writer = running.loop.manual_actions.writer
-        await writer.run(partial(pauses.begin, pause=pause, now=clock.now()))
+        await writer.run(partial(maintenance.begin_pause, pause=pause, now=clock.now()))
         outcome = await order(running)
         latest = await running.loop.reader.read(partial(events.latest, limit=50))
     assert outcome.attempt is None

@@ -9,7 +9,7 @@ from trading_ops.config.settings import Settings
 from trading_ops.store import Connection, notifications
 from trading_ops.store.engine import writing_engine
 from trading_ops.store.notifications import NotificationState
-from trading_ops.store.transaction import transaction
+from trading_ops.store.writer import transaction
 
 PARSED = NotificationState.PARSED
 

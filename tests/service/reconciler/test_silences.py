@@ -11,7 +11,7 @@ from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.clients.http import Http
 from trading_ops.clients.reconciler import ReconcilerApi
-from trading_ops.domain.fault import fault_of
+from trading_ops.domain.acknowledgement import fault_of
 
 COVERING = 'trading_ops_silences_covering{bot="alpha"}'
 TOO_WIDE = 'trading_ops_silences_too_wide{reason="targets"}'

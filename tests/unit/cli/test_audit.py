@@ -24,7 +24,7 @@ from trading_ops.config.settings import Settings, load_settings
 from trading_ops.store import audit_chain, events
 from trading_ops.store.engine import sqlite_path, writing_engine
 from trading_ops.store.reader import open_reader
-from trading_ops.store.transaction import transaction
+from trading_ops.store.writer import transaction
 
 KEY = "5e" * 32
 EVENTS = 30

@@ -21,7 +21,7 @@ from trading_ops.domain.attempt import AttemptState
 from trading_ops.domain.decision import Close, Escalate, GlobalLimits, Reason
 from trading_ops.store import acknowledgements, attempts, events, incidents
 from trading_ops.store.engine import writing_engine
-from trading_ops.store.transaction import transaction
+from trading_ops.store.writer import transaction
 
 LONG = "it said " + "nothing at all that would help anybody " * 4
 HOSTILE = LABELS | {"symbol": "\x1b[2J\x07\u202e", "note": "é" * 90}

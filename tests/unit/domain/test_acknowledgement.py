@@ -10,15 +10,16 @@ from tests.builders import LABELS, NOW, ago
 from trading_ops.domain.acknowledgement import (
     Acknowledgement,
     AcknowledgementKind,
+    Fault,
     Matchers,
     acknowledged_until,
+    fault_of,
     has_lapsed,
     matchers_of,
     may_be_silenced,
     renewed_until,
     silence_to_create,
 )
-from trading_ops.domain.fault import Fault, fault_of
 
 MINUTE = timedelta(minutes=1)
 KEY = Fault("BotSick", "alpha", "paper", "")

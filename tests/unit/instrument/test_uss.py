@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from trading_ops.instrument.uss import read_uss
+from trading_ops.instrument.watchers.memory import read_uss
 
 
 def test_private_pages_are_summed(tmp_path: Path) -> None:

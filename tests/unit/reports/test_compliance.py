@@ -13,7 +13,7 @@ from trading_ops.reports.compliance import Compliance, lines_of, make_compliance
 from trading_ops.store import approvals, events, migrate
 from trading_ops.store.engine import writing_engine
 from trading_ops.store.reader import open_reader
-from trading_ops.store.transaction import transaction
+from trading_ops.store.writer import transaction
 
 
 class NoPrometheus:

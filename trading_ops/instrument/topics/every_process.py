@@ -44,3 +44,14 @@ PROCESS_METRICS: tuple[Metric, ...] = (
         why="The limit for the leak.",
     ),
 )
+
+
+NODE_METRICS = (
+    Metric(
+        name="trading_ops_node_refused_total",
+        kind=Kind.COUNTER,
+        owner=Owner.NODE,
+        help="Requests that the node or the supervisor refused because of their token.",
+        why="A client with an old token, or someone guessing tokens.",
+    ),
+)

@@ -1,14 +1,30 @@
 """Memory use of the process, and leak detection."""
 
 import logging
+import re
 from pathlib import Path
 
 from trading_ops.instrument import catalogue
 from trading_ops.instrument.bot import BotMetrics
 from trading_ops.instrument.recorder import gauges
-from trading_ops.instrument.uss import SMAPS, read_uss
 from trading_ops.instrument.watchers.memory_trend import HOUR, MemoryTrend
 from trading_ops.instrument.watchers.part import Part
+
+SMAPS = Path("/proc/self/smaps_rollup")
+PRIVATE = re.compile(r"^Private_\w+:\s+(\d+) kB$", re.MULTILINE)
+
+
+def read_uss(path: Path = SMAPS) -> int | None:
+    """Return the bytes that only this process uses, or None if the kernel does not report them.
+
+    Takes milliseconds while holding the process's memory map, so it is not for every scrape.
+    """
+    try:
+        text = path.read_text(encoding="ascii")
+    except OSError:
+        return None
+    return 1024 * sum(int(size) for size in PRIVATE.findall(text))
+
 
 _logger = logging.getLogger(__name__)
 

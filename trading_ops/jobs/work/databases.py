@@ -15,7 +15,7 @@ from trading_ops.errors import ConfigError, StoreError
 from trading_ops.jobs.job import Context
 from trading_ops.jobs.work.concurrently import concurrently
 from trading_ops.redaction import known
-from trading_ops.store import Connection, dialects
+from trading_ops.store import Connection, engine
 from trading_ops.store.engine import parse
 from trading_ops.store.reader import read_once
 
@@ -81,7 +81,7 @@ async def databases(context: Context) -> tuple[list[Database], list[str], list[s
     Ours is the first, and missing if it is in SQLite.
     """
     found = []
-    if await context.reader.read(dialects.is_postgresql):
+    if await context.reader.read(engine.is_postgresql):
         found.append(Database(None, context.settings.database_url))
     try:
         registry = await asyncio.to_thread(load_targets, context.settings.targets_file)

@@ -20,7 +20,7 @@ from trading_ops.errors import ClientError, ConfigError, FencedOff, NotOffered, 
 from trading_ops.jobs.job import Context, Plan, Result, Step
 from trading_ops.jobs.work.concurrently import SHARE, concurrently
 from trading_ops.sqlite_care import Need
-from trading_ops.store import Connection, dialects, holds
+from trading_ops.store import Connection, engine, holds
 
 RECONCILER = "reconciler"
 COMMAND = "optimize_records"
@@ -78,9 +78,7 @@ class SqliteCare:
 
 
 def _needs(connection: Connection) -> list[Need]:
-    return (
-        [] if dialects.is_postgresql(connection) else sqlite_care.find(partial(_query, connection))
-    )
+    return [] if engine.is_postgresql(connection) else sqlite_care.find(partial(_query, connection))
 
 
 def _carry_out(connection: Connection, *, need: Need, times: int) -> None:
