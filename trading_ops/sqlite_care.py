@@ -1,8 +1,8 @@
-"""Care of a SQLite database, ours or a bot's: what needs it, why, and how it is done.
+"""Maintenance of a SQLite database, ours or a bot's: what is due, why, and the statements.
 
-Everything is carried out by the thread that writes: a second connection that writes could corrupt
-the WAL before SQLite 3.51.3. The WAL itself needs no care: SQLite writes it back at a thousand
-pages, and `journal_size_limit` cuts it off afterwards.
+Everything runs in the thread that writes: a second connection that writes could corrupt the WAL
+before SQLite 3.51.3. The WAL itself needs no maintenance: SQLite checkpoints it at a thousand
+pages, and `journal_size_limit` truncates it afterwards.
 """
 
 from collections.abc import Callable, Sequence
@@ -54,7 +54,7 @@ def batches(need: Need) -> list[int]:
 
 
 def carry_out(query: Query, need: Need, times: int) -> None:
-    """Run a statement so many times, in one transaction."""
+    """Run a statement this many times, in one transaction."""
     query(f"PRAGMA analysis_limit={SAMPLE}")
     for _ in range(times):
         query(need.statement)
@@ -104,7 +104,7 @@ def _free_pages(query: Query) -> list[Need]:
         Need(
             what="return free pages to the file system",
             reason=f"{free} of {pages} pages are free",
-            # Python's driver takes one step of it, which frees one page, whatever the number.
+            # Python's driver takes one step of it, which frees one page, regardless of the number.
             statement="PRAGMA incremental_vacuum(1)",
             times=free,
             bytes=free * size,

@@ -1,4 +1,4 @@
-"""`python -m grafana.boards`: write the boards, or check them; put their queries to a Prometheus.
+"""`python -m grafana.boards`: write or check the boards, and run their queries on a Prometheus.
 
 python -m grafana.boards                      write grafana/dashboards
 python -m grafana.boards --check              write nothing, fail on a difference
@@ -18,7 +18,7 @@ from trading_ops import clock
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Do what the command line asks for; return the exit code."""
+    """Run the command line; return the exit code."""
     options = _parser().parse_args(arguments)
     if not options.check:
         write_boards(options.folder)

@@ -1,4 +1,4 @@
-"""`Board`: a name, the question that it answers, its rows; and what all boards have in common."""
+"""`Board`: a name, the question that it answers, and its rows; and what all boards share."""
 
 from dataclasses import dataclass
 
@@ -14,22 +14,22 @@ TAG = "trading-ops"
 VARIABLES = (
     ("job", 'label_values(up{job=~"trading-.+|prometheus|alertmanager"}, job)', ".+"),
     ("instance", 'label_values(up{job=~"$job"}, instance)', ".+"),
-    # `.*`: what has none of them is there as long as none is chosen.
+    # `.*`: series without the label are included as long as no value is selected.
     ("team", f"label_values(up{{{WATCHED}}}, team)", ".*"),
     ("host", f"label_values(up{{{WATCHED}}}, host)", ".*"),
     ("venue", f"label_values(up{{{WATCHED},{TEAM_AND_HOST}}}, venue)", ".*"),
     ("bot", f"label_values(up{{{WATCHED},{TEAM_AND_HOST},{VENUE}}}, bot)", ".*"),
     ("bots", f"label_values(up{{{WATCHED},{TEAM_AND_HOST}}}, bot)", ""),
 )
-"""Name, query, and the value of “All”; empty: all values that were found."""
+"""Name, query, and the value of “All”; empty: all values found."""
 
 HIDDEN = frozenset({"job", "instance", "bots"})
-"""Variables that a link can set, but that take no room: the others narrow enough."""
+"""Variables that only links set; they are hidden, because the others are enough to filter by."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Annotation:
-    """What is marked on every panel of a board, at its time."""
+    """An event that is marked on every panel of a board."""
 
     name: str
     color: str
@@ -102,11 +102,11 @@ class Board:
     uid: str
     title: str
     question: str
-    """What it answers, as its description."""
+    """The question that it answers, as its description."""
 
     rows: tuple[Row, ...]
     one_bot: bool = False
-    """Whether it shows one bot at a time, instead of all that are chosen."""
+    """Whether it shows one bot at a time, instead of all selected ones."""
 
     window: str = "now-30m"
     refresh: str = "5s"
@@ -155,7 +155,7 @@ def _variable(
 
 def _annotation(annotation: Annotation) -> dashboard_builder.AnnotationQuery:
     query = dashboard_builder.AnnotationQuery().name(annotation.name).datasource(DATASOURCE)
-    # One switch is enough: more of them take the place of the figures.
+    # One switch is enough: more would take space from the figures.
     query.enable(enable=True).hide(hide=annotation.name != "Alerts")
     query.icon_color(annotation.color).title_format(annotation.title)
     query.text_format(annotation.text).tag_keys("bot,severity,component").step("15s")

@@ -1,4 +1,4 @@
-"""Where the boards lead: to each other, to the runbooks, to Alertmanager's silences."""
+"""Links of the boards: to each other, to the runbooks, to Alertmanager's silences."""
 
 from grafana.boards.panels import Link
 
@@ -9,7 +9,7 @@ CONSOLE = "https://trading-ops.example.invalid/console"
 """The URL of the console (docs/alerts.md)."""
 
 SAME_VIEW = "${__url_time_range}&${__all_variables}"
-"""The time and the variables of the board that one comes from."""
+"""The time range and the variables of the current board."""
 
 ALERTMANAGER = "Alertmanager"
 """The name of the data source, by which Grafana's alerting pages know it."""
@@ -57,5 +57,5 @@ def runbook(alert: str) -> Link:
 
 
 def board(uid: str) -> Link:
-    """Return the link to the board that tells more."""
+    """Return the link to the board with more details."""
     return Link(title="More on its own board", url=f"/d/{uid}?{SAME_VIEW}")

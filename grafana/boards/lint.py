@@ -1,8 +1,8 @@
 """The exceptions that Grafana's dashboard-linter reads from `.lint`, derived from the queries.
 
-Its rules ask that each query narrows by job and instance. What a rule records, and ALERTS, has the
-labels of bots and venues instead: every panel with such a query is named, for the linter takes only
-exact matches.
+Its rules require that each query selects by job and instance. Recorded series and ALERTS have the
+labels of bots and venues instead: every panel with such a query is named, because the linter
+accepts only exact matches.
 """
 
 from collections.abc import Iterator, Sequence

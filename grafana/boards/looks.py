@@ -50,7 +50,7 @@ LABELS = {
 """Titles of the columns that are labels."""
 
 NARROW = 80
-"""Pixels of a column at least."""
+"""Minimum width of a column, in pixels."""
 
 CLEAR = "transparent"
 
@@ -63,21 +63,21 @@ PanelBuilder = (
     | table_builder.Panel
     | dashboard_builder.Panel
 )
-"""They share the setters that every panel has."""
+"""The builders that have the setters of every panel."""
 
 COUNTS = frozenset({"short", PER_MINUTE})
 RATES = frozenset({PER_SECOND, "ops", "pps", "reqps", "Bps"})
 HEADROOM = 1.2
-"""How far above the first limit an axis reaches, when the figures are far below it."""
+"""How far above the first limit an axis reaches when the values are far below it."""
 
 WIDE = 12
-"""The number of columns from which the legend is at the right."""
+"""Minimum width in columns for a legend at the right."""
 
 
 def build_panel(
     panel: Panel, number: int, place: dashboard.GridPos, *, opens: str = ""
 ) -> PanelBuilder:
-    """Build one panel; `opens` is the uid of the board that tells more."""
+    """Build one panel; `opens` is the uid of the board with more details."""
     built = _look(panel, place.w)
     built.id(number).title(panel.title).description(panel.description).grid_pos(place)
     built.unit(panel.unit).datasource(DATASOURCE).thresholds(thresholds(panel.thresholds))
@@ -114,13 +114,13 @@ def build_link(link: Link) -> dashboard_builder.DashboardLink:
 
 
 def thresholds(limits: Limits) -> dashboard_builder.ThresholdsConfig:
-    """Build the limits from which on a value has a colour."""
+    """Build the thresholds from which a value has a color."""
     steps = [dashboard.Threshold(value=value, color=color) for value, color in limits]
     return dashboard_builder.ThresholdsConfig().mode(dashboard.ThresholdsMode.ABSOLUTE).steps(steps)
 
 
 def _with_links(description: str, runbooks: list[Link]) -> str:
-    """Append links to a description: a small panel has no room for them beside its title."""
+    """Append links to a description: a small panel has no room for them next to its title."""
     written = " ".join(f"[{link.title}]({link.url})." for link in runbooks)
     return f"{description}\n\n{written}" if written else description
 
@@ -158,10 +158,10 @@ def _look(panel: Panel, width: int) -> PanelBuilder:
 
 
 def _scale(lines: timeseries_builder.Panel, panel: Panel) -> None:
-    """Set the axis, the colours of the series, and how the limits are drawn."""
+    """Set the axis, the colors of the series, and how the limits are drawn."""
     by_name = dashboard.FieldColorModeId.PALETTE_CLASSIC_BY_NAME
     lines.color_scheme(_color(by_name))
-    # A line alone does not say on which side it is bad when that is below.
+    # A line alone does not show that values below it are bad.
     bad_below = panel.thresholds[0][1] == RED
     mode = common.GraphThresholdsStyleMode
     style = common_builder.GraphThresholdsStyleConfig()
@@ -191,7 +191,7 @@ def _color(mode: dashboard.FieldColorModeId) -> dashboard_builder.FieldColor:
 def _stat(panel: Panel) -> stat_builder.Panel:
     calculation = common_builder.ReduceDataOptions().calcs(["lastNotNull"]).values(values=False)
     stat = stat_builder.Panel().reduce_options(calculation)
-    # What has no limit is neither good nor bad, and so has no colour.
+    # A value without thresholds is neither good nor bad, so it has no color.
     judged = len(panel.thresholds) > 1
     mode = common.BigValueColorMode
     stat.color_mode(mode.BACKGROUND if judged else mode.NONE)
@@ -234,7 +234,7 @@ def _column(column: Column) -> list[dashboard.DynamicConfigValue]:
 
 
 def _quiet(color: str) -> str:
-    """Leave a healthy cell of a table without colour, so that the others are seen."""
+    """Leave a healthy cell of a table without color, so that the others stand out."""
     return CLEAR if color == GREEN else color
 
 

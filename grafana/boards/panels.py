@@ -16,13 +16,13 @@ PER_SECOND, PER_MINUTE = "suffix:/s", "suffix:/min"
 """Units of counts over time: Grafana's own are "c/s" and "c/m"."""
 
 Limits = tuple[tuple[float | None, str], ...]
-"""From a value on (None: from the bottom), the colour."""
+"""The color from a value up (None: from the bottom)."""
 
 States = tuple[tuple[str, str, str], ...]
-"""For values that are states: value, text, colour."""
+"""For states: value, text, color."""
 
 Absent = tuple[str, str]
-"""What a figure without data shows: text and colour."""
+"""What a figure without data shows: text and color."""
 
 UNKNOWN: Absent = ("unknown", PURPLE)
 """No data is a fault until the opposite is known, so it is never green."""
@@ -68,7 +68,7 @@ class Look(StrEnum):
     """Lines without slopes: for states and counts."""
 
     BARS = "bars"
-    """For what happened now and then: a single value is seen too."""
+    """For occasional events: a single value is visible too."""
 
     STACK = "stacked"
     """Lines on top of each other: for parts of a whole."""
@@ -76,20 +76,20 @@ class Look(StrEnum):
     TIMELINE = "state-timeline"
     TABLE = "table"
     ALERTS = "alertlist"
-    """What fires, as Grafana's alerting has it: no query of ours."""
+    """Firing alerts, from Grafana's alerting instead of a query of ours."""
 
 
 class Axis(StrEnum):
-    """What the vertical axis of a graph shows."""
+    """Range of the vertical axis of a graph."""
 
     ZERO = "zero"
-    """Always zero, for what is compared with nothing or a limit."""
+    """Always includes zero, for values that are compared with zero or a limit."""
 
     FREE = "free"
-    """Only the values: for large figures of which the change matters."""
+    """Only the values: for large values whose change matters."""
 
     SIGNED = "signed"
-    """Zero, wherever the values are: profit and loss."""
+    """Always includes zero, on either side: profit and loss."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +125,7 @@ class Panel:
 
     title: str
     description: str
-    """What it shows, and what to think when it is red."""
+    """What it shows, and what red means."""
 
     unit: str
     """Grafana's name of the unit: `s`, `percentunit`, `reqps`, `short`, …"""
@@ -134,30 +134,30 @@ class Panel:
     thresholds: Limits
     look: Look
     width: int = 0
-    """Columns of 24; 0 for an equal share of what the others of its line leave."""
+    """Columns of 24; 0 for an equal share of what the other panels of its line leave."""
 
     height: int = 7
     runbook: str = ""
-    """The alerts whose runbooks are linked, apart by a space."""
+    """The alerts whose runbooks are linked, separated by spaces."""
 
     states: States = ()
     decimals: int | None = None
     columns: Mapping[str, Column] | None = None
-    """Of a table, by title."""
+    """Columns of a table, by title."""
 
     value_links: tuple[Link, ...] = ()
-    """Links of each value, which may use the labels of its series; of a table, of the column
+    """Links of each value, which may use the labels of its series; in a table, of the column
     `linked`."""
 
     linked: str = ""
     worst_first: str = ""
-    """Of a table, the column by which it is sorted, the largest first."""
+    """The column by which a table is sorted, largest first."""
 
     absent: Absent = UNKNOWN
     """Of a figure."""
 
     colors: Mapping[str, str] | None = None
-    """Fixed colours, by a regular expression of the series' name."""
+    """Fixed colors, by a regular expression of the series' name."""
 
     axis: Axis = Axis.ZERO
 
@@ -169,14 +169,14 @@ class Row:
     title: str
     lines: tuple[tuple[Panel, ...], ...]
     opens: str = ""
-    """Uid of the board that tells more, linked from each panel."""
+    """Uid of the board with more details, linked from each panel."""
 
     collapsed: bool = False
     """A collapsed row for optional panels. Only the last row of a dashboard."""
 
 
 def row(title: str, *lines: Sequence[Panel], opens: str = "", collapsed: bool = False) -> Row:
-    """Write a row: each line fills the width."""
+    """Return a row: each line fills the width."""
     return Row(title=title, lines=tuple(map(tuple, lines)), opens=opens, collapsed=collapsed)
 
 
@@ -192,7 +192,7 @@ def lines(
     colors: Mapping[str, str] | None = None,
     axis: Axis = Axis.ZERO,
 ) -> Panel:
-    """Write a panel of lines over time; `queries` are PromQL by legend."""
+    """Return a panel of lines over time; `queries` are PromQL by legend."""
     return Panel(
         title=title,
         description=description,
@@ -207,13 +207,13 @@ def lines(
 
 
 steps = partial(lines, look=Look.STEPS)
-"""Write a panel of lines without slopes."""
+"""Return a panel of lines without slopes."""
 
 stack = partial(lines, look=Look.STACK)
-"""Write a panel of lines on top of each other."""
+"""Return a panel of stacked lines."""
 
 events = partial(lines, look=Look.BARS)
-"""Write a panel of bars: what happened, and how often."""
+"""Return a panel of bars: what happened, and how often."""
 
 
 def stat(
@@ -229,7 +229,7 @@ def stat(
     runbook: str = "",
     absent: Absent = UNKNOWN,
 ) -> Panel:
-    """Write a panel of one large figure for each series, coloured by its limits."""
+    """Return a panel with one large value for each series, colored by its thresholds."""
     panel = lines(title, unit, {legend: query}, description, limits=limits, runbook=runbook)
     return replace(panel, look=Look.STAT, states=states, decimals=decimals, height=3, absent=absent)
 
@@ -245,7 +245,7 @@ def timeline(
     runbook: str = "",
     value_links: tuple[Link, ...] = (),
 ) -> Panel:
-    """Write a panel of one coloured band for each series: states over time."""
+    """Return a panel with one colored band for each series: states over time."""
     panel = lines(title, "short", {legend: query}, description, limits=limits, runbook=runbook)
     return replace(panel, look=Look.TIMELINE, states=states, value_links=value_links)
 
@@ -261,7 +261,7 @@ def table(
     linked: str = "",
     worst_first: str = "",
 ) -> Panel:
-    """Write a table: one row for each label set, one column for each query.
+    """Return a table: one row for each label set, one column for each query.
 
     The queries must agree in their labels, by which their rows are merged.
     """
@@ -283,7 +283,7 @@ def table(
 def alert_list(
     title: str, matcher: str, description: str, *, width: int = 0, height: int = 7
 ) -> Panel:
-    """Write Grafana's own list of the firing alerts that match; they can be silenced there."""
+    """Return Grafana's own list of matching firing alerts; they can be silenced there."""
     panel = lines(title, "short", {"": matcher}, description)
     return replace(panel, look=Look.ALERTS, width=width, height=height)
 

@@ -1,4 +1,4 @@
-"""Runs every query of every board on a real Prometheus: an empty panel is a fault.
+"""Runs every query of every board on a real Prometheus: an empty panel is an error.
 
 A query has data if at least one series has at least one value in the time range; NaN is not a
 value, since Grafana does not draw it.
@@ -61,10 +61,10 @@ CAUSES: Mapping[str, str] = {
     "trading_ops_maintenance_end": "trading_ops_maintenance_active == 1",
     "trading_ops_maintenance_holds_left": "trading_ops_maintenance_holds_left > 0",
 }
-"""What must have happened in the time range before a query with this text shows anything."""
+"""What must have happened in the time range for a query with this text to show data."""
 
 OF_POSTGRESQL = re.compile(r"\btrading_(?!postgresql_)|\bup\b|ALERTS|slo:")
-"""What a query holds unless it asks for nothing but PostgreSQL servers."""
+"""Names in every query that is not only about PostgreSQL servers."""
 
 SERVERS = "trading_postgresql_up"
 TIMEOUT_SECONDS = 20.0
@@ -77,18 +77,18 @@ class Answer:
 
     query: BoardQuery
     series: int
-    """Series with at least one figure."""
+    """Series with at least one value."""
 
     error: str = ""
     skipped: bool = False
-    """It asks for PostgreSQL servers, and none is watched."""
+    """It is about PostgreSQL servers, and none is monitored."""
 
     early: bool = False
-    """It asks for something that has not happened in the time range; see `CAUSES`."""
+    """It is about something that has not happened in the time range; see `CAUSES`."""
 
     @property
     def missing(self) -> bool:
-        """Tell whether its panel is empty and must not be."""
+        """Return whether its panel is empty and must not be."""
         excused = (
             self.skipped
             or self.early
@@ -103,7 +103,7 @@ class Answer:
 
 
 def ask_all(url: str, queries: Sequence[BoardQuery], *, end: float, seconds: float) -> list[Answer]:
-    """Put queries to the Prometheus at a URL, over the seconds before `end` (since the epoch).
+    """Run queries on the Prometheus at a URL, over the seconds before `end` (since the epoch).
 
     Raises:
         OSError: it does not answer.
@@ -157,12 +157,12 @@ def table(answers: Sequence[Answer], panels: Mapping[str, int]) -> str:
 
 
 def only_postgresql(expr: str) -> bool:
-    """Tell whether a query asks for nothing but PostgreSQL servers."""
+    """Return whether a query is only about PostgreSQL servers."""
     return SERVERS.removesuffix("up") in expr and not OF_POSTGRESQL.search(expr)
 
 
 def _ask(url: str, expr: str, end: float, seconds: float) -> tuple[int, str]:
-    """Return the number of series with a figure, and the error if there was one."""
+    """Return the number of series with a value, and the error if there was one."""
     fields = {
         "query": expr,
         "start": end - seconds,

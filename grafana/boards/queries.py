@@ -1,7 +1,6 @@
 """The queries of the committed boards, ready to be run: variables are replaced by what “All” means.
 
-It reads the JSON and needs no Grafana and no SDK, so that every query can be put to a real
-Prometheus.
+It reads the JSON and needs no Grafana and no SDK, so that every query can run on a real Prometheus.
 """
 
 import json
@@ -32,14 +31,14 @@ class BoardQuery(NamedTuple):
 
     board: str
     panel: str
-    """Of an annotation or a variable, its name."""
+    """Its panel's title; for an annotation or a variable, its name."""
 
     expr: str
     """PromQL without variables."""
 
     @property
     def title(self) -> str:
-        """Name it for an operator: `board / panel`."""
+        """Return its name for an operator: `board / panel`."""
         return f"{self.board} / {self.panel}"
 
 
@@ -62,7 +61,7 @@ def board_queries(folder: Path = DASHBOARDS) -> list[BoardQuery]:
 
 
 def panels_of(board: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield every panel of a board, headings and the panels of closed rows included."""
+    """Yield every panel of a board, including headings and the panels of collapsed rows."""
     for panel in board["panels"]:
         yield panel
         yield from panel.get("panels") or ()

@@ -1,8 +1,8 @@
 """The board's variables, added to each selector of a query.
 
-Content is written as bare PromQL, `max by (bot) (trading_drawdown)`. What narrows a metric follows
-from who exports it, which the catalogue knows; what a rule records has the labels that the rule
-leaves it.
+Content is written as bare PromQL, `max by (bot) (trading_drawdown)`. The selectors for a metric
+depend on its exporter, which the catalogue knows; a recorded series has the labels that its rule
+keeps.
 """
 
 import re
@@ -11,21 +11,21 @@ from trading_ops.instrument import catalogue
 from trading_ops.instrument.metric import Metric, Owner
 
 WATCHED = 'job=~"$job",instance=~"$instance"'
-"""Of what our own processes export."""
+"""For metrics of our own processes."""
 
 BOT = 'bot=~"$bot",bot=~"$bots|"'
-"""`$bots` are those of the chosen teams and hosts. What has no bot belongs to every team."""
+"""`$bots` are those of the selected teams and hosts. Series without a bot belong to every team."""
 
 VENUE = 'venue=~"$venue"'
 HOST = 'host=~"$host"'
 TEAM_AND_HOST = f'team=~"$team",{HOST}'
-"""Labels of targets. Rules drop them, so only what is scraped has them."""
+"""Labels of targets. Rules drop them, so only scraped series have them."""
 
 OF_BOT = f"{WATCHED},{BOT},{VENUE}"
-"""Of what a bot exports: its target has these labels."""
+"""For metrics of a bot: its target has these labels."""
 
 ALERTS = f"{BOT},{VENUE}"
-"""Of ALERTS, which has the labels of the alerts and neither job nor instance."""
+"""For ALERTS, which has the labels of the alerts and neither job nor instance."""
 
 RECORDED = {
     "slo:objective:ratio": "",
@@ -37,30 +37,30 @@ RECORDED = {
     "fleet:": "",
     "instance:": f"{WATCHED},{HOST}",
 }
-"""By the beginning of the name of what a rule records; the first that fits."""
+"""By the prefix of a recorded series; the first match counts."""
 
 OF_HOST = ("trading_host_", "trading_process_")
-"""Metrics of a whole host, by their beginning; its exporter has the label `host`."""
+"""Metrics of a whole host, by prefix; its exporter has the label `host`."""
 
 OF_OTHERS = ("prometheus_", "alertmanager_")
-"""Metrics of Prometheus and Alertmanager themselves, by their beginning."""
+"""Metrics of Prometheus and Alertmanager themselves, by prefix."""
 
 _SELECTOR = re.compile(r'(?<![\w:.$"])([a-zA-Z_:][\w:]*)(?:\{([^}]*)\})?')
 
 
 def select(expr: str) -> str:
-    """Add to each metric of a query the matchers of the board's variables."""
+    """Add the matchers of the board's variables to each metric of a query."""
     return _SELECTOR.sub(_with_matchers, expr)
 
 
 def without_job(expr: str) -> bool:
-    """Tell whether a query selects something that has neither job nor instance."""
+    """Return whether a query selects series without job and instance."""
     found = (narrowing(name) for name, _ in _SELECTOR.findall(expr))
     return any(matchers is not None and WATCHED not in matchers for matchers in found)
 
 
 def narrowing(name: str) -> str | None:
-    """Return the matchers that the board's variables give to a metric; None for no metric."""
+    """Return the matchers of the board's variables for a metric; None if it is not a metric."""
     if metric := catalogue.find(name):
         return _of_ours(metric)
     if name == "up" or name.startswith(OF_OTHERS):

@@ -9,16 +9,16 @@ A legend consists of the labels that distinguish the series, and of `called`.
 RATE_INTERVAL = "$__rate_interval"
 HISTORY = "offset 30m"
 MEMORY = "1h"
-"""How long a bot that no longer answers is shown with its last figure."""
+"""How long a bot that no longer answers is shown with its last value."""
 
 
 def most(selector: str, *by: str, called: str = "") -> dict[str, str]:
-    """Ask for the largest of the series that agree in these labels."""
+    """Query the maximum of the series with the same values of these labels."""
     return {_legend(by, called): f"max by ({', '.join(by)}) ({selector})"}
 
 
 def least(selector: str, *by: str, called: str = "") -> dict[str, str]:
-    """Ask for the smallest of the series that agree in these labels."""
+    """Query the minimum of the series with the same values of these labels."""
     return {_legend(by, called): f"min by ({', '.join(by)}) ({selector})"}
 
 
@@ -28,24 +28,24 @@ def age(selector: str, *by: str, called: str = "") -> dict[str, str]:
 
 
 def last_known(selector: str) -> str:
-    """Return the figure of each bot, and the last one of a bot that no longer answers."""
+    """Return the value of each bot, and the last one of a bot that no longer answers."""
     return f"(max by (bot) ({selector}) or max by (bot) (last_over_time({selector}[{MEMORY}])))"
 
 
 def rate(selector: str, *by: str, called: str = "") -> dict[str, str]:
-    """Ask how fast a counter grows, per second."""
+    """Query how fast a counter grows, per second."""
     return {_legend(by, called): f"sum by ({', '.join(by)}) (rate({selector}[{RATE_INTERVAL}]))"}
 
 
 def per_minute(selector: str, *by: str) -> dict[str, str]:
-    """Ask how fast a counter grows, per minute: for what happens a few times in a minute."""
+    """Query how fast a counter grows, per minute: for events that happen a few times a minute."""
     return {legend: f"60 * {query}" for legend, query in rate(selector, *by).items()}
 
 
 def gain(
     selector: str, *by: str, called: str = "", window: str = RATE_INTERVAL, growing: bool = False
 ) -> dict[str, str]:
-    """Ask by how many whole counts a counter grew; `growing` leaves out the series that did not."""
+    """Query by how many whole counts a counter grew; `growing` omits the series that did not."""
     grown = f"round(sum by ({', '.join(by)}) (increase({selector}[{window}])))"
     return {_legend(by, called): f"{grown} > 0" if growing else grown}
 
@@ -53,21 +53,21 @@ def gain(
 def forecast(
     selector: str, *by: str, called: str = "", over: str = "6h", hours: int = 24
 ) -> dict[str, str]:
-    """Ask where a straight line through the recent past ends, some hours on, but not below 0."""
+    """Query a linear forecast for some hours ahead, but not below 0."""
     line = linear(selector, over=over, seconds=hours * 3600)
     return {_legend(by, called): f"max by ({', '.join(by)}) ({line})"}
 
 
 def linear(selector: str, *, over: str = "6h", seconds: int = 24 * 3600) -> str:
-    """Return the forecast of each series that has `HISTORY`: fewer samples give any slope."""
+    """Return the forecast of each series that has `HISTORY`: fewer samples prove no slope."""
     line = f"clamp_min(predict_linear({selector}[{over}], {seconds}), 0)"
     return f"{line} and {selector} {HISTORY}"
 
 
 def down_or_all(label: str, *metrics: str) -> str:
-    """Ask for the states of what was down in the time range, and for all others in one series.
+    """Query the states of everything that was down in the time range, and all others as one series.
 
-    So a timeline with fifty bands has one band in normal running.
+    A timeline with fifty bands then has a single band while all are up.
     """
     now = " or ".join(metrics)
     lowest = " or ".join(f"min_over_time({metric}[$__range])" for metric in metrics)
@@ -80,7 +80,7 @@ def down_or_all(label: str, *metrics: str) -> str:
 def quantiles(
     metric: str, *by: str, window: str = RATE_INTERVAL, of: tuple[int, ...] = (50, 95)
 ) -> dict[str, str]:
-    """Ask for percentiles of a histogram; without an observation there is none, instead of NaN."""
+    """Query percentiles of a histogram; without observations there is no value, instead of NaN."""
     growth = "rate" if window == RATE_INTERVAL else "increase"
     labels = ", ".join(("le", *by))
     return {

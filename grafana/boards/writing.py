@@ -24,7 +24,7 @@ def files() -> Iterator[tuple[str, str]]:
 
 
 def _visible(node: Any) -> Any:
-    """Undo defaults of the SDK: links and annotations in a closed menu, pages of a timeline."""
+    """Override defaults of the SDK: collapsed links and annotations, pages of a timeline."""
     if isinstance(node, dict):
         kept = {key: _visible(value) for key, value in node.items() if value != HIDDEN}
         return {**kept, **UNPAGED} if UNPAGED.keys() <= kept.keys() else kept
@@ -43,7 +43,7 @@ def write_boards(folder: Path) -> None:
 
 
 def differences(folder: Path) -> list[str]:
-    """Return the names of the files that are not as the source makes them, or not of it."""
+    """Return the names of the files that differ from the source, or that it does not have."""
     made = dict(files())
     found = {
         path.name: path.read_text(encoding="utf-8")

@@ -93,7 +93,7 @@ async def test_observe_only_refuses_and_goes_on(start: Start) -> None:
         await replica.scheduler.pass_once()
         (noted,) = await replica.history()
         assert noted.outcome is JobOutcome.REFUSED
-        (standing,) = await replica.scheduler.standings()
+        (standing,) = await replica.scheduler.statuses()
         assert standing.state.held_due_at is None
         assert standing.due_at > clock.now() - timedelta(minutes=1)
         with pytest.raises(RequestRefused):
@@ -123,7 +123,7 @@ async def test_a_paused_job_waits_for_resume(start: Start) -> None:
         await replica.scheduler.pass_once()
         assert replica.metric("expected_timestamp_seconds") is None
         await writer.run(partial(jobs.resume, job="nightly", owner="ada", now=clock.now()))
-        (standing,) = await replica.scheduler.standings()
+        (standing,) = await replica.scheduler.statuses()
         assert standing.due_at > clock.now() - timedelta(minutes=1)
         assert await replica.history() == []
 

@@ -116,7 +116,7 @@ async def test_an_empty_table_is_filled_without_waiting(start: Start) -> None:
 async def due_at(scheduler: Scheduler) -> datetime | None:
     """Return when the job is due next."""
     (due,) = [
-        standing for standing in await scheduler.standings() if standing.entry.name == "nightly"
+        standing for standing in await scheduler.statuses() if standing.entry.name == "nightly"
     ]
     return due.due_at
 

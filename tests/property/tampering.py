@@ -34,7 +34,7 @@ class Copy:
 
 
 def full_log(choose: random.Random) -> Copy:
-    """Return an untouched audit log of different events, in which equal neighbours occur too."""
+    """Return an untouched audit log of different events, in which equal neighbors occur too."""
     log = Copy()
     seq, mac = 0, ""
     for _ in range(EVENTS):

@@ -188,7 +188,7 @@ def test_a_phrase_is_one_query_with_its_legend(written: Any, queries: Any) -> No
     assert written == queries
 
 
-def test_limits_are_colours_from_a_value_on() -> None:
+def test_limits_are_colors_from_a_value_on() -> None:
     """Bad when large, bad when small, bad on either side."""
     assert above(5) == ((None, "green"), (5, "red"))
     assert above(1, 5) == ((None, "green"), (1, "yellow"), (5, "red"))

@@ -1,4 +1,4 @@
-"""What a board looks like: no data is never healthy, severity has its colour, axes fit."""
+"""What a board looks like: no data is never healthy, severity has its color, axes fit."""
 
 import re
 from collections.abc import Iterator
@@ -118,8 +118,8 @@ def test_percentiles_of_nothing_are_absent() -> None:
                 assert target["expr"].endswith(" >= 0"), where(board, panel)
 
 
-def test_a_colour_has_one_meaning() -> None:
-    """Series whose label says how something ended have fixed colours; the rest go by name."""
+def test_a_color_has_one_meaning() -> None:
+    """Series whose label says how something ended have fixed colors; the rest go by name."""
     for board, panel in PANELS:
         if panel["type"] != "timeseries":
             continue
@@ -154,7 +154,7 @@ def test_a_floor_is_drawn_as_an_area() -> None:
             assert mode == "dashed+area", where(board, panel)
 
 
-def test_state_timelines_say_what_their_colours_mean() -> None:
+def test_state_timelines_say_what_their_colors_mean() -> None:
     """In the bands, without pages below them."""
     for board, panel in PANELS:
         if panel["type"] == "state-timeline":

@@ -140,7 +140,7 @@ class Call:
     params: Mapping[str, str]
     within: timedelta
     requested_by: str | None = None
-    """The operator who ordered it; None: a runbook step."""
+    """The operator who requested it; None: a runbook step."""
 
     reason: str = ""
     """The operator's reason."""

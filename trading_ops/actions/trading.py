@@ -107,7 +107,7 @@ class ResumeTrading(BotCommand):
         """Return the holds to release, and who releases them.
 
         Raises:
-            ActionError: no operator ordered it, or no holds are named.
+            ActionError: no operator requested it, or no holds are named.
         """
         if call.requested_by is None:
             raise ActionError("only an operator can release holds")

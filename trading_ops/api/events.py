@@ -106,7 +106,7 @@ class EventRoutes:
         self._recovery_at = 0.0
 
     async def search(self, query: EventQuery) -> EventPage:
-        """Return events: what was received, decided, done and ordered."""
+        """Return events: what was received, decided, done or requested."""
         if query.after is not None and query.before is not None:
             invalid("`after` and `before` are mutually exclusive")
         found = await self._reader.read(

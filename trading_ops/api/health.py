@@ -76,7 +76,7 @@ class CachedState:
 
 @dataclass
 class HealthProbe(Generic[Answer]):
-    """Asks what may hang, one question at a time: a hung one blocks only one thread."""
+    """Runs a query that may hang, one at a time: a hung one blocks only one thread."""
 
     ask: Callable[[], asyncio.Task[Answer]]
     judge: Callable[[asyncio.Task[Answer], float], tuple[ComponentState, str]]

@@ -10,7 +10,7 @@ from trading_ops.api.auth import Identity
 from trading_ops.api.requests import Limit, Person, Text, not_found
 from trading_ops.domain.job import JobRun
 from trading_ops.jobs.job import Step
-from trading_ops.jobs.scheduler import Scheduler, Standing
+from trading_ops.jobs.scheduler import JobStatus, Scheduler
 from trading_ops.store import jobs
 
 log = logs.get(__name__)
@@ -96,7 +96,7 @@ class JobRoutes:
 
     async def show(self) -> JobPage:
         """Return every job with its schedule and its last run."""
-        return JobPage(jobs=[_view(job) for job in await self._scheduler.standings()])
+        return JobPage(jobs=[_view(job) for job in await self._scheduler.statuses()])
 
     async def one(self, name: str, query: JobHistoryQuery) -> JobHistory:
         """Return one job and its newest runs."""
@@ -135,13 +135,13 @@ class JobRoutes:
         return await self._find(name)
 
     async def _find(self, name: str) -> JobView:
-        found = [job for job in await self._scheduler.standings() if job.entry.name == name]
+        found = [job for job in await self._scheduler.statuses() if job.entry.name == name]
         if not found:
             not_found("unknown job")
         return _view(found[0])
 
 
-def _view(job: Standing) -> JobView:
+def _view(job: JobStatus) -> JobView:
     entry, state = job.entry, job.state
     return JobView(
         name=entry.name,

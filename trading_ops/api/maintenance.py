@@ -69,7 +69,7 @@ class WindowPage(msgspec.Struct, kw_only=True):
 
     maintenance: list[Maintenance]
     recurring: list[RecurringWindow]
-    """Ordered by operators; those of maintenance.yml are not in it, but their windows are."""
+    """Created by operators; those of maintenance.yml are not listed, but their windows are."""
 
 
 class HistoryPage(msgspec.Struct, kw_only=True):
@@ -126,7 +126,7 @@ class MaintenanceRoutes:
         return ended
 
     async def recur(self, identity: Identity, body: RecurringRequest) -> RecurringWindow:
-        """Order a recurring window; its next window is always scheduled."""
+        """Create a recurring window; its next window is always scheduled."""
         self._check(body.target)
         now = clock.now()
         order = RecurringWindow(

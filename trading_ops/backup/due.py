@@ -17,7 +17,7 @@ RETRY = timedelta(minutes=5)
 """Delay after a failure, unless the interval is shorter."""
 
 RETRY_BOTS = timedelta(hours=1)
-"""The same if only a bot did not start: another restore costs more than it tells."""
+"""The same if only a bot did not start: another restore is expensive and shows little."""
 
 
 def due(

@@ -19,7 +19,7 @@ from trading_ops.clients.reconciler import ReconcilerApi
 WITHIN = timedelta(minutes=2)
 """Timeout in seconds: a month of data is read."""
 
-COLOURS = {Level.CRITICAL: "red", Level.WARNING: "yellow", Level.UNKNOWN: "magenta"}
+COLORS = {Level.CRITICAL: "red", Level.WARNING: "yellow", Level.UNKNOWN: "magenta"}
 
 
 @click.command()
@@ -72,7 +72,7 @@ def capacity_table(found: Sequence[ResourceView]) -> Table:
         figures = (resource.now, resource.p95, resource.peak, resource.limit)
         table.add_row(
             Text(plain(" ".join([resource.resource, *resource.labels.values()]))),
-            Text(resource.level.value, style=COLOURS.get(resource.level, "")),
+            Text(resource.level.value, style=COLORS.get(resource.level, "")),
             *("-" if value is None else amount(resource.unit, value) for value in figures),
             _growth(resource),
             *(

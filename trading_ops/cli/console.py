@@ -24,7 +24,7 @@ id_argument = click.argument("key", metavar="ID", callback=_not_empty)
 
 
 def out() -> Console:
-    """Return the console on standard output; colours only on a terminal."""
+    """Return the console on standard output; colors only on a terminal."""
     console = Console(highlight=False)
     if not console.is_terminal:
         return Console(highlight=False, width=WIDTH_OF_A_FILE)

@@ -136,7 +136,7 @@ def resume(
 
 
 def _selection(bot: str | None, *, everyone: bool, team: str | None, host: str | None) -> Selection:
-    """Return the bots that are meant if none is named."""
+    """Return the selection of bots if none is named."""
     selection = Selection(team=team, host=host)
     if [bot is not None, everyone, bool(selection)].count(True) != 1:
         raise click.UsageError("name a bot, or give either --all or --team and --host")

@@ -1,4 +1,4 @@
-"""`migrate`: upgrade the schema of the reconciler's database, or take it back."""
+"""`migrate`: upgrade or downgrade the schema of the reconciler's database."""
 
 import click
 

@@ -152,7 +152,9 @@ class Alertmanager:
         body = await self._http.get("/api/v2/silences", params=wanted)
         # Expired silences are kept for days, so there may be many.
         return (
-            await asyncio.to_thread(_standing, body) if len(body) > LARGE_BYTES else _standing(body)
+            await asyncio.to_thread(_unexpired, body)
+            if len(body) > LARGE_BYTES
+            else _unexpired(body)
         )
 
     async def silence(
@@ -229,7 +231,7 @@ def _alerts(body: bytes) -> dict[Fingerprint, RoutedAlert]:
     }
 
 
-def _standing(body: bytes) -> list[Silence]:
+def _unexpired(body: bytes) -> list[Silence]:
     return [
         Silence(
             id=silence.id,

@@ -32,8 +32,8 @@ class NotPlain(Exception):
 class KeptConnections:
     """Connections to one base address; each is used by one request at a time.
 
-    A request that is cancelled gives up neither its connection nor one that is being made: when
-    this process is late, every request would otherwise begin with another TLS handshake.
+    A cancelled request closes neither its connection nor one that is being opened: otherwise, when
+    this process is slow, every request would begin with another TLS handshake.
     """
 
     def __init__(self, base: str, path: str, connector: KnownListeners) -> None:

@@ -110,7 +110,7 @@ def urls(access: MonitoringAccess, targets: tuple[Target, ...]) -> list[str]:
     """Return the URLs of a server: as the settings say, or as targets.yml does.
 
     Raises:
-        ConfigError: a URL is none, or would be asked in clear beyond this machine.
+        ConfigError: a URL is invalid, or would be requested from another machine without TLS.
     """
     given = [url.strip().rstrip("/") for url in access.url.split(",") if url.strip()]
     for url in given:

@@ -301,7 +301,7 @@ class ReconcilerApi:
         return _decode(body, WindowsView).maintenance
 
     async def recur_window(self, **fields: Any) -> RecurringWindowView:
-        """Order a recurring maintenance window; fields as the API has them."""
+        """Create a recurring maintenance window; fields as the API has them."""
         body = await self._order("POST", "/api/v1/recurring-maintenance", **fields)
         return _decode(body, RecurringWindowView)
 

@@ -83,7 +83,7 @@ class Attempt:
     state: AttemptState
     params: Mapping[str, str] = field(default_factory=dict)
     requested_by: str | None = None
-    """The operator who ordered it; None: the runbook."""
+    """The operator who requested it; None: the runbook."""
 
     started_at: datetime
     ended_at: datetime | None = None

@@ -36,7 +36,7 @@ class Maintenance:
 
 @dataclass(frozen=True, kw_only=True)
 class RecurringWindow:
-    """A recurring window that an operator ordered."""
+    """A recurring window that an operator created."""
 
     id: int = 0
     """Assigned by the store; 0: not stored yet."""

@@ -57,7 +57,7 @@ class MessageState(StrEnum):
 
     SENT = "sent"
     DEAD = "dead"
-    """Given up; an operator can retry or discard it."""
+    """No more retries; an operator can retry or discard it."""
 
     DISCARDED = "discarded"
 

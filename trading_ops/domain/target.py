@@ -120,7 +120,7 @@ class Target:
     """For a bot: an argv that starts it in observe mode on restored data; empty: none."""
 
     database_file: str | None = None
-    """For a bot: the file with the URL of its PostgreSQL database, which jobs take care of."""
+    """For a bot: the file with the URL of its PostgreSQL database, which jobs maintain."""
 
     observe_only: bool = False
     """Automation does not act on it; decisions are only recorded."""
@@ -156,7 +156,7 @@ class Selection:
     host: str | None = None
 
     def __bool__(self) -> bool:
-        """Whether it leaves anything out."""
+        """Whether it selects only a part."""
         return self.team is not None or self.host is not None
 
     def __str__(self) -> str:

@@ -43,7 +43,7 @@ class HoldMemory:
         self._journal = journal
         # Its own thread: the shared ones may all wait for an unresponsive database.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="hold-journal")
-        self._standing: dict[str, Hold] = {}
+        self._active: dict[str, Hold] = {}
         self._unsettled: dict[str, Hold] = {}
         """Not known to be stored in the database."""
 
@@ -57,7 +57,7 @@ class HoldMemory:
     @property
     def active(self) -> tuple[Hold, ...]:
         """Return the active holds known here; does not block."""
-        return tuple((self._standing | self._unsettled).values())
+        return tuple((self._active | self._unsettled).values())
 
     @property
     def unsettled(self) -> int:
@@ -88,7 +88,7 @@ class HoldMemory:
     def drop(self, hold_id: str) -> None:
         """Remove a released hold."""
         self._changed()
-        self._standing.pop(hold_id, None)
+        self._active.pop(hold_id, None)
         self._unsettled.pop(hold_id, None)
 
     async def keep(self, hold: Hold) -> tuple[bool, str]:
@@ -151,7 +151,7 @@ class HoldMemory:
             return False
         if changes != self._changes:  # it may be older than changes made in the meantime
             return False
-        self._standing = {hold.id: hold for hold in stored}
+        self._active = {hold.id: hold for hold in stored}
         self._by_target = None
         return begun_now
 
@@ -194,7 +194,7 @@ class HoldMemory:
             self._changed()
             del self._unsettled[hold.id]
             if in_force:
-                self._standing[hold.id] = hold
+                self._active[hold.id] = hold
 
     async def _forget(self, ids: set[str]) -> None:
         try:

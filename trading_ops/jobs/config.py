@@ -40,7 +40,7 @@ class Entry:
     name: str
     schedule: Schedule
     skip_missed: bool
-    """True: a missed run is skipped and not made up for."""
+    """True: a missed run is skipped instead of run late."""
 
     timeout: timedelta
     jitter: timedelta

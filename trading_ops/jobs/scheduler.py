@@ -72,8 +72,8 @@ class Known:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
-    """A job's configuration and current state."""
+class JobStatus:
+    """A job's configuration and current status."""
 
     entry: Entry
     state: JobState | None
@@ -172,7 +172,7 @@ class Scheduler:
         self._planned = {(window.owner, window.begins_at) for _, window in found}
 
     def _ordered_windows(self, orders: Sequence[RecurringWindow]) -> list[Recurring]:
-        """Return the windows that operators ordered; one that this release refuses is left out."""
+        """Return the windows that operators created, without those that this release refuses."""
         for order in orders:
             if order not in self._ordered:
                 try:
@@ -200,11 +200,11 @@ class Scheduler:
         """Read the state for one pass."""
         return await self.reader.read(partial(_read, names=calendars(self.entries), now=now))
 
-    async def standings(self) -> list[Standing]:
-        """Return every job's current state, by name."""
+    async def statuses(self) -> list[JobStatus]:
+        """Return the current status of every job, by name."""
         now = clock.now()
         known = await self.known(now)
-        return [self._standing(entry, known, now) for _, entry in sorted(self.entries.items())]
+        return [self._status(entry, known, now) for _, entry in sorted(self.entries.items())]
 
     async def plan(self, name: str) -> Plan:
         """Return a job's plan."""
@@ -414,12 +414,12 @@ class Scheduler:
         sessions = known.sessions[schedule.calendar] if isinstance(schedule, AtSession) else ()
         return grace(schedule, due, sessions, most=ON_TIME)
 
-    def _standing(self, entry: Entry, known: Known, now: datetime) -> Standing:
+    def _status(self, entry: Entry, known: Known, now: datetime) -> JobStatus:
         state = known.states.get(entry.name)
         due = None
         if state is not None and entry.enabled and state.paused_at is None:
             due = self._due_at(entry, state, known, now)
-        return Standing(
+        return JobStatus(
             entry=entry,
             state=state,
             due_at=due,
@@ -430,24 +430,22 @@ class Scheduler:
 
     def _show(self, known: Known, now: datetime) -> None:
         for name, entry in self.entries.items():
-            standing = self._standing(entry, known, now)
-            if standing.due_at is None or standing.running is not None:
+            status = self._status(entry, known, now)
+            if status.due_at is None or status.running is not None:
                 # Nothing is expected; a series that remained would eventually be in the past.
                 self.metrics.expected.remove_by_labels({"name": name})
             else:
-                expected = (
-                    standing.due_at + entry.jitter + self._grace(entry, standing.due_at, known)
-                )
+                expected = status.due_at + entry.jitter + self._grace(entry, status.due_at, known)
                 self.metrics.expected.labels(name).set(expected.timestamp())
-            ok = standing.last is None or standing.last.outcome in (
+            ok = status.last is None or status.last.outcome in (
                 JobOutcome.DONE,
                 JobOutcome.NOTHING_TO_DO,
             )
             self.metrics.failing.labels(name).set(0 if ok else 1)
-            if standing.last is not None and standing.last.ended_at is not None:
-                took = standing.last.ended_at - standing.last.started_at
+            if status.last is not None and status.last.ended_at is not None:
+                took = status.last.ended_at - status.last.started_at
                 self.metrics.duration.labels(name).set(took.total_seconds())
-            done = standing.succeeded.ended_at if standing.succeeded is not None else None
+            done = status.succeeded.ended_at if status.succeeded is not None else None
             self.metrics.succeeded.labels(name).set(done.timestamp() if done else 0)
 
 

@@ -1,4 +1,4 @@
-"""Recurring maintenance windows: those of `maintenance.yml`, and those that operators ordered."""
+"""Recurring maintenance windows: those of `maintenance.yml`, and those that operators created."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class Recurring:
 
     reason: str
     order: RecurringWindow | None = None
-    """As an operator ordered it; None: it is in the file."""
+    """As an operator created it; None: it is in the file."""
 
     def next(self, now: datetime) -> Maintenance | None:
         """Return the open window, or the next one."""
@@ -95,7 +95,7 @@ def load_windows(folder: Path, registry: Registry) -> Sequence[Recurring]:
 
 
 def ordered(order: RecurringWindow) -> Recurring:
-    """Return the recurring window that an operator ordered.
+    """Return the recurring window that an operator created.
 
     Raises:
         ConfigError: `every`, `zone` or `seconds` is invalid, or the windows would overlap.
@@ -150,7 +150,7 @@ def _schedule(
         problem = f"{format_duration(length)} is not a valid length for a window"
         raise ConfigError(where, f"{prefix}for", problem, f"at most {LONGEST.days}d")
     if (shortest := _shortest_period(schedule, now)) <= length:
-        # Remediation would be off for ever.
+        # Remediation would be off permanently.
         problem = f"a window would begin before the last one has ended, {every!r}"
         fix = f"write less than {format_duration(shortest)}"
         raise ConfigError(where, f"{prefix}for", problem, fix)

@@ -67,7 +67,7 @@ class Courier:
         Args:
             channel: the destination.
             rendered: the content.
-            message_id: the mail's id, the same for every try.
+            message_id: the mail's id, the same for every attempt.
         """
         job = Job(
             ticket=str(uuid.uuid4()),

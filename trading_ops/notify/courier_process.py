@@ -34,7 +34,7 @@ class _Captured(logging.Handler):
 
 
 def _message_id(idstring: str | None = None, domain: str | None = None) -> str:
-    """Return the Message-ID of this thread's mail: Apprise would create one for each try."""
+    """Return the Message-ID of this thread's mail: Apprise would create one for each attempt."""
     del idstring
     return f"<{_THREAD.message_id}@{domain or 'trading-ops'}>"
 

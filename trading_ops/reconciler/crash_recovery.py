@@ -215,13 +215,13 @@ class CrashCounter:
     """By the id of an incident: who had acknowledged it when it was set aside."""
 
     _suspects: set[str] = field(init=False, default_factory=set)
-    """Ids of the incidents that crashed in a former process or at another replica."""
+    """Ids of the incidents that crashed in a previous process or at another replica."""
 
     postponed: tuple[str, ...] = field(init=False, default=())
     """Ids of the suspects for which the last pass had no time, in their order."""
 
     async def count_deaths(self, marks: CrashMarks) -> None:
-        """Count a crash of each incident that the former process was handling when it died.
+        """Count a crash of each incident that the previous process was handling when it died.
 
         Raises:
             StoreError: they are not counted, and are still marked.

@@ -51,7 +51,7 @@ _NONE: tuple[Attempt, ...] = ()
 
 @dataclass(frozen=True, kw_only=True)
 class Overrides:
-    """Operators' orders: pauses, maintenance, halts, acknowledgements, approvals, actions."""
+    """Operators' requests: pauses, maintenance, halts, acknowledgements, approvals, actions."""
 
     pause: Pause | None = None
     maintenance: tuple[Maintenance, ...] = ()
@@ -83,17 +83,17 @@ class State:
     of_incident: Mapping[str, tuple[Attempt, ...]] = field(default_factory=dict)
     of_target: Mapping[str, tuple[Attempt, ...]] = field(default_factory=dict)
     starts: tuple[datetime, ...] = ()
-    """Start times of attempts on any target, within the global window and longer ago."""
+    """Start times of attempts on any target: those in the global window, and some older ones."""
 
     closed: tuple[Incident, ...] = ()
-    """Incidents closed within `storm_quiet`, and longer ago."""
+    """Incidents closed within `storm_quiet`, and some closed earlier."""
 
     episodes: Mapping[str, int] = field(default_factory=dict)
-    """How often the alert of each open incident fired lately; see `incidents.episodes`."""
+    """How often the alert of each open incident fired recently; see `incidents.episodes`."""
 
     overrides: Overrides = field(default_factory=Overrides)
     changed: frozenset[str] = frozenset()
-    """IDs of the open incidents that differ from the state before."""
+    """IDs of the open incidents that differ from the previous state."""
 
     limits: GlobalLimits = field(default_factory=GlobalLimits)
 
@@ -134,7 +134,7 @@ class State:
 def read_state(
     connection: Connection, *, limits: GlobalLimits, now: datetime, former: State | None = None
 ) -> State:
-    """Return the state as it is now, reading only what changed since a former one."""
+    """Return the state as it is now, reading only what changed since a previous one."""
     head = events.head(connection)
     if former is not None and head == former.head:
         return replace(former, changed=frozenset()) if former.changed else former
@@ -220,7 +220,7 @@ def _overrides(connection: Connection, now: datetime) -> Overrides:
 def _recently_closed(
     connection: Connection, former: State, touched: Collection[str], now: datetime
 ) -> tuple[Incident, ...]:
-    """Read what was closed since the former state, and drop what is too long ago."""
+    """Read what was closed since the previous state, and drop what is too old."""
     since = now - former.limits.storm_quiet
     kept = [
         incident

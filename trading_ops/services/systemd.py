@@ -236,7 +236,7 @@ class Systemd:
         except (OSError, EOFError, TimeoutError) as error:
             await self.close()
             if member in READS and not isinstance(error, TimeoutError):
-                # The connection had been lost: only the next call notices it.
+                # The connection was lost: only the next call detects that.
                 with contextlib.suppress(OSError, EOFError, TimeoutError):
                     return await self._ask(message())
                 await self.close()

@@ -92,7 +92,7 @@ class StartRequest:
     """The lease under which it starts; None: there is only one replica."""
 
     requested_by: str | None = None
-    """Who ordered the manual action."""
+    """Who requested the manual action."""
 
     reason: str = ""
     """The operator's reason."""

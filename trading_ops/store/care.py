@@ -1,4 +1,4 @@
-"""Care of a PostgreSQL database, ours or a bot's: what needs it, why, and how it is done.
+"""Maintenance of a PostgreSQL database, ours or a bot's: what is due, why, and the statements.
 
 Tables count if they are in the schema of the connection. VACUUM and REINDEX need the role that
 owns them, and cannot run inside a transaction.
@@ -19,7 +19,7 @@ from trading_ops.errors import StoreError
 from trading_ops.store import engine, search
 
 DEAD_PART = 0.2
-"""Of a table's rows; autovacuum starts at the same part, so more means that it does not keep up."""
+"""Share of a table's rows; autovacuum starts at the same share, so more means that it lags."""
 
 DEAD_ROWS = 1000
 """Below this a table is small, and a scan of it is cheap."""
@@ -34,7 +34,7 @@ BLOATED_BYTES = 2**20
 """Below this an index is small, and so is its bloat."""
 
 BASELINES_READ = 60
-"""Nightly reports in which the smallest is looked for: two months."""
+"""Nightly reports that are searched for the minimum: two months."""
 
 SPACE_FACTOR = 2
 """Free space that a rebuild needs, as a multiple of the index: its copy, the sort and the WAL."""
@@ -307,7 +307,7 @@ class Work:
             made.dispose()
 
     def stop(self) -> None:
-        """End the statement under way, and start no other one."""
+        """Cancel the running statement, and start no other one."""
         self._stopped = True
         if self._session is not None:
             self._session.cancel()

@@ -207,7 +207,7 @@ def note(
 
 
 def note_acknowledged(connection: Connection, hold: Hold, *, text: str, now: datetime) -> None:
-    """Record that a hold is in force at its bot, unless the timeline says so already."""
+    """Record that a hold is in force at its bot, unless the timeline already shows that."""
     if is_acknowledged(connection, hold.id):
         return
     note(

@@ -43,7 +43,7 @@ def begin(
     actor: str,
     now: datetime,
 ) -> int | None:
-    """Start a run and return its id; None: the lease is lost, or a run is under way.
+    """Start a run and return its id; None: the lease is lost, or a run is in progress.
 
     Args:
         connection: inside a transaction.
@@ -184,7 +184,7 @@ def pause(connection: Connection, job: str, *, owner: str, reason: str, now: dat
 
 
 def resume(connection: Connection, job: str, *, owner: str, now: datetime) -> None:
-    """Resume a job; runs that were due in the meantime are not made up.
+    """Resume a job; runs that were due in the meantime are skipped.
 
     Raises:
         RequestRefused: it is not paused.

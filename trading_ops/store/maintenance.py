@@ -55,7 +55,7 @@ def end(connection: Connection, key: int, *, owner: str, now: datetime) -> Maint
     The event keeps its planned end; the row has its actual end.
     """
     row = connection.execute(
-        select(maintenance).where(maintenance.c.id == key, *_standing(now)).with_for_update()
+        select(maintenance).where(maintenance.c.id == key, *_unended(now)).with_for_update()
     ).one_or_none()
     if row is None:
         return None
@@ -189,7 +189,7 @@ def end_recurring(
 _ORDERED = ("target", "owner", "reason", "every", "zone", "seconds", "created_at")
 
 
-def _standing(now: datetime) -> tuple[Any, ...]:
+def _unended(now: datetime) -> tuple[Any, ...]:
     return maintenance.c.ends_at > now, maintenance.c.ended_by.is_(None)
 
 

@@ -79,10 +79,10 @@ def upgrade(url: str) -> str:
 
 
 def downgrade(url: str, revision: str) -> str | None:
-    """Take the schema back to an older revision, for the release before; return its revision.
+    """Downgrade the schema to an older revision, for the previous release; return its revision.
 
-    Tables and columns that the newer schema added are dropped with what is in them. A database
-    that is at the revision, or older, is left alone.
+    Tables and columns that the newer schema added are dropped with what is in them. A database that
+    is at the revision, or older, is not changed.
 
     Raises:
         StoreError: as for `upgrade`; or a reconciler uses the database, or this release does not

@@ -126,7 +126,7 @@ def old_events(
 ) -> tuple[int, int] | None:
     """Return the first and the last of the oldest events that may be removed, or None.
 
-    An event with a future time, from a wrong clock, counts as old as its neighbours.
+    An event with a future time, from a wrong clock, counts as old as its neighbors.
 
     Args:
         connection: to read from.

@@ -417,7 +417,7 @@ job_runs = Table(
     Column("actor", StorableText, nullable=False),
     Column("replica", StorableText, nullable=False),
     Index("ix_job_runs_job_id", "job", "id"),
-    # One run at a time, whatever happened to the leases.
+    # One run at a time, regardless of the leases.
     Index(
         "ux_job_runs_running",
         "job",

@@ -54,7 +54,7 @@ class TwsServer:
         self._server: asyncio.Server | None = None
         self._market: asyncio.Task[None] | None = None
         self.other_positions: list[tuple[str, str, str, Decimal]] = []
-        """What the login shows besides: account, symbol, type of the security, quantity."""
+        """Other positions of the login: account, symbol, type of the security, quantity."""
 
         board.on_fault = self._fault_began
 
@@ -319,7 +319,7 @@ class Client:
         )
 
     def tell_owner(self, order: PaperOrder) -> None:
-        """Send an order's status if this client placed it: others are not told."""
+        """Send an order's status if this client placed it: others are not notified."""
         if str(order.owner) == self.number:
             self.tell_status(order)
 

@@ -5,7 +5,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-COLOURS = {
+COLORS = {
     "ready": "green",
     "starting": "yellow",
     "exited": "red",
@@ -25,10 +25,10 @@ def table(overview: dict[str, Any]) -> Table:
     for column in ("process", "state", *(["memory"] if with_memory else []), "address", "log"):
         drawn.add_column(column, no_wrap=column != "log", overflow="fold")
     for process in overview["processes"]:
-        colour = COLOURS.get(process["state"], "")
+        color = COLORS.get(process["state"], "")
         drawn.add_row(
             process["unit"],
-            Text(state_label(process), style=colour),
+            Text(state_label(process), style=color),
             *([megabytes(process.get("rss_bytes"))] if with_memory else []),
             process["address"],
             Text("\n".join(filter(None, (process["log"], process.get("problem"))))),

@@ -22,7 +22,7 @@ from trading_ops.config.targets import load_targets
 from trading_ops.domain.target import Kind, Manager, Registry, Target
 from trading_ops.errors import SetupError, StackError, Unreachable
 from trading_ops_lab.supervisor.client import SupervisorClient
-from trading_ops_lab.supervisor.health_wait import until_well
+from trading_ops_lab.supervisor.health_wait import wait_until_healthy
 from trading_ops_lab.supervisor.process import AskHttp
 
 WELL_SECONDS = 60.0
@@ -173,4 +173,4 @@ async def _wait(settings: Settings, target: Target, before: dict[str, Any]) -> s
         return another[-1] if another else None
 
     async with session_of(settings) as session:
-        return await until_well(question, session, life=life, within_seconds=WELL_SECONDS)
+        return await wait_until_healthy(question, session, life=life, within_seconds=WELL_SECONDS)

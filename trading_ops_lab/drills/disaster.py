@@ -37,7 +37,7 @@ COMMAND_SECONDS = 240.0
 TRADES_SECONDS = 180.0
 PORT = re.compile(r"127\.0\.0\.1:\d+")
 VENUE = "venue"
-"""Folder of the paper venue: it stands for an exchange, which is not lost."""
+"""Folder of the paper venue: it represents the exchange, which is not lost."""
 
 Say = Callable[[RecordedMark], None]
 

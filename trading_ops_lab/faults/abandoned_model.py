@@ -1,8 +1,8 @@
 """A model that the bot gave up on: the cause of its crashes is fixed, but it was not restarted.
 
 The bot is first configured to use only its model, because its moving averages would replace it: a
-configuration change with a restart. Then the model crashes at each request until the bot gives it
-up. The cause then goes away, and the bot stays without its model.
+configuration change with a restart. Then the model crashes at each request until the bot gives up
+on it. The cause then goes away, and the bot stays without its model.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from trading_ops_lab.supervisor.layout import config_file, state_folder
 SIGNALS: Final = {"source": "model", "fallback": False, "max_restarts": 2}
 """The bot's configuration for the drill."""
 
-DECIDES, GIVEN_UP = "the model decides", "given up"
+DECIDES, GAVE_UP = "the model decides", "gave up"
 """State of the signals in the bot's health."""
 
 
@@ -52,8 +52,8 @@ class AbandonedModel(Fault):
             wanted = json.loads(self._before) | {"signals": SIGNALS}
             config.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
             await restart(scene, bot)
-            await _says(scene, bot, DECIDES)
-            await _have_it_given_up(scene, bot)
+            await _wait_for_detail(scene, bot, DECIDES)
+            await _make_it_give_up(scene, bot)
         except BaseException:
             await self.clean_up(scene, bot, str(config))
             raise
@@ -67,7 +67,7 @@ class AbandonedModel(Fault):
         await restart(scene, bot)
 
     async def evidence(self, scene: Scene, bot: Target, since: float) -> str | None:
-        """Look for a process of the model: while it was given up, there was none."""
+        """Look for a process of the model: there was none after the bot gave up on it."""
         del since
         begun = model_of(await pid_of(scene, bot))
         return None if begun is None else f"the model has a new process, {begun}"
@@ -82,15 +82,15 @@ def model_of(bot_pid: int) -> int | None:
     return None
 
 
-async def _have_it_given_up(scene: Scene, bot: Target) -> None:
+async def _make_it_give_up(scene: Scene, bot: Target) -> None:
     break_model(_folder(scene, bot), ModelFault.CRASH)
-    await _says(scene, bot, GIVEN_UP)
+    await _wait_for_detail(scene, bot, GAVE_UP)
     repair_model(_folder(scene, bot))
     if model_of(await pid_of(scene, bot)) is not None:
         raise StackError(f"{bot.name} gave up on its model but still runs it")
 
 
-async def _says(scene: Scene, bot: Target, text: str) -> None:
+async def _wait_for_detail(scene: Scene, bot: Target, text: str) -> None:
     async def look() -> bool | None:
         try:
             health = await scene.directory.bot(bot).health()

@@ -1,7 +1,7 @@
 """Transfers on the bot's account: each makes the bot request its history.
 
-As with a payment service or a sweep of small balances on a bot's account. After each transfer the
-bot compares its records with the venue, which takes about seven requests, until it exceeds the
+As caused by a payment service or a sweep of small balances on a bot's account. After each transfer
+the bot compares its records with the venue, which takes about seven requests, until it exceeds the
 sustained rate of its tier.
 """
 

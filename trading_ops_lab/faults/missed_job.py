@@ -12,7 +12,7 @@ WITHIN = timedelta(minutes=1)
 
 
 class MissedJob(Frozen):
-    """Prometheus knows when the job should have started; the run is made up later."""
+    """Prometheus knows when the job should have started; the run starts late."""
 
     blocks_notifications = True
 

@@ -30,7 +30,7 @@ HOLDS = "recovery-"
 
 
 class UnexplainedWithdrawal(Fault):
-    """The venue's own mistake: software cannot tell whose the difference is; an operator decides.
+    """An error of the venue: software cannot tell which side is wrong, so an operator decides.
 
     The bot's comparison, made each minute, is triggered at once, as for orphaned orders.
     """

@@ -1,6 +1,6 @@
 """Posts alerts to Alertmanager that Prometheus cannot raise while it is down.
 
-Prometheus and the reconciler are asked over HTTP, so that a frozen process counts as down. The
+Prometheus and the reconciler are queried over HTTP, so that a frozen process counts as down. The
 labels are those of the rules of the same names: when Prometheus fires the same alert, Alertmanager
 takes both for one.
 """

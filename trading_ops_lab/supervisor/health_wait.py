@@ -17,13 +17,13 @@ from trading_ops_lab.supervisor.readiness import ANSWER_SECONDS
 PAUSE_SECONDS = 0.2
 
 
-async def until_well(
+async def wait_until_healthy(
     question: AskHttp,
     session: aiohttp.ClientSession,
     *,
     life: Callable[[], str | None],
     within_seconds: float,
-    in_vain: Callable[[], str | None] = lambda: None,
+    abort_reason: Callable[[], str | None] = lambda: None,
 ) -> str | None:
     """Poll a bot until it is healthy; return None then, or what is missing at the timeout.
 
@@ -32,11 +32,11 @@ async def until_well(
         session: for the request.
         life: returns the expected incarnation, None while it is unknown.
         within_seconds: timeout.
-        in_vain: returns why waiting is pointless, or None.
+        abort_reason: returns why waiting is pointless, or None.
     """
     deadline, first, lacks = clock.monotonic() + within_seconds, None, "it does not answer"
     while clock.monotonic() < deadline:
-        if (why := in_vain()) is not None:
+        if (why := abort_reason()) is not None:
             return why
         reply = await ask(question, session)
         lacks = missing(reply, life()) or ""

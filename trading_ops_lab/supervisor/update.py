@@ -21,7 +21,7 @@ from trading_ops import logs
 from trading_ops.errors import SetupError, StackError
 from trading_ops.services.executor import Executor
 from trading_ops_lab.supervisor.child import last_error
-from trading_ops_lab.supervisor.health_wait import ask, missing, until_well
+from trading_ops_lab.supervisor.health_wait import ask, missing, wait_until_healthy
 from trading_ops_lab.supervisor.process import AskHttp, Process
 from trading_ops_lab.supervisor.records_backup import copy_records, go_back, traded_since, version
 from trading_ops_lab.supervisor.releases import Releases, with_python
@@ -194,7 +194,7 @@ class Updates:
         unit, child = trial.unit, trial.unit.child
         stopping = {Phase.STOPPING, Phase.STOPPED}
 
-        def in_vain() -> str | None:
+        def abort_reason() -> str | None:
             if self._supervisor.phase in stopping or self._supervisor.asked_to_stop.is_set():
                 raise StackStopping(
                     "the stack is stopping: its next start uses the previous release"
@@ -206,12 +206,12 @@ class Updates:
             error = last_error(unit.log, child.log_begins if child else 0)
             return f"it ended with code {unit.exit_code}" + (f": {error}" if error else "")
 
-        return await until_well(
+        return await wait_until_healthy(
             trial.question,
             self._session,
             life=lambda: unit.incarnation,
             within_seconds=trial.request.within_seconds,
-            in_vain=in_vain,
+            abort_reason=abort_reason,
         )
 
 

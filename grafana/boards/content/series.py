@@ -1,4 +1,4 @@
-"""Colours of series with the same meaning on every board, by name suffix."""
+"""Colors of series with the same meaning on every board, by name suffix."""
 
 from grafana.boards.panels import BLUE, GREEN, PURPLE, RED, YELLOW
 

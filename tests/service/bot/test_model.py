@@ -244,7 +244,7 @@ async def test_a_model_is_given_up_until_the_signals_are_restarted(
     desk.supervisor.start()
     await desk.passes_until(lambda: desk.decider == MODEL)
     break_model(tmp_path, ModelFault.CRASH)
-    await desk.passes_until(lambda: "given up after 2 restarts" in desk.signals.detail)
+    await desk.passes_until(lambda: "gave up after 2 restarts" in desk.signals.detail)
     repair_model(tmp_path)
     asked = desk.count("ok") + desk.count("failed")
     for _ in range(10):

@@ -129,11 +129,11 @@ def test_processes_are_counted(tmp_path: Path) -> None:
 
 
 def test_the_clock_is_asked_only() -> None:
-    """Where it may be asked at all: synchronised or not, and within which bound."""
+    """Where it may be asked at all: synchronized or not, and within which bound."""
     seen = values_of(clock_state())
     if not seen:
         pytest.skip("adjtimex is forbidden here")
-    assert seen["clock_synchronised"][()] in (0, 1)
+    assert seen["clock_synchronized"][()] in (0, 1)
     assert 0 <= seen["clock_error_bound_seconds"][()] <= 1000
 
 

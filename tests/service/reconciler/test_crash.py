@@ -127,7 +127,7 @@ async def test_an_outcome_that_could_not_be_stored_is_found_out(
 
 
 async def test_a_verification_that_begins_late_is_fair(start: Start, world: FakeWorld) -> None:
-    """Down for longer than `verify_within` after the fix: it is still recognised as one."""
+    """Down for longer than `verify_within` after the fix: it is still recognized as one."""
     world.labels["alertname"] = "BotDown"
 
     def long_ago(connection: Connection) -> None:

@@ -144,7 +144,7 @@ async def test_a_token_is_needed(
             {**RESTING, "order_qty": 1, "margin": True},
             "EGeneral:Invalid arguments:lev",
         ),
-        ("add_order", {"colour": "red"}, "Malformed request"),
+        ("add_order", {"color": "red"}, "Malformed request"),
         ("add_order", {**RESTING, "order_qty": "x"}, "Malformed request"),
         (
             "amend_order",

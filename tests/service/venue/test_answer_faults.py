@@ -241,7 +241,7 @@ async def test_a_tier_of_the_configuration_is_enforced(
         ({"kind": "api_error", "error": "oops"}, "error"),
         ({"kind": "lost_answer", "instead": "oops"}, "instead"),
         ({"kind": "slow", "probability": 0}, "probability"),
-        ({"kind": "slow", "colour": "red"}, "colour"),
+        ({"kind": "slow", "color": "red"}, "color"),
     ],
 )
 async def test_a_senseless_fault_is_refused(

@@ -182,7 +182,7 @@ async def test_a_taken_port_is_named(venue: Venue, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"colour": "red"}, "colour"),
+        ({"color": "red"}, "color"),
         ({"seed": "seven"}, "seed"),
         ({"address": "here"}, "address"),
         ({"keys": []}, "keys"),

@@ -41,7 +41,7 @@ def test_the_documented_example_is_valid(tmp_path: Path) -> None:
         ("version: 1\nroutes: []", "routes"),
         ("version: 1\nroute: []", "`route`"),
         ("version: 1\nroutes: [{name: a, to: [mail], kinds: [trades]}]", "trades"),
-        ("version: 1\nroutes: [{name: a, to: [mail], colour: red}]", "colour"),
+        ("version: 1\nroutes: [{name: a, to: [mail], color: red}]", "color"),
         ("version: 1\nroutes: [{name: a, to: [mail], digest: 10}]", "digest"),
         ("version: 1\nroutes: [{name: a, to: [mail], digest: ten}]", "ten"),
         ("version: 1\nroutes: [{name: a, to: [mail], digest: 2d}]", "longer than a day"),

@@ -18,7 +18,7 @@ from trading_ops.domain.target import Kind, Manager, Service, Target
 from trading_ops.errors import StackError, Unreachable
 from trading_ops_lab.drills.lab_clients import Scene
 from trading_ops_lab.faults import account as account_faults
-from trading_ops_lab.faults.abandoned_model import DECIDES, GIVEN_UP, SIGNALS, AbandonedModel
+from trading_ops_lab.faults.abandoned_model import DECIDES, GAVE_UP, SIGNALS, AbandonedModel
 from trading_ops_lab.paper.bot.signals.faults import ModelFault, read_fault
 from trading_ops_lab.paper.bot.signals.model import MODULE
 from trading_ops_lab.paper.bot.signals.settings import Deciding, SignalSettings
@@ -79,7 +79,7 @@ class Stack:
         detail = "working"
         if alone:
             sick = fault is ModelFault.CRASH and self.gives_up
-            detail = f"nobody decides: it was {GIVEN_UP}" if sick else DECIDES
+            detail = f"nobody decides: it {GAVE_UP}" if sick else DECIDES
         return BotHealth(
             bot="alpha",
             status="ok",
@@ -122,7 +122,7 @@ async def test_a_model_that_is_not_given_up_leaves_nothing_behind(
     """The drill has no key to clean up with then."""
     monkeypatch.setattr(account_faults, "WAIT_SECONDS", 0.2)
     stack.gives_up = False
-    with pytest.raises(StackError, match="does not report for its signals: given up"):
+    with pytest.raises(StackError, match="does not report for its signals: gave up"):
         await AbandonedModel().inject(scene(stack), ALPHA)
     assert read_fault(stack.folder) == (None, 0.0)
     assert stack.started_with[-1] == json.loads(stack.file.read_text()) == SHIPPED

@@ -139,7 +139,7 @@ class Reconciliation(Component):
         at_start = not self.recovered
         async with self._order_lock:
             if not self._book.expected:
-                await self._initialise_records()
+                await self._initialize_records()
             comparison = await self._compare(at_start=at_start)
             if at_start:
                 self._reporter.add_to_recovery(comparison)
@@ -296,7 +296,7 @@ class Reconciliation(Component):
         reached(Failpoint.COLLECTED)
         return compare(recorded, venue, self._policy, now=clock.timestamp(), at_start=at_start)
 
-    async def _initialise_records(self) -> None:
+    async def _initialize_records(self) -> None:
         recorded, venue = await collect(self._broker, self._store, self._bot_state(), since=0.0)
         found = compare(recorded, venue, self._policy, now=clock.timestamp(), at_start=True)
         if not self.recovered:

@@ -1,6 +1,6 @@
-"""Initialises the records from the venue: at the first start, or after the records were lost.
+"""Initializes the records from the venue: at the first start, or after the records were lost.
 
-The venue's history contains the bot's own orders, recognised by their client ids. From them the
+The venue's history contains the bot's own orders, recognized by their client ids. From them the
 positions are rebuilt. If the venue does not return the whole history, the positions may be
 incomplete and the bot is halted.
 """
@@ -38,7 +38,7 @@ class FirstStart:
     """Applies the whole history, then takes the venue's balances as the expected ones."""
 
     def __init__(self, broker: Caller, book: Book, store: Store, place_hold: PlaceHold) -> None:
-        """Set up for one initialisation.
+        """Set up one initialization.
 
         Args:
             broker: makes the requests to the venue.
@@ -52,7 +52,7 @@ class FirstStart:
         self._place_hold = place_hold
 
     async def run(self, steps: Iterable[Step], venue: VenueState) -> None:
-        """Initialise the records.
+        """Initialize the records.
 
         Args:
             steps: of a comparison with empty records.

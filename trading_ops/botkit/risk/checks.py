@@ -21,7 +21,7 @@ from trading_ops.botkit.risk.limits import (
     open_symbols,
     position_value_after,
     quote_of,
-    unfavourable,
+    unfavorable,
 )
 from trading_ops.botkit.risk.settings import RiskLimits
 from trading_ops.instrument import BotMetrics
@@ -108,7 +108,7 @@ def _price_collar(limits: RiskLimits, metrics: BotMetrics) -> Check:
         metrics.risk_limit_used("price_collar", used)
         if abs(deviation) <= limits.collar_percent:
             return None
-        if intent.reduces_position and not unfavourable(intent.side, deviation):
+        if intent.reduces_position and not unfavorable(intent.side, deviation):
             return None  # an exit above the market: at worst it is not filled
         detail = f"the price deviates {deviation:+.2f} % from the mid price"
         return Denial(code="price_collar", detail=detail)

@@ -1,7 +1,7 @@
 """The risk component: monitors losses and positions, and places a hold on the bot at a breach.
 
 It needs neither the venue nor a trading pass: positions are in memory, and the last known prices
-value them. When the price feed is silent the evaluation goes on, but orders that add risk are
+value them. When the price feed is silent the evaluation continues, but orders that add risk are
 denied, because positions cannot be valued reliably. They are also denied when the evaluation itself
 is late.
 """

@@ -94,7 +94,7 @@ def deviation_percent(price: Decimal, mid: Decimal) -> Decimal:
     return (price - mid) / mid * HUNDRED
 
 
-def unfavourable(side: Side, deviation: Decimal) -> bool:
+def unfavorable(side: Side, deviation: Decimal) -> bool:
     """Return whether the deviation costs money: a buy above the mid price, or a sell below it."""
     return deviation > 0 if side is Side.BUY else deviation < 0
 

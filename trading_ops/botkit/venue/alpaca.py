@@ -389,7 +389,7 @@ async def _in_thread(ask: Callable[..., Any], *arguments: Any) -> Any:
 async def _to_its_end(request: Coroutine[Any, Any, Any]) -> Any:
     """Await a request; a cancellation takes effect once it has ended.
 
-    Its thread goes on in any case. The caller, which makes one request at a time, must not send a
+    Its thread cannot be cancelled. The caller, which makes one request at a time, must not send a
     cancel before an order that is still under way.
     """
     task = asyncio.create_task(request)

@@ -43,7 +43,7 @@ REJECTIONS = ("EOrder:", "EQuery:")
 """Prefixes of Kraken's errors that reject an order or a query; ccxt does not know many of them."""
 
 AMBIGUOUS = re.compile("internal|time ?out|unknown error|unexpected|unavailable", re.IGNORECASE)
-"""Texts of such errors after which the request may have had an effect all the same."""
+"""Texts of such errors after which the request may still have had an effect."""
 
 
 class AnsweredError(TradingOpsError):

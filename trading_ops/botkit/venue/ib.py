@@ -47,7 +47,7 @@ NO_SECURITY, LINK_LOST, LINK_BACK = 200, 1100, (1101, 1102)
 LEDGER = "$LEDGER:ALL"
 BARS = {"1m": ("1 min", 60), "1h": ("1 hour", 3600), "1d": ("1 day", 86_400)}
 CONFIRM_SECONDS = 0.2
-"""Between two looks at the open orders after all were cancelled."""
+"""Pause between two checks of the open orders after all were cancelled."""
 
 RESET_HOURS = 1
 """After midnight in New York, in which the orders of the day before may have just disappeared."""
@@ -395,7 +395,7 @@ async def _cancelled(ib: IB, trade: Trade) -> None:
 
 
 async def _cancel_all(ib: IB) -> int:
-    """Cancel all orders, and look until none of them is open.
+    """Cancel all orders, and poll until none of them is open.
 
     IB does not report the end of another client's order.
     """

@@ -14,7 +14,7 @@ LOGGER = "freqtrade.exchange"
 LEVELS = frozenset({"WARNING", "ERROR", "CRITICAL"})
 WINDOW_SECONDS = 60.0
 ENOUGH = 3
-"""A single failed request is retried and does not matter; a dead exchange causes several per
+"""A single failed request is retried and does not count; a dead exchange causes several per
 minute."""
 
 _REMEMBERED = 10_000

@@ -71,7 +71,7 @@ class DatabaseCare:
         """Run the statements; cancel the current ones when the job is cancelled.
 
         Raises:
-            StoreError: some could not be run; the other databases were taken care of.
+            StoreError: some could not be run; the other databases were maintained.
         """
         found, problems, left_alone = await databases(context)
         care_of = partial(self._care_of, context)

@@ -1,4 +1,4 @@
-"""The PostgreSQL databases that jobs take care of: ours, and those that targets.yml names."""
+"""The PostgreSQL databases that jobs maintain: ours, and those that targets.yml names."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -76,7 +76,7 @@ async def of_each(
 
 
 async def databases(context: Context) -> tuple[list[Database], list[str], list[str]]:
-    """Return the databases, what is wrong with some, and which ones automation leaves alone.
+    """Return the databases, what is wrong with some, and on which ones automation must not act.
 
     Ours is the first, and missing if it is in SQLite.
     """

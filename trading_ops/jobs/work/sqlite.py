@@ -62,7 +62,7 @@ class SqliteCare:
         """Run the steps in short transactions; other writes continue in between.
 
         Raises:
-            StoreError: a bot failed; ours and the other bots' databases were taken care of.
+            StoreError: a bot failed; ours and the other bots' databases were maintained.
         """
         needs = await context.reader.read(_needs)
         for need in needs:

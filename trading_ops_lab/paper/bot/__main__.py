@@ -96,7 +96,7 @@ async def serve(config: BotConfig, *, leave_by: Callable[[float], None] | None =
 
     Args:
         config: of the bot.
-        leave_by: ends the process after this many seconds, whatever hangs; None: no limit.
+        leave_by: ends the process after this many seconds, even if something hangs; None: no limit.
 
     Raises:
         TradingOpsError: it could not start.

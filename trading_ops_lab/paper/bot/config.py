@@ -123,7 +123,7 @@ class BotConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """How long events are kept in the records."""
 
     events_kept_number: Count = 500_000
-    """Maximum number of events kept, whatever their age."""
+    """Maximum number of events kept, regardless of age."""
 
     log_dir: Path | None = None
     """Folder of the bot's log file; None: standard error. TRADING_OPS_LOG_DIR wins."""

@@ -129,7 +129,7 @@ class Failover:
         return self.leadership is not None and self.leadership.warm
 
     async def wait_for_end(self, end: asyncio.Event) -> Ending:
-        """Wait until another instance leads, this one is to step down, or `end` is set.
+        """Wait until another instance leads, this one must step down, or `end` is set.
 
         An instance that is replaced, or told to step down, during its shutdown continues it.
         """

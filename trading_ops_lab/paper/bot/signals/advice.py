@@ -1,4 +1,4 @@
-"""The model beside the strategy: which of them decides, and the events about that."""
+"""The model next to the strategy: which of them decides, and the events about changes."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ RecordEvent = Callable[[Event], Awaitable[None]]
 
 
 class Decider:
-    """Whether the model decides: it loses that at once, and regains it after good rounds.
+    """Whether the model decides: it stops at once, and decides again after enough good rounds.
 
     The fallback decides at the start, until the model has answered enough rounds well.
     """

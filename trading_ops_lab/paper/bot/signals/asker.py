@@ -1,4 +1,4 @@
-"""Asks a source of signals in a task of its own, and restarts a failing source."""
+"""Queries a source of signals in its own task, and restarts a failing source."""
 
 import asyncio
 from collections.abc import Mapping
@@ -82,7 +82,7 @@ class Asker:
             await self.source.close()
 
     async def _round(self, markets: Mapping[str, Market]) -> None:
-        """Ask about each market; the first error ends the round."""
+        """Request a signal for each market; the first error ends the round."""
         gone = False
         self._breaker.allow()  # records the trial after a restart
         for number, (symbol, market) in enumerate(markets.items()):
@@ -152,11 +152,11 @@ class Asker:
         self._breaker.reset()
 
     async def _give_up(self) -> None:
-        """Stop asking, until cancelled.
+        """Send no more requests, until cancelled.
 
         After so many restarts without effect, an operator must find the cause first.
         """
-        self.problem = f"given up after {self._starts} restarts: {self.problem}"
+        self.problem = f"gave up after {self._starts} restarts: {self.problem}"
         log.error("source_abandoned", source=self.source.name, problem=self.problem)
         await asyncio.Event().wait()
 

@@ -1,4 +1,4 @@
-"""The model as a source of signals: a child process, asked over its standard streams."""
+"""The model as a source of signals: a child process, queried over its standard streams."""
 
 import asyncio
 import contextlib

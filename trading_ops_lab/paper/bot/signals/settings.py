@@ -43,7 +43,7 @@ class SignalSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Maximum pause between two restarts of the model; the first is 1 s, then it doubles."""
 
     max_restarts: Count | None = None
-    """Restarts in a row without an effect after which the model is given up until the signals
+    """Restarts in a row without effect after which the bot gives up on the model until the signals
     component is restarted; None: never."""
 
     fallback: bool = True

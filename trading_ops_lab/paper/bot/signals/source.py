@@ -41,7 +41,7 @@ class Signal:
 
 
 class SourceFailed(TradingOpsError):
-    """A source returned no signal; it may when it is asked again."""
+    """A source returned no signal; the next request may succeed."""
 
 
 class SourceGone(SourceFailed):
@@ -53,7 +53,7 @@ class InvalidSignal(SourceFailed):
 
 
 class Source(Protocol):
-    """A model or another source; one task asks it, one question at a time."""
+    """A model or another source; one task queries it, one request at a time."""
 
     @property
     def name(self) -> str:
