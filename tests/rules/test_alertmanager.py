@@ -262,7 +262,7 @@ def test_what_a_venue_mutes_has_no_page_and_no_secondary_oncall() -> None:
 
 def test_a_storm_mutes_the_pages_of_what_the_reconciler_waits_with() -> None:
     """Critical and auto-remediated: what counts as failing. The alerts themselves stay active."""
-    (rule,) = (rule for rule in CONFIG["inhibit_rules"] if rule["equal"] == [])
+    rule, *_ = (rule for rule in CONFIG["inhibit_rules"] if rule["equal"] == [])
     assert rule["source_matchers"] == ['alertname="TradingFleetRecoverySuspended"', 'gate="storm"']
     page, origins, bot = rule["target_matchers"]
     assert (page, bot) == (f'alertname="{PAGE}"', 'bot!=""')
@@ -272,6 +272,25 @@ def test_a_storm_mutes_the_pages_of_what_the_reconciler_waits_with() -> None:
         if rule.labels.get("remediation") == "auto" and rule.labels["severity"] == "critical"
     }
     assert named_in(origins) == counted - {"TradingFleetDailyLossBreached"}
+
+
+def test_what_fails_because_a_receiver_is_down_is_no_second_page() -> None:
+    """Nothing that is auto-remediated, and nothing but what follows from the source."""
+    _, *rules = (rule for rule in CONFIG["inhibit_rules"] if rule["equal"] == [])
+    pairs = [(rule["source_matchers"], rule["target_matchers"]) for rule in rules]
+    assert pairs == [
+        (
+            ['alertname=~"TradingOpsReconcilerDown|TradingOpsReconcilerStuck"'],
+            ['alertname="TradingOpsNotificationsFailing"', 'integration="webhook"'],
+        ),
+        (
+            ['alertname="TradingOpsAlertmanagerDown"'],
+            ['alertname="TradingOpsAlertsUndelivered"'],
+        ),
+    ]
+    known = {rule.name: rule for rule in load_rules()}
+    named = {name for pair in pairs for side in pair for name in named_in(side[0])}
+    assert not any(known[name].labels.get("remediation") for name in named)
 
 
 def test_a_forecast_is_muted_once_it_has_come_true_and_both_sides_are_guarded() -> None:

@@ -104,6 +104,23 @@ async def test_one_cause_is_one_page(loop: Loop) -> None:
     assert (await next_mail(loop.receivers)).subject.startswith("[FIRING] TradingBotDiskLow")
 
 
+async def test_a_reconciler_that_is_down_is_one_page(loop: Loop) -> None:
+    """What Alertmanager cannot deliver to it is no second one; what fails otherwise is."""
+    failing = {"alertname": "TradingOpsNotificationsFailing", "severity": "critical"}
+    down = {"alertname": "TradingOpsReconcilerDown", "severity": "critical", "page_after": "0s"}
+    await loop.alertmanager.post(down)
+    assert "TradingOpsReconcilerDown" in (await next_mail(loop.receivers)).subject
+    await loop.alertmanager.post_all(
+        [
+            failing | {"integration": integration, "instance": integration, "page_after": "0s"}
+            for integration in ("webhook", "email")
+        ]
+    )
+    mail = await next_mail(loop.receivers)
+    assert mail.subject.startswith("[FIRING] TradingOpsNotificationsFailing")
+    assert "webhook" not in mail.body("plain")
+
+
 def hostile(number: int) -> dict[str, str]:
     """Return the labels of an alert that no rule of ours raises, each time others."""
     own = f"{number}{'x' * 1_000}"

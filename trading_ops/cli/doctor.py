@@ -35,6 +35,7 @@ def _checks() -> "Iterator[Check]":
     from trading_ops.doctor.state import (  # noqa: PLC0415
         check_database,
         check_dead_man_switch,
+        check_monitoring_passwords,
         token_checks,
     )
     from trading_ops.project.apply import TOKENS  # noqa: PLC0415
@@ -46,6 +47,7 @@ def _checks() -> "Iterator[Check]":
     yield from token_checks(settings, registry, TOKENS, "`trading-ops config apply`")
     yield check_database(settings)
     yield check_dead_man_switch(settings)
+    yield check_monitoring_passwords(settings)
     wanted = frozenset(rule.alert for rule in read_rules(settings.prometheus_config / "rules"))
 
     async def run() -> "list[Check]":

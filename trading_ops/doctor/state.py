@@ -1,13 +1,19 @@
 """Checks of tokens, the database and the dead man's switch."""
 
+import os
+import pwd
 import stat
 from collections.abc import Iterable
 
 from trading_ops.clients.secrets import agent_token_file
 from trading_ops.config.settings import Settings
+from trading_ops.config.token_files import is_filled
 from trading_ops.doctor.check import Check
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import TradingOpsError
+
+FIRST_USER, NOBODY = 1000, 65534
+"""Ids of people's accounts begin at the first and end before the second."""
 
 
 def token_checks(
@@ -67,6 +73,49 @@ def check_database(settings: Settings) -> Check:
     except TradingOpsError as error:
         fix = "see docs/deployment.md, “PostgreSQL”"
         return Check(name="database", ok=False, detail=str(error), fix=fix)
+
+
+def check_monitoring_passwords(settings: Settings, users: Iterable[str] | None = None) -> Check:
+    """Check whether other users of this host can use Prometheus and Alertmanager.
+
+    Args:
+        settings: with the password files.
+        users: other users who can log in; None: those of this host.
+    """
+    name = "monitoring passwords"
+    files = {
+        "Prometheus": settings.prometheus_password_file,
+        "Alertmanager": settings.alertmanager_password_file,
+    }
+    stored = {server: settings.secrets / f"{server.lower()}_password" for server in files}
+    open_to_all = [
+        server for server, file in files.items() if file is None and not is_filled(stored[server])
+    ]
+    if not open_to_all:
+        return Check(name=name, ok=True, detail="Prometheus and Alertmanager have one each")
+    others = sorted(_other_users() if users is None else users)
+    if not others:
+        detail = "none, and no other user can log in to this host"
+        return Check(name=name, ok=True, detail=detail)
+    return Check(
+        name=name,
+        ok=True,
+        warning=True,
+        detail=f"NOT SET for {' and '.join(open_to_all)}: {', '.join(others[:3])} and every other "
+        "user of this host can silence all alerts and post false ones",
+        fix="monitoring_passwords: true in settings.yml, see docs/security.md",
+    )
+
+
+def _other_users() -> list[str]:
+    """Return the users of this host, besides us and root, who can log in."""
+    return [
+        user.pw_name
+        for user in pwd.getpwall()
+        if FIRST_USER <= user.pw_uid < NOBODY
+        and user.pw_uid != os.geteuid()
+        and not user.pw_shell.endswith(("/nologin", "/false"))
+    ]
 
 
 def check_dead_man_switch(settings: Settings) -> Check:

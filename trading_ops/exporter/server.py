@@ -18,6 +18,8 @@ from trading_ops.exporter.freqtrade.exposition import exposition as freqtrade_ex
 from trading_ops.exporter.secret import read_secret
 from trading_ops.exporter.sources import opened
 from trading_ops.instrument.exposition import Exposition, View
+from trading_ops.instrument.families import counter
+from trading_ops.logs.throttled import Seldom
 from trading_ops.tls.contexts import TlsFiles
 from trading_ops.tls.contexts import serving as tls_serving
 
@@ -84,6 +86,8 @@ def application(
     registry = CollectorRegistry()
     registry.register(MergedCollector(watched))
     ProcessCollector(registry=registry)
+    refused = counter("trading_exporter_refused_total", registry)
+    logged = Seldom()
     scrapes = _Scrapes(Exposition(registry), bots)
     expected = f"Bearer {token}".encode()
 
@@ -94,6 +98,10 @@ def application(
         given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
         if request.path != READY:
             if not hmac.compare_digest(given, expected):
+                if given:  # browsers and health checks send none
+                    refused.inc()
+                    if logged.is_due(request.remote or ""):
+                        _log.warning("auth_refused", address=request.remote)
                 return _refusal(401, "a token is needed")
             trust(request)
         return await handler(request)

@@ -141,6 +141,14 @@ async def test_an_unknown_name_finds_nothing(tmp_path: Path, name: str) -> None:
         assert await status(session, "/metrics/vital") == 404
 
 
+async def test_wrong_tokens_are_counted(tmp_path: Path) -> None:
+    """A request without any token is not: browsers and health checks send those."""
+    async with exporter(tmp_path) as session:
+        for token in ("Bearer wrong", "Bearer guessed", ""):
+            assert await status(session, "/metrics", Authorization=token) == 401
+        assert (await scrape(session))["trading_exporter_refused_total"][()] == 2
+
+
 async def test_scrapes_of_a_bot_want_the_token(tmp_path: Path) -> None:
     """As the exporter's own do."""
     async with exporter(tmp_path) as session:

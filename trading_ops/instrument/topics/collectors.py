@@ -41,4 +41,9 @@ COLLECTORS: tuple[Metric, ...] = (
         help="Requests from the exporter to a Freqtrade, including failed ones.",
         why="Together with the reconciler's requests, our load on the Freqtrade API.",
     ),
+    exporter_counter(
+        name="trading_exporter_refused_total",
+        help="Requests with a wrong token, to the exporter.",
+        why="Prometheus has an old token, or someone is guessing tokens.",
+    ),
 )
