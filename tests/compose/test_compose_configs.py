@@ -164,3 +164,15 @@ def test_grafana_is_provisioned_with_the_addresses_of_the_registry() -> None:
     rules = (ROOT / "prometheus" / "rules" / "bot.yml").read_text(encoding="utf-8")
     assert f"dashboard_url: http://127.0.0.1:{port}/" in rules
     assert settings["GF_SECURITY_ADMIN_PASSWORD__FILE"] in secrets("grafana")
+
+
+OLDEST = {"prom/alertmanager": (0, 28), "prom/prometheus": (3, 0)}
+"""Alertmanager before 0.25.1 runs scripts that an alert plants in its page (CVE-2023-40577)."""
+
+
+def test_every_image_has_a_version_that_is_maintained() -> None:
+    for service in SERVICES.values():
+        name, _, tag = service["image"].partition(":")
+        version = tuple(int(part) for part in re.findall(r"\d+", tag)[:2])
+        assert version, f"{name} has no version: it would change without notice"
+        assert version >= OLDEST.get(name, (0,)), service["image"]

@@ -317,3 +317,13 @@ def test_a_limit_is_red_where_its_alert_fires() -> None:
     names = 'limit{}"daily_loss|total_drawdown|exposure"'
     assert names.format("=~") in with_alerts["targets"][0]["expr"]
     assert names.format("!~") in of_orders["targets"][0]["expr"]
+
+
+def test_a_venue_that_is_online_is_green_and_each_other_state_is_not() -> None:
+    """The states have names: a number says nothing about a venue."""
+    (panel,) = (panel for _, panel in PANELS if panel["title"] == "Status that the venue reports")
+    (mapping,) = panel["fieldConfig"]["defaults"]["mappings"]
+    colors = {state["text"]: state["color"] for state in mapping["options"].values()}
+    green = {name for name, color in colors.items() if color == "green"}
+    assert green == {"online"}
+    assert {"restricted", "maintenance"} <= colors.keys()

@@ -132,3 +132,11 @@ async def test_every_task_of_a_served_reconciler_is_watched(settings: Settings) 
             return all(now[key] > first[key] for key in now if "anchors" not in key)
 
         await eventually(moved, within=30)
+
+
+async def test_a_reconciler_that_was_stopped_leaves_no_task_behind(settings: Settings) -> None:
+    """An orphan would go on with a closed database and closed connections."""
+    before = asyncio.all_tasks()
+    async with served(settings):
+        assert len(asyncio.all_tasks() - before) > 12
+    assert asyncio.all_tasks() - before == set()
