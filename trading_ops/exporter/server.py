@@ -9,6 +9,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from trading_ops import logs
+from trading_ops.backoff import Seldom
 from trading_ops.bounded_site import BoundedSite, trust
 from trading_ops.exporter.addresses import host_and_port
 from trading_ops.exporter.collector import MergedCollector, PolledSource
@@ -19,7 +20,6 @@ from trading_ops.exporter.secret import read_secret
 from trading_ops.exporter.sources import opened
 from trading_ops.instrument.exposition import Exposition, View
 from trading_ops.instrument.families import counter
-from trading_ops.logs.throttled import Seldom
 from trading_ops.tls.contexts import TlsFiles
 from trading_ops.tls.contexts import serving as tls_serving
 
