@@ -55,7 +55,7 @@ faults: setup-dev ## Step clocks, fill disks and remove sources under a running 
 	@scripts/pytest.sh -m long tests/faults
 
 test-console: setup-dev ## Go through the console in Chromium and write screenshots
-	@scripts/pytest.sh -m long -s tests/browser
+	@scripts/test-console.sh
 
 lint: setup-dev ## Check format, style, types and import contracts
 	@scripts/lint.sh
