@@ -74,6 +74,7 @@ async def reconciler(
                 "PATH": os.defpath,
                 "PYTHONPATH": str(Path(__file__).parents[2]),
                 "TRADING_OPS_ROOT": str(folder),
+                "TRADING_OPS_UNCONFIRMED_INCIDENTS": "1000000000",
                 **environ,
             },
             stderr=log,

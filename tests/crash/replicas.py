@@ -66,6 +66,7 @@ class Replica:
         environ = {
             "TRADING_OPS_VAR": str(self.folder / "var"),
             "TRADING_OPS_POLL_INTERVAL_SECONDS": POLL_SECONDS,
+            "TRADING_OPS_UNCONFIRMED_INCIDENTS": "1000000000",
             "TRADING_OPS_DATABASE": database,
         }
         self.process = await self.server.begin(

@@ -72,6 +72,7 @@ class Round:
         environ = {
             "TRADING_OPS_VAR": str(self.folder / "var"),
             "TRADING_OPS_POLL_INTERVAL_SECONDS": POLL_SECONDS,
+            "TRADING_OPS_UNCONFIRMED_INCIDENTS": "1000000000",
         }
         if self.database_url is not None:
             environ["TRADING_OPS_DATABASE"] = self.database_url

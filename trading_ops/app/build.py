@@ -433,6 +433,7 @@ def _loop(deps: Dependencies) -> Loop:
             index=deps.index,
             metrics=deps.metrics,
             wake=wakeup.set,
+            max_unconfirmed=deps.settings.unconfirmed_incidents,
         ),
         observer=Observer(
             prometheus=prometheus,

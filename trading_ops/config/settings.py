@@ -196,6 +196,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     storm_quiet_seconds: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 120.0
     """Time below that limit before automation continues."""
 
+    unconfirmed_incidents: Annotated[int, msgspec.Meta(ge=0)] = 200
+    """Open incidents that never fired in Prometheus, above which notifications open no more.
+    Whoever can post to Alertmanager could fill the database otherwise. A poll finds at once the
+    alerts that do fire."""
+
     healthy_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
     """Share of the other targets of a kind that must be healthy before automation acts on one."""
 

@@ -41,13 +41,6 @@ NO_PAGE_LABEL = "no_page_label"
 UNCONFIRMED = "unconfirmed"
 """Why an alert of a notification opens no incident: too many others may be forged."""
 
-MAX_UNCONFIRMED = 200
-"""Open incidents that never fired in Prometheus, above which notifications open no more.
-
-Whoever can post to Alertmanager could fill the database otherwise. Alerts that really fire are
-found by a poll at once, so a storm of any size is unaffected.
-"""
-
 NAMES_SHOWN = 10
 """Maximum ignored alerts in one log line."""
 
@@ -65,6 +58,9 @@ class Intake:
     metrics: ReconcilerMetrics
     wake: Callable[[], None]
     """Wakes the loop."""
+
+    max_unconfirmed: int
+    """The setting `unconfirmed_incidents`."""
 
     async def store(self, body: bytes, received_at: datetime) -> None:
         """Return once the notification is durably stored.
@@ -167,7 +163,7 @@ class Intake:
         alerts = [alert for alert in parsed.alerts if alert.is_ours and not alert.is_context]
         firing = [alert for alert in alerts if alert.status is AlertStatus.FIRING]
         if firing:
-            room = MAX_UNCONFIRMED - incidents.count_open(connection, besides=fired)
+            room = self.max_unconfirmed - incidents.count_open(connection, besides=fired)
             parsed.left_out = incidents.open_all(
                 connection,
                 [self.index.with_target(alert) for alert in firing],

@@ -6,7 +6,6 @@ from tests.builders import LABELS
 from tests.fakes import FakeWorld
 from tests.service.reconciler.conftest import Start
 from tests.waiting import eventually
-from trading_ops.reconciler.intake import MAX_UNCONFIRMED
 from trading_ops.store import events
 
 FOREIGN = {"alertname": "CheckoutDown", "severity": "critical"}
@@ -53,7 +52,7 @@ async def test_a_thousand_forged_alerts_open_few_incidents_and_hide_no_real_one(
     """Prometheus has none of them. The real alert comes last, when no more are opened."""
     world.labels["team"] = "ours"
     count = 'trading_ops_alerts_ignored_total{reason="unconfirmed"}'
-    async with start(poll_interval_seconds=600) as running:
+    async with start(poll_interval_seconds=600, unconfirmed_incidents=10) as running:
         await running.has_polled()
         for first in range(0, 1000, 250):
             forged = [
@@ -63,7 +62,7 @@ async def test_a_thousand_forged_alerts_open_few_incidents_and_hide_no_real_one(
             assert await running.notify(*forged) == 200
 
         async def all_counted() -> bool:
-            return await running.metric(count) == 1000 - MAX_UNCONFIRMED
+            return await running.metric(count) == 990
 
         await eventually(all_counted)
         await running.break_it()
@@ -73,7 +72,7 @@ async def test_a_thousand_forged_alerts_open_few_incidents_and_hide_no_real_one(
                 event for event in events.since(connection, 0) if event.kind == "opened"
             ]
         )
-    assert len(opened) == MAX_UNCONFIRMED + 1
+    assert len(opened) == 11
 
 
 async def test_another_teams_watchdog_is_no_sign_of_life(start: Start, world: FakeWorld) -> None:

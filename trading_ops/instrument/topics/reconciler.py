@@ -65,8 +65,8 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         name="trading_ops_alerts_ignored_total",
         labels=("reason",),
         help="Alerts in notifications that opened no incident.",
-        why="`no_page_label`: a route sends alerts that are not ours. `unconfirmed`: 200 open "
-        "incidents never fired in Prometheus, so someone may be posting forged alerts.",
+        why="`no_page_label`: a route sends alerts that are not ours. `unconfirmed`: too many "
+        "open incidents never fired in Prometheus, so someone may be posting forged alerts.",
     ),
     _gauge(
         name="trading_ops_acknowledged_until_timestamp_seconds",
