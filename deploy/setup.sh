@@ -35,6 +35,8 @@ LAB=''
 LAB_VAR=/var/lib/trading-ops-lab
 USERS='trading-ops trading-ops-node'
 NODE_DEFAULTS=/etc/default/trading-ops-node
+MEMORY=/dev/shm
+GOING_BACK=''
 
 say() { printf '%s\n' "$*"; }
 die() { printf 'Error: %s\n' "$*" >&2; exit 1; }
@@ -95,23 +97,36 @@ old_releases() {
 release() {
     new=$BASE/releases/$(date -u +%Y%m%dT%H%M%SZ)
     run install -d -m 0755 $BASE/releases
-    run python3 -m venv "$new"
-    run "$new/bin/python" -m pip install --quiet --disable-pip-version-check "$PACKAGE"
-    run "$new/bin/trading-ops" --version
-    if [ "$action" = upgrade ]; then
-        # A signal ends the attempt and not this shell, which then goes back. Without a terminal, it
-        # is silent: what writes would fail.
-        trap : INT TERM
-        trap 'exec >/dev/null 2>&1' HUP
-        earlier=$(readlink $BASE/previous || true)
-        run ln -sfn "$old" $BASE/previous
-    fi
-    switch "$new"
+    attempt virtual_environment "$new"
+    [ $failed = 0 ] || {
+        run rm -rf "$new"
+        die "the release cannot be installed${old:+; $old runs on}"
+    }
+    [ "$action" = upgrade ] || { switch "$new"; return; }
+    earlier=$(readlink $BASE/previous || true)
+    trap '' HUP INT TERM # not between the two links
+    remember "$old"
+    switch "$new" || {
+        remember "$earlier"
+        die "the release cannot be changed; $old runs on"
+    }
+    # A signal ends the attempt and not this shell, which then goes back. Without a terminal, it is
+    # silent: what writes would fail.
+    trap : INT TERM
+    trap 'exec >/dev/null 2>&1' HUP
 }
 
+virtual_environment() {
+    run python3 -m venv "$1"
+    run "$1/bin/python" -m pip install --quiet --disable-pip-version-check "$PACKAGE"
+    run "$1/bin/trading-ops" --version
+}
+
+# The release that a rollback goes to; empty: none.
+remember() { if [ -n "$1" ]; then run ln -sfn "$1" $BASE/previous; else run rm -f $BASE/previous; fi; }
+
 switch() {
-    run ln -sfn "$1" $BASE/current.new
-    run mv -T $BASE/current.new $BASE/current
+    run ln -sfn "$1" $BASE/current.new && run mv -T $BASE/current.new $BASE/current
 }
 
 command_line() {
@@ -172,11 +187,22 @@ units() {
     for unit in $SERVICES; do
         run install -m 0644 "$PROJECT/deploy/systemd/$unit.service" $UNITS/
     done
-    [ -z "$NODE" ] || for unit in $CLEAN_UP.service $CLEAN_UP.timer; do
-        run install -m 0644 "$PROJECT/deploy/systemd/$unit" $UNITS/
-    done
+    timer=''
+    if [ -n "$NODE" ] && { [ -n "$DRY_RUN" ] || [ -e "$PROJECT/deploy/systemd/$CLEAN_UP.timer" ]; }; then
+        timer=yes
+        for unit in $CLEAN_UP.service $CLEAN_UP.timer; do
+            run install -m 0644 "$PROJECT/deploy/systemd/$unit" $UNITS/
+        done
+    else
+        no_timer # an older release, which has none
+    fi
     run systemctl daemon-reload
-    [ -z "$NODE" ] || run systemctl enable --quiet --now $CLEAN_UP.timer
+    [ -z "$timer" ] || run systemctl enable --quiet --now $CLEAN_UP.timer
+}
+
+no_timer() {
+    [ ! -e $UNITS/$CLEAN_UP.timer ] || run systemctl disable --quiet --now $CLEAN_UP.timer
+    run rm -f $UNITS/$CLEAN_UP.service $UNITS/$CLEAN_UP.timer
 }
 
 # Debian's units read these files; the one that was there is kept for uninstall.
@@ -233,13 +259,14 @@ attempt() {
 }
 
 # An attempt that no signal ends, not even in the middle: one release must run afterwards. The output of
-# its commands goes to a file first, because writing to a closed terminal would fail them.
+# its commands goes to a file first, because writing to a closed terminal would fail them; and the file
+# is in memory, because the disk may be full.
 unbroken() {
     trap '' HUP INT TERM
-    output=$(mktemp)
+    output=$(mktemp -p $MEMORY 2>/dev/null) || output=/dev/null
     attempt "$@" >"$output" 2>&1
     tell "$(cat "$output")"
-    rm -f "$output"
+    [ $output = /dev/null ] || rm -f "$output"
 }
 
 tell() { printf '%s\n' "$*" 2>/dev/null || true; }
@@ -248,7 +275,7 @@ tell() { printf '%s\n' "$*" 2>/dev/null || true; }
 # ends one that hangs.
 steady() {
     [ -z "$DRY_RUN" ] || return 0
-    say "Watching the new release for $STEADY_SECONDS s"
+    say "Watching the release for $STEADY_SECONDS s"
     before=$(running)
     sleep $STEADY_SECONDS
     [ "$before" = "$(running)" ]
@@ -285,24 +312,34 @@ for_lab() {
     done
 }
 
-# To another installed release, with its schema and its files.
+# To another installed release, with its schema and its files. Its setup may differ from ours: what it does
+# not have must not end this half-way, because the services are stopped.
 go_to() {
-    back=$1 left=$(readlink $BASE/current) schema=''
-    # -I: not the trading_ops of the folder that this runs in.
-    [ -n "$NODE" ] || schema=$("$back/bin/python" -I -c 'from trading_ops.store.migrate import HEAD; print(HEAD)')
+    back=$1 left=$(readlink $BASE/current) schema='' newest='' GOING_BACK=yes
+    if [ -z "$NODE" ]; then
+        schema=$(schema_of "$back")
+        newest=$(schema_of "$left" 2>/dev/null) || newest=''
+    fi
     for unit in $SERVICES; do
         run systemctl stop "$unit" || true
         run systemctl reset-failed "$unit" 2>/dev/null || true
     done
-    if [ -z "$NODE" ]; then
+    # A newer release takes the schema forward itself, when it starts.
+    if [ -z "$NODE" ] && [ "${newest:-9999}" -gt "$schema" ]; then
         run runuser -u trading-ops -- env TRADING_OPS_ROOT=$PROJECT "$left/bin/trading-ops" migrate --to "$schema" ||
-            say "The schema was not changed. If the old release refuses it, see docs/install.md. The command: $left/bin/trading-ops migrate --to $schema"
+            say "The schema was not changed. If $back refuses it, see docs/install.md. The command: $left/bin/trading-ops migrate --to $schema"
     fi
     switch "$back"
     run $BASE/current/bin/trading-ops init $PROJECT --update
+    [ -n "$NODE" ] || ours config apply ||
+        say "The files of Prometheus and Alertmanager may be those of $left: run trading-ops config apply"
     units
     start
+    steady
 }
+
+# -I: not the trading_ops of the folder that this runs in.
+schema_of() { "$1/bin/python" -I -c 'from trading_ops.store.migrate import HEAD; print(HEAD)'; }
 
 # The node may manage the listed units and no others. Sets `has_services`: whether a service names it.
 polkit() {
@@ -320,7 +357,9 @@ polkit() {
         ;;
     *)
         polkit_rule || true
-        die "the node's polkit rule cannot be made"
+        [ -n "$GOING_BACK" ] || die "the node's polkit rule cannot be made"
+        # Older releases have no code of their own for a node without services. The rule stays as it is.
+        systemctl is-enabled --quiet trading-ops-node 2>/dev/null || has_services=''
         ;;
     esac
 }
@@ -335,8 +374,7 @@ uninstall() {
         [ ! -e "$UNITS/$unit.service" ] || run systemctl disable --quiet --now "$unit"
         run rm -f "$UNITS/$unit.service"
     done
-    [ ! -e $UNITS/$CLEAN_UP.timer ] || run systemctl disable --quiet --now $CLEAN_UP.timer
-    run rm -f $UNITS/$CLEAN_UP.service $UNITS/$CLEAN_UP.timer
+    no_timer
     for name in prometheus prometheus-alertmanager; do
         [ ! -e "/etc/default/$name.before-trading-ops" ] || {
             run mv "/etc/default/$name.before-trading-ops" "/etc/default/$name"
@@ -368,12 +406,14 @@ configure_and_start() {
 rollback() {
     old=$(readlink $BASE/previous) || die "there is no release before this one in $BASE"
     new=$(readlink $BASE/current)
+    [ "$old" != "$new" ] || die "$BASE/previous names the release that runs: the one before is not known"
+    [ -x "$old/bin/trading-ops" ] || die "$old is not installed any more"
     restore_point
     unbroken go_to "$old"
     if [ $failed != 0 ]; then
-        tell "$old does not start (journalctl -u 'trading-ops-*'): going back to $new"
+        tell "$old does not stay healthy (journalctl -u 'trading-ops-*'): going back to $new"
         unbroken go_to "$new"
-        [ $failed = 0 ] || die "$new does not start either: see docs/install.md"
+        [ $failed = 0 ] || die "$new does not stay healthy either: see docs/install.md"
         die "the rollback failed; $new runs again"
     fi
     run ln -sfn "$new" $BASE/previous
@@ -407,7 +447,7 @@ main() {
         [ "$action" = install ] || [ -e $BASE/current ] || [ -n "$DRY_RUN" ] ||
             die "nothing is installed in $BASE: setup.sh install"
         old=$(readlink $BASE/current 2>/dev/null || true)
-        [ "$action" = install ] || restore_point
+        [ "$action" = install ] || { restore_point; old_releases; }
         packages
         users
         [ "$action" = install ] && [ -n "$old" ] || release
@@ -418,8 +458,9 @@ main() {
             new=$(readlink $BASE/current)
             tell "$new does not stay healthy (journalctl -u 'trading-ops-*'): going back to $old"
             unbroken go_to "$old"
-            [ $failed = 0 ] || die "$old does not start either: see docs/install.md"
-            if [ -n "$earlier" ]; then run ln -sfn "$earlier" $BASE/previous; else run rm -f $BASE/previous; fi
+            [ "$(readlink $BASE/current)" = "$new" ] || remember "$earlier"
+            [ $failed = 0 ] || die "$old does not stay healthy either: see docs/install.md"
+            old_releases
             die "the upgrade failed; $old runs again. $new is kept for a look"
         fi
         old_releases

@@ -7,6 +7,7 @@ from sqlalchemy import Engine, text
 
 from tests.builders import NOW
 from tests.databases import postgresql_only
+from trading_ops.domain.maintenance import RecurringWindow
 from trading_ops.errors import StoreError
 from trading_ops.store import (
     Connection,
@@ -54,7 +55,7 @@ def records(connection: Connection) -> list[str]:
 
 async def test_one_behind_is_readable(filled: str) -> None:
     """What the older schema lacks fails with both revisions, and what to do."""
-    assert migrate.downgrade(filled, BEHIND) == BEHIND
+    assert migrate.downgrade(filled, BEHIND).revision == BEHIND
     with open_reader(filled) as reader:
         assert await reader.read(records) == ["before"]
         with pytest.raises(StoreError, match=f"{BEHIND}.*{migrate.HEAD}.*trading-ops migrate"):
@@ -75,12 +76,33 @@ async def test_one_ahead_is_readable(filled: str, engine: Engine) -> None:
 
 
 def test_the_way_back_and_up_again_keeps_the_records(filled: str, engine: Engine) -> None:
-    assert migrate.downgrade(filled, BEHIND) == BEHIND
-    assert migrate.downgrade(filled, BEHIND) == BEHIND
+    assert migrate.downgrade(filled, BEHIND).revision == BEHIND
+    assert migrate.downgrade(filled, BEHIND).revision == BEHIND
     assert migrate.upgrade(filled) == migrate.HEAD
-    assert migrate.downgrade(filled, migrate.HEAD) == migrate.HEAD
+    assert migrate.downgrade(filled, migrate.HEAD).revision == migrate.HEAD
     with engine.connect() as connection:
         assert records(connection) == ["before"]
+
+
+def test_the_way_back_names_what_it_drops(filled: str, engine: Engine) -> None:
+    """Recurring windows would end without anyone noticing; an empty table is not worth a word."""
+    window = RecurringWindow(
+        target=None,
+        owner="ada",
+        reason="OS",
+        every="Sun 02:00",
+        zone="UTC",
+        seconds=60,
+        created_at=NOW,
+    )
+    writing = writing_engine(filled)
+    with transaction(writing) as connection:
+        maintenance.order_recurring(connection, window)
+    writing.dispose()
+    engine.dispose()
+    assert migrate.downgrade(filled, "0009").lost == ("1 rows of recurring_windows",)
+    migrate.upgrade(filled)
+    assert migrate.downgrade(filled, "0009").lost == ()
 
 
 @postgresql_only
@@ -89,9 +111,9 @@ def test_the_way_back_waits_for_other_reconcilers(filled: str, engine: Engine) -
     with engine.connect():
         with pytest.raises(StoreError, match="a reconciler uses the database"):
             migrate.downgrade(filled, BEHIND)
-        assert migrate.downgrade(filled, migrate.HEAD) == migrate.HEAD
+        assert migrate.downgrade(filled, migrate.HEAD).revision == migrate.HEAD
     engine.dispose()
-    assert migrate.downgrade(filled, BEHIND) == BEHIND
+    assert migrate.downgrade(filled, BEHIND).revision == BEHIND
 
 
 @pytest.mark.parametrize("revision", ["", "9", AHEAD, "../0001", "base"])

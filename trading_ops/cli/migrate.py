@@ -21,5 +21,13 @@ def migrate(revision: str | None) -> None:
     from trading_ops.store import migrate as migrations  # noqa: PLC0415 - SQLAlchemy is slow
 
     url = load_settings().database_url
-    found = migrations.downgrade(url, revision) if revision else migrations.upgrade(url)
-    click.echo(f"the database is at revision {found or 'none: it is empty'}")
+    if not revision:
+        click.echo(f"the database is at revision {migrations.upgrade(url)}")
+        return
+    done = migrations.downgrade(url, revision)
+    click.echo(f"the database is at revision {done.revision or 'none: it is empty'}")
+    if done.lost:
+        click.echo(
+            f"lost, because the older release has no place for it: {', '.join(done.lost)}. The "
+            "last backup has it"
+        )

@@ -1,5 +1,7 @@
 """Upgrades a database. Alembic is imported only when there is something to do."""
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,9 @@ _WRITERS = text(
     # A name in the URL is that of every session.
     " AND application_name IN ('trading-ops writer', current_setting('application_name'))"
 )
+
+COUNTED = 1000
+"""Rows of a table that are counted before it is dropped."""
 
 LOCK = 0x7452_6164_4F70_7301
 """The number of our advisory lock in PostgreSQL; arbitrary, but used only here."""
@@ -78,8 +83,19 @@ def upgrade(url: str) -> str:
     return HEAD
 
 
-def downgrade(url: str, revision: str) -> str | None:
-    """Downgrade the schema to an older revision, for the previous release; return its revision.
+@dataclass(frozen=True)
+class Downgraded:
+    """What a downgrade did."""
+
+    revision: str | None
+    """Of the database now; None: it is empty."""
+
+    lost: tuple[str, ...] = ()
+    """What was dropped with its content: `3 rows of recurring_windows`, or `TABLE.COLUMN`."""
+
+
+def downgrade(url: str, revision: str) -> Downgraded:
+    """Downgrade the schema to an older revision, for the previous release.
 
     Tables and columns that the newer schema added are dropped with what is in them. A database that
     is at the revision, or older, is not changed.
@@ -92,8 +108,10 @@ def downgrade(url: str, revision: str) -> str | None:
     if revision not in known:
         raise StoreError(
             f"revision {revision} is not known. Fix: one of {known[0]} to {known[-1]}, from the "
-            "output of `trading-ops migrate` of the release that you go back to"
+            "output of `trading-ops migrate` of the older release. A newer release takes the schema "
+            "forward itself, when it starts"
         )
+    lost: tuple[str, ...] = ()
     with sole_writer(url):
         engine = migrating_engine(url)
         try:
@@ -102,14 +120,43 @@ def downgrade(url: str, revision: str) -> str | None:
                 found = current(connection)
                 if found is not None and found > revision:
                     _refuse_beside_others(connection)
+                    before = _filled(connection)
                     _run_alembic(connection, down_to=revision)
+                    lost = tuple(_dropped(before, connection))
                     found = current(connection)
         except SQLAlchemyError as error:
             cause = getattr(error, "orig", None) or error
             raise StoreError(f"the schema cannot be changed: {str(cause).strip()}") from error
         finally:
             engine.dispose()
+    return Downgraded(found, lost)
+
+
+def _filled(connection: Connection) -> dict[str, tuple[int, frozenset[str]]]:
+    """Return how many rows each table has, at most `COUNTED`, and its columns; not empty ones."""
+    schema = inspect(connection)
+    quote = connection.dialect.identifier_preparer.quote
+    found = {}
+    for table in schema.get_table_names():
+        some = f"SELECT 1 FROM {quote(table)} LIMIT {COUNTED}"  # noqa: S608 - a quoted name
+        rows = connection.execute(text(f"SELECT count(*) FROM ({some}) AS found")).scalar_one()  # noqa: S608
+        if rows:
+            columns = frozenset(column["name"] for column in schema.get_columns(table))
+            found[table] = rows, columns
     return found
+
+
+def _dropped(
+    before: Mapping[str, tuple[int, frozenset[str]]], connection: Connection
+) -> Iterator[str]:
+    schema = inspect(connection)
+    left = set(schema.get_table_names())
+    for table, (rows, columns) in sorted(before.items()):
+        if table not in left:
+            yield f"{rows} rows of {table}" if rows < COUNTED else f"{rows} or more rows of {table}"
+        else:
+            kept = {column["name"] for column in schema.get_columns(table)}
+            yield from (f"{table}.{column}" for column in sorted(columns - kept))
 
 
 def _wait_for_others(connection: Connection) -> None:

@@ -14,14 +14,15 @@ SETUP = Path(__file__).parents[3] / "deploy" / "setup.sh"
 PREFIXES = ("/opt", "/etc", "/var/lib", "/usr/local/bin")
 
 SYSTEMCTL = """#!/bin/sh
-echo "$*" >>"$ROOT/systemctl.log"
+case $1 in show | is-*) ;; *) echo "$*" >>"$ROOT/systemctl.log" ;; esac
 case $1 in
-is-active) [ "$3" != "$BROKEN" ] ;;
+is-active) [ "$3" != "$BROKEN" ] || [ "$(basename "$(readlink "$ROOT/opt/trading-ops/current")")" = "$HEALTHY" ] ;;
 show) echo 7 ;;
 restart) for unit; do [ "$unit" != "$NOT_STARTING" ] || exit 1; done ;;
 esac
 """
-PYTHON = '#!/bin/sh\necho "$1" >>"$ROOT/python.log"\necho 0008\n'
+PYTHON = '#!/bin/sh\necho "$1" >>"$ROOT/python.log"\ncat "${0%/bin/*}/schema"\n'
+SCHEMAS = {"a": "0008", "b": "0009"}
 VENV = '#!/bin/sh\ncp -r "$ROOT/opt/trading-ops/releases/a" "$3"\n'
 TRADING_OPS = """#!/bin/sh
 echo "$*" >>"$ROOT/trading-ops.log"
@@ -65,6 +66,7 @@ class Site:
             created.mkdir(parents=True)
             self.stub(created / "python", PYTHON)
             self.stub(created / "trading-ops", TRADING_OPS)
+            (created.parent / "schema").write_text(SCHEMAS[name])
         (self.base / "current").symlink_to(self.base / "releases/b")
         (self.base / "previous").symlink_to(self.base / "releases/a")
         (root / "bin").mkdir()
@@ -200,7 +202,8 @@ main upgrade
 
 
 def test_an_upgrade_that_is_not_healthy_keeps_what_was_known(site: Site) -> None:
-    done = site.run("configure_and_start() { steady; }; main upgrade", BROKEN="trading-ops-node")
+    unhealthy = {"BROKEN": "trading-ops-node", "HEALTHY": "b"}
+    done = site.run("configure_and_start() { steady; }; main upgrade", **unhealthy)
     assert done.returncode == 1
     assert "runs again" in done.stderr
     assert (site.link("current"), site.link("previous")) == ("b", "a")
@@ -226,7 +229,118 @@ def test_a_host_with_a_node_only_is_cleaned_up_by_a_timer(site: Site) -> None:
     """Elsewhere the reconciler's job does it."""
     body = site.script.partition("\nunits() {")[2].partition("\n}\n")[0]
     site.stub(site.root / "bin/install", "#!/bin/sh\n")
+    shipped = site.root / "etc/trading-ops/deploy/systemd"
+    shipped.mkdir(parents=True)
+    (shipped / "trading-ops-clean-up.timer").touch()
     assert site.run(f"units() {{{body}\n}}\nunits").returncode == 0
     assert not [line for line in site.log("systemctl") if "timer" in line]
     assert site.run(f"units() {{{body}\n}}\nNODE=host-b; units").returncode == 0
     assert site.log("systemctl")[-1] == "enable --quiet --now trading-ops-clean-up.timer"
+
+
+@pytest.mark.parametrize("code", ["4", "70"])
+def test_a_rollback_to_a_release_with_other_exit_codes(site: Site, code: str) -> None:
+    """Releases differ in the one for a node without services; the node that ran goes on."""
+    done = site.run("main rollback", POLKIT_CODE=code)
+    assert done.returncode == 0, done.stderr
+    assert site.link("current") == "a"
+    assert "restart trading-ops-node" in site.log("systemctl")
+
+
+def test_a_rollback_to_a_release_without_the_timer(site: Site) -> None:
+    """`init --update` of the older release has removed the units that it does not ship."""
+    (site.root / "etc/default/trading-ops-node").write_text("NODE_NAME=host-b\n")
+    systemd = site.root / "etc/trading-ops/deploy/systemd"
+    systemd.mkdir(parents=True)
+    units = site.root / "etc/systemd/system"
+    units.mkdir(parents=True)
+    (systemd / "trading-ops-node.service").touch()
+    for name in ("service", "timer"):
+        (units / f"trading-ops-clean-up.{name}").touch()
+    body = site.script.partition("\nunits() {")[2].partition("\n}\n")[0]
+    done = site.run(f"units() {{{body}\n}}\nmain rollback --node host-b")
+    assert done.returncode == 0, done.stderr
+    assert site.link("current") == "a"
+    assert "disable --quiet --now trading-ops-clean-up.timer" in site.log("systemctl")
+    assert {path.name for path in units.iterdir()} == {"trading-ops-node.service"}
+    assert site.log("systemctl")[-1].startswith("restart trading-ops-node")
+
+
+def test_a_return_needs_no_room_for_its_output(site: Site) -> None:
+    done = site.run("MEMORY=/nonexistent; mktemp() { return 1; }; main rollback")
+    assert done.returncode == 0, done.stderr
+    assert site.link("current") == "a"
+
+
+def test_a_return_to_the_newer_release_leaves_the_schema_to_it(site: Site) -> None:
+    """The older one does not know the newer revision."""
+    site.stub(
+        site.base / "releases/a/bin/trading-ops",
+        f'{TRADING_OPS}\necho a "$*" >>"$ROOT/a.log"\n[ "$1" != init ]\n',
+    )
+    done = site.run("main rollback")
+    assert "runs again" in done.stderr
+    assert [line for line in site.log("trading-ops") if "migrate" in line] == ["migrate --to 0008"]
+    assert not [line for line in site.log("a") if "migrate" in line]
+    assert "The schema was not changed" not in done.stdout
+
+
+def test_a_rollback_goes_back_if_the_older_release_does_not_stay_up(site: Site) -> None:
+    """As an upgrade does: a release that starts is not yet a good one."""
+    done = site.run("main rollback", BROKEN="trading-ops-exporter", HEALTHY="b")
+    assert done.returncode == 1
+    assert "runs again" in done.stderr
+    assert (site.link("current"), site.link("previous")) == ("b", "a")
+
+
+@pytest.mark.parametrize("previous", ["b", "gone"])
+def test_a_rollback_to_nowhere_changes_nothing(site: Site, previous: str) -> None:
+    (site.base / "previous").unlink()
+    (site.base / "previous").symlink_to(site.base / "releases" / previous)
+    assert site.run("main rollback").returncode == 1
+    assert site.link("current") == "b"
+    assert not site.log("systemctl")
+    assert not site.log("trading-ops")
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_change_of_the_links_is_finished(
+    site: Site, number: signal.Signals
+) -> None:
+    """Otherwise the release that runs counts as the one before."""
+    commands = f"""
+remember() {{
+    [ -z "$1" ] || ln -sfn "$1" "$BASE/previous"
+    kill -{number} $$
+    kill -{number} "$(sh -c 'echo $PPID')"
+}}
+configure_and_start() {{ :; }}
+main upgrade
+"""
+    done = site.run(commands)
+    assert done.returncode == 0, done.stderr
+    assert (site.link("current") in {"a", "b"}, site.link("previous")) == (False, "b")
+
+
+def test_failed_upgrades_do_not_fill_the_disk(site: Site) -> None:
+    """The newest one is kept for a look; one whose packages were not installed is removed."""
+    for name in ("20240101T000000Z", "20240102T000000Z"):
+        (site.base / "releases" / name).mkdir()
+    failing = {"BROKEN": "trading-ops-node", "HEALTHY": "b"}
+    assert site.run("configure_and_start() { steady; }; main upgrade", **failing).returncode == 1
+    kept = {path.name for path in (site.base / "releases").iterdir()}
+    assert kept > {"a", "b"}
+    assert len(kept) == 3
+    assert not any(name.startswith("2024") for name in kept)
+    site.stub(site.root / "bin/python3", '#!/bin/sh\nmkdir "$3"\nexit 1\n')
+    done = site.run("configure_and_start() { steady; }; main upgrade")
+    assert done.returncode == 1
+    assert {path.name for path in (site.base / "releases").iterdir()} <= kept
+    assert (site.link("current"), site.link("previous")) == ("b", "a")
+
+
+def test_what_fails_twice_leaves_the_release_before_known(site: Site) -> None:
+    done = site.run("configure_and_start() { false; }; main upgrade", BROKEN="trading-ops-node")
+    assert done.returncode == 1
+    assert "either" in done.stderr
+    assert (site.link("current"), site.link("previous")) == ("b", "a")
