@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from freezegun import freeze_time
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +17,7 @@ from trading_ops import clock
 from trading_ops.domain.maintenance import Maintenance, RecurringWindow
 from trading_ops.errors import ConfigError
 from trading_ops.jobs.schedule import cron_of
-from trading_ops.jobs.windows import FILE, Recurring, load_windows, ordered
+from trading_ops.jobs.windows import FILE, Loaded, Recurring, load_windows, ordered
 from trading_ops.store import maintenance
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -47,7 +48,9 @@ def order(**over: Any) -> RecurringWindow:
 def loaded(folder: Path, text: str = WEEKLY) -> Recurring:
     """Return the only entry of a file."""
     (folder / FILE).write_text(text)
-    (window,) = load_windows(folder, make_registry(alpha="127.0.0.1:1"))
+    found = load_windows(folder, make_registry(alpha="127.0.0.1:1"))
+    assert not found.refused
+    (window,) = found.windows
     return window
 
 
@@ -197,7 +200,7 @@ def test_an_order_that_makes_no_sense_is_refused(over: dict[str, Any], key: str)
 
 def test_without_the_file_there_is_none(tmp_path: Path) -> None:
     """It is optional."""
-    assert load_windows(tmp_path, make_registry(alpha="127.0.0.1:1")) == ()
+    assert load_windows(tmp_path, make_registry(alpha="127.0.0.1:1")) == Loaded()
 
 
 @pytest.mark.parametrize(
@@ -218,7 +221,54 @@ def test_without_the_file_there_is_none(tmp_path: Path) -> None:
     ],
 )
 def test_a_mistake_is_named(tmp_path: Path, text: str, named: str) -> None:
-    """With the file and the key."""
-    with pytest.raises(ConfigError) as error:
-        loaded(tmp_path, text)
-    assert named in str(error.value)
+    """With the file and the key; the reconciler starts all the same."""
+    (tmp_path / FILE).write_text(text)
+    found = load_windows(tmp_path, make_registry(alpha="127.0.0.1:1"))
+    assert found.windows == ()
+    (error,) = found.refused
+    assert named in str(error)
+
+
+def test_a_mistake_leaves_out_no_other_window(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text(f"{WEEKLY}  other: {{every: Someday, for: 1h, reason: x}}\n")
+    found = load_windows(tmp_path, make_registry(alpha="127.0.0.1:1"))
+    assert [window.owner for window in found.windows] == ["schedule patches"]
+    assert [error.key for error in found.refused] == ["windows.other.every"]
+
+
+@pytest.mark.parametrize("today", ["2026-01-01", "2026-03-20", "2026-07-01", "2026-10-20"])
+def test_a_window_is_valid_in_every_season(tmp_path: Path, today: str) -> None:
+    """A start shortly before the clock is set forward refuses nothing that was accepted before."""
+    text = "windows: {night: {every: day 02:00, zone: Europe/Berlin, for: 23h30m, reason: x}}"
+    with freeze_time(datetime.fromisoformat(today).replace(tzinfo=UTC)):
+        assert loaded(tmp_path, text).length == timedelta(hours=23, minutes=30)
+
+
+@pytest.mark.parametrize("of_the_file", [True, False])
+async def test_an_invalid_window_is_alerted_on(start: Start, *, of_the_file: bool) -> None:
+    """Until it is corrected, or ended."""
+    name = {"name": "maintenance_windows"}
+    async with start() as replica:
+        scheduler, failing = replica.scheduler, "trading_ops_job_failing"
+        await scheduler.pass_once()
+        assert replica.registry.get_sample_value(failing, name) == 0
+        scheduler.refused_windows = int(of_the_file)
+        if not of_the_file:
+            place = partial(maintenance.order_recurring, order=order(zone="Mars"))
+            await scheduler.writer.run(place)
+        await scheduler.pass_once()
+        assert replica.registry.get_sample_value(failing, name) == 1
+
+
+@pytest.mark.parametrize(("today", "count"), [("2026-03-01", 0), ("2027-03-02", 1)])
+async def test_a_window_that_is_far_away_is_planned_when_it_is_near(
+    start: Start, today: str, count: int
+) -> None:
+    """The store refuses one more than a year ahead, such as the next leap day; it is not lost."""
+    with freeze_time(datetime.fromisoformat(today).replace(tzinfo=UTC)):
+        async with start() as replica:
+            place = partial(maintenance.order_recurring, order=order(every="0 2 29 2 *"))
+            await replica.scheduler.writer.run(place)
+            await replica.scheduler.pass_once()
+            assert len(await planned(replica)) == count
+            assert len(replica.scheduler._planned) == count

@@ -1,12 +1,13 @@
 """The registry refuses what it does not understand, and says how to fix it."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from trading_ops.config.targets import load_targets, parse_targets, split_address
-from trading_ops.domain.target import Kind, Manager, Restarts, Selection
+from trading_ops.domain.target import Kind, Manager, Registry, Restarts, Selection, Service, Target
 from trading_ops.errors import ConfigError, NothingSelected
 from trading_ops.project.discovery import discovery
 
@@ -236,6 +237,18 @@ def test_a_part_of_the_fleet_is_selected_by_team_and_host() -> None:
     assert names(host="host-1") == {"host-1"}
     (bot,) = discovery(registry)["bots"]
     assert (bot["labels"]["team"], bot["labels"]["host"]) == ("fx", "rack-2")
+
+
+def test_a_bot_that_the_exporter_reads_has_its_host_too() -> None:
+    """Boards and rules select by the same labels, whatever kind of bot it is."""
+    service = Service(manager=Manager.DOCKER, unit="freq", node="host-1")
+    freq = Target(name="freq", kind=Kind.FREQTRADE, address="127.0.0.1:2", service=service)
+    exporter = Target(name="exporter", kind=Kind.EXPORTER, address="127.0.0.1:1")
+    (bot,) = discovery(Registry((exporter, freq)))["bots"]
+    assert (bot["labels"]["host"], bot["labels"]["bot"]) == ("host-1", "freq")
+    named = replace(freq, service=None, labels={"host": "rack-2"})
+    (bot,) = discovery(Registry((exporter, named)))["bots"]
+    assert bot["labels"]["host"] == "rack-2"
 
 
 @pytest.mark.parametrize(

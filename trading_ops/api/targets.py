@@ -18,7 +18,7 @@ from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.maintenance import Maintenance, covering
 from trading_ops.domain.silences import Silence
 from trading_ops.domain.target import BOTS, Kind, Registry, Target
-from trading_ops.errors import ClientError, StoreError
+from trading_ops.errors import ClientError, NothingSelected, StoreError
 from trading_ops.holds.agent_probe import ProbeState
 from trading_ops.holds.holds import AT_A_TIME, HoldManager, Placed
 from trading_ops.project.discovery import discovery
@@ -319,7 +319,10 @@ class TargetRoutes:
 
     def _selected_bots(self, request: FleetRequest) -> list[Target]:
         names = request.names(self._registry)
-        return [bot for bot in self._registry.bots if names is None or bot.name in names]
+        bots = [bot for bot in self._registry.bots if names is None or bot.name in names]
+        if names is not None and not bots:
+            raise NothingSelected(f"no bot among {', '.join(sorted(names))}")
+        return bots
 
     def _bot(self, name: str) -> Target:
         target = self._registry.find(name)

@@ -496,9 +496,14 @@ def _retention(deps: Dependencies) -> Retention:
 
 
 def _scheduler(deps: Dependencies) -> Scheduler:
+    folder = deps.settings.targets_file.parent
+    loaded = load_windows(folder, deps.index.registry)
+    for refused in loaded.refused:
+        log.error("maintenance_window_refused", error=str(refused))
     return Scheduler(
-        entries=load_jobs(deps.settings.targets_file.parent),
-        windows=load_windows(deps.settings.targets_file.parent, deps.index.registry),
+        entries=load_jobs(folder),
+        windows=loaded.windows,
+        refused_windows=len(loaded.refused),
         writer=deps.writer,
         reader=deps.api_reader,
         lease=deps.leases,

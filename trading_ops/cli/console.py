@@ -45,9 +45,28 @@ def output_option(function: Command) -> Command:
 
 def selection_options(function: Command) -> Command:
     """Add `--team` and `--host`, passed to the command as `team` and `host`."""
-    team = click.option("--team", metavar="NAME", help="Only targets with this label `team`.")
-    host = click.option("--host", metavar="NAME", help="Only targets on this host.")
+    name = SelectionName()
+    team = click.option("--team", type=name, help="Only targets with this label `team`.")
+    host = click.option("--host", type=name, help="Only targets on this host.")
     return team(host(function))
+
+
+class SelectionName(click.ParamType[str]):
+    """A name that is not empty, as `--team "$TEAM"` is if the variable is not set."""
+
+    name = "name"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, context: click.Context | None
+    ) -> str:
+        """Return the name.
+
+        Raises:
+            click.BadParameter: it is empty, which would mean the targets without a team.
+        """
+        if not value.strip():
+            self.fail("it is empty: write a name, or leave the option out", param, context)
+        return value
 
 
 def print_json(value: object) -> None:

@@ -19,6 +19,7 @@ def check_files(settings: Settings, faults: frozenset[str] | None) -> Iterator[C
     yield checked("targets", lambda: _targets(settings))
     yield checked("runbooks", lambda: _runbooks(settings, faults))
     yield checked("jobs", lambda: _jobs(settings))
+    yield checked("maintenance", lambda: _maintenance(settings))
     yield checked("messages", lambda: _messages(settings))
     yield checked("readiness", lambda: _readiness(settings))
     yield checked("capacity", lambda: _capacity(settings))
@@ -65,6 +66,15 @@ def _jobs(settings: Settings) -> str:
 
     found = load_jobs(settings.targets_file.parent)
     return f"{sum(entry.enabled for entry in found.values())} enabled"
+
+
+def _maintenance(settings: Settings) -> str:
+    from trading_ops.jobs.windows import FILE, load_windows  # noqa: PLC0415 - heavy
+
+    loaded = load_windows(settings.targets_file.parent, load_targets(settings.targets_file))
+    if loaded.refused:
+        raise loaded.refused[0]
+    return f"{len(loaded.windows)} recurring windows in {FILE}"
 
 
 def _messages(settings: Settings) -> str:

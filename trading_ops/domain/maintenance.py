@@ -72,6 +72,27 @@ def covering(
     )
 
 
+def outlasts(windows: Iterable[Maintenance], target: str, at: datetime, now: datetime) -> bool:
+    """Whether what was placed on a target in a window is left over: its maintenance has ended.
+
+    A window that begins before another one ends extends it. A later one, such as the next of a
+    recurring window, does not hide what is left: it would be reported anew at each end.
+
+    Args:
+        windows: of any target; past ones too.
+        target: the target.
+        at: when it was placed.
+        now: the time.
+    """
+    end: datetime | None = None
+    for window in sorted(windows, key=lambda window: window.begins_at):
+        if window.target not in {None, target} or window.ends_at <= at:
+            continue
+        if window.begins_at <= at or (end is not None and window.begins_at <= end):
+            end = window.ends_at if end is None else max(end, window.ends_at)
+    return end is not None and end <= now
+
+
 def problem(window: Maintenance, now: datetime) -> str | None:
     """Return the problem with a new window, or None."""
     if window.ends_at <= window.begins_at:

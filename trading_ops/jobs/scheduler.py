@@ -16,7 +16,7 @@ from trading_ops.config.settings import Settings
 from trading_ops.domain.decision import Pause
 from trading_ops.domain.gates import by_maintenance, by_observe_only, by_pause
 from trading_ops.domain.job import JobOutcome, JobRun, JobState
-from trading_ops.domain.maintenance import Maintenance, RecurringWindow, covering
+from trading_ops.domain.maintenance import FURTHEST, Maintenance, RecurringWindow, covering
 from trading_ops.durations import format_duration
 from trading_ops.errors import ConfigError, RequestRefused, StoreError
 from trading_ops.jobs.config import Entry, calendars
@@ -38,12 +38,15 @@ ON_TIME = timedelta(minutes=5)
 """A due time older than this, plus the jitter, counts as missed; see also `grace`."""
 
 SCHEDULE = "schedule"
+"""The actor of a run that no operator started."""
+
 WINDOWS_KEY = "maintenance windows"
+WINDOWS_NAME = "maintenance_windows"
+"""The name of invalid recurring windows among the failing jobs, for the alert."""
+
 SESSIONS_JOB = "trading_sessions"
 SESSIONS_AGAIN = timedelta(hours=1)
 """Delay between two attempts to fill an empty table; an alert shows failures."""
-
-"""The actor of a run that no operator started."""
 
 LEASE_CHECK_SECONDS = 1.0
 """Interval of checks that a running job still has its lease."""
@@ -98,6 +101,9 @@ class Scheduler:
     windows: Sequence[Recurring] = ()
     """The recurring maintenance windows of the file."""
 
+    refused_windows: int = 0
+    """Those of the file that were left out because they are invalid."""
+
     jobs: Mapping[str, Job] = field(default_factory=dict)
     """For tests: jobs that are not in the registry."""
 
@@ -145,6 +151,7 @@ class Scheduler:
             (recurring.order, window)
             for recurring in (*self.windows, *self._ordered_windows(known.recurring))
             if (window := recurring.next(now)) is not None
+            and window.begins_at - now <= FURTHEST  # a leap day: planned when it is near
         ]
         wanted = [
             (order, window)
@@ -180,7 +187,10 @@ class Scheduler:
                 except ConfigError as error:
                     self._ordered[order] = None
                     log.warning("maintenance_not_planned", id=order.id, error=str(error))
-        return [found for order in orders if (found := self._ordered[order]) is not None]
+        found = [self._ordered[order] for order in orders]
+        refused = self.refused_windows or None in found
+        self.metrics.failing.labels(WINDOWS_NAME).set(1 if refused else 0)
+        return [recurring for recurring in found if recurring is not None]
 
     async def _store_sessions(self, known: Known, now: datetime) -> None:
         """Fill the table of a calendar without future sessions, ahead of the job's schedule."""

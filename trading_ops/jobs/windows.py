@@ -1,15 +1,15 @@
 """Recurring maintenance windows: those of `maintenance.yml`, and those that operators created."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import yaml
 
-from trading_ops import clock
 from trading_ops.config.files import load_yaml, parse_duration, problem_of
 from trading_ops.domain.maintenance import LONGEST, Maintenance, RecurringWindow
 from trading_ops.domain.target import Registry
@@ -18,8 +18,10 @@ from trading_ops.errors import ConfigError
 from trading_ops.jobs.schedule import AtSession, Cron, cron_of, next_due, parse
 
 FILE = "maintenance.yml"
-COMPARED = 50
-"""Windows in a row whose distance is compared with their length."""
+COMPARED, COMPARED_FROM = 50, datetime(2026, 1, 1, tzinfo=UTC)
+"""Windows in a row whose distance is compared with their length, from this day."""
+
+FIX = "write windows: {NAME: {every: Sun 02:00, for: 1h, reason: …}}"
 
 OWNER = "schedule"
 """Prefix of the windows' owner; followed by the name of the entry."""
@@ -34,7 +36,7 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    windows: dict[str, _Entry]
+    windows: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,28 +72,46 @@ class Recurring:
         )
 
 
-def load_windows(folder: Path, registry: Registry) -> Sequence[Recurring]:
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """The windows of the file, and those that are left out."""
+
+    windows: tuple[Recurring, ...] = ()
+    refused: tuple[ConfigError, ...] = ()
+    """What is invalid: a window, or the file."""
+
+
+def load_windows(folder: Path, registry: Registry) -> Loaded:
     """Return the windows in the folder's file; none if there is no file.
 
-    Raises:
-        ConfigError: a key or a value is invalid.
+    An invalid one is left out: the reconciler must start without it, and with the others.
     """
     path = folder / FILE
     if not path.exists():
-        return ()
+        return Loaded()
+    windows, refused = [], []
+    try:
+        entries = _entries(path)
+    except ConfigError as error:
+        return Loaded(refused=(error,))
+    for name, entry in sorted(entries.items()):
+        try:
+            windows.append(_recurring(name, entry, str(path), registry))
+        except ConfigError as error:
+            refused.append(error)
+    return Loaded(windows=tuple(windows), refused=tuple(refused))
+
+
+def _entries(path: Path) -> Mapping[str, Any]:
     where = str(path)
     try:
-        found = msgspec.convert(load_yaml(path.read_text("utf-8")), _File)
+        return msgspec.convert(load_yaml(path.read_text("utf-8")), _File).windows
     except yaml.YAMLError as error:
         raise ConfigError(where, "", problem_of(error), "correct the file") from error
     except (OSError, UnicodeError) as error:
         raise ConfigError(where, "", str(error), "make it a readable text file") from error
     except msgspec.ValidationError as error:
-        fix = "write windows: {NAME: {every: Sun 02:00, for: 1h, reason: …}}"
-        raise ConfigError(where, "", str(error), fix) from error
-    return tuple(
-        _recurring(name, entry, where, registry) for name, entry in sorted(found.windows.items())
-    )
+        raise ConfigError(where, "", str(error), FIX) from error
 
 
 def ordered(order: RecurringWindow) -> Recurring:
@@ -101,7 +121,7 @@ def ordered(order: RecurringWindow) -> Recurring:
         ConfigError: `every`, `zone` or `seconds` is invalid, or the windows would overlap.
     """
     length = timedelta(seconds=order.seconds)
-    schedule = _schedule(order.every, order.zone, length, order.created_at, where="", prefix="")
+    schedule = _schedule(order.every, order.zone, length, where="", prefix="")
     return Recurring(
         owner=order.owner_of_windows,
         schedule=schedule,
@@ -112,12 +132,14 @@ def ordered(order: RecurringWindow) -> Recurring:
     )
 
 
-def _recurring(name: str, entry: _Entry, where: str, registry: Registry) -> Recurring:
+def _recurring(name: str, given: Any, where: str, registry: Registry) -> Recurring:
     key = f"windows.{name}"
+    try:
+        entry = msgspec.convert(given, _Entry)
+    except msgspec.ValidationError as error:
+        raise ConfigError(where, key, str(error), FIX) from error
     length = parse_duration(entry.length, where, f"{key}.for")
-    schedule = _schedule(
-        entry.every, entry.zone, length, clock.now(), where=where, prefix=f"{key}."
-    )
+    schedule = _schedule(entry.every, entry.zone, length, where=where, prefix=f"{key}.")
     if entry.target is not None and registry.find(entry.target) is None:
         problem = f"targets.yml has no {entry.target}"
         raise ConfigError(where, f"{key}.target", problem, "name a target, or leave it out")
@@ -130,9 +152,7 @@ def _recurring(name: str, entry: _Entry, where: str, registry: Registry) -> Recu
     )
 
 
-def _schedule(
-    every: str, zone: str, length: timedelta, now: datetime, *, where: str, prefix: str
-) -> Cron:
+def _schedule(every: str, zone: str, length: timedelta, *, where: str, prefix: str) -> Cron:
     fix = 'write "Sun 02:00", "Mon-Fri 06:30", "day 04:00", or "MINUTE HOUR DAY MONTH WEEKDAY"'
     try:
         schedule = parse(cron_of(every), zone)
@@ -149,7 +169,7 @@ def _schedule(
     if not timedelta(0) < length <= LONGEST:
         problem = f"{format_duration(length)} is not a valid length for a window"
         raise ConfigError(where, f"{prefix}for", problem, f"at most {LONGEST.days}d")
-    if (shortest := _shortest_period(schedule, now)) <= length:
+    if (shortest := _shortest_period(schedule)) <= length:
         # Remediation would be off permanently.
         problem = f"a window would begin before the last one has ended, {every!r}"
         fix = f"write less than {format_duration(shortest)}"
@@ -157,11 +177,15 @@ def _schedule(
     return schedule
 
 
-def _shortest_period(schedule: Cron, now: datetime) -> timedelta:
-    """Return the shortest time between the beginnings of the next windows."""
-    moments = [now]
+def _shortest_period(schedule: Cron) -> timedelta:
+    """Return the shortest time between the beginnings of windows.
+
+    By a clock that never changes, and always from the same day: what is accepted once is accepted
+    at each start. Where the clock is set forward, two windows may touch once a year.
+    """
+    steady, moments = replace(schedule, zone="UTC"), [COMPARED_FROM]
     while len(moments) <= COMPARED:
-        due = next_due(schedule, moments[-1], moments[-1])
+        due = next_due(steady, moments[-1], moments[-1])
         assert due is not None  # noqa: S101 - cron never ends
         moments.append(due)
     return min(late - early for early, late in pairwise(moments[1:]))

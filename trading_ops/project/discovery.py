@@ -61,6 +61,7 @@ def _read_by_exporter(registry: Registry, bot: Target) -> dict[str, Any]:
     exporter = registry.one(Kind.EXPORTER).address
     labels = {
         **bot.labels,
+        **_host(bot),
         **_scheme(registry.one(Kind.EXPORTER)),
         "bot": bot.name,
         "venue": bot.venue or "",
@@ -74,9 +75,12 @@ def _read_by_exporter(registry: Registry, bot: Target) -> dict[str, Any]:
 def _labels(target: Target) -> dict[str, str]:
     labels = dict(target.labels)
     if target.kind in {Kind.BOT, Kind.BARE_BOT}:
-        host = {"host": target.host} if target.host else {}
-        labels |= {**host, "bot": target.name, "venue": target.venue or ""}
+        labels |= {**_host(target), "bot": target.name, "venue": target.venue or ""}
     return labels | _scheme(target)
+
+
+def _host(target: Target) -> dict[str, str]:
+    return {"host": target.host} if target.host else {}
 
 
 def _scheme(target: Target) -> dict[str, str]:

@@ -21,7 +21,7 @@ from trading_ops.domain.attempt import AttemptState
 from trading_ops.domain.decision import Close, Decision, Escalate, Reason, Run, Verify, Wait
 from trading_ops.domain.hold import is_automatic
 from trading_ops.domain.incident import Incident
-from trading_ops.domain.maintenance import covering
+from trading_ops.domain.maintenance import outlasts
 from trading_ops.domain.silences import TooWide
 from trading_ops.domain.target import NAMED_BOTS, Kind, Target
 from trading_ops.errors import StoreError
@@ -349,11 +349,9 @@ class DatabaseMetrics:
         for window in windows:
             target = window.target or "fleet"
             ends[target] = max(window.ends_at, ends.get(target, window.ends_at))
-        left = Counter(
-            hold.target
-            for hold in holds.placed_in_windows(connection)
-            if not is_automatic(hold) and covering(windows, hold.target, now) is None
-        )
+        held = [hold for hold in holds.placed_in_windows(connection) if not is_automatic(hold)]
+        around = maintenance.ending_since(connection, held[0].at) if held else []
+        left = Counter(hold.target for hold in held if outlasts(around, hold.target, hold.at, now))
         metrics = self.metrics
         metrics.maintenance.clear()
         metrics.maintenance_end.clear()

@@ -113,6 +113,12 @@ def history(
     return [_read(row) for row in connection.execute(newest.limit(limit)).mappings()]
 
 
+def ending_since(connection: Connection, since: datetime) -> list[Maintenance]:
+    """Return the windows that ended after a moment, or have not ended."""
+    rows = connection.execute(select(maintenance).where(maintenance.c.ends_at > since)).mappings()
+    return [_read(row) for row in rows]
+
+
 def touching(connection: Connection, *, since: datetime, until: datetime) -> list[Maintenance]:
     """Return the windows that started or ended in a period."""
     began, ended = maintenance.c.begins_at, maintenance.c.ends_at

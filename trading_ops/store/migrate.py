@@ -108,8 +108,8 @@ def downgrade(url: str, revision: str) -> Downgraded:
     if revision not in known:
         raise StoreError(
             f"revision {revision} is not known. Fix: one of {known[0]} to {known[-1]}, from the "
-            "output of `trading-ops migrate` of the older release. A newer release takes the schema "
-            "forward itself, when it starts"
+            "output of `trading-ops migrate` of the older release. A newer release takes the "
+            "schema forward itself, when it starts"
         )
     lost: tuple[str, ...] = ()
     with sole_writer(url):

@@ -112,6 +112,8 @@ async def test_a_team_is_halted_and_resumed(
             code, _ = await type_(command, "--team", "crypto", "--reason", "x")
             assert code == ExitCode.FAILED
         assert (await type_("halt", "alpha", "--team", "fx", "--reason", "x"))[0] == ExitCode.USAGE
+        for command in ("halt", "resume"):  # --team "$TEAM" without the variable
+            assert (await type_(command, "--team", "", "--reason", "x"))[0] == ExitCode.USAGE
     assert world.commands == ["halt", "resume"]
     write_targets(settings, world, free_port())
     targets = settings.root / "targets.yml"
