@@ -51,7 +51,7 @@ def selection_options(function: Command) -> Command:
     return team(host(function))
 
 
-class SelectionName(click.ParamType[str]):
+class SelectionName(click.ParamType):  # type: ignore[type-arg]  # generic only in newer ones
     """A name that is not empty, as `--team "$TEAM"` is if the variable is not set."""
 
     name = "name"
