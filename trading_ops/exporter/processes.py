@@ -8,6 +8,7 @@ from prometheus_client.metrics_core import Metric
 
 from trading_ops import clock
 from trading_ops.exporter.config import ProcessEntry
+from trading_ops.exporter.cpu_wait import CpuWait
 from trading_ops.exporter.process_finder import Finder
 from trading_ops.exporter.threaded_source import ThreadedSource
 from trading_ops.instrument.families import family
@@ -41,6 +42,7 @@ class _Subject:
         self._unique: float | None = None
         self._unique_due = 0.0
         self._unique_of: psutil.Process | None = None
+        self._wait_of: psutil.Process | None = None
 
     def look(self, figures: Figures) -> None:
         """Add the readable values: other users' processes show fewer."""
@@ -69,6 +71,10 @@ class _Subject:
             limit = process.rlimit(psutil.RLIMIT_NOFILE)[0]
             if limit != psutil.RLIM_INFINITY:
                 found["open_files_limit"] = float(limit)
+        if process is not self._wait_of:
+            self._wait, self._wait_of = CpuWait(process.pid), process
+        if (waited := self._wait.read()) is not None:
+            found["cpu_wait_seconds_total"] = waited
         self._read_unique(process)
         if self._unique is not None:
             found["unique_bytes"] = self._unique

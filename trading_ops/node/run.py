@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator, Iterable
 
 from aiohttp import web
 
@@ -77,7 +77,7 @@ async def serve(settings: Settings, registry: Registry, name: str) -> None:
             await BoundedSite(runner, host, port, tls=tls).start()
             _log.info("node_started", node=node.name, address=node.address, units=len(units))
             # The watchdog checks the event loop, in which all requests run.
-            async with service_notify.ready(lambda: True), _running(scaled.run()):
+            async with service_notify.ready(lambda: True), scaled.restoring():
                 await stopping.wait()
         except OSError as error:
             raise SetupError(
@@ -87,17 +87,6 @@ async def serve(settings: Settings, registry: Registry, name: str) -> None:
         finally:
             await runner.cleanup()
     _log.info("node_stopped", node=node.name)
-
-
-@contextlib.asynccontextmanager
-async def _running(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Run it during the context, and cancel it at the end."""
-    task = asyncio.create_task(work)
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager

@@ -5,17 +5,19 @@ The earlier value is on disk before the change, so a node that dies restores it 
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
+from aiohttp import web
 
 from trading_ops import clock, logs
 from trading_ops.agent.durable import read_json, write_json
 from trading_ops.errors import SetupError, StackError
-from trading_ops.node.unit import NodeUnit
-from trading_ops.services.executor import RestartRequest
+from trading_ops.services.api import U, UnitsApi
+from trading_ops.services.executor import Executor, RestartRequest
+from trading_ops.services.manager import ResourceControl
 
 _log = logs.get(__name__)
 
@@ -38,6 +40,30 @@ class ScaleRequest(RestartRequest, kw_only=True, forbid_unknown_fields=True):
     """Time until the earlier value is restored; 0 restores it now."""
 
 
+class ScaledUnit(Protocol):
+    """A unit whose service manager may be able to change its resources."""
+
+    @property
+    def name(self) -> str:
+        """Return its name in targets.yml."""
+
+    @property
+    def service(self) -> str:
+        """Return its name at the service manager."""
+
+    @property
+    def lock(self) -> asyncio.Lock:
+        """Return the lock that is held while it is changed."""
+
+    @property
+    def resources(self) -> ResourceControl:
+        """Return the service manager's control of resources.
+
+        Raises:
+            SetupError: it has none.
+        """
+
+
 class _Change(msgspec.Struct):
     unit: str
     resource: str
@@ -52,7 +78,7 @@ class Scaled:
     def __init__(
         self,
         path: Path,
-        units: Mapping[str, NodeUnit],
+        units: Mapping[str, ScaledUnit],
         now: Callable[[], float] = clock.timestamp,
     ) -> None:
         """Read the file, if it exists; its folder must exist.
@@ -85,7 +111,7 @@ class Scaled:
             return {"outcome": "failed", "detail": str(error)}
         return {"outcome": "succeeded", "detail": detail}
 
-    async def _scale(self, unit: NodeUnit, request: ScaleRequest) -> str:
+    async def _scale(self, unit: ScaledUnit, request: ScaleRequest) -> str:
         key = (unit.name, request.resource)
         if request.seconds == 0:
             if key not in self._changes:
@@ -118,6 +144,16 @@ class Scaled:
         return (
             f"{request.resource} of {unit.name} is {request.value} for the next {request.seconds} s"
         )
+
+    @contextlib.asynccontextmanager
+    async def restoring(self) -> AsyncIterator[None]:
+        """Restore expired changes during the context."""
+        task = asyncio.create_task(self.run(), name="restore-resources")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     async def run(self) -> None:
         """Restore each change when it expires, until cancelled."""
@@ -163,3 +199,16 @@ class Scaled:
         write_json(self._path, {"changes": msgspec.to_builtins(list(changes.values()))})
         self._changes = changes
         self._changed.set()
+
+
+def scale_route(api: UnitsApi[U], executor: Executor, scaled: Scaled) -> web.RouteDef:
+    """Return the route of a request to change a resource of a unit."""
+
+    async def scale(request: web.Request) -> web.Response:
+        unit = api.unit(request)
+        body = msgspec.json.decode(await request.read(), type=ScaleRequest)
+        return web.json_response(
+            await executor.once(unit, body, lambda: scaled.scale(unit.name, body))
+        )
+
+    return web.post("/processes/{unit}/scale", scale)

@@ -3,13 +3,12 @@
 import asyncio
 from collections.abc import Iterable, Mapping
 
-import msgspec
 from aiohttp import web
 
 from trading_ops.agent.fence import FenceKeeper
 from trading_ops.domain.target import Manager, Registry, Target
 from trading_ops.errors import NoServices
-from trading_ops.node.scaled import Scaled, ScaleRequest
+from trading_ops.node.scaled import Scaled, scale_route
 from trading_ops.node.unit import NodeUnit
 from trading_ops.services.api import UnitsApi, application
 from trading_ops.services.executor import Executor
@@ -54,13 +53,6 @@ def build(
     executor = Executor(keeper)
     api = UnitsApi(executor, units.get, NodeUnit.describe)
 
-    async def scale(request: web.Request) -> web.Response:
-        unit = api.unit(request)
-        body = msgspec.json.decode(await request.read(), type=ScaleRequest)
-        return web.json_response(
-            await executor.once(unit, body, lambda: scaled.scale(unit.name, body))
-        )
-
     async def processes(_request: web.Request) -> web.Response:
         described = await asyncio.gather(*(unit.described() for unit in units.values()))
         return web.json_response({"processes": list(described)})
@@ -70,7 +62,7 @@ def build(
         [
             *api.routes(),
             web.get("/processes", processes),
-            web.post("/processes/{unit}/scale", scale),
+            scale_route(api, executor, scaled),
         ]
     )
     return built

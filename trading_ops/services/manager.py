@@ -98,7 +98,7 @@ class ServiceManager(Protocol):
 
 @runtime_checkable
 class ResourceControl(Protocol):
-    """A service manager that can also change what its units may use. Only systemd is one."""
+    """A service manager that can also change what its units may use: systemd, and the lab's."""
 
     async def resource(self, name: str, resource: str) -> int:
         """Return what a unit has of a resource, in the manager's own unit.

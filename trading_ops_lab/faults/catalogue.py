@@ -38,6 +38,7 @@ from trading_ops_lab.faults.locked_sqlite import LockedStore
 from trading_ops_lab.faults.market_crash import MarketCrash
 from trading_ops_lab.faults.memory_fragmentation import MemoryFragmentation
 from trading_ops_lab.faults.missed_job import MissedJob
+from trading_ops_lab.faults.noisy_neighbor import NoisyNeighbor
 from trading_ops_lab.faults.shared import Shared
 from trading_ops_lab.faults.undelivered_messages import UndeliveredMessages
 from trading_ops_lab.faults.unexplained_withdrawal import (
@@ -177,6 +178,7 @@ FAULTS: Mapping[str, Fault] = {
     "unexplained_withdrawal": UnexplainedWithdrawal(),
     "unexplained_cash_withdrawal": UnexplainedCashWithdrawal(),
     "memory_fragmentation": MemoryFragmentation(),
+    "noisy_neighbor": NoisyNeighbor(),
     "full_disk": FullDisk(),
     "backups_blocked": BlockedBackups(),
     "job_killed": KilledJob(),

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from trading_ops.agent.fence import FenceKeeper
 from trading_ops.errors import StackError
+from trading_ops.node.scaled import Scaled, scale_route
 from trading_ops.services.api import UnitsApi, application
 from trading_ops.services.executor import Executor, RestartRequest
 from trading_ops_lab.supervisor.releases import Releases
@@ -48,6 +49,7 @@ def build(
     keeper: FenceKeeper,
     token: str,
     *,
+    scaled: Scaled | None = None,
     releases: Releases | None = None,
     two_persons: bool = False,
 ) -> web.Application:
@@ -57,6 +59,7 @@ def build(
         supervisor: runs the units.
         keeper: stores fences and answers.
         token: required by every request except the health check.
+        scaled: changes CPU weights for a time; without it no unit can be scaled.
         releases: the release of each unit; without it no unit can be updated.
         two_persons: refuse an operator's own request here: nobody can approve it.
     """
@@ -74,6 +77,8 @@ def build(
             web.post("/shutdown", control.shutdown),
         ]
     )
+    if scaled is not None:
+        built.add_routes([scale_route(units, executor, scaled)])
     return built
 
 

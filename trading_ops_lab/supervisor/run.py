@@ -22,6 +22,7 @@ from trading_ops.config.settings import Settings
 from trading_ops.config.targets import load_targets, split_address
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import ConfigError
+from trading_ops.node.scaled import Scaled
 from trading_ops.reconciler.runbook_index import load_runbooks
 from trading_ops_lab.supervisor.control import build
 from trading_ops_lab.supervisor.direct_alerts import Alarm, watched
@@ -172,11 +173,14 @@ class _Stack:
 
     @contextlib.asynccontextmanager
     async def _api(self, supervisor: Supervisor) -> AsyncIterator[None]:
-        keeper = FenceKeeper(self._settings.var / "supervisor" / "fence.json")
+        folder = self._settings.var / "supervisor"
+        keeper = FenceKeeper(folder / "fence.json")
+        scaled = Scaled(folder / "scaled.json", {unit.name: unit for unit in supervisor})
         application = build(
             supervisor,
             keeper,
             self._settings.secret("supervisor_token"),
+            scaled=scaled,
             releases=Releases(self._settings.var / "units"),
             two_persons=self._settings.two_persons,
         )
@@ -186,7 +190,8 @@ class _Stack:
             host, port = split_address(self._address)
             await BoundedSite(runner, host, port).start()
             address_file(self._settings.var).write_text(f"{host}:{port}\n", encoding="ascii")
-            yield
+            async with scaled.restoring():
+                yield
         finally:
             await runner.cleanup()
 

@@ -17,6 +17,7 @@ from trading_ops.domain.target import Restarts
 from trading_ops.errors import SetupError, StackError
 from trading_ops_lab.supervisor.child import Child, adopt, last_error, start, tail
 from trading_ops_lab.supervisor.orphans import Mark, digest
+from trading_ops_lab.supervisor.priority import Priority
 from trading_ops_lab.supervisor.process import Process
 from trading_ops_lab.supervisor.readiness import until_ready
 from trading_ops_lab.supervisor.restart_backoff import (
@@ -90,6 +91,16 @@ class Unit:
     def name(self) -> str:
         """Its name in targets.yml."""
         return self.plan.unit
+
+    @property
+    def service(self) -> str:
+        """The same name: the supervisor is its own service manager."""
+        return self.plan.unit
+
+    @property
+    def resources(self) -> Priority:
+        """Control of its CPU weight."""
+        return Priority(self)
 
     @property
     def pid(self) -> int | None:

@@ -41,6 +41,15 @@ PROCESSES = row(
     ),
     (
         lines(
+            "CPU wait by process",
+            "percentunit",
+            rate("trading_process_cpu_wait_seconds_total", "process"),
+            "Time per second in which threads of the process waited for a CPU. If many wait, the "
+            "process at the top of *CPU by process* is the cause.",
+            limits=above(0.2, 0.5),
+            runbook="TradingBotNoisyNeighbor",
+        ),
+        lines(
             "Bot memory forecast, 24 h",
             "bytes",
             {

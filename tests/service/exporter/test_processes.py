@@ -74,6 +74,7 @@ async def test_a_process_is_reported_by_its_pid_file(tmp_path: Path) -> None:
     assert seen["start_timestamp_seconds"] == {"me": me.create_time()}
     assert seen["threads"]["me"] >= 1
     assert 0 < seen["cpu_seconds_total"]["me"] <= sum(me.cpu_times()[:2])
+    assert seen["cpu_wait_seconds_total"]["me"] > 0
     assert 0 < seen["unique_bytes"]["me"] < seen["resident_bytes"]["me"]
     assert seen["open_files"]["me"] > 2
 

@@ -1,7 +1,5 @@
 """Changes of a unit's resources, on a real systemd: in force for a time, then as before."""
 
-import asyncio
-import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -73,13 +71,6 @@ class Node:
         order = msgspec.convert({"attempt_id": attempt, "fence": 1} | given, ScaleRequest)
         return await self.executor.once(self.unit, order, lambda: self.scaled.scale("alpha", order))
 
-    @contextlib.asynccontextmanager
-    async def runs(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self.scaled.run())
-        yield
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
 
 def weight(running: UserSystemd) -> str:
     return running.systemctl("show", "--property=CPUWeight", "--value", UNIT).strip()
@@ -107,10 +98,10 @@ async def test_it_is_in_force_and_then_as_before(
     await node.order("a2", value=50, seconds=120)
     assert weight(running) == "50"
     clock.now += 119
-    async with node.runs():
+    async with node.scaled.restoring():
         assert weight(running) == "50"
     clock.now += 1
-    async with node.runs():
+    async with node.scaled.restoring():
         await is_normal(running)
 
 
@@ -122,7 +113,7 @@ async def test_a_node_that_was_restarted_restores_it(
     await Node(tmp_path, systemd, clock).order("a1")
     assert weight(running) == "20"
     clock.now += 60
-    async with Node(tmp_path, systemd, clock).runs():
+    async with Node(tmp_path, systemd, clock).scaled.restoring():
         await is_normal(running)
 
 

@@ -1,4 +1,5 @@
 import contextlib
+import os
 import re
 import signal
 import sys
@@ -13,6 +14,8 @@ from aiohttp.test_utils import TestServer
 from tests.service.stack.small_processes import greeter, kill, supervising, until
 from trading_ops.agent.fence import MAXIMUM_FENCE, FenceKeeper
 from trading_ops.domain.target import Restarts
+from trading_ops.node.scaled import Scaled
+from trading_ops_lab.faults.noisy_neighbor import nice_of
 from trading_ops_lab.supervisor.control import build
 from trading_ops_lab.supervisor.supervisor import Supervisor
 from trading_ops_lab.supervisor.unit import State, Unit
@@ -65,7 +68,8 @@ async def serving(
     ) as supervisor:
         await supervisor.start()
         keeper = FenceKeeper(folder / "fence.json")
-        application = build(supervisor, keeper, TOKEN, two_persons=two_persons)
+        scaled = Scaled(folder / "scaled.json", {unit.name: unit for unit in supervisor})
+        application = build(supervisor, keeper, TOKEN, scaled=scaled, two_persons=two_persons)
         async with (
             TestServer(application) as server,
             aiohttp.ClientSession(
@@ -319,3 +323,20 @@ async def test_nothing_is_started_while_the_stack_stops(api: Api) -> None:
     assert (await api.restart("a", 1))[0] == 503
     assert (await api.post("/processes/bot/start"))[0] == 503
     assert api.bot.state is State.STOPPED
+
+
+async def test_a_weight_is_changed_and_restored(api: Api) -> None:
+    """As the reconciler asks for it; what the lab does not have is a failure with a reason."""
+    body = {"attempt_id": "a", "fence": 1, "resource": "cpu_weight", "value": 20, "seconds": 60}
+    status, answer = await api.post("/processes/bot/scale", body)
+    assert (status, answer["outcome"]) == (200, "succeeded"), answer
+    pid = api.bot.pid
+    assert pid is not None
+    assert nice_of(pid) == 7
+    await api.post("/processes/bot/scale", body | {"attempt_id": "b", "seconds": 0})
+    assert nice_of(pid) == os.getpriority(os.PRIO_PROCESS, 0)
+    _, memory = await api.post(
+        "/processes/bot/scale", body | {"attempt_id": "c", "resource": "memory_max"}
+    )
+    assert memory["outcome"] == "failed"
+    assert "memory_max" in memory["detail"]

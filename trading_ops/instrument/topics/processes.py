@@ -19,6 +19,14 @@ PROCESSES: tuple[Metric, ...] = (
         help="CPU time of the process, without its children.",
         why="One full CPU for long is a busy loop.",
     ),
+    exporter_counter(
+        name="trading_process_cpu_wait_seconds_total",
+        unit="seconds",
+        labels=("process",),
+        help="Time in which threads of the process could run and waited for a CPU; absent if the "
+        "kernel does not count it.",
+        why="Shows which processes suffer when another one uses the host's CPUs.",
+    ),
     _gauge(
         name="trading_process_resident_bytes",
         unit="bytes",

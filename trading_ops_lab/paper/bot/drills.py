@@ -5,6 +5,9 @@ paper venue.
 """
 
 import asyncio
+import hashlib
+import os
+import threading
 from functools import partial
 
 from trading_ops.agent import BadRequest, Command, Params
@@ -15,6 +18,11 @@ MEBIBYTE = 1024 * 1024
 
 PIECE = 64 * 1024
 """In bytes; below the size from which the C library maps each allocation separately."""
+
+MOST_THREADS = 1024
+
+ROUNDS = 50_000
+"""Some 20 ms of computation between two checks whether to stop."""
 
 PIN = 1000
 """Bytes kept of each MiB: above the size that Python allocates from its own arenas."""
@@ -43,26 +51,59 @@ class Clutter:
         return f"{mebibytes} MiB were allocated and freed, and the C library keeps them"
 
 
+class Burner:
+    """Threads of the bot that use the host's CPUs, as when it trains a model.
+
+    They run outside of Python's lock, so that the bot continues to trade.
+    """
+
+    def __init__(self) -> None:
+        """Start idle."""
+        self._stop = threading.Event()
+
+    def burn(self, threads: int) -> str:
+        """Run this many threads instead of those that run now; 0 ends them."""
+        self._stop.set()
+        self._stop = stop = threading.Event()
+        for _ in range(threads):
+            threading.Thread(target=_compute, args=(stop,), daemon=True).start()
+        return f"{threads} threads use the host's {os.cpu_count()} CPUs"
+
+
+def _compute(stop: threading.Event) -> None:
+    while not stop.is_set():
+        hashlib.pbkdf2_hmac("sha256", b"drill", b"drill", ROUNDS)
+
+
 def drill_commands(*, allowed: bool) -> dict[str, Command]:
     """Return the commands by name; none if drills are not allowed."""
     if not allowed:
         return {}
-    clutter = Clutter()
+    clutter, burner = Clutter(), Burner()
 
-    async def run(params: Params) -> str:
+    async def fragment_memory(params: Params) -> str:
         # In a thread, so that the bot continues to trade.
         return await asyncio.to_thread(partial(clutter.make, int(params["mebibytes"])))
 
-    command = Command(
-        run=run,
-        deadline_seconds=DEADLINE_SECONDS,
-        required={"mebibytes": None},
-        check=_check,
-    )
-    return {"fragment_memory": command}
+    async def burn_cpu(params: Params) -> str:
+        return burner.burn(int(params["threads"]))
+
+    return {
+        "fragment_memory": Command(
+            run=fragment_memory,
+            deadline_seconds=DEADLINE_SECONDS,
+            required={"mebibytes": None},
+            check=partial(_check, name="mebibytes", most=MOST_MEBIBYTES),
+        ),
+        "burn_cpu": Command(
+            run=burn_cpu,
+            required={"threads": None},
+            check=partial(_check, name="threads", most=MOST_THREADS),
+        ),
+    }
 
 
-def _check(params: Params) -> None:
-    given = params["mebibytes"]
-    if not given.isdecimal() or not given.isascii() or int(given) > MOST_MEBIBYTES:
-        raise BadRequest(f"params.mebibytes must be a whole number of at most {MOST_MEBIBYTES}")
+def _check(params: Params, *, name: str, most: int) -> None:
+    given = params[name]
+    if not given.isdecimal() or not given.isascii() or int(given) > most:
+        raise BadRequest(f"params.{name} must be a whole number of at most {most}")
