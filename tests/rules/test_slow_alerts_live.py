@@ -69,7 +69,7 @@ DISK = Shows(host=says(disk(400_000_000), disk(900_000_000)))
             "TradingBotEventLoopLagging",
             LAG,
             "scale_resources",
-            ["throttle_load", "scale_resources"],
+            ["throttle_load", "throttle_load", "scale_resources"],
         ),
         ("TradingBotDiskLow", DISK, "free_disk", ["rotate_logs", "free_disk"]),
     ],
@@ -77,7 +77,7 @@ DISK = Shows(host=says(disk(400_000_000), disk(900_000_000)))
 async def test_it_is_remediated_by_its_first_steps_and_closed(
     tmp_path: Path, alert: str, shows: Shows, action: str, tried: list[str]
 ) -> None:
-    """Each step once, no more after the fix, and nothing was given up."""
+    """Each step once, undone if it did not help, no more after the fix; nothing was given up."""
     async with remediation_stack(
         tmp_path, alive=True, alert=alert, shows=shows, fixed_by=frozenset({action})
     ) as stack:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from trading_ops.domain.attempt import AttemptId, Delivery
 from trading_ops.domain.decision import Impostor
@@ -109,6 +109,7 @@ class ServiceUnit(Executor, Protocol):
         attempt_id: str,
         fence: int,
         within: timedelta,
+        undoes: str | None = None,
     ) -> Result:
         """Give the process another amount of a resource for a time."""
 
@@ -188,6 +189,22 @@ class Action(Protocol):
 
     async def probe(self, call: Call) -> Probe:
         """Find the outcome of an attempt whose outcome is unknown."""
+
+
+@runtime_checkable
+class Undoable(Protocol):
+    """An action whose effect lasts for a time, and that can end it earlier."""
+
+    async def undo(self, call: Call) -> str:
+        """End what the attempt of this call started, and nothing that others started.
+
+        Idempotent. Raises the same errors as `perform`.
+        """
+
+
+def undo_id(attempt: AttemptId) -> str:
+    """Return the idempotency key of undoing an attempt."""
+    return f"{attempt}-undo"
 
 
 async def probe_executor(executor: Executor, call: Call) -> Probe:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
-from trading_ops.actions.base import Call, Clients, Probe, probe_executor
+from trading_ops.actions.base import Call, Clients, Probe, probe_executor, undo_id
 from trading_ops.domain.attempt import Delivery
 from trading_ops.domain.target import OWN_BOTS, Kind
 from trading_ops.errors import ActionError
@@ -36,20 +36,23 @@ class BotCommand:
 
     async def perform(self, call: Call) -> str:
         """Send the command and wait for the result."""
+        return await self._send(call, self.body(call), call.attempt_id)
+
+    async def probe(self, call: Call) -> Probe:
+        """Probe the agent's record of attempts."""
+        return await probe_executor(self._clients.bot(call.target), call)
+
+    async def _send(self, call: Call, params: Mapping[str, str], attempt_id: str) -> str:
         result = await self._clients.bot(call.target).command(
             self.command or self.name,
-            self.body(call),
-            attempt_id=call.attempt_id,
+            params,
+            attempt_id=attempt_id,
             fence=call.fence,
             within=call.within,
         )
         if not result.succeeded:
             raise ActionError(result.detail or f"{self.name} failed")
         return result.detail
-
-    async def probe(self, call: Call) -> Probe:
-        """Probe the agent's record of attempts."""
-        return await probe_executor(self._clients.bot(call.target), call)
 
 
 class ReconnectBroker(BotCommand):
@@ -185,6 +188,11 @@ class ThrottleLoad(BotCommand):
 
     name: ClassVar[str] = "throttle_load"
     params: ClassVar[frozenset[str]] = frozenset({"seconds"})
+
+    async def undo(self, call: Call) -> str:
+        """End the throttling by this attempt; an operator's own continues."""
+        params = {"seconds": "0", "undoes": call.attempt_id}
+        return await self._send(call, params, undo_id(call.attempt_id))
 
 
 class FailoverBot(BotCommand):

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from trading_ops.actions.base import Call, Clients, Probe, probe_executor
+from trading_ops.actions.base import Call, Clients, Probe, probe_executor, undo_id
 from trading_ops.domain.attempt import Delivery
 from trading_ops.domain.target import OWN_BOTS, Kind
 from trading_ops.errors import ActionError
@@ -34,13 +34,23 @@ class ScaleResources:
 
     async def perform(self, call: Call) -> str:
         """Send the change to the node."""
+        return await self._send(call, _whole(call, "seconds"), call.attempt_id)
+
+    async def undo(self, call: Call) -> str:
+        """End this attempt's change; the value before it, or an operator's own, applies again."""
+        return await self._send(call, 0, undo_id(call.attempt_id), undoes=call.attempt_id)
+
+    async def _send(
+        self, call: Call, seconds: int, attempt_id: str, *, undoes: str | None = None
+    ) -> str:
         result = await self._clients.unit(call.target).scale(
             resource=call.params["resource"],
             value=_whole(call, "value"),
-            seconds=_whole(call, "seconds"),
-            attempt_id=call.attempt_id,
+            seconds=seconds,
+            attempt_id=attempt_id,
             fence=call.fence,
             within=call.within,
+            undoes=undoes,
         )
         if not result.succeeded:
             raise ActionError(result.detail or "the service manager could not change it")

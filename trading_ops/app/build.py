@@ -550,7 +550,9 @@ def _incident_reconciler(
         ),
         workers=workers,
         runner=runner,
-        verifier=Verifier(prometheus=prometheus, writer=deps.writer, metrics=deps.metrics),
+        verifier=Verifier(
+            prometheus=prometheus, writer=deps.writer, metrics=deps.metrics, undo=runner.undo
+        ),
         recovery=AttemptRecovery(writer=deps.writer, leases=deps.leases, runner=runner),
         limits=limits_of(deps.settings),
         world_builder=WorldBuilder(

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from trading_ops import clock, logs
 from trading_ops.agent import BadRequest, Command, Params
+from trading_ops.agent.attempts import current_attempt
 from trading_ops.instrument import BotMetrics
 
 log = logs.get(__name__)
@@ -43,42 +44,60 @@ class Throttle:
         """
         self._max_pause = max_pause_seconds
         self._monotonic = monotonic
-        self._until = 0.0
+        self._ends: dict[str, float] = {}
         metrics.watch_pauses(lambda: self.factor)
 
     @property
     def factor(self) -> float:
         """Return the current factor, before the bound; 1 when unthrottled."""
-        return FACTOR if self._monotonic() < self._until else 1.0
+        return FACTOR if self._monotonic() < max(self._ends.values(), default=0.0) else 1.0
 
     def pause(self, seconds: float) -> float:
         """Return the pause to make instead of one of `seconds`."""
         return max(seconds, min(seconds * self.factor, self._max_pause))
 
-    def start(self, seconds: float) -> None:
-        """Throttle for `seconds` from now on; an end that is already later stays."""
-        self._until = max(self._until, self._monotonic() + seconds)
+    def start(self, seconds: float, *, attempt: str = "") -> None:
+        """Throttle for `seconds` from now on; the latest end of all attempts counts."""
+        now = self._monotonic()
+        end = max(self._ends.get(attempt, 0.0), now + seconds)
+        self._ends = {name: at for name, at in self._ends.items() if at > now} | {attempt: end}
         log.warning("load_throttled", seconds=seconds, factor=FACTOR)
 
     def stop(self) -> None:
         """End the throttling; the next pause has its normal length."""
-        self._until = 0.0
+        self._ends.clear()
         log.warning("load_throttle_ended")
+
+    def undo(self, attempt: str) -> None:
+        """End what one attempt started; what others started continues."""
+        if self._ends.pop(attempt, None) is not None:
+            log.warning("load_throttle_undone", attempt=attempt, factor=self.factor)
 
 
 def throttle_commands(throttle: Throttle) -> dict[str, Command]:
-    """Return the command `throttle_load`, whose parameter `seconds` is 0 to stop."""
+    """Return the command `throttle_load`.
+
+    Its parameter `seconds` is 0 to stop; with `undoes`, only what that attempt started.
+    """
 
     async def throttle_load(params: Params) -> str:
         seconds = _seconds(params)
+        if seconds == 0 and "undoes" in params:
+            throttle.undo(params["undoes"])
+            return f"pauses are {throttle.factor:g} times as long"
         if seconds == 0:
             throttle.stop()
             return "pauses have their normal length"
-        throttle.start(seconds)
+        throttle.start(seconds, attempt=current_attempt.get() or "")
         return f"pauses are {FACTOR:g} times as long for the next {seconds} s, then normal"
 
     return {
-        "throttle_load": Command(run=throttle_load, required={"seconds": None}, check=_check),
+        "throttle_load": Command(
+            run=throttle_load,
+            required={"seconds": None},
+            optional=frozenset({"undoes"}),
+            check=_check,
+        ),
     }
 
 

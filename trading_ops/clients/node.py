@@ -115,8 +115,11 @@ class ServiceUnit(Executor):
         attempt_id: str,
         fence: int,
         within: timedelta,
+        undoes: str | None = None,
     ) -> CommandResult:
         """Change a resource limit of the unit for a time; the node restores it.
+
+        With 0 seconds, `undoes` limits the end to the change of that attempt.
 
         Raises:
             Unreachable: no answer: whether it was done is unknown.
@@ -128,6 +131,7 @@ class ServiceUnit(Executor):
             "resource": resource,
             "value": value,
             "seconds": seconds,
+            **({"undoes": undoes} if undoes else {}),
         }
         return await self._request("scale", body, within)
 

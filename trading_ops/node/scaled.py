@@ -39,6 +39,9 @@ class ScaleRequest(RestartRequest, kw_only=True, forbid_unknown_fields=True):
     seconds: Annotated[int, msgspec.Meta(ge=0, le=MAX_SECONDS)]
     """Time until the earlier value is restored; 0 restores it now."""
 
+    undoes: str | None = None
+    """With 0 seconds: the attempt whose change ends; None: all changes end."""
+
 
 class ScaledUnit(Protocol):
     """A unit whose service manager may be able to change its resources."""
@@ -68,12 +71,27 @@ class _Change(msgspec.Struct):
     unit: str
     resource: str
     before: int
+    """The value before the first of the changes that overlap."""
+
     until: float
     """Unix time."""
 
+    value: int = 0
+    """In the manager's own unit; 0: written by a release that did not store it."""
+
+    attempt: str = ""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return (self.unit, self.resource)
+
 
 class Scaled:
-    """The active changes, in one file. One process owns it."""
+    """The active changes, in one file. One process owns it.
+
+    The latest change of a resource is in force. When it ends, the one before it is, and after the
+    last one the value before the first: no change ends another one.
+    """
 
     def __init__(
         self,
@@ -91,13 +109,12 @@ class Scaled:
         self._now = now
         self._changed = asyncio.Event()
         try:
-            kept = msgspec.convert(read_json(path).get("changes", []), list[_Change])
+            self._changes = msgspec.convert(read_json(path).get("changes", []), list[_Change])
         except msgspec.ValidationError as error:
             fix = "restore it, or remove it and check the units with `systemctl revert`"
             raise SetupError(
                 f"{path} is not a valid file of changes: {error}. Fix: {fix}"
             ) from error
-        self._changes = {(change.unit, change.resource): change for change in kept}
 
     async def scale(self, name: str, request: ScaleRequest) -> dict[str, Any]:
         """Execute a request about a unit, and return the answer. Hold the unit's lock.
@@ -112,31 +129,34 @@ class Scaled:
         return {"outcome": "succeeded", "detail": detail}
 
     async def _scale(self, unit: ScaledUnit, request: ScaleRequest) -> str:
-        key = (unit.name, request.resource)
+        earlier = self._of((unit.name, request.resource))
         if request.seconds == 0:
-            if key not in self._changes:
-                return f"{request.resource} of {unit.name} has its normal value"
-            await self._restore(self._changes[key])
-            return f"{request.resource} of {unit.name} has its normal value again"
+            undone = [change for change in earlier if request.undoes in {None, change.attempt}]
+            await self._end(undone)
+            state = "has its normal value" if undone == earlier else "has another request's value"
+            return f"{request.resource} of {unit.name} {state}"
         value = request.value
         if request.resource == "memory_max":
             value *= MEGABYTE
         elif value > MAX_CPU_WEIGHT:
             raise SetupError(f"invalid CPU weight {value}. Fix: use 1 to {MAX_CPU_WEIGHT}")
         control = unit.resources
-        earlier = self._changes.get(key)
         before = (
-            earlier.before if earlier else await control.resource(unit.service, request.resource)
+            earlier[0].before if earlier else await control.resource(unit.service, request.resource)
         )
-        until = self._now() + request.seconds
-        self._store({**self._changes, key: _Change(unit.name, request.resource, before, until)})
+        change = _Change(
+            unit=unit.name,
+            resource=request.resource,
+            before=before,
+            until=self._now() + request.seconds,
+            value=value,
+            attempt=request.attempt_id,
+        )
+        self._store([*self._changes, change])
         try:
             await control.set_resource(unit.service, request.resource, value)
         except SetupError:  # it was not changed
-            self._store(
-                {name: change for name, change in self._changes.items() if name != key}
-                | ({key: earlier} if earlier else {})
-            )
+            self._store([other for other in self._changes if other is not change])
             raise
         _log.warning(
             "resource_changed", unit=unit.name, resource=request.resource, value=request.value
@@ -167,36 +187,41 @@ class Scaled:
     async def _restore_due(self) -> float | None:
         """Restore due changes; return the seconds until the next one is due, or None."""
         failed = False
-        for change in list(self._changes.values()):
-            unit = self._units.get(change.unit)
-            if unit is None or change.until > self._now():
-                continue
+        for key in {change.key for change in self._changes if self._is_due(change)}:
+            unit = self._units[key[0]]
             async with unit.lock:
-                if self._changes.get((change.unit, change.resource)) is not change:
-                    continue  # it was changed or restored while we waited
                 try:
-                    await self._restore(change)
+                    # Those that are due now: they may have been ended while we waited.
+                    await self._end(list(filter(self._is_due, self._of(key))))
                 except (SetupError, StackError, OSError) as error:
                     failed = True
-                    _log.error("resource_not_restored", unit=change.unit, reason=str(error))
-        ends = [
-            change.until - self._now()
-            for change in self._changes.values()
-            if change.unit in self._units
-        ]
+                    _log.error("resource_not_restored", unit=unit.name, reason=str(error))
         if failed:
             return AGAIN_SECONDS
-        return max(min(ends), 0.0) if ends else None
+        ends = [change.until for change in self._changes if change.unit in self._units]
+        return max(min(ends) - self._now(), 0.0) if ends else None
 
-    async def _restore(self, change: _Change) -> None:
-        unit = self._units[change.unit]
-        await unit.resources.set_resource(unit.service, change.resource, change.before)
-        key = (change.unit, change.resource)
-        self._store({name: other for name, other in self._changes.items() if name != key})
-        _log.warning("resource_restored", unit=change.unit, resource=change.resource)
+    def _is_due(self, change: _Change) -> bool:
+        return change.unit in self._units and change.until <= self._now()
 
-    def _store(self, changes: dict[tuple[str, str], _Change]) -> None:
-        write_json(self._path, {"changes": msgspec.to_builtins(list(changes.values()))})
+    def _of(self, key: tuple[str, str]) -> list[_Change]:
+        return [change for change in self._changes if change.key == key]
+
+    async def _end(self, ended: list[_Change]) -> None:
+        """End changes of one resource; what remains of it is in force then."""
+        if not ended:
+            return
+        latest = self._of(ended[0].key)
+        left = [change for change in latest if change not in ended and change.value]
+        if latest[-1] in ended:
+            unit = self._units[ended[0].unit]
+            value = left[-1].value if left else ended[0].before
+            await unit.resources.set_resource(unit.service, ended[0].resource, value)
+        self._store([change for change in self._changes if change not in ended])
+        _log.warning("resource_restored", unit=ended[0].unit, resource=ended[0].resource)
+
+    def _store(self, changes: list[_Change]) -> None:
+        write_json(self._path, {"changes": msgspec.to_builtins(changes)})
         self._changes = changes
         self._changed.set()
 

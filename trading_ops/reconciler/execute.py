@@ -8,13 +8,13 @@ from datetime import timedelta
 from functools import partial
 
 from trading_ops import clock, logs
-from trading_ops.actions.base import Action, Call, Clients, find_impostor
+from trading_ops.actions.base import Action, Call, Clients, Undoable, find_impostor
 from trading_ops.backoff import full_jitter
 from trading_ops.domain.attempt import Attempt, AttemptId, AttemptState, Delivery
 from trading_ops.domain.runbook import Step
 from trading_ops.domain.target import Target
 from trading_ops.durations import format_duration
-from trading_ops.errors import ActionError, FencedOff, Refused, Unreachable
+from trading_ops.errors import ActionError, FencedOff, Refused, TradingOpsError, Unreachable
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.store import attempts, failpoints, leases
 from trading_ops.store.failpoints import Failpoint
@@ -24,6 +24,7 @@ log = logs.get(__name__)
 
 RETRY_BASE = timedelta(milliseconds=250)
 RETRY_CAP = timedelta(seconds=5)
+UNDO_WITHIN = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +94,29 @@ class AttemptRunner:
         failpoints.reached(Failpoint.OUTCOME_BEFORE)
         await self.record(attempt, state, detail, only_from=AttemptState.STARTED)
         failpoints.reached(Failpoint.OUTCOME_AFTER)
+
+    async def undo(self, attempt: Attempt, target: Target) -> str:
+        """End what an attempt that did not help changed for a time; return what was done.
+
+        Empty: it changed nothing that lasts. A change that cannot be ended now ends at its time.
+        """
+        action = self.actions[attempt.action]
+        if not isinstance(action, Undoable) or not self.may_start(attempt.target):
+            return ""
+        call = Call(
+            attempt_id=attempt.id,
+            fence=attempt.fence,
+            target=target,
+            params=attempt.params,
+            within=UNDO_WITHIN,
+        )
+        try:
+            async with asyncio.timeout(UNDO_WITHIN.total_seconds()):
+                return f"undone: {await _retry(action.undo, call)}"
+        except (TradingOpsError, TimeoutError) as error:
+            why = str(error) or f"no answer within {format_duration(UNDO_WITHIN)}"
+            log.warning("attempt_not_undone", attempt=attempt.id, reason=why)
+            return f"not undone, it ends at its time: {why}"
 
     async def record(
         self, attempt: Attempt, state: AttemptState, detail: str, *, only_from: AttemptState

@@ -6,6 +6,7 @@ look new, or a new one old.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -48,12 +49,19 @@ class Verifier:
     prometheus: Prometheus
     writer: Writer
     metrics: ReconcilerMetrics
+    undo: Callable[[Attempt, Target], Awaitable[str]]
+    """Ends what an unverified attempt changed for a time."""
 
     async def verify(
         self, attempt: Attempt, verify: VerifyQuery, target: Target, until: datetime
     ) -> None:
-        """Verify that the symptom is gone, and record the result."""
+        """Verify that the symptom is gone, and record the result.
+
+        An attempt that did not help is undone before it is recorded, so before the next step.
+        """
         held, detail = await self._hold(attempt, verify, target, until)
+        if not held and (undone := await self.undo(attempt, target)):
+            detail = f"{detail}; {undone}"
         state = AttemptState.VERIFIED if held else AttemptState.UNVERIFIED
         failpoints.reached(Failpoint.VERIFIED_BEFORE)
         changed = await self.writer.run(

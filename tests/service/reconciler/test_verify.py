@@ -5,9 +5,15 @@ from typing import Any
 import pytest
 
 from tests.fakes import FakeWorld
-from tests.service.reconciler.conftest import Running, Start, give_little_time
+from tests.service.reconciler.conftest import RUNBOOK, Running, Start, give_little_time
 from tests.waiting import eventually
 from trading_ops.config.settings import Settings
+
+FOR_A_TIME = """\
+  - {action: throttle_load, with: {seconds: "300"}, timeout: 60s, verify_within: 1s}
+  - {action: scale_resources, with: {resource: cpu_weight, value: "20", seconds: "300"},
+     timeout: 60s, verify_within: 1s}
+  - {action: reconnect_broker, timeout: 60s, verify_within: 60s}"""
 
 
 async def first_attempt(running: Running) -> dict[str, Any] | None:
@@ -54,3 +60,51 @@ async def test_not_to_know_is_no_success(
     assert detail in attempt["detail"]
     assert closed["close_reason"] == "resolved"
     assert world.commands == ["reconnect_broker"]
+
+
+async def test_what_did_not_help_is_undone_before_the_next_step(
+    start: Start, world: FakeWorld, settings: Settings
+) -> None:
+    """Only what the step itself began: the executor is told whose effect to end."""
+    (settings.runbooks / "BotSick.md").write_text(RUNBOOK.format(alert="BotSick", steps=FOR_A_TIME))
+    world.fixed_by = frozenset({"reconnect_broker"})
+    async with start() as running:
+        await running.break_it()
+        await eventually(running.closed)
+        attempts = (await running.timeline())["attempts"]
+    twice = [name for name in ("throttle_load", "scale_resources") for _ in range(2)]
+    assert world.commands == [*twice, "reconnect_broker"]
+    assert world.params[1] == {"seconds": "0", "undoes": attempts[0]["id"]}
+    assert [attempt["state"] for attempt in attempts] == ["unverified", "unverified", "verified"]
+    assert "undone" in attempts[0]["detail"]
+
+
+async def test_what_helped_is_not_undone(
+    start: Start, world: FakeWorld, settings: Settings
+) -> None:
+    """It ends at its time."""
+    (settings.runbooks / "BotSick.md").write_text(RUNBOOK.format(alert="BotSick", steps=FOR_A_TIME))
+    world.fixed_by = frozenset({"throttle_load"})
+    async with start() as running:
+        await running.break_it()
+        await eventually(running.closed)
+    assert world.commands == ["throttle_load"]
+
+
+async def test_what_cannot_be_undone_does_not_stop_the_next_step(
+    start: Start, world: FakeWorld, settings: Settings
+) -> None:
+    """Such as by an agent of an earlier release; the timeline has the reason."""
+    (settings.runbooks / "BotSick.md").write_text(RUNBOOK.format(alert="BotSick", steps=FOR_A_TIME))
+    world.fixed_by = frozenset({"reconnect_broker"})
+
+    def fail_the_second(name: str) -> None:
+        world.command_fails = name == "throttle_load" and len(world.commands) == 1
+
+    world.sees_command = fail_the_second
+    async with start() as running:
+        await running.break_it()
+        await eventually(running.closed)
+        attempts = (await running.timeline())["attempts"]
+    assert "not undone" in attempts[0]["detail"]
+    assert attempts[-1]["state"] == "verified"

@@ -127,6 +127,57 @@ async def test_zero_seconds_restore_it_now(
     assert (await node.order("a3", seconds=0))["outcome"] == "succeeded"
 
 
+async def test_undoing_an_attempt_leaves_what_others_asked_for(
+    running: UserSystemd, systemd: Systemd, tmp_path: Path
+) -> None:
+    """Whichever came first, and after a restart of the node too."""
+    node = Node(tmp_path, systemd, Clock())
+    await node.order("by-operator", value=30)
+    await node.order("by-runbook", value=500)
+    assert weight(running) == "500"
+    await Node(tmp_path, systemd, Clock()).order("u1", seconds=0, undoes="by-runbook")
+    assert weight(running) == "30"
+    node = Node(tmp_path, systemd, Clock())
+    await node.order("by-runbook-2", value=500)
+    await node.order("by-operator-2", value=40)
+    await node.order("u2", seconds=0, undoes="by-runbook-2")
+    assert weight(running) == "40"
+    await node.order("u3", seconds=0, undoes="by-operator-2")
+    assert weight(running) == "30"
+    await node.order("u4", seconds=0)
+    assert weight(running) == "[not set]"
+
+
+async def test_a_change_that_ends_first_gives_way_to_the_one_before_it(
+    running: UserSystemd, systemd: Systemd, tmp_path: Path
+) -> None:
+    """A runbook's 15 minutes end inside an operator's hour."""
+    clock = Clock()
+    node = Node(tmp_path, systemd, clock)
+    await node.order("by-operator", value=30, seconds=3600)
+    await node.order("by-runbook", value=500, seconds=900)
+    clock.now += 900
+
+    async def restored() -> bool:
+        return weight(running) == "30"
+
+    async with node.scaled.restoring():
+        await eventually(restored, what="the operator's weight")
+    await node.order("u1", seconds=0)
+
+
+async def test_changes_stored_by_an_earlier_release_are_restored(
+    running: UserSystemd, systemd: Systemd, tmp_path: Path
+) -> None:
+    """It stored neither the value nor the attempt."""
+    clock = Clock()
+    change = {"unit": "alpha", "resource": "cpu_weight", "before": NOT_SET, "until": clock.now}
+    (tmp_path / "scaled.json").write_bytes(msgspec.json.encode({"changes": [change]}))
+    await systemd.set_resource(UNIT, "cpu_weight", 20)
+    async with Node(tmp_path, systemd, clock).scaled.restoring():
+        await is_normal(running)
+
+
 async def test_what_systemd_refuses_is_a_failure_and_leaves_nothing(
     running: UserSystemd, systemd: Systemd, tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from tests.unit.botkit.manual_clock import Clock
 from trading_ops.agent import BadRequest
+from trading_ops.agent.attempts import current_attempt
 from trading_ops.botkit.throttle import FACTOR, MAX_SECONDS, Throttle, throttle_commands
 from trading_ops.instrument import BotMetrics
 
@@ -94,3 +95,32 @@ async def test_the_answer_says_for_how_long(throttle: Throttle) -> None:
     command.check({"seconds": "3600"})
     assert "4 times as long for the next 3600 s" in await command.run({"seconds": "3600"})
     assert throttle.factor == FACTOR
+
+
+async def test_undoing_an_attempt_leaves_what_others_started(
+    throttle: Throttle, clock: Clock
+) -> None:
+    """An operator's own throttle lasts its time, also when it is the shorter one."""
+    command = throttle_commands(throttle)["throttle_load"]
+    for attempt, seconds in (("by-operator", "60"), ("by-runbook", "300")):
+        set_again = current_attempt.set(attempt)
+        await command.run({"seconds": seconds})
+        current_attempt.reset(set_again)
+    undo = {"seconds": "0", "undoes": "by-runbook"}
+    command.check(undo)
+    await command.run(undo)
+    await command.run(undo)
+    clock.now += 59
+    assert throttle.factor == FACTOR
+    clock.now += 1
+    assert throttle.factor == 1.0
+
+
+async def test_undoing_the_only_attempt_ends_the_throttling(throttle: Throttle) -> None:
+    """One that is not known changes nothing."""
+    throttle.start(60, attempt="a1")
+    command = throttle_commands(throttle)["throttle_load"]
+    await command.run({"seconds": "0", "undoes": "a2"})
+    assert throttle.factor == FACTOR
+    await command.run({"seconds": "0", "undoes": "a1"})
+    assert throttle.factor == 1.0

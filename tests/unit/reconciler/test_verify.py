@@ -44,7 +44,9 @@ async def verify(
     """Verify an attempt that ended so long ago by the wall clock, within a minute."""
     alpha = cast("Target", make_registry().find("alpha"))
     anything = cast("Any", None)
-    verifier = Verifier(prometheus=cast("Any", shown), writer=anything, metrics=anything)
+    verifier = Verifier(
+        prometheus=cast("Any", shown), writer=anything, metrics=anything, undo=anything
+    )
     at = clock.now() - ended
     attempt = make_attempt(started_at=at, ended_at=at)
     query = VerifyQuery(query='ok{bot="$bot"} == 1', duration=hold)
