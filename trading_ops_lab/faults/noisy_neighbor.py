@@ -42,7 +42,7 @@ class Shares(NamedTuple):
 
 
 class NoisyNeighbor(Fault):
-    """The evidence is from the kernel: the bot's weight, and what a second process waits for a CPU."""
+    """The evidence: the kernel's weight of the bot, and what a second process waits for a CPU."""
 
     describe = "threads of the bot use all CPUs of the host, and a second process waits for one"
 
