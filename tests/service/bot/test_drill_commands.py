@@ -1,6 +1,5 @@
 """What only drills ask of a bot: real memory, and no command where drills are not allowed."""
 
-import asyncio
 import subprocess
 import sys
 import threading
@@ -53,14 +52,14 @@ def test_only_a_bounded_number_is_taken(given: str) -> None:
         drill_commands(allowed=True)["fragment_memory"].check({"mebibytes": given})
 
 
-def test_threads_use_cpu_until_they_are_told_to_stop() -> None:
+async def test_threads_use_cpu_until_they_are_told_to_stop() -> None:
     """Outside of Python's lock: so many CPUs at once, if the machine has them."""
     burn = drill_commands(allowed=True)["burn_cpu"]
     before = set(threading.enumerate())
-    asyncio.run(burn.run({"threads": "2"}))
+    await burn.run({"threads": "2"})
     burning = set(threading.enumerate()) - before
     assert len(burning) == 2
-    asyncio.run(burn.run({"threads": "0"}))
+    await burn.run({"threads": "0"})
     for thread in burning:
         thread.join(timeout=30)
     assert not any(thread.is_alive() for thread in burning)
