@@ -1,9 +1,10 @@
-"""Agent commands that renew the connection pool of a bot's SQLAlchemy engine.
+"""Agent commands that renew and resize the connection pool of a bot's SQLAlchemy engine.
 
 agent = embed(metrics, "alpha", 8411, ..., commands=engine_commands(engine))
 
 `recycle_pool` and `reconnect_database` do the same to an engine: close idle connections, detach
-those in use, which are closed when they are returned, and test a new one. Threads that wait for a
+those in use, which are closed when they are returned, and test a new one. `scale_pool` allows more
+connections for a time. Threads that wait for a
 connection of the old pool keep waiting for it, up to `pool_timeout`. Engines of SQLAlchemy's
 asyncio extension are not supported.
 """
@@ -13,6 +14,7 @@ import asyncio
 from sqlalchemy import Engine, QueuePool, exc, text
 
 from trading_ops.agent import Command, CommandFailed, Params
+from trading_ops.pool_size import pool_size_command
 
 DEADLINE_SECONDS = 15.0
 
@@ -27,7 +29,11 @@ def engine_commands(engine: Engine) -> dict[str, Command]:
             raise CommandFailed(f"cannot open a new connection: {type(error).__name__}") from error
 
     command = Command(run=renew, deadline_seconds=DEADLINE_SECONDS)
-    return {"recycle_pool": command, "reconnect_database": command}
+    return {
+        "recycle_pool": command,
+        "reconnect_database": command,
+        "scale_pool": pool_size_command(engine),
+    }
 
 
 def _renew(engine: Engine) -> str:

@@ -13,7 +13,6 @@ without the commit. `metrics.query` around the whole transaction includes both.
 
 import re
 import time
-from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +102,8 @@ class _Watch:
             self._metrics.watch_pool(self._pool, {"in_use": lambda: len(self._taken)})
             return
         states = {"in_use": self._in_use, "idle": self._idle, "overflow": self._overflow}
-        self._metrics.watch_pool(self._pool, states, size=_size_of(engine.pool))
+        limited = most_connections(engine.pool) is not None
+        self._metrics.watch_pool(self._pool, states, size=self._size if limited else None)
 
     @property
     def _queue(self) -> QueuePool:
@@ -123,6 +123,9 @@ class _Watch:
 
     def _overflow(self) -> int:
         return max(0, self._queue.overflow())
+
+    def _size(self) -> int:
+        return most_connections(self._queue) or 0
 
     def _time_waits(self, engine: Engine) -> None:
         """Time `connect` of the engine's pool, which has no events."""
@@ -187,11 +190,11 @@ class _Watch:
         self._metrics.query_ended(str(name), seconds=seconds)
 
 
-def _size_of(pool: QueuePool) -> Callable[[], float] | None:
-    """Return a function that reads the maximum of connections; None: unlimited."""
+def most_connections(pool: QueuePool) -> int | None:
+    """Return the maximum of connections; None: unlimited."""
     # Not a public attribute; if a version renames it, only this value is lost.
-    beyond = getattr(pool, "_max_overflow", -1)
-    return None if beyond < 0 else lambda: pool.size() + beyond
+    beyond = int(getattr(pool, "_max_overflow", -1))
+    return None if beyond < 0 else pool.size() + beyond
 
 
 @lru_cache(NAMED)

@@ -38,8 +38,6 @@ NOT_DRILLED = {
     "TradingBotEventLoopLagging": "no fault makes it late; rules/test_slow_alerts_live.py",
     "TradingBotQueueBacklog": "after three failed requests its breaker keeps others out, and what "
     "is left is passed over in one turn; tests/service/bot/test_load_on_command.py",
-    "TradingDatabasePoolExhausted": "it has one connection; a client that waits too long for it "
-    "breaks off what holds it; tests/service/agent/test_database_commands.py",
 }
 """Alerts with steps and without a drill, each with the reason."""
 

@@ -1,20 +1,23 @@
-"""Give a bot's service more or less CPU or memory for a time, through its service manager."""
+"""Give a bot more or less CPU or memory, or more database connections, for a time."""
 
 from typing import ClassVar
 
-from trading_ops.actions.base import Call, Clients, Probe, probe_executor, undo_id
+from trading_ops.actions.base import Call, Clients, Probe, Result, probe_executor, undo_id
 from trading_ops.domain.attempt import Delivery
 from trading_ops.domain.target import OWN_BOTS, Kind
 from trading_ops.errors import ActionError
 
+POOL = "pool_percent"
+"""The resource that the bot's agent changes; the node changes the others."""
+
 
 class ScaleResources:
-    """Change the CPU weight or the memory limit of the bot's unit for a limited time.
+    """Change the bot's CPU weight, memory limit or database pool for a limited time.
 
     Gives a bot that is short of CPU a larger share, or takes it from one that starves others.
 
-    The node restores the earlier value after `seconds`, also after its own restart; 0 seconds
-    restore it now. Safe to repeat: the value before the first change is kept.
+    The executor restores the earlier value after `seconds`, a node also after its own restart; 0
+    seconds restore it now. Safe to repeat: the value before the first change is kept.
     """
 
     name: ClassVar[str] = "scale_resources"
@@ -33,7 +36,7 @@ class ScaleResources:
         return None
 
     async def perform(self, call: Call) -> str:
-        """Send the change to the node."""
+        """Send the change to the node or the agent."""
         return await self._send(call, _whole(call, "seconds"), call.attempt_id)
 
     async def undo(self, call: Call) -> str:
@@ -43,24 +46,38 @@ class ScaleResources:
     async def _send(
         self, call: Call, seconds: int, attempt_id: str, *, undoes: str | None = None
     ) -> str:
-        result = await self._clients.unit(call.target).scale(
-            resource=call.params["resource"],
-            value=_whole(call, "value"),
-            seconds=seconds,
-            attempt_id=attempt_id,
-            fence=call.fence,
-            within=call.within,
-            undoes=undoes,
-        )
+        value = _whole(call, "value")
+        result: Result
+        if call.params["resource"] == POOL:
+            params = {"percent": str(value), "seconds": str(seconds)}
+            result = await self._clients.bot(call.target).command(
+                "scale_pool",
+                params | ({"undoes": undoes} if undoes else {}),
+                attempt_id=attempt_id,
+                fence=call.fence,
+                within=call.within,
+            )
+        else:
+            result = await self._clients.unit(call.target).scale(
+                resource=call.params["resource"],
+                value=value,
+                seconds=seconds,
+                attempt_id=attempt_id,
+                fence=call.fence,
+                within=call.within,
+                undoes=undoes,
+            )
         if not result.succeeded:
-            raise ActionError(result.detail or "the service manager could not change it")
+            raise ActionError(result.detail or "it could not be changed")
         return result.detail
 
     async def probe(self, call: Call) -> Probe:
-        """Probe the node's record of attempts.
+        """Probe the executor's record of attempts.
 
         One that died with the node counts as failed: whatever it changed, the node restores.
         """
+        if call.params["resource"] == POOL:
+            return await probe_executor(self._clients.bot(call.target), call)
         unit = self._clients.unit(call.target)
         found = await probe_executor(unit, call)
         if found is not Probe.UNKNOWN:

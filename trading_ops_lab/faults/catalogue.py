@@ -39,6 +39,7 @@ from trading_ops_lab.faults.market_crash import MarketCrash
 from trading_ops_lab.faults.memory_fragmentation import MemoryFragmentation
 from trading_ops_lab.faults.missed_job import MissedJob
 from trading_ops_lab.faults.noisy_neighbor import NoisyNeighbor
+from trading_ops_lab.faults.pool_exhausted import PoolExhausted
 from trading_ops_lab.faults.shared import Shared
 from trading_ops_lab.faults.undelivered_messages import UndeliveredMessages
 from trading_ops_lab.faults.unexplained_withdrawal import (
@@ -179,6 +180,7 @@ FAULTS: Mapping[str, Fault] = {
     "unexplained_cash_withdrawal": UnexplainedCashWithdrawal(),
     "memory_fragmentation": MemoryFragmentation(),
     "noisy_neighbor": NoisyNeighbor(),
+    "pool_exhausted": PoolExhausted(),
     "full_disk": FullDisk(),
     "backups_blocked": BlockedBackups(),
     "job_killed": KilledJob(),

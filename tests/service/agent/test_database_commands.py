@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, exc
 
-from trading_ops.agent import Command, CommandFailed
+from tests.waiting import eventually
+from trading_ops.agent import BadRequest, Command, CommandFailed
+from trading_ops.agent.attempts import current_attempt
 from trading_ops.database_commands import engine_commands
 from trading_ops.instrument import BotMetrics
 from trading_ops.watch_database import watch_engine
@@ -96,3 +98,64 @@ async def test_a_pool_that_keeps_none(path: Path) -> None:
     single = create_engine(f"sqlite:///{path}", poolclass=NullPool)
     result = await carry_out(engine_commands(single), "recycle_pool")
     assert result.startswith("the pool was renewed")
+
+
+async def resize(commands: dict[str, Command], attempt: str, **params: str) -> str:
+    command = commands["scale_pool"]
+    command.check(params)
+    before = current_attempt.set(attempt)
+    try:
+        return await command.run(params)
+    finally:
+        current_attempt.reset(before)
+
+
+async def test_a_pool_is_larger_until_the_time_is_over(metrics: BotMetrics, engine: Engine) -> None:
+    """A third connection is given at once, and no longer afterwards."""
+    kept = [engine.connect(), engine.connect()]
+    commands = engine_commands(engine)
+    assert "up to 3 connections" in await resize(commands, "a1", percent="150", seconds="1")
+    kept.append(engine.connect())
+    assert value_of(metrics, "size") == 3
+
+    async def restored() -> bool:
+        return value_of(metrics, "size") == 2
+
+    await eventually(restored, what="the configured size")
+    for connection in kept:
+        connection.close()
+    with engine.connect(), engine.connect(), pytest.raises(exc.TimeoutError):
+        engine.connect()
+
+
+async def test_undoing_an_attempt_leaves_what_others_asked_for(
+    metrics: BotMetrics, engine: Engine
+) -> None:
+    """An operator's own size lasts its time."""
+    commands = engine_commands(engine)
+    await resize(commands, "by-operator", percent="200", seconds="60")
+    await resize(commands, "by-runbook", percent="300", seconds="60")
+    assert value_of(metrics, "size") == 6
+    await resize(commands, "undo", percent="300", seconds="0", undoes="by-runbook")
+    assert value_of(metrics, "size") == 4
+    await resize(commands, "all", percent="100", seconds="0")
+    assert value_of(metrics, "size") == 2
+
+
+@pytest.mark.parametrize(
+    ("percent", "seconds"),
+    [("99", "60"), ("401", "60"), ("x", "60"), ("150", "3601"), ("150", "-1")],
+)
+def test_a_size_or_a_time_out_of_range_is_refused(
+    engine: Engine, percent: str, seconds: str
+) -> None:
+    """A pool is never smaller than the bot configured it."""
+    with pytest.raises(BadRequest, match="must be a whole number"):
+        engine_commands(engine)["scale_pool"].check({"percent": percent, "seconds": seconds})
+
+
+async def test_a_pool_without_a_limit_cannot_be_larger(path: Path) -> None:
+    """Nothing is counted that a percentage could be of."""
+    endless = create_engine(f"sqlite:///{path}", poolclass=NullPool)
+    with pytest.raises(CommandFailed, match="no maximum"):
+        await resize(engine_commands(endless), "a1", percent="150", seconds="60")

@@ -324,7 +324,8 @@ class Bot(Assembly):
             address=split_address(config.agent_address, where="", key="agent_address"),
             metrics=self.metrics,
             health=self.health,
-            commands=commands_of(self) | drill_commands(allowed=config.drills),
+            commands=commands_of(self)
+            | drill_commands(self.metrics, config.state_dir, allowed=config.drills),
             state_dir=config.state_dir,
             metrics_token=read_secret(config.metrics_token_file),
             agent_token=TokenFile.of_agent(config.agent_token_file),

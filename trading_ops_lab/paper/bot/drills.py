@@ -9,8 +9,11 @@ import hashlib
 import os
 import threading
 from functools import partial
+from pathlib import Path
 
 from trading_ops.agent import BadRequest, Command, Params
+from trading_ops.instrument import BotMetrics
+from trading_ops_lab.paper.bot.pool_load import PoolLoad
 
 DEADLINE_SECONDS = 30.0
 MOST_MEBIBYTES = 2048
@@ -20,6 +23,7 @@ PIECE = 64 * 1024
 """In bytes; below the size from which the C library maps each allocation separately."""
 
 MOST_THREADS = 1024
+MOST_CLIENTS = 64
 
 ROUNDS = 50_000
 """Some 20 ms of computation between two checks whether to stop."""
@@ -75,11 +79,17 @@ def _compute(stop: threading.Event) -> None:
         hashlib.pbkdf2_hmac("sha256", b"drill", b"drill", ROUNDS)
 
 
-def drill_commands(*, allowed: bool) -> dict[str, Command]:
-    """Return the commands by name; none if drills are not allowed."""
+def drill_commands(metrics: BotMetrics, folder: Path, *, allowed: bool) -> dict[str, Command]:
+    """Return the commands by name; none if drills are not allowed.
+
+    Args:
+        metrics: of the bot.
+        folder: of its records.
+        allowed: `drills` of the configuration.
+    """
     if not allowed:
         return {}
-    clutter, burner = Clutter(), Burner()
+    clutter, burner, pool = Clutter(), Burner(), PoolLoad(metrics, folder)
 
     async def fragment_memory(params: Params) -> str:
         # In a thread, so that the bot continues to trade.
@@ -87,6 +97,9 @@ def drill_commands(*, allowed: bool) -> dict[str, Command]:
 
     async def burn_cpu(params: Params) -> str:
         return burner.burn(int(params["threads"]))
+
+    async def exhaust_pool(params: Params) -> str:
+        return await asyncio.to_thread(pool.load, int(params["clients"]))
 
     return {
         "fragment_memory": Command(
@@ -99,6 +112,16 @@ def drill_commands(*, allowed: bool) -> dict[str, Command]:
             run=burn_cpu,
             required={"threads": None},
             check=partial(_check, name="threads", most=MOST_THREADS),
+        ),
+        "exhaust_pool": Command(
+            run=exhaust_pool,
+            required={"clients": None},
+            check=partial(_check, name="clients", most=MOST_CLIENTS),
+        ),
+        "scale_pool": Command(
+            run=pool.scale,
+            required={"percent": None, "seconds": None},
+            optional=frozenset({"undoes"}),
         ),
     }
 
