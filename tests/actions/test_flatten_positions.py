@@ -47,7 +47,7 @@ async def test_it_is_done_once_by_two_persons_and_leaves_a_halt() -> None:
     fake = TradingFreqtrade()
     async with ordering(fake) as (actions, call):
         flatten = actions["flatten_positions"]
-        assert (flatten.delivery, flatten.two_persons) == (Delivery.ONE_SHOT, True)
+        assert (flatten.delivery, flatten.two_person_approval) == (Delivery.ONE_SHOT, True)
         assert flatten.kinds == {Kind.FREQTRADE}
         assert await flatten.perform(call) == "halted, nothing is open, stopped"
     (lock,) = fake.active_locks()

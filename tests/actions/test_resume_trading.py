@@ -24,7 +24,7 @@ def active_holds(agent: Agent) -> list[str]:
 def test_it_is_a_persons_and_a_second_persons() -> None:
     """Not the machine's, and at most once."""
     kind = ACTIONS["resume_trading"]
-    assert (kind.manual_only, kind.two_persons) == (True, True)
+    assert (kind.manual_only, kind.two_person_approval) == (True, True)
     assert kind.delivery is Delivery.ONE_SHOT
     assert {name for name, action in ACTIONS.items() if action.manual_only} == {"resume_trading"}
 

@@ -189,7 +189,7 @@ def settings_in(folder: Path) -> Settings:
         var=folder / "var",
         runbooks=ROOT / "runbooks",
         observe_only=True,
-        two_persons=True,
+        two_person_approval=True,
         grafana_url="http://grafana.example:3000",
     )
 

@@ -169,7 +169,7 @@ class Action(Protocol):
     kinds: ClassVar[frozenset[Kind]]
     """Kinds of target that it supports; a runbook skips the step for other kinds."""
 
-    two_persons: ClassVar[bool]
+    two_person_approval: ClassVar[bool]
     """Whether a manual run always needs another operator's approval."""
 
     manual_only: ClassVar[bool]

@@ -19,7 +19,7 @@ class BotCommand:
     delivery: ClassVar[Delivery] = Delivery.IDEMPOTENT
     params: ClassVar[frozenset[str]] = frozenset()
     kinds: ClassVar[frozenset[Kind]] = OWN_BOTS
-    two_persons: ClassVar[bool] = False
+    two_person_approval: ClassVar[bool] = False
     manual_only: ClassVar[bool] = False
 
     def __init__(self, clients: Clients) -> None:

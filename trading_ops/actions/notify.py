@@ -26,7 +26,7 @@ class Notify:
     delivery: ClassVar[Delivery] = Delivery.IDEMPOTENT
     params: ClassVar[frozenset[str]] = frozenset({"message"})
     kinds: ClassVar[frozenset[Kind]] = NAMED_BOTS | {Kind.VENUE}
-    two_persons: ClassVar[bool] = False
+    two_person_approval: ClassVar[bool] = False
     manual_only: ClassVar[bool] = False
 
     def __init__(self, notices: Notices) -> None:

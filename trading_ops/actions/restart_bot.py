@@ -24,7 +24,7 @@ class RestartBot:
     delivery: ClassVar[Delivery] = Delivery.ONE_SHOT
     params: ClassVar[frozenset[str]] = frozenset()
     kinds: ClassVar[frozenset[Kind]] = OWN_BOTS
-    two_persons: ClassVar[bool] = False
+    two_person_approval: ClassVar[bool] = False
     manual_only: ClassVar[bool] = False
 
     def __init__(self, clients: Clients) -> None:

@@ -67,7 +67,7 @@ class FlattenPositions(BotCommand):
     command: ClassVar[str] = "flatten"
     delivery: ClassVar[Delivery] = Delivery.ONE_SHOT
     kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.FREQTRADE})
-    two_persons: ClassVar[bool] = True
+    two_person_approval: ClassVar[bool] = True
 
     def body(self, call: Call) -> Mapping[str, str]:
         """Return the hold that the first step places."""
@@ -100,7 +100,7 @@ class ResumeTrading(BotCommand):
     delivery: ClassVar[Delivery] = Delivery.ONE_SHOT
     params: ClassVar[frozenset[str]] = frozenset({"holds"})
     kinds: ClassVar[frozenset[Kind]] = OWN_BOTS
-    two_persons: ClassVar[bool] = True
+    two_person_approval: ClassVar[bool] = True
     manual_only: ClassVar[bool] = True
 
     def body(self, call: Call) -> Mapping[str, str]:

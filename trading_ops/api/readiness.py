@@ -78,7 +78,7 @@ class ReadinessRoutes:
         wakeup: asyncio.Event,
         *,
         audit_key: bytes,
-        two_persons: bool,
+        two_person_approval: bool,
     ) -> None:
         self._writer = writer
         self._reader = reader
@@ -86,7 +86,7 @@ class ReadinessRoutes:
         self._plan = plan
         self._wakeup = wakeup
         self._audit_key = audit_key
-        self._two_persons = two_persons
+        self._two_person_approval = two_person_approval
 
     async def show(self) -> RunPage:
         """Return all open runs."""
@@ -110,7 +110,7 @@ class ReadinessRoutes:
         actor = identity.actor(body.owner)
         change = partial(stored_runs.begin, run=run, plan=self._plan, actor=actor)
         stored = await self._writer.run(change)
-        log.info("readiness_begun", bot=bot, by=actor)
+        log.info("readiness_started", bot=bot, by=actor)
         self._wakeup.set()
         return view(stored, now)
 
@@ -129,7 +129,9 @@ class ReadinessRoutes:
             return after, RunChange(kind="readiness_approved", note=note)
 
         actor = identity.actor(body.owner)
-        return await self._change(bot, enter, actor, body.reason, approved=not self._two_persons)
+        return await self._change(
+            bot, enter, actor, body.reason, approved=not self._two_person_approval
+        )
 
     async def sign_off(
         self, identity: Identity, bot: str, body: ReadinessRequest
@@ -205,9 +207,10 @@ class ReadinessRoutes:
         found = await self._writer.run(change)
         if isinstance(found, Approval):
             conflict(
-                f"settings.yml has `two_persons: true`, and no other operator has approved stage "
-                f"{found.params['stage']} of {bot}. Fix: have another operator run `trading-ops "
-                f"approve {found.id}`, then run `trading-ops readiness approve {bot}` again"
+                "settings.yml has `two_person_approval: true`, and no other operator has "
+                f"approved stage {found.params['stage']} of {bot}. Fix: have another operator run "
+                f"`trading-ops approve {found.id}`, then run `trading-ops readiness approve "
+                f"{bot}` again"
             )
         log.info("readiness_changed", bot=bot, stage=found.run.stage, by=actor)
         self._wakeup.set()

@@ -180,7 +180,7 @@ class TargetRoutes:
         probes: Callable[[], Mapping[str, ProbeState]],
         *,
         observe_only: bool,
-        two_persons: bool,
+        two_person_approval: bool,
     ) -> None:
         self._reader = reader
         self._writer = writer
@@ -189,7 +189,7 @@ class TargetRoutes:
         self._silences = silences
         self._probes = probes
         self._observe_only = observe_only
-        self._two_persons = two_persons
+        self._two_person_approval = two_person_approval
 
     async def show(self, query: TargetQuery) -> TargetPage:
         """Return the registered targets with their holds, open incidents and automation."""
@@ -233,10 +233,10 @@ class TargetRoutes:
 
         One that cannot be resumed does not stop the others.
         """
-        if self._two_persons:
+        if self._two_person_approval:
             conflict(
-                "settings.yml has `two_persons: true`: releases are approved per bot. Fix: resume "
-                "the bots one by one"
+                "settings.yml has `two_person_approval: true`: releases are approved per bot. "
+                "Fix: resume the bots one by one"
             )
         await self._holding.refresh()
         actor = identity.actor(body.owner)
@@ -266,7 +266,7 @@ class TargetRoutes:
             bot = self._bot(name)
         ids = None if body.holds is None else frozenset(body.holds)
         actor = identity.actor(body.owner)
-        if self._two_persons:
+        if self._two_person_approval:
             # An approval is for the holds that the other operator saw, so list them explicitly.
             ids = ids or frozenset(hold.id for hold in self._holds(name))
             if not ids:
@@ -296,9 +296,9 @@ class TargetRoutes:
         )
         if approval is not None:
             conflict(
-                "settings.yml has `two_persons: true`, and no other operator has approved the "
-                f"release of {params['holds']} on {name}. Fix: have another "
-                f"operator run `trading-ops approve {approval.id}`, then resume these holds again"
+                "settings.yml has `two_person_approval: true`, and no other operator has "
+                f"approved the release of {params['holds']} on {name}. Fix: have another operator "
+                f"run `trading-ops approve {approval.id}`, then resume these holds again"
             )
 
     async def _place(

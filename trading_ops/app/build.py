@@ -307,7 +307,7 @@ async def _readiness(deps: Dependencies, holding: HoldManager) -> AsyncIterator[
             load_plan(settings.readiness_config),
             evaluator.wakeup,
             audit_key=settings.secret("audit_key").encode(),
-            two_persons=settings.two_persons,
+            two_person_approval=settings.two_person_approval,
         )
 
 
@@ -526,7 +526,7 @@ def _manual(
         world_builder=incident_reconciler.world_builder,
         limits=incident_reconciler.limits,
         budget=ErrorBudget(prometheus=prometheus) if deps.settings.freeze_on_spent_budget else None,
-        two_persons=deps.settings.two_persons,
+        two_person_approval=deps.settings.two_person_approval,
     )
 
 

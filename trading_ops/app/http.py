@@ -147,7 +147,7 @@ def _handlers(
             lambda: loop.silences.of_target,
             lambda: agent_monitor.probes,
             observe_only=settings.observe_only,
-            two_persons=settings.two_persons,
+            two_person_approval=settings.two_person_approval,
         ),
         health=HealthRoutes(known=known, reader=reader, registry=registry, var=settings.var),
         alerts=AlertRoutes(reader, deps.index, lambda: loop.snapshot, lambda: loop.state.by_id),

@@ -126,7 +126,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     observe_only: bool = False
     """True: decide and record, but do not act. The local stack sets it to false."""
 
-    two_persons: bool = False
+    two_person_approval: bool = False
     """True: a manual one-shot action needs another operator's approval."""
 
     freeze_on_spent_budget: bool = True

@@ -107,7 +107,7 @@ class ManualActions:
     budget: ErrorBudget | None = None
     """None: a spent error budget freezes nothing."""
 
-    two_persons: bool = False
+    two_person_approval: bool = False
     """Whether manual one-shots need another operator's approval."""
 
     _probed_at: dict[str, float] = field(init=False, default_factory=dict)
@@ -211,7 +211,9 @@ class ManualActions:
         for name, text in (("owner", owner), ("reason", reason)):
             if not 0 < len(text.strip()) <= LONGEST_TEXT:
                 raise RequestRefused(f"{name} is required, with at most {LONGEST_TEXT} characters")
-        approval = kind.two_persons or (self.two_persons and kind.delivery is Delivery.ONE_SHOT)
+        approval = kind.two_person_approval or (
+            self.two_person_approval and kind.delivery is Delivery.ONE_SHOT
+        )
         step = replace(_step(action, params, kind.delivery), approval=approval)
         return _Request(step=step, target=found, owner=owner, reason=reason)
 

@@ -192,6 +192,6 @@ def _step(step: _Step, index: int, where: str) -> Step:
         verify_within=parse_duration(step.verify_within, where, f"{key}.verify_within"),
         delivery=kind.delivery,
         kinds=kind.kinds,
-        approval=step.approval is not None or kind.two_persons,
+        approval=step.approval is not None or kind.two_person_approval,
         while_halted=step.while_halted,
     )

@@ -181,7 +181,7 @@ def forget_resolved(connection: Connection, key: str, *, now: datetime) -> None:
     before = {"resolved_at": connection.execute(was).scalar_one_or_none()}
     connection.execute(update(incidents).where(incidents.c.id == key).values(resolved_at=None))
     after = {"resolved_at": None}
-    events.add(connection, at=now, kind="seen_again", incident_id=key, before=before, after=after)
+    events.add(connection, at=now, kind="fired_again", incident_id=key, before=before, after=after)
 
 
 def escalate(connection: Connection, key: str, decision: Escalate, *, now: datetime) -> bool:

@@ -54,7 +54,7 @@ def begin(
     events.add(
         connection,
         at=run.begun_at,
-        kind="readiness_begun",
+        kind="readiness_started",
         actor=actor,
         note=f"{run.bot}: {first.phase}/{first.name}",
         after={"run": run.id},

@@ -51,7 +51,7 @@ def build(
     *,
     scaled: Scaled | None = None,
     releases: Releases | None = None,
-    two_persons: bool = False,
+    two_person_approval: bool = False,
 ) -> web.Application:
     """Return the application.
 
@@ -61,12 +61,12 @@ def build(
         token: required by every request except the health check.
         scaled: changes CPU weights for a time; without it no unit can be scaled.
         releases: the release of each unit; without it no unit can be updated.
-        two_persons: refuse an operator's own request here: nobody can approve it.
+        two_person_approval: refuse an operator's own request here: nobody can approve it.
     """
     executor = Executor(keeper, check_open=supervisor.check_open)
     updates = releases and Updates(supervisor, executor, releases, supervisor.session)
     units = UnitsApi(executor, supervisor.find, describe)
-    control = _Control(supervisor, units, updates or None, two_persons=two_persons)
+    control = _Control(supervisor, units, updates or None, two_person_approval=two_person_approval)
     built = application(token)
     built.add_routes(
         [
@@ -89,12 +89,12 @@ class _Control:
         units: UnitsApi[Unit],
         updates: Updates | None,
         *,
-        two_persons: bool,
+        two_person_approval: bool,
     ) -> None:
         self._supervisor = supervisor
         self._units = units
         self._updates = updates
-        self._two_persons = two_persons
+        self._two_person_approval = two_person_approval
 
     async def processes(self, _request: web.Request) -> web.Response:
         return web.json_response(overview(self._supervisor))
@@ -102,19 +102,21 @@ class _Control:
     async def restart(self, request: web.Request) -> web.Response:
         self._units.unit(request)
         body = msgspec.json.decode(await request.read(), type=RestartRequest)
-        if self._two_persons and body.fence is None:
+        if self._two_person_approval and body.fence is None:
             raise web.HTTPForbidden(
-                text="settings.yml has `two_persons: true`: a restart needs another operator's "
-                "approval. Fix: request it while the reconciler runs, with `trading-ops restart`"
+                text="settings.yml has `two_person_approval: true`: a restart needs another "
+                "operator's approval. Fix: request it while the reconciler runs, with "
+                "`trading-ops restart`"
             )
         return await self._units.restart(request)
 
     async def update(self, request: web.Request) -> web.Response:
         unit = self._units.unit(request)
-        if self._two_persons:
+        if self._two_person_approval:
             raise web.HTTPForbidden(
-                text="settings.yml has `two_persons: true`, and an update cannot be approved. Fix: "
-                "agree with another operator, set it to false and restart the stack for the update"
+                text="settings.yml has `two_person_approval: true`, and an update cannot be "
+                "approved. Fix: agree with another operator, set it to false and restart the stack "
+                "for the update"
             )
         body = msgspec.json.decode(await request.read(), type=UpdateRequest)
         if self._updates is None:

@@ -182,7 +182,7 @@ class _Stack:
             self._settings.secret("supervisor_token"),
             scaled=scaled,
             releases=Releases(self._settings.var / "units"),
-            two_persons=self._settings.two_persons,
+            two_person_approval=self._settings.two_person_approval,
         )
         runner = web.AppRunner(application, access_log=None)
         await runner.setup()

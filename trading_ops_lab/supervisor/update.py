@@ -152,7 +152,7 @@ class Updates:
                 problem = None
             except (OSError, sqlite3.Error, SetupError) as error:
                 problem = str(error)
-        problem = problem or await self._until_well(trial)
+        problem = problem or await self._wait_until_healthy(trial)
         if problem is None:
             self._releases.end_trial(name, trial.request.python, "well")
             detail = f"{name} runs with {trial.request.python} and is healthy: {unit.incarnation}"
@@ -179,13 +179,13 @@ class Updates:
         self._releases.end_trial(name, trial.proven, f"{problem}; {stays or records}")
         if stays is not None:
             return _failed(f"{failure}. It was NOT rolled back, and is down: {stays}")
-        lacks = await self._until_well(trial)
+        lacks = await self._wait_until_healthy(trial)
         if lacks is not None:
             return _failed(f"{failure}. The previous release was started again, but {lacks}")
         detail = f"{failure}. The previous release runs again and is healthy{records}"
         return {**_failed(detail), "rolled_back": True, "incarnation": unit.incarnation}
 
-    async def _until_well(self, trial: _Trial) -> str | None:
+    async def _wait_until_healthy(self, trial: _Trial) -> str | None:
         """Wait until the new process is healthy; return what is missing.
 
         Raises:

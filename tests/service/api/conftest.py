@@ -61,7 +61,7 @@ async def ask(
 
 
 @pytest.fixture
-def two_persons() -> bool:
+def two_person_approval() -> bool:
     """The setting; a module may say otherwise."""
     return False
 
@@ -76,7 +76,10 @@ class Scene:
 
 @pytest.fixture
 async def scene(
-    with_tokens: Settings, two_persons: bool, world: FakeWorld, request: pytest.FixtureRequest
+    with_tokens: Settings,
+    two_person_approval: bool,
+    world: FakeWorld,
+    request: pytest.FixtureRequest,
 ) -> AsyncIterator[Scene]:
     fake = TradingFreqtrade()
     secret = with_tokens.secrets / "freqtrade_freq"
@@ -93,7 +96,7 @@ async def scene(
             service=None,
             observe_only=getattr(request, "param", False),
         )
-        own = msgspec.structs.replace(with_tokens, two_persons=two_persons)
+        own = msgspec.structs.replace(with_tokens, two_person_approval=two_person_approval)
         built = build(own, Registry((*ours, freq)))
         reconciler = await open_.enter_async_context(built)
         server = TestServer(reconciler.application, host="127.0.0.1")

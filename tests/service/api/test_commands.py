@@ -313,7 +313,7 @@ async def test_an_action_is_run_approved_and_denied(
     start: Start, settings: Settings, type_: Type, world: FakeWorld
 ) -> None:
     """What is refused says why, and how to open it."""
-    async with start(two_persons=True) as running:
+    async with start(two_person_approval=True) as running:
         found_by_commands(settings, running)
         code, output = await type_("run", "reconnect_broker", "alpha", "--reason", "deaf")
         assert code == ExitCode.OK
@@ -378,7 +378,7 @@ async def test_another_token_is_another_person(
     """Asked with the command line's token, approved with one's own, named either way."""
     bob = settings.root / "bob.token"
     bob.write_text((await type_("token", "add", "bob", "--role", "operator"))[1])
-    async with start(two_persons=True) as running:
+    async with start(two_person_approval=True) as running:
         found_by_commands(settings, running)
         line = ("run", "restart_bot", "alpha", "--reason", "stuck")
         output = (await type_(*line))[1]

@@ -180,7 +180,7 @@ async def test_a_request_is_approved_by_another_token(start: Start, with_tokens:
 async def test_one_may_take_ones_own_request_back(start: Start, with_tokens: Settings) -> None:
     """Denying is in the safe direction."""
     del with_tokens
-    async with start(two_persons=True) as running:
+    async with start(two_person_approval=True) as running:
         body = {"target": "alpha", "reason": "stuck"}
         path = "/api/v1/actions/restart_bot"
         _, refused = await ask(running, "POST", path, ADMIN, json=body)
@@ -272,7 +272,7 @@ async def test_a_bot_is_halted_and_resumed(start: Start, with_tokens: Settings) 
 async def test_two_persons_release_a_hold(start: Start, with_tokens: Settings) -> None:
     """With the setting, no route lets one person alone set a bot trading again."""
     del with_tokens
-    async with start(two_persons=True) as running:
+    async with start(two_person_approval=True) as running:
         path = "/api/v1/targets/alpha"
         await ask(running, "POST", f"{path}/halt", OPERATOR, json={**WHY, "key": "hold-1"})
         status, problem = await ask(running, "POST", f"{path}/resume", ADMIN, json=WHY)

@@ -1,4 +1,4 @@
-"""With `two_persons: true`, no route lets one person alone set a halted bot trading again."""
+"""With `two_person_approval: true`, nobody alone can resume a halted bot, on any route."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def test_the_table_has_what_restarts_resumes_and_fails_over() -> None:
 async def test_one_person_cannot_order_it(start: Start, with_tokens: Settings, action: str) -> None:
     """Each one-shot action manually asks for another person's approval, and nothing is sent."""
     del with_tokens
-    async with start(two_persons=True) as running:
+    async with start(two_person_approval=True) as running:
         path = "/api/v1/targets/alpha"
         await ask(running, "POST", f"{path}/halt", OPERATOR, json={**WHY, "key": HOLD})
         sent = list(running.world.commands)
@@ -42,7 +42,7 @@ async def test_one_person_cannot_order_it(start: Start, with_tokens: Settings, a
 
 async def test_one_person_cannot_resume_the_fleet(start: Start, with_tokens: Settings) -> None:
     del with_tokens
-    async with start(two_persons=True) as running:
+    async with start(two_person_approval=True) as running:
         await ask(running, "POST", "/api/v1/halt", OPERATOR, json=WHY)
         sent = list(running.world.commands)
         assert (await ask(running, "POST", "/api/v1/resume", ADMIN, json=WHY))[0] == 409
@@ -61,7 +61,7 @@ async def active_holds(found: Scene, bot: str) -> list[str]:
 
 
 @pytest.fixture
-def two_persons() -> bool:
+def two_person_approval() -> bool:
     """What `scene` is built with."""
     return True
 

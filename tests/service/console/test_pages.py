@@ -145,7 +145,7 @@ async def test_halt_all(serving: Serving) -> None:
 
 async def test_resume_takes_a_second_person_where_set(serving: Serving) -> None:
     """The first sees that it waits, the second approves on any page, then it runs."""
-    async with serving(two_persons=True) as console:
+    async with serving(two_person_approval=True) as console:
         ada, bob = await console.browser(), await console.browser(Role.OPERATOR)
         await bob.order("halt", subject="alpha", typed="alpha", reason="odd")
         order = {"subject": "alpha", "typed": "alpha", "reason": "explained"}

@@ -120,11 +120,11 @@ async def test_an_end_that_was_not_one_is_forgotten(start: Start, world: FakeWor
         ended = world.alert() | {"status": "resolved", "endsAt": clock.now().isoformat()}
         assert await running.notify(ended) == 200
 
-        async def seen_again() -> bool:
+        async def fired_again() -> bool:
             events = (await running.timeline())["events"]
-            return [event["kind"] for event in events][-2:] == ["resolved", "seen_again"]
+            return [event["kind"] for event in events][-2:] == ["resolved", "fired_again"]
 
-        await eventually(seen_again)
+        await eventually(fired_again)
         timeline = await running.timeline()
     assert timeline["incident"]["resolved_at"] is None
     assert timeline["incident"]["closed_at"] is None

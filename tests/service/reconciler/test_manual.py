@@ -214,7 +214,7 @@ async def test_nonsense_is_refused_in_a_sentence(
 
 async def test_two_persons(start: Start, world: FakeWorld) -> None:
     """One orders, another approves, and then it can be ordered: once."""
-    async with start(two_persons=True) as running:
+    async with start(two_person_approval=True) as running:
         writer = running.loop.manual_actions.writer
         first = await order(running)
         assert first.refusal is not None

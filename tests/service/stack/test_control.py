@@ -61,7 +61,7 @@ class Api:
 
 @contextlib.asynccontextmanager
 async def serving(
-    folder: Path, token: str = TOKEN, *, two_persons: bool = False
+    folder: Path, token: str = TOKEN, *, two_person_approval: bool = False
 ) -> AsyncIterator[Api]:
     async with supervising(
         folder, greeter("bot", folder, restarts=Restarts.RECONCILER)
@@ -69,7 +69,9 @@ async def serving(
         await supervisor.start()
         keeper = FenceKeeper(folder / "fence.json")
         scaled = Scaled(folder / "scaled.json", {unit.name: unit for unit in supervisor})
-        application = build(supervisor, keeper, TOKEN, scaled=scaled, two_persons=two_persons)
+        application = build(
+            supervisor, keeper, TOKEN, scaled=scaled, two_person_approval=two_person_approval
+        )
         async with (
             TestServer(application) as server,
             aiohttp.ClientSession(
@@ -278,14 +280,14 @@ async def test_without_the_token_nothing_is_reported_or_done(tmp_path: Path) -> 
 
 async def test_one_person_alone_restarts_and_updates_nothing(tmp_path: Path) -> None:
     """The reconciler's orders, which have a fence, and a stop are carried out."""
-    async with serving(tmp_path, two_persons=True) as api:
+    async with serving(tmp_path, two_person_approval=True) as api:
         life = api.bot.incarnation
         alone = {"attempt_id": "a", "fence": None, "incarnation": life}
         status, answer = await api.post("/processes/bot/restart", alone)
-        assert (status, "two_persons" in answer["error"]) == (403, True)
+        assert (status, "two_person_approval" in answer["error"]) == (403, True)
         update = {"attempt_id": "u", "incarnation": life, "python": sys.executable}
         status, answer = await api.post("/processes/bot/update", update)
-        assert (status, "two_persons" in answer["error"]) == (403, True)
+        assert (status, "two_person_approval" in answer["error"]) == (403, True)
         assert api.bot.incarnation == life
         assert (await api.restart("b", 1, life))[1]["outcome"] == "succeeded"
         assert (await api.post("/processes/bot/stop"))[0] == 200
