@@ -42,7 +42,7 @@ target: bot
 steps:
   - {action: restart_bot, timeout: 60s, verify_within: 60s}
 limits: {cooldown: 0s, attempts: 4, window: 1h}
-verify: {query: 'up{bot="$bot"} == 1', hold: 200ms}
+verify: {query: 'up{bot="$bot"} == 1', for: 200ms}
 page_after: 5m
 ---
 # BotDown

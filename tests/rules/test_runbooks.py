@@ -17,6 +17,7 @@ from tests.rules.configuration import (
     seconds,
     selected,
 )
+from trading_ops.config.targets import load_targets
 from trading_ops.domain.attempt import Delivery
 from trading_ops.domain.runbook import Runbook
 from trading_ops.instrument import catalogue
@@ -32,6 +33,7 @@ REMEDIATION = [
 ]
 """The others only ever hold bots: no fault of a venue keeps that from being done."""
 
+SHIPPED_BOTS = [bot.name for bot in load_targets(ROOT / "targets.yml").bots]
 PATHS = sorted(RUNBOOKS.glob("*.md"))
 SECTIONS = ["Meaning", "Impact", "Diagnosis", "Mitigation"]
 NOT_DRILLED = {
@@ -128,23 +130,11 @@ def test_its_commands_are_shell(path: Path) -> None:
 
 
 @each("path", PATHS, name=lambda path: path.stem)
-def test_a_bot_is_silenced_before_it_is_stopped(path: Path) -> None:
-    """Else TradingBotDown starts it again six seconds later, whatever it was stopped for."""
-    text = path.read_text(encoding="utf-8")
-    assert not re.search(r"end its process|stop its process\.", text)
-    for stop in re.finditer(r"/processes/bot-([\w-]+)/stop", text):
-        silence = f"silence add bot={stop[1]} \\\n     --duration="
-        assert silence in text[: stop.start()]
-        assert "silence expire" in text[stop.end() :]
-
-
-@each("path", PATHS, name=lambda path: path.stem)
-def test_a_process_is_stopped_before_it_is_started(path: Path) -> None:
-    """A start has no effect on a running process, and a hung process is running."""
-    orders: dict[str, list[str]] = {}
-    for unit, order in re.findall(r"/processes/([\w-]+)/(stop|start)\b", path.read_text("utf-8")):
-        orders.setdefault(unit, []).append(order)
-    assert all(given == ["stop", "start"] for given in orders.values())
+def test_it_applies_to_every_installation(path: Path) -> None:
+    """Its commands are ours: no curl, address, port or bot of the shipped `targets.yml`."""
+    text = path.read_text(encoding="utf-8").partition("\n---\n")[2]
+    assert not re.search(r"\bcurl\b|\b127\.0\.0\.1\b|localhost:\d", text)
+    assert not re.search(rf"\b(?:{'|'.join(SHIPPED_BOTS)})\b", text)
 
 
 @each("path", PATHS, name=lambda path: path.stem)

@@ -10,5 +10,6 @@ This package hands out such nonces and can be used without the rest of botkit:
     nonces.close()
 
 Modules: `issuer` is the interface a client uses; `exclusive` and `shared` count for one process or
-for several; `ceiling` is the durable file below which they count; `folder` locks a key's directory.
+for several; `ceiling` is the durable file below which they count; `folder` locks a key's directory;
+`rate` measures.
 """
