@@ -29,7 +29,7 @@ from trading_ops.domain.decision import (
     Wait,
     World,
 )
-from trading_ops.domain.gates import GateInput, first_closed_gate, held_by_operator
+from trading_ops.domain.gates import GateInput, acknowledged_or_escalated, first_closed_gate
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.manual import manual_input, refusal_of
 from trading_ops.domain.runbook import LONGEST_WINDOW, Limits, Runbook, Step
@@ -180,7 +180,7 @@ class IncidentDriver:
             limits=LIMITS,
             now=self.now,
         )
-        decided = held_by_operator(incident, world) or first_closed_gate(wanted)
+        decided = acknowledged_or_escalated(incident, world) or first_closed_gate(wanted)
         # Nothing that is stored comes from the pass.
         bare = replace(
             world, pause=None, maintenance=None, halted=None, acknowledged=None, approvals={}

@@ -22,7 +22,12 @@ from trading_ops.domain.decision import (
     Wait,
     World,
 )
-from trading_ops.domain.gates import GateInput, first_closed_gate, held_by_operator, over_at
+from trading_ops.domain.gates import (
+    GateInput,
+    acknowledged_or_escalated,
+    first_closed_gate,
+    over_at,
+)
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.runbook import Runbook, Step
 from trading_ops.domain.target import Kind
@@ -131,8 +136,9 @@ def _by_alert_state(case: _Case) -> Decision | None:
         case AlertState.PENDING:
             return Wait(reason=Reason.ALERT_PENDING)
         case AlertState.SILENCED:
-            why = case.world.acknowledged or "silenced in Alertmanager"
-            return Wait(reason=Reason.SILENCED, note=f"suppressed: {why}")
+            if case.world.acknowledged is not None:  # the silence is that of the acknowledgement
+                return acknowledged_or_escalated(case.incident, case.world)
+            return Wait(reason=Reason.SILENCED, note="suppressed: silenced in Alertmanager")
         case AlertState.INHIBITED:
             return Wait(reason=Reason.INHIBITED, note="suppressed: inhibited in Alertmanager")
         case AlertState.UNKNOWN:
@@ -162,7 +168,7 @@ def _resolved(case: _Case) -> Close:
 
 def _left_alone(case: _Case) -> Decision | None:
     """Do not act on incidents with an operator, or with a verified fix that is settling."""
-    if (held := held_by_operator(case.incident, case.world)) is not None:
+    if (held := acknowledged_or_escalated(case.incident, case.world)) is not None:
         return held
     last = case.last
     if last is not None and last.state is AttemptState.VERIFIED and last.verified_at is not None:

@@ -21,6 +21,7 @@ class Reason(StrEnum):
     OUTCOME_UNKNOWN = "outcome_unknown"
     SOURCE_UNKNOWN = "source_unknown"
     ALERT_PENDING = "alert_pending"
+    ACKNOWLEDGED = "acknowledged"
     SILENCED = "silenced"
     INHIBITED = "inhibited"
     AWAITING_RESOLVE = "awaiting_resolve"

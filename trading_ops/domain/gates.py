@@ -165,10 +165,10 @@ def first_closed_gate(given: GateInput) -> ClosedGate | None:
     return next((closed for gate in given.gates if (closed := gate(given)) is not None), None)
 
 
-def held_by_operator(incident: Incident, world: World) -> Wait | None:
+def acknowledged_or_escalated(incident: Incident, world: World) -> Wait | None:
     """The incident is acknowledged or escalated."""
     if world.acknowledged is not None:
-        return Wait(reason=Reason.SILENCED, note=f"suppressed: {world.acknowledged}")
+        return Wait(reason=Reason.ACKNOWLEDGED, note=f"suppressed: {world.acknowledged}")
     if incident.escalated_at is not None:
         return Wait(reason=Reason.ESCALATED)
     return None

@@ -34,6 +34,7 @@ UNTIL_CHANGED = frozenset(
     {
         Reason.ESCALATED,
         Reason.PAGE_ONLY,
+        Reason.ACKNOWLEDGED,
         Reason.SILENCED,
         Reason.INHIBITED,
         Reason.PAUSED,

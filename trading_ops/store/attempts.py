@@ -18,8 +18,8 @@ from trading_ops.domain.decision import History, Reason, Wait
 from trading_ops.domain.gates import (
     ClosedGate,
     GateInput,
+    acknowledged_or_escalated,
     first_closed_gate,
-    held_by_operator,
     is_ahead,
 )
 from trading_ops.domain.maintenance import covering
@@ -140,7 +140,7 @@ def closed_gate(
     ).one_or_none()
     if row is None or row.closed_at is not None:
         return Wait(reason=Reason.RESOLVED, note="the incident was closed")
-    return held_by_operator(
+    return acknowledged_or_escalated(
         replace(incident, escalated_at=row.escalated_at), given.world
     ) or first_closed_gate(given)
 

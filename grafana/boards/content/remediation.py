@@ -18,9 +18,9 @@ WAITS = events(
     "Blocked actions by reason",
     "short",
     gain('trading_ops_decisions_total{decision="wait"}', "reason", growing=True),
-    "Decisions to wait, by reason. Suppressed: silenced, inhibited, escalated, paused, "
-    "maintenance. Not yet: cooldown, cause_elsewhere, alert_pending. Many targets fail: storm, "
-    "fleet_unhealthy, global_budget.",
+    "Decisions to wait, by reason. Suppressed: acknowledged, silenced, inhibited, escalated, "
+    "paused, maintenance. Not yet: cooldown, cause_elsewhere, alert_pending. Many targets fail: "
+    "storm, fleet_unhealthy, global_budget.",
     runbook="TradingFleetRecoverySuspended",
 )
 

@@ -148,7 +148,7 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
     "acknowledged suppresses, with its silence or not yet": (
         {"world": world(acknowledged="acknowledged by anna")},
         Wait,
-        Reason.SILENCED,
+        Reason.ACKNOWLEDGED,
     ),
     "silenced suppresses": ({"world": world(view=AlertState.SILENCED)}, Wait, Reason.SILENCED),
     "inhibited suppresses": (
@@ -645,7 +645,10 @@ def test_hands_off_says_whose_it_is(view: AlertState) -> None:
     around = world(view=view, acknowledged="acknowledged by anna")
     decision = decide(make_incident(), make_runbook(), History(), around, GlobalLimits(), NOW)
     assert isinstance(decision, Wait)
-    assert decision.note == "suppressed: acknowledged by anna"
+    assert (decision.reason, decision.note) == (
+        Reason.ACKNOWLEDGED,
+        "suppressed: acknowledged by anna",
+    )
 
 
 def test_a_step_that_fits_no_target_of_this_kind_is_passed_over() -> None:
