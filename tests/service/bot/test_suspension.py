@@ -32,7 +32,7 @@ async def test_the_model_waits_and_orders_do_not(bot: Bot, venue: Venue, control
     await eventually(lambda: "suspended for maintenance" in detail(), within=20)
     seen, beat = venue.last_seq(), bot.heartbeat.beat_at
     await until(lambda: venue.journal("order_added", after=seen), within=60)
-    assert bot.heartbeat.beat_at != beat
+    await eventually(lambda: bot.heartbeat.beat_at != beat)
     assert bot.feed.up
     await control.command("suspend_parts", seconds="0")
     await eventually(lambda: "model decides" in detail(), within=60)

@@ -181,7 +181,7 @@ async def test_a_thousand_alerts_in_one_notification(start: Start, world: FakeWo
     for number in range(1000):
         world.labels["bot"] = f"bot-{number}"
         alerts.append(world.alert())
-    async with start() as running:
+    async with start(unconfirmed_incidents=1000) as running:
         assert await running.notify(*alerts) == 200
 
         async def opened() -> bool:
