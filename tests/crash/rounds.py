@@ -20,6 +20,7 @@ from tests.crash.kill_points import Candidate, Chooser
 from tests.crash.load import Load, runbook_texts
 from tests.crash.services import CALM, WILD, World
 from tests.free_ports import free_port
+from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.store.engine import reading_engine
 
@@ -132,6 +133,9 @@ class Round:
         await self._more(load, process)
         refused = load.answers["503"]
         async with traced(process.pid, "pwrite64:error=ENOSPC"):
+            # strace takes a while to get hold of every thread.
+            with contextlib.suppress(AssertionError):
+                await eventually(lambda: load.answers["503"] > refused or process.ended.done())
             await asyncio.sleep(FULL_DISK_SECONDS)
         goes_on = await self._more(load, process)
         if process.ended.done():

@@ -121,6 +121,10 @@ class Cache:
         status, body, kind = self._answers[key]
         return web.Response(status=status, body=body, content_type=kind)
 
+    def knows(self, path: str) -> bool:
+        """Whether it has an answer to repeat."""
+        return any(key.startswith(path) for key in self._answers)
+
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[str]:
         app = web.Application()
@@ -155,6 +159,9 @@ async def test_old_answers_of_a_cache_close_nothing(tmp_path: Path) -> None:
         prometheus.source = stack.registry.one(Kind.PROMETHEUS).url
         alertmanager.source = stack.registry.one(Kind.ALERTMANAGER).url
         await wait_until_calm(scene, scene.bot("alpha"))
+        await eventually(
+            lambda: prometheus.knows("/api/v1/alerts") and alertmanager.knows("/api/v2/alerts")
+        )
         prometheus.is_old = alertmanager.is_old = True
         dead = stack.processes()["bot-alpha"]
         os.kill(dead["pid"], signal.SIGKILL)
