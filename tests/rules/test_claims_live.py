@@ -27,8 +27,8 @@ prometheus_notifications_errors_total 99
 ALERTS{alertname="TradingVenueDown",alertstate="firing",remediation="auto"} 1
 up{job="trading-reconciler"} 1
 """
-FLOOD = HONEST + "".join(f'mybot_orders{{order="{number}"}} 1\n' for number in range(6000))
-LONG_LABEL = HONEST + f'mybot_error{{text="{"x" * 5000}"}} 1\n'
+FLOOD = HONEST + "".join(f'trading_mybot_orders{{order="{number}"}} 1\n' for number in range(6000))
+LONG_LABEL = HONEST + f'trading_mybot_error{{text="{"x" * 5000}"}} 1\n'
 
 
 @asynccontextmanager
@@ -101,7 +101,7 @@ async def test_a_bot_over_a_limit_is_not_down_but_rejected(tmp_path: Path) -> No
                 return set(await values(prometheus, query)) == {"flood", "long"}
 
             await eventually(rejected, within=90, what="both to be reported as rejected")
-            vital = '{job="trading-bot",__name__=~"mybot_.+|trading_component_up"}'
+            vital = '{job="trading-bot",__name__=~"trading_mybot_.+|trading_component_up"}'
             assert await values(prometheus, f"count by (bot) ({vital})") == {"honest": 1}
             down = 'count by (bot) (last_over_time(ALERTS{alertname="TradingBotDown"}[10m]))'
             assert await values(prometheus, down) == {}
