@@ -141,6 +141,6 @@ async def test_a_noisy_bot_gets_less_of_the_cpu_for_a_time(
     assert weight() == "20"
     reset = stack.run("automation", "reset-budget", "beta", "--reason", "its cooldown")
     assert reset.returncode == 0, reset.stderr
-    order(1)
+    order(0)
     await eventually(lambda: weight() == before, within=60, what="the earlier CPU weight")
     assert await healthy(stack)
