@@ -24,7 +24,7 @@ from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.store.engine import reading_engine
 
-LIFE_SECONDS = 5.0
+LIFE_SECONDS, MAX_LIFE_SECONDS = 5.0, 30.0
 """A run that does not come to its end by then is ended from outside."""
 
 POLL_SECONDS = "0.2"
@@ -121,7 +121,9 @@ class Round:
             if choice.place and not choice.is_failpoint:
                 rule = f"{choice.place}:signal=SIGKILL:when={choice.nth}"
                 await stack.enter_async_context(traced(process.pid, rule))
-            done, _ = await asyncio.wait({process.ended}, timeout=LIFE_SECONDS)
+            # A place that was missed before gets more time.
+            life = LIFE_SECONDS * (1 + self.chooser.misses[choice.place])
+            done, _ = await asyncio.wait({process.ended}, timeout=min(life, MAX_LIFE_SECONDS))
             code = await process.end() if not done else process.ended.result()
         if done and code != -signal.SIGKILL:
             self.found.stuck.append(f"a reconciler exited unexpectedly with {code}, see its log")
