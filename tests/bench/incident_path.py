@@ -2,8 +2,8 @@
 
 The reconciler is built as in production, in this process, beside the fake world of the tests. A
 bot is killed, its alert is sent once, and a profiler records each function of the product that
-runs in any thread until the incident is closed. What runs meanwhile anyway (leases, retention,
-silences) is part of the figure: whoever follows an incident in a profile or a log meets it too.
+runs in any thread until the incident is closed. Background work (leases, retention, silences)
+counts too, because it appears in the same profile and log.
 """
 
 import argparse

@@ -76,7 +76,7 @@ def outlasts(windows: Iterable[Maintenance], target: str, at: datetime, now: dat
     """Whether what was placed on a target in a window is left over: its maintenance has ended.
 
     A window that begins before another one ends extends it. A later one, such as the next of a
-    recurring window, does not hide what is left: it would be reported anew at each end.
+    recurring window, does not hide what is left, or it would be reported again after each one.
 
     Args:
         windows: of any target; past ones too.

@@ -23,8 +23,8 @@ MEASURED_SECONDS: Final = 15.0
 NEIGHBOR: Final = """
 import time
 while True:
-    begun = time.thread_time()
-    while time.thread_time() - begun < 0.03:
+    started = time.thread_time()
+    while time.thread_time() - started < 0.03:
         pass
     time.sleep(0.07)
 """

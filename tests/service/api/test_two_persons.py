@@ -1,4 +1,4 @@
-"""With `two_person_approval: true`, nobody alone can resume a halted bot, on any route."""
+"""With `two_person_approval: true`, no one can resume a halted bot alone, on any route."""
 
 import pytest
 

@@ -144,7 +144,7 @@ async def test_a_maintenance_window_is_shown_while_it_is_open(
 async def test_a_hold_of_a_window_is_shown_when_the_window_has_ended(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a person, and also while a later window is open; one from before the window is no news."""
+    """Holds of operators count, also while a later window is open; holds from before it do not."""
     monkeypatch.setattr(metrics, "EVERY_SECONDS", 0.02)
     now = clock.now()
     window = Maintenance(
