@@ -30,7 +30,7 @@ def print_check(console: Console, check: Check) -> None:
     mark = "[green]ok   [/]" if check.ok else "[red]FAIL [/]"
     if check.warning:
         mark = "[bold yellow]WARN [/]"
-    console.print(f"{mark} {check.name:<34}", end="")
+    console.print(f"{mark} {check.name:<34} ", end="")
     console.print(check.detail, markup=False)
     if check.fix:
         console.print(f"      Fix: {check.fix}", markup=False)
