@@ -14,9 +14,10 @@ from trading_ops import clock
 from trading_ops.backup import durable, prune, sqlite
 from trading_ops.backup.in_place import restore_in_place
 from trading_ops.backup.manifest import Damaged, decode, encode
-from trading_ops.backup.records import Operation, Records
+from trading_ops.backup.records import Records
 from trading_ops.backup.repository import open_repository
 from trading_ops.backup.restore import choose, restore_into
+from trading_ops.domain.backup import Operation
 from trading_ops.errors import SetupError, StoreError
 from trading_ops.store import migrate
 

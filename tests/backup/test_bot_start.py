@@ -12,8 +12,9 @@ import pytest
 from tests.backup.installation import TARGETS, Installation
 from trading_ops.backup.bot_start import AT_A_TIME, BotsNotStarted, start_bots
 from trading_ops.backup.due import due
-from trading_ops.backup.records import Operation, Records, Run
+from trading_ops.backup.records import Records, Run
 from trading_ops.config.targets import parse_targets
+from trading_ops.domain.backup import Operation
 from trading_ops.errors import ConfigError
 from trading_ops.redaction import known
 

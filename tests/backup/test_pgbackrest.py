@@ -12,8 +12,9 @@ from tests.backup import pgbackrest, postgresql
 from tests.backup.installation import Installation
 from tests.postgres import Cluster
 from trading_ops.backup.postgresql.pgbackrest import PgBackRest
-from trading_ops.backup.records import Operation, Records
+from trading_ops.backup.records import Records
 from trading_ops.backup.restore import choose, restore_into
+from trading_ops.domain.backup import Operation
 from trading_ops.errors import SetupError
 
 

@@ -19,8 +19,9 @@ from trading_ops.backup import create, prune
 from trading_ops.backup.guards import FENCES
 from trading_ops.backup.in_place import restore_in_place
 from trading_ops.backup.manifest import Damaged
-from trading_ops.backup.records import Operation, Records
+from trading_ops.backup.records import Records
 from trading_ops.backup.restore import choose, restore_into
+from trading_ops.domain.backup import Operation
 from trading_ops.errors import SetupError, StoreError
 
 

@@ -11,9 +11,10 @@ from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.backup import durable
 from trading_ops.backup.due import FIRST, due
-from trading_ops.backup.records import Operation, Record, Records, Run
+from trading_ops.backup.records import Record, Records, Run
 from trading_ops.backup.restic import ResticRepository
 from trading_ops.backup.scheduled import Backups
+from trading_ops.domain.backup import Operation
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.store import audit_chain, backups
 from trading_ops.store.engine import reading_engine, writing_engine

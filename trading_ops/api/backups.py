@@ -5,9 +5,8 @@ import msgspec
 from trading_ops import logs
 from trading_ops.api.auth import Identity
 from trading_ops.api.requests import conflict
-from trading_ops.backup.records import Operation
 from trading_ops.backup.scheduled import Backups
-from trading_ops.domain.backup import Backup
+from trading_ops.domain.backup import Backup, Operation
 from trading_ops.store import backups
 from trading_ops.store.reader import Reader
 

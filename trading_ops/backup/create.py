@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from trading_ops import __version__, clock, logs
 from trading_ops.backup import durable, sqlite
 from trading_ops.backup.manifest import Database, Manifest, describe, new_id
-from trading_ops.backup.records import Operation, Record, Records, record_of
+from trading_ops.backup.records import Record, Records, record_of
 from trading_ops.backup.repository import Repository
 from trading_ops.backup.running import noted, only_one
 from trading_ops.backup.sources import Source, archive_sources, sources
 from trading_ops.config.settings import Settings
+from trading_ops.domain.backup import Operation
 from trading_ops.errors import StoreError
 from trading_ops.store.engine import sqlite_path
 

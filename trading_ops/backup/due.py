@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from trading_ops.backup.records import Operation, Run
+from trading_ops.backup.records import Run
+from trading_ops.domain.backup import Operation
 
 FIRST = timedelta(minutes=1)
 """Delay after the reconciler's start if there is no backup yet."""

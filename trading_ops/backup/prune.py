@@ -1,10 +1,11 @@
 """`backup prune`: remove expired backups, never the newest backup that can be restored."""
 
-from trading_ops.backup.records import Operation, Records
+from trading_ops.backup.records import Records
 from trading_ops.backup.repository import Repository
 from trading_ops.backup.retention import Keep, Kept, to_remove
 from trading_ops.backup.running import noted, only_one
 from trading_ops.config.settings import Settings
+from trading_ops.domain.backup import Operation
 
 
 def prune(settings: Settings, repository: Repository, *, dry_run: bool = False) -> list[str]:

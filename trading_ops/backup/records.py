@@ -5,7 +5,6 @@ its store, its events and its metrics.
 """
 
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +14,11 @@ from trading_ops import logs
 from trading_ops.backup import durable
 from trading_ops.backup.durable import Space
 from trading_ops.backup.manifest import Manifest
+from trading_ops.domain.backup import Operation
 
 log = logs.get(__name__)
 
 RUNS = "runs.json"
-
-
-class Operation(StrEnum):
-    """A backup command."""
-
-    CREATE = "create"
-    VERIFY = "verify"
-    RESTORE_TEST = "restore_test"
-    PRUNE = "prune"
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from trading_ops import clock
 from trading_ops.backup import durable
 from trading_ops.backup.bot_start import BotsNotStarted
-from trading_ops.backup.records import Operation, Records, Run
+from trading_ops.backup.records import Records, Run
 from trading_ops.config.settings import Settings
+from trading_ops.domain.backup import Operation
 from trading_ops.errors import StoreError
 
 BUSY = "another backup command is running. Fix: wait until it has finished"

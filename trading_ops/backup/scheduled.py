@@ -14,9 +14,9 @@ from functools import partial
 
 from trading_ops import clock, logs
 from trading_ops.backup.due import due
-from trading_ops.backup.records import Operation, Record, Records, Run
+from trading_ops.backup.records import Record, Records, Run
 from trading_ops.config.settings import Settings, child_environment
-from trading_ops.domain.backup import Backup
+from trading_ops.domain.backup import Backup, Operation
 from trading_ops.errors import StoreError
 from trading_ops.reconciler.metrics import BackupMetrics
 from trading_ops.store import backups

@@ -13,10 +13,11 @@ from trading_ops import clock
 from trading_ops.backup import durable, sqlite
 from trading_ops.backup.bot_start import start_bots
 from trading_ops.backup.manifest import Damaged, Database, Manifest, differences
-from trading_ops.backup.records import Operation, Record, Records
+from trading_ops.backup.records import Record, Records
 from trading_ops.backup.repository import Repository
 from trading_ops.backup.running import noted, only_one
 from trading_ops.config.settings import Settings
+from trading_ops.domain.backup import Operation
 from trading_ops.errors import ConfigError
 from trading_ops.store.migrate import HEAD
 from trading_ops.store.reader import open_reader

@@ -1,14 +1,15 @@
 """The last valid registry, for commands that must work while targets.yml is invalid."""
 
+import logging
 import os
 
-from trading_ops import logs
 from trading_ops.config.settings import Settings
 from trading_ops.config.targets import load_targets
 from trading_ops.domain.target import Registry
 from trading_ops.errors import ConfigError
 
-_log = logs.get(__name__)
+# The standard library: `logs` takes its policy from this package.
+_log = logging.getLogger(__name__)
 
 
 def keep_last_good(settings: Settings) -> None:
@@ -20,7 +21,7 @@ def keep_last_good(settings: Settings) -> None:
         scratch.write_bytes(settings.targets_file.read_bytes())
         scratch.replace(path)
     except OSError as error:
-        _log.warning("targets_not_kept", reason=str(error))
+        _log.warning("targets_not_kept", extra={"reason": str(error)})
 
 
 def registry_or_last_good(settings: Settings) -> tuple[Registry, ConfigError | None]:

@@ -1,7 +1,17 @@
-"""A backup as recorded by the reconciler."""
+"""A backup as recorded by the reconciler, and the commands that make and check backups."""
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
+
+
+class Operation(StrEnum):
+    """A backup command."""
+
+    CREATE = "create"
+    VERIFY = "verify"
+    RESTORE_TEST = "restore_test"
+    PRUNE = "prune"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,9 +15,9 @@ from prometheus_client import CollectorRegistry
 
 from trading_ops import __version__, clock, logs
 from trading_ops.actions.registry import ACTIONS
-from trading_ops.backup.records import Operation
 from trading_ops.domain.acknowledgement import subject_of
 from trading_ops.domain.attempt import AttemptState
+from trading_ops.domain.backup import Operation
 from trading_ops.domain.decision import Close, Decision, Escalate, Reason, Run, Verify, Wait
 from trading_ops.domain.hold import is_automatic
 from trading_ops.domain.incident import Incident
