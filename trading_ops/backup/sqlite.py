@@ -7,10 +7,13 @@ database.
 
 import contextlib
 import sqlite3
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from trading_ops import clock
 from trading_ops.backup.manifest import Database
+from trading_ops.store.backups import position
 
 MAGIC = b"SQLite format 3\0"
 BUSY_SECONDS = 30.0
@@ -70,18 +73,14 @@ def describe(path: Path, name: str) -> Database:
             rows[table], latest = connection.execute(query).fetchone()
             if latest is not None:
                 newest[table] = str(latest)
-        revision = head = None
-        if "alembic_version" in tables:
-            revision = _first(connection, "SELECT version_num FROM alembic_version")
-        if "chain" in tables and "events" in tables:
-            head = _first(connection, "SELECT seq FROM chain WHERE id = 1") or 0
+        found = position(tables, partial(_first, connection))
     return Database(
         path=name,
         engine="sqlite",
         rows=rows,
         newest=newest,
-        revision=None if revision is None else str(revision),
-        audit_head=None if head is None else int(str(head)),
+        revision=found.revision,
+        audit_head=found.audit_head,
     )
 
 
@@ -109,6 +108,6 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _first(connection: sqlite3.Connection, query: str) -> object:
+def _first(connection: sqlite3.Connection, query: str) -> Any:
     row = connection.execute(query).fetchone()
     return None if row is None else row[0]

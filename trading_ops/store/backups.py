@@ -1,11 +1,11 @@
-"""The backups of this installation, for the API and the audit log.
+"""The backups of this installation, for the API and the audit log, and our schema in a copy.
 
-The repository is authoritative; this table has what the reconciler last read from it.
+The repository is authoritative; the table has what the reconciler last read from it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete, insert, select, update
 
@@ -37,6 +37,40 @@ def read(connection: Connection) -> list[Backup]:
         select(backups).order_by(backups.c.created_at.desc(), backups.c.id.desc())
     )
     return [Backup(**row) for row in rows.mappings()]
+
+
+class Position(NamedTuple):
+    """How far a database is; None: it is not one of ours."""
+
+    revision: str | None
+    """Schema revision."""
+
+    audit_head: int | None
+    """Number of the newest event; 0: none."""
+
+
+def position(tables: Container[str], first: Callable[[str], Any]) -> Position:
+    """Return how far a copy of a database is, which may be of an older schema or not ours.
+
+    Args:
+        tables: those that it has.
+        first: runs a query and returns the first value of the first row; None without rows.
+    """
+    revision = head = None
+    if "alembic_version" in tables:
+        revision = first("SELECT version_num FROM alembic_version")
+    if "chain" in tables and "events" in tables:
+        head = first("SELECT seq FROM chain WHERE id = 1") or 0
+    return Position(revision, head)
+
+
+def table_owner(connection: Connection) -> str | None:
+    """Return the role that owns our tables in PostgreSQL; None if it cannot log in."""
+    owner: str | None = connection.exec_driver_sql(
+        "SELECT rolname FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner"
+        " WHERE c.oid = 'events'::regclass AND r.rolcanlogin"
+    ).scalar()
+    return owner
 
 
 def _put(connection: Connection, backup: Backup, before: Backup | None, *, now: datetime) -> None:

@@ -21,15 +21,12 @@ from trading_ops.backup.postgresql import pgbackrest, tools, wal
 from trading_ops.backup.postgresql.chain import BASE, LAYOUT, WAL, Layout
 from trading_ops.backup.postgresql.server import counting_engine, describe
 from trading_ops.errors import StoreError
+from trading_ops.store.backups import table_owner
 
 DATA = "data"
 CHECK_SECONDS = 0.05
 STOP_SECONDS = 600
 OLDEST_AMCHECK = 14
-_OWNER = """
-SELECT rolname FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner
-WHERE c.oid = 'events'::regclass AND r.rolcanlogin
-"""
 ALONE = {
     "listen_addresses": "",
     "archive_mode": "off",
@@ -84,10 +81,10 @@ class Scratch:
         engine = counting_engine(self.url)
         try:
             with engine.connect() as connection:
-                owner = connection.exec_driver_sql(_OWNER).scalar()
+                owner = table_owner(connection)
         finally:
             engine.dispose()
-        return self._url(str(owner or self.layout.superuser))
+        return self._url(owner or self.layout.superuser)
 
     def _url(self, role: str) -> str:
         made = URL.create(

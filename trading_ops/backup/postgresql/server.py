@@ -16,6 +16,7 @@ from trading_ops.backup.sqlite import TIMES
 from trading_ops.errors import SetupError, StoreError
 from trading_ops.redaction import redact
 from trading_ops.store import postgresql
+from trading_ops.store.backups import position
 from trading_ops.store.engine import parse
 
 OLDEST = 13
@@ -239,19 +240,16 @@ def describe(connection: Connection, *, counted: str | None) -> Database:
         rows[table.key], latest = connection.exec_driver_sql(query).one()
         if latest is not None:
             newest[table.key] = str(latest)
-    keys = {table.key for table in tables}
-    revision = head = None
-    if "alembic_version" in keys:
-        revision = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
-    if {"chain", "events"} <= keys:
-        head = connection.exec_driver_sql("SELECT seq FROM chain WHERE id = 1").scalar() or 0
+    at = position(
+        {table.key for table in tables}, lambda query: connection.exec_driver_sql(query).scalar()
+    )
     return Database(
         path=NAME,
         engine="postgresql",
         rows=rows,
         newest=newest,
-        revision=revision,
-        audit_head=head,
+        revision=at.revision,
+        audit_head=at.audit_head,
         wal_counted=counted,
     )
 
