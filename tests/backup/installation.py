@@ -62,6 +62,7 @@ class Installation:
         var = made.settings.var
         for folder in (
             "secrets",
+            "tls",
             "reconciler",
             "bot-alpha",
             "nonces/key",
@@ -72,6 +73,8 @@ class Installation:
             (var / folder).mkdir(parents=True)
         (var / "secrets" / "audit_key").write_bytes(KEY + b"\n")
         (var / "secrets" / "audit_key").chmod(0o600)
+        for name in ("ca.crt", "ca.key", "reconciler.crt", "reconciler.key"):
+            (var / "tls" / name).write_text(f"{name} of the backup\n")
         (var / "log" / "bot-alpha.log").write_text("not in a backup\n")
         (var / "alertmanager/data/silences").write_bytes(b"silences")
         (var / "bot-alpha" / "lock").touch()

@@ -56,7 +56,9 @@ def test_what_was_taken_is_what_is_restored(installation: Installation, tmp_path
     assert not {path for path in paths if "/log/" in path or path.endswith(("-wal", "lock"))}
     # Only who has the password can read them.
     assert manifest.secrets is installation.repository.encrypted
-    assert ("var/secrets/audit_key" in paths) is installation.repository.encrypted
+    private = {"var/secrets/audit_key", "var/tls/ca.key", "var/tls/reconciler.key"}
+    assert paths & private == (private if installation.repository.encrypted else set())
+    assert "var/tls/ca.crt" in paths
     assert (record.revision, record.audit_head) == (migrate.HEAD, installation.head().seq)
 
 

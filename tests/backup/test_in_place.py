@@ -104,13 +104,17 @@ def test_it_refuses_while_a_process_runs(installation: Installation, lock: str) 
 
 
 def test_secrets_and_configuration_of_today_stand(installation: Installation) -> None:
-    """A token that was replaced stays so; a lost file comes back, a changed one stays."""
+    """A replaced token or certificate stays so; a lost file comes back, a changed one stays."""
     installation.back_up()
+    (installation.settings.tls / "reconciler.crt").write_text("renewed\n")
+    (installation.settings.tls / "reconciler.key").write_text("renewed\n")
     (installation.settings.secrets / "agent_token").write_text("new\n")
     (installation.root / "settings.yml").write_text("log_kept_days: 7\n")
     (installation.root / "runbooks/A.md").unlink()
     assert restore(installation).differing == ["settings.yml"]
     assert (installation.settings.secrets / "agent_token").read_text() == "new\n"
+    for name in ("reconciler.crt", "reconciler.key"):
+        assert (installation.settings.tls / name).read_text() == "renewed\n"
     assert (installation.root / "settings.yml").read_text() == "log_kept_days: 7\n"
     assert (installation.root / "runbooks/A.md").is_file()
     assert (installation.settings.var / "log/bot-alpha.log").is_file()

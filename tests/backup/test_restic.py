@@ -35,6 +35,7 @@ def test_a_backup_comes_back_with_its_secrets(installation: Installation, tmp_pa
     restore_into(installation.repository, manifest, tmp_path / "new")
     key = tmp_path / "new/var/secrets/audit_key"
     assert key.read_bytes() == (installation.settings.secrets / "audit_key").read_bytes()
+    assert (tmp_path / "new/var/tls/ca.key").is_file()
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     stored = b"".join(path.read_bytes() for path in tmp_path.glob("repository/data/*/*"))
     assert key.read_bytes().strip() not in stored

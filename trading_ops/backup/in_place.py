@@ -80,7 +80,7 @@ def restore_in_place(
         shutil.rmtree(scratch, ignore_errors=True)
         restore_into(repository, manifest, scratch, to)
         new = durable.private_folder(scratch / "var")
-        _keep_secrets(var, new)
+        _keep_secrets(settings, new)
         keys = audit_keys(settings, scratch)
         if not keys:
             raise SetupError(
@@ -152,17 +152,22 @@ def _stopped(var: Path) -> Iterator[None]:
         yield
 
 
-def _keep_secrets(var: Path, new: Path) -> None:
-    """Replace the secrets of the backup, which may have none, with the current ones.
+def _keep_secrets(settings: Settings, new: Path) -> None:
+    """Replace the secrets and certificates of the backup with the current ones.
 
-    After a run that was killed between its two renames, they are in the folder that it moved.
+    The backup may have none, or certificates that were renewed or withdrawn since. After a run that
+    was killed between its two renames, the current ones are in the folder that it moved.
     """
+    var, tls = settings.var, settings.tls
     moved = sorted(var.parent.glob(f"{var.name}{BEFORE}*"))
-    if not (var / SECRETS).exists() and moved:
-        var = moved[-1]
-    for folder in (path for path in var.rglob(SECRETS) if path.is_dir() and not path.is_symlink()):
-        target = new / folder.relative_to(var)
-        shutil.copytree(folder, target, dirs_exist_ok=True, symlinks=True)
+    current = moved[-1] if moved and not (var / SECRETS).exists() else var
+    kept = [*current.rglob(SECRETS)]
+    if tls.is_relative_to(var):
+        kept.append(current / tls.relative_to(var))
+    for folder in kept:
+        if folder.is_dir() and not folder.is_symlink():
+            target = new / folder.relative_to(current)
+            shutil.copytree(folder, target, dirs_exist_ok=True, symlinks=True)
 
 
 def _restore_configuration(folder: Path, root: Path) -> list[str]:

@@ -18,6 +18,9 @@ ARCHIVE = "archive"
 """In `var`: removed events and incidents."""
 
 SECRETS = "secrets"
+PRIVATE_KEY = ".key"
+"""Suffix of the private keys of certificates: secrets too, wherever they are."""
+
 LOCKS = frozenset({"lock", "door", "address"})
 BESIDE = ("-wal", "-shm", "-journal", ".lock", ".new", ".sock")
 """Lock files, and files that a running process recreates."""
@@ -41,7 +44,7 @@ def sources(settings: Settings, *, secrets: bool) -> Iterator[Source]:
 
     Args:
         settings: of this installation.
-        secrets: whether to include the folders with secrets.
+        secrets: whether to include the folders with secrets, and private keys.
     """
     root = settings.root
     places = [
@@ -90,7 +93,9 @@ def _files(place: Path, *, secrets: bool, left_out: frozenset[str] = frozenset()
         ]
         for name in sorted(names):
             path = Path(parent, name)
-            if name not in LOCKS and not name.endswith(BESIDE) and _is_file(path):
+            if name in LOCKS or name.endswith(BESIDE):
+                continue
+            if (secrets or path.suffix != PRIVATE_KEY) and _is_file(path):
                 yield path
 
 
