@@ -11,7 +11,7 @@ from functools import partial
 
 from aiohttp import web
 
-from trading_ops import logs, service_notify
+from trading_ops import logs
 from trading_ops.app.build import build
 from trading_ops.app.dependencies import own_entry
 from trading_ops.app.targets_reload import TargetsReload
@@ -23,6 +23,7 @@ from trading_ops.domain.target import Registry
 from trading_ops.errors import TradingOpsError
 from trading_ops.instrument.heap import limit_heap
 from trading_ops.reconciler.loop import Loop
+from trading_ops.services import sd_notify
 from trading_ops.store import migrate
 from trading_ops.tls.contexts import TlsFiles, serving
 
@@ -46,7 +47,7 @@ class _Process:
         """Notify systemd the first time, and feed its watchdog from this loop from now on."""
         first, self.loop = self.loop is None, loop
         if first:
-            await self.notified.enter_async_context(service_notify.ready(self._turns))
+            await self.notified.enter_async_context(sd_notify.ready(self._turns))
 
     def _turns(self) -> bool:
         return self.loop is not None and self.loop.is_running()

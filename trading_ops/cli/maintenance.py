@@ -12,7 +12,7 @@ from trading_ops.cli.reconciler_connection import ask, owner_option, reason_opti
 from trading_ops.cli.timeline import plain
 from trading_ops.cli.times import Duration, Length, moment
 from trading_ops.clients.reconciler_views import RecurringWindowView, WindowView
-from trading_ops.durations import format_duration
+from trading_ops.domain.durations import format_duration
 
 
 @click.group()

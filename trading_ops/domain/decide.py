@@ -22,6 +22,7 @@ from trading_ops.domain.decision import (
     Wait,
     World,
 )
+from trading_ops.domain.durations import format_duration
 from trading_ops.domain.gates import (
     GateInput,
     acknowledged_or_escalated,
@@ -31,7 +32,6 @@ from trading_ops.domain.gates import (
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.runbook import Runbook, Step
 from trading_ops.domain.target import Kind
-from trading_ops.durations import format_duration
 
 
 @dataclass(frozen=True, kw_only=True)

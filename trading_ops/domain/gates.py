@@ -25,10 +25,10 @@ from trading_ops.domain.decision import (
     Wait,
     World,
 )
+from trading_ops.domain.durations import format_duration
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.maintenance import Maintenance
 from trading_ops.domain.runbook import Limits, Runbook, Step
-from trading_ops.durations import format_duration
 
 
 @dataclass(frozen=True, kw_only=True)

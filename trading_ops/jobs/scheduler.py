@@ -14,10 +14,10 @@ from typing import Any
 from trading_ops import clock, logs
 from trading_ops.config.settings import Settings
 from trading_ops.domain.decision import Pause
+from trading_ops.domain.durations import format_duration
 from trading_ops.domain.gates import by_maintenance, by_observe_only, by_pause
 from trading_ops.domain.job import JobOutcome, JobRun, JobState
 from trading_ops.domain.maintenance import FURTHEST, Maintenance, RecurringWindow, covering
-from trading_ops.durations import format_duration
 from trading_ops.errors import ConfigError, RequestRefused, StoreError
 from trading_ops.jobs.config import Entry, calendars
 from trading_ops.jobs.job import Context, Job, Plan, Result, load

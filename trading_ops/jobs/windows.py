@@ -11,9 +11,9 @@ import msgspec
 import yaml
 
 from trading_ops.config.files import load_yaml, parse_duration, problem_of
+from trading_ops.domain.durations import format_duration
 from trading_ops.domain.maintenance import LONGEST, Maintenance, RecurringWindow
 from trading_ops.domain.target import Registry
-from trading_ops.durations import format_duration
 from trading_ops.errors import ConfigError
 from trading_ops.jobs.schedule import AtSession, Cron, cron_of, next_due, parse
 

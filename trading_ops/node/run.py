@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable
 
 from aiohttp import web
 
-from trading_ops import logs, service_notify
+from trading_ops import logs
 from trading_ops.agent.fence import FenceKeeper
 from trading_ops.bounded_site import BoundedSite
 from trading_ops.config.settings import Settings
@@ -16,6 +16,7 @@ from trading_ops.domain.target import Kind, Manager, Registry, Target
 from trading_ops.errors import NoServices, SetupError
 from trading_ops.node.scaled import Scaled
 from trading_ops.node.server import build, services_of, units_of
+from trading_ops.services import sd_notify
 from trading_ops.services.manager import ServiceManager
 from trading_ops.services.registry import MANAGERS
 from trading_ops.tls.contexts import TlsFiles, serving
@@ -77,7 +78,7 @@ async def serve(settings: Settings, registry: Registry, name: str) -> None:
             await BoundedSite(runner, host, port, tls=tls).start()
             _log.info("node_started", node=node.name, address=node.address, units=len(units))
             # The watchdog checks the event loop, in which all requests run.
-            async with service_notify.ready(lambda: True), scaled.restoring():
+            async with sd_notify.ready(lambda: True), scaled.restoring():
                 await stopping.wait()
         except OSError as error:
             raise SetupError(

@@ -11,8 +11,8 @@ from trading_ops.config.settings import Settings
 from trading_ops.config.token_files import is_filled, new_token, write_secret
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import SetupError
-from trading_ops.monitoring_configs import alertmanager_yml, prometheus_yml, tls_web_yml
 from trading_ops.project.discovery import write_discovery
+from trading_ops.project.monitoring_configs import alertmanager_yml, prometheus_yml, tls_web_yml
 from trading_ops.project.writing import link, write
 from trading_ops.tls.contexts import AUTHORITY, AUTHORITY_KEY
 

@@ -11,9 +11,9 @@ from trading_ops import clock, logs
 from trading_ops.actions.base import Action, Call, Clients, Undoable, find_impostor
 from trading_ops.backoff import full_jitter
 from trading_ops.domain.attempt import Attempt, AttemptId, AttemptState, Delivery
+from trading_ops.domain.durations import format_duration
 from trading_ops.domain.runbook import Step
 from trading_ops.domain.target import Target
-from trading_ops.durations import format_duration
 from trading_ops.errors import ActionError, FencedOff, Refused, TradingOpsError, Unreachable
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.store import attempts, failpoints, leases

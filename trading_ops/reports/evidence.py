@@ -15,10 +15,10 @@ from typing import Any
 
 import msgspec
 
-from trading_ops import __version__, clock, signed_zip
+from trading_ops import __version__, clock
 from trading_ops.errors import ConfigError
 from trading_ops.reports.recovery_times import recovery_times
-from trading_ops.store import Connection, audit_chain, backups, search
+from trading_ops.store import Connection, audit_chain, backups, search, signed_zip
 from trading_ops.store.events import Event
 from trading_ops.store.reader import Reader
 from trading_ops.store.search import TimeRange

@@ -15,8 +15,9 @@ from typing import Any
 
 import msgspec
 
-from trading_ops import __version__, clock, durable, signed_zip
+from trading_ops import __version__, clock, durable
 from trading_ops.errors import StoreError
+from trading_ops.store import signed_zip
 from trading_ops.store.audit_chain import Link
 
 PURPOSE = "archive"

@@ -13,8 +13,8 @@ from trading_ops.clients.secrets import agent_token_file
 from trading_ops.config.settings import Settings
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import SetupError
-from trading_ops.monitoring_configs import alertmanager_yml, prometheus_yml
 from trading_ops.project.discovery import write_discovery
+from trading_ops.project.monitoring_configs import alertmanager_yml, prometheus_yml
 from trading_ops.project.writing import link, write_if_changed
 from trading_ops.tls.contexts import AUTHORITY
 from trading_ops_lab.supervisor.configs import bot_keys, process_configs

@@ -13,7 +13,7 @@ from trading_ops.config.settings import Settings
 from trading_ops.config.token_files import is_filled, new_token, write_secret
 from trading_ops.domain.target import Target
 from trading_ops.errors import SetupError
-from trading_ops.monitoring_configs import MONITORING, web_yml
+from trading_ops.project.monitoring_configs import MONITORING, web_yml
 from trading_ops_lab.supervisor.process import AskHttp
 
 WEB_CONFIG = "web.yml"

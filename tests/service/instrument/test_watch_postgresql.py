@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, create_engine, exc, text
 
 from tests.postgres import Cluster
 from trading_ops.instrument import BotMetrics
-from trading_ops.watch_database import watch_engine
+from trading_ops.instrument.sqlalchemy import watch_engine
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from trading_ops import logs
-from trading_ops.durations import format_duration
+from trading_ops.domain.durations import format_duration
 from trading_ops.errors import TradingOpsError
 
 T = TypeVar("T")

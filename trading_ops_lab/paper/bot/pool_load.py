@@ -59,8 +59,8 @@ class PoolLoad:
     def _open(self) -> "Engine":
         from sqlalchemy import QueuePool, create_engine  # noqa: PLC0415
 
-        from trading_ops.pool_size import pool_size_command  # noqa: PLC0415
-        from trading_ops.watch_database import watch_engine  # noqa: PLC0415
+        from trading_ops.botkit.database_commands import engine_commands  # noqa: PLC0415
+        from trading_ops.instrument.sqlalchemy import watch_engine  # noqa: PLC0415
 
         if self._engine is None:
             self._engine = create_engine(
@@ -71,7 +71,7 @@ class PoolLoad:
                 connect_args={"check_same_thread": False},
             )
             watch_engine(self._metrics, self._engine, pool="drill")
-            self._resize = pool_size_command(self._engine)
+            self._resize = engine_commands(self._engine)["scale_pool"]
         return self._engine
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, NullPool, StaticPool, create_engine, exc, text
 
 from trading_ops.instrument import BotMetrics
 from trading_ops.instrument.labels import OTHER
-from trading_ops.watch_database import STATEMENT, name_of, watch_engine
+from trading_ops.instrument.sqlalchemy import STATEMENT, name_of, watch_engine
 
 
 @pytest.fixture
@@ -250,11 +250,10 @@ def test_it_needs_only_sqlalchemy() -> None:
     code = (
         "import sys\n"
         f"sys.modules.update(dict.fromkeys({ABSENT!r}))\n"
-        "import trading_ops.watch_database\n"
+        "import trading_ops.instrument.sqlalchemy\n"
         "print(*(name for name in sys.modules if name.startswith('trading_ops.')))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    outside = {
-        module for module in done.stdout.split() if not module.startswith("trading_ops.instrument")
-    }
-    assert outside == {"trading_ops.watch_database"}
+    loaded = done.stdout.split()
+    assert "trading_ops.instrument.sqlalchemy" in loaded
+    assert [name for name in loaded if not name.startswith("trading_ops.instrument")] == []

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from trading_ops import service_notify
 from trading_ops.config.settings import notification_socket
+from trading_ops.services import sd_notify
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ async def test_ready_fed_and_stopping(
     systemd: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", "4000")
-    async with service_notify.ready(lambda: True):
+    async with sd_notify.ready(lambda: True):
         assert await received(systemd, 3) == ["READY=1", "WATCHDOG=1", "WATCHDOG=1"]
     rest = []
     while "STOPPING=1" not in rest:
@@ -51,21 +51,21 @@ async def test_a_process_that_does_no_work_is_not_fed(
         asked.set()
         return False
 
-    async with service_notify.ready(works):
+    async with sd_notify.ready(works):
         async with asyncio.timeout(60):
             await asked.wait()
     assert await received(systemd, 2) == ["READY=1", "STOPPING=1"]
 
 
 async def test_without_a_watchdog_nothing_is_fed(systemd: socket.socket) -> None:
-    async with service_notify.ready(lambda: True):
+    async with sd_notify.ready(lambda: True):
         pass
     assert await received(systemd, 2) == ["READY=1", "STOPPING=1"]
 
 
 async def test_a_socket_that_is_gone_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", "/nonexistent/notify")
-    async with service_notify.ready(lambda: True):
+    async with sd_notify.ready(lambda: True):
         pass
 
 

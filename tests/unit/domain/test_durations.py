@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trading_ops.config.files import parse_duration
-from trading_ops.durations import format_duration
+from trading_ops.domain.durations import format_duration
 
 
 def test_only_the_units_that_count_are_printed() -> None:

@@ -1,25 +1,71 @@
-"""Changes the size of an SQLAlchemy engine's pool for a time."""
+"""Agent commands that renew and resize the connection pool of a bot's SQLAlchemy engine.
+
+agent = embed(metrics, "alpha", 8411, ..., commands=engine_commands(engine))
+
+`recycle_pool` and `reconnect_database` do the same to an engine: close idle connections, detach
+those in use, which are closed when they are returned, and test a new one. `scale_pool` allows more
+connections for a time. Threads that wait for a connection of the old pool keep waiting for it, up
+to `pool_timeout`. Engines of SQLAlchemy's asyncio extension are not supported. SQLAlchemy is the
+bot's own dependency: no extra installs it.
+"""
 
 import asyncio
 import contextlib
 import math
 
-from sqlalchemy import Engine, QueuePool, event
+from sqlalchemy import Engine, QueuePool, event, exc, text
 
 from trading_ops import logs
 from trading_ops.agent import BadRequest, Command, CommandFailed, Params
 from trading_ops.agent.attempts import current_attempt
-from trading_ops.watch_database import most_connections
+from trading_ops.instrument.sqlalchemy import most_connections
 
 log = logs.get(__name__)
 
+DEADLINE_SECONDS = 15.0
 MIN_PERCENT = 100
 MAX_PERCENT = 400
 MAX_SECONDS = 3600
 """The longest time of one change; a later one can extend it."""
 
 
-class PoolSize:
+def engine_commands(engine: Engine) -> dict[str, Command]:
+    """Return the commands by name; they run in a thread and do not block the event loop."""
+
+    async def renew(_params: Params) -> str:
+        try:
+            return await asyncio.to_thread(_renew, engine)
+        except (exc.SQLAlchemyError, OSError) as error:
+            raise CommandFailed(f"cannot open a new connection: {type(error).__name__}") from error
+
+    command = Command(run=renew, deadline_seconds=DEADLINE_SECONDS)
+    return {
+        "recycle_pool": command,
+        "reconnect_database": command,
+        "scale_pool": _scale_pool_command(engine),
+    }
+
+
+def _renew(engine: Engine) -> str:
+    result = _result(engine)
+    engine.dispose()
+    with engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+    return result
+
+
+def _result(engine: Engine) -> str:
+    """Return the result text."""
+    pool = engine.pool
+    if not isinstance(pool, QueuePool):
+        return "the pool was renewed; a new connection works"
+    return (
+        f"{pool.checkedin()} idle connections were closed, {pool.checkedout()} in use "
+        "detached; a new connection works"
+    )
+
+
+class _PoolSize:
     """The maximum of a pool's connections, in percent of what the bot configured.
 
     The latest change is in force; when it ends, the one before it that still lasts. Use it from one
@@ -27,7 +73,6 @@ class PoolSize:
     """
 
     def __init__(self, engine: Engine) -> None:
-        """Start with the configured size."""
         self._engine = engine
         self._usual = most_connections(engine.pool) if isinstance(engine.pool, QueuePool) else None
         self._changes: dict[str, tuple[int, float]] = {}
@@ -102,12 +147,12 @@ def _replace(engine: Engine) -> None:
     old.dispose()  # what was returned in between
 
 
-def pool_size_command(engine: Engine) -> Command:
+def _scale_pool_command(engine: Engine) -> Command:
     """Return the command `scale_pool`: `percent` of the pool's connections for `seconds`.
 
     With 0 seconds it ends all changes, or with `undoes` that of one attempt.
     """
-    size = PoolSize(engine)
+    size = _PoolSize(engine)
 
     async def scale_pool(params: Params) -> str:
         seconds = int(params["seconds"])

@@ -10,9 +10,9 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, event, exc
 from tests.waiting import eventually
 from trading_ops.agent import BadRequest, Command, CommandFailed
 from trading_ops.agent.attempts import current_attempt
-from trading_ops.database_commands import engine_commands
+from trading_ops.botkit.database_commands import engine_commands
 from trading_ops.instrument import BotMetrics
-from trading_ops.watch_database import watch_engine
+from trading_ops.instrument.sqlalchemy import watch_engine
 
 NAMES = ("recycle_pool", "reconnect_database")
 both = pytest.mark.parametrize("name", NAMES)
