@@ -39,8 +39,8 @@ NOT_SET = 2**64 - 1
 RUNNING = frozenset({"active", "activating", "reloading", "deactivating"})
 
 
-READS = frozenset({"LoadUnit", "GetAll"})
-"""Methods that change nothing, and so may be called twice."""
+REPEATABLE = frozenset({"LoadUnit", "GetAll", "SetUnitProperties", "StopUnit", "KillUnit"})
+"""Methods whose second call changes nothing."""
 
 CHECK_SECONDS = 2.0
 """After this long without a job's signal, the job itself is queried."""
@@ -235,7 +235,7 @@ class Systemd:
             return await self._ask(message())
         except (OSError, EOFError, TimeoutError) as error:
             await self.close()
-            if member in READS and not isinstance(error, TimeoutError):
+            if member in REPEATABLE and not isinstance(error, TimeoutError):
                 # The connection was lost: only the next call detects that.
                 with contextlib.suppress(OSError, EOFError, TimeoutError):
                     return await self._ask(message())

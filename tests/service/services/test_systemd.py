@@ -93,13 +93,24 @@ async def test_a_lost_connection_does_not_lose_the_result(
     assert (await systemd.status("slow.service")).running
 
 
-async def test_a_lost_connection_is_replaced(running: UserSystemd, systemd: Systemd) -> None:
-    """The bus drops a client: the state is read over a new connection."""
-    await started(running, systemd, "dropped.service", SLEEPER)
+def drop_connection(systemd: Systemd) -> None:
+    """The bus drops its client."""
     bus = cast("Any", systemd._bus)
     bus._stream.close()
     bus._sock.close()
+
+
+async def test_a_lost_connection_is_replaced(running: UserSystemd, systemd: Systemd) -> None:
+    """The next call uses a new one: reading the state, changing a resource, stopping."""
+    await started(running, systemd, "dropped.service", SLEEPER)
+    drop_connection(systemd)
     assert (await systemd.status("dropped.service")).running
+    drop_connection(systemd)
+    await systemd.set_resource("dropped.service", "cpu_weight", 50)
+    assert await systemd.resource("dropped.service", "cpu_weight") == 50
+    drop_connection(systemd)
+    await systemd.stop("dropped.service", WITHIN)
+    assert not (await systemd.status("dropped.service")).running
 
 
 async def test_a_wrapper_is_not_taken_for_the_bot(running: UserSystemd, systemd: Systemd) -> None:
