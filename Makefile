@@ -36,14 +36,14 @@ unit: setup-dev ## Run the unit and property tests, in less than a minute
 unit-pythons: setup-dev ## Run the unit tests on Python 3.12 and 3.13 too, where installed
 	@scripts/pythons.sh
 
-test: setup-dev ## Run lint, then all tests that run in parallel
+test: setup-dev ## Run lint and all tests that run in parallel
 	@scripts/test.sh
 
 coverage: setup-dev ## Run the same tests with coverage of every process
 	@scripts/coverage.sh
 
-test-slow: setup-dev ## Run the end-to-end tests, one at a time
-	@scripts/pytest.sh -m slow
+test-slow: setup-dev ## Run the end-to-end tests, two files at a time
+	@scripts/pytest.sh -m slow -n 2 --dist loadfile --no-loadscope-reorder
 
 test-long: setup-dev ## Run the tests that take minutes each: failover, shutdown, updates, soak, bot crashes
 	@scripts/pytest.sh -m long -n 2 --dist loadfile $(addprefix --ignore=,tests/attacks tests/browser tests/faults tests/hosts)
