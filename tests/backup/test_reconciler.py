@@ -42,7 +42,30 @@ TABLE: list[tuple[str, dict[Operation, Run], timedelta, Operation | None]] = [
     ("the interval is over", {CREATE: ran(INTERVAL)} | PROVEN, DAYS, CREATE),
     ("after a restart", {CREATE: ran(INTERVAL)} | PROVEN, timedelta(), CREATE),
     ("a failure is tried again", {CREATE: ran(INTERVAL, succeeded=False)}, DAYS, CREATE),
-    ("a failure is not tried at once", {CREATE: ran(MINUTES, succeeded=False)}, DAYS, None),
+    (
+        "a failure is not tried at once",
+        {CREATE: ran(MINUTES, succeeded=False)} | PROVEN,
+        DAYS,
+        None,
+    ),
+    (
+        "the disk is full: expired backups are removed",
+        {CREATE: ran(MINUTES, succeeded=False)} | PROVEN | {PRUNE: ran(60 * MINUTES)},
+        DAYS,
+        PRUNE,
+    ),
+    (
+        "the disk is full: not removed at each look",
+        {CREATE: ran(MINUTES, succeeded=False)} | PROVEN,
+        DAYS,
+        None,
+    ),
+    (
+        "no backup can be taken: the last one is still proven",
+        {CREATE: ran(MINUTES, succeeded=False)} | PROVEN | {RESTORE_TEST: ran(DAYS)},
+        DAYS,
+        RESTORE_TEST,
+    ),
     ("the first backup is proven at once", {CREATE: ran(MINUTES)}, DAYS, RESTORE_TEST),
     (
         "a restore test each day",
@@ -71,8 +94,15 @@ TABLE: list[tuple[str, dict[Operation, Run], timedelta, Operation | None]] = [
 def test_what_is_due(
     why: str, runs: dict[Operation, Run], up: timedelta, expected: Operation | None
 ) -> None:
-    assert due(runs, interval=INTERVAL, began=NOON - up, now=NOON) is expected, why
-    assert due(runs, interval=timedelta(), began=NOON - up, now=NOON) is None
+    def operation(interval: timedelta, *, has_backup: bool = True) -> Operation | None:
+        began = NOON - up
+        return due(runs, interval=interval, began=began, now=NOON, has_backup=has_backup)
+
+    assert operation(INTERVAL) is expected, why
+    assert operation(timedelta()) is None
+    # Nothing else can succeed before the first backup.
+    first = CREATE if expected is CREATE else None
+    assert operation(INTERVAL, has_backup=False) is first
 
 
 def test_the_interval_is_that_of_the_settings(installation: Installation) -> None:

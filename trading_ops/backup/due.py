@@ -14,6 +14,9 @@ EVERY = {
     Operation.PRUNE: timedelta(days=1),
     Operation.VERIFY: timedelta(days=7),
 }
+PRUNE_WHILE_FAILING = timedelta(hours=1)
+"""The same for prune while no backup can be taken: the repository may be full."""
+
 RETRY = timedelta(minutes=5)
 """Delay after a failure, unless the interval is shorter."""
 
@@ -22,7 +25,12 @@ RETRY_BOTS = timedelta(hours=1)
 
 
 def due(
-    runs: Mapping[Operation, Run], *, interval: timedelta, began: datetime, now: datetime
+    runs: Mapping[Operation, Run],
+    *,
+    interval: timedelta,
+    began: datetime,
+    now: datetime,
+    has_backup: bool,
 ) -> Operation | None:
     """Return the operation that is due now, or None.
 
@@ -33,6 +41,7 @@ def due(
         interval: between two backups; zero: no automatic backups.
         began: when the reconciler started.
         now: the time.
+        has_backup: whether a backup is known; the other operations need one.
     """
     if not interval:
         return None
@@ -41,9 +50,12 @@ def due(
         return Operation.CREATE if not began <= now < began + FIRST else None
     if _is_due(created, interval, now):
         return Operation.CREATE
-    if not created.succeeded:
+    if not has_backup:
         return None
-    for operation, every in EVERY.items():
+    order = list(EVERY.items())
+    if not created.succeeded:
+        order.insert(0, (Operation.PRUNE, PRUNE_WHILE_FAILING))
+    for operation, every in order:
         last = runs.get(operation)
         if last is None or _is_due(last, every, now):
             return operation

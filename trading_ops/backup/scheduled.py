@@ -66,10 +66,16 @@ class Backups:
         try:
             while True:
                 runs = await asyncio.to_thread(records.runs)
-                operation = due(runs, interval=self.interval, began=self._began, now=clock.now())
+                known = await asyncio.to_thread(records.all)
+                operation = due(
+                    runs,
+                    interval=self.interval,
+                    began=self._began,
+                    now=clock.now(),
+                    has_backup=bool(known),
+                )
                 if operation is not None:
                     self.start(operation)
-                known = await asyncio.to_thread(records.all)
                 self._show(known, runs)
                 if known != self._known:
                     await self._store(known)
