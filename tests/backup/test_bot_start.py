@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -80,9 +80,12 @@ def test_a_bot_that_does_not_start_leaves_the_backup_intact(installation: Instal
     done = Run(at=run.at, succeeded=True)
     runs = dict.fromkeys(Operation, done) | {Operation.RESTORE_TEST: run}
     hour, day = timedelta(hours=1), timedelta(days=1)
-    assert due(runs, interval=2 * day, began=run.at, now=run.at + hour / 2) is None
-    later = due(runs, interval=2 * day, began=run.at, now=run.at + hour)
-    assert later is Operation.RESTORE_TEST
+
+    def operation(now: datetime) -> Operation | None:
+        return due(runs, interval=2 * day, began=run.at, now=now, has_backup=True)
+
+    assert operation(run.at + hour / 2) is None
+    assert operation(run.at + hour) is Operation.RESTORE_TEST
     name_command(installation, "python", "-c", "", "{var}")
     installation.restore_test(manifest)
     assert records.runs()[Operation.RESTORE_TEST].succeeded

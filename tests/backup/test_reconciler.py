@@ -1,5 +1,6 @@
 """The reconciler takes backups when they are due, and shows what is known of them."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -186,6 +187,48 @@ async def test_a_backup_is_taken_stored_shown_and_audited(installation: Installa
     finally:
         writer.stop()
         reader.close()
+
+
+@pytest.mark.parametrize(
+    "recordable", [True, False], ids=["recorded", "the records are unwritable"]
+)
+async def test_a_command_that_fails_before_it_begins_is_a_failed_run(
+    installation: Installation, *, recordable: bool
+) -> None:
+    """It is shown, and is not started again at each look: here the repository needs a password."""
+    settings = installation.settings
+    (installation.root / "settings.yml").write_text("backup_repository: restic:/srv/none\n")
+    if not recordable:
+        settings.backup_work.mkdir()
+        settings.backup_records.write_text("not a folder")
+    metrics, writer = ReconcilerMetrics(), Writer(writing_engine(settings.database_url), KEY)
+    watching = Backups(settings=settings, writer=writer, metrics=metrics.backups, look_seconds=0.05)
+    watching._began -= DAYS
+    looks = 0
+
+    def looked() -> None:
+        nonlocal looks
+        looks += 1
+
+    def failed() -> bool:
+        name, labels = "trading_ops_backup_failed", {"operation": CREATE.value}
+        return metrics.registry.get_sample_value(name, labels) == 1
+
+    writer.start()
+    task = asyncio.create_task(watching.run(looked))
+    try:
+        await eventually(failed, within=60, what="the failure to be shown")
+        command, before = watching._running, looks
+        await eventually(lambda: looks > before + 3)
+        assert watching._running is command
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+        writer.stop()
+    if recordable:
+        run = Records(settings.backup_records).runs()[CREATE]
+        assert not run.succeeded
+        assert "restic" in run.detail
 
 
 def test_a_bucket_has_no_known_space(

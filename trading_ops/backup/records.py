@@ -19,6 +19,8 @@ from trading_ops.domain.backup import Operation
 log = logs.get(__name__)
 
 RUNS = "runs.json"
+DETAIL = 500
+"""Characters of an error that are recorded."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from trading_ops import clock
 from trading_ops.backup import durable
 from trading_ops.backup.bot_start import BotsNotStarted
-from trading_ops.backup.records import Records, Run
+from trading_ops.backup.records import DETAIL, Records, Run
 from trading_ops.config.settings import Settings
 from trading_ops.domain.backup import Operation
-from trading_ops.errors import StoreError
+from trading_ops.errors import StoreError, TradingOpsError
 
 BUSY = "another backup command is running. Fix: wait until it has finished"
 
@@ -39,9 +39,9 @@ def noted(records: Records, operation: Operation) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, TradingOpsError):
             retry = not isinstance(error, BotsNotStarted)
-            failed = Run(at=clock.now(), succeeded=False, detail=str(error)[:500], retry=retry)
+            failed = Run(at=clock.now(), succeeded=False, detail=str(error)[:DETAIL], retry=retry)
             records.ran(operation, failed)
         raise
     records.ran(operation, Run(at=clock.now(), succeeded=True))

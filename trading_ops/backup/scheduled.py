@@ -14,10 +14,10 @@ from functools import partial
 
 from trading_ops import clock, logs
 from trading_ops.backup.due import due
-from trading_ops.backup.records import Record, Records, Run
+from trading_ops.backup.records import DETAIL, Record, Records, Run
 from trading_ops.config.settings import Settings, child_environment
 from trading_ops.domain.backup import Backup, Operation
-from trading_ops.errors import StoreError
+from trading_ops.errors import StoreError, TradingOpsError
 from trading_ops.reconciler.metrics import BackupMetrics
 from trading_ops.store import backups
 from trading_ops.store.writer import Writer
@@ -47,6 +47,8 @@ class Backups:
     _began: datetime = field(init=False, default_factory=clock.now)
     _running: asyncio.Task[None] | None = field(init=False, default=None)
     _known: dict[str, Record] | None = field(init=False, default=None)
+    _unrecorded: dict[Operation, Run] = field(init=False, default_factory=dict)
+    """Failures that a command did not record itself, because it failed too early or was killed."""
 
     @property
     def interval(self) -> timedelta:
@@ -65,7 +67,7 @@ class Backups:
         records = Records(self.settings.backup_records)
         try:
             while True:
-                runs = await asyncio.to_thread(records.runs)
+                runs = self._with_unrecorded(await asyncio.to_thread(records.runs))
                 known = await asyncio.to_thread(records.all)
                 operation = due(
                     runs,
@@ -95,7 +97,25 @@ class Backups:
         else:
             self._known = known
 
+    def _with_unrecorded(self, runs: dict[Operation, Run]) -> dict[Operation, Run]:
+        newer = {
+            operation: run
+            for operation, run in self._unrecorded.items()
+            if operation not in runs or runs[operation].at < run.at
+        }
+        return runs | newer
+
+    def _record(self, operation: Operation, failed: Run) -> None:
+        """Without a record the command would be due again at once, and no metric would show it."""
+        self._unrecorded[operation] = failed
+        try:
+            Records(self.settings.backup_records).ran(operation, failed)
+        except (OSError, TradingOpsError) as error:  # a full disk, for example
+            log.warning("backup_run_not_recorded", operation=operation.value, error=str(error))
+
     async def _command(self, operation: Operation) -> None:
+        records = Records(self.settings.backup_records)
+        before = await asyncio.to_thread(records.runs)
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "trading_ops.cli.main", "backup", *COMMANDS[operation]),
             stdin=asyncio.subprocess.DEVNULL,
@@ -114,6 +134,11 @@ class Backups:
         if process.returncode:
             text = output[-OUTPUT_BYTES:].decode(errors="replace").strip()
             log.error("backup_command_failed", operation=operation.value, output=text)
+            after = await asyncio.to_thread(records.runs)
+            if after.get(operation) == before.get(operation):
+                detail = text or f"it ended with exit code {process.returncode}"
+                failed = Run(at=clock.now(), succeeded=False, detail=detail[-DETAIL:])
+                await asyncio.to_thread(self._record, operation, failed)
 
     def _show(self, known: dict[str, Record], runs: dict[Operation, Run]) -> None:
         metrics, stored = self.metrics, list(known.values())
