@@ -19,8 +19,10 @@ from trading_ops.backup import create, prune
 from trading_ops.backup.guards import FENCES
 from trading_ops.backup.in_place import restore_in_place
 from trading_ops.backup.manifest import Damaged
+from trading_ops.backup.postgresql import recovery
 from trading_ops.backup.records import Records
 from trading_ops.backup.restore import choose, restore_into
+from trading_ops.backup.verify import fetch
 from trading_ops.domain.backup import Operation
 from trading_ops.errors import SetupError, StoreError
 
@@ -68,6 +70,22 @@ def test_what_is_restored_is_a_data_folder_of_that_moment(
     assert not (tmp_path / "new/postgresql/data/postmaster.pid").exists()
     with postgresql.server_of(tmp_path / "new/postgresql/data", cluster.password) as twin:
         assert twin.execute("SELECT id FROM orders", url.rpartition("/")[2]) == [(1,)]
+
+
+def test_the_restore_test_needs_no_memory_that_is_writable_and_executable(
+    installation: Installation, tmp_path: Path
+) -> None:
+    """The hardened unit allows none: with JIT, counting a large table would end the session."""
+    installation.back_up()
+    (manifest,) = installation.manifests()
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    assert fetch(installation.repository, manifest, scratch) == []
+    with (
+        recovery.recovered(scratch / "postgresql", recovery.Target(), scratch=True) as server,
+        postgresql.connected(server.url) as connection,
+    ):
+        assert connection.execute("SHOW jit").fetchone() == ("off",)
 
 
 @pytest.mark.parametrize("exact", [pytest.param(False, marks=pytest.mark.slow), True])

@@ -39,6 +39,8 @@ ALONE = {
     "logging_collector": "off",
     "log_destination": "stderr",
     "lc_messages": "C",
+    # The unit's MemoryDenyWriteExecute is inherited: generated code could not be executed.
+    "jit": "off",
     # WAL is in the data folder; a recovery calls restore_command first.
     "restore_command": "false",
     "recovery_target_action": "promote",
