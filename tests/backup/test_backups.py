@@ -233,6 +233,22 @@ def test_pruning_keeps_what_can_be_restored(installation: Installation) -> None:
     assert set(Records(installation.settings.backup_records).all()) == set(ordered[2:])
 
 
+def test_the_record_of_a_backup_that_cannot_be_read_is_kept(installation: Installation) -> None:
+    """It may be readable again later; its restore test and its problem are still known then."""
+    installation.back_up()
+    (manifest,) = installation.manifests()
+    installation.restore_test(manifest)
+    path = installation.root / "backups" / "manifests" / manifest.id
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + b"?")
+    prune.prune(installation.settings, installation.repository)
+    records = Records(installation.settings.backup_records)
+    assert records.all()[manifest.id].restore_tested_at is not None
+    path.unlink()
+    prune.prune(installation.settings, installation.repository)
+    assert not records.all()
+
+
 def test_nothing_is_collected_beside_a_manifest_that_cannot_be_read(
     installation: Installation,
 ) -> None:

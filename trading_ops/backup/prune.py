@@ -31,7 +31,8 @@ def prune(settings: Settings, repository: Repository, *, dry_run: bool = False) 
         ids = to_remove(backups, keep_of(settings))
         if ids and not dry_run:
             repository.remove(ids)
-        if not dry_run:
+        # A backup whose manifest cannot be read, perhaps only now, may still be there.
+        if not dry_run and not listing.damaged:
             kept = {manifest.id for manifest in listing.manifests} - set(ids)
             for key in known.keys() - kept:
                 records.forget(key)
