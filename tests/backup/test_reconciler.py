@@ -189,6 +189,10 @@ async def test_a_backup_is_taken_stored_shown_and_audited(installation: Installa
         reader.close()
 
 
+def oom_score() -> int:
+    return int(Path("/proc/self/oom_score_adj").read_text())
+
+
 @pytest.mark.parametrize(
     "recordable", [True, False], ids=["recorded", "the records are unwritable"]
 )
@@ -229,6 +233,29 @@ async def test_a_command_that_fails_before_it_begins_is_a_failed_run(
         run = Records(settings.backup_records).runs()[CREATE]
         assert not run.succeeded
         assert "restic" in run.detail
+
+
+async def test_what_a_command_starts_is_killed_for_memory_before_the_reconciler(
+    installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in for restic writes down its score."""
+    settings = installation.settings
+    (installation.root / "settings.yml").write_text("backup_repository: restic:/srv/none\n")
+    settings.backup_password.write_text("correct horse")
+    programs, score = tmp_path / "bin", tmp_path / "score"
+    programs.mkdir()
+    (programs / "restic").write_text(f"#!/bin/sh\ncat /proc/self/oom_score_adj >{score}\nexit 1\n")
+    (programs / "restic").chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs), prepend=":")
+    watching = Backups(
+        settings=settings,
+        writer=Writer(writing_engine(settings.database_url)),
+        metrics=ReconcilerMetrics().backups,
+    )
+    assert watching.start(CREATE)
+    assert watching._running is not None
+    await watching._running
+    assert int(score.read_text()) > oom_score()
 
 
 def test_a_bucket_has_no_known_space(

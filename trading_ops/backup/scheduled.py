@@ -11,6 +11,7 @@ import sys
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 
 from trading_ops import clock, logs
 from trading_ops.backup.due import due
@@ -32,6 +33,9 @@ COMMANDS = {
     Operation.RESTORE_TEST: ("verify", "--restore-test"),
     Operation.PRUNE: ("prune",),
 }
+OOM_SCORE = 500
+"""`oom_score_adj` of the commands and of what they start; that of the reconciler is 0."""
+
 OUTPUT_BYTES = 2000
 """Maximum bytes of a command's output that are logged."""
 
@@ -123,6 +127,7 @@ class Backups:
             stderr=asyncio.subprocess.PIPE,
             cwd=self.settings.root,
             env=child_environment(self.settings),
+            preexec_fn=_give_way,
         )
         try:
             _, output = await process.communicate()
@@ -161,6 +166,13 @@ class Backups:
         metrics.tested.set(_stamp(last.restore_tested_at if last else None))
         metrics.untested.set(min((_stamp(record.created_at) for record in untested), default=0.0))
         metrics.restore.set((last and last.restore_seconds) or 0.0)
+
+
+def _give_way() -> None:
+    """Let the kernel kill this process and its children first when memory runs out."""
+    path = Path("/proc/self/oom_score_adj")
+    with contextlib.suppress(OSError, ValueError):
+        path.write_text(str(max(OOM_SCORE, int(path.read_text()))))
 
 
 def _stamp(at: datetime | None) -> float:

@@ -35,6 +35,12 @@ def test_each_restarts_within_the_same_limits(unit: Path) -> None:
     assert service["User"] != "root"
 
 
+def test_a_child_that_is_killed_for_memory_does_not_stop_the_reconciler() -> None:
+    """By default systemd would stop the unit, and at the fifth time for good."""
+    service = parsed(ROOT / "deploy" / "systemd" / "trading-ops-reconciler.service")["Service"]
+    assert service["OOMPolicy"] == "continue"
+
+
 @pytest.mark.parametrize("name", ["reconciler", "node"])
 def test_the_watchdog_waits_longer_than_a_pass(name: str) -> None:
     """The reconciler counts as working for 35 s after a pass at the default poll interval."""
