@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+GROUP_ONLY = 0o050
+"""Of a folder's permissions: its group may read it, others nothing."""
+
 
 def write(path: Path, content: bytes, *, mode: int = 0o600) -> None:
     """Replace a file atomically; when this returns, it is on disk.
@@ -26,6 +29,14 @@ def write(path: Path, content: bytes, *, mode: int = 0o600) -> None:
         os.fsync(file.fileno())
     scratch.replace(path)
     sync(path.parent)
+
+
+def state_mode(folder: Path) -> int:
+    """Return the permissions of a state file: readable by the group if only it may read the folder.
+
+    With such a folder an operator lets the backups of another user read a bot's state.
+    """
+    return 0o640 if folder.stat().st_mode & 0o057 == GROUP_ONLY else 0o600
 
 
 def sync(path: Path) -> None:

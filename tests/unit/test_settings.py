@@ -79,6 +79,31 @@ def test_mistakes_in_the_environment_name_the_variable(
     assert expected in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        ("Alpha Bot: /srv/alpha", "not valid as a name"),
+        ("../x: /srv/alpha", "not valid as a name"),
+        ("alpha: srv/alpha", "relative"),
+        ("alpha: {var}/alpha", "backed up anyway"),
+        ("alpha: {root}", "contains {var}"),
+        ("alpha: /srv", "contains the backups"),
+        ("alpha: [1]", "expected a path"),
+    ],
+)
+def test_a_folder_that_cannot_be_backed_up_is_refused(
+    tmp_path: Path, entry: str, problem: str
+) -> None:
+    places = {"root": tmp_path, "var": tmp_path / "var"}
+    (tmp_path / "settings.yml").write_text(
+        f"backup_repository: /srv/backups\nbackup_folders: {{{entry.format(**places)}}}\n"
+    )
+    with pytest.raises(ConfigError, match="backup_folders") as caught:
+        load_settings(tmp_path, {})
+    assert problem.format(**places) in str(caught.value)
+    assert "Fix: " in str(caught.value)
+
+
 def test_a_missing_secret_says_what_to_do(tmp_path: Path) -> None:
     """Secrets are written by the first `up`."""
     settings = load_settings(tmp_path, {})

@@ -14,7 +14,8 @@ def write_json(path: Path, data: dict[str, Any]) -> None:
     Raises:
         OSError: it could not be stored; the old content is unchanged.
     """
-    durable.write(path, json.dumps(data, separators=(",", ":")).encode())
+    content = json.dumps(data, separators=(",", ":")).encode()
+    durable.write(path, content, mode=durable.state_mode(path.parent))
 
 
 def read_json(path: Path) -> dict[str, Any]:

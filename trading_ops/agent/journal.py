@@ -20,7 +20,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from trading_ops import clock
+from trading_ops import clock, durable
 
 MOST_WAITING = 10_000
 """Maximum events in memory while the disk does not store them; further ones are dropped and
@@ -217,7 +217,7 @@ class EventJournal:
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, isolation_level=None)
         try:
-            self.path.chmod(0o600)
+            self.path.chmod(durable.state_mode(self.path.parent))
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             connection.executescript(_SCHEMA)

@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from trading_ops.backup.manifest import Database, Manifest, describe, new_id
 from trading_ops.backup.records import Record, Records, record_of
 from trading_ops.backup.repository import Repository
 from trading_ops.backup.running import noted, only_one
-from trading_ops.backup.sources import Source, archive_sources, sources
+from trading_ops.backup.sources import BOTS, Source, archive_sources, bot_sources, sources
 from trading_ops.config.settings import Settings
 from trading_ops.domain.backup import Operation
 from trading_ops.errors import StoreError
@@ -27,14 +28,19 @@ def create(settings: Settings, repository: Repository) -> Record:
     """Take a backup of everything and store it.
 
     Raises:
-        TradingOpsError: it could not be taken or stored; earlier backups are unchanged.
+        TradingOpsError: it could not be taken or stored; earlier backups are unchanged. Or it was
+            stored without the records of a bot that could not be read.
     """
     records = Records(settings.backup_records)
     with only_one(settings), noted(records, Operation.CREATE):
         began, now = clock.monotonic(), clock.now()
         staging = durable.empty_folder(settings.backup_work / "create")
         try:
-            databases = _capture(settings, staging, secrets=repository.encrypted)
+            secrets = repository.encrypted
+            of_bots, unread = _capture_bots(settings, staging, secrets=secrets)
+            databases = _capture(sources(settings, secrets=secrets), staging)
+            _refuse_old(settings, databases)
+            databases += of_bots
             captured = _capture_postgresql(settings, staging)
             # Last, so that the archive has every event that the copied database no longer has.
             for source in archive_sources(settings):
@@ -58,6 +64,12 @@ def create(settings: Settings, repository: Repository) -> Record:
         took = round(clock.monotonic() - began, 3)
         record = record_of(manifest, repository.location, took, _space(repository))
         records.put(record)
+        if unread:
+            raise StoreError(
+                f"backup {record.id} was stored without the records of {len(unread)} bots: "
+                f"{'; '.join(unread)}. Fix: let the user of trading-ops read these folders, or "
+                "correct backup_folders in settings.yml"
+            )
         return record
 
 
@@ -79,14 +91,37 @@ def _capture_postgresql(settings: Settings, staging: Path) -> "Captured | None":
     return capture(settings, url, staging)
 
 
-def _capture(settings: Settings, staging: Path, *, secrets: bool) -> tuple[Database, ...]:
+def _capture_bots(
+    settings: Settings, staging: Path, *, secrets: bool
+) -> tuple[tuple[Database, ...], list[str]]:
+    """Copy the records of bots outside of `var`; one that cannot be read does not stop the rest.
+
+    Returns:
+        Their databases, and a problem for each bot that was left out.
+    """
+    databases: tuple[Database, ...] = ()
+    problems = []
+    for name, folder in settings.backup_folders.items():
+        try:
+            databases += _capture(bot_sources(name, folder, secrets=secrets), staging)
+        except OSError as error:
+            problems.append(f"{name}: {error.filename or folder}: {error.strerror}")
+        except StoreError as error:
+            problems.append(f"{name}: {error}")
+        else:
+            continue
+        shutil.rmtree(staging / BOTS / name, ignore_errors=True)
+    return databases, problems
+
+
+def _capture(found: Iterable[Source], staging: Path) -> tuple[Database, ...]:
     """Copy plain files first, databases last.
 
     The audit anchors are then older than the database: newer ones would report it as truncated.
     """
     plain: list[Source] = []
     databases: list[Source] = []
-    for source in sources(settings, secrets=secrets):
+    for source in found:
         try:
             (databases if sqlite.is_database(source.path) else plain).append(source)
         except FileNotFoundError:
@@ -95,9 +130,7 @@ def _capture(settings: Settings, staging: Path, *, secrets: bool) -> tuple[Datab
     durable.require_space(staging, needed, "the copy for the backup")
     for source in plain:
         _copy_file(source, staging / source.name)
-    described = [_copy_database(source, staging / source.name) for source in databases]
-    _refuse_old(settings, described)
-    return tuple(described)
+    return tuple(_copy_database(source, staging / source.name) for source in databases)
 
 
 def _size(path: Path) -> int:
@@ -130,7 +163,7 @@ def _copy_database(source: Source, target: Path) -> Database:
     return described
 
 
-def _refuse_old(settings: Settings, databases: list[Database]) -> None:
+def _refuse_old(settings: Settings, databases: Iterable[Database]) -> None:
     """Refuse a backup that lacks the existing database of the reconciler."""
     path = sqlite_path(settings.database_url)
     has_store = any(database.audit_head is not None for database in databases)

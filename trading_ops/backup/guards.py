@@ -36,7 +36,14 @@ _SUM = struct.Struct("<I")
 
 
 def raise_guards(
-    settings: Settings, var: Path, manifest: Manifest, *, store: str | None, key: bytes, owner: str
+    settings: Settings,
+    var: Path,
+    manifest: Manifest,
+    *,
+    bots: Path,
+    store: str | None,
+    key: bytes,
+    owner: str,
 ) -> None:
     """Raise all fences and nonces in a restored `var` and store, and make each bot reduce-only.
 
@@ -44,6 +51,7 @@ def raise_guards(
         settings: of this installation.
         var: the restored folder.
         manifest: of the backup.
+        bots: the restored records of bots outside of `var`, one folder for each.
         store: URL of the restored store; None: the backup has none.
         key: of the audit chain.
         owner: the operator.
@@ -52,12 +60,7 @@ def raise_guards(
         SetupError: a file of fences or nonces cannot be read.
         StoreError: the restored database cannot be changed.
     """
-    seen: dict[str, int] = {}
-    for path in sorted(var.rglob("fence.json")):
-        for target, fence in _raise_file(path).items():
-            seen[target] = max(fence, seen.get(target, 0))
-    for path in sorted(var.glob("**/nonces/*/ceiling")):
-        _raise_nonces(path, manifest)
+    seen = _raise_files(var, bots, manifest)
     try:
         registry = load_targets(settings.targets_file)
     except TradingOpsError:
@@ -74,12 +77,30 @@ def raise_guards(
         )
         for target in registry.bots
     }
-    for path in sorted(var.rglob("holds.json")):
-        _hold_in_file(path, registry, made, owner=owner, reason=reason)
+    units = {bot.service.unit: bot.name for bot in registry.bots if bot.service}
+    in_var = {path: path.parent.name for path in var.rglob("holds.json")}
+    files = {path: units.get(unit, unit) for path, unit in in_var.items()}
+    files |= {path: path.relative_to(bots).parts[0] for path in bots.rglob("holds.json")}
+    for path, name in sorted(files.items()):
+        _hold_in_file(path, name, made, owner=owner, reason=reason)
     if store is not None:
         head = _change_store(store, seen, list(made.values()), key=key, owner=owner)
         # Otherwise a truncation before the reconciler's first anchor would not be detected.
         append(var / "audit" / "anchors", make_anchor(key, head, clock.now()))
+
+
+def _raise_files(var: Path, bots: Path, manifest: Manifest) -> dict[str, int]:
+    """Raise the fences and nonces in all files; return the highest old fence of each target."""
+    seen: dict[str, int] = {}
+    for path in sorted([*var.rglob("fence.json"), *bots.rglob("fence.json")]):
+        for target, fence in _raise_file(path).items():
+            seen[target] = max(fence, seen.get(target, 0))
+    for path in sorted(var.glob("**/nonces/*/ceiling")):
+        _raise_nonces(path, manifest)
+    for path in sorted(bots.rglob("ceiling")):
+        if MAGIC in path.read_bytes():  # the folder is the bot's: the file may be another program's
+            _raise_nonces(path, manifest)
+    return seen
 
 
 def _raise_file(path: Path) -> dict[str, int]:
@@ -120,14 +141,11 @@ def _slot(write: int, ceiling: int) -> bytes:
 
 
 def _hold_in_file(
-    path: Path, registry: Registry, made: Mapping[str, Hold], *, owner: str, reason: str
+    path: Path, name: str, made: Mapping[str, Hold], *, owner: str, reason: str
 ) -> None:
-    unit = path.parent.name
-    bot = next((bot for bot in registry.bots if bot.service and bot.service.unit == unit), None)
-    name = bot.name if bot else unit
     hold = made.get(name)
     entry: dict[str, Any] = {
-        "id": hold.id if hold else f"restore-{unit}",
+        "id": hold.id if hold else f"restore-{name}",
         "state": HeldState.REDUCING.value,
         "owner": owner,
         "reason": reason,

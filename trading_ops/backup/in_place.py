@@ -20,7 +20,7 @@ from trading_ops.backup.guards import raise_guards
 from trading_ops.backup.manifest import Manifest
 from trading_ops.backup.repository import Repository
 from trading_ops.backup.restore import restore_into
-from trading_ops.backup.sources import LOCKS, SECRETS, venue_folders
+from trading_ops.backup.sources import BOTS, LOCKS, SECRETS, venue_folders
 from trading_ops.backup.verify import audit_keys
 from trading_ops.config.settings import Settings
 from trading_ops.errors import SetupError, StoreError
@@ -42,6 +42,9 @@ class Restored(NamedTuple):
     postgresql: Path | None
     """The data folder that replaces the server's; None: the backup has no PostgreSQL."""
 
+    bots: Path | None
+    """The records of bots outside of `var`, one folder for each; None: the backup has none."""
+
 
 def restore_in_place(
     settings: Settings,
@@ -55,7 +58,8 @@ def restore_in_place(
 
     Fences and nonces are raised above everything that may have been used since the backup, and each
     bot is reduce-only until its hold is released. Missing configuration files are restored.
-    PostgreSQL is recovered into a folder next to `var`, because we must not stop its server.
+    PostgreSQL is recovered into a folder next to `var`, because we must not stop its server, and
+    the records of bots outside of `var` are put there too, because these bots may be running.
 
     Args:
         settings: of this installation.
@@ -90,12 +94,14 @@ def restore_in_place(
         if to is not None and manifest.covers(to):
             _keep_newer_anchors(new)
         with _store(manifest, scratch) as store:
-            raise_guards(settings, new, manifest, store=store, key=keys[0], owner=owner)
+            bots = scratch / BOTS
+            raise_guards(settings, new, manifest, bots=bots, store=store, key=keys[0], owner=owner)
         differing = _restore_configuration(scratch / "config", settings.root)
         data = _place_postgresql(manifest, scratch, var)
+        placed = _place_bots(manifest, bots, var)
         before = _exchange(var, new, manifest, venue_folders(settings))
         shutil.rmtree(scratch, ignore_errors=True)
-    return Restored(before, differing, data)
+    return Restored(before, differing, data, placed)
 
 
 @contextlib.contextmanager
@@ -124,6 +130,12 @@ def _place_postgresql(manifest: Manifest, scratch: Path, var: Path) -> Path | No
     target = _free_name(var.with_name(f"{manifest.postgresql.path}-{manifest.id}"))
     (scratch / manifest.postgresql.path).rename(target)
     return target / "data"
+
+
+def _place_bots(manifest: Manifest, bots: Path, var: Path) -> Path | None:
+    if not bots.exists():
+        return None
+    return bots.rename(_free_name(var.with_name(f"{BOTS}-{manifest.id}")))
 
 
 @contextlib.contextmanager

@@ -14,6 +14,10 @@ from trading_ops.errors import TradingOpsError
 REBUILT = frozenset({"log", "backup", "versions", "prometheus/data"})
 """Folders in `var` that are not backed up: logs, scratch folders, releases, Prometheus data."""
 
+BOTS = "bots"
+"""Folder in a backup with the records of bots outside of `var`."""
+
+LOGS = frozenset({"log", "logs"})
 ARCHIVE = "archive"
 """In `var`: removed events and incidents."""
 
@@ -62,6 +66,16 @@ def sources(settings: Settings, *, secrets: bool) -> Iterator[Source]:
         yield Source(path, f"var/{path.relative_to(settings.var)}")
 
 
+def bot_sources(name: str, folder: Path, *, secrets: bool) -> Iterator[Source]:
+    """Yield the files of an entry of `backup_folders`, except logs.
+
+    Raises:
+        OSError: the folder, or one in it, cannot be read.
+    """
+    for path in _files(folder, secrets=secrets, left_out=LOGS, refuse=True):
+        yield Source(path, f"{BOTS}/{name}/{path.relative_to(folder)}")
+
+
 def archive_sources(settings: Settings) -> Iterator[Source]:
     """Yield the files of the archive."""
     for path in _files(settings.archive, secrets=False):
@@ -81,10 +95,16 @@ def venue_folders(settings: Settings) -> frozenset[str]:
     return frozenset(venue.service.unit for venue in venues if venue.service)
 
 
-def _files(place: Path, *, secrets: bool, left_out: frozenset[str] = frozenset()) -> Iterator[Path]:
+def _files(
+    place: Path,
+    *,
+    secrets: bool,
+    left_out: frozenset[str] = frozenset(),
+    refuse: bool = False,
+) -> Iterator[Path]:
     if _is_file(place):
         yield place
-    for parent, folders, names in os.walk(place):
+    for parent, folders, names in os.walk(place, onerror=_refused if refuse else None):
         inside = Path(parent).relative_to(place)
         folders[:] = [
             folder
@@ -97,6 +117,10 @@ def _files(place: Path, *, secrets: bool, left_out: frozenset[str] = frozenset()
                 continue
             if (secrets or path.suffix != PRIVATE_KEY) and _is_file(path):
                 yield path
+
+
+def _refused(error: OSError) -> None:
+    raise error
 
 
 def _is_file(path: Path) -> bool:

@@ -36,6 +36,20 @@ def copy(source: Path, target: Path) -> None:
     Raises:
         sqlite3.Error: it cannot be read, stays locked, or the disk is full.
     """
+    wal = source.with_name(f"{source.name}-wal")
+    try:
+        _copy(source, target, closed=False)
+    except sqlite3.OperationalError as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY) or wal.exists():
+            raise
+        # In WAL mode and closed, in a folder where we may not create its WAL, such as a bot's.
+        _copy(source, target, closed=True)
+        if wal.exists():
+            raise sqlite3.OperationalError("its program opened it during the copy") from error
+
+
+def _copy(source: Path, target: Path, *, closed: bool) -> None:
     deadline = clock.monotonic() + BUSY_SECONDS
 
     def progress(status: int, _remaining: int, _total: int) -> None:
@@ -43,7 +57,7 @@ def copy(source: Path, target: Path) -> None:
         if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) and clock.monotonic() > deadline:
             raise sqlite3.OperationalError(f"it was locked for {BUSY_SECONDS:g} s")
 
-    with _open(source) as live, contextlib.closing(sqlite3.connect(target)) as made:
+    with _open(source, closed=closed) as live, contextlib.closing(sqlite3.connect(target)) as made:
         # A crash discards the copy, and syncing it would slow down the database's own writers.
         made.execute("PRAGMA synchronous=OFF")
         live.backup(made, pages=-1, progress=progress)
@@ -94,9 +108,10 @@ def check(path: Path) -> list[str]:
     return [] if output == ["ok"] else [f"{path.name}: {line}" for line in output]
 
 
-def _open(path: Path) -> "contextlib.closing[sqlite3.Connection]":
+def _open(path: Path, *, closed: bool = False) -> "contextlib.closing[sqlite3.Connection]":
+    """Open a database; `closed`: no program has it open, and no lock is taken."""
     # Read-only: closing the connection must not checkpoint the WAL of a running program.
-    uri = f"{path.absolute().as_uri()}?mode=ro"
+    uri = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if closed else ''}"
     return contextlib.closing(sqlite3.connect(uri, uri=True, timeout=CHECK_SECONDS))
 
 

@@ -63,13 +63,16 @@ def schema(file: str) -> None:
     if file == "targets":
         made = msgspec.json.schema(TargetsFile)
     else:  # msgspec has no schema for paths, so they become text; `root` is the file's folder
+        as_text = {Path | None: str | None, dict[str, Path]: dict[str, str]}
         fields = [
             (field.name, str, str(field.default))
             if isinstance(field.default, Path)
             else (
                 field.name,
-                str | None if field.type == Path | None else field.type,
-                field.default,
+                as_text.get(field.type, field.type),
+                field.default
+                if field.default is not msgspec.NODEFAULT
+                else msgspec.field(default_factory=field.default_factory),
             )
             for field in msgspec.structs.fields(Settings)
             if field.name != "root"
@@ -89,6 +92,8 @@ def _values() -> dict[str, tuple[object, str]]:
     found: dict[str, tuple[object, str]] = {}
     for name, source in setting_sources(settings).items():
         value = getattr(settings, name)
+        if isinstance(value, dict):
+            value = ", ".join(f"{key}: {folder}" for key, folder in value.items())
         plain = value if isinstance(value, bool | int | float | None) else redact(str(value))
         found[name] = (plain, source)
     return found

@@ -113,6 +113,11 @@ def _tell(restored: Restored, seconds: float) -> None:
             f"put {restored.postgresql} in the place of PostgreSQL's data folder and start the "
             "server, before the reconciler"
         )
+    if restored.bots is not None:
+        click.echo(
+            f"the records of bots outside of var are in {restored.bots}: before a bot that lost "
+            "its own starts, copy them to its folder in backup_folders and give them to its user"
+        )
     click.echo(
         "fences and nonces were raised; every bot is reduce-only until you have reconciled it and "
         "run `trading-ops resume BOT`"
@@ -131,5 +136,6 @@ def _as_object(
         "seconds": seconds,
         "before": restored and restored.before and str(restored.before),
         "differing": restored.differing if restored else [],
+        "bots": restored and restored.bots and str(restored.bots),
         "postgresql": restored and restored.postgresql and str(restored.postgresql),
     }

@@ -6,6 +6,7 @@ Each field can be set by `settings.yml` next to `targets.yml`, and by an environ
 
 import contextlib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -28,6 +29,7 @@ from trading_ops.errors import ConfigError
 from trading_ops.redaction import known
 
 PREFIX = "TRADING_OPS_"
+BACKUP_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 HARMLESS = (
     "PATH",
     "HOME",
@@ -253,6 +255,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     backup_interval_seconds: Annotated[float, msgspec.Meta(ge=0, le=31 * DAY_SECONDS)] = 300.0
     """Interval between backups; 0: no backups, and no alert expects one."""
+
+    backup_folders: dict[str, Path] = {}
+    """Folders outside of `var` to back up as well: the records of bots, by the bot's name."""
 
     backup_database: str = ""
     """URL of the PostgreSQL server to back up, with a role that has REPLICATION; empty: the one in
@@ -530,7 +535,36 @@ def load_settings(root: Path | None = None, environ: Mapping[str, str] | None = 
     if settings.backup_database.startswith("sqlite:"):
         fix = "leave it empty: SQLite databases in `var` are backed up without it"
         raise ConfigError(str(path), "backup_database", "names a SQLite database", fix)
-    return _absolute(settings)
+    settings = _absolute(settings)
+    where = str(path) if "backup_folders" not in overrides else "environment"
+    _check_backup_folders(settings, where)
+    return settings
+
+
+def _check_backup_folders(settings: Settings, where: str) -> None:
+    """Refuse names and folders that cannot be backed up.
+
+    Raises:
+        ConfigError: names the entry.
+    """
+    stored = settings.backup_repository
+    for name, folder in settings.backup_folders.items():
+        problem = fix = ""
+        if not BACKUP_NAME.fullmatch(name):
+            problem = f"{name!r} is not valid as a name"
+            fix = "use the bot's name in targets.yml: lower-case letters, digits, -"
+        elif not folder.is_absolute():
+            problem, fix = f"{folder} is relative", "write the whole path, beginning with /"
+        elif folder.is_relative_to(settings.var):
+            problem = f"{folder} is in {settings.var}"
+            fix = "remove the entry: this folder is backed up anyway"
+        elif settings.var.is_relative_to(folder):
+            problem, fix = f"{folder} contains {settings.var}", "name the folder of one bot"
+        elif stored.startswith("/") and Path(stored).resolve().is_relative_to(folder.resolve()):
+            problem = f"{folder} contains the backups, {stored}"
+            fix = "choose another backup_repository"
+        if problem:
+            raise ConfigError(where, f"backup_folders.{name}", problem, fix)
 
 
 def setting_sources(settings: Settings, environ: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -47,6 +47,9 @@ def _other_settings(text: str) -> str:
     lines = ["", "# All other settings with their defaults; docs/deployment.md describes them."]
     for field in msgspec.structs.fields(Settings):
         if field.name != "root" and field.name not in explained:
-            value = str(field.default) if isinstance(field.default, Path) else field.default
+            default = field.default
+            if default is msgspec.NODEFAULT:
+                default = field.default_factory()
+            value = str(default) if isinstance(default, Path) else default
             lines.append(f"# {field.name}: {json.dumps(value)}")
     return "\n".join(lines) + "\n"

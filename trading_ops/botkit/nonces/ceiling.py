@@ -148,7 +148,8 @@ class CeilingFile:
 
 def _create(path: Path) -> None:
     """Create the file with two slots at 0, atomically."""
-    durable.write(path, Slot(write=1, ceiling=0).encode() + Slot(write=2, ceiling=0).encode())
+    content = Slot(write=1, ceiling=0).encode() + Slot(write=2, ceiling=0).encode()
+    durable.write(path, content, mode=durable.state_mode(path.parent))
 
 
 def reservation_failed(path: Path, error: Exception) -> NonceExhausted:

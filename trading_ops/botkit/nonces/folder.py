@@ -14,7 +14,7 @@ import os
 import time
 from pathlib import Path
 
-from trading_ops import clock
+from trading_ops import clock, durable
 from trading_ops.errors import SetupError
 
 SETUP_LOCK_SECONDS = 5.0
@@ -51,7 +51,9 @@ class KeyFolder:
         """
         self.path = path
         try:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shared_with_group = durable.state_mode(path.parent) & durable.GROUP_ONLY
+            path.mkdir(mode=0o750 if shared_with_group else 0o700, exist_ok=True)
             self._setup_lock = self._open("door")
             self._ownership_lock = self._open("lock")
         except OSError as error:

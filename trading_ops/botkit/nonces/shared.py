@@ -14,7 +14,7 @@ import weakref
 from contextlib import ExitStack
 from pathlib import Path
 
-from trading_ops import clock, logs
+from trading_ops import clock, durable, logs
 from trading_ops.botkit.nonces.ceiling import CeilingFile, reservation_failed
 from trading_ops.botkit.nonces.exclusive import RETRY_SECONDS
 from trading_ops.botkit.nonces.folder import KeyFolder, unusable_folder
@@ -81,7 +81,7 @@ class SharedSource:
                 self._file = CeilingFile(folder / "ceiling", block=block)
                 undo.callback(self._file.close)
                 flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-                self._counter = os.open(folder / "count", flags, 0o600)
+                self._counter = os.open(folder / "count", flags, durable.state_mode(folder))
                 undo.callback(os.close, self._counter)
                 if self._folder.alone:
                     os.ftruncate(self._counter, SIZE)
