@@ -254,9 +254,9 @@ class FakeWorld:
         self.fence = max(self.fence, (await request.json())["fence"])
         return web.json_response({"highest": self.fence})
 
-    async def processes(self, request: web.Request) -> web.Response:
-        """GET /processes of the supervisor."""
-        return web.json_response({"processes": [{"unit": "bot-alpha", **self.process}]})
+    async def read(self, request: web.Request) -> web.Response:
+        """GET /processes/{unit} of the supervisor."""
+        return web.json_response({"unit": request.match_info["unit"], **self.process})
 
     def server(self) -> TestServer:
         """Return the server, not yet started."""
@@ -274,7 +274,7 @@ class FakeWorld:
                 web.post("/commands/{name}", self.command),
                 web.post("/fence", self.raise_fence),
                 web.get("/attempts/{id}", self.kept),
-                web.get("/processes", self.processes),
+                web.get("/processes/{unit}", self.read),
                 web.post("/processes/{unit}/restart", self.restart),
                 web.post("/processes/{unit}/scale", self.scale),
                 web.post("/processes/{unit}/fence", self.raise_fence),

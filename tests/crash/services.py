@@ -201,7 +201,7 @@ class World:
                 web.post("/commands/{name}", self._command),
                 web.post("/fence", self._raise_fence),
                 web.get("/attempts/{id}", self._kept),
-                web.get("/processes", self._processes),
+                web.get("/processes/{unit}", self._process),
                 web.post("/processes/{unit}/restart", self._restart),
                 web.post("/processes/{unit}/fence", self._raise_fence),
             ]
@@ -272,11 +272,9 @@ class World:
         }
         return web.json_response({"bot": bot, "components": {}, **status})
 
-    async def _processes(self, _request: web.Request) -> web.Response:
-        units = [
-            {"unit": bot, "state": "running", "incarnation": "1:1", "pid": 1} for bot in self.bots
-        ]
-        return web.json_response({"processes": units})
+    async def _process(self, request: web.Request) -> web.Response:
+        unit = request.match_info["unit"]
+        return web.json_response({"unit": unit, "state": "running", "incarnation": "1:1", "pid": 1})
 
     async def _kept(self, request: web.Request) -> web.Response:
         key = request.match_info["id"]

@@ -37,10 +37,6 @@ class Process(msgspec.Struct):
         return self.incarnation if self.reported is msgspec.UNSET else self.reported
 
 
-class _Processes(msgspec.Struct):
-    processes: list[Process]
-
-
 class ServiceUnit(Executor):
     """One unit of an executor."""
 
@@ -55,17 +51,14 @@ class ServiceUnit(Executor):
             Unreachable: the executor or its service manager did not answer.
             Refused: no such unit.
         """
-        body = await self._http.get("/processes")
+        body = await self._http.get(f"/processes/{self._unit}")
         try:
-            processes = msgspec.json.decode(body, type=_Processes).processes
+            process = msgspec.json.decode(body, type=Process)
         except msgspec.DecodeError as error:
             raise Unreachable(f"invalid response from the executor: {error}") from error
-        for process in processes:
-            if process.unit == self._unit:
-                if process.state == UNKNOWN:
-                    raise Unreachable(f"the service manager of {self._unit}: {process.problem}")
-                return process
-        raise Refused(f"the executor has no unit {self._unit}")
+        if process.state == UNKNOWN:
+            raise Unreachable(f"the service manager of {self._unit}: {process.problem}")
+        return process
 
     async def restart(
         self, *, incarnation: str | None, attempt_id: str, fence: int | None, within: timedelta

@@ -57,11 +57,16 @@ def build(
         described = await asyncio.gather(*(unit.described() for unit in units.values()))
         return web.json_response({"processes": list(described)})
 
+    async def process(request: web.Request) -> web.Response:
+        """Query one unit only: the service manager of another one may not answer."""
+        return web.json_response(await api.unit(request).described())
+
     built = application(token)
     built.add_routes(
         [
             *api.routes(),
             web.get("/processes", processes),
+            web.get("/processes/{unit}", process),
             scale_route(api, executor, scaled),
         ]
     )

@@ -73,6 +73,7 @@ def build(
             web.post("/processes/{unit}/restart", control.restart),
             *units.routes(),
             web.get("/processes", control.processes),
+            web.get("/processes/{unit}", control.process),
             web.post("/processes/{unit}/update", control.update),
             web.post("/shutdown", control.shutdown),
         ]
@@ -98,6 +99,9 @@ class _Control:
 
     async def processes(self, _request: web.Request) -> web.Response:
         return web.json_response(overview(self._supervisor))
+
+    async def process(self, request: web.Request) -> web.Response:
+        return web.json_response(describe(self._units.unit(request)))
 
     async def restart(self, request: web.Request) -> web.Response:
         self._units.unit(request)

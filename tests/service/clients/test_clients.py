@@ -185,8 +185,8 @@ async def test_an_attempt_that_never_arrived_is_none(serve: Serve) -> None:
 
 async def test_a_unit_that_the_supervisor_has_not_is_refused(serve: Serve) -> None:
     """The registry and the supervisor disagree: nothing is guessed."""
-    with pytest.raises(Refused, match="no unit bot"):
-        await ServiceUnit(await serve(says({"processes": []})), "bot").process()
+    with pytest.raises(Refused, match="unknown unit"):
+        await ServiceUnit(await serve(says({"error": "unknown unit"}, 404)), "bot").process()
 
 
 async def test_directory_gives_only_what_the_registry_names() -> None:

@@ -112,14 +112,14 @@ class Manager:
     orders: list[dict[str, Any]] = field(default_factory=list)
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def processes(self, _request: web.Request) -> web.Response:
+    async def read(self, _request: web.Request) -> web.Response:
         if self.down:
             raise web.HTTPServiceUnavailable
         life = self.incarnation or self.bot.incarnation
         own = os.getpid() if life == self.bot.incarnation else int(life.partition(":")[0])
         pid = own if self.running else None
         unit = {"unit": "bot-alpha", "state": "ready", "incarnation": life, "pid": pid}
-        return web.json_response({"processes": [unit]})
+        return web.json_response(unit)
 
     async def stop(self, request: web.Request) -> web.Response:
         order = await request.json()
@@ -135,6 +135,6 @@ class Manager:
 
     def application(self) -> web.Application:
         app = web.Application()
-        app.router.add_get("/processes", self.processes)
+        app.router.add_get("/processes/{unit}", self.read)
         app.router.add_post("/processes/{unit}/stop", self.stop)
         return app

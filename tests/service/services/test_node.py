@@ -81,25 +81,27 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, env=environment, stdout=log, stderr=log)
 
 
+def bot(folder: Path, name: str, port: int, script: str) -> dict[str, object]:
+    commands = {
+        verb: ["/bin/sh", str(folder / script), verb] for verb in ("status", "restart", "stop")
+    }
+    service = {"manager": "command", "unit": name, "node": "host-1", "commands": commands}
+    return {
+        "name": name,
+        "kind": "bot",
+        "venue": "paper",
+        "address": f"127.0.0.1:{port}",
+        "service": service,
+    }
+
+
 def targets(folder: Path, port: int) -> str:
-    script = str(folder / "bot.sh")
-    verbs = ("status", "restart", "stop")
     others = (("prometheus", 1), ("reconciler", 2), ("alertmanager", 3))
     listed = [
         {"name": "host-1", "kind": "node", "address": f"127.0.0.1:{port}"},
         {"name": "paper", "kind": "venue", "address": "127.0.0.1:4"},
-        {
-            "name": "alpha",
-            "kind": "bot",
-            "venue": "paper",
-            "address": "127.0.0.1:5",
-            "service": {
-                "manager": "command",
-                "unit": "alpha",
-                "node": "host-1",
-                "commands": {verb: ["/bin/sh", script, verb] for verb in verbs},
-            },
-        },
+        bot(folder, "alpha", 5, "bot.sh"),
+        bot(folder, "beta", 6, "other.sh"),
         *({"name": kind, "kind": kind, "address": f"127.0.0.1:{n}"} for kind, n in others),
     ]
     return json.dumps({"version": 1, "targets": listed})
@@ -264,6 +266,22 @@ async def test_a_manager_without_an_answer_is_unknown_and_not_dead(node: Node) -
         await node.unit.process()
     with pytest.raises(Unreachable, match="503"):
         await node.unit.restart(incarnation=None, attempt_id="a1", fence=7, within=WITHIN)
+
+
+async def test_a_dead_bot_is_restarted_while_the_manager_of_another_hangs(node: Node) -> None:
+    """A hung Docker engine or status command makes its own units unknown, and no others."""
+    os.mkfifo(node.folder / "gate")
+    (node.folder / "other.sh").write_text(f"cat {node.folder}/gate\n")
+    subprocess.run(["/bin/sh", node.folder / "bot.sh", "stop"], check=True)
+    (node.folder / "pid").unlink()  # a zombie until its new parent reaps it
+    dead = await node.unit.process()
+    assert dead.state != "running"
+    result = await node.unit.restart(
+        incarnation=dead.incarnation, attempt_id="a1", fence=7, within=WITHIN
+    )
+    assert result.succeeded, result.detail
+    assert (await node.unit.process()).state == "running"
+    assert node.restarts == 1
 
 
 def test_a_node_of_another_host_is_not_taken_for_ones_own() -> None:

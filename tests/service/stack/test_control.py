@@ -100,6 +100,8 @@ async def test_processes_are_described(api: Api, tmp_path: Path) -> None:
     assert described["log"] == str(tmp_path / "bot.log")
     assert described["restarts"] == 0
     assert described["exit_code"] is None
+    assert await api.get("/processes/bot") == (200, described)
+    assert (await api.get("/processes/other"))[0] == 404
 
 
 async def test_a_dead_process_keeps_the_name_of_its_last_life(api: Api) -> None:
