@@ -8,7 +8,7 @@ import msgspec
 
 from trading_ops.clients.agent import CommandResult, Executor, decode_result, refusal
 from trading_ops.clients.http import Http
-from trading_ops.errors import Refused, Unreachable
+from trading_ops.errors import Unreachable
 
 UNKNOWN = "unknown"
 """The state of a unit whose service manager does not answer."""
