@@ -51,9 +51,10 @@ class KeyFolder:
         """
         self.path = path
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            shared_with_group = durable.state_mode(path.parent) & durable.GROUP_ONLY
-            path.mkdir(mode=0o750 if shared_with_group else 0o700, exist_ok=True)
+            is_new = not path.exists()
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if is_new and durable.state_mode(path.parent) & durable.GROUP_ONLY:
+                path.chmod(0o750)
             self._setup_lock = self._open("door")
             self._ownership_lock = self._open("lock")
         except OSError as error:
