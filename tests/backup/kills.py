@@ -1,11 +1,12 @@
 """SIGKILL during backup, prune, restore and migration, at every change: what can be restored stays.
 
-    python -m tests.backup.kills --kills 500 [--postgresql]
+    python -m tests.backup.kills --kills 500 [--postgresql | --restic]
 
 A life is a forked child that ends itself with SIGKILL just before its n-th change of a file or a
 folder, counted by Python's audit hooks, or its n-th SQL statement. After each death every complete
 backup must still be listed, restore exactly and pass its restore test, and the same command must
-then succeed.
+then succeed. With --restic a life is killed at a random time, mostly while restic runs, which must
+not outlive it.
 """
 
 import argparse
@@ -14,10 +15,12 @@ import contextlib
 import logging
 import os
 import random
+import select
 import shutil
 import signal
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -44,6 +47,9 @@ CHANGES = frozenset(
     {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.link", "shutil.copyfile"}
 )
 """Audit events of changes; opening a file for writing is one too."""
+
+END_SECONDS = 10.0
+"""Within it a restic whose parent was killed has ended; a whole operation takes less."""
 
 WRITING = os.O_WRONLY | os.O_RDWR
 
@@ -95,12 +101,20 @@ OPERATIONS: dict[str, Callable[[Installation], None]] = {
 }
 
 
-def prepare(folder: Path, cluster: Cluster | None) -> Path:
+def open_installation(root: Path, *, database: str, restic: bool) -> Installation:
+    """Open an installation with its repository in its folder."""
+    repository = f"restic:{root / 'repository'}" if restic else ""
+    return Installation(root, database=database, repository=repository)
+
+
+def prepare(folder: Path, cluster: Cluster | None, *, restic: bool = False) -> Path:
     """Make an installation with four backups, of which the newest two are proven."""
     root = folder / "prepared"
     if cluster is None:
         root.mkdir()
-        installation = Installation.make(root)
+        Installation.make(root)
+        installation = open_installation(root, database="", restic=restic)
+        installation.settings.backup_password.write_text("correct horse\n")
     else:
         installation = postgresql.make(root, cluster)
     for _ in range(4):
@@ -130,6 +144,37 @@ def live(work: Callable[[], None], last: int | None) -> int:
         return -1
     assert os.WEXITSTATUS(status) == 0, "the command failed"
     return int(body)
+
+
+def live_for(work: Callable[[], None], seconds: float) -> bool:
+    """Work in a child that is killed after this time; return whether it was still at work."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        finally:
+            os._exit(0 if sys.exc_info()[0] is None else 1)
+    ended = os.pidfd_open(child)
+    try:
+        select.select([ended], [], [], seconds)
+    finally:
+        os.close(ended)
+    os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        return True
+    assert os.WEXITSTATUS(status) == 0, "the command failed"
+    return False
+
+
+def running(location: str) -> bool:
+    """Whether a restic with this repository runs."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            command = path.read_bytes().split(b"\0")
+            if command[0].endswith(b"restic") and location.encode() in command:
+                return True
+    return False
 
 
 def _die_before(last: int | None, work: Callable[[], None], sending: int) -> None:
@@ -171,9 +216,12 @@ def verdict_of(installation: Installation) -> bool:
 class Sweep:
     """Lives and deaths of one installation."""
 
-    def __init__(self, folder: Path, cluster: Cluster | None = None) -> None:
+    def __init__(
+        self, folder: Path, cluster: Cluster | None = None, *, restic: bool = False
+    ) -> None:
         self._folder = folder
-        self._prepared = prepare(folder, cluster)
+        self._prepared = prepare(folder, cluster, restic=restic)
+        self._restic = restic
         self._cluster = cluster
         self._database = "" if cluster is None else cluster.url(DATABASE)
         self.killed: Counter[str] = Counter()
@@ -185,14 +233,41 @@ class Sweep:
         return live(lambda: OPERATIONS[operation](installation), None)
 
     def kill(self, operation: str, last: int) -> None:
-        """Kill one life and look at what it left."""
+        """Kill one life before a change and look at what it left."""
         installation = self._fresh()
         complete = {manifest.id for manifest in installation.manifests()}
-        if live(lambda: OPERATIONS[operation](installation), last) != -1:
+        if live(lambda: OPERATIONS[operation](installation), last) == -1:
+            self._examine(
+                installation, operation, complete, f"{operation}, killed before change {last}"
+            )
+
+    def seconds(self, operation: str) -> float:
+        """Return how long an operation takes."""
+        installation = self._fresh()
+        began = time.monotonic()
+        assert not live_for(lambda: OPERATIONS[operation](installation), 600)
+        return time.monotonic() - began
+
+    def kill_after(self, operation: str, seconds: float) -> None:
+        """Kill one life after a time and look at what it left."""
+        installation = self._fresh()
+        complete = {manifest.id for manifest in installation.manifests()}
+        if not live_for(lambda: OPERATIONS[operation](installation), seconds):
             return
+        place = f"{operation}, killed after {seconds:.2f} s"
+        ends = time.monotonic() + END_SECONDS
+        while running(str(installation.root / "repository")):
+            if time.monotonic() > ends:
+                self.lost.append(f"{place}: restic outlives it")
+                break
+            time.sleep(0.01)
+        self._examine(installation, operation, complete, place)
+
+    def _examine(
+        self, installation: Installation, operation: str, complete: set[str], place: str
+    ) -> None:
         self.killed[operation] += 1
         left = {manifest.id for manifest in installation.repository.listing().manifests}
-        place = f"{operation}, killed before change {last}"
         # Pruning may have removed what it was to remove, and nothing else removes anything.
         expected = set(sorted(complete)[2:]) if operation == "prune" else complete
         if not expected <= left:
@@ -235,7 +310,7 @@ class Sweep:
         for left in self._folder.glob("project*"):
             shutil.rmtree(left)
         shutil.copytree(self._prepared, root)
-        return Installation(root, database=self._database)
+        return open_installation(root, database=self._database, restic=self._restic)
 
 
 def run(folder: Path, kills: int, seed: int, cluster: Cluster | None = None) -> Sweep:
@@ -252,12 +327,24 @@ def run(folder: Path, kills: int, seed: int, cluster: Cluster | None = None) -> 
     return sweep
 
 
+def run_restic(folder: Path, kills: int, seed: int) -> Sweep:
+    """Spread the kills over the operations that use the repository, and over their time."""
+    sweep, chosen = Sweep(folder, restic=True), random.Random(seed)
+    operations = ("create", "prune", "restore")
+    durations = {operation: sweep.seconds(operation) for operation in operations}
+    while sweep.killed.total() < kills:
+        operation = operations[sweep.killed.total() % len(operations)]
+        sweep.kill_after(operation, chosen.uniform(0.1, durations[operation]))
+    return sweep
+
+
 def main() -> int:
     """Run and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--kills", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--postgresql", action="store_true", help="the store is in PostgreSQL")
+    parser.add_argument("--restic", action="store_true", help="the repository is one of restic")
     given = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     with contextlib.ExitStack() as held:
@@ -265,7 +352,10 @@ def main() -> int:
         cluster = None
         if given.postgresql:
             cluster = held.enter_context(Cluster(settings=postgresql.SETTINGS))
-        sweep = run(Path(folder), given.kills, given.seed, cluster)
+        if given.restic:
+            sweep = run_restic(Path(folder), given.kills, given.seed)
+        else:
+            sweep = run(Path(folder), given.kills, given.seed, cluster)
     sys.stdout.write(f"killed: {dict(sweep.killed)}; lost: {len(sweep.lost)}\n")
     sys.stdout.writelines(f"{line}\n" for line in sweep.lost)
     return 1 if sweep.lost or not sweep.killed else 0

@@ -1,6 +1,11 @@
 """The reconciler takes backups when they are due, and shows what is known of them."""
 
 import asyncio
+import contextlib
+import os
+import select
+import signal
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -321,3 +326,57 @@ def test_untested_and_failed_are_shown(installation: Installation) -> None:
     name = "trading_ops_backup_failed"
     assert metrics.registry.get_sample_value(name, {"operation": "create"}) == 1
     assert metrics.registry.get_sample_value(name, {"operation": "prune"}) == 0
+
+
+KILLED = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # also if the tests ignore it
+from trading_ops.backup.restic import ResticRepository
+from pathlib import Path
+ResticRepository("/srv/none", Path(sys.argv[1]), work=Path(sys.argv[2])).listing()
+"""
+
+
+async def test_restic_ends_with_a_killed_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An orphan would read the folder that the next backup empties, and store it half."""
+    programs, fifo, password = tmp_path / "bin", tmp_path / "fifo", tmp_path / "password"
+    password.write_text("correct horse")
+    programs.mkdir()
+    (programs / "restic").write_text(f"#!/bin/sh\necho $$ >{fifo}\nexec sleep 600\n")
+    (programs / "restic").chmod(0o755)
+    os.mkfifo(fifo)
+    monkeypatch.setenv("PATH", str(programs), prepend=":")
+    command = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", KILLED, str(password), str(tmp_path)
+    )
+    restic = os.pidfd_open(int(await asyncio.to_thread(fifo.read_text)))
+    try:
+        command.kill()
+        await command.wait()
+        await eventually(lambda: select.select([restic], [], [], 0)[0], what="restic to end")
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(restic, signal.SIGKILL)
+        os.close(restic)
+
+
+def test_the_lock_of_a_dead_restic_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After SIGKILL or a power cut during `prune`, nothing could be stored or restored."""
+    programs, unlocked, password = tmp_path / "bin", tmp_path / "unlocked", tmp_path / "password"
+    password.write_text("correct horse")
+    programs.mkdir()
+    (programs / "restic").write_text(f"""#!/bin/sh
+case "$*" in *unlock*) exec touch {unlocked};; esac
+[ -e {unlocked} ] && exec echo '[]'
+echo 'unable to create lock in backend: repository is already locked exclusively by PID 7' >&2
+exit 1
+""")
+    (programs / "restic").chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs), prepend=":")
+    repository = ResticRepository("/srv/none", password, work=tmp_path)
+    assert not repository.listing().manifests
+    assert unlocked.exists()

@@ -5,8 +5,10 @@ every file that restic returns with the manifest.
 """
 
 import shutil
+import signal
 import subprocess
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -14,6 +16,7 @@ import msgspec
 from trading_ops.backup import durable, sftp
 from trading_ops.backup import manifest as manifests
 from trading_ops.backup.manifest import Damaged, Manifest, decode, encode
+from trading_ops.backup.postgresql.tools import end_with_parent
 from trading_ops.backup.repository import Listing
 from trading_ops.errors import SetupError, StoreError
 from trading_ops.redaction import redact
@@ -25,6 +28,7 @@ MISSING = (
     "install restic, or leave backup_repository empty for the unencrypted folder"
 )
 SECONDS = 6 * 3600
+LOCKED = "repository is already locked"
 
 
 class _Snapshot(msgspec.Struct):
@@ -116,7 +120,6 @@ class ResticRepository:
     def remove(self, ids: Collection[str]) -> None:
         """Forget snapshots and remove the data that no other one needs."""
         gone = [snapshot.id for snapshot in self._snapshots() if snapshot.key in ids]
-        self._run("unlock")  # removes only the locks of dead processes
         if gone:
             self._run("forget", *gone)
         self._run("prune")
@@ -156,6 +159,15 @@ class ResticRepository:
 
     def _run(self, *arguments: str, cwd: Path | None = None) -> bytes:
         try:
+            return self._once(*arguments, cwd=cwd)
+        except StoreError as error:
+            if LOCKED not in str(error):
+                raise
+        self._once("unlock")  # removes only the locks of dead processes
+        return self._once(*arguments, cwd=cwd)
+
+    def _once(self, *arguments: str, cwd: Path | None = None) -> bytes:
+        try:
             done = subprocess.run(
                 [*self._base, *arguments],
                 stdin=subprocess.DEVNULL,
@@ -163,6 +175,9 @@ class ResticRepository:
                 check=False,
                 cwd=cwd,
                 timeout=SECONDS,
+                # Left alone, it would store what the next backup removes. At SIGINT it unlocks;
+                # restic before 0.17 does not at SIGTERM.
+                preexec_fn=partial(end_with_parent, signal.SIGINT),
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise StoreError(f"restic {arguments[0]} did not finish: {error}") from error
