@@ -81,11 +81,11 @@ def test_a_bot_that_does_not_start_leaves_the_backup_intact(installation: Instal
     runs = dict.fromkeys(Operation, done) | {Operation.RESTORE_TEST: run}
     hour, day = timedelta(hours=1), timedelta(days=1)
 
-    def operation(now: datetime) -> Operation | None:
-        return due(runs, interval=2 * day, began=run.at, now=now, has_backup=True)
+    def operations(now: datetime) -> list[Operation]:
+        return due(runs, interval=2 * day, began=run.at, now=now, checked=run.at)
 
-    assert operation(run.at + hour / 2) is None
-    assert operation(run.at + hour) is Operation.RESTORE_TEST
+    assert operations(run.at + hour / 2) == []
+    assert operations(run.at + hour) == [Operation.RESTORE_TEST]
     name_command(installation, "python", "-c", "", "{var}")
     installation.restore_test(manifest)
     assert records.runs()[Operation.RESTORE_TEST].succeeded

@@ -22,7 +22,7 @@ from trading_ops.errors import TradingOpsError
 from trading_ops.redaction import redact
 
 START_SECONDS = 60.0
-"""For all bots together: no backup is taken meanwhile."""
+"""For all bots together."""
 
 AT_A_TIME = 8
 """The bots that trade need this host, too."""

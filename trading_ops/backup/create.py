@@ -11,7 +11,7 @@ from trading_ops.backup import durable, sqlite
 from trading_ops.backup.manifest import Database, Manifest, describe, new_id
 from trading_ops.backup.records import Record, Records, record_of
 from trading_ops.backup.repository import Repository
-from trading_ops.backup.running import noted, only_one
+from trading_ops.backup.running import TAKING, noted, only_one
 from trading_ops.backup.sources import BOTS, Source, archive_sources, bot_sources, sources
 from trading_ops.config.settings import Settings
 from trading_ops.domain.backup import Operation
@@ -32,7 +32,7 @@ def create(settings: Settings, repository: Repository) -> Record:
             stored without the records of a bot that could not be read.
     """
     records = Records(settings.backup_records)
-    with only_one(settings), noted(records, Operation.CREATE):
+    with only_one(settings, TAKING), noted(records, Operation.CREATE):
         began, now = clock.monotonic(), clock.now()
         staging = durable.empty_folder(settings.backup_work / "create")
         try:

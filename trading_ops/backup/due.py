@@ -9,19 +9,20 @@ from trading_ops.domain.backup import Operation
 FIRST = timedelta(minutes=1)
 """Delay after the reconciler's start if there is no backup yet."""
 
-EVERY = {
-    Operation.RESTORE_TEST: timedelta(days=1),
-    Operation.PRUNE: timedelta(days=1),
-    Operation.VERIFY: timedelta(days=7),
-}
+DAILY = timedelta(days=1)
+"""Interval of restore tests and prune."""
+
+VERIFY_EACH = timedelta(days=7)
+"""Each stored backup is verified at this interval, one at a time."""
+
 PRUNE_WHILE_FAILING = timedelta(hours=1)
-"""The same for prune while no backup can be taken: the repository may be full."""
+"""The interval of prune while no backup can be taken: the repository may be full."""
 
 RETRY = timedelta(minutes=5)
 """Delay after a failure, unless the interval is shorter."""
 
-RETRY_BOTS = timedelta(hours=1)
-"""The same if only a bot did not start: another restore is expensive and shows little."""
+RETRY_LATER = timedelta(hours=1)
+"""The same if another attempt shows little: a backup is damaged, or a bot did not start."""
 
 
 def due(
@@ -30,9 +31,9 @@ def due(
     interval: timedelta,
     began: datetime,
     now: datetime,
-    has_backup: bool,
-) -> Operation | None:
-    """Return the operation that is due now, or None.
+    checked: datetime | None,
+) -> list[Operation]:
+    """Return the operations that are due now, the most important first.
 
     A clock that was set back makes every operation due: too many backups are better than none.
 
@@ -41,27 +42,35 @@ def due(
         interval: between two backups; zero: no automatic backups.
         began: when the reconciler started.
         now: the time.
-        has_backup: whether a backup is known; the other operations need one.
+        checked: when the backup that was verified the longest ago was verified; None: no backup is
+            known, and the other operations need one.
     """
     if not interval:
-        return None
+        return []
     created = runs.get(Operation.CREATE)
     if created is None:
-        return Operation.CREATE if not began <= now < began + FIRST else None
-    if _is_due(created, interval, now):
-        return Operation.CREATE
-    if not has_backup:
-        return None
-    order = list(EVERY.items())
+        return [] if began <= now < began + FIRST else [Operation.CREATE]
+    found = [Operation.CREATE] if _is_due(created, interval, now) else []
+    if checked is None:
+        return found
+    others = {Operation.RESTORE_TEST: DAILY, Operation.PRUNE: DAILY}
     if not created.succeeded:
-        order.insert(0, (Operation.PRUNE, PRUNE_WHILE_FAILING))
-    for operation, every in order:
-        last = runs.get(operation)
-        if last is None or _is_due(last, every, now):
-            return operation
-    return None
+        others = {Operation.PRUNE: PRUNE_WHILE_FAILING, Operation.RESTORE_TEST: DAILY}
+    found += [name for name, every in others.items() if _is_due(runs.get(name), every, now)]
+    if _is_verification_due(runs.get(Operation.VERIFY), checked, now):
+        found.append(Operation.VERIFY)
+    return found
 
 
-def _is_due(last: Run, every: timedelta, now: datetime) -> bool:
-    wait = every if last.succeeded else min(every, RETRY if last.retry else RETRY_BOTS)
+def _is_verification_due(last: Run | None, checked: datetime, now: datetime) -> bool:
+    if last is not None and not last.succeeded:
+        return _is_due(last, VERIFY_EACH, now)
+    paused = last is not None and last.at <= now < last.at + RETRY
+    return not paused and not checked <= now < checked + VERIFY_EACH
+
+
+def _is_due(last: Run | None, every: timedelta, now: datetime) -> bool:
+    if last is None:
+        return True
+    wait = every if last.succeeded else min(every, RETRY if last.retry else RETRY_LATER)
     return not last.at <= now < last.at + wait

@@ -4,6 +4,7 @@ The command line writes them, with the reconciler running or not; the reconciler
 its store, its events and its metrics.
 """
 
+import fcntl
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -41,12 +42,20 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     file_system_bytes: int | None = None
     verified_at: datetime | None = None
+    checked_at: datetime | None = None
+    """The last verification or restore test, whatever it found."""
+
     restore_tested_at: datetime | None = None
     restore_seconds: float | None = None
     problem: str = ""
     """Problem found by the last verification or restore test; empty: none."""
 
     removed_at: datetime | None = None
+
+    @property
+    def last_checked(self) -> datetime:
+        """Return when it was last read back, or else created."""
+        return self.checked_at or self.verified_at or self.created_at
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,7 +120,10 @@ class Records:
     def ran(self, operation: Operation, run: Run) -> None:
         """Store the last run of an operation."""
         folder = durable.private_folder(self._folder)
-        durable.write(folder / RUNS, msgspec.json.encode({**self.runs(), operation: run}))
+        # A backup may end together with a restore test: neither must lose the other's run.
+        with (folder / "runs.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            durable.write(folder / RUNS, msgspec.json.encode({**self.runs(), operation: run}))
 
 
 def _read(path: Path, kind: Any) -> Any:

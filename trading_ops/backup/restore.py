@@ -8,7 +8,7 @@ from pathlib import Path
 from trading_ops.backup import durable
 from trading_ops.backup.manifest import Damaged, Manifest
 from trading_ops.backup.repository import Repository
-from trading_ops.backup.verify import fetch
+from trading_ops.backup.verify import NO_BACKUP, fetch
 from trading_ops.errors import SetupError
 
 LATEST = "latest"
@@ -29,7 +29,7 @@ def choose(
         SetupError: there is none, or several match.
     """
     if not manifests:
-        raise SetupError("the repository has no backup. Fix: run `trading-ops backup create`")
+        raise SetupError(NO_BACKUP)
     if to is not None:
         exact = next((manifest for manifest in manifests if manifest.covers(to)), None)
         if exact is not None:

@@ -29,7 +29,7 @@ log = logs.get(__name__)
 CHECK_SECONDS = 5.0
 COMMANDS = {
     Operation.CREATE: ("create",),
-    Operation.VERIFY: ("verify", "--all"),
+    Operation.VERIFY: ("verify", "--next"),
     Operation.RESTORE_TEST: ("verify", "--restore-test"),
     Operation.PRUNE: ("prune",),
 }
@@ -42,14 +42,14 @@ OUTPUT_BYTES = 2000
 
 @dataclass(kw_only=True)
 class Backups:
-    """Takes, tests and prunes backups, one command at a time."""
+    """Takes, tests and prunes backups."""
 
     settings: Settings
     writer: Writer
     metrics: BackupMetrics
     look_seconds: float = CHECK_SECONDS
     _began: datetime = field(init=False, default_factory=clock.now)
-    _running: asyncio.Task[None] | None = field(init=False, default=None)
+    _running: dict[Operation, asyncio.Task[None]] = field(init=False, default_factory=dict)
     _known: dict[str, Record] | None = field(init=False, default=None)
     _unrecorded: dict[Operation, Run] = field(init=False, default_factory=dict)
     """Failures that a command did not record itself, because it failed too early or was killed."""
@@ -60,10 +60,12 @@ class Backups:
         return timedelta(seconds=self.settings.backup_interval_seconds)
 
     def start(self, operation: Operation) -> bool:
-        """Start a command in the background; return False if another one runs."""
-        if self._running is not None and not self._running.done():
+        """Start a command in the background; return False if one that excludes it runs."""
+        running = [other for other, task in self._running.items() if not task.done()]
+        if any(not _may_run_together(operation, other) for other in running):
             return False
-        self._running = asyncio.create_task(self._command(operation), name=f"backup {operation}")
+        task = asyncio.create_task(self._command(operation), name=f"backup {operation}")
+        self._running[operation] = task
         return True
 
     async def run(self, succeeded: Succeeded = unwatched) -> None:
@@ -73,14 +75,13 @@ class Backups:
             while True:
                 runs = self._with_unrecorded(await asyncio.to_thread(records.runs))
                 known = await asyncio.to_thread(records.all)
-                operation = due(
+                for operation in due(
                     runs,
                     interval=self.interval,
                     began=self._began,
                     now=clock.now(),
-                    has_backup=bool(known),
-                )
-                if operation is not None:
+                    checked=min((record.last_checked for record in known.values()), default=None),
+                ):
                     self.start(operation)
                 self._show(known, runs)
                 if known != self._known:
@@ -88,9 +89,10 @@ class Backups:
                 succeeded()
                 await asyncio.sleep(self.look_seconds)
         finally:
-            if self._running is not None:
-                self._running.cancel()
-                await asyncio.wait({self._running})
+            for task in self._running.values():
+                task.cancel()
+            if self._running:
+                await asyncio.wait(self._running.values())
 
     async def _store(self, known: dict[str, Record]) -> None:
         made = {key: backup_of(record) for key, record in known.items()}
@@ -166,6 +168,12 @@ class Backups:
         metrics.tested.set(_stamp(last.restore_tested_at if last else None))
         metrics.untested.set(min((_stamp(record.created_at) for record in untested), default=0.0))
         metrics.restore.set((last and last.restore_seconds) or 0.0)
+
+
+def _may_run_together(one: Operation, other: Operation) -> bool:
+    """Whether two commands have different locks, see `running`."""
+    both = {one, other}
+    return Operation.CREATE in both and bool(both & {Operation.VERIFY, Operation.RESTORE_TEST})
 
 
 def _give_way() -> None:

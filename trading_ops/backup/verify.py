@@ -13,18 +13,19 @@ from trading_ops import clock
 from trading_ops.backup import durable, sqlite
 from trading_ops.backup.bot_start import start_bots
 from trading_ops.backup.manifest import Damaged, Database, Manifest, differences
-from trading_ops.backup.records import Record, Records
+from trading_ops.backup.records import Record, Records, record_of
 from trading_ops.backup.repository import Repository
-from trading_ops.backup.running import noted, only_one
+from trading_ops.backup.running import READING, noted, only_one
 from trading_ops.config.settings import Settings
 from trading_ops.domain.backup import Operation
-from trading_ops.errors import ConfigError
+from trading_ops.errors import ConfigError, SetupError
 from trading_ops.store.migrate import HEAD
 from trading_ops.store.reader import open_reader
 
 if TYPE_CHECKING:
     from trading_ops.backup.postgresql.recovery import Scratch
 
+NO_BACKUP = "the repository has no backup. Fix: run `trading-ops backup create`"
 ANCHORS = "var/audit/anchors"
 AUDIT_KEY = "var/secrets/audit_key"
 
@@ -48,7 +49,7 @@ def verify(
     """
     records = Records(settings.backup_records)
     operation = Operation.RESTORE_TEST if restore_test else Operation.VERIFY
-    with only_one(settings), noted(records, operation):
+    with only_one(settings, READING), noted(records, operation):
         scratch = settings.backup_work / "verify"
         durable.require_space(settings.backup_work, manifest.bytes, "the restore test")
         durable.empty_folder(scratch)
@@ -59,7 +60,9 @@ def verify(
                 problems = check_contents(settings, manifest, scratch)
             seconds = round(clock.monotonic() - began, 3)
             record = msgspec.structs.replace(
-                records.get(manifest, repository.location), problem="; ".join(problems)[:500]
+                records.get(manifest, repository.location),
+                problem="; ".join(problems)[:500],
+                checked_at=clock.now(),
             )
             if not problems:
                 record = msgspec.structs.replace(record, verified_at=clock.now())
@@ -75,6 +78,25 @@ def verify(
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         return record
+
+
+def verified_longest_ago(
+    settings: Settings, repository: Repository, manifests: Sequence[Manifest]
+) -> Manifest:
+    """Return the backup whose last verification, or else its creation, is the longest ago.
+
+    Raises:
+        SetupError: there is none.
+    """
+    if not manifests:
+        raise SetupError(NO_BACKUP)
+    known = Records(settings.backup_records).all()
+    return min(
+        manifests,
+        key=lambda manifest: (
+            known.get(manifest.id, record_of(manifest, repository.location)).last_checked
+        ),
+    )
 
 
 def fetch(repository: Repository, manifest: Manifest, into: Path) -> list[str]:

@@ -1,23 +1,27 @@
 """`backup`: create, list, verify and prune backups."""
 
+from collections.abc import Sequence
+
 import click
 import msgspec
 from rich.table import Table
 
+from trading_ops import clock
 from trading_ops.backup import create as creating
 from trading_ops.backup import prune as pruning
 from trading_ops.backup import verify as verifying
 from trading_ops.backup.bot_start import BotsNotStarted
 from trading_ops.backup.durable import size
 from trading_ops.backup.manifest import Damaged, Manifest
-from trading_ops.backup.records import Record, Records
+from trading_ops.backup.records import DETAIL, Record, Records, Run
 from trading_ops.backup.repository import open_repository
 from trading_ops.backup.restore import LATEST, choose
 from trading_ops.cli.console import out, output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.timeline import plain
 from trading_ops.cli.times import moment, short
-from trading_ops.config.settings import load_settings
+from trading_ops.config.settings import Settings, load_settings
+from trading_ops.domain.backup import Operation
 
 
 @click.group()
@@ -89,12 +93,24 @@ def _cells(record: Record) -> tuple[str, ...]:
 @click.argument("key", metavar="[ID]", default=LATEST)
 @click.option("--all", "everything", is_flag=True, help="Verify every backup in the repository.")
 @click.option(
+    "--next",
+    "following",
+    is_flag=True,
+    help="Verify the backup whose last verification is the longest ago.",
+)
+@click.option(
     "--restore-test", is_flag=True, help="Also open its databases and verify the audit chain."
 )
 @output_option
 @click.pass_context
 def verify(
-    context: click.Context, key: str, output: str, *, everything: bool, restore_test: bool
+    context: click.Context,
+    key: str,
+    output: str,
+    *,
+    everything: bool,
+    following: bool,
+    restore_test: bool,
 ) -> None:
     """Read a backup back and compare every file with its manifest; by default the latest one.
 
@@ -103,8 +119,13 @@ def verify(
     settings = load_settings()
     repository = open_repository(settings)
     listing = repository.listing()
-    damaged = list(listing.damaged) if everything else []
-    chosen = list(listing.manifests) if everything else [choose(listing.manifests, key)]
+    damaged = list(listing.damaged) if everything or following else []
+    if everything:
+        chosen = list(listing.manifests)
+    elif following:
+        chosen = [verifying.verified_longest_ago(settings, repository, listing.manifests)]
+    else:
+        chosen = [choose(listing.manifests, key)]
     records, not_started = [], []
     for manifest in chosen:
         found = len(damaged)
@@ -121,15 +142,29 @@ def verify(
             tested = restore_test and record.restore_seconds is not None
             took = f" in {record.restore_seconds:.1f} s" if tested else ""
             click.echo(f"backup {manifest.id}: intact ({how}{took})")
+    if damaged and (everything or following):
+        _record_damage(settings, damaged)
+    _show_verified(records, damaged, not_started, output)
+    if damaged or not_started:
+        context.exit(ExitCode.FAILED)
+
+
+def _record_damage(settings: Settings, damaged: Sequence[str]) -> None:
+    """Record that the run failed: the last of its backups may be intact."""
+    failed = Run(at=clock.now(), succeeded=False, detail="; ".join(damaged)[:DETAIL], retry=False)
+    Records(settings.backup_records).ran(Operation.VERIFY, failed)
+
+
+def _show_verified(
+    records: Sequence[Record], damaged: Sequence[str], not_started: Sequence[str], output: str
+) -> None:
     if output == "json":
-        found_problems = {"damaged": damaged, "not_started": not_started}
-        print_json({"backups": msgspec.to_builtins(records), **found_problems})
+        problems = {"damaged": damaged, "not_started": not_started}
+        print_json({"backups": msgspec.to_builtins(records), **problems})
     for line in damaged:
         click.echo(f"damaged: {line}", err=True)
     for line in not_started:
         click.echo(f"bots not started: {line}", err=True)
-    if damaged or not_started:
-        context.exit(ExitCode.FAILED)
 
 
 @backup.command()
