@@ -89,5 +89,10 @@ def open_repository(settings: Settings) -> Repository:
         )
     from trading_ops.backup.folder import FolderRepository  # noqa: PLC0415 - see above
 
-    folder = settings.root / wanted if wanted else settings.var.parent / DEFAULT
+    folder = settings.root / wanted if wanted else default_folder(settings)
     return FolderRepository(folder.resolve())
+
+
+def default_folder(settings: Settings) -> Path:
+    """Return the folder that is used when the setting is empty."""
+    return settings.var.parent / DEFAULT

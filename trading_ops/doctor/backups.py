@@ -1,8 +1,18 @@
 """Checks of the backups' configuration."""
 
+import configparser
+import subprocess
+from pathlib import Path
+
+from trading_ops.backup.repository import RESTIC, default_folder
 from trading_ops.config.settings import Settings
 from trading_ops.doctor.check import Check
 from trading_ops.domain.target import Kind, Manager, Registry, Target
+
+UNIT = "trading-ops-reconciler.service"
+SYSTEMCTL_SECONDS = 10.0
+PGBACKREST_REPOSITORY, PGBACKREST_LOG = "/var/lib/pgbackrest", "/var/log/pgbackrest"
+"""pgBackRest's defaults of `repo1-path` and `log-path`."""
 
 LOOPBACK = ("127.", "localhost:", "[::1]:")
 
@@ -25,6 +35,81 @@ def check_bot_records(settings: Settings, registry: Registry) -> Check:
         return Check(name=name, ok=True, warning=True, detail=detail, fix=fix)
     elsewhere = f"; back up on their own hosts: {', '.join(missing)}" if missing else ""
     return Check(name=name, ok=True, detail=f"those of this host are backed up{elsewhere}")
+
+
+def check_backup_folders(settings: Settings) -> Check:
+    """Check whether the reconciler's unit may write to the folders that backups write to."""
+    name = "backup folders"
+    if not settings.backup_interval_seconds:
+        return Check(name=name, ok=True, detail="backups are off")
+    unit = _unit()
+    if unit.get("LoadState") != "loaded" or unit.get("ProtectSystem") != "strict":
+        return Check(name=name, ok=True, detail=f"not limited: no {UNIT} on this host")
+    allowed = [Path(word.lstrip("-+")) for word in unit.get("ReadWritePaths", "").split()]
+    refused = [
+        str(folder)
+        for folder in _written(settings)
+        if not any(folder.is_relative_to(place) for place in allowed)
+    ]
+    if not refused:
+        return Check(name=name, ok=True, detail=f"{UNIT} may write to them")
+    paths = " ".join(refused)
+    return Check(
+        name=name,
+        ok=False,
+        detail=f"{UNIT} may not write to {paths}: its backups fail, although those that you take "
+        "in a shell succeed",
+        fix=f"ReadWritePaths={paths} in a drop-in, see deploy/systemd/backups.conf",
+    )
+
+
+def _unit() -> dict[str, str]:
+    """Return properties of the reconciler's unit; none: this host has no systemd."""
+    try:
+        done = subprocess.run(
+            ["systemctl", "show", "-p", "LoadState,ProtectSystem,ReadWritePaths", UNIT],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=SYSTEMCTL_SECONDS,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return {}
+    pairs = (line.partition("=") for line in done.stdout.splitlines())
+    return {key: value for key, _, value in pairs}
+
+
+def _written(settings: Settings) -> list[Path]:
+    stored = settings.backup_repository
+    found = [settings.backup_work]
+    if not stored.startswith(RESTIC):
+        found.append((settings.root / stored).resolve() if stored else default_folder(settings))
+    elif (place := Path(stored.removeprefix(RESTIC))).is_absolute():
+        found.append(place.resolve())
+    if settings.backup_pgbackrest is not None:
+        found += _written_by_pgbackrest(settings.backup_pgbackrest)
+    return found
+
+
+def _written_by_pgbackrest(path: Path) -> list[Path]:
+    parsed = configparser.RawConfigParser(strict=False)
+    try:
+        parsed.read(path)
+    except (OSError, UnicodeError, configparser.Error):
+        return []  # pgBackRest itself reports it
+    values = {key: value for section in parsed.sections() for key, value in parsed[section].items()}
+    repositories = {
+        key: value
+        for key, value in values.items()
+        if key.startswith("repo") and key.endswith("-path")
+    }
+    return [
+        Path(place)
+        for place in (
+            *(repositories.values() or (PGBACKREST_REPOSITORY,)),
+            values.get("log-path", PGBACKREST_LOG),
+        )
+    ]
 
 
 def _is_in_var(bot: Target) -> bool:

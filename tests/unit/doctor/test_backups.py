@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
 from trading_ops.config.settings import Settings
 from trading_ops.config.targets import parse_targets
-from trading_ops.doctor.backups import check_bot_records
+from trading_ops.doctor.backups import check_backup_folders, check_bot_records
 
 TARGETS = """\
 version: 1
@@ -52,3 +54,60 @@ def test_a_bot_of_this_host_that_is_in_no_backup_is_named(tmp_path: Path) -> Non
     assert warned
     assert "gamma" in detail
     assert not check(interval=0.0)[0]
+
+
+@pytest.mark.parametrize(
+    ("repository", "refused"),
+    [
+        ("/var/lib/trading-ops-backups", []),
+        ("/mnt/backups", ["/mnt/backups"]),
+        ("restic:/mnt/backups", ["/mnt/backups"]),
+        ("restic:sftp:ops@vault:/backups", []),
+        ("restic:s3:s3.example/backups", []),
+    ],
+)
+@pytest.mark.parametrize("pgbackrest", [False, True])
+def test_a_repository_that_the_unit_may_not_write_is_named(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    repository: str,
+    refused: list[str],
+    *,
+    pgbackrest: bool,
+) -> None:
+    """A backup that an operator takes in a shell succeeds, so it is easily missed."""
+    _systemctl(
+        tmp_path, monkeypatch, "strict", "/var/lib/trading-ops -/var/lib/trading-ops-backups"
+    )
+    config = tmp_path / "pgbackrest.conf"
+    config.write_text("[global]\nrepo1-path=/srv/pg\n[trading]\npg1-path=/var/lib/postgresql\n")
+    settings = Settings(
+        root=Path("/etc/trading-ops"),
+        var=Path("/var/lib/trading-ops"),
+        backup_repository=repository,
+        backup_pgbackrest=config if pgbackrest else None,
+    )
+    expected = refused + (["/srv/pg", "/var/log/pgbackrest"] if pgbackrest else [])
+    check = check_backup_folders(settings)
+    assert check.ok is not bool(expected)
+    assert check.fix.partition("ReadWritePaths=")[2].partition(" in ")[0].split() == expected
+
+
+@pytest.mark.parametrize(("load", "protect"), [("not-found", ""), ("loaded", "no")])
+def test_without_the_hardened_unit_nothing_is_limited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, load: str, protect: str
+) -> None:
+    _systemctl(tmp_path, monkeypatch, protect, "", load=load)
+    settings = Settings(root=tmp_path, var=tmp_path / "var", backup_repository="/mnt/backups")
+    assert check_backup_folders(settings).ok
+
+
+def _systemctl(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, protect: str, paths: str, *, load: str = "loaded"
+) -> None:
+    (folder / "systemctl").write_text(
+        f"#!/bin/sh\necho LoadState={load}\necho ProtectSystem={protect}\n"
+        f"echo 'ReadWritePaths={paths}'\n"
+    )
+    (folder / "systemctl").chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
