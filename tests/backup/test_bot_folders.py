@@ -20,6 +20,7 @@ from trading_ops.backup.records import Records
 from trading_ops.backup.sources import LOCKS
 from trading_ops.botkit.nonces.ceiling import CeilingFile
 from trading_ops.botkit.nonces.shared import SharedSource
+from trading_ops.cli.main import run
 from trading_ops.domain.backup import Operation
 from trading_ops.errors import StoreError
 
@@ -112,6 +113,20 @@ def test_a_group_that_may_read_the_folder_may_read_the_state(
         path.name: expected for path in paths
     }
     assert not [path for path in paths if path.stat().st_mode & 0o007]
+
+
+def test_a_host_without_a_reconciler_backs_up_its_bots(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a settings.yml only: taken, restore-tested, pruned and restored."""
+    root = tmp_path / "etc"
+    root.mkdir()
+    (root / "settings.yml").write_text(f"backup_folders: {{alpha: {folder}}}\n")
+    monkeypatch.chdir(root)
+    for command in ("create", "verify --restore-test", "prune"):
+        assert run(["backup", *command.split()]) == 0
+    assert run(["restore", "--into", "new"]) == 0
+    assert (root / "new/bots/alpha/bot.db").is_file()
 
 
 @pytest.fixture

@@ -50,6 +50,8 @@ def start_bots(settings: Settings, folder: Path, *, seconds: float = START_SECON
         BotsNotStarted: some failed; says which and why.
         ConfigError: targets.yml cannot be read.
     """
+    if not settings.targets_file.exists():
+        return  # backups of records only, on a host without a reconciler
     var = folder / "var"
     waiting = [
         (
