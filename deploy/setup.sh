@@ -6,6 +6,8 @@
 #   setup.sh upgrade [--package SPEC]    a new release beside the old one; local changes are kept.
 #                                        If it does not stay healthy, the old one returns
 #   setup.sh rollback                    back to the release before, and to its database schema
+#   setup.sh restore [ID]                puts a backup in the place of /var/lib/trading-ops: stops the
+#                                        services, restores, starts them again; ID: `trading-ops backup list`
 #   setup.sh uninstall                   asks before it removes configuration and data
 #   --dry-run                            prints the commands and runs none
 #   --node NAME                          only the node NAME of targets.yml, on a host beside the reconciler's
@@ -37,6 +39,7 @@ USERS='trading-ops trading-ops-node'
 NODE_DEFAULTS=/etc/default/trading-ops-node
 MEMORY=/dev/shm
 GOING_BACK=''
+KEY=latest
 
 say() { printf '%s\n' "$*"; }
 die() { printf 'Error: %s\n' "$*" >&2; exit 1; }
@@ -420,9 +423,30 @@ rollback() {
     tell "Now $old."
 }
 
+# As root, because the folder above the data is root's. What is wrong with the backup or the repository is
+# told before anything is stopped.
+restore() {
+    [ -z "$NODE$LAB" ] || die "restore is for the host of a reconciler"
+    [ -e $BASE/current ] || [ -n "$DRY_RUN" ] || die "nothing is installed in $BASE: setup.sh install"
+    set -- env TRADING_OPS_ROOT=$PROJECT $BASE/current/bin/trading-ops restore "$KEY" --in-place --owner "${SUDO_USER:-root}"
+    run "$@" --dry-run
+    for unit in $SERVICES; do run systemctl stop "$unit"; done
+    attempt run "$@"
+    [ ! -d $VAR ] || run chown -R trading-ops:trading-ops $VAR
+    [ ! -d $BACKUPS ] || run chown -R trading-ops:trading-ops $BACKUPS
+    [ $failed = 0 ] ||
+        die "nothing was restored, and the services are stopped: systemctl start $SERVICES"
+    # Copies of tokens for Prometheus and Alertmanager: written again, for their group.
+    run rm -rf $VAR/prometheus/secrets $VAR/alertmanager/secrets
+    folders
+    start
+    say "Done. Next: trading-ops audit verify, then trading-ops doctor"
+}
+
 main() {
     action=${1:-}
     [ $# = 0 ] || shift
+    [ "$action" != restore ] || case ${1:---} in -*) ;; *) KEY=$1; shift ;; esac
     while [ $# -gt 0 ]; do
         case $1 in
         --dry-run) DRY_RUN=yes ;;
@@ -467,8 +491,9 @@ main() {
         say "Done. Next${NODE:+, on the host of the reconciler}: trading-ops doctor"
         ;;
     rollback) rollback ;;
+    restore) restore ;;
     uninstall) uninstall ;;
-    *) die "usage: setup.sh install|upgrade|rollback|uninstall [--package SPEC] [--node NAME | --lab] [--no-backup] [--no-prometheus] [--dry-run]" ;;
+    *) die "usage: setup.sh install|upgrade|rollback|restore [ID]|uninstall [--package SPEC] [--node NAME | --lab] [--no-backup] [--no-prometheus] [--dry-run]" ;;
     esac
 }
 

@@ -24,6 +24,9 @@ from trading_ops.store import migrate
 
 def test_what_was_taken_is_what_is_restored(installation: Installation, tmp_path: Path) -> None:
     """The databases while they are in use, with what only their WAL has; and every plain file."""
+    earlier = installation.settings.var / "restored-1"
+    earlier.mkdir()
+    (earlier / "a").write_text("not in a backup")
     with sqlite3.connect(installation.bot / "bot.db") as writing:
         writing.execute("INSERT INTO orders (created_at) VALUES (99.5)")
         writing.commit()
@@ -44,6 +47,7 @@ def test_what_was_taken_is_what_is_restored(installation: Installation, tmp_path
             (installation.bot / name).stat().st_mode
         )
     paths = {entry.path for entry in manifest.entries}
+    assert "var/restored-1/a" not in paths
     assert {
         "config/settings.yml",
         "config/targets.yml",

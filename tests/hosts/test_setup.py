@@ -60,6 +60,19 @@ def test_an_upgrade_keeps_local_changes(host: Host, package: Path) -> None:
     assert host("systemctl is-active trading-ops-reconciler").strip() == "active"
 
 
+async def test_a_lost_folder_is_restored(host: Host) -> None:
+    """With the copy of the secrets, which a plain repository does not have."""
+    host("systemctl start trading-ops-reconciler trading-ops-exporter")
+    await eventually(lambda: failed(host) == {"node host-1"}, within=120, what="doctor is content")
+    host("trading-ops backup create; cp -a /var/lib/trading-ops/secrets /root/secrets")
+    host("systemctl kill -s KILL trading-ops-reconciler; rm -rf /var/lib/trading-ops")
+    host("install -d /var/lib/trading-ops; cp -a /root/secrets /var/lib/trading-ops/")
+    host("sh deploy/setup.sh restore")
+    await eventually(lambda: failed(host) == {"node host-1"}, within=120, what="doctor is content")
+    host("trading-ops audit verify; trading-ops restore latest")
+    assert "restored-" in host("ls /var/lib/trading-ops")
+
+
 def test_removing_keeps_configuration_and_data_without_a_terminal(host: Host) -> None:
     output = host("sh deploy/setup.sh uninstall </dev/null")
     assert "kept: /var/lib/trading-ops" in output

@@ -25,6 +25,9 @@ SECRETS = "secrets"
 PRIVATE_KEY = ".key"
 """Suffix of the private keys of certificates: secrets too, wherever they are."""
 
+RESTORED = "*restored-*"
+"""Folders in `var` into which a backup was restored."""
+
 LOCKS = frozenset({"lock", "door", "address"})
 BESIDE = ("-wal", "-shm", "-journal", ".lock", ".new", ".sock")
 """Lock files, and files that a running process recreates."""
@@ -61,7 +64,8 @@ def sources(settings: Settings, *, secrets: bool) -> Iterator[Source]:
         name = place.relative_to(root) if place.is_relative_to(root) else Path(place.name)
         for path in _files(place, secrets=secrets):
             yield Source(path, str(Path("config", name, path.relative_to(place))).rstrip("/."))
-    left_out = REBUILT | venue_folders(settings) | {ARCHIVE}
+    restored = (path.name for path in settings.var.glob(RESTORED))
+    left_out = REBUILT | venue_folders(settings) | {ARCHIVE, *restored}
     for path in _files(settings.var, secrets=secrets, left_out=left_out):
         yield Source(path, f"var/{path.relative_to(settings.var)}")
 

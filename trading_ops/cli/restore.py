@@ -1,6 +1,7 @@
 """`restore`: restore a backup to a new folder, or in place of `var`."""
 
 import getpass
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from trading_ops.backup.running import only_one
 from trading_ops.cli.backup import describe
 from trading_ops.cli.console import output_option, print_json
 from trading_ops.cli.times import moment
-from trading_ops.config.settings import load_settings
+from trading_ops.config.settings import Settings, load_settings
 
 
 def _moment_of(
@@ -34,6 +35,11 @@ def _moment_of(
     return found.astimezone(UTC)
 
 
+def _beside(settings: Settings) -> Path:
+    """Return the project folder, or var where the project folder is root's."""
+    return settings.root if os.access(settings.root, os.W_OK) else settings.var
+
+
 @click.command()
 @click.argument("key", metavar="[latest|ID]", default=LATEST)
 @click.option(
@@ -46,7 +52,7 @@ def _moment_of(
     "--into",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="A new folder. Default: restored-ID in the project folder.",
+    help="A new folder. Default: restored-ID in the project folder, or in var.",
 )
 @click.option("--in-place", is_flag=True, help="Replace var/; all processes must be stopped.")
 @click.option("--dry-run", is_flag=True, help="Show what would be restored; write nothing.")
@@ -80,8 +86,9 @@ def restore(
     settings = load_settings()
     repository = open_repository(settings)
     manifest = choose(repository.listing().manifests, key, to)
-    target = settings.var if in_place else (into or settings.root / f"restored-{manifest.id}")
-    target = target.resolve()
+    target = (
+        settings.var if in_place else into or _beside(settings) / f"restored-{manifest.id}"
+    ).resolve()
     began = clock.monotonic()
     restored = None
     if not dry_run:

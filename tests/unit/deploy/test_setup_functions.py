@@ -344,3 +344,36 @@ def test_what_fails_twice_leaves_the_release_before_known(site: Site) -> None:
     assert done.returncode == 1
     assert "either" in done.stderr
     assert (site.link("current"), site.link("previous")) == ("b", "a")
+
+
+def restore(
+    site: Site, words: str = "restore", **variables: str
+) -> subprocess.CompletedProcess[str]:
+    (site.root / "var/lib/trading-ops").mkdir(exist_ok=True)
+    site.stub(site.root / "bin/chown", '#!/bin/sh\necho "chown $*" >>"$ROOT/trading-ops.log"\n')
+    return site.run(f"folders() {{ ours config apply; }}; main {words}", **variables)
+
+
+def test_a_restore_runs_as_root_while_the_services_are_stopped(site: Site) -> None:
+    """The new data is root's then: the services start when it is theirs again."""
+    done = restore(site, "restore 2026")
+    assert done.returncode == 0, done.stderr
+    checked, restored, owned, *rest = site.log("trading-ops")
+    assert checked == f"{restored} --dry-run"
+    assert restored.startswith("restore 2026 --in-place")
+    assert owned.startswith("chown -R trading-ops:trading-ops")
+    assert "config apply" in rest
+    verbs = [line.split()[0] for line in site.log("systemctl")]
+    assert verbs[:3] == ["stop"] * 3
+    assert "restart" in verbs[3:]
+
+
+@pytest.mark.parametrize(("only", "stopped"), [("--dry-run", False), ("--owner root", True)])
+def test_a_restore_that_fails_starts_nothing(site: Site, only: str, *, stopped: bool) -> None:
+    """A wrong ID is told before anything is stopped."""
+    fails = f'{TRADING_OPS}case "$*" in *"{only}") exit 1 ;; esac\n'
+    site.stub(site.base / "releases/b/bin/trading-ops", fails)
+    done = restore(site, "restore", SUDO_USER="root")
+    assert done.returncode != 0
+    assert {line.split()[0] for line in site.log("systemctl")} == ({"stop"} if stopped else set())
+    assert ("the services are stopped" in done.stderr) is stopped
