@@ -3,7 +3,8 @@
 # repeated; what is there already is kept.
 #
 #   setup.sh install [--package SPEC]    SPEC: what pip installs, as trading-ops[node]==0.1.0 or a wheel
-#   setup.sh upgrade [--package SPEC]    a new release beside the old one; local changes are kept.
+#   setup.sh upgrade [--package SPEC]    a new release beside the old one, with the same extras; local changes
+#                                        are kept.
 #                                        If it does not stay healthy, the old one returns
 #   setup.sh rollback                    back to the release before, and to its database schema
 #   setup.sh restore [ID]                puts a backup in the place of /var/lib/trading-ops: stops the
@@ -40,6 +41,7 @@ NODE_DEFAULTS=/etc/default/trading-ops-node
 MEMORY=/dev/shm
 GOING_BACK=''
 KEY=latest
+GIVEN=''
 
 say() { printf '%s\n' "$*"; }
 die() { printf 'Error: %s\n' "$*" >&2; exit 1; }
@@ -123,6 +125,27 @@ virtual_environment() {
     run python3 -m venv "$1"
     run "$1/bin/python" -m pip install --quiet --disable-pip-version-check "$PACKAGE"
     run "$1/bin/trading-ops" --version
+    printf '%s\n' "$PACKAGE" | put 0644 "$1/package"
+}
+
+# What an upgrade installs: the extras of the release that runs, so that none is lost.
+same_extras() {
+    installed=$(cat $BASE/current/package 2>/dev/null || true)
+    if [ "$action" = install ]; then
+        [ -z "$GIVEN" ] || [ -z "$old" ] || [ "$installed" = "$PACKAGE" ] ||
+            die "a release is installed already${installed:+ ($installed)}: setup.sh upgrade --package '$PACKAGE'"
+        return 0
+    fi
+    [ -z "$GIVEN" ] || return 0
+    case $installed in
+    '') ;; # an older setup.sh did not write it
+    */*) die "$installed is installed, a file: name the new one with --package" ;;
+    *\[*\]*)
+        extras=${installed#*\[}
+        PACKAGE="trading-ops[${extras%%\]*}]"
+        ;;
+    esac
+    [ -n "$DRY_RUN" ] || say "Installing the newest $PACKAGE"
 }
 
 # The release that a rollback goes to; empty: none.
@@ -384,7 +407,7 @@ uninstall() {
             run systemctl restart "$name"
         }
     done
-    run rm -f $POLKIT $COMMAND
+    run rm -f $POLKIT $COMMAND $NODE_DEFAULTS
     run rm -rf $BASE
     run systemctl daemon-reload
     for folder in $PROJECT $VAR $NODE_VAR $BACKUPS $LAB_VAR; do
@@ -457,7 +480,7 @@ main() {
             LAB=$LAB_VAR WITH_BACKUP='' USERS=trading-ops-lab SERVICES=trading-ops-lab
             PACKAGE='trading-ops[lab]'
             ;;
-        --package) shift; PACKAGE=${1:?--package needs a value} ;;
+        --package) shift; PACKAGE=${1:?--package needs a value} GIVEN=yes ;;
         *) die "unknown option $1" ;;
         esac
         shift
@@ -471,6 +494,7 @@ main() {
         [ "$action" = install ] || [ -e $BASE/current ] || [ -n "$DRY_RUN" ] ||
             die "nothing is installed in $BASE: setup.sh install"
         old=$(readlink $BASE/current 2>/dev/null || true)
+        same_extras
         [ "$action" = install ] || { restore_point; old_releases; }
         packages
         users

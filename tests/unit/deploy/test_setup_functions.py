@@ -377,3 +377,46 @@ def test_a_restore_that_fails_starts_nothing(site: Site, only: str, *, stopped: 
     assert done.returncode != 0
     assert {line.split()[0] for line in site.log("systemctl")} == ({"stop"} if stopped else set())
     assert ("the services are stopped" in done.stderr) is stopped
+
+
+@pytest.mark.parametrize(
+    ("installed", "wanted"),
+    [
+        ("trading-ops[node,calendars]==0.1.0", "trading-ops[node,calendars]"),
+        ("", "trading-ops[node,exporter,postgresql]"),
+    ],
+)
+def test_an_upgrade_keeps_the_extras(site: Site, installed: str, wanted: str) -> None:
+    if installed:
+        (site.base / "current/package").write_text(f"{installed}\n")
+    done = site.run("configure_and_start() { steady; }; main upgrade")
+    assert done.returncode == 0, done.stderr
+    assert (site.base / "current/package").read_text() == f"{wanted}\n"
+
+
+def test_an_upgrade_from_a_file_needs_the_next_one(site: Site) -> None:
+    (site.base / "current/package").write_text("/root/trading_ops-0.1.0.whl[node]\n")
+    done = site.run("main upgrade")
+    assert done.returncode == 1
+    assert "--package" in done.stderr
+    assert not site.log("trading-ops")
+    commands = "configure_and_start() { steady; }; main upgrade --package '/root/b.whl[node]'"
+    assert site.run(commands).returncode == 0
+
+
+def test_another_package_cannot_be_installed_over_a_release(site: Site) -> None:
+    (site.base / "current/package").write_text("trading-ops[node]\n")
+    install = "configure_and_start() { :; }; main install --package 'trading-ops[node%s]'"
+    assert site.run(install % "").returncode == 0
+    done = site.run(install % ",calendars")
+    assert done.returncode == 1
+    assert "setup.sh upgrade --package 'trading-ops[node,calendars]'" in done.stderr
+
+
+def test_a_node_that_was_removed_can_be_followed_by_anything(site: Site) -> None:
+    defaults = site.root / "etc/default/trading-ops-node"
+    defaults.write_text("# written by setup.sh --node\nNODE_NAME=host-b\n")
+    assert site.run("main uninstall").returncode == 0
+    assert not defaults.exists()
+    done = site.run("configure_and_start() { :; }; release() { :; }; main install")
+    assert done.returncode == 0, done.stderr
