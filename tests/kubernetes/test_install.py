@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+import trading_ops
 from tests.compose.composed import ROOT
 from trading_ops.config.settings import load_settings
 from trading_ops.config.targets import load_targets
@@ -125,7 +126,8 @@ def test_kustomize_builds_it(project: Path) -> None:
     found = list(yaml.safe_load_all(done.stdout))
     assert {document["metadata"].get("namespace") for document in found} == {"trading"}
     images = set(re.findall(r"image: (\S+)", done.stdout))
-    assert images == {"registry.example/trading-ops:0.1.0", "registry.example/alpha-bot:1.0"}
+    ours = f"registry.example/trading-ops:{trading_ops.__version__}"
+    assert images == {ours, "registry.example/alpha-bot:1.0"}
     generated = {
         document["metadata"]["name"]
         for document in found

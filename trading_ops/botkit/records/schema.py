@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from trading_ops.botkit.records.sql import Session
 from trading_ops.errors import StoreError
 
-LATEST = 4
+LATEST = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +133,6 @@ CREATE TABLE holds (
 ){strict}
 """
 
-# Daily bars of closed days, which never change.
 VERSION_4 = """
 CREATE TABLE daily_bars (
     symbol TEXT NOT NULL,
@@ -147,7 +146,10 @@ CREATE TABLE daily_bars (
 ){strict}
 """
 
-VERSIONS = {1: VERSION_1, 2: VERSION_2, 3: VERSION_3, 4: VERSION_4}
+# Nothing reads them.
+VERSION_5 = "DROP TABLE daily_bars"
+
+VERSIONS = {1: VERSION_1, 2: VERSION_2, 3: VERSION_3, 4: VERSION_4, 5: VERSION_5}
 
 
 def upgrade(session: Session, dialect: Dialect) -> None:
