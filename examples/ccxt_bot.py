@@ -11,7 +11,7 @@ from pathlib import Path
 import ccxt.async_support as ccxt
 
 from trading_ops import clock
-from trading_ops.agent import Command, Hold, Params, Side, TradingState, embed
+from trading_ops.agent import Command, Params, Side, TradingHold, TradingState, embed
 from trading_ops.botkit import (
     ENDPOINTS,
     Book,
@@ -135,7 +135,7 @@ class Bot:
 
     def hold(self, hold_id: str, reason: str) -> None:
         self.agent.agent.holds.place(
-            Hold(
+            TradingHold(
                 id=hold_id,
                 state=TradingState.HALTED,
                 owner="reconciliation",

@@ -12,7 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from trading_ops import clock
-from trading_ops.agent import Command, Hold, Params, Side, TradingState, embed
+from trading_ops.agent import Command, Params, Side, TradingHold, TradingState, embed
 from trading_ops.botkit import (
     ENDPOINTS,
     Book,
@@ -181,7 +181,7 @@ class Bot:
         self.reconciliation.check_soon()
 
     def hold(self, hold_id: str, reason: str) -> None:
-        hold = Hold(
+        hold = TradingHold(
             id=hold_id,
             state=TradingState.HALTED,
             owner="reconciliation",

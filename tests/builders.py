@@ -7,11 +7,11 @@ from typing import Any
 
 from trading_ops.domain.alert import Alert, AlertStatus, fingerprint_of
 from trading_ops.domain.approval import Approval, ApprovalState, digest
-from trading_ops.domain.attempt import Attempt, AttemptId, AttemptState, Delivery
-from trading_ops.domain.decision import AlertState, GlobalLimits, History, World
+from trading_ops.domain.attempt import Attempt, AttemptId, AttemptState, DeliverySemantics
+from trading_ops.domain.decision import AlertState, AttemptHistory, GlobalLimits, World
 from trading_ops.domain.gates import GateInput
 from trading_ops.domain.incident import Incident
-from trading_ops.domain.runbook import Limits, Runbook, Step, VerifyQuery
+from trading_ops.domain.runbook import Limits, Runbook, RunbookStep, VerifyQuery
 from trading_ops.domain.target import Kind, Manager, Registry, Restarts, Service, Target
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -59,19 +59,19 @@ def make_incident(**over: Any) -> Incident:
     return Incident(**(values | over))
 
 
-def make_step(**over: Any) -> Step:
+def make_step(**over: Any) -> RunbookStep:
     """Return an idempotent step."""
     values: dict[str, Any] = {
         "action": "reconnect_broker",
         "timeout": timedelta(seconds=10),
         "verify_within": timedelta(seconds=15),
-        "delivery": Delivery.IDEMPOTENT,
+        "delivery": DeliverySemantics.IDEMPOTENT,
     }
-    return Step(**(values | over))
+    return RunbookStep(**(values | over))
 
 
-ONE_SHOT = make_step(action="restart_bot", delivery=Delivery.ONE_SHOT)
-SAFE = make_step(action="halt_trading", delivery=Delivery.SAFE_DIRECTION)
+ONE_SHOT = make_step(action="restart_bot", delivery=DeliverySemantics.ONE_SHOT)
+SAFE = make_step(action="halt_trading", delivery=DeliverySemantics.SAFE_DIRECTION)
 
 
 def make_runbook(**over: Any) -> Runbook:
@@ -97,7 +97,7 @@ def make_attempt(**over: Any) -> Attempt:
         "target": "alpha",
         "action": "reconnect_broker",
         "step": 0,
-        "delivery": Delivery.IDEMPOTENT,
+        "delivery": DeliverySemantics.IDEMPOTENT,
         "fence": 1,
         "state": AttemptState.FAILED,
         "started_at": ago(60),
@@ -128,7 +128,7 @@ def make_wanted(incident: Incident, **over: Any) -> GateInput:
     """Return the first step of an incident's runbook, with nothing against it."""
     runbook = over.pop("runbook", None) or make_runbook()
     values: dict[str, Any] = {
-        "history": History(),
+        "history": AttemptHistory(),
         "world": World(view=AlertState.FIRING),
         "limits": GlobalLimits(),
         "now": NOW,

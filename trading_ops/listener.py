@@ -45,7 +45,7 @@ _MAPPED = "0000000000000000FFFF0000"
 """Prefix of IPv4 addresses in the kernel's IPv6 table."""
 
 
-class Impostor(aiohttp.ClientError):
+class UntrustedListener(aiohttp.ClientError):
     """The listener belongs to an untrusted user; no token is sent."""
 
 
@@ -168,7 +168,7 @@ class KnownListeners(aiohttp.TCPConnector):
         if protocol not in self._checked:
             try:
                 self._check_listener(connection.transport)
-            except Impostor:
+            except UntrustedListener:
                 connection.close()
                 raise
             self._checked.add(protocol)
@@ -202,7 +202,7 @@ class KnownListeners(aiohttp.TCPConnector):
             return
         if not why.endswith(GONE):  # a process that exits closes its listener first
             self._on_impostor(why)
-        raise Impostor(why)
+        raise UntrustedListener(why)
 
 
 def _is_secret(req: "ClientRequest") -> bool:

@@ -13,7 +13,7 @@ from tests.fakes import FakeWorld, RecordingChannel
 from trading_ops.actions.base import Action, Call, Probe
 from trading_ops.actions.registry import ACTIONS, build
 from trading_ops.clients.directory import Directory
-from trading_ops.domain.attempt import AttemptId, Delivery
+from trading_ops.domain.attempt import AttemptId, DeliverySemantics
 from trading_ops.errors import ActionError, Refused, Unreachable
 
 PARAMS = {
@@ -99,7 +99,7 @@ async def test_a_stale_fence_is_refused(
 ) -> None:
     """Someone newer has the target: nothing is done, unless it is the safe direction."""
     world.fence = 5
-    if actions[name].delivery is Delivery.SAFE_DIRECTION:
+    if actions[name].delivery is DeliverySemantics.SAFE_DIRECTION:
         await actions[name].perform(make_call(world, name, fence=4))
         assert world.commands == [COMMANDS.get(name, name)]
         return

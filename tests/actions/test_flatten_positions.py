@@ -15,7 +15,7 @@ from tests.service.exporter.freqtrades import PASSWORD, USER
 from trading_ops.actions.base import Action, Call, Probe
 from trading_ops.actions.registry import build
 from trading_ops.clients.directory import Directory
-from trading_ops.domain.attempt import AttemptId, Delivery
+from trading_ops.domain.attempt import AttemptId, DeliverySemantics
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import Unreachable
 from trading_ops.listener import KnownListeners
@@ -47,7 +47,7 @@ async def test_it_is_done_once_by_two_persons_and_leaves_a_halt() -> None:
     fake = TradingFreqtrade()
     async with ordering(fake) as (actions, call):
         flatten = actions["flatten_positions"]
-        assert (flatten.delivery, flatten.two_person_approval) == (Delivery.ONE_SHOT, True)
+        assert (flatten.delivery, flatten.two_person_approval) == (DeliverySemantics.ONE_SHOT, True)
         assert flatten.kinds == {Kind.FREQTRADE}
         assert await flatten.perform(call) == "halted, nothing is open, stopped"
     (lock,) = fake.active_locks()

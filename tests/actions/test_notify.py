@@ -9,7 +9,7 @@ from tests.builders import make_target
 from tests.fakes import RecordingChannel
 from trading_ops.actions.base import Call, Probe
 from trading_ops.actions.notify import LONGEST, Notify
-from trading_ops.domain.attempt import AttemptId, Delivery
+from trading_ops.domain.attempt import AttemptId, DeliverySemantics
 from trading_ops.domain.target import Kind
 from trading_ops.errors import ActionError
 
@@ -63,5 +63,5 @@ async def test_after_a_crash_it_may_be_reported_again(call: Call) -> None:
     notify = Notify(RecordingChannel())
     assert await notify.probe(call) is Probe.NOT_DONE
     assert await notify.precondition(call) is None
-    assert notify.delivery is Delivery.IDEMPOTENT
+    assert notify.delivery is DeliverySemantics.IDEMPOTENT
     assert {Kind.FREQTRADE, Kind.BARE_BOT, Kind.VENUE} < notify.kinds

@@ -8,7 +8,7 @@ import pytest
 from trading_ops.actions.base import Action, Call, Probe
 from trading_ops.actions.registry import ACTIONS
 from trading_ops.agent import Agent, TradingState
-from trading_ops.domain.attempt import AttemptId, Delivery
+from trading_ops.domain.attempt import AttemptId, DeliverySemantics
 from trading_ops.errors import ActionError
 
 
@@ -25,7 +25,7 @@ def test_it_is_a_persons_and_a_second_persons() -> None:
     """Not the machine's, and at most once."""
     kind = ACTIONS["resume_trading"]
     assert (kind.manual_only, kind.two_person_approval) == (True, True)
-    assert kind.delivery is Delivery.ONE_SHOT
+    assert kind.delivery is DeliverySemantics.ONE_SHOT
     assert {name for name, action in ACTIONS.items() if action.manual_only} == {"resume_trading"}
 
 

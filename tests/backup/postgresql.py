@@ -107,7 +107,7 @@ def recovered_orders(
     scratch.mkdir()
     assert manifest.covers(to)
     assert fetch(installation.repository, manifest, scratch) == []
-    target = recovery.Target(time=to)
+    target = recovery.RecoveryTarget(time=to)
     with (
         recovery.recovered(scratch / "postgresql", target, scratch=True) as server,
         connected(server.url) as connection,

@@ -14,7 +14,7 @@ from trading_ops import clock
 from trading_ops.backup import durable, prune, sqlite
 from trading_ops.backup.in_place import restore_in_place
 from trading_ops.backup.manifest import Damaged, decode, encode
-from trading_ops.backup.records import Records
+from trading_ops.backup.records import BackupRecords
 from trading_ops.backup.repository import open_repository
 from trading_ops.backup.restore import choose, restore_into
 from trading_ops.domain.backup import Operation
@@ -75,7 +75,7 @@ def test_a_restore_test_opens_what_was_stored(installation: Installation) -> Non
     assert record.verified_at is not None
     assert record.restore_tested_at is not None
     assert record.restore_seconds is not None
-    runs = Records(installation.settings.backup_records).runs()
+    runs = BackupRecords(installation.settings.backup_records).runs()
     assert runs[Operation.CREATE].succeeded
     assert runs[Operation.RESTORE_TEST].succeeded
     leftovers = {path.name for path in installation.settings.backup_work.iterdir()}
@@ -94,11 +94,13 @@ def test_a_restore_test_finds_a_log_that_was_changed_before_the_backup(
     (manifest,) = installation.manifests()
     with pytest.raises(Damaged, match="audit"):
         installation.restore_test(manifest)
-    record = Records(installation.settings.backup_records).all()[manifest.id]
+    record = BackupRecords(installation.settings.backup_records).all()[manifest.id]
     assert record.problem
     assert record.restore_tested_at is None
     assert (
-        not Records(installation.settings.backup_records).runs()[Operation.RESTORE_TEST].succeeded
+        not BackupRecords(installation.settings.backup_records)
+        .runs()[Operation.RESTORE_TEST]
+        .succeeded
     )
 
 
@@ -115,7 +117,9 @@ def test_a_damaged_database_is_not_stored(installation: Installation) -> None:
     with pytest.raises(StoreError, match=r"bot\.db"):
         installation.back_up()
     assert installation.manifests() == []
-    assert not Records(installation.settings.backup_records).runs()[Operation.CREATE].succeeded
+    assert (
+        not BackupRecords(installation.settings.backup_records).runs()[Operation.CREATE].succeeded
+    )
 
 
 def test_a_database_that_stays_locked_fails_the_backup(
@@ -234,7 +238,7 @@ def test_pruning_keeps_what_can_be_restored(installation: Installation) -> None:
     assert [manifest.id for manifest in installation.manifests()] == ordered[2:]
     for manifest in installation.manifests():
         assert installation.restore_test(manifest).problem == ""
-    assert set(Records(installation.settings.backup_records).all()) == set(ordered[2:])
+    assert set(BackupRecords(installation.settings.backup_records).all()) == set(ordered[2:])
 
 
 def test_the_record_of_a_backup_that_cannot_be_read_is_kept(installation: Installation) -> None:
@@ -246,7 +250,7 @@ def test_the_record_of_a_backup_that_cannot_be_read_is_kept(installation: Instal
     content = path.read_bytes()
     path.write_bytes(content[:-1] + b"?")
     prune.prune(installation.settings, installation.repository)
-    records = Records(installation.settings.backup_records)
+    records = BackupRecords(installation.settings.backup_records)
     assert records.all()[manifest.id].restore_tested_at is not None
     path.unlink()
     prune.prune(installation.settings, installation.repository)
@@ -313,4 +317,4 @@ def test_another_command_is_waited_for_by_the_operator(installation: Installatio
     lock = installation.settings.backup_work / "lock"
     with durable.locked(lock, "busy"), pytest.raises(StoreError, match="another backup command"):
         installation.back_up()
-    assert Records(installation.settings.backup_records).runs() == {}
+    assert BackupRecords(installation.settings.backup_records).runs() == {}

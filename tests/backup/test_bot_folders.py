@@ -16,7 +16,7 @@ from trading_ops.agent.durable import write_json
 from trading_ops.agent.journal import EventJournal
 from trading_ops.agent.state import Holds, TradingState
 from trading_ops.backup.in_place import restore_in_place
-from trading_ops.backup.records import Records
+from trading_ops.backup.records import BackupRecords
 from trading_ops.backup.sources import LOCKS
 from trading_ops.botkit.nonces.ceiling import CeilingFile
 from trading_ops.botkit.nonces.shared import SharedSource
@@ -88,7 +88,7 @@ def test_a_folder_that_cannot_be_read_does_not_stop_the_backup(
     (manifest,) = again.manifests()
     names = {entry.path for entry in manifest.entries}
     assert {"bots/alpha/bot.db", "var/reconciler/reconciler.db"} <= names
-    records = Records(again.settings.backup_records)
+    records = BackupRecords(again.settings.backup_records)
     assert not records.runs()[Operation.CREATE].succeeded
     assert set(records.all()) == {manifest.id}
 

@@ -12,7 +12,7 @@ import pytest
 from tests.backup.installation import TARGETS, Installation
 from trading_ops.backup.bot_start import AT_A_TIME, BotsNotStarted, start_bots
 from trading_ops.backup.due import due
-from trading_ops.backup.records import Records, Run
+from trading_ops.backup.records import BackupRecords, BackupRun
 from trading_ops.config.targets import parse_targets
 from trading_ops.domain.backup import Operation
 from trading_ops.errors import ConfigError
@@ -70,14 +70,14 @@ def test_a_bot_that_does_not_start_leaves_the_backup_intact(installation: Instal
     (manifest,) = installation.manifests()
     with pytest.raises(BotsNotStarted):
         installation.restore_test(manifest)
-    records = Records(installation.settings.backup_records)
+    records = BackupRecords(installation.settings.backup_records)
     record = records.get(manifest, installation.repository.location)
     assert record.problem == ""
     assert record.restore_tested_at is not None
     assert record.restore_seconds is not None
     run = records.runs()[Operation.RESTORE_TEST]
     assert not run.succeeded
-    done = Run(at=run.at, succeeded=True)
+    done = BackupRun(at=run.at, succeeded=True)
     runs = dict.fromkeys(Operation, done) | {Operation.RESTORE_TEST: run}
     hour, day = timedelta(hours=1), timedelta(days=1)
 

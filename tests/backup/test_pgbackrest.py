@@ -12,7 +12,7 @@ from tests.backup import pgbackrest, postgresql
 from tests.backup.installation import Installation
 from tests.postgres import Cluster
 from trading_ops.backup.postgresql.pgbackrest import PgBackRest
-from trading_ops.backup.records import Records
+from trading_ops.backup.records import BackupRecords
 from trading_ops.backup.restore import choose, restore_into
 from trading_ops.domain.backup import Operation
 from trading_ops.errors import SetupError
@@ -151,4 +151,6 @@ def test_what_it_cannot_use_is_refused(installation: Installation, tmp_path: Pat
         config.write_text(text)
         with pytest.raises(SetupError, match=message):
             installation.back_up()
-    assert not Records(installation.settings.backup_records).runs()[Operation.CREATE].succeeded
+    assert (
+        not BackupRecords(installation.settings.backup_records).runs()[Operation.CREATE].succeeded
+    )

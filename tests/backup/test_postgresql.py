@@ -20,7 +20,7 @@ from trading_ops.backup.guards import FENCES
 from trading_ops.backup.in_place import restore_in_place
 from trading_ops.backup.manifest import Damaged
 from trading_ops.backup.postgresql import recovery
-from trading_ops.backup.records import Records
+from trading_ops.backup.records import BackupRecords
 from trading_ops.backup.restore import choose, restore_into
 from trading_ops.backup.verify import fetch
 from trading_ops.domain.backup import Operation
@@ -82,7 +82,9 @@ def test_the_restore_test_needs_no_memory_that_is_writable_and_executable(
     scratch.mkdir()
     assert fetch(installation.repository, manifest, scratch) == []
     with (
-        recovery.recovered(scratch / "postgresql", recovery.Target(), scratch=True) as server,
+        recovery.recovered(
+            scratch / "postgresql", recovery.RecoveryTarget(), scratch=True
+        ) as server,
         postgresql.connected(server.url) as connection,
     ):
         assert connection.execute("SHOW jit").fetchone() == ("off",)
@@ -214,7 +216,7 @@ def test_a_server_that_is_down_is_reported(installation: Installation, cluster: 
             installation.back_up()
     finally:
         cluster.start()
-    runs = Records(installation.settings.backup_records).runs()
+    runs = BackupRecords(installation.settings.backup_records).runs()
     assert not runs[Operation.CREATE].succeeded
     installation.restore_test(installation.manifests()[0])
     installation.back_up()

@@ -17,7 +17,7 @@ from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.backup import durable, prune
 from trading_ops.backup.due import FIRST, due
-from trading_ops.backup.records import Record, Records, Run
+from trading_ops.backup.records import BackupRecords, BackupRun, Record
 from trading_ops.backup.restic import ResticRepository
 from trading_ops.backup.running import READING, TAKING, Busy, only_one
 from trading_ops.backup.scheduled import Backups
@@ -38,12 +38,12 @@ CREATE, VERIFY = Operation.CREATE, Operation.VERIFY
 RESTORE_TEST, PRUNE = Operation.RESTORE_TEST, Operation.PRUNE
 
 
-def ran(ago: timedelta, *, succeeded: bool = True) -> Run:
-    return Run(at=NOON - ago, succeeded=succeeded)
+def ran(ago: timedelta, *, succeeded: bool = True) -> BackupRun:
+    return BackupRun(at=NOON - ago, succeeded=succeeded)
 
 
 PROVEN = {RESTORE_TEST: ran(MINUTES), PRUNE: ran(MINUTES), VERIFY: ran(MINUTES)}
-TABLE: list[tuple[str, dict[Operation, Run], timedelta, Operation | None]] = [
+TABLE: list[tuple[str, dict[Operation, BackupRun], timedelta, Operation | None]] = [
     ("a new installation just started", {}, FIRST / 2, None),
     ("a new installation a minute later", {}, FIRST, CREATE),
     ("the interval is not over", {CREATE: ran(4 * MINUTES)} | PROVEN, DAYS, None),
@@ -94,7 +94,7 @@ TABLE: list[tuple[str, dict[Operation, Run], timedelta, Operation | None]] = [
 
 @pytest.mark.parametrize(("why", "runs", "up", "expected"), TABLE, ids=[row[0] for row in TABLE])
 def test_what_is_due(
-    why: str, runs: dict[Operation, Run], up: timedelta, expected: Operation | None
+    why: str, runs: dict[Operation, BackupRun], up: timedelta, expected: Operation | None
 ) -> None:
     def operation(interval: timedelta, checked: datetime | None = NOON) -> Operation | None:
         found = due(runs, interval=interval, began=NOON - up, now=NOON, checked=checked)
@@ -116,12 +116,12 @@ def test_what_is_due(
         (ran(INTERVAL), 7 * DAYS, True),
         (ran(INTERVAL), -DAYS, True),
         (ran(INTERVAL, succeeded=False), 6 * DAYS, True),
-        (Run(at=NOON - INTERVAL, succeeded=False, retry=False), 7 * DAYS, False),
-        (Run(at=NOON - 60 * MINUTES, succeeded=False, retry=False), 6 * DAYS, True),
+        (BackupRun(at=NOON - INTERVAL, succeeded=False, retry=False), 7 * DAYS, False),
+        (BackupRun(at=NOON - 60 * MINUTES, succeeded=False, retry=False), 6 * DAYS, True),
     ],
 )
 def test_each_backup_is_verified_each_week(
-    last: Run | None, checked: timedelta, *, expected: bool
+    last: BackupRun | None, checked: timedelta, *, expected: bool
 ) -> None:
     """One at a time; a damaged one is not read again at once."""
     runs = {CREATE: ran(MINUTES)} | PROVEN
@@ -142,7 +142,7 @@ def test_the_one_that_was_verified_longest_ago_is_next(
         installation.write_events(1)
         installation.back_up()
     ids = [manifest.id for manifest in installation.manifests()]
-    records = Records(installation.settings.backup_records)
+    records = BackupRecords(installation.settings.backup_records)
 
     def verified() -> list[str]:
         known = records.all()
@@ -219,9 +219,9 @@ async def test_a_backup_is_taken_stored_shown_and_audited(installation: Installa
     url = installation.settings.database_url
     writer, reader = Writer(writing_engine(url), KEY), Reader(reading_engine(url))
     metrics = ReconcilerMetrics()
-    records = Records(installation.settings.backup_records)
+    records = BackupRecords(installation.settings.backup_records)
     # A failure long ago: due at once, whenever this process began.
-    records.ran(CREATE, Run(at=clock.now() - DAYS, succeeded=False, detail="disk full"))
+    records.ran(CREATE, BackupRun(at=clock.now() - DAYS, succeeded=False, detail="disk full"))
     watching = Backups(
         settings=installation.settings, writer=writer, metrics=metrics.backups, look_seconds=0.05
     )
@@ -322,7 +322,7 @@ async def test_a_command_that_fails_before_it_begins_is_a_failed_run(
         await asyncio.wait({task})
         writer.stop()
     if recordable:
-        run = Records(settings.backup_records).runs()[CREATE]
+        run = BackupRecords(settings.backup_records).runs()[CREATE]
         assert not run.succeeded
         assert "restic" in run.detail
 
@@ -398,7 +398,7 @@ def test_untested_and_failed_are_shown(installation: Installation) -> None:
 
     def since(*known: Record) -> float | None:
         watching._show(
-            {record.id: record for record in known}, {CREATE: Run(at=NOON, succeeded=False)}
+            {record.id: record for record in known}, {CREATE: BackupRun(at=NOON, succeeded=False)}
         )
         name = "trading_ops_backup_untested_since_timestamp_seconds"
         return metrics.registry.get_sample_value(name)

@@ -19,7 +19,7 @@ import msgspec
 
 from tests.bench.bot_rig import bot_at_a_venue
 from tests.bench.say import p50_p99, say
-from trading_ops.botkit.failpoints import Failpoint, watch
+from trading_ops.botkit.failpoints import BotFailpoint, watch
 from trading_ops.botkit.venue.adapter import VenueAdapter
 from trading_ops_lab.paper.bot.bot import Bot
 from trading_ops_lab.paper.bot.config import read_secret
@@ -38,9 +38,9 @@ GOAL_P99_MS = 250.0
 class Stamps:
     """When the latest order passed the named places."""
 
-    at: dict[Failpoint, float] = field(default_factory=dict)
+    at: dict[BotFailpoint, float] = field(default_factory=dict)
 
-    def __call__(self, place: Failpoint) -> None:
+    def __call__(self, place: BotFailpoint) -> None:
         """Take the time of a place."""
         self.at[place] = time.perf_counter()
 
@@ -117,11 +117,11 @@ async def order(bot: Bot, stamps: Stamps, times: Times) -> None:
     processor, began = time.process_time(), time.perf_counter()
     await bot.orders.ask({SYMBOL: target}, within=30)
     at, worked = stamps.at, time.process_time() - processor
-    if Failpoint.SUBMITTED in at:  # else what was left of a position is too small to be sold
-        times.total.append(at[Failpoint.SUBMITTED] - began)
-        times.sync.append(at[Failpoint.INTENT] - began)
-        times.storing.append(at[Failpoint.INTENT_STORED] - at[Failpoint.INTENT])
-        times.request.append(at[Failpoint.SUBMITTED] - at[Failpoint.INTENT_STORED])
+    if BotFailpoint.SUBMITTED in at:  # else what was left of a position is too small to be sold
+        times.total.append(at[BotFailpoint.SUBMITTED] - began)
+        times.sync.append(at[BotFailpoint.INTENT] - began)
+        times.storing.append(at[BotFailpoint.INTENT_STORED] - at[BotFailpoint.INTENT])
+        times.request.append(at[BotFailpoint.SUBMITTED] - at[BotFailpoint.INTENT_STORED])
         times.processor.append(worked)
     await bot.orders.cancel_all()
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from tests.bench.bot_rig import bot_at_a_venue
 from tests.bench.say import p50_p99, say
 from tests.crash.soak_gauges import memory_of
-from trading_ops.instrument.watchers.memory_trend import Blocks, Sample
+from trading_ops.instrument.watchers.memory_trend import Blocks, MemorySample
 from trading_ops_lab.paper.bot.bot import Bot
 
 DECISIONS = 5_000
@@ -77,19 +77,19 @@ async def decide(bot: Bot, texts: list[str]) -> Times:
     return times
 
 
-async def swallow(bot: Bot, texts: list[str]) -> tuple[list[Sample], float]:
+async def swallow(bot: Bot, texts: list[str]) -> tuple[list[MemorySample], float]:
     """Give it a million ticks; return its memory by the number of ticks, and ticks a second."""
     pid, readings, spent = os.getpid(), [], 0.0
     source = itertools.cycle(texts)
     for number in range(TICKS // SLICE):
         if number % (TICKS // SLICE // READINGS) == 0:
-            readings.append(Sample(number * SLICE, memory_of(pid)[0]))
+            readings.append(MemorySample(number * SLICE, memory_of(pid)[0]))
         began = time.perf_counter()
         for text in itertools.islice(source, SLICE):
             bot.feed._receive(text)
         spent += time.perf_counter() - began
         await asyncio.sleep(0)
-    readings.append(Sample(TICKS, memory_of(pid)[0]))
+    readings.append(MemorySample(TICKS, memory_of(pid)[0]))
     return readings, TICKS / spent
 
 
@@ -124,7 +124,7 @@ def show_decisions(rounds: list[Times]) -> None:
     _goal("processor time p99", processor, GOAL_PROCESSOR_P99_MS, "ms")
 
 
-def show_memory(at_first: float, readings: list[Sample], rate: float) -> None:
+def show_memory(at_first: float, readings: list[MemorySample], rate: float) -> None:
     """Print the memory, and what a tick leaves: the slope of the second half."""
     slope = Blocks(readings[len(readings) // 2 :]).slope
     last, most = readings[-1].size / 1e6, max(reading.size for reading in readings) / 1e6

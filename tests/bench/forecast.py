@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from tests.bench.say import say
 from trading_ops.capacity.forecast import DAY, Usage, days_to, usage
 from trading_ops.capacity.resources import NAMES
-from trading_ops.capacity.trend import Finding
+from trading_ops.capacity.trend import GrowthFinding
 
 SEEN_DAYS = (14, 21, 30)
 STEP = 3600.0
@@ -159,7 +159,7 @@ def outcome(shape: Shape, seed: int, days: int) -> Outcome:
 
 def is_false_trend(shape: Shape, seed: int, days: int) -> bool:
     """Whether growth is found in a steady series."""
-    return seen(shape(random.Random(seed), 0.0), days).trend.finding is Finding.GROWING
+    return seen(shape(random.Random(seed), 0.0), days).trend.finding is GrowthFinding.GROWING
 
 
 def cases(seeds: int) -> Iterator[tuple[int, int]]:

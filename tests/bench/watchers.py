@@ -24,7 +24,7 @@ from trading_ops.instrument.watchers.loop_lag import LoopLag
 from trading_ops.instrument.watchers.memory import Memory, read_uss
 from trading_ops.instrument.watchers.part import Part
 from trading_ops.instrument.watchers.stuck import Stuck
-from trading_ops.instrument.watchers.tasks import Tasks
+from trading_ops.instrument.watchers.tasks import TaskWatcher
 
 ROUNDS = 4
 ROUND_SECONDS = 4.0
@@ -97,7 +97,7 @@ async def each_alone() -> None:
     looks(f"memory ({(read_uss() or 0) / 1e6:.0f} MB)", memory)
     for count in (WAITING, 10_000):
         with waiting(count):
-            looks(f"tasks, {count}", Tasks(metrics(), loop), times=30)
+            looks(f"tasks, {count}", TaskWatcher(metrics(), loop), times=30)
         await asyncio.sleep(0)
     looks("stuck, 6 components", Stuck(metrics(), PROGRESS))
     garbage = Garbage(metrics())

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from trading_ops.agent.state import Hold, Holds
+from trading_ops.agent.state import Holds, TradingHold
 from trading_ops.botkit.component import Unavailable
 from trading_ops.botkit.orders.book import Book
 from trading_ops.botkit.orders.checks import Intent
@@ -56,7 +56,7 @@ def _count_twice() -> None:
 def _forget_halts() -> None:
     """A hold is in force, and nothing of it is on the disk."""
 
-    def store(self: Holds, holds: tuple[Hold, ...], released: list[dict[str, Any]]) -> None:
+    def store(self: Holds, holds: tuple[TradingHold, ...], released: list[dict[str, Any]]) -> None:
         """Keep nothing."""
 
     setattr(Holds, "_store", store)  # noqa: B010

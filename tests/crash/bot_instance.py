@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from trading_ops.botkit import failpoints
-from trading_ops.botkit.failpoints import Failpoint
+from trading_ops.botkit.failpoints import BotFailpoint
 from trading_ops.botkit.leadership.component import Leadership
 from trading_ops.botkit.leadership.lease import Lease
 from trading_ops.botkit.nonces.issuer import Nonces
@@ -37,10 +37,10 @@ def tag_orders(tag: str) -> None:
 class Freezer:
     """Stops its own process at a place, the first time after a file appeared."""
 
-    def __init__(self, place: Failpoint, when: Path) -> None:
+    def __init__(self, place: BotFailpoint, when: Path) -> None:
         self._place, self._when = place, when
 
-    def __call__(self, place: Failpoint) -> None:
+    def __call__(self, place: BotFailpoint) -> None:
         if place is self._place and self._when.exists():
             self._when.unlink()
             os.kill(os.getpid(), signal.SIGSTOP)
@@ -77,7 +77,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", required=True)
     parser.add_argument("--tag", required=True)
-    parser.add_argument("--freeze", type=Failpoint)
+    parser.add_argument("--freeze", type=BotFailpoint)
     parser.add_argument("--freeze-when", type=Path)
     parser.add_argument("--plant", choices=PLANTS)
     given = parser.parse_args()

@@ -22,7 +22,7 @@ from tests.database_cable import Cable
 from tests.free_ports import free_port
 from tests.postgres import Cluster
 from trading_ops import clock
-from trading_ops.botkit.failpoints import Failpoint
+from trading_ops.botkit.failpoints import BotFailpoint
 
 ROOT = Path(__file__).parents[2]
 POLL_SECONDS = 0.05
@@ -111,7 +111,9 @@ class Instance:
         """Whose presence freezes it at its place."""
         return self.folder / "freeze"
 
-    def start(self, *, freeze: Failpoint | None = None, plant: str = "", **settings: Any) -> None:
+    def start(
+        self, *, freeze: BotFailpoint | None = None, plant: str = "", **settings: Any
+    ) -> None:
         """Begin a run."""
         assert self.process is None or self.process.poll() is not None
         self.folder.mkdir(exist_ok=True)

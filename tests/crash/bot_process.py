@@ -20,7 +20,7 @@ from tests.crash.reconciler import report_to, serve_forks
 from trading_ops import clock, logs
 from trading_ops.agent import Denial
 from trading_ops.botkit import failpoints
-from trading_ops.botkit.failpoints import Failpoint
+from trading_ops.botkit.failpoints import BotFailpoint
 from trading_ops.botkit.orders.checks import Check
 from trading_ops_lab.paper.bot.bot import Bot
 from trading_ops_lab.paper.bot.brokerage.ccxt_kraken import kraken_class
@@ -32,11 +32,11 @@ POLL_SECONDS = 0.02
 class Killer:
     """Kills its own process at the n-th passing of a place."""
 
-    def __init__(self, place: Failpoint, nth: int) -> None:
+    def __init__(self, place: BotFailpoint, nth: int) -> None:
         self._place, self._left = place, nth
         self._lock = threading.Lock()
 
-    def __call__(self, place: Failpoint) -> None:
+    def __call__(self, place: BotFailpoint) -> None:
         """Count a passing."""
         if place is not self._place:
             return
@@ -61,7 +61,7 @@ def live(options: dict[str, Any]) -> int:
     if options.get("plant"):
         bot_defects.plant(options["plant"])
     if options.get("place"):
-        failpoints.watch(Killer(Failpoint(options["place"]), options["nth"]))
+        failpoints.watch(Killer(BotFailpoint(options["place"]), options["nth"]))
     settling = options.get("settle_seconds")
     asyncio.run(_settle(folder, settling) if settling else _trade(folder))
     return 0

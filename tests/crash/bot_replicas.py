@@ -32,7 +32,7 @@ from tests.crash.bot_instances import (
 )
 from tests.postgres import Cluster
 from trading_ops import clock
-from trading_ops.botkit.failpoints import Failpoint
+from trading_ops.botkit.failpoints import BotFailpoint
 
 LEASE: dict[str, float] = {}
 """Nothing is set: what the settings have by themselves."""
@@ -40,10 +40,10 @@ LEASE: dict[str, float] = {}
 TAKEOVER_PROMISED = 20.0
 WITHIN = 60.0
 FREEZE_PLACES = (
-    Failpoint.INTENT_STORED,
-    Failpoint.INTENT_STORED,
-    Failpoint.SUBMITTED,
-    Failpoint.CHANGE,
+    BotFailpoint.INTENT_STORED,
+    BotFailpoint.INTENT_STORED,
+    BotFailpoint.SUBMITTED,
+    BotFailpoint.CHANGE,
 )
 LEDGER = "SELECT currency, amount FROM bot_alpha.expected_balances"
 

@@ -28,7 +28,7 @@ from tests.crash.bot_venue import BotVenue
 from tests.crash.fork_server import ROOT, ForkedProcess, Server, server
 from tests.crash.venue_journal import JournalChecks
 from trading_ops import clock
-from trading_ops.botkit.failpoints import Failpoint
+from trading_ops.botkit.failpoints import BotFailpoint
 
 LIFE_SECONDS = 4.0
 """A run that did not come to its place by then is killed where it is."""
@@ -42,28 +42,28 @@ RANDOM = "random moment"
 BEGAN_WITH = {"BTC/USD": Decimal(1), "ETH/USD": Decimal(10)}
 """What the account holds before the bot's first trade, by symbol in base units."""
 
-OF_A_HOLD = frozenset({Failpoint.HOLD_PLACING, Failpoint.HOLD_STORED})
+OF_A_HOLD = frozenset({BotFailpoint.HOLD_PLACING, BotFailpoint.HOLD_STORED})
 """Passed when another client trades on the account."""
 
-OF_A_RECOVERY = frozenset({Failpoint.STEP_APPLYING, Failpoint.STEP_APPLIED})
+OF_A_RECOVERY = frozenset({BotFailpoint.STEP_APPLYING, BotFailpoint.STEP_APPLIED})
 OF_AN_END = frozenset(
     {
-        Failpoint.SHUTDOWN_STARTED,
-        Failpoint.ORDERS_CANCELLED,
-        Failpoint.DEADMAN_DISARMED,
-        Failpoint.RUN_END_STORING,
-        Failpoint.RUN_END_STORED,
+        BotFailpoint.SHUTDOWN_STARTED,
+        BotFailpoint.ORDERS_CANCELLED,
+        BotFailpoint.DEADMAN_DISARMED,
+        BotFailpoint.RUN_END_STORING,
+        BotFailpoint.RUN_END_STORED,
     }
 )
 """Passed on a stop request."""
 
 OFTEN = frozenset(
     {
-        Failpoint.CHANGE,
-        Failpoint.CHANGE_STORED,
-        Failpoint.COLLECTED,
-        Failpoint.DEADMAN_RENEWING,
-        Failpoint.DEADMAN_RENEWED,
+        BotFailpoint.CHANGE,
+        BotFailpoint.CHANGE_STORED,
+        BotFailpoint.COLLECTED,
+        BotFailpoint.DEADMAN_RENEWING,
+        BotFailpoint.DEADMAN_RENEWED,
     }
 )
 """Passed many times in a run; the others once, or seldom."""
@@ -119,12 +119,12 @@ class Sweep:
             await self._live(processes, {}, patience=self._random.uniform(0.3, 2.5))
             where = RANDOM
         else:
-            where = await self._kill_at(processes, min(Failpoint, key=self._seen))
+            where = await self._kill_at(processes, min(BotFailpoint, key=self._seen))
         self.tally.kills[where] += 1
         await self._world.clear_faults()
         return where
 
-    async def _kill_at(self, processes: Server, place: Failpoint) -> str:
+    async def _kill_at(self, processes: Server, place: BotFailpoint) -> str:
         if place in OF_A_RECOVERY:
             # Another kill first, so that there is something to repair.
             await self._misbehave(1.0)
@@ -132,7 +132,7 @@ class Sweep:
             self.tally.kills[RANDOM] += 1
             await self._world.clear_faults()
             await self._world.deposit(self._random.randint(1, 1000))
-        elif place is Failpoint.BALANCES_ADOPTED:
+        elif place is BotFailpoint.BALANCES_ADOPTED:
             for path in (self._world.folder / "bot").glob("bot.db*"):
                 path.unlink()
         elif place not in OF_A_HOLD:
@@ -163,7 +163,7 @@ class Sweep:
             self._witness.must_not_trade = self._witness.halted = False
 
     async def _live_on(
-        self, process: ForkedProcess, place: Failpoint | None, patience: float
+        self, process: ForkedProcess, place: BotFailpoint | None, patience: float
     ) -> bool:
         if self._commands.wants_live:
             await self._read_journal("a run in paper")
@@ -184,7 +184,7 @@ class Sweep:
             if await self._commands.send(process):
                 await self._read_journal("what was done before the command")
                 # Orders are lost at that point.
-                self._witness.halted = place is not Failpoint.BALANCES_ADOPTED
+                self._witness.halted = place is not BotFailpoint.BALANCES_ADOPTED
                 patience += HALTED_SECONDS
         done, _ = await asyncio.wait({process.ended}, timeout=patience)
         if not done:
@@ -201,7 +201,7 @@ class Sweep:
                 return
             await self._read_journal("what was done before the command")
 
-    def _seen(self, place: Failpoint) -> tuple[int, float]:
+    def _seen(self, place: BotFailpoint) -> tuple[int, float]:
         return self.tally.kills[place] + self.tally.misses[place], self._random.random()
 
     async def _settle(self, processes: Server, after: str) -> None:
@@ -301,7 +301,7 @@ async def run(given: argparse.Namespace) -> int:
         for tally in tallies:
             counted[name].update(tally[name])
     say(f"{'place':<20} {'kills':>6}   never reached in time")
-    for place in (*Failpoint, RANDOM):
+    for place in (*BotFailpoint, RANDOM):
         say(f"{place:<20} {counted['kills'][place]:>6}   {counted['misses'][place] or ''}")
     faults = ", ".join(f"{name} {count}" for name, count in counted["faults"].most_common())
     say(f"faults: {faults or 'none'}")
@@ -319,7 +319,7 @@ async def run(given: argparse.Namespace) -> int:
     say(f"wrong: {len(wrong)}")
     for sentence in wrong[:20]:
         say(f"    {sentence}")
-    never = [place for place in Failpoint if not counted["kills"][place]]
+    never = [place for place in BotFailpoint if not counted["kills"][place]]
     if never:
         say(f"no kill at: {', '.join(never)}")
     return 1 if wrong or (never and not given.some) else 0

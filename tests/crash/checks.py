@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import Connection, Engine, select, text
 
 from tests.crash.load import Promised
-from trading_ops.domain.attempt import RUNNING, AttemptState, Delivery
+from trading_ops.domain.attempt import RUNNING, AttemptState, DeliverySemantics
 from trading_ops.store import audit_chain
 from trading_ops.store.tables import (
     attempts,
@@ -105,7 +105,7 @@ def check_effects(rows: Iterable[dict[str, Any]], seen: list[dict[str, Any]]) ->
     done = [line for line in seen if line["kind"] == "done"]
     found = [f"attempt {key} is in no database" for key in asked if key not in known]
     for row in known.values():
-        once = row["delivery"] == Delivery.ONE_SHOT.value
+        once = row["delivery"] == DeliverySemantics.ONE_SHOT.value
         if once and asked[row["id"]] > 1:
             found.append(f"one-shot {row['id']} was sent {asked[row['id']]} times")
     found += _doubled(done)

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from trading_ops.instrument.watchers.memory_trend import (
     HOUR,
-    Sample,
+    MemorySample,
+    MemoryVerdict,
     Trend,
     TrendRule,
-    Verdict,
     judge,
 )
 
@@ -38,7 +38,7 @@ SHORT_SLACK = 4
 COUNT_SLACK = 1
 """One more connection than in the first quarter may be open at the moment of the least."""
 
-FLAT = frozenset({Verdict.SMALL, Verdict.UNSTEADY})
+FLAT = frozenset({MemoryVerdict.SMALL, MemoryVerdict.UNSTEADY})
 KIBI = 1024
 
 
@@ -69,13 +69,13 @@ def threads_of(pid: int) -> int:
 class Series:
     """Readings of one thing, in the order of time."""
 
-    readings: list[Sample] = field(default_factory=list)
+    readings: list[MemorySample] = field(default_factory=list)
     warm_up: float = WARM_UP
     """Share of the run that is not judged."""
 
     def add(self, at: float, size: float) -> None:
         """Take a reading, at seconds since the start."""
-        self.readings.append(Sample(at, size))
+        self.readings.append(MemorySample(at, size))
 
     def quarters(self) -> tuple[float, float]:
         """Return the least of the first quarter after the warm-up, and of the last quarter."""
@@ -91,7 +91,7 @@ class Series:
         return max(reading.size for reading in self.readings)
 
 
-def after_warm_up(readings: Sequence[Sample], warm_up: float) -> Sequence[Sample]:
+def after_warm_up(readings: Sequence[MemorySample], warm_up: float) -> Sequence[MemorySample]:
     """Return the readings that count."""
     return [reading for reading in readings if reading.at >= warm_up * readings[-1].at]
 

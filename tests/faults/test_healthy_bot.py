@@ -19,7 +19,7 @@ from trading_ops.config.targets import split_address
 from trading_ops.errors import TradingOpsError
 from trading_ops.store import events
 from trading_ops.store.engine import reading_engine
-from trading_ops.store.events import Event
+from trading_ops.store.events import TimelineEvent
 from trading_ops_lab.drills.lab_clients import Scene
 
 STALL_SECONDS = 10
@@ -50,7 +50,7 @@ class StoredEvents:
 
     stack: Stack
 
-    def __call__(self, since: int = 0) -> list[Event]:
+    def __call__(self, since: int = 0) -> list[TimelineEvent]:
         engine = reading_engine(self.stack.settings.database_url)
         try:
             with engine.connect() as connection:

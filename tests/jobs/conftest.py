@@ -14,8 +14,8 @@ from prometheus_client import CollectorRegistry
 from trading_ops import clock
 from trading_ops.config.settings import Settings
 from trading_ops.domain.job import JobOutcome, JobRun
-from trading_ops.jobs.config import Entry
-from trading_ops.jobs.job import Context, Plan, Result, Step
+from trading_ops.jobs.config import JobEntry
+from trading_ops.jobs.job import Context, JobResult, Plan, PlannedStep
 from trading_ops.jobs.schedule import Cron
 from trading_ops.jobs.scheduler import Scheduler
 from trading_ops.reconciler.lease import Leases
@@ -32,14 +32,14 @@ class RecordingJob:
 
     began: asyncio.Event = field(default_factory=asyncio.Event)
     end: asyncio.Event = field(default_factory=asyncio.Event)
-    result: Result = field(default_factory=lambda: Result(JobOutcome.DONE, "as configured"))
+    result: JobResult = field(default_factory=lambda: JobResult(JobOutcome.DONE, "as configured"))
     runs: int = 0
 
     async def plan(self, context: Context) -> Plan:
         del context
-        return Plan((Step("wait", "the test says so"),))
+        return Plan((PlannedStep("wait", "the test says so"),))
 
-    async def run(self, context: Context) -> Result:
+    async def run(self, context: Context) -> JobResult:
         del context
         self.runs += 1
         self.began.set()
@@ -47,7 +47,7 @@ class RecordingJob:
         return self.result
 
 
-def entry(name: str = "nightly", **over: Any) -> Entry:
+def entry(name: str = "nightly", **over: Any) -> JobEntry:
     """A job that is due once a year, so that no test meets its next due time."""
     values: dict[str, Any] = {
         "name": name,
@@ -58,7 +58,7 @@ def entry(name: str = "nightly", **over: Any) -> Entry:
         "enabled": True,
         "in_maintenance": False,
     }
-    return Entry(**(values | over))
+    return JobEntry(**(values | over))
 
 
 @dataclass(kw_only=True)

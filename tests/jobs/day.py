@@ -23,8 +23,8 @@ from prometheus_client import CollectorRegistry
 
 from trading_ops.config.settings import Settings
 from trading_ops.domain.job import JobOutcome, JobRun
-from trading_ops.jobs.config import Entry, load_jobs
-from trading_ops.jobs.job import Context, Plan, Result
+from trading_ops.jobs.config import JobEntry, load_jobs
+from trading_ops.jobs.job import Context, JobResult, Plan
 from trading_ops.jobs.schedule import Cron
 from trading_ops.jobs.scheduler import Scheduler
 from trading_ops.reconciler.lease import Leases
@@ -47,12 +47,12 @@ class Instant:
         del context
         return Plan()
 
-    async def run(self, context: Context) -> Result:
+    async def run(self, context: Context) -> JobResult:
         del context
-        return Result(JobOutcome.DONE, "simulated")
+        return JobResult(JobOutcome.DONE, "simulated")
 
 
-def entries_in(zone: str) -> dict[str, Entry]:
+def entries_in(zone: str) -> dict[str, JobEntry]:
     """Return the shipped jobs that run by cron, and some more, all in a zone."""
     shipped = load_jobs(Path("/nonexistent"))
     found = {name: _in_zone(entry, zone) for name, entry in shipped.items()}
@@ -62,7 +62,7 @@ def entries_in(zone: str) -> dict[str, Entry]:
     return found
 
 
-def _in_zone(entry: Entry, zone: str) -> Entry:
+def _in_zone(entry: JobEntry, zone: str) -> JobEntry:
     schedule = entry.schedule
     return (
         replace(entry, schedule=replace(schedule, zone=zone))
@@ -72,7 +72,7 @@ def _in_zone(entry: Entry, zone: str) -> Entry:
 
 
 def simulate(
-    day: date, zone: str, entries: Mapping[str, Entry], step: timedelta = timedelta(minutes=5)
+    day: date, zone: str, entries: Mapping[str, JobEntry], step: timedelta = timedelta(minutes=5)
 ) -> list[JobRun]:
     """Return the runs of one local day, in the order of their start."""
     begin, end = (
@@ -84,7 +84,7 @@ def simulate(
 
 
 @contextlib.contextmanager
-def simulated(folder: Path, entries: Mapping[str, Entry]) -> Iterator[tuple[Scheduler, Leases]]:
+def simulated(folder: Path, entries: Mapping[str, JobEntry]) -> Iterator[tuple[Scheduler, Leases]]:
     """A scheduler on a store of its own, whose jobs do nothing."""
     url = f"sqlite:///{folder / 'store.db'}"
     upgrade(url)
@@ -110,7 +110,7 @@ def simulated(folder: Path, entries: Mapping[str, Entry]) -> Iterator[tuple[Sche
 
 
 async def _simulate(
-    folder: Path, begin: datetime, end: datetime, entries: Mapping[str, Entry], step: timedelta
+    folder: Path, begin: datetime, end: datetime, entries: Mapping[str, JobEntry], step: timedelta
 ) -> list[JobRun]:
     found: list[JobRun] = []
     # A second before midnight, so that midnight itself is due.

@@ -15,7 +15,7 @@ from trading_ops.domain.job import JobOutcome
 from trading_ops.jobs.job import Context, load
 from trading_ops.jobs.work.database_report import DatabaseReport
 from trading_ops.store import care
-from trading_ops.store.care import Need, without_space
+from trading_ops.store.care import DatabaseNeed, without_space
 
 ROWS = 100_000
 INDEX = "fills_at"
@@ -145,9 +145,11 @@ async def test_an_open_transaction_refuses(
         )
 
 
-def needs(*space: int) -> list[Need]:
+def needs(*space: int) -> list[DatabaseNeed]:
     return [
-        Need(what="", reason="", size=1, statement=f"REINDEX {number}", owned=True, space=bytes_)
+        DatabaseNeed(
+            what="", reason="", size=1, statement=f"REINDEX {number}", owned=True, space=bytes_
+        )
         for number, bytes_ in enumerate(space)
     ]
 

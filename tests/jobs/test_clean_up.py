@@ -21,7 +21,7 @@ from trading_ops import clock
 from trading_ops.backup.running import only_one
 from trading_ops.cleanup import inside
 from trading_ops.cleanup.carry_out import carry_out
-from trading_ops.cleanup.rules import OVER, Kind, leftovers
+from trading_ops.cleanup.rules import OVER, CleanupReason, leftovers
 from trading_ops.cli.clean_up import clean_up
 from trading_ops.config.settings import Settings
 from trading_ops.domain.job import JobOutcome
@@ -178,7 +178,7 @@ def test_a_log_without_rotation_is_compressed_and_emptied(settings: Settings) ->
     log.write_bytes(lines)
     with log.open("ab", buffering=0) as writer:
         (found,) = leftovers(settings)
-        assert found.kind is Kind.LARGE_LOG
+        assert found.kind is CleanupReason.LARGE_LOG
         assert not carry_out(settings, [found]).failures
         writer.write(b"after\n")
     assert log.read_bytes() == b"after\n"
@@ -251,7 +251,7 @@ async def test_a_run_that_is_cut_off_removes_nothing_more(
     removed, go_on, reached = list[Path](), threading.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def remove(found: inside.Found) -> None:
+    def remove(found: inside.FoundFile) -> None:
         removed.append(found.path)
         loop.call_soon_threadsafe(reached.set)
         assert go_on.wait(60)
@@ -278,7 +278,9 @@ def test_a_large_log_that_is_being_packed_is_left_whole(settings: Settings) -> N
     """Stopped in the middle, it leaves neither half an archive nor an empty log."""
     log = settings.logs / "prometheus.log"
     put(log, int(settings.log_policy.file_bytes * OVER + 1))
-    (found,) = (leftover for leftover in leftovers(settings) if leftover.kind is Kind.LARGE_LOG)
+    (found,) = (
+        leftover for leftover in leftovers(settings) if leftover.kind is CleanupReason.LARGE_LOG
+    )
     before = everything(settings.logs)
 
     class SetLater(threading.Event):

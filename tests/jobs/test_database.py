@@ -18,7 +18,7 @@ from trading_ops.config.settings import Settings
 from trading_ops.domain.job import JobOutcome
 from trading_ops.errors import StoreError
 from trading_ops.jobs.job import Context, load
-from trading_ops.store.care import LONG_TRANSACTION, Need, obstacle
+from trading_ops.store.care import LONG_TRANSACTION, DatabaseNeed, obstacle
 
 JOBS = ("database_vacuum", "database_reindex")
 Session = psycopg.Connection[Any]
@@ -208,7 +208,7 @@ class _Oldest:
 def test_what_stands_in_the_way(owned: bool, open_for: timedelta | None, why: str) -> None:
     """Work without effect, or beyond our role, is refused with the fix."""
     now = datetime(2026, 5, 10, tzinfo=UTC)
-    need = Need(what="", reason="", size=0, statement="REINDEX a", owned=owned)
+    need = DatabaseNeed(what="", reason="", size=0, statement="REINDEX a", owned=owned)
     connection: Any = _Oldest(now - open_for if open_for is not None else None)
     found = obstacle(connection, [need], now)
     assert why in found

@@ -19,7 +19,7 @@ from tests.databases import sqlite_only
 from tests.postgres import Cluster
 from trading_ops.config.settings import Settings
 from trading_ops.domain.job import JobOutcome
-from trading_ops.jobs.job import Context, Result
+from trading_ops.jobs.job import Context, JobResult
 from trading_ops.jobs.work import findings
 from trading_ops.jobs.work.database_report import CHECK_EVERY, KIND, POOLS, DatabaseReport
 from trading_ops.store.engine import reading_engine, writing_engine
@@ -38,7 +38,7 @@ class Days:
     def __init__(self, context: Context) -> None:
         self.context = context
 
-    async def report(self, day: int) -> Result:
+    async def report(self, day: int) -> JobResult:
         """Make the report of a day."""
         return await DatabaseReport(now=lambda: BEGIN + day * DAY).run(self.context)
 
@@ -120,7 +120,7 @@ def trade(session: psycopg.Connection[Any]) -> None:
     session.execute("SELECT pg_stat_force_next_flush()")
 
 
-def of(result: Result) -> str:
+def of(result: JobResult) -> str:
     assert result.outcome is JobOutcome.DONE
     return result.detail
 

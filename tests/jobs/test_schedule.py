@@ -12,7 +12,7 @@ from trading_ops.jobs.schedule import (
     AtSession,
     Cron,
     Schedule,
-    Session,
+    TradingSession,
     grace,
     jitter,
     next_due,
@@ -118,12 +118,12 @@ def test_every_few_minutes_means_elapsed_time(after: datetime, step: int) -> Non
     assert timedelta(0) < due - after <= timedelta(minutes=step)
 
 
-def session(day: date, close: str) -> Session:
+def session(day: date, close: str) -> TradingSession:
     """One session of New York, by its own clock."""
     zone = ZoneInfo(NEW_YORK)
     opens = datetime.combine(day, time(9, 30), zone)
     closes = datetime.combine(day, time.fromisoformat(close), zone)
-    return Session(opens.astimezone(UTC), closes.astimezone(UTC))
+    return TradingSession(opens.astimezone(UTC), closes.astimezone(UTC))
 
 
 def test_a_half_day_closes_early() -> None:

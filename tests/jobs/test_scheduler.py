@@ -12,7 +12,7 @@ from trading_ops import clock
 from trading_ops.domain.decision import Pause
 from trading_ops.domain.job import JobOutcome
 from trading_ops.errors import RequestRefused
-from trading_ops.jobs.job import Result
+from trading_ops.jobs.job import JobResult
 from trading_ops.store import Connection, events, jobs, maintenance
 
 SKIP = {"skip_missed": True}
@@ -44,13 +44,13 @@ async def test_a_failure_is_shown_until_the_next_success(start: Start) -> None:
     """An exception is a failure; it does not stop the scheduler."""
     async with start() as replica:
         await replica.make_due()
-        replica.job.result = Result(JobOutcome.FAILED, "no space left")
+        replica.job.result = JobResult(JobOutcome.FAILED, "no space left")
         replica.job.end.set()
         await replica.scheduler.pass_once()
         assert (await replica.ended()).outcome is JobOutcome.FAILED
         await replica.scheduler.pass_once()
         assert replica.metric("failing") == 1
-        replica.job.result = Result(JobOutcome.NOTHING_TO_DO)
+        replica.job.result = JobResult(JobOutcome.NOTHING_TO_DO)
         await replica.scheduler.start("nightly", owner="ada")
         assert (await replica.ended()).actor == "ada"
         await replica.scheduler.pass_once()

@@ -17,7 +17,7 @@ from trading_ops import clock
 from trading_ops.config.settings import Settings
 from trading_ops.domain.job import JobOutcome
 from trading_ops.jobs.job import Context, load
-from trading_ops.jobs.schedule import Session, next_due, parse
+from trading_ops.jobs.schedule import TradingSession, next_due, parse
 from trading_ops.jobs.scheduler import SESSIONS_JOB, Scheduler
 from trading_ops.jobs.work import session_table
 from trading_ops.jobs.work.commands import why
@@ -35,7 +35,7 @@ def test_a_daily_summary_for_each_session_of_a_year() -> None:
         capture_output=True,
         check=True,
     )
-    year = [Session(*row) for row in msgspec.json.decode(done.stdout, type=Table)["XNYS"]]
+    year = [TradingSession(*row) for row in msgspec.json.decode(done.stdout, type=Table)["XNYS"]]
     schedule = parse("XNYS close + 30min", "UTC")
     due, last = [], datetime(2026, 1, 1, tzinfo=UTC)
     while (moment := next_due(schedule, last, last, year)) is not None:

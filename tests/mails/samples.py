@@ -16,9 +16,9 @@ from trading_ops.domain.report import (
     IncidentLine,
     LimitUse,
     Period,
-    Position,
     Ratio,
     Report,
+    ReportedPosition,
     ResponseFigures,
     ServiceLevel,
     TradeFigures,
@@ -92,8 +92,12 @@ REPORT = Report(
         ),
     ),
     positions=(
-        Position(bot="alpha", symbol="BTC/USD", quantity=-0.0125, unrealized=-4.25, currency="USD"),
-        Position(bot="alpha", symbol="ETH/USD", quantity=1.5, unrealized=None, currency="USD"),
+        ReportedPosition(
+            bot="alpha", symbol="BTC/USD", quantity=-0.0125, unrealized=-4.25, currency="USD"
+        ),
+        ReportedPosition(
+            bot="alpha", symbol="ETH/USD", quantity=1.5, unrealized=None, currency="USD"
+        ),
     ),
     watch_list=(
         WatchedSymbol(bot="alpha", symbol="ETH/USD", strategy="sma", signal="long ETH/USD", at=AT),

@@ -14,16 +14,16 @@ from sqlalchemy import Connection, StaticPool, create_engine, insert, select
 
 from tests.builders import LABELS, NOW, ONE_SHOT, make_alert, make_runbook, make_step, make_target
 from trading_ops.domain.approval import Approval
-from trading_ops.domain.attempt import Attempt, Delivery
+from trading_ops.domain.attempt import Attempt, DeliverySemantics
 from trading_ops.domain.decide import decide
 from trading_ops.domain.decision import (
     NEEDS_APPROVAL,
     AlertState,
+    AttemptHistory,
     Close,
     Decision,
     Escalate,
     GlobalLimits,
-    History,
     Reason,
     Run,
     Wait,
@@ -32,11 +32,11 @@ from trading_ops.domain.decision import (
 from trading_ops.domain.gates import GateInput, acknowledged_or_escalated, first_closed_gate
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.manual import manual_input, refusal_of
-from trading_ops.domain.runbook import LONGEST_WINDOW, Limits, Runbook, Step
+from trading_ops.domain.runbook import LONGEST_WINDOW, Limits, Runbook, RunbookStep
 from trading_ops.domain.target import Registry
 from trading_ops.reconciler.reconcile import ACTIVE_STATES, FIRING_STATES
 from trading_ops.reconciler.runbook_index import RunbookIndex
-from trading_ops.reconciler.state import State, WorldBuilder, read_state
+from trading_ops.reconciler.state import ReconcilerState, WorldBuilder, read_state
 from trading_ops.store import (
     approvals,
     attempts,
@@ -100,7 +100,7 @@ class IncidentDriver:
 
     def wake_up(self) -> None:
         """Start with nothing but what is stored, as after a crash."""
-        self.state: State | None = None
+        self.state: ReconcilerState | None = None
         index = RunbookIndex(BOOKS, REGISTRY)
         self.around = WorldBuilder(index=index, limits=LIMITS, observe_only=False)
 
@@ -148,7 +148,7 @@ class IncidentDriver:
 
     # What the reconciler does.
 
-    def read(self) -> State:
+    def read(self) -> ReconcilerState:
         """Return the state, kept up to date."""
         self.state = read_state(self.connection, limits=LIMITS, now=self.now, former=self.state)
         # No notification here is forged: Prometheus has had each of their alerts firing.
@@ -165,7 +165,7 @@ class IncidentDriver:
             for index in range(len(BOOKS[incident.alert].steps)):
                 self.compare_gates(incident, index, reloaded)
 
-    def compare_gates(self, incident: Incident, index: int, state: State) -> None:
+    def compare_gates(self, incident: Incident, index: int, state: ReconcilerState) -> None:
         """What the pass decides over its state, the starting transaction says of its own rows."""
         world = replace(
             self.around.build(REGISTRY.find(str(incident.target)), state, self.now),
@@ -185,7 +185,9 @@ class IncidentDriver:
         bare = replace(
             world, pause=None, maintenance=None, halted=None, acknowledged=None, approvals={}
         )
-        plan = attempts.StartRequest(gate_input=replace(wanted, world=bare, history=History()))
+        plan = attempts.StartRequest(
+            gate_input=replace(wanted, world=bare, history=AttemptHistory())
+        )
         checked = attempts.closed_gate(self.connection, plan, now=self.now)
         assert checked == decided
 
@@ -197,7 +199,7 @@ class IncidentDriver:
         state = self.read()
         return [(incident, self.look(incident, state)) for incident in state.incidents]
 
-    def look(self, incident: Incident, state: State) -> Decision:
+    def look(self, incident: Incident, state: ReconcilerState) -> Decision:
         """Decide for one incident, and carry it out."""
         view = self.view((incident.alert, str(incident.target)))
         target = REGISTRY.find(str(incident.target))
@@ -244,7 +246,7 @@ class IncidentDriver:
             incident,
             book,
             decision.step,
-            history=History(),
+            history=AttemptHistory(),
             world=world,
             limits=LIMITS,
             now=self.now,
@@ -259,12 +261,12 @@ class IncidentDriver:
             assert incident.escalated_at is None, "a person has it"
             self.judge(started, book.steps[decision.step])
 
-    def order(self, bot: str, step: Step, owner: str) -> Attempt | None:
+    def order(self, bot: str, step: RunbookStep, owner: str) -> Attempt | None:
         """An operator orders an action manually."""
         state = self.read()
         target = REGISTRY.find(bot)
         world = self.around.build(target, state, self.now)
-        history = History(
+        history = AttemptHistory(
             target=tuple(attempts.of_target(self.connection, bot, since=self.now - LONGEST_WINDOW)),
             everywhere=attempts.count_since(
                 self.connection, self.now - LIMITS.window, now=self.now
@@ -294,9 +296,9 @@ class IncidentDriver:
 
     # What may never be.
 
-    def judge(self, attempt: Attempt, step: Step) -> None:
+    def judge(self, attempt: Attempt, step: RunbookStep) -> None:
         """Hold an attempt that has just started against what the machine remembers."""
-        assert attempt.delivery is not Delivery.SAFE_DIRECTION
+        assert attempt.delivery is not DeliverySemantics.SAFE_DIRECTION
         assert not self.paused_at(self.now), "automation is paused"
         open_now = maintenance.current(self.connection, now=self.now)
         assert not [incident for incident in open_now if incident.target in (None, attempt.target)]
@@ -338,7 +340,7 @@ def labels_of(alert: Alert) -> dict[str, str]:
     return LABELS | {"alertname": alert[0], "bot": alert[1]}
 
 
-def overrides_of(state: State, now: datetime) -> dict[str, Any]:
+def overrides_of(state: ReconcilerState, now: datetime) -> dict[str, Any]:
     """Return all that a state says at a moment: not how it was read."""
     recent = now - LIMITS.storm_quiet
     window = now - LIMITS.window
@@ -370,6 +372,6 @@ def overrides_of(state: State, now: datetime) -> dict[str, Any]:
     )
 
 
-def counted(timeline: list[events.Event], kind: str) -> Counter[str | None]:
+def counted(timeline: list[events.TimelineEvent], kind: str) -> Counter[str | None]:
     """Return how often an event of a kind is in the timeline of each incident."""
     return Counter(event.incident_id for event in timeline if event.kind == kind)

@@ -15,7 +15,7 @@ from datetime import timedelta
 from tests.builders import NOW
 from trading_ops.audit.checkpoint import Anchor, make_anchor
 from trading_ops.audit.diagnosis import diagnose
-from trading_ops.audit.walk import Problem, Walk
+from trading_ops.audit.walk import ChainViolation, Walk
 from trading_ops.store import audit_chain
 from trading_ops.store.audit_chain import Head, Link
 
@@ -52,7 +52,7 @@ def full_log(choose: random.Random) -> Copy:
     return log
 
 
-def check(log: Copy, keys: tuple[bytes, ...] = (KEY,)) -> Problem | None:
+def check(log: Copy, keys: tuple[bytes, ...] = (KEY,)) -> ChainViolation | None:
     """Verify as `reports.audit` does, on rows in memory."""
     walk = Walk(keys=keys, anchors=sorted(log.anchors, key=lambda anchor: anchor.seq))
     rows = [log.rows[seq] for seq in sorted(log.rows)]

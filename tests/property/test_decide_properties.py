@@ -16,15 +16,15 @@ from tests.builders import (
     make_step,
 )
 from trading_ops.domain.approval import ApprovalState, digest
-from trading_ops.domain.attempt import RUNNING, Attempt, AttemptState, Delivery
+from trading_ops.domain.attempt import RUNNING, Attempt, AttemptState, DeliverySemantics
 from trading_ops.domain.decide import decide
 from trading_ops.domain.decision import (
     AlertState,
+    AttemptHistory,
     Close,
     Decision,
     Escalate,
     GlobalLimits,
-    History,
     Pause,
     Run,
     Wait,
@@ -53,7 +53,7 @@ attempts = st.builds(
     verified_at=st.none() | seconds,
 )
 histories = st.builds(
-    History,
+    AttemptHistory,
     incident=st.lists(attempts, max_size=4).map(tuple),
     target=st.lists(attempts, max_size=6).map(tuple),
     everywhere=st.integers(0, 30),
@@ -103,13 +103,15 @@ LIMITS = GlobalLimits()
 POSSIBLE = frozenset(possible_decisions())
 
 
-def answer(incident: Incident, runbook: Runbook | None, history: History, world: World) -> Decision:
+def answer(
+    incident: Incident, runbook: Runbook | None, history: AttemptHistory, world: World
+) -> Decision:
     return decide(incident, runbook, history, world, LIMITS, NOW)
 
 
 @given(incidents, runbooks, histories, worlds)
 def test_it_is_total_and_every_answer_has_its_metric(
-    incident: Incident, runbook: Runbook | None, history: History, world: World
+    incident: Incident, runbook: Runbook | None, history: AttemptHistory, world: World
 ) -> None:
     """No combination is without an answer, and none without a counter created at zero."""
     decision = answer(incident, runbook, history, world)
@@ -118,7 +120,7 @@ def test_it_is_total_and_every_answer_has_its_metric(
 
 @given(incidents, runbooks, histories, worlds)
 def test_it_never_runs_behind_a_shut_gate(
-    incident: Incident, runbook: Runbook | None, history: History, world: World
+    incident: Incident, runbook: Runbook | None, history: AttemptHistory, world: World
 ) -> None:
     """Running means: certainly firing, no one else's, nothing under way, automation on."""
     decision = answer(incident, runbook, history, world)
@@ -131,7 +133,7 @@ def test_it_never_runs_behind_a_shut_gate(
     assert world.target_registered
     assert incident.escalated_at is None
     assert 0 <= decision.step < len(runbook.steps)
-    if runbook.steps[decision.step].delivery is Delivery.SAFE_DIRECTION:
+    if runbook.steps[decision.step].delivery is DeliverySemantics.SAFE_DIRECTION:
         return
     assert not world.blocking
     assert world.precondition is None
@@ -146,7 +148,7 @@ def test_it_never_runs_behind_a_shut_gate(
 
 @given(incidents, runbooks, histories, worlds)
 def test_it_never_runs_without_the_approval_it_needs(
-    incident: Incident, runbook: Runbook | None, history: History, world: World
+    incident: Incident, runbook: Runbook | None, history: AttemptHistory, world: World
 ) -> None:
     """Given, not yet used, still good, and for exactly this."""
     decision = answer(incident, runbook, history, world)
@@ -169,14 +171,14 @@ def test_it_never_runs_without_the_approval_it_needs(
 
 @given(incidents, runbooks, histories, worlds)
 def test_it_never_runs_beyond_its_budget(
-    incident: Incident, runbook: Runbook | None, history: History, world: World
+    incident: Incident, runbook: Runbook | None, history: AttemptHistory, world: World
 ) -> None:
     """Cooldown and attempts hold for the runbook and for the action on the target."""
     decision = answer(incident, runbook, history, world)
     if not isinstance(decision, Run) or runbook is None:
         return
     step = runbook.steps[decision.step]
-    if step.delivery is Delivery.SAFE_DIRECTION:
+    if step.delivery is DeliverySemantics.SAFE_DIRECTION:
         return
 
     def counts(attempt: Attempt) -> bool:
@@ -194,7 +196,7 @@ def test_it_never_runs_beyond_its_budget(
 
 @given(incidents, runbooks, histories, worlds)
 def test_what_has_ended_starts_nothing(
-    incident: Incident, runbook: Runbook | None, history: History, world: World
+    incident: Incident, runbook: Runbook | None, history: AttemptHistory, world: World
 ) -> None:
     """Only an alert that fires now leads to a step; an absent one is closed or finished."""
     decision = answer(incident, runbook, history, world)
@@ -206,7 +208,7 @@ def test_what_has_ended_starts_nothing(
 
 @given(incidents, runbooks, histories, worlds)
 def test_a_person_is_called_at_most_once(
-    incident: Incident, runbook: Runbook | None, history: History, world: World
+    incident: Incident, runbook: Runbook | None, history: AttemptHistory, world: World
 ) -> None:
     """What was handed over is not handed over again."""
     decision = answer(incident, runbook, history, world)
@@ -216,7 +218,7 @@ def test_a_person_is_called_at_most_once(
 
 @given(incidents, runbooks, histories, worlds)
 def test_a_wait_with_an_end_ends_later(
-    incident: Incident, runbook: Runbook | None, history: History, world: World
+    incident: Incident, runbook: Runbook | None, history: AttemptHistory, world: World
 ) -> None:
     """A time to look again is in the future, so that the loop never spins."""
     decision = answer(incident, runbook, history, world)

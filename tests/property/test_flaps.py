@@ -13,10 +13,10 @@ from trading_ops.domain.attempt import Attempt, AttemptState
 from trading_ops.domain.decide import decide
 from trading_ops.domain.decision import (
     AlertState,
+    AttemptHistory,
     Close,
     Escalate,
     GlobalLimits,
-    History,
     Reason,
     Run,
     Wait,
@@ -53,7 +53,7 @@ class Flapping:
         self.incidents[-1] = self.carried_out(last, view)
 
     def carried_out(self, incident: Incident, view: AlertState) -> Incident:
-        history = History(
+        history = AttemptHistory(
             incident=tuple(done for done in self.attempts if done.incident_id == incident.id),
             target=tuple(
                 done for done in self.attempts if done.started_at > self.now - LONGEST_WINDOW

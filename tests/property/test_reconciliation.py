@@ -40,10 +40,10 @@ from trading_ops.botkit.reconciliation.state import (
     VenueState,
 )
 from trading_ops.botkit.venue.adapter import (
+    AccountHistory,
+    AccountSnapshot,
     Balance,
-    History,
     LedgerEntry,
-    Snapshot,
     VenueTrade,
 )
 
@@ -141,7 +141,7 @@ class Account:
         )
         opened = tuple(report for report in self.reports.values() if report.status.is_open)
         theirs = VenueState(
-            snapshot=Snapshot(
+            snapshot=AccountSnapshot(
                 at=NOW,
                 open_orders=opened,
                 balances={
@@ -149,7 +149,7 @@ class Account:
                 },
             ),
             # The venue tells the newest first.
-            history=History(
+            history=AccountHistory(
                 since=0,
                 trades=tuple(reversed(self.trades)),
                 ledger=tuple(self.ledger),

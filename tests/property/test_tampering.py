@@ -9,7 +9,7 @@ import pytest
 from tests.builders import NOW
 from tests.property.tampering import ANCHORED, EVENTS, KEY, Copy, check, full_log, tamper
 from trading_ops.audit.checkpoint import make_anchor
-from trading_ops.audit.walk import Fault
+from trading_ops.audit.walk import Tampering
 from trading_ops.store import audit_chain
 from trading_ops.store.audit_chain import Head, Link
 
@@ -42,23 +42,23 @@ def cut(log: Copy, last: int, *, head: bool) -> None:
 @pytest.mark.parametrize(
     ("attack", "fault", "seq"),
     [
-        (lambda s: edited(s, 9, note="nothing"), Fault.EDITED, 9),
-        (lambda s: edited(s, 1, note="nothing"), Fault.EDITED, 1),
-        (lambda s: edited(s, EVENTS, note="nothing"), Fault.EDITED, EVENTS),
-        (lambda s: edited(s, 9, mac="0" * 64), Fault.EDITED, 9),
-        (lambda s: edited(s, 9, mac=None), Fault.EDITED, 9),
-        (lambda s: s.rows.pop(9), Fault.REMOVED, 9),
-        (lambda s: s.rows.pop(1), Fault.REMOVED, 1),
-        (lambda s: exchanged(s, 9, 12), Fault.SWAPPED, 9),
-        (lambda s: exchanged(s, 1, 2), Fault.SWAPPED, 1),
-        (lambda s: cut(s, 35, head=False), Fault.TRUNCATED, 36),
-        (lambda s: cut(s, 30, head=True), Fault.TRUNCATED, 31),
-        (lambda s: setattr(s, "head", Head(EVENTS, "0" * 64)), Fault.HEAD_CHANGED, EVENTS),
-        (lambda s: setattr(s, "head", Head(EVENTS - 2, "")), Fault.HEAD_CHANGED, EVENTS),
+        (lambda s: edited(s, 9, note="nothing"), Tampering.EDITED, 9),
+        (lambda s: edited(s, 1, note="nothing"), Tampering.EDITED, 1),
+        (lambda s: edited(s, EVENTS, note="nothing"), Tampering.EDITED, EVENTS),
+        (lambda s: edited(s, 9, mac="0" * 64), Tampering.EDITED, 9),
+        (lambda s: edited(s, 9, mac=None), Tampering.EDITED, 9),
+        (lambda s: s.rows.pop(9), Tampering.REMOVED, 9),
+        (lambda s: s.rows.pop(1), Tampering.REMOVED, 1),
+        (lambda s: exchanged(s, 9, 12), Tampering.SWAPPED, 9),
+        (lambda s: exchanged(s, 1, 2), Tampering.SWAPPED, 1),
+        (lambda s: cut(s, 35, head=False), Tampering.TRUNCATED, 36),
+        (lambda s: cut(s, 30, head=True), Tampering.TRUNCATED, 31),
+        (lambda s: setattr(s, "head", Head(EVENTS, "0" * 64)), Tampering.HEAD_CHANGED, EVENTS),
+        (lambda s: setattr(s, "head", Head(EVENTS - 2, "")), Tampering.HEAD_CHANGED, EVENTS),
     ],
 )
 def test_the_first_bad_event_is_named(
-    attack: Callable[[Copy], object], fault: Fault, seq: int
+    attack: Callable[[Copy], object], fault: Tampering, seq: int
 ) -> None:
     """The operator learns what was done, and where to look."""
     log = full_log(random.Random(4))
@@ -79,7 +79,7 @@ def test_another_key_is_named_as_such() -> None:
     """A wrong key file is not taken for an attack on the first event."""
     problem = check(full_log(random.Random(4)), (b"another",))
     assert problem is not None
-    assert problem.fault is Fault.WRONG_KEY
+    assert problem.fault is Tampering.WRONG_KEY
 
 
 def test_what_is_older_than_the_chain_is_counted_and_no_fault() -> None:
@@ -98,7 +98,7 @@ def test_what_is_older_than_the_chain_is_counted_and_no_fault() -> None:
     log.anchors = [make_anchor(KEY, Head(5, "0" * 64), NOW)]
     problem = check(log)
     assert problem is not None
-    assert problem.fault is Fault.REWRITTEN
+    assert problem.fault is Tampering.REWRITTEN
 
 
 def rotated(kind: str, key: bytes) -> Copy:
@@ -122,7 +122,7 @@ def test_a_key_is_changed_only_where_an_event_reports_it() -> None:
         assert check(log, wrong) is not None
     problem = check(rotated("opened", NEWER), (NEWER, KEY))
     assert problem is not None
-    assert problem.fault is Fault.WRONG_KEY
+    assert problem.fault is Tampering.WRONG_KEY
 
 
 def test_a_forged_anchor_has_no_signature() -> None:

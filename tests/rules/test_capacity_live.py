@@ -12,7 +12,7 @@ from trading_ops import clock
 from trading_ops.capacity.limits import Choices
 from trading_ops.capacity.plan import Level, ResourceView
 from trading_ops.capacity.read import Capacity
-from trading_ops.capacity.trend import Finding
+from trading_ops.capacity.trend import GrowthFinding
 from trading_ops.clients.http import Http
 from trading_ops.clients.prometheus import Prometheus
 
@@ -73,7 +73,7 @@ async def test_a_plan_of_stored_history(tmp_path: Path) -> None:
 
     growing = view_of(plan.resources, "disk", "/var")
     assert growing.growth
-    assert growing.growth.finding is Finding.GROWING
+    assert growing.growth.finding is GrowthFinding.GROWING
     assert abs(growing.growth.per_day - GB) < 0.01 * GB
     assert growing.to_full
     assert growing.to_full.expected
@@ -83,7 +83,7 @@ async def test_a_plan_of_stored_history(tmp_path: Path) -> None:
 
     steady = view_of(plan.resources, "disk", "/")
     assert steady.growth
-    assert steady.growth.finding is Finding.NO_TREND
+    assert steady.growth.finding is GrowthFinding.NO_TREND
     assert steady.to_full
     assert steady.to_full.expected is None
     assert steady.level is Level.OK

@@ -20,7 +20,7 @@ from trading_ops.capacity.resources import RESOURCES
 from trading_ops.console import figures as console
 from trading_ops.holds.agent_probe import HEARTBEAT_AGE
 from trading_ops.instrument import catalogue
-from trading_ops.instrument.metric import Kind
+from trading_ops.instrument.metric import MetricType
 from trading_ops.jobs.work.database_report import POOLS
 from trading_ops.readiness.plan import load_plan
 from trading_ops.reports import budgets
@@ -168,7 +168,7 @@ def test_a_gauge_of_a_bot_that_a_rule_reads_cannot_hold_an_impossible_value_unno
         name
         for name in read
         if (metric := catalogue.find(name)) is not None
-        and metric.kind is Kind.GAUGE
+        and metric.kind is MetricType.GAUGE
         and job_of(name) == "trading-bot-detail"
     }
     assert {name for name in gauges if not re.fullmatch(first, name)} == set()

@@ -76,7 +76,7 @@ def make(http: Http, config: Path, writer: Writer, reader: Reader) -> Make:
     return build
 
 
-async def recorded(reader: Reader, kind: str) -> list[events.Event]:
+async def recorded(reader: Reader, kind: str) -> list[events.TimelineEvent]:
     return [event for event in await reader.read(events.latest) if event.kind == kind]
 
 

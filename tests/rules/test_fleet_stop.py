@@ -7,7 +7,15 @@ import pytest
 from tests.builders import NOW, make_incident
 from tests.rules.configuration import RUNBOOKS
 from trading_ops.domain.decide import decide
-from trading_ops.domain.decision import AlertState, Close, GlobalLimits, History, Run, Wait, World
+from trading_ops.domain.decision import (
+    AlertState,
+    AttemptHistory,
+    Close,
+    GlobalLimits,
+    Run,
+    Wait,
+    World,
+)
 from trading_ops.domain.target import BOTS, Kind
 from trading_ops.reconciler.runbook_index import load_runbooks
 
@@ -18,7 +26,7 @@ LIMITS = GlobalLimits()
 
 def decided(world: World) -> object:
     incident = make_incident(alert=ALERT, target="beta", starts_at=NOW - timedelta(seconds=3))
-    return decide(incident, BOOK, History(), world, LIMITS, NOW)
+    return decide(incident, BOOK, AttemptHistory(), world, LIMITS, NOW)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from tests.rules.configuration import (
     selected,
 )
 from trading_ops.config.targets import load_targets
-from trading_ops.domain.attempt import Delivery
+from trading_ops.domain.attempt import DeliverySemantics
 from trading_ops.domain.runbook import Runbook
 from trading_ops.instrument import catalogue
 from trading_ops.reconciler.runbook_index import load_runbooks
@@ -29,7 +29,7 @@ AUTOMATIC = [book for book in BOOKS.values() if book.steps]
 REMEDIATION = [
     book
     for book in AUTOMATIC
-    if any(step.delivery is not Delivery.SAFE_DIRECTION for step in book.steps)
+    if any(step.delivery is not DeliverySemantics.SAFE_DIRECTION for step in book.steps)
 ]
 """The others only ever hold bots: no fault of a venue keeps that from being done."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tests.rules.configuration import ROOT
 from trading_ops.instrument.catalogue import CATALOGUE
-from trading_ops.instrument.metric import Kind, Owner
+from trading_ops.instrument.metric import MetricType, Owner
 
 NAME = re.compile(r"\b(?:trading|process)_[a-z0-9_]+")
 HISTOGRAM = ("_bucket", "_sum", "_count")
@@ -54,7 +54,7 @@ def test_every_metric_is_read_by_a_rule_a_panel_a_runbook_or_our_own_code() -> N
         if metric.owner is not Owner.PROCESS
         and metric.name not in asked
         and not (
-            metric.kind is Kind.HISTOGRAM
+            metric.kind is MetricType.HISTOGRAM
             and any(metric.name + ending in asked for ending in HISTOGRAM)
         )
     ]

@@ -19,7 +19,7 @@ from tests.builders import NOW
 from tests.databases import sqlite_only
 from tests.store.conftest import DAY, KEY, Make
 from tests.store.test_retention import OLD, YOUNG, incident, orders, verified
-from trading_ops.audit.walk import Fault
+from trading_ops.audit.walk import Tampering
 from trading_ops.reconciler.retention import KINDS, Retention
 from trading_ops.store import audit_chain, events, failpoints, tables
 from trading_ops.store.archive import Archive, links_of
@@ -134,7 +134,7 @@ async def test_a_change_of_the_archive_is_found(
     change(pruned[0] if change is not Path.unlink else pruned[-1])
     problem = (await verified(url, folder)).problem
     assert problem is not None
-    expected = Fault.REMOVED if change is Path.unlink else Fault.ARCHIVE_CHANGED
+    expected = Tampering.REMOVED if change is Path.unlink else Tampering.ARCHIVE_CHANGED
     assert problem.fault is expected
 
 

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, Engine, text
 from tests.builders import NOW
 from tests.waiting import eventually
 from trading_ops.audit.checkpoint import Anchors
-from trading_ops.audit.report import AnchorBook, Verdict, read_anchors, verify
-from trading_ops.audit.walk import Fault
+from trading_ops.audit.report import AnchorBook, ChainVerdict, read_anchors, verify
+from trading_ops.audit.walk import Tampering
 from trading_ops.store import events
 from trading_ops.store.reader import Reader, open_reader
 from trading_ops.store.writer import Writer
@@ -31,7 +31,7 @@ async def test_a_growing_log_is_complete_at_every_moment(
     reader = Reader(reading)
     anchors = Anchors(path=tmp_path / "anchors", key=KEYS[0], reader=reader)
 
-    verdicts: list[Verdict] = []
+    verdicts: list[ChainVerdict] = []
 
     async def write() -> None:
         for _ in range(3):
@@ -67,14 +67,14 @@ GUARDS = {
 @pytest.mark.parametrize(
     ("change", "fault", "seq"),
     [
-        ("UPDATE events SET note = 'nothing' WHERE seq = 9", Fault.EDITED, 9),
-        ("DELETE FROM events WHERE seq = 9", Fault.REMOVED, 9),
-        ("DELETE FROM events WHERE seq > 9", Fault.TRUNCATED, 10),
-        ("UPDATE events SET seq = -9 WHERE seq = 9", Fault.INSERTED, -9),
+        ("UPDATE events SET note = 'nothing' WHERE seq = 9", Tampering.EDITED, 9),
+        ("DELETE FROM events WHERE seq = 9", Tampering.REMOVED, 9),
+        ("DELETE FROM events WHERE seq > 9", Tampering.TRUNCATED, 10),
+        ("UPDATE events SET seq = -9 WHERE seq = 9", Tampering.INSERTED, -9),
     ],
 )
 async def test_who_gets_past_the_triggers_is_found(
-    url: str, writer: Writer, engine: Engine, change: str, fault: Fault, seq: int
+    url: str, writer: Writer, engine: Engine, change: str, fault: Tampering, seq: int
 ) -> None:
     """The owner of the table can drop its triggers; the chain then shows what was done."""
     for _ in range(3):

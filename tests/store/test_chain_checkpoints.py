@@ -9,8 +9,8 @@ from sqlalchemy.exc import DBAPIError
 
 from tests.builders import NOW
 from trading_ops.audit.checkpoint import make_anchor, note_key
-from trading_ops.audit.report import AnchorBook, Verdict, unproven, verify
-from trading_ops.audit.walk import Fault
+from trading_ops.audit.report import AnchorBook, ChainVerdict, unproven, verify
+from trading_ops.audit.walk import Tampering
 from trading_ops.store import Connection, audit_chain, events
 from trading_ops.store.reader import open_reader
 from trading_ops.store.writer import Writer, transaction
@@ -33,8 +33,8 @@ def newest(engine: Engine) -> audit_chain.Head:
         return audit_chain.newest(connection)
 
 
-def verified(url: str, *heads: audit_chain.Head) -> Verdict:
-    async def run() -> Verdict:
+def verified(url: str, *heads: audit_chain.Head) -> ChainVerdict:
+    async def run() -> ChainVerdict:
         anchors = tuple(make_anchor(KEY, head, NOW) for head in heads)
         with open_reader(url) as reader:
             return await verify(reader, [KEY], AnchorBook(genuine=anchors))
@@ -73,15 +73,15 @@ def test_the_chain_goes_on_from_a_checkpoint(url: str, engine: Engine) -> None:
 @pytest.mark.parametrize(
     ("statement", "fault"),
     [
-        ("DELETE FROM events WHERE seq <= 12", Fault.REMOVED),
-        ("UPDATE events SET note = 'x' WHERE seq = 11", Fault.EDITED),
-        ("INSERT INTO events (seq, at, kind) VALUES (4, 0, 'opened')", Fault.INSERTED),
-        ("UPDATE audit_checkpoints SET seq = 12 WHERE kind = 'removed'", Fault.REMOVED),
-        ("DELETE FROM audit_checkpoints WHERE kind = 'removed'", Fault.REMOVED),
+        ("DELETE FROM events WHERE seq <= 12", Tampering.REMOVED),
+        ("UPDATE events SET note = 'x' WHERE seq = 11", Tampering.EDITED),
+        ("INSERT INTO events (seq, at, kind) VALUES (4, 0, 'opened')", Tampering.INSERTED),
+        ("UPDATE audit_checkpoints SET seq = 12 WHERE kind = 'removed'", Tampering.REMOVED),
+        ("DELETE FROM audit_checkpoints WHERE kind = 'removed'", Tampering.REMOVED),
     ],
 )
 def test_what_is_changed_behind_it_is_found(
-    url: str, engine: Engine, statement: str, fault: Fault
+    url: str, engine: Engine, statement: str, fault: Tampering
 ) -> None:
     """A checkpoint vouches for what was removed with it, and for nothing else."""
     written(engine)

@@ -15,7 +15,7 @@ from tests.builders import NOW, make_alert, make_wanted
 from tests.databases import sqlite_only
 from tests.open_incidents import open_incidents
 from tests.store.conftest import DAY, KEY, Make
-from trading_ops.audit.report import AnchorBook, Verdict, unproven, verify
+from trading_ops.audit.report import AnchorBook, ChainVerdict, unproven, verify
 from trading_ops.domain.acknowledgement import AcknowledgementKind
 from trading_ops.domain.approval import ApprovalState
 from trading_ops.domain.attempt import AttemptState
@@ -138,7 +138,7 @@ def counts(engine: Engine) -> list[int]:
         ]
 
 
-async def verified(url: str, *folders: Path) -> Verdict:
+async def verified(url: str, *folders: Path) -> ChainVerdict:
     with open_reader(url) as reader:
         return await verify(reader, [KEY], AnchorBook(), archives=folders)
 

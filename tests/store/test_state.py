@@ -7,11 +7,11 @@ from sqlalchemy import Connection
 from tests.builders import NOW, make_alert
 from tests.open_incidents import open_incidents
 from trading_ops.domain.decision import Close, Escalate, GlobalLimits, Pause, Reason
-from trading_ops.reconciler.state import State, read_state
+from trading_ops.reconciler.state import ReconcilerState, read_state
 from trading_ops.store import audit_chain, incidents, maintenance
 
 
-def read(connection: Connection, former: State | None = None) -> State:
+def read(connection: Connection, former: ReconcilerState | None = None) -> ReconcilerState:
     audit_chain.write(connection, b"")
     return read_state(connection, limits=GlobalLimits(), now=NOW, former=former)
 
@@ -20,7 +20,7 @@ def test_what_was_closed_is_known_as_if_all_were_read_again(connection: Connecti
     """Known before or opened and closed in between; what is too long ago is forgotten."""
     limits = GlobalLimits()
 
-    def both(former: State | None, now: datetime) -> State:
+    def both(former: ReconcilerState | None, now: datetime) -> ReconcilerState:
         audit_chain.write(connection, b"")
         again = read_state(connection, limits=limits, now=now, former=former)
         assert again.closed == read_state(connection, limits=limits, now=now).closed

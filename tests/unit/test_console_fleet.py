@@ -8,7 +8,7 @@ import pytest
 from tests.builders import NOW, ago, make_incident
 from trading_ops.api.targets import AgentView, TargetView
 from trading_ops.console.api_docs import Schema, schemas
-from trading_ops.console.figures import Figures, Money
+from trading_ops.console.figures import FleetMoney, Money
 from trading_ops.console.fleet import Row, gather
 from trading_ops.console.rendering import age, amount, line
 from trading_ops.console.visitor import HOME, Grafana, local
@@ -46,7 +46,7 @@ def target(**over: Any) -> TargetView:
 
 
 def row(money: Money | None = None, incidents: tuple[Any, ...] = (), **over: Any) -> Row:
-    figures = Figures(of={"alpha": money or Money()}, at=NOW.timestamp())
+    figures = FleetMoney(of={"alpha": money or Money()}, at=NOW.timestamp())
     return gather([target(**over)], incidents, figures, NOW).rows[0]
 
 
@@ -88,7 +88,7 @@ def test_states(found: Row, state: str, severity: int) -> None:
 
 def test_the_worst_comes_first_and_the_money_is_added() -> None:
     """Per currency; an incident that names no bot is counted apart."""
-    figures = Figures(
+    figures = FleetMoney(
         of={
             "a": Money(loss={"USD": 1.0}, exposure={"USD": 10.0}, loss_used=0.1),
             "b": Money(loss={"USD": 2.0, "EUR": 5.0}, loss_used=0.9),

@@ -7,13 +7,13 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
-from trading_ops.domain.attempt import AttemptId, Delivery
+from trading_ops.domain.attempt import AttemptId, DeliverySemantics
 from trading_ops.domain.decision import Impostor
 from trading_ops.domain.target import OWN_BOTS, Kind, Target
 from trading_ops.errors import TradingOpsError
 
 
-class Result(Protocol):
+class AttemptResult(Protocol):
     """An executor's answer."""
 
     @property
@@ -33,7 +33,7 @@ class Result(Protocol):
         """For a restart: the incarnation that ran when it started."""
 
 
-class Health(Protocol):
+class ReportedHealth(Protocol):
     """The health that a bot reports."""
 
     @property
@@ -45,20 +45,20 @@ class Health(Protocol):
         """Identity of the process that answered."""
 
 
-class Executor(Protocol):
+class ExecutorClient(Protocol):
     """Executes actions; deduplicates attempts and rejects stale fences."""
 
-    async def attempt(self, attempt_id: str) -> Result | None:
+    async def attempt(self, attempt_id: str) -> AttemptResult | None:
         """Return the stored result, or None if the attempt never arrived."""
 
     async def raise_fence(self, fence: int) -> None:
         """Reject all requests with a lower fence from now on."""
 
 
-class BotControl(Executor, Protocol):
+class BotClient(ExecutorClient, Protocol):
     """A bot's agent."""
 
-    async def health(self) -> Health:
+    async def health(self) -> ReportedHealth:
         """Return the bot's health, from the bot itself."""
 
     async def command(
@@ -69,11 +69,11 @@ class BotControl(Executor, Protocol):
         attempt_id: str,
         fence: int,
         within: timedelta,
-    ) -> Result:
+    ) -> AttemptResult:
         """Send the bot a command and return the result."""
 
 
-class Process(Protocol):
+class UnitProcess(Protocol):
     """A process as its service manager sees it."""
 
     @property
@@ -89,15 +89,15 @@ class Process(Protocol):
         """The process id, or None while it is down."""
 
 
-class ServiceUnit(Executor, Protocol):
+class UnitClient(ExecutorClient, Protocol):
     """A process under its service manager."""
 
-    async def process(self) -> Process:
+    async def process(self) -> UnitProcess:
         """Return the current state of the process."""
 
     async def restart(
         self, *, incarnation: str | None, attempt_id: str, fence: int, within: timedelta
-    ) -> Result:
+    ) -> AttemptResult:
         """Restart the process, only if it is the given incarnation."""
 
     async def scale(
@@ -110,11 +110,11 @@ class ServiceUnit(Executor, Protocol):
         fence: int,
         within: timedelta,
         undoes: str | None = None,
-    ) -> Result:
+    ) -> AttemptResult:
         """Give the process another amount of a resource for a time."""
 
 
-class Notices(Protocol):
+class Notifier(Protocol):
     """Notifies on-call."""
 
     def show(self, target: Target, message: str) -> bool:
@@ -124,10 +124,10 @@ class Notices(Protocol):
 class Clients(Protocol):
     """Finds the client of a registered target."""
 
-    def bot(self, target: Target) -> BotControl:
+    def bot(self, target: Target) -> BotClient:
         """Return the agent of a bot."""
 
-    def unit(self, target: Target) -> ServiceUnit:
+    def unit(self, target: Target) -> UnitClient:
         """Return the process of a target at its service manager."""
 
 
@@ -162,7 +162,7 @@ class Action(Protocol):
     """An action of a runbook step."""
 
     name: ClassVar[str]
-    delivery: ClassVar[Delivery]
+    delivery: ClassVar[DeliverySemantics]
     params: ClassVar[frozenset[str]]
     """Parameters that a step must give: all of these and no others."""
 
@@ -207,7 +207,7 @@ def undo_id(attempt: AttemptId) -> str:
     return f"{attempt}-undo"
 
 
-async def probe_executor(executor: Executor, call: Call) -> Probe:
+async def probe_executor(executor: ExecutorClient, call: Call) -> Probe:
     """Probe the executor's record of attempts, after raising the fence.
 
     The fence is raised first (`call.fence` is newer than the attempt's), so that "never arrived"

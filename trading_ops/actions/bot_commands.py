@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from trading_ops.actions.base import Call, Clients, Probe, probe_executor, undo_id
-from trading_ops.domain.attempt import Delivery
+from trading_ops.domain.attempt import DeliverySemantics
 from trading_ops.domain.target import OWN_BOTS, Kind
 from trading_ops.errors import ActionError
 
@@ -16,7 +16,7 @@ class BotCommand:
     command: ClassVar[str] = ""
     """The agent's name of the command; empty: the action's name."""
 
-    delivery: ClassVar[Delivery] = Delivery.IDEMPOTENT
+    delivery: ClassVar[DeliverySemantics] = DeliverySemantics.IDEMPOTENT
     params: ClassVar[frozenset[str]] = frozenset()
     kinds: ClassVar[frozenset[Kind]] = OWN_BOTS
     two_person_approval: ClassVar[bool] = False
@@ -104,7 +104,7 @@ class CancelOrders(BotCommand):
     """
 
     name: ClassVar[str] = "cancel_orders"
-    delivery: ClassVar[Delivery] = Delivery.SAFE_DIRECTION
+    delivery: ClassVar[DeliverySemantics] = DeliverySemantics.SAFE_DIRECTION
 
 
 class RotateLogs(BotCommand):
@@ -206,4 +206,4 @@ class FailoverBot(BotCommand):
     """
 
     name: ClassVar[str] = "failover_bot"
-    delivery: ClassVar[Delivery] = Delivery.ONE_SHOT
+    delivery: ClassVar[DeliverySemantics] = DeliverySemantics.ONE_SHOT

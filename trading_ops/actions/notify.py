@@ -8,8 +8,8 @@ other alert, without a second notification path.
 import re
 from typing import ClassVar
 
-from trading_ops.actions.base import Call, Notices, Probe
-from trading_ops.domain.attempt import Delivery
+from trading_ops.actions.base import Call, Notifier, Probe
+from trading_ops.domain.attempt import DeliverySemantics
 from trading_ops.domain.target import NAMED_BOTS, Kind
 from trading_ops.errors import ActionError
 
@@ -23,13 +23,13 @@ class Notify:
     """Publishes one sentence; a repeat within a minute is the same notice."""
 
     name: ClassVar[str] = "notify"
-    delivery: ClassVar[Delivery] = Delivery.IDEMPOTENT
+    delivery: ClassVar[DeliverySemantics] = DeliverySemantics.IDEMPOTENT
     params: ClassVar[frozenset[str]] = frozenset({"message"})
     kinds: ClassVar[frozenset[Kind]] = NAMED_BOTS | {Kind.VENUE}
     two_person_approval: ClassVar[bool] = False
     manual_only: ClassVar[bool] = False
 
-    def __init__(self, notices: Notices) -> None:
+    def __init__(self, notices: Notifier) -> None:
         self._notices = notices
 
     async def precondition(self, call: Call) -> str | None:

@@ -1,6 +1,6 @@
 """All actions by name; runbooks can use no others."""
 
-from trading_ops.actions.base import Action, Clients, Notices
+from trading_ops.actions.base import Action, Clients, Notifier
 from trading_ops.actions.bot_commands import (
     BotCommand,
     CancelOrders,
@@ -50,7 +50,7 @@ ACTIONS: dict[str, type[BotCommand | RestartBot | ScaleResources | Notify]] = {
 }
 
 
-def build(clients: Clients, notices: Notices) -> dict[str, Action]:
+def build(clients: Clients, notices: Notifier) -> dict[str, Action]:
     """Return all actions by name, with their clients.
 
     Args:

@@ -9,7 +9,7 @@ import contextlib
 from typing import ClassVar
 
 from trading_ops.actions.base import Call, Clients, Probe, probe_executor
-from trading_ops.domain.attempt import Delivery
+from trading_ops.domain.attempt import DeliverySemantics
 from trading_ops.domain.target import OWN_BOTS, Kind
 from trading_ops.errors import ActionError, ClientError, Cut
 
@@ -21,7 +21,7 @@ class RestartBot:
     """Fixes a bot that crashed or is stuck."""
 
     name: ClassVar[str] = "restart_bot"
-    delivery: ClassVar[Delivery] = Delivery.ONE_SHOT
+    delivery: ClassVar[DeliverySemantics] = DeliverySemantics.ONE_SHOT
     params: ClassVar[frozenset[str]] = frozenset()
     kinds: ClassVar[frozenset[Kind]] = OWN_BOTS
     two_person_approval: ClassVar[bool] = False

@@ -2,8 +2,8 @@
 
 from typing import ClassVar
 
-from trading_ops.actions.base import Call, Clients, Probe, Result, probe_executor, undo_id
-from trading_ops.domain.attempt import Delivery
+from trading_ops.actions.base import AttemptResult, Call, Clients, Probe, probe_executor, undo_id
+from trading_ops.domain.attempt import DeliverySemantics
 from trading_ops.domain.target import OWN_BOTS, Kind
 from trading_ops.errors import ActionError
 
@@ -21,7 +21,7 @@ class ScaleResources:
     """
 
     name: ClassVar[str] = "scale_resources"
-    delivery: ClassVar[Delivery] = Delivery.IDEMPOTENT
+    delivery: ClassVar[DeliverySemantics] = DeliverySemantics.IDEMPOTENT
     params: ClassVar[frozenset[str]] = frozenset({"resource", "value", "seconds"})
     kinds: ClassVar[frozenset[Kind]] = OWN_BOTS
     two_person_approval: ClassVar[bool] = False
@@ -47,7 +47,7 @@ class ScaleResources:
         self, call: Call, seconds: int, attempt_id: str, *, undoes: str | None = None
     ) -> str:
         value = _whole(call, "value")
-        result: Result
+        result: AttemptResult
         if call.params["resource"] == POOL:
             params = {"percent": str(value), "seconds": str(seconds)}
             result = await self._clients.bot(call.target).command(

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from trading_ops.actions.base import Call, Probe
 from trading_ops.actions.bot_commands import BotCommand
-from trading_ops.domain.attempt import Delivery
+from trading_ops.domain.attempt import DeliverySemantics
 from trading_ops.domain.hold import RECONCILER
 from trading_ops.domain.target import BOTS, OWN_BOTS, Kind
 from trading_ops.errors import ActionError
@@ -20,7 +20,7 @@ from trading_ops.errors import ActionError
 class HoldTrading(BotCommand):
     """Places one hold through the bot's agent, which answers even if the bot's loop is stuck."""
 
-    delivery: ClassVar[Delivery] = Delivery.SAFE_DIRECTION
+    delivery: ClassVar[DeliverySemantics] = DeliverySemantics.SAFE_DIRECTION
     kinds: ClassVar[frozenset[Kind]] = BOTS
 
     def body(self, call: Call) -> Mapping[str, str]:
@@ -65,7 +65,7 @@ class FlattenPositions(BotCommand):
 
     name: ClassVar[str] = "flatten_positions"
     command: ClassVar[str] = "flatten"
-    delivery: ClassVar[Delivery] = Delivery.ONE_SHOT
+    delivery: ClassVar[DeliverySemantics] = DeliverySemantics.ONE_SHOT
     kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.FREQTRADE})
     two_person_approval: ClassVar[bool] = True
 
@@ -97,7 +97,7 @@ class ResumeTrading(BotCommand):
 
     name: ClassVar[str] = "resume_trading"
     command: ClassVar[str] = "resume"
-    delivery: ClassVar[Delivery] = Delivery.ONE_SHOT
+    delivery: ClassVar[DeliverySemantics] = DeliverySemantics.ONE_SHOT
     params: ClassVar[frozenset[str]] = frozenset({"holds"})
     kinds: ClassVar[frozenset[Kind]] = OWN_BOTS
     two_person_approval: ClassVar[bool] = True

@@ -14,7 +14,7 @@ from trading_ops.agent.gate import Denial, OrderGate, Side
 from trading_ops.agent.health import ComponentHealth, Health, Status
 from trading_ops.agent.journal import EventJournal, EventKind, EventSeverity
 from trading_ops.agent.relief import relief_commands
-from trading_ops.agent.state import Hold, Holds, TradingState
+from trading_ops.agent.state import Holds, TradingHold, TradingState
 
 __all__ = [
     "Agent",
@@ -30,13 +30,13 @@ __all__ = [
     "EventSeverity",
     "FenceKeeper",
     "Health",
-    "Hold",
     "Holds",
     "OrderGate",
     "Params",
     "Side",
     "StaleFence",
     "Status",
+    "TradingHold",
     "TradingState",
     "attach",
     "embed",

@@ -26,7 +26,7 @@ from trading_ops.agent.commands import BadRequest, Command
 from trading_ops.agent.confirmation import WAIT_SECONDS
 from trading_ops.agent.embedding import agent_of, pass_watchers
 from trading_ops.agent.gate import OrderGate
-from trading_ops.agent.routes import Answer, Request, Routes, is_ours
+from trading_ops.agent.routes import AgentRequest, AgentResponse, Routes, is_ours
 from trading_ops.agent.server import respond
 from trading_ops.errors import SetupError
 from trading_ops.instrument import BotMetrics
@@ -37,7 +37,7 @@ Send = Callable[[Message], Awaitable[None]]
 AsgiApp = Callable[[Message, Receive, Send], Awaitable[None]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_NOT_RUNNING = Answer(
+_NOT_RUNNING = AgentResponse(
     status=503, body=b'{"error": "not_running", "detail": "the agent is stopped"}'
 )
 
@@ -67,7 +67,7 @@ class Attached:
         """The gate that every order has to pass."""
         return self.agent.gate
 
-    async def answer(self, request: Request) -> Answer:
+    async def answer(self, request: AgentRequest) -> AgentResponse:
         """Answer a request to one of the agent's paths."""
         return _NOT_RUNNING if self.routes is None else await self.routes.answer(request)
 
@@ -210,12 +210,12 @@ def _check_free(paths: Iterable[str]) -> None:
             )
 
 
-def _request(scope: Message, path: str, receive: Receive) -> Request:
+def _request(scope: Message, path: str, receive: Receive) -> AgentRequest:
     headers = {
         name.lower(): value.decode("utf-8", "surrogateescape") for name, value in scope["headers"]
     }
     query = scope.get("query_string", b"").decode("utf-8", "replace")
-    return Request(
+    return AgentRequest(
         method=scope["method"],
         path=path,
         query=dict(reversed(parse_qsl(query))),  # of two with the same name the first
@@ -236,7 +236,7 @@ async def _parts(receive: Receive) -> AsyncIterator[bytes]:
         more = message.get("more_body", False)
 
 
-async def _respond(send: Send, answer: Answer) -> None:
+async def _respond(send: Send, answer: AgentResponse) -> None:
     headers = {
         "content-type": answer.content_type,
         "content-length": str(len(answer.body)),

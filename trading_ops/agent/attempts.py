@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from trading_ops import clock
-from trading_ops.agent.commands import BadRequest, Command, CommandFailed, Done, Request, run
+from trading_ops.agent.commands import BadRequest, Command, CommandFailed, CommandRequest, Done, run
 from trading_ops.agent.disk import DiskThread
 from trading_ops.agent.fence import FenceKeeper
 from trading_ops.redaction import redact
@@ -48,7 +48,7 @@ class Attempts:
         self._bot_loop = bot_loop
         self._running: dict[str, asyncio.Task[dict[str, Any]]] = {}
 
-    async def perform(self, name: str, command: Command, request: Request) -> dict[str, Any]:
+    async def perform(self, name: str, command: Command, request: CommandRequest) -> dict[str, Any]:
         """Return the answer to an attempt, carrying it out when it is new.
 
         Raises:
@@ -86,7 +86,9 @@ class Attempts:
             return self._interrupted(attempt_id)
         return None
 
-    async def _carry_out(self, name: str, command: Command, request: Request) -> dict[str, Any]:
+    async def _carry_out(
+        self, name: str, command: Command, request: CommandRequest
+    ) -> dict[str, Any]:
         current_attempt.set(request.attempt_id)  # in this task and the tasks that it starts
         if command.safe_direction:
             # A safe command is accepted from any sender, even an outdated one, and does not wait
@@ -102,7 +104,7 @@ class Attempts:
             await self._disk.run(partial(self._keeper.record, request.attempt_id, answer))
         return answer
 
-    async def _admit(self, name: str, request: Request) -> None:
+    async def _admit(self, name: str, request: CommandRequest) -> None:
         """Store the fence and the start of the attempt.
 
         Raises:
@@ -128,11 +130,11 @@ class Attempts:
         admitting.cancel()
         raise OSError(detail)
 
-    def _store_safe(self, request: Request) -> None:
+    def _store_safe(self, request: CommandRequest) -> None:
         self._keeper.raise_to(self._target, request.fence)
         self._keeper.store()
 
-    async def _run(self, name: str, command: Command, request: Request) -> dict[str, Any]:
+    async def _run(self, name: str, command: Command, request: CommandRequest) -> dict[str, Any]:
         started_at = clock.timestamp()
         facts: Mapping[str, Any] = {}
         try:

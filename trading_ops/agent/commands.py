@@ -69,7 +69,7 @@ class Command:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class CommandRequest:
     """One POST to /commands/{name}, checked."""
 
     attempt_id: str
@@ -89,7 +89,7 @@ def parse_fence(body: object) -> int:
     return fence
 
 
-def parse_request(body: object, command: Command) -> Request:
+def parse_request(body: object, command: Command) -> CommandRequest:
     """Check the body of a request against its command.
 
     Raises:
@@ -103,7 +103,7 @@ def parse_request(body: object, command: Command) -> Request:
     if not isinstance(params, dict):
         raise BadRequest("params must be an object")
     _check_params(params, command)
-    return Request(attempt_id=attempt_id, fence=fence, params=params)
+    return CommandRequest(attempt_id=attempt_id, fence=fence, params=params)
 
 
 def _check_params(params: dict[str, Any], command: Command) -> None:

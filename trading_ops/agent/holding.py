@@ -15,7 +15,7 @@ from trading_ops import clock
 from trading_ops.agent.commands import BadRequest, Command, CommandFailed, Done, Params
 from trading_ops.agent.confirmation import HoldsConfirmation
 from trading_ops.agent.disk import DiskThread
-from trading_ops.agent.state import Hold, Holds, TradingState
+from trading_ops.agent.state import Holds, TradingHold, TradingState
 
 WHO_AND_WHY: dict[str, frozenset[str] | None] = {"owner": None, "reason": None}
 
@@ -96,7 +96,7 @@ def _named(params: Params) -> frozenset[str]:
 
 
 async def _place(holds: Holds, disk: DiskThread, state: TradingState, params: Params) -> str:
-    hold = Hold(
+    hold = TradingHold(
         id=params.get("id") or f"{state}-{uuid.uuid4()}",
         state=state,
         owner=params["owner"],

@@ -35,7 +35,7 @@ PREFIXES = (COMMANDS, ATTEMPTS)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class AgentRequest:
     """The parts of an HTTP request that the agent uses."""
 
     method: str
@@ -47,7 +47,7 @@ class Request:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class AgentResponse:
     """One answer."""
 
     status: int
@@ -59,7 +59,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Handler = Callable[[Request], Awaitable[Answer]]
+Handler = Callable[[AgentRequest], Awaitable[AgentResponse]]
 
 
 class _TooLarge(Exception):
@@ -98,7 +98,7 @@ class Routes:
 
     read_seconds: float = READ_SECONDS
 
-    async def answer(self, request: Request) -> Answer:
+    async def answer(self, request: AgentRequest) -> AgentResponse:
         """Answer a request. Never raises, whatever the request contains."""
         handler, method, may_read = self._find(request.path)
         if handler is None:
@@ -129,19 +129,19 @@ class Routes:
             return partial(self._attempt, path.removeprefix(ATTEMPTS)), "GET", False
         return None, "", False
 
-    async def _metrics(self, request: Request) -> Answer:
+    async def _metrics(self, request: AgentRequest) -> AgentResponse:
         without = request.query.get("exclude") == "vital"
         return await self._exposed(View.WITHOUT_VITAL if without else View.EVERYTHING, request)
 
-    async def _exposed(self, view: View, request: Request) -> Answer:
+    async def _exposed(self, view: View, request: AgentRequest) -> AgentResponse:
         # In slices: this thread must not hold the GIL for long.
         body, content_type = await self.exposition.sliced(view, request.accept)
-        return Answer(status=200, body=body, content_type=content_type)
+        return AgentResponse(status=200, body=body, content_type=content_type)
 
-    async def _health(self, _request: Request) -> Answer:
+    async def _health(self, _request: AgentRequest) -> AgentResponse:
         return _as_json(self.report())
 
-    async def _kept_events(self, request: Request) -> Answer:
+    async def _kept_events(self, request: AgentRequest) -> AgentResponse:
         try:
             after = int(request.query.get("after", "0"))
             limit = int(request.query.get("limit", str(PAGE)))
@@ -153,25 +153,25 @@ class Routes:
         found = await self.disk.run(partial(self.events.read, after, limit))
         return _as_json({"journal": journal, "events": found})
 
-    async def _command(self, name: str, request: Request) -> Answer:
+    async def _command(self, name: str, request: AgentRequest) -> AgentResponse:
         command = self.commands.get(name)
         if command is None:
             return _refuse(404, "unknown_command", f"known are {', '.join(sorted(self.commands))}")
         parsed = parse_request(await self._json(request), command)
         return _as_json(await self.attempts.perform(name, command, parsed))
 
-    async def _attempt(self, attempt_id: str, _request: Request) -> Answer:
+    async def _attempt(self, attempt_id: str, _request: AgentRequest) -> AgentResponse:
         answer = self.attempts.answer_to(attempt_id)
         if answer is None:
             return _refuse(404, "unknown_attempt", "it was not admitted, or its answer was dropped")
         return _as_json(answer)
 
-    async def _fence(self, request: Request) -> Answer:
+    async def _fence(self, request: AgentRequest) -> AgentResponse:
         fence = parse_fence(await self._json(request))
         raising = partial(self.keeper.raise_to, self.name, fence)
         return _as_json({"highest": await self.disk.run(raising)})
 
-    async def _json(self, request: Request) -> object:
+    async def _json(self, request: AgentRequest) -> object:
         raw = bytearray()
         async with asyncio.timeout(self.read_seconds):
             async for part in request.body:
@@ -184,7 +184,7 @@ class Routes:
             raise BadRequest(f"the body is not JSON: {error}") from error
 
 
-async def _answered(handler: Handler, request: Request) -> Answer:
+async def _answered(handler: Handler, request: AgentRequest) -> AgentResponse:
     try:
         return await handler(request)
     except _TooLarge:
@@ -199,10 +199,10 @@ async def _answered(handler: Handler, request: Request) -> Answer:
         return _refuse(503, "state_not_stored", "the agent cannot write its state")
 
 
-def _as_json(answer: object, status: int = 200) -> Answer:
+def _as_json(answer: object, status: int = 200) -> AgentResponse:
     # Redacted: details quote errors, and errors quote the request.
-    return Answer(status=status, body=redact(json.dumps(answer)).encode())
+    return AgentResponse(status=status, body=redact(json.dumps(answer)).encode())
 
 
-def _refuse(status: int, error: str, detail: str) -> Answer:
+def _refuse(status: int, error: str, detail: str) -> AgentResponse:
     return _as_json({"error": error, "detail": detail}, status=status)

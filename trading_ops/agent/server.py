@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from trading_ops.agent.routes import Answer, Request, Routes
+from trading_ops.agent.routes import AgentRequest, AgentResponse, Routes
 from trading_ops.bounded_site import trust
 
-Answering = Callable[[Request], Awaitable[Answer]]
+Answering = Callable[[AgentRequest], Awaitable[AgentResponse]]
 
 
 def application(routes: Routes) -> web.Application:
@@ -24,7 +24,7 @@ def application(routes: Routes) -> web.Application:
 async def respond(answering: Answering, request: web.Request) -> web.Response:
     """Answer one request."""
     answer = await answering(
-        Request(
+        AgentRequest(
             method=request.method,
             path=request.path,
             query=request.query,

@@ -37,7 +37,7 @@ class TradingState(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hold:
+class TradingHold:
     """A restriction of a bot to a trading state."""
 
     id: str
@@ -53,14 +53,16 @@ class Hold:
 class Mirror(Protocol):
     """Shares holds with other instances of the bot."""
 
-    def placed(self, hold: Hold) -> None:
+    def placed(self, hold: TradingHold) -> None:
         """Share a hold.
 
         Raises:
             OSError: it could not be stored.
         """
 
-    def released(self, holds: Collection[Hold], *, owner: str, reason: str, at: float) -> None:
+    def released(
+        self, holds: Collection[TradingHold], *, owner: str, reason: str, at: float
+    ) -> None:
         """Store that holds were released.
 
         Raises:
@@ -98,8 +100,8 @@ class Holds:
         try:
             self._load()
         except SetupError as error:
-            self._holds: tuple[Hold, ...] = (
-                Hold(
+            self._holds: tuple[TradingHold, ...] = (
+                TradingHold(
                     id="unreadable-file",
                     state=TradingState.HALTED,
                     owner="agent",
@@ -111,7 +113,7 @@ class Holds:
         self._apply()
 
     @property
-    def holds(self) -> tuple[Hold, ...]:
+    def holds(self) -> tuple[TradingHold, ...]:
         """Return the active holds, oldest first."""
         return self._holds
 
@@ -129,7 +131,7 @@ class Holds:
         """From now on, share holds that are placed and released here with other instances."""
         self._mirror = mirror
 
-    def place(self, hold: Hold) -> Hold:
+    def place(self, hold: TradingHold) -> TradingHold:
         """Place a hold; return the active one with its ID, the stricter of the two.
 
         It is in force before it is stored: a halt must not wait for a disk.
@@ -142,7 +144,7 @@ class Holds:
         self.keep(active)
         return active
 
-    def put(self, hold: Hold) -> Hold:
+    def put(self, hold: TradingHold) -> TradingHold:
         """Place a hold without blocking; `keep` then stores it."""
         with self._memory:
             self.changes += 1
@@ -156,7 +158,7 @@ class Holds:
             self._apply()
             return hold
 
-    def keep(self, hold: Hold) -> None:
+    def keep(self, hold: TradingHold) -> None:
         """Store a hold that was put, and share it with other instances.
 
         Raises:
@@ -167,7 +169,9 @@ class Holds:
             if self._mirror is not None:
                 self._mirror.placed(hold)
 
-    def release(self, *, owner: str, reason: str, ids: frozenset[str] | None) -> tuple[Hold, ...]:
+    def release(
+        self, *, owner: str, reason: str, ids: frozenset[str] | None
+    ) -> tuple[TradingHold, ...]:
         """Release the holds with these IDs, None for all; return them.
 
         The release is stored before it takes effect: a restart must not bring the holds back.
@@ -191,8 +195,8 @@ class Holds:
             return gone
 
     def follow(
-        self, active: Sequence[Hold], released: Sequence[dict[str, Any]], *, seen: int
-    ) -> tuple[Hold, ...]:
+        self, active: Sequence[TradingHold], released: Sequence[dict[str, Any]], *, seen: int
+    ) -> tuple[TradingHold, ...]:
         """Apply the shared holds; return the active ones here that are not shared yet.
 
         Args:
@@ -235,7 +239,7 @@ class Holds:
                 self._end(ending, stored)
             return tuple(unshared)
 
-    def _end(self, gone: Sequence[Hold], released: list[dict[str, Any]]) -> None:
+    def _end(self, gone: Sequence[TradingHold], released: list[dict[str, Any]]) -> None:
         """Remove holds whose release is stored; holds that were placed in between stay."""
         with self._memory:
             self.changes += 1
@@ -251,7 +255,7 @@ class Holds:
         data = read_json(self._path)
         try:
             self._holds = tuple(
-                Hold(**entry | {"state": TradingState(entry["state"])})
+                TradingHold(**entry | {"state": TradingState(entry["state"])})
                 for entry in data.get("holds", [])
             )
             self._released = [dict(entry) for entry in data.get("released", [])]
@@ -260,11 +264,11 @@ class Holds:
         except (KeyError, TypeError, ValueError) as error:
             raise SetupError(f"{self._path} is not a valid file of holds: {error}") from error
 
-    def _store(self, holds: tuple[Hold, ...], released: list[dict[str, Any]]) -> None:
+    def _store(self, holds: tuple[TradingHold, ...], released: list[dict[str, Any]]) -> None:
         write_json(self._path, {"holds": [asdict(hold) for hold in holds], "released": released})
 
 
-def _without(holds: Sequence[Hold], gone: Sequence[Hold]) -> tuple[Hold, ...]:
+def _without(holds: Sequence[TradingHold], gone: Sequence[TradingHold]) -> tuple[TradingHold, ...]:
     return tuple(hold for hold in holds if not any(hold is removed for removed in gone))
 
 

@@ -12,7 +12,7 @@ from trading_ops.api.incidents import IncidentPage, incident_page
 from trading_ops.api.requests import Cursor, Key, Limit, Moment, Selected, place_of
 from trading_ops.domain.alert import Fingerprint
 from trading_ops.domain.incident import Incident
-from trading_ops.domain.observation import RoutedAlert, RuleAlert, Snapshot
+from trading_ops.domain.observation import AlertSnapshot, RoutedAlert, RuleAlert
 from trading_ops.reconciler.runbook_index import RunbookIndex
 from trading_ops.store import search
 from trading_ops.store.reader import Reader
@@ -84,7 +84,7 @@ class AlertRoutes:
         self,
         reader: Reader,
         index: RunbookIndex,
-        snapshot: Callable[[], Snapshot | None],
+        snapshot: Callable[[], AlertSnapshot | None],
         open_incidents: Callable[[], Mapping[str, Incident]],
     ) -> None:
         """Set functions that return the last observation and the open incidents by id."""
@@ -177,7 +177,7 @@ def _view(
     )
 
 
-def _page(alerts: list[AlertView], after: str | None, snapshot: Snapshot | None) -> AlertPage:
+def _page(alerts: list[AlertView], after: str | None, snapshot: AlertSnapshot | None) -> AlertPage:
     age = None if snapshot is None else (clock.now() - snapshot.at).total_seconds()
     return AlertPage(
         alerts=alerts,

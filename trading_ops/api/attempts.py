@@ -8,7 +8,7 @@ from trading_ops.api.requests import Cursor, Key, Limit, Moment, Selected, not_f
 from trading_ops.domain.attempt import Attempt, AttemptState
 from trading_ops.domain.target import Registry
 from trading_ops.store import search
-from trading_ops.store.events import Event
+from trading_ops.store.events import TimelineEvent
 from trading_ops.store.reader import Reader
 from trading_ops.store.search import PagePosition, TimeRange
 
@@ -38,7 +38,7 @@ class AttemptDetail(msgspec.Struct, kw_only=True):
     """One attempt and its events, oldest first."""
 
     attempt: Attempt
-    events: list[Event]
+    events: list[TimelineEvent]
 
 
 class AttemptRoutes:

@@ -11,7 +11,7 @@ from trading_ops.actions.registry import ACTIONS
 from trading_ops.api.auth import Identity, Role
 from trading_ops.api.requests import PLAIN, Key, Person, Text, invalid, not_found
 from trading_ops.domain.approval import Approval
-from trading_ops.domain.attempt import Attempt, Delivery
+from trading_ops.domain.attempt import Attempt, DeliverySemantics
 from trading_ops.domain.runbook import Runbook
 from trading_ops.domain.target import BOTS
 from trading_ops.reconciler.manual_actions import ActionOutcome, ManualActions
@@ -25,7 +25,7 @@ class StepView(msgspec.Struct, kw_only=True):
 
     action: str
     params: dict[str, str]
-    delivery: Delivery
+    delivery: DeliverySemantics
     timeout_seconds: float
     verify_within_seconds: float
     approval: bool
@@ -70,7 +70,7 @@ class ActionView(msgspec.Struct, kw_only=True):
 
     name: str
     summary: str
-    delivery: Delivery
+    delivery: DeliverySemantics
     params: list[str]
     """Parameters: all of these and no others."""
 
@@ -182,7 +182,7 @@ def _order(outcome: ActionOutcome) -> ActionOutcomeView:
 
 
 def _role(name: str) -> Role:
-    return Role.ADMIN if ACTIONS[name].delivery is Delivery.ONE_SHOT else Role.OPERATOR
+    return Role.ADMIN if ACTIONS[name].delivery is DeliverySemantics.ONE_SHOT else Role.OPERATOR
 
 
 def _action(name: str) -> ActionView:

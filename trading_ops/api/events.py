@@ -12,7 +12,7 @@ from trading_ops import clock
 from trading_ops.api.requests import Count, Key, Limit, Moment, invalid
 from trading_ops.errors import StoreError
 from trading_ops.store import Connection, search
-from trading_ops.store.events import Event
+from trading_ops.store.events import TimelineEvent
 from trading_ops.store.reader import Reader
 from trading_ops.store.search import EventCount, TimeRange
 
@@ -41,7 +41,7 @@ class EventQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 class EventPage(msgspec.Struct, kw_only=True):
     """Events, newest first; with `after` oldest first."""
 
-    events: list[Event]
+    events: list[TimelineEvent]
     next: int | None
     """`before` (or `after`) of the next page; null: last page."""
 

@@ -16,7 +16,7 @@ from trading_ops import clock
 from trading_ops.api.requests import not_found
 from trading_ops.api.system import STUCK_SECONDS
 from trading_ops.domain.alert import SEVERE
-from trading_ops.domain.observation import Snapshot
+from trading_ops.domain.observation import AlertSnapshot
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import StoreError
 from trading_ops.holds.agent_probe import ProbeState
@@ -69,7 +69,7 @@ class CachedState:
 
     passed_ago: Callable[[], float]
     poll_seconds: float
-    snapshot: Callable[[], Snapshot | None]
+    snapshot: Callable[[], AlertSnapshot | None]
     probes: Callable[[], Iterable[ProbeState]]
     queue: Callable[[], int]
 
@@ -187,7 +187,7 @@ class HealthRoutes:
             state = ComponentState.FAILING
         return _part("scheduler", state, f"the last pass ended {ago:.1f} s ago", ago)
 
-    def _prometheus(self, snapshot: Snapshot | None) -> PartView:
+    def _prometheus(self, snapshot: AlertSnapshot | None) -> PartView:
         if snapshot is None:
             return _part("prometheus", ComponentState.FAILING, "not probed yet", None)
         age = _age(snapshot)
@@ -201,7 +201,7 @@ class HealthRoutes:
         detail = f"{len(snapshot.prometheus.alerts)} alerts in the last answer"
         return _part("prometheus", self._if_fresh(age), detail, age)
 
-    def _alertmanager(self, snapshot: Snapshot | None) -> PartView:
+    def _alertmanager(self, snapshot: AlertSnapshot | None) -> PartView:
         if snapshot is None:
             return _part("alertmanager", ComponentState.FAILING, "not probed yet", None)
         age = _age(snapshot)
@@ -218,7 +218,7 @@ class HealthRoutes:
         )
 
 
-def _venue(target: Target, snapshot: Snapshot | None) -> PartView:
+def _venue(target: Target, snapshot: AlertSnapshot | None) -> PartView:
     """Return a venue's health, from the alerts that name it and no bot."""
     name = f"venue:{target.name}"
     if snapshot is None or snapshot.prometheus is None:
@@ -253,7 +253,7 @@ def _agent(target: Target, probe: ProbeState | None) -> PartView:
     return _part(name, state, f"reports {health.status}, {health.state}", age)
 
 
-def _age(snapshot: Snapshot) -> float:
+def _age(snapshot: AlertSnapshot) -> float:
     return (clock.now() - snapshot.at).total_seconds()
 
 

@@ -25,7 +25,7 @@ from trading_ops.api.requests import (
 from trading_ops.domain.acknowledgement import SNOOZED_AT_MOST, AcknowledgementKind
 from trading_ops.domain.decision import Close, Reason
 from trading_ops.domain.incident import Incident
-from trading_ops.domain.observation import Snapshot, why_not_resolvable
+from trading_ops.domain.observation import AlertSnapshot, why_not_resolvable
 from trading_ops.domain.target import Registry
 from trading_ops.errors import RequestRefused
 from trading_ops.reconciler.acknowledgements import Acknowledged, AcknowledgementSync
@@ -103,7 +103,7 @@ class IncidentRoutes:
         writer: Writer,
         registry: Registry,
         acknowledging: AcknowledgementSync,
-        snapshot: Callable[[], Snapshot | None],
+        snapshot: Callable[[], AlertSnapshot | None],
     ) -> None:
         self._reader = reader
         self._writer = writer

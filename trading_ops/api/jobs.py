@@ -9,7 +9,7 @@ from trading_ops import clock, logs
 from trading_ops.api.auth import Identity
 from trading_ops.api.requests import Limit, Person, Text, not_found
 from trading_ops.domain.job import JobRun
-from trading_ops.jobs.job import Step
+from trading_ops.jobs.job import PlannedStep
 from trading_ops.jobs.scheduler import JobStatus, Scheduler
 from trading_ops.store import jobs
 
@@ -78,7 +78,7 @@ class JobHistory(msgspec.Struct, kw_only=True):
 class JobPlan(msgspec.Struct, kw_only=True):
     """What a job would do now; no steps and no `refused`: nothing to do."""
 
-    steps: list[Step]
+    steps: list[PlannedStep]
     refused: str
 
 

@@ -56,7 +56,7 @@ from trading_ops.reconciler.intake import Intake
 from trading_ops.reconciler.lease import Leases, replica_name
 from trading_ops.reconciler.loop import Loop
 from trading_ops.reconciler.manual_actions import ErrorBudget, ManualActions
-from trading_ops.reconciler.metrics import DatabaseMetrics, Notices, ReconcilerMetrics
+from trading_ops.reconciler.metrics import DatabaseMetricsUpdater, Notices, ReconcilerMetrics
 from trading_ops.reconciler.observe import Observer
 from trading_ops.reconciler.reconcile import DecisionLog, IncidentReconciler
 from trading_ops.reconciler.retention import Retention
@@ -360,7 +360,7 @@ def _directory(session: aiohttp.ClientSession, deps: Dependencies) -> Directory:
 @contextlib.asynccontextmanager
 async def _database_metrics(deps: Dependencies) -> AsyncIterator[None]:
     """Publish metrics outside the loop, so that a hung loop does not hide them."""
-    measuring = DatabaseMetrics(
+    measuring = DatabaseMetricsUpdater(
         writer=deps.writer,
         reader=deps.reader,
         leases=deps.leases,

@@ -38,7 +38,7 @@ from trading_ops.jobs.scheduler import Scheduler
 from trading_ops.messages.outbox import Outbox
 from trading_ops.reconciler.loop import Loop
 from trading_ops.reports.recovery_times import recovery_times
-from trading_ops.reports.sending import Reporter
+from trading_ops.reports.sending import ReportSender
 
 
 def application_of(
@@ -130,7 +130,7 @@ def _handlers(
         messages=MessageRoutes(writer, reader, outbox),
         readiness=readiness,
         reports=ReportRoutes(
-            Reporter(
+            ReportSender(
                 prometheus=Prometheus(deps.monitoring.reports_prometheus()),
                 reader=reader,
                 outbox=outbox,

@@ -102,7 +102,7 @@ def digests_of(folder: Path) -> Digests:
     }
 
 
-def _last(connection: Connection, *, kind: str) -> events.Event | None:
+def _last(connection: Connection, *, kind: str) -> events.TimelineEvent | None:
     """Return the newest event with the state."""
     for name in (CHANGED, RECORDED):
         if found := find_events(connection, kind=name, reason=kind, span=TimeRange(), limit=1):

@@ -13,7 +13,7 @@ from pathlib import Path
 from trading_ops import clock
 from trading_ops.audit.checkpoint import Anchor, parse_anchor
 from trading_ops.audit.diagnosis import WINDOW, diagnose
-from trading_ops.audit.walk import Fault, Problem, Walk
+from trading_ops.audit.walk import ChainViolation, Tampering, Walk
 from trading_ops.errors import StoreError
 from trading_ops.store import Connection, archive, audit_chain
 from trading_ops.store.archive import Archive, EventFile
@@ -35,7 +35,7 @@ class KeySection:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class ChainVerdict:
     """Result of a verification."""
 
     verified: int
@@ -70,13 +70,13 @@ class Verdict:
     archived_from: int | None
     """The first of them."""
 
-    problem: Problem | None
+    problem: ChainViolation | None
     """None: no tampering was detected."""
 
     took_seconds: float
 
 
-def unproven(verdict: Verdict, *, before_chain: int = 0) -> list[str]:
+def unproven(verdict: ChainVerdict, *, before_chain: int = 0) -> list[str]:
     """Return the limits of the verification, one sentence each.
 
     Args:
@@ -111,7 +111,7 @@ class AnchorBook:
     """In ascending order."""
 
     torn: int = 0
-    forged: Problem | None = None
+    forged: ChainViolation | None = None
     without: tuple[Path, ...] = ()
     """Files without a genuine anchor, or that do not exist."""
 
@@ -132,8 +132,8 @@ def read_anchors(paths: Sequence[Path], keys: Sequence[bytes]) -> AnchorBook:
                 genuine.add(anchor)
                 found += 1
             elif anchor is not None or not _may_be_half(line):
-                forged = forged or Problem(
-                    fault=Fault.ANCHOR_FORGED,
+                forged = forged or ChainViolation(
+                    fault=Tampering.ANCHOR_FORGED,
                     seq=anchor.seq if anchor else 0,
                     detail=f"line {number} of {path} is not signed with the key: {line[:60]!r}",
                 )
@@ -166,7 +166,7 @@ async def verify(
     *,
     archives: Sequence[Path] = (),
     batch_size: int = BATCH,
-) -> Verdict:
+) -> ChainVerdict:
     """Check all events, those in the archives too.
 
     Args:
@@ -201,7 +201,7 @@ class _Past:
 
     first: int | None = None
     events: int = 0
-    problem: Problem | None = None
+    problem: ChainViolation | None = None
 
 
 def _archived(
@@ -239,10 +239,12 @@ def _archived(
         walk.start(checkpoints, first=files[0].first)
         problem = _follow(walk, files, removed)
     except (StoreError, OSError) as error:
-        return _Past(problem=Problem(fault=Fault.ARCHIVE_CHANGED, seq=0, detail=str(error)))
+        return _Past(
+            problem=ChainViolation(fault=Tampering.ARCHIVE_CHANGED, seq=0, detail=str(error))
+        )
     if problem is None and walk.missed_anchor is not None:
-        problem = Problem(
-            fault=Fault.REMOVED,
+        problem = ChainViolation(
+            fault=Tampering.REMOVED,
             seq=walk.seq + 1,
             detail=f"events {walk.seq + 1} to {removed} were removed from the database, and no "
             "archive has them: name the archive folder of every reconciler",
@@ -250,7 +252,7 @@ def _archived(
     return _Past(first=files[0].first, events=walk.seq - files[0].first + 1, problem=problem)
 
 
-def _follow(walk: Walk, files: Sequence[EventFile], removed: int) -> Problem | None:
+def _follow(walk: Walk, files: Sequence[EventFile], removed: int) -> ChainViolation | None:
     """Go over the rows of some files up to the last removed one; they may overlap."""
     for file in files:
         for page in archive.links_of(file):
@@ -264,7 +266,7 @@ def _number(file: EventFile) -> tuple[int, int]:
     return file.first, file.last
 
 
-async def _walk(walk: Walk, reader: Reader, batch_size: int) -> Problem | None:
+async def _walk(walk: Walk, reader: Reader, batch_size: int) -> ChainViolation | None:
     """Check all events and the head."""
     while True:
         batch = await _next_batch(reader, walk.after, batch_size)
@@ -277,12 +279,12 @@ async def _walk(walk: Walk, reader: Reader, batch_size: int) -> Problem | None:
             return walk.end(batch.head) or _unsigned(walk, batch.head)
 
 
-def _unsigned(walk: Walk, head: Head) -> Problem | None:
+def _unsigned(walk: Walk, head: Head) -> ChainViolation | None:
     """Return a problem if the head matches the last event but is not signed with the key."""
     if not head.mac or any(head.is_signed_by(key) for key in walk.keys):
         return None
-    return Problem(
-        fault=Fault.HEAD_CHANGED,
+    return ChainViolation(
+        fault=Tampering.HEAD_CHANGED,
         seq=head.seq,
         detail=f"the chain's head, event {head.seq}, is not signed with the key: the log was "
         "truncated, or this version of the reconciler has not written to the database yet",
@@ -317,18 +319,22 @@ def _batch(connection: Connection, *, after: int | None, limit: int) -> _Batch:
     return _Batch(rows=rows, head=audit_chain.newest(connection), is_last=len(rows) < limit)
 
 
-def _unreadable(seq: int) -> Problem:
+def _unreadable(seq: int) -> ChainViolation:
     detail = f"event {seq}, or the next one, cannot be read: it was edited or is corrupt"
-    return Problem(fault=Fault.EDITED, seq=seq, detail=detail)
+    return ChainViolation(fault=Tampering.EDITED, seq=seq, detail=detail)
 
 
 def _verdict(
-    walk: Walk, anchors: AnchorBook, past: _Past, problem: Problem | None, took_seconds: float
-) -> Verdict:
+    walk: Walk,
+    anchors: AnchorBook,
+    past: _Past,
+    problem: ChainViolation | None,
+    took_seconds: float,
+) -> ChainVerdict:
     last_anchor = anchors.genuine[-1] if anchors.genuine else None
     verified = 0 if walk.first is None else walk.seq - walk.first + 1
     anchored = last_anchor.seq if last_anchor else (walk.first or 1) - 1
-    return Verdict(
+    return ChainVerdict(
         verified=verified,
         first=walk.first,
         last=walk.seq,

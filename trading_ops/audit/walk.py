@@ -12,7 +12,7 @@ from trading_ops.store import audit_chain
 from trading_ops.store.audit_chain import Checkpoint, CheckpointKind, Head, Link
 
 
-class Fault(StrEnum):
+class Tampering(StrEnum):
     """The kind of tampering."""
 
     EDITED = "edited"
@@ -29,10 +29,10 @@ class Fault(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Problem:
+class ChainViolation:
     """The first problem."""
 
-    fault: Fault
+    fault: Tampering
     seq: int
     """The first affected event."""
 
@@ -82,7 +82,7 @@ class Walk:
 
     def start(
         self, checkpoints: Sequence[Checkpoint], *, first: int | None = None
-    ) -> Problem | None:
+    ) -> ChainViolation | None:
         """Load the checkpoints before the first row; return the first forged one as a problem.
 
         Args:
@@ -101,8 +101,8 @@ class Walk:
             self._anchored += 1
         return next(
             (
-                Problem(
-                    fault=Fault.CHECKPOINT_FORGED,
+                ChainViolation(
+                    fault=Tampering.CHECKPOINT_FORGED,
                     seq=point.seq,
                     detail=f"the checkpoint `{point.kind}` at event {point.seq} is not signed with "
                     "the key",
@@ -189,25 +189,25 @@ class Walk:
         """Return the first anchor after the current row."""
         return self.anchors[self._anchored] if self._anchored < len(self.anchors) else None
 
-    def end(self, head: Head) -> Problem | None:
+    def end(self, head: Head) -> ChainViolation | None:
         """Return the problem at the end, if all rows are valid."""
         anchor = self.missed_anchor
         if self.seq < head.seq:
-            return Problem(
-                fault=Fault.TRUNCATED,
+            return ChainViolation(
+                fault=Tampering.TRUNCATED,
                 seq=self.seq + 1,
                 detail=f"events {self.seq + 1} to {head.seq} are missing at the end",
             )
         if anchor is not None:
-            return Problem(
-                fault=Fault.TRUNCATED,
+            return ChainViolation(
+                fault=Tampering.TRUNCATED,
                 seq=self.seq + 1,
                 detail=f"events from {self.seq + 1} on are missing at the end: event {anchor.seq} "
                 f"was anchored at {anchor.at}",
             )
         if (self.seq, self.mac) != (head.seq, head.mac):
-            return Problem(
-                fault=Fault.HEAD_CHANGED,
+            return ChainViolation(
+                fault=Tampering.HEAD_CHANGED,
                 seq=self.seq,
                 detail=f"the chain's head is event {head.seq}, but the last event is {self.seq}"
                 if self.seq != head.seq

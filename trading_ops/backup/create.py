@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from trading_ops import __version__, clock, logs
 from trading_ops.backup import durable, sqlite
-from trading_ops.backup.manifest import Database, Manifest, describe, new_id
-from trading_ops.backup.records import Record, Records, record_of
+from trading_ops.backup.manifest import CapturedDatabase, Manifest, describe, new_id
+from trading_ops.backup.records import BackupRecords, Record, record_of
 from trading_ops.backup.repository import Repository
 from trading_ops.backup.running import TAKING, noted, only_one
-from trading_ops.backup.sources import BOTS, Source, archive_sources, bot_sources, sources
+from trading_ops.backup.sources import BOTS, BackupSource, archive_sources, bot_sources, sources
 from trading_ops.config.settings import Settings
 from trading_ops.domain.backup import Operation
 from trading_ops.errors import StoreError
@@ -31,7 +31,7 @@ def create(settings: Settings, repository: Repository) -> Record:
         TradingOpsError: it could not be taken or stored; earlier backups are unchanged. Or it was
             stored without the records of a bot that could not be read.
     """
-    records = Records(settings.backup_records)
+    records = BackupRecords(settings.backup_records)
     with only_one(settings, TAKING), noted(records, Operation.CREATE):
         began, now = clock.monotonic(), clock.now()
         staging = durable.empty_folder(settings.backup_work / "create")
@@ -93,13 +93,13 @@ def _capture_postgresql(settings: Settings, staging: Path) -> "Captured | None":
 
 def _capture_bots(
     settings: Settings, staging: Path, *, secrets: bool
-) -> tuple[tuple[Database, ...], list[str]]:
+) -> tuple[tuple[CapturedDatabase, ...], list[str]]:
     """Copy the records of bots outside of `var`; one that cannot be read does not stop the rest.
 
     Returns:
         Their databases, and a problem for each bot that was left out.
     """
-    databases: tuple[Database, ...] = ()
+    databases: tuple[CapturedDatabase, ...] = ()
     problems = []
     for name, folder in settings.backup_folders.items():
         try:
@@ -114,13 +114,13 @@ def _capture_bots(
     return databases, problems
 
 
-def _capture(found: Iterable[Source], staging: Path) -> tuple[Database, ...]:
+def _capture(found: Iterable[BackupSource], staging: Path) -> tuple[CapturedDatabase, ...]:
     """Copy plain files first, databases last.
 
     The audit anchors are then older than the database: newer ones would report it as truncated.
     """
-    plain: list[Source] = []
-    databases: list[Source] = []
+    plain: list[BackupSource] = []
+    databases: list[BackupSource] = []
     for source in found:
         try:
             (databases if sqlite.is_database(source.path) else plain).append(source)
@@ -140,7 +140,7 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _copy_file(source: Source, target: Path) -> None:
+def _copy_file(source: BackupSource, target: Path) -> None:
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         shutil.copyfile(source.path, target, follow_symlinks=False)
@@ -151,7 +151,7 @@ def _copy_file(source: Source, target: Path) -> None:
         raise StoreError(f"{source.path} could not be copied: {error.strerror}") from error
 
 
-def _copy_database(source: Source, target: Path) -> Database:
+def _copy_database(source: BackupSource, target: Path) -> CapturedDatabase:
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         sqlite.copy(source.path, target)
@@ -163,7 +163,7 @@ def _copy_database(source: Source, target: Path) -> Database:
     return described
 
 
-def _refuse_old(settings: Settings, databases: Iterable[Database]) -> None:
+def _refuse_old(settings: Settings, databases: Iterable[CapturedDatabase]) -> None:
     """Refuse a backup that lacks the existing database of the reconciler."""
     path = sqlite_path(settings.database_url)
     has_store = any(database.audit_head is not None for database in databases)

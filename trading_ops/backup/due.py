@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from trading_ops.backup.records import Run
+from trading_ops.backup.records import BackupRun
 from trading_ops.domain.backup import Operation
 
 FIRST = timedelta(minutes=1)
@@ -26,7 +26,7 @@ RETRY_LATER = timedelta(hours=1)
 
 
 def due(
-    runs: Mapping[Operation, Run],
+    runs: Mapping[Operation, BackupRun],
     *,
     interval: timedelta,
     began: datetime,
@@ -62,14 +62,14 @@ def due(
     return found
 
 
-def _is_verification_due(last: Run | None, checked: datetime, now: datetime) -> bool:
+def _is_verification_due(last: BackupRun | None, checked: datetime, now: datetime) -> bool:
     if last is not None and not last.succeeded:
         return _is_due(last, VERIFY_EACH, now)
     paused = last is not None and last.at <= now < last.at + RETRY
     return not paused and not checked <= now < checked + VERIFY_EACH
 
 
-def _is_due(last: Run | None, every: timedelta, now: datetime) -> bool:
+def _is_due(last: BackupRun | None, every: timedelta, now: datetime) -> bool:
     if last is None:
         return True
     wait = every if last.succeeded else min(every, RETRY if last.retry else RETRY_LATER)

@@ -15,8 +15,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from trading_ops.backup import durable
-from trading_ops.backup.manifest import BLOCK, Damaged, Entry, Manifest, decode, digest, encode
-from trading_ops.backup.repository import Listing
+from trading_ops.backup.manifest import BLOCK, Damaged, FileEntry, Manifest, decode, digest, encode
+from trading_ops.backup.repository import RepositoryListing
 from trading_ops.errors import StoreError
 
 BUSY = "another process is changing the backup repository {}. Fix: wait until it has finished"
@@ -50,7 +50,7 @@ class FolderRepository:
             durable.sync(self._objects)
             durable.write(self._manifests / manifest.id, encode(manifest))
 
-    def listing(self) -> Listing:
+    def listing(self) -> RepositoryListing:
         """Read all manifests."""
         found, damaged = [], []
         for path in sorted(self._manifests.glob("[0-9]*")):
@@ -63,7 +63,7 @@ class FolderRepository:
                 found.append(manifest)
             else:
                 damaged.append(f"{path.name}: it contains the manifest of {manifest.id}")
-        return Listing(sorted(found, key=lambda manifest: manifest.order), damaged)
+        return RepositoryListing(sorted(found, key=lambda manifest: manifest.order), damaged)
 
     def space(self) -> durable.Space:
         """Return the space of the folder's file system."""
@@ -105,17 +105,17 @@ class FolderRepository:
         with durable.locked(self._path / "lock", BUSY.format(self._path)):
             yield
 
-    def _object(self, entry: Entry) -> Path:
+    def _object(self, entry: FileEntry) -> Path:
         return self._objects / entry.sha256[:2] / entry.sha256
 
-    def _is_intact(self, entry: Entry) -> bool:
+    def _is_intact(self, entry: FileEntry) -> bool:
         """Verify an existing object: a new backup must not use a corrupt one."""
         path = self._object(entry)
         return (
             path.is_file() and path.stat().st_size == entry.bytes and (digest(path) == entry.sha256)
         )
 
-    def _store(self, source: Path, entry: Entry) -> Path:
+    def _store(self, source: Path, entry: FileEntry) -> Path:
         target = self._object(entry)
         durable.private_folder(target.parent)
         scratch = target.with_name(f"{UNFINISHED}{secrets.token_hex(8)}")

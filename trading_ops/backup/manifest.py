@@ -28,7 +28,7 @@ class Damaged(StoreError):
     """A backup differs from its manifest, or the manifest cannot be read."""
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FileEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One file."""
 
     path: Annotated[str, msgspec.Meta(min_length=1)]
@@ -39,7 +39,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     mode: Annotated[int, msgspec.Meta(ge=0, le=0o777)]
 
 
-class Database(
+class CapturedDatabase(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
 ):
     """Facts about a database when it was captured; a restore test compares them."""
@@ -85,8 +85,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     secrets: bool
     """Whether the secrets folder is included: only in an encrypted repository."""
 
-    entries: tuple[Entry, ...]
-    databases: tuple[Database, ...]
+    entries: tuple[FileEntry, ...]
+    databases: tuple[CapturedDatabase, ...]
 
     @property
     def order(self) -> tuple[datetime, str]:
@@ -99,7 +99,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return sum(entry.bytes for entry in self.entries)
 
     @property
-    def postgresql(self) -> Database | None:
+    def postgresql(self) -> CapturedDatabase | None:
         """Return the PostgreSQL database, if there is one."""
         return next(
             (database for database in self.databases if database.engine == "postgresql"), None
@@ -121,7 +121,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return database.recoverable_from <= moment <= database.recoverable_to
 
     @property
-    def store(self) -> Database | None:
+    def store(self) -> CapturedDatabase | None:
         """Return the reconciler's database, the one with an audit chain."""
         return next(
             (database for database in self.databases if database.audit_head is not None), None
@@ -165,7 +165,7 @@ def is_safe(path: str) -> bool:
     return "\0" not in path and not any(part in {"", ".", ".."} for part in parts)
 
 
-def describe(folder: Path, known: Mapping[str, Entry] | None = None) -> tuple[Entry, ...]:
+def describe(folder: Path, known: Mapping[str, FileEntry] | None = None) -> tuple[FileEntry, ...]:
     """Return the entries of all files in a folder; links are not followed.
 
     Args:
@@ -179,11 +179,11 @@ def describe(folder: Path, known: Mapping[str, Entry] | None = None) -> tuple[En
     return tuple(found)
 
 
-def describe_file(path: Path, name: str) -> Entry:
+def describe_file(path: Path, name: str) -> FileEntry:
     """Return the entry of a file."""
     status = path.stat()
     mode = stat.S_IMODE(status.st_mode) & 0o777
-    return Entry(path=name, bytes=status.st_size, sha256=digest(path), mode=mode)
+    return FileEntry(path=name, bytes=status.st_size, sha256=digest(path), mode=mode)
 
 
 def files(folder: Path) -> Iterator[Path]:

@@ -1,6 +1,6 @@
 """`backup prune`: remove expired backups, never the newest backup that can be restored."""
 
-from trading_ops.backup.records import Records
+from trading_ops.backup.records import BackupRecords
 from trading_ops.backup.repository import Repository
 from trading_ops.backup.retention import Keep, Kept, to_remove
 from trading_ops.backup.running import noted, only_one
@@ -14,7 +14,7 @@ def prune(settings: Settings, repository: Repository, *, dry_run: bool = False) 
     Raises:
         TradingOpsError: the repository cannot be read or changed.
     """
-    records = Records(settings.backup_records)
+    records = BackupRecords(settings.backup_records)
     with only_one(settings), noted(records, Operation.PRUNE):
         known, listing = records.all(), repository.listing()
         backups = [

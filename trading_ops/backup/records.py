@@ -58,7 +58,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         return self.checked_at or self.verified_at or self.created_at
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True):
+class BackupRun(msgspec.Struct, frozen=True, kw_only=True):
     """The last run of an operation."""
 
     at: datetime
@@ -89,7 +89,7 @@ def record_of(
     )
 
 
-class Records:
+class BackupRecords:
     """The folder of records."""
 
     def __init__(self, folder: Path) -> None:
@@ -113,11 +113,11 @@ class Records:
         """Remove a record."""
         (self._folder / f"{key}.json").unlink(missing_ok=True)
 
-    def runs(self) -> dict[Operation, Run]:
+    def runs(self) -> dict[Operation, BackupRun]:
         """Return the last run of each operation."""
-        return _read(self._folder / RUNS, dict[Operation, Run]) or {}
+        return _read(self._folder / RUNS, dict[Operation, BackupRun]) or {}
 
-    def ran(self, operation: Operation, run: Run) -> None:
+    def ran(self, operation: Operation, run: BackupRun) -> None:
         """Store the last run of an operation."""
         folder = durable.private_folder(self._folder)
         # A backup may end together with a restore test: neither must lose the other's run.

@@ -16,7 +16,7 @@ DEFAULT = "backups"
 """The folder next to `var` that is used when the setting is empty."""
 
 
-class Listing(NamedTuple):
+class RepositoryListing(NamedTuple):
     """The content of a repository."""
 
     manifests: Sequence[Manifest]
@@ -44,7 +44,7 @@ class Repository(Protocol):
             TradingOpsError: it could not be stored.
         """
 
-    def listing(self) -> Listing:
+    def listing(self) -> RepositoryListing:
         """List the stored backups.
 
         Raises:

@@ -17,7 +17,7 @@ from trading_ops.backup import durable, sftp
 from trading_ops.backup import manifest as manifests
 from trading_ops.backup.manifest import Damaged, Manifest, decode, encode
 from trading_ops.backup.postgresql.tools import end_with_parent
-from trading_ops.backup.repository import Listing
+from trading_ops.backup.repository import RepositoryListing
 from trading_ops.errors import SetupError, StoreError
 from trading_ops.redaction import redact
 
@@ -84,7 +84,7 @@ class ResticRepository:
         if manifest.id not in stored or self._dump(stored[manifest.id]) != encode(manifest):
             raise StoreError(f"restic stored a backup with another manifest than {manifest.id}")
 
-    def listing(self) -> Listing:
+    def listing(self) -> RepositoryListing:
         """Read the manifest of each snapshot with our tag."""
         found, damaged = [], []
         for snapshot in self._snapshots():
@@ -92,7 +92,7 @@ class ResticRepository:
                 found.append(self._manifest(snapshot))
             except (Damaged, StoreError) as error:
                 damaged.append(f"{snapshot.key or snapshot.id[:8]}: {error}")
-        return Listing(sorted(found, key=lambda manifest: manifest.order), damaged)
+        return RepositoryListing(sorted(found, key=lambda manifest: manifest.order), damaged)
 
     def space(self) -> durable.Space | None:
         """Return the space of the file system of a local repository, or of one on an SFTP server.

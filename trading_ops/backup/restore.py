@@ -89,6 +89,6 @@ def restore_into(
 def _recover(manifest: Manifest, folder: Path, to: datetime | None) -> None:
     from trading_ops.backup.postgresql import recovery  # noqa: PLC0415 - needs the driver
 
-    target = recovery.Target(time=to if to is not None and manifest.covers(to) else None)
+    target = recovery.RecoveryTarget(time=to if to is not None and manifest.covers(to) else None)
     with recovery.recovered(folder, target):
         pass

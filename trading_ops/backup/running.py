@@ -11,7 +11,7 @@ from trading_ops import clock
 from trading_ops.backup import durable
 from trading_ops.backup.bot_start import BotsNotStarted
 from trading_ops.backup.manifest import Damaged
-from trading_ops.backup.records import DETAIL, Records, Run
+from trading_ops.backup.records import DETAIL, BackupRecords, BackupRun
 from trading_ops.config.settings import Settings
 from trading_ops.domain.backup import Operation
 from trading_ops.errors import StoreError, TradingOpsError
@@ -47,14 +47,16 @@ def only_one(settings: Settings, *names: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def noted(records: Records, operation: Operation) -> Iterator[None]:
+def noted(records: BackupRecords, operation: Operation) -> Iterator[None]:
     """Record whether an operation succeeded."""
     try:
         yield
     except Exception as error:
         with contextlib.suppress(OSError, TradingOpsError):
             retry = not isinstance(error, BotsNotStarted | Damaged)
-            failed = Run(at=clock.now(), succeeded=False, detail=str(error)[:DETAIL], retry=retry)
+            failed = BackupRun(
+                at=clock.now(), succeeded=False, detail=str(error)[:DETAIL], retry=retry
+            )
             records.ran(operation, failed)
         raise
-    records.ran(operation, Run(at=clock.now(), succeeded=True))
+    records.ran(operation, BackupRun(at=clock.now(), succeeded=True))

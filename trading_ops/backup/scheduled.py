@@ -15,7 +15,7 @@ from pathlib import Path
 
 from trading_ops import clock, logs
 from trading_ops.backup.due import due
-from trading_ops.backup.records import DETAIL, Record, Records, Run
+from trading_ops.backup.records import DETAIL, BackupRecords, BackupRun, Record
 from trading_ops.config.settings import Settings, child_environment
 from trading_ops.domain.backup import Backup, Operation
 from trading_ops.errors import StoreError, TradingOpsError
@@ -51,7 +51,7 @@ class Backups:
     _began: datetime = field(init=False, default_factory=clock.now)
     _running: dict[Operation, asyncio.Task[None]] = field(init=False, default_factory=dict)
     _known: dict[str, Record] | None = field(init=False, default=None)
-    _unrecorded: dict[Operation, Run] = field(init=False, default_factory=dict)
+    _unrecorded: dict[Operation, BackupRun] = field(init=False, default_factory=dict)
     """Failures that a command did not record itself, because it failed too early or was killed."""
 
     @property
@@ -70,7 +70,7 @@ class Backups:
 
     async def run(self, succeeded: Succeeded = unwatched) -> None:
         """Check every few seconds for due commands and new records."""
-        records = Records(self.settings.backup_records)
+        records = BackupRecords(self.settings.backup_records)
         try:
             while True:
                 runs = self._with_unrecorded(await asyncio.to_thread(records.runs))
@@ -103,7 +103,7 @@ class Backups:
         else:
             self._known = known
 
-    def _with_unrecorded(self, runs: dict[Operation, Run]) -> dict[Operation, Run]:
+    def _with_unrecorded(self, runs: dict[Operation, BackupRun]) -> dict[Operation, BackupRun]:
         newer = {
             operation: run
             for operation, run in self._unrecorded.items()
@@ -111,16 +111,16 @@ class Backups:
         }
         return runs | newer
 
-    def _record(self, operation: Operation, failed: Run) -> None:
+    def _record(self, operation: Operation, failed: BackupRun) -> None:
         """Without a record the command would be due again at once, and no metric would show it."""
         self._unrecorded[operation] = failed
         try:
-            Records(self.settings.backup_records).ran(operation, failed)
+            BackupRecords(self.settings.backup_records).ran(operation, failed)
         except (OSError, TradingOpsError) as error:  # a full disk, for example
             log.warning("backup_run_not_recorded", operation=operation.value, error=str(error))
 
     async def _command(self, operation: Operation) -> None:
-        records = Records(self.settings.backup_records)
+        records = BackupRecords(self.settings.backup_records)
         before = await asyncio.to_thread(records.runs)
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "trading_ops.cli.main", "backup", *COMMANDS[operation]),
@@ -144,10 +144,10 @@ class Backups:
             after = await asyncio.to_thread(records.runs)
             if after.get(operation) == before.get(operation):
                 detail = text or f"it ended with exit code {process.returncode}"
-                failed = Run(at=clock.now(), succeeded=False, detail=detail[-DETAIL:])
+                failed = BackupRun(at=clock.now(), succeeded=False, detail=detail[-DETAIL:])
                 await asyncio.to_thread(self._record, operation, failed)
 
-    def _show(self, known: dict[str, Record], runs: dict[Operation, Run]) -> None:
+    def _show(self, known: dict[str, Record], runs: dict[Operation, BackupRun]) -> None:
         metrics, stored = self.metrics, list(known.values())
         metrics.interval.set(self.interval.total_seconds())
         for operation in Operation:

@@ -15,7 +15,7 @@ _LINE = re.compile(r"^\s*(\d+)\s+\d+\s+(\d+)\s+\d+\s+\d+%\s*$", re.MULTILINE)
 """Size, used, available, (root), %capacity."""
 
 
-class Place(NamedTuple):
+class SftpFolder(NamedTuple):
     """A folder of an SFTP server."""
 
     server: str
@@ -24,13 +24,13 @@ class Place(NamedTuple):
     path: str
 
 
-def place(location: str) -> Place:
+def place(location: str) -> SftpFolder:
     """Return the parts of restic's location: `sftp:user@host:/path` or `sftp://user@host//path`."""
     if location.startswith("sftp://"):
         parts = urlsplit(location)
-        return Place(f"sftp://{parts.netloc}", unquote(parts.path.removeprefix("/")) or ".")
+        return SftpFolder(f"sftp://{parts.netloc}", unquote(parts.path.removeprefix("/")) or ".")
     server, _, path = location.removeprefix(SCHEME).rpartition(":")
-    return Place(server, path or ".")
+    return SftpFolder(server, path or ".")
 
 
 def space(location: str) -> Space:

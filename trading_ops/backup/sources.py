@@ -39,14 +39,14 @@ BESIDE_TARGETS = ("jobs.yml", "maintenance.yml")
 """Beside targets.yml, where they exist."""
 
 
-class Source(NamedTuple):
+class BackupSource(NamedTuple):
     """One file, and its name in the backup."""
 
     path: Path
     name: str
 
 
-def sources(settings: Settings, *, secrets: bool) -> Iterator[Source]:
+def sources(settings: Settings, *, secrets: bool) -> Iterator[BackupSource]:
     """Yield every file of a backup but the archive; links are not followed.
 
     Args:
@@ -63,27 +63,29 @@ def sources(settings: Settings, *, secrets: bool) -> Iterator[Source]:
     for place in places:
         name = place.relative_to(root) if place.is_relative_to(root) else Path(place.name)
         for path in _files(place, secrets=secrets):
-            yield Source(path, str(Path("config", name, path.relative_to(place))).rstrip("/."))
+            yield BackupSource(
+                path, str(Path("config", name, path.relative_to(place))).rstrip("/.")
+            )
     restored = (path.name for path in settings.var.glob(RESTORED))
     left_out = REBUILT | venue_folders(settings) | {ARCHIVE, *restored}
     for path in _files(settings.var, secrets=secrets, left_out=left_out):
-        yield Source(path, f"var/{path.relative_to(settings.var)}")
+        yield BackupSource(path, f"var/{path.relative_to(settings.var)}")
 
 
-def bot_sources(name: str, folder: Path, *, secrets: bool) -> Iterator[Source]:
+def bot_sources(name: str, folder: Path, *, secrets: bool) -> Iterator[BackupSource]:
     """Yield the files of an entry of `backup_folders`, except logs.
 
     Raises:
         OSError: the folder, or one in it, cannot be read.
     """
     for path in _files(folder, secrets=secrets, left_out=LOGS, refuse=True):
-        yield Source(path, f"{BOTS}/{name}/{path.relative_to(folder)}")
+        yield BackupSource(path, f"{BOTS}/{name}/{path.relative_to(folder)}")
 
 
-def archive_sources(settings: Settings) -> Iterator[Source]:
+def archive_sources(settings: Settings) -> Iterator[BackupSource]:
     """Yield the files of the archive."""
     for path in _files(settings.archive, secrets=False):
-        yield Source(path, f"var/{ARCHIVE}/{path.relative_to(settings.archive)}")
+        yield BackupSource(path, f"var/{ARCHIVE}/{path.relative_to(settings.archive)}")
 
 
 def venue_folders(settings: Settings) -> frozenset[str]:

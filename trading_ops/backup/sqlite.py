@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from trading_ops import clock
-from trading_ops.backup.manifest import Database
+from trading_ops.backup.manifest import CapturedDatabase
 from trading_ops.store.backups import position
 
 MAGIC = b"SQLite format 3\0"
@@ -65,7 +65,7 @@ def _copy(source: Path, target: Path, *, closed: bool) -> None:
     target.chmod(0o600)
 
 
-def describe(path: Path, name: str) -> Database:
+def describe(path: Path, name: str) -> CapturedDatabase:
     """Return facts about a copy.
 
     Raises:
@@ -88,7 +88,7 @@ def describe(path: Path, name: str) -> Database:
             if latest is not None:
                 newest[table] = str(latest)
         found = position(tables, partial(_first, connection))
-    return Database(
+    return CapturedDatabase(
         path=name,
         engine="sqlite",
         rows=rows,

@@ -12,8 +12,8 @@ import msgspec
 from trading_ops import clock
 from trading_ops.backup import durable, sqlite
 from trading_ops.backup.bot_start import start_bots
-from trading_ops.backup.manifest import Damaged, Database, Manifest, differences
-from trading_ops.backup.records import Record, Records, record_of
+from trading_ops.backup.manifest import CapturedDatabase, Damaged, Manifest, differences
+from trading_ops.backup.records import BackupRecords, Record, record_of
 from trading_ops.backup.repository import Repository
 from trading_ops.backup.running import READING, noted, only_one
 from trading_ops.config.settings import Settings
@@ -47,7 +47,7 @@ def verify(
         BotsNotStarted: the backup is intact, and is recorded as such.
         TradingOpsError: the repository or this host failed; the backup may be intact.
     """
-    records = Records(settings.backup_records)
+    records = BackupRecords(settings.backup_records)
     operation = Operation.RESTORE_TEST if restore_test else Operation.VERIFY
     with only_one(settings, READING), noted(records, operation):
         scratch = settings.backup_work / "verify"
@@ -90,7 +90,7 @@ def verified_longest_ago(
     """
     if not manifests:
         raise SetupError(NO_BACKUP)
-    known = Records(settings.backup_records).all()
+    known = BackupRecords(settings.backup_records).all()
     return min(
         manifests,
         key=lambda manifest: (
@@ -138,13 +138,15 @@ def check_contents(settings: Settings, manifest: Manifest, folder: Path) -> list
         return problems + _check_audit(settings, urls[store.path], folder)
 
 
-def _recovered(database: Database, path: Path) -> "contextlib.AbstractContextManager[Scratch]":
+def _recovered(
+    database: CapturedDatabase, path: Path
+) -> "contextlib.AbstractContextManager[Scratch]":
     from trading_ops.backup.postgresql import recovery  # noqa: PLC0415 - needs the driver
 
-    return recovery.recovered(path, recovery.Target(lsn=database.wal_counted), scratch=True)
+    return recovery.recovered(path, recovery.RecoveryTarget(lsn=database.wal_counted), scratch=True)
 
 
-def _check_sqlite(expected: Database, path: Path) -> list[str]:
+def _check_sqlite(expected: CapturedDatabase, path: Path) -> list[str]:
     if problems := sqlite.check(path):
         return problems
     found = sqlite.describe(path, expected.path)

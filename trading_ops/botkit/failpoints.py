@@ -10,7 +10,7 @@ from collections.abc import Callable
 from enum import StrEnum
 
 
-class Failpoint(StrEnum):
+class BotFailpoint(StrEnum):
     """The points, roughly in the order in which an order and then a shutdown pass them."""
 
     INTENT = "intent"
@@ -80,15 +80,15 @@ class Failpoint(StrEnum):
     """The clean end is recorded; the components still run."""
 
 
-_watchers: list[Callable[[Failpoint], None]] = []
+_watchers: list[Callable[[BotFailpoint], None]] = []
 
 
-def reached(point: Failpoint) -> None:
+def reached(point: BotFailpoint) -> None:
     """Call the watchers, if there are any; the code of the bot calls this at each point."""
     for watcher in _watchers:
         watcher(point)
 
 
-def watch(watcher: Callable[[Failpoint], None]) -> None:
+def watch(watcher: Callable[[BotFailpoint], None]) -> None:
     """Call `watcher` at each point from now on; for crash tests."""
     _watchers.append(watcher)

@@ -18,7 +18,7 @@ FACT = "life"
 """The name of the fact that stores the latest run; see `records.facts`."""
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True):
+class BotRun(msgspec.Struct, frozen=True, kw_only=True):
     """The record of one run. Times are in seconds since the epoch."""
 
     started_at: float
@@ -72,10 +72,10 @@ class LastRun:
     age_seconds: float | None = None
     """Time since the run was last known to be alive; None when no run is recorded."""
 
-    run: Run | None = None
+    run: BotRun | None = None
 
 
-def assess_at_start(run: Run | None, now: float) -> LastRun:
+def assess_at_start(run: BotRun | None, now: float) -> LastRun:
     """Assess the run before this one; the caller holds the records, so that run is over.
 
     Args:
@@ -88,7 +88,7 @@ def assess_at_start(run: Run | None, now: float) -> LastRun:
     return LastRun(end=end, age_seconds=_age(run, now), run=run)
 
 
-def assess_from_outside(run: Run | None, now: float, crash_after_seconds: float) -> LastRun:
+def assess_from_outside(run: BotRun | None, now: float, crash_after_seconds: float) -> LastRun:
     """Assess a run that may still be in progress.
 
     Args:
@@ -117,6 +117,6 @@ def describe(last: LastRun) -> str:
     return f"crashed: {process} recorded no end and was last active {age:.0f} s ago"
 
 
-def _age(run: Run, now: float) -> float:
+def _age(run: BotRun, now: float) -> float:
     """Return the seconds since the run was alive; 0 when the clock was set back."""
     return max(0.0, now - run.seen_at)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trading_ops.capacity.trend import Finding, Point, Trend, trend
+from trading_ops.capacity.trend import GrowthFinding, GrowthTrend, Point, trend
 
 DAY = 86400.0
 WEEK_DAYS = 7
@@ -31,7 +31,7 @@ class Usage:
     """By the nearest-rank method."""
 
     peak: float
-    trend: Trend
+    trend: GrowthTrend
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,7 @@ def days_to(threshold: float, used: Usage) -> Days:
     if used.now >= threshold:
         return Days(expected=0.0, earliest=0.0, latest=0.0)
     found = used.trend
-    if found.finding is not Finding.GROWING:
+    if found.finding is not GrowthFinding.GROWING:
         return NEVER
     margin = NOISE_FACTOR * found.noise
 

@@ -11,8 +11,8 @@ import msgspec
 from trading_ops.capacity.forecast import Days, Usage, days_to
 from trading_ops.capacity.limits import Choices, Thresholds
 from trading_ops.capacity.recommend import Advice, advise
-from trading_ops.capacity.resources import Resource, Unit
-from trading_ops.capacity.trend import Finding
+from trading_ops.capacity.resources import Resource, ResourceUnit
+from trading_ops.capacity.trend import GrowthFinding
 
 
 class Level(StrEnum):
@@ -36,7 +36,7 @@ class DaysView(msgspec.Struct, kw_only=True):
 class GrowthView(msgspec.Struct, kw_only=True):
     """The trend of the daily peaks."""
 
-    finding: Finding
+    finding: GrowthFinding
     per_day: float
     low: float
     high: float
@@ -55,7 +55,7 @@ class ResourceView(msgspec.Struct, kw_only=True):
     resource: str
     labels: dict[str, str]
     level: Level
-    unit: Unit
+    unit: ResourceUnit
     now: float | None
     p95: float | None
     """From the last seven days."""
@@ -204,7 +204,7 @@ def _utilization(resource: ResourceView) -> float:
 
 
 def _days(threshold: float | None, used: Usage | None) -> DaysView | None:
-    if threshold is None or used is None or used.trend.finding is Finding.TOO_SHORT:
+    if threshold is None or used is None or used.trend.finding is GrowthFinding.TOO_SHORT:
         return None
     found: Days = days_to(threshold, used)
     return DaysView(

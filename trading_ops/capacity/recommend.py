@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 from trading_ops.capacity.forecast import Usage, days_to
 from trading_ops.capacity.limits import Choices, Thresholds
-from trading_ops.capacity.resources import SCALE, Remedy, Resource, Unit
-from trading_ops.capacity.trend import Finding
+from trading_ops.capacity.resources import SCALE, CapacityRemedy, Resource, ResourceUnit
+from trading_ops.capacity.trend import GrowthFinding
 
-SMALLER: Mapping[Unit, tuple[str, ...]] = {
-    Unit.BYTES: ("MB", "kB", "B"),
-    Unit.BYTES_PER_SECOND: ("kB/s", "B/s"),
-    Unit.SECONDS: ("ms",),
+SMALLER: Mapping[ResourceUnit, tuple[str, ...]] = {
+    ResourceUnit.BYTES: ("MB", "kB", "B"),
+    ResourceUnit.BYTES_PER_SECOND: ("kB/s", "B/s"),
+    ResourceUnit.SECONDS: ("ms",),
 }
 """Names of a thousandth of a unit, a millionth, and so on."""
 
@@ -32,7 +32,7 @@ class Advice:
     """In base units."""
 
     units: float = 0.0
-    """The same in units of `Unit`, for prices."""
+    """The same in units of `ResourceUnit`, for prices."""
 
 
 def advise(
@@ -59,7 +59,7 @@ def advise(
         total += f" + {choices.horizon_days} x {amount(resource.unit, growth)}"
     sums = f"({total}) / {levels.critical:g} = {amount(resource.unit, needed)}"
     begin = _begin(name, resource, used, peak, limit)
-    if resource.remedy is Remedy.REDUCE:
+    if resource.remedy is CapacityRemedy.REDUCE:
         return Advice(
             text=f"{begin}: reduce {resource.change} by {1 - limit / needed:.0%}: {sums},"
             f" and the limit is {amount(resource.unit, limit)}."
@@ -79,7 +79,7 @@ def advise(
 
 def _unlimited(name: str, resource: Resource, used: Usage) -> str:
     pace = amount(resource.unit, used.trend.slope)
-    grows = used.trend.finding is Finding.GROWING
+    grows = used.trend.finding is GrowthFinding.GROWING
     growth = f"it grows by {pace} a day" if grows else "its growth is unknown"
     return f"{name}: {growth}; its limit is unknown: set limits.{resource.name} in capacity.yml."
 
@@ -92,16 +92,18 @@ def _begin(name: str, resource: Resource, used: Usage, peak: float, limit: float
         begin = f"{name} is full"
     else:
         begin = f"{name} is full in {_days(full)}"
-    if used.trend.finding is Finding.GROWING:
+    if used.trend.finding is GrowthFinding.GROWING:
         begin += f" at {amount(resource.unit, used.trend.slope)} a day"
     return begin
 
 
 def _act(resource: Resource, limit: float, add: float) -> str:
-    if resource.remedy is Remedy.RAISE:
+    if resource.remedy is CapacityRemedy.RAISE:
         return f"raise {resource.change} to {amount(resource.unit, limit + add)}"
     more = amount(resource.unit, add)
-    return f"add {more}" if resource.unit is Unit.CPUS else f"add {more} of {resource.change}"
+    return (
+        f"add {more}" if resource.unit is ResourceUnit.CPUS else f"add {more} of {resource.change}"
+    )
 
 
 def describe(resource: Resource, labels: Mapping[str, str]) -> str:
@@ -110,10 +112,10 @@ def describe(resource: Resource, labels: Mapping[str, str]) -> str:
     return f"{resource.name} {found}".strip()
 
 
-def amount(unit: Unit, value: float) -> str:
+def amount(unit: ResourceUnit, value: float) -> str:
     """Return a value with its unit, with three digits."""
     scaled = value / SCALE[unit]
-    if unit is Unit.SHARE:
+    if unit is ResourceUnit.SHARE:
         return f"{100 * value:.3g} %"
     name = unit.value
     for smaller in SMALLER.get(unit, ()):
@@ -121,9 +123,9 @@ def amount(unit: Unit, value: float) -> str:
             break
         scaled, name = scaled * 1000, smaller
     digits = f"{scaled:.3g}" if abs(scaled) < 1000 else f"{scaled:,.0f}"  # noqa: PLR2004
-    if unit is Unit.CPUS and digits == "1":
+    if unit is ResourceUnit.CPUS and digits == "1":
         return "1 CPU"
-    return digits if unit is Unit.COUNT else f"{digits} {name}"
+    return digits if unit is ResourceUnit.COUNT else f"{digits} {name}"
 
 
 def _fine(name: str, resource: Resource, used: Usage, limit: float, levels: Thresholds) -> str:
@@ -133,9 +135,9 @@ def _fine(name: str, resource: Resource, used: Usage, limit: float, levels: Thre
     begin += f" {_share(peak, limit)} of {amount(resource.unit, limit)}"
     if high:
         begin += f", over the warning threshold of {100 * levels.warning:.0f} %"
-    if used.trend.finding is Finding.TOO_SHORT:
+    if used.trend.finding is GrowthFinding.TOO_SHORT:
         return f"{begin}; {used.trend.days:.0f} days of data are too few for a trend."
-    if used.trend.finding is not Finding.GROWING:
+    if used.trend.finding is not GrowthFinding.GROWING:
         return f"{begin}, and it does not grow."
     full = days_to(limit, used).expected
     until = "not within ten years" if full is None else f"in {_days(full)}"

@@ -15,7 +15,7 @@ DETAIL, OURS = '{job="trading-bot-detail"}', '{job="trading-reconciler-detail"}'
 OWN = '{job="prometheus"}'
 
 
-class Unit(StrEnum):
+class ResourceUnit(StrEnum):
     """The unit of a resource; prices are per unit."""
 
     BYTES = "GB"
@@ -26,18 +26,18 @@ class Unit(StrEnum):
     COUNT = "count"
 
 
-SCALE: Mapping[Unit, float] = {
-    Unit.BYTES: 1e9,
-    Unit.BYTES_PER_SECOND: 1e6,
-    Unit.SHARE: 1.0,
-    Unit.SECONDS: 1.0,
-    Unit.CPUS: 1.0,
-    Unit.COUNT: 1.0,
+SCALE: Mapping[ResourceUnit, float] = {
+    ResourceUnit.BYTES: 1e9,
+    ResourceUnit.BYTES_PER_SECOND: 1e6,
+    ResourceUnit.SHARE: 1.0,
+    ResourceUnit.SECONDS: 1.0,
+    ResourceUnit.CPUS: 1.0,
+    ResourceUnit.COUNT: 1.0,
 }
-"""Base units of the metric per `Unit`."""
+"""Base units of the metric per `ResourceUnit`."""
 
 
-class Remedy(StrEnum):
+class CapacityRemedy(StrEnum):
     """What a recommendation changes."""
 
     ADD = "add"
@@ -59,12 +59,12 @@ class Resource:
     limit: str | float | None
     """PromQL, a constant in base units, or None: known only if `capacity.yml` has it."""
 
-    unit: Unit
+    unit: ResourceUnit
     by: tuple[str, ...]
     """Labels that identify its series."""
 
     thresholds: Thresholds
-    remedy: Remedy
+    remedy: CapacityRemedy
     change: str
     """What to change: the object of the remedy's verb."""
 
@@ -114,10 +114,10 @@ HOST: tuple[Resource, ...] = (
             f" * on (instance, job) trading_host_cpus{EXPORTER}"
         ),
         limit=f"trading_host_cpus{EXPORTER}",
-        unit=Unit.CPUS,
+        unit=ResourceUnit.CPUS,
         by=("instance",),
         thresholds=_levels(0.8, 0.95),
-        remedy=Remedy.ADD,
+        remedy=CapacityRemedy.ADD,
         change="CPUs",
         saturation=_waited("cpu"),
         runbook="TradingHostCpuHigh",
@@ -129,10 +129,10 @@ HOST: tuple[Resource, ...] = (
             f" - min_over_time(trading_host_memory_available_bytes{EXPORTER}[1h])"
         ),
         limit=f"trading_host_memory_size_bytes{EXPORTER}",
-        unit=Unit.BYTES,
+        unit=ResourceUnit.BYTES,
         by=("instance",),
         thresholds=_levels(0.85, 0.95),
-        remedy=Remedy.ADD,
+        remedy=CapacityRemedy.ADD,
         change="memory",
         saturation=_waited("memory"),
         errors=_increase("trading_host_oom_kills_total", "instance", EXPORTER),
@@ -142,10 +142,10 @@ HOST: tuple[Resource, ...] = (
         name="disk",
         used=f"trading_host_disk_size_bytes{EXPORTER} - trading_host_disk_free_bytes{EXPORTER}",
         limit=f"trading_host_disk_size_bytes{EXPORTER}",
-        unit=Unit.BYTES,
+        unit=ResourceUnit.BYTES,
         by=("instance", "path"),
         thresholds=_levels(0.8, 0.95),
-        remedy=Remedy.ADD,
+        remedy=CapacityRemedy.ADD,
         change="disk",
         saturation=_waited("io"),
         runbook="TradingHostDiskLow",
@@ -154,10 +154,10 @@ HOST: tuple[Resource, ...] = (
         name="inodes",
         used=f"trading_host_disk_inodes{EXPORTER} - trading_host_disk_inodes_free{EXPORTER}",
         limit=f"trading_host_disk_inodes{EXPORTER} > 0",
-        unit=Unit.COUNT,
+        unit=ResourceUnit.COUNT,
         by=("instance", "path"),
         thresholds=_levels(0.8, 0.95),
-        remedy=Remedy.ADD,
+        remedy=CapacityRemedy.ADD,
         change="inodes (a larger file system)",
         runbook="TradingHostDiskLow",
     ),
@@ -165,20 +165,20 @@ HOST: tuple[Resource, ...] = (
         name="host-files",
         used=_highest("trading_host_open_files", EXPORTER),
         limit=f"trading_host_open_files_limit{EXPORTER}",
-        unit=Unit.COUNT,
+        unit=ResourceUnit.COUNT,
         by=("instance",),
         thresholds=_levels(0.6, 0.8),
-        remedy=Remedy.RAISE,
+        remedy=CapacityRemedy.RAISE,
         change="fs.file-max",
     ),
     Resource(
         name="process-files",
         used=_highest("trading_process_open_files", EXPORTER),
         limit=f"trading_process_open_files_limit{EXPORTER}",
-        unit=Unit.COUNT,
+        unit=ResourceUnit.COUNT,
         by=("instance", "process"),
         thresholds=_levels(0.6, 0.8),
-        remedy=Remedy.RAISE,
+        remedy=CapacityRemedy.RAISE,
         change="LimitNOFILE of the unit",
     ),
     Resource(
@@ -189,10 +189,10 @@ HOST: tuple[Resource, ...] = (
             f" + rate(trading_host_network_sent_bytes_total{EXPORTER}[1h]))"
         ),
         limit=None,
-        unit=Unit.BYTES_PER_SECOND,
+        unit=ResourceUnit.BYTES_PER_SECOND,
         by=("instance", "interface"),
         thresholds=_levels(0.6, 0.8),
-        remedy=Remedy.ADD,
+        remedy=CapacityRemedy.ADD,
         change="bandwidth",
         errors=_increase("trading_host_network_drops_total", "instance, interface", EXPORTER),
     ),
@@ -200,10 +200,10 @@ HOST: tuple[Resource, ...] = (
         name="logs",
         used=_highest("trading_log_file_folder_size_bytes", EXPORTER),
         limit=None,
-        unit=Unit.BYTES,
+        unit=ResourceUnit.BYTES,
         by=("instance", "log"),
         thresholds=_levels(0.9, 1.0),
-        remedy=Remedy.RAISE,
+        remedy=CapacityRemedy.RAISE,
         change="log_folder_megabytes",
         runbook="TradingLogGrowthHigh",
     ),
@@ -217,10 +217,10 @@ DATABASES: tuple[Resource, ...] = (
             f" * trading_postgresql_connection_slots{EXPORTER}"
         ),
         limit=f"trading_postgresql_connection_slots{EXPORTER}",
-        unit=Unit.COUNT,
+        unit=ResourceUnit.COUNT,
         by=("instance", "database"),
         thresholds=_levels(0.7, 0.85),
-        remedy=Remedy.RAISE,
+        remedy=CapacityRemedy.RAISE,
         change="max_connections",
         runbook="TradingPostgresqlConnectionsHigh",
     ),
@@ -228,30 +228,30 @@ DATABASES: tuple[Resource, ...] = (
         name="postgresql-size",
         used=f"trading_postgresql_size_bytes{EXPORTER}",
         limit=None,
-        unit=Unit.BYTES,
+        unit=ResourceUnit.BYTES,
         by=("instance", "database"),
         thresholds=_levels(0.8, 0.95),
-        remedy=Remedy.ADD,
+        remedy=CapacityRemedy.ADD,
         change="disk for the database",
     ),
     Resource(
         name="postgresql-transaction-ids",
         used=f"trading_postgresql_xid_used_ratio{EXPORTER}",
         limit=1.0,
-        unit=Unit.SHARE,
+        unit=ResourceUnit.SHARE,
         by=("instance", "database"),
         thresholds=_levels(0.25, 0.5),
-        remedy=Remedy.REDUCE,
+        remedy=CapacityRemedy.REDUCE,
         change="the age of the oldest transaction ID with VACUUM (FREEZE)",
     ),
     Resource(
         name="sqlite-size",
         used=f"trading_sqlite_size_bytes{EXPORTER}",
         limit=None,
-        unit=Unit.BYTES,
+        unit=ResourceUnit.BYTES,
         by=("instance", "database"),
         thresholds=_levels(0.8, 0.95),
-        remedy=Remedy.ADD,
+        remedy=CapacityRemedy.ADD,
         change="disk for the database",
     ),
 )
@@ -261,10 +261,10 @@ BOTS: tuple[Resource, ...] = (
         name="bot-memory",
         used=f"max by (bot, venue) (max_over_time(trading_memory_uss_bytes{DETAIL}[1h]))",
         limit="max by (bot, venue) (bot:trading_memory_uss_bytes:limit)",
-        unit=Unit.BYTES,
+        unit=ResourceUnit.BYTES,
         by=("bot", "venue"),
         thresholds=_levels(0.8, 1.0),
-        remedy=Remedy.RAISE,
+        remedy=CapacityRemedy.RAISE,
         change="the memory limit of the bot",
         runbook="TradingBotMemoryHigh",
     ),
@@ -275,10 +275,10 @@ BOTS: tuple[Resource, ...] = (
             'trading_database_pool_connections{job="trading-bot-detail", state="in_use"}[1h]))'
         ),
         limit=f"max by (bot, venue, pool) (trading_database_pool_size{DETAIL})",
-        unit=Unit.COUNT,
+        unit=ResourceUnit.COUNT,
         by=("bot", "venue", "pool"),
         thresholds=_levels(0.8, 1.0),
-        remedy=Remedy.RAISE,
+        remedy=CapacityRemedy.RAISE,
         change="the size of the pool",
         errors=_increase("trading_database_pool_timeouts_total", "bot, venue, pool", DETAIL),
         runbook="TradingDatabasePoolExhausted",
@@ -287,10 +287,10 @@ BOTS: tuple[Resource, ...] = (
         name="queue",
         used=f"max by (bot, venue, queue) (max_over_time(trading_queue_depth{DETAIL}[1h]))",
         limit=f"max by (bot, venue, queue) (trading_queue_capacity{DETAIL} > 0)",
-        unit=Unit.COUNT,
+        unit=ResourceUnit.COUNT,
         by=("bot", "venue", "queue"),
         thresholds=_levels(0.6, 0.8),
-        remedy=Remedy.RAISE,
+        remedy=CapacityRemedy.RAISE,
         change="the capacity of the queue",
         errors=_increase("trading_queue_dropped_total", "bot, venue, queue", DETAIL),
         runbook="TradingBotQueueBacklog",
@@ -302,10 +302,10 @@ BOTS: tuple[Resource, ...] = (
             f"avg_over_time(trading_event_loop_lag_seconds{VITAL}[15s])[1h:1m]))"
         ),
         limit=0.2,
-        unit=Unit.SECONDS,
+        unit=ResourceUnit.SECONDS,
         by=("bot", "venue"),
         thresholds=_levels(0.5, 1.0),
-        remedy=Remedy.REDUCE,
+        remedy=CapacityRemedy.REDUCE,
         change="the work between two awaits of the bot",
         runbook="TradingBotEventLoopLagging",
     ),
@@ -316,10 +316,10 @@ BOTS: tuple[Resource, ...] = (
             f"(max_over_time(trading_venue_rate_limit_used_ratio{VITAL}[1h]))"
         ),
         limit=1.0,
-        unit=Unit.SHARE,
+        unit=ResourceUnit.SHARE,
         by=("bot", "venue", "group"),
         thresholds=_levels(0.6, 0.8),
-        remedy=Remedy.REDUCE,
+        remedy=CapacityRemedy.REDUCE,
         change="the calls to the venue",
         errors=_increase(
             "trading_venue_requests_total",
@@ -335,30 +335,30 @@ MONITORING: tuple[Resource, ...] = (
         name="reconciler-queue",
         used=f"max by (instance) (max_over_time(trading_ops_writer_queue_requests{OURS}[1h]))",
         limit=1000.0,
-        unit=Unit.COUNT,
+        unit=ResourceUnit.COUNT,
         by=("instance",),
         thresholds=_levels(0.5, 1.0),
-        remedy=Remedy.REDUCE,
+        remedy=CapacityRemedy.REDUCE,
         change="the time of a commit, with a faster disk under the database",
     ),
     Resource(
         name="prometheus-series",
         used=_highest("prometheus_tsdb_head_series", OWN),
         limit=None,
-        unit=Unit.COUNT,
+        unit=ResourceUnit.COUNT,
         by=("instance",),
         thresholds=_levels(0.8, 0.95),
-        remedy=Remedy.ADD,
+        remedy=CapacityRemedy.ADD,
         change="memory for more series",
     ),
     Resource(
         name="prometheus-disk",
         used=f"prometheus_tsdb_storage_blocks_bytes{OWN}",
         limit=f"prometheus_tsdb_retention_limit_bytes{OWN} > 0",
-        unit=Unit.BYTES,
+        unit=ResourceUnit.BYTES,
         by=("instance",),
         thresholds=_levels(0.9, 1.0),
-        remedy=Remedy.RAISE,
+        remedy=CapacityRemedy.RAISE,
         change="--storage.tsdb.retention.size",
     ),
 )

@@ -19,7 +19,7 @@ from trading_ops.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class ThresholdPlace:
     """The place of a resource's threshold in a rule."""
 
     resource: str
@@ -51,8 +51,12 @@ def _seconds(share: float) -> float:
     return share * EVENT_LOOP_LIMIT
 
 
-def _place(resource: str, alert: str, before: str, figure: Callable[[float], float]) -> Place:
-    return Place(resource=resource, file=FILES[alert], alert=alert, before=before, figure=figure)
+def _place(
+    resource: str, alert: str, before: str, figure: Callable[[float], float]
+) -> ThresholdPlace:
+    return ThresholdPlace(
+        resource=resource, file=FILES[alert], alert=alert, before=before, figure=figure
+    )
 
 
 FILES: Mapping[str, str] = {
@@ -65,7 +69,7 @@ FILES: Mapping[str, str] = {
     "TradingBotRateLimitHigh": "calls.yml",
 }
 
-PLACES: tuple[Place, ...] = (
+PLACES: tuple[ThresholdPlace, ...] = (
     _place("cpu", "TradingHostCpuHigh", r"idle_ratio_rate5m > ", _used),
     _place("memory", "TradingHostMemoryLow", r"memory_size_bytes\{[^}]*\} < ", _left),
     _place("disk", "TradingHostDiskLow", r"disk_size_bytes\{[^}]*\} < ", _left),

@@ -35,7 +35,7 @@ Point = tuple[float, float]
 """Time in days, and value."""
 
 
-class Finding(StrEnum):
+class GrowthFinding(StrEnum):
     """Finding about the growth."""
 
     GROWING = "growing"
@@ -46,10 +46,10 @@ class Finding(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trend:
+class GrowthTrend:
     """The growth of a series per day."""
 
-    finding: Finding
+    finding: GrowthFinding
     slope: float
     """Per day; 0 unless it grows or shrinks."""
 
@@ -76,10 +76,10 @@ class Trend:
     """Time of the first point after a step."""
 
 
-def trend(points: Sequence[Point]) -> Trend:
+def trend(points: Sequence[Point]) -> GrowthTrend:
     """Return the trend of points, oldest first; needs at least one."""
     if len(points) < MIN_POINTS:
-        return _none(Finding.TOO_SHORT, points, 0.0)
+        return _none(GrowthFinding.TOO_SHORT, points, 0.0)
     split = _split(points)
     parts = [points] if split is None else [points[:split], points[split:]]
     stepped_at = None if split is None else points[split][0]
@@ -95,10 +95,10 @@ def trend(points: Sequence[Point]) -> Trend:
     )
     small = max(NOISE_FACTOR * noise, NEGLIGIBLE_SHARE * abs(level))
     if abs(z) < SIGNIFICANT_Z or growth <= small:
-        return _none(Finding.NO_TREND, last, z, stepped_at, slopes, variance)
+        return _none(GrowthFinding.NO_TREND, last, z, stepped_at, slopes, variance)
     low, high = _interval(slopes, variance)
-    return Trend(
-        finding=Finding.GROWING if slope > 0 else Finding.SHRINKING,
+    return GrowthTrend(
+        finding=GrowthFinding.GROWING if slope > 0 else GrowthFinding.SHRINKING,
         slope=slope,
         low=low,
         high=high,
@@ -112,16 +112,16 @@ def trend(points: Sequence[Point]) -> Trend:
 
 
 def _none(
-    finding: Finding,
+    finding: GrowthFinding,
     points: Sequence[Point],
     z: float,
     stepped_at: float | None = None,
     slopes: Sequence[float] = (),
     variance: float = 0.0,
-) -> Trend:
+) -> GrowthTrend:
     low, high = _interval(slopes, variance) if slopes else (0.0, 0.0)
     level = statistics.median(value for _, value in points[-MIN_POINTS:])
-    return Trend(
+    return GrowthTrend(
         finding=finding,
         slope=0.0,
         low=low,

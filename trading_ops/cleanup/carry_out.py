@@ -15,7 +15,7 @@ from trading_ops import clock
 from trading_ops.backup.durable import size
 from trading_ops.backup.running import Busy, only_one
 from trading_ops.cleanup import inside
-from trading_ops.cleanup.rules import Kind, Leftover
+from trading_ops.cleanup.rules import CleanupReason, Leftover
 from trading_ops.config.settings import Settings
 from trading_ops.errors import SetupError
 
@@ -31,7 +31,7 @@ class _Stopped(OSError):
 class Removed:
     """Result of a clean-up."""
 
-    counts: Counter[Kind]
+    counts: Counter[CleanupReason]
     bytes: int
     skipped: str
     """Files that were kept because another process uses them; empty: none."""
@@ -58,7 +58,7 @@ def carry_out(settings: Settings, found: Sequence[Leftover], stop: Event | None 
         stop: once it is set, nothing more is removed.
     """
     stop = stop or Event()
-    counts: Counter[Kind] = Counter()
+    counts: Counter[CleanupReason] = Counter()
     failures: list[str] = []
     freed, skipped = 0, ""
 
@@ -67,7 +67,9 @@ def carry_out(settings: Settings, found: Sequence[Leftover], stop: Event | None 
         for leftover in takewhile(lambda _: not stop.is_set(), some):
             try:
                 freed += (
-                    _empty(leftover, stop) if leftover.kind is Kind.LARGE_LOG else _remove(leftover)
+                    _empty(leftover, stop)
+                    if leftover.kind is CleanupReason.LARGE_LOG
+                    else _remove(leftover)
                 )
             except (FileNotFoundError, _Stopped):
                 continue
@@ -76,12 +78,16 @@ def carry_out(settings: Settings, found: Sequence[Leftover], stop: Event | None 
             else:
                 counts[leftover.kind] += 1
 
-    of_backups = [leftover for leftover in found if leftover.kind in (Kind.INTERRUPTED, Kind.CACHE)]
+    of_backups = [
+        leftover
+        for leftover in found
+        if leftover.kind in (CleanupReason.INTERRUPTED, CleanupReason.CACHE)
+    ]
     one_by_one(
         [
             leftover
             for leftover in found
-            if leftover not in of_backups and leftover.kind is not Kind.LARGE_LOG
+            if leftover not in of_backups and leftover.kind is not CleanupReason.LARGE_LOG
         ]
     )
     if of_backups:
@@ -92,7 +98,7 @@ def carry_out(settings: Settings, found: Sequence[Leftover], stop: Event | None 
             skipped = "backup folders were kept: a backup command is running"
         except (OSError, SetupError) as error:
             failures.append(f"{settings.backup_work}: {error}")
-    one_by_one([leftover for leftover in found if leftover.kind is Kind.LARGE_LOG])
+    one_by_one([leftover for leftover in found if leftover.kind is CleanupReason.LARGE_LOG])
     return Removed(counts=counts, bytes=freed, skipped=skipped, failures=failures)
 
 

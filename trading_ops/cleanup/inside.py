@@ -21,7 +21,7 @@ class Changed(OSError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class FoundFile:
     """A file or folder below a base."""
 
     base: Path
@@ -42,7 +42,7 @@ class Found:
         return self.base / self.relative
 
 
-def files(base: Path, left_out: Collection[str] = ()) -> Iterator[Found]:
+def files(base: Path, left_out: Collection[str] = ()) -> Iterator[FoundFile]:
     """Yield the regular files below a base; none if it does not exist.
 
     Args:
@@ -64,7 +64,7 @@ def files(base: Path, left_out: Collection[str] = ()) -> Iterator[Found]:
                 yield found
 
 
-def entries(base: Path, folder: str = ".") -> list[Found]:
+def entries(base: Path, folder: str = ".") -> list[FoundFile]:
     """Return the files and folders directly in a folder of the base, by name; links are skipped.
 
     A folder that contains another file system is skipped too.
@@ -79,7 +79,7 @@ def entries(base: Path, folder: str = ".") -> list[Found]:
     return [entry for entry in found if entry is not None]
 
 
-def remove(found: Found) -> None:
+def remove(found: FoundFile) -> None:
     """Remove a file, or a folder with its content.
 
     Raises:
@@ -117,7 +117,7 @@ def opened(base: Path, relative: PurePath) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _entry(base: Path, relative: PurePath, parent: int) -> Found | None:
+def _entry(base: Path, relative: PurePath, parent: int) -> FoundFile | None:
     """Return an entry; None: it is missing, a link, special, or contains another file system."""
     try:
         seen = os.stat(relative.name, dir_fd=parent, follow_symlinks=False)
@@ -129,7 +129,7 @@ def _entry(base: Path, relative: PurePath, parent: int) -> Found | None:
             return None
     except (FileNotFoundError, Changed):
         return None
-    return Found(
+    return FoundFile(
         base=base,
         relative=relative,
         bytes=size,

@@ -15,7 +15,7 @@ from trading_ops import clock
 from trading_ops.backup.repository import RESTIC
 from trading_ops.backup.sources import venue_folders
 from trading_ops.cleanup import inside
-from trading_ops.cleanup.inside import Found
+from trading_ops.cleanup.inside import FoundFile
 from trading_ops.config.settings import Settings
 from trading_ops.logs import rotation
 
@@ -39,7 +39,7 @@ OVER = 2
 """A log this many times larger than its limit belongs to a process that does not rotate."""
 
 
-class Kind(StrEnum):
+class CleanupReason(StrEnum):
     """Why something is not needed."""
 
     TEMPORARY = "temporary file"
@@ -54,8 +54,8 @@ class Kind(StrEnum):
 class Leftover:
     """A file or folder that is not needed."""
 
-    found: Found
-    kind: Kind
+    found: FoundFile
+    kind: CleanupReason
     reason: str
 
 
@@ -80,7 +80,9 @@ def _temporary(settings: Settings, now: float) -> Iterator[Leftover]:
         for found in inside.files(base, skipped) if base.is_dir() else ():
             age = now - found.modified
             if UNFINISHED.match(found.path.name) and age > LEFT_BEHIND_SECONDS:
-                yield Leftover(found, Kind.TEMPORARY, f"{_days(age)} old; its writer has ended")
+                yield Leftover(
+                    found, CleanupReason.TEMPORARY, f"{_days(age)} old; its writer has ended"
+                )
 
 
 def _interrupted(settings: Settings, now: float) -> Iterator[Leftover]:
@@ -88,10 +90,12 @@ def _interrupted(settings: Settings, now: float) -> Iterator[Leftover]:
     if work.is_relative_to(var):
         for found in inside.entries(var, str(work.relative_to(var))):
             if found.path.name in SCRATCH and now - found.modified > LEFT_BEHIND_SECONDS:
-                yield Leftover(found, Kind.INTERRUPTED, "no backup or restore test uses it")
+                yield Leftover(
+                    found, CleanupReason.INTERRUPTED, "no backup or restore test uses it"
+                )
     for found in inside.entries(settings.root) if var.parent == settings.root else ():
         if RESTORING.match(found.path.name) and now - found.modified > LEFT_BEHIND_SECONDS:
-            yield Leftover(found, Kind.INTERRUPTED, "the restore did not finish")
+            yield Leftover(found, CleanupReason.INTERRUPTED, "the restore did not finish")
 
 
 def _caches(settings: Settings) -> Iterator[Leftover]:
@@ -100,7 +104,9 @@ def _caches(settings: Settings) -> Iterator[Leftover]:
         return
     for found in inside.entries(var, str(work.relative_to(var))):
         if found.path.name == CACHE:
-            yield Leftover(found, Kind.CACHE, "backup_repository is not a restic repository")
+            yield Leftover(
+                found, CleanupReason.CACHE, "backup_repository is not a restic repository"
+            )
 
 
 def _logs(settings: Settings, now: float) -> Iterator[Leftover]:
@@ -115,12 +121,14 @@ def _logs(settings: Settings, now: float) -> Iterator[Leftover]:
     ]
     for file in large:
         limit = f"log_file_megabytes is {settings.log_file_megabytes:g}"
-        yield Leftover(file, Kind.LARGE_LOG, f"its process does not rotate it, and {limit}")
+        yield Leftover(
+            file, CleanupReason.LARGE_LOG, f"its process does not rotate it, and {limit}"
+        )
     for path, reason in rotation.excess(
         policy, folder, now, freed=sum(file.bytes for file in large)
     ):
         if path in found:
-            yield Leftover(found[path], Kind.LOG, reason)
+            yield Leftover(found[path], CleanupReason.LOG, reason)
 
 
 def _days(seconds: float) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from trading_ops import clock
-from trading_ops.audit.report import Verdict, read_anchors, unproven
+from trading_ops.audit.report import ChainVerdict, read_anchors, unproven
 from trading_ops.audit.report import verify as verify_log
 from trading_ops.cli.compliance import compliance
 from trading_ops.cli.console import output_option, print_json
@@ -95,7 +95,7 @@ def verify(
 
     ours = () if database else (settings.archive,)
 
-    async def run() -> Verdict:
+    async def run() -> ChainVerdict:
         with open_reader(_url(database) if database else settings.database_url) as reader:
             return await verify_log(reader, keys, anchors, archives=archives or ours)
 
@@ -162,7 +162,7 @@ def _url(database: str) -> str:
     return database if "://" in database else f"sqlite:///{Path(database).resolve()}"
 
 
-def sentences(verdict: Verdict) -> list[str]:
+def sentences(verdict: ChainVerdict) -> list[str]:
     """Yield the verdict as lines."""
     span = f", {verdict.first} to {verdict.last}" if verdict.verified else ""
     took = verdict.took_seconds
@@ -193,7 +193,7 @@ def sentences(verdict: Verdict) -> list[str]:
     return lines
 
 
-def as_object(verdict: Verdict) -> dict[str, object]:
+def as_object(verdict: ChainVerdict) -> dict[str, object]:
     """Return the verdict as JSON values."""
     problem, anchor = verdict.problem, verdict.last_anchor
     return {

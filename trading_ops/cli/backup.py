@@ -13,7 +13,7 @@ from trading_ops.backup import verify as verifying
 from trading_ops.backup.bot_start import BotsNotStarted
 from trading_ops.backup.durable import size
 from trading_ops.backup.manifest import Damaged, Manifest
-from trading_ops.backup.records import DETAIL, Record, Records, Run
+from trading_ops.backup.records import DETAIL, BackupRecords, BackupRun, Record
 from trading_ops.backup.repository import open_repository
 from trading_ops.backup.restore import LATEST, choose
 from trading_ops.cli.console import out, output_option, print_json
@@ -51,7 +51,7 @@ def show(context: click.Context, output: str) -> None:
     """List the backups in the repository. Exits with 1 when one cannot be read."""
     settings = load_settings()
     repository = open_repository(settings)
-    listing, records = repository.listing(), Records(settings.backup_records)
+    listing, records = repository.listing(), BackupRecords(settings.backup_records)
     found = [records.get(manifest, repository.location) for manifest in listing.manifests]
     if output == "json":
         print_json({"backups": msgspec.to_builtins(found), "damaged": list(listing.damaged)})
@@ -135,7 +135,7 @@ def verify(
             damaged.append(str(error))
         except BotsNotStarted as error:
             not_started.append(f"{manifest.id}: {error}")
-        record = Records(settings.backup_records).get(manifest, repository.location)
+        record = BackupRecords(settings.backup_records).get(manifest, repository.location)
         records.append(record)
         if output != "json" and len(damaged) == found:
             how = "restored and opened" if restore_test else "every file compared"
@@ -151,8 +151,10 @@ def verify(
 
 def _record_damage(settings: Settings, damaged: Sequence[str]) -> None:
     """Record that the run failed: the last of its backups may be intact."""
-    failed = Run(at=clock.now(), succeeded=False, detail="; ".join(damaged)[:DETAIL], retry=False)
-    Records(settings.backup_records).ran(Operation.VERIFY, failed)
+    failed = BackupRun(
+        at=clock.now(), succeeded=False, detail="; ".join(damaged)[:DETAIL], retry=False
+    )
+    BackupRecords(settings.backup_records).ran(Operation.VERIFY, failed)
 
 
 def _show_verified(

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from trading_ops.capacity.plan import CapacityView, DaysView, Level, ResourceView
 from trading_ops.capacity.recommend import amount
-from trading_ops.capacity.trend import Finding
+from trading_ops.capacity.trend import GrowthFinding
 from trading_ops.cli.console import out, output_option, print_json
 from trading_ops.cli.reconciler_connection import ask
 from trading_ops.cli.timeline import plain
@@ -86,7 +86,7 @@ def capacity_table(found: Sequence[ResourceView]) -> Table:
 def _growth(resource: ResourceView) -> str:
     if resource.growth is None:
         return "-"
-    if resource.growth.finding in {Finding.NO_TREND, Finding.TOO_SHORT}:
+    if resource.growth.finding in {GrowthFinding.NO_TREND, GrowthFinding.TOO_SHORT}:
         return resource.growth.finding.value.replace("_", " ")
     parts = (resource.growth.per_day, resource.growth.low, resource.growth.high)
     middle, low, high = (amount(resource.unit, part) for part in parts)
@@ -99,7 +99,7 @@ def _days(resource: ResourceView, days: DaysView | None) -> str:
     if days.expected is None:
         return (
             "never"
-            if resource.growth and resource.growth.finding is not Finding.GROWING
+            if resource.growth and resource.growth.finding is not GrowthFinding.GROWING
             else ">3650"
         )
     if days.expected == 0:

@@ -19,7 +19,7 @@ SUPERVISOR = re.compile(r"kind:\s*[\"']?supervisor\b")
 
 
 @dataclass(frozen=True)
-class Entry:
+class CommandEntry:
     """Where to import a command from, and its help line."""
 
     module: str
@@ -38,17 +38,17 @@ class Entry:
             return False
 
 
-def _entry(module: str, attribute: str, text: str) -> Entry:
-    return Entry(f"trading_ops.cli.{module}", attribute, text)
+def _entry(module: str, attribute: str, text: str) -> CommandEntry:
+    return CommandEntry(f"trading_ops.cli.{module}", attribute, text)
 
 
-COMMANDS: Mapping[str, Entry] = {
+COMMANDS: Mapping[str, CommandEntry] = {
     "init": _entry("init", "init", "Write or update a project folder."),
     "config": _entry("config", "config", "Check and show the configuration."),
     "status": _entry("status", "status", "Show what is registered and whether it answers."),
     "doctor": _entry("doctor", "doctor", "Check the installation, and show how to fix it."),
     "restart": _entry("restart", "restart", "Restart a bot through its service manager."),
-    "tls": Entry(
+    "tls": CommandEntry(
         "trading_ops.cli.tls", "tls", "Create, renew and list certificates.", needs="cryptography"
     ),
     "incidents": _entry("incidents", "incidents", "List incidents, or show one timeline."),
@@ -93,14 +93,14 @@ COMMANDS: Mapping[str, Entry] = {
 }
 
 
-def added() -> Mapping[str, Entry]:
+def added() -> Mapping[str, CommandEntry]:
     """Return the commands of other installed packages; the product's own names win."""
     return {name: entry for name, entry in _loaded().items() if name not in COMMANDS}
 
 
 @functools.cache
-def _loaded() -> Mapping[str, Entry]:
-    found: dict[str, Entry] = {}
+def _loaded() -> Mapping[str, CommandEntry]:
+    found: dict[str, CommandEntry] = {}
     for entry_point in entry_points(group=ADDED_BY):
         try:
             found |= entry_point.load()
@@ -109,7 +109,7 @@ def _loaded() -> Mapping[str, Entry]:
     return found
 
 
-def find(name: str) -> Entry | None:
+def find(name: str) -> CommandEntry | None:
     """Return the command of this name, or None; other packages are searched last, which is slow.
 
     In the folder of a local stack, `status`, `doctor` and `restart` come from the lab.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from trading_ops.project.folder import Change
+    from trading_ops.project.folder import FileChange
 
 NEXT = """\
 Next:
@@ -45,17 +45,17 @@ def init(folder: Path, *, update: bool, dry_run: bool) -> None:
         click.echo(f"{folder} is up to date")
 
 
-def _print(change: "Change") -> None:
-    from trading_ops.project.folder import NEW, Step  # noqa: PLC0415
+def _print(change: "FileChange") -> None:
+    from trading_ops.project.folder import NEW, FileOperation  # noqa: PLC0415
 
     texts = {
-        Step.ADD: "added",
-        Step.REPLACE: "replaced",
-        Step.REMOVE: "removed: no longer shipped",
-        Step.KEEP: "kept: changed locally",
-        Step.CONFLICT: f"kept: changed locally; the new version is {change.path.name}{NEW}",
-        Step.NOTHING: "unchanged",
+        FileOperation.ADD: "added",
+        FileOperation.REPLACE: "replaced",
+        FileOperation.REMOVE: "removed: no longer shipped",
+        FileOperation.KEEP: "kept: changed locally",
+        FileOperation.CONFLICT: f"kept: changed locally; new version: {change.path.name}{NEW}",
+        FileOperation.NOTHING: "unchanged",
     }
-    if change.step in {Step.REPLACE, Step.CONFLICT}:
+    if change.step in {FileOperation.REPLACE, FileOperation.CONFLICT}:
         click.echo(change.diff)
     click.echo(f"{change.path}: {texts[change.step]}")

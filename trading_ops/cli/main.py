@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from trading_ops import __version__
-from trading_ops.cli.commands import COMMANDS, Entry, added, find
+from trading_ops.cli.commands import COMMANDS, CommandEntry, added, find
 from trading_ops.cli.exit_codes import ExitCode
 
 PROGRAM = "trading-ops"
@@ -40,7 +40,7 @@ class LazyGroup(click.Group):
                     formatter.write_dl(lines)
 
 
-def _installed(commands: Mapping[str, Entry]) -> Mapping[str, Entry]:
+def _installed(commands: Mapping[str, CommandEntry]) -> Mapping[str, CommandEntry]:
     return {name: entry for name, entry in commands.items() if entry.is_installed}
 
 

@@ -16,7 +16,7 @@ from trading_ops.cli.reconciler_connection import (
     owner_option,
     reason_option,
 )
-from trading_ops.cli.rolling import Requested, Rolled, State, roll
+from trading_ops.cli.rolling import ObservedBot, Requested, Rolled, roll
 from trading_ops.clients.directory import Directory
 from trading_ops.clients.http import session_of
 from trading_ops.clients.reconciler import ReconcilerApi
@@ -120,7 +120,7 @@ def restart_bots(
                     action, bot, {}, owner=owner, reason=reason, override_budget=override_budget
                 )
 
-            fleet = _Bots(targets, api, directory, restart)
+            fleet = _RegisteredBots(targets, api, directory, restart)
             async for rolled in roll(names, fleet, canary=canary, within=HEALTHY_WITHIN):
                 ended.append(rolled)
                 if output != "json":
@@ -162,7 +162,7 @@ def _bot(registry: Registry, name: str) -> Target:
     return found
 
 
-class _Bots:
+class _RegisteredBots:
     """The bots of `targets.yml`: restarted by the reconciler, and queried directly."""
 
     def __init__(
@@ -197,12 +197,12 @@ class _Bots:
             return Requested(restarted=restarted)
         return Requested(restarted=restarted, problem=f"{attempt.state}: {attempt.detail}")
 
-    async def state(self, bot: str, *, canary: bool) -> State:
+    async def state(self, bot: str, *, canary: bool) -> ObservedBot:
         try:
             health = await self._directory.bot(self._targets[bot]).health()
             incidents = await self._api.incidents(target=bot, open="true") if canary else []
         except TradingOpsError as error:
-            return State(None, str(error))
+            return ObservedBot(None, str(error))
         down = [name for name, part in health.components.items() if not part.up]
         critical = [
             incident.alert for incident in incidents if incident.labels.get("severity") in CRITICAL
@@ -214,4 +214,4 @@ class _Bots:
             problem = "it has not recovered"
         elif critical:
             problem = f"open incident of {critical[0]}"
-        return State(health.incarnation, problem)
+        return ObservedBot(health.incarnation, problem)

@@ -17,7 +17,7 @@ UNTOUCHED = "not restarted, because {} failed"
 
 
 @dataclass(frozen=True)
-class State:
+class ObservedBot:
     """State of a bot."""
 
     incarnation: str | None
@@ -51,18 +51,18 @@ class Rolled:
     seconds: float
 
 
-class Fleet(Protocol):
+class FleetClient(Protocol):
     """Restarts bots and reads their state."""
 
     async def restart(self, bot: str) -> Requested:
         """Restart it."""
 
-    async def state(self, bot: str, *, canary: bool) -> State:
+    async def state(self, bot: str, *, canary: bool) -> ObservedBot:
         """Return the state of a bot. A canary with an open critical incident is not healthy."""
 
 
 async def roll(
-    bots: Sequence[str], fleet: Fleet, *, canary: timedelta, within: timedelta
+    bots: Sequence[str], fleet: FleetClient, *, canary: timedelta, within: timedelta
 ) -> AsyncIterator[Rolled]:
     """Restart the bots in this order and yield the result of each.
 
@@ -95,7 +95,7 @@ async def roll(
 
 async def _until_healthy(
     bot: str,
-    fleet: Fleet,
+    fleet: FleetClient,
     before: str | None,
     *,
     canary: bool,
@@ -109,7 +109,7 @@ async def _until_healthy(
     while True:
         seen, now = await fleet.state(bot, canary=canary), clock.monotonic()
         if before is not None and seen.incarnation == before:  # it shuts down gracefully
-            seen = State(None, "the old process still runs")
+            seen = ObservedBot(None, "the old process still runs")
         if incarnation and seen.incarnation not in {None, incarnation}:
             return f"it was restarted again: {incarnation} → {seen.incarnation}"
         incarnation = incarnation or seen.incarnation

@@ -25,7 +25,7 @@ SILENT = timedelta(seconds=10)
 
 
 @dataclass(frozen=True)
-class State:
+class TargetState:
     """The state of one target."""
 
     summary: str
@@ -86,7 +86,7 @@ def status(context: click.Context, *, team: str | None, host: str | None, output
 
 async def _overview(
     settings: "Settings", registry: "Registry"
-) -> tuple[dict[str, State], list[str]]:
+) -> tuple[dict[str, TargetState], list[str]]:
     """Return the state of each target that can be queried, by name, and the lines below them."""
     from trading_ops.cli.automation import automation_and_targets  # noqa: PLC0415
     from trading_ops.clients.reconciler import ReconcilerApi  # noqa: PLC0415
@@ -114,34 +114,34 @@ async def _overview(
         return found | await _ask(ask, bots), lines
 
 
-async def _ask(ask: "Connections", targets: Iterable["Target"]) -> dict[str, State]:
-    async def state(target: "Target") -> tuple[str, State]:
+async def _ask(ask: "Connections", targets: Iterable["Target"]) -> dict[str, TargetState]:
+    async def state(target: "Target") -> tuple[str, TargetState]:
         try:
-            return target.name, State(await ask.alive(target), ok=True)
+            return target.name, TargetState(await ask.alive(target), ok=True)
         except TradingOpsError as error:
-            return target.name, State(str(error), ok=False)
+            return target.name, TargetState(str(error), ok=False)
 
     return dict(await asyncio.gather(*map(state, targets)))
 
 
-def _reported(view: "TargetView | None") -> State:
+def _reported(view: "TargetView | None") -> TargetState:
     """Return the state of a bot according to the reconciler."""
     from trading_ops.doctor.connections import healthy, unhealthy  # noqa: PLC0415
 
     if view is None:
-        return State("unknown to the running reconciler", ok=False)
+        return TargetState("unknown to the running reconciler", ok=False)
     agent: AgentView | None = view.agent
     if agent is None:
-        return State("no answer since the reconciler started", ok=False)
+        return TargetState("no answer since the reconciler started", ok=False)
     age = clock.now() - agent.answered_at
     if age > SILENT:
-        return State(f"no answer for {age.total_seconds():.0f} s", ok=False)
+        return TargetState(f"no answer for {age.total_seconds():.0f} s", ok=False)
     if agent.status != "ok":
-        return State(unhealthy(agent.status, agent.components), ok=False)
-    return State(healthy(agent.state), ok=True)
+        return TargetState(unhealthy(agent.status, agent.components), ok=False)
+    return TargetState(healthy(agent.state), ok=True)
 
 
-def _print_table(shown: Iterable[tuple["Target", State]]) -> None:
+def _print_table(shown: Iterable[tuple["Target", TargetState]]) -> None:
     """Print it plainly: a thousand rows of a Rich table take half a second."""
     rows = [
         (target.name, str(target.kind), target.address, plain(state.summary))

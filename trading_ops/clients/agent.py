@@ -1,6 +1,6 @@
 """Client of the agent inside a bot: health, commands, and the outcomes of attempts.
 
-`Executor` is what it has in common with the client of a node: fences, and stored answers.
+`HttpExecutor` is what it has in common with the client of a node: fences, and stored answers.
 """
 
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ class CommandResult(msgspec.Struct):
 R = TypeVar("R", bound=CommandResult)
 
 
-class Executor:
+class HttpExecutor:
     """Requests that agents and node processes have in common."""
 
     def __init__(self, http: Http, *, fence_path: str) -> None:
@@ -109,7 +109,7 @@ def decode_as(body: bytes, kind: type[R]) -> R:
         raise Unreachable(f"invalid response from the executor: {error}") from error
 
 
-class ComponentHealth(msgspec.Struct):
+class ReportedComponent(msgspec.Struct):
     """One supervised part of a bot."""
 
     up: bool
@@ -154,7 +154,7 @@ class EventsHead(msgspec.Struct):
     """Events of this process that could not be written to disk."""
 
 
-class BotEvent(msgspec.Struct):
+class ReportedEvent(msgspec.Struct):
     """One event of a bot. Its texts and numbers come from the bot and are not verified."""
 
     number: int
@@ -176,7 +176,7 @@ class EventsPage(msgspec.Struct):
     """Events after a number, oldest first."""
 
     journal: str
-    events: list[BotEvent]
+    events: list[ReportedEvent]
 
 
 class BotHealth(msgspec.Struct):
@@ -188,7 +188,7 @@ class BotHealth(msgspec.Struct):
 
     incarnation: str
     state: str
-    components: dict[str, ComponentHealth]
+    components: dict[str, ReportedComponent]
     heartbeat_at: float | None = None
     """Time of the last complete pass, seconds since the epoch; None: none yet."""
 
@@ -231,7 +231,7 @@ def read_health(body: bytes) -> BotHealth:
         raise Unreachable(f"invalid health response from the agent: {error}") from error
 
 
-class Agent(Executor):
+class AgentClient(HttpExecutor):
     """One bot's agent."""
 
     def __init__(self, http: Http) -> None:

@@ -35,7 +35,7 @@ class _Status(msgspec.Struct):
     inhibitedBy: list[str]  # noqa: N815
 
 
-class _Alert(msgspec.Struct):
+class _GettableAlert(msgspec.Struct):
     fingerprint: str
     labels: dict[str, str]
     annotations: dict[str, str]
@@ -227,7 +227,7 @@ def _alerts(body: bytes) -> dict[Fingerprint, RoutedAlert]:
             silenced_by=frozenset(alert.status.silencedBy),
             inhibited=bool(alert.status.inhibitedBy),
         )
-        for alert in _decoded(body, list[_Alert])
+        for alert in _decoded(body, list[_GettableAlert])
     }
 
 

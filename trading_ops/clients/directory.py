@@ -13,7 +13,7 @@ import aiohttp
 from trading_ops.backoff import Backoff
 from trading_ops.clients.agent import (
     HEALTH_PATH,
-    Agent,
+    AgentClient,
     BotHealth,
     CommandAnswer,
     CommandResult,
@@ -32,7 +32,7 @@ from trading_ops.turns import Turns
 
 
 class BotControl(Protocol):
-    """The part of `Agent` that every kind of bot supports."""
+    """The part of `AgentClient` that every kind of bot supports."""
 
     async def health(self) -> BotHealth:
         """Return the bot's health and its holds, asked directly.
@@ -153,7 +153,7 @@ class Directory:
                 return Freqtrade(http, target.name, backoff, turns)
             if target.kind is Kind.BOT:
                 token = self._agent_token(target)
-                return Agent(Http(self._session, address, token=token, within=WITHIN))
+                return AgentClient(Http(self._session, address, token=token, within=WITHIN))
         except ConfigError as error:
             raise Refused(str(error)) from error
         raise ActionError(f"{target.name} is a {target.kind}, not a bot")

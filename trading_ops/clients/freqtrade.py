@@ -20,9 +20,9 @@ from trading_ops.clients.agent import (
     BotHealth,
     CommandAnswer,
     CommandResult,
-    ComponentHealth,
     EventsHead,
     EventsPage,
+    ReportedComponent,
     ReportedHold,
 )
 from trading_ops.clients.freqtrade_api import (
@@ -90,7 +90,7 @@ class Freqtrade:
             status="failing" if state == "stopped" else "ok" if lives else "degraded",
             incarnation=str(health.bot_startup_ts),
             state=_trading_state(state, holds),
-            components={"heartbeat": ComponentHealth(up=lives)},
+            components={"heartbeat": ReportedComponent(up=lives)},
             holds=_in_force(state, holds),
             events=EventsHead(journal=JOURNAL, head=None),
         )

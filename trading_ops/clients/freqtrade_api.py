@@ -116,7 +116,7 @@ class _Locks(msgspec.Struct):
     locks: list[_Lock]
 
 
-class _Count(msgspec.Struct):
+class _TradeCount(msgspec.Struct):
     current: int
 
 
@@ -153,7 +153,7 @@ class FreqtradeApi:
         Raises:
             Unreachable: no usable answer, as when it is stopped.
         """
-        return (await self._get("/count", _Count)).current
+        return (await self._get("/count", _TradeCount)).current
 
     async def trades_of_stopped(self) -> int:
         """Return how many trades are open while it is stopped, when it does not count them itself.

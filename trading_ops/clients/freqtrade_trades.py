@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from trading_ops.clients.agent import BotEvent, EventsPage
+from trading_ops.clients.agent import EventsPage, ReportedEvent
 
 JOURNAL = "closed-trades"
 
@@ -28,7 +28,7 @@ Ask = Callable[[dict[str, str]], Awaitable["Trades"]]
 """Sends GET /trades with these parameters."""
 
 
-class Trade(msgspec.Struct):
+class ClosedTrade(msgspec.Struct):
     """The fields we read of a closed trade."""
 
     trade_id: int
@@ -61,7 +61,7 @@ class Trade(msgspec.Struct):
 class Trades(msgspec.Struct):
     """GET /trades."""
 
-    trades: list[Trade]
+    trades: list[ClosedTrade]
 
 
 async def closed_trades(ask: Ask, after: int) -> EventsPage:
@@ -71,7 +71,7 @@ async def closed_trades(ask: Ask, after: int) -> EventsPage:
         ask: sends the request.
         after: the number of the last known event, in milliseconds since the epoch.
     """
-    found: list[Trade] = []
+    found: list[ClosedTrade] = []
     for number in range(1 + REQUESTS):
         limit = DEEPER if number else NEWEST
         params = {"limit": str(limit), "offset": str(len(found)), "order_by_id": "false"}
@@ -88,7 +88,7 @@ async def closed_trades(ask: Ask, after: int) -> EventsPage:
     return EventsPage(journal=JOURNAL, events=events)
 
 
-def _event(trade: Trade) -> BotEvent:
+def _event(trade: ClosedTrade) -> ReportedEvent:
     side = "short" if trade.is_short else "long"
     currency = trade.quote_currency or trade.pair.partition(":")[0].rpartition("/")[2]
     data: dict[str, Any] = {
@@ -101,7 +101,7 @@ def _event(trade: Trade) -> BotEvent:
         "fee": _decimal(_fee(trade)),
         "exit_reason": trade.exit_reason,
     }
-    return BotEvent(
+    return ReportedEvent(
         number=int(trade.close_timestamp),
         # A new database starts with trade 1 again.
         id=f"freqtrade-{trade.trade_id}-{int(trade.open_timestamp)}",
@@ -116,14 +116,14 @@ def _event(trade: Trade) -> BotEvent:
     )
 
 
-def _result(trade: Trade, currency: str) -> str:
+def _result(trade: ClosedTrade, currency: str) -> str:
     if trade.close_profit_abs is None:
         return ""
     ratio = "" if trade.close_profit is None else f" ({100 * trade.close_profit:+.2f} %)"
     return f": {trade.close_profit_abs:+.2f} {currency}{ratio}"
 
 
-def _fee(trade: Trade) -> float | None:
+def _fee(trade: ClosedTrade) -> float | None:
     """Return the fees of entry and exit, in the quote currency, as Freqtrade computes them."""
     if trade.fee_open is None or trade.fee_close is None or trade.close_rate is None:
         return None

@@ -14,7 +14,7 @@ import yarl
 from trading_ops import clock
 from trading_ops.clients.http import BODY_LIMIT_BYTES, kind_of, why
 from trading_ops.errors import ConfigError, Cut, Refused, Unreachable
-from trading_ops.listener import Impostor, KnownListeners
+from trading_ops.listener import KnownListeners, UntrustedListener
 
 HEAD_LIMIT_BYTES = 64 * 1024
 CONNECT_SECONDS = 3.0
@@ -44,7 +44,7 @@ class KeptConnections:
         self._head = f"GET {path} HTTP/1.1\r\nHost: {url.authority}\r\nAccept: */*\r\n"
         self._secured = url.scheme == "https"
         self._connector = connector
-        self._open: list[_Connection] = []
+        self._open: list[_KeptConnection] = []
         self._connecting: asyncio.Task[None] | None = None
 
     async def get(self, token: str) -> bytes:
@@ -84,10 +84,10 @@ class KeptConnections:
         for connection in self._open:
             connection.close()
 
-    def _free(self) -> "_Connection | None":
+    def _free(self) -> "_KeptConnection | None":
         """Return a connection that can be used; close what is old, or waits too long."""
         oldest = clock.boottime() - self._connector.secured_seconds
-        kept: list[_Connection] = []
+        kept: list[_KeptConnection] = []
         for connection in self._open:
             is_old = self._secured and connection.used and connection.opened_at < oldest
             if connection.ended or (is_old and not connection.busy):
@@ -112,13 +112,13 @@ class KeptConnections:
             loop = asyncio.get_running_loop()
             async with asyncio.timeout(CONNECT_SECONDS):
                 _, connection = await loop.create_connection(
-                    _Connection, self._host, self._port, ssl=context or (self._secured or None)
+                    _KeptConnection, self._host, self._port, ssl=context or (self._secured or None)
                 )
         except (ConfigError, OSError) as error:
             raise kind_of(error)(f"{self._what}: {why(error)}") from error
         try:
             self._connector.vouch(connection.transport, f"{self._host}:{self._port}")
-        except Impostor as error:
+        except UntrustedListener as error:
             connection.close()
             raise Unreachable(f"{self._what}: {error}") from error
         self._open.append(connection)
@@ -138,7 +138,7 @@ class _InvalidResponse(Exception):
     """The answer is not HTTP, or too long."""
 
 
-class _Connection(asyncio.Protocol):
+class _KeptConnection(asyncio.Protocol):
     """One HTTP/1.1 connection: a request, then its answer, then the next request."""
 
     transport: asyncio.Transport

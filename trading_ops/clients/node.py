@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from trading_ops.clients.agent import CommandResult, Executor, decode_result, refusal
+from trading_ops.clients.agent import CommandResult, HttpExecutor, decode_result, refusal
 from trading_ops.clients.http import Http
 from trading_ops.errors import Unreachable
 
@@ -37,7 +37,7 @@ class Process(msgspec.Struct):
         return self.incarnation if self.reported is msgspec.UNSET else self.reported
 
 
-class ServiceUnit(Executor):
+class ServiceUnit(HttpExecutor):
     """One unit of an executor."""
 
     def __init__(self, http: Http, unit: str) -> None:

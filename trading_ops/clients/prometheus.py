@@ -30,7 +30,7 @@ GROUP_PREFIXES = ("trading-", "sloth-slo-trading-")
 """Rule groups that are ours by name; others are if one of their alerts has our page label."""
 
 
-class _Alert(msgspec.Struct):
+class _ActiveAlert(msgspec.Struct):
     labels: dict[str, str]
     annotations: dict[str, str]
     state: str
@@ -38,7 +38,7 @@ class _Alert(msgspec.Struct):
 
 
 class _Alerts(msgspec.Struct):
-    alerts: list[_Alert]
+    alerts: list[_ActiveAlert]
 
 
 class _AlertsAnswer(msgspec.Struct):

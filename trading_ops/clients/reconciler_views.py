@@ -1,4 +1,8 @@
-"""Answers of the reconciler's API, as the command line and the drills read them."""
+"""Answers of the reconciler's API, as the command line and the drills read them.
+
+`trading_ops.api` declares the same views again: server and client are separate programs, and either
+may be newer, so each declares the fields that it uses.
+"""
 
 from datetime import datetime
 from typing import Any

@@ -8,7 +8,7 @@ REFERENCE = "#/components/schemas/"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Operation:
+class ApiOperation:
     """One operation."""
 
     method: str
@@ -36,7 +36,7 @@ class Schema:
     """Values of an enumeration."""
 
 
-def operations(described: Mapping[str, Any], tag: str) -> list[Operation]:
+def operations(described: Mapping[str, Any], tag: str) -> list[ApiOperation]:
     """Return the operations of one tag."""
     return [_operation(*entry) for entry in _tagged(described, tag)]
 
@@ -63,9 +63,9 @@ def _tagged(described: Mapping[str, Any], tag: str) -> Iterator[tuple[str, str, 
                 yield method.upper(), path, operation
 
 
-def _operation(method: str, path: str, operation: Mapping[str, Any]) -> Operation:
+def _operation(method: str, path: str, operation: Mapping[str, Any]) -> ApiOperation:
     succeeded = next(iter(operation["responses"].values()))
-    return Operation(
+    return ApiOperation(
         method=method,
         path=path,
         summary=operation["summary"],

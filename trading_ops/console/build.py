@@ -13,9 +13,9 @@ from trading_ops.config.settings import Settings
 from trading_ops.console.calls import Calls
 from trading_ops.console.figures import FigureReader
 from trading_ops.console.form_handlers import FormHandlers
-from trading_ops.console.live import Heads, Live
+from trading_ops.console.live import Heads, LiveUpdates
 from trading_ops.console.pages import Pages
-from trading_ops.console.reading import Reading
+from trading_ops.console.reading import FleetReader
 from trading_ops.console.sessions import Sessions
 from trading_ops.console.site import Site
 from trading_ops.domain.target import NAMED_BOTS, Kind, Registry
@@ -46,8 +46,8 @@ def add_console(
         [bot.name for bot in bots],
         all_have_agents=all(bot.kind is Kind.BOT for bot in bots),
     )
-    reading = Reading(calls, figures)
-    live = Live(lambda: reader.start(_heads))
+    reading = FleetReader(calls, figures)
+    live = LiveUpdates(lambda: reader.start(_heads))
     hosts = (host.strip().lower() for host in settings.console_hosts.split(","))
     grafana = settings.grafana_url.strip()
     if grafana and not grafana.startswith(WEB):

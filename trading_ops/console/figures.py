@@ -70,7 +70,7 @@ class Money:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Figures:
+class FleetMoney:
     """Financial state of all bots at one moment."""
 
     of: Mapping[str, Money]
@@ -92,12 +92,12 @@ class FigureReader:
         self._bots = frozenset(bots)
         self._queries = {**QUERIES, **({} if all_have_agents else WITHOUT_AGENT)}
         self._logged = Seldom()
-        self._last: Figures | None = None
+        self._last: FleetMoney | None = None
         self._read_at = -math.inf
-        self._reading: asyncio.Task[Figures] | None = None
+        self._reading: asyncio.Task[FleetMoney] | None = None
         self._lines: dict[tuple[str, ...], tuple[float, Mapping[str, Series]]] = {}
 
-    async def read(self) -> Figures:
+    async def read(self) -> FleetMoney:
         """Return the figures, at most `KEPT_SECONDS` old."""
         if self._last is not None and clock.monotonic() - self._read_at < KEPT_SECONDS:
             return self._last
@@ -128,17 +128,17 @@ class FigureReader:
         self._lines[wanted] = clock.monotonic(), first
         return first
 
-    async def _ask(self) -> Figures:
+    async def _ask(self) -> FleetMoney:
         try:
             answers = await asyncio.gather(*map(self._prometheus.query, self._queries.values()))
             of = _money(dict(zip(self._queries, answers, strict=True)), self._bots)
             missing = sorted(self._bots - of.keys())[:MISSING]
             of.update(await self._last_known(missing))
-            figures = Figures(of=of, at=clock.timestamp())
+            figures = FleetMoney(of=of, at=clock.timestamp())
         except ClientError as error:
             if self._logged.is_due("figures"):
                 log.warning("figures_not_read", error=str(error))
-            figures = Figures(of={}, at=clock.timestamp(), problem=str(error))
+            figures = FleetMoney(of={}, at=clock.timestamp(), problem=str(error))
         self._last, self._read_at = figures, clock.monotonic()
         return figures
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import cached_property
 
 from trading_ops.api.targets import TargetView
-from trading_ops.console.figures import Figures, Money
+from trading_ops.console.figures import FleetMoney, Money
 from trading_ops.domain.alert import SEVERE
 from trading_ops.domain.hold import HeldState
 from trading_ops.domain.incident import Incident
@@ -162,7 +162,7 @@ class Fleet:
 
 
 def gather(
-    targets: Iterable[TargetView], incidents: Iterable[Incident], figures: Figures, now: datetime
+    targets: Iterable[TargetView], incidents: Iterable[Incident], figures: FleetMoney, now: datetime
 ) -> Fleet:
     """Return the current fleet."""
     bots = [target for target in targets if target.kind in NAMED_BOTS]
@@ -183,7 +183,9 @@ def gather(
     )
 
 
-def _row(target: TargetView, incidents: Sequence[Incident], figures: Figures, now: datetime) -> Row:
+def _row(
+    target: TargetView, incidents: Sequence[Incident], figures: FleetMoney, now: datetime
+) -> Row:
     money = figures.of.get(target.name, Money())
     agent = target.agent
     beat = money.heartbeat

@@ -17,7 +17,7 @@ from trading_ops.console.forms import (
     values_of,
 )
 from trading_ops.console.pages import Page
-from trading_ops.console.reading import Reading
+from trading_ops.console.reading import FleetReader
 from trading_ops.console.sessions import Notice
 from trading_ops.console.visitor import Visitor, local
 from trading_ops.domain.target import Registry
@@ -31,7 +31,7 @@ Posted = Mapping[str, list[str]]
 class FormHandlers:
     """Shows forms and executes them."""
 
-    def __init__(self, reading: Reading, registry: Registry) -> None:
+    def __init__(self, reading: FleetReader, registry: Registry) -> None:
         self._reading = reading
         self._registry = registry
 

@@ -38,7 +38,7 @@ class _Tick(msgspec.Struct):
     at: float
 
 
-class Live:
+class LiveUpdates:
     """Sends ticks to every open page."""
 
     def __init__(self, heads: Callable[[], asyncio.Task[Heads]]) -> None:

@@ -13,7 +13,7 @@ from trading_ops.clients.reconciler_views import TimelineView
 from trading_ops.console.api_docs import operations, schemas
 from trading_ops.console.figures import FigureReader
 from trading_ops.console.fleet import PAGE, Row
-from trading_ops.console.reading import Reading
+from trading_ops.console.reading import FleetReader
 from trading_ops.console.visitor import Visitor
 from trading_ops.domain.bot_event import BotEventKind
 from trading_ops.domain.incident import Incident
@@ -40,7 +40,7 @@ EVENT_FILTERS = ("kind", "target", "actor", "reason", "incident")
 class Pages:
     """Handlers by the path after `/console/`."""
 
-    def __init__(self, reading: Reading, figures: FigureReader) -> None:
+    def __init__(self, reading: FleetReader, figures: FigureReader) -> None:
         self._reading = reading
         self._figures = figures
         self._described: dict[str, Any] = {}

@@ -73,7 +73,7 @@ class Situation:
     """Why the state is unknown."""
 
 
-class Reading:
+class FleetReader:
     """Reads the fleet and the situation."""
 
     def __init__(self, calls: Calls, figures: FigureReader) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from trading_ops import clock
 from trading_ops.capacity.recommend import amount as capacity_amount
-from trading_ops.capacity.resources import Unit
+from trading_ops.capacity.resources import ResourceUnit
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -107,7 +107,7 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
-def quantity(value: float, unit: Unit) -> str:
+def quantity(value: float, unit: ResourceUnit) -> str:
     """Return an amount of a resource with its unit."""
     return capacity_amount(unit, value)
 

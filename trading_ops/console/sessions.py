@@ -46,7 +46,7 @@ class Notice:
 
 
 @dataclass(kw_only=True, eq=False)
-class Session:
+class LoginSession:
     """One login."""
 
     key: str
@@ -72,10 +72,10 @@ class Sessions:
     def __init__(self, path: Path, *, idle_seconds: float) -> None:
         self._path = path
         self._idle_seconds = idle_seconds
-        self._by_key: dict[str, Session] = {}
+        self._by_key: dict[str, LoginSession] = {}
         self._saving = asyncio.Lock()
         for stored in self._read():
-            self._by_key[stored.key] = Session(**msgspec.structs.asdict(stored))
+            self._by_key[stored.key] = LoginSession(**msgspec.structs.asdict(stored))
 
     def begin(self, digest: str, owner: str | None) -> str:
         """Log in with a valid token; return the new cookie."""
@@ -84,11 +84,13 @@ class Sessions:
         same = [session for session in self._by_key.values() if session.digest == digest]
         for old in sorted(same, key=lambda session: -session.used_at)[SESSIONS_A_TOKEN - 1 :]:
             self.end(old)
-        session = Session(key=_hash(cookie), digest=digest, owner=owner, begun_at=now, used_at=now)
+        session = LoginSession(
+            key=_hash(cookie), digest=digest, owner=owner, begun_at=now, used_at=now
+        )
         self._by_key[session.key] = session
         return cookie
 
-    def find(self, cookie: str) -> Session | None:
+    def find(self, cookie: str) -> LoginSession | None:
         """Return the session of a cookie; None: there is none, or it was idle for too long."""
         session = self._by_key.get(_hash(cookie))
         if session is None or self._is_live(session, clock.timestamp()):
@@ -96,12 +98,12 @@ class Sessions:
         self.end(session)
         return None
 
-    def use(self, session: Session) -> bool:
+    def use(self, session: LoginSession) -> bool:
         """Record activity of the operator; return whether it is time to save."""
         session.used_at = clock.timestamp()
         return abs(session.used_at - session.saved_at) > SAVED_SECONDS
 
-    def end(self, session: Session) -> None:
+    def end(self, session: LoginSession) -> None:
         """Log out."""
         self._by_key.pop(session.key, None)
 
@@ -117,7 +119,7 @@ class Sessions:
             except OSError as error:
                 log.warning("sessions_not_saved", error=str(error))
 
-    def _is_live(self, session: Session, now: float) -> bool:
+    def _is_live(self, session: LoginSession, now: float) -> bool:
         # After a backward clock step, no session lasts longer than its lifetime from now.
         idle, age = abs(now - session.used_at), abs(now - session.begun_at)
         return idle < self._idle_seconds and age < LONGEST_SECONDS
@@ -150,5 +152,5 @@ def _hash(cookie: str) -> str:
     return hashlib.sha256(cookie.encode(errors="replace")).hexdigest()
 
 
-def _stored(session: Session) -> _Stored:
+def _stored(session: LoginSession) -> _Stored:
     return _Stored(session.key, session.digest, session.owner, session.begun_at, session.used_at)

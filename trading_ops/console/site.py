@@ -15,9 +15,9 @@ from trading_ops.bounded_site import trust
 from trading_ops.console import border
 from trading_ops.console.calls import Calls, problem_of
 from trading_ops.console.form_handlers import FormHandlers
-from trading_ops.console.live import Live
+from trading_ops.console.live import LiveUpdates
 from trading_ops.console.pages import Page, Pages
-from trading_ops.console.reading import Reading
+from trading_ops.console.reading import FleetReader
 from trading_ops.console.rendering import STATIC, render, static
 from trading_ops.console.sessions import Notice, Sessions, new_cookie
 from trading_ops.console.visitor import HOME, REFRESH, ROOT, Grafana, Visitor, address, local
@@ -64,10 +64,10 @@ class Site:
         calls: Calls,
         authenticator: Authenticator,
         sessions: Sessions,
-        reading: Reading,
+        reading: FleetReader,
         pages: Pages,
         handlers: FormHandlers,
-        live: Live,
+        live: LiveUpdates,
         hosts: frozenset[str],
         grafana: str,
     ) -> None:

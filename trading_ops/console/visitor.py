@@ -11,7 +11,7 @@ from aiohttp import web
 from trading_ops.api.auth import Identity
 from trading_ops.console.calls import Calls
 from trading_ops.console.forms import FORMS
-from trading_ops.console.sessions import Session, csrf_of
+from trading_ops.console.sessions import LoginSession, csrf_of
 
 ROOT = "/console"
 HOME = f"{ROOT}/fleet"
@@ -25,7 +25,7 @@ class Visitor:
 
     request: web.Request
     identity: Identity
-    session: Session
+    session: LoginSession
     cookie: str
     calls: Calls
 

@@ -55,7 +55,7 @@ SUBJECT_LABELS = (
 `fault:ALERTS:max` joins them in the same order. An alert about another alert has only `subject`."""
 
 
-class Fault(NamedTuple):
+class FaultKey(NamedTuple):
     """Labels of the metrics that suppress paging of secondary on-call."""
 
     origin: str
@@ -69,14 +69,14 @@ def subject_of(labels: Mapping[str, str]) -> str:
     return "".join(labels.get(name, "") for name in SUBJECT_LABELS)
 
 
-def fault_of(labels: Mapping[str, str]) -> Fault:
+def fault_of(labels: Mapping[str, str]) -> FaultKey:
     """Return the fault of an alert.
 
     `TradingRecoveryFailed` and similar alerts have the original alert in `origin`: acknowledging
     one of them acknowledges the fault.
     """
     origin = labels.get(ORIGIN) or labels.get("alertname", "")
-    return Fault(origin, labels.get(BOT, ""), labels.get(VENUE, ""), subject_of(labels))
+    return FaultKey(origin, labels.get(BOT, ""), labels.get(VENUE, ""), subject_of(labels))
 
 
 PAGE = "TradingAlertPersists"
@@ -194,7 +194,7 @@ def may_be_silenced(ack: Acknowledgement, now: datetime) -> bool:
 
 def acknowledged_until(
     acks: Iterable[tuple[Acknowledgement, Mapping[str, str]]],
-) -> dict[Fault, datetime | None]:
+) -> dict[FaultKey, datetime | None]:
     """Return until when each fault is acknowledged; None: no longer.
 
     An expired one keeps its past end, by which a rule pages again.
@@ -202,7 +202,7 @@ def acknowledged_until(
     Args:
         acks: acknowledgements with the labels of their alerts.
     """
-    ends: dict[Fault, datetime | None] = {}
+    ends: dict[FaultKey, datetime | None] = {}
     for ack, labels in acks:
         key = fault_of(labels)
         end = ack.until if ack.is_active or ack.has_expired else None

@@ -10,7 +10,7 @@ AttemptId = NewType("AttemptId", str)
 """A UUID: the idempotency key of the attempt everywhere."""
 
 
-class Delivery(StrEnum):
+class DeliverySemantics(StrEnum):
     """How often an action may be executed."""
 
     SAFE_DIRECTION = "safe_direction"
@@ -76,7 +76,7 @@ class Attempt:
     step: int
     """Index of the runbook's step, from 0."""
 
-    delivery: Delivery
+    delivery: DeliverySemantics
     fence: int
     """Fencing token; executors reject lower ones than they have seen."""
 

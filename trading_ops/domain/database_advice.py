@@ -75,7 +75,7 @@ class TableRows:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Figures:
+class DatabaseFigures:
     """One reading of the server."""
 
     at: datetime
@@ -87,7 +87,7 @@ class Figures:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Snapshot:
+class ReportSnapshot:
     """An earlier report."""
 
     at: datetime
@@ -137,7 +137,7 @@ class DayOfStatement:
         )
 
 
-def unused_indexes(now: Figures, earlier: Sequence[Snapshot]) -> Iterator[Finding]:
+def unused_indexes(now: DatabaseFigures, earlier: Sequence[ReportSnapshot]) -> Iterator[Finding]:
     """Yield the indexes that no query has used since a report of `UNUSED_FOR` ago.
 
     Args:
@@ -157,7 +157,9 @@ def unused_indexes(now: Figures, earlier: Sequence[Snapshot]) -> Iterator[Findin
         )
 
 
-def day_of_statements(now: Figures, earlier: Sequence[Snapshot]) -> list[DayOfStatement]:
+def day_of_statements(
+    now: DatabaseFigures, earlier: Sequence[ReportSnapshot]
+) -> list[DayOfStatement]:
     """Return the statements since the newest report, by total time.
 
     Args:

@@ -11,11 +11,11 @@ from typing import assert_never
 from trading_ops.domain.attempt import RUNNING, STEP_IS_SPENT, Attempt, AttemptState
 from trading_ops.domain.decision import (
     AlertState,
+    AttemptHistory,
     Close,
     Decision,
     Escalate,
     GlobalLimits,
-    History,
     Reason,
     Run,
     Verify,
@@ -30,7 +30,7 @@ from trading_ops.domain.gates import (
     over_at,
 )
 from trading_ops.domain.incident import Incident
-from trading_ops.domain.runbook import Runbook, Step
+from trading_ops.domain.runbook import Runbook, RunbookStep
 from trading_ops.domain.target import Kind
 
 
@@ -40,7 +40,7 @@ class _Case:
 
     incident: Incident
     runbook: Runbook | None
-    history: History
+    history: AttemptHistory
     world: World
     limits: GlobalLimits
     now: datetime
@@ -53,7 +53,7 @@ class _Case:
 def decide(
     incident: Incident,
     runbook: Runbook | None,
-    history: History,
+    history: AttemptHistory,
     world: World,
     limits: GlobalLimits,
     now: datetime,
@@ -102,7 +102,7 @@ def next_step(runbook: Runbook, attempts: tuple[Attempt, ...], kind: Kind | None
     return next((index for index in left if _fits(runbook.steps[index], kind)), len(runbook.steps))
 
 
-def _fits(step: Step, kind: Kind | None) -> bool:
+def _fits(step: RunbookStep, kind: Kind | None) -> bool:
     return kind is None or kind in step.kinds
 
 

@@ -142,7 +142,7 @@ class World:
 
 
 @dataclass(frozen=True, kw_only=True)
-class History:
+class AttemptHistory:
     """Previous attempts, oldest first."""
 
     incident: tuple[Attempt, ...] = ()

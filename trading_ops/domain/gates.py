@@ -14,11 +14,11 @@ from datetime import datetime, timedelta
 from typing import Self
 
 from trading_ops.domain.approval import ApprovalState, digest
-from trading_ops.domain.attempt import RUNNING, AttemptState, Delivery
+from trading_ops.domain.attempt import RUNNING, AttemptState, DeliverySemantics
 from trading_ops.domain.decision import (
+    AttemptHistory,
     Escalate,
     GlobalLimits,
-    History,
     Impostor,
     Pause,
     Reason,
@@ -28,7 +28,7 @@ from trading_ops.domain.decision import (
 from trading_ops.domain.durations import format_duration
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.maintenance import Maintenance
-from trading_ops.domain.runbook import Limits, Runbook, Step
+from trading_ops.domain.runbook import Limits, Runbook, RunbookStep
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ def by_maintenance(window: Maintenance | None) -> Suppressed | None:
 class GateInput:
     """A step to run, with all inputs of the gates."""
 
-    step: Step
+    step: RunbookStep
     index: int | None
     """Index of the runbook's step; None: manual."""
 
@@ -96,7 +96,7 @@ class GateInput:
     runbook: Runbook | None
     """None, like the incident: manual."""
 
-    history: History
+    history: AttemptHistory
     world: World
     limits: GlobalLimits
     now: datetime
@@ -110,7 +110,7 @@ class GateInput:
         runbook: Runbook,
         index: int,
         *,
-        history: History,
+        history: AttemptHistory,
         world: World,
         limits: GlobalLimits,
         now: datetime,
@@ -134,7 +134,7 @@ class GateInput:
 
         Safe steps of runbooks pass only the suppression gates; safe manual actions pass none.
         """
-        if self.step.delivery is Delivery.SAFE_DIRECTION:
+        if self.step.delivery is DeliverySemantics.SAFE_DIRECTION:
             return () if self.incident is None else SUPPRESSION_GATES
         every = SUPPRESSION_GATES + ACTION_GATES
         return tuple(gate for gate in every if gate not in FLEET_GATES) if self.emergency else every
@@ -223,7 +223,7 @@ def cause(given: GateInput) -> ClosedGate | None:
     within = given.limits.cause_detection
     shows_by = min(incident.starts_at, incident.received_at) + within
     is_early = given.now < shows_by <= given.now + 2 * within
-    if given.step.delivery is Delivery.ONE_SHOT and is_early:
+    if given.step.delivery is DeliverySemantics.ONE_SHOT and is_early:
         return Wait(reason=Reason.AWAITING_CAUSE, until=shows_by, blocked_step=given.index)
     return None
 

@@ -8,9 +8,9 @@ the fleet-wide gates: they are needed most when many targets fail.
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from trading_ops.domain.decision import GlobalLimits, History, Reason, Wait, World
+from trading_ops.domain.decision import AttemptHistory, GlobalLimits, Reason, Wait, World
 from trading_ops.domain.gates import ClosedGate, GateInput
-from trading_ops.domain.runbook import Step
+from trading_ops.domain.runbook import RunbookStep
 
 EMERGENCY = frozenset({"flatten_positions"})
 """Emergency actions: they take a bot out of the market."""
@@ -51,7 +51,12 @@ class Refusal:
 
 
 def manual_input(
-    step: Step, target: str, history: History, world: World, limits: GlobalLimits, now: datetime
+    step: RunbookStep,
+    target: str,
+    history: AttemptHistory,
+    world: World,
+    limits: GlobalLimits,
+    now: datetime,
 ) -> GateInput:
     """Return a manual action as input for the gates."""
     return GateInput(

@@ -89,7 +89,7 @@ class PrometheusView:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Snapshot:
+class AlertSnapshot:
     """Both sources at one time; None: unreachable."""
 
     at: datetime
@@ -108,7 +108,7 @@ class Snapshot:
     """A clock just stepped: alerts may fire or resolve because of that."""
 
 
-def alert_state(incident: Incident, last: Attempt | None, snapshot: Snapshot) -> AlertState:
+def alert_state(incident: Incident, last: Attempt | None, snapshot: AlertSnapshot) -> AlertState:
     """Return the state of the incident's alert from both sources."""
     prometheus, alertmanager = snapshot.prometheus, snapshot.alertmanager
     if prometheus is None or alertmanager is None or not prometheus.watchdog_seen:
@@ -131,7 +131,7 @@ def alert_state(incident: Incident, last: Attempt | None, snapshot: Snapshot) ->
     return AlertState.INHIBITED if routed.inhibited else AlertState.FIRING
 
 
-def is_audible(incident: Incident, snapshot: Snapshot) -> bool:
+def is_audible(incident: Incident, snapshot: AlertSnapshot) -> bool:
     """Whether the incident's alert fires without a silence in Alertmanager.
 
     An alert that Alertmanager does not have may have lost its silence too.
@@ -143,7 +143,7 @@ def is_audible(incident: Incident, snapshot: Snapshot) -> bool:
     return rule is not None and rule.firing and (routed is None or not routed.silenced)
 
 
-def why_not_resolvable(incident: Incident, snapshot: Snapshot | None) -> str:
+def why_not_resolvable(incident: Incident, snapshot: AlertSnapshot | None) -> str:
     """Return why an operator must not resolve the incident; empty: its alert does not fire.
 
     Only Prometheus counts: operators resolve what Alertmanager alone keeps open.
@@ -160,7 +160,7 @@ def why_not_resolvable(incident: Incident, snapshot: Snapshot | None) -> str:
 
 
 def _absence_counts(
-    incident: Incident, last: Attempt | None, prometheus: PrometheusView, snapshot: Snapshot
+    incident: Incident, last: Attempt | None, prometheus: PrometheusView, snapshot: AlertSnapshot
 ) -> bool:
     """Trust an absence if another source or a second answer confirms it.
 
@@ -181,7 +181,7 @@ def _absence_counts(
     return is_evaluated and is_second and (was_shown or not received_lately)
 
 
-def blocking(runbook: Runbook, target: Target, snapshot: Snapshot) -> tuple[str, ...]:
+def blocking(runbook: Runbook, target: Target, snapshot: AlertSnapshot) -> tuple[str, ...]:
     """Return the alerts of `unless` that are pending or firing for the target or its venue."""
     if snapshot.prometheus is None:
         return ()  # then the view is unknown and no action runs anyway

@@ -107,7 +107,7 @@ class Criterion:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stage:
+class ReadinessStage:
     """One step of a plan."""
 
     name: str
@@ -131,7 +131,7 @@ class ReadinessPlan:
     present: str
     """PromQL: seconds of `$window` in which the bot was observed working."""
 
-    stages: tuple[Stage, ...]
+    stages: tuple[ReadinessStage, ...]
 
     def criteria(self, stage: int) -> dict[str, Criterion]:
         """Return the criteria in force at a stage; a later one replaces an earlier one by name."""

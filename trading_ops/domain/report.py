@@ -92,7 +92,7 @@ class TradeLine:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Position:
+class ReportedPosition:
     """One open position, in units of the symbol's base currency; negative: short."""
 
     bot: str
@@ -241,7 +241,7 @@ class Report:
     closed_trades: tuple[TradeLine, ...] = ()
     """The newest ones of a day, oldest first."""
 
-    positions: tuple[Position, ...] = ()
+    positions: tuple[ReportedPosition, ...] = ()
     watch_list: tuple[WatchedSymbol, ...] = ()
     """Only in a daily report: the symbols with a signal, newest first."""
 

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from trading_ops.domain.attempt import Delivery
+from trading_ops.domain.attempt import DeliverySemantics
 from trading_ops.domain.target import BOTS, NAMED_BOTS, Kind, Target
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class RunbookStep:
     """A step: an action, its parameters and timeouts."""
 
     action: str
@@ -19,7 +19,7 @@ class Step:
     verify_within: timedelta
     """Time after the action within which the verify query must hold."""
 
-    delivery: Delivery
+    delivery: DeliverySemantics
     kinds: frozenset[Kind] = BOTS
     """Kinds of target that the action supports; other targets skip the step."""
 
@@ -76,7 +76,7 @@ class Runbook:
     page_after: str
     """`0s`, `5m`, `15m` or `never`: the alert's label, used for routing in Alertmanager."""
 
-    steps: tuple[Step, ...] = ()
+    steps: tuple[RunbookStep, ...] = ()
     """Empty: page-only."""
 
     limits: Limits = Limits()

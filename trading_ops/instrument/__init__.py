@@ -7,14 +7,14 @@ this can use `BotMetrics` and serve an `Exposition`.
 from trading_ops.instrument.bot import BotMetrics
 from trading_ops.instrument.catalogue import CATALOGUE, find
 from trading_ops.instrument.exposition import Exposition, View
-from trading_ops.instrument.metric import Kind, Metric, Owner
+from trading_ops.instrument.metric import Metric, MetricType, Owner
 
 __all__ = [
     "CATALOGUE",
     "BotMetrics",
     "Exposition",
-    "Kind",
     "Metric",
+    "MetricType",
     "Owner",
     "View",
     "find",

@@ -13,7 +13,7 @@ from trading_ops.instrument.numbers import printable
 Child = TypeVar("Child")
 
 
-class _Found(NamedTuple):
+class _LastScrape(NamedTuple):
     """Result of the last scrape. It is replaced as a whole, so that several threads may write."""
 
     exemplars: bool
@@ -36,7 +36,7 @@ class Block(Generic[Child]):
         # For each line its two halves and a slot for the number; never fewer than the children
         # need.
         self._parts: list[bytes] = []
-        self._found = _Found(exemplars=False, state=[], text=b"")
+        self._found = _LastScrape(exemplars=False, state=[], text=b"")
 
     def __len__(self) -> int:
         return len(self._children)
@@ -58,7 +58,7 @@ class Block(Generic[Child]):
         if quiet and found.text:
             return found.text
         text = self._write(children, state, exemplars=exemplars)
-        self._found = _Found(exemplars, state, text if quiet else b"")
+        self._found = _LastScrape(exemplars, state, text if quiet else b"")
         return text
 
     def _write(self, children: list[Child], state: list[object], *, exemplars: bool) -> bytes:

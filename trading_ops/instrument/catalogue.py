@@ -4,7 +4,7 @@ Rules, runbooks and dashboards are checked against it, the processes build their
 and the documentation lists it. A metric that is not here does not exist.
 """
 
-from trading_ops.instrument.metric import Kind, Metric
+from trading_ops.instrument.metric import Metric, MetricType
 from trading_ops.instrument.topics.backups import BACKUP_METRICS
 from trading_ops.instrument.topics.collectors import COLLECTORS
 from trading_ops.instrument.topics.components import COMPONENT_METRICS
@@ -87,7 +87,7 @@ def find(name: str) -> Metric | None:
     return _BY_NAME.get(name) or _BY_SAMPLE.get(name)
 
 
-def get(name: str, kind: Kind | None = None) -> Metric:
+def get(name: str, kind: MetricType | None = None) -> Metric:
     """Return the metric with exactly this name.
 
     Raises:

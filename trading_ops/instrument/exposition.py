@@ -18,7 +18,7 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from trading_ops.instrument.catalogue import CATALOGUE
-from trading_ops.instrument.family import Live
+from trading_ops.instrument.family import LiveFamily
 from trading_ops.instrument.negotiation import negotiated
 
 VITAL_FAMILIES = frozenset(metric.family for metric in CATALOGUE if metric.vital)
@@ -170,7 +170,7 @@ def _parts(
     source: Families, encode: Callable[[Collector], bytes], *, openmetrics: bool
 ) -> Iterator[bytes]:
     for family in source.collect():
-        if isinstance(family, Live):
+        if isinstance(family, LiveFamily):
             yield from family.family.parts(openmetrics=openmetrics)
         else:
             yield encode(One(family)).removesuffix(_END)

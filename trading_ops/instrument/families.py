@@ -10,24 +10,24 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.metrics_core import Metric as Samples
 
 from trading_ops.instrument.catalogue import get
-from trading_ops.instrument.metric import Kind
+from trading_ops.instrument.metric import MetricType
 
 
 def counter(name: str, registry: CollectorRegistry) -> Counter:
     """Build and register the counter of this catalogue entry."""
-    metric = get(name, Kind.COUNTER)
+    metric = get(name, MetricType.COUNTER)
     return Counter(metric.name, metric.help, metric.labels, registry=registry)
 
 
 def gauge(name: str, registry: CollectorRegistry) -> Gauge:
     """Build and register the gauge of this catalogue entry."""
-    metric = get(name, Kind.GAUGE)
+    metric = get(name, MetricType.GAUGE)
     return Gauge(metric.name, metric.help, metric.labels, registry=registry)
 
 
 def histogram(name: str, registry: CollectorRegistry) -> Histogram:
     """Build and register the histogram of this catalogue entry, with its buckets."""
-    metric = get(name, Kind.HISTOGRAM)
+    metric = get(name, MetricType.HISTOGRAM)
     return Histogram(
         metric.name, metric.help, metric.labels, buckets=metric.buckets, registry=registry
     )
@@ -40,7 +40,7 @@ def family(name: str, values: Mapping[tuple[str, ...], float]) -> Samples:
         KeyError: the catalogue does not know the name.
     """
     entry = get(name)
-    kind = CounterMetricFamily if entry.kind is Kind.COUNTER else GaugeMetricFamily
+    kind = CounterMetricFamily if entry.kind is MetricType.COUNTER else GaugeMetricFamily
     built = kind(entry.family, entry.help, labels=entry.labels)
     for labels, value in values.items():
         built.add_metric(labels, value)

@@ -120,7 +120,7 @@ class Family(Collector, Generic[Child]):
 
     def collect(self) -> Iterable[PeerMetric]:
         """Return the family for prometheus_client; its samples are read on access."""
-        return (Live(self),)
+        return (LiveFamily(self),)
 
     def describe(self) -> Iterable[PeerMetric]:
         """Yield the family without samples; the registry takes the names from it."""
@@ -144,7 +144,7 @@ def _head(metric: Metric, *, openmetrics: bool) -> bytes:
     return f"# HELP {name} {help_text}\n# TYPE {name} {metric.kind}\n".encode()
 
 
-class Live(PeerMetric):
+class LiveFamily(PeerMetric):
     """A family as prometheus_client's registry returns it to collectors.
 
     Our exposition uses `family` and never `samples`; other collectors use `samples`.

@@ -10,7 +10,7 @@ from functools import partial
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
-class Kind(StrEnum):
+class MetricType(StrEnum):
     """The Prometheus type of a metric."""
 
     COUNTER = "counter"
@@ -46,7 +46,7 @@ class Metric:
     name: str
     """The name in PromQL: a counter with `_total`, a histogram without a suffix."""
 
-    kind: Kind
+    kind: MetricType
     owner: Owner
     unit: str = ""
     """Base unit of the value; empty for plain numbers and states."""
@@ -74,11 +74,11 @@ class Metric:
         """Reject a definition that cannot be exported."""
         if not all(map(_NAME.fullmatch, (self.name, *self.labels))) or "le" in self.labels:
             raise ValueError(f"{self.name}: names are snake case, and le is the buckets'")
-        if self.exemplar and (self.kind is Kind.GAUGE or not _NAME.fullmatch(self.exemplar)):
+        if self.exemplar and (self.kind is MetricType.GAUGE or not _NAME.fullmatch(self.exemplar)):
             raise ValueError(f"{self.name}: only counters and histograms have exemplars")
-        if (self.kind is Kind.COUNTER) != self.name.endswith("_total"):
+        if (self.kind is MetricType.COUNTER) != self.name.endswith("_total"):
             raise ValueError(f"{self.name}: counters, and only they, end in _total")
-        if (self.kind is Kind.HISTOGRAM) != bool(self.buckets):
+        if (self.kind is MetricType.HISTOGRAM) != bool(self.buckets):
             raise ValueError(f"{self.name}: histograms, and only they, have buckets")
         if unknown := set(self.values) - set(self.labels):
             raise ValueError(f"{self.name}: values for unknown labels: {unknown}")
@@ -86,7 +86,7 @@ class Metric:
     @property
     def sample_names(self) -> tuple[str, ...]:
         """Return the sample names for PromQL."""
-        if self.kind is Kind.HISTOGRAM:
+        if self.kind is MetricType.HISTOGRAM:
             return (f"{self.name}_bucket", f"{self.name}_sum", f"{self.name}_count")
         return (self.name,)
 
@@ -99,11 +99,11 @@ class Metric:
 # The bounds cover a loopback venue, a near and a far exchange, up to our own timeouts.
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
-bot_gauge = partial(Metric, kind=Kind.GAUGE, owner=Owner.BOT)
-bot_counter = partial(Metric, kind=Kind.COUNTER, owner=Owner.BOT)
+bot_gauge = partial(Metric, kind=MetricType.GAUGE, owner=Owner.BOT)
+bot_counter = partial(Metric, kind=MetricType.COUNTER, owner=Owner.BOT)
 bot_histogram = partial(
-    Metric, kind=Kind.HISTOGRAM, owner=Owner.BOT, unit="seconds", buckets=LATENCY_BUCKETS
+    Metric, kind=MetricType.HISTOGRAM, owner=Owner.BOT, unit="seconds", buckets=LATENCY_BUCKETS
 )
 
-exporter_gauge = partial(Metric, kind=Kind.GAUGE, owner=Owner.EXPORTER)
-exporter_counter = partial(Metric, kind=Kind.COUNTER, owner=Owner.EXPORTER)
+exporter_gauge = partial(Metric, kind=MetricType.GAUGE, owner=Owner.EXPORTER)
+exporter_counter = partial(Metric, kind=MetricType.COUNTER, owner=Owner.EXPORTER)

@@ -9,7 +9,7 @@ from trading_ops.instrument import catalogue
 from trading_ops.instrument.children import Counter, Gauge, Histogram, require_gil
 from trading_ops.instrument.family import Family
 from trading_ops.instrument.lines import Buckets, Single
-from trading_ops.instrument.metric import Kind, Metric
+from trading_ops.instrument.metric import Metric, MetricType
 
 UNDECLARED = "trading_undeclared_label_values_total"
 
@@ -51,7 +51,7 @@ class Recorder:
         `limit` raises the recorder's limit of undeclared values per label. Without `at_once`, a
         child is created with its first value.
         """
-        metric = catalogue.get(name, Kind.COUNTER)
+        metric = catalogue.get(name, MetricType.COUNTER)
         family = counters(
             metric,
             declared=declared,
@@ -71,7 +71,7 @@ class Recorder:
         at_once: bool = True,
     ) -> Family[Gauge]:
         """Build and register a gauge; without `at_once`, children are created on demand."""
-        metric = catalogue.get(name, Kind.GAUGE)
+        metric = catalogue.get(name, MetricType.GAUGE)
         family = gauges(
             metric,
             declared=declared,
@@ -86,7 +86,7 @@ class Recorder:
         self, name: str, declared: Declared | None = None, *, limit: int = 0
     ) -> Family[Histogram]:
         """Build and register the histogram of this catalogue entry, with its buckets."""
-        metric = catalogue.get(name, Kind.HISTOGRAM)
+        metric = catalogue.get(name, MetricType.HISTOGRAM)
         family = histograms(
             metric,
             declared=declared,

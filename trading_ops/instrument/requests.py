@@ -54,7 +54,7 @@ def parse_head(head: bytes) -> Request:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """An HTTP response."""
 
     status: int

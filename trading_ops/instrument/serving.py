@@ -22,9 +22,9 @@ from trading_ops.instrument.bot import BotMetrics
 from trading_ops.instrument.exposition import Exposition, View
 from trading_ops.instrument.requests import (
     HEAD_LIMIT,
-    Answer,
     BadHead,
     Request,
+    Response,
     bearer_is_one_of,
     parse_head,
 )
@@ -184,7 +184,7 @@ class _Server:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             if len(self._serving) > CONNECTIONS:
-                answer = Answer.refusal(
+                answer = Response.refusal(
                     503, "too_many_connections", "too many connections; try again"
                 )
             else:
@@ -201,29 +201,29 @@ class _Server:
         finally:
             writer.transport.abort()
 
-    async def _read_request(self, reader: asyncio.StreamReader) -> Answer:
+    async def _read_request(self, reader: asyncio.StreamReader) -> Response:
         try:
             async with asyncio.timeout(READ_SECONDS):
                 head = await reader.readuntil(b"\r\n\r\n")
             request = parse_head(head)
         except TimeoutError:
-            return Answer.refusal(408, "too_slow", "the request did not arrive in time")
+            return Response.refusal(408, "too_slow", "the request did not arrive in time")
         except asyncio.LimitOverrunError:
-            return Answer.refusal(431, "too_large", f"the head is above {HEAD_LIMIT} bytes")
+            return Response.refusal(431, "too_large", f"the head is above {HEAD_LIMIT} bytes")
         except BadHead as error:
-            return Answer.refusal(400, "bad_request", str(error))
+            return Response.refusal(400, "bad_request", str(error))
         answer = await self._answer(request)
         return answer.without_body() if request.method == "HEAD" else answer
 
-    async def _answer(self, request: Request) -> Answer:
+    async def _answer(self, request: Request) -> Response:
         if request.path not in {METRICS, VITAL, READY}:
-            return Answer.refusal(404, "refused", "Not Found")
+            return Response.refusal(404, "refused", "Not Found")
         if request.method not in METHODS:
-            return Answer.refusal(405, "refused", "Method Not Allowed", Allow=", ".join(METHODS))
+            return Response.refusal(405, "refused", "Method Not Allowed", Allow=", ".join(METHODS))
         if request.path == READY:
-            return Answer(200, b"ready\n", "text/plain; charset=utf-8")
+            return Response(200, b"ready\n", "text/plain; charset=utf-8")
         if not self._may_read(request):
-            return Answer.refusal(401, "unauthorized", "a valid bearer token is needed")
+            return Response.refusal(401, "unauthorized", "a valid bearer token is needed")
         return await self._exposed(request)
 
     def _may_read(self, request: Request) -> bool:
@@ -238,7 +238,7 @@ class _Server:
             return False
         return bearer_is_one_of(request.headers.get("authorization"), tokens)
 
-    async def _exposed(self, request: Request) -> Answer:
+    async def _exposed(self, request: Request) -> Response:
         view = View.VITAL if request.path == VITAL else View.EVERYTHING
         if view is View.EVERYTHING and parse_qs(request.query).get("exclude", [""])[0] == "vital":
             view = View.WITHOUT_VITAL
@@ -251,6 +251,6 @@ class _Server:
             if not self._failing:  # a scrape comes every second
                 _logger.exception("scrape_failed view=%s", view)
             self._failing = True
-            return Answer.refusal(500, "scrape_failed", "a collector failed; see the bot's log")
+            return Response.refusal(500, "scrape_failed", "a collector failed; see the bot's log")
         self._failing = False
-        return Answer(200, body, content_type)
+        return Response(200, body, content_type)

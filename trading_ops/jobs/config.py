@@ -19,7 +19,7 @@ FILE = "jobs.yml"
 MOST_JITTER = timedelta(hours=1)
 
 
-class _Entry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class _JobEntry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     schedule: str
     zone: str = "UTC"
     misfire: Literal["run_once", "skip"] = "run_once"
@@ -29,12 +29,12 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     in_maintenance: bool = False
 
 
-class _File(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class _JobsFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     jobs: dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class JobEntry:
     """When and how one job runs."""
 
     name: str
@@ -49,7 +49,7 @@ class Entry:
     """True: it also runs in maintenance windows of the fleet."""
 
 
-def load_jobs(folder: Path, known: Collection[str] = JOBS) -> dict[str, Entry]:
+def load_jobs(folder: Path, known: Collection[str] = JOBS) -> dict[str, JobEntry]:
     """Return every job's entry, from the shipped file and the one in `folder`.
 
     Raises:
@@ -71,7 +71,7 @@ def load_jobs(folder: Path, known: Collection[str] = JOBS) -> dict[str, Entry]:
     return {name: _entry(name, values, str(own)) for name, values in found.items() if name in known}
 
 
-def calendars(entries: Mapping[str, Entry]) -> frozenset[str]:
+def calendars(entries: Mapping[str, JobEntry]) -> frozenset[str]:
     """Return the exchange calendars that enabled jobs use."""
     return frozenset(
         entry.schedule.calendar
@@ -86,18 +86,18 @@ def _read(text: str, where: str) -> dict[str, dict[str, Any]]:
     except yaml.YAMLError as error:
         raise ConfigError(where, "", problem_of(error), "correct the file") from error
     try:
-        return msgspec.convert(data, _File).jobs
+        return msgspec.convert(data, _JobsFile).jobs
     except msgspec.ValidationError as error:
         fix = "write jobs: {NAME: {schedule: ...}}"
         raise ConfigError(where, "", str(error), fix) from error
 
 
-def _entry(name: str, values: Mapping[str, Any], where: str) -> Entry:
+def _entry(name: str, values: Mapping[str, Any], where: str) -> JobEntry:
     key = f"jobs.{name}"
     try:
-        entry = msgspec.convert(values, _Entry)
+        entry = msgspec.convert(values, _JobEntry)
     except msgspec.ValidationError as error:
-        fields = ", ".join(field.name for field in msgspec.structs.fields(_Entry))
+        fields = ", ".join(field.name for field in msgspec.structs.fields(_JobEntry))
         raise ConfigError(where, key, str(error), f"known keys are {fields}") from error
     timeout = _length(entry.timeout, where, f"{key}.timeout")
     if not timeout:
@@ -108,7 +108,7 @@ def _entry(name: str, values: Mapping[str, Any], where: str) -> Entry:
     if jitter > MOST_JITTER:
         raise ConfigError(where, f"{key}.jitter", f"{entry.jitter} is too long", "at most 1h")
     schedule = parse(entry.schedule, entry.zone, where=where, key=key)
-    return Entry(
+    return JobEntry(
         name=name,
         schedule=schedule,
         skip_missed=entry.misfire == "skip",

@@ -13,7 +13,7 @@ from trading_ops.store.writer import Writer
 
 
 @dataclass(frozen=True)
-class Result:
+class JobResult:
     """The outcome of a run, and a sentence on the result or the reason."""
 
     outcome: JobOutcome
@@ -21,7 +21,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Step:
+class PlannedStep:
     """One step that a job would take now."""
 
     what: str
@@ -34,7 +34,7 @@ class Step:
 class Plan:
     """The steps that a job would take now; no steps and no refusal: nothing to do."""
 
-    steps: tuple[Step, ...] = ()
+    steps: tuple[PlannedStep, ...] = ()
     refused: str = ""
     """Why the job would not run."""
 
@@ -64,7 +64,7 @@ class Job(Protocol):
         """Return what `run` would do now, without changing anything."""
         ...
 
-    async def run(self, context: Context) -> Result:
+    async def run(self, context: Context) -> JobResult:
         """Run the job. An exception means the outcome `failed`."""
         ...
 

@@ -38,7 +38,7 @@ CRON_FIELDS = 5
 
 
 @dataclass(frozen=True)
-class Session:
+class TradingSession:
     """One trading session."""
 
     opens_at: datetime
@@ -114,7 +114,10 @@ def cron_of(every: str) -> str:
 
 
 def next_due(
-    schedule: Schedule, last: datetime | None, now: datetime, sessions: Sequence[Session] = ()
+    schedule: Schedule,
+    last: datetime | None,
+    now: datetime,
+    sessions: Sequence[TradingSession] = (),
 ) -> datetime | None:
     """Return the first due time after `last`; it is in the past if runs were missed.
 
@@ -136,7 +139,7 @@ def next_due(
 
 
 def grace(
-    schedule: Schedule, due: datetime, sessions: Sequence[Session] = (), *, most: timedelta
+    schedule: Schedule, due: datetime, sessions: Sequence[TradingSession] = (), *, most: timedelta
 ) -> timedelta:
     """Return how late a run may start: a quarter of the time to the next one, at most `most`.
 
@@ -165,7 +168,7 @@ def _at_session(found: re.Match[str], where: str, key: str) -> AtSession:
     return AtSession(calendar=found["calendar"], edge=edge, offset=sign * offset)
 
 
-def _edge(schedule: AtSession, session: Session) -> datetime:
+def _edge(schedule: AtSession, session: TradingSession) -> datetime:
     edge = session.opens_at if schedule.edge == "open" else session.closes_at
     return edge + schedule.offset
 

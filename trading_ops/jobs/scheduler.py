@@ -19,9 +19,9 @@ from trading_ops.domain.gates import by_maintenance, by_observe_only, by_pause
 from trading_ops.domain.job import JobOutcome, JobRun, JobState
 from trading_ops.domain.maintenance import FURTHEST, Maintenance, RecurringWindow, covering
 from trading_ops.errors import ConfigError, RequestRefused, StoreError
-from trading_ops.jobs.config import Entry, calendars
-from trading_ops.jobs.job import Context, Job, Plan, Result, load
-from trading_ops.jobs.schedule import AtSession, Session, grace, jitter, next_due
+from trading_ops.jobs.config import JobEntry, calendars
+from trading_ops.jobs.job import Context, Job, JobResult, Plan, load
+from trading_ops.jobs.schedule import AtSession, TradingSession, grace, jitter, next_due
 from trading_ops.jobs.windows import Recurring, ordered
 from trading_ops.reconciler.lease import Leases
 from trading_ops.reconciler.metrics import JobMetrics
@@ -68,7 +68,7 @@ class Known:
     running: Mapping[str, JobRun]
     latest: Mapping[str, JobRun]
     succeeded: Mapping[str, JobRun]
-    sessions: Mapping[str, tuple[Session, ...]]
+    sessions: Mapping[str, tuple[TradingSession, ...]]
     pause: Pause | None
     windows: tuple[Maintenance, ...]
     recurring: tuple[RecurringWindow, ...]
@@ -78,7 +78,7 @@ class Known:
 class JobStatus:
     """A job's configuration and current status."""
 
-    entry: Entry
+    entry: JobEntry
     state: JobState | None
     due_at: datetime | None
     """The next due time; None: disabled, paused, or no session is stored."""
@@ -92,7 +92,7 @@ class JobStatus:
 class Scheduler:
     """Runs the jobs of one reconciler."""
 
-    entries: Mapping[str, Entry]
+    entries: Mapping[str, JobEntry]
     writer: Writer
     reader: Reader
     lease: Leases
@@ -238,7 +238,9 @@ class Scheduler:
             raise RequestRefused(f"{name} is running, or another reconciler is about to run it")
         return run
 
-    async def _consider(self, entry: Entry, state: JobState, known: Known, now: datetime) -> None:
+    async def _consider(
+        self, entry: JobEntry, state: JobState, known: Known, now: datetime
+    ) -> None:
         due = self._due_at(entry, state, known, now)
         if state.held_due_at is not None and (due is None or due > now):
             due = state.held_due_at
@@ -257,7 +259,7 @@ class Scheduler:
         hold = not entry.skip_missed and not self.settings.observe_only
         await self._refuse(entry.name, due, gate, hold=hold)
 
-    def _gate(self, entry: Entry, known: Known, now: datetime) -> str | None:
+    def _gate(self, entry: JobEntry, known: Known, now: datetime) -> str | None:
         """Return the closed gate as text; only maintenance of the whole fleet concerns jobs."""
         window = None if entry.in_maintenance else covering(known.windows, None, now)
         found = (
@@ -267,7 +269,7 @@ class Scheduler:
         )
         return None if found is None else str(found)
 
-    async def _begin(self, entry: Entry, *, due_at: datetime | None, actor: str) -> int | None:
+    async def _begin(self, entry: JobEntry, *, due_at: datetime | None, actor: str) -> int | None:
         """Begin a run if this replica has the lease, which the run keeps."""
         begun: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
         if entry.name in self._runs:
@@ -278,7 +280,7 @@ class Scheduler:
 
     async def _hold_and_run(
         self,
-        entry: Entry,
+        entry: JobEntry,
         due_at: datetime | None,
         actor: str,
         begun: asyncio.Future[int | None],
@@ -308,33 +310,33 @@ class Scheduler:
             _answer(begun, None)
             del self._runs[entry.name]
 
-    async def _guarded(self, entry: Entry) -> Result:
+    async def _guarded(self, entry: JobEntry) -> JobResult:
         work = self._job(entry.name).run(self._context(entry))
         try:
             async with asyncio.timeout(entry.timeout.total_seconds()) as limit:
                 return await self._while_held(key_of_job(entry.name), work)
         except Exception as error:
             if isinstance(error, TimeoutError) and limit.expired():
-                return Result(
+                return JobResult(
                     JobOutcome.FAILED, f"timed out after {format_duration(entry.timeout)}"
                 )
             log.warning("job_error", job=entry.name, exc_info=True)
-            return Result(JobOutcome.FAILED, f"{type(error).__name__}: {error}")
+            return JobResult(JobOutcome.FAILED, f"{type(error).__name__}: {error}")
 
-    async def _while_held(self, key: str, work: Coroutine[Any, Any, Result]) -> Result:
+    async def _while_held(self, key: str, work: Coroutine[Any, Any, JobResult]) -> JobResult:
         """Run work; cancel it when another replica may have taken over the lease."""
         task = asyncio.create_task(work)
         try:
             while not task.done():
                 await asyncio.wait({task}, timeout=LEASE_CHECK_SECONDS)
                 if not task.done() and key not in self.lease.keys:
-                    return Result(JobOutcome.UNKNOWN, "aborted: the lease was lost")
+                    return JobResult(JobOutcome.UNKNOWN, "aborted: the lease was lost")
             return task.result()
         finally:
             task.cancel()
             await asyncio.wait({task})
 
-    async def _finish(self, name: str, run: int, result: Result) -> None:
+    async def _finish(self, name: str, run: int, result: JobResult) -> None:
         """Store the outcome; retry while the database is unreachable."""
         wait = 1.0
         while True:
@@ -397,7 +399,7 @@ class Scheduler:
     def _job(self, name: str) -> Job:
         return self.jobs[name] if name in self.jobs else load(name)
 
-    def _context(self, entry: Entry) -> Context:
+    def _context(self, entry: JobEntry) -> Context:
         return Context(
             settings=self.settings,
             writer=self.writer,
@@ -407,10 +409,10 @@ class Scheduler:
         )
 
     def _due_at(
-        self, entry: Entry, state: JobState, known: Known, now: datetime
+        self, entry: JobEntry, state: JobState, known: Known, now: datetime
     ) -> datetime | None:
         """Return the next due time, recomputed only if one of its inputs changed."""
-        sessions: tuple[Session, ...] = ()
+        sessions: tuple[TradingSession, ...] = ()
         if isinstance(entry.schedule, AtSession):
             sessions = known.sessions[entry.schedule.calendar]
         depends = state.handled_at, sessions
@@ -419,12 +421,12 @@ class Scheduler:
             self._due[entry.name] = depends, due
         return self._due[entry.name][1]
 
-    def _grace(self, entry: Entry, due: datetime, known: Known) -> timedelta:
+    def _grace(self, entry: JobEntry, due: datetime, known: Known) -> timedelta:
         schedule = entry.schedule
         sessions = known.sessions[schedule.calendar] if isinstance(schedule, AtSession) else ()
         return grace(schedule, due, sessions, most=ON_TIME)
 
-    def _status(self, entry: Entry, known: Known, now: datetime) -> JobStatus:
+    def _status(self, entry: JobEntry, known: Known, now: datetime) -> JobStatus:
         state = known.states.get(entry.name)
         due = None
         if state is not None and entry.enabled and state.paused_at is None:
@@ -471,7 +473,9 @@ def _read(connection: Connection, *, names: frozenset[str], now: datetime) -> Kn
         latest=stored.latest(connection),
         succeeded=stored.succeeded(connection),
         sessions={
-            name: tuple(Session(*session) for session in stored.sessions_of(connection, name))
+            name: tuple(
+                TradingSession(*session) for session in stored.sessions_of(connection, name)
+            )
             for name in sorted(names)
         },
         pause=maintenance.current_pause(connection, now=now),

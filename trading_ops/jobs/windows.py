@@ -27,7 +27,7 @@ OWNER = "schedule"
 """Prefix of the windows' owner; followed by the name of the entry."""
 
 
-class _Entry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class _WindowEntry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     every: str
     length: str = msgspec.field(name="for")
     reason: str
@@ -35,7 +35,7 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     target: str | None = None
 
 
-class _File(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class _WindowsFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     windows: dict[str, Any]
 
 
@@ -105,7 +105,7 @@ def load_windows(folder: Path, registry: Registry) -> Loaded:
 def _entries(path: Path) -> Mapping[str, Any]:
     where = str(path)
     try:
-        return msgspec.convert(load_yaml(path.read_text("utf-8")), _File).windows
+        return msgspec.convert(load_yaml(path.read_text("utf-8")), _WindowsFile).windows
     except yaml.YAMLError as error:
         raise ConfigError(where, "", problem_of(error), "correct the file") from error
     except (OSError, UnicodeError) as error:
@@ -135,7 +135,7 @@ def ordered(order: RecurringWindow) -> Recurring:
 def _recurring(name: str, given: Any, where: str, registry: Registry) -> Recurring:
     key = f"windows.{name}"
     try:
-        entry = msgspec.convert(given, _Entry)
+        entry = msgspec.convert(given, _WindowEntry)
     except msgspec.ValidationError as error:
         raise ConfigError(where, key, str(error), FIX) from error
     length = parse_duration(entry.length, where, f"{key}.for")

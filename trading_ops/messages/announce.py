@@ -75,12 +75,12 @@ def window_messages(connection: Connection, *, since: datetime, now: datetime) -
     return found
 
 
-def _announced(connection: Connection, event: events.Event) -> Message | None:
+def _announced(connection: Connection, event: events.TimelineEvent) -> Message | None:
     make = _MAKERS.get(event.kind)
     return None if make is None else make(connection, event)
 
 
-def _closed(connection: Connection, event: events.Event) -> Message | None:
+def _closed(connection: Connection, event: events.TimelineEvent) -> Message | None:
     timeline = read_timeline(connection, key=event.incident_id or "-")
     if timeline is None or timeline.incident.closed_at is None:
         return None
@@ -133,7 +133,7 @@ def _still_open(connection: Connection, timeline: Timeline) -> list[str]:
     return held + [f"incident {other.alert} ({other.id[:8]})" for other in others]
 
 
-def _approval(connection: Connection, event: events.Event) -> Message | None:
+def _approval(connection: Connection, event: events.TimelineEvent) -> Message | None:
     request = approvals.find(connection, str(_after(event).get("id", "-")))
     if request is None or request.state is not ApprovalState.PENDING:
         return None
@@ -155,7 +155,7 @@ def _approval(connection: Connection, event: events.Event) -> Message | None:
     )
 
 
-def _hold(_connection: Connection, event: events.Event) -> Message:
+def _hold(_connection: Connection, event: events.TimelineEvent) -> Message:
     after = _after(event)
     target = str(after.get("target", ""))
     released = event.kind == "hold_released"
@@ -170,7 +170,7 @@ def _hold(_connection: Connection, event: events.Event) -> Message:
     )
 
 
-def _pause(_connection: Connection, event: events.Event) -> Message:
+def _pause(_connection: Connection, event: events.TimelineEvent) -> Message:
     begins = event.kind == "paused"
     change = "paused" if begins else "resumed"
     facts: dict[str, Any] = {"By": event.actor}
@@ -187,7 +187,7 @@ def _pause(_connection: Connection, event: events.Event) -> Message:
     )
 
 
-def _planned(_connection: Connection, event: events.Event) -> Message:
+def _planned(_connection: Connection, event: events.TimelineEvent) -> Message:
     after = _after(event)
     return Message(
         key=f"event:{event.seq}",
@@ -206,7 +206,7 @@ def _planned(_connection: Connection, event: events.Event) -> Message:
     )
 
 
-_MAKERS: Mapping[str, Callable[[Connection, events.Event], Message | None]] = {
+_MAKERS: Mapping[str, Callable[[Connection, events.TimelineEvent], Message | None]] = {
     "closed": _closed,
     "approval_requested": _approval,
     "hold_placed": _hold,
@@ -219,7 +219,7 @@ _MAKERS: Mapping[str, Callable[[Connection, events.Event], Message | None]] = {
 }
 
 
-def _after(event: events.Event) -> dict[str, Any]:
+def _after(event: events.TimelineEvent) -> dict[str, Any]:
     found = json.loads(event.after) if event.after else {}
     return found if isinstance(found, dict) else {}
 

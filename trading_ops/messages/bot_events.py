@@ -256,7 +256,7 @@ def _log_stored(event: BotEvent) -> None:
         )
 
 
-def _checked(event: wire.BotEvent, bot: str, now: datetime) -> BotEvent:
+def _checked(event: wire.ReportedEvent, bot: str, now: datetime) -> BotEvent:
     """Return an event with all fields bounded."""
     return BotEvent(
         bot=bot,

@@ -47,7 +47,7 @@ class _Loaded:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Found:
+class _OutboxRead:
     """Result of one read of the database."""
 
     was: int | None
@@ -190,7 +190,7 @@ class Outbox:
             self._loaded = _Loaded(config=config, renderer=renderer, channels=channels)
         return self._loaded
 
-    def _look(self, connection: Connection, *, loaded: _Loaded, now: datetime) -> _Found:
+    def _look(self, connection: Connection, *, loaded: _Loaded, now: datetime) -> _OutboxRead:
         """Read new sources and due messages; in a reader thread."""
         was = messages.cursor(connection, SOURCE)
         read, found = read_messages(connection, was, now=now)
@@ -199,7 +199,7 @@ class Outbox:
             self._announced |= {window.key for window in windows}
         found += [window for window in windows if window.key not in self._announced]
         drafts = _all_drafts(loaded, found, now)
-        return _Found(
+        return _OutboxRead(
             was=was,
             read=read,
             drafts=tuple(drafts),

@@ -11,7 +11,7 @@ from trading_ops.services.manager import (
     ManagerUnavailable,
     ResourceControl,
     ServiceManager,
-    Status,
+    UnitStatus,
 )
 
 START_WITHIN = timedelta(seconds=60)
@@ -20,7 +20,7 @@ START_WITHIN = timedelta(seconds=60)
 STOP_GRACE = timedelta(seconds=10)
 """Time between SIGTERM and SIGKILL when an operator stops it."""
 
-UNKNOWN = Status(state="unknown", running=False)
+UNKNOWN = UnitStatus(state="unknown", running=False)
 """Status while the service manager does not answer; the reconciler treats it as no answer."""
 
 

@@ -28,7 +28,7 @@ class Hours(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Days on which it starts."""
 
 
-class Route(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class NotificationRoute(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One route; an omitted condition matches everything."""
 
     name: Name
@@ -59,7 +59,7 @@ class NotifyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """The whole file."""
 
     version: Annotated[int, msgspec.Meta(ge=1, le=1)]
-    routes: Annotated[tuple[Route, ...], msgspec.Meta(min_length=1)]
+    routes: Annotated[tuple[NotificationRoute, ...], msgspec.Meta(min_length=1)]
     timezone: str = "UTC"
     """Time zone of `hours`, `quiet` and the times in messages."""
 

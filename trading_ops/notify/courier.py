@@ -25,7 +25,7 @@ ANSWER_SECONDS = 60.0
 IDLE_SECONDS = 30.0
 
 
-class Job(msgspec.Struct, kw_only=True):
+class DeliveryRequest(msgspec.Struct, kw_only=True):
     """One delivery: a line sent to the child."""
 
     ticket: str
@@ -36,7 +36,7 @@ class Job(msgspec.Struct, kw_only=True):
     html: str
 
 
-class Answer(msgspec.Struct, kw_only=True):
+class DeliveryResult(msgspec.Struct, kw_only=True):
     """The result: a line from the child."""
 
     ticket: str
@@ -69,7 +69,7 @@ class Courier:
             rendered: the content.
             message_id: the mail's id, the same for every attempt.
         """
-        job = Job(
+        job = DeliveryRequest(
             ticket=str(uuid.uuid4()),
             url=channel.url,
             message_id=message_id,
@@ -134,7 +134,7 @@ class Courier:
             _kill(child)
 
 
-async def _send(child: _Child, job: Job) -> None:
+async def _send(child: _Child, job: DeliveryRequest) -> None:
     stdin = child.process.stdin
     assert stdin is not None  # noqa: S101 - it was started with one
     stdin.write(msgspec.json.encode(job) + b"\n")
@@ -146,7 +146,7 @@ async def _read(child: _Child) -> None:
     assert stdout is not None  # noqa: S101 - it was started with one
     try:
         while line := await stdout.readline():
-            answer = msgspec.json.decode(line, type=Answer)
+            answer = msgspec.json.decode(line, type=DeliveryResult)
             waiting = child.waiting.get(answer.ticket)
             if waiting is not None and not waiting.done():
                 waiting.set_result(answer.error)

@@ -13,7 +13,7 @@ import apprise.plugins.email.base as apprise_email
 import msgspec
 from apprise.common import NotifyFormat
 
-from trading_ops.notify.courier import Answer, Job
+from trading_ops.notify.courier import DeliveryRequest, DeliveryResult
 
 AT_ONCE = 4
 LONGEST_ERROR = 500
@@ -45,12 +45,12 @@ def _text(*conversion: object) -> str:
     return str(_THREAD.text)
 
 
-def deliver(job: Job) -> Answer:
+def deliver(job: DeliveryRequest) -> DeliveryResult:
     """Deliver one message."""
     _THREAD.captured, _THREAD.message_id, _THREAD.text = [], job.message_id, job.text
     service = apprise.Apprise.instantiate(job.url, suppress_exceptions=True)
     if service is None:
-        return Answer(ticket=job.ticket, error="Apprise does not know this URL")
+        return DeliveryResult(ticket=job.ticket, error="Apprise does not know this URL")
     # Services with short messages are chats, which show a few tags only.
     has_room = service.body_maxlen > len(job.html)
     is_html = has_room and service.resolve_format(None) == NotifyFormat.HTML
@@ -60,17 +60,19 @@ def deliver(job: Job) -> Answer:
         body_format=NotifyFormat.HTML if is_html else NotifyFormat.TEXT,
     )
     if bool(delivered):
-        return Answer(ticket=job.ticket, error="")
+        return DeliveryResult(ticket=job.ticket, error="")
     captured = "; ".join(dict.fromkeys(_THREAD.captured)) or "the service refused it"
-    return Answer(ticket=job.ticket, error=captured[:LONGEST_ERROR])
+    return DeliveryResult(ticket=job.ticket, error=captured[:LONGEST_ERROR])
 
 
 def _work(line: bytes) -> None:
-    job = msgspec.json.decode(line, type=Job)
+    job = msgspec.json.decode(line, type=DeliveryRequest)
     try:
         answer = deliver(job)
     except Exception as error:  # noqa: BLE001 - a plugin's defect is a failed delivery
-        answer = Answer(ticket=job.ticket, error=f"{type(error).__name__}: {error}"[:LONGEST_ERROR])
+        answer = DeliveryResult(
+            ticket=job.ticket, error=f"{type(error).__name__}: {error}"[:LONGEST_ERROR]
+        )
     with _WRITING:
         sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
         sys.stdout.buffer.flush()

@@ -5,7 +5,7 @@ from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from trading_ops.domain.message import Message
-from trading_ops.notify.config import DAYS, Hours, NotifyConfig, Route
+from trading_ops.notify.config import DAYS, Hours, NotificationRoute, NotifyConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ def deliveries(config: NotifyConfig, message: Message, now: datetime) -> list[De
     return list(found.values())
 
 
-def _selects(route: Route, message: Message, now: datetime, zone: ZoneInfo) -> bool:
+def _selects(route: NotificationRoute, message: Message, now: datetime, zone: ZoneInfo) -> bool:
     return (
         route.accepts(message.kind)
         and (not route.severities or message.severity in route.severities)

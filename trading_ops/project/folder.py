@@ -21,7 +21,7 @@ NEW = ".new"
 """Appended to the name of a shipped file next to one that was changed locally."""
 
 
-class Step(StrEnum):
+class FileOperation(StrEnum):
     """What an update does with one file."""
 
     NOTHING = "nothing"
@@ -35,28 +35,28 @@ class Step(StrEnum):
     """Changed locally and in this release: the new version is written next to it."""
 
 
-def step(recorded: str | None, local: str | None, new: str | None) -> Step:
+def step(recorded: str | None, local: str | None, new: str | None) -> FileOperation:
     """Decide by the hashes of a file: shipped before, current, shipped now.
 
     None: not recorded, does not exist, no longer shipped.
     """
     if local == new:
-        return Step.NOTHING
+        return FileOperation.NOTHING
     if new is None:
-        return Step.REMOVE if local == recorded else Step.KEEP
+        return FileOperation.REMOVE if local == recorded else FileOperation.KEEP
     if local is None:
-        return Step.ADD if recorded is None else Step.KEEP
+        return FileOperation.ADD if recorded is None else FileOperation.KEEP
     if local == recorded:
-        return Step.REPLACE
-    return Step.KEEP if new == recorded else Step.CONFLICT
+        return FileOperation.REPLACE
+    return FileOperation.KEEP if new == recorded else FileOperation.CONFLICT
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change:
+class FileChange:
     """What an update does with one file, and the two contents."""
 
     path: Path
-    step: Step
+    step: FileOperation
     local: bytes
     new: bytes
 
@@ -78,7 +78,7 @@ def _lines(content: bytes) -> list[str]:
     return content.decode("utf-8", "replace").splitlines()
 
 
-def changes(folder: Path, shipped: Mapping[Path, bytes]) -> Iterator[Change]:
+def changes(folder: Path, shipped: Mapping[Path, bytes]) -> Iterator[FileChange]:
     """Yield what an update would do, for every file that differs from this release.
 
     Raises:
@@ -88,8 +88,8 @@ def changes(folder: Path, shipped: Mapping[Path, bytes]) -> Iterator[Change]:
     for path in sorted({*recorded, *shipped}):
         local, new = _content(folder / path), shipped.get(path)
         found = step(recorded.get(path), _hash(local), _hash(new))
-        if found is not Step.NOTHING:
-            yield Change(path=path, step=found, local=local or b"", new=new or b"")
+        if found is not FileOperation.NOTHING:
+            yield FileChange(path=path, step=found, local=local or b"", new=new or b"")
 
 
 def create(folder: Path, shipped: Mapping[Path, bytes]) -> None:
@@ -112,7 +112,7 @@ def create(folder: Path, shipped: Mapping[Path, bytes]) -> None:
     update(folder, shipped)
 
 
-def update(folder: Path, shipped: Mapping[Path, bytes]) -> tuple[Change, ...]:
+def update(folder: Path, shipped: Mapping[Path, bytes]) -> tuple[FileChange, ...]:
     """Update a project folder to this release, and return the changes.
 
     Safe to repeat after an interruption.
@@ -156,16 +156,16 @@ def read_record(folder: Path) -> dict[Path, str]:
     return found
 
 
-def _carry_out(folder: Path, change: Change) -> None:
+def _carry_out(folder: Path, change: FileChange) -> None:
     path = folder / change.path
     match change.step:
-        case Step.ADD | Step.REPLACE:
+        case FileOperation.ADD | FileOperation.REPLACE:
             _write(path, change.new)
-        case Step.CONFLICT:
+        case FileOperation.CONFLICT:
             _write(path.with_name(path.name + NEW), change.new)
-        case Step.REMOVE:
+        case FileOperation.REMOVE:
             path.unlink()
-        case Step.KEEP | Step.NOTHING:
+        case FileOperation.KEEP | FileOperation.NOTHING:
             pass
 
 

@@ -9,7 +9,14 @@ import yaml
 
 from trading_ops.actions.registry import ACTIONS
 from trading_ops.config.files import load_yaml, parse_duration, problem_of
-from trading_ops.domain.readiness import ZERO, Criterion, Limit, OnBreach, ReadinessPlan, Stage
+from trading_ops.domain.readiness import (
+    ZERO,
+    Criterion,
+    Limit,
+    OnBreach,
+    ReadinessPlan,
+    ReadinessStage,
+)
 from trading_ops.errors import ConfigError
 from trading_ops.readiness.checks import CHECKS
 
@@ -50,7 +57,7 @@ class _Phase(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     criteria: list[_Criterion] = []
 
 
-class _File(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class _PlanFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     version: int
     present: str
     phases: list[_Phase]
@@ -64,7 +71,7 @@ def load_plan(path: Path) -> ReadinessPlan:
     """
     place = path if path.exists() else DEFAULT
     try:
-        file = msgspec.convert(load_yaml(place.read_text(encoding="utf-8")), _File)
+        file = msgspec.convert(load_yaml(place.read_text(encoding="utf-8")), _PlanFile)
     except (OSError, UnicodeError) as error:
         fix = "make it a file that this user can read"
         raise ConfigError(str(place), "", str(error), fix) from error
@@ -77,7 +84,7 @@ def load_plan(path: Path) -> ReadinessPlan:
     return _plan(str(place), file)
 
 
-def _plan(where: str, file: _File) -> ReadinessPlan:
+def _plan(where: str, file: _PlanFile) -> ReadinessPlan:
     if file.version != VERSION:
         raise ConfigError(where, "version", f"unknown version {file.version}", "write version: 1")
     if "$window" not in file.present:
@@ -99,7 +106,7 @@ def _plan(where: str, file: _File) -> ReadinessPlan:
     return ReadinessPlan(present=file.present.strip(), stages=stages)
 
 
-def _stages(where: str, phase: _Phase) -> list[Stage]:
+def _stages(where: str, phase: _Phase) -> list[ReadinessStage]:
     _check_name(where, phase.name)
     if not phase.stages:
         raise ConfigError(where, phase.name, "the phase has no stages", "write at least one")
@@ -112,7 +119,7 @@ def _stages(where: str, phase: _Phase) -> list[Stage]:
             raise ConfigError(where, f"{key}.hours", "negative", "write 0 or more")
         every, lasts = _sign_off(where, key, stage.sign_off)
         found.append(
-            Stage(
+            ReadinessStage(
                 name=stage.name,
                 phase=phase.name,
                 on_breach=phase.on_breach,

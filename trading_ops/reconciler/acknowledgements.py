@@ -25,7 +25,7 @@ from trading_ops.domain.acknowledgement import (
     SNOOZED_AT_MOST,
     Acknowledgement,
     AcknowledgementKind,
-    Fault,
+    FaultKey,
     has_lapsed,
     matchers_of,
     may_be_silenced,
@@ -85,7 +85,7 @@ class AcknowledgementSync:
 
     _synced: tuple[int, frozenset[str]] | None = field(init=False, default=None)
     _next_at: datetime | None = field(init=False, default=None)
-    _exported: set[Fault] = field(init=False, default_factory=set)
+    _exported: set[FaultKey] = field(init=False, default_factory=set)
 
     async def acknowledge(
         self,

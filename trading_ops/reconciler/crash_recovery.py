@@ -21,14 +21,14 @@ from typing import Self
 
 from trading_ops import clock, logs
 from trading_ops.actions.base import Probe
-from trading_ops.domain.attempt import Attempt, AttemptState, Delivery
+from trading_ops.domain.attempt import Attempt, AttemptState, DeliverySemantics
 from trading_ops.domain.incident import Incident
-from trading_ops.domain.runbook import Step
+from trading_ops.domain.runbook import RunbookStep
 from trading_ops.domain.target import Target
 from trading_ops.errors import ClientError, StoreError
 from trading_ops.reconciler.execute import AttemptRunner
 from trading_ops.reconciler.lease import Leases, key_of_target
-from trading_ops.reconciler.state import State
+from trading_ops.reconciler.state import ReconcilerState
 from trading_ops.redaction import redact
 from trading_ops.store import Connection, failpoints, incidents, leases
 from trading_ops.store.failpoints import Failpoint
@@ -65,7 +65,7 @@ class AttemptRecovery:
             return None
         return leases.raise_fence(connection, attempt.target)
 
-    async def probe(self, attempt: Attempt, step: Step, target: Target) -> bool:
+    async def probe(self, attempt: Attempt, step: RunbookStep, target: Target) -> bool:
         """Probe an attempt's target once; return whether the outcome is known now."""
         fence = await self.writer.run(partial(self._raise_fence, attempt=attempt))
         if fence is None:
@@ -78,7 +78,7 @@ class AttemptRecovery:
             log.info("probe_failed", attempt=attempt.id, error=str(error))
             found = Probe.UNKNOWN
         if found is Probe.UNKNOWN:
-            if attempt.delivery is Delivery.ONE_SHOT:
+            if attempt.delivery is DeliverySemantics.ONE_SHOT:
                 return False
             # It is idempotent, so there is nothing to wait for.
             outcome = (AttemptState.ABANDONED, "outcome unknown; it is safe to repeat")
@@ -234,7 +234,7 @@ class CrashCounter:
         if counted:
             log.error("crashed_processing", incidents=sorted(counted))
 
-    async def load(self, reader: Reader, keys: Collection[str], state: State) -> None:
+    async def load(self, reader: Reader, keys: Collection[str], state: ReconcilerState) -> None:
         """Read from the store which incidents crashed before this process had them."""
         if not keys:
             return
@@ -266,7 +266,7 @@ class CrashCounter:
             if clock.monotonic() >= until:
                 break
 
-    def is_set_aside(self, incident: Incident, state: State) -> bool:
+    def is_set_aside(self, incident: Incident, state: ReconcilerState) -> bool:
         """Whether to leave an incident alone, until its acknowledgement is added or removed."""
         if incident.id not in self._aside:
             return False
@@ -281,7 +281,7 @@ class CrashCounter:
             self._aside.pop(key, None)
             self._suspects.discard(key)
 
-    async def add(self, incident: Incident, state: State, error: Exception) -> None:
+    async def add(self, incident: Incident, state: ReconcilerState, error: Exception) -> None:
         """Count a crash; at the limit, escalate the incident and set it aside."""
         log.error(
             "incident_crashed",

@@ -10,9 +10,9 @@ from functools import partial
 from trading_ops import clock, logs
 from trading_ops.actions.base import Action, Call, Clients, Undoable, find_impostor
 from trading_ops.backoff import full_jitter
-from trading_ops.domain.attempt import Attempt, AttemptId, AttemptState, Delivery
+from trading_ops.domain.attempt import Attempt, AttemptId, AttemptState, DeliverySemantics
 from trading_ops.domain.durations import format_duration
-from trading_ops.domain.runbook import Step
+from trading_ops.domain.runbook import RunbookStep
 from trading_ops.domain.target import Target
 from trading_ops.errors import ActionError, FencedOff, Refused, TradingOpsError, Unreachable
 from trading_ops.reconciler.metrics import ReconcilerMetrics
@@ -41,7 +41,9 @@ class AttemptRunner:
     may_start: Callable[[str], bool]
     """Whether this replica may still start an action on a target."""
 
-    def call(self, attempt: Attempt, step: Step, target: Target, *, reason: str = "") -> Call:
+    def call(
+        self, attempt: Attempt, step: RunbookStep, target: Target, *, reason: str = ""
+    ) -> Call:
         """Return the attempt as a `Call` for its action."""
         return Call(
             attempt_id=attempt.id,
@@ -53,12 +55,12 @@ class AttemptRunner:
             reason=reason,
         )
 
-    async def precondition(self, step: Step, target: Target) -> str | None:
+    async def precondition(self, step: RunbookStep, target: Target) -> str | None:
         """Probe the target of a one-shot; return why it must not run now, or None.
 
         No action runs on a target for which another process answers.
         """
-        if step.delivery is not Delivery.ONE_SHOT:
+        if step.delivery is not DeliverySemantics.ONE_SHOT:
             return None
         call = Call(
             attempt_id=AttemptId(""),
@@ -76,7 +78,7 @@ class AttemptRunner:
         return other
 
     async def perform(
-        self, attempt: Attempt, step: Step, target: Target, *, reason: str = ""
+        self, attempt: Attempt, step: RunbookStep, target: Target, *, reason: str = ""
     ) -> None:
         """Run it once, or retry idempotent actions until the timeout, and record the outcome.
 
@@ -151,8 +153,10 @@ class AttemptRunner:
             detail=detail,
         )
 
-    async def _outcome(self, attempt: Attempt, call: Call, step: Step) -> tuple[AttemptState, str]:
-        once = step.delivery is Delivery.ONE_SHOT
+    async def _outcome(
+        self, attempt: Attempt, call: Call, step: RunbookStep
+    ) -> tuple[AttemptState, str]:
+        once = step.delivery is DeliverySemantics.ONE_SHOT
         try:
             async with asyncio.timeout(step.timeout.total_seconds()):
                 act = self.actions[step.action].perform

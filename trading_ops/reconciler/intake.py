@@ -248,7 +248,7 @@ ZERO_TIME_YEAR = 1
 """Go's zero time, 0001-01-01: the `endsAt` of a firing alert."""
 
 
-class _Alert(msgspec.Struct):
+class _WebhookAlert(msgspec.Struct):
     status: AlertStatus
     labels: dict[str, str]
     startsAt: datetime  # noqa: N815 - Alertmanager's names
@@ -257,8 +257,8 @@ class _Alert(msgspec.Struct):
     fingerprint: str = ""
 
 
-class _Message(msgspec.Struct):
-    alerts: list[_Alert]
+class _WebhookMessage(msgspec.Struct):
+    alerts: list[_WebhookAlert]
     version: str = "4"
 
 
@@ -277,7 +277,7 @@ def parse_notification(body: bytes, external: Mapping[str, str] = NO_LABELS) -> 
         InvalidNotification: it is not JSON, or not a notification of Alertmanager.
     """
     try:
-        message = msgspec.json.decode(body, type=_Message)
+        message = msgspec.json.decode(body, type=_WebhookMessage)
         return [_alert(alert, external) for alert in message.alerts]
     except (msgspec.DecodeError, RecursionError, UnicodeError, OverflowError) as error:
         # OverflowError: a time whose zone offset moves it beyond the supported range.
@@ -298,7 +298,7 @@ def truncated_alerts(body: bytes) -> int:
     return number if isinstance(number, int) and number > 0 else 0
 
 
-def _alert(alert: _Alert, external: Mapping[str, str]) -> Alert:
+def _alert(alert: _WebhookAlert, external: Mapping[str, str]) -> Alert:
     ended = alert.endsAt is not None and alert.endsAt.year > ZERO_TIME_YEAR
     labels = stripped(alert.labels, external)
     given = labels == alert.labels and FINGERPRINT.fullmatch(alert.fingerprint)

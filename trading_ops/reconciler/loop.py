@@ -13,7 +13,7 @@ from functools import partial
 from trading_ops import clock, logs
 from trading_ops.domain.decision import GlobalLimits
 from trading_ops.domain.incident import Incident
-from trading_ops.domain.observation import Snapshot, is_audible
+from trading_ops.domain.observation import AlertSnapshot, is_audible
 from trading_ops.errors import TradingOpsError
 from trading_ops.reconciler.acknowledgements import AcknowledgementSync
 from trading_ops.reconciler.clocks import ClockReports
@@ -27,7 +27,7 @@ from trading_ops.reconciler.reconcile import IncidentReconciler, until_seconds
 from trading_ops.reconciler.retention import Retention
 from trading_ops.reconciler.runbook_index import RunbookIndex
 from trading_ops.reconciler.secondary_oncall import SilenceMonitor
-from trading_ops.reconciler.state import State, read_state
+from trading_ops.reconciler.state import ReconcilerState, read_state
 from trading_ops.reconciler.workqueue import REQUEUE_SECONDS, Workers, WorkQueue, requeue_in
 from trading_ops.store.reader import Reader
 from trading_ops.tasks import Succeeded, Tasks, unwatched
@@ -80,10 +80,10 @@ class Loop:
     attempted_at: float = field(init=False, default=-math.inf)
     """Monotonic time of the end of the last pass, successful or not."""
 
-    snapshot: Snapshot | None = field(init=False, default=None)
+    snapshot: AlertSnapshot | None = field(init=False, default=None)
     """The sources' last answers."""
 
-    state: State = field(init=False, default_factory=State)
+    state: ReconcilerState = field(init=False, default_factory=ReconcilerState)
     _queue: WorkQueue = field(init=False, default_factory=WorkQueue)
     _crashes: CrashCounter = field(init=False)
     _mine: frozenset[str] = field(init=False, default=frozenset())
@@ -238,7 +238,7 @@ class Loop:
         self._mine = mine
         self._my_incidents = [incident for key, incident in state.by_id.items() if key in mine]
 
-    async def _read(self, former: State | None) -> State:
+    async def _read(self, former: ReconcilerState | None) -> ReconcilerState:
         read = partial(read_state, limits=self.limits, now=clock.now(), former=former)
         return await self.reader.read(read)
 

@@ -16,17 +16,17 @@ from trading_ops import clock, logs
 from trading_ops.actions.registry import ACTIONS
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.domain.approval import Approval
-from trading_ops.domain.attempt import Attempt, AttemptState, Delivery
-from trading_ops.domain.decision import NEEDS_APPROVAL, GlobalLimits, History, Reason
+from trading_ops.domain.attempt import Attempt, AttemptState, DeliverySemantics
+from trading_ops.domain.decision import NEEDS_APPROVAL, AttemptHistory, GlobalLimits, Reason
 from trading_ops.domain.gates import GateInput, first_closed_gate
 from trading_ops.domain.manual import Refusal, manual_input, refusal_of
-from trading_ops.domain.runbook import LONGEST_WINDOW, Step
+from trading_ops.domain.runbook import LONGEST_WINDOW, RunbookStep
 from trading_ops.domain.target import Registry, Target
 from trading_ops.errors import ActionError, ClientError, RequestRefused
 from trading_ops.reconciler.crash_recovery import AttemptRecovery
 from trading_ops.reconciler.execute import AttemptRunner
 from trading_ops.reconciler.lease import Leases, key_of_target
-from trading_ops.reconciler.state import State, WorldBuilder, read_state
+from trading_ops.reconciler.state import ReconcilerState, WorldBuilder, read_state
 from trading_ops.reconciler.workqueue import Workers
 from trading_ops.store import Connection, approvals, attempts, failpoints
 from trading_ops.store.failpoints import Failpoint
@@ -81,10 +81,10 @@ class ActionOutcome:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Request:
+class _ManualRequest:
     """One request in processing."""
 
-    step: Step
+    step: RunbookStep
     target: Target
     owner: str
     reason: str
@@ -149,7 +149,9 @@ class ManualActions:
         finally:
             self._starting[target] -= 1
 
-    async def _start(self, request: _Request, held: contextlib.AsyncExitStack) -> ActionOutcome:
+    async def _start(
+        self, request: _ManualRequest, held: contextlib.AsyncExitStack
+    ) -> ActionOutcome:
         gate_input, refusal = await self._gates(request)
         if refusal is not None:
             return await self._refused(request, refusal)
@@ -174,7 +176,7 @@ class ManualActions:
         self.workers.spawn(attempt.id, self._perform(attempt, request, held.pop_all()))
         return ActionOutcome(attempt=attempt)
 
-    def probe_orphans(self, state: State) -> None:
+    def probe_orphans(self, state: ReconcilerState) -> None:
         """Probe orphaned manual attempts; called in each pass."""
         for attempt in state.overrides.manual:
             ours = attempt.id in self.workers or f"probe:{attempt.id}" in self.workers
@@ -190,7 +192,7 @@ class ManualActions:
 
     def _order(
         self, action: str, target: str, params: Mapping[str, str], owner: str, reason: str
-    ) -> _Request:
+    ) -> _ManualRequest:
         kind = ACTIONS.get(action)
         if kind is None:
             raise RequestRefused(
@@ -212,12 +214,14 @@ class ManualActions:
             if not 0 < len(text.strip()) <= LONGEST_TEXT:
                 raise RequestRefused(f"{name} is required, with at most {LONGEST_TEXT} characters")
         approval = kind.two_person_approval or (
-            self.two_person_approval and kind.delivery is Delivery.ONE_SHOT
+            self.two_person_approval and kind.delivery is DeliverySemantics.ONE_SHOT
         )
         step = replace(_step(action, params, kind.delivery), approval=approval)
-        return _Request(step=step, target=found, owner=owner, reason=reason)
+        return _ManualRequest(step=step, target=found, owner=owner, reason=reason)
 
-    def _start_request(self, request: _Request, gate_input: GateInput) -> attempts.StartRequest:
+    def _start_request(
+        self, request: _ManualRequest, gate_input: GateInput
+    ) -> attempts.StartRequest:
         key = key_of_target(request.target.name)
         return attempts.StartRequest(
             gate_input=gate_input,
@@ -226,7 +230,7 @@ class ManualActions:
             reason=OVERRIDE + request.reason if request.override_budget else request.reason,
         )
 
-    async def _gates(self, request: _Request) -> tuple[GateInput, Refusal | None]:
+    async def _gates(self, request: _ManualRequest) -> tuple[GateInput, Refusal | None]:
         """Check the gates; the target is probed last, when all others are open."""
         now = clock.now()
         read = partial(_read, target=request.target.name, limits=self.limits, now=now)
@@ -249,7 +253,7 @@ class ManualActions:
         )
         return gate_input, refusal_of(first_closed_gate(gate_input), name)
 
-    async def _refused(self, request: _Request, refusal: Refusal) -> ActionOutcome:
+    async def _refused(self, request: _ManualRequest, refusal: Refusal) -> ActionOutcome:
         """Record the refusal; create an approval request if only that is missing."""
 
         def keep(connection: Connection) -> Approval | None:
@@ -290,7 +294,7 @@ class ManualActions:
         return ActionOutcome(refusal=refusal, approval=approval)
 
     async def _perform(
-        self, attempt: Attempt, request: _Request, held: contextlib.AsyncExitStack
+        self, attempt: Attempt, request: _ManualRequest, held: contextlib.AsyncExitStack
     ) -> None:
         async with held:
             step, reason = request.step, request.reason
@@ -306,9 +310,9 @@ class ManualActions:
             await self.recovery.probe(attempt, step, target)
 
 
-def _step(action: str, params: Mapping[str, str], delivery: Delivery) -> Step:
+def _step(action: str, params: Mapping[str, str], delivery: DeliverySemantics) -> RunbookStep:
     """Return the request as a step, to execute it or probe it later."""
-    return Step(
+    return RunbookStep(
         action=action,
         params=dict(params),
         timeout=WITHIN,
@@ -319,9 +323,9 @@ def _step(action: str, params: Mapping[str, str], delivery: Delivery) -> Step:
 
 def _read(
     connection: Connection, *, target: str, limits: GlobalLimits, now: datetime
-) -> tuple[State, History]:
+) -> tuple[ReconcilerState, AttemptHistory]:
     state = read_state(connection, limits=limits, now=now)
-    history = History(
+    history = AttemptHistory(
         target=tuple(attempts.of_target(connection, target, since=now - LONGEST_WINDOW)),
         everywhere=attempts.count_since(connection, now - limits.window, now=now),
     )

@@ -302,7 +302,7 @@ QUARANTINE_EVERY = 12
 
 
 @dataclass(frozen=True, kw_only=True)
-class DatabaseMetrics:
+class DatabaseMetricsUpdater:
     """Updates the metrics until cancelled."""
 
     writer: Writer

@@ -9,7 +9,7 @@ from trading_ops import clock, logs
 from trading_ops.clients.alertmanager import Alertmanagers
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.domain.alert import Alert, AlertStatus, Fingerprint, fingerprint_of, stripped
-from trading_ops.domain.observation import RoutedAlert, RuleAlert, Snapshot
+from trading_ops.domain.observation import AlertSnapshot, RoutedAlert, RuleAlert
 from trading_ops.errors import AWAY, ClientError
 from trading_ops.reconciler.clocks import Clocks
 from trading_ops.reconciler.metrics import ReconcilerMetrics
@@ -32,7 +32,7 @@ class Observer:
     metrics: ReconcilerMetrics
     clocks: Clocks
 
-    async def poll(self) -> Snapshot:
+    async def poll(self) -> AlertSnapshot:
         """Return the answers of both sources; None: no answer."""
         rules, routed = await asyncio.gather(
             self.prometheus.view(), self.alertmanagers.alerts(), return_exceptions=True
@@ -46,7 +46,9 @@ class Observer:
         if view is not None and view.external and routed_alerts is not None:
             routed_alerts = _as_prometheus_has_them(routed_alerts, view.external)
         unsettled = self.clocks.unsettled
-        return Snapshot(at=now, prometheus=view, alertmanager=routed_alerts, unsettled=unsettled)
+        return AlertSnapshot(
+            at=now, prometheus=view, alertmanager=routed_alerts, unsettled=unsettled
+        )
 
     async def external_labels(self) -> Mapping[str, str]:
         """Return the labels that Prometheus adds to what it sends."""
@@ -60,7 +62,7 @@ class Observer:
         else:
             self.metrics.polled.labels(source).set(clock.timestamp())
 
-    async def adopt(self, snapshot: Snapshot, known: set[Fingerprint]) -> int:
+    async def adopt(self, snapshot: AlertSnapshot, known: set[Fingerprint]) -> int:
         """Open incidents for firing alerts without a webhook; return their number.
 
         A webhook can be lost: refused, dropped while silenced, or sent to a dead process. Only

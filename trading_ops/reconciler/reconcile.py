@@ -29,7 +29,7 @@ from trading_ops.domain.decision import (
 from trading_ops.domain.gates import GateInput
 from trading_ops.domain.hold import RECONCILER
 from trading_ops.domain.incident import Incident
-from trading_ops.domain.observation import Snapshot, alert_state, blocking
+from trading_ops.domain.observation import AlertSnapshot, alert_state, blocking
 from trading_ops.domain.runbook import Runbook
 from trading_ops.domain.target import Target
 from trading_ops.errors import TradingOpsError
@@ -38,7 +38,7 @@ from trading_ops.reconciler.execute import AttemptRunner
 from trading_ops.reconciler.lease import Leases, key_of
 from trading_ops.reconciler.metrics import ReconcilerMetrics, kind_of
 from trading_ops.reconciler.runbook_index import RunbookIndex
-from trading_ops.reconciler.state import State, WorldBuilder
+from trading_ops.reconciler.state import ReconcilerState, WorldBuilder
 from trading_ops.reconciler.verify import Verifier
 from trading_ops.reconciler.workqueue import LastReconcile, Workers
 from trading_ops.store import Connection, approvals, attempts, events, failpoints, incidents, leases
@@ -51,7 +51,7 @@ CHUNK = 500
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Entry:
+class _PendingWrite:
     incident: Incident
     decision: Decision | None
     """None: only a change."""
@@ -68,7 +68,7 @@ class DecisionLog:
     index: RunbookIndex
     metrics: ReconcilerMetrics
     _last: dict[str, Decision] = field(init=False, default_factory=dict)
-    _entries: list[_Entry] = field(init=False, default_factory=list)
+    _entries: list[_PendingWrite] = field(init=False, default_factory=list)
 
     def record(self, incident: Incident, decision: Decision, change: Change | None = None) -> None:
         """Store a decision and its changes at the end of the pass.
@@ -78,11 +78,11 @@ class DecisionLog:
         if decision.reason is Reason.ATTEMPT_RUNNING:
             return  # the timeline already has `started`; recording this would depend on timing
         if change is not None or not self._is_known(incident, decision):
-            self._entries.append(_Entry(incident=incident, decision=decision, change=change))
+            self._entries.append(_PendingWrite(incident=incident, decision=decision, change=change))
 
     def add_change(self, incident: Incident, change: Change) -> None:
         """Store something else at the end of the pass."""
-        self._entries.append(_Entry(incident=incident, decision=None, change=change))
+        self._entries.append(_PendingWrite(incident=incident, decision=None, change=change))
 
     @property
     def pending(self) -> frozenset[str]:
@@ -101,7 +101,7 @@ class DecisionLog:
             crashed += await self._flush(entries[begin : begin + CHUNK])
         return crashed
 
-    async def _flush(self, chunk: list[_Entry]) -> list[tuple[Incident, Exception]]:
+    async def _flush(self, chunk: list[_PendingWrite]) -> list[tuple[Incident, Exception]]:
         _reached(chunk, Failpoint.ESCALATE_BEFORE, Failpoint.CLOSE_BEFORE)
         try:
             stored = await self.writer.run(partial(self._store, entries=chunk))
@@ -117,7 +117,7 @@ class DecisionLog:
                 self.count(entry.incident, entry.decision)
         return []
 
-    def _store(self, connection: Connection, entries: list[_Entry]) -> list[_Entry]:
+    def _store(self, connection: Connection, entries: list[_PendingWrite]) -> list[_PendingWrite]:
         """Store the entries of incidents that this replica still owns; return them."""
         now = clock.now()
         held = self._held(connection, {key_of(entry.incident) for entry in entries}, now)
@@ -197,7 +197,7 @@ class DecisionLog:
         return "; ".join(parts)
 
 
-def _reached(entries: list[_Entry], escalating: Failpoint, closing: Failpoint) -> None:
+def _reached(entries: list[_PendingWrite], escalating: Failpoint, closing: Failpoint) -> None:
     if any(isinstance(entry.decision, Escalate) for entry in entries):
         failpoints.reached(escalating)
     if any(isinstance(entry.decision, Close) for entry in entries):
@@ -212,14 +212,14 @@ ACTIVE_STATES = FIRING_STATES | {AlertState.PENDING}
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Case:
+class _Reconciliation:
     """One incident in processing."""
 
     incident: Incident
     runbook: Runbook | None
     target: Target | None
-    state: State
-    snapshot: Snapshot
+    state: ReconcilerState
+    snapshot: AlertSnapshot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,7 +238,7 @@ class IncidentReconciler:
     world_builder: WorldBuilder
 
     def observe(
-        self, incident: Incident, state: State, snapshot: Snapshot
+        self, incident: Incident, state: ReconcilerState, snapshot: AlertSnapshot
     ) -> tuple[AlertState, tuple[str, ...]]:
         """Return the sources' view of an incident; a change makes the incident due."""
         runbook = self.index.runbook(incident.alert)
@@ -247,10 +247,10 @@ class IncidentReconciler:
         return alert_state(incident, state.last(incident), snapshot), blocked
 
     async def reconcile(
-        self, incident: Incident, state: State, snapshot: Snapshot
+        self, incident: Incident, state: ReconcilerState, snapshot: AlertSnapshot
     ) -> LastReconcile:
         """Reconcile one incident: start or record the decision."""
-        case = _Case(
+        case = _Reconciliation(
             incident=incident,
             runbook=self.index.runbook(incident.alert),
             target=self.index.registry.find(incident.target or ""),
@@ -271,12 +271,12 @@ class IncidentReconciler:
             await self._complete_attempt(case, last)
         return LastReconcile(view=world.view, blocking=world.blocking, decision=decision)
 
-    def _decide(self, case: _Case, world: World) -> Decision:
+    def _decide(self, case: _Reconciliation, world: World) -> Decision:
         now = clock.now()
         history = case.state.history(case.incident, now)
         return decide(case.incident, case.runbook, history, world, self.limits, now)
 
-    async def _world(self, case: _Case) -> World:
+    async def _world(self, case: _Reconciliation) -> World:
         view, blocked = self.observe(case.incident, case.state, case.snapshot)
         world = self.world_builder.build(
             case.target,
@@ -295,7 +295,7 @@ class IncidentReconciler:
         step = case.runbook.steps[decision.step]
         return replace(world, precondition=await self.runner.precondition(step, case.target))
 
-    async def _carry_out(self, case: _Case, decision: Decision, world: World) -> None:
+    async def _carry_out(self, case: _Reconciliation, decision: Decision, world: World) -> None:
         incident, now = case.incident, clock.now()
         match decision:
             case Run() if case.runbook is not None and case.target is not None:
@@ -327,7 +327,7 @@ class IncidentReconciler:
             case _:
                 self.decision_log.record(incident, decision)
 
-    def _change_of_wait(self, case: _Case, decision: Wait) -> Change | None:
+    def _change_of_wait(self, case: _Reconciliation, decision: Wait) -> Change | None:
         """Return the write of a wait: the alert went quiet, or an approval is requested."""
         incident, now = case.incident, clock.now()
         if decision.reason is Reason.FLAPPING and incident.quiet_since is None:
@@ -352,7 +352,7 @@ class IncidentReconciler:
             now=now,
         )
 
-    async def _complete_attempt(self, case: _Case, last: Attempt) -> None:
+    async def _complete_attempt(self, case: _Reconciliation, last: Attempt) -> None:
         """Make sure that a running attempt has a job that completes it."""
         if last.state is AttemptState.UNKNOWN:
             self._probe(case, last)
@@ -360,7 +360,7 @@ class IncidentReconciler:
             # The process that started it died, or its job could not store its end.
             await self.recovery.mark_unknown(last, "the process that ran it is gone")
 
-    def _probe(self, case: _Case, attempt: Attempt) -> None:
+    def _probe(self, case: _Reconciliation, attempt: Attempt) -> None:
         key = f"probe:{attempt.id}"
         if case.runbook is None or case.target is None or key in self.workers:
             return

@@ -14,8 +14,15 @@ import yaml
 from trading_ops.actions.registry import ACTIONS
 from trading_ops.config.files import load_yaml, parse_duration, problem_of
 from trading_ops.domain.alert import Alert
-from trading_ops.domain.attempt import Delivery
-from trading_ops.domain.runbook import LONGEST_WINDOW, Drill, Limits, Runbook, Step, VerifyQuery
+from trading_ops.domain.attempt import DeliverySemantics
+from trading_ops.domain.runbook import (
+    LONGEST_WINDOW,
+    Drill,
+    Limits,
+    Runbook,
+    RunbookStep,
+    VerifyQuery,
+)
 from trading_ops.domain.target import NAMED_BOTS, Registry, Target
 from trading_ops.errors import ConfigError
 from trading_ops.store.incidents import FiringAlert
@@ -169,7 +176,7 @@ def _front_matter(text: str, where: str) -> _FrontMatter:
         ) from error
 
 
-def _step(step: _Step, index: int, where: str) -> Step:
+def _step(step: _Step, index: int, where: str) -> RunbookStep:
     key = f"steps[{index}]"
     kind = ACTIONS.get(step.action)
     if kind is None:
@@ -182,10 +189,10 @@ def _step(step: _Step, index: int, where: str) -> Step:
     if set(step.params) != kind.params:
         wanted = ", ".join(sorted(kind.params)) or "nothing"
         raise ConfigError(where, f"{key}.with", f"{step.action} takes {wanted}", "correct `with`")
-    if step.approval and kind.delivery is Delivery.SAFE_DIRECTION:
+    if step.approval and kind.delivery is DeliverySemantics.SAFE_DIRECTION:
         problem = f"{step.action} is a safe action and needs no approval"
         raise ConfigError(where, f"{key}.approval", problem, "remove it")
-    return Step(
+    return RunbookStep(
         action=step.action,
         params=step.params,
         timeout=parse_duration(step.timeout, where, f"{key}.timeout"),

@@ -13,8 +13,8 @@ from functools import partial
 
 from trading_ops import clock, logs
 from trading_ops.clients.alertmanager import Alertmanagers
-from trading_ops.domain.acknowledgement import Fault, acknowledged_until, fault_of
-from trading_ops.domain.observation import Snapshot
+from trading_ops.domain.acknowledgement import FaultKey, acknowledged_until, fault_of
+from trading_ops.domain.observation import AlertSnapshot
 from trading_ops.domain.silences import Coverage, Silence, TooWide
 from trading_ops.domain.target import NAMED_BOTS, Kind
 from trading_ops.errors import ClientError
@@ -27,13 +27,13 @@ from trading_ops.store.reader import Reader
 
 def acknowledged_faults(
     cases: Collection[AcknowledgedAlert], index: RunbookIndex
-) -> dict[Fault, datetime | None]:
+) -> dict[FaultKey, datetime | None]:
     """Return the metric's labels: registered names only, to bound cardinality."""
     until = acknowledged_until((case.acknowledgement, case.labels) for case in cases)
     return {key: end for key, end in until.items() if is_registered(key, index)}
 
 
-def is_registered(fault: Fault, index: RunbookIndex) -> bool:
+def is_registered(fault: FaultKey, index: RunbookIndex) -> bool:
     """Whether its alert has a runbook and its targets are registered."""
     bots = {target.name for target in index.registry if target.kind in NAMED_BOTS}
     venues = {target.name for target in index.registry.of_kind(Kind.VENUE)}
@@ -64,14 +64,14 @@ class SilenceMonitor:
     """Silences that cover each bot and venue, as last read."""
 
     _polled_at: float = field(init=False, default=-math.inf)
-    _shown: set[Fault] = field(init=False, default_factory=set)
+    _shown: set[FaultKey] = field(init=False, default_factory=set)
     _wide: frozenset[str] = field(init=False, default=frozenset())
 
     def is_due(self) -> bool:
         """Whether it is time to read them again."""
         return clock.monotonic() - self._polled_at >= EVERY_SECONDS
 
-    async def poll(self, snapshot: Snapshot | None) -> None:
+    async def poll(self, snapshot: AlertSnapshot | None) -> None:
         """Read the silences; while Alertmanager does not answer, keep the last ones."""
         self._polled_at = clock.monotonic()
         try:
@@ -90,7 +90,7 @@ class SilenceMonitor:
         if snapshot is not None:
             self._show_faults(by_hand, snapshot)
 
-    def _show_covered(self, by_hand: Sequence[Silence], snapshot: Snapshot | None) -> None:
+    def _show_covered(self, by_hand: Sequence[Silence], snapshot: AlertSnapshot | None) -> None:
         view = snapshot.prometheus if snapshot else None
         ours = Coverage(
             alerts={name: book.target_label for name, book in self.index.runbooks.items()},
@@ -122,11 +122,11 @@ class SilenceMonitor:
         for reason, number in count.items():
             self.metrics.silences.too_wide.labels(reason).set(number)
 
-    def _show_faults(self, by_hand: Sequence[Silence], snapshot: Snapshot) -> None:
+    def _show_faults(self, by_hand: Sequence[Silence], snapshot: AlertSnapshot) -> None:
         if snapshot.prometheus is None or snapshot.alertmanager is None:
             return
         ends = {silence.id: silence.ends_at for silence in by_hand}
-        until: dict[Fault, datetime] = {}
+        until: dict[FaultKey, datetime] = {}
         for key, routed in snapshot.alertmanager.items():
             rule = snapshot.prometheus.alerts.get(key)
             ends_at = [ends[silence_id] for silence_id in routed.silenced_by if silence_id in ends]

@@ -15,7 +15,7 @@ from trading_ops import clock
 from trading_ops.domain.alert import SEVERE
 from trading_ops.domain.approval import Approval
 from trading_ops.domain.attempt import Attempt
-from trading_ops.domain.decision import AlertState, GlobalLimits, History, Pause, World
+from trading_ops.domain.decision import AlertState, AttemptHistory, GlobalLimits, Pause, World
 from trading_ops.domain.gates import is_ahead
 from trading_ops.domain.incident import Incident, failing_episodes, failing_targets, most_failing
 from trading_ops.domain.maintenance import Maintenance, covering
@@ -71,7 +71,7 @@ class Overrides:
 
 
 @dataclass(frozen=True, kw_only=True)
-class State:
+class ReconcilerState:
     """Open incidents with their attempts, without labels and annotations."""
 
     head: int = -1
@@ -112,10 +112,10 @@ class State:
         pause = self.overrides.pause
         return pause if pause is not None and pause.expires_at > now else None
 
-    def history(self, incident: Incident, now: datetime) -> History:
+    def history(self, incident: Incident, now: datetime) -> AttemptHistory:
         """Return the relevant history at a time."""
         since = now - self.limits.window
-        return History(
+        return AttemptHistory(
             incident=self.of_incident.get(incident.id, _NONE),
             target=self.of_target.get(incident.target or "", _NONE),
             everywhere=sum(
@@ -132,8 +132,12 @@ class State:
 
 
 def read_state(
-    connection: Connection, *, limits: GlobalLimits, now: datetime, former: State | None = None
-) -> State:
+    connection: Connection,
+    *,
+    limits: GlobalLimits,
+    now: datetime,
+    former: ReconcilerState | None = None,
+) -> ReconcilerState:
     """Return the state as it is now, reading only what changed since a previous one."""
     head = events.head(connection)
     if former is not None and head == former.head:
@@ -143,10 +147,12 @@ def read_state(
     return _read_changes(connection, head, former, now)
 
 
-def _read_all(connection: Connection, head: int, limits: GlobalLimits, now: datetime) -> State:
+def _read_all(
+    connection: Connection, head: int, limits: GlobalLimits, now: datetime
+) -> ReconcilerState:
     by_id = {incident.id: incident for incident in incidents.open_summaries(connection)}
     targets = {incident.target for incident in by_id.values() if incident.target}
-    return State(
+    return ReconcilerState(
         head=head,
         by_id=by_id,
         of_incident=attempts.of_open_incidents(connection),
@@ -160,7 +166,9 @@ def _read_all(connection: Connection, head: int, limits: GlobalLimits, now: date
     )
 
 
-def _read_changes(connection: Connection, head: int, former: State, now: datetime) -> State:
+def _read_changes(
+    connection: Connection, head: int, former: ReconcilerState, now: datetime
+) -> ReconcilerState:
     found = events.touched(connection, former.head)
     touched = {key for key, kind in found if key is not None and not kind.startswith(DECIDED)}
     # Events without an incident concern all: a pause, a budget, a manual action.
@@ -184,7 +192,7 @@ def _read_changes(connection: Connection, head: int, former: State, now: datetim
     of_incident |= dict.fromkeys(tried, _NONE)
     for begin in range(0, len(tried), CHUNK):
         of_incident |= attempts.of_open_incidents(connection, tried[begin : begin + CHUNK])
-    return State(
+    return ReconcilerState(
         head=head,
         by_id=by_id,
         of_incident=of_incident,
@@ -218,7 +226,7 @@ def _overrides(connection: Connection, now: datetime) -> Overrides:
 
 
 def _recently_closed(
-    connection: Connection, former: State, touched: Collection[str], now: datetime
+    connection: Connection, former: ReconcilerState, touched: Collection[str], now: datetime
 ) -> tuple[Incident, ...]:
     """Read what was closed since the previous state, and drop what is too old."""
     since = now - former.limits.storm_quiet
@@ -235,7 +243,7 @@ def _recently_closed(
 
 def _episodes(
     connection: Connection,
-    former: State,
+    former: ReconcilerState,
     by_id: Mapping[str, Incident],
     fresh: Mapping[str, Incident] | None,
 ) -> dict[str, int]:
@@ -285,7 +293,7 @@ class WorldBuilder:
     _began_at: datetime = field(init=False, default_factory=clock.now)
     _fleet: _Fleet | None = field(init=False, default=None)
 
-    def note_firing(self, prometheus: PrometheusView, state: State) -> None:
+    def note_firing(self, prometheus: PrometheusView, state: ReconcilerState) -> None:
         """Record which incidents' alerts fire in Prometheus: a notification may be forged."""
         alerts = prometheus.alerts
         firing = {
@@ -305,7 +313,7 @@ class WorldBuilder:
     def build(
         self,
         target: Target | None,
-        state: State,
+        state: ReconcilerState,
         now: datetime,
         *,
         incident: Incident | None = None,
@@ -339,7 +347,7 @@ class WorldBuilder:
             approvals=state.overrides.approvals,
         )
 
-    def _fleet_at(self, state: State, now: datetime) -> _Fleet:
+    def _fleet_at(self, state: ReconcilerState, now: datetime) -> _Fleet:
         kept = self._fleet
         if kept is None or kept.head != state.head or not now - FRESH < kept.at <= now:
             periods = failing_episodes(self._failures(state), now)
@@ -349,7 +357,7 @@ class WorldBuilder:
             self._fleet = kept
         return kept
 
-    def _failures(self, state: State) -> Iterator[Incident]:
+    def _failures(self, state: ReconcilerState) -> Iterator[Incident]:
         """Yield the incidents that determine which targets fail, including recently closed ones."""
         first: dict[str | None, Incident] = {}
         for incident in state.by_id.values():  # oldest first: the others of a target add nothing

@@ -55,7 +55,7 @@ class Timeline:
 
     incident: Incident
     attempts: tuple[Attempt, ...]
-    events: tuple[events.Event, ...]
+    events: tuple[events.TimelineEvent, ...]
 
 
 def read_timeline(connection: Connection, *, key: str) -> Timeline | None:

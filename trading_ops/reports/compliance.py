@@ -15,9 +15,9 @@ from trading_ops.notify.rendering import MISSING, duration, exact_percent, perce
 from trading_ops.reports.budgets import read_levels
 from trading_ops.reports.recovery_times import AlertTimes, recovery_times
 from trading_ops.store import Connection, search
-from trading_ops.store.events import Event
+from trading_ops.store.events import TimelineEvent
 from trading_ops.store.reader import Reader
-from trading_ops.store.search import Done, TimeRange
+from trading_ops.store.search import ActorEventCount, TimeRange
 
 APPROVALS = ("approval_requested", "approved", "denied", "approval_expired", "approval_used")
 RESTORE_TESTS = ("backup_restore_tested", "backup_damaged")
@@ -41,9 +41,9 @@ class Compliance:
 
     since: datetime
     until: datetime
-    done: tuple[Done, ...]
-    approvals: tuple[Event, ...]
-    restore_tests: tuple[Event, ...]
+    done: tuple[ActorEventCount, ...]
+    approvals: tuple[TimelineEvent, ...]
+    restore_tests: tuple[TimelineEvent, ...]
     incidents: AlertTimes
     months: tuple[Month, ...]
     incomplete: tuple[str, ...]
@@ -107,7 +107,9 @@ def _read(
     )
 
 
-def _in_order(found: dict[str, list[Event]], kinds: Iterable[str]) -> tuple[Event, ...]:
+def _in_order(
+    found: dict[str, list[TimelineEvent]], kinds: Iterable[str]
+) -> tuple[TimelineEvent, ...]:
     return tuple(
         sorted((event for kind in kinds for event in found[kind]), key=lambda event: event.seq)
     )
@@ -144,7 +146,7 @@ def lines_of(report: Compliance) -> Iterator[str]:
         yield f"Incomplete: only the newest {LISTED:,} events {kind}"
 
 
-def _events(title: str, events: Iterable[Event]) -> Iterator[str]:
+def _events(title: str, events: Iterable[TimelineEvent]) -> Iterator[str]:
     yield title
     none = True
     for event in events:

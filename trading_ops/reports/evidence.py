@@ -19,7 +19,7 @@ from trading_ops import __version__, clock
 from trading_ops.errors import ConfigError
 from trading_ops.reports.recovery_times import recovery_times
 from trading_ops.store import Connection, audit_chain, backups, search, signed_zip
-from trading_ops.store.events import Event
+from trading_ops.store.events import TimelineEvent
 from trading_ops.store.reader import Reader
 from trading_ops.store.search import TimeRange
 
@@ -87,7 +87,7 @@ def check(path: Path, keys: Sequence[bytes]) -> Bundle:
     return Bundle(manifest=manifest, problems=tuple(problems))
 
 
-def _page(connection: Connection, *, span: TimeRange, after: int) -> list[Event]:
+def _page(connection: Connection, *, span: TimeRange, after: int) -> list[TimelineEvent]:
     return search.find_events(connection, span=span, after=after, limit=PAGE)
 
 

@@ -27,7 +27,7 @@ EARLIEST = date(2000, 1, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reporter:
+class ReportSender:
     """Creates reports, and passes them to the outbox."""
 
     prometheus: Prometheus

@@ -20,9 +20,9 @@ from trading_ops.domain.report import (
     IncidentLine,
     LimitUse,
     Period,
-    Position,
     Ratio,
     Report,
+    ReportedPosition,
     ResponseFigures,
     ServiceLevel,
 )
@@ -121,13 +121,13 @@ async def make_report(
     )
 
 
-def _positions(figures: dict[str, Figures | None]) -> Iterator[Position]:
+def _positions(figures: dict[str, Figures | None]) -> Iterator[ReportedPosition]:
     profits = figures["position_profits"] or {}
     for key, quantity in sorted((figures["positions"] or {}).items()):
         bot, symbol = key
         # Freqtrade appends the settlement currency of a future: BTC/USDT:USDT.
         currency = symbol.partition("/")[2].partition(":")[0]
-        yield Position(
+        yield ReportedPosition(
             bot=bot,
             symbol=symbol,
             quantity=quantity,

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from trading_ops.errors import SetupError
-from trading_ops.services.manager import ManagerUnavailable, Status
+from trading_ops.services.manager import ManagerUnavailable, UnitStatus
 
 STATUS_SECONDS = 5.0
 LONGEST_OUTPUT = 4096
@@ -28,7 +28,7 @@ class Commands:
         """Set argvs by unit and verb: `status`, `restart`, optionally `start`, `stop`."""
         self._commands = commands
 
-    async def status(self, name: str) -> Status:
+    async def status(self, name: str) -> UnitStatus:
         """Run the `status` command.
 
         It exits with 0 and prints one line that identifies the current run, such as PID and start
@@ -44,14 +44,14 @@ class Commands:
         except TimeoutError as error:
             raise ManagerUnavailable(f"the status command of {name} took too long") from error
         if code == NOT_RUNNING:
-            return Status(state="stopped", running=False)
+            return UnitStatus(state="stopped", running=False)
         first = output.partition("\n")[0].strip()
         if code or not first:
             raise ManagerUnavailable(
                 f"the status command of {name} exited with {code} and printed {first!r}. Fix: exit "
                 f"with 0 and print a line naming the current run, or exit with {NOT_RUNNING}"
             )
-        return Status(state="running", running=True, incarnation=first)
+        return UnitStatus(state="running", running=True, incarnation=first)
 
     async def start(self, name: str, within: timedelta) -> None:
         """Run the `start` command, or `restart` if there is none.

@@ -14,7 +14,7 @@ import aiodocker
 import aiohttp
 
 from trading_ops.errors import SetupError
-from trading_ops.services.manager import ManagerUnavailable, Status, reported_incarnation
+from trading_ops.services.manager import ManagerUnavailable, UnitStatus, reported_incarnation
 
 STOP_SECONDS = 10
 """Grace after the container's stop signal in a restart, before SIGKILL."""
@@ -36,7 +36,7 @@ class Docker:
         self._url = url
         self._client: aiodocker.Docker | None = None
 
-    async def status(self, name: str) -> Status:
+    async def status(self, name: str) -> UnitStatus:
         """Return the container's state.
 
         Raises:
@@ -49,7 +49,7 @@ class Docker:
         state = found["State"]
         started = str(state["StartedAt"])
         pid = int(state["Pid"]) or None
-        return Status(
+        return UnitStatus(
             state=_state(state),
             running=bool(state["Running"]),
             incarnation=None if started.startswith(NEVER) else f"{found['Id'][:12]}@{started}",

@@ -17,7 +17,7 @@ import yaml
 from trading_ops import clock
 from trading_ops.errors import SetupError
 from trading_ops.services.kubernetes_api import KubernetesApi, Missing
-from trading_ops.services.manager import ManagerUnavailable, Status
+from trading_ops.services.manager import ManagerUnavailable, UnitStatus
 
 STATEFUL_SET, DEPLOYMENT = "statefulset", "deployment"
 LOOK_SECONDS = 0.5
@@ -74,7 +74,7 @@ class Kubernetes:
         """Use this API server."""
         self._api = api
 
-    async def status(self, name: str) -> Status:
+    async def status(self, name: str) -> UnitStatus:
         """Return the workload's state.
 
         Raises:
@@ -83,7 +83,7 @@ class Kubernetes:
         """
         found, pod = await self._look(Workload.of(name))
         if pod is None:
-            return Status(
+            return UnitStatus(
                 state="pending" if found["spec"]["replicas"] else "stopped", running=False
             )
         return _status(pod)
@@ -238,7 +238,7 @@ def _waits_for(pod: Object) -> str:
     return str((_container(pod).get("state") or {}).get("waiting", {}).get("reason", ""))
 
 
-def _status(pod: Object) -> Status:
+def _status(pod: Object) -> UnitStatus:
     container = _container(pod)
     state = container.get("state") or {}
     running = "running" in state
@@ -248,7 +248,7 @@ def _status(pod: Object) -> Status:
     if ended and not running:
         detail = f"{ended.get('reason') or 'ended'}, exit code {ended['exitCode']}"
     phase = "terminating" if _is_ending(pod) else str(pod["status"].get("phase", "")).lower()
-    return Status(
+    return UnitStatus(
         state=phase if running else _waits_for(pod) or phase,
         running=running,
         incarnation=f"{_uid(pod)}/{restarts}" if container else None,

@@ -14,7 +14,7 @@ class ManagerUnavailable(StackError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Status:
+class UnitStatus:
     """State of a unit according to its service manager."""
 
     state: str
@@ -64,7 +64,7 @@ def reported_incarnation(pid: int | None, mark: str, proc: Path = Path("/proc"))
 class ServiceManager(Protocol):
     """One service manager of this host. Every call may raise ManagerUnavailable."""
 
-    async def status(self, name: str) -> Status:
+    async def status(self, name: str) -> UnitStatus:
         """Return the unit's state.
 
         Raises:

@@ -16,7 +16,7 @@ from dbus_fast import BusType, Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 
 from trading_ops.errors import SetupError
-from trading_ops.services.manager import ManagerUnavailable, Status, reported_incarnation
+from trading_ops.services.manager import ManagerUnavailable, UnitStatus, reported_incarnation
 
 SYSTEMD = "org.freedesktop.systemd1"
 MANAGER_PATH = "/org/freedesktop/systemd1"
@@ -60,7 +60,7 @@ class Systemd:
         self._ended = asyncio.Condition()
         self._waiting = 0
 
-    async def status(self, name: str) -> Status:
+    async def status(self, name: str) -> UnitStatus:
         """Return the unit's state.
 
         Raises:
@@ -74,7 +74,7 @@ class Systemd:
         service = await self._properties(path, f"{SYSTEMD}.Service")
         state = str(unit["ActiveState"])
         pid = int(service["MainPID"]) or None
-        return Status(
+        return UnitStatus(
             state=state,
             running=state in RUNNING,
             incarnation=bytes(unit["InvocationID"]).hex() or None,

@@ -13,8 +13,8 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Select, bindparam, insert, select, update
 
-from trading_ops.domain.attempt import RUNNING, Attempt, AttemptId, AttemptState, Delivery
-from trading_ops.domain.decision import History, Reason, Wait
+from trading_ops.domain.attempt import RUNNING, Attempt, AttemptId, AttemptState, DeliverySemantics
+from trading_ops.domain.decision import AttemptHistory, Reason, Wait
 from trading_ops.domain.gates import (
     ClosedGate,
     GateInput,
@@ -152,7 +152,7 @@ def _reload(connection: Connection, given: GateInput, now: datetime) -> GateInpu
     world = replace(
         given.world, pause=maintenance.current_pause(connection, now=now), acknowledged=acknowledged
     )
-    if given.step.delivery is Delivery.SAFE_DIRECTION:
+    if given.step.delivery is DeliverySemantics.SAFE_DIRECTION:
         return replace(given, world=world, now=now)  # no other gate is asked
     _start_one_at_a_time(connection)
     since = now - given.limits.window
@@ -164,7 +164,7 @@ def _reload(connection: Connection, given: GateInput, now: datetime) -> GateInpu
             halted=holds.halted_by_operators(connection).get(target),
             approvals=approvals.active(connection, now=now) if given.step.approval else {},
         ),
-        history=History(
+        history=AttemptHistory(
             target=tuple(of_target(connection, target, since=now - LONGEST_WINDOW)),
             everywhere=count_since(connection, since, now=now),
         ),
@@ -371,7 +371,7 @@ def read(connection: Connection, statement: Select[Any]) -> list[Attempt]:
 def from_row(row: RowMapping) -> Attempt:
     """Return the attempt of a row of the table."""
     values: dict[str, Any] = {column.key: row[column.key] for column in attempts.c}
-    values["delivery"] = Delivery(row["delivery"])
+    values["delivery"] = DeliverySemantics(row["delivery"])
     values["state"] = AttemptState(row["state"])
     return Attempt(**values)
 

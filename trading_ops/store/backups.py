@@ -39,7 +39,7 @@ def read(connection: Connection) -> list[Backup]:
     return [Backup(**row) for row in rows.mappings()]
 
 
-class Position(NamedTuple):
+class StorePosition(NamedTuple):
     """How far a database is; None: it is not one of ours."""
 
     revision: str | None
@@ -49,7 +49,7 @@ class Position(NamedTuple):
     """Number of the newest event; 0: none."""
 
 
-def position(tables: Container[str], first: Callable[[str], Any]) -> Position:
+def position(tables: Container[str], first: Callable[[str], Any]) -> StorePosition:
     """Return how far a copy of a database is, which may be of an older schema or not ours.
 
     Args:
@@ -61,7 +61,7 @@ def position(tables: Container[str], first: Callable[[str], Any]) -> Position:
         revision = first("SELECT version_num FROM alembic_version")
     if "chain" in tables and "events" in tables:
         head = first("SELECT seq FROM chain WHERE id = 1") or 0
-    return Position(revision, head)
+    return StorePosition(revision, head)
 
 
 def table_owner(connection: Connection) -> str | None:

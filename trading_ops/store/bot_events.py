@@ -37,7 +37,7 @@ class StoredBotEvent:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BotEventCount:
+class BotKindCount:
     """Number of events of one kind of a bot."""
 
     bot: str
@@ -128,14 +128,14 @@ def search(
     return [_read(row) for row in connection.execute(statement).mappings()]
 
 
-def counts(connection: Connection, *, bot: str | None, span: TimeRange) -> list[BotEventCount]:
+def counts(connection: Connection, *, bot: str | None, span: TimeRange) -> list[BotKindCount]:
     """Return how many events there were, by bot, kind and severity."""
     by = (bot_events.c.bot, bot_events.c.kind, bot_events.c.severity)
     given = () if bot is None else (bot_events.c.bot == bot,)
     statement = select(*by, func.count(), func.max(bot_events.c.at))
     statement = statement.where(*span.holds(bot_events.c.at), *given).group_by(*by).order_by(*by)
     return [
-        BotEventCount(
+        BotKindCount(
             bot=bot,
             kind=BotEventKind(kind),
             severity=Severity(severity),

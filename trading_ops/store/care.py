@@ -47,7 +47,7 @@ LEFTOVER = "_cc(new|old)[0-9]*$"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Need:
+class DatabaseNeed:
     """One statement that should run."""
 
     what: str
@@ -133,11 +133,11 @@ Baselines = Mapping[int, float]
 """Smallest recorded bytes for each row of an index, by the id of the index."""
 
 
-def tables_to_vacuum(connection: Connection, _baselines: Baselines) -> list[Need]:
+def tables_to_vacuum(connection: Connection, _baselines: Baselines) -> list[DatabaseNeed]:
     """Return the tables with many dead rows, as the server counts them; most dead rows first."""
     rows = connection.execute(_DEAD, {"rows": DEAD_ROWS, "part": DEAD_PART}).mappings()
     return [
-        Need(
+        DatabaseNeed(
             what=f"vacuum {row['name']}",
             reason=f"{row['dead']} of {row['live'] + row['dead']} rows are dead",
             size=row["size"],
@@ -149,11 +149,11 @@ def tables_to_vacuum(connection: Connection, _baselines: Baselines) -> list[Need
     ]
 
 
-def indexes_to_rebuild(connection: Connection, baselines: Baselines) -> list[Need]:
+def indexes_to_rebuild(connection: Connection, baselines: Baselines) -> list[DatabaseNeed]:
     """Return the indexes that are invalid and that no one is building now, then the bloated."""
     rows = connection.execute(_INVALID, {"leftover": LEFTOVER}).mappings()
     invalid = [
-        Need(
+        DatabaseNeed(
             what=f"{'drop' if row['leftover'] else 'rebuild'} index {row['name']}",
             reason=f"it is invalid: queries of {row['table_name']} do not use it, writes update it",
             size=row["size"],
@@ -173,13 +173,13 @@ def index_sizes(connection: Connection) -> list[IndexSize]:
     return [IndexSize(**row) for row in rows]
 
 
-def _bloated(connection: Connection, baselines: Baselines) -> list[Need]:
+def _bloated(connection: Connection, baselines: Baselines) -> list[DatabaseNeed]:
     found = []
     for size in index_sizes(connection):
         baseline = baselines.get(size.id)
         if baseline is not None and size.bytes_per_row >= BLOATED * baseline:
             found.append(
-                Need(
+                DatabaseNeed(
                     what=f"rebuild index {size.name}",
                     reason=f"it is bloated: {size.bytes_per_row:.0f} bytes for each row of "
                     f"{size.table}, {baseline:.0f} after it was built",
@@ -225,7 +225,9 @@ def free_space(connection: Connection) -> int | None:
         return None
 
 
-def without_space(needs: Sequence[Need], free: int | None) -> tuple[list[Need], str]:
+def without_space(
+    needs: Sequence[DatabaseNeed], free: int | None
+) -> tuple[list[DatabaseNeed], str]:
     """Split off what cannot run for lack of space; return the rest, and the reason.
 
     One statement runs after the other, so that each needs its own space only.
@@ -245,7 +247,7 @@ def without_space(needs: Sequence[Need], free: int | None) -> tuple[list[Need], 
     return [need for need in needs if need not in blocked], why
 
 
-def obstacle(connection: Connection, needs: list[Need], now: datetime) -> str:
+def obstacle(connection: Connection, needs: list[DatabaseNeed], now: datetime) -> str:
     """Return why the work cannot be done now; empty: it can."""
     foreign = [need for need in needs if not need.owned]
     if foreign:
@@ -269,7 +271,7 @@ class Work:
     """Statements that run in a thread, one transaction each; another thread can cancel them."""
 
     url: str
-    needs: list[Need]
+    needs: list[DatabaseNeed]
     timeout: timedelta
     """Of one statement."""
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
-from trading_ops.domain.database_advice import Figures, IndexUse, StatementUse, TableRows
+from trading_ops.domain.database_advice import DatabaseFigures, IndexUse, StatementUse, TableRows
 
 STATEMENTS = 50
 """Statements with the most total time; the others matter little."""
@@ -60,9 +60,9 @@ ORDER BY c.relname
 """)
 
 
-def read(connection: Connection, now: datetime) -> Figures:
+def read(connection: Connection, now: datetime) -> DatabaseFigures:
     """Return the figures of a PostgreSQL database."""
-    return Figures(
+    return DatabaseFigures(
         at=now,
         indexes=[IndexUse(**row) for row in connection.execute(_INDEXES).mappings()],
         statements=_statements(connection),

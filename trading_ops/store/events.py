@@ -25,7 +25,7 @@ _TOUCHED = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Event:
+class TimelineEvent:
     """One line of the timeline."""
 
     seq: int
@@ -100,10 +100,10 @@ def touched(connection: Connection, seq: int) -> set[tuple[str | None, str]]:
     return {(row.incident_id, row.kind) for row in rows}
 
 
-def of_incident(connection: Connection, incident_id: str) -> list[Event]:
+def of_incident(connection: Connection, incident_id: str) -> list[TimelineEvent]:
     """Return the timeline of one incident, in the order it was written."""
     statement = select(events).where(events.c.incident_id == incident_id).order_by(events.c.seq)
-    return [Event(**row) for row in connection.execute(statement).mappings()]
+    return [TimelineEvent(**row) for row in connection.execute(statement).mappings()]
 
 
 def about_target(
@@ -114,7 +114,7 @@ def about_target(
     since: datetime,
     until: datetime | None,
     limit: int = 1000,
-) -> list[Event]:
+) -> list[TimelineEvent]:
     """Return the events of a target itself, without those of incidents, in timeline order.
 
     Found by time, which is indexed, then filtered by the target in `after`.
@@ -142,7 +142,7 @@ def about_target(
     )
     if until is not None:
         statement = statement.where(events.c.at <= until)
-    found = [Event(**row) for row in connection.execute(statement).mappings()]
+    found = [TimelineEvent(**row) for row in connection.execute(statement).mappings()]
     # To SQLite's LIKE, `Alpha` is `alpha`.
     exact = [event for event in found if event.incident_id is None and fragment in str(event.after)]
     return sorted(exact, key=lambda event: event.seq)
@@ -190,16 +190,16 @@ def _contains(fragment: str) -> ColumnElement[bool]:
     return events.c.after.contains(fragment, autoescape=True)
 
 
-def since(connection: Connection, seq: int, *, limit: int = 1000) -> list[Event]:
+def since(connection: Connection, seq: int, *, limit: int = 1000) -> list[TimelineEvent]:
     """Return the events after a number, oldest first."""
     statement = select(events).where(events.c.seq > seq).order_by(events.c.seq).limit(limit)
-    return [Event(**row) for row in connection.execute(statement).mappings()]
+    return [TimelineEvent(**row) for row in connection.execute(statement).mappings()]
 
 
-def latest(connection: Connection, *, limit: int = 100) -> list[Event]:
+def latest(connection: Connection, *, limit: int = 100) -> list[TimelineEvent]:
     """Return the newest events, newest first."""
     statement = select(events).order_by(events.c.seq.desc()).limit(limit)
-    return [Event(**row) for row in connection.execute(statement).mappings()]
+    return [TimelineEvent(**row) for row in connection.execute(statement).mappings()]
 
 
 def _pending(connection: Connection) -> list[dict[str, Any]]:

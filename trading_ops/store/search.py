@@ -26,7 +26,7 @@ from trading_ops.domain.attempt import Attempt, AttemptState
 from trading_ops.domain.incident import Incident
 from trading_ops.store.attempts import from_row
 from trading_ops.store.engine import EPOCH
-from trading_ops.store.events import Event
+from trading_ops.store.events import TimelineEvent
 from trading_ops.store.tables import acknowledgements, attempts, events, incidents
 
 Order = tuple[ColumnElement[Any], ...]
@@ -207,7 +207,7 @@ def find_attempts(
     return [from_row(row) for row in rows]
 
 
-def find_attempt(connection: Connection, key: str) -> tuple[Attempt, list[Event]] | None:
+def find_attempt(connection: Connection, key: str) -> tuple[Attempt, list[TimelineEvent]] | None:
     """Return one attempt and its events, or None."""
     row = connection.execute(select(attempts).where(attempts.c.id == key)).mappings().first()
     if row is None:
@@ -220,7 +220,7 @@ def find_attempt(connection: Connection, key: str) -> tuple[Attempt, list[Event]
     else:
         about = and_(about, events.c.at >= attempt.started_at)
     found = connection.execute(select(events).where(about).order_by(events.c.seq)).mappings()
-    return attempt, [Event(**event) for event in found]
+    return attempt, [TimelineEvent(**event) for event in found]
 
 
 def find_events(
@@ -236,7 +236,7 @@ def find_events(
     after: int | None = None,
     before: int | None = None,
     limit: int,
-) -> list[Event]:
+) -> list[TimelineEvent]:
     """Return events: newest first, or with `after` the following ones, oldest first."""
     pages = _EVENTS_BACKWARDS if after is None else _EVENTS_FORWARDS
     rows = pages.read(
@@ -252,7 +252,7 @@ def find_events(
         after=after,
         before=before,
     )
-    return [Event(**row) for row in rows]
+    return [TimelineEvent(**row) for row in rows]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -313,7 +313,7 @@ def count_events(connection: Connection, span: TimeRange) -> list[EventCount]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Done:
+class ActorEventCount:
     """Number of events of one kind by one actor."""
 
     actor: str
@@ -321,7 +321,7 @@ class Done:
     count: int
 
 
-def count_by_actor(connection: Connection, span: TimeRange) -> list[Done]:
+def count_by_actor(connection: Connection, span: TimeRange) -> list[ActorEventCount]:
     """Return the number of events by actor and kind."""
     of_actor = (events.c.actor, events.c.kind)
     statement = (
@@ -331,7 +331,7 @@ def count_by_actor(connection: Connection, span: TimeRange) -> list[Done]:
         .order_by(*of_actor)
     )
     return [
-        Done(actor=row.actor, kind=row.kind, count=int(row.number))
+        ActorEventCount(actor=row.actor, kind=row.kind, count=int(row.number))
         for row in connection.execute(statement)
     ]
 

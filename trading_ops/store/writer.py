@@ -137,7 +137,7 @@ TRIES = 3
 """Maximum tries of a request that conflicts with another reconciler's transaction."""
 
 
-class _Request:
+class _WriteRequest:
     """A request and its caller: a thread, or a coroutine of an event loop."""
 
     def __init__(
@@ -176,8 +176,8 @@ class Writer:
         """Use an engine that only the writer uses, and the key of the audit chain."""
         self._engine = engine
         self._audit_key = audit_key
-        self._control: deque[_Request] = deque()
-        self._intake: queue.Queue[_Request] = queue.Queue(INTAKE_LIMIT)
+        self._control: deque[_WriteRequest] = deque()
+        self._intake: queue.Queue[_WriteRequest] = queue.Queue(INTAKE_LIMIT)
         self._wake = threading.Event()
         self._accepting = threading.Lock()
         self._stopping = False
@@ -205,7 +205,7 @@ class Writer:
             CommitUnknown: it may or may not be stored.
             StoreError: nothing was stored.
         """
-        request = _Request(work, asyncio.get_running_loop())
+        request = _WriteRequest(work, asyncio.get_running_loop())
         self._accept(request, self._control.append)
         answer: T = await request.done  # type: ignore[misc]  # it is an asyncio future
         return answer
@@ -218,7 +218,7 @@ class Writer:
             CommitUnknown: it may or may not be stored.
             StoreError: nothing was stored.
         """
-        request = _Request(work, asyncio.get_running_loop())
+        request = _WriteRequest(work, asyncio.get_running_loop())
         try:
             self._accept(request, self._intake.put_nowait)
         except queue.Full as error:
@@ -232,7 +232,7 @@ class Writer:
         Raises:
             StoreUnavailable: the writer is stopped.
         """
-        request = _Request(work)
+        request = _WriteRequest(work)
         self._accept(request, self._control.append)
         assert isinstance(request.done, Future)  # noqa: S101 - made without a loop
         return request.done
@@ -242,7 +242,7 @@ class Writer:
         """Number of queued requests."""
         return len(self._control) + self._intake.qsize()
 
-    def _accept(self, request: _Request, put: Callable[[_Request], None]) -> None:
+    def _accept(self, request: _WriteRequest, put: Callable[[_WriteRequest], None]) -> None:
         with self._accepting:  # after `stop` the thread never answers
             if self._stopping:
                 raise StoreUnavailable("the writer is stopped; nothing is stored")
@@ -260,8 +260,8 @@ class Writer:
                 if batch := self._next_batch():
                     self._carry_out(batch)
 
-    def _next_batch(self) -> list[_Request]:
-        batch: list[_Request] = []
+    def _next_batch(self) -> list[_WriteRequest]:
+        batch: list[_WriteRequest] = []
         while self._control and len(batch) < BATCH_LIMIT:
             batch.append(self._control.popleft())
         while len(batch) < BATCH_LIMIT:
@@ -271,7 +271,7 @@ class Writer:
                 break
         return [request for request in batch if request.is_wanted()]
 
-    def _carry_out(self, batch: list[_Request]) -> None:
+    def _carry_out(self, batch: list[_WriteRequest]) -> None:
         if len(batch) > 1:
             try:
                 outcomes = [_Outcome(result=result) for result in self._commit(batch)]
@@ -284,7 +284,7 @@ class Writer:
         else:
             self._one_by_one(batch)
 
-    def _one_by_one(self, batch: list[_Request]) -> None:
+    def _one_by_one(self, batch: list[_WriteRequest]) -> None:
         for position, request in enumerate(batch):
             try:
                 outcome = _Outcome(result=self._alone(request))
@@ -296,7 +296,7 @@ class Writer:
                 outcome = _Outcome(error=_explained(error))
             _answer([request], [outcome])
 
-    def _alone(self, request: _Request) -> Any:
+    def _alone(self, request: _WriteRequest) -> Any:
         for left in reversed(range(TRIES)):
             try:
                 return self._commit([request])[0]
@@ -309,7 +309,7 @@ class Writer:
                     raise
         raise AssertionError  # the last try returns or raises
 
-    def _commit(self, batch: list[_Request]) -> list[Any]:
+    def _commit(self, batch: list[_WriteRequest]) -> list[Any]:
         began = clock.monotonic()
         with transaction(self._engine, self._audit_key) as connection:
             results = [request.work(connection) for request in batch]
@@ -322,15 +322,15 @@ class Writer:
         return results
 
 
-def _refuse(batch: list[_Request], error: StoreUnavailable | CommitUnknown) -> None:
+def _refuse(batch: list[_WriteRequest], error: StoreUnavailable | CommitUnknown) -> None:
     """Fail every request as not stored or outcome unknown; each gets its own exception."""
     log.error("write_failed", error=str(error), requests=len(batch))
     _answer(batch, [_Outcome(error=type(error)(str(error))) for _ in batch])
 
 
-def _answer(batch: list[_Request], outcomes: list[_Outcome]) -> None:
+def _answer(batch: list[_WriteRequest], outcomes: list[_Outcome]) -> None:
     """Answer all callers; each event loop is notified once for the whole batch."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Request, _Outcome]]] = {}
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_WriteRequest, _Outcome]]] = {}
     for request, outcome in zip(batch, outcomes, strict=True):
         if request.loop is None:
             request.answer(outcome)
@@ -342,7 +342,7 @@ def _answer(batch: list[_Request], outcomes: list[_Outcome]) -> None:
             loop.call_soon_threadsafe(_answer_in_loop, answers)
 
 
-def _answer_in_loop(answers: list[tuple[_Request, _Outcome]]) -> None:
+def _answer_in_loop(answers: list[tuple[_WriteRequest, _Outcome]]) -> None:
     for request, outcome in answers:
         request.answer(outcome)
 

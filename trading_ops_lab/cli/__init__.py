@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 
-from trading_ops.cli.commands import Entry
+from trading_ops.cli.commands import CommandEntry
 
 
-def _entry(module: str, attribute: str, text: str) -> Entry:
-    return Entry(f"trading_ops_lab.cli.{module}", attribute, text, needs="aiosmtpd")
+def _entry(module: str, attribute: str, text: str) -> CommandEntry:
+    return CommandEntry(f"trading_ops_lab.cli.{module}", attribute, text, needs="aiosmtpd")
 
 
-COMMANDS: Mapping[str, Entry] = {
+COMMANDS: Mapping[str, CommandEntry] = {
     "up": _entry("up", "up", "Start the local stack and run it until Ctrl-C."),
     "down": _entry("down", "down", "Stop the local stack."),
     "status": _entry("status", "status", "Show the processes of the local stack."),

@@ -8,7 +8,7 @@ import asyncio
 from dataclasses import replace
 
 from trading_ops import clock
-from trading_ops.domain.attempt import Delivery
+from trading_ops.domain.attempt import DeliverySemantics
 from trading_ops.domain.runbook import Drill, Runbook, fill_query
 from trading_ops.errors import StackError
 from trading_ops_lab.drills.drill_run import RECOVERY_AFTER_PAUSE, DrillResult, Following
@@ -135,7 +135,7 @@ async def done_twice(run: Following) -> str:
     for incident in await run.scene.reconciler.incidents(target=run.bot.name, since=since):
         timeline = await run.scene.reconciler.timeline(incident.id)
         for attempt in timeline.attempts if timeline else []:
-            if attempt.delivery == Delivery.ONE_SHOT and attempt.action in seen:
+            if attempt.delivery == DeliverySemantics.ONE_SHOT and attempt.action in seen:
                 return f"{attempt.action} was run twice"
             seen.add(attempt.action)
     return ""

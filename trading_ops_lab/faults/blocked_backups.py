@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from trading_ops import clock
-from trading_ops.backup.records import Records
+from trading_ops.backup.records import BackupRecords
 from trading_ops.domain.target import Target
 from trading_ops.errors import NotPossibleHere, StackError
 from trading_ops_lab.drills.lab_clients import Scene
@@ -36,7 +36,7 @@ class BlockedBackups(Fault):
                 f"after five of them: start the stack with TRADING_OPS_BACKUP_INTERVAL_SECONDS="
                 f"{LONGEST.seconds}"
             )
-        records = Records(scene.settings.backup_records)
+        records = BackupRecords(scene.settings.backup_records)
         async with asyncio.timeout(FIRST_SECONDS):
             while not await asyncio.to_thread(_is_recent, records):  # noqa: ASYNC110 - a file
                 await asyncio.sleep(1)
@@ -64,5 +64,5 @@ class BlockedBackups(Fault):
         await asyncio.to_thread(Path(key).unlink, missing_ok=True)
 
 
-def _is_recent(records: Records) -> bool:
+def _is_recent(records: BackupRecords) -> bool:
     return any(clock.now() - row.created_at < 3 * LONGEST for row in records.all().values())

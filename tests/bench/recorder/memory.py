@@ -10,18 +10,18 @@ from prometheus_client import CollectorRegistry
 
 from tests.bench.recorder.registries import LINES, names, our_family, their_family
 from tests.bench.say import say
-from trading_ops.instrument import Exposition, Kind
+from trading_ops.instrument import Exposition, MetricType
 
 
 def memory() -> None:
     """Print what a child costs, all that a scrape leaves behind included."""
     say("memory: bytes a child with two labels (tracemalloc), ours, prometheus_client's")
     for kind, description in (
-        (Kind.COUNTER, "counter"),
-        (Kind.GAUGE, "gauge"),
-        (Kind.HISTOGRAM, "20-bucket histogram"),
+        (MetricType.COUNTER, "counter"),
+        (MetricType.GAUGE, "gauge"),
+        (MetricType.HISTOGRAM, "20-bucket histogram"),
     ):
-        count = 2_000 if kind is Kind.HISTOGRAM else 20_000
+        count = 2_000 if kind is MetricType.HISTOGRAM else 20_000
         theirs = _bytes(kind, count, their_family, scrapes=0)
         for scrapes, state in ((1, "busy"), (3, "quiet, its text kept")):
             ours = _bytes(kind, count, our_family, scrapes=scrapes)
@@ -31,7 +31,9 @@ def memory() -> None:
             )
 
 
-def _bytes(kind: Kind, count: int, make: Callable[[Kind, int], Any], *, scrapes: int) -> int:
+def _bytes(
+    kind: MetricType, count: int, make: Callable[[MetricType, int], Any], *, scrapes: int
+) -> int:
     lines = count * LINES[kind]
     labels = names(kind, lines)
     gc.collect()
@@ -49,12 +51,12 @@ def _bytes(kind: Kind, count: int, make: Callable[[Kind, int], Any], *, scrapes:
     return size
 
 
-def _use(child: Any, kind: Kind) -> None:
+def _use(child: Any, kind: MetricType) -> None:
     match kind:
-        case Kind.COUNTER:
+        case MetricType.COUNTER:
             child.inc(random.randrange(1000, 10**6))
-        case Kind.GAUGE:
+        case MetricType.GAUGE:
             child.set(random.random())
-        case Kind.HISTOGRAM:
+        case MetricType.HISTOGRAM:
             for _ in range(10):
                 child.observe(random.random() * 0.2)

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from tests.bench.recorder.beside import ROUNDS, Work, beside, seconds, verdict
 from tests.bench.recorder.registries import LABELS, entry
 from tests.bench.say import say
-from trading_ops.instrument import BotMetrics, Kind, families
+from trading_ops.instrument import BotMetrics, MetricType, families
 from trading_ops.instrument.recorder import counters, histograms
 from trading_ops.instrument.topics.market_data import TICK_BUCKETS
 
@@ -188,8 +188,8 @@ def _orders_with_exemplars() -> list[Compared]:
 
 
 def _single() -> list[Compared]:
-    counter = counters(entry(Kind.COUNTER), limit=1).labels("sma", SYMBOL)
-    histogram = histograms(entry(Kind.HISTOGRAM), limit=1).labels("sma", SYMBOL)
+    counter = counters(entry(MetricType.COUNTER), limit=1).labels("sma", SYMBOL)
+    histogram = histograms(entry(MetricType.HISTOGRAM), limit=1).labels("sma", SYMBOL)
     their_counter = peer.Counter("things", "A.", LABELS, registry=None).labels("sma", SYMBOL)
     their_histogram = peer.Histogram(
         "wait_seconds", "A.", LABELS, buckets=TICK_BUCKETS, registry=None

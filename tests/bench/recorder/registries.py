@@ -11,15 +11,19 @@ from typing import Any
 import prometheus_client as peer
 from prometheus_client import CollectorRegistry
 
-from trading_ops.instrument import BotMetrics, Kind, Metric, Owner, families
+from trading_ops.instrument import BotMetrics, Metric, MetricType, Owner, families
 from trading_ops.instrument.children import Histogram
-from trading_ops.instrument.family import Family, Live
+from trading_ops.instrument.family import Family, LiveFamily
 from trading_ops.instrument.recorder import counters, gauges, histograms
 from trading_ops.instrument.topics.market_data import TICK_BUCKETS
 
 LABELS = ("strategy", "symbol")
-NAMES = {Kind.COUNTER: "things_total", Kind.GAUGE: "level", Kind.HISTOGRAM: "wait_seconds"}
-LINES = {Kind.COUNTER: 1, Kind.GAUGE: 1, Kind.HISTOGRAM: len(TICK_BUCKETS) + 3}
+NAMES = {
+    MetricType.COUNTER: "things_total",
+    MetricType.GAUGE: "level",
+    MetricType.HISTOGRAM: "wait_seconds",
+}
+LINES = {MetricType.COUNTER: 1, MetricType.GAUGE: 1, MetricType.HISTOGRAM: len(TICK_BUCKETS) + 3}
 LINES_A_SYMBOL = len(TICK_BUCKETS) + 3 + 4
 
 
@@ -29,7 +33,7 @@ class Pair:
 
     ours: CollectorRegistry
     theirs: CollectorRegistry
-    children: list[tuple[Kind, Any, Any]] = field(default_factory=list)
+    children: list[tuple[MetricType, Any, Any]] = field(default_factory=list)
     """Each child beside its peer."""
 
     dice: random.Random = field(default_factory=lambda: random.Random(1))
@@ -41,18 +45,18 @@ class Pair:
                 continue
             value = self.dice.random()
             match kind:
-                case Kind.COUNTER:
+                case MetricType.COUNTER:
                     ours.inc()
                     theirs.inc()
-                case Kind.GAUGE:
+                case MetricType.GAUGE:
                     ours.set(value * 1e5)
                     theirs.set(value * 1e5)
-                case Kind.HISTOGRAM:
+                case MetricType.HISTOGRAM:
                     ours.observe(value * 0.1)
                     theirs.observe(value * 0.1)
 
 
-def entry(kind: Kind) -> Metric:
+def entry(kind: MetricType) -> Metric:
     """Return a metric of the bench's own."""
     return Metric(
         name=NAMES[kind],
@@ -61,11 +65,11 @@ def entry(kind: Kind) -> Metric:
         labels=LABELS,
         help="A.",
         why="B.",
-        buckets=TICK_BUCKETS if kind is Kind.HISTOGRAM else (),
+        buckets=TICK_BUCKETS if kind is MetricType.HISTOGRAM else (),
     )
 
 
-def pair(kind: Kind, lines: int) -> Pair:
+def pair(kind: MetricType, lines: int) -> Pair:
     """Return registries with so many lines."""
     ours, theirs = our_family(kind, lines), their_family(kind, lines)
     both = Pair(CollectorRegistry(), CollectorRegistry())
@@ -76,29 +80,29 @@ def pair(kind: Kind, lines: int) -> Pair:
     return both
 
 
-def names(kind: Kind, lines: int) -> Sequence[tuple[str, str]]:
+def names(kind: MetricType, lines: int) -> Sequence[tuple[str, str]]:
     """Return the label values of so many lines."""
     count = max(1, lines // LINES[kind])
     return [(f"strategy-{number % 7}", f"S{number}/USD") for number in range(count)]
 
 
-def our_family(kind: Kind, lines: int) -> Family[Any]:
+def our_family(kind: MetricType, lines: int) -> Family[Any]:
     """Return our family for so many lines, without children."""
-    make: dict[Kind, Callable[..., Family[Any]]] = {
-        Kind.COUNTER: counters,
-        Kind.GAUGE: gauges,
-        Kind.HISTOGRAM: histograms,
+    make: dict[MetricType, Callable[..., Family[Any]]] = {
+        MetricType.COUNTER: counters,
+        MetricType.GAUGE: gauges,
+        MetricType.HISTOGRAM: histograms,
     }
     return make[kind](entry(kind), limit=lines)
 
 
-def their_family(kind: Kind, lines: int) -> Any:
+def their_family(kind: MetricType, lines: int) -> Any:
     """Return prometheus_client's, without children."""
     metric = entry(kind)
-    make: dict[Kind, Callable[..., Any]] = {
-        Kind.COUNTER: peer.Counter,
-        Kind.GAUGE: peer.Gauge,
-        Kind.HISTOGRAM: partial(peer.Histogram, buckets=TICK_BUCKETS),
+    make: dict[MetricType, Callable[..., Any]] = {
+        MetricType.COUNTER: peer.Counter,
+        MetricType.GAUGE: peer.Gauge,
+        MetricType.HISTOGRAM: partial(peer.Histogram, buckets=TICK_BUCKETS),
     }
     return make[kind](metric.name, metric.help, LABELS, registry=None)
 
@@ -114,7 +118,7 @@ def bots(lines: int) -> Pair:
         metrics.position(symbol, number * 0.001)
     both = Pair(metrics.registry, CollectorRegistry())
     for live in metrics.registry.collect():
-        if isinstance(live, Live):
+        if isinstance(live, LiveFamily):
             _copy(live.family, both)
     return both
 
@@ -122,10 +126,10 @@ def bots(lines: int) -> Pair:
 def _copy(family: Family[Any], both: Pair) -> None:
     """Have prometheus_client record what this family has."""
     metric = family.metric
-    make: dict[Kind, Callable[..., Any]] = {
-        Kind.COUNTER: families.counter,
-        Kind.GAUGE: families.gauge,
-        Kind.HISTOGRAM: families.histogram,
+    make: dict[MetricType, Callable[..., Any]] = {
+        MetricType.COUNTER: families.counter,
+        MetricType.GAUGE: families.gauge,
+        MetricType.HISTOGRAM: families.histogram,
     }
     copied = make[metric.kind](metric.name, both.theirs)
     for values, ours in family.children():

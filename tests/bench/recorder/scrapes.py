@@ -8,12 +8,12 @@ from prometheus_client import generate_latest
 from tests.bench.recorder.beside import ROUNDS, Measured, beside, seconds, verdict
 from tests.bench.recorder.registries import Pair, bots, pair
 from tests.bench.say import say
-from trading_ops.instrument import Exposition, Kind
+from trading_ops.instrument import Exposition, MetricType
 from trading_ops.instrument.numbers import FASTEST
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 SIZES = (500, 2_000, 10_000)
-GOALS = {Kind.COUNTER: 40.0, Kind.GAUGE: 40.0, Kind.HISTOGRAM: 30.0}
+GOALS = {MetricType.COUNTER: 40.0, MetricType.GAUGE: 40.0, MetricType.HISTOGRAM: 30.0}
 BOT = 40.0
 SHARES = {
     "nothing": 0.0,

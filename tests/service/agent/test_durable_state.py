@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from trading_ops.agent import Denial, FenceKeeper, Hold, Holds, OrderGate, Side, StaleFence
+from trading_ops.agent import Denial, FenceKeeper, Holds, OrderGate, Side, StaleFence, TradingHold
 from trading_ops.agent.commands import Command, CommandFailed, run
 from trading_ops.agent.durable import read_json
 from trading_ops.agent.incarnation import incarnation
@@ -123,7 +123,7 @@ def test_resume_is_remembered(tmp_path: Path) -> None:
     """The file tells who released which hold, and why."""
     path = tmp_path / "holds.json"
     holds = Holds(path)
-    holds.place(Hold(id="h", state=TradingState.HALTED, owner="anna", reason="odd", at=1.0))
+    holds.place(TradingHold(id="h", state=TradingState.HALTED, owner="anna", reason="odd", at=1.0))
     holds.release(owner="bert", reason="fixed", ids=frozenset({"h"}))
     (released,) = read_json(path)["released"]
     assert (released["id"], released["owner"]) == ("h", "anna")
@@ -229,7 +229,9 @@ async def test_the_latest_releases_are_reported(tmp_path: Path) -> None:
     """Twenty of them, so that anyone who keeps holds too learns of a release that was made here."""
     holds = Holds(tmp_path / "holds.json")
     for number in range(25):
-        holds.place(Hold(id=f"h{number}", state=TradingState.HALTED, owner="a", reason="b", at=1.0))
+        holds.place(
+            TradingHold(id=f"h{number}", state=TradingState.HALTED, owner="a", reason="b", at=1.0)
+        )
         holds.release(owner="ada", reason="fine", ids=None)
     released = Holds(tmp_path / "holds.json").released
     assert [hold["id"] for hold in released] == [f"h{number}" for number in range(5, 25)]

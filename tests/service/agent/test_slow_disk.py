@@ -10,9 +10,9 @@ import pytest
 
 from tests.service.agent.conftest import Asker, Bot
 from tests.waiting import eventually
-from trading_ops.agent import Agent, FenceKeeper, Hold, Holds, TradingState
+from trading_ops.agent import Agent, FenceKeeper, Holds, TradingHold, TradingState
 from trading_ops.agent.attempts import Attempts
-from trading_ops.agent.commands import Request
+from trading_ops.agent.commands import CommandRequest
 from trading_ops.agent.disk import DiskThread
 from trading_ops.agent.durable import read_json
 
@@ -87,7 +87,7 @@ async def test_a_command_that_the_disk_takes_too_late_never_begins(
     """Its sender learns, then and later, that nothing was done."""
     keeper, disk = FenceKeeper(tmp_path / "fence.json"), DiskThread()
     attempts = Attempts("alpha", keeper, disk, bot.loop, admit_seconds=0.1)
-    count, request = bot.commands()["count"], Request(attempt_id="a", fence=1, params={})
+    count, request = bot.commands()["count"], CommandRequest(attempt_id="a", fence=1, params={})
     with stalled(tmp_path / "fence.json"):
         with pytest.raises(OSError, match="nothing was done"):
             await attempts.perform("count", count, request)
@@ -100,18 +100,20 @@ async def test_a_command_that_the_disk_takes_too_late_never_begins(
 def test_a_hold_that_is_placed_while_others_are_released_stands(tmp_path: Path) -> None:
     """The release means what stood before it: not a new hold, and not one that is placed again."""
     holds = Holds(tmp_path / "holds.json")
-    first = Hold(id="one", state=TradingState.HALTED, owner="ada", reason="odd", at=1.0)
+    first = TradingHold(id="one", state=TradingState.HALTED, owner="ada", reason="odd", at=1.0)
     holds.place(first)
-    holds.place(Hold(id="two", state=TradingState.HALTED, owner="ada", reason="odd", at=1.0))
+    holds.place(TradingHold(id="two", state=TradingState.HALTED, owner="ada", reason="odd", at=1.0))
 
     class Meanwhile:
         """Places holds in the middle of a release."""
 
-        def placed(self, hold: Hold) -> None: ...
+        def placed(self, hold: TradingHold) -> None: ...
 
         def released(self, gone: object, *, owner: str, reason: str, at: float) -> None:
             holds.put(first)
-            holds.put(Hold(id="three", state=TradingState.REDUCING, owner="b", reason="c", at=2.0))
+            holds.put(
+                TradingHold(id="three", state=TradingState.REDUCING, owner="b", reason="c", at=2.0)
+            )
 
     holds.share(Meanwhile())
     assert {hold.id for hold in holds.release(owner="ada", reason="fine", ids=None)} == {

@@ -7,7 +7,7 @@ from tests.service.reconciler.conftest import Start
 from trading_ops.actions.registry import ACTIONS
 from trading_ops.api.auth import Role
 from trading_ops.config.settings import Settings
-from trading_ops.domain.attempt import Delivery
+from trading_ops.domain.attempt import DeliverySemantics
 from trading_ops.domain.target import Kind
 
 ADMIN, OPERATOR = TOKENS[Role.ADMIN], TOKENS[Role.OPERATOR]
@@ -17,7 +17,7 @@ PARAMS = {"holds": HOLD, "component": "broker"}
 ONE_SHOTS = sorted(
     name
     for name, kind in ACTIONS.items()
-    if Kind.BOT in kind.kinds and kind.delivery is Delivery.ONE_SHOT
+    if Kind.BOT in kind.kinds and kind.delivery is DeliverySemantics.ONE_SHOT
 )
 
 

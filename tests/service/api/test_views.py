@@ -13,7 +13,7 @@ from tests.service.reconciler.conftest import Running, Start
 from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.api import health
-from trading_ops.domain.attempt import Delivery
+from trading_ops.domain.attempt import DeliverySemantics
 from trading_ops.store import events
 from trading_ops.store.search import PagePosition, read_position
 
@@ -157,7 +157,7 @@ async def test_runbooks_and_actions(start: Start) -> None:
             assert (await ask(running, "GET", f"/api/v1/runbooks/{name}"))[0] == 404
         actions = (await running.call("GET", "/api/v1/actions"))["actions"]
         one_shots = {
-            action["name"] for action in actions if action["delivery"] == Delivery.ONE_SHOT
+            action["name"] for action in actions if action["delivery"] == DeliverySemantics.ONE_SHOT
         }
         assert one_shots == {action["name"] for action in actions if action["role"] == "admin"}
         assert "restart_bot" in one_shots

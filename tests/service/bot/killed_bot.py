@@ -11,7 +11,7 @@ import sys
 import time
 
 from trading_ops.botkit import failpoints
-from trading_ops.botkit.failpoints import Failpoint
+from trading_ops.botkit.failpoints import BotFailpoint
 from trading_ops_lab.paper.bot.__main__ import main
 
 SIGNALS = {
@@ -24,7 +24,7 @@ SIGNALS = {
 def happen(config: str, where: str, what: str) -> None:
     left = [what]
 
-    def at(place: Failpoint) -> None:
+    def at(place: BotFailpoint) -> None:
         if place == where and left:
             left.pop()
             if what == "hang":

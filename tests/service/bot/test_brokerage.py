@@ -20,7 +20,7 @@ from trading_ops import clock
 from trading_ops.agent import Side
 from trading_ops.botkit.nonces.issuer import open_nonces
 from trading_ops.botkit.orders.order import Order, OrderStatus, OrderType, new_client_id
-from trading_ops.botkit.venue.adapter import History, HttpVenueAdapter
+from trading_ops.botkit.venue.adapter import AccountHistory, HttpVenueAdapter
 from trading_ops.botkit.venue.broker import Broker
 from trading_ops.botkit.venue.ccxt_venue import CcxtVenue
 from trading_ops.botkit.venue.errors import VenueDown, error_code
@@ -77,7 +77,7 @@ async def adapter(venue: Venue, request: pytest.FixtureRequest) -> AsyncIterator
         await adapter.close()
 
 
-async def history_of(adapter: HttpVenueAdapter, since: float) -> History:
+async def history_of(adapter: HttpVenueAdapter, since: float) -> AccountHistory:
     return await read_history(lambda cursor: adapter.history(since, cursor), since=since)
 
 

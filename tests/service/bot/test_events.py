@@ -14,8 +14,8 @@ from trading_ops.botkit.records import events
 from trading_ops.botkit.records.driver import ThreadedDatabase
 from trading_ops.botkit.records.events import (
     Event,
-    EventKind,
-    Retention,
+    EventLogKind,
+    EventRetention,
     add_events,
     latest_events,
     prune_events,
@@ -33,7 +33,7 @@ DAY = 86_400.0
 BEGIN = 1_750_000_000.0
 
 
-def event(at: float, kind: EventKind = EventKind.ORDER, **detail: object) -> Event:
+def event(at: float, kind: EventLogKind = EventLogKind.ORDER, **detail: object) -> Event:
     return Event(at=at, kind=kind, code="c", symbol=SYMBOL, order_id="o", detail=dict(detail))
 
 
@@ -57,7 +57,7 @@ def test_the_table_is_bounded_by_age_and_number(
     """After each look exactly the newest are there: young ones, and not too many."""
     driver = SqliteDriver(tmp_path_factory.mktemp("records") / "bot.db")
     driver.open()
-    retention = Retention(kept_seconds=kept_days * DAY, kept_number=kept_number)
+    retention = EventRetention(kept_seconds=kept_days * DAY, kept_number=kept_number)
     now = BEGIN
     ever: list[Event] = []
     for number, later in days:
@@ -77,7 +77,7 @@ def test_the_table_is_bounded_by_age_and_number(
 
 async def test_a_wild_bot_does_not_fill_the_disk(metrics: BotMetrics, tmp_path: Path) -> None:
     """Within one hour, in which nothing is old: the number alone bounds the table."""
-    retention = Retention(kept_number=300, prune_after=100)
+    retention = EventRetention(kept_number=300, prune_after=100)
     path = tmp_path / "bot.db"
     store = Store(metrics, lambda: ThreadedDatabase(SqliteDriver(path)), retention=retention)
     most = 0
@@ -96,7 +96,7 @@ def test_a_large_leftover_goes_in_pieces(tmp_path: Path, monkeypatch: pytest.Mon
     driver = SqliteDriver(tmp_path / "bot.db")
     driver.open()
     driver.transact(lambda session: add_events(session, [event(BEGIN) for _ in range(25)]))
-    retention = Retention(kept_seconds=DAY)
+    retention = EventRetention(kept_seconds=DAY)
     more = [
         driver.transact(lambda session: prune_events(session, BEGIN + 2 * DAY, retention))
         for _ in range(3)
@@ -111,7 +111,9 @@ def kept(config: BotConfig) -> None:
     config.state_dir.mkdir(exist_ok=True)
     driver = SqliteDriver(config.state_dir / "bot.db")
     driver.open()
-    events = [event(BEGIN + n, kind, n=n) for n, kind in enumerate([*EventKind, EventKind.RISK])]
+    events = [
+        event(BEGIN + n, kind, n=n) for n, kind in enumerate([*EventLogKind, EventLogKind.RISK])
+    ]
     driver.transact(lambda session: add_events(session, events))
     driver.close()
 

@@ -16,7 +16,7 @@ import pytest
 from tests.crash.bot_instances import Instance, Pair, begin, finish, returned, tag_of, until
 from tests.postgres import Cluster
 from trading_ops import clock
-from trading_ops.botkit.failpoints import Failpoint
+from trading_ops.botkit.failpoints import BotFailpoint
 from trading_ops_lab.paper.venue.signing import sign
 
 pytestmark = pytest.mark.long
@@ -196,7 +196,7 @@ async def test_frozen_leader(pair: Pair) -> None:
 
 async def test_frozen_right_before_a_submit(pair: Pair) -> None:
     """The order is written down, and the process stands still before it is sent."""
-    leader, standby = await both(pair, freeze=Failpoint.INTENT_STORED)
+    leader, standby = await both(pair, freeze=BotFailpoint.INTENT_STORED)
     leader.freeze_file.touch()
     await until(frozen(leader), within=START_SECONDS, what="it stands still")
     await trades(pair, standby, within=TAKEOVER_SECONDS)

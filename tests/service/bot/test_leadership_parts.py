@@ -12,7 +12,7 @@ from aiohttp import web
 from tests.free_ports import free_port
 from tests.postgres import Cluster
 from trading_ops import clock
-from trading_ops.agent.state import Hold, Holds, TradingState
+from trading_ops.agent.state import Holds, TradingHold, TradingState
 from trading_ops.botkit.leadership.connection import BoundedConnection
 from trading_ops.botkit.leadership.deferred_nonces import DeferredSource
 from trading_ops.botkit.leadership.permit import NotLeader, before_sending, permit_while
@@ -118,10 +118,10 @@ def sharers(postgres: Cluster, tmp_path: Path) -> Iterator[tuple[Sharer, Sharer]
 Both = tuple[Sharer, Sharer]
 
 
-def hold(name: str, state: TradingState = TradingState.HALTED, **given: Any) -> Hold:
+def hold(name: str, state: TradingState = TradingState.HALTED, **given: Any) -> TradingHold:
     fields: dict[str, Any] = {"owner": "anna", "reason": "a test", "at": clock.timestamp()}
     fields |= given
-    return Hold(id=name, state=state, **fields)
+    return TradingHold(id=name, state=state, **fields)
 
 
 async def test_what_one_lays_the_other_has(sharers: Both) -> None:

@@ -15,11 +15,16 @@ from trading_ops import clock
 from trading_ops.agent import CommandFailed, Side
 from trading_ops.botkit.component import Unavailable
 from trading_ops.botkit.orders.order import Order, OrderStatus, new_client_id
-from trading_ops.botkit.reconciliation.collect import Caller
 from trading_ops.botkit.reconciliation.component import Reconciliation
 from trading_ops.botkit.reconciliation.first_start import OVERLAP_SECONDS
 from trading_ops.botkit.reconciliation.state import Policy
-from trading_ops.botkit.venue.adapter import Balance, Cursor, HistoryPage, VenueTrade
+from trading_ops.botkit.venue.adapter import (
+    AccountHistoryPage,
+    Balance,
+    Cursor,
+    VenueCaller,
+    VenueTrade,
+)
 from trading_ops.instrument import BotMetrics
 
 MAX_SECONDS = 0.2
@@ -32,7 +37,7 @@ class Account(FakeKraken):
         super().__init__()
         self.money = {"BTC": Decimal(0), "USD": Decimal(5000)}
         self.trades: tuple[VenueTrade, ...] = ()
-        self.page: HistoryPage | None = None
+        self.page: AccountHistoryPage | None = None
         self.asked_since: list[float] = []
         self.on_balances: Callable[[], None] = lambda: None
 
@@ -44,9 +49,9 @@ class Account(FakeKraken):
     async def positions(self) -> dict[str, Decimal]:
         return {}
 
-    async def history(self, since: float, cursor: Cursor) -> HistoryPage:
+    async def history(self, since: float, cursor: Cursor) -> AccountHistoryPage:
         self.asked_since.append(since)
-        return self.page or HistoryPage(trades=self.trades)
+        return self.page or AccountHistoryPage(trades=self.trades)
 
 
 @dataclass
@@ -91,7 +96,7 @@ async def scene(metrics: BotMetrics, tmp_path: Path) -> AsyncIterator[Scene]:
     scene = Scene(desk, account, cast(Reconciliation, None))
     scene.reconciliation = Reconciliation(
         metrics,
-        broker=cast(Caller, desk.broker),
+        broker=cast(VenueCaller, desk.broker),
         book=desk.book,
         store=desk.store,
         order_lock=scene.order_lock,
@@ -178,9 +183,9 @@ async def test_a_strangers_trade_is_not_counted_before_its_halt_is_stored(scene:
     assert scene.desk.book.expected["BTC"] == 1
 
 
-@pytest.mark.parametrize("page", [HistoryPage(), HistoryPage(complete=False)])
+@pytest.mark.parametrize("page", [AccountHistoryPage(), AccountHistoryPage(complete=False)])
 async def test_what_was_counted_is_not_read_again_while_a_person_is_awaited(
-    scene: Scene, page: HistoryPage
+    scene: Scene, page: AccountHistoryPage
 ) -> None:
     """Or the history of a difference of days would be read each minute; but all of it counts."""
     scene.account.money["USD"] -= 7
@@ -204,7 +209,7 @@ async def test_a_trade_of_ours_that_has_no_order_yet_is_read_again(scene: Scene)
 
 async def test_a_history_without_end_gives_the_orders_their_turn(scene: Scene) -> None:
     """It is given up between two requests, and nothing follows from it."""
-    scene.account.page = HistoryPage(next_cursor=Cursor())
+    scene.account.page = AccountHistoryPage(next_cursor=Cursor())
     scene.account.money["USD"] -= 7
     with pytest.raises(CommandFailed, match=f"within {MAX_SECONDS:g} s"):
         await scene.reconciliation.check_now()
@@ -215,7 +220,7 @@ async def test_a_history_without_end_gives_the_orders_their_turn(scene: Scene) -
 async def test_others_have_their_turn_between_two_pages(scene: Scene) -> None:
     """The dead man's switch is renewed without waiting for the end of a long history."""
     asked: list[str] = []
-    pages = iter((HistoryPage(next_cursor=Cursor(endpoint="Ledgers")), HistoryPage()))
+    pages = iter((AccountHistoryPage(next_cursor=Cursor(endpoint="Ledgers")), AccountHistoryPage()))
 
     async def call(endpoint: str, request: Callable[[Account], Awaitable[Any]]) -> Any:
         asked.append(endpoint)

@@ -18,7 +18,7 @@ import pytest
 from tests.service.bot.conftest import Control, Venue
 from tests.service.botkit.conftest import sample, until
 from trading_ops.botkit import failpoints
-from trading_ops.botkit.failpoints import Failpoint
+from trading_ops.botkit.failpoints import BotFailpoint
 from trading_ops.botkit.orders.order import new_client_id
 from trading_ops.botkit.reconciliation import component
 from trading_ops_lab.paper.bot.bot import Bot
@@ -180,9 +180,9 @@ async def test_a_crash_while_records_are_begun(
 ) -> None:
     """What the account was opened with, long ago, is in the balances and is not counted again."""
     monkeypatch.setattr(component, "OVERLAP_SECONDS", 0.0)  # so that "long ago" is before now
-    left = [Failpoint.BALANCES_ADOPTED]
+    left = [BotFailpoint.BALANCES_ADOPTED]
 
-    def crash(place: Failpoint) -> None:
+    def crash(place: BotFailpoint) -> None:
         if place in left:
             left.remove(place)
             raise RuntimeError("a crash at this place")

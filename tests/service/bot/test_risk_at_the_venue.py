@@ -15,8 +15,8 @@ from tests.free_ports import free_port
 from tests.service.bot.conftest import SYMBOLS, Control, Venue
 from tests.service.botkit.conftest import sample, stays, until
 from tests.waiting import eventually
-from trading_ops.agent import Hold, TradingState
-from trading_ops.botkit.records.events import EventKind, latest_events
+from trading_ops.agent import TradingHold, TradingState
+from trading_ops.botkit.records.events import EventLogKind, latest_events
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.main import run
 from trading_ops_lab.paper.bot.bot import Bot
@@ -28,7 +28,7 @@ Spawn = Callable[[], subprocess.Popen[bytes]]
 
 LOSS = {"daily_loss": "0.2", "total_drawdown": "3", "daily_loss_state": "halted", "orders": 1000}
 RELEASE = {"owner": "ada", "reason": "I have looked"}
-HALT = Hold(id="by-hand", state=TradingState.HALTED, owner="ada", reason="a test", at=0.0)
+HALT = TradingHold(id="by-hand", state=TradingState.HALTED, owner="ada", reason="a test", at=0.0)
 TARGETS = """\
 version: 1
 targets:
@@ -108,7 +108,7 @@ async def test_daily_loss_halts_until_a_person_resumes(
 
         async def loss_is_exported() -> bool:
             events = await bot.store.transact(
-                lambda session: latest_events(session, kind=EventKind.RISK, number=10)
+                lambda session: latest_events(session, kind=EventLogKind.RISK, number=10)
             )
             return {"breach", "accepted"} <= {event.code for event in events}
 

@@ -16,8 +16,8 @@ import pytest
 from tests.postgres import Cluster
 from tests.service.bot.conftest import Venue
 from tests.service.botkit.conftest import until
-from trading_ops.botkit.failpoints import Failpoint
-from trading_ops.botkit.runs import FACT, Run
+from trading_ops.botkit.failpoints import BotFailpoint
+from trading_ops.botkit.runs import FACT, BotRun
 from trading_ops.botkit.shutdown import ShutdownSeconds, ShutdownStep, run_steps
 from trading_ops.errors import ConfigError
 from trading_ops_lab.paper.bot.bot import Bot
@@ -33,11 +33,11 @@ STEPS = [
     *("components", "store", "watchers", "agent"),
 ]
 AT_THE_END = (
-    Failpoint.SHUTDOWN_STARTED,
-    Failpoint.ORDERS_CANCELLED,
-    Failpoint.DEADMAN_DISARMED,
-    Failpoint.RUN_END_STORING,
-    Failpoint.RUN_END_STORED,
+    BotFailpoint.SHUTDOWN_STARTED,
+    BotFailpoint.ORDERS_CANCELLED,
+    BotFailpoint.DEADMAN_DISARMED,
+    BotFailpoint.RUN_END_STORING,
+    BotFailpoint.RUN_END_STORED,
 )
 
 
@@ -47,11 +47,11 @@ def logged(folder: Path, event: str) -> list[dict[str, Any]]:
     return [line for line in entries if line["event"] == event]
 
 
-def run_in(folder: Path) -> Run:
+def run_in(folder: Path) -> BotRun:
     with closing(sqlite3.connect(folder / "bot" / "bot.db")) as connection:
         row = connection.execute("SELECT value FROM facts WHERE name = ?", (FACT,)).fetchone()
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    return msgspec.json.decode(row[0], type=Run)
+    return msgspec.json.decode(row[0], type=BotRun)
 
 
 async def ended(process: subprocess.Popen[bytes], *, within: float = 10) -> int:
@@ -193,7 +193,7 @@ def share_records(config_file: Path, url: str) -> None:
 
 async def test_loop_that_hangs_in_its_end(begin: Begin, venue: Venue, tmp_path: Path) -> None:
     """Even a blocked event loop does not keep the process from ending."""
-    process = begin(Failpoint.ORDERS_CANCELLED, "hang")
+    process = begin(BotFailpoint.ORDERS_CANCELLED, "hang")
     await until(venue.unattended, within=40)
     process.send_signal(signal.SIGTERM)
     assert await ended(process, within=12) == 0
@@ -202,7 +202,7 @@ async def test_loop_that_hangs_in_its_end(begin: Begin, venue: Venue, tmp_path: 
 
 @pytest.mark.parametrize("place", AT_THE_END)
 async def test_killed_in_its_end(
-    place: Failpoint, begin: Begin, venue: Venue, config: BotConfig
+    place: BotFailpoint, begin: Begin, venue: Venue, config: BotConfig
 ) -> None:
     """Wherever the end is cut off, the next life recovers, and agrees with the venue."""
     process = begin(place, "kill")
@@ -214,7 +214,7 @@ async def test_killed_in_its_end(
     try:
         await until(lambda: bot.reconciliation.recovered)
         assert bot.run_record.previous.end == (
-            "clean" if place is Failpoint.RUN_END_STORED else "crashed"
+            "clean" if place is BotFailpoint.RUN_END_STORED else "crashed"
         )
         assert bot.agent.holds.holds == ()
         there = (await venue.account())["balances"]
@@ -228,17 +228,17 @@ async def test_killed_in_its_end(
     "place",
     [
         *(
-            Failpoint.CHANGE,
-            Failpoint.COLLECTED,
-            Failpoint.INTENT,
-            Failpoint.INTENT_STORED,
-            Failpoint.SUBMITTED,
+            BotFailpoint.CHANGE,
+            BotFailpoint.COLLECTED,
+            BotFailpoint.INTENT,
+            BotFailpoint.INTENT_STORED,
+            BotFailpoint.SUBMITTED,
         ),
-        *(Failpoint.ACCEPTED, Failpoint.DEADMAN_RENEWING, Failpoint.CANCELLING),
+        *(BotFailpoint.ACCEPTED, BotFailpoint.DEADMAN_RENEWING, BotFailpoint.CANCELLING),
     ],
 )
 async def test_interrupted_twice(
-    place: Failpoint, what: str, begin: Begin, venue: Venue, tmp_path: Path
+    place: BotFailpoint, what: str, begin: Begin, venue: Venue, tmp_path: Path
 ) -> None:
     """At any moment: nothing is sent any more, the records are whole, the switch stays armed."""
     process = begin(place, what)
@@ -256,7 +256,7 @@ async def test_interrupted_twice(
 
 @pytest.mark.parametrize("place", AT_THE_END)
 async def test_interrupted_twice_in_its_end(
-    place: Failpoint, begin: Begin, venue: Venue, tmp_path: Path
+    place: BotFailpoint, begin: Begin, venue: Venue, tmp_path: Path
 ) -> None:
     """Anyone who is impatient during the ordered end gets the immediate one."""
     process = begin(place, "interrupt")
@@ -265,8 +265,8 @@ async def test_interrupted_twice_in_its_end(
     assert await ended(process) == 130
     marked = run_in(tmp_path).ended_at is not None
     # In between, what was given to the records is finished: both are true of such an end.
-    assert marked or place is not Failpoint.RUN_END_STORED
-    assert not (marked and place in {Failpoint.SHUTDOWN_STARTED, Failpoint.ORDERS_CANCELLED})
+    assert marked or place is not BotFailpoint.RUN_END_STORED
+    assert not (marked and place in {BotFailpoint.SHUTDOWN_STARTED, BotFailpoint.ORDERS_CANCELLED})
 
 
 async def test_one_interrupt_is_an_ordered_end(venue: Venue, spawn: Spawn, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from trading_ops.botkit.orders.book import Book
 from trading_ops.botkit.orders.events import DENIED, journal_event
 from trading_ops.botkit.orders.order import Order, OrderStatus, VenueOrder
 from trading_ops.botkit.records.driver import ThreadedDatabase
-from trading_ops.botkit.records.events import Event, EventKind
+from trading_ops.botkit.records.events import Event, EventLogKind
 from trading_ops.botkit.records.sqlite import SqliteDriver
 from trading_ops.botkit.records.store import Store
 from trading_ops.instrument import BotMetrics
@@ -59,7 +59,7 @@ def signal_of(order: Order) -> Event:
     detail = {"source": "sma", "signal": "s-1", "target": "long"}
     return Event(
         at=clock.timestamp(),
-        kind=EventKind.SIGNAL,
+        kind=EventLogKind.SIGNAL,
         code="ordered",
         symbol=order.symbol,
         order_id=order.client_id,
@@ -118,8 +118,8 @@ async def test_orders_without_a_fill_and_risk_decisions(
     breach = {"limit": "daily_loss", "reason": "daily_loss: 120 USD", "state": "halted"}
     denial = {"outcome": DENIED, "side": "buy", "quantity": "1", "why": "too old a price"}
     await book.record_events(
-        Event(at=1.0, kind=EventKind.RISK, code="breach", detail=breach),
-        Event(at=2.0, kind=EventKind.ORDER, code="price_age", symbol=SYMBOL, detail=denial),
+        Event(at=1.0, kind=EventLogKind.RISK, code="breach", detail=breach),
+        Event(at=2.0, kind=EventLogKind.ORDER, code="price_age", symbol=SYMBOL, detail=denial),
     )
     found = reported(journal)
     assert [(event["kind"], event["severity"], event["summary"]) for event in found] == [
@@ -138,7 +138,7 @@ async def test_an_event_is_reported_when_the_book_is_up_to_date(
     order, seen = order_of("o-1"), list[tuple[Decimal, int]]()
 
     def react(event: Event) -> None:
-        if event.kind is EventKind.TRADE:
+        if event.kind is EventLogKind.TRADE:
             seen.append((book.positions[SYMBOL].quantity, len(book.open_orders())))
 
     book.on_event = react
@@ -164,7 +164,7 @@ async def test_a_report_that_fails_does_not_fail_the_order(
 ) -> None:
     book = await book_of(store, metrics, journal)
     detail = {"source": "sma", "signal": "s-1", "why": "x" * 5_000}
-    long = Event(at=1.0, kind=EventKind.SIGNAL, code="ordered", detail=detail)
+    long = Event(at=1.0, kind=EventLogKind.SIGNAL, code="ordered", detail=detail)
     await book.add(order_of("o-1"), long)
     assert [order.client_id for order in book.open_orders()] == ["o-1"]
     assert reported(journal) == []
@@ -182,7 +182,7 @@ async def test_a_restart_is_reported_with_what_it_corrected(
     changed = {"found": [missed, foreign], "count": 2, "away_seconds": 12.0, "took_seconds": 0.8}
     await book.record_events(
         *(
-            Event(at=float(at), kind=EventKind.RECOVERY, code="recovered", detail=detail)
+            Event(at=float(at), kind=EventLogKind.RECOVERY, code="recovered", detail=detail)
             for at, detail in enumerate((first, quiet, changed))
         )
     )
@@ -213,6 +213,6 @@ async def test_a_restart_with_a_thousand_differences_fits_into_an_event(
         "took_seconds": 0.8,
     }
     await book.record_events(
-        Event(at=1.0, kind=EventKind.RECOVERY, code="recovered", detail=detail)
+        Event(at=1.0, kind=EventLogKind.RECOVERY, code="recovered", detail=detail)
     )
     assert "1000 differences" in reported(journal)[0]["summary"]

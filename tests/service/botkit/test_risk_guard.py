@@ -17,7 +17,7 @@ from trading_ops.botkit.orders.book import Book
 from trading_ops.botkit.orders.market import Quote
 from trading_ops.botkit.orders.order import Order, OrderStatus, VenueOrder, new_client_id
 from trading_ops.botkit.records.driver import ThreadedDatabase
-from trading_ops.botkit.records.events import EventKind, latest_events
+from trading_ops.botkit.records.events import EventLogKind, latest_events
 from trading_ops.botkit.records.facts import set_fact
 from trading_ops.botkit.records.sqlite import SqliteDriver
 from trading_ops.botkit.records.store import Store
@@ -115,7 +115,7 @@ class GuardedBot:
 
     async def events(self) -> list[str]:
         found = await self.store.transact(
-            lambda session: latest_events(session, kind=EventKind.RISK, number=50)
+            lambda session: latest_events(session, kind=EventLogKind.RISK, number=50)
         )
         return [event.code for event in reversed(found)]
 

@@ -18,7 +18,7 @@ from trading_ops.agent import Side
 from trading_ops.botkit.component import Unavailable
 from trading_ops.botkit.orders.order import Fill, Order, OrderStatus, OrderType, Position
 from trading_ops.botkit.records.driver import ThreadedDatabase
-from trading_ops.botkit.records.events import Event, EventKind, latest_events
+from trading_ops.botkit.records.events import Event, EventLogKind, latest_events
 from trading_ops.botkit.records.orders import Adopted, Change
 from trading_ops.botkit.records.postgresql import PostgresqlDriver
 from trading_ops.botkit.records.schema import VERSION_1
@@ -185,7 +185,7 @@ async def test_old_orders_are_removed_with_their_fills(store: Store) -> None:
     """What ended long ago goes; what is alive or recent stays, and so does the position."""
     now = clock.timestamp()
     old = now - 40 * 86_400
-    events = (Event(at=now - 100 * 86_400, kind=EventKind.RISK, code="old"),)
+    events = (Event(at=now - 100 * 86_400, kind=EventLogKind.RISK, code="old"),)
     orders = (
         order("old", created_at=old, status=OrderStatus.FILLED),
         order("alive", created_at=old, status=OrderStatus.ACCEPTED),
@@ -214,13 +214,13 @@ async def test_events_are_found_newest_first(store: Store) -> None:
     now = clock.timestamp()
     events = tuple(
         Event(at=now + number, kind=kind, code=f"c{number}", symbol=SYMBOL, detail={"n": number})
-        for number, kind in enumerate((EventKind.ORDER, EventKind.RISK, EventKind.ORDER))
+        for number, kind in enumerate((EventLogKind.ORDER, EventLogKind.RISK, EventLogKind.ORDER))
     )
     await store.work((Change(events=events),))
     every = await store.transact(lambda session: latest_events(session, kind=None, number=2))
     assert every == [events[2], events[1]]
     risk = await store.transact(
-        lambda session: latest_events(session, kind=EventKind.RISK, number=9)
+        lambda session: latest_events(session, kind=EventLogKind.RISK, number=9)
     )
     assert risk == [events[1]]
 

@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestServer
 from tests.builders import FixedSecrets, make_registry
 from tests.fakes import FakeWorld
 from tests.free_ports import free_port
-from trading_ops.clients.agent import Agent
+from trading_ops.clients.agent import AgentClient
 from trading_ops.clients.alertmanager import Alertmanager
 from trading_ops.clients.directory import Directory
 from trading_ops.clients.http import Http
@@ -156,20 +156,20 @@ async def test_a_refusal_differs_from_no_answer(
     http = await serve(says({"error": "x"}, status))
     within = timedelta(seconds=1)
     with pytest.raises(error):
-        await Agent(http).command("halt", {}, attempt_id="a", fence=1, within=within)
+        await AgentClient(http).command("halt", {}, attempt_id="a", fence=1, within=within)
     unit = ServiceUnit(http, "bot")
     with pytest.raises(error):
         await unit.restart(incarnation=None, attempt_id="a", fence=1, within=within)
     with pytest.raises(error):
-        await Agent(http).raise_fence(2)
+        await AgentClient(http).raise_fence(2)
 
 
 async def test_executors_that_cannot_be_read_are_unreachable(serve: Serve) -> None:
     """An unreadable answer leaves the outcome unknown."""
     http = await serve(says("nonsense"))
     for ask in (
-        Agent(http).health(),
-        Agent(http).attempt("a"),
+        AgentClient(http).health(),
+        AgentClient(http).attempt("a"),
         ServiceUnit(http, "x").process(),
     ):
         with pytest.raises(Unreachable):
@@ -178,9 +178,9 @@ async def test_executors_that_cannot_be_read_are_unreachable(serve: Serve) -> No
 
 async def test_an_attempt_that_never_arrived_is_none(serve: Serve) -> None:
     """404 is knowledge; anything else is not."""
-    assert await Agent(await serve(says({}, 404))).attempt("a") is None
+    assert await AgentClient(await serve(says({}, 404))).attempt("a") is None
     with pytest.raises(Unreachable):
-        await Agent(await serve(says({}, 503))).attempt("a")
+        await AgentClient(await serve(says({}, 503))).attempt("a")
 
 
 async def test_a_unit_that_the_supervisor_has_not_is_refused(serve: Serve) -> None:

@@ -14,7 +14,7 @@ from tests.builders import FixedSecrets
 from tests.service.clients.trading_freqtrade import TradingFreqtrade
 from tests.service.exporter.freqtrades import EVERYTHING, PASSWORD, USER, FakeFreqtrade
 from tests.waiting import eventually
-from trading_ops.clients.agent import Agent, CommandAnswer, CommandResult
+from trading_ops.clients.agent import AgentClient, CommandAnswer, CommandResult
 from trading_ops.clients.directory import BotControl, Directory
 from trading_ops.clients.freqtrade import Freqtrade
 from trading_ops.clients.freqtrade_api import LONGEST_REASON, from_reason, to_reason
@@ -46,7 +46,7 @@ async def test_it_is_a_bot_as_an_agent_is() -> None:
     """Both have the one Protocol, so anyone who commands bots needs not know which it is."""
     async with aiohttp.ClientSession() as session:
         http = Http(session, "http://127.0.0.1:1")
-        bots: tuple[BotControl, ...] = (Agent(http), Freqtrade(http, "freq"))
+        bots: tuple[BotControl, ...] = (AgentClient(http), Freqtrade(http, "freq"))
         for bot in bots:
             with pytest.raises(Unreachable):
                 await bot.health()

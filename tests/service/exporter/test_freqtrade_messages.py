@@ -23,7 +23,7 @@ from trading_ops.exporter.freqtrade.message_metrics import (
     ORDERS,
     MessageMetrics,
 )
-from trading_ops.exporter.freqtrade.reading import Reading
+from trading_ops.exporter.freqtrade.reading import EndpointReading
 from trading_ops.exporter.freqtrade.triggered import RequestBudget, TriggeredReading
 from trading_ops.instrument.catalogue import get
 from trading_ops.instrument.topics.orders import OUTCOMES
@@ -351,7 +351,7 @@ async def test_a_hurried_reading_comes_early_and_not_too_often() -> None:
         moments.append(asyncio.get_running_loop().time())
 
     prompt = TriggeredReading(
-        Reading("x", ask, interval_seconds=3600, timeout_seconds=1), RequestBudget()
+        EndpointReading("x", ask, interval_seconds=3600, timeout_seconds=1), RequestBudget()
     )
     task = asyncio.create_task(prompt.run())
     await eventually(lambda: moments)

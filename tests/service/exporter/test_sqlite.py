@@ -16,7 +16,7 @@ from tests.service.exporter.sqlites import NOBODY_UID, Writer, look, size, sourc
 from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.exporter.config import SqliteEntry
-from trading_ops.exporter.databases.sqlite.figures import Found, find
+from trading_ops.exporter.databases.sqlite.figures import SqliteFigures, find
 from trading_ops.exporter.databases.sqlite.source import Sqlite
 
 FILL = (
@@ -314,7 +314,7 @@ async def test_a_reading_that_hangs(path: Path) -> None:
     _closed(path, "wal")
     released = threading.Event()
 
-    def hang(entry: SqliteEntry) -> Found:
+    def hang(entry: SqliteEntry) -> SqliteFigures:
         released.wait(30)
         return find(entry)
 

@@ -21,7 +21,7 @@ from trading_ops.domain.hold import HeldState, Hold, unresponsive_halt_id
 from trading_ops.errors import Refused, StoreError, Unreachable
 from trading_ops.holds.holds import AT_A_TIME, HoldManager
 from trading_ops.store import attempts, events, holds
-from trading_ops.store.events import Event
+from trading_ops.store.events import TimelineEvent
 
 _SECONDS = timedelta(seconds=2)
 ADA = {"owner": "ada", "reason": "odd fills"}
@@ -273,18 +273,18 @@ async def release_at_bot(desk: Desk, hold_id: str, owner: str = "ada (token ada)
     )
 
 
-async def event_of(desk: Desk, kind: str, holding: HoldManager | None = None) -> Event:
+async def event_of(desk: Desk, kind: str, holding: HoldManager | None = None) -> TimelineEvent:
     """Make the bot and the database agree until the timeline has an event; return it.
 
     Once is not enough on a slow machine: what the database does not store in time is tried again.
     """
 
-    async def ask() -> Event | None:
+    async def ask() -> TimelineEvent | None:
         await (holding or desk.holding).enforce()
         timeline = await desk.reader.read(lambda c: events.since(c, 0))
         return next((event for event in timeline if event.kind == kind), None)
 
-    event: Event = await eventually(ask, what=f"an event {kind}")
+    event: TimelineEvent = await eventually(ask, what=f"an event {kind}")
     return event
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from tests.builders import make_registry
 from trading_ops.app.build import build
 from trading_ops.config.settings import Settings
-from trading_ops.domain.runbook import Step
+from trading_ops.domain.runbook import RunbookStep
 from trading_ops.domain.target import Target
 from trading_ops.reconciler.execute import AttemptRunner
 
@@ -17,7 +17,7 @@ from trading_ops.reconciler.execute import AttemptRunner
 class Deadly(AttemptRunner):
     """Has a defect that ends the process with each precondition."""
 
-    async def precondition(self, step: Step, target: Target) -> str | None:
+    async def precondition(self, step: RunbookStep, target: Target) -> str | None:
         del step, target
         os.kill(os.getpid(), signal.SIGKILL)
         await asyncio.Event().wait()

@@ -19,9 +19,7 @@ from tests.mail import mail_server
 from tests.service.reconciler.conftest import Start
 from trading_ops import clock
 from trading_ops.agent import Agent, Health
-from trading_ops.clients.agent import Agent as AgentClient
-from trading_ops.clients.agent import BotEvent as ToldEvent
-from trading_ops.clients.agent import EventsHead, EventsPage
+from trading_ops.clients.agent import AgentClient, EventsHead, EventsPage, ReportedEvent
 from trading_ops.clients.directory import Directory
 from trading_ops.clients.http import Http
 from trading_ops.config.settings import Settings
@@ -191,7 +189,7 @@ async def test_what_is_old_is_stored_without_a_message(fleet: Fleet) -> None:
 
 async def test_claims_of_a_bot_are_bounded(fleet: Fleet) -> None:
     """Unknown words, a time in the future or none at all, endless texts: stored within bounds."""
-    oversized = ToldEvent(
+    oversized = ReportedEvent(
         number=2**70,
         id="i" * 5_000,
         kind="gossip",
@@ -253,7 +251,7 @@ class Flood:
         """Return a page of the journal."""
         numbers = range(after + 1, min(after + 200, self.reported) + 1)
         trades = [
-            ToldEvent(
+            ReportedEvent(
                 number=number,
                 id=f"t{number}",
                 kind="trade",

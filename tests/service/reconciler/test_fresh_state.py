@@ -16,7 +16,7 @@ from tests.service.reconciler.conftest import Running, Start
 from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.domain.incident import Incident
-from trading_ops.domain.observation import Snapshot
+from trading_ops.domain.observation import AlertSnapshot
 from trading_ops.errors import StoreUnavailable
 from trading_ops.reconciler.acknowledgements import AcknowledgementSync
 from trading_ops.reconciler.lease import Leases
@@ -98,7 +98,7 @@ class Late:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._observer, name)
 
-    async def poll(self) -> Snapshot:
+    async def poll(self) -> AlertSnapshot:
         if self._asked:
             self.asked_again.set()
             await asyncio.Event().wait()

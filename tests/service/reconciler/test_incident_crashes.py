@@ -9,7 +9,7 @@ from tests.builders import LABELS
 from tests.fakes import FakeWorld
 from tests.service.reconciler.conftest import Running, Start
 from tests.waiting import eventually
-from trading_ops.domain.runbook import Step
+from trading_ops.domain.runbook import RunbookStep
 from trading_ops.domain.target import Target
 from trading_ops.reconciler.crash_recovery import LIMIT, CrashCounter
 from trading_ops.reconciler.execute import AttemptRunner
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("database_url")
 class Defective(AttemptRunner):
     """Has a defect that shows with each precondition."""
 
-    async def precondition(self, step: Step, target: Target) -> str | None:
+    async def precondition(self, step: RunbookStep, target: Target) -> str | None:
         raise ZeroDivisionError(f"a defect before {step.action} on {target.name}")
 
 

@@ -7,7 +7,7 @@ import msgspec
 from tests.fakes import FakeWorld
 from tests.service.reconciler.conftest import Start
 from tests.waiting import eventually
-from trading_ops.audit.report import Verdict, read_anchors, verify
+from trading_ops.audit.report import ChainVerdict, read_anchors, verify
 from trading_ops.cli.timeline import WIDTH, tell
 from trading_ops.clients.reconciler_views import TimelineView
 from trading_ops.config.settings import Settings
@@ -17,7 +17,7 @@ from trading_ops.store import Connection, audit_chain, events, incidents
 from trading_ops.store.reader import open_reader
 
 
-async def verified(settings: Settings) -> Verdict:
+async def verified(settings: Settings) -> ChainVerdict:
     keys = [key.encode() for key in settings.accepted_secrets("audit_key")]
     anchors = await asyncio.to_thread(read_anchors, [settings.anchors], keys)
     with open_reader(settings.database_url) as reader:

@@ -18,7 +18,7 @@ import pytest
 from tests.waiting import eventually
 from trading_ops.errors import SetupError
 from trading_ops.services.docker import Docker
-from trading_ops.services.manager import ManagerUnavailable, Status
+from trading_ops.services.manager import ManagerUnavailable, UnitStatus
 
 WITHIN = timedelta(seconds=120)
 IMAGE = "trading-ops-test:sleeper"
@@ -79,7 +79,7 @@ async def engine() -> AsyncIterator[Docker]:
     await made.close()
 
 
-async def started(name: str, engine: Docker, *arguments: str) -> Status:
+async def started(name: str, engine: Docker, *arguments: str) -> UnitStatus:
     options = ["run", "--detach", "--network", "none", "--name", name]
     await asyncio.to_thread(docker, *options, *arguments, IMAGE, "/bin/sleep", "1000")
     return await engine.status(name)

@@ -27,7 +27,7 @@ from trading_ops.errors import ConfigError, FencedOff, Refused, Unreachable
 from trading_ops.node.run import own_entry
 from trading_ops.node.unit import NodeUnit
 from trading_ops.services.executor import Executor, RestartRequest
-from trading_ops.services.manager import Status
+from trading_ops.services.manager import UnitStatus
 
 WITHIN = timedelta(seconds=60)
 
@@ -197,8 +197,8 @@ async def test_a_node_that_is_killed_in_the_middle_does_not_know_the_outcome(nod
 class Slow:
     """A service manager whose restart takes longer than is waited for."""
 
-    async def status(self, name: str) -> Status:
-        return Status(state="activating", running=True, incarnation=f"{name}-1", pid=1)
+    async def status(self, name: str) -> UnitStatus:
+        return UnitStatus(state="activating", running=True, incarnation=f"{name}-1", pid=1)
 
     async def start(self, name: str, within: timedelta) -> None: ...
 
@@ -225,11 +225,11 @@ class Dead(Slow):
 
     restarted = False
 
-    async def status(self, name: str) -> Status:
+    async def status(self, name: str) -> UnitStatus:
         if self.restarted:
-            return Status(state="active", running=True, incarnation=f"{name}-2", pid=2)
+            return UnitStatus(state="active", running=True, incarnation=f"{name}-2", pid=2)
         end = "oom-kill, exit status 9"
-        return Status(state="failed", running=False, incarnation=f"{name}-1", detail=end)
+        return UnitStatus(state="failed", running=False, incarnation=f"{name}-1", detail=end)
 
     async def restart(self, name: str, within: timedelta) -> None:
         self.restarted = True

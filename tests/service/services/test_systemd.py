@@ -15,7 +15,7 @@ from tests.service.services.user_systemd import UserSystemd, user_systemd, why_n
 from tests.waiting import eventually
 from trading_ops.agent.incarnation import incarnation
 from trading_ops.errors import SetupError
-from trading_ops.services.manager import ManagerUnavailable, Status
+from trading_ops.services.manager import ManagerUnavailable, UnitStatus
 from trading_ops.services.systemd import Systemd, polkit_rule
 
 LACKS = why_not()
@@ -56,7 +56,7 @@ async def systemd(running: UserSystemd) -> AsyncIterator[Systemd]:
     await made.close()
 
 
-async def started(running: UserSystemd, systemd: Systemd, name: str, text: str) -> Status:
+async def started(running: UserSystemd, systemd: Systemd, name: str, text: str) -> UnitStatus:
     running.install(name, text)
     await systemd.start(name, WITHIN)
     return await systemd.status(name)
@@ -132,11 +132,11 @@ async def test_a_killed_process_is_reported_with_its_end(
     assert before.pid is not None
     os.kill(before.pid, signal.SIGKILL)
 
-    async def ended() -> Status | None:
+    async def ended() -> UnitStatus | None:
         now = await systemd.status("killed.service")
         return None if now.running else now
 
-    now: Status = await eventually(ended)
+    now: UnitStatus = await eventually(ended)
     assert now.pid is None
     assert now.incarnation == before.incarnation
     assert "signal" in now.detail

@@ -9,10 +9,10 @@ from trading_ops.botkit.reconciliation.compare import compare
 from trading_ops.botkit.reconciliation.findings import Comparison
 from trading_ops.botkit.reconciliation.state import Policy, RecordedState, VenueState
 from trading_ops.botkit.venue.adapter import (
+    AccountHistory,
+    AccountSnapshot,
     Balance,
-    History,
     LedgerEntry,
-    Snapshot,
     VenueTrade,
 )
 
@@ -104,7 +104,7 @@ def run(
         counted=counted,
     )
     theirs = VenueState(
-        snapshot=Snapshot(
+        snapshot=AccountSnapshot(
             at=NOW,
             open_orders=opened,
             balances={
@@ -113,7 +113,7 @@ def run(
             },
             positions=reported or {},
         ),
-        history=History(since=0, trades=trades, ledger=ledger, complete=complete),
+        history=AccountHistory(since=0, trades=trades, ledger=ledger, complete=complete),
         reports=reports or {},
         unrecorded={unknown.venue_id: unknown for unknown in unrecorded},
     )

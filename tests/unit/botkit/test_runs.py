@@ -2,7 +2,7 @@
 
 import pytest
 
-from trading_ops.botkit.runs import End, Run, assess_at_start, assess_from_outside, describe
+from trading_ops.botkit.runs import BotRun, End, assess_at_start, assess_from_outside, describe
 
 STARTED, BEAT, NOW = 500.0, 1100.0, 1200.0
 
@@ -13,8 +13,8 @@ def life(
     beat_at: float | None = None,
     ended_at: float | None = None,
     left_open: int = 0,
-) -> Run:
-    return Run(
+) -> BotRun:
+    return BotRun(
         started_at=started_at,
         version="1.2",
         python="/py",
@@ -38,7 +38,7 @@ def life(
         (life(beat_at=9999.0), End.CRASHED, 0.0),
     ],
 )
-def test_the_life_before(last: Run | None, end: End, age: float | None) -> None:
+def test_the_life_before(last: BotRun | None, end: End, age: float | None) -> None:
     """Only the records count: without an end on record, the previous run crashed."""
     verdict = assess_at_start(last, NOW)
     assert (verdict.end, verdict.age_seconds) == (end, age)
@@ -55,7 +55,7 @@ def test_the_life_before(last: Run | None, end: End, age: float | None) -> None:
         (life(beat_at=NOW, ended_at=NOW), End.CLEAN),
     ],
 )
-def test_a_life_seen_from_outside(last: Run | None, end: End) -> None:
+def test_a_life_seen_from_outside(last: BotRun | None, end: End) -> None:
     """A crash is known by the age of the last heartbeat."""
     assert assess_from_outside(last, NOW, 300.0).end is end
 
@@ -70,6 +70,6 @@ def test_a_life_seen_from_outside(last: Run | None, end: End) -> None:
         (life(ended_at=1190.0, left_open=2), "2 orders may have been left open"),
     ],
 )
-def test_it_is_reported_in_a_line(last: Run | None, message: str) -> None:
+def test_it_is_reported_in_a_line(last: BotRun | None, message: str) -> None:
     """The text says what is known, and what is not."""
     assert message in describe(assess_from_outside(last, NOW, 100.0))

@@ -9,20 +9,27 @@ from trading_ops.capacity.forecast import Usage
 from trading_ops.capacity.limits import Choices, Thresholds, load_choices
 from trading_ops.capacity.plan import Level, ResourceView, bottlenecks, view
 from trading_ops.capacity.recommend import amount
-from trading_ops.capacity.resources import NAMES, RESOURCES, SCALE, Remedy, Resource, Unit
-from trading_ops.capacity.trend import Finding, Trend
+from trading_ops.capacity.resources import (
+    NAMES,
+    RESOURCES,
+    SCALE,
+    CapacityRemedy,
+    Resource,
+    ResourceUnit,
+)
+from trading_ops.capacity.trend import GrowthFinding, GrowthTrend
 from trading_ops.errors import ConfigError
 
 LIMIT = 50.0
-"""Of every resource here, in units of its `Unit`."""
+"""Of every resource here, in units of its `ResourceUnit`."""
 
 BY_NAME = {resource.name: resource for resource in RESOURCES}
 
 
-def used_of(peak: float, slope: float, finding: Finding | None = None) -> Usage:
+def used_of(peak: float, slope: float, finding: GrowthFinding | None = None) -> Usage:
     """Return a series that stands at its peak."""
-    known = finding or (Finding.GROWING if slope > 0 else Finding.NO_TREND)
-    found = Trend(
+    known = finding or (GrowthFinding.GROWING if slope > 0 else GrowthFinding.NO_TREND)
+    found = GrowthTrend(
         finding=known,
         slope=slope,
         low=0.8 * slope,
@@ -61,7 +68,7 @@ def test_the_arithmetic_of_each_recommendation(resource: Resource) -> None:
     needed = (40 + 60 * 1) / critical
     assert found.level is not Level.OK
     assert "60 x " in found.recommendation
-    if resource.remedy is Remedy.REDUCE:
+    if resource.remedy is CapacityRemedy.REDUCE:
         assert f"by {1 - LIMIT / needed:.0%}" in found.recommendation
         assert found.add == 0
         return
@@ -129,7 +136,7 @@ def test_missing_data_is_unknown() -> None:
     for unknown in (without_data, without_limit):
         assert unknown.level is Level.UNKNOWN
         assert unknown.to_full is None
-    short = used_of(10.0, 0.0, Finding.TOO_SHORT)
+    short = used_of(10.0, 0.0, GrowthFinding.TOO_SHORT)
     assert view(disk, {}, short, 100.0, Choices()).to_full is None
 
 
@@ -198,15 +205,15 @@ def test_own_thresholds_win(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("unit", "value", "text"),
     [
-        (Unit.BYTES, 57.6e6, "57.6 MB"),
-        (Unit.BYTES, 2.71e11, "271 GB"),
-        (Unit.BYTES, 0, "0 GB"),
-        (Unit.BYTES, 512, "512 B"),
-        (Unit.SECONDS, 0.00109, "1.09 ms"),
-        (Unit.CPUS, 1, "1 CPU"),
-        (Unit.SHARE, 0.322, "32.2 %"),
+        (ResourceUnit.BYTES, 57.6e6, "57.6 MB"),
+        (ResourceUnit.BYTES, 2.71e11, "271 GB"),
+        (ResourceUnit.BYTES, 0, "0 GB"),
+        (ResourceUnit.BYTES, 512, "512 B"),
+        (ResourceUnit.SECONDS, 0.00109, "1.09 ms"),
+        (ResourceUnit.CPUS, 1, "1 CPU"),
+        (ResourceUnit.SHARE, 0.322, "32.2 %"),
     ],
 )
-def test_amounts_have_a_unit_that_fits(unit: Unit, value: float, text: str) -> None:
+def test_amounts_have_a_unit_that_fits(unit: ResourceUnit, value: float, text: str) -> None:
     """A small file is not 2.59e-05 GB."""
     assert amount(unit, value) == text

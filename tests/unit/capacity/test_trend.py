@@ -10,7 +10,7 @@ from tests.bench.capacity import GROWING, STEADY, forecast
 from tests.bench.forecast import SHAPES, cases, is_false_trend, outcome
 from trading_ops.capacity.forecast import DAY, daily_peaks, days_to, usage
 from trading_ops.capacity.resources import NAMES
-from trading_ops.capacity.trend import Finding, trend
+from trading_ops.capacity.trend import GrowthFinding, trend
 
 HOUR = 3600.0
 
@@ -24,7 +24,7 @@ def line(count: int, slope: float, noise: float = 0.0) -> list[tuple[float, floa
 def test_the_slope_and_its_interval_contain_the_truth() -> None:
     """A line under noise."""
     found = trend(line(30, 2.0, noise=3.0))
-    assert found.finding is Finding.GROWING
+    assert found.finding is GrowthFinding.GROWING
     assert found.low <= 2.0 <= found.high
     assert found.low < found.slope < found.high
     assert found.slope == pytest.approx(2.0, abs=0.2)
@@ -40,28 +40,28 @@ def test_it_equals_the_median_of_all_slopes() -> None:
 @pytest.mark.parametrize(
     ("points", "expected"),
     [
-        (line(5, 5.0), Finding.TOO_SHORT),
-        (line(6, 5.0), Finding.GROWING),
-        (line(30, -1.0), Finding.SHRINKING),
-        (line(30, 0.0), Finding.NO_TREND),
-        (line(30, 0.0, noise=2.0), Finding.NO_TREND),
+        (line(5, 5.0), GrowthFinding.TOO_SHORT),
+        (line(6, 5.0), GrowthFinding.GROWING),
+        (line(30, -1.0), GrowthFinding.SHRINKING),
+        (line(30, 0.0), GrowthFinding.NO_TREND),
+        (line(30, 0.0, noise=2.0), GrowthFinding.NO_TREND),
         # Grows each day, but not enough to matter: half a percent in a month is none.
-        (line(30, 0.001), Finding.NO_TREND),
-        ([(0.0, 5.0)], Finding.TOO_SHORT),
+        (line(30, 0.001), GrowthFinding.NO_TREND),
+        ([(0.0, 5.0)], GrowthFinding.TOO_SHORT),
     ],
 )
-def test_findings(points: list[tuple[float, float]], expected: Finding) -> None:
+def test_findings(points: list[tuple[float, float]], expected: GrowthFinding) -> None:
     """Too few days, growth, shrinking, and no trend; without one the slope is zero."""
     found = trend(points)
     assert found.finding is expected
-    assert (found.slope != 0) == (expected in {Finding.GROWING, Finding.SHRINKING})
+    assert (found.slope != 0) == (expected in {GrowthFinding.GROWING, GrowthFinding.SHRINKING})
 
 
 def test_a_step_is_no_growth() -> None:
     """The level after it counts, and its day is known."""
     points = [(float(day), 30.0 + (40 if day >= 20 else 0) + 0.1 * (day % 3)) for day in range(30)]
     found = trend(points)
-    assert found.finding is Finding.NO_TREND
+    assert found.finding is GrowthFinding.NO_TREND
     assert found.stepped_at == 20.0
     assert found.level == pytest.approx(70, abs=1)
 

@@ -6,7 +6,7 @@ import click
 import pytest
 
 from trading_ops import __version__
-from trading_ops.cli.commands import COMMANDS, Entry, added
+from trading_ops.cli.commands import COMMANDS, CommandEntry, added
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.main import cli, run
 
@@ -114,7 +114,7 @@ def test_a_mistake_of_ours_is_logged_and_not_shown(
     elsewhere: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The person reads one sentence with the place of the traceback."""
-    mistaken = Entry("trading_ops.cli.exit_codes", "ExitCode", "No command at all.")
+    mistaken = CommandEntry("trading_ops.cli.exit_codes", "ExitCode", "No command at all.")
     monkeypatch.setitem(COMMANDS, "broken", mistaken)
     assert run(["broken"]) == ExitCode.UNEXPECTED
     error = capsys.readouterr().err

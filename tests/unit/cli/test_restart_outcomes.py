@@ -5,7 +5,7 @@ from typing import Any, cast
 import pytest
 
 from trading_ops import clock
-from trading_ops.cli.restart import _Bots
+from trading_ops.cli.restart import _RegisteredBots
 from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.clients.reconciler_views import ActionOutcomeView, AttemptView, RefusalView
 from trading_ops.errors import Refused, TradingOpsError, Unreachable
@@ -49,6 +49,6 @@ async def test_what_is_known_of_a_restart(
             raise answer
         return answer
 
-    bots = _Bots({}, cast(ReconcilerApi, Api()), cast(Any, None), order)
+    bots = _RegisteredBots({}, cast(ReconcilerApi, Api()), cast(Any, None), order)
     ordered = await bots.restart("alpha")
     assert (ordered.restarted, ordered.problem is None) == (restarted, works)

@@ -6,17 +6,17 @@ from datetime import timedelta
 
 import pytest
 
-from trading_ops.cli.rolling import PAUSE_SECONDS, Requested, Rolled, State, roll
+from trading_ops.cli.rolling import PAUSE_SECONDS, ObservedBot, Requested, Rolled, roll
 
-OLD = State("0", None)
-HEALTHY = State("1", None)
+OLD = ObservedBot("0", None)
+HEALTHY = ObservedBot("1", None)
 CANARY = timedelta(seconds=PAUSE_SECONDS)
 
 
 class Bots:
     """Bots whose state is a function of the name and of how often it was asked for."""
 
-    def __init__(self, look: Callable[[str, int], State], refuse: str = "") -> None:
+    def __init__(self, look: Callable[[str, int], ObservedBot], refuse: str = "") -> None:
         self._look = look
         self._refuse = refuse
         self.restarted: list[str] = []
@@ -29,7 +29,7 @@ class Bots:
             return Requested(restarted=False, problem="refused: automation is paused")
         return Requested(restarted=True)
 
-    async def state(self, bot: str, *, canary: bool) -> State:
+    async def state(self, bot: str, *, canary: bool) -> ObservedBot:
         if bot not in self.restarted:
             return OLD
         self.asked[bot] += 1
@@ -64,13 +64,13 @@ async def test_a_single_bot_is_no_canary() -> None:
 @pytest.mark.parametrize(
     ("later", "why"),
     [
-        (State("2", None), "restarted again: 1 → 2"),
-        (State("1", "degraded (feed)"), "degraded"),
-        (State(None, "no answer"), "no answer"),
+        (ObservedBot("2", None), "restarted again: 1 → 2"),
+        (ObservedBot("1", "degraded (feed)"), "degraded"),
+        (ObservedBot(None, "no answer"), "no answer"),
     ],
 )
 async def test_a_canary_that_does_not_stay_healthy_spares_the_others(
-    later: State, why: str
+    later: ObservedBot, why: str
 ) -> None:
     fleet = Bots(lambda _bot, times: HEALTHY if times == 1 else later)
     first, second, third = await problems(fleet, "a", "b", "c")
@@ -81,7 +81,7 @@ async def test_a_canary_that_does_not_stay_healthy_spares_the_others(
 
 async def test_a_failed_canary_was_restarted_and_the_others_were_not() -> None:
     """The result distinguishes: not restarted, and restarted but not healthy."""
-    sick = Bots(lambda _bot, _times: State("1", "degraded (feed)"))
+    sick = Bots(lambda _bot, _times: ObservedBot("1", "degraded (feed)"))
     assert [bot.restarted for bot in await rolled(sick, "a", "b")] == [True, False]
     refused = Bots(lambda _bot, _times: HEALTHY, refuse="a")
     assert [bot.restarted for bot in await rolled(refused, "a", "b")] == [False, False]
@@ -90,8 +90,8 @@ async def test_a_failed_canary_was_restarted_and_the_others_were_not() -> None:
 
 
 async def test_a_canary_that_is_restarted_by_its_manager_between_two_answers_failed() -> None:
-    states = {1: HEALTHY, 2: State(None, "no answer")}
-    fleet = Bots(lambda _bot, times: states.get(times, State("2", None)))
+    states = {1: HEALTHY, 2: ObservedBot(None, "no answer")}
+    fleet = Bots(lambda _bot, times: states.get(times, ObservedBot("2", None)))
     rolled = roll(["a", "b"], fleet, canary=CANARY, within=timedelta(seconds=30))
     first, _second = [bot.problem async for bot in rolled]
     assert "restarted again" in str(first)

@@ -10,7 +10,7 @@ from tests.builders import LABELS, NOW, ago
 from trading_ops.domain.acknowledgement import (
     Acknowledgement,
     AcknowledgementKind,
-    Fault,
+    FaultKey,
     Matchers,
     acknowledged_until,
     fault_of,
@@ -22,7 +22,7 @@ from trading_ops.domain.acknowledgement import (
 )
 
 MINUTE = timedelta(minutes=1)
-KEY = Fault("BotSick", "alpha", "paper", "")
+KEY = FaultKey("BotSick", "alpha", "paper", "")
 
 
 def make_acknowledgement(**over: Any) -> Acknowledgement:
@@ -100,7 +100,7 @@ def test_an_alert_about_an_alert_is_the_same_fault() -> None:
     assert fault_of(LABELS | failed) == KEY
     assert fault_of(LABELS | {"symbol": "BTC"}) == fault_of(LABELS | failed | {"subject": "BTC"})
     venue = {"alertname": "TradingVenueDown", "venue": "paper"}
-    assert fault_of(venue) == Fault("TradingVenueDown", "", "paper", "")
+    assert fault_of(venue) == FaultKey("TradingVenueDown", "", "paper", "")
 
 
 def test_the_same_alert_of_two_hosts_is_two_faults() -> None:

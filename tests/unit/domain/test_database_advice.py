@@ -6,9 +6,9 @@ import pytest
 
 from trading_ops.domain import database_advice as advice
 from trading_ops.domain.database_advice import (
-    Figures,
+    DatabaseFigures,
     PoolUse,
-    Snapshot,
+    ReportSnapshot,
     StatementUse,
     TableRows,
 )
@@ -17,13 +17,13 @@ NOW = datetime(2026, 3, 10, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
-def figures(calls: int, milliseconds: float) -> Figures:
+def figures(calls: int, milliseconds: float) -> DatabaseFigures:
     use = StatementUse(id="1", text="SELECT 1", calls=calls, milliseconds=milliseconds)
-    return Figures(at=NOW, indexes=[], statements=[use])
+    return DatabaseFigures(at=NOW, indexes=[], statements=[use])
 
 
-def snapshot(days: int, calls: int, milliseconds: float) -> Snapshot:
-    return Snapshot(at=NOW - days * DAY, scans={}, statements={"1": (calls, milliseconds)})
+def snapshot(days: int, calls: int, milliseconds: float) -> ReportSnapshot:
+    return ReportSnapshot(at=NOW - days * DAY, scans={}, statements={"1": (calls, milliseconds)})
 
 
 @pytest.mark.parametrize(

@@ -19,15 +19,15 @@ from tests.builders import (
     make_step,
 )
 from trading_ops.domain.approval import ApprovalState
-from trading_ops.domain.attempt import AttemptState, Delivery
+from trading_ops.domain.attempt import AttemptState, DeliverySemantics
 from trading_ops.domain.decide import decide, next_step
 from trading_ops.domain.decision import (
     AlertState,
+    AttemptHistory,
     Close,
     Decision,
     Escalate,
     GlobalLimits,
-    History,
     Impostor,
     Pause,
     Reason,
@@ -72,33 +72,33 @@ def asked(state: ApprovalState, **over: Any) -> dict[str, Any]:
 CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
     # What is under way comes first.
     "a running attempt is waited for": (
-        {"history": History(incident=(STARTED,), target=(STARTED,))},
+        {"history": AttemptHistory(incident=(STARTED,), target=(STARTED,))},
         Wait,
         Reason.ATTEMPT_RUNNING,
     ),
     "a running attempt is waited for although the alert is gone": (
-        {"history": History(incident=(STARTED,)), "world": world(view=AlertState.ABSENT)},
+        {"history": AttemptHistory(incident=(STARTED,)), "world": world(view=AlertState.ABSENT)},
         Wait,
         Reason.ATTEMPT_RUNNING,
     ),
     "success is verified": (
-        {"history": History(incident=(SUCCEEDED,))},
+        {"history": AttemptHistory(incident=(SUCCEEDED,))},
         Verify,
         Reason.ATTEMPT_SUCCEEDED,
     ),
     "success on a target that is no longer registered is waited for": (
-        {"history": History(incident=(SUCCEEDED,)), "world": world(target_registered=False)},
+        {"history": AttemptHistory(incident=(SUCCEEDED,)), "world": world(target_registered=False)},
         Wait,
         Reason.OUTCOME_UNKNOWN,
     ),
     "success without its runbook is waited for": (
-        {"history": History(incident=(SUCCEEDED,)), "runbook": None},
+        {"history": AttemptHistory(incident=(SUCCEEDED,)), "runbook": None},
         Wait,
         Reason.OUTCOME_UNKNOWN,
     ),
     "success of a step that is no longer in the runbook is waited for": (
         {
-            "history": History(
+            "history": AttemptHistory(
                 incident=(make_attempt(state=AttemptState.SUCCEEDED, step=7, ended_at=ago(5)),)
             )
         },
@@ -106,18 +106,18 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
         Reason.OUTCOME_UNKNOWN,
     ),
     "an unknown outcome is probed, never repeated": (
-        {"history": History(incident=(UNKNOWN,))},
+        {"history": AttemptHistory(incident=(UNKNOWN,))},
         Wait,
         Reason.OUTCOME_UNKNOWN,
     ),
     "an outcome unknown for too long goes to a person": (
-        {"history": History(incident=(LONG_UNKNOWN,))},
+        {"history": AttemptHistory(incident=(LONG_UNKNOWN,))},
         Escalate,
         Reason.OUTCOME_UNKNOWN,
     ),
     "an unknown outcome that a person has closes when the alert is gone": (
         {
-            "history": History(incident=(LONG_UNKNOWN,)),
+            "history": AttemptHistory(incident=(LONG_UNKNOWN,)),
             "incident": make_incident(escalated_at=ago(1)),
             "world": world(view=AlertState.ABSENT),
         },
@@ -131,12 +131,15 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
         Reason.RESOLVED,
     ),
     "an alert that ended after a verified attempt has recovered": (
-        {"world": world(view=AlertState.ABSENT), "history": History(incident=(VERIFIED,))},
+        {"world": world(view=AlertState.ABSENT), "history": AttemptHistory(incident=(VERIFIED,))},
         Close,
         Reason.RECOVERED,
     ),
     "a failed attempt is no recovery": (
-        {"world": world(view=AlertState.ABSENT), "history": History(incident=(make_attempt(),))},
+        {
+            "world": world(view=AlertState.ABSENT),
+            "history": AttemptHistory(incident=(make_attempt(),)),
+        },
         Close,
         Reason.RESOLVED,
     ),
@@ -168,7 +171,7 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
         Reason.ESCALATED,
     ),
     "a verified alert may fade": (
-        {"history": History(incident=(VERIFIED,))},
+        {"history": AttemptHistory(incident=(VERIFIED,))},
         Wait,
         Reason.AWAITING_RESOLVE,
     ),
@@ -186,13 +189,13 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
     # Which step.
     "the first step is due": ({}, Run, Reason.STEP_DUE),
     "all steps tried goes to a person": (
-        {"history": History(incident=(make_attempt(step=1),))},
+        {"history": AttemptHistory(incident=(make_attempt(step=1),))},
         Escalate,
         Reason.STEPS_EXHAUSTED,
     ),
     "a fix that did not last is not repeated forever": (
         {
-            "history": History(
+            "history": AttemptHistory(
                 incident=(make_attempt(step=1, state=AttemptState.VERIFIED, verified_at=ago(40)),)
             )
         },
@@ -214,7 +217,7 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
         Reason.STORM,
     ),
     "the global budget of a large fleet": (
-        {"world": world(fleet=500), "history": History(everywhere=49)},
+        {"world": world(fleet=500), "history": AttemptHistory(everywhere=49)},
         Run,
         Reason.STEP_DUE,
     ),
@@ -223,14 +226,18 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
         Run,
         Reason.STEP_DUE,
     ),
-    "the global budget": ({"history": History(everywhere=20)}, Wait, Reason.GLOBAL_BUDGET),
+    "the global budget": ({"history": AttemptHistory(everywhere=20)}, Wait, Reason.GLOBAL_BUDGET),
     "one attempt below the global budget": (
-        {"history": History(everywhere=19)},
+        {"history": AttemptHistory(everywhere=19)},
         Run,
         Reason.STEP_DUE,
     ),
     "another incident's attempt holds the target": (
-        {"history": History(target=(make_attempt(incident_id="x", state=AttemptState.UNKNOWN),))},
+        {
+            "history": AttemptHistory(
+                target=(make_attempt(incident_id="x", state=AttemptState.UNKNOWN),)
+            )
+        },
         Wait,
         Reason.TARGET_BUSY,
     ),
@@ -264,13 +271,13 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
         Reason.STEP_DUE,
     ),
     "the clock has stepped back by an hour since the last attempt": (
-        {"history": History(target=(make_attempt(started_at=ago(-3600)),))},
+        {"history": AttemptHistory(target=(make_attempt(started_at=ago(-3600)),))},
         Run,
         Reason.STEP_DUE,
     ),
     "the clock has stepped back by hours since the attempts of a window": (
         {
-            "history": History(
+            "history": AttemptHistory(
                 target=tuple(make_attempt(started_at=ago(-7200 - n)) for n in range(4))
             )
         },
@@ -279,7 +286,7 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
     ),
     "the clock has stepped back by an hour since the outcome was lost": (
         {
-            "history": History(
+            "history": AttemptHistory(
                 incident=(make_attempt(state=AttemptState.UNKNOWN, ended_at=ago(-3600)),)
             )
         },
@@ -288,7 +295,7 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
     ),
     "the clock has stepped back by an hour since the verification": (
         {
-            "history": History(
+            "history": AttemptHistory(
                 incident=(
                     make_attempt(
                         state=AttemptState.VERIFIED,
@@ -315,28 +322,28 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
         Reason.STEP_DUE,
     ),
     "cooldown of the runbook": (
-        {"history": History(target=(make_attempt(started_at=ago(19)),))},
+        {"history": AttemptHistory(target=(make_attempt(started_at=ago(19)),))},
         Wait,
         Reason.COOLDOWN,
     ),
     "cooldown is over to the second": (
-        {"history": History(target=(make_attempt(started_at=ago(20)),))},
+        {"history": AttemptHistory(target=(make_attempt(started_at=ago(20)),))},
         Run,
         Reason.STEP_DUE,
     ),
     "cooldown of the same action by another runbook": (
-        {"history": History(target=(make_attempt(runbook="Other", started_at=ago(5)),))},
+        {"history": AttemptHistory(target=(make_attempt(runbook="Other", started_at=ago(5)),))},
         Wait,
         Reason.COOLDOWN,
     ),
     "other actions of other runbooks do not count": (
-        {"history": History(target=(ELSEWHERE,))},
+        {"history": AttemptHistory(target=(ELSEWHERE,))},
         Run,
         Reason.STEP_DUE,
     ),
     "attempts of the runbook in its window": (
         {
-            "history": History(
+            "history": AttemptHistory(
                 target=tuple(make_attempt(started_at=ago(60 * n)) for n in (4, 3, 2, 1))
             )
         },
@@ -345,7 +352,7 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
     ),
     "the same action counts across runbooks": (
         {
-            "history": History(
+            "history": AttemptHistory(
                 target=tuple(
                     make_attempt(runbook=f"Other{n}", started_at=ago(60 * n)) for n in (4, 3, 2, 1)
                 )
@@ -356,7 +363,7 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
     ),
     "attempts before the window do not count": (
         {
-            "history": History(
+            "history": AttemptHistory(
                 target=tuple(make_attempt(started_at=ago(3600 + n)) for n in range(4))
             )
         },
@@ -422,18 +429,18 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
             "runbook": make_runbook(
                 limits=Limits(cooldown=timedelta(hours=2), window=timedelta(minutes=1))
             ),
-            "history": History(target=(make_attempt(started_at=ago(3600)),)),
+            "history": AttemptHistory(target=(make_attempt(started_at=ago(3600)),)),
         },
         Wait,
         Reason.COOLDOWN,
     ),
     "a manual action with unknown outcome is waited for": (
-        {"history": History(target=(replace(UNKNOWN, incident_id=None),))},
+        {"history": AttemptHistory(target=(replace(UNKNOWN, incident_id=None),))},
         Wait,
         Reason.TARGET_BUSY,
     ),
     "a manual action that stays unknown is escalated": (
-        {"history": History(target=(replace(LONG_UNKNOWN, incident_id=None),))},
+        {"history": AttemptHistory(target=(replace(LONG_UNKNOWN, incident_id=None),))},
         Escalate,
         Reason.OUTCOME_UNKNOWN,
     ),
@@ -469,7 +476,7 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
     ),
     # Flapping.
     "an alert that flaps is not closed at once": (
-        {"world": world(view=AlertState.ABSENT), "history": History(episodes=3)},
+        {"world": world(view=AlertState.ABSENT), "history": AttemptHistory(episodes=3)},
         Wait,
         Reason.FLAPPING,
     ),
@@ -477,7 +484,7 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
         {
             "incident": make_incident(quiet_since=ago(299)),
             "world": world(view=AlertState.ABSENT),
-            "history": History(episodes=3),
+            "history": AttemptHistory(episodes=3),
         },
         Wait,
         Reason.FLAPPING,
@@ -486,13 +493,13 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
         {
             "incident": make_incident(quiet_since=ago(300)),
             "world": world(view=AlertState.ABSENT),
-            "history": History(episodes=3, incident=(VERIFIED,)),
+            "history": AttemptHistory(episodes=3, incident=(VERIFIED,)),
         },
         Close,
         Reason.RECOVERED,
     ),
     "two episodes are no flapping": (
-        {"world": world(view=AlertState.ABSENT), "history": History(episodes=2)},
+        {"world": world(view=AlertState.ABSENT), "history": AttemptHistory(episodes=2)},
         Close,
         Reason.RESOLVED,
     ),
@@ -510,7 +517,9 @@ CASES: Mapping[str, tuple[dict[str, Any], type, Reason]] = {
                 maintenance=WINDOW,
                 halted="by ada: looking into it",
             ),
-            "history": History(target=(make_attempt(action="halt_trading", started_at=ago(1)),)),
+            "history": AttemptHistory(
+                target=(make_attempt(action="halt_trading", started_at=ago(1)),)
+            ),
         },
         Run,
         Reason.STEP_DUE,
@@ -527,7 +536,7 @@ def judge(**over: Any) -> Decision:
     arguments: dict[str, Any] = {
         "incident": make_incident(),
         "runbook": make_runbook(),
-        "history": History(),
+        "history": AttemptHistory(),
         "world": world(),
         "limits": GlobalLimits(),
         "now": NOW,
@@ -557,7 +566,7 @@ def test_every_reason_has_a_case() -> None:
 def test_a_refusal_says_what_would_have_run() -> None:
     """A shut gate names the step behind it, and until when it is shut."""
     decision = decide(
-        make_incident(), make_runbook(), History(), world(pause=PAUSE), GlobalLimits(), NOW
+        make_incident(), make_runbook(), AttemptHistory(), world(pause=PAUSE), GlobalLimits(), NOW
     )
     assert decision == Wait(
         reason=Reason.PAUSED, until=PAUSE.expires_at, note="by ada: upgrade", blocked_step=0
@@ -590,7 +599,7 @@ def test_a_shut_gate_says_which_and_whose(over: dict[str, Any], note: str) -> No
     arguments: dict[str, Any] = {
         "incident": make_incident(),
         "runbook": make_runbook(),
-        "history": History(),
+        "history": AttemptHistory(),
         "world": world(),
         "limits": GlobalLimits(),
         "now": NOW,
@@ -603,7 +612,7 @@ def test_verification_ends_when_its_time_is_over() -> None:
     decision = decide(
         make_incident(),
         make_runbook(),
-        History(incident=(SUCCEEDED,)),
+        AttemptHistory(incident=(SUCCEEDED,)),
         world(),
         GlobalLimits(),
         NOW,
@@ -636,14 +645,16 @@ def test_a_shorter_runbook_has_no_step_beyond_its_end() -> None:
 
 def test_deliveries_are_distinct() -> None:
     """The builders' steps stand for the three classes."""
-    assert {make_step().delivery, ONE_SHOT.delivery, SAFE.delivery} == set(Delivery)
+    assert {make_step().delivery, ONE_SHOT.delivery, SAFE.delivery} == set(DeliverySemantics)
 
 
 @pytest.mark.parametrize("view", [AlertState.FIRING, AlertState.SILENCED])
 def test_hands_off_says_whose_it_is(view: AlertState) -> None:
     """Anyone who reads the timeline sees who has it, not only that Alertmanager is silent."""
     around = world(view=view, acknowledged="acknowledged by anna")
-    decision = decide(make_incident(), make_runbook(), History(), around, GlobalLimits(), NOW)
+    decision = decide(
+        make_incident(), make_runbook(), AttemptHistory(), around, GlobalLimits(), NOW
+    )
     assert isinstance(decision, Wait)
     assert (decision.reason, decision.note) == (
         Reason.ACKNOWLEDGED,
@@ -661,7 +672,7 @@ def test_a_step_that_fits_no_target_of_this_kind_is_passed_over() -> None:
     assert isinstance(run, Run)
     assert run.step == 1
     tried = make_attempt(step=1, action="halt_trading", started_at=ago(600))
-    decision = judge(runbook=book, world=there, history=History(incident=(tried,)))
+    decision = judge(runbook=book, world=there, history=AttemptHistory(incident=(tried,)))
     assert isinstance(decision, Escalate)
     assert decision.reason is Reason.STEPS_EXHAUSTED
     assert decision.note.startswith(

@@ -9,8 +9,8 @@ from hypothesis import given
 from tests.builders import NOW, ONE_SHOT, SAFE, ago, make_attempt, make_step
 from tests.property.test_decide_properties import LIMITS, histories, worlds
 from tests.unit.domain.test_decide import PAUSE, WINDOW, world
-from trading_ops.domain.attempt import AttemptState, Delivery
-from trading_ops.domain.decision import History, Impostor, Reason, World
+from trading_ops.domain.attempt import AttemptState, DeliverySemantics
+from trading_ops.domain.decision import AttemptHistory, Impostor, Reason, World
 from trading_ops.domain.gates import first_closed_gate
 from trading_ops.domain.manual import HOW_TO_OPEN, Refusal, manual_input, refusal_of
 from trading_ops.domain.runbook import Limits
@@ -20,7 +20,7 @@ def answer(over: dict[str, Any]) -> Refusal | None:
     values: dict[str, Any] = {
         "step": make_step(),
         "target": "alpha",
-        "history": History(),
+        "history": AttemptHistory(),
         "world": world(),
         "limits": LIMITS,
         "now": NOW,
@@ -45,17 +45,21 @@ UNKNOWN = make_attempt(
         ({"world": world(maintenance=WINDOW)}, Reason.MAINTENANCE),
         ({"world": world(failing_targets=4)}, Reason.STORM),
         ({"world": world(peers=1, failing_peers=1)}, Reason.FLEET_UNHEALTHY),
-        ({"history": History(everywhere=20)}, Reason.GLOBAL_BUDGET),
-        ({"history": History(target=(BY_HAND,))}, Reason.COOLDOWN),
+        ({"history": AttemptHistory(everywhere=20)}, Reason.GLOBAL_BUDGET),
+        ({"history": AttemptHistory(target=(BY_HAND,))}, Reason.COOLDOWN),
         (
-            {"history": History(target=tuple(make_attempt(started_at=ago(99)) for _ in range(4)))},
+            {
+                "history": AttemptHistory(
+                    target=tuple(make_attempt(started_at=ago(99)) for _ in range(4))
+                )
+            },
             Reason.ATTEMPTS_EXHAUSTED,
         ),
         (
-            {"history": History(target=(make_attempt(state=AttemptState.STARTED),))},
+            {"history": AttemptHistory(target=(make_attempt(state=AttemptState.STARTED),))},
             Reason.TARGET_BUSY,
         ),
-        ({"history": History(target=(UNKNOWN,))}, Reason.OUTCOME_UNKNOWN),
+        ({"history": AttemptHistory(target=(UNKNOWN,))}, Reason.OUTCOME_UNKNOWN),
         ({"world": world(precondition="it is well")}, Reason.TARGET_HEALTHY),
         ({"world": world(precondition=Impostor("7:7 answers"))}, Reason.TARGET_IMPOSTOR),
         ({"world": world(budget_spent="alpha spent it")}, Reason.BUDGET_SPENT),
@@ -66,7 +70,7 @@ UNKNOWN = make_attempt(
         # Another order manually of another action does not count as a runbook of the same name.
         (
             {
-                "history": History(
+                "history": AttemptHistory(
                     target=(make_attempt(runbook="", action="restart_bot", started_at=ago(5)),)
                 )
             },
@@ -91,7 +95,7 @@ def test_a_refusal_says_how_to_go_on() -> None:
     storm = answer({"world": world(failing_targets=4)})
     assert storm is not None
     assert storm.until is None
-    busy = answer({"history": History(target=(BY_HAND,))})
+    busy = answer({"history": AttemptHistory(target=(BY_HAND,))})
     assert busy is not None
     assert "automation reset-budget alpha" in busy.opens
 
@@ -107,12 +111,12 @@ def test_a_halt_passes_every_gate() -> None:
     [
         {"world": world(failing_targets=9)},
         {"world": world(peers=1, failing_peers=1)},
-        {"history": History(everywhere=99)},
+        {"history": AttemptHistory(everywhere=99)},
     ],
 )
 def test_an_emergency_exit_passes_the_gates_of_the_fleet(over: dict[str, Any]) -> None:
     """It is wanted most when many bots are in trouble; its own gates hold."""
-    way_out = make_step(action="flatten_positions", delivery=Delivery.ONE_SHOT)
+    way_out = make_step(action="flatten_positions", delivery=DeliverySemantics.ONE_SHOT)
     assert answer({"step": way_out, **over}) is None
     paused = answer({"step": way_out, "world": world(pause=PAUSE)})
     assert paused is not None
@@ -120,7 +124,7 @@ def test_an_emergency_exit_passes_the_gates_of_the_fleet(over: dict[str, Any]) -
 
 
 @given(histories, worlds)
-def test_every_refusal_can_be_explained(history: History, around: World) -> None:
+def test_every_refusal_can_be_explained(history: AttemptHistory, around: World) -> None:
     """No gate refuses an order without saying how it is opened; the default limits hold."""
     for step in (make_step(), ONE_SHOT, make_step(approval=True)):
         wanted = manual_input(step, "alpha", history, around, LIMITS, NOW)

@@ -12,10 +12,10 @@ from trading_ops.domain.attempt import Attempt, AttemptState
 from trading_ops.domain.decision import AlertState
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.observation import (
+    AlertSnapshot,
     PrometheusView,
     RoutedAlert,
     RuleAlert,
-    Snapshot,
     alert_state,
     blocking,
     is_audible,
@@ -148,7 +148,7 @@ def test_view(
     expected: AlertState,
 ) -> None:
     """Each pair of answers means one thing."""
-    snapshot = Snapshot(
+    snapshot = AlertSnapshot(
         at=NOW,
         prometheus=rules,
         alertmanager=alertmanager,
@@ -182,7 +182,7 @@ def test_an_absence_must_be_newer_than_the_notification_and_seen_twice(
     expected: AlertState,
 ) -> None:
     """A cache before Prometheus may still answer what was true before the alert came."""
-    snapshot = Snapshot(
+    snapshot = AlertSnapshot(
         at=NOW, prometheus=prometheus(), alertmanager={}, before=before, fired=fired
     )
     assert alert_state(make_incident(received_at=received_at), last, snapshot) is expected
@@ -200,7 +200,7 @@ def test_a_young_prometheus_is_believed_about_what_fired_since_it_started(
     fired_since_start: set[str], before: PrometheusView, expected: AlertState
 ) -> None:
     """Alertmanager does not tell the end of an inhibited alert, so no other source would."""
-    snapshot = Snapshot(
+    snapshot = AlertSnapshot(
         at=NOW,
         prometheus=YOUNG,
         alertmanager={},
@@ -215,7 +215,7 @@ def test_a_young_prometheus_is_believed_about_what_fired_since_it_started(
 def test_nothing_is_believed_while_a_clock_has_just_stepped(rules: PrometheusView) -> None:
     """Neither that an alert fires, nor that it has ended."""
     routes = {KEY: routed()} if KEY in rules.alerts else {}
-    snapshot = Snapshot(
+    snapshot = AlertSnapshot(
         at=NOW, prometheus=rules, alertmanager=routes, before=prometheus(), unsettled=True
     )
     assert alert_state(make_incident(), VERIFIED, snapshot) is AlertState.UNKNOWN
@@ -234,13 +234,15 @@ def test_nothing_is_believed_while_a_clock_has_just_stepped(rules: PrometheusVie
 @pytest.mark.parametrize("firing", [True, False])
 def test_blocking(labels: dict[str, str], expected: tuple[str, ...], *, firing: bool) -> None:
     """An `unless` alert blocks its own target and its venue's, pending or firing."""
-    snapshot = Snapshot(at=NOW, prometheus=prometheus(rule(labels, firing=firing)), alertmanager={})
+    snapshot = AlertSnapshot(
+        at=NOW, prometheus=prometheus(rule(labels, firing=firing)), alertmanager={}
+    )
     assert blocking(make_runbook(), make_target(), snapshot) == expected
 
 
 def test_nothing_blocks_when_prometheus_is_out_of_reach() -> None:
     """The view is unknown then, which already stops everything."""
-    snapshot = Snapshot(at=NOW, prometheus=None, alertmanager={})
+    snapshot = AlertSnapshot(at=NOW, prometheus=None, alertmanager={})
     assert blocking(make_runbook(), make_target(), snapshot) == ()
 
 
@@ -260,7 +262,7 @@ def test_an_audible_alert_fires_and_has_no_silence(
     rules: PrometheusView | None, alertmanager: dict[Any, RoutedAlert] | None, *, expected: bool
 ) -> None:
     """Both sources must answer."""
-    snapshot = Snapshot(at=NOW, prometheus=rules, alertmanager=alertmanager)
+    snapshot = AlertSnapshot(at=NOW, prometheus=rules, alertmanager=alertmanager)
     assert is_audible(make_incident(), snapshot) is expected
 
 
@@ -272,20 +274,20 @@ LATER = NOW + timedelta(seconds=1)
     ("snapshot", "why"),
     [
         (None, "not been checked"),
-        (Snapshot(at=ago(3600), prometheus=prometheus(), alertmanager={}), "not been checked"),
-        (Snapshot(at=LATER, prometheus=None, alertmanager={}), "does not answer"),
-        (Snapshot(at=LATER, prometheus=prometheus(rule()), alertmanager={}), "is firing"),
+        (AlertSnapshot(at=ago(3600), prometheus=prometheus(), alertmanager={}), "not been checked"),
+        (AlertSnapshot(at=LATER, prometheus=None, alertmanager={}), "does not answer"),
+        (AlertSnapshot(at=LATER, prometheus=prometheus(rule()), alertmanager={}), "is firing"),
         (
-            Snapshot(at=LATER, prometheus=prometheus(rule(firing=False)), alertmanager={}),
+            AlertSnapshot(at=LATER, prometheus=prometheus(rule(firing=False)), alertmanager={}),
             "is pending",
         ),
-        (Snapshot(at=LATER, prometheus=prometheus(), alertmanager={KEY: routed()}), ""),
-        (Snapshot(at=LATER, prometheus=prometheus(), alertmanager=None), ""),
+        (AlertSnapshot(at=LATER, prometheus=prometheus(), alertmanager={KEY: routed()}), ""),
+        (AlertSnapshot(at=LATER, prometheus=prometheus(), alertmanager=None), ""),
     ],
     ids=["never", "older", "unreachable", "firing", "pending", "in Alertmanager", "no routes"],
 )
 def test_an_operator_resolves_what_prometheus_does_not_show(
-    snapshot: Snapshot | None, why: str
+    snapshot: AlertSnapshot | None, why: str
 ) -> None:
     """Whatever Alertmanager says."""
     refusal = why_not_resolvable(make_incident(), snapshot)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from trading_ops import clock
-from trading_ops.exporter.freqtrade.reading import Reading
+from trading_ops.exporter.freqtrade.reading import EndpointReading
 from trading_ops.exporter.freqtrade.triggered import RequestBudget, TriggeredReading
 
 RATE, BURST = 200.0, 12
@@ -36,7 +36,9 @@ async def test_without_a_turn_a_message_changes_nothing() -> None:
             twice.set()
         return 1
 
-    reading = Reading("freqtrade:freq:count", ask, interval_seconds=interval, timeout_seconds=1)
+    reading = EndpointReading(
+        "freqtrade:freq:count", ask, interval_seconds=interval, timeout_seconds=1
+    )
     spent = RequestBudget(per_second=1e-6, burst=1)
     await spent.turn()
     prompt = TriggeredReading(reading, spent)

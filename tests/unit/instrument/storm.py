@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from prometheus_client import CollectorRegistry
 
 from tests.unit.instrument.scrape_watch import Watch
-from trading_ops.instrument import BotMetrics, Exposition, Kind, Metric, Owner
+from trading_ops.instrument import BotMetrics, Exposition, Metric, MetricType, Owner
 from trading_ops.instrument.children import Counter, Gauge, Histogram
 from trading_ops.instrument.recorder import counters
 
@@ -85,7 +85,7 @@ class Storm:
         self.gauge = gauge or Gauge()
         entry = Metric(
             name="races_total",
-            kind=Kind.COUNTER,
+            kind=MetricType.COUNTER,
             owner=Owner.BOT,
             labels=("number",),
             help="A.",

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests.each import each
-from trading_ops.instrument import CATALOGUE, BotMetrics, Kind, Metric, Owner, find
+from trading_ops.instrument import CATALOGUE, BotMetrics, Metric, MetricType, Owner, find
 from trading_ops.instrument import catalogue as catalogue_module
 
 TARGET_LABELS = {"job", "instance", "bot", "env", "service", "cluster", "region", "stage", "type"}
@@ -65,7 +65,7 @@ def test_histogram_exposes_three_names() -> None:
     """A histogram is selected by its bucket, sum and count, a gauge by its name."""
     latency = find("trading_market_data_latency_seconds_bucket")
     assert latency is not None
-    assert latency.kind is Kind.HISTOGRAM
+    assert latency.kind is MetricType.HISTOGRAM
     assert latency.sample_names == (
         "trading_market_data_latency_seconds_bucket",
         "trading_market_data_latency_seconds_sum",
@@ -79,15 +79,15 @@ def test_histogram_exposes_three_names() -> None:
 @pytest.mark.parametrize(
     ("kind", "name", "buckets", "values"),
     [
-        (Kind.COUNTER, "trading_things", (), {}),
-        (Kind.GAUGE, "trading_things_total", (), {}),
-        (Kind.HISTOGRAM, "trading_things_seconds", (), {}),
-        (Kind.GAUGE, "trading_things", (1.0,), {}),
-        (Kind.GAUGE, "trading_things", (), {"state": ("on",)}),
+        (MetricType.COUNTER, "trading_things", (), {}),
+        (MetricType.GAUGE, "trading_things_total", (), {}),
+        (MetricType.HISTOGRAM, "trading_things_seconds", (), {}),
+        (MetricType.GAUGE, "trading_things", (1.0,), {}),
+        (MetricType.GAUGE, "trading_things", (), {"state": ("on",)}),
     ],
 )
 def test_contradictory_entry_is_refused(
-    kind: Kind, name: str, buckets: tuple[float, ...], values: dict[str, tuple[str, ...]]
+    kind: MetricType, name: str, buckets: tuple[float, ...], values: dict[str, tuple[str, ...]]
 ) -> None:
     """An entry that could not be exported as it says is refused at import."""
     with pytest.raises(ValueError, match=name):

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from trading_ops.instrument import BotMetrics, Exposition, Kind, Metric, Owner, View, find
+from trading_ops.instrument import BotMetrics, Exposition, Metric, MetricType, Owner, View, find
 from trading_ops.instrument.block import Block
 from trading_ops.instrument.lines import Single
 from trading_ops.instrument.recorder import counters
@@ -21,7 +21,7 @@ OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0
 
 THINGS = Metric(
     name="things_total",
-    kind=Kind.COUNTER,
+    kind=MetricType.COUNTER,
     owner=Owner.BOT,
     labels=("code",),
     help="A.",

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
-from trading_ops.instrument import BotMetrics, Exposition, Kind, Metric, Owner
+from trading_ops.instrument import BotMetrics, Exposition, Metric, MetricType, Owner
 from trading_ops.instrument.exposition import VITAL_FAMILIES, VITAL_SAMPLES, One, Sorted, Without
 from trading_ops.instrument.recorder import counters, gauges, histograms
 
@@ -41,7 +41,7 @@ bounds = st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=6, unique=True).map
 class Event:
     """Something that is recorded: in which of the three families, for which labels, and what."""
 
-    kind: Kind
+    kind: MetricType
     labels: tuple[str, str]
     value: float
     order: str
@@ -51,14 +51,18 @@ def events() -> st.SearchStrategy[list[Event]]:
     labels = st.tuples(hostile, hostile)
     order = st.one_of(st.just(""), hostile)
     event = st.one_of(
-        st.builds(Event, st.just(Kind.COUNTER), labels, amounts, order),
-        st.builds(Event, st.just(Kind.GAUGE), labels, numbers, order),
-        st.builds(Event, st.just(Kind.HISTOGRAM), labels, observations, order),
+        st.builds(Event, st.just(MetricType.COUNTER), labels, amounts, order),
+        st.builds(Event, st.just(MetricType.GAUGE), labels, numbers, order),
+        st.builds(Event, st.just(MetricType.HISTOGRAM), labels, observations, order),
     )
     return st.lists(event, max_size=30)
 
 
-NAMES = {Kind.COUNTER: "things_total", Kind.GAUGE: "level", Kind.HISTOGRAM: "wait_seconds"}
+NAMES = {
+    MetricType.COUNTER: "things_total",
+    MetricType.GAUGE: "level",
+    MetricType.HISTOGRAM: "wait_seconds",
+}
 LABELS = ("venue", "code")
 
 
@@ -77,7 +81,7 @@ class Ours:
     """Our recorder's three families."""
 
     def __init__(self, help_text: str, buckets: Sequence[float]) -> None:
-        def entry(kind: Kind) -> Metric:
+        def entry(kind: MetricType) -> Metric:
             return Metric(
                 name=NAMES[kind],
                 kind=kind,
@@ -85,28 +89,28 @@ class Ours:
                 labels=LABELS,
                 help=help_text,
                 why="A test.",
-                buckets=tuple(buckets) if kind is Kind.HISTOGRAM else (),
-                exemplar="" if kind is Kind.GAUGE else "order_id",
+                buckets=tuple(buckets) if kind is MetricType.HISTOGRAM else (),
+                exemplar="" if kind is MetricType.GAUGE else "order_id",
             )
 
-        self.counter = counters(entry(Kind.COUNTER), limit=100)
-        self.gauge = gauges(entry(Kind.GAUGE), limit=100)
-        self.histogram = histograms(entry(Kind.HISTOGRAM), limit=100)
+        self.counter = counters(entry(MetricType.COUNTER), limit=100)
+        self.gauge = gauges(entry(MetricType.GAUGE), limit=100)
+        self.histogram = histograms(entry(MetricType.HISTOGRAM), limit=100)
         self.registry = CollectorRegistry()
         for family in (self.counter, self.gauge, self.histogram):
             self.registry.register(family)
 
     def record(self, event: Event) -> None:
         match event.kind:
-            case Kind.COUNTER if event.order:
+            case MetricType.COUNTER if event.order:
                 self.counter.labels(*event.labels).inc_for(event.order)
-            case Kind.COUNTER:
+            case MetricType.COUNTER:
                 self.counter.labels(*event.labels).inc(event.value)
-            case Kind.GAUGE:
+            case MetricType.GAUGE:
                 self.gauge.labels(*event.labels).set(event.value)
-            case Kind.HISTOGRAM if event.order:
+            case MetricType.HISTOGRAM if event.order:
                 self.histogram.labels(*event.labels).observe_for(event.value, event.order)
-            case Kind.HISTOGRAM:
+            case MetricType.HISTOGRAM:
                 self.histogram.labels(*event.labels).observe(event.value)
 
 
@@ -115,21 +119,23 @@ class Theirs:
 
     def __init__(self, help_text: str, buckets: Sequence[float]) -> None:
         self.registry = CollectorRegistry()
-        self.counter = peer.Counter(NAMES[Kind.COUNTER], help_text, LABELS, registry=self.registry)
-        self.gauge = peer.Gauge(NAMES[Kind.GAUGE], help_text, LABELS, registry=self.registry)
+        self.counter = peer.Counter(
+            NAMES[MetricType.COUNTER], help_text, LABELS, registry=self.registry
+        )
+        self.gauge = peer.Gauge(NAMES[MetricType.GAUGE], help_text, LABELS, registry=self.registry)
         self.histogram = peer.Histogram(
-            NAMES[Kind.HISTOGRAM], help_text, LABELS, buckets=buckets, registry=self.registry
+            NAMES[MetricType.HISTOGRAM], help_text, LABELS, buckets=buckets, registry=self.registry
         )
 
     def record(self, event: Event) -> None:
         exemplar = {"order_id": event.order} if event.order else None
         match event.kind:
-            case Kind.COUNTER:
+            case MetricType.COUNTER:
                 amount = 1 if event.order else event.value
                 self.counter.labels(*event.labels).inc(amount, exemplar)
-            case Kind.GAUGE:
+            case MetricType.GAUGE:
                 self.gauge.labels(*event.labels).set(event.value)
-            case Kind.HISTOGRAM:
+            case MetricType.HISTOGRAM:
                 self.histogram.labels(*event.labels).observe(event.value, exemplar)
 
 
@@ -247,7 +253,7 @@ def test_no_event_finds_another_series(values: Iterable[str]) -> None:
     family = counters(
         Metric(
             name="things_total",
-            kind=Kind.COUNTER,
+            kind=MetricType.COUNTER,
             owner=Owner.BOT,
             labels=("code",),
             help="A.",

@@ -9,7 +9,7 @@ from prometheus_client import Histogram as PeerHistogram
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from trading_ops.instrument import BotMetrics, Exposition, Kind, Metric, Owner
+from trading_ops.instrument import BotMetrics, Exposition, Metric, MetricType, Owner
 from trading_ops.instrument.children import Counter, Histogram, require_gil
 from trading_ops.instrument.labels import LONGEST, OTHER, clean
 from trading_ops.instrument.numbers import text_of
@@ -18,16 +18,22 @@ from trading_ops.instrument.recorder import UNDECLARED, Recorder, counters, gaug
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 
-def entry(kind: Kind, *labels: str, name: str = "", buckets: tuple[float, ...] = ()) -> Metric:
+def entry(
+    kind: MetricType, *labels: str, name: str = "", buckets: tuple[float, ...] = ()
+) -> Metric:
     """Return a catalogue entry of the test's own."""
-    usual = {Kind.COUNTER: "things_total", Kind.GAUGE: "level", Kind.HISTOGRAM: "wait_seconds"}
+    usual = {
+        MetricType.COUNTER: "things_total",
+        MetricType.GAUGE: "level",
+        MetricType.HISTOGRAM: "wait_seconds",
+    }
     return Metric(
         name=name or usual[kind],
         kind=kind,
         owner=Owner.BOT,
         labels=labels,
-        buckets=buckets or ((0.5, 1.0) if kind is Kind.HISTOGRAM else ()),
-        exemplar="" if kind is Kind.GAUGE else "order_id",
+        buckets=buckets or ((0.5, 1.0) if kind is MetricType.HISTOGRAM else ()),
+        exemplar="" if kind is MetricType.GAUGE else "order_id",
         help="A.",
         why="B.",
     )
@@ -51,7 +57,7 @@ def test_a_counter_never_falls() -> None:
 
 def test_a_gauge_goes_both_ways() -> None:
     """A gauge can be set, raised and lowered."""
-    gauge = gauges(entry(Kind.GAUGE)).labels()
+    gauge = gauges(entry(MetricType.GAUGE)).labels()
     gauge.set(3)
     gauge.inc()
     gauge.dec(2)
@@ -61,7 +67,7 @@ def test_a_gauge_goes_both_ways() -> None:
 @pytest.mark.parametrize("value", [-1.0, 0.0, 0.5, 0.50001, 1.0, 7.0, float("inf"), float("-inf")])
 def test_buckets_are_the_peers(value: float) -> None:
     """A value falls into the bucket in which prometheus_client counts it."""
-    ours = histograms(entry(Kind.HISTOGRAM))
+    ours = histograms(entry(MetricType.HISTOGRAM))
     ours.labels().observe(value)
     peer = PeerHistogram("wait_seconds", "A.", buckets=(0.5, 1.0), registry=None)
     peer.observe(value)
@@ -82,7 +88,7 @@ def test_declared_values_are_there_at_once_and_strangers_share_one_series() -> N
     """Known label sets start at zero; what is not declared becomes `other`, and is reported."""
     refused: list[int] = []
     family = counters(
-        entry(Kind.COUNTER, "side", "venue"),
+        entry(MetricType.COUNTER, "side", "venue"),
         declared={"side": ["buy", "sell"], "venue": ["kraken"]},
         refused=lambda: refused.append(1),
     )
@@ -100,7 +106,7 @@ def test_declared_values_are_there_at_once_and_strangers_share_one_series() -> N
 
 def test_a_limit_leaves_room_for_some_strangers() -> None:
     """So many values beyond the declared ones have series of their own, and no more."""
-    family = gauges(entry(Kind.GAUGE, "symbol"), declared={"symbol": ["A"]}, limit=2)
+    family = gauges(entry(MetricType.GAUGE, "symbol"), declared={"symbol": ["A"]}, limit=2)
     for symbol in ("B", "C", "D", "B", "E", "A"):
         family.labels(symbol).inc()
     found = {s.labels["symbol"]: s.value for s in family.samples()}
@@ -112,7 +118,7 @@ def test_a_limit_leaves_room_for_some_strangers() -> None:
 def test_a_text_of_megabytes_is_no_series() -> None:
     """Whatever room there is; what the author declared may be as long as it likes."""
     declared = "d" * (LONGEST + 1)
-    family = gauges(entry(Kind.GAUGE, "symbol"), declared={"symbol": [declared]}, limit=9)
+    family = gauges(entry(MetricType.GAUGE, "symbol"), declared={"symbol": [declared]}, limit=9)
     for symbol in ("x" * LONGEST, "x" * (LONGEST + 1), "x" * 10_000_000, declared):
         family.labels(symbol).inc()
     found = {s.labels["symbol"]: s.value for s in family.samples()}
@@ -135,7 +141,7 @@ def test_other_is_counted_by_metric() -> None:
 @pytest.mark.parametrize("values", [(), ("a",), ("a", "b", "c")])
 def test_a_wrong_number_of_label_values_is_refused(values: tuple[str, ...]) -> None:
     """Mistakes in code show at once."""
-    family = counters(entry(Kind.COUNTER, "side", "venue"))
+    family = counters(entry(MetricType.COUNTER, "side", "venue"))
     with pytest.raises(ValueError, match="2 label values"):
         family.labels(*values)
 
@@ -143,12 +149,12 @@ def test_a_wrong_number_of_label_values_is_refused(values: tuple[str, ...]) -> N
 def test_values_for_an_unknown_label_are_refused() -> None:
     """A misspelt label in a declaration shows at once."""
     with pytest.raises(ValueError, match="unknown labels: syde"):
-        counters(entry(Kind.COUNTER, "side"), declared={"syde": ["buy"]})
+        counters(entry(MetricType.COUNTER, "side"), declared={"syde": ["buy"]})
 
 
 def test_threads_that_ask_for_the_same_child_get_the_same() -> None:
     """Creation is guarded, although counting is not."""
-    family = counters(entry(Kind.COUNTER, "symbol"), limit=100)
+    family = counters(entry(MetricType.COUNTER, "symbol"), limit=100)
     start = threading.Barrier(8)
 
     def work() -> None:
@@ -190,7 +196,7 @@ def test_bots_in_registries_of_their_own_do_not_meet() -> None:
 
 def test_a_collected_family_is_a_snapshot() -> None:
     """Samples are read when they are first asked for, and stay; the family can be compared."""
-    counter = counters(entry(Kind.COUNTER))
+    counter = counters(entry(MetricType.COUNTER))
     (before,) = counter.collect()
     assert [sample.value for sample in before.samples] == [0]
     counter.labels().inc()
@@ -204,7 +210,9 @@ def test_a_collected_family_is_a_snapshot() -> None:
 def test_a_registry_restricted_to_some_of_the_names_gives_those() -> None:
     """prometheus_client's own way to a part of a registry works for a part of a family too."""
     registry = registry_of(
-        histograms(entry(Kind.HISTOGRAM)), counters(entry(Kind.COUNTER)), gauges(entry(Kind.GAUGE))
+        histograms(entry(MetricType.HISTOGRAM)),
+        counters(entry(MetricType.COUNTER)),
+        gauges(entry(MetricType.GAUGE)),
     )
     text = generate_latest(registry.restricted_registry(["wait_seconds_sum", "level"])).decode()
     lines = [line for line in text.splitlines() if not line.startswith("#")]
@@ -229,7 +237,7 @@ def test_a_registry_restricted_to_some_of_the_names_gives_those() -> None:
 def test_whatever_is_put_into_a_gauge_the_scrape_goes_on(value: object, text: str) -> None:
     """A value that is not a number is NaN, in the direct exposition and through the registry."""
     assert text_of(value) == text
-    family = gauges(entry(Kind.GAUGE, "kind"), declared={"kind": ["good", "strange"]})
+    family = gauges(entry(MetricType.GAUGE, "kind"), declared={"kind": ["good", "strange"]})
     family.labels("good").value = 7
     family.labels("strange").value = value  # type: ignore[assignment]  # that is the point
     registry = registry_of(family)
@@ -241,7 +249,7 @@ def test_whatever_is_put_into_a_gauge_the_scrape_goes_on(value: object, text: st
 
 def test_half_a_surrogate_pair_does_not_break_the_scrape() -> None:
     """JSON can carry what UTF-8 cannot; such a label value is made harmless when it comes."""
-    family = counters(entry(Kind.COUNTER, "code"), limit=5)
+    family = counters(entry(MetricType.COUNTER, "code"), limit=5)
     family.labels("\ud83d").inc_for("\ude00")
     exposition = Exposition(registry_of(family))
     assert b'things_total{code="?"} 1\n' in exposition.everything()[0]
@@ -258,7 +266,7 @@ def test_no_gil_is_refused() -> None:
 
 def test_an_exemplar_beyond_the_specification_is_left_out() -> None:
     """OpenMetrics allows 128 characters; an event is not lost for a long id."""
-    family = counters(entry(Kind.COUNTER))
+    family = counters(entry(MetricType.COUNTER))
     family.labels().inc_for("x" * 120)
     registry = registry_of(family)
     for body in (Exposition(registry).everything(OPENMETRICS)[0], openmetrics_of(registry)):
@@ -279,7 +287,7 @@ def test_a_name_that_some_format_would_change_is_refused(wrong: dict[str, Any]) 
     """Names need no escaping, whatever a scraper asks for."""
     with pytest.raises(ValueError, match="snake case"):
         Metric(
-            **{"name": "a", "kind": Kind.GAUGE, "owner": Owner.BOT, "help": "A.", "why": "B."}
+            **{"name": "a", "kind": MetricType.GAUGE, "owner": Owner.BOT, "help": "A.", "why": "B."}
             | wrong
         )
 
@@ -287,4 +295,11 @@ def test_a_name_that_some_format_would_change_is_refused(wrong: dict[str, Any]) 
 def test_gauges_have_no_exemplars() -> None:
     """OpenMetrics has no place for them."""
     with pytest.raises(ValueError, match="only counters and histograms"):
-        Metric(name="a", kind=Kind.GAUGE, owner=Owner.BOT, help="A.", why="B.", exemplar="order_id")
+        Metric(
+            name="a",
+            kind=MetricType.GAUGE,
+            owner=Owner.BOT,
+            help="A.",
+            why="B.",
+            exemplar="order_id",
+        )

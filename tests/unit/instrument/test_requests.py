@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trading_ops.instrument.requests import Answer, BadHead, parse_head
+from trading_ops.instrument.requests import BadHead, Response, parse_head
 
 
 def test_a_scrape_is_read() -> None:
@@ -50,6 +50,6 @@ def test_no_bytes_are_more_than_refused(rest: bytes, start: bytes) -> None:
 @given(st.text(), st.text())
 def test_a_refusal_is_one_answer(error: str, detail: str) -> None:
     """No text can end the head early, or make the body longer than the head says."""
-    head, _, body = Answer.refusal(400, error, detail).encoded().partition(b"\r\n\r\n")
+    head, _, body = Response.refusal(400, error, detail).encoded().partition(b"\r\n\r\n")
     assert f"Content-Length: {len(body)}\r\n".encode() in head
-    assert Answer.refusal(400, error, detail).without_body().encoded() == head + b"\r\n\r\n"
+    assert Response.refusal(400, error, detail).without_body().encoded() == head + b"\r\n\r\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from trading_ops.errors import ConfigError, SetupError
-from trading_ops.project.folder import NEW, RECORD, Step, changes, create, step, update
+from trading_ops.project.folder import NEW, RECORD, FileOperation, changes, create, step, update
 
 FILE = Path("prometheus/rules/bot.yml")
 OLD, MINE, NEXT = b"old\n", b"mine\n", b"next\n"
@@ -15,20 +15,22 @@ OLD, MINE, NEXT = b"old\n", b"mine\n", b"next\n"
 @pytest.mark.parametrize(
     ("recorded", "local", "new", "wanted"),
     [
-        ("a", "a", "a", Step.NOTHING),
-        ("a", "b", "b", Step.NOTHING),
-        (None, None, "a", Step.ADD),
-        ("a", "a", "b", Step.REPLACE),
-        ("a", "b", "a", Step.KEEP),
-        ("a", "b", "c", Step.CONFLICT),
-        (None, "a", "b", Step.CONFLICT),
-        ("a", None, "b", Step.KEEP),
-        ("a", "a", None, Step.REMOVE),
-        ("a", "b", None, Step.KEEP),
-        ("a", None, None, Step.NOTHING),
+        ("a", "a", "a", FileOperation.NOTHING),
+        ("a", "b", "b", FileOperation.NOTHING),
+        (None, None, "a", FileOperation.ADD),
+        ("a", "a", "b", FileOperation.REPLACE),
+        ("a", "b", "a", FileOperation.KEEP),
+        ("a", "b", "c", FileOperation.CONFLICT),
+        (None, "a", "b", FileOperation.CONFLICT),
+        ("a", None, "b", FileOperation.KEEP),
+        ("a", "a", None, FileOperation.REMOVE),
+        ("a", "b", None, FileOperation.KEEP),
+        ("a", None, None, FileOperation.NOTHING),
     ],
 )
-def test_each_case(recorded: str | None, local: str | None, new: str | None, wanted: Step) -> None:
+def test_each_case(
+    recorded: str | None, local: str | None, new: str | None, wanted: FileOperation
+) -> None:
     assert step(recorded, local, new) is wanted
 
 
@@ -36,9 +38,9 @@ def test_no_case_overwrites_a_local_change() -> None:
     """Only a file that is as it was shipped is replaced or removed."""
     hashes = (None, "a", "b", "c")
     for recorded, local, new in itertools.product(hashes, repeat=3):
-        if step(recorded, local, new) in {Step.REPLACE, Step.REMOVE}:
+        if step(recorded, local, new) in {FileOperation.REPLACE, FileOperation.REMOVE}:
             assert local == recorded
-        if step(recorded, local, new) is Step.ADD:
+        if step(recorded, local, new) is FileOperation.ADD:
             assert local is None
 
 
@@ -59,7 +61,7 @@ def test_a_file_of_another_content_is_not_overwritten(tmp_path: Path) -> None:
 def test_an_unchanged_file_follows_the_release(tmp_path: Path) -> None:
     create(tmp_path, {FILE: OLD})
     (done,) = update(tmp_path, {FILE: NEXT})
-    assert done.step is Step.REPLACE
+    assert done.step is FileOperation.REPLACE
     assert "-old\n+next" in done.diff
     assert (tmp_path / FILE).read_bytes() == NEXT
 
@@ -69,11 +71,11 @@ def test_a_changed_file_is_kept_and_the_new_one_is_beside_it_once(tmp_path: Path
     (tmp_path / FILE).write_bytes(MINE)
     (done,) = update(tmp_path, {FILE: NEXT})
     beside = tmp_path / FILE.with_name(FILE.name + NEW)
-    assert done.step is Step.CONFLICT
+    assert done.step is FileOperation.CONFLICT
     assert ((tmp_path / FILE).read_bytes(), beside.read_bytes()) == (MINE, NEXT)
     beside.unlink()
     (done,) = update(tmp_path, {FILE: NEXT})
-    assert done.step is Step.KEEP
+    assert done.step is FileOperation.KEEP
     assert not beside.exists()
 
 
@@ -95,7 +97,7 @@ def test_an_interrupted_update_can_be_repeated(tmp_path: Path) -> None:
     assert update(tmp_path, {FILE: NEXT}) == ()
     assert (tmp_path / FILE).read_bytes() == NEXT
     (tmp_path / FILE).write_bytes(MINE)
-    assert [change.step for change in changes(tmp_path, {FILE: NEXT})] == [Step.KEEP]
+    assert [change.step for change in changes(tmp_path, {FILE: NEXT})] == [FileOperation.KEEP]
 
 
 @pytest.mark.parametrize("record", ["{", "[]", '{"files": {"../outside": "x"}}'])

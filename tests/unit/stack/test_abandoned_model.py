@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from tests.waiting import eventually
-from trading_ops.clients.agent import BotHealth, ComponentHealth
+from trading_ops.clients.agent import BotHealth, ReportedComponent
 from trading_ops.domain.target import Kind, Manager, Service, Target
 from trading_ops.errors import StackError, Unreachable
 from trading_ops_lab.drills.lab_clients import Scene
@@ -85,7 +85,7 @@ class Stack:
             status="ok",
             incarnation="1",
             state="active",
-            components={"signals": ComponentHealth(up=True, detail=detail)},
+            components={"signals": ReportedComponent(up=True, detail=detail)},
         )
 
 

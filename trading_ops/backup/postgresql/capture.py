@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from msgspec.structs import replace
 
-from trading_ops.backup.manifest import Database, Entry
+from trading_ops.backup.manifest import CapturedDatabase, FileEntry
 from trading_ops.backup.postgresql import wal
 from trading_ops.backup.postgresql.chain import Base, Chain
 from trading_ops.backup.postgresql.pgbackrest import PgBackRest, Taken
@@ -15,7 +15,7 @@ from trading_ops.config.settings import Settings
 Set = TypeVar("Set", Base, Taken)
 
 
-class Driver(Protocol[Set]):
+class CaptureDriver(Protocol[Set]):
     """Takes base backups and WAL, and stores on this host what the next backup needs."""
 
     def refresh(self, server: Server) -> Set:
@@ -24,7 +24,7 @@ class Driver(Protocol[Set]):
     def receive(self, server: Server, base: Set, end: int) -> None:
         """Receive the WAL up to a position."""
 
-    def stage(self, base: Set, into: Path) -> dict[str, Entry]:
+    def stage(self, base: Set, into: Path) -> dict[str, FileEntry]:
         """Add the base and its WAL to a backup's folder; return the known entries."""
 
     def forget(self) -> None:
@@ -34,11 +34,11 @@ class Driver(Protocol[Set]):
 class Captured(NamedTuple):
     """The staged database."""
 
-    database: Database
-    known: dict[str, Entry]
+    database: CapturedDatabase
+    known: dict[str, FileEntry]
     """Entries of files that need not be read again, by path in the backup."""
 
-    chain: "Driver[Any]"
+    chain: "CaptureDriver[Any]"
 
 
 def capture(settings: Settings, url: str, staging: Path) -> Captured:
@@ -54,7 +54,7 @@ def capture(settings: Settings, url: str, staging: Path) -> Captured:
     return _capture(driver, url, staging, streams=False)
 
 
-def _capture(chain: Driver[Set], url: str, staging: Path, *, streams: bool) -> Captured:
+def _capture(chain: CaptureDriver[Set], url: str, staging: Path, *, streams: bool) -> Captured:
     with Server.connect(url, streams=streams) as server:
         base = chain.refresh(server)
         described = server.describe()

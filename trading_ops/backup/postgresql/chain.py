@@ -24,7 +24,7 @@ import msgspec
 
 from trading_ops import logs
 from trading_ops.backup import durable
-from trading_ops.backup.manifest import Entry, describe, describe_file
+from trading_ops.backup.manifest import FileEntry, describe, describe_file
 from trading_ops.backup.postgresql import tools, wal
 from trading_ops.backup.postgresql.server import Server
 from trading_ops.errors import StoreError
@@ -69,7 +69,7 @@ class Base(msgspec.Struct, frozen=True, kw_only=True):
     """The server's time when it was complete: the first moment that can be restored."""
 
     layout: Layout
-    entries: tuple[Entry, ...]
+    entries: tuple[FileEntry, ...]
     """Hashed once, so that a copy that becomes corrupt later is not taken for the original."""
 
     @property
@@ -129,7 +129,7 @@ class Chain:
                 f"{len(missing)} segments of WAL are missing, the first is {missing[0]}"
             )
 
-    def stage(self, base: Base, into: Path) -> dict[str, Entry]:
+    def stage(self, base: Base, into: Path) -> dict[str, FileEntry]:
         """Put the base and its WAL into a backup's folder; return the entries that are known."""
         durable.private_folder(into)
         layout = into / LAYOUT
@@ -244,9 +244,11 @@ class Chain:
             if wal.SEGMENT.match(path.name.removesuffix(wal.PARTIAL)):
                 yield path
 
-    def _hashes(self) -> dict[str, Entry]:
+    def _hashes(self) -> dict[str, FileEntry]:
         try:
-            return msgspec.json.decode((self._folder / HASHES).read_bytes(), type=dict[str, Entry])
+            return msgspec.json.decode(
+                (self._folder / HASHES).read_bytes(), type=dict[str, FileEntry]
+            )
         except (OSError, msgspec.DecodeError):
             return {}
 

@@ -28,7 +28,7 @@ from msgspec.structs import replace
 
 from trading_ops import clock, logs
 from trading_ops.backup import durable
-from trading_ops.backup.manifest import Damaged, Entry, describe_file, files
+from trading_ops.backup.manifest import Damaged, FileEntry, describe_file, files
 from trading_ops.backup.postgresql import tools, wal
 from trading_ops.backup.postgresql.chain import LAYOUT, MODE, Layout
 from trading_ops.backup.postgresql.server import Server
@@ -183,7 +183,7 @@ class PgBackRest:
                 f"{missing[0]}"
             )
 
-    def stage(self, taken: Taken, into: Path) -> dict[str, Entry]:
+    def stage(self, taken: Taken, into: Path) -> dict[str, FileEntry]:
         """Add the set and its WAL to a backup's folder; return the known entries."""
         durable.private_folder(into)
         layout = into / LAYOUT
@@ -321,9 +321,9 @@ class PgBackRest:
         except (OSError, msgspec.DecodeError):
             return []
 
-    def _known(self) -> dict[str, Entry]:
+    def _known(self) -> dict[str, FileEntry]:
         try:
-            return msgspec.json.decode(self._hashes.read_bytes(), type=dict[str, Entry])
+            return msgspec.json.decode(self._hashes.read_bytes(), type=dict[str, FileEntry])
         except (OSError, msgspec.DecodeError):
             return {}
 

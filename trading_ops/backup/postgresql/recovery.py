@@ -16,7 +16,7 @@ import msgspec
 from sqlalchemy import URL
 from sqlalchemy.exc import SQLAlchemyError
 
-from trading_ops.backup.manifest import Damaged, Database
+from trading_ops.backup.manifest import CapturedDatabase, Damaged
 from trading_ops.backup.postgresql import pgbackrest, tools, wal
 from trading_ops.backup.postgresql.chain import BASE, LAYOUT, WAL, Layout
 from trading_ops.backup.postgresql.server import counting_engine, describe
@@ -49,7 +49,7 @@ ALONE = {
 
 
 @dataclass(frozen=True)
-class Target:
+class RecoveryTarget:
     """The recovery target; neither: the end of the WAL."""
 
     time: datetime | None = None
@@ -97,7 +97,7 @@ class Scratch:
         )
         return made.render_as_string(hide_password=False)
 
-    def check(self, expected: Database) -> list[str]:
+    def check(self, expected: CapturedDatabase) -> list[str]:
         """Return the problems of the recovered database, one sentence each."""
         problems = []
         if self.layout.major >= OLDEST_AMCHECK:
@@ -127,7 +127,7 @@ class Scratch:
 
 
 @contextlib.contextmanager
-def recovered(folder: Path, target: Target, *, scratch: bool = False) -> Iterator[Scratch]:
+def recovered(folder: Path, target: RecoveryTarget, *, scratch: bool = False) -> Iterator[Scratch]:
     """Recover a restored backup and keep its server running; shut it down afterwards.
 
     Args:

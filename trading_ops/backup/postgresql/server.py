@@ -10,7 +10,7 @@ import psycopg.conninfo
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from trading_ops.backup.manifest import Database
+from trading_ops.backup.manifest import CapturedDatabase
 from trading_ops.backup.postgresql import wal
 from trading_ops.backup.sqlite import TIMES
 from trading_ops.errors import SetupError, StoreError
@@ -162,7 +162,7 @@ class Server:
         self._first("SELECT pg_current_xact_id()")
         return wal.position(str(self._first("SELECT pg_current_wal_insert_lsn()")))
 
-    def describe(self) -> Database:
+    def describe(self) -> CapturedDatabase:
         """Return facts about the database at a position in the WAL.
 
         Rows are exact at `wal_counted`: no transaction was running, and the WAL did not move while
@@ -222,7 +222,7 @@ class _Table:
         return f"{_quoted(self.schema)}.{_quoted(self.name)}"
 
 
-def describe(connection: Connection, *, counted: str | None) -> Database:
+def describe(connection: Connection, *, counted: str | None) -> CapturedDatabase:
     """Return facts about the connected database, in the current transaction.
 
     Args:
@@ -243,7 +243,7 @@ def describe(connection: Connection, *, counted: str | None) -> Database:
     at = position(
         {table.key for table in tables}, lambda query: connection.exec_driver_sql(query).scalar()
     )
-    return Database(
+    return CapturedDatabase(
         path=NAME,
         engine="postgresql",
         rows=rows,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from trading_ops import logs
-from trading_ops.agent.state import Hold, Holds, TradingState
+from trading_ops.agent.state import Holds, TradingHold, TradingState
 from trading_ops.botkit.leadership.connection import BoundedConnection
 from trading_ops.botkit.records.sql import Session
 from trading_ops.errors import StoreError
@@ -54,7 +54,7 @@ class SharedHolds:
         self._reader = reader
         holds.share(self)
 
-    def placed(self, hold: Hold) -> None:
+    def placed(self, hold: TradingHold) -> None:
         """Write a hold that was placed here.
 
         Raises:
@@ -62,7 +62,9 @@ class SharedHolds:
         """
         self._write(lambda session: _place(session, hold))
 
-    def released(self, holds: Collection[Hold], *, owner: str, reason: str, at: float) -> None:
+    def released(
+        self, holds: Collection[TradingHold], *, owner: str, reason: str, at: float
+    ) -> None:
         """Write that holds were released here.
 
         Args:
@@ -112,7 +114,7 @@ class SharedHolds:
             raise OSError(f"not shared with the other instances of the bot: {error}") from error
 
 
-def _place(session: Session, *holds: Hold) -> None:
+def _place(session: Session, *holds: TradingHold) -> None:
     for hold in holds:
         session.execute(PLACE, (hold.id, hold.state.value, hold.owner, hold.reason, hold.at))
 
@@ -124,12 +126,12 @@ def _read(session: Session) -> Sequence[Row]:
     ).all()
 
 
-def _hold(row: Row) -> Hold:
+def _hold(row: Row) -> TradingHold:
     try:
         state = TradingState(row[1])
     except ValueError:
         state = TradingState.HALTED  # an unknown state halts
-    return Hold(id=row[0], state=state, owner=row[2], reason=row[3], at=row[4])
+    return TradingHold(id=row[0], state=state, owner=row[2], reason=row[3], at=row[4])
 
 
 def _release(row: Row) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from trading_ops import clock, logs
 from trading_ops.agent import Side
 from trading_ops.botkit.component import Unavailable
-from trading_ops.botkit.failpoints import Failpoint, reached
+from trading_ops.botkit.failpoints import BotFailpoint, reached
 from trading_ops.botkit.orders.events import order_event, trade_id
 from trading_ops.botkit.orders.order import (
     Fill,
@@ -20,7 +20,7 @@ from trading_ops.botkit.orders.order import (
     apply_report,
     own_prefix,
 )
-from trading_ops.botkit.records.events import Event, EventKind, origin_of
+from trading_ops.botkit.records.events import Event, EventLogKind, origin_of
 from trading_ops.botkit.records.orders import Adopted, Change, StoredState
 from trading_ops.botkit.records.store import Store
 from trading_ops.errors import StoreError
@@ -123,7 +123,7 @@ class Book:
             Unavailable: it could not be stored and must not be sent.
         """
         async with self._changing():
-            origins = [origin_of(event) for event in why if event.kind is EventKind.SIGNAL]
+            origins = [origin_of(event) for event in why if event.kind is EventLogKind.SIGNAL]
             if origins:
                 self._origins[order.client_id] = origins[0]
             events = (*why, self._event(order))
@@ -266,7 +266,7 @@ class Book:
         held = self.position(after.symbol)
         holds = held.after(after.side, fill)
         profit = holds.realized - held.realized if after.side is Side.SELL else None
-        events.append(self._event(after, EventKind.TRADE, fill, profit))
+        events.append(self._event(after, EventLogKind.TRADE, fill, profit))
         return Change(
             order=after,
             fill=fill,
@@ -278,7 +278,7 @@ class Book:
     def _event(
         self,
         order: Order,
-        kind: EventKind = EventKind.ORDER,
+        kind: EventLogKind = EventLogKind.ORDER,
         fill: Fill | None = None,
         profit: Decimal | None = None,
     ) -> Event:
@@ -306,13 +306,13 @@ class Book:
             raise Unavailable(f"store: {error}") from error
 
     async def _keep(self, change: Change) -> None:
-        reached(Failpoint.CHANGE)
+        reached(BotFailpoint.CHANGE)
         try:
             await self._store.ask((change,), within=STORE_SECONDS)
         except BaseException:
             self._unsure = True
             raise
-        reached(Failpoint.CHANGE_STORED)
+        reached(BotFailpoint.CHANGE_STORED)
         self._apply(change)
 
     def _apply(self, change: Change) -> None:
@@ -340,4 +340,4 @@ class Book:
 
 
 def _recovery_event(code: str, detail: Mapping[str, str]) -> Event:
-    return Event(at=clock.timestamp(), kind=EventKind.RECOVERY, code=code, detail=dict(detail))
+    return Event(at=clock.timestamp(), kind=EventLogKind.RECOVERY, code=code, detail=dict(detail))

@@ -12,7 +12,7 @@ from trading_ops.agent import EventJournal, EventSeverity, TradingState
 from trading_ops.agent import EventKind as Journalled
 from trading_ops.agent.journal import ID_LIMIT
 from trading_ops.botkit.orders.order import Fill, Order, OrderStatus
-from trading_ops.botkit.records.events import Event, EventKind
+from trading_ops.botkit.records.events import Event, EventLogKind
 
 log = logs.get(__name__)
 
@@ -34,7 +34,7 @@ DENIED = "denied"
 
 def order_event(
     order: Order,
-    kind: EventKind,
+    kind: EventLogKind,
     fill: Fill | None = None,
     profit: Decimal | None = None,
     origin: Mapping[str, str] | None = None,
@@ -83,24 +83,24 @@ def journal_event(journal: EventJournal, event: Event) -> None:
     Orders are reported when they end without being filled, or were denied. The correlation ID is
     the signal that an order follows from; without one, the order.
     """
-    if event.kind is EventKind.TRADE:
+    if event.kind is EventLogKind.TRADE:
         _journal_trade(journal, event)
-    elif event.kind is EventKind.SIGNAL:
+    elif event.kind is EventLogKind.SIGNAL:
         summary = f"{event.detail.get('target', event.code)} {event.symbol or ''}".strip()
         _add(journal, Journalled.SIGNAL, event, summary)
-    elif event.kind is EventKind.RISK:
+    elif event.kind is EventLogKind.RISK:
         summary = f"{event.code}: {event.detail.get('reason', event.detail.get('limit', ''))}"
         halts = event.detail.get("state") == TradingState.HALTED.value
         breach = EventSeverity.CRITICAL if halts else EventSeverity.WARNING
         severity = breach if event.code == "breach" else EventSeverity.INFO
         _add(journal, Journalled.RISK, event, summary, severity)
-    elif event.kind is EventKind.ORDER and (
+    elif event.kind is EventLogKind.ORDER and (
         event.code in UNFILLED or event.detail.get("outcome") == DENIED
     ):
         why = event.detail.get("why") or event.detail.get("reason") or ""
         order = f"{event.detail.get('side', '')} {event.detail.get('quantity', '')} {event.symbol}"
         _add(journal, Journalled.ORDER, event, f"{event.code}: {order} {why}".strip())
-    elif event.kind is EventKind.RECOVERY and event.code == RECOVERED:
+    elif event.kind is EventLogKind.RECOVERY and event.code == RECOVERED:
         _journal_restart(journal, event)
 
 

@@ -1,35 +1,22 @@
 """Submits the bot's orders, reads their state from the venue, and cancels them."""
 
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any, Protocol
 
 from trading_ops import clock, logs
 from trading_ops.agent import Denial
-from trading_ops.botkit.failpoints import Failpoint, reached
+from trading_ops.botkit.failpoints import BotFailpoint, reached
 from trading_ops.botkit.orders.book import Book
 from trading_ops.botkit.orders.checks import Intent
 from trading_ops.botkit.orders.order import Order, OrderStatus, Purpose, VenueOrder
 from trading_ops.botkit.records.events import Event
+from trading_ops.botkit.venue.adapter import VenueCaller
 from trading_ops.botkit.venue.errors import VenueRefused
 from trading_ops.instrument import BotMetrics
 
 log = logs.get(__name__)
-
-
-class Caller(Protocol):
-    """The part of the `Broker` that is needed here."""
-
-    async def call(self, endpoint: str, request: Callable[[Any], Awaitable[Any]]) -> Any:
-        """Make a request.
-
-        Raises:
-            Unavailable: the venue cannot be reached now; the request may have arrived.
-            VenueRefused: the venue rejected the request.
-        """
-        ...
 
 
 class OrderSync:
@@ -46,7 +33,7 @@ class OrderSync:
     def __init__(
         self,
         metrics: BotMetrics,
-        broker: Caller,
+        broker: VenueCaller,
         book: Book,
         *,
         on_orphan: Callable[[], None],
@@ -108,9 +95,9 @@ class OrderSync:
             Unavailable: the order could not be stored and was not sent, or it was sent and the
                 outcome is unknown; `refresh` determines it.
         """
-        reached(Failpoint.INTENT)
+        reached(BotFailpoint.INTENT)
         await self._book.add(order, *why)
-        reached(Failpoint.INTENT_STORED)
+        reached(BotFailpoint.INTENT_STORED)
         began = clock.monotonic()
         try:
             venue_id = await self._broker.call("AddOrder", lambda venue: venue.submit(order))
@@ -120,9 +107,9 @@ class OrderSync:
             return
         self._metrics.order_acknowledged(clock.monotonic() - began, order_id=order.client_id)
         log.info("order_acknowledged", symbol=order.symbol, venue_id=venue_id)
-        reached(Failpoint.SUBMITTED)
+        reached(BotFailpoint.SUBMITTED)
         await self._book.accept(order, venue_id)
-        reached(Failpoint.ACCEPTED)
+        reached(BotFailpoint.ACCEPTED)
 
     def check(self, intent: Intent) -> Denial | None:
         """Deny an order that could duplicate an orphan: an own order that the book does not have.
@@ -171,13 +158,13 @@ class OrderSync:
         Raises:
             Unavailable: the broker is down; the order may be cancelled.
         """
-        reached(Failpoint.CANCELLING)
+        reached(BotFailpoint.CANCELLING)
         try:
             await self._broker.call("CancelOrder", lambda venue: venue.cancel(order.venue_id or ""))
         except VenueRefused as error:
             # It was filled or cancelled in the meantime; its next report shows which.
             log.info("cancel_refused", venue_id=order.venue_id, error=str(error))
-        reached(Failpoint.CANCELLED)
+        reached(BotFailpoint.CANCELLED)
 
     def _collect_orphans(self, reports: dict[str | None, VenueOrder]) -> set[str]:
         """Remember own open orders that the book does not have; return their venue IDs."""

@@ -10,26 +10,19 @@ from trading_ops import clock
 from trading_ops.botkit.component import Unavailable
 from trading_ops.botkit.orders.order import Order, VenueOrder
 from trading_ops.botkit.reconciliation.state import RecordedState, VenueState
-from trading_ops.botkit.venue.adapter import History, Snapshot, VenueAdapter, VenueTrade
+from trading_ops.botkit.venue.adapter import (
+    AccountHistory,
+    AccountSnapshot,
+    VenueAdapter,
+    VenueCaller,
+    VenueTrade,
+)
 from trading_ops.botkit.venue.history import read_history
 
 T = TypeVar("T")
 
 
-class Caller(Protocol):
-    """The part of the broker that the reconciliation uses."""
-
-    async def call(self, endpoint: str, request: Callable[[VenueAdapter], Awaitable[T]]) -> T:
-        """Make a request.
-
-        Raises:
-            Unavailable: the venue cannot be queried now.
-            VenueRefused: it refused the request.
-        """
-        ...
-
-
-class Records(Protocol):
+class OrderRecords(Protocol):
     """The part of the store that the reconciliation reads."""
 
     async def by_venue_ids(self, venue_ids: Collection[str]) -> list[Order]:
@@ -51,7 +44,7 @@ class TimeLimitedCaller:
     A request under way is not cancelled: it may have arrived, and it has its own timeout.
     """
 
-    def __init__(self, caller: Caller, *, seconds: float) -> None:
+    def __init__(self, caller: VenueCaller, *, seconds: float) -> None:
         """Start the time limit.
 
         Args:
@@ -93,7 +86,7 @@ class BotState:
 
 
 async def collect(
-    caller: Caller, records: Records, bot: BotState, *, since: float
+    caller: VenueCaller, records: OrderRecords, bot: BotState, *, since: float
 ) -> tuple[RecordedState, VenueState]:
     """Return both sides, read as closely together as the venue allows.
 
@@ -132,7 +125,7 @@ async def collect(
         expected=bot.expected,
         counted=await records.adopted_among(ids),
     )
-    snapshot = Snapshot(
+    snapshot = AccountSnapshot(
         at=began, open_orders=tuple(open_orders), balances=balances, positions=positions
     )
     return recorded_state, VenueState(
@@ -141,7 +134,7 @@ async def collect(
 
 
 async def _reports(
-    caller: Caller, open_orders: Collection[Order], open_ids: Collection[str | None]
+    caller: VenueCaller, open_orders: Collection[Order], open_ids: Collection[str | None]
 ) -> dict[str, VenueOrder | None]:
     """Query each order that is open in the records and not at the venue; absence proves nothing."""
     reports: dict[str, VenueOrder | None] = {}
@@ -156,10 +149,10 @@ async def _reports(
 
 
 async def _orders_of_trades(
-    caller: Caller,
-    records: Records,
+    caller: VenueCaller,
+    records: OrderRecords,
     bot: BotState,
-    history: History,
+    history: AccountHistory,
     reports: dict[str, VenueOrder | None],
 ) -> tuple[dict[str, Order], dict[str, VenueOrder]]:
     """Return the recorded orders to compare, and the orders of trades that are not recorded.

@@ -13,12 +13,11 @@ from decimal import Decimal
 from trading_ops import clock, logs
 from trading_ops.agent import CommandFailed
 from trading_ops.botkit.component import Component, Unavailable
-from trading_ops.botkit.failpoints import Failpoint, reached
+from trading_ops.botkit.failpoints import BotFailpoint, reached
 from trading_ops.botkit.orders.book import Book
 from trading_ops.botkit.reconciliation.apply import apply_step
 from trading_ops.botkit.reconciliation.collect import (
     BotState,
-    Caller,
     TimeLimitedCaller,
     TooSlow,
     collect,
@@ -31,9 +30,10 @@ from trading_ops.botkit.reconciliation.first_start import (
     FirstStart,
     PlaceHold,
 )
-from trading_ops.botkit.reconciliation.reporter import Reporter
+from trading_ops.botkit.reconciliation.reporter import DifferenceReporter
 from trading_ops.botkit.reconciliation.state import Policy
 from trading_ops.botkit.records.store import Store
+from trading_ops.botkit.venue.adapter import VenueCaller
 from trading_ops.botkit.venue.errors import VenueRefused
 from trading_ops.errors import StoreError
 from trading_ops.instrument import BotMetrics
@@ -70,7 +70,7 @@ class Reconciliation(Component):
         self,
         metrics: BotMetrics,
         *,
-        broker: Caller,
+        broker: VenueCaller,
         book: Book,
         store: Store,
         order_lock: asyncio.Lock,
@@ -106,7 +106,7 @@ class Reconciliation(Component):
         self._order_lock = order_lock
         self._place_hold = place_hold
         self._policy = policy
-        self._reporter = Reporter(
+        self._reporter = DifferenceReporter(
             metrics, book, currencies=currencies, downtime_seconds=downtime_seconds
         )
         self._interval = interval_seconds
@@ -269,7 +269,7 @@ class Reconciliation(Component):
             self._reporter.clear_recovery()
             self.metrics.recovery_complete(complete=True)
             log.info("recovered")
-            reached(Failpoint.RECOVERED)
+            reached(BotFailpoint.RECOVERED)
 
     async def _advance_watermark(self, comparison: Comparison) -> None:
         """Make the next comparison read the history from shortly before the start of this one."""
@@ -278,9 +278,9 @@ class Reconciliation(Component):
 
     async def _apply(self, comparison: Comparison) -> None:
         for step in comparison.steps:
-            reached(Failpoint.STEP_APPLYING)
+            reached(BotFailpoint.STEP_APPLYING)
             await apply_step(step, self._book, self._broker)
-            reached(Failpoint.STEP_APPLIED)
+            reached(BotFailpoint.STEP_APPLIED)
 
     def _halt(self, found: Discrepancy) -> None:
         reason = f"{found.cause} of {found.subject}: ours {found.ours}, the venue's {found.theirs}"
@@ -293,7 +293,7 @@ class Reconciliation(Component):
             self._broker if at_start else TimeLimitedCaller(self._broker, seconds=self._max_seconds)
         )
         recorded, venue = await collect(caller, self._store, self._bot_state(), since=since or 0.0)
-        reached(Failpoint.COLLECTED)
+        reached(BotFailpoint.COLLECTED)
         return compare(recorded, venue, self._policy, now=clock.timestamp(), at_start=at_start)
 
     async def _initialize_records(self) -> None:

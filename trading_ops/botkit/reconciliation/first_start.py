@@ -8,10 +8,9 @@ incomplete and the bot is halted.
 from collections.abc import Callable, Iterable
 
 from trading_ops import logs
-from trading_ops.botkit.failpoints import Failpoint, reached
+from trading_ops.botkit.failpoints import BotFailpoint, reached
 from trading_ops.botkit.orders.book import Book
 from trading_ops.botkit.reconciliation.apply import apply_step, counted_event
-from trading_ops.botkit.reconciliation.collect import Caller
 from trading_ops.botkit.reconciliation.findings import (
     AdoptOrder,
     CountLedgerEntry,
@@ -20,6 +19,7 @@ from trading_ops.botkit.reconciliation.findings import (
 )
 from trading_ops.botkit.reconciliation.state import VenueState
 from trading_ops.botkit.records.store import Store
+from trading_ops.botkit.venue.adapter import VenueCaller
 
 log = logs.get(__name__)
 
@@ -37,7 +37,9 @@ OVERLAP_SECONDS = 300.0
 class FirstStart:
     """Applies the whole history, then takes the venue's balances as the expected ones."""
 
-    def __init__(self, broker: Caller, book: Book, store: Store, place_hold: PlaceHold) -> None:
+    def __init__(
+        self, broker: VenueCaller, book: Book, store: Store, place_hold: PlaceHold
+    ) -> None:
         """Set up one initialization.
 
         Args:
@@ -77,7 +79,7 @@ class FirstStart:
         # would count the whole history again, on top of balances that already include it.
         await self._store.set_fact(WATERMARK, venue.snapshot.at)
         await self._book.adopt_balances(totals)
-        reached(Failpoint.BALANCES_ADOPTED)
+        reached(BotFailpoint.BALANCES_ADOPTED)
         log.info("records_created", orders_found=len(rebuilt), currencies=len(totals))
 
     async def _apply(self, step: Step, at: float) -> None:

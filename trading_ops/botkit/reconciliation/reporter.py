@@ -13,14 +13,14 @@ from trading_ops.botkit.reconciliation.findings import (
     Remedy,
     event_detail,
 )
-from trading_ops.botkit.records.events import Event, EventKind
+from trading_ops.botkit.records.events import Event, EventLogKind
 from trading_ops.instrument import BotMetrics
 
 MAX_IN_EVENT = 200
 """Maximum number of discrepancies in one event; the event has their full count as well."""
 
 
-class Reporter:
+class DifferenceReporter:
     """Reports each difference once, and everything that a recovery found."""
 
     def __init__(
@@ -114,5 +114,7 @@ class Reporter:
             Unavailable: the store is closed.
             StoreError: the event could not be written.
         """
-        event = Event(at=clock.timestamp(), kind=EventKind.RECOVERY, code=code, detail=dict(detail))
+        event = Event(
+            at=clock.timestamp(), kind=EventLogKind.RECOVERY, code=code, detail=dict(detail)
+        )
         await self._book.record_events(event)

@@ -6,7 +6,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from trading_ops.botkit.orders.order import Order, VenueOrder
-from trading_ops.botkit.venue.adapter import History, Snapshot
+from trading_ops.botkit.venue.adapter import AccountHistory, AccountSnapshot
 
 
 class OrphanPolicy(StrEnum):
@@ -63,8 +63,8 @@ class RecordedState:
 class VenueState:
     """The venue's side: what it reports about the account."""
 
-    snapshot: Snapshot
-    history: History
+    snapshot: AccountSnapshot
+    history: AccountHistory
     reports: Mapping[str, VenueOrder | None] = field(default_factory=dict)
     """By client id, on the bot's orders that are not open; None: the venue does not know it."""
 

@@ -15,7 +15,7 @@ BATCH = 5_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Retention:
+class EventRetention:
     """How many events are kept, and for how long."""
 
     kept_seconds: float = 90 * 86_400.0
@@ -26,7 +26,7 @@ class Retention:
     """New events after which old ones are removed, however short the time."""
 
 
-class EventKind(StrEnum):
+class EventLogKind(StrEnum):
     """The kind of an event."""
 
     ORDER = "ORDER"
@@ -48,7 +48,7 @@ class Event:
     at: float
     """Seconds since the epoch."""
 
-    kind: EventKind
+    kind: EventLogKind
     code: str
     """A stable identifier, for example `filled` or the code of a denial."""
 
@@ -83,7 +83,7 @@ def add_events(session: Session, events: Iterable[Event]) -> None:
         )
 
 
-def latest_events(session: Session, *, kind: EventKind | None, number: int) -> list[Event]:
+def latest_events(session: Session, *, kind: EventLogKind | None, number: int) -> list[Event]:
     """Return up to `number` events, newest first; of all kinds if `kind` is None."""
     where, values = ("WHERE kind = ?", (kind.value,)) if kind else ("", ())
     rows = session.execute(
@@ -94,7 +94,7 @@ def latest_events(session: Session, *, kind: EventKind | None, number: int) -> l
     return [_event(row) for row in rows]
 
 
-def events_since(session: Session, *, kind: EventKind, since: float) -> list[Event]:
+def events_since(session: Session, *, kind: EventLogKind, since: float) -> list[Event]:
     """Return the events of a kind since a time, in seconds since the epoch, oldest first."""
     rows = session.execute(
         "SELECT at, kind, code, symbol, order_id, detail FROM events"
@@ -107,7 +107,7 @@ def events_since(session: Session, *, kind: EventKind, since: float) -> list[Eve
 def _event(row: Row) -> Event:
     return Event(
         at=row[0],
-        kind=EventKind(row[1]),
+        kind=EventLogKind(row[1]),
         code=row[2],
         symbol=row[3],
         order_id=row[4],
@@ -115,7 +115,7 @@ def _event(row: Row) -> Event:
     )
 
 
-def prune_events(session: Session, now: float, retention: Retention) -> bool:
+def prune_events(session: Session, now: float, retention: EventRetention) -> bool:
     """Remove one batch of events beyond the retention; return whether more may be left."""
     row = session.execute("SELECT max(id) FROM events").one()
     newest = int(row[0]) if row and row[0] is not None else 0

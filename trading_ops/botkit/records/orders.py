@@ -14,7 +14,13 @@ from trading_ops.botkit.orders.order import (
     Position,
     Purpose,
 )
-from trading_ops.botkit.records.events import Event, EventKind, add_events, events_since, origin_of
+from trading_ops.botkit.records.events import (
+    Event,
+    EventLogKind,
+    add_events,
+    events_since,
+    origin_of,
+)
 from trading_ops.botkit.records.sql import Row, Session
 
 KEPT_SECONDS = 30 * 86_400.0
@@ -127,7 +133,7 @@ def _origins(session: Session, orders: list[Order]) -> dict[str, dict[str, str]]
     if not ids:
         return {}
     oldest = min(order.created_at for order in orders)
-    found = events_since(session, kind=EventKind.SIGNAL, since=oldest)
+    found = events_since(session, kind=EventLogKind.SIGNAL, since=oldest)
     return {
         order.order_id: origin_of(order)
         for order in found

@@ -130,7 +130,7 @@ class PostgresqlDriver:
         try:
             connection = self._connected()
             with connection.transaction():
-                return work(_Session(connection))
+                return work(_PostgresqlSession(connection))
         except psycopg.Error as error:
             self.close()
             text = " ".join(str(error).split()) or type(error).__name__
@@ -153,16 +153,16 @@ class PostgresqlDriver:
         return self._connection
 
 
-class _Session:
+class _PostgresqlSession:
     def __init__(self, connection: psycopg.Connection[Row]) -> None:
         self._connection = connection
 
     def execute(self, statement: str, values: Sequence[Value] = ()) -> Rows:
         query = statement.replace("%", "%%").replace("?", "%s").encode()
-        return _Rows(self._connection.execute(query, tuple(values)))
+        return _PostgresqlRows(self._connection.execute(query, tuple(values)))
 
 
-class _Rows:
+class _PostgresqlRows:
     def __init__(self, cursor: psycopg.Cursor[Row]) -> None:
         self._cursor = cursor
 

@@ -77,7 +77,7 @@ class SqliteDriver:
         try:
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
-                return work(_Session(connection))
+                return work(_SqliteSession(connection))
         except sqlite3.Error as error:
             raise StoreError(f"{self._path}: {error}") from error
 
@@ -115,20 +115,20 @@ def read_only(path: Path, read: Callable[[Session], Result]) -> Result:
         with contextlib.closing(
             sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         ) as connection:
-            return read(_Session(connection))
+            return read(_SqliteSession(connection))
     except sqlite3.Error as error:
         raise StoreError(f"{path}: {error}") from error
 
 
-class _Session:
+class _SqliteSession:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
     def execute(self, statement: str, values: Sequence[Value] = ()) -> Rows:
-        return _Rows(self._connection.execute(statement, tuple(values)))
+        return _SqliteRows(self._connection.execute(statement, tuple(values)))
 
 
-class _Rows:
+class _SqliteRows:
     def __init__(self, cursor: sqlite3.Cursor) -> None:
         self._cursor = cursor
 

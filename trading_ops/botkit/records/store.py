@@ -7,7 +7,7 @@ from trading_ops import clock
 from trading_ops.botkit.component import Unavailable
 from trading_ops.botkit.orders.order import Order
 from trading_ops.botkit.records import facts, orders
-from trading_ops.botkit.records.events import Retention, prune_events
+from trading_ops.botkit.records.events import EventRetention, prune_events
 from trading_ops.botkit.records.orders import Change, StoredState
 from trading_ops.botkit.records.sql import Database, Session
 from trading_ops.botkit.stage import Stage
@@ -42,7 +42,7 @@ class Store(Stage[tuple[Change, ...], None]):
         metrics: BotMetrics,
         open_database: Callable[[], Database],
         *,
-        retention: Retention | None = None,
+        retention: EventRetention | None = None,
     ) -> None:
         """Open the database.
 
@@ -57,7 +57,7 @@ class Store(Stage[tuple[Change, ...], None]):
         super().__init__("store", metrics)
         self._open = open_database
         self._database: Database | None = open_database()
-        self._retention = retention or Retention()
+        self._retention = retention or EventRetention()
         self._prune_due = clock.monotonic()
         self._new_events = 0
 

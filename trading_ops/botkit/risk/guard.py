@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
 from trading_ops import clock, logs
-from trading_ops.agent import Hold, Holds, Side, TradingState
+from trading_ops.agent import Holds, Side, TradingHold, TradingState
 from trading_ops.botkit.component import Component, Unavailable
 from trading_ops.botkit.orders.book import Book
 from trading_ops.botkit.orders.checks import Check
 from trading_ops.botkit.orders.market import Quote
-from trading_ops.botkit.records.events import Event, EventKind
+from trading_ops.botkit.records.events import Event, EventLogKind
 from trading_ops.botkit.records.store import Store
 from trading_ops.botkit.risk.checks import RiskInputs, limit_checks
 from trading_ops.botkit.risk.limits import (
@@ -236,7 +236,7 @@ class RiskGuard(Component):
         in_force = self._in_force(name)
         if in_force and name not in self._unstored_holds:
             return False
-        hold = Hold(id=name, state=state, owner=OWNER, reason=reason, at=clock.timestamp())
+        hold = TradingHold(id=name, state=state, owner=OWNER, reason=reason, at=clock.timestamp())
         try:
             self._holds.place(hold)
             self._unstored_holds.discard(name)
@@ -255,7 +255,7 @@ class RiskGuard(Component):
         return max(times, default=None)
 
     def _add_event(self, code: str, detail: Mapping[str, str]) -> None:
-        event = Event(at=clock.timestamp(), kind=EventKind.RISK, code=code, detail=dict(detail))
+        event = Event(at=clock.timestamp(), kind=EventLogKind.RISK, code=code, detail=dict(detail))
         self._pending_events.append(event)
 
     @property

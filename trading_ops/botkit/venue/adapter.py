@@ -10,16 +10,18 @@ epoch. All amounts are exact decimals.
     reports = await venue.orders([venue_id])
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import aiohttp
 
 from trading_ops.agent import Side
 from trading_ops.botkit.orders.market import Rules
 from trading_ops.botkit.orders.order import Order, VenueOrder
+
+T = TypeVar("T")
 
 PUBLIC = ("AssetPairs", "Time", "OHLC")
 CALLS = ("BalanceEx", "OpenOrders", "QueryOrders", "OpenPositions", "GetWebSocketsToken")
@@ -79,7 +81,7 @@ class LedgerEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
-class History:
+class AccountHistory:
     """Trades and ledger entries of the account since a given time."""
 
     since: float
@@ -98,7 +100,7 @@ class Cursor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HistoryPage:
+class AccountHistoryPage:
     """One page of the history: the result of one request."""
 
     trades: tuple[VenueTrade, ...] = ()
@@ -111,7 +113,7 @@ class HistoryPage:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Snapshot:
+class AccountSnapshot:
     """The account at the venue, read by consecutive requests, so almost at one moment."""
 
     at: float
@@ -182,7 +184,7 @@ class VenueAdapter(Protocol):
         """
         ...
 
-    async def history(self, since: float, cursor: Cursor) -> HistoryPage:
+    async def history(self, since: float, cursor: Cursor) -> AccountHistoryPage:
         """Return one page of the trades and ledger entries since a given time.
 
         The same cursor returns the same page again. `history.read_history` reads all pages.
@@ -233,3 +235,16 @@ class ConnectedVenueAdapter(VenueAdapter, Protocol):
 
 AnyVenueAdapter = HttpVenueAdapter | ConnectedVenueAdapter
 """The dependencies of the `Broker`."""
+
+
+class VenueCaller(Protocol):
+    """The part of the `Broker` that makes requests."""
+
+    async def call(self, endpoint: str, request: Callable[[VenueAdapter], Awaitable[T]]) -> T:
+        """Make a request.
+
+        Raises:
+            Unavailable: the venue cannot be reached now; the request may have arrived.
+            VenueRefused: the venue rejected the request.
+        """
+        ...

@@ -25,10 +25,10 @@ from trading_ops.agent import Side
 from trading_ops.botkit.orders.market import Rules
 from trading_ops.botkit.orders.order import Order, OrderStatus, OrderType, VenueOrder
 from trading_ops.botkit.venue.adapter import (
+    AccountHistoryPage,
     Balance,
     Candle,
     Cursor,
-    HistoryPage,
     LedgerEntry,
     VenueTrade,
 )
@@ -157,7 +157,7 @@ class Alpaca:
         order = await self._one("/orders:by_client_order_id", {"client_order_id": client_id})
         return (await self._exact([self._order(order)]))[0] if order else None
 
-    async def history(self, since: float, cursor: Cursor) -> HistoryPage:
+    async def history(self, since: float, cursor: Cursor) -> AccountHistoryPage:
         """Return one page of the account's activities since a given time; see `VenueAdapter`."""
         token = cursor.token if isinstance(cursor, AlpacaCursor) else ""
         page = await self._activities("", since, token)
@@ -170,7 +170,7 @@ class Alpaca:
         trades = [activity for activity in timed if activity["activity_type"] == "FILL"]
         others = [activity for activity in timed if activity["activity_type"] != "FILL"]
         ledger = [_entry(activity) for activity in others]
-        return HistoryPage(
+        return AccountHistoryPage(
             trades=tuple(trade for trade in map(self._trade, trades) if trade.at >= since),
             ledger=tuple(entry for entry in ledger if entry.at >= since),
             complete=len(timed) == len(page),

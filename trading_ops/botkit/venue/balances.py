@@ -46,7 +46,7 @@ class LastGood(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class Reading:
+class BalanceReading:
     """Totals by currency at a time (seconds since the epoch)."""
 
     amounts: Mapping[str, Decimal]
@@ -92,8 +92,8 @@ class Balances:
         self._feed: dict[str, Decimal] | None = None
         self._heard_at = 0.0
         self._changed_at = 0.0
-        self._rest: Reading | None = None
-        self._last: Reading | None = None
+        self._rest: BalanceReading | None = None
+        self._last: BalanceReading | None = None
         self._exported: BalanceSource | None = None
 
     @property
@@ -131,7 +131,7 @@ class Balances:
     def restore(self, last: LastGood) -> None:
         """Use the balances that an earlier run stored until a newer source has answered."""
         amounts = {currency: Decimal(amount) for currency, amount in last.amounts.items()}
-        self._keep(Reading(amounts, last.at))
+        self._keep(BalanceReading(amounts, last.at))
         self.export()
 
     def rest_answered(self, amounts: Mapping[str, Decimal], *, requested_at: float) -> None:
@@ -141,7 +141,7 @@ class Balances:
             amounts: totals by currency.
             requested_at: when the request was sent, in seconds since the epoch.
         """
-        before, answer = self._rest, Reading(dict(amounts), self._now(), requested_at)
+        before, answer = self._rest, BalanceReading(dict(amounts), self._now(), requested_at)
         self._rest = answer
         wrong = self._mismatched(before, answer)
         if wrong:
@@ -174,7 +174,7 @@ class Balances:
         """Record a message of the feed: balances that it did not change are current."""
         self._heard_at = self._now()
         if self._feed is not None:
-            self._keep(Reading(self._feed, self._heard_at))
+            self._keep(BalanceReading(self._feed, self._heard_at))
         self.export()
 
     def feed_lost(self) -> None:
@@ -197,17 +197,17 @@ class Balances:
         self._metrics.balances_read(source.value, known.at)
 
     @property
-    def _known(self) -> Reading | None:
+    def _known(self) -> BalanceReading | None:
         source = self.source
         if source is BalanceSource.WEBSOCKET:
-            return Reading(self._feed or {}, self._heard_at)
+            return BalanceReading(self._feed or {}, self._heard_at)
         return self._rest if source is BalanceSource.REST else self._last
 
-    def _keep(self, reading: Reading) -> None:
+    def _keep(self, reading: BalanceReading) -> None:
         if self._last is None or reading.at >= self._last.at:
             self._last = reading
 
-    def _mismatched(self, before: Reading | None, answer: Reading) -> list[str]:
+    def _mismatched(self, before: BalanceReading | None, answer: BalanceReading) -> list[str]:
         """Return the currencies for which two REST answers agree and the feed differs.
 
         One difference proves nothing, because an answer and a feed message can overtake each

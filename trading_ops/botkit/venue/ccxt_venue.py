@@ -15,10 +15,10 @@ import aiohttp
 from trading_ops.botkit.orders.market import Rules
 from trading_ops.botkit.orders.order import Order, OrderType, VenueOrder
 from trading_ops.botkit.venue.adapter import (
+    AccountHistoryPage,
     Balance,
     Candle,
     Cursor,
-    HistoryPage,
 )
 from trading_ops.botkit.venue.ccxt_history import Ask, CcxtCursor, HistoryRange
 from trading_ops.botkit.venue.ccxt_values import (
@@ -164,7 +164,7 @@ class CcxtVenue:
             raise VenueDown(f"the venue does not return all orders; {client_id} may be missing")
         return None
 
-    async def history(self, since: float, cursor: Cursor) -> HistoryPage:
+    async def history(self, since: float, cursor: Cursor) -> AccountHistoryPage:
         """Return one page of trades and ledger entries since a given time; see `VenueAdapter`."""
         lists = self._lists()
         at = cursor if isinstance(cursor, CcxtCursor) else await self._first(since)
@@ -183,7 +183,7 @@ class CcxtVenue:
             following = replace(following, endpoint="Ledgers")
         # Without a ledger, deposits cannot be distinguished from losses.
         has_ledger = following is not None or ledger
-        return HistoryPage(
+        return AccountHistoryPage(
             trades=() if ledger else tuple(trade_of(entry) for entry in entries),
             ledger=tuple(
                 entry_of(entry) for entry in entries if ledger and entry["type"] != "trade"

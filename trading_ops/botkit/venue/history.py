@@ -7,9 +7,9 @@ stop, reading balances) wait for one page and not for the whole history.
 from collections.abc import Awaitable, Callable
 
 from trading_ops.botkit.venue.adapter import (
+    AccountHistory,
+    AccountHistoryPage,
     Cursor,
-    History,
-    HistoryPage,
     LedgerEntry,
     VenueTrade,
 )
@@ -17,11 +17,11 @@ from trading_ops.botkit.venue.adapter import (
 START = Cursor()
 """The cursor of the first page."""
 
-Ask = Callable[[Cursor], Awaitable[HistoryPage]]
+Ask = Callable[[Cursor], Awaitable[AccountHistoryPage]]
 """Requests the page at a cursor."""
 
 
-async def read_history(ask: Ask, *, since: float) -> History:
+async def read_history(ask: Ask, *, since: float) -> AccountHistory:
     """Read all pages; an entry that is on two pages counts once.
 
     Example:
@@ -41,7 +41,7 @@ async def read_history(ask: Ask, *, since: float) -> History:
         ledger.update((entry.ledger_id, entry) for entry in page.ledger)
         complete = complete and page.complete
         cursor = page.next_cursor
-    return History(
+    return AccountHistory(
         since=since,
         trades=tuple(trades.values()),
         ledger=tuple(ledger.values()),

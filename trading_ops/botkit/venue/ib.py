@@ -23,7 +23,7 @@ from ib_async.ib import StartupFetchNONE
 from trading_ops import clock
 from trading_ops.botkit.orders.market import Rules
 from trading_ops.botkit.orders.order import Order, OrderType, VenueOrder
-from trading_ops.botkit.venue.adapter import Balance, Candle, Cursor, HistoryPage
+from trading_ops.botkit.venue.adapter import AccountHistoryPage, Balance, Candle, Cursor
 from trading_ops.botkit.venue.errors import AnsweredError, VenueDown
 from trading_ops.botkit.venue.ib_values import (
     NEW_YORK,
@@ -34,11 +34,11 @@ from trading_ops.botkit.venue.ib_values import (
     order_of,
     trade_of,
 )
-from trading_ops.botkit.venue.rate_limit import Limit
+from trading_ops.botkit.venue.rate_limit import CounterLimit
 
 Result = TypeVar("Result")
 
-RATE_LIMIT = Limit(50, 50.0)
+RATE_LIMIT = CounterLimit(50, 50.0)
 """Messages to TWS: 50 a second. The library keeps to 45 and delays the rest."""
 
 NO_SECURITY, LINK_LOST, LINK_BACK = 200, 1100, (1101, 1102)
@@ -163,11 +163,11 @@ class InteractiveBrokers:
             raise VenueDown(f"IB starts a new day; order {client_id} may be of the day before")
         return None
 
-    async def history(self, since: float, cursor: Cursor) -> HistoryPage:
+    async def history(self, since: float, cursor: Cursor) -> AccountHistoryPage:
         """Return today's executions since a moment; never complete, and without transfers."""
         del cursor
         trades = [trade_of(fill) for fill in await self._fills()]
-        return HistoryPage(
+        return AccountHistoryPage(
             trades=tuple(trade for trade in trades if trade.at >= int(since)), complete=False
         )
 

@@ -35,7 +35,7 @@ class Tier(StrEnum):
     PAPER = "paper"
 
 
-class Limit(NamedTuple):
+class CounterLimit(NamedTuple):
     """The limit of a tier."""
 
     maximum: float
@@ -46,10 +46,10 @@ class Limit(NamedTuple):
 
 
 LIMITS = {
-    Tier.STARTER: Limit(15, 0.33),
-    Tier.INTERMEDIATE: Limit(20, 0.5),
-    Tier.PRO: Limit(20, 1.0),
-    Tier.PAPER: Limit(40, 3.0),
+    Tier.STARTER: CounterLimit(15, 0.33),
+    Tier.INTERMEDIATE: CounterLimit(20, 0.5),
+    Tier.PRO: CounterLimit(20, 1.0),
+    Tier.PAPER: CounterLimit(40, 3.0),
 }
 
 
@@ -109,7 +109,11 @@ class RateLimitCounter:
     """
 
     def __init__(
-        self, metrics: BotMetrics, tier: Tier | Limit, *, now: Callable[[], float] = clock.monotonic
+        self,
+        metrics: BotMetrics,
+        tier: Tier | CounterLimit,
+        *,
+        now: Callable[[], float] = clock.monotonic,
     ) -> None:
         """Start at zero.
 
@@ -119,7 +123,7 @@ class RateLimitCounter:
             now: a monotonic clock in seconds.
         """
         self._metrics = metrics
-        self._limit = tier if isinstance(tier, Limit) else LIMITS[tier]
+        self._limit = tier if isinstance(tier, CounterLimit) else LIMITS[tier]
         self._now = now
         self._used = 0.0
         self._at = now()

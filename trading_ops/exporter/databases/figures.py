@@ -9,7 +9,7 @@ from trading_ops.instrument.families import family
 LONGEST_LABEL = 200
 
 
-class Figures:
+class LabelledSamples:
     """Samples of one source; the first label of each is the configured name."""
 
     def __init__(self, prefix: str, name: str) -> None:

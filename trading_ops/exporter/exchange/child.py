@@ -22,11 +22,11 @@ import msgspec
 from trading_ops import clock
 from trading_ops.errors import ClientError
 from trading_ops.exporter.exchange.messages import (
-    Answer,
-    Balance,
-    Failure,
+    CurrencyBalance,
+    ExchangeAnswer,
     FailureKind,
     Question,
+    RequestFailure,
     Setup,
 )
 from trading_ops.exporter.exchange.permissions import REQUESTS
@@ -69,9 +69,9 @@ class Exchange:
         if setup.url is not None:
             self._venue.urls["api"] = _replaced(self._venue.urls["api"], setup.url)
 
-    def answer(self, question: Question) -> Answer:
+    def answer(self, question: Question) -> ExchangeAnswer:
         """Query the venue; errors are returned as part of the answer."""
-        ask: Mapping[Question, Callable[[], Answer]] = {
+        ask: Mapping[Question, Callable[[], ExchangeAnswer]] = {
             Question.PUBLIC: self._public,
             Question.KEY: self._key,
             Question.BALANCES: self._balances,
@@ -80,9 +80,9 @@ class Exchange:
         try:
             return ask[question]()
         except Exception as error:  # noqa: BLE001 - a venue can answer anything
-            return Answer(failure=self._failure(error), duration=clock.monotonic() - began)
+            return ExchangeAnswer(failure=self._failure(error), duration=clock.monotonic() - began)
 
-    def _public(self) -> Answer:
+    def _public(self) -> ExchangeAnswer:
         venue, status, reported = self._venue, "ok", None
         # ccxt would wait inside the call, and the wait would count as latency of the venue.
         venue.enableRateLimit = False
@@ -99,7 +99,7 @@ class Exchange:
             self._pause()
             sent_at = clock.timestamp()
             reported, received_at = venue.fetch_time(), clock.timestamp()
-        return Answer(
+        return ExchangeAnswer(
             duration=duration,
             status=status[:LONGEST_REASON],
             venue_time=None if reported is None else float(reported) / 1000,
@@ -113,32 +113,32 @@ class Exchange:
         time.sleep(max(0.0, due - clock.monotonic()))
         self._last_request = clock.monotonic()
 
-    def _key(self) -> Answer:
+    def _key(self) -> ExchangeAnswer:
         if self._setup.exchange not in REQUESTS:
-            return Answer()
+            return ExchangeAnswer()
         self._venue.enableRateLimit = True
         method, judge = REQUESTS[self._setup.exchange]
-        return Answer(can_do_more=judge(getattr(self._venue, method)()))
+        return ExchangeAnswer(can_do_more=judge(getattr(self._venue, method)()))
 
-    def _balances(self) -> Answer:
+    def _balances(self) -> ExchangeAnswer:
         self._venue.enableRateLimit = True
         found = self._venue.fetch_balance()
         totals, free = found.get("total") or {}, found.get("free") or {}
         wanted = self._setup.currencies or sorted(name for name, total in totals.items() if total)
         balances = [
-            Balance(name, float(totals.get(name) or 0), _number(free.get(name)))
+            CurrencyBalance(name, float(totals.get(name) or 0), _number(free.get(name)))
             for name in wanted
             if CURRENCY.fullmatch(name)
         ]
         left_out = len(wanted) - len(balances[:LARGEST_COUNT])
-        return Answer(balances=tuple(balances[:LARGEST_COUNT]), left_out=left_out)
+        return ExchangeAnswer(balances=tuple(balances[:LARGEST_COUNT]), left_out=left_out)
 
-    def _failure(self, error: Exception) -> Failure:
+    def _failure(self, error: Exception) -> RequestFailure:
         kind = kind_of(error)
         reason = re.sub(r"\?\S*", "?…", str(error))  # the rest contains a signature
         for secret in (self._setup.secret, self._setup.key, self._setup.passphrase):
             reason = reason.replace(secret, "***") if secret else reason
-        return Failure(kind, f"{type(error).__name__}: {reason}"[:LONGEST_REASON])
+        return RequestFailure(kind, f"{type(error).__name__}: {reason}"[:LONGEST_REASON])
 
 
 def kind_of(error: Exception) -> FailureKind:
@@ -208,7 +208,9 @@ def _answer_all(questions: BinaryIO, output: BinaryIO) -> None:
             exchange = exchange or Exchange(setup)
             answer = exchange.answer(question)
         except Exception as error:  # noqa: BLE001 - no ccxt, or one that cannot be used
-            answer = Answer(failure=Failure(FailureKind.OTHER, str(error)[:LONGEST_REASON]))
+            answer = ExchangeAnswer(
+                failure=RequestFailure(FailureKind.OTHER, str(error)[:LONGEST_REASON])
+            )
         output.write(msgspec.json.encode(answer) + b"\n")
         output.flush()
 

@@ -7,7 +7,7 @@ import sys
 import msgspec
 
 from trading_ops.errors import ClientError
-from trading_ops.exporter.exchange.messages import LONGEST_LINE, Answer, Question, Setup
+from trading_ops.exporter.exchange.messages import LONGEST_LINE, ExchangeAnswer, Question, Setup
 
 MODULE = "trading_ops.exporter.exchange.child"
 
@@ -24,7 +24,7 @@ class ChildProcess:
         """Return the PID of the running child, or None."""
         return self._process.pid if self._process else None
 
-    async def ask(self, setup: Setup, question: Question) -> Answer:
+    async def ask(self, setup: Setup, question: Question) -> ExchangeAnswer:
         """Send a request and return the answer; a cancellation kills the child.
 
         Args:
@@ -73,14 +73,14 @@ def _write(process: asyncio.subprocess.Process, message: Setup | Question) -> No
     process.stdin.write(msgspec.json.encode(message) + b"\n")
 
 
-async def _exchanged(process: asyncio.subprocess.Process, question: Question) -> Answer:
+async def _exchanged(process: asyncio.subprocess.Process, question: Question) -> ExchangeAnswer:
     if process.stdin is None or process.stdout is None:
         raise ClientError("the child process has no pipes")
     try:
         _write(process, question)
         await process.stdin.drain()
         line = await process.stdout.readline()
-        return msgspec.json.decode(line, type=Answer)
+        return msgspec.json.decode(line, type=ExchangeAnswer)
     except (OSError, ValueError, msgspec.DecodeError) as error:
         raise ClientError(
             "the child process that runs ccxt ended, or its answer is invalid"

@@ -53,14 +53,14 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     currencies: tuple[str, ...] = ()
 
 
-class Failure(msgspec.Struct, frozen=True):
+class RequestFailure(msgspec.Struct, frozen=True):
     """A failed request to the venue."""
 
     kind: FailureKind
     reason: str
 
 
-class Balance(msgspec.Struct, frozen=True):
+class CurrencyBalance(msgspec.Struct, frozen=True):
     """Balance of one currency."""
 
     currency: str
@@ -68,10 +68,10 @@ class Balance(msgspec.Struct, frozen=True):
     free: float | None = None
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
+class ExchangeAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """The child's answer to a request; fields that were not requested are None."""
 
-    failure: Failure | None = None
+    failure: RequestFailure | None = None
     duration: float = 0.0
     """Duration of the first request in seconds."""
 
@@ -88,6 +88,6 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     can_do_more: bool | None = None
     """Whether the key can trade or withdraw; None: not reported by the venue."""
 
-    balances: tuple[Balance, ...] = ()
+    balances: tuple[CurrencyBalance, ...] = ()
     left_out: int = 0
     """Number of balances beyond the limit."""

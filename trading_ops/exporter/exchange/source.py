@@ -10,7 +10,7 @@ from trading_ops import clock, logs
 from trading_ops.errors import ClientError, ConfigError
 from trading_ops.exporter.config import CcxtEntry
 from trading_ops.exporter.exchange.child_process import ChildProcess
-from trading_ops.exporter.exchange.messages import Answer, FailureKind, Question, Setup
+from trading_ops.exporter.exchange.messages import ExchangeAnswer, FailureKind, Question, Setup
 from trading_ops.exporter.secret import read_secret
 from trading_ops.exporter.venue import skew, status_family
 from trading_ops.instrument.families import family
@@ -28,14 +28,14 @@ class ExchangeSource:
         self.child = ChildProcess()
         self._entry = entry
         self._label: tuple[str, ...] = (entry.name,)
-        self._public = Answer()
+        self._public = ExchangeAnswer()
         self._up = False
         self._last_success = 0.0
         self._skew: float | None = None
         self._failures = dict.fromkeys(FailureKind, 0)
         self._key_can_do_more: bool | None = None
         self._key_checked: Setup | None = None
-        self._account: Answer | None = None
+        self._account: ExchangeAnswer | None = None
         """The last balances; None if they could not be read."""
 
         self._account_read = 0.0
@@ -97,7 +97,7 @@ class ExchangeSource:
         try:
             self._public = await self._ask(setup, Question.PUBLIC)
         except BaseException:
-            self._public = Answer(duration=clock.monotonic() - began)
+            self._public = ExchangeAnswer(duration=clock.monotonic() - began)
             raise
         if self._public.status != "ok":
             self._failures[FailureKind.MAINTENANCE] += 1
@@ -140,7 +140,7 @@ class ExchangeSource:
                 "create a read-only key, or set `accept_trading_key: true`",
             )
 
-    async def _ask(self, setup: Setup, question: Question) -> Answer:
+    async def _ask(self, setup: Setup, question: Question) -> ExchangeAnswer:
         try:
             answer = await self.child.ask(setup, question)
         except asyncio.CancelledError:  # the collector's timeout; the child was killed
@@ -179,7 +179,7 @@ class ExchangeSource:
         self._up, self._account = False, None
 
 
-def _skew_of(answer: Answer) -> float | None:
+def _skew_of(answer: ExchangeAnswer) -> float | None:
     """Return the seconds by which the venue's clock is ahead, if it reported its time."""
     reported = answer.venue_time
     if reported is None:

@@ -23,7 +23,7 @@ class Ping(msgspec.Struct, frozen=True):
     status: Literal["pong"]
 
 
-class Health(msgspec.Struct, frozen=True):
+class HealthAnswer(msgspec.Struct, frozen=True):
     """GET /health: all null until the first complete loop."""
 
     last_process_ts: float | None
@@ -57,7 +57,7 @@ class Count(msgspec.Struct, frozen=True):
     """In the stake currency."""
 
 
-class Order(msgspec.Struct, frozen=True):
+class FreqtradeOrder(msgspec.Struct, frozen=True):
     """One order of a trade."""
 
     is_open: bool
@@ -68,7 +68,7 @@ class Order(msgspec.Struct, frozen=True):
     safe_price: float | None = None
 
 
-class Trade(msgspec.Struct, frozen=True):
+class OpenTrade(msgspec.Struct, frozen=True):
     """One open trade of GET /status, which queries the exchange for prices."""
 
     pair: str
@@ -83,7 +83,7 @@ class Trade(msgspec.Struct, frozen=True):
     profit_abs: float | None = None
     """Unrealized profit after fees, in the stake currency; null without a price."""
 
-    orders: tuple[Order, ...] = ()
+    orders: tuple[FreqtradeOrder, ...] = ()
 
 
 class Profit(msgspec.Struct, frozen=True):
@@ -99,7 +99,7 @@ class Profit(msgspec.Struct, frozen=True):
     """In milliseconds; 0: none."""
 
 
-class Money(msgspec.Struct, frozen=True):
+class FreqtradeCurrency(msgspec.Struct, frozen=True):
     """One currency of the balance."""
 
     currency: str
@@ -112,10 +112,10 @@ class Money(msgspec.Struct, frozen=True):
     """Reserved by open orders; with futures also by positions."""
 
 
-class Balance(msgspec.Struct, frozen=True):
+class FreqtradeBalance(msgspec.Struct, frozen=True):
     """GET /balance."""
 
-    currencies: tuple[Money, ...]
+    currencies: tuple[FreqtradeCurrency, ...]
     total_bot: float
     """The part the bot manages, in the stake currency; `total` includes other money.
 

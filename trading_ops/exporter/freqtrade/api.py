@@ -35,7 +35,7 @@ LARGEST_ANSWER_BYTES = 8 * 1024 * 1024
 OK, UNAUTHORIZED, SERVER_ERROR = 200, 401, 500
 
 
-class Failure(msgspec.Struct):
+class FreqtradeError(msgspec.Struct):
     """Freqtrade's response to an internal error."""
 
     error: str
@@ -164,7 +164,7 @@ def _check_status(path: str, status: int, body: bytes) -> None:
     if status == UNAUTHORIZED:
         raise Refused(f"{path}: HTTP 401: wrong user or password")
     try:
-        detail = ": " + msgspec.json.decode(body, type=Failure).error[:200]
+        detail = ": " + msgspec.json.decode(body, type=FreqtradeError).error[:200]
     except (msgspec.MsgspecError, RecursionError):
         detail = ""
     text = f"{path}: HTTP {status}{detail}"

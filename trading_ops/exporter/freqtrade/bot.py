@@ -16,7 +16,7 @@ from trading_ops.exporter.freqtrade.api import Api
 from trading_ops.exporter.freqtrade.exchange_errors import ExchangeErrors
 from trading_ops.exporter.freqtrade.listener import Listener
 from trading_ops.exporter.freqtrade.message_metrics import MessageMetrics
-from trading_ops.exporter.freqtrade.reading import Reading
+from trading_ops.exporter.freqtrade.reading import EndpointReading
 from trading_ops.exporter.freqtrade.reloads import Reloads
 from trading_ops.exporter.freqtrade.triggered import RequestBudget, TriggeredReading
 from trading_ops.instrument.families import family
@@ -112,8 +112,8 @@ class FreqtradeBot:
 
     def _add(
         self, endpoint: str, ask: Callable[[], Awaitable[T]], *, every: float, within: float
-    ) -> Reading[T]:
-        reading = Reading(
+    ) -> EndpointReading[T]:
+        reading = EndpointReading(
             f"freqtrade:{self.name}:{endpoint}",
             ask,
             interval_seconds=every,
@@ -142,8 +142,8 @@ class FreqtradeBot:
     async def _ping(self) -> answers.Ping:
         return await self._api.ping(answers.Ping, within=1.0)
 
-    async def _health(self) -> answers.Health:
-        health = await self._api.get("/health", answers.Health, within=WITHIN)
+    async def _health(self) -> answers.HealthAnswer:
+        health = await self._api.get("/health", answers.HealthAnswer, within=WITHIN)
         for moment in (health.last_process_ts, health.bot_startup_ts):
             check_moment("/health", moment)
         if (
@@ -169,21 +169,21 @@ class FreqtradeBot:
     async def _locks(self) -> answers.Locks:
         return await self._api.get("/locks", answers.Locks, within=WITHIN)
 
-    async def _trades(self) -> tuple[answers.Trade, ...]:
-        trades = await self._api.get("/status", tuple[answers.Trade, ...], within=10.0)
+    async def _trades(self) -> tuple[answers.OpenTrade, ...]:
+        trades = await self._api.get("/status", tuple[answers.OpenTrade, ...], within=10.0)
         check_labels("/status", (trade.pair for trade in trades))
         return trades
 
     async def _profit(self) -> answers.Profit:
         return await self._api.get("/profit", answers.Profit, within=10.0)
 
-    async def _balance(self) -> answers.Balance:
-        balance = await self._api.get("/balance", answers.Balance, within=20.0)
+    async def _balance(self) -> answers.FreqtradeBalance:
+        balance = await self._api.get("/balance", answers.FreqtradeBalance, within=20.0)
         check_labels("/balance", (money.currency for money in balance.currencies))
         self.equity = await self._equity(balance)
         return balance
 
-    async def _equity(self, balance: answers.Balance) -> float | None:
+    async def _equity(self, balance: answers.FreqtradeBalance) -> float | None:
         """Return the equity of the bot, None if it is unknown.
 
         While the exchange is unreachable, Freqtrade reports its holdings as worthless.
@@ -196,7 +196,7 @@ class FreqtradeBot:
         resting = await self._resting(balance)
         return None if resting is None else balance.total_bot + resting
 
-    async def _resting(self, balance: answers.Balance) -> float | None:
+    async def _resting(self, balance: answers.FreqtradeBalance) -> float | None:
         """Return the value of the bot's open entry orders, None if it is unknown.
 
         Freqtrade counts it neither as free nor as held, so every entry order that is not filled
@@ -211,7 +211,7 @@ class FreqtradeBot:
         if not sum(tied):
             return 0.0
         try:
-            trades = await self._api.get("/status", tuple[answers.Trade, ...], within=8.0)
+            trades = await self._api.get("/status", tuple[answers.OpenTrade, ...], within=8.0)
         except ClientError:
             return None
         own = sum(

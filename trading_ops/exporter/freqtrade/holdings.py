@@ -33,7 +33,9 @@ def trades(bot: FreqtradeBot) -> Iterator[Metric]:
         yield family("trading_position_unrealized_pnl", watched | _unrealized(trades, pairs))
 
 
-def _exposure(trades: Iterable[answers.Trade], config: answers.Config | None) -> Iterator[Metric]:
+def _exposure(
+    trades: Iterable[answers.OpenTrade], config: answers.Config | None
+) -> Iterator[Metric]:
     """Yield the value of all positions, if all prices are known."""
     held = [trade for trade in trades if trade.amount]
     rates = [trade.current_rate for trade in held if trade.current_rate is not None]
@@ -42,7 +44,7 @@ def _exposure(trades: Iterable[answers.Trade], config: answers.Config | None) ->
         yield family("trading_exposure", {(config.stake_currency,): value})
 
 
-def _net(trades: Iterable[answers.Trade]) -> dict[str, float]:
+def _net(trades: Iterable[answers.OpenTrade]) -> dict[str, float]:
     """Return the amount that each pair with a trade holds; negative: short."""
     net: dict[str, float] = defaultdict(float)
     for trade in trades:
@@ -50,7 +52,7 @@ def _net(trades: Iterable[answers.Trade]) -> dict[str, float]:
     return net
 
 
-def _largest(trades: Iterable[answers.Trade]) -> list[str]:
+def _largest(trades: Iterable[answers.OpenTrade]) -> list[str]:
     """Return the pairs with the largest stakes."""
     stake: dict[str, float] = defaultdict(float)
     for trade in trades:
@@ -59,7 +61,7 @@ def _largest(trades: Iterable[answers.Trade]) -> list[str]:
 
 
 def _unrealized(
-    trades: Iterable[answers.Trade], pairs: Iterable[str]
+    trades: Iterable[answers.OpenTrade], pairs: Iterable[str]
 ) -> dict[tuple[str, ...], float]:
     """Return the unrealized profit of each pair of which all trades have a price."""
     profits: dict[str, list[float | None]] = defaultdict(list)
@@ -86,7 +88,7 @@ def money(bot: FreqtradeBot) -> Iterator[Metric]:
 
 
 def _balance(
-    balance: answers.Balance, equity: float | None, stake: tuple[str, ...] | None
+    balance: answers.FreqtradeBalance, equity: float | None, stake: tuple[str, ...] | None
 ) -> Iterator[Metric]:
     largest = sorted(balance.currencies, key=lambda money: abs(money.est_stake), reverse=True)
     held: dict[tuple[str, ...], float] = {

@@ -15,7 +15,7 @@ from trading_ops.errors import ClientError, Refused, Unreachable
 from trading_ops.exporter.collector import PolledSource
 from trading_ops.exporter.freqtrade.api import ROOT
 from trading_ops.exporter.freqtrade.message_metrics import KINDS, OTHER
-from trading_ops.exporter.freqtrade.reading import Reading
+from trading_ops.exporter.freqtrade.reading import EndpointReading
 from trading_ops.redaction import known
 
 _log = logs.get(__name__)
@@ -46,7 +46,7 @@ class Listener(PolledSource):
         hear: Callable[[str], None],
     ) -> None:
         super().__init__(
-            Reading(
+            EndpointReading(
                 name,
                 self._listen,
                 interval_seconds=FIRST_PAUSE_SECONDS,

@@ -10,7 +10,7 @@ from trading_ops.errors import Refused
 T = TypeVar("T")
 
 
-class Reading(Generic[T]):
+class EndpointReading(Generic[T]):
     """The last response of one endpoint. Its metrics are served with those of the bot."""
 
     def __init__(

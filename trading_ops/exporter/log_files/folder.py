@@ -28,7 +28,7 @@ class Seen:
 
 
 @dataclass
-class Listing:
+class FolderListing:
     """The files in the folders."""
 
     matched: list[Seen] = field(default_factory=list)
@@ -39,13 +39,13 @@ class Listing:
     left_out: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS, 0))
 
 
-def list_files(patterns: tuple[Path, ...], largest: int) -> Listing:
+def list_files(patterns: tuple[Path, ...], largest: int) -> FolderListing:
     """Return the files that match the patterns, most recently written first.
 
     Raises:
         OSError: a folder cannot be listed.
     """
-    listing = Listing()
+    listing = FolderListing()
     names: dict[Path, list[str]] = {}
     for pattern in patterns:
         names.setdefault(pattern.parent, []).append(pattern.name)
@@ -57,7 +57,7 @@ def list_files(patterns: tuple[Path, ...], largest: int) -> Listing:
     return listing
 
 
-def _list(folder: Path, wanted: list[str], listing: Listing) -> None:
+def _list(folder: Path, wanted: list[str], listing: FolderListing) -> None:
     with os.scandir(folder) as entries:
         for entry in islice(entries, LARGEST_FOLDER):
             is_wanted = _fits(entry.name, wanted)

@@ -5,7 +5,13 @@ import stat
 from dataclasses import dataclass, field
 
 from trading_ops.exporter.config import LogFilesEntry
-from trading_ops.exporter.log_files.folder import NOT_REGULAR, UNREADABLE, Listing, Seen, list_files
+from trading_ops.exporter.log_files.folder import (
+    NOT_REGULAR,
+    UNREADABLE,
+    FolderListing,
+    Seen,
+    list_files,
+)
 from trading_ops.exporter.log_files.lines import LEVELS
 from trading_ops.exporter.log_files.tail import HEAD_BYTES, Tail, is_copy, plan
 
@@ -25,10 +31,10 @@ class Totals:
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class LogSnapshot:
     """Result of one reading; `totals` are as of its end."""
 
-    listing: Listing
+    listing: FolderListing
     totals: Totals
 
 
@@ -43,7 +49,7 @@ class LogFollower:
         self._sizes: dict[Identity, int] | None = None
         """Sizes of all files in the folders at the last listing; None before the first one."""
 
-    def read(self) -> Snapshot:
+    def read(self) -> LogSnapshot:
         """Read what was appended to the files.
 
         Raises:
@@ -63,12 +69,12 @@ class LogFollower:
         self._forget(listing, wanted)
         self._sizes = sizes
         totals = self._totals
-        return Snapshot(
+        return LogSnapshot(
             listing,
             Totals(totals.written, totals.unread, totals.rotations, dict(totals.lines)),
         )
 
-    def _follow(self, seen: Seen, listing: Listing) -> None:
+    def _follow(self, seen: Seen, listing: FolderListing) -> None:
         try:
             # The name may have become a link or a pipe since it was listed.
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -127,7 +133,7 @@ class LogFollower:
             self._totals.rotations += 1
         return tail
 
-    def _forget(self, listing: Listing, wanted: dict[Identity, Seen]) -> None:
+    def _forget(self, listing: FolderListing, wanted: dict[Identity, Seen]) -> None:
         """Forget files that are gone, and old ones that are no longer followed."""
         matched = {seen.identity for seen in listing.matched}
         gone = [tail for tail in self._tails if tail not in wanted]

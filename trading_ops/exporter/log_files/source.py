@@ -6,8 +6,8 @@ from prometheus_client.metrics_core import Metric
 
 from trading_ops.errors import ClientError
 from trading_ops.exporter.config import LogFilesEntry
-from trading_ops.exporter.databases.figures import Figures
-from trading_ops.exporter.log_files.follower import LogFollower, Snapshot
+from trading_ops.exporter.databases.figures import LabelledSamples
+from trading_ops.exporter.log_files.follower import LogFollower, LogSnapshot
 from trading_ops.exporter.thread import OneAtATime
 
 PREFIX = "trading_log_file_"
@@ -22,8 +22,8 @@ class LogFiles:
         self.timeout_seconds = entry.timeout_seconds
         self._entry = entry
         self._followed = LogFollower(entry)
-        self._thread = OneAtATime[Snapshot](self.name)
-        self._snapshot: Snapshot | None = None
+        self._thread = OneAtATime[LogSnapshot](self.name)
+        self._snapshot: LogSnapshot | None = None
 
     async def read(self) -> None:
         """Read what was appended to the files.
@@ -39,7 +39,7 @@ class LogFiles:
 
     def families(self, *, fresh: bool) -> Iterable[Metric]:
         """Return the counters, and the state of the files if the last reading succeeded."""
-        figures = Figures(PREFIX, self._entry.name)
+        figures = LabelledSamples(PREFIX, self._entry.name)
         if self._snapshot is None:
             return ()
         totals, listing = self._snapshot.totals, self._snapshot.listing

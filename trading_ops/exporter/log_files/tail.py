@@ -39,7 +39,7 @@ class Gain:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ReadPlan:
     """Decides which bytes of a file to read, and whether it was rotated or truncated."""
 
     start: int
@@ -58,7 +58,7 @@ def is_copy(head: bytes, known: Tail, path: str) -> bool:
     return is_long_enough and path != known.path and head.startswith(known.head)
 
 
-def plan(tail: Tail, head: bytes, size: int, largest: int) -> Plan:
+def plan(tail: Tail, head: bytes, size: int, largest: int) -> ReadPlan:
     """Decide what to read, and mark it as counted."""
     gain = Gain()
     if is_another(tail, head, size):
@@ -71,4 +71,4 @@ def plan(tail: Tail, head: bytes, size: int, largest: int) -> Plan:
     if start > tail.offset:
         gain.unread = start - tail.offset
     tail.offset = size
-    return Plan(start, size, gain)
+    return ReadPlan(start, size, gain)

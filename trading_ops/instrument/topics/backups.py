@@ -2,9 +2,9 @@
 
 from functools import partial
 
-from trading_ops.instrument.metric import Kind, Metric, Owner
+from trading_ops.instrument.metric import Metric, MetricType, Owner
 
-_gauge = partial(Metric, kind=Kind.GAUGE, owner=Owner.RECONCILER)
+_gauge = partial(Metric, kind=MetricType.GAUGE, owner=Owner.RECONCILER)
 
 BACKUP_METRICS: tuple[Metric, ...] = (
     _gauge(

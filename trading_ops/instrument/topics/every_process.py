@@ -2,9 +2,9 @@
 
 from functools import partial
 
-from trading_ops.instrument.metric import Kind, Metric, Owner
+from trading_ops.instrument.metric import Metric, MetricType, Owner
 
-_gauge = partial(Metric, kind=Kind.GAUGE, owner=Owner.PROCESS)
+_gauge = partial(Metric, kind=MetricType.GAUGE, owner=Owner.PROCESS)
 
 PROCESS_METRICS: tuple[Metric, ...] = (
     _gauge(
@@ -27,7 +27,7 @@ PROCESS_METRICS: tuple[Metric, ...] = (
     ),
     Metric(
         name="process_cpu_seconds_total",
-        kind=Kind.COUNTER,
+        kind=MetricType.COUNTER,
         owner=Owner.PROCESS,
         unit="seconds",
         help="Total user and system CPU time spent in seconds.",
@@ -49,7 +49,7 @@ PROCESS_METRICS: tuple[Metric, ...] = (
 NODE_METRICS = (
     Metric(
         name="trading_ops_node_refused_total",
-        kind=Kind.COUNTER,
+        kind=MetricType.COUNTER,
         owner=Owner.NODE,
         help="Requests that the node or the supervisor refused because of their token.",
         why="A client with an old token, or someone guessing tokens.",

@@ -3,7 +3,13 @@
 One bot per scrape, with `?bot=`; `bot` and `venue` are target labels.
 """
 
-from trading_ops.instrument.metric import Kind, Metric, Owner, exporter_counter, exporter_gauge
+from trading_ops.instrument.metric import (
+    Metric,
+    MetricType,
+    Owner,
+    exporter_counter,
+    exporter_gauge,
+)
 
 MESSAGES = (
     *("status", "warning", "exception", "startup"),
@@ -125,7 +131,7 @@ FREQTRADE: tuple[Metric, ...] = (
     ),
     Metric(
         name="trading_freqtrade_candle_delay_seconds",
-        kind=Kind.HISTOGRAM,
+        kind=MetricType.HISTOGRAM,
         owner=Owner.EXPORTER,
         unit="seconds",
         labels=("symbol",),

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from trading_ops.instrument.metric import Kind, Metric, Owner
+from trading_ops.instrument.metric import Metric, MetricType, Owner
 
 # From a recovery within seconds to the hour in which on-call must have acted.
 RECOVERY_BUCKETS = (1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 120.0, 300.0, 900.0, 3600.0)
@@ -16,9 +16,9 @@ PASS_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.
 # The objective is 50 ms from the webhook to the start of an action; the poll takes 15 s.
 LAG_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0)
 
-_gauge = partial(Metric, kind=Kind.GAUGE, owner=Owner.RECONCILER)
-_counter = partial(Metric, kind=Kind.COUNTER, owner=Owner.RECONCILER)
-_histogram = partial(Metric, kind=Kind.HISTOGRAM, owner=Owner.RECONCILER, unit="seconds")
+_gauge = partial(Metric, kind=MetricType.GAUGE, owner=Owner.RECONCILER)
+_counter = partial(Metric, kind=MetricType.COUNTER, owner=Owner.RECONCILER)
+_histogram = partial(Metric, kind=MetricType.HISTOGRAM, owner=Owner.RECONCILER, unit="seconds")
 
 RECONCILER_METRICS: tuple[Metric, ...] = (
     _gauge(
@@ -157,7 +157,7 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
     ),
     Metric(
         name="trading_ops_recovery_duration_seconds",
-        kind=Kind.HISTOGRAM,
+        kind=MetricType.HISTOGRAM,
         owner=Owner.RECONCILER,
         unit="seconds",
         labels=("alertname",),

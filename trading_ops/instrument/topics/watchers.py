@@ -2,14 +2,14 @@
 
 from functools import partial
 
-from trading_ops.instrument.metric import Kind, Metric, Owner
+from trading_ops.instrument.metric import Metric, MetricType, Owner
 
 DELAY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 PAUSE_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 GENERATIONS = ("0", "1", "2")
 
-_gauge = partial(Metric, kind=Kind.GAUGE, owner=Owner.WATCHERS)
-_histogram = partial(Metric, kind=Kind.HISTOGRAM, owner=Owner.WATCHERS, unit="seconds")
+_gauge = partial(Metric, kind=MetricType.GAUGE, owner=Owner.WATCHERS)
+_histogram = partial(Metric, kind=MetricType.HISTOGRAM, owner=Owner.WATCHERS, unit="seconds")
 
 _MEMORY = (
     _gauge(
@@ -98,7 +98,7 @@ _GARBAGE = (
     ),
     Metric(
         name="trading_gc_uncollectable_total",
-        kind=Kind.COUNTER,
+        kind=MetricType.COUNTER,
         owner=Owner.WATCHERS,
         help="Objects that the garbage collector could not free.",
         why="Each is a leak.",

@@ -28,7 +28,7 @@ from typing import NamedTuple
 HOUR = 3600.0
 
 
-class Sample(NamedTuple):
+class MemorySample(NamedTuple):
     """The memory at one moment, or the minimum within a bin."""
 
     at: float
@@ -38,7 +38,7 @@ class Sample(NamedTuple):
     """Bytes."""
 
 
-class Verdict(StrEnum):
+class MemoryVerdict(StrEnum):
     """Verdict on the samples."""
 
     TOO_EARLY = "too_early"
@@ -107,7 +107,7 @@ class TrendRule:
 class Trend:
     """Result for a window of samples."""
 
-    verdict: Verdict
+    verdict: MemoryVerdict
     observed_seconds: float
     """Length of the window, without the warm-up."""
 
@@ -127,7 +127,7 @@ class Trend:
 class Blocks:
     """The minima of a window's blocks, and statistics over all pairs of them."""
 
-    def __init__(self, minima: Sequence[Sample]) -> None:
+    def __init__(self, minima: Sequence[MemorySample]) -> None:
         """Compute the slopes; needs at least three minima, oldest first."""
         self.minima = minima
         slopes = [(b.size - a.size) / (b.at - a.at) for a, b in combinations(minima, 2)]
@@ -160,7 +160,7 @@ class Blocks:
         taken, kept = 0.0, [self.minima[0]]
         for index, block in enumerate(self.minima[1:]):
             taken += rises[index] if index in largest else 0.0
-            kept.append(Sample(block.at, block.size - taken))
+            kept.append(MemorySample(block.at, block.size - taken))
         return Blocks(kept)
 
     def late(self) -> "Blocks":
@@ -168,13 +168,13 @@ class Blocks:
         return Blocks(self.minima[len(self.minima) // 2 :])
 
 
-def judge(samples: Sequence[Sample], rule: TrendRule) -> Trend:
+def judge(samples: Sequence[MemorySample], rule: TrendRule) -> Trend:
     """Return the trend of one process's samples, oldest first."""
     window = _window(samples, rule)
     length = window[-1].at - window[0].at if window else 0.0
     minima = _minima(window, rule.blocks) if length >= rule.early_seconds else []
     if len(minima) < rule.blocks:  # too short, or with gaps: the process was stopped for a while
-        return Trend(verdict=Verdict.TOO_EARLY, observed_seconds=length)
+        return Trend(verdict=MemoryVerdict.TOO_EARLY, observed_seconds=length)
     blocks = Blocks(minima)
     base, noise = blocks.fit()
     share = rule.full_growth if length >= rule.full_seconds else rule.early_growth
@@ -188,7 +188,7 @@ def judge(samples: Sequence[Sample], rule: TrendRule) -> Trend:
     )
 
 
-def _window(samples: Sequence[Sample], rule: TrendRule) -> list[Sample]:
+def _window(samples: Sequence[MemorySample], rule: TrendRule) -> list[MemorySample]:
     if not samples:
         return []
     age = samples[-1].at
@@ -196,26 +196,26 @@ def _window(samples: Sequence[Sample], rule: TrendRule) -> list[Sample]:
     return [sample for sample in samples if sample.at >= begin]
 
 
-def _minima(window: Sequence[Sample], count: int) -> list[Sample]:
+def _minima(window: Sequence[MemorySample], count: int) -> list[MemorySample]:
     """Return the minimum of each block, at the block's middle; empty blocks are skipped."""
     start, length = window[0].at, (window[-1].at - window[0].at) / count
     least: dict[int, float] = {}
     for at, size in window:
         index = min(count - 1, int((at - start) / length))
         least[index] = min(size, least.get(index, size))
-    return [Sample(start + (index + 0.5) * length, least[index]) for index in sorted(least)]
+    return [MemorySample(start + (index + 0.5) * length, least[index]) for index in sorted(least)]
 
 
-def _verdict(blocks: Blocks, least_growth: float, rule: TrendRule) -> Verdict:
+def _verdict(blocks: Blocks, least_growth: float, rule: TrendRule) -> MemoryVerdict:
     if blocks.growth <= least_growth:
-        return Verdict.SMALL
+        return MemoryVerdict.SMALL
     if blocks.certainty() <= rule.certainty:
-        return Verdict.UNSTEADY
+        return MemoryVerdict.UNSTEADY
     if blocks.without_rises(rule.steps).growth < rule.rest * blocks.growth:
-        return Verdict.STEPS
+        return MemoryVerdict.STEPS
     if blocks.late().slope < rule.late * blocks.slope:
-        return Verdict.SLOWING
-    return Verdict.GROWING
+        return MemoryVerdict.SLOWING
+    return MemoryVerdict.GROWING
 
 
 class MemoryTrend:
@@ -228,10 +228,12 @@ class MemoryTrend:
         """Start without samples."""
         self.rule = rule or TrendRule()
         self._bin = bin_seconds
-        self._bins: deque[Sample] = deque(maxlen=int(self.rule.window_seconds / bin_seconds) + 1)
-        self._open: Sample | None = None
+        self._bins: deque[MemorySample] = deque(
+            maxlen=int(self.rule.window_seconds / bin_seconds) + 1
+        )
+        self._open: MemorySample | None = None
         self._contradicted_at: float | None = None
-        self.trend = Trend(verdict=Verdict.TOO_EARLY, observed_seconds=0.0)
+        self.trend = Trend(verdict=MemoryVerdict.TOO_EARLY, observed_seconds=0.0)
         self.suspected = False
 
     def add(self, at: float, size: float) -> None:
@@ -248,10 +250,10 @@ class MemoryTrend:
             self.trend = judge(tuple(self._bins), self.rule)
             self._suspect(at)
         least = size if self._open is None else min(size, self._open.size)
-        self._open = Sample(start, least)
+        self._open = MemorySample(start, least)
 
     def _suspect(self, at: float) -> None:
-        if (self.trend.verdict is Verdict.GROWING) == self.suspected:
+        if (self.trend.verdict is MemoryVerdict.GROWING) == self.suspected:
             self._contradicted_at = None
             return
         if self._contradicted_at is None:

@@ -78,7 +78,7 @@ class TaskGrowth:
         return rise >= least and counts == sorted(counts)
 
 
-class Tasks(Part):
+class TaskWatcher(Part):
     """Counts tasks and threads in the watchers' thread, so it takes no time of the loop."""
 
     can_wait = True

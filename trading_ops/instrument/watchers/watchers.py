@@ -13,7 +13,7 @@ from trading_ops.instrument.watchers.loop_lag import LoopLag
 from trading_ops.instrument.watchers.memory import Memory
 from trading_ops.instrument.watchers.part import Part
 from trading_ops.instrument.watchers.stuck import Progress, Stuck
-from trading_ops.instrument.watchers.tasks import Tasks
+from trading_ops.instrument.watchers.tasks import TaskWatcher
 
 _logger = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ def watchers_of(
     if Watcher.MEMORY in on:
         parts.append(Memory(metrics))
     if Watcher.TASKS in on:
-        parts.append(Tasks(metrics, loop))
+        parts.append(TaskWatcher(metrics, loop))
     if Watcher.STUCK in on and progress:
         parts.append(Stuck(metrics, progress))
     if Watcher.GARBAGE in on:

@@ -7,7 +7,7 @@ from trading_ops.backup.durable import size
 from trading_ops.cleanup.carry_out import carry_out
 from trading_ops.cleanup.rules import leftovers
 from trading_ops.domain.job import JobOutcome
-from trading_ops.jobs.job import Context, Plan, Result, Step
+from trading_ops.jobs.job import Context, JobResult, Plan, PlannedStep
 
 
 class CleanUp:
@@ -18,7 +18,7 @@ class CleanUp:
         found = await asyncio.to_thread(leftovers, context.settings)
         return Plan(
             tuple(
-                Step(
+                PlannedStep(
                     f"remove {leftover.found.path}",
                     f"{leftover.kind}: {leftover.reason}",
                     size(leftover.found.bytes),
@@ -27,7 +27,7 @@ class CleanUp:
             )
         )
 
-    async def run(self, context: Context) -> Result:
+    async def run(self, context: Context) -> JobResult:
         """Remove the files; the run fails if one could not be removed."""
         found = await asyncio.to_thread(leftovers, context.settings)
         stop = Event()
@@ -36,8 +36,8 @@ class CleanUp:
         finally:
             stop.set()  # a run that is cut off does not end its thread
         if done.failures:
-            return Result(JobOutcome.FAILED, str(done))
-        return Result(JobOutcome.DONE if done.counts else JobOutcome.NOTHING_TO_DO, str(done))
+            return JobResult(JobOutcome.FAILED, str(done))
+        return JobResult(JobOutcome.DONE if done.counts else JobOutcome.NOTHING_TO_DO, str(done))
 
 
 CLEAN_UP = CleanUp()

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trading_ops.domain.job import JobOutcome
-from trading_ops.jobs.job import Context, Plan, Result, Step
+from trading_ops.jobs.job import Context, JobResult, Plan, PlannedStep
 
 SHOWN = 300
 """Maximum characters of the last line of output that are stored."""
@@ -21,7 +21,7 @@ END_SECONDS = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Command:
+class CommandJob:
     """A job that runs a command line; exit code 0 is success."""
 
     arguments: tuple[str, ...]
@@ -35,17 +35,17 @@ class Command:
     async def plan(self, context: Context) -> Plan:
         """Return the command as its only step."""
         del context
-        return Plan((Step(self.what, self.reason),))
+        return Plan((PlannedStep(self.what, self.reason),))
 
-    async def run(self, context: Context) -> Result:
+    async def run(self, context: Context) -> JobResult:
         """Run the command; kill it when the job is cancelled."""
         code, output, errors = await execute(context, self.arguments, module=self.module)
         last_output = last_line(output + errors)
         if code:
-            return Result(JobOutcome.FAILED, why(code, last_output))
+            return JobResult(JobOutcome.FAILED, why(code, last_output))
         if self.nothing and last_output.startswith(self.nothing):
-            return Result(JobOutcome.NOTHING_TO_DO, last_output)
-        return Result(JobOutcome.DONE, last_output)
+            return JobResult(JobOutcome.NOTHING_TO_DO, last_output)
+        return JobResult(JobOutcome.DONE, last_output)
 
 
 async def execute(
@@ -97,7 +97,7 @@ async def end(process: asyncio.subprocess.Process) -> None:
                 await process.wait()
 
 
-AUDIT_VERIFY = Command(
+AUDIT_VERIFY = CommandJob(
     arguments=("audit", "verify"),
     what="verify the audit log",
     reason="changes of past events must be detected",

@@ -13,11 +13,11 @@ from functools import partial
 from trading_ops import clock
 from trading_ops.domain.job import JobOutcome
 from trading_ops.errors import StoreError
-from trading_ops.jobs.job import Context, Plan, Result, Step
+from trading_ops.jobs.job import Context, JobResult, Plan, PlannedStep
 from trading_ops.jobs.work.concurrently import SHARE
-from trading_ops.jobs.work.databases import Database, databases, of_each
+from trading_ops.jobs.work.databases import MaintainedDatabase, databases, of_each
 from trading_ops.store import Connection, care
-from trading_ops.store.care import Baselines, Need
+from trading_ops.store.care import Baselines, DatabaseNeed
 
 SQLITE = "no database is in PostgreSQL"
 PLAN_WITHIN = timedelta(seconds=20)
@@ -31,7 +31,7 @@ END_SECONDS = 10.0
 class _Needs:
     """What a database needs."""
 
-    statements: list[Need]
+    statements: list[DatabaseNeed]
     refused: str
     """Why they cannot run now; empty: they can."""
 
@@ -48,26 +48,26 @@ class _Needs:
 class DatabaseCare:
     """Runs the maintenance statements that a check of each database finds necessary."""
 
-    check: Callable[[Connection, Baselines], list[Need]]
+    check: Callable[[Connection, Baselines], list[DatabaseNeed]]
     nothing: str
 
     async def plan(self, context: Context) -> Plan:
         """Return each statement with its reason, or why it cannot run now."""
         found, problems, left_alone = await databases(context)
         needed, failed = await of_each(found, partial(self._needs, context), within=PLAN_WITHIN)
-        steps: list[Step] = []
+        steps: list[PlannedStep] = []
         refusals: list[str] = []
         for database, needs in needed:
             refusals += map(database.named, needs.reasons)
             if not needs.refused:
                 steps += [
-                    Step(database.named(need.what), need.reason, f"{need.size / 1e6:.1f} MB")
+                    PlannedStep(database.named(need.what), need.reason, f"{need.size / 1e6:.1f} MB")
                     for need in needs.statements
                 ]
         why = [*problems, *failed, *refusals, *left_alone]
         return Plan(tuple(steps), refused="" if steps else "; ".join(why))
 
-    async def run(self, context: Context) -> Result:
+    async def run(self, context: Context) -> JobResult:
         """Run the statements; cancel the current ones when the job is cancelled.
 
         Raises:
@@ -86,19 +86,19 @@ class DatabaseCare:
         if problems:
             raise StoreError("; ".join(problems + done + refusals))
         if done:
-            return Result(JobOutcome.DONE, "; ".join(done + refusals))
+            return JobResult(JobOutcome.DONE, "; ".join(done + refusals))
         if refusals:
-            return Result(JobOutcome.REFUSED, "; ".join(refusals))
+            return JobResult(JobOutcome.REFUSED, "; ".join(refusals))
         nothing = self.nothing if found else SQLITE
-        return Result(JobOutcome.NOTHING_TO_DO, "; ".join([nothing, *left_alone]))
+        return JobResult(JobOutcome.NOTHING_TO_DO, "; ".join([nothing, *left_alone]))
 
-    async def _care_of(self, context: Context, database: Database) -> _Needs:
+    async def _care_of(self, context: Context, database: MaintainedDatabase) -> _Needs:
         needs = await self._needs(context, database)
         if needs.statements and not needs.refused:
             await _carry_out(context, database, needs.statements)
         return needs
 
-    async def _needs(self, context: Context, database: Database) -> _Needs:
+    async def _needs(self, context: Context, database: MaintainedDatabase) -> _Needs:
         recorded = await context.reader.read(partial(care.read_baselines, bot=database.bot))
         return await database.read(context, partial(self._read, baselines=recorded))
 
@@ -111,7 +111,9 @@ class DatabaseCare:
         return _Needs(statements=needs, refused=refused, blocked=blocked)
 
 
-async def _carry_out(context: Context, database: Database, needs: list[Need]) -> None:
+async def _carry_out(
+    context: Context, database: MaintainedDatabase, needs: list[DatabaseNeed]
+) -> None:
     work = care.Work(database.url, needs, context.timeout)
     task = asyncio.create_task(asyncio.to_thread(work.carry_out))
     try:

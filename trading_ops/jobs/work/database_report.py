@@ -18,9 +18,9 @@ from trading_ops.config.targets import load_targets
 from trading_ops.domain import database_advice as advice
 from trading_ops.domain.report import FINDING_KINDS, Finding
 from trading_ops.errors import ClientError, ConfigError
-from trading_ops.jobs.job import Context, Plan, Result, Step
+from trading_ops.jobs.job import Context, JobResult, Plan, PlannedStep
 from trading_ops.jobs.work import findings
-from trading_ops.jobs.work.databases import Database, databases, of_each
+from trading_ops.jobs.work.databases import MaintainedDatabase, databases, of_each
 from trading_ops.store import Connection, care, database_figures
 
 log = logs.get(__name__)
@@ -59,7 +59,7 @@ class DatabaseReport:
         reports = await findings.earlier(context, KIND)
         opened, _, _ = await databases(context)
         steps = [
-            Step(
+            PlannedStep(
                 database.named("read the figures of PostgreSQL"),
                 "unused indexes, slower statements, vacuum",
             )
@@ -67,13 +67,13 @@ class DatabaseReport:
         ]
         if _is_due(reports, self.now()):
             steps.append(
-                Step("run integrity_check", f"the last one is over {CHECK_EVERY.days} d ago")
+                PlannedStep("run integrity_check", f"the last one is over {CHECK_EVERY.days} d ago")
             )
         return Plan(
-            (*steps, Step("read the figures of connection pools", "too small or too large"))
+            (*steps, PlannedStep("read the figures of connection pools", "too small or too large"))
         )
 
-    async def run(self, context: Context) -> Result:
+    async def run(self, context: Context) -> JobResult:
         """Make the report."""
         now = self.now()
         reports = await findings.earlier(context, KIND)
@@ -109,7 +109,10 @@ def _of_bot(report: findings.Recorded, bot: str | None) -> findings.Recorded:
 
 
 async def _advice(
-    context: Context, reports: Sequence[findings.Recorded], now: datetime, database: Database
+    context: Context,
+    reports: Sequence[findings.Recorded],
+    now: datetime,
+    database: MaintainedDatabase,
 ) -> tuple[list[Finding], dict[str, Any]]:
     """Return the findings about a database, and the facts for the next report."""
     figures = await database.read(context, partial(database_figures.read, now=now))
@@ -129,7 +132,7 @@ def _index_bytes(connection: Connection) -> dict[str, float]:
     return {str(size.id): round(size.bytes_per_row, 2) for size in care.index_sizes(connection)}
 
 
-def _facts(figures: advice.Figures, day: Sequence[advice.DayOfStatement]) -> dict[str, Any]:
+def _facts(figures: advice.DatabaseFigures, day: Sequence[advice.DayOfStatement]) -> dict[str, Any]:
     statements = figures.statements
     return {
         "scans": {index.name: index.scans for index in figures.indexes},
@@ -151,12 +154,12 @@ def _facts(figures: advice.Figures, day: Sequence[advice.DayOfStatement]) -> dic
     }
 
 
-def _snapshot(report: findings.Recorded) -> advice.Snapshot | None:
+def _snapshot(report: findings.Recorded) -> advice.ReportSnapshot | None:
     scans = report.after.get("scans")
     if not isinstance(scans, dict):
         return None
     statements = report.after.get("statements") or {}
-    return advice.Snapshot(
+    return advice.ReportSnapshot(
         at=report.at,
         scans=scans,
         statements={

@@ -28,7 +28,7 @@ FIX = "write postgresql://OWNER:PASSWORD@HOST/DATABASE to it"
 
 
 @dataclass(frozen=True)
-class Database:
+class MaintainedDatabase:
     """One database, and how it is read."""
 
     bot: str | None
@@ -53,8 +53,11 @@ class Database:
 
 
 async def of_each(
-    found: Sequence[Database], work: Callable[[Database], Awaitable[T]], *, within: timedelta
-) -> tuple[list[tuple[Database, T]], list[str]]:
+    found: Sequence[MaintainedDatabase],
+    work: Callable[[MaintainedDatabase], Awaitable[T]],
+    *,
+    within: timedelta,
+) -> tuple[list[tuple[MaintainedDatabase, T]], list[str]]:
     """Call `work` with each database; return what it returned, and what failed.
 
     Args:
@@ -75,14 +78,14 @@ async def of_each(
     )
 
 
-async def databases(context: Context) -> tuple[list[Database], list[str], list[str]]:
+async def databases(context: Context) -> tuple[list[MaintainedDatabase], list[str], list[str]]:
     """Return the databases, what is wrong with some, and on which ones automation must not act.
 
     Ours is the first, and missing if it is in SQLite.
     """
     found = []
     if await context.reader.read(engine.is_postgresql):
-        found.append(Database(None, context.settings.database_url))
+        found.append(MaintainedDatabase(None, context.settings.database_url))
     try:
         registry = await asyncio.to_thread(load_targets, context.settings.targets_file)
     except ConfigError as error:
@@ -97,7 +100,7 @@ async def databases(context: Context) -> tuple[list[Database], list[str], list[s
             continue
         read = partial(_url, context.settings, target.database_file)
         try:
-            found.append(Database(target.name, await asyncio.to_thread(read)))
+            found.append(MaintainedDatabase(target.name, await asyncio.to_thread(read)))
         except (ConfigError, StoreError) as error:
             problems.append(f"{target.name}: {error}")
     return found, problems, left_alone

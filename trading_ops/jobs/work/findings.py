@@ -9,7 +9,7 @@ import msgspec
 
 from trading_ops.domain.job import JobOutcome
 from trading_ops.domain.report import Finding
-from trading_ops.jobs.job import Context, Result
+from trading_ops.jobs.job import Context, JobResult
 from trading_ops.store import Connection, events, search
 
 READ = 60
@@ -35,7 +35,7 @@ async def record(
     *,
     now: datetime,
     facts: dict[str, Any],
-) -> Result:
+) -> JobResult:
     """Store a report as an event, and return it as the result of the run.
 
     Args:
@@ -49,7 +49,7 @@ async def record(
     add = partial(events.add, at=now, kind=kind, note=summary(findings), after=after)
     await context.writer.run(add)
     is_wrong = any(finding.fails for finding in findings)
-    return Result(JobOutcome.FAILED if is_wrong else JobOutcome.DONE, summary(findings))
+    return JobResult(JobOutcome.FAILED if is_wrong else JobOutcome.DONE, summary(findings))
 
 
 def summary(findings: Sequence[Finding]) -> str:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from trading_ops.domain.job import JobOutcome
 from trading_ops.domain.message import MessageKind
 from trading_ops.domain.report import Period
-from trading_ops.jobs.job import Context, Plan, Result, Step
-from trading_ops.jobs.work.commands import Command
+from trading_ops.jobs.job import Context, JobResult, Plan, PlannedStep
+from trading_ops.jobs.work.commands import CommandJob
 from trading_ops.notify.config import load_notify
 
 OFF = "messages are off: notify.yml does not exist"
@@ -24,13 +24,15 @@ class SendReport:
         """Return the report as the only step, unless no route accepts it."""
         if await self._unwanted(context):
             return Plan()
-        return Plan((Step(f"send the {self.period} report", "a route in notify.yml accepts it"),))
+        return Plan(
+            (PlannedStep(f"send the {self.period} report", "a route in notify.yml accepts it"),)
+        )
 
-    async def run(self, context: Context) -> Result:
+    async def run(self, context: Context) -> JobResult:
         """Send it through the outbox."""
         if why := await self._unwanted(context):
-            return Result(JobOutcome.NOTHING_TO_DO, why)
-        command = Command(
+            return JobResult(JobOutcome.NOTHING_TO_DO, why)
+        command = CommandJob(
             arguments=("report", self.period.value, "--send", "--output", "json"),
             what="",
             reason="",

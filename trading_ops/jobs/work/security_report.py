@@ -5,7 +5,7 @@ import msgspec
 from trading_ops import clock
 from trading_ops.domain.job import JobOutcome
 from trading_ops.domain.report import FINDING_KINDS, Finding
-from trading_ops.jobs.job import Context, Plan, Result, Step
+from trading_ops.jobs.job import Context, JobResult, Plan, PlannedStep
 from trading_ops.jobs.work import findings
 from trading_ops.jobs.work.commands import execute, last_line, why
 
@@ -21,19 +21,19 @@ class SecurityReport:
         database = context.settings.vulnerability_database or "no database"
         return Plan(
             (
-                Step("look for secrets", "every user may open them, or they were copied"),
-                Step("look for certificates", "they expire within 30 days"),
-                Step("look for vulnerable and outdated packages", f"by {database} and pip"),
+                PlannedStep("look for secrets", "every user may open them, or they were copied"),
+                PlannedStep("look for certificates", "they expire within 30 days"),
+                PlannedStep("look for vulnerable and outdated packages", f"by {database} and pip"),
             )
         )
 
-    async def run(self, context: Context) -> Result:
+    async def run(self, context: Context) -> JobResult:
         """Make the report; it fails on urgent findings."""
         code, output, errors = await execute(context, COMMAND)
         try:
             found = msgspec.json.decode(output, type=list[Finding])
         except msgspec.MsgspecError:
-            return Result(JobOutcome.FAILED, why(code, last_line(output + errors)))
+            return JobResult(JobOutcome.FAILED, why(code, last_line(output + errors)))
         return await findings.record(context, KIND, found, now=clock.now(), facts={})
 
 

@@ -13,7 +13,7 @@ import msgspec
 
 from trading_ops import clock
 from trading_ops.domain.job import JobOutcome
-from trading_ops.jobs.job import Context, Plan, Result, Step
+from trading_ops.jobs.job import Context, JobResult, Plan, PlannedStep
 from trading_ops.jobs.work.commands import end, last_line
 from trading_ops.store import jobs
 
@@ -35,16 +35,16 @@ class TradingSessions:
         found = await self._ending(context)
         return Plan(
             tuple(
-                Step(f"store the sessions of {name} for a year", reason)
+                PlannedStep(f"store the sessions of {name} for a year", reason)
                 for name, reason in found.items()
             )
         )
 
-    async def run(self, context: Context) -> Result:
+    async def run(self, context: Context) -> JobResult:
         """Store a year of sessions of each calendar that needs it."""
         wanted = sorted(await self._ending(context))
         if not wanted:
-            return Result(JobOutcome.NOTHING_TO_DO, "every calendar reaches far enough")
+            return JobResult(JobOutcome.NOTHING_TO_DO, "every calendar reaches far enough")
         now = clock.now()
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "trading_ops.jobs.work.session_table"),
@@ -58,13 +58,13 @@ class TradingSessions:
         finally:
             await end(process)
         if process.returncode:
-            return Result(JobOutcome.FAILED, last_line(errors))
+            return JobResult(JobOutcome.FAILED, last_line(errors))
         table = msgspec.json.decode(output, type=Table)
         for name, sessions in table.items():
             store = partial(jobs.store_sessions, calendar=name, sessions=sessions, now=clock.now())
             await context.writer.run(store)
         counts = ", ".join(f"{name}: {len(found)} sessions" for name, found in table.items())
-        return Result(JobOutcome.DONE, counts)
+        return JobResult(JobOutcome.DONE, counts)
 
     async def _ending(self, context: Context) -> dict[str, str]:
         """Return the calendars whose table ends too soon, and when it ends."""

@@ -17,7 +17,7 @@ from trading_ops.config.targets import load_targets
 from trading_ops.domain.job import JobOutcome
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import ClientError, ConfigError, FencedOff, NotOffered, StoreError
-from trading_ops.jobs.job import Context, Plan, Result, Step
+from trading_ops.jobs.job import Context, JobResult, Plan, PlannedStep
 from trading_ops.jobs.work.concurrently import SHARE, concurrently
 from trading_ops.sqlite_care import Need
 from trading_ops.store import Connection, engine, holds
@@ -49,16 +49,19 @@ class SqliteCare:
         """
         needs = await context.reader.read(_needs)
         ours = [
-            Step(need.what, need.reason, size(need.bytes) if need.bytes else "") for need in needs
+            PlannedStep(need.what, need.reason, size(need.bytes) if need.bytes else "")
+            for need in needs
         ]
         try:
             bots = _bots(await _registry(context))
         except ConfigError as error:
             return Plan(tuple(ours), refused="" if ours else f"the bots are not known: {error}")
-        theirs = [Step(f"{bot.name}: {COMMAND}", "the bot checks its own records") for bot in bots]
+        theirs = [
+            PlannedStep(f"{bot.name}: {COMMAND}", "the bot checks its own records") for bot in bots
+        ]
         return Plan((*ours, *theirs))
 
-    async def run(self, context: Context) -> Result:
+    async def run(self, context: Context) -> JobResult:
         """Run the steps in short transactions; other writes continue in between.
 
         Raises:
@@ -73,8 +76,10 @@ class SqliteCare:
         if problems:
             raise StoreError("; ".join(problems + done))
         if not done:
-            return Result(JobOutcome.NOTHING_TO_DO, "statistics are recent, and few pages are free")
-        return Result(JobOutcome.DONE, "; ".join(done))
+            return JobResult(
+                JobOutcome.NOTHING_TO_DO, "statistics are recent, and few pages are free"
+            )
+        return JobResult(JobOutcome.DONE, "; ".join(done))
 
 
 def _needs(connection: Connection) -> list[Need]:

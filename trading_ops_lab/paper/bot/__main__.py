@@ -18,7 +18,7 @@ import msgspec
 from trading_ops import clock, logs
 from trading_ops.agent.attempts import current_attempt
 from trading_ops.botkit.leadership.lease import LeaseLost
-from trading_ops.botkit.records.events import EventKind
+from trading_ops.botkit.records.events import EventLogKind
 from trading_ops.botkit.runs import End, assess_from_outside, describe
 from trading_ops.botkit.shutdown import INTERRUPTED, MARGIN_SECONDS, StopSignals, exit_after
 from trading_ops.config.settings import load_log_policy
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="start in observe mode on a copy of the state folder, print what it holds, and stop",
     )
     parser.add_argument("--events", action="store_true", help="print the latest events")
-    parser.add_argument("--kind", choices=list(EventKind), help="only events of this kind")
+    parser.add_argument("--kind", choices=list(EventLogKind), help="only events of this kind")
     parser.add_argument("--last", type=_count, default=50, metavar="N", help="at most N events; 50")
     arguments = parser.parse_args(argv)
     try:
@@ -153,7 +153,7 @@ def _print_last_run(config: BotConfig) -> int:
 
 
 def _print_events(config: BotConfig, kind: str | None, last: int) -> int:
-    wanted = EventKind(kind) if kind else None
+    wanted = EventLogKind(kind) if kind else None
     with contextlib.suppress(BrokenPipeError):
         for event in events_of(config, kind=wanted, number=last):
             print(msgspec.json.encode(line_of(event)).decode())  # noqa: T201 - the answer

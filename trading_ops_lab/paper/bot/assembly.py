@@ -4,9 +4,9 @@ import asyncio
 from decimal import Decimal
 
 from trading_ops import clock, logs
-from trading_ops.agent import Agent, Hold, TradingState
+from trading_ops.agent import Agent, TradingHold, TradingState
 from trading_ops.botkit.component import Component, Unavailable
-from trading_ops.botkit.failpoints import Failpoint, reached
+from trading_ops.botkit.failpoints import BotFailpoint, reached
 from trading_ops.botkit.leadership.component import Leadership
 from trading_ops.botkit.leadership.permit import allow_all
 from trading_ops.botkit.nonces.issuer import Nonces
@@ -286,7 +286,7 @@ class Assembly:
         Raises:
             Unavailable: it is in force and could not be stored; it would be lost on restart.
         """
-        hold = Hold(
+        hold = TradingHold(
             id=hold_id,
             state=TradingState.HALTED,
             owner="recovery",
@@ -294,9 +294,9 @@ class Assembly:
             at=clock.timestamp(),
         )
         try:
-            reached(Failpoint.HOLD_PLACING)
+            reached(BotFailpoint.HOLD_PLACING)
             self.agent.holds.place(hold)
-            reached(Failpoint.HOLD_STORED)
+            reached(BotFailpoint.HOLD_STORED)
         except OSError as error:
             log.error("hold_not_stored", id=hold_id, error=str(error))  # noqa: TRY400 - raised below
             raise Unavailable(f"holds: {hold_id} is not stored: {error}") from error

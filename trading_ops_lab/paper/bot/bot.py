@@ -12,7 +12,7 @@ from trading_ops.botkit.nonces.issuer import Nonces, open_nonces
 from trading_ops.botkit.orders.book import Book
 from trading_ops.botkit.orders.events import journal_event
 from trading_ops.botkit.records.driver import QUEUE, ThreadedDatabase
-from trading_ops.botkit.records.events import Event, EventKind, Retention, latest_events
+from trading_ops.botkit.records.events import Event, EventLogKind, EventRetention, latest_events
 from trading_ops.botkit.records.sql import Session
 from trading_ops.botkit.records.sqlite import SqliteDriver
 from trading_ops.botkit.records.store import STATEMENTS, Store
@@ -56,11 +56,11 @@ STAGES = ("store", "signals", "orders")
 
 
 REPEATED = (
-    EventKind.TRADE,
-    EventKind.SIGNAL,
-    EventKind.RISK,
-    EventKind.ORDER,
-    EventKind.RECOVERY,
+    EventLogKind.TRADE,
+    EventLogKind.SIGNAL,
+    EventLogKind.RISK,
+    EventLogKind.ORDER,
+    EventLogKind.RECOVERY,
 )
 
 
@@ -106,7 +106,7 @@ class Bot(Assembly):
         self._key = read_secret(config.key_file)
         self._secret = read_secret(config.secret_file)
         self.failover: Failover | None = failover_of(config, self._key, self.metrics)
-        retention = Retention(
+        retention = EventRetention(
             kept_seconds=config.events_kept_days * DAY_SECONDS,
             kept_number=config.events_kept_number,
         )

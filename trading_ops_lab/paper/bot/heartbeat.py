@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from trading_ops import clock, logs
 from trading_ops.botkit.component import Component, Unavailable
-from trading_ops.botkit.failpoints import Failpoint, reached
+from trading_ops.botkit.failpoints import BotFailpoint, reached
 from trading_ops.botkit.orders.book import Book
 from trading_ops.botkit.venue.broker import Broker
 from trading_ops.instrument import BotMetrics
@@ -125,11 +125,11 @@ class Heartbeat(Component):
     async def _renew_dead_man(self) -> None:
         # The deadline counts from before the request, so the venue's is never earlier.
         now, elapsed = clock.timestamp(), clock.monotonic()
-        reached(Failpoint.DEADMAN_RENEWING)
+        reached(BotFailpoint.DEADMAN_RENEWING)
         await self._broker.call(
             "CancelAllOrdersAfter", lambda client: client.cancel_all_after(self._dead_man)
         )
-        reached(Failpoint.DEADMAN_RENEWED)
+        reached(BotFailpoint.DEADMAN_RENEWED)
         self.metrics.dead_man_switch(now + self._dead_man)
         self._renewal_due = elapsed + self._dead_man / RENEWALS_PER_TIMEOUT
         self._armed_until = elapsed + self._dead_man

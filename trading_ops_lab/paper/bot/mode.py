@@ -24,7 +24,7 @@ from trading_ops.agent import CommandFailed
 from trading_ops.agent.durable import write_json
 from trading_ops.botkit.component import Unavailable
 from trading_ops.botkit.orders.book import Book
-from trading_ops.botkit.records.events import Event, EventKind
+from trading_ops.botkit.records.events import Event, EventLogKind
 from trading_ops.botkit.records.store import Store
 from trading_ops.errors import StoreError
 from trading_ops.instrument import BotMetrics
@@ -242,7 +242,7 @@ class ModeSwitch:
         now = clock.timestamp()
         await self._store.set_fact(FACT, ModeRecord(mode=mode, owner=owner, reason=reason, at=now))
         detail = {"mode": mode.value, "owner": owner, "reason": reason}
-        event = Event(at=now, kind=EventKind.RISK, code="mode", detail=detail)
+        event = Event(at=now, kind=EventLogKind.RISK, code="mode", detail=detail)
         await self._book.record_events(event)
 
     async def _store_paper(self, owner: str, reason: str) -> str | None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from trading_ops.botkit.records.events import Event, EventKind, latest_events
+from trading_ops.botkit.records.events import Event, EventLogKind, latest_events
 from trading_ops.botkit.records.sql import Session
 from trading_ops.botkit.records.sqlite import read_only
 from trading_ops.errors import ConfigError, StoreError
@@ -12,7 +12,7 @@ from trading_ops_lab.paper.bot.config import BotConfig, read_secret
 Result = TypeVar("Result")
 
 
-def events_of(config: BotConfig, *, kind: EventKind | None, number: int) -> list[Event]:
+def events_of(config: BotConfig, *, kind: EventLogKind | None, number: int) -> list[Event]:
     """Return the newest events of a bot, oldest first.
 
     Raises:

@@ -14,12 +14,12 @@ from pathlib import Path
 import msgspec
 
 from trading_ops import __version__, clock, logs
-from trading_ops.botkit.failpoints import Failpoint, reached
-from trading_ops.botkit.records.events import Event, EventKind, add_events
+from trading_ops.botkit.failpoints import BotFailpoint, reached
+from trading_ops.botkit.records.events import Event, EventLogKind, add_events
 from trading_ops.botkit.records.facts import get_fact, set_fact
 from trading_ops.botkit.records.sql import Session
 from trading_ops.botkit.records.store import Store
-from trading_ops.botkit.runs import FACT, End, LastRun, Run, assess_at_start
+from trading_ops.botkit.runs import FACT, BotRun, End, LastRun, assess_at_start
 from trading_ops.errors import StoreError, TradingOpsError
 from trading_ops.instrument import BotMetrics
 from trading_ops_lab.paper.bot.signals.prices import SIGNALS_FACT, SignalPrices
@@ -55,7 +55,7 @@ class RunRecord:
         self._interval = interval_seconds
         self._beat_at = beat_at
         self._signal_prices = signal_prices
-        self._run: Run | None = None
+        self._run: BotRun | None = None
         self._task: asyncio.Task[None] | None = None
         self.previous = LastRun(end=End.UNKNOWN)
         """How the previous run ended; known after `begin`."""
@@ -67,7 +67,7 @@ class RunRecord:
             StoreError: the records cannot be read or written.
         """
         now = clock.timestamp()
-        new = Run(
+        new = BotRun(
             started_at=now,
             version=__version__,
             python=sys.executable,
@@ -106,9 +106,9 @@ class RunRecord:
             ended_at=clock.timestamp(),
             left_open=left_open,
         )
-        reached(Failpoint.RUN_END_STORING)
+        reached(BotFailpoint.RUN_END_STORING)
         await self._write(ended)
-        reached(Failpoint.RUN_END_STORED)
+        reached(BotFailpoint.RUN_END_STORED)
 
     async def cancel(self) -> None:
         """Stop storing heartbeats."""
@@ -145,7 +145,7 @@ class RunRecord:
             else:
                 self._run = run
 
-    async def _write(self, run: Run) -> None:
+    async def _write(self, run: BotRun) -> None:
         now, prices = clock.timestamp(), self._signal_prices()
 
         def write(session: Session) -> None:
@@ -155,16 +155,16 @@ class RunRecord:
         await self._store.transact(write, statement="set_fact")
 
 
-def last_run(session: Session) -> Run | None:
+def last_run(session: Session) -> BotRun | None:
     """Return the last run on record, or None.
 
     Raises:
         StoreError: it is damaged.
     """
-    return get_fact(session, FACT, Run)
+    return get_fact(session, FACT, BotRun)
 
 
-def _begin(session: Session, new: Run, now: float) -> tuple[LastRun, Run]:
+def _begin(session: Session, new: BotRun, now: float) -> tuple[LastRun, BotRun]:
     try:
         last = last_run(session)
     except StoreError as error:  # a damaged record must not prevent the recovery
@@ -179,15 +179,17 @@ def _begin(session: Session, new: Run, now: float) -> tuple[LastRun, Run]:
     return previous, run
 
 
-def _events(previous: LastRun, run: Run, now: float) -> list[Event]:
+def _events(previous: LastRun, run: BotRun, now: float) -> list[Event]:
     last, events = previous.run, []
     if previous.end is End.CRASHED and last is not None:
         known = msgspec.to_builtins(last)
         detail = {**known, "away_seconds": previous.age_seconds, "unclean": run.unclean_starts}
-        events.append(Event(at=now, kind=EventKind.RECOVERY, code="crash_found", detail=detail))
+        events.append(Event(at=now, kind=EventLogKind.RECOVERY, code="crash_found", detail=detail))
     if last is not None and (last.version, last.python) != (run.version, run.python):
         detail = {"from": f"{last.version} ({last.python})", "to": f"{run.version} ({run.python})"}
-        events.append(Event(at=now, kind=EventKind.RECOVERY, code="release_changed", detail=detail))
+        events.append(
+            Event(at=now, kind=EventLogKind.RECOVERY, code="release_changed", detail=detail)
+        )
     return events
 
 

@@ -7,7 +7,7 @@ from typing import Protocol
 from trading_ops import logs
 from trading_ops.agent import Agent
 from trading_ops.botkit.component import Unavailable
-from trading_ops.botkit.failpoints import Failpoint, reached
+from trading_ops.botkit.failpoints import BotFailpoint, reached
 from trading_ops.botkit.orders.book import Book
 from trading_ops.botkit.reconciliation.component import Reconciliation
 from trading_ops.botkit.risk.protection import without_stops
@@ -84,10 +84,10 @@ class ShutdownSequence:
         return len(orders if self._stops else without_stops(orders))
 
     async def _cancel(self) -> None:
-        reached(Failpoint.SHUTDOWN_STARTED)
+        reached(BotFailpoint.SHUTDOWN_STARTED)
         count = await self._parts.orders.cancel_all(stops=self._stops)
         log.info("orders_cancelled", count=count)
-        reached(Failpoint.ORDERS_CANCELLED)
+        reached(BotFailpoint.ORDERS_CANCELLED)
         if self._open:
             raise Unavailable(f"{self._open} orders may still be open")
 
@@ -99,7 +99,7 @@ class ShutdownSequence:
         if self._open:
             raise Unavailable(f"the dead man's switch stays armed: {self._open} orders may be open")
         await self._parts.heartbeat.disarm()
-        reached(Failpoint.DEADMAN_DISARMED)
+        reached(BotFailpoint.DEADMAN_DISARMED)
 
     async def _record_end(self) -> None:
         await self._parts.run_record.end(left_open=self._open)

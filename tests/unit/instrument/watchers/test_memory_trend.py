@@ -9,10 +9,10 @@ from tests.bench.leaks import MB, SCENARIOS, STEP, Scenario, suspected_at
 from trading_ops.instrument.watchers.memory_trend import (
     HOUR,
     Blocks,
+    MemorySample,
     MemoryTrend,
-    Sample,
+    MemoryVerdict,
     TrendRule,
-    Verdict,
     judge,
 )
 
@@ -22,10 +22,10 @@ LEAKS = [scenario for scenario in SCENARIOS if scenario.leaks]
 HARMLESS = [scenario for scenario in SCENARIOS if not scenario.leaks and scenario.asked]
 
 
-def line(hours: float, rate: float = 0.0, base: float = 150 * MB) -> list[Sample]:
+def line(hours: float, rate: float = 0.0, base: float = 150 * MB) -> list[MemorySample]:
     """Return samples that grow by so many MB an hour."""
     count = int(hours * HOUR / STEP)
-    return [Sample(i * STEP, base + rate * MB * i * STEP / HOUR) for i in range(count)]
+    return [MemorySample(i * STEP, base + rate * MB * i * STEP / HOUR) for i in range(count)]
 
 
 @pytest.mark.parametrize("scenario", LEAKS, ids=lambda scenario: scenario.name)
@@ -46,7 +46,7 @@ def test_what_is_no_leak_is_not_suspected(scenario: Scenario) -> None:
 def test_trend_reports_slope_growth_and_base() -> None:
     """Of a straight line without noise the figures are exact."""
     trend = judge(line(72, rate=5), RULE)
-    assert trend.verdict is Verdict.GROWING
+    assert trend.verdict is MemoryVerdict.GROWING
     assert trend.slope == pytest.approx(5 * MB / HOUR, rel=0.01)
     assert trend.observed_seconds == pytest.approx(60 * HOUR, abs=STEP)
     # The first of the 24 blocks' minima is at the block's start, half a block before its middle.
@@ -58,44 +58,44 @@ def test_trend_reports_slope_growth_and_base() -> None:
 def test_least_window_is_eight_hours_after_the_warm_up() -> None:
     """Before it nothing is said, not even of a steep rise."""
     early = judge(line(9.9, rate=50), RULE)
-    assert (early.verdict, early.slope) == (Verdict.TOO_EARLY, None)
-    assert judge(line(10.2, rate=50), RULE).verdict is Verdict.GROWING
-    assert judge([], RULE).verdict is Verdict.TOO_EARLY
+    assert (early.verdict, early.slope) == (MemoryVerdict.TOO_EARLY, None)
+    assert judge(line(10.2, rate=50), RULE).verdict is MemoryVerdict.GROWING
+    assert judge([], RULE).verdict is MemoryVerdict.TOO_EARLY
 
 
 def test_hole_in_the_samples_is_too_early() -> None:
     """A process that was stopped for most of the window is not judged by what is left."""
     samples = line(72, rate=5)
-    assert judge(samples[:100] + samples[-20:], RULE).verdict is Verdict.TOO_EARLY
+    assert judge(samples[:100] + samples[-20:], RULE).verdict is MemoryVerdict.TOO_EARLY
 
 
 def test_less_than_two_days_need_a_growth_by_half() -> None:
     """The coarse gate holds until the window shows what the daily cycle is."""
-    assert judge(line(30, rate=2), RULE).verdict is Verdict.SMALL
-    assert judge(line(30, rate=5), RULE).verdict is Verdict.GROWING
-    assert judge(line(61, rate=2), RULE).verdict is Verdict.GROWING
-    assert judge(line(61, rate=0.1), RULE).verdict is Verdict.SMALL
+    assert judge(line(30, rate=2), RULE).verdict is MemoryVerdict.SMALL
+    assert judge(line(30, rate=5), RULE).verdict is MemoryVerdict.GROWING
+    assert judge(line(61, rate=2), RULE).verdict is MemoryVerdict.GROWING
+    assert judge(line(61, rate=0.1), RULE).verdict is MemoryVerdict.SMALL
 
 
 def test_shrinking_is_small() -> None:
     """A fall is not a leak."""
-    assert judge(line(72, rate=-1), RULE).verdict is Verdict.SMALL
+    assert judge(line(72, rate=-1), RULE).verdict is MemoryVerdict.SMALL
 
 
 def test_single_large_rises_are_steps() -> None:
     """Three rises within three days, flat in between."""
     samples = [
-        Sample(at, size + 40 * MB * sum(at >= hour * HOUR for hour in (25, 40, 55)))
+        MemorySample(at, size + 40 * MB * sum(at >= hour * HOUR for hour in (25, 40, 55)))
         for at, size in line(72, rate=0.01)
     ]
-    assert judge(samples, RULE).verdict is Verdict.STEPS
+    assert judge(samples, RULE).verdict is MemoryVerdict.STEPS
 
 
 def test_growth_that_comes_to_an_end_is_slowing() -> None:
     """What rose for the first two thirds and no more is a warm-up."""
     rising, flat = line(50, rate=5), line(72, rate=0)
-    samples = rising + [Sample(at, rising[-1].size) for at, _ in flat[len(rising) :]]
-    assert judge(samples, RULE).verdict is Verdict.SLOWING
+    samples = rising + [MemorySample(at, rising[-1].size) for at, _ in flat[len(rising) :]]
+    assert judge(samples, RULE).verdict is MemoryVerdict.SLOWING
 
 
 def test_as_many_falls_as_rises_are_unsteady() -> None:
@@ -104,9 +104,9 @@ def test_as_many_falls_as_rises_are_unsteady() -> None:
     verdicts = set()
     for seed in range(10):
         rng = random.Random(seed)
-        samples = [Sample(at, size + rng.uniform(0, 60 * MB)) for at, size in line(72)]
+        samples = [MemorySample(at, size + rng.uniform(0, 60 * MB)) for at, size in line(72)]
         verdicts.add(judge(samples, rule).verdict)
-    assert verdicts == {Verdict.SMALL, Verdict.UNSTEADY}
+    assert verdicts == {MemoryVerdict.SMALL, MemoryVerdict.UNSTEADY}
 
 
 def test_growth_within_the_noise_is_small() -> None:
@@ -114,19 +114,19 @@ def test_growth_within_the_noise_is_small() -> None:
     rng = random.Random(1)
     swings = [rng.uniform(0, 40 * MB) for _ in range(40)]
     calm = line(72, rate=0.4)
-    restless = [Sample(at, size + swings[int(at / (2.5 * HOUR))]) for at, size in calm]
-    assert judge(calm, RULE).verdict is Verdict.GROWING
+    restless = [MemorySample(at, size + swings[int(at / (2.5 * HOUR))]) for at, size in calm]
+    assert judge(calm, RULE).verdict is MemoryVerdict.GROWING
     trend = judge(restless, RULE)
     assert trend.growth > RULE.full_growth * trend.base
-    assert trend.verdict is Verdict.SMALL
+    assert trend.verdict is MemoryVerdict.SMALL
 
 
 def test_blocks_without_their_rises_keep_the_falls() -> None:
     """Only rises are taken out, and every later block is lowered with them."""
-    minima = [Sample(at, size) for at, size in enumerate([1.0, 5.0, 4.0, 14.0, 15.0])]
+    minima = [MemorySample(at, size) for at, size in enumerate([1.0, 5.0, 4.0, 14.0, 15.0])]
     kept = [block.size for block in Blocks(minima).without_rises(2).minima]
     assert kept == [1.0, 1.0, 0.0, 0.0, 1.0]
-    falling = [Sample(at, -float(at)) for at in range(5)]
+    falling = [MemorySample(at, -float(at)) for at in range(5)]
     assert Blocks(falling).without_rises(3).minima == falling
 
 
@@ -136,7 +136,7 @@ def test_suspicion_needs_hours_and_ends_only_after_hours() -> None:
     states = []
     for at, size in line(72, rate=20):
         memory.add(at, size)
-        states.append((at, memory.trend.verdict is Verdict.GROWING, memory.suspected))
+        states.append((at, memory.trend.verdict is MemoryVerdict.GROWING, memory.suspected))
     first = next(at for at, growing, _ in states if growing)
     begun = next(at for at, _, suspected in states if suspected)
     assert begun - first == RULE.hold_seconds
@@ -145,7 +145,7 @@ def test_suspicion_needs_hours_and_ends_only_after_hours() -> None:
     while memory.suspected:
         at += STEP
         memory.add(at, level)
-        if changed is None and memory.trend.verdict is not Verdict.GROWING:
+        if changed is None and memory.trend.verdict is not MemoryVerdict.GROWING:
             changed = at
     assert changed is not None
     assert at - changed == RULE.hold_seconds

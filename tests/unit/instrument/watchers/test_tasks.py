@@ -8,7 +8,12 @@ from collections.abc import Callable
 import pytest
 
 from trading_ops.instrument import BotMetrics
-from trading_ops.instrument.watchers.tasks import NAMED_COROUTINES, TaskGrowth, Tasks, count_tasks
+from trading_ops.instrument.watchers.tasks import (
+    NAMED_COROUTINES,
+    TaskGrowth,
+    TaskWatcher,
+    count_tasks,
+)
 
 Value = Callable[..., float | None]
 
@@ -99,7 +104,7 @@ async def test_leak_is_exported_and_reported(
 ) -> None:
     """Over an hour of looks; it ends as the tasks end."""
     event, waiting = asyncio.Event(), []
-    tasks = Tasks(metrics, asyncio.get_running_loop())
+    tasks = TaskWatcher(metrics, asyncio.get_running_loop())
     with caplog.at_level(logging.WARNING):
         for minute in range(0, 90, 5):
             waiting += [asyncio.create_task(wait_for(event)) for _ in range(4)]
@@ -128,7 +133,7 @@ async def test_names_are_bounded(metrics: BotMetrics, value: Value) -> None:
 
     waiting = [make(f"often-{index}") for index in range(NAMED_COROUTINES) for _ in range(2)]
     waiting += [make(f"rare-{index}") for index in range(10)]
-    tasks = Tasks(metrics, asyncio.get_running_loop())
+    tasks = TaskWatcher(metrics, asyncio.get_running_loop())
     tasks.check(0.0)
     assert value("trading_tasks", coroutine="often-3") == 2
     assert value("trading_tasks", coroutine="rare-3") is None
@@ -145,6 +150,6 @@ async def test_names_are_bounded(metrics: BotMetrics, value: Value) -> None:
 
 
 def test_bot_of_threads_has_threads_only(metrics: BotMetrics, value: Value) -> None:
-    Tasks(metrics, None).check(0.0)
+    TaskWatcher(metrics, None).check(0.0)
     assert value("trading_threads") == threading.active_count()
     assert value("trading_task_leak_suspected") == 0

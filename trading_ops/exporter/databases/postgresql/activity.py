@@ -3,7 +3,7 @@
 Ages use the server's clock. No query reads a user table, so none waits for its locks.
 """
 
-from trading_ops.exporter.databases.postgresql.reading import Reading
+from trading_ops.exporter.databases.postgresql.reading import MetricQuery
 
 STATES = ("active", "idle", "idle_in_transaction", "idle_in_transaction_aborted", "other")
 
@@ -76,12 +76,12 @@ FROM pg_locks WHERE NOT granted
 """
 
 ACTIVITY = (
-    Reading(name="server", query=SERVER),
-    Reading(name="connections", query=CONNECTIONS, privileged=True),
-    Reading(name="ages", query=AGES, privileged=True),
-    Reading(name="lock_waits", query=LOCK_WAITS),
-    Reading(name="lock_wait_age", query=LOCK_WAIT_AGE, since=14),
-    Reading(name="session_horizon", query=SESSION_HORIZON, privileged=True),
-    Reading(name="horizon", query=HORIZON),
-    Reading(name="prepared", query=PREPARED),
+    MetricQuery(name="server", query=SERVER),
+    MetricQuery(name="connections", query=CONNECTIONS, privileged=True),
+    MetricQuery(name="ages", query=AGES, privileged=True),
+    MetricQuery(name="lock_waits", query=LOCK_WAITS),
+    MetricQuery(name="lock_wait_age", query=LOCK_WAIT_AGE, since=14),
+    MetricQuery(name="session_horizon", query=SESSION_HORIZON, privileged=True),
+    MetricQuery(name="horizon", query=HORIZON),
+    MetricQuery(name="prepared", query=PREPARED),
 )

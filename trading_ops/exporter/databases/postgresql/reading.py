@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from trading_ops.exporter.databases.figures import Figures
+from trading_ops.exporter.databases.figures import LabelledSamples
 
 Row = dict[str, Any]
 LABEL = "label_"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class MetricQuery:
     """Every column of a row is a metric of that name; columns that start with `label_` are labels.
 
     NULL columns are not exported.
@@ -39,7 +39,7 @@ class Reading:
         return self.since <= version // 10_000 < self.until
 
 
-def put(figures: Figures, rows: Iterable[Row]) -> None:
+def put(figures: LabelledSamples, rows: Iterable[Row]) -> None:
     """Add the samples of some rows."""
     for row in rows:
         labels = [str(value) for column, value in row.items() if column.startswith(LABEL)]

@@ -33,7 +33,7 @@ FROM pg_catalog.json_each_text(%s::pg_catalog.json) AS s (name, value)
 """
 
 
-class Session:
+class MonitoringSession:
     """Connects when needed and keeps the connection: a full server would refuse a new one."""
 
     def __init__(self, entry: PostgresqlEntry, *, statement_seconds: float, title: str) -> None:
@@ -48,7 +48,7 @@ class Session:
         self._settings = SETTINGS | {"statement_timeout": f"{round(statement_seconds * 1000)}ms"}
         self._application = f"{APPLICATION} {title}"
         self._resolver = Resolver(f"the host's name of {entry.name}")
-        self._connection: _Connection | None = None
+        self._connection: _MonitoringConnection | None = None
         self.is_new = True
         """Whether the last call opened a new connection."""
 
@@ -85,11 +85,11 @@ class Session:
             self._connection.pgconn.finish()
         self._connection = None
 
-    async def _connected(self) -> "_Connection":
+    async def _connected(self) -> "_MonitoringConnection":
         if self._connection is not None and not self._connection.closed:
             return self._connection
         dsn = await self._resolver.resolve(read_dsn(self._dsn_file))
-        connection = await _Connection.connect(
+        connection = await _MonitoringConnection.connect(
             autocommit=True,
             **dsn | {"application_name": self._application},  # type: ignore[arg-type]  # strings
         )
@@ -98,7 +98,7 @@ class Session:
         return connection
 
 
-class _Connection(psycopg.AsyncConnection[Row]):
+class _MonitoringConnection(psycopg.AsyncConnection[Row]):
     """A connection that closes immediately when its wait is cancelled.
 
     The driver's own class sends a cancel request and waits ten seconds for a frozen server. The

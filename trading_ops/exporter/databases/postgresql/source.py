@@ -12,11 +12,11 @@ from prometheus_client.metrics_core import Metric
 from trading_ops import clock, logs
 from trading_ops.errors import ClientError
 from trading_ops.exporter.config import PostgresqlEntry
-from trading_ops.exporter.databases.figures import Figures, printable
+from trading_ops.exporter.databases.figures import LabelledSamples, printable
 from trading_ops.exporter.databases.postgresql import reasons
 from trading_ops.exporter.databases.postgresql.activity import ACTIVITY
-from trading_ops.exporter.databases.postgresql.reading import Reading, put
-from trading_ops.exporter.databases.postgresql.session import Session
+from trading_ops.exporter.databases.postgresql.reading import MetricQuery, put
+from trading_ops.exporter.databases.postgresql.session import MonitoringSession
 from trading_ops.exporter.databases.postgresql.statistics import STATISTICS
 from trading_ops.exporter.databases.postgresql.storage import storage
 
@@ -29,16 +29,16 @@ SELECT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS all_stats
 """
 
 
-class Readings:
+class MetricQueries:
     """Runs readings on one connection, and keeps their results."""
 
     def __init__(
-        self, entry: PostgresqlEntry, readings: Sequence[Reading], session: Session
+        self, entry: PostgresqlEntry, readings: Sequence[MetricQuery], session: MonitoringSession
     ) -> None:
         self._entry = entry
         self._readings = readings
         self.session = session
-        self.figures = Figures(PREFIX, entry.name)
+        self.figures = LabelledSamples(PREFIX, entry.name)
         self.absent: dict[str, str] = {}
         self.version = 0
 
@@ -49,7 +49,7 @@ class Readings:
             ClientError: there is no connection, or it was lost.
         """
         absent: dict[str, str] = {}
-        figures = Figures(PREFIX, self._entry.name)
+        figures = LabelledSamples(PREFIX, self._entry.name)
         try:
             version, all_stats = await self._greet()
             for reading in self._readings:
@@ -87,7 +87,7 @@ class Readings:
         (role,) = await self.session.rows(PRIVILEGED, {})
         return version, bool(role["all_stats"])
 
-    async def _one(self, reading: Reading, figures: Figures) -> str | None:
+    async def _one(self, reading: MetricQuery, figures: LabelledSamples) -> str | None:
         """Run one reading; return the reason if it fails, unless the connection is lost."""
         try:
             rows = await self.session.rows(reading.query, reading.parameters)
@@ -119,8 +119,10 @@ class Postgresql:
         self.interval_seconds = entry.interval_seconds
         self.timeout_seconds = entry.timeout_seconds
         self._database = entry.name
-        session = Session(entry, statement_seconds=entry.timeout_seconds / 2, title="activity")
-        self.readings = Readings(entry, (*ACTIVITY, *STATISTICS), session)
+        session = MonitoringSession(
+            entry, statement_seconds=entry.timeout_seconds / 2, title="activity"
+        )
+        self.readings = MetricQueries(entry, (*ACTIVITY, *STATISTICS), session)
         self._duration = 0.0
 
     async def read(self) -> None:
@@ -137,7 +139,7 @@ class Postgresql:
 
     def families(self, *, fresh: bool) -> Iterable[Metric]:
         """Return the last metrics; for an unreachable server only the state and the reason."""
-        state = Figures(PREFIX, self._database)
+        state = LabelledSamples(PREFIX, self._database)
         state.put("up", float(fresh))
         state.put("read_duration_seconds", self._duration)
         for reading, reason in self.readings.absent.items():
@@ -160,8 +162,8 @@ class PostgresqlStorage:
         self.interval_seconds = entry.storage_interval_seconds
         self.timeout_seconds = 2 * entry.timeout_seconds
         self._database = entry.name
-        session = Session(entry, statement_seconds=entry.timeout_seconds, title="storage")
-        self.readings = Readings(entry, storage(entry), session)
+        session = MonitoringSession(entry, statement_seconds=entry.timeout_seconds, title="storage")
+        self.readings = MetricQueries(entry, storage(entry), session)
 
     async def read(self) -> None:
         """Read everything.
@@ -178,7 +180,7 @@ class PostgresqlStorage:
         """Return the last metrics; none for an unreachable server."""
         if not fresh:
             return
-        state = Figures(PREFIX, self._database)
+        state = LabelledSamples(PREFIX, self._database)
         for reading, reason in self.readings.absent.items():
             state.put("statistic_unavailable", 1.0, reading, reason)
         yield from state.families()

@@ -1,6 +1,6 @@
 """Server statistics: transactions, reads, errors, checkpoints, WAL archiving, replication."""
 
-from trading_ops.exporter.databases.postgresql.reading import Reading
+from trading_ops.exporter.databases.postgresql.reading import MetricQuery
 
 DATABASE = """
 SELECT xact_commit AS commits_total, xact_rollback AS rollbacks_total,
@@ -69,21 +69,21 @@ WHERE pg_is_in_recovery()
 """
 
 
-def _checkpoints(name: str, query: str) -> tuple[Reading, Reading]:
+def _checkpoints(name: str, query: str) -> tuple[MetricQuery, MetricQuery]:
     before = query.format(columns=BEFORE_17, view="pg_stat_bgwriter")
     since = query.format(columns=SINCE_17, view="pg_stat_checkpointer")
     return (
-        Reading(name=name, query=before, until=17),
-        Reading(name=name, query=since, since=17),
+        MetricQuery(name=name, query=before, until=17),
+        MetricQuery(name=name, query=since, since=17),
     )
 
 
 STATISTICS = (
-    Reading(name="database", query=DATABASE),
-    Reading(name="archiver", query=ARCHIVER),
+    MetricQuery(name="database", query=DATABASE),
+    MetricQuery(name="archiver", query=ARCHIVER),
     *_checkpoints("checkpoints", CHECKPOINTS),
     *_checkpoints("checkpoint_times", CHECKPOINT_TIMES),
-    Reading(name="slots", query=SLOTS),
-    Reading(name="replicas", query=REPLICAS, privileged=True),
-    Reading(name="standby", query=STANDBY),
+    MetricQuery(name="slots", query=SLOTS),
+    MetricQuery(name="replicas", query=REPLICAS, privileged=True),
+    MetricQuery(name="standby", query=STANDBY),
 )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from trading_ops.exporter.config import PostgresqlEntry
 from trading_ops.exporter.databases.postgresql.bloat import Growth, with_ratios
-from trading_ops.exporter.databases.postgresql.reading import Reading
+from trading_ops.exporter.databases.postgresql.reading import MetricQuery
 
 SMALLEST_BYTES = 1024 * 1024
 """Smaller indexes are not exported: their size does not indicate bloat."""
@@ -109,15 +109,15 @@ LIMIT %(limit)s
 """
 
 
-def storage(entry: PostgresqlEntry) -> Sequence[Reading]:
+def storage(entry: PostgresqlEntry) -> Sequence[MetricQuery]:
     """Return the readings of one database; they keep the baselines of its indexes."""
     growth = Growth()
     return (
-        Reading(name="size", query=SIZE),
-        Reading(name="tables", query=TABLES, parameters={"limit": entry.largest_tables}),
-        Reading(name="index_totals", query=TOTALS, parameters={"smallest": SMALLEST_BYTES}),
-        Reading(name="invalid_indexes", query=NAMES, parameters={"limit": NAMED_INVALID}),
-        Reading(
+        MetricQuery(name="size", query=SIZE),
+        MetricQuery(name="tables", query=TABLES, parameters={"limit": entry.largest_tables}),
+        MetricQuery(name="index_totals", query=TOTALS, parameters={"smallest": SMALLEST_BYTES}),
+        MetricQuery(name="invalid_indexes", query=NAMES, parameters={"limit": NAMED_INVALID}),
+        MetricQuery(
             name="indexes",
             query=INDEXES,
             parameters={"limit": entry.largest_indexes, "smallest": SMALLEST_BYTES},

@@ -12,7 +12,7 @@ from trading_ops.exporter.databases.sqlite.locks import held_throughout
 
 
 @dataclass(frozen=True)
-class Found:
+class SqliteFigures:
     """The result; if the file cannot be read, `values` is empty and `failure` has the reason."""
 
     files: Files | None
@@ -22,7 +22,7 @@ class Found:
     failure: SqliteFailure | None = None
 
 
-def find(entry: SqliteEntry) -> Found:
+def find(entry: SqliteEntry) -> SqliteFigures:
     """Read the file; a failure is returned with everything that could be read."""
     files: Files | None = None
     locked: bool | None = None
@@ -42,8 +42,8 @@ def find(entry: SqliteEntry) -> Found:
             mode = "wal" if wal else _one(connection, "PRAGMA journal_mode")
     except SqliteFailure as failure:
         held = True if failure.reason == LOCKED else locked
-        return Found(files, {}, locked=held, failure=failure)
-    return Found(files, values, str(mode), locked)
+        return SqliteFigures(files, {}, locked=held, failure=failure)
+    return SqliteFigures(files, values, str(mode), locked)
 
 
 def check(entry: SqliteEntry) -> list[str]:

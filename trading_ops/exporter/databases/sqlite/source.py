@@ -9,9 +9,9 @@ from prometheus_client.metrics_core import Metric
 from trading_ops import clock, logs
 from trading_ops.errors import TradingOpsError
 from trading_ops.exporter.config import SqliteEntry
-from trading_ops.exporter.databases.figures import Figures
+from trading_ops.exporter.databases.figures import LabelledSamples
 from trading_ops.exporter.databases.sqlite.failure import TOO_SLOW, SqliteFailure
-from trading_ops.exporter.databases.sqlite.figures import Found, check
+from trading_ops.exporter.databases.sqlite.figures import SqliteFigures, check
 from trading_ops.exporter.databases.sqlite.figures import find as find_file
 from trading_ops.exporter.thread import OneAtATime
 
@@ -33,7 +33,7 @@ class Sqlite:
     """
 
     def __init__(
-        self, entry: SqliteEntry, find: Callable[[SqliteEntry], Found] = find_file
+        self, entry: SqliteEntry, find: Callable[[SqliteEntry], SqliteFigures] = find_file
     ) -> None:
         self._find = find
         self.name = f"sqlite:{entry.name}"
@@ -41,7 +41,7 @@ class Sqlite:
         self.timeout_seconds = entry.timeout_seconds + entry.check_seconds + CHECK_MARGIN_SECONDS
         self._entry = entry
         self._thread = OneAtATime[Any](self.name)
-        self._found = Found(None, {})
+        self._found = SqliteFigures(None, {})
         self._duration = 0.0
         self._check_due = 0.0
         self._check: dict[str, float] = {}
@@ -58,7 +58,7 @@ class Sqlite:
             async with asyncio.timeout(self._entry.timeout_seconds):
                 self._found = await self._thread.do(lambda: self._find(self._entry))
         except (TimeoutError, TradingOpsError):
-            self._found = Found(None, {}, failure=SqliteFailure(TOO_SLOW, "the read hangs"))
+            self._found = SqliteFigures(None, {}, failure=SqliteFailure(TOO_SLOW, "the read hangs"))
         finally:
             self._duration = clock.monotonic() - began
         if self._found.failure is not None:
@@ -68,7 +68,7 @@ class Sqlite:
 
     def families(self, *, fresh: bool) -> Iterable[Metric]:
         """Return the last metrics; for an unreadable file the known ones and the reason."""
-        found, figures = self._found, Figures(PREFIX, self._entry.name)
+        found, figures = self._found, LabelledSamples(PREFIX, self._entry.name)
         failure = found.failure
         figures.put("up", float(fresh and failure is None))
         figures.put("read_duration_seconds", self._duration)

@@ -14,10 +14,10 @@ import aiohttp
 from trading_ops.botkit.orders.market import Rules
 from trading_ops.botkit.orders.order import Order, OrderType, VenueOrder
 from trading_ops.botkit.venue.adapter import (
+    AccountHistoryPage,
     Balance,
     Candle,
     Cursor,
-    HistoryPage,
 )
 from trading_ops.redaction import known
 from trading_ops_lab.paper.bot.brokerage.ccxt_kraken import kraken_class
@@ -157,7 +157,7 @@ class Kraken:
                     return order
         return None
 
-    async def history(self, since: float, cursor: Cursor) -> HistoryPage:
+    async def history(self, since: float, cursor: Cursor) -> AccountHistoryPage:
         """Return a page of the trades and other balance changes since a time.
 
         Offsets count from the newest entry, so a new entry between two pages shifts the rest. From
@@ -178,7 +178,7 @@ class Kraken:
         left_out = offset < count and (following is None or following.endpoint != at.endpoint)
         trades = page if at.endpoint == "TradesHistory" else {}
         ledger = page if at.endpoint == "Ledgers" else {}
-        return HistoryPage(
+        return AccountHistoryPage(
             trades=tuple(trade_of(name, raw, self._symbol) for name, raw in trades.items()),
             ledger=tuple(
                 entry_of(name, raw, self._currency)

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 
 from trading_ops import clock, logs
-from trading_ops.botkit.records.events import Event, EventKind
+from trading_ops.botkit.records.events import Event, EventLogKind
 from trading_ops.errors import TradingOpsError
 from trading_ops.instrument import BotMetrics
 from trading_ops_lab.paper.bot.signals.asker import Asker
@@ -167,7 +167,7 @@ class Advice:
         )
         event = Event(
             at=clock.timestamp(),
-            kind=EventKind.SIGNAL,
+            kind=EventLogKind.SIGNAL,
             code=f"{'model' if decides else self._otherwise}_decides",
             detail={"source": self._source.name, "problem": problem},
         )

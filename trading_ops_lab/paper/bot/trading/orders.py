@@ -13,7 +13,7 @@ from trading_ops.botkit.orders.market import Quote
 from trading_ops.botkit.orders.order import Order, Purpose, new_client_id
 from trading_ops.botkit.orders.step import Cancel, Submit
 from trading_ops.botkit.orders.sync import OrderSync
-from trading_ops.botkit.records.events import Event, EventKind
+from trading_ops.botkit.records.events import Event, EventLogKind
 from trading_ops.botkit.risk.protection import CancelStop, with_protection, without_stops
 from trading_ops.botkit.stage import Stage
 from trading_ops.botkit.venue.broker import Broker
@@ -218,7 +218,7 @@ class Orders(Stage[Mapping[str, Target], None]):
         await self._book.record_events(
             Event(
                 at=intent.at,
-                kind=EventKind.ORDER,
+                kind=EventLogKind.ORDER,
                 code=denial.code,
                 symbol=intent.symbol,
                 detail=detail,
@@ -240,7 +240,7 @@ def _event_of_signal(signal: Signal, order: Order) -> Event:
         detail["horizon_seconds"] = signal.horizon_seconds
     return Event(
         at=clock.timestamp(),
-        kind=EventKind.SIGNAL,
+        kind=EventLogKind.SIGNAL,
         code="ordered",
         symbol=order.symbol,
         order_id=order.client_id,
