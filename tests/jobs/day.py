@@ -54,7 +54,7 @@ class Instant:
 
 def entries_in(zone: str) -> dict[str, JobEntry]:
     """Return the shipped jobs that run by cron, and some more, all in a zone."""
-    shipped = load_jobs(Path("/nonexistent"))
+    shipped = load_jobs(Path("/nonexistent")).entries
     found = {name: _in_zone(entry, zone) for name, entry in shipped.items()}
     example = replace(next(iter(found.values())), jitter=timedelta(0))
     for name, expression in ADDED.items():

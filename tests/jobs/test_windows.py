@@ -260,6 +260,17 @@ async def test_an_invalid_window_is_alerted_on(start: Start, *, of_the_file: boo
         assert replica.registry.get_sample_value(failing, name) == 1
 
 
+async def test_an_invalid_entry_of_jobs_yml_is_alerted_on(start: Start) -> None:
+    name = {"name": "jobs.yml"}
+    async with start() as replica:
+        scheduler, failing = replica.scheduler, "trading_ops_job_failing"
+        await scheduler.pass_once()
+        assert replica.registry.get_sample_value(failing, name) == 0
+        scheduler.refused_entries = 1
+        await scheduler.pass_once()
+        assert replica.registry.get_sample_value(failing, name) == 1
+
+
 @pytest.mark.parametrize(("today", "count"), [("2026-03-01", 0), ("2027-03-02", 1)])
 async def test_a_window_that_is_far_away_is_planned_when_it_is_near(
     start: Start, today: str, count: int

@@ -68,7 +68,7 @@ def table() -> Table:
 async def runs_of_a_year(folder: Path, yaml: str, due: list[datetime]) -> list[JobRun]:
     """Return the reports of a year, with passes a second before, at and after each due time."""
     (folder / "jobs.yml").write_text(f"jobs:\n  {REPORT}: {yaml}\n")
-    entries = {REPORT: load_jobs(folder)[REPORT]}
+    entries = {REPORT: load_jobs(folder).entries[REPORT]}
     with simulated(folder, entries) as (scheduler, lease):
         for name, sessions in table().items():
             store = partial(jobs.store_sessions, calendar=name, sessions=sessions, now=BEGIN)

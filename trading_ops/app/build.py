@@ -500,8 +500,12 @@ def _scheduler(deps: Dependencies) -> Scheduler:
     loaded = load_windows(folder, deps.index.registry)
     for refused in loaded.refused:
         log.error("maintenance_window_refused", error=str(refused))
+    jobs = load_jobs(folder)
+    for refused in jobs.refused:
+        log.error("job_entry_refused", error=str(refused))
     return Scheduler(
-        entries=load_jobs(folder),
+        entries=jobs.entries,
+        refused_entries=len(jobs.refused),
         windows=loaded.windows,
         refused_windows=len(loaded.refused),
         writer=deps.writer,

@@ -64,8 +64,10 @@ def _runbooks(settings: Settings, faults: frozenset[str] | None) -> str:
 def _jobs(settings: Settings) -> str:
     from trading_ops.jobs.config import load_jobs  # noqa: PLC0415 - heavy
 
-    found = load_jobs(settings.targets_file.parent)
-    return f"{sum(entry.enabled for entry in found.values())} enabled"
+    loaded = load_jobs(settings.targets_file.parent)
+    if loaded.refused:
+        raise loaded.refused[0]
+    return f"{sum(entry.enabled for entry in loaded.entries.values())} enabled"
 
 
 def _maintenance(settings: Settings) -> str:

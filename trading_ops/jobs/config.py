@@ -49,26 +49,48 @@ class JobEntry:
     """True: it also runs in maintenance windows of the fleet."""
 
 
-def load_jobs(folder: Path, known: Collection[str] = JOBS) -> dict[str, JobEntry]:
+@dataclass(frozen=True, kw_only=True)
+class LoadedJobs:
+    """The entry of every job, and what is left out of the user's file."""
+
+    entries: Mapping[str, JobEntry]
+    refused: tuple[ConfigError, ...] = ()
+    """What is invalid: an entry, or the file."""
+
+
+def load_jobs(folder: Path, known: Collection[str] = JOBS) -> LoadedJobs:
     """Return every job's entry, from the shipped file and the one in `folder`.
 
-    Raises:
-        ConfigError: a key or a value is invalid.
+    An invalid entry of the user's file is left out, so that its job runs as shipped: the reconciler
+    must start without it, and with the others.
     """
-    shipped = files("trading_ops.jobs") / FILE
-    found = {name: dict(values) for name, values in _read(shipped.read_text("utf-8"), FILE).items()}
+    shipped = _read((files("trading_ops.jobs") / FILE).read_text("utf-8"), FILE)
+    entries = {name: _entry(name, shipped[name], FILE) for name in shipped if name in known}
     own = folder / FILE
-    if own.exists():
+    if not own.exists():
+        return LoadedJobs(entries=entries)
+    refused = []
+    try:
+        overrides = _read(_text(own), str(own))
+    except ConfigError as error:
+        return LoadedJobs(entries=entries, refused=(error,))
+    for name, values in overrides.items():
+        if name not in known:
+            fix = f"one of {', '.join(sorted(known))}"
+            refused.append(ConfigError(str(own), f"jobs.{name}", "unknown job", fix))
+            continue
         try:
-            text = own.read_text("utf-8")
-        except (OSError, UnicodeError) as error:
-            raise ConfigError(str(own), "", str(error), "make it a readable text file") from error
-        for name, values in _read(text, str(own)).items():
-            if name not in known:
-                names = ", ".join(sorted(known))
-                raise ConfigError(str(own), f"jobs.{name}", "unknown job", f"one of {names}")
-            found.setdefault(name, {}).update(values)
-    return {name: _entry(name, values, str(own)) for name, values in found.items() if name in known}
+            entries[name] = _entry(name, {**shipped.get(name, {}), **values}, str(own))
+        except ConfigError as error:
+            refused.append(error)
+    return LoadedJobs(entries=entries, refused=tuple(refused))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(str(path), "", str(error), "make it a readable text file") from error
 
 
 def calendars(entries: Mapping[str, JobEntry]) -> frozenset[str]:

@@ -44,6 +44,9 @@ WINDOWS_KEY = "maintenance windows"
 WINDOWS_NAME = "maintenance_windows"
 """The name of invalid recurring windows among the failing jobs, for the alert."""
 
+FILE_NAME = "jobs.yml"
+"""That of invalid entries of the file."""
+
 SESSIONS_JOB = "trading_sessions"
 SESSIONS_AGAIN = timedelta(hours=1)
 """Delay between two attempts to fill an empty table; an alert shows failures."""
@@ -100,6 +103,9 @@ class Scheduler:
     settings: Settings
     windows: Sequence[Recurring] = ()
     """The recurring maintenance windows of the file."""
+
+    refused_entries: int = 0
+    """Those of jobs.yml that were left out because they are invalid."""
 
     refused_windows: int = 0
     """Those of the file that were left out because they are invalid."""
@@ -188,6 +194,7 @@ class Scheduler:
                     self._ordered[order] = None
                     log.warning("maintenance_not_planned", id=order.id, error=str(error))
         found = [self._ordered[order] for order in orders]
+        self.metrics.failing.labels(FILE_NAME).set(1 if self.refused_entries else 0)
         refused = self.refused_windows or None in found
         self.metrics.failing.labels(WINDOWS_NAME).set(1 if refused else 0)
         return [recurring for recurring in found if recurring is not None]

@@ -43,3 +43,12 @@ def test_an_invalid_window_is_named(tmp_path: Path, text: str | None, problem: s
     check = found(tmp_path, "maintenance")
     assert check.ok is not bool(problem)
     assert problem in check.detail
+
+
+def test_an_invalid_entry_of_jobs_yml_is_named(tmp_path: Path) -> None:
+    (tmp_path / "targets.yml").write_text(TARGETS)
+    assert found(tmp_path, "jobs").ok
+    (tmp_path / "jobs.yml").write_text("jobs: {gone: {}}")
+    check = found(tmp_path, "jobs")
+    assert not check.ok
+    assert "jobs.gone" in check.detail
