@@ -74,7 +74,6 @@ class Files:
                 "secret_file": str(self.folder / f"{name}.secret"),
                 "account": "alpha" if name == "second" else name,
                 "name": name,
-                "nonce_window": 100 if name == "second" else 0,
             }
             for name in self.keys
         ]

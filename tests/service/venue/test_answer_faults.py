@@ -252,21 +252,3 @@ async def test_a_senseless_fault_is_refused(
     assert status == 422
     assert problem in body["error"]
     assert await gone(faults)
-
-
-async def test_a_key_with_a_nonce_window_forgives_disorder(
-    files: Files, venue: Venue, http: aiohttp.ClientSession
-) -> None:
-    """Within its window each nonce works once, below it never; other keys have none."""
-
-    async def send(nonce: int, key: str) -> list[str]:
-        path, body, headers = files.signed("Balance", nonce, {}, key)
-        async with http.post(files.url + path, data=body, headers=headers) as answer:
-            errors: list[str] = (await answer.json())["error"]
-            return errors
-
-    refused = ["EAPI:Invalid nonce"]
-    sent = [1000, 990, 990, 1000, 901, 900, 1050, 950, 951]
-    answers = [await send(nonce, "second") for nonce in sent]
-    assert answers == [[], [], refused, refused, [], refused, [], refused, []]
-    assert [await send(nonce, "alpha") for nonce in (1000, 990)] == [[], refused]

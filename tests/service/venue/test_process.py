@@ -55,17 +55,15 @@ async def test_everything_survives_kill_9(
     stop = market | {"ordertype": "stop-loss", "price": "1000"}
     await post(files, "AddOrder", 4, **stop)
     await faults.hand("alpha", "deposits", asset="USD", amount="0.0001")
-    for nonce in (500, 450):
-        assert (await post(files, "Balance", nonce, key="second"))["error"] == []
+    assert (await post(files, "Balance", 500, key="second"))["error"] == []
     asked = ("BalanceEx", "OpenOrders", "ClosedOrders", "TradesHistory", "Ledgers")
     before = [await post(files, method, 10 + n) for n, method in enumerate(asked)]
     entries = await faults.journal()
     process.kill()
     process.start()
     assert (await post(files, "Balance", 13))["error"] == ["EAPI:Invalid nonce"]
-    reused = [await post(files, "Balance", nonce, key="second") for nonce in (500, 450, 449)]
-    refused = ["EAPI:Invalid nonce"]
-    assert [answer["error"] for answer in reused] == [refused, refused, []]
+    reused = [await post(files, "Balance", nonce, key="second") for nonce in (500, 501)]
+    assert [answer["error"] for answer in reused] == [["EAPI:Invalid nonce"], []]
     assert (await faults.hand("alpha"))["dead_man_deadline"] is not None
     after = [await post(files, method, 20 + n) for n, method in enumerate(asked)]
     assert after == before

@@ -30,9 +30,6 @@ class KeyFiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str = ""
     """Its name in the journal and in faults; empty: the account's name."""
 
-    nonce_window: int = 0
-    """How far an unused nonce may be below the highest one, as on Kraken."""
-
 
 class VenueConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Addresses are HOST:PORT; fees are shares of the cost; new accounts get `funds`."""
@@ -152,7 +149,6 @@ def read_keys(config: VenueConfig) -> list[ApiKey]:
                 decoded,
                 files.account,
                 name=files.name or files.account,
-                nonce_window=files.nonce_window,
             )
         )
     return keys

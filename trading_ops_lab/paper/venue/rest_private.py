@@ -78,9 +78,6 @@ class PrivateApi:
             raise VenueRefusal("EAPI:Invalid nonce")
         key = self._keyring.admit(request.headers, request.path, nonce, body)
         self._store.save_nonce(key.key, self._keyring.nonces[key.key])
-        if key.nonce_window:
-            used = {name: sorted(nonces) for name, nonces in self._keyring.recent.items()}
-            self._store.save_fact("recent_nonces", used)
         self._joined(request.get(SESSION), key.account)
         method = self._methods.get(caller.method)
         if method is None:

@@ -27,9 +27,6 @@ class ApiKey(msgspec.Struct, frozen=True):
     name: str = ""
     """Its display name."""
 
-    nonce_window: int = 0
-    """How far a nonce may be below the highest one."""
-
 
 def decode_secret(text: str) -> bytes:
     """Return the bytes of a base64 secret.
@@ -49,16 +46,10 @@ def sign(secret: bytes, path: str, nonce: str, body: bytes) -> str:
 class Keyring:
     """All keys, and the highest nonce that each has used."""
 
-    def __init__(
-        self,
-        keys: list[ApiKey],
-        nonces: Mapping[str, int],
-        recent: Mapping[str, list[int]] | None = None,
-    ) -> None:
-        """Continue after the stored nonces, and those inside the windows of keys that have one."""
+    def __init__(self, keys: list[ApiKey], nonces: Mapping[str, int]) -> None:
+        """Continue after the stored nonces."""
         self._keys = {key.key: key for key in keys}
         self.nonces = dict(nonces)
-        self.recent = {key: set(used) for key, used in (recent or {}).items()}
 
     def find(self, headers: Mapping[str, str]) -> ApiKey | None:
         """Return the key that a request names, without authentication."""
@@ -88,15 +79,9 @@ class Keyring:
         return key
 
     def _use(self, key: ApiKey, number: int) -> None:
-        highest = self.nonces.get(key.key, -1)
-        recent = self.recent.setdefault(key.key, set()) if key.nonce_window else set()
-        late = 0 <= number <= highest and number > highest - key.nonce_window
-        if number <= highest and (not late or number in recent or number == highest):
+        if number <= self.nonces.get(key.key, -1):
             raise VenueRefusal("EAPI:Invalid nonce")
-        self.nonces[key.key] = max(number, highest)
-        if key.nonce_window:
-            matcher = self.nonces[key.key] - key.nonce_window
-            self.recent[key.key] = {used for used in recent | {number} if used > matcher}
+        self.nonces[key.key] = number
 
 
 def _number(nonce: str) -> int:

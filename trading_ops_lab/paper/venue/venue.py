@@ -67,8 +67,7 @@ class Venue:
         self.failed = asyncio.Event()
         sessions = Sessions(self.store.fact("sessions", SessionState) or SessionState())
         self.store.save_fact("sessions", sessions.state)
-        recent = self.store.fact("recent_nonces", dict[str, list[int]])
-        keyring = Keyring(keys, self.store.nonces(), recent)
+        keyring = Keyring(keys, self.store.nonces())
         self.edge = Edge(board, sessions, keyring, self.store, self.journal)
         tokens, commands = Tokens(), PrivateCommands(self.engine)
         self.feed = Feed(
