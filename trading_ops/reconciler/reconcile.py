@@ -257,14 +257,13 @@ class IncidentReconciler:
             state=state,
             snapshot=snapshot,
         )
-        world = await self._world(case)
+        world, decision = await self._world_and_decision(case)
         if incident.resolved_at is not None and world.view in FIRING_STATES:
             clear = partial(incidents.forget_resolved, key=incident.id, now=clock.now())
             self.decision_log.add_change(incident, clear)
         if incident.quiet_since is not None and world.view in ACTIVE_STATES:
             came_back = partial(incidents.end_quiet, key=incident.id, now=clock.now())
             self.decision_log.add_change(incident, came_back)
-        decision = self._decide(case, world)
         await self._carry_out(case, decision, world)
         last = state.last(incident)
         if last is not None:
@@ -276,7 +275,7 @@ class IncidentReconciler:
         history = case.state.history(case.incident, now)
         return decide(case.incident, case.runbook, history, world, self.limits, now)
 
-    async def _world(self, case: _Reconciliation) -> World:
+    async def _world_and_decision(self, case: _Reconciliation) -> tuple[World, Decision]:
         view, blocked = self.observe(case.incident, case.state, case.snapshot)
         world = self.world_builder.build(
             case.target,
@@ -286,14 +285,16 @@ class IncidentReconciler:
             view=view,
             blocked=blocked,
         )
-        if case.runbook is None or case.target is None or view is not AlertState.FIRING:
-            return world
-        # Probe the target only for a step that would run now.
         decision = self._decide(case, world)
-        if not isinstance(decision, Run):
-            return world
+        if not isinstance(decision, Run) or case.runbook is None or case.target is None:
+            return world, decision
+        # Probe the target only for a step that would run now.
         step = case.runbook.steps[decision.step]
-        return replace(world, precondition=await self.runner.precondition(step, case.target))
+        precondition = await self.runner.precondition(step, case.target)
+        if precondition is None:
+            return world, decision
+        world = replace(world, precondition=precondition)
+        return world, self._decide(case, world)
 
     async def _carry_out(self, case: _Reconciliation, decision: Decision, world: World) -> None:
         incident, now = case.incident, clock.now()
