@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from trading_ops import clock
 from trading_ops.cli.console import output_option
 
 if TYPE_CHECKING:
@@ -30,7 +31,11 @@ def _checks() -> "Iterator[Check]":
     from trading_ops.cli.runbook import known_faults  # noqa: PLC0415
     from trading_ops.config.settings import load_settings  # noqa: PLC0415
     from trading_ops.config.targets import load_targets  # noqa: PLC0415
-    from trading_ops.doctor.backups import check_backup_folders, check_bot_records  # noqa: PLC0415
+    from trading_ops.doctor.backups import (  # noqa: PLC0415
+        check_backup_folders,
+        check_backups,
+        check_bot_records,
+    )
     from trading_ops.doctor.configuration import check_files  # noqa: PLC0415
     from trading_ops.doctor.connections import check_connections  # noqa: PLC0415
     from trading_ops.doctor.state import (  # noqa: PLC0415
@@ -49,6 +54,7 @@ def _checks() -> "Iterator[Check]":
     yield check_database(settings)
     yield check_dead_man_switch(settings)
     yield check_backup_folders(settings)
+    yield check_backups(settings, clock.now())
     yield check_bot_records(settings, registry)
     yield check_monitoring_passwords(settings)
     wanted = frozenset(rule.alert for rule in read_rules(settings.prometheus_config / "rules"))

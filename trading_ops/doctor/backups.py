@@ -2,8 +2,10 @@
 
 import configparser
 import subprocess
+from datetime import datetime, timedelta
 from pathlib import Path
 
+from trading_ops.backup.records import BackupRecords
 from trading_ops.backup.repository import RESTIC, default_folder
 from trading_ops.config.settings import Settings
 from trading_ops.doctor.check import Check
@@ -14,7 +16,49 @@ SYSTEMCTL_SECONDS = 10.0
 PGBACKREST_REPOSITORY, PGBACKREST_LOG = "/var/lib/pgbackrest", "/var/log/pgbackrest"
 """pgBackRest's defaults of `repo1-path` and `log-path`."""
 
+OLD = timedelta(days=1)
+"""A backup that operators take themselves is too old after this time."""
+
+TESTED_WITHIN = timedelta(days=7)
+"""The reconciler restores one a day as a test."""
+
+HOURS = 48
+"""Ages below are told in hours."""
+
 LOOPBACK = ("127.", "localhost:", "[::1]:")
+
+
+def check_backups(settings: Settings, now: datetime) -> Check:
+    """Check whether there is a recent backup, and whether one was restored to test it."""
+    name = "backups"
+    interval = timedelta(seconds=settings.backup_interval_seconds)
+    found = BackupRecords(settings.backup_records).all().values()
+    stored = [record for record in found if record.removed_at is None]
+    newest = max((record.created_at for record in stored), default=None)
+    tested = max(
+        (record.restore_tested_at for record in stored if record.restore_tested_at), default=None
+    )
+    problems = []
+    if newest is None:
+        problems.append("none")
+    elif now - newest > max(5 * interval, OLD if not interval else timedelta(hours=1)):
+        problems.append(f"the newest is {_age(now - newest)} old")
+    if newest is not None and tested is None:
+        problems.append("never restored as a test")
+    elif tested is not None and now - tested > TESTED_WITHIN:
+        problems.append(f"the last restore test was {_age(now - tested)} ago")
+    if not problems:
+        return Check(name=name, ok=True, detail=f"{len(stored)}, one of them restored as a test")
+    fix = "see `trading-ops backup list` and docs/backups.md"
+    if not interval:
+        problems.append("backup_interval_seconds is 0, so the reconciler takes none")
+        fix = "back up the database on its own host, or set the interval; see docs/backups.md"
+    return Check(name=name, ok=True, warning=True, detail="; ".join(problems), fix=fix)
+
+
+def _age(age: timedelta) -> str:
+    hours = age / timedelta(hours=1)
+    return f"{hours:.0f} h" if hours < HOURS else f"{hours / 24:.0f} days"
 
 
 def check_bot_records(settings: Settings, registry: Registry) -> Check:

@@ -1,12 +1,14 @@
 """The doctor's checks of backups."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from trading_ops.backup.records import BackupRecords, Record
 from trading_ops.config.settings import Settings
 from trading_ops.config.targets import parse_targets
-from trading_ops.doctor.backups import check_backup_folders, check_bot_records
+from trading_ops.doctor.backups import check_backup_folders, check_backups, check_bot_records
 
 TARGETS = """\
 version: 1
@@ -29,6 +31,50 @@ targets:
     tls: true
     service: {manager: systemd, unit: trading-bot@beta.service, node: host-b}
 """
+
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("interval", "age", "tested", "problem"),
+    [
+        (300.0, None, None, "none"),
+        (300.0, 2 * HOUR, 2 * HOUR, "2 h old"),
+        (300.0, HOUR / 6, None, "never restored"),
+        (300.0, HOUR / 6, 240 * HOUR, "10 days ago"),
+        (300.0, HOUR / 6, HOUR, ""),
+        (0.0, None, None, "interval"),
+        (0.0, 2 * HOUR, 2 * HOUR, ""),
+        (0.0, 72 * HOUR, 72 * HOUR, "3 days old"),
+    ],
+)
+def test_backups_that_are_missing_old_or_untested_are_told(
+    tmp_path: Path,
+    interval: float,
+    age: timedelta | None,
+    tested: timedelta | None,
+    problem: str,
+) -> None:
+    """With an interval of 0, no alert tells it."""
+    settings = Settings(root=tmp_path, var=tmp_path / "var", backup_interval_seconds=interval)
+    if age is not None:
+        at = NOW - age
+        record = Record(
+            id="20260228T000000",
+            created_at=at,
+            recoverable_to=at,
+            location="",
+            bytes=1,
+            files=1,
+            release="1",
+            restore_tested_at=None if tested is None else NOW - tested,
+        )
+        BackupRecords(settings.backup_records).put(record)
+    check = check_backups(settings, NOW)
+    assert check.warning is bool(problem)
+    assert problem in check.detail
 
 
 def test_a_bot_of_this_host_that_is_in_no_backup_is_named(tmp_path: Path) -> None:
