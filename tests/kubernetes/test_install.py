@@ -62,6 +62,24 @@ def test_the_shipped_role_is_that_of_the_documented_targets(project: Path) -> No
     assert read(project / "deploy" / "kubernetes" / "role.yaml") == read(shipped)
 
 
+def test_what_backups_need_is_mounted(project: Path) -> None:
+    """The root file system is read-only; and a volume that is lost must not take both with it."""
+    pod = next(pod for pod in pods(project) if pod["containers"][0]["name"] == "reconciler")
+    (container,) = pod["containers"]
+    environment = {entry["name"]: entry["value"] for entry in container["env"]}
+    mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+    claims = {
+        claim["metadata"]["name"]
+        for document in base(project)
+        for claim in document.get("spec", {}).get("volumeClaimTemplates", ())
+    }
+    repository = mounts[environment["TRADING_OPS_BACKUP_REPOSITORY"]]
+    assert repository in claims - {mounts["/var/lib/trading-ops"]}
+    settings = mounts[f"{environment['TRADING_OPS_ROOT']}/settings.yml"]
+    assert Path(environment["TRADING_OPS_NOTIFY_CONFIG"]).parent.as_posix() in mounts
+    assert settings in {volume["name"] for volume in pod["volumes"] if "configMap" in volume}
+
+
 def test_each_file_is_there_and_each_mounted_object_is_made(project: Path) -> None:
     (kustomization,) = read(project / "kustomization.yaml")
     made = {}
@@ -114,7 +132,7 @@ def test_every_container_is_hardened(project: Path) -> None:
             assert not context["allowPrivilegeEscalation"]
             assert context["capabilities"] == {"drop": ["ALL"]}
             mounts = {mount["name"] for mount in container["volumeMounts"]}
-            claims = {"data"}
+            claims = {"data", "backups"}
             assert mounts <= {volume["name"] for volume in pod["volumes"]} | claims
 
 
