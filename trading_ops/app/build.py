@@ -11,8 +11,7 @@ from aiohttp import web
 
 from trading_ops import logs
 from trading_ops.actions import registry as actions
-from trading_ops.api.readiness import ReadinessRoutes
-from trading_ops.app.dependencies import Dependencies, own_entry
+from trading_ops.app.dependencies import Dependencies, Parts, own_entry
 from trading_ops.app.http import application_of
 from trading_ops.audit.checkpoint import Anchors, note_key
 from trading_ops.audit.config_watch import ConfigWatch
@@ -41,7 +40,6 @@ from trading_ops.messages.bot_events import BotEvents
 from trading_ops.messages.outbox import Outbox
 from trading_ops.notify.channels import FILE as NOTIFY_URLS
 from trading_ops.readiness.evaluate import Evaluator
-from trading_ops.readiness.plan import load_plan
 from trading_ops.reconciler.acknowledgements import AcknowledgementSync
 from trading_ops.reconciler.clocks import (
     ALERTMANAGER,
@@ -174,17 +172,17 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
                     _readiness(deps, holding) as readiness,
                     _bot_events(deps, agent_monitor, outbox),
                 ):
+                    parts = Parts(
+                        loop=loop,
+                        scheduler=scheduler,
+                        outbox=outbox,
+                        backups=backups,
+                        holding=holding,
+                        agent_monitor=agent_monitor,
+                        readiness=readiness,
+                    )
                     yield Reconciler(
-                        application=application_of(
-                            deps,
-                            loop,
-                            holding,
-                            agent_monitor,
-                            outbox=outbox,
-                            backups=backups,
-                            readiness=readiness,
-                            scheduler=scheduler,
-                        ),
+                        application=application_of(deps, parts),
                         loop=loop,
                         holding=holding,
                         agent_monitor=agent_monitor,
@@ -287,28 +285,19 @@ def _suspension(deps: Dependencies, holding: HoldManager) -> PartSuspension:
 
 
 @contextlib.asynccontextmanager
-async def _readiness(deps: Dependencies, holding: HoldManager) -> AsyncIterator[ReadinessRoutes]:
+async def _readiness(deps: Dependencies, holding: HoldManager) -> AsyncIterator[Evaluator]:
     """Build the evaluation of readiness runs."""
-    settings, registry = deps.settings, deps.index.registry
     evaluator = Evaluator(
         reader=deps.reader,
         writer=deps.writer,
         prometheus=_prometheus(deps, deps.session),
-        registry=registry,
+        registry=deps.index.registry,
         holding=holding,
-        suppression=Suppression(reader=deps.reader, observe_only=settings.observe_only),
+        suppression=Suppression(reader=deps.reader, observe_only=deps.settings.observe_only),
         metrics=deps.metrics.readiness,
     )
     async with deps.tasks.running("readiness", evaluator.run):
-        yield ReadinessRoutes(
-            deps.writer,
-            deps.api_reader,
-            registry,
-            load_plan(settings.readiness_config),
-            evaluator.wakeup,
-            audit_key=settings.secret("audit_key").encode(),
-            two_person_approval=settings.two_person_approval,
-        )
+        yield evaluator
 
 
 @contextlib.asynccontextmanager

@@ -1,16 +1,23 @@
-"""Shared dependencies of the reconciler's parts."""
+"""What the reconciler's parts share, and the parts themselves."""
 
 import asyncio
 from dataclasses import dataclass
 
 import aiohttp
 
+from trading_ops.backup.scheduled import Backups
 from trading_ops.clients.monitoring import Monitoring
 from trading_ops.config.settings import Settings
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import ConfigError
+from trading_ops.holds.agent_monitor import AgentMonitor
+from trading_ops.holds.holds import HoldManager
+from trading_ops.jobs.scheduler import Scheduler
+from trading_ops.messages.outbox import Outbox
+from trading_ops.readiness.evaluate import Evaluator
 from trading_ops.reconciler.crash_recovery import CrashMarks
 from trading_ops.reconciler.lease import Leases
+from trading_ops.reconciler.loop import Loop
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reconciler.runbook_index import RunbookIndex
 from trading_ops.store.reader import Reader
@@ -45,6 +52,19 @@ class Dependencies:
     def monitoring(self) -> Monitoring:
         """Return the Prometheus and Alertmanager clients."""
         return Monitoring(self.session, self.settings, self.index.registry, name=self.name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """The parts that run, for the HTTP application."""
+
+    loop: Loop
+    scheduler: Scheduler
+    outbox: Outbox
+    backups: Backups
+    holding: HoldManager
+    agent_monitor: AgentMonitor
+    readiness: Evaluator
 
 
 def own_entry(settings: Settings, registry: Registry) -> Target:

@@ -26,50 +26,24 @@ from trading_ops.api.stream import StreamRoutes
 from trading_ops.api.system import SystemRoutes
 from trading_ops.api.targets import TargetRoutes
 from trading_ops.api.webhook import MessageWebhook, Webhook
-from trading_ops.app.dependencies import Dependencies
-from trading_ops.backup.scheduled import Backups
+from trading_ops.app.dependencies import Dependencies, Parts
 from trading_ops.capacity.read import Capacity, choices_of
 from trading_ops.clients.prometheus import Prometheus
 from trading_ops.console.build import add_console
 from trading_ops.domain.target import NAMED_BOTS
-from trading_ops.holds.agent_monitor import AgentMonitor
-from trading_ops.holds.holds import HoldManager
-from trading_ops.jobs.scheduler import Scheduler
-from trading_ops.messages.outbox import Outbox
-from trading_ops.reconciler.loop import Loop
+from trading_ops.readiness.plan import load_plan
 from trading_ops.reports.recovery_times import recovery_times
 from trading_ops.reports.sending import ReportSender
 
 
-def application_of(
-    deps: Dependencies,
-    loop: Loop,
-    holding: HoldManager,
-    agent_monitor: AgentMonitor,
-    *,
-    outbox: Outbox,
-    backups: Backups,
-    readiness: ReadinessRoutes,
-    scheduler: Scheduler,
-) -> web.Application:
+def application_of(deps: Dependencies, parts: Parts) -> web.Application:
     """Return the application; it closes its streams on shutdown."""
     authenticator = Authenticator(
         deps.settings, lambda reason: deps.metrics.security.auth_refused.labels(reason).inc()
     )
     stream = StreamRoutes(Feed(deps.api_reader), Feed(deps.api_reader, BOT_EVENTS), authenticator)
     deps.metrics.websocket_clients.set_function(lambda: stream.clients)
-    handlers = _handlers(
-        deps,
-        loop,
-        holding,
-        agent_monitor,
-        stream,
-        outbox=outbox,
-        backups=backups,
-        readiness=readiness,
-        scheduler=scheduler,
-    )
-    table = routes(handlers)
+    table = routes(_handlers(deps, parts, stream))
     application = build_application(table, authenticator)
     add_console(
         application,
@@ -88,20 +62,10 @@ def application_of(
     return application
 
 
-def _handlers(
-    deps: Dependencies,
-    loop: Loop,
-    holding: HoldManager,
-    agent_monitor: AgentMonitor,
-    stream: StreamRoutes,
-    *,
-    outbox: Outbox,
-    backups: Backups,
-    readiness: ReadinessRoutes,
-    scheduler: Scheduler,
-) -> Handlers:
+def _handlers(deps: Dependencies, parts: Parts, stream: StreamRoutes) -> Handlers:
     settings, reader, writer = deps.settings, deps.api_reader, deps.writer
     registry = deps.index.registry
+    loop, monitor = parts.loop, parts.agent_monitor
 
     def passed_ago() -> float:
         return clock.monotonic() - loop.passed_at
@@ -110,13 +74,13 @@ def _handlers(
         passed_ago=passed_ago,
         poll_seconds=loop.poll_seconds,
         snapshot=lambda: loop.snapshot,
-        probes=lambda: list(agent_monitor.probes.values()),
+        probes=lambda: list(monitor.probes.values()),
         queue=lambda: writer.waiting,
     )
     books = {path.stem: path.read_text("utf-8") for path in settings.runbooks.glob("*.md")}
     return Handlers(
         webhook=Webhook(loop.intake),
-        message_webhook=MessageWebhook(outbox),
+        message_webhook=MessageWebhook(parts.outbox),
         incidents=IncidentRoutes(
             reader, writer, registry, loop.acknowledgements, lambda: loop.snapshot
         ),
@@ -124,28 +88,36 @@ def _handlers(
         catalogue=CatalogueRoutes(deps.index, books, loop.manual_actions),
         approvals=ApprovalRoutes(writer, reader),
         automation=AutomationRoutes(writer, reader, registry, deps.metrics),
-        backups=BackupRoutes(reader, backups),
+        backups=BackupRoutes(reader, parts.backups),
         bot_events=BotEventRoutes(reader),
         maintenance=MaintenanceRoutes(writer, reader, registry),
-        messages=MessageRoutes(writer, reader, outbox),
-        readiness=readiness,
+        messages=MessageRoutes(writer, reader, parts.outbox),
+        readiness=ReadinessRoutes(
+            writer,
+            reader,
+            registry,
+            load_plan(settings.readiness_config),
+            parts.readiness.wakeup,
+            audit_key=settings.secret("audit_key").encode(),
+            two_person_approval=settings.two_person_approval,
+        ),
         reports=ReportRoutes(
             ReportSender(
                 prometheus=Prometheus(deps.monitoring.reports_prometheus()),
                 reader=reader,
-                outbox=outbox,
+                outbox=parts.outbox,
                 bots=tuple(target.name for target in registry if target.kind in NAMED_BOTS),
                 capacity=_capacity(deps),
             )
         ),
-        jobs=JobRoutes(scheduler),
+        jobs=JobRoutes(parts.scheduler),
         targets=TargetRoutes(
             reader,
             writer,
             registry,
-            holding,
+            parts.holding,
             lambda: loop.silences.of_target,
-            lambda: agent_monitor.probes,
+            lambda: monitor.probes,
             observe_only=settings.observe_only,
             two_person_approval=settings.two_person_approval,
         ),
