@@ -40,6 +40,8 @@ USERS='trading-ops trading-ops-node'
 NODE_DEFAULTS=/etc/default/trading-ops-node
 MEMORY=/dev/shm
 GOING_BACK=''
+# Without the first, a restart resets every pending alert; without the second, any web page may read its API.
+PROMETHEUS_FLAGS='--rules.alert.for-grace-period=1m --web.cors.origin=none'
 KEY=latest
 GIVEN=''
 
@@ -234,20 +236,31 @@ no_timer() {
 # Debian's units read these files; the one that was there is kept for uninstall.
 peers() {
     [ -n "$WITH_PROMETHEUS" ] || return 0
-    peer prometheus "--config.file=$VAR/prometheus/prometheus.yml --storage.tsdb.retention.time=35d --storage.tsdb.retention.size=10GB --web.listen-address=127.0.0.1:9090"
+    peer prometheus "$PROMETHEUS_FLAGS --config.file=$VAR/prometheus/prometheus.yml --storage.tsdb.retention.time=35d --storage.tsdb.retention.size=10GB --web.listen-address=127.0.0.1:9090"
+    missing_flags
     peer prometheus-alertmanager "--config.file=$VAR/alertmanager/alertmanager.yml --web.listen-address=127.0.0.1:9093 --cluster.listen-address="
 }
 
 is_ours() { grep -qs 'written by trading-ops' "/etc/default/$1"; }
 
 peer() {
-    ! is_ours "$1" || return 0
     file=/etc/default/$1
+    ! is_ours "$1" || return 0
     [ ! -e "$file" ] || [ -e "$file.before-trading-ops" ] || run cp -p "$file" "$file.before-trading-ops"
     put 0644 "$file" <<END
 # written by trading-ops setup.sh; the file before is $file.before-trading-ops
 ARGS="$2"
 END
+}
+
+# Our file of an older release, which you may have changed, does not have them.
+missing_flags() {
+    is_ours prometheus || return 0
+    for flag in $PROMETHEUS_FLAGS; do
+        ! grep -q -e "${flag%%=*}" /etc/default/prometheus || continue
+        run sed -i "s|^ARGS=\"|&$flag |" /etc/default/prometheus
+        say "/etc/default/prometheus: added $flag"
+    done
 }
 
 # A service that does not become ready fails it. The node is first: without it nothing is remediated, and

@@ -143,7 +143,7 @@ def filtering_proxy(folder: Path, name: str) -> Iterator[str]:
     text = (Path(__file__).parents[3] / "deploy" / "docker-proxy.conf").read_text("utf-8")
     replaced = {
         "/var/run/docker.sock": engine,
-        "/var/lib/trading-ops-docker/proxy.sock": f"{folder}/proxy.sock",
+        "/run/trading-ops-docker/proxy.sock": f"{folder}/proxy.sock",
         "alpha|beta": name,
     }
     for old, new in replaced.items():

@@ -420,3 +420,19 @@ def test_a_node_that_was_removed_can_be_followed_by_anything(site: Site) -> None
     assert not defaults.exists()
     done = site.run("configure_and_start() { :; }; release() { :; }; main install")
     assert done.returncode == 0, done.stderr
+
+
+def test_an_older_file_of_prometheus_gets_the_flags_that_it_lacks(site: Site) -> None:
+    """Without losing what was changed in it."""
+    file = site.root / "etc/default/prometheus"
+    ours = "# written by trading-ops setup.sh\n"
+    file.write_text(f'{ours}ARGS="--config.file=mine --web.listen-address=10.0.0.4:9090"\n')
+    for _ in range(2):
+        done = site.run("WITH_PROMETHEUS=yes; peers")
+        assert done.returncode == 0, done.stderr
+    text = file.read_text()
+    assert "--config.file=mine" in text
+    assert "10.0.0.4:9090" in text
+    assert "127.0.0.1" not in text
+    for flag in ("--web.cors.origin=none", "--rules.alert.for-grace-period=1m"):
+        assert text.count(flag) == 1
