@@ -26,6 +26,7 @@ from tests.postgres import Cluster
 from trading_ops.config.settings import Settings
 from trading_ops.domain.job import JobOutcome
 from trading_ops.jobs.job import Context, load
+from trading_ops.jobs.schedule import Cron
 from trading_ops.jobs.work.database_report import DatabaseReport
 from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.reader import Reader
@@ -116,6 +117,7 @@ async def run(folder: Path, cluster: Cluster, *, rows: int, rate: float, seconds
         settings=Settings(root=folder, var=folder / "var", database=url),
         writer=writer,
         reader=reader,
+        schedule=Cron(expression="0 0 * * *"),
         timeout=timedelta(minutes=10),
     )
     try:

@@ -24,7 +24,7 @@ from prometheus_client import CollectorRegistry
 from trading_ops.config.settings import Settings
 from trading_ops.domain.job import JobOutcome, JobRun
 from trading_ops.jobs.config import JobEntry, load_jobs
-from trading_ops.jobs.job import Context, JobResult, Plan
+from trading_ops.jobs.job import Context, Job, JobResult, Plan
 from trading_ops.jobs.schedule import Cron
 from trading_ops.jobs.scheduler import Scheduler
 from trading_ops.reconciler.lease import Leases
@@ -84,8 +84,10 @@ def simulate(
 
 
 @contextlib.contextmanager
-def simulated(folder: Path, entries: Mapping[str, JobEntry]) -> Iterator[tuple[Scheduler, Leases]]:
-    """A scheduler on a store of its own, whose jobs do nothing."""
+def simulated(
+    folder: Path, entries: Mapping[str, JobEntry], job: Job | None = None
+) -> Iterator[tuple[Scheduler, Leases]]:
+    """A scheduler on a store of its own, whose jobs do nothing, or do as one of the test's."""
     url = f"sqlite:///{folder / 'store.db'}"
     upgrade(url)
     writer, reader = Writer(writing_engine(url)), Reader(reading_engine(url))
@@ -99,8 +101,8 @@ def simulated(folder: Path, entries: Mapping[str, JobEntry]) -> Iterator[tuple[S
                 reader=reader,
                 lease=lease,
                 metrics=JobMetrics(CollectorRegistry()),
-                settings=Settings(root=folder, var=folder),
-                jobs=dict.fromkeys(entries, Instant()),
+                settings=Settings(root=folder, var=folder, notify_config=folder / "notify.yml"),
+                jobs=dict.fromkeys(entries, job or Instant()),
             ),
             lease,
         )

@@ -26,6 +26,7 @@ from trading_ops.cli.clean_up import clean_up
 from trading_ops.config.settings import Settings
 from trading_ops.domain.job import JobOutcome
 from trading_ops.jobs.job import Context, load
+from trading_ops.jobs.schedule import Cron
 
 STAMP = "20260301T000000.000000"
 
@@ -233,6 +234,7 @@ async def test_the_job_lists_and_removes(start: Start, settings: Settings) -> No
             settings=settings,
             writer=replica.scheduler.writer,
             reader=replica.scheduler.reader,
+            schedule=Cron(expression="0 0 * * *"),
             timeout=timedelta(minutes=5),
         )
         steps = (await job.plan(context)).steps
@@ -262,6 +264,7 @@ async def test_a_run_that_is_cut_off_removes_nothing_more(
             settings=settings,
             writer=replica.scheduler.writer,
             reader=replica.scheduler.reader,
+            schedule=Cron(expression="0 0 * * *"),
             timeout=timedelta(minutes=5),
         )
         run = asyncio.create_task(load("clean_up").run(context))

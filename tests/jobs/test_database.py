@@ -18,6 +18,7 @@ from trading_ops.config.settings import Settings
 from trading_ops.domain.job import JobOutcome
 from trading_ops.errors import StoreError
 from trading_ops.jobs.job import Context, load
+from trading_ops.jobs.schedule import Cron
 from trading_ops.store.care import LONG_TRANSACTION, DatabaseNeed, obstacle
 
 JOBS = ("database_vacuum", "database_reindex")
@@ -55,6 +56,7 @@ targets:
 def context_of(replica: Replica, folder: Path, url: str, *, bots: str = "") -> Context:
     (folder / "targets.yml").write_text(TARGETS + bots)
     return Context(
+        schedule=Cron(expression="0 0 * * *"),
         settings=Settings(
             root=folder, var=folder / "var", database=url, targets_file=folder / "targets.yml"
         ),

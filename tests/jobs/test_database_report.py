@@ -20,6 +20,7 @@ from tests.postgres import Cluster
 from trading_ops.config.settings import Settings
 from trading_ops.domain.job import JobOutcome
 from trading_ops.jobs.job import Context, JobResult
+from trading_ops.jobs.schedule import Cron
 from trading_ops.jobs.work import findings
 from trading_ops.jobs.work.database_report import CHECK_EVERY, KIND, POOLS, DatabaseReport
 from trading_ops.store.engine import reading_engine, writing_engine
@@ -70,7 +71,13 @@ async def installed(folder: Path, url: str, *, bots: str = "") -> AsyncIterator[
     )
     try:
         yield Days(
-            Context(settings=settings, writer=writer, reader=reader, timeout=timedelta(minutes=5))
+            Context(
+                schedule=Cron(expression="0 0 * * *"),
+                settings=settings,
+                writer=writer,
+                reader=reader,
+                timeout=timedelta(minutes=5),
+            )
         )
     finally:
         reader.close()

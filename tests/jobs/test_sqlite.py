@@ -22,6 +22,7 @@ from trading_ops.domain.job import JobOutcome
 from trading_ops.errors import StoreError
 from trading_ops.instrument import BotMetrics
 from trading_ops.jobs.job import Context, load
+from trading_ops.jobs.schedule import Cron
 from trading_ops.store.engine import WAL_BYTES, reading_engine, writing_engine
 
 JOB = load("database_optimize")
@@ -38,6 +39,7 @@ def context_of(replica: Replica, folder: Path) -> Context:
         settings=Settings(root=folder, var=folder / "var", targets_file=folder / "targets.yml"),
         writer=replica.scheduler.writer,
         reader=replica.scheduler.reader,
+        schedule=Cron(expression="0 0 * * *"),
         timeout=timedelta(minutes=5),
     )
 

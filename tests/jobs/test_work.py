@@ -127,6 +127,7 @@ def context_of(replica: Replica, folder: Path, *calendars: str) -> Context:
         settings=Settings(root=folder, var=folder / "var", notify_config=folder / "notify.yml"),
         writer=replica.scheduler.writer,
         reader=replica.scheduler.reader,
+        schedule=parse("55 23 * * *", "UTC"),
         timeout=timedelta(minutes=5),
         calendars=frozenset(calendars),
     )

@@ -18,6 +18,7 @@ import pytest
 from freezegun import freeze_time
 
 from tests.jobs.day import simulated
+from tests.jobs.spans import NOTIFY, Spans
 from trading_ops.domain.job import JobRun
 from trading_ops.jobs.config import load_jobs
 from trading_ops.jobs.work.sessions import Table
@@ -65,11 +66,12 @@ def table() -> Table:
     return msgspec.json.decode(subprocess.check_output(command), type=Table)
 
 
-async def runs_of_a_year(folder: Path, yaml: str, due: list[datetime]) -> list[JobRun]:
+async def runs_of_a_year(folder: Path, yaml: str, due: list[datetime], job: Spans) -> list[JobRun]:
     """Return the reports of a year, with passes a second before, at and after each due time."""
+    (folder / "notify.yml").write_text(NOTIFY)
     (folder / "jobs.yml").write_text(f"jobs:\n  {REPORT}: {yaml}\n")
     entries = {REPORT: load_jobs(folder).entries[REPORT]}
-    with simulated(folder, entries) as (scheduler, lease):
+    with simulated(folder, entries, job) as (scheduler, lease):
         for name, sessions in table().items():
             store = partial(jobs.store_sessions, calendar=name, sessions=sessions, now=BEGIN)
             await scheduler.writer.run(store)
@@ -107,7 +109,12 @@ async def runs_of_a_year(folder: Path, yaml: str, due: list[datetime]) -> list[J
 def test_a_year_has_one_report_for_each_day(
     tmp_path: Path, yaml: str, due: list[datetime], count: int
 ) -> None:
-    runs = asyncio.run(runs_of_a_year(tmp_path, yaml, due))
+    reports = Spans(REPORT)
+    runs = asyncio.run(runs_of_a_year(tmp_path, yaml, due, reports))
     started: list[Any] = sorted((run.due_at, run.started_at) for run in runs)
     assert started == [(moment, moment) for moment in due]
     assert len(started) == count
+    # Each report ends when it is due, and begins where the one before ended.
+    assert [until for _, until in reports.found] == due
+    assert [since for since, _ in reports.found][1:] == due[:-1]
+    assert due[0] - reports.found[0][0] >= timedelta(hours=23)

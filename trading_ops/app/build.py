@@ -39,6 +39,7 @@ from trading_ops.jobs.windows import load_windows
 from trading_ops.messages.bot_events import BotEvents
 from trading_ops.messages.outbox import Outbox
 from trading_ops.notify.channels import FILE as NOTIFY_URLS
+from trading_ops.notify.config import zone_of
 from trading_ops.readiness.evaluate import Evaluator
 from trading_ops.reconciler.acknowledgements import AcknowledgementSync
 from trading_ops.reconciler.clocks import (
@@ -489,7 +490,7 @@ def _scheduler(deps: Dependencies) -> Scheduler:
     loaded = load_windows(folder, deps.index.registry)
     for refused in loaded.refused:
         log.error("maintenance_window_refused", error=str(refused))
-    jobs = load_jobs(folder)
+    jobs = load_jobs(folder, reports_zone=zone_of(deps.settings.notify_config))
     for refused in jobs.refused:
         log.error("job_entry_refused", error=str(refused))
     return Scheduler(

@@ -452,15 +452,19 @@ class ReconcilerApi:
         path = f"/api/v1/messages/{_part(key)}/{change}"
         return _decode(await self._order("POST", path, owner=owner), MessageView)
 
-    async def report(self, period: str, *, date: str | None) -> ReportView:
-        """Return a report: `daily`, `weekly`, `monthly` or `quarterly`."""
-        params = {} if date is None else {"date": date}
-        return _decode(await self._get(f"/api/v1/reports/{_part(period)}", params), ReportView)
+    async def report(self, period: str, **which: str) -> ReportView:
+        """Return a report: `daily`, `weekly`, `monthly` or `quarterly`.
 
-    async def send_report(self, period: str, *, date: str | None, owner: str) -> list[str]:
-        """Send a report; return its channels."""
+        Args:
+            period: kind of period.
+            **which: `date`, or `since` and `until`; none: the default of the API.
+        """
+        return _decode(await self._get(f"/api/v1/reports/{_part(period)}", which), ReportView)
+
+    async def send_report(self, period: str, *, owner: str, **which: str) -> list[str]:
+        """Send a report, selected as for `report`; return its channels."""
         path = f"/api/v1/reports/{_part(period)}"
-        return _decode(await self._order("POST", path, date=date, owner=owner), _Sent).channels
+        return _decode(await self._order("POST", path, owner=owner, **which), _Sent).channels
 
     async def test_alert(self) -> str:
         """Fire a test alert; return its id."""

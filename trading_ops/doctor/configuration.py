@@ -63,8 +63,9 @@ def _runbooks(settings: Settings, faults: frozenset[str] | None) -> str:
 
 def _jobs(settings: Settings) -> str:
     from trading_ops.jobs.config import load_jobs  # noqa: PLC0415 - heavy
+    from trading_ops.notify.config import zone_of  # noqa: PLC0415 - heavy
 
-    loaded = load_jobs(settings.targets_file.parent)
+    loaded = load_jobs(settings.targets_file.parent, reports_zone=zone_of(settings.notify_config))
     if loaded.refused:
         raise loaded.refused[0]
     return f"{sum(entry.enabled for entry in loaded.entries.values())} enabled"

@@ -17,11 +17,13 @@ from trading_ops.jobs.schedule import AtSession, Schedule, parse
 
 FILE = "jobs.yml"
 MOST_JITTER = timedelta(hours=1)
+REPORT = "report_"
+"""Prefix of the jobs that send reports."""
 
 
 class _JobEntry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     schedule: str
-    zone: str = "UTC"
+    zone: str | None = None
     misfire: Literal["run_once", "skip"] = "run_once"
     timeout: str = "1h"
     jitter: str = "0s"
@@ -58,14 +60,26 @@ class LoadedJobs:
     """What is invalid: an entry, or the file."""
 
 
-def load_jobs(folder: Path, known: Collection[str] = JOBS) -> LoadedJobs:
+def load_jobs(
+    folder: Path, known: Collection[str] = JOBS, *, reports_zone: str = "UTC"
+) -> LoadedJobs:
     """Return every job's entry, from the shipped file and the one in `folder`.
 
     An invalid entry of the user's file is left out, so that its job runs as shipped: the reconciler
     must start without it, and with the others.
+
+    Args:
+        folder: of the user's file.
+        known: the names of the jobs.
+        reports_zone: time zone of the jobs that send reports; the others have UTC.
     """
     shipped = _read((files("trading_ops.jobs") / FILE).read_text("utf-8"), FILE)
-    entries = {name: _entry(name, shipped[name], FILE) for name in shipped if name in known}
+    zones = {name: reports_zone if name.startswith(REPORT) else "UTC" for name in known}
+    entries = {
+        name: _entry(name, shipped[name], FILE, zone=zones[name])
+        for name in shipped
+        if name in known
+    }
     own = folder / FILE
     if not own.exists():
         return LoadedJobs(entries=entries)
@@ -80,7 +94,9 @@ def load_jobs(folder: Path, known: Collection[str] = JOBS) -> LoadedJobs:
             refused.append(ConfigError(str(own), f"jobs.{name}", "unknown job", fix))
             continue
         try:
-            entries[name] = _entry(name, {**shipped.get(name, {}), **values}, str(own))
+            entries[name] = _entry(
+                name, {**shipped.get(name, {}), **values}, str(own), zone=zones[name]
+            )
         except ConfigError as error:
             refused.append(error)
     return LoadedJobs(entries=entries, refused=tuple(refused))
@@ -114,7 +130,7 @@ def _read(text: str, where: str) -> dict[str, dict[str, Any]]:
         raise ConfigError(where, "", str(error), fix) from error
 
 
-def _entry(name: str, values: Mapping[str, Any], where: str) -> JobEntry:
+def _entry(name: str, values: Mapping[str, Any], where: str, *, zone: str) -> JobEntry:
     key = f"jobs.{name}"
     try:
         entry = msgspec.convert(values, _JobEntry)
@@ -129,7 +145,7 @@ def _entry(name: str, values: Mapping[str, Any], where: str) -> JobEntry:
     jitter = _length(entry.jitter, where, f"{key}.jitter")
     if jitter > MOST_JITTER:
         raise ConfigError(where, f"{key}.jitter", f"{entry.jitter} is too long", "at most 1h")
-    schedule = parse(entry.schedule, entry.zone, where=where, key=key)
+    schedule = parse(entry.schedule, entry.zone or zone, where=where, key=key)
     return JobEntry(
         name=name,
         schedule=schedule,

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from trading_ops.config.settings import Settings
 from trading_ops.domain.job import JobOutcome
+from trading_ops.jobs.schedule import Schedule
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
 
@@ -46,6 +47,7 @@ class Context:
     settings: Settings
     writer: Writer
     reader: Reader
+    schedule: Schedule
     timeout: timedelta
     """Time limit of a run."""
 

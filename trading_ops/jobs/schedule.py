@@ -35,6 +35,8 @@ NEAR = timedelta(hours=3)
 """An upper bound of clock changes."""
 
 CRON_FIELDS = 5
+LOOK_BACK = tuple(map(timedelta, (0.02, 1.1, 8, 32, 367, 3_000)))
+"""How far back a due time is looked for: the first is enough for a schedule of minutes."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,29 @@ def next_due(
         moments = (_edge(schedule, session) for session in sessions)
         return min((moment for moment in moments if moment > after), default=None)
     return _next_cron(schedule, after)
+
+
+def last_due(
+    schedule: Schedule, until: datetime, sessions: Sequence[TradingSession] = ()
+) -> datetime | None:
+    """Return the last due time that is not after `until`; None: none is known.
+
+    Args:
+        schedule: of the job.
+        until: the latest result.
+        sessions: as for `next_due`.
+    """
+    if isinstance(schedule, AtSession):
+        moments = (_edge(schedule, session) for session in sessions)
+        return max((moment for moment in moments if moment <= until), default=None)
+    found = None
+    for back in LOOK_BACK:
+        following = _next_cron(schedule, until - back)
+        while following <= until:
+            found, following = following, _next_cron(schedule, following)
+        if found is not None:
+            break
+    return found
 
 
 def grace(

@@ -411,6 +411,7 @@ class Scheduler:
             settings=self.settings,
             writer=self.writer,
             reader=self.reader,
+            schedule=entry.schedule,
             timeout=entry.timeout,
             calendars=calendars(self.entries),
         )

@@ -83,6 +83,15 @@ class NotifyConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         return tuple(sorted({channel for route in self.routes for channel in route.to}))
 
 
+def zone_of(path: Path) -> str:
+    """Return the time zone of a notify.yml; UTC while there is none, or it is invalid."""
+    try:
+        config = load_notify(path)
+    except ConfigError:
+        return "UTC"
+    return "UTC" if config is None else config.timezone
+
+
 def load_notify(path: Path) -> NotifyConfig | None:
     """Read notify.yml; None if the file does not exist, so that no messages are sent.
 

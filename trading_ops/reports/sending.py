@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, replace
-from datetime import UTC, date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -22,6 +22,8 @@ from trading_ops.store.reader import Reader
 
 DUE = frozenset({Level.WARNING, Level.CRITICAL})
 
+Span = tuple[datetime, datetime]
+LONGEST = timedelta(days=93)
 EARLIEST = date(2000, 1, 1)
 """No data is older, and earlier dates have no previous period."""
 
@@ -38,51 +40,62 @@ class ReportSender:
 
     capacity: Capacity
 
-    async def show(self, period: Period, day: date | None) -> tuple[Report, Rendered]:
+    async def show(
+        self, period: Period, day: date | None, span: Span | None = None
+    ) -> tuple[Report, Rendered]:
         """Return the report on the period that contains a day, as values and as text.
 
         Args:
             period: kind of period.
             day: in the time zone of notify.yml; None: today, or yesterday for longer periods.
+            span: the start and end, instead of a day's period.
 
         Raises:
             RequestRefused: there is no report for the day.
             ConfigError: notify.yml or capacity.yml is invalid.
             StoreError: the store did not answer.
         """
-        report, renderer = await self._create(period, day)
+        report, renderer = await self._create(period, day, span)
         return report, await asyncio.to_thread(renderer.message, message_of(report))
 
-    async def send(self, period: Period, day: date | None) -> list[str]:
+    async def send(self, period: Period, day: date | None, span: Span | None = None) -> list[str]:
         """Send the report to its channels, once per channel and period; return the channels.
+
+        Args:
+            period: as for `show`.
+            day: as for `show`.
+            span: as for `show`.
 
         Raises:
             RequestRefused: messages are off, no route accepts reports, or the day has no report.
             ConfigError: notify.yml or capacity.yml is invalid.
             StoreError: the store did not answer.
         """
-        report, _ = await self._create(period, day)
+        report, _ = await self._create(period, day, span)
         channels = await self.outbox.enqueue(message_of(report))
         if not channels:
             raise RequestRefused("no route of notify.yml accepts reports: see docs/reports.md")
         return channels
 
-    async def _create(self, period: Period, day: date | None) -> tuple[Report, Renderer]:
+    async def _create(
+        self, period: Period, day: date | None, span: Span | None
+    ) -> tuple[Report, Renderer]:
         path = self.outbox.config_path
         zone, renderer = await asyncio.to_thread(_zone, path)
         now = clock.now()
-        today = now.astimezone(zone).date()
-        day = day or default_day(period, today)
-        if not EARLIEST <= day <= today:
-            raise RequestRefused(f"no report for {day}: choose a day from {EARLIEST} to today")
-        since, end = span_of(period, day, zone)
+        since, until = span or _span(period, day, zone, now)
+        if not since < until <= now or until - since > LONGEST:
+            raise RequestRefused(
+                f"no report from {since.isoformat()} to {until.isoformat()}: choose an end that is "
+                f"not in the future, and at most {LONGEST.days} days"
+            )
         report = await make_report(
             self.prometheus,
             self.reader,
             bots=self.bots,
             period=period,
             since=since.astimezone(UTC),
-            until=min(end.astimezone(UTC), now),
+            until=until.astimezone(UTC),
         )
         if period is Period.QUARTERLY:
             plan = await self.capacity.plan(now=now)
@@ -95,9 +108,13 @@ class ReportSender:
 
 
 def message_of(report: Report) -> Message:
-    """Return a report as a message, with the period as key, so that it is sent once."""
+    """Return a report as a message, with its span as key, so that it is sent once.
+
+    A report on a period that has not ended is another one in each minute.
+    """
+    until = report.until.isoformat(timespec="minutes")
     return Message(
-        key=f"report:{report.period}:{report.since.isoformat()}",
+        key=f"report:{report.period}:{report.since.isoformat()}:{until}",
         kind=MessageKind.REPORT,
         severity=Severity.INFO,
         bot=None,
@@ -105,6 +122,20 @@ def message_of(report: Report) -> Message:
         subject=f"{report.period.capitalize()} report: {_headline(report)}",
         facts={"report": report},
     )
+
+
+def _span(period: Period, day: date | None, zone: ZoneInfo, now: datetime) -> Span:
+    """Return the span of a day's period, up to now.
+
+    Raises:
+        RequestRefused: there is no report for the day.
+    """
+    today = now.astimezone(zone).date()
+    day = day or default_day(period, today)
+    if not EARLIEST <= day <= today:
+        raise RequestRefused(f"no report for {day}: choose a day from {EARLIEST} to today")
+    since, end = span_of(period, day, zone)
+    return since, min(end.astimezone(UTC), now)
 
 
 def _headline(report: Report) -> str:

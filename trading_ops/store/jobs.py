@@ -220,6 +220,13 @@ def succeeded(connection: Connection) -> dict[str, JobRun]:
     return _newest(connection, list(GOOD))
 
 
+def last_done(connection: Connection, job: str) -> JobRun | None:
+    """Return the newest run of a job that did its work."""
+    found = select(job_runs).where(job_runs.c.job == job, job_runs.c.outcome == JobOutcome.DONE)
+    row = connection.execute(found.order_by(job_runs.c.id.desc()).limit(1)).mappings().first()
+    return None if row is None else _read(row)
+
+
 _NOT_RUN = {JobOutcome.RUNNING, JobOutcome.REFUSED}
 
 

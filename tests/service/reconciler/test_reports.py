@@ -109,9 +109,27 @@ async def test_a_period_is_sent_once(start: Start, config: Path) -> None:
         assert len(await reports(running)) == 2
 
 
+async def test_a_report_on_a_span_is_about_exactly_that_time(start: Start, config: Path) -> None:
+    """Sent once; a span next to it is another report."""
+    async with start(notify_config=config) as running:
+        send = partial(running.call, "POST", "/api/v1/reports/daily")
+        spans = [
+            {"since": f"2026-03-0{day}T21:30:00Z", "until": f"2026-03-0{day + 1}T21:30:00Z"}
+            for day in (1, 2, 2)
+        ]
+        for span in spans:
+            await send(json=span)
+        query = "since=2026-03-01T21:30:00Z&until=2026-03-02T21:30:00Z"
+        report = (await running.call("GET", f"/api/v1/reports/daily?{query}"))["report"]
+        assert (report["since"], report["until"]) == (spans[0]["since"], spans[0]["until"])
+        assert len(await reports(running)) == 2
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [
+        ("/api/v1/reports/daily?since=2026-03-02T00:00:00Z", 409),
+        ("/api/v1/reports/daily?since=2026-03-02T00:00:00Z&until=2026-03-01T00:00:00Z", 409),
         ("/api/v1/reports/hourly", 404),
         ("/api/v1/reports/daily?date=2999-01-01", 409),
         ("/api/v1/reports/daily?date=yesterday", 422),
