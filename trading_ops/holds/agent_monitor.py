@@ -380,7 +380,7 @@ class AgentMonitor:
     async def _record(self, probe: ProbeState, kind: str, text: str, *, reason: str = "") -> None:
         after = {"target": probe.target.name, "incarnation": probe.incarnation}
         add: Callable[[Connection], None] = partial(
-            _add, at=clock.now(), kind=kind, note=text, reason=reason, after=after
+            events.add, at=clock.now(), kind=kind, note=text, reason=reason, after=after
         )
         try:
             async with asyncio.timeout(WRITE_SECONDS):
@@ -410,7 +410,3 @@ def _log_failure(probe: ProbeState, error: Exception) -> None:
 def _key(probe: ProbeState) -> str:
     """Return the id of the halt for a silence of the incarnation that last answered."""
     return unresponsive_halt_id(probe.target.name, str(probe.incarnation))
-
-
-def _add(connection: Connection, **fields: Any) -> None:
-    events.add(connection, **fields)

@@ -250,5 +250,11 @@ def _from_entry(entry: Mapping[str, Any]) -> Hold:
     at = datetime.fromisoformat(entry["at"])
     if at.tzinfo is None:
         raise ValueError("time without a time zone")
-    texts = {field: str(entry[field]) for field in ("id", "target", "owner", "reason")}
-    return Hold(**texts, state=HeldState(entry["state"]), at=at)
+    return Hold(
+        id=str(entry["id"]),
+        target=str(entry["target"]),
+        state=HeldState(entry["state"]),
+        owner=str(entry["owner"]),
+        reason=str(entry["reason"]),
+        at=at,
+    )

@@ -368,13 +368,26 @@ def read(connection: Connection, statement: Select[Any]) -> list[Attempt]:
     return _read(connection.execute(statement).mappings().all())
 
 
-def from_row(row: RowMapping) -> Attempt:
+def attempt_from_row(row: RowMapping) -> Attempt:
     """Return the attempt of a row of the table."""
-    values: dict[str, Any] = {column.key: row[column.key] for column in attempts.c}
-    values["delivery"] = DeliverySemantics(row["delivery"])
-    values["state"] = AttemptState(row["state"])
-    return Attempt(**values)
+    return Attempt(
+        id=row["id"],
+        incident_id=row["incident_id"],
+        runbook=row["runbook"],
+        target=row["target"],
+        action=row["action"],
+        step=row["step"],
+        delivery=DeliverySemantics(row["delivery"]),
+        fence=row["fence"],
+        state=AttemptState(row["state"]),
+        params=row["params"],
+        requested_by=row["requested_by"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        verified_at=row["verified_at"],
+        detail=row["detail"],
+    )
 
 
 def _read(rows: Collection[RowMapping]) -> list[Attempt]:
-    return [from_row(row) for row in rows]
+    return [attempt_from_row(row) for row in rows]

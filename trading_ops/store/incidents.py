@@ -11,6 +11,7 @@ from sqlalchemy import (
     BigInteger,
     Connection,
     CursorResult,
+    RowMapping,
     Select,
     and_,
     bindparam,
@@ -323,7 +324,7 @@ def find(connection: Connection, key: str) -> Incident | None:
         .mappings()
         .all()
     )
-    return Incident(**rows[0]) if len(rows) == 1 else None
+    return incident_from_row(rows[0]) if len(rows) == 1 else None
 
 
 def search(
@@ -348,7 +349,27 @@ def search(
         statement = statement.where(incidents.c.alert == alert)
     if since is not None:
         statement = statement.where(incidents.c.opened_at >= since)
-    return [Incident(**row) for row in connection.execute(statement).mappings()]
+    return [incident_from_row(row) for row in connection.execute(statement).mappings()]
+
+
+def incident_from_row(row: RowMapping) -> Incident:
+    """Return the incident of a row of the table."""
+    return Incident(
+        id=row["id"],
+        fingerprint=row["fingerprint"],
+        alert=row["alert"],
+        target=row["target"],
+        labels=row["labels"],
+        annotations=row["annotations"],
+        starts_at=row["starts_at"],
+        received_at=row["received_at"],
+        opened_at=row["opened_at"],
+        resolved_at=row["resolved_at"],
+        quiet_since=row["quiet_since"],
+        escalated_at=row["escalated_at"],
+        closed_at=row["closed_at"],
+        close_reason=row["close_reason"],
+    )
 
 
 # The fields that decisions need: no labels but `severity`, and no annotations, which are most of
@@ -465,12 +486,28 @@ def _summaries(
     shared: dict[str | None, Mapping[str, str]] = {None: _NOTHING}
     for rows in _in_chunks(connection, statements, only, given):
         for row in rows.mappings():
-            values = dict(row)
-            severity = values.pop("severity")
-            escalated = values.pop("escalated_labels")
-            labels = escalated or shared.setdefault(severity, {"severity": severity})
-            found.append(Incident(**values, labels=labels, annotations=_NOTHING))
+            severity = row["severity"]
+            labels = row["escalated_labels"] or shared.setdefault(severity, {"severity": severity})
+            found.append(_summary(row, labels))
     return found
+
+
+def _summary(row: RowMapping, labels: Mapping[str, str]) -> Incident:
+    return Incident(
+        id=row["id"],
+        fingerprint=row["fingerprint"],
+        alert=row["alert"],
+        target=row["target"],
+        labels=labels,
+        annotations=_NOTHING,
+        starts_at=row["starts_at"],
+        received_at=row["received_at"],
+        opened_at=row["opened_at"],
+        resolved_at=row["resolved_at"],
+        quiet_since=row["quiet_since"],
+        escalated_at=row["escalated_at"],
+        closed_at=row["closed_at"],
+    )
 
 
 def _in_chunks(

@@ -7,9 +7,8 @@ A job has at most one running run; a run whose replica lost the lease is closed 
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
 
 from trading_ops.domain.job import GOOD, WRONG_CLOCK, JobOutcome, JobRun, JobState
 from trading_ops.errors import RequestRefused
@@ -24,7 +23,19 @@ LONGEST_DETAIL = 2_000
 def states(connection: Connection) -> dict[str, JobState]:
     """Return the state of every job that was ever scheduled, by name."""
     rows = connection.execute(select(jobs)).mappings()
-    return {row["name"]: JobState(**row) for row in rows}
+    return {row["name"]: _state(row) for row in rows}
+
+
+def _state(row: RowMapping) -> JobState:
+    return JobState(
+        name=row["name"],
+        handled_at=row["handled_at"],
+        held_due_at=row["held_due_at"],
+        held_by=row["held_by"],
+        paused_at=row["paused_at"],
+        paused_by=row["paused_by"],
+        paused_reason=row["paused_reason"],
+    )
 
 
 def register(connection: Connection, names: Iterable[str], *, now: datetime) -> None:
@@ -289,5 +300,15 @@ def _handle(connection: Connection, job: str, due_at: datetime, now: datetime) -
     return True
 
 
-def _read(row: Any) -> JobRun:
-    return JobRun(**{**row, "outcome": JobOutcome(row["outcome"])})
+def _read(row: RowMapping) -> JobRun:
+    return JobRun(
+        id=row["id"],
+        job=row["job"],
+        due_at=row["due_at"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        outcome=JobOutcome(row["outcome"]),
+        detail=row["detail"],
+        actor=row["actor"],
+        replica=row["replica"],
+    )

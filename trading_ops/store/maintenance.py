@@ -1,9 +1,10 @@
 """What operators suspend automation with: maintenance windows and pauses. Both always end."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, insert, or_, select, update
 
 from trading_ops.domain.decision import Pause
 from trading_ops.domain.maintenance import Maintenance, RecurringWindow, problem
@@ -24,7 +25,7 @@ def begin(connection: Connection, window: Maintenance, *, now: datetime) -> Main
     values = _shown(window)
     key = connection.execute(insert(maintenance).values(**values)).inserted_primary_key
     assert key is not None  # noqa: S101 - an INSERT of one row always has a key
-    stored = Maintenance(id=int(key[0]), **values)
+    stored = replace(window, id=int(key[0]))
     events.add(
         connection,
         at=now,
@@ -134,7 +135,7 @@ def order_recurring(connection: Connection, order: RecurringWindow) -> Recurring
     values = {name: getattr(order, name) for name in _ORDERED}
     key = connection.execute(insert(recurring_windows).values(**values)).inserted_primary_key
     assert key is not None  # noqa: S101 - an INSERT of one row always has a key
-    stored = RecurringWindow(id=int(key[0]), **values)
+    stored = replace(order, id=int(key[0]))
     events.add(
         connection,
         at=order.created_at,
@@ -151,7 +152,7 @@ def recurring(connection: Connection) -> list[RecurringWindow]:
     """Return the recurring windows that no one has ended, the oldest first."""
     statement = select(recurring_windows).where(recurring_windows.c.ended_at.is_(None))
     rows = connection.execute(statement.order_by(recurring_windows.c.id)).mappings()
-    return [RecurringWindow(**{name: row[name] for name in ("id", *_ORDERED)}) for row in rows]
+    return [_read_recurring(row) for row in rows]
 
 
 def plan_recurring(
@@ -209,8 +210,29 @@ def _shown(window: Maintenance) -> dict[str, Any]:
     }
 
 
-def _read(row: Any) -> Maintenance:
-    return Maintenance(**{name: row[name] for name in Maintenance.__dataclass_fields__})
+def _read(row: RowMapping) -> Maintenance:
+    return Maintenance(
+        id=row["id"],
+        target=row["target"],
+        owner=row["owner"],
+        reason=row["reason"],
+        begins_at=row["begins_at"],
+        ends_at=row["ends_at"],
+        ended_by=row["ended_by"],
+    )
+
+
+def _read_recurring(row: RowMapping) -> RecurringWindow:
+    return RecurringWindow(
+        id=row["id"],
+        target=row["target"],
+        owner=row["owner"],
+        reason=row["reason"],
+        every=row["every"],
+        zone=row["zone"],
+        seconds=row["seconds"],
+        created_at=row["created_at"],
+    )
 
 
 _LONGEST = (

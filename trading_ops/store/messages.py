@@ -10,7 +10,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, case, delete, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Select,
+    case,
+    delete,
+    func,
+    select,
+    update,
+)
 
 from trading_ops.domain.message import MessageKind, MessageState, Severity, next_try
 from trading_ops.errors import RequestRefused
@@ -366,11 +376,25 @@ def _one(connection: Connection, key: str) -> StoredMessage:
     return _read(connection.execute(select(messages).where(messages.c.id == key)).mappings().one())
 
 
-def _read(row: Any) -> StoredMessage:
-    values = {name: row[name] for name in StoredMessage.__dataclass_fields__}
-    values |= {
-        "kind": MessageKind(values["kind"]),
-        "severity": Severity(values["severity"]),
-        "state": MessageState(values["state"]),
-    }
-    return StoredMessage(**values)
+def _read(row: RowMapping) -> StoredMessage:
+    return StoredMessage(
+        id=row["id"],
+        key=row["key"],
+        kind=MessageKind(row["kind"]),
+        severity=Severity(row["severity"]),
+        bot=row["bot"],
+        route=row["route"],
+        channel=row["channel"],
+        subject=row["subject"],
+        text=row["text"],
+        html=row["html"],
+        digest=row["digest"],
+        state=MessageState(row["state"]),
+        batch=row["batch"],
+        attempts=row["attempts"],
+        created_at=row["created_at"],
+        due_at=row["due_at"],
+        next_try_at=row["next_try_at"],
+        sent_at=row["sent_at"],
+        error=row["error"],
+    )

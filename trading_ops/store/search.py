@@ -24,9 +24,10 @@ from sqlalchemy import (
 
 from trading_ops.domain.attempt import Attempt, AttemptState
 from trading_ops.domain.incident import Incident
-from trading_ops.store.attempts import from_row
+from trading_ops.store.attempts import attempt_from_row
 from trading_ops.store.engine import EPOCH
 from trading_ops.store.events import TimelineEvent
+from trading_ops.store.incidents import incident_from_row
 from trading_ops.store.tables import acknowledgements, attempts, events, incidents
 
 Order = tuple[ColumnElement[Any], ...]
@@ -180,7 +181,7 @@ def find_incidents(
         "only_open": only_open or None,
     }
     rows = _INCIDENTS.read(connection, span, limit, **wanted, **_after(after))
-    return [Incident(**row) for row in rows]
+    return [incident_from_row(row) for row in rows]
 
 
 def find_attempts(
@@ -204,7 +205,7 @@ def find_attempts(
         "state": state,
     }
     rows = _ATTEMPTS.read(connection, span, limit, **wanted, **_after(after))
-    return [from_row(row) for row in rows]
+    return [attempt_from_row(row) for row in rows]
 
 
 def find_attempt(connection: Connection, key: str) -> tuple[Attempt, list[TimelineEvent]] | None:
@@ -212,7 +213,7 @@ def find_attempt(connection: Connection, key: str) -> tuple[Attempt, list[Timeli
     row = connection.execute(select(attempts).where(attempts.c.id == key)).mappings().first()
     if row is None:
         return None
-    attempt = from_row(row)
+    attempt = attempt_from_row(row)
     about = events.c.attempt_id == key
     if attempt.incident_id is not None:
         # Events of an incident are indexed; those of a manual attempt are found by time.
@@ -357,7 +358,7 @@ def open_by_target(connection: Connection) -> Mapping[str | None, int]:
 def oldest_open(connection: Connection, *, limit: int) -> list[Incident]:
     """Return the oldest open incidents, up to a limit."""
     rows = connection.execute(_OLDEST_OPEN, {"limit": limit}).mappings()
-    return [Incident(**row) for row in rows]
+    return [incident_from_row(row) for row in rows]
 
 
 @dataclass(frozen=True, kw_only=True)
