@@ -32,6 +32,10 @@
     const named = one.getAttribute("aria-label") || one.textContent.trim() || one.labels?.length;
     if (visible(one) && !named) { faults.push(`no name: ${one.outerHTML.slice(0, 80)}`); }
   }
+  // A screen reader speaks each change of a live region: an age that counts must not be one.
+  for (const one of document.querySelectorAll("[role=status], [role=alert], [aria-live=polite], [aria-live=assertive]")) {
+    if (/\d+ s old/.test(one.textContent) && visible(one)) { faults.push(`speaks each second: ${one.id}`); }
+  }
   for (const one of document.querySelectorAll("[id]")) {
     if (document.querySelectorAll(`[id="${CSS.escape(one.id)}"]`).length > 1) { faults.push(`twice: ${one.id}`); }
   }

@@ -136,14 +136,15 @@ class Site:
             problem = "The form has expired. Please try again."
             return await self._login_form(request, problem, HTTPStatus.FORBIDDEN)
         peer = request.remote or ""
-        if wait := self._failed.wait(peer):
-            problem = f"Too many failed logins from this address. Try again in {wait} s."
-            response = await self._login_form(request, problem, HTTPStatus.TOO_MANY_REQUESTS)
-            response.headers["Retry-After"] = str(wait)
-            return response
         digest = digest_of(form.get("token", [""])[0].strip())
         identity = self._authenticator.whose(digest)
         if identity is None or not identity.may(Role.VIEWER):
+            # Only for wrong tokens: behind a proxy all operators have one address.
+            if wait := self._failed.wait(peer):
+                problem = f"Too many failed logins from this address. Try again in {wait} s."
+                response = await self._login_form(request, problem, HTTPStatus.TOO_MANY_REQUESTS)
+                response.headers["Retry-After"] = str(wait)
+                return response
             self._failed.note(peer)
             role = None if identity is None else identity.role.value
             reason = "role" if role else "unknown_token"
