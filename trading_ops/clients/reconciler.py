@@ -464,7 +464,8 @@ class ReconcilerApi:
     async def send_report(self, period: str, *, owner: str, **which: str) -> list[str]:
         """Send a report, selected as for `report`; return its channels."""
         path = f"/api/v1/reports/{_part(period)}"
-        return _decode(await self._order("POST", path, owner=owner, **which), _Sent).channels
+        given: dict[str, Any] = {"owner": owner, **which}
+        return _decode(await self._order("POST", path, **given), _Sent).channels
 
     async def test_alert(self) -> str:
         """Fire a test alert; return its id."""
