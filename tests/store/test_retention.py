@@ -23,6 +23,7 @@ from trading_ops.domain.decision import Close, GlobalLimits, Pause, Reason
 from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.maintenance import Maintenance
+from trading_ops.domain.readiness import ReadinessRun
 from trading_ops.store import (
     acknowledgements,
     approvals,
@@ -84,8 +85,8 @@ def plan(found: Incident, at: datetime) -> attempts.StartRequest:
     return attempts.StartRequest(gate_input=make_wanted(found, limits=limits, now=at))
 
 
-def hold(connection: Connection, at: datetime, *, released: bool = True) -> None:
-    key = f"hold-{at.isoformat()}-{released}"
+def hold(connection: Connection, at: datetime, *, released: bool = True, key: str = "") -> None:
+    key = key or f"hold-{at.isoformat()}-{released}"
     placed = Hold(id=key, target="beta", state=HeldState.HALTED, owner="ann", reason="test", at=at)
     assert holds.place(connection, placed, now=at)
     if released:
@@ -197,6 +198,28 @@ async def test_what_is_under_way_stays(
         oldest = connection.execute(select(func.min(tables.events.c.seq))).scalar_one()
     assert (oldest == 1) is (what in {"incident", "hold"})
     assert (await verified(url)).problem is None
+
+
+@pytest.mark.parametrize("ended", [False, True])
+async def test_the_hold_of_an_open_readiness_run_stays(
+    engine: Engine, retention: Make, *, ended: bool
+) -> None:
+    """The reconciler places the hold of a held run that was never placed, and no other."""
+    run = ReadinessRun(
+        id="one", bot="beta", begun_at=OLD, entered_at=OLD, evaluated_until=OLD, breaches=1
+    )
+    row = insert(tables.readiness_runs).values(
+        id=run.id, bot=run.bot, plan={}, state={}, version=1, begun_at=OLD,
+        ended_at=OLD if ended else None,
+    )  # fmt: skip
+    with transaction(engine, KEY) as connection:
+        connection.execute(row)
+        hold(connection, OLD, key=run.hold_key)
+        hold(connection, OLD)
+    await retention().run_once()
+    with engine.connect() as connection:
+        left = connection.execute(select(tables.holds.c.id)).scalars().all()
+    assert left == ([] if ended else [run.hold_key])
 
 
 async def test_the_same_can_be_approved_again(engine: Engine, retention: Make) -> None:

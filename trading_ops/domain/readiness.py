@@ -204,11 +204,16 @@ class ReadinessRun:
 
     breaches: int = 0
     reason: str = ""
-    """Time of the last step back."""
+    """Evidence of the last step back."""
 
     results: Mapping[str, CriterionResult] = field(default_factory=dict)
     passed: frozenset[str] = frozenset()
     """Criteria that have passed at least once."""
+
+    @property
+    def hold_key(self) -> str:
+        """Return the id of the hold that the last step back places; each breach has its own."""
+        return f"readiness-{self.id}-{self.breaches}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,10 @@
 """Suppression by operators: why no action, not even a safe one, may run on a target."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from trading_ops import clock, logs
 from trading_ops.domain.decision import Pause
@@ -26,6 +28,7 @@ class Suppression:
 
     reader: Reader
     observe_only: bool
+    now: Callable[[], datetime] = clock.now
     _pause: Pause | None = None
     _windows: list[Maintenance] = field(default_factory=list)
     _reading: asyncio.Task[Current] | None = None
@@ -33,7 +36,7 @@ class Suppression:
     async def refresh(self) -> None:
         """Read pauses and windows; returns within a second."""
         if self._reading is None:
-            self._reading = self.reader.start(_read)
+            self._reading = self.reader.start(partial(_read, now=self.now()))
         # Only one at a time: a hung database must not block all threads.
         await asyncio.wait({self._reading}, timeout=READ_SECONDS)
         if not self._reading.done():
@@ -60,6 +63,5 @@ class Suppression:
         )
 
 
-def _read(connection: Connection) -> Current:
-    now = clock.now()
+def _read(connection: Connection, *, now: datetime) -> Current:
     return maintenance.current_pause(connection, now=now), maintenance.current(connection, now=now)

@@ -87,6 +87,9 @@ class Evaluator:
     _shown: set[str] = field(init=False)
     """Bots whose metrics may differ from those of a bot without a run."""
 
+    _not_reduced: dict[str, tuple[str, str]] = field(init=False, default_factory=dict)
+    """By bot: the hold that was not placed, and why; each reason is logged once."""
+
     def __post_init__(self) -> None:
         """At first, every bot needs its metrics."""
         self._shown = {target.name for target in self.registry if target.kind in NAMED_BOTS}
@@ -121,6 +124,7 @@ class Evaluator:
             except ClientError as error:
                 # The slot is evaluated when Prometheus answers again.
                 log.warning("readiness_not_evaluated", bot=stored.run.bot, error=str(error))
+        await self._reduce_late()
         self._show(await self.reader.read(stored_runs.open_runs) if found else [])
 
     async def _catch_up(self, stored: StoredRun, target: Target) -> None:
@@ -162,20 +166,33 @@ class Evaluator:
             if (due := readiness.sign_off_due(stored.plan, run)) is not None:
                 metrics.sign_off_due.labels(bot).set(due.timestamp())
 
+    async def _reduce_late(self) -> None:
+        """Make bots reduce-only whose breach met a pause or a maintenance window that has ended.
+
+        A hold that was placed once is never placed again: an operator may have released it.
+        """
+        for run in await self.reader.read(stored_runs.held_without_hold):
+            target = self.registry.find(run.bot)
+            if target is not None:
+                await self._reduce(target, run)
+
     async def _reduce(self, target: Target, run: readiness.ReadinessRun) -> None:
         """Make the bot reduce-only; after a kill, the next start finds the same hold."""
         await self.suppression.refresh()
         held_off = self.suppression.why(target, self.now())
+        key = run.hold_key
         if target.kind not in BOTS or held_off is not None:
             why = f"a {target.kind} takes no orders" if held_off is None else str(held_off)
-            log.warning("readiness_not_reduced", bot=target.name, why=why)
+            if self._not_reduced.get(target.name) != (key, why):
+                log.warning("readiness_not_reduced", bot=target.name, why=why)
+            self._not_reduced[target.name] = (key, why)
             return
         await self.holding.place(
             target,
             HeldState.REDUCING.value,
             owner=RECONCILER,
             reason=f"readiness: {run.reason}"[:200],
-            key=f"readiness-{run.id}-{run.breaches}",
+            key=key,
         )
 
     async def _observe(self, stored: StoredRun, target: Target, until: datetime) -> Observation:

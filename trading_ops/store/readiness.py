@@ -158,6 +158,19 @@ def open_runs(connection: Connection) -> list[StoredRun]:
     return [_read(row) for row in rows]
 
 
+def held_without_hold(connection: Connection) -> list[ReadinessRun]:
+    """Return the held runs whose hold was never stored, not even one that was released since."""
+    held = {
+        stored.run.hold_key: stored.run
+        for stored in open_runs(connection)
+        if stored.run.state is RunState.HELD
+    }
+    placed = connection.execute(select(holds.c.id).where(holds.c.id.in_(held))).scalars()
+    for key in placed:
+        del held[key]
+    return list(held.values())
+
+
 def verified_actions(
     connection: Connection, bot: str, actions: Collection[str], *, since: datetime
 ) -> dict[str, datetime]:

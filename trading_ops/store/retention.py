@@ -11,7 +11,17 @@ from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, delete, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+)
 
 from trading_ops.errors import StoreError
 from trading_ops.store import audit_chain, events
@@ -26,6 +36,7 @@ from trading_ops.store.tables import (
     job_runs,
     maintenance,
     pauses,
+    readiness_runs,
     recurring_windows,
 )
 from trading_ops.store.tables import events as event_rows
@@ -223,10 +234,20 @@ def _incidents_over(before: datetime) -> tuple[ColumnElement[bool], ...]:
     )
 
 
+def _is_of_open_run() -> ColumnElement[bool]:
+    """Whether a hold is of an open readiness run, which must not place it a second time."""
+    key = literal("readiness-").concat(readiness_runs.c.id).concat("-%")
+    return (
+        select(readiness_runs.c.id)
+        .where(readiness_runs.c.ended_at.is_(None), holds.c.id.like(key))
+        .exists()
+    )
+
+
 def _orders_over(before: datetime) -> tuple[tuple[Table, ColumnElement[bool]], ...]:
     return (
         (attempts, attempts.c.incident_id.is_(None) & ~_is_recent(before)),
-        (holds, holds.c.released_at < before),
+        (holds, (holds.c.released_at < before) & ~_is_of_open_run()),
         (pauses, pauses.c.expires_at < before),
         (maintenance, maintenance.c.ends_at < before),
         (recurring_windows, recurring_windows.c.ended_at < before),

@@ -19,6 +19,8 @@ from tests.databases import sqlite_only
 from trading_ops.clients.http import Http
 from trading_ops.clients.prometheus import Prometheus, Sample
 from trading_ops.domain.attempt import AttemptState
+from trading_ops.domain.decision import Pause
+from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.maintenance import Maintenance
 from trading_ops.domain.readiness import CriterionResult as Found
 from trading_ops.domain.readiness import (
@@ -36,7 +38,7 @@ from trading_ops.holds.suppression import Suppression
 from trading_ops.readiness.evaluate import Evaluator
 from trading_ops.readiness.plan import load_plan
 from trading_ops.reconciler.metrics import ReadinessMetrics
-from trading_ops.store import attempts, maintenance
+from trading_ops.store import attempts, holds, maintenance
 from trading_ops.store import readiness as runs
 from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.reader import Reader
@@ -90,13 +92,19 @@ class History(Prometheus):
 
 
 class Holds:
-    """Notes the holds that are placed."""
+    """Notes the holds that are placed, and stores them."""
 
-    def __init__(self) -> None:
+    def __init__(self, scene: "Scene") -> None:
+        self.scene = scene
         self.placed: list[tuple[str, str, str]] = []
 
-    async def place(self, target: Any, state: str, *, key: str, **_: Any) -> Placed:
+    async def place(self, target: Any, state: str, *, key: str, owner: str, reason: str) -> Placed:
         self.placed.append((target.name, state, key))
+        hold = Hold(
+            id=key, target=target.name, state=HeldState(state), owner=owner, reason=reason,
+            at=self.scene.now,
+        )  # fmt: skip
+        await self.scene.write(partial(holds.place, hold=hold, now=self.scene.now))
         return Placed(id=key, stored=True, acknowledged=True, detail="")
 
 
@@ -116,7 +124,7 @@ class Scene:
 
     def __init__(self, url: str, history: History) -> None:
         self.url, self.history = url, history
-        self.now, self.holds = NOW, Holds()
+        self.now, self.holds = NOW, Holds(self)
         self.registry = Registry((make_target(name="alpha", kind=Kind.BOT),))
         self.metrics = ReadinessMetrics(CollectorRegistry())
 
@@ -139,7 +147,7 @@ class Scene:
             prometheus=self.history,
             registry=self.registry,
             holding=self.holds,  # type: ignore[arg-type]  # only `place` is used
-            suppression=Suppression(reader=reader, observe_only=observe_only),
+            suppression=Suppression(reader=reader, observe_only=observe_only, now=lambda: self.now),
             metrics=self.metrics,
             now=lambda: self.now,
             longest_slot=HOUR,
@@ -334,6 +342,41 @@ async def test_an_observe_only_installation_places_no_hold(scene: Scene) -> None
     stored = await scene.evaluate(after=timedelta(minutes=2), observe_only=True)
     assert stored.run.state is RunState.HELD
     assert scene.holds.placed == []
+
+
+@pytest.mark.parametrize("by", ["pause", "window"])
+async def test_a_breach_that_was_suppressed_reduces_once_afterwards(scene: Scene, by: str) -> None:
+    """And never again after an operator released the hold."""
+    far = scene.now + timedelta(days=1)
+    window = Maintenance(
+        target="alpha", owner="ada", reason="go live", begins_at=scene.now, ends_at=far
+    )
+    pause = Pause(owner="ada", reason="go live", expires_at=far)
+    await scene.begin(stage=len(PLAN.stages) - 1)
+    if by == "pause":
+        await scene.write(partial(maintenance.begin_pause, pause=pause, now=scene.now))
+    else:
+        window = await scene.write(partial(maintenance.begin, window=window, now=scene.now))
+    scene.history.values["trading_daily_loss"] = 21
+    stored = await scene.evaluate(after=timedelta(minutes=2))
+    assert stored.run.state is RunState.HELD
+    await scene.evaluate(after=timedelta(minutes=2))
+    assert scene.holds.placed == []
+
+    if by == "pause":
+        await scene.write(partial(maintenance.end_pause, owner="ada", now=scene.now))
+    else:
+        await scene.write(partial(maintenance.end, key=window.id, owner="ada", now=scene.now))
+    scene.history.down = True  # the hold does not wait for Prometheus
+    await scene.evaluate(after=timedelta(minutes=2))
+    await scene.evaluate(after=timedelta(minutes=2))
+    assert scene.holds.placed == [("alpha", "reducing", stored.run.hold_key)]
+
+    release = partial(holds.release, ids=[stored.run.hold_key], owner="ada", reason="looked at it")
+    await scene.write(partial(release, now=scene.now))
+    scene.history.down = False
+    await scene.evaluate(after=timedelta(minutes=2))
+    assert len(scene.holds.placed) == 1
 
 
 @sqlite_only
