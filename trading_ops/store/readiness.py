@@ -228,6 +228,7 @@ def explanation(
         attempts.c.target == bot,
         attempts.c.action.in_(actions),
         attempts.c.runbook.not_in(crashes),
+        attempts.c.state.not_in((AttemptState.FAILED, AttemptState.ABANDONED)),
         attempts.c.started_at > since - timedelta(minutes=1),
         attempts.c.started_at <= until,
     )

@@ -234,8 +234,18 @@ async def test_120_hours_with_restarts_of_everything(scene: Scene) -> None:
     assert scene.holds.placed == []
 
 
+STATES: Mapping[str, AttemptState] = {
+    "by a failed attempt": AttemptState.FAILED,
+    "by an abandoned attempt": AttemptState.ABANDONED,
+}
+"""Of attempts that did not restart the bot."""
+
+
 @sqlite_only
-@pytest.mark.parametrize("explained", ["by nothing", "by a crash", "by an attempt"])
+@pytest.mark.parametrize(
+    "explained",
+    ["by nothing", "by a crash", "by a failed attempt", "by an abandoned attempt", "by an attempt"],
+)
 async def test_a_restart_is_explained_or_starts_the_hours_again(
     scene: Scene, explained: str
 ) -> None:
@@ -246,7 +256,8 @@ async def test_a_restart_is_explained_or_starts_the_hours_again(
         runbook = "TradingBotDown" if explained == "by a crash" else "by-hand"
         ordered = make_attempt(
             id="attempt-2", incident_id=None, action="restart_bot", runbook=runbook,
-            state=AttemptState.VERIFIED, fence=9, started_at=scene.now + timedelta(seconds=30),
+            state=STATES.get(explained, AttemptState.VERIFIED), fence=9,
+            started_at=scene.now + timedelta(seconds=30),
         )  # fmt: skip
         await scene.write(partial(attempts.add, attempt=ordered))
     run = (await scene.evaluate(after=timedelta(minutes=5))).run
