@@ -65,4 +65,5 @@ def report(
         for line in shown.text.splitlines():
             click.echo(plain(line))
     if send:
-        click.echo(f"sent to {', '.join(channels)}", err=True)
+        to = f"sent to {', '.join(channels)}" if channels else "not sent: its channels have it"
+        click.echo(to, err=True)

@@ -120,7 +120,7 @@ class Outbox:
         self._show(found.backlog)
 
     async def enqueue(self, message: Message, *, channel: str | None = None) -> list[str]:
-        """Store a message for its channels; return the channels.
+        """Store a message for its channels; return those that did not have it.
 
         Args:
             message: the message.
@@ -152,9 +152,9 @@ class Outbox:
             chosen = [Delivery(route="", channel=channel, due_at=now, digest=False)]
         renderer = renderer_of(config, self.config_path)
         drafts = await asyncio.to_thread(_drafts, renderer, message, chosen)
-        await self.writer.run(partial(messages.store, drafts=drafts, now=now))
+        stored = await self.writer.run(partial(messages.store_new, drafts=drafts, now=now))
         self._wake.set()
-        return [delivery.channel for delivery in chosen]
+        return stored
 
     async def drafts_of(self, found: list[Message]) -> list[Draft]:
         """Return messages for their channels, to be stored with their source."""

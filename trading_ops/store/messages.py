@@ -147,6 +147,15 @@ def store(
     return True
 
 
+def store_new(connection: Connection, drafts: Sequence[Draft], *, now: datetime) -> list[str]:
+    """Store messages as `store`; return the channels that did not have theirs."""
+    found: list[str] = []
+    for draft in drafts:
+        row = upsert(connection, messages).values(_row(draft, now)).on_conflict_do_nothing()
+        found += connection.execute(row.returning(messages.c.channel)).scalars()
+    return found
+
+
 def _row(draft: Draft, now: datetime) -> dict[str, Any]:
     values = {name: getattr(draft, name) for name in Draft.__dataclass_fields__}
     return values | {

@@ -1,5 +1,6 @@
 """Reports of a running reconciler: from the store and Prometheus, and sent once."""
 
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from tests.service.reconciler.conftest import Running, Start
 from tests.waiting import eventually
+from trading_ops import clock
 from trading_ops.config.settings import Settings
 
 CONFIG = "version: 1\nroutes: [{name: all, kinds: [report], to: [mail]}]\n"
@@ -104,7 +106,7 @@ async def test_a_period_is_sent_once(start: Start, config: Path) -> None:
         send = partial(running.call, "POST", "/api/v1/reports/daily")
         yesterday = {"date": "2026-03-02"}
         assert (await send(json=yesterday))["channels"] == ["mail"]
-        await send(json=yesterday)
+        assert (await send(json=yesterday))["channels"] == []
         await send(json={"date": "2026-03-03"})
         assert len(await reports(running)) == 2
 
@@ -122,6 +124,19 @@ async def test_a_report_on_a_span_is_about_exactly_that_time(start: Start, confi
         query = "since=2026-03-01T21:30:00Z&until=2026-03-02T21:30:00Z"
         report = (await running.call("GET", f"/api/v1/reports/daily?{query}"))["report"]
         assert (report["since"], report["until"]) == (spans[0]["since"], spans[0]["until"])
+        assert len(await reports(running)) == 2
+
+
+async def test_today_so_far_does_not_replace_the_report_of_the_day(
+    start: Start, config: Path
+) -> None:
+    """Sent by hand at noon; the scheduled one is another report."""
+    async with start(notify_config=config) as running:
+        send = partial(running.call, "POST", "/api/v1/reports/daily")
+        assert (await send(json={}))["channels"] == ["mail"]
+        until = clock.now() - timedelta(hours=1)
+        span = {"since": (until - timedelta(days=1)).isoformat(), "until": until.isoformat()}
+        assert (await send(json=span))["channels"] == ["mail"]
         assert len(await reports(running)) == 2
 
 
