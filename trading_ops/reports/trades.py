@@ -55,7 +55,7 @@ def watch_list(signals: Iterable[BotEvent]) -> tuple[WatchedSymbol, ...]:
 
 
 def _figures(bot: str, currency: str, found: list[BotEvent]) -> TradeFigures:
-    profits = _amounts(found, "profit")
+    profits = _by_order(found)
     gains = sum((profit for profit in profits if profit > 0), Decimal(0))
     losses = -sum((profit for profit in profits if profit < 0), Decimal(0))
     return TradeFigures(
@@ -69,6 +69,15 @@ def _figures(bot: str, currency: str, found: list[BotEvent]) -> TradeFigures:
         fees=_total(_amounts(found, "fee")),
         slippage=_total(_amounts(found, "slippage")),
     )
+
+
+def _by_order(found: list[BotEvent]) -> list[Decimal]:
+    """Return the profit of each order: one order that was filled in parts is one trade."""
+    profits: dict[str, Decimal] = defaultdict(Decimal)
+    for at, event in enumerate(found):
+        if (profit := amount(event, "profit")) is not None:
+            profits[event.order_id or f"event {at}"] += profit
+    return list(profits.values())
 
 
 def _amounts(found: list[BotEvent], name: str) -> list[Decimal]:

@@ -44,6 +44,15 @@ def test_profits_fees_and_their_ratio() -> None:
     assert (beta.trades, beta.profit_factor, beta.fees) == (1, None, None)
 
 
+def test_an_order_filled_in_parts_is_one_closed_trade() -> None:
+    """Five fills of one sale that lost in the end, and one that won."""
+    data = [{"currency": "USD", "profit": profit} for profit in ("1", "1", "1", "1", "-9")]
+    fills = [event(order_id="sale", data=part) for part in data]
+    (alpha,) = trade_figures([*fills, event(order_id="other", data=data[0])])
+    assert (alpha.trades, alpha.closed, alpha.profit) == (6, 2, -4.0)
+    assert (alpha.win_ratio, alpha.profit_factor) == (0.5, 0.2)
+
+
 def test_what_is_no_number_does_not_count() -> None:
     """The data is a bot's claim."""
     claims: list[object] = ["NaN", "Infinity", "x", None, [], "2"]
