@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tests.rules.configuration import run_tool
 from trading_ops.domain.readiness import Criterion
@@ -121,11 +122,15 @@ def criteria() -> dict[str, Criterion]:
     return {name: criterion for name, criterion in found.items() if criterion.query}
 
 
-def case(criterion: Criterion, series: Series, expected: list[dict[str, object]]) -> object:
+def case(criterion: Criterion, series: Series, expected: list[dict[str, object]]) -> Any:
     """Return a test of promtool: 1 inside the limit, 0 outside, no sample where it is unknown."""
     limit = criterion.limit
     assert limit is not None
-    query = criterion.query.replace("$bot", "alpha").replace("$venue", "paper")
+    query = (
+        criterion.query.replace("$bot", "alpha")
+        .replace("$venue", "paper")
+        .replace("$window", "60s")
+    )
     rows = [
         {"series": name.replace("trading-bot", _job(query, name)), "values": values}
         for name, values in series.items()
@@ -145,7 +150,7 @@ def _job(query: str, series: str) -> str:
     return pinned[1] if pinned else "trading-bot"
 
 
-def check(folder: Path, cases: list[object]) -> None:
+def check(folder: Path, cases: list[Any]) -> None:
     path = folder / "tests.yml"
     path.write_text(json.dumps({"rule_files": [], "tests": cases}))
     run_tool("promtool", "test", "rules", str(path))
@@ -165,6 +170,37 @@ def test_a_breach_fails_and_is_not_unknown(tmp_path: Path) -> None:
             for series, expected in ((good, PASSED), (bad, FAILED))
         ],
     )
+
+
+def spiked(normal: int, spike: int) -> str:
+    """Return values each 15 s for two minutes; the spike lasts 30 s inside the second minute."""
+    return f"{normal}x4 {spike} {spike} {normal} {normal}"
+
+
+def test_a_breach_of_30_seconds_inside_a_slot_fails(tmp_path: Path) -> None:
+    plan, spike = criteria(), spiked(0, 1)
+    series = {
+        "paper/mode": mode("paper", spiked(1, 0)) | mode("live", spike),
+        "live/mode": mode("live", spiked(1, 0)) | mode("paper", spike),
+        "live/positions": series_of("trading_open_positions", spiked(1, 4)),
+        "live/daily-loss": series_of("trading_daily_loss", spiked(1, 21)),
+        "live/total-loss": series_of("trading_drawdown", spiked(1, 31)),
+        "five-dollars/exposure": series_of("trading_exposure", spiked(1, 8)),
+        "five-dollars/pairs": pairs(1)
+        | series_of("trading_position", spiked(0, -1), ', symbol="other"'),
+    }
+    found = [case(plan[name], of, FAILED) for name, of in series.items()]
+    for one in found:
+        one["interval"] = "15s"
+        one["promql_expr_test"][0]["eval_time"] = "2m"
+    check(tmp_path, found)
+
+
+def test_exposure_is_the_sum_over_the_currencies(tmp_path: Path) -> None:
+    series = series_of("trading_exposure", f"3x{DAY}", ', currency="USD"') | series_of(
+        "trading_exposure", f"3x{DAY}", ', currency="EUR"'
+    )
+    check(tmp_path, [case(criteria()["five-dollars/exposure"], series, FAILED)])
 
 
 def test_a_bot_that_is_not_running_has_no_mode(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from trading_ops.readiness.plan import load_plan
 
 PLAN = load_plan(Path("none"))
 QUERIES = {
-    f"{stage.name}_{criterion.name}": criterion.query
+    f"{stage.name}_{criterion.name}": criterion.query.replace("$window", "60s")
     for stage in PLAN.stages
     for criterion in stage.criteria
     if criterion.query
