@@ -121,7 +121,7 @@ def view(
     levels = choices.thresholds.get(resource.name, resource.thresholds)
     warning = None if limit is None else limit * levels.warning
     critical = None if limit is None else limit * levels.critical
-    advice = advise(resource, labels, used, limit, levels, choices)
+    advice = advise(resource, labels, used, limit, levels, choices, errors=errors)
     return ResourceView(
         resource=resource.name,
         labels=dict(labels),

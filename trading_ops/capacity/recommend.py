@@ -42,8 +42,10 @@ def advise(
     limit: float | None,
     levels: Thresholds,
     choices: Choices,
+    *,
+    errors: float | None = None,
 ) -> Advice:
-    """Return the recommendation for one series."""
+    """Return the recommendation for one series; `errors`: because it was exhausted."""
     name = describe(resource, labels)
     if used is None:
         return Advice(text=f"{name}: no recent sample: check the scrape.")
@@ -52,12 +54,17 @@ def advise(
     peak = max(used.peak, used.trend.level)
     growth = max(used.trend.slope, 0.0)
     needed = (peak + growth * choices.horizon_days) / levels.critical
+    share = levels.critical
+    if needed <= limit and (errors or peak >= share * limit):
+        # It is full and does not grow. Usage cannot exceed the limit, so more may be needed.
+        share, growth = levels.warning, 0.0
+        needed = max(peak, levels.critical * limit) / share
     if needed <= limit:
         return Advice(text=_fine(name, resource, used, limit, levels))
-    total = amount(resource.unit, peak)
+    total = amount(resource.unit, needed * share - growth * choices.horizon_days)
     if growth:
         total += f" + {choices.horizon_days} x {amount(resource.unit, growth)}"
-    sums = f"({total}) / {levels.critical:g} = {amount(resource.unit, needed)}"
+    sums = f"({total}) / {share:g} = {amount(resource.unit, needed)}"
     begin = _begin(name, resource, used, peak, limit)
     if resource.remedy is CapacityRemedy.REDUCE:
         return Advice(

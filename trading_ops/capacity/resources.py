@@ -184,9 +184,12 @@ HOST: tuple[Resource, ...] = (
     Resource(
         name="network",
         used=(
-            "sum by (instance, interface) ("
+            # The larger direction: a full-duplex link has its bandwidth in each.
+            "max by (instance, interface) ("
             f"rate(trading_host_network_received_bytes_total{EXPORTER}[1h])"
-            f" + rate(trading_host_network_sent_bytes_total{EXPORTER}[1h]))"
+            " or label_replace("
+            f"rate(trading_host_network_sent_bytes_total{EXPORTER}[1h])"
+            ', "direction", "sent", "", ""))'
         ),
         limit=None,
         unit=ResourceUnit.BYTES_PER_SECOND,

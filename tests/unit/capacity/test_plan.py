@@ -98,6 +98,14 @@ def test_days_to_each_threshold_with_an_interval() -> None:
     assert found.to_full.latest == 30 / 0.8 + 1
 
 
+@pytest.mark.parametrize("errors", [0.0, 37.0])
+def test_a_full_pool_needs_more(errors: float) -> None:
+    """Its usage cannot exceed its size."""
+    pool = next(resource for resource in RESOURCES if resource.name == "pool")
+    found = view(pool, {"pool": "main"}, used_of(10, 0.0), 10.0, Choices(), errors=errors)
+    assert (found.level, found.add) == (Level.CRITICAL, 3)
+
+
 def test_a_price_gives_the_cost_of_the_addition() -> None:
     """(40 + 60) / 0.95 - 50 = 55.3, so 56 GB."""
     found = planned(BY_NAME["disk"], 40, 1, horizon_days=60, prices={"disk": 0.1})
