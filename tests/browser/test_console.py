@@ -389,6 +389,15 @@ def test_refreshes_that_fail_are_not_repeated_at_once(page: Page, served: Served
     assert min(gaps) >= 2000, gaps
 
 
+def test_a_filter_with_the_focus_does_not_stop_the_refresh(page: Page, served: Served) -> None:
+    """A field keeps the focus after a tap; the page is live all the same."""
+    log_in(page, served)
+    page.locator("main input:visible, main select:visible").first.focus()
+    shown = page.evaluate("live.shownAt")
+    page.wait_for_function("shown => live.shownAt > shown", arg=shown, timeout=MORE)
+    assert page.evaluate("document.activeElement.nodeName") in ("INPUT", "SELECT")
+
+
 def test_a_slow_connection_is_not_given_up(page: Page, served: Served) -> None:
     """While the server is frozen, a page opens one new connection and waits for it."""
     log_in(page, served)

@@ -6,6 +6,8 @@ const UNANSWERED_MS = 4000; // a refresh takes longer, or fails
 const CONNECT_MS = 10000; // a connection may take this long to open
 const RETRY_MS = 700;
 const REFRESH_MS = 2000; // amounts change without an event
+const TYPING_MS = 5000; // nothing moves while somebody types
+const OLD_MS = 30000; // a page that asks nothing, for whatever reason, is stale then
 const QUIET_REFRESH_MS = 15000; // on pages that events change
 
 const theme = {
@@ -57,6 +59,7 @@ const live = {
   connectingAt: null,
   unansweredAt: null, // the first refresh since the last that was answered
   askedAt: -Infinity,
+  typedAt: -Infinity,
   head: null,
   seen: null,
   active: false,
@@ -84,7 +87,9 @@ const live = {
 
   isSilent: () => performance.now() - live.tickAt > STALE_MS,
   isUnanswered: () => live.unansweredAt !== null && performance.now() - live.unansweredAt > UNANSWERED_MS,
-  isStale: () => live.isSilent() || live.isUnanswered(),
+  isOld: () => performance.now() - live.shownAt > OLD_MS
+    && !document.hidden && !document.querySelector("main form.order-form"),
+  isStale: () => live.isSilent() || live.isUnanswered() || live.isOld(),
 
   show() {
     const stale = live.isStale();
@@ -119,8 +124,7 @@ const live = {
     const older = performance.now() - live.shownAt;
     const news = live.seen !== live.head;
     const pace = document.querySelector("main [data-pace]") ? REFRESH_MS : QUIET_REFRESH_MS;
-    const typing = ["INPUT", "SELECT"].includes(document.activeElement?.nodeName)
-      && document.activeElement.closest("main");
+    const typing = performance.now() - live.typedAt < TYPING_MS;
     if (live.refreshing || live.leaving) { return; }
     if (document.hidden || typing || document.querySelector("main form.order-form")) {
       live.unansweredAt = null; // nothing is asked, so nothing is unanswered
@@ -168,6 +172,7 @@ async function openForm(link) {
   } catch { location.href = link.href; }
 }
 
+document.addEventListener("input", () => { live.typedAt = performance.now(); });
 document.addEventListener("submit", () => { live.leaving = true; });
 
 document.addEventListener("click", (event) => {
