@@ -46,6 +46,9 @@ class Chooser:
     syscalls: bool
     """Also at write system calls, by strace."""
 
+    only: tuple[Failpoint, ...] = ()
+    """Nowhere else than here; empty: everywhere."""
+
     kills: Counter[str] = field(default_factory=Counter)
     misses: Counter[str] = field(default_factory=Counter)
     """Lives that were to end at a place and did not get there in time."""
@@ -58,6 +61,8 @@ class Chooser:
 
     def next(self) -> Candidate:
         """Return where the next run ends."""
+        if self.only:
+            return Candidate(place=self._least(self.only), nth=1)
         if self._possible and self._random.random() < 0.8:
             place: str = self._least(self._possible)
             return Candidate(place=place, nth=1)
@@ -82,6 +87,11 @@ class Chooser:
             self._possible = OF_A_RECOVERY[2:]
         else:
             self._possible = ()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it was told where to kill, and there was a kill at each of these places."""
+        return bool(self.only) and all(self.kills[place] for place in self.only)
 
     def _least(self, places: "tuple[Failpoint, ...] | list[Failpoint]") -> Failpoint:
         # A place that is seldom reached must not take all the time.

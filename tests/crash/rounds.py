@@ -92,6 +92,8 @@ class Round:
             self.world.faults = WILD
             for _ in range(kills):
                 await self._die_once(server)
+                if self.chooser.is_done:
+                    break
             if full_disk:
                 await self._fill_the_disk(server, load)
             self.world.faults = CALM
