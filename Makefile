@@ -2,7 +2,7 @@
 # Targets that need the virtual environment create it first; this is instant when nothing changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev up down status doctor unit unit-pythons test coverage test-slow test-long lint drill gameday bench bench-capacity bench-fleet rules boards crash crash-bot crash-replicas soak fuzz planted test-compose test-hosts test-freqtrade test-newest test-backup attacks faults test-console docs
+.PHONY: help setup setup-dev up down status doctor unit unit-pythons test coverage test-slow test-long lint drill gameday bench bench-capacity bench-fleet rules boards crash crash-bot crash-replicas soak fuzz planted test-compose test-hosts test-freqtrade test-kubernetes test-newest test-backup attacks faults test-console docs
 SHELL := /bin/bash
 
 help: ## Show this help
@@ -107,6 +107,11 @@ test-hosts: setup-dev ## Install on containers as hosts, with systemd and TLS; k
 test-freqtrade: setup-dev ## Test against a real Freqtrade in its own virtual environment
 	@scripts/test-freqtrade.sh
 
+BINARIES ?=
+test-kubernetes: setup-dev ## Test against a real Kubernetes API server: make test-kubernetes BINARIES=FOLDER
+	@test -n "$(BINARIES)" || { echo "Name the folder with kube-apiserver and kube-controller-manager: make test-kubernetes BINARIES=FOLDER" >&2; exit 2; }
+	@TRADING_OPS_TEST_KUBERNETES="$(abspath $(BINARIES))" scripts/pytest.sh -m long tests/kubernetes
+
 FLIPS ?= 10000
 PG_KILLS ?= 60
 TARGETS ?= 200
@@ -120,7 +125,6 @@ test-backup: setup-dev ## Flip bits in backups, kill during backup, prune and re
 	@.venv/bin/python -m tests.backup.load --minutes "$(MINUTES)"
 	@scripts/pytest.sh -m '' tests/backup
 
-BINARIES ?=
 VERSIONS ?=
 test-newest: setup-dev ## Test on another Prometheus and Alertmanager: make test-newest BINARIES=FOLDER
 	@scripts/test-newest.sh "$(BINARIES)" $(VERSIONS)
