@@ -81,10 +81,11 @@ class ReportSender:
         zone, renderer = await asyncio.to_thread(_zone, path)
         now = clock.now()
         since, until = span or _span(period, day, zone, now)
-        if not since < until <= now or until - since > LONGEST:
+        possible = since.date() >= EARLIEST and since < until <= now
+        if not possible or until - since > LONGEST:
             raise RequestRefused(
-                f"no report from {since.isoformat()} to {until.isoformat()}: choose an end that is "
-                f"not in the future, and at most {LONGEST.days} days"
+                f"no report from {since.isoformat()} to {until.isoformat()}: choose a start from "
+                f"{EARLIEST}, an end that is not in the future, and at most {LONGEST.days} days"
             )
         report = await make_report(
             self.prometheus,

@@ -71,6 +71,8 @@ GOOD = {
     "begins_at": "2026-01-01T00:00:00Z",
     "channel": "mail",
     "date": "2026-01-01",
+    "since": None,
+    "until": None,
     "team": "",
     "host": "",
     "every": "Sun 02:00",

@@ -144,6 +144,7 @@ async def test_today_so_far_does_not_replace_the_report_of_the_day(
     ("path", "status"),
     [
         ("/api/v1/reports/daily?since=2026-03-02T00:00:00Z", 409),
+        ("/api/v1/reports/daily?since=0001-01-01T00:00:00%2B14:00&until=0001-01-02T00:00:00Z", 409),
         ("/api/v1/reports/daily?since=2026-03-02T00:00:00Z&until=2026-03-01T00:00:00Z", 409),
         ("/api/v1/reports/hourly", 404),
         ("/api/v1/reports/daily?date=2999-01-01", 409),
