@@ -46,13 +46,13 @@ test-slow: setup-dev ## Run the end-to-end tests, two files at a time
 	@scripts/pytest.sh -m slow -n 2 --dist loadfile --no-loadscope-reorder
 
 test-long: setup-dev ## Run the tests that take minutes each: failover, shutdown, updates, soak, bot crashes
-	@scripts/pytest.sh -m long -n 2 --dist loadfile $(addprefix --ignore=,tests/attacks tests/browser tests/faults tests/hosts)
+	@scripts/pytest.sh -m long -n 2 --dist loadfile
 
 attacks: setup-dev ## Attack a running stack as a stranger, a local user and a rogue bot
-	@scripts/pytest.sh -m long tests/attacks
+	@scripts/pytest.sh -m attacks tests/attacks
 
 faults: setup-dev ## Step clocks, fill disks and remove sources under a running stack
-	@scripts/pytest.sh -m long tests/faults
+	@scripts/pytest.sh -m faults tests/faults
 
 test-console: setup-dev ## Go through the console in Chromium and write screenshots
 	@scripts/test-console.sh
@@ -99,10 +99,10 @@ fuzz: setup-dev ## Send malformed notifications and API requests: make fuzz PAYL
 	@scripts/fuzz.sh "$(PAYLOADS)"
 
 test-compose: setup-dev ## Start docker-compose.yml, kill the bot and the reconciler in it
-	@scripts/pytest.sh -m long -s tests/compose
+	@scripts/pytest.sh -m compose -s tests/compose
 
 test-hosts: setup-dev ## Install on containers as hosts, with systemd and TLS; kill, partition, expire
-	@scripts/pytest.sh -m long -s tests/hosts
+	@scripts/pytest.sh -m hosts -s tests/hosts
 
 test-freqtrade: setup-dev ## Test against a real Freqtrade in its own virtual environment
 	@scripts/test-freqtrade.sh
@@ -110,7 +110,7 @@ test-freqtrade: setup-dev ## Test against a real Freqtrade in its own virtual en
 BINARIES ?=
 test-kubernetes: setup-dev ## Test against a real Kubernetes API server: make test-kubernetes BINARIES=FOLDER
 	@test -n "$(BINARIES)" || { echo "Name the folder with kube-apiserver and kube-controller-manager: make test-kubernetes BINARIES=FOLDER" >&2; exit 2; }
-	@TRADING_OPS_TEST_KUBERNETES="$(abspath $(BINARIES))" scripts/pytest.sh -m long tests/kubernetes
+	@TRADING_OPS_TEST_KUBERNETES="$(abspath $(BINARIES))" scripts/pytest.sh -m kubernetes tests/kubernetes
 
 FLIPS ?= 10000
 PG_KILLS ?= 60

@@ -6,4 +6,4 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/packages.sh
 
 have chromium || install_packages chromium
-exec scripts/pytest.sh -m long -s tests/browser
+exec scripts/pytest.sh -m browser -s tests/browser

@@ -27,6 +27,12 @@ SLOWEST_FIRST = ("tests/crash", "tests/service/bot", "tests/rules", "tests/servi
 """Folders whose files take longest: started last, one of them would run on alone at the end."""
 
 
+SUITES = frozenset(
+    {"slow", "long", "attacks", "browser", "compose", "faults", "hosts", "kubernetes"}
+)
+"""Markers that take a test out of `make test` into a suite with a make target of its own."""
+
+
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
     """Before pytest-cov combines the coverage data, remove what cannot be combined."""
@@ -45,6 +51,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next(found, len(SLOWEST_FIRST))
 
     items.sort(key=rank)
+    _check_suites(items)
+
+
+def _check_suites(items: list[pytest.Item]) -> None:
+    """A test with the markers of two suites would run twice: stop and name it."""
+    for item in items:
+        suites = SUITES & {mark.name for mark in item.iter_markers()}
+        if len(suites) > 1:
+            raise pytest.UsageError(
+                f"{item.nodeid} is in {len(suites)} suites ({', '.join(sorted(suites))}): "
+                "keep one of these markers"
+            )
 
 
 def pytest_collection_finish() -> None:

@@ -13,7 +13,7 @@ from tests.unprivileged import BECOME_NOBODY, needs_root, run_unprivileged
 from trading_ops.domain.target import Kind
 from trading_ops_lab.drills.lab_clients import Scene
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.attacks
 
 HALT = {"reason": "attack"}
 

@@ -10,7 +10,7 @@ from tests.stack import Stack
 from tests.waiting import eventually
 from trading_ops_lab.drills.lab_clients import Scene
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.attacks
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from trading_ops.config.targets import split_address
 from trading_ops.domain.target import Kind
 from trading_ops_lab.drills.lab_clients import Scene
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.attacks
 
 FLOOD_SECONDS = 6
 MEGABYTE = 1024 * 1024

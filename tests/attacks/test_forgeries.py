@@ -13,7 +13,7 @@ from trading_ops import clock
 from trading_ops.domain.target import Kind
 from trading_ops_lab.drills.lab_clients import Scene
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.attacks
 
 NAMES = ("alpha", "paper", "exporter", "reconciler", "prometheus")
 FAR = "2099-01-01T00:00:00Z"

@@ -31,7 +31,7 @@ print(len(connection.recv(4096)), flush=True)
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user"),
-    pytest.mark.long,
+    pytest.mark.attacks,
 ]
 
 

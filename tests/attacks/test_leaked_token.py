@@ -7,7 +7,7 @@ from tests.waiting import eventually
 from trading_ops.domain.target import Kind
 from trading_ops_lab.drills.lab_clients import Scene
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.attacks
 
 HALT = {"reason": "mine now"}
 ELSEWHERE = (

@@ -12,7 +12,7 @@ from trading_ops.domain.target import Kind
 from trading_ops.instrument import BotMetrics
 from trading_ops_lab.drills.lab_clients import Scene
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.attacks
 
 IMPOSTORS = "sum(trading_ops_impostors_refused_total)"
 

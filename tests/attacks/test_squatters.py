@@ -39,7 +39,7 @@ while True:
 """
 )
 
-pytestmark = [needs_root, pytest.mark.usefixtures("calm"), pytest.mark.long]
+pytestmark = [needs_root, pytest.mark.usefixtures("calm"), pytest.mark.attacks]
 
 
 @asynccontextmanager

@@ -18,7 +18,7 @@ from tests.browser.served import AT_LIMIT, BOTS, DISCONNECTED
 from trading_ops import clock
 from trading_ops.api.auth import Role
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.browser
 
 PHONE, DESKTOP = {"width": 360, "height": 740}, {"width": 1440, "height": 900}
 STALE_WITHIN = 3.0

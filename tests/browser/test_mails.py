@@ -9,7 +9,7 @@ from tests.browser.conftest import SHOTS
 from tests.browser.test_console import DESKTOP, FAULTS, PHONE
 from tests.mails.received import GOLDEN, html_of
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.browser
 
 MAILS = {path.stem: html_of(path.read_text("utf-8")) for path in sorted(GOLDEN.glob("*.eml"))}
 

@@ -33,7 +33,7 @@ from tests.waiting import eventually
 WHY_NOT = missing_tools()
 BOT = "trading_ops_lab.paper.bot"
 
-pytestmark = [pytest.mark.long, pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
+pytestmark = [pytest.mark.compose, pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
 
 
 class Composed:

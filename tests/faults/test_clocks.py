@@ -19,7 +19,7 @@ HOUR = 3600.0
 WATCHED_SECONDS = 20
 """Time in which a step would lead to a halt, a stop or a restart of a healthy bot."""
 
-pytestmark = [needs_compiler, pytest.mark.long]
+pytestmark = [needs_compiler, pytest.mark.faults]
 
 
 @pytest.fixture(scope="module")

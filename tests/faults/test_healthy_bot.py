@@ -33,7 +33,7 @@ process is stopped after 6 s."""
 HARM = frozenset({"agent_unresponsive", "agent_stopped", "hold_placed", "started"})
 """Events of a halt, a stop, and an attempt."""
 
-pytestmark = [needs_root, needs_disks, pytest.mark.long]
+pytestmark = [needs_root, needs_disks, pytest.mark.faults]
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from trading_ops.errors import TradingOpsError
 from trading_ops_lab.drills.lab_clients import Scene, open_scene
 from trading_ops_lab.drills.preflight import wait_until_calm
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.faults
 
 FULL_SECONDS = 30
 """Longer than five deaths take, after which the supervisor once gave a process up."""

@@ -24,7 +24,7 @@ from trading_ops.errors import TradingOpsError
 from trading_ops_lab.drills.lab_clients import Scene, open_scene
 from trading_ops_lab.drills.preflight import wait_until_calm
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.faults
 
 OLD_SECONDS = 15
 """Less than the 30 s in which an alert that only a notification reported may still appear."""

@@ -9,7 +9,7 @@ from tests.compose.images import missing_tools
 from tests.hosts.site import UNIT, Site, running_site
 
 WHY_NOT = missing_tools(compose=False)
-pytestmark = [pytest.mark.long, pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
+pytestmark = [pytest.mark.hosts, pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
 
 
 @pytest.fixture(scope="module")

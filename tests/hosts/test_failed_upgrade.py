@@ -17,7 +17,7 @@ from tests.waiting import eventually
 from trading_ops.store.migrate import HEAD
 
 WHY_NOT = missing_tools(compose=False)
-pytestmark = [pytest.mark.long, pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
+pytestmark = [pytest.mark.hosts, pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
 
 NEWER = f"{int(HEAD) + 1:04}"
 MIGRATION = f"""

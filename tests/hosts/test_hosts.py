@@ -15,7 +15,7 @@ from tests.hosts.site import ACTIVE, NODE, PYTHON, SUBNET, Site, running_site
 from tests.waiting import eventually
 
 WHY_NOT = missing_tools(compose=False)
-pytestmark = [pytest.mark.long, pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
+pytestmark = [pytest.mark.hosts, pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
 
 TARGETS = 8  # scrapes: two of the bot, two of the reconciler, one of each other process
 EXPIRE = """

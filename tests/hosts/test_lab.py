@@ -14,7 +14,7 @@ from tests.hosts.hosts import Host, running_host
 from tests.waiting import eventually
 
 WHY_NOT = missing_tools(compose=False)
-pytestmark = [pytest.mark.long, pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
+pytestmark = [pytest.mark.hosts, pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
 
 ENGINES = "prometheus prometheus-alertmanager"
 UNIT = "trading-ops-lab"

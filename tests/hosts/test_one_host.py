@@ -15,7 +15,7 @@ from tests.hosts.site import RUN
 from tests.waiting import eventually
 
 WHY_NOT = missing_tools(compose=False)
-pytestmark = [pytest.mark.long, pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
+pytestmark = [pytest.mark.hosts, pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
 
 BOT = "/srv/trading-bot/alpha"
 STARTED = "systemctl show -P InvocationID trading-bot@alpha"

@@ -12,7 +12,7 @@ from tests.hosts.site import Site, running_site
 from tests.waiting import eventually
 
 WHY_NOT = missing_tools(compose=False)
-pytestmark = [pytest.mark.long, pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
+pytestmark = [pytest.mark.hosts, pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
 
 RECONCILERS = ("host-a", "host-d")
 SERVICE = "trading-ops-reconciler"

@@ -25,7 +25,7 @@ from trading_ops.services.manager import ManagerUnavailable
 # Removed: the settings of our processes refuse a variable that they do not know.
 BINARIES = os.environ.pop("TRADING_OPS_TEST_KUBERNETES", "")  # noqa: TID251 - of the test itself
 pytestmark = [
-    pytest.mark.long,
+    pytest.mark.kubernetes,
     pytest.mark.skipif(not BINARIES, reason="TRADING_OPS_TEST_KUBERNETES names no folder"),
     pytest.mark.skipif(not shutil.which("etcd"), reason="etcd is not installed"),
 ]

@@ -32,7 +32,8 @@ COPIED = (
 )
 FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 AT_ONCE = 2
-PYTEST = ("pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "not long")
+MARKED = "not (long or attacks or browser or compose or faults or hosts or kubernetes)"
+PYTEST = ("pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", MARKED)
 
 
 class _Tried(NamedTuple):
