@@ -57,18 +57,26 @@ def begin(
     if former is not None:
         # Its silence belongs to the new acknowledgement from now on.
         _set(connection, former.id, ended_at=now, ended_by=owner, silenced_until=None)
-    values: dict[str, Any] = {
-        "incident_id": incident_id,
-        "owner": owner,
-        "note": note,
-        "at": now,
-        "until": until,
-    }
     key = connection.execute(
-        insert(acknowledgements).values(kind=kind.value, **values)
+        insert(acknowledgements).values(
+            incident_id=incident_id,
+            kind=kind.value,
+            owner=owner,
+            note=note,
+            at=now,
+            until=until,
+        )
     ).inserted_primary_key
     assert key is not None  # noqa: S101 - an INSERT of one row always has a key
-    ack = Acknowledgement(id=int(key[0]), kind=kind, **values)
+    ack = Acknowledgement(
+        id=int(key[0]),
+        incident_id=incident_id,
+        kind=kind,
+        owner=owner,
+        note=note,
+        at=now,
+        until=until,
+    )
     taken = former is not None and former.owner != owner
     events.add(
         connection,
@@ -214,8 +222,20 @@ def _case(row: RowMapping) -> AcknowledgedAlert:
 
 
 def _from_row(row: RowMapping) -> Acknowledgement:
-    values = {column.key: row[column.key] for column in acknowledgements.c}
-    return Acknowledgement(**values | {"kind": AcknowledgementKind(values["kind"])})
+    """Return the acknowledgement of a row of the table."""
+    return Acknowledgement(
+        id=row["id"],
+        incident_id=row["incident_id"],
+        kind=AcknowledgementKind(row["kind"]),
+        owner=row["owner"],
+        note=row["note"],
+        at=row["at"],
+        until=row["until"],
+        ended_at=row["ended_at"],
+        ended_by=row["ended_by"],
+        silence_id=row["silence_id"],
+        silenced_until=row["silenced_until"],
+    )
 
 
 def _shown(ack: Acknowledgement) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def usable(
         approvals.c.digest == bound, approvals.c.state.in_(states), approvals.c.expires_at > now
     )
     row = connection.execute(_newest(statement).limit(1)).mappings().one_or_none()
-    return None if row is None else _read(row)
+    return None if row is None else _from_row(row)
 
 
 def use(connection: Connection, bound: str, *, attempt_id: str | None, now: datetime) -> bool:
@@ -156,14 +156,14 @@ def active(connection: Connection, *, now: datetime) -> dict[str, Approval]:
         .where(or_(of_open, by_hand))
         .order_by(approvals.c.requested_at, approvals.c.expires_at)
     ).mappings()
-    return {row["digest"]: _read(row) for row in rows}
+    return {row["digest"]: _from_row(row) for row in rows}
 
 
 def find(connection: Connection, key: str) -> Approval | None:
     """Return one request by its ID or a unique prefix of it."""
     where = approvals.c.id.startswith(key, autoescape=True)
     rows = connection.execute(select(approvals).where(where).limit(2)).mappings().all()
-    return _read(rows[0]) if len(rows) == 1 else None
+    return _from_row(rows[0]) if len(rows) == 1 else None
 
 
 def search(
@@ -179,7 +179,7 @@ def search(
         statement = statement.where(approvals.c.state == state)
     if incident_id is not None:
         statement = statement.where(approvals.c.incident_id == incident_id)
-    return [_read(row) for row in connection.execute(statement).mappings()]
+    return [_from_row(row) for row in connection.execute(statement).mappings()]
 
 
 def _pending(connection: Connection, key: str, now: datetime) -> Approval:
@@ -187,7 +187,7 @@ def _pending(connection: Connection, key: str, now: datetime) -> Approval:
     row = connection.execute(statement).mappings().one_or_none()
     if row is None:
         raise RequestRefused(f"unknown request {key}")
-    approval = _read(row)
+    approval = _from_row(row)
     if (found := approval.state_at(now)) is not ApprovalState.PENDING:
         raise RequestRefused(f"the request is not open any more: it is {found}")
     return approval
@@ -250,12 +250,26 @@ def _count(connection: Connection, bound: str) -> int:
 
 def _one(connection: Connection, key: str) -> Approval:
     row = connection.execute(select(approvals).where(approvals.c.id == key)).mappings().one()
-    return _read(row)
+    return _from_row(row)
 
 
 def _newest(statement: Select[Any]) -> Select[Any]:
     return statement.order_by(approvals.c.requested_at.desc(), approvals.c.expires_at.desc())
 
 
-def _read(row: RowMapping) -> Approval:
-    return Approval(**{**row, "state": ApprovalState(row["state"])})
+def _from_row(row: RowMapping) -> Approval:
+    """Return the approval of a row of the table."""
+    return Approval(
+        id=row["id"],
+        incident_id=row["incident_id"],
+        action=row["action"],
+        target=row["target"],
+        params=row["params"],
+        digest=row["digest"],
+        requested_by=row["requested_by"],
+        requested_at=row["requested_at"],
+        expires_at=row["expires_at"],
+        state=ApprovalState(row["state"]),
+        decided_by=row["decided_by"],
+        decided_at=row["decided_at"],
+    )

@@ -17,6 +17,7 @@ from typing import NamedTuple, cast
 from sqlalchemy import (
     BigInteger,
     Connection,
+    RowMapping,
     bindparam,
     delete,
     insert,
@@ -307,7 +308,18 @@ def _has_begun(connection: Connection, seq: int) -> bool:
 def checkpoints(connection: Connection) -> list[Checkpoint]:
     """Return all checkpoints in ascending order; their signatures are not checked."""
     rows = connection.execute(select(audit_checkpoints).order_by(audit_checkpoints.c.seq))
-    return [Checkpoint(**row) for row in rows.mappings()]
+    return [_checkpoint(row) for row in rows.mappings()]
+
+
+def _checkpoint(row: RowMapping) -> Checkpoint:
+    """Return the checkpoint of a row of the table."""
+    return Checkpoint(
+        kind=row["kind"],
+        seq=row["seq"],
+        mac=row["mac"],
+        at=row["at"],
+        signature=row["signature"],
+    )
 
 
 def _sign_checkpoint(key: bytes, kind: str, seq: int, mac: str, at: datetime) -> str:

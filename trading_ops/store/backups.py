@@ -7,7 +7,7 @@ from collections.abc import Callable, Container, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 
 from trading_ops.domain.backup import Backup
 from trading_ops.store import events
@@ -36,7 +36,26 @@ def read(connection: Connection) -> list[Backup]:
     rows = connection.execute(
         select(backups).order_by(backups.c.created_at.desc(), backups.c.id.desc())
     )
-    return [Backup(**row) for row in rows.mappings()]
+    return [_from_row(row) for row in rows.mappings()]
+
+
+def _from_row(row: RowMapping) -> Backup:
+    """Return the backup of a row of the table."""
+    return Backup(
+        id=row["id"],
+        created_at=row["created_at"],
+        recoverable_to=row["recoverable_to"],
+        location=row["location"],
+        bytes=row["bytes"],
+        files=row["files"],
+        release=row["release"],
+        revision=row["revision"],
+        audit_head=row["audit_head"],
+        verified_at=row["verified_at"],
+        restore_tested_at=row["restore_tested_at"],
+        restore_milliseconds=row["restore_milliseconds"],
+        problem=row["problem"],
+    )
 
 
 class StorePosition(NamedTuple):

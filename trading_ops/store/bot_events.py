@@ -4,9 +4,8 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, RowMapping, delete, func, select, update
 
 from trading_ops.domain.bot_event import BotEvent, BotEventKind
 from trading_ops.domain.message import Severity
@@ -94,7 +93,7 @@ def since(connection: Connection, seq: int, *, limit: int) -> list[StoredBotEven
     """Return the events after a number, in storage order."""
     statement = select(bot_events).where(bot_events.c.seq > seq)
     statement = statement.order_by(bot_events.c.seq).limit(limit)
-    return [_read(row) for row in connection.execute(statement).mappings()]
+    return [_from_row(row) for row in connection.execute(statement).mappings()]
 
 
 def id_of(bot: str, event: str) -> str:
@@ -125,7 +124,7 @@ def search(
         given.append((at < after.at) | ((at == after.at) & (key < after.id)))
     statement = select(bot_events).where(*span.holds(at), *given)
     statement = statement.order_by(at.desc(), key.desc()).limit(limit)
-    return [_read(row) for row in connection.execute(statement).mappings()]
+    return [_from_row(row) for row in connection.execute(statement).mappings()]
 
 
 def counts(connection: Connection, *, bot: str | None, span: TimeRange) -> list[BotKindCount]:
@@ -167,7 +166,23 @@ def prune_oldest(connection: Connection, *, bot: str, limit: int) -> int:
     return connection.execute(delete(bot_events).where(bot_events.c.id.in_(oldest))).rowcount
 
 
-def _read(row: Any) -> StoredBotEvent:
-    values = {name: row[name] for name in BotEvent.__dataclass_fields__}
-    values |= {"kind": BotEventKind(row["kind"]), "severity": Severity(row["severity"])}
-    return StoredBotEvent(id=row["id"], seq=row["seq"], event=BotEvent(**values))
+def _from_row(row: RowMapping) -> StoredBotEvent:
+    """Return the event of a row of the table."""
+    return StoredBotEvent(
+        id=row["id"],
+        seq=row["seq"],
+        event=BotEvent(
+            bot=row["bot"],
+            event=row["event"],
+            kind=BotEventKind(row["kind"]),
+            severity=Severity(row["severity"]),
+            at=row["at"],
+            received_at=row["received_at"],
+            strategy=row["strategy"],
+            symbol=row["symbol"],
+            order_id=row["order_id"],
+            correlation=row["correlation"],
+            summary=row["summary"],
+            data=row["data"],
+        ),
+    )

@@ -170,7 +170,17 @@ def indexes_to_rebuild(connection: Connection, baselines: Baselines) -> list[Dat
 def index_sizes(connection: Connection) -> list[IndexSize]:
     """Return the size of each index that may be rebuilt; the nightly report records them."""
     rows = connection.execute(_SIZES, {"bytes": BLOATED_BYTES}).mappings()
-    return [IndexSize(**row) for row in rows]
+    return [
+        IndexSize(
+            id=row["id"],
+            name=row["name"],
+            table=row["table"],
+            size=row["size"],
+            rows=row["rows"],
+            owned=row["owned"],
+        )
+        for row in rows
+    ]
 
 
 def _bloated(connection: Connection, baselines: Baselines) -> list[DatabaseNeed]:

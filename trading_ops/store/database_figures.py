@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, RowMapping, text
 
 from trading_ops.domain.database_advice import DatabaseFigures, IndexUse, StatementUse, TableRows
 
@@ -64,9 +64,9 @@ def read(connection: Connection, now: datetime) -> DatabaseFigures:
     """Return the figures of a PostgreSQL database."""
     return DatabaseFigures(
         at=now,
-        indexes=[IndexUse(**row) for row in connection.execute(_INDEXES).mappings()],
+        indexes=[_index(row) for row in connection.execute(_INDEXES).mappings()],
         statements=_statements(connection),
-        tables=[TableRows(**row) for row in connection.execute(_TABLES).mappings()],
+        tables=[_table(row) for row in connection.execute(_TABLES).mappings()],
     )
 
 
@@ -76,6 +76,35 @@ def _statements(connection: Connection) -> Sequence[StatementUse] | None:
         return None
     statement = _STATEMENTS.format(schema=schema, limit=STATEMENTS)
     rows = connection.exec_driver_sql(statement)
-    return [
-        StatementUse(**{**row, "text": str(row["text"])[:LONGEST_TEXT]}) for row in rows.mappings()
-    ]
+    return [_statement(row) for row in rows.mappings()]
+
+
+def _index(row: RowMapping) -> IndexUse:
+    """Return the index of a row."""
+    return IndexUse(
+        name=row["name"],
+        table=row["table"],
+        scans=row["scans"],
+        bytes=row["bytes"],
+    )
+
+
+def _statement(row: RowMapping) -> StatementUse:
+    """Return the statement of a row, shortened."""
+    return StatementUse(
+        id=row["id"],
+        text=str(row["text"])[:LONGEST_TEXT],
+        calls=row["calls"],
+        milliseconds=row["milliseconds"],
+    )
+
+
+def _table(row: RowMapping) -> TableRows:
+    """Return the table of a row."""
+    return TableRows(
+        name=row["name"],
+        rows=row["rows"],
+        dead=row["dead"],
+        threshold=row["threshold"],
+        enabled=row["enabled"],
+    )

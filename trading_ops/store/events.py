@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, bindparam, select
 
 from trading_ops.store.engine import storable
 from trading_ops.store.tables import chain, events
@@ -103,7 +103,7 @@ def touched(connection: Connection, seq: int) -> set[tuple[str | None, str]]:
 def of_incident(connection: Connection, incident_id: str) -> list[TimelineEvent]:
     """Return the timeline of one incident, in the order it was written."""
     statement = select(events).where(events.c.incident_id == incident_id).order_by(events.c.seq)
-    return [TimelineEvent(**row) for row in connection.execute(statement).mappings()]
+    return [_from_row(row) for row in connection.execute(statement).mappings()]
 
 
 def about_target(
@@ -142,7 +142,7 @@ def about_target(
     )
     if until is not None:
         statement = statement.where(events.c.at <= until)
-    found = [TimelineEvent(**row) for row in connection.execute(statement).mappings()]
+    found = [_from_row(row) for row in connection.execute(statement).mappings()]
     # To SQLite's LIKE, `Alpha` is `alpha`.
     exact = [event for event in found if event.incident_id is None and fragment in str(event.after)]
     return sorted(exact, key=lambda event: event.seq)
@@ -193,13 +193,30 @@ def _contains(fragment: str) -> ColumnElement[bool]:
 def since(connection: Connection, seq: int, *, limit: int = 1000) -> list[TimelineEvent]:
     """Return the events after a number, oldest first."""
     statement = select(events).where(events.c.seq > seq).order_by(events.c.seq).limit(limit)
-    return [TimelineEvent(**row) for row in connection.execute(statement).mappings()]
+    return [_from_row(row) for row in connection.execute(statement).mappings()]
 
 
 def latest(connection: Connection, *, limit: int = 100) -> list[TimelineEvent]:
     """Return the newest events, newest first."""
     statement = select(events).order_by(events.c.seq.desc()).limit(limit)
-    return [TimelineEvent(**row) for row in connection.execute(statement).mappings()]
+    return [_from_row(row) for row in connection.execute(statement).mappings()]
+
+
+def _from_row(row: RowMapping) -> TimelineEvent:
+    """Return the event of a row of the table."""
+    return TimelineEvent(
+        seq=row["seq"],
+        at=row["at"],
+        kind=row["kind"],
+        incident_id=row["incident_id"],
+        attempt_id=row["attempt_id"],
+        actor=row["actor"],
+        reason=row["reason"],
+        note=row["note"],
+        before=row["before"],
+        after=row["after"],
+        mac=row["mac"],
+    )
 
 
 def _pending(connection: Connection) -> list[dict[str, Any]]:
