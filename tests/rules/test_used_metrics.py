@@ -1,8 +1,12 @@
 """Every exported metric is used by a rule, a panel, a runbook or a query of the product."""
 
+import ast
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
 
 from tests.rules.configuration import ROOT
 from trading_ops.instrument.catalogue import CATALOGUE
@@ -16,19 +20,39 @@ READERS = ("reports", "capacity", "readiness", "cli", "api", "console", "reconci
 EXPORTS = ROOT / "trading_ops" / "reconciler" / "metrics.py"
 
 
+PROMQL = re.compile(r"^ *```promql\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+
+
 def texts() -> Iterator[str]:
-    """Yield everything that queries metrics: rules, boards, runbooks, and our own code."""
+    """Yield everything that queries metrics: rules, boards, runbooks, and our own code.
+
+    Comments, docstrings and prose are left out: they only mention a metric.
+    """
     for path in (ROOT / "prometheus" / "rules").rglob("*.yml"):
-        lines = path.read_text().splitlines()
-        yield "\n".join(line for line in lines if not line.lstrip().startswith("#"))
+        for group in yaml.safe_load(path.read_text())["groups"]:
+            for rule in group["rules"]:
+                yield str(rule["expr"])
+                yield from rule.get("annotations", {}).values()
     for path in (ROOT / "grafana" / "dashboards").glob("*.json"):
         yield "\n".join(expressions(json.loads(path.read_text())))
     for path in (ROOT / "runbooks").glob("*.md"):
-        yield path.read_text()
+        yield from PROMQL.findall(path.read_text())
     for package in READERS:
         for path in (ROOT / "trading_ops" / package).rglob("*.py"):
             if path != EXPORTS:
-                yield path.read_text()
+                yield from strings(path)
+
+
+def strings(path: Path) -> Iterator[str]:
+    """Yield the strings of a module that are values, not docstrings."""
+    tree = ast.parse(path.read_text())
+    mentions = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        match node:
+            case ast.Constant(value=str() as text) if id(node) not in mentions:
+                yield text
+            case _:
+                pass
 
 
 def expressions(board: object) -> Iterator[str]:
@@ -43,6 +67,19 @@ def expressions(board: object) -> Iterator[str]:
     elif isinstance(board, list):
         for item in board:
             yield from expressions(item)
+
+
+def test_a_docstring_does_not_count_as_a_query(tmp_path: Path) -> None:
+    """Of a class, a function or a constant."""
+    path = tmp_path / "module.py"
+    path.write_text(
+        '"""Of trading_a."""\nQUERY = "max(trading_b)"\n"""Like trading_c."""\n'
+        'def f():\n    """Of trading_d."""\n    return f"sum({QUERY} + trading_e)"\n'
+    )
+    assert {name for text in strings(path) for name in NAME.findall(text)} == {
+        "trading_b",
+        "trading_e",
+    }
 
 
 def test_every_metric_is_read_by_a_rule_a_panel_a_runbook_or_our_own_code() -> None:
