@@ -1,7 +1,10 @@
 """Files that survive a power cut: they have either the new content or the old one."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 GROUP_ONLY = 0o050
 """Of a folder's permissions: its group may read it, others nothing."""
@@ -21,12 +24,42 @@ def write(path: Path, content: bytes, *, mode: int = 0o600) -> None:
         OSError: it could not be stored, for example on a full disk; the old content is unchanged.
     """
     scratch = path.with_name(f".{path.name}.new")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(scratch, flags, mode), "wb") as file:
-        os.fchmod(file.fileno(), mode)
+    with new_file(scratch, mode=mode) as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    put(scratch, path)
+
+
+@contextlib.contextmanager
+def new_file(scratch: Path, *, mode: int | None = 0o600) -> Iterator[BinaryIO]:
+    """Write a temporary file, for `put`; it is on disk at the end, or removed after an error.
+
+    Args:
+        scratch: the file, next to the one that it will replace; not a link.
+        mode: permissions of the file; None: the default of new files.
+
+    Raises:
+        OSError: it could not be stored, for example on a full disk.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(scratch, flags, 0o666 if mode is None else mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        scratch.unlink(missing_ok=True)
+        raise
+
+
+def put(scratch: Path, path: Path) -> None:
+    """Replace a file by a temporary one atomically; when this returns, it is on disk.
+
+    Raises:
+        OSError: it is not known to be on disk.
+    """
     scratch.replace(path)
     sync(path.parent)
 

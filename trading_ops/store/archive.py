@@ -71,7 +71,7 @@ class Archive:
         scratch = self._write("events", fill)
         assert first is not None and last is not None  # noqa: S101, PT018 - `fill` has set them
         path = self.folder / f"events-{first.seq:012}-{last.seq:012}.zip"
-        self._put(scratch, path)
+        durable.put(scratch, path)
         return EventFile(path=path, first=first.seq, last=last.seq, mac=last.mac or "")
 
     def write_records(self, tables: Rows, *, day: datetime) -> Path:
@@ -94,7 +94,7 @@ class Archive:
             return {"rows": {name: len(tables[name]) for name in texts}}
 
         path = self.folder / f"records-{day:%Y%m%d}-{digest}.zip"
-        self._put(self._write("records", fill), path)
+        durable.put(self._write("records", fill), path)
         return path
 
     def event_files(self) -> list[EventFile]:
@@ -151,23 +151,14 @@ class Archive:
         """Write a complete temporary file, and sync it."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         scratch = self.folder / f".{kind}.{os.getpid()}.new"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        try:
-            with os.fdopen(os.open(scratch, flags, 0o600), "wb") as file:
-                with signed_zip.SignedZip(file, PURPOSE, self.keys[0]) as archive:
-                    facts = fill(archive)
-                    made_at = clock.now().isoformat()
-                    archive.finish({"made_at": made_at, "release": __version__, **facts})
-                file.flush()
-                os.fsync(file.fileno())
-        except BaseException:
-            scratch.unlink(missing_ok=True)
-            raise
+        with (
+            durable.new_file(scratch) as file,
+            signed_zip.SignedZip(file, PURPOSE, self.keys[0]) as archive,
+        ):
+            facts = fill(archive)
+            made_at = clock.now().isoformat()
+            archive.finish({"made_at": made_at, "release": __version__, **facts})
         return scratch
-
-    def _put(self, scratch: Path, path: Path) -> None:
-        scratch.replace(path)
-        durable.sync(self.folder)
 
 
 def links_of(file: EventFile) -> Iterator[list[Link]]:
