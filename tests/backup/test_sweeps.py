@@ -21,7 +21,7 @@ def run(module: str, *arguments: str) -> str:
 
 @pytest.mark.parametrize(
     ("kills", "arguments"),
-    [("24", ()), pytest.param("8", ("--postgresql",), marks=pytest.mark.slow)],
+    [("24", ()), pytest.param("5", ("--postgresql",), marks=pytest.mark.slow)],
 )
 def test_no_kill_leaves_a_repository_without_a_restorable_backup(
     kills: str, arguments: tuple[str, ...]
