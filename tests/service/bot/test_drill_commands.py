@@ -63,7 +63,7 @@ def test_only_a_bounded_number_is_taken(given: str, tmp_path: Path) -> None:
         )
 
 
-async def test_threads_use_cpu_until_they_are_told_to_stop(tmp_path: Path) -> None:
+async def test_threads_use_cpu_until_they_are_stopped(tmp_path: Path) -> None:
     """Outside of Python's lock: so many CPUs at once, if the machine has them."""
     burn = drill_commands(METRICS, tmp_path, allowed=True)["burn_cpu"]
     before = set(threading.enumerate())

@@ -183,7 +183,7 @@ async def test_what_is_no_answer(answer: bytes, expected: type[ClientError], tex
     assert f"GET http://127.0.0.1:{server.port}/health" in str(raised.value)
 
 
-async def test_a_closed_port_is_told_from_a_lost_answer() -> None:
+async def test_a_closed_port_is_distinguished_from_a_lost_answer() -> None:
     async with Server(PLAIN).running() as server:
         pass
     async with kept(server.port) as client:

@@ -628,7 +628,9 @@ async def test_a_fence_from_elsewhere_does_not_block_a_persons_resume(
     assert (bot.state, await desk.active_holds()) == ("active", {})
 
 
-async def test_holds_of_many_are_stored_before_all_are_told(desk: Desk, bot: RealAgent) -> None:
+async def test_holds_of_many_bots_are_stored_before_all_bots_are_notified(
+    desk: Desk, bot: RealAgent
+) -> None:
     """The bots that do not answer take all turns; the others' holds are stored meanwhile."""
     thaw = bot.freeze()
     try:

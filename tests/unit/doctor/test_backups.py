@@ -50,7 +50,7 @@ HOUR = timedelta(hours=1)
         (0.0, 72 * HOUR, 72 * HOUR, "3 days old"),
     ],
 )
-def test_backups_that_are_missing_old_or_untested_are_told(
+def test_missing_old_and_untested_backups_are_reported(
     tmp_path: Path,
     interval: float,
     age: timedelta | None,

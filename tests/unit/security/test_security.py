@@ -153,7 +153,7 @@ def test_pip_audit_asks_the_database_of_the_settings(place: Place) -> None:
 
 @pytest.mark.parametrize("tool", ["pip", "pip-audit", "detect-secrets"])
 @pytest.mark.parametrize("script", ["echo no route to host >&2; exit 1", "echo '<html>'", None])
-def test_what_could_not_be_checked_is_said(place: Place, tool: str, script: str | None) -> None:
+def test_failed_checks_are_reported(place: Place, tool: str, script: str | None) -> None:
     """Without a network or the tool: neither a failure, nor silence."""
     if script is None:
         (place.tools / tool).unlink()

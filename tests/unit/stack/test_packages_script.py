@@ -136,7 +136,7 @@ def test_a_left_policy_that_cannot_be_removed_is_reported(debian: Debian) -> Non
     assert f"ask your administrator to run: rm {debian.policy}" in ended.stderr
 
 
-def test_somebodys_policy_stands(debian: Debian) -> None:
+def test_an_existing_policy_is_kept(debian: Debian) -> None:
     """A policy that was there is neither replaced nor removed."""
     debian.policy.write_text("#!/bin/sh\nexit 0\n")
     debian.policy.chmod(0o755)

@@ -35,7 +35,7 @@ def calls(text: str) -> Iterator[str]:
 
 
 def documented_commands(path: Path) -> Iterator[str]:
-    """Yield each command that a page tells to type; in prose a mere name is only a mention."""
+    """Yield each command that a page gives; in prose a name alone is only a mention."""
     text = path.read_text(encoding="utf-8").replace("\\\n", " ")
     prose = FENCE.sub("", text)
     yield from calls("\n".join([*FENCE.findall(text), *INDENTED.findall(prose)]))
