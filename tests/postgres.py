@@ -90,7 +90,7 @@ class Cluster:
 
     @property
     def log(self) -> str:
-        """What the server said."""
+        """The output of the server."""
         return (self.folder / "log").read_text(errors="replace")
 
     def make(self) -> None:

@@ -71,7 +71,7 @@ def test_a_changed_record_is_found(stack: Stack, copied: Path, statements: tuple
 
 
 def test_anchors_that_are_gone_are_missed(stack: Stack, copied: Path, tmp_path: Path) -> None:
-    """A file that was emptied proves nothing, and that is said."""
+    """An emptied file proves nothing, and this is reported."""
     empty = tmp_path / "anchors"
     empty.touch()
     found = verified(stack, "--database", str(copied), "--anchors", str(empty))

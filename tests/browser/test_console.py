@@ -131,7 +131,7 @@ def test_money_at_risk_is_seen_first(page: Page, served: Served) -> None:
 
 
 def test_orders_open_in_place(page: Page, served: Served) -> None:
-    """Halt with the name typed, reduce, all the others; what became of it is said and shown."""
+    """Halt with the name typed, reduce, all the others; the result is shown."""
     log_in(page, served, owner="Ada")
     page.get_by_role("link", name="Halt… momentum").click()
     dialog = page.get_by_role("dialog")

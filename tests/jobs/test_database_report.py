@@ -272,7 +272,7 @@ def test_the_queries_of_pools_give_what_they_say(tmp_path: Path) -> None:
 async def test_the_database_of_a_bot_has_its_own_findings_and_baselines(
     url: str, counting: Cluster, session: psycopg.Connection[Any], tmp_path: Path
 ) -> None:
-    """Ours is another one, of which nothing is to be said."""
+    """Ours is another one, and is not reported."""
     session.execute("CREATE TABLE quiet (id int) WITH (autovacuum_enabled = false)")
     fill(session)
     (tmp_path / "alpha.url").write_text(url)

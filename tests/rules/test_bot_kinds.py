@@ -42,7 +42,7 @@ def promises(text: str, kind: Kind) -> list[str]:
 
 
 def prose_and_kinds(alert: str) -> tuple[str, dict[str, str]]:
-    """Split a runbook into what is said of all bots, and what is said of each kind."""
+    """Split a runbook into the text about all bots and the text about each kind."""
     text = (RUNBOOKS / f"{alert}.md").read_text(encoding="utf-8").split("---\n", 2)[2]
     found = _SECTION.search(text)
     return _SECTION.sub("", text), dict(_ITEM.findall(found.group(1))) if found else {}

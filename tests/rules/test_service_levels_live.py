@@ -50,7 +50,7 @@ async def prometheus_with_history(folder: Path) -> AsyncIterator[str]:
 
 
 async def test_each_bot_and_objective_has_its_row(tmp_path: Path) -> None:
-    """What was measured decides; what was not is said; a bot without a sample is listed."""
+    """Only measured ones decide; the others are named; a bot without a sample is listed."""
     async with (
         prometheus_with_history(tmp_path) as address,
         aiohttp.ClientSession() as session,

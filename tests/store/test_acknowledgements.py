@@ -1,4 +1,4 @@
-"""Acknowledgements as they are stored: one stands, and what was said before is kept."""
+"""Acknowledgements as they are stored: one is active, and earlier ones are kept."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""`relieve_memory` on a real agent: memory is really given back, or it is said that it is not."""
+"""`relieve_memory` on a real agent: memory is given back, or the result says that it is not."""
 
 import gc
 from collections.abc import Callable, Iterator

@@ -36,7 +36,7 @@ def add(config: Path, text: str) -> None:
 
 
 def test_a_right_file_is_well(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Said in one line."""
+    """Reported in one line."""
     assert run(["export", "--config", str(config), "--check"]) == ExitCode.OK
     assert capsys.readouterr().out.startswith(f"{config} is valid: served on 127.0.0.1:")
 

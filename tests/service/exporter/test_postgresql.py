@@ -380,7 +380,7 @@ BAD = {
         f"host=127.0.0.1 port={{port}} dbname=none user=watcher password='{PASSWORD}'",
         "login",
     ),
-    "nobody there": ("host=127.0.0.1 port=1 dbname=x user=y", "unreachable"),
+    "no server": ("host=127.0.0.1 port=1 dbname=x user=y", "unreachable"),
     "unknown host": ("host=nowhere.invalid dbname=x user=y", "configuration"),
 }
 

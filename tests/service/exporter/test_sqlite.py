@@ -274,7 +274,7 @@ def open_folder() -> Iterator[Path]:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can switch users")
 async def test_as_a_user_who_may_only_read(open_folder: Path) -> None:
-    """Another user's database, in a folder that is closed to our writing: read, or said why not."""
+    """Another user's database in a folder where we may not write: read, or the error says why."""
     path = open_folder / "bot.db"
     with Writer(path) as database:
         database.do("PRAGMA journal_mode=wal", "CREATE TABLE t (a, b)")

@@ -1,4 +1,4 @@
-"""Clocks that step: nothing is done for a moment, it is said, and then recovery continues."""
+"""Clocks that step: nothing is done for a moment, an event records it, and recovery continues."""
 
 from datetime import timedelta
 from typing import Any

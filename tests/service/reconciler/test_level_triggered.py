@@ -22,7 +22,7 @@ async def test_what_was_cut_off_a_notification_is_found(start: Start, world: Fak
 
 
 async def test_inhibited_means_suppression(start: Start, world: FakeWorld) -> None:
-    """It fires on, and is someone else's: that is said, and nothing is done until it is not."""
+    """An inhibited alert keeps firing: nothing is done until the inhibition ends."""
     world.inhibited = True
     async with start(poll_interval_seconds=OFTEN) as running:
         await running.break_it()

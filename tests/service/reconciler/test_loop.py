@@ -139,7 +139,7 @@ async def test_observe_only_decides_and_does_nothing(start: Start, world: FakeWo
 
 
 async def test_silenced_means_suppression(start: Start, world: FakeWorld) -> None:
-    """An operator's silence in Alertmanager is respected, and said."""
+    """An operator's silence in Alertmanager is respected, and recorded."""
     world.silenced = True
     async with start(poll_interval_seconds=1) as running:
         await running.break_it()

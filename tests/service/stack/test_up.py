@@ -29,7 +29,7 @@ PORT = re.compile(r"127\.0\.0\.1:\d+")
 
 @dataclass(frozen=True)
 class Ended:
-    """What a command said, and its code."""
+    """The output of a command, and its exit code."""
 
     code: int
     out: str

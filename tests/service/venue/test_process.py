@@ -150,7 +150,7 @@ async def test_the_journal_of_the_configuration_is_bounded(
 async def test_a_signal_ends_it_at_once_and_cleanly(
     process: VenueProcess, files: Files, http: aiohttp.ClientSession, number: signal.Signals
 ) -> None:
-    """With a feed open it ends with 0, having said nothing but JSON."""
+    """With a feed open it ends with 0, and has printed only JSON."""
     async with http.ws_connect(files.url + "/v2"):
         async with asyncio.timeout(60):
             assert await asyncio.to_thread(process.stop, number) == 0

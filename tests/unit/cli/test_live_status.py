@@ -19,7 +19,7 @@ def overview(*processes: dict[str, Any], phase: str = "ready") -> dict[str, Any]
 
 
 def test_a_file_gets_one_line_for_each_change() -> None:
-    """Without a terminal nothing is drawn over, and a state is said once."""
+    """Without a terminal nothing is drawn over, and a state is printed once."""
     file = io.StringIO()
     with LiveStatus(Console(file=file, width=120)) as status:
         for state in ("starting", "starting", "ready", "ready"):

@@ -370,7 +370,7 @@ def test_a_restore_runs_as_root_while_the_services_are_stopped(site: Site) -> No
 
 @pytest.mark.parametrize(("only", "stopped"), [("--dry-run", False), ("--owner root", True)])
 def test_a_restore_that_fails_starts_nothing(site: Site, only: str, *, stopped: bool) -> None:
-    """A wrong ID is told before anything is stopped."""
+    """A wrong ID is reported before anything is stopped."""
     fails = f'{TRADING_OPS}case "$*" in *"{only}") exit 1 ;; esac\n'
     site.stub(site.base / "releases/b/bin/trading-ops", fails)
     done = restore(site, "restore", SUDO_USER="root")

@@ -108,5 +108,5 @@ def test_what_is_no_text_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_addresses_that_are_meant(tmp_path: Path, text: str) -> None:
-    """Loopback in each form, and others when it is said so."""
+    """Loopback in each form, and others if configured."""
     assert load_config(written(tmp_path, text)).address in text

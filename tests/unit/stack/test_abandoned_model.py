@@ -1,4 +1,4 @@
-"""The bot is set to its model and back, whatever happens; a new process is told from an old one."""
+"""The bot is set to its model and back in every case; a new process is not taken for the old."""
 
 import json
 import os

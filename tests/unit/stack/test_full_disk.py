@@ -52,7 +52,7 @@ def test_what_is_left_is_below_the_line_and_old_logs_are_enough_to_be_above_it()
 
 
 class World:
-    """A stack in a folder, with a file system that is said to be its own."""
+    """A stack in a folder, with a file system that counts as its own."""
 
     def __init__(self, var: Path) -> None:
         """Make the folder of logs, with one that is written and one that was moved aside."""

@@ -77,7 +77,7 @@ def test_nothing_is_taken_from_a_machine_that_has_too_little(
 
 
 def test_a_library_that_returns_all_leaves_nothing_to_drill() -> None:
-    """That of GNU keeps it; of others it is said."""
+    """That of GNU keeps it; for others this is reported."""
     assert over(10, 11) == 11
     with pytest.raises(NotPossibleHere, match="C library"):
         over(10, 10)

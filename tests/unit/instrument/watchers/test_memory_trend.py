@@ -56,7 +56,7 @@ def test_trend_reports_slope_growth_and_base() -> None:
 
 
 def test_least_window_is_eight_hours_after_the_warm_up() -> None:
-    """Before it nothing is said, not even of a steep rise."""
+    """Before it nothing is reported, not even a steep rise."""
     early = judge(line(9.9, rate=50), RULE)
     assert (early.verdict, early.slope) == (MemoryVerdict.TOO_EARLY, None)
     assert judge(line(10.2, rate=50), RULE).verdict is MemoryVerdict.GROWING
