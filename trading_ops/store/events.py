@@ -103,7 +103,7 @@ def touched(connection: Connection, seq: int) -> set[tuple[str | None, str]]:
 def of_incident(connection: Connection, incident_id: str) -> list[TimelineEvent]:
     """Return the timeline of one incident, in the order it was written."""
     statement = select(events).where(events.c.incident_id == incident_id).order_by(events.c.seq)
-    return [_from_row(row) for row in connection.execute(statement).mappings()]
+    return [event_from_row(row) for row in connection.execute(statement).mappings()]
 
 
 def about_target(
@@ -142,7 +142,7 @@ def about_target(
     )
     if until is not None:
         statement = statement.where(events.c.at <= until)
-    found = [_from_row(row) for row in connection.execute(statement).mappings()]
+    found = [event_from_row(row) for row in connection.execute(statement).mappings()]
     # To SQLite's LIKE, `Alpha` is `alpha`.
     exact = [event for event in found if event.incident_id is None and fragment in str(event.after)]
     return sorted(exact, key=lambda event: event.seq)
@@ -193,16 +193,16 @@ def _contains(fragment: str) -> ColumnElement[bool]:
 def since(connection: Connection, seq: int, *, limit: int = 1000) -> list[TimelineEvent]:
     """Return the events after a number, oldest first."""
     statement = select(events).where(events.c.seq > seq).order_by(events.c.seq).limit(limit)
-    return [_from_row(row) for row in connection.execute(statement).mappings()]
+    return [event_from_row(row) for row in connection.execute(statement).mappings()]
 
 
 def latest(connection: Connection, *, limit: int = 100) -> list[TimelineEvent]:
     """Return the newest events, newest first."""
     statement = select(events).order_by(events.c.seq.desc()).limit(limit)
-    return [_from_row(row) for row in connection.execute(statement).mappings()]
+    return [event_from_row(row) for row in connection.execute(statement).mappings()]
 
 
-def _from_row(row: RowMapping) -> TimelineEvent:
+def event_from_row(row: RowMapping) -> TimelineEvent:
     """Return the event of a row of the table."""
     return TimelineEvent(
         seq=row["seq"],

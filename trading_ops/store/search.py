@@ -26,7 +26,7 @@ from trading_ops.domain.attempt import Attempt, AttemptState
 from trading_ops.domain.incident import Incident
 from trading_ops.store.attempts import attempt_from_row
 from trading_ops.store.engine import EPOCH
-from trading_ops.store.events import TimelineEvent
+from trading_ops.store.events import TimelineEvent, event_from_row
 from trading_ops.store.incidents import incident_from_row
 from trading_ops.store.tables import acknowledgements, attempts, events, incidents
 
@@ -253,7 +253,7 @@ def find_events(
         after=after,
         before=before,
     )
-    return [TimelineEvent(**row) for row in rows]
+    return [event_from_row(row) for row in rows]
 
 
 @dataclass(frozen=True, kw_only=True)
