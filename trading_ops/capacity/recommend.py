@@ -55,7 +55,8 @@ def advise(
     growth = max(used.trend.slope, 0.0)
     needed = (peak + growth * choices.horizon_days) / levels.critical
     share = levels.critical
-    if needed <= limit and (errors or peak >= share * limit):
+    # Errors at low use have another cause, such as a bad cable.
+    if needed <= limit and peak >= (levels.warning if errors else share) * limit:
         # It is full and does not grow. Usage cannot exceed the limit, so more may be needed.
         share, growth = levels.warning, 0.0
         needed = max(peak, levels.critical * limit) / share

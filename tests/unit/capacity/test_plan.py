@@ -106,6 +106,13 @@ def test_a_full_pool_needs_more(errors: float) -> None:
     assert (found.level, found.add) == (Level.CRITICAL, 3)
 
 
+def test_errors_at_low_use_are_no_lack_of_capacity() -> None:
+    """A link that drops packets at 10 % does not become better by being larger."""
+    link = next(resource for resource in RESOURCES if resource.name == "network")
+    found = view(link, {"device": "eth0"}, used_of(12e6, 0.0), 125e6, Choices(), errors=37.0)
+    assert found.add == 0
+
+
 def test_a_price_gives_the_cost_of_the_addition() -> None:
     """(40 + 60) / 0.95 - 50 = 55.3, so 56 GB."""
     found = planned(BY_NAME["disk"], 40, 1, horizon_days=60, prices={"disk": 0.1})
