@@ -61,7 +61,7 @@ def make_call(world: FakeWorld, name: str, *, fence: int = 1, attempt: str = "on
         fence=fence,
         target=target,
         params=PARAMS.get(name, {}),
-        within=timedelta(seconds=1),
+        within=timedelta(seconds=30),
         requested_by="ada" if name in BY_HAND else None,
     )
 

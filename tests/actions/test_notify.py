@@ -21,7 +21,7 @@ def call() -> Call:
         fence=1,
         target=make_target(name="alpha"),
         params={"message": "Ada looks after alpha until 18:00"},
-        within=timedelta(seconds=1),
+        within=timedelta(seconds=30),
     )
 
 
