@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from tests.backup.installation import Installation
 from trading_ops import clock
-from trading_ops.backup import durable, prune, sqlite
+from trading_ops.backup import disk, prune, sqlite
 from trading_ops.backup.in_place import restore_in_place
 from trading_ops.backup.manifest import Damaged, decode, encode
 from trading_ops.backup.records import BackupRecords
@@ -168,8 +168,8 @@ def test_space_is_asked_for_first(tmp_path: Path) -> None:
     """A restore that stops half way on a full disk helps no one."""
     free = shutil.disk_usage(tmp_path).free
     with pytest.raises(SetupError, match="free"):
-        durable.require_space(tmp_path / "not/yet/there", 2 * free, "the restore")
-    durable.require_space(tmp_path / "not/yet/there", 1, "the restore")
+        disk.require_space(tmp_path / "not/yet/there", 2 * free, "the restore")
+    disk.require_space(tmp_path / "not/yet/there", 1, "the restore")
 
 
 def test_a_restore_chooses_by_id_and_by_time(installation: Installation) -> None:
@@ -315,6 +315,6 @@ def test_restic_says_what_is_missing(
 def test_another_command_is_waited_for_by_the_operator(installation: Installation) -> None:
     """Two would use one scratch folder; the second says so and notes no failure."""
     lock = installation.settings.backup_work / "lock"
-    with durable.locked(lock, "busy"), pytest.raises(StoreError, match="another backup command"):
+    with disk.locked(lock, "busy"), pytest.raises(StoreError, match="another backup command"):
         installation.back_up()
     assert BackupRecords(installation.settings.backup_records).runs() == {}

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from tests.backup.installation import KEY, Installation
 from tests.waiting import eventually
 from trading_ops import clock
-from trading_ops.backup import durable, prune
+from trading_ops.backup import disk, prune
 from trading_ops.backup.due import FIRST, due
 from trading_ops.backup.records import BackupRecords, BackupRun, Record
 from trading_ops.backup.restic import ResticRepository
@@ -361,14 +361,14 @@ def test_a_bucket_has_no_known_space(
     (programs / "restic").chmod(0o755)
     monkeypatch.setenv("PATH", str(programs), prepend=":")
 
-    def restic(location: str) -> durable.Space | None:
+    def restic(location: str) -> disk.Space | None:
         return ResticRepository(location, password, work=tmp_path).space()
 
     assert restic("s3:s3.example/bucket") is None
     local, folder = restic(str(tmp_path / "not-made-yet")), installation.repository.space()
     assert local is not None
     assert folder is not None
-    assert local.total == durable.space(tmp_path).total
+    assert local.total == disk.space(tmp_path).total
     assert 0 < folder.free < folder.total
 
 

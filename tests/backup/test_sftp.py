@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from trading_ops.backup import sftp
-from trading_ops.backup.durable import space
+from trading_ops.backup.disk import space
 
 SERVER = Path("/usr/lib/openssh/sftp-server")
 

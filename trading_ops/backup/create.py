@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trading_ops import __version__, clock, logs
-from trading_ops.backup import durable, sqlite
+from trading_ops.backup import disk, sqlite
 from trading_ops.backup.manifest import CapturedDatabase, Manifest, describe, new_id
 from trading_ops.backup.records import BackupRecords, Record, record_of
 from trading_ops.backup.repository import Repository
@@ -34,7 +34,7 @@ def create(settings: Settings, repository: Repository) -> Record:
     records = BackupRecords(settings.backup_records)
     with only_one(settings, TAKING), noted(records, Operation.CREATE):
         began, now = clock.monotonic(), clock.now()
-        staging = durable.empty_folder(settings.backup_work / "create")
+        staging = disk.empty_folder(settings.backup_work / "create")
         try:
             secrets = repository.encrypted
             of_bots, unread = _capture_bots(settings, staging, secrets=secrets)
@@ -73,7 +73,7 @@ def create(settings: Settings, repository: Repository) -> Record:
         return record
 
 
-def _space(repository: Repository) -> durable.Space | None:
+def _space(repository: Repository) -> disk.Space | None:
     try:
         return repository.space()
     except OSError as error:  # the backup is stored anyway
@@ -127,7 +127,7 @@ def _capture(found: Iterable[BackupSource], staging: Path) -> tuple[CapturedData
         except FileNotFoundError:
             continue
     needed = sum(_size(source.path) for source in (*plain, *databases))
-    durable.require_space(staging, needed, "the copy for the backup")
+    disk.require_space(staging, needed, "the copy for the backup")
     for source in plain:
         _copy_file(source, staging / source.name)
     return tuple(_copy_database(source, staging / source.name) for source in databases)

@@ -14,7 +14,8 @@ import secrets
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from trading_ops.backup import durable
+from trading_ops import durable
+from trading_ops.backup import disk
 from trading_ops.backup.manifest import BLOCK, Damaged, FileEntry, Manifest, decode, digest, encode
 from trading_ops.backup.repository import RepositoryListing
 from trading_ops.errors import StoreError
@@ -43,7 +44,7 @@ class FolderRepository:
         """Store the new contents, then the manifest."""
         with self._changing():
             missing = [entry for entry in manifest.entries if not self._is_intact(entry)]
-            durable.require_space(self._path, sum(entry.bytes for entry in missing), "the backup")
+            disk.require_space(self._path, sum(entry.bytes for entry in missing), "the backup")
             folders = {self._store(staging / entry.path, entry).parent for entry in missing}
             for folder in folders:
                 durable.sync(folder)
@@ -65,9 +66,9 @@ class FolderRepository:
                 damaged.append(f"{path.name}: it contains the manifest of {manifest.id}")
         return RepositoryListing(sorted(found, key=lambda manifest: manifest.order), damaged)
 
-    def space(self) -> durable.Space:
+    def space(self) -> disk.Space:
         """Return the space of the folder's file system."""
-        return durable.space(self._path)
+        return disk.space(self._path)
 
     def fetch(self, manifest: Manifest, into: Path) -> None:
         """Copy the contents, verifying each one while it is copied."""
@@ -101,8 +102,8 @@ class FolderRepository:
     @contextlib.contextmanager
     def _changing(self) -> Iterator[None]:
         for folder in (self._path, self._objects, self._manifests):
-            durable.private_folder(folder)
-        with durable.locked(self._path / "lock", BUSY.format(self._path)):
+            disk.private_folder(folder)
+        with disk.locked(self._path / "lock", BUSY.format(self._path)):
             yield
 
     def _object(self, entry: FileEntry) -> Path:
@@ -117,7 +118,7 @@ class FolderRepository:
 
     def _store(self, source: Path, entry: FileEntry) -> Path:
         target = self._object(entry)
-        durable.private_folder(target.parent)
+        disk.private_folder(target.parent)
         scratch = target.with_name(f"{UNFINISHED}{secrets.token_hex(8)}")
         if _copy(source, scratch) != entry.sha256:
             scratch.unlink()

@@ -11,10 +11,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from trading_ops import clock
+from trading_ops import clock, durable
 from trading_ops.agent.durable import read_json, write_json
 from trading_ops.audit.checkpoint import append, make_anchor
-from trading_ops.backup import durable
 from trading_ops.backup.manifest import Manifest
 from trading_ops.config.settings import Settings
 from trading_ops.config.targets import load_targets

@@ -14,8 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from trading_ops import clock
-from trading_ops.backup import durable
+from trading_ops import clock, durable
+from trading_ops.backup import disk
 from trading_ops.backup.guards import raise_guards
 from trading_ops.backup.manifest import Manifest
 from trading_ops.backup.repository import Repository
@@ -83,7 +83,7 @@ def restore_in_place(
         scratch = var.with_name(f".{var.name}.restoring")
         shutil.rmtree(scratch, ignore_errors=True)
         restore_into(repository, manifest, scratch, to)
-        new = durable.private_folder(scratch / "var")
+        new = disk.private_folder(scratch / "var")
         _keep_secrets(settings, new)
         keys = audit_keys(settings, scratch)
         if not keys:

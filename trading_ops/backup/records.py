@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from trading_ops import logs
-from trading_ops.backup import durable
-from trading_ops.backup.durable import Space
+from trading_ops import durable, logs
+from trading_ops.backup import disk
+from trading_ops.backup.disk import Space
 from trading_ops.backup.manifest import Manifest
 from trading_ops.domain.backup import Operation
 
@@ -106,7 +106,7 @@ class BackupRecords:
 
     def put(self, record: Record) -> None:
         """Store a record."""
-        folder = durable.private_folder(self._folder)
+        folder = disk.private_folder(self._folder)
         durable.write(folder / f"{record.id}.json", msgspec.json.encode(record))
 
     def forget(self, key: str) -> None:
@@ -119,7 +119,7 @@ class BackupRecords:
 
     def ran(self, operation: Operation, run: BackupRun) -> None:
         """Store the last run of an operation."""
-        folder = durable.private_folder(self._folder)
+        folder = disk.private_folder(self._folder)
         # A backup may end together with a restore test: neither must lose the other's run.
         with (folder / "runs.lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from trading_ops.backup.durable import Space
+from trading_ops.backup.disk import Space
 from trading_ops.backup.manifest import Manifest
 from trading_ops.config.settings import Settings
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from trading_ops.backup import durable, sftp
+from trading_ops import durable
+from trading_ops.backup import disk, sftp
 from trading_ops.backup import manifest as manifests
 from trading_ops.backup.manifest import Damaged, Manifest, decode, encode
 from trading_ops.backup.postgresql.tools import end_with_parent
@@ -94,7 +95,7 @@ class ResticRepository:
                 damaged.append(f"{snapshot.key or snapshot.id[:8]}: {error}")
         return RepositoryListing(sorted(found, key=lambda manifest: manifest.order), damaged)
 
-    def space(self) -> durable.Space | None:
+    def space(self) -> disk.Space | None:
         """Return the space of the file system of a local repository, or of one on an SFTP server.
 
         S3 and REST servers do not report it.
@@ -102,7 +103,7 @@ class ResticRepository:
         if self._location.startswith(sftp.SCHEME):
             return sftp.space(self._location)
         path = Path(self._location)
-        return durable.space(path) if path.is_absolute() else None
+        return disk.space(path) if path.is_absolute() else None
 
     def fetch(self, manifest: Manifest, into: Path) -> None:
         """Restore the snapshot into a folder."""
@@ -151,7 +152,7 @@ class ResticRepository:
         manifest = decode(data)
         if manifest.id != snapshot.key:
             raise Damaged(f"the snapshot contains the manifest of {manifest.id}")
-        durable.write(durable.private_folder(self._known) / snapshot.id, data)
+        durable.write(disk.private_folder(self._known) / snapshot.id, data)
         return manifest
 
     def _dump(self, snapshot: _Snapshot) -> bytes:

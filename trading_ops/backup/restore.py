@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from trading_ops.backup import durable
+from trading_ops import durable
+from trading_ops.backup import disk
 from trading_ops.backup.manifest import Damaged, Manifest
 from trading_ops.backup.repository import Repository
 from trading_ops.backup.verify import NO_BACKUP, fetch
@@ -68,8 +69,8 @@ def restore_into(
     """
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
         raise SetupError(f"{into} is not an empty folder. Fix: name a new one with --into")
-    durable.require_space(into.parent, manifest.bytes, "the restore")
-    scratch = durable.empty_folder(into.with_name(f".{into.name}.partial"))
+    disk.require_space(into.parent, manifest.bytes, "the restore")
+    scratch = disk.empty_folder(into.with_name(f".{into.name}.partial"))
     try:
         if problems := fetch(repository, manifest, scratch):
             raise Damaged(

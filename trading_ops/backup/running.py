@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Iterator
 
 from trading_ops import clock
-from trading_ops.backup import durable
+from trading_ops.backup import disk
 from trading_ops.backup.bot_start import BotsNotStarted
 from trading_ops.backup.manifest import Damaged
 from trading_ops.backup.records import DETAIL, BackupRecords, BackupRun
@@ -40,7 +40,7 @@ def only_one(settings: Settings, *names: str) -> Iterator[None]:
     with contextlib.ExitStack() as held:
         try:
             for name in names or (TAKING, READING):
-                held.enter_context(durable.locked(settings.backup_work / name, BUSY))
+                held.enter_context(disk.locked(settings.backup_work / name, BUSY))
         except StoreError as error:
             raise Busy(str(error)) from error
         yield

@@ -5,7 +5,7 @@ import subprocess
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from trading_ops.backup.durable import Space
+from trading_ops.backup.disk import Space
 from trading_ops.config.settings import program_environment
 
 SCHEME = "sftp:"

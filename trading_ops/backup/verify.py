@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from trading_ops import clock
-from trading_ops.backup import durable, sqlite
+from trading_ops.backup import disk, sqlite
 from trading_ops.backup.bot_start import start_bots
 from trading_ops.backup.manifest import CapturedDatabase, Damaged, Manifest, differences
 from trading_ops.backup.records import BackupRecords, Record, record_of
@@ -51,8 +51,8 @@ def verify(
     operation = Operation.RESTORE_TEST if restore_test else Operation.VERIFY
     with only_one(settings, READING), noted(records, operation):
         scratch = settings.backup_work / "verify"
-        durable.require_space(settings.backup_work, manifest.bytes, "the restore test")
-        durable.empty_folder(scratch)
+        disk.require_space(settings.backup_work, manifest.bytes, "the restore test")
+        disk.empty_folder(scratch)
         began = clock.monotonic()
         try:
             problems = fetch(repository, manifest, scratch)

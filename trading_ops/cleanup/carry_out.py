@@ -12,7 +12,7 @@ from itertools import takewhile
 from threading import Event
 
 from trading_ops import clock
-from trading_ops.backup.durable import size
+from trading_ops.backup.disk import size
 from trading_ops.backup.running import Busy, only_one
 from trading_ops.cleanup import inside
 from trading_ops.cleanup.rules import CleanupReason, Leftover

@@ -11,7 +11,7 @@ from trading_ops.backup import create as creating
 from trading_ops.backup import prune as pruning
 from trading_ops.backup import verify as verifying
 from trading_ops.backup.bot_start import BotsNotStarted
-from trading_ops.backup.durable import size
+from trading_ops.backup.disk import size
 from trading_ops.backup.manifest import Damaged, Manifest
 from trading_ops.backup.records import DETAIL, BackupRecords, BackupRun, Record
 from trading_ops.backup.repository import open_repository

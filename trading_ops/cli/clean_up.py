@@ -2,7 +2,7 @@
 
 import click
 
-from trading_ops.backup.durable import size
+from trading_ops.backup.disk import size
 from trading_ops.cleanup.carry_out import carry_out
 from trading_ops.cleanup.rules import leftovers
 from trading_ops.cli.console import output_option, print_json

@@ -22,8 +22,8 @@ from pathlib import Path
 
 import msgspec
 
-from trading_ops import logs
-from trading_ops.backup import durable
+from trading_ops import durable, logs
+from trading_ops.backup import disk
 from trading_ops.backup.manifest import FileEntry, describe, describe_file
 from trading_ops.backup.postgresql import tools, wal
 from trading_ops.backup.postgresql.server import Server
@@ -85,7 +85,7 @@ class Chain:
         self._folder = folder
         self._bases, self._wal = folder / "bases", folder / WAL
         for path in (self._bases, self._wal):
-            durable.private_folder(path)
+            disk.private_folder(path)
 
     def refresh(self, server: Server) -> Base:
         """Take a base when one is due; return the base of this backup.
@@ -131,7 +131,7 @@ class Chain:
 
     def stage(self, base: Base, into: Path) -> dict[str, FileEntry]:
         """Put the base and its WAL into a backup's folder; return the entries that are known."""
-        durable.private_folder(into)
+        disk.private_folder(into)
         layout = into / LAYOUT
         layout.write_bytes(msgspec.json.encode(base.layout))
         layout.chmod(MODE)
@@ -176,8 +176,8 @@ class Chain:
         durable.write(self._folder / HASHES, msgspec.json.encode(kept))
 
     def _take(self, server: Server, *, first: bool) -> Base:
-        durable.require_space(self._folder, server.size, "the base backup")
-        new = durable.empty_folder(self._bases / "new")
+        disk.require_space(self._folder, server.size, "the base backup")
+        new = disk.empty_folder(self._bases / "new")
         command = [tools.program("pg_basebackup", server.major), "--pgdata", str(new / "data")]
         command += ["--wal-method=stream", "--checkpoint=fast", "--manifest-checksums=SHA256"]
         command += ["--label=trading-ops", *server.arguments]

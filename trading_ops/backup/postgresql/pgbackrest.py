@@ -26,8 +26,8 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from trading_ops import clock, logs
-from trading_ops.backup import durable
+from trading_ops import clock, durable, logs
+from trading_ops.backup import disk
 from trading_ops.backup.manifest import Damaged, FileEntry, describe_file, files
 from trading_ops.backup.postgresql import tools, wal
 from trading_ops.backup.postgresql.chain import LAYOUT, MODE, Layout
@@ -127,7 +127,7 @@ class PgBackRest:
                 an unencrypted repository on this host.
         """
         self._taken_file, self._hashes = folder / "sets.json", folder / "hashes.json"
-        durable.private_folder(folder)
+        disk.private_folder(folder)
         self._config = config
         self._stanza, self._path = _read(config)
         self._program = program()
@@ -185,7 +185,7 @@ class PgBackRest:
 
     def stage(self, taken: Taken, into: Path) -> dict[str, FileEntry]:
         """Add the set and its WAL to a backup's folder; return the known entries."""
-        durable.private_folder(into)
+        disk.private_folder(into)
         layout = into / LAYOUT
         layout.write_bytes(msgspec.json.encode(taken.layout))
         layout.chmod(MODE)
@@ -228,7 +228,7 @@ class PgBackRest:
             and datetime.fromtimestamp(backup.timestamp.start, UTC) > full_since
             for backup in stanza.backup
         )
-        durable.require_space(self._path, 0 if is_incremental else server.size, "the base backup")
+        disk.require_space(self._path, 0 if is_incremental else server.size, "the base backup")
         kind = "incr" if is_incremental else "full"
         self._run("backup", f"--type={kind}", "--start-fast", "--no-expire-auto")
         taken_at = server.now()
@@ -335,7 +335,7 @@ def restore(folder: Path, layout: Layout, data: Path) -> None:
         Damaged: pgBackRest rejects it.
         SetupError: it is not installed, or there is too little space.
     """
-    durable.require_space(folder, layout.bytes, "the restored PostgreSQL")
+    disk.require_space(folder, layout.bytes, "the restored PostgreSQL")
     data.mkdir(mode=0o700)
     config = folder / "pgbackrest.conf"
     config.write_text(configuration(layout, folder / REPOSITORY, data, lock=folder / "lock"))

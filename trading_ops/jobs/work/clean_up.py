@@ -3,7 +3,7 @@
 import asyncio
 from threading import Event
 
-from trading_ops.backup.durable import size
+from trading_ops.backup.disk import size
 from trading_ops.cleanup.carry_out import carry_out
 from trading_ops.cleanup.rules import leftovers
 from trading_ops.domain.job import JobOutcome

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from trading_ops import sqlite_care
-from trading_ops.backup.durable import size
+from trading_ops.backup.disk import size
 from trading_ops.clients.directory import Directory
 from trading_ops.clients.http import session_of
 from trading_ops.clients.secrets import SecretFiles

@@ -1,4 +1,4 @@
-"""Files that appear complete or not at all, and survive a power failure."""
+"""Private folders, locks and free space for backups."""
 
 import contextlib
 import fcntl
@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from trading_ops.durable import sync as sync  # noqa: PLC0414 - for the callers here
-from trading_ops.durable import write as write  # noqa: PLC0414
 from trading_ops.errors import SetupError, StoreError
 
 
