@@ -459,8 +459,8 @@ rollback() {
     tell "Now $old."
 }
 
-# As root, because the folder above the data is root's. What is wrong with the backup or the repository is
-# told before anything is stopped.
+# As root, because root owns the parent folder. A problem with the backup or the repository is reported
+# before anything is stopped.
 restore() {
     [ -z "$NODE$LAB" ] || die "restore is for the host of a reconciler"
     [ -e $BASE/current ] || [ -n "$DRY_RUN" ] || die "nothing is installed in $BASE: setup.sh install"

@@ -25,6 +25,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import structlog
 from msgspec.structs import replace
 from sqlalchemy import Engine
@@ -167,14 +168,15 @@ def live_for(work: Callable[[], None], seconds: float) -> bool:
     return False
 
 
-def running(location: str) -> bool:
-    """Whether a restic with this repository runs."""
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            command = path.read_bytes().split(b"\0")
-            if command[0].endswith(b"restic") and location.encode() in command:
-                return True
-    return False
+def restics(location: str) -> list[psutil.Process]:
+    """Return the running restics with this repository."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            command = process.cmdline()
+            if command and command[0].endswith("restic") and location in command:
+                found.append(process)
+    return found
 
 
 def _die_before(last: int | None, work: Callable[[], None], sending: int) -> None:
@@ -255,12 +257,9 @@ class Sweep:
         if not live_for(lambda: OPERATIONS[operation](installation), seconds):
             return
         place = f"{operation}, killed after {seconds:.2f} s"
-        ends = time.monotonic() + END_SECONDS
-        while running(str(installation.root / "repository")):
-            if time.monotonic() > ends:
-                self.lost.append(f"{place}: restic outlives it")
-                break
-            time.sleep(0.01)
+        left = restics(str(installation.root / "repository"))
+        if psutil.wait_procs(left, timeout=END_SECONDS)[1]:
+            self.lost.append(f"{place}: restic outlives it")
         self._examine(installation, operation, complete, place)
 
     def _examine(

@@ -90,7 +90,7 @@ class Chooser:
 
     @property
     def is_done(self) -> bool:
-        """Whether it was told where to kill, and there was a kill at each of these places."""
+        """Whether there was a kill at each place of `only`; without `only`, it never is."""
         return bool(self.only) and all(self.kills[place] for place in self.only)
 
     def _least(self, places: "tuple[Failpoint, ...] | list[Failpoint]") -> Failpoint:

@@ -64,9 +64,9 @@ async def test_a_lost_folder_is_restored(host: Host) -> None:
     """With the copy of the secrets, which a plain repository does not have."""
     host("systemctl start trading-ops-reconciler trading-ops-exporter")
     await eventually(lambda: failed(host) == {"node host-1"}, within=120, what="doctor is content")
-    host("trading-ops backup create; cp -a /var/lib/trading-ops/secrets /root/secrets")
+    host("trading-ops backup create; cp -a /var/lib/trading-ops/secrets /srv/secrets")
     host("systemctl kill -s KILL trading-ops-reconciler; rm -rf /var/lib/trading-ops")
-    host("install -d /var/lib/trading-ops; cp -a /root/secrets /var/lib/trading-ops/")
+    host("install -d /var/lib/trading-ops; cp -a /srv/secrets /var/lib/trading-ops/")
     host("sh deploy/setup.sh restore")
     await eventually(lambda: failed(host) == {"node host-1"}, within=120, what="doctor is content")
     host("trading-ops audit verify; trading-ops restore latest")

@@ -30,7 +30,7 @@ def test_a_failed_write_keeps_the_old_content_and_removes_the_new(tmp_path: Path
 
 
 def test_a_link_in_place_of_the_temporary_file_is_refused(tmp_path: Path) -> None:
-    """Else whoever may write to the folder could choose the file that is overwritten."""
+    """Otherwise a user who can write to the folder could choose the file that is overwritten."""
     other = tmp_path / "other"
     other.write_text("mine")
     (tmp_path / ".state.new").symlink_to(other)

@@ -50,8 +50,6 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
     """Problem found by the last verification or restore test; empty: none."""
 
-    removed_at: datetime | None = None
-
     @property
     def last_checked(self) -> datetime:
         """Return when it was last read back, or else created."""

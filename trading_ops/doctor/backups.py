@@ -23,7 +23,7 @@ TESTED_WITHIN = timedelta(days=7)
 """The reconciler restores one a day as a test."""
 
 HOURS = 48
-"""Ages below are told in hours."""
+"""Shorter ages are shown in hours, longer ones in days."""
 
 LOOPBACK = ("127.", "localhost:", "[::1]:")
 
@@ -32,8 +32,7 @@ def check_backups(settings: Settings, now: datetime) -> Check:
     """Check whether there is a recent backup, and whether one was restored to test it."""
     name = "backups"
     interval = timedelta(seconds=settings.backup_interval_seconds)
-    found = BackupRecords(settings.backup_records).all().values()
-    stored = [record for record in found if record.removed_at is None]
+    stored = BackupRecords(settings.backup_records).all().values()
     newest = max((record.created_at for record in stored), default=None)
     tested = max(
         (record.restore_tested_at for record in stored if record.restore_tested_at), default=None

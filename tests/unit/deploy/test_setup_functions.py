@@ -395,12 +395,12 @@ def test_an_upgrade_keeps_the_extras(site: Site, installed: str, wanted: str) ->
 
 
 def test_an_upgrade_from_a_file_needs_the_next_one(site: Site) -> None:
-    (site.base / "current/package").write_text("/root/trading_ops-0.1.0.whl[node]\n")
+    (site.base / "current/package").write_text("/srv/trading_ops-0.1.0.whl[node]\n")
     done = site.run("main upgrade")
     assert done.returncode == 1
     assert "--package" in done.stderr
     assert not site.log("trading-ops")
-    commands = "configure_and_start() { steady; }; main upgrade --package '/root/b.whl[node]'"
+    commands = "configure_and_start() { steady; }; main upgrade --package '/srv/b.whl[node]'"
     assert site.run(commands).returncode == 0
 
 

@@ -57,7 +57,7 @@ def test_missing_old_and_untested_backups_are_reported(
     tested: timedelta | None,
     problem: str,
 ) -> None:
-    """With an interval of 0, no alert tells it."""
+    """With an interval of 0, no alert covers this."""
     settings = Settings(root=tmp_path, var=tmp_path / "var", backup_interval_seconds=interval)
     if age is not None:
         at = NOW - age

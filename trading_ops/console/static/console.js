@@ -6,7 +6,7 @@ const UNANSWERED_MS = 4000; // a refresh takes longer, or fails
 const CONNECT_MS = 10000; // a connection may take this long to open
 const RETRY_MS = 700;
 const REFRESH_MS = 2000; // amounts change without an event
-const TYPING_MS = 5000; // nothing moves while somebody types
+const TYPING_MS = 5000; // nothing moves while the user is typing
 const OLD_MS = 30000; // a page that asks nothing, for whatever reason, is stale then
 const QUIET_REFRESH_MS = 15000; // on pages that events change
 
