@@ -10,10 +10,12 @@ import msgspec
 from trading_ops import clock
 from trading_ops.api.incidents import IncidentPage, incident_page
 from trading_ops.api.requests import Cursor, Key, Limit, Moment, Selected, place_of
+from trading_ops.api.targets import SilenceView, silence_view
 from trading_ops.domain.alert import Fingerprint
 from trading_ops.domain.incident import Incident
 from trading_ops.domain.observation import AlertSnapshot, RoutedAlert, RuleAlert
 from trading_ops.reconciler.runbook_index import RunbookIndex
+from trading_ops.reconciler.secondary_oncall import SilenceMonitor
 from trading_ops.store import search
 from trading_ops.store.reader import Reader
 from trading_ops.store.search import TimeRange
@@ -65,6 +67,11 @@ class AlertPage(msgspec.Struct, kw_only=True):
     """Whether it answered the last request."""
 
     alertmanager: bool
+    silences: list[SilenceView]
+    """All manual silences in force, the first to end first."""
+
+    acknowledgements: list[str]
+    """Ids of the silences of acknowledgements."""
 
 
 class AlertHistoryQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -86,8 +93,10 @@ class AlertRoutes:
         index: RunbookIndex,
         snapshot: Callable[[], AlertSnapshot | None],
         open_incidents: Callable[[], Mapping[str, Incident]],
+        silences: SilenceMonitor,
     ) -> None:
         """Set functions that return the last observation and the open incidents by id."""
+        self._silences = silences
         self._reader = reader
         self._index = index
         self._snapshot = snapshot
@@ -97,7 +106,7 @@ class AlertRoutes:
         """Return the alerts as last observed, each with its incident."""
         snapshot, names = self._snapshot(), query.names(self._index.registry)
         if snapshot is None:
-            return _page([], None, snapshot)
+            return self._page([], None, snapshot)
         rules = snapshot.prometheus.alerts if snapshot.prometheus else {}
         routed = snapshot.alertmanager or {}
         keys = sorted(key for key in rules.keys() | routed.keys() if key > (query.after or ""))
@@ -113,7 +122,7 @@ class AlertRoutes:
             for key in found[: query.limit]
         ]
         more = len(found) > query.limit
-        return _page(shown, shown[-1].fingerprint if more else None, snapshot)
+        return self._page(shown, shown[-1].fingerprint if more else None, snapshot)
 
     async def history(self, name: str, query: AlertHistoryQuery) -> IncidentPage:
         """Return the history of alerts that became incidents, newest first."""
@@ -146,6 +155,22 @@ class AlertRoutes:
                 return False
         return query.state is None or _state(rule) == query.state
 
+    def _page(
+        self, alerts: list[AlertView], after: str | None, snapshot: AlertSnapshot | None
+    ) -> AlertPage:
+        age = None if snapshot is None else (clock.now() - snapshot.at).total_seconds()
+        by_hand = sorted(self._silences.by_hand, key=lambda silence: silence.ends_at)
+        return AlertPage(
+            alerts=alerts,
+            next=after,
+            looked_at=None if snapshot is None else snapshot.at,
+            age_seconds=age,
+            prometheus=snapshot is not None and snapshot.prometheus is not None,
+            alertmanager=snapshot is not None and snapshot.alertmanager is not None,
+            silences=[silence_view(silence) for silence in by_hand],
+            acknowledgements=sorted(self._silences.of_acknowledgements),
+        )
+
 
 def _state(rule: RuleAlert | None) -> AlertState:
     if rule is None:
@@ -174,16 +199,4 @@ def _view(
         silenced_by=[] if routed is None else sorted(routed.silenced_by),
         inhibited=None if routed is None else routed.inhibited,
         incident=incident,
-    )
-
-
-def _page(alerts: list[AlertView], after: str | None, snapshot: AlertSnapshot | None) -> AlertPage:
-    age = None if snapshot is None else (clock.now() - snapshot.at).total_seconds()
-    return AlertPage(
-        alerts=alerts,
-        next=after,
-        looked_at=None if snapshot is None else snapshot.at,
-        age_seconds=age,
-        prometheus=snapshot is not None and snapshot.prometheus is not None,
-        alertmanager=snapshot is not None and snapshot.alertmanager is not None,
     )

@@ -31,7 +31,7 @@ MANY = 100
 
 
 class SilenceView(msgspec.Struct, kw_only=True):
-    """One silence that covers alerts of a target."""
+    """One manual silence in Alertmanager."""
 
     id: str
     owner: str
@@ -351,7 +351,7 @@ class TargetRoutes:
             open_incidents=suppressions.open.get(target.name, 0),
             holds=holds,
             in_force=[hold.id for hold in holds if self._holding.is_acknowledged(hold.id)],
-            silences=[_shown(silence) for silence in self._silences().get(target.name, ())],
+            silences=[silence_view(silence) for silence in self._silences().get(target.name, ())],
             automation=automation,
             automation_note=note,
             agent=_said(self._probes().get(target.name)),
@@ -393,7 +393,8 @@ def _moment(seconds: float | None) -> datetime | None:
         return None
 
 
-def _shown(silence: Silence) -> SilenceView:
+def silence_view(silence: Silence) -> SilenceView:
+    """Return a silence as the API shows it."""
     return SilenceView(
         id=silence.id,
         owner=silence.created_by,

@@ -122,7 +122,9 @@ def _handlers(deps: Dependencies, parts: Parts, stream: StreamRoutes) -> Handler
             two_person_approval=settings.two_person_approval,
         ),
         health=HealthRoutes(known=known, reader=reader, registry=registry, var=settings.var),
-        alerts=AlertRoutes(reader, deps.index, lambda: loop.snapshot, lambda: loop.state.by_id),
+        alerts=AlertRoutes(
+            reader, deps.index, lambda: loop.snapshot, lambda: loop.state.by_id, loop.silences
+        ),
         capacity=CapacityRoutes(_capacity(deps), registry),
         events=EventRoutes(reader, recovery_times),
         stream=stream,

@@ -170,7 +170,7 @@ class HoldView(msgspec.Struct):
 
 
 class SilenceView(msgspec.Struct):
-    """One silence that covers alerts of a target."""
+    """One manual silence in Alertmanager."""
 
     id: str
     owner: str

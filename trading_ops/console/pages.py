@@ -155,19 +155,16 @@ class Pages:
             limit=2 * PAGE,
         )
         fleet = await self._reading.fleet()
-        silences: dict[str, Any] = {}
         covered: dict[str, list[str]] = {}
         for row in fleet.rows:
             for silence in row.target.silences:
-                silences[silence.id] = silence
                 covered.setdefault(silence.id, []).append(row.name)
         return "alerts.html", {
             "page": page,
             "alerts": sorted(page.alerts, key=lambda alert: _rank(alert.labels)),
             "state": state,
             "alertname": visitor.parameter("alertname"),
-            "silences": sorted(silences.values(), key=lambda silence: silence.ends_at),
-            "silence_of": silences,
+            "silence_of": {silence.id: silence for silence in page.silences},
             "covered": covered,
         }
 

@@ -63,6 +63,12 @@ class SilenceMonitor:
     of_target: Mapping[str, Sequence[Silence]] = field(init=False, default_factory=dict)
     """Silences that cover each bot and venue, as last read."""
 
+    by_hand: Sequence[Silence] = field(init=False, default=())
+    """All manual silences in force, as last read."""
+
+    of_acknowledgements: Collection[str] = field(init=False, default=frozenset())
+    """Ids of the silences of acknowledgements, as last read."""
+
     _polled_at: float = field(init=False, default=-math.inf)
     _shown: set[FaultKey] = field(init=False, default_factory=set)
     _wide: frozenset[str] = field(init=False, default=frozenset())
@@ -80,12 +86,14 @@ class SilenceMonitor:
             log.warning("silences_not_read", error=str(error))
             return
         cases = await self.reader.read(partial(acknowledgements.at_work, now=self.now()))
-        of_ours = {case.acknowledgement.silence_id for case in cases}
+        ids = (case.acknowledgement.silence_id for case in cases)
+        of_ours = frozenset(key for key in ids if key is not None)
         by_hand = [
             silence
             for silence in found
             if silence.id not in of_ours and silence.starts_at <= self.now()
         ]
+        self.by_hand, self.of_acknowledgements = by_hand, of_ours
         self._show_covered(by_hand, snapshot)
         if snapshot is not None:
             self._show_faults(by_hand, snapshot)

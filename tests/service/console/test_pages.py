@@ -1,6 +1,7 @@
 """What the pages show, what can be ordered on them, and by whom."""
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from tests.service.api.conftest import TOKENS, ask
 from tests.service.console.conftest import Console, MoneyWorld, Serving
 from tests.waiting import eventually
+from trading_ops import clock
 from trading_ops.api.auth import Role
 from trading_ops.console.forms import FORMS, HALT_ALL
 
@@ -240,6 +242,35 @@ async def test_the_worst_alert_comes_first(serving: Serving, world: MoneyWorld) 
         _, page = await (await console.browser()).get("/console/alerts?state=all")
     shown = re.findall(r'data-label="Alert">Of(\w+)', page)
     assert shown == ["emergency", "critical", "warning", "info", "unknown"]
+
+
+async def test_a_manual_silence_of_a_host_is_shown_with_its_owner(
+    serving: Serving, world: MoneyWorld
+) -> None:
+    """It covers no bot, and nobody has acknowledged the alert."""
+    world.labels = {"alertname": "TradingHostDiskLow", "severity": "warning", "instance": "h1"}
+    matcher = {"name": "instance", "value": "h1", "isRegex": False, "isEqual": True}
+    world.silences.silences["s1"] = {
+        "id": "s1",
+        "matchers": [matcher],
+        "startsAt": clock.now().isoformat(),
+        "endsAt": (clock.now() + timedelta(hours=1)).isoformat(),
+        "createdBy": "ben",
+        "comment": "a larger disk is ordered",
+        "status": {"state": "active"},
+    }
+    async with serving(poll_interval_seconds=0.3) as console:
+        browser = await console.browser()
+        await console.running.break_it()
+
+        async def owned() -> str | None:
+            _, page = await browser.get("/console/alerts?alertname=TradingHostDiskLow")
+            by = re.search(r'data-label="Silenced by">(.*?)</td>', page)
+            return page if by is not None and "ben" in by[1] else None
+
+        page = await eventually(owned)
+        assert "acknowledgement" not in page
+        assert "a larger disk is ordered" in page
 
 
 async def test_what_others_name_is_inert(serving: Serving, world: MoneyWorld) -> None:
