@@ -78,6 +78,18 @@ def test_money_and_stopped_bots_come_first_on_the_overview() -> None:
     ]
 
 
+def test_no_figure_is_green_without_data() -> None:
+    """`vector(0)` would say that nothing is wrong while nothing is watched."""
+    figures = [panel for _, panel in PANELS if panel["type"] == "stat"]
+    made_up = [
+        panel["title"]
+        for panel in figures
+        if any("vector(0)" in target["expr"] for target in panel["targets"])
+    ]
+    assert figures
+    assert made_up == []
+
+
 def test_a_critical_alert_looks_different_from_a_warning() -> None:
     """In the band of what fires, by the label of the alert."""
     assert FIRING
