@@ -83,7 +83,8 @@ def daily_peaks(samples: Sequence[Point], *, end: float, step: float) -> list[Po
 
 def days_to(threshold: float, used: Usage) -> Days:
     """Return when the daily peak reaches a threshold."""
-    if used.now >= threshold:
+    # The last sample may be from a quiet hour of a day whose peak is at the threshold.
+    if max(used.now, used.trend.level) >= threshold:
         return Days(expected=0.0, earliest=0.0, latest=0.0)
     found = used.trend
     if found.finding is not GrowthFinding.GROWING:

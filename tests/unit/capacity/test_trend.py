@@ -87,6 +87,16 @@ def test_a_reached_threshold_is_zero_days_away() -> None:
     assert days_to(51, used).expected is None
 
 
+def test_a_resource_that_is_full_each_day_is_full_now() -> None:
+    """A pool that is in use at noon only: the last sample is not the daily peak."""
+    samples = [(hour * HOUR, 50.0 if hour % 24 == 12 else 5.0) for hour in range(241)]
+    used = usage(samples, end=240 * HOUR, step=HOUR)
+    assert used is not None
+    assert used.now == 5
+    assert days_to(50, used).expected == 0
+    assert days_to(51, used).expected is None
+
+
 @pytest.mark.parametrize("shape", GROWING)
 def test_forecasts_of_what_grows(shape: str) -> None:
     """The median error over 30 days of history is at most 15 %."""
