@@ -196,11 +196,21 @@ def test_a_breach_of_30_seconds_inside_a_slot_fails(tmp_path: Path) -> None:
     check(tmp_path, found)
 
 
-def test_exposure_is_the_sum_over_the_currencies(tmp_path: Path) -> None:
-    series = series_of("trading_exposure", f"3x{DAY}", ', currency="USD"') | series_of(
-        "trading_exposure", f"3x{DAY}", ', currency="EUR"'
-    )
-    check(tmp_path, [case(criteria()["five-dollars/exposure"], series, FAILED)])
+def test_money_limits_are_for_the_sum_over_the_currencies(tmp_path: Path) -> None:
+    """Half of each breaching amount in each of two currencies."""
+    metrics = {
+        "five-dollars/exposure": ("trading_exposure", 3),
+        "live/daily-loss": ("trading_daily_loss", 11),
+        "live/total-loss": ("trading_drawdown", 16),
+    }
+    plan = criteria()
+    cases = []
+    for name, (metric, half) in metrics.items():
+        series: Series = {}
+        for currency in ("USD", "EUR"):
+            series |= series_of(metric, f"{half}x{DAY}", f', currency="{currency}"')
+        cases.append(case(plan[name], series, FAILED))
+    check(tmp_path, cases)
 
 
 def test_a_bot_that_is_not_running_has_no_mode(tmp_path: Path) -> None:
