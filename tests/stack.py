@@ -18,7 +18,8 @@ from typing import Any
 import psutil
 
 from tests.free_ports import free_port
-from trading_ops.config.settings import Settings, load_settings
+from trading_ops.config.loading import load_settings
+from trading_ops.config.settings import Settings
 from trading_ops.config.targets import load_targets
 from trading_ops_lab.supervisor.client import SupervisorClient
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from trading_ops import durable, logs
-from trading_ops.config.settings import load_log_policy
+from trading_ops.config.loading import load_log_policy
 from trading_ops.config.targets import split_address
 
 _log = logs.get(__name__)

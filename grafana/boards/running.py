@@ -2,7 +2,7 @@
 
 import urllib.request
 
-from trading_ops.config.settings import load_settings
+from trading_ops.config.loading import load_settings
 from trading_ops.config.targets import load_targets
 from trading_ops.domain.target import Kind
 

@@ -14,7 +14,8 @@ from trading_ops.backup.manifest import Manifest
 from trading_ops.backup.records import Record
 from trading_ops.backup.repository import Repository, open_repository
 from trading_ops.botkit.nonces.ceiling import CeilingFile
-from trading_ops.config.settings import Settings, load_settings
+from trading_ops.config.loading import load_settings
+from trading_ops.config.settings import Settings
 from trading_ops.store import audit_chain, events, leases, migrate
 from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.writer import Writer, transaction

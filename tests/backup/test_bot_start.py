@@ -147,7 +147,7 @@ def test_a_bot_does_not_outlive_the_restore_test(
     name_command(installation, "python", "-c", f"{hang}__import__('time').sleep(600)", "{var}")
     code = (
         "import sys; from pathlib import Path; from trading_ops.backup.bot_start import start_bots;"
-        "from trading_ops.config.settings import load_settings;"
+        "from trading_ops.config.loading import load_settings;"
         "start_bots(load_settings(Path(sys.argv[1])), Path(sys.argv[2]))"
     )
     command = [sys.executable, "-c", code, str(installation.root), str(tmp_path)]

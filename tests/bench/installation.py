@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.free_ports import free_port
-from trading_ops.config.settings import Settings, load_settings
+from trading_ops.config.loading import load_settings
+from trading_ops.config.settings import Settings
 
 TOKENS = ("agent", "supervisor", "webhook", "metrics", "operator")
 PAGE_ONLY = "---\nversion: 1\nalert: PageOnly\npage_after: 0s\n---\n# PageOnly\n"

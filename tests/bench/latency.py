@@ -21,7 +21,7 @@ from tests.crash.load import WEBHOOK
 from tests.crash.rounds import lay_out
 from tests.crash.services import Episode, World, alert_of
 from tests.free_ports import free_port
-from trading_ops.config.settings import load_settings
+from trading_ops.config.loading import load_settings
 from trading_ops.store.engine import reading_engine
 from trading_ops.store.tables import attempts, incidents
 

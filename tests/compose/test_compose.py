@@ -27,7 +27,8 @@ from tests.compose.composed import (
     volumes,
 )
 from trading_ops.cli.main import cli
-from trading_ops.config.settings import Settings, load_settings
+from trading_ops.config.loading import load_settings
+from trading_ops.config.settings import Settings
 from trading_ops.config.targets import load_targets
 from trading_ops.domain.target import Kind, Restarts
 from trading_ops_lab.supervisor.processes import processes

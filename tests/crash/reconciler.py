@@ -22,7 +22,7 @@ from typing import Any
 from tests.crash import defects
 from trading_ops import logs
 from trading_ops.app import process as app
-from trading_ops.config.settings import load_settings
+from trading_ops.config.loading import load_settings
 from trading_ops.config.targets import load_targets
 from trading_ops.domain.decision import GlobalLimits
 from trading_ops.reconciler import crash_recovery, lease

@@ -16,8 +16,8 @@ from tests.databases import sqlite_only
 from tests.free_ports import free_port
 from tests.jobs.conftest import Replica, Start
 from trading_ops.agent import Agent, Command, Health, Params
+from trading_ops.config.secret_files import write_secret
 from trading_ops.config.settings import Settings
-from trading_ops.config.token_files import write_secret
 from trading_ops.domain.job import JobOutcome
 from trading_ops.errors import StoreError
 from trading_ops.instrument import BotMetrics

@@ -12,7 +12,7 @@ import yaml
 
 import trading_ops
 from tests.compose.composed import ROOT
-from trading_ops.config.settings import load_settings
+from trading_ops.config.loading import load_settings
 from trading_ops.config.targets import load_targets
 
 BLOCK = re.compile(

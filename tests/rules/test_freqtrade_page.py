@@ -12,7 +12,7 @@ import yaml
 
 from tests.rules.configuration import ROOT
 from tests.rules.documented import DOCS, blocks
-from trading_ops.config.settings import load_settings
+from trading_ops.config.loading import load_settings
 from trading_ops.config.targets import parse_targets
 from trading_ops.domain.target import Kind
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from tests.builders import NOW
 from tests.postgres import Cluster, binary
 from trading_ops.cli.migrate import migrate
-from trading_ops.config.settings import load_settings
+from trading_ops.config.loading import load_settings
 from trading_ops.store import maintenance
 from trading_ops.store.engine import writing_engine
 from trading_ops.store.writer import transaction

@@ -177,7 +177,7 @@ def test_other_databases_need_no_file_lock() -> None:
 APART = """
 import asyncio, sys
 from trading_ops.app.process import migrate_apart
-from trading_ops.config.settings import load_settings
+from trading_ops.config.loading import load_settings
 from trading_ops.store import migrate
 
 url = load_settings().database_url

@@ -7,7 +7,8 @@ import pytest
 
 from tests.unit.stack.registries import REPOSITORY, committed
 from trading_ops.clients.monitoring import Monitoring, credentials, urls
-from trading_ops.config.settings import Settings, load_settings
+from trading_ops.config.loading import load_settings
+from trading_ops.config.settings import Settings
 from trading_ops.domain.target import Kind
 from trading_ops.errors import ConfigError
 

@@ -9,7 +9,7 @@ from sqlalchemy.engine import make_url
 
 from tests.builders import make_registry
 from trading_ops.app.build import build
-from trading_ops.config.settings import load_settings
+from trading_ops.config.loading import load_settings
 from trading_ops.errors import ConfigError
 
 

@@ -42,7 +42,7 @@ from trading_ops.agent.server import application
 from trading_ops.agent.state import Holds
 from trading_ops.agent.tracing import tracing_commands
 from trading_ops.bounded_site import BoundedSite
-from trading_ops.config.token_files import TokenFile
+from trading_ops.config.secret_files import TokenFile
 from trading_ops.errors import SetupError
 from trading_ops.instrument import BotMetrics, Exposition
 from trading_ops.tls.contexts import TlsFiles, serving

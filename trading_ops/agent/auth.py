@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 from trading_ops.agent.disk import DiskThread
-from trading_ops.config.token_files import TokenFile
+from trading_ops.config.secret_files import TokenFile
 from trading_ops.errors import SetupError
 from trading_ops.redaction import known
 

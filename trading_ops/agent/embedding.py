@@ -17,7 +17,7 @@ from trading_ops.agent.commands import Command
 from trading_ops.agent.confirmation import WAIT_SECONDS
 from trading_ops.agent.gate import OrderGate
 from trading_ops.agent.health import Health
-from trading_ops.config.token_files import TokenFile, agent_token_name, new_token, write_secret
+from trading_ops.config.secret_files import TokenFile, agent_token_name, new_token, write_secret
 from trading_ops.errors import SetupError
 from trading_ops.instrument import BotMetrics
 from trading_ops.instrument.watchers import Progress, Watchers, watchers_of

@@ -1,32 +1,30 @@
-"""Builds the reconciler's parts from the settings and connects them."""
+"""The composition root: builds the reconciler's parts, and starts and stops them in order.
+
+`loop` builds what handles incidents, `http` the HTTP application.
+"""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 
 import aiohttp
 from aiohttp import web
 
 from trading_ops import logs
-from trading_ops.actions import registry as actions
 from trading_ops.app.dependencies import Dependencies, Parts, own_entry
 from trading_ops.app.http import application_of
+from trading_ops.app.loop import build_loop
 from trading_ops.audit.checkpoint import Anchors, note_key
 from trading_ops.audit.config_watch import ConfigWatch
 from trading_ops.backoff import Seldom
 from trading_ops.backup.scheduled import Backups
 from trading_ops.clients.agent import EventsHead
-from trading_ops.clients.alertmanager import Alertmanager, Alertmanagers
-from trading_ops.clients.directory import Directory
 from trading_ops.clients.http import session_of
-from trading_ops.clients.prometheus import Prometheus
-from trading_ops.clients.secrets import SecretFiles, agent_token_file
-from trading_ops.config.files import refuse_exposed
+from trading_ops.clients.secrets import agent_token_file
+from trading_ops.config.secret_files import refuse_exposed
 from trading_ops.config.settings import Settings
 from trading_ops.config.targets import split_address
-from trading_ops.domain.decision import GlobalLimits
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.holds.agent_monitor import AgentMonitor
 from trading_ops.holds.agent_probe import ProbeTimeouts
@@ -41,31 +39,12 @@ from trading_ops.messages.outbox import Outbox
 from trading_ops.notify.channels import FILE as NOTIFY_URLS
 from trading_ops.notify.config import zone_of
 from trading_ops.readiness.evaluate import Evaluator
-from trading_ops.reconciler.acknowledgements import AcknowledgementSync
-from trading_ops.reconciler.clocks import (
-    ALERTMANAGER,
-    PROMETHEUS,
-    ClockReports,
-    Clocks,
-    OnDate,
-)
-from trading_ops.reconciler.crash_recovery import AttemptRecovery, CrashMarks
-from trading_ops.reconciler.execute import AttemptRunner
-from trading_ops.reconciler.intake import Intake
+from trading_ops.reconciler.crash_recovery import CrashMarks
 from trading_ops.reconciler.lease import Leases, replica_name
 from trading_ops.reconciler.loop import Loop
-from trading_ops.reconciler.manual_actions import ErrorBudget, ManualActions
-from trading_ops.reconciler.metrics import DatabaseMetricsUpdater, Notices, ReconcilerMetrics
-from trading_ops.reconciler.observe import Observer
-from trading_ops.reconciler.reconcile import DecisionLog, IncidentReconciler
-from trading_ops.reconciler.retention import Retention
+from trading_ops.reconciler.metrics import DatabaseMetricsUpdater, ReconcilerMetrics
 from trading_ops.reconciler.runbook_index import RunbookIndex, load_runbooks
-from trading_ops.reconciler.secondary_oncall import SilenceMonitor
-from trading_ops.reconciler.state import WorldBuilder
-from trading_ops.reconciler.verify import Verifier
-from trading_ops.reconciler.workqueue import Workers
 from trading_ops.store import migrate
-from trading_ops.store.archive import Archive
 from trading_ops.store.engine import reading_engine, sole_writer, sqlite_path, writing_engine
 from trading_ops.store.journal import Journal
 from trading_ops.store.reader import Reader
@@ -88,20 +67,6 @@ class Reconciler:
     metrics: ReconcilerMetrics
     api_reader: Reader
     """Reader of the HTTP API; the loop has its own."""
-
-
-def limits_of(settings: Settings) -> GlobalLimits:
-    """Return the limits that apply to all runbooks together."""
-    return GlobalLimits(
-        storm_targets=settings.storm_targets,
-        storm_share=settings.storm_share,
-        storm_quiet=timedelta(seconds=settings.storm_quiet_seconds),
-        minimum_healthy_share=settings.healthy_share,
-        unhealthy_targets=settings.unhealthy_targets,
-        attempts=settings.attempts_total,
-        attempts_share=settings.attempts_share,
-        window=timedelta(seconds=settings.attempts_window_seconds),
-    )
 
 
 def _refuse_exposed_tokens(settings: Settings, registry: Registry) -> None:
@@ -159,7 +124,7 @@ async def build(settings: Settings, registry: Registry) -> AsyncIterator[Reconci
                     name=name,
                     wakeup=asyncio.Event(),
                 )
-                loop = _loop(deps)
+                loop = build_loop(deps)
                 scheduler = _scheduler(deps)
                 async with (
                     _audit_anchors(deps),
@@ -218,7 +183,7 @@ def _session(
 @contextlib.asynccontextmanager
 async def _audit_anchors(deps: Dependencies) -> AsyncIterator[None]:
     """Anchor the audit log outside the database."""
-    keys = _audit_keys(deps.settings)
+    keys = deps.audit_keys
     await note_key(deps.writer, keys)
     anchors = Anchors(
         path=deps.settings.anchors,
@@ -233,7 +198,7 @@ async def _audit_anchors(deps: Dependencies) -> AsyncIterator[None]:
 
 def _config_watch(deps: Dependencies) -> ConfigWatch:
     return ConfigWatch(
-        prometheus=_prometheus(deps, deps.session),
+        prometheus=deps.prometheus(),
         runbooks=deps.settings.runbooks,
         writer=deps.writer,
         reader=deps.reader,
@@ -246,7 +211,7 @@ async def _agent_monitor(deps: Dependencies) -> AsyncIterator[tuple[HoldManager,
     """Build the agent monitor, with its own HTTP session so that it is never starved."""
     settings, registry = deps.settings, deps.index.registry
     async with _session(settings, deps.name, deps.metrics, deps.certificates) as session:
-        directory = _directory(session, deps)
+        directory = deps.directory(session)
         for target in registry.bots:
             deps.metrics.agents.holds_reapplied.labels(target.name)
         holding = HoldManager(
@@ -266,7 +231,7 @@ async def _agent_monitor(deps: Dependencies) -> AsyncIterator[tuple[HoldManager,
             writer=deps.writer,
             reader=deps.reader,
             metrics=deps.metrics,
-            prometheus=_prometheus(deps, session),
+            prometheus=deps.prometheus(session),
             timeouts=ProbeTimeouts(
                 halt=settings.agent_unresponsive_seconds,
                 stop=2 * settings.agent_unresponsive_seconds,
@@ -291,7 +256,7 @@ async def _readiness(deps: Dependencies, holding: HoldManager) -> AsyncIterator[
     evaluator = Evaluator(
         reader=deps.reader,
         writer=deps.writer,
-        prometheus=_prometheus(deps, deps.session),
+        prometheus=deps.prometheus(),
         registry=deps.index.registry,
         holding=holding,
         suppression=Suppression(reader=deps.reader, observe_only=deps.settings.observe_only),
@@ -317,7 +282,7 @@ async def _bot_events(
 
     collector = BotEvents(
         registry=deps.index.registry,
-        directory=_directory(deps.session, deps),
+        directory=deps.directory(),
         heads=heads,
         outbox=outbox,
         writer=deps.writer,
@@ -327,24 +292,6 @@ async def _bot_events(
     )
     async with deps.tasks.running("bot_events", collector.run):
         yield
-
-
-def _prometheus(
-    deps: Dependencies, session: aiohttp.ClientSession, on_date: OnDate | None = None
-) -> Prometheus:
-    return Prometheus(deps.monitoring.over(session).prometheus(on_date=on_date))
-
-
-def _directory(session: aiohttp.ClientSession, deps: Dependencies) -> Directory:
-    count = deps.metrics.agents.freqtrade_requests
-    for target in deps.index.registry.of_kind(Kind.FREQTRADE):
-        count.labels(target.name)
-    return Directory(
-        session,
-        deps.index.registry,
-        SecretFiles(deps.settings),
-        on_freqtrade_request=lambda name: count.labels(name).inc(),
-    )
 
 
 @contextlib.asynccontextmanager
@@ -400,91 +347,6 @@ def _writers(settings: Settings) -> Iterator[tuple[Writer, Writer]]:
             writer.stop()
 
 
-def _loop(deps: Dependencies) -> Loop:
-    wakeup = deps.wakeup
-    clocks = Clocks()
-    prometheus = _prometheus(deps, deps.session, clocks.other(PROMETHEUS))
-    receivers = [receiver.strip() for receiver in deps.settings.alertmanager_receivers.split(",")]
-    alertmanagers = Alertmanagers(
-        [
-            Alertmanager(http, receivers=receivers)
-            for http in deps.monitoring.alertmanagers(on_date=clocks.other(ALERTMANAGER))
-        ]
-    )
-    workers = Workers(wakeup.set, deps.crash_marks)
-    incident_reconciler = _incident_reconciler(deps, prometheus, workers)
-    return Loop(
-        reader=deps.reader,
-        index=deps.index,
-        leases=deps.leases,
-        intake=Intake(
-            writer=deps.writer,
-            reader=deps.reader,
-            index=deps.index,
-            metrics=deps.metrics,
-            wake=wakeup.set,
-            max_unconfirmed=deps.settings.unconfirmed_incidents,
-        ),
-        observer=Observer(
-            prometheus=prometheus,
-            alertmanagers=alertmanagers,
-            writer=deps.writer,
-            index=deps.index,
-            metrics=deps.metrics,
-            clocks=clocks,
-        ),
-        incident_reconciler=incident_reconciler,
-        manual_actions=_manual(deps, incident_reconciler, prometheus),
-        acknowledgements=AcknowledgementSync(
-            writer=deps.writer,
-            reader=deps.reader,
-            alertmanagers=alertmanagers,
-            index=deps.index,
-            metrics=deps.metrics,
-        ),
-        clock_reports=ClockReports(
-            clocks=clocks,
-            writer=deps.writer,
-            metrics=deps.metrics,
-            alertmanagers=alertmanagers,
-        ),
-        silences=SilenceMonitor(
-            reader=deps.reader,
-            alertmanagers=alertmanagers,
-            index=deps.index,
-            metrics=deps.metrics,
-            longest=timedelta(seconds=deps.settings.silence_max_seconds),
-        ),
-        workers=workers,
-        retention=_retention(deps),
-        tasks=deps.tasks,
-        metrics=deps.metrics,
-        limits=limits_of(deps.settings),
-        poll_seconds=deps.settings.poll_interval_seconds,
-        wakeup=wakeup,
-    )
-
-
-def _audit_keys(settings: Settings) -> list[bytes]:
-    """Return the key in use, then older ones."""
-    return [key.encode() for key in settings.accepted_secrets("audit_key")]
-
-
-def _retention(deps: Dependencies) -> Retention:
-    return Retention(
-        writer=deps.writer,
-        reader=deps.api_reader,
-        archive=Archive(folder=deps.settings.archive, keys=_audit_keys(deps.settings)),
-        on_result=deps.metrics.jobs.note_retention,
-        notifications_kept=timedelta(days=deps.settings.notifications_kept_days),
-        incidents_kept=timedelta(days=deps.settings.incidents_kept_days),
-        messages_kept=timedelta(days=deps.settings.messages_kept_days),
-        bot_events_kept=timedelta(days=deps.settings.bot_events_kept_days),
-        bot_events_kept_rows=deps.settings.bot_events_kept_rows,
-        events_kept=timedelta(days=deps.settings.events_kept_days),
-    )
-
-
 def _scheduler(deps: Dependencies) -> Scheduler:
     folder = deps.settings.targets_file.parent
     loaded = load_windows(folder, deps.index.registry)
@@ -503,55 +365,4 @@ def _scheduler(deps: Dependencies) -> Scheduler:
         lease=deps.leases,
         metrics=deps.metrics.jobs,
         settings=deps.settings,
-    )
-
-
-def _manual(
-    deps: Dependencies, incident_reconciler: IncidentReconciler, prometheus: Prometheus
-) -> ManualActions:
-    return ManualActions(
-        writer=deps.writer,
-        reader=deps.reader,
-        registry=deps.index.registry,
-        leases=deps.leases,
-        workers=incident_reconciler.workers,
-        runner=incident_reconciler.runner,
-        recovery=incident_reconciler.recovery,
-        world_builder=incident_reconciler.world_builder,
-        limits=incident_reconciler.limits,
-        budget=ErrorBudget(prometheus=prometheus) if deps.settings.freeze_on_spent_budget else None,
-        two_person_approval=deps.settings.two_person_approval,
-    )
-
-
-def _incident_reconciler(
-    deps: Dependencies, prometheus: Prometheus, workers: Workers
-) -> IncidentReconciler:
-    directory = _directory(deps.session, deps)
-    runner = AttemptRunner(
-        clients=directory,
-        actions=actions.build(directory, Notices(deps.metrics)),
-        writer=deps.writer,
-        metrics=deps.metrics,
-        may_start=deps.leases.may_start,
-    )
-    return IncidentReconciler(
-        writer=deps.writer,
-        index=deps.index,
-        leases=deps.leases,
-        decision_log=DecisionLog(
-            writer=deps.writer, leases=deps.leases, index=deps.index, metrics=deps.metrics
-        ),
-        workers=workers,
-        runner=runner,
-        verifier=Verifier(
-            prometheus=prometheus, writer=deps.writer, metrics=deps.metrics, undo=runner.undo
-        ),
-        recovery=AttemptRecovery(writer=deps.writer, leases=deps.leases, runner=runner),
-        limits=limits_of(deps.settings),
-        world_builder=WorldBuilder(
-            index=deps.index,
-            limits=limits_of(deps.settings),
-            observe_only=deps.settings.observe_only,
-        ),
     )

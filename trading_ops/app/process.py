@@ -17,7 +17,8 @@ from trading_ops.app.dependencies import own_entry
 from trading_ops.app.targets_reload import TargetsReload
 from trading_ops.bounded_site import BoundedSite
 from trading_ops.config.last_good import keep_last_good
-from trading_ops.config.settings import Settings, load_settings
+from trading_ops.config.loading import load_settings
+from trading_ops.config.settings import Settings
 from trading_ops.config.targets import load_targets, split_address
 from trading_ops.domain.target import Registry
 from trading_ops.errors import TradingOpsError

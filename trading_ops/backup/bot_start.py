@@ -15,7 +15,8 @@ from typing import IO
 
 from trading_ops import clock
 from trading_ops.backup.postgresql.tools import end_with_parent
-from trading_ops.config.settings import Settings, restored_environment
+from trading_ops.config.environment import restored_environment
+from trading_ops.config.settings import Settings
 from trading_ops.config.targets import load_targets
 from trading_ops.domain.target import OWN_PYTHON, RESTORED_VAR
 from trading_ops.errors import TradingOpsError

@@ -16,7 +16,8 @@ from pathlib import Path
 from trading_ops import clock, logs
 from trading_ops.backup.due import due
 from trading_ops.backup.records import DETAIL, BackupRecords, BackupRun, Record
-from trading_ops.config.settings import Settings, child_environment
+from trading_ops.config.environment import child_environment
+from trading_ops.config.settings import Settings
 from trading_ops.domain.backup import Backup, Operation
 from trading_ops.errors import StoreError, TradingOpsError
 from trading_ops.reconciler.metrics import BackupMetrics

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from trading_ops.backup.disk import Space
-from trading_ops.config.settings import program_environment
+from trading_ops.config.environment import program_environment
 
 SCHEME = "sftp:"
 SECONDS = 60

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from trading_ops.capacity.limits import Choices, load_choices
 from trading_ops.capacity.resources import BOTS, DATABASES, HOST, NAMES, RESOURCES
-from trading_ops.config.settings import load_settings
+from trading_ops.config.loading import load_settings
 from trading_ops.errors import ConfigError
 
 

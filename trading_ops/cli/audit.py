@@ -13,7 +13,7 @@ from trading_ops.cli.console import output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.timeline import plain
 from trading_ops.cli.times import Duration, Length
-from trading_ops.config.settings import load_settings
+from trading_ops.config.loading import load_settings
 from trading_ops.errors import ConfigError
 from trading_ops.reports import evidence
 from trading_ops.store.reader import open_reader

@@ -20,7 +20,8 @@ from trading_ops.cli.console import out, output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.timeline import plain
 from trading_ops.cli.times import moment, short
-from trading_ops.config.settings import Settings, load_settings
+from trading_ops.config.loading import load_settings
+from trading_ops.config.settings import Settings
 from trading_ops.domain.backup import Operation
 
 

@@ -7,7 +7,7 @@ from trading_ops.cleanup.carry_out import carry_out
 from trading_ops.cleanup.rules import leftovers
 from trading_ops.cli.console import output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
-from trading_ops.config.settings import load_settings
+from trading_ops.config.loading import load_settings
 
 
 @click.command(name="clean-up")

@@ -127,7 +127,7 @@ def is_local_stack() -> bool:
     Also true if a supervisor has run here, because targets.yml may be invalid during an edit.
     """
     from trading_ops.cli.local_stack import lock_file  # noqa: PLC0415
-    from trading_ops.config.settings import load_settings  # noqa: PLC0415
+    from trading_ops.config.loading import load_settings  # noqa: PLC0415
     from trading_ops.errors import TradingOpsError  # noqa: PLC0415
 
     try:

@@ -12,7 +12,7 @@ from trading_ops.cli.timeline import plain
 from trading_ops.clients.http import session_of
 from trading_ops.clients.monitoring import Monitoring
 from trading_ops.clients.prometheus import Prometheus
-from trading_ops.config.settings import load_settings
+from trading_ops.config.loading import load_settings
 from trading_ops.config.targets import load_targets
 from trading_ops.domain.target import BOTS
 from trading_ops.reports.compliance import Compliance, lines_of, make_compliance

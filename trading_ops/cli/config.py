@@ -24,7 +24,7 @@ def check(output: str) -> None:
     """
     from trading_ops.cli.checks import show as show_checks  # noqa: PLC0415
     from trading_ops.cli.runbook import known_faults  # noqa: PLC0415
-    from trading_ops.config.settings import load_settings  # noqa: PLC0415
+    from trading_ops.config.loading import load_settings  # noqa: PLC0415
     from trading_ops.doctor.configuration import check_files  # noqa: PLC0415
 
     settings = load_settings()
@@ -85,7 +85,7 @@ def schema(file: str) -> None:
 
 def _values() -> dict[str, tuple[object, str]]:
     """Return each setting's value and source; passwords in URLs are redacted."""
-    from trading_ops.config.settings import load_settings, setting_sources  # noqa: PLC0415
+    from trading_ops.config.loading import load_settings, setting_sources  # noqa: PLC0415
     from trading_ops.redaction import redact  # noqa: PLC0415
 
     settings = load_settings()
@@ -107,7 +107,7 @@ def apply_() -> None:
     reloads the discovery files automatically, and a running reconciler loads targets.yml within
     seconds. Idempotent.
     """
-    from trading_ops.config.settings import load_settings  # noqa: PLC0415
+    from trading_ops.config.loading import load_settings  # noqa: PLC0415
     from trading_ops.config.targets import load_targets  # noqa: PLC0415
     from trading_ops.project.apply import apply  # noqa: PLC0415
 

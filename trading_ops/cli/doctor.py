@@ -29,7 +29,7 @@ def doctor(*, output: str) -> None:
 
 def _checks() -> "Iterator[Check]":
     from trading_ops.cli.runbook import known_faults  # noqa: PLC0415
-    from trading_ops.config.settings import load_settings  # noqa: PLC0415
+    from trading_ops.config.loading import load_settings  # noqa: PLC0415
     from trading_ops.config.targets import load_targets  # noqa: PLC0415
     from trading_ops.doctor.backups import (  # noqa: PLC0415
         check_backup_folders,

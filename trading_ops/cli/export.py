@@ -69,7 +69,7 @@ def _derived(targets: Path) -> "ExporterConfig":
     import msgspec  # noqa: PLC0415
 
     from trading_ops.cli.exporter_config import exporter_config  # noqa: PLC0415
-    from trading_ops.config.settings import load_settings  # noqa: PLC0415
+    from trading_ops.config.loading import load_settings  # noqa: PLC0415
     from trading_ops.config.targets import load_targets  # noqa: PLC0415
     from trading_ops.domain.target import Kind  # noqa: PLC0415
     from trading_ops.errors import ConfigError  # noqa: PLC0415
@@ -111,7 +111,7 @@ def _once(config: "ExporterConfig", collectors: tuple[str, ...]) -> None:
 
 def _serve(config: "ExporterConfig") -> None:
     from trading_ops import logs  # noqa: PLC0415
-    from trading_ops.config.settings import load_log_policy  # noqa: PLC0415
+    from trading_ops.config.loading import load_log_policy  # noqa: PLC0415
     from trading_ops.exporter.run import serve  # noqa: PLC0415
 
     logs.configure("exporter", policy=load_log_policy())

@@ -8,7 +8,7 @@ import click
 
 from trading_ops.cli.reconciler_connection import connected
 from trading_ops.clients.reconciler import ReconcilerApi
-from trading_ops.config.settings import load_settings
+from trading_ops.config.loading import load_settings
 from trading_ops.config.targets import load_targets
 from trading_ops.errors import Unreachable
 

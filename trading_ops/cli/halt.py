@@ -20,7 +20,8 @@ from trading_ops.cli.reconciler_connection import (
 from trading_ops.clients.reconciler import EVERYTHING
 from trading_ops.clients.reconciler_views import PlacedView
 from trading_ops.config.last_good import registry_or_last_good
-from trading_ops.config.settings import Settings, load_usable_settings
+from trading_ops.config.loading import load_usable_settings
+from trading_ops.config.settings import Settings
 from trading_ops.domain.target import NAMED_BOTS, Registry, Selection
 from trading_ops.errors import ConfigError, Refused, StackError, TradingOpsError
 

@@ -21,7 +21,8 @@ from trading_ops.cli.timeline import plain, tell
 from trading_ops.cli.times import Duration, Length, offset, short
 from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.clients.reconciler_views import ListedIncidentView, TimelineView
-from trading_ops.config.settings import Settings, load_settings
+from trading_ops.config.loading import load_settings
+from trading_ops.config.settings import Settings
 from trading_ops.config.targets import load_targets
 from trading_ops.domain.acknowledgement import ACKNOWLEDGED, NEW
 from trading_ops.domain.target import Selection

@@ -114,7 +114,7 @@ def _explain(error: Exception) -> int:
 
 def _write_traceback(error: Exception) -> str:
     """Write the traceback to a file for debugging; return where it is."""
-    from trading_ops.config.settings import load_settings  # noqa: PLC0415
+    from trading_ops.config.loading import load_settings  # noqa: PLC0415
 
     text = "".join(traceback.format_exception(error))
     try:

@@ -2,7 +2,7 @@
 
 import click
 
-from trading_ops.config.settings import load_settings
+from trading_ops.config.loading import load_settings
 
 
 @click.command()

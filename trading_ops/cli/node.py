@@ -36,7 +36,7 @@ def node(*, name: str, targets: Path | None, polkit: str | None, rbac: str | Non
     import msgspec  # noqa: PLC0415
 
     from trading_ops import logs  # noqa: PLC0415
-    from trading_ops.config.settings import load_settings  # noqa: PLC0415
+    from trading_ops.config.loading import load_settings  # noqa: PLC0415
     from trading_ops.config.targets import load_targets  # noqa: PLC0415
     from trading_ops.domain.target import Manager  # noqa: PLC0415
     from trading_ops.node.run import own_entry, serve  # noqa: PLC0415

@@ -13,7 +13,7 @@ from trading_ops.cli.timeline import plain
 from trading_ops.cli.times import moment
 from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.clients.reconciler_views import MessageView
-from trading_ops.config.settings import load_settings
+from trading_ops.config.loading import load_settings
 from trading_ops.domain.message import MessageKind, MessageState
 from trading_ops.errors import ConfigError
 from trading_ops.notify.channels import FILE, load_channels

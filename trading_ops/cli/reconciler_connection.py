@@ -14,7 +14,8 @@ import msgspec
 from trading_ops.cli.local_stack import holder, not_running
 from trading_ops.clients.http import Http, session_of
 from trading_ops.clients.reconciler import ReconcilerApi
-from trading_ops.config.settings import Settings, load_settings
+from trading_ops.config.loading import load_settings
+from trading_ops.config.settings import Settings
 from trading_ops.config.targets import load_targets
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import Unreachable

@@ -16,7 +16,8 @@ from trading_ops.backup.running import only_one
 from trading_ops.cli.backup import describe
 from trading_ops.cli.console import output_option, print_json
 from trading_ops.cli.times import moment
-from trading_ops.config.settings import Settings, load_settings
+from trading_ops.config.loading import load_settings
+from trading_ops.config.settings import Settings
 
 
 def _moment_of(

@@ -6,7 +6,7 @@ from importlib.metadata import entry_points
 import click
 
 from trading_ops.cli.exit_codes import ExitCode
-from trading_ops.config.settings import load_settings
+from trading_ops.config.loading import load_settings
 
 FAULTS_GROUP = "trading_ops.faults"
 

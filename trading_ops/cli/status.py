@@ -43,7 +43,7 @@ def status(context: click.Context, *, team: str | None, host: str | None, output
 
     Exits with 0 when all answer, 1 when one does not, 3 when no reconciler answers.
     """
-    from trading_ops.config.settings import load_settings  # noqa: PLC0415
+    from trading_ops.config.loading import load_settings  # noqa: PLC0415
     from trading_ops.config.targets import load_targets  # noqa: PLC0415
     from trading_ops.domain.target import Kind, Registry, Selection  # noqa: PLC0415
 

@@ -10,7 +10,7 @@ from trading_ops.cli.console import print_json
 from trading_ops.clients.http import session_of
 from trading_ops.clients.monitoring import Monitoring
 from trading_ops.clients.prometheus import Prometheus
-from trading_ops.config.settings import load_settings
+from trading_ops.config.loading import load_settings
 from trading_ops.config.targets import load_targets
 from trading_ops.reports.status_page import StatusPage, as_html, make_status_page
 

@@ -10,7 +10,7 @@ import click
 from trading_ops import clock
 from trading_ops.cli.console import output_option, print_json
 from trading_ops.clients.http import OPERATOR
-from trading_ops.config.settings import load_settings
+from trading_ops.config.loading import load_settings
 from trading_ops.config.targets import NAME, load_targets, split_address
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import ConfigError, SetupError

@@ -25,7 +25,7 @@ from trading_ops.cli.console import output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.times import Duration, Length, moment
 from trading_ops.clients.secrets import agent_token_file
-from trading_ops.config.settings import load_settings
+from trading_ops.config.loading import load_settings
 from trading_ops.config.targets import load_targets
 from trading_ops.domain.target import Kind
 from trading_ops.errors import ConfigError, SetupError

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from trading_ops.clients.http import Http
-from trading_ops.config.files import read_password
+from trading_ops.config.secret_files import read_password
 from trading_ops.config.settings import MonitoringAccess, Settings
 from trading_ops.config.targets import is_loopback
 from trading_ops.domain.target import Kind, Registry, Target

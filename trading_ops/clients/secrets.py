@@ -10,8 +10,8 @@ from typing import Protocol
 
 from trading_ops import clock
 from trading_ops.clients.http import Http, is_timeout, session_of
+from trading_ops.config.secret_files import TokenFile, agent_token_name, new_token, write_secret
 from trading_ops.config.settings import Settings
-from trading_ops.config.token_files import TokenFile, agent_token_name, new_token, write_secret
 from trading_ops.domain.target import Target
 from trading_ops.errors import ClientError, ConfigError, Refused, SetupError
 from trading_ops.redaction import known

@@ -1,8 +1,7 @@
-"""Reads configuration files: YAML, durations, secrets of one line, database addresses."""
+"""Reads configuration files: YAML, durations, database addresses."""
 
 import contextlib
 import re
-import stat
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,6 @@ import yaml
 
 from trading_ops.errors import ConfigError
 
-DATABASE_PASSWORD = "database_password"  # noqa: S105 - the name of its file
-BACKUP_DATABASE_PASSWORD = "backup_database_password"  # noqa: S105 - likewise
 DATABASES = ("postgresql", "postgresql+psycopg", "sqlite")
 DURATION = re.compile(r"(\d+)(ms|s|m|h|d)")
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -73,64 +70,6 @@ def check_database(database: str, where: str, key: str, *, readable: bool) -> No
             "contains a password, in a file that others can read",
             f"move it to var/secrets/{key}_password, mode 0600",
         )
-
-
-def read_password(path: Path) -> str:
-    """Return the password in a file that only its owner can read.
-
-    Raises:
-        ConfigError: it cannot be read, others can read it, or it is empty.
-    """
-    try:
-        mode = path.stat().st_mode & 0o077
-        password = path.read_text(encoding="utf-8").partition("\n")[0].strip()
-    except (OSError, UnicodeError) as error:
-        fix = "make it a one-line text file that this user can read"
-        raise ConfigError(str(path), "", type(error).__name__, fix) from error
-    if mode:
-        raise ConfigError(str(path), "", "others can read it", f"chmod go= {path}")
-    if not password:
-        raise ConfigError(str(path), "", "it is empty", "write the password to it, or delete it")
-    return password
-
-
-def refuse_exposed(path: Path) -> None:
-    """Refuse a secret that every user of this machine can read or write.
-
-    Any mode is accepted in a folder that only its owner or group can enter: containers get their
-    secrets with mode 0444. Group access is allowed.
-
-    Raises:
-        ConfigError: every user can open it.
-        OSError: it, or a parent folder, cannot be examined.
-    """
-    real = path.resolve(strict=True)
-    found = real.stat().st_mode
-    mode = stat.S_IMODE(found)
-    if not stat.S_ISREG(found):
-        return  # such as a pipe of the shell: `<(…)`
-    if mode & 0o006 and all(folder.stat().st_mode & 0o001 for folder in real.parents):
-        problem = f"every local user can open it (mode {mode:04o})"
-        raise ConfigError(str(path), "", problem, f"chmod 600 {path}")
-
-
-def first_line(path: Path, fix: str) -> str:
-    """Return the first line of a file, such as a token.
-
-    Raises:
-        ConfigError: it cannot be read, is empty, or every user can open it; `fix` is for the first
-        two.
-    """
-    try:
-        refuse_exposed(path)
-        line = path.read_text(encoding="ascii").partition("\n")[0].strip()
-    except OSError as error:
-        raise ConfigError(str(path), "", error.strerror or "unreadable", fix) from error
-    except UnicodeError as error:
-        raise ConfigError(str(path), "", "not a text file", fix) from error
-    if not line:
-        raise ConfigError(str(path), "", "the first line is empty", fix)
-    return line
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

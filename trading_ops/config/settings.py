@@ -1,48 +1,25 @@
-"""Settings; the only reader of the environment.
+"""Settings: their names, types, defaults, and what follows from them.
 
 Each field can be set by `settings.yml` next to `targets.yml`, and by an environment variable
 `TRADING_OPS_<FIELD>`, which wins. Addresses and ports are not here: they are in `targets.yml`.
 """
 
-import contextlib
-import os
-import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
-from urllib.parse import quote
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 
-from trading_ops.config.files import (
-    BACKUP_DATABASE_PASSWORD,
-    DATABASE_PASSWORD,
-    check_database,
-    first_line,
-    read_password,
-    read_valid_lines,
-    read_yaml,
-    refuse_exposed,
-)
 from trading_ops.config.log_policy import DAY_SECONDS, MEGABYTE, LogPolicy
-from trading_ops.errors import ConfigError
+from trading_ops.config.secret_files import (
+    credentials,
+    first_line,
+    secrets_of,
+    url_with_password,
+)
 from trading_ops.redaction import known
 
-PREFIX = "TRADING_OPS_"
-BACKUP_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
-HARMLESS = (
-    "PATH",
-    "HOME",
-    "USER",
-    "LOGNAME",
-    "SHELL",
-    "TMPDIR",
-    "TZ",
-    "LANG",
-    "LC_ALL",
-    "LC_CTYPE",
-)
-"""Variables that a command on restored data gets from our environment."""
+DATABASE_PASSWORD = "database_password"  # noqa: S105 - the name of its file
+BACKUP_DATABASE_PASSWORD = "backup_database_password"  # noqa: S105 - likewise
 
 
 class MonitoringAccess(NamedTuple):
@@ -419,7 +396,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """
         if not self.database:
             return f"sqlite:///{self.var / 'reconciler' / 'reconciler.db'}"
-        return _with_password(self.database, self.secrets / DATABASE_PASSWORD)
+        return url_with_password(self.database, self.secrets / DATABASE_PASSWORD)
 
     @property
     def backup_database_url(self) -> str | None:
@@ -429,7 +406,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             ConfigError: the file of its password cannot be read, is empty, or others can read it.
         """
         if self.backup_database:
-            return _with_password(self.backup_database, self.secrets / BACKUP_DATABASE_PASSWORD)
+            return url_with_password(self.backup_database, self.secrets / BACKUP_DATABASE_PASSWORD)
         is_file = not self.database or self.database.startswith("sqlite:")
         return None if is_file else self.database_url
 
@@ -462,21 +439,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Raises:
             ConfigError: it is missing or invalid, or others can read it.
         """
-        path = self.freqtrade_credentials_file(name)
-        fix = f"umask 077; printf 'USER:PASSWORD\\n' > {path}"
-        try:
-            mode = path.stat().st_mode & 0o077
-            text = path.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeError) as error:
-            problem = getattr(error, "strerror", None) or "not UTF-8"
-            raise ConfigError(str(path), "", problem.lower(), fix) from error
-        if mode:
-            raise ConfigError(str(path), "", "others can read it", f"chmod go= {path}")
-        user, _, password = text.partition(":")
-        if not (user and password and text.isprintable()):
-            raise ConfigError(str(path), "", "expected one line, user:password", fix)
-        known(password)
-        return text
+        return credentials(self.freqtrade_credentials_file(name))
 
     def accepted_secrets(self, name: str) -> tuple[str, ...]:
         """Return the accepted secrets: one per line, two during a rotation.
@@ -484,233 +447,4 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Raises:
             ConfigError: there is none, the file cannot be read, or every user can open it.
         """
-        path = self.secrets / name
-        try:
-            refuse_exposed(path)
-            lines = path.read_text(encoding="ascii").splitlines()
-        except (OSError, UnicodeError) as error:
-            raise ConfigError(str(path), "", str(error), "run `trading-ops up` once") from error
-        secrets = tuple(known(line.strip()) for line in lines if line.strip())
-        if not secrets:
-            # An empty token would admit every client that sends none.
-            raise ConfigError(str(path), "", "it is empty", "delete it and run `trading-ops up`")
-        return secrets
-
-
-def load_settings(root: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
-    """Read `settings.yml` and the environment.
-
-    Args:
-        root: the project folder; by default TRADING_OPS_ROOT or the working directory.
-        environ: replaces the process environment in tests.
-
-    Raises:
-        ConfigError: an unknown key, a wrong type, or a file that cannot be read.
-    """
-    env = os.environ if environ is None else environ
-    folder = (root or Path(env.get(f"{PREFIX}ROOT", "."))).resolve()
-    raw: dict[str, Any] = {"root": str(folder)}
-    path = folder / "settings.yml"
-    if path.exists():
-        raw |= read_yaml(path)
-    fields = {field.name for field in msgspec.structs.fields(Settings)} - {"root"}
-    overrides = {name: env[key] for name in fields if (key := PREFIX + name.upper()) in env}
-    _refuse_unknown(env, fields)
-    try:
-        settings = msgspec.convert(raw | overrides, Settings, strict=False, dec_hook=_decode)
-    except msgspec.ValidationError as error:
-        wrong = next((name for name in overrides if f"$.{name}" in str(error)), None)
-        if wrong is not None:
-            variable = PREFIX + wrong.upper()
-            fix = "see docs/deployment.md, “Settings”"
-            raise ConfigError("environment", variable, str(error), fix) from error
-        raise ConfigError(
-            str(path), "", str(error), "see docs/deployment.md, “Settings”"
-        ) from error
-    for key in ("database", "backup_database"):
-        where, problem = (
-            (str(path), key) if key not in overrides else ("environment", PREFIX + key.upper())
-        )
-        check_database(getattr(settings, key), where, problem, readable=key not in overrides)
-    if settings.backup_database.startswith("sqlite:"):
-        fix = "leave it empty: SQLite databases in `var` are backed up without it"
-        raise ConfigError(str(path), "backup_database", "names a SQLite database", fix)
-    settings = _absolute(settings)
-    where = str(path) if "backup_folders" not in overrides else "environment"
-    _check_backup_folders(settings, where)
-    return settings
-
-
-def _check_backup_folders(settings: Settings, where: str) -> None:
-    """Refuse names and folders that cannot be backed up.
-
-    Raises:
-        ConfigError: names the entry.
-    """
-    stored = settings.backup_repository
-    for name, folder in settings.backup_folders.items():
-        problem = fix = ""
-        if not BACKUP_NAME.fullmatch(name):
-            problem = f"{name!r} is not valid as a name"
-            fix = "use the bot's name in targets.yml: lower-case letters, digits, -"
-        elif not folder.is_absolute():
-            problem, fix = f"{folder} is relative", "write the whole path, beginning with /"
-        elif folder.is_relative_to(settings.var):
-            problem = f"{folder} is in {settings.var}"
-            fix = "remove the entry: this folder is backed up anyway"
-        elif settings.var.is_relative_to(folder):
-            problem, fix = f"{folder} contains {settings.var}", "name the folder of one bot"
-        elif stored.startswith("/") and Path(stored).resolve().is_relative_to(folder.resolve()):
-            problem = f"{folder} contains the backups, {stored}"
-            fix = "choose another backup_repository"
-        if problem:
-            raise ConfigError(where, f"backup_folders.{name}", problem, fix)
-
-
-def setting_sources(settings: Settings, environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the source of each setting: `environment`, `settings.yml` or `default`.
-
-    Args:
-        settings: as loaded.
-        environ: replaces the process environment in tests.
-    """
-    env = os.environ if environ is None else environ
-    path = settings.root / "settings.yml"
-    written = read_yaml(path) if path.exists() else {}
-    found = {}
-    for name in (field.name for field in msgspec.structs.fields(Settings)):
-        in_file = "settings.yml" if name in written else "default"
-        found[name] = "environment" if PREFIX + name.upper() in env else in_file
-    return found
-
-
-def notification_socket(environ: Mapping[str, str] | None = None) -> tuple[str, float]:
-    """Return systemd's notify socket and the watchdog interval in seconds; "" and 0: none.
-
-    Args:
-        environ: replaces the process environment in tests.
-    """
-    env = os.environ if environ is None else environ
-    microseconds = env.get("WATCHDOG_USEC", "")
-    seconds = int(microseconds) / 1e6 if microseconds.isdecimal() else 0.0
-    return env.get("NOTIFY_SOCKET", ""), seconds
-
-
-def child_environment(settings: Settings) -> dict[str, str]:
-    """Return the environment for a child command that uses these settings' folders."""
-    place = {f"{PREFIX}ROOT": str(settings.root), f"{PREFIX}VAR": str(settings.var)}
-    return {**os.environ, **place}
-
-
-def restored_environment(var: Path) -> dict[str, str]:
-    """Return the environment for a command on restored data: no secrets, no live folder.
-
-    Args:
-        var: the restored folder `var`.
-    """
-    kept = {name: os.environ[name] for name in HARMLESS if name in os.environ}
-    return kept | {f"{PREFIX}VAR": str(var)}
-
-
-def other_environment(root: Path) -> dict[str, str]:
-    """Return the environment for a command on another installation: our settings do not apply."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    return kept | {f"{PREFIX}ROOT": str(root)}
-
-
-def program_environment(**extra: str) -> dict[str, str]:
-    """Return the environment for a program that is not ours: its own variables apply."""
-    return {**os.environ, **extra}
-
-
-def load_usable_settings(
-    root: Path | None = None, environ: Mapping[str, str] | None = None
-) -> Settings:
-    """Read the valid settings and ignore the rest, for commands that must work anyway.
-
-    A `settings.yml` that is not valid YAML is parsed line by line.
-
-    Args:
-        root: as for `load_settings`.
-        environ: as for `load_settings`.
-    """
-    env = os.environ if environ is None else environ
-    folder = (root or Path(env.get(f"{PREFIX}ROOT", "."))).resolve()
-    fields = {field.name for field in msgspec.structs.fields(Settings)} - {"root"}
-    found = read_valid_lines(folder / "settings.yml")
-    found |= {name: env[key] for name in fields if (key := PREFIX + name.upper()) in env}
-    usable: dict[str, Any] = {"root": str(folder)}
-    for name in fields & found.keys():
-        with contextlib.suppress(msgspec.ValidationError):
-            values = {"root": str(folder), name: found[name]}
-            msgspec.convert(values, Settings, strict=False, dec_hook=_decode)
-            usable[name] = found[name]
-    return _absolute(msgspec.convert(usable, Settings, strict=False, dec_hook=_decode))
-
-
-def _with_password(url: str, path: Path) -> str:
-    """Return a URL with the password from a file, unless it needs none or there is no file."""
-    scheme, _, rest = url.partition("://")
-    place, slash, database = rest.partition("/")
-    user, at, host = place.rpartition("@")
-    if scheme == "sqlite" or ":" in user or "passfile=" in rest or not path.exists():
-        return url
-    password = quote(known(read_password(path)), safe="")
-    return f"{scheme}://{user if at else ''}:{password}@{host}{slash}{database}"
-
-
-def _absolute(settings: Settings) -> Settings:
-    return msgspec.structs.replace(
-        settings,
-        **{
-            field.name: (settings.root / value).resolve()
-            for field in msgspec.structs.fields(Settings)
-            if isinstance(value := getattr(settings, field.name), Path)
-        },
-    )
-
-
-def load_log_policy(
-    folder: Path | None = None, environ: Mapping[str, str] | None = None
-) -> LogPolicy:
-    """Return the log policy of a process with its own configuration, from the environment.
-
-    Args:
-        folder: of its log files, unless the environment names one.
-        environ: replaces the process environment in tests.
-
-    Raises:
-        ConfigError: a log setting is invalid or unknown.
-    """
-    env = os.environ if environ is None else environ
-    fields = {f.name for f in msgspec.structs.fields(Settings) if f.name.startswith("log_")}
-    given = {name: env[key] for name in fields if (key := PREFIX + name.upper()) in env}
-    logs_only = {key: "" for key in env if key.startswith(f"{PREFIX}LOG_")}
-    _refuse_unknown(logs_only, fields)
-    try:
-        settings = msgspec.convert(
-            {"root": str(Path.cwd()), "log_dir": folder and str(folder), **given},
-            Settings,
-            strict=False,
-            dec_hook=_decode,
-        )
-    except msgspec.ValidationError as error:
-        wrong = next((name for name in given if f"$.{name}" in str(error)), "log_dir")
-        fix = "see docs/logs.md"
-        raise ConfigError("environment", PREFIX + wrong.upper(), str(error), fix) from error
-    return settings.log_policy
-
-
-def _refuse_unknown(env: Mapping[str, str], fields: set[str]) -> None:
-    """Refuse unknown variables, so that a misspelled one is not silently ignored."""
-    known = {f"{PREFIX}ROOT", *(PREFIX + name.upper() for name in fields)}
-    for name in sorted(env):
-        if name.startswith(PREFIX) and name not in known:
-            fix = "one of " + ", ".join(sorted(known))
-            raise ConfigError("environment", name, "unknown setting", fix)
-
-
-def _decode(kind: type, value: object) -> object:
-    if kind is Path and isinstance(value, str):
-        return Path(value)
-    raise TypeError(f"expected a path, got {value!r}")  # msgspec adds the key
+        return secrets_of(self.secrets / name)

@@ -6,8 +6,8 @@ import stat
 from collections.abc import Iterable
 
 from trading_ops.clients.secrets import agent_token_file
+from trading_ops.config.secret_files import is_filled
 from trading_ops.config.settings import Settings
-from trading_ops.config.token_files import is_filled
 from trading_ops.doctor.check import Check
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import TradingOpsError

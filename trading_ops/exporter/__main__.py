@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from trading_ops import logs
-from trading_ops.config.settings import load_log_policy
+from trading_ops.config.loading import load_log_policy
 from trading_ops.errors import TradingOpsError
 from trading_ops.exporter.config import load_config
 from trading_ops.exporter.run import serve

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-from trading_ops.config.files import refuse_exposed
+from trading_ops.config.secret_files import refuse_exposed
 from trading_ops.errors import ConfigError
 from trading_ops.redaction import REDACTED, known, redact
 

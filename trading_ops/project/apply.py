@@ -7,8 +7,8 @@ The group is that of the folder, which an installation creates with the setgid b
 from pathlib import Path
 
 from trading_ops.clients.secrets import agent_token_file
+from trading_ops.config.secret_files import is_filled, new_token, write_secret
 from trading_ops.config.settings import Settings
-from trading_ops.config.token_files import is_filled, new_token, write_secret
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import SetupError
 from trading_ops.project.discovery import write_discovery

@@ -14,7 +14,7 @@ import msgspec
 
 from trading_ops import clock
 from trading_ops.backup.sources import venue_folders
-from trading_ops.config.files import refuse_exposed
+from trading_ops.config.secret_files import refuse_exposed
 from trading_ops.config.settings import Settings
 from trading_ops.domain.report import Finding
 from trading_ops.errors import ConfigError

@@ -9,7 +9,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 
 from trading_ops import logs
-from trading_ops.config.settings import notification_socket
+from trading_ops.config.environment import notification_socket
 
 _log = logs.get(__name__)
 

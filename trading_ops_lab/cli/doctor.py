@@ -10,7 +10,7 @@ from rich.console import Console
 from trading_ops.cli.checks import print_check, summarize
 from trading_ops.cli.console import out, output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
-from trading_ops.config.settings import load_settings
+from trading_ops.config.loading import load_settings
 from trading_ops.doctor.check import Check
 from trading_ops_lab.doctor.examine import examine
 

@@ -43,7 +43,7 @@ def _stop() -> int | None:
     """
     from trading_ops import clock  # noqa: PLC0415
     from trading_ops.cli.local_stack import holder  # noqa: PLC0415
-    from trading_ops.config.settings import load_settings  # noqa: PLC0415
+    from trading_ops.config.loading import load_settings  # noqa: PLC0415
     from trading_ops.errors import NotRunning, StackError  # noqa: PLC0415
     from trading_ops_lab.supervisor.client import SupervisorClient  # noqa: PLC0415
 

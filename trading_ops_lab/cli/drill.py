@@ -12,7 +12,7 @@ from rich.table import Table
 
 from trading_ops.cli.console import out, output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
-from trading_ops.config.settings import load_settings
+from trading_ops.config.loading import load_settings
 from trading_ops_lab.drills.disaster import NAME as DISASTER
 from trading_ops_lab.drills.disaster import run_disaster_drill
 from trading_ops_lab.drills.drill_run import DrillResult

@@ -18,7 +18,7 @@ def status(context: click.Context, output: str, *, memory: bool) -> None:
     """
     from trading_ops.cli.automation import automation_state  # noqa: PLC0415
     from trading_ops.cli.local_stack import address_file  # noqa: PLC0415
-    from trading_ops.config.settings import load_settings  # noqa: PLC0415
+    from trading_ops.config.loading import load_settings  # noqa: PLC0415
     from trading_ops_lab.cli.process_table import table  # noqa: PLC0415
     from trading_ops_lab.supervisor.client import SupervisorClient  # noqa: PLC0415
 

@@ -12,7 +12,7 @@ import msgspec
 from trading_ops.cli.console import output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.times import Duration, Length
-from trading_ops.config.settings import load_settings
+from trading_ops.config.loading import load_settings
 from trading_ops_lab.cli.drill import BOT
 from trading_ops_lab.drills.lab_clients import open_scene
 from trading_ops_lab.drills.timeline import Mark

@@ -31,7 +31,7 @@ def up(*, detach: bool, output: str) -> None:
     if output == "json" and not detach:
         raise click.UsageError("--output json needs --detach")
     # Imported here: `trading-ops --help` needs none of it.
-    from trading_ops.config.settings import load_settings  # noqa: PLC0415
+    from trading_ops.config.loading import load_settings  # noqa: PLC0415
 
     settings = load_settings()
     if written := fill_empty(settings):

@@ -20,7 +20,9 @@ import psutil
 
 from trading_ops import clock
 from trading_ops.agent.state import Holds, TradingState
-from trading_ops.config.settings import Settings, load_settings, other_environment
+from trading_ops.config.environment import other_environment
+from trading_ops.config.loading import load_settings
+from trading_ops.config.settings import Settings
 from trading_ops.errors import StackError
 from trading_ops_lab.cli.up import fill_empty
 from trading_ops_lab.drills.recorded_drills import RecordedDisaster, RecordedMark

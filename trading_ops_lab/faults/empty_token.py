@@ -1,7 +1,7 @@
 """The file of a bot's agent token is empty: the reconciler cannot reach a running bot."""
 
 from trading_ops.clients.secrets import agent_token_file, rotate_token
-from trading_ops.config.token_files import write_secret
+from trading_ops.config.secret_files import write_secret
 from trading_ops.domain.target import Target
 from trading_ops.errors import StackError
 from trading_ops_lab.drills.lab_clients import Scene

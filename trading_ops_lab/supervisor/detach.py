@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
-from trading_ops.config.settings import Settings, load_settings
+from trading_ops.config.loading import load_settings
+from trading_ops.config.settings import Settings
 from trading_ops.errors import ConfigError, SetupError, StackError, TradingOpsError
 from trading_ops_lab.supervisor.control import overview
 from trading_ops_lab.supervisor.layout import unwritable

@@ -9,8 +9,8 @@ import re
 import secrets
 import string
 
+from trading_ops.config.secret_files import is_filled, new_token, write_secret
 from trading_ops.config.settings import Settings
-from trading_ops.config.token_files import is_filled, new_token, write_secret
 from trading_ops.domain.target import Target
 from trading_ops.errors import SetupError
 from trading_ops.project.monitoring_configs import MONITORING, web_yml

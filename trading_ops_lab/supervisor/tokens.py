@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
-from trading_ops.config.token_files import SHARED, TokenFile, is_filled, new_token, write_secret
+from trading_ops.config.secret_files import SHARED, TokenFile, is_filled, new_token, write_secret
 
 VENUE_SECRET_BYTES = 64
 """Kraken's API secrets are 64 bytes in base64."""

@@ -21,7 +21,8 @@ from trading_ops.cli import actions
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.main import run
 from trading_ops.config.last_good import keep_last_good
-from trading_ops.config.settings import Settings, load_settings
+from trading_ops.config.loading import load_settings
+from trading_ops.config.settings import Settings
 
 Type = Callable[..., Awaitable[tuple[int, str]]]
 

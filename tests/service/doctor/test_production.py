@@ -19,7 +19,7 @@ from tests.free_ports import free_port
 from trading_ops import clock
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.main import run
-from trading_ops.config.settings import load_settings
+from trading_ops.config.loading import load_settings
 from trading_ops.project.folder import create
 from trading_ops.project.shipped import shipped
 from trading_ops.reports.runbook_check import read_rules

@@ -7,7 +7,7 @@ from tests.builders import LABELS
 from tests.fakes import FakeWorld
 from tests.service.reconciler.conftest import Running, Start
 from tests.waiting import eventually
-from trading_ops.app.build import limits_of
+from trading_ops.app.loop import limits_of
 from trading_ops.config.settings import Settings
 from trading_ops.domain.decision import GlobalLimits
 

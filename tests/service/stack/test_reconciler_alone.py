@@ -21,7 +21,7 @@ from tests.service.stack.small_processes import REPOSITORY, until
 from tests.unit.stack.registries import changed, settings_in
 from tests.waiting import eventually
 from trading_ops.agent import Agent, Health
-from trading_ops.config.token_files import agent_token_name
+from trading_ops.config.secret_files import agent_token_name
 from trading_ops.instrument import BotMetrics
 from trading_ops_lab.supervisor.layout import lay_out
 

@@ -17,7 +17,7 @@ from tests.waiting import eventually
 from trading_ops.agent import embed
 from trading_ops.bounded_site import CONNECTIONS
 from trading_ops.clients.http import Http, session_of
-from trading_ops.config.settings import load_settings
+from trading_ops.config.loading import load_settings
 from trading_ops.errors import ConfigError, SetupError, Unreachable
 from trading_ops.instrument import BotMetrics
 from trading_ops.tls.contexts import AUTHORITY, TlsFiles, calling

@@ -10,7 +10,7 @@ from tests.free_ports import free_port
 from tests.service.tls.certificates import HOST, issue
 from trading_ops.bounded_site import BoundedSite
 from trading_ops.clients.http import Http, session_of
-from trading_ops.config.settings import load_settings
+from trading_ops.config.loading import load_settings
 from trading_ops.listener import KnownListeners
 from trading_ops.tls import authority
 from trading_ops.tls.authority import issued

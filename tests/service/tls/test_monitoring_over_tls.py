@@ -29,7 +29,8 @@ from trading_ops.clients.alertmanager import Alertmanager
 from trading_ops.clients.http import Http, session_of
 from trading_ops.clients.monitoring import Monitoring
 from trading_ops.clients.prometheus import Prometheus
-from trading_ops.config.settings import Settings, load_settings
+from trading_ops.config.loading import load_settings
+from trading_ops.config.settings import Settings
 from trading_ops.config.targets import load_targets
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import Refused, Unreachable

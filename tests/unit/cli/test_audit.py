@@ -19,8 +19,9 @@ from trading_ops import logs
 from trading_ops.audit.checkpoint import Anchors, append, make_anchor
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.main import run
+from trading_ops.config.loading import load_settings
 from trading_ops.config.log_policy import LogPolicy
-from trading_ops.config.settings import Settings, load_settings
+from trading_ops.config.settings import Settings
 from trading_ops.store import audit_chain, events
 from trading_ops.store.engine import sqlite_path, writing_engine
 from trading_ops.store.reader import open_reader

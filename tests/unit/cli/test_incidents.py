@@ -15,7 +15,7 @@ from trading_ops import clock
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.main import run
 from trading_ops.cli.timeline import WIDTH
-from trading_ops.config.settings import load_settings
+from trading_ops.config.loading import load_settings
 from trading_ops.domain.acknowledgement import AcknowledgementKind
 from trading_ops.domain.attempt import AttemptState
 from trading_ops.domain.decision import Close, Escalate, GlobalLimits, Reason

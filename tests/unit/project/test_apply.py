@@ -8,7 +8,8 @@ import yaml
 from click.testing import CliRunner
 
 from trading_ops.cli.tls import tls
-from trading_ops.config.settings import Settings, load_settings
+from trading_ops.config.loading import load_settings
+from trading_ops.config.settings import Settings
 from trading_ops.config.targets import load_targets
 from trading_ops.errors import SetupError
 from trading_ops.project.apply import apply

@@ -9,7 +9,8 @@ import yaml
 
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.main import run
-from trading_ops.config.settings import Settings, load_settings
+from trading_ops.config.loading import load_settings
+from trading_ops.config.settings import Settings
 from trading_ops.config.targets import TargetEntry, load_targets, parse_targets
 from trading_ops.project.shipped import shipped
 from trading_ops_lab.cli.up import fill_empty

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from trading_ops.config.settings import Settings, load_settings
+from trading_ops.config.loading import load_settings
+from trading_ops.config.settings import Settings
 from trading_ops.errors import ConfigError
 from trading_ops.reports.runbook_check import check_runbooks
 from trading_ops_lab.faults.catalogue import FAULTS as KNOWN_FAULTS

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from trading_ops.config.settings import notification_socket
+from trading_ops.config.environment import notification_socket
 from trading_ops.services import sd_notify
 
 

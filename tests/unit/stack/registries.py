@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from trading_ops.config.settings import Settings, load_settings
+from trading_ops.config.loading import load_settings
+from trading_ops.config.settings import Settings
 from trading_ops.config.targets import load_targets, parse_targets
 from trading_ops.domain.target import Registry
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from tests.unit.stack.registries import REPOSITORY, committed, settings_in
-from trading_ops.config.settings import load_settings
+from trading_ops.config.loading import load_settings
 from trading_ops.errors import ConfigError, SetupError
 from trading_ops_lab.supervisor.dead_man_switch import with_switch
 from trading_ops_lab.supervisor.layout import lay_out

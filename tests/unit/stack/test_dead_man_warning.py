@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from trading_ops.config.settings import load_settings
+from trading_ops.config.loading import load_settings
 from trading_ops.doctor.state import check_dead_man_switch
 
 

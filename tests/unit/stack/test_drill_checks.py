@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.stack.timelines import StoredTimelines, attempt, timeline
 from trading_ops.clients.reconciler_views import TimelineView
-from trading_ops.config.settings import load_settings
+from trading_ops.config.loading import load_settings
 from trading_ops.domain.target import Target
 from trading_ops.reconciler.runbook_index import load_runbooks
 from trading_ops_lab.drills.drill_run import Following

@@ -4,7 +4,7 @@ from collections import Counter
 from types import SimpleNamespace
 from typing import Any, cast
 
-from trading_ops.config.settings import load_settings
+from trading_ops.config.loading import load_settings
 from trading_ops.reconciler.runbook_index import load_runbooks
 from trading_ops_lab.drills.drill_run import DrillResult
 from trading_ops_lab.drills.gameday import DURING, SIDE_BY_SIDE, SILENCED, run_game_day

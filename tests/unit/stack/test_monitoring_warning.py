@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from trading_ops.config.settings import load_settings
-from trading_ops.config.token_files import write_secret
+from trading_ops.config.loading import load_settings
+from trading_ops.config.secret_files import write_secret
 from trading_ops.doctor.state import check_monitoring_passwords
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.waiting import eventually
 from trading_ops.cli.exporter_config import SYMBOLS
-from trading_ops.config.settings import load_settings
+from trading_ops.config.loading import load_settings
 from trading_ops.domain.target import Target
 from trading_ops.errors import Refused, StackError
 from trading_ops.reconciler.runbook_index import load_runbooks

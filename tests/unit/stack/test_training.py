@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trading_ops import clock
-from trading_ops.config.settings import load_settings
+from trading_ops.config.loading import load_settings
 from trading_ops.errors import StackError
 from trading_ops.reconciler.runbook_index import load_runbooks
 from trading_ops_lab.drills.training import (

@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from trading_ops.config.settings import program_environment
+from trading_ops.config.environment import program_environment
 from trading_ops.errors import SetupError, StoreError
 from trading_ops.redaction import redact
 

@@ -21,7 +21,7 @@ from trading_ops.botkit.leadership.lease import LeaseLost
 from trading_ops.botkit.records.events import EventLogKind
 from trading_ops.botkit.runs import End, assess_from_outside, describe
 from trading_ops.botkit.shutdown import INTERRUPTED, MARGIN_SECONDS, StopSignals, exit_after
-from trading_ops.config.settings import load_log_policy
+from trading_ops.config.loading import load_log_policy
 from trading_ops.errors import TradingOpsError
 from trading_ops.instrument.heap import limit_heap
 from trading_ops.instrument.log_count import count_log

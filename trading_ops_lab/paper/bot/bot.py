@@ -21,7 +21,7 @@ from trading_ops.botkit.suspension import Suspension
 from trading_ops.botkit.throttle import Throttle
 from trading_ops.botkit.venue.adapter import ENDPOINTS
 from trading_ops.botkit.venue.balances import FACT, LastGood
-from trading_ops.config.token_files import TokenFile
+from trading_ops.config.secret_files import TokenFile
 from trading_ops.errors import ConfigError, StoreError, TradingOpsError
 from trading_ops.instrument import BotMetrics
 from trading_ops.instrument.topics.components import COMPONENTS

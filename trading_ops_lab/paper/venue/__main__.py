@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from trading_ops import logs
-from trading_ops.config.settings import load_log_policy
+from trading_ops.config.loading import load_log_policy
 from trading_ops.errors import ConfigError, TradingOpsError
 from trading_ops_lab.paper.venue.config import VenueConfig, load_config
 from trading_ops_lab.paper.venue.venue import Venue
