@@ -37,7 +37,7 @@ def test_what_needs_our_agent_is_passed_over_for_other_bots() -> None:
         kind: {name for name, action in ACTIONS.items() if kind in action.kinds}
         for kind in NAMED_BOTS
     }
-    assert fits[Kind.BARE_BOT] == {"notify"}
+    assert fits[Kind.BARE_BOT] == {"page_oncall"}
     assert fits[Kind.FREQTRADE] == {
-        *("halt_trading", "reduce_trading", "flatten_positions", "notify")
+        *("halt_trading", "reduce_trading", "flatten_positions", "page_oncall")
     }

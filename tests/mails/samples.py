@@ -25,8 +25,8 @@ from trading_ops.domain.report import (
     TradeLine,
     WatchedSymbol,
 )
-from trading_ops.messages.alerts import alerts_message
-from trading_ops.messages.outbox import make_test_message
+from trading_ops.notify.alerts import alerts_message
+from trading_ops.notify.outbox import make_test_message
 from trading_ops.notify.rendering import Line, Rendered, Renderer
 from trading_ops.reports.sending import message_of
 

@@ -92,7 +92,7 @@ def test_the_page_about_freqtrade_names_the_actions_that_fit_one() -> None:
         if Kind.FREQTRADE in action.kinds
     }
     named = set(re.findall(r"`(\w+)`", row_of_freqtrade("actions")))
-    assert named == (fit - {"notify"}) | {"resume"}
+    assert named == (fit - {"page_oncall"}) | {"resume"}
 
 
 def test_the_page_about_freqtrade_names_the_runbooks_that_act_on_one() -> None:

@@ -17,12 +17,12 @@ from trading_ops.actions.bot_commands import (
     RotateLogs,
     ThrottleLoad,
 )
-from trading_ops.actions.notify import Notify
+from trading_ops.actions.page_oncall import PageOncall
 from trading_ops.actions.restart_bot import RestartBot, RollBot
 from trading_ops.actions.scale_resources import ScaleResources
 from trading_ops.actions.trading import FlattenPositions, HaltTrading, ReduceTrading, ResumeTrading
 
-ACTIONS: dict[str, type[BotCommand | RestartBot | ScaleResources | Notify]] = {
+ACTIONS: dict[str, type[BotCommand | RestartBot | ScaleResources | PageOncall]] = {
     kind.name: kind
     for kind in (
         ReconnectBroker,
@@ -45,7 +45,7 @@ ACTIONS: dict[str, type[BotCommand | RestartBot | ScaleResources | Notify]] = {
         ScaleResources,
         FailoverBot,
         ResumeTrading,
-        Notify,
+        PageOncall,
     )
 }
 
@@ -58,6 +58,6 @@ def build(clients: Clients, notices: Notifier) -> dict[str, Action]:
         notices: for notifying on-call.
     """
     return {
-        name: kind(notices) if issubclass(kind, Notify) else kind(clients)
+        name: kind(notices) if issubclass(kind, PageOncall) else kind(clients)
         for name, kind in ACTIONS.items()
     }

@@ -10,7 +10,7 @@ from trading_ops import clock
 from trading_ops.api.auth import Identity
 from trading_ops.api.requests import Cursor, Key, Limit, Moment, Person, not_found, place_of
 from trading_ops.domain.message import MessageKind, MessageState, Severity
-from trading_ops.messages.outbox import Outbox, make_test_message
+from trading_ops.notify.outbox import Outbox, make_test_message
 from trading_ops.store import messages
 from trading_ops.store.messages import StoredMessage
 from trading_ops.store.reader import Reader

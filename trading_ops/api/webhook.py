@@ -9,8 +9,8 @@ from aiohttp import web
 from trading_ops import clock, logs
 from trading_ops.api.requests import read_body
 from trading_ops.errors import ConfigError, RequestRefused, StoreError
-from trading_ops.messages.alerts import alerts_message
-from trading_ops.messages.outbox import Outbox
+from trading_ops.notify.alerts import alerts_message
+from trading_ops.notify.outbox import Outbox
 from trading_ops.reconciler.intake import Intake, InvalidNotification
 
 log = logs.get(__name__)

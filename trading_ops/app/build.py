@@ -34,10 +34,10 @@ from trading_ops.holds.suspension import PartSuspension
 from trading_ops.jobs.config import load_jobs
 from trading_ops.jobs.scheduler import Scheduler
 from trading_ops.jobs.windows import load_windows
-from trading_ops.messages.bot_events import BotEvents
-from trading_ops.messages.outbox import Outbox
+from trading_ops.notify.bot_events import BotEvents
 from trading_ops.notify.channels import FILE as NOTIFY_URLS
 from trading_ops.notify.config import zone_of
+from trading_ops.notify.outbox import Outbox
 from trading_ops.readiness.evaluate import Evaluator
 from trading_ops.reconciler.crash_recovery import CrashMarks
 from trading_ops.reconciler.lease import Leases, replica_name

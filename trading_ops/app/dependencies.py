@@ -16,7 +16,7 @@ from trading_ops.errors import ConfigError
 from trading_ops.holds.agent_monitor import AgentMonitor
 from trading_ops.holds.holds import HoldManager
 from trading_ops.jobs.scheduler import Scheduler
-from trading_ops.messages.outbox import Outbox
+from trading_ops.notify.outbox import Outbox
 from trading_ops.readiness.evaluate import Evaluator
 from trading_ops.reconciler.clocks import OnDate
 from trading_ops.reconciler.crash_recovery import CrashMarks

@@ -1,6 +1,6 @@
-"""Messages that do not page: their routing, rendering and delivery.
+"""Messages that do not page.
 
-`config` reads notify.yml, `routing` decides which channels get a message and when, `rendering`
-produces text and HTML, and `courier` delivers through Apprise in a separate process. The outbox
-itself is `store.messages`; the reconciler's `outbox` connects them.
+`announce`, `alerts` and `bot_events` create them. `outbox` stores and delivers them: `routing`
+decides which channels get a message and when, `rendering` produces text and HTML, and `courier`
+delivers through Apprise in a separate process. `config` reads notify.yml, `channels` the URLs.
 """

@@ -1,7 +1,7 @@
 """The reconciler's own metrics, with every known label set initialized to zero.
 
 Measurements of the reconciler itself are taken outside the loop, so that a hung loop shows.
-Escalated incidents and notices of the action `notify` are gauges on which rules page.
+Escalated incidents and notices of the action `page_oncall` are gauges on which rules page.
 """
 
 import asyncio

@@ -14,8 +14,8 @@ from trading_ops.domain.message import Message, MessageKind, Severity
 from trading_ops.domain.report import Period, Report, default_day, span_of
 from trading_ops.errors import RequestRefused
 from trading_ops.instrument.heap import trim_heap
-from trading_ops.messages.outbox import Outbox, renderer_of
 from trading_ops.notify.config import load_notify
+from trading_ops.notify.outbox import Outbox, renderer_of
 from trading_ops.notify.rendering import Rendered, Renderer
 from trading_ops.reports.summary import make_report
 from trading_ops.store.reader import Reader

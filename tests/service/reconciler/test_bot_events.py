@@ -26,8 +26,8 @@ from trading_ops.config.settings import Settings
 from trading_ops.domain.message import MessageKind, MessageState
 from trading_ops.errors import StoreError
 from trading_ops.instrument import BotMetrics
-from trading_ops.messages.bot_events import BotEvents, EventBudget
-from trading_ops.messages.outbox import Outbox
+from trading_ops.notify.bot_events import BotEvents, EventBudget
+from trading_ops.notify.outbox import Outbox
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.store import bot_events, messages
 from trading_ops.store.bot_events import StoredBotEvent

@@ -18,8 +18,8 @@ from trading_ops.config.settings import Settings
 from trading_ops.domain.bot_event import BotEvent
 from trading_ops.domain.message import MessageKind
 from trading_ops.domain.target import Kind, Registry, Target
-from trading_ops.messages.bot_events import BotEvents
-from trading_ops.messages.outbox import Outbox
+from trading_ops.notify.bot_events import BotEvents
+from trading_ops.notify.outbox import Outbox
 from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.reports.trades import closed_trades, trade_figures
 from trading_ops.store import bot_events, messages

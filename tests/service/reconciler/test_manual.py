@@ -166,7 +166,9 @@ async def test_on_call_is_notified_by_the_reconcilers_own_metric(
     params = {"message": "Ada looks after it"}
     async with start() as running:
         manual, metrics = running.loop.manual_actions, running.loop.metrics
-        result = await manual.execute("notify", "alpha", params, owner="ada", reason="handover")
+        result = await manual.execute(
+            "page_oncall", "alpha", params, owner="ada", reason="handover"
+        )
         attempt = await ended(running, result)
         labels = {"target": "alpha", "bot": "alpha", "venue": "paper", **params}
         assert metrics.registry.get_sample_value("trading_ops_notice", labels) == 1

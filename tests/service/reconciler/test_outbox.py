@@ -16,8 +16,8 @@ from tests.service.reconciler.conftest import Running, Start
 from tests.waiting import eventually
 from trading_ops.config.settings import Settings
 from trading_ops.domain.message import MessageState
-from trading_ops.messages.outbox import Outbox, make_test_message
 from trading_ops.notify.courier import Courier
+from trading_ops.notify.outbox import Outbox, make_test_message
 from trading_ops.reconciler.metrics import OutboxMetrics, ReconcilerMetrics
 from trading_ops.store import Connection, messages
 from trading_ops.store.engine import reading_engine, writing_engine

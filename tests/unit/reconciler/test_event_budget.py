@@ -1,6 +1,6 @@
 """How many events of a bot may be stored."""
 
-from trading_ops.messages.bot_events import EventBudget
+from trading_ops.notify.bot_events import EventBudget
 
 
 def test_a_burst_then_a_rate() -> None:

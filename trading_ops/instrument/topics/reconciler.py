@@ -151,7 +151,7 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
     _gauge(
         name="trading_ops_notice",
         labels=("target", "bot", "venue", "message"),
-        help="1 for a minute after the action `notify`; at most 20 messages.",
+        help="1 for a minute after the action `page_oncall`; at most 20 messages.",
         why="Notices use the same path as every page.",
         vital=True,
     ),

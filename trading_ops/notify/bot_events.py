@@ -27,7 +27,7 @@ from trading_ops.domain.bot_event import BotEvent, BotEventKind, message_of
 from trading_ops.domain.message import Severity
 from trading_ops.domain.target import Kind, Registry, Target
 from trading_ops.errors import ClientError, StoreError
-from trading_ops.messages.outbox import Outbox
+from trading_ops.notify.outbox import Outbox
 from trading_ops.store import bot_events
 from trading_ops.store.bot_events import JournalPosition
 from trading_ops.store.reader import Reader

@@ -1,4 +1,4 @@
-"""Notify on-call about a target through Alertmanager.
+"""Page on-call about a target through Alertmanager.
 
 The reconciler exposes the message in a metric for a minute; a committed rule turns it into an
 alert, and Alertmanager notifies on-call immediately. So it can be silenced and routed like any
@@ -19,10 +19,10 @@ LONGEST = 120
 PLAIN = re.compile(r"[\w .,:;!?()%/+='-]+")
 
 
-class Notify:
+class PageOncall:
     """Publishes one sentence; a repeat within a minute is the same notice."""
 
-    name: ClassVar[str] = "notify"
+    name: ClassVar[str] = "page_oncall"
     delivery: ClassVar[DeliverySemantics] = DeliverySemantics.IDEMPOTENT
     params: ClassVar[frozenset[str]] = frozenset({"message"})
     kinds: ClassVar[frozenset[Kind]] = NAMED_BOTS | {Kind.VENUE}

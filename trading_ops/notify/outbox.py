@@ -15,7 +15,7 @@ from pathlib import Path
 from trading_ops import clock, logs
 from trading_ops.domain.message import Message, MessageKind, Severity
 from trading_ops.errors import ConfigError, RequestRefused, StoreError
-from trading_ops.messages.announce import SOURCE, read_messages, window_messages
+from trading_ops.notify.announce import SOURCE, read_messages, window_messages
 from trading_ops.notify.channels import Channel, load_channels
 from trading_ops.notify.config import NotifyConfig, load_notify
 from trading_ops.notify.courier import Courier
