@@ -76,6 +76,14 @@ CASES: Mapping[str, tuple[Series, Series]] = {
         rate("trading_venue_requests_total", "code", "ok", "timeout", COUNTING),
     ),
     "paper/nonces": (nonces(NEVER), nonces(COUNTING)),
+    "120h/availability": (
+        {f"up{{{JOB}}}": f"1x{DAY}"},
+        {f"up{{{JOB}}}": f"1x{DAY - 20} 0x20"},
+    ),
+    "120h/total-loss": (
+        series_of("trading_realized_pnl", f"-5+1x{DAY}", ', currency="USD"'),
+        series_of("trading_realized_pnl", f"5x{DAY}", ', currency="USD"'),
+    ),
     "live/mode": (mode("live", ALWAYS), mode("live", FIRST_HALF) | mode("paper", SECOND_HALF)),
     "live/positions": (
         series_of("trading_open_positions", f"3x{DAY}"),
@@ -130,6 +138,7 @@ def case(criterion: Criterion, series: Series, expected: list[dict[str, object]]
         criterion.query.replace("$bot", "alpha")
         .replace("$venue", "paper")
         .replace("$window", "60s")
+        .replace("$run", "1d")
     )
     rows = [
         {"series": name.replace("trading-bot", _job(query, name)), "values": values}

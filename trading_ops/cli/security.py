@@ -8,12 +8,18 @@ from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.reconciler_connection import command_settings
 from trading_ops.cli.timeline import plain
 from trading_ops.security.report import look
+from trading_ops.security.tools import NOT_CHECKED
 
 
 @click.command()
+@click.option(
+    "--require-all",
+    is_flag=True,
+    help="Also exit with 1 if something could not be checked, such as without a network.",
+)
 @output_option
 @click.pass_context
-def security(context: click.Context, output: str) -> None:
+def security(context: click.Context, output: str, *, require_all: bool) -> None:
     """Check packages, secret files and certificates of this host.
 
     Reports vulnerable and outdated packages, secrets that other users can open or that were copied
@@ -28,5 +34,8 @@ def security(context: click.Context, output: str) -> None:
             click.echo(f"{'!' if finding.fails else '-'} {plain(finding.text)}")
         if not found:
             click.echo("no findings")
-    if any(finding.fails for finding in found):
+    missing = [finding.topic for finding in found if finding.subject == NOT_CHECKED]
+    if require_all and missing:
+        click.echo(f"not checked: {', '.join(missing)}", err=True)
+    if any(finding.fails for finding in found) or (require_all and missing):
         context.exit(ExitCode.FAILED)

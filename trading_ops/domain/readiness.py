@@ -84,7 +84,7 @@ class Criterion:
 
     name: str
     query: str = ""
-    """PromQL with `$bot` and `$venue`; must return one sample."""
+    """PromQL with `$bot`, `$venue`, `$window` and `$run`; must return one sample."""
 
     check: str = ""
     """A built-in check, run by `trading-ops readiness check`."""
@@ -99,6 +99,8 @@ class Criterion:
     """No restart without an attempt or maintenance window; `query` returns the start time."""
 
     limit: Limit | None = None
+    waits: bool = False
+    """While it fails, the stage is not passed; it is no breach."""
 
     @property
     def is_run_by_command(self) -> bool:
@@ -283,14 +285,15 @@ def advance(
         return run, ()
     results = _complete(plan, run, seen)
     failed = {name for name, result in results.items() if result.status is CriterionStatus.FAILED}
-    breaches = sorted(failed & (plan.own(run.stage) | run.passed))
+    waiting = {name for name, criterion in plan.criteria(run.stage).items() if criterion.waits}
+    breaches = sorted(failed & (plan.own(run.stage) | run.passed) - waiting)
     passed = {name for name, result in results.items() if result.status is CriterionStatus.PASSED}
     overdue = (due := sign_off_due(plan, run)) is not None and due < seen.until
     after = replace(
         run,
         evaluated_until=seen.until,
         results=results,
-        passed=run.passed | passed,
+        passed=run.passed | passed - waiting,
         start=run.start if seen.start is None else seen.start,
         seen_at=run.seen_at if seen.start is None else seen.until,
         ready=False,
@@ -300,7 +303,7 @@ def advance(
         return _step_back(plan, after, evidence, now)
     if run.state is RunState.HELD:
         return after, ()
-    if plan.own(run.stage) <= passed and not overdue:
+    if plan.own(run.stage) <= passed | waiting and not overdue:
         present = max(ZERO, min(seen.present, seen.until - run.evaluated_until))
         after = replace(after, credited=run.credited + present)
     stage = plan.stages[run.stage]

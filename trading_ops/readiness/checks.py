@@ -9,6 +9,7 @@ from pathlib import Path
 from trading_ops import clock
 from trading_ops.clients.readiness_views import KEPT_CHARACTERS, Checked
 from trading_ops.config.settings import Settings
+from trading_ops.logs.rotation import files_aside
 
 COMMAND_SECONDS = 300.0
 REQUESTS = 20
@@ -42,6 +43,13 @@ async def largest_log_bytes(bench: Bench) -> tuple[float, str]:
     return float(sizes[largest]), f"{largest} is the largest of {len(sizes)}"
 
 
+async def rotated_logs(bench: Bench) -> tuple[float, str]:
+    """Count the log files that were rotated and are still kept."""
+    rotated = files_aside(bench.settings.logs)
+    newest = f"; the newest is {rotated[-1].name}" if rotated else ""
+    return float(len(rotated)), f"{len(rotated)} rotated files in {bench.settings.logs}{newest}"
+
+
 async def api_seconds(bench: Bench) -> tuple[float, str]:
     """Return the second slowest of some requests to the reconciler: about its p95."""
     took = []
@@ -55,6 +63,7 @@ async def api_seconds(bench: Bench) -> tuple[float, str]:
 CHECKS: Mapping[str, Callable[[Bench], Awaitable[tuple[float, str]]]] = {
     "secret_modes": secret_modes,
     "largest_log_bytes": largest_log_bytes,
+    "rotated_logs": rotated_logs,
     "api_seconds": api_seconds,
 }
 

@@ -7,7 +7,7 @@ not count.
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -51,6 +51,9 @@ SLOTS_A_PASS = 24
 """Maximum slots of one run per pass; after a long pause the rest follows in the next passes."""
 
 CHECKS_LAST = timedelta(days=7)
+LONGEST_RUN = timedelta(days=7)
+"""Maximum of `$run`: what a query reads each minute stays bounded."""
+
 RECORDS_LAST = timedelta(days=30)
 
 RESTARTING = ("restart_bot", "roll_bot", "failover_bot")
@@ -198,21 +201,24 @@ class Evaluator:
     async def _observe(self, stored: StoredRun, target: Target, until: datetime) -> Observation:
         run, plan = stored.run, stored.plan
         criteria = plan.criteria(run.stage)
-        window = until - run.evaluated_until
+        ranges = {
+            "$window": until - run.evaluated_until,
+            "$run": min(until - run.begun_at, LONGEST_RUN),
+        }
         records = await self.reader.read(partial(_records, stored=stored, until=until))
         results, start = {}, None
         for name, criterion in criteria.items():
             if criterion.restarts:
-                start, _ = await self._measure(criterion.query, target, window, until)
+                start, _ = await self._measure(criterion.query, target, ranges, until)
                 results[name] = judge_restarts(run, start, records.explained, until)
             elif criterion.query:
-                value, evidence = await self._measure(criterion.query, target, window, until)
+                value, evidence = await self._measure(criterion.query, target, ranges, until)
                 results[name] = judge(criterion, value, evidence, until)
             elif criterion.verified:
                 results[name] = _of_records(criterion, records.verified, until)
             else:
                 results[name] = _of_check(run.results.get(name), until)
-        present, _ = await self._measure(plan.present, target, window, until)
+        present, _ = await self._measure(plan.present, target, ranges, until)
         return Observation(
             until=until,
             present=timedelta(seconds=present or 0.0),
@@ -221,15 +227,16 @@ class Evaluator:
         )
 
     async def _measure(
-        self, query: str, target: Target, window: timedelta, until: datetime
+        self, query: str, target: Target, ranges: Mapping[str, timedelta], until: datetime
     ) -> tuple[float | None, str]:
         """Return the one value of a query, or None and why there is none.
 
         Raises:
             Unreachable: Prometheus did not answer.
         """
-        seconds = max(1, int(window.total_seconds()))
-        filled = fill_query(query.replace("$window", f"{seconds}s"), target)
+        for name, length in ranges.items():
+            query = query.replace(name, f"{max(1, int(length.total_seconds()))}s")
+        filled = fill_query(query, target)
         try:
             samples = await self.prometheus.query(filled, at=until)
         except Refused as error:

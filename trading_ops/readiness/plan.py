@@ -34,6 +34,7 @@ class _Criterion(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     command: list[str] = []
     verified: list[str] = []
     restarts: bool = False
+    waits: bool = False
     limit: str = ""
 
 
@@ -183,6 +184,7 @@ def _criterion(where: str, key: str, criterion: _Criterion) -> Criterion:
         command=tuple(criterion.command),
         verified=tuple(criterion.verified),
         restarts=criterion.restarts,
+        waits=criterion.waits,
         limit=_limit(where, f"{key}.limit", criterion.limit),
     )
 

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from trading_ops.domain.report import Finding
 
+NOT_CHECKED = "not checked"
+"""Subject of the finding that something is unknown."""
+
 
 class Unanswered(Exception):
     """A tool is not installed, or printed nothing usable."""
@@ -60,7 +63,7 @@ def run(
 
 def not_checked(topic: str, why: str) -> Finding:
     """Return the finding that something is unknown; it must not read as if all were well."""
-    return Finding(topic=topic, subject="not checked", text=f"{topic}: not checked: {why}")
+    return Finding(topic=topic, subject=NOT_CHECKED, text=f"{topic}: not checked: {why}")
 
 
 def _last_line(output: bytes) -> str:

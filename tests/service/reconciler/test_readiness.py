@@ -60,6 +60,8 @@ GOOD: Mapping[str, float] = {
     "trading_daily_loss": 0,
     "trading_drawdown": 0,
     "trading_exposure": 4,
+    "up{": 1,
+    "trading_realized_pnl": -1,
     "trading_position{": 1,
     "trading_bot_info": 1,
 }
@@ -74,6 +76,7 @@ class History(Prometheus):
         self.down = False
         self.gaps: list[tuple[datetime, datetime]] = []
         self.asked: set[datetime] = set()
+        self.expressions: list[str] = []
 
     async def query(
         self, expression: str, *, at: datetime | None = None, within: timedelta | None = None
@@ -83,6 +86,7 @@ class History(Prometheus):
         if self.down:
             raise Unreachable("connection refused")
         self.asked.add(at)
+        self.expressions.append(expression)
         if any(begin < at <= end for begin, end in self.gaps):
             return []
         if "trading_bot_heartbeat" in expression:
@@ -157,7 +161,7 @@ class Scene:
         with opened(self.url) as (writer, _):
             return await writer.run(work)
 
-    async def begin(self, stage: int = 0) -> None:
+    async def begin(self, stage: int = 0, *, credited: timedelta = timedelta(0)) -> None:
         """Start a run at a stage, with all before it passed."""
         run = ReadinessRun(
             id="run-1",
@@ -166,6 +170,7 @@ class Scene:
             entered_at=self.now,
             evaluated_until=self.now,
             stage=stage,
+            credited=credited,
             passed=frozenset(PLAN.criteria(stage)),
         )
         checks = {
@@ -298,6 +303,7 @@ PAPER_BREACHES: Mapping[str, tuple[str, float]] = {
     "feed": ("trading_market_data_timestamp_seconds", 0.98),
     "call-errors": ("trading_venue_requests_total", 0.002),
     "nonces": ("trading_nonces_issued_total", 0.998),
+    "availability": ("up{", 0.98),
 }
 LIVE_BREACHES: Mapping[str, tuple[str, float]] = {
     **PAPER_BREACHES,
@@ -323,7 +329,7 @@ def test_every_measured_criterion_has_a_breach() -> None:
 @sqlite_only
 @pytest.mark.parametrize("name", PAPER_BREACHES)
 async def test_every_breach_on_paper_starts_the_hours_again(scene: Scene, name: str) -> None:
-    await scene.begin(stage=2)
+    await scene.begin(stage=3)
     assert (await scene.evaluate(after=HOUR)).run.credited == HOUR
     metric, value = PAPER_BREACHES[name]
     scene.history.values[metric] = value
@@ -331,6 +337,27 @@ async def test_every_breach_on_paper_starts_the_hours_again(scene: Scene, name: 
     assert (PLAN.stages[run.stage].name, run.credited) == ("24h", timedelta(0))
     assert name in run.reason
     assert scene.holds.placed == []
+
+
+@sqlite_only
+async def test_a_strategy_without_profit_waits_and_keeps_its_hours(scene: Scene) -> None:
+    await scene.begin(stage=3, credited=119 * HOUR)
+    scene.history.values["trading_realized_pnl"] = 0  # the loss, which must be negative
+    for _ in range(2):
+        run = (await scene.evaluate(after=HOUR)).run
+    assert (run.credited, run.breaches, run.ready) == (121 * HOUR, 0, False)
+    assert "total-loss" in refusal(PLAN, run, scene.now)
+    scene.history.values["trading_realized_pnl"] = -0.01
+    assert (await scene.evaluate(after=HOUR)).run.ready
+
+
+@sqlite_only
+async def test_a_query_over_the_run_reads_at_most_seven_days(scene: Scene) -> None:
+    await scene.begin(stage=3)
+    for after in (HOUR, timedelta(days=8)):
+        await scene.evaluate(after=after)
+    ranges = [ask for ask in scene.history.expressions if "up{" in ask]
+    assert ("[3600s:" in ranges[0], "[604800s:" in ranges[-1]) == (True, True)
 
 
 @sqlite_only

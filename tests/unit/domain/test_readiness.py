@@ -70,7 +70,7 @@ def step(run: ReadinessRun, **how: Any) -> tuple[ReadinessRun, tuple[RunChange, 
 
 
 def at_stage(stage: int, **over: Any) -> ReadinessRun:
-    passed = frozenset(PLAN.criteria(stage))
+    passed = frozenset(n for n, criterion in PLAN.criteria(stage).items() if not criterion.waits)
     return new_run(stage=stage, passed=passed, **over)
 
 
@@ -102,7 +102,9 @@ def test_every_criterion_alone_keeps_a_run_from_passing(
 @pytest.mark.parametrize("stage", range(1, len(PLAN.stages)))
 def test_a_breach_at_every_criterion_steps_back(stage: int) -> None:
     """In the paper phase the hours start again; a live stage goes back one and is held."""
-    for name in PLAN.criteria(stage):
+    for name, criterion in PLAN.criteria(stage).items():
+        if criterion.waits:
+            continue
         run = replace(at_stage(stage), credited=HOUR)
         after, changes = step(run, **{name.replace("-", "_"): CriterionStatus.FAILED})
         assert after.credited == timedelta(0)
@@ -115,6 +117,17 @@ def test_a_breach_at_every_criterion_steps_back(stage: int) -> None:
             assert (after.state, after.stage) == (RunState.HELD, max(FIRST_LIVE, stage - 1))
             assert [change.kind for change in changes] == ["readiness_stepped_back"]
         assert regressed(after) == [name]
+
+
+@pytest.mark.parametrize("stage", range(1, len(PLAN.stages)))
+def test_a_criterion_that_waits_keeps_the_hours_and_is_not_lost(stage: int) -> None:
+    for name, criterion in PLAN.criteria(stage).items():
+        if not criterion.waits:
+            continue
+        run, _ = step(replace(at_stage(stage), credited=HOUR))
+        after, changes = step(run, **{name.replace("-", "_"): CriterionStatus.FAILED})
+        assert (after.credited, after.breaches, changes) == (HOUR + 2 * MINUTE, 0, ())
+        assert regressed(after) == []
 
 
 def test_time_without_data_counts_as_nothing() -> None:

@@ -66,8 +66,8 @@ class Place:
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)
 
-    def look(self) -> Result:
-        return CliRunner().invoke(security)
+    def look(self, *options: str) -> Result:
+        return CliRunner().invoke(security, options)
 
 
 @pytest.fixture
@@ -82,8 +82,9 @@ def test_nothing_is_found_in_a_sound_installation(place: Place) -> None:
     """Exit code 0; Prometheus has its own copy of a token, in a folder of secrets."""
     place.put("settings.yml", "observe_only: true\n")
     place.put("var/prometheus/secrets/metrics_token", TOKEN, 0o640)
-    result = place.look()
-    assert (result.exit_code, result.output) == (0, "no findings\n")
+    for options in ((), ("--require-all",)):
+        result = place.look(*options)
+        assert (result.exit_code, result.output) == (0, "no findings\n")
 
 
 @pytest.mark.parametrize("name", ["notify.yml", "scripts/halt.sh", "var/log/reconciler.log"])
@@ -154,7 +155,7 @@ def test_pip_audit_asks_the_database_of_the_settings(place: Place) -> None:
 @pytest.mark.parametrize("tool", ["pip", "pip-audit", "detect-secrets"])
 @pytest.mark.parametrize("script", ["echo no route to host >&2; exit 1", "echo '<html>'", None])
 def test_failed_checks_are_reported(place: Place, tool: str, script: str | None) -> None:
-    """Without a network or the tool: neither a failure, nor silence."""
+    """Without a network or the tool: neither silence, nor a failure unless all is required."""
     if script is None:
         (place.tools / tool).unlink()
     else:
@@ -162,6 +163,10 @@ def test_failed_checks_are_reported(place: Place, tool: str, script: str | None)
     result = place.look()
     assert result.exit_code == 0
     assert "not checked" in result.output
+    required = place.look("--require-all", "--output", "json")
+    assert required.exit_code == 1
+    assert "not checked: " in required.stderr
+    assert json.loads(required.stdout)[0]["subject"] == "not checked"
 
 
 def test_an_expired_certificate_is_found(place: Place) -> None:
