@@ -1,7 +1,5 @@
 """Faults of the market and the feed: maintenance, pairs, prices, the clock, gaps, fills."""
 
-import json
-from datetime import time
 from typing import Any
 
 import aiohttp
@@ -9,14 +7,11 @@ import pytest
 
 from tests.service.venue.harness import AccountFeed, FaultCaller, Files, until
 from trading_ops import clock
-from trading_ops_lab.paper.venue.config import load_config
-from trading_ops_lab.paper.venue.hours import Hours
 from trading_ops_lab.paper.venue.orders import ZERO
 from trading_ops_lab.paper.venue.venue import Venue
 
 ORDER = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "0.01", "price": "1000"}
 MARKET = {"pair": "XBTUSD", "type": "buy", "ordertype": "market", "volume": "0.01"}
-SHARE = {"pair": "AAPLxUSD", "type": "buy", "ordertype": "market", "volume": "1"}
 
 
 @pytest.mark.parametrize(
@@ -131,42 +126,6 @@ async def test_the_clock_is_wrong_everywhere(
     (trade, *_) = (await call("QueryTrades", txid=order["trades"][0]))["result"].values()
     for moment in (order["opentm"], order["closetm"], trade["time"]):
         assert moment - clock.timestamp() == pytest.approx(-3600, abs=5)
-
-
-async def test_shares_have_hours(call: Any, venue: Venue, faults: FaultCaller) -> None:
-    """Outside the session orders are refused as on Kraken; a drill can open it early."""
-    hours = venue.engine.status._hours
-    assert isinstance(hours, dict)
-    hours["AAPLxUSD"] = Hours(weekdays=frozenset())
-    assert (await call("AddOrder", **SHARE))["error"] == ["EService:Market in cancel_only mode"]
-    fault = await faults.inject("pair_status", pair="AAPLx/USD", status="online")
-    assert (await call("AddOrder", **SHARE))["error"] == []
-    await faults.clear(fault)
-    hours["AAPLxUSD"] = Hours(weekdays=frozenset(range(7)), opens=time.min, closes=time.max)
-    assert (await call("AddOrder", **SHARE))["error"] == []
-
-
-async def test_hours_come_from_the_configuration(files: Files, http: aiohttp.ClientSession) -> None:
-    """A calendar of one's own decides; shares are listed only when they are asked for."""
-    files.config.write_text(
-        json.dumps(files.values() | {"market_hours": {"XXBTZUSD": {"weekdays": []}}})
-    )
-    venue = Venue(load_config(files.config))
-    await venue.start()
-    try:
-        url = files.url + "/0/public/AssetPairs"
-        async with http.get(url) as answer:
-            states = {k: v["status"] for k, v in (await answer.json())["result"].items()}
-        assert states == {
-            "XXBTZUSD": "cancel_only",
-            "XETHZUSD": "online",
-            "SOLUSD": "online",
-            "XETHXXBT": "online",
-        }
-        async with http.get(url + "?aclass_base=tokenized_asset") as answer:
-            assert set((await answer.json())["result"]) == {"AAPLxUSD"}
-    finally:
-        await venue.stop()
 
 
 async def test_a_gapped_feed_loses_messages_but_not_their_numbers(

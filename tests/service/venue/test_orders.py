@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.service.venue.harness import FaultCaller, Files, until
+from tests.service.venue.harness import FaultCaller, until
 
 
 def number(value: Any) -> Decimal:
@@ -218,12 +218,3 @@ async def test_a_wrong_hand_is_stopped(
     status, answer = await faults.call("POST", f"/accounts/{account}/{what}", json=body)
     assert (status, problem in answer["error"]) == (code, True)
     assert (await client.fetch_balance())["USD"]["total"] == 100_000
-
-
-async def test_a_share_is_bought_with_ccxt(client: Any, files: Files, faults: FaultCaller) -> None:
-    """Loaded by their class, shares trade like coins while their session is open."""
-    await faults.inject("pair_status", pair="AAPLxUSD", status="online")
-    markets = await client.load_markets(True, {"aclass_base": "tokenized_asset"})
-    (symbol,) = markets
-    order = await client.create_order(symbol, "market", "buy", 2)
-    assert (await client.fetch_order(order["id"]))["filled"] == 2

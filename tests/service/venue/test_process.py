@@ -191,8 +191,6 @@ async def test_a_taken_port_is_named(venue: Venue, tmp_path: Path) -> None:
         ({"funds": {"DOGE": "1"}}, "funds.DOGE"),
         ({"tier": "whale"}, "tier"),
         ({"journal_bytes": 10}, "journal_bytes"),
-        ({"market_hours": {"DOGEUSD": {}}}, "market_hours.DOGEUSD"),
-        ({"market_hours": {"XXBTZUSD": {"timezone": "Mars"}}}, "market_hours"),
     ],
 )
 def test_a_wrong_configuration_is_one_clear_sentence(

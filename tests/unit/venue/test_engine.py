@@ -83,7 +83,7 @@ def test_a_state_from_before_the_ledger_is_taken_over(tmp_path: Path) -> None:
     with exchange(tmp_path) as (engine, store):
         engine.deposit("a", "ZUSD", Decimal(5), NOW)
         store.connection.execute("DELETE FROM ledger")
-        store.connection.execute("DELETE FROM candles WHERE pair = 'AAPLxUSD'")
+        store.connection.execute("DELETE FROM candles WHERE pair = 'XETHXXBT'")
     for _ in range(2):
         with exchange(tmp_path) as (engine, store):
             entries, count = store.ledger("a", 0, 1e18, 0, 50)

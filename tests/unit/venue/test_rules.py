@@ -1,6 +1,5 @@
-"""The venue's small rules as tables: market hours, rate limits, checksums, targets of faults."""
+"""The venue's small rules as tables: rate limits, checksums, targets of faults."""
 
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -10,58 +9,10 @@ import pytest
 from trading_ops_lab.paper.venue.errors import VenueRefusal
 from trading_ops_lab.paper.venue.faults import Caller, FaultBoard, FaultRequest
 from trading_ops_lab.paper.venue.feed.shapes import checksum
-from trading_ops_lab.paper.venue.hours import NEW_YORK, Hours
 from trading_ops_lab.paper.venue.limits import Counter, Limits
 from trading_ops_lab.paper.venue.pairs import PAIRS
 
 ALPHA = Caller("Balance", "private", "alpha", "alpha")
-
-
-def moment(text: str) -> float:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
-
-
-@pytest.mark.parametrize(
-    ("utc", "is_open"),
-    [
-        ("2026-07-01T13:29:59", False),
-        ("2026-07-01T13:30:00", True),
-        ("2026-07-01T19:59:59", True),
-        ("2026-07-01T20:00:00", False),
-        ("2026-12-01T14:29:59", False),  # an hour later in winter
-        ("2026-12-01T14:30:00", True),
-        ("2026-12-01T20:59:59", True),
-        ("2026-07-04T15:00:00", False),  # a Saturday
-        ("2026-07-03T15:00:00", False),  # the holiday of that Saturday
-        ("2026-11-26T16:00:00", False),  # Thanksgiving
-        ("2026-11-27T17:59:59", True),  # closes at 13:00 the day after
-        ("2026-11-27T18:00:00", False),
-        ("2026-03-06T14:30:00", True),  # the Friday before clocks go forward
-        ("2026-03-09T13:30:00", True),  # the Monday after
-        ("2026-03-09T14:29:59", True),
-        ("2026-03-09T20:00:00", False),
-        ("2026-10-30T13:30:00", True),
-        ("2026-11-02T13:30:00", False),  # clocks went back
-        ("2026-11-02T14:30:00", True),
-    ],
-)
-def test_new_york_keeps_its_hours(utc: str, is_open: bool) -> None:
-    """Summer and winter time, weekends, holidays and early closes."""
-    assert NEW_YORK.is_open(moment(utc)) is is_open
-
-
-def test_hours_are_read_from_a_configuration() -> None:
-    """Days and times are written as text; a zone that is none is refused."""
-    text = (
-        b'{"timezone": "Europe/Berlin", "opens": "09:00:00", "closes": "17:30:00", "weekdays": [0],'
-    )
-    text += b'"holidays": ["2026-06-08"], "early_closes": {"2026-06-01": "12:00:00"}}'
-    hours = msgspec.json.decode(text, type=Hours)
-    assert hours.is_open(moment("2026-06-01T09:59:00"))
-    assert not hours.is_open(moment("2026-06-01T10:00:00"))
-    assert not hours.is_open(moment("2026-06-08T09:00:00"))
-    with pytest.raises(msgspec.ValidationError, match="not a time zone"):
-        msgspec.json.decode(b'{"timezone": "Mars/Olympus"}', type=Hours)
 
 
 def test_a_counter_sinks_with_time_and_never_below_zero() -> None:

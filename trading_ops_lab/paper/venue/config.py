@@ -11,8 +11,7 @@ from trading_ops.errors import ConfigError
 from trading_ops.redaction import known
 from trading_ops_lab.paper.venue.account import Fees
 from trading_ops_lab.paper.venue.faults import Tier
-from trading_ops_lab.paper.venue.hours import NEW_YORK, Hours
-from trading_ops_lab.paper.venue.pairs import ASSETS, PAIRS
+from trading_ops_lab.paper.venue.pairs import ASSETS
 from trading_ops_lab.paper.venue.signing import ApiKey, decode_secret
 
 MANUAL: Final = "see trading_ops_lab/paper/venue/config.py for the keys"
@@ -58,9 +57,6 @@ class VenueConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     tier: Tier | None = None
     """The tier whose rate limits are enforced; empty: none."""
-
-    market_hours: dict[str, Hours] = msgspec.field(default_factory=lambda: {"AAPLxUSD": NEW_YORK})
-    """Market hours of pairs other than coins, by the pair's id."""
 
     journal_entries: int = 200_000
     """Maximum number of entries; older ones are dropped."""
@@ -172,10 +168,6 @@ def _check_names(where: str, config: VenueConfig) -> None:
         if getattr(config, name) < SMALLEST_JOURNAL:
             fix = f"write a number from {SMALLEST_JOURNAL} on"
             raise ConfigError(where, name, "too small", fix)
-    for pair in config.market_hours:
-        if pair not in PAIRS:
-            fix = f"name one of {', '.join(PAIRS)}"
-            raise ConfigError(where, f"market_hours.{pair}", "unknown pair", fix)
     names = [key.name or key.account for key in config.keys]
     if len(set(names)) < len(names):
         fix = "give the keys of one account different names"

@@ -54,7 +54,7 @@ class Engine:
             self._restore(name)
         self.matcher = OrderMatching(self.accounts, markets, self.clearing)
         self.switches = DeadManSwitches(store.switches())
-        self.status = TradingStatus(self._board, config.market_hours)
+        self.status = TradingStatus(self._board)
         self.limits = Limits(self._board, config.tier)
 
     def add(
@@ -89,7 +89,7 @@ class Engine:
             VenueRefusal: as in `add`.
         """
         pair, market = PAIRS[new.pair], self.markets[new.pair]
-        self.status.require_open(new, now)
+        self.status.require_open(new)
         volume = new.volume
         if "viqc" in new.flags:
             volume = matching.affordable(new.volume, market.book.against(new.side))
@@ -99,7 +99,7 @@ class Engine:
         order = _open(account.name, new, volume, now)
         order.opened_at += self.clearing.skew
         taking = Taking([], met_itself=False)
-        if not order.asleep and self.status.matches(new.pair, now):
+        if not order.asleep and self.status.matches(new.pair):
             taking = self.matcher.offers(account.name, new.side, volume, order)
         if "post" in new.flags and (taking.fills or taking.met_itself):
             raise VenueRefusal("EOrder:Post only order")
@@ -121,7 +121,7 @@ class Engine:
         age = now + self.clearing.skew - (order.changed_at or order.opened_at)
         self.limits.amend(caller, order.pair, age, now)
         account = self.accounts[account_name]
-        matches = self.status.matches(order.pair, now)
+        matches = self.status.matches(order.pair)
         amending.amend(self.matcher, account, order, change, now, matches=matches)
         return new_id("T")
 
@@ -195,7 +195,7 @@ class Engine:
         """Advance all markets by one tick, and trigger the switches that are due."""
         self.walk.advance(self._config.tick_seconds)
         for pair_id, market in self.markets.items():
-            if self.status.matches(pair_id, now):
+            if self.status.matches(pair_id):
                 trade, closed = market.step(now)
                 market_tick.fill_resting(self.matcher, market, trade, now)
                 market_tick.wake(self.matcher, market, now)

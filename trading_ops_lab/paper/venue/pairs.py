@@ -22,8 +22,6 @@ class Asset(msgspec.Struct, frozen=True):
     start: float
     """Mean value of the seeded walk in US dollars."""
 
-    asset_class: str = "currency"
-
     def round(self, amount: Decimal) -> Decimal:
         """Round an amount to the asset's decimals."""
         return amount.quantize(Decimal(1).scaleb(-self.decimals))
@@ -66,12 +64,10 @@ BITCOIN: Final = Asset("XXBT", "XBT", decimals=10, display_decimals=5, start=60_
 ETHER: Final = Asset("XETH", "ETH", decimals=10, display_decimals=5, start=3_000.0)
 SOLANA: Final = Asset("SOL", "SOL", decimals=10, display_decimals=5, start=150.0)
 
-SHARE: Final = "tokenized_asset"
-"""Kraken's class of tokenized shares: they have market hours, and are listed only on request."""
+ASSET_CLASS: Final = "currency"
+"""Kraken's class of all assets here; its tokenized shares are not simulated."""
 
-APPLE: Final = Asset("AAPLx", "AAPLx", 10, 5, start=200.0, asset_class=SHARE)
-
-ASSETS: Final = {asset.id: asset for asset in (USD, BITCOIN, ETHER, SOLANA, APPLE)}
+ASSETS: Final = {asset.id: asset for asset in (USD, BITCOIN, ETHER, SOLANA)}
 
 
 def _pair(names: str, base: Asset, quote: Asset, decimals: int, minimums: tuple[str, str]) -> Pair:
@@ -88,7 +84,6 @@ PAIRS: Final = {
         _pair("XETHZUSD ETHUSD ETH/USD ETH/USD", ETHER, USD, 2, ("0.001", "0.5")),
         _pair("SOLUSD SOLUSD SOL/USD SOL/USD", SOLANA, USD, 2, ("0.02", "0.5")),
         _pair("XETHXXBT ETHXBT ETH/XBT ETH/BTC", ETHER, BITCOIN, 5, ("0.001", "0.00002")),
-        _pair("AAPLxUSD AAPLxUSD AAPLx/USD AAPLx/USD", APPLE, USD, 2, ("0.001", "0.5")),
     )
 }
 
@@ -120,11 +115,7 @@ def find_pair(name: str) -> Pair:
 
 
 def find_pairs(names: str, asset_class: str = "") -> Iterable[Pair]:
-    """Return the pairs of a comma-separated list; empty: all of the class.
-
-    As on Kraken, the default class is currencies.
-    """
+    """Return the pairs of a comma-separated list; empty: all of the class."""
     if not names:
-        wanted = asset_class or "currency"
-        return [pair for pair in PAIRS.values() if pair.base.asset_class == wanted]
+        return PAIRS.values() if asset_class in {"", ASSET_CLASS} else []
     return [find_pair(name.strip()) for name in names.split(",")]

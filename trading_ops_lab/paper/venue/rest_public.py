@@ -13,7 +13,7 @@ from trading_ops_lab.paper.venue.engine import Engine
 from trading_ops_lab.paper.venue.errors import VenueRefusal
 from trading_ops_lab.paper.venue.market import RECENT_TRADES, Market
 from trading_ops_lab.paper.venue.orders import ZERO, Side
-from trading_ops_lab.paper.venue.pairs import ASSETS, find_pair, find_pairs
+from trading_ops_lab.paper.venue.pairs import ASSET_CLASS, ASSETS, find_pair, find_pairs
 
 Query = Mapping[str, str]
 
@@ -69,15 +69,16 @@ class PublicApi:
 
     def assets(self, query: Query) -> rest_shapes.Answer:
         """List the assets of a class; default: currencies."""
-        wanted = query.get("aclass", "currency")
-        return {a.id: rest_shapes.asset(a) for a in ASSETS.values() if a.asset_class == wanted}
+        if query.get("aclass", ASSET_CLASS) != ASSET_CLASS:
+            return {}
+        return {asset.id: rest_shapes.asset(asset) for asset in ASSETS.values()}
 
     def asset_pairs(self, query: Query) -> rest_shapes.Answer:
         """List all pairs, or the requested ones."""
-        fees, now = self._engine.fees, clock.timestamp()
+        fees = self._engine.fees
         pairs = find_pairs(query.get("pair", ""), query.get("aclass_base", ""))
         return {
-            pair.id: rest_shapes.pair(pair, fees, self._engine.status.pair(pair.id, now))
+            pair.id: rest_shapes.pair(pair, fees, self._engine.status.pair(pair.id))
             for pair in pairs
         }
 

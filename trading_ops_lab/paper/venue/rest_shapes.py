@@ -12,7 +12,7 @@ from trading_ops_lab.paper.venue.candles import Candle
 from trading_ops_lab.paper.venue.faults import Status
 from trading_ops_lab.paper.venue.ledger import LedgerEntry
 from trading_ops_lab.paper.venue.orders import NewOrder, Order, Trade
-from trading_ops_lab.paper.venue.pairs import ASSETS, LOT_DECIMALS, PAIRS, Asset, Pair
+from trading_ops_lab.paper.venue.pairs import ASSET_CLASS, ASSETS, LOT_DECIMALS, PAIRS, Asset, Pair
 
 Answer = dict[str, Any]
 
@@ -67,7 +67,7 @@ def money(asset: Asset, amount: Decimal) -> str:
 def asset(value: Asset) -> Answer:
     """Describe an asset."""
     return {
-        "aclass": value.asset_class,
+        "aclass": ASSET_CLASS,
         "altname": value.altname,
         "decimals": value.decimals,
         "display_decimals": value.display_decimals,
@@ -80,7 +80,7 @@ def pair(value: Pair, fees: Fees, status: Status) -> Answer:
     return {
         "altname": value.altname,
         "wsname": value.wsname,
-        "aclass_base": value.base.asset_class,
+        "aclass_base": ASSET_CLASS,
         "base": value.base.id,
         "aclass_quote": "currency",
         "quote": value.quote.id,
@@ -180,7 +180,7 @@ def ledger_entry(value: LedgerEntry) -> Answer:
         "time": value.time,
         "type": value.kind,
         "subtype": "",
-        "aclass": of.asset_class,
+        "aclass": ASSET_CLASS,
         "asset": value.asset,
         "amount": money(of, value.amount),
         "fee": money(of, value.fee),

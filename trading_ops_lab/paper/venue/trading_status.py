@@ -1,11 +1,9 @@
-"""The trading status of the venue and its pairs, from market hours and faults."""
+"""The trading status of the venue and its pairs, from faults."""
 
-from collections.abc import Mapping
 from typing import Final
 
 from trading_ops_lab.paper.venue.errors import VenueRefusal
 from trading_ops_lab.paper.venue.faults import FaultBoard, Status
-from trading_ops_lab.paper.venue.hours import Hours
 from trading_ops_lab.paper.venue.orders import NewOrder
 from trading_ops_lab.paper.venue.pairs import find_pair
 
@@ -16,29 +14,27 @@ MATCHING: Final = frozenset({"online", "limit_only"})
 class TradingStatus:
     """Answers for the venue and its pairs."""
 
-    def __init__(self, board: FaultBoard, hours: Mapping[str, Hours]) -> None:
-        """Use the faults first, then the market hours by the pair's id."""
-        self._board, self._hours = board, hours
+    def __init__(self, board: FaultBoard) -> None:
+        self._board = board
 
     def system(self) -> Status:
         """Return the state of the whole venue."""
         fault = self._board.find("maintenance")
         return "online" if fault is None else fault.status
 
-    def pair(self, pair_id: str, now: float) -> Status:
-        """Return the state of one pair; outside its hours orders can only be cancelled."""
+    def pair(self, pair_id: str) -> Status:
+        """Return the state of one pair."""
         system = self.system()
         if system != "online":
             return system
         for fault in reversed(self._board.all("pair_status")):
             if find_pair(fault.pair).id == pair_id:
                 return fault.status
-        hours = self._hours.get(pair_id)
-        return "online" if hours is None or hours.is_open(now) else "cancel_only"
+        return "online"
 
-    def matches(self, pair_id: str, now: float) -> bool:
+    def matches(self, pair_id: str) -> bool:
         """Return whether orders of a pair are matched now."""
-        return self.pair(pair_id, now) in MATCHING
+        return self.pair(pair_id) in MATCHING
 
     def require_service(self) -> None:
         """Check that orders can be sent and cancelled.
@@ -49,13 +45,13 @@ class TradingStatus:
         if self.system() == "maintenance":
             raise VenueRefusal("EService:Unavailable")
 
-    def require_open(self, new: NewOrder, now: float) -> None:
+    def require_open(self, new: NewOrder) -> None:
         """Check that a pair accepts an order of this kind now.
 
         Raises:
             VenueRefusal: it does not; with Kraken's error message.
         """
-        status = self.pair(new.pair, now)
+        status = self.pair(new.pair)
         if status == "maintenance":
             raise VenueRefusal("EService:Unavailable")
         wrong = {

@@ -10,7 +10,7 @@ from trading_ops_lab.paper.venue.events import OrderEvent
 from trading_ops_lab.paper.venue.feed.shapes import Message
 from trading_ops_lab.paper.venue.ledger import LedgerEntry
 from trading_ops_lab.paper.venue.orders import ZERO, Order, Trade
-from trading_ops_lab.paper.venue.pairs import ASSETS, PAIRS, Asset
+from trading_ops_lab.paper.venue.pairs import ASSET_CLASS, ASSETS, PAIRS, Asset
 from trading_ops_lab.paper.venue.store import Store
 
 SNAPSHOT_TRADES: Final = 50
@@ -48,7 +48,7 @@ class AccountData:
         return [
             {
                 "asset": _name(ASSETS[name]),
-                "asset_class": ASSETS[name].asset_class,
+                "asset_class": ASSET_CLASS,
                 "balance": amount,
                 "hold_trade": self._held(account, name),
                 "wallets": [MAIN | {"balance": amount}],
@@ -66,7 +66,7 @@ class AccountData:
             "type": entry.kind,
             "subtype": "",
             "asset": _name(asset),
-            "asset_class": asset.asset_class,
+            "asset_class": ASSET_CLASS,
             "category": entry.kind,
             "wallet_type": "spot",
             "wallet_id": "main",

@@ -52,7 +52,6 @@ class Connection:
 
         self.books: dict[str, BookView] = {}
         self.instruments = False
-        self.shares = False
         """Whether instruments other than coins are included."""
 
         self.private: dict[str, PrivateChannel] = {}

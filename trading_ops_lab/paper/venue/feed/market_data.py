@@ -12,7 +12,7 @@ from trading_ops_lab.paper.venue.feed import shapes
 from trading_ops_lab.paper.venue.feed.connection import BookView, Connection, Levels
 from trading_ops_lab.paper.venue.market import Market
 from trading_ops_lab.paper.venue.orders import ZERO, Side
-from trading_ops_lab.paper.venue.pairs import ASSETS, PAIRS, SHARE, SYMBOLS, Pair
+from trading_ops_lab.paper.venue.pairs import ASSETS, PAIRS, SYMBOLS, Pair
 
 PERCENT_DECIMALS: Final = Decimal("0.01")
 DEPTHS: Final = (10, 25, 100, 500, 1000)
@@ -47,12 +47,11 @@ class MarketData:
         connection.trades[symbol] = market.printed
         return self._trades(symbol, "snapshot", SNAPSHOT_TRADES)
 
-    def subscribe_instruments(self, connection: Connection, *, shares: bool) -> str:
+    def subscribe_instruments(self, connection: Connection) -> str:
         """Add the subscription; return the snapshot."""
-        connection.instruments, connection.shares = True, shares
-        shown = [asset for asset in ASSETS.values() if shares or asset.asset_class != SHARE]
-        pairs = [self._pair(pair) for pair in PAIRS.values() if _shown(connection, pair)]
-        content = {"assets": [shapes.asset(asset) for asset in shown], "pairs": pairs}
+        connection.instruments = True
+        pairs = [self._pair(pair) for pair in PAIRS.values()]
+        content = {"assets": [shapes.asset(asset) for asset in ASSETS.values()], "pairs": pairs}
         # Unlike in other channels, the data is an object.
         return shapes.text({"channel": "instrument", "type": "snapshot", "data": content})
 
@@ -80,7 +79,7 @@ class MarketData:
 
         def updates(connection: Connection) -> Iterator[Update]:
             if connection.instruments:
-                yield from self._instrument_updates(connection, changed)
+                yield from self._instrument_updates(changed)
             for symbol in connection.tickers:
                 yield "ticker", ticker(symbol)
             for symbol, view in connection.books.items():
@@ -92,8 +91,8 @@ class MarketData:
 
         return updates
 
-    def _instrument_updates(self, connection: Connection, changed: list[Pair]) -> Iterator[Update]:
-        pairs = [self._pair(pair) for pair in changed if _shown(connection, pair)]
+    def _instrument_updates(self, changed: list[Pair]) -> Iterator[Update]:
+        pairs = [self._pair(pair) for pair in changed]
         if pairs:
             content = {"assets": [], "pairs": pairs}
             message = {"channel": "instrument", "type": "update", "data": content}
@@ -165,14 +164,9 @@ class MarketData:
         return shapes.pair(pair, self._states[pair.id])
 
     def _pair_states(self) -> dict[str, Status]:
-        now = clock.timestamp()
-        return {pair_id: self._engine.status.pair(pair_id, now) for pair_id in PAIRS}
+        return {pair_id: self._engine.status.pair(pair_id) for pair_id in PAIRS}
 
 
 def _difference(before: Levels, after: Levels) -> Levels:
     changed = {price: volume for price, volume in after.items() if before.get(price) != volume}
     return changed | dict.fromkeys(before.keys() - after.keys(), ZERO)
-
-
-def _shown(connection: Connection, pair: Pair) -> bool:
-    return connection.shares or pair.base.asset_class != SHARE

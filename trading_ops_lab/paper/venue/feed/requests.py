@@ -32,7 +32,6 @@ class Params(msgspec.Struct):
     snapshot: bool = True
     event_trigger: str = "trades"
     depth: int = 10
-    include_tokenized_assets: bool = False
     token: str = ""
     snap_orders: bool = True
     snap_trades: bool = False
@@ -153,8 +152,7 @@ class Requests:
         if echo["method"] == "unsubscribe":
             self._market.unsubscribe(connection, "instrument", "")
             return
-        shares = params.include_tokenized_assets
-        snapshot = self._market.subscribe_instruments(connection, shares=shares)
+        snapshot = self._market.subscribe_instruments(connection)
         self.tell("feed_subscribed", connection, channel="instrument")
         if params.snapshot:
             self._emit(connection, "instrument", snapshot)

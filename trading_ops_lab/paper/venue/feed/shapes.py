@@ -12,7 +12,7 @@ from trading_ops_lab.paper.venue import rest_shapes
 from trading_ops_lab.paper.venue.faults import Status
 from trading_ops_lab.paper.venue.feed.connection import Levels
 from trading_ops_lab.paper.venue.market import PublicTrade
-from trading_ops_lab.paper.venue.pairs import LOT_DECIMALS, Asset, Pair
+from trading_ops_lab.paper.venue.pairs import ASSET_CLASS, LOT_DECIMALS, Asset, Pair
 
 Message = dict[str, Any]
 
@@ -100,7 +100,7 @@ def asset(value: Asset) -> Message:
         "borrowable": False,
         "collateral_value": 0.0,
         "margin_rate": 0.0,
-        "class": value.asset_class,
+        "class": ASSET_CLASS,
     }
 
 
