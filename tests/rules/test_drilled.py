@@ -3,11 +3,13 @@
 Each reason has a test of what the alert stands on; `make rules` tests the rule itself always.
 """
 
+from pathlib import Path
 from typing import NamedTuple
 
 from tests.rules import test_anomalies_live, test_long_windows_live
 from tests.rules.configuration import ROOT, RUNBOOKS, load_rules
 from tests.rules.test_runbooks import NOT_DRILLED
+from trading_ops.readiness.plan import load_plan
 from trading_ops.reconciler.runbook_index import load_runbooks
 
 LIVED_THROUGH = {case.alert for case in test_long_windows_live.CASES.values()} | {
@@ -80,7 +82,7 @@ NOT_RAISED = {
     "TradingOpsLeaseLost": Not(ALONE, "service/reconciler/test_replicas.py"),
     "TradingBotEventsDropped": Not(NOT_ON_PURPOSE, "service/reconciler/test_bot_events.py"),
     "TradingOpsNodeDown": Not("the local stack has no node", "service/services/test_node.py"),
-    "TradingOpsNotice": Not("a person raises it", "actions/test_notify.py"),
+    "TradingOpsNotice": Not("a person raises it", "actions/test_page_oncall.py"),
     "TradingOpsNotificationQuarantined": Not(LONG, "service/reconciler/test_border.py"),
     "TradingOpsNotificationsRefused": Not(LONG, "service/reconciler/test_failures.py"),
     "TradingOpsPrometheusDown": Not(ALONE, "service/stack/test_alarm.py"),
@@ -105,6 +107,15 @@ def test_every_alert_is_raised_or_has_a_reason() -> None:
     drilled = {book.alert for book in load_runbooks(RUNBOOKS).values() if book.drill}
     raised = drilled | LIVED_THROUGH | NOT_DRILLED.keys()
     assert {rule.name for rule in load_rules()} - raised == NOT_RAISED.keys()
+
+
+def test_every_alert_of_the_readiness_plan_has_a_drill_of_a_bot() -> None:
+    plan, books = load_plan(Path("none")), load_runbooks(RUNBOOKS)
+    alerts = [alert for c in plan.criteria(1).values() for alert in c.drilled]
+    assert [(books[a].alert, books[a].target_label, bool(books[a].drill)) for a in alerts] == [
+        (alert, "bot", True) for alert in alerts
+    ]
+    assert alerts
 
 
 def test_every_test_that_a_reason_names_is_there() -> None:

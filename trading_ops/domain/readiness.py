@@ -95,6 +95,9 @@ class Criterion:
     verified: tuple[str, ...] = ()
     """Actions that must each have a verified attempt on this bot."""
 
+    drilled: tuple[str, ...] = ()
+    """Alerts of which each must have had an incident of this bot that ended by itself."""
+
     restarts: bool = False
     """No restart without an attempt or maintenance window; `query` returns the start time."""
 

@@ -7,7 +7,7 @@ not count.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -17,7 +17,6 @@ from trading_ops.clients.prometheus import Prometheus
 from trading_ops.domain import readiness
 from trading_ops.domain.hold import RECONCILER, HeldState
 from trading_ops.domain.readiness import (
-    Criterion,
     CriterionResult,
     CriterionStatus,
     Observation,
@@ -66,6 +65,7 @@ class _Records:
     """The stored facts about one slot."""
 
     verified: dict[str, datetime]
+    drilled: dict[str, datetime]
     explained: str
 
 
@@ -215,7 +215,11 @@ class Evaluator:
                 value, evidence = await self._measure(criterion.query, target, ranges, until)
                 results[name] = judge(criterion, value, evidence, until)
             elif criterion.verified:
-                results[name] = _of_records(criterion, records.verified, until)
+                lacking = f"no verified attempt in {RECORDS_LAST.days} days"
+                results[name] = _of_records(criterion.verified, records.verified, lacking, until)
+            elif criterion.drilled:
+                lacking = f"no ended incident since {_drills_since(stored):%Y-%m-%d %H:%M}"
+                results[name] = _of_records(criterion.drilled, records.drilled, lacking, until)
             else:
                 results[name] = _of_check(run.results.get(name), until)
         present, _ = await self._measure(plan.present, target, ranges, until)
@@ -256,16 +260,19 @@ def end_of_slot(stored: StoredRun, now: datetime, longest: timedelta) -> datetim
     return min(now, stored.run.evaluated_until + longest) if since >= SLOT else None
 
 
+def _drills_since(stored: StoredRun) -> datetime:
+    return stored.run.begun_at - RECORDS_LAST
+
+
 def _records(connection: Connection, *, stored: StoredRun, until: datetime) -> _Records:
     run = stored.run
-    actions = {
-        name
-        for criterion in stored.plan.criteria(run.stage).values()
-        for name in criterion.verified
-    }
+    criteria = stored.plan.criteria(run.stage).values()
+    actions = {name for criterion in criteria for name in criterion.verified}
+    alerts = {name for criterion in criteria for name in criterion.drilled}
     verified = stored_runs.verified_actions(
         connection, run.bot, actions, since=until - RECORDS_LAST
     )
+    drilled = stored_runs.ended_alerts(connection, run.bot, alerts, since=_drills_since(stored))
     explained = stored_runs.explanation(
         connection,
         run.bot,
@@ -274,19 +281,17 @@ def _records(connection: Connection, *, stored: StoredRun, until: datetime) -> _
         since=run.seen_at or run.begun_at,
         until=until,
     )
-    return _Records(verified=verified, explained=explained)
+    return _Records(verified=verified, drilled=drilled, explained=explained)
 
 
 def _of_records(
-    criterion: Criterion, verified: dict[str, datetime], until: datetime
+    wanted: Sequence[str], found: Mapping[str, datetime], lacking: str, until: datetime
 ) -> CriterionResult:
-    lacking = [name for name in criterion.verified if name not in verified]
-    if lacking:
-        evidence = f"no verified attempt in {RECORDS_LAST.days} days: {', '.join(lacking)}"
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        evidence = f"{lacking}: {', '.join(missing)}"
         return CriterionResult(status=CriterionStatus.UNKNOWN, evidence=evidence, at=until)
-    evidence = ", ".join(
-        f"{name} at {verified[name]:%Y-%m-%d %H:%M}" for name in criterion.verified
-    )
+    evidence = ", ".join(f"{name} at {found[name]:%Y-%m-%d %H:%M}" for name in wanted)
     return CriterionResult(status=CriterionStatus.PASSED, evidence=evidence, at=until)
 
 

@@ -33,6 +33,7 @@ class _Criterion(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     check: str = ""
     command: list[str] = []
     verified: list[str] = []
+    drilled: list[str] = []
     restarts: bool = False
     waits: bool = False
     limit: str = ""
@@ -156,11 +157,13 @@ def _criteria(where: str, key: str, given: list[_Criterion]) -> tuple[Criterion,
 def _criterion(where: str, key: str, criterion: _Criterion) -> Criterion:
     _check_name(where, criterion.name)
     sources = [
-        name for name in ("query", "check", "command", "verified") if getattr(criterion, name)
+        name
+        for name in ("query", "check", "command", "verified", "drilled")
+        if getattr(criterion, name)
     ]
     if len(sources) != 1:
         problem = f"it has {' and '.join(sources) or 'no source'}"
-        fix = "give exactly one of query, check, command and verified"
+        fix = "give exactly one of query, check, command, verified and drilled"
         raise ConfigError(where, key, problem, fix)
     if criterion.restarts and not criterion.query:
         fix = "give `query` for the time at which the process started"
@@ -183,6 +186,7 @@ def _criterion(where: str, key: str, criterion: _Criterion) -> Criterion:
         check=criterion.check,
         command=tuple(criterion.command),
         verified=tuple(criterion.verified),
+        drilled=tuple(criterion.drilled),
         restarts=criterion.restarts,
         waits=criterion.waits,
         limit=_limit(where, f"{key}.limit", criterion.limit),

@@ -75,7 +75,7 @@ def _criterion(stored: StoredRun, criterion: Criterion, phase: str) -> Criterion
         criterion.query
         or criterion.check
         or " ".join(criterion.command)
-        or ", ".join(criterion.verified)
+        or ", ".join(criterion.verified or criterion.drilled)
     )
     limit = str(criterion.limit) if criterion.limit else _UNWRITTEN[criterion.restarts]
     return CriterionView(

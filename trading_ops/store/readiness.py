@@ -9,12 +9,13 @@ from sqlalchemy import Connection, insert, select, update
 
 from trading_ops.domain.approval import Approval, digest
 from trading_ops.domain.attempt import AttemptState
+from trading_ops.domain.decision import Reason
 from trading_ops.domain.hold import HeldState
 from trading_ops.domain.readiness import ReadinessPlan, ReadinessRun, RunChange, RunState
 from trading_ops.errors import RequestRefused
 from trading_ops.store import approvals, events
 from trading_ops.store.holds import IN_FORCE
-from trading_ops.store.tables import attempts, holds, maintenance, readiness_runs
+from trading_ops.store.tables import attempts, holds, incidents, maintenance, readiness_runs
 
 APPROVAL_ACTION = "readiness_approve"
 """Action name in approval requests."""
@@ -195,6 +196,23 @@ def verified_actions(
             if events.exists(connection, kinds=IN_FORCE, since=row.at, id=row.id):
                 found["halt_trading"] = max(row.at, found.get("halt_trading", row.at))
     return found
+
+
+def ended_alerts(
+    connection: Connection, bot: str, alerts: Collection[str], *, since: datetime
+) -> dict[str, datetime]:
+    """Return when the last incident of each alert of a bot ended: drills and real ones.
+
+    An incident that an operator closed does not count: it may still have been firing.
+    """
+    statement = select(incidents.c.alert, incidents.c.closed_at).where(
+        incidents.c.target == bot,
+        incidents.c.alert.in_(alerts),
+        incidents.c.opened_at >= since,
+        incidents.c.close_reason.in_((Reason.RECOVERED, Reason.RESOLVED)),
+    )
+    rows = connection.execute(statement.order_by(incidents.c.closed_at))
+    return {row.alert: row.closed_at for row in rows}
 
 
 def explanation(

@@ -1,7 +1,7 @@
 """A run from paper to live on a real database: 120 hours by a clock that is moved on."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -14,12 +14,12 @@ import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Connection
 
-from tests.builders import NOW, make_attempt, make_target
+from tests.builders import NOW, make_alert, make_attempt, make_target
 from tests.databases import sqlite_only
 from trading_ops.clients.http import Http
 from trading_ops.clients.prometheus import Prometheus, Sample
 from trading_ops.domain.attempt import AttemptState
-from trading_ops.domain.decision import Pause
+from trading_ops.domain.decision import Close, Pause, Reason
 from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.maintenance import Maintenance
 from trading_ops.domain.readiness import CriterionResult as Found
@@ -38,15 +38,17 @@ from trading_ops.holds.suppression import Suppression
 from trading_ops.readiness.evaluate import Evaluator
 from trading_ops.readiness.plan import load_plan
 from trading_ops.reconciler.metrics import ReadinessMetrics
-from trading_ops.store import attempts, holds, maintenance
+from trading_ops.store import attempts, holds, incidents, maintenance
 from trading_ops.store import readiness as runs
 from trading_ops.store.engine import reading_engine, writing_engine
+from trading_ops.store.incidents import FiringAlert
 from trading_ops.store.reader import Reader
 from trading_ops.store.readiness import StoredRun
 from trading_ops.store.writer import Writer
 
 PLAN = load_plan(Path("none"))
 HOUR = timedelta(hours=1)
+DRILLED = PLAN.criteria(1)["drilled"].drilled
 GOOD: Mapping[str, float] = {
     "process_resident_memory_bytes": 100e6,
     "trading_ops_backup_last": 3600,
@@ -161,7 +163,13 @@ class Scene:
         with opened(self.url) as (writer, _):
             return await writer.run(work)
 
-    async def begin(self, stage: int = 0, *, credited: timedelta = timedelta(0)) -> None:
+    async def begin(
+        self,
+        stage: int = 0,
+        *,
+        credited: timedelta = timedelta(0),
+        drilled: Collection[str] = DRILLED,
+    ) -> None:
         """Start a run at a stage, with all before it passed."""
         run = ReadinessRun(
             id="run-1",
@@ -181,6 +189,25 @@ class Scene:
         run = with_checks(run, checks)
         await self.write(partial(runs.begin, run=run, plan=PLAN, actor="ada"))
         await self.write(self._record_drills)
+        for alert in drilled:
+            await self.drill(alert)
+
+    async def drill(
+        self, alert: str, *, reason: Reason = Reason.RESOLVED, opened_at: datetime = NOW - HOUR
+    ) -> None:
+        """Store an incident of the bot that was closed after a minute."""
+        labels = {"alertname": alert, "bot": "alpha"}
+        fired = FiringAlert(alert=make_alert(labels=labels), target="alpha")
+
+        def store(connection: Connection) -> None:
+            incidents.open_all(
+                connection, [fired], received_at=opened_at, now=opened_at, source="test"
+            )
+            (opened,) = incidents.open_summaries(connection)
+            done = Close(reason=reason, note="")
+            incidents.close(connection, opened.id, done, now=opened_at + timedelta(minutes=1))
+
+        await self.write(store)
 
     def _record_drills(self, connection: Connection) -> None:
         for fence, action in enumerate(("halt_trading", "reconnect_broker", "restart_bot")):
@@ -313,7 +340,7 @@ LIVE_BREACHES: Mapping[str, tuple[str, float]] = {
     "exposure": ("trading_exposure", 15),
     "pairs": ("trading_position{", 3),
 }
-OPERATOR_RUN = {"drilled", "restore-tested"}
+OPERATOR_RUN = {"actions", "drilled", "restore-tested"}
 """A missing drill or restore test is unknown or belongs to the installation, not to the bot."""
 
 
@@ -349,6 +376,22 @@ async def test_a_strategy_without_profit_waits_and_keeps_its_hours(scene: Scene)
     assert "total-loss" in refusal(PLAN, run, scene.now)
     scene.history.values["trading_realized_pnl"] = -0.01
     assert (await scene.evaluate(after=HOUR)).run.ready
+
+
+async def test_every_safety_system_needs_its_own_drill(scene: Scene) -> None:
+    """Neither an older one, nor one that an operator closed, nor that of another alert counts."""
+    missing = "TradingBotPositionDrift"
+    await scene.begin(stage=1, drilled=set(DRILLED) - {missing})
+    await scene.drill(missing, reason=Reason.RESOLVED_BY_OPERATOR)
+    await scene.drill(missing, opened_at=NOW - timedelta(days=30, minutes=1))
+    run = (await scene.evaluate(after=HOUR)).run
+    found = run.results["drilled"]
+    assert (found.status, run.credited) == (CriterionStatus.UNKNOWN, timedelta(0))
+    assert found.evidence.endswith(f": {missing}")
+    await scene.drill(missing, reason=Reason.RECOVERED)
+    run = (await scene.evaluate(after=HOUR)).run
+    assert (run.results["drilled"].status, run.credited) == (CriterionStatus.PASSED, HOUR)
+    assert all(alert in run.results["drilled"].evidence for alert in DRILLED)
 
 
 @sqlite_only
