@@ -20,6 +20,7 @@ from trading_ops import clock
 from trading_ops.domain.alert import fingerprint_of
 from trading_ops.domain.target import Target
 
+RESTART = "restart_bot"
 SAFE = frozenset({"halt", "reduce", "cancel_orders"})
 """Commands that an agent carries out whatever their fence is."""
 
@@ -210,7 +211,7 @@ class FakeWorld:
 
     async def restart(self, request: web.Request) -> web.Response:
         """POST /processes/{unit}/restart of the supervisor."""
-        return await self._carry_out("restart_bot", await request.json())
+        return await self._carry_out(RESTART, await request.json())
 
     async def scale(self, request: web.Request) -> web.Response:
         """POST /processes/{unit}/scale of a node."""
@@ -233,6 +234,7 @@ class FakeWorld:
                 "attempt_id": key,
                 "outcome": "failed" if failed else "succeeded",
                 "detail": f"{name} done",
+                "log": ["password=hunter2-hunter2", "its last line"] if name == RESTART else [],
             }
             if name in self.fixed_by and not failed:
                 self.firing = False

@@ -1,5 +1,6 @@
 """A restart probes the bot first, and distinguishes an overloaded bot from a dead one."""
 
+import contextlib
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -24,6 +25,7 @@ class Bot:
     asked: list[object] = field(default_factory=list)
     pid: int | None = 1
     restarts: int = 0
+    outcome: str = "succeeded"
 
     def bot(self, target: object) -> Any:
         self.asked.append(target)
@@ -38,7 +40,7 @@ class Bot:
 
     async def restart(self, **_order: object) -> CommandResult:
         self.restarts += 1
-        return CommandResult(outcome="succeeded", detail="restarted")
+        return CommandResult(outcome=self.outcome, detail="restarted", log=["its last line"])
 
     async def health(self) -> BotHealth:
         answer = self.answers.pop(0)
@@ -86,3 +88,11 @@ async def test_a_dead_or_silent_bot_is_restarted(
     bot = Bot(answers, pid=pid)
     assert await RestartBot(cast(Clients, bot)).perform(call) == "restarted"
     assert (bot.restarts, bot.answers) == (1, [])
+
+
+@pytest.mark.parametrize("outcome", ["succeeded", "failed"])
+async def test_the_last_lines_of_the_dead_process_are_kept(call: Call, outcome: str) -> None:
+    """Also if it could not be started again: then they say why."""
+    with contextlib.suppress(ActionError):
+        await RestartBot(cast(Clients, Bot([], pid=None, outcome=outcome))).perform(call)
+    assert call.log == ["its last line"]

@@ -1,5 +1,6 @@
 """A bot on another host dies in each way that a process can; its node dies too."""
 
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +25,13 @@ async def _ready(site: Site) -> None:
 
 
 async def test_a_killed_bot(site: Site) -> None:
-    await site.recovered("killed", lambda: site.b(f"kill -9 {site.unit('MainPID')}"))
+    """The timeline has the end of the journal of this run, which the node reads as its own user."""
+    said = f"said before the end {uuid.uuid4().hex}"
+    speak = f"systemd-cat -t bot echo {said}"  # another unit: not in the timeline
+    pid = site.unit("MainPID")
+    timeline = await site.recovered("killed", lambda: site.b(f"{speak}; kill -9 {pid}"))
+    assert "code=killed, status=9/KILL" in timeline
+    assert said not in timeline
 
 
 async def test_a_frozen_bot(site: Site) -> None:

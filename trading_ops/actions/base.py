@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -31,6 +31,10 @@ class AttemptResult(Protocol):
     @property
     def before(self) -> str | None:
         """For a restart: the incarnation that ran when it started."""
+
+    @property
+    def log(self) -> list[str]:
+        """For a restart of a dead process: the last lines that it had logged."""
 
 
 class ReportedHealth(Protocol):
@@ -145,6 +149,9 @@ class Call:
 
     reason: str = ""
     """The operator's reason."""
+
+    log: list[str] = field(default_factory=list)
+    """Filled by a restart: the last lines that the dead process had logged."""
 
 
 class Probe(StrEnum):

@@ -58,6 +58,7 @@ class RestartBot:
             fence=call.fence,
             within=call.within,
         )
+        call.log.extend(result.log)
         if not result.succeeded:
             raise ActionError(result.detail or "the service manager could not restart it")
         return result.detail

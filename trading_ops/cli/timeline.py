@@ -10,9 +10,11 @@ from datetime import datetime, timedelta
 
 from trading_ops.cli.times import moment
 from trading_ops.clients.reconciler_views import AttemptView, EventView, IncidentView, TimelineView
+from trading_ops.domain.attempt import PROCESS_LOG
 
 WIDTH = 80
 INDENT = " " * 31
+LOG_INDENT = " " * 5
 
 # Shown by the lines of the attempt or incident already.
 _TOLD_ELSEWHERE = frozenset({"opened", "closed", "escalated", "started"})
@@ -56,6 +58,11 @@ def _state(incident: IncidentView) -> str:
 
 def _event(event: EventView, begin: datetime, attempts: set[str]) -> Iterator[str]:
     seconds = (event.at - begin).total_seconds()
+    if event.kind == PROCESS_LOG:
+        yield f"{_offset(seconds):>12}  {plain(event.kind)}"
+        for line in event.note.splitlines():
+            yield from _wrapped(LOG_INDENT, line, f"{LOG_INDENT}  ")
+        return
     text = " ".join(filter(None, (event.reason, event.note)))
     if event.actor != "reconciler":
         text = f"{text} (by {event.actor})".strip()

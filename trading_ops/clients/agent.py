@@ -27,6 +27,9 @@ class CommandResult(msgspec.Struct):
     before: str | None = None
     """For a restart: the incarnation that ran when it started."""
 
+    log: list[str] = []
+    """For a restart of a dead process: the last lines that it had logged."""
+
     @property
     def succeeded(self) -> bool:
         """Whether the command succeeded."""

@@ -10,6 +10,10 @@ AttemptId = NewType("AttemptId", str)
 """A UUID: the idempotency key of the attempt everywhere."""
 
 
+PROCESS_LOG = "process_log"
+"""Kind of the event with what a process had logged before an attempt replaced it."""
+
+
 class DeliverySemantics(StrEnum):
     """How often an action may be executed."""
 

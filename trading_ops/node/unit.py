@@ -7,7 +7,9 @@ from typing import Any
 
 from trading_ops.domain.target import Target
 from trading_ops.errors import ActionError, SetupError, StackError
+from trading_ops.services.last_lines import bounded
 from trading_ops.services.manager import (
+    KeepsLogs,
     ManagerUnavailable,
     ResourceControl,
     ServiceManager,
@@ -72,6 +74,17 @@ class NodeUnit:
             self._problem = str(error)
             raise error if isinstance(error, StackError) else StackError(str(error)) from error
         self._problem = None
+
+    async def last_lines(self) -> list[str]:
+        """Return the last lines that the current or last run logged; empty if none are kept.
+
+        Raises:
+            SetupError: they cannot be read here.
+            StackError: the service manager does not answer.
+        """
+        if self.incarnation is None or not isinstance(self._manager, KeepsLogs):
+            return []
+        return bounded(await self._manager.last_lines(self._service.unit, self.incarnation))
 
     async def start(self) -> None:
         """Start it unless it runs.

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -16,6 +16,7 @@ from trading_ops.domain.runbook import RunbookStep
 from trading_ops.domain.target import Target
 from trading_ops.errors import ActionError, FencedOff, Refused, TradingOpsError, Unreachable
 from trading_ops.reconciler.metrics import ReconcilerMetrics
+from trading_ops.services.last_lines import bounded
 from trading_ops.store import attempts, failpoints, leases
 from trading_ops.store.failpoints import Failpoint
 from trading_ops.store.writer import Writer
@@ -88,13 +89,15 @@ class AttemptRunner:
             target: its target.
             reason: the operator's reason, if manual.
         """
+        call = self.call(attempt, step, target, reason=reason)
         if self.may_start(attempt.target):
-            call = self.call(attempt, step, target, reason=reason)
             state, detail = await self._outcome(attempt, call, step)
         else:
             state, detail = AttemptState.ABANDONED, "the lease expired before the request was sent"
         failpoints.reached(Failpoint.OUTCOME_BEFORE)
-        await self.record(attempt, state, detail, only_from=AttemptState.STARTED)
+        await self.record(
+            attempt, state, detail, only_from=AttemptState.STARTED, process_log=call.log
+        )
         failpoints.reached(Failpoint.OUTCOME_AFTER)
 
     async def undo(self, attempt: Attempt, target: Target) -> str:
@@ -121,9 +124,17 @@ class AttemptRunner:
             return f"not undone, it ends at its time: {why}"
 
     async def record(
-        self, attempt: Attempt, state: AttemptState, detail: str, *, only_from: AttemptState
+        self,
+        attempt: Attempt,
+        state: AttemptState,
+        detail: str,
+        *,
+        only_from: AttemptState,
+        process_log: Sequence[str] = (),
     ) -> None:
         """Record an outcome, unless another process already did.
+
+        `process_log` is what the process that the attempt restarted logged last.
 
         The executing process changes the state from `started`, a probing one from `unknown`: the
         result of a process that was frozen in the meantime is ignored.
@@ -138,6 +149,7 @@ class AttemptRunner:
                 detail=detail,
                 now=clock.now(),
                 only_from=(only_from,),
+                log=bounded(process_log),
             )
         )
         if not changed:

@@ -7,13 +7,14 @@ itself permits more, so a filtering proxy is recommended.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import aiodocker
 import aiohttp
 
 from trading_ops.errors import SetupError
+from trading_ops.services.last_lines import LINES, WITHIN_SECONDS
 from trading_ops.services.manager import ManagerUnavailable, UnitStatus, reported_incarnation
 
 STOP_SECONDS = 10
@@ -57,6 +58,22 @@ class Docker:
             reported=reported_incarnation(pid, found["Id"]),
             detail=_end_of(state),
         )
+
+    async def last_lines(self, name: str, incarnation: str) -> list[str]:
+        """Return the last lines that one run of the container logged.
+
+        Raises:
+            SetupError: the container's log driver keeps no lines, or a proxy refuses the request.
+            ManagerUnavailable: the engine does not answer.
+        """
+        started = datetime.fromisoformat(incarnation.partition("@")[2])
+        async with _explained(name, WITHIN_SECONDS):
+            found = await (
+                self._docker()
+                .containers.container(name)
+                .log(stdout=True, stderr=True, tail=LINES, since=int(started.timestamp()))
+            )
+        return "".join(found).splitlines()
 
     async def start(self, name: str, within: timedelta) -> None:
         """Start the container.

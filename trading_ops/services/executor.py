@@ -42,6 +42,14 @@ class Unit(Protocol):
     def ended(self) -> str:
         """Return how its last run ended; empty if it runs, or that is not known."""
 
+    async def last_lines(self) -> list[str]:
+        """Return the last lines that this run logged, redacted; empty if none are kept.
+
+        Raises:
+            SetupError: they cannot be read.
+            StackError: the service manager does not answer.
+        """
+
     async def refresh(self) -> None:
         """Read its state from the service manager.
 
@@ -176,10 +184,11 @@ class Executor:
             self._running.add(request.attempt_id)
             try:
                 answer = {"attempt_id": request.attempt_id, **await effect()}
+                log = answer.pop("log", [])  # not stored: it would be written with each change
                 self._keep(request.attempt_id, answer)
             finally:
                 self._running.discard(request.attempt_id)
-        return {**answer, "repeated": False}
+        return {**answer, "log": log, "repeated": False}
 
     def take_up(self, unit: Unit, attempt_id: str, incarnation: str) -> dict[str, Any] | None:
         """Start a longer operation on one run for an operator; return its stored answer, if any.
@@ -283,6 +292,20 @@ class Executor:
 
     async def _carry_out(self, unit: Unit) -> dict[str, Any]:
         before, ended = unit.incarnation, unit.ended
+        log = [] if unit.running else await self._last_lines(unit)
+        return {**await self._restart(unit, before, ended), "log": log}
+
+    async def _last_lines(self, unit: Unit) -> list[str]:
+        """Return what a run logged before it ended. Nothing here may prevent the restart."""
+        try:
+            return await unit.last_lines()
+        except (SetupError, StackError) as error:
+            _log.warning("last_lines_not_read", unit=unit.name, reason=str(error))
+        except Exception:  # noqa: BLE001 - a defect of ours too
+            _log.exception("last_lines_crashed", unit=unit.name)
+        return []
+
+    async def _restart(self, unit: Unit, before: str | None, ended: str) -> dict[str, Any]:
         try:
             await unit.restart()
         except Exception as error:  # noqa: BLE001 - a defect of ours too

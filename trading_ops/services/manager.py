@@ -97,6 +97,18 @@ class ServiceManager(Protocol):
 
 
 @runtime_checkable
+class KeepsLogs(Protocol):
+    """A service manager that keeps what its units log: systemd and Docker."""
+
+    async def last_lines(self, name: str, incarnation: str) -> list[str]:
+        """Return the last lines that one run of a unit logged, as they are.
+
+        Raises:
+            SetupError: they cannot be read here.
+        """
+
+
+@runtime_checkable
 class ResourceControl(Protocol):
     """A service manager that can also change what its units may use: systemd, and the lab's."""
 

@@ -16,6 +16,7 @@ from dbus_fast import BusType, Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 
 from trading_ops.errors import SetupError
+from trading_ops.services import last_lines
 from trading_ops.services.manager import ManagerUnavailable, UnitStatus, reported_incarnation
 
 SYSTEMD = "org.freedesktop.systemd1"
@@ -82,6 +83,15 @@ class Systemd:
             reported=reported_incarnation(pid, f"/{name}"),
             detail=_end_of(service) if state not in RUNNING else "",
         )
+
+    async def last_lines(self, name: str, incarnation: str) -> list[str]:  # noqa: ARG002
+        """Return the end of the journal of one run, by its InvocationID.
+
+        Raises:
+            SetupError: there is no journalctl.
+            ManagerUnavailable: it does not answer.
+        """
+        return await last_lines.of_journal(incarnation)
 
     async def start(self, name: str, within: timedelta) -> None:
         """Start the unit, and wait for the job's result.

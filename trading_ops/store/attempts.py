@@ -6,14 +6,21 @@ time, so that two reconcilers cannot both start a step and a crash cannot start 
 
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Select, bindparam, insert, select, update
 
-from trading_ops.domain.attempt import RUNNING, Attempt, AttemptId, AttemptState, DeliverySemantics
+from trading_ops.domain.attempt import (
+    PROCESS_LOG,
+    RUNNING,
+    Attempt,
+    AttemptId,
+    AttemptState,
+    DeliverySemantics,
+)
 from trading_ops.domain.decision import AttemptHistory, Reason, Wait
 from trading_ops.domain.gates import (
     ClosedGate,
@@ -224,8 +231,12 @@ def finish(
     detail: str,
     now: datetime,
     only_from: Collection[AttemptState],
+    log: Sequence[str] = (),
 ) -> bool:
-    """Change the state of an attempt by compare-and-set; False if another process did it first."""
+    """Change the state of an attempt by compare-and-set; False if another process did it first.
+
+    `log` is what the process that it restarted logged last; it becomes an event of its own.
+    """
     verification = state in (AttemptState.VERIFIED, AttemptState.UNVERIFIED)
     full_detail = f"{attempt.detail}; {detail}" if verification and attempt.detail else detail
     values: dict[str, object] = {"state": state.value, "detail": full_detail}
@@ -240,6 +251,15 @@ def finish(
         "only_from": [state.value for state in only_from],
     }
     changed = connection.execute(_FINISH, known | values).rowcount
+    if changed and log:
+        events.add(
+            connection,
+            at=now,
+            kind=PROCESS_LOG,
+            incident_id=attempt.incident_id,
+            attempt_id=attempt.id,
+            note="\n".join(log),
+        )
     if changed:
         events.add(
             connection,

@@ -179,7 +179,7 @@ def rotate(log: Path) -> None:
 
 def last_error(log: Path, begin: int = 0) -> str | None:
     """Return the error of the last structured line that has one."""
-    for line in reversed(_end(log, begin)):
+    for line in reversed(last_lines(log, begin)):
         try:
             entry = json.loads(line)
         except ValueError:
@@ -191,11 +191,12 @@ def last_error(log: Path, begin: int = 0) -> str | None:
 
 def tail(log: Path, begin: int = 0) -> str:
     """Return the last lines of a log after an offset, or a note that there are none."""
-    lines = _end(log, begin)[-TAIL_LINES:]
+    lines = last_lines(log, begin)[-TAIL_LINES:]
     return "\n".join(f"  {line}" for line in lines) or "  (the log is empty)"
 
 
-def _end(log: Path, begin: int) -> list[str]:
+def last_lines(log: Path, begin: int = 0) -> list[str]:
+    """Return the end of a log after an offset; empty if it cannot be read."""
     try:
         with log.open("rb") as file:
             size = file.seek(0, os.SEEK_END)

@@ -15,7 +15,8 @@ from trading_ops import clock, logs
 from trading_ops.agent.incarnation import incarnation
 from trading_ops.domain.target import Restarts
 from trading_ops.errors import SetupError, StackError
-from trading_ops_lab.supervisor.child import Child, adopt, last_error, start, tail
+from trading_ops.services.last_lines import bounded
+from trading_ops_lab.supervisor.child import Child, adopt, last_error, last_lines, start, tail
 from trading_ops_lab.supervisor.orphans import Mark, digest
 from trading_ops_lab.supervisor.priority import Priority
 from trading_ops_lab.supervisor.process import Process
@@ -111,6 +112,10 @@ class Unit:
     def ended(self) -> str:
         """How its last run ended; empty while it runs."""
         return "" if self.running or self.exit_code is None else f"exit code {self.exit_code}"
+
+    async def last_lines(self) -> list[str]:
+        """The end of its log."""
+        return bounded(last_lines(self.log))
 
     async def refresh(self) -> None:
         """Empty: the end of a child is detected at once."""

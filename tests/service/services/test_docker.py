@@ -112,6 +112,23 @@ async def test_a_stopped_container_reports_its_exit_code(name: str, engine: Dock
     assert (await engine.status(name)).running
 
 
+async def test_the_last_lines_are_those_of_the_last_run(name: str, engine: Docker) -> None:
+    script = "echo started $RANDOM; echo to stderr >&2; exit 1"
+    options = ["--detach", "--network", "none", "--name", name, IMAGE, "/bin/sh", "-c", script]
+    await asyncio.to_thread(docker, "run", *options)
+
+    async def dead() -> UnitStatus | None:
+        now = await engine.status(name)
+        return None if now.running else now
+
+    now: UnitStatus = await eventually(dead)
+    lines = await engine.last_lines(name, str(now.incarnation))
+    assert "to stderr" in lines
+    assert any(line.startswith("started") for line in lines)
+    with pytest.raises(SetupError, match="nothing-here"):
+        await engine.last_lines("nothing-here", str(now.incarnation))
+
+
 async def test_an_unhealthy_container_is_reported_as_such(name: str, engine: Docker) -> None:
     await started(
         name,
@@ -179,7 +196,9 @@ async def test_the_filtering_proxy_allows_the_listed_container_only(
             proxied = Docker(url)
             assert (await proxied.status(name)).incarnation == before.incarnation
             await proxied.restart(name, WITHIN)
-            assert (await proxied.status(name)).incarnation != before.incarnation
+            now = await proxied.status(name)
+            assert now.incarnation != before.incarnation
+            assert await proxied.last_lines(name, str(now.incarnation)) == []
             await proxied.stop(name, timedelta(seconds=1))
             await proxied.start(name, WITHIN)
             assert (await proxied.status(name)).running
@@ -187,6 +206,8 @@ async def test_the_filtering_proxy_allows_the_listed_container_only(
                 await proxied.status(other)
             with pytest.raises(SetupError, match="403"):
                 await proxied.restart(other, WITHIN)
+            with pytest.raises(SetupError, match="403"):
+                await proxied.last_lines(other, str(before.incarnation))
             await proxied.close()
             for command in (["ps"], ["exec", name, "/bin/sh"], ["rm", "--force", name]):
                 assert is_refused(url, *command)

@@ -23,7 +23,7 @@ from trading_ops.clients.directory import Directory
 from trading_ops.clients.node import ServiceUnit
 from trading_ops.config.targets import load_targets
 from trading_ops.domain.target import Kind, Registry, Target
-from trading_ops.errors import ConfigError, FencedOff, Refused, Unreachable
+from trading_ops.errors import ConfigError, FencedOff, Refused, SetupError, Unreachable
 from trading_ops.node.run import own_entry
 from trading_ops.node.unit import NodeUnit
 from trading_ops.services.executor import Executor, RestartRequest
@@ -244,6 +244,46 @@ async def test_the_answer_says_how_the_process_ended(folder: Path) -> None:
     assert "-1 (oom-kill, exit status 9) → " in answer["detail"]
     answer = await executor.restart(unit, RestartRequest(attempt_id="a2", fence=1))
     assert "oom-kill" not in answer["detail"]
+
+
+class Talkative(Dead):
+    """A dead unit whose log is kept, or cannot be read."""
+
+    def __init__(self, problem: Exception | None = None) -> None:
+        self.problem = problem
+
+    async def last_lines(self, name: str, incarnation: str) -> list[str]:
+        if self.problem:
+            raise self.problem
+        return [f"the end of {incarnation}", "agent_token=0123456789abcdef"]
+
+
+async def test_the_answer_has_what_the_process_logged_last(folder: Path) -> None:
+    """Without secrets. It is not stored: each change of a fence would write it again."""
+    alpha = load_targets(folder / "targets.yml").find("alpha")
+    assert alpha is not None
+    executor, unit = Executor(FenceKeeper(folder / "fence.json")), NodeUnit(alpha, Talkative())
+    answer = await executor.restart(unit, RestartRequest(attempt_id="a1", fence=1))
+    assert answer["log"][0] == f"the end of {unit.service}-1"
+    assert "0123456789abcdef" not in "".join(answer["log"])
+    assert "the end of" not in (folder / "fence.json").read_text()
+    running = await executor.restart(unit, RestartRequest(attempt_id="a2", fence=1))
+    assert running["log"] == []
+
+
+@pytest.mark.parametrize("problem", [SetupError("no journalctl"), ValueError("a defect")])
+async def test_a_log_that_cannot_be_read_prevents_no_restart(
+    folder: Path, problem: Exception
+) -> None:
+    alpha = load_targets(folder / "targets.yml").find("alpha")
+    assert alpha is not None
+    manager = Talkative(problem)
+    executor = Executor(FenceKeeper(folder / "fence.json"))
+    answer = await executor.restart(
+        NodeUnit(alpha, manager), RestartRequest(attempt_id="a1", fence=1)
+    )
+    assert (answer["outcome"], answer["log"]) == ("succeeded", [])
+    assert manager.restarted
 
 
 async def test_only_listed_services_are_known(node: Node) -> None:
