@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 import pytest
@@ -23,7 +23,13 @@ from trading_ops.clients.prometheus import Prometheus
 from trading_ops.domain.target import Kind
 from trading_ops.errors import ActionError, Refused, Unreachable
 
-Serve = Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], Awaitable[Http]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+PATIENCE = timedelta(seconds=60)
+
+
+class Serve(Protocol):
+    def __call__(self, handler: Handler, within: timedelta = PATIENCE) -> Awaitable[Http]: ...
 
 
 @pytest.fixture
@@ -32,21 +38,21 @@ async def serve() -> AsyncIterator[Serve]:
     servers = []
     async with aiohttp.ClientSession() as session:
 
-        async def start(handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> Http:
+        async def start(handler: Handler, within: timedelta = PATIENCE) -> Http:
             app = web.Application()
             app.router.add_route("*", "/{tail:.*}", handler)
             server = TestServer(app, host="127.0.0.1")
             await server.start_server()
             servers.append(server)
             base = f"http://127.0.0.1:{server.port}"
-            return Http(session, base, token="t", within=timedelta(seconds=0.5))
+            return Http(session, base, token="t", within=within)
 
         yield start
     for server in servers:
         await server.close()
 
 
-def says(body: Any, status: int = 200) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def says(body: Any, status: int = 200) -> Handler:
     async def handler(request: web.Request) -> web.StreamResponse:
         del request
         text = body if isinstance(body, str) else json.dumps(body)
@@ -90,7 +96,7 @@ async def test_no_answer_in_time_is_unreachable(serve: Serve) -> None:
         await released.wait()
         return web.Response()
 
-    http = await serve(hangs)
+    http = await serve(hangs, timedelta(seconds=0.2))
     with pytest.raises(Unreachable, match=r"GET http://127.*: no answer in time"):
         await http.get("/x")
     released.set()
@@ -154,12 +160,11 @@ async def test_a_refusal_differs_from_no_answer(
 ) -> None:
     """4xx: it was not done. 5xx: no one knows."""
     http = await serve(says({"error": "x"}, status))
-    within = timedelta(seconds=1)
     with pytest.raises(error):
-        await AgentClient(http).command("halt", {}, attempt_id="a", fence=1, within=within)
+        await AgentClient(http).command("halt", {}, attempt_id="a", fence=1, within=PATIENCE)
     unit = ServiceUnit(http, "bot")
     with pytest.raises(error):
-        await unit.restart(incarnation=None, attempt_id="a", fence=1, within=within)
+        await unit.restart(incarnation=None, attempt_id="a", fence=1, within=PATIENCE)
     with pytest.raises(error):
         await AgentClient(http).raise_fence(2)
 

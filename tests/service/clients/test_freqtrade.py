@@ -35,7 +35,7 @@ async def commanding(fake: FakeFreqtrade, password: str = PASSWORD) -> AsyncIter
 
 
 async def order(
-    bot: BotControl, name: str, params: Mapping[str, str] = WHO, *, seconds: float = 5
+    bot: BotControl, name: str, params: Mapping[str, str] = WHO, *, seconds: float = 60
 ) -> CommandResult:
     return await bot.command(
         name, params, attempt_id="a", fence=1, within=timedelta(seconds=seconds)
@@ -331,7 +331,7 @@ async def test_what_asks_the_exchange_is_not_asked(blocked: str) -> None:
     fake.looped -= 80
     async with commanding(fake) as bot:
         assert (await bot.health()).status == "degraded"
-        assert (await order(bot, "halt", HOLD, seconds=2)).succeeded
+        assert (await order(bot, "halt", HOLD)).succeeded
         assert (await bot.health()).state == "halted"
 
 
