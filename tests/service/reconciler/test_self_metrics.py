@@ -99,7 +99,11 @@ async def test_a_recovery_leaves_its_traces(start: Start) -> None:
             return await running.metric(name) == 0
 
         await eventually(none_is_open, what="the measurement after it was closed")
-        assert await running.metric('trading_ops_webhook_queue_length{state="pending"}') == 0
+
+        async def all_are_processed() -> bool:
+            return await running.metric('trading_ops_webhook_queue_length{state="pending"}') == 0
+
+        await eventually(all_are_processed, what="an empty queue")
         assert not math.isnan(await running.metric("trading_ops_writer_queue_requests"))
 
 
