@@ -6,6 +6,7 @@ Kill it at any moment: the next start compares its records with the venue before
 import asyncio
 import sys
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import ccxt.async_support as ccxt
@@ -37,8 +38,10 @@ from trading_ops.botkit import (
     allowed_by_gate,
     deny_while,
     first_denial,
+    journal_event,
     new_client_id,
     open_nonces,
+    repeat_events,
     run_steps,
 )
 from trading_ops.instrument import BotMetrics
@@ -76,6 +79,7 @@ class Bot:
         self.nonces = open_nonces(folder / "nonces", self.key, metrics)
         self.store = Store(metrics, lambda: ThreadedDatabase(SqliteDriver(folder / "records.db")))
         self.book = Book(name, metrics, self.store)
+        self.book.on_event = partial(journal_event, self.agent.agent.events)
         self.quotes: dict[str, Quote] = {}
         self.broker = Broker(
             metrics,
@@ -187,6 +191,7 @@ class Bot:
 
     async def run(self) -> None:
         self.book.restore(await self.store.load())
+        await repeat_events(self.store, self.agent.agent.events)  # a crash may have lost some
         self.supervisor.start()
         signals = StopSignals()
         signals.install()

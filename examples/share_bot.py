@@ -9,6 +9,7 @@ itself leave `url_override` out; for IB it is that of TWS or IB Gateway.
 import asyncio
 import sys
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 from trading_ops import clock
@@ -37,7 +38,9 @@ from trading_ops.botkit import (
     allowed_by_gate,
     deny_while,
     first_denial,
+    journal_event,
     new_client_id,
+    repeat_events,
     run_steps,
 )
 from trading_ops.botkit.throttle import throttle_commands
@@ -129,6 +132,7 @@ class Bot:
         )
         self.store = Store(metrics, lambda: ThreadedDatabase(SqliteDriver(folder / "records.db")))
         self.book = Book(name, metrics, self.store)
+        self.book.on_event = partial(journal_event, self.agent.agent.events)
         self.feed = QuoteFeed(metrics, make_source=parts.quotes, stale_seconds=5)
         self.broker = Broker(
             metrics,
@@ -230,6 +234,7 @@ class Bot:
 
     async def run(self) -> None:
         self.book.restore(await self.store.load())
+        await repeat_events(self.store, self.agent.agent.events)  # a crash may have lost some
         self.supervisor.start()
         signals = StopSignals()
         signals.install()

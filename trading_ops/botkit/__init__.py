@@ -17,6 +17,7 @@ from trading_ops.botkit.orders.checks import (
     fresh_quote,
     large_enough,
 )
+from trading_ops.botkit.orders.events import journal_event, repeat_events
 from trading_ops.botkit.orders.market import Quote, Rules
 from trading_ops.botkit.orders.order import (
     Fill,
@@ -95,8 +96,10 @@ __all__ = [
     "deny_while",
     "first_denial",
     "fresh_quote",
+    "journal_event",
     "large_enough",
     "new_client_id",
     "open_nonces",
+    "repeat_events",
     "run_steps",
 ]

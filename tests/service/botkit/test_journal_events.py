@@ -1,6 +1,8 @@
 """What botkit reports to the reconciler: trades, signals, risk decisions, orders without a fill."""
 
 import asyncio
+import signal
+import sys
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from functools import partial
@@ -9,14 +11,16 @@ from typing import Any
 
 import pytest
 
+from tests.rules.configuration import ROOT
 from tests.service.botkit.conftest import SYMBOL
+from tests.service.botkit.orders import half_of, order_of, signal_of
 from trading_ops import clock
-from trading_ops.agent import EventJournal, Side
+from trading_ops.agent import EventJournal
 from trading_ops.botkit.orders.book import Book
-from trading_ops.botkit.orders.events import DENIED, journal_event
-from trading_ops.botkit.orders.order import Order, OrderStatus, VenueOrder
+from trading_ops.botkit.orders.events import DENIED, REPEATED, journal_event, repeat_events
+from trading_ops.botkit.orders.order import OrderStatus
 from trading_ops.botkit.records.driver import ThreadedDatabase
-from trading_ops.botkit.records.events import Event, EventLogKind
+from trading_ops.botkit.records.events import LEASE_ACQUIRED, Event, EventLogKind
 from trading_ops.botkit.records.sqlite import SqliteDriver
 from trading_ops.botkit.records.store import Store
 from trading_ops.instrument import BotMetrics
@@ -42,44 +46,6 @@ async def book_of(store: Store, metrics: BotMetrics, journal: EventJournal) -> B
     book.restore(await store.load())
     book.on_event = partial(journal_event, journal)
     return book
-
-
-def order_of(name: str) -> Order:
-    return Order(
-        client_id=name,
-        symbol=SYMBOL,
-        side=Side.BUY,
-        price=Decimal(1000),
-        quantity=Decimal(1),
-        created_at=clock.timestamp(),
-    )
-
-
-def signal_of(order: Order) -> Event:
-    detail = {"source": "sma", "signal": "s-1", "target": "long"}
-    return Event(
-        at=clock.timestamp(),
-        kind=EventLogKind.SIGNAL,
-        code="ordered",
-        symbol=order.symbol,
-        order_id=order.client_id,
-        detail=detail,
-    )
-
-
-def half_of(order: Order) -> VenueOrder:
-    return VenueOrder(
-        venue_id="v-1",
-        client_id=order.client_id,
-        symbol=order.symbol,
-        side=order.side,
-        price=order.price,
-        quantity=order.quantity,
-        status=OrderStatus.CANCELLED,
-        filled=Decimal("0.5"),
-        cost=Decimal(500),
-        fee=Decimal("0.2"),
-    )
 
 
 def reported(journal: EventJournal) -> list[dict[str, Any]]:
@@ -216,3 +182,77 @@ async def test_a_restart_with_a_thousand_differences_fits_into_an_event(
         Event(at=1.0, kind=EventLogKind.RECOVERY, code="recovered", detail=detail)
     )
     assert "1000 differences" in reported(journal)[0]["summary"]
+
+
+async def test_a_trade_survives_a_kill_between_records_and_journal(
+    tmp_path: Path, journal: EventJournal
+) -> None:
+    """It is in the journal once, whatever the number of starts, with its signal."""
+    killed = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.service.botkit.killed_book", str(tmp_path), cwd=ROOT
+    )
+    assert await killed.wait() == -signal.SIGKILL
+    assert kinds(journal) == ["signal"]
+    records = ThreadedDatabase(SqliteDriver(tmp_path / "bot.db"))
+    for _ in range(2):
+        await repeat_events(records, journal)
+        assert kinds(journal) == ["signal", "order", "trade"]
+    await records.close()
+    assert {event["correlation"] for event in journal.read(0)} == {"s-1"}
+
+
+def kinds(journal: EventJournal) -> list[str]:
+    return [event["kind"] for event in reported(journal)]
+
+
+BEGIN = clock.timestamp() - 3600.0
+"""Young enough to be kept."""
+
+
+def trade(minute: float) -> Event:
+    detail = {"trade": f"t-{minute:g}", "side": "buy", "fill": "1", "cost": "1000", "fee": "1"}
+    at = BEGIN + minute
+    return Event(at=at, kind=EventLogKind.TRADE, code="fill", symbol=SYMBOL, detail=detail)
+
+
+def lease(minute: float, instance: str) -> Event:
+    detail = {"holder": f"{instance}@host-1-abc", "token": int(minute)}
+    at = BEGIN + minute
+    return Event(at=at, kind=EventLogKind.RECOVERY, code=LEASE_ACQUIRED, detail=detail)
+
+
+async def repeated(store: Store, journal: EventJournal, instance: str | None = None) -> list[str]:
+    await repeat_events(store, journal, instance=instance)
+    return [event["id"] for event in reported(journal) if event["kind"] == "trade"]
+
+
+async def test_many_trades_do_not_push_out_other_events(
+    store: Store, metrics: BotMetrics, journal: EventJournal
+) -> None:
+    """Of each kind the newest are repeated, in the order in which they happened."""
+    book = await book_of(store, metrics, journal)
+    book.on_event = lambda _event: None
+    await book.record_events(signal_of(order_of("o-1")))
+    await book.record_events(*(trade(minute) for minute in range(REPEATED + 5)))
+    assert await repeated(store, journal) == [f"t-{n}" for n in range(5, REPEATED + 5)]
+    assert [event["kind"] for event in journal.read(REPEATED)] == ["signal"]
+
+
+async def test_an_instance_repeats_only_what_happened_while_it_led(
+    store: Store, metrics: BotMetrics, journal: EventJournal
+) -> None:
+    """Each reports under its own name: repeated by both, a trade would count twice."""
+    book = await book_of(store, metrics, journal)
+    book.on_event = lambda _event: None
+    first, second, third = lease(1, "alpha"), lease(2, "alpha-b"), lease(3, "alpha")
+    await book.record_events(trade(0), first, trade(1.5), second, trade(2.5), third, trade(3.5))
+    assert await repeated(store, journal, "alpha") == ["t-1.5", "t-3.5"]
+
+
+async def test_records_that_cannot_be_read_do_not_stop_the_start(
+    metrics: BotMetrics, journal: EventJournal, tmp_path: Path
+) -> None:
+    store = Store(metrics, lambda: ThreadedDatabase(SqliteDriver(tmp_path / "bot.db")))
+    await store.close()
+    await repeat_events(store, journal)
+    assert reported(journal) == []

@@ -9,6 +9,7 @@ import pytest
 from tests.rules.configuration import ROOT
 from tests.service.brokers.conftest import KEY, alpaca_lab, tws_lab
 from tests.service.examples.running import Example
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.long
 
@@ -27,6 +28,7 @@ async def test_it_trades_and_survives_sigkill(protocol: str, tmp_path: Path) -> 
             await example.until(ORDERS, outcome="filled")
             await example.until("trading_balance", currency="AAPL")
             await example.until("trading_venue_rate_limit_used_ratio", group="calls")
+            await eventually(lambda: example.events("trade"), what="a trade among its events")
             await example.kill()
             await example.start(protocol, lab.address, python=PYTHON)
             await example.until("trading_recovery_complete")

@@ -1,6 +1,7 @@
 """An example of examples/ as the process that a reader starts."""
 
 import asyncio
+import json
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -97,6 +98,11 @@ class Example:
         samples = [point for family in families_of(body) for point in family.samples]
         found = [point.value for point in samples if (point.name, point.labels) == (sample, labels)]
         return found[0] if found else None
+
+    async def events(self, kind: str) -> list[dict[str, Any]]:
+        """Return the stored events of a kind that the reconciler would read."""
+        _, body = await self.get("/events", token=AGENT_TOKEN)
+        return [event for event in json.loads(body)["events"] if event["kind"] == kind]
 
     async def until(self, sample: str, *, within: float = 30.0, **labels: str) -> None:
         """Wait until a sample is there and not zero."""

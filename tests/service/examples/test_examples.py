@@ -166,12 +166,15 @@ async def test_a_bot_on_ccxt(tmp_path: Path) -> None:
             await example.until("trading_component_up", component="broker")
             assert (await example.command("cancel_orders"))["outcome"] == "succeeded"
             await lint((await example.get("/metrics"))[1])
+            await eventually(lambda: example.events("trade"), what="a trade among its events")
+            trades = len(await example.events("trade"))
             await example.kill()
             await example.start(files.rest)
             await example.until("trading_recovery_complete")
             await example.until(ORDERS, outcome="filled")
             assert not await example.value("trading_nonces_refused_total")
             assert not await example.value("trading_reconciliations_total", result="drifted")
+            assert len(await example.events("trade")) > trades > 0
             failed = example.log.count("this pass failed")
             venue.kill()
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from trading_ops import clock
 from trading_ops.botkit.leadership.connection import BoundedConnection
-from trading_ops.botkit.records.events import Event, EventLogKind, add_events
+from trading_ops.botkit.records.events import LEASE_ACQUIRED, Event, EventLogKind, add_events
 from trading_ops.botkit.records.sql import Session
 from trading_ops.errors import StoreError
 
@@ -183,7 +183,7 @@ class Lease:
         session.execute(TAKE, (self.holder, self._seconds))
         detail = {"holder": self.holder, "from": found.holder, "token": found.token + 1}
         event = Event(
-            at=clock.timestamp(), kind=EventLogKind.RECOVERY, code="lease_acquired", detail=detail
+            at=clock.timestamp(), kind=EventLogKind.RECOVERY, code=LEASE_ACQUIRED, detail=detail
         )
         add_events(session, [event])
         return found.token + 1

@@ -1,18 +1,33 @@
 """Events of orders and fills, for the records and for the agent's journal.
 
-Set `book.on_event = partial(journal_event, agent.events)` to report trades, signals, risk decisions
-and orders without a fill to the reconciler.
+    book.on_event = partial(journal_event, agent.events)
+    await repeat_events(store, agent.events)  # at the start, after `book.restore`
+
+reports trades, signals, risk decisions and orders without a fill to the reconciler. A process that
+was killed after a change was committed and before its journal was written has lost no event.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import partial
+from typing import Protocol, TypeVar
 
 from trading_ops import clock, logs
 from trading_ops.agent import EventJournal, EventSeverity, TradingState
 from trading_ops.agent import EventKind as Journalled
 from trading_ops.agent.journal import ID_LIMIT
+from trading_ops.botkit.component import Unavailable
 from trading_ops.botkit.orders.order import Fill, Order, OrderStatus
-from trading_ops.botkit.records.events import Event, EventLogKind
+from trading_ops.botkit.records.events import (
+    LEASE_ACQUIRED,
+    Event,
+    EventLogKind,
+    latest_events,
+)
+from trading_ops.botkit.records.sql import Session
+from trading_ops.errors import StoreError
+
+Result = TypeVar("Result")
 
 log = logs.get(__name__)
 
@@ -30,6 +45,17 @@ UNFILLED = frozenset(
 )
 DENIED = "denied"
 """The outcome in the detail of an order that a check of the bot stopped."""
+
+REPEATED = 200
+"""Events of each kind, the newest, that are reported again at a start."""
+
+
+class Records(Protocol):
+    """Reads the records of a bot: a `Store`, or a connection of a standby instance."""
+
+    async def transact(self, work: Callable[[Session], Result]) -> Result:
+        """Run `work` in a transaction."""
+        ...
 
 
 def order_event(
@@ -102,6 +128,50 @@ def journal_event(journal: EventJournal, event: Event) -> None:
         _add(journal, Journalled.ORDER, event, f"{event.code}: {order} {why}".strip())
     elif event.kind is EventLogKind.RECOVERY and event.code == RECOVERED:
         _journal_restart(journal, event)
+
+
+async def repeat_events(
+    records: Records, journal: EventJournal, *, instance: str | None = None
+) -> None:
+    """Add the newest events of earlier runs to the agent's journal; it ignores those it has.
+
+    Call it at each start: an earlier run may have been killed after an event was committed to the
+    records and before the journal was written. Records that cannot be read are logged, because the
+    bot may trade without them.
+
+    Args:
+        records: of the bot.
+        journal: of the agent.
+        instance: the name of this instance of a bot with standbys: only events of the times at
+            which it was the leader are added, because each instance reports under its own name.
+            None: all events are this bot's.
+    """
+    try:
+        found = await records.transact(partial(_reported, instance=instance))
+    except (StoreError, Unavailable) as error:
+        log.warning("events_not_repeated", error=str(error))
+        return
+    for event in found:
+        journal_event(journal, event)
+
+
+def _reported(session: Session, instance: str | None) -> list[Event]:
+    """Return the newest events of each kind, oldest first."""
+    found = [
+        event
+        for kind in EventLogKind
+        for event in latest_events(session, kind=kind, number=REPEATED)
+    ]
+    if instance is not None:
+        terms = latest_events(session, kind=None, code=LEASE_ACQUIRED, number=REPEATED)
+        found = [event for event in found if _leader_at(event.at, terms) == instance]
+    return sorted(found, key=lambda event: event.at)
+
+
+def _leader_at(at: float, terms: list[Event]) -> str | None:
+    """Return the instance that led at this time; `terms` are newest first."""
+    holder = next((term.detail["holder"] for term in terms if term.at <= at), None)
+    return None if holder is None else str(holder).rpartition("@")[0]
 
 
 def _add(

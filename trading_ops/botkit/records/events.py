@@ -13,6 +13,9 @@ from trading_ops.redaction import redact
 BATCH = 5_000
 """Maximum number of events removed in one transaction, because orders wait for it."""
 
+LEASE_ACQUIRED = "lease_acquired"
+"""The code of the event with which an instance of a bot becomes the leader."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class EventRetention:
@@ -83,13 +86,17 @@ def add_events(session: Session, events: Iterable[Event]) -> None:
         )
 
 
-def latest_events(session: Session, *, kind: EventLogKind | None, number: int) -> list[Event]:
-    """Return up to `number` events, newest first; of all kinds if `kind` is None."""
-    where, values = ("WHERE kind = ?", (kind.value,)) if kind else ("", ())
+def latest_events(
+    session: Session, *, kind: EventLogKind | None, number: int, code: str | None = None
+) -> list[Event]:
+    """Return up to `number` events, newest first; of all kinds, or codes, where that is None."""
+    given = {"kind": kind and kind.value, "code": code}
+    values = {name: value for name, value in given.items() if value is not None}
+    where = " AND ".join(f"{name} = ?" for name in values) or "1 = 1"
     rows = session.execute(
         "SELECT at, kind, code, symbol, order_id, detail FROM events"  # noqa: S608 - ours
-        f" {where} ORDER BY id DESC LIMIT ?",
-        (*values, number),
+        f" WHERE {where} ORDER BY id DESC LIMIT ?",
+        (*values.values(), number),
     ).all()
     return [_event(row) for row in rows]
 

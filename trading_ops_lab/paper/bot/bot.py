@@ -10,10 +10,9 @@ from trading_ops import __version__, clock, logs
 from trading_ops.agent import Agent, Health
 from trading_ops.botkit.nonces.issuer import Nonces, open_nonces
 from trading_ops.botkit.orders.book import Book
-from trading_ops.botkit.orders.events import journal_event
+from trading_ops.botkit.orders.events import journal_event, repeat_events
 from trading_ops.botkit.records.driver import QUEUE, ThreadedDatabase
-from trading_ops.botkit.records.events import Event, EventLogKind, EventRetention, latest_events
-from trading_ops.botkit.records.sql import Session
+from trading_ops.botkit.records.events import EventRetention
 from trading_ops.botkit.records.sqlite import SqliteDriver
 from trading_ops.botkit.records.store import STATEMENTS, Store
 from trading_ops.botkit.shutdown import exit_now, run_steps
@@ -22,7 +21,7 @@ from trading_ops.botkit.throttle import Throttle
 from trading_ops.botkit.venue.adapter import ENDPOINTS
 from trading_ops.botkit.venue.balances import FACT, LastGood
 from trading_ops.config.secret_files import TokenFile
-from trading_ops.errors import ConfigError, StoreError, TradingOpsError
+from trading_ops.errors import StoreError, TradingOpsError
 from trading_ops.instrument import BotMetrics
 from trading_ops.instrument.topics.components import COMPONENTS
 from trading_ops_lab.paper.bot.assembly import MODEL, PROBES, Assembly
@@ -40,7 +39,6 @@ from trading_ops_lab.paper.bot.failover import WATCHING, Failover, failover_of
 from trading_ops_lab.paper.bot.feed import Feed
 from trading_ops_lab.paper.bot.heartbeat import RENEWALS_PER_TIMEOUT
 from trading_ops_lab.paper.bot.mode import ModeSwitch
-from trading_ops_lab.paper.bot.records_reader import read
 from trading_ops_lab.paper.bot.shutdown_sequence import ShutdownSequence
 from trading_ops_lab.paper.bot.signals.component import sources_of
 from trading_ops_lab.paper.bot.signals.prices import recent_prices
@@ -48,30 +46,8 @@ from trading_ops_lab.paper.bot.signals.prices import recent_prices
 log = logs.get(__name__)
 
 DAY_SECONDS = 86_400.0
-EVENTS_REPEATED = 200
-"""Of each kind, the events of earlier runs that are put into the agent's events at the start."""
-
 STAGES = ("store", "signals", "orders")
 """Components with an inbox, for the queue metrics."""
-
-
-REPEATED = (
-    EventLogKind.TRADE,
-    EventLogKind.SIGNAL,
-    EventLogKind.RISK,
-    EventLogKind.ORDER,
-    EventLogKind.RECOVERY,
-)
-
-
-def _latest(session: Session) -> list[Event]:
-    """Return the latest events of each kind, oldest first."""
-    found = [
-        event
-        for kind in REPEATED
-        for event in latest_events(session, kind=kind, number=EVENTS_REPEATED)
-    ]
-    return sorted(found, key=lambda event: event.at)
 
 
 class Bot(Assembly):
@@ -287,14 +263,11 @@ class Bot(Assembly):
         )
 
     async def _repeat_events(self) -> None:
-        """Put the latest events into the agent's: an earlier run may have crashed before."""
-        try:
-            found = await asyncio.to_thread(read, self._config, _latest)
-        except (StoreError, ConfigError) as error:
-            log.warning("events_not_repeated", error=str(error))
-            return
-        for event in found or []:
-            journal_event(self.agent.events, event)
+        if self.failover is None:
+            await repeat_events(self.store, self.agent.events)
+        else:
+            instance = self._config.instance or self._config.name
+            await repeat_events(self.failover.reader, self.agent.events, instance=instance)
 
     async def _restore_signals(self) -> None:
         """Continue from the prices of an earlier run, if they are recent enough."""

@@ -104,6 +104,11 @@ class Failover:
         self.leadership: Leadership | None = None
 
     @property
+    def reader(self) -> BoundedConnection:
+        """Return the connection that reads the records, also of a standby."""
+        return self._connections[2]
+
+    @property
     def may_submit(self) -> bool:
         """Return whether an order may be sent now."""
         return self.leadership is not None and self.leadership.may_submit
