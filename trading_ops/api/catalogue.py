@@ -1,6 +1,6 @@
 """Runbooks as loaded, actions, and running an action manually."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Annotated
 
@@ -117,12 +117,24 @@ class CatalogueRoutes:
     """Handlers of `runbooks` and `actions`."""
 
     def __init__(
-        self, index: RunbookIndex, texts: Mapping[str, str], manual: ManualActions
+        self,
+        index: RunbookIndex,
+        texts: Mapping[str, str],
+        manual: ManualActions,
+        count_admin: Callable[[str], None] = lambda _action: None,
     ) -> None:
-        """Set each runbook's text by alert, as loaded together with its plan."""
+        """Use these.
+
+        Args:
+            index: of the runbooks.
+            texts: each runbook's text by alert, as loaded together with its plan.
+            manual: runs actions.
+            count_admin: called with the name of each action that an admin runs.
+        """
         self._runbooks = {name: _runbook(book) for name, book in sorted(index.runbooks.items())}
         self._texts = texts
         self._manual = manual
+        self._count_admin = count_admin
         self._registry = index.registry
 
     async def runbooks(self) -> RunbookPage:
@@ -152,8 +164,11 @@ class CatalogueRoutes:
         target = self._registry.find(body.target)
         if target is not None and target.kind not in BOTS:
             invalid(f"`target` must be a bot: {target.name} is of kind {target.kind}")
-        if not identity.may(_role(name)):
+        role = role_of_action(name)
+        if not identity.may(role):
             raise web.HTTPForbidden(text=f"a one-shot action needs the role {Role.ADMIN}")
+        if role is Role.ADMIN:
+            self._count_admin(name)
         outcome = await self._manual.execute(
             name,
             body.target,
@@ -181,7 +196,8 @@ def _order(outcome: ActionOutcome) -> ActionOutcomeView:
     )
 
 
-def _role(name: str) -> Role:
+def role_of_action(name: str) -> Role:
+    """Return the role that is needed to run an action manually."""
     return Role.ADMIN if ACTIONS[name].delivery is DeliverySemantics.ONE_SHOT else Role.OPERATOR
 
 
@@ -192,7 +208,7 @@ def _action(name: str) -> ActionView:
         summary=(kind.__doc__ or "").split("\n\n")[0],
         delivery=kind.delivery,
         params=sorted(kind.params),
-        role=_role(name),
+        role=role_of_action(name),
     )
 
 

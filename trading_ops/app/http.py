@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from trading_ops import clock
+from trading_ops.api.admin_requests import admin_operations, count_admin_requests
 from trading_ops.api.alerts import AlertRoutes
 from trading_ops.api.approvals import ApprovalRoutes
 from trading_ops.api.attempts import AttemptRoutes
@@ -43,7 +44,10 @@ def application_of(deps: Dependencies, parts: Parts) -> web.Application:
     )
     stream = StreamRoutes(Feed(deps.api_reader), Feed(deps.api_reader, BOT_EVENTS), authenticator)
     deps.metrics.websocket_clients.set_function(lambda: stream.clients)
-    table = routes(_handlers(deps, parts, stream))
+    handlers = _handlers(deps, parts, stream)
+    table = count_admin_requests(routes(handlers), deps.metrics.security.count_admin)
+    for operation in admin_operations(table):
+        deps.metrics.security.admin_requests.labels(operation)
     application = build_application(table, authenticator)
     add_console(
         application,
@@ -85,7 +89,9 @@ def _handlers(deps: Dependencies, parts: Parts, stream: StreamRoutes) -> Handler
             reader, writer, registry, loop.acknowledgements, lambda: loop.snapshot
         ),
         attempts=AttemptRoutes(reader, registry),
-        catalogue=CatalogueRoutes(deps.index, books, loop.manual_actions),
+        catalogue=CatalogueRoutes(
+            deps.index, books, loop.manual_actions, deps.metrics.security.count_admin
+        ),
         approvals=ApprovalRoutes(writer, reader),
         automation=AutomationRoutes(writer, reader, registry, deps.metrics),
         backups=BackupRoutes(reader, parts.backups),

@@ -153,12 +153,17 @@ class SecurityMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.auth_refused = counter("trading_ops_auth_refused_total", registry)
+        self.admin_requests = counter("trading_ops_admin_requests_total", registry)
         self.impostors = counter("trading_ops_impostors_refused_total", registry)
         self.certificate_expiry = gauge(
             "trading_ops_certificate_expiry_timestamp_seconds", registry
         )
         for refusal in ("no_token", "unknown_token", "role", "forged"):
             self.auth_refused.labels(refusal)
+
+    def count_admin(self, operation: str) -> None:
+        """Count a request that needs the role admin."""
+        self.admin_requests.labels(operation).inc()
 
 
 class AgentMetrics:

@@ -222,17 +222,13 @@ REFUSED = row(
             limits=above(5),
             runbook="TradingOpsAuthRefused",
         ),
-        steps(
-            "Time until certificates expire",
-            "s",
-            {
-                "{{component}}": "min by (component) "
-                "(trading_ops_certificate_expiry_timestamp_seconds) - time()"
-            },
-            "TLS certificates that the reconciler has, or that other processes present to it. "
-            "Empty without TLS.",
-            limits=below(14 * 86400),
-            runbook="TradingOpsCertificateExpiring",
+        events(
+            "Admin requests",
+            "short",
+            gain("trading_ops_admin_requests_total", "operation"),
+            "Requests that need the role admin, by operation. The audit log has the names.",
+            limits=above(1),
+            runbook="TradingOpsAdminAction",
         ),
         steps(
             "Changes of rules and runbooks",
@@ -244,6 +240,20 @@ REFUSED = row(
             "Times in 15 minutes that our rules in Prometheus or the runbooks were changed.",
             limits=above(1),
             runbook="TradingOpsConfigurationChanged",
+        ),
+    ),
+    (
+        steps(
+            "Time until certificates expire",
+            "s",
+            {
+                "{{component}}": "min by (component) "
+                "(trading_ops_certificate_expiry_timestamp_seconds) - time()"
+            },
+            "TLS certificates that the reconciler has, or that other processes present to it. "
+            "Empty without TLS.",
+            limits=below(14 * 86400),
+            runbook="TradingOpsCertificateExpiring",
         ),
         steps(
             "Manual silences",

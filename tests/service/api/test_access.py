@@ -1,6 +1,7 @@
 """Every route, every role, every way to write the path: nothing is reachable without its role."""
 
 import asyncio
+import math
 from collections.abc import Iterator
 from hashlib import sha256
 
@@ -299,6 +300,27 @@ async def test_refused_requests_are_counted_and_logged_once_a_minute(
     assert len(lines) < 7, "not one for each request"
     assert {line["peer"] for line in lines} == {"127.0.0.1"}
     assert "guess" not in str(lines)
+
+
+async def test_requests_of_admins_are_counted(start: Start, with_tokens: Settings) -> None:
+    """Routes and one-shot actions; not what another role may do, and not what is refused."""
+    del with_tokens
+    resume, restart = "/api/v1/targets/alpha/resume", "/api/v1/actions/restart_bot"
+    action = {"target": "alpha", "params": {}, "owner": "ada", "reason": "a test"}
+    async with start() as running:
+        for role in (Role.OPERATOR, Role.ADMIN):
+            await ask(running, "POST", resume, TOKENS[role], json={"reason": "x"})
+            await ask(running, "POST", restart, TOKENS[role], json=action)
+            await ask(running, "POST", "/api/v1/halt", TOKENS[role], json={"reason": "x"})
+        counted = {
+            operation: await running.metric(
+                f'trading_ops_admin_requests_total{{operation="{operation}"}}'
+            )
+            for operation in ("resume", "restart_bot", "approve")
+        }
+        halts = await running.metric('trading_ops_admin_requests_total{operation="halt"}')
+    assert counted == {"resume": 1, "restart_bot": 1, "approve": 0}
+    assert math.isnan(halts), "an operator may halt"
 
 
 async def test_tokens_count_again_once_the_mode_of_their_file_is_right(

@@ -19,6 +19,7 @@ from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.store import holds, maintenance
 
 LABELLED = {
+    "trading_ops_admin_requests_total",
     "trading_ops_certificate_expiry_timestamp_seconds",
     "trading_ops_freqtrade_requests_total",
     "trading_ops_holds_reapplied_total",

@@ -290,6 +290,13 @@ RECONCILER_METRICS: tuple[Metric, ...] = (
         why="Guessed or revoked tokens, or requests beyond the role.",
         vital=True,
     ),
+    _counter(
+        name="trading_ops_admin_requests_total",
+        labels=("operation",),
+        help="Requests to the API or the console that need the role admin, by operation.",
+        why="Who has an admin token can make a halted bot trade.",
+        vital=True,
+    ),
     _gauge(
         name="trading_ops_targets_last_reload_successful",
         help="1 if the last load of targets.yml succeeded, 0 if the file is invalid.",
