@@ -343,7 +343,7 @@ async def test_killed_at_any_commit_the_audit_is_clean(
         with transaction(engine, KEY) as connection:
             incident(connection, at)
             orders(connection, at)
-        # In several transactions: PostgreSQL ends one that is idle for 10 s, as on a loaded machine.
+        # In several transactions: PostgreSQL ends one that is idle for 10 s, as under load.
         for first in range(0, 1_200, 100):
             with transaction(engine, KEY) as connection:
                 for number in range(first, first + 100):
