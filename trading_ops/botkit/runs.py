@@ -6,7 +6,7 @@ was interrupted during its shutdown.
 
     last = assess_at_start(stored_run, now=clock.timestamp())
     if last.end is End.CRASHED:
-        print(describe(last))
+        log.warning("crash_found", away_seconds=last.age_seconds)
 """
 
 from dataclasses import dataclass
@@ -60,9 +60,6 @@ class End(StrEnum):
     UNKNOWN = "unknown"
     """No run is recorded: this is the first start, or the records were lost."""
 
-    RUNNING = "running"
-    """Its last heartbeat is recent; only `assess_from_outside` returns this."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class LastRun:
@@ -86,35 +83,6 @@ def assess_at_start(run: BotRun | None, now: float) -> LastRun:
         return LastRun(end=End.UNKNOWN)
     end = End.CRASHED if run.ended_at is None else End.CLEAN
     return LastRun(end=end, age_seconds=_age(run, now), run=run)
-
-
-def assess_from_outside(run: BotRun | None, now: float, crash_after_seconds: float) -> LastRun:
-    """Assess a run that may still be in progress.
-
-    Args:
-        run: the latest recorded run, or None.
-        now: seconds since the epoch.
-        crash_after_seconds: a run without a heartbeat for longer than this counts as crashed.
-    """
-    last = assess_at_start(run, now)
-    age = last.age_seconds
-    if last.end is End.CRASHED and age is not None and age <= crash_after_seconds:
-        return LastRun(end=End.RUNNING, age_seconds=age, run=run)
-    return last
-
-
-def describe(last: LastRun) -> str:
-    """Return one human-readable line, for example "clean: process 42 of release 1.2 ended …"."""
-    run, age = last.run, last.age_seconds
-    if run is None or age is None:
-        return "unknown: no run is recorded"
-    process = f"process {run.pid} of release {run.version}"
-    if last.end is End.CLEAN:
-        left = f", {run.left_open} orders may have been left open" if run.left_open else ""
-        return f"clean: {process} ended cleanly {age:.0f} s ago{left}"
-    if last.end is End.RUNNING:
-        return f"running: {process} was last active {age:.0f} s ago"
-    return f"crashed: {process} recorded no end and was last active {age:.0f} s ago"
 
 
 def _age(run: BotRun, now: float) -> float:

@@ -13,7 +13,6 @@ import pytest
 
 from tests.service.bot.conftest import Venue
 from tests.service.botkit.conftest import sample, until
-from trading_ops_lab.paper.bot.__main__ import CRASHED, UNKNOWN, main
 from trading_ops_lab.paper.bot.bot import Bot
 from trading_ops_lab.paper.bot.config import BotConfig
 
@@ -26,12 +25,6 @@ def events(folder: Path, code: str) -> list[dict[str, Any]]:
         return [msgspec.json.decode(row[0]) for row in connection.execute(query, (code,))]
 
 
-def make_impatient(config: BotConfig, file: Path) -> None:
-    """Have a heartbeat of any age taken for a crash."""
-    times = {"crash_after_seconds": 1e-6, "heartbeat_store_seconds": 1e-7}
-    file.write_bytes(msgspec.json.encode(msgspec.structs.replace(config, **times), enc_hook=str))
-
-
 async def started_bot(config: BotConfig) -> Bot:
     """Start a bot and wait until it has recovered."""
     bot = Bot(config)
@@ -41,17 +34,13 @@ async def started_bot(config: BotConfig) -> Bot:
 
 
 async def test_a_crash_is_found_reported_and_counted(
-    venue: Venue, spawn: Spawn, config: BotConfig, config_file: Path, tmp_path: Path
+    venue: Venue, spawn: Spawn, config: BotConfig, tmp_path: Path
 ) -> None:
     """Each start after a kill is one more unclean start; an ordered end is none."""
-    assert main(["--config", str(config_file), "--last-run"]) == UNKNOWN
     process = spawn()
     await until(lambda: venue.journal("dead_man_armed"), within=40)
-    assert main(["--config", str(config_file), "--last-run"]) == 0
     process.send_signal(signal.SIGKILL)
     process.wait()
-    make_impatient(config, config_file)
-    assert main(["--config", str(config_file), "--last-run"]) == CRASHED
 
     bot = await started_bot(config)
     assert sample(bot.metrics, "trading_bot_last_exit", how="crashed") == 1

@@ -1,6 +1,5 @@
 """Events: kept within bounds, printed as readable text, without secrets."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,8 +25,6 @@ from trading_ops.botkit.records.sqlite import SqliteDriver
 from trading_ops.botkit.records.store import Store
 from trading_ops.errors import StoreError
 from trading_ops.instrument import BotMetrics
-from trading_ops_lab.paper.bot.__main__ import main
-from trading_ops_lab.paper.bot.config import BotConfig
 
 DAY = 86_400.0
 BEGIN = 1_750_000_000.0
@@ -103,52 +100,6 @@ def test_a_large_leftover_goes_in_pieces(tmp_path: Path, monkeypatch: pytest.Mon
     ]
     assert (more, driver.transact(number_of)) == ([True, True, False], 0)
     driver.close()
-
-
-@pytest.fixture
-def kept(config: BotConfig) -> None:
-    """A bot that ran once: its file holds some events."""
-    config.state_dir.mkdir(exist_ok=True)
-    driver = SqliteDriver(config.state_dir / "bot.db")
-    driver.open()
-    events = [
-        event(BEGIN + n, kind, n=n) for n, kind in enumerate([*EventLogKind, EventLogKind.RISK])
-    ]
-    driver.transact(lambda session: add_events(session, events))
-    driver.close()
-
-
-@pytest.mark.usefixtures("kept")
-def test_events_are_printed(config_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Oldest first, one JSON object a line, of one kind if asked for, of a bot that is down."""
-
-    def printed(*arguments: str) -> list[dict[str, object]]:
-        assert main(["--config", str(config_file), "--events", *arguments]) == 0
-        return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-
-    every = printed()
-    assert [event["detail"] for event in every] == [{"n": n} for n in range(6)]
-    assert every[0] == {
-        "at": BEGIN,
-        "kind": "ORDER",
-        "code": "c",
-        "symbol": SYMBOL,
-        "order": "o",
-        "detail": {"n": 0},
-    }
-    assert [event["detail"] for event in printed("--kind", "RISK", "--last", "1")] == [{"n": 5}]
-    for wrong in (["--last", "0"], ["--kind", "NONE"]):
-        with pytest.raises(SystemExit):
-            printed(*wrong)
-
-
-def test_no_records_are_one_sentence(
-    config_file: Path, config: BotConfig, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Nothing is made by looking."""
-    assert main(["--config", str(config_file), "--events"]) == 1
-    assert "no records yet. Fix: " in capsys.readouterr().err
-    assert not (config.state_dir / "bot.db").exists()
 
 
 @pytest.fixture

@@ -1,9 +1,10 @@
 """A bot in a process of its own, with a model and a log folder, trading on the real venue."""
 
 import json
+import sqlite3
 import subprocess
-import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +44,13 @@ async def test_a_model_decides_is_replaced_and_everything_is_reported(
     log = tmp_path / "log" / "bot-alpha.log"
 
     def events_of(kind: str) -> list[dict[str, Any]]:
-        arguments = ["--config", str(config_file), "--events", "--kind", kind, "--last", "1000"]
-        done = subprocess.run(
-            [sys.executable, "-m", "trading_ops_lab.paper.bot", *arguments],
-            capture_output=True,
-            check=True,
-            text=True,
-        )
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        query = "SELECT code, order_id, detail FROM events WHERE kind = ? ORDER BY id"
+        with closing(sqlite3.connect(tmp_path / "bot" / "bot.db")) as connection:
+            rows = connection.execute(query, (kind,)).fetchall()
+        return [
+            {"code": code, "order": order, "detail": json.loads(detail)}
+            for code, order, detail in rows
+        ]
 
     def ordered_by(source: str) -> list[dict[str, Any]]:
         ordered = [event for event in events_of("SIGNAL") if event["code"] == "ordered"]
@@ -70,7 +70,7 @@ async def test_a_model_decides_is_replaced_and_everything_is_reported(
     assert bot.wait(60) == 0
     first = ordered_by("model")[0]
     assert set(first["detail"]) >= {"signal", "confidence", "horizon_seconds", "target"}
-    assert first["order"] in {event.get("order") for event in events_of("ORDER")}
+    assert first["order"] in {event["order"] for event in events_of("ORDER")}
     codes = [event["code"] for event in events_of("SIGNAL") if event["code"] != "ordered"]
     assert codes[:2] == ["model_decides", "fallback_decides"]
     lines = [json.loads(line) for line in lines_of(log)]

@@ -1,25 +1,19 @@
 """`python -m trading_ops_lab.paper.bot --config FILE.json`: run one bot until SIGTERM or SIGINT.
 
 A second SIGINT ends it at once with 130: nothing more is sent, the records are closed cleanly, and
-the venue's dead man's switch stays armed. `--last-run` only prints how the last run ended.
-`--events` only prints what the bot did and why, one JSON object per line. `--observe` starts the
-bot on a copy of its state without the account: a restore test uses it.
+the venue's dead man's switch stays armed. `--observe` starts the bot on a copy of its state without
+the account: a restore test uses it.
 """
 
 import argparse
 import asyncio
-import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import msgspec
-
-from trading_ops import clock, logs
+from trading_ops import logs
 from trading_ops.agent.attempts import current_attempt
 from trading_ops.botkit.leadership.lease import LeaseLost
-from trading_ops.botkit.records.events import EventLogKind
-from trading_ops.botkit.runs import End, assess_from_outside, describe
 from trading_ops.botkit.shutdown import INTERRUPTED, MARGIN_SECONDS, StopSignals, exit_after
 from trading_ops.config.loading import load_log_policy
 from trading_ops.errors import TradingOpsError
@@ -31,12 +25,8 @@ from trading_ops_lab.paper.bot.bot import Bot
 from trading_ops_lab.paper.bot.config import BotConfig, load_config
 from trading_ops_lab.paper.bot.failover import Ending
 from trading_ops_lab.paper.bot.observe import observe
-from trading_ops_lab.paper.bot.records_reader import events_of, line_of, read
-from trading_ops_lab.paper.bot.run_record import last_run
 
 FAILED = 1
-CRASHED = 3
-UNKNOWN = 4
 REPLACED = 5
 
 ABANDON_SECONDS = 5.0
@@ -48,28 +38,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0: a graceful shutdown. 1: it could not start. 5: another instance of the bot has taken over;
     started again, this one is a standby. 130: interrupted.
-
-    With `--last-run`: 0 after a clean end or while it runs, 3 after a crash, 4 for unknown.
     """
     parser = argparse.ArgumentParser(prog="trading_ops_lab.paper.bot", description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="the bot's JSON file")
-    parser.add_argument("--last-run", action="store_true", help="print how the last run ended")
     parser.add_argument(
         "--observe",
         type=Path,
         metavar="FOLDER",
         help="start in observe mode on a copy of the state folder, print what it holds, and stop",
     )
-    parser.add_argument("--events", action="store_true", help="print the latest events")
-    parser.add_argument("--kind", choices=list(EventLogKind), help="only events of this kind")
-    parser.add_argument("--last", type=_count, default=50, metavar="N", help="at most N events; 50")
     arguments = parser.parse_args(argv)
     try:
         config = load_config(arguments.config)
-        if arguments.last_run:
-            return _print_last_run(config)
-        if arguments.events:
-            return _print_events(config, arguments.kind, arguments.last)
         if arguments.observe:
             logs.configure(f"bot-{config.name}", level="WARNING", bot=config.name)
             print(asyncio.run(observe(config, arguments.observe)))  # noqa: T201 - the answer
@@ -142,29 +122,6 @@ async def _limit_shutdown(
     await signals.graceful.wait()
     if leave_by is not None:
         leave_by(config.shutdown.total + MARGIN_SECONDS)
-
-
-def _print_last_run(config: BotConfig) -> int:
-    run = read(config, last_run)
-    found = assess_from_outside(run, clock.timestamp(), config.crash_after_seconds)
-    with contextlib.suppress(BrokenPipeError):
-        print(describe(found))  # noqa: T201 - the answer
-    return {End.CRASHED: CRASHED, End.UNKNOWN: UNKNOWN}.get(found.end, 0)
-
-
-def _print_events(config: BotConfig, kind: str | None, last: int) -> int:
-    wanted = EventLogKind(kind) if kind else None
-    with contextlib.suppress(BrokenPipeError):
-        for event in events_of(config, kind=wanted, number=last):
-            print(msgspec.json.encode(line_of(event)).decode())  # noqa: T201 - the answer
-    return 0
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
 
 
 if __name__ == "__main__":

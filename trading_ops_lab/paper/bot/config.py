@@ -146,9 +146,6 @@ class BotConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     heartbeat_store_seconds: Positive = 30.0
     """Time between two stored heartbeats, with the signals' prices."""
 
-    crash_after_seconds: Positive = 300.0
-    """Age of the last stored heartbeat from which `--last-run` reports a crash."""
-
     signals_restore_seconds: Positive = 60.0
     """Maximum age of the stored prices that the signals continue from after a restart."""
 
@@ -252,13 +249,6 @@ def _check_times(config: BotConfig, path: Path) -> None:
             "shutdown",
             f"its steps take {config.shutdown.total:g} s together",
             f"keep the sum within {LONGEST_SECONDS:g} s",
-        )
-    if config.crash_after_seconds < 2 * config.heartbeat_store_seconds:
-        raise ConfigError(
-            str(path),
-            "crash_after_seconds",
-            "it is below two heartbeat_store_seconds",
-            "make it some times as long",
         )
     if config.lost_order_seconds <= config.request_timeout_seconds:
         raise ConfigError(

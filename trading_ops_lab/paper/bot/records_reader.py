@@ -3,31 +3,12 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from trading_ops.botkit.records.events import Event, EventLogKind, latest_events
 from trading_ops.botkit.records.sql import Session
 from trading_ops.botkit.records.sqlite import read_only
-from trading_ops.errors import ConfigError, StoreError
+from trading_ops.errors import ConfigError
 from trading_ops_lab.paper.bot.config import BotConfig, read_secret
 
 Result = TypeVar("Result")
-
-
-def events_of(config: BotConfig, *, kind: EventLogKind | None, number: int) -> list[Event]:
-    """Return the newest events of a bot, oldest first.
-
-    Raises:
-        StoreError: the records cannot be read, or there are none yet.
-        ConfigError: the file with the database URL cannot be read.
-    """
-
-    def work(session: Session) -> list[Event]:
-        return latest_events(session, kind=kind, number=number)
-
-    found = read(config, work)
-    if found is None:
-        path = config.state_dir / "bot.db"
-        raise StoreError(f"{path}: there are no records yet. Fix: start the bot once")
-    return found[::-1]
 
 
 def read(config: BotConfig, work: Callable[[Session], Result]) -> Result | None:
@@ -41,19 +22,6 @@ def read(config: BotConfig, work: Callable[[Session], Result]) -> Result | None:
         return _on_server(read_secret(config.records.url_file), config.name, work)
     path = config.state_dir / "bot.db"
     return read_only(path, work) if path.exists() else None
-
-
-def line_of(event: Event) -> dict[str, object]:
-    """Return an event as a JSON object, without empty fields."""
-    fields = {
-        "at": event.at,
-        "kind": event.kind.value,
-        "code": event.code,
-        "symbol": event.symbol,
-        "order": event.order_id,
-        "detail": event.detail,
-    }
-    return {name: value for name, value in fields.items() if value not in (None, {})}
 
 
 def _on_server(url: str, bot: str, work: Callable[[Session], Result]) -> Result:

@@ -1,24 +1,20 @@
-"""The venue adapter for Kraken through ccxt: requests and answers in botkit's values.
+"""The venue adapter for Kraken through ccxt: what differs from botkit's adapter for any venue.
 
 ccxt is imported with the first client and not before: it takes most of the bot's memory and start
 time.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from typing import Any
 
-import aiohttp
-
-from trading_ops.botkit.orders.market import Rules
-from trading_ops.botkit.orders.order import Order, OrderType, VenueOrder
+from trading_ops.botkit.orders.order import VenueOrder
 from trading_ops.botkit.venue.adapter import (
     AccountHistoryPage,
     Balance,
-    Candle,
     Cursor,
 )
+from trading_ops.botkit.venue.ccxt_venue import CcxtVenue
 from trading_ops.redaction import known
 from trading_ops_lab.paper.bot.brokerage.ccxt_kraken import kraken_class
 from trading_ops_lab.paper.bot.brokerage.kraken_values import decimal, entry_of, order_of, trade_of
@@ -32,8 +28,6 @@ LISTS = {"TradesHistory": "trades", "Ledgers": "ledger"}
 MOST_PAGES = 200
 """Of fifty entries each; a longer history is reported as incomplete."""
 
-Call = Callable[["Kraken"], Awaitable[Any]]
-
 
 @dataclass(frozen=True, kw_only=True)
 class KrakenCursor(Cursor):
@@ -45,8 +39,11 @@ class KrakenCursor(Cursor):
     """The newest entry of the first page."""
 
 
-class Kraken:
-    """One ccxt client; the HTTP session is the broker's and can be replaced."""
+class Kraken(CcxtVenue):
+    """botkit's adapter, with Kraken's own answers where ccxt's unified ones are inexact or slower.
+
+    Kraken's orders have their exact cost and fee, and its history has pages by offset.
+    """
 
     def __init__(
         self,
@@ -67,7 +64,7 @@ class Kraken:
             issue_nonce: returns the next nonce.
         """
         url = f"http://{address}"
-        self._client = kraken_class()(
+        client = kraken_class()(
             {
                 "apiKey": key,
                 "secret": secret,
@@ -77,35 +74,14 @@ class Kraken:
                 "session": None,
             }
         )
-        self._client.urls["api"] = {"public": url, "private": url}
-        self._client.incrementing_nonce = issue_nonce
-
-    def use_session(self, session: aiohttp.ClientSession) -> None:
-        """Make all further requests through this session."""
-        self._client.session = session
+        client.urls["api"] = {"public": url, "private": url}
+        client.incrementing_nonce = issue_nonce
+        super().__init__(client, symbols=())  # Kraken requires a symbol for no request
 
     async def close(self) -> None:
         """Close the client; the session belongs to the broker and stays open."""
-        self._client.session = None
         self._client.timeout_on_exit = 0
-        await self._client.close()
-
-    async def load_markets(self) -> None:
-        """Load the venue's markets."""
-        await self._client.load_markets()
-
-    def rules(self, symbol: str) -> Rules:
-        """Return the rules of a symbol; markets must be loaded.
-
-        Raises:
-            KeyError: the venue does not trade the symbol.
-        """
-        market = self._client.markets[symbol]
-        return Rules(
-            tick=decimal(market["precision"]["price"]),
-            lot=decimal(market["precision"]["amount"]),
-            minimum=decimal(market["limits"]["amount"]["min"]),
-        )
+        await super().close()
 
     async def server_time(self) -> float:
         """Return the venue's time, accurate to half a second: it sends whole seconds."""
@@ -126,10 +102,6 @@ class Kraken:
             )
             for name, entry in raw.items()
         }
-
-    async def positions(self) -> dict[str, Decimal]:
-        """Return no positions: on the spot market a position is a balance."""
-        return {}
 
     async def open_orders(self) -> list[VenueOrder]:
         """Return all open orders of the account."""
@@ -189,49 +161,10 @@ class Kraken:
             next_cursor=following,
         )
 
-    async def submit(self, order: Order) -> str:
-        """Place an order; return the venue's id."""
-        params: dict[str, str] = {"clientOrderId": order.client_id}
-        if order.type is OrderType.STOP_LOSS:
-            params["stopLossPrice"] = format(order.stop_price or order.price, "f")
-        answer = await self._client.create_order(
-            order.symbol,
-            "limit" if order.type is OrderType.LIMIT else "market",
-            order.side.value,
-            format(order.quantity, "f"),
-            format(order.price, "f") if order.type is OrderType.LIMIT else None,
-            params,
-        )
-        return str(answer["id"])
-
-    async def cancel(self, venue_id: str) -> None:
-        """Cancel an order."""
-        await self._client.cancel_order(venue_id)
-
     async def cancel_all(self) -> int:
         """Cancel all open orders of the account; return how many there were."""
         answer = await self._client.private_post_cancelall()
         return int(answer["result"]["count"])
-
-    async def candles(self, symbol: str, *, timeframe: str, since: float) -> list[Candle]:
-        """Return bars, oldest first; the last one may still be open."""
-        # Without a start the venue returns the latest bars; a start of zero is none.
-        bars = await self._client.fetch_ohlcv(symbol, timeframe, round(since * 1000) or None)
-        return [
-            Candle(
-                opened_at=bar[0] / 1000,
-                open=decimal(bar[1]),
-                high=decimal(bar[2]),
-                low=decimal(bar[3]),
-                close=decimal(bar[4]),
-                volume=decimal(bar[5]),
-            )
-            for bar in bars
-        ]
-
-    async def cancel_all_after(self, seconds: int) -> None:
-        """Set the dead man's switch: cancel all orders after this many seconds; 0 disarms it."""
-        await self._client.cancel_all_orders_after(seconds * 1000)
 
     def _symbol(self, pair: str) -> str:
         return str(self._client.safe_symbol(pair))
