@@ -123,6 +123,25 @@ def test_a_failed_delivery_is_tried_again_and_given_up_at_last(connection: Conne
     assert (backlog.waiting, backlog.dead, backlog.oldest_due) == (0, 1, NOW)
 
 
+def test_a_person_retries_all_that_is_dead(engine: Engine) -> None:
+    """Not what was delivered or discarded; the audit log has one entry."""
+    with transaction(engine) as connection:
+        store(connection, *(draft(number) for number in range(4)))
+        while (batch := claim(connection)) is not None:
+            messages.failed(connection, batch, error="x", now=NOW + GIVE_UP)
+        messages.discard(connection, messages.id_of("k1", "mail"), owner="ann", now=NOW)
+        assert sorted(states(connection)) == ["dead", "dead", "dead", "discarded"]
+        assert messages.retry_dead(connection, owner="ann", now=NOW + GIVE_UP) == 3
+        assert sorted(states(connection)) == ["discarded", "waiting", "waiting", "waiting"]
+        again = claim(connection, NOW + GIVE_UP)
+        assert again is not None
+        assert again.attempts == 1
+        assert messages.retry_dead(connection, owner="ann", now=NOW + GIVE_UP) == 0
+    with engine.connect() as connection:
+        kinds = [event.kind for event in events.latest(connection)]
+    assert kinds.count("messages_retried") == 1
+
+
 def test_a_person_retries_or_discards_what_is_dead(engine: Engine) -> None:
     """Both are in the audit log with who ordered it."""
     with transaction(engine) as connection:

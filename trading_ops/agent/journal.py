@@ -44,6 +44,7 @@ CREATE TABLE IF NOT EXISTS journal (id TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS events (
     number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, event TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS reader (one INTEGER PRIMARY KEY, number INTEGER NOT NULL);
 """
 
 _logger = logging.getLogger(__name__)
@@ -86,7 +87,10 @@ class EventJournal:
     """The number of the newest stored event."""
 
     lost: int = field(init=False, default=0)
-    """Number of events of this process that were dropped."""
+    """Number of events that this process dropped before they were stored, or read."""
+
+    _read_upto: int = field(init=False, default=0)
+    """The number of the newest event that a reader has, by its last request."""
 
     _waiting: deque[_Added] = field(init=False, default_factory=deque)
     _changed: threading.Condition = field(init=False, default_factory=threading.Condition)
@@ -184,6 +188,7 @@ class EventJournal:
             OSError: the file cannot be read.
         """
         limit = max(1, min(limit, PAGE))
+        self._read_upto = max(self._read_upto, min(after, self.head))
         try:
             with closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True)) as connection:
                 rows = connection.execute(
@@ -224,12 +229,15 @@ class EventJournal:
             row = connection.execute("SELECT id FROM journal").fetchone()
             if row is None:
                 row = (str(uuid.uuid4()),)
+                self._read_upto = 0
                 connection.execute("INSERT INTO journal VALUES (?)", row)
             head = connection.execute("SELECT max(number) FROM events").fetchone()[0]
+            reader = connection.execute("SELECT number FROM reader").fetchone()
         except BaseException:
             connection.close()
             raise
         self.head, self.id = head or 0, row[0]
+        self._read_upto = max(self._read_upto, reader[0] if reader else 0)
         return connection
 
     def _write_all(self, connection: sqlite3.Connection) -> None:
@@ -250,7 +258,14 @@ class EventJournal:
                     [(waiting.id, waiting.event) for waiting in batch],
                 )
                 head = connection.execute("SELECT max(number) FROM events").fetchone()[0] or 0
+                unread = connection.execute(
+                    "SELECT count(*) FROM events WHERE number <= ? AND number > ?",
+                    (head - self.kept, self._read_upto),
+                ).fetchone()[0]
                 connection.execute("DELETE FROM events WHERE number <= ?", (head - self.kept,))
+                connection.execute(
+                    "INSERT OR REPLACE INTO reader VALUES (1, ?)", (self._read_upto,)
+                )
                 connection.execute("COMMIT")
             except BaseException:
                 connection.rollback()
@@ -259,4 +274,5 @@ class EventJournal:
                 for _ in batch:
                     self._waiting.popleft()
                 self.head = head
+                self.lost += unread
                 self._changed.notify_all()

@@ -18,8 +18,8 @@ from trading_ops.store.search import PagePosition, TimeRange
 FACTS = ("bot", "kind", "severity", "strategy", "symbol", "order", "correlation")
 
 
-class BotEventQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Filters and page of the list."""
+class BotEventFilters(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Filters of events."""
 
     bot: Key | None = None
     kind: BotEventKind | None = None
@@ -30,6 +30,29 @@ class BotEventQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     correlation: Key | None = None
     since: Moment | None = None
     until: Moment | None = None
+
+    @property
+    def columns(self) -> dict[str, str | None]:
+        """Return the wanted values by column."""
+        return {
+            "bot": self.bot,
+            "kind": self.kind and self.kind.value,
+            "severity": self.severity and self.severity.value,
+            "strategy": self.strategy,
+            "symbol": self.symbol,
+            "order_id": self.order,
+            "correlation": self.correlation,
+        }
+
+    @property
+    def span(self) -> TimeRange:
+        """Return the wanted time."""
+        return TimeRange(since=self.since, until=self.until)
+
+
+class BotEventQuery(BotEventFilters, forbid_unknown_fields=True, kw_only=True):
+    """Filters and page of the list."""
+
     limit: Limit = 100
     cursor: Cursor | None = None
 
@@ -68,14 +91,6 @@ class BotEventPage(msgspec.Struct, kw_only=True):
     """Number of the newest stored event: `after` of a stream that continues this list."""
 
 
-class BotEventSummaryQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Bot and period."""
-
-    bot: Key | None = None
-    since: Moment | None = None
-    until: Moment | None = None
-
-
 class BotEventCount(msgspec.Struct, kw_only=True):
     """Number of events of one bot, kind and severity."""
 
@@ -100,20 +115,15 @@ class BotEventRoutes:
 
     async def search(self, query: BotEventQuery) -> BotEventPage:
         """Return events that bots reported, newest first."""
-        filters = {
-            "bot": query.bot,
-            "kind": query.kind and query.kind.value,
-            "severity": query.severity and query.severity.value,
-            "strategy": query.strategy,
-            "symbol": query.symbol,
-            "order_id": query.order,
-            "correlation": query.correlation,
-        }
-        span, after = TimeRange(since=query.since, until=query.until), place_of(query.cursor)
+        after = place_of(query.cursor)
 
         def find(connection: Connection) -> tuple[list[StoredBotEvent], int]:
             found = bot_events.search(
-                connection, filters=filters, span=span, after=after, limit=query.limit + 1
+                connection,
+                filters=query.columns,
+                span=query.span,
+                after=after,
+                limit=query.limit + 1,
             )
             return found, bot_events.head(connection)
 
@@ -124,10 +134,10 @@ class BotEventRoutes:
             place = str(PagePosition(page[-1].event.at, page[-1].id))
         return BotEventPage(events=[_view(event) for event in page], next=place, head=head)
 
-    async def summary(self, query: BotEventSummaryQuery) -> BotEventSummary:
+    async def summary(self, query: BotEventFilters) -> BotEventSummary:
         """Return the number of events by bot, kind and severity."""
-        span = TimeRange(since=query.since, until=query.until)
-        found = await self._reader.read(partial(bot_events.counts, bot=query.bot, span=span))
+        count = partial(bot_events.counts, filters=query.columns, span=query.span)
+        found = await self._reader.read(count)
         names = BotEventCount.__struct_fields__
         counts = [BotEventCount(**{name: getattr(row, name) for name in names}) for row in found]
         return BotEventSummary(counts=counts)

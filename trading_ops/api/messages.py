@@ -45,6 +45,12 @@ class MessageRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     owner: Person | None = None
 
 
+class RetriedMessages(msgspec.Struct, kw_only=True):
+    """How many messages will be delivered again."""
+
+    count: int
+
+
 class MessageView(msgspec.Struct, kw_only=True):
     """One message for one channel, without its text."""
 
@@ -137,6 +143,14 @@ class MessageRoutes:
         found = await self._writer.run(change)
         self._outbox.wake()
         return _view(found)
+
+    async def retry_dead(self, identity: Identity, body: MessageRequest) -> RetriedMessages:
+        """Retry every dead message."""
+        owner = identity.actor(body.owner)
+        change = partial(messages.retry_dead, owner=owner, now=clock.now())
+        count = await self._writer.run(change)
+        self._outbox.wake()
+        return RetriedMessages(count=count)
 
     async def discard(self, identity: Identity, id: str, body: MessageRequest) -> MessageView:  # noqa: A002
         """Discard a waiting or dead message, with the others of its mail."""

@@ -249,6 +249,7 @@ def _messages(to: MessageRoutes) -> list[Route]:
         route("GET", path, VIEWER, tag, to.search),
         route("GET", f"{path}/{{id}}", VIEWER, tag, to.show),
         route("POST", path, OPERATOR, tag, to.test, status=201, refusals=(409,)),
+        route("POST", "/api/v1/dead-messages/retry", OPERATOR, tag, to.retry_dead),
         route("POST", f"{path}/{{id}}/retry", OPERATOR, tag, to.retry, refusals=(409,)),
         route("POST", f"{path}/{{id}}/discard", OPERATOR, tag, to.discard, refusals=(409,)),
     ]

@@ -60,8 +60,6 @@ def bot_events(
     if summary and following:
         raise click.UsageError("--summary cannot be combined with --follow")
     if summary:
-        if unused := set(given) - {"bot", "since"}:
-            raise click.UsageError(f"--summary cannot be combined with --{unused.pop()}")
         counts = ask(lambda api: api.bot_event_counts(**given))
         _print(counts, _counts_table(counts), output)
         return

@@ -93,10 +93,20 @@ def outbox(state: str | None, kind: str | None, limit: int, output: str) -> None
 
 
 @notify.command()
-@id_argument
+@click.argument("key", metavar="[ID]", required=False)
+@click.option("--all", "every", is_flag=True, help="Retry every dead message.")
 @owner_option
-def retry(key: str, owner: str) -> None:
-    """Retry the message ID, if it is waiting or dead."""
+def retry(*, key: str | None, every: bool, owner: str) -> None:
+    """Retry the message ID, if it is waiting or dead, or all dead ones.
+
+    The first letters of the ID are enough.
+    """
+    if bool(key) == every:
+        raise click.UsageError("give either the ID of a message or --all")
+    if not key:
+        count = ask(lambda api: api.retry_dead_messages(owner=owner))
+        click.echo(f"{count} dead messages will be retried" if count else "no message is dead")
+        return
     found = ask(lambda api: api.change_message(key, "retry", owner=owner))
     click.echo(plain(f"message {found.id[:8]} for {found.channel} will be retried"))
 

@@ -113,6 +113,10 @@ class _Test(msgspec.Struct):
     test_id: str
 
 
+class _Retried(msgspec.Struct):
+    count: int
+
+
 class _Messages(msgspec.Struct):
     messages: list[MessageView]
 
@@ -451,6 +455,11 @@ class ReconcilerApi:
         """
         path = f"/api/v1/messages/{_part(key)}/{change}"
         return _decode(await self._order("POST", path, owner=owner), MessageView)
+
+    async def retry_dead_messages(self, *, owner: str) -> int:
+        """Retry every dead message; return how many."""
+        body = await self._order("POST", "/api/v1/dead-messages/retry", owner=owner)
+        return _decode(body, _Retried).count
 
     async def report(self, period: str, **which: str) -> ReportView:
         """Return a report: `daily`, `weekly`, `monthly` or `quarterly`.

@@ -33,7 +33,7 @@ BEFORE = timedelta(minutes=30)
 SHORT = 12
 """Maximum incidents and events on the page of one bot."""
 
-BOT_EVENT_FILTERS = ("bot", "kind", "strategy", "symbol", "order")
+BOT_EVENT_FILTERS = ("bot", "kind", "severity", "strategy", "symbol", "order", "since", "until")
 EVENT_FILTERS = ("kind", "target", "actor", "reason", "incident")
 
 
@@ -215,6 +215,7 @@ class Pages:
             "page": page,
             "chosen": chosen,
             "kinds": [kind.value for kind in BotEventKind],
+            "severities": [severity.value for severity in Severity],
             "is_first": not cursor,
         }
 

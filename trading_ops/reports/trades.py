@@ -21,22 +21,28 @@ def trade_figures(events: Iterable[BotEvent]) -> tuple[TradeFigures, ...]:
 
 
 def closed_trades(events: Iterable[BotEvent]) -> tuple[TradeLine, ...]:
-    """Return the newest trades with a profit or loss, oldest first; `events` are newest first."""
-    closed = (
-        (event, profit) for event in events if (profit := amount(event, "profit")) is not None
+    """Return the newest closed trades, oldest first, one line an order; `events` newest first."""
+    orders: dict[tuple[str, str], list[BotEvent]] = {}
+    for number, event in enumerate(events):
+        if amount(event, "profit") is None:
+            continue
+        key = (event.bot, event.order_id or f"event {number}")
+        if key in orders or len(orders) < SHOWN:
+            orders.setdefault(key, []).append(event)
+    return tuple(_line(fills) for fills in reversed(orders.values()))
+
+
+def _line(fills: list[BotEvent]) -> TradeLine:
+    """Return the line of an order; `fills` are newest first."""
+    newest = fills[0]
+    return TradeLine(
+        at=newest.at,
+        bot=newest.bot,
+        symbol=newest.symbol,
+        currency=str(newest.data.get("currency", "")),
+        profit=float(sum(_amounts(fills, "profit"))),
+        fee=_total(_amounts(fills, "fee")),
     )
-    lines = [
-        TradeLine(
-            at=event.at,
-            bot=event.bot,
-            symbol=event.symbol,
-            currency=str(event.data.get("currency", "")),
-            profit=float(profit),
-            fee=None if (fee := amount(event, "fee")) is None else float(fee),
-        )
-        for event, profit in islice(closed, SHOWN)
-    ]
-    return tuple(reversed(lines))
 
 
 def watch_list(signals: Iterable[BotEvent]) -> tuple[WatchedSymbol, ...]:

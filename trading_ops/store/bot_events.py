@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, RowMapping, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, select, update
 
 from trading_ops.domain.bot_event import BotEvent, BotEventKind
 from trading_ops.domain.message import Severity
@@ -119,7 +119,7 @@ def search(
         limit: maximum number of events.
     """
     at, key = bot_events.c.at, bot_events.c.id
-    given = [bot_events.c[name] == value for name, value in filters.items() if value is not None]
+    given = _equal(filters)
     if after is not None:
         given.append((at < after.at) | ((at == after.at) & (key < after.id)))
     statement = select(bot_events).where(*span.holds(at), *given)
@@ -127,10 +127,12 @@ def search(
     return [_from_row(row) for row in connection.execute(statement).mappings()]
 
 
-def counts(connection: Connection, *, bot: str | None, span: TimeRange) -> list[BotKindCount]:
-    """Return how many events there were, by bot, kind and severity."""
+def counts(
+    connection: Connection, *, filters: Mapping[str, str | None], span: TimeRange
+) -> list[BotKindCount]:
+    """Return how many events there were, by bot, kind and severity; filters as in `search`."""
     by = (bot_events.c.bot, bot_events.c.kind, bot_events.c.severity)
-    given = () if bot is None else (bot_events.c.bot == bot,)
+    given = _equal(filters)
     statement = select(*by, func.count(), func.max(bot_events.c.at))
     statement = statement.where(*span.holds(bot_events.c.at), *given).group_by(*by).order_by(*by)
     return [
@@ -143,6 +145,10 @@ def counts(connection: Connection, *, bot: str | None, span: TimeRange) -> list[
         )
         for bot, kind, severity, count, latest in connection.execute(statement)
     ]
+
+
+def _equal(filters: Mapping[str, str | None]) -> list[ColumnElement[bool]]:
+    return [bot_events.c[name] == value for name, value in filters.items() if value is not None]
 
 
 def prune(connection: Connection, *, before: datetime, now: datetime, limit: int = 500) -> int:

@@ -297,6 +297,22 @@ def retry(connection: Connection, key: str, *, owner: str, now: datetime) -> Sto
     return _one(connection, found.id)
 
 
+def retry_dead(connection: Connection, *, owner: str, now: datetime) -> int:
+    """Retry every dead message at once, each with its mail; return how many messages."""
+    values = {
+        "state": MessageState.WAITING.value,
+        "attempts": 0,
+        "due_at": now,
+        "next_try_at": now,
+    }
+    dead = messages.c.state == MessageState.DEAD.value
+    count = connection.execute(update(messages).where(dead).values(values)).rowcount
+    if count:
+        note = f"{count} dead messages"
+        events.add(connection, at=now, kind="messages_retried", actor=owner, note=note)
+    return count
+
+
 def discard(connection: Connection, key: str, *, owner: str, now: datetime) -> StoredMessage:
     """Discard a message and the others of its mail; return it.
 

@@ -126,6 +126,28 @@ def test_a_disk_that_takes_nothing_never_blocks_the_bot(tmp_path: Path) -> None:
     assert journal.head == journal_module.MOST_WAITING
 
 
+def test_events_that_are_removed_unread_are_counted(tmp_path: Path) -> None:
+    """A reader has what is not after the number that it passes, also after a restart."""
+    journal = EventJournal(path=tmp_path / "events.sqlite", kept=10)
+    journal.open()
+    for number in range(10):
+        journal.add("signal", str(number))
+    assert journal.flush(within_seconds=60)
+    journal.read(after=6)
+    journal.add("signal", "10")
+    assert journal.flush(within_seconds=60)
+    journal.close()
+    assert journal.lost == 0
+    journal = EventJournal(path=tmp_path / "events.sqlite", kept=10)
+    journal.open()
+    for number in range(11, 20):
+        journal.add("signal", str(number))
+    assert journal.flush(within_seconds=60)
+    journal.close()
+    assert journal.lost == 4, "7 to 10"
+    assert [event["summary"] for event in journal.read(after=0)] == [str(n) for n in range(10, 20)]
+
+
 def test_a_damaged_file_is_set_aside(tmp_path: Path) -> None:
     """New events are kept; the damaged file stays for anyone who repairs it."""
     path = tmp_path / "events.sqlite"

@@ -376,5 +376,7 @@ async def test_reports_capacity_and_readiness(serving: Serving) -> None:
         assert "postgresql-connections" in page
         _, page = await browser.get("/console/readiness")
         assert "No bot is moving" in page
-        _, page = await browser.get("/console/bot-events?kind=trade")
+        filters = "kind=trade&severity=warning&since=2026-03-01T14:00:00Z"
+        _, page = await browser.get(f"/console/bot-events?{filters}")
         assert "No event matches." in page
+        assert (await browser.get("/console/bot-events?since=noon"))[0] == 422

@@ -4,7 +4,7 @@ import asyncio
 import re
 import sys
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -19,11 +19,13 @@ from tests.mail import mail_server
 from tests.service.reconciler.conftest import Start
 from trading_ops import clock
 from trading_ops.agent import Agent, Health
+from trading_ops.api.bot_events import BotEventFilters, BotEventQuery, BotEventRoutes
 from trading_ops.clients.agent import AgentClient, EventsHead, EventsPage, ReportedEvent
 from trading_ops.clients.directory import Directory
 from trading_ops.clients.http import Http
 from trading_ops.config.settings import Settings
-from trading_ops.domain.message import MessageKind, MessageState
+from trading_ops.domain.bot_event import BotEventKind
+from trading_ops.domain.message import MessageKind, MessageState, Severity
 from trading_ops.errors import StoreError
 from trading_ops.instrument import BotMetrics
 from trading_ops.notify.bot_events import BotEvents, EventBudget
@@ -296,6 +298,30 @@ async def test_ten_thousand_trades_in_an_hour_are_a_few_mails(
     sent = await fleet.sent(limit=2 * TRADES)
     assert sum(message.state is MessageState.SENT for message in sent) == sum(sizes) == TRADES
     assert len(sizes) <= most
+
+
+async def test_the_summary_counts_what_the_list_shows(fleet: Fleet) -> None:
+    """The same filters; together they narrow it down."""
+    fleet.agent.event("trade", "bought", strategy="sma", symbol="ETH/USD", order="o-1")
+    fleet.agent.event("trade", "sold", strategy="rsi", severity="warning", correlation="c-1")
+    fleet.agent.event("risk", "daily loss at 80 %", strategy="sma", severity="warning")
+    await fleet.collected()
+    to = BotEventRoutes(fleet.reader)
+    wanted: list[tuple[dict[str, Any], int]] = [
+        ({}, 3),
+        ({"kind": BotEventKind.TRADE}, 2),
+        ({"severity": Severity.WARNING}, 2),
+        ({"strategy": "sma"}, 2),
+        ({"symbol": "ETH/USD"}, 1),
+        ({"order": "o-1"}, 1),
+        ({"correlation": "c-1"}, 1),
+        ({"strategy": "sma", "severity": Severity.WARNING}, 1),
+        ({"until": datetime(2020, 1, 1, tzinfo=UTC)}, 0),
+    ]
+    for filters, expected in wanted:
+        counted = (await to.summary(BotEventFilters(**filters))).counts
+        listed = (await to.search(BotEventQuery(**filters))).events
+        assert sum(count.count for count in counted) == len(listed) == expected, filters
 
 
 async def test_they_are_searched_and_counted(start: Start) -> None:

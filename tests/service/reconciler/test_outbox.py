@@ -132,6 +132,7 @@ async def test_a_test_message_says_why_it_failed(
         assert "451" in found["error"]
         assert "owner@example.com" not in str(found)
         mail.answer = "250 taken"
+        assert await running.call("POST", "/api/v1/dead-messages/retry", json={}) == {"count": 0}
         await running.call("POST", f"/api/v1/messages/{key}/retry", json={})
         found = await eventually(partial(sent, running, "test"))
         assert (found["error"], len(mail.mails)) == ("", 1)

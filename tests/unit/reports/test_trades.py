@@ -1,5 +1,6 @@
 """Figures of trades: a missing value is not zero."""
 
+from datetime import timedelta
 from typing import Any
 
 from tests.builders import NOW
@@ -68,6 +69,19 @@ def test_the_newest_closed_trades_are_listed_oldest_first() -> None:
     assert {(line.bot, line.symbol, line.currency, line.fee) for line in lines} == {
         ("alpha", "ETH/USD", "USD", None)
     }
+
+
+def test_an_order_filled_in_parts_is_one_line() -> None:
+    """With the time of the newest fill; the same order ID of another bot is another order."""
+    later = NOW + timedelta(minutes=5)
+    fills = [
+        event(order_id="o", at=later, data={"currency": "USD", "profit": "0.2", "fee": "0.1"}),
+        event(order_id="o", bot="beta", data={"currency": "USD", "profit": "7"}),
+        event(order_id="o", data={"currency": "USD", "profit": "0.1", "fee": "0.2"}),
+    ]
+    beta, alpha = closed_trades(fills)
+    assert (alpha.at, alpha.bot, alpha.profit, alpha.fee) == (later, "alpha", 0.3, 0.3)
+    assert (beta.bot, beta.profit, beta.fee) == ("beta", 7.0, None)
 
 
 def test_the_watch_list_has_the_last_signal_of_each_symbol() -> None:
