@@ -18,7 +18,13 @@ from trading_ops.clients.secrets import SecretFiles
 from trading_ops.config.files import load_yaml
 from trading_ops.config.settings import Settings
 from trading_ops.doctor.check import Check
-from trading_ops.doctor.peers import delivery_check, receiver_check, rules_check, version_check
+from trading_ops.doctor.peers import (
+    delivery_check,
+    flags_check,
+    receiver_check,
+    rules_check,
+    version_check,
+)
 from trading_ops.domain.target import BOTS, Kind, Registry, Target
 from trading_ops.errors import TradingOpsError
 
@@ -96,6 +102,8 @@ class Connections:
         active = _data(await http.get("/api/v1/alertmanagers")).get("activeAlertmanagers") or ()
         registered = [target.url for target in self._registry.of_kind(Kind.ALERTMANAGER)]
         yield delivery_check([str(alertmanager.get("url")) for alertmanager in active], registered)
+        with contextlib.suppress(TradingOpsError):  # a compatible server may not show any
+            yield flags_check(_data(await http.get("/api/v1/status/flags")))
 
     async def alertmanager(self, target: Target) -> AsyncIterator[Check]:
         """Check its version, and whether it has our receiver.

@@ -10,6 +10,12 @@ from trading_ops.doctor.check import Check
 OLDEST = {"Prometheus": (2, 42), "Alertmanager": (0, 25)}
 """The oldest versions with which rules and routes are tested."""
 
+GRACE_PERIOD, CORS_ORIGIN = "rules.alert.for-grace-period", "web.cors.origin"
+SHORT_ENOUGH = re.compile(r"1m|(\d+s)?(\d+ms)?")
+"""Prometheus prints 60s as 1m."""
+
+ANY_ORIGIN = ".*"
+
 WEBHOOK = "/api/v1/webhook/alertmanager"
 VERSION = re.compile(r"v?(\d+)\.(\d+)")
 SHOWN = 3
@@ -26,6 +32,25 @@ def version_check(name: str, version: str) -> Check:
         detail = f"version {version} is not supported"
         return Check(name=name, ok=False, detail=detail, fix=f"upgrade it to {wanted} or later")
     return Check(name=name, ok=True, detail=f"version {version}")
+
+
+def flags_check(flags: Mapping[str, Any]) -> Check:
+    """Check the flags that this Prometheus should have been started with.
+
+    Args:
+        flags: its `/api/v1/status/flags`.
+    """
+    missing = []
+    if not SHORT_ENOUGH.fullmatch(str(flags.get(GRACE_PERIOD, "1m"))):
+        missing.append((f"--{GRACE_PERIOD}=1m", "a restart delays every alert by up to 10 minutes"))
+    if str(flags.get(CORS_ORIGIN, "none")) == ANY_ORIGIN:
+        missing.append((f"--{CORS_ORIGIN}=none", "any web page may read its API"))
+    name = "flags of Prometheus"
+    if not missing:
+        return Check(name=name, ok=True, detail="as recommended")
+    detail = "; ".join(f"without {flag} {effect}" for flag, effect in missing)
+    fix = f"start it with {' '.join(flag for flag, _ in missing)}"
+    return Check(name=name, ok=True, warning=True, detail=detail, fix=fix)
 
 
 def rules_check(wanted: Collection[str], loaded: Collection[str], folder: str) -> Check:

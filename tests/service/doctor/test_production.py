@@ -233,6 +233,7 @@ async def test_doctor_finds_what_is_missing_in_the_peers(project: Path) -> None:
         "/api/v1/status/buildinfo": {"data": {"version": "3.14.0"}},
         "/api/v1/rules": {"data": {"groups": [{"rules": rules}]}},
         "/api/v1/alertmanagers": {"data": {"activeAlertmanagers": []}},
+        "/api/v1/status/flags": {"data": {"web.cors.origin": ".*"}},
     }
     config = "receivers: [{name: people}]\nroute: {receiver: people}\n"
     alertmanager = {
@@ -251,6 +252,7 @@ async def test_doctor_finds_what_is_missing_in_the_peers(project: Path) -> None:
     assert checks["Prometheus"]["ok"]
     assert "TradingBotDown" in checks["rules in Prometheus"]["detail"]
     assert not checks["alerts to Alertmanager"]["ok"]
+    assert "--web.cors.origin=none" in checks["flags of Prometheus"]["fix"]
     assert not checks["Alertmanager"]["ok"]
     assert not checks["receiver in Alertmanager"]["ok"]
     assert not checks["reconciler reconciler"]["ok"]

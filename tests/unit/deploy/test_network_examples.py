@@ -4,8 +4,10 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[3]
 FIREWALL = ROOT / "deploy" / "nftables.conf"
@@ -48,3 +50,44 @@ def test_the_proxy_passes_what_the_console_needs() -> None:
     text = PROXY.read_text(encoding="utf-8")
     for header in ("Host $host", "X-Forwarded-Proto https", "Upgrade $http_upgrade"):
         assert f"proxy_set_header {header};" in text
+
+
+def manifests(name: str) -> list[dict[str, Any]]:
+    """Return the documents of one file of the Kubernetes base."""
+    text = (ROOT / "deploy" / "kubernetes" / name).read_text(encoding="utf-8")
+    return list(yaml.safe_load_all(text))
+
+
+def pods(name: str) -> list[dict[str, Any]]:
+    """Return the pod templates of one file."""
+    return [made["spec"]["template"] for made in manifests(name) if made["kind"] == "StatefulSet"]
+
+
+def selects(selector: dict[str, Any], pod: dict[str, Any]) -> bool:
+    """Whether a policy's selector by labels matches a pod."""
+    wanted = selector["podSelector"]["matchLabels"]
+    return bool(wanted.items() <= pod["metadata"]["labels"].items())
+
+
+@pytest.mark.parametrize("name", ["bot.yaml", "node.yaml"])
+def test_the_network_policy_covers_every_bot_and_the_node(name: str) -> None:
+    """By a label that any bot can have, not by the example's name."""
+    of_managed, of_reconciler = (policy["spec"] for policy in manifests("network-policy.yaml"))
+    (pod,) = pods(name)
+    assert selects(of_managed, pod)
+    assert "alpha" not in str(of_managed)
+    (reconciler,) = pods("reconciler.yaml")
+    assert selects(of_managed["ingress"][0]["from"][0], reconciler)
+    assert selects(of_reconciler["egress"][0]["to"][0], pod)
+
+
+def test_the_reconciler_reaches_what_it_needs_and_nothing_else() -> None:
+    _, policy = (policy["spec"] for policy in manifests("network-policy.yaml"))
+    (pod,) = pods("reconciler.yaml")
+    assert selects(policy, pod)
+    assert set(policy["policyTypes"]) == {"Ingress", "Egress"}
+    assert all(rule.get("ports") or rule.get("to") for rule in policy["egress"])
+    ports = {port["port"] for rule in policy["egress"] for port in rule.get("ports", ())}
+    assert ports == {53, 443, 465, 587, 5432, 9090, 9093}
+    inbound = {port["port"] for rule in policy["ingress"] for port in rule["ports"]}
+    assert inbound == {8431}

@@ -6,7 +6,13 @@ from typing import Any
 import pytest
 import yaml
 
-from trading_ops.doctor.peers import delivery_check, receiver_check, rules_check, version_check
+from trading_ops.doctor.peers import (
+    delivery_check,
+    flags_check,
+    receiver_check,
+    rules_check,
+    version_check,
+)
 
 SHIPPED = yaml.safe_load((Path(__file__).parents[3] / "alertmanager/alertmanager.yml").read_text())
 URL = "https://ops.example:8431/api/v1/webhook/alertmanager"
@@ -30,6 +36,24 @@ def test_versions(name: str, version: str, *, ok: bool, warning: bool) -> None:
     found = version_check(name, version)
     assert (found.ok, found.warning) == (ok, warning)
     assert bool(found.fix) == (not ok or warning)
+
+
+@pytest.mark.parametrize(
+    ("grace", "origin", "missing"),
+    [
+        ("1m", "none", ""),
+        ("1m", "^(?:https://grafana.example)$", ""),
+        ("10m", "none", "--rules.alert.for-grace-period=1m"),
+        ("1m", ".*", "--web.cors.origin=none"),
+        ("10m", ".*", "--rules.alert.for-grace-period=1m --web.cors.origin=none"),
+    ],
+)
+def test_missing_flags_are_named(grace: str, origin: str, missing: str) -> None:
+    flags = {"rules.alert.for-grace-period": grace, "web.cors.origin": origin}
+    found = flags_check(flags)
+    assert (found.ok, found.warning) == (True, bool(missing))
+    assert found.fix.endswith(missing)
+    assert bool(found.fix) == bool(missing)
 
 
 @pytest.mark.parametrize(
