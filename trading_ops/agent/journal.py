@@ -139,7 +139,7 @@ class EventJournal:
             order: the client order ID.
             correlation: an ID that related events and log lines share.
             data: further fields, as JSON. Reports read `currency`, `profit`, `fee` and `slippage`
-                of trades: decimal strings, in this currency.
+                of trades: decimal strings, in this currency; a positive slippage is a cost.
 
         Raises:
             ValueError: unknown kind or severity, empty ID, or data that is too long or not JSON.

@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -15,12 +16,12 @@ from tests.rules.configuration import ROOT
 from tests.service.botkit.conftest import SYMBOL
 from tests.service.botkit.orders import half_of, order_of, signal_of
 from trading_ops import clock
-from trading_ops.agent import EventJournal
+from trading_ops.agent import EventJournal, Side
 from trading_ops.botkit.orders.book import Book
 from trading_ops.botkit.orders.events import DENIED, REPEATED, journal_event, repeat_events
-from trading_ops.botkit.orders.order import OrderStatus
+from trading_ops.botkit.orders.order import OrderStatus, OrderType, Purpose
 from trading_ops.botkit.records.driver import ThreadedDatabase
-from trading_ops.botkit.records.events import LEASE_ACQUIRED, Event, EventLogKind
+from trading_ops.botkit.records.events import DECISION_PRICE, LEASE_ACQUIRED, Event, EventLogKind
 from trading_ops.botkit.records.sqlite import SqliteDriver
 from trading_ops.botkit.records.store import Store
 from trading_ops.instrument import BotMetrics
@@ -256,3 +257,40 @@ async def test_records_that_cannot_be_read_do_not_stop_the_start(
     await store.close()
     await repeat_events(store, journal)
     assert reported(journal) == []
+
+
+STOP = {"type": OrderType.STOP_LOSS, "stop_price": Decimal(1100), "side": Side.SELL}
+
+
+@pytest.mark.parametrize(
+    ("over", "decided", "slippage"),
+    [
+        ({"type": OrderType.MARKET}, None, "10"),
+        ({"type": OrderType.MARKET, "side": Side.SELL}, None, "-10"),
+        ({"type": OrderType.MARKET}, "1010", "5"),
+        ({}, "1030", "-5"),
+        (STOP, None, "40"),
+        ({}, None, None),
+        ({"type": OrderType.MARKET, "purpose": Purpose.ADOPTED}, None, None),
+        ({"type": OrderType.MARKET, "price": Decimal(0)}, None, None),
+    ],
+)
+async def test_slippage_is_against_the_price_at_the_decision(
+    store: Store,
+    metrics: BotMetrics,
+    journal: EventJournal,
+    over: dict[str, Any],
+    decided: str | None,
+    slippage: str | None,
+) -> None:
+    """Half of it was filled at 1,020; what the order's own price is worth depends on its type."""
+    order = replace(order_of("o-1"), **over)
+    signal_event = signal_of(order)
+    if decided is not None:
+        signal_event.detail[DECISION_PRICE] = decided
+    book = await book_of(store, metrics, journal)
+    await book.add(order, signal_event)
+    book = await book_of(store, metrics, journal)
+    await book.update(order, replace(half_of(order), cost=Decimal(510)))
+    (data,) = [event["data"] for event in reported(journal) if event["kind"] == "trade"]
+    assert data.get("slippage") == slippage

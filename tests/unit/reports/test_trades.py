@@ -45,6 +45,12 @@ def test_profits_fees_and_their_ratio() -> None:
     assert (beta.trades, beta.profit_factor, beta.fees) == (1, None, None)
 
 
+def test_slippage_is_summed_over_the_fills_that_have_one() -> None:
+    """A gain at one fill offsets a cost at another."""
+    (alpha,) = trade_figures([trade(slippage="1.5"), trade(), trade(slippage="-0.5")])
+    assert alpha.slippage == 1.0
+
+
 def test_an_order_filled_in_parts_is_one_closed_trade() -> None:
     """Five fills of one sale that lost in the end, and one that won."""
     data = [{"currency": "USD", "profit": profit} for profit in ("1", "1", "1", "1", "-9")]

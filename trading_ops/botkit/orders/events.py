@@ -13,12 +13,13 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from trading_ops import clock, logs
-from trading_ops.agent import EventJournal, EventSeverity, TradingState
+from trading_ops.agent import EventJournal, EventSeverity, Side, TradingState
 from trading_ops.agent import EventKind as Journalled
 from trading_ops.agent.journal import ID_LIMIT
 from trading_ops.botkit.component import Unavailable
-from trading_ops.botkit.orders.order import Fill, Order, OrderStatus
+from trading_ops.botkit.orders.order import Fill, Order, OrderStatus, OrderType, Purpose
 from trading_ops.botkit.records.events import (
+    DECISION_PRICE,
     LEASE_ACQUIRED,
     Event,
     EventLogKind,
@@ -72,7 +73,7 @@ def order_event(
         kind: ORDER for a status change, TRADE for a fill.
         fill: the fill of a TRADE event.
         profit: realized by the fill, in quote currency; None for a purchase.
-        origin: strategy and signal of the order; None: neither is known.
+        origin: strategy, signal and decision price of the order; None: none is known.
     """
     detail = {
         **(origin or {}),
@@ -91,6 +92,8 @@ def order_event(
             "cost": str(fill.cost),
             "fee": str(fill.fee),
         }
+        if (slippage := _slippage(order, fill, origin or {})) is not None:
+            detail["slippage"] = f"{slippage.normalize():f}"
     if profit is not None:
         detail["profit"] = f"{profit.normalize():f}"
     return Event(
@@ -101,6 +104,27 @@ def order_event(
         order_id=order.client_id,
         detail=detail,
     )
+
+
+def _slippage(order: Order, fill: Fill, origin: Mapping[str, str]) -> Decimal | None:
+    """Return how much worse than the price at the decision a fill was, in quote currency.
+
+    Without the fee; negative: better. The decision price is that of the signal, or the trigger of
+    a stop, or the price of a market order. None: it is unknown, as for a limit order without a
+    signal, whose own price is a limit, and for an order that was found at the venue.
+    """
+    if order.type is OrderType.STOP_LOSS:
+        decided = order.stop_price
+    elif DECISION_PRICE in origin:
+        decided = Decimal(origin[DECISION_PRICE])
+    elif order.type is OrderType.MARKET and order.purpose is not Purpose.ADOPTED:
+        decided = order.price
+    else:
+        decided = None
+    if not decided:
+        return None
+    worse = fill.cost - decided * fill.quantity
+    return worse if order.side is Side.BUY else -worse
 
 
 def journal_event(journal: EventJournal, event: Event) -> None:
@@ -246,7 +270,7 @@ def _journal_trade(journal: EventJournal, event: Event) -> None:
             "cost": detail["cost"],
             "fee": detail["fee"],
             "currency": symbol.partition("/")[2],
-            **({"profit": detail["profit"]} if "profit" in detail else {}),
+            **{name: detail[name] for name in ("profit", "slippage") if name in detail},
         },
     )
 

@@ -13,6 +13,9 @@ from trading_ops.redaction import redact
 BATCH = 5_000
 """Maximum number of events removed in one transaction, because orders wait for it."""
 
+DECISION_PRICE = "decision_price"
+"""In the detail of a SIGNAL event: the market price at the decision, in quote currency."""
+
 LEASE_ACQUIRED = "lease_acquired"
 """The code of the event with which an instance of a bot becomes the leader."""
 
@@ -64,8 +67,10 @@ class Event:
 
 
 def origin_of(event: Event) -> dict[str, str]:
-    """Return the strategy and the signal that a SIGNAL event names, for the events that follow."""
-    named = {"strategy": event.detail.get("source"), "signal": event.detail.get("signal")}
+    """Return strategy, signal and decision price of a SIGNAL event, for the events that follow."""
+    detail = event.detail
+    named = {"strategy": detail.get("source"), "signal": detail.get("signal")}
+    named[DECISION_PRICE] = detail.get(DECISION_PRICE)
     return {name: str(value) for name, value in named.items() if value}
 
 

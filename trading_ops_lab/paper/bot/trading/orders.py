@@ -13,7 +13,7 @@ from trading_ops.botkit.orders.market import Quote
 from trading_ops.botkit.orders.order import Order, Purpose, new_client_id
 from trading_ops.botkit.orders.step import Cancel, Submit
 from trading_ops.botkit.orders.sync import OrderSync
-from trading_ops.botkit.records.events import Event, EventLogKind
+from trading_ops.botkit.records.events import DECISION_PRICE, Event, EventLogKind
 from trading_ops.botkit.risk.protection import CancelStop, with_protection, without_stops
 from trading_ops.botkit.stage import Stage
 from trading_ops.botkit.venue.broker import Broker
@@ -149,7 +149,7 @@ class Orders(Stage[Mapping[str, Target], None]):
         elif isinstance(step, Submit):
             intent = await self._let_through(symbol, step, quote)
             if intent is not None:
-                await self._submit(intent)
+                await self._submit(intent, quote)
 
     async def _let_through(
         self, symbol: str, step: Submit, quote: Quote, *, dry: bool = False
@@ -189,7 +189,7 @@ class Orders(Stage[Mapping[str, Target], None]):
         self._denied.pop(symbol, None)
         return intent
 
-    async def _submit(self, intent: Intent) -> None:
+    async def _submit(self, intent: Intent, quote: Quote) -> None:
         order = Order(
             client_id=new_client_id(self._bot),
             symbol=intent.symbol,
@@ -204,8 +204,9 @@ class Orders(Stage[Mapping[str, Target], None]):
         signal = self._decided(order.symbol) if order.purpose is Purpose.STRATEGY else None
         why = signal.source if signal else order.purpose.value
         correlation = signal.id if signal else order.client_id
+        events = [_event_of_signal(signal, order, quote)] if signal else []
         with logs.bound(order=order.client_id, strategy=why, correlation=correlation):
-            await self._sync.submit(order, *([_event_of_signal(signal, order)] if signal else []))
+            await self._sync.submit(order, *events)
 
     async def _deny(self, intent: Intent, denial: Denial) -> None:
         self.metrics.order_denied(denial.code)
@@ -226,13 +227,14 @@ class Orders(Stage[Mapping[str, Target], None]):
         )
 
 
-def _event_of_signal(signal: Signal, order: Order) -> Event:
+def _event_of_signal(signal: Signal, order: Order, quote: Quote) -> Event:
     """Return the event that records which signal an order follows from."""
     detail: dict[str, object] = {
         "signal": signal.id,
         "source": signal.source,
         "target": signal.target.value,
         "signal_at": signal.at,
+        DECISION_PRICE: str(quote.middle),
     }
     if signal.confidence is not None:
         detail["confidence"] = signal.confidence
