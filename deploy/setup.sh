@@ -158,11 +158,13 @@ switch() {
 }
 
 command_line() {
+    user=${USERS%% *} var=''
+    [ -z "$NODE" ] || user=trading-ops-node var="TRADING_OPS_VAR=\${TRADING_OPS_VAR:-$NODE_VAR} "
     put 0755 $COMMAND <<END
 #!/bin/sh
 # Written by setup.sh: trading-ops as the user of its services, whose tokens it reads.
-[ "\$(id -u)" = 0 ] && exec runuser -u ${USERS%% *} -- "\$0" "\$@"
-TRADING_OPS_ROOT=\${TRADING_OPS_ROOT:-${LAB:-$PROJECT}} exec $BASE/current/bin/trading-ops "\$@"
+[ "\$(id -u)" = 0 ] && exec runuser -u $user -- "\$0" "\$@"
+${var}TRADING_OPS_ROOT=\${TRADING_OPS_ROOT:-${LAB:-$PROJECT}} exec $BASE/current/bin/trading-ops "\$@"
 END
 }
 
@@ -189,11 +191,12 @@ lab() {
 
 # A host with a node only: its files come from the reconciler's host (docs/install.md).
 node_folders() {
-    run install -d -o trading-ops-node -g trading-ops-node -m 0700 $NODE_VAR $NODE_VAR/secrets $NODE_VAR/tls
+    run install -d -o trading-ops-node -g trading-ops-node -m 0700 $NODE_VAR $NODE_VAR/secrets $NODE_VAR/tls $BACKUPS
     run chown -R trading-ops-node:trading-ops-node $NODE_VAR
     put 0644 $NODE_DEFAULTS <<END
 # written by setup.sh --node
 NODE_NAME=$NODE
+NODE_BACKUPS=--backups
 END
 }
 
@@ -433,7 +436,7 @@ uninstall() {
 
 configure_and_start() {
     [ -z "$LAB" ] || { lab; return; }
-    [ -n "$NODE" ] || command_line
+    command_line
     project
     if [ -n "$NODE" ]; then node_folders; else folders; fi
     units

@@ -11,19 +11,20 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from prometheus_client import CollectorRegistry
 
 from tests.backup.installation import KEY, Installation
 from tests.waiting import eventually
 from trading_ops import clock
 from trading_ops.backup import disk, prune
 from trading_ops.backup.due import FIRST, due
+from trading_ops.backup.metrics import BackupMetrics
 from trading_ops.backup.records import BackupRecords, BackupRun, Record
 from trading_ops.backup.restic import ResticRepository
 from trading_ops.backup.running import READING, TAKING, Busy, only_one
 from trading_ops.backup.scheduled import Backups
 from trading_ops.cli.main import run
 from trading_ops.domain.backup import Operation
-from trading_ops.reconciler.metrics import ReconcilerMetrics
 from trading_ops.store import audit_chain, backups
 from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.reader import Reader
@@ -187,7 +188,7 @@ async def test_the_reconciler_starts_what_may_run_together(installation: Install
     watching = Backups(
         settings=installation.settings,
         writer=Writer(writing_engine(installation.settings.database_url)),
-        metrics=ReconcilerMetrics().backups,
+        metrics=BackupMetrics(CollectorRegistry()),
     )
     assert watching.start(RESTORE_TEST)
     assert watching.start(CREATE)
@@ -205,7 +206,7 @@ def test_the_interval_is_that_of_the_settings(installation: Installation) -> Non
         made = Backups(
             settings=replace(installation.settings, **over),
             writer=Writer(writing_engine(installation.settings.database_url)),
-            metrics=ReconcilerMetrics().backups,
+            metrics=BackupMetrics(CollectorRegistry()),
         )
         return made.interval.total_seconds()
 
@@ -218,12 +219,15 @@ async def test_a_backup_is_taken_stored_shown_and_audited(installation: Installa
     """By the real commands in processes of their own: taken, restore-tested, pruned, compared."""
     url = installation.settings.database_url
     writer, reader = Writer(writing_engine(url), KEY), Reader(reading_engine(url))
-    metrics = ReconcilerMetrics()
+    registry = CollectorRegistry()
     records = BackupRecords(installation.settings.backup_records)
     # A failure long ago: due at once, whenever this process began.
     records.ran(CREATE, BackupRun(at=clock.now() - DAYS, succeeded=False, detail="disk full"))
     watching = Backups(
-        settings=installation.settings, writer=writer, metrics=metrics.backups, look_seconds=0.05
+        settings=installation.settings,
+        writer=writer,
+        metrics=BackupMetrics(registry),
+        look_seconds=0.05,
     )
     writer.start()
     try:
@@ -252,7 +256,7 @@ async def test_a_backup_is_taken_stored_shown_and_audited(installation: Installa
             assert {"backup_taken", "backup_restore_tested"} <= await event_kinds()
 
             def figure(name: str, **labels: str) -> float:
-                value = metrics.registry.get_sample_value(name, labels)
+                value = registry.get_sample_value(name, labels)
                 assert value is not None
                 return value
 
@@ -297,8 +301,10 @@ async def test_a_command_that_fails_before_it_begins_is_a_failed_run(
     if not recordable:
         settings.backup_work.mkdir()
         settings.backup_records.write_text("not a folder")
-    metrics, writer = ReconcilerMetrics(), Writer(writing_engine(settings.database_url), KEY)
-    watching = Backups(settings=settings, writer=writer, metrics=metrics.backups, look_seconds=0.05)
+    registry, writer = CollectorRegistry(), Writer(writing_engine(settings.database_url), KEY)
+    watching = Backups(
+        settings=settings, writer=writer, metrics=BackupMetrics(registry), look_seconds=0.05
+    )
     watching._began -= DAYS
     looks = 0
 
@@ -308,7 +314,7 @@ async def test_a_command_that_fails_before_it_begins_is_a_failed_run(
 
     def failed() -> bool:
         name, labels = "trading_ops_backup_failed", {"operation": CREATE.value}
-        return metrics.registry.get_sample_value(name, labels) == 1
+        return registry.get_sample_value(name, labels) == 1
 
     writer.start()
     task = asyncio.create_task(watching.run(looked))
@@ -342,7 +348,7 @@ async def test_what_a_command_starts_is_killed_for_memory_before_the_reconciler(
     watching = Backups(
         settings=settings,
         writer=Writer(writing_engine(settings.database_url)),
-        metrics=ReconcilerMetrics().backups,
+        metrics=BackupMetrics(CollectorRegistry()),
     )
     assert watching.start(CREATE)
     await watching._running[CREATE]
@@ -372,14 +378,10 @@ def test_a_bucket_has_no_known_space(
     assert 0 < folder.free < folder.total
 
 
-def test_untested_and_failed_are_shown(installation: Installation) -> None:
+def test_untested_and_failed_are_shown() -> None:
     """What TradingOpsBackupNotVerified and TradingOpsBackupFailed stand on."""
-    metrics = ReconcilerMetrics()
-    watching = Backups(
-        settings=installation.settings,
-        writer=Writer(writing_engine(installation.settings.database_url)),
-        metrics=metrics.backups,
-    )
+    registry = CollectorRegistry()
+    metrics = BackupMetrics(registry)
 
     def record(hour: int, *, tested: bool = False, problem: str = "") -> Record:
         at = NOON.replace(hour=hour)
@@ -397,11 +399,10 @@ def test_untested_and_failed_are_shown(installation: Installation) -> None:
         )
 
     def since(*known: Record) -> float | None:
-        watching._show(
-            {record.id: record for record in known}, {CREATE: BackupRun(at=NOON, succeeded=False)}
-        )
+        runs = {CREATE: BackupRun(at=NOON, succeeded=False)}
+        metrics.show(INTERVAL, {record.id: record for record in known}, runs)
         name = "trading_ops_backup_untested_since_timestamp_seconds"
-        return metrics.registry.get_sample_value(name)
+        return registry.get_sample_value(name)
 
     first, second = NOON.replace(hour=1).timestamp(), NOON.replace(hour=2).timestamp()
     assert since() == 0
@@ -410,8 +411,8 @@ def test_untested_and_failed_are_shown(installation: Installation) -> None:
     assert since(record(1, tested=True), record(2), record(3)) == second
     assert since(record(1, tested=True, problem="damaged"), record(2)) == first
     name = "trading_ops_backup_failed"
-    assert metrics.registry.get_sample_value(name, {"operation": "create"}) == 1
-    assert metrics.registry.get_sample_value(name, {"operation": "prune"}) == 0
+    assert registry.get_sample_value(name, {"operation": "create"}) == 1
+    assert registry.get_sample_value(name, {"operation": "prune"}) == 0
 
 
 KILLED = """

@@ -3,6 +3,7 @@
 Needs a Docker engine. TRADING_OPS_TEST_BASE names another base image than `debian:12`.
 """
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +39,23 @@ def site(image: str, package: Path, tmp_path_factory: pytest.TempPathFactory) ->
     for made in running_site(image, package.parent, tmp_path_factory.mktemp("hosts")):
         say(f"two hosts installed after {time.monotonic() - began:.0f} s")
         yield made
+
+
+async def test_the_node_backs_up_its_bot_and_prometheus_knows_when(site: Site) -> None:
+    """As the node's user, inside its unit; without it the doctor names the bot."""
+    restored = 'trading_ops_backup_last_restore_test_timestamp_seconds{host="host-b"}'
+
+    def tested() -> bool:
+        return site.sum_of(restored) > 0
+
+    await eventually(tested, within=300, what="a restore test on host B")
+    assert site.sum_of('trading_ops_backup_failed{host="host-b"}') == 0
+    (newest, *_) = json.loads(site.b("trading-ops backup list --output json"))["backups"]
+    site.b(f"cd /tmp; trading-ops restore {newest['id']} --into /tmp/restored")
+    assert site.b("ls /tmp/restored/bots/alpha").strip()
+    found = json.loads(site.a("trading-ops doctor --output json || true"))["checks"]
+    (check,) = (check for check in found if check["name"] == "records of bots of host-b")
+    assert not check["warning"], check
 
 
 async def test_doctor_is_content(site: Site) -> None:

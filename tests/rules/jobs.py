@@ -4,6 +4,7 @@ from trading_ops.exporter.freqtrade import message_metrics
 from trading_ops.exporter.freqtrade.facts import NAMES
 from trading_ops.instrument import catalogue
 from trading_ops.instrument.metric import Owner
+from trading_ops.instrument.topics.backups import BACKUP_METRICS
 
 FREQTRADE = {*NAMES, *message_metrics.NAMES}
 """The exporter serves these in a bot's place, under the jobs of the bots."""
@@ -21,6 +22,8 @@ def pin_of(name: str) -> str:
     metric = catalogue.find(name)
     if metric is not None and metric.owner is Owner.NODE:
         return 'job=~"trading-node|supervisor"'  # the lab's supervisor has the API of a node
+    if metric in BACKUP_METRICS and metric.vital:
+        return 'job=~"trading-(reconciler|node)"'  # each for its own host
     return f'job="{job_of(name)}"'
 
 

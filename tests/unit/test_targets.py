@@ -181,6 +181,8 @@ def test_beyond_this_machine_with_tls() -> None:
     schemes = [group["labels"].get("__scheme__") for group in discovery(registry)["nodes"]]
     assert schemes == ["https"] * 4
     assert "__scheme__" not in discovery(registry)["prometheus"][0]["labels"]
+    hosts = [group["labels"]["host"] for group in discovery(registry)["nodes"]]
+    assert hosts == [target.name for target in registry.of_kind(Kind.NODE)]
 
 
 NODE = """  - name: host-1

@@ -18,6 +18,7 @@ from trading_ops.app.loop import build_loop
 from trading_ops.audit.checkpoint import Anchors, note_key
 from trading_ops.audit.config_watch import ConfigWatch
 from trading_ops.backoff import Seldom
+from trading_ops.backup.metrics import BackupMetrics
 from trading_ops.backup.scheduled import Backups
 from trading_ops.clients.agent import EventsHead
 from trading_ops.clients.http import session_of
@@ -326,7 +327,9 @@ async def _outbox(deps: Dependencies) -> AsyncIterator[Outbox]:
 @contextlib.asynccontextmanager
 async def _backups(deps: Dependencies) -> AsyncIterator[Backups]:
     """Build scheduled backups and their metrics."""
-    backups = Backups(settings=deps.settings, writer=deps.writer, metrics=deps.metrics.backups)
+    backups = Backups(
+        settings=deps.settings, writer=deps.writer, metrics=BackupMetrics(deps.metrics.registry)
+    )
     async with deps.tasks.running("backups", backups.run):
         yield backups
 

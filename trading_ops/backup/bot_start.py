@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -39,12 +39,19 @@ class BotsNotStarted(TradingOpsError):
     """A bot does not start on the restored data; the backup is intact."""
 
 
-def start_bots(settings: Settings, folder: Path, *, seconds: float = START_SECONDS) -> None:
+def start_bots(
+    settings: Settings,
+    folder: Path,
+    *,
+    only: Collection[str] | None = None,
+    seconds: float = START_SECONDS,
+) -> None:
     """Run the commands of all bots, several at a time.
 
     Args:
         settings: of this installation.
         folder: a restored backup.
+        only: names of the bots to start; None: all.
         seconds: for all of them together.
 
     Raises:
@@ -54,13 +61,14 @@ def start_bots(settings: Settings, folder: Path, *, seconds: float = START_SECON
     if not settings.targets_file.exists():
         return  # backups of records only, on a host without a reconciler
     var = folder / "var"
+    var.mkdir(parents=True, exist_ok=True)  # that of a node may have had no file
     waiting = [
         (
             target.name,
             [argument.replace(RESTORED_VAR, str(var)) for argument in target.restore_test],
         )
         for target in load_targets(settings.targets_file)
-        if target.restore_test
+        if target.restore_test and (only is None or target.name in only)
     ]
     deadline = clock.monotonic() + seconds
     with contextlib.ExitStack() as started, selectors.DefaultSelector() as ends:

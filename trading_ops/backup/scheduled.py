@@ -1,8 +1,8 @@
 """Runs due backups in child processes, and publishes their state.
 
-The commands write records; this task copies them to the store, the audit log and the metrics.
-Backups by a timer or an operator are therefore included, even those taken while the reconciler was
-down.
+The commands write records; this task copies them to the metrics and, in the reconciler, to the
+store and the audit log. Backups by a timer or an operator are therefore included, even those taken
+while the process was down.
 """
 
 import asyncio
@@ -15,12 +15,12 @@ from pathlib import Path
 
 from trading_ops import clock, logs
 from trading_ops.backup.due import due
+from trading_ops.backup.metrics import BackupMetrics
 from trading_ops.backup.records import DETAIL, BackupRecords, BackupRun, Record
 from trading_ops.config.environment import child_environment
 from trading_ops.config.settings import Settings
 from trading_ops.domain.backup import Backup, Operation
 from trading_ops.errors import StoreError, TradingOpsError
-from trading_ops.reconciler.metrics import BackupMetrics
 from trading_ops.store import backups
 from trading_ops.store.writer import Writer
 from trading_ops.tasks import Succeeded, unwatched
@@ -46,7 +46,9 @@ class Backups:
     """Takes, tests and prunes backups."""
 
     settings: Settings
-    writer: Writer
+    writer: Writer | None
+    """None: on a host without a store, for a node."""
+
     metrics: BackupMetrics
     look_seconds: float = CHECK_SECONDS
     _began: datetime = field(init=False, default_factory=clock.now)
@@ -84,9 +86,9 @@ class Backups:
                     checked=min((record.last_checked for record in known.values()), default=None),
                 ):
                     self.start(operation)
-                self._show(known, runs)
-                if known != self._known:
-                    await self._store(known)
+                self.metrics.show(self.interval, known, runs)
+                if self.writer is not None and known != self._known:
+                    await self._store(self.writer, known)
                 succeeded()
                 await asyncio.sleep(self.look_seconds)
         finally:
@@ -95,10 +97,10 @@ class Backups:
             if self._running:
                 await asyncio.wait(self._running.values())
 
-    async def _store(self, known: dict[str, Record]) -> None:
+    async def _store(self, writer: Writer, known: dict[str, Record]) -> None:
         made = {key: backup_of(record) for key, record in known.items()}
         try:
-            await self.writer.run(partial(backups.replace, known=made, now=clock.now()))
+            await writer.run(partial(backups.replace, known=made, now=clock.now()))
         except StoreError as error:
             log.warning("backups_not_stored", error=str(error))
         else:
@@ -148,28 +150,6 @@ class Backups:
                 failed = BackupRun(at=clock.now(), succeeded=False, detail=detail[-DETAIL:])
                 await asyncio.to_thread(self._record, operation, failed)
 
-    def _show(self, known: dict[str, Record], runs: dict[Operation, BackupRun]) -> None:
-        metrics, stored = self.metrics, list(known.values())
-        metrics.interval.set(self.interval.total_seconds())
-        for operation in Operation:
-            run = runs.get(operation)
-            metrics.failed.labels(operation.value).set(run is not None and not run.succeeded)
-        newest = stored[-1] if stored else None
-        tested = [record for record in stored if record.restore_tested_at and not record.problem]
-        last = max(tested, key=lambda record: _stamp(record.restore_tested_at), default=None)
-        untested = [
-            record for record in stored if last is None or record.created_at > last.created_at
-        ]
-        metrics.created.set(_stamp(newest.created_at if newest else None))
-        metrics.recoverable.set(_stamp(newest.recoverable_to if newest else None))
-        metrics.size.set(newest.bytes if newest else 0)
-        metrics.free.set((newest and newest.free_bytes) or 0)
-        metrics.capacity.set((newest and newest.file_system_bytes) or 0)
-        metrics.verified.set(max((_stamp(record.verified_at) for record in stored), default=0.0))
-        metrics.tested.set(_stamp(last.restore_tested_at if last else None))
-        metrics.untested.set(min((_stamp(record.created_at) for record in untested), default=0.0))
-        metrics.restore.set((last and last.restore_seconds) or 0.0)
-
 
 def _may_run_together(one: Operation, other: Operation) -> bool:
     """Whether two commands have different locks, see `running`."""
@@ -182,10 +162,6 @@ def _give_way() -> None:
     path = Path("/proc/self/oom_score_adj")
     with contextlib.suppress(OSError, ValueError):
         path.write_text(str(max(OOM_SCORE, int(path.read_text()))))
-
-
-def _stamp(at: datetime | None) -> float:
-    return at.timestamp() if at else 0.0
 
 
 def backup_of(record: Record) -> Backup:

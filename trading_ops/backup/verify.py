@@ -74,7 +74,9 @@ def verify(
             if problems:
                 raise Damaged(f"backup {manifest.id} is damaged: {'; '.join(problems[:5])}")
             if restore_test:
-                start_bots(settings, scratch)
+                # Without a store it is the backup of a node: other hosts have bots too.
+                only = None if manifest.store else settings.backup_folders
+                start_bots(settings, scratch, only=only)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         return record

@@ -26,7 +26,14 @@ ACCOUNT = re.compile(r"[a-z0-9-]{1,63}:[a-z0-9.-]{1,253}")
     metavar="NAMESPACE:ACCOUNT",
     help="Print the Roles that let this service account manage this node's workloads, and exit.",
 )
-def node(*, name: str, targets: Path | None, polkit: str | None, rbac: str | None) -> None:
+@click.option(
+    "--backups",
+    is_flag=True,
+    help="Back up `backup_folders` of settings.yml: for a host without a reconciler.",
+)
+def node(
+    *, name: str, targets: Path | None, polkit: str | None, rbac: str | None, backups: bool
+) -> None:
     """Restart and stop the services of this host for the reconciler.
 
     Manages only the services that targets.yml assigns to this node, through systemd, Docker,
@@ -66,4 +73,4 @@ def node(*, name: str, targets: Path | None, polkit: str | None, rbac: str | Non
         click.echo(role(rbac, units(Manager.KUBERNETES)), nl=False)
         return
     logs.configure("node", policy=settings.log_policy)
-    asyncio.run(serve(settings, registry, name))
+    asyncio.run(serve(settings, registry, name, backups=backups))

@@ -1,7 +1,7 @@
 """Client of a host's node process, which controls its services, or of the local supervisor."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -35,6 +35,35 @@ class Process(msgspec.Struct):
     def agents(self) -> str | None:
         """The incarnation that its agent reports; None: unknown."""
         return self.incarnation if self.reported is msgspec.UNSET else self.reported
+
+
+class HostBackups(msgspec.Struct, kw_only=True):
+    """Backups that a node takes on a host without a reconciler."""
+
+    interval_seconds: float = 0.0
+    """Between two backups; 0: none are taken."""
+
+    bots: list[str] = []
+    """Bots whose records are in them."""
+
+    newest: datetime | None = None
+    """When the newest was taken; None: there is none."""
+
+    restore_tested: datetime | None = None
+    """When one last passed a restore test; None: never."""
+
+
+async def host_backups(http: Http) -> HostBackups:
+    """Return the backups of a node's host.
+
+    Raises:
+        Unreachable: it did not answer, or not as a node does.
+        Refused: the token is wrong, or an older release takes no backups.
+    """
+    try:
+        return msgspec.json.decode(await http.get("/backups"), type=HostBackups)
+    except msgspec.DecodeError as error:
+        raise Unreachable(f"invalid response from the node: {error}") from error
 
 
 class ServiceUnit(HttpExecutor):

@@ -2,11 +2,13 @@
 
 import configparser
 import subprocess
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from trading_ops.backup.records import BackupRecords
 from trading_ops.backup.repository import RESTIC, default_folder
+from trading_ops.clients.node import HostBackups
 from trading_ops.config.settings import Settings
 from trading_ops.doctor.check import Check
 from trading_ops.domain.target import Kind, Manager, Registry, Target
@@ -37,15 +39,7 @@ def check_backups(settings: Settings, now: datetime) -> Check:
     tested = max(
         (record.restore_tested_at for record in stored if record.restore_tested_at), default=None
     )
-    problems = []
-    if newest is None:
-        problems.append("none")
-    elif now - newest > max(5 * interval, OLD if not interval else timedelta(hours=1)):
-        problems.append(f"the newest is {_age(now - newest)} old")
-    if newest is not None and tested is None:
-        problems.append("never restored as a test")
-    elif tested is not None and now - tested > TESTED_WITHIN:
-        problems.append(f"the last restore test was {_age(now - tested)} ago")
+    problems = _problems(interval, newest, tested, now)
     if not problems:
         return Check(name=name, ok=True, detail=f"{len(stored)}, one of them restored as a test")
     fix = "see `trading-ops backup list` and docs/backups.md"
@@ -53,6 +47,60 @@ def check_backups(settings: Settings, now: datetime) -> Check:
         problems.append("backup_interval_seconds is 0, so the reconciler takes none")
         fix = "back up the database on its own host, or set the interval; see docs/backups.md"
     return Check(name=name, ok=True, warning=True, detail="; ".join(problems), fix=fix)
+
+
+def _problems(
+    interval: timedelta, newest: datetime | None, tested: datetime | None, now: datetime
+) -> list[str]:
+    if newest is None:
+        return ["none"]
+    problems = []
+    if now - newest > max(5 * interval, OLD if not interval else timedelta(hours=1)):
+        problems.append(f"the newest is {_age(now - newest)} old")
+    if tested is None:
+        problems.append("never restored as a test")
+    elif now - tested > TESTED_WITHIN:
+        problems.append(f"the last restore test was {_age(now - tested)} ago")
+    return problems
+
+
+def nodes_with_records(settings: Settings, registry: Registry) -> dict[str, list[str]]:
+    """Return the bots of each node that this host cannot back up, by the node's name."""
+    found: dict[str, list[str]] = {}
+    for bot in registry.of_kind(Kind.BOT):
+        service = bot.service
+        if service is None or service.node is None or service.manager is Manager.KUBERNETES:
+            continue  # on Kubernetes, records are on a volume, not on the host
+        if bot.name not in settings.backup_folders and not _is_here(bot, registry):
+            found.setdefault(service.node, []).append(bot.name)
+    return found
+
+
+def check_records_of_node(
+    node: str, bots: Iterable[str], found: HostBackups, now: datetime
+) -> Check:
+    """Check whether a node backs up the records of its bots.
+
+    Args:
+        node: its name.
+        bots: those in targets.yml.
+        found: what it reports.
+        now: the time.
+    """
+    missing = [bot for bot in bots if bot not in found.bots]
+    problems = [f"{', '.join(missing)}: in no backup"] if missing else []
+    if found.bots:
+        interval = timedelta(seconds=found.interval_seconds)
+        problems += _problems(interval, found.newest, found.restore_tested, now)
+    detail = "; ".join(problems) or f"in the backups of {node}"
+    fix = f"name their folders in backup_folders on {node}; see docs/backups.md, “Records of bots”"
+    return Check(
+        name=f"records of bots of {node}",
+        ok=True,
+        warning=bool(problems),
+        detail=detail,
+        fix=fix if problems else "",
+    )
 
 
 def _age(age: timedelta) -> str:
@@ -76,7 +124,7 @@ def check_bot_records(settings: Settings, registry: Registry) -> Check:
         fix = "see docs/backups.md, “Records of bots”"
         detail = f"backup_folders: {'; '.join(problems)}"
         return Check(name=name, ok=True, warning=True, detail=detail, fix=fix)
-    elsewhere = f"; back up on their own hosts: {', '.join(missing)}" if missing else ""
+    elsewhere = f"; on other hosts: {', '.join(missing)}" if missing else ""
     return Check(name=name, ok=True, detail=f"those of this host are backed up{elsewhere}")
 
 

@@ -10,13 +10,16 @@ import aiohttp
 import msgspec
 import yaml
 
+from trading_ops import clock
 from trading_ops.clients.directory import Directory
 from trading_ops.clients.http import Http, session_of
 from trading_ops.clients.monitoring import Monitoring
+from trading_ops.clients.node import HostBackups, host_backups
 from trading_ops.clients.reconciler import ReconcilerApi
 from trading_ops.clients.secrets import SecretFiles
 from trading_ops.config.files import load_yaml
 from trading_ops.config.settings import Settings
+from trading_ops.doctor.backups import check_records_of_node, nodes_with_records
 from trading_ops.doctor.check import Check
 from trading_ops.doctor.peers import (
     delivery_check,
@@ -26,7 +29,7 @@ from trading_ops.doctor.peers import (
     version_check,
 )
 from trading_ops.domain.target import BOTS, Kind, Registry, Target
-from trading_ops.errors import TradingOpsError
+from trading_ops.errors import Refused, TradingOpsError
 
 WITHIN = timedelta(seconds=5)
 ALIVE = {
@@ -149,6 +152,14 @@ class Connections:
         process = await self._directory.unit(target).process()
         return f"{process.state}, incarnation {process.incarnation or 'none'}"
 
+    async def backups(self, node: Target) -> HostBackups:
+        """Return the backups of a node's host.
+
+        Raises:
+            TradingOpsError: it does not answer, or refuses the request.
+        """
+        return await host_backups(self.http(node, SecretFiles(self._settings).node_token()))
+
 
 class _Unhealthy(TradingOpsError):
     """A bot reports that it is not healthy."""
@@ -190,6 +201,8 @@ async def check_connections(
             name = f"service of {target.name}"
             fix = "start the node of its host, and see docs/service-managers.md"
             yield await _check(name, partial(ask.service, target), fix)
+        async for check in _records_of_nodes(ask, settings, registry):
+            yield check
         for target in registry.of_kind(Kind.PROMETHEUS):
             async for check in _all(ask.prometheus(target, wanted), target.name):
                 yield check
@@ -198,6 +211,25 @@ async def check_connections(
                 yield check
         async for check in _all(ask.automation(registry.one(Kind.RECONCILER)), "automation"):
             yield check
+
+
+async def _records_of_nodes(
+    ask: Connections, settings: Settings, registry: Registry
+) -> AsyncIterator[Check]:
+    for name, bots in nodes_with_records(settings, registry).items():
+        if (node := registry.find(name)) is not None:
+            yield await _records_of_node(ask, node, bots)
+
+
+async def _records_of_node(ask: Connections, node: Target, bots: list[str]) -> Check:
+    try:
+        found = await ask.backups(node)
+    except Refused:  # an older release, which takes none; or the token, which its services report
+        found = HostBackups()
+    except TradingOpsError as error:
+        fix = "correct the checks above first"
+        return Check(name=f"records of bots of {node.name}", ok=False, detail=str(error), fix=fix)
+    return check_records_of_node(node.name, bots, found, clock.now())
 
 
 def _can_be_queried(target: Target) -> bool:

@@ -14,9 +14,11 @@ from trading_ops.config.settings import Settings
 from trading_ops.config.targets import is_loopback, split_address
 from trading_ops.domain.target import Kind, Manager, Registry, Target
 from trading_ops.errors import NoServices, SetupError
+from trading_ops.node.backups import NodeBackups
 from trading_ops.node.scaled import Scaled
 from trading_ops.node.server import build, services_of, units_of
 from trading_ops.services import sd_notify
+from trading_ops.services.api import REGISTRY
 from trading_ops.services.manager import ServiceManager
 from trading_ops.services.registry import MANAGERS
 from trading_ops.tls.contexts import TlsFiles, serving
@@ -44,8 +46,14 @@ def own_entry(registry: Registry, name: str) -> Target:
     return found
 
 
-async def serve(settings: Settings, registry: Registry, name: str) -> None:
+async def serve(settings: Settings, registry: Registry, name: str, *, backups: bool) -> None:
     """Serve one node's API until SIGTERM or SIGINT.
+
+    Args:
+        settings: of this host.
+        registry: all targets.
+        name: of the node.
+        backups: whether to back up `backup_folders`; False: a reconciler of this host does.
 
     Raises:
         ConfigError: the node, its services or its token are missing.
@@ -69,6 +77,8 @@ async def serve(settings: Settings, registry: Registry, name: str) -> None:
         keeper = FenceKeeper(folder / "fence.json")
         scaled = Scaled(folder / "scaled.json", units)
         application = build(units, keeper, scaled, settings.secret("node_token"))
+        kept = NodeBackups(settings, application[REGISTRY], wanted=backups)
+        application.add_routes([web.get("/backups", kept.describe)])
         runner = web.AppRunner(application, access_log=None)
         await runner.setup()
         host, port = split_address(node.address)
@@ -78,7 +88,7 @@ async def serve(settings: Settings, registry: Registry, name: str) -> None:
             await BoundedSite(runner, host, port, tls=tls).start()
             _log.info("node_started", node=node.name, address=node.address, units=len(units))
             # The watchdog checks the event loop, in which all requests run.
-            async with sd_notify.ready(lambda: True), scaled.restoring():
+            async with sd_notify.ready(lambda: True), scaled.restoring(), kept.running():
                 await stopping.wait()
         except OSError as error:
             raise SetupError(

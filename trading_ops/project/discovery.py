@@ -76,6 +76,8 @@ def _labels(target: Target) -> dict[str, str]:
     labels = dict(target.labels)
     if target.kind in {Kind.BOT, Kind.BARE_BOT}:
         labels |= {**_host(target), "bot": target.name, "venue": target.venue or ""}
+    if target.kind is Kind.NODE:  # rules tell the backups of hosts apart by it
+        labels |= _host(target)
     return labels | _scheme(target)
 
 

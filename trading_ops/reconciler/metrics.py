@@ -17,7 +17,6 @@ from trading_ops import __version__, clock, logs
 from trading_ops.actions.registry import ACTIONS
 from trading_ops.domain.acknowledgement import subject_of
 from trading_ops.domain.attempt import AttemptState
-from trading_ops.domain.backup import Operation
 from trading_ops.domain.decision import Close, Decision, Escalate, Reason, Run, Verify, Wait
 from trading_ops.domain.hold import is_automatic
 from trading_ops.domain.incident import Incident
@@ -75,25 +74,6 @@ class OutboxMetrics:
             self.deliveries.labels(outcome)
         for state in ("waiting", "dead"):
             self.unsent.labels(state)
-
-
-class BackupMetrics:
-    """Backups and their verification."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self.interval = gauge("trading_ops_backup_interval_seconds", registry)
-        self.created = gauge("trading_ops_backup_last_success_timestamp_seconds", registry)
-        self.recoverable = gauge("trading_ops_backup_recoverable_to_timestamp_seconds", registry)
-        self.verified = gauge("trading_ops_backup_last_verified_timestamp_seconds", registry)
-        self.tested = gauge("trading_ops_backup_last_restore_test_timestamp_seconds", registry)
-        self.untested = gauge("trading_ops_backup_untested_since_timestamp_seconds", registry)
-        self.size = gauge("trading_ops_backup_size_bytes", registry)
-        self.free = gauge("trading_ops_backup_repository_free_bytes", registry)
-        self.capacity = gauge("trading_ops_backup_repository_capacity_bytes", registry)
-        self.restore = gauge("trading_ops_backup_restore_duration_seconds", registry)
-        self.failed = gauge("trading_ops_backup_failed", registry)
-        for operation in Operation:
-            self.failed.labels(operation.value)
 
 
 class ReadinessMetrics:
@@ -194,7 +174,6 @@ class ReconcilerMetrics:
         self.escalated = gauge("trading_ops_incident_escalated", self.registry)
         self.agents = AgentMetrics(self.registry)
         self.audit = AuditMetrics(self.registry)
-        self.backups = BackupMetrics(self.registry)
         self.jobs = JobMetrics(self.registry)
         self.lease = LeaseMetrics(self.registry)
         self.outbox = OutboxMetrics(self.registry)

@@ -14,9 +14,9 @@ BACKUPS = row(
             "Recovery point",
             "s",
             {
-                "age of the newest backup": "time() - (max("
+                "age of the newest backup {{host}}": "time() - (max by (host) ("
                 "trading_ops_backup_recoverable_to_timestamp_seconds) > 0)",
-                "interval": "max(trading_ops_backup_interval_seconds)",
+                "interval {{host}}": "max by (host) (trading_ops_backup_interval_seconds)",
             },
             "Data loss of a restore now (RPO), and the backup interval.",
             limits=above(600, 900),
@@ -26,9 +26,9 @@ BACKUPS = row(
             "Time since verification",
             "s",
             {
-                "restore test": "time() - (max("
+                "restore test {{host}}": "time() - (max by (host) ("
                 "trading_ops_backup_last_restore_test_timestamp_seconds) > 0)",
-                "every file compared": "time() - (max("
+                "every file compared {{host}}": "time() - (max by (host) ("
                 "trading_ops_backup_last_verified_timestamp_seconds) > 0)",
             },
             "A restore test runs once a day.",
@@ -38,7 +38,10 @@ BACKUPS = row(
         lines(
             "Recovery time",
             "s",
-            {"last restore test": "max(trading_ops_backup_restore_duration_seconds)"},
+            {
+                "last restore test {{host}}": "max by (host) ("
+                "trading_ops_backup_restore_duration_seconds)"
+            },
             "Duration of the last restore test, from the repository to verified databases (RTO).",
             limits=above(120, 300),
             runbook=UNTESTED,
@@ -46,7 +49,7 @@ BACKUPS = row(
         lines(
             "Backup size",
             "bytes",
-            {"newest backup": "max(trading_ops_backup_size_bytes)"},
+            {"newest backup {{host}}": "max by (host) (trading_ops_backup_size_bytes)"},
             "Total file size, before deduplication.",
             runbook=FAILED,
         ),
@@ -56,17 +59,17 @@ BACKUPS = row(
             "Free space of the repository",
             "bytes",
             {
-                "free": "max(trading_ops_backup_repository_free_bytes) and "
-                "max(trading_ops_backup_repository_capacity_bytes) > 0",
-                "three full backups": "3 * max(trading_ops_backup_size_bytes)",
+                "free {{host}}": "max by (host) (trading_ops_backup_repository_free_bytes) and "
+                "max by (host) (trading_ops_backup_repository_capacity_bytes) > 0",
+                "three full backups {{host}}": "3 * max by (host) (trading_ops_backup_size_bytes)",
             },
             "After the newest backup. No data if the repository is on another host.",
             runbook=FULL,
         ),
         timeline(
             "Last run of each backup command",
-            "max by (operation) (trading_ops_backup_failed)",
-            "{{operation}}",
+            "max by (host, operation) (trading_ops_backup_failed)",
+            "{{operation}} {{host}}",
             "A failed command is retried after five minutes.",
             states=(("0", "succeeded", GREEN), ("1", "failed", RED)),
             limits=above(1),

@@ -10,6 +10,7 @@ import pytest
 from tests.service.reconciler.conftest import Start
 from tests.waiting import eventually
 from trading_ops import clock
+from trading_ops.backup.metrics import BackupMetrics
 from trading_ops.domain.hold import RECONCILER, HeldState, Hold
 from trading_ops.domain.maintenance import Maintenance
 from trading_ops.instrument.catalogue import CATALOGUE
@@ -59,7 +60,9 @@ RECONCILER_METRICS = [metric for metric in CATALOGUE if metric.owner is Owner.RE
 
 def test_every_metric_is_there_from_the_start() -> None:
     """An absent series is no zero: a rate over the first failure would miss it."""
-    families = {family.name: family for family in ReconcilerMetrics().registry.collect()}
+    registry = ReconcilerMetrics().registry
+    BackupMetrics(registry)
+    families = {family.name: family for family in registry.collect()}
     for metric in RECONCILER_METRICS:
         assert metric.family in families, metric.name
         if metric.name not in LABELLED:

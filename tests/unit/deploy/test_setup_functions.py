@@ -240,6 +240,25 @@ def test_a_host_with_a_node_only_is_cleaned_up_by_a_timer(site: Site) -> None:
     assert site.log("systemctl")[-1] == "enable --quiet --now trading-ops-clean-up.timer"
 
 
+def test_a_host_with_a_node_only_has_its_backups_and_a_command_for_them(site: Site) -> None:
+    """Both with the user and the folder of the node; elsewhere the reconciler takes them."""
+    site.stub(site.root / "bin/install", '#!/bin/sh\necho "$*" >>"$ROOT/install.log"\n')
+    site.stub(site.root / "bin/chown", "#!/bin/sh\n")
+    site.stub(site.root / "bin/id", "#!/bin/sh\necho 1\n")
+    shown = 'echo "$TRADING_OPS_ROOT $TRADING_OPS_VAR $*" >>"$ROOT/shown.log"\n'
+    site.stub(site.base / "releases/b/bin/trading-ops", f"#!/bin/sh\n{shown}")
+    done = site.run("NODE=host-b; command_line; node_folders; $COMMAND backup list")
+    assert done.returncode == 0, done.stderr
+    root = site.root
+    place = f"{root}/etc/trading-ops {root}/var/lib/trading-ops-node"
+    assert site.log("shown") == [f"{place} backup list"]
+    assert "runuser -u trading-ops-node" in (root / "usr/local/bin/trading-ops").read_text()
+    assert "-o trading-ops-node" in site.log("install")[0]
+    assert str(root / "var/lib/trading-ops-backups") in site.log("install")[0]
+    defaults = (root / "etc/default/trading-ops-node").read_text().splitlines()
+    assert defaults[1:] == ["NODE_NAME=host-b", "NODE_BACKUPS=--backups"]
+
+
 @pytest.mark.parametrize("code", ["4", "70"])
 def test_a_rollback_to_a_release_with_other_exit_codes(site: Site, code: str) -> None:
     """Releases differ in the one for a node without services; the node that ran goes on."""

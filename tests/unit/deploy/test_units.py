@@ -35,9 +35,10 @@ def test_each_restarts_within_the_same_limits(unit: Path) -> None:
     assert service["User"] != "root"
 
 
-def test_a_child_that_is_killed_for_memory_does_not_stop_the_reconciler() -> None:
+@pytest.mark.parametrize("name", ["reconciler", "node"])
+def test_a_backup_that_is_killed_for_memory_does_not_stop_the_unit(name: str) -> None:
     """By default systemd would stop the unit, and at the fifth time for good."""
-    service = parsed(ROOT / "deploy" / "systemd" / "trading-ops-reconciler.service")["Service"]
+    service = parsed(ROOT / "deploy" / "systemd" / f"trading-ops-{name}.service")["Service"]
     assert service["OOMPolicy"] == "continue"
 
 

@@ -6,9 +6,16 @@ from pathlib import Path
 import pytest
 
 from trading_ops.backup.records import BackupRecords, Record
+from trading_ops.clients.node import HostBackups
 from trading_ops.config.settings import Settings
 from trading_ops.config.targets import parse_targets
-from trading_ops.doctor.backups import check_backup_folders, check_backups, check_bot_records
+from trading_ops.doctor.backups import (
+    check_backup_folders,
+    check_backups,
+    check_bot_records,
+    check_records_of_node,
+    nodes_with_records,
+)
 
 TARGETS = """\
 version: 1
@@ -100,6 +107,36 @@ def test_a_bot_of_this_host_that_is_in_no_backup_is_named(tmp_path: Path) -> Non
     assert warned
     assert "gamma" in detail
     assert not check(interval=0.0)[0]
+
+
+@pytest.mark.parametrize(
+    ("found", "problem"),
+    [
+        (HostBackups(), "beta: in no backup"),
+        (HostBackups(interval_seconds=300, bots=["gamma"], newest=NOW, restore_tested=NOW), "beta"),
+        (HostBackups(interval_seconds=300, bots=["beta"]), "none"),
+        (HostBackups(interval_seconds=300, bots=["beta"], newest=NOW), "never restored"),
+        (
+            HostBackups(
+                interval_seconds=300, bots=["beta"], newest=NOW - 2 * HOUR, restore_tested=NOW
+            ),
+            "2 h old",
+        ),
+        (HostBackups(interval_seconds=300, bots=["beta"], newest=NOW, restore_tested=NOW), ""),
+    ],
+)
+def test_a_node_that_does_not_back_up_its_bots_is_named(
+    tmp_path: Path, found: HostBackups, problem: str
+) -> None:
+    """Those of this host are not its business, nor those that this host's settings name."""
+    registry = parse_targets(TARGETS, where="targets.yml")
+    settings = Settings(root=tmp_path)
+    assert nodes_with_records(settings, registry) == {"host-b": ["beta"]}
+    named = Settings(root=tmp_path, backup_folders={"beta": Path("/srv/beta")})
+    assert nodes_with_records(named, registry) == {}
+    check = check_records_of_node("host-b", ["beta"], found, NOW)
+    assert check.warning is bool(problem)
+    assert problem in check.detail
 
 
 @pytest.mark.parametrize(

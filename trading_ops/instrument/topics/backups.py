@@ -1,4 +1,7 @@
-"""Backups of the installation."""
+"""Backups of the installation.
+
+A node exports them too, for the records of bots on a host without a reconciler.
+"""
 
 from functools import partial
 
