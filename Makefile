@@ -2,7 +2,7 @@
 # Targets that need the virtual environment create it first; this is instant when nothing changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev up down status doctor unit unit-pythons test coverage test-slow test-long lint drill gameday bench bench-capacity bench-fleet rules boards crash crash-bot crash-replicas soak fuzz planted test-compose test-hosts test-freqtrade test-kubernetes test-newest test-backup attacks faults test-console docs
+.PHONY: help setup setup-dev up down status doctor unit unit-pythons test coverage test-processes test-slow test-long lint drill gameday bench bench-capacity bench-fleet rules boards crash crash-bot crash-replicas soak fuzz planted test-compose test-hosts test-freqtrade test-kubernetes test-newest test-backup attacks faults test-console docs
 SHELL := /bin/bash
 
 help: ## Show this help
@@ -41,6 +41,9 @@ test: setup-dev ## Run lint and all tests that run in parallel
 
 coverage: setup-dev ## Run the same tests with coverage of every process
 	@scripts/coverage.sh
+
+test-processes: setup-dev ## Run the tests with real bots, venues, backups and killed processes
+	@scripts/parallel.sh -m processes
 
 test-slow: setup-dev ## Run the end-to-end tests, two files at a time
 	@scripts/pytest.sh -m slow -n 2 --dist loadfile --no-loadscope-reorder

@@ -28,7 +28,7 @@ SLOWEST_FIRST = ("tests/crash", "tests/service/bot", "tests/rules", "tests/servi
 
 
 SUITES = frozenset(
-    {"slow", "long", "attacks", "browser", "compose", "faults", "hosts", "kubernetes"}
+    {"processes", "slow", "long", "attacks", "browser", "compose", "faults", "hosts", "kubernetes"}
 )
 """Markers that take a test out of `make test` into a suite with a make target of its own."""
 

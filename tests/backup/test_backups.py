@@ -21,6 +21,8 @@ from trading_ops.domain.backup import Operation
 from trading_ops.errors import SetupError, StoreError
 from trading_ops.store import migrate
 
+pytestmark = pytest.mark.processes
+
 
 def test_what_was_taken_is_what_is_restored(installation: Installation, tmp_path: Path) -> None:
     """The databases while they are in use, with what only their WAL has; and every plain file."""

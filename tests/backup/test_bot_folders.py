@@ -24,6 +24,8 @@ from trading_ops.cli.main import run
 from trading_ops.domain.backup import Operation
 from trading_ops.errors import StoreError
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 def folder(root: Path, tmp_path: Path) -> Path:

@@ -18,6 +18,8 @@ from trading_ops.domain.backup import Operation
 from trading_ops.errors import ConfigError
 from trading_ops.redaction import known
 
+pytestmark = pytest.mark.processes
+
 HANG = 'echo $$ >"$0"; exec sleep 600'
 """A bot that names its process in a file and never gets up."""
 

@@ -20,6 +20,7 @@ def test_var_is_deleted_under_load() -> None:
     assert marks == found.timeline
 
 
+@pytest.mark.processes
 def test_the_page_says_what_the_commands_are() -> None:
     """The steps of the page, in the order in which the drill takes them."""
     page = (Path(__file__).parents[2] / "docs" / "disaster-recovery.md").read_text("utf-8")

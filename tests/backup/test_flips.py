@@ -2,8 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.backup import flips
 from tests.backup.installation import Installation
+
+pytestmark = pytest.mark.processes
 
 
 def test_every_flipped_bit_is_found(installation: Installation, tmp_path: Path) -> None:

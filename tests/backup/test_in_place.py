@@ -17,6 +17,8 @@ from trading_ops.botkit.nonces.ceiling import CeilingFile
 from trading_ops.cli.main import run
 from trading_ops.errors import SetupError, StoreError
 
+pytestmark = pytest.mark.processes
+
 
 def restore(installation: Installation) -> Restored:
     """Restore the latest backup in place."""

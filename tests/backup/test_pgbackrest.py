@@ -133,6 +133,7 @@ def test_lost_wal_costs_a_new_set(archiving: Installation, cluster: Cluster) -> 
     archiving.restore_test(manifests[-1])
 
 
+@pytest.mark.processes
 def test_what_it_cannot_use_is_refused(installation: Installation, tmp_path: Path) -> None:
     """Two stanzas, an encrypted repository, or none; it is noted as a failed backup."""
     config = tmp_path / "pgbackrest.conf"

@@ -15,6 +15,8 @@ from trading_ops.backup.postgresql.pgbackrest import PgBackRest
 from trading_ops.backup.postgresql.server import Server
 from trading_ops.errors import StoreError
 
+pytestmark = pytest.mark.processes
+
 OURS, THEIRS = 7001, 7002
 PROGRAM = """#!{python} -IS
 import json, sys, time

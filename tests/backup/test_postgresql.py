@@ -42,6 +42,7 @@ def installation(cluster: Cluster, tmp_path: Path) -> Iterator[Installation]:
     cluster.drop(made.settings.database_url)
 
 
+@pytest.mark.processes
 def test_random_moments_are_restored_row_by_row(cluster: Cluster, tmp_path: Path) -> None:
     """While orders are written; the restore test then counts them exactly."""
     result = pitr.run(cluster, tmp_path, targets=3, backups=3, seed=random.randrange(10**6))
@@ -72,6 +73,7 @@ def test_what_is_restored_is_a_data_folder_of_that_moment(
         assert twin.execute("SELECT id FROM orders", url.rpartition("/")[2]) == [(1,)]
 
 
+@pytest.mark.processes
 def test_the_restore_test_needs_no_memory_that_is_writable_and_executable(
     installation: Installation, tmp_path: Path
 ) -> None:
@@ -207,6 +209,7 @@ def test_an_index_that_was_damaged_before_the_backup_is_found(
         installation.restore_test(installation.manifests()[-1])
 
 
+@pytest.mark.processes
 def test_a_server_that_is_down_is_reported(installation: Installation, cluster: Cluster) -> None:
     """The backup before it stays, and the next one succeeds."""
     installation.back_up()
@@ -266,6 +269,7 @@ def test_sigkill_leaves_what_can_be_restored(installation: Installation, tmp_pat
         assert (into / "postgresql/data/PG_VERSION").is_file()
 
 
+@pytest.mark.processes
 def test_a_role_without_the_right_gets_the_fix(
     installation: Installation, cluster: Cluster
 ) -> None:

@@ -31,6 +31,8 @@ from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
 from trading_ops.tasks import Tasks
 
+pytestmark = pytest.mark.processes
+
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTES = timedelta(minutes=1)
 DAYS = timedelta(days=1)

@@ -13,6 +13,7 @@ from trading_ops.backup.manifest import Damaged
 from trading_ops.backup.restore import restore_into
 
 pytestmark = [
+    pytest.mark.processes,
     pytest.mark.skipif(shutil.which("restic") is None, reason="restic is not installed"),
     pytest.mark.long,
 ]

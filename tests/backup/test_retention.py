@@ -2,10 +2,13 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from trading_ops.backup.retention import Keep, Kept, to_remove
+
+pytestmark = pytest.mark.processes
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NOTHING = Keep(last=1, hourly=0, daily=0, weekly=0, monthly=0)

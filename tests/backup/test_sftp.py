@@ -8,6 +8,8 @@ import pytest
 from trading_ops.backup import sftp
 from trading_ops.backup.disk import space
 
+pytestmark = pytest.mark.processes
+
 SERVER = Path("/usr/lib/openssh/sftp-server")
 
 

@@ -27,6 +27,8 @@ from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
 
+pytestmark = pytest.mark.processes
+
 BEGIN = datetime(2026, 3, 1, 5, tzinfo=UTC)
 DAY = timedelta(days=1)
 ROWS = 60_000

@@ -24,6 +24,8 @@ from trading_ops.jobs.work.commands import why
 from trading_ops.jobs.work.sessions import Table
 from trading_ops.store import jobs
 
+pytestmark = pytest.mark.processes
+
 NEW_YORK = ZoneInfo("America/New_York")
 HALF_DAYS = {date(2026, 11, 27), date(2026, 12, 24)}
 

@@ -44,8 +44,8 @@ def test_the_rules_pass_every_lint() -> None:
     run_tool("promtool", "check", "rules", "--lint=all", "--lint-fatal", *files)
 
 
-HOURS = {"slo"}
-"""Files whose tests evaluate hours of many rules: 20 s of a processor."""
+HOURS = {"slo", "anomalies_seasonal"}
+"""Files whose tests evaluate hours of many rules, or weeks: 20 s of a processor and more."""
 
 
 def _file(path: Path) -> Any:

@@ -27,6 +27,8 @@ from trading_ops.store.engine import sqlite_path, writing_engine
 from trading_ops.store.reader import open_reader
 from trading_ops.store.writer import Writer, transaction
 
+pytestmark = pytest.mark.processes
+
 ARCHIVED = (
     tables.incidents,
     tables.attempts,

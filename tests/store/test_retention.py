@@ -38,6 +38,8 @@ from trading_ops.store import (
 from trading_ops.store.reader import open_reader
 from trading_ops.store.writer import Writer, transaction
 
+pytestmark = pytest.mark.processes
+
 OLD = NOW - 40 * DAY
 YOUNG = NOW - 20 * DAY
 COUNTED = (

@@ -14,6 +14,8 @@ from trading_ops.agent import Side
 from trading_ops_lab.paper.bot.bot import Bot
 from trading_ops_lab.paper.bot.config import BotConfig
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 async def desk(venue: Venue, tmp_path: Path) -> AsyncIterator[Desk]:

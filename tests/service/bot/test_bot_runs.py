@@ -16,6 +16,8 @@ from tests.service.botkit.conftest import sample, until
 from trading_ops_lab.paper.bot.bot import Bot
 from trading_ops_lab.paper.bot.config import BotConfig
 
+pytestmark = pytest.mark.processes
+
 Spawn = Callable[[], subprocess.Popen[bytes]]
 
 

@@ -24,6 +24,8 @@ from trading_ops.errors import StoreError
 from trading_ops.instrument import BotMetrics
 from trading_ops_lab.paper.bot.brokerage.kraken import Kraken
 
+pytestmark = pytest.mark.processes
+
 NAMES = ("key", "secret")
 ORDER = Order(
     client_id=new_client_id("alpha"),

@@ -9,6 +9,8 @@ import pytest
 from trading_ops.errors import ConfigError
 from trading_ops_lab.paper.bot.config import load_config, read_secret
 
+pytestmark = pytest.mark.processes
+
 GOOD: dict[str, Any] = {
     "name": "alpha",
     "venue": "paper",

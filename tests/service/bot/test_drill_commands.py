@@ -17,6 +17,8 @@ from trading_ops_lab.faults.pool_exhausted import CLIENTS, connections
 from trading_ops_lab.paper.bot.drills import MOST_MEBIBYTES, drill_commands
 from trading_ops_lab.paper.bot.pool_load import FILE
 
+pytestmark = pytest.mark.processes
+
 METRICS = BotMetrics(version="1", mode="paper")
 
 CLUTTERED = """

@@ -26,6 +26,8 @@ from trading_ops.botkit.records.store import Store
 from trading_ops.errors import StoreError
 from trading_ops.instrument import BotMetrics
 
+pytestmark = pytest.mark.processes
+
 DAY = 86_400.0
 BEGIN = 1_750_000_000.0
 

@@ -15,6 +15,8 @@ from trading_ops.botkit.supervisor import Supervisor
 from trading_ops.instrument import BotMetrics
 from trading_ops_lab.paper.bot.feed import Feed
 
+pytestmark = pytest.mark.processes
+
 STALE_SECONDS = 1.0
 BITCOIN, ETHER = SYMBOLS
 

@@ -22,6 +22,8 @@ from trading_ops.store.journal import Journal
 from trading_ops.store.reader import Reader
 from trading_ops.store.writer import Writer
 
+pytestmark = pytest.mark.processes
+
 Spawn = Callable[[], subprocess.Popen[bytes]]
 
 

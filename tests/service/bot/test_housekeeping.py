@@ -16,6 +16,8 @@ from trading_ops.exporter.config import LogFilesEntry
 from trading_ops.exporter.log_files.follower import LogFollower
 from trading_ops.logs.rotation import files_aside
 
+pytestmark = pytest.mark.processes
+
 OLD = "bot-alpha.log.20260101T000000.000000"
 
 

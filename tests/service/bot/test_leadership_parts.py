@@ -22,6 +22,8 @@ from trading_ops.botkit.records.postgresql import PostgresqlDriver
 from trading_ops.errors import ConfigError, SetupError
 from trading_ops_lab.paper.bot.config import load_config, lock_state_dir
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.mark.parametrize("endpoint", ["AddOrder", "AmendOrder", "EditOrder", "AddOrderBatch"])
 def test_what_submits_needs_the_lease(endpoint: str) -> None:

@@ -9,6 +9,8 @@ from tests.service.botkit.conftest import sample, until
 from trading_ops.botkit.component import Unavailable
 from trading_ops_lab.paper.bot.bot import Bot
 
+pytestmark = pytest.mark.processes
+
 
 async def test_a_throttled_bot_asks_less_and_goes_on_automatically(
     bot: Bot, control: Control

@@ -24,6 +24,8 @@ from trading_ops_lab.paper.bot import mode as module
 from trading_ops_lab.paper.bot.commands import Parts, mode_commands
 from trading_ops_lab.paper.bot.mode import FACT, FILE, Mode, ModeRecord, ModeSwitch
 
+pytestmark = pytest.mark.processes
+
 ORDER = ("ada", "something smells")
 Result = TypeVar("Result")
 

@@ -17,6 +17,8 @@ from tests.waiting import PATIENCE
 from trading_ops import clock
 from trading_ops_lab.paper.bot.signals.faults import ModelFault, break_model
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 def config_file(config_file: Path, tmp_path: Path) -> Path:

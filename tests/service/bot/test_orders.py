@@ -25,6 +25,8 @@ from trading_ops.botkit.venue.errors import VenueDown, VenueRefused
 from trading_ops.instrument import BotMetrics
 from trading_ops_lab.paper.bot.trading.strategy import Target
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 async def desk(metrics: BotMetrics, tmp_path: Path) -> AsyncIterator[Desk]:

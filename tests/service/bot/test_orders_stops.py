@@ -20,6 +20,8 @@ from trading_ops.botkit.risk.settings import RiskLimits
 from trading_ops.instrument import BotMetrics
 from trading_ops_lab.paper.bot.trading.strategy import Target
 
+pytestmark = pytest.mark.processes
+
 ETHER = "ETH/USD"
 LIMITS = RiskLimits(
     position_size=Decimal(1000), exposure=Decimal(1000), orders=60, orders_seconds=3600

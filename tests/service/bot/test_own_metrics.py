@@ -25,6 +25,8 @@ from trading_ops_lab.paper.bot.signals.component import SOURCE, Signals
 from trading_ops_lab.paper.bot.trading.money import record_money
 from trading_ops_lab.paper.bot.trading.strategy import Target
 
+pytestmark = pytest.mark.processes
+
 UNKNOWN = {
     "trading_venue_rate_limit_used_ratio",  # of the paper venue no one knows limits
     # One strategy, and nothing that would stand in for it; queues and connections without a bound.

@@ -12,6 +12,8 @@ from trading_ops.botkit.orders.step import Cancel, Submit
 from trading_ops_lab.paper.bot.trading.plan import plan
 from trading_ops_lab.paper.bot.trading.strategy import Cross, Target
 
+pytestmark = pytest.mark.processes
+
 
 def test_cross_follows_the_trend() -> None:
     """Rising prices mean long, falling ones flat, too few nothing."""

@@ -18,6 +18,8 @@ from trading_ops.botkit.orders.order import (
 from trading_ops.instrument import BotMetrics
 from trading_ops_lab.paper.bot.trading.money import record_money
 
+pytestmark = pytest.mark.processes
+
 
 def fill(quantity: str, cost: str, fee: str = "0") -> Fill:
     return Fill(

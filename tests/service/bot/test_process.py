@@ -22,6 +22,8 @@ from trading_ops_lab.paper.bot.__main__ import main, serve
 from trading_ops_lab.paper.bot.bot import Bot
 from trading_ops_lab.paper.bot.config import BotConfig
 
+pytestmark = pytest.mark.processes
+
 Spawn = Callable[[], subprocess.Popen[bytes]]
 
 

@@ -27,6 +27,8 @@ from trading_ops.botkit.venue.adapter import (
 )
 from trading_ops.instrument import BotMetrics
 
+pytestmark = pytest.mark.processes
+
 MAX_SECONDS = 0.2
 
 

@@ -6,11 +6,15 @@ import sqlite3
 import threading
 from functools import partial
 
+import pytest
+
 from tests.service.bot.conftest import Control
 from tests.service.botkit.conftest import sample, until
 from trading_ops.botkit.records.sql import Session
 from trading_ops_lab.paper.bot.bot import Bot
 from trading_ops_lab.paper.bot.config import BotConfig
+
+pytestmark = pytest.mark.processes
 
 
 def made(bot: Bot) -> float:

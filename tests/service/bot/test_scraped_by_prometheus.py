@@ -22,6 +22,8 @@ from trading_ops import clock
 from trading_ops.instrument import BotMetrics, Exposition, View
 from trading_ops.instrument.serving import serve_metrics
 
+pytestmark = pytest.mark.processes
+
 HOSTILE = 'a"b\\c\nd%s💥'
 ACCEPTS = {
     "text": "text/plain;version=0.0.4",

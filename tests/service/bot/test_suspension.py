@@ -11,6 +11,8 @@ from tests.service.botkit.conftest import until
 from tests.waiting import eventually
 from trading_ops_lab.paper.bot.bot import Bot
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 def config_file(config_file: Path) -> Path:

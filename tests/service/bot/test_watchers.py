@@ -3,12 +3,15 @@
 import threading
 
 import msgspec
+import pytest
 
 from tests.service.bot.conftest import Control, Venue
 from tests.service.botkit.conftest import sample, until
 from trading_ops.instrument.watchers import Watcher
 from trading_ops_lab.paper.bot.bot import Bot
 from trading_ops_lab.paper.bot.config import BotConfig
+
+pytestmark = pytest.mark.processes
 
 
 async def test_bot_is_watched(bot: Bot, control: Control) -> None:

@@ -24,6 +24,8 @@ from trading_ops.project.folder import create
 from trading_ops.project.shipped import shipped
 from trading_ops.reports.runbook_check import read_rules
 
+pytestmark = pytest.mark.processes
+
 TARGETS = """
 version: 1
 targets:

@@ -18,6 +18,8 @@ from tests.service.examples.running import AGENT_TOKEN, Example, running
 from tests.service.venue.harness import Files, VenueProcess
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.processes
+
 WITH_AGENT = ["asyncio_bot.py", "threaded_bot.py"]
 LIGHT = ["bare_metrics.py", *WITH_AGENT]
 TICKS, ORDERS = "trading_market_data_messages_total", "trading_orders_total"

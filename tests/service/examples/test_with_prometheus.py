@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
 from tests.rules.running_prometheus import run_prometheus
 from tests.service.examples.running import Example, running
 from tests.waiting import eventually
+
+pytestmark = pytest.mark.processes
 
 FILES = {"asynced": "asyncio_bot.py", "threaded": "threaded_bot.py", "bare": "bare_metrics.py"}
 GRACE_SECONDS = 14

@@ -26,6 +26,8 @@ from trading_ops.exporter.config import (
 from trading_ops.exporter.server import serving
 from trading_ops.instrument.catalogue import EXPORTER_METRICS
 
+pytestmark = pytest.mark.processes
+
 Seen = dict[str, dict[tuple[str, ...], float]]
 
 NOT_ALWAYS = {

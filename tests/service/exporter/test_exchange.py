@@ -22,6 +22,8 @@ from trading_ops.exporter.exchange.source import ExchangeSource
 from trading_ops_lab.paper.venue.config import load_config
 from trading_ops_lab.paper.venue.venue import Venue
 
+pytestmark = pytest.mark.processes
+
 KEY_OF = "alpha"
 
 

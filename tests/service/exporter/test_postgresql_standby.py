@@ -12,6 +12,8 @@ from tests.service.exporter.postgresqls import client, entry, look, role
 from tests.waiting import eventually
 from trading_ops.exporter.databases.postgresql.source import Postgresql, PostgresqlStorage
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 def primary() -> Iterator[Cluster]:

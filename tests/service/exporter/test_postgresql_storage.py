@@ -12,6 +12,8 @@ from tests.waiting import eventually
 from trading_ops.exporter.databases.postgresql.bloat import Growth, expected_bytes
 from trading_ops.exporter.databases.postgresql.source import PostgresqlStorage
 
+pytestmark = pytest.mark.processes
+
 ROWS = 100_000
 INSERT = "INSERT INTO orders SELECT g, %s || g FROM generate_series(1, %s) AS g"
 

@@ -20,6 +20,8 @@ from trading_ops.logs.file import LogFile
 from trading_ops.logs.handler import FileHandler
 from trading_ops.logs.rotation import files_aside
 
+pytestmark = pytest.mark.processes
+
 PROGRAM = str(Path(__file__).with_name("writer.py"))
 
 

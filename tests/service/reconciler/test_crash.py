@@ -12,7 +12,7 @@ from tests.waiting import eventually
 from trading_ops.config.settings import Settings
 from trading_ops.store import Connection
 
-pytestmark = pytest.mark.usefixtures("database_url")
+pytestmark = [pytest.mark.processes, pytest.mark.usefixtures("database_url")]
 
 
 @dataclass

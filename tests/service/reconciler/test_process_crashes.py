@@ -4,6 +4,8 @@ import asyncio
 import multiprocessing
 import signal
 
+import pytest
+
 from tests.builders import LABELS
 from tests.fakes import FakeWorld
 from tests.service.reconciler import killed_reconciler
@@ -11,6 +13,8 @@ from tests.service.reconciler.conftest import Running, Start
 from tests.waiting import eventually
 from trading_ops.config.settings import Settings
 from trading_ops.reconciler.crash_recovery import LIMIT
+
+pytestmark = pytest.mark.processes
 
 
 async def die(settings: Settings, world: FakeWorld) -> int | None:

@@ -25,6 +25,8 @@ from trading_ops.config.secret_files import agent_token_name
 from trading_ops.instrument import BotMetrics
 from trading_ops_lab.supervisor.layout import lay_out
 
+pytestmark = pytest.mark.processes
+
 
 @dataclass
 class Alone:

@@ -39,6 +39,8 @@ from trading_ops.project.shipped import shipped
 from trading_ops.tls.contexts import TlsFiles, calling
 from trading_ops_lab.supervisor.monitoring_passwords import bcrypt
 
+pytestmark = pytest.mark.processes
+
 MONITORING = ("prometheus", "alertmanager")
 KINDS = ("reconciler", *MONITORING)
 SHOWN = {

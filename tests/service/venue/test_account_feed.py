@@ -10,6 +10,8 @@ from tests.service.venue.harness import AccountFeed, FaultCaller, Files
 from trading_ops_lab.paper.venue import tokens
 from trading_ops_lab.paper.venue.venue import Venue
 
+pytestmark = pytest.mark.processes
+
 RESTING = {"symbol": "BTC/USD", "side": "buy", "order_type": "limit", "limit_price": 1000}
 
 

@@ -8,6 +8,8 @@ import pytest
 from tests.service.venue.harness import AccountFeed, FaultCaller, Files, until
 from trading_ops_lab.paper.venue.venue import Venue
 
+pytestmark = pytest.mark.processes
+
 ORDER = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "0.01", "price": "1000"}
 
 

@@ -9,6 +9,8 @@ import pytest
 from tests.service.venue.harness import Files, until
 from trading_ops_lab.paper.venue.venue import Venue
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 async def pro(venue: Venue, files: Files) -> AsyncIterator[Any]:

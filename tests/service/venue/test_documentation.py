@@ -10,6 +10,8 @@ from tests.service.venue.harness import FaultCaller
 from trading_ops_lab.paper.venue.faults import KINDS
 from trading_ops_lab.paper.venue.venue import Venue
 
+pytestmark = pytest.mark.processes
+
 PAGE = (Path(__file__).parents[3] / "docs" / "paper-venue.md").read_text()
 FAULTS = [json.loads(body) for body in re.findall(r"^\| `fault '(.*?)'` \|", PAGE, re.MULTILINE)]
 CHANGES = re.findall(r"^manual (\S+) -d '(.*)'$", PAGE, re.MULTILINE)

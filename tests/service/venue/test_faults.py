@@ -9,6 +9,8 @@ import pytest
 from tests.service.venue.harness import FaultCaller, Files, until
 from trading_ops_lab.paper.venue.venue import Venue
 
+pytestmark = pytest.mark.processes
+
 TIME = "/0/public/Time"
 
 

@@ -12,6 +12,8 @@ from tests.service.venue.harness import FaultCaller, Files, until
 from trading_ops import clock
 from trading_ops_lab.paper.venue.venue import Venue
 
+pytestmark = pytest.mark.processes
+
 
 class Listener:
     """One client of the feed."""

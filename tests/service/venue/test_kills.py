@@ -9,8 +9,11 @@ from decimal import Decimal
 from typing import Any
 
 import aiohttp
+import pytest
 
 from tests.service.venue.harness import FaultCaller, Files, VenueProcess
+
+pytestmark = pytest.mark.processes
 
 KILLS = 6
 

@@ -7,6 +7,8 @@ import pytest
 
 from tests.service.venue.harness import FaultCaller, until
 
+pytestmark = pytest.mark.processes
+
 
 def number(value: Any) -> Decimal:
     return Decimal(str(value))

@@ -12,6 +12,8 @@ from trading_ops.errors import Refused
 from trading_ops_lab.faults.venue_faults import VenueFaults
 from trading_ops_lab.paper.venue.venue import Venue
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture
 async def own(venue: Venue, files: Files) -> AsyncIterator[VenueFaults]:

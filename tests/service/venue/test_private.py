@@ -11,6 +11,8 @@ import pytest
 from tests.service.venue.harness import FaultCaller, Files
 from trading_ops_lab.paper.venue.venue import Venue
 
+pytestmark = pytest.mark.processes
+
 ORDER = {"pair": "XBTUSD", "type": "buy", "ordertype": "limit", "volume": "0.01", "price": "1000"}
 
 

@@ -19,6 +19,8 @@ from trading_ops_lab.paper.venue.__main__ import main, run
 from trading_ops_lab.paper.venue.config import load_config
 from trading_ops_lab.paper.venue.venue import Venue
 
+pytestmark = pytest.mark.processes
+
 
 @pytest.fixture(autouse=True)
 def logs_as_before() -> Iterator[None]:
