@@ -27,6 +27,7 @@ UNITS=/etc/systemd/system
 POLKIT=/etc/polkit-1/rules.d/50-trading-ops-node.rules
 COMMAND=/usr/local/bin/trading-ops
 SERVICES='trading-ops-reconciler trading-ops-exporter trading-ops-node'
+DROP_IN=trading-ops-backups.conf # other files beside it are yours
 CLEAN_UP=trading-ops-clean-up # on a host with a node only; the reconciler has a job for it
 PACKAGE='trading-ops[node,exporter,postgresql]'
 DRY_RUN=''
@@ -227,8 +228,22 @@ units() {
     else
         no_timer # an older release, which has none
     fi
+    may_write
     run systemctl daemon-reload
     [ -z "$timer" ] || run systemctl enable --quiet --now $CLEAN_UP.timer
+}
+
+# Lets the unit that takes backups write to the repository that settings.yml names.
+may_write() {
+    if [ -n "$NODE" ]; then var=$NODE_VAR unit=trading-ops-node; else var='' unit=trading-ops-reconciler; fi
+    if [ -n "$DRY_RUN" ]; then
+        say "would write: $UNITS/$unit.service.d/$DROP_IN"
+        return 0
+    fi
+    # An older release cannot tell, and does not need it.
+    lines=$(env ${var:+"TRADING_OPS_VAR=$var"} TRADING_OPS_ROOT=$PROJECT $BASE/current/bin/trading-ops backup drop-in 2>/dev/null) || return 0
+    install -d -m 0755 $UNITS/$unit.service.d
+    printf '%s\n' "$lines" | put 0644 $UNITS/$unit.service.d/$DROP_IN
 }
 
 no_timer() {
@@ -414,7 +429,7 @@ polkit_rule() {
 uninstall() {
     for unit in $SERVICES trading-ops-lab; do
         [ ! -e "$UNITS/$unit.service" ] || run systemctl disable --quiet --now "$unit"
-        run rm -f "$UNITS/$unit.service"
+        run rm -f "$UNITS/$unit.service" "$UNITS/$unit.service.d/$DROP_IN"
     done
     no_timer
     for name in prometheus prometheus-alertmanager; do

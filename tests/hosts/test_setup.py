@@ -36,6 +36,20 @@ async def test_what_is_installed_is_healthy(host: Host) -> None:
     assert host("systemctl is-active prometheus prometheus-alertmanager").split() == ["active"] * 2
 
 
+async def test_the_unit_writes_to_the_repository_of_the_settings(host: Host) -> None:
+    """A folder that the shipped unit may not write to."""
+    host("install -d -o trading-ops -g trading-ops -m 0700 '/srv/backups'")
+    settings = "/etc/trading-ops/settings.yml"
+    host(f"sed -i 's|^backup_repository: .*|backup_repository: /srv/backups|' {settings}")
+    host(f"echo 'backup_interval_seconds: 10' >>{settings}")
+    host("sh deploy/setup.sh install")
+    manifests = "ls '/srv/backups/manifests' 2>/dev/null || true"
+    await eventually(lambda: host(manifests).strip(), within=180, what="a backup by the unit")
+    host(f"sed -i '/^backup_interval_seconds: 10/d' {settings}")
+    host("systemctl restart trading-ops-reconciler")
+    await eventually(lambda: failed(host) == {"node host-1"}, within=120, what="doctor is content")
+
+
 async def test_the_watchdog_restarts_a_reconciler_that_hangs(host: Host) -> None:
     show = "systemctl show -P MainPID trading-ops-reconciler"
     before = host(show)

@@ -16,6 +16,7 @@ from trading_ops.backup.manifest import Damaged, Manifest
 from trading_ops.backup.records import DETAIL, BackupRecords, BackupRun, Record
 from trading_ops.backup.repository import open_repository
 from trading_ops.backup.restore import LATEST, choose
+from trading_ops.backup.written import drop_in
 from trading_ops.cli.console import out, output_option, print_json
 from trading_ops.cli.exit_codes import ExitCode
 from trading_ops.cli.timeline import plain
@@ -188,6 +189,12 @@ def prune(output: str, *, dry_run: bool) -> None:
         click.echo(f"{'would remove' if dry_run else 'removed'} {backup_id}")
     if not ids:
         click.echo("nothing to remove")
+
+
+@backup.command(name="drop-in")
+def print_drop_in() -> None:
+    """Print a systemd drop-in that lets the unit write to the repository; setup.sh installs it."""
+    click.echo(drop_in(load_settings()), nl=False)
 
 
 def describe(manifest: Manifest) -> str:

@@ -1,13 +1,12 @@
 """Checks of the backups' configuration."""
 
-import configparser
 import subprocess
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from trading_ops.backup.records import BackupRecords
-from trading_ops.backup.repository import RESTIC, default_folder
+from trading_ops.backup.written import written_folders
 from trading_ops.clients.node import HostBackups
 from trading_ops.config.settings import Settings
 from trading_ops.doctor.check import Check
@@ -15,9 +14,6 @@ from trading_ops.domain.target import Kind, Manager, Registry, Target
 
 UNIT = "trading-ops-reconciler.service"
 SYSTEMCTL_SECONDS = 10.0
-PGBACKREST_REPOSITORY, PGBACKREST_LOG = "/var/lib/pgbackrest", "/var/log/pgbackrest"
-"""pgBackRest's defaults of `repo1-path` and `log-path`."""
-
 OLD = timedelta(days=1)
 """A backup that operators take themselves is too old after this time."""
 
@@ -136,10 +132,13 @@ def check_backup_folders(settings: Settings) -> Check:
     unit = _unit()
     if unit.get("LoadState") != "loaded" or unit.get("ProtectSystem") != "strict":
         return Check(name=name, ok=True, detail=f"not limited: no {UNIT} on this host")
-    allowed = [Path(word.lstrip("-+")) for word in unit.get("ReadWritePaths", "").split()]
+    allowed = [
+        Path(word.lstrip("-+").replace(r"\x20", " "))
+        for word in unit.get("ReadWritePaths", "").split()
+    ]
     refused = [
         str(folder)
-        for folder in _written(settings)
+        for folder in written_folders(settings)
         if not any(folder.is_relative_to(place) for place in allowed)
     ]
     if not refused:
@@ -150,7 +149,7 @@ def check_backup_folders(settings: Settings) -> Check:
         ok=False,
         detail=f"{UNIT} may not write to {paths}: its backups fail, although those that you take "
         "in a shell succeed",
-        fix=f"ReadWritePaths={paths} in a drop-in, see deploy/systemd/backups.conf",
+        fix="`sh deploy/setup.sh install`, as root, after each change of backup_repository",
     )
 
 
@@ -168,39 +167,6 @@ def _unit() -> dict[str, str]:
         return {}
     pairs = (line.partition("=") for line in done.stdout.splitlines())
     return {key: value for key, _, value in pairs}
-
-
-def _written(settings: Settings) -> list[Path]:
-    stored = settings.backup_repository
-    found = [settings.backup_work]
-    if not stored.startswith(RESTIC):
-        found.append((settings.root / stored).resolve() if stored else default_folder(settings))
-    elif (place := Path(stored.removeprefix(RESTIC))).is_absolute():
-        found.append(place.resolve())
-    if settings.backup_pgbackrest is not None:
-        found += _written_by_pgbackrest(settings.backup_pgbackrest)
-    return found
-
-
-def _written_by_pgbackrest(path: Path) -> list[Path]:
-    parsed = configparser.RawConfigParser(strict=False)
-    try:
-        parsed.read(path)
-    except (OSError, UnicodeError, configparser.Error):
-        return []  # pgBackRest itself reports it
-    values = {key: value for section in parsed.sections() for key, value in parsed[section].items()}
-    repositories = {
-        key: value
-        for key, value in values.items()
-        if key.startswith("repo") and key.endswith("-path")
-    }
-    return [
-        Path(place)
-        for place in (
-            *(repositories.values() or (PGBACKREST_REPOSITORY,)),
-            values.get("log-path", PGBACKREST_LOG),
-        )
-    ]
 
 
 def _is_in_var(bot: Target) -> bool:

@@ -27,6 +27,7 @@ PYTHON = '#!/bin/sh\necho "$1" >>"$ROOT/python.log"\ncat "${0%/bin/*}/schema"\n'
 SCHEMAS = {"a": "0008", "b": "0009"}
 VENV = '#!/bin/sh\ncp -r "$ROOT/opt/trading-ops/releases/a" "$3"\n'
 TRADING_OPS = """#!/bin/sh
+[ "$2" != drop-in ] || exit 2
 echo "$*" >>"$ROOT/trading-ops.log"
 case $1 in
 node) echo 'Error: reason' >&2; exit "${POLKIT_CODE:-0}" ;;
@@ -257,6 +258,35 @@ def test_a_host_with_a_node_only_has_its_backups_and_a_command_for_them(site: Si
     assert str(root / "var/lib/trading-ops-backups") in site.log("install")[0]
     defaults = (root / "etc/default/trading-ops-node").read_text().splitlines()
     assert defaults[1:] == ["NODE_NAME=host-b", "NODE_BACKUPS=--backups"]
+
+
+@pytest.mark.parametrize(
+    ("node", "var", "unit"),
+    [
+        ("", "", "trading-ops-reconciler"),
+        ("NODE=host-b;", "var/lib/trading-ops-node", "trading-ops-node"),
+    ],
+)
+def test_the_unit_that_takes_backups_may_write_to_the_repository(
+    site: Site, node: str, var: str, unit: str
+) -> None:
+    """As settings.yml names it; an older release, which cannot tell, changes nothing."""
+    body = site.script.partition("\nunits() {")[2].partition("\n}\n")[0]
+    units = f"{node} units() {{{body}\n}}; SERVICES=''; units"
+    file = site.root / f"etc/systemd/system/{unit}.service.d/trading-ops-backups.conf"
+    reports = '#!/bin/sh\n[ "$*" = "backup drop-in" ] || exit 2\necho "[$TRADING_OPS_VAR]"\n'
+    site.stub(site.base / "releases/b/bin/trading-ops", reports)
+    done = site.run(units)
+    assert done.returncode == 0, done.stderr
+    assert file.read_text() == f"[{site.root / var if var else ''}]\n"
+    assert site.log("systemctl")[-1] == "daemon-reload"
+    site.stub(site.base / "releases/b/bin/trading-ops", "#!/bin/sh\necho none\nexit 2\n")
+    assert site.run(units).returncode == 0
+    assert file.read_text().startswith("[")
+    own = file.with_name("own.conf")
+    own.touch()
+    assert site.run("main uninstall").returncode == 0
+    assert list(file.parent.iterdir()) == [own]
 
 
 @pytest.mark.parametrize("code", ["4", "70"])

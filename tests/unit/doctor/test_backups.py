@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from trading_ops.backup.records import BackupRecords, Record
+from trading_ops.backup.written import drop_in
 from trading_ops.clients.node import HostBackups
 from trading_ops.config.settings import Settings
 from trading_ops.config.targets import parse_targets
@@ -173,7 +174,19 @@ def test_a_repository_that_the_unit_may_not_write_is_named(
     expected = refused + (["/srv/pg", "/var/log/pgbackrest"] if pgbackrest else [])
     check = check_backup_folders(settings)
     assert check.ok is not bool(expected)
-    assert check.fix.partition("ReadWritePaths=")[2].partition(" in ")[0].split() == expected
+    named = check.detail.partition("may not write to ")[2].partition(": its")[0].split()
+    assert named == expected
+    allowed = drop_in(settings).partition("ReadWritePaths=")[2].split()
+    assert {f'"-{folder}"' for folder in expected} <= set(allowed)
+
+
+def test_systemd_reads_the_paths_literally(tmp_path: Path) -> None:
+    """With spaces, and with the signs that systemd replaces."""
+    settings = Settings(
+        root=Path("/etc/trading-ops"), var=tmp_path, backup_repository='/mnt/my "50%" disk'
+    )
+    assert '"-/mnt/my \\"50%%\\" disk"' in drop_in(settings)
+    assert "EnvironmentFile=-/etc/trading-ops/backup.env\n" in drop_in(settings)
 
 
 @pytest.mark.parametrize(("load", "protect"), [("not-found", ""), ("loaded", "no")])
