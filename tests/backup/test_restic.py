@@ -13,7 +13,6 @@ from trading_ops.backup.manifest import Damaged
 from trading_ops.backup.restore import restore_into
 
 pytestmark = [
-    pytest.mark.processes,
     pytest.mark.skipif(shutil.which("restic") is None, reason="restic is not installed"),
     pytest.mark.long,
 ]
@@ -27,6 +26,7 @@ def installation(root: Path, tmp_path: Path) -> Installation:
     return made
 
 
+@pytest.mark.processes
 def test_a_backup_comes_back_with_its_secrets(installation: Installation, tmp_path: Path) -> None:
     """Restored, opened, and what is stored cannot be read without the password."""
     record = installation.back_up()
@@ -42,6 +42,7 @@ def test_a_backup_comes_back_with_its_secrets(installation: Installation, tmp_pa
     assert key.read_bytes().strip() not in stored
 
 
+@pytest.mark.processes
 def test_pruning_removes_snapshots_and_keeps_what_is_restorable(
     installation: Installation,
 ) -> None:
@@ -64,6 +65,7 @@ def test_pruning_removes_snapshots_and_keeps_what_is_restorable(
         assert installation.restore_test(manifest).problem == ""
 
 
+@pytest.mark.processes
 def test_a_flipped_byte_in_a_pack_is_found(installation: Installation, tmp_path: Path) -> None:
     """By reading the backup back, whatever exit code restic would have."""
     installation.back_up()
