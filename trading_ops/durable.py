@@ -10,7 +10,9 @@ GROUP_ONLY = 0o050
 """Of a folder's permissions: its group may read it, others nothing."""
 
 
-def write(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+def write(
+    path: Path, content: bytes, *, mode: int | None = 0o600, by_several: bool = False
+) -> None:
     """Replace a file atomically; when this returns, it is on disk.
 
     The file and its folder are both synced: without the second, the rename itself can be lost.
@@ -18,12 +20,14 @@ def write(path: Path, content: bytes, *, mode: int = 0o600) -> None:
     Args:
         path: the file; its folder exists.
         content: all of the new content.
-        mode: permissions of the file.
+        mode: permissions of the file; None: the default of new files.
+        by_several: several processes may write it at once, so each has its own temporary file.
 
     Raises:
         OSError: it could not be stored, for example on a full disk; the old content is unchanged.
     """
-    scratch = path.with_name(f".{path.name}.new")
+    process = f".{os.getpid()}" if by_several else ""
+    scratch = path.with_name(f".{path.name}{process}.new")
     with new_file(scratch, mode=mode) as file:
         file.write(content)
     put(scratch, path)

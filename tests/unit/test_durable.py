@@ -43,7 +43,7 @@ def test_a_link_in_place_of_the_temporary_file_is_refused(tmp_path: Path) -> Non
 def test_project_files_have_the_permissions_asked_for(tmp_path: Path, mode: int) -> None:
     """Whatever the umask is; the temporary file is gone."""
     path = tmp_path / "script"
-    writing.write(path, b"text", mode)
+    durable.write(path, b"text", mode=mode, by_several=True)
     assert path.stat().st_mode & 0o777 == mode
     assert list(tmp_path.iterdir()) == [path]
 

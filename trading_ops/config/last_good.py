@@ -1,8 +1,8 @@
 """The last valid registry, for commands that must work while targets.yml is invalid."""
 
 import logging
-import os
 
+from trading_ops import durable
 from trading_ops.config.settings import Settings
 from trading_ops.config.targets import load_targets
 from trading_ops.domain.target import Registry
@@ -17,9 +17,7 @@ def keep_last_good(settings: Settings) -> None:
     try:
         path = settings.last_good_targets
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_name(f".{path.name}.{os.getpid()}.new")
-        scratch.write_bytes(settings.targets_file.read_bytes())
-        scratch.replace(path)
+        durable.write(path, settings.targets_file.read_bytes(), mode=None, by_several=True)
     except OSError as error:
         _log.warning("targets_not_kept", extra={"reason": str(error)})
 

@@ -12,6 +12,7 @@ import stat
 from pathlib import Path
 from urllib.parse import quote
 
+from trading_ops import durable
 from trading_ops.errors import ConfigError
 from trading_ops.redaction import known
 
@@ -40,20 +41,18 @@ def new_token() -> str:
 
 
 def write_secret(path: Path, value: str) -> None:
-    """Write a file with mode 0600; a replaced file keeps its owner.
+    """Replace a file atomically, with mode 0600; a replaced file keeps its owner.
 
     Raises:
         OSError: it cannot be written.
     """
-    # Renamed into place when complete: a crash never leaves a partial token.
     scratch = path.with_name(f".{path.name}.new")
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with contextlib.suppress(FileNotFoundError):
-        was = path.stat()
-        os.fchown(descriptor, was.st_uid, was.st_gid)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(value)
-    scratch.replace(path)
+    with durable.new_file(scratch) as file:
+        with contextlib.suppress(FileNotFoundError):
+            was = path.stat()
+            os.fchown(file.fileno(), was.st_uid, was.st_gid)
+        file.write(value.encode("ascii"))
+    durable.put(scratch, path)
 
 
 def read_password(path: Path) -> str:

@@ -6,6 +6,7 @@ The group is that of the folder, which an installation creates with the setgid b
 
 from pathlib import Path
 
+from trading_ops import durable
 from trading_ops.clients.secrets import agent_token_file
 from trading_ops.config.secret_files import is_filled, new_token, write_secret
 from trading_ops.config.settings import Settings
@@ -13,7 +14,7 @@ from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import SetupError
 from trading_ops.project.discovery import write_discovery
 from trading_ops.project.monitoring_configs import alertmanager_yml, prometheus_yml, tls_web_yml
-from trading_ops.project.writing import link, write
+from trading_ops.project.writing import link
 from trading_ops.tls.contexts import AUTHORITY, AUTHORITY_KEY
 
 TOKENS = ("metrics_token", "webhook_token", "operator_token", "node_token", "audit_key")
@@ -49,10 +50,12 @@ def apply(settings: Settings, registry: Registry) -> None:
                 link(_folder(path.parent) / path.name, folder / path.name)
         for reader, name in READ_BY:
             secrets = _folder(settings.var / reader / "secrets")
-            write(secrets / name, (settings.secrets / name).read_bytes(), GROUP_READ)
+            content = (settings.secrets / name).read_bytes()
+            durable.write(secrets / name, content, mode=GROUP_READ, by_several=True)
         for path, content in copies.items():
             is_secret = path.parent.name == "secrets"
-            write(_folder(path.parent) / path.name, content, GROUP_READ if is_secret else ALL_READ)
+            mode = GROUP_READ if is_secret else ALL_READ
+            durable.write(_folder(path.parent) / path.name, content, mode=mode, by_several=True)
     except OSError as error:
         fix = "run it as the owner of this folder"
         raise SetupError(f"{error.filename}: {error.strerror}. Fix: {fix}") from error

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from trading_ops import __version__
+from trading_ops import __version__, durable
 from trading_ops.errors import ConfigError, SetupError
-from trading_ops.project.writing import write
 
 RECORD = Path(".trading-ops.json")
 NEW = ".new"
@@ -171,7 +170,8 @@ def _carry_out(folder: Path, change: FileChange) -> None:
 
 def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write(path, content, mode=0o755 if content.startswith(b"#!") else None)
+    mode = 0o755 if content.startswith(b"#!") else None
+    durable.write(path, content, mode=mode, by_several=True)
 
 
 def _content(path: Path) -> bytes | None:

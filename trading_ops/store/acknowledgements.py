@@ -56,7 +56,11 @@ def begin(
         return former
     if former is not None:
         # Its silence belongs to the new acknowledgement from now on.
-        _set(connection, former.id, ended_at=now, ended_by=owner, silenced_until=None)
+        connection.execute(
+            update(acknowledgements)
+            .where(acknowledgements.c.id == former.id)
+            .values(ended_at=now, ended_by=owner, silenced_until=None)
+        )
     key = connection.execute(
         insert(acknowledgements).values(
             incident_id=incident_id,
@@ -108,7 +112,11 @@ def end(
     ack = _active_of(connection, incident_id)
     if ack is None:
         return None
-    _set(connection, ack.id, ended_at=now, ended_by=owner)
+    connection.execute(
+        update(acknowledgements)
+        .where(acknowledgements.c.id == ack.id)
+        .values(ended_at=now, ended_by=owner)
+    )
     events.add(
         connection, at=now, kind=kind, incident_id=incident_id, actor=owner, before=_shown(ack)
     )
@@ -142,7 +150,11 @@ def note_silence(
 
     The acknowledgement may have ended in the meantime; its silence must still be expired.
     """
-    _set(connection, ack.id, silence_id=silence_id, silenced_until=until)
+    connection.execute(
+        update(acknowledgements)
+        .where(acknowledgements.c.id == ack.id)
+        .values(silence_id=silence_id, silenced_until=until)
+    )
     events.add(
         connection,
         at=now,
@@ -207,12 +219,6 @@ def _active_of(connection: Connection, incident_id: str) -> Acknowledgement | No
     )
     row = connection.execute(statement.with_for_update()).mappings().one_or_none()
     return None if row is None else _from_row(row)
-
-
-def _set(connection: Connection, key: int, **values: Any) -> None:
-    connection.execute(
-        update(acknowledgements).where(acknowledgements.c.id == key).values(**values)
-    )
 
 
 def _case(row: RowMapping) -> AcknowledgedAlert:

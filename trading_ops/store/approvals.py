@@ -44,19 +44,23 @@ def request(
     pending = _count(connection, bound)
     # Deterministic, so that two replicas that ask at once create one request.
     key = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{bound}:{pending}"))
-    values: dict[str, Any] = {
-        "id": key,
-        "incident_id": incident_id,
-        "action": action,
-        "target": target,
-        "params": dict(params),
-        "digest": bound,
-        "requested_by": requested_by,
-        "requested_at": now,
-        "expires_at": now + REQUEST_LASTS,
-        "state": ApprovalState.PENDING,
-    }
-    if _insert(connection, values):
+    statement = (
+        upsert(connection, approvals)
+        .on_conflict_do_nothing()
+        .values(
+            id=key,
+            incident_id=incident_id,
+            action=action,
+            target=target,
+            params=dict(params),
+            digest=bound,
+            requested_by=requested_by,
+            requested_at=now,
+            expires_at=now + REQUEST_LASTS,
+            state=ApprovalState.PENDING,
+        )
+    )
+    if connection.execute(statement).rowcount:
         events.add(
             connection,
             at=now,
@@ -212,7 +216,7 @@ def _answer(
         kind=state,
         incident_id=approval.incident_id,
         actor=owner,
-        note=f"{approval.action} on {approval.target}, asked by {approval.requested_by}",
+        note=f"{approval.action} on {approval.target}, requested by {approval.requested_by}",
         before={"id": approval.id, "state": approval.state, "expires_at": approval.expires_at},
         after={"id": approval.id, "state": state, "expires_at": expires_at},
     )
@@ -235,12 +239,6 @@ def _expire(connection: Connection, bound: str, now: datetime) -> None:
             before={"id": row["id"], "state": row["state"], "expires_at": row["expires_at"]},
             after={"id": row["id"], "state": ApprovalState.EXPIRED},
         )
-
-
-def _insert(connection: Connection, values: Mapping[str, Any]) -> bool:
-    """Store a new request; False if another replica stored it first."""
-    statement = upsert(connection, approvals).on_conflict_do_nothing()
-    return bool(connection.execute(statement.values(**values)).rowcount)
 
 
 def _count(connection: Connection, bound: str) -> int:

@@ -406,4 +406,15 @@ def response_times(
         .where(incidents.c.opened_at >= since, incidents.c.opened_at < until)
         .order_by(incidents.c.opened_at)
     )
-    return [IncidentTimes(**row) for row in connection.execute(statement).mappings()]
+    return [
+        IncidentTimes(
+            alert=row["alert"],
+            opened_at=row["opened_at"],
+            attempted_at=row["attempted_at"],
+            acknowledged_at=row["acknowledged_at"],
+            escalated_at=row["escalated_at"],
+            closed_at=row["closed_at"],
+            verified=row["verified"],
+        )
+        for row in connection.execute(statement).mappings()
+    ]
