@@ -26,7 +26,6 @@ def installation(root: Path, tmp_path: Path) -> Installation:
     return made
 
 
-@pytest.mark.processes
 def test_a_backup_comes_back_with_its_secrets(installation: Installation, tmp_path: Path) -> None:
     """Restored, opened, and what is stored cannot be read without the password."""
     record = installation.back_up()
@@ -42,7 +41,6 @@ def test_a_backup_comes_back_with_its_secrets(installation: Installation, tmp_pa
     assert key.read_bytes().strip() not in stored
 
 
-@pytest.mark.processes
 def test_pruning_removes_snapshots_and_keeps_what_is_restorable(
     installation: Installation,
 ) -> None:
@@ -65,7 +63,6 @@ def test_pruning_removes_snapshots_and_keeps_what_is_restorable(
         assert installation.restore_test(manifest).problem == ""
 
 
-@pytest.mark.processes
 def test_a_flipped_byte_in_a_pack_is_found(installation: Installation, tmp_path: Path) -> None:
     """By reading the backup back, whatever exit code restic would have."""
     installation.back_up()
