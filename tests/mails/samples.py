@@ -323,6 +323,17 @@ MESSAGES: Mapping[str, Message] = {
         From=AT,
         Until=AT + timedelta(hours=1),
     ),
+    "readiness": _message(
+        MessageKind.READINESS,
+        Severity.WARNING,
+        "Readiness hours start again: alpha: paper/72h: orders: 0.93",
+        **{
+            "Target": "alpha",
+            "Stage and evidence": "alpha: paper/72h: orders: 0.93",
+            "State": "running",
+            "Hours": 0.0,
+        },
+    ),
     "report-daily": message_of(REPORT),
     "report-monthly": message_of(MONTH),
     "report-quarterly": message_of(QUARTER),

@@ -47,6 +47,9 @@ NOT_RAISED = {
     "TradingBotReadinessLost": Not(
         "a run takes days to pass a criterion of it", "service/reconciler/test_readiness.py"
     ),
+    "TradingBotSignOffOverdue": Not(
+        "a sign-off is due after hours", "service/reconciler/test_readiness.py"
+    ),
     "TradingBotHoldReapplied": Not(ATTACK, "service/holds/test_holds.py"),
     "TradingFleetRecoverySuspended": Not(ALONE, "service/reconciler/test_fleet.py"),
     "TradingBotFallbackActive": Not(NO_MODEL, "service/bot/test_model.py"),

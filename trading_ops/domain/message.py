@@ -30,6 +30,7 @@ class MessageKind(StrEnum):
     MAINTENANCE = "maintenance"
     HOLD = "hold"
     PAUSE = "pause"
+    READINESS = "readiness"
     REPORT = "report"
     TEST = "test"
 

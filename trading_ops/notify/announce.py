@@ -206,6 +206,32 @@ def _planned(_connection: Connection, event: events.TimelineEvent) -> Message:
     )
 
 
+def _readiness(_connection: Connection, event: events.TimelineEvent) -> Message:
+    after = _after(event)
+    severity, what = _READINESS[event.kind]
+    return Message(
+        key=f"event:{event.seq}",
+        kind=MessageKind.READINESS,
+        severity=severity,
+        bot=after.get("bot"),
+        at=event.at,
+        subject=f"Readiness {what}: {event.note}",
+        facts={
+            "Target": after.get("bot"),
+            "Stage and evidence": event.note,
+            "State": after.get("state"),
+            "Hours": after.get("hours"),
+        },
+    )
+
+
+_READINESS = {
+    "readiness_restarted": (Severity.WARNING, "hours start again"),
+    "readiness_stepped_back": (Severity.CRITICAL, "stepped back"),
+    "readiness_advanced": (Severity.INFO, "stage passed"),
+    "readiness_passed": (Severity.INFO, "stage passed"),
+}
+
 _MAKERS: Mapping[str, Callable[[Connection, events.TimelineEvent], Message | None]] = {
     "closed": _closed,
     "approval_requested": _approval,
@@ -216,6 +242,7 @@ _MAKERS: Mapping[str, Callable[[Connection, events.TimelineEvent], Message | Non
     "paused": _pause,
     "unpaused": _pause,
     "maintenance_planned": _planned,
+    **dict.fromkeys(_READINESS, _readiness),
 }
 
 

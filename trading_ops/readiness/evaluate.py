@@ -166,7 +166,8 @@ class Evaluator:
                 metrics.criteria.labels(bot, status.value).set(count)
             metrics.regressed.labels(bot).set(len(readiness.regressed(run)))
             metrics.held.labels(bot).set(run.state is RunState.HELD)
-            if (due := readiness.sign_off_due(stored.plan, run)) is not None:
+            due = readiness.sign_off_due(stored.plan, run)
+            if due is not None and run.state is not RunState.HELD:
                 metrics.sign_off_due.labels(bot).set(due.timestamp())
 
     async def _reduce_late(self) -> None:

@@ -291,6 +291,7 @@ def _read(row: Any) -> StoredRun:
 def _shown(run: ReadinessRun) -> dict[str, Any]:
     return {
         "run": run.id,
+        "bot": run.bot,
         "state": run.state,
         "stage": run.stage,
         "hours": round(run.credited / timedelta(hours=1), 3),

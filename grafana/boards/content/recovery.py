@@ -12,6 +12,7 @@ from grafana.boards.panels import (
     NONE,
     RED,
     YELLOW,
+    Axis,
     Column,
     above,
     below,
@@ -283,14 +284,25 @@ READINESS = row(
         lines(
             "Credited hours",
             "s",
-            {
-                "{{bot}}": "max by (bot) (trading_ops_readiness_credited_seconds)",
-                "{{bot}} sign-off due in": "max by (bot) "
-                "(trading_ops_readiness_sign_off_due_timestamp_seconds) - time()",
-            },
+            {"{{bot}}": "max by (bot) (trading_ops_readiness_credited_seconds)"},
             "Operating time with all criteria passed. It does not grow while data is missing, a "
             "criterion is unknown, or a sign-off is overdue.",
         ),
+        lines(
+            "Time to the next sign-off",
+            "s",
+            {
+                "{{bot}}": "max by (bot) (trading_ops_readiness_sign_off_due_timestamp_seconds) "
+                "- time()"
+            },
+            "Until an operator must confirm that a bot in a live stage is watched. Negative: "
+            "overdue. No line: none is due.",
+            limits=below(0),
+            runbook="TradingBotSignOffOverdue",
+            axis=Axis.SIGNED,
+        ),
+    ),
+    (
         steps(
             "Criteria",
             "short",

@@ -22,6 +22,7 @@ from trading_ops.domain.attempt import AttemptState
 from trading_ops.domain.decision import Close, Pause, Reason
 from trading_ops.domain.hold import HeldState, Hold
 from trading_ops.domain.maintenance import Maintenance
+from trading_ops.domain.message import Message, MessageKind, Severity
 from trading_ops.domain.readiness import CriterionResult as Found
 from trading_ops.domain.readiness import (
     CriterionStatus,
@@ -35,10 +36,11 @@ from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import Unreachable
 from trading_ops.holds.holds import Placed
 from trading_ops.holds.suppression import Suppression
+from trading_ops.notify.announce import read_messages
 from trading_ops.readiness.evaluate import Evaluator
 from trading_ops.readiness.plan import load_plan
 from trading_ops.reconciler.metrics import ReadinessMetrics
-from trading_ops.store import attempts, holds, incidents, maintenance
+from trading_ops.store import attempts, events, holds, incidents, maintenance
 from trading_ops.store import readiness as runs
 from trading_ops.store.engine import reading_engine, writing_engine
 from trading_ops.store.incidents import FiringAlert
@@ -392,6 +394,59 @@ async def test_every_safety_system_needs_its_own_drill(scene: Scene) -> None:
     run = (await scene.evaluate(after=HOUR)).run
     assert (run.results["drilled"].status, run.credited) == (CriterionStatus.PASSED, HOUR)
     assert all(alert in run.results["drilled"].evidence for alert in DRILLED)
+
+
+def due_of(scene: Scene) -> list[float]:
+    return [sample.value for of in scene.metrics.sign_off_due.collect() for sample in of.samples]
+
+
+@sqlite_only
+async def test_the_deadline_of_a_sign_off_is_shown_until_it_is_given_or_the_run_is_held(
+    scene: Scene,
+) -> None:
+    """A held run is reduce-only already, and its hours do not count."""
+    await scene.begin(stage=len(PLAN.stages) - 1)
+    deadline = scene.now + 4 * HOUR
+    await scene.evaluate(after=5 * HOUR)
+    assert due_of(scene) == [deadline.timestamp()]
+    scene.history.values["trading_daily_loss"] = 21
+    await scene.evaluate(after=timedelta(minutes=2))
+    assert due_of(scene) == []
+
+
+async def announced(scene: Scene, since: int) -> list[Message]:
+    """Return the messages about the events after a position."""
+    _, found = await scene.write(partial(read_messages, was=since, now=scene.now))
+    return list(found)
+
+
+@sqlite_only
+async def test_a_passed_stage_a_restart_of_the_hours_and_a_step_back_are_announced(
+    scene: Scene,
+) -> None:
+    await scene.begin(stage=1, credited=23 * HOUR)
+    since = await scene.write(events.head)
+    await scene.evaluate(after=HOUR)
+    scene.history.values["trading_orders_total"] = 0.9
+    await scene.evaluate(after=timedelta(minutes=2))
+    passed, restarted = await announced(scene, since)
+    assert {message.kind for message in (passed, restarted)} == {MessageKind.READINESS}
+    assert (passed.bot, passed.severity) == ("alpha", Severity.INFO)
+    assert (restarted.bot, restarted.severity) == ("alpha", Severity.WARNING)
+    assert "paper/24h" in passed.subject
+    assert "orders: 0.9" in restarted.subject
+
+
+@sqlite_only
+async def test_a_step_back_of_a_live_stage_is_announced_as_critical(scene: Scene) -> None:
+    await scene.begin(stage=len(PLAN.stages) - 1)
+    since = await scene.write(events.head)
+    scene.history.values["trading_daily_loss"] = 21
+    await scene.evaluate(after=timedelta(minutes=2))
+    found = await announced(scene, since)
+    (message,) = [message for message in found if message.kind is MessageKind.READINESS]
+    assert (message.bot, message.severity) == ("alpha", Severity.CRITICAL)
+    assert "daily-loss: 21" in message.subject
 
 
 @sqlite_only

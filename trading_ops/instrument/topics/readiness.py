@@ -46,5 +46,6 @@ READINESS_METRICS: tuple[Metric, ...] = (
         labels=("bot",),
         help="Deadline of the next sign-off, Unix time; absent when none is due.",
         why="Operating time after it does not count.",
+        vital=True,
     ),
 )
