@@ -2,24 +2,41 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from freezegun import freeze_time
+from prometheus_client import CollectorRegistry
 
+from tests.free_ports import free_port
 from tests.jobs.day import simulated
 from tests.jobs.spans import NOTIFY, Spans
+from trading_ops.capacity.limits import Choices
+from trading_ops.capacity.read import Capacity
+from trading_ops.clients.http import Http
+from trading_ops.clients.prometheus import Prometheus
+from trading_ops.domain.bot_event import BotEvent, BotEventKind
 from trading_ops.domain.decision import Pause
 from trading_ops.domain.job import JobOutcome
+from trading_ops.domain.message import MessageKind, Severity
+from trading_ops.domain.report import Period, Report
 from trading_ops.jobs.config import load_jobs
+from trading_ops.jobs.job import Context, JobResult
 from trading_ops.jobs.schedule import last_due, next_due, parse
 from trading_ops.jobs.scheduler import Scheduler
 from trading_ops.notify.config import zone_of
-from trading_ops.store import maintenance
+from trading_ops.notify.outbox import Outbox
+from trading_ops.reconciler.metrics import OutboxMetrics
+from trading_ops.reports.sending import ReportSender
+from trading_ops.store import bot_events, maintenance, messages
+from trading_ops.store.bot_events import JournalPosition
+from trading_ops.store.search import TimeRange
 
 BEGIN = datetime(2026, 3, 2, 12, tzinfo=UTC)  # a Monday
 NIGHTLY = '{schedule: "55 23 * * *", zone: UTC}'
@@ -76,6 +93,90 @@ async def test_days_without_a_report_are_in_the_next_one(tmp_path: Path) -> None
         await at("03-07 23:55")
     ends = [time(text) for text in ("03-01 23:55", "03-02 23:55", "03-05 23:55", "03-07 23:55")]
     assert job.found == list(pairwise(ends))
+
+
+@dataclass
+class Sending(Spans):
+    """Sends the reports that it plans, and keeps them."""
+
+    sender: ReportSender | None = None
+    reports: list[Report] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+
+    async def run(self, context: Context) -> JobResult:
+        """Pass the report to the outbox."""
+        result = await super().run(context)
+        if result.outcome is JobOutcome.DONE:
+            assert self.sender is not None
+            span = self.found[-1]
+            assert await self.sender.send(Period.DAILY, None, span) == ["mail"]
+            report, rendered = await self.sender.show(Period.DAILY, None, span)
+            self.reports.append(report)
+            self.texts.append(rendered.text)
+        return result
+
+
+def trade(at: datetime, profit: int) -> BotEvent:
+    return BotEvent(
+        bot="alpha",
+        event=f"trade {profit}",
+        kind=BotEventKind.TRADE,
+        severity=Severity.INFO,
+        at=at,
+        received_at=at,
+        strategy="",
+        symbol="ETH/USD",
+        order_id="",
+        correlation="",
+        summary="sold",
+        data={"currency": "USD", "profit": str(profit)},
+    )
+
+
+PROFITS = {
+    "03-01 23:54:59.999999": 1,  # before the first report
+    "03-01 23:55": 2,  # each on the limit of two reports
+    "03-02 12:00": 4,
+    "03-02 23:54:59.999999": 8,
+    "03-02 23:55": 16,
+    "03-03 01:30": 32,  # after the first one was due, before it was sent
+    "03-03 23:54:59.999999": 64,
+    "03-03 23:55": 128,  # after the second report
+}
+
+
+async def test_each_trade_is_in_exactly_one_of_two_reports(tmp_path: Path) -> None:
+    """The reports that the job sends, of the trades in the store; the first one is sent late."""
+    job = Sending("report_daily")
+    async with days(tmp_path, job, NIGHTLY) as (scheduler, at), aiohttp.ClientSession() as session:
+        outbox = Outbox(
+            config_path=tmp_path / "notify.yml",
+            urls_path=tmp_path / "urls",
+            writer=scheduler.writer,
+            reader=scheduler.reader,
+            metrics=OutboxMetrics(CollectorRegistry()),
+        )
+        nobody = Prometheus(Http(session, f"http://127.0.0.1:{free_port()}"))
+        job.sender = ReportSender(
+            prometheus=nobody,
+            reader=scheduler.reader,
+            outbox=outbox,
+            bots=("alpha",),
+            capacity=Capacity(nobody, Choices),
+        )
+        trades = [trade(time(moment), profit) for moment, profit in PROFITS.items()]
+        position = JournalPosition(journal="a", number=len(trades))
+        stored = partial(bot_events.store, bot="alpha", found=trades, position=position, drafts=())
+        await scheduler.writer.run(partial(stored, now=BEGIN))
+        for moment in ("03-03 02:00", "03-03 23:55", "03-03 23:56"):
+            await at(moment)
+        listed = partial(messages.search, kind=MessageKind.REPORT, span=TimeRange())
+        sent = await scheduler.reader.read(listed)
+    assert sorted(message.text for message in sent) == sorted(job.texts)
+    assert len(sent) == 2
+    profits = [sum(line.profit or 0 for line in report.trades) for report in job.reports]
+    assert profits == [2 + 4 + 8, 16 + 32 + 64]
+    assert [sum(line.trades for line in report.trades) for report in job.reports] == [3, 3]
 
 
 async def test_a_pause_over_midnight_delays_the_report_of_the_day(tmp_path: Path) -> None:
