@@ -86,6 +86,9 @@ NOT_RAISED = {
     "TradingOpsLeaseLost": Not(ALONE, "service/reconciler/test_replicas.py"),
     "TradingBotEventsDropped": Not(NOT_ON_PURPOSE, "service/reconciler/test_bot_events.py"),
     "TradingOpsNodeDown": Not("the local stack has no node", "service/services/test_node.py"),
+    "TradingOpsUnitUnhealthy": Not(
+        "the local stack has no container", "service/services/test_lookout.py"
+    ),
     "TradingOpsNotice": Not("a person raises it", "actions/test_page_oncall.py"),
     "TradingOpsNotificationQuarantined": Not(LONG, "service/reconciler/test_border.py"),
     "TradingOpsNotificationsRefused": Not(LONG, "service/reconciler/test_failures.py"),

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from trading_ops.cli.times import moment
 from trading_ops.clients.reconciler_views import AttemptView, EventView, IncidentView, TimelineView
-from trading_ops.domain.attempt import PROCESS_LOG
+from trading_ops.domain.attempt import LAST_LINES
 
 WIDTH = 80
 INDENT = " " * 31
@@ -58,7 +58,7 @@ def _state(incident: IncidentView) -> str:
 
 def _event(event: EventView, begin: datetime, attempts: set[str]) -> Iterator[str]:
     seconds = (event.at - begin).total_seconds()
-    if event.kind == PROCESS_LOG:
+    if event.kind == LAST_LINES:
         yield f"{_offset(seconds):>12}  {plain(event.kind)}"
         for line in event.note.splitlines():
             yield from _wrapped(LOG_INDENT, line, f"{LOG_INDENT}  ")

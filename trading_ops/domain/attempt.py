@@ -10,7 +10,7 @@ AttemptId = NewType("AttemptId", str)
 """A UUID: the idempotency key of the attempt everywhere."""
 
 
-PROCESS_LOG = "process_log"
+LAST_LINES = "last_lines"
 """Kind of the event with what a process had logged before an attempt replaced it."""
 
 

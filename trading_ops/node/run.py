@@ -15,6 +15,7 @@ from trading_ops.config.targets import is_loopback, split_address
 from trading_ops.domain.target import Kind, Manager, Registry, Target
 from trading_ops.errors import NoServices, SetupError
 from trading_ops.node.backups import NodeBackups
+from trading_ops.node.lookout import Lookout
 from trading_ops.node.scaled import Scaled
 from trading_ops.node.server import build, services_of, units_of
 from trading_ops.services import sd_notify
@@ -87,8 +88,13 @@ async def serve(settings: Settings, registry: Registry, name: str, *, backups: b
         try:
             await BoundedSite(runner, host, port, tls=tls).start()
             _log.info("node_started", node=node.name, address=node.address, units=len(units))
-            # The watchdog checks the event loop, in which all requests run.
-            async with sd_notify.ready(lambda: True), scaled.restoring(), kept.running():
+            lookout = Lookout(units, application[REGISTRY])
+            async with (
+                lookout.looking(),
+                sd_notify.ready(lookout.works),
+                scaled.restoring(),
+                kept.running(),
+            ):
                 await stopping.wait()
         except OSError as error:
             raise SetupError(

@@ -62,6 +62,17 @@ class NodeUnit:
         """Return how its last run ended, such as `oom-kill`; empty if it runs."""
         return "" if self._status.running else self._status.detail
 
+    async def look(self) -> UnitStatus:
+        """Query the service manager, without changing what `refresh` found.
+
+        Returns:
+            `UNKNOWN` if it does not answer.
+        """
+        try:
+            return await self._manager.status(self._service.unit)
+        except (SetupError, StackError):
+            return UNKNOWN
+
     async def refresh(self) -> None:
         """Query the service manager.
 

@@ -96,7 +96,7 @@ class AttemptRunner:
             state, detail = AttemptState.ABANDONED, "the lease expired before the request was sent"
         failpoints.reached(Failpoint.OUTCOME_BEFORE)
         await self.record(
-            attempt, state, detail, only_from=AttemptState.STARTED, process_log=call.log
+            attempt, state, detail, only_from=AttemptState.STARTED, last_lines=call.log
         )
         failpoints.reached(Failpoint.OUTCOME_AFTER)
 
@@ -130,11 +130,11 @@ class AttemptRunner:
         detail: str,
         *,
         only_from: AttemptState,
-        process_log: Sequence[str] = (),
+        last_lines: Sequence[str] = (),
     ) -> None:
         """Record an outcome, unless another process already did.
 
-        `process_log` is what the process that the attempt restarted logged last.
+        `last_lines` is what the process that the attempt restarted logged last.
 
         The executing process changes the state from `started`, a probing one from `unknown`: the
         result of a process that was frozen in the meantime is ignored.
@@ -149,7 +149,7 @@ class AttemptRunner:
                 detail=detail,
                 now=clock.now(),
                 only_from=(only_from,),
-                log=bounded(process_log),
+                log=bounded(last_lines),
             )
         )
         if not changed:

@@ -25,6 +25,7 @@ NOT_FOUND = 404
 NO_ANSWER = 900
 """Status code of aiodocker if it could not connect."""
 
+UNHEALTHY = "unhealthy"
 NEVER = "0001-01-01"
 """Start time of a container that was never started."""
 
@@ -50,13 +51,15 @@ class Docker:
         state = found["State"]
         started = str(state["StartedAt"])
         pid = int(state["Pid"]) or None
+        unhealthy = bool(state["Running"]) and _health(state) == UNHEALTHY
         return UnitStatus(
-            state=_state(state),
+            state=UNHEALTHY if unhealthy else str(state["Status"]),
             running=bool(state["Running"]),
             incarnation=None if started.startswith(NEVER) else f"{found['Id'][:12]}@{started}",
             pid=pid,
             reported=reported_incarnation(pid, found["Id"]),
             detail=_end_of(state),
+            unhealthy=unhealthy,
         )
 
     async def last_lines(self, name: str, incarnation: str) -> list[str]:
@@ -150,9 +153,8 @@ async def _explained(name: str, seconds: float) -> AsyncIterator[None]:
         raise ManagerUnavailable(f"cannot query Docker about {name}: {reason}") from error
 
 
-def _state(state: Mapping[str, Any]) -> str:
-    health = (state.get("Health") or {}).get("Status")
-    return str(health) if state["Running"] and health == "unhealthy" else str(state["Status"])
+def _health(state: Mapping[str, Any]) -> str:
+    return str((state.get("Health") or {}).get("Status", ""))
 
 
 def _end_of(state: Mapping[str, Any]) -> str:

@@ -33,6 +33,9 @@ class UnitStatus:
     detail: str = ""
     """How the last run ended."""
 
+    unhealthy: bool = False
+    """Whether the manager's own health check of the running unit fails."""
+
 
 def reported_incarnation(pid: int | None, mark: str, proc: Path = Path("/proc")) -> str | None:
     """Return `<pid>:<start time>` of a process in its own PID namespace.

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, Select, bindparam, insert, select, update
 
 from trading_ops.domain.attempt import (
-    PROCESS_LOG,
+    LAST_LINES,
     RUNNING,
     Attempt,
     AttemptId,
@@ -255,7 +255,7 @@ def finish(
         events.add(
             connection,
             at=now,
-            kind=PROCESS_LOG,
+            kind=LAST_LINES,
             incident_id=attempt.incident_id,
             attempt_id=attempt.id,
             note="\n".join(log),

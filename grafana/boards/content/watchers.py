@@ -114,7 +114,8 @@ PATH = row(
             "Scrapes of each target, by job.",
             limits=below(1),
             runbook="TradingOpsReconcilerDown TradingOpsExporterDown TradingOpsAlertmanagerDown "
-            "TradingOpsPrometheusDown TradingOpsSupervisorDown TradingOpsNodeDown",
+            "TradingOpsPrometheusDown TradingOpsSupervisorDown TradingOpsNodeDown "
+            "TradingOpsUnitUnhealthy",
         ),
         events(
             "Failed or late rule evaluations",

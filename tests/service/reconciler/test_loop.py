@@ -191,7 +191,7 @@ async def test_a_step_that_does_not_help_is_followed_by_the_next(
         timeline = await running.timeline()
     assert world.commands == ["reconnect_broker", "restart_bot"]
     assert [attempt["state"] for attempt in timeline["attempts"]] == ["unverified", "verified"]
-    (logged,) = (event for event in timeline["events"] if event["kind"] == "process_log")
+    (logged,) = (event for event in timeline["events"] if event["kind"] == "last_lines")
     assert logged["attempt_id"] == timeline["attempts"][1]["id"]
     assert logged["note"].endswith("\nits last line")
     assert "hunter2" not in logged["note"]

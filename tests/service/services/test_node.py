@@ -258,7 +258,7 @@ class Talkative(Dead):
         return [f"the end of {incarnation}", "agent_token=0123456789abcdef"]
 
 
-async def test_the_answer_has_what_the_process_logged_last(folder: Path) -> None:
+async def test_the_answer_has_what_the_last_linesged_last(folder: Path) -> None:
     """Without secrets. It is not stored: each change of a fence would write it again."""
     alpha = load_targets(folder / "targets.yml").find("alpha")
     assert alpha is not None

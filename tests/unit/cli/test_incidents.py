@@ -100,7 +100,7 @@ def test_the_whole_timeline_is_printed(incident: str, capsys: pytest.CaptureFixt
         "+0.000 s  received         webhook",
         "decided_wait     cooldown would have run reconnect_broker",
         "+2.000 s  started          reconnect_broker on alpha",
-        "+4.000 s  process_log\n     ValueError: no price\n",
+        "+4.000 s  last_lines\n     ValueError: no price\n",
         "escalated        storm",
         "acknowledged     I look at it (by ada)",
         "+4:00:00  closed           resolved",

@@ -54,4 +54,12 @@ NODE_METRICS = (
         help="Requests that the node or the supervisor refused because of their token.",
         why="A client with an old token, or someone guessing tokens.",
     ),
+    Metric(
+        name="trading_ops_node_unit_unhealthy",
+        kind=MetricType.GAUGE,
+        owner=Owner.NODE,
+        labels=("target",),
+        help="1 while the service manager's own health check of a running unit fails, else 0.",
+        why="A container that Docker calls unhealthy. Absent for a unit that is down or unknown.",
+    ),
 )
