@@ -8,6 +8,7 @@ from trading_ops.agent.state import Holds, TradingHold
 from trading_ops.botkit.component import Unavailable
 from trading_ops.botkit.orders.book import Book
 from trading_ops.botkit.orders.checks import Intent
+from trading_ops.botkit.orders.market import Quote
 from trading_ops.botkit.orders.order import OrderStatus
 from trading_ops.botkit.orders.sync import OrderSync
 from trading_ops.botkit.records import orders as records
@@ -21,9 +22,9 @@ def _send_again() -> None:
     """An order whose answer was lost is taken for one that never arrived, even when it is seen."""
     real = Orders._submit
 
-    async def submit(self: Orders, intent: Intent) -> None:
+    async def submit(self: Orders, intent: Intent, quote: Quote) -> None:
         try:
-            await real(self, intent)
+            await real(self, intent, quote)
         except Unavailable:
             for order in self._book.open_orders(intent.symbol):
                 if order.venue_id is None:

@@ -36,7 +36,7 @@ class RestartBot:
         try:
             try:
                 health = await bot.health()
-            except Cut:  # may be a connection to the previous process: ask again
+            except Cut:  # may be a connection to the previous process: retry
                 health = await bot.health()
         except Cut:
             return f"{call.target.name} accepts connections and closes them: it is overloaded"
@@ -103,6 +103,6 @@ class RollBot(RestartBot):
 
     name: ClassVar[str] = "roll_bot"
 
-    async def precondition(self, call: Call) -> str | None:  # noqa: ARG002 - an operator asked for it
+    async def precondition(self, call: Call) -> str | None:  # noqa: ARG002 - an operator requested it
         """No precondition: healthy bots are restarted too."""
         return None

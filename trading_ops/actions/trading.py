@@ -92,7 +92,7 @@ class ResumeTrading(BotCommand):
     """Releases named holds, so that the bot may trade again. Manual only; other holds stay.
 
     At most once per attempt: a repeat could release a hold that was placed since with the same id.
-    The reconciler learns of it from the bot's next report.
+    The bot's next report has the release.
     """
 
     name: ClassVar[str] = "resume_trading"

@@ -179,7 +179,7 @@ class Agent:
             "incarnation": self._incarnation,
             "started_at": self._metrics.started_at,
             "state": self.holds.state,
-            # With the released ones, the reconciler learns of a release that was made here.
+            # With the released ones, the reconciler can adopt a release that was made here.
             "holds": [asdict(hold) for hold in self.holds.holds],
             "released": self.holds.released,
             "awaiting_holds": self._confirmation.is_awaited,

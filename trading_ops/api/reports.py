@@ -84,7 +84,7 @@ class ReportRoutes:
 
 
 def _span(given: ReportQuery | ReportRequest) -> Span | None:
-    """Return the span that was asked for.
+    """Return the requested span.
 
     Raises:
         RequestRefused: it has one end only, or there is a date as well.

@@ -206,18 +206,18 @@ def read_query(request: web.Request, kind: type[T]) -> T:
         _check_text(value, name)
         given[name] = value
     try:
-        asked = msgspec.convert(given, kind, strict=False)
+        query = msgspec.convert(given, kind, strict=False)
     except msgspec.ValidationError as error:
         invalid(explain(str(error), kind, "the query"))
-    struct: Any = asked
+    struct: Any = query
     # Not `msgspec.structs.fields`, which evaluates every annotation again.
     for encoded, name in zip(
         struct.__struct_encode_fields__, struct.__struct_fields__, strict=True
     ):
         # The converter would read the text `null` as None.
-        if encoded in given and getattr(asked, name) is None:
+        if encoded in given and getattr(query, name) is None:
             invalid(f"`{encoded}` must not be null: omit it")
-    return asked
+    return query
 
 
 def read_path(request: web.Request, name: str) -> str:

@@ -15,7 +15,7 @@ MAX_SECONDS = 300
 
 
 class Suspension:
-    """Which parts are suspended, and until when; the parts ask it.
+    """Which parts are suspended, and until when; the parts check it.
 
     Example:
         suspension = Suspension({"model", "probes"})

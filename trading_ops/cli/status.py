@@ -39,7 +39,7 @@ class TargetState:
 def status(context: click.Context, *, team: str | None, host: str | None, output: str) -> None:
     """Show every registered process, the state of automation, and holds.
 
-    The bots are shown as the reconciler knows them; without a reconciler each is asked directly.
+    The bots are shown as the reconciler knows them; without a reconciler each is queried directly.
 
     Exits with 0 when all answer, 1 when one does not, 3 when no reconciler answers.
     """
@@ -51,10 +51,10 @@ def status(context: click.Context, *, team: str | None, host: str | None, output
     registry = load_targets(settings.targets_file)
     selected = {target.name for target in registry.select(Selection(team=team, host=host))}
     reconcilers = registry.of_kind(Kind.RECONCILER)
-    asked = tuple(
+    wanted = tuple(
         target for target in registry if target.name in selected or target.kind is Kind.RECONCILER
     )
-    found, lines = asyncio.run(_overview(settings, Registry(asked)))
+    found, lines = asyncio.run(_overview(settings, Registry(wanted)))
     shown = [
         (target, found[target.name])
         for target in registry

@@ -151,7 +151,7 @@ class EventsHead(msgspec.Struct):
     """Changes with the file; empty: the file could not be opened yet."""
 
     head: int | None
-    """Number of the newest event; None: unknown, so the bot must be asked."""
+    """Number of the newest event; None: unknown, so the bot must be queried."""
 
     lost: int = 0
     """Events of this process that could not be written to disk."""
@@ -241,7 +241,7 @@ class AgentClient(HttpExecutor):
         super().__init__(http, fence_path="/fence")
 
     async def health(self) -> BotHealth:
-        """Return the bot's health, asked directly.
+        """Query the bot's health directly.
 
         Raises:
             Unreachable: no answer, or not an agent's answer.

@@ -35,7 +35,7 @@ class BotControl(Protocol):
     """The part of `AgentClient` that every kind of bot supports."""
 
     async def health(self) -> BotHealth:
-        """Return the bot's health and its holds, asked directly.
+        """Query the bot's health and its holds directly.
 
         Raises:
             ClientError: no usable answer.

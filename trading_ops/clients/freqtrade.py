@@ -141,7 +141,7 @@ class Freqtrade:
     async def attempt(self, attempt_id: str) -> CommandResult:
         """Return the outcome of placing the hold with this ID, read from the active locks.
 
-        Freqtrade stores no attempts, so this never says that an attempt did not arrive.
+        Freqtrade stores no attempts, so this never reports an attempt as not arrived.
 
         Raises:
             ClientError: it did not answer.

@@ -159,7 +159,7 @@ class FreqtradeApi:
         """Return how many trades are open while it is stopped, when it does not count them itself.
 
         Raises:
-            Unreachable: no answer; with open trades it asks the exchange for their prices first.
+            Unreachable: no answer; with open trades it first queries the exchange.
         """
         answer = await self._http.ask("GET", f"{ROOT}/status", within=STATUS_WITHIN)
         if answer.status != 200:  # noqa: PLR2004

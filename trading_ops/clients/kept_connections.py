@@ -1,8 +1,8 @@
 """GET requests of one path over connections that stay open, at less than half a session's CPU time.
 
-The reconciler asks every agent each second, so at 1,000 bots this request is most of its work. The
-connector's rules apply: its TLS contexts, its check of the listener's user, and the maximum age of
-a TLS connection.
+The reconciler queries every agent each second, so at 1,000 bots this request is most of its work.
+The connector's rules apply: its TLS contexts, its check of the listener's user, and the maximum age
+of a TLS connection.
 """
 
 import asyncio

@@ -225,17 +225,17 @@ class ReconcilerApi:
         self, *, owner: str, reason: str, selection: Selection = EVERYTHING
     ) -> list[PlacedView]:
         """Halt every bot of a part of the fleet."""
-        asked: dict[str, Any] = {"team": selection.team, "host": selection.host, "owner": owner}
-        body = await self._order("POST", "/api/v1/halt", reason=reason, **asked)
+        fields: dict[str, Any] = {"team": selection.team, "host": selection.host, "owner": owner}
+        body = await self._order("POST", "/api/v1/halt", reason=reason, **fields)
         return _decode(body, _Holds).holds
 
     async def release_all(
         self, *, owner: str, reason: str, selection: Selection = EVERYTHING
     ) -> list[ReleasedView]:
         """Release all holds of every bot of a part of the fleet."""
-        asked: dict[str, Any] = {"team": selection.team, "host": selection.host, "owner": owner}
+        fields: dict[str, Any] = {"team": selection.team, "host": selection.host, "owner": owner}
         path = "/api/v1/resume"
-        body = await self._order("POST", path, within=FLEET_WITHIN, reason=reason, **asked)
+        body = await self._order("POST", path, within=FLEET_WITHIN, reason=reason, **fields)
         return _decode(body, _Releases).released
 
     async def release(
@@ -451,7 +451,7 @@ class ReconcilerApi:
         Args:
             key: of the message.
             change: `retry` or `discard`.
-            owner: who asks for it.
+            owner: who requests it.
         """
         path = f"/api/v1/messages/{_part(key)}/{change}"
         return _decode(await self._order("POST", path, owner=owner), MessageView)

@@ -177,7 +177,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     unconfirmed_incidents: Annotated[int, msgspec.Meta(ge=0)] = 200
     """Open incidents that never fired in Prometheus, above which notifications open no more.
-    Whoever can post to Alertmanager could fill the database otherwise. A poll finds at once the
+    Otherwise anyone who can post to Alertmanager could fill the database. A poll finds at once the
     alerts that do fire."""
 
     healthy_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5

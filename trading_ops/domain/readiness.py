@@ -96,7 +96,7 @@ class Criterion:
     """Actions that must each have a verified attempt on this bot."""
 
     drilled: tuple[str, ...] = ()
-    """Alerts of which each must have had an incident of this bot that ended by itself."""
+    """Alerts of which each must have had an incident of this bot that ended automatically."""
 
     restarts: bool = False
     """No restart without an attempt or maintenance window; `query` returns the start time."""

@@ -24,7 +24,7 @@ FINDING_KINDS = ("database_report", "security_report")
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing that a report says should be changed."""
+    """One change that a report recommends."""
 
     topic: str
     subject: str

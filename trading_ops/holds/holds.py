@@ -218,8 +218,8 @@ class HoldManager:
     ) -> Released:
         """Release holds of a bot, None for all.
 
-        The bot is updated first, then the store. If the store fails in between, it learns of the
-        release from the bot later.
+        The bot is updated first, then the store. If the store fails in between, the
+        bot's next report has the release.
 
         Raises:
             StoreError: the database does not answer; no hold was released.

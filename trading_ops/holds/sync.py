@@ -163,16 +163,16 @@ class HoldSync:
         Only a request through our API authenticates the operator. The agent's report is untrusted:
         any client with its token can cause it.
         """
-        learning = partial(
-            _learn, hold=hold, release=release, allowed=self.release_at_bot, now=clock.now()
+        adopting = partial(
+            _adopted, hold=hold, release=release, allowed=self.release_at_bot, now=clock.now()
         )
         try:
             await self.memory.settle()
-            learnt = await self.memory.write(learning)
+            adopted = await self.memory.write(adopting)
         except StoreError as error:
             log.warning("release_not_stored", hold=hold.id, error=str(error))
             return
-        if learnt:
+        if adopted:
             self.memory.drop(hold.id)
             self.sender.forget(hold.id)
             return
@@ -208,7 +208,7 @@ class HoldSync:
         log.warning("hold_found", hold=hold.id, target=target.name, adopted=adopted)
 
 
-def _learn(
+def _adopted(
     connection: Connection, *, hold: Hold, release: ReportedRelease, allowed: bool, now: datetime
 ) -> bool:
     """Store a release that a bot reports; False: releasing it there is not allowed."""

@@ -140,14 +140,16 @@ class AcknowledgementSync:
             raise RequestRefused(f"incident {incident.id} is not acknowledged")
         return await self._sync_one(ack)
 
-    def note_lost_silences(self, audible: Collection[str], *, asked: float) -> None:
+    def note_lost_silences(self, audible: Collection[str], *, queried_at: float) -> None:
         """Find silences that Alertmanager has lost; the next synchronization creates them again.
 
         Args:
             audible: ids of acknowledged incidents whose alert is not silenced.
-            asked: when the sources were queried, on the monotonic clock.
+            queried_at: when the sources were queried, on the monotonic clock.
         """
-        self._lost = frozenset(key for key in audible if asked > self._placed.get(key, -math.inf))
+        self._lost = frozenset(
+            key for key in audible if queried_at > self._placed.get(key, -math.inf)
+        )
 
     async def sync(self, open_incidents: Collection[Incident], *, head: int = -1) -> None:
         """Synchronize silences and metric with the store; called when it is due.

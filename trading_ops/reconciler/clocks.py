@@ -30,17 +30,17 @@ class Offset:
 
     @classmethod
     def of_reading(
-        cls, shown: float, *, asked: float, answered: float, resolution: float = 0.0
+        cls, shown: float, *, requested_at: float, answered_at: float, resolution: float = 0.0
     ) -> "Offset":
         """Return the offset of a clock that showed this time.
 
         Args:
             shown: the time in Unix seconds, rounded down.
-            asked: monotonic time of the request.
-            answered: monotonic time of the response.
+            requested_at: monotonic time of the request.
+            answered_at: monotonic time of the response.
             resolution: of `shown`, in seconds.
         """
-        return cls(shown - answered, shown + resolution - asked)
+        return cls(shown - answered_at, shown + resolution - requested_at)
 
     @property
     def width(self) -> float:
@@ -118,7 +118,7 @@ class Clocks:
             self._note(
                 other,
                 Offset.of_reading(
-                    shown, asked=asked, answered=answered, resolution=HTTP_DATE_SECONDS
+                    shown, requested_at=asked, answered_at=answered, resolution=HTTP_DATE_SECONDS
                 ),
             )
 
@@ -128,7 +128,9 @@ class Clocks:
         """Read our own clock."""
         asked = self.steady()
         shown = self.wall()
-        self._note(self._ours, Offset.of_reading(shown, asked=asked, answered=self.steady()))
+        self._note(
+            self._ours, Offset.of_reading(shown, requested_at=asked, answered_at=self.steady())
+        )
 
     @property
     def unsettled(self) -> bool:

@@ -261,7 +261,7 @@ class Loop:
         self.snapshot = snapshot = replace(await self.observer.poll(), before=before)
         acknowledged = self.state.overrides.acknowledged.keys() & self._mine
         audible = [key for key in acknowledged if is_audible(self.state.by_id[key], snapshot)]
-        self.acknowledgements.note_lost_silences(audible, asked=polled_at)
+        self.acknowledgements.note_lost_silences(audible, queried_at=polled_at)
         alerts = len(snapshot.prometheus.alerts) if snapshot.prometheus else 0
         rest = min(alerts * REST_PER_ALERT_SECONDS, LONGEST_REST_SECONDS)
         self._not_before = clock.monotonic() + rest

@@ -158,7 +158,7 @@ def note_silence(
     events.add(
         connection,
         at=now,
-        kind="silence_ended" if until is None else "silence_laid",
+        kind="silence_ended" if until is None else "silence_placed",
         incident_id=ack.incident_id,
         before={"silence": ack.silence_id, "until": ack.silenced_until},
         after={"silence": silence_id, "until": until},

@@ -42,7 +42,7 @@ def request(
         return latest
     _expire(connection, bound, now)
     pending = _count(connection, bound)
-    # Deterministic, so that two replicas that ask at once create one request.
+    # Deterministic, so that two replicas that request it at once create one request.
     key = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{bound}:{pending}"))
     statement = (
         upsert(connection, approvals)

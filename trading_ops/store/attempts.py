@@ -160,7 +160,7 @@ def _reload(connection: Connection, given: GateInput, now: datetime) -> GateInpu
         given.world, pause=maintenance.current_pause(connection, now=now), acknowledged=acknowledged
     )
     if given.step.delivery is DeliverySemantics.SAFE_DIRECTION:
-        return replace(given, world=world, now=now)  # no other gate is asked
+        return replace(given, world=world, now=now)  # no other gate is checked
     _start_one_at_a_time(connection)
     since = now - given.limits.window
     return replace(

@@ -155,8 +155,8 @@ def is_persons(connection: Connection, hold: Hold) -> bool:
 def release_orderer(connection: Connection, hold: Hold) -> str | None:
     """Return who requested the release of a hold through our API since it was placed, if anyone.
 
-    Either through the API, which stores the request before it asks the bot, or by an approved
-    `resume_trading`.
+    Either through the API, which stores the request before it sends it to the bot, or by an
+    approved `resume_trading`.
     """
     requests = events.about_target(
         connection,

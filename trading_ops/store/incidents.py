@@ -151,7 +151,7 @@ def note_resolved(
     Args:
         connection: inside a transaction.
         ends: when each alert ended.
-        now: when this was learnt.
+        now: when this was reported.
     """
     wanted = list(ends)
     for begin in range(0, len(wanted), CHUNK):

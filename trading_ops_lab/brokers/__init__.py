@@ -1,1 +1,1 @@
-"""Local brokers that speak the real protocols: Alpaca's, and the socket protocol of IB's TWS."""
+"""Local brokers with the real protocols: Alpaca's, and the socket protocol of IB's TWS."""

@@ -1,7 +1,7 @@
 """A local broker with Alpaca's REST API and its WebSocket feed of quotes.
 
 The routes, fields and status codes are those that `alpaca-py` uses; numbers are texts, as Alpaca
-sends them. The feed is msgpack, as that library asks for.
+sends them. The feed is msgpack, as that library requests.
 """
 
 import asyncio

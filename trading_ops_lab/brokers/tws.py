@@ -387,7 +387,7 @@ class Client:
         count = int(duration.split()[0])
         price, end = self._account.prices[symbol], int(clock.timestamp())
         times: list[object] = list(range((end - count) // 60 * 60 + 60, end, 60))
-        if size == "1 day":  # dates, whatever format was asked for
+        if size == "1 day":  # dates, whatever format was requested
             today = datetime.fromtimestamp(end, NEW_YORK)
             days = (today - timedelta(days=age) for age in reversed(range(count)))
             times = [f"{day:%Y%m%d}" for day in days]

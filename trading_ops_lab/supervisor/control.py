@@ -61,7 +61,7 @@ def build(
         token: required by every request except the health check.
         scaled: changes CPU weights for a time; without it no unit can be scaled.
         releases: the release of each unit; without it no unit can be updated.
-        two_person_approval: refuse an operator's own request here: nobody can approve it.
+        two_person_approval: refuse an operator's own request here: no one can approve it.
     """
     executor = Executor(keeper, check_open=supervisor.check_open)
     updates = releases and Updates(supervisor, executor, releases, supervisor.session)

@@ -89,7 +89,7 @@ def _days(resource: Resource) -> str:
 
 
 def _all(resources: Iterable[Resource], figures: Iterable[str]) -> str:
-    """Return the PromQL of all figures, by resource and by what tells the series apart."""
+    """Return the PromQL of all figures, by resource and by the distinguishing labels."""
     named = []
     for resource, figure in zip(resources, figures, strict=True):
         labels = ", ".join(f'"{label}"' for label in resource.by)

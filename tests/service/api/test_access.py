@@ -27,7 +27,7 @@ from trading_ops.api.routes import described
 from trading_ops.config.settings import Settings
 
 TABLE = described()
-NOBODY_UID: dict[str, str | None] = {
+WITHOUT_ROLE: dict[str, str | None] = {
     "none": None,
     "empty": "",
     "wrong": "tops_wrong",
@@ -150,7 +150,7 @@ async def test_every_route_wants_its_role(start: Start, with_tokens: Settings) -
         await eventually(revoked, within=5.0)
         for route in TABLE:
             path = concrete(route)
-            for who, token in NOBODY_UID.items():
+            for who, token in WITHOUT_ROLE.items():
                 status = await status_of(running, route.method, path, token)
                 anyone = route.role is Role.ANYONE
                 assert (status != 401) if anyone else (status == 401), (route.path, who)
@@ -211,7 +211,7 @@ async def test_refusals_say_nothing(start: Start, with_tokens: Settings) -> None
     save(with_tokens.secrets / FILE, everybody())
     seen = set()
     async with start() as running:
-        for token in NOBODY_UID.values():
+        for token in WITHOUT_ROLE.values():
             headers = {} if token is None else {"Authorization": f"Bearer {token}"}
             async with running.client.get("/api/v1/incidents", headers=headers) as response:
                 assert response.headers["WWW-Authenticate"] == "Bearer"

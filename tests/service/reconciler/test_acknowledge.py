@@ -172,11 +172,11 @@ async def test_a_silence_that_alertmanager_has_lost_is_placed_again(office: Offi
     """At the next pass after a look that showed it, once, and not for an older look."""
     before = clock.monotonic()
     await office.acknowledging.acknowledge(office.incident.id, owner="anna")
-    office.acknowledging.note_lost_silences([office.incident.id], asked=before)
+    office.acknowledging.note_lost_silences([office.incident.id], queried_at=before)
     await office.passes(seconds=1)
     assert office.alertmanager.posts == 1
     office.alertmanager.silences.clear()
-    office.acknowledging.note_lost_silences([office.incident.id], asked=clock.monotonic())
+    office.acknowledging.note_lost_silences([office.incident.id], queried_at=clock.monotonic())
     await office.passes(seconds=1)
     (silence,) = office.alertmanager.active
     (acknowledgement,) = await office.acknowledgements()
@@ -190,7 +190,7 @@ async def test_a_lost_silence_of_a_snooze_is_placed_again(office: Office) -> Non
         office.incident.id, kind="snooze", owner="anna", for_=60 * MINUTE
     )
     office.alertmanager.silences.clear()
-    office.acknowledging.note_lost_silences([office.incident.id], asked=clock.monotonic())
+    office.acknowledging.note_lost_silences([office.incident.id], queried_at=clock.monotonic())
     await office.passes(seconds=1)
     (silence,) = office.alertmanager.active
     assert ends_at(silence) == NOW + 60 * MINUTE

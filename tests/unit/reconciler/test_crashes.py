@@ -28,7 +28,7 @@ CRASH = "incident_crashed"
         ([*[CRASH] * LIMIT, "escalated", "acknowledged", CRASH], True),
         ([*[CRASH] * LIMIT, "escalated", "acknowledged", CRASH, "withdrawn"], False),
         (["acknowledged", *[CRASH] * (LIMIT - 1), "withdrawn", CRASH], True),
-        ([*[CRASH] * LIMIT, "escalated", "decided_wait", "silence_laid"], True),
+        ([*[CRASH] * LIMIT, "escalated", "decided_wait", "silence_placed"], True),
     ],
 )
 def test_at_the_limit_until_an_operator_takes_it_up(kinds: list[str], *, aside: bool) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.unit.venue.exchange import NOW, PAIR, exchange
 from trading_ops_lab.paper.venue.amending import Change
-from trading_ops_lab.paper.venue.engine import NOBODY_UID, Engine
+from trading_ops_lab.paper.venue.engine import ANY_CALLER, Engine
 from trading_ops_lab.paper.venue.errors import VenueRefusal
 from trading_ops_lab.paper.venue.faults import FaultBoard, FaultRequest
 from trading_ops_lab.paper.venue.ledger import LedgerEntry
@@ -52,7 +52,7 @@ def _amend(account: str, volume: Decimal, offset: int) -> Action:
     def act(engine: Engine, now: float) -> None:
         for order in engine.find(account)[:1]:
             price = _price(engine, order.pair, offset) if order.price is not None else None
-            engine.amend(account, order, Change(volume=volume, price=price), now, NOBODY_UID)
+            engine.amend(account, order, Change(volume=volume, price=price), now, ANY_CALLER)
 
     return act
 

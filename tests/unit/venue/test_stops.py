@@ -9,7 +9,7 @@ import pytest
 from tests.unit.venue.exchange import NOW, PAIR, exchange, limit
 from trading_ops_lab.paper.venue import market_tick
 from trading_ops_lab.paper.venue.amending import Change
-from trading_ops_lab.paper.venue.engine import NOBODY_UID, Engine
+from trading_ops_lab.paper.venue.engine import ANY_CALLER, Engine
 from trading_ops_lab.paper.venue.errors import VenueRefusal
 from trading_ops_lab.paper.venue.orders import Kind, NewOrder, Order, Side
 from trading_ops_lab.paper.venue.other_traders import Level
@@ -106,11 +106,11 @@ def test_a_smaller_order_keeps_its_place_and_a_dearer_one_loses_it(engine: Engin
     """Who came first is served first, unless the price changed or the volume grew."""
     first = engine.add("a", limit("sell", "105", "0.5"), NOW)
     second = engine.add("b", limit("sell", "105", "0.5"), NOW + 1)
-    engine.amend("a", first, Change(volume=Decimal("0.4")), NOW + 2, NOBODY_UID)
+    engine.amend("a", first, Change(volume=Decimal("0.4")), NOW + 2, ANY_CALLER)
     assert engine.resting(PAIR) == [first, second]
-    engine.amend("a", first, Change(volume=Decimal("0.6")), NOW + 3, NOBODY_UID)
+    engine.amend("a", first, Change(volume=Decimal("0.6")), NOW + 3, ANY_CALLER)
     assert engine.resting(PAIR) == [second, first]
-    engine.amend("b", second, Change(price=Decimal(106)), NOW + 4, NOBODY_UID)
+    engine.amend("b", second, Change(price=Decimal(106)), NOW + 4, ANY_CALLER)
     assert engine.resting(PAIR) == [first, second]
 
 
@@ -118,7 +118,7 @@ def test_an_order_cannot_shrink_below_what_is_filled(engine: Engine) -> None:
     """Its rest is cancelled instead, and its fills stay."""
     order = engine.add("a", limit("sell", "105", "0.5"), NOW)
     engine.add("b", limit("buy", "105", "0.2"), NOW)
-    engine.amend("a", order, Change(volume=Decimal("0.1")), NOW, NOBODY_UID)
+    engine.amend("a", order, Change(volume=Decimal("0.1")), NOW, ANY_CALLER)
     assert (order.status, order.filled, order.reason) == ("canceled", Decimal("0.2"), "amended")
 
 
@@ -126,19 +126,19 @@ def test_an_amended_order_that_crosses_takes(engine: Engine) -> None:
     """At its new price it is a taker for what is there; unaffordable changes do nothing."""
     order = engine.add("a", limit("buy", "90", "0.5"), NOW)
     with pytest.raises(VenueRefusal, match="Insufficient funds"):
-        engine.amend("a", order, Change(volume=Decimal(2000)), NOW, NOBODY_UID)
+        engine.amend("a", order, Change(volume=Decimal(2000)), NOW, ANY_CALLER)
     assert (order.volume, order.changed_at) == (Decimal("0.5"), 0)
-    engine.amend("a", order, Change(price=Decimal(110)), NOW, NOBODY_UID)
+    engine.amend("a", order, Change(price=Decimal(110)), NOW, ANY_CALLER)
     assert (order.status, order.cost, order.fee) == ("closed", Decimal(55), Decimal("0.1430"))
 
 
 def test_a_sleeper_can_be_moved(engine: Engine) -> None:
     """Its trigger price changes, and then decides; a resting order has none."""
     order = sleeper(engine, "stop-loss", "sell", 90)
-    engine.amend("a", order, Change(trigger_price=Decimal(104)), NOW, NOBODY_UID)
+    engine.amend("a", order, Change(trigger_price=Decimal(104)), NOW, ANY_CALLER)
     show(engine, 100, 108)
     wake(engine)
     assert order.status == "closed"
     resting = engine.add("a", limit("buy", "90"), NOW)
     with pytest.raises(VenueRefusal, match="trigger_price"):
-        engine.amend("a", resting, Change(trigger_price=Decimal(80)), NOW, NOBODY_UID)
+        engine.amend("a", resting, Change(trigger_price=Decimal(80)), NOW, ANY_CALLER)

@@ -129,8 +129,8 @@ class LossWatch:
         """Return the loss from which to hold the bot; a release accepts the loss at that time."""
         today = state.days[currency].name if currency in state.days else ""
         released_at = self._released_at(hold)
-        if released_at is not None and released_at > state.lifts.get(hold, 0.0):
-            state.lifts[hold] = released_at
+        if released_at is not None and released_at > state.released.get(hold, 0.0):
+            state.released[hold] = released_at
             state.accepted.pop(hold, None)
             self.changed = True
             if lost >= most:

@@ -48,7 +48,7 @@ class LossState(msgspec.Struct, kw_only=True):
     accepted: dict[str, AcceptedLoss] = {}
     """By hold id."""
 
-    lifts: dict[str, float] = {}
+    released: dict[str, float] = msgspec.field(default_factory=dict, name="lifts")
     """By hold id, the last release that was processed, in seconds since the epoch."""
 
 

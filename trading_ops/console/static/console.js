@@ -7,7 +7,7 @@ const CONNECT_MS = 10000; // a connection may take this long to open
 const RETRY_MS = 700;
 const REFRESH_MS = 2000; // amounts change without an event
 const TYPING_MS = 5000; // nothing moves while the user is typing
-const OLD_MS = 30000; // a page that asks nothing, for whatever reason, is stale then
+const OLD_MS = 30000; // a page without a request, for any reason, is stale then
 const QUIET_REFRESH_MS = 15000; // on pages that events change
 
 const theme = {
@@ -127,7 +127,7 @@ const live = {
     const typing = performance.now() - live.typedAt < TYPING_MS;
     if (live.refreshing || live.leaving) { return; }
     if (document.hidden || typing || document.querySelector("main form.order-form")) {
-      live.unansweredAt = null; // nothing is asked, so nothing is unanswered
+      live.unansweredAt = null; // no request is open, so none is unanswered
       return;
     }
     if (!now && !news && older < pace) { return; }

@@ -44,7 +44,7 @@ class SqliteCare:
     async def plan(self, context: Context) -> Plan:
         """Return each needed step with its reason.
 
-        Bots are not asked: a viewer may request a plan, and what a bot does for it could delay
+        Bots are not queried: a viewer may request a plan, and what a bot does for it could delay
         its orders.
         """
         needs = await context.reader.read(_needs)

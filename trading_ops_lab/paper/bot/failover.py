@@ -45,7 +45,7 @@ CONNECTION_SECONDS = 3.0
 class Ending(StrEnum):
     """Why an instance ends; the first cause counts."""
 
-    REQUESTED = "asked"
+    REQUESTED = "requested"
     """A signal requested it."""
 
     REPLACED = "replaced"
@@ -136,7 +136,7 @@ class Failover:
     async def wait_for_end(self, end: asyncio.Event) -> Ending:
         """Wait until another instance leads, this one must step down, or `end` is set.
 
-        An instance that is replaced, or told to step down, during its shutdown continues it.
+        An instance that is replaced, or requested to step down, during its shutdown continues it.
         """
         if self.leadership is None:
             return Ending.REQUESTED

@@ -27,7 +27,7 @@ from trading_ops_lab.paper.venue.prices import Walk
 from trading_ops_lab.paper.venue.store import Store
 from trading_ops_lab.paper.venue.trading_status import TradingStatus
 
-NOBODY_UID = Caller()
+ANY_CALLER = Caller()
 
 
 class Engine:
@@ -58,7 +58,7 @@ class Engine:
         self.limits = Limits(self._board, config.tier)
 
     def add(
-        self, account_name: str, new: NewOrder, now: float, caller: Caller = NOBODY_UID
+        self, account_name: str, new: NewOrder, now: float, caller: Caller = ANY_CALLER
     ) -> Order:
         """Accept an order: match it at once; the rest stays on the book or waits for its trigger.
 
@@ -131,7 +131,7 @@ class Engine:
         orders: Iterable[Order],
         reason: CancelReason,
         now: float,
-        caller: Caller = NOBODY_UID,
+        caller: Caller = ANY_CALLER,
     ) -> int:
         """Cancel open orders; return how many."""
         account = self.accounts[account_name]

@@ -1,6 +1,6 @@
 """The active faults: whom they affect, and how often.
 
-The effects are elsewhere: each part that can fail asks the board.
+The effects are elsewhere: each part that can fail checks the board.
 """
 
 import random

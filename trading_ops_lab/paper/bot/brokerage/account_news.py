@@ -98,7 +98,7 @@ class AccountNews:
         self._compare_due = 0.0
 
     def orders_begun(self, snapshot: list[Execution]) -> None:
-        """Apply a snapshot of the open orders; REST is asked about all other orders."""
+        """Apply a snapshot of the open orders; all other orders are queried over REST."""
         self._executions.begin(snapshot)
         open_ids = {order.client_id for order in self._book.open_orders()}
         tracked = (order for order in snapshot if self._executions.sums(order.order_id) is not None)

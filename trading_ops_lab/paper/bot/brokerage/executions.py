@@ -2,7 +2,7 @@
 
 Kraken sends each fill without the order's filled quantity and fees so far. The sums are known for
 orders that this feed has seen before their first fill. For all others, and for any inconsistency,
-REST must be asked. A fill that is sent twice counts once.
+query REST. A fill that is sent twice counts once.
 """
 
 from collections.abc import Iterable
@@ -76,11 +76,11 @@ class Executions:
         return None if track is None else track.sums
 
     def forget(self, order_id: str) -> None:
-        """Stop summing this order: REST must be asked from now on."""
+        """Stop summing this order: it is queried over REST from now on."""
         self._tracks.pop(order_id, None)
 
     def hear(self, message: Execution) -> Sums | None:
-        """Apply a message; return what is filled of the order, None: REST must be asked."""
+        """Apply a message; return what is filled of the order, None: query REST."""
         if message.exec_type == "pending_new" and message.cum_qty == 0:
             self._tracks.setdefault(message.order_id, _Track())
         track = self._tracks.get(message.order_id)

@@ -1,7 +1,7 @@
 """The account_feed component: updates of orders and balances over Kraken's WebSocket v2.
 
 Fills arrive in milliseconds instead of at the next pass. Nothing depends on the feed: every pass
-also asks by REST, and uncertain updates are checked by REST as well.
+also queries REST, and uncertain updates are checked by REST as well.
 """
 
 import asyncio
@@ -91,8 +91,8 @@ class Channel:
 class AccountFeed(Component):
     """Keeps one authenticated connection open, and applies its updates.
 
-    The messages of each channel are numbered. After a gap the feed subscribes again, and REST is
-    asked about all orders. A connection that is silent, or behind REST for some seconds, is
+    The messages of each channel are numbered. After a gap the feed subscribes again, and all
+    orders are queried over REST. A connection that is silent, or behind REST for some seconds, is
     replaced. Up means that executions are being received.
     """
 

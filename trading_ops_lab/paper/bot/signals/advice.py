@@ -70,7 +70,7 @@ class Advice:
             metrics: of the bot.
             settings: of the signals.
             record: stores an event.
-            suspended: whether the model is not asked now.
+            suspended: whether the model is not queried now.
         """
         self._suspended = suspended
         self._source = source

@@ -44,7 +44,7 @@ def advice_of(
 
 
 class Signals(Stage[Mapping[str, Quote], dict[str, Target]]):
-    """Feeds each symbol's mid price to its strategy once a pass, and asks the model if any.
+    """Feeds each symbol's mid price to its strategy once a pass, and queries the model if any.
 
     Each pass counts as one signal of the strategy: ok if there is a target for each symbol, skipped
     while there are too few prices or the breaker is open. Without a model there is no metric of the
@@ -124,7 +124,7 @@ class Signals(Stage[Mapping[str, Quote], dict[str, Target]]):
         return self.decided.get(symbol)
 
     async def run(self) -> None:
-        """Process passes and ask the model, until cancelled."""
+        """Process passes and query the model, until cancelled."""
         if self._advice is None:
             await super().run()
             return

@@ -20,7 +20,7 @@ class ModelFault(StrEnum):
     """It never answers again."""
 
     CRASH = "crash"
-    """Its process ends when it is asked."""
+    """Its process ends at the next request."""
 
     NOT_A_NUMBER = "not_a_number"
     OUT_OF_RANGE = "out_of_range"

@@ -44,7 +44,7 @@ class Answer(msgspec.Struct):
 
 
 class ModelProcess:
-    """Starts the process, asks it, and stops it."""
+    """Starts the process, queries it, and stops it."""
 
     name = MODEL
 
@@ -58,7 +58,7 @@ class ModelProcess:
         self._folder = folder
         self._seed = seed
         self._process: asyncio.subprocess.Process | None = None
-        self._asked = 0
+        self._requests = 0
 
     @property
     def pid(self) -> int | None:
@@ -95,10 +95,10 @@ class ModelProcess:
         process = self._process
         if process is None or process.stdin is None or process.stdout is None:
             raise SourceGone("the model is not running")
-        self._asked += 1
-        asked = self._asked
+        self._requests += 1
+        number = self._requests
         question = {
-            "id": asked,
+            "id": number,
             "symbol": market.symbol,
             "prices": [str(price) for price in market.prices],
             "at": market.at,
@@ -108,7 +108,7 @@ class ModelProcess:
             await process.stdin.drain()
             while True:
                 answer = _read(await process.stdout.readline())
-                if answer.id >= asked:
+                if answer.id >= number:
                     break
         except (ConnectionError, ValueError) as error:  # the latter: a line without an end
             raise SourceGone(f"the connection to the model failed: {error}") from error
