@@ -1,4 +1,4 @@
-"""Files that survive a power cut: they have either the new content or the old one."""
+"""Files that survive a power cut: they have either the new content or the old one; links too."""
 
 import contextlib
 import os
@@ -66,6 +66,23 @@ def put(scratch: Path, path: Path) -> None:
     """
     scratch.replace(path)
     sync(path.parent)
+
+
+def write_if_changed(path: Path, text: str, mode: int | None = None) -> None:
+    """Write a file atomically, unless it already has this content."""
+    if path.is_file() and path.read_bytes() == text.encode():
+        return
+    write(path, text.encode(), mode=mode, by_several=True)
+
+
+def link(path: Path, to: Path) -> None:
+    """Make `path` a symbolic link to `to`, replacing an older link or file; atomic."""
+    if path.is_symlink() and path.readlink() == to:
+        return
+    scratch = path.with_name(f".{path.name}.new")
+    scratch.unlink(missing_ok=True)
+    scratch.symlink_to(to)
+    scratch.replace(path)
 
 
 def state_mode(folder: Path) -> int:

@@ -127,7 +127,7 @@ async def test_a_forged_notification_restarts_nothing(stranger: Stranger, scene:
 
 @pytest.mark.parametrize("kind", [Kind.PROMETHEUS, Kind.RECONCILER, Kind.SUPERVISOR])
 async def test_no_page_of_another_origin_reads_an_answer(stranger: Stranger, kind: Kind) -> None:
-    """A browser on this machine that visits a hostile site is told not to send credentials."""
+    """A browser on this machine with a hostile site open may not send credentials."""
     url = stranger.url(kind, "/api/v1/alerts")
     for method in ("GET", "OPTIONS"):
         headers = {"Origin": EVIL, "Access-Control-Request-Method": "POST"}

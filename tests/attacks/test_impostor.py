@@ -1,4 +1,4 @@
-"""Another user's process on a port of ours learns no token."""
+"""Another user's process on a port of ours receives no token."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Another user's process on the port of one of ours: it learns no token, and hides no death."""
+"""Another user's process on the port of one of ours: it receives no token, and hides no crash."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""docker/ask.py, by which Docker learns how a container is."""
+"""docker/ask.py, which reports the health of a container to Docker."""
 
 import asyncio
 import sys

@@ -277,7 +277,7 @@ def report(drill: Drill, orders: list[dict[str, object]]) -> int:
     if slowest > TAKEOVER_PROMISED:
         say(f"a takeover took longer than {TAKEOVER_PROMISED:g} s")
     if not drill.done["freezes at a place"]:
-        say("nobody was frozen before an order left: the case that counts did not occur")
+        say("no bot was frozen before an order left: the case that counts did not occur")
     good = not overlaps and not other and 0 < slowest <= TAKEOVER_PROMISED
     return 0 if good and drill.done["freezes at a place"] else 1
 

@@ -69,7 +69,7 @@ def test_a_pause_is_seen_wherever_one_looks(stack: Stack) -> None:
 
 
 def test_a_halt_and_a_window_are_seen_wherever_one_looks(stack: Stack) -> None:
-    """Anyone who comes on call learns from `status` that a bot is held, by whom and why."""
+    """`status` shows on-call that a bot is held, by whom and why."""
     asked = ("--reason", "odd fills", "--owner", "ada")
     try:
         assert stack.run("halt", "alpha", *asked).returncode == 0

@@ -94,7 +94,7 @@ async def test_a_host_that_is_cut_off_is_unknown_and_its_bot_is_not_restarted(si
     say(f"network back: the bot's state is known after {time.monotonic() - began:.1f} s")
 
     def over() -> bool:
-        """Told by Alertmanager, or seen before; a closed incident is not told any more."""
+        """Reported by Alertmanager, or seen before; a closed incident is not reported any more."""
         (last, *_) = site.incidents()
         return bool(last["resolved_at"] or last["closed_at"])
 

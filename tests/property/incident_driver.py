@@ -313,7 +313,7 @@ class IncidentDriver:
                 if (approval.incident_id, approval.action, approval.target, dict(approval.params))
                 == (attempt.incident_id, attempt.action, attempt.target, dict(attempt.params))
             ]
-            assert len(digests) == 1, "nobody approved it, or it was used already"
+            assert len(digests) == 1, "no one approved it, or it was used already"
             given = self.approved.pop(digests[0])
             assert self.now < given.expires_at, "the approval has run out"
 

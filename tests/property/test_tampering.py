@@ -60,7 +60,7 @@ def cut(log: Copy, last: int, *, head: bool) -> None:
 def test_the_first_bad_event_is_named(
     attack: Callable[[Copy], object], fault: Tampering, seq: int
 ) -> None:
-    """The operator learns what was done, and where to look."""
+    """The operator sees what was done, and where to look."""
     log = full_log(random.Random(4))
     attack(log)
     problem = check(log)

@@ -39,7 +39,7 @@ groups:
         for: 10s
         labels: {severity: critical, page_after: 5m, bot: alpha, venue: kraken}
       # Its receiver is away.
-      - alert: CheckoutUntold
+      - alert: CheckoutUndelivered
         expr: vector(1)
         for: 10s
         labels: {severity: critical, receiver: broken}

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.long
 
 BESIDE_SECONDS = 600.0
 TEAMS = {"CheckoutSlow", "CheckoutDown"}
-UNTOLD = "CheckoutUntold"
+UNDELIVERED = "CheckoutUndelivered"
 """Alertmanager fails to send it: its receiver is away."""
 
 DEAD = "127.0.0.1:1"
@@ -98,7 +98,7 @@ def incidents_of(settings: Settings) -> list[str]:
 
 
 async def routes_all(alertmanager: RunningAlertmanager) -> bool:
-    return set(await alertmanager.states()) >= {*TEAMS, UNTOLD}
+    return set(await alertmanager.states()) >= {*TEAMS, UNDELIVERED}
 
 
 async def their_failures(prometheus: str, alertmanager: str) -> dict[str, float]:

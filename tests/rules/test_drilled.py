@@ -28,7 +28,7 @@ LOST = "what is lost today stays lost"
 LONG = "lasts six minutes and longer"
 NO_MODEL = "the demo has no model"
 NO_SERVER = "the demo has no such server"
-NOT_ON_PURPOSE = "nobody's disk, memory or records are spoilt on purpose"
+NOT_ON_PURPOSE = "a drill does not damage a disk, memory or records"
 ATTACK = "no drill attacks the stack"
 ALONE = "the demo has one of it"
 

@@ -10,7 +10,7 @@ import trading_ops.store
 
 FOLDER = Path(trading_ops.store.__file__).parent
 CHANGES = {"insert", "upsert", "update", "delete"}
-UNTOLD = {
+WITHOUT_EVENT = {
     (
         "notifications",
         "add",
@@ -23,12 +23,12 @@ UNTOLD = {
     ),
     ("replicas", "*"): "who is alive now",
     ("audit_chain", "write"): "writes the events",
-    ("audit_chain", "add_checkpoint"): "of one row, for callers that tell",
+    ("audit_chain", "add_checkpoint"): "of one row, its callers add the event",
     ("bot_events", "*"): "copies of the journals that bots keep, which are no part of the audit",
     ("messages", "*"): "deliveries are no part of the audit; giving up, and what persons order, is",
-    ("holds", "_insert"): "of one row, for callers that tell",
+    ("holds", "_insert"): "of one row, its callers add the event",
     ("jobs", "register"): "from when on a shipped job is scheduled; each run is an event",
-    ("jobs", "_handle"): "of one row, for callers that tell",
+    ("jobs", "_handle"): "of one row, its callers add the event",
 }
 
 
@@ -65,7 +65,7 @@ def changing(path: Path) -> set[str]:
     return names
 
 
-def untold(path: Path) -> set[str]:
+def without_event(path: Path) -> set[str]:
     """Functions that change rows and add no event, alone or by what they call in their file."""
     calls = {function.name: called(function) for function in functions(path)}
     changes = changing(path)
@@ -85,14 +85,16 @@ MODULES = sorted(path for path in FOLDER.glob("*.py") if path.stem != "__init__"
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
 def test_every_change_adds_an_event(path: Path) -> None:
-    """A change that the timeline does not tell of could not be proven, nor seen by who caches."""
-    silent = {(path.stem, name) for name in untold(path)}
-    excused = {pair for pair in silent if pair in UNTOLD or (path.stem, "*") in UNTOLD}
+    """A change without an event could not be proven, and a cache would miss it."""
+    silent = {(path.stem, name) for name in without_event(path)}
+    excused = {
+        pair for pair in silent if pair in WITHOUT_EVENT or (path.stem, "*") in WITHOUT_EVENT
+    }
     assert silent - excused == set()
 
 
 def test_the_check_sees_what_it_looks_for() -> None:
     """It finds the functions that change rows silently on purpose: so it would find another."""
-    found = {(path.stem, name) for path in MODULES for name in untold(path)}
-    named = {pair for pair in UNTOLD if pair[1] != "*"}
+    found = {(path.stem, name) for path in MODULES for name in without_event(path)}
+    named = {pair for pair in WITHOUT_EVENT if pair[1] != "*"}
     assert named - found == set()

@@ -74,7 +74,7 @@ def test_a_damaged_line_is_left_out_and_kept_as_evidence(path: Path) -> None:
 
 
 def test_what_cannot_be_stored_is_an_error_and_harms_nothing(tmp_path: Path) -> None:
-    """No folder can be made: the caller learns of it."""
+    """No folder can be made: it is reported to the caller."""
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="File exists"):
         Journal(tmp_path / "file" / "journal").append({"id": "1"})

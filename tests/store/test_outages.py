@@ -1,4 +1,4 @@
-"""What callers are told when the database goes away, and that it is true: nothing that was
+"""What is reported to callers when the database goes away, and that it is true: nothing that was
 acknowledged is lost, nothing is done twice, no one waits for ever, and normal operation resumes."""
 
 import asyncio

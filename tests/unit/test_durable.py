@@ -6,7 +6,6 @@ import pytest
 
 from tests.each import each
 from trading_ops import durable
-from trading_ops.project import writing
 
 
 class _DiskFullError(OSError):
@@ -52,6 +51,6 @@ def test_project_files_have_the_default_permissions(tmp_path: Path) -> None:
     """The same as of any other new file."""
     path, usual = tmp_path / "rules.yml", tmp_path / "usual"
     usual.touch()
-    writing.write_if_changed(path, "groups: []")
+    durable.write_if_changed(path, "groups: []")
     assert path.stat().st_mode == usual.stat().st_mode
     assert path.read_text() == "groups: []"

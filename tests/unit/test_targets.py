@@ -220,7 +220,7 @@ def test_a_service_on_a_node_is_read(service: str, manager: Manager) -> None:
 
 
 def test_a_part_of_the_fleet_is_selected_by_team_and_host() -> None:
-    """A bot is on the host of its node unless a label says otherwise; so Prometheus is told."""
+    """A bot is on the host of its node unless a label says otherwise; Prometheus gets it too."""
     text = with_service("{manager: docker, unit: alpha, node: host-1}")
     registry = parse_targets(text, where="targets.yml")
 

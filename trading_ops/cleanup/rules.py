@@ -23,7 +23,7 @@ LEFT_BEHIND_SECONDS = 86_400.0
 """A temporary file exists for seconds; after a day, its writer has ended."""
 
 UNFINISHED = re.compile(
-    r"^\..+\.new$"  # durable.write, project.writing, config.last_good
+    r"^\..+\.new$"  # temporary files of durable
     r"|^.+\.log\.\d{8}T\d{6}\.\d{6}(-\d+)?\.gz\.part$"
 )
 """Names of incomplete files that replace another file when complete."""

@@ -14,7 +14,6 @@ from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import SetupError
 from trading_ops.project.discovery import write_discovery
 from trading_ops.project.monitoring_configs import alertmanager_yml, prometheus_yml, tls_web_yml
-from trading_ops.project.writing import link
 from trading_ops.tls.contexts import AUTHORITY, AUTHORITY_KEY
 
 TOKENS = ("metrics_token", "webhook_token", "operator_token", "node_token", "audit_key")
@@ -47,7 +46,7 @@ def apply(settings: Settings, registry: Registry) -> None:
         write_discovery(_folder(settings.var / "prometheus" / "targets"), registry, mode=0o644)
         for path, folder in links.items():
             if path not in copies:
-                link(_folder(path.parent) / path.name, folder / path.name)
+                durable.link(_folder(path.parent) / path.name, folder / path.name)
         for reader, name in READ_BY:
             secrets = _folder(settings.var / reader / "secrets")
             content = (settings.secrets / name).read_bytes()

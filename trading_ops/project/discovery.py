@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from trading_ops import durable
 from trading_ops.domain.target import Kind, Registry, Target
-from trading_ops.project.writing import write_if_changed
 
 
 def write_discovery(folder: Path, registry: Registry, *, mode: int) -> None:
@@ -23,7 +23,7 @@ def write_discovery(folder: Path, registry: Registry, *, mode: int) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, groups in discovery(registry).items():
-        write_if_changed(folder / f"{name}.json", json.dumps(groups, indent=2) + "\n", mode)
+        durable.write_if_changed(folder / f"{name}.json", json.dumps(groups, indent=2) + "\n", mode)
 
 
 def discovery(registry: Registry) -> Mapping[str, list[dict[str, Any]]]:

@@ -4,8 +4,8 @@ import contextlib
 import os
 import signal
 
+from trading_ops import durable
 from trading_ops.domain.target import Kind, Target
-from trading_ops.project.writing import link
 from trading_ops_lab.drills.lab_clients import Scene
 from trading_ops_lab.faults.base import Fault
 from trading_ops_lab.faults.frozen_processes import pid_of
@@ -32,7 +32,7 @@ class BadPrometheusConfig(Fault):
         """Restore the link, and make Prometheus load it."""
         del bot, key
         path = scene.settings.var / "prometheus" / "prometheus.yml"
-        link(path, scene.settings.prometheus_config / "prometheus.yml")
+        durable.link(path, scene.settings.prometheus_config / "prometheus.yml")
         await _load(scene)
 
 

@@ -9,13 +9,13 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from trading_ops import durable
 from trading_ops.clients.secrets import agent_token_file
 from trading_ops.config.settings import Settings
 from trading_ops.domain.target import Kind, Registry
 from trading_ops.errors import SetupError
 from trading_ops.project.discovery import write_discovery
 from trading_ops.project.monitoring_configs import alertmanager_yml, prometheus_yml
-from trading_ops.project.writing import link, write_if_changed
 from trading_ops.tls.contexts import AUTHORITY
 from trading_ops_lab.supervisor.configs import bot_keys, process_configs
 from trading_ops_lab.supervisor.dead_man_switch import with_switch
@@ -49,7 +49,9 @@ def lay_out(settings: Settings, registry: Registry) -> None:
         _prometheus(settings, registry)
         _alertmanager(settings, registry)
         for unit, config in process_configs(settings, registry).items():
-            write_if_changed(config_file(settings, unit), json.dumps(config, indent=2) + "\n")
+            durable.write_if_changed(
+                config_file(settings, unit), json.dumps(config, indent=2) + "\n"
+            )
     except OSError as error:
         raise unwritable(settings.var, error) from error
 
@@ -79,13 +81,13 @@ def _folders(settings: Settings, registry: Registry) -> None:
 
 def _prometheus(settings: Settings, registry: Registry) -> None:
     folder = settings.var / "prometheus"
-    link(folder / "rules", _committed(settings.prometheus_config / "rules"))
-    link(folder / "secrets" / "metrics_token", settings.secrets / "metrics_token")
+    durable.link(folder / "rules", _committed(settings.prometheus_config / "rules"))
+    durable.link(folder / "secrets" / "metrics_token", settings.secrets / "metrics_token")
     users, own = users_of(settings), registry.one(Kind.PROMETHEUS).name
     over_tls = any(target.tls for target in registry)
     for server in users:
         name = f"{server}_password"
-        link(folder / "secrets" / name, settings.secrets / name)
+        durable.link(folder / "secrets" / name, settings.secrets / name)
     if over_tls:
         _link_certificates(settings, folder, own)
     config, committed = folder / "prometheus.yml", settings.prometheus_config / "prometheus.yml"
@@ -99,27 +101,27 @@ def _prometheus(settings: Settings, registry: Registry) -> None:
         )
         _write_copy(config, text)
     else:
-        link(config, committed)
+        durable.link(config, committed)
     write_discovery(folder / "targets", registry, mode=0o600)
 
 
 def _link_certificates(settings: Settings, folder: Path, name: str) -> None:
     for file in (AUTHORITY, f"{name}.crt", f"{name}.key"):
-        link(folder / "secrets" / file, settings.tls / file)
+        durable.link(folder / "secrets" / file, settings.tls / file)
 
 
 def _write_copy(path: Path, text: str) -> None:
     """Replace a link by a file; never write through it into the committed file."""
     if path.is_symlink():
         path.unlink()
-    write_if_changed(path, text)
+    durable.write_if_changed(path, text)
 
 
 def _alertmanager(settings: Settings, registry: Registry) -> None:
     folder = settings.var / "alertmanager"
     committed = _committed(settings.alertmanager_config / "alertmanager.yml")
-    link(folder / "templates", _committed(settings.alertmanager_config / "templates"))
-    link(folder / "secrets" / "webhook_token", settings.secrets / "webhook_token")
+    durable.link(folder / "templates", _committed(settings.alertmanager_config / "templates"))
+    durable.link(folder / "secrets" / "webhook_token", settings.secrets / "webhook_token")
     moved = {
         WEBHOOK_DEFAULT: registry.one(Kind.RECONCILER).address,
         SMARTHOST_DEFAULT: registry.one(Kind.MAIL).address,
@@ -128,7 +130,7 @@ def _alertmanager(settings: Settings, registry: Registry) -> None:
     reconciler, own = registry.one(Kind.RECONCILER), registry.one(Kind.ALERTMANAGER).name
     stays = all(old == new for old, new in moved.items()) and not reconciler.tls
     if stays and not settings.dead_man_switch:
-        link(config, committed)
+        durable.link(config, committed)
         return
     text = replace_addresses(committed.read_text(encoding="utf-8"), moved)
     if settings.dead_man_switch:

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import aiohttp
 
-from trading_ops import logs
+from trading_ops import durable, logs
 from trading_ops.errors import SetupError, StackError
-from trading_ops.project.writing import write_if_changed
 from trading_ops_lab.supervisor.process import Process
 from trading_ops_lab.supervisor.restart_backoff import DEFAULT_PAUSES, RestartPauses
 from trading_ops_lab.supervisor.unit import Surroundings, Unit
@@ -160,7 +159,7 @@ class Supervisor:
         lives = {unit.plan.unit: unit.incarnation for unit in self if unit.running}
         # A full disk or a closed terminal must not stop the supervisor.
         try:
-            write_if_changed(self._record, json.dumps({"incarnations": lives}))
+            durable.write_if_changed(self._record, json.dumps({"incarnations": lives}))
         except OSError as error:
             _log.error("record_not_written", path=str(self._record), reason=str(error))
         for listener in tuple(self.listeners):

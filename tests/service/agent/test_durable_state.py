@@ -226,7 +226,7 @@ def test_holds_that_could_not_be_reported_halt(tmp_path: Path, data: dict[str, o
 
 
 async def test_the_latest_releases_are_reported(tmp_path: Path) -> None:
-    """Twenty of them, so that anyone who keeps holds too learns of a release that was made here."""
+    """Twenty of them, so that the reconciler can adopt a release that was made here."""
     holds = Holds(tmp_path / "holds.json")
     for number in range(25):
         holds.place(

@@ -63,7 +63,7 @@ async def test_a_halt_is_in_force_while_the_disk_stalls(
 async def test_what_must_be_fenced_waits_for_the_disk_and_nothing_else_does(
     ask: Asker, bot: Bot, tmp_path: Path
 ) -> None:
-    """Not started before it is stored; a second request for it learns that it is under way."""
+    """Not started before it is stored; a second request for it is answered: running."""
     with stalled(tmp_path / "fence.json") as stall:
         asked = asyncio.create_task(ask.command("count", attempt_id="a", fence=3))
         await eventually(lambda: ask_attempt(ask, "a", "running"))
@@ -84,7 +84,7 @@ async def ask_attempt(ask: Asker, attempt_id: str, outcome: str) -> bool:
 async def test_a_command_that_the_disk_takes_too_late_never_begins(
     bot: Bot, tmp_path: Path
 ) -> None:
-    """Its sender learns, then and later, that nothing was done."""
+    """Its sender gets the answer, then and later, that nothing was done."""
     keeper, disk = FenceKeeper(tmp_path / "fence.json"), DiskThread()
     attempts = Attempts("alpha", keeper, disk, bot.loop, admit_seconds=0.1)
     count, request = bot.commands()["count"], CommandRequest(attempt_id="a", fence=1, params={})

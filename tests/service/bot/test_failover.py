@@ -232,7 +232,7 @@ async def _error_of_a_request(pair: Pair, nonce: int) -> list[str]:
 
 
 async def test_leader_is_cut_off_from_the_database(pair: Pair) -> None:
-    """It stops before its lease can end, another one leads, and it ends when it learns of it."""
+    """It stops before its lease can end, another one leads, and it ends when it sees that."""
     leader, standby = await both(pair)
     leader.wire.stall()
     await until(says(leader, "standby"), within=TAKEOVER_SECONDS, what="it stops submitting")
@@ -250,7 +250,7 @@ async def test_database_is_away(pair: Pair, postgres: Cluster) -> None:
     leader, standby = await both(pair)
     await asyncio.to_thread(postgres.stop, "immediate")
     try:
-        await until(says(leader, "standby"), within=TAKEOVER_SECONDS, what="nobody leads")
+        await until(says(leader, "standby"), within=TAKEOVER_SECONDS, what="no instance leads")
         count = len(await pair.orders())
 
         async def none_trades() -> bool:

@@ -278,7 +278,7 @@ async def test_server_that_stands_still_keeps_no_one_waiting(
 
 
 async def test_a_standby_reports_that_it_watches(place: Place) -> None:
-    """The leader learns of it as long as it is fresh; its own earlier word does not count."""
+    """The leader sees it as long as it is fresh; its own earlier word does not count."""
     clock = Boottime()
     leader, standby = place.lease("first"), place.lease("second", clock)
     assert await leader.take()

@@ -222,7 +222,7 @@ async def test_a_halt_does_not_start_one_that_is_stopped() -> None:
         assert (await order(bot, "halt", HOLD)).succeeded
         released = await order(bot, "resume", RELEASE)
         assert released.succeeded
-        assert "stopped" in released.detail, "the operator learns that it does not trade"
+        assert "stopped" in released.detail, "the operator sees that it does not trade"
     assert fake.state == "stopped"
     assert "pause" not in fake.asked
     assert "start" not in fake.asked

@@ -247,7 +247,7 @@ async def test_the_worst_alert_comes_first(serving: Serving, world: MoneyWorld) 
 async def test_a_manual_silence_of_a_host_is_shown_with_its_owner(
     serving: Serving, world: MoneyWorld
 ) -> None:
-    """It covers no bot, and nobody has acknowledged the alert."""
+    """It covers no bot, and no one has acknowledged the alert."""
     world.labels = {"alertname": "TradingHostDiskLow", "severity": "warning", "instance": "h1"}
     matcher = {"name": "instance", "value": "h1", "isRegex": False, "isEqual": True}
     world.silences.silences["s1"] = {

@@ -53,7 +53,7 @@ LABELLED = {
     "trading_ops_readiness_held",
     "trading_ops_readiness_sign_off_due_timestamp_seconds",
 }
-"""Their labels are alerts, targets and notices: a process learns of them later."""
+"""Their labels are alerts, targets and notices: a process gets them later."""
 
 RECONCILER_METRICS = [metric for metric in CATALOGUE if metric.owner is Owner.RECONCILER]
 

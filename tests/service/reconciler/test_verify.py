@@ -65,7 +65,7 @@ async def test_not_to_know_is_no_success(
 async def test_what_did_not_help_is_undone_before_the_next_step(
     start: Start, world: FakeWorld, settings: Settings
 ) -> None:
-    """Only the effect of the step itself: the executor is told which attempt to end."""
+    """Only the effect of the step itself: the request names the attempt to end."""
     (settings.runbooks / "BotSick.md").write_text(RUNBOOK.format(alert="BotSick", steps=FOR_A_TIME))
     world.fixed_by = frozenset({"reconnect_broker"})
     async with start() as running:

@@ -162,7 +162,7 @@ async def test_a_restart_that_fails_has_an_answer_too(api: Api, tmp_path: Path) 
 async def test_an_answer_that_cannot_be_stored_is_given_all_the_same(
     api: Api, tmp_path: Path
 ) -> None:
-    """The disk fills up during the restart: the caller learns of it, and so does a probe."""
+    """The disk fills up during the restart: it is reported to the caller, and to a probe."""
     in_the_way = tmp_path / ".fence.json.new"
     api.supervisor.listeners.append(lambda: in_the_way.mkdir(exist_ok=True))
     status, answer = await api.restart("a", 1)

@@ -79,7 +79,7 @@ class Stack:
         detail = "working"
         if alone:
             sick = fault is ModelFault.CRASH and self.gives_up
-            detail = f"nobody decides: it {GAVE_UP}" if sick else DECIDES
+            detail = f"no source decides: it {GAVE_UP}" if sick else DECIDES
         return BotHealth(
             bot="alpha",
             status="ok",
