@@ -1,5 +1,6 @@
 """Checks of the backups' configuration."""
 
+import shlex
 import subprocess
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -132,10 +133,7 @@ def check_backup_folders(settings: Settings) -> Check:
     unit = _unit()
     if unit.get("LoadState") != "loaded" or unit.get("ProtectSystem") != "strict":
         return Check(name=name, ok=True, detail=f"not limited: no {UNIT} on this host")
-    allowed = [
-        Path(word.lstrip("-+").replace(r"\x20", " "))
-        for word in unit.get("ReadWritePaths", "").split()
-    ]
+    allowed = [Path(word.lstrip("-+")) for word in shlex.split(unit.get("ReadWritePaths", ""))]
     refused = [
         str(folder)
         for folder in written_folders(settings)

@@ -146,6 +146,7 @@ def test_a_node_that_does_not_back_up_its_bots_is_named(
         ("/var/lib/trading-ops-backups", []),
         ("/mnt/backups", ["/mnt/backups"]),
         ("restic:/mnt/backups", ["/mnt/backups"]),
+        ("/mnt/my disk/backups", []),
         ("restic:sftp:ops@vault:/backups", []),
         ("restic:s3:s3.example/backups", []),
     ],
@@ -161,7 +162,10 @@ def test_a_repository_that_the_unit_may_not_write_is_named(
 ) -> None:
     """A backup that an operator takes in a shell succeeds, so it is easily missed."""
     _systemctl(
-        tmp_path, monkeypatch, "strict", "/var/lib/trading-ops -/var/lib/trading-ops-backups"
+        tmp_path,
+        monkeypatch,
+        "strict",
+        '/var/lib/trading-ops -/var/lib/trading-ops-backups "-/mnt/my disk"',
     )
     config = tmp_path / "pgbackrest.conf"
     config.write_text("[global]\nrepo1-path=/srv/pg\n[trading]\npg1-path=/var/lib/postgresql\n")
