@@ -159,7 +159,7 @@ class AlertRoutes:
         self, alerts: list[AlertView], after: str | None, snapshot: AlertSnapshot | None
     ) -> AlertPage:
         age = None if snapshot is None else (clock.now() - snapshot.at).total_seconds()
-        by_hand = sorted(self._silences.by_hand, key=lambda silence: silence.ends_at)
+        manual = sorted(self._silences.manual, key=lambda silence: silence.ends_at)
         return AlertPage(
             alerts=alerts,
             next=after,
@@ -167,7 +167,7 @@ class AlertRoutes:
             age_seconds=age,
             prometheus=snapshot is not None and snapshot.prometheus is not None,
             alertmanager=snapshot is not None and snapshot.alertmanager is not None,
-            silences=[silence_view(silence) for silence in by_hand],
+            silences=[silence_view(silence) for silence in manual],
             acknowledgements=sorted(self._silences.of_acknowledgements),
         )
 

@@ -87,7 +87,7 @@ class _Summary(msgspec.Struct):
     counts: list[_Count]
 
 
-class _AttemptStory(msgspec.Struct):
+class _AttemptDetail(msgspec.Struct):
     attempt: AttemptView
 
 
@@ -283,7 +283,7 @@ class ReconcilerApi:
     async def attempt(self, key: str) -> AttemptView:
         """Return the current state of one attempt."""
         body = await self._get(f"/api/v1/attempts/{_part(key)}")
-        return _decode(body, _AttemptStory).attempt
+        return _decode(body, _AttemptDetail).attempt
 
     async def approvals(self, **filters: str) -> list[ApprovalView]:
         """Return approval requests, newest first."""

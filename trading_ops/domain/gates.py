@@ -267,8 +267,8 @@ def busy(given: GateInput) -> ClosedGate | None:
         return None
     began = running.ended_at or running.started_at
     lost_by = over_at(began, given.limits.probe_within, given.now)
-    by_hand = running.incident_id is None
-    if by_hand and running.state is AttemptState.UNKNOWN and given.now >= lost_by:
+    manual = running.incident_id is None
+    if manual and running.state is AttemptState.UNKNOWN and given.now >= lost_by:
         # It has no incident that would page, unlike an automatic attempt.
         note = f"the outcome of {running.action}, requested by {running.requested_by}, is unknown"
         return Escalate(reason=Reason.OUTCOME_UNKNOWN, note=note)

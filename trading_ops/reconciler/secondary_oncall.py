@@ -63,7 +63,7 @@ class SilenceMonitor:
     of_target: Mapping[str, Sequence[Silence]] = field(init=False, default_factory=dict)
     """Silences that cover each bot and venue, as last read."""
 
-    by_hand: Sequence[Silence] = field(init=False, default=())
+    manual: Sequence[Silence] = field(init=False, default=())
     """All manual silences in force, as last read."""
 
     of_acknowledgements: Collection[str] = field(init=False, default=frozenset())
@@ -88,17 +88,17 @@ class SilenceMonitor:
         cases = await self.reader.read(partial(acknowledgements.at_work, now=self.now()))
         ids = (case.acknowledgement.silence_id for case in cases)
         of_ours = frozenset(key for key in ids if key is not None)
-        by_hand = [
+        manual = [
             silence
             for silence in found
             if silence.id not in of_ours and silence.starts_at <= self.now()
         ]
-        self.by_hand, self.of_acknowledgements = by_hand, of_ours
-        self._show_covered(by_hand, snapshot)
+        self.manual, self.of_acknowledgements = manual, of_ours
+        self._show_covered(manual, snapshot)
         if snapshot is not None:
-            self._show_faults(by_hand, snapshot)
+            self._show_faults(manual, snapshot)
 
-    def _show_covered(self, by_hand: Sequence[Silence], snapshot: AlertSnapshot | None) -> None:
+    def _show_covered(self, manual: Sequence[Silence], snapshot: AlertSnapshot | None) -> None:
         view = snapshot.prometheus if snapshot else None
         ours = Coverage(
             alerts={name: book.target_label for name, book in self.index.runbooks.items()},
@@ -108,7 +108,7 @@ class SilenceMonitor:
         covering: dict[str, list[Silence]] = {}
         count = Counter(dict.fromkeys(TooWide, 0))
         wide = set()
-        for silence in by_hand:
+        for silence in manual:
             for target in ours.covered(silence):
                 covering.setdefault(target.name, []).append(silence)
             reasons = ours.too_wide(silence, longest=self.longest)
@@ -130,10 +130,10 @@ class SilenceMonitor:
         for reason, number in count.items():
             self.metrics.silences.too_wide.labels(reason).set(number)
 
-    def _show_faults(self, by_hand: Sequence[Silence], snapshot: AlertSnapshot) -> None:
+    def _show_faults(self, manual: Sequence[Silence], snapshot: AlertSnapshot) -> None:
         if snapshot.prometheus is None or snapshot.alertmanager is None:
             return
-        ends = {silence.id: silence.ends_at for silence in by_hand}
+        ends = {silence.id: silence.ends_at for silence in manual}
         until: dict[FaultKey, datetime] = {}
         for key, routed in snapshot.alertmanager.items():
             rule = snapshot.prometheus.alerts.get(key)

@@ -154,10 +154,10 @@ def active(connection: Connection, *, now: datetime) -> dict[str, Approval]:
         .where(incidents.c.id == approvals.c.incident_id, incidents.c.closed_at.is_(None))
         .exists()
     )
-    by_hand = approvals.c.incident_id.is_(None) & (approvals.c.expires_at > now)
+    manual = approvals.c.incident_id.is_(None) & (approvals.c.expires_at > now)
     rows = connection.execute(
         select(approvals)
-        .where(or_(of_open, by_hand))
+        .where(or_(of_open, manual))
         .order_by(approvals.c.requested_at, approvals.c.expires_at)
     ).mappings()
     return {row["digest"]: _from_row(row) for row in rows}

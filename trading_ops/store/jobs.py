@@ -187,9 +187,9 @@ def pause(connection: Connection, job: str, *, owner: str, reason: str, now: dat
     Raises:
         RequestRefused: it is already paused.
     """
-    values = {"paused_at": now, "paused_by": owner, "paused_reason": reason}
     statement = update(jobs).where(jobs.c.name == job, jobs.c.paused_at.is_(None))
-    if not connection.execute(statement.values(**values)).rowcount:
+    paused = statement.values(paused_at=now, paused_by=owner, paused_reason=reason)
+    if not connection.execute(paused).rowcount:
         raise RequestRefused(f"{job} is already paused")
     events.add(connection, at=now, kind="job_paused", actor=owner, reason=reason, note=job)
 
@@ -200,9 +200,9 @@ def resume(connection: Connection, job: str, *, owner: str, now: datetime) -> No
     Raises:
         RequestRefused: it is not paused.
     """
-    values = {"paused_at": None, "paused_by": None, "paused_reason": None, "handled_at": now}
     statement = update(jobs).where(jobs.c.name == job, jobs.c.paused_at.is_not(None))
-    if not connection.execute(statement.values(**values)).rowcount:
+    resumed = statement.values(paused_at=None, paused_by=None, paused_reason=None, handled_at=now)
+    if not connection.execute(resumed).rowcount:
         raise RequestRefused(f"{job} is not paused")
     events.add(connection, at=now, kind="job_resumed", actor=owner, note=job)
 

@@ -109,8 +109,8 @@ def old_attempts(connection: Connection, *, before: datetime, limit: int) -> Row
         for table, over in _orders_over(before)
     }
     digests = _digests_over(before).order_by(approvals.c.digest).limit(limit)
-    by_hand = select(approvals).where(approvals.c.digest.in_(digests)).order_by(approvals.c.id)
-    return found | {approvals.name: _rows(connection, by_hand)}
+    manual = select(approvals).where(approvals.c.digest.in_(digests)).order_by(approvals.c.id)
+    return found | {approvals.name: _rows(connection, manual)}
 
 
 def remove_attempts(

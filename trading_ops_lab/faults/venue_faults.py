@@ -78,7 +78,7 @@ class VenueFaults:
             Unreachable: it did not answer.
         """
         wanted = {"asset": asset, "amount": format(amount, "f"), "booked": booked}
-        await self._by_hand(f"/accounts/{account}/deposits", wanted)
+        await self._change_account(f"/accounts/{account}/deposits", wanted)
 
     async def trade(self, account: str, **order: str) -> Mapping[str, Any]:
         """Place an order on an account manually, with the fields of AddOrder; return it.
@@ -87,9 +87,9 @@ class VenueFaults:
             Refused: the venue rejected it.
             Unreachable: it did not answer.
         """
-        return await self._by_hand(f"/accounts/{account}/orders", order)
+        return await self._change_account(f"/accounts/{account}/orders", order)
 
-    async def _by_hand(self, path: str, wanted: Mapping[str, object]) -> Mapping[str, Any]:
+    async def _change_account(self, path: str, wanted: Mapping[str, object]) -> Mapping[str, Any]:
         answer = await self._http.ask("POST", path, json=dict(wanted))
         if answer.status != 200:  # noqa: PLR2004
             raise Refused(f"{path}: HTTP {answer.status}")

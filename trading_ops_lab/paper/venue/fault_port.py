@@ -89,21 +89,21 @@ class FaultPort:
 
     async def show_account(self, request: web.Request) -> web.Response:
         """Return the true state of an account, regardless of faults."""
-        return await self._by_hand(request, lambda account, _body: self._changes.show(account))
+        return await self._on_account(request, lambda account, _body: self._changes.show(account))
 
     async def deposit(self, request: web.Request) -> web.Response:
         """Deposit into an account, or withdraw from it."""
-        return await self._by_hand(request, self._changes.deposit)
+        return await self._on_account(request, self._changes.deposit)
 
     async def order(self, request: web.Request) -> web.Response:
         """Trade on an account manually, next to its bot."""
-        return await self._by_hand(request, self._changes.order)
+        return await self._on_account(request, self._changes.order)
 
     async def cancel(self, request: web.Request) -> web.Response:
         """Cancel orders of an account; all of them, or one by its id."""
-        return await self._by_hand(request, self._changes.cancel)
+        return await self._on_account(request, self._changes.cancel)
 
-    async def _by_hand(
+    async def _on_account(
         self, request: web.Request, act: Callable[[str, bytes], Any]
     ) -> web.Response:
         account = request.match_info["account"]
