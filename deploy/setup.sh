@@ -517,6 +517,8 @@ main() {
         shift
     done
     [ -n "$DRY_RUN" ] || [ "$(id -u)" = 0 ] || die "run it as root, or with --dry-run"
+    # Installed with --no-prometheus: a later action must not take over what runs here.
+    [ "$action" = install ] || is_ours prometheus || WITH_PROMETHEUS=''
     [ "$action" = uninstall ] || [ -n "$NODE" ] || ! grep -qs "setup.sh --node" $NODE_DEFAULTS ||
         die "only a node is installed here: add --node NAME, or remove $NODE_DEFAULTS"
     for_lab

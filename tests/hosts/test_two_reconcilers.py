@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.hosts, pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NO
 
 RECONCILERS = ("host-a", "host-d")
 SERVICE = "trading-ops-reconciler"
+PROMETHEUS = "cat /etc/default/prometheus; systemctl is-active prometheus || true"
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +81,20 @@ async def test_the_database_is_away_for_a_while(site: Site) -> None:
         postgresql("systemctl start postgresql")
 
     await site.recovered("database away for 15 s", fault)
+
+
+@pytest.mark.parametrize("name", RECONCILERS)
+async def test_an_upgrade_of_one_host_after_the_other(site: Site, name: str) -> None:
+    """Without a restore point it refuses; Prometheus stays as it was, also where it is not ours."""
+    await site.calm()
+    host = site.hosts[name]
+    before, defaults = host("readlink /opt/trading-ops/current"), host(PROMETHEUS)
+    refused = host("sh deploy/setup.sh upgrade 2>&1 || echo refused")
+    assert "there is no restore point" in refused
+    assert refused.splitlines()[-1] == "refused"
+    assert host("readlink /opt/trading-ops/current") == before
+    host("sh deploy/setup.sh upgrade --no-backup")
+    assert host("readlink /opt/trading-ops/current") != before
+    assert host(PROMETHEUS) == defaults
+    await eventually(lambda: not site.failed_checks(name), within=90, what="doctor is content")
+    await site.recovered(f"bot killed, {name} upgraded", lambda: kill_bot(site))

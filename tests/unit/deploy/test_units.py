@@ -96,6 +96,15 @@ def test_a_host_with_a_node_only_gets_nothing_else() -> None:
         assert other not in done.stdout
 
 
+@pytest.mark.parametrize("action", ["upgrade", "restore latest"])
+def test_a_prometheus_that_is_not_ours_is_left_alone_later_too(action: str) -> None:
+    """Installed with --no-prometheus, which the later command does not repeat."""
+    command = ["sh", str(SETUP), *action.split(), "--dry-run"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert "/etc/default/prometheus" not in done.stdout
+    assert "restart prometheus" not in done.stdout
+
+
 def test_the_lab_is_installed_only_if_asked() -> None:
     """And then nothing else."""
     printed = {}
