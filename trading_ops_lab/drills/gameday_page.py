@@ -30,6 +30,8 @@ from trading_ops_lab.drills.recorded_drills import (
 
 FILE = "gameday.json"
 PAGE = "gameday.md"
+LOCAL = "alpha"
+"""The bot of the local stack."""
 NEVER = "-"
 
 
@@ -53,7 +55,7 @@ def grids(drills: Sequence[RecordedDrill]) -> list[Grid]:
     remediated = [drill for drill in others if not drill.escalated]
     escalated = [drill for drill in others if drill.escalated]
     page_only = [drill for drill in drills if drill.page_only]
-    paused = {drill.alert: drill for drill in drills if drill.paused}
+    paused = {(drill.alert, drill.target): drill for drill in drills if drill.paused}
     found = [
         Grid(
             title="Auto-remediated",
@@ -68,7 +70,9 @@ def grids(drills: Sequence[RecordedDrill]) -> list[Grid]:
                     "result",
                 ),
             ),
-            rows=[_recovered(drill, paused.get(drill.alert)) for drill in remediated],
+            rows=[
+                _recovered(drill, paused.get((drill.alert, drill.target))) for drill in remediated
+            ],
         ),
         Grid(
             title="Suppressed until the cause was resolved, then remediated",
@@ -84,7 +88,7 @@ def grids(drills: Sequence[RecordedDrill]) -> list[Grid]:
                 *("alert", "injected", "detected", "received", "acted", "escalated", "settled"),
                 *("closed", "limit", "automation paused", "result"),
             ),
-            rows=[_handed(drill, paused.get(drill.alert)) for drill in escalated],
+            rows=[_handed(drill, paused.get((drill.alert, drill.target))) for drill in escalated],
         ),
         Grid(
             title="Page-only",
@@ -105,7 +109,7 @@ def grids(drills: Sequence[RecordedDrill]) -> list[Grid]:
         Grid(
             title="Not run: this machine does not support them",
             columns=("alert", "why"),
-            rows=[(drill.alert, drill.problem) for drill in absent],
+            rows=[(_subject(drill), drill.problem) for drill in absent],
         ),
     ]
     return [grid for grid in found if grid.rows]
@@ -212,7 +216,7 @@ def _run(run: GameDayRecord, *, alone: bool) -> list[str]:
     minutes = (run.ended_at - run.began_at).total_seconds() / 60
     changes = " with uncommitted changes" if run.changed else ""
     disaster = ["DisasterRecovery"] if run.disaster else []
-    names = ", ".join([*sorted({drill.alert for drill in run.drills}), *disaster])
+    names = ", ".join([*sorted({_subject(drill) for drill in run.drills}), *disaster])
     return [
         f"- When: {run.began_at:%Y-%m-%d %H:%M} UTC, {minutes:.0f} minutes",
         f"- What: commit `{run.commit or 'unknown'}`{changes}; {versions}",
@@ -276,7 +280,7 @@ def _recovered(drill: RecordedDrill, twin: RecordedDrill | None) -> list[str]:
     )
     shares = (drill.alerting_seconds, drill.remediation_seconds, drill.verification_seconds)
     return [
-        drill.alert,
+        _subject(drill),
         *map(_cell, (0.0, *stages, drill.total_seconds)),
         f"{drill.limit_seconds:.0f}",
         *map(_cell, shares),
@@ -289,24 +293,35 @@ def _waited(drill: RecordedDrill) -> list[str]:
     stages = ("detected", "received", "waited", "removed", "acted")
     times = (0.0, *map(drill.first, stages), drill.last("verified"), drill.total_seconds)
     limit = f"{drill.limit_seconds:.0f}"
-    return [drill.alert, drill.during, *map(_cell, times), limit, _verdict(drill)]
+    return [_subject(drill), drill.during, *map(_cell, times), limit, _verdict(drill)]
 
 
 def _handed(drill: RecordedDrill, twin: RecordedDrill | None) -> list[str]:
     stages = ("detected", "received", "acted", "escalated", "settled")
     times = (0.0, *map(drill.first, stages), drill.total_seconds)
     stayed = NEVER if twin is None else _stayed(twin)
-    return [drill.alert, *map(_cell, times), f"{drill.limit_seconds:.0f}", stayed, _verdict(drill)]
+    return [
+        _subject(drill),
+        *map(_cell, times),
+        f"{drill.limit_seconds:.0f}",
+        stayed,
+        _verdict(drill),
+    ]
 
 
 def _named(drill: RecordedDrill) -> str:
-    return f"{drill.alert}, during {drill.during}" if drill.during else drill.alert
+    return f"{_subject(drill)}, during {drill.during}" if drill.during else _subject(drill)
+
+
+def _subject(drill: RecordedDrill) -> str:
+    """Return the alert, and the bot if it is not that of the local stack."""
+    return drill.alert if drill.target == LOCAL else f"{drill.alert} on {drill.target}"
 
 
 def _left(drill: RecordedDrill) -> list[str]:
     stages = [drill.first(stage) for stage in ("detected", "received", "noticed", "removed")]
     return [
-        drill.alert,
+        _subject(drill),
         *map(_cell, (0.0, *stages, drill.total_seconds)),
         f"{drill.limit_seconds:.0f}",
         *map(_cell, (drill.alerting_seconds, drill.remediation_seconds)),

@@ -123,7 +123,7 @@ class GameDayRecord(msgspec.Struct, frozen=True, kw_only=True):
         if not self.before:
             return self.drills
         found = [drill for run in self.runs for drill in run.drills]
-        return sorted(found, key=lambda drill: drill.alert)
+        return sorted(found, key=lambda drill: (drill.alert, drill.target))
 
     @property
     def last_disaster(self) -> RecordedDisaster | None:
@@ -132,11 +132,13 @@ class GameDayRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     def after(self, earlier: "GameDayRecord") -> "GameDayRecord":
         """Return this record, with the drills of an earlier one that were not repeated."""
-        repeated = {drill.alert for drill in self.drills}
+        repeated = {(drill.alert, drill.target) for drill in self.drills}
         kept = [
             msgspec.structs.replace(
                 run,
-                drills=[drill for drill in run.drills if drill.alert not in repeated],
+                drills=[
+                    drill for drill in run.drills if (drill.alert, drill.target) not in repeated
+                ],
                 disaster=None if self.disaster else run.disaster,
                 before=[],
             )

@@ -4,6 +4,7 @@ import re
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -305,3 +306,19 @@ def test_the_newest_disaster_recovery_stays_until_it_is_run_again() -> None:
     again = msgspec.structs.replace(lost, seconds=8.0)
     third = msgspec.structs.replace(record(), disaster=again).after(second)
     assert [run.disaster for run in third.runs] == [again, None]
+
+
+def test_the_same_drill_of_another_bot_is_kept_and_has_a_row_of_its_own() -> None:
+    """With its own twin, and in no place of the first one's."""
+    held: dict[str, Any] = {"paused": True, "total_seconds": None, "stages": {"injected": 0.0}}
+    first = record(drill(), drill(**held))
+    other = record(drill(target="gamma"), drill(target="gamma", **held, passed=False, problem="x"))
+    both = other.after(first)
+    assert len(both.all_drills) == 4
+    (grid,) = grids(both.all_drills)
+    names = [row[0] for row in grid.rows]
+    assert names == ["TradingBotDown", "TradingBotDown on gamma"]
+    stayed = [row[list(grid.columns).index("automation paused")] for row in grid.rows]
+    assert stayed[0] != stayed[1]
+    again = record(drill(target="gamma", total_seconds=9.0)).after(both)
+    assert [found.total_seconds for found in again.all_drills] == [11.6, None, 9.0]
