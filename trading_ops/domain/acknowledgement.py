@@ -50,6 +50,7 @@ SUBJECT_LABELS = (
     "operation",
     "name",
     "resource",
+    "host",
 )
 """Labels that distinguish two alerts with the same name, bot and venue; the recording rule
 `fault:ALERTS:max` joins them in the same order. An alert about another alert has only `subject`."""

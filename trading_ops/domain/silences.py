@@ -26,6 +26,7 @@ NOT_OF_TARGETS = frozenset(
         "gate",
         "reason",
         "clock",
+        "host",
     }
 )
 """Identifying labels that no alert of a bot or a venue has."""
