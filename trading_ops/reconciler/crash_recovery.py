@@ -71,9 +71,16 @@ class AttemptRecovery:
         if fence is None:
             return False  # another replica has taken over the target
         failpoints.reached(Failpoint.FENCE_RAISED)
+        action = self.runner.actions.get(attempt.action)
+        if action is None:  # it was started by another release
+            detail = f"outcome unknown: this release has no action {attempt.action}"
+            await self.runner.record(
+                attempt, AttemptState.FAILED, detail, only_from=AttemptState.UNKNOWN
+            )
+            return True
         call = self.runner.call(attempt, step, target)
         try:
-            found = await self.runner.actions[attempt.action].probe(replace(call, fence=fence))
+            found = await action.probe(replace(call, fence=fence))
         except ClientError as error:
             log.info("probe_failed", attempt=attempt.id, error=str(error))
             found = Probe.UNKNOWN

@@ -155,3 +155,24 @@ async def test_a_database_younger_than_its_executors_is_not_locked_out(
     assert world.fence > 50
     assert [attempt["state"] for attempt in timeline["attempts"]] == ["abandoned", "verified"]
     assert "fence_adopted" in [event["kind"] for event in timeline["events"]]
+
+
+async def test_an_attempt_of_an_action_that_is_gone_is_ended(
+    start: Start, world: FakeWorld
+) -> None:
+    """Killed in an attempt, and the release that starts has renamed or removed the action."""
+    hung = Hung(world)
+
+    def renamed(connection: Connection) -> None:
+        connection.exec_driver_sql("UPDATE attempts SET action = 'restart_process'")
+
+    async with start(killed=True) as running:
+        await running.break_it()
+        await asyncio.wait_for(hung.reached.wait(), 60)
+        await running.loop.incident_reconciler.writer.run(renamed)
+    hung.let_go()
+    async with start() as running:
+        await eventually(lambda: running.has_event("failed", ""))
+        (attempt, *_) = (await running.timeline())["attempts"]
+    assert attempt["state"] == "failed"
+    assert "restart_process" in attempt["detail"]
