@@ -71,7 +71,8 @@ class Qualification(RuleBasedStateMachine):
         if after.stage > before.stage:
             assert not PLAN.stages[after.stage].approval
         failed = {name for name in unmet if bad[name] is CriterionStatus.FAILED}
-        if failed & (PLAN.own(before.stage) | before.passed):
+        waiting = {name for name, criterion in force.items() if criterion.waits}
+        if (failed - waiting) & (PLAN.own(before.stage) | before.passed):
             self.stepped_back(before, after)
 
     def stepped_back(self, before: ReadinessRun, after: ReadinessRun) -> None:
