@@ -166,7 +166,7 @@ class Executor:
         """
         async with unit.lock:
             if answer := self._keeper.answer(request.attempt_id):
-                return {**answer, "repeated": True}
+                return {**answer, "log": [], "repeated": True}
             self._check_open()
             if self._keeper.begun(request.attempt_id) is not None:
                 return self._interrupted(request.attempt_id)

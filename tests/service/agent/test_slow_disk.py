@@ -28,7 +28,7 @@ class Stall:
         """Let the writer continue, without success: a FIFO cannot be synced."""
         if self._path.exists():
             reading = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK)
-            self._path.unlink()
+            self._path.unlink(missing_ok=True)  # the writer, which has failed, removes it too
             os.close(reading)
 
 
