@@ -97,8 +97,7 @@ def _remove_limits() -> None:
     wired = [
         vars(module)
         for name, module in list(sys.modules.items())
-        if name in {"trading_ops.app.process", "trading_ops.app.build"}
-        and "limits_of" in vars(module)
+        if name.startswith("trading_ops.app.") and "limits_of" in vars(module)
     ]
     assert wired, "the global limits are wired elsewhere now"
     for names in wired:
