@@ -20,7 +20,7 @@ WAITED = "No decision to wait was made."
 LEGITIMATELY_EMPTY: Mapping[str, str] = {
     "1 Trading overview / Blocked actions by reason": WAITED,
     "5 Reconciler and incidents / Blocked actions by reason": WAITED,
-    "5 Reconciler and incidents / Credited hours": "No sign-off is due.",
+    "5 Reconciler and incidents / Time to the next sign-off": "No bot is in a live stage.",
     "5 Reconciler and incidents / Age of the last success": "No job has run yet.",
     "5 Reconciler and incidents / Duration of the last run": "No job has run yet.",
     "5 Reconciler and incidents / Time until certificates expire": "The lab has no TLS.",
