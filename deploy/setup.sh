@@ -240,7 +240,7 @@ may_write() {
         say "would write: $UNITS/$unit.service.d/$DROP_IN"
         return 0
     fi
-    # An older release cannot tell, and does not need it.
+    # An older release does not have this command, and does not need the drop-in.
     lines=$(env ${var:+"TRADING_OPS_VAR=$var"} TRADING_OPS_ROOT=$PROJECT $BASE/current/bin/trading-ops backup drop-in 2>/dev/null) || return 0
     install -d -m 0755 $UNITS/$unit.service.d
     printf '%s\n' "$lines" | put 0644 $UNITS/$unit.service.d/$DROP_IN

@@ -103,7 +103,7 @@ class Criterion:
 
     limit: Limit | None = None
     waits: bool = False
-    """While it fails, the stage is not passed; it is no breach."""
+    """While it fails, the stage is not passed, but failing is not a breach."""
 
     @property
     def is_run_by_command(self) -> bool:
